@@ -1,0 +1,1 @@
+"""The payment domain and its adapters. Runs in Lambda; never imports `lib` or cdktf."""

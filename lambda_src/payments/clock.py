@@ -1,0 +1,24 @@
+"""Time as a thing that is handed in, so that tests and the simulation own it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+Clock = Callable[[], datetime]
+"""Gives the current time, aware and in UTC."""
+
+
+def utc_now() -> datetime:
+    """The real clock."""
+    return datetime.now(UTC)
+
+
+def iso(moment: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds and `Z`: sorts as text in the order of time."""
+    if moment.tzinfo is None:
+        raise ValueError(f"naive time {moment!r}: pass an aware datetime in UTC")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_iso(text: str) -> datetime:
+    """The inverse of `iso`."""
+    return datetime.fromisoformat(text)

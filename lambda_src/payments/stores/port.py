@@ -1,0 +1,54 @@
+"""The ports to our own state. Adapters: `dynamodb.py` (real) and `memory.py` (twins that pass the same tests)."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from payments.audit import AuditEntry
+from payments.payment import Payment
+
+
+class AlreadyExists(Exception):
+    """A payment with this id is stored already. `existing` is its row."""
+
+    def __init__(self, existing: Payment) -> None:
+        self.existing = existing
+        super().__init__(f"payment {existing.payment_id} exists")
+
+
+class VersionConflict(Exception):
+    """Somebody else changed the row in between. Read it again and decide anew."""
+
+
+class PaymentStore(Protocol):
+    """The payments table. Every write is conditional; every read by id is strongly consistent."""
+
+    def create(self, payment: Payment) -> None:
+        """Store version 1. Raises AlreadyExists, with the row that was there first."""
+
+    def get(self, payment_id: str) -> Payment | None:
+        """The current row."""
+
+    def save(self, payment: Payment) -> None:
+        """Store `payment` over its previous version (`payment.version - 1`). Raises VersionConflict.
+
+        Leaves the audit marks and the batch mark alone: they are written by `mark_audited` and `BatchStore`.
+        """
+
+    def mark_audited(self, payment_id: str, version: int, entry_hash: str) -> None:
+        """Say that the audit log covers the row up to `version`. Never moves backwards."""
+
+    def of_batch(self, batch_id: str) -> Iterator[Payment]:
+        """The payments of a batch in the order of their lines. Eventually consistent."""
+
+
+class AuditStore(Protocol):
+    """The audit log: append-only, one entry a version of a payment's row."""
+
+    def last(self, payment_id: str) -> AuditEntry | None:
+        """The newest entry of a payment."""
+
+    def append(self, entry: AuditEntry) -> None:
+        """Add an entry. Raises VersionConflict if the sequence is taken; nothing is ever overwritten."""
+
+    def entries(self, payment_id: str) -> list[AuditEntry]:
+        """All entries of a payment, oldest first."""
