@@ -25,9 +25,7 @@ class PaymentError(Exception):
         self.gateway_reference = gateway_reference
         self.retry_after_seconds = retry_after_seconds
         super().__init__(
-            json.dumps(
-                {"code": code, "message": message, "gateway_reference": gateway_reference}, sort_keys=True
-            )
+            json.dumps({"code": code, "message": message, "gateway_reference": gateway_reference}, sort_keys=True)
         )
 
 

@@ -141,9 +141,7 @@ def _metadata(value: Any, refuse: Any) -> dict[str, str]:
     elif "payment_id" in value:
         refuse("metadata", "the key 'payment_id' is ours; use another name")
     elif any(not 1 <= len(k) <= MAX_METADATA_KEY or len(v) > MAX_METADATA_VALUE for k, v in value.items()):
-        refuse(
-            "metadata", f"a key has 1 to {MAX_METADATA_KEY} characters, a value at most {MAX_METADATA_VALUE}"
-        )
+        refuse("metadata", f"a key has 1 to {MAX_METADATA_KEY} characters, a value at most {MAX_METADATA_VALUE}")
     elif any(_has_control(k) or _has_control(v) for k, v in value.items()):
         refuse("metadata", "a key or value has control characters; send printable text")
     else:
@@ -152,7 +150,7 @@ def _metadata(value: Any, refuse: Any) -> dict[str, str]:
 
 
 def _has_control(text: str) -> bool:
-    return any(ord(c) < 32 and c not in "\n\t" or ord(c) == 127 for c in text)
+    return any((ord(c) < 32 and c not in "\n\t") or ord(c) == 127 for c in text)
 
 
 def _plain(name: object) -> bool:
