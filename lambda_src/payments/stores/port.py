@@ -52,3 +52,10 @@ class AuditStore(Protocol):
 
     def entries(self, payment_id: str) -> list[AuditEntry]:
         """All entries of a payment, oldest first."""
+
+
+class CustomerStore(Protocol):
+    """The customers table, as far as a charge needs it."""
+
+    def default_payment_method(self, customer_id: str) -> str:
+        """The customer's default payment method at the gateway, or "" for an unknown customer or none."""

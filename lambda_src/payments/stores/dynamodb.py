@@ -1,0 +1,222 @@
+"""The stores on DynamoDB, with conditional single-item writes."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+from payments.audit import AuditEntry
+from payments.money import Money
+from payments.payment import Change, Payment
+from payments.statuses import Status
+from payments.stores.port import AlreadyExists, VersionConflict
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+BY_CUSTOMER = "by-customer"
+"""Index: customer_id, created_at."""
+BY_STATUS_DAY = "by-status-day"
+"""Index: status_day ("succeeded#2026-11-21", so that no status is one hot partition), updated_at."""
+BY_BATCH = "by-batch"
+"""Index: batch_id, batch_line."""
+
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+_SAVED = [
+    "status",
+    "version",
+    "updated_at",
+    "status_day",
+    "payment_method",
+    "attempts",
+    "attempted_at",
+    "gateway",
+    "gateway_reference",
+    "code",
+    "message",
+    "history",
+]
+"""What `save` writes: what a status change can change, and nothing that others write beside it."""
+
+
+def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values as DynamoDB attributes; empty ones are left out, so that indexes stay sparse."""
+    return {name: _serialize(value) for name, value in values.items() if value not in ("", None, {}, [])}
+
+
+def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    """DynamoDB attributes as plain values; numbers are Decimal."""
+    return {name: _deserialize(value) for name, value in item.items()}
+
+
+def payment_values(payment: Payment) -> dict[str, Any]:
+    """A payment as the attributes of its row, before serialisation."""
+    values = {field.name: getattr(payment, field.name) for field in fields(payment)}
+    del values["money"]
+    return values | {
+        "minor_units": payment.money.minor_units,
+        "currency": payment.money.currency,
+        "status": payment.status.value,
+        "status_day": f"{payment.status.value}#{payment.updated_at[:10]}",
+        "metadata": dict(payment.metadata),
+        "history": [{**asdict(change), "status": change.status.value} for change in payment.history],
+        # 0 and False are the absence of these: left out of the row, and of the index by batch
+        "batch_line": payment.batch_line or None,
+        "batch_row_closed": payment.batch_row_closed or None,
+    }
+
+
+def payment_of(item: Mapping[str, Any]) -> Payment:
+    """A payment from its row."""
+    values = from_item(item)
+    values.pop("status_day", None)
+    return Payment(
+        **values
+        | {
+            "money": Money(int(values.pop("minor_units")), values.pop("currency")),
+            "status": Status(values["status"]),
+            "version": int(values["version"]),
+            "attempts": int(values.get("attempts", 0)),
+            "audited_version": int(values.get("audited_version", 0)),
+            "batch_line": int(values.get("batch_line", 0)),
+            "history": tuple(
+                Change(**change | {"version": int(change["version"]), "status": Status(change["status"])})
+                for change in values.get("history", [])
+            ),
+        }
+    )
+
+
+class DynamoPaymentStore:
+    """The payments table."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def create(self, payment: Payment) -> None:
+        """See the port."""
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=to_item(payment_values(payment)),
+                ConditionExpression="attribute_not_exists(payment_id)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as refusal:
+            item = refusal.response.get("Item")  # sent along since boto3 1.34, saves a read
+            existing = payment_of(item) if item else self.get(payment.payment_id)
+            if existing is None:
+                raise
+            raise AlreadyExists(existing) from None
+
+    def get(self, payment_id: str) -> Payment | None:
+        """See the port."""
+        item = self._client.get_item(
+            TableName=self._table, Key={"payment_id": {"S": payment_id}}, ConsistentRead=True
+        ).get("Item")
+        return payment_of(item) if item else None
+
+    def save(self, payment: Payment) -> None:
+        """See the port."""
+        written = {name: value for name, value in payment_values(payment).items() if name in _SAVED}
+        kept = {name: value for name, value in written.items() if value not in ("", None)}
+        removed = [name for name in written if name not in kept]
+        update = "SET " + ", ".join(f"#{name} = :{name}" for name in kept)
+        if removed:
+            update += " REMOVE " + ", ".join(f"#{name}" for name in removed)
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"payment_id": {"S": payment.payment_id}},
+                UpdateExpression=update,
+                ConditionExpression="#version = :previous",
+                ExpressionAttributeNames={f"#{name}": name for name in written},
+                ExpressionAttributeValues={
+                    ":previous": {"N": str(payment.version - 1)},
+                    **{f":{name}": _serialize(value) for name, value in kept.items()},
+                },
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            raise VersionConflict(f"payment {payment.payment_id} is not at version {payment.version - 1}") from None
+
+    def mark_audited(self, payment_id: str, version: int, entry_hash: str) -> None:
+        """See the port."""
+        with suppress(self._client.exceptions.ConditionalCheckFailedException):  # a later version is marked already
+            self._client.update_item(
+                TableName=self._table,
+                Key={"payment_id": {"S": payment_id}},
+                UpdateExpression="SET audited_version = :version, audit_hash = :hash",
+                ConditionExpression="attribute_exists(payment_id) AND audited_version < :version",
+                ExpressionAttributeValues={":version": {"N": str(version)}, ":hash": {"S": entry_hash}},
+            )
+
+    def of_batch(self, batch_id: str) -> Iterator[Payment]:
+        """See the port."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName=BY_BATCH,
+            KeyConditionExpression="batch_id = :batch_id",
+            ExpressionAttributeValues={":batch_id": {"S": batch_id}},
+        )
+        for page in pages:
+            yield from map(payment_of, page["Items"])
+
+
+class DynamoAuditStore:
+    """The audit log table."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def last(self, payment_id: str) -> AuditEntry | None:
+        """See the port."""
+        newest = self._query(payment_id, ScanIndexForward=False, Limit=1)
+        return newest[0] if newest else None
+
+    def append(self, entry: AuditEntry) -> None:
+        """See the port."""
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item={name: _serialize(value) for name, value in asdict(entry).items()},
+                ConditionExpression="attribute_not_exists(payment_id)",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            raise VersionConflict(f"audit entry {entry.sequence} of payment {entry.payment_id} exists") from None
+
+    def entries(self, payment_id: str) -> list[AuditEntry]:
+        """See the port."""
+        return self._query(payment_id)
+
+    def _query(self, payment_id: str, **options: Any) -> list[AuditEntry]:
+        # a payment's history is some entries long: one page of at most 1 MB always holds it
+        items = self._client.query(
+            TableName=self._table,
+            KeyConditionExpression="payment_id = :payment_id",
+            ExpressionAttributeValues={":payment_id": {"S": payment_id}},
+            ConsistentRead=True,
+            **options,
+        )["Items"]
+        return [
+            AuditEntry(**{k: int(v) if k in ("sequence", "minor_units") else v for k, v in from_item(item).items()})
+            for item in items
+        ]
+
+
+class DynamoCustomerStore:
+    """The customers table."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def default_payment_method(self, customer_id: str) -> str:
+        """See the port."""
+        item = self._client.get_item(TableName=self._table, Key={"customer_id": {"S": customer_id}}).get("Item", {})
+        return item.get("default_payment_method", {}).get("S", "")

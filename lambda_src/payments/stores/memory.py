@@ -1,0 +1,82 @@
+"""In-memory twins of the tables, for tests and the simulation. They pass the same contract suite as DynamoDB."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from payments.audit import AuditEntry
+from payments.payment import Payment
+from payments.stores.port import AlreadyExists, VersionConflict
+
+
+class MemoryPaymentStore:
+    """The payments table in a dict."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Payment] = {}
+
+    def create(self, payment: Payment) -> None:
+        """See the port."""
+        existing = self.rows.setdefault(payment.payment_id, payment)
+        if existing is not payment:
+            raise AlreadyExists(existing)
+
+    def get(self, payment_id: str) -> Payment | None:
+        """See the port."""
+        return self.rows.get(payment_id)
+
+    def save(self, payment: Payment) -> None:
+        """See the port."""
+        current = self.rows.get(payment.payment_id)
+        if current is None or current.version != payment.version - 1:
+            raise VersionConflict(f"payment {payment.payment_id} is not at version {payment.version - 1}")
+        self.rows[payment.payment_id] = replace(
+            payment,
+            audited_version=current.audited_version,
+            audit_hash=current.audit_hash,
+            batch_row_closed=current.batch_row_closed,
+        )
+
+    def mark_audited(self, payment_id: str, version: int, entry_hash: str) -> None:
+        """See the port."""
+        current = self.rows[payment_id]
+        if current.audited_version < version:
+            self.rows[payment_id] = replace(current, audited_version=version, audit_hash=entry_hash)
+
+    def of_batch(self, batch_id: str) -> Iterator[Payment]:
+        """See the port."""
+        rows = [row for row in self.rows.values() if row.batch_id == batch_id]
+        return iter(sorted(rows, key=lambda row: row.batch_line))
+
+
+class MemoryAuditStore:
+    """The audit log in a dict of lists."""
+
+    def __init__(self) -> None:
+        self.log: dict[str, list[AuditEntry]] = {}
+
+    def last(self, payment_id: str) -> AuditEntry | None:
+        """See the port."""
+        entries = self.log.get(payment_id)
+        return entries[-1] if entries else None
+
+    def append(self, entry: AuditEntry) -> None:
+        """See the port."""
+        entries = self.log.setdefault(entry.payment_id, [])
+        if any(entry.sequence == other.sequence for other in entries):
+            raise VersionConflict(f"audit entry {entry.sequence} of payment {entry.payment_id} exists")
+        entries.append(entry)
+
+    def entries(self, payment_id: str) -> list[AuditEntry]:
+        """See the port."""
+        return list(self.log.get(payment_id, []))
+
+
+class MemoryCustomerStore:
+    """Customers' default payment methods in a dict."""
+
+    def __init__(self, default_payment_methods: dict[str, str] | None = None) -> None:
+        self.default_payment_methods = default_payment_methods or {}
+
+    def default_payment_method(self, customer_id: str) -> str:
+        """See the port."""
+        return self.default_payment_methods.get(customer_id, "")
