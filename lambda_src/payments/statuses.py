@@ -40,10 +40,19 @@ class Status(StrEnum):
 _S = Status
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    _S.PENDING: frozenset({_S.PROCESSING, _S.REJECTED, _S.IN_REVIEW, _S.FAILED}),
+    _S.PENDING: frozenset(
+        {
+            _S.PENDING,  # its default payment method was filled in
+            _S.PROCESSING,
+            _S.REJECTED,
+            _S.IN_REVIEW,
+            _S.FAILED,
+        }
+    ),
     _S.PROCESSING: frozenset(
         {
-            _S.PENDING,  # let go again without a charge, until a misconfigured gateway is mended
+            _S.PENDING,  # this attempt provably charged nothing: the next one starts afresh
+            _S.PROCESSING,  # the gateway took it and settles later: its reference is recorded
             _S.SUCCEEDED,
             _S.DECLINED,
             _S.REQUIRES_ACTION,

@@ -108,7 +108,7 @@ class DynamoPaymentStore:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except self._client.exceptions.ConditionalCheckFailedException as refusal:
-            item = refusal.response.get("Item")  # sent along since boto3 1.34, saves a read
+            item: Any = refusal.response.get("Item")  # sent along since boto3 1.34, saves a read
             existing = payment_of(item) if item else self.get(payment.payment_id)
             if existing is None:
                 raise
@@ -203,10 +203,13 @@ class DynamoAuditStore:
             ConsistentRead=True,
             **options,
         )["Items"]
-        return [
-            AuditEntry(**{k: int(v) if k in ("sequence", "minor_units") else v for k, v in from_item(item).items()})
-            for item in items
-        ]
+        return [_audit_entry_of(item) for item in items]
+
+
+def _audit_entry_of(item: Mapping[str, Any]) -> AuditEntry:
+    values = from_item(item)
+    values |= {name: int(values[name]) for name in ("sequence", "minor_units")}
+    return AuditEntry(**values)
 
 
 class DynamoCustomerStore:

@@ -41,6 +41,14 @@ class PaymentStore(Protocol):
         """The payments of a batch in the order of their lines. Eventually consistent."""
 
 
+def require(store: PaymentStore, payment_id: str) -> Payment:
+    """The current row of a payment that must be there. Raises LookupError naming it."""
+    payment = store.get(payment_id)
+    if payment is None:
+        raise LookupError(f"payment {payment_id} is not in the payments table")
+    return payment
+
+
 class AuditStore(Protocol):
     """The audit log: append-only, one entry a version of a payment's row."""
 

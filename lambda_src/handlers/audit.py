@@ -1,0 +1,24 @@
+"""Audit: append what the audit log lacks, close the payment's batch row, and hand on the event to publish."""
+
+from typing import Any
+
+from payments import aws
+from payments.auditing import audit
+from payments.config import setting
+from payments.events import payment_event
+from payments.logs import logger
+from payments.stores.dynamodb import DynamoAuditStore, DynamoPaymentStore
+from payments.stores.port import require
+
+dynamodb = aws.dynamodb()
+store = DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"))
+audit_log = DynamoAuditStore(dynamodb, setting("AUDIT_TABLE"))
+log = logger()
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """State in: payment_id. State out: payment_id, status, and the event for subscribers."""
+    payment = require(store, event["payment_id"])
+    audit(payment, log=audit_log, store=store)
+    log.info("audited", payment_id=payment.payment_id, status=payment.status, version=payment.version)
+    return {"payment_id": payment.payment_id, "status": payment.status, "event": payment_event(payment)}

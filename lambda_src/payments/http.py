@@ -1,0 +1,76 @@
+"""JSON and problem details (RFC 9457) over API Gateway's Lambda proxy integration."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
+import simplejson
+
+from payments.payment import FieldError
+
+MAX_BODY_BYTES = 64 * 1024
+
+_TITLES = {
+    "invalid-request": "The request cannot be taken",
+    "conflict": "This payment_id belongs to another payment",
+    "not-found": "No such payment",
+    "unsupported-media-type": "Send JSON",
+    "internal-error": "Something failed on our side",
+}
+"""Kinds of problem; `type` is `urn:problem:payment-api:<kind>`."""
+
+
+class Problem(Exception):
+    """A request that cannot be answered as asked. `detail` says what is wrong and what to do."""
+
+    def __init__(self, status: int, kind: str, detail: str, errors: Sequence[FieldError] = ()) -> None:
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+        self.errors = errors
+        super().__init__(detail)
+
+
+def answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A proxy response with a JSON body; Decimals are written as numbers with all their digits."""
+    return {
+        "statusCode": status,
+        "headers": {"Content-Type": "application/json", "Cache-Control": "no-store", **(headers or {})},
+        "body": simplejson.dumps(body, use_decimal=True),
+    }
+
+
+def problem_answer(problem: Problem, request_id: str) -> dict[str, Any]:
+    """A problem as its proxy response."""
+    body: dict[str, Any] = {
+        "type": f"urn:problem:payment-api:{problem.kind}",
+        "title": _TITLES[problem.kind],
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": request_id,
+    }
+    if problem.errors:
+        body["errors"] = [asdict(error) for error in problem.errors]
+    return answer(problem.status, body, {"Content-Type": "application/problem+json"})
+
+
+def json_body(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The request's JSON object, with decimals as Decimal. Raises Problem 400."""
+    body = event.get("body") or ""
+    if len(body) > MAX_BODY_BYTES:
+        raise Problem(400, "invalid-request", f"the body is larger than {MAX_BODY_BYTES} bytes; send one payment")
+    try:
+        content = json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise Problem(
+            400, "invalid-request", 'the body is not JSON; send an object such as {"payment_id": "pay_123456", …}'
+        ) from None
+    if not isinstance(content, dict):
+        raise Problem(400, "invalid-request", "the body is not a JSON object; send one payment as an object")
+    return content
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

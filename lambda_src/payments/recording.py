@@ -1,0 +1,45 @@
+"""Record: write what became of a payment onto its row, in the order of versions."""
+
+from payments.clock import Clock
+from payments.outcome import Outcome
+from payments.payment import Payment, moved
+from payments.statuses import Status, may_move
+from payments.stores.port import PaymentStore, VersionConflict, require
+
+ACTOR = "workflow"
+_TRIES = 5
+
+
+def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clock) -> Payment:
+    """Move the payment to the outcome's status and give its row as it stands afterwards.
+
+    Running twice changes nothing the second time. A row that a webhook moved on in between is left as it is.
+    Raises VersionConflict after some lost races, and LookupError for a payment that is not stored.
+    """
+    for _ in range(_TRIES):
+        payment = require(store, payment_id)
+        status = _provable(outcome.status, payment.status)
+        known = status is payment.status and outcome.gateway_reference in ("", payment.gateway_reference)
+        if known or not may_move(payment.status, status):
+            return payment
+        changed = moved(
+            payment,
+            status,
+            at=clock(),
+            actor=ACTOR,
+            code=outcome.code,
+            message=outcome.message,
+            gateway=outcome.gateway or payment.gateway,
+            gateway_reference=outcome.gateway_reference or payment.gateway_reference,
+        )
+        try:
+            store.save(changed)
+        except VersionConflict:
+            continue
+        return changed
+    raise VersionConflict(f"payment {payment_id} changed {_TRIES} times while its outcome was recorded")
+
+
+def _provable(outcome: Status, current: Status) -> Status:
+    """A step that died while the row is `pending` died without a call to the gateway under way: proven failed."""
+    return Status.FAILED if outcome is Status.UNKNOWN and current is Status.PENDING else outcome
