@@ -41,8 +41,8 @@ def refusal(money: Money) -> str | None:
     currency = money.currency
     if currency not in CURRENCIES:
         return f"Stripe does not charge cards in {currency}; ask for another currency"
-    amount, remainder = divmod(*_scaled(money))
-    if remainder:
+    amount, rest = _converted(money)
+    if rest:
         return f"Stripe takes {currency} in whole units only; {money} has a fraction"
     if amount % _STEP.get(currency, 1):
         return f"Stripe takes {currency} with a last digit of 0 only; {money} ends otherwise"
@@ -59,8 +59,7 @@ def stripe_amount(money: Money) -> int:
     reason = refusal(money)
     if reason:
         raise InvalidMoney("currency" if money.currency not in CURRENCIES else "amount", reason)
-    numerator, denominator = _scaled(money)
-    return numerator // denominator
+    return _converted(money)[0]
 
 
 def money_of(amount: int, currency: str) -> Money:
@@ -80,11 +79,11 @@ def money_of(amount: int, currency: str) -> Money:
     return Money(minor_units, code)
 
 
-def _scaled(money: Money) -> tuple[int, int]:
-    """Stripe's amount as numerator and denominator, so that a fraction shows instead of being rounded away."""
+def _converted(money: Money) -> tuple[int, int]:
+    """Stripe's amount, and the rest that it cannot express: a fraction shows instead of being rounded away."""
     exponent = EXPONENTS[money.currency]
     shift = _EXPONENT_AT_STRIPE.get(money.currency, exponent) - exponent
-    return (money.minor_units * 10**shift, 1) if shift >= 0 else (money.minor_units, 10**-shift)
+    return (money.minor_units * 10**shift, 0) if shift >= 0 else divmod(money.minor_units, 10**-shift)
 
 
 def _highest(currency: str) -> int:
