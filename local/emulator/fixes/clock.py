@@ -1,0 +1,42 @@
+"""Every ALARM_PERIOD_SECONDS: measure what has no event of its own, then judge all alarms.
+
+In the emulator's own process and by its own functions, so that neither AUTH nor TLS stands in the way.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from ministack.core.responses import request_scope
+from ministack.services import cloudwatch
+
+log = logging.getLogger("emulator.clock")
+
+_period_seconds = float(os.environ.get("ALARM_PERIOD_SECONDS", "3"))
+_measurements: Final[list[Callable[[], None]]] = []
+
+
+def every_tick(measurement: Callable[[], None]) -> None:
+    _measurements.append(measurement)
+
+
+def start() -> None:
+    threading.Thread(target=_run, daemon=True, name="emulator-clock").start()
+
+
+def _run() -> None:
+    pause = threading.Event()
+    while not pause.wait(_period_seconds):
+        for task in (*_measurements, judge_alarms):
+            try:
+                task()
+            except Exception:
+                log.exception("%s failed", task.__name__)
+
+
+def judge_alarms() -> None:
+    for account, region in {key[:2] for key, _ in cloudwatch._alarms.all_items()}:
+        with request_scope(account, region):
+            cloudwatch._evaluate_all_alarms()

@@ -1,0 +1,27 @@
+"""A state machine's sns:publish keeps its MessageAttributes, which subscriptions filter by."""
+
+from typing import Any
+
+from ministack.services import stepfunctions
+
+PUBLISH = "arn:aws:states:::sns:publish"
+
+
+def apply() -> None:
+    publish = stepfunctions._SERVICE_DISPATCH[PUBLISH]
+
+    def publish_with_attributes(resource: str, arguments: dict[str, Any]) -> Any:
+        return publish(resource, as_query_parameters(arguments))
+
+    stepfunctions._SERVICE_DISPATCH[PUBLISH] = publish_with_attributes
+
+
+def as_query_parameters(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with the attributes flattened as in an SNS request, the one form MiniStack's publish reads."""
+    parameters = {name: value for name, value in arguments.items() if name != "MessageAttributes"}
+    for number, (name, attribute) in enumerate(arguments.get("MessageAttributes", {}).items(), start=1):
+        entry = f"MessageAttributes.entry.{number}"
+        parameters[f"{entry}.Name"] = name
+        for field, value in attribute.items():
+            parameters[f"{entry}.Value.{field}"] = value
+    return parameters
