@@ -1,0 +1,97 @@
+"""Stripe's objects as its API answers them: JSON in the pinned version's shape, without the fields nobody reads."""
+
+from typing import Any
+
+from local.gateway.cards import Card
+from local.gateway.parameters import payment_method_types
+
+Json = dict[str, Any]
+
+
+def payment_intent(params: Json, *, intent_id: str, secret: str, amount: int, created: int) -> Json:
+    """A new payment intent; `created` in Unix seconds."""
+    method = params.get("payment_method")
+    return {
+        "id": intent_id,
+        "object": "payment_intent",
+        "amount": amount,
+        "amount_capturable": 0,
+        "amount_received": 0,
+        "canceled_at": None,
+        "cancellation_reason": None,
+        "capture_method": params.get("capture_method", "automatic_async"),
+        "client_secret": f"{intent_id}_secret_{secret}",
+        "created": created,
+        "currency": params["currency"],
+        "customer": params.get("customer"),
+        "description": params.get("description"),
+        "last_payment_error": None,
+        "latest_charge": None,
+        "livemode": False,
+        "metadata": {key: value for key, value in params.get("metadata", {}).items() if value},
+        "next_action": None,
+        "payment_method": method,
+        "payment_method_types": payment_method_types(params),
+        "status": "requires_confirmation" if method else "requires_payment_method",
+    }
+
+
+def charge(intent: Json, card: Card, *, charge_id: str, created: int) -> Json:
+    """The charge of one attempt to pay `intent` with `card`: captured, authorized only, or failed."""
+    captured = not card.code and intent["capture_method"] != "manual"
+    return {
+        "id": charge_id,
+        "object": "charge",
+        "amount": intent["amount"],
+        "amount_captured": intent["amount"] if captured else 0,
+        "amount_refunded": 0,
+        "captured": captured,
+        "created": created,
+        "currency": intent["currency"],
+        "description": intent["description"],
+        "failure_code": card.code or None,
+        "failure_message": card.message or None,
+        "livemode": False,
+        "metadata": intent["metadata"],
+        "paid": not card.code,
+        "payment_intent": intent["id"],
+        "payment_method": intent["payment_method"],
+        "payment_method_details": {"type": "card", "card": {"brand": card.brand, "last4": card.last4}},
+        "refunded": False,
+        "status": "failed" if card.code else "succeeded",
+    }
+
+
+def payment_error(card: Card, *, charge_id: str, method: str) -> Json:
+    """Why `card` was declined: an intent's `last_payment_error`, and the error that the request answers."""
+    problem = {
+        "charge": charge_id,
+        "code": card.code,
+        "decline_code": card.decline_code,
+        "message": card.message,
+        "payment_method": {"id": method, "object": "payment_method", "type": "card"},
+        "type": "card_error",
+    }
+    return {name: value for name, value in problem.items() if value}
+
+
+ACCOUNT: Json = {
+    "id": "acct_stand_in",
+    "object": "account",
+    "business_profile": {"name": "Stand-in for Stripe"},
+    "charges_enabled": True,
+    "country": "US",
+    "default_currency": "usd",
+    "details_submitted": True,
+    "payouts_enabled": True,
+    "type": "standard",
+}
+
+
+def balance(captured: list[Json]) -> Json:
+    """The balance: what was captured, by currency, with no fees taken."""
+    totals: dict[str, int] = {}
+    for item in captured:
+        totals[item["currency"]] = totals.get(item["currency"], 0) + item["amount"]
+    pending = [{"amount": amount, "currency": currency} for currency, amount in sorted(totals.items())]
+    return {"object": "balance", "available": [], "pending": pending, "livemode": False}
