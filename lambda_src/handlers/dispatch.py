@@ -1,0 +1,42 @@
+"""Dispatch: start the workflow of each queued payment, paced."""
+
+import time
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from payments import aws
+from payments.config import setting
+from payments.dispatch import Dispatcher
+from payments.logs import logger
+from payments.stores.dynamodb import DynamoPaymentStore
+from payments.workflow import StepFunctionsWorkflow
+
+dispatcher = Dispatcher(
+    payments=DynamoPaymentStore(aws.dynamodb(), setting("PAYMENTS_TABLE")),
+    workflow=StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN")),
+    pace_seconds=float(setting("DISPATCH_PACE_SECONDS")),
+    monotonic=time.monotonic,
+    sleep=time.sleep,
+)
+# a batch of poison messages is no fault of the function: the dead-letter queue has its own alarm
+processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+log = logger()
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    """SQS messages in; the ids of those that failed out, so that only they come back."""
+    return process_partial_response(event=event, record_handler=_dispatch, processor=processor, context=context)
+
+
+def _dispatch(record: SQSRecord) -> None:
+    try:
+        payment_id = dispatcher.dispatch(record.body)
+    except Exception as error:
+        # the dead-letter queue keeps the message, this line its reason, found by the message id
+        log.warning("not dispatched", message_id=record.message_id, reason=f"{type(error).__name__}: {error}")
+        raise
+    log.info("dispatched", payment_id=payment_id)

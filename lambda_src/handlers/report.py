@@ -1,0 +1,50 @@
+"""Report: write a batch's result files and tell its subscribers."""
+
+import json
+import time
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from payments import aws
+from payments.batch_report import Reporter
+from payments.clock import utc_now
+from payments.config import setting
+from payments.logs import logger
+from payments.stores.batch_dynamodb import DynamoBatchStore
+from payments.stores.batch_files import S3BatchFiles
+from payments.stores.dynamodb import DynamoPaymentStore
+
+dynamodb, sns = aws.dynamodb(), aws.sns()
+log = logger()
+
+
+def publish(event: dict[str, Any]) -> None:
+    """Send the batch's event, with what subscribers filter on as attributes."""
+    sns.publish(
+        TopicArn=setting("PAYMENT_EVENTS_TOPIC_ARN"),
+        Message=json.dumps(event),
+        MessageAttributes={
+            name: {"DataType": "String", "StringValue": event[name]} for name in ("event_type", "status")
+        },
+    )
+
+
+reporter = Reporter(
+    payments=DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE")),
+    batches=DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE")),
+    files=S3BatchFiles(aws.s3()),
+    publish=publish,
+    clock=utc_now,
+    sleep=time.sleep,
+)
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> None:
+    """In: {"batch_id": …}, from the splitter or from the audit of the batch's last payment."""
+    seconds_left = context.get_remaining_time_in_millis() / 1000
+    batch = reporter.report(event["batch_id"], owner=context.aws_request_id, seconds_left=seconds_left)
+    if batch is None:
+        log.info("another run reports this batch, or did", batch_id=event["batch_id"])
+    else:
+        log.info("reported", batch_id=batch.batch_id, status=batch.status, by_status=dict(batch.by_status))

@@ -1,0 +1,60 @@
+"""Accepting a row of a batch: stored once, or told why it is not a payment of this batch."""
+
+from datetime import datetime
+
+from payments.batch_errors import CellError, RejectedRow, masked
+from payments.batch_file import Row
+from payments.batch_state import ResultRow
+from payments.payment import Payment, PaymentRequest, accepted
+from payments.stores.port import AlreadyExists, PaymentStore
+
+
+def accept_row(row: Row, batch_id: str, *, store: PaymentStore, at: datetime) -> ResultRow | RejectedRow | None:
+    """Store the row's payment.
+
+    Gives None if it is stored, now or by a run before; a ResultRow if the same payment came from elsewhere; a
+    RejectedRow if its payment_id is taken. The payments table itself remembers which ids were seen: a file of
+    any length is checked for repeated ids in no memory at all.
+    """
+    line, request = row
+    try:
+        store.create(accepted(request, at=at, source="batch", batch_id=batch_id, batch_line=line))
+    except AlreadyExists as known:
+        there = known.existing
+    else:
+        return None
+    if there.batch_id == batch_id and there.batch_line == line:
+        return None
+    if there.batch_id == batch_id:
+        reason = f"line {there.batch_line} has the same payment_id and was taken"
+        return _refused(row, reason, "remove the row, or give it a payment_id of its own")
+    if there.fingerprint == request.fingerprint:
+        return ResultRow.of(line, there, already_submitted=_origin(there))
+    reason = f"the payment_id is taken by a payment {_origin(there)} with other {_differences(there, request)}"
+    return _refused(row, reason, "nothing was changed; for another payment give it a new payment_id")
+
+
+def _refused(row: Row, reason: str, what_to_do: str) -> RejectedRow:
+    payment_id = row.request.payment_id
+    error = CellError(row.line, "payment_id", masked("payment_id", payment_id), reason, what_to_do)
+    return RejectedRow(row.line, payment_id, (error,))
+
+
+def _origin(payment: Payment) -> str:
+    return (
+        f"of batch {payment.batch_id} line {payment.batch_line}" if payment.batch_id else f"over {payment.source}"
+    )
+
+
+def _differences(there: Payment, request: PaymentRequest) -> str:
+    """Names of the fields that differ, without their values: the other payment may be another customer's."""
+    pairs = {
+        "amount": (there.money.minor_units, request.money.minor_units),
+        "currency": (there.money.currency, request.money.currency),
+        "customer_id": (there.customer_id, request.customer_id),
+        # the workflow fills in a default where the client gave none
+        "payment_method": (there.payment_method if request.payment_method else "", request.payment_method),
+        "description": (there.description, request.description),
+        "metadata": (dict(there.metadata), dict(request.metadata)),
+    }
+    return ", ".join(name for name, (one, other) in pairs.items() if one != other) or "content"

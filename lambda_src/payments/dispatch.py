@@ -1,0 +1,51 @@
+"""Dispatch: start the workflow of queued payments, one after the other, no faster than the pace."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from payments.payment import PAYMENT_ID
+from payments.statuses import OPEN
+from payments.stores.port import PaymentStore, require
+from payments.workflow import Workflow
+
+
+class MalformedMessage(ValueError):
+    """A queue message without a payment_id. It can never be dispatched."""
+
+
+@dataclass(frozen=True)
+class Dispatcher:
+    """`pace_seconds` is what each message takes at least; `monotonic` and `sleep` are those of `time`.
+
+    Together with the queue's highest concurrency the pace keeps the batch lane below the gateway's rate.
+    """
+
+    payments: PaymentStore
+    workflow: Workflow
+    pace_seconds: float
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], None]
+
+    def dispatch(self, body: str) -> str:
+        """Start the payment a message names; gives its id. A payment with an outcome is not started again.
+
+        Raises MalformedMessage, and LookupError if the payment is not stored.
+        """
+        started_at = self.monotonic()
+        payment = require(self.payments, payment_id_in(body))
+        if payment.status in OPEN:
+            self.workflow.start(payment.payment_id)
+        self.sleep(max(0.0, self.pace_seconds - (self.monotonic() - started_at)))
+        return payment.payment_id
+
+
+def payment_id_in(body: str) -> str:
+    """The payment_id of a message. Raises MalformedMessage without repeating what the message holds."""
+    try:
+        payment_id = json.loads(body)["payment_id"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise MalformedMessage("the message is not a JSON object with a payment_id") from None
+    if not isinstance(payment_id, str) or not PAYMENT_ID.fullmatch(payment_id):
+        raise MalformedMessage("the message's payment_id is not one")
+    return payment_id

@@ -1,0 +1,261 @@
+"""The processing-status table on DynamoDB: one item SUMMARY a batch, one item ROW#… a row set aside."""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
+from datetime import datetime
+from itertools import batched
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeSerializer
+from botocore.exceptions import ClientError
+
+from payments.batch_errors import CellError, RejectedRow
+from payments.batch_state import Batch, BatchStatus, Progress, ResultRow, Source
+from payments.clock import iso
+from payments.payment import Payment
+from payments.stores.batch_port import Claim, NotClaimed
+from payments.stores.dynamodb import from_item, to_item
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_serialize = TypeSerializer().serialize
+
+SUMMARY = "SUMMARY"
+ROW = "ROW#"
+_ITEMS_A_WRITE = 25  # BatchWriteItem's limit
+_TRIES = 12
+
+
+class DynamoBatchStore:
+    """The processing-status table, and of the payments table the mark `batch_row_closed`."""
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        payments_table: str,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._payments_table = payments_table
+        self._sleep = sleep
+
+    def claim_split(self, batch: Batch, claim: Claim) -> Batch:
+        """See the port."""
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=to_item(_summary_values(batch) | {"owner": claim.owner, "owner_until": iso(claim.until)}),
+                ConditionExpression="attribute_not_exists(batch_id)",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return self._claim(batch.batch_id, BatchStatus.SPLITTING, BatchStatus.SPLITTING, claim)
+        return batch
+
+    def save_progress(self, batch_id: str, owner: str, progress: Progress, *, release: bool = False) -> None:
+        """See the port."""
+        released = {"owner_until": ""} if release else {}  # earlier than every time
+        self._update_owned(batch_id, owner, BatchStatus.SPLITTING, asdict(progress) | released)
+
+    def add_rows(self, batch_id: str, rows: Sequence[RejectedRow | ResultRow]) -> None:
+        """See the port."""
+        for some in batched(rows, _ITEMS_A_WRITE):
+            items = [to_item({"batch_id": batch_id, "item": f"{ROW}{row.line:09}"} | asdict(row)) for row in some]
+            waiting: Any = {self._table: [{"PutRequest": {"Item": item}} for item in items]}
+            for attempt in range(_TRIES):
+                waiting = self._client.batch_write_item(RequestItems=waiting)["UnprocessedItems"]
+                if not waiting:
+                    break
+                self._back_off(attempt)
+            else:
+                raise RuntimeError(f"batch {batch_id}: the table did not take all rows after {_TRIES} tries")
+
+    def finish_split(
+        self, batch_id: str, owner: str, progress: Progress, at: datetime, file_errors: Sequence[CellError] = ()
+    ) -> None:
+        """See the port."""
+        values = asdict(progress) | {
+            "status": BatchStatus.PROCESSING.value,
+            "updated_at": iso(at),
+            "file_errors": [asdict(error) for error in file_errors],
+        }
+        self._update_owned(batch_id, owner, BatchStatus.SPLITTING, values)
+
+    def close_row(self, payment: Payment) -> None:
+        """See the port. Mark and count change together: a transaction, the only one in the flow of a payment."""
+        mark: Any = {
+            "TableName": self._payments_table,
+            "Key": to_item({"payment_id": payment.payment_id}),
+            "UpdateExpression": "SET batch_row_closed = :true",
+            "ConditionExpression": "attribute_exists(payment_id) AND attribute_not_exists(batch_row_closed)",
+            "ExpressionAttributeValues": {":true": {"BOOL": True}},
+        }
+        count: Any = {
+            "TableName": self._table,
+            "Key": _key(payment.batch_id),
+            "UpdateExpression": "ADD rows_closed :one",
+            "ConditionExpression": "attribute_exists(batch_id)",
+            "ExpressionAttributeValues": {":one": {"N": "1"}},
+        }
+        try:
+            self._despite_conflicts(
+                lambda: self._client.transact_write_items(TransactItems=[{"Update": mark}, {"Update": count}])
+            )
+        except self._client.exceptions.TransactionCanceledException as cancelled:
+            if _reasons(cancelled)[:1] != ["ConditionalCheckFailed"]:  # of the mark: it was set before
+                raise
+
+    def claim_report(self, batch_id: str, claim: Claim) -> Batch:
+        """See the port."""
+        return self._claim(batch_id, BatchStatus.PROCESSING, BatchStatus.REPORTING, claim)
+
+    def complete(
+        self, batch_id: str, owner: str, status: BatchStatus, by_status: Mapping[str, int], at: datetime
+    ) -> None:
+        """See the port."""
+        values = {"status": status.value, "by_status": dict(by_status), "updated_at": iso(at)}
+        self._update_owned(batch_id, owner, BatchStatus.REPORTING, values)
+
+    def get(self, batch_id: str) -> Batch | None:
+        """See the port."""
+        item = self._client.get_item(TableName=self._table, Key=_key(batch_id), ConsistentRead=True).get("Item")
+        return _batch_of(item) if item else None
+
+    def rows(self, batch_id: str) -> Iterator[RejectedRow | ResultRow]:
+        """See the port."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="batch_id = :batch_id AND begins_with(#item, :row)",
+            ExpressionAttributeNames={"#item": "item"},
+            ExpressionAttributeValues={":batch_id": {"S": batch_id}, ":row": {"S": ROW}},
+            ConsistentRead=True,
+        )
+        for page in pages:
+            yield from map(_row_of, page["Items"])
+
+    def _claim(self, batch_id: str, ready: BatchStatus, working: BatchStatus, claim: Claim) -> Batch:
+        """Take the work if the batch is `ready` for it, or if the one who is `working` on it has stopped."""
+        return self._update(
+            batch_id,
+            {
+                "status": working.value,
+                "owner": claim.owner,
+                "owner_until": iso(claim.until),
+                "updated_at": iso(claim.at),
+            },
+            # splitting has no ready state of its own: the batch is created in it
+            condition=("#status = :ready OR " if ready is not working else "")
+            + "(#status = :working AND (#owner = :owner OR owner_until < :at))",
+            compared={":working": working.value, ":at": iso(claim.at)}
+            | ({":ready": ready.value} if ready is not working else {}),
+        )
+
+    def _update_owned(self, batch_id: str, owner: str, status: BatchStatus, values: Mapping[str, Any]) -> None:
+        condition = "#owner = :claimed_by AND #status = :during"
+        self._update(batch_id, values, condition, {":claimed_by": owner, ":during": status.value})
+
+    def _update(
+        self, batch_id: str, values: Mapping[str, Any], condition: str, compared: Mapping[str, str]
+    ) -> Batch:
+        """Set `values` on the summary and give it. Names are written `#name`, as `status` is a reserved word."""
+        assignments = ", ".join(f"#{name} = :{name}" for name in values)
+        try:
+            answer = self._despite_conflicts(
+                lambda: self._client.update_item(
+                    TableName=self._table,
+                    Key=_key(batch_id),
+                    UpdateExpression=f"SET {assignments}",
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames={f"#{name}": name for name in {"status", "owner", *values}},
+                    ExpressionAttributeValues={
+                        name: _serialize(value)
+                        for name, value in ({f":{name}": v for name, v in values.items()} | {**compared}).items()
+                    },
+                    ReturnValues="ALL_NEW",
+                )
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            raise NotClaimed(f"batch {batch_id} is another's, or further on already") from None
+        return _batch_of(answer["Attributes"])
+
+    def _despite_conflicts[T](self, write: Callable[[], T]) -> T:
+        """A write to the summary, repeated while it meets a transaction that counts a closed row."""
+        for attempt in range(_TRIES - 1):
+            try:
+                return write()
+            except ClientError as error:
+                if not _met_a_transaction(error):
+                    raise
+            self._back_off(attempt)
+        return write()
+
+    def _back_off(self, attempt: int) -> None:
+        # full jitter: rows of one batch close by the dozen at a time and all count on one item
+        self._sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311
+
+
+def _met_a_transaction(error: ClientError) -> bool:
+    if error.response["Error"]["Code"] == "TransactionConflictException":
+        return True
+    reasons = _reasons(error)
+    return "TransactionConflict" in reasons and "ConditionalCheckFailed" not in reasons
+
+
+def _reasons(error: ClientError) -> list[str]:
+    return [reason.get("Code", "") for reason in error.response.get("CancellationReasons", [])]
+
+
+def _key(batch_id: str) -> dict[str, Any]:
+    return {"batch_id": {"S": batch_id}, "item": {"S": SUMMARY}}
+
+
+def _summary_values(batch: Batch) -> dict[str, Any]:
+    """A batch as the attributes of its summary."""
+    return {
+        "batch_id": batch.batch_id,
+        "item": SUMMARY,
+        "status": batch.status.value,
+        "created_at": batch.created_at,
+        "updated_at": batch.updated_at,
+        "rows_closed": batch.rows_closed,
+        **asdict(batch.source),
+        **asdict(batch.progress),
+    }
+
+
+def _batch_of(item: Mapping[str, Any]) -> Batch:
+    values = from_item(item)
+    return Batch(
+        batch_id=values["batch_id"],
+        source=Source(
+            bucket=values["bucket"],
+            key=values["key"],
+            version_id=values.get("version_id", ""),
+            etag=values.get("etag", ""),
+            size_bytes=int(values["size_bytes"]),
+        ),
+        status=BatchStatus(values["status"]),
+        created_at=values["created_at"],
+        updated_at=values["updated_at"],
+        progress=Progress(**{field.name: int(values[field.name]) for field in fields(Progress)}),
+        rows_closed=int(values["rows_closed"]),
+        file_errors=tuple(map(_error_of, values.get("file_errors", []))),
+        by_status={status: int(count) for status, count in values.get("by_status", {}).items()},
+    )
+
+
+def _row_of(item: Mapping[str, Any]) -> RejectedRow | ResultRow:
+    values = from_item(item)
+    if "errors" in values:
+        errors = tuple(map(_error_of, values["errors"]))
+        return RejectedRow(int(values["line"]), values.get("payment_id", ""), errors)
+    texts = {field.name: values.get(field.name, "") for field in fields(ResultRow)}
+    return ResultRow(**texts | {"line": int(values["line"])})
+
+
+def _error_of(values: Mapping[str, Any]) -> CellError:
+    return CellError(**{**values, "line": int(values["line"])})
