@@ -12,16 +12,10 @@ from payments.money import Money
 from payments.payment import Change, Payment
 from payments.statuses import Status
 from payments.stores.port import AlreadyExists, VersionConflict
+from payments.stores.tables import BY_BATCH
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-BY_CUSTOMER = "by-customer"
-"""Index: customer_id, created_at."""
-BY_STATUS_DAY = "by-status-day"
-"""Index: status_day ("succeeded#2026-11-21", so that no status is one hot partition), updated_at."""
-BY_BATCH = "by-batch"
-"""Index: batch_id, batch_line."""
 
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize

@@ -1,0 +1,53 @@
+"""The shape of the tables: their keys and indexes. The infrastructure and the tests create them from this."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key's attributes; `types` gives each one's DynamoDB type: "S" text, "N" number."""
+
+    partition: str
+    sort: str = ""
+    types: str = "SS"
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Attribute name → type."""
+        return dict(zip(filter(None, (self.partition, self.sort)), self.types, strict=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: its name before the environment's suffix, its key, its indexes by name."""
+
+    name: str
+    key: Key
+    indexes: dict[str, Key] = field(default_factory=dict)
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """All attributes that a key uses, with their types."""
+        used = dict(self.key.attributes)
+        for key in self.indexes.values():
+            used |= key.attributes
+        return used
+
+
+BY_CUSTOMER = "by-customer"
+BY_STATUS_DAY = "by-status-day"
+BY_BATCH = "by-batch"
+
+PAYMENTS = Table(
+    "payments",
+    Key("payment_id"),
+    {
+        BY_CUSTOMER: Key("customer_id", "created_at"),
+        # "succeeded#2026-11-21": a status alone would be one hot partition
+        BY_STATUS_DAY: Key("status_day", "updated_at"),
+        BY_BATCH: Key("batch_id", "batch_line", "SN"),
+    },
+)
+PROCESSING_STATUS = Table("payment-processing-status", Key("batch_id", "item"))
+AUDIT_LOG = Table("payment-audit-log", Key("payment_id", "sequence", "SN"))
+CUSTOMERS = Table("customers", Key("customer_id"))

@@ -1,0 +1,132 @@
+"""The batch lane: files that arrive in the bucket, the queue they are fanned out through, and its pace."""
+
+from lib.aws import (
+    Construct,
+    LambdaEventSourceMapping,
+    LambdaFunctionRecursionConfig,
+    LambdaPermission,
+    S3BucketNotification,
+    S3BucketNotificationLambdaFunction,
+    SqsQueue,
+    SqsQueuePolicy,
+    SqsQueueRedriveAllowPolicy,
+)
+from lib.encryption import Encryption
+from lib.functions import Function
+from lib.policies import document
+from lib.settings import Environment, Settings
+from lib.storage import Bucket
+
+INCOMING = "incoming/"
+RESULTS = "results/"
+DISPATCH_CONCURRENCY = 2
+"""The least that SQS takes as a maximum concurrency, and enough: the pace, not the concurrency, is the limit."""
+DISPATCH_TIMEOUT_SECONDS = 60
+MESSAGES_A_CALL = 10
+_DAY_SECONDS = 24 * 60 * 60
+
+
+def dispatch_pace_seconds(environment: Environment) -> str:
+    """How long dispatch spends on each message at least, as a decimal text: so that all dispatchers together
+    start no more payments a second than the gateway's rate less the reserve for payments over REST."""
+    percent = 100 - environment.gateway_reserve_percent
+    microseconds = DISPATCH_CONCURRENCY * 1_000_000 * 100 // (environment.gateway_rate_per_second * percent)
+    return f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06}"
+
+
+class PaymentQueue(Construct):
+    """The queue of accepted batch payments, with its dead-letter queue. It only speaks TLS."""
+
+    def __init__(self, scope: Construct, settings: Settings, encryption: Encryption) -> None:
+        super().__init__(scope, "queue")
+        self.dead_letters = SqsQueue(
+            self,
+            "dead_letters",
+            name=settings.name("payment-dead-letter-queue"),
+            message_retention_seconds=14 * _DAY_SECONDS,
+            kms_master_key_id=encryption.arn,
+        )
+        self.queue = SqsQueue(
+            self,
+            "payments",
+            name=settings.name("payment-queue"),
+            message_retention_seconds=14 * _DAY_SECONDS,
+            # six times the consumer's time-out, as AWS advises for Lambda event sources
+            visibility_timeout_seconds=6 * DISPATCH_TIMEOUT_SECONDS,
+            kms_master_key_id=encryption.arn,
+            redrive_policy=_redrive(self.dead_letters.arn),
+        )
+        SqsQueueRedriveAllowPolicy(
+            self,
+            "redrive_allow",
+            queue_url=self.dead_letters.url,
+            redrive_allow_policy=f'{{"redrivePermission": "byQueue", "sourceQueueArns": ["{self.queue.arn}"]}}',
+        )
+        for name, queue in (("tls", self.queue), ("dead_letters_tls", self.dead_letters)):
+            SqsQueuePolicy(
+                self,
+                name,
+                queue_url=queue.url,
+                policy=document(
+                    {
+                        "Sid": "TlsOnly",
+                        "Effect": "Deny",
+                        "Principal": "*",
+                        "Action": "sqs:*",
+                        "Resource": queue.arn,
+                        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+                    }
+                ),
+            )
+
+    def grant_send(self, function: Function) -> None:
+        """Let a function send messages."""
+        function.allow(["sqs:SendMessage"], [self.queue.arn])
+
+    def feed(self, function: Function) -> None:
+        """Hand messages to a function, ten at a time; it answers which of them failed."""
+        function.allow(["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], [self.queue.arn])
+        LambdaEventSourceMapping(
+            self,
+            "to_dispatch",
+            event_source_arn=self.queue.arn,
+            function_name=function.arn,
+            batch_size=MESSAGES_A_CALL,
+            function_response_types=["ReportBatchItemFailures"],
+            scaling_config={"maximum_concurrency": DISPATCH_CONCURRENCY},
+            depends_on=[function.policy],
+        )
+
+
+def _redrive(dead_letters_arn: str) -> str:
+    """After five failed deliveries a message goes to the dead-letter queue."""
+    return f'{{"deadLetterTargetArn": "{dead_letters_arn}", "maxReceiveCount": 5}}'
+
+
+def split_on_arrival(scope: Construct, bucket: Bucket, split: Function, account_id: str) -> None:
+    """Call the split function for every object that arrives below `incoming/`, whatever its ending:
+    a file that is not a CSV gets an answer too. It calls itself again when its time runs out."""
+    permission = LambdaPermission(
+        scope,
+        "bucket_calls_split",
+        action="lambda:InvokeFunction",
+        function_name=split.function.function_name,
+        principal="s3.amazonaws.com",
+        source_arn=bucket.arn,
+        source_account=account_id,
+    )
+    S3BucketNotification(
+        scope,
+        "arrivals",
+        bucket=bucket.name,
+        lambda_function=[
+            S3BucketNotificationLambdaFunction(
+                lambda_function_arn=split.arn, events=["s3:ObjectCreated:*"], filter_prefix=INCOMING
+            )
+        ],
+        depends_on=[permission],  # S3 checks that it may call the function when the notification is made
+    )
+    # Lambda stops a function that calls itself 16 times, as a loop; this one moves on in its file every time
+    LambdaFunctionRecursionConfig(
+        scope, "split_may_continue", function_name=split.function.function_name, recursive_loop="Allow"
+    )

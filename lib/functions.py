@@ -1,0 +1,116 @@
+"""A Lambda function with a role, a log group and permissions of its own; the sum of its grants is its role."""
+
+from lib import package
+from lib.aws import (
+    CloudwatchLogGroup,
+    Construct,
+    IamRole,
+    IamRolePolicy,
+    LambdaFunction,
+    LambdaLayerVersion,
+    S3Object,
+)
+from lib.encryption import Encryption
+from lib.policies import Statement, allow, assumed_by, document, waive
+from lib.settings import Settings
+from lib.storage import Bucket
+
+RUNTIME = "python3.12"
+ARCHITECTURE = "arm64"
+
+
+class Code(Construct):
+    """The code and the layer, uploaded under names made from their content."""
+
+    def __init__(self, scope: Construct, settings: Settings, bucket: Bucket) -> None:
+        super().__init__(scope, "code")
+        code, layer = package.code_archive(), package.layer_archive()
+        self.code = S3Object(self, "functions", bucket=bucket.name, key=code.name, source=str(code))
+        self.layer_file = S3Object(self, "layer_file", bucket=bucket.name, key=layer.name, source=str(layer))
+        self.layer = LambdaLayerVersion(
+            self,
+            "layer",
+            layer_name=settings.name("payment-dependencies"),
+            s3_bucket=self.layer_file.bucket,
+            s3_key=self.layer_file.key,
+            compatible_runtimes=[RUNTIME],
+            compatible_architectures=[ARCHITECTURE],
+        )
+
+
+class Function(Construct):
+    """One function. Other constructs grant it what they own; `allow` adds to its role."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        settings: Settings,
+        code: Code,
+        encryption: Encryption,
+        timeout_seconds: int,
+        environment: dict[str, str],
+        memory_mb: int | None = None,
+    ) -> None:
+        super().__init__(scope, f"{name}_function")
+        self.label = name
+        self.name = settings.name(f"payment-{name}")
+        self.timeout_seconds = timeout_seconds
+        self._log_group = CloudwatchLogGroup(
+            self,
+            "logs",
+            name=f"/aws/lambda/{self.name}",
+            retention_in_days=settings.effective.log_retention_days,
+            kms_key_id=encryption.arn,
+        )
+        if settings.effective.log_retention_days < 365:
+            waive(self._log_group, CKV_AWS_338="only production keeps its logs for a year: a setting, and its price")
+        self._role = IamRole(self, "role", name=self.name, assume_role_policy=assumed_by("lambda.amazonaws.com"))
+        self._statements: list[Statement] = []
+        self.policy = IamRolePolicy(self, "policy", name="permissions", role=self._role.name, policy="")
+        self.allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{self._log_group.arn}:*"])
+        # X-Ray has no resources to name: its actions take nothing but *
+        self.allow(["xray:PutTraceSegments", "xray:PutTelemetryRecords"], ["*"])
+        self.function = LambdaFunction(
+            self,
+            "function",
+            function_name=self.name,
+            handler=f"handlers.{name}.handler",
+            runtime=RUNTIME,
+            architectures=[ARCHITECTURE],
+            role=self._role.arn,
+            s3_bucket=code.code.bucket,
+            s3_key=code.code.key,
+            layers=[code.layer.arn],
+            memory_size=memory_mb or settings.effective.lambda_memory_mb,
+            timeout=timeout_seconds,
+            environment={
+                "variables": {
+                    "ENVIRONMENT_SUFFIX": settings.environment_suffix,
+                    "POWERTOOLS_SERVICE_NAME": f"payment-{name}",
+                    "LOG_LEVEL": "INFO",
+                    **environment,
+                }
+            },
+            tracing_config={"mode": "Active"},
+            depends_on=[self.policy],
+        )
+        waive(
+            self.function,
+            CKV_AWS_115="the gateway's rate is the limit, kept by the dispatch pace, not a share of the account",
+            CKV_AWS_116="every caller waits for the answer, has a dead-letter queue, or a resume point in the table",
+            CKV_AWS_117="it talks to AWS and to the gateway's public API: a VPC adds a NAT gateway's price, no wall",
+            CKV_AWS_173="its variables are names and addresses; secrets are in Secrets Manager",
+            CKV_AWS_272="only the deploying role writes the bucket that the code comes from",
+        )
+
+    @property
+    def arn(self) -> str:
+        """The function's ARN."""
+        return self.function.arn
+
+    def allow(self, actions: list[str], resources: list[str]) -> None:
+        """Add a permission to the function's role."""
+        self._statements.append(allow(actions, resources))
+        self.policy.policy = document(*self._statements)

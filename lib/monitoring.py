@@ -1,0 +1,201 @@
+"""Alarms and the dashboard. Every alarm tells the alarms topic, and docs/operations.md has an entry under its name."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lib.api import PaymentApi
+from lib.aws import CloudwatchDashboard, CloudwatchMetricAlarm, CloudwatchMetricAlarmMetricQuery, Construct
+from lib.batch import PaymentQueue
+from lib.functions import Function
+from lib.notifications import Notifications
+from lib.settings import Settings
+from lib.workflow import Workflow
+from payments.metrics import GATEWAY_MISCONFIGURED, NAMESPACE
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A CloudWatch metric with the statistic that is looked at."""
+
+    namespace: str
+    name: str
+    dimensions: dict[str, str]
+    statistic: str = "Sum"
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Rings when the sum of `metrics` reaches `threshold` within `period_seconds`."""
+
+    name: str
+    meaning: str
+    threshold: int
+    period_seconds: int
+    metrics: list[Metric] = field(default_factory=list)
+
+
+OLDEST_MESSAGE_SECONDS = 15 * 60
+
+
+def alarms(
+    settings: Settings, functions: Sequence[Function], queue: PaymentQueue, workflow: Workflow, api: PaymentApi
+) -> list[Alarm]:
+    """The one table of alarms."""
+    queued = {"QueueName": queue.queue.name}
+    return [
+        *(
+            Alarm(
+                f"{function.label}-errors",
+                f"the {function.label} function failed 5 times in 10 minutes",
+                5,
+                600,
+                [Metric("AWS/Lambda", "Errors", {"FunctionName": function.name})],
+            )
+            for function in functions
+        ),
+        Alarm(
+            "dead-letters",
+            "a payment message could not be processed and waits in the dead-letter queue",
+            1,
+            60,
+            [
+                Metric(
+                    "AWS/SQS",
+                    "ApproximateNumberOfMessagesVisible",
+                    {"QueueName": queue.dead_letters.name},
+                    statistic="Maximum",
+                )
+            ],
+        ),
+        Alarm(
+            "api-5xx",
+            "the API failed 10 requests in 10 minutes",
+            10,
+            600,
+            [
+                Metric(
+                    "AWS/ApiGateway",
+                    "5XXError",
+                    {"ApiName": api.rest_api.name, "Stage": settings.environment_suffix},
+                )
+            ],
+        ),
+        Alarm(
+            "workflow-failures",
+            "a payment's workflow ended without recording its outcome",
+            1,
+            300,
+            [
+                Metric("AWS/States", f"Executions{outcome}", {"StateMachineArn": workflow.arn})
+                for outcome in ("Failed", "TimedOut", "Aborted")
+            ],
+        ),
+        Alarm(
+            "oldest-queued-payment",
+            "a queued payment waits for more than 15 minutes: dispatch is stuck or the pace too low for the load",
+            OLDEST_MESSAGE_SECONDS,
+            60,
+            [Metric("AWS/SQS", "ApproximateAgeOfOldestMessage", queued, statistic="Maximum")],
+        ),
+        Alarm(
+            "gateway-misconfigured",
+            "the gateway refuses our key or account: no payment gets through until a person mends it",
+            1,
+            60,
+            [Metric(NAMESPACE, GATEWAY_MISCONFIGURED, {"service": settings.environment_suffix})],
+        ),
+    ]
+
+
+class Monitoring(Construct):
+    """Makes the alarms and the dashboard."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        settings: Settings,
+        notifications: Notifications,
+        *,
+        functions: Sequence[Function],
+        queue: PaymentQueue,
+        workflow: Workflow,
+        api: PaymentApi,
+    ) -> None:
+        super().__init__(scope, "monitoring")
+        self.alarms = alarms(settings, functions, queue, workflow, api)
+        topic = [notifications.alarms.arn]
+        for alarm in self.alarms:
+            CloudwatchMetricAlarm(
+                self,
+                alarm.name,
+                alarm_name=settings.name(f"payment-{alarm.name}"),
+                alarm_description=f"{alarm.meaning}. What to do: docs/operations.md#{alarm.name}",
+                comparison_operator="GreaterThanOrEqualToThreshold",
+                threshold=alarm.threshold,
+                evaluation_periods=1,
+                treat_missing_data="notBreaching",
+                alarm_actions=topic,
+                ok_actions=topic,
+                **_measured(alarm),
+            )
+        CloudwatchDashboard(
+            self,
+            "dashboard",
+            dashboard_name=settings.name("payments"),
+            dashboard_body=json.dumps({"widgets": _widgets(settings, self.alarms)}),
+        )
+
+
+def _measured(alarm: Alarm) -> dict[str, Any]:
+    """One metric as it is; several as their sum."""
+    if len(alarm.metrics) == 1:
+        metric = alarm.metrics[0]
+        return {
+            "namespace": metric.namespace,
+            "metric_name": metric.name,
+            "dimensions": metric.dimensions,
+            "statistic": metric.statistic,
+            "period": alarm.period_seconds,
+        }
+    queries = [
+        CloudwatchMetricAlarmMetricQuery(
+            id=f"m{position}",
+            metric={
+                "namespace": metric.namespace,
+                "metric_name": metric.name,
+                "dimensions": metric.dimensions,
+                "stat": metric.statistic,
+                "period": alarm.period_seconds,
+            },
+        )
+        for position, metric in enumerate(alarm.metrics)
+    ]
+    total = " + ".join(f"FILL(m{position}, 0)" for position in range(len(alarm.metrics)))
+    in_sum = CloudwatchMetricAlarmMetricQuery(id="total", expression=total, label=alarm.name, return_data=True)
+    return {"metric_query": [*queries, in_sum]}
+
+
+def _widgets(settings: Settings, table: Sequence[Alarm]) -> list[dict[str, Any]]:
+    """One graph for each alarm's metrics, three in a row."""
+    return [
+        {
+            "type": "metric",
+            "x": position % 3 * 8,
+            "y": position // 3 * 6,
+            "width": 8,
+            "height": 6,
+            "properties": {
+                "title": alarm.name,
+                "region": settings.aws_region,
+                "period": alarm.period_seconds,
+                "metrics": [
+                    [metric.namespace, metric.name, *sum(metric.dimensions.items(), ()), {"stat": metric.statistic}]
+                    for metric in alarm.metrics
+                ],
+                "annotations": {"horizontal": [{"label": "alarm", "value": alarm.threshold}]},
+            },
+        }
+        for position, alarm in enumerate(table)
+    ]

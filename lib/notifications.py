@@ -1,0 +1,46 @@
+"""Topics: payment events for subscribers, alarms for people."""
+
+from typing import TYPE_CHECKING
+
+from lib.aws import Construct, SnsTopic, SnsTopicPolicy, SnsTopicSubscription
+from lib.encryption import Encryption
+from lib.policies import document
+from lib.settings import Settings
+
+if TYPE_CHECKING:
+    from lib.functions import Function
+
+
+class Notifications(Construct):
+    """Two encrypted topics. Subscribers of payment events filter on the attributes `event_type` and `status`."""
+
+    def __init__(self, scope: Construct, settings: Settings, encryption: Encryption, account_id: str) -> None:
+        super().__init__(scope, "notifications")
+        self.payment_events = self._topic("payment-events", settings, encryption)
+        self.alarms = self._topic("payment-alarms", settings, encryption)
+        SnsTopicPolicy(
+            self,
+            "alarms_policy",
+            arn=self.alarms.arn,
+            policy=document(
+                {
+                    "Sid": "CloudWatchAlarmsOfThisAccount",
+                    "Effect": "Allow",
+                    "Principal": {"Service": "cloudwatch.amazonaws.com"},
+                    "Action": "sns:Publish",
+                    "Resource": self.alarms.arn,
+                    "Condition": {"StringEquals": {"aws:SourceAccount": account_id}},
+                }
+            ),
+        )
+        for position, address in enumerate(settings.alarm_emails):
+            SnsTopicSubscription(
+                self, f"alarm_email_{position}", topic_arn=self.alarms.arn, protocol="email", endpoint=address
+            )
+
+    def _topic(self, name: str, settings: Settings, encryption: Encryption) -> SnsTopic:
+        return SnsTopic(self, name, name=settings.name(name), display_name=name, kms_master_key_id=encryption.arn)
+
+    def grant_publish(self, function: "Function") -> None:
+        """Let a function publish payment events."""
+        function.allow(["sns:Publish"], [self.payment_events.arn])

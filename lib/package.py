@@ -1,0 +1,127 @@
+"""The Lambda packages: one zip of our code and one layer of locked dependencies, byte for byte reproducible.
+
+Every archive is named by a hash of what goes into it, so a fresh checkout deploys nothing that did not change.
+Both carry bytecode that Python takes without looking at the source's time stamp: imports take half as long.
+"""
+
+import hashlib
+import json
+import marshal
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from importlib.util import MAGIC_NUMBER, source_hash
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+BUILD = ROOT / ".build"
+_UNCHECKED_HASH = (1).to_bytes(4, "little")  # PEP 552: valid without looking at the source
+_TIME = (2020, 1, 1, 0, 0, 0)
+_FORMAT = b"1"  # count up when archives of the same content should change
+
+
+def code_archive() -> Path:
+    """The zip of `lambda_src`, made if it is not there yet."""
+    source = ROOT / "lambda_src"
+    return _archive("code", source, _tree_hash(source))
+
+
+def layer_archive() -> Path:
+    """The zip of the layer: the `lambda` category of Pipfile.lock, pure Python, below `python/`."""
+    locked = json.loads((ROOT / "Pipfile.lock").read_text())["lambda"]
+    fingerprint = hashlib.sha256(json.dumps(locked, sort_keys=True).encode() + MAGIC_NUMBER + _FORMAT).hexdigest()
+    if (archive := _path("layer", fingerprint)).exists():
+        return archive
+    with tempfile.TemporaryDirectory() as folder:
+        _install(locked, Path(folder, "python"))
+        return _archive("layer", Path(folder), fingerprint)
+
+
+def _install(locked: dict[str, dict[str, object]], target: Path) -> None:
+    """pip with hashes, and nothing but wheels that run on any machine."""
+    lines = [
+        f"{name}{package['version']} " + " ".join(f"--hash={digest}" for digest in _strings(package["hashes"]))
+        for name, package in sorted(locked.items())
+    ]
+    requirements = target.parent / "requirements.txt"
+    requirements.write_text("\n".join(lines))
+    command = [sys.executable, "-m", "pip", "install", "-qq", "--no-deps", "--no-compile", "--require-hashes"]
+    command += ["--platform", "any", "--python-version", "3.12", "--only-binary=:all:"]
+    subprocess.run([*command, "--target", str(target), "-r", str(requirements)], check=True)
+    requirements.unlink()
+
+
+def _strings(values: object) -> Iterable[str]:
+    return [str(value) for value in values] if isinstance(values, list) else []
+
+
+def _archive(kind: str, source: Path, fingerprint: str) -> Path:
+    path = _path(kind, fingerprint)
+    if not path.exists():
+        BUILD.mkdir(exist_ok=True)
+        # a process of its own: constant sets are marshalled in hash order, which only a fixed seed keeps the same
+        subprocess.run(
+            [sys.executable, "-m", "lib.package", str(source), str(path)],
+            check=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+        )
+    return path
+
+
+def _path(kind: str, fingerprint: str) -> Path:
+    return BUILD / f"{kind}-{fingerprint[:16]}.zip"
+
+
+def _files(source: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in source.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and path.parts[-2] != "bin" and path.name != "RECORD"
+    )
+
+
+def _tree_hash(source: Path) -> str:
+    digest = hashlib.sha256(MAGIC_NUMBER + _FORMAT)
+    for path in _files(source):
+        digest.update(f"{path.relative_to(source).as_posix()}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def write_archive(source: Path, target: Path) -> None:
+    """Zip a folder with sorted names, fixed times and modes, and bytecode beside every module."""
+    unfinished = target.with_suffix(f".{os.getpid()}")
+    with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in _files(source):
+            name = path.relative_to(source).as_posix()
+            content = path.read_bytes()
+            _add(archive, name, content)
+            if path.suffix == ".py":
+                folder, _, module = name.rpartition("/")
+                _add(
+                    archive,
+                    f"{folder}/__pycache__/{module[:-3]}.{sys.implementation.cache_tag}.pyc".lstrip("/"),
+                    _bytecode(content, name),
+                )
+    unfinished.rename(target)
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    entry = zipfile.ZipInfo(name, _TIME)
+    entry.external_attr = 0o644 << 16
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(entry, content)
+
+
+def _bytecode(source: bytes, name: str) -> bytes:
+    code = compile(source, name, "exec", dont_inherit=True)
+    # marshal version 2 has no references, whose use depends on what else the compiling process holds
+    return MAGIC_NUMBER + _UNCHECKED_HASH + source_hash(source) + marshal.dumps(code, 2)
+
+
+if __name__ == "__main__":
+    write_archive(Path(sys.argv[1]), Path(sys.argv[2]))

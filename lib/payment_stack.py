@@ -1,0 +1,234 @@
+"""One environment: everything a payment passes through, wired in the order in which it does."""
+
+from lib.api import PaymentApi
+from lib.aws import (
+    AwsProvider,
+    AwsProviderDefaultTags,
+    Construct,
+    DataAwsCallerIdentity,
+    LocalBackend,
+    S3Backend,
+    SecretsmanagerSecret,
+    TerraformOutput,
+    TerraformStack,
+)
+from lib.batch import (
+    DISPATCH_TIMEOUT_SECONDS,
+    INCOMING,
+    RESULTS,
+    PaymentQueue,
+    dispatch_pace_seconds,
+    split_on_arrival,
+)
+from lib.encryption import Encryption
+from lib.functions import Code, Function
+from lib.monitoring import Monitoring
+from lib.notifications import Notifications
+from lib.policies import waive
+from lib.settings import Settings
+from lib.storage import Bucket, Tables
+from lib.workflow import Workflow
+from payments.stores.tables import BY_BATCH
+
+
+class PaymentStack(TerraformStack):
+    """The payment backend of one environment suffix."""
+
+    def __init__(self, scope: Construct, settings: Settings) -> None:
+        super().__init__(scope, settings.name("payment"))
+        self._settings = settings
+        self._provider()
+        self._backend()
+        account_id = DataAwsCallerIdentity(self, "account").account_id
+        local = settings.effective
+
+        encryption = Encryption(self, settings, account_id)
+        tables = Tables(self, settings, encryption)
+        files = Bucket(
+            self,
+            "payment-batch-files",
+            settings,
+            encryption,
+            account_id,
+            expire_days={INCOMING: 90, RESULTS: 365},
+            old_versions_days=30,
+        )
+        artifacts = Bucket(
+            self, "payment-artifacts", settings, encryption, account_id, expire_days={}, old_versions_days=30
+        )
+        notifications = Notifications(self, settings, encryption, account_id)
+        queue = PaymentQueue(self, settings, encryption)
+        gateway_secret = self._gateway_secret(encryption)
+        code = Code(self, settings, artifacts)
+
+        def function(name: str, timeout_seconds: int, **environment: str) -> Function:
+            return Function(
+                self,
+                name,
+                settings=settings,
+                code=code,
+                encryption=encryption,
+                timeout_seconds=timeout_seconds,
+                environment=environment,
+            )
+
+        payments = {"PAYMENTS_TABLE": tables.payments.name}
+        batches = {"PROCESSING_STATUS_TABLE": tables.processing_status.name}
+        events = {"PAYMENT_EVENTS_TOPIC_ARN": notifications.payment_events.arn}
+        report_name = settings.name("payment-report")
+
+        # the workflow: validate → charge → record → audit
+        validate = function(
+            "validate",
+            15,
+            CUSTOMERS_TABLE=tables.customers.name,
+            DEFAULT_PAYMENT_METHOD=local.default_payment_method,
+            **payments,
+        )
+        tables.payments.grant(validate, "GetItem", "UpdateItem")
+        tables.customers.grant(validate, "GetItem")
+
+        charge = function(
+            "charge", 30, GATEWAY_SECRET_ARN=gateway_secret.arn, STRIPE_API_BASE=settings.stripe_api_base, **payments
+        )
+        tables.payments.grant(charge, "GetItem", "UpdateItem")
+        charge.allow(["secretsmanager:GetSecretValue"], [gateway_secret.arn])
+
+        record = function("record", 15, **payments)
+        tables.payments.grant(record, "GetItem", "UpdateItem")
+
+        audit = function(
+            "audit", 15, AUDIT_TABLE=tables.audit_log.name, REPORT_FUNCTION=report_name, **payments, **batches
+        )
+        tables.payments.grant(audit, "GetItem", "UpdateItem")
+        tables.audit_log.grant(audit, "Query", "PutItem")
+        tables.processing_status.grant(audit, "GetItem", "UpdateItem")
+
+        workflow = Workflow(
+            self,
+            settings,
+            encryption,
+            validate=validate,
+            charge=charge,
+            record=record,
+            audit=audit,
+            topic=notifications.payment_events,
+        )
+
+        # payments in, as a batch: bucket → split → queue → dispatch → workflow; at the end the report
+        split = function(
+            "split",
+            900,
+            BATCH_BUCKET=files.name,
+            PAYMENT_QUEUE_URL=queue.queue.url,
+            REPORT_FUNCTION=report_name,
+            **payments,
+            **batches,
+        )
+        files.grant(split, INCOMING, "GetObject", "GetObjectVersion")
+        tables.payments.grant(split, "GetItem", "PutItem")
+        tables.processing_status.grant(split, "GetItem", "PutItem", "UpdateItem", "BatchWriteItem")
+        queue.grant_send(split)
+        split.allow(["lambda:InvokeFunction"], [split.arn])
+        split_on_arrival(self, files, split, account_id)
+
+        dispatch = function(
+            "dispatch",
+            DISPATCH_TIMEOUT_SECONDS,
+            STATE_MACHINE_ARN=workflow.arn,
+            DISPATCH_PACE_SECONDS=dispatch_pace_seconds(local),
+            **payments,
+        )
+        tables.payments.grant(dispatch, "GetItem")
+        workflow.grant_start(dispatch)
+        queue.feed(dispatch)
+
+        report = function("report", 900, BATCH_BUCKET=files.name, **payments, **batches, **events)
+        files.grant(report, INCOMING, "GetObject", "GetObjectVersion")
+        files.grant(report, RESULTS, "PutObject")
+        tables.payments.grant_index(report, BY_BATCH)
+        tables.payments.grant(report, "GetItem")
+        tables.processing_status.grant(report, "GetItem", "Query", "UpdateItem")
+        notifications.grant_publish(report)
+        for caller in (split, audit):
+            caller.allow(["lambda:InvokeFunction"], [report.arn])
+
+        # payments in, one by one
+        api_function = function("api", 10, STATE_MACHINE_ARN=workflow.arn, **payments)
+        tables.payments.grant(api_function, "GetItem", "PutItem")
+        workflow.grant_start(api_function)
+        api = PaymentApi(self, settings, api_function)
+
+        Monitoring(
+            self,
+            settings,
+            notifications,
+            functions=[api_function, split, dispatch, validate, charge, record, audit, report],
+            queue=queue,
+            workflow=workflow,
+            api=api,
+        )
+
+        self._outputs(
+            api_url=api.stage.invoke_url,
+            rest_api_id=api.rest_api.id,
+            api_stage=settings.environment_suffix,
+            auth_mode=local.auth_mode,
+            region=settings.aws_region,
+            environment_suffix=settings.environment_suffix,
+            batch_bucket=files.name,
+            payments_table=tables.payments.name,
+            processing_status_table=tables.processing_status.name,
+            audit_table=tables.audit_log.name,
+            customers_table=tables.customers.name,
+            payment_queue_url=queue.queue.url,
+            dead_letter_queue_url=queue.dead_letters.url,
+            payment_events_topic_arn=notifications.payment_events.arn,
+            alarms_topic_arn=notifications.alarms.arn,
+            state_machine_arn=workflow.arn,
+            gateway_secret_arn=gateway_secret.arn,
+        )
+
+    def _provider(self) -> None:
+        settings = self._settings
+        AwsProvider(
+            self,
+            "aws",
+            region=settings.aws_region,
+            default_tags=[AwsProviderDefaultTags(tags=settings.all_tags)],
+            # a local AWS answers on one address: bucket names cannot be part of the host's name there
+            s3_use_path_style=settings.is_local or None,
+        )
+        # the bindings are made for 6.25; nothing here needs more than 5.100, and both were seen to work
+        self.add_override("terraform.required_providers.aws.version", ">= 5.100, < 7")
+
+    def _backend(self) -> None:
+        settings = self._settings
+        if not settings.terraform_state_bucket:
+            LocalBackend(self, path=f"terraform.{settings.environment_suffix}.tfstate")
+            return
+        backend = S3Backend(
+            self,
+            bucket=settings.terraform_state_bucket,
+            key=f"payment-backend/{settings.environment_suffix}.tfstate",
+            region=settings.terraform_state_bucket_region or settings.aws_region,
+            encrypt=True,
+        )
+        backend.add_override("use_lockfile", True)
+
+    def _gateway_secret(self, encryption: Encryption) -> SecretsmanagerSecret:
+        """The place for the gateway's key. Its value is set by `payctl gateway set-key`, never by Terraform."""
+        secret = SecretsmanagerSecret(
+            self,
+            "gateway_secret",
+            name=self._settings.name("payment-gateway-stripe"),
+            description="The secret API key of Stripe; set with: payctl gateway set-key",
+            kms_key_id=encryption.arn,
+            recovery_window_in_days=0 if self._settings.effective.force_destroy else 30,
+        )
+        waive(secret, CKV2_AWS_57="Stripe makes its keys: an operator rotates them there, then runs payctl")
+        return secret
+
+    def _outputs(self, **values: str) -> None:
+        for name, value in values.items():
+            TerraformOutput(self, name, value=value)

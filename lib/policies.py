@@ -1,0 +1,34 @@
+"""IAM policy documents, and the reviewed exceptions to the security scanner's rules."""
+
+import json
+from typing import Any
+
+from lib.aws import TerraformResource
+
+Statement = dict[str, Any]
+
+
+def document(*statements: Statement) -> str:
+    """A policy document of these statements."""
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def allow(actions: list[str], resources: list[str], **conditions: dict[str, str]) -> Statement:
+    """A statement of an identity's policy."""
+    statement: Statement = {"Effect": "Allow", "Action": actions, "Resource": resources}
+    return statement | ({"Condition": conditions} if conditions else {})
+
+
+def assumed_by(service: str) -> str:
+    """The trust policy of a role that one AWS service takes on."""
+    return document({"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"})
+
+
+def waive(resource: TerraformResource, **reasons: str) -> None:
+    """Say why a scanner's rule does not hold for a resource: waive(bucket, CKV_AWS_18="…").
+
+    The reason stands in the synthesised JSON beside the resource; a test refuses findings without one, and
+    reasons without a finding.
+    """
+    for rule, reason in reasons.items():
+        resource.add_override(f"//.waived.{rule}", reason)

@@ -1,0 +1,204 @@
+"""The settings of a deployment: read from the environment, typed, and checked before anything is synthesised."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+DEFAULT_TAGS = {"Project": "payment-backend", "ManagedBy": "cdktf"}
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What differs between kinds of environments. Units are in the names."""
+
+    lambda_memory_mb: int = 512
+    log_retention_days: int = 30
+    api_rate_per_second: int = 50
+    api_burst: int = 100
+    workflow_type: Literal["STANDARD", "EXPRESS"] = "STANDARD"
+    gateway_rate_per_second: int = 25  # Stripe's default limit for an endpoint
+    gateway_reserve_percent: int = 20  # of the gateway's rate, kept free of batches for payments over REST
+    default_payment_method: str = ""
+    force_destroy: bool = True
+    auth_mode: Literal["none", "iam"] = "none"
+
+
+ENVIRONMENTS: dict[str, Environment] = {
+    "dev": Environment(log_retention_days=7, default_payment_method="pm_card_visa"),
+    "staging": Environment(log_retention_days=30, auth_mode="iam"),
+    "prod": Environment(
+        lambda_memory_mb=1024,
+        log_retention_days=365,
+        api_rate_per_second=200,
+        api_burst=400,
+        gateway_rate_per_second=100,  # Stripe's limit in live mode
+        force_destroy=False,
+        auth_mode="iam",
+    ),
+    # the laptop: as dev, with a stand-in gateway that sets no limit of its own
+    "local": Environment(
+        log_retention_days=1,
+        api_rate_per_second=500,
+        api_burst=1000,
+        gateway_rate_per_second=200,
+        default_payment_method="pm_card_visa",
+    ),
+}
+"""The one table of differences. A suffix not named here (`pr-1234`) is a `dev` environment."""
+
+RETENTION_DAYS = (
+    1,
+    3,
+    5,
+    7,
+    14,
+    30,
+    60,
+    90,
+    120,
+    150,
+    180,
+    365,
+    400,
+    545,
+    731,
+    1096,
+    1827,
+    2192,
+    2557,
+    2922,
+    3288,
+    3653,
+)
+"""The retentions that CloudWatch Logs takes."""
+
+
+class SettingsError(Exception):
+    """One or more wrong settings, a line each: the variable, its value, what is allowed."""
+
+
+def kind_of(suffix: str) -> str:
+    """The row of `ENVIRONMENTS` for a suffix."""
+    return suffix if suffix in ENVIRONMENTS else "dev"
+
+
+def _pattern(pattern: str, allowed: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if value and not re.fullmatch(pattern, value):
+            raise ValueError(allowed)
+        return value
+
+    return AfterValidator(check)
+
+
+def _one_of(values: tuple[int, ...]) -> AfterValidator:
+    def check(value: int) -> int:
+        if value not in values:
+            raise ValueError(f"one of {', '.join(map(str, values))}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _split(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _pairs(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in _split(value)]
+    if any(not name or not separator for name, separator, _ in pairs):
+        raise ValueError("a list such as Team=payments,CostCenter=42")
+    return {name.strip(): text.strip() for name, _, text in pairs}
+
+
+_SUFFIX = _pattern(
+    "[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?",
+    "1 to 20 lower-case letters, digits or '-', not at an end, such as dev, staging, prod or pr-1234",
+)
+_REGION = _pattern("[a-z]{2}(-[a-z]+)+-[0-9]", "an AWS region such as us-east-1")
+_BUCKET = _pattern("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of an S3 bucket")
+_URL = _pattern("https?://[^/ ]+", "an address such as https://api.stripe.com, without a path")
+_EMAIL = _pattern("[^@ ]+@[^@ ]+\\.[^@ ]+", "addresses such as oncall@example.com, separated by commas")
+
+
+class Settings(BaseSettings):
+    """A deployment's settings. Each field is the environment variable of the same name in capitals.
+
+    Fields that are None here take their value from the environment's row in `ENVIRONMENTS`.
+    """
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+    environment_suffix: Annotated[str, _SUFFIX] = "dev"
+    aws_region: Annotated[str, _REGION] = "us-east-1"
+    terraform_state_bucket: Annotated[str, _BUCKET] = ""
+    terraform_state_bucket_region: Annotated[str, _REGION] = ""
+    aws_endpoint_url: Annotated[str, _URL] = ""
+    stripe_api_base: Annotated[str, _URL] = "https://api.stripe.com"
+    alarm_emails: Annotated[list[Annotated[str, _EMAIL]], NoDecode, BeforeValidator(_split)] = []
+    tags: Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)] = {}
+
+    lambda_memory_mb: Annotated[int, Field(ge=128, le=10240)] | None = None
+    log_retention_days: Annotated[int, _one_of(RETENTION_DAYS)] | None = None
+    api_rate_per_second: Annotated[int, Field(ge=1, le=10000)] | None = None
+    api_burst: Annotated[int, Field(ge=1, le=5000)] | None = None
+    workflow_type: Literal["STANDARD", "EXPRESS"] | None = None
+    gateway_rate_per_second: Annotated[int, Field(ge=1, le=1000)] | None = None
+    gateway_reserve_percent: Annotated[int, Field(ge=0, le=90)] | None = None
+    default_payment_method: (
+        Annotated[str, _pattern("[A-Za-z0-9_]{3,128}", "a payment method of the gateway")] | None
+    ) = None
+    force_destroy: bool | None = None
+    auth_mode: Literal["none", "iam"] | None = None
+
+    @model_validator(mode="after")
+    def _production_is_protected(self) -> Self:
+        if self.kind == "prod" and self.effective.auth_mode == "none":
+            raise ValueError("AUTH_MODE: 'none' is refused in production; allowed: iam")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """The kind of environment: a key of `ENVIRONMENTS`."""
+        return kind_of(self.environment_suffix)
+
+    @property
+    def effective(self) -> Environment:
+        """The environment's row with this deployment's own values over it."""
+        row = ENVIRONMENTS[self.kind]
+        own = {name: getattr(self, name) for name in row.__dataclass_fields__}
+        return Environment(**{**vars(row), **{name: value for name, value in own.items() if value is not None}})
+
+    @property
+    def all_tags(self) -> dict[str, str]:
+        """The tags on every resource."""
+        return DEFAULT_TAGS | {"Environment": self.environment_suffix} | self.tags
+
+    @property
+    def is_local(self) -> bool:
+        """True when Terraform talks to a local AWS."""
+        return bool(self.aws_endpoint_url)
+
+    def name(self, what: str) -> str:
+        """The name of a resource: `what` and the suffix, so that environments share no name."""
+        return f"{what}-{self.environment_suffix}"
+
+
+def load() -> Settings:
+    """Read and check the settings. Raises SettingsError with one line for each wrong one."""
+    try:
+        return Settings()
+    except ValidationError as refused:
+        raise SettingsError("\n".join(map(_line, refused.errors()))) from None
+
+
+def _line(error: Any) -> str:
+    if not error["loc"]:
+        return str(error["ctx"]["error"])
+    allowed = error["msg"].removeprefix("Value error, ").replace("Input should be ", "")
+    return f"{str(error['loc'][0]).upper()}: {error['input']!r} is not allowed; allowed: {allowed}"

@@ -1,0 +1,186 @@
+"""Where data rests: tables on demand with point-in-time recovery, and buckets that only speak TLS."""
+
+from typing import TYPE_CHECKING, Any
+
+from lib.aws import (
+    Construct,
+    DynamodbTable,
+    DynamodbTableAttribute,
+    DynamodbTableGlobalSecondaryIndex,
+    S3Bucket,
+    S3BucketLifecycleConfiguration,
+    S3BucketLifecycleConfigurationRule,
+    S3BucketPolicy,
+    S3BucketPublicAccessBlock,
+    S3BucketServerSideEncryptionConfigurationA,
+    S3BucketServerSideEncryptionConfigurationRuleA,
+    S3BucketVersioningA,
+)
+from lib.aws import S3BucketLifecycleConfigurationRuleAbortIncompleteMultipartUpload as UnfinishedUploads
+from lib.aws import S3BucketLifecycleConfigurationRuleExpiration as Expiration
+from lib.aws import S3BucketLifecycleConfigurationRuleFilter as Filter
+from lib.aws import S3BucketLifecycleConfigurationRuleNoncurrentVersionExpiration as OldVersions
+from lib.encryption import Encryption
+from lib.policies import document, waive
+from lib.settings import Settings
+from payments.stores.tables import AUDIT_LOG, CUSTOMERS, PAYMENTS, PROCESSING_STATUS, Table
+
+if TYPE_CHECKING:
+    from lib.functions import Function
+
+
+class PaymentTable(Construct):
+    """One DynamoDB table, its keys and indexes as the stores name them."""
+
+    def __init__(self, scope: Construct, table: Table, settings: Settings, encryption: Encryption) -> None:
+        super().__init__(scope, table.name)
+        self.table = DynamodbTable(
+            self,
+            "table",
+            name=settings.name(table.name),
+            billing_mode="PAY_PER_REQUEST",
+            hash_key=table.key.partition,
+            range_key=table.key.sort or None,
+            attribute=[DynamodbTableAttribute(name=name, type=type_) for name, type_ in table.attributes.items()],
+            global_secondary_index=[
+                DynamodbTableGlobalSecondaryIndex(
+                    name=name, hash_key=key.partition, range_key=key.sort, projection_type="ALL"
+                )
+                for name, key in table.indexes.items()
+            ],
+            point_in_time_recovery={"enabled": True},
+            server_side_encryption={"enabled": True, "kms_key_arn": encryption.arn},
+            deletion_protection_enabled=not settings.effective.force_destroy,
+        )
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return self.table.name
+
+    def grant(self, function: "Function", *actions: str) -> None:
+        """Let a function do these actions ("GetItem", …) on the table's rows."""
+        function.allow([f"dynamodb:{action}" for action in actions], [self.table.arn])
+
+    def grant_index(self, function: "Function", index: str) -> None:
+        """Let a function query one index."""
+        function.allow(["dynamodb:Query"], [f"{self.table.arn}/index/{index}"])
+
+
+class Tables(Construct):
+    """The three tables of the core, and the customers'."""
+
+    def __init__(self, scope: Construct, settings: Settings, encryption: Encryption) -> None:
+        super().__init__(scope, "tables")
+        self.payments = PaymentTable(self, PAYMENTS, settings, encryption)
+        self.processing_status = PaymentTable(self, PROCESSING_STATUS, settings, encryption)
+        self.audit_log = PaymentTable(self, AUDIT_LOG, settings, encryption)
+        self.customers = PaymentTable(self, CUSTOMERS, settings, encryption)
+
+
+class Bucket(Construct):
+    """A bucket: versioned, encrypted with our key, never public, TLS only. Its name carries the account's id,
+    as bucket names are global across all of AWS and a first deploy must not collide with a stranger's."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        settings: Settings,
+        encryption: Encryption,
+        account_id: str,
+        *,
+        expire_days: dict[str, int],
+        old_versions_days: int,
+    ) -> None:
+        """`expire_days` says after how many days objects below a prefix go; older versions go on their own."""
+        super().__init__(scope, name)
+        self.bucket = S3Bucket(
+            self,
+            "bucket",
+            bucket=f"{settings.name(name)}-{account_id}",
+            force_destroy=settings.effective.force_destroy,
+        )
+        self.versioning = S3BucketVersioningA(
+            self, "versioning", bucket=self.bucket.id, versioning_configuration={"status": "Enabled"}
+        )
+        S3BucketServerSideEncryptionConfigurationA(
+            self,
+            "encryption",
+            bucket=self.bucket.id,
+            rule=[
+                S3BucketServerSideEncryptionConfigurationRuleA(
+                    apply_server_side_encryption_by_default={
+                        "sse_algorithm": "aws:kms",
+                        "kms_master_key_id": encryption.arn,
+                    },
+                    bucket_key_enabled=True,  # one KMS call for many objects
+                )
+            ],
+        )
+        block = S3BucketPublicAccessBlock(
+            self,
+            "public_access",
+            bucket=self.bucket.id,
+            block_public_acls=True,
+            block_public_policy=True,
+            ignore_public_acls=True,
+            restrict_public_buckets=True,
+        )
+        S3BucketPolicy(
+            self,
+            "policy",
+            bucket=self.bucket.id,
+            policy=document(
+                {
+                    "Sid": "TlsOnly",
+                    "Effect": "Deny",
+                    "Principal": "*",
+                    "Action": "s3:*",
+                    "Resource": [self.bucket.arn, f"{self.bucket.arn}/*"],
+                    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+                }
+            ),
+            depends_on=[block],  # S3 refuses two changes of a bucket's access at a time
+        )
+        S3BucketLifecycleConfiguration(
+            self,
+            "lifecycle",
+            bucket=self.bucket.id,
+            rule=[
+                _lifecycle_rule(
+                    "old-versions",
+                    noncurrent_version_expiration=[OldVersions(noncurrent_days=old_versions_days)],
+                    abort_incomplete_multipart_upload=[UnfinishedUploads(days_after_initiation=1)],
+                ),
+                *(
+                    _lifecycle_rule(f"expire-{prefix.strip('/')}", prefix, expiration=[Expiration(days=days)])
+                    for prefix, days in expire_days.items()
+                ),
+            ],
+            depends_on=[self.versioning],
+        )
+        waive(
+            self.bucket,
+            CKV_AWS_18="CloudTrail data events record who read what, without a second bucket to guard",
+            CKV_AWS_144="a copy in a second region is the backup's task, not each bucket's",
+            CKV2_AWS_62="only the batch bucket's uploads mean something to us: see lib/batch.py",
+        )
+
+    @property
+    def name(self) -> str:
+        """The bucket's name."""
+        return self.bucket.bucket
+
+    @property
+    def arn(self) -> str:
+        """The bucket's ARN."""
+        return self.bucket.arn
+
+    def grant(self, function: "Function", prefix: str, *actions: str) -> None:
+        """Let a function do these actions ("GetObject", …) on objects below a prefix."""
+        function.allow([f"s3:{action}" for action in actions], [f"{self.bucket.arn}/{prefix}*"])
+
+
+def _lifecycle_rule(name: str, prefix: str = "", **actions: Any) -> S3BucketLifecycleConfigurationRule:
+    return S3BucketLifecycleConfigurationRule(id=name, status="Enabled", filter=[Filter(prefix=prefix)], **actions)
