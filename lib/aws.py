@@ -25,8 +25,7 @@ def _import_only_what_is_named(package: str) -> None:
 
 _import_only_what_is_named("cdktf_cdktf_provider_aws")
 # cdktf-cli 0.21 does not run on Node 24, so Node 20 and 22 are right here, whatever jsii says of their age
-os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "1")
-os.environ.setdefault("JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION", "1")
+os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "18,20")
 
 # ruff: noqa: E402  the bare package has to stand before the provider's submodules are imported
 from cdktf import (

@@ -78,12 +78,10 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     except Problem as problem:
         log.info("refused", status=problem.status, kind=problem.kind)
         return problem_answer(problem, _request_id(event))
-    except Exception:
+    except Exception:  # the last stop: whatever it is, the client gets an answer and the log the trace
         log.exception("request failed", request_id=_request_id(event))
-        problem = Problem(
-            500, "internal-error", "your payment may or may not be stored: send the same request again"
-        )
-        return problem_answer(problem, _request_id(event))
+        failed = Problem(500, "internal-error", "the payment may be stored or not: send the same request again")
+        return problem_answer(failed, _request_id(event))
 
 
 def _request_id(event: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ BATCH_EVENT = "batch"
 
 
 def payment_event(payment: Payment) -> dict[str, str]:
-    """What became of a payment. An event that is published again has the same `event_id`: drop what you have seen."""
+    """What became of a payment. A repeated event has the same `event_id`: drop what you have seen."""
     return {
         "event_id": f"{payment.payment_id}:{payment.version}",
         "event_type": PAYMENT_EVENT,

@@ -16,7 +16,6 @@ _TITLES = {
     "invalid-request": "The request cannot be taken",
     "conflict": "This payment_id belongs to another payment",
     "not-found": "No such payment",
-    "unsupported-media-type": "Send JSON",
     "internal-error": "Something failed on our side",
 }
 """Kinds of problem; `type` is `urn:problem:payment-api:<kind>`."""
