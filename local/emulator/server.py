@@ -197,12 +197,12 @@ class LocalAws:
         return self.log_path.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
 
     def _end_group(self, group: int) -> None:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, number)
-            deadline = time.monotonic() + STOP_SECONDS
-            while time.monotonic() < deadline and self._group_lives(group):
-                time.sleep(0.02)
+        # Not SIGTERM: an open connection of any client would make it wait for ever, and it has nothing to save.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+        deadline = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < deadline and self._group_lives(group):
+            time.sleep(0.01)
         self._process = None
 
     def _group_lives(self, group: int) -> bool:

@@ -49,12 +49,13 @@ def judge(alarm: dict[str, Any]) -> None:
 def verdict(breaching: Sequence[bool | None], *, needed: int, missing: str) -> str | None:
     """The state for datapoints from newest to oldest, None for a missing one; no state: keep the current one."""
     known = [breach for breach in breaching if breach is not None]
-    bad = known.count(True) + (missing == "breaching") * (len(breaching) - len(known))
+    unknown = len(breaching) - len(known)
+    bad = known.count(True) + (unknown if missing == "breaching" else 0)
     if bad >= needed:
         return "ALARM"
     if not known:
         return {"missing": "INSUFFICIENT_DATA", "ignore": None}.get(missing, "OK")
-    if missing == "ignore" and bad and len(known) < len(breaching):
+    if missing == "ignore" and bad and bad + unknown >= needed:
         return None
     # Few datapoints, all bad, and the oldest of them as old as DatapointsToAlarm: AWS does not wait for more.
     if missing == "missing" and all(known) and True in breaching[needed - 1 :]:
@@ -76,9 +77,7 @@ def _period(alarm: dict[str, Any]) -> int:
 
 def _value(alarm: dict[str, Any], start: float, end: float) -> float | None:
     if "Metrics" not in alarm:
-        return _statistic(
-            alarm, alarm.get("ExtendedStatistic") or alarm["Statistic"], alarm.get("Unit"), start, end
-        )
+        return _statistic(alarm, alarm.get("ExtendedStatistic") or alarm["Statistic"], alarm.get("Unit"), start, end)
     values: dict[str, float | None] = {}
     expressions: dict[str, str] = {}
     for query in alarm["Metrics"]:

@@ -1,0 +1,180 @@
+"""One running emulator for the whole folder, with a function and state machines to try it with."""
+
+import io
+import json
+import time
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from local.emulator.server import LocalAws
+
+WAIT_SECONDS = 15
+WAIT_SCALE = 0.1
+MAX_WORKERS = 2
+
+SHELL_SETTINGS = {
+    "AWS_CA_BUNDLE": "/nowhere/ca.pem",
+    "AWS_PROFILE": "somebody",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONPATH": "/nowhere",
+}
+
+HANDLER = """
+import json, os, sys, time
+
+class CardDeclined(Exception):
+    pass
+
+def handle(event, context):
+    if "httpMethod" in event:
+        event = json.loads(event["body"])
+    if "sleep" in event:
+        time.sleep(event["sleep"])
+    if "print" in event:
+        sys.stdout.write(event["print"])
+    if "exit" in event:
+        os._exit(event["exit"])
+    if "decline" in event:
+        raise CardDeclined(event["decline"])
+    if "environment" in event:
+        return dict(os.environ)
+    return {"statusCode": event.get("status", 200), "body": "{}", "pid": os.getpid()}
+"""
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[LocalAws]:
+    env = {"ALARM_PERIOD_SECONDS": "0.3", "LAMBDA_MAX_WORKERS": str(MAX_WORKERS)}
+    emulator = LocalAws(wait_scale=WAIT_SCALE, env=env)
+    with pytest.MonkeyPatch.context() as shell:
+        for name, value in SHELL_SETTINGS.items():
+            shell.setenv(name, value)
+        emulator.start()
+    yield emulator
+    emulator.stop()
+
+
+def new_role(aws: LocalAws) -> str:
+    """The ARN of a role that may do all and that Lambda and Step Functions may take."""
+    iam = aws.client("iam")
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "*"}}
+    created = iam.create_role(RoleName="all", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    iam.put_role_policy(RoleName="all", PolicyName="all", PolicyDocument=json.dumps(everything))
+    return str(created["Role"]["Arn"])
+
+
+def new_function(aws: LocalAws, role: str) -> str:
+    """A function that does what its event says; gives its name."""
+    name = f"f-{uuid.uuid4().hex[:8]}"
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("code.py", HANDLER)
+    client = aws.client("lambda")
+    client.create_function(
+        FunctionName=name,
+        Runtime="python3.12",
+        Handler="code.handle",
+        Role=role,
+        Code={"ZipFile": package.getvalue()},
+        Timeout=60,
+    )
+    eventually(lambda: client.get_function_configuration(FunctionName=name)["State"] == "Active")
+    return name
+
+
+type Deploy = Callable[[], str]
+type Invoke = Callable[..., Any]
+type Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def role(aws: LocalAws) -> str:
+    return new_role(aws)
+
+
+@pytest.fixture(scope="session")
+def deploy(aws: LocalAws, role: str) -> Deploy:
+    """Make a function that no other test has touched; gives its name."""
+    return lambda: new_function(aws, role)
+
+
+@pytest.fixture(scope="session")
+def function(deploy: Deploy) -> str:
+    """A function that all tests may call."""
+    return deploy()
+
+
+@pytest.fixture(scope="session")
+def invoke(aws: LocalAws) -> Invoke:
+    """Call a function; gives its answer."""
+    client = aws.client("lambda")
+
+    def call(name: str, **event: Any) -> Any:
+        return json.loads(client.invoke(FunctionName=name, Payload=json.dumps(event))["Payload"].read())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def run(aws: LocalAws, role: str) -> Run:
+    """Run a state machine made of one task, and Done; gives the ended execution."""
+    client = aws.client("stepfunctions")
+
+    def run_task(task: dict[str, Any], **event: Any) -> dict[str, Any]:
+        states = {"Try": {"Type": "Task", "Next": "Done", **task}, "Done": {"Type": "Succeed"}}
+        machine = client.create_state_machine(
+            name=uuid.uuid4().hex, roleArn=role, definition=json.dumps({"StartAt": "Try", "States": states})
+        )["stateMachineArn"]
+        execution = client.start_execution(stateMachineArn=machine, input=json.dumps(event))["executionArn"]
+        return eventually(lambda: ended(client.describe_execution(executionArn=execution)))
+
+    return run_task
+
+
+def ended(execution: dict[str, Any]) -> dict[str, Any] | None:
+    return execution if execution["status"] != "RUNNING" else None
+
+
+def function_arn(name: str) -> str:
+    return f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
+
+
+def eventually[T](ask: Callable[[], T | None]) -> T:
+    """The first answer that is not empty. AssertionError after WAIT_SECONDS."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        if answer := ask():
+            return answer
+        time.sleep(0.05)
+    raise AssertionError(f"nothing within {WAIT_SECONDS} s")
+
+
+def metric(
+    aws: LocalAws, namespace: str, name: str, dimensions: dict[str, str], statistic: str = "Sum"
+) -> float | None:
+    """One statistic of a metric over the last minutes, None when it has no data."""
+    now = time.time()
+    points = aws.client("cloudwatch").get_metric_statistics(
+        Namespace=namespace,
+        MetricName=name,
+        Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+        StartTime=now - 600,
+        EndTime=now + 60,
+        Period=3600,
+        Statistics=[statistic],
+    )["Datapoints"]
+    values: list[float] = [point[statistic] for point in points]
+    match values, statistic:
+        case [], _:
+            return None
+        case _, "Minimum":
+            return min(values)
+        case _, "Maximum":
+            return max(values)
+        case _:
+            return sum(values)

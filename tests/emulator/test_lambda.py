@@ -1,0 +1,98 @@
+"""Functions fail, log, scale and count as on AWS."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from local.emulator.server import LocalAws
+from tests.emulator.conftest import MAX_WORKERS, Deploy, Invoke, Run, function_arn, metric
+
+UPSTREAM_LOG_WAIT_MS = 50
+
+
+def test_lambda_error_when_a_class_of_our_own_is_raised_then_its_name_and_stack_arrive(
+    function: str, invoke: Invoke
+) -> None:
+    answer = invoke(function, decline="lost card")
+    assert (answer["errorType"], answer["errorMessage"]) == ("CardDeclined", "lost card")
+    assert "raise CardDeclined" in answer["stackTrace"][-1]
+
+
+def test_lambda_error_when_a_machine_catches_it_by_name_then_it_is_caught(function: str, run: Run) -> None:
+    caught = {"ErrorEquals": ["CardDeclined"], "Next": "Done"}
+    execution = run({"Resource": function_arn(function), "Catch": [caught]}, decline="lost card")
+    assert execution["status"] == "SUCCEEDED"
+    assert json.loads(execution["output"])["Error"] == "CardDeclined"
+
+
+def test_lambda_error_when_it_is_raised_then_the_process_stays_warm(deploy: Deploy, invoke: Invoke) -> None:
+    name = deploy()
+    before = invoke(name)["pid"]
+    invoke(name, decline="lost card")
+    assert invoke(name)["pid"] == before
+
+
+def test_lambda_error_when_the_process_dies_then_it_is_an_exit_error(function: str, invoke: Invoke) -> None:
+    assert invoke(function, exit=3)["errorType"] == "Runtime.ExitError"
+
+
+def test_lambda_log_when_the_last_line_has_no_end_then_it_is_complete_and_unmarked(
+    aws: LocalAws, deploy: Deploy, invoke: Invoke
+) -> None:
+    name = deploy()
+    invoke(name, print="first\nlast without newline")
+    events = aws.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+    assert [event["message"] for event in events[1:-2]] == ["first", "last without newline"]
+
+
+def test_lambda_log_when_the_handler_is_silent_then_nothing_waits_for_it(
+    aws: LocalAws, deploy: Deploy, invoke: Invoke
+) -> None:
+    name = deploy()
+    for _ in range(10):
+        invoke(name)
+    fastest_ms = metric(aws, "AWS/Lambda", "Duration", {"FunctionName": name}, "Minimum")
+    assert fastest_ms is not None
+    assert fastest_ms < UPSTREAM_LOG_WAIT_MS
+
+
+def test_lambda_workers_when_many_calls_come_at_once_then_they_share_the_few(deploy: Deploy, invoke: Invoke) -> None:
+    name = deploy()
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: invoke(name, sleep=0.1), range(8)))
+    assert 1 <= len({answer["pid"] for answer in answers}) <= MAX_WORKERS
+
+
+def test_lambda_throttle_when_a_machine_meets_it_then_it_has_its_name(aws: LocalAws, deploy: Deploy, run: Run) -> None:
+    name = deploy()
+    aws.client("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    execution = run({"Resource": function_arn(name)})
+    assert execution["error"] == "Lambda.TooManyRequestsException"
+    assert metric(aws, "AWS/Lambda", "Throttles", {"FunctionName": name}) == 1
+
+
+def test_lambda_metrics_when_a_machine_calls_then_invocations_and_errors_count(
+    aws: LocalAws, deploy: Deploy, run: Run
+) -> None:
+    name = deploy()
+    run({"Resource": function_arn(name)})
+    run({"Resource": function_arn(name)}, decline="lost card")
+
+    def count(what: str) -> float | None:
+        return metric(aws, "AWS/Lambda", what, {"FunctionName": name})
+
+    assert (count("Invocations"), count("Errors"), count("Throttles")) == (2, 1, 0)
+
+
+def test_embedded_metrics_when_a_function_prints_them_then_cloudwatch_has_them(
+    aws: LocalAws, function: str, invoke: Invoke
+) -> None:
+    directive: dict[str, Any] = {
+        "Namespace": "Payments",
+        "Dimensions": [["service"], ["service", "currency"]],
+        "Metrics": [{"Name": "charged", "Unit": "Count"}],
+    }
+    record = {"_aws": {"Timestamp": 0, "CloudWatchMetrics": [directive]}, "service": "p", "currency": "EUR"}
+    invoke(function, print=json.dumps(record | {"charged": [1, 2]}) + '\n{"_aws": "not a metric"}\n')
+    charged = metric(aws, "Payments", "charged", {"service": "p", "currency": "EUR"})
+    assert charged == metric(aws, "Payments", "charged", {"service": "p"}) == 3

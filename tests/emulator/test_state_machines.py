@@ -1,0 +1,77 @@
+"""State machines retry, publish, trace and count as on AWS."""
+
+import json
+from typing import Any
+
+from local.emulator.fixes.retry_delays import delay_seconds
+from local.emulator.server import LocalAws
+from tests.emulator.conftest import Run, eventually, function_arn, metric
+
+
+def seconds_taken(execution: dict[str, Any]) -> float:
+    return float((execution["stopDate"] - execution["startDate"]).total_seconds())
+
+
+def test_retry_when_it_has_a_longest_delay_then_no_wait_is_longer(function: str, run: Run) -> None:
+    retry = {"ErrorEquals": ["CardDeclined"], "MaxAttempts": 2, "IntervalSeconds": 60, "MaxDelaySeconds": 1}
+    execution = run({"Resource": function_arn(function), "Retry": [retry]}, decline="try again")
+    assert execution["error"] == "CardDeclined"
+    uncapped_seconds = 2 * 60 * 0.1  # two waits under the wait scale
+    assert 0.2 <= seconds_taken(execution) < uncapped_seconds / 2
+
+
+def test_retry_delay_when_it_is_jittered_then_it_lies_anywhere_below() -> None:
+    retrier = {"IntervalSeconds": 2, "BackoffRate": 3, "MaxDelaySeconds": 10, "JitterStrategy": "FULL"}
+    delays = [delay_seconds(retrier, 5) for _ in range(200)]
+    assert 0 <= min(delays) < 3
+    assert 7 < max(delays) <= 10
+
+
+def test_retry_delay_when_it_is_plain_then_it_grows_by_its_rate() -> None:
+    assert [delay_seconds({"IntervalSeconds": 2, "BackoffRate": 3}, done) for done in range(3)] == [2, 6, 18]
+
+
+def test_publish_when_it_has_attributes_then_subscriptions_filter_by_them(aws: LocalAws, run: Run) -> None:
+    sqs, sns = aws.client("sqs"), aws.client("sns")
+    topic = sns.create_topic(Name="payment-events")["TopicArn"]
+    queue = sqs.create_queue(QueueName="declined")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    allow = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps({"Statement": [allow]})})
+    filtered = {"FilterPolicy": json.dumps({"status": ["declined"]}), "RawMessageDelivery": "true"}
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes=filtered)
+    status = {"DataType": "String", "StringValue.$": "$.status"}
+    arguments = {"TopicArn": topic, "Message.$": "$.status", "MessageAttributes": {"status": status}}
+    for outcome in ("succeeded", "declined"):
+        run({"Resource": "arn:aws:states:::sns:publish", "Parameters": arguments}, status=outcome)
+    messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+    assert [message["Body"] for message in messages] == ["declined"]
+
+
+def test_tracing_when_a_machine_has_it_then_it_is_described(aws: LocalAws, role: str) -> None:
+    client = aws.client("stepfunctions")
+    definition = json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}})
+    machine = client.create_state_machine(
+        name="traced", roleArn=role, definition=definition, tracingConfiguration={"enabled": True}
+    )["stateMachineArn"]
+
+    def tracing() -> Any:
+        return client.describe_state_machine(stateMachineArn=machine)["tracingConfiguration"]
+
+    assert tracing() == {"enabled": True}
+    client.update_state_machine(stateMachineArn=machine, tracingConfiguration={"enabled": False})
+    assert tracing() == {"enabled": False}
+
+
+def test_execution_metrics_when_one_of_two_fails_then_each_outcome_counts(
+    aws: LocalAws, function: str, run: Run
+) -> None:
+    execution = run({"Resource": function_arn(function)}, decline="lost card")
+    dimensions = {"StateMachineArn": execution["stateMachineArn"]}
+    aws.client("stepfunctions").start_execution(stateMachineArn=execution["stateMachineArn"], input="{}")
+    assert eventually(lambda: metric(aws, "AWS/States", "ExecutionsSucceeded", dimensions)) == 1
+    assert metric(aws, "AWS/States", "ExecutionsStarted", dimensions) == 2
+    assert metric(aws, "AWS/States", "ExecutionsFailed", dimensions) == 1
+    longest_ms = metric(aws, "AWS/States", "ExecutionTime", dimensions, "Maximum")
+    assert longest_ms is not None
+    assert 100 < longest_ms < 10_000

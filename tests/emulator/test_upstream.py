@@ -1,0 +1,193 @@
+"""Each fix is still needed: MiniStack, unmended in this process, still misbehaves.
+
+A failure here is good news. Delete the fix named in it, its line in FIXES, and its probe.
+"""
+
+import base64
+import inspect
+import io
+import json
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from ministack.core import lambda_runtime
+from ministack.services import apigateway_v1, cloudwatch, lambda_svc, sns, sqs, stepfunctions
+
+from local.emulator.fixes import FIXES
+from local.emulator.fixes.publish_attributes import PUBLISH
+
+FUNCTION = "probe"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def function() -> Iterator[None]:
+    """A function in this process's own MiniStack, which raises what it is told to and is silent otherwise."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("code.py", "def handle(event, context):\n    if event: raise KeyError(event)")
+    lambda_svc._create_function(
+        {
+            "FunctionName": FUNCTION,
+            "Runtime": "python3.12",
+            "Handler": "code.handle",
+            "Role": "arn:aws:iam::000000000000:role/probe",
+            "Code": {"ZipFile": base64.b64encode(package.getvalue()).decode()},
+        }
+    )
+    yield
+    lambda_runtime.reset()
+    for service in (lambda_svc, cloudwatch, stepfunctions, sns):
+        service.reset()
+
+
+def call_from_a_machine(event: Any) -> str:
+    """The error name that a state machine sees, "" for success."""
+    try:
+        stepfunctions._call_lambda(FUNCTION, event)
+    except stepfunctions._ExecutionError as error:
+        return str(error.error)
+    return ""
+
+
+def lambda_errors(_: pytest.MonkeyPatch) -> bool:
+    return call_from_a_machine("lost card") != "KeyError"
+
+
+def lambda_logs(_: pytest.MonkeyPatch) -> bool:
+    def seconds() -> float:
+        started = time.monotonic()
+        call_from_a_machine(None)
+        return time.monotonic() - started
+
+    return min(seconds() for _ in range(5)) > 0.05
+
+
+def lambda_workers(_: pytest.MonkeyPatch) -> bool:
+    record, config, _name = lambda_svc._get_func_record_for_ref(FUNCTION)
+    workers = [lambda_svc.acquire_worker("crowd", config, record["code_zip"])[0] for _ in range(20)]
+    return None not in workers
+
+
+def lambda_throttling(patch: pytest.MonkeyPatch) -> bool:
+    patch.setattr(lambda_svc, "_acquire_execution_slot", lambda *_: (None, "function"))
+    return call_from_a_machine(None) != "Lambda.TooManyRequestsException"
+
+
+def lambda_metrics(_: pytest.MonkeyPatch) -> bool:
+    call_from_a_machine(None)
+    return ("AWS/Lambda", "Invocations", f"FunctionName={FUNCTION}") not in cloudwatch._metrics
+
+
+def embedded_metrics(_: pytest.MonkeyPatch) -> bool:
+    directive = {"Namespace": "Probe", "Dimensions": [[]], "Metrics": [{"Name": "charged"}]}
+    line = json.dumps({"_aws": {"CloudWatchMetrics": [directive]}, "charged": 1})
+    lambda_svc._emit_lambda_logs(lambda_svc._functions[FUNCTION], "request", line, False, 1)
+    return ("Probe", "charged", "") not in cloudwatch._metrics
+
+
+def retry_delays(patch: pytest.MonkeyPatch) -> bool:
+    delays: list[float] = []
+    patch.setattr(stepfunctions, "_scaled_sleep", delays.append)
+    retrier = {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 50, "MaxDelaySeconds": 1, "MaxAttempts": 2}
+
+    def fail() -> None:
+        raise stepfunctions._ExecutionError("Failed", "")
+
+    with pytest.raises(stepfunctions._ExecutionError):
+        stepfunctions._with_retry_and_catch({"Retry": [retrier]}, {}, {"State": {}}, fail)
+    return max(delays) > 1
+
+
+def publish_attributes(patch: pytest.MonkeyPatch) -> bool:
+    published: list[dict[str, Any]] = []
+
+    def publish(*_: Any, message_attributes: dict[str, Any], **__: Any) -> dict[str, Any]:
+        published.append(message_attributes)
+        return {"message_id": "m", "sequence_number": None}
+
+    patch.setattr(sns, "publish_internal", publish)
+    sns._create_topic({"Name": "probe"})
+    attributes = {"status": {"DataType": "String", "StringValue": "declined"}}
+    topic = "arn:aws:sns:us-east-1:000000000000:probe"
+    arguments = {"TopicArn": topic, "Message": "m", "MessageAttributes": attributes}
+    stepfunctions._SERVICE_DISPATCH[PUBLISH](PUBLISH, arguments)
+    return published == [{}]
+
+
+def tracing(_: pytest.MonkeyPatch) -> bool:
+    machine = {"name": "probe", "definition": "{}", "tracingConfiguration": {"enabled": True}}
+    created = json.loads(stepfunctions._create_state_machine(machine)[2])
+    described = json.loads(stepfunctions._describe_state_machine(created)[2])
+    return "tracingConfiguration" not in described
+
+
+def put_alarm(name: str, **settings: str) -> dict[str, Any]:
+    """Put an alarm over the query protocol; gives what MiniStack keeps of it."""
+    usual = {"ComparisonOperator": "GreaterThanThreshold", "Threshold": "5", "EvaluationPeriods": "1"}
+    cloudwatch._put_metric_alarm({"AlarmName": name, **usual, **settings}, {}, False)
+    alarm: dict[str, Any] = cloudwatch._alarms[name]
+    return alarm
+
+
+def alarm_settings(_: pytest.MonkeyPatch) -> bool:
+    math = put_alarm("math", **{"Metrics.member.1.Id": "m", "Metrics.member.1.Expression": "1"})
+    return "Metrics" not in math or bool(math.get("Statistic"))
+
+
+def alarm_listing(_: pytest.MonkeyPatch) -> bool:
+    put_alarm("listed", Namespace="Probe", MetricName="m", TreatMissingData="breaching")
+    return b"TreatMissingData" not in cloudwatch._describe_alarms({}, {}, False)[2]
+
+
+def alarm_states(_: pytest.MonkeyPatch) -> bool:
+    cloudwatch.record_metric("Probe", "errors", 9, dimensions={"function": "charge"})
+    settings = {"Dimensions.member.1.Name": "function", "Dimensions.member.1.Value": "refund"}
+    alarm = put_alarm("other", Namespace="Probe", MetricName="errors", Period="60", **settings)
+    return bool(alarm["StateValue"] == "ALARM")
+
+
+def queue_metrics(_: pytest.MonkeyPatch) -> bool:
+    return "AWS/SQS" not in inspect.getsource(sqs)
+
+
+def execution_metrics(_: pytest.MonkeyPatch) -> bool:
+    return "AWS/States" not in inspect.getsource(stepfunctions)
+
+
+def api_metrics(_: pytest.MonkeyPatch) -> bool:
+    return "AWS/ApiGateway" not in inspect.getsource(apigateway_v1)
+
+
+PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
+    lambda_errors,
+    lambda_logs,
+    lambda_workers,
+    lambda_throttling,
+    lambda_metrics,
+    embedded_metrics,
+    retry_delays,
+    publish_attributes,
+    tracing,
+    alarm_settings,
+    alarm_listing,
+    alarm_states,
+    queue_metrics,
+    execution_metrics,
+    api_metrics,
+)
+
+
+@pytest.mark.parametrize("still_misbehaves", PROBES, ids=lambda probe: probe.__name__)
+def test_fix_when_upstream_is_as_it_was_then_it_is_still_needed(
+    still_misbehaves: Callable[[pytest.MonkeyPatch], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloudwatch.reset()
+    name = still_misbehaves.__name__
+    assert still_misbehaves(monkeypatch), f"upstream mended {name}: remove local/emulator/fixes/{name}.py"
+
+
+def test_fixes_when_listed_then_each_has_its_probe() -> None:
+    assert [probe.__name__ for probe in PROBES] == list(FIXES)
