@@ -27,7 +27,7 @@ def plain_bytes(chunks: Iterable[bytes]) -> Iterator[bytes]:
     for magic, reason, what_to_do in _NOT_CSV:
         if head.startswith(magic):
             raise FileError(CellError(1, "", "", reason, what_to_do))
-    if b"\0" in head[:64]:
+    if b"\0" in head[:4]:
         raise FileError(
             CellError(1, "", "", "the file holds zero bytes: it is UTF-16 text or not text", "save it as UTF-8")
         )
@@ -39,7 +39,7 @@ def plain_bytes(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield chunk if total_bytes > len(chunk) else chunk.removeprefix(b"\xef\xbb\xbf")
 
 
-def _peek(chunks: Iterable[bytes], count: int = 64) -> tuple[bytes, Iterable[bytes]]:
+def _peek(chunks: Iterable[bytes], count: int = 4) -> tuple[bytes, Iterable[bytes]]:
     """The first `count` bytes or more, if there are as many, and all chunks again."""
     rest = iter(chunks)
     head = b""

@@ -67,9 +67,12 @@ class BatchFile:
         if flaw:
             return RejectedRow(line, "", (CellError(line, "", "", flaw.value, _DO[flaw]),))
         try:
-            cells = cells_of(raw.decode())
+            text = raw.decode()
         except UnicodeDecodeError:
             return self._not_utf8(record)
+        if "\r" in text:  # only in quoted cells, as the line ends of some other system
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        cells = cells_of(text)
         columns = self.columns
         if len(cells) != len(columns):
             reason = f"the row has {len(cells)} cells and the header {len(columns)}"

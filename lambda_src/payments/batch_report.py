@@ -13,7 +13,7 @@ from payments.batch_sheets import BatchSheets
 from payments.batch_state import Batch, BatchStatus, ResultRow
 from payments.clock import Clock, iso
 from payments.events import BATCH_EVENT
-from payments.payment import REQUIRED_FIELDS, Payment
+from payments.payment import REQUIRED_FIELDS
 from payments.statuses import OPEN, Status
 from payments.stores.batch_files import BatchFiles
 from payments.stores.batch_port import BatchStore, Claim, NotClaimed

@@ -1,0 +1,369 @@
+"""Batch files as they really come: FAULTS 28, 29, 31 and 32, and what random files do."""
+
+import csv
+import gzip
+import io
+import resource
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from payments import batch_file
+from payments.batch_errors import FileError, RejectedRow
+from payments.batch_file import BatchFile, Row
+from payments.batch_records import MAX_RECORD_BYTES, Flaw, cells_of, split_records
+from payments.money import Money
+
+HEADER = b"payment_id,amount,currency\n"
+
+
+def rows_of(content: bytes, chunk_bytes: int = 1 << 16) -> list[Row | RejectedRow]:
+    return list(BatchFile(chunked(content, chunk_bytes)).rows())
+
+
+def chunked(content: bytes, chunk_bytes: int) -> Iterator[bytes]:
+    return (content[at : at + chunk_bytes] for at in range(0, len(content), chunk_bytes))
+
+
+def told(rows: list[Row | RejectedRow]) -> list[tuple[int, str]]:
+    """Line and payment_id of accepted rows, line and reasons of rejected ones."""
+    return [
+        (row.line, row.request.payment_id if isinstance(row, Row) else "; ".join(e.reason for e in row.errors))
+        for row in rows
+    ]
+
+
+def refusal(content: bytes) -> FileError:
+    with pytest.raises(FileError) as refused:
+        rows_of(content)
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        pytest.param(b"\xef\xbb\xbf" + HEADER + b"p1,1.00,USD\n", [(2, "p1")], id="byte_order_mark"),
+        pytest.param(b"payment_id,amount,currency\r\np1,1,USD\r\np2,2,USD\r\n", [(2, "p1"), (3, "p2")], id="crlf"),
+        pytest.param(b"payment_id,amount,currency\rp1,1,USD\rp2,2,USD", [(2, "p1"), (3, "p2")], id="lone_cr"),
+        pytest.param(HEADER + b"\n  \np1,1,USD\n\n\np2,2,USD\n\n", [(4, "p1"), (7, "p2")], id="blank_lines"),
+        pytest.param(HEADER + b"p1,1,USD", [(2, "p1")], id="no_line_end_at_the_end"),
+        pytest.param(b"currency,payment_id,amount\nUSD,p1,1\n", [(2, "p1")], id="reordered_columns"),
+        pytest.param(b" Payment_ID ,AMOUNT,Currency\np1,1,USD\n", [(2, "p1")], id="header_in_capitals_and_blanks"),
+        pytest.param(b'"payment_id","amount","currency"\n"p1","1","USD"\n', [(2, "p1")], id="all_quoted"),
+        pytest.param(gzip.compress(HEADER + b"p1,1,USD\n"), [(2, "p1")], id="gzip"),
+        pytest.param(
+            gzip.compress(HEADER) + gzip.compress(b"p1,1,USD\n") + b"\0\0", [(2, "p1")], id="gzip_of_two_members_padded"
+        ),
+        pytest.param(HEADER, [], id="header_only"),
+    ],
+)
+@pytest.mark.parametrize("chunk_bytes", [1, 3, 65536])
+def test_file_when_in_a_tolerated_form_then_its_rows_are_read(
+    content: bytes, expected: list[tuple[int, str]], chunk_bytes: int
+) -> None:
+    assert told(rows_of(content, chunk_bytes)) == expected
+
+
+def test_row_when_cells_are_quoted_then_commas_quotes_and_line_ends_are_text() -> None:
+    content = b'payment_id,amount,currency,description\np1,1,USD,"a, ""b""\r\nc\n\nd"\np2,2,USD,5" pipe\n'
+    first, second = rows_of(content)
+    assert isinstance(first, Row)
+    assert isinstance(second, Row)
+    assert (first.line, first.request.description) == (2, 'a, "b"\nc\n\nd')
+    assert (second.line, second.request.description) == (6, '5" pipe')
+
+
+def test_row_when_all_columns_are_there_then_the_whole_request_is_read() -> None:
+    content = (
+        b"metadata,description,payment_method,customer_id,currency,amount,payment_id\n"
+        b'"{""order"": ""A-17""}",Socks,pm_card_visa,cus_1,KWD,1.234,p1\n'
+    )
+    (row,) = rows_of(content)
+    assert isinstance(row, Row)
+    assert row.request.money == Money(1234, "KWD")
+    assert row.request.metadata == {"order": "A-17"}
+    assert (row.request.customer_id, row.request.payment_method) == ("cus_1", "pm_card_visa")
+    assert row.request.description == "Socks"
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "column", "reason"),
+    [
+        (b"", 1, "", "the file is empty"),
+        (b"\n \n", 1, "", "the file is empty"),
+        (b"\xef\xbb\xbf", 1, "", "the file is empty"),
+        (b"payment_id,amount\np1,1\n", 1, "currency", "the column currency is missing"),
+        (b"\n\nid,amount,currency,payment_id\n", 3, "column 1", "'id' is not a column"),
+        (b"payment_id,amount,currency,amount\n", 1, "amount", "the column is there twice"),
+        (b"payment_id,amount,currency,\n", 1, "column 4", "column 4 has no name"),
+        (b"payment_id;amount;currency\np1;1;USD\n", 1, "", "the header's cells are separated by ';'"),
+        (b"payment_id,amount,curr\xffency\n", 1, "", "the header is not UTF-8 text"),
+        (b'payment_id,amount,"currency\n', 1, "", f"header: {Flaw.UNCLOSED_QUOTE}"),
+        (b"x" * 200_000, 1, "", f"header: {Flaw.TOO_LONG}"),
+        ("payment_id,amount,currency\n".encode("utf-16"), 1, "", "the file is UTF-16 or UTF-32 text"),
+        (
+            "payment_id,amount,currency\n".encode("utf-16-le"),
+            1,
+            "",
+            "the file holds zero bytes: it is UTF-16 text or not text",
+        ),
+        (
+            gzip.compress("payment_id\n".encode("utf-16-be")),
+            1,
+            "",
+            "the file holds zero bytes: it is UTF-16 text or not text",
+        ),
+        (b"PK\x03\x04 a workbook", 1, "", "the file is a ZIP archive or an Excel workbook"),
+        (gzip.compress(HEADER)[:15], 1, "", "the gzip data ends too early: the upload was not complete"),
+        (b"\x1f\x8b no gzip at all", 1, "", "the gzip data is damaged here"),
+    ],
+)
+def test_file_when_it_has_no_readable_header_then_the_error_says_where_and_why(
+    content: bytes, line: int, column: str, reason: str
+) -> None:
+    errors = refusal(content).errors
+    assert (line, column, reason) in [(error.line, error.column, error.reason) for error in errors]
+    assert all(error.what_to_do for error in errors)
+
+
+def test_header_when_a_card_number_stands_in_it_then_the_error_does_not_repeat_it() -> None:
+    assert "4242" not in repr(refusal(b"payment_id,amount,currency,4242424242424242\n").errors)
+
+
+def test_header_when_it_has_a_thousand_unknown_columns_then_the_error_stays_small() -> None:
+    assert len(refusal(b",".join(b"x%d" % n for n in range(1000))).errors) == 20
+
+
+@pytest.mark.parametrize(
+    ("bad_line", "reason"),
+    [
+        (b"bad,1", "the row has 2 cells and the header 3"),
+        (b"bad,1,USD,more", "the row has 4 cells and the header 3"),
+        (b"bad,1,000.00,USD", "the row has 4 cells and the header 3"),
+        (b'bad,"1,USD', Flaw.UNCLOSED_QUOTE.value),
+        (b'bad,"1"0,USD', Flaw.TEXT_AFTER_QUOTE.value),
+        (b"b\xe4d,1,USD", "the cell is not UTF-8 text"),
+        (b"x" * (MAX_RECORD_BYTES + 1), Flaw.TOO_LONG.value),
+        (b",,", "; ".join(f"{name} is missing" for name in ("payment_id", "amount", "currency"))),
+    ],
+)
+@pytest.mark.parametrize("chunk_bytes", [5, 65536])
+def test_row_when_it_cannot_be_read_then_it_alone_is_rejected(bad_line: bytes, reason: str, chunk_bytes: int) -> None:
+    content = HEADER + b"p1,1,USD\n" + bad_line + b"\np2,2,USD\np3,3,USD\n"
+    assert told(rows_of(content, chunk_bytes)) == [(2, "p1"), (3, reason), (4, "p2"), (5, "p3")]
+
+
+def test_row_when_a_cell_is_not_utf8_then_the_error_names_its_column() -> None:
+    (row,) = rows_of(b"payment_id,amount,currency,description\np1,1,USD,M\xfcller\n")
+    assert isinstance(row, RejectedRow)
+    (error,) = row.errors
+    assert (row.payment_id, error.line, error.column, error.value) == ("p1", 2, "description", "'M\ufffdller'")
+
+
+def test_quote_when_it_stays_open_then_a_later_quote_does_not_swallow_the_rows_between() -> None:
+    content = (
+        b"payment_id,amount,currency,description\n"
+        b'p1,1,USD,"unclosed\n'
+        b"p2,2,USD,plain\n"
+        b'p3,3,USD,"quoted, with comma"\n'
+        b'p4,4,USD,",starts with a comma"\n'
+    )
+    assert told(rows_of(content)) == [(2, Flaw.UNCLOSED_QUOTE.value), (3, "p2"), (4, "p3"), (5, "p4")]
+
+
+def test_quote_when_each_of_many_lines_leaves_one_open_then_each_line_is_rejected_in_linear_time() -> None:
+    content = HEADER + b'p,"1,USD\n' * 100_000
+    started = time.perf_counter()
+    rows = rows_of(content)
+    assert [row.line for row in rows] == list(range(2, 100_002))
+    assert all(isinstance(row, RejectedRow) for row in rows)
+    assert time.perf_counter() - started < 20
+
+
+def test_quoted_cell_when_it_never_closes_in_a_large_file_then_all_rows_below_are_read() -> None:
+    below = b"".join(b"p%d,1,USD\n" % n for n in range(20_000))
+    rows = rows_of(HEADER + b'first,"1,USD\n' + below)
+    assert told(rows[:2]) == [(2, Flaw.UNCLOSED_QUOTE.value), (3, "p0")]
+    assert sum(isinstance(row, Row) for row in rows) == 20_000
+
+
+def test_gzip_when_it_is_cut_off_then_the_rows_above_are_read_and_half_a_row_is_not() -> None:
+    # stored blocks, so that the cut falls inside of the last row and its amount
+    whole = gzip.compress(HEADER + b"p1,1,USD\np2,100.00,USD\n", compresslevel=0)
+    cut = whole[: whole.index(b"p2,10") + 5]
+    first, last = rows_of(cut)
+    assert isinstance(first, Row)
+    assert isinstance(last, RejectedRow)
+    assert (last.line, last.errors[0].reason) == (3, "the gzip data ends too early: the upload was not complete")
+
+
+def test_file_when_it_has_too_many_rows_then_the_first_row_not_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_file, "MAX_ROWS", 2)
+    rows = rows_of(HEADER + b"p1,1,USD\np2,1,USD\np3,1,USD\np4,1,USD\n")
+    assert told(rows) == [
+        (2, "p1"),
+        (3, "p2"),
+        (4, "the file has more than 2 rows; this row and those below were not read"),
+    ]
+
+
+def test_row_of_10_mb_when_streamed_then_it_is_rejected_in_bounded_memory() -> None:
+    def chunks() -> Iterator[bytes]:
+        yield HEADER + b"p1,1,USD\nlong,1,"
+        for _ in range(160):
+            yield b"x" * 65536
+        yield b"\np2,2,USD\n"
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rows = list(BatchFile(chunks()).rows())
+    assert told(rows) == [(2, "p1"), (3, Flaw.TOO_LONG.value), (4, "p2")]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 * 1024  # KiB
+
+
+def test_gzip_of_a_long_row_when_streamed_then_it_is_rejected_in_bounded_memory() -> None:
+    content = gzip.compress(HEADER + b"x" * 50_000_000 + b"\np2,2,USD\n")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert told(rows_of(content)) == [(2, Flaw.TOO_LONG.value), (3, "p2")]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 * 1024
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency"),
+    [
+        ("10.50", "JPY"),
+        ("1.2345", "KWD"),
+        ("-5.00", "USD"),
+        ("0", "USD"),
+        ("0.00", "USD"),
+        ("NaN", "USD"),
+        ("Infinity", "USD"),
+        ("1e3", "USD"),
+        ('" 1,000.00 "', "USD"),
+        (" 5.00", "USD"),
+        ("5.00 ", "USD"),
+        ("+5.00", "USD"),
+        ("5.", "USD"),
+        (".5", "USD"),
+        ("٥.00", "USD"),
+        ("1234567890123456789", "USD"),
+    ],
+)
+def test_amount_when_it_is_not_a_plain_amount_of_its_currency_then_the_row_says_so(amount: str, currency: str) -> None:
+    (row,) = rows_of(HEADER + f"p1,{amount},{currency}\n".encode())
+    assert isinstance(row, RejectedRow)
+    assert [(error.line, error.column) for error in row.errors] == [(2, "amount")]
+    assert row.errors[0].reason
+    assert row.errors[0].what_to_do
+
+
+@pytest.mark.parametrize("currency", ["usd", "XYZ", "XAU", " USD", "US"])
+def test_currency_when_unknown_then_the_row_says_so(currency: str) -> None:
+    (row,) = rows_of(HEADER + f"p1,1,{currency}\n".encode())
+    assert isinstance(row, RejectedRow)
+    assert [error.column for error in row.errors] == ["currency"]
+
+
+@pytest.mark.parametrize(("amount", "currency", "minor_units"), [("1.234", "KWD", 1234), ("10", "JPY", 10)])
+def test_amount_when_it_has_the_digits_of_its_currency_then_it_is_taken_exactly(
+    amount: str, currency: str, minor_units: int
+) -> None:
+    (row,) = rows_of(HEADER + f"p1,{amount},{currency}\n".encode())
+    assert isinstance(row, Row)
+    assert row.request.money == Money(minor_units, currency)
+
+
+def test_row_when_several_cells_are_wrong_then_all_are_told() -> None:
+    content = b"payment_id,amount,currency,metadata\nno spaces,-1,USD,{not json\n"
+    (row,) = rows_of(content)
+    assert isinstance(row, RejectedRow)
+    assert sorted(error.column for error in row.errors) == ["amount", "metadata", "payment_id"]
+    assert row.payment_id == ""
+
+
+@pytest.mark.parametrize(
+    "metadata", ["[]", "5", "{", "NaN", '{"a": 1}', "[" * 20_000, '{"a": "\\ud800"}', '{"payment_id": "x"}']
+)
+def test_metadata_when_not_an_object_of_text_then_the_cell_is_refused(metadata: str) -> None:
+    sheet = io.StringIO()
+    csv.writer(sheet).writerows([("payment_id", "amount", "currency", "metadata"), ("p1", "1", "USD", metadata)])
+    (row,) = rows_of(sheet.getvalue().encode())
+    assert isinstance(row, RejectedRow)
+    assert [error.column for error in row.errors] == ["metadata"]
+
+
+@pytest.mark.parametrize("column", ["payment_id", "customer_id", "payment_method", "description", "metadata"])
+@pytest.mark.parametrize("card", ["4242424242424242", "4242 4242 4242 4242", "4242-4242-4242-4242"])
+def test_cell_when_it_holds_a_card_number_then_it_is_refused_and_not_repeated(column: str, card: str) -> None:
+    cells = {"payment_id": "p1", "amount": "1", "currency": "USD"}
+    cells[column] = f'{{"card": "{card}"}}' if column == "metadata" else card
+    sheet = io.StringIO()
+    csv.writer(sheet).writerows([cells.keys(), cells.values()])
+    (row,) = rows_of(sheet.getvalue().encode())
+    assert isinstance(row, RejectedRow)
+    assert column in [error.column for error in row.errors]
+    assert "4242" not in repr(row)
+
+
+def test_payment_method_when_refused_then_the_token_is_not_repeated() -> None:
+    (row,) = rows_of(b"payment_id,amount,currency,payment_method\np1,1,USD,pm-9ZyXwVu\n")
+    assert isinstance(row, RejectedRow)
+    assert "9Zy" not in repr(row)
+
+
+_MESSY = st.text(alphabet='pa1,."\n\r \u00e9=', max_size=120).map(str.encode)
+
+
+@given(content=_MESSY | st.binary(max_size=120), cuts=st.lists(st.integers(0, 120), max_size=12))
+@example(content=b'a,"b\r\nc",d\r', cuts=[6, 11])
+def test_records_when_chunked_anyhow_then_the_same_come_out(content: bytes, cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), len(content)]
+    parts = [content[start:end] for start, end in pairwise(edges)]
+    assert list(split_records(parts)) == list(split_records([content]))
+
+
+@given(content=_MESSY | st.binary(max_size=200))
+def test_records_when_bytes_are_arbitrary_then_every_line_is_accounted_for(content: bytes) -> None:
+    """Each line that is not blank stands in exactly one record."""
+    lines = content.splitlines()
+    covered: list[int] = []
+    for record in split_records([content]):
+        covered += range(record.line, record.line + (1 if record.flaw else len(record.raw.splitlines())))
+        if not record.flaw:
+            cells_of(record.raw.decode("latin-1"))
+    assert len(covered) == len(set(covered))
+    assert {number for number, line in enumerate(lines, 1) if line.strip()} <= set(covered)
+    assert covered == sorted(covered)
+
+
+@given(content=st.binary(max_size=300))
+def test_rows_when_bytes_are_arbitrary_then_each_is_a_row_or_a_told_error(content: bytes) -> None:
+    for row in rows_of(HEADER + content):
+        assert isinstance(row, Row) or row.errors
+
+
+@given(
+    descriptions=st.lists(
+        st.text(st.characters(codec="utf-8", exclude_characters="\x00", exclude_categories=["Cs"]), max_size=30),
+        min_size=1,
+        max_size=12,
+    ),
+    # with QUOTE_MINIMAL Python's writer quotes only the line ends that it writes itself
+    style=st.sampled_from(
+        [(csv.QUOTE_MINIMAL, "\r\n"), (csv.QUOTE_ALL, "\r\n"), (csv.QUOTE_ALL, "\n"), (csv.QUOTE_ALL, "\r")]
+    ),
+)
+def test_file_when_written_by_another_csv_writer_then_the_cells_come_back(
+    descriptions: list[str], style: tuple[Any, str]
+) -> None:
+    sheet = io.StringIO()
+    writer = csv.writer(sheet, quoting=style[0], lineterminator=style[1])
+    header = ["payment_id", "amount", "currency", "description"]
+    table = [[f"p{n}", "1.00", "USD", text] for n, text in enumerate(descriptions)]
+    writer.writerows([header, *table])
+    uploaded = BatchFile(chunked(sheet.getvalue().encode(), 7))
+    assert [cells for _, cells in uploaded.cells()] == table
