@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from threading import Lock
 
 from payments.batch_errors import CellError, RejectedRow
 from payments.batch_state import Batch, BatchStatus, Progress, ResultRow
@@ -26,6 +27,7 @@ class MemoryBatchStore:
     def __init__(self, payments: MemoryPaymentStore) -> None:
         self._payments = payments
         self._entries: dict[str, _Entry] = {}
+        self._transaction = Lock()
 
     def claim_split(self, batch: Batch, claim: Claim) -> Batch:
         """See the port."""
@@ -59,11 +61,12 @@ class MemoryBatchStore:
 
     def close_row(self, payment: Payment) -> None:
         """See the port."""
-        row = self._payments.rows[payment.payment_id]
-        if not row.batch_row_closed:
-            self._payments.rows[payment.payment_id] = replace(row, batch_row_closed=True)
-            entry = self._entries[payment.batch_id]
-            entry.batch = replace(entry.batch, rows_closed=entry.batch.rows_closed + 1)
+        with self._transaction:
+            row = self._payments.rows[payment.payment_id]
+            if not row.batch_row_closed:
+                self._payments.rows[payment.payment_id] = replace(row, batch_row_closed=True)
+                entry = self._entries[payment.batch_id]
+                entry.batch = replace(entry.batch, rows_closed=entry.batch.rows_closed + 1)
 
     def claim_report(self, batch_id: str, claim: Claim) -> Batch:
         """See the port."""

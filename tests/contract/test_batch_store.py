@@ -1,0 +1,301 @@
+"""One suite for the processing-status table on DynamoDB (moto) and for its in-memory twin."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from payments.batch_errors import CellError, RejectedRow
+from payments.batch_state import Batch, BatchStatus, Progress, ResultRow, Source
+from payments.clock import iso
+from payments.money import Money
+from payments.payment import Payment, PaymentRequest, accepted
+from payments.stores.batch_dynamodb import DynamoBatchStore
+from payments.stores.batch_memory import MemoryBatchStore
+from payments.stores.batch_port import BatchStore, Claim, NotClaimed
+from payments.stores.dynamodb import DynamoPaymentStore
+from payments.stores.memory import MemoryPaymentStore
+from payments.stores.port import PaymentStore
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+SOURCE = Source("bucket", "incoming/payroll.csv", "v1", "etag", 1234)
+BATCH = Batch(SOURCE.batch_id, SOURCE, BatchStatus.SPLITTING, iso(NOW), iso(NOW))
+PROGRESS = Progress(line=12, rows_read=11, rows_accepted=9, rows_rejected=2, already_submitted=1)
+
+
+@dataclass(frozen=True)
+class Stores:
+    batches: BatchStore
+    payments: PaymentStore
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
+    if request.param == "memory":
+        payments = MemoryPaymentStore()
+        yield Stores(MemoryBatchStore(payments), payments)
+        return
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with mock_aws():
+        client = boto3.client("dynamodb", region_name="us-east-1")
+        make_table(client, "status", "batch_id", "item")
+        make_table(client, "payments", "payment_id")
+        yield Stores(
+            DynamoBatchStore(client, "status", "payments", sleep=lambda seconds: None),
+            DynamoPaymentStore(client, "payments"),
+        )
+
+
+def make_table(client: Any, name: str, *keys: str) -> None:
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+        KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)],
+    )
+
+
+def claim(owner: str, seconds: float = 0, lasts_seconds: float = 60) -> Claim:
+    at = NOW + timedelta(seconds=seconds)
+    return Claim(owner, at, at + timedelta(seconds=lasts_seconds))
+
+
+def processing(stores: Stores, progress: Progress = PROGRESS) -> Batch:
+    stores.batches.claim_split(BATCH, claim("a"))
+    stores.batches.finish_split(BATCH.batch_id, "a", progress, NOW)
+    return current(stores)
+
+
+def current(stores: Stores) -> Batch:
+    batch = stores.batches.get(BATCH.batch_id)
+    assert batch
+    return batch
+
+
+def payment(line: int = 2) -> Payment:
+    request = PaymentRequest(f"pay_{line}", Money(100, "USD"))
+    return accepted(request, at=NOW, source="batch", batch_id=BATCH.batch_id, batch_line=line)
+
+
+def test_get_when_there_is_no_such_batch_then_none(stores: Stores) -> None:
+    assert stores.batches.get("none") is None
+
+
+def test_claim_split_when_new_then_the_batch_is_stored(stores: Stores) -> None:
+    assert stores.batches.claim_split(BATCH, claim("a")) == BATCH
+    assert stores.batches.get(BATCH.batch_id) == BATCH
+
+
+def test_claim_split_when_another_works_on_it_then_refused(stores: Stores) -> None:
+    stores.batches.claim_split(BATCH, claim("a"))
+    with pytest.raises(NotClaimed):
+        stores.batches.claim_split(BATCH, claim("b", seconds=59))
+
+
+@pytest.mark.parametrize(("owner", "seconds"), [("a", 1), ("b", 61)])
+def test_claim_split_when_repeated_by_its_owner_or_expired_then_the_progress_goes_on(
+    stores: Stores, owner: str, seconds: float
+) -> None:
+    stores.batches.claim_split(BATCH, claim("a"))
+    stores.batches.save_progress(BATCH.batch_id, "a", PROGRESS)
+    assert stores.batches.claim_split(BATCH, claim(owner, seconds)).progress == PROGRESS
+
+
+def test_claim_split_when_released_then_another_takes_it_at_once(stores: Stores) -> None:
+    stores.batches.claim_split(BATCH, claim("a"))
+    stores.batches.save_progress(BATCH.batch_id, "a", PROGRESS, release=True)
+    assert stores.batches.claim_split(BATCH, claim("b", seconds=1)).progress == PROGRESS
+
+
+def test_save_progress_when_another_took_over_then_refused(stores: Stores) -> None:
+    stores.batches.claim_split(BATCH, claim("a"))
+    stores.batches.claim_split(BATCH, claim("b", seconds=61))
+    with pytest.raises(NotClaimed):
+        stores.batches.save_progress(BATCH.batch_id, "a", PROGRESS)
+    assert current(stores).progress == Progress()
+
+
+def test_finish_split_when_done_then_nobody_splits_again(stores: Stores) -> None:
+    assert processing(stores).status is BatchStatus.PROCESSING
+    assert current(stores).progress == PROGRESS
+    for owner in ("a", "b"):
+        with pytest.raises(NotClaimed):
+            stores.batches.claim_split(BATCH, claim(owner, seconds=1000))
+
+
+def test_finish_split_when_the_file_is_refused_then_its_errors_are_kept(stores: Stores) -> None:
+    errors = (CellError(1, "column 2", "'id'", "not a column", "rename it"), CellError(1, "", "", "x", "y"))
+    stores.batches.claim_split(BATCH, claim("a"))
+    stores.batches.finish_split(BATCH.batch_id, "a", Progress(), NOW, errors)
+    assert current(stores).file_errors == errors
+    assert current(stores).ready_to_report
+
+
+def test_rows_when_added_twice_and_out_of_order_then_each_comes_once_by_line(stores: Stores) -> None:
+    rejected = RejectedRow(1000, "", (CellError(1000, "amount", "'-1'", "negative", "make it positive"),))
+    known = ResultRow(9, "pay_9", "1.00", "USD", "succeeded", "", "", "pi_1", "over rest")
+    stores.batches.claim_split(BATCH, claim("a"))
+    stores.batches.add_rows(BATCH.batch_id, [rejected, known])
+    stores.batches.add_rows(BATCH.batch_id, [known])
+    assert list(stores.batches.rows(BATCH.batch_id)) == [known, rejected]
+
+
+def test_rows_when_there_are_many_then_all_come_back(stores: Stores) -> None:
+    rows = [RejectedRow(n, f"pay_{n}", (CellError(n, "amount", "", "x" * 200, "y"),)) for n in range(2, 112)]
+    stores.batches.claim_split(BATCH, claim("a"))
+    stores.batches.add_rows(BATCH.batch_id, rows)
+    assert list(stores.batches.rows(BATCH.batch_id)) == rows
+
+
+def test_close_row_when_repeated_then_counted_once_and_the_payment_is_marked(stores: Stores) -> None:
+    stores.payments.create(payment())
+    processing(stores)
+    for _ in range(3):
+        stores.batches.close_row(payment())
+    assert current(stores).rows_closed == 1
+    assert stores.payments.get("pay_2") == replace(payment(), batch_row_closed=True)
+
+
+def test_close_row_when_the_split_still_saves_progress_then_neither_loses(stores: Stores) -> None:
+    stores.payments.create(payment())
+    stores.batches.claim_split(BATCH, claim("a"))
+    stores.batches.close_row(payment())
+    stores.batches.save_progress(BATCH.batch_id, "a", PROGRESS)
+    assert (current(stores).rows_closed, current(stores).progress) == (1, PROGRESS)
+    assert not current(stores).ready_to_report
+
+
+def test_ready_to_report_when_all_own_payments_are_closed_then_true(stores: Stores) -> None:
+    batch = processing(stores, Progress(line=3, rows_read=2, rows_accepted=2, already_submitted=1))
+    assert not batch.ready_to_report
+    stores.payments.create(payment())
+    stores.batches.close_row(payment())
+    assert current(stores).ready_to_report
+
+
+def test_report_when_claimed_then_another_waits_and_it_completes_once(stores: Stores) -> None:
+    processing(stores)
+    assert stores.batches.claim_report(BATCH.batch_id, claim("r1")).status is BatchStatus.REPORTING
+    with pytest.raises(NotClaimed):
+        stores.batches.claim_report(BATCH.batch_id, claim("r2", seconds=30))
+    stores.batches.claim_report(BATCH.batch_id, claim("r2", seconds=61))
+    with pytest.raises(NotClaimed):
+        stores.batches.complete(BATCH.batch_id, "r1", BatchStatus.COMPLETED, {}, NOW)
+    stores.batches.complete(BATCH.batch_id, "r2", BatchStatus.COMPLETED, {"succeeded": 8, "declined": 1}, NOW)
+    assert current(stores).status is BatchStatus.COMPLETED
+    assert current(stores).by_status == {"succeeded": 8, "declined": 1}
+    with pytest.raises(NotClaimed):
+        stores.batches.claim_report(BATCH.batch_id, claim("r2", seconds=1000))
+
+
+def test_claim_report_when_the_file_is_still_split_then_refused(stores: Stores) -> None:
+    stores.batches.claim_split(BATCH, claim("a"))
+    with pytest.raises(NotClaimed):
+        stores.batches.claim_report(BATCH.batch_id, claim("a", seconds=1000))
+
+
+class FaultyClient:
+    """A DynamoDB client whose `operation` first fails as told."""
+
+    def __init__(self, client: Any, operation: str, failures: list[Any]) -> None:
+        self._client = client
+        self._operation = operation
+        self.failures = failures
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._client, name)
+        if name != self._operation:
+            return real
+
+        def call(**arguments: Any) -> Any:
+            if not self.failures:
+                return real(**arguments)
+            failure = self.failures.pop(0)
+            if isinstance(failure, Exception):
+                raise failure
+            return failure(arguments)
+
+        return call
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, list[Any]], tuple[Stores, FaultyClient]]]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with mock_aws():
+        client = boto3.client("dynamodb", region_name="us-east-1")
+        make_table(client, "status", "batch_id", "item")
+        make_table(client, "payments", "payment_id")
+
+        def stores_on(operation: str, failures: list[Any]) -> tuple[Stores, FaultyClient]:
+            broken: Any = FaultyClient(client, operation, failures)
+            batches = DynamoBatchStore(broken, "status", "payments", sleep=lambda seconds: None)
+            return Stores(batches, DynamoPaymentStore(client, "payments")), broken
+
+        yield stores_on
+
+
+def cancelled(*reasons: str) -> ClientError:
+    client = boto3.client("dynamodb", region_name="us-east-1")
+    error: ClientError = client.exceptions.TransactionCanceledException(
+        {
+            "Error": {"Code": "TransactionCanceledException", "Message": ""},
+            "CancellationReasons": [{"Code": reason} for reason in reasons],
+        },
+        "TransactWriteItems",
+    )
+    return error
+
+
+def conflict() -> ClientError:
+    return ClientError({"Error": {"Code": "TransactionConflictException", "Message": ""}}, "UpdateItem")
+
+
+def test_close_row_when_it_meets_other_closings_then_it_tries_again(faulty: Any) -> None:
+    stores, client = faulty("transact_write_items", [cancelled("None", "TransactionConflict")] * 5)
+    stores.payments.create(payment())
+    processing(stores)
+    stores.batches.close_row(payment())
+    assert client.failures == []
+    assert current(stores).rows_closed == 1
+
+
+def test_close_row_when_the_table_fails_otherwise_then_it_says_so(faulty: Any) -> None:
+    stores, _ = faulty("transact_write_items", [cancelled("None", "ConditionalCheckFailed")])
+    stores.payments.create(payment())
+    processing(stores)
+    with pytest.raises(ClientError):
+        stores.batches.close_row(payment())
+
+
+def test_save_progress_when_it_meets_a_closing_then_it_tries_again(faulty: Any) -> None:
+    stores, client = faulty("update_item", [conflict()] * 3)
+    stores.batches.claim_split(BATCH, claim("a"))
+    stores.batches.save_progress(BATCH.batch_id, "a", PROGRESS)
+    assert client.failures == []
+    assert current(stores).progress == PROGRESS
+
+
+def test_add_rows_when_the_table_leaves_some_unprocessed_then_they_are_written_again(faulty: Any) -> None:
+    stores, _ = faulty("batch_write_item", [lambda arguments: {"UnprocessedItems": arguments["RequestItems"]}] * 2)
+    row = RejectedRow(2, "", (CellError(2, "", "", "x", "y"),))
+    stores.batches.claim_split(BATCH, claim("a"))
+    stores.batches.add_rows(BATCH.batch_id, [row])
+    assert list(stores.batches.rows(BATCH.batch_id)) == [row]
+
+
+def test_close_row_when_many_close_at_once_then_none_is_missed(stores: Stores) -> None:
+    processing(stores)
+    payments = [payment(line) for line in range(2, 22)]
+    for one in payments:
+        stores.payments.create(one)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(stores.batches.close_row, [*payments, *payments]))
+    assert current(stores).rows_closed == 20
