@@ -24,6 +24,7 @@ from lib.encryption import Encryption
 from lib.functions import Code, Function
 from lib.monitoring import Monitoring
 from lib.notifications import Notifications
+from lib.package import ROOT
 from lib.policies import waive
 from lib.settings import Settings
 from lib.storage import Bucket, Tables
@@ -129,7 +130,8 @@ class PaymentStack(TerraformStack):
         tables.payments.grant(split, "GetItem", "PutItem")
         tables.processing_status.grant(split, "GetItem", "PutItem", "UpdateItem", "BatchWriteItem")
         queue.grant_send(split)
-        split.allow(["lambda:InvokeFunction"], [split.arn])
+        itself = f"arn:aws:lambda:{settings.aws_region}:{account_id}:function:{split.name}"  # .arn would be a cycle
+        split.allow(["lambda:InvokeFunction"], [itself])
         split_on_arrival(self, files, split, account_id)
 
         dispatch = function(
@@ -205,7 +207,7 @@ class PaymentStack(TerraformStack):
     def _backend(self) -> None:
         settings = self._settings
         if not settings.terraform_state_bucket:
-            LocalBackend(self, path=f"terraform.{settings.environment_suffix}.tfstate")
+            LocalBackend(self, path=str(ROOT / f"terraform.{settings.environment_suffix}.tfstate"))
             return
         backend = S3Backend(
             self,

@@ -1,0 +1,160 @@
+"""The whole product on one machine: the local AWS, the stand-in gateway, and the real Terraform applied to them.
+
+`LocalStack` keeps everything below one directory, so that several can live side by side, and outlives the process
+that starts it: `LocalStack(directory)` in another process finds it again.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from local.emulator.server import LocalAws
+from local.gateway import server as gateway
+from local.terraform import ROOT, Terraform
+from local.terraform import environment as terraform_environment
+
+DIRECTORY = ROOT / ".local"
+SUFFIX = "local"
+GATEWAY_KEY = "sk_test_local_stand_in"
+Say = Callable[[str], None]
+
+
+class NotRunning(RuntimeError):
+    """There is no local stack in this directory."""
+
+
+def _silent(text: str) -> None:
+    pass
+
+
+class LocalStack:
+    """A local AWS with one or more environment suffixes applied to it, and the gateway they charge at."""
+
+    def __init__(self, directory: Path = DIRECTORY, *, record_calls: bool = False, wait_scale: float = 1) -> None:
+        self.directory = directory.resolve()
+        self._options: dict[str, Any] = {"record_calls": record_calls, "wait_scale": wait_scale}
+        self._state = self.directory / "processes.json"
+
+    @property
+    def outputs_path(self) -> Path:
+        """The outputs of `up`, as flat JSON."""
+        return self.directory / "outputs.json"
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The stack's outputs and the local run's own. Raises NotRunning."""
+        if not self.outputs_path.exists():
+            raise NotRunning("no local stack is running; start it with `make up`")
+        outputs: dict[str, str] = json.loads(self.outputs_path.read_text())
+        return outputs
+
+    @property
+    def aws(self) -> LocalAws:
+        """The local AWS. Raises NotRunning."""
+        try:
+            return LocalAws.attach(self.directory / "aws")
+        except FileNotFoundError:
+            raise NotRunning("no local AWS is running; start it with `make up`") from None
+
+    @property
+    def gateway_url(self) -> str:
+        """Where the stand-in gateway answers."""
+        return str(json.loads(self._state.read_text())["gateway_url"])
+
+    def start(self) -> Self:
+        """Start the local AWS and the stand-in gateway, unless they run already."""
+        if self._running():
+            return self
+        self.down()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        stand_in = gateway.start(self.directory / "gateway")
+        self._state.write_text(json.dumps({"gateway_pid": stand_in.pid, "gateway_url": stand_in.url}))
+        LocalAws(self.directory / "aws", **self._options).start()
+        return self
+
+    def up(self, say: Say = _silent, suffix: str = SUFFIX, **settings: str) -> dict[str, str]:
+        """Bring the whole stack up, or to the state of the code, and write its outputs.
+
+        `say` is told each step and each line of Terraform; `settings` are environment variables of the synth.
+        """
+        say("starting the local AWS and the stand-in gateway")
+        self.start()
+        terraform = self.terraform(suffix, say, **settings)
+        say("applying the stack")
+        terraform.apply()
+        aws = self.aws
+        outputs = terraform.outputs()
+        aws.client("secretsmanager").put_secret_value(SecretId=outputs["gateway_secret_arn"], SecretString=GATEWAY_KEY)
+        outputs |= {
+            "api_url": f"{aws.endpoint_url}/_aws/execute-api/{outputs['rest_api_id']}/{outputs['api_stage']}",
+            "endpoint_url": aws.endpoint_url,
+            "gateway_url": self.gateway_url,
+            "ca_bundle": str(aws.ca_bundle),
+        }
+        path = self.outputs_path if suffix == SUFFIX else self.directory / f"outputs-{suffix}.json"
+        path.write_text(json.dumps(outputs, indent=2, sort_keys=True) + "\n")
+        return outputs
+
+    def terraform(self, suffix: str = SUFFIX, say: Say = _silent, **settings: str) -> Terraform:
+        """Synthesise the stack of a suffix and make Terraform ready to apply it."""
+        say("synthesising the stack")
+        stack = self.synth(suffix, **settings)
+        terraform = Terraform(self.directory / "terraform" / suffix, self.aws.environment(), say)
+        say("installing the Terraform provider")
+        terraform.init(stack)
+        return terraform
+
+    def synth(self, suffix: str = SUFFIX, **settings: str) -> Path:
+        """Run main.py as cdktf does, for this local AWS and gateway. Gives the folder of the synthesised stack."""
+        folder = self.directory / "cdktf.out" / suffix
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aws = self.aws.environment()
+        run = subprocess.run(
+            [sys.executable, str(ROOT / "main.py")],
+            cwd=ROOT,
+            env=terraform_environment(aws) | self.synth_settings(suffix) | settings | {"CDKTF_OUTDIR": str(folder)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if run.returncode:
+            raise RuntimeError(f"the synth failed:\n{run.stdout}{run.stderr}")
+        return folder / "stacks" / f"payment-{suffix}"
+
+    def synth_settings(self, suffix: str = SUFFIX) -> dict[str, str]:
+        """All that differs from a synth for AWS: two addresses."""
+        return {
+            "ENVIRONMENT_SUFFIX": suffix,
+            "AWS_ENDPOINT_URL": self.aws.endpoint_url,
+            "STRIPE_API_BASE": self.gateway_url,
+        }
+
+    def down(self) -> None:
+        """End both processes and remove all that the run wrote."""
+        if self._state.exists():
+            gateway.stop(json.loads(self._state.read_text())["gateway_pid"])
+        if (self.directory / "aws" / "state.json").exists():
+            LocalAws.attach(self.directory / "aws").stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _running(self) -> bool:
+        try:
+            return self.aws.running and gateway.healthy(self.gateway_url)
+        except (NotRunning, FileNotFoundError):
+            return False
+
+
+def in_this_process(outputs: dict[str, str]) -> None:
+    """Point boto3 of this process at the local stack, as its root user."""
+    os.environ |= {
+        "AWS_ENDPOINT_URL": outputs["endpoint_url"],
+        "AWS_CA_BUNDLE": outputs["ca_bundle"],
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": outputs["region"],
+    }
