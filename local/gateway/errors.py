@@ -7,9 +7,7 @@ from typing import Any
 class ApiError(Exception):
     """An error answer: HTTP `status`, and the fields of Stripe's `error` object, empty ones left out."""
 
-    def __init__(
-        self, status: int, message: str, *, headers: Mapping[str, str] | None = None, **fields: Any
-    ) -> None:
+    def __init__(self, status: int, message: str, *, headers: Mapping[str, str] | None = None, **fields: Any) -> None:
         self.status = status
         self.headers = dict(headers or {})
         given = {"type": "invalid_request_error", "message": message} | fields

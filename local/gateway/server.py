@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from waitress.server import BaseWSGIServer, create_server
 
@@ -40,10 +41,14 @@ class Running:
     log: Path
 
 
-def wsgi_server(stand_in: StandIn, port: int = 0) -> BaseWSGIServer:
-    """A server for `stand_in` on loopback, bound and not yet running; port 0 takes a free one."""
+def wsgi_server(stand_in: StandIn, port: int = 0, sockets: dict[int, Any] | None = None) -> BaseWSGIServer:
+    """A server for `stand_in` on loopback, bound and not yet running; port 0 takes a free one.
+
+    `sockets` gets what the server has open, by file descriptor.
+    """
     return create_server(
         web_app(stand_in),
+        map=sockets,
         host=HOST,
         port=port,
         threads=THREADS,
@@ -61,14 +66,24 @@ def url_of(server: BaseWSGIServer) -> str:
 def in_process(clock: Clock = utc_now, new_id: NewId = random_id) -> Iterator[tuple[str, StandIn]]:
     """The stand-in on a thread of this process: its URL, and itself to look into."""
     stand_in = StandIn(clock=clock, new_id=new_id)
-    server = wsgi_server(stand_in)
-    thread = threading.Thread(target=server.run, name="stand-in", daemon=True)
+    sockets: dict[int, Any] = {}
+    server = wsgi_server(stand_in, sockets=sockets)
+    stopping = threading.Event()
+
+    def serve() -> None:
+        while not stopping.is_set():
+            server.asyncore.loop(timeout=1, map=sockets, count=1)
+
+    thread = threading.Thread(target=serve, name="stand-in", daemon=True)
     thread.start()
     try:
         yield url_of(server), stand_in
     finally:
-        server.close()
-        server.task_dispatcher.shutdown(cancel_pending=True, timeout=STOP_TIMEOUT_SECONDS)
+        stopping.set()
+        server.pull_trigger()  # wakes the loop
+        thread.join()
+        server.asyncore.close_all(sockets, ignore_all=True)
+        server.task_dispatcher.shutdown(timeout=STOP_TIMEOUT_SECONDS)
 
 
 @contextmanager
@@ -89,17 +104,17 @@ def start(directory: Path, port: int = 0) -> Running:
     directory.mkdir(parents=True, exist_ok=True)
     ready, log = directory / "gateway.json", directory / "gateway.log"
     ready.unlink(missing_ok=True)
-    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "local.gateway", "--port", str(port), "--ready-file", str(ready.resolve())],
             cwd=PROJECT,
-            env=environment,
+            env=clean_environment(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
         )
+    threading.Thread(target=process.wait, daemon=True).start()  # whoever ends it, no zombie stays behind
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         if ready.exists():
@@ -115,13 +130,18 @@ def start(directory: Path, port: int = 0) -> Running:
 
 def stop(pid: int) -> None:
     """End the stand-in with this process id, started here or by another process. No error if it is gone already."""
-    deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
-        while _alive(pid):
-            if time.monotonic() > deadline:
-                os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            os.kill(pid, 0)  # raises when it is gone
             time.sleep(0.02)
+        os.kill(pid, signal.SIGKILL)
+
+
+def clean_environment() -> dict[str, str]:
+    """What a started process gets of our environment: no keys, proxies or Python settings."""
+    return {name: os.environ[name] for name in _INHERITED if name in os.environ}
 
 
 def healthy(url: str) -> bool:
@@ -134,14 +154,3 @@ def healthy(url: str) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _alive(pid: int) -> bool:
-    with suppress(ChildProcessError):
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:  # our own child: take it off the process table
-            return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

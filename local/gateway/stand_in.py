@@ -82,7 +82,7 @@ class StandIn:
             self._admit(request, strikes)
             answer = self._once(request, operation, strikes)
         except ApiError as error:
-            answer = self._as_answer(error.status, error.body, error.headers)
+            answer = self._as_error(error)
         self._remember(request, payment_id, answer)
         if Kind.ANSWER_LOST in strikes:
             raise AnswerLost
@@ -131,23 +131,24 @@ class StandIn:
 
     def _execute(self, request: ApiRequest, operation: Operation, strikes: Strikes) -> Answer:
         """Raises ApiError only for what was refused before it began; later errors are answers to remember."""
-        breaks = strikes.get(Kind.SERVER_ERROR) or strikes.get(Kind.ANSWER_LOST)
+        broken, lost = strikes.get(Kind.SERVER_ERROR), strikes.get(Kind.ANSWER_LOST)
+        if lost and not lost.executes:
+            raise AnswerLost
+        if broken is None or broken.executes:
+            answer = self._carried_out(request, operation, strikes)
+        if Kind.LATENCY in strikes:
+            time.sleep(strikes[Kind.LATENCY].seconds)  # the idempotency key stays in use meanwhile
+        return self._as_error(server_error()) if broken else answer
+
+    def _carried_out(self, request: ApiRequest, operation: Operation, strikes: Strikes) -> Answer:
         try:
-            if breaks and not breaks.executes:
-                if breaks.kind is Kind.ANSWER_LOST:
-                    raise AnswerLost
-                raise server_error()
             content = operation(self.ledger, request.params, request.object_id)
-            if Kind.LATENCY in strikes:
-                time.sleep(strikes[Kind.LATENCY].seconds)  # the idempotency key stays in use meanwhile
-            if Kind.SERVER_ERROR in strikes:
-                raise server_error()
         except ApiError as error:
-            if error.status != 402 and error.status < 500:
+            if error.status != 402:
                 raise
-            return self._as_answer(error.status, error.body, error.headers)
-        altered = strikes[Kind.ALTERED].fields if Kind.ALTERED in strikes else {}
-        return self._as_answer(200, self._expanded(_altered(content, altered), request), {})
+            return self._as_error(error)
+        fields = strikes[Kind.ALTERED].fields if Kind.ALTERED in strikes else {}
+        return self._as_answer(200, self._expanded(_altered(content, fields), request), {})
 
     def _expanded(self, content: Json, request: ApiRequest) -> Json:
         for path in items(request.params.get("expand")):
@@ -189,6 +190,9 @@ class StandIn:
 
     def _as_answer(self, status: int, content: Json, headers: dict[str, str]) -> Answer:
         return Answer(status, json.dumps(content).encode(), headers | self._request_id())
+
+    def _as_error(self, error: ApiError) -> Answer:
+        return self._as_answer(error.status, error.body, error.headers)
 
     def _request_id(self) -> dict[str, str]:
         return {"Request-Id": self._new_id("req")}

@@ -1,0 +1,450 @@
+"""What every PaymentGateway does, run against the in-memory twin and against Stripe's adapter on the stand-in."""
+
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import pytest
+
+from local.gateway.cards import CARDS
+from local.gateway.faults import Fault as StripeFault
+from local.gateway.faults import Kind
+from local.gateway.server import in_process
+from local.gateway.stand_in import StandIn
+from payments.errors import (
+    Conflict,
+    Declined,
+    InvalidPayment,
+    Misconfigured,
+    NotSent,
+    OutcomeUnknown,
+    PaymentError,
+    RateLimited,
+    RequiresAction,
+)
+from payments.gateways.memory import TEST_PAYMENT_METHODS, Fault, FaultKind, MemoryGateway
+from payments.gateways.port import ChargeRequest, GatewayCharge, PaymentGateway
+from payments.gateways.stripe import StripeGateway
+from payments.gateways.stripe_amounts import money_of, stripe_amount
+from payments.money import Money
+from payments.statuses import Status
+
+USD = Money(9999, "USD")
+SECRET_KEY = "sk_test_contract"
+
+
+class MovableClock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 15, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **parts: float) -> None:
+        self.now += timedelta(**parts)
+
+
+class Bench(Protocol):
+    """A gateway, and the other side of it."""
+
+    clock: MovableClock
+
+    @property
+    def gateway(self) -> PaymentGateway:
+        """The gateway under test."""
+
+    def fault(self, kind: str, **details: Any) -> None:
+        """Let a fault strike the next call, or as `details` say."""
+
+    def captured(self) -> list[tuple[str, Money]]:
+        """Payment id and money of every captured charge."""
+
+
+class MemoryBench:
+    def __init__(self) -> None:
+        self.clock = MovableClock()
+        self.gateway = MemoryGateway(self.clock)
+
+    def fault(self, kind: str, **details: Any) -> None:
+        self.gateway.fail(Fault(FaultKind(kind), **details))
+
+    def captured(self) -> list[tuple[str, Money]]:
+        return [(charge.payment_id, charge.money) for charge in self.gateway.captured]
+
+
+class StripeBench:
+    def __init__(self, url: str, stand_in: StandIn, clock: MovableClock) -> None:
+        self.clock = clock
+        self.gateway = StripeGateway(lambda: SECRET_KEY, base_url=url, read_timeout_seconds=10)
+        self._stand_in = stand_in
+
+    def fault(self, kind: str, *, call: str = "", money: Money | None = None, status: str = "", **details: Any) -> None:
+        fields: dict[str, Any] = {"status": status} if status else {}
+        if money:
+            amount = stripe_amount(money)
+            fields |= {"amount": amount, "amount_received": amount, "currency": money.currency.lower()}
+        method = {"charge": "POST", "find": "GET", "": ""}[call]
+        self._stand_in.faults.add(StripeFault(Kind(kind), method=method, fields=fields, **details))
+
+    def captured(self) -> list[tuple[str, Money]]:
+        return [
+            (charge["payment_id"], money_of(charge["amount"], charge["currency"]))
+            for charge in self._stand_in.ledger.captured()
+        ]
+
+
+@pytest.fixture(params=["memory", "stripe"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    if request.param == "memory":
+        yield MemoryBench()
+    else:
+        clock = MovableClock()
+        with in_process(clock=clock) as (url, stand_in):
+            yield StripeBench(url, stand_in, clock)
+
+
+def request_for(payment_id: str = "pay-1", method: str = "pm_card_visa", money: Money = USD) -> ChargeRequest:
+    return ChargeRequest(payment_id, money, method, description="Order 17", metadata={"order": "A-17"})
+
+
+def error_of(call: Callable[[], object]) -> PaymentError:
+    with pytest.raises(PaymentError) as caught:
+        call()
+    return caught.value
+
+
+def asking(bench: Bench, call: str, payment_id: str = "pay-1") -> Callable[[], object]:
+    """One of the port's two calls, ready to be made."""
+    if call == "find":
+        return lambda: bench.gateway.find(payment_id)
+    return lambda: bench.gateway.charge(request_for(payment_id))
+
+
+# Outcomes --------------------------------------------------------------------------------------------------------
+
+
+def test_charge_when_card_is_good_then_captures_the_amount_once(bench: Bench) -> None:
+    charged = bench.gateway.charge(request_for())
+    assert charged.status is Status.SUCCEEDED
+    assert charged.money == USD
+    assert charged.reference
+    assert bench.captured() == [("pay-1", USD)]
+
+
+@pytest.mark.parametrize("method", sorted(CARDS))
+def test_charge_when_method_is_a_documented_test_card_then_comes_out_as_documented(bench: Bench, method: str) -> None:
+    card = CARDS[method]
+    if card.authenticates:
+        expected: type[PaymentError] | None = RequiresAction
+    else:
+        expected = Declined if card.code else None
+    if expected is None:
+        assert bench.gateway.charge(request_for(method=method)).status is Status.SUCCEEDED
+        return
+    error = error_of(lambda: bench.gateway.charge(request_for(method=method)))
+    assert type(error) is expected
+    assert error.code == ("authentication_required" if card.authenticates else card.decline_code or card.code)
+    assert error.gateway_reference
+    assert bench.captured() == []
+
+
+def test_test_cards_when_compared_between_twin_and_stand_in_then_are_the_same() -> None:
+    assert set(TEST_PAYMENT_METHODS) == set(CARDS)
+
+
+def test_charge_when_funds_are_insufficient_then_is_declined_again_without_a_second_attempt(bench: Bench) -> None:
+    """FAULTS 15: asking again does not change the answer."""
+    request = request_for(method="pm_card_visa_chargeDeclinedInsufficientFunds")
+    first, again = (error_of(lambda: bench.gateway.charge(request)) for _ in range(2))
+    assert (type(again), again.code, again.gateway_reference) == (
+        Declined,
+        "insufficient_funds",
+        first.gateway_reference,
+    )
+
+
+@pytest.mark.parametrize(("card", "code"), [("LostCard", "lost_card"), ("StolenCard", "stolen_card")])
+def test_charge_when_card_is_lost_or_stolen_then_is_declined_with_that_code(bench: Bench, card: str, code: str) -> None:
+    """FAULTS 16: the code is what fraud velocity counts."""
+    request = request_for(method=f"pm_card_visa_chargeDeclined{card}")
+    error = error_of(lambda: bench.gateway.charge(request))
+    assert (type(error), error.code) == (Declined, code)
+    assert bench.captured() == []
+
+
+def test_charge_when_authentication_is_required_then_requires_action_and_is_found_so(bench: Bench) -> None:
+    """FAULTS 17."""
+    request = request_for(method="pm_card_threeDSecure2Required")
+    charged, found = (
+        error_of(lambda: bench.gateway.charge(request)),
+        error_of(lambda: bench.gateway.find("pay-1")),
+    )
+    assert type(charged) is type(found) is RequiresAction
+    assert charged.gateway_reference == found.gateway_reference != ""
+
+
+def test_charge_when_payment_method_is_unknown_then_is_declined_and_nothing_is_stored(bench: Bench) -> None:
+    error = error_of(lambda: bench.gateway.charge(request_for(method="pm_1NoSuchMethod")))
+    assert (type(error), error.code) == (Declined, "invalid_payment_method")
+    assert bench.gateway.find("pay-1") is None
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (request_for(money=Money(5124, "KWD")), "amount_not_supported"),
+        (request_for(money=Money(1000, "IQD")), "amount_not_supported"),
+        (request_for(method=""), "payment_method_missing"),
+    ],
+)
+def test_charge_when_it_can_never_be_charged_then_is_invalid(bench: Bench, request_: ChargeRequest, code: str) -> None:
+    error = error_of(lambda: bench.gateway.charge(request_))
+    assert (type(error), error.code) == (InvalidPayment, code)
+    assert bench.gateway.find("pay-1") is None
+
+
+@pytest.mark.parametrize(
+    "money",
+    [Money(500, "JPY"), Money(5, "ISK"), Money(700, "UGX"), Money(120000, "MGA"), Money(5120, "KWD")],
+    ids=str,
+)
+def test_charge_when_currency_has_other_units_at_the_gateway_then_the_same_money_comes_back(
+    bench: Bench, money: Money
+) -> None:
+    assert bench.gateway.charge(request_for(money=money)).money == money
+    found = bench.gateway.find("pay-1")
+    assert found is not None
+    assert found.money == money
+    assert bench.captured() == [("pay-1", money)]
+
+
+# Once, whatever fails --------------------------------------------------------------------------------------------
+
+
+def test_charge_when_repeated_then_answers_the_same_and_captures_once(bench: Bench) -> None:
+    assert bench.gateway.charge(request_for()) == bench.gateway.charge(request_for())
+    assert len(bench.captured()) == 1
+
+
+def test_charge_when_repeated_with_other_content_then_conflicts(bench: Bench) -> None:
+    bench.gateway.charge(request_for())
+    error = error_of(lambda: bench.gateway.charge(request_for(money=Money(5000, "USD"))))
+    assert (type(error), error.code) == (Conflict, "idempotency_error")
+    assert bench.captured() == [("pay-1", USD)]
+
+
+def test_charge_when_many_ask_at_once_for_one_payment_then_captures_once(bench: Bench) -> None:
+    def attempt(_: int) -> GatewayCharge | PaymentError:
+        try:
+            return bench.gateway.charge(request_for())
+        except OutcomeUnknown as error:  # the key is in use by one of the others
+            return error
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(attempt, range(24)))
+    charges = {answer.reference for answer in answers if isinstance(answer, GatewayCharge)}
+    assert len(charges) == len(bench.captured()) == 1
+
+
+def test_find_when_nothing_was_charged_then_is_none(bench: Bench) -> None:
+    """FAULTS 8: the function died before the call, so that its successor may charge."""
+    bench.gateway.charge(request_for("pay-2"))
+    assert bench.gateway.find("pay-1") is None
+
+
+def test_find_when_function_died_after_the_charge_then_finds_it_by_our_own_reference(bench: Bench) -> None:
+    """FAULTS 9."""
+    charged = bench.gateway.charge(request_for())
+    assert bench.gateway.find("pay-1") == charged
+    assert len(bench.captured()) == 1
+
+
+def test_find_when_card_was_declined_then_says_so_with_the_same_code_and_reference(bench: Bench) -> None:
+    request = request_for(method="pm_card_visa_chargeDeclinedLostCard")
+    charged, found = (
+        error_of(lambda: bench.gateway.charge(request)),
+        error_of(lambda: bench.gateway.find("pay-1")),
+    )
+    assert (type(found), found.code, found.gateway_reference) == (
+        Declined,
+        charged.code,
+        charged.gateway_reference,
+    )
+
+
+def test_charge_when_answer_is_lost_then_is_unknown_and_the_same_key_finds_the_one_charge(bench: Bench) -> None:
+    """FAULTS 10: never `failed`; asking and sending again both tell of the same charge."""
+    bench.fault("answer_lost", payment_id="pay-1")
+    error = error_of(lambda: bench.gateway.charge(request_for()))
+    assert (type(error), error.code) == (OutcomeUnknown, "no_answer")
+    assert bench.gateway.find("pay-1") == bench.gateway.charge(request_for())
+    assert len(bench.captured()) == 1
+
+
+def test_charge_when_request_is_lost_on_the_way_then_is_unknown_and_the_same_key_charges_once(bench: Bench) -> None:
+    bench.fault("answer_lost", executes=False)
+    assert type(error_of(lambda: bench.gateway.charge(request_for()))) is OutcomeUnknown
+    assert bench.gateway.find("pay-1") is None
+    assert bench.gateway.charge(request_for()).status is Status.SUCCEEDED
+    assert len(bench.captured()) == 1
+
+
+@pytest.mark.parametrize("executes", [True, False], ids=["charged", "not-charged"])
+def test_charge_when_gateway_remembers_a_500_then_stays_unknown_until_find_tells(bench: Bench, executes: bool) -> None:
+    """FAULTS 11: the 500 is replayed for the key, charged or not; only the search tells."""
+    bench.fault("server_error", executes=executes)
+    for _ in range(2):
+        error = error_of(lambda: bench.gateway.charge(request_for()))
+        assert (type(error), error.code) == (OutcomeUnknown, "gateway_error")
+    found = bench.gateway.find("pay-1")
+    assert (found is not None) == executes
+    assert len(bench.captured()) == executes
+
+
+def test_charge_when_rate_limited_then_says_how_long_to_wait_and_the_same_key_charges(bench: Bench) -> None:
+    """FAULTS 12."""
+    bench.fault("rate_limited", retry_after_seconds=7)
+    error = error_of(lambda: bench.gateway.charge(request_for()))
+    assert isinstance(error, RateLimited)
+    assert error.retry_after_seconds == 7
+    assert bench.captured() == []
+    bench.gateway.charge(request_for())
+    assert len(bench.captured()) == 1
+
+
+def test_charge_when_key_is_in_use_then_is_unknown_and_the_same_key_charges_later(bench: Bench) -> None:
+    """FAULTS 13: whoever holds the key may be charging, so it is not called uncharged."""
+    bench.fault("key_in_use")
+    error = error_of(lambda: bench.gateway.charge(request_for()))
+    assert (type(error), error.code) == (OutcomeUnknown, "idempotency_key_in_use")
+    bench.gateway.charge(request_for())
+    assert len(bench.captured()) == 1
+
+
+@pytest.mark.parametrize("other", [Money(9998, "USD"), Money(9999, "EUR")], ids=["another-amount", "another-currency"])
+def test_charge_when_gateway_reports_other_money_then_hands_it_on_as_reported(bench: Bench, other: Money) -> None:
+    """FAULTS 18: the charge step compares, and holds the payment."""
+    bench.fault("altered", money=other)
+    assert bench.gateway.charge(request_for()).money == other
+
+
+@pytest.mark.parametrize("call", ["charge", "find"])
+def test_calls_when_gateway_reports_an_unheard_of_status_then_outcome_is_unknown(bench: Bench, call: str) -> None:
+    bench.fault("altered", call=call, status="teleported")
+    if call == "find":
+        bench.gateway.charge(request_for())
+    error = error_of(asking(bench, call))
+    assert (type(error), error.code) == (OutcomeUnknown, "unknown_status")
+    assert error.gateway_reference
+
+
+def test_charge_when_gateway_is_still_settling_then_is_processing(bench: Bench) -> None:
+    bench.fault("altered", status="processing")
+    assert bench.gateway.charge(request_for()).status is Status.PROCESSING
+
+
+@pytest.mark.parametrize("call", ["charge", "find"])
+def test_calls_when_key_is_wrong_then_are_misconfigured_and_nothing_is_declined(bench: Bench, call: str) -> None:
+    """FAULTS 19: no payment is failed for it."""
+    bench.fault("unauthorized", times=3)
+    for number in range(3):
+        assert type(error_of(asking(bench, call, f"pay-{number}"))) is Misconfigured
+    assert bench.gateway.charge(request_for()).status is Status.SUCCEEDED
+
+
+def test_find_when_replayed_after_25_hours_then_tells_of_the_charge_that_the_key_has_forgotten(bench: Bench) -> None:
+    """FAULTS 20: ask first. Sending first would charge again, which is why this order matters."""
+    charged = bench.gateway.charge(request_for())
+    bench.clock.advance(hours=25)
+    assert bench.gateway.find("pay-1") == charged
+    assert bench.gateway.charge(request_for()).reference != charged.reference
+    assert len(bench.captured()) == 2
+
+
+def test_charge_when_repeated_within_24_hours_then_the_key_still_holds(bench: Bench) -> None:
+    charged = bench.gateway.charge(request_for())
+    bench.clock.advance(hours=23, minutes=59)
+    assert bench.gateway.charge(request_for()) == charged
+
+
+def test_find_when_a_captured_and_a_declined_attempt_exist_then_prefers_the_captured_one(bench: Bench) -> None:
+    captured = bench.gateway.charge(request_for())
+    bench.clock.advance(hours=25)
+    error_of(lambda: bench.gateway.charge(request_for(method="pm_card_visa_chargeDeclined")))
+    assert bench.gateway.find("pay-1") == captured
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("answer_lost", OutcomeUnknown), ("server_error", OutcomeUnknown), ("rate_limited", RateLimited)],
+)
+def test_find_when_gateway_misbehaves_then_never_claims_that_nothing_was_charged(
+    bench: Bench, kind: str, expected: type[PaymentError]
+) -> None:
+    charged = bench.gateway.charge(request_for())
+    bench.fault(kind, call="find")
+    assert type(error_of(lambda: bench.gateway.find("pay-1"))) is expected
+    assert bench.gateway.find("pay-1") == charged
+
+
+# What errors tell ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        ("pm_1SecretLooking", ""),
+        ("pm_card_visa_chargeDeclined", ""),
+        ("pm_card_visa", "unauthorized"),
+        ("pm_card_visa", "server_error"),
+        ("pm_card_visa", "answer_lost"),
+    ],
+)
+def test_errors_when_shown_with_their_traceback_then_hold_no_token_and_no_key(
+    bench: Bench, method: str, kind: str
+) -> None:
+    if kind:
+        bench.fault(kind)
+    error = error_of(lambda: bench.gateway.charge(request_for(method=method)))
+    shown = "".join(traceback.format_exception(error))
+    assert method not in shown
+    assert "sk_test" not in shown
+
+
+# Unreachable: each gateway in its own way --------------------------------------------------------------------------
+
+
+def test_memory_charge_when_not_sent_then_is_not_sent_and_a_retry_charges_once() -> None:
+    """FAULTS 14."""
+    bench = MemoryBench()
+    bench.fault("not_sent")
+    assert type(error_of(lambda: bench.gateway.charge(request_for()))) is NotSent
+    assert bench.gateway.find("pay-1") is None
+    bench.gateway.charge(request_for())
+    assert len(bench.captured()) == 1
+
+
+@pytest.mark.parametrize(
+    "base_url", ["http://127.0.0.1:1", "http://gateway.invalid"], ids=["connection-refused", "no-such-host"]
+)
+def test_stripe_charge_when_no_connection_is_made_then_is_not_sent(base_url: str) -> None:
+    """FAULTS 14."""
+    gateway = StripeGateway(lambda: SECRET_KEY, base_url=base_url, connect_timeout_seconds=2)
+    error = error_of(lambda: gateway.charge(request_for()))
+    assert (type(error), error.code) == (NotSent, "gateway_unreachable")
+
+
+def test_stripe_charge_when_answer_comes_after_the_timeout_then_is_unknown_and_charged_once() -> None:
+    """FAULTS 10: the read timeout, as against the closed connection above."""
+    with in_process() as (url, stand_in):
+        stand_in.faults.add(StripeFault(Kind.LATENCY, seconds=0.6))
+        hasty = StripeGateway(lambda: SECRET_KEY, base_url=url, read_timeout_seconds=0.2)
+        error = error_of(lambda: hasty.charge(request_for()))
+        assert (type(error), error.code) == (OutcomeUnknown, "no_answer")
+        patient = StripeGateway(lambda: SECRET_KEY, base_url=url)
+        found = patient.find("pay-1")
+        assert found is not None
+        assert found.status is Status.SUCCEEDED
+        assert len(stand_in.ledger.captured()) == 1
