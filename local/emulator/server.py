@@ -37,8 +37,9 @@ class LocalAwsFailed(RuntimeError):
 
 
 class LocalAws:
-    """An emulator in a process group of its own, with a clean environment and one directory for all it writes.
+    """An emulator in a process group of its own, with a clean environment and a directory for all it writes.
 
+    The directory is the emulator's alone: stop() removes it. A temporary one if none is given.
     `wait_scale` multiplies the waits and retry delays of state machines (0.01: a minute is 0.6 s), `record_calls`
     lets CloudTrail list every API call, `env` adds variables of the emulator.
     """
@@ -120,7 +121,9 @@ class LocalAws:
         return boto3.client(service, **settings | options)  # type: ignore[call-overload]
 
     def start(self) -> Self:
-        """Return when it answers. LocalAwsFailed when it does not."""
+        """Return when it answers. LocalAwsFailed when it does not, or when one is running in this directory."""
+        if self.running:
+            raise LocalAwsFailed(f"An emulator is running in {self.directory} already.")
         (self.directory / "tmp").mkdir(parents=True, exist_ok=True)
         with (self.directory / "lock").open("w") as lock, self.log_path.open("wb") as log:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -83,6 +83,12 @@ def test_start_when_the_port_is_taken_then_the_error_tells_it_and_nothing_is_lef
     assert not aws.directory.exists()
 
 
+def test_start_when_one_runs_in_the_directory_then_it_is_refused_and_the_first_lives_on(aws: LocalAws) -> None:
+    with pytest.raises(LocalAwsFailed, match="already"):
+        LocalAws(aws.directory).start()
+    assert aws.running
+
+
 def test_functions_when_the_shell_has_settings_then_none_reaches_them(function: str, invoke: Invoke) -> None:
     environment: dict[str, Any] = invoke(function, environment=True)
     assert environment["AWS_ENDPOINT_URL"].startswith("https://127.0.0.1:")
