@@ -41,10 +41,13 @@ class Reporter:
     def report(self, batch_id: str, *, owner: str, seconds_left: float) -> Batch | None:
         """Write the result files, send the event, and complete the batch.
 
-        Gives the batch, or None if its report is another's or done. The event goes out before the batch is
+        Gives the batch, or None if its report is another's, done, or too early. The event goes out before the batch is
         completed: a run that dies in between sends it again, with the same `event_id`, rather than never.
         Raises IndexBehind.
         """
+        batch = self.batches.get(batch_id)
+        if batch is None or (batch.status is BatchStatus.PROCESSING and not batch.ready_to_report):
+            return None
         now = self.clock()
         try:
             batch = self.batches.claim_report(batch_id, Claim(owner, now, now + timedelta(seconds=seconds_left)))
@@ -65,9 +68,7 @@ class Reporter:
                 return sheets, dict(by_status)
             if wait_seconds is not None:
                 self.sleep(wait_seconds)
-        raise IndexBehind(
-            f"batch {batch.batch_id}: {by_status.total()} of {batch.progress.rows_accepted} rows found"
-        )
+        raise IndexBehind(f"batch {batch.batch_id}: {by_status.total()} of {batch.progress.rows_accepted} rows found")
 
     def _sheets(self, batch: Batch) -> tuple[BatchSheets, Counter[str]]:
         """The three files and how many results have which status, in one pass over all rows by line."""

@@ -1,0 +1,66 @@
+"""One suite for the bucket of batch files on S3 (moto) and for its in-memory twin."""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from payments.batch_state import Source
+from payments.stores import batch_files
+from payments.stores.batch_files import BatchFiles, MemoryBatchFiles, S3BatchFiles
+
+
+@dataclass(frozen=True)
+class Bucket:
+    files: BatchFiles
+    upload: Callable[[str, bytes], Source]
+    result: Callable[[str], bytes]
+
+
+@pytest.fixture(params=["memory", "s3"])
+def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    if request.param == "memory":
+        memory = MemoryBatchFiles()
+        versions = iter(f"v{n}" for n in range(100))
+        yield Bucket(
+            memory, lambda key, content: memory.upload(key, content, next(versions)), memory.results.__getitem__
+        )
+        return
+    monkeypatch.setattr(batch_files, "_RANGE_BYTES", 1000)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with mock_aws():
+        client = boto3.client("s3", region_name="us-east-1")
+        client.create_bucket(Bucket="bucket")
+        client.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
+
+        def upload(key: str, content: bytes) -> Source:
+            answer: Any = client.put_object(Bucket="bucket", Key=key, Body=content)
+            return Source("bucket", key, answer["VersionId"], answer["ETag"], len(content))
+
+        yield Bucket(
+            S3BatchFiles(client), upload, lambda key: client.get_object(Bucket="bucket", Key=key)["Body"].read()
+        )
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 999, 1000, 1001, 3500])
+def test_read_when_of_any_size_then_the_bytes_come_in_order(bucket: Bucket, size_bytes: int) -> None:
+    content = bytes(n % 251 for n in range(size_bytes))
+    assert b"".join(bucket.files.read(bucket.upload("incoming/a.csv", content))) == content
+
+
+def test_read_when_the_key_was_uploaded_again_then_the_version_asked_for_comes(bucket: Bucket) -> None:
+    first = bucket.upload("incoming/a.csv", b"first")
+    bucket.upload("incoming/a.csv", b"second")
+    assert b"".join(bucket.files.read(first)) == b"first"
+
+
+def test_write_when_done_then_the_result_stands_under_the_files_name(bucket: Bucket) -> None:
+    source = bucket.upload("incoming/2026/pay roll.CSV", b"x")
+    key = bucket.files.write(source, "errors.csv", io.BytesIO(b"line\r\n"))
+    assert key == "results/2026/pay roll.CSV/errors.csv"
+    assert bucket.result(key) == b"line\r\n"
