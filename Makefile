@@ -1,0 +1,85 @@
+# Every command sets up what it needs first: the tools, the virtual environment, the locked dependencies.
+SHELL := /bin/bash -euo pipefail
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+export PIPENV_VENV_IN_PROJECT = 1
+export PIPENV_IGNORE_VIRTUALENVS = 1
+export PIPENV_VERBOSITY = -1
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# set, it would make every synth compile the provider's bindings anew: ten times as long
+unexport PYTHONDONTWRITEBYTECODE
+
+PIPENV_VERSION := 2026.10.3
+PY := .venv/bin/python
+SUFFIX := $(or $(ENVIRONMENT_SUFFIX),dev)
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: setup ## Run the whole product on this machine and show what it does
+	@$(PY) -m local demo
+
+.PHONY: up
+up: setup ## Start the stack on this machine and leave it running
+	@$(PY) -m local up
+
+.PHONY: down
+down: setup ## Stop the stack on this machine and remove all of it
+	@$(PY) -m local down
+
+.PHONY: synth
+synth: setup ## Synthesise the stack of ENVIRONMENT_SUFFIX into cdktf.out
+	@ENVIRONMENT_SUFFIX=$(SUFFIX) $(PY) main.py && echo "cdktf.out/stacks/payment-$(SUFFIX)/cdk.tf.json"
+
+.PHONY: test
+test: setup-tests lint ## Run all tests
+	@$(PY) -m pytest
+
+.PHONY: quick
+quick: setup ## Run the tests that need no running stack: some seconds
+	@$(PY) -m pytest tests/unit tests/contract tests/local
+
+.PHONY: lint
+lint: setup ## Check format, style and types
+	@.venv/bin/ruff format --check --quiet . || { .venv/bin/ruff format --diff .; exit 1; }
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/mypy
+
+.PHONY: bench
+bench: setup ## Measure speed and memory, as ratios side by side
+	@$(PY) -m local.bench
+
+.PHONY: lock
+lock: .tools/pipenv ## Lock the dependencies anew, without naming an index
+	@.tools/pipenv/bin/pipenv lock --categories "packages lambda dev-packages"
+	@$$(tools/find-python) tools/strip_lock.py Pipfile.lock
+
+# what cdktf.json calls: nothing but the synth may print to standard output here
+.PHONY: app
+app: setup
+	@$(PY) main.py
+
+.PHONY: setup
+setup: .venv/installed
+
+.PHONY: setup-tests
+setup-tests: setup
+
+.tools/pipenv: Makefile
+	@python=$$(tools/find-python) && rm -rf $@ && "$$python" -m venv $@
+	@echo "installing pipenv $(PIPENV_VERSION)" >&2
+	@$@/bin/python -m pip install --quiet pipenv==$(PIPENV_VERSION) 2> >(grep -v '^WARNING' >&2)
+	@touch $@
+
+.venv/installed: Pipfile.lock | .tools/pipenv
+	@command -v node >/dev/null || { echo "Node 20 or 22 is missing: cdktf's bindings run on it; install it, then run this again" >&2; exit 1; }
+	@command -v terraform >/dev/null || { echo "terraform is missing; install Terraform 1.11 or newer, then run this again" >&2; exit 1; }
+	@echo "installing the locked dependencies into .venv" >&2
+	@python=$$(tools/find-python) && { [ -x $(PY) ] || "$$python" -m venv .venv; }
+	@mkdir -p .tools && .tools/pipenv/bin/pipenv sync --categories "packages lambda dev-packages" >.tools/install.log 2>&1 || { tail -n 30 .tools/install.log >&2; exit 1; }
+	@ln -sf ../../bin/payctl .venv/bin/payctl
+	@$(PY) -m compileall -q .venv/lib/python3.12/site-packages/cdktf* .venv/lib/python3.12/site-packages/jsii || true
+	@touch $@
