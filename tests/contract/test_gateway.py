@@ -1,8 +1,10 @@
 """What every PaymentGateway does, run against the in-memory twin and against Stripe's adapter on the stand-in."""
 
+import logging
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -197,6 +199,7 @@ def test_charge_when_payment_method_is_unknown_then_is_declined_and_nothing_is_s
         (request_for(money=Money(5124, "KWD")), "amount_not_supported"),
         (request_for(money=Money(1000, "IQD")), "amount_not_supported"),
         (request_for(method=""), "payment_method_missing"),
+        (replace(request_for(), metadata={"a[b]": "c"}), "metadata_not_supported"),
     ],
 )
 def test_charge_when_it_can_never_be_charged_then_is_invalid(bench: Bench, request_: ChargeRequest, code: str) -> None:
@@ -411,6 +414,16 @@ def test_errors_when_shown_with_their_traceback_then_hold_no_token_and_no_key(
     shown = "".join(traceback.format_exception(error))
     assert method not in shown
     assert "sk_test" not in shown
+
+
+def test_calls_when_everything_is_logged_then_logs_hold_no_token_and_no_key(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    bench.gateway.charge(request_for())
+    error_of(lambda: bench.gateway.charge(request_for("pay-2", "pm_1SecretLooking")))
+    assert "pm_" not in caplog.text
+    assert "sk_test" not in caplog.text
 
 
 # Unreachable: each gateway in its own way --------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from payments.clock import Clock, utc_now
 from payments.errors import (
     Conflict,
     Declined,
-    InvalidPayment,
     Misconfigured,
     NotSent,
     OutcomeUnknown,
@@ -22,7 +21,7 @@ from payments.errors import (
     RequiresAction,
 )
 from payments.gateways.port import ChargeRequest, GatewayCharge
-from payments.gateways.stripe_amounts import refusal
+from payments.gateways.stripe_rules import check_chargeable
 from payments.money import Money
 from payments.statuses import Status
 
@@ -137,7 +136,7 @@ class MemoryGateway:
 
     def charge(self, request: ChargeRequest) -> GatewayCharge:
         """Charge a test payment method, once per payment id within 24 hours. Raises as the port says."""
-        _check(request)
+        check_chargeable(request)
         with self._lock:
             fault = self._strike("charge", request.payment_id)
             intent = self._once(request, fault)
@@ -211,14 +210,6 @@ class MemoryGateway:
         intent = _Intent(f"mem_{next(self._numbers)}", request.payment_id, request.money, status, code)
         self._intents.append(intent)
         return intent
-
-
-def _check(request: ChargeRequest) -> None:
-    reason = refusal(request.money)
-    if reason:
-        raise InvalidPayment("amount_not_supported", reason)
-    if not request.payment_method:
-        raise InvalidPayment("payment_method_missing", "the gateway charges a payment method; give one")
 
 
 def _no_answer() -> OutcomeUnknown:
