@@ -1,0 +1,205 @@
+"""The splitter's benchmark: `python -m local.bench_split` splits a CSV of 200,000 rows.
+
+The real splitter runs against stores and a queue that forget what they get, so that the memory measured is its
+own. Beside it, in the same run: its parser alone, and `csv.DictReader` with a pydantic model on the same file.
+Each runs in a process of its own; memory is the peak above what the process held before it opened the file.
+"""
+
+import csv
+import json
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from pydantic import BaseModel, Field, ValidationError
+
+from payments.batch_errors import RejectedRow
+from payments.batch_file import BatchFile
+from payments.batch_queue import QueuedPayment
+from payments.batch_rows import BatchRows
+from payments.batch_split import Splitter
+from payments.batch_state import ResultRow, Source
+from payments.clock import utc_now
+from payments.payment import Payment
+from payments.stores.batch_files import MemoryBatchFiles
+from payments.stores.batch_memory import MemoryBatchStore
+from payments.stores.memory import MemoryPaymentStore
+
+ROWS = 200_000
+MEMORY_LIMIT_MIB = 64
+ROUNDS = 3
+_CHUNK_BYTES = 64 * 1024
+
+
+class ForgetfulPayments(MemoryPaymentStore):
+    """A payments table that takes everything and keeps nothing."""
+
+    def create(self, payment: Payment) -> None:
+        """See the port."""
+
+
+class ForgetfulBatches(MemoryBatchStore):
+    """A processing-status table that keeps the batch and forgets its rows."""
+
+    def add_rows(self, batch_id: str, rows: Sequence[RejectedRow | ResultRow]) -> None:
+        """See the port."""
+
+
+class CountingQueue:
+    """A queue that counts."""
+
+    def __init__(self) -> None:
+        self.messages = 0
+
+    def send(self, payments: Sequence[QueuedPayment]) -> None:
+        """See the port."""
+        self.messages += len(payments)
+
+
+class FileOnDisk(MemoryBatchFiles):
+    """The bucket as a folder."""
+
+    def read(self, source: Source) -> Iterator[bytes]:
+        """See the port."""
+        return _chunks(Path(source.key))
+
+
+def main() -> int:
+    """Print the table; 1 if the splitter took too much memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "bench.csv"
+        write_csv(file, ROWS)
+        print(f"{ROWS:,} rows, {file.stat().st_size / 2**20:.1f} MiB, best of {ROUNDS}")  # noqa: T201
+        measured = {name: _best(name, file) for name in WAYS}
+    reference_seconds = measured["DictReader + pydantic"][0]
+    print(f"{'':24}{'rows/s':>10}{'ratio':>12}{'memory above idle':>20}")  # noqa: T201
+    for name, (seconds, peak_mib) in measured.items():
+        ratio = f"{reference_seconds / seconds:.2f}"
+        print(f"{name:24}{ROWS / seconds:>10,.0f}{ratio:>12}{peak_mib:>16.1f} MiB")  # noqa: T201
+    within = measured["splitter"][1] < MEMORY_LIMIT_MIB
+    print(f"splitter under {MEMORY_LIMIT_MIB} MiB above idle: {'yes' if within else 'NO'}")  # noqa: T201
+    return 0 if within else 1
+
+
+def write_csv(file: Path, rows: int) -> None:
+    """A file as a shop exports it: every tenth description quoted, every hundredth row wrong."""
+    with file.open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(["payment_id", "amount", "currency", "customer_id", "payment_method", "description"])
+        for n in range(rows):
+            amount = "12.345" if n % 100 == 99 else f"{n % 900 + 1}.{n % 100:02d}"
+            text = f"Order {n}, gift wrapped" if n % 10 == 0 else f"Order {n}"
+            writer.writerow([f"pay_{n:08d}", amount, "USD", f"cus_{n % 5000}", "pm_card_visa", text])
+
+
+def split(file: Path) -> int:
+    """The whole splitter; gives the rows it read."""
+    payments = ForgetfulPayments()
+    batches, queue = ForgetfulBatches(payments), CountingQueue()
+    splitter = Splitter(
+        payments=payments,
+        batches=batches,
+        queue=queue,
+        files=FileOnDisk(),
+        rows=BatchRows(batches, lambda _: None),
+        continue_later=lambda _: None,
+        clock=utc_now,
+    )
+    source = Source("", str(file), "v1", "", file.stat().st_size)
+    batch = splitter.split(source, owner="bench", seconds_left=timedelta(hours=1).total_seconds)
+    if batch is None or queue.messages != batch.progress.rows_accepted:
+        raise RuntimeError("the benchmark's split went wrong")
+    return batch.progress.rows_read
+
+
+def parse(file: Path) -> int:
+    """The parser with all checks of a row, and nothing after it."""
+    return sum(1 for _ in BatchFile(_chunks(file)).rows())
+
+
+class PydanticRow(BaseModel):
+    """A row, as pydantic checks it."""
+
+    payment_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    amount: Decimal = Field(gt=0, max_digits=10, decimal_places=2)
+    currency: str = Field(pattern="^[A-Z]{3}$")
+    customer_id: str = Field("", max_length=64)
+    payment_method: str = Field("", max_length=128)
+    description: str = Field("", max_length=500)
+
+
+def read_with_pydantic(file: Path) -> int:
+    """What one would write first: one bad byte ends it, one open quote swallows rows, card numbers pass."""
+    count = 0
+    with file.open(newline="", encoding="utf-8") as text:
+        for row in csv.DictReader(text):
+            count += 1
+            try:
+                PydanticRow.model_validate(row)
+            except ValidationError:
+                continue
+    return count
+
+
+WAYS: dict[str, Callable[[Path], int]] = {
+    "splitter": split,
+    "its parser": parse,
+    "DictReader + pydantic": read_with_pydantic,
+}
+
+
+def _best(name: str, file: Path) -> tuple[float, float]:
+    """Best seconds and highest MiB above idle of some runs, each in a fresh process."""
+    runs = []
+    for _ in range(ROUNDS):
+        child = subprocess.run(
+            [sys.executable, "-m", "local.bench_split", name, str(file)], check=True, capture_output=True, text=True
+        )
+        runs.append(json.loads(child.stdout))
+    return min(run["seconds"] for run in runs), max(run["mib"] for run in runs)
+
+
+def _measure(name: str, file: Path) -> dict[str, float]:
+    _forget_peak()
+    idle_mib = _peak_mib()
+    started = time.perf_counter()
+    rows = WAYS[name](file)
+    seconds = time.perf_counter() - started
+    if rows != ROWS:
+        raise RuntimeError(f"{name} read {rows} of {ROWS} rows")
+    return {"seconds": seconds, "mib": _peak_mib() - idle_mib}
+
+
+_STATUS = Path("/proc/self/status")
+
+
+def _forget_peak() -> None:
+    """On Linux the kernel's high-water mark starts anew here, so that imports do not hide what comes after."""
+    if _STATUS.exists():
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_mib() -> float:
+    if _STATUS.exists() and (peak := re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text())):
+        return int(peak[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts bytes
+
+
+def _chunks(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as content:
+        while chunk := content.read(_CHUNK_BYTES):
+            yield chunk
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        print(json.dumps(_measure(sys.argv[1], Path(sys.argv[2]))))  # noqa: T201
+    else:
+        sys.exit(main())
