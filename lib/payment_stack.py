@@ -89,8 +89,9 @@ class PaymentStack(TerraformStack):
         tables.payments.grant(validate, "GetItem", "UpdateItem")
         tables.customers.grant(validate, "GetItem")
 
+        # asking and then charging take the gateway's time-out twice: 46 seconds
         charge = function(
-            "charge", 30, GATEWAY_SECRET_ARN=gateway_secret.arn, STRIPE_API_BASE=settings.stripe_api_base, **payments
+            "charge", 60, GATEWAY_SECRET_ARN=gateway_secret.arn, STRIPE_API_BASE=settings.stripe_api_base, **payments
         )
         tables.payments.grant(charge, "GetItem", "UpdateItem")
         charge.allow(["secretsmanager:GetSecretValue"], [gateway_secret.arn])

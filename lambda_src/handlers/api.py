@@ -31,9 +31,7 @@ def create_payment(event: dict[str, Any]) -> dict[str, Any]:
             refused.errors,
         ) from None
     try:
-        acceptance = accept(
-            request, store=store, workflow=workflow, at=utc_now(), correlation_id=_request_id(event)
-        )
+        acceptance = accept(request, store=store, workflow=workflow, at=utc_now(), correlation_id=_request_id(event))
     except OtherPayment as taken:
         raise Problem(
             409,
@@ -53,9 +51,7 @@ def get_payment(event: dict[str, Any]) -> dict[str, Any]:
     payment_id = event["pathParameters"]["payment_id"]
     payment = store.get(payment_id) if len(payment_id) <= 64 else None
     if payment is None:
-        raise Problem(
-            404, "not-found", "no payment has this payment_id; check it, or submit it with POST /payments"
-        )
+        raise Problem(404, "not-found", "no payment has this payment_id; check it, or submit it with POST /payments")
     return answer(200, payment_view(payment))
 
 

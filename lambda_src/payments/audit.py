@@ -78,10 +78,6 @@ def verify(payment: Payment, entries: Sequence[AuditEntry]) -> None:
             raise AuditBroken(f"{where} was changed: its hash does not match its content")
         previous_hash = entry.hash
     if payment.audited_version > len(entries):
-        raise AuditBroken(
-            f"payment {payment.payment_id}, entry {len(entries) + 1} is missing: the tail was cut off"
-        )
+        raise AuditBroken(f"payment {payment.payment_id}, entry {len(entries) + 1} is missing: the tail was cut off")
     if payment.audited_version and entries[payment.audited_version - 1].hash != payment.audit_hash:
-        raise AuditBroken(
-            f"payment {payment.payment_id}, entry {payment.audited_version} is not the one its row names"
-        )
+        raise AuditBroken(f"payment {payment.payment_id}, entry {payment.audited_version} is not the one its row names")

@@ -41,9 +41,7 @@ def _refused(row: Row, reason: str, what_to_do: str) -> RejectedRow:
 
 
 def _origin(payment: Payment) -> str:
-    return (
-        f"of batch {payment.batch_id} line {payment.batch_line}" if payment.batch_id else f"over {payment.source}"
-    )
+    return f"of batch {payment.batch_id} line {payment.batch_line}" if payment.batch_id else f"over {payment.source}"
 
 
 def _differences(there: Payment, request: PaymentRequest) -> str:

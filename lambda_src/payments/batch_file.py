@@ -131,14 +131,10 @@ def _header(records: Iterator[Record]) -> tuple[list[str], list[str]]:
     errors = []
     for place, (cell, name) in enumerate(zip(cells, names, strict=True)):
         if name not in FIELDS:
-            reason = (
-                f"{shown(masked('', cell))[1:-1]} is not a column" if name else f"column {place + 1} has no name"
-            )
+            reason = f"{shown(masked('', cell))[1:-1]} is not a column" if name else f"column {place + 1} has no name"
             errors.append(CellError(line, f"column {place + 1}", masked("", cell), reason, _ALLOWED))
         elif name in names[:place]:
-            errors.append(
-                CellError(line, name, masked("", cell), "the column is there twice", "remove one of them")
-            )
+            errors.append(CellError(line, name, masked("", cell), "the column is there twice", "remove one of them"))
     for name in REQUIRED_FIELDS:
         if name not in names:
             errors.append(CellError(line, name, "", f"the column {name} is missing", _ALLOWED))

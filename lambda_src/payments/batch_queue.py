@@ -56,9 +56,7 @@ class SqsPaymentQueue:
                 return
             self._sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311
         refusals = {failure.get("Code", "") for failure in answer.get("Failed", [])}
-        raise QueueRefused(
-            f"{len(waiting)} of {len(payments)} messages were refused: {', '.join(sorted(refusals))}"
-        )
+        raise QueueRefused(f"{len(waiting)} of {len(payments)} messages were refused: {', '.join(sorted(refusals))}")
 
 
 class MemoryPaymentQueue:

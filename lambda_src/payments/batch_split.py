@@ -89,9 +89,7 @@ class Splitter:
             raise FileError(CellError(1, "", name, "the file's name does not end in .csv or .csv.gz", what_to_do))
         return BatchFile(self.files.read(source))
 
-    def _read(
-        self, file: BatchFile, batch: Batch, owner: str, seconds_left: Callable[[], float]
-    ) -> Progress | None:
+    def _read(self, file: BatchFile, batch: Batch, owner: str, seconds_left: Callable[[], float]) -> Progress | None:
         """All rows after the checkpoint; None if time ran short, but never before one window is done."""
         progress = batch.progress
         with ThreadPoolExecutor(self.workers) as pool:

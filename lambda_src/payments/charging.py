@@ -1,7 +1,15 @@
 """Charge: at most once, whatever fails, whenever it fails."""
 
 from payments.clock import Clock, iso
-from payments.errors import Conflict, Misconfigured, NotSent, OutcomeUnknown, PaymentError, RateLimited
+from payments.errors import (
+    Conflict,
+    InvalidPayment,
+    Misconfigured,
+    NotSent,
+    OutcomeUnknown,
+    PaymentError,
+    RateLimited,
+)
 from payments.gateways.port import ChargeRequest, GatewayCharge, PaymentGateway
 from payments.outcome import Outcome
 from payments.payment import Payment, moved
@@ -9,7 +17,8 @@ from payments.statuses import Status
 from payments.stores.port import PaymentStore
 
 ACTOR = "charge"
-PROVEN_NOT_CHARGED = (NotSent, RateLimited, Misconfigured)
+PROVEN_NOT_CHARGED = (NotSent, RateLimited, Misconfigured, InvalidPayment)
+"""What the gateway answers when this call charged nothing. A decline is an outcome, not a call that came to nothing."""
 
 
 def charge(payment: Payment, *, gateway: PaymentGateway, store: PaymentStore, clock: Clock) -> Outcome:
@@ -20,7 +29,7 @@ def charge(payment: Payment, *, gateway: PaymentGateway, store: PaymentStore, cl
     Asking and sending again under the same idempotency key are safe together: a search may lag behind, and the
     key's memory may have run out (24 hours at Stripe), but not both.
 
-    Raises the errors of `PaymentGateway`, and Conflict when the gateway charged other money than asked.
+    Raises the errors of `PaymentGateway`; Conflict when the gateway charged other money than asked.
     """
     if payment.status not in (Status.PENDING, Status.PROCESSING):
         return Outcome(payment.status, payment.code, payment.message, payment.gateway, payment.gateway_reference)

@@ -17,9 +17,7 @@ class PaymentError(Exception):
     or a card number, since both end up in the execution history and the audit log.
     """
 
-    def __init__(
-        self, code: str, message: str, *, gateway_reference: str = "", retry_after_seconds: int = 0
-    ) -> None:
+    def __init__(self, code: str, message: str, *, gateway_reference: str = "", retry_after_seconds: int = 0) -> None:
         self.code = code
         self.message = message
         self.gateway_reference = gateway_reference

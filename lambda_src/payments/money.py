@@ -78,10 +78,6 @@ class Money:
 
 def shown(value: object) -> str:
     """A refused value for an error text: quoted, short, and with digits of long numbers hidden."""
-    text = (
-        re.sub(r"\d(?=(?:[ -]?\d){4})", "*", str(value))
-        if sum(c.isdigit() for c in str(value)) > 12
-        else str(value)
-    )
+    text = re.sub(r"\d(?=(?:[ -]?\d){4})", "*", str(value)) if sum(c.isdigit() for c in str(value)) > 12 else str(value)
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return f"'{text[:24]}…'" if len(text) > 24 else f"'{text}'"

@@ -3,7 +3,7 @@
 from payments.clock import Clock
 from payments.outcome import Outcome
 from payments.payment import Payment, moved
-from payments.statuses import Status, may_move
+from payments.statuses import OPEN, Status, may_move
 from payments.stores.port import PaymentStore, VersionConflict, require
 
 ACTOR = "workflow"
@@ -14,13 +14,15 @@ def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clo
     """Move the payment to the outcome's status and give its row as it stands afterwards.
 
     Running twice changes nothing the second time. A row that a webhook moved on in between is left as it is.
-    Raises VersionConflict after some lost races, and LookupError for a payment that is not stored.
+    Raises VersionConflict after some lost races, LookupError for a payment that is not stored, and IllegalMove for
+    an outcome that an open payment cannot have: better a failed workflow and its alarm than an outcome dropped.
     """
     for _ in range(_TRIES):
         payment = require(store, payment_id)
         status = _provable(outcome.status, payment.status)
         known = status is payment.status and outcome.gateway_reference in ("", payment.gateway_reference)
-        if known or not may_move(payment.status, status):
+        moved_on = payment.status not in OPEN and not may_move(payment.status, status)
+        if known or moved_on:
             return payment
         changed = moved(
             payment,

@@ -158,9 +158,7 @@ class DynamoBatchStore:
         condition = "#owner = :claimed_by AND #status = :during"
         self._update(batch_id, values, condition, {":claimed_by": owner, ":during": status.value})
 
-    def _update(
-        self, batch_id: str, values: Mapping[str, Any], condition: str, compared: Mapping[str, str]
-    ) -> Batch:
+    def _update(self, batch_id: str, values: Mapping[str, Any], condition: str, compared: Mapping[str, str]) -> Batch:
         """Set `values` on the summary and give it. Names are written `#name`, as `status` is a reserved word."""
         assignments = ", ".join(f"#{name} = :{name}" for name in values)
         try:

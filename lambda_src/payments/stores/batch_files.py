@@ -49,9 +49,7 @@ class S3BatchFiles:
     def write(self, source: Source, name: str, content: BinaryIO) -> str:
         """See the port. Large files go up in parts."""
         key = source.result_key(name)
-        self._client.upload_fileobj(
-            content, source.bucket, key, ExtraArgs={"ContentType": "text/csv; charset=utf-8"}
-        )
+        self._client.upload_fileobj(content, source.bucket, key, ExtraArgs={"ContentType": "text/csv; charset=utf-8"})
         return key
 
 

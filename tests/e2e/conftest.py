@@ -1,0 +1,197 @@
+"""The real stack, applied once to a local AWS with IAM enforced, and what tests ask of it."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from local.stack import LocalStack
+from payments.statuses import OPEN, Status
+
+PATIENCE_SECONDS = 60
+
+
+class Api:
+    """The REST API as a client sees it."""
+
+    def __init__(self, outputs: dict[str, str]) -> None:
+        self._url = outputs["api_url"]
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxy, no certificates of the machine
+        self._session.verify = outputs["ca_bundle"]
+
+    def post(self, body: Any, path: str = "/payments", **options: Any) -> requests.Response:
+        """POST a body: text as it is, anything else as JSON."""
+        data = body if isinstance(body, str | bytes) else json.dumps(body)
+        headers = {"Content-Type": "application/json"}
+        return self._session.post(self._url + path, data=data, headers=headers, timeout=30, **options)
+
+    def get(self, path: str) -> requests.Response:
+        """GET a path."""
+        return self._session.get(self._url + path, timeout=30)
+
+    def settled(self, payment_id: str) -> dict[str, Any]:
+        """The payment once its workflow has an outcome."""
+        return eventually(
+            lambda: self.get(f"/payments/{payment_id}").json(), lambda view: Status(view["status"]) not in OPEN
+        )
+
+
+def eventually[T](read: Callable[[], T], wanted: Callable[[T], object], seconds: float = PATIENCE_SECONDS) -> T:
+    """Read until it is as wanted. Fails with what was read last."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = read()
+        if wanted(value):
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not as wanted after {seconds} seconds: {value}")
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """The applied stack. Everything it writes is below a directory of its own, so a `make up` is not disturbed."""
+    stack = LocalStack(tmp_path_factory.mktemp("stack") / "local", record_permissions=True)
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.down()
+
+
+@pytest.fixture(scope="session")
+def outputs(local_stack: LocalStack) -> dict[str, str]:
+    """The stack's outputs."""
+    return local_stack.outputs
+
+
+@pytest.fixture(scope="session")
+def api(outputs: dict[str, str]) -> Api:
+    """The REST API."""
+    return Api(outputs)
+
+
+@pytest.fixture
+def new_id() -> Callable[[], str]:
+    """Payment ids that no other test uses."""
+    return lambda: f"pay_{uuid.uuid4().hex[:16]}"
+
+
+class Gateway:
+    """The stand-in gateway's books."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def charges(self, payment_id: str) -> list[dict[str, Any]]:
+        """The captured charges of a payment."""
+        data = self._session.get(f"{self.url}/_stand_in/charges", timeout=10).json()["data"]
+        return [charge for charge in data if charge["payment_id"] == payment_id]
+
+    def all_charges(self) -> list[dict[str, Any]]:
+        """All captured charges."""
+        charges: list[dict[str, Any]] = self._session.get(f"{self.url}/_stand_in/charges", timeout=10).json()["data"]
+        return charges
+
+    def fault(self, **fault: Any) -> None:
+        """Have the gateway misbehave; see local/gateway/faults.py."""
+        self._session.post(f"{self.url}/_stand_in/faults", json=fault, timeout=10).raise_for_status()
+
+
+@pytest.fixture(scope="session")
+def gateway(outputs: dict[str, str]) -> Gateway:
+    """The stand-in gateway."""
+    return Gateway(outputs["gateway_url"])
+
+
+@pytest.fixture(scope="session")
+def client(local_stack: LocalStack) -> Callable[[str], Any]:
+    """boto3 clients on the local AWS, as an operator with all rights."""
+    clients: dict[str, Any] = {}
+
+    def make(service: str) -> Any:
+        return clients.setdefault(service, local_stack.aws.client(service))
+
+    return make
+
+
+class Events:
+    """What subscribers of both topics were told, read from a queue of the test's own."""
+
+    def __init__(self, sqs: Any, url: str) -> None:
+        self._sqs = sqs
+        self._url = url
+        self.seen: list[dict[str, Any]] = []
+
+    def of(self, **wanted: str) -> list[dict[str, Any]]:
+        """The events so far that have these values."""
+        while messages := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                envelope = json.loads(message["Body"])
+                attributes = {name: value["Value"] for name, value in envelope.get("MessageAttributes", {}).items()}
+                self.seen.append(json.loads(envelope["Message"]) | {"attributes": attributes})
+                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+        return [event for event in self.seen if all(event.get(name) == value for name, value in wanted.items())]
+
+
+@pytest.fixture(scope="session")
+def events(outputs: dict[str, str], client: Callable[[str], Any]) -> Events:
+    """A subscriber of the payment events and the alarms."""
+    sqs, sns = client("sqs"), client("sns")
+    topics = [outputs["payment_events_topic_arn"], outputs["alarms_topic_arn"]]
+    url = sqs.create_queue(QueueName="e2e-events")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "sns.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": arn,
+                "Condition": {"ArnEquals": {"aws:SourceArn": topics}},
+            }
+        ],
+    }
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+    for topic in topics:
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    return Events(sqs, url)
+
+
+@pytest.fixture
+def batch_file(outputs: dict[str, str], client: Callable[[str], Any]) -> "BatchFiles":
+    """Uploads and results of the batch lane."""
+    return BatchFiles(client("s3"), outputs["batch_bucket"])
+
+
+class BatchFiles:
+    """Uploads files to incoming/ and waits for their results."""
+
+    def __init__(self, s3: Any, bucket: str) -> None:
+        self._s3 = s3
+        self.bucket = bucket
+
+    def upload(self, content: str | bytes | Path, name: str = "") -> str:
+        """Upload a file; gives its name below incoming/."""
+        name = name or f"{uuid.uuid4().hex[:12]}.csv"
+        body = content.read_bytes() if isinstance(content, Path) else content
+        self._s3.put_object(Bucket=self.bucket, Key=f"incoming/{name}", Body=body)
+        return name
+
+    def result(self, name: str, which: str, seconds: float = PATIENCE_SECONDS) -> str:
+        """The text of results/<name>/<which>.csv once it is there."""
+        key = f"results/{name}/{which}.csv"
+        eventually(
+            lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=key).get("KeyCount", 0), bool, seconds
+        )
+        text: str = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read().decode()
+        return text

@@ -1,0 +1,107 @@
+"""The record step, and what a caught error means."""
+
+import json
+
+import pytest
+
+from payments.errors import NotSent
+from payments.outcome import Outcome, outcome_of
+from payments.payment import IllegalMove, Payment, moved
+from payments.recording import record
+from payments.statuses import Status
+from payments.stores.memory import MemoryPaymentStore
+from payments.stores.port import VersionConflict
+from tests.unit.builders import NOON, FixedClock, payment
+
+
+def stored(*path: Status) -> MemoryPaymentStore:
+    store, row = MemoryPaymentStore(), payment()
+    for status in path:
+        row = moved(row, status, at=NOON, actor="test")
+    store.rows[row.payment_id] = row
+    return store
+
+
+def recorded(store: MemoryPaymentStore, outcome: Outcome) -> Payment:
+    return record("pay_1", outcome, store=store, clock=FixedClock())
+
+
+CHARGED = Outcome(Status.SUCCEEDED, gateway="stripe", gateway_reference="pi_1")
+
+
+def test_record_when_run_twice_then_the_second_changes_nothing() -> None:
+    store = stored(Status.PROCESSING)
+    assert recorded(store, CHARGED) == recorded(store, CHARGED)
+    assert store.rows["pay_1"].version == 3
+
+
+def test_record_when_settling_then_the_reference_is_kept() -> None:
+    row = recorded(stored(Status.PROCESSING), Outcome(Status.PROCESSING, gateway_reference="pi_1"))
+    assert (row.status, row.gateway_reference) == (Status.PROCESSING, "pi_1")
+
+
+def test_fault_22_record_when_a_webhook_was_faster_then_its_word_stands() -> None:
+    store = stored(Status.PROCESSING, Status.SUCCEEDED, Status.REFUNDED)
+    assert recorded(store, CHARGED).status is Status.REFUNDED
+
+
+def test_fault_22_record_when_the_row_changes_meanwhile_then_it_decides_anew() -> None:
+    class Raced(MemoryPaymentStore):
+        def save(self, payment: Payment) -> None:
+            if not getattr(self, "raced", False):
+                self.raced = True
+                super().save(moved(self.rows["pay_1"], Status.UNKNOWN, at=NOON, actor="another"))
+            super().save(payment)
+
+    store = Raced()
+    store.rows = stored(Status.PROCESSING).rows
+    assert [change.status for change in recorded(store, CHARGED).history][-2:] == [Status.UNKNOWN, Status.SUCCEEDED]
+
+
+def test_record_when_races_never_end_then_it_gives_up_loudly() -> None:
+    class Hopeless(MemoryPaymentStore):
+        def save(self, payment: Payment) -> None:
+            raise VersionConflict("again")
+
+    store = Hopeless()
+    store.rows = stored(Status.PROCESSING).rows
+    with pytest.raises(VersionConflict, match="changed 5 times"):
+        recorded(store, CHARGED)
+
+
+def test_record_when_an_open_payment_cannot_have_the_outcome_then_it_is_not_dropped() -> None:
+    with pytest.raises(IllegalMove):
+        recorded(stored(Status.PROCESSING), Outcome(Status.REJECTED))
+
+
+def test_record_when_a_step_died_before_anything_was_sent_then_failed() -> None:
+    assert recorded(stored(), Outcome(Status.UNKNOWN, "lambda_unknown")).status is Status.FAILED
+
+
+def test_record_when_a_step_died_after_the_intent_then_unknown_and_never_failed() -> None:
+    assert recorded(stored(Status.PROCESSING), Outcome(Status.UNKNOWN)).status is Status.UNKNOWN
+
+
+def test_record_when_the_payment_is_not_stored_then_it_is_named() -> None:
+    with pytest.raises(LookupError, match="pay_1"):
+        recorded(MemoryPaymentStore(), CHARGED)
+
+
+def test_outcome_of_when_an_error_of_ours_was_caught_then_its_policy_and_its_words() -> None:
+    error = NotSent("connection_refused", "the gateway could not be reached")
+    cause = json.dumps({"errorMessage": str(error), "errorType": "NotSent"})
+    outcome = outcome_of({"payment_id": "p", "error": {"Error": "NotSent", "Cause": cause}})
+    assert (outcome.status, outcome.code, outcome.message) == (
+        Status.FAILED,
+        "connection_refused",
+        "the gateway could not be reached",
+    )
+
+
+@pytest.mark.parametrize(
+    "cause", ["", "no json", '{"errorMessage": "boom 4242424242424242"}', '{"errorMessage": "[]"}']
+)
+def test_outcome_of_when_anything_else_was_caught_then_unknown_and_its_text_stays_out(cause: str) -> None:
+    outcome = outcome_of({"payment_id": "p", "error": {"Error": "States.Timeout", "Cause": cause}})
+    assert (outcome.status, outcome.code) == (Status.UNKNOWN, "states_timeout")
+    assert "4242" not in outcome.message
