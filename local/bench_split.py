@@ -20,6 +20,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "lambda_src"))  # where the functions find it
+
 from payments.batch_errors import RejectedRow
 from payments.batch_file import BatchFile
 from payments.batch_queue import QueuedPayment

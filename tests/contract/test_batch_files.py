@@ -7,11 +7,11 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from payments.batch_state import Source
 from payments.stores import batch_files
 from payments.stores.batch_files import BatchFiles, MemoryBatchFiles, S3BatchFiles
+from tests.moto_tables import aws_in_memory
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,8 @@ def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         )
         return
     monkeypatch.setattr(batch_files, "_RANGE_BYTES", 1000)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    with mock_aws():
-        client = boto3.client("s3", region_name="us-east-1")
+    with aws_in_memory():
+        client = boto3.client("s3")
         client.create_bucket(Bucket="bucket")
         client.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
 

@@ -9,7 +9,6 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from payments.batch_errors import CellError, RejectedRow
 from payments.batch_state import Batch, BatchStatus, Progress, ResultRow, Source
@@ -22,6 +21,8 @@ from payments.stores.batch_port import BatchStore, Claim, NotClaimed
 from payments.stores.dynamodb import DynamoPaymentStore
 from payments.stores.memory import MemoryPaymentStore
 from payments.stores.port import PaymentStore
+from payments.stores.tables import PAYMENTS, PROCESSING_STATUS
+from tests.moto_tables import aws_in_memory, create_table
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SOURCE = Source("bucket", "incoming/payroll.csv", "v1", "etag", 1234)
@@ -36,30 +37,20 @@ class Stores:
 
 
 @pytest.fixture(params=["memory", "dynamodb"])
-def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
+def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
     if request.param == "memory":
         payments = MemoryPaymentStore()
         yield Stores(MemoryBatchStore(payments), payments)
         return
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    with mock_aws():
-        client = boto3.client("dynamodb", region_name="us-east-1")
-        make_table(client, "status", "batch_id", "item")
-        make_table(client, "payments", "payment_id")
-        yield Stores(
-            DynamoBatchStore(client, "status", "payments", sleep=lambda seconds: None),
-            DynamoPaymentStore(client, "payments"),
-        )
+    with aws_in_memory():
+        client = create_table(PAYMENTS)
+        create_table(PROCESSING_STATUS)
+        yield on_dynamodb(client)
 
 
-def make_table(client: Any, name: str, *keys: str) -> None:
-    client.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
-        KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)],
-    )
+def on_dynamodb(client: Any) -> Stores:
+    batches = DynamoBatchStore(client, PROCESSING_STATUS.name, PAYMENTS.name, sleep=lambda seconds: None)
+    return Stores(batches, DynamoPaymentStore(client, PAYMENTS.name))
 
 
 def claim(owner: str, seconds: float = 0, lasts_seconds: float = 60) -> Claim:
@@ -226,24 +217,20 @@ class FaultyClient:
 
 
 @pytest.fixture
-def faulty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, list[Any]], tuple[Stores, FaultyClient]]]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    with mock_aws():
-        client = boto3.client("dynamodb", region_name="us-east-1")
-        make_table(client, "status", "batch_id", "item")
-        make_table(client, "payments", "payment_id")
+def faulty() -> Iterator[Callable[[str, list[Any]], tuple[Stores, FaultyClient]]]:
+    with aws_in_memory():
+        client = create_table(PAYMENTS)
+        create_table(PROCESSING_STATUS)
 
         def stores_on(operation: str, failures: list[Any]) -> tuple[Stores, FaultyClient]:
-            broken: Any = FaultyClient(client, operation, failures)
-            batches = DynamoBatchStore(broken, "status", "payments", sleep=lambda seconds: None)
-            return Stores(batches, DynamoPaymentStore(client, "payments")), broken
+            broken = FaultyClient(client, operation, failures)
+            return on_dynamodb(broken), broken
 
         yield stores_on
 
 
 def cancelled(*reasons: str) -> ClientError:
-    client = boto3.client("dynamodb", region_name="us-east-1")
+    client = boto3.client("dynamodb")
     error: ClientError = client.exceptions.TransactionCanceledException(
         {
             "Error": {"Code": "TransactionCanceledException", "Message": ""},

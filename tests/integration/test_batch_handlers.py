@@ -1,0 +1,194 @@
+"""The batch lane's three functions, wired as they are deployed, on moto: a file in, result files and an event out."""
+
+import importlib
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+import pytest
+
+from payments.batch_functions import FunctionStarter
+from payments.batch_rows import BatchRows
+from payments.clock import utc_now
+from payments.payment import moved
+from payments.statuses import Status
+from payments.stores.tables import PAYMENTS, PROCESSING_STATUS
+from tests.moto_tables import aws_in_memory, create_table
+
+HEADER = b"payment_id,amount,currency\n"
+
+
+class Context:
+    """What Lambda hands to a function."""
+
+    function_name = "split"
+    memory_limit_in_mb = 512
+    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:split"
+    aws_request_id = "request-1"
+
+    def __init__(self, milliseconds: int = 900_000) -> None:
+        self._milliseconds = milliseconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self._milliseconds
+
+
+@dataclass
+class Lane:
+    """The stack's batch lane, as far as moto has it."""
+
+    split: ModuleType
+    dispatch: ModuleType
+    report: ModuleType
+    s3: Any
+    sqs: Any
+    queue_url: str
+    events_url: str
+    invoked: list[tuple[str, dict[str, Any]]]
+
+    def upload(self, key: str, content: bytes) -> dict[str, Any]:
+        """Put a file into the bucket; gives the notification S3 sends."""
+        version = self.s3.put_object(Bucket="batch", Key=key, Body=content)["VersionId"]
+        uploaded = {"key": key.replace(" ", "+"), "versionId": version, "eTag": "e", "size": len(content)}
+        return {"Records": [{"s3": {"bucket": {"name": "batch"}, "object": uploaded}}]}
+
+    def messages(self, queue_url: str) -> list[dict[str, Any]]:
+        found = []
+        while batch := self.sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages"):
+            found += [json.loads(message["Body"]) for message in batch]
+        return found
+
+    def succeed(self, payment_id: str) -> None:
+        """What the workflow does with a payment, as far as the batch sees it."""
+        store = self.report.reporter.payments
+        processing = moved(store.get(payment_id), Status.PROCESSING, at=utc_now(), actor="test")
+        store.save(processing)
+        succeeded = moved(processing, Status.SUCCEEDED, at=utc_now(), actor="test")
+        store.save(succeeded)
+        start_report = lambda batch_id: self.invoked.append(("report", {"batch_id": batch_id}))  # noqa: E731
+        BatchRows(self.report.reporter.batches, start_report).close(succeeded)
+
+    def result(self, key: str) -> str:
+        with closing(self.s3.get_object(Bucket="batch", Key=key)["Body"]) as body:
+            text: str = body.read().decode()
+            return text
+
+
+@pytest.fixture
+def lane(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lane]:
+    with aws_in_memory():
+        s3, sqs, sns = boto3.client("s3"), boto3.client("sqs"), boto3.client("sns")
+        s3.create_bucket(Bucket="batch")
+        s3.put_bucket_versioning(Bucket="batch", VersioningConfiguration={"Status": "Enabled"})
+        queue_url = sqs.create_queue(QueueName="payments")["QueueUrl"]
+        events_url = sqs.create_queue(QueueName="events")["QueueUrl"]
+        topic = sns.create_topic(Name="events")["TopicArn"]
+        sns.subscribe(
+            TopicArn=topic,
+            Protocol="sqs",
+            Endpoint="arn:aws:sqs:us-east-1:123456789012:events",
+            Attributes={"RawMessageDelivery": "true", "FilterPolicy": json.dumps({"event_type": ["batch"]})},
+        )
+        create_table(PAYMENTS)
+        create_table(PROCESSING_STATUS)
+        for name, value in {
+            "PAYMENTS_TABLE": PAYMENTS.name,
+            "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
+            "PAYMENT_QUEUE_URL": queue_url,
+            "PAYMENT_EVENTS_TOPIC_ARN": topic,
+            "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:payment",
+            "REPORT_FUNCTION": "report",
+            "AWS_LAMBDA_FUNCTION_NAME": "split",
+            "DISPATCH_PACE_SECONDS": "0",
+        }.items():
+            monkeypatch.setenv(name, value)
+        invoked: list[tuple[str, dict[str, Any]]] = []
+
+        def invoke(starter: FunctionStarter, event: dict[str, Any]) -> None:
+            invoked.append((starter._function_name, json.loads(json.dumps(event))))
+
+        # moto runs functions in Docker alone
+        with patch.object(FunctionStarter, "__call__", invoke):
+            split, dispatch, report = (
+                importlib.reload(importlib.import_module(f"handlers.{name}"))
+                for name in ("split", "dispatch", "report")
+            )
+            yield Lane(split, dispatch, report, s3, sqs, queue_url, events_url, invoked)
+
+
+def test_lane_when_a_file_is_uploaded_then_its_results_and_one_event_come_out(lane: Lane) -> None:
+    content = HEADER + b"p1,1.50,USD\nbad,-1,USD\np2,2,JPY\np1,9,USD\n"
+    lane.split.handler(lane.upload("incoming/2026/may pay.csv", content), Context())
+    queued = lane.messages(lane.queue_url)
+    assert sorted(message["payment_id"] for message in queued) == ["p1", "p2"]
+    assert all(set(message) == {"payment_id", "batch_id", "line"} for message in queued)
+
+    lane.succeed("p1")
+    assert lane.invoked == []
+    lane.succeed("p2")
+    ((function, event),) = lane.invoked
+    assert (function, event) == ("report", {"batch_id": queued[0]["batch_id"]})
+    lane.report.handler(event, Context())
+
+    folder = "results/2026/may pay.csv"
+    assert [line.split(",")[:5] for line in lane.result(f"{folder}/results.csv").splitlines()[1:]] == [
+        ["2", "p1", "1.50", "USD", "succeeded"],
+        ["4", "p2", "2", "JPY", "succeeded"],
+    ]
+    assert [line.split(",")[:3] for line in lane.result(f"{folder}/errors.csv").splitlines()[1:]] == [
+        ["3", "amount", "bad"],
+        ["5", "payment_id", "p1"],
+    ]
+    assert lane.result(f"{folder}/resubmit.csv").splitlines()[1:] == ["bad,-1,USD", "p1,9,USD"]
+    (told,) = lane.messages(lane.events_url)
+    assert (told["event"], told["accepted"], told["rejected"], told["rows_read"]) == ("batch.completed", 2, 2, 4)
+    assert told["by_status"] == {"succeeded": 2}
+
+
+def test_split_when_time_runs_short_then_it_invokes_itself_and_that_run_ends_the_file(lane: Lane) -> None:
+    content = HEADER + b"".join(b"p%03d,1,USD\n" % n for n in range(250))
+    lane.split.handler(lane.upload("incoming/a.csv", content), Context(milliseconds=1000))
+    ((function, event),) = lane.invoked
+    assert function == "split"
+    assert event["resume"]["key"] == "incoming/a.csv"
+    lane.split.handler(event, Context())
+    assert {m["payment_id"] for m in lane.messages(lane.queue_url)} == {f"p{n:03d}" for n in range(250)}
+
+
+def test_split_when_no_row_can_be_read_then_the_report_rejects_the_batch(lane: Lane) -> None:
+    lane.split.handler(lane.upload("incoming/notes.txt", b"hello"), Context())
+    ((_, event),) = lane.invoked
+    lane.report.handler(event, Context())
+    (told,) = lane.messages(lane.events_url)
+    assert told["event"] == "batch.rejected"
+    assert "does not end in .csv" in lane.result("results/notes.txt/errors.csv")
+
+
+def test_dispatch_when_one_message_of_ten_is_poison_then_only_that_one_returns(lane: Lane) -> None:
+    content = HEADER + b"".join(b"p%d,1,USD\n" % n for n in range(9))
+    lane.split.handler(lane.upload("incoming/a.csv", content), Context())
+    bodies = [json.dumps(message) for message in lane.messages(lane.queue_url)]
+    bodies.insert(4, '{"payment_id": "never stored"}')
+    event = {
+        "Records": [{"messageId": f"m{n}", "body": body, "eventSource": "aws:sqs"} for n, body in enumerate(bodies)]
+    }
+    started: list[str] = []
+    with (
+        patch("payments.workflow.StepFunctionsWorkflow.start", lambda self, payment_id: started.append(payment_id)),
+        patch.object(lane.dispatch.log, "warning") as warning,
+    ):
+        answer = lane.dispatch.handler(event, Context())
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m4"}]}
+    assert sorted(started) == [f"p{n}" for n in range(9)]
+    assert warning.call_args.kwargs["message_id"] == "m4"
+    assert "payment_id" in warning.call_args.kwargs["reason"]
+
+
+def test_dispatch_when_all_messages_are_poison_then_all_return_and_the_function_does_not_fail(lane: Lane) -> None:
+    event = {"Records": [{"messageId": "m1", "body": "{}", "eventSource": "aws:sqs"}]}
+    assert lane.dispatch.handler(event, Context()) == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
