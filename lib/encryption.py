@@ -1,7 +1,7 @@
 """The customer-managed key that everything at rest is encrypted with."""
 
 from lib.aws import Construct, KmsAlias, KmsKey
-from lib.policies import document, waive
+from lib.policies import document
 from lib.settings import Settings
 
 _USE = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*", "kms:DescribeKey"]
@@ -62,10 +62,6 @@ class Encryption(Construct):
                     "Condition": {"StringEquals": {"aws:SourceAccount": account_id}},
                 },
             ),
-        )
-        waive(
-            self.key,
-            CKV_AWS_33="the statement for every principal holds in this account, through the named services",
         )
         KmsAlias(self, "alias", name=f"alias/{settings.name('payments')}", target_key_id=self.key.key_id)
 

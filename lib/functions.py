@@ -87,7 +87,6 @@ class Function(Construct):
             timeout=timeout_seconds,
             environment={
                 "variables": {
-                    "ENVIRONMENT_SUFFIX": settings.environment_suffix,
                     "POWERTOOLS_SERVICE_NAME": f"payment-{name}",
                     "LOG_LEVEL": "INFO",
                     **environment,

@@ -34,6 +34,8 @@ class Alarm:
     threshold: int
     period_seconds: int
     metrics: list[Metric] = field(default_factory=list)
+    runbook: str = ""
+    """The heading in docs/operations.md, where it is not the alarm's own name."""
 
 
 OLDEST_MESSAGE_SECONDS = 15 * 60
@@ -52,6 +54,7 @@ def alarms(
                 5,
                 600,
                 [Metric("AWS/Lambda", "Errors", {"FunctionName": function.name})],
+                runbook="function-errors",
             )
             for function in functions
         ),
@@ -131,7 +134,7 @@ class Monitoring(Construct):
                 self,
                 alarm.name,
                 alarm_name=settings.name(f"payment-{alarm.name}"),
-                alarm_description=f"{alarm.meaning}. What to do: docs/operations.md#{alarm.name}",
+                alarm_description=f"{alarm.meaning}. What to do: docs/operations.md#{alarm.runbook or alarm.name}",
                 comparison_operator="GreaterThanOrEqualToThreshold",
                 threshold=alarm.threshold,
                 evaluation_periods=1,

@@ -162,9 +162,8 @@ class Bucket(Construct):
         )
         waive(
             self.bucket,
-            CKV_AWS_18="CloudTrail data events record who read what, without a second bucket to guard",
+            CKV_AWS_18="access logs are best effort, into one more bucket to guard; CloudTrail data events are not",
             CKV_AWS_144="a copy in a second region is the backup's task, not each bucket's",
-            CKV2_AWS_62="only the batch bucket's uploads mean something to us: see lib/batch.py",
         )
 
     @property

@@ -8,7 +8,7 @@ async function lint(name, definition) {
   const document = TextDocument.create(`${name}.asl.json`, "asl", 1, JSON.stringify(definition, null, 2));
   const diagnostics = await service.doValidation(document, service.parseJSONDocument(document));
   return [
-    ...errors.map((error) => ({ name, linter: "asl-validator", message: error["Error code"] || error.message })),
+    ...errors.map((error) => ({ name, linter: "asl-validator", message: `${error["Error code"]}: ${error.Message}` })),
     ...diagnostics.map(({ message }) => ({ name, linter: "amazon-states-language-service", message })),
   ];
 }

@@ -1,4 +1,4 @@
-"""parliament over {name: policy} on stdin; prints [[name, issue, title, detail]]. Runs in checkov's environment."""
+"""parliament over {name: policy} on stdin: prints [[name, issue, title, detail]]. Runs in checkov's environment."""
 
 import json
 import sys
@@ -10,4 +10,4 @@ for name, policy in json.load(sys.stdin).items():
     for finding in parliament.analyze_policy_string(json.dumps(policy)).findings:
         finding = parliament.enhance_finding(finding)
         found.append([name, finding.issue, finding.title, str(finding.detail)])
-print(json.dumps(found))
+json.dump(found, sys.stdout)
