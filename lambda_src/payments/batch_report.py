@@ -41,9 +41,9 @@ class Reporter:
     def report(self, batch_id: str, *, owner: str, seconds_left: float) -> Batch | None:
         """Write the result files, send the event, and complete the batch.
 
-        Gives the batch, or None if its report is another's, done, or too early. The event goes out before the batch is
-        completed: a run that dies in between sends it again, with the same `event_id`, rather than never.
-        Raises IndexBehind.
+        Gives the batch, or None if its report is another's, done, or too early. The event goes out before the
+        batch is completed: a run that dies in between sends it again, with the same `event_id`, rather than
+        never. Raises IndexBehind.
         """
         batch = self.batches.get(batch_id)
         if batch is None or (batch.status is BatchStatus.PROCESSING and not batch.ready_to_report):
@@ -81,7 +81,6 @@ class Reporter:
         uploaded = BatchFile(self.files.read(batch.source))
         sheets = BatchSheets(uploaded.header)
         cells = uploaded.cells()
-        found: tuple[int, list[str]] | None = None
         rows: Iterator[RejectedRow | ResultRow] = heapq.merge(
             self._own_results(batch.batch_id), self.batches.rows(batch.batch_id), key=lambda row: row.line
         )

@@ -246,6 +246,18 @@ def test_gzip_of_a_long_row_when_streamed_then_it_is_rejected_in_bounded_memory(
     assert peak() < 1_000_000
 
 
+def test_file_of_a_million_rows_when_resumed_near_its_end_then_the_rest_is_read_in_bounded_memory() -> None:
+    def chunks() -> Iterator[bytes]:
+        yield HEADER
+        for thousand in range(1000):
+            yield b"".join(b"p%d,1,USD\n" % (thousand * 1000 + n) for n in range(1000))
+
+    with peak_bytes() as peak:
+        rows = list(BatchFile(chunks()).rows(after_line=999_999))
+    assert told(rows) == [(1_000_000, "p999998"), (1_000_001, "p999999")]
+    assert peak() < 1_000_000
+
+
 @pytest.mark.parametrize(
     ("amount", "currency"),
     [
