@@ -1,0 +1,111 @@
+"""The REST API as payctl calls it: signed where the stack asks for IAM, amounts as Decimal, problems as Failure."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from payctl.failures import Failure
+from payctl.stack import Stack
+
+TIMEOUT_SECONDS = (5, 35)  # API Gateway itself gives up after 29
+RETRIES = 4
+CHECK = "check the connection, and that the stack is up and its outputs are the current ones"
+
+
+class Refused(Failure):
+    """The API answered with a problem (RFC 9457). `status` is that of HTTP, `problem` the answer's JSON."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        self.status = status
+        self.problem = problem
+        errors = [f"{error['field']}: {error['message']}" for error in problem.get("errors", [])]
+        reference = [f"request {problem['instance']}"] if problem.get("instance") else []
+        title = problem.get("title") or problem.get("message") or "no reason was given"
+        detail = f": {problem['detail']}" if problem.get("detail") else ""
+        super().__init__(f"{title} ({status}){detail}", details=errors + reference)
+
+
+class NoAnswer(Failure):
+    """The API could not be reached, or its answer was lost: what it did with the request is not known."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A successful answer: its JSON object, and whether the API knew the request already."""
+
+    status: int
+    body: dict[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def replayed(self) -> bool:
+        """True when this very payment was accepted before."""
+        return self.headers.get("Idempotent-Replayed") == "true"
+
+
+class Api:
+    """The payment API of a stack. Every call is safe to repeat, and is repeated on 429, 5xx and lost connections."""
+
+    def __init__(self, stack: Stack) -> None:
+        import requests
+        from requests.adapters import HTTPAdapter
+        from urllib3.util import Retry
+
+        self._stack = stack
+        self._session = requests.Session()
+        again = Retry(
+            RETRIES,
+            backoff_factor=0.3,
+            status_forcelist=(429, 500, 502, 503, 504),
+            allowed_methods=None,  # also POST: the payment_id is the idempotency key
+            raise_on_status=False,
+        )
+        self._session.mount("https://", HTTPAdapter(max_retries=again))
+        if stack.is_local:
+            self._session.trust_env = False  # the operator's proxies and certificates are not for loopback
+            self._session.verify = stack["ca_bundle"]
+
+    def submit(self, payment: Mapping[str, Any]) -> Answer:
+        """POST /payments. Raises Refused and NoAnswer."""
+        return self._call("POST", "/payments", json.dumps(payment))
+
+    def payment(self, payment_id: str) -> dict[str, Any]:
+        """GET /payments/{payment_id}. Raises Refused, with status 404 for an unknown one, and NoAnswer."""
+        from urllib.parse import quote
+
+        return self._call("GET", f"/payments/{quote(payment_id, safe='')}").body
+
+    def _call(self, method: str, path: str, body: str | None = None) -> Answer:
+        from requests import RequestException
+
+        url = self._stack["api_url"].rstrip("/") + path
+        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body else {})
+        if self._stack.outputs.get("auth_mode") == "iam":
+            headers = self._signed(method, url, body, headers)
+        try:
+            response = self._session.request(method, url, data=body, headers=headers, timeout=TIMEOUT_SECONDS)
+        except RequestException as error:
+            raise NoAnswer(f"{url} did not answer: {error}", details=[CHECK]) from None
+        try:
+            content = json.loads(response.text, parse_float=Decimal)
+        except ValueError:
+            content = {"title": "the answer is not JSON; is api_url in the outputs still right?"}
+            raise Refused(response.status_code, content) from None
+        if not response.ok:
+            raise Refused(response.status_code, content)
+        return Answer(response.status_code, content, response.headers)
+
+    def _signed(self, method: str, url: str, body: str | None, headers: dict[str, str]) -> dict[str, str]:
+        """The headers with AWS Signature Version 4 of the operator's credentials."""
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.exceptions import NoCredentialsError
+
+        credentials = self._stack.session.get_credentials()
+        if credentials is None:
+            raise NoCredentialsError
+        request = AWSRequest(method=method, url=url, data=body, headers=headers)
+        SigV4Auth(credentials.get_frozen_credentials(), "execute-api", self._stack["region"]).add_auth(request)
+        return dict(request.headers)

@@ -1,0 +1,81 @@
+"""The command line: which commands there are, and what is common to all of them."""
+
+from functools import cache, partial
+from pathlib import Path
+from typing import Annotated, Any, override
+
+import typer
+from typer.core import TyperGroup
+
+from payctl import batch, customer, gateway, payment, show
+from payctl.failures import MEANING, Failure, from_boto3
+from payctl.options import Json, stack_of
+from payctl.stack import find
+
+EXIT_CODES = "\n\n".join(f"{code.value}  {meaning}" for code, meaning in MEANING.items())
+
+
+class FailuresTold(TyperGroup):
+    """Ends a command that failed with its text on standard error and its exit code, without a traceback."""
+
+    @override
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Failure as told:
+            failure = told
+        except Exception as error:
+            found = from_boto3(error)
+            if found is None:
+                raise
+            failure = found
+        show.failure(failure)
+        raise typer.Exit(failure.code)
+
+
+app = typer.Typer(
+    cls=FailuresTold,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog=f"[bold]Exit codes[/bold]\n\n{EXIT_CODES}",
+)
+
+
+@app.callback()
+def payctl(
+    context: typer.Context,
+    outputs: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="PAYCTL_OUTPUTS",
+            metavar="FILE",
+            help="The stack's outputs as JSON: of `make up`, `cdktf deploy --outputs-file` or "
+            "`terraform output -json`. Without it: .local/outputs.json, then outputs.json of the project.",
+        ),
+    ] = None,
+    suffix: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The environment, when the file holds several: dev, prod, …")
+    ] = None,
+) -> None:
+    """Send payments, watch batches and run the payment backend: on AWS and on this machine alike."""
+    context.obj = cache(partial(find, outputs, suffix))
+
+
+app.command()(payment.pay)
+app.command()(payment.status)
+app.add_typer(batch.app, name="batch")
+app.add_typer(customer.app, name="customer")
+app.add_typer(gateway.app, name="gateway")
+
+
+@app.command()
+def outputs(context: typer.Context, json: Json = False) -> None:
+    """Print the outputs of the stack: its addresses and names."""
+    stack = stack_of(context)
+    if json:
+        show.as_json(stack.outputs)
+        return
+    show.facts(sorted(stack.outputs.items()))
+    show.note(f"from {stack.path}")

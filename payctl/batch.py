@@ -1,0 +1,109 @@
+"""payctl batch."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from payctl import batch_files, batch_view, show
+from payctl.failures import Exit, Failure
+from payctl.options import Download, Json, Timeout, stack_of
+from payctl.stack import Stack
+from payments.batch_state import Batch, BatchStatus
+from payments.statuses import CAPTURED
+
+app = typer.Typer(help="Batches of payments: CSV files in the bucket.", no_args_is_help=True)
+
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show the progress until the result files are there.")]
+ENDED = (BatchStatus.COMPLETED, BatchStatus.REJECTED)
+
+
+@app.command()
+def upload(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A .csv or .csv.gz file.")],
+    watch: Watch = False,
+    download: Download = None,
+    timeout: Timeout = 3600,
+    json: Json = False,
+) -> None:
+    """Upload a CSV of payments. With --download it waits for the result files as well."""
+    stack = stack_of(context)
+    source = batch_files.upload(stack, file)
+    if watch or download:
+        _watch(stack, source.batch_id, timeout, download, json)
+        return
+    if json:
+        show.as_json({"batch_id": source.batch_id, "bucket": source.bucket, "key": source.key})
+        return
+    show.facts(
+        [
+            ("batch", source.batch_id),
+            ("file", f"s3://{source.bucket}/{source.key}"),
+            ("environment", stack.name),
+            ("progress", f"payctl batch show {source.batch_id} --watch"),
+        ]
+    )
+
+
+@app.command("show")
+def show_batch(
+    context: typer.Context,
+    batch_id: str,
+    watch: Watch = False,
+    download: Download = None,
+    timeout: Timeout = 3600,
+    json: Json = False,
+) -> None:
+    """Show how far a batch is, its totals and what was refused in it."""
+    stack = stack_of(context)
+    if watch or download:
+        _watch(stack, batch_id, timeout, download, json)
+        return
+    batch = batch_files.get(stack, batch_id)
+    if batch is None:
+        raise Failure(f"there is no batch {batch_id} in {stack.name}; list them with: payctl batch list")
+    _tell(stack, batch, json)
+
+
+@app.command("list")
+def list_batches(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    json: Json = False,
+) -> None:
+    """List the uploaded files, newest first, and where each batch stands."""
+    stack = stack_of(context)
+    batches = batch_files.newest(stack, limit)
+    if json:
+        show.as_json([batch_view.listed_as_json(source, batch) for source, batch in batches])
+    else:
+        batch_view.listing(stack, batches)
+
+
+def _watch(stack: Stack, batch_id: str, timeout: float, download: Path | None, json: bool) -> None:
+    try:
+        batch = batch_view.watched(stack, batch_id, timeout)
+    except KeyboardInterrupt:
+        show.note(f"the batch goes on without you; look again with: payctl batch show {batch_id} --watch")
+        raise
+    _tell(stack, batch, json)
+    if batch.status not in ENDED:
+        raise Failure(
+            f"batch {batch_id} is still {batch.status} after {timeout:g} s",
+            details=[f"watch on with: payctl batch show {batch_id} --watch"],
+            code=Exit.STILL_OPEN,
+        )
+    if download:
+        for path in batch_files.download(stack, batch.source, download):
+            show.note(f"wrote {path}")
+    if batch.status is BatchStatus.REJECTED or batch.progress.rows_rejected or set(batch.by_status) - CAPTURED:
+        raise typer.Exit(Exit.NOT_CHARGED)
+
+
+def _tell(stack: Stack, batch: Batch, json: bool) -> None:
+    if json:
+        show.as_json(batch_view.as_json(batch))
+        return
+    refused, more = batch_files.refused_rows(stack, batch, limit=batch_view.REFUSED_SHOWN)
+    batch_view.one(stack, batch, refused, more)

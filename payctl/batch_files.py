@@ -1,0 +1,75 @@
+"""Batches as they stand in the bucket and in the processing-status table."""
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from payctl.stack import Stack
+from payments.batch_errors import RejectedRow
+from payments.batch_sheets import ERRORS, RESUBMIT
+from payments.batch_sheets import RESULTS as RESULT_ROWS
+from payments.batch_state import INCOMING, Batch, Source
+
+if TYPE_CHECKING:
+    from payments.stores.batch_dynamodb import DynamoBatchStore
+
+RESULT_FILES = (RESULT_ROWS, ERRORS, RESUBMIT)
+
+
+def upload(stack: Stack, file: Path) -> Source:
+    """Put a file below `incoming/`; gives the version that it became, which names its batch."""
+    key = INCOMING + file.name
+    with file.open("rb") as content:
+        answer = stack.client("s3").put_object(Bucket=stack["batch_bucket"], Key=key, Body=content)
+    size_bytes = file.stat().st_size
+    return Source(stack["batch_bucket"], key, answer.get("VersionId", ""), answer["ETag"].strip('"'), size_bytes)
+
+
+def get(stack: Stack, batch_id: str) -> Batch | None:
+    """A batch as the splitter and the audit left it."""
+    return _store(stack).get(batch_id)
+
+
+def newest(stack: Stack, limit: int) -> Sequence[tuple[Source, Batch | None]]:
+    """The newest files and their batches; None for one that nothing has taken up.
+
+    From the bucket's listing, not from a scan of the table, which holds an item for every refused row too.
+    """
+    versions: list[Any] = []
+    pages = stack.client("s3").get_paginator("list_object_versions")
+    for page in pages.paginate(Bucket=stack["batch_bucket"], Prefix=INCOMING):
+        versions += (version for version in page.get("Versions", []) if not version["Key"].endswith("/"))
+    versions.sort(key=lambda version: version["LastModified"], reverse=True)
+    store = _store(stack)
+    sources = [_source(stack, version) for version in versions[:limit]]
+    return [(source, store.get(source.batch_id)) for source in sources]
+
+
+def refused_rows(stack: Stack, batch: Batch, *, limit: int) -> tuple[Sequence[RejectedRow], int]:
+    """The first rows that were refused before they became payments, and how many more there are."""
+    rows = (row for row in _store(stack).rows(batch.batch_id) if isinstance(row, RejectedRow))
+    first = list(islice(rows, limit))
+    return first, max(0, batch.progress.rows_rejected - len(first))
+
+
+def download(stack: Stack, source: Source, folder: Path) -> Sequence[Path]:
+    """Write the result files into a folder, which is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    client = stack.client("s3")
+    paths = [folder / name for name in RESULT_FILES]
+    for path in paths:
+        client.download_file(source.bucket, source.result_key(path.name), str(path))
+    return paths
+
+
+def _store(stack: Stack) -> "DynamoBatchStore":
+    from payments.stores.batch_dynamodb import DynamoBatchStore
+
+    return DynamoBatchStore(stack.client("dynamodb"), stack["processing_status_table"], stack["payments_table"])
+
+
+def _source(stack: Stack, version: Any) -> Source:
+    # a bucket that was not versioned when the file came calls its version "null"; its batch is named by the ETag
+    version_id = version["VersionId"] if version["VersionId"] != "null" else ""
+    return Source(stack["batch_bucket"], version["Key"], version_id, version["ETag"].strip('"'), version["Size"])

@@ -1,0 +1,164 @@
+"""How a batch is shown: live while it is worked on, then its totals, refusals and result files."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from payctl import batch_files, show
+from payctl.failures import Exit, Failure
+from payctl.stack import Stack
+from payments.batch_errors import RejectedRow
+from payments.batch_state import Batch, BatchStatus, Source
+
+POLL_SECONDS = 0.5
+TAKEN_UP_SECONDS = 60
+"""S3 tells the splitter of a file within seconds; longer means that the notification or the function failed."""
+REFUSED_SHOWN = 20
+DOING = {
+    BatchStatus.SPLITTING: "reading the file",
+    BatchStatus.PROCESSING: "charging",
+    BatchStatus.REPORTING: "writing the result files",
+}
+
+
+def watched(stack: Stack, batch_id: str, timeout_seconds: float) -> Batch:
+    """Follow a batch until it ends or the time is over, on standard error. Raises Failure if it never began."""
+    start = time.monotonic()
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.fields[rows]} rows"),
+        TimeElapsedColumn(),
+        console=show.err,
+    ) as progress:
+        task = progress.add_task("waiting for the file to be taken up", total=None, rows="?")
+        while True:
+            batch = batch_files.get(stack, batch_id)
+            waited = time.monotonic() - start
+            if batch is None:
+                if waited > min(TAKEN_UP_SECONDS, timeout_seconds):
+                    raise _not_taken_up(stack, batch_id, waited)
+            else:
+                _advance(progress, task, batch)
+                if batch.status not in DOING or waited > timeout_seconds:
+                    return batch
+            time.sleep(POLL_SECONDS)
+
+
+def _advance(progress: Progress, task: Any, batch: Batch) -> None:
+    read = batch.progress
+    closed = batch.rows_closed + read.rows_rejected + read.already_submitted
+    progress.update(
+        task,
+        description=DOING.get(batch.status, batch.status.value),
+        completed=closed,
+        total=None if batch.status is BatchStatus.SPLITTING else max(1, read.rows_read),
+        rows=read.rows_read,
+    )
+
+
+def _not_taken_up(stack: Stack, batch_id: str, waited: float) -> Failure:
+    return Failure(
+        f"nothing in {stack.name} has taken up batch {batch_id} for {waited:.0f} s",
+        details=[
+            f"check the id: payctl batch list; and the log group /aws/lambda/payment-split-{stack.name}",
+            f"the file is stored: payctl batch show {batch_id} --watch goes on waiting",
+        ],
+        code=Exit.STILL_OPEN,
+    )
+
+
+def one(stack: Stack, batch: Batch, refused: Sequence[RejectedRow], more: int) -> None:
+    """A batch with its totals, its first refusals and where its result files are."""
+    read = batch.progress
+    show.facts(
+        [
+            ("batch", batch.batch_id),
+            ("file", f"s3://{batch.source.bucket}/{batch.source.key}"),
+            ("status", _status(batch)),
+            ("rows read", read.rows_read),
+            ("accepted", read.rows_accepted),
+            ("rejected", read.rows_rejected),
+            ("already submitted", read.already_submitted or ""),
+            ("under way", read.payments - batch.rows_closed or ""),
+            *((f"→ {status}", count) for status, count in sorted(batch.by_status.items())),
+            ("updated at", batch.updated_at),
+            ("environment", stack.name),
+        ]
+    )
+    errors = [*batch.file_errors, *(error for row in refused for error in row.errors)]
+    if errors:
+        show.table(
+            "refused",
+            ("line", "column", "value", "reason", "what to do"),
+            [(error.line, error.column, error.value, error.reason, error.what_to_do) for error in errors],
+        )
+    if more:
+        show.note(f"and {more} more refused rows: see errors.csv")
+    if batch.status not in DOING:
+        for key in result_keys(batch.source):
+            show.out.print(Text(f"s3://{batch.source.bucket}/{key}"), soft_wrap=True)
+
+
+def listing(stack: Stack, batches: Sequence[tuple[Source, Batch | None]]) -> None:
+    """One line for each uploaded file."""
+    show.table(
+        f"batches in {stack.name}",
+        ("batch", "file", "status", "rows", "accepted", "rejected", "closed"),
+        [
+            (
+                source.batch_id,
+                source.file,
+                _status(batch) if batch else Text("not taken up", "yellow"),
+                *_counts(batch),
+            )
+            for source, batch in batches
+        ],
+    )
+
+
+def as_json(batch: Batch) -> dict[str, Any]:
+    """A batch as scripts read it."""
+    ended = batch.status not in DOING
+    return {
+        "batch_id": batch.batch_id,
+        "status": batch.status.value,
+        "bucket": batch.source.bucket,
+        "key": batch.source.key,
+        **{name: count for name, count in asdict(batch.progress).items() if name != "line"},
+        "rows_closed": batch.rows_closed,
+        "by_status": dict(batch.by_status),
+        "file_errors": [asdict(error) for error in batch.file_errors],
+        "results": dict(zip(batch_files.RESULT_FILES, result_keys(batch.source), strict=True)) if ended else {},
+        "created_at": batch.created_at,
+        "updated_at": batch.updated_at,
+    }
+
+
+def listed_as_json(source: Source, batch: Batch | None) -> dict[str, Any]:
+    """A line of `listing`: the batch, or only the file while nothing has taken it up."""
+    if batch:
+        return as_json(batch)
+    return {"batch_id": source.batch_id, "status": None, "bucket": source.bucket, "key": source.key}
+
+
+def result_keys(source: Source) -> list[str]:
+    """The keys of the result files in the bucket."""
+    return [source.result_key(name) for name in batch_files.RESULT_FILES]
+
+
+def _status(batch: Batch) -> Text:
+    colours = {BatchStatus.COMPLETED: "green", BatchStatus.REJECTED: "red"}
+    return Text(batch.status.value, colours.get(batch.status, "yellow"))
+
+
+def _counts(batch: Batch | None) -> tuple[object, ...]:
+    if batch is None:
+        return ("", "", "", "")
+    read = batch.progress
+    return (read.rows_read, read.rows_accepted, read.rows_rejected, batch.rows_closed)

@@ -1,0 +1,169 @@
+"""payctl pay, payctl status."""
+
+import secrets
+import time
+from typing import Annotated, Any
+
+import typer
+
+from payctl import show
+from payctl.api import Answer, Api, NoAnswer, Refused
+from payctl.failures import Exit, Failure
+from payctl.options import Json, Timeout, stack_of
+from payctl.stack import Stack
+from payments.payment import InvalidRequest, parse_request
+from payments.statuses import CAPTURED, OPEN
+
+POLL_SECONDS = (0.1, 0.2, 0.3, 0.5, 1.0)
+"""Waits between looks at a payment; the last one repeats."""
+
+
+def pay(
+    context: typer.Context,
+    amount: Annotated[str, typer.Option(help="In major units, with no more digits than the currency has: 99.99")],
+    currency: Annotated[str, typer.Option(help="ISO 4217 code: USD")],
+    payment_id: Annotated[
+        str | None, typer.Option("--id", help="Your id, the idempotency key for good. Without it one is made up.")
+    ] = None,
+    customer: Annotated[str, typer.Option(metavar="ID", help="Whose default payment method is used.")] = "",
+    method: Annotated[str, typer.Option(help="A payment method at the gateway, such as pm_card_visa.")] = "",
+    description: Annotated[str, typer.Option(help="For your own records and the gateway's.")] = "",
+    metadata: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="May be repeated.")] = None,
+    wait: Annotated[bool, typer.Option(help="Wait for the outcome, or end as soon as the payment is accepted.")] = True,
+    timeout: Timeout = 60,
+    json: Json = False,
+) -> None:
+    """Submit a payment and wait for its outcome. The same --id again is charged once."""
+    stack = stack_of(context)
+    payment_id = payment_id or f"pay_{secrets.token_hex(10)}"
+    body: dict[str, Any] = {
+        "payment_id": payment_id,
+        "amount": amount,
+        "currency": currency,
+        "customer_id": customer,
+        "payment_method": method,
+        "description": description,
+        "metadata": _pairs(metadata or []),
+    }
+    body = {name: value for name, value in body.items() if value}
+    _check(body)
+    api = Api(stack)
+    answer = _submit(api, body)
+    if answer.replayed:
+        show.note(f"{payment_id} was accepted before; it is not charged again")
+    if not wait:
+        _accepted(stack, answer.body, json)
+        return
+    with show.err.status(f"{payment_id}: waiting for its outcome"):
+        payment = outcome(api, payment_id, timeout)
+    if json:
+        show.as_json(payment)
+    else:
+        _summary(stack, payment)
+    if payment["status"] in OPEN:
+        raise Failure(
+            f"{payment_id} is still {payment['status']} after {timeout:g} s",
+            details=[
+                f"ask again: payctl status {payment_id}",
+                "if payments stay pending, the gateway's key may be missing: payctl gateway set-key",
+            ],
+            code=Exit.STILL_OPEN,
+        )
+    if payment["status"] not in CAPTURED:
+        raise typer.Exit(Exit.NOT_CHARGED)
+
+
+def status(context: typer.Context, payment_id: str, json: Json = False) -> None:
+    """Show what became of a payment: its status, history and references."""
+    stack = stack_of(context)
+    payment = Api(stack).payment(payment_id)
+    if json:
+        show.as_json(payment)
+        return
+    _summary(stack, payment)
+    show.table(
+        "history",
+        ("version", "status", "at", "by", "reason"),
+        [
+            (change["version"], show.status(change["status"]), change["at"], change["actor"], show.reason(change))
+            for change in payment["history"]
+        ],
+    )
+
+
+def outcome(api: Api, payment_id: str, timeout_seconds: float) -> dict[str, Any]:
+    """The payment once no workflow works on it any more, or as it stands when the time is over."""
+    deadline = time.monotonic() + timeout_seconds
+    waits = iter(POLL_SECONDS)
+    while True:
+        payment = api.payment(payment_id)
+        if payment["status"] not in OPEN or time.monotonic() >= deadline:
+            return payment
+        time.sleep(next(waits, POLL_SECONDS[-1]))
+
+
+def _submit(api: Api, body: dict[str, Any]) -> Answer:
+    try:
+        return api.submit(body)
+    except (NoAnswer, Refused) as error:
+        if isinstance(error, Refused) and error.status < 500:
+            raise
+        payment_id = body["payment_id"]
+        advice = f"submit it again with --id {payment_id}: it is charged once at most"
+        raise Failure(
+            f"whether {payment_id} was accepted is not known: {error.message}", details=[*error.details, advice]
+        ) from None
+
+
+def _pairs(arguments: list[str]) -> dict[str, str]:
+    pairs = [argument.partition("=") for argument in arguments]
+    for argument, (key, equals, _) in zip(arguments, pairs, strict=True):
+        if not key or not equals:
+            raise Failure(f"--metadata {argument!r} is no pair; write --metadata order=A-17", code=Exit.USAGE)
+    return {key: value for key, _, value in pairs}
+
+
+def _check(body: dict[str, Any]) -> None:
+    """By the very rules of the API, before anything leaves this machine: a card number does not travel at all."""
+    try:
+        parse_request(body)
+    except InvalidRequest as refused:
+        errors = [f"{error.field}: {error.message}" for error in refused.errors]
+        raise Failure(
+            "the payment was not sent, as some values were refused", details=errors, code=Exit.USAGE
+        ) from None
+
+
+def _accepted(stack: Stack, answer: dict[str, Any], json: bool) -> None:
+    if json:
+        show.as_json(answer)
+        return
+    show.facts(
+        [
+            ("payment", answer["payment_id"]),
+            ("accepted at", answer["accepted_at"]),
+            ("environment", stack.name),
+            ("outcome", f"payctl status {answer['payment_id']}"),
+        ]
+    )
+
+
+def _summary(stack: Stack, payment: dict[str, Any]) -> None:
+    references = payment["references"]
+    batch = f"{references['batch_id']}, line {references['batch_line']}" if "batch_id" in references else ""
+    show.facts(
+        [
+            ("status", show.status(payment["status"])),
+            ("reason", show.reason(payment)),
+            ("payment", payment["payment_id"]),
+            ("amount", f"{payment['amount']} {payment['currency']}"),
+            ("customer", payment.get("customer_id", "")),
+            ("description", payment.get("description", "")),
+            ("metadata", ", ".join(f"{key}={value}" for key, value in payment.get("metadata", {}).items())),
+            ("gateway", references.get("gateway", "")),
+            ("gateway reference", references.get("gateway_reference", "")),
+            ("batch", batch),
+            ("updated at", payment["updated_at"]),
+            ("environment", stack.name),
+        ]
+    )
