@@ -1,10 +1,18 @@
 """The settings of a deployment: read from the environment, typed, and checked before anything is synthesised."""
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_TAGS = {"Project": "payment-backend", "ManagedBy": "cdktf"}
@@ -94,13 +102,21 @@ def _pattern(pattern: str, allowed: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _one_of(values: tuple[int, ...]) -> AfterValidator:
-    def check(value: int) -> int:
-        if value not in values:
-            raise ValueError(f"one of {', '.join(map(str, values))}")
-        return value
+def _number(values: Container[int], allowed: str) -> WrapValidator:
+    def check(value: Any, parse: ValidatorFunctionWrapHandler) -> int:
+        try:
+            number: int = parse(value)
+        except ValidationError:
+            raise ValueError(allowed) from None
+        if number not in values:
+            raise ValueError(allowed)
+        return number
 
-    return AfterValidator(check)
+    return WrapValidator(check)
+
+
+def _between(low: int, high: int) -> WrapValidator:
+    return _number(range(low, high + 1), f"a whole number from {low} to {high}")
 
 
 def _split(value: Any) -> Any:
@@ -116,6 +132,7 @@ def _pairs(value: Any) -> Any:
     return {name.strip(): text.strip() for name, _, text in pairs}
 
 
+_RETENTION = _number(RETENTION_DAYS, f"one of {', '.join(map(str, RETENTION_DAYS))}")
 _SUFFIX = _pattern(
     "[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?",
     "1 to 20 lower-case letters, digits or '-', not at an end, such as dev, staging, prod or pr-1234",
@@ -143,13 +160,13 @@ class Settings(BaseSettings):
     alarm_emails: Annotated[list[Annotated[str, _EMAIL]], NoDecode, BeforeValidator(_split)] = []
     tags: Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)] = {}
 
-    lambda_memory_mb: Annotated[int, Field(ge=128, le=10240)] | None = None
-    log_retention_days: Annotated[int, _one_of(RETENTION_DAYS)] | None = None
-    api_rate_per_second: Annotated[int, Field(ge=1, le=10000)] | None = None
-    api_burst: Annotated[int, Field(ge=1, le=5000)] | None = None
+    lambda_memory_mb: Annotated[int, _between(128, 10240)] | None = None
+    log_retention_days: Annotated[int, _RETENTION] | None = None
+    api_rate_per_second: Annotated[int, _between(1, 10000)] | None = None
+    api_burst: Annotated[int, _between(1, 5000)] | None = None
     workflow_type: Literal["STANDARD", "EXPRESS"] | None = None
-    gateway_rate_per_second: Annotated[int, Field(ge=1, le=1000)] | None = None
-    gateway_reserve_percent: Annotated[int, Field(ge=0, le=90)] | None = None
+    gateway_rate_per_second: Annotated[int, _between(1, 1000)] | None = None
+    gateway_reserve_percent: Annotated[int, _between(0, 90)] | None = None
     default_payment_method: (
         Annotated[str, _pattern("[A-Za-z0-9_]{3,128}", "a payment method of the gateway")] | None
     ) = None
@@ -200,5 +217,7 @@ def load() -> Settings:
 def _line(error: Any) -> str:
     if not error["loc"]:
         return str(error["ctx"]["error"])
-    allowed = error["msg"].removeprefix("Value error, ").replace("Input should be ", "")
+    allowed = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if error["type"] == "bool_parsing":
+        allowed = "true or false"
     return f"{str(error['loc'][0]).upper()}: {error['input']!r} is not allowed; allowed: {allowed}"
