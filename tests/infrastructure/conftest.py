@@ -1,0 +1,55 @@
+"""Every kind of environment, synthesised once for the whole folder."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lib.settings import Settings
+from tests.infrastructure.synth import Stack, synthesise
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "dev": {},
+    "staging": {},
+    "prod": {"alarm_emails": ["oncall@example.com"]},
+    "pr-1234": {"tags": {"Team": "payments", "Project": "checkout"}},
+    "express": {"workflow_type": "EXPRESS"},
+    "local": {"aws_endpoint_url": "https://127.0.0.1:4566", "stripe_api_base": "http://127.0.0.1:8420"},
+}
+"""Suffix → the settings that are not the environment's own."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_the_shell() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as shell:
+        for name in Settings.model_fields:
+            shell.delenv(name.upper(), raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def stacks(tmp_path_factory: pytest.TempPathFactory, _no_settings_of_the_shell: None) -> dict[str, Stack]:
+    """Every variant's stack by its suffix."""
+    folder = tmp_path_factory.mktemp("synth")
+    return {
+        suffix: synthesise(Settings(environment_suffix=suffix, **more), folder / suffix)
+        for suffix, more in VARIANTS.items()
+    }
+
+
+@pytest.fixture(params=VARIANTS)
+def stack(request: pytest.FixtureRequest, stacks: dict[str, Stack]) -> Stack:
+    """Each variant in turn: what holds, holds in all of them."""
+    return stacks[request.param]
+
+
+@pytest.fixture
+def dev(stacks: dict[str, Stack]) -> Stack:
+    """The default environment."""
+    return stacks["dev"]
+
+
+@pytest.fixture
+def prod(stacks: dict[str, Stack]) -> Stack:
+    """Production."""
+    return stacks["prod"]

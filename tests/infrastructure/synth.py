@@ -1,0 +1,138 @@
+"""The synthesised stack as the tests look at it: what Terraform will be given, parsed."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lib.settings import Settings
+
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+Resource = dict[str, Any]
+Statement = dict[str, Any]
+
+NAMED_BY = {
+    "aws_api_gateway_rest_api": "name",
+    "aws_api_gateway_stage": "stage_name",
+    "aws_cloudwatch_dashboard": "dashboard_name",
+    "aws_cloudwatch_log_group": "name",
+    "aws_cloudwatch_metric_alarm": "alarm_name",
+    "aws_dynamodb_table": "name",
+    "aws_iam_role": "name",
+    "aws_kms_alias": "name",
+    "aws_lambda_function": "function_name",
+    "aws_lambda_layer_version": "layer_name",
+    "aws_s3_bucket": "bucket",
+    "aws_secretsmanager_secret": "name",
+    "aws_sfn_state_machine": "name",
+    "aws_sns_topic": "name",
+    "aws_sqs_queue": "name",
+}
+"""Kinds of resources whose names must be unique in an account, and the attribute that holds the name."""
+
+_ARNS = {
+    "aws_api_gateway_rest_api": "arn:aws:execute-api:{region}:{account}:a1b2c3",
+    "aws_cloudwatch_log_group": "arn:aws:logs:{region}:{account}:log-group:{name}",
+    "aws_dynamodb_table": "arn:aws:dynamodb:{region}:{account}:table/{name}",
+    "aws_iam_role": "arn:aws:iam::{account}:role/{name}",
+    "aws_kms_key": "arn:aws:kms:{region}:{account}:key/00000000-0000-0000-0000-000000000000",
+    "aws_lambda_function": "arn:aws:lambda:{region}:{account}:function:{name}",
+    "aws_s3_bucket": "arn:aws:s3:::{name}",
+    "aws_secretsmanager_secret": "arn:aws:secretsmanager:{region}:{account}:secret:{name}-AbCdEf",
+    "aws_sfn_state_machine": "arn:aws:states:{region}:{account}:stateMachine:{name}",
+    "aws_sns_topic": "arn:aws:sns:{region}:{account}:{name}",
+    "aws_sqs_queue": "arn:aws:sqs:{region}:{account}:{name}",
+}
+_REFERENCE = re.compile(r"\$\{(?P<data>data\.)?(?P<kind>\w+)\.(?P<key>[\w-]+)\.(?P<attribute>\w+)\}")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One synthesised stack: its settings, and cdk.tf.json as plain data."""
+
+    settings: Settings
+    path: Path
+    document: dict[str, Any]
+
+    @property
+    def suffix(self) -> str:
+        """The environment suffix."""
+        return self.settings.environment_suffix
+
+    @property
+    def addresses(self) -> dict[str, Resource]:
+        """Every resource by its Terraform address."""
+        return {f"{kind}.{key}": r for kind, by_key in self.document["resource"].items() for key, r in by_key.items()}
+
+    def all(self, kind: str) -> dict[str, Resource]:
+        """The resources of a kind by their Terraform addresses."""
+        return {f"{kind}.{key}": resource for key, resource in self.document["resource"].get(kind, {}).items()}
+
+    def only(self, kind: str, **attributes: Any) -> tuple[str, Resource]:
+        """The one resource of a kind that has these attributes, with its address; anything but one is an error."""
+        found = [
+            (address, resource)
+            for address, resource in self.all(kind).items()
+            if attributes.items() <= {name: resource.get(name) for name in attributes}.items()
+        ]
+        assert len(found) == 1, f"{len(found)} resources are {kind} with {attributes}"
+        return found[0]
+
+    def named(self, kind: str, name: str) -> tuple[str, Resource]:
+        """The resource of a kind with a name, given without the suffix."""
+        return self.only(kind, **{NAMED_BY[kind]: f"{name}-{self.suffix}"})
+
+    def resolve(self, text: str) -> str:
+        """A text of the JSON with every reference replaced by what it may well be after an apply."""
+        return _REFERENCE.sub(self._value, text)
+
+    def _value(self, reference: re.Match[str]) -> str:
+        kind, key, attribute = reference["kind"], reference["key"], reference["attribute"]
+        if reference["data"]:
+            return ACCOUNT
+        resource = self.document["resource"][kind][key]
+        if attribute == "arn":
+            name = self.resolve(resource.get(NAMED_BY.get(kind, ""), ""))
+            return _ARNS[kind].format(region=REGION, account=ACCOUNT, name=name)
+        return self.resolve(str(resource.get(attribute, key)))
+
+    def statements(self, policy: str) -> list[Statement]:
+        """The statements of a policy document, with references resolved."""
+        statements: list[Statement] = json.loads(self.resolve(policy))["Statement"]
+        return statements
+
+    def role_policies(self) -> dict[str, str]:
+        """Role name → the policy document that says what it may do, as it stands in the JSON."""
+        return {self.resolve(policy["role"]): policy["policy"] for policy in self.all("aws_iam_role_policy").values()}
+
+    def definition(self) -> dict[str, Any]:
+        """The state machine's definition, with references resolved."""
+        (machine,) = self.all("aws_sfn_state_machine").values()
+        definition: dict[str, Any] = json.loads(self.resolve(machine["definition"]))
+        return definition
+
+
+def arn(address: str) -> str:
+    """How the JSON refers to a resource's ARN."""
+    return f"${{{address}.arn}}"
+
+
+def waivers(resource: Resource) -> dict[str, str]:
+    """The scanner's rules that are waived for a resource, with the reasons."""
+    waived: dict[str, str] = resource["//"].get("waived", {})
+    return waived
+
+
+def synthesise(settings: Settings, folder: Path) -> Stack:
+    """Synthesise one environment into a folder."""
+    from lib.aws import App
+    from lib.payment_stack import PaymentStack
+
+    app = App(outdir=str(folder))
+    stack = PaymentStack(app, settings)
+    name = stack.node.id
+    app.synth()
+    path = folder / "stacks" / name / "cdk.tf.json"
+    return Stack(settings, path, json.loads(path.read_text()))

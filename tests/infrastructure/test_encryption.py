@@ -1,0 +1,57 @@
+"""The key, and the secret that Terraform never knows."""
+
+import json
+
+from tests.infrastructure.synth import ACCOUNT, Stack, arn
+
+ENCRYPTED = {
+    "aws_cloudwatch_log_group": "kms_key_id",
+    "aws_secretsmanager_secret": "kms_key_id",
+    "aws_sns_topic": "kms_master_key_id",
+    "aws_sqs_queue": "kms_master_key_id",
+}
+"""Kinds that name the key by one attribute. Tables and buckets: see test_storage.py."""
+
+
+def test_key_when_synthesised_then_rotated(stack: Stack) -> None:
+    _, key = stack.only("aws_kms_key")
+
+    assert key["enable_key_rotation"] is True
+
+
+def test_everything_at_rest_when_synthesised_then_encrypted_with_the_key(stack: Stack) -> None:
+    key, _ = stack.only("aws_kms_key")
+
+    for kind, attribute in ENCRYPTED.items():
+        resources = stack.all(kind)
+        assert resources
+        assert {resource[attribute] for resource in resources.values()} == {arn(key)}
+
+
+def test_key_policy_when_read_then_nobody_outside_the_account_may_use_the_key(stack: Stack) -> None:
+    _, key = stack.only("aws_kms_key")
+
+    for statement in stack.statements(key["policy"]):
+        by_root_of_the_account = statement["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+        assert by_root_of_the_account or ACCOUNT in json.dumps(statement["Condition"]), statement["Sid"]
+
+
+def test_key_policy_when_read_then_only_the_account_itself_may_manage_the_key(stack: Stack) -> None:
+    _, key = stack.only("aws_kms_key")
+    use = {"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*", "kms:DescribeKey"}
+    first, *others = stack.statements(key["policy"])
+
+    assert first["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    assert all(set(statement["Action"]) <= use for statement in others)
+
+
+def test_gateway_secret_when_synthesised_then_terraform_has_the_place_and_never_the_value(stack: Stack) -> None:
+    assert len(stack.all("aws_secretsmanager_secret")) == 1
+    assert stack.all("aws_secretsmanager_secret_version") == {}
+    assert "variable" not in stack.document
+
+
+def test_synthesised_json_when_searched_then_no_gateway_key_is_in_it(stack: Stack) -> None:
+    text = stack.path.read_text()
+
+    assert not any(prefix in text for prefix in ("sk_live", "sk_test", "rk_live", "rk_test", "whsec_"))

@@ -1,0 +1,106 @@
+"""The batch lane's queue with its dead letters, and the topics."""
+
+import json
+
+from lib.batch import DISPATCH_CONCURRENCY
+from tests.infrastructure.synth import ACCOUNT, REGION, Stack, arn
+
+_DAYS_14 = 14 * 24 * 60 * 60
+
+
+def test_queue_when_a_message_fails_five_times_then_it_goes_to_the_dead_letters(stack: Stack) -> None:
+    dead_letters, _ = stack.named("aws_sqs_queue", "payment-dead-letter-queue")
+    _, queue = stack.named("aws_sqs_queue", "payment-queue")
+
+    assert json.loads(queue["redrive_policy"]) == {"deadLetterTargetArn": arn(dead_letters), "maxReceiveCount": 5}
+
+
+def test_dead_letters_when_redriven_then_only_from_the_payment_queue(stack: Stack) -> None:
+    queue, _ = stack.named("aws_sqs_queue", "payment-queue")
+    _, allowed = stack.only("aws_sqs_queue_redrive_allow_policy")
+
+    assert json.loads(allowed["redrive_allow_policy"]) == {
+        "redrivePermission": "byQueue",
+        "sourceQueueArns": [arn(queue)],
+    }
+
+
+def test_queues_when_nobody_looks_for_days_then_messages_are_kept_as_long_as_sqs_can(stack: Stack) -> None:
+    assert {queue["message_retention_seconds"] for queue in stack.all("aws_sqs_queue").values()} == {_DAYS_14}
+
+
+def test_queue_when_dispatch_works_on_a_message_then_it_is_hidden_six_times_the_time_out(stack: Stack) -> None:
+    _, queue = stack.named("aws_sqs_queue", "payment-queue")
+    _, dispatch = stack.named("aws_lambda_function", "payment-dispatch")
+
+    assert queue["visibility_timeout_seconds"] == 6 * dispatch["timeout"]
+
+
+def test_dispatch_when_fed_then_ten_a_call_partial_failures_and_a_bound_on_concurrency(stack: Stack) -> None:
+    queue, _ = stack.named("aws_sqs_queue", "payment-queue")
+    dispatch, _ = stack.named("aws_lambda_function", "payment-dispatch")
+    _, mapping = stack.only("aws_lambda_event_source_mapping", event_source_arn=arn(queue))
+
+    assert mapping["function_name"] == arn(dispatch)
+    assert mapping["batch_size"] == 10
+    assert mapping["function_response_types"] == ["ReportBatchItemFailures"]
+    assert mapping["scaling_config"] == {"maximum_concurrency": DISPATCH_CONCURRENCY}
+
+
+def test_dispatch_when_all_run_at_their_pace_then_the_gateways_rate_less_the_reserve_is_kept(stack: Stack) -> None:
+    _, dispatch = stack.named("aws_lambda_function", "payment-dispatch")
+    environment = stack.settings.effective
+
+    pace_seconds = float(dispatch["environment"]["variables"]["DISPATCH_PACE_SECONDS"])
+    payments_a_second = DISPATCH_CONCURRENCY / pace_seconds
+
+    kept_free = environment.gateway_rate_per_second * environment.gateway_reserve_percent / 100
+    assert payments_a_second <= (environment.gateway_rate_per_second - kept_free) * 1.001
+
+
+def test_dispatch_when_ten_messages_wait_for_their_pace_then_it_ends_before_its_time_out(stack: Stack) -> None:
+    _, dispatch = stack.named("aws_lambda_function", "payment-dispatch")
+
+    assert 10 * float(dispatch["environment"]["variables"]["DISPATCH_PACE_SECONDS"]) < dispatch["timeout"] / 2
+
+
+def test_uploads_when_below_incoming_then_they_call_split_and_only_the_own_bucket_may(stack: Stack) -> None:
+    split, _ = stack.named("aws_lambda_function", "payment-split")
+    _, notification = stack.only("aws_s3_bucket_notification")
+    permission_address, permission = stack.only("aws_lambda_permission", principal="s3.amazonaws.com")
+    (called,) = notification["lambda_function"]
+
+    assert called == {
+        "lambda_function_arn": arn(split),
+        "events": ["s3:ObjectCreated:*"],
+        "filter_prefix": "incoming/",
+    }
+    assert stack.resolve(permission["source_arn"]) == f"arn:aws:s3:::payment-batch-files-{stack.suffix}-{ACCOUNT}"
+    assert stack.resolve(permission["source_account"]) == ACCOUNT
+    assert permission_address in notification["depends_on"]
+
+
+def test_topics_when_synthesised_then_one_for_payment_events_and_one_for_alarms(stack: Stack) -> None:
+    names = {topic["name"] for topic in stack.all("aws_sns_topic").values()}
+
+    assert names == {f"payment-events-{stack.suffix}", f"payment-alarms-{stack.suffix}"}
+
+
+def test_alarms_topic_when_cloudwatch_publishes_then_only_for_this_account(stack: Stack) -> None:
+    alarms, _ = stack.named("aws_sns_topic", "payment-alarms")
+    _, policy = stack.only("aws_sns_topic_policy", arn=arn(alarms))
+    (statement,) = stack.statements(policy["policy"])
+
+    assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert statement["Action"] == "sns:Publish"
+    assert statement["Resource"] == f"arn:aws:sns:{REGION}:{ACCOUNT}:payment-alarms-{stack.suffix}"
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+
+
+def test_alarm_recipients_when_set_then_each_is_subscribed(prod: Stack, dev: Stack) -> None:
+    alarms, _ = prod.named("aws_sns_topic", "payment-alarms")
+    _, subscription = prod.only("aws_sns_topic_subscription", endpoint="oncall@example.com")
+
+    assert subscription["protocol"] == "email"
+    assert subscription["topic_arn"] == arn(alarms)
+    assert dev.all("aws_sns_topic_subscription") == {}

@@ -1,0 +1,124 @@
+"""Where data rests: encrypted with our key, never public, over TLS only, and recoverable."""
+
+from typing import Any
+
+import pytest
+
+from payments.stores.tables import AUDIT_LOG, CUSTOMERS, PAYMENTS, PROCESSING_STATUS, Key, Table
+from tests.infrastructure.synth import Resource, Stack, arn
+
+TABLES = [PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS]
+
+
+def _of_bucket(stack: Stack, kind: str, bucket: str) -> Resource:
+    return stack.only(kind, bucket=f"${{{bucket}.id}}")[1]
+
+
+def _hash_and_range(key: Key) -> dict[str, str]:
+    return {"hash_key": key.partition} | ({"range_key": key.sort} if key.sort else {})
+
+
+def test_tables_when_synthesised_then_they_are_those_of_the_stores(stack: Stack) -> None:
+    names = {table["name"] for table in stack.all("aws_dynamodb_table").values()}
+
+    assert names == {f"{table.name}-{stack.suffix}" for table in TABLES}
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_table_when_synthesised_then_it_has_the_keys_and_indexes_that_the_stores_use(
+    stack: Stack, table: Table
+) -> None:
+    _, resource = stack.named("aws_dynamodb_table", table.name)
+    attributes = {attribute["name"]: attribute["type"] for attribute in resource["attribute"]}
+    indexes = {index["name"]: index for index in resource.get("global_secondary_index", [])}
+
+    assert _hash_and_range(table.key).items() <= resource.items()
+    assert attributes == table.attributes
+    assert indexes.keys() == table.indexes.keys()
+    for name, key in table.indexes.items():
+        assert _hash_and_range(key).items() <= indexes[name].items()
+
+
+def test_tables_when_synthesised_then_on_demand_encrypted_and_recoverable(stack: Stack) -> None:
+    key, _ = stack.only("aws_kms_key")
+
+    for table in stack.all("aws_dynamodb_table").values():
+        assert table["billing_mode"] == "PAY_PER_REQUEST"
+        assert table["server_side_encryption"] == {"enabled": True, "kms_key_arn": arn(key)}
+        assert table["point_in_time_recovery"] == {"enabled": True}
+
+
+def test_tables_and_buckets_when_in_production_then_a_destroy_cannot_take_the_data(prod: Stack) -> None:
+    assert all(table["deletion_protection_enabled"] for table in prod.all("aws_dynamodb_table").values())
+    assert not any(bucket.get("force_destroy") for bucket in prod.all("aws_s3_bucket").values())
+    assert prod.only("aws_kms_key")[1]["deletion_window_in_days"] == 30
+    assert prod.only("aws_secretsmanager_secret")[1]["recovery_window_in_days"] == 30
+
+
+def test_tables_and_buckets_when_not_in_production_then_a_destroy_takes_all(dev: Stack) -> None:
+    assert not any(table["deletion_protection_enabled"] for table in dev.all("aws_dynamodb_table").values())
+    assert all(bucket["force_destroy"] for bucket in dev.all("aws_s3_bucket").values())
+    assert dev.only("aws_secretsmanager_secret")[1]["recovery_window_in_days"] == 0
+
+
+def test_buckets_when_synthesised_then_versioned_encrypted_and_never_public(stack: Stack) -> None:
+    key, _ = stack.only("aws_kms_key")
+
+    assert stack.all("aws_s3_bucket")
+    for bucket in stack.all("aws_s3_bucket"):
+        versioning = _of_bucket(stack, "aws_s3_bucket_versioning", bucket)
+        encryption = _of_bucket(stack, "aws_s3_bucket_server_side_encryption_configuration", bucket)
+        public = _of_bucket(stack, "aws_s3_bucket_public_access_block", bucket)
+        (rule,) = encryption["rule"]
+        assert versioning["versioning_configuration"] == {"status": "Enabled"}
+        assert rule["apply_server_side_encryption_by_default"] == {
+            "sse_algorithm": "aws:kms",
+            "kms_master_key_id": arn(key),
+        }
+        for switch in ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets"):
+            assert public[switch] is True
+
+
+def test_buckets_when_reached_without_tls_then_everything_is_denied(stack: Stack) -> None:
+    for bucket in stack.all("aws_s3_bucket"):
+        policy = _of_bucket(stack, "aws_s3_bucket_policy", bucket)["policy"]
+        own = stack.resolve(arn(bucket))
+
+        _assert_tls_only(stack.statements(policy), "s3:*", [own, f"{own}/*"])
+
+
+def test_queues_when_reached_without_tls_then_everything_is_denied(stack: Stack) -> None:
+    for queue in stack.all("aws_sqs_queue"):
+        _, policy = stack.only("aws_sqs_queue_policy", queue_url=f"${{{queue}.url}}")
+
+        _assert_tls_only(stack.statements(policy["policy"]), "sqs:*", stack.resolve(arn(queue)))
+
+
+def _assert_tls_only(statements: list[dict[str, Any]], action: str, resource: object) -> None:
+    (statement,) = statements
+    assert statement["Effect"] == "Deny"
+    assert statement["Principal"] == "*"
+    assert statement["Action"] == action
+    assert statement["Resource"] == resource
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_buckets_when_time_passes_then_old_versions_and_unfinished_uploads_go(stack: Stack) -> None:
+    for bucket in stack.all("aws_s3_bucket"):
+        rules = _of_bucket(stack, "aws_s3_bucket_lifecycle_configuration", bucket)["rule"]
+        (everywhere,) = [rule for rule in rules if rule["filter"] == [{"prefix": ""}]]
+
+        assert everywhere["status"] == "Enabled"
+        assert everywhere["noncurrent_version_expiration"] == [{"noncurrent_days": 30}]
+        assert everywhere["abort_incomplete_multipart_upload"] == [{"days_after_initiation": 1}]
+
+
+def test_batch_files_when_time_passes_then_uploads_go_before_results(stack: Stack) -> None:
+    bucket, _ = stack.only("aws_s3_bucket", bucket=f"payment-batch-files-{stack.suffix}-{_ACCOUNT_REFERENCE}")
+    rules = _of_bucket(stack, "aws_s3_bucket_lifecycle_configuration", bucket)["rule"]
+    days = {rule["filter"][0]["prefix"]: rule["expiration"][0]["days"] for rule in rules if "expiration" in rule}
+
+    assert days == {"incoming/": 90, "results/": 365}
+
+
+_ACCOUNT_REFERENCE = "${data.aws_caller_identity.account.account_id}"
