@@ -16,9 +16,8 @@ from lib.functions import Function
 from lib.policies import document
 from lib.settings import Environment, Settings
 from lib.storage import Bucket
+from payments.batch.state import INCOMING
 
-INCOMING = "incoming/"
-RESULTS = "results/"
 DISPATCH_CONCURRENCY = 2
 """The least that SQS takes as a maximum concurrency, and enough: the pace, not the concurrency, is the limit."""
 DISPATCH_TIMEOUT_SECONDS = 60

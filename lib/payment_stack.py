@@ -14,8 +14,6 @@ from lib.aws import (
 )
 from lib.batch import (
     DISPATCH_TIMEOUT_SECONDS,
-    INCOMING,
-    RESULTS,
     PaymentQueue,
     dispatch_pace_seconds,
     split_on_arrival,
@@ -29,6 +27,7 @@ from lib.policies import waive
 from lib.settings import Settings
 from lib.storage import Bucket, Tables
 from lib.workflow import Workflow
+from payments.batch.state import INCOMING, RESULTS
 from payments.stores.tables import BY_BATCH
 
 
@@ -153,7 +152,7 @@ class PaymentStack(TerraformStack):
 
         report = function("report", 900, **payments, **batches, **events)
         files.grant(report, INCOMING, "GetObject", "GetObjectVersion")
-        files.grant(report, RESULTS, "PutObject")
+        files.grant(report, RESULTS, "PutObject", "AbortMultipartUpload")
         tables.payments.grant_index(report, BY_BATCH)
         tables.payments.grant(report, "GetItem")
         tables.processing_status.grant(report, "GetItem", "Query", "UpdateItem")

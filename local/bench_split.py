@@ -22,12 +22,12 @@ from pydantic import BaseModel, Field, ValidationError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lambda_src"))  # where the functions find it
 
-from payments.batch_errors import RejectedRow
-from payments.batch_file import BatchFile
-from payments.batch_queue import QueuedPayment
-from payments.batch_rows import BatchRows
-from payments.batch_split import Splitter
-from payments.batch_state import ResultRow, Source
+from payments.batch.errors import RejectedRow
+from payments.batch.file import BatchFile
+from payments.batch.queue import QueuedPayment
+from payments.batch.rows import BatchRows
+from payments.batch.split import Splitter
+from payments.batch.state import ResultRow, Source
 from payments.clock import utc_now
 from payments.payment import Payment
 from payments.stores.batch_files import MemoryBatchFiles

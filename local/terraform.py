@@ -73,7 +73,8 @@ class Terraform:
         """Take over the synthesised `stack` (its cdk.tf.json), keep the state here, and install the provider."""
         self.directory.mkdir(parents=True, exist_ok=True)
         shutil.copy(stack / "cdk.tf.json", self.directory)
-        self._run("init", f"-backend-config=path={self.directory / 'terraform.tfstate'}", "-reconfigure")
+        # not named terraform.tfstate: Terraform takes that for a state to migrate from
+        self._run("init", f"-backend-config=path={self.directory / 'state.json'}")
 
     def apply(self) -> None:
         """Create or change what the stack says."""

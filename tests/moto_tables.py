@@ -23,9 +23,9 @@ def aws_in_memory() -> Iterator[None]:
         yield
 
 
-def create_table(table: Table) -> "DynamoDBClient":
-    """Create a table under its bare name; gives a client for it."""
-    client = boto3.client("dynamodb")
+def create_table(table: Table, client: "DynamoDBClient | None" = None) -> "DynamoDBClient":
+    """Create a table under its bare name, with a client of moto's unless one is given; gives the client."""
+    client = client or boto3.client("dynamodb")
     indexes: Any = [
         {"IndexName": name, "KeySchema": _schema(key), "Projection": {"ProjectionType": "ALL"}}
         for name, key in table.indexes.items()

@@ -4,8 +4,8 @@ from typing import Any
 
 from payments import aws
 from payments.auditing import audit
-from payments.batch_functions import FunctionStarter
-from payments.batch_rows import BatchRows
+from payments.batch.functions import FunctionStarter
+from payments.batch.rows import BatchRows
 from payments.config import setting
 from payments.events import payment_event
 from payments.logs import logger

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from payments.gateways.stripe import StripeGateway
-
 from payments import aws
 from payments.charging import charge
 from payments.clock import utc_now
 from payments.config import setting
 from payments.errors import Misconfigured
 from payments.gateways.credentials import GatewayKey
+from payments.gateways.stripe import StripeGateway
 from payments.logs import logger
 from payments.metrics import GATEWAY_MISCONFIGURED, count
 from payments.outcome import answered

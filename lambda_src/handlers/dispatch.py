@@ -9,8 +9,8 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments import aws
+from payments.batch.dispatch import Dispatcher
 from payments.config import setting
-from payments.dispatch import Dispatcher
 from payments.logs import logger
 from payments.stores.dynamodb import DynamoPaymentStore
 from payments.workflow import StepFunctionsWorkflow

@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments import aws
-from payments.batch_report import Reporter
+from payments.batch.report import Reporter
 from payments.clock import utc_now
 from payments.config import setting
 from payments.logs import logger

@@ -7,11 +7,11 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments import aws
-from payments.batch_functions import FunctionStarter
-from payments.batch_queue import SqsPaymentQueue
-from payments.batch_rows import BatchRows
-from payments.batch_split import Splitter, sources_in
-from payments.batch_state import Source
+from payments.batch.functions import FunctionStarter
+from payments.batch.queue import SqsPaymentQueue
+from payments.batch.rows import BatchRows
+from payments.batch.split import Splitter, sources_in
+from payments.batch.state import Source
 from payments.clock import utc_now
 from payments.config import setting
 from payments.logs import logger

@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
-from payments.batch_state import Source
+from payments.batch.state import Source
 from payments.stores import batch_files
 from payments.stores.batch_files import BatchFiles, MemoryBatchFiles, S3BatchFiles
 from tests.moto_tables import aws_in_memory

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from payments.batch_queue import QueuedPayment, QueueRefused, SqsPaymentQueue
+from payments.batch.queue import QueuedPayment, QueueRefused, SqsPaymentQueue
 
 PAYMENTS = [QueuedPayment(f"p{n}", "b", n) for n in range(2, 12)]
 

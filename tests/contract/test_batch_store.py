@@ -10,8 +10,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from payments.batch_errors import CellError, RejectedRow
-from payments.batch_state import Batch, BatchStatus, Progress, ResultRow, Source
+from local.emulator.server import LocalAws
+from payments.batch.errors import CellError, RejectedRow
+from payments.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
 from payments.clock import iso
 from payments.money import Money
 from payments.payment import Payment, PaymentRequest, accepted
@@ -278,7 +279,24 @@ def test_add_rows_when_the_table_leaves_some_unprocessed_then_they_are_written_a
     assert list(stores.batches.rows(BATCH.batch_id)) == [row]
 
 
-def test_close_row_when_many_close_at_once_then_none_is_missed(stores: Stores) -> None:
+@pytest.fixture(params=["memory", "dynamodb"])
+def shared(request: pytest.FixtureRequest) -> Iterator[Stores]:
+    """Stores for many threads at once: moto's transactions are not safe there, the local AWS's are."""
+    if request.param == "memory":
+        payments = MemoryPaymentStore()
+        yield Stores(MemoryBatchStore(payments), payments)
+        return
+    with LocalAws(env={"AUTH": "false"}) as aws:
+        client = aws.client("dynamodb")
+        for table in (PROCESSING_STATUS, PAYMENTS):
+            create_table(table, client)
+        yield Stores(
+            DynamoBatchStore(client, PROCESSING_STATUS.name, PAYMENTS.name), DynamoPaymentStore(client, PAYMENTS.name)
+        )
+
+
+def test_close_row_when_many_close_at_once_then_none_is_missed(shared: Stores) -> None:
+    stores = shared
     processing(stores)
     payments = [payment(line) for line in range(2, 22)]
     for one in payments:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from ministack.core import lambda_runtime
+from ministack.core import iam_actions, lambda_runtime
 from ministack.services import apigateway_v1, cloudwatch, lambda_svc, sns, sqs, stepfunctions
 
 from local.emulator.fixes import FIXES
@@ -74,6 +74,15 @@ def lambda_workers(_: pytest.MonkeyPatch) -> bool:
 def lambda_throttling(patch: pytest.MonkeyPatch) -> bool:
     patch.setattr(lambda_svc, "_acquire_execution_slot", lambda *_: (None, "function"))
     return call_from_a_machine(None) != "Lambda.TooManyRequestsException"
+
+
+def async_retries(_: pytest.MonkeyPatch) -> bool:
+    return "request_id" not in inspect.getsource(lambda_svc.invoke_async_with_retry)
+
+
+def batch_permissions(_: pytest.MonkeyPatch) -> bool:
+    request = ("sqs", "POST", "/", {"x-amz-target": "AmazonSQS.SendMessageBatch"}, b"", {})
+    return iam_actions.extract_iam_action(*request) != "sqs:SendMessage"
 
 
 def lambda_metrics(_: pytest.MonkeyPatch) -> bool:
@@ -166,6 +175,8 @@ PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     lambda_logs,
     lambda_workers,
     lambda_throttling,
+    async_retries,
+    batch_permissions,
     lambda_metrics,
     embedded_metrics,
     retry_delays,

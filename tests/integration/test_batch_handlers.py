@@ -12,8 +12,8 @@ from unittest.mock import patch
 import boto3
 import pytest
 
-from payments.batch_functions import FunctionStarter
-from payments.batch_rows import BatchRows
+from payments.batch.functions import FunctionStarter
+from payments.batch.rows import BatchRows
 from payments.clock import utc_now
 from payments.payment import moved
 from payments.statuses import Status

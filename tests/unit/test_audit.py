@@ -1,6 +1,7 @@
 """The audit chain: FAULTS 23 and 24."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,8 @@ def test_audit_when_another_writes_the_same_entry_first_then_both_end_well() -> 
 @pytest.mark.parametrize("field", ["status", "minor_units", "actor", "at", "gateway_reference", "message"])
 def test_fault_24_verify_when_an_entry_is_edited_then_it_is_named(field: str) -> None:
     row, entries = audited()
-    entries[1] = replace(entries[1], **{field: 1 if field == "minor_units" else "forged"})
+    forged: dict[str, Any] = {field: 1 if field == "minor_units" else "forged"}
+    entries[1] = replace(entries[1], **forged)
     with pytest.raises(AuditBroken, match="payment pay_1, entry 2 was changed"):
         verify(row, entries)
 

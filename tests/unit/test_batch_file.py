@@ -14,10 +14,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from payments import batch_file
-from payments.batch_errors import FileError, RejectedRow
-from payments.batch_file import BatchFile, Row
-from payments.batch_records import MAX_RECORD_BYTES, Flaw, cells_of, split_records
+from payments.batch import file as batch_file
+from payments.batch.errors import FileError, RejectedRow
+from payments.batch.file import BatchFile, Row
+from payments.batch.records import MAX_RECORD_BYTES, Flaw, cells_of, split_records
 from payments.money import Money
 
 HEADER = b"payment_id,amount,currency\n"

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from payments.batch_queue import MemoryPaymentQueue
-from payments.batch_report import IndexBehind, Reporter
-from payments.batch_rows import BatchRows
-from payments.batch_split import Splitter
-from payments.batch_state import Batch, BatchStatus, Source
+from payments.batch.queue import MemoryPaymentQueue
+from payments.batch.report import IndexBehind, Reporter
+from payments.batch.rows import BatchRows
+from payments.batch.split import Splitter
+from payments.batch.state import Batch, BatchStatus, Source
 from payments.money import Money
 from payments.payment import Payment, PaymentRequest, accepted, moved
 from payments.statuses import Status

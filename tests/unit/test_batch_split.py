@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payments import batch_split
-from payments.batch_errors import RejectedRow
-from payments.batch_queue import MemoryPaymentQueue
-from payments.batch_rows import BatchRows
-from payments.batch_split import Splitter, sources_in
-from payments.batch_state import Batch, BatchStatus, Progress, ResultRow, Source
+from payments.batch import split as batch_split
+from payments.batch.errors import RejectedRow
+from payments.batch.queue import MemoryPaymentQueue
+from payments.batch.rows import BatchRows
+from payments.batch.split import Splitter, sources_in
+from payments.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
 from payments.money import Money
 from payments.payment import PaymentRequest, accepted, moved
 from payments.statuses import Status

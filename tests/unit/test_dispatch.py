@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from payments.dispatch import Dispatcher, MalformedMessage
+from payments.batch.dispatch import Dispatcher, MalformedMessage
 from payments.money import Money
 from payments.payment import PaymentRequest, accepted, moved
 from payments.statuses import Status

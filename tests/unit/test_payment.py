@@ -1,6 +1,5 @@
 """A payment request's checks, and the row's versions."""
 
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -48,7 +47,7 @@ def test_parse_request_when_all_is_well_then_every_field_is_there() -> None:
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_parse_request_when_a_field_is_wrong_then_it_is_named(change: Mapping[str, Any], field: str) -> None:
+def test_parse_request_when_a_field_is_wrong_then_it_is_named(change: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         parse_request(GOOD | change)
     assert [error.field for error in refused.value.errors] == [field]

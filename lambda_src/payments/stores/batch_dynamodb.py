@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
 
-from payments.batch_errors import CellError, RejectedRow
-from payments.batch_state import Batch, BatchStatus, Progress, ResultRow, Source
+from payments.batch.errors import CellError, RejectedRow
+from payments.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
 from payments.clock import iso
 from payments.payment import Payment
 from payments.stores.batch_port import Claim, NotClaimed

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from payments.batch_state import Source
+from payments.batch.state import Source
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

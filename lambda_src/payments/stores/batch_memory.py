@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Lock
 
-from payments.batch_errors import CellError, RejectedRow
-from payments.batch_state import Batch, BatchStatus, Progress, ResultRow
+from payments.batch.errors import CellError, RejectedRow
+from payments.batch.state import Batch, BatchStatus, Progress, ResultRow
 from payments.clock import iso
 from payments.payment import Payment
 from payments.stores.batch_port import Claim, NotClaimed

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from payments.batch_errors import CellError, RejectedRow
-from payments.batch_state import Batch, BatchStatus, Progress, ResultRow
+from payments.batch.errors import CellError, RejectedRow
+from payments.batch.state import Batch, BatchStatus, Progress, ResultRow
 from payments.payment import Payment
 
 

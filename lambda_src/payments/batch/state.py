@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from payments.batch_errors import CellError
+from payments.batch.errors import CellError
 from payments.payment import Payment
 
 INCOMING = "incoming/"

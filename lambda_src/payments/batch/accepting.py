@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from payments.batch_errors import CellError, RejectedRow, masked
-from payments.batch_file import Row
-from payments.batch_state import ResultRow
+from payments.batch.errors import CellError, RejectedRow, masked
+from payments.batch.file import Row
+from payments.batch.state import ResultRow
 from payments.payment import Payment, PaymentRequest, accepted
 from payments.stores.port import AlreadyExists, PaymentStore
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from payments.batch_errors import CellError, RejectedRow
-from payments.batch_file import BatchFile
-from payments.batch_sheets import BatchSheets
-from payments.batch_state import Batch, BatchStatus, ResultRow
+from payments.batch.errors import CellError, RejectedRow
+from payments.batch.file import BatchFile
+from payments.batch.sheets import BatchSheets
+from payments.batch.state import Batch, BatchStatus, ResultRow
 from payments.clock import Clock, iso
 from payments.events import BATCH_EVENT
 from payments.payment import REQUIRED_FIELDS

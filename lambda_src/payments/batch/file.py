@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from payments.batch_bytes import plain_bytes
-from payments.batch_errors import CellError, FileError, RejectedRow, masked
-from payments.batch_records import CutOff, Flaw, Record, cells_of, split_records
+from payments.batch.bytes import plain_bytes
+from payments.batch.errors import CellError, FileError, RejectedRow, masked
+from payments.batch.records import CutOff, Flaw, Record, cells_of, split_records
 from payments.cards import card_number_in
 from payments.money import shown
 from payments.payment import FIELDS, PAYMENT_ID, REQUIRED_FIELDS, InvalidRequest, PaymentRequest, parse_request

@@ -9,12 +9,12 @@ from itertools import batched, chain
 from typing import Any
 from urllib.parse import unquote_plus
 
-from payments.batch_accepting import accept_row
-from payments.batch_errors import CellError, FileError, RejectedRow, masked
-from payments.batch_file import BatchFile, Row
-from payments.batch_queue import MESSAGES_A_REQUEST, PaymentQueue, QueuedPayment
-from payments.batch_rows import BatchRows
-from payments.batch_state import Batch, BatchStatus, Progress, ResultRow, Source
+from payments.batch.accepting import accept_row
+from payments.batch.errors import CellError, FileError, RejectedRow, masked
+from payments.batch.file import BatchFile, Row
+from payments.batch.queue import MESSAGES_A_REQUEST, PaymentQueue, QueuedPayment
+from payments.batch.rows import BatchRows
+from payments.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
 from payments.clock import Clock, iso
 from payments.stores.batch_files import BatchFiles
 from payments.stores.batch_port import BatchStore, Claim, NotClaimed

@@ -4,8 +4,8 @@ import zlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from payments.batch_errors import CellError, FileError
-from payments.batch_records import CutOff
+from payments.batch.errors import CellError, FileError
+from payments.batch.records import CutOff
 
 MAX_FILE_BYTES = 4 * 1024**3
 """After decompression: a small gzip must not keep the splitter busy for ever."""

@@ -8,8 +8,8 @@ from io import TextIOWrapper
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
-from payments.batch_errors import CellError
-from payments.batch_state import ResultRow
+from payments.batch.errors import CellError
+from payments.batch.state import ResultRow
 from payments.cards import without_card_numbers
 
 RESULTS, ERRORS, RESUBMIT = "results.csv", "errors.csv", "resubmit.csv"
