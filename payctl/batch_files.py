@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from payctl.stack import Stack
-from payments.batch_errors import RejectedRow
-from payments.batch_sheets import ERRORS, RESUBMIT
-from payments.batch_sheets import RESULTS as RESULT_ROWS
-from payments.batch_state import INCOMING, Batch, Source
+from payments.batch.errors import RejectedRow
+from payments.batch.sheets import ERRORS, RESUBMIT
+from payments.batch.sheets import RESULTS as RESULT_ROWS
+from payments.batch.state import INCOMING, Batch, Source
 
 if TYPE_CHECKING:
     from payments.stores.batch_dynamodb import DynamoBatchStore
@@ -61,6 +61,15 @@ def download(stack: Stack, source: Source, folder: Path) -> Sequence[Path]:
     for path in paths:
         client.download_file(source.bucket, source.result_key(path.name), str(path))
     return paths
+
+
+def contents(stack: Stack, source: Source) -> dict[str, str]:
+    """The result files' texts by name."""
+    client = stack.client("s3")
+    keys = {name: source.result_key(name) for name in RESULT_FILES}
+    return {
+        name: client.get_object(Bucket=source.bucket, Key=key)["Body"].read().decode() for name, key in keys.items()
+    }
 
 
 def _store(stack: Stack) -> "DynamoBatchStore":

@@ -11,8 +11,8 @@ from rich.text import Text
 from payctl import batch_files, show
 from payctl.failures import Exit, Failure
 from payctl.stack import Stack
-from payments.batch_errors import RejectedRow
-from payments.batch_state import Batch, BatchStatus, Source
+from payments.batch.errors import RejectedRow
+from payments.batch.state import Batch, BatchStatus, Source
 
 POLL_SECONDS = 0.5
 TAKEN_UP_SECONDS = 60

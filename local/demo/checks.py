@@ -1,0 +1,117 @@
+"""Compares what the demonstration found with what the scenario says, and with what must always hold for money."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from local.demo.findings import Findings
+from local.demo.scenario import CALLS, REFUSED, ROWS, Expected, Run
+from payments.batch.sheets import RESUBMIT
+from payments.cards import card_number_in
+from payments.gateways.stripe_amounts import stripe_amount
+from payments.money import Money
+from payments.statuses import CAPTURED
+
+
+def mismatches(this: Run, found: Findings) -> list[str]:
+    """Everything that is not as it should be, a sentence each."""
+    return [
+        *_calls(this, found),
+        *_rows(found),
+        *_batch(found),
+        *_charges(found),
+        *_audit(found),
+        *_events(found),
+        *_alarm(found),
+    ]
+
+
+def _calls(this: Run, found: Findings) -> Iterator[str]:
+    if len(found.answered) != len(CALLS):
+        yield f"{len(found.answered)} of {len(CALLS)} requests were answered"
+    for answered in found.answered:
+        call = answered.call
+        name = f"request {call.what!r}"
+        if answered.http_status != call.http_status:
+            yield f"{name}: answered {answered.http_status}, expected {call.http_status}. {answered.told}"
+        if answered.replayed != call.replayed:
+            yield f"{name}: {'' if answered.replayed else 'not '}marked as replayed"
+        payment = found.payments.get(this.body(call)["payment_id"])
+        status = payment["status"] if payment else ""
+        reason = payment.get("reason", {}) if payment else {}
+        told = answered.told or f"{reason.get('message', '')} ({reason.get('code', '')})"
+        yield from _differs(name, call.expected, status, told)
+
+
+def _rows(found: Findings) -> Iterator[str]:
+    outcomes = {row.line: row for row in found.rows}
+    for line in sorted(ROWS.keys() | outcomes.keys()):
+        row = outcomes.get(line)
+        if row is None:
+            yield f"line {line}: in no result file"
+        elif line not in ROWS:
+            yield f"line {line}: no such row was uploaded, but it has a result: {row.outcome}"
+        else:
+            yield from _differs(f"line {line}", ROWS[line], row.outcome, row.told)
+
+
+def _differs(name: str, expected: Expected, outcome: str, told: str) -> Iterator[str]:
+    if outcome != expected.outcome:
+        yield f"{name}: {outcome or 'no payment'} ({told}), expected {expected.outcome or 'no payment'}"
+    elif expected.says not in told:
+        yield f"{name}: the reason is {told!r}, expected to read {expected.says!r} in it"
+
+
+def _batch(found: Findings) -> Iterator[str]:
+    if not found.batch:
+        yield "the uploaded file was not taken up"
+        return
+    read = found.batch.progress
+    refused = sum(expected.outcome == REFUSED for expected in ROWS.values())
+    if (read.rows_read, read.rows_rejected, read.rows_accepted) != (len(ROWS), refused, len(ROWS) - refused):
+        yield f"the batch's totals are wrong: {read}, status {found.batch.status}"
+    resubmit = found.result_files.get(RESUBMIT, "")
+    if len(resubmit.splitlines()) != refused + 1:
+        yield f"resubmit.csv has {len(resubmit.splitlines())} lines, expected the header and {refused} rows"
+    for name, content in found.result_files.items():
+        if card_number_in(content):
+            yield f"{name} repeats a card number"
+
+
+def _charges(found: Findings) -> Iterator[str]:
+    """At most one charge for a payment, over its amount, and none without a payment that says so."""
+    times = Counter(charge["payment_id"] for charge in found.charges)
+    for payment_id, payment in found.payments.items():
+        expected = int(payment["status"] in CAPTURED)
+        if times[payment_id] != expected:
+            yield f"{payment_id}: {payment['status']}, but charged {times[payment_id]} times"
+    for charge in found.charges:
+        charged = found.payments.get(charge["payment_id"])
+        if charged is None:
+            yield f"{charge['payment_id']}: charged at the gateway, but no such payment was asked for"
+        elif stripe_amount(Money.parse(charged["amount"], charged["currency"])) != charge["amount"]:
+            yield f"{charge['payment_id']}: charged {charge['amount']}, asked for {charged['amount']}"
+
+
+def _audit(found: Findings) -> Iterator[str]:
+    for payment_id, fault in found.audited.items():
+        if fault:
+            yield f"{payment_id}: audit log: {fault}"
+
+
+def _events(found: Findings) -> Iterator[str]:
+    told = {event["payment_id"]: event["status"] for event in found.events if event["event_type"] == "payment"}
+    for payment_id, payment in found.payments.items():
+        if told.get(payment_id) != payment["status"]:
+            yield f"{payment_id}: its event says {told.get(payment_id, 'nothing')}, it is {payment['status']}"
+    batch_id = found.batch.batch_id if found.batch else ""
+    if [event["batch_id"] for event in found.events if event["event_type"] == "batch"] != [batch_id]:
+        yield "the batch's event with its totals did not come, or not once"
+
+
+def _alarm(found: Findings) -> Iterator[str]:
+    ringing = [alarm["AlarmName"] for alarm in found.alarms if alarm["NewStateValue"] == "ALARM"]
+    if not any(name.startswith("payment-dead-letters-") for name in ringing):
+        yield "the alarm for the message in the dead-letter queue did not ring"
+    for name in ringing:
+        if not name.startswith("payment-dead-letters-"):
+            yield f"the alarm {name} rang, and nothing here gave a reason to"

@@ -1,0 +1,71 @@
+"""A scratch queue on both topics: it hears what any subscriber would."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from payctl.stack import Stack
+
+LONG_POLL_SECONDS = 2
+
+
+@dataclass
+class Listener:
+    """What came so far: payment and batch events as their JSON objects, alarms as CloudWatch tells them."""
+
+    client: Any
+    queue_url: str
+    alarms_topic_arn: str
+    events: list[dict[str, Any]] = field(default_factory=list)
+    alarms: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    @contextmanager
+    def on(cls, stack: Stack, name: str) -> Iterator[Self]:
+        """Listen for as long as the context lasts; the queue and its subscriptions are removed after it."""
+        sqs, sns = stack.client("sqs"), stack.client("sns")
+        url = sqs.create_queue(QueueName=name)["QueueUrl"]
+        subscriptions: list[str] = []
+        try:
+            arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+            topics = [stack["payment_events_topic_arn"], stack["alarms_topic_arn"]]
+            sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": _policy(arn, topics)})
+            for topic in topics:
+                answer = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True)
+                subscriptions.append(answer["SubscriptionArn"])
+            yield cls(sqs, url, stack["alarms_topic_arn"])
+        finally:
+            for subscription in subscriptions:
+                sns.unsubscribe(SubscriptionArn=subscription)
+            sqs.delete_queue(QueueUrl=url)
+
+    def wait(self, enough: Callable[[Self], bool], seconds: float) -> bool:
+        """Receive until there is enough, or the time is over; says whether there is enough."""
+        deadline = time.monotonic() + seconds
+        while not enough(self) and time.monotonic() < deadline:
+            self._receive()
+        return enough(self)
+
+    def _receive(self) -> None:
+        answer = self.client.receive_message(
+            QueueUrl=self.queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=LONG_POLL_SECONDS
+        )
+        for message in answer.get("Messages", []):
+            notification = json.loads(message["Body"])
+            heard = self.alarms if notification["TopicArn"] == self.alarms_topic_arn else self.events
+            heard.append(json.loads(notification["Message"]))
+            self.client.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def _policy(queue_arn: str, topic_arns: list[str]) -> str:
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue_arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic_arns}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})

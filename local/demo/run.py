@@ -1,0 +1,168 @@
+"""Runs the demonstration: the stack comes up, payments of every kind go in, and all that came of them is gathered."""
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import requests
+from rich.console import Console
+
+from local.demo import checks, report
+from local.demo.dead_letter import DeadLetter
+from local.demo.findings import Answered, Findings
+from local.demo.listener import Listener
+from local.demo.results import rows_of
+from local.demo.scenario import CALLS, CUSTOMER_METHODS, ROWS, Run
+from local.progress import StackSteps, Steps
+from local.stack import LocalStack
+from payctl import batch_files
+from payctl.api import Api, Refused
+from payctl.payment import outcome
+from payctl.stack import Stack
+from payments.audit import AuditBroken, verify
+from payments.batch.state import Batch, BatchStatus
+from payments.stores.dynamodb import DynamoAuditStore, DynamoPaymentStore
+from payments.stores.port import require
+
+OUTCOME_SECONDS = 60
+BATCH_SECONDS = 90
+EVENTS_SECONDS = 60
+ALARM_SECONDS = 90
+AUDIT_SECONDS = 20
+
+
+def run(local: LocalStack, console: Console) -> list[str]:
+    """Show it all; gives everything that is not as it should be, a line each."""
+    began_at = time.monotonic()
+    this = Run(datetime.now(UTC).strftime("%m%d-%H%M%S"))
+    with Steps(console) as steps:
+        local.up(StackSteps(steps))
+        demonstration = Demonstration(Stack(local.outputs, local.outputs_path), this, steps)
+        findings = demonstration.run()
+    mismatches = checks.mismatches(this, findings)
+    report.show(console, this, findings, total_seconds=time.monotonic() - began_at, applied=steps.seconds)
+    report.verdict(console, mismatches)
+    return mismatches
+
+
+class Demonstration:
+    """One pass over the scenario, on a stack that is up."""
+
+    def __init__(self, stack: Stack, this: Run, steps: Steps) -> None:
+        self._stack = stack
+        self._this = this
+        self._steps = steps
+        self._api = Api(stack)
+        self._findings = Findings()
+
+    def run(self) -> Findings:
+        """Send everything, wait for all of it, and gather what there is to see."""
+        dead_letter = DeadLetter(self._stack, self._this.payment_id("lost"))
+        if dead_letter.alarm_rings():
+            self._steps.begin("waiting until the alarm of an earlier run is over")
+            dead_letter.wait_until_quiet(ALARM_SECONDS)
+        with Listener.on(self._stack, f"payment-demo-{self._this.id}") as listener, dead_letter:
+            self._set_default_methods()
+            self._submit()
+            self._upload()
+            self._gather()
+            self._listen(listener)
+        return self._findings
+
+    def _set_default_methods(self) -> None:
+        client = self._stack.client("dynamodb")
+        for customer_id, method in CUSTOMER_METHODS.items():
+            item = {"customer_id": {"S": customer_id}, "default_payment_method": {"S": method}}
+            client.put_item(TableName=self._stack["customers_table"], Item=item)
+
+    def _submit(self) -> None:
+        self._steps.begin(f"sending {len(CALLS)} requests over REST")
+        for call in CALLS:
+            try:
+                answer = self._api.submit(self._this.body(call))
+                answered = Answered(call, answer.status, answer.replayed, "")
+            except Refused as refused:
+                told = " ".join([refused.message, *refused.details])
+                answered = Answered(call, refused.status, False, told)
+            self._findings.answered.append(answered)
+        accepted = [answered for answered in self._findings.answered if answered.http_status == 202]
+        for count, answered in enumerate(accepted, 1):
+            payment_id = self._this.body(answered.call)["payment_id"]
+            self._findings.payments[payment_id] = outcome(self._api, payment_id, OUTCOME_SECONDS)
+            self._steps.detail(f"{count} of {len(accepted)} have their outcome")
+
+    def _upload(self) -> None:
+        self._steps.begin(f"uploading a CSV of {len(ROWS)} rows")
+        with TemporaryDirectory() as folder:
+            path = Path(folder, self._this.file_name)
+            path.write_text(self._this.csv, encoding="utf-8")
+            source = batch_files.upload(self._stack, path)
+        deadline = time.monotonic() + BATCH_SECONDS
+        batch: Batch | None = None
+        while time.monotonic() < deadline:
+            batch = batch_files.get(self._stack, source.batch_id)
+            if batch:
+                read = batch.progress
+                self._steps.detail(f"{read.rows_read} rows read, {batch.rows_closed} of {read.payments} payments done")
+                if batch.status in (BatchStatus.COMPLETED, BatchStatus.REJECTED):
+                    break
+            time.sleep(0.3)
+        self._findings.batch = batch
+
+    def _gather(self) -> None:
+        self._steps.begin("reading the result files, the audit log and what the gateway charged")
+        found = self._findings
+        if found.batch and found.batch.status is BatchStatus.COMPLETED:
+            found.result_files = batch_files.contents(self._stack, found.batch.source)
+            found.rows = rows_of(found.result_files)
+        for row in found.rows:
+            if row.payment_id and row.in_results:
+                found.payments[row.payment_id] = self._api.payment(row.payment_id)
+        self._read_audit()
+        found.charges = [
+            charge
+            for charge in _stand_in(self._stack["gateway_url"], "charges")
+            if charge["payment_id"].startswith(self._this.payment_id(""))
+        ]
+
+    def _read_audit(self) -> None:
+        dynamodb = self._stack.client("dynamodb")
+        payments = DynamoPaymentStore(dynamodb, self._stack["payments_table"])
+        log = DynamoAuditStore(dynamodb, self._stack["audit_table"])
+        deadline = time.monotonic() + AUDIT_SECONDS
+        for payment_id in self._findings.payments:
+            payment = require(payments, payment_id)
+            while payment.audited_version < payment.version and time.monotonic() < deadline:
+                time.sleep(0.2)
+                payment = require(payments, payment_id)
+            try:
+                verify(payment, log.entries(payment_id))
+                behind = payment.version - payment.audited_version
+                self._findings.audited[payment_id] = f"{behind} versions are not audited" if behind else ""
+            except AuditBroken as broken:
+                self._findings.audited[payment_id] = str(broken)
+
+    def _listen(self, listener: Listener) -> None:
+        self._steps.begin("waiting for the events and for the dead-letter alarm")
+        expected = set(self._findings.payments)
+
+        def all_came(heard: Listener) -> bool:
+            told = {event.get("payment_id") for event in heard.events}
+            batch_told = any(event["event_type"] == "batch" for event in heard.events)
+            self._steps.detail(f"{len(heard.events)} events, {len(heard.alarms)} alarms")
+            return expected <= told and batch_told
+
+        listener.wait(all_came, EVENTS_SECONDS)
+        listener.wait(lambda heard: any(alarm["NewStateValue"] == "ALARM" for alarm in heard.alarms), ALARM_SECONDS)
+        self._findings.events = listener.events
+        self._findings.alarms = listener.alarms
+
+
+def _stand_in(gateway_url: str, what: str) -> list[dict[str, Any]]:
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy does not know the way to loopback
+        data: list[dict[str, Any]] = json.loads(session.get(f"{gateway_url}/_stand_in/{what}", timeout=10).text)["data"]
+    return data

@@ -1,0 +1,132 @@
+"""What the demonstration sends, and what must come of each: two tables, and nothing else knows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from payments.statuses import Status
+
+SAMPLE = Path(__file__).parents[1] / "samples" / "payments.csv"
+SAMPLE_ID = "pay_sample"
+"""How ids in the sample begin; a run has ids of its own, so that it can be repeated."""
+
+CUSTOMER_METHODS = {"cus_sample": "pm_card_mastercard", "cus_broke": "pm_card_chargeDeclinedInsufficientFunds"}
+"""Customer → default payment method, set before anything is sent."""
+
+REFUSED = "refused"
+"""The outcome of a row that never became a payment."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """An outcome: a status or REFUSED, and a part of the reason that must be told."""
+
+    outcome: str
+    says: str = ""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A POST /payments: what it shows, its body (the id is completed by the run), the answer's status and header,
+    and what the payment with its id is in the end; an empty outcome: there is none."""
+
+    what: str
+    body: Mapping[str, str]
+    http_status: int
+    expected: Expected
+    replayed: bool = False
+
+
+def _body(name: str, amount: str, currency: str = "USD", **more: str) -> dict[str, str]:
+    return {"payment_id": name, "amount": amount, "currency": currency, **more}
+
+
+_S = Status
+
+CALLS = (
+    Call("a payment", _body("good", "99.99"), 202, Expected(_S.SUCCEEDED)),
+    Call("the same once more", _body("good", "99.99"), 202, Expected(_S.SUCCEEDED), replayed=True),
+    Call("its id, another amount", _body("good", "1.00"), 409, Expected(_S.SUCCEEDED, "other content")),
+    Call("dinars have 3 digits", _body("dinar", "3.500", "KWD"), 202, Expected(_S.SUCCEEDED)),
+    Call("yen have none", _body("yens", "10.50", "JPY"), 400, Expected("", "takes no decimal digits")),
+    Call("a card number", _body("pan", "5.00", description="4242424242424242"), 400, Expected("", "card number")),
+    Call(
+        "a declined card",
+        _body("no", "20.00", payment_method="pm_card_visa_chargeDeclined"),
+        202,
+        Expected(_S.DECLINED, "the card was declined"),
+    ),
+    Call(
+        "a customer's empty card",
+        _body("broke", "8.00", "EUR", customer_id="cus_broke"),
+        202,
+        Expected(_S.DECLINED, "insufficient_funds"),
+    ),
+    Call(
+        "3-D Secure needed",
+        _body("auth", "45.00", "EUR", payment_method="pm_card_authenticationRequired"),
+        202,
+        Expected(_S.REQUIRES_ACTION),
+    ),
+    Call(
+        "also a row of the file",
+        _body("rest", "12.00", description="Submitted over REST as well"),
+        202,
+        Expected(_S.SUCCEEDED),
+    ),
+)
+
+ROWS: dict[int, Expected] = {
+    2: Expected(_S.SUCCEEDED),
+    3: Expected(_S.SUCCEEDED),
+    4: Expected(_S.SUCCEEDED),  # its description has a line break: it goes on in line 5
+    6: Expected(_S.SUCCEEDED),
+    7: Expected(_S.SUCCEEDED),
+    8: Expected(_S.SUCCEEDED),
+    9: Expected(_S.DECLINED, "the card was declined"),
+    10: Expected(_S.DECLINED, "insufficient_funds"),
+    11: Expected(_S.DECLINED, "lost_card"),
+    12: Expected(_S.REQUIRES_ACTION),
+    13: Expected(_S.REJECTED, "payment method"),
+    14: Expected(_S.REJECTED, "last digit of 0"),
+    15: Expected(_S.REJECTED, "IRR"),
+    16: Expected(_S.SUCCEEDED),  # the payment of the last call: charged there, only told here
+    17: Expected(REFUSED, "amount: '10.50' has more digits than JPY has"),
+    18: Expected(REFUSED, "amount: '9.999' has more digits than USD has"),
+    19: Expected(REFUSED, "payment_id: line 2 has the same payment_id"),
+    20: Expected(REFUSED, "currency: 'XXZ' is not an ISO 4217 currency code"),
+    21: Expected(REFUSED, "description: it looks like a card number"),
+    22: Expected(REFUSED, "the row has 2 cells and the header 7"),
+    23: Expected(REFUSED, "amount: '-5.00' is not a plain decimal number"),
+    24: Expected(REFUSED, "amount: '1,000.00' is not a plain decimal number"),
+    25: Expected(REFUSED, "amount: '0' is out of range"),
+    26: Expected(REFUSED, "payment_id: "),
+    27: Expected(REFUSED, "payment_id: payment_id is missing"),
+    28: Expected(REFUSED, "metadata: not a JSON object"),
+}
+"""Line of the sample → what must come of it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's own names: `id` is its time, such as 1121-160455."""
+
+    id: str
+
+    def payment_id(self, name: str) -> str:
+        """The id of one of the run's payments."""
+        return f"pay_{self.id}_{name}"
+
+    def body(self, call: Call) -> dict[str, str]:
+        """A call's body with this run's payment id."""
+        return {**call.body, "payment_id": self.payment_id(call.body["payment_id"])}
+
+    @property
+    def file_name(self) -> str:
+        """The name of the uploaded file."""
+        return f"demo-{self.id}.csv"
+
+    @property
+    def csv(self) -> str:
+        """The sample with this run's payment ids."""
+        return SAMPLE.read_text(encoding="utf-8").replace(SAMPLE_ID, f"pay_{self.id}")
