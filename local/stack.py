@@ -35,9 +35,9 @@ def _silent(text: str) -> None:
 class LocalStack:
     """A local AWS with one or more environment suffixes applied to it, and the gateway they charge at."""
 
-    def __init__(self, directory: Path = DIRECTORY, *, record_calls: bool = False, wait_scale: float = 1) -> None:
+    def __init__(self, directory: Path = DIRECTORY, *, record_permissions: bool = False, wait_scale: float = 1) -> None:
         self.directory = directory.resolve()
-        self._options: dict[str, Any] = {"record_calls": record_calls, "wait_scale": wait_scale}
+        self._options: dict[str, Any] = {"record_permissions": record_permissions, "wait_scale": wait_scale}
         self._state = self.directory / "processes.json"
 
     @property

@@ -1,16 +1,18 @@
 """`python -m local.emulator`: MiniStack with our fixes, configured by its own environment variables only.
 
-Beyond MiniStack's variables (GATEWAY_PORT, BIND_HOST, AUTH, USE_SSL, TMPDIR, SFN_WAIT_SCALE, ...) two are ours:
-LAMBDA_MAX_WORKERS, warm processes a function (4), and ALARM_PERIOD_SECONDS, time between two looks at queues
-and alarms (3).
+Beyond MiniStack's variables (GATEWAY_PORT, BIND_HOST, AUTH, USE_SSL, TMPDIR, SFN_WAIT_SCALE, ...) three are ours:
+LAMBDA_MAX_WORKERS, warm processes a function (4), ALARM_PERIOD_SECONDS, time between two looks at queues and
+alarms (3), and PERMISSIONS_FILE, where to record what roles ask for (nowhere).
 """
 
+from local.emulator import permissions
 from local.emulator.fixes import apply_all
 
 
 def main() -> None:
     """Serve until SIGTERM."""
     apply_all()
+    permissions.start()
     from ministack.app import main as serve
 
     serve()

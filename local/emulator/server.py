@@ -40,8 +40,8 @@ class LocalAws:
     """An emulator in a process group of its own, with a clean environment and a directory for all it writes.
 
     The directory is the emulator's alone: stop() removes it. A temporary one if none is given.
-    `wait_scale` multiplies the waits and retry delays of state machines (0.01: a minute is 0.6 s), `record_calls`
-    lets CloudTrail list every API call, `env` adds variables of the emulator.
+    `wait_scale` multiplies the waits and retry delays of state machines (0.01: a minute is 0.6 s),
+    `record_permissions` writes what each role asks for into `permissions_path`, `env` adds variables of the emulator.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class LocalAws:
         *,
         port: int | None = None,
         wait_scale: float = 1,
-        record_calls: bool = False,
+        record_permissions: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = Path(directory or tempfile.mkdtemp(prefix="local-aws-")).resolve()
@@ -59,7 +59,7 @@ class LocalAws:
         self._process: subprocess.Popen[bytes] | None = None
         self._settings = {
             "SFN_WAIT_SCALE": str(wait_scale),
-            "CLOUDTRAIL_RECORDING": str(int(record_calls)),
+            "PERMISSIONS_FILE": str(self.permissions_path) if record_permissions else "",
             **(env or {}),
         }
 
@@ -83,6 +83,11 @@ class LocalAws:
     @property
     def log_path(self) -> Path:
         return self.directory / "emulator.log"
+
+    @property
+    def permissions_path(self) -> Path:
+        """One JSON line for each different thing that a role asked for; see local/emulator/permissions.py."""
+        return self.directory / "permissions.jsonl"
 
     @property
     def running(self) -> bool:

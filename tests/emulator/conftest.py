@@ -24,7 +24,7 @@ SHELL_SETTINGS = {
 }
 
 HANDLER = """
-import json, os, sys, time
+import boto3, json, os, sys, time
 
 class CardDeclined(Exception):
     pass
@@ -42,6 +42,8 @@ def handle(event, context):
         raise CardDeclined(event["decline"])
     if "environment" in event:
         return dict(os.environ)
+    if "list_queues" in event:
+        boto3.client("sqs").list_queues()
     return {"statusCode": event.get("status", 200), "body": "{}", "pid": os.getpid()}
 """
 
@@ -49,7 +51,7 @@ def handle(event, context):
 @pytest.fixture(scope="session")
 def aws() -> Iterator[LocalAws]:
     env = {"ALARM_PERIOD_SECONDS": "0.3", "LAMBDA_MAX_WORKERS": str(MAX_WORKERS)}
-    emulator = LocalAws(wait_scale=WAIT_SCALE, env=env)
+    emulator = LocalAws(wait_scale=WAIT_SCALE, record_permissions=True, env=env)
     with pytest.MonkeyPatch.context() as shell:
         for name, value in SHELL_SETTINGS.items():
             shell.setenv(name, value)
@@ -58,14 +60,20 @@ def aws() -> Iterator[LocalAws]:
     emulator.stop()
 
 
-def new_role(aws: LocalAws) -> str:
-    """The ARN of a role that may do all and that Lambda and Step Functions may take."""
-    iam = aws.client("iam")
-    trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "*"}}
-    created = iam.create_role(RoleName="all", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))
-    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-    iam.put_role_policy(RoleName="all", PolicyName="all", PolicyDocument=json.dumps(everything))
+def new_role(aws: LocalAws, name: str = "all", may: str | list[str] = "*") -> str:
+    """The ARN of a role with these permissions on everything, which any service and root may take."""
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": "*"}
+    policy = json.dumps({"Statement": [trust]})
+    created = aws.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=policy)
+    change_role(aws, name, may)
     return str(created["Role"]["Arn"])
+
+
+def change_role(aws: LocalAws, name: str, may: str | list[str]) -> None:
+    """Give a role these permissions on everything, and no others."""
+    allowed = {"Effect": "Allow", "Action": may, "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    aws.client("iam").put_role_policy(RoleName=name, PolicyName="permissions", PolicyDocument=document)
 
 
 def new_function(aws: LocalAws, role: str) -> str:

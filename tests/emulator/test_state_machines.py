@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from local.emulator.fixes.retry_delays import delay_seconds
 from local.emulator.server import LocalAws
 from tests.emulator.conftest import Run, eventually, function_arn, metric
@@ -46,6 +48,37 @@ def test_publish_when_it_has_attributes_then_subscriptions_filter_by_them(aws: L
         run({"Resource": "arn:aws:states:::sns:publish", "Parameters": arguments}, status=outcome)
     messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
     assert [message["Body"] for message in messages] == ["declined"]
+
+
+def new_machine(aws: LocalAws, role: str, name: str, kind: str = "STANDARD") -> str:
+    """The ARN of a machine that waits for ten seconds at the wait scale."""
+    states = {"Wait": {"Type": "Wait", "Seconds": 100, "End": True}}
+    definition = json.dumps({"StartAt": "Wait", "States": states})
+    return str(
+        aws.client("stepfunctions").create_state_machine(name=name, roleArn=role, type=kind, definition=definition)[
+            "stateMachineArn"
+        ]
+    )
+
+
+def test_start_when_the_same_name_and_input_are_running_then_it_is_that_execution(aws: LocalAws, role: str) -> None:
+    client = aws.client("stepfunctions")
+    start = {"stateMachineArn": new_machine(aws, role, "idempotent"), "name": "pay_1", "input": '{"id": 1}'}
+    first = client.start_execution(**start)
+    again = client.start_execution(**start)
+    assert [again[name] for name in ("executionArn", "startDate")] == [first["executionArn"], first["startDate"]]
+    with pytest.raises(client.exceptions.ExecutionAlreadyExists):
+        client.start_execution(**start | {"input": '{"id": 2}'})
+    client.stop_execution(executionArn=first["executionArn"])
+    with pytest.raises(client.exceptions.ExecutionAlreadyExists):
+        client.start_execution(**start)
+
+
+def test_start_when_the_machine_is_express_then_a_name_may_repeat(aws: LocalAws, role: str) -> None:
+    client = aws.client("stepfunctions")
+    machine = new_machine(aws, role, "express", "EXPRESS")
+    arns = {client.start_execution(stateMachineArn=machine, name="pay_1")["executionArn"] for _ in range(3)}
+    assert len(arns) == 3
 
 
 def test_tracing_when_a_machine_has_it_then_it_is_described(aws: LocalAws, role: str) -> None:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from ministack.core import iam_actions, lambda_runtime
+from ministack import app
+from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.services import apigateway_v1, cloudwatch, lambda_svc, sns, sqs, stepfunctions
 
 from local.emulator.fixes import FIXES
@@ -81,8 +82,8 @@ def async_retries(_: pytest.MonkeyPatch) -> bool:
 
 
 def batch_permissions(_: pytest.MonkeyPatch) -> bool:
-    request = ("sqs", "POST", "/", {"x-amz-target": "AmazonSQS.SendMessageBatch"}, b"", {})
-    return iam_actions.extract_iam_action(*request) != "sqs:SendMessage"
+    headers = {"x-amz-target": "AmazonSQS.SendMessageBatch"}
+    return bool(iam_actions.extract_iam_action("sqs", "POST", "/", headers, b"", {}) != "sqs:SendMessage")
 
 
 def lambda_metrics(_: pytest.MonkeyPatch) -> bool:
@@ -131,6 +132,68 @@ def tracing(_: pytest.MonkeyPatch) -> bool:
     created = json.loads(stepfunctions._create_state_machine(machine)[2])
     described = json.loads(stepfunctions._describe_state_machine(created)[2])
     return "tracingConfiguration" not in described
+
+
+def start(name: str, definition: dict[str, Any], times: int = 1) -> list[dict[str, Any]]:
+    """Start a machine of this process's own MiniStack under one name; gives what each start is answered."""
+    machine = {"name": name, "definition": json.dumps(definition), "roleArn": "arn:aws:iam::000000000000:role/none"}
+    arn = json.loads(stepfunctions._create_state_machine(machine)[2])["stateMachineArn"]
+    request = {"stateMachineArn": arn, "name": name}
+    return [json.loads(stepfunctions._start_execution(request)[2]) for _ in range(times)]
+
+
+def execution_names(_: pytest.MonkeyPatch) -> bool:
+    wait = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 1, "End": True}}}
+    first, again = start("named", wait, times=2)
+    return bool(first != again)
+
+
+def state_machine_roles(patch: pytest.MonkeyPatch) -> bool:
+    task = {"Type": "Task", "Resource": lambda_svc._func_arn(FUNCTION), "End": True}
+    patch.setattr(app, "AUTH", False)
+    execution = start("unguarded", {"StartAt": "Call", "States": {"Call": task}})[0]["executionArn"]
+    patch.setattr(app, "AUTH", True)
+    while stepfunctions._executions[execution]["status"] == "RUNNING":
+        time.sleep(0.05)
+    return bool(stepfunctions._executions[execution]["status"] == "SUCCEEDED")
+
+
+def mapping_roles(patch: pytest.MonkeyPatch) -> bool:
+    patch.setattr(app, "AUTH", True)
+    patch.setattr(lambda_svc, "_ensure_poller", lambda: None)
+    mapping = {"FunctionName": FUNCTION, "EventSourceArn": "arn:aws:sqs:us-east-1:000000000000:probe"}
+    return bool(lambda_svc._create_esm(mapping)[0] == 202)
+
+
+def refused_request(patch: pytest.MonkeyPatch, content_type: str) -> Any:
+    """What comes of {} where `a` is required of JSON: None or an error of API Gateway's own."""
+    patch.setattr(apigateway_v1, "_request_validators", {"api": {"v": {"validateRequestBody": True}}})
+    patch.setattr(apigateway_v1, "_models", {"api": {"Model": {"schema": '{"required": ["a"]}'}}})
+    method = {"requestValidatorId": "v", "requestModels": {"application/json": "Model"}}
+    headers = {"content-type": content_type}
+    return apigateway_v1._check_request_validation(method, "api", {}, headers, b"{}", {})
+
+
+def request_models(patch: pytest.MonkeyPatch) -> bool:
+    return refused_request(patch, "text/csv") is not None
+
+
+def validation_errors(patch: pytest.MonkeyPatch) -> bool:
+    error = refused_request(patch, "application/json")
+    template = {"responseTemplates": {"application/json": "$context.error.validationErrorString"}}
+    patch.setattr(apigateway_v1, "_gateway_responses", {"api": {"BAD_REQUEST_BODY": template}})
+    request = {"api_id": "api", "stage": {}, "request_id": "", "resource_path": "", "stage_name": ""}
+    body = apigateway_v1._gateway_error_response(error, request)[2]
+    return bool(body.startswith(b"$context"))
+
+
+def access_denied(patch: pytest.MonkeyPatch) -> bool:
+    patch.setattr(app, "AUTH", True)
+    patch.setattr(iam_evaluator, "enforce", lambda *_, **__: iam_evaluator.EvalResult("ImplicitDeny"))
+    patch.setattr(apigateway_v1, "stages_for_api", lambda _: {"dev": {}})
+    patch.setattr(apigateway_v1, "find_api_scope", lambda _: ("000000000000", "us-east-1"))
+    patch.setattr(apigateway_v1, "_gateway_responses", {"api": {"ACCESS_DENIED": {"statusCode": "418"}}})
+    return bool(app._enforce_execute_api("api", "dev", "POST", "/", {}, {})[0] == 403)
 
 
 def put_alarm(name: str, **settings: str) -> dict[str, Any]:
@@ -182,6 +245,12 @@ PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     retry_delays,
     publish_attributes,
     tracing,
+    execution_names,
+    state_machine_roles,
+    mapping_roles,
+    request_models,
+    validation_errors,
+    access_denied,
     alarm_settings,
     alarm_listing,
     alarm_states,
