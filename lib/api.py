@@ -80,6 +80,7 @@ class PaymentApi(Construct):
         self._settings = settings
         self._function = function
         self._made: list[TerraformResource] = []
+        self._schemas: list[str] = []
         self.rest_api = ApiGatewayRestApi(
             self,
             "rest_api",
@@ -156,14 +157,16 @@ class PaymentApi(Construct):
         models = {}
         for content_type, content in operation.get("requestBody", {}).get("content", {}).items():
             name = content["schema"]["$ref"].rpartition("/")[2]
-            schema = json_schema(self._contract, content["schema"])
+            rules = json_schema(self._contract, content["schema"])
+            schema = json.dumps({"$schema": "http://json-schema.org/draft-04/schema#", **rules})
+            self._schemas.append(schema)
             model = ApiGatewayModel(
                 self,
                 name,
                 rest_api_id=self.rest_api.id,
                 name=name,
                 content_type=content_type,
-                schema=json.dumps({"$schema": "http://json-schema.org/draft-04/schema#", **schema}),
+                schema=schema,
             )
             models[content_type] = model.name
         return models
@@ -195,7 +198,8 @@ class PaymentApi(Construct):
 
     def _stage(self) -> ApiGatewayStage:
         # a REST API only serves a snapshot of itself: a new one for every change of what it is made from
-        shape = f"{OPENAPI.read_text()}{GATEWAY_ERRORS}{self._settings.effective.auth_mode}{self._function.name}"
+        auth_mode = self._settings.effective.auth_mode
+        shape = f"{OPENAPI.read_text()}{self._schemas}{GATEWAY_ERRORS}{auth_mode}{self._function.name}"
         deployment = ApiGatewayDeployment(
             self,
             "deployment",

@@ -19,8 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / ".build"
 _UNCHECKED_HASH = (1).to_bytes(4, "little")  # PEP 552: valid without looking at the source
+_LEFT_OUT = {"__pycache__", "bin", "tests"}  # folders of no use to a function
 _TIME = (2020, 1, 1, 0, 0, 0)
-_FORMAT = b"1"  # count up when archives of the same content should change
+_FORMAT = b"2"  # count up when archives of the same content should change
 
 
 def code_archive() -> Path:
@@ -77,11 +78,8 @@ def _path(kind: str, fingerprint: str) -> Path:
 
 
 def _files(source: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in source.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.parts[-2] != "bin" and path.name != "RECORD"
-    )
+    files = sorted(path for path in source.rglob("*") if path.is_file() and path.name != "RECORD")
+    return [path for path in files if _LEFT_OUT.isdisjoint(path.relative_to(source).parts)]
 
 
 def _tree_hash(source: Path) -> str:

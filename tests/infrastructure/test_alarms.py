@@ -1,0 +1,139 @@
+"""The alarms: when they ring, whom they tell, and that there is a runbook for each."""
+
+import json
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from lib.package import ROOT
+from payments.metrics import GATEWAY_MISCONFIGURED, NAMESPACE
+from tests.infrastructure.synth import Resource, Stack, arn
+
+
+@dataclass(frozen=True)
+class Rings:
+    """What an alarm must watch: rings at `threshold` within `seconds`."""
+
+    threshold: int
+    seconds: int
+    metrics: frozenset[str]
+    statistic: str = "Sum"
+
+
+FUNCTION_ERRORS = Rings(5, 600, frozenset({"AWS/Lambda Errors"}))
+OTHERS = {
+    "dead-letters": Rings(1, 60, frozenset({"AWS/SQS ApproximateNumberOfMessagesVisible"}), "Maximum"),
+    "api-5xx": Rings(10, 600, frozenset({"AWS/ApiGateway 5XXError"})),
+    "workflow-failures": Rings(
+        1, 300, frozenset(f"AWS/States Executions{end}" for end in ("Failed", "TimedOut", "Aborted"))
+    ),
+    "oldest-queued-payment": Rings(900, 60, frozenset({"AWS/SQS ApproximateAgeOfOldestMessage"}), "Maximum"),
+    "gateway-misconfigured": Rings(1, 60, frozenset({f"{NAMESPACE} {GATEWAY_MISCONFIGURED}"})),
+}
+
+
+def _metrics(alarm: Resource) -> list[Resource]:
+    """The metrics of an alarm, each with namespace, name, dimensions, statistic and period."""
+    if "metric_query" not in alarm:
+        return [alarm | {"stat": alarm["statistic"]}]
+    return [query["metric"] for query in alarm["metric_query"] if "metric" in query]
+
+
+def _rings(alarm: Resource) -> Rings:
+    metrics = _metrics(alarm)
+    (seconds,) = {metric["period"] for metric in metrics}
+    (statistic,) = {metric["stat"] for metric in metrics}
+    names = frozenset(f"{metric['namespace']} {metric['metric_name']}" for metric in metrics)
+    return Rings(alarm["threshold"], seconds * alarm["evaluation_periods"], names, statistic)
+
+
+def _alarm(stack: Stack, name: str) -> Resource:
+    return stack.named("aws_cloudwatch_metric_alarm", f"payment-{name}")[1]
+
+
+def _labels(stack: Stack) -> list[str]:
+    names = [function["function_name"] for function in stack.all("aws_lambda_function").values()]
+    return [name.removeprefix("payment-").removesuffix(f"-{stack.suffix}") for name in names]
+
+
+def test_alarms_when_synthesised_then_exactly_the_expected_ones_with_their_thresholds(stack: Stack) -> None:
+    expected = {f"{label}-errors": FUNCTION_ERRORS for label in _labels(stack)} | OTHERS
+    rings = {
+        alarm["alarm_name"].removeprefix("payment-").removesuffix(f"-{stack.suffix}"): _rings(alarm)
+        for alarm in stack.all("aws_cloudwatch_metric_alarm").values()
+    }
+
+    assert rings == expected
+
+
+def test_alarms_when_they_ring_or_stop_then_the_alarms_topic_is_told(stack: Stack) -> None:
+    topic, _ = stack.named("aws_sns_topic", "payment-alarms")
+
+    for alarm in stack.all("aws_cloudwatch_metric_alarm").values():
+        assert alarm["alarm_actions"] == alarm["ok_actions"] == [arn(topic)]
+
+
+def test_alarms_when_nothing_happens_then_they_are_quiet(stack: Stack) -> None:
+    for alarm in stack.all("aws_cloudwatch_metric_alarm").values():
+        assert alarm["comparison_operator"] == "GreaterThanOrEqualToThreshold"
+        assert alarm["treat_missing_data"] == "notBreaching"
+
+
+def test_function_alarms_when_synthesised_then_each_watches_its_own_function(stack: Stack) -> None:
+    for label in _labels(stack):
+        assert _alarm(stack, f"{label}-errors")["dimensions"] == {"FunctionName": f"payment-{label}-{stack.suffix}"}
+
+
+@pytest.mark.parametrize(
+    ("alarm", "dimensions"),
+    [
+        ("dead-letters", {"QueueName": "payment-dead-letter-queue-{suffix}"}),
+        ("oldest-queued-payment", {"QueueName": "payment-queue-{suffix}"}),
+        ("api-5xx", {"ApiName": "payment-api-{suffix}", "Stage": "{suffix}"}),
+        (
+            "workflow-failures",
+            {"StateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:payment-processor-{suffix}"},
+        ),
+        ("gateway-misconfigured", {"service": "{suffix}"}),
+    ],
+)
+def test_alarm_when_synthesised_then_it_watches_this_environments_own(
+    stack: Stack, alarm: str, dimensions: dict[str, str]
+) -> None:
+    for metric in _metrics(_alarm(stack, alarm)):
+        resolved = {name: stack.resolve(value) for name, value in metric["dimensions"].items()}
+        assert resolved == {name: value.format(suffix=stack.suffix) for name, value in dimensions.items()}
+
+
+def test_workflow_failures_when_an_execution_ends_in_any_bad_way_then_they_are_added_up(stack: Stack) -> None:
+    queries = _alarm(stack, "workflow-failures")["metric_query"]
+    (total,) = [query for query in queries if "expression" in query]
+
+    assert total["return_data"] is True
+    assert not any(query.get("return_data") for query in queries if query is not total)
+    for query in queries:
+        assert query is total or f"FILL({query['id']}, 0)" in total["expression"]
+
+
+def test_alarms_when_they_ring_then_their_text_points_at_a_runbook_that_is_there(stack: Stack) -> None:
+    headings = re.findall(r"^#+ (.+)$", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+    for alarm in stack.all("aws_cloudwatch_metric_alarm").values():
+        meaning, runbook, anchor = alarm["alarm_description"].partition(". What to do: docs/operations.md#")
+        assert meaning
+        assert runbook
+        assert anchor in anchors, f"docs/operations.md has no heading for {anchor}"
+
+
+def test_dashboard_when_synthesised_then_it_shows_what_every_alarm_watches(stack: Stack) -> None:
+    _, dashboard = stack.named("aws_cloudwatch_dashboard", "payments")
+    widgets = json.loads(stack.resolve(dashboard["dashboard_body"]))["widgets"]
+    shown = {widget["properties"]["title"]: widget["properties"]["metrics"] for widget in widgets}
+    places = {(widget["x"], widget["y"]) for widget in widgets}
+
+    assert shown.keys() == {f"{label}-errors" for label in _labels(stack)} | OTHERS.keys()
+    assert len(places) == len(widgets)
+    for name, metrics in shown.items():
+        assert {f"{namespace} {metric}" for namespace, metric, *_ in metrics} == _rings(_alarm(stack, name)).metrics

@@ -1,0 +1,217 @@
+"""The REST API against its contract, api/openapi.yaml, and the contract against the code."""
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lib.package import ROOT
+from payments.payment import (
+    CUSTOMER_ID,
+    FIELDS,
+    MAX_DESCRIPTION,
+    MAX_METADATA_KEYS,
+    MAX_METADATA_VALUE,
+    PAYMENT_ID,
+    PAYMENT_METHOD,
+    REQUIRED_FIELDS,
+)
+from payments.statuses import Status
+from tests.infrastructure.synth import Resource, Stack, synthesise
+
+CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "api" / "openapi.yaml").read_text())
+SCHEMAS = CONTRACT["components"]["schemas"]
+VERBS = {"get", "post", "put", "patch", "delete", "head", "options"}
+OPERATIONS = {
+    f"{verb.upper()} {path}": operation
+    for path, operations in CONTRACT["paths"].items()
+    for verb, operation in operations.items()
+    if verb in VERBS
+}
+
+
+def _address(reference: str) -> str:
+    """aws_x.key of "${aws_x.key.id}"."""
+    return reference.removeprefix("${").rpartition(".")[0]
+
+
+def _path(stack: Stack, resource_id: str) -> str:
+    resource = stack.addresses[_address(resource_id)]
+    if "path_part" not in resource:
+        return ""
+    return f"{_path(stack, resource['parent_id'])}/{resource['path_part']}"
+
+
+def _methods(stack: Stack) -> dict[str, tuple[str, Resource]]:
+    """ "GET /payments/{payment_id}" → the method and its address."""
+    return {
+        f"{method['http_method']} {_path(stack, method['resource_id'])}": (address, method)
+        for address, method in stack.all("aws_api_gateway_method").items()
+    }
+
+
+def test_methods_when_synthesised_then_they_are_those_of_the_contract(stack: Stack) -> None:
+    assert _methods(stack).keys() == OPERATIONS.keys()
+
+
+def test_routes_of_the_function_when_compared_then_they_are_those_of_the_contract() -> None:
+    # read, not imported: the module makes its clients from a function's environment
+    source = (ROOT / "lambda_src" / "handlers" / "api.py").read_text()
+    (routes,) = [
+        node.value
+        for node in ast.parse(source).body
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "ROUTES"
+    ]
+    assert isinstance(routes, ast.Dict)
+    handled = {
+        ast.literal_eval(key): ast.unparse(value) for key, value in zip(routes.keys, routes.values, strict=True) if key
+    }
+
+    assert handled == {route: operation["operationId"] for route, operation in OPERATIONS.items()}
+
+
+def test_methods_when_called_then_the_one_function_behind_them_answers(stack: Stack) -> None:
+    function, _ = stack.named("aws_lambda_function", "payment-api")
+
+    for address, method in _methods(stack).values():
+        _, integration = stack.only("aws_api_gateway_integration", http_method=f"${{{address}.http_method}}")
+        assert integration["resource_id"] == method["resource_id"]
+        assert integration["type"] == "AWS_PROXY"
+        assert integration["integration_http_method"] == "POST"
+        assert integration["uri"] == f"${{{function}.invoke_arn}}"
+
+
+def test_methods_when_called_then_body_and_parameters_are_validated(stack: Stack) -> None:
+    validator, settings = stack.only("aws_api_gateway_request_validator")
+
+    assert settings["validate_request_body"] is True
+    assert settings["validate_request_parameters"] is True
+    for route, (_, method) in _methods(stack).items():
+        parameters = [p["name"] for p in OPERATIONS[route].get("parameters", []) if p["in"] == "path"]
+        assert method["request_validator_id"] == f"${{{validator}.id}}"
+        assert method.get("request_parameters", {}) == {f"method.request.path.{name}": True for name in parameters}
+
+
+@pytest.mark.parametrize(("suffix", "authorization"), [("dev", "NONE"), ("staging", "AWS_IAM"), ("prod", "AWS_IAM")])
+def test_methods_when_called_without_a_signature_then_only_dev_lets_them_in(
+    stacks: dict[str, Stack], suffix: str, authorization: str
+) -> None:
+    assert {method["authorization"] for _, method in _methods(stacks[suffix]).values()} == {authorization}
+
+
+def test_model_when_compared_with_the_contract_then_no_property_or_rule_is_lost(stack: Stack) -> None:
+    model = _request_model(stack)
+    contract = SCHEMAS["PaymentRequest"]
+
+    assert model["required"] == contract["required"]
+    assert model["additionalProperties"] is False
+    assert model["properties"].keys() == contract["properties"].keys()
+    for name, rules in contract["properties"].items():
+        expected = SCHEMAS[rules["$ref"].rpartition("/")[2]] if "$ref" in rules else rules
+        assert model["properties"][name] == {key: rule for key, rule in expected.items() if key != "description"}
+
+
+def _request_model(stack: Stack) -> dict[str, Any]:
+    _, method = _methods(stack)["POST /payments"]
+    model = stack.addresses[_address(method["request_models"]["application/json"])]
+    assert model["content_type"] == "application/json"
+    schema: dict[str, Any] = json.loads(model["schema"])
+    return schema
+
+
+def test_models_when_synthesised_then_every_request_body_of_the_contract_has_one(stack: Stack) -> None:
+    for route, (_, method) in _methods(stack).items():
+        content = OPERATIONS[route].get("requestBody", {}).get("content", {})
+        assert method.get("request_models", {}).keys() == content.keys()
+
+
+def test_contract_when_compared_with_the_code_then_the_same_fields_and_limits() -> None:
+    request = SCHEMAS["PaymentRequest"]
+    properties = request["properties"]
+
+    assert tuple(properties) == FIELDS
+    assert tuple(request["required"]) == REQUIRED_FIELDS
+    assert SCHEMAS["PaymentId"]["pattern"] == f"^{PAYMENT_ID.pattern}$"
+    assert properties["customer_id"]["pattern"] == f"^{CUSTOMER_ID.pattern}$"
+    assert properties["payment_method"]["pattern"] == f"^{PAYMENT_METHOD.pattern}$"
+    assert properties["description"]["maxLength"] == MAX_DESCRIPTION
+    assert properties["metadata"]["maxProperties"] == MAX_METADATA_KEYS
+    assert properties["metadata"]["additionalProperties"]["maxLength"] == MAX_METADATA_VALUE
+
+
+def test_statuses_of_the_contract_when_compared_then_they_are_the_domains() -> None:
+    assert SCHEMAS["Status"]["enum"] == [status.value for status in Status]
+
+
+def test_errors_of_the_gateway_when_it_refuses_by_itself_then_problem_details_that_say_what_to_do(stack: Stack) -> None:
+    responses = {
+        response["response_type"]: response for response in stack.all("aws_api_gateway_gateway_response").values()
+    }
+
+    assert {"BAD_REQUEST_BODY", "THROTTLED", "DEFAULT_4XX", "DEFAULT_5XX"} <= responses.keys()
+    for response in responses.values():
+        assert response["response_parameters"]["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
+        problem = json.loads(response["response_templates"]["application/json"].replace("$context.status", "500"))
+        assert set(SCHEMAS["Problem"]["required"]) <= problem.keys() <= SCHEMAS["Problem"]["properties"].keys()
+        assert isinstance(problem["status"], int)
+    assert responses["THROTTLED"]["response_parameters"]["gatewayresponse.header.Retry-After"] == "'1'"
+
+
+def test_stage_when_synthesised_then_throttled_as_the_environment_says_and_traced(stack: Stack) -> None:
+    _, stage = stack.only("aws_api_gateway_stage")
+    _, limits = stack.only("aws_api_gateway_method_settings")
+
+    assert stage["xray_tracing_enabled"] is True
+    assert limits["method_path"] == "*/*"
+    assert limits["settings"]["metrics_enabled"] is True
+    assert limits["settings"]["throttling_rate_limit"] == stack.settings.effective.api_rate_per_second
+    assert limits["settings"]["throttling_burst_limit"] == stack.settings.effective.api_burst
+
+
+def test_deployment_when_made_then_everything_it_takes_a_snapshot_of_is_there_first(stack: Stack) -> None:
+    _, deployment = stack.only("aws_api_gateway_deployment")
+    parts = {
+        address
+        for kind in ("method", "integration", "gateway_response")
+        for address in stack.all(f"aws_api_gateway_{kind}")
+    }
+
+    assert set(deployment["depends_on"]) == parts
+    assert deployment["lifecycle"] == {"create_before_destroy": True}
+
+
+def test_function_when_the_api_calls_it_then_only_this_api_may(stack: Stack) -> None:
+    api, _ = stack.only("aws_api_gateway_rest_api")
+    function, _ = stack.named("aws_lambda_function", "payment-api")
+    _, permission = stack.only("aws_lambda_permission", principal="apigateway.amazonaws.com")
+
+    assert permission["function_name"] == f"${{{function}.function_name}}"
+    assert permission["source_arn"] == f"${{{api}.execution_arn}}/*/*"
+
+
+def test_bodies_when_of_the_contracts_example_then_they_have_all_that_is_required() -> None:
+    example = OPERATIONS["POST /payments"]["requestBody"]["content"]["application/json"]["example"]
+
+    assert set(REQUIRED_FIELDS) <= example.keys() <= set(FIELDS)
+
+
+def test_deployment_when_a_model_changes_then_a_new_snapshot_is_served(
+    dev: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lib.api.json_schema", lambda contract, schema: {"type": "object"})
+    changed = synthesise(dev.settings, tmp_path)
+
+    assert _trigger(changed) != _trigger(dev)
+
+
+def test_deployment_when_nothing_changes_then_no_new_snapshot_is_made(dev: Stack, tmp_path: Path) -> None:
+    assert _trigger(synthesise(dev.settings, tmp_path)) == _trigger(dev)
+
+
+def _trigger(stack: Stack) -> dict[str, str]:
+    _, deployment = stack.only("aws_api_gateway_deployment")
+    triggers: dict[str, str] = deployment["triggers"]
+    return triggers

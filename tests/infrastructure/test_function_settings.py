@@ -1,0 +1,72 @@
+"""Each function is given the settings that its code reads, and no others."""
+
+import ast
+from pathlib import Path
+
+from lib.package import ROOT
+from tests.infrastructure.synth import Stack
+
+SOURCE = ROOT / "lambda_src"
+BY_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME"}
+BY_POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "LOG_LEVEL"}
+
+
+def _path(module: str) -> Path | None:
+    """The file of a module of ours, or None for anybody else's."""
+    path = SOURCE.joinpath(*module.split("."))
+    candidates = [path.with_suffix(".py"), path / "__init__.py"]
+    return next((candidate for candidate in candidates if candidate.exists()), None)
+
+
+def _imported(tree: ast.AST) -> set[Path]:
+    modules: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+    return {path for module in modules if (path := _path(module))}
+
+
+def _reached_from(handler: Path) -> set[Path]:
+    """The handler's file and all of ours that it imports, directly or not."""
+    reached, waiting = set[Path](), {handler}
+    while waiting:
+        path = waiting.pop()
+        reached.add(path)
+        waiting |= _imported(ast.parse(path.read_text())) - reached
+    return reached
+
+
+def _read_in(path: Path) -> set[str]:
+    """The X of every setting("X") in a file."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setting":
+            name = node.args[0]
+            assert isinstance(name, ast.Constant), f"{path.name}:{node.lineno}: a setting's name must be written out"
+            names.add(str(name.value))
+    return names
+
+
+def _settings_of(handler: str) -> set[str]:
+    module = handler.removesuffix(".handler")
+    path = _path(module)
+    assert path is not None, f"there is no {module}"
+    return set().union(*map(_read_in, _reached_from(path)))
+
+
+def test_settings_when_a_function_reads_them_then_the_stack_gives_them_and_nothing_else(stack: Stack) -> None:
+    given = {
+        function["handler"]: set(function["environment"]["variables"]) - BY_POWERTOOLS
+        for function in stack.all("aws_lambda_function").values()
+    }
+
+    assert given == {handler: _settings_of(handler) - BY_LAMBDA for handler in given}
+
+
+def test_powertools_when_a_function_logs_then_it_is_told_the_functions_name(stack: Stack) -> None:
+    for function in stack.all("aws_lambda_function").values():
+        variables = function["environment"]["variables"]
+        assert f"{variables['POWERTOOLS_SERVICE_NAME']}-{stack.suffix}" == function["function_name"]
+        assert variables["LOG_LEVEL"] == "INFO"

@@ -1,0 +1,95 @@
+"""The Lambda functions: one handler, one role and one log group each, and nothing secret in their variables."""
+
+import ast
+
+from lib.package import ROOT
+from lib.settings import ENVIRONMENTS
+from tests.infrastructure.synth import Stack, arn
+
+HANDLERS = ROOT / "lambda_src" / "handlers"
+
+
+def test_functions_when_synthesised_then_one_for_each_handler(stack: Stack) -> None:
+    modules = {path.stem for path in HANDLERS.glob("*.py")} - {"__init__"}
+    functions = stack.all("aws_lambda_function").values()
+
+    assert {f["handler"] for f in functions} == {f"handlers.{module}.handler" for module in modules}
+    assert {f["function_name"] for f in functions} == {f"payment-{module}-{stack.suffix}" for module in modules}
+
+
+def test_handlers_when_read_then_each_has_the_function_that_lambda_calls() -> None:
+    for path in HANDLERS.glob("[!_]*.py"):
+        functions = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
+        (handler,) = [function for function in functions if function.name == "handler"]
+        assert [argument.arg for argument in handler.args.args] == ["event", "context"], path.name
+
+
+def test_functions_when_synthesised_then_python_312_on_arm64_with_tracing_and_the_layer(stack: Stack) -> None:
+    layer, layer_version = stack.only("aws_lambda_layer_version")
+
+    assert layer_version["compatible_architectures"] == ["arm64"]
+    for function in stack.all("aws_lambda_function").values():
+        assert function["runtime"] == "python3.12"
+        assert function["architectures"] == ["arm64"]
+        assert function["layers"] == [arn(layer)]
+        assert function["tracing_config"] == {"mode": "Active"}
+        assert function["memory_size"] == stack.settings.effective.lambda_memory_mb
+        assert 0 < function["timeout"] <= 900
+
+
+def test_roles_when_synthesised_then_each_function_has_its_own_that_only_lambda_may_take_on(stack: Stack) -> None:
+    functions = stack.all("aws_lambda_function").values()
+    roles = {function["role"] for function in functions}
+
+    assert len(roles) == len(functions)
+    for function in functions:
+        _, role = stack.only("aws_iam_role", name=function["function_name"])
+        (trust,) = stack.statements(role["assume_role_policy"])
+        assert trust == {
+            "Effect": "Allow",
+            "Principal": {"Service": "lambda.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+        assert stack.resolve(function["role"]).endswith(f":role/{function['function_name']}")
+
+
+def test_functions_when_made_then_their_permissions_are_there_first(stack: Stack) -> None:
+    for function in stack.all("aws_lambda_function").values():
+        (policy,) = function["depends_on"]
+        assert stack.resolve(stack.addresses[policy]["role"]) == function["function_name"]
+
+
+def test_log_groups_when_synthesised_then_each_function_has_one_with_the_environments_retention(stack: Stack) -> None:
+    retention = stack.settings.effective.log_retention_days
+
+    for function in stack.all("aws_lambda_function").values():
+        _, group = stack.only("aws_cloudwatch_log_group", name=f"/aws/lambda/{function['function_name']}")
+        assert group["retention_in_days"] == retention > 0
+
+
+def test_variables_when_synthesised_then_they_are_names_addresses_and_arns_and_never_a_secret(stack: Stack) -> None:
+    for function in stack.all("aws_lambda_function").values():
+        for name, value in function["environment"]["variables"].items():
+            secretive = any(word in name for word in ("KEY", "PASSWORD", "TOKEN", "CREDENTIAL"))
+            assert not secretive, name
+            assert "SECRET" not in name or name.endswith("_SECRET_ARN"), name
+            assert "secret_string" not in value, name
+
+
+def test_charge_when_in_production_then_it_talks_to_stripe_itself_and_has_no_test_card(prod: Stack) -> None:
+    _, charge = prod.named("aws_lambda_function", "payment-charge")
+    _, validate = prod.named("aws_lambda_function", "payment-validate")
+
+    assert charge["environment"]["variables"]["STRIPE_API_BASE"] == "https://api.stripe.com"
+    assert validate["environment"]["variables"]["DEFAULT_PAYMENT_METHOD"] == ""
+    assert ENVIRONMENTS["staging"].default_payment_method == ""
+
+
+def test_split_when_its_time_runs_out_then_it_may_call_itself_more_often_than_lambdas_loop_guard_allows(
+    stack: Stack,
+) -> None:
+    split, _ = stack.named("aws_lambda_function", "payment-split")
+    _, recursion = stack.only("aws_lambda_function_recursion_config")
+
+    assert recursion["function_name"] == f"${{{split}.function_name}}"
+    assert recursion["recursive_loop"] == "Allow"

@@ -1,0 +1,133 @@
+"""The Lambda packages: the same bytes from any checkout, with bytecode that loads, and nothing that does not belong."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from lib import package
+from tests.infrastructure.synth import Stack
+
+MAX_UNZIPPED_BYTES = 250 * 1024 * 1024
+"""What Lambda takes for code and layers together."""
+
+
+def _checkout(folder: Path, *, modified_at: int) -> Path:
+    """A copy of what the packages are made from, with its own time stamps and a stray bytecode folder."""
+    for name in ("lib", "lambda_src"):
+        shutil.copytree(package.ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(package.ROOT / "Pipfile.lock", folder)
+    stray = folder / "lambda_src" / "payments" / "__pycache__"
+    stray.mkdir()
+    (stray / "money.cpython-312.pyc").write_bytes(os.urandom(16))
+    for path in folder.rglob("*"):
+        os.utime(path, (modified_at, modified_at))
+    return folder
+
+
+def _build(checkout: Path, hash_seed: int, *kinds: str) -> list[Path]:
+    """The archives of these kinds, made in a process of their own as a synth in that checkout would."""
+    calls = ", ".join(f"package.{kind}_archive()" for kind in kinds)
+    made = subprocess.run(
+        [sys.executable, "-c", f"from lib import package; print({calls})"],
+        cwd=checkout,
+        env={**os.environ, "PYTHONHASHSEED": str(hash_seed)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [Path(path) for path in made.stdout.split()]
+
+
+@pytest.fixture(scope="module")
+def archives() -> list[Path]:
+    """This checkout's code and layer."""
+    return [package.code_archive(), package.layer_archive()]
+
+
+def test_archives_when_made_in_two_checkouts_at_other_times_then_the_same_bytes(
+    tmp_path: Path, archives: list[Path]
+) -> None:
+    checkouts = [_checkout(tmp_path / str(at), modified_at=at) for at in (1_000_000_000, 1_700_000_000)]
+    with ThreadPoolExecutor() as pool:
+        first, second = pool.map(lambda checkout, seed: _build(checkout, seed, "code", "layer"), checkouts, (1, 2))
+
+    for one, other, ours in zip(first, second, archives, strict=True):
+        assert one.name == other.name == ours.name
+        assert one.read_bytes() == other.read_bytes() == ours.read_bytes()
+
+
+def test_archive_when_a_line_of_code_changes_then_it_has_another_name(tmp_path: Path) -> None:
+    checkout = _checkout(tmp_path / "checkout", modified_at=1_000_000_000)
+    with (checkout / "lambda_src" / "payments" / "money.py").open("a") as module:
+        module.write("# changed\n")
+
+    (code,) = _build(checkout, 1, "code")
+
+    assert code.name != package.code_archive().name
+
+
+def test_archives_when_listed_then_every_module_has_bytecode_beside_it_and_nothing_strange_is_there(
+    archives: list[Path],
+) -> None:
+    for path in archives:
+        names = [PurePosixPath(name) for name in zipfile.ZipFile(path).namelist()]
+        compiled = {n.parent.parent / f"{n.name.partition('.')[0]}.py" for n in names if n.suffix == ".pyc"}
+
+        assert {name for name in names if name.suffix == ".py"} == compiled
+        assert len(names) == len(set(names))
+        assert not any(name.suffix in (".so", ".dll", ".pyd", ".dylib", ".exe") for name in names)
+        assert not any(part in ("bin", "tests") for name in names for part in name.parts)
+
+
+def test_code_when_listed_then_only_handlers_and_payments(archives: list[Path]) -> None:
+    names = [PurePosixPath(name) for name in zipfile.ZipFile(archives[0]).namelist()]
+
+    assert {name.parts[0] for name in names} == {"handlers", "payments"}
+
+
+def test_layer_when_listed_then_below_python_and_without_what_lambda_brings(archives: list[Path]) -> None:
+    names = [PurePosixPath(name) for name in zipfile.ZipFile(archives[1]).namelist()]
+    packages = {name.parts[1] for name in names}
+
+    assert {name.parts[0] for name in names} == {"python"}
+    assert {"stripe", "aws_lambda_powertools", "simplejson"} <= packages
+    assert packages.isdisjoint({"boto3", "botocore", "cdktf", "ministack", "moto", "pytest"})
+
+
+def test_archives_when_unzipped_then_small_enough_for_lambda(archives: list[Path]) -> None:
+    size = sum(entry.file_size for path in archives for entry in zipfile.ZipFile(path).infolist())
+
+    assert size < MAX_UNZIPPED_BYTES
+
+
+def test_bytecode_when_the_source_is_newer_then_it_still_loads_and_is_what_runs(
+    tmp_path: Path, archives: list[Path]
+) -> None:
+    """Taken from the bytecode alone: the source beside it is emptied, and its time stamp is now."""
+    zipfile.ZipFile(archives[0]).extractall(tmp_path)
+    (tmp_path / "payments" / "statuses.py").write_text("")
+
+    run = subprocess.run(
+        [sys.executable, "-c", "from payments.statuses import Status; print(Status.SUCCEEDED)"],
+        env={"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert run.stdout == "succeeded\n"
+
+
+def test_functions_when_synthesised_then_they_run_these_archives(stack: Stack, archives: list[Path]) -> None:
+    objects = {resource["key"]: resource for resource in stack.all("aws_s3_object").values()}
+
+    assert objects.keys() == {path.name for path in archives}
+    for key, resource in objects.items():
+        assert resource["source"] == str(package.BUILD / key)

@@ -1,0 +1,119 @@
+"""Least privilege, read from the synthesised policies. Which permissions are really used, the e2e level shows."""
+
+from fnmatch import fnmatchcase
+
+from tests.infrastructure.synth import Stack
+
+EVERYWHERE = {
+    # traces belong to the account: X-Ray has no resource to name
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+}
+"""The actions that may be allowed on every resource, and why that is not too much."""
+
+EVERYWHERE_FOR_EXPRESS = {
+    # the delivery of execution logs has no resource to name (Step Functions Developer Guide, "Logging")
+    "logs:CreateLogDelivery",
+    "logs:GetLogDelivery",
+    "logs:UpdateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:DescribeResourcePolicies",
+    "logs:DescribeLogGroups",
+}
+"""The same, for the state machine of an EXPRESS workflow."""
+
+ONLY = {
+    ("secretsmanager:GetSecretValue", "*:secret:payment-gateway-stripe-*"): {"charge"},
+    ("states:StartExecution", "*:stateMachine:payment-processor-*"): {"api", "dispatch"},
+    ("dynamodb:PutItem", "*:table/payments-*"): {"api", "split"},
+    ("dynamodb:UpdateItem", "*:table/payments-*"): {"validate", "charge", "record", "audit"},
+    ("dynamodb:PutItem", "*:table/payment-audit-log-*"): {"audit"},
+    ("sqs:SendMessage", "*:payment-queue-*"): {"split"},
+    ("sqs:DeleteMessage", "*:payment-queue-*"): {"dispatch"},
+    ("s3:PutObject", "*:::payment-batch-files-*/results/*"): {"report"},
+    ("s3:GetObject", "*:::payment-batch-files-*/incoming/*"): {"split", "report"},
+    ("sns:Publish", "*:payment-events-*"): {"report", "processor"},
+}
+"""What matters most, and who alone may do it: (action, on what) → functions, or the state machine `processor`."""
+
+NEVER = (
+    "dynamodb:DeleteItem",
+    "dynamodb:Scan",
+    "dynamodb:DeleteTable",
+    "s3:DeleteObject",
+    "s3:PutBucketPolicy",
+    "kms:Decrypt",  # the key's own policy lets roles use it through the services that hold the data, and only so
+    "iam:PassRole",
+    "sts:AssumeRole",
+    "secretsmanager:PutSecretValue",
+    "logs:CreateLogGroup",
+)
+"""Actions that nothing here needs: no payment, audit entry, file or log is ever deleted by a function."""
+
+
+def _grants(stack: Stack) -> set[tuple[str, str, str]]:
+    """All that roles may do: (who, action, resource), who without prefix and suffix."""
+    return {
+        (role.removeprefix("payment-").removesuffix(f"-{stack.suffix}"), action, resource)
+        for role, policy in stack.role_policies().items()
+        for statement in stack.statements(policy)
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+    }
+
+
+def test_policies_when_synthesised_then_one_inline_policy_a_role_and_nothing_denied_or_inverted(stack: Stack) -> None:
+    assert len(stack.role_policies()) == len(stack.all("aws_iam_role")) == len(stack.all("aws_iam_role_policy"))
+    for policy in stack.role_policies().values():
+        for statement in stack.statements(policy):
+            assert statement.keys() == {"Effect", "Action", "Resource"}
+            assert statement["Effect"] == "Allow"
+
+
+def test_actions_when_allowed_then_none_has_a_wildcard(stack: Stack) -> None:
+    assert [grant for grant in _grants(stack) if "*" in grant[1]] == []
+
+
+def test_resources_when_a_star_then_only_for_the_reviewed_actions(stack: Stack) -> None:
+    reviewed = EVERYWHERE | (EVERYWHERE_FOR_EXPRESS if stack.suffix == "express" else set())
+
+    assert {action for _, action, resource in _grants(stack) if resource == "*"} == reviewed
+
+
+def test_resources_when_not_a_star_then_they_are_of_this_suffix_and_wild_only_below_a_name(stack: Stack) -> None:
+    for who, action, resource in _grants(stack):
+        if resource != "*":
+            name, _, below = resource.partition(f"-{stack.suffix}")
+            assert resource.startswith("arn:aws:"), (who, action, resource)
+            assert "*" not in name, (who, action, resource)
+            assert stack.suffix in resource, (who, action, resource)
+            assert "*" not in below.removesuffix("*"), (who, action, resource)
+
+
+def test_what_matters_most_when_allowed_then_only_to_those_in_the_table(stack: Stack) -> None:
+    grants = _grants(stack)
+    allowed = {
+        (action, pattern): {who for who, does, what in grants if does == action and fnmatchcase(what, pattern)}
+        for action, pattern in ONLY
+    }
+
+    assert allowed == ONLY
+
+
+def test_what_nothing_needs_when_looked_for_then_no_role_has_it(stack: Stack) -> None:
+    assert [grant for grant in _grants(stack) if grant[1] in NEVER] == []
+
+
+def test_audit_log_when_written_then_entries_are_only_ever_added(stack: Stack) -> None:
+    actions = {action for _, action, resource in _grants(stack) if "payment-audit-log" in resource}
+
+    assert actions == {"dynamodb:Query", "dynamodb:PutItem"}
+
+
+def test_function_permissions_when_a_service_calls_then_only_from_a_named_source(stack: Stack) -> None:
+    permissions = stack.all("aws_lambda_permission").values()
+
+    assert {permission["principal"] for permission in permissions} == {"apigateway.amazonaws.com", "s3.amazonaws.com"}
+    assert all(permission["source_arn"] for permission in permissions)

@@ -1,0 +1,161 @@
+"""The settings of a deployment: the table of environments, and one clear line for a wrong value."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from lib.package import ROOT
+from lib.settings import ENVIRONMENTS, RETENTION_DAYS, Settings, SettingsError, load
+
+WRONG = [
+    ("ENVIRONMENT_SUFFIX", "Prod_1", "1 to 20 lower-case letters"),
+    ("ENVIRONMENT_SUFFIX", "-dev", "not at an end"),
+    ("ENVIRONMENT_SUFFIX", "a" * 21, "1 to 20"),
+    ("AWS_REGION", "virginia", "us-east-1"),
+    ("TERRAFORM_STATE_BUCKET", "My_State", "an S3 bucket"),
+    ("TERRAFORM_STATE_BUCKET_REGION", "EU", "us-east-1"),
+    ("AWS_ENDPOINT_URL", "localhost:4566", "https://"),
+    ("STRIPE_API_BASE", "https://api.stripe.com/v1", "without a path"),
+    ("TAGS", "Team", "Team=payments"),
+    ("LAMBDA_MEMORY_MB", "64", "from 128 to 10240"),
+    ("LAMBDA_MEMORY_MB", "1 GB", "a whole number"),
+    ("LOG_RETENTION_DAYS", "8", "one of 1, 3, 5, 7, 14"),
+    ("API_RATE_PER_SECOND", "0", "from 1 to 10000"),
+    ("API_BURST", "9999", "from 1 to 5000"),
+    ("WORKFLOW_TYPE", "express", "'STANDARD' or 'EXPRESS'"),
+    ("GATEWAY_RATE_PER_SECOND", "0", "from 1 to 1000"),
+    ("GATEWAY_RESERVE_PERCENT", "95", "from 0 to 90"),
+    ("DEFAULT_PAYMENT_METHOD", "pm card", "a payment method of the gateway"),
+    ("FORCE_DESTROY", "perhaps", "true or false"),
+    ("AUTH_MODE", "open", "'none' or 'iam'"),
+]
+"""Variable, a value that it must not take, and a part of what is said to be allowed."""
+
+
+@pytest.mark.parametrize(("variable", "value", "allowed"), WRONG)
+def test_setting_when_wrong_then_one_line_names_variable_value_and_what_is_allowed(
+    variable: str, value: str, allowed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(SettingsError) as refused:
+        load()
+
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith(f"{variable}: '{value}' is not allowed; allowed: ")
+    assert allowed in line.partition("allowed; ")[2]
+
+
+def test_every_setting_when_it_can_be_wrong_then_it_is_among_the_wrong_ones_tested() -> None:
+    tested = {variable for variable, _, _ in WRONG} | {"ALARM_EMAILS"}
+
+    assert tested == {name.upper() for name in Settings.model_fields}
+
+
+def test_alarm_recipients_when_one_is_wrong_then_that_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALARM_EMAILS", "oncall@example.com, nobody")
+
+    with pytest.raises(SettingsError, match=r"^ALARM_EMAILS: 'nobody' is not allowed; allowed: addresses such as .*$"):
+        load()
+
+
+def test_settings_when_several_are_wrong_then_each_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "here")
+    monkeypatch.setenv("API_BURST", "many")
+
+    with pytest.raises(SettingsError) as refused:
+        load()
+
+    assert [line.partition(":")[0] for line in str(refused.value).splitlines()] == ["AWS_REGION", "API_BURST"]
+
+
+def test_settings_when_nothing_is_set_then_dev_in_us_east_1_with_local_state() -> None:
+    settings = load()
+
+    assert settings.environment_suffix == "dev"
+    assert settings.aws_region == "us-east-1"
+    assert settings.terraform_state_bucket == ""
+    assert settings.effective == ENVIRONMENTS["dev"]
+
+
+def test_settings_when_all_are_set_then_they_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in {
+        "ENVIRONMENT_SUFFIX": "staging",
+        "AWS_REGION": "eu-central-1",
+        "ALARM_EMAILS": "a@example.com, b@example.com",
+        "TAGS": "Team=payments, CostCenter=4=2",
+        "LAMBDA_MEMORY_MB": "2048",
+        "WORKFLOW_TYPE": "EXPRESS",
+        "FORCE_DESTROY": "false",
+    }.items():
+        monkeypatch.setenv(variable, value)
+
+    settings = load()
+
+    assert settings.aws_region == "eu-central-1"
+    assert settings.alarm_emails == ["a@example.com", "b@example.com"]
+    assert settings.tags == {"Team": "payments", "CostCenter": "4=2"}
+    assert settings.effective.lambda_memory_mb == 2048
+    assert settings.effective.workflow_type == "EXPRESS"
+    assert settings.effective.force_destroy is False
+    assert settings.effective.auth_mode == ENVIRONMENTS["staging"].auth_mode
+
+
+def test_settings_when_a_variable_is_empty_then_it_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.setenv(name.upper(), "")
+
+    assert load() == Settings()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [("dev", "dev"), ("pr-1234", "dev"), ("staging", "staging"), ("prod", "prod")]
+)
+def test_suffix_when_not_in_the_table_then_it_is_a_dev_environment(suffix: str, kind: str) -> None:
+    settings = Settings(environment_suffix=suffix)
+
+    assert settings.kind == kind
+    assert settings.effective == ENVIRONMENTS[kind]
+
+
+@pytest.mark.parametrize("suffix", ENVIRONMENTS)
+def test_environments_when_their_own_values_are_set_as_settings_then_all_are_allowed(suffix: str) -> None:
+    row = vars(ENVIRONMENTS[suffix])
+
+    assert Settings(environment_suffix=suffix, **row).effective == ENVIRONMENTS[suffix]
+    assert row["log_retention_days"] in RETENTION_DAYS
+
+
+def test_production_when_looked_up_then_it_is_protected() -> None:
+    production = ENVIRONMENTS["prod"]
+
+    assert production.force_destroy is False
+    assert production.auth_mode == "iam"
+    assert production.log_retention_days >= 365
+    assert production.default_payment_method == ""
+
+
+def test_production_when_it_should_be_open_to_all_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVIRONMENT_SUFFIX", "prod")
+    monkeypatch.setenv("AUTH_MODE", "none")
+
+    with pytest.raises(SettingsError, match=r"^AUTH_MODE: 'none' is refused in production; allowed: iam$"):
+        load()
+
+
+def test_main_when_a_setting_is_wrong_then_it_says_the_line_and_ends_with_1() -> None:
+    run = subprocess.run(
+        [sys.executable, "main.py"],
+        cwd=ROOT,
+        env={**os.environ, "ENVIRONMENT_SUFFIX": "NOT-A-SUFFIX"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 1
+    assert run.stdout == ""
+    assert run.stderr.startswith("ENVIRONMENT_SUFFIX: 'NOT-A-SUFFIX' is not allowed; allowed: ")
+    assert len(run.stderr.splitlines()) == 1

@@ -1,0 +1,167 @@
+"""The state machine against the domain's error table: what is retried, what is caught, and where every way ends."""
+
+from typing import Any
+
+import pytest
+
+from payments.errors import POLICIES, UNEXPECTED
+from tests.infrastructure.synth import ACCOUNT, REGION, Stack
+
+State = dict[str, Any]
+FUNCTIONS = {"Validate": "validate", "Charge": "charge", "Record": "record", "Audit": "audit"}
+TASKS = [*FUNCTIONS, "Publish"]
+RAISED = {error.__name__: policy for error, policy in POLICIES.items() if not policy.is_answer}
+ANSWERS = {error.__name__ for error, policy in POLICIES.items() if policy.is_answer}
+
+
+def _states(stack: Stack) -> dict[str, State]:
+    states: dict[str, State] = stack.definition()["States"]
+    return states
+
+
+def _next(state: State) -> set[str]:
+    """All states that a state may lead to."""
+    followers = {state.get("Next"), state.get("Default")}
+    followers |= {branch["Next"] for branch in (*state.get("Choices", []), *state.get("Catch", []))}
+    return {name for name in followers if name}
+
+
+def _paths(states: dict[str, State], at: str) -> list[list[str]]:
+    """Every way from a state to the end."""
+    followers = _next(states[at])
+    return [[at, *rest] for name in sorted(followers) for rest in _paths(states, name)] if followers else [[at]]
+
+
+def test_states_when_synthesised_then_the_steps_of_a_payment_each_a_function(stack: Stack) -> None:
+    states = _states(stack)
+
+    assert {name for name, state in states.items() if state["Type"] == "Task"} == set(TASKS)
+    for name, function in FUNCTIONS.items():
+        assert states[name]["Resource"] == (
+            f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:payment-{function}-{stack.suffix}"
+        )
+
+
+def test_type_when_synthesised_then_standard_unless_set_otherwise(stack: Stack) -> None:
+    _, machine = stack.named("aws_sfn_state_machine", "payment-processor")
+
+    assert machine["type"] == ("EXPRESS" if stack.suffix == "express" else "STANDARD")
+    assert machine["tracing_configuration"] == {"enabled": True}
+
+
+def test_logging_when_express_then_errors_without_the_payments_data(stacks: dict[str, Stack]) -> None:
+    _, machine = stacks["express"].named("aws_sfn_state_machine", "payment-processor")
+    logging = machine["logging_configuration"]
+
+    assert logging["level"] == "ERROR"
+    assert logging["include_execution_data"] is False
+    assert (
+        stacks["express"]
+        .resolve(logging["log_destination"])
+        .endswith(":/aws/vendedlogs/states/payment-processor-express:*")
+    )
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_task_when_it_hangs_then_its_timeout_ends_it_after_the_functions_own(stack: Stack, name: str) -> None:
+    timeout = _states(stack)[name]["TimeoutSeconds"]
+
+    if name in FUNCTIONS:
+        _, function = stack.named("aws_lambda_function", f"payment-{FUNCTIONS[name]}")
+        assert timeout > function["timeout"]
+    assert 0 < timeout < 120
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_task_when_something_unexpected_happens_then_the_last_retrier_takes_it(stack: Stack, name: str) -> None:
+    *before, last = _states(stack)[name]["Retry"]
+
+    assert last["ErrorEquals"] == ["States.ALL"]
+    assert last["MaxAttempts"] == UNEXPECTED.max_attempts > 0
+    assert all("States.ALL" not in retrier["ErrorEquals"] for retrier in before)
+
+
+def test_charge_when_an_error_of_the_table_is_raised_then_it_has_that_errors_retrier(stack: Stack) -> None:
+    *own, _ = _states(stack)["Charge"]["Retry"]
+    retriers = {name: retrier for retrier in own for name in retrier["ErrorEquals"]}
+
+    assert retriers.keys() == RAISED.keys()
+    for name, policy in RAISED.items():
+        assert retriers[name]["MaxAttempts"] == policy.max_attempts
+        assert retriers[name]["IntervalSeconds"] == policy.interval_seconds
+        assert retriers[name]["BackoffRate"] == policy.backoff_rate
+        assert retriers[name]["MaxDelaySeconds"] == policy.max_delay_seconds
+
+
+def test_answers_when_a_card_is_declined_or_the_like_then_nothing_retries_them(stack: Stack) -> None:
+    retried = {
+        error
+        for state in _states(stack).values()
+        for retrier in state.get("Retry", [])
+        for error in retrier["ErrorEquals"]
+    }
+
+    assert ANSWERS & retried == set()
+
+
+def test_retriers_when_many_payments_fail_at_once_then_all_are_jittered_and_bounded(stack: Stack) -> None:
+    retriers = [retrier for state in _states(stack).values() for retrier in state.get("Retry", [])]
+
+    assert len(retriers) >= len(TASKS)
+    for retrier in retriers:
+        assert retrier["JitterStrategy"] == "FULL"
+        assert retrier["BackoffRate"] > 1
+        assert retrier["IntervalSeconds"] <= retrier["MaxDelaySeconds"] <= 60
+
+
+@pytest.mark.parametrize("name", ["Validate", "Charge"])
+def test_step_when_it_dies_for_good_then_whatever_it_died_of_is_recorded(stack: Stack, name: str) -> None:
+    assert _states(stack)[name]["Catch"] == [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Record"}]
+
+
+@pytest.mark.parametrize("name", ["Record", "Audit", "Publish"])
+def test_step_when_a_payment_cannot_be_recorded_audited_or_told_then_the_workflow_fails_and_rings(
+    stack: Stack, name: str
+) -> None:
+    assert "Catch" not in _states(stack)[name]
+
+
+def test_ways_out_when_all_are_followed_then_each_ends_in_record_audit_publish(stack: Stack) -> None:
+    states = _states(stack)
+    ways = _paths(states, stack.definition()["StartAt"])
+
+    assert ["Validate", "IsItRefused", "Charge", "Record", "Audit", "Publish"] in ways
+    assert ["Validate", "IsItRefused", "Record", "Audit", "Publish"] in ways
+    assert ["Validate", "Record", "Audit", "Publish"] in ways
+    assert all(way[-3:] == ["Record", "Audit", "Publish"] for way in ways)
+    assert {name for way in ways for name in way} == states.keys()
+    assert [name for name, state in states.items() if state.get("End")] == ["Publish"]
+
+
+def test_refused_payment_when_validated_then_it_is_never_charged(stack: Stack) -> None:
+    choice = _states(stack)["IsItRefused"]
+
+    assert choice["Choices"] == [{"Variable": "$.outcome", "IsPresent": True, "Next": "Record"}]
+    assert choice["Default"] == "Charge"
+
+
+def test_event_when_published_then_subscribers_can_filter_on_its_status_and_type(stack: Stack) -> None:
+    publish = _states(stack)["Publish"]
+
+    assert publish["Resource"] == "arn:aws:states:::sns:publish"
+    assert publish["Parameters"] == {
+        "TopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:payment-events-{stack.suffix}",
+        "Message.$": "States.JsonToString($.event)",
+        "MessageAttributes": {
+            "event_type": {"DataType": "String", "StringValue.$": "$.event.event_type"},
+            "status": {"DataType": "String", "StringValue.$": "$.event.status"},
+        },
+    }
+
+
+def test_workflow_when_made_then_its_role_has_its_permissions_first(stack: Stack) -> None:
+    _, machine = stack.named("aws_sfn_state_machine", "payment-processor")
+    role, _ = stack.named("aws_iam_role", "payment-processor")
+    policy, _ = stack.only("aws_iam_role_policy", role=f"${{{role}.name}}")
+
+    assert policy in machine["depends_on"]
