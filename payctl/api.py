@@ -62,7 +62,7 @@ class Api:
             allowed_methods=None,  # also POST: the payment_id is the idempotency key
             raise_on_status=False,
         )
-        self._session.mount("https://", HTTPAdapter(max_retries=again))
+        self._session.mount(stack["api_url"], HTTPAdapter(max_retries=again))
         if stack.is_local:
             self._session.trust_env = False  # the operator's proxies and certificates are not for loopback
             self._session.verify = stack["ca_bundle"]

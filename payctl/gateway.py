@@ -44,13 +44,13 @@ def set_key(
 
 
 def _confirm(stack: Stack) -> None:
-    if not sys.stdin.isatty():
+    if not _at_a_terminal():
         raise Failure(f"{stack.name} has a gateway key already; replace it with --yes", code=Exit.USAGE)
     typer.confirm(f"{stack.name} has a gateway key already. Replace it?", abort=True, err=True)
 
 
 def _key(stack: Stack) -> str:
-    if sys.stdin.isatty():
+    if _at_a_terminal():
         key: str = typer.prompt(f"Secret key of Stripe for {stack.name}", hide_input=True, err=True)
     else:
         key = sys.stdin.read()
@@ -64,3 +64,7 @@ def _key(stack: Stack) -> str:
             code=Exit.USAGE,
         )
     return key
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty()

@@ -54,7 +54,7 @@ def facts(pairs: Iterable[tuple[str, object]]) -> None:
     grid.add_column(overflow="fold")
     for name, value in pairs:
         if value not in ("", None):
-            grid.add_row(name, value if isinstance(value, Text) else str(value))
+            grid.add_row(name, value if isinstance(value, Text) else Text(str(value)))
     out.print(grid)
 
 

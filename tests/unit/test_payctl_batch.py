@@ -1,0 +1,162 @@
+"""payctl batch, on moto: the bucket and the processing-status table as the functions leave them."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from payctl import batch_files, batch_view
+from payctl.failures import Exit
+from payctl.stack import Stack
+from payments.batch.errors import CellError, RejectedRow
+from payments.batch.state import Batch, BatchStatus, Progress, Source
+from payments.clock import iso
+from payments.stores.batch_dynamodb import DynamoBatchStore
+from payments.stores.batch_port import Claim
+from payments.stores.tables import PAYMENTS, PROCESSING_STATUS
+from tests.moto_tables import aws_in_memory, create_table
+from tests.unit.builders import NOON
+from tests.unit.payctl_world import OUTPUTS, Payctl, payctl_with
+
+BUCKET = OUTPUTS["batch_bucket"]
+REFUSED = RejectedRow(3, "pay_2", (CellError(3, "amount", "'1.5'", "JPY has no decimals", "write 2"),))
+
+
+@dataclass
+class World:
+    """The bucket and the tables, and payctl on them."""
+
+    s3: Any
+    store: DynamoBatchStore
+    payctl: Payctl
+
+    def ended(self, source: Source, **by_status: int) -> None:
+        """Leave a batch as the functions do: row 3 refused, all others with an outcome."""
+        accepted = sum(by_status.values())
+        claim = Claim("me", NOON, NOON + timedelta(minutes=1))
+        self.store.claim_split(Batch(source.batch_id, source, BatchStatus.SPLITTING, iso(NOON), iso(NOON)), claim)
+        self.store.add_rows(source.batch_id, [REFUSED])
+        progress = Progress(line=9, rows_read=accepted + 1, rows_accepted=accepted, rows_rejected=1)
+        self.store.finish_split(source.batch_id, "me", progress, NOON)
+        self.store.claim_report(source.batch_id, claim)
+        for name in batch_files.RESULT_FILES:
+            self.s3.put_object(Bucket=BUCKET, Key=source.result_key(name), Body=name.encode())
+        self.store.complete(source.batch_id, "me", BatchStatus.COMPLETED, by_status, NOON)
+
+    def uploaded(self, name: str = "payroll.csv", content: bytes = b"payment_id,amount,currency\n") -> Source:
+        """A file as an uploader puts it there, without payctl."""
+        answer = self.s3.put_object(Bucket=BUCKET, Key=f"incoming/{name}", Body=content)
+        return Source(BUCKET, f"incoming/{name}", answer["VersionId"], answer["ETag"].strip('"'), len(content))
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr(batch_view, "POLL_SECONDS", 0.01)
+    with aws_in_memory():
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket=BUCKET)
+        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        dynamodb = create_table(PROCESSING_STATUS)
+        create_table(PAYMENTS)
+        yield World(s3, DynamoBatchStore(dynamodb, PROCESSING_STATUS.name, PAYMENTS.name), payctl_with(tmp_path))
+
+
+@pytest.fixture
+def csv_file(tmp_path: Path) -> Path:
+    path = tmp_path / "payroll.csv"
+    path.write_text("payment_id,amount,currency\npay_1,1.00,USD\n")
+    return path
+
+
+def test_upload_when_done_then_names_the_batch_that_the_splitter_will_make(world: World, csv_file: Path) -> None:
+    printed = json.loads(world.payctl("batch", "upload", str(csv_file), "--json").stdout)
+    versions = world.s3.list_object_versions(Bucket=BUCKET, Prefix="incoming/")["Versions"]
+    assert [version["Key"] for version in versions] == ["incoming/payroll.csv"]
+    told = Source(BUCKET, "incoming/payroll.csv", versions[0]["VersionId"], "", 0)
+    assert printed == {"batch_id": told.batch_id, "bucket": BUCKET, "key": told.key}
+    stored = world.s3.get_object(Bucket=BUCKET, Key="incoming/payroll.csv")["Body"].read()
+    assert stored == csv_file.read_bytes()
+
+
+def test_upload_when_the_file_is_missing_then_exits_2(world: World) -> None:
+    assert world.payctl("batch", "upload", "no-such.csv").exit_code == Exit.USAGE
+
+
+def test_upload_when_watched_and_nothing_takes_it_up_then_says_where_to_look(
+    world: World, csv_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_view, "TAKEN_UP_SECONDS", 0.05)
+    result = world.payctl("batch", "upload", str(csv_file), "--watch")
+    assert result.exit_code == Exit.STILL_OPEN
+    assert "payment-split-test" in result.stderr
+
+
+def test_show_when_completed_then_shows_totals_refusals_and_result_files(world: World) -> None:
+    source = world.uploaded()
+    world.ended(source, succeeded=4, declined=1)
+    shown = world.payctl("batch", "show", source.batch_id)
+    assert shown.exit_code == Exit.DONE
+    for text in ("completed", "succeeded", "JPY has no decimals", "write 2", "results/payroll.csv/errors.csv"):
+        assert text in shown.stdout
+
+
+def test_show_when_json_then_gives_the_counts(world: World) -> None:
+    source = world.uploaded()
+    world.ended(source, succeeded=4, declined=1)
+    shown = json.loads(world.payctl("batch", "show", source.batch_id, "--json").stdout)
+    assert (shown["rows_read"], shown["rows_accepted"], shown["rows_rejected"]) == (6, 5, 1)
+    assert shown["by_status"] == {"succeeded": 4, "declined": 1}
+    assert shown["results"]["errors.csv"] == "results/payroll.csv/errors.csv"
+
+
+def test_show_when_watched_to_the_end_then_downloads_the_result_files(world: World, tmp_path: Path) -> None:
+    source = world.uploaded()
+    world.ended(source, succeeded=1)
+    folder = tmp_path / "new" / "results"
+    result = world.payctl("batch", "show", source.batch_id, "--download", str(folder))
+    assert result.exit_code == Exit.NOT_CHARGED  # a row was refused
+    assert sorted(path.name for path in folder.iterdir()) == sorted(batch_files.RESULT_FILES)
+    assert (folder / "errors.csv").read_text() == "errors.csv"
+
+
+def test_show_when_watched_and_still_working_then_exits_4(world: World) -> None:
+    source = world.uploaded()
+    claim = Claim("me", NOON, NOON + timedelta(minutes=1))
+    batch = Batch(source.batch_id, source, BatchStatus.SPLITTING, iso(NOON), iso(NOON))
+    world.store.claim_split(batch, claim)
+    result = world.payctl("batch", "show", source.batch_id, "--watch", "--timeout", "0.05")
+    assert result.exit_code == Exit.STILL_OPEN
+    assert f"payctl batch show {source.batch_id} --watch" in result.stderr
+
+
+def test_show_when_unknown_then_exits_1(world: World) -> None:
+    result = world.payctl("batch", "show", "no-such-batch")
+    assert result.exit_code == Exit.FAILED
+    assert "payctl batch list" in result.stderr
+
+
+def test_list_when_there_are_files_then_shows_each_version_newest_first(world: World) -> None:
+    first, second = world.uploaded(), world.uploaded()
+    world.ended(first, succeeded=1)
+    listed = json.loads(world.payctl("batch", "list", "--json").stdout)
+    assert {batch["batch_id"]: batch["status"] for batch in listed} == {
+        first.batch_id: "completed",
+        second.batch_id: None,
+    }
+    assert "not taken up" in world.payctl("batch", "list").stdout
+    assert len(json.loads(world.payctl("batch", "list", "--limit", "1", "--json").stdout)) == 1
+
+
+def test_refused_rows_when_there_are_more_than_shown_then_counts_the_rest(world: World, tmp_path: Path) -> None:
+    source = world.uploaded()
+    world.ended(source, succeeded=1)
+    batch = world.store.get(source.batch_id)
+    assert batch
+    stack = Stack(OUTPUTS, tmp_path)
+    assert batch_files.refused_rows(stack, batch, limit=0) == ([], 1)
+    assert batch_files.refused_rows(stack, batch, limit=5) == ([REFUSED], 0)

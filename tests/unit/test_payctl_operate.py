@@ -1,0 +1,108 @@
+"""payctl customer and payctl gateway, on moto."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from payctl import gateway
+from payctl.failures import Exit
+from payments.stores.dynamodb import DynamoCustomerStore
+from payments.stores.tables import CUSTOMERS
+from tests.moto_tables import aws_in_memory, create_table
+from tests.unit.payctl_world import OUTPUTS, Payctl, payctl_with
+
+KEY = "sk_test_51AbCdEf"
+
+
+@pytest.fixture
+def payctl(tmp_path: Path) -> Iterator[Payctl]:
+    with aws_in_memory():
+        yield payctl_with(tmp_path)
+
+
+@pytest.fixture
+def secrets(payctl: Payctl) -> Any:
+    """Secrets Manager with the stack's secret, which has no value yet."""
+    client = boto3.client("secretsmanager")
+    client.create_secret(Name=OUTPUTS["gateway_secret_arn"])
+    return client
+
+
+def _value(secrets: Any) -> str:
+    return str(secrets.get_secret_value(SecretId=OUTPUTS["gateway_secret_arn"])["SecretString"])
+
+
+def test_set_default_when_given_then_the_validate_step_reads_it(payctl: Payctl) -> None:
+    customers = DynamoCustomerStore(create_table(CUSTOMERS), CUSTOMERS.name)
+    result = payctl("customer", "set-default", "cus_1", "pm_card_visa", "--json")
+    assert json.loads(result.stdout) == {"customer_id": "cus_1", "default_payment_method": "pm_card_visa"}
+    assert customers.default_payment_method("cus_1") == "pm_card_visa"
+
+
+def test_set_default_when_the_customer_has_more_attributes_then_keeps_them(payctl: Payctl) -> None:
+    table = create_table(CUSTOMERS)
+    table.put_item(TableName=CUSTOMERS.name, Item={"customer_id": {"S": "cus_1"}, "note": {"S": "kept"}})
+    assert "cus_1" in payctl("customer", "set-default", "cus_1", "pm_card_visa").stdout
+    item = table.get_item(TableName=CUSTOMERS.name, Key={"customer_id": {"S": "cus_1"}})["Item"]
+    assert item["note"] == {"S": "kept"}
+    assert item["default_payment_method"] == {"S": "pm_card_visa"}
+
+
+@pytest.mark.parametrize(
+    ("customer_id", "method"), [("cus 1", "pm_card_visa"), ("cus_1", "pm-1"), ("cus_1", "4242424242424242")]
+)
+def test_set_default_when_a_value_is_wrong_then_refuses_without_repeating_it(
+    customer_id: str, method: str, payctl: Payctl
+) -> None:
+    result = payctl("customer", "set-default", customer_id, method)
+    assert result.exit_code == Exit.USAGE
+    assert "4242" not in result.output
+
+
+def test_set_default_when_aws_refuses_then_says_which_operation(payctl: Payctl) -> None:
+    result = payctl("customer", "set-default", "cus_1", "pm_card_visa")  # there is no such table
+    assert result.exit_code == Exit.FAILED
+    assert "AWS refused UpdateItem" in result.stderr
+
+
+def test_set_key_when_read_from_stdin_then_stores_it_and_never_prints_it(payctl: Payctl, secrets: Any) -> None:
+    result = payctl("gateway", "set-key", stdin=f"{KEY}\n")
+    assert result.exit_code == Exit.DONE
+    assert _value(secrets) == KEY
+    assert KEY not in result.output
+
+
+def test_set_key_when_one_is_set_then_replaces_it_only_with_yes(payctl: Payctl, secrets: Any) -> None:
+    payctl("gateway", "set-key", stdin=KEY)
+    refused = payctl("gateway", "set-key", stdin="rk_live_new")
+    assert refused.exit_code == Exit.USAGE
+    assert "--yes" in refused.stderr
+    assert _value(secrets) == KEY
+    replaced = payctl("gateway", "set-key", "--yes", "--json", stdin="rk_live_new")
+    assert json.loads(replaced.stdout)["replaced"] is True
+    assert _value(secrets) == "rk_live_new"
+
+
+@pytest.mark.parametrize("key", ["", "pk_test_51AbCd", "sk_test_one sk_test_two", "sk_test_\x07"])
+def test_set_key_when_it_is_no_secret_key_then_changes_nothing(key: str, payctl: Payctl, secrets: Any) -> None:
+    result = payctl("gateway", "set-key", stdin=key)
+    assert result.exit_code == Exit.USAGE
+    assert "not a secret key of Stripe" in result.stderr
+    assert not key or key not in result.output
+    assert not secrets.describe_secret(SecretId=OUTPUTS["gateway_secret_arn"]).get("VersionIdsToStages")
+
+
+@pytest.mark.parametrize(("answer", "stored"), [("y", "sk_test_new"), ("n", KEY)])
+def test_set_key_when_at_a_terminal_then_asks_before_it_replaces_and_does_not_echo(
+    answer: str, stored: str, payctl: Payctl, secrets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payctl("gateway", "set-key", stdin=KEY)
+    monkeypatch.setattr(gateway, "_at_a_terminal", lambda: True)
+    result = payctl("gateway", "set-key", stdin=f"{answer}\nsk_test_new\n")
+    assert "has a gateway key already. Replace it?" in result.stderr
+    assert "sk_test_new" not in result.output
+    assert _value(secrets) == stored
