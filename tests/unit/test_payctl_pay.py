@@ -148,7 +148,10 @@ def test_pay_when_throttled_then_tries_again(api: FakeApi, payctl: Payctl) -> No
     assert len(api.received) == 2
 
 
-def test_pay_when_the_api_fails_to_the_end_then_says_that_a_repetition_is_safe(api: FakeApi, payctl: Payctl) -> None:
+def test_pay_when_the_api_fails_to_the_end_then_says_that_a_repetition_is_safe(
+    api: FakeApi, payctl: Payctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("payctl.api.RETRIES", 1)
     api.will_answer(500, {"title": "Something failed on our side"}, Retry_After="0")
     result = payctl(*PAY)
     assert result.exit_code == Exit.FAILED
