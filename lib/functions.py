@@ -2,7 +2,6 @@
 
 from lib import package
 from lib.aws import (
-    CloudwatchLogGroup,
     Construct,
     IamRole,
     IamRolePolicy,
@@ -11,6 +10,7 @@ from lib.aws import (
     S3Object,
 )
 from lib.encryption import Encryption
+from lib.logs import log_group
 from lib.policies import Statement, allow, assumed_by, document, waive
 from lib.settings import Settings
 from lib.storage import Bucket
@@ -57,15 +57,7 @@ class Function(Construct):
         self.label = name
         self.name = settings.name(f"payment-{name}")
         self.timeout_seconds = timeout_seconds
-        self._log_group = CloudwatchLogGroup(
-            self,
-            "logs",
-            name=f"/aws/lambda/{self.name}",
-            retention_in_days=settings.effective.log_retention_days,
-            kms_key_id=encryption.arn,
-        )
-        if settings.effective.log_retention_days < 365:
-            waive(self._log_group, CKV_AWS_338="only production keeps its logs for a year: a setting, and its price")
+        self._log_group = log_group(self, f"/aws/lambda/{self.name}", settings, encryption)
         self._role = IamRole(self, "role", name=self.name, assume_role_policy=assumed_by("lambda.amazonaws.com"))
         self._statements: list[Statement] = []
         self.policy = IamRolePolicy(self, "policy", name="permissions", role=self._role.name, policy="")

@@ -3,9 +3,10 @@
 import json
 from typing import Any
 
-from lib.aws import CloudwatchLogGroup, Construct, IamRole, IamRolePolicy, SfnStateMachine, SnsTopic
+from lib.aws import Construct, IamRole, IamRolePolicy, SfnStateMachine, SnsTopic
 from lib.encryption import Encryption
 from lib.functions import Function
+from lib.logs import log_group
 from lib.policies import allow, assumed_by, document, waive
 from lib.settings import Settings
 from payments.errors import POLICIES, UNEXPECTED, Policy
@@ -113,13 +114,7 @@ class Workflow(Construct):
         logging: dict[str, Any] = {"level": "OFF"}
         if express:
             # Express executions leave no history behind: their log is the only trace
-            logs = CloudwatchLogGroup(
-                self,
-                "logs",
-                name=f"/aws/vendedlogs/states/{name}",
-                retention_in_days=settings.effective.log_retention_days,
-                kms_key_id=encryption.arn,
-            )
+            logs = log_group(self, f"/aws/vendedlogs/states/{name}", settings, encryption)
             logging = {"level": "ERROR", "include_execution_data": False, "log_destination": f"{logs.arn}:*"}
             # the delivery of logs has no resources to name (Step Functions Developer Guide, "Logging")
             statements.append(
@@ -149,11 +144,12 @@ class Workflow(Construct):
             logging_configuration=logging,
             depends_on=[policy],
         )
-        if not express:
-            waive(
-                self.state_machine,
-                CKV_AWS_285="Standard keeps every execution's history for 90 days; a log would repeat it at a price",
-            )
+        waive(
+            self.state_machine,
+            CKV_AWS_285="errors are logged; what a payment carries through the workflow stays out of logs"
+            if express
+            else "Standard keeps every execution's history for 90 days; a log would repeat it at a price",
+        )
 
     @property
     def arn(self) -> str:

@@ -33,7 +33,7 @@ ONLY = {
     ("sqs:SendMessage", "*:payment-queue-*"): {"split"},
     ("sqs:DeleteMessage", "*:payment-queue-*"): {"dispatch"},
     ("s3:PutObject", "*:::payment-batch-files-*/results/*"): {"report"},
-    ("s3:GetObject", "*:::payment-batch-files-*/incoming/*"): {"split", "report"},
+    ("s3:GetObject*", "*:::payment-batch-files-*/incoming/*"): {"split", "report"},
     ("sns:Publish", "*:payment-events-*"): {"report", "processor"},
 }
 """What matters most, and who alone may do it: (action, on what) → functions, or the state machine `processor`."""
@@ -95,7 +95,9 @@ def test_resources_when_not_a_star_then_they_are_of_this_suffix_and_wild_only_be
 def test_what_matters_most_when_allowed_then_only_to_those_in_the_table(stack: Stack) -> None:
     grants = _grants(stack)
     allowed = {
-        (action, pattern): {who for who, does, what in grants if does == action and fnmatchcase(what, pattern)}
+        (action, pattern): {
+            who for who, does, what in grants if fnmatchcase(does, action) and fnmatchcase(what, pattern)
+        }
         for action, pattern in ONLY
     }
 

@@ -1,0 +1,15 @@
+"""A log group: encrypted, and kept as long as the environment says."""
+
+from lib.aws import CloudwatchLogGroup, Construct
+from lib.encryption import Encryption
+from lib.policies import waive
+from lib.settings import Settings
+
+
+def log_group(scope: Construct, name: str, settings: Settings, encryption: Encryption) -> CloudwatchLogGroup:
+    """The log group of a construct."""
+    days = settings.effective.log_retention_days
+    group = CloudwatchLogGroup(scope, "logs", name=name, retention_in_days=days, kms_key_id=encryption.arn)
+    if days < 365:
+        waive(group, CKV_AWS_338="only production keeps its logs for a year: a setting, and its price")
+    return group
