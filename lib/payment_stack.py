@@ -108,7 +108,7 @@ class PaymentStack(TerraformStack):
             "audit", 15, AUDIT_TABLE=tables.audit_log.name, REPORT_FUNCTION=report_name, **payments, **batches
         )
         tables.payments.grant(audit, "GetItem", "UpdateItem")
-        tables.audit_log.grant(audit, "Query", "PutItem")
+        tables.audit_log.grant(audit, "PutItem")
         tables.processing_status.grant(audit, "GetItem", "UpdateItem")
 
         workflow = Workflow(
@@ -131,8 +131,8 @@ class PaymentStack(TerraformStack):
             **payments,
             **batches,
         )
-        files.grant(split, INCOMING, "GetObject", "GetObjectVersion")
-        tables.payments.grant(split, "GetItem", "PutItem")
+        files.grant(split, INCOMING, "GetObjectVersion")  # the one that the event names
+        tables.payments.grant(split, "PutItem")
         tables.processing_status.grant(split, "GetItem", "PutItem", "UpdateItem", "BatchWriteItem")
         queue.grant_send(split)
         itself = f"arn:aws:lambda:{settings.aws_region}:{account_id}:function:{split.name}"  # .arn would be a cycle
@@ -151,7 +151,7 @@ class PaymentStack(TerraformStack):
         queue.feed(dispatch)
 
         report = function("report", 900, **payments, **batches, **events)
-        files.grant(report, INCOMING, "GetObject", "GetObjectVersion")
+        files.grant(report, INCOMING, "GetObjectVersion")
         files.grant(report, RESULTS, "PutObject", "AbortMultipartUpload")
         tables.payments.grant_index(report, BY_BATCH)
         tables.payments.grant(report, "GetItem")

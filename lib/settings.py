@@ -46,12 +46,12 @@ ENVIRONMENTS: dict[str, Environment] = {
         force_destroy=False,
         auth_mode="iam",
     ),
-    # the laptop: as dev, with a stand-in gateway that sets no limit of its own
+    # the laptop: as dev, with a stand-in gateway that sets no limit of its own; the rate is what two cores carry
     "local": Environment(
         log_retention_days=1,
         api_rate_per_second=500,
         api_burst=1000,
-        gateway_rate_per_second=200,
+        gateway_rate_per_second=50,
         default_payment_method="pm_card_visa",
     ),
 }

@@ -15,7 +15,7 @@ from payments.stores.port import require
 
 dynamodb = aws.dynamodb()
 store = DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"))
-audit_log = DynamoAuditStore(dynamodb, setting("AUDIT_TABLE"))
+audit_log = DynamoAuditStore(dynamodb, setting("AUDIT_TABLE"), setting("PAYMENTS_TABLE"))
 batches = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))
 start_report = FunctionStarter(aws.functions(), setting("REPORT_FUNCTION"))
 batch_rows = BatchRows(batches, lambda batch_id: start_report({"batch_id": batch_id}))
@@ -25,7 +25,7 @@ log = logger()
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """State in: payment_id. State out: payment_id, status, and the event for subscribers."""
     payment = require(store, event["payment_id"])
-    audit(payment, log=audit_log, store=store)
+    audit(payment, log=audit_log)
     batch_rows.close(payment)
     log.info("audited", payment_id=payment.payment_id, status=payment.status, version=payment.version)
     return {"payment_id": payment.payment_id, "status": payment.status, "event": payment_event(payment)}

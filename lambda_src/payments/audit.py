@@ -39,14 +39,12 @@ class AuditBroken(Exception):
     """An audit chain that does not verify. Names the payment and the entry."""
 
 
-def missing_entries(payment: Payment, last: AuditEntry | None) -> list[AuditEntry]:
-    """The entries that `payment`'s history still lacks after `last`, chained to it."""
+def missing_entries(payment: Payment) -> list[AuditEntry]:
+    """The entries that the log still lacks of `payment`'s history, chained to the one that its row names."""
     entries = []
-    previous = last
-    for change in payment.history:
-        if previous and change.version <= previous.sequence:
-            continue
-        previous = AuditEntry(
+    previous_hash = payment.audit_hash or GENESIS
+    for change in payment.history[payment.audited_version :]:
+        entry = AuditEntry(
             payment_id=payment.payment_id,
             sequence=change.version,
             at=change.at,
@@ -58,9 +56,10 @@ def missing_entries(payment: Payment, last: AuditEntry | None) -> list[AuditEntr
             currency=payment.money.currency,
             gateway_reference=payment.gateway_reference,
             correlation_id=payment.correlation_id,
-            previous_hash=previous.hash if previous else GENESIS,
+            previous_hash=previous_hash,
         ).sealed()
-        entries.append(previous)
+        previous_hash = entry.hash
+        entries.append(entry)
     return entries
 
 

@@ -2,25 +2,15 @@
 
 from payments.audit import missing_entries
 from payments.payment import Payment
-from payments.stores.port import AuditStore, PaymentStore, VersionConflict
-
-_TRIES = 5
+from payments.stores.port import AuditStore
 
 
-def audit(payment: Payment, *, log: AuditStore, store: PaymentStore) -> None:
-    """Append the entries the payment's history still lacks, then mark the row as audited.
+def audit(payment: Payment, *, log: AuditStore) -> None:
+    """Append the entries that the log still lacks of the payment's history.
 
-    Running twice, or two at a time, adds nothing twice. Raises VersionConflict after some lost races.
+    Running it again adds nothing. Of two at a time one raises VersionConflict: it reads the row again and finds
+    nothing left to do.
     """
-    for _ in range(_TRIES):
-        last = log.last(payment.payment_id)
-        try:
-            for entry in missing_entries(payment, last):
-                log.append(entry)
-                last = entry
-        except VersionConflict:
-            continue
-        if last:
-            store.mark_audited(payment.payment_id, last.sequence, last.hash)
-        return
-    raise VersionConflict(f"the audit log of payment {payment.payment_id} changed {_TRIES} times meanwhile")
+    entries = missing_entries(payment)
+    if entries:
+        log.append(entries)

@@ -1,7 +1,6 @@
 """The stores on DynamoDB, with conditional single-item writes."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
@@ -138,17 +137,6 @@ class DynamoPaymentStore:
         except self._client.exceptions.ConditionalCheckFailedException:
             raise VersionConflict(f"payment {payment.payment_id} is not at version {payment.version - 1}") from None
 
-    def mark_audited(self, payment_id: str, version: int, entry_hash: str) -> None:
-        """See the port."""
-        with suppress(self._client.exceptions.ConditionalCheckFailedException):  # a later version is marked already
-            self._client.update_item(
-                TableName=self._table,
-                Key={"payment_id": {"S": payment_id}},
-                UpdateExpression="SET audited_version = :version, audit_hash = :hash",
-                ConditionExpression="attribute_exists(payment_id) AND audited_version < :version",
-                ExpressionAttributeValues={":version": {"N": str(version)}, ":hash": {"S": entry_hash}},
-            )
-
     def of_batch(self, batch_id: str) -> Iterator[Payment]:
         """See the port."""
         pages = self._client.get_paginator("query").paginate(
@@ -162,40 +150,53 @@ class DynamoPaymentStore:
 
 
 class DynamoAuditStore:
-    """The audit log table."""
+    """The audit log table, and the marks on the payments table that say how far it goes."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, payments_table: str) -> None:
         self._client = client
         self._table = table
+        self._payments_table = payments_table
 
-    def last(self, payment_id: str) -> AuditEntry | None:
+    def append(self, entries: Sequence[AuditEntry]) -> None:
         """See the port."""
-        newest = self._query(payment_id, ScanIndexForward=False, Limit=1)
-        return newest[0] if newest else None
-
-    def append(self, entry: AuditEntry) -> None:
-        """See the port."""
+        first, last = entries[0], entries[-1]
+        puts: list[Any] = [
+            {
+                "Put": {
+                    "TableName": self._table,
+                    "Item": {name: _serialize(value) for name, value in asdict(entry).items()},
+                    "ConditionExpression": "attribute_not_exists(payment_id)",
+                }
+            }
+            for entry in entries
+        ]
+        mark: Any = {
+            "Update": {
+                "TableName": self._payments_table,
+                "Key": {"payment_id": {"S": last.payment_id}},
+                "UpdateExpression": "SET audited_version = :last, audit_hash = :hash",
+                "ConditionExpression": "audited_version = :before",
+                "ExpressionAttributeValues": {
+                    ":before": {"N": str(first.sequence - 1)},
+                    ":last": {"N": str(last.sequence)},
+                    ":hash": {"S": last.hash},
+                },
+            }
+        }
         try:
-            self._client.put_item(
-                TableName=self._table,
-                Item={name: _serialize(value) for name, value in asdict(entry).items()},
-                ConditionExpression="attribute_not_exists(payment_id)",
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            raise VersionConflict(f"audit entry {entry.sequence} of payment {entry.payment_id} exists") from None
+            self._client.transact_write_items(TransactItems=[*puts, mark])
+        except self._client.exceptions.TransactionCanceledException:
+            # a condition that failed, or another writer at this very moment: in both cases the row is to be read anew
+            raise VersionConflict(f"audit entry {first.sequence} of payment {last.payment_id} exists") from None
 
     def entries(self, payment_id: str) -> list[AuditEntry]:
         """See the port."""
-        return self._query(payment_id)
-
-    def _query(self, payment_id: str, **options: Any) -> list[AuditEntry]:
         # a payment's history is some entries long: one page of at most 1 MB always holds it
         items = self._client.query(
             TableName=self._table,
             KeyConditionExpression="payment_id = :payment_id",
             ExpressionAttributeValues={":payment_id": {"S": payment_id}},
             ConsistentRead=True,
-            **options,
         )["Items"]
         return [_audit_entry_of(item) for item in items]
 

@@ -1,6 +1,6 @@
 """In-memory twins of the tables, for tests and the simulation. They pass the same contract suite as DynamoDB."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from payments.audit import AuditEntry
@@ -36,12 +36,6 @@ class MemoryPaymentStore:
             batch_row_closed=current.batch_row_closed,
         )
 
-    def mark_audited(self, payment_id: str, version: int, entry_hash: str) -> None:
-        """See the port."""
-        current = self.rows[payment_id]
-        if current.audited_version < version:
-            self.rows[payment_id] = replace(current, audited_version=version, audit_hash=entry_hash)
-
     def of_batch(self, batch_id: str) -> Iterator[Payment]:
         """See the port."""
         rows = [row for row in self.rows.values() if row.batch_id == batch_id]
@@ -49,22 +43,21 @@ class MemoryPaymentStore:
 
 
 class MemoryAuditStore:
-    """The audit log in a dict of lists."""
+    """The audit log in a dict of lists, beside the payments whose rows it marks."""
 
-    def __init__(self) -> None:
+    def __init__(self, payments: MemoryPaymentStore) -> None:
         self.log: dict[str, list[AuditEntry]] = {}
+        self._payments = payments
 
-    def last(self, payment_id: str) -> AuditEntry | None:
+    def append(self, entries: Sequence[AuditEntry]) -> None:
         """See the port."""
-        entries = self.log.get(payment_id)
-        return entries[-1] if entries else None
-
-    def append(self, entry: AuditEntry) -> None:
-        """See the port."""
-        entries = self.log.setdefault(entry.payment_id, [])
-        if any(entry.sequence == other.sequence for other in entries):
-            raise VersionConflict(f"audit entry {entry.sequence} of payment {entry.payment_id} exists")
-        entries.append(entry)
+        payment_id, first, last = entries[0].payment_id, entries[0], entries[-1]
+        logged = self.log.setdefault(payment_id, [])
+        row = self._payments.rows[payment_id]
+        if len(logged) >= first.sequence or row.audited_version != first.sequence - 1:
+            raise VersionConflict(f"audit entry {first.sequence} of payment {payment_id} exists")
+        logged.extend(entries)
+        self._payments.rows[payment_id] = replace(row, audited_version=last.sequence, audit_hash=last.hash)
 
     def entries(self, payment_id: str) -> list[AuditEntry]:
         """See the port."""

@@ -1,6 +1,6 @@
 """The ports to our own state. Adapters: `dynamodb.py` (real) and `memory.py` (twins that pass the same tests)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from payments.audit import AuditEntry
@@ -31,11 +31,8 @@ class PaymentStore(Protocol):
     def save(self, payment: Payment) -> None:
         """Store `payment` over its previous version (`payment.version - 1`). Raises VersionConflict.
 
-        Leaves the audit marks and the batch mark alone: they are written by `mark_audited` and `BatchStore`.
+        Leaves the audit marks and the batch mark alone: `AuditStore` and `BatchStore` write those.
         """
-
-    def mark_audited(self, payment_id: str, version: int, entry_hash: str) -> None:
-        """Say that the audit log covers the row up to `version`. Never moves backwards."""
 
     def of_batch(self, batch_id: str) -> Iterator[Payment]:
         """The payments of a batch in the order of their lines. Eventually consistent."""
@@ -52,11 +49,11 @@ def require(store: PaymentStore, payment_id: str) -> Payment:
 class AuditStore(Protocol):
     """The audit log: append-only, one entry a version of a payment's row."""
 
-    def last(self, payment_id: str) -> AuditEntry | None:
-        """The newest entry of a payment."""
+    def append(self, entries: Sequence[AuditEntry]) -> None:
+        """Add a payment's next entries and mark its row as audited up to the last of them: all or nothing.
 
-    def append(self, entry: AuditEntry) -> None:
-        """Add an entry. Raises VersionConflict if the sequence is taken; nothing is ever overwritten."""
+        Raises VersionConflict if a sequence is taken; nothing is ever overwritten.
+        """
 
     def entries(self, payment_id: str) -> list[AuditEntry]:
         """All entries of a payment, oldest first."""

@@ -1,0 +1,165 @@
+"""One suite for the payments and audit tables on DynamoDB (moto) and for their in-memory twins."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from payments.audit import missing_entries, verify
+from payments.payment import Payment, accepted, moved
+from payments.statuses import Status
+from payments.stores.dynamodb import DynamoAuditStore, DynamoCustomerStore, DynamoPaymentStore
+from payments.stores.memory import MemoryAuditStore, MemoryCustomerStore, MemoryPaymentStore
+from payments.stores.port import (
+    AlreadyExists,
+    AuditStore,
+    CustomerStore,
+    PaymentStore,
+    VersionConflict,
+    require,
+)
+from payments.stores.tables import AUDIT_LOG, CUSTOMERS, PAYMENTS
+from tests.moto_tables import aws_in_memory, create_table
+from tests.unit.builders import NOON, payment, request
+
+
+@dataclass
+class Stores:
+    payments: PaymentStore
+    audit: AuditStore
+    customers: CustomerStore
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
+    if request.param == "memory":
+        payments = MemoryPaymentStore()
+        yield Stores(payments, MemoryAuditStore(payments), MemoryCustomerStore({"c1": "pm_c1"}))
+        return
+    with aws_in_memory():
+        client = create_table(PAYMENTS)
+        create_table(AUDIT_LOG)
+        create_table(CUSTOMERS)
+        client.put_item(
+            TableName=CUSTOMERS.name, Item={"customer_id": {"S": "c1"}, "default_payment_method": {"S": "pm_c1"}}
+        )
+        client.put_item(TableName=CUSTOMERS.name, Item={"customer_id": {"S": "c2"}})
+        yield Stores(
+            DynamoPaymentStore(client, PAYMENTS.name),
+            DynamoAuditStore(client, AUDIT_LOG.name, PAYMENTS.name),
+            DynamoCustomerStore(client, CUSTOMERS.name),
+        )
+
+
+def full_payment() -> Payment:
+    """A payment with a value in every field that a client or a batch can fill."""
+    asked = request(
+        customer_id="c1", payment_method="pm_1", description="tea, \u2615", metadata={"order": "A-17", "empty": ""}
+    )
+    return accepted(asked, at=NOON, source="batch", correlation_id="r1", batch_id="b1", batch_line=7)
+
+
+@pytest.mark.parametrize("stored", [payment(), full_payment()], ids=["plain", "full"])
+def test_create_then_get_gives_the_same_payment(stores: Stores, stored: Payment) -> None:
+    stores.payments.create(stored)
+    assert stores.payments.get("pay_1") == stored
+
+
+def test_get_when_there_is_none_then_none_and_require_names_it(stores: Stores) -> None:
+    assert stores.payments.get("pay_1") is None
+    with pytest.raises(LookupError, match="pay_1"):
+        require(stores.payments, "pay_1")
+
+
+def test_create_when_the_id_is_taken_then_the_first_stays_and_is_told(stores: Stores) -> None:
+    stores.payments.create(payment())
+    with pytest.raises(AlreadyExists) as taken:
+        stores.payments.create(payment(amount=1))
+    assert taken.value.existing == payment()
+    assert stores.payments.get("pay_1") == payment()
+
+
+def test_save_then_get_gives_the_next_version(stores: Stores) -> None:
+    stores.payments.create(full_payment())
+    charged = moved(
+        full_payment(), Status.PROCESSING, at=NOON, actor="charge", attempts=1, attempted_at="now", gateway="stripe"
+    )
+    stores.payments.save(charged)
+    done = moved(charged, Status.SUCCEEDED, at=NOON, actor="workflow", gateway_reference="pi_1")
+    stores.payments.save(done)
+    assert stores.payments.get("pay_1") == done
+
+
+def test_save_when_a_reason_is_gone_then_it_is_gone_from_the_row(stores: Stores) -> None:
+    stores.payments.create(payment())
+    busy = moved(payment(), Status.PROCESSING, at=NOON, actor="charge", code="rate_limited", message="busy")
+    stores.payments.save(busy)
+    stores.payments.save(moved(busy, Status.SUCCEEDED, at=NOON, actor="workflow"))
+    assert require(stores.payments, "pay_1").code == ""
+
+
+def test_save_when_another_was_faster_then_refused_and_nothing_changes(stores: Stores) -> None:
+    stores.payments.create(payment())
+    first = moved(payment(), Status.PROCESSING, at=NOON, actor="one")
+    stores.payments.save(first)
+    with pytest.raises(VersionConflict):
+        stores.payments.save(moved(payment(), Status.FAILED, at=NOON, actor="two"))
+    assert stores.payments.get("pay_1") == first
+
+
+def test_save_when_the_payment_is_not_stored_then_refused(stores: Stores) -> None:
+    with pytest.raises(VersionConflict):
+        stores.payments.save(moved(payment(), Status.FAILED, at=NOON, actor="two"))
+
+
+def test_save_leaves_the_audit_marks_alone(stores: Stores) -> None:
+    stores.payments.create(payment())
+    stores.audit.append(missing_entries(payment()))
+    stores.payments.save(moved(payment(), Status.PROCESSING, at=NOON, actor="charge"))
+    row = require(stores.payments, "pay_1")
+    assert (row.version, row.audited_version) == (2, 1)
+    assert row.audit_hash
+
+
+def test_append_then_the_log_and_the_row_agree(stores: Stores) -> None:
+    stores.payments.create(payment())
+    done = moved(moved(payment(), Status.PROCESSING, at=NOON, actor="c"), Status.SUCCEEDED, at=NOON, actor="w")
+    stores.payments.save(moved(payment(), Status.PROCESSING, at=NOON, actor="c"))
+    stores.payments.save(done)
+    stores.audit.append(missing_entries(done))
+    verify(require(stores.payments, "pay_1"), stores.audit.entries("pay_1"))
+    assert len(stores.audit.entries("pay_1")) == 3
+
+
+def test_append_when_the_sequence_is_taken_then_refused_and_nothing_changes(stores: Stores) -> None:
+    stores.payments.create(payment())
+    stores.audit.append(missing_entries(payment()))
+    before = stores.audit.entries("pay_1")
+    with pytest.raises(VersionConflict):
+        stores.audit.append(missing_entries(payment()))
+    assert stores.audit.entries("pay_1") == before
+
+
+def test_append_when_entries_would_be_left_out_then_refused(stores: Stores) -> None:
+    stores.payments.create(payment())
+    later = missing_entries(moved(payment(), Status.PROCESSING, at=NOON, actor="c"))[1:]
+    with pytest.raises(VersionConflict):
+        stores.audit.append(later)
+    assert stores.audit.entries("pay_1") == []
+
+
+def test_entries_when_there_are_none_then_empty(stores: Stores) -> None:
+    assert stores.audit.entries("pay_1") == []
+
+
+def test_of_batch_gives_its_payments_by_line(stores: Stores) -> None:
+    for line, name in ((9, "a"), (2, "b"), (100, "c")):
+        asked = request(name)
+        stores.payments.create(accepted(asked, at=NOON, source="batch", batch_id="b1", batch_line=line))
+    stores.payments.create(payment("rest"))
+    assert [row.payment_id for row in stores.payments.of_batch("b1")] == ["b", "a", "c"]
+
+
+@pytest.mark.parametrize(("customer", "method"), [("c1", "pm_c1"), ("c2", ""), ("stranger", "")])
+def test_default_payment_method_when_known_then_given(stores: Stores, customer: str, method: str) -> None:
+    assert stores.customers.default_payment_method(customer) == method
