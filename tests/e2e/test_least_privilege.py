@@ -1,0 +1,151 @@
+"""Least privilege, both ways: no role lacks a permission that it needs, and none has one that it never uses.
+
+Everything that a role asks for is on record since the stack was applied. This file runs after all others of the
+folder, and makes each road of a payment run once itself, so that it also holds alone.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+import pytest
+
+from local.stack import LocalStack
+from payments.clock import utc_now
+from payments.payment import accepted, parse_request
+from payments.stores.dynamodb import DynamoPaymentStore
+from tests.e2e.conftest import Api, BatchFiles, eventually
+
+UNSEEN = {
+    "logs:CreateLogStream": "the local AWS writes the functions' logs itself, without their roles",
+    "logs:PutLogEvents": "the local AWS writes the functions' logs itself, without their roles",
+    "xray:PutTraceSegments": "the local AWS traces nothing",
+    "xray:PutTelemetryRecords": "the local AWS traces nothing",
+    "s3:AbortMultipartUpload": "only when the upload of a report of many megabytes fails halfway",
+}
+"""Granted actions that no local run can show, each with its reason."""
+
+NO_TIME_LEFT_SECONDS = 20
+"""A time limit of the splitter that is less than it keeps in reserve: it hands over after every window."""
+
+COLD_START_SECONDS = 120
+"""A change of a function's settings ends its warm processes, and a busy machine starts new ones slowly."""
+
+
+class Asked(NamedTuple):
+    """One request of a role, once however often it was made."""
+
+    role: str
+    action: str
+    resource: str
+    allowed: bool
+
+
+class Granted(NamedTuple):
+    """One action on one resource pattern that a role's policy allows."""
+
+    role: str
+    action: str
+    pattern: str
+
+    def covers(self, asked: Asked) -> bool:
+        """Whether a request is one of those that this allows."""
+        same = (asked.role, asked.action) == (self.role, self.action)
+        return same and fnmatchcase(asked.resource, self.pattern)
+
+
+@pytest.fixture(scope="module")
+def granted(client: Callable[[str], Any], outputs: dict[str, str]) -> list[Granted]:
+    """All that the policies of the stack's roles allow."""
+    return list(_grants(client("iam"), outputs["environment_suffix"]))
+
+
+def _grants(iam: Any, suffix: str) -> Iterator[Granted]:
+    for role in (role["RoleName"] for role in iam.list_roles()["Roles"]):
+        if role.endswith(f"-{suffix}"):
+            for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+                for statement in iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]["Statement"]:
+                    for action in statement["Action"]:
+                        yield from (Granted(role, action, pattern) for pattern in statement["Resource"])
+
+
+@pytest.fixture(scope="module")
+def asked(
+    local_stack: LocalStack,
+    api: Api,
+    client: Callable[[str], Any],
+    outputs: dict[str, str],
+    granted: list[Granted],
+) -> list[Asked]:
+    """All that the stack's roles asked for, after each road of a payment."""
+    pay_over_rest(api, client("dynamodb"), outputs["customers_table"])
+    with no_time_left(client("lambda"), f"payment-split-{outputs['environment_suffix']}"):
+        payments = DynamoPaymentStore(client("dynamodb"), outputs["payments_table"])
+        pay_by_batch(api, payments, BatchFiles(client("s3"), outputs["batch_bucket"]))
+    lines = local_stack.aws.permissions_path.read_text().splitlines()
+    roles = {grant.role for grant in granted}
+    return [request for request in (Asked(**json.loads(line)) for line in lines) if request.role in roles]
+
+
+def pay_over_rest(api: Api, dynamodb: Any, customers: str) -> None:
+    """A payment on the customer's default method, and a decline."""
+    customer = {"customer_id": "least_privilege", "default_payment_method": "pm_card_mastercard"}
+    dynamodb.put_item(TableName=customers, Item={name: {"S": text} for name, text in customer.items()})
+    by_default = {"amount": 12, "currency": "EUR", "customer_id": "least_privilege"}
+    declined = {"amount": 12, "currency": "EUR", "payment_method": "pm_card_chargeDeclined"}
+    for payment_id, body in (("least_default", by_default), ("least_declined", declined)):
+        api.post({"payment_id": payment_id} | body)
+    assert api.settled("least_default")["status"] == "succeeded"
+    assert api.settled("least_declined")["status"] == "declined"
+
+
+def pay_by_batch(api: Api, payments: DynamoPaymentStore, files: BatchFiles) -> None:
+    """A file with a good row, a bad one, and one whose payment was sent over REST and never started; one all bad."""
+    stuck = {"payment_id": "least_stuck", "amount": "12.00", "currency": "EUR"}
+    payments.create(accepted(parse_request(stuck), at=utc_now(), source="rest"))
+    mixed = files.upload("payment_id,amount,currency\nleast_good,12.00,EUR\nleast_bad,ten,EUR\nleast_stuck,12.00,EUR\n")
+    all_bad = files.upload("payment_id,amount,currency\nleast_bad,ten,EUR\n")
+    assert "least_stuck" in files.result(mixed, "results", COLD_START_SECONDS)
+    assert "least_bad" in files.result(all_bad, "errors", COLD_START_SECONDS)
+    api.post(stuck)
+    assert api.settled("least_stuck")["status"] == "succeeded"
+
+
+@contextmanager
+def no_time_left(functions: Any, splitter: str) -> Iterator[None]:
+    """Let the splitter run out of time at once, so that it calls itself to go on."""
+    usual = functions.get_function_configuration(FunctionName=splitter)["Timeout"]
+    limit(functions, splitter, NO_TIME_LEFT_SECONDS)
+    try:
+        yield
+    finally:
+        limit(functions, splitter, usual)
+
+
+def limit(functions: Any, name: str, seconds: int) -> None:
+    """Change a function's time limit, and wait until the change holds."""
+    functions.update_function_configuration(FunctionName=name, Timeout=seconds)
+    eventually(
+        lambda: functions.get_function_configuration(FunctionName=name)["LastUpdateStatus"],
+        lambda status: status == "Successful",
+    )
+
+
+def test_roles_when_each_road_has_run_then_nothing_was_denied(asked: list[Asked]) -> None:
+    assert [request for request in asked if not request.allowed] == []
+
+
+def test_roles_when_each_road_has_run_then_every_permission_was_used(
+    asked: list[Asked], granted: list[Granted]
+) -> None:
+    unused = [grant for grant in granted if not any(map(grant.covers, asked))]
+    assert [grant for grant in unused if grant.action not in UNSEEN] == []
+
+
+def test_unseen_actions_when_each_road_has_run_then_each_is_granted_and_was_not_seen(
+    asked: list[Asked], granted: list[Granted]
+) -> None:
+    assert UNSEEN.keys() - {grant.action for grant in granted} == set()
+    assert UNSEEN.keys() & {request.action for request in asked} == set()
