@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,7 +17,7 @@ from local.stack import LocalStack
 from payments.clock import utc_now
 from payments.payment import accepted, parse_request
 from payments.stores.dynamodb import DynamoPaymentStore
-from tests.e2e.conftest import Api, BatchFiles, eventually
+from tests.e2e.conftest import Api, BatchFiles, Events, eventually
 
 UNSEEN = {
     "logs:CreateLogStream": "the local AWS writes the functions' logs itself, without their roles",
@@ -75,6 +76,7 @@ def _grants(iam: Any, suffix: str) -> Iterator[Granted]:
 def asked(
     local_stack: LocalStack,
     api: Api,
+    events: Events,
     client: Callable[[str], Any],
     outputs: dict[str, str],
     granted: list[Granted],
@@ -83,7 +85,7 @@ def asked(
     pay_over_rest(api, client("dynamodb"), outputs["customers_table"])
     with no_time_left(client("lambda"), f"payment-split-{outputs['environment_suffix']}"):
         payments = DynamoPaymentStore(client("dynamodb"), outputs["payments_table"])
-        pay_by_batch(api, payments, BatchFiles(client("s3"), outputs["batch_bucket"]))
+        pay_by_batch(api, payments, BatchFiles(client("s3"), outputs["batch_bucket"]), events)
     lines = local_stack.aws.permissions_path.read_text().splitlines()
     roles = {grant.role for grant in granted}
     return [request for request in (Asked(**json.loads(line)) for line in lines) if request.role in roles]
@@ -101,16 +103,16 @@ def pay_over_rest(api: Api, dynamodb: Any, customers: str) -> None:
     assert api.settled("least_declined")["status"] == "declined"
 
 
-def pay_by_batch(api: Api, payments: DynamoPaymentStore, files: BatchFiles) -> None:
+def pay_by_batch(api: Api, payments: DynamoPaymentStore, files: BatchFiles, events: Events) -> None:
     """A file with a good row, a bad one, and one whose payment was sent over REST and never started; one all bad."""
     stuck = {"payment_id": "least_stuck", "amount": "12.00", "currency": "EUR"}
     payments.create(accepted(parse_request(stuck), at=utc_now(), source="rest"))
     mixed = files.upload("payment_id,amount,currency\nleast_good,12.00,EUR\nleast_bad,ten,EUR\nleast_stuck,12.00,EUR\n")
     all_bad = files.upload("payment_id,amount,currency\nleast_bad,ten,EUR\n")
-    assert "least_stuck" in files.result(mixed, "results", COLD_START_SECONDS)
-    assert "least_bad" in files.result(all_bad, "errors", COLD_START_SECONDS)
+    for file in (mixed, all_bad):  # the event is the last that a report asks for
+        eventually(partial(events.of, file=file), bool, COLD_START_SECONDS)
     api.post(stuck)
-    assert api.settled("least_stuck")["status"] == "succeeded"
+    eventually(partial(events.of, payment_id="least_stuck"), bool)  # and a workflow
 
 
 @contextmanager
