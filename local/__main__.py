@@ -8,6 +8,7 @@ from rich.console import Console
 
 from local.progress import StackSteps, Steps
 from local.stack import DIRECTORY, LocalStack
+from payctl.failures import Failure
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console(highlight=False)
@@ -21,10 +22,10 @@ NEXT_STEPS = """\
 
 @contextmanager
 def _errors_told() -> Iterator[None]:
-    """A fault of Terraform, the local AWS or the stand-in as its text and exit code 1."""
+    """A fault of Terraform, the local AWS, the stand-in or the API as its text and exit code 1."""
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, Failure) as error:
         Console(stderr=True, highlight=False).print(f"failed: {error}", markup=False, style="red", soft_wrap=True)
         raise typer.Exit(1) from None
 

@@ -3,8 +3,11 @@ minutes each it would come there by itself, and nobody watches a demonstration f
 
 import json
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from payctl.stack import Stack
 
@@ -26,12 +29,8 @@ class DeadLetter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for _ in range(10):
-            answer = self._sqs.receive_message(QueueUrl=self._queue_url, MaxNumberOfMessages=10, VisibilityTimeout=5)
-            for message in answer.get("Messages", []):
-                if message["Body"] == self._body:
-                    self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"])
-                    return
+        with suppress(BotoCoreError, ClientError):  # what went wrong before is worth more than this
+            self._take_out()
 
     def alarm_rings(self) -> bool:
         """Whether the alarm of the dead-letter queue is on: then another message would not set it off."""
@@ -43,3 +42,11 @@ class DeadLetter:
         deadline = time.monotonic() + seconds
         while self.alarm_rings() and time.monotonic() < deadline:
             time.sleep(1)
+
+    def _take_out(self) -> None:
+        for _ in range(10):
+            answer = self._sqs.receive_message(QueueUrl=self._queue_url, MaxNumberOfMessages=10, VisibilityTimeout=5)
+            for message in answer.get("Messages", []):
+                if message["Body"] == self._body:
+                    self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"])
+                    return

@@ -3,9 +3,11 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from payctl.stack import Stack
 
@@ -38,9 +40,10 @@ class Listener:
                 subscriptions.append(answer["SubscriptionArn"])
             yield cls(sqs, url, stack["alarms_topic_arn"])
         finally:
-            for subscription in subscriptions:
-                sns.unsubscribe(SubscriptionArn=subscription)
-            sqs.delete_queue(QueueUrl=url)
+            with suppress(BotoCoreError, ClientError):  # what went wrong before is worth more than this
+                for subscription in subscriptions:
+                    sns.unsubscribe(SubscriptionArn=subscription)
+                sqs.delete_queue(QueueUrl=url)
 
     def wait(self, enough: Callable[[Self], bool], seconds: float) -> bool:
         """Receive until there is enough, or the time is over; says whether there is enough."""

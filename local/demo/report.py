@@ -62,7 +62,7 @@ def _requests(this: Run, found: Findings) -> Table:
             f"{body['amount']} {body['currency']}",
             _answer(answered),
             style.status(payment["status"]) if payment else Text("refused", "red"),
-            Text(style.reason(payment) if payment else answered.told.partition(" request ")[0]),
+            Text(style.reason(payment) if payment else answered.told),
         )
     return table
 

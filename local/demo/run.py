@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -85,8 +86,7 @@ class Demonstration:
                 answer = self._api.submit(self._this.body(call))
                 answered = Answered(call, answer.status, answer.replayed, "")
             except Refused as refused:
-                told = " ".join([refused.message, *refused.details])
-                answered = Answered(call, refused.status, False, told)
+                answered = Answered(call, refused.status, False, _told(refused.problem))
             self._findings.answered.append(answered)
         accepted = [answered for answered in self._findings.answered if answered.http_status == 202]
         for count, answered in enumerate(accepted, 1):
@@ -131,7 +131,7 @@ class Demonstration:
     def _read_audit(self) -> None:
         dynamodb = self._stack.client("dynamodb")
         payments = DynamoPaymentStore(dynamodb, self._stack["payments_table"])
-        log = DynamoAuditStore(dynamodb, self._stack["audit_table"])
+        log = DynamoAuditStore(dynamodb, self._stack["audit_table"], self._stack["payments_table"])
         deadline = time.monotonic() + AUDIT_SECONDS
         for payment_id in self._findings.payments:
             payment = require(payments, payment_id)
@@ -159,6 +159,12 @@ class Demonstration:
         listener.wait(lambda heard: any(alarm["NewStateValue"] == "ALARM" for alarm in heard.alarms), ALARM_SECONDS)
         self._findings.events = listener.events
         self._findings.alarms = listener.alarms
+
+
+def _told(problem: Mapping[str, Any]) -> str:
+    """What a problem says of its fields, or in general where it names none."""
+    errors = [f"{error['field']}: {error['message']}" for error in problem.get("errors", [])]
+    return "; ".join(errors) or str(problem.get("detail", ""))
 
 
 def _stand_in(gateway_url: str, what: str) -> list[dict[str, Any]]:
