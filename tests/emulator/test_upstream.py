@@ -72,6 +72,10 @@ def lambda_workers(_: pytest.MonkeyPatch) -> bool:
     return None not in workers
 
 
+def shared_code(_: pytest.MonkeyPatch) -> bool:
+    return "extractall" in inspect.getsource(lambda_runtime.Worker._spawn)
+
+
 def lambda_throttling(patch: pytest.MonkeyPatch) -> bool:
     patch.setattr(lambda_svc, "_acquire_execution_slot", lambda *_: (None, "function"))
     return call_from_a_machine(None) != "Lambda.TooManyRequestsException"
@@ -237,6 +241,7 @@ PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     lambda_errors,
     lambda_logs,
     lambda_workers,
+    shared_code,
     lambda_throttling,
     async_retries,
     batch_permissions,

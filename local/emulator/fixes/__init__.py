@@ -11,6 +11,7 @@ FIXES: Final = (
     "lambda_errors",
     "lambda_logs",
     "lambda_workers",
+    "shared_code",
     "lambda_throttling",
     "async_retries",
     "batch_permissions",
