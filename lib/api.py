@@ -41,10 +41,24 @@ GATEWAY_ERRORS: dict[str, tuple[int, str, str, str]] = {
         "No such route, or no signature",
         "see api/openapi.yaml for the routes; where this API asks for IAM, sign the request",
     ),
-    "DEFAULT_4XX": (0, "refused", "The request was refused", "$context.error.responseType"),
+    "ACCESS_DENIED": (
+        403,
+        "forbidden",
+        "Not allowed",
+        "the signature is good, but its identity may not call this route",
+    ),
+    "INVALID_SIGNATURE": (403, "forbidden", "Not allowed", "the signature does not match the request; sign it anew"),
+    "EXPIRED_TOKEN": (
+        403,
+        "forbidden",
+        "Not allowed",
+        "the credentials ran out; get new ones and sign the request anew",
+    ),
+    "UNSUPPORTED_MEDIA_TYPE": (415, "invalid-request", "The request cannot be taken", "send application/json"),
+    "DEFAULT_4XX": (0, "refused", "The request was refused", "see the status code; $context.error.message"),
     "DEFAULT_5XX": (0, "internal-error", "Something failed on our side", "send the same request again"),
 }
-"""What API Gateway answers by itself: response type → status (0: its own), problem kind, title, detail."""
+"""What API Gateway answers by itself: response type → status (0: each its own), problem kind, title, detail."""
 
 
 def load_contract() -> dict[str, Any]:
@@ -176,11 +190,10 @@ class PaymentApi(Construct):
             problem = {
                 "type": f"urn:problem:payment-api:{kind}",
                 "title": title,
-                "status": "$STATUS",
+                **({"status": status} if status else {}),
                 "detail": detail,
                 "instance": "$context.requestId",
             }
-            number = str(status) if status else "$context.status"
             self._made.append(
                 ApiGatewayGatewayResponse(
                     self,
@@ -188,7 +201,7 @@ class PaymentApi(Construct):
                     rest_api_id=self.rest_api.id,
                     response_type=response_type,
                     status_code=str(status) if status else None,
-                    response_templates={"application/json": json.dumps(problem).replace('"$STATUS"', number)},
+                    response_templates={"application/json": json.dumps(problem)},
                     response_parameters={
                         "gatewayresponse.header.Content-Type": "'application/problem+json'",
                         **({"gatewayresponse.header.Retry-After": "'1'"} if status == 429 else {}),

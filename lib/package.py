@@ -63,13 +63,7 @@ def _archive(kind: str, source: Path, fingerprint: str) -> Path:
     path = _path(kind, fingerprint)
     if not path.exists():
         BUILD.mkdir(exist_ok=True)
-        # a process of its own: constant sets are marshalled in hash order, which only a fixed seed keeps the same
-        subprocess.run(
-            [sys.executable, "-m", "lib.package", str(source), str(path)],
-            check=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONHASHSEED": "0"},
-        )
+        write_archive(source, path)
     return path
 
 
@@ -117,9 +111,5 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 def _bytecode(source: bytes, name: str) -> bytes:
     code = compile(source, name, "exec", dont_inherit=True)
-    # marshal version 2 has no references, whose use depends on what else the compiling process holds
+    # marshal version 2 has no references, whose use depends on what else the process holds; sets come out sorted
     return MAGIC_NUMBER + _UNCHECKED_HASH + source_hash(source) + marshal.dumps(code, 2)
-
-
-if __name__ == "__main__":
-    write_archive(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -101,11 +101,8 @@ class DynamoPaymentStore:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except self._client.exceptions.ConditionalCheckFailedException as refusal:
-            item: Any = refusal.response.get("Item")  # sent along since boto3 1.34, saves a read
-            existing = payment_of(item) if item else self.get(payment.payment_id)
-            if existing is None:
-                raise
-            raise AlreadyExists(existing) from None
+            refused: Any = refusal.response  # ALL_OLD: it holds the row in the way, without another read
+            raise AlreadyExists(payment_of(refused["Item"])) from None
 
     def get(self, payment_id: str) -> Payment | None:
         """See the port."""
