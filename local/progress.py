@@ -42,7 +42,10 @@ class Steps:
     ) -> None:
         if error is None:
             self.end()
-        self._live.stop()
+        elif self._title:
+            self._fail()
+        if self._console.is_terminal:
+            self._live.stop()
 
     def begin(self, title: str) -> None:
         """Start a step; the one before has ended."""
@@ -73,6 +76,12 @@ class Steps:
         else:
             self._console.print(f"✓ {self._title} ({seconds:.1f} s)", markup=False)
         self._title = ""
+
+    def _fail(self) -> None:
+        if self._console.is_terminal:
+            self._live.update(self._live.task_ids[-1], description=f"[red]✗ {self._title}[/red]")
+        else:
+            self._console.print(f"✗ {self._title}", markup=False)
 
 
 class StackSteps:
