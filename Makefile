@@ -67,6 +67,7 @@ setup: .venv/installed
 
 .PHONY: setup-tests
 setup-tests: setup
+	@$(PY) tools/install.py checkov asl cdktf
 
 .tools/pipenv: Makefile
 	@python=$$(tools/find-python) && rm -rf $@ && "$$python" -m venv $@

@@ -79,14 +79,12 @@ class PaymentStack(TerraformStack):
         report_name = settings.name("payment-report")
 
         # the workflow: validate → charge → record → audit
-        validate = function(
-            "validate",
-            15,
-            CUSTOMERS_TABLE=tables.customers.name,
-            DEFAULT_PAYMENT_METHOD=local.default_payment_method,
-            **payments,
-        )
-        tables.payments.grant(validate, "GetItem", "UpdateItem")
+        methods = {
+            "CUSTOMERS_TABLE": tables.customers.name,
+            "DEFAULT_PAYMENT_METHOD": local.default_payment_method,
+        }
+        validate = function("validate", 15, **methods, **payments)
+        tables.payments.grant(validate, "GetItem")
         tables.customers.grant(validate, "GetItem")
 
         # asking and then charging take the gateway's time-out twice: 46 seconds
@@ -99,6 +97,7 @@ class PaymentStack(TerraformStack):
             **payments,
         )
         tables.payments.grant(charge, "GetItem", "UpdateItem")
+        tables.customers.grant(charge, "GetItem")
         charge.allow(["secretsmanager:GetSecretValue"], [gateway_secret.arn])
 
         record = function("record", 15, **payments)

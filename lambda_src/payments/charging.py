@@ -15,13 +15,16 @@ from payments.outcome import Outcome
 from payments.payment import Payment, moved
 from payments.statuses import Status
 from payments.stores.port import PaymentStore
+from payments.validating import PaymentMethods
 
 ACTOR = "charge"
 PROVEN_NOT_CHARGED = (NotSent, RateLimited, Misconfigured, InvalidPayment)
 """What the gateway answers when this call charged nothing. A decline is an outcome, not a call that came to nothing."""
 
 
-def charge(payment: Payment, *, gateway: PaymentGateway, store: PaymentStore, clock: Clock) -> Outcome:
+def charge(
+    payment: Payment, *, gateway: PaymentGateway, methods: PaymentMethods, store: PaymentStore, clock: Clock
+) -> Outcome:
     """Charge a payment and say what became of it.
 
     The row says `processing` before the gateway is called and goes back to `pending` when a call provably charged
@@ -43,6 +46,8 @@ def charge(payment: Payment, *, gateway: PaymentGateway, store: PaymentStore, cl
             attempts=payment.attempts + 1,
             attempted_at=payment.attempted_at or iso(clock()),
             gateway=gateway.name,
+            # with the intent, so that every later attempt sends the same request under the same key
+            payment_method=methods.of(payment),
         )
         store.save(payment)
     try:

@@ -54,10 +54,10 @@ class Money:
             )
         exponent = EXPONENTS[currency]
         if len(match[1] or "") > exponent:
-            allowed = f"{exponent} decimal digits" if exponent else "no decimal digits"
+            allowed = f"at most {exponent} decimal digits" if exponent else "no decimal digits"
             raise InvalidMoney(
                 "amount",
-                f"{shown(text)} has more digits than {currency} has: {currency} takes at most {allowed}",
+                f"{shown(text)} has more digits than {currency} has: {currency} takes {allowed}",
             )
         minor_units = int(Decimal(text).scaleb(exponent))
         if not 1 <= minor_units <= MAX_MINOR_UNITS:

@@ -40,15 +40,7 @@ class Status(StrEnum):
 _S = Status
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    _S.PENDING: frozenset(
-        {
-            _S.PENDING,  # its default payment method was filled in
-            _S.PROCESSING,
-            _S.REJECTED,
-            _S.IN_REVIEW,
-            _S.FAILED,
-        }
-    ),
+    _S.PENDING: frozenset({_S.PROCESSING, _S.REJECTED, _S.IN_REVIEW, _S.FAILED}),
     _S.PROCESSING: frozenset(
         {
             _S.PENDING,  # this attempt provably charged nothing: the next one starts afresh

@@ -10,12 +10,13 @@ from payments.gateways.memory import Fault, FaultKind, MemoryGateway
 from payments.gateways.port import ChargeRequest, GatewayCharge
 from payments.money import Money
 from payments.outcome import Outcome, answered
-from payments.payment import Payment, moved
+from payments.payment import Payment
 from payments.recording import record
 from payments.statuses import Status
-from payments.stores.memory import MemoryPaymentStore
+from payments.stores.memory import MemoryCustomerStore, MemoryPaymentStore
 from payments.stores.port import VersionConflict
-from tests.unit.builders import NOON, FixedClock, payment
+from payments.validating import PaymentMethods
+from tests.unit.builders import FixedClock, payment
 
 
 class World:
@@ -29,7 +30,8 @@ class World:
         self.store.create(self.row)
 
     def charge(self, gateway: Any = None) -> Outcome:
-        return charge(self.now, gateway=gateway or self.gateway, store=self.store, clock=self.clock)
+        methods = PaymentMethods(MemoryCustomerStore({"c1": "pm_card_mastercard"}), "pm_card_visa")
+        return charge(self.now, gateway=gateway or self.gateway, methods=methods, store=self.store, clock=self.clock)
 
     @property
     def now(self) -> Payment:
@@ -62,10 +64,16 @@ def test_charge_writes_its_intent_before_it_calls_the_gateway() -> None:
 
 def test_charge_when_the_intent_cannot_be_written_then_nothing_is_sent() -> None:
     world = World()
-    stale = world.now
-    world.store.save(moved(stale, Status.PENDING, at=NOON, actor="another"))
+
+    class Raced(MemoryPaymentStore):
+        def save(self, payment: Payment) -> None:
+            raise VersionConflict("another was faster")
+
+    raced = Raced()
+    raced.rows = world.store.rows
+    world.store = raced
     with pytest.raises(VersionConflict):
-        charge(stale, gateway=world.gateway, store=world.store, clock=world.clock)
+        world.charge()
     assert world.captured == 0
 
 
@@ -185,3 +193,12 @@ def test_charge_when_the_payment_has_its_outcome_then_the_gateway_is_left_alone(
     record("pay_1", world.charge(), store=world.store, clock=world.clock)
     again = world.charge(gateway=object())
     assert (again.status, again.gateway_reference) == (Status.SUCCEEDED, world.now.gateway_reference)
+
+
+@pytest.mark.parametrize(
+    ("customer", "method"), [("c1", "pm_card_mastercard"), ("c2", "pm_card_visa"), ("", "pm_card_visa")]
+)
+def test_charge_when_no_method_is_named_then_the_default_is_kept_with_the_intent(customer: str, method: str) -> None:
+    world = World(payment(method="", customer_id=customer))
+    assert world.charge().status is Status.SUCCEEDED
+    assert world.now.payment_method == method
