@@ -94,6 +94,7 @@ class PaymentStack(TerraformStack):
             ENVIRONMENT_SUFFIX=settings.environment_suffix,  # the dimension of its metrics
             GATEWAY_SECRET_ARN=gateway_secret.arn,
             STRIPE_API_BASE=settings.stripe_api_base,
+            **methods,
             **payments,
         )
         tables.payments.grant(charge, "GetItem", "UpdateItem")
