@@ -51,7 +51,7 @@ ENVIRONMENTS: dict[str, Environment] = {
         log_retention_days=1,
         api_rate_per_second=500,
         api_burst=1000,
-        gateway_rate_per_second=50,
+        gateway_rate_per_second=100,
         default_payment_method="pm_card_visa",
     ),
 }
