@@ -5,9 +5,9 @@ LAMBDA_MAX_WORKERS, warm processes a function (4), ALARM_PERIOD_SECONDS, time be
 alarms (3), and PERMISSIONS_FILE, where to record what roles ask for (nowhere).
 """
 
-from local.emulator import permissions
 import uvloop
 
+from local.emulator import permissions
 from local.emulator.fixes import apply_all
 
 
