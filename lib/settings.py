@@ -55,7 +55,7 @@ ENVIRONMENTS: dict[str, Environment] = {
         default_payment_method="pm_card_visa",
     ),
 }
-"""The one table of differences. A suffix not named here (`pr-1234`) is a `dev` environment."""
+"""The one table of differences. `staging-2` is a `staging`; a suffix of no kind (`pr-1234`) is a `dev` environment."""
 
 RETENTION_DAYS = (
     1,
@@ -89,8 +89,11 @@ class SettingsError(Exception):
 
 
 def kind_of(suffix: str) -> str:
-    """The row of `ENVIRONMENTS` for a suffix."""
-    return suffix if suffix in ENVIRONMENTS else "dev"
+    """The row of `ENVIRONMENTS` for a suffix. `prod-eu` and `production` are production: never by mistake less."""
+    if suffix.startswith("prod"):
+        return "prod"
+    first = suffix.split("-")[0]
+    return first if first in ENVIRONMENTS else "dev"
 
 
 def _pattern(pattern: str, allowed: str) -> AfterValidator:

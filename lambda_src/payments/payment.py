@@ -99,8 +99,9 @@ def parse_request(body: Mapping[str, Any]) -> PaymentRequest:
                 "it looks like a card number; never send card numbers, send a payment method of the gateway",
             )
         elif pattern and not pattern.fullmatch(value):
-            refuse(name, f"{shown(value)} given; {allowed}")
-        elif not pattern and (len(value) > MAX_DESCRIPTION or _has_control(value)):
+            # whatever was sent as a payment method may be a token or worse: it is not repeated
+            refuse(name, f"{'a value' if name == 'payment_method' else shown(value)} given; {allowed}")
+        elif not pattern and (len(value) > MAX_DESCRIPTION or _unprintable(value)):
             refuse(name, f"{len(value)} characters given; {allowed}")
         else:
             return value
@@ -142,15 +143,16 @@ def _metadata(value: Any, refuse: Any) -> dict[str, str]:
         refuse("metadata", "the key 'payment_id' is ours; use another name")
     elif any(not 1 <= len(k) <= MAX_METADATA_KEY or len(v) > MAX_METADATA_VALUE for k, v in value.items()):
         refuse("metadata", f"a key has 1 to {MAX_METADATA_KEY} characters, a value at most {MAX_METADATA_VALUE}")
-    elif any(_has_control(k) or _has_control(v) for k, v in value.items()):
-        refuse("metadata", "a key or value has control characters; send printable text")
+    elif any(_unprintable(k) or _unprintable(v) for k, v in value.items()):
+        refuse("metadata", "a key or value has characters that cannot be printed; send plain text")
     else:
         return dict(value)
     return {}
 
 
-def _has_control(text: str) -> bool:
-    return any((ord(c) < 32 and c not in "\n\t") or ord(c) == 127 for c in text)
+def _unprintable(text: str) -> bool:
+    """True for control characters, and for halves of surrogate pairs, which no UTF-8 can hold."""
+    return any((ord(c) < 32 and c not in "\n\t") or ord(c) == 127 or 0xD800 <= ord(c) <= 0xDFFF for c in text)
 
 
 def _plain(name: object) -> bool:

@@ -62,7 +62,7 @@ def eventually[T](read: Callable[[], T], wanted: Callable[[T], object], seconds:
 @pytest.fixture(scope="session")
 def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """The applied stack. Everything it writes is below a directory of its own, so a `make up` is not disturbed."""
-    stack = LocalStack(tmp_path_factory.mktemp("stack") / "local", record_permissions=True)
+    stack = LocalStack(tmp_path_factory.mktemp("stack") / "local", record_permissions=True, wait_scale=0.1)
     try:
         stack.up()
         yield stack

@@ -38,6 +38,8 @@ def test_parse_request_when_all_is_well_then_every_field_is_there() -> None:
         ({"description": "x" * 501}, "description"),
         ({"description": "card 4242 4242 4242 4242"}, "description"),
         ({"description": "bell\x07"}, "description"),
+        ({"description": "half a pair \ud800"}, "description"),
+        ({"metadata": {"a": "\udfff"}}, "metadata"),
         ({"metadata": ["a"]}, "metadata"),
         ({"metadata": {"a": 1}}, "metadata"),
         ({"metadata": {"card": "5555-5555-5555-4444"}}, "metadata"),
@@ -87,3 +89,9 @@ def test_moved_counts_the_version_and_keeps_the_history() -> None:
 def test_moved_when_the_table_forbids_it_then_refused() -> None:
     with pytest.raises(IllegalMove, match="pay_1 cannot move from pending to succeeded"):
         moved(payment(), Status.SUCCEEDED, at=NOON, actor="nobody")
+
+
+def test_parse_request_when_a_payment_method_is_wrong_then_it_is_not_repeated() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_request(GOOD | {"payment_method": "pm-secret-token"})
+    assert "secret" not in str(refused.value)

@@ -1,0 +1,185 @@
+"""Batches on the applied stack: FAULTS 6 and 25 to 31 where S3, SQS and Lambda are the real thing."""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Api, BatchFiles, Events, Gateway, eventually
+
+NewId = Callable[[], str]
+Client = Callable[[str], Any]
+HEADER = "payment_id,amount,currency"
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_batch_when_good_and_bad_rows_are_mixed_then_each_has_its_result(
+    batch_file: BatchFiles, gateway: Gateway, events: Events, api: Api, new_id: NewId
+) -> None:
+    good, kuwaiti, declined, twice = (new_id() for _ in range(4))
+    name = batch_file.upload(
+        "currency,payment_id,amount,payment_method,description\n"
+        f'USD,{good},99.99,,"tea, and\ncake"\n'
+        f"JPY,{new_id()},10.50,,too fine\n"
+        f"KWD,{kuwaiti},1.230,,\n"
+        f"EUR,{declined},20,pm_card_visa_chargeDeclined,\n"
+        f"USD,{twice},5,,\n"
+        f"USD,{twice},5,,again\n"
+        f"USD,{new_id()},5,,card 4242424242424242\n"
+    )
+    results = {row["payment_id"]: row for row in rows(batch_file.result(name, "results"))}
+    assert {payment_id: row["status"] for payment_id, row in results.items()} == {
+        good: "succeeded",
+        kuwaiti: "succeeded",
+        declined: "declined",
+        twice: "succeeded",
+    }
+    errors = rows(batch_file.result(name, "errors"))
+    assert [(row["line"], row["column"]) for row in errors] == [
+        ("4", "amount"),
+        ("8", "payment_id"),
+        ("9", "description"),
+    ]
+    assert "line 7" in errors[1]["reason"]
+    resubmit = batch_file.result(name, "resubmit")
+    assert len(rows(resubmit)) == 3
+    assert "4242424242424242" not in resubmit + batch_file.result(name, "errors")
+
+    [event] = eventually(lambda: [e for e in events.of(event_type="batch") if name in json.dumps(e)], len)
+    assert (event["rows_read"], event["rows_accepted"], event["rows_rejected"]) == (7, 4, 3)
+    assert event["attributes"]["event_type"] == "batch"
+    assert [charge["amount"] for charge in gateway.charges(kuwaiti)] == [1230]
+    view = api.get(f"/payments/{good}").json()
+    assert (view["source"], view["references"]["batch_line"]) == ("batch", 2)
+
+
+def test_fault_6_batch_when_a_payment_came_over_rest_before_then_one_payment(
+    batch_file: BatchFiles, api: Api, gateway: Gateway, new_id: NewId
+) -> None:
+    same, other = new_id(), new_id()
+    for payment_id in (same, other):
+        api.post({"payment_id": payment_id, "amount": 5, "currency": "USD"})
+        api.settled(payment_id)
+    name = batch_file.upload(f"{HEADER}\n{same},5,USD\n{other},6,USD\n")
+    [row] = rows(batch_file.result(name, "results"))
+    assert (row["payment_id"], row["status"]) == (same, "succeeded")
+    [error] = rows(batch_file.result(name, "errors"))
+    assert error["payment_id"] == other
+    assert [len(gateway.charges(payment_id)) for payment_id in (same, other)] == [1, 1]
+
+
+def test_fault_26_batch_when_the_same_file_comes_again_then_nothing_is_charged_twice_and_the_uploader_is_told(
+    batch_file: BatchFiles, gateway: Gateway, events: Events, new_id: NewId
+) -> None:
+    ids = [new_id() for _ in range(12)]
+    content = "\n".join([HEADER, *(f"{payment_id},5,USD" for payment_id in ids)])
+    name = batch_file.upload(content)
+    assert len(rows(batch_file.result(name, "results"))) == 12
+    batch_file.upload(content, name)
+    again = eventually(
+        lambda: [e for e in events.of(event_type="batch") if name in json.dumps(e) and e["already_submitted"] == 12],
+        len,
+    )
+    assert len(again) == 1
+    assert [len(gateway.charges(payment_id)) for payment_id in ids] == [1] * 12
+
+
+@pytest.mark.parametrize(
+    ("encode", "name"),
+    [
+        (lambda text: b"\xef\xbb\xbf" + text.encode(), "bom.csv"),
+        (lambda text: text.replace("\n", "\r\n").encode(), "windows.CSV"),
+        (lambda text: gzip.compress(text.encode()), "packed.csv.gz"),
+        (lambda text: text.encode(), "name with blanks & ümlaut.csv"),
+    ],
+)
+def test_fault_28_batch_when_the_file_is_written_otherwise_then_it_is_read(
+    batch_file: BatchFiles, new_id: NewId, encode: Callable[[str], bytes], name: str
+) -> None:
+    payment_id = new_id()
+    name = batch_file.upload(encode(f"{HEADER}\n{payment_id},5,USD\n\n"), f"{new_id()}-{name}")
+    [row] = rows(batch_file.result(name, "results"))
+    assert (row["payment_id"], row["status"]) == (payment_id, "succeeded")
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "says"),
+    [
+        (b"", "empty.csv", "empty"),
+        (b"payment_id,amount\na,1\n", "missing.csv", "currency"),
+        (b"payment_id,amount,currency,colour\na,1,USD,red\n", "unknown.csv", "colour"),
+        ("payment_id,amount,currency\n".encode("utf-16"), "utf16.csv", "UTF-8"),
+        (b"%PDF-1.7", "report.pdf", ".csv"),
+    ],
+)
+def test_fault_28_batch_when_the_file_cannot_be_read_then_the_uploader_learns_why(
+    batch_file: BatchFiles, events: Events, new_id: NewId, content: bytes, name: str, says: str
+) -> None:
+    name = batch_file.upload(content, f"{new_id()}-{name}")
+    [error] = rows(batch_file.result(name, "errors"))
+    assert says in error["reason"] + error["what_to_do"]
+    [event] = eventually(lambda: [e for e in events.of(event_type="batch") if name in json.dumps(e)], len)
+    assert event["status"] == "rejected"
+
+
+def test_fault_25_queue_when_a_message_comes_twice_then_one_payment(
+    batch_file: BatchFiles, client: Client, outputs: dict[str, str], gateway: Gateway, api: Api, new_id: NewId
+) -> None:
+    payment_id = new_id()
+    name = batch_file.upload(f"{HEADER}\n{payment_id},5,USD\n")
+    batch_file.result(name, "results")
+    message = json.dumps({"payment_id": payment_id, "batch_id": "b", "line": 2})
+    for _ in range(3):
+        client("sqs").send_message(QueueUrl=outputs["payment_queue_url"], MessageBody=message)
+    url = outputs["payment_queue_url"]
+    eventually(lambda: _messages(client, url), lambda waiting: waiting == 0)
+    assert api.settled(payment_id)["status"] == "succeeded"
+    assert len(gateway.charges(payment_id)) == 1
+
+
+def test_fault_27_queue_when_one_message_of_ten_is_poison_then_only_that_one_reaches_the_dead_letters(
+    client: Client, outputs: dict[str, str], events: Events, api: Api, new_id: NewId
+) -> None:
+    sqs, queue, dead = client("sqs"), outputs["payment_queue_url"], outputs["dead_letter_queue_url"]
+    ids = [new_id() for _ in range(9)]
+    for payment_id in ids:
+        api.post({"payment_id": payment_id, "amount": 5, "currency": "USD"})
+    visibility = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})  # five deliveries in seconds
+    try:
+        bodies = [json.dumps({"payment_id": payment_id, "batch_id": "b", "line": 1}) for payment_id in ids]
+        bodies.append("poison")
+        entries = [{"Id": str(number), "MessageBody": text} for number, text in enumerate(bodies)]
+        sqs.send_message_batch(QueueUrl=queue, Entries=entries)
+        [message] = eventually(lambda: sqs.receive_message(QueueUrl=dead, VisibilityTimeout=0).get("Messages", []), len)
+        assert message["Body"] == "poison"
+        assert _messages(client, queue) == 0
+        eventually(lambda: events.of(AlarmName="payment-dead-letters-local", NewStateValue="ALARM"), len)
+    finally:
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes=visibility)
+        sqs.purge_queue(QueueUrl=dead)
+
+
+def _messages(client: Client, url: str) -> int:
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    attributes = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return sum(int(attributes[name]) for name in names)
+
+
+def test_batch_when_it_is_large_then_every_row_ends_once_and_is_charged_once(
+    batch_file: BatchFiles, gateway: Gateway, new_id: NewId
+) -> None:
+    prefix = new_id()
+    name = batch_file.upload("\n".join([HEADER, *(f"{prefix}_{n},{n}.50,USD" for n in range(1, 201))]))
+    results = rows(batch_file.result(name, "results", seconds=120))
+    assert [row["payment_id"] for row in results] == [f"{prefix}_{n}" for n in range(1, 201)]
+    assert {row["status"] for row in results} == {"succeeded"}
+    charged = sorted(c["payment_id"] for c in gateway.all_charges() if c["payment_id"].startswith(prefix))
+    assert charged == sorted(row["payment_id"] for row in results)

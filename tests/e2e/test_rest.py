@@ -1,0 +1,256 @@
+"""Payments over REST on the applied stack: the fault catalogue's ingress and charge, as a client meets them."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from local.stack import LocalStack
+from payments.audit import verify
+from payments.clock import utc_now
+from payments.payment import accepted
+from payments.stores.dynamodb import DynamoAuditStore, DynamoPaymentStore
+from payments.stores.port import require
+from tests.e2e.conftest import Api, Events, Gateway, eventually
+from tests.unit.builders import request
+
+NewId = Callable[[], str]
+Client = Callable[[str], Any]
+
+
+def body(payment_id: str, **more: Any) -> dict[str, Any]:
+    return {"payment_id": payment_id, "amount": 99.99, "currency": "USD"} | more
+
+
+def test_payment_when_submitted_then_charged_recorded_audited_and_told(
+    api: Api, gateway: Gateway, events: Events, client: Client, outputs: dict[str, str], new_id: NewId
+) -> None:
+    payment_id = new_id()
+    answer = api.post(body(payment_id, customer_id="c-1", description="tea", metadata={"order": "A-17"}))
+    assert (answer.status_code, answer.json()["status"]) == (202, "pending")
+    assert answer.headers["Location"] == f"/payments/{payment_id}"
+
+    view = api.settled(payment_id)
+    assert (view["status"], view["amount"], view["currency"]) == ("succeeded", 99.99, "USD")
+    assert [change["status"] for change in view["history"]] == ["pending", "processing", "succeeded"]
+
+    [charge] = gateway.charges(payment_id)
+    assert (charge["amount"], charge["payment_intent"]) == (9999, view["references"]["gateway_reference"])
+
+    [event] = eventually(lambda: events.of(payment_id=payment_id), len)
+    assert event["attributes"] == {"event_type": "payment", "status": "succeeded"}
+    assert "pm_" not in json.dumps(event)
+
+    dynamodb = client("dynamodb")
+    row = require(DynamoPaymentStore(dynamodb, outputs["payments_table"]), payment_id)
+    log = DynamoAuditStore(dynamodb, outputs["audit_table"], outputs["payments_table"]).entries(payment_id)
+    verify(row, log)
+    assert (row.audited_version, len(log)) == (row.version, row.version)
+
+
+def test_fault_1_payment_when_sent_again_then_the_same_answer_one_execution_one_charge(
+    api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], new_id: NewId
+) -> None:
+    payment_id = new_id()
+    first = api.post(body(payment_id))
+    early = api.post(body(payment_id))
+    api.settled(payment_id)
+    late = api.post(body(payment_id))
+    assert {answer.status_code for answer in (first, early, late)} == {202}
+    assert first.text == early.text == late.text
+    assert late.headers["Idempotent-Replayed"] == "true"
+    arn = outputs["state_machine_arn"].replace(":stateMachine:", ":execution:") + f":{payment_id}"
+    assert client("stepfunctions").describe_execution(executionArn=arn)["status"] in ("RUNNING", "SUCCEEDED")
+    assert len(gateway.charges(payment_id)) == 1
+
+
+def test_fault_2_payment_when_the_id_comes_with_other_content_then_409_and_nothing_changes(
+    api: Api, gateway: Gateway, new_id: NewId
+) -> None:
+    payment_id = new_id()
+    api.post(body(payment_id))
+    before = api.settled(payment_id)
+    refused = api.post(body(payment_id, amount=1))
+    assert refused.status_code == 409
+    assert "other content" in refused.json()["detail"]
+    assert api.get(f"/payments/{payment_id}").json() == before
+    assert len(gateway.charges(payment_id)) == 1
+
+
+def test_fault_3_payment_when_posted_by_many_at_once_then_accepted_and_charged_once(
+    api: Api, gateway: Gateway, new_id: NewId
+) -> None:
+    payment_id = new_id()
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: api.post(body(payment_id)), range(20)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.text for answer in answers}) == 1
+    assert len([answer for answer in answers if "Idempotent-Replayed" not in answer.headers]) == 1
+    assert api.settled(payment_id)["status"] == "succeeded"
+    assert len(gateway.charges(payment_id)) == 1
+
+
+def test_fault_4_payment_when_it_was_stored_but_not_started_then_a_repeat_starts_it_once(
+    api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], new_id: NewId
+) -> None:
+    payment_id = new_id()
+    stored = accepted(request(payment_id), at=utc_now(), source="rest")
+    DynamoPaymentStore(client("dynamodb"), outputs["payments_table"]).create(stored)
+    assert api.post(body(payment_id)).headers["Idempotent-Replayed"] == "true"
+    assert api.settled(payment_id)["status"] == "succeeded"
+    assert len(gateway.charges(payment_id)) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "code"),
+    [
+        ("pm_card_visa_chargeDeclinedInsufficientFunds", "declined", "insufficient_funds"),
+        ("pm_card_visa_chargeDeclinedStolenCard", "declined", "stolen_card"),
+        ("pm_card_authenticationRequired", "requires_action", "authentication_required"),
+    ],
+)
+def test_faults_15_16_17_payment_when_the_card_does_not_pay_then_its_reason_and_one_attempt(
+    api: Api, gateway: Gateway, events: Events, new_id: NewId, method: str, status: str, code: str
+) -> None:
+    payment_id = new_id()
+    api.post(body(payment_id, payment_method=method))
+    view = api.settled(payment_id)
+    assert (view["status"], view["reason"]["code"]) == (status, code)
+    assert [change["status"] for change in view["history"]].count("processing") == 1
+    assert gateway.charges(payment_id) == []
+    [event] = eventually(lambda: events.of(payment_id=payment_id), len)
+    assert event["attributes"]["status"] == status
+
+
+def test_fault_10_payment_when_the_gateways_answer_is_lost_then_found_and_charged_once(
+    api: Api, gateway: Gateway, new_id: NewId
+) -> None:
+    payment_id = new_id()
+    gateway.fault(kind="answer_lost", payment_id=payment_id, method="POST")
+    api.post(body(payment_id))
+    assert api.settled(payment_id)["status"] == "succeeded"
+    assert len(gateway.charges(payment_id)) == 1
+
+
+def test_fault_11_payment_when_a_500_is_replayed_then_it_stays_unknown_and_never_failed(
+    api: Api, gateway: Gateway, new_id: NewId
+) -> None:
+    payment_id = new_id()
+    gateway.fault(kind="server_error", payment_id=payment_id, method="POST", executes=False)
+    api.post(body(payment_id))
+    assert api.settled(payment_id)["status"] == "unknown"
+    assert gateway.charges(payment_id) == []
+
+
+def test_fault_12_payment_when_the_gateway_is_busy_then_it_waits_and_charges_once(
+    api: Api, gateway: Gateway, new_id: NewId
+) -> None:
+    payment_id = new_id()
+    gateway.fault(kind="rate_limited", payment_id=payment_id, times=3)
+    api.post(body(payment_id))
+    view = eventually(lambda: api.get(f"/payments/{payment_id}").json(), lambda seen: seen["status"] == "succeeded")
+    assert [change["status"] for change in view["history"]].count("processing") == 4
+    assert len(gateway.charges(payment_id)) == 1
+
+
+def test_fault_18_payment_when_the_gateway_reports_another_amount_then_held_for_review(
+    api: Api, gateway: Gateway, new_id: NewId
+) -> None:
+    payment_id = new_id()
+    gateway.fault(kind="altered", payment_id=payment_id, method="POST", fields={"amount": 1})
+    api.post(body(payment_id))
+    view = api.settled(payment_id)
+    assert (view["status"], view["reason"]["code"]) == ("in_review", "amount_differs")
+
+
+def test_fault_19_payment_when_the_gateway_refuses_our_key_then_it_waits_and_an_alarm_rings(
+    api: Api, gateway: Gateway, events: Events, new_id: NewId
+) -> None:
+    payment_id = new_id()
+    gateway.fault(kind="unauthorized", payment_id=payment_id, times=10)
+    api.post(body(payment_id))
+    [event] = eventually(lambda: events.of(payment_id=payment_id), len)
+    assert event["status"] == "pending"
+    assert gateway.charges(payment_id) == []
+    alarms = eventually(lambda: events.of(AlarmName="payment-gateway-misconfigured-local", NewStateValue="ALARM"), len)
+    assert "docs/operations.md#gateway-misconfigured" in alarms[0]["AlarmDescription"]
+
+
+def test_payment_when_it_has_no_method_then_the_customers_default_is_used(
+    api: Api, client: Client, outputs: dict[str, str], new_id: NewId
+) -> None:
+    customer_id, payment_id = new_id(), new_id()
+    item = {"customer_id": {"S": customer_id}, "default_payment_method": {"S": "pm_card_visa_chargeDeclined"}}
+    client("dynamodb").put_item(TableName=outputs["customers_table"], Item=item)
+    api.post(body(payment_id, customer_id=customer_id))
+    assert api.settled(payment_id)["status"] == "declined"
+
+
+@pytest.mark.parametrize(
+    ("sent", "says"),
+    [
+        ("", "body"),
+        ("{", "body"),
+        ("[]", "object"),
+        ({"amount": 1, "currency": "USD"}, "payment_id"),
+        (body("pay_1", amount="NaN"), "amount"),
+        ('{"payment_id": "pay_1", "amount": NaN, "currency": "USD"}', ""),
+        (body("pay_1", amount=-1), "amount"),
+        (body("pay_1", amount=0), "amount"),
+        (body("pay_1", amount="10.50", currency="JPY"), "JPY"),
+        (body("pay_1", amount="1.2345", currency="KWD"), "KWD"),
+        (body("pay_1", amount="1e3"), "amount"),
+        (body("pay_1", currency="usd"), "currency"),
+        (body("pay_1", currency="USX"), "ISO 4217"),
+        (body("white space"), "payment_id"),
+        (body("pay_1", colour="red"), "colour"),
+        (body("pay_1", metadata={"a": 1}), "metadata"),
+        (body("pay_1", description="my card is 4242 4242 4242 4242"), "card number"),
+        (body("pay_1", metadata={"card": "5555555555554444"}), "card number"),
+        (body("pay_1", description="\ud800"), "description"),
+    ],
+)
+def test_payment_when_the_request_is_wrong_then_400_says_what_and_nothing_is_stored(
+    api: Api, sent: Any, says: str
+) -> None:
+    refused = api.post(sent)
+    assert refused.status_code == 400
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    problem = refused.json()
+    assert (problem["status"], problem["type"]) == (400, "urn:problem:payment-api:invalid-request")
+    assert says in json.dumps(problem)
+    assert api.get("/payments/pay_1").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/payments/nothing_here", "/payments/" + "x" * 100, "/nowhere"])
+def test_get_when_there_is_nothing_then_404_as_a_problem(api: Api, path: str) -> None:
+    missing = api.get(path)
+    assert missing.status_code == 404
+    assert missing.headers["Content-Type"] == "application/problem+json"
+    assert missing.json()["detail"]
+
+
+def test_health_when_asked_then_ok(api: Api) -> None:
+    assert api.get("/health").json() == {"status": "ok"}
+
+
+def test_fault_44_card_numbers_tokens_and_keys_are_in_no_log_and_no_history(
+    api: Api, local_stack: LocalStack, client: Client, outputs: dict[str, str], new_id: NewId
+) -> None:
+    payment_id = new_id()
+    api.post(body(payment_id, description="pay with 4000002500003155"))
+    api.post(body(payment_id, payment_method="pm_card_mastercard"))
+    api.settled(payment_id)
+    texts = [local_stack.aws.log_path.read_text(errors="replace")]
+    logs, machine = client("logs"), client("stepfunctions")
+    for group in logs.describe_log_groups()["logGroups"]:
+        found = logs.filter_log_events(logGroupName=group["logGroupName"], limit=10000)["events"]
+        texts += [event["message"] for event in found]
+    arn = outputs["state_machine_arn"].replace(":stateMachine:", ":execution:") + f":{payment_id}"
+    texts.append(str(machine.get_execution_history(executionArn=arn, maxResults=1000)["events"]))
+    everything = "\n".join(texts)
+    assert payment_id in everything
+    for secret in ("4000002500003155", "pm_card_mastercard", "sk_test_"):
+        assert secret not in everything
