@@ -28,7 +28,7 @@ ONLY = {
     ("secretsmanager:GetSecretValue", "*:secret:payment-gateway-stripe-*"): {"charge"},
     ("states:StartExecution", "*:stateMachine:payment-processor-*"): {"api", "dispatch"},
     ("dynamodb:PutItem", "*:table/payments-*"): {"api", "split"},
-    ("dynamodb:UpdateItem", "*:table/payments-*"): {"validate", "charge", "record", "audit"},
+    ("dynamodb:UpdateItem", "*:table/payments-*"): {"charge", "record", "audit"},
     ("dynamodb:PutItem", "*:table/payment-audit-log-*"): {"audit"},
     ("sqs:SendMessage", "*:payment-queue-*"): {"split"},
     ("sqs:DeleteMessage", "*:payment-queue-*"): {"dispatch"},

@@ -1,0 +1,117 @@
+"""Terraform's side of the applied stack: FAULTS 46 to 48, the second suffix deployed by cdktf-cli as the README says."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.stack import LocalStack
+from local.terraform import ROOT, TOOLS, environment
+from tests.e2e.conftest import Api
+
+SUFFIX = "pr-e2e"
+STACK = f"payment-{SUFFIX}"
+Client = Callable[[str], Any]
+
+
+class Cdktf:
+    """cdktf-cli 0.21 in the project's root, with its output and state out of the project's way."""
+
+    def __init__(self, local_stack: LocalStack, directory: Path) -> None:
+        self._directory = directory
+        self._environment = environment(local_stack.aws.environment()) | local_stack.synth_settings(SUFFIX)
+        self.outputs = directory / "outputs.json"
+
+    def __call__(self, command: str, *options: str) -> str:
+        run = subprocess.run(
+            [str(TOOLS / "cdktf/node_modules/.bin/cdktf"), command, *options, "--output", str(self._directory)],
+            cwd=ROOT,
+            env=self._environment | {"CI": "true"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, f"cdktf {command}:\n{run.stdout[-3000:]}\n{run.stderr[-3000:]}"
+        return run.stdout
+
+
+@pytest.fixture(scope="module")
+def second(local_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cdktf]:
+    """A second environment beside the first, deployed by cdktf-cli. The last test destroys it."""
+    state = ROOT / f"terraform.{SUFFIX}.tfstate"
+    cdktf = Cdktf(local_stack, tmp_path_factory.mktemp("cdktf"))
+    try:
+        cdktf("synth")
+        assert "to add" in cdktf("diff", "--skip-provider-lock")
+        cdktf("deploy", "--auto-approve", "--skip-provider-lock", "--outputs-file", str(cdktf.outputs))
+        yield cdktf
+    finally:
+        for leftover in ROOT.glob(f"{state.name}*"):
+            leftover.unlink()
+
+
+def everything(client: Client) -> dict[str, list[str]]:
+    """The names of all that our stacks make, by service."""
+    iam, s3, dynamodb = client("iam"), client("s3"), client("dynamodb")
+    gateway, alarms = client("apigateway"), client("cloudwatch")
+    return {
+        "roles": [role["RoleName"] for role in iam.list_roles()["Roles"]],
+        "buckets": [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]],
+        "tables": dynamodb.list_tables()["TableNames"],
+        "functions": [function["FunctionName"] for function in client("lambda").list_functions()["Functions"]],
+        "layers": [layer["LayerName"] for layer in client("lambda").list_layers()["Layers"]],
+        "queues": client("sqs").list_queues().get("QueueUrls", []),
+        "topics": [topic["TopicArn"] for topic in client("sns").list_topics()["Topics"]],
+        "state machines": [m["name"] for m in client("stepfunctions").list_state_machines()["stateMachines"]],
+        "secrets": [secret["Name"] for secret in client("secretsmanager").list_secrets()["SecretList"]],
+        "key aliases": [alias["AliasName"] for alias in client("kms").list_aliases()["Aliases"]],
+        "apis": [api["name"] for api in gateway.get_rest_apis()["items"]],
+        "alarms": [alarm["AlarmName"] for alarm in alarms.describe_alarms()["MetricAlarms"]],
+        "dashboards": [board["DashboardName"] for board in alarms.list_dashboards()["DashboardEntries"]],
+        "log groups": [group["logGroupName"] for group in client("logs").describe_log_groups()["logGroups"]],
+    }
+
+
+def of_suffix(names: dict[str, list[str]], suffix: str) -> dict[str, list[str]]:
+    """Those of one environment; a bucket's name goes on after the suffix."""
+    return {
+        kind: [name for name in found if name.endswith(f"-{suffix}") or f"-{suffix}-" in name]
+        for kind, found in names.items()
+    }
+
+
+def test_fault_46_apply_when_run_again_then_nothing_changes(local_stack: LocalStack) -> None:
+    assert local_stack.terraform().plan() == {}
+
+
+def test_fault_47_two_suffixes_when_side_by_side_then_no_crosstalk(
+    second: Cdktf, local_stack: LocalStack, api: Api, client: Client, new_id: Callable[[], str]
+) -> None:
+    outputs = json.loads(second.outputs.read_text())[STACK]
+    endpoint = local_stack.aws.endpoint_url
+    other = Api(
+        local_stack.outputs
+        | {"api_url": f"{endpoint}/_aws/execute-api/{outputs['rest_api_id']}/{outputs['api_stage']}"}
+    )
+    client("secretsmanager").put_secret_value(SecretId=outputs["gateway_secret_arn"], SecretString="sk_test_second")
+    payment_id = new_id()
+    assert other.post({"payment_id": payment_id, "amount": 5, "currency": "USD"}).status_code == 202
+    assert other.settled(payment_id)["status"] == "succeeded"
+    assert api.get(f"/payments/{payment_id}").status_code == 404
+    names = everything(client)
+    first, beside = of_suffix(names, "local"), of_suffix(names, SUFFIX)
+    assert {kind: len(found) for kind, found in first.items()} == {kind: len(found) for kind, found in beside.items()}
+    assert all(beside.values()), f"nothing of the second environment among: {[k for k, v in beside.items() if not v]}"
+
+
+def test_fault_48_destroy_when_run_then_nothing_is_left_behind(second: Cdktf, client: Client) -> None:
+    assert all(of_suffix(everything(client), SUFFIX).values())
+    before = of_suffix(everything(client), "local")
+    second("destroy", "--auto-approve", "--skip-provider-lock")
+    after = everything(client)
+    assert {kind: found for kind, found in of_suffix(after, SUFFIX).items() if found} == {}
+    assert of_suffix(after, "local") == before
