@@ -1,0 +1,339 @@
+"""What a million payments cost on AWS: counted on the real functions, priced in one table.
+
+    .venv/bin/python -m docs.costs
+
+prints the tables of docs/costs.md, which a test holds against it. Requests, reads and writes are counted while the
+functions' own handlers carry payments through tables, bucket and queue in memory, state transitions on the state
+machine's own definition. Only what no count can tell is measured: `MEASURED`.
+"""
+
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from decimal import ROUND_HALF_UP, Decimal
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+
+from lib.batch import MESSAGES_A_CALL, dispatch_pace_seconds
+from lib.settings import ENVIRONMENTS
+from lib.workflow import definition
+from payments.gateways.memory import MemoryGateway
+from payments.stores.tables import AUDIT_LOG, CUSTOMERS, PAYMENTS, PROCESSING_STATUS, Key
+from payments.workflow import MemoryWorkflow
+from tests.moto_tables import aws_in_memory, create_table
+
+Counts = Counter[str]
+
+PRICES = {
+    "state transitions": Decimal(25),
+    "Express requests": Decimal(1),
+    "Express GB-s": Decimal("16.67"),
+    "Lambda requests": Decimal("0.20"),
+    "Lambda GB-s": Decimal("13.33"),
+    "DynamoDB write units": Decimal("0.625"),
+    "DynamoDB read units": Decimal("0.125"),
+    "API requests": Decimal("3.50"),
+    "SQS requests": Decimal("0.40"),
+    "SNS requests": Decimal("0.50"),
+    "log GB": Decimal(500_000),
+}
+"""Dollars for a million of each, us-east-1, November 2026. Logs are $0.50 a GB."""
+
+MEASURED = {"api": 10, "validate": 9, "charge": 15, "record": 9, "audit": 12, "split": 7, "report": 1}
+"""Milliseconds of a warm run on the local AWS, of split and report those of a row: what our own code takes. The
+time that Stripe takes comes on top of `charge`."""
+LOG_BYTES = 500
+"""What one invocation writes into its log group, Lambda's own three lines included. Measured like the above."""
+DISPATCHED_BYTES = 230
+"""And dispatch, which starts ten payments a run, for each."""
+EXPRESS_GB = Decimal(64) / 1024
+"""Express is billed in steps of 64 MB and 100 ms."""
+
+TABLES = {table.name: table for table in (PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS)}
+SAMPLE = {"amount": "99.99", "currency": "USD", "customer_id": "cus_1234567890", "description": "Annual plan"}
+CONTEXT = SimpleNamespace(
+    aws_request_id="run",
+    function_name="counted",
+    memory_limit_in_mb=512,
+    invoked_function_arn="-",
+    get_remaining_time_in_millis=lambda: 900_000,
+)
+ROWS = 10
+"""Batches of this many rows and of twice as many are compared, so that what each file costs once drops out."""
+DEV = ENVIRONMENTS["dev"]
+
+
+# What the functions ask of AWS ----------------------------------------------------------------------------------------
+
+
+class Meter:
+    """Counts what boto3 is asked for. DynamoDB's units are those of its price page, index writes included."""
+
+    def __init__(self, events: Any, dynamodb: Any) -> None:
+        self.counts: Counts = Counter()
+        self._dynamodb = dynamodb
+        self._before: Rows = {}
+        events.register("provide-client-params.*.*", self._asked)
+        events.register("after-call.*.*", self._answered)
+
+    def _asked(self, model: Any, params: Mapping[str, Any], **_: Any) -> None:
+        service = model.service_model.service_name
+        if service == "dynamodb":
+            self._before = {place: self._row(*place) for place in _written(params)}
+        elif service in ("sqs", "sns"):
+            self.counts[f"{service.upper()} requests"] += 1
+
+    def _answered(self, model: Any, parsed: Mapping[str, Any], **_: Any) -> None:
+        if model.service_model.service_name != "dynamodb":
+            return
+        if model.name in ("GetItem", "Query"):
+            items = parsed.get("Items") or [parsed.get("Item", {})]
+            self.counts["DynamoDB read units"] += math.ceil(sum(map(_size, items)) / 4096) or 1
+        for place, before in self._before.items():
+            after = self._row(*place)
+            twice = 2 if model.name == "TransactWriteItems" else 1
+            self.counts["DynamoDB write units"] += twice * _kilobytes(before, after)
+            for key in TABLES[place[0]].indexes.values():
+                self.counts["DynamoDB write units"] += _index_units(key, before, after)
+
+    def _row(self, table: str, key: str) -> dict[str, Any]:
+        row: dict[str, Any] = self._dynamodb.get_item(TableName=table, Key=json.loads(key)).get("Item", {})
+        return row
+
+
+Rows = dict[tuple[str, str], dict[str, Any]]
+"""Table name and key as JSON → the row, empty if there is none."""
+
+
+def _written(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Table and key of every row that a request writes."""
+    for write in params.get("TransactItems", [{"Only": params}]):
+        for request in write.values():
+            row = request.get("Item") or (request.get("Key") if "UpdateExpression" in request else None)
+            if row:
+                key = TABLES[request["TableName"]].key.attributes
+                yield request["TableName"], json.dumps({name: row[name] for name in key})
+
+
+def _index_units(key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> int:
+    """A change of an index's key is a deletion and a writing."""
+    was, now = ([row[name] for name in key.attributes if name in row] for row in (before, after))
+    if was == now:
+        return _kilobytes(before, after) if len(was) == len(key.attributes) else 0
+    return sum(_kilobytes(row) for row, at in ((before, was), (after, now)) if len(at) == len(key.attributes))
+
+
+def _kilobytes(*rows: Mapping[str, Any]) -> int:
+    return math.ceil(max(map(_size, rows)) / 1024)
+
+
+def _size(item: Mapping[str, Any]) -> int:
+    """An item's bytes as DynamoDB counts them."""
+    return sum(len(name.encode()) + _value_size(value) for name, value in item.items())
+
+
+def _value_size(value: Mapping[str, Any]) -> int:
+    ((kind, content),) = value.items()
+    match kind:
+        case "S":
+            return len(content.encode())
+        case "N":
+            return len(content) // 2 + 2
+        case "L":
+            return 3 + sum(1 + _value_size(part) for part in content)
+        case "M":
+            return 3 + _size(content) + len(content)
+    return 1
+
+
+# Payments, carried by the functions' handlers -------------------------------------------------------------------------
+
+
+class Functions:
+    """The functions as they are deployed, on AWS in memory, with the gateway's in-memory twin."""
+
+    def __init__(self) -> None:
+        session = boto3.Session()
+        dynamodb = session.client("dynamodb")  # the meter's own, which nobody counts
+        for table in TABLES.values():
+            create_table(table, dynamodb)
+        session.client("s3").create_bucket(Bucket="files")
+        session.client("s3").put_bucket_versioning(Bucket="files", VersioningConfiguration={"Status": "Enabled"})
+        topic = session.client("sns").create_topic(Name="events")["TopicArn"]
+        queue = session.client("sqs").create_queue(QueueName="payments")["QueueUrl"]
+        self._s3, self._queue = session.client("s3"), session.resource("sqs").Queue(queue)
+        os.environ |= {
+            "PAYMENTS_TABLE": PAYMENTS.name,
+            "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
+            "AUDIT_TABLE": AUDIT_LOG.name,
+            "CUSTOMERS_TABLE": CUSTOMERS.name,
+            "DEFAULT_PAYMENT_METHOD": DEV.default_payment_method,
+            "STATE_MACHINE_ARN": "-",
+            "PAYMENT_EVENTS_TOPIC_ARN": topic,
+            "PAYMENT_QUEUE_URL": queue,
+            "REPORT_FUNCTION": "-",
+            "AWS_LAMBDA_FUNCTION_NAME": "-",
+            "GATEWAY_SECRET_ARN": "-",
+            "STRIPE_API_BASE": "https://stripe.invalid",
+            "DISPATCH_PACE_SECONDS": "0",
+            "ENVIRONMENT_SUFFIX": "costs",
+            "POWERTOOLS_SERVICE_NAME": "costs",
+            "LOG_LEVEL": "ERROR",
+        }
+        boto3.setup_default_session()
+        counted: Any = boto3.DEFAULT_SESSION
+        self.meter = Meter(counted.events, dynamodb)
+        names = ("api", "audit", "charge", "dispatch", "record", "report", "split", "validate")
+        self._modules: dict[str, Any] = {name: import_module(f"handlers.{name}") for name in names}
+        api, audit, charge, dispatch, _, _, split, _ = self._modules.values()
+        api.workflow = MemoryWorkflow()
+        dispatch.dispatcher = replace(dispatch.dispatcher, workflow=MemoryWorkflow())
+        charge.gateway = MemoryGateway()
+        audit.start_report = split.start_report = lambda _: None
+        split.splitter = replace(split.splitter, workers=1)  # the meter looks at the tables between two requests
+
+    def rest(self) -> Counts:
+        """One payment over REST, and one question what became of it."""
+        before = Counter(self.meter.counts)
+        body = json.dumps({"payment_id": "pay_1234567890", **SAMPLE})
+        context = {"requestContext": {"requestId": "3298b3ae-0000-4000-8000-1234567890ab"}}
+        self._call("api", {"httpMethod": "POST", "resource": "/payments", "body": body, **context})
+        self._workflow("pay_1234567890")
+        asked = {"httpMethod": "GET", "resource": "/payments/{payment_id}", **context}
+        self._call("api", asked | {"pathParameters": {"payment_id": "pay_1234567890"}})
+        self.meter.counts["API requests"] += 2
+        return self.meter.counts - before
+
+    def batch(self, rows: int) -> Counts:
+        """A file of payments, from its upload to its result files."""
+        before = Counter(self.meter.counts)
+        lines = [f"bat_{rows}_{row:010},{','.join(SAMPLE.values())}\n" for row in range(rows)]
+        content = f"payment_id,{','.join(SAMPLE)}\n{''.join(lines)}".encode()
+        version = self._s3.put_object(Bucket="files", Key=f"incoming/{rows}.csv", Body=content)["VersionId"]
+        uploaded = {"key": f"incoming/{rows}.csv", "versionId": version, "eTag": "e", "size": len(content)}
+        self._call("split", {"Records": [{"s3": {"bucket": {"name": "files"}, "object": uploaded}}]})
+        payment_ids, batch_id = [], ""
+        while messages := self._queue.receive_messages(MaxNumberOfMessages=MESSAGES_A_CALL):
+            records = [{"messageId": m.message_id, "body": m.body, "eventSource": "aws:sqs"} for m in messages]
+            self._call("dispatch", {"Records": records})
+            self._queue.delete_messages(
+                Entries=[{"Id": str(n), "ReceiptHandle": m.receipt_handle} for n, m in enumerate(messages)]
+            )
+            self.meter.counts["SQS requests"] += 2  # Lambda's own: to receive and to delete them
+            payment_ids += [json.loads(message.body)["payment_id"] for message in messages]
+            batch_id = json.loads(messages[0].body)["batch_id"]
+        for payment_id in payment_ids:
+            self._workflow(payment_id)
+        self._call("report", {"batch_id": batch_id})
+        return self.meter.counts - before
+
+    def _workflow(self, payment_id: str) -> None:
+        state = {"payment_id": payment_id}
+        for function in ("validate", "charge", "record", "audit"):
+            state = self._call(function, state)
+        if state["status"] != "succeeded":
+            raise AssertionError(f"a payment that is counted must succeed, this one is {state}")
+        self.meter.counts["SNS requests"] += 1  # the Publish state's own
+
+    def _call(self, function: str, event: Mapping[str, Any]) -> Any:
+        self.meter.counts[f"{function} runs"] += 1
+        return self._modules[function].handler(event, CONTEXT)
+
+
+def transitions() -> int:
+    """The states that a payment which succeeds passes through."""
+    step: Any = SimpleNamespace(arn="-", timeout_seconds=1)
+    machine = definition(step, step, step, step, step)
+    state, count = machine["StartAt"], 0
+    while state:
+        count += 1
+        state = machine["States"][state].get("Next") or machine["States"][state].get("Default")
+    return count
+
+
+# From counts to dollars -----------------------------------------------------------------------------------------------
+
+Share = dict[str, Decimal]
+"""How much of what a payment takes, by name."""
+
+
+def shares() -> dict[str, Share]:
+    """What one payment takes, by the lane it comes in."""
+    with aws_in_memory(), patch.dict(os.environ):
+        functions = Functions()
+        rest, fewer, more = functions.rest(), functions.batch(ROWS), functions.batch(2 * ROWS)
+    marginal = {name: Decimal(more[name] - fewer[name]) / ROWS for name in more}
+    return {
+        "REST": {name: Decimal(count) for name, count in rest.items()},
+        "batch": {name: count for name, count in marginal.items() if count},
+    }
+
+
+def priced(share: Share, workflow_type: str) -> dict[str, Decimal]:
+    """Dollars for a million payments, by line of the bill."""
+    runs = {name.removesuffix(" runs"): count for name, count in share.items() if name.endswith(" runs")}
+    milliseconds = {name: count * MEASURED[name] for name, count in runs.items() if name != "dispatch"}
+    if "dispatch" in runs:
+        milliseconds |= {row: Decimal(MEASURED[row]) for row in ("split", "report")}
+        milliseconds["dispatch"] = Decimal(dispatch_pace_seconds(DEV)) * 1000  # it sleeps for the rest of the pace
+    log_bytes = sum(runs.values(), Decimal(0)) * LOG_BYTES + (DISPATCHED_BYTES if "dispatch" in runs else 0)
+    memory_gb = Decimal(DEV.lambda_memory_mb) / 1024
+    steps = sum(MEASURED[name] for name in ("validate", "charge", "record", "audit"))
+    billed_seconds = Decimal(math.ceil(steps / 100)) / 10
+    standard = transitions() * PRICES["state transitions"]
+    express = PRICES["Express requests"] + EXPRESS_GB * billed_seconds * PRICES["Express GB-s"]
+    units = ("DynamoDB write units", "DynamoDB read units", "API requests", "SQS requests", "SNS requests")
+    return {
+        "Step Functions": standard if workflow_type == "STANDARD" else express,
+        **{name: share.get(name, Decimal(0)) * PRICES[name] for name in units},
+        "Lambda requests": sum(runs.values(), Decimal(0)) * PRICES["Lambda requests"],
+        "Lambda time": sum(milliseconds.values(), Decimal(0)) / 1000 * memory_gb * PRICES["Lambda GB-s"],
+        "logs": log_bytes / 10**9 * PRICES["log GB"],
+    }
+
+
+def gateway_second(workflow_type: str) -> Decimal:
+    """Dollars for a million payments and each second that the gateway takes to answer."""
+    waiting = Decimal(DEV.lambda_memory_mb) / 1024 * PRICES["Lambda GB-s"]
+    return waiting + (EXPRESS_GB * PRICES["Express GB-s"] if workflow_type == "EXPRESS" else Decimal(0))
+
+
+def tables() -> str:
+    """Both tables of docs/costs.md."""
+    by_lane = shares()
+    names = [name for name in by_lane["REST"] | by_lane["batch"] if not name.endswith(" runs")]
+    lines = ["| One payment takes | over REST | in a batch |", "|---|---:|---:|"]
+    lines += [f"| state transitions (Standard) | {transitions()} | {transitions()} |"]
+    for name in names:
+        lines.append(f"| {name} | " + " | ".join(_short(by_lane[lane].get(name)) for lane in by_lane) + " |")
+    runs = [sum(count for name, count in share.items() if name.endswith(" runs")) for share in by_lane.values()]
+    lines.append("| Lambda requests | " + " | ".join(_short(Decimal(count)) for count in runs) + " |")
+
+    columns = [(lane, kind) for lane in by_lane for kind in ("STANDARD", "EXPRESS")]
+    bills = [priced(by_lane[lane], kind) for lane, kind in columns]
+    lines += ["", "| Dollars for a million payments | " + " | ".join(f"{a}, {b.title()}" for a, b in columns) + " |"]
+    lines += ["|---" + "|---:" * len(columns) + "|"]
+    lines += [f"| {line} | " + " | ".join(_dollars(bill[line]) for bill in bills) + " |" for line in bills[0]]
+    lines.append("| **Sum** | " + " | ".join(f"**{_dollars(sum(bill.values()))}**" for bill in bills) + " |")
+    lines.append("| for each second that Stripe takes | ")
+    lines[-1] += " | ".join(_dollars(gateway_second(kind)) for _, kind in columns) + " |"
+    return "\n".join(lines)
+
+
+def _short(count: Decimal | None) -> str:
+    return f"{(count or Decimal(0)).normalize():f}"
+
+
+def _dollars(amount: Decimal | int) -> str:
+    return str(Decimal(amount).quantize(Decimal("0.01"), ROUND_HALF_UP))
+
+
+if __name__ == "__main__":
+    print(tables())  # noqa: T201 - this is a command
