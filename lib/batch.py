@@ -1,5 +1,7 @@
 """The batch lane: files that arrive in the bucket, the queue they are fanned out through, and its pace."""
 
+import json
+
 from lib.aws import (
     Construct,
     LambdaEventSourceMapping,
@@ -99,7 +101,7 @@ class PaymentQueue(Construct):
 
 def _redrive(dead_letters_arn: str) -> str:
     """After five failed deliveries a message goes to the dead-letter queue."""
-    return f'{{"deadLetterTargetArn": "{dead_letters_arn}", "maxReceiveCount": 5}}'
+    return json.dumps({"deadLetterTargetArn": dead_letters_arn, "maxReceiveCount": 5}, separators=(",", ":"))
 
 
 def split_on_arrival(scope: Construct, bucket: Bucket, split: Function, account_id: str) -> None:

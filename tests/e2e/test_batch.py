@@ -53,7 +53,7 @@ def test_batch_when_good_and_bad_rows_are_mixed_then_each_has_its_result(
     assert "4242424242424242" not in resubmit + batch_file.result(name, "errors")
 
     [event] = eventually(lambda: [e for e in events.of(event_type="batch") if name in json.dumps(e)], len)
-    assert (event["rows_read"], event["rows_accepted"], event["rows_rejected"]) == (7, 4, 3)
+    assert (event["rows_read"], event["accepted"], event["rejected"]) == (7, 4, 3)
     assert event["attributes"]["event_type"] == "batch"
     assert [charge["amount"] for charge in gateway.charges(kuwaiti)] == [1230]
     view = api.get(f"/payments/{good}").json()

@@ -159,7 +159,7 @@ def test_fault_18_payment_when_the_gateway_reports_another_amount_then_held_for_
     api: Api, gateway: Gateway, new_id: NewId
 ) -> None:
     payment_id = new_id()
-    gateway.fault(kind="altered", payment_id=payment_id, method="POST", fields={"amount": 1})
+    gateway.fault(kind="altered", payment_id=payment_id, method="POST", fields={"amount_received": 1})
     api.post(body(payment_id))
     view = api.settled(payment_id)
     assert (view["status"], view["reason"]["code"]) == ("in_review", "amount_differs")

@@ -1,4 +1,4 @@
-"""Terraform's side of the applied stack: FAULTS 46 to 48, the second suffix deployed by cdktf-cli as the README says."""
+"""Terraform's side of the applied stack: FAULTS 46 to 48. cdktf-cli deploys the second suffix as the README says."""
 
 import json
 import subprocess

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
-from ministack.services import apigateway_v1, cloudwatch, lambda_svc, sns, sqs, stepfunctions
+from ministack.services import apigateway_v1, cloudwatch, lambda_svc, s3, sns, sqs, stepfunctions
 
 from local.emulator.fixes import FIXES
 from local.emulator.fixes.publish_attributes import PUBLISH
@@ -237,6 +237,14 @@ def api_metrics(_: pytest.MonkeyPatch) -> bool:
     return "AWS/ApiGateway" not in inspect.getsource(apigateway_v1)
 
 
+def stage_settings(_: pytest.MonkeyPatch) -> bool:
+    return '"accessLogSettings": {}' in inspect.getsource(apigateway_v1)
+
+
+def upload_tags(_: pytest.MonkeyPatch) -> bool:
+    return "tagging" not in inspect.getsource(s3._create_multipart_upload)
+
+
 PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     lambda_errors,
     lambda_logs,
@@ -256,6 +264,8 @@ PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     request_models,
     validation_errors,
     access_denied,
+    stage_settings,
+    upload_tags,
     alarm_settings,
     alarm_listing,
     alarm_states,

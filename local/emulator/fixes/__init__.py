@@ -26,6 +26,8 @@ FIXES: Final = (
     "request_models",
     "validation_errors",
     "access_denied",
+    "stage_settings",
+    "upload_tags",
     "alarm_settings",
     "alarm_listing",
     "alarm_states",
