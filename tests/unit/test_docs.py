@@ -1,0 +1,257 @@
+"""README and docs say what the code does: their tables, links, commands and limits are held against it."""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from botocore import xform_name
+from botocore.session import Session
+
+from lib.settings import ENVIRONMENTS, Environment, Settings
+from payctl.failures import Exit
+from payments.batch.bytes import MAX_FILE_BYTES
+from payments.batch.file import MAX_ROWS
+from payments.batch.records import MAX_RECORD_BYTES
+from payments.batch.sheets import ERRORS, RESUBMIT, RESULTS
+from payments.batch.state import ResultRow
+from payments.errors import POLICIES, UNEXPECTED
+from payments.payment import FIELDS, MAX_DESCRIPTION, REQUIRED_FIELDS
+from payments.statuses import TRANSITIONS, Status
+from payments.stores.tables import AUDIT_LOG, CUSTOMERS, PAYMENTS, PROCESSING_STATUS, Key
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+OPERATIONS = ROOT / "docs" / "operations.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+
+_CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+_BASH = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def table(page: Path, first_column: str, *, plain: bool = True) -> list[list[str]]:
+    """The cells of the table whose header begins with this column, without the header.
+
+    `plain` takes the outer backquotes off.
+    """
+    _, _, rest = page.read_text().partition(f"| {first_column} |")
+    assert rest, f"{page.name} has no table that begins with {first_column}"
+    rows = [[cell.strip() for cell in row[1:-1].split("|")] for row in rest.partition("\n\n")[0].splitlines()[2:]]
+    return [[cell.strip("`") for cell in row] for row in rows] if plain else rows
+
+
+def words(cell: str) -> set[str]:
+    """What stands in backquotes in a cell whose outer ones are off."""
+    return set(re.findall(r"[a-z_]{3,}", cell.replace("`", "")))
+
+
+def bash(page: Path) -> str:
+    """All bash blocks of a page, lines that go on joined."""
+    return "\n".join(_BASH.findall(page.read_text())).replace("\\\n", " ")
+
+
+# Settings -------------------------------------------------------------------------------------------------------------
+
+
+def test_settings_table_when_read_then_it_has_exactly_the_settings_with_their_defaults() -> None:
+    told = {row[0]: row[1] for row in table(README, "Variable")}
+    by_environment = {field.name for field in fields(Environment)}
+
+    assert told == {
+        name.upper(): "by environment" if name in by_environment else field.default or "none"
+        for name, field in Settings.model_fields.items()
+    }
+    assert all(field.default is None for name, field in Settings.model_fields.items() if name in by_environment)
+
+
+def test_environments_table_when_read_then_it_is_the_one_of_the_code() -> None:
+    header = "| By environment | " + " | ".join(ENVIRONMENTS) + " |"
+    assert header in README.read_text()
+
+    assert table(README, "By environment") == [
+        [field.name.upper(), *(_told(getattr(row, field.name)) for row in ENVIRONMENTS.values())]
+        for field in fields(Environment)
+    ]
+
+
+def _told(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value) or "none"
+
+
+# Statuses, errors, tables ---------------------------------------------------------------------------------------------
+
+
+def test_statuses_table_when_read_then_statuses_meanings_and_moves_are_those_of_the_code() -> None:
+    meanings = _status_docstrings()
+    rows = table(ARCHITECTURE, "Status")
+
+    assert [row[0] for row in rows] == [status.value for status in Status]
+    assert {row[0]: row[1] for row in rows} == meanings
+    for status, _, moves in rows:
+        targets = TRANSITIONS[Status(status)]
+        assert moves == "none: final" if not targets else words(moves) == {target.value for target in targets}
+
+
+def _status_docstrings() -> dict[str, str]:
+    """Status → the sentence below it in the code."""
+    tree = ast.parse((ROOT / "lambda_src" / "payments" / "statuses.py").read_text())
+    (body,) = [node.body for node in tree.body if isinstance(node, ast.ClassDef)]
+    return {
+        ast.literal_eval(member.value): ast.literal_eval(prose.value)
+        for member, prose in pairwise(body)
+        if isinstance(member, ast.Assign) and isinstance(prose, ast.Expr)
+    }
+
+
+def test_error_table_when_read_then_it_is_the_one_the_workflow_is_made_from() -> None:
+    named = [(error.__name__, policy) for error, policy in POLICIES.items()] + [("anything else", UNEXPECTED)]
+
+    assert table(ARCHITECTURE, "Error") == [
+        [name, "none: an answer", "", policy.status.value]
+        if policy.is_answer
+        else [
+            name,
+            str(policy.max_attempts),
+            f"from {policy.interval_seconds} s, at most {policy.max_delay_seconds} s",
+            policy.status.value,
+        ]
+        for name, policy in named
+    ]
+
+
+def test_tables_when_read_then_keys_and_indexes_are_those_of_the_code() -> None:
+    def shown(key: Key) -> str:
+        return ", ".join(f"`{name}`" for name in key.attributes)
+
+    told = {row[0]: (row[1], row[2]) for row in table(ARCHITECTURE, "Table", plain=False)}
+    assert told == {
+        f"`{known.name}`": (
+            shown(known.key),
+            ", ".join(f"`{name}` ({shown(key)})" for name, key in known.indexes.items()),
+        )
+        for known in (PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS)
+    }
+
+
+# The batch file, payctl, logs -----------------------------------------------------------------------------------------
+
+
+def test_columns_when_read_then_they_are_those_of_the_batch_file() -> None:
+    assert [tuple(row[:2]) for row in table(README, "Column")] == [
+        (name, "required" if name in REQUIRED_FIELDS else "optional") for name in FIELDS
+    ]
+
+
+def test_result_files_when_read_then_their_columns_are_those_written() -> None:
+    told = {row[0]: [re.sub(r"[` ]|\(.*\)", "", cell) for cell in row[2].split(",")] for row in table(README, "File")}
+
+    assert told.keys() == {RESULTS, ERRORS, RESUBMIT}
+    assert told[RESULTS] == [field.name for field in fields(ResultRow)]
+    assert told[ERRORS] == ["line", "column", "payment_id", "value", "reason", "what_to_do"]
+
+
+def test_limits_when_read_then_they_are_those_of_the_code() -> None:
+    limits = f"at most {MAX_ROWS:,} rows, {MAX_RECORD_BYTES // 1024} KiB a row, {MAX_FILE_BYTES // 1024**3} GiB of text"
+
+    assert limits in README.read_text()
+    assert f"at most {MAX_DESCRIPTION} characters" in README.read_text()
+
+
+def test_exit_codes_when_read_then_each_of_payctl_is_told() -> None:
+    (told,) = re.findall(r"^Exit codes: (.*?)\n\n", README.read_text(), re.MULTILINE | re.DOTALL)
+
+    assert [int(number) for number in re.findall(r"(?:^|· )(\d)", told.replace("\n", " "))] == [*Exit]
+
+
+def test_log_messages_when_read_then_they_are_those_that_the_handlers_write() -> None:
+    told = {}
+    for functions, messages, _ in table(OPERATIONS, "Function"):
+        for place, function in enumerate(functions.split(", ")):
+            texts = [text.strip("` ") for text in re.split(r"`, `", messages)]
+            # "validate, charge": the messages stand in the same order as the functions
+            told[function] = {texts[place]} if ", " in functions else set(texts)
+
+    assert told == {path.stem: _logged(path) for path in _handlers()}
+
+
+def _handlers() -> list[Path]:
+    return [path for path in (ROOT / "lambda_src" / "handlers").glob("*.py") if path.stem != "__init__"]
+
+
+def _logged(handler: Path) -> set[str]:
+    return {
+        str(node.args[0].value)
+        for node in ast.walk(ast.parse(handler.read_text()))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in {"log.info", "log.warning", "log.exception"}
+        and isinstance(node.args[0], ast.Constant)
+    }
+
+
+# Links and commands ---------------------------------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", _CODE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_when_followed_then_file_and_heading_are_there(page: Path) -> None:
+    links = [link for link in _LINK.findall(_CODE.sub("", page.read_text())) if "://" not in link]
+    assert links
+
+    for link in links:
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_paths_when_named_in_docs_then_they_are_there() -> None:
+    folders = "api|bin|docs|lambda_src|lib|local|payctl|tests|tools"
+    for page in PAGES:
+        for path in re.findall(rf"`((?:{folders})/[\w./-]+)`", page.read_text()):
+            assert (ROOT / path).exists(), f"{page.name} names {path}"
+
+
+def test_make_targets_when_named_then_the_makefile_has_them() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        target for page in PAGES for target in re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE)
+    }
+
+    assert {"demo", "test", "up", "down"} <= named <= targets
+
+
+def aws_commands() -> Iterator[tuple[str, str, list[str]]]:
+    """Service, operation and options of every `aws …` command in the docs."""
+    for page in PAGES:
+        without_texts = re.sub(r"'[^']*'|\"(?:\\.|[^\"\\])*\"", "TEXT", bash(page))
+        for command in re.findall(r"\baws ([^|;)\n]+)", without_texts):
+            service, operation, *rest = command.split()
+            yield service, operation, [word.removeprefix("--") for word in rest if word.startswith("--")]
+
+
+OF_THE_CLI = {"query", "output", "max-items", "cli-binary-format", "notification-endpoint"}
+"""Options that the AWS CLI adds; the last is its name for an SNS endpoint."""
+
+
+def test_aws_commands_when_read_then_service_operation_and_options_exist() -> None:
+    session = Session()
+    commands = [command for command in aws_commands() if command[:2] != ("logs", "tail")]  # the CLI's own
+    assert len(commands) > 10
+
+    for service, operation, options in commands:
+        model = session.get_service_model({"s3api": "s3"}.get(service, service))
+        operations = {xform_name(name, "-"): name for name in model.operation_names}
+        assert operation in operations, f"aws {service} {operation}"
+        shape = model.operation_model(operations[operation]).input_shape
+        known = {xform_name(name, "-") for name in shape.members} | OF_THE_CLI if shape else OF_THE_CLI
+        assert set(options) <= known, f"aws {service} {operation}"
