@@ -1,4 +1,4 @@
-"""The splitter's benchmark: `python -m local.bench_split` splits a CSV of 200,000 rows.
+"""The splitter's benchmark: `python -m local.bench.split` splits a CSV of 200,000 rows.
 
 The real splitter runs against stores and a queue that forget what they get, so that the memory measured is its
 own. Beside it, in the same run: its parser alone, and `csv.DictReader` with a pydantic model on the same file.
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "lambda_src"))  # where the functions find it
+sys.path.insert(0, str(Path(__file__).parents[2] / "lambda_src"))  # where the functions find it
 
 from payments.batch.errors import RejectedRow
 from payments.batch.file import BatchFile
@@ -162,7 +162,7 @@ def _best(name: str, file: Path) -> tuple[float, float]:
     runs = []
     for _ in range(ROUNDS):
         child = subprocess.run(
-            [sys.executable, "-m", "local.bench_split", name, str(file)], check=True, capture_output=True, text=True
+            [sys.executable, "-m", "local.bench.split", name, str(file)], check=True, capture_output=True, text=True
         )
         runs.append(json.loads(child.stdout))
     return min(run["seconds"] for run in runs), max(run["mib"] for run in runs)

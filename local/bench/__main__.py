@@ -1,0 +1,8 @@
+"""`python -m local.bench`: all benchmarks, one after the other."""
+
+import sys
+
+from local.bench import payments, split, synth
+
+if __name__ == "__main__":
+    sys.exit(max(benchmark.main() for benchmark in (split, synth, payments)))
