@@ -1,0 +1,116 @@
+"""The README's commands, run as they stand, one after the other in one shell, as a reader does."""
+
+import json
+import os
+import re
+import subprocess
+from typing import Any, NamedTuple
+
+import pytest
+
+from local.stack import LocalStack
+from local.terraform import ROOT
+from tests.e2e.conftest import Api
+
+_BLOCK = re.compile(
+    r"(?:^<!-- (?P<mark>[^\n]+) -->\n)?^```bash\n(?P<script>.*?)^```\n(?:\n```json\n(?P<answer>.*?)^```\n)?",
+    re.MULTILINE | re.DOTALL,
+)
+NEEDS_AWS = "needs AWS"
+RUN_BY = "run by: "
+_NEXT = "---- next block ----"
+
+
+class Block(NamedTuple):
+    """A bash block: what stands in the comment above it, its commands, and the JSON that the README shows below."""
+
+    mark: str
+    script: str
+    answer: str
+
+
+BLOCKS = [
+    Block(*(block[name] or "" for name in Block._fields)) for block in _BLOCK.finditer((ROOT / "README.md").read_text())
+]
+HERE = [block for block in BLOCKS if not block.mark]
+"""Those that run on the local stack, which a comment above says of no other."""
+
+
+@pytest.fixture(scope="module")
+def printed(local_stack: LocalStack, api: Api, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What each block printed, by its commands. Run beside the project, so that files they write do not stay in it."""
+    api.post({"payment_id": "readme_first", "amount": 1, "currency": "USD"})
+    api.settled("readme_first")  # the README's sleep is for a stack that is awake
+    folder = tmp_path_factory.mktemp("readme")
+    for name in ("bin", "local"):
+        (folder / name).symlink_to(ROOT / name)
+    run = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", f"echo {_NEXT!r}\n".join(block.script for block in HERE)],
+        cwd=folder,
+        env=os.environ | {"PAYCTL_OUTPUTS": str(local_stack.outputs_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    parts = run.stdout.split(f"{_NEXT}\n")
+    assert run.returncode == 0, f"{HERE[len(parts) - 1].script}\nprinted {parts[-1]}\n{run.stderr}"
+    return {block.script: part for block, part in zip(HERE, parts, strict=True)}
+
+
+def test_blocks_when_not_run_here_then_a_comment_says_where_they_are() -> None:
+    for block in BLOCKS:
+        if block.mark.startswith(RUN_BY):
+            for path in block.mark.removeprefix(RUN_BY).split(", "):
+                assert (ROOT / path).is_file(), block.mark
+        else:
+            assert block.mark in ("", NEEDS_AWS), block.mark
+    assert len(HERE) >= 7
+
+
+def test_cdktf_commands_when_told_then_the_test_that_they_are_run_by_runs_them() -> None:
+    told = {command for block in BLOCKS for command in re.findall(r"^cdktf (\w+)", block.script, re.MULTILINE)}
+    test = (ROOT / "tests" / "e2e" / "test_terraform.py").read_text()
+    assert told == set(re.findall(r"\b(?:cdktf|second)\(\"(\w+)\"", test)) == {"synth", "diff", "deploy", "destroy"}
+
+
+def test_answers_when_the_commands_are_run_then_they_have_the_shape_that_the_readme_shows(
+    printed: dict[str, str],
+) -> None:
+    shown = [block for block in HERE if block.answer]
+    assert len(shown) == 3
+    for block in shown:
+        assert shape(json.loads(printed[block.script])) == shape(json.loads(block.answer)), block.script
+
+
+def shape(value: Any) -> Any:
+    """JSON without what differs from run to run: names of fields, kinds of values, and every status as it is."""
+    if isinstance(value, dict):
+        return {name: part if name in ("status", "type", "actor") else shape(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [shape(part) for part in value]
+    return type(value).__name__
+
+
+def test_file_when_uploaded_as_told_then_every_row_is_charged_and_the_result_files_are_there(
+    printed: dict[str, str],
+) -> None:
+    (output,) = [text for script, text in printed.items() if "payroll.csv" in script]
+    assert "2,inv_1001,25.00,EUR,succeeded," in output
+    assert "3,inv_1002,1200,JPY,succeeded," in output
+    for name in ("results.csv", "errors.csv", "resubmit.csv"):
+        assert f"==> results/{name} <==" in output
+
+
+def test_sample_when_uploaded_as_told_then_the_exit_code_says_that_not_every_row_was_charged(
+    printed: dict[str, str],
+) -> None:
+    (output,) = [text for script, text in printed.items() if "samples/payments.csv" in script]
+    assert "exit code 3: not every row was charged" in output
+
+
+def test_payctl_when_run_as_told_then_the_payment_succeeds_and_the_batches_are_listed(printed: dict[str, str]) -> None:
+    (output,) = [text for script, text in printed.items() if "order_17" in script]
+    assert "order=A-17" in output
+    assert "succeeded" in output
+    assert '"key": "incoming/payroll.csv"' in output
