@@ -109,7 +109,7 @@ class PaymentStack(TerraformStack):
         )
         tables.payments.grant(audit, "GetItem", "UpdateItem")
         tables.audit_log.grant(audit, "PutItem")
-        tables.processing_status.grant(audit, "GetItem", "UpdateItem")
+        tables.processing_status.grant(audit, "Query", "UpdateItem")
 
         workflow = Workflow(
             self,
@@ -133,7 +133,7 @@ class PaymentStack(TerraformStack):
         )
         files.grant(split, INCOMING, "GetObjectVersion")  # the one that the event names
         tables.payments.grant(split, "PutItem")
-        tables.processing_status.grant(split, "GetItem", "PutItem", "UpdateItem", "BatchWriteItem")
+        tables.processing_status.grant(split, "Query", "PutItem", "UpdateItem", "BatchWriteItem")
         queue.grant_send(split)
         itself = f"arn:aws:lambda:{settings.aws_region}:{account_id}:function:{split.name}"  # .arn would be a cycle
         split.allow(["lambda:InvokeFunction"], [itself])
@@ -155,7 +155,7 @@ class PaymentStack(TerraformStack):
         files.grant(report, RESULTS, "PutObject", "AbortMultipartUpload")
         tables.payments.grant_index(report, BY_BATCH)
         tables.payments.grant(report, "GetItem")
-        tables.processing_status.grant(report, "GetItem", "Query", "UpdateItem")
+        tables.processing_status.grant(report, "Query", "UpdateItem")
         notifications.grant_publish(report)
         for caller in (split, audit):
             caller.allow(["lambda:InvokeFunction"], [report.arn])

@@ -5,7 +5,6 @@ that starts it: `LocalStack(directory)` in another process finds it again.
 """
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -33,7 +32,7 @@ def _silent(text: str) -> None:
 
 
 class LocalStack:
-    """A local AWS with one or more environment suffixes applied to it, and the gateway they charge at."""
+    """A local AWS with the stack applied to it, and the gateway that it charges at."""
 
     def __init__(self, directory: Path = DIRECTORY, *, record_permissions: bool = False, wait_scale: float = 1) -> None:
         self.directory = directory.resolve()
@@ -77,14 +76,14 @@ class LocalStack:
         LocalAws(self.directory / "aws", **self._options).start()
         return self
 
-    def up(self, say: Say = _silent, suffix: str = SUFFIX, **settings: str) -> dict[str, str]:
+    def up(self, say: Say = _silent) -> dict[str, str]:
         """Bring the whole stack up, or to the state of the code, and write its outputs.
 
-        `say` is told each step and each line of Terraform; `settings` are environment variables of the synth.
+        `say` is told each step and each line of Terraform.
         """
         say("starting the local AWS and the stand-in gateway")
         self.start()
-        terraform = self.terraform(suffix, say, **settings)
+        terraform = self.terraform(say)
         say("applying the stack")
         terraform.apply()
         aws = self.aws
@@ -96,35 +95,34 @@ class LocalStack:
             "gateway_url": self.gateway_url,
             "ca_bundle": str(aws.ca_bundle),
         }
-        path = self.outputs_path if suffix == SUFFIX else self.directory / f"outputs-{suffix}.json"
-        path.write_text(json.dumps(outputs, indent=2, sort_keys=True) + "\n")
+        self.outputs_path.write_text(json.dumps(outputs, indent=2, sort_keys=True) + "\n")
         return outputs
 
-    def terraform(self, suffix: str = SUFFIX, say: Say = _silent, **settings: str) -> Terraform:
-        """Synthesise the stack of a suffix and make Terraform ready to apply it."""
+    def terraform(self, say: Say = _silent) -> Terraform:
+        """Synthesise the stack and make Terraform ready to apply it."""
         say("synthesising the stack")
-        stack = self.synth(suffix, **settings)
-        terraform = Terraform(self.directory / "terraform" / suffix, self.aws.environment(), say)
+        stack = self.synth()
+        terraform = Terraform(self.directory / "terraform" / SUFFIX, self.aws.environment(), say)
         say("installing the Terraform provider")
         terraform.init(stack)
         return terraform
 
-    def synth(self, suffix: str = SUFFIX, **settings: str) -> Path:
+    def synth(self) -> Path:
         """Run main.py as cdktf does, for this local AWS and gateway. Gives the folder of the synthesised stack."""
-        folder = self.directory / "cdktf.out" / suffix
+        folder = self.directory / "cdktf.out" / SUFFIX
         folder.parent.mkdir(parents=True, exist_ok=True)
         aws = self.aws.environment()
         run = subprocess.run(
             [sys.executable, str(ROOT / "main.py")],
             cwd=ROOT,
-            env=terraform_environment(aws) | self.synth_settings(suffix) | settings | {"CDKTF_OUTDIR": str(folder)},
+            env=terraform_environment(aws) | self.synth_settings() | {"CDKTF_OUTDIR": str(folder)},
             capture_output=True,
             text=True,
             check=False,
         )
         if run.returncode:
             raise RuntimeError(f"the synth failed:\n{run.stdout}{run.stderr}")
-        return folder / "stacks" / f"payment-{suffix}"
+        return folder / "stacks" / f"payment-{SUFFIX}"
 
     def synth_settings(self, suffix: str = SUFFIX) -> dict[str, str]:
         """All that differs from a synth for AWS: two addresses."""
@@ -147,14 +145,3 @@ class LocalStack:
             return self.aws.running and gateway.healthy(self.gateway_url)
         except (NotRunning, FileNotFoundError):
             return False
-
-
-def in_this_process(outputs: dict[str, str]) -> None:
-    """Point boto3 of this process at the local stack, as its root user."""
-    os.environ |= {
-        "AWS_ENDPOINT_URL": outputs["endpoint_url"],
-        "AWS_CA_BUNDLE": outputs["ca_bundle"],
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": outputs["region"],
-    }

@@ -263,14 +263,6 @@ def test_close_row_when_the_table_fails_otherwise_then_it_says_so(faulty: Any) -
         stores.batches.close_row(payment())
 
 
-def test_save_progress_when_it_meets_a_closing_then_it_tries_again(faulty: Any) -> None:
-    stores, client = faulty("update_item", [conflict()] * 3)
-    stores.batches.claim_split(BATCH, claim("a"))
-    stores.batches.save_progress(BATCH.batch_id, "a", PROGRESS)
-    assert client.failures == []
-    assert current(stores).progress == PROGRESS
-
-
 def test_add_rows_when_the_table_leaves_some_unprocessed_then_they_are_written_again(faulty: Any) -> None:
     stores, _ = faulty("batch_write_item", [lambda arguments: {"UnprocessedItems": arguments["RequestItems"]}] * 2)
     row = RejectedRow(2, "", (CellError(2, "", "", "x", "y"),))

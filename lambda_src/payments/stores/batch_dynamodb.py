@@ -1,4 +1,4 @@
-"""The processing-status table on DynamoDB: one item SUMMARY a batch, one item ROW#… a row set aside."""
+"""The processing-status table on DynamoDB: an item SUMMARY a batch with its counters, an item ROW#… a row set aside."""
 
 import random
 import time
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 _serialize = TypeSerializer().serialize
 
 SUMMARY = "SUMMARY"
+COUNTER = "SUMMARY#CLOSED#"
+COUNTERS = 16
+"""Closed rows are counted on so many items. On a single one the transactions of a batch that closes by the dozen a
+second would mostly meet each other, and try again."""
 ROW = "ROW#"
 _ITEMS_A_WRITE = 25  # BatchWriteItem's limit
 _TRIES = 12
@@ -86,7 +90,7 @@ class DynamoBatchStore:
         self._update_owned(batch_id, owner, BatchStatus.SPLITTING, values)
 
     def close_row(self, payment: Payment) -> None:
-        """See the port. Mark and count change together: a transaction, the only one in the flow of a payment."""
+        """See the port. Mark and count change together, in a transaction."""
         mark: Any = {
             "TableName": self._payments_table,
             "Key": to_item({"payment_id": payment.payment_id}),
@@ -96,9 +100,8 @@ class DynamoBatchStore:
         }
         count: Any = {
             "TableName": self._table,
-            "Key": _key(payment.batch_id),
+            "Key": _key(payment.batch_id, f"{COUNTER}{payment.batch_line % COUNTERS:02}"),
             "UpdateExpression": "ADD rows_closed :one",
-            "ConditionExpression": "attribute_exists(batch_id)",
             "ExpressionAttributeValues": {":one": {"N": "1"}},
         }
         try:
@@ -122,8 +125,15 @@ class DynamoBatchStore:
 
     def get(self, batch_id: str) -> Batch | None:
         """See the port."""
-        item = self._client.get_item(TableName=self._table, Key=_key(batch_id), ConsistentRead=True).get("Item")
-        return _batch_of(item) if item else None
+        items = self._client.query(
+            TableName=self._table,
+            KeyConditionExpression="batch_id = :batch_id AND begins_with(#item, :summary)",
+            ExpressionAttributeNames={"#item": "item"},
+            ExpressionAttributeValues={":batch_id": {"S": batch_id}, ":summary": {"S": SUMMARY}},
+            ConsistentRead=True,
+        )["Items"]
+        # the summary sorts before its counters; a batch without it is not there
+        return _batch_of(*items) if items and items[0]["item"] == {"S": SUMMARY} else None
 
     def rows(self, batch_id: str) -> Iterator[RejectedRow | ResultRow]:
         """See the port."""
@@ -139,7 +149,7 @@ class DynamoBatchStore:
 
     def _claim(self, batch_id: str, ready: BatchStatus, working: BatchStatus, claim: Claim) -> Batch:
         """Take the work if the batch is `ready` for it, or if the one who is `working` on it has stopped."""
-        return self._update(
+        self._update(
             batch_id,
             {
                 "status": working.value,
@@ -153,35 +163,35 @@ class DynamoBatchStore:
             compared={":working": working.value, ":at": iso(claim.at)}
             | ({":ready": ready.value} if ready is not working else {}),
         )
+        claimed = self.get(batch_id)
+        if claimed is None:
+            raise LookupError(f"batch {batch_id} was claimed and is gone")
+        return claimed
 
     def _update_owned(self, batch_id: str, owner: str, status: BatchStatus, values: Mapping[str, Any]) -> None:
         condition = "#owner = :claimed_by AND #status = :during"
         self._update(batch_id, values, condition, {":claimed_by": owner, ":during": status.value})
 
-    def _update(self, batch_id: str, values: Mapping[str, Any], condition: str, compared: Mapping[str, str]) -> Batch:
-        """Set `values` on the summary and give it. Names are written `#name`, as `status` is a reserved word."""
+    def _update(self, batch_id: str, values: Mapping[str, Any], condition: str, compared: Mapping[str, str]) -> None:
+        """Set `values` on the summary. Names are written `#name`, as `status` is a reserved word."""
         assignments = ", ".join(f"#{name} = :{name}" for name in values)
         try:
-            answer = self._despite_conflicts(
-                lambda: self._client.update_item(
-                    TableName=self._table,
-                    Key=_key(batch_id),
-                    UpdateExpression=f"SET {assignments}",
-                    ConditionExpression=condition,
-                    ExpressionAttributeNames={f"#{name}": name for name in {"status", "owner", *values}},
-                    ExpressionAttributeValues={
-                        name: _serialize(value)
-                        for name, value in ({f":{name}": v for name, v in values.items()} | {**compared}).items()
-                    },
-                    ReturnValues="ALL_NEW",
-                )
+            self._client.update_item(
+                TableName=self._table,
+                Key=_key(batch_id),
+                UpdateExpression=f"SET {assignments}",
+                ConditionExpression=condition,
+                ExpressionAttributeNames={f"#{name}": name for name in {"status", "owner", *values}},
+                ExpressionAttributeValues={
+                    name: _serialize(value)
+                    for name, value in ({f":{name}": v for name, v in values.items()} | {**compared}).items()
+                },
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             raise NotClaimed(f"batch {batch_id} is another's, or further on already") from None
-        return _batch_of(answer["Attributes"])
 
     def _despite_conflicts[T](self, write: Callable[[], T]) -> T:
-        """A write to the summary, repeated while it meets a transaction that counts a closed row."""
+        """A transaction, repeated while it meets another one that counts on the same item."""
         for attempt in range(_TRIES - 1):
             try:
                 return write()
@@ -192,13 +202,11 @@ class DynamoBatchStore:
         return write()
 
     def _back_off(self, attempt: int) -> None:
-        # full jitter: rows of one batch close by the dozen at a time and all count on one item
+        # full jitter, so that those who met do not meet again
         self._sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311
 
 
 def _met_a_transaction(error: ClientError) -> bool:
-    if error.response["Error"]["Code"] == "TransactionConflictException":
-        return True
     reasons = _reasons(error)
     return "TransactionConflict" in reasons and "ConditionalCheckFailed" not in reasons
 
@@ -207,8 +215,8 @@ def _reasons(error: ClientError) -> list[str]:
     return [reason.get("Code", "") for reason in error.response.get("CancellationReasons", [])]
 
 
-def _key(batch_id: str) -> dict[str, Any]:
-    return {"batch_id": {"S": batch_id}, "item": {"S": SUMMARY}}
+def _key(batch_id: str, item: str = SUMMARY) -> dict[str, Any]:
+    return {"batch_id": {"S": batch_id}, "item": {"S": item}}
 
 
 def _summary_values(batch: Batch) -> dict[str, Any]:
@@ -219,14 +227,13 @@ def _summary_values(batch: Batch) -> dict[str, Any]:
         "status": batch.status.value,
         "created_at": batch.created_at,
         "updated_at": batch.updated_at,
-        "rows_closed": batch.rows_closed,
         **asdict(batch.source),
         **asdict(batch.progress),
     }
 
 
-def _batch_of(item: Mapping[str, Any]) -> Batch:
-    values = from_item(item)
+def _batch_of(summary: Mapping[str, Any], *counters: Mapping[str, Any]) -> Batch:
+    values = from_item(summary)
     return Batch(
         batch_id=values["batch_id"],
         source=Source(
@@ -240,7 +247,7 @@ def _batch_of(item: Mapping[str, Any]) -> Batch:
         created_at=values["created_at"],
         updated_at=values["updated_at"],
         progress=Progress(**{field.name: int(values[field.name]) for field in fields(Progress)}),
-        rows_closed=int(values["rows_closed"]),
+        rows_closed=sum(int(counter["rows_closed"]["N"]) for counter in counters),
         file_errors=tuple(map(_error_of, values.get("file_errors", []))),
         by_status={status: int(count) for status, count in values.get("by_status", {}).items()},
     )
