@@ -40,7 +40,7 @@ class PaymentStack(TerraformStack):
         self._provider()
         self._backend()
         account_id = DataAwsCallerIdentity(self, "account").account_id
-        local = settings.effective
+        effective = settings.effective
 
         encryption = Encryption(self, settings, account_id)
         tables = Tables(self, settings, encryption)
@@ -81,7 +81,7 @@ class PaymentStack(TerraformStack):
         # the workflow: validate → charge → record → audit
         methods = {
             "CUSTOMERS_TABLE": tables.customers.name,
-            "DEFAULT_PAYMENT_METHOD": local.default_payment_method,
+            "DEFAULT_PAYMENT_METHOD": effective.default_payment_method,
         }
         validate = function("validate", 15, **methods, **payments)
         tables.payments.grant(validate, "GetItem")
@@ -143,7 +143,7 @@ class PaymentStack(TerraformStack):
             "dispatch",
             DISPATCH_TIMEOUT_SECONDS,
             STATE_MACHINE_ARN=workflow.arn,
-            DISPATCH_PACE_SECONDS=dispatch_pace_seconds(local),
+            DISPATCH_PACE_SECONDS=dispatch_pace_seconds(effective),
             **payments,
         )
         tables.payments.grant(dispatch, "GetItem")
@@ -180,7 +180,7 @@ class PaymentStack(TerraformStack):
             api_url=api.stage.invoke_url,
             rest_api_id=api.rest_api.id,
             api_stage=settings.environment_suffix,
-            auth_mode=local.auth_mode,
+            auth_mode=effective.auth_mode,
             region=settings.aws_region,
             environment_suffix=settings.environment_suffix,
             batch_bucket=files.name,
@@ -206,7 +206,7 @@ class PaymentStack(TerraformStack):
             # a local AWS answers on one address: bucket names cannot be part of the host's name there
             s3_use_path_style=settings.is_local or None,
         )
-        # the bindings are made for 6.25; nothing here needs more than 5.100, and both were seen to work
+        # the bindings are made for 6.25; nothing here needs more than 5.100, which the tests apply
         self.add_override("terraform.required_providers.aws.version", ">= 5.100, < 7")
 
     def _backend(self) -> None:
