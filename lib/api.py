@@ -35,12 +35,7 @@ GATEWAY_ERRORS: dict[str, tuple[int, str, str, str]] = {
     "BAD_REQUEST_PARAMETERS": (400, "invalid-request", "The request cannot be taken", _INVALID),
     "REQUEST_TOO_LARGE": (413, "invalid-request", "The request is too large", "send one payment at a time"),
     "THROTTLED": (429, "throttled", "Too many requests", "wait a second, then send the same request again"),
-    "MISSING_AUTHENTICATION_TOKEN": (
-        404,
-        "not-found",
-        "No such route, or no signature",
-        "see api/openapi.yaml for the routes; where this API asks for IAM, sign the request",
-    ),
+    "MISSING_AUTHENTICATION_TOKEN": (404, "not-found", "No such route", "see api/openapi.yaml for the routes"),
     "ACCESS_DENIED": (
         403,
         "forbidden",
@@ -59,6 +54,15 @@ GATEWAY_ERRORS: dict[str, tuple[int, str, str, str]] = {
     "DEFAULT_5XX": (0, "internal-error", "Something failed on our side", "send the same request again"),
 }
 """What API Gateway answers by itself: response type → status (0: each its own), problem kind, title, detail."""
+_UNSIGNED = {
+    "MISSING_AUTHENTICATION_TOKEN": (
+        403,
+        "forbidden",
+        "Not signed, or no such route",
+        "sign the request with Signature Version 4; see api/openapi.yaml for the routes",
+    )
+}
+"""API Gateway cannot tell an unknown route from an unsigned request; where it asks for IAM, it is mostly the second."""
 
 
 def load_contract() -> dict[str, Any]:
@@ -183,7 +187,8 @@ class PaymentApi(Construct):
         return models
 
     def _gateway_errors(self) -> None:
-        for response_type, (status, kind, title, detail) in GATEWAY_ERRORS.items():
+        errors = GATEWAY_ERRORS | (_UNSIGNED if self._settings.effective.auth_mode == "iam" else {})
+        for response_type, (status, kind, title, detail) in errors.items():
             problem = {
                 "type": f"urn:problem:payment-api:{kind}",
                 "title": title,

@@ -23,13 +23,14 @@ class Cdktf:
     def __init__(self, local_stack: LocalStack, directory: Path) -> None:
         self._directory = directory
         self._environment = environment(local_stack.aws.environment()) | local_stack.synth_settings(SUFFIX)
+        self._environment |= {"CI": "true", "AUTH_MODE": "iam"}  # as in production
         self.outputs = directory / "outputs.json"
 
     def __call__(self, command: str, *options: str) -> str:
         run = subprocess.run(
             [str(TOOLS / "cdktf/node_modules/.bin/cdktf"), command, *options, "--output", str(self._directory)],
             cwd=ROOT,
-            env=self._environment | {"CI": "true"},
+            env=self._environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -88,19 +89,45 @@ def test_fault_46_apply_when_run_again_then_nothing_changes(local_stack: LocalSt
     assert local_stack.terraform().plan() == {}
 
 
-def test_fault_47_two_suffixes_when_side_by_side_then_no_crosstalk(
-    second: Cdktf, local_stack: LocalStack, api: Api, client: Client, new_id: Callable[[], str]
-) -> None:
+@pytest.fixture(scope="module")
+def second_outputs(second: Cdktf, local_stack: LocalStack) -> Path:
+    """What cdktf wrote of the second environment, with the addresses that the local AWS answers at."""
     outputs = json.loads(second.outputs.read_text())[STACK]
-    endpoint = local_stack.aws.endpoint_url
-    other = Api(
-        local_stack.outputs
-        | {"api_url": f"{endpoint}/_aws/execute-api/{outputs['rest_api_id']}/{outputs['api_stage']}"}
-    )
-    client("secretsmanager").put_secret_value(SecretId=outputs["gateway_secret_arn"], SecretString="sk_test_second")
+    local = {name: local_stack.outputs[name] for name in ("endpoint_url", "gateway_url", "ca_bundle")}
+    local["api_url"] = f"{local['endpoint_url']}/_aws/execute-api/{outputs['rest_api_id']}/{outputs['api_stage']}"
+    path = second.outputs.with_name("local-outputs.json")
+    path.write_text(json.dumps(outputs | local))
+    return path
+
+
+def payctl(outputs: Path, *arguments: str, stdin: str = "") -> Any:
+    """payctl's JSON answer; it signs its requests where the stack asks for IAM."""
+    command = [str(ROOT / "bin" / "payctl"), "--outputs", str(outputs), *arguments, "--json"]
+    run = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def test_deployed_stack_when_it_asks_for_iam_then_only_signed_requests_come_in(
+    second_outputs: Path, new_id: Callable[[], str]
+) -> None:
+    unsigned = Api(json.loads(second_outputs.read_text()))
+    body = {"payment_id": new_id(), "amount": 5, "currency": "USD"}
+    for refused in (unsigned.post(body), unsigned.get(f"/payments/{body['payment_id']}")):
+        assert (refused.status_code, refused.headers["Content-Type"]) == (403, "application/problem+json")
+        assert refused.json()["type"] == "urn:problem:payment-api:forbidden"
+    payctl(second_outputs, "gateway", "set-key", "--yes", stdin="sk_test_second")
+    paid = payctl(second_outputs, "pay", "--id", new_id(), "--amount", "5", "--currency", "USD")
+    assert paid["status"] == "succeeded"
+
+
+def test_fault_47_two_suffixes_when_side_by_side_then_no_crosstalk(
+    second_outputs: Path, api: Api, client: Client, new_id: Callable[[], str]
+) -> None:
+    payctl(second_outputs, "gateway", "set-key", "--yes", stdin="sk_test_second")
     payment_id = new_id()
-    assert other.post({"payment_id": payment_id, "amount": 5, "currency": "USD"}).status_code == 202
-    assert other.settled(payment_id)["status"] == "succeeded"
+    paid = payctl(second_outputs, "pay", "--id", payment_id, "--amount", "5", "--currency", "USD")
+    assert paid["status"] == "succeeded"
     assert api.get(f"/payments/{payment_id}").status_code == 404
     names = everything(client)
     first, beside = of_suffix(names, "local"), of_suffix(names, SUFFIX)
