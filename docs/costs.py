@@ -21,7 +21,7 @@ from unittest.mock import patch
 
 import boto3
 
-from lib.batch import MESSAGES_A_CALL, dispatch_pace_seconds
+from lib.batch import MESSAGES_A_CALL, dispatch_pace
 from lib.settings import ENVIRONMENTS
 from lib.workflow import definition
 from payments.gateways.memory import MemoryGateway
@@ -282,7 +282,7 @@ def priced(share: Share, workflow_type: str) -> dict[str, Decimal]:
     milliseconds = {name: count * MEASURED[name] for name, count in runs.items() if name != "dispatch"}
     if "dispatch" in runs:
         milliseconds |= {row: Decimal(MEASURED[row]) for row in ("split", "report")}
-        milliseconds["dispatch"] = Decimal(dispatch_pace_seconds(DEV)) * 1000  # it sleeps for the rest of the pace
+        milliseconds["dispatch"] = Decimal(dispatch_pace(DEV).seconds) * 1000  # it sleeps for the rest of the pace
     log_bytes = sum(runs.values(), Decimal(0)) * LOG_BYTES + (DISPATCHED_BYTES if "dispatch" in runs else 0)
     memory_gb = Decimal(DEV.lambda_memory_mb) / 1024
     steps = sum(MEASURED[name] for name in ("validate", "charge", "record", "audit"))

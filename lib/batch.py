@@ -1,6 +1,9 @@
 """The batch lane: files that arrive in the bucket, the queue they are fanned out through, and its pace."""
 
 import json
+from fractions import Fraction
+from math import ceil
+from typing import NamedTuple
 
 from lib.aws import (
     Construct,
@@ -20,19 +23,29 @@ from lib.settings import Environment, Settings
 from lib.storage import Bucket
 from payments.batch.state import INCOMING
 
-DISPATCH_CONCURRENCY = 2
-"""The least that SQS takes as a maximum concurrency, and enough: the pace, not the concurrency, is the limit."""
+LEAST_CONCURRENCY = 2
+"""What SQS takes as the least maximum concurrency of an event source."""
+STARTS_A_SECOND = 10
+"""What one dispatcher starts with ease: a read and a start take well under the tenth of a second this leaves each."""
 DISPATCH_TIMEOUT_SECONDS = 60
 MESSAGES_A_CALL = 10
 _DAY_SECONDS = 24 * 60 * 60
 
 
-def dispatch_pace_seconds(environment: Environment) -> str:
-    """How long dispatch spends on each message at least, as a decimal text: so that all dispatchers together
-    start no more payments a second than the gateway's rate less the reserve for payments over REST."""
-    percent = 100 - environment.gateway_reserve_percent
-    microseconds = DISPATCH_CONCURRENCY * 1_000_000 * 100 // (environment.gateway_rate_per_second * percent)
-    return f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06}"
+class Pace(NamedTuple):
+    """How many dispatchers run at a time, and how long each spends on a message at least (a decimal text)."""
+
+    concurrency: int
+    seconds: str
+
+
+def dispatch_pace(environment: Environment) -> Pace:
+    """The pace at which all dispatchers together start no more payments a second than the gateway's rate less the
+    reserve for payments over REST."""
+    in_100_seconds = environment.gateway_rate_per_second * (100 - environment.gateway_reserve_percent)
+    concurrency = max(LEAST_CONCURRENCY, ceil(Fraction(in_100_seconds, 100 * STARTS_A_SECOND)))
+    microseconds = ceil(Fraction(concurrency * 100 * 1_000_000, in_100_seconds))
+    return Pace(concurrency, f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06}")
 
 
 class PaymentQueue(Construct):
@@ -84,8 +97,8 @@ class PaymentQueue(Construct):
         """Let a function send messages."""
         function.allow(["sqs:SendMessage"], [self.queue.arn])
 
-    def feed(self, function: Function) -> None:
-        """Hand messages to a function, ten at a time; it answers which of them failed."""
+    def feed(self, function: Function, concurrency: int) -> None:
+        """Hand messages to a function, ten at a time, to so many at once; it answers which of them failed."""
         function.allow(["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], [self.queue.arn])
         LambdaEventSourceMapping(
             self,
@@ -94,7 +107,7 @@ class PaymentQueue(Construct):
             function_name=function.arn,
             batch_size=MESSAGES_A_CALL,
             function_response_types=["ReportBatchItemFailures"],
-            scaling_config={"maximum_concurrency": DISPATCH_CONCURRENCY},
+            scaling_config={"maximum_concurrency": concurrency},
             depends_on=[function.policy],
         )
 

@@ -15,7 +15,7 @@ from lib.aws import (
 from lib.batch import (
     DISPATCH_TIMEOUT_SECONDS,
     PaymentQueue,
-    dispatch_pace_seconds,
+    dispatch_pace,
     split_on_arrival,
 )
 from lib.encryption import Encryption
@@ -139,16 +139,17 @@ class PaymentStack(TerraformStack):
         split.allow(["lambda:InvokeFunction"], [itself])
         split_on_arrival(self, files, split, account_id)
 
+        pace = dispatch_pace(effective)
         dispatch = function(
             "dispatch",
             DISPATCH_TIMEOUT_SECONDS,
             STATE_MACHINE_ARN=workflow.arn,
-            DISPATCH_PACE_SECONDS=dispatch_pace_seconds(effective),
+            DISPATCH_PACE_SECONDS=pace.seconds,
             **payments,
         )
         tables.payments.grant(dispatch, "GetItem")
         workflow.grant_start(dispatch)
-        queue.feed(dispatch)
+        queue.feed(dispatch, pace.concurrency)
 
         report = function("report", 900, **payments, **batches, **events)
         files.grant(report, INCOMING, "GetObjectVersion")

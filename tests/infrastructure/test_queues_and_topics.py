@@ -1,8 +1,12 @@
 """The batch lane's queue with its dead letters, and the topics."""
 
 import json
+from fractions import Fraction
 
-from lib.batch import DISPATCH_CONCURRENCY
+import pytest
+
+from lib.batch import LEAST_CONCURRENCY, STARTS_A_SECOND, dispatch_pace
+from lib.settings import Environment
 from tests.infrastructure.synth import ACCOUNT, REGION, Stack, arn
 
 _DAYS_14 = 14 * 24 * 60 * 60
@@ -44,7 +48,7 @@ def test_dispatch_when_fed_then_ten_a_call_partial_failures_and_a_bound_on_concu
     assert mapping["function_name"] == arn(dispatch)
     assert mapping["batch_size"] == 10
     assert mapping["function_response_types"] == ["ReportBatchItemFailures"]
-    assert mapping["scaling_config"] == {"maximum_concurrency": DISPATCH_CONCURRENCY}
+    assert mapping["scaling_config"]["maximum_concurrency"] >= LEAST_CONCURRENCY
 
 
 def test_dispatch_when_all_run_at_their_pace_then_the_gateways_rate_less_the_reserve_is_kept(stack: Stack) -> None:
@@ -52,10 +56,12 @@ def test_dispatch_when_all_run_at_their_pace_then_the_gateways_rate_less_the_res
     environment = stack.settings.effective
 
     pace_seconds = float(dispatch["environment"]["variables"]["DISPATCH_PACE_SECONDS"])
-    payments_a_second = DISPATCH_CONCURRENCY / pace_seconds
+    _, mapping = stack.only("aws_lambda_event_source_mapping")
+    concurrency = mapping["scaling_config"]["maximum_concurrency"]
+    payments_a_second = concurrency / pace_seconds
 
     kept_free = environment.gateway_rate_per_second * environment.gateway_reserve_percent / 100
-    assert payments_a_second <= (environment.gateway_rate_per_second - kept_free) * 1.001
+    assert payments_a_second <= (environment.gateway_rate_per_second - kept_free)
 
 
 def test_dispatch_when_ten_messages_wait_for_their_pace_then_it_ends_before_its_time_out(stack: Stack) -> None:
@@ -104,3 +110,15 @@ def test_alarm_recipients_when_set_then_each_is_subscribed(prod: Stack, dev: Sta
     assert subscription["protocol"] == "email"
     assert subscription["topic_arn"] == arn(alarms)
     assert dev.all("aws_sns_topic_subscription") == {}
+
+
+@pytest.mark.parametrize("rate", [1, 2, 7, 25, 100, 333, 1000])
+@pytest.mark.parametrize("reserve", [0, 20, 50])
+def test_pace_when_the_gateway_allows_more_then_more_dispatchers_and_never_more_than_it_allows(
+    rate: int, reserve: int
+) -> None:
+    pace = dispatch_pace(Environment(gateway_rate_per_second=rate, gateway_reserve_percent=reserve))
+    allowed = Fraction(rate * (100 - reserve), 100)
+
+    assert allowed * Fraction(999, 1000) <= pace.concurrency / Fraction(pace.seconds) <= allowed
+    assert pace.concurrency == LEAST_CONCURRENCY or Fraction(pace.seconds) >= Fraction(9, 10 * STARTS_A_SECOND)
