@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
-from ministack.services import apigateway_v1, cloudwatch, lambda_svc, s3, sns, sqs, stepfunctions
+from ministack.services import apigateway_v1, cloudwatch, dynamodb, lambda_svc, s3, sns, sqs, stepfunctions
 
 from local.emulator.fixes import FIXES
 from local.emulator.fixes.publish_attributes import PUBLISH
@@ -237,6 +237,10 @@ def api_metrics(_: pytest.MonkeyPatch) -> bool:
     return "AWS/ApiGateway" not in inspect.getsource(apigateway_v1)
 
 
+def condition_grammar(_: pytest.MonkeyPatch) -> bool:
+    return not hasattr(dynamodb._condition_syntax_error, "cache_info")
+
+
 def stage_settings(_: pytest.MonkeyPatch) -> bool:
     return '"accessLogSettings": {}' in inspect.getsource(apigateway_v1)
 
@@ -264,6 +268,7 @@ PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     request_models,
     validation_errors,
     access_denied,
+    condition_grammar,
     stage_settings,
     upload_tags,
     alarm_settings,

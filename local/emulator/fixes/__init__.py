@@ -26,6 +26,7 @@ FIXES: Final = (
     "request_models",
     "validation_errors",
     "access_denied",
+    "condition_grammar",
     "stage_settings",
     "upload_tags",
     "alarm_settings",
