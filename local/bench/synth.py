@@ -17,6 +17,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         environment["CDKTF_OUTDIR"] = f"{folder}/cdktf.out"
+        environment["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "18,20"
         ways = {"synth (main.py)": ["main.py"], "import of the provider": ["-c", "import cdktf_cdktf_provider_aws"]}
         for command in ways.values():
             _seconds(command, environment)
