@@ -30,17 +30,12 @@ os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "18,20")
 # ruff: noqa: E402  the bare package has to stand before the provider's submodules are imported
 from cdktf import (
     App,
-    AssetType,
-    Fn,
     LocalBackend,
     S3Backend,
-    TerraformAsset,
     TerraformOutput,
     TerraformResource,
     TerraformStack,
-    Testing,
 )
-from cdktf_cdktf_provider_aws.api_gateway_account import ApiGatewayAccount
 from cdktf_cdktf_provider_aws.api_gateway_deployment import ApiGatewayDeployment
 from cdktf_cdktf_provider_aws.api_gateway_gateway_response import ApiGatewayGatewayResponse
 from cdktf_cdktf_provider_aws.api_gateway_integration import ApiGatewayIntegration
@@ -99,7 +94,6 @@ from cdktf_cdktf_provider_aws.sqs_queue_redrive_allow_policy import SqsQueueRedr
 from constructs import Construct
 
 __all__ = [
-    "ApiGatewayAccount",
     "ApiGatewayDeployment",
     "ApiGatewayGatewayResponse",
     "ApiGatewayIntegration",
@@ -111,7 +105,6 @@ __all__ = [
     "ApiGatewayRestApi",
     "ApiGatewayStage",
     "App",
-    "AssetType",
     "AwsProvider",
     "AwsProviderDefaultTags",
     "CloudwatchDashboard",
@@ -123,7 +116,6 @@ __all__ = [
     "DynamodbTable",
     "DynamodbTableAttribute",
     "DynamodbTableGlobalSecondaryIndex",
-    "Fn",
     "IamRole",
     "IamRolePolicy",
     "KmsAlias",
@@ -158,9 +150,7 @@ __all__ = [
     "SqsQueue",
     "SqsQueuePolicy",
     "SqsQueueRedriveAllowPolicy",
-    "TerraformAsset",
     "TerraformOutput",
     "TerraformResource",
     "TerraformStack",
-    "Testing",
 ]

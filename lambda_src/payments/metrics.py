@@ -13,8 +13,7 @@ GATEWAY_MISCONFIGURED = "GatewayMisconfigured"
 
 @cache
 def _metrics() -> Metrics:
-    metrics = Metrics(namespace=NAMESPACE, service=setting("ENVIRONMENT_SUFFIX"))
-    return metrics
+    return Metrics(namespace=NAMESPACE, service=setting("ENVIRONMENT_SUFFIX"))
 
 
 def count(metric: str) -> None:
