@@ -22,6 +22,11 @@ _MINIMUM = {
 _MAXIMUM = 99_999_999
 
 
+def digits(currency: str) -> int:
+    """How many digits of an amount are behind the decimal point."""
+    return 3 if currency in _THREE_DIGITS.split() else 0 if currency in _NO_DIGITS.split() else 2
+
+
 def amount_of(text: str) -> int:
     """An amount parameter as an integer. Raises ApiError."""
     if not text.isascii() or not text.removeprefix("-").isdigit():
@@ -37,7 +42,7 @@ def check(amount: int, currency: str) -> None:
     """Raise ApiError for an amount that Stripe does not take in `currency`, which it wants in lower case."""
     if currency not in CURRENCIES:
         raise invalid(f"Invalid currency: {currency[:10]}.", param="currency")
-    step = 10 if currency in _THREE_DIGITS.split() else 100 if currency in ("isk", "ugx") else 1
+    step = 10 if digits(currency) == 3 else 100 if currency in ("isk", "ugx") else 1
     if amount % step:
         raise invalid(
             f"Amounts in {currency} must be a multiple of {step}.", param="amount", code="invalid_charge_amount"

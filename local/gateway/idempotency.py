@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 
 from local.gateway.clock_and_ids import Clock
 from local.gateway.errors import key_in_use, key_reused
-
-KEPT_FOR = timedelta(hours=24)
+from local.gateway.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +26,11 @@ class _Entry:
 
 
 class IdempotencyKeys:
-    """What was answered under each key in the last 24 hours. Safe for several threads."""
+    """What was answered under each key for as long as the settings say. Safe for several threads."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, settings: Settings) -> None:
         self._clock = clock
+        self._settings = settings
         self._entries: dict[str, _Entry] = {}
         self._lock = threading.Lock()
 
@@ -40,15 +40,23 @@ class IdempotencyKeys:
         Raises ApiError for a key that is in use, or was first used with another fingerprint.
         """
         with self._lock:
+            now = self._clock()
+            self._forget_before(now - timedelta(hours=self._settings.idempotency_keys_hours))
             entry = self._entries.get(key)
-            if entry and self._clock() - entry.first_used < KEPT_FOR:
+            if entry:
                 if entry.fingerprint != fingerprint:
                     raise key_reused(key)
                 if entry.answer is None:
                     raise key_in_use(key)
                 return entry.answer
-            self._entries[key] = _Entry(fingerprint, self._clock())
+            self._entries[key] = _Entry(fingerprint, now)
             return None
+
+    def answered(self, key: str) -> bool:
+        """True if an answer is remembered under `key`."""
+        with self._lock:
+            entry = self._entries.get(key)
+            return entry is not None and entry.answer is not None
 
     def save(self, key: str, answer: Answer) -> None:
         """Answer the same from now on."""
@@ -65,3 +73,11 @@ class IdempotencyKeys:
         """Forget every key, as if 24 hours had gone by."""
         with self._lock:
             self._entries.clear()
+
+    def _forget_before(self, moment: datetime) -> None:
+        """The entries are in the order of their first use, so that the oldest come first."""
+        while self._entries:
+            key, entry = next(iter(self._entries.items()))
+            if entry.first_used > moment:
+                return
+            del self._entries[key]

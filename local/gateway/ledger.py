@@ -1,33 +1,29 @@
-"""What the stand-in remembers: payment intents and their charges, and how one becomes the other."""
-
-import threading
-from collections.abc import Callable
-from itertools import islice
+"""Payment intents and charges: the API's operations, and how an attempt to pay comes out."""
 
 from local.gateway import amounts, objects, parameters
+from local.gateway.books import Books
 from local.gateway.cards import CARDS, NEEDS_AUTHENTICATION, Card
-from local.gateway.clock_and_ids import Clock, NewId
 from local.gateway.errors import ApiError, invalid, no_such
+from local.gateway.faults import Faults, Kind
 from local.gateway.objects import Json
 from local.gateway.search import matches, parse
+from local.gateway.settings import Settings
 
 _CONFIRMABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
 _CANCELABLE = (*_CONFIRMABLE, "requires_capture", "processing")
 
 
 class Ledger:
-    """Payment intents and charges in memory, newest last. Every method is one atomic step for several threads.
+    """Works on the books. Every method is one atomic step for several threads.
 
     The API's operations take the nested request parameters and the id from the path, give the object that Stripe
     would answer, and raise ApiError.
     """
 
-    def __init__(self, clock: Clock, new_id: NewId) -> None:
-        self._clock = clock
-        self._new_id = new_id
-        self._intents: dict[str, Json] = {}
-        self._charges: dict[str, Json] = {}
-        self._lock = threading.Lock()
+    def __init__(self, books: Books, faults: Faults, settings: Settings) -> None:
+        self._books = books
+        self._faults = faults
+        self._settings = settings
 
     def create(self, params: Json, _: str = "") -> Json:
         """POST /v1/payment_intents. Nothing is stored when a parameter fails validation."""
@@ -38,26 +34,27 @@ class Ledger:
             _card(params["payment_method"])
         intent = objects.payment_intent(
             params,
-            intent_id=self._new_id("pi"),
-            secret=self._new_id("cs"),
+            intent_id=self._books.new_id("pi"),
+            secret=self._books.new_id("cs"),
             amount=amount,
-            created=self._now(),
+            created=self._books.now(),
         )
-        with self._lock:
-            self._intents[intent["id"]] = intent
+        with self._books.lock:
+            self._books.intents[intent["id"]] = intent
+            self._books.changed(intent, "created")
             if params.get("confirm") == "true":
                 self._attempt(intent, params)
             return dict(intent)
 
     def retrieve(self, _: Json, intent_id: str) -> Json:
         """GET /v1/payment_intents/{id}."""
-        with self._lock:
-            return dict(self._intent(intent_id))
+        with self._books.lock:
+            return dict(self._books.intent(intent_id))
 
     def confirm(self, params: Json, intent_id: str) -> Json:
         """POST /v1/payment_intents/{id}/confirm."""
-        with self._lock:
-            intent = self._intent(intent_id, _CONFIRMABLE, "confirm")
+        with self._books.lock:
+            intent = self._books.intent(intent_id, _CONFIRMABLE, "confirm")
             method = params.get("payment_method") or intent["payment_method"]
             if not method:
                 raise parameters.missing_payment_method()
@@ -68,21 +65,22 @@ class Ledger:
 
     def cancel(self, params: Json, intent_id: str) -> Json:
         """POST /v1/payment_intents/{id}/cancel."""
-        with self._lock:
-            intent = self._intent(intent_id, _CANCELABLE, "cancel")
+        with self._books.lock:
+            intent = self._books.intent(intent_id, _CANCELABLE, "cancel")
             intent.update(
                 status="canceled",
                 amount_capturable=0,
                 next_action=None,
-                canceled_at=self._now(),
+                canceled_at=self._books.now(),
                 cancellation_reason=params.get("cancellation_reason"),
             )
+            self._books.changed(intent, "canceled")
             return dict(intent)
 
     def capture(self, params: Json, intent_id: str) -> Json:
         """POST /v1/payment_intents/{id}/capture: the whole amount, or `amount_to_capture` of it."""
-        with self._lock:
-            intent = self._intent(intent_id, ("requires_capture",), "capture")
+        with self._books.lock:
+            intent = self._books.intent(intent_id, ("requires_capture",), "capture")
             amount = amounts.amount_of(params.get("amount_to_capture", str(intent["amount_capturable"])))
             if amount > intent["amount_capturable"]:
                 raise invalid(
@@ -90,34 +88,31 @@ class Ledger:
                     param="amount_to_capture",
                     code="amount_too_large",
                 )
-            self._charges[intent["latest_charge"]].update(captured=True, amount_captured=amount)
-            intent.update(status="succeeded", amount_received=amount, amount_capturable=0)
+            charge = self._books.charges[intent["latest_charge"]]
+            charge.update(captured=True, amount_captured=amount)
+            self.paid(intent, charge)
             return dict(intent)
 
     def intents(self, params: Json, _: str = "") -> Json:
         """GET /v1/payment_intents: newest first, by page."""
-        return self._page("/v1/payment_intents", self._intents, params, lambda _: True)
+        return self._books.page("/v1/payment_intents", self._books.intents, params)
 
     def charges(self, params: Json, _: str = "") -> Json:
         """GET /v1/charges: newest first, by page; of one `payment_intent` if given."""
         wanted = params.get("payment_intent")
-        return self._page(
-            "/v1/charges", self._charges, params, lambda charge: wanted in (None, charge["payment_intent"])
-        )
+        return self._books.page("/v1/charges", self._books.charges, params, payment_intent=wanted)
 
     def charge(self, _: Json, charge_id: str) -> Json:
         """GET /v1/charges/{id}."""
-        with self._lock:
-            if charge_id not in self._charges:
-                raise no_such("charge", charge_id, param="id")
-            return dict(self._charges[charge_id])
+        return self._books.copy("charge", self._books.charges, charge_id)
 
     def search(self, params: Json, _: str = "") -> Json:
-        """GET /v1/payment_intents/search. Always up to date, where Stripe's search may lag by a minute."""
+        """GET /v1/payment_intents/search. Lags behind as the settings and faults say."""
         clauses = parse(params.get("query", ""))
         start, limit = parameters.page(params), parameters.limit(params)
-        with self._lock:
-            found = [dict(intent) for intent in reversed(self._intents.values()) if matches(intent, clauses)]
+        with self._books.lock:
+            matching = [intent for intent in reversed(self._books.intents.values()) if matches(intent, clauses)]
+            found = [dict(intent) for intent in matching if self._indexed(intent)]
         more = len(found) > start + limit
         return {
             "object": "search_result",
@@ -137,77 +132,61 @@ class Ledger:
 
     def captured(self) -> list[Json]:
         """Every captured charge, oldest first, with the payment id in its metadata: the money invariants' count."""
-        with self._lock:
+        with self._books.lock:
             return [
                 {
                     "id": charge["id"],
                     "payment_intent": charge["payment_intent"],
                     "amount": charge["amount_captured"],
+                    "amount_refunded": charge["amount_refunded"],
                     "currency": charge["currency"],
                     "payment_id": charge["metadata"].get("payment_id", ""),
                 }
-                for charge in self._charges.values()
+                for charge in self._books.charges.values()
                 if charge["captured"]
             ]
 
-    def payment_id_of(self, intent_id: str) -> str:
-        """The payment id in an intent's metadata; empty for an unknown intent."""
-        with self._lock:
-            intent = self._intents.get(intent_id)
-            return str(intent["metadata"].get("payment_id", "")) if intent else ""
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._intents.clear()
-            self._charges.clear()
-
-    def _now(self) -> int:
-        return int(self._clock().timestamp())
-
-    def _intent(self, intent_id: str, allowed: tuple[str, ...] = (), verb: str = "") -> Json:
-        intent = self._intents.get(intent_id)
-        if intent is None:
-            raise no_such("payment_intent", intent_id)
-        if allowed and intent["status"] not in allowed:
-            raise ApiError(
-                400,
-                f"You cannot {verb} this PaymentIntent because it has a status of {intent['status']}.",
-                code="payment_intent_unexpected_state",
-                payment_intent=dict(intent),
-            )
-        return intent
-
-    def _attempt(self, intent: Json, params: Json) -> None:
-        """Charge the intent's card. Raises ApiError (402) for a decline, with the intent in the body."""
+    def charge_card(self, intent: Json, card: Card) -> None:
+        """Charge `card` for an intent of the books, whose lock the caller holds. Raises ApiError (402) for a decline,
+        with the intent in the body."""
         method = intent["payment_method"]
-        card = CARDS[method]
-        if card.authenticates and params.get("off_session") != "true":
-            intent.update(status="requires_action", next_action={"type": "use_stripe_sdk", "use_stripe_sdk": {}})
-            return
-        card = NEEDS_AUTHENTICATION if card.authenticates else card
-        charge = objects.charge(intent, card, charge_id=self._new_id("ch"), created=self._now())
-        self._charges[charge["id"]] = charge
+        charge = objects.charge(intent, card, charge_id=self._books.new_id("ch"), created=self._books.now())
+        self._books.charges[charge["id"]] = charge
         intent.update(latest_charge=charge["id"], next_action=None, last_payment_error=None)
         if card.code:
             problem = objects.payment_error(card, charge_id=charge["id"], method=method)
             intent.update(status="requires_payment_method", payment_method=None, last_payment_error=problem)
+            self._books.changed(intent, "payment_failed")
             raise ApiError(402, **problem, payment_intent=dict(intent), headers={"Stripe-Should-Retry": "false"})
+        if self._faults.take(Kind.SETTLES_LATER, intent["metadata"].get("payment_id", "")):
+            objects.unsettle(charge)
+            intent.update(status="processing")
+            self._books.changed(intent, "processing")
+        else:
+            self.paid(intent, charge)
+
+    def paid(self, intent: Json, charge: Json) -> None:
+        """`charge` went through: it pays the intent, or waits to be captured."""
         if charge["captured"]:
-            intent.update(status="succeeded", amount_received=intent["amount"])
+            intent.update(status="succeeded", amount_received=charge["amount_captured"], amount_capturable=0)
+            self._books.changed(intent, "succeeded")
         else:
             intent.update(status="requires_capture", amount_capturable=intent["amount"])
+            self._books.changed(intent, "amount_capturable_updated")
 
-    def _page(self, url: str, stored: dict[str, Json], params: Json, keep: Callable[[Json], bool]) -> Json:
-        limit, created = parameters.limit(params), parameters.created_filter(params)
-        after = params.get("starting_after")
-        with self._lock:
-            newest_first = iter(reversed(stored.values()))
-            if after and not any(item["id"] == after for item in newest_first):  # leaves those after it
-                raise no_such("object", after, param="starting_after", status=400)
-            kept = (dict(item) for item in newest_first if created(item["created"]) and keep(item))
-            found = list(islice(kept, limit + 1))
-        return {"object": "list", "url": url, "has_more": len(found) > limit, "data": found[:limit]}
+    def _attempt(self, intent: Json, params: Json) -> None:
+        card = CARDS[intent["payment_method"]]
+        if card.authenticates and params.get("off_session") != "true":
+            intent.update(status="requires_action", next_action={"type": "use_stripe_sdk", "use_stripe_sdk": {}})
+            self._books.changed(intent, "requires_action")
+        else:
+            self.charge_card(intent, NEEDS_AUTHENTICATION if card.authenticates else card)
+
+    def _indexed(self, intent: Json) -> bool:
+        """True if search sees the intent already."""
+        fault = self._faults.take(Kind.SEARCH_LAG, intent["metadata"].get("payment_id", ""))
+        lag_seconds = max(self._settings.search_lag_seconds, fault.seconds if fault else 0)
+        return self._books.age_seconds(intent["id"]) >= lag_seconds
 
 
 def _card(method: str) -> Card:

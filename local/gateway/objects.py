@@ -62,6 +62,37 @@ def charge(intent: Json, card: Card, *, charge_id: str, created: int) -> Json:
     }
 
 
+def unsettle(charge: Json) -> None:
+    """Make a charge that goes through one that the bank has yet to pay: nothing is captured until then."""
+    charge.update(status="pending", paid=False, captured=False, amount_captured=0)
+
+
+def settle(charge: Json, *, captured: bool) -> None:
+    """The bank paid a pending charge; the money is taken at once, or only authorized."""
+    charge.update(status="succeeded", paid=True, captured=captured, amount_captured=charge["amount"] if captured else 0)
+
+
+def fail(charge: Json, card: Card) -> None:
+    """The bank did not pay a pending charge, for the reason for which `card` is declined."""
+    charge.update(status="failed", failure_code=card.code, failure_message=card.message)
+
+
+def refund(params: Json, charge: Json, *, refund_id: str, amount: int, created: int) -> Json:
+    """A refund of `amount` minor units, which reaches a card at once."""
+    return {
+        "id": refund_id,
+        "object": "refund",
+        "amount": amount,
+        "charge": charge["id"],
+        "created": created,
+        "currency": charge["currency"],
+        "metadata": {key: value for key, value in params.get("metadata", {}).items() if value},
+        "payment_intent": charge["payment_intent"],
+        "reason": params.get("reason"),
+        "status": "succeeded",
+    }
+
+
 def payment_error(card: Card, *, charge_id: str, method: str) -> Json:
     """Why `card` was declined: an intent's `last_payment_error`, and the error that the request answers."""
     problem = {
@@ -73,6 +104,16 @@ def payment_error(card: Card, *, charge_id: str, method: str) -> Json:
         "type": "card_error",
     }
     return {name: value for name, value in problem.items() if value}
+
+
+def authentication_error(method: str) -> Json:
+    """The `last_payment_error` of an intent whose customer failed 3-D Secure."""
+    return {
+        "code": "payment_intent_authentication_failure",
+        "message": "The provided PaymentMethod has failed authentication.",
+        "payment_method": {"id": method, "object": "payment_method", "type": "card"},
+        "type": "invalid_request_error",
+    }
 
 
 ACCOUNT: Json = {
@@ -89,9 +130,9 @@ ACCOUNT: Json = {
 
 
 def balance(captured: list[Json]) -> Json:
-    """The balance: what was captured, by currency, with no fees taken."""
+    """The balance: what was captured and not refunded, by currency, with no fees taken."""
     totals: dict[str, int] = {}
     for item in captured:
-        totals[item["currency"]] = totals.get(item["currency"], 0) + item["amount"]
+        totals[item["currency"]] = totals.get(item["currency"], 0) + item["amount"] - item["amount_refunded"]
     pending = [{"amount": amount, "currency": currency} for currency, amount in sorted(totals.items())]
     return {"object": "balance", "available": [], "pending": pending, "livemode": False}

@@ -34,14 +34,8 @@ def check_create(params: dict[str, Any]) -> None:
     for name in ("amount", "currency"):
         if not params.get(name):
             raise invalid(f"Missing required param: {name}.", param=name, code="parameter_missing")
-    for name in params:
-        if name not in _OF_CREATE:
-            raise invalid(f"Received unknown parameter: {name[:40]}", param=name, code="parameter_unknown")
-    metadata = params.get("metadata", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise invalid("Invalid metadata: values must be strings", param="metadata")
-    if len(metadata) > 50 or any(len(key) > 40 or len(value) > 500 for key, value in metadata.items()):
-        raise invalid("Metadata has at most 50 keys of 40 and values of 500 characters", param="metadata")
+    check_names(params, _OF_CREATE)
+    check_metadata(params)
     if params.get("confirm") == "true" and not params.get("payment_method"):
         raise missing_payment_method()
     if params.get("confirm") == "true" and _may_redirect(params) and not params.get("return_url"):
@@ -49,6 +43,22 @@ def check_create(params: dict[str, Any]) -> None:
             "This PaymentIntent is configured to accept payment methods that might redirect your customer off of "
             "your page: provide a `return_url`, or set `automatic_payment_methods[allow_redirects]` to `never`."
         )
+
+
+def check_names(params: dict[str, Any], known: frozenset[str]) -> None:
+    """Raise ApiError for a parameter that an operation does not know."""
+    for name in params:
+        if name not in known:
+            raise invalid(f"Received unknown parameter: {name[:40]}", param=name, code="parameter_unknown")
+
+
+def check_metadata(params: dict[str, Any]) -> None:
+    """Raise ApiError for metadata that is no flat object within Stripe's limits."""
+    metadata = params.get("metadata", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise invalid("Invalid metadata: values must be strings", param="metadata")
+    if len(metadata) > 50 or any(len(key) > 40 or len(value) > 500 for key, value in metadata.items()):
+        raise invalid("Metadata has at most 50 keys of 40 and values of 500 characters", param="metadata")
 
 
 def missing_payment_method() -> ApiError:

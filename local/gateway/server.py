@@ -17,12 +17,15 @@ from typing import Any
 from waitress.server import BaseWSGIServer, create_server
 
 from local.gateway.clock_and_ids import Clock, NewId, random_id, utc_now
+from local.gateway.door import Door
 from local.gateway.stand_in import StandIn
 from local.gateway.web import web_app
 
 PROJECT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
-THREADS = 16
+THREADS = 64
+"""Answers that are late on purpose must not keep others waiting."""
+
 START_TIMEOUT_SECONDS = 20.0
 STOP_TIMEOUT_SECONDS = 5.0
 _INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "SYSTEMROOT")
@@ -41,13 +44,16 @@ class Running:
     log: Path
 
 
-def wsgi_server(stand_in: StandIn, port: int = 0, sockets: dict[int, Any] | None = None) -> BaseWSGIServer:
+def wsgi_server(
+    stand_in: StandIn, port: int = 0, sockets: dict[int, Any] | None = None, door: Door | None = None
+) -> BaseWSGIServer:
     """A server for `stand_in` on loopback, bound and not yet running; port 0 takes a free one.
 
-    `sockets` gets what the server has open, by file descriptor.
+    `sockets` gets what the server has open, by file descriptor; `door` can shut it and must be left before it ends.
     """
-    return create_server(
-        web_app(stand_in),
+    door = door or Door()
+    server = create_server(
+        web_app(stand_in, door),
         map=sockets,
         host=HOST,
         port=port,
@@ -55,6 +61,8 @@ def wsgi_server(stand_in: StandIn, port: int = 0, sockets: dict[int, Any] | None
         log_socket_errors=False,  # an answer that is lost on purpose is no error
         clear_untrusted_proxy_headers=True,
     )
+    door.belongs_to(server)
+    return server
 
 
 def url_of(server: BaseWSGIServer) -> str:
@@ -67,7 +75,8 @@ def in_process(clock: Clock = utc_now, new_id: NewId = random_id) -> Iterator[tu
     """The stand-in on a thread of this process: its URL, and itself to look into."""
     stand_in = StandIn(clock=clock, new_id=new_id)
     sockets: dict[int, Any] = {}
-    server = wsgi_server(stand_in, sockets=sockets)
+    door = Door()
+    server = wsgi_server(stand_in, sockets=sockets, door=door)
     stopping = threading.Event()
 
     def serve() -> None:
@@ -79,11 +88,13 @@ def in_process(clock: Clock = utc_now, new_id: NewId = random_id) -> Iterator[tu
     try:
         yield url_of(server), stand_in
     finally:
+        door.leave()
         stopping.set()
         server.pull_trigger()  # wakes the loop
         thread.join()
         server.asyncore.close_all(sockets, ignore_all=True)
         server.task_dispatcher.shutdown(timeout=STOP_TIMEOUT_SECONDS)
+        stand_in.webhooks.stop()
 
 
 @contextmanager

@@ -4,26 +4,34 @@ import base64
 import binascii
 import hashlib
 import json
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from local.gateway import words
+from local.gateway.afterwards import Afterwards
+from local.gateway.books import Books
 from local.gateway.clock_and_ids import Clock, NewId, random_id, utc_now
-from local.gateway.errors import ApiError, key_in_use, rate_limited, server_error, unauthorized
+from local.gateway.errors import ApiError, invalid, key_in_use, rate_limited, server_error, unauthorized
+from local.gateway.events import CAUSE, Cause
 from local.gateway.faults import Faults, Kind, RateLimit, Strikes
 from local.gateway.forms import items
 from local.gateway.idempotency import Answer, IdempotencyKeys
 from local.gateway.ledger import Ledger
 from local.gateway.objects import Json
+from local.gateway.refunds import Refunds
+from local.gateway.request_log import RequestLog
 from local.gateway.search import parse
+from local.gateway.settings import Settings
+from local.gateway.webhooks import Webhooks
 
 ACCEPTED_KEYS = "sk_test_"
 """Secret keys are accepted by this prefix: the stand-in is no place for a live key."""
 
-Operation = Callable[[Ledger, Json, str], Json]
+Operation = Callable[[Json, str], Json]
+"""Executes a request, given its parameters and the id from its path. Raises ApiError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,61 +70,84 @@ class StandIn:
     """Everything that the stand-in remembers, and `answer`, the road of each request."""
 
     def __init__(self, *, clock: Clock = utc_now, new_id: NewId = random_id) -> None:
-        self._clock = clock
         self._new_id = new_id
-        self._log: deque[Json] = deque(maxlen=100_000)
-        self._log_lock = threading.Lock()
-        self.ledger = Ledger(clock, new_id)
-        self.keys = IdempotencyKeys(clock)
+        self.settings = Settings()
+        self.log = RequestLog(clock)
         self.faults = Faults()
-        self.rate_limit = RateLimit(clock)
+        self.rate_limit = RateLimit(clock, self.settings)
+        self.keys = IdempotencyKeys(clock, self.settings)
+        self.webhooks = Webhooks(clock, new_id, self.faults, self.settings)
+        self.books = Books(clock, new_id, self.webhooks.emit)
+        self.ledger = Ledger(self.books, self.faults, self.settings)
+        self.refunds = Refunds(self.books)
+        self.afterwards = Afterwards(self.books, self.ledger)
 
     def answer(self, request: ApiRequest, operation: Operation) -> Answer:
         """Authentication, rate limit, idempotency, execution: an error of each keeps the next from happening.
 
         Raises AnswerLost.
         """
+        arrived = self.log.arrived(request.method, request.path)
+        cause = CAUSE.set(Cause(self._new_id("req"), request.idempotency_key))
         payment_id = self._payment_id(request)
-        strikes = self.faults.strike(request.method, payment_id)
+        strikes: Strikes = {}
+        answer: Answer | None = None
         try:
-            self._admit(request, strikes)
-            answer = self._once(request, operation, strikes)
+            self._admit(request)
+            strikes = self._strikes(request, payment_id)
+            self._refuse(request, strikes)
+            answer = self._once(request, operation, strikes, payment_id)
         except ApiError as error:
             answer = self._as_error(error)
-        self._remember(request, payment_id, answer)
+        finally:
+            self._remember(request, payment_id, answer, arrived)
+            CAUSE.reset(cause)
         if Kind.ANSWER_LOST in strikes:
             raise AnswerLost
         return answer
 
-    def requests(self) -> list[Json]:
-        """Every request to the API, oldest first. Holds no secret key and no parameters."""
-        with self._log_lock:
-            return list(self._log)
-
     def reset(self) -> None:
-        """As freshly started."""
-        self.ledger.clear()
+        """As freshly started: no endpoint for webhooks either."""
+        self.webhooks.clear()
+        self.books.clear()
         self.keys.forget()
         self.faults.clear()
-        self.rate_limit.per_second = 0
-        with self._log_lock:
-            self._log.clear()
+        self.settings.reset()
+        self.log.clear()
 
-    def _admit(self, request: ApiRequest, strikes: Strikes) -> None:
+    def _admit(self, request: ApiRequest) -> None:
         key = request.secret_key
-        if not key.startswith(ACCEPTED_KEYS) or Kind.UNAUTHORIZED in strikes:
+        if not key.startswith(ACCEPTED_KEYS):
             raise unauthorized(key)
         self.rate_limit.take()
+
+    def _strikes(self, request: ApiRequest, payment_id: str) -> Strikes:
+        """The faults for this request, among them those that it brings along. Raises ApiError for an unknown one."""
+        metadata = request.params.get("metadata")
+        wish = metadata.get(words.KEY) if request.method == "POST" and isinstance(metadata, dict) else None
+        if wish:
+            try:
+                faults = words.faults_of(payment_id, str(wish))
+            except ValueError as error:
+                raise invalid(str(error), param=f"metadata[{words.KEY}]") from None
+            self.faults.add_once(payment_id, f"{request.path} {wish}", faults)
+        return self.faults.strike(request.method, payment_id)
+
+    def _refuse(self, request: ApiRequest, strikes: Strikes) -> None:
+        if Kind.UNAUTHORIZED in strikes:
+            raise unauthorized(request.secret_key)
         if Kind.RATE_LIMITED in strikes:
             raise rate_limited(strikes[Kind.RATE_LIMITED].retry_after_seconds)
         if Kind.KEY_IN_USE in strikes:
             raise key_in_use(request.idempotency_key)
 
-    def _once(self, request: ApiRequest, operation: Operation, strikes: Strikes) -> Answer:
+    def _once(self, request: ApiRequest, operation: Operation, strikes: Strikes, payment_id: str) -> Answer:
         """Execute, or replay what was answered under the idempotency key."""
         key = request.idempotency_key if request.method == "POST" else ""
         if not key:
             return self._execute(request, operation, strikes)
+        if self.keys.answered(key) and self.faults.take(Kind.KEY_FORGOTTEN, payment_id):
+            self.keys.release(key)
         saved = self.keys.begin(key, request.fingerprint)
         if saved:
             replayed = {"Idempotent-Replayed": "true", "Original-Request": saved.headers["Request-Id"]}
@@ -142,7 +173,7 @@ class StandIn:
 
     def _carried_out(self, request: ApiRequest, operation: Operation, strikes: Strikes) -> Answer:
         try:
-            content = operation(self.ledger, request.params, request.object_id)
+            content = operation(request.params, request.object_id)
         except ApiError as error:
             if error.status != 402:
                 raise
@@ -154,39 +185,39 @@ class StandIn:
         for path in items(request.params.get("expand")):
             for item in content["data"] if path.startswith("data.") else [content]:
                 name = path.removeprefix("data.")
-                if name == "latest_charge" and item[name]:
+                if name in ("latest_charge", "charge") and item.get(name):
                     item[name] = self.ledger.charge({}, item[name])
-                elif name == "payment_intent" and item[name]:
+                elif name == "payment_intent" and item.get(name):
                     item[name] = self.ledger.retrieve({}, item[name])
         return content
 
     def _payment_id(self, request: ApiRequest) -> str:
-        """Our payment id, wherever the request names it: in metadata, by an intent's id, or in a search."""
-        metadata = request.params.get("metadata")
-        if isinstance(metadata, dict):
-            return str(metadata.get("payment_id", ""))
-        if "query" in request.params:
+        """Our payment id, wherever the request names it: in metadata, by an object's id, or in a search."""
+        params = request.params
+        metadata = params.get("metadata")
+        if isinstance(metadata, dict) and metadata.get("payment_id"):
+            return str(metadata["payment_id"])
+        if "query" in params:
             try:
-                clauses = parse(request.params["query"])
+                clauses = parse(params["query"])
             except ApiError:
                 return ""
             return next((value for _, key, value in clauses if key == "payment_id"), "")
-        return self.ledger.payment_id_of(request.object_id)
+        return self.books.payment_id_of(request.object_id or str(params.get("payment_intent") or params.get("charge")))
 
-    def _remember(self, request: ApiRequest, payment_id: str, answer: Answer) -> None:
-        with self._log_lock:
-            self._log.append(
-                {
-                    "at": self._clock().isoformat(),
-                    "method": request.method,
-                    "path": request.path,
-                    "idempotency_key": request.idempotency_key,
-                    "payment_id": payment_id,
-                    "status": answer.status,
-                    "replayed": "Idempotent-Replayed" in answer.headers,
-                    "request_id": answer.headers["Request-Id"],
-                }
-            )
+    def _remember(self, request: ApiRequest, payment_id: str, answer: Answer | None, arrived: datetime) -> None:
+        self.log.answered(
+            arrived,
+            {
+                "method": request.method,
+                "path": request.path,
+                "idempotency_key": request.idempotency_key,
+                "payment_id": payment_id,
+                "status": answer.status if answer else 0,
+                "replayed": "Idempotent-Replayed" in answer.headers if answer else False,
+                "request_id": CAUSE.get().request_id,
+            },
+        )
 
     def _as_answer(self, status: int, content: Json, headers: dict[str, str]) -> Answer:
         return Answer(status, json.dumps(content).encode(), headers | self._request_id())
@@ -194,8 +225,9 @@ class StandIn:
     def _as_error(self, error: ApiError) -> Answer:
         return self._as_answer(error.status, error.body, error.headers)
 
-    def _request_id(self) -> dict[str, str]:
-        return {"Request-Id": self._new_id("req")}
+    @staticmethod
+    def _request_id() -> dict[str, str]:
+        return {"Request-Id": CAUSE.get().request_id}
 
 
 def _altered(content: Json, fields: dict[str, Any]) -> Json:

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -56,12 +57,25 @@ class Api:
         params: Any = {**CARD, "metadata": {"payment_id": payment_id}, **changes}
         return self.intents.create(params, options={"idempotency_key": key} if key else {})
 
+    def control(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """One of the stand-in's own routes: the answer's JSON."""
+        answer = self.web.request(method, f"{self.url}/_stand_in/{path}", json=body, timeout=10)
+        answer.raise_for_status()
+        return answer.json()
 
-@pytest.fixture
-def api() -> Iterator[Api]:
+
+@contextmanager
+def serving() -> Iterator[Api]:
+    """The stand-in, with all that a test drives it with."""
     api = Api()
     with in_process(clock=lambda: api.now, new_id=api.new_id) as (url, stand_in):
         api.serve(url, stand_in)
+        yield api
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    with serving() as api:
         yield api
 
 
@@ -363,6 +377,7 @@ def test_charges_when_some_were_declined_then_counts_only_the_captured(api: Api)
             "id": intent.latest_charge,
             "payment_intent": intent.id,
             "amount": 9999,
+            "amount_refunded": 0,
             "currency": "usd",
             "payment_id": "pay-1",
         }

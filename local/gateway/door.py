@@ -1,0 +1,57 @@
+"""The port on which the stand-in listens: shut for a while, as seen from outside like a server that is down."""
+
+import socket
+import threading
+
+from waitress.server import BaseWSGIServer
+
+
+class Door:
+    """Refuses connections for a number of seconds and hangs up on those who are connected.
+
+    Sockets belong to the server's loop, so everything happens there. While shut, the port stays bound without
+    listening: the system refuses who knocks, and gives the port to nobody else.
+    """
+
+    def __init__(self) -> None:
+        self._server: BaseWSGIServer | None = None
+        self._timer: threading.Timer | None = None
+        self._lock = threading.Lock()
+
+    def belongs_to(self, server: BaseWSGIServer) -> None:
+        """The server that is to be shut."""
+        self._server = server
+
+    def shut(self, seconds: float) -> None:
+        """Shut now, and open again in so many seconds."""
+        with self._lock:
+            if self._server:
+                self._server.trigger.pull_trigger(self._hang_up)
+                self._timer = threading.Timer(seconds, self._open_soon)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def leave(self) -> None:
+        """The server ends: stay as it is."""
+        with self._lock:
+            self._server = None
+            if self._timer:
+                self._timer.cancel()
+
+    def _open_soon(self) -> None:
+        with self._lock:
+            if self._server:
+                self._server.trigger.pull_trigger(self._server.accept_connections)
+
+    def _hang_up(self) -> None:
+        server = self._server
+        if server is None:
+            return
+        for channel in list(server.active_channels.values()):
+            channel.handle_close()
+        server.del_channel()
+        server.socket.close()
+        server.accepting = False
+        server.create_socket(socket.AF_INET, socket.SOCK_STREAM)
+        server.set_reuse_addr()
+        server.bind((server.effective_host, int(server.effective_port)))

@@ -1,0 +1,61 @@
+"""Doing things later, one after another, on a thread of its own."""
+
+import heapq
+import threading
+import time
+from collections.abc import Callable
+from itertools import count
+
+
+class Postman[Item]:
+    """Hands each item to `deliver` when it is due. Items that are due at once keep their order."""
+
+    def __init__(self, deliver: Callable[[Item], None], name: str) -> None:
+        self._deliver = deliver
+        self._name = name
+        self._due: list[tuple[float, int, Item]] = []  # a heap
+        self._numbers = count()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def take(self, item: Item, delay_seconds: float = 0.0) -> None:
+        """Deliver `item` in so many seconds. The thread starts with the first one."""
+        with self._changed:
+            heapq.heappush(self._due, (time.monotonic() + delay_seconds, next(self._numbers), item))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def hurry(self, item: Item) -> None:
+        """Deliver `item` now, if it is still waiting."""
+        with self._changed:
+            now = time.monotonic()
+            self._due = [(now if other is item else due, number, other) for due, number, other in self._due]
+            heapq.heapify(self._due)
+            self._changed.notify()
+
+    def drop(self) -> None:
+        """Forget everything that waits."""
+        with self._changed:
+            self._due.clear()
+
+    def stop(self) -> None:
+        """Forget everything that waits and end the thread, without waiting for a delivery under way."""
+        with self._changed:
+            self._due.clear()
+            self._thread = None
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while item := self._next():
+            self._deliver(item)
+
+    def _next(self) -> Item | None:
+        with self._changed:
+            while self._thread is threading.current_thread():
+                wait_seconds = self._due[0][0] - time.monotonic() if self._due else None
+                if wait_seconds is not None and wait_seconds <= 0:
+                    return heapq.heappop(self._due)[2]
+                self._changed.wait(wait_seconds)
+            return None
