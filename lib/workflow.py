@@ -1,4 +1,4 @@
-"""The state machine: validate → charge → record → audit → publish, made from the domain's error table."""
+"""The workflow's state machine and its role. What the machine does stands in `state_machine`."""
 
 import json
 from typing import Any
@@ -9,81 +9,7 @@ from lib.functions import Function
 from lib.logs import log_group
 from lib.policies import allow, assumed_by, document, waive
 from lib.settings import Settings
-from payments.errors import POLICIES, UNEXPECTED, Policy
-
-State = dict[str, Any]
-
-# more than the function's own time-out, so that no invocation is still running when its retry starts
-_GRACE_SECONDS = 5
-
-
-def retrier(errors: list[str], policy: Policy) -> dict[str, Any]:
-    """One Retry entry of the Amazon States Language from one line of the error table."""
-    return {
-        "ErrorEquals": errors,
-        "IntervalSeconds": policy.interval_seconds,
-        "MaxAttempts": policy.max_attempts,
-        "BackoffRate": policy.backoff_rate,
-        "MaxDelaySeconds": policy.max_delay_seconds,
-        "JitterStrategy": "FULL",
-    }
-
-
-def definition(
-    validate: Function, charge: Function, record: Function, audit: Function, topic: SnsTopic
-) -> dict[str, Any]:
-    """The state machine. Its data is {"payment_id"} with "outcome" or "error": ids and outcomes, nothing personal."""
-    own_errors = [retrier([error.__name__], policy) for error, policy in POLICIES.items() if not policy.is_answer]
-    unexpected = retrier(["States.ALL"], UNEXPECTED)
-    # whatever a step dies of is recorded too: the record step looks the error up in the same table
-    caught = {"Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Record"}]}
-
-    def step(function: Function, comment: str, retries: list[dict[str, Any]], **more: Any) -> State:
-        return {
-            "Type": "Task",
-            "Comment": comment,
-            "Resource": function.arn,
-            "TimeoutSeconds": function.timeout_seconds + _GRACE_SECONDS,
-            "Retry": retries,
-            **more,
-        }
-
-    return {
-        "Comment": "One payment, from accepted to audited. Every way out ends in Record and Audit.",
-        "StartAt": "Validate",
-        "States": {
-            "Validate": step(
-                validate, "Find what to charge it on; refuse what can never be charged", [unexpected], **caught
-            )
-            | {"Next": "IsItRefused"},
-            "IsItRefused": {
-                "Type": "Choice",
-                "Choices": [{"Variable": "$.outcome", "IsPresent": True, "Next": "Record"}],
-                "Default": "Charge",
-            },
-            "Charge": step(charge, "Ask the gateway, at most once in effect", [*own_errors, unexpected], **caught)
-            | {"Next": "Record"},
-            "Record": step(record, "Write the outcome onto the row", [unexpected], Next="Audit"),
-            "Audit": step(audit, "Chain it into the audit log", [unexpected], Next="Publish"),
-            "Publish": {
-                "Type": "Task",
-                "Comment": "Tell the subscribers, who filter on the status",
-                "Resource": "arn:aws:states:::sns:publish",
-                "TimeoutSeconds": 10,
-                "Parameters": {
-                    "TopicArn": topic.arn,
-                    "Message.$": "States.JsonToString($.event)",
-                    "MessageAttributes": {
-                        "event_type": {"DataType": "String", "StringValue.$": "$.event.event_type"},
-                        "status": {"DataType": "String", "StringValue.$": "$.event.status"},
-                    },
-                },
-                "ResultPath": None,
-                "Retry": [unexpected],
-                "End": True,
-            },
-        },
-    }
+from lib.state_machine import Step, definition
 
 
 class Workflow(Construct):
@@ -139,7 +65,7 @@ class Workflow(Construct):
             name=name,
             type=settings.effective.workflow_type,
             role_arn=role.arn,
-            definition=json.dumps(definition(validate, charge, record, audit, topic)),
+            definition=json.dumps(definition(_step(validate), _step(charge), _step(record), _step(audit), topic.arn)),
             tracing_configuration={"enabled": True},
             logging_configuration=logging,
             depends_on=[policy],
@@ -159,3 +85,7 @@ class Workflow(Construct):
     def grant_start(self, function: Function) -> None:
         """Let a function start executions."""
         function.allow(["states:StartExecution"], [self.arn])
+
+
+def _step(function: Function) -> Step:
+    return Step(function.arn, function.timeout_seconds)

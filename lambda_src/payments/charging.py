@@ -1,20 +1,25 @@
 """Charge: at most once, whatever fails, whenever it fails."""
 
-from payments.clock import Clock, iso
+from dataclasses import dataclass, field
+
+from payments.clock import Clock, iso, parse_iso
 from payments.errors import (
     Conflict,
+    Declined,
     InvalidPayment,
     Misconfigured,
     NotSent,
     OutcomeUnknown,
     PaymentError,
     RateLimited,
+    RequiresAction,
 )
 from payments.gateways.port import ChargeRequest, GatewayCharge, PaymentGateway
 from payments.outcome import Outcome
+from payments.patience import Patience
 from payments.payment import Payment, moved
-from payments.statuses import Status
-from payments.stores.port import PaymentStore
+from payments.statuses import CAPTURED, Status
+from payments.stores.port import PaymentStore, VersionConflict
 from payments.validating import PaymentMethods
 
 ACTOR = "charge"
@@ -22,45 +27,141 @@ PROVEN_NOT_CHARGED = (NotSent, RateLimited, Misconfigured, InvalidPayment)
 """What the gateway answers when this call charged nothing. A decline is an outcome, not a call that came to nothing."""
 
 
-def charge(
-    payment: Payment, *, gateway: PaymentGateway, methods: PaymentMethods, store: PaymentStore, clock: Clock
-) -> Outcome:
-    """Charge a payment and say what became of it.
+@dataclass(frozen=True)
+class Charging:
+    """Charges payments, and asks what became of those that may be charged already.
 
-    The row says `processing` before the gateway is called and goes back to `pending` when a call provably charged
-    nothing. So whoever finds it in `processing` knows that an earlier call may have charged, and asks first.
-    Asking and sending again under the same idempotency key are safe together: a search may lag behind, and the
-    key's memory may have run out (24 hours at Stripe), but not both.
+    Two facts make it safe that every part of it may die, be repeated, or run twice at a time:
 
-    Raises the errors of `PaymentGateway`; Conflict when the gateway charged other money than asked.
+    - The row says `processing`, in a version of its own, before anything is sent, and goes back to `pending` only
+      when that very call provably charged nothing and nobody wrote the row meanwhile. So whoever finds
+      `processing` knows that a call may have charged, and asks first.
+    - Everything is sent under the payment id as idempotency key. The gateway's search may lag behind by a minute,
+      and the memory of the key may have run out (24 hours at Stripe), but not both.
+
+    After `unknown` nothing is ever sent again: only the gateway's word ends it.
     """
-    if payment.status not in (Status.PENDING, Status.PROCESSING):
-        return Outcome(payment.status, payment.code, payment.message, payment.gateway, payment.gateway_reference)
-    may_be_charged = payment.status is Status.PROCESSING
-    if not may_be_charged:
+
+    gateway: PaymentGateway
+    methods: PaymentMethods
+    store: PaymentStore
+    clock: Clock
+    patience: Patience = field(default_factory=Patience)
+
+    def charge(self, payment: Payment, *, ask: bool = False) -> Outcome:
+        """Charge a payment, or find out what became of it; `ask` asks of one that is settled or held for review, too.
+
+        Raises the errors of `PaymentGateway`, Conflict when the gateway charged other money than asked, and
+        VersionConflict when somebody else works on the payment.
+        """
+        match payment.status:
+            case Status.PENDING:
+                return self._send(payment)
+            case Status.PROCESSING:
+                found = self._find(payment)
+                return self._outcome(payment, found) if found else self._send(payment)
+            case Status.UNKNOWN:
+                return self._resolve(payment)
+            case Status.REQUIRES_ACTION:
+                return self._follow_up(payment)
+            case Status.IN_REVIEW | Status.SUCCEEDED | Status.PARTIALLY_REFUNDED | Status.REFUNDED if ask:
+                found = self._find(payment)
+                return self._outcome(payment, found) if found else as_recorded(payment)
+        return as_recorded(payment)
+
+    def _send(self, payment: Payment) -> Outcome:
+        """Write the intent, in a version that fences off whoever read the row before, and send."""
+        may_be_charged = payment.status is Status.PROCESSING
         payment = moved(
             payment,
             Status.PROCESSING,
-            at=clock(),
+            at=self.clock(),
             actor=ACTOR,
             attempts=payment.attempts + 1,
-            attempted_at=payment.attempted_at or iso(clock()),
-            gateway=gateway.name,
+            attempted_at=payment.attempted_at or iso(self.clock()),
+            gateway=self.gateway.name,
             # with the intent, so that every later attempt sends the same request under the same key
-            payment_method=methods.of(payment),
+            payment_method=self.methods.of(payment),
         )
-        store.save(payment)
-    try:
-        found = gateway.find(payment.payment_id) if may_be_charged else None
-        charged = found or gateway.charge(_request_for(payment))
-    except PROVEN_NOT_CHARGED as error:
-        if may_be_charged:
+        self.store.save(payment)
+        try:
+            charged = self.gateway.charge(_request_for(payment))
+        except PROVEN_NOT_CHARGED as error:
+            if may_be_charged:
+                raise _still_unknown(error) from error
+            self._let_go(payment, error)
+            raise
+        return self._outcome(payment, charged)
+
+    def _let_go(self, payment: Payment, error: PaymentError) -> None:
+        let_go = moved(payment, Status.PENDING, at=self.clock(), actor=ACTOR, code=error.code, message=error.message)
+        try:
+            self.store.save(let_go)
+        except VersionConflict:
+            # somebody found our intent and may have sent by now: that this call charged nothing proves little
             raise _still_unknown(error) from error
-        let_go = moved(payment, Status.PENDING, at=clock(), actor=ACTOR, code=error.code, message=error.message)
-        store.save(let_go)
-        raise
-    _check_money(payment, charged)
-    return Outcome(charged.status, gateway=gateway.name, gateway_reference=charged.reference)
+
+    def _find(self, payment: Payment) -> GatewayCharge | None:
+        try:
+            return self.gateway.find(payment.payment_id, payment.gateway_reference)
+        except PROVEN_NOT_CHARGED as error:
+            raise _still_unknown(error) from error
+
+    def _resolve(self, payment: Payment) -> Outcome:
+        """An unknown payment: found, or proven absent, or still unknown."""
+        found = self._find(payment)
+        if found:
+            return self._outcome(payment, found)
+        if self.clock() - parse_iso(payment.updated_at) < self.patience.proof:
+            return as_recorded(payment)
+        return Outcome(
+            Status.FAILED,
+            "not_charged",
+            "no answer came to the charge, and the gateway knows of none: nothing was charged",
+        )
+
+    def _follow_up(self, payment: Payment) -> Outcome:
+        """A payment whose customer must authenticate. It ends for good: a decline that the customer could still
+        turn into a charge with another card is cancelled first."""
+        try:
+            found = self._find(payment)
+        except RequiresAction:
+            if self.clock() - parse_iso(payment.updated_at) < self.patience.authentication:
+                raise
+            why = Declined("authentication_abandoned", "the customer did not authenticate the payment in time")
+        except Declined as declined:
+            why = declined
+        else:
+            return self._outcome(payment, found) if found else as_recorded(payment)
+        try:
+            self.gateway.cancel(payment.gateway_reference)
+            found = self._find(payment)
+        except Declined:
+            raise why from None
+        except PROVEN_NOT_CHARGED as error:
+            raise _still_unknown(error) from error
+        return self._outcome(payment, found) if found else as_recorded(payment)
+
+    def _outcome(self, payment: Payment, charged: GatewayCharge) -> Outcome:
+        if charged.money != payment.money:
+            raise Conflict(
+                "amount_differs",
+                f"asked for {payment.money}, the gateway reports {charged.money}; compare both and correct by hand",
+                gateway_reference=charged.reference,
+            )
+        return Outcome(charged.status, gateway=self.gateway.name, gateway_reference=charged.reference)
+
+
+def may_call_gateway(payment: Payment, *, ask: bool) -> bool:
+    """Whether `charge` asks the gateway anything for this payment."""
+    asked_on_request = CAPTURED | {Status.IN_REVIEW}
+    always = (Status.PENDING, Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION)
+    return payment.status in always or (ask and payment.status in asked_on_request)
+
+
+def as_recorded(payment: Payment) -> Outcome:
+    """The outcome that the payment's row holds."""
+    return Outcome(payment.status, payment.code, payment.message, payment.gateway, payment.gateway_reference)
 
 
 def _request_for(payment: Payment) -> ChargeRequest:
@@ -72,14 +173,7 @@ def _request_for(payment: Payment) -> ChargeRequest:
 def _still_unknown(error: PaymentError) -> OutcomeUnknown:
     """This call charged nothing, but an earlier one may have."""
     return OutcomeUnknown(
-        "earlier_attempt_unknown", f"an earlier call may have charged, and asking the gateway failed: {error.code}"
+        "earlier_attempt_unknown",
+        f"an earlier call may have charged, and asking the gateway failed: {error.code}",
+        retry_after_seconds=error.retry_after_seconds,
     )
-
-
-def _check_money(payment: Payment, charged: GatewayCharge) -> None:
-    if charged.money != payment.money:
-        raise Conflict(
-            "amount_differs",
-            f"asked for {payment.money}, the gateway reports {charged.money}; compare both and correct by hand",
-            gateway_reference=charged.reference,
-        )

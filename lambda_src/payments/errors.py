@@ -66,6 +66,8 @@ class Policy:
     An error with `max_attempts` 0 is an answer, not a fault: the handler returns it as an outcome, so that five
     declined cards do not ring the Lambda error alarm. All others are raised, retried and, in the end, caught.
     Delays are seconds; each delay is jittered over its whole length so that a crowd of retries spreads out.
+    With `waits_as_told` the workflow waits as long as the gateway asked for (Retry-After) before each attempt; the
+    intervals are those of an answer that asks for none.
     """
 
     status: Status
@@ -74,6 +76,7 @@ class Policy:
     interval_seconds: int = 1
     backoff_rate: int = 2
     max_delay_seconds: int = 60
+    waits_as_told: bool = False
 
     @property
     def is_answer(self) -> bool:
@@ -87,7 +90,7 @@ POLICIES: dict[type[PaymentError], Policy] = {
     RequiresAction: Policy(Status.REQUIRES_ACTION),
     Conflict: Policy(Status.IN_REVIEW),
     # 1+2+4+8+16+32+60+60 s: about three minutes of a busy gateway before the payment is given up as not charged
-    RateLimited: Policy(Status.FAILED, max_attempts=8, interval_seconds=1),
+    RateLimited: Policy(Status.FAILED, max_attempts=8, interval_seconds=1, waits_as_told=True),
     NotSent: Policy(Status.FAILED, max_attempts=6, interval_seconds=1, max_delay_seconds=30),
     # the retry asks the gateway for the payment before it sends anything
     OutcomeUnknown: Policy(Status.UNKNOWN, max_attempts=4, interval_seconds=2, max_delay_seconds=30),

@@ -175,7 +175,8 @@ class Change:
 class Payment:
     """The row of a payment. Changes only through `moved`, which counts `version` up by one and adds to `history`.
 
-    Times are ISO 8601 UTC. `audited_version` and `audit_hash` say up to where the audit log covers the row.
+    Times are ISO 8601 UTC. `audited_version` and `audit_hash` say up to where the audit log covers the row;
+    `restarts` and `restarted_at` how often, and when last, the sweeper took it up again.
     """
 
     payment_id: str
@@ -203,6 +204,8 @@ class Payment:
     audited_version: int = 0
     audit_hash: str = ""
     batch_row_closed: bool = False
+    restarts: int = 0
+    restarted_at: str = ""
 
 
 class IllegalMove(Exception):

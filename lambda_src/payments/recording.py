@@ -2,8 +2,8 @@
 
 from payments.clock import Clock
 from payments.outcome import Outcome
-from payments.payment import Payment, moved
-from payments.statuses import OPEN, Status, may_move
+from payments.payment import IllegalMove, Payment, moved
+from payments.statuses import CAPTURED, OPEN, Status, may_move
 from payments.stores.port import PaymentStore, VersionConflict, require
 
 ACTOR = "workflow"
@@ -13,15 +13,17 @@ _TRIES = 5
 def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clock) -> Payment:
     """Move the payment to the outcome's status and give its row as it stands afterwards.
 
-    Running twice changes nothing the second time. A row that a webhook moved on in between is left as it is.
-    Raises VersionConflict after some lost races, LookupError for a payment that is not stored, and IllegalMove for
-    an outcome that an open payment cannot have: better a failed workflow and its alarm than an outcome dropped.
+    Running twice changes nothing the second time. A row that another execution moved on in between is left as it
+    is. Raises VersionConflict after some lost races, LookupError for a payment that is not stored, and IllegalMove
+    for an outcome that the payment cannot have and that must not be dropped: better a failed workflow and its alarm.
     """
     for _ in range(_TRIES):
         payment = require(store, payment_id)
         status = _provable(outcome.status, payment.status)
         known = status is payment.status and outcome.gateway_reference in ("", payment.gateway_reference)
         moved_on = payment.status not in OPEN and not may_move(payment.status, status)
+        if moved_on and status in CAPTURED and payment.status not in CAPTURED:
+            raise IllegalMove(f"payment {payment_id} is {payment.status}, and the gateway holds a charge for it")
         if known or moved_on:
             return payment
         changed = moved(

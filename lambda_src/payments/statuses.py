@@ -73,6 +73,9 @@ FINAL = frozenset(status for status, targets in TRANSITIONS.items() if not targe
 OPEN = frozenset({_S.PENDING, _S.PROCESSING})
 """Statuses in which a workflow still has work to do; every other one closes the payment's batch row."""
 
+SETTLED = frozenset(TRANSITIONS) - {_S.PENDING, _S.PROCESSING, _S.UNKNOWN, _S.REQUIRES_ACTION, _S.IN_REVIEW}
+"""Statuses in which nobody waits for anything: neither the sweeper for the gateway nor a payment for a person."""
+
 CAPTURED = frozenset({_S.SUCCEEDED, _S.PARTIALLY_REFUNDED, _S.REFUNDED, _S.DISPUTED, _S.DISPUTE_LOST})
 """Statuses in which the gateway holds a captured charge for the payment."""
 

@@ -1,21 +1,31 @@
 """The port to the workflow that carries a payment from accepted to audited."""
 
 import json
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 
 class Workflow(Protocol):
-    """Starts executions, one a payment."""
+    """Starts executions: one a payment, and more of them where one came to nothing."""
 
     def start(self, payment_id: str) -> None:
         """Start the payment's execution. Starting twice is the same as once."""
 
+    def again(self, payment_id: str, occasion: str, *, ask: bool = False) -> None:
+        """Start another execution for an occasion, a word of at most 12 letters and digits that no other has.
+
+        The same occasion twice is the same as once. With `ask` the gateway is asked even about a payment that is
+        settled or held for review.
+        """
+
 
 class StepFunctionsWorkflow:
-    """The Step Functions state machine. An execution carries the payment's name, so AWS starts it once at most."""
+    """The Step Functions state machine. An execution carries the payment's name, so AWS starts it once at most.
+
+    A name has 80 characters: 64 of the payment id, a dot, and the occasion.
+    """
 
     def __init__(self, client: "SFNClient", state_machine_arn: str) -> None:
         self._client = client
@@ -23,23 +33,33 @@ class StepFunctionsWorkflow:
 
     def start(self, payment_id: str) -> None:
         """See the port."""
+        self._start(payment_id, {"payment_id": payment_id})
+
+    def again(self, payment_id: str, occasion: str, *, ask: bool = False) -> None:
+        """See the port."""
+        self._start(f"{payment_id}.{occasion}", {"payment_id": payment_id} | ({"ask": True} if ask else {}))
+
+    def _start(self, name: str, state: dict[str, Any]) -> None:
         try:
-            self._client.start_execution(
-                stateMachineArn=self._state_machine_arn,
-                name=payment_id,
-                input=json.dumps({"payment_id": payment_id}),
-            )
+            self._client.start_execution(stateMachineArn=self._state_machine_arn, name=name, input=json.dumps(state))
         except self._client.exceptions.ExecutionAlreadyExists:
             return
 
 
 class MemoryWorkflow:
-    """A twin that remembers which executions were started."""
+    """A twin that remembers the names of the executions that were started, and which of them ask."""
 
     def __init__(self) -> None:
         self.started: list[str] = []
+        self.asking: list[str] = []
 
     def start(self, payment_id: str) -> None:
         """See the port."""
         if payment_id not in self.started:
             self.started.append(payment_id)
+
+    def again(self, payment_id: str, occasion: str, *, ask: bool = False) -> None:
+        """See the port."""
+        self.start(f"{payment_id}.{occasion}")
+        if ask:
+            self.asking.append(f"{payment_id}.{occasion}")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from payments.charging import charge
+from payments.charging import Charging
 from payments.errors import Declined, InvalidPayment, Misconfigured, NotSent, OutcomeUnknown, RateLimited
 from payments.gateways.memory import Fault, FaultKind, MemoryGateway
 from payments.gateways.port import ChargeRequest, GatewayCharge
@@ -31,7 +31,7 @@ class World:
 
     def charge(self, gateway: Any = None) -> Outcome:
         methods = PaymentMethods(MemoryCustomerStore({"c1": "pm_card_mastercard"}), "pm_card_visa")
-        return charge(self.now, gateway=gateway or self.gateway, methods=methods, store=self.store, clock=self.clock)
+        return Charging(gateway or self.gateway, methods, self.store, self.clock).charge(self.now)
 
     @property
     def now(self) -> Payment:

@@ -4,28 +4,46 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from payments.lane import LaneStore
+from payments.pace import Pace
 from payments.payment import PAYMENT_ID
 from payments.statuses import OPEN
 from payments.stores.port import PaymentStore, require
 from payments.workflow import Workflow
+
+LONGEST_BACKLOG_SECONDS = 0.25
+"""How far ahead of time slots may be taken before the batch lane holds back: what a payment over REST waits at most."""
 
 
 class MalformedMessage(ValueError):
     """A queue message without a payment_id. It can never be dispatched."""
 
 
+class LanePaused(Exception):
+    """The batch lane is paused. The message goes back to the queue."""
+
+
 @dataclass(frozen=True)
 class Dispatcher:
     """`pace_seconds` is what each message takes at least; `monotonic` and `sleep` are those of `time`.
 
-    Together with the queue's highest concurrency the pace keeps the batch lane below the gateway's rate.
+    The pace of all dispatchers together is that of the gateway. When payments over REST take slots as well, the
+    dispatchers see the backlog and give way.
     """
 
     payments: PaymentStore
     workflow: Workflow
+    lane: LaneStore
+    pace: Pace
     pace_seconds: float
     monotonic: Callable[[], float]
     sleep: Callable[[float], None]
+
+    def check_lane(self) -> None:
+        """Raise LanePaused if nothing is to be started: asked once for each handful of messages."""
+        state = self.lane.state()
+        if state.paused:
+            raise LanePaused(f"the lane is paused since {state.since}: {state.reason}")
 
     def dispatch(self, body: str) -> str:
         """Start the payment a message names; gives its id. A payment with an outcome is not started again.
@@ -35,6 +53,8 @@ class Dispatcher:
         started_at = self.monotonic()
         payment = require(self.payments, payment_id_in(body))
         if payment.status in OPEN:
+            while (backlog := self.pace.backlog_seconds()) > LONGEST_BACKLOG_SECONDS:
+                self.sleep(backlog - LONGEST_BACKLOG_SECONDS / 2)
             self.workflow.start(payment.payment_id)
         self.sleep(max(0.0, self.pace_seconds - (self.monotonic() - started_at)))
         return payment.payment_id

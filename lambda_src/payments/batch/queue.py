@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 MESSAGES_A_REQUEST = 10
 _TRIES = 6
+_COUNTS: list[Any] = [
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,9 @@ class PaymentQueue(Protocol):
 
     def send(self, payments: Sequence[QueuedPayment]) -> None:
         """Queue up to ten payments. Raises QueueRefused."""
+
+    def is_empty(self) -> bool:
+        """Whether no message waits or is being worked on, as far as the queue knows: its counts lag by seconds."""
 
 
 class SqsPaymentQueue:
@@ -58,6 +66,11 @@ class SqsPaymentQueue:
         refusals = {failure.get("Code", "") for failure in answer.get("Failed", [])}
         raise QueueRefused(f"{len(waiting)} of {len(payments)} messages were refused: {', '.join(sorted(refusals))}")
 
+    def is_empty(self) -> bool:
+        """See the port."""
+        counts = self._client.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=_COUNTS)["Attributes"]
+        return not any(int(counts[name]) for name in _COUNTS)
+
 
 class MemoryPaymentQueue:
     """A twin that keeps what was sent."""
@@ -68,3 +81,7 @@ class MemoryPaymentQueue:
     def send(self, payments: Sequence[QueuedPayment]) -> None:
         """See the port."""
         self.messages += payments
+
+    def is_empty(self) -> bool:
+        """See the port."""
+        return not self.messages

@@ -83,7 +83,8 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch as the processing-status table holds it. `by_status` counts its results once it is completed."""
+    """A batch as the processing-status table holds it. `by_status` counts its results once it is completed;
+    `owner_until` says until when the run that splits or reports it has it for itself."""
 
     batch_id: str
     source: Source
@@ -94,11 +95,16 @@ class Batch:
     rows_closed: int = 0
     file_errors: tuple[CellError, ...] = ()
     by_status: Mapping[str, int] = field(default_factory=dict)
+    owner_until: str = ""
 
     @property
     def ready_to_report(self) -> bool:
         """True when the file is read and every payment it brought in has an outcome."""
         return self.status is BatchStatus.PROCESSING and self.rows_closed == self.progress.payments
+
+    def is_abandoned(self, now: str) -> bool:
+        """True when the run that splits or reports the batch has stopped before its end."""
+        return self.status in (BatchStatus.SPLITTING, BatchStatus.REPORTING) and self.owner_until < now
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,12 @@ For unit tests and the simulation. `tests/contract/test_gateway.py` holds it to 
 """
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import count
-from typing import Literal
+from typing import Any, Literal
 
 from payments.clock import Clock, utc_now
 from payments.errors import (
@@ -69,7 +70,7 @@ class Fault:
 
     kind: FaultKind
     payment_id: str = ""
-    call: Literal["", "charge", "find"] = ""
+    call: Literal["", "charge", "find", "cancel"] = ""
     times: int = 1
     executes: bool = True
     retry_after_seconds: int = 1
@@ -95,6 +96,9 @@ class _Intent:
     money: Money
     status: str
     code: str = ""
+    refunded: int = 0
+    """Minor units that went back."""
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +115,18 @@ class MemoryGateway:
 
     name = "memory"
 
-    def __init__(self, clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        clock: Clock = utc_now,
+        *,
+        search_lag: timedelta = timedelta(0),
+        tell: Callable[[str, str, str], None] = lambda *_: None,
+    ) -> None:
+        """`search_lag` is how long a search does not see a new charge; `tell` gets each event for
+        webhooks: its type, the payment id and the reference."""
         self._clock = clock
+        self._search_lag = search_lag
+        self._tell = tell
         self._numbers = count(1)
         self._intents: list[_Intent] = []
         self._keys: dict[str, _Key] = {}
@@ -142,19 +156,71 @@ class MemoryGateway:
             intent = self._once(request, fault)
             return _reported(intent, fault)
 
-    def find(self, payment_id: str) -> GatewayCharge | None:
-        """The charge with our payment id, the captured one first. Never lags behind, unlike Stripe's search."""
+    def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
+        """The charge of the reference; else the one with our payment id that the search sees, captured ones first."""
         with self._lock:
             fault = self._strike("find", payment_id)
-            intents = sorted(
-                (intent for intent in self._intents if intent.payment_id == payment_id),
-                key=lambda intent: intent.status != "succeeded",
-            )
             if fault and fault.kind is FaultKind.SERVER_ERROR:
                 raise _answered_500()
             if fault and fault.kind is FaultKind.ANSWER_LOST:
                 raise _no_answer()
+            if reference:
+                return _reported(self._intent(reference), fault)
+            seen = self._clock() - self._search_lag
+            intents = sorted(
+                (i for i in self._intents if i.payment_id == payment_id and (i.created_at or seen) <= seen),
+                key=lambda intent: intent.status != "succeeded",
+            )
             return _reported(intents[0], fault) if intents else None
+
+    def cancel(self, reference: str) -> None:
+        """Cancel a charge that is neither captured nor at an end."""
+        with self._lock:
+            intent = self._intent(reference)
+            fault = self._strike("cancel", intent.payment_id)
+            if intent.status in ("requires_action", "requires_payment_method"):
+                self._change(intent, status="canceled", event="payment_intent.canceled")
+            if fault and fault.kind in (FaultKind.SERVER_ERROR, FaultKind.ANSWER_LOST):
+                raise _no_answer()
+
+    # What happens at the gateway without us ------------------------------------------------------------------------
+
+    def waiting(self, status: str) -> list[Captured]:
+        """The charges in a status of the gateway's, such as `requires_action` or `processing`."""
+        with self._lock:
+            return [Captured(i.payment_id, i.reference, i.money) for i in self._intents if i.status == status]
+
+    def finish(self, reference: str, *, well: bool) -> None:
+        """The customer authenticates, or a charge settles: well, or not. No effect on a charge that is at an end."""
+        with self._lock:
+            intent = self._intent(reference)
+            if intent.status not in ("requires_action", "processing"):
+                return
+            if well:
+                self._change(intent, status="succeeded", event="payment_intent.succeeded")
+            else:
+                failed = {"status": "requires_payment_method", "code": "payment_intent_authentication_failure"}
+                self._change(intent, **failed, event="payment_intent.payment_failed")
+
+    def refund(self, reference: str, minor_units: int) -> bool:
+        """Give money back, as somebody may in the gateway's dashboard; False if that is more than there is left."""
+        with self._lock:
+            intent = self._intent(reference)
+            if intent.status != "succeeded" or intent.refunded + minor_units > intent.money.minor_units:
+                return False
+            self._change(intent, refunded=intent.refunded + minor_units, event="charge.refunded")
+            return True
+
+    def _intent(self, reference: str) -> _Intent:
+        found = next((intent for intent in self._intents if intent.reference == reference), None)
+        if found is None:
+            raise Misconfigured("search_refused", "the gateway knows no charge with this reference")
+        return found
+
+    def _change(self, intent: _Intent, *, event: str, **changes: Any) -> None:
+        changed = replace(intent, **changes)
+        self._intents[self._intents.index(intent)] = changed  # a key goes on to answer with what it was, as at Stripe
+        self._tell(event, intent.payment_id, intent.reference)
 
     def _strike(self, call: str, payment_id: str) -> Fault | None:
         """The oldest fault for this call, counted down. Raises those that keep the call from being carried out."""
@@ -207,8 +273,13 @@ class MemoryGateway:
         if code is None:
             raise Declined("invalid_payment_method", "the gateway does not know the payment method")
         status = {_OK: "succeeded", _AUTHENTICATE: "requires_action"}.get(code, "requires_payment_method")
-        intent = _Intent(f"mem_{next(self._numbers)}", request.payment_id, request.money, status, code)
+        if "settles_later" in request.metadata and status == "succeeded":
+            status = "processing"
+        reference = f"mem_{next(self._numbers)}"
+        intent = _Intent(reference, request.payment_id, request.money, status, code, created_at=self._clock())
         self._intents.append(intent)
+        event = {"succeeded": "succeeded", "requires_payment_method": "payment_failed"}.get(status, status)
+        self._tell(f"payment_intent.{event}", request.payment_id, reference)
         return intent
 
 
@@ -225,6 +296,10 @@ def _reported(intent: _Intent, fault: Fault | None) -> GatewayCharge:
     altered = fault if fault and fault.kind is FaultKind.ALTERED else None
     money = (altered and altered.money) or intent.money
     match (altered and altered.status) or intent.status:
+        case "succeeded" if intent.refunded:
+            whole = intent.refunded == intent.money.minor_units
+            status = Status.REFUNDED if whole else Status.PARTIALLY_REFUNDED
+            return GatewayCharge(intent.reference, status, money)
         case "succeeded":
             return GatewayCharge(intent.reference, Status.SUCCEEDED, money)
         case "processing":
@@ -235,6 +310,8 @@ def _reported(intent: _Intent, fault: Fault | None) -> GatewayCharge:
             )
         case "requires_payment_method":
             raise Declined(intent.code, "the card was declined", gateway_reference=intent.reference)
+        case "canceled":
+            raise Declined("canceled", "the payment was canceled", gateway_reference=intent.reference)
         case other:
             raise OutcomeUnknown(
                 "unknown_status", f"the gateway reports the status {other}", gateway_reference=intent.reference

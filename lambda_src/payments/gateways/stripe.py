@@ -75,20 +75,42 @@ class StripeGateway:
             )
         )
 
-    def find(self, payment_id: str) -> GatewayCharge | None:
-        """The intent with our payment id in its metadata; the captured one, should there be several.
+    def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
+        """The intent of the reference, else the one with our payment id in its metadata; of several the captured one.
 
         Stripe's search is eventually consistent, usually within a minute (docs.stripe.com/search#data-freshness).
         So None proves that nothing was charged only some minutes after the attempt. Until then, charge again
         with the same idempotency key: that answers with the first outcome instead of charging twice.
         """
-        query = f'metadata["payment_id"]:"{payment_id}"'  # the id's plain alphabet needs no escaping
         key = self._api_key()
+        if reference:
+            known = _asked(
+                lambda: self._intents.retrieve(reference, {"expand": ["latest_charge"]}, options={"api_key": key}),
+                find_error,
+            )
+            return _charge_of(known)
+        query = f'metadata["payment_id"]:"{payment_id}"'  # the id's plain alphabet needs no escaping
         found = _asked(
-            lambda: self._intents.search({"query": query, "limit": 100}, options={"api_key": key}), find_error
+            lambda: self._intents.search(
+                {"query": query, "limit": 100, "expand": ["data.latest_charge"]}, options={"api_key": key}
+            ),
+            find_error,
         )
         intents = sorted(found.data, key=_preference)
         return _charge_of(intents[0]) if intents else None
+
+    def cancel(self, reference: str) -> None:
+        """Cancel a payment intent. Stripe refuses that for one that is captured or canceled: nothing to do then."""
+        key = self._api_key()
+
+        def cancel() -> None:
+            try:
+                self._intents.cancel(reference, options={"api_key": key})
+            except stripe.InvalidRequestError as refused:
+                if _code(_body(refused)) != "payment_intent_unexpected_state":
+                    raise
+
+        _asked(cancel, find_error)
 
 
 def _intent_params(request: ChargeRequest) -> Any:
@@ -202,7 +224,7 @@ def _charge_of(intent: stripe.PaymentIntent) -> GatewayCharge:
     problem = intent.last_payment_error
     match intent.status:
         case "succeeded":
-            return _gateway_charge(intent, Status.SUCCEEDED, intent.amount_received)
+            return _gateway_charge(intent, _captured_status(intent), intent.amount_received)
         case "processing":
             return _gateway_charge(intent, Status.PROCESSING, intent.amount)
         case "requires_action":
@@ -217,6 +239,15 @@ def _charge_of(intent: stripe.PaymentIntent) -> GatewayCharge:
                 f"Stripe reports the status {_word(other) or 'unreadable'}",
                 gateway_reference=intent.id,
             )
+
+
+def _captured_status(intent: stripe.PaymentIntent) -> Status:
+    """SUCCEEDED, or what refunds made of it since. Only an answer to `find` holds the charge itself."""
+    charge = intent.latest_charge
+    refunded = charge.amount_refunded if isinstance(charge, stripe.Charge) else 0
+    if not refunded:
+        return Status.SUCCEEDED
+    return Status.REFUNDED if refunded >= intent.amount_received else Status.PARTIALLY_REFUNDED
 
 
 def _gateway_charge(intent: stripe.PaymentIntent, status: Status, amount: int) -> GatewayCharge:

@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import datetime
 from itertools import batched
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from payments.clock import iso
 from payments.payment import Payment
 from payments.stores.batch_port import Claim, NotClaimed
 from payments.stores.dynamodb import from_item, to_item
+from payments.stores.tables import BY_UNFINISHED
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -29,6 +30,7 @@ COUNTERS = 16
 """Closed rows are counted on so many items. On a single one the transactions of a batch that closes by the dozen a
 second would mostly meet each other, and try again."""
 ROW = "ROW#"
+_UNFINISHED = "yes"
 _ITEMS_A_WRITE = 25  # BatchWriteItem's limit
 _TRIES = 12
 
@@ -58,7 +60,7 @@ class DynamoBatchStore:
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return self._claim(batch.batch_id, BatchStatus.SPLITTING, BatchStatus.SPLITTING, claim)
-        return batch
+        return replace(batch, owner_until=iso(claim.until))
 
     def save_progress(self, batch_id: str, owner: str, progress: Progress, *, release: bool = False) -> None:
         """See the port."""
@@ -121,7 +123,7 @@ class DynamoBatchStore:
     ) -> None:
         """See the port."""
         values = {"status": status.value, "by_status": dict(by_status), "updated_at": iso(at)}
-        self._update_owned(batch_id, owner, BatchStatus.REPORTING, values)
+        self._update_owned(batch_id, owner, BatchStatus.REPORTING, values, " REMOVE unfinished")
 
     def get(self, batch_id: str) -> Batch | None:
         """See the port."""
@@ -134,6 +136,23 @@ class DynamoBatchStore:
         )["Items"]
         # the summary sorts before its counters; a batch without it is not there
         return _batch_of(*items) if items and items[0]["item"] == {"S": SUMMARY} else None
+
+    def unfinished(self) -> Iterator[str]:
+        """See the port."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName=BY_UNFINISHED,
+            KeyConditionExpression="unfinished = :yes",
+            ExpressionAttributeValues={":yes": {"S": _UNFINISHED}},
+        )
+        for page in pages:
+            yield from (item["batch_id"]["S"] for item in page["Items"])
+
+    def claim_repair(self, batch: Batch, at: datetime) -> None:
+        """See the port."""
+        seen = {":processing": BatchStatus.PROCESSING.value, ":seen": batch.updated_at}
+        condition = "#status = :processing AND #updated_at = :seen"
+        self._update(batch.batch_id, {"updated_at": iso(at)}, condition, seen)
 
     def rows(self, batch_id: str) -> Iterator[RejectedRow | ResultRow]:
         """See the port."""
@@ -168,18 +187,27 @@ class DynamoBatchStore:
             raise LookupError(f"batch {batch_id} was claimed and is gone")
         return claimed
 
-    def _update_owned(self, batch_id: str, owner: str, status: BatchStatus, values: Mapping[str, Any]) -> None:
+    def _update_owned(
+        self, batch_id: str, owner: str, status: BatchStatus, values: Mapping[str, Any], and_then: str = ""
+    ) -> None:
         condition = "#owner = :claimed_by AND #status = :during"
-        self._update(batch_id, values, condition, {":claimed_by": owner, ":during": status.value})
+        self._update(batch_id, values, condition, {":claimed_by": owner, ":during": status.value}, and_then)
 
-    def _update(self, batch_id: str, values: Mapping[str, Any], condition: str, compared: Mapping[str, str]) -> None:
+    def _update(
+        self,
+        batch_id: str,
+        values: Mapping[str, Any],
+        condition: str,
+        compared: Mapping[str, str],
+        and_then: str = "",
+    ) -> None:
         """Set `values` on the summary. Names are written `#name`, as `status` is a reserved word."""
         assignments = ", ".join(f"#{name} = :{name}" for name in values)
         try:
             self._client.update_item(
                 TableName=self._table,
                 Key=_key(batch_id),
-                UpdateExpression=f"SET {assignments}",
+                UpdateExpression=f"SET {assignments}{and_then}",
                 ConditionExpression=condition,
                 ExpressionAttributeNames={f"#{name}": name for name in {"status", "owner", *values}},
                 ExpressionAttributeValues={
@@ -227,6 +255,7 @@ def _summary_values(batch: Batch) -> dict[str, Any]:
         "status": batch.status.value,
         "created_at": batch.created_at,
         "updated_at": batch.updated_at,
+        "unfinished": _UNFINISHED,
         **asdict(batch.source),
         **asdict(batch.progress),
     }
@@ -250,6 +279,7 @@ def _batch_of(summary: Mapping[str, Any], *counters: Mapping[str, Any]) -> Batch
         rows_closed=sum(int(counter["rows_closed"]["N"]) for counter in counters),
         file_errors=tuple(map(_error_of, values.get("file_errors", []))),
         by_status={status: int(count) for status, count in values.get("by_status", {}).items()},
+        owner_until=values.get("owner_until", ""),
     )
 
 

@@ -82,7 +82,20 @@ class MemoryBatchStore:
     def get(self, batch_id: str) -> Batch | None:
         """See the port."""
         entry = self._entries.get(batch_id)
-        return entry.batch if entry else None
+        return _seen(entry) if entry else None
+
+    def unfinished(self) -> Iterator[str]:
+        """See the port."""
+        done = (BatchStatus.COMPLETED, BatchStatus.REJECTED)
+        batches = [entry.batch for entry in self._entries.values() if entry.batch.status not in done]
+        return iter([batch.batch_id for batch in sorted(batches, key=lambda batch: batch.created_at)])
+
+    def claim_repair(self, batch: Batch, at: datetime) -> None:
+        """See the port."""
+        entry = self._entries[batch.batch_id]
+        if entry.batch.status is not BatchStatus.PROCESSING or entry.batch.updated_at != batch.updated_at:
+            raise NotClaimed(f"batch {batch.batch_id} is another's to repair, or moved on")
+        entry.batch = replace(entry.batch, updated_at=iso(at))
 
     def rows(self, batch_id: str) -> Iterator[RejectedRow | ResultRow]:
         """See the port."""
@@ -96,10 +109,14 @@ class MemoryBatchStore:
             raise NotClaimed(f"batch {batch_id} is {entry.batch.status}")
         entry.batch = replace(entry.batch, status=working, updated_at=iso(claim.at))
         entry.owner, entry.until = claim.owner, iso(claim.until)
-        return entry.batch
+        return _seen(entry)
 
     def _owned(self, batch_id: str, owner: str, status: BatchStatus) -> _Entry:
         entry = self._entries[batch_id]
         if entry.owner != owner or entry.batch.status is not status:
             raise NotClaimed(f"batch {batch_id} is {entry.batch.status}, owned by {entry.owner}")
         return entry
+
+
+def _seen(entry: _Entry) -> Batch:
+    return replace(entry.batch, owner_until=entry.until)

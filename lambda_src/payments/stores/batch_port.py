@@ -58,5 +58,11 @@ class BatchStore(Protocol):
     def get(self, batch_id: str) -> Batch | None:
         """The batch as it stands."""
 
+    def unfinished(self) -> Iterator[str]:
+        """The ids of batches without their report, oldest first. Eventually consistent."""
+
+    def claim_repair(self, batch: Batch, at: datetime) -> None:
+        """Take on looking through the rows of a batch that is processing. Raises NotClaimed for all but one."""
+
     def rows(self, batch_id: str) -> Iterator[RejectedRow | ResultRow]:
         """What `add_rows` kept, in the order of lines."""

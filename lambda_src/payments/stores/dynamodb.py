@@ -1,17 +1,20 @@
 """The stores on DynamoDB, with conditional single-item writes."""
 
+import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from payments.audit import AuditEntry
+from payments.clock import iso
 from payments.money import Money
 from payments.payment import Change, Payment
-from payments.statuses import Status
+from payments.statuses import SETTLED, Status
 from payments.stores.port import AlreadyExists, VersionConflict
-from payments.stores.tables import BY_BATCH
+from payments.stores.tables import BY_BATCH, BY_UNSETTLED
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -24,6 +27,7 @@ _SAVED = [
     "version",
     "updated_at",
     "status_day",
+    "unsettled",
     "payment_method",
     "attempts",
     "attempted_at",
@@ -50,16 +54,20 @@ def payment_values(payment: Payment) -> dict[str, Any]:
     """A payment as the attributes of its row, before serialisation."""
     values = {field.name: getattr(payment, field.name) for field in fields(payment)}
     del values["money"]
+    waits_in_queue = payment.source == "batch" and payment.version == 1
     return values | {
         "minor_units": payment.money.minor_units,
         "currency": payment.money.currency,
         "status": payment.status.value,
         "status_day": f"{payment.status.value}#{payment.updated_at[:10]}",
+        # sixteen shares of one index: on a single one all writes would meet
+        "unsettled": "" if waits_in_queue else payment.fingerprint[:1],
         "metadata": dict(payment.metadata),
         "history": [{**asdict(change), "status": change.status.value} for change in payment.history],
         # 0 and False are the absence of these: left out of the row, and of the index by batch
         "batch_line": payment.batch_line or None,
         "batch_row_closed": payment.batch_row_closed or None,
+        "restarts": payment.restarts or None,
     }
 
 
@@ -67,6 +75,7 @@ def payment_of(item: Mapping[str, Any]) -> Payment:
     """A payment from its row."""
     values = from_item(item)
     values.pop("status_day", None)
+    values.pop("unsettled", None)
     return Payment(
         **values
         | {
@@ -76,6 +85,7 @@ def payment_of(item: Mapping[str, Any]) -> Payment:
             "attempts": int(values.get("attempts", 0)),
             "audited_version": int(values.get("audited_version", 0)),
             "batch_line": int(values.get("batch_line", 0)),
+            "restarts": int(values.get("restarts", 0)),
             "history": tuple(
                 Change(**change | {"version": int(change["version"]), "status": Status(change["status"])})
                 for change in values.get("history", [])
@@ -145,6 +155,41 @@ class DynamoPaymentStore:
         for page in pages:
             yield from map(payment_of, page["Items"])
 
+    def unsettled(self, before: datetime) -> Iterator[str]:
+        """See the port."""
+        shares = list("0123456789abcdef")
+        random.shuffle(shares)  # whoever stops early begins elsewhere the next time
+        for share in shares:
+            pages = self._client.get_paginator("query").paginate(
+                TableName=self._table,
+                IndexName=BY_UNSETTLED,
+                KeyConditionExpression="unsettled = :share AND created_at < :before",
+                ExpressionAttributeValues={":share": {"S": share}, ":before": {"S": iso(before)}},
+            )
+            for page in pages:
+                yield from (item["payment_id"]["S"] for item in page["Items"])
+
+    def claim_restart(self, payment: Payment, at: datetime) -> Payment:
+        """See the port."""
+        claimed = replace(payment, restarts=payment.restarts + 1, restarted_at=iso(at))
+        never = "attribute_not_exists(restarts)"
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"payment_id": {"S": payment.payment_id}},
+                UpdateExpression="SET restarts = :next, restarted_at = :at",
+                ConditionExpression=f"version = :version AND {'restarts = :seen' if payment.restarts else never}",
+                ExpressionAttributeValues={
+                    ":version": {"N": str(payment.version)},
+                    ":next": {"N": str(claimed.restarts)},
+                    ":at": {"S": claimed.restarted_at},
+                    **({":seen": {"N": str(payment.restarts)}} if payment.restarts else {}),
+                },
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            raise VersionConflict(f"payment {payment.payment_id} was taken up by another, or moved on") from None
+        return claimed
+
 
 class DynamoAuditStore:
     """The audit log table, and the marks on the payments table that say how far it goes."""
@@ -157,6 +202,7 @@ class DynamoAuditStore:
     def append(self, entries: Sequence[AuditEntry]) -> None:
         """See the port."""
         first, last = entries[0], entries[-1]
+        settled = Status(last.status) in SETTLED
         puts: list[Any] = [
             {
                 "Put": {
@@ -171,8 +217,9 @@ class DynamoAuditStore:
             "Update": {
                 "TableName": self._payments_table,
                 "Key": {"payment_id": {"S": last.payment_id}},
-                "UpdateExpression": "SET audited_version = :last, audit_hash = :hash",
-                "ConditionExpression": "audited_version = :before",
+                "UpdateExpression": "SET audited_version = :last, audit_hash = :hash"
+                + (" REMOVE unsettled" if settled else ""),
+                "ConditionExpression": "audited_version = :before AND version = :last",
                 "ExpressionAttributeValues": {
                     ":before": {"N": str(first.sequence - 1)},
                     ":last": {"N": str(last.sequence)},

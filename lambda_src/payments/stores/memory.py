@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from payments.audit import AuditEntry
+from payments.clock import iso
 from payments.payment import Payment
+from payments.statuses import SETTLED
 from payments.stores.port import AlreadyExists, VersionConflict
 
 
@@ -34,12 +37,34 @@ class MemoryPaymentStore:
             audited_version=current.audited_version,
             audit_hash=current.audit_hash,
             batch_row_closed=current.batch_row_closed,
+            restarts=current.restarts,
+            restarted_at=current.restarted_at,
         )
 
     def of_batch(self, batch_id: str) -> Iterator[Payment]:
         """See the port."""
         rows = [row for row in self.rows.values() if row.batch_id == batch_id]
         return iter(sorted(rows, key=lambda row: row.batch_line))
+
+    def unsettled(self, before: datetime) -> Iterator[str]:
+        """See the port."""
+        return iter(
+            [
+                row.payment_id
+                for row in self.rows.values()
+                if row.created_at < iso(before)
+                and not (row.source == "batch" and row.version == 1)
+                and not (row.status in SETTLED and row.audited_version == row.version)
+            ]
+        )
+
+    def claim_restart(self, payment: Payment, at: datetime) -> Payment:
+        """See the port."""
+        current = self.rows[payment.payment_id]
+        if (current.version, current.restarts) != (payment.version, payment.restarts):
+            raise VersionConflict(f"payment {payment.payment_id} was taken up by another, or moved on")
+        self.rows[payment.payment_id] = replace(current, restarts=current.restarts + 1, restarted_at=iso(at))
+        return self.rows[payment.payment_id]
 
 
 class MemoryAuditStore:
@@ -54,7 +79,8 @@ class MemoryAuditStore:
         payment_id, first, last = entries[0].payment_id, entries[0], entries[-1]
         logged = self.log.setdefault(payment_id, [])
         row = self._payments.rows[payment_id]
-        if len(logged) >= first.sequence or row.audited_version != first.sequence - 1:
+        expected = (first.sequence - 1, last.sequence)
+        if len(logged) >= first.sequence or (row.audited_version, row.version) != expected:
             raise VersionConflict(f"audit entry {first.sequence} of payment {payment_id} exists")
         logged.extend(entries)
         self._payments.rows[payment_id] = replace(row, audited_version=last.sequence, audit_hash=last.hash)

@@ -1,6 +1,7 @@
 """The ports to our own state. Adapters: `dynamodb.py` (real) and `memory.py` (twins that pass the same tests)."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from payments.audit import AuditEntry
@@ -31,8 +32,18 @@ class PaymentStore(Protocol):
     def save(self, payment: Payment) -> None:
         """Store `payment` over its previous version (`payment.version - 1`). Raises VersionConflict.
 
-        Leaves the audit marks and the batch mark alone: `AuditStore` and `BatchStore` write those.
+        Leaves the marks of others alone: `AuditStore`, `BatchStore` and `claim_restart` write those.
         """
+
+    def unsettled(self, before: datetime) -> Iterator[str]:
+        """The ids of payments created before a time that somebody still waits for. Eventually consistent.
+
+        A payment is in from its creation on (one of a batch: from its first change, as until then it waits in the
+        queue) until the audit log covers a version of it in a settled status.
+        """
+
+    def claim_restart(self, payment: Payment, at: datetime) -> Payment:
+        """Count one more restart of a payment that stands as given. Raises VersionConflict for all but one."""
 
     def of_batch(self, batch_id: str) -> Iterator[Payment]:
         """The payments of a batch in the order of their lines. Eventually consistent."""
@@ -52,7 +63,8 @@ class AuditStore(Protocol):
     def append(self, entries: Sequence[AuditEntry]) -> None:
         """Add a payment's next entries and mark its row as audited up to the last of them: all or nothing.
 
-        Raises VersionConflict if a sequence is taken; nothing is ever overwritten.
+        The last entry must be that of the row's current version. Raises VersionConflict if it is not, or if a
+        sequence is taken; nothing is ever overwritten.
         """
 
     def entries(self, payment_id: str) -> list[AuditEntry]:

@@ -19,11 +19,17 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: its name before the environment's suffix, its key, its indexes by name."""
+    """A table: its name before the environment's suffix, its key, its indexes by name.
+
+    Indexes in `keys_only` hold nothing but keys: whoever reads them goes on to the row itself. `expires` names the
+    attribute with the time (epoch seconds) after which DynamoDB drops an item.
+    """
 
     name: str
     key: Key
     indexes: dict[str, Key] = field(default_factory=dict)
+    keys_only: frozenset[str] = frozenset()
+    expires: str = ""
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -37,6 +43,10 @@ class Table:
 BY_CUSTOMER = "by-customer"
 BY_STATUS_DAY = "by-status-day"
 BY_BATCH = "by-batch"
+BY_UNSETTLED = "by-unsettled"
+BY_UNFINISHED = "by-unfinished"
+BY_PARKED = "by-parked"
+BY_PAYMENT = "by-payment"
 
 PAYMENTS = Table(
     "payments",
@@ -46,8 +56,25 @@ PAYMENTS = Table(
         # "succeeded#2026-11-21": a status alone would be one hot partition
         BY_STATUS_DAY: Key("status_day", "updated_at"),
         BY_BATCH: Key("batch_id", "batch_line", "SN"),
+        # what the sweeper looks at: a hexadecimal digit while a payment is not settled, else absent
+        BY_UNSETTLED: Key("unsettled", "created_at"),
     },
+    keys_only=frozenset({BY_UNSETTLED}),
 )
-PROCESSING_STATUS = Table("payment-processing-status", Key("batch_id", "item"))
+PROCESSING_STATUS = Table(
+    "payment-processing-status",
+    Key("batch_id", "item"),
+    # "yes" on the summary of a batch that is not completed, else absent
+    {BY_UNFINISHED: Key("unfinished", "created_at")},
+    keys_only=frozenset({BY_UNFINISHED}),
+)
 AUDIT_LOG = Table("payment-audit-log", Key("payment_id", "sequence", "SN"))
 CUSTOMERS = Table("customers", Key("customer_id"))
+GATEWAY_EVENTS = Table(
+    "payment-gateway-events",
+    Key("event_id"),
+    # "yes" while an event waits to be applied, else absent
+    {BY_PARKED: Key("parked", "received_at"), BY_PAYMENT: Key("payment_id", "received_at")},
+    expires="expires_at",
+)
+CONTROLS = Table("payment-controls", Key("control"))

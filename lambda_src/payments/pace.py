@@ -1,0 +1,66 @@
+"""The pace: all functions together send the gateway no more requests a second than it allows.
+
+Time is cut into slots, one request each. A counter holds the next free slot; whoever wants to send takes it, and
+sleeps until it begins. So the gateway sees an even stream, whoever sends, and nobody meets its limit. The batch lane
+looks how far ahead the counter is and holds back, so that a payment over REST waits for some slots at most.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from fractions import Fraction
+from typing import Protocol
+
+from payments.clock import Clock
+from payments.errors import RateLimited
+
+LONGEST_SLEEP_SECONDS = 3.0
+"""How long a function waits for its slot by itself. Beyond that the workflow waits, which costs nothing."""
+
+
+class NoFreeSlot(Exception):
+    """All slots up to the last one asked for are taken."""
+
+
+class SlotStore(Protocol):
+    """The counter. Adapters: `stores/controls_dynamodb.py` and `stores/controls_memory.py`."""
+
+    def take_slot(self, first: int, last: int) -> int:
+        """Take the first free slot from `first` to `last`, each only once. Raises NoFreeSlot."""
+
+    def next_slot(self) -> int:
+        """The slot after the last one that was taken; 0 before any. Eventually consistent."""
+
+
+def slot_length(rate_per_second: int, reserve_percent: int) -> timedelta:
+    """How long a slot lasts so that all slots of a second keep to the gateway's rate, less the reserve."""
+    microseconds = Fraction(100_000_000, rate_per_second * (100 - reserve_percent))
+    return timedelta(microseconds=-(-microseconds.numerator // microseconds.denominator))
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Hands out slots of one length. `sleep` takes seconds."""
+
+    slots: SlotStore
+    slot: timedelta
+    clock: Clock
+    sleep: Callable[[float], None]
+
+    def take(self) -> None:
+        """Wait for a slot of one's own. Raises RateLimited when the next free one is too far off."""
+        now = self._slots_passed()
+        try:
+            mine = self.slots.take_slot(
+                int(now) + 1, int(now) + int(timedelta(seconds=LONGEST_SLEEP_SECONDS) / self.slot)
+            )
+        except NoFreeSlot:
+            raise RateLimited("own_pace", "more payments than the gateway's rate allows are on their way") from None
+        self.sleep(max(0.0, (mine - self._slots_passed()) * self.slot.total_seconds()))
+
+    def backlog_seconds(self) -> float:
+        """How long a slot taken now would have to wait."""
+        return max(0.0, (self.slots.next_slot() - self._slots_passed()) * self.slot.total_seconds())
+
+    def _slots_passed(self) -> float:
+        return self.clock().timestamp() / self.slot.total_seconds()

@@ -1,0 +1,85 @@
+"""The steps of the workflow, from a state in to a state out: what each function runs, and the simulation as well.
+
+A state is {"payment_id"} with "outcome" or "error", and on its way "ask", "waits" and "wait_seconds": ids, outcomes
+and numbers, nothing personal.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from payments.auditing import audit
+from payments.batch.rows import BatchRows
+from payments.charging import Charging, may_call_gateway
+from payments.clock import Clock
+from payments.errors import POLICIES, PaymentError, RateLimited
+from payments.events import payment_event
+from payments.money import Money
+from payments.outcome import answered, outcome_of
+from payments.pace import Pace
+from payments.payment import Payment
+from payments.recording import record
+from payments.statuses import Status
+from payments.stores.port import AuditStore, PaymentStore, require
+from payments.validating import PaymentMethods, validate
+
+State = dict[str, Any]
+Jitter = Callable[[int], int]
+"""Gives a random whole number from 0 to its argument."""
+
+
+def validate_step(
+    state: Mapping[str, Any], *, store: PaymentStore, methods: PaymentMethods, refusal: Callable[[Money], str | None]
+) -> State:
+    """Refuse what can never be charged. A payment that went further before is past this question."""
+    payment = require(store, state["payment_id"])
+    if payment.status is not Status.PENDING:
+        return dict(state)
+    refused = answered(lambda: validate(payment, methods=methods, refusal=refusal))
+    return dict(state) | ({"outcome": refused.as_json()} if refused else {})
+
+
+def charge_step(state: Mapping[str, Any], *, charging: Charging, pace: Pace, jitter: Jitter) -> State:
+    """Charge in the gateway's pace; where the gateway asks for time, say how long the workflow has to wait."""
+    waits, ask = int(state.get("waits", 0)), bool(state.get("ask"))
+    payment = require(charging.store, state["payment_id"])
+    try:
+        if may_call_gateway(payment, ask=ask):
+            pace.take()
+        outcome = answered(lambda: charging.charge(payment, ask=ask))
+    except PaymentError as error:
+        seconds = _seconds_to_wait(error, waits)
+        if not seconds:
+            raise
+        asked = {"ask": True} if ask else {}
+        return {
+            "payment_id": payment.payment_id,
+            "waits": waits + 1,
+            "wait_seconds": seconds + jitter(seconds),
+            **asked,
+        }
+    if outcome is None:
+        raise AssertionError("charge gives an outcome or raises")
+    return {"payment_id": payment.payment_id, "outcome": outcome.as_json()}
+
+
+def record_step(state: Mapping[str, Any], *, store: PaymentStore, clock: Clock) -> Payment:
+    """Write the outcome, or what a caught error means, onto the payment's row; gives the row."""
+    return record(state["payment_id"], outcome_of(state), store=store, clock=clock)
+
+
+def audit_step(state: Mapping[str, Any], *, store: PaymentStore, log: AuditStore, rows: BatchRows) -> State:
+    """Append what the audit log lacks, close the payment's batch row, hand on the event to publish."""
+    payment = require(store, state["payment_id"])
+    audit(payment, log=log)
+    rows.close(payment)
+    return {"payment_id": payment.payment_id, "status": payment.status, "event": payment_event(payment)}
+
+
+def _seconds_to_wait(error: PaymentError, waits: int) -> int:
+    """How long before the next attempt, as the gateway told, or growing from wait to wait; 0: not by waiting."""
+    policy = POLICIES[type(error)]
+    most = POLICIES[RateLimited].max_attempts
+    if waits >= most or not (policy.waits_as_told or error.retry_after_seconds):
+        return 0
+    own: int = min(policy.interval_seconds * policy.backoff_rate**waits, policy.max_delay_seconds)
+    return max(error.retry_after_seconds, own)

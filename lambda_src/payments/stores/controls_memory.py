@@ -1,0 +1,79 @@
+"""In-memory twins of the controls table: the lane's switch and the pace's counter."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from payments.clock import iso
+from payments.lane import LaneState, PausedBy
+from payments.pace import NoFreeSlot
+
+
+class MemoryLaneStore:
+    """The switch in an attribute."""
+
+    def __init__(self) -> None:
+        self._state = LaneState()
+        self._refusals = 0
+        self._window_ends: datetime | None = None
+
+    def state(self) -> LaneState:
+        """See the port."""
+        return self._state
+
+    def count_refusal(self, at: datetime, window: timedelta) -> int:
+        """See the port."""
+        if self._window_ends is None or at >= self._window_ends:
+            self._refusals, self._window_ends = 0, at + window
+        self._refusals += 1
+        return self._refusals
+
+    def pause(self, by: PausedBy, reason: str, at: datetime) -> bool:
+        """See the port."""
+        if self._state.paused:
+            return False
+        self._state = LaneState(by.value, reason, iso(at))
+        return True
+
+    def resume(self) -> bool:
+        """See the port."""
+        was_paused = self._state.paused
+        self._state, self._refusals, self._window_ends = LaneState(), 0, None
+        return was_paused
+
+    def send_canary(self, payment_id: str) -> None:
+        """See the port."""
+        self._state = replace(self._state, canary=payment_id)
+
+
+class MemorySlotStore:
+    """The counter in an attribute."""
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def take_slot(self, first: int, last: int) -> int:
+        """See the port."""
+        mine = max(self._next, first)
+        if mine > last:
+            raise NoFreeSlot
+        self._next = mine + 1
+        return mine
+
+    def next_slot(self) -> int:
+        """See the port."""
+        return self._next
+
+
+class MemoryDelivery:
+    """A switch that remembers how it stands."""
+
+    def __init__(self) -> None:
+        self.on = True
+
+    def is_on(self) -> bool:
+        """See the port."""
+        return self.on
+
+    def switch(self, *, on: bool) -> None:
+        """See the port."""
+        self.on = on

@@ -1,0 +1,75 @@
+"""The gateway events table on DynamoDB. DynamoDB drops what was settled long ago by itself."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from payments.clock import parse_iso
+from payments.stores.dynamodb import to_item
+from payments.stores.tables import BY_PARKED, BY_PAYMENT
+from payments.webhooks import EventState, GatewayEvent
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+KEPT = timedelta(days=90)
+_PARKED = "yes"
+
+
+class DynamoEventStore:
+    """The events table."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def add(self, event: GatewayEvent) -> bool:
+        """See the port."""
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=to_item({**asdict(event), "state": event.state.value, "parked": _PARKED}),
+                ConditionExpression="attribute_not_exists(event_id)",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def settle(self, event: GatewayEvent, state: EventState) -> None:
+        """See the port."""
+        expires_at = int((parse_iso(event.received_at) + KEPT).timestamp())
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"event_id": {"S": event.event_id}},
+                UpdateExpression="SET #state = :state, expires_at = :expires REMOVE parked",
+                ConditionExpression="attribute_exists(parked)",
+                ExpressionAttributeNames={"#state": "state"},
+                ExpressionAttributeValues={":state": {"S": state.value}, ":expires": {"N": str(expires_at)}},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
+
+    def parked(self) -> Iterator[GatewayEvent]:
+        """See the port."""
+        return self._query(BY_PARKED, "parked", _PARKED)
+
+    def of_payment(self, payment_id: str) -> list[GatewayEvent]:
+        """See the port."""
+        return list(self._query(BY_PAYMENT, "payment_id", payment_id))
+
+    def _query(self, index: str, name: str, value: str) -> Iterator[GatewayEvent]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName=index,
+            KeyConditionExpression=f"{name} = :value",
+            ExpressionAttributeValues={":value": {"S": value}},
+        )
+        for page in pages:
+            yield from map(_event_of, page["Items"])
+
+
+def _event_of(item: Mapping[str, Any]) -> GatewayEvent:
+    values = {field.name: item[field.name]["S"] for field in fields(GatewayEvent) if field.name in item}
+    return GatewayEvent(**{"gateway_reference": "", **values, "state": EventState(values["state"])})

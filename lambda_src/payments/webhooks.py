@@ -1,0 +1,125 @@
+"""The gateway's events: stored once before they are acknowledged, and taken as a hint to ask what is true now.
+
+An event's own content decides nothing: events come late, twice, in any order or never. So what an event says about a
+payment is asked of the gateway, by the workflow, under the same rules as ever. That makes every order the right one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from hashlib import sha256
+from typing import Protocol
+
+from payments.clock import Clock, parse_iso
+from payments.payment import Payment
+from payments.statuses import CAPTURED, Status
+from payments.stores.port import PaymentStore
+from payments.workflow import Workflow
+
+KEPT_PARKED = timedelta(days=7)
+"""Stripe itself gives up on a delivery after three days; a payment that is not here by then is another system's."""
+
+_REFUNDED = "charge.refunded"
+_ABOUT_CHARGES = (
+    "payment_intent.succeeded",
+    "payment_intent.payment_failed",
+    "payment_intent.canceled",
+    "payment_intent.processing",
+    "payment_intent.requires_action",
+)
+HANDLED = (*_ABOUT_CHARGES, _REFUNDED)
+"""The event types that the endpoint has to be subscribed to. All others are acknowledged and ignored."""
+
+
+class EventState(StrEnum):
+    """What became of an event."""
+
+    PARKED = "parked"
+    """It came before its payment's row, or while a workflow is at the payment: the sweeper looks again."""
+    APPLIED = "applied"
+    """The workflow was started to ask the gateway, or the row says the same already."""
+    IGNORED = "ignored"
+    """Of no type that we handle, or about no payment of ours."""
+    CONTRADICTS = "contradicts"
+    """The gateway holds money for a payment that we say was not charged. A person must look."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayEvent:
+    """A verified event: ids and times only. `payment_id` is empty if it names none."""
+
+    event_id: str
+    type: str
+    payment_id: str
+    gateway_reference: str
+    occurred_at: str
+    received_at: str
+    state: EventState = EventState.PARKED
+
+
+class EventStore(Protocol):
+    """The events table. Adapters: `stores/events_dynamodb.py` and `stores/events_memory.py`."""
+
+    def add(self, event: GatewayEvent) -> bool:
+        """Store an event. False if it is there already."""
+
+    def settle(self, event: GatewayEvent, state: EventState) -> None:
+        """Say what became of an event. Only a parked one changes."""
+
+    def parked(self) -> Iterator[GatewayEvent]:
+        """The parked events, oldest first. Eventually consistent."""
+
+    def of_payment(self, payment_id: str) -> list[GatewayEvent]:
+        """The events about a payment, oldest first. Eventually consistent."""
+
+
+@dataclass(frozen=True)
+class Webhooks:
+    """Receives events and applies them."""
+
+    events: EventStore
+    payments: PaymentStore
+    workflow: Workflow
+    clock: Clock
+
+    def receive(self, event: GatewayEvent) -> EventState:
+        """Store an event and apply it if its payment is ready for it. Once this returns it may be acknowledged.
+
+        A repeated event is applied again as long as it is parked, and does nothing after.
+        """
+        if event.type not in HANDLED or not event.payment_id:
+            return EventState.IGNORED
+        self.events.add(event)
+        return self.apply(event)
+
+    def apply(self, event: GatewayEvent) -> EventState:
+        """Apply a stored event, or leave it parked. Safe to repeat."""
+        state = self._state(event, self.payments.get(event.payment_id))
+        if state is not EventState.PARKED:
+            self.events.settle(event, state)
+        return state
+
+    def _state(self, event: GatewayEvent, payment: Payment | None) -> EventState:
+        if payment is None:
+            too_old = self.clock() - parse_iso(event.received_at) > KEPT_PARKED
+            return EventState.IGNORED if too_old else EventState.PARKED
+        match payment.status:
+            case Status.PENDING:
+                return EventState.PARKED
+            case Status.PROCESSING if not payment.gateway_reference:
+                return EventState.PARKED  # a workflow waits for the same answer, and mostly has it by now
+            case Status.PROCESSING | Status.UNKNOWN | Status.REQUIRES_ACTION as status:
+                if event.type != f"payment_intent.{status}":  # else it says what the row says
+                    self._ask(event)
+            case status if status in CAPTURED:
+                if event.type == _REFUNDED:
+                    self._ask(event)
+            case Status.DECLINED | Status.REJECTED | Status.FAILED:
+                if event.type in ("payment_intent.succeeded", _REFUNDED):
+                    return EventState.CONTRADICTS
+        return EventState.APPLIED
+
+    def _ask(self, event: GatewayEvent) -> None:
+        occasion = "e" + sha256(event.event_id.encode()).hexdigest()[:11]
+        self.workflow.again(event.payment_id, occasion, ask=True)

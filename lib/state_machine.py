@@ -1,0 +1,95 @@
+"""The state machine as Amazon States Language, made from the domain's error table. Needs nothing of cdktf: the
+simulation runs the same definition."""
+
+from typing import Any, NamedTuple
+
+from payments.errors import POLICIES, UNEXPECTED, Policy
+
+State = dict[str, Any]
+
+# more than the function's own time-out, so that no invocation is still running when its retry starts
+_GRACE_SECONDS = 5
+
+
+class Step(NamedTuple):
+    """The function that carries a step out, and its time-out."""
+
+    arn: str
+    timeout_seconds: int
+
+
+def retrier(errors: list[str], policy: Policy) -> dict[str, Any]:
+    """One Retry entry of the Amazon States Language from one line of the error table."""
+    if policy.waits_as_told:
+        # the charge step hands these to the Wait state; what is still raised has waited often enough
+        return {"ErrorEquals": errors, "MaxAttempts": 0}
+    return {
+        "ErrorEquals": errors,
+        "IntervalSeconds": policy.interval_seconds,
+        "MaxAttempts": policy.max_attempts,
+        "BackoffRate": policy.backoff_rate,
+        "MaxDelaySeconds": policy.max_delay_seconds,
+        "JitterStrategy": "FULL",
+    }
+
+
+def definition(validate: Step, charge: Step, record: Step, audit: Step, topic_arn: str) -> dict[str, Any]:
+    """The state machine. Its data is {"payment_id"} with "outcome" or "error": ids and outcomes, nothing personal."""
+    own_errors = [retrier([error.__name__], policy) for error, policy in POLICIES.items() if not policy.is_answer]
+    unexpected = retrier(["States.ALL"], UNEXPECTED)
+    # whatever a step dies of is recorded too: the record step looks the error up in the same table
+    caught = {"Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Record"}]}
+
+    def task(step: Step, comment: str, retries: list[dict[str, Any]], **more: Any) -> State:
+        return {
+            "Type": "Task",
+            "Comment": comment,
+            "Resource": step.arn,
+            "TimeoutSeconds": step.timeout_seconds + _GRACE_SECONDS,
+            "Retry": retries,
+            **more,
+        }
+
+    def choice(variable: str, then: str, otherwise: str) -> State:
+        present = {"Variable": variable, "IsPresent": True, "Next": then}
+        return {"Type": "Choice", "Choices": [present], "Default": otherwise}
+
+    return {
+        "Comment": "One payment, from accepted to audited. Every way out ends in Record and Audit.",
+        "StartAt": "Validate",
+        "States": {
+            "Validate": task(
+                validate, "Find what to charge it on; refuse what can never be charged", [unexpected], **caught
+            )
+            | {"Next": "IsItRefused"},
+            "IsItRefused": choice("$.outcome", "Record", "Charge"),
+            "Charge": task(charge, "Ask the gateway, at most once in effect", [*own_errors, unexpected], **caught)
+            | {"Next": "MustItWait"},
+            "MustItWait": choice("$.wait_seconds", "Wait", "Record"),
+            "Wait": {
+                "Type": "Wait",
+                "Comment": "As long as the gateway asked for",
+                "SecondsPath": "$.wait_seconds",
+                "Next": "Charge",
+            },
+            "Record": task(record, "Write the outcome onto the row", [unexpected], Next="Audit"),
+            "Audit": task(audit, "Chain it into the audit log", [unexpected], Next="Publish"),
+            "Publish": {
+                "Type": "Task",
+                "Comment": "Tell the subscribers, who filter on the status",
+                "Resource": "arn:aws:states:::sns:publish",
+                "TimeoutSeconds": 10,
+                "Parameters": {
+                    "TopicArn": topic_arn,
+                    "Message.$": "States.JsonToString($.event)",
+                    "MessageAttributes": {
+                        "event_type": {"DataType": "String", "StringValue.$": "$.event.event_type"},
+                        "status": {"DataType": "String", "StringValue.$": "$.event.status"},
+                    },
+                },
+                "ResultPath": None,
+                "Retry": [unexpected],
+                "End": True,
+            },
+        },
+    }
