@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -29,6 +30,7 @@ PROJECT: Final = Path(__file__).parents[2]
 REGION: Final = "us-east-1"
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 10.0
 LOG_TAIL_CHARACTERS: Final = 3000
 
 
@@ -40,7 +42,8 @@ class LocalAws:
     """An emulator in a process group of its own, with a clean environment and a directory for all it writes.
 
     The directory is the emulator's alone: stop() removes it. A temporary one if none is given.
-    `wait_scale` multiplies the waits and retry delays of state machines (0.01: a minute is 0.6 s),
+    `wait_scale` multiplies the waits and retry delays of state machines (0.01: a minute is 0.6 s), `schedule_scale` the
+    intervals of schedules, `visibility_scale` how long messages read for a function stay hidden (both: scales.py),
     `record_permissions` writes what each role asks for into `permissions_path`, `env` adds variables of the emulator.
     """
 
@@ -50,6 +53,8 @@ class LocalAws:
         *,
         port: int | None = None,
         wait_scale: float = 1,
+        schedule_scale: float = 1,
+        visibility_scale: float = 1,
         record_permissions: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> None:
@@ -59,6 +64,8 @@ class LocalAws:
         self._process: subprocess.Popen[bytes] | None = None
         self._settings = {
             "SFN_WAIT_SCALE": str(wait_scale),
+            "SCHEDULE_SCALE": str(schedule_scale),
+            "VISIBILITY_SCALE": str(visibility_scale),
             "PERMISSIONS_FILE": str(self.permissions_path) if record_permissions else "",
             **(env or {}),
         }
@@ -124,6 +131,40 @@ class LocalAws:
             "aws_secret_access_key": "test",
         }
         return boto3.client(service, **settings | options)  # type: ignore[call-overload]
+
+    def disturb(self, shares: Mapping[str, float], *, seed: int = 0, lose_answers: Collection[str] = ()) -> None:
+        """Let these shares of what roles ask for fail from now on, until `disturb({})`.
+
+        `shares` by IAM action: {"states:StartExecution": 0.2, "dynamodb:TransactWriteItems": 0.1}. A fault is a
+        throttle or a server error, before anything is done; for the actions in `lose_answers` half of them are server
+        errors after it is done. The same seed fails the same of an action's requests, as they arrive.
+        """
+        self._control("disturbances", {"shares": dict(shares), "seed": seed, "lose_answers": list(lose_answers)})
+
+    def disturbed(self) -> dict[str, dict[str, int]]:
+        """How many requests failed so far: {"states:StartExecution": {"refused": 3, "answer lost": 2}}."""
+        counts: dict[str, dict[str, int]] = self._control("disturbances")
+        return counts
+
+    def workers(self, function: str = "", *, busy: bool = False) -> list[int]:
+        """The process ids of the living Lambda workers: of one function if it is named, or only of those at work."""
+        workers = self._control("workers")
+        return [
+            worker["pid"] for worker in workers if function in ("", worker["function"]) and (worker["busy"] or not busy)
+        ]
+
+    def kill_worker(self, rng: random.Random, function: str = "") -> int | None:
+        """End one of the workers that are at work by SIGKILL; gives its process id, None when none is at work.
+
+        Its invocation fails with Runtime.ExitError, and the next one starts a new process.
+        """
+        at_work = [pid for pid in self.workers(function, busy=True) if _group_of(pid) == self.pid]
+        if not at_work:
+            return None
+        pid = rng.choice(at_work)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        return pid
 
     def start(self) -> Self:
         """Return when it answers. LocalAwsFailed when it does not, or when one is running in this directory."""
@@ -194,12 +235,21 @@ class LocalAws:
 
     def _answers(self) -> bool:
         try:
-            trust = ssl.create_default_context(cafile=str(self.ca_bundle))
-            url = f"{self.endpoint_url}/_ministack/health"
-            with urllib.request.urlopen(url, context=trust, timeout=2) as response:  # noqa: S310 - our own https
-                return bool(response.status == 200)
+            self._ask("/_ministack/health")
         except (OSError, ssl.SSLError):  # no certificate yet, or no listener
             return False
+        return True
+
+    def _control(self, what: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Ask the emulator itself, or tell it; see local/emulator/control.py."""
+        return json.loads(self._ask(f"/_local/{what}", None if body is None else json.dumps(body).encode()))
+
+    def _ask(self, path: str, body: bytes | None = None) -> bytes:
+        trust = ssl.create_default_context(cafile=str(self.ca_bundle))
+        request = urllib.request.Request(self.endpoint_url + path, body)  # noqa: S310 - our own https
+        with urllib.request.urlopen(request, context=trust, timeout=ANSWER_SECONDS) as response:  # noqa: S310
+            answer: bytes = response.read()
+        return answer
 
     def _log_tail(self) -> str:
         return self.log_path.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
@@ -221,6 +271,14 @@ class LocalAws:
         except ProcessLookupError:
             return False
         return True
+
+
+def _group_of(pid: int) -> int | None:
+    """The process group of a process, None when it has ended."""
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def _free_port() -> int:

@@ -14,6 +14,8 @@ from local.emulator.server import LocalAws
 
 WAIT_SECONDS = 15
 WAIT_SCALE = 0.1
+SCHEDULE_SCALE = 0.01
+VISIBILITY_SCALE = 0.1
 MAX_WORKERS = 2
 
 SHELL_SETTINGS = {
@@ -32,6 +34,8 @@ class CardDeclined(Exception):
 def handle(event, context):
     if "httpMethod" in event:
         event = json.loads(event["body"])
+    if "Records" in event:
+        event = json.loads(event["Records"][0]["body"])
     if "sleep" in event:
         time.sleep(event["sleep"])
     if "print" in event:
@@ -51,7 +55,13 @@ def handle(event, context):
 @pytest.fixture(scope="session")
 def aws() -> Iterator[LocalAws]:
     env = {"ALARM_PERIOD_SECONDS": "0.3", "LAMBDA_MAX_WORKERS": str(MAX_WORKERS)}
-    emulator = LocalAws(wait_scale=WAIT_SCALE, record_permissions=True, env=env)
+    emulator = LocalAws(
+        wait_scale=WAIT_SCALE,
+        schedule_scale=SCHEDULE_SCALE,
+        visibility_scale=VISIBILITY_SCALE,
+        record_permissions=True,
+        env=env,
+    )
     with pytest.MonkeyPatch.context() as shell:
         for name, value in SHELL_SETTINGS.items():
             shell.setenv(name, value)
@@ -60,18 +70,18 @@ def aws() -> Iterator[LocalAws]:
     emulator.stop()
 
 
-def new_role(aws: LocalAws, name: str = "all", may: str | list[str] = "*") -> str:
-    """The ARN of a role with these permissions on everything, which any service and root may take."""
+def new_role(aws: LocalAws, name: str = "all", may: str | list[str] = "*", on: str = "*") -> str:
+    """The ARN of a role with these permissions on one thing or everything, which any service and root may take."""
     trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": "*"}
     policy = json.dumps({"Statement": [trust]})
     created = aws.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=policy)
-    change_role(aws, name, may)
+    change_role(aws, name, may, on)
     return str(created["Role"]["Arn"])
 
 
-def change_role(aws: LocalAws, name: str, may: str | list[str]) -> None:
-    """Give a role these permissions on everything, and no others."""
-    allowed = {"Effect": "Allow", "Action": may, "Resource": "*"}
+def change_role(aws: LocalAws, name: str, may: str | list[str], on: str = "*") -> None:
+    """Give a role these permissions on one thing or everything, and no others."""
+    allowed = {"Effect": "Allow", "Action": may, "Resource": on}
     document = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
     aws.client("iam").put_role_policy(RoleName=name, PolicyName="permissions", PolicyDocument=document)
 
@@ -160,6 +170,16 @@ def eventually[T](ask: Callable[[], T | None]) -> T:
             return answer
         time.sleep(0.05)
     raise AssertionError(f"nothing within {WAIT_SECONDS} s")
+
+
+def printed(aws: LocalAws, function: str, line: str) -> list[float]:
+    """When the function printed this line, in seconds since 1970."""
+    logs = aws.client("logs")
+    try:
+        events = logs.filter_log_events(logGroupName=f"/aws/lambda/{function}")["events"]
+    except logs.exceptions.ResourceNotFoundException:
+        return []
+    return [event["timestamp"] / 1000 for event in events if event["message"] == line]
 
 
 def metric(

@@ -1,11 +1,13 @@
 """Functions fail, log, scale and count as on AWS."""
 
 import json
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from local.emulator.server import LocalAws
-from tests.emulator.conftest import MAX_WORKERS, Deploy, Invoke, Run, function_arn, metric
+from tests.emulator.conftest import MAX_WORKERS, Deploy, Invoke, Run, eventually, function_arn, metric
 
 UPSTREAM_LOG_WAIT_MS = 50
 
@@ -34,6 +36,22 @@ def test_lambda_error_when_it_is_raised_then_the_process_stays_warm(deploy: Depl
 
 def test_lambda_error_when_the_process_dies_then_it_is_an_exit_error(function: str, invoke: Invoke) -> None:
     assert invoke(function, exit=3)["errorType"] == "Runtime.ExitError"
+
+
+def test_lambda_worker_when_it_is_killed_as_it_starts_then_it_fails_alone(
+    aws: LocalAws, deploy: Deploy, invoke: Invoke
+) -> None:
+    name = deploy()
+    at_work = invoke(name)["pid"]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(invoke, name, sleep=2)
+        eventually(lambda: aws.workers(name, busy=True))
+        second = pool.submit(invoke, name)
+        [starting] = eventually(lambda: set(aws.workers(name)) - {at_work})
+        os.kill(starting, signal.SIGKILL)
+        assert second.result()["errorType"] == "Runtime.ExitError"
+        assert first.result()["pid"] == at_work
+    assert invoke(name)["pid"] != starting
 
 
 def test_lambda_log_when_the_last_line_has_no_end_then_it_is_complete_and_unmarked(

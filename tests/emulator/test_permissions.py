@@ -93,7 +93,7 @@ def test_queue_mapping_when_a_permission_is_taken_away_then_messages_wait_until_
         return str(functions.get_event_source_mapping(UUID=mapping)["LastProcessingResult"])
 
     change_role(aws, "reader", READS_A_QUEUE[:1])
-    sqs.send_message(QueueUrl=url, MessageBody="m")
+    sqs.send_message(QueueUrl=url, MessageBody="{}")
     eventually(lambda: outcome().startswith("PROBLEM"))
     change_role(aws, "reader", READS_A_QUEUE)
     eventually(lambda: outcome().startswith("OK"))

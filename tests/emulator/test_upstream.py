@@ -15,7 +15,18 @@ from typing import Any
 import pytest
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
-from ministack.services import apigateway_v1, cloudwatch, dynamodb, lambda_svc, s3, sns, sqs, stepfunctions
+from ministack.services import (
+    apigateway_v1,
+    cloudwatch,
+    dynamodb,
+    eventbridge,
+    lambda_svc,
+    s3,
+    scheduler,
+    sns,
+    sqs,
+    stepfunctions,
+)
 
 from local.emulator.fixes import FIXES
 from local.emulator.fixes.publish_attributes import PUBLISH
@@ -70,6 +81,18 @@ def lambda_workers(_: pytest.MonkeyPatch) -> bool:
     record, config, _name = lambda_svc._get_func_record_for_ref(FUNCTION)
     workers = [lambda_svc.acquire_worker("crowd", config, record["code_zip"])[0] for _ in range(20)]
     return None not in workers
+
+
+def worker_deaths(patch: pytest.MonkeyPatch) -> bool:
+    def die(_: Any) -> None:
+        raise RuntimeError("Worker process exited immediately. stderr: ")
+
+    ended: list[str] = []
+    patch.setattr(lambda_runtime.Worker, "_spawn", die)
+    patch.setattr(lambda_svc, "acquire_worker", lambda name, *code, **_: (lambda_runtime.Worker(name, *code), "spawn"))
+    patch.setattr(lambda_svc, "invalidate_worker", lambda name, **_: ended.append(name))
+    call_from_a_machine(None)
+    return ended == [FUNCTION]
 
 
 def shared_code(_: pytest.MonkeyPatch) -> bool:
@@ -169,6 +192,30 @@ def mapping_roles(patch: pytest.MonkeyPatch) -> bool:
     return bool(lambda_svc._create_esm(mapping)[0] == 202)
 
 
+def mapping_permissions(_: pytest.MonkeyPatch) -> bool:
+    path = "/2015-03-31/event-source-mappings/1"
+    return bool(iam_actions.extract_iam_action("lambda", "PUT", path, {}, b"", {}) != "lambda:UpdateEventSourceMapping")
+
+
+def mapping_states(patch: pytest.MonkeyPatch) -> bool:
+    mapping = {"UUID": "1", "Enabled": True, "State": "Enabled"}
+    patch.setattr(lambda_svc, "_esms", {"1": mapping})
+    return bool(json.loads(lambda_svc._update_esm("1", {"Enabled": False})[2])["State"] != "Disabling")
+
+
+def schedule_times(_: pytest.MonkeyPatch) -> bool:
+    return bool(max(scheduler._SCHEDULE_TICK_INTERVAL, eventbridge._SCHEDULER_TICK_INTERVAL) > 1)
+
+
+def schedule_roles(patch: pytest.MonkeyPatch) -> bool:
+    called: list[str] = []
+    patch.setattr(app, "AUTH", True)
+    patch.setattr(eventbridge, "_dispatch_to_lambda", lambda function, _: called.append(function))
+    target = {"Arn": lambda_svc._func_arn(FUNCTION), "RoleArn": "arn:aws:iam::000000000000:role/none"}
+    eventbridge._invoke_target(target, {"Detail": "{}"}, {"FlexibleTimeWindow": {"Mode": "OFF"}})
+    return called == [target["Arn"]]
+
+
 def refused_request(patch: pytest.MonkeyPatch, content_type: str) -> Any:
     """What comes of {} where `a` is required of JSON: None or an error of API Gateway's own."""
     patch.setattr(apigateway_v1, "_request_validators", {"api": {"v": {"validateRequestBody": True}}})
@@ -253,6 +300,7 @@ PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     lambda_errors,
     lambda_logs,
     lambda_workers,
+    worker_deaths,
     shared_code,
     lambda_throttling,
     async_retries,
@@ -265,6 +313,10 @@ PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     execution_names,
     state_machine_roles,
     mapping_roles,
+    mapping_permissions,
+    mapping_states,
+    schedule_times,
+    schedule_roles,
     request_models,
     validation_errors,
     access_denied,

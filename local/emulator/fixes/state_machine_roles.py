@@ -38,14 +38,15 @@ def _remember_the_role(run: Any, execution_arn: str) -> None:
 
 def _ask_the_role(invoke: Any, resource: str, arguments: Any) -> Any:
     role = _role.get("")
-    needed = _permission(resource, arguments)
+    needed = permission(resource, arguments)
     if role and needed and not service_may("states", role, needed.action, needed.resource):
         cause = f"{role} is not authorized to perform: {needed.action} on resource: {needed.resource}"
         raise stepfunctions._ExecutionError(needed.error, cause)
     return invoke(resource, arguments)
 
 
-def _permission(resource: str, arguments: Any) -> Permission | None:
+def permission(resource: str, arguments: Any) -> Permission | None:
+    """What the role of a state machine needs for a task, None for what is not checked."""
     if resource.startswith("arn:aws:states:::sns:publish"):
         return Permission("sns:Publish", arguments["TopicArn"], "SNS.AuthorizationErrorException")
     function = arguments["FunctionName"] if resource.startswith("arn:aws:states:::lambda:invoke") else resource
