@@ -17,10 +17,13 @@ class Postman[Item]:
         self._numbers = count()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._stopped = False
 
     def take(self, item: Item, delay_seconds: float = 0.0) -> None:
-        """Deliver `item` in so many seconds. The thread starts with the first one."""
+        """Deliver `item` in so many seconds; never, once stopped. The thread starts with the first one."""
         with self._changed:
+            if self._stopped:
+                return
             heapq.heappush(self._due, (time.monotonic() + delay_seconds, next(self._numbers), item))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
@@ -44,7 +47,7 @@ class Postman[Item]:
         """Forget everything that waits and end the thread, without waiting for a delivery under way."""
         with self._changed:
             self._due.clear()
-            self._thread = None
+            self._stopped = True
             self._changed.notify()
 
     def _run(self) -> None:
@@ -53,7 +56,7 @@ class Postman[Item]:
 
     def _next(self) -> Item | None:
         with self._changed:
-            while self._thread is threading.current_thread():
+            while not self._stopped:
                 wait_seconds = self._due[0][0] - time.monotonic() if self._due else None
                 if wait_seconds is not None and wait_seconds <= 0:
                     return heapq.heappop(self._due)[2]

@@ -3,6 +3,7 @@
 import threading
 import zlib
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ class Endpoint:
 class Event:
     """One event and how far its delivery has come."""
 
+    number: int
+    """Counts up from one event to the next."""
     id: str
     type: str
     payment_id: str
@@ -65,7 +68,7 @@ class Event:
 
     def summary(self) -> dict[str, Any]:
         """What `GET /_stand_in/webhooks` tells of it. `last_status` is None while no HTTP answer came."""
-        return {name: getattr(self, name) for name in self.__slots__ if name != "body"}
+        return {name: getattr(self, name) for name in self.__slots__ if name not in ("number", "body")}
 
 
 class Webhooks:
@@ -78,7 +81,8 @@ class Webhooks:
         self._settings = settings
         self._endpoint: Endpoint | None = None
         self._events: dict[str, Event] = {}
-        self._held: dict[str, Event] = {}
+        self._held: dict[str, Event] = {}  # by payment id
+        self._numbers = count()
         self._lock = threading.RLock()
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy between the stand-in and a local endpoint
@@ -108,7 +112,7 @@ class Webhooks:
                 content = content | self._faults.lasting_fields(payment_id)
             event_id = self._new_id("evt")
             body = events.payload(event_id, kind, content, created=int(self._clock().timestamp()))
-            self._post(self._remember(Event(event_id, kind, payment_id, body)))
+            self._post(self._remember(Event(next(self._numbers), event_id, kind, payment_id, body)))
 
     def resend(self, event_id: str) -> None:
         """Send an event once more, as the dashboard's button does. Raises ApiError (404)."""
@@ -132,6 +136,7 @@ class Webhooks:
         """Send nothing more."""
         for postman in self._postmen:
             postman.stop()
+        self._session.close()
 
     def _remember(self, event: Event) -> Event:
         if len(self._events) >= KEPT_EVENTS:
@@ -178,7 +183,7 @@ class Webhooks:
             if status is not None and 200 <= status < 300:
                 event.delivered = True
                 held = self._held.get(event.payment_id)
-                if held:
+                if held and held.number < event.number:
                     self._postman(held).hurry(held)
             elif event.attempts < MAX_ATTEMPTS and self._endpoint:
                 delay_seconds = self._settings.webhook_retry_seconds * 2 ** (event.attempts - 1)
