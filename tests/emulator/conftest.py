@@ -32,6 +32,8 @@ class CardDeclined(Exception):
     pass
 
 def handle(event, context):
+    if event.get("path") == "/webhooks":
+        return {"statusCode": 200, "body": json.dumps(event)}
     if "httpMethod" in event:
         event = json.loads(event["body"])
     if "Records" in event:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypercorn.config import Config
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.services import (
@@ -225,6 +226,10 @@ def refused_request(patch: pytest.MonkeyPatch, content_type: str) -> Any:
     return apigateway_v1._check_request_validation(method, "api", {}, headers, b"{}", {})
 
 
+def header_names(_: pytest.MonkeyPatch) -> bool:
+    return not Config.h11_pass_raw_headers
+
+
 def request_models(patch: pytest.MonkeyPatch) -> bool:
     return refused_request(patch, "text/csv") is not None
 
@@ -317,6 +322,7 @@ PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     mapping_states,
     schedule_times,
     schedule_roles,
+    header_names,
     request_models,
     validation_errors,
     access_denied,

@@ -28,6 +28,7 @@ FIXES: Final = (
     "mapping_states",
     "schedule_times",
     "schedule_roles",
+    "header_names",
     "request_models",
     "validation_errors",
     "access_denied",
