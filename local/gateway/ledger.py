@@ -6,7 +6,7 @@ from local.gateway.cards import CARDS, NEEDS_AUTHENTICATION, Card
 from local.gateway.errors import ApiError, invalid, no_such
 from local.gateway.faults import Faults, Kind
 from local.gateway.objects import Json
-from local.gateway.search import matches, parse
+from local.gateway.search import matches, parse, payment_id_in
 from local.gateway.settings import Settings
 
 _CONFIRMABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
@@ -40,8 +40,7 @@ class Ledger:
             created=self._books.now(),
         )
         with self._books.lock:
-            self._books.intents[intent["id"]] = intent
-            self._books.changed(intent, "created")
+            self._books.add(intent)
             if params.get("confirm") == "true":
                 self._attempt(intent, params)
             return dict(intent)
@@ -111,8 +110,8 @@ class Ledger:
         clauses = parse(params.get("query", ""))
         start, limit = parameters.page(params), parameters.limit(params)
         with self._books.lock:
-            matching = [intent for intent in reversed(self._books.intents.values()) if matches(intent, clauses)]
-            found = [dict(intent) for intent in matching if self._indexed(intent)]
+            candidates = self._books.newest_first(payment_id_in(clauses))
+            found = [dict(intent) for intent in candidates if matches(intent, clauses) and self._indexed(intent)]
         more = len(found) > start + limit
         return {
             "object": "search_result",

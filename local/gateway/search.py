@@ -11,8 +11,12 @@ _CLAUSE = re.compile(
 _FIELDS = ("status", "currency", "metadata")
 
 
-def parse(query: str) -> list[tuple[str, str, str]]:
-    """The clauses of `metadata["k"]:"v" AND status:"s"` as (field, metadata key, value). Raises ApiError."""
+Clause = tuple[str, str, str]
+"""Field, metadata key, value."""
+
+
+def parse(query: str) -> list[Clause]:
+    """The clauses of `metadata["k"]:"v" AND status:"s"`. Raises ApiError."""
     clauses = []
     for text in re.split(r"\s+AND\s+", query.strip(), flags=re.IGNORECASE):
         match = _CLAUSE.fullmatch(text)
@@ -22,6 +26,11 @@ def parse(query: str) -> list[tuple[str, str, str]]:
     return clauses
 
 
-def matches(intent: dict[str, Any], clauses: list[tuple[str, str, str]]) -> bool:
+def payment_id_in(clauses: list[Clause]) -> str | None:
+    """The payment that the clauses ask for; None if they name none."""
+    return next((value for field, key, value in clauses if (field, key) == ("metadata", "payment_id")), None)
+
+
+def matches(intent: dict[str, Any], clauses: list[Clause]) -> bool:
     """True if the payment intent fulfils every clause."""
     return all((intent[field].get(key) if key else intent[field]) == value for field, key, value in clauses)

@@ -23,7 +23,7 @@ from local.gateway.ledger import Ledger
 from local.gateway.objects import Json
 from local.gateway.refunds import Refunds
 from local.gateway.request_log import RequestLog
-from local.gateway.search import parse
+from local.gateway.search import parse, payment_id_in
 from local.gateway.settings import Settings
 from local.gateway.webhooks import Webhooks
 
@@ -199,10 +199,9 @@ class StandIn:
             return str(metadata["payment_id"])
         if "query" in params:
             try:
-                clauses = parse(params["query"])
+                return payment_id_in(parse(params["query"])) or ""
             except ApiError:
                 return ""
-            return next((value for _, key, value in clauses if key == "payment_id"), "")
         return self.books.payment_id_of(request.object_id or str(params.get("payment_intent") or params.get("charge")))
 
     def _remember(self, request: ApiRequest, payment_id: str, answer: Answer | None, arrived: datetime) -> None:
