@@ -118,7 +118,7 @@ async def _disturb_request(
 
 
 def _disturb_task(invoke: Any, resource: str, arguments: Any) -> Any:
-    needed = permission(resource, arguments)
+    needed = permission(resource, arguments) if current else None
     fault = current.fault(needed.action) if needed else None
     if needed is None or fault is None:
         return invoke(resource, arguments)
