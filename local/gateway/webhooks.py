@@ -12,7 +12,7 @@ import requests
 from local.gateway import events
 from local.gateway.clock_and_ids import Clock, NewId
 from local.gateway.errors import no_such
-from local.gateway.faults import Faults, Kind
+from local.gateway.faults import Fault, Faults, Kind
 from local.gateway.postman import Postman
 from local.gateway.settings import Settings
 
@@ -145,18 +145,16 @@ class Webhooks:
         return event
 
     def _post(self, event: Event) -> None:
-        def struck(kind: Kind) -> bool:
+        def struck(kind: Kind) -> Fault | None:
             fault = self._faults.take(kind, event.payment_id)
             if fault:
                 event.faults += (kind,)
-            return bool(fault)
+            return fault
 
         if struck(Kind.WEBHOOK_LOST):
             return
         delay_seconds = 0.0
-        late = self._faults.take(Kind.WEBHOOK_LATE, event.payment_id)
-        if late:
-            event.faults += (Kind.WEBHOOK_LATE,)
+        if late := struck(Kind.WEBHOOK_LATE):
             delay_seconds = late.seconds
         # one that is held waits for the next, which must not wait itself
         elif event.payment_id not in self._held and struck(Kind.WEBHOOK_REORDERED):

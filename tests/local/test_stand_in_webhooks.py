@@ -58,6 +58,11 @@ def receiving(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
             self.send_header("Location", "/elsewhere")
             self.end_headers()
 
+        def do_GET(self) -> None:
+            """Where a redirect leads: nobody should follow it."""
+            self.send_response(200)
+            self.end_headers()
+
         def log_message(self, *_: Any) -> None:
             """Keep the test's output clean."""
 
