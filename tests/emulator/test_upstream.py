@@ -3,6 +3,7 @@
 A failure here is good news. Delete the fix named in it, its line in FIXES, and its probe.
 """
 
+import asyncio
 import base64
 import inspect
 import io
@@ -226,6 +227,21 @@ def refused_request(patch: pytest.MonkeyPatch, content_type: str) -> Any:
     return apigateway_v1._check_request_validation(method, "api", {}, headers, b"{}", {})
 
 
+def api_permissions(patch: pytest.MonkeyPatch) -> bool:
+    async def call(function: str, *_: Any, **__: Any) -> Any:
+        return {"body": {"statusCode": 200}}, None
+
+    patch.setattr(app, "AUTH", True)
+    patch.setattr(apigateway_v1, "_call_lambda_raw", call)
+    patch.setattr(apigateway_v1, "_build_lambda_event_v1", lambda *_, **__: {})
+    integration = {"uri": lambda_svc._func_arn(FUNCTION)}
+    resource = {"path": "/", "id": "1"}
+    answer = asyncio.run(
+        apigateway_v1._invoke_lambda_proxy_v1(integration, "api", "dev", {}, resource, "/", "POST", {}, b"", {}, {})
+    )
+    return bool(answer[0] == 200)
+
+
 def header_names(_: pytest.MonkeyPatch) -> bool:
     return not Config.h11_pass_raw_headers
 
@@ -322,6 +338,7 @@ PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     mapping_states,
     schedule_times,
     schedule_roles,
+    api_permissions,
     header_names,
     request_models,
     validation_errors,

@@ -1,6 +1,7 @@
 """An unsigned route beside a signed one: what the client sent reaches the function byte for byte."""
 
 import base64
+import contextlib
 import http.client
 import json
 from ssl import create_default_context
@@ -33,15 +34,22 @@ class Api:
             client.put_method(**where, authorizationType=authorization)
             client.put_integration(**where, type="AWS_PROXY", integrationHttpMethod="POST", uri=uri)
         client.create_deployment(restApiId=api, stageName="dev")
-        aws.client("lambda").add_permission(
-            FunctionName=function,
-            StatementId="api",
-            Action="lambda:InvokeFunction",
-            Principal="apigateway.amazonaws.com",
-        )
+        self.arn = f"arn:aws:execute-api:us-east-1:000000000000:{api}"
         self._stage = f"/_aws/execute-api/{api}/dev"
         self._trust = create_default_context(cafile=str(aws.ca_bundle))
         self._port = aws.port
+
+    def let(self, aws: LocalAws, function: str, source: str) -> None:
+        """Allow what is `source` below the API to call the function, and nothing else."""
+        client, statement = aws.client("lambda"), {"FunctionName": function, "StatementId": "api"}
+        with contextlib.suppress(client.exceptions.ResourceNotFoundException):
+            client.remove_permission(**statement)
+        client.add_permission(
+            **statement,
+            Action="lambda:InvokeFunction",
+            Principal="apigateway.amazonaws.com",
+            SourceArn=f"{self.arn}/{source}",
+        )
 
     def post(self, path: str, body: bytes, *headers: tuple[str, str]) -> Sent:
         connection = http.client.HTTPSConnection("127.0.0.1", self._port, context=self._trust, timeout=30)
@@ -58,7 +66,20 @@ class Api:
 
 @pytest.fixture(scope="module")
 def api(aws: LocalAws, deploy: Deploy) -> Api:
-    return Api(aws, deploy())
+    function = deploy()
+    api = Api(aws, function)
+    api.let(aws, function, "*/*")
+    return api
+
+
+def test_webhook_when_the_function_does_not_let_its_route_then_it_is_a_500(aws: LocalAws, deploy: Deploy) -> None:
+    function = deploy()
+    api = Api(aws, function)
+    assert api.post("/webhooks", BODY) == (500, {"message": "Internal server error"})
+    api.let(aws, function, "*/POST/payments")
+    assert api.post("/webhooks", BODY)[0] == 500
+    api.let(aws, function, "*/POST/webhooks")
+    assert api.post("/webhooks", BODY)[0] == 200
 
 
 def test_webhook_when_it_is_unsigned_then_its_body_and_its_signature_header_arrive_as_sent(api: Api) -> None:

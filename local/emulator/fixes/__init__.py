@@ -28,6 +28,7 @@ FIXES: Final = (
     "mapping_states",
     "schedule_times",
     "schedule_roles",
+    "api_permissions",
     "header_names",
     "request_models",
     "validation_errors",
