@@ -203,13 +203,16 @@ class DynamoBatchStore:
     ) -> None:
         """Set `values` on the summary. Names are written `#name`, as `status` is a reserved word."""
         assignments = ", ".join(f"#{name} = :{name}" for name in values)
+        names = {name for name in ("status", "owner") if f"#{name}" in condition} | set(
+            values
+        )  # a spare one is refused
         try:
             self._client.update_item(
                 TableName=self._table,
                 Key=_key(batch_id),
                 UpdateExpression=f"SET {assignments}{and_then}",
                 ConditionExpression=condition,
-                ExpressionAttributeNames={f"#{name}": name for name in {"status", "owner", *values}},
+                ExpressionAttributeNames={f"#{name}": name for name in names},
                 ExpressionAttributeValues={
                     name: _serialize(value)
                     for name, value in ({f":{name}": v for name, v in values.items()} | {**compared}).items()

@@ -36,13 +36,15 @@ class MemoryLaneStore:
 
     def resume(self) -> bool:
         """See the port."""
-        was_paused = self._state.paused
+        if not self._state.paused:
+            return False
         self._state, self._refusals, self._window_ends = LaneState(), 0, None
-        return was_paused
+        return True
 
     def send_canary(self, payment_id: str) -> None:
         """See the port."""
-        self._state = replace(self._state, canary=payment_id)
+        if self._state.paused:
+            self._state = replace(self._state, canary=payment_id)
 
 
 class MemorySlotStore:
