@@ -27,7 +27,11 @@ def create_table(table: Table, client: "DynamoDBClient | None" = None) -> "Dynam
     """Create a table under its bare name, with a client of moto's unless one is given; gives the client."""
     client = client or boto3.client("dynamodb")
     indexes: Any = [
-        {"IndexName": name, "KeySchema": _schema(key), "Projection": {"ProjectionType": "ALL"}}
+        {
+            "IndexName": name,
+            "KeySchema": _schema(key),
+            "Projection": {"ProjectionType": "KEYS_ONLY" if name in table.keys_only else "ALL"},
+        }
         for name, key in table.indexes.items()
     ]
     client.create_table(

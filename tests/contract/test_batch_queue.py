@@ -1,11 +1,14 @@
 """Sending to the queue: all messages arrive, though SQS may take only some of a request."""
 
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import boto3
 import pytest
 
-from payments.batch.queue import QueuedPayment, QueueRefused, SqsPaymentQueue
+from payments.batch.queue import MemoryPaymentQueue, PaymentQueue, QueuedPayment, QueueRefused, SqsPaymentQueue
+from tests.moto_tables import aws_in_memory
 
 PAYMENTS = [QueuedPayment(f"p{n}", "b", n) for n in range(2, 12)]
 
@@ -40,3 +43,30 @@ def test_send_when_sqs_takes_some_at_a_time_then_each_message_is_sent_once(takes
 def test_send_when_sqs_keeps_refusing_then_it_says_so() -> None:
     with pytest.raises(QueueRefused, match="4 of 10 messages were refused: InternalError"):
         queue(StubbornSqs(1)).send(PAYMENTS)
+
+
+@pytest.fixture(params=["memory", "sqs"])
+def real(request: pytest.FixtureRequest) -> Iterator[tuple[PaymentQueue, Callable[[], object]]]:
+    """An empty queue, and a way to have all its messages received and worked on."""
+    if request.param == "memory":
+        memory = MemoryPaymentQueue()
+        yield memory, lambda: None
+        return
+    with aws_in_memory():
+        client = boto3.client("sqs")
+        url = client.create_queue(QueueName="payments")["QueueUrl"]
+        yield SqsPaymentQueue(client, url), lambda: client.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+
+
+def test_is_empty_when_nothing_was_sent_then_true(real: tuple[PaymentQueue, Callable[[], object]]) -> None:
+    assert real[0].is_empty()
+
+
+def test_is_empty_when_messages_wait_or_are_worked_on_then_false(
+    real: tuple[PaymentQueue, Callable[[], object]],
+) -> None:
+    messages, receive = real
+    messages.send(PAYMENTS)
+    assert not messages.is_empty()
+    receive()
+    assert not messages.is_empty()

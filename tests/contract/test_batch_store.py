@@ -81,8 +81,9 @@ def test_get_when_there_is_no_such_batch_then_none(stores: Stores) -> None:
 
 
 def test_claim_split_when_new_then_the_batch_is_stored(stores: Stores) -> None:
-    assert stores.batches.claim_split(BATCH, claim("a")) == BATCH
-    assert stores.batches.get(BATCH.batch_id) == BATCH
+    stored = replace(BATCH, owner_until=iso(NOW + timedelta(seconds=60)))
+    assert stores.batches.claim_split(BATCH, claim("a")) == stored
+    assert stores.batches.get(BATCH.batch_id) == stored
 
 
 def test_claim_split_when_another_works_on_it_then_refused(stores: Stores) -> None:
@@ -191,6 +192,64 @@ def test_claim_report_when_the_file_is_still_split_then_refused(stores: Stores) 
     stores.batches.claim_split(BATCH, claim("a"))
     with pytest.raises(NotClaimed):
         stores.batches.claim_report(BATCH.batch_id, claim("a", seconds=1000))
+
+
+# Batches that somebody still waits for -----------------------------------------------------------------------------
+
+
+def test_unfinished_when_some_wait_for_their_report_then_those_oldest_first(stores: Stores) -> None:
+    for name, minutes in (("second", 1), ("first", 0), ("third", 2)):
+        created = replace(BATCH, batch_id=name, created_at=iso(NOW + timedelta(minutes=minutes)))
+        stores.batches.claim_split(created, claim("a"))
+    stores.batches.finish_split("second", "a", PROGRESS, NOW)
+    stores.batches.finish_split("third", "a", PROGRESS, NOW)
+    stores.batches.claim_report("third", claim("r"))
+    assert list(stores.batches.unfinished()) == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize("end", [BatchStatus.COMPLETED, BatchStatus.REJECTED])
+def test_unfinished_when_the_report_is_told_then_no_longer(stores: Stores, end: BatchStatus) -> None:
+    processing(stores)
+    stores.batches.claim_report(BATCH.batch_id, claim("r"))
+    stores.batches.complete(BATCH.batch_id, "r", end, {}, NOW)
+    assert list(stores.batches.unfinished()) == []
+
+
+def test_is_abandoned_when_the_splitter_died_then_only_after_its_claim_ran_out(stores: Stores) -> None:
+    stores.batches.claim_split(BATCH, claim("a", lasts_seconds=60))
+    assert not current(stores).is_abandoned(iso(NOW + timedelta(seconds=60)))
+    assert current(stores).is_abandoned(iso(NOW + timedelta(seconds=61)))
+
+
+def test_is_abandoned_when_the_splitter_handed_on_then_at_once(stores: Stores) -> None:
+    stores.batches.claim_split(BATCH, claim("a"))
+    stores.batches.save_progress(BATCH.batch_id, "a", PROGRESS, release=True)
+    assert current(stores).is_abandoned(iso(NOW))
+
+
+def test_is_abandoned_when_the_report_died_then_only_after_its_claim_ran_out(stores: Stores) -> None:
+    assert not processing(stores).is_abandoned(iso(NOW + timedelta(days=1)))  # nobody works on it: nobody has stopped
+    claimed = stores.batches.claim_report(BATCH.batch_id, claim("r", lasts_seconds=60))
+    assert claimed.owner_until == current(stores).owner_until == iso(NOW + timedelta(seconds=60))
+    assert not claimed.is_abandoned(iso(NOW + timedelta(seconds=60)))
+    assert claimed.is_abandoned(iso(NOW + timedelta(seconds=61)))
+
+
+def test_claim_repair_when_two_saw_the_same_then_one_has_it(stores: Stores) -> None:
+    seen = processing(stores)
+    stores.batches.claim_repair(seen, NOW + timedelta(minutes=10))
+    assert current(stores) == replace(seen, updated_at=iso(NOW + timedelta(minutes=10)))
+    with pytest.raises(NotClaimed):
+        stores.batches.claim_repair(seen, NOW + timedelta(minutes=10))
+    stores.batches.claim_repair(current(stores), NOW + timedelta(minutes=20))
+
+
+def test_claim_repair_when_the_batch_is_reported_meanwhile_then_refused(stores: Stores) -> None:
+    seen = processing(stores)
+    stores.batches.claim_report(BATCH.batch_id, claim("r"))
+    with pytest.raises(NotClaimed):
+        stores.batches.claim_repair(seen, NOW)
+    assert current(stores).status is BatchStatus.REPORTING
 
 
 class FaultyClient:

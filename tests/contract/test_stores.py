@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import pytest
 
 from payments.audit import missing_entries, verify
+from payments.clock import iso
 from payments.payment import Payment, accepted, moved
 from payments.statuses import Status
 from payments.stores.dynamodb import DynamoAuditStore, DynamoCustomerStore, DynamoPaymentStore
@@ -20,7 +22,7 @@ from payments.stores.port import (
 )
 from payments.stores.tables import AUDIT_LOG, CUSTOMERS, PAYMENTS
 from tests.moto_tables import aws_in_memory, create_table
-from tests.unit.builders import NOON, payment, request
+from tests.unit.builders import NOON, after, batch_payment, payment, request
 
 
 @dataclass
@@ -163,3 +165,109 @@ def test_of_batch_gives_its_payments_by_line(stores: Stores) -> None:
 @pytest.mark.parametrize(("customer", "method"), [("c1", "pm_c1"), ("c2", ""), ("stranger", "")])
 def test_default_payment_method_when_known_then_given(stores: Stores, customer: str, method: str) -> None:
     assert stores.customers.default_payment_method(customer) == method
+
+
+# What somebody still waits for ------------------------------------------------------------------------------------
+
+LATER = NOON + timedelta(hours=1)
+WAITING = [Status.UNKNOWN, Status.REQUIRES_ACTION, Status.IN_REVIEW]
+
+
+def unsettled(stores: Stores, before: datetime = LATER) -> list[str]:
+    return list(stores.payments.unsettled(before))
+
+
+def save_all(stores: Stores, row: Payment, *statuses: Status) -> Payment:
+    """Save each of the versions, as the workflow does."""
+    for status in statuses:
+        row = after(row, status)
+        stores.payments.save(row)
+    return row
+
+
+def audit_now(stores: Stores) -> None:
+    stores.audit.append(missing_entries(require(stores.payments, "pay_1")))
+
+
+def test_unsettled_when_accepted_over_rest_then_in_from_creation_on(stores: Stores) -> None:
+    stores.payments.create(payment())
+    assert unsettled(stores) == ["pay_1"]
+    assert unsettled(stores, before=NOON) == []
+
+
+def test_unsettled_when_of_a_batch_then_in_from_its_first_change_on(stores: Stores) -> None:
+    stores.payments.create(batch_payment())
+    assert unsettled(stores) == []
+    save_all(stores, batch_payment(), Status.PROCESSING, Status.PENDING)
+    assert unsettled(stores) == ["pay_1"]
+
+
+def test_unsettled_when_settled_then_in_until_the_audit_covers_it(stores: Stores) -> None:
+    stores.payments.create(payment())
+    save_all(stores, payment(), Status.PROCESSING, Status.SUCCEEDED)
+    assert unsettled(stores) == ["pay_1"]
+    audit_now(stores)
+    assert unsettled(stores) == []
+
+
+@pytest.mark.parametrize("status", WAITING)
+def test_unsettled_when_audited_and_still_waited_for_then_it_stays(stores: Stores, status: Status) -> None:
+    stores.payments.create(payment())
+    save_all(stores, payment(), Status.PROCESSING, status)
+    audit_now(stores)
+    assert unsettled(stores) == ["pay_1"]
+
+
+def test_unsettled_when_a_settled_payment_is_refunded_then_back_until_that_is_audited(stores: Stores) -> None:
+    stores.payments.create(payment())
+    row = save_all(stores, payment(), Status.PROCESSING, Status.SUCCEEDED)
+    audit_now(stores)
+    save_all(stores, row, Status.REFUNDED)
+    assert unsettled(stores) == ["pay_1"]
+    audit_now(stores)
+    assert unsettled(stores) == []
+
+
+def test_unsettled_when_there_are_many_then_each_comes_once(stores: Stores) -> None:
+    names = [f"pay_{number}" for number in range(40)]
+    for name in names:
+        stores.payments.create(payment(name))
+    assert sorted(unsettled(stores)) == sorted(names)
+
+
+def test_fault_23_append_when_the_row_moved_on_then_refused_and_nothing_is_written(stores: Stores) -> None:
+    stores.payments.create(payment())
+    processing = save_all(stores, payment(), Status.PROCESSING)
+    succeeded = save_all(stores, processing, Status.SUCCEEDED)
+    with pytest.raises(VersionConflict):
+        stores.audit.append(missing_entries(processing))
+    assert stores.audit.entries("pay_1") == []
+    assert stores.payments.get("pay_1") == succeeded
+
+
+def test_claim_restart_when_two_saw_the_same_then_one_has_it(stores: Stores) -> None:
+    stores.payments.create(payment())
+    claimed = stores.payments.claim_restart(payment(), LATER)
+    assert (claimed.restarts, claimed.restarted_at) == (1, iso(LATER))
+    assert stores.payments.get("pay_1") == claimed
+    with pytest.raises(VersionConflict):
+        stores.payments.claim_restart(payment(), LATER)
+    assert stores.payments.claim_restart(claimed, LATER).restarts == 2
+    with pytest.raises(VersionConflict):
+        stores.payments.claim_restart(claimed, LATER)
+
+
+def test_claim_restart_when_the_payment_moved_on_by_itself_then_refused(stores: Stores) -> None:
+    stores.payments.create(payment())
+    moved_on = save_all(stores, payment(), Status.PROCESSING)
+    with pytest.raises(VersionConflict):
+        stores.payments.claim_restart(payment(), LATER)
+    assert stores.payments.get("pay_1") == moved_on
+
+
+def test_claim_restart_when_a_writer_read_the_row_before_then_its_save_keeps_the_count(stores: Stores) -> None:
+    stores.payments.create(payment())
+    stores.payments.claim_restart(payment(), LATER)
+    save_all(stores, payment(), Status.PROCESSING)
+    row = require(stores.payments, "pay_1")
+    assert (row.status, row.restarts, row.restarted_at) == (Status.PROCESSING, 1, iso(LATER))

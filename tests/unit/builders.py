@@ -3,8 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from payments.clock import iso
 from payments.money import Money
-from payments.payment import Payment, PaymentRequest, accepted
+from payments.payment import Payment, PaymentRequest, accepted, moved
+from payments.statuses import Status
+from payments.webhooks import GatewayEvent
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -19,6 +22,10 @@ class FixedClock:
         self.now += timedelta(seconds=1)
         return self.now
 
+    def wait(self, time: timedelta) -> None:
+        """Let time pass."""
+        self.now += time
+
 
 def request(payment_id: str = "pay_1", amount: int = 9999, currency: str = "USD", **more: Any) -> PaymentRequest:
     """A payment request over 99.99 USD."""
@@ -29,3 +36,23 @@ def payment(payment_id: str = "pay_1", method: str = "pm_card_visa", **more: Any
     """An accepted payment with a card that works."""
     asked = request(payment_id, payment_method=method, **more)
     return accepted(asked, at=NOON, source="rest", correlation_id="request-1")
+
+
+def batch_payment(payment_id: str = "pay_1", line: int = 2, batch_id: str = "b1", **more: Any) -> Payment:
+    """An accepted payment of a batch, as it waits in the queue."""
+    asked = request(payment_id, payment_method="pm_card_visa", **more)
+    return accepted(asked, at=NOON, source="batch", batch_id=batch_id, batch_line=line)
+
+
+def after(row: Payment, *statuses: Status, at: datetime = NOON, **changes: Any) -> Payment:
+    """The row after it went through `statuses`; `changes` come with the last."""
+    for place, status in enumerate(statuses, 1):
+        row = moved(row, status, at=at, actor="test", **(changes if place == len(statuses) else {}))
+    return row
+
+
+def gateway_event(
+    type: str = "payment_intent.succeeded", event_id: str = "evt_1", payment_id: str = "pay_1", at: datetime = NOON
+) -> GatewayEvent:
+    """A verified event about a payment."""
+    return GatewayEvent(event_id, type, payment_id, "pi_1", iso(at), iso(at))

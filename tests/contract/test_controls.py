@@ -1,0 +1,194 @@
+"""One suite for the controls table on DynamoDB (moto) and for its in-memory twins: the lane's switch, the counter."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from payments.clock import iso
+from payments.lane import LaneState, LaneStore, PausedBy
+from payments.pace import NoFreeSlot, SlotStore
+from payments.stores.controls_dynamodb import DynamoLaneStore, DynamoSlotStore
+from payments.stores.controls_memory import MemoryLaneStore, MemorySlotStore
+from payments.stores.tables import CONTROLS
+from tests.moto_tables import aws_in_memory, create_table
+from tests.unit.builders import NOON
+
+WINDOW = timedelta(minutes=5)
+SLOT = timedelta(milliseconds=50)
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Two of each, as two functions have them, on one table."""
+
+    lane: LaneStore
+    other_lane: LaneStore
+    slots: SlotStore
+    other_slots: SlotStore
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def controls(request: pytest.FixtureRequest) -> Iterator[Controls]:
+    if request.param == "memory":
+        lane, slots = MemoryLaneStore(), MemorySlotStore()
+        yield Controls(lane, lane, slots, slots)
+        return
+    with aws_in_memory():
+        client = create_table(CONTROLS)
+        yield Controls(
+            DynamoLaneStore(client, CONTROLS.name),
+            DynamoLaneStore(client, CONTROLS.name),
+            DynamoSlotStore(client, CONTROLS.name, SLOT),
+            DynamoSlotStore(client, CONTROLS.name, SLOT),
+        )
+
+
+# The lane ----------------------------------------------------------------------------------------------------------
+
+
+def test_state_when_nobody_touched_the_lane_then_open(controls: Controls) -> None:
+    assert controls.lane.state() == LaneState()
+    assert not controls.lane.state().paused
+
+
+def test_count_refusal_when_within_the_window_then_all_are_counted(controls: Controls) -> None:
+    first = controls.lane.count_refusal(NOON, WINDOW)
+    second = controls.other_lane.count_refusal(NOON + timedelta(minutes=2), WINDOW)
+    third = controls.lane.count_refusal(NOON + WINDOW - timedelta(milliseconds=1), WINDOW)
+    assert (first, second, third) == (1, 2, 3)
+
+
+def test_count_refusal_when_the_window_is_over_then_from_one_again(controls: Controls) -> None:
+    controls.lane.count_refusal(NOON, WINDOW)
+    controls.lane.count_refusal(NOON + timedelta(minutes=4), WINDOW)
+    assert controls.lane.count_refusal(NOON + WINDOW, WINDOW) == 1
+    assert controls.lane.count_refusal(NOON + WINDOW + timedelta(minutes=4), WINDOW) == 2
+
+
+def test_count_refusal_when_the_lane_is_open_then_it_stays_open(controls: Controls) -> None:
+    controls.lane.count_refusal(NOON, WINDOW)
+    assert not controls.lane.state().paused
+
+
+def test_pause_when_open_then_it_says_by_whom_why_and_since_when(controls: Controls) -> None:
+    assert controls.lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
+    assert controls.other_lane.state() == LaneState("gateway", "the key is refused", iso(NOON))
+    assert controls.other_lane.state().paused
+
+
+def test_pause_when_paused_already_then_false_and_the_first_reason_stays(controls: Controls) -> None:
+    controls.lane.pause(PausedBy.OPERATOR, "maintenance", NOON)
+    assert not controls.other_lane.pause(PausedBy.GATEWAY, "the key is refused", NOON + WINDOW)
+    assert controls.lane.state() == LaneState("operator", "maintenance", iso(NOON))
+
+
+def test_resume_when_paused_then_open_and_the_refusals_are_forgotten(controls: Controls) -> None:
+    for _ in range(3):
+        controls.lane.count_refusal(NOON, WINDOW)
+    controls.lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
+    controls.lane.send_canary("pay_1")
+    assert controls.lane.resume()
+    assert controls.lane.state() == LaneState()
+    assert controls.lane.count_refusal(NOON, WINDOW) == 1
+    assert controls.lane.pause(PausedBy.GATEWAY, "again", NOON)
+
+
+def test_resume_when_open_then_false_and_the_refusals_count_on(controls: Controls) -> None:
+    controls.lane.count_refusal(NOON, WINDOW)
+    assert not controls.lane.resume()
+    assert controls.lane.count_refusal(NOON, WINDOW) == 2
+
+
+def test_send_canary_when_paused_then_remembered_until_the_next_pause(controls: Controls) -> None:
+    controls.lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
+    controls.lane.send_canary("pay_1")
+    controls.lane.send_canary("pay_2")
+    assert controls.other_lane.state().canary == "pay_2"
+    controls.lane.resume()
+    controls.lane.pause(PausedBy.GATEWAY, "again", NOON)
+    assert controls.lane.state().canary == ""
+
+
+def test_send_canary_when_the_lane_was_resumed_meanwhile_then_nothing_changes(controls: Controls) -> None:
+    controls.lane.send_canary("pay_1")
+    assert controls.lane.state() == LaneState()
+
+
+# The slots ---------------------------------------------------------------------------------------------------------
+
+
+def test_next_slot_when_none_was_taken_then_zero(controls: Controls) -> None:
+    assert controls.slots.next_slot() == 0
+
+
+def test_take_slot_when_idle_then_the_first_of_the_range(controls: Controls) -> None:
+    assert controls.slots.take_slot(100, 160) == 100
+    assert controls.slots.take_slot(500, 560) == 500
+    assert controls.slots.next_slot() == 501
+
+
+def test_take_slot_when_busy_then_one_after_the_other_whoever_asks(controls: Controls) -> None:
+    counters = [controls.slots, controls.other_slots]
+    assert [counters[n % 2].take_slot(100, 160) for n in range(6)] == [100, 101, 102, 103, 104, 105]
+    assert controls.slots.next_slot() == 106
+
+
+def test_take_slot_when_all_up_to_the_last_are_taken_then_no_free_slot_and_none_is_lost(controls: Controls) -> None:
+    assert [controls.slots.take_slot(100, 102) for _ in range(3)] == [100, 101, 102]
+    for counter in (controls.slots, controls.other_slots):
+        with pytest.raises(NoFreeSlot):
+            counter.take_slot(100, 102)
+    assert controls.other_slots.take_slot(101, 103) == 103
+
+
+Range = tuple[int, int, int]
+RANGES = some.lists(
+    some.tuples(some.integers(1, 30), some.integers(0, 4), some.integers(0, 1)).map(
+        lambda drawn: (drawn[0], drawn[0] + drawn[1], drawn[2])
+    ),
+    max_size=25,
+)
+
+
+def taken(counters: list[SlotStore], ranges: list[Range]) -> list[int | None]:
+    """The slots that the calls get, None for NoFreeSlot; the third number says which counter is asked."""
+    slots: list[int | None] = []
+    for first, last, who in ranges:
+        try:
+            slots.append(counters[who].take_slot(first, last))
+        except NoFreeSlot:
+            slots.append(None)
+    return slots
+
+
+def test_take_slot_when_asked_for_any_ranges_then_never_one_twice_nor_outside_and_the_twin_agrees() -> None:
+    with aws_in_memory():
+        client = create_table(CONTROLS)
+
+        @settings(max_examples=40, deadline=None)
+        @given(RANGES)
+        def holds(ranges: list[Range]) -> None:
+            client.delete_table(TableName=CONTROLS.name)
+            create_table(CONTROLS)
+            twin = MemorySlotStore()
+            slots = taken([DynamoSlotStore(client, CONTROLS.name, SLOT) for _ in range(2)], ranges)
+            given_out = [slot for slot in slots if slot is not None]
+            assert len(given_out) == len(set(given_out))
+            assert all(
+                slot is None or first <= slot <= last for slot, (first, last, _) in zip(slots, ranges, strict=True)
+            )
+            assert slots == taken([twin, twin], ranges)
+
+        holds()
+
+
+def test_slots_when_their_length_changes_then_they_are_counted_anew() -> None:
+    """A slot's number is time over its length: numbers of different lengths do not compare."""
+    with aws_in_memory():
+        client = create_table(CONTROLS)
+        DynamoSlotStore(client, CONTROLS.name, SLOT).take_slot(1000, 1060)
+        assert DynamoSlotStore(client, CONTROLS.name, 2 * SLOT).take_slot(500, 530) == 500

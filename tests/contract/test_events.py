@@ -1,0 +1,76 @@
+"""One suite for the gateway events table on DynamoDB (moto) and for its in-memory twin."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from payments.stores.events_dynamodb import DynamoEventStore
+from payments.stores.events_memory import MemoryEventStore
+from payments.stores.tables import GATEWAY_EVENTS
+from payments.webhooks import EventState, EventStore, GatewayEvent
+from tests.moto_tables import aws_in_memory, create_table
+from tests.unit.builders import NOON, gateway_event
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def events(request: pytest.FixtureRequest) -> Iterator[EventStore]:
+    if request.param == "memory":
+        yield MemoryEventStore()
+        return
+    with aws_in_memory():
+        yield DynamoEventStore(create_table(GATEWAY_EVENTS), GATEWAY_EVENTS.name)
+
+
+def later(event_id: str, minutes: int, payment_id: str = "pay_1") -> GatewayEvent:
+    return gateway_event(event_id=event_id, payment_id=payment_id, at=NOON + timedelta(minutes=minutes))
+
+
+def test_add_when_new_then_parked_and_found_as_it_came(events: EventStore) -> None:
+    assert events.add(gateway_event())
+    assert list(events.parked()) == events.of_payment("pay_1") == [gateway_event()]
+
+
+def test_add_when_the_event_names_no_reference_then_found_as_it_came(events: EventStore) -> None:
+    bare = replace(gateway_event(), gateway_reference="")
+    events.add(bare)
+    assert events.of_payment("pay_1") == [bare]
+
+
+def test_fault_36_add_when_it_is_there_already_then_false_and_the_first_stays(events: EventStore) -> None:
+    events.add(gateway_event())
+    events.settle(gateway_event(), EventState.APPLIED)
+    assert not events.add(replace(gateway_event(), type="charge.refunded"))
+    assert events.of_payment("pay_1") == [replace(gateway_event(), state=EventState.APPLIED)]
+    assert list(events.parked()) == []
+
+
+@pytest.mark.parametrize("state", [EventState.APPLIED, EventState.IGNORED, EventState.CONTRADICTS])
+def test_settle_when_parked_then_it_says_so_and_is_no_longer_parked(events: EventStore, state: EventState) -> None:
+    events.add(gateway_event())
+    events.settle(gateway_event(), state)
+    assert list(events.parked()) == []
+    assert [event.state for event in events.of_payment("pay_1")] == [state]
+
+
+def test_settle_when_settled_already_then_the_first_word_stands(events: EventStore) -> None:
+    events.add(gateway_event())
+    events.settle(gateway_event(), EventState.CONTRADICTS)
+    events.settle(gateway_event(), EventState.APPLIED)
+    assert [event.state for event in events.of_payment("pay_1")] == [EventState.CONTRADICTS]
+
+
+def test_parked_when_several_wait_then_oldest_first(events: EventStore) -> None:
+    for name, minutes in (("evt_b", 2), ("evt_c", 3), ("evt_a", 1)):
+        events.add(later(name, minutes, payment_id=name))
+    events.settle(later("evt_b", 2), EventState.APPLIED)
+    assert [event.event_id for event in events.parked()] == ["evt_a", "evt_c"]
+
+
+def test_of_payment_when_several_are_about_it_then_those_oldest_first(events: EventStore) -> None:
+    for name, minutes in (("evt_b", 2), ("evt_a", 1)):
+        events.add(later(name, minutes))
+    events.add(later("evt_x", 0, payment_id="pay_2"))
+    assert [event.event_id for event in events.of_payment("pay_1")] == ["evt_a", "evt_b"]
+    assert events.of_payment("pay_3") == []
