@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -88,13 +89,13 @@ def gateway_model(contract: dict[str, Any], schema: dict[str, Any]) -> dict[str,
 
 
 class PaymentApi(Construct):
-    """The API with one function behind all of its routes."""
+    """The API with its functions: an operation's `x-function` in the contract names the one behind it."""
 
-    def __init__(self, scope: Construct, settings: Settings, function: Function) -> None:
+    def __init__(self, scope: Construct, settings: Settings, functions: Mapping[str, Function]) -> None:
         super().__init__(scope, "api")
         self._contract = load_contract()
         self._settings = settings
-        self._function = function
+        self._functions = functions
         self._made: list[TerraformResource] = []
         self._schemas: list[str] = []
         self.rest_api = ApiGatewayRestApi(
@@ -120,14 +121,15 @@ class PaymentApi(Construct):
                     self._method(resource_id, verb, operations[verb])
         self._gateway_errors()
         self.stage = self._stage()
-        LambdaPermission(
-            self,
-            "calls_function",
-            action="lambda:InvokeFunction",
-            function_name=function.function.function_name,
-            principal="apigateway.amazonaws.com",
-            source_arn=f"{self.rest_api.execution_arn}/*/*",
-        )
+        for name, function in functions.items():
+            LambdaPermission(
+                self,
+                f"calls_{name}",
+                action="lambda:InvokeFunction",
+                function_name=function.function.function_name,
+                principal="apigateway.amazonaws.com",
+                source_arn=f"{self.rest_api.execution_arn}/*/*",
+            )
 
     def _resource(self, path: str) -> str:
         parent = self.rest_api.root_resource_id
@@ -144,13 +146,15 @@ class PaymentApi(Construct):
     def _method(self, resource_id: str, verb: str, operation: dict[str, Any]) -> None:
         name = operation["operationId"]
         parameters = [p for p in operation.get("parameters", []) if p["in"] == "path"]
+        proves_itself = operation.get("security") == []  # by a signature that its function checks
+        asks_for_iam = self._settings.effective.auth_mode == "iam" and not proves_itself
         method = ApiGatewayMethod(
             self,
             name,
             rest_api_id=self.rest_api.id,
             resource_id=resource_id,
             http_method=verb.upper(),
-            authorization="AWS_IAM" if self._settings.effective.auth_mode == "iam" else "NONE",
+            authorization="AWS_IAM" if asks_for_iam else "NONE",
             request_validator_id=self._validator.id,
             request_parameters={f"method.request.path.{p['name']}": True for p in parameters} or None,
             request_models=self._models(operation) or None,
@@ -163,15 +167,19 @@ class PaymentApi(Construct):
             http_method=method.http_method,
             integration_http_method="POST",
             type="AWS_PROXY",
-            uri=self._function.function.invoke_arn,
+            uri=self._functions[operation.get("x-function", "api")].function.invoke_arn,
         )
         self._made += [method, integration]
-        if self._settings.effective.auth_mode == "none":
+        if proves_itself:
+            waive(method, CKV_AWS_59="Stripe cannot sign for IAM: its own signature is checked before all else")
+        elif not asks_for_iam:
             waive(method, CKV_AWS_59="AUTH_MODE=none is for trying it out; production refuses to synthesise with it")
 
     def _models(self, operation: dict[str, Any]) -> dict[str, str]:
         models = {}
         for content_type, content in operation.get("requestBody", {}).get("content", {}).items():
+            if "$ref" not in content["schema"]:
+                continue  # a body that the function takes as it is
             name = content["schema"]["$ref"].rpartition("/")[2]
             schema = json.dumps(gateway_model(self._contract, content["schema"]))
             self._schemas.append(schema)
@@ -214,7 +222,7 @@ class PaymentApi(Construct):
     def _stage(self) -> ApiGatewayStage:
         # a REST API only serves a snapshot of itself: a new one for every change of what it is made from
         auth_mode = self._settings.effective.auth_mode
-        shape = f"{OPENAPI.read_text()}{self._schemas}{GATEWAY_ERRORS}{auth_mode}{self._function.name}"
+        shape = f"{OPENAPI.read_text()}{self._schemas}{GATEWAY_ERRORS}{auth_mode}{[function.name for function in self._functions.values()]}"
         deployment = ApiGatewayDeployment(
             self,
             "deployment",

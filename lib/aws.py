@@ -54,6 +54,7 @@ from cdktf_cdktf_provider_aws.dynamodb_table import (
     DynamodbTable,
     DynamodbTableAttribute,
     DynamodbTableGlobalSecondaryIndex,
+    DynamodbTableTtl,
 )
 from cdktf_cdktf_provider_aws.iam_role import IamRole
 from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
@@ -83,6 +84,7 @@ from cdktf_cdktf_provider_aws.s3_bucket_server_side_encryption_configuration imp
 )
 from cdktf_cdktf_provider_aws.s3_bucket_versioning import S3BucketVersioningA
 from cdktf_cdktf_provider_aws.s3_object import S3Object
+from cdktf_cdktf_provider_aws.scheduler_schedule import SchedulerSchedule
 from cdktf_cdktf_provider_aws.secretsmanager_secret import SecretsmanagerSecret
 from cdktf_cdktf_provider_aws.sfn_state_machine import SfnStateMachine
 from cdktf_cdktf_provider_aws.sns_topic import SnsTopic
@@ -116,6 +118,7 @@ __all__ = [
     "DynamodbTable",
     "DynamodbTableAttribute",
     "DynamodbTableGlobalSecondaryIndex",
+    "DynamodbTableTtl",
     "IamRole",
     "IamRolePolicy",
     "KmsAlias",
@@ -142,6 +145,7 @@ __all__ = [
     "S3BucketServerSideEncryptionConfigurationRuleA",
     "S3BucketVersioningA",
     "S3Object",
+    "SchedulerSchedule",
     "SecretsmanagerSecret",
     "SfnStateMachine",
     "SnsTopic",

@@ -41,7 +41,7 @@ class Pace(NamedTuple):
 
 def dispatch_pace(environment: Environment) -> Pace:
     """The pace at which all dispatchers together start no more payments a second than the gateway's rate less the
-    reserve for payments over REST."""
+    reserve. What payments over REST take of it, dispatchers leave to them when they see it (`payments/pace.py`)."""
     in_100_seconds = environment.gateway_rate_per_second * (100 - environment.gateway_reserve_percent)
     concurrency = max(LEAST_CONCURRENCY, ceil(Fraction(in_100_seconds, 100 * STARTS_A_SECOND)))
     microseconds = ceil(Fraction(concurrency * 100 * 1_000_000, in_100_seconds))
@@ -100,7 +100,7 @@ class PaymentQueue(Construct):
     def feed(self, function: Function, concurrency: int) -> None:
         """Hand messages to a function, ten at a time, to so many at once; it answers which of them failed."""
         function.allow(["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], [self.queue.arn])
-        LambdaEventSourceMapping(
+        self.mapping = LambdaEventSourceMapping(
             self,
             "to_dispatch",
             event_source_arn=self.queue.arn,
@@ -109,7 +109,17 @@ class PaymentQueue(Construct):
             function_response_types=["ReportBatchItemFailures"],
             scaling_config={"maximum_concurrency": concurrency},
             depends_on=[function.policy],
+            # the lane's switch turns it off and on; an apply must not resume a lane that an incident paused
+            lifecycle={"ignore_changes": ["enabled"]},
         )
+
+    def grant_look(self, function: Function) -> None:
+        """Let a function see how many messages wait."""
+        function.allow(["sqs:GetQueueAttributes"], [self.queue.arn])
+
+    def grant_switch(self, function: Function) -> None:
+        """Let a function turn the delivery of messages off and on."""
+        function.allow(["lambda:GetEventSourceMapping", "lambda:UpdateEventSourceMapping"], [self.mapping.arn])
 
 
 def _redrive(dead_letters_arn: str) -> str:

@@ -12,7 +12,15 @@ from lib.functions import Function
 from lib.notifications import Notifications
 from lib.settings import Settings
 from lib.workflow import Workflow
-from payments.metrics import GATEWAY_MISCONFIGURED, NAMESPACE
+from payments.metrics import (
+    CONTRADICTING_EVENTS,
+    GATEWAY_MISCONFIGURED,
+    LANE_PAUSED,
+    NAMESPACE,
+    PAYMENTS_IN_REVIEW,
+    PAYMENTS_OVERDUE,
+    SUSPICIOUS_DECLINES,
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,10 @@ def alarms(
 ) -> list[Alarm]:
     """The one table of alarms."""
     queued = {"QueueName": queue.queue.name}
+
+    def ours(name: str) -> Metric:
+        return Metric(NAMESPACE, name, {"service": settings.environment_suffix})
+
     return [
         *(
             Alarm(
@@ -104,10 +116,39 @@ def alarms(
         ),
         Alarm(
             "gateway-misconfigured",
-            "the gateway refuses our key or account: no payment gets through until a person mends it",
+            "the gateway refuses our key or account: no payment gets through until a person mends it, and after the "
+            "first few the batch lane pauses; it rings until the lane is open again",
+            1,
+            120,
+            [ours(GATEWAY_MISCONFIGURED), ours(LANE_PAUSED)],
+        ),
+        Alarm(
+            "payments-overdue",
+            "payments are open for too long: their outcome is unknown, or nobody takes them up",
+            1,
+            120,
+            [ours(PAYMENTS_OVERDUE)],
+        ),
+        Alarm(
+            "payments-in-review",
+            "payments are held for a person: the gateway reports other money than we asked for",
+            1,
+            120,
+            [ours(PAYMENTS_IN_REVIEW)],
+        ),
+        Alarm(
+            "gateway-contradicts",
+            "the gateway tells of money for a payment that we say was not charged",
             1,
             60,
-            [Metric(NAMESPACE, GATEWAY_MISCONFIGURED, {"service": settings.environment_suffix})],
+            [ours(CONTRADICTING_EVENTS)],
+        ),
+        Alarm(
+            "suspicious-declines",
+            "10 cards in 10 minutes were declined as lost, stolen or used too often: perhaps somebody tests cards",
+            10,
+            600,
+            [ours(SUSPICIOUS_DECLINES)],
         ),
     ]
 

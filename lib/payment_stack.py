@@ -1,5 +1,7 @@
 """One environment: everything a payment passes through, wired in the order in which it does."""
 
+from datetime import timedelta
+
 from lib.api import PaymentApi
 from lib.aws import (
     AwsProvider,
@@ -24,11 +26,13 @@ from lib.monitoring import Monitoring
 from lib.notifications import Notifications
 from lib.package import ROOT
 from lib.policies import waive
+from lib.schedule import EveryMinute
 from lib.settings import Settings
 from lib.storage import Bucket, Tables
 from lib.workflow import Workflow
 from payments.batch.state import INCOMING, RESULTS
-from payments.stores.tables import BY_BATCH
+from payments.pace import slot_length
+from payments.stores.tables import BY_BATCH, BY_PARKED, BY_UNFINISHED, BY_UNSETTLED
 
 
 class PaymentStack(TerraformStack):
@@ -59,7 +63,16 @@ class PaymentStack(TerraformStack):
         waive(artifacts.bucket, CKV2_AWS_62="nothing follows an upload of code: each function names the file it runs")
         notifications = Notifications(self, settings, encryption, account_id)
         queue = PaymentQueue(self, settings, encryption)
-        gateway_secret = self._gateway_secret(encryption)
+        gateway_secret = self._secret(
+            "payment-gateway-stripe",
+            "The secret API key of Stripe; set with: payctl gateway set-key",
+            encryption,
+        )
+        webhook_secret = self._secret(
+            "payment-webhook-stripe",
+            "What Stripe signs its events with; set with: payctl gateway set-webhook-secret",
+            encryption,
+        )
         code = Code(self, settings, artifacts)
 
         def function(name: str, timeout_seconds: int, **environment: str) -> Function:
@@ -76,6 +89,12 @@ class PaymentStack(TerraformStack):
         payments = {"PAYMENTS_TABLE": tables.payments.name}
         batches = {"PROCESSING_STATUS_TABLE": tables.processing_status.name}
         events = {"PAYMENT_EVENTS_TOPIC_ARN": notifications.payment_events.arn}
+        suffix = {"ENVIRONMENT_SUFFIX": settings.environment_suffix}  # the dimension of our metrics
+        controls = {"CONTROLS_TABLE": tables.controls.name}
+        gateway = {"GATEWAY_SECRET_ARN": gateway_secret.arn, "STRIPE_API_BASE": settings.stripe_api_base}
+        patience = {"PATIENCE_SECONDS": str(effective.patience_seconds)}
+        slot = slot_length(effective.gateway_rate_per_second, effective.gateway_reserve_percent)
+        pacing = {"SLOT_MICROSECONDS": str(slot // timedelta(microseconds=1)), **controls}
         report_name = settings.name("payment-report")
 
         # the workflow: validate → charge → record → audit
@@ -87,21 +106,14 @@ class PaymentStack(TerraformStack):
         tables.payments.grant(validate, "GetItem")
         tables.customers.grant(validate, "GetItem")
 
-        # asking and then charging take the gateway's time-out twice: 46 seconds
-        charge = function(
-            "charge",
-            60,
-            ENVIRONMENT_SUFFIX=settings.environment_suffix,  # the dimension of its metrics
-            GATEWAY_SECRET_ARN=gateway_secret.arn,
-            STRIPE_API_BASE=settings.stripe_api_base,
-            **methods,
-            **payments,
-        )
+        # asking and then charging take the gateway's time-out twice: 46 seconds; the wait for a slot is 3 more
+        charge = function("charge", 60, **gateway, **methods, **payments, **pacing, **patience, **suffix)
         tables.payments.grant(charge, "GetItem", "UpdateItem")
         tables.customers.grant(charge, "GetItem")
+        tables.controls.grant(charge, "UpdateItem")
         charge.allow(["secretsmanager:GetSecretValue"], [gateway_secret.arn])
 
-        record = function("record", 15, **payments)
+        record = function("record", 15, **payments, **suffix)
         tables.payments.grant(record, "GetItem", "UpdateItem")
 
         audit = function(
@@ -146,8 +158,10 @@ class PaymentStack(TerraformStack):
             STATE_MACHINE_ARN=workflow.arn,
             DISPATCH_PACE_SECONDS=pace.seconds,
             **payments,
+            **pacing,
         )
         tables.payments.grant(dispatch, "GetItem")
+        tables.controls.grant(dispatch, "GetItem")
         workflow.grant_start(dispatch)
         queue.feed(dispatch, pace.concurrency)
 
@@ -158,20 +172,67 @@ class PaymentStack(TerraformStack):
         tables.payments.grant(report, "GetItem")
         tables.processing_status.grant(report, "Query", "UpdateItem")
         notifications.grant_publish(report)
-        for caller in (split, audit):
+
+        # what was left behind: once a minute, by the ordinary ways
+        gateway_events = {"GATEWAY_EVENTS_TABLE": tables.gateway_events.name}
+        sweep = function(
+            "sweep",
+            300,
+            STATE_MACHINE_ARN=workflow.arn,
+            PAYMENT_QUEUE_URL=queue.queue.url,
+            DISPATCH_MAPPING_ID=queue.mapping.id,
+            REPORT_FUNCTION=report_name,
+            SPLIT_FUNCTION=split.name,
+            **gateway,
+            **payments,
+            **batches,
+            **gateway_events,
+            **controls,
+            **patience,
+            **suffix,
+        )
+        tables.payments.grant(sweep, "GetItem", "UpdateItem")
+        tables.payments.grant_index(sweep, BY_UNSETTLED)
+        tables.payments.grant_index(sweep, BY_BATCH)
+        tables.processing_status.grant(sweep, "Query", "UpdateItem")
+        tables.processing_status.grant_index(sweep, BY_UNFINISHED)
+        tables.gateway_events.grant(sweep, "UpdateItem")
+        tables.gateway_events.grant_index(sweep, BY_PARKED)
+        tables.controls.grant(sweep, "GetItem", "UpdateItem")
+        workflow.grant_start(sweep)
+        queue.grant_send(sweep)
+        queue.grant_look(sweep)
+        queue.grant_switch(sweep)
+        sweep.allow(["secretsmanager:GetSecretValue"], [gateway_secret.arn])
+        sweep.allow(["lambda:InvokeFunction"], [split.arn])
+        EveryMinute(self, settings, sweep)
+        for caller in (split, audit, sweep):
             caller.allow(["lambda:InvokeFunction"], [report.arn])
 
-        # payments in, one by one
+        # payments in, one by one, and what the gateway tells of them later
         api_function = function("api", 10, STATE_MACHINE_ARN=workflow.arn, **payments)
         tables.payments.grant(api_function, "GetItem", "PutItem")
         workflow.grant_start(api_function)
-        api = PaymentApi(self, settings, api_function)
+        webhook = function(
+            "webhook",
+            15,
+            STATE_MACHINE_ARN=workflow.arn,
+            WEBHOOK_SECRET_ARN=webhook_secret.arn,
+            **payments,
+            **gateway_events,
+            **suffix,
+        )
+        tables.payments.grant(webhook, "GetItem")
+        tables.gateway_events.grant(webhook, "PutItem", "UpdateItem")
+        workflow.grant_start(webhook)
+        webhook.allow(["secretsmanager:GetSecretValue"], [webhook_secret.arn])
+        api = PaymentApi(self, settings, {"api": api_function, "webhook": webhook})
 
         Monitoring(
             self,
             settings,
             notifications,
-            functions=[api_function, split, dispatch, validate, charge, record, audit, report],
+            functions=[api_function, webhook, split, dispatch, validate, charge, record, audit, report, sweep],
             queue=queue,
             workflow=workflow,
             api=api,
@@ -189,12 +250,18 @@ class PaymentStack(TerraformStack):
             processing_status_table=tables.processing_status.name,
             audit_table=tables.audit_log.name,
             customers_table=tables.customers.name,
+            gateway_events_table=tables.gateway_events.name,
+            controls_table=tables.controls.name,
             payment_queue_url=queue.queue.url,
             dead_letter_queue_url=queue.dead_letters.url,
             payment_events_topic_arn=notifications.payment_events.arn,
             alarms_topic_arn=notifications.alarms.arn,
             state_machine_arn=workflow.arn,
             gateway_secret_arn=gateway_secret.arn,
+            webhook_secret_arn=webhook_secret.arn,
+            webhook_url=f"{api.stage.invoke_url}/webhooks/stripe",
+            dispatch_mapping_id=queue.mapping.id,
+            stripe_api_base=settings.stripe_api_base,
         )
 
     def _provider(self) -> None:
@@ -224,17 +291,17 @@ class PaymentStack(TerraformStack):
         )
         backend.add_override("use_lockfile", True)
 
-    def _gateway_secret(self, encryption: Encryption) -> SecretsmanagerSecret:
-        """The place for the gateway's key. Its value is set by `payctl gateway set-key`, never by Terraform."""
+    def _secret(self, name: str, description: str, encryption: Encryption) -> SecretsmanagerSecret:
+        """The place for a secret. Its value is set by payctl, never by Terraform."""
         secret = SecretsmanagerSecret(
             self,
-            "gateway_secret",
-            name=self._settings.name("payment-gateway-stripe"),
-            description="The secret API key of Stripe; set with: payctl gateway set-key",
+            name,
+            name=self._settings.name(name),
+            description=description,
             kms_key_id=encryption.arn,
             recovery_window_in_days=0 if self._settings.effective.force_destroy else 30,
         )
-        waive(secret, CKV2_AWS_57="Stripe makes its keys: an operator rotates them there, then runs payctl")
+        waive(secret, CKV2_AWS_57="Stripe makes it: an operator rotates it there, then runs payctl")
         return secret
 
     def _outputs(self, **values: str) -> None:

@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+LEAST_PATIENCE_SECONDS = 120
 DEFAULT_TAGS = {"Project": "payment-backend", "ManagedBy": "cdktf"}
 
 
@@ -28,10 +29,11 @@ class Environment:
     api_burst: int = 100
     workflow_type: Literal["STANDARD", "EXPRESS"] = "STANDARD"
     gateway_rate_per_second: int = 25  # Stripe's default limit for an endpoint
-    gateway_reserve_percent: int = 20  # of the gateway's rate, kept free of batches for payments over REST
+    gateway_reserve_percent: int = 8  # of the gateway's rate, never used: its clock and ours may differ a little
     default_payment_method: str = ""
     force_destroy: bool = True
     auth_mode: Literal["none", "iam"] = "none"
+    patience_seconds: int = 300  # how long an open payment is left alone before the sweeper takes it up again
 
 
 ENVIRONMENTS: dict[str, Environment] = {
@@ -53,6 +55,7 @@ ENVIRONMENTS: dict[str, Environment] = {
         api_burst=1000,
         gateway_rate_per_second=100,
         default_payment_method="pm_card_visa",
+        patience_seconds=10,  # the stand-in's search does not lag behind
     ),
 }
 """The one table of differences. `staging-2` is a `staging`; a suffix of no kind (`pr-1234`) is a `dev` environment."""
@@ -175,11 +178,23 @@ class Settings(BaseSettings):
     ) = None
     force_destroy: bool | None = None
     auth_mode: Literal["none", "iam"] | None = None
+    patience_seconds: Annotated[int, _between(1, 3600)] | None = None
 
     @model_validator(mode="after")
     def _production_is_protected(self) -> Self:
         if self.kind == "prod" and self.effective.auth_mode == "none":
             raise ValueError("AUTH_MODE: 'none' is refused in production; allowed: iam")
+        return self
+
+    @model_validator(mode="after")
+    def _the_gateway_has_time_to_know(self) -> Self:
+        seconds = self.effective.patience_seconds
+        if seconds < LEAST_PATIENCE_SECONDS and not self.is_local:
+            raise ValueError(
+                f"PATIENCE_SECONDS: {seconds} is not allowed, as Stripe's search may lag behind by a minute and a "
+                f"payment that it does not know yet would be taken for not charged; allowed: {LEAST_PATIENCE_SECONDS} "
+                "to 3600"
+            )
         return self
 
     @property

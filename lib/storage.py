@@ -7,6 +7,7 @@ from lib.aws import (
     DynamodbTable,
     DynamodbTableAttribute,
     DynamodbTableGlobalSecondaryIndex,
+    DynamodbTableTtl,
     S3Bucket,
     S3BucketLifecycleConfiguration,
     S3BucketLifecycleConfigurationRule,
@@ -23,7 +24,15 @@ from lib.aws import S3BucketLifecycleConfigurationRuleNoncurrentVersionExpiratio
 from lib.encryption import Encryption
 from lib.policies import document, waive
 from lib.settings import Settings
-from payments.stores.tables import AUDIT_LOG, CUSTOMERS, PAYMENTS, PROCESSING_STATUS, Table
+from payments.stores.tables import (
+    AUDIT_LOG,
+    CONTROLS,
+    CUSTOMERS,
+    GATEWAY_EVENTS,
+    PAYMENTS,
+    PROCESSING_STATUS,
+    Table,
+)
 
 if TYPE_CHECKING:
     from lib.functions import Function
@@ -44,10 +53,14 @@ class PaymentTable(Construct):
             attribute=[DynamodbTableAttribute(name=name, type=type_) for name, type_ in table.attributes.items()],
             global_secondary_index=[
                 DynamodbTableGlobalSecondaryIndex(
-                    name=name, hash_key=key.partition, range_key=key.sort, projection_type="ALL"
+                    name=name,
+                    hash_key=key.partition,
+                    range_key=key.sort,
+                    projection_type="KEYS_ONLY" if name in table.keys_only else "ALL",
                 )
                 for name, key in table.indexes.items()
             ],
+            ttl=DynamodbTableTtl(attribute_name=table.expires, enabled=True) if table.expires else None,
             point_in_time_recovery={"enabled": True},
             server_side_encryption={"enabled": True, "kms_key_arn": encryption.arn},
             deletion_protection_enabled=not settings.effective.force_destroy,
@@ -68,7 +81,7 @@ class PaymentTable(Construct):
 
 
 class Tables(Construct):
-    """The three tables of the core, and the customers'."""
+    """The three tables of the core, the customers', the gateway's events, and the controls of the batch lane."""
 
     def __init__(self, scope: Construct, settings: Settings, encryption: Encryption) -> None:
         super().__init__(scope, "tables")
@@ -76,6 +89,8 @@ class Tables(Construct):
         self.processing_status = PaymentTable(self, PROCESSING_STATUS, settings, encryption)
         self.audit_log = PaymentTable(self, AUDIT_LOG, settings, encryption)
         self.customers = PaymentTable(self, CUSTOMERS, settings, encryption)
+        self.gateway_events = PaymentTable(self, GATEWAY_EVENTS, settings, encryption)
+        self.controls = PaymentTable(self, CONTROLS, settings, encryption)
 
 
 class Bucket(Construct):

@@ -12,14 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+import requests
+
 from local.emulator.server import LocalAws
 from local.gateway import server as gateway
 from local.terraform import ROOT, Terraform
 from local.terraform import environment as terraform_environment
+from payments.webhooks import HANDLED
 
 DIRECTORY = ROOT / ".local"
 SUFFIX = "local"
 GATEWAY_KEY = "sk_test_local_stand_in"
+WEBHOOK_SECRET = "whsec_local_stand_in"  # noqa: S105 - both ends of it are on this machine
 Say = Callable[[str], None]
 
 
@@ -34,9 +38,10 @@ def _silent(text: str) -> None:
 class LocalStack:
     """A local AWS with the stack applied to it, and the gateway that it charges at."""
 
-    def __init__(self, directory: Path = DIRECTORY, *, record_permissions: bool = False, wait_scale: float = 1) -> None:
+    def __init__(self, directory: Path = DIRECTORY, **options: Any) -> None:
+        """`options` are those of `LocalAws`."""
         self.directory = directory.resolve()
-        self._options: dict[str, Any] = {"record_permissions": record_permissions, "wait_scale": wait_scale}
+        self._options = options
         self._state = self.directory / "processes.json"
 
     @property
@@ -88,15 +93,33 @@ class LocalStack:
         terraform.apply()
         aws = self.aws
         outputs = terraform.outputs()
-        aws.client("secretsmanager").put_secret_value(SecretId=outputs["gateway_secret_arn"], SecretString=GATEWAY_KEY)
+        secrets = aws.client("secretsmanager")
+        secrets.put_secret_value(SecretId=outputs["gateway_secret_arn"], SecretString=GATEWAY_KEY)
+        webhook_secret = json.dumps({"current": WEBHOOK_SECRET})
+        secrets.put_secret_value(SecretId=outputs["webhook_secret_arn"], SecretString=webhook_secret)
+        api_url = f"{aws.endpoint_url}/_aws/execute-api/{outputs['rest_api_id']}/{outputs['api_stage']}"
         outputs |= {
-            "api_url": f"{aws.endpoint_url}/_aws/execute-api/{outputs['rest_api_id']}/{outputs['api_stage']}",
+            "api_url": api_url,
+            "webhook_url": f"{api_url}/webhooks/stripe",
             "endpoint_url": aws.endpoint_url,
             "gateway_url": self.gateway_url,
             "ca_bundle": str(aws.ca_bundle),
         }
+        self.send_webhooks(outputs["webhook_url"])
         self.outputs_path.write_text(json.dumps(outputs, indent=2, sort_keys=True) + "\n")
         return outputs
+
+    def send_webhooks(self, url: str) -> None:
+        """Have the stand-in gateway tell the stack what happens there, as Stripe's endpoint is set up to do."""
+        session = requests.Session()
+        session.trust_env = False  # no proxy knows the way to this machine's loopback
+        endpoint = {
+            "url": url,
+            "secrets": [WEBHOOK_SECRET],
+            "enabled_events": HANDLED,
+            "ca_bundle": str(self.aws.ca_bundle),
+        }
+        session.post(f"{self.gateway_url}/_stand_in/webhooks", json=endpoint, timeout=10).raise_for_status()
 
     def terraform(self, say: Say = _silent) -> Terraform:
         """Synthesise the stack and make Terraform ready to apply it."""

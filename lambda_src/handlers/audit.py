@@ -3,15 +3,13 @@
 from typing import Any
 
 from payments import aws
-from payments.auditing import audit
 from payments.batch.functions import FunctionStarter
 from payments.batch.rows import BatchRows
 from payments.config import setting
-from payments.events import payment_event
 from payments.logs import logger
+from payments.steps import audit_step
 from payments.stores.batch_dynamodb import DynamoBatchStore
 from payments.stores.dynamodb import DynamoAuditStore, DynamoPaymentStore
-from payments.stores.port import require
 
 dynamodb = aws.dynamodb()
 store = DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"))
@@ -24,8 +22,6 @@ log = logger()
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """State in: payment_id. State out: payment_id, status, and the event for subscribers."""
-    payment = require(store, event["payment_id"])
-    audit(payment, log=audit_log)
-    batch_rows.close(payment)
-    log.info("audited", payment_id=payment.payment_id, status=payment.status, version=payment.version)
-    return {"payment_id": payment.payment_id, "status": payment.status, "event": payment_event(payment)}
+    state = audit_step(event, store=store, log=audit_log, rows=batch_rows)
+    log.info("audited", payment_id=state["payment_id"], status=state["status"])
+    return state

@@ -1,42 +1,71 @@
 """Charge: read the payment, ask the gateway, say what happened."""
 
+import random
+import time
+from datetime import timedelta
 from typing import Any
 
 from payments import aws
-from payments.charging import charge
+from payments.charging import Charging
 from payments.clock import utc_now
 from payments.config import setting
-from payments.errors import Misconfigured
+from payments.errors import SUSPICIOUS_DECLINE_CODES, Misconfigured
 from payments.gateways.credentials import GatewayKey
+from payments.gateways.guarded import GuardedGateway
 from payments.gateways.stripe import StripeGateway
+from payments.lane import Lane
 from payments.logs import logger
-from payments.metrics import GATEWAY_MISCONFIGURED, count
-from payments.outcome import answered
+from payments.metrics import GATEWAY_MISCONFIGURED, SUSPICIOUS_DECLINES, count
+from payments.pace import Pace
+from payments.patience import Patience
+from payments.steps import charge_step
+from payments.stores.controls_dynamodb import DynamoLaneStore, DynamoSlotStore
 from payments.stores.dynamodb import DynamoCustomerStore, DynamoPaymentStore
-from payments.stores.port import require
 from payments.validating import PaymentMethods
 
 dynamodb = aws.dynamodb()
-store = DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"))
-methods = PaymentMethods(
-    DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE")), setting("DEFAULT_PAYMENT_METHOD", "")
-)
 key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"))
-gateway = StripeGateway(key.read, base_url=setting("STRIPE_API_BASE"))
+lane = Lane(DynamoLaneStore(dynamodb, setting("CONTROLS_TABLE")), utc_now)
+slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
+pace = Pace(DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot), slot, utc_now, time.sleep)
 log = logger()
 
 
+def refused(error: Misconfigured) -> None:
+    """The gateway refuses our key or account: read the key afresh, count it, and perhaps pause the batch lane."""
+    key.forget()
+    count(GATEWAY_MISCONFIGURED)
+    if lane.refused(error):
+        log.error("batch lane paused", code=error.code)
+
+
+charging = Charging(
+    gateway=GuardedGateway(StripeGateway(key.read, base_url=setting("STRIPE_API_BASE")), refused),
+    methods=PaymentMethods(
+        DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE")), setting("DEFAULT_PAYMENT_METHOD", "")
+    ),
+    store=DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE")),
+    clock=utc_now,
+    patience=Patience(timedelta(seconds=int(setting("PATIENCE_SECONDS")))),
+)
+
+
+def jitter(most: int) -> int:
+    """A random whole number from 0 to `most`."""
+    return random.randint(0, most)  # noqa: S311 - it spreads retries and guards nothing
+
+
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """State in: payment_id. State out: payment_id and outcome. Raises what the state machine retries."""
-    payment_id = event["payment_id"]
-    payment = require(store, payment_id)
-    try:
-        outcome = answered(lambda: charge(payment, gateway=gateway, methods=methods, store=store, clock=utc_now))
-    except Misconfigured:
-        key.forget()
-        count(GATEWAY_MISCONFIGURED)
-        raise
-    if outcome is None:
-        raise AssertionError("charge gives an outcome or raises")
-    log.info("charged", payment_id=payment_id, status=outcome.status, gateway_reference=outcome.gateway_reference)
-    return {"payment_id": payment_id, "outcome": outcome.as_json()}
+    """State in: payment_id. State out: payment_id and outcome, or how long to wait. Raises what is retried."""
+    state = charge_step(event, charging=charging, pace=pace, jitter=jitter)
+    outcome = state.get("outcome", {})
+    if outcome.get("code") in SUSPICIOUS_DECLINE_CODES:
+        count(SUSPICIOUS_DECLINES)
+    log.info(
+        "charged" if outcome else "waiting",
+        payment_id=event["payment_id"],
+        status=outcome.get("status"),
+        gateway_reference=outcome.get("gateway_reference"),
+        wait_seconds=state.get("wait_seconds"),
+    )
+    return state

@@ -1,6 +1,7 @@
 """Dispatch: start the workflow of each queued payment, paced."""
 
 import time
+from datetime import timedelta
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
@@ -9,15 +10,22 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments import aws
-from payments.batch.dispatch import Dispatcher
+from payments.batch.dispatch import Dispatcher, LanePaused
+from payments.clock import utc_now
 from payments.config import setting
 from payments.logs import logger
+from payments.pace import Pace
+from payments.stores.controls_dynamodb import DynamoLaneStore, DynamoSlotStore
 from payments.stores.dynamodb import DynamoPaymentStore
 from payments.workflow import StepFunctionsWorkflow
 
+dynamodb = aws.dynamodb()
+slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
 dispatcher = Dispatcher(
-    payments=DynamoPaymentStore(aws.dynamodb(), setting("PAYMENTS_TABLE")),
+    payments=DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE")),
     workflow=StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN")),
+    lane=DynamoLaneStore(dynamodb, setting("CONTROLS_TABLE")),
+    pace=Pace(DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot), slot, utc_now, time.sleep),
     pace_seconds=float(setting("DISPATCH_PACE_SECONDS")),
     monotonic=time.monotonic,
     sleep=time.sleep,
@@ -29,6 +37,11 @@ log = logger()
 
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """SQS messages in; the ids of those that failed out, so that only they come back."""
+    try:
+        dispatcher.check_lane()
+    except LanePaused as paused:
+        log.info("not dispatching", reason=str(paused))
+        return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in event["Records"]]}
     return process_partial_response(event=event, record_handler=_dispatch, processor=processor, context=context)
 
 

@@ -6,10 +6,9 @@ from payments import aws
 from payments.config import setting
 from payments.gateways.stripe_amounts import refusal
 from payments.logs import logger
-from payments.outcome import answered
+from payments.steps import validate_step
 from payments.stores.dynamodb import DynamoCustomerStore, DynamoPaymentStore
-from payments.stores.port import require
-from payments.validating import PaymentMethods, validate
+from payments.validating import PaymentMethods
 
 dynamodb = aws.dynamodb()
 store = DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"))
@@ -20,8 +19,11 @@ log = logger()
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """State in: payment_id. State out: payment_id, and an outcome if the payment is refused."""
-    payment_id = event["payment_id"]
-    refused = answered(lambda: validate(require(store, payment_id), methods=methods, refusal=refusal))
-    log.info("validated", payment_id=payment_id, status=refused.status if refused else "valid")
-    return {"payment_id": payment_id} | ({"outcome": refused.as_json()} if refused else {})
+    """State in: payment_id. State out: the same, and an outcome if the payment is refused."""
+    state = validate_step(event, store=store, methods=methods, refusal=refusal)
+    log.info(
+        "validated",
+        payment_id=event["payment_id"],
+        status=state["outcome"]["status"] if "outcome" in state else "valid",
+    )
+    return state

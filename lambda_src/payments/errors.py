@@ -102,6 +102,11 @@ UNEXPECTED = Policy(Status.UNKNOWN, max_attempts=4, interval_seconds=1, max_dela
 """Anything without a class of its own: a crash, a timeout, a throttled function or table. After the charge step
 it may hide a charge, so it never ends in `failed` there."""
 
+SUSPICIOUS_DECLINE_CODES = frozenset(
+    {"lost_card", "stolen_card", "pickup_card", "fraudulent", "card_velocity_exceeded"}
+)
+"""Declines that speak of a card in wrong hands (docs.stripe.com/declines/codes): many of them mean card testing."""
+
 _BY_NAME = {error.__name__: error for error in POLICIES}
 
 

@@ -1,5 +1,7 @@
 """JSON and problem details (RFC 9457) over API Gateway's Lambda proxy integration."""
 
+import base64
+import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -16,6 +18,7 @@ _TITLES = {
     "invalid-request": "The request cannot be taken",
     "conflict": "This payment_id belongs to another payment",
     "not-found": "No such payment",
+    "invalid-signature": "The signature does not fit",
     "internal-error": "Something failed on our side",
 }
 """Kinds of problem; `type` is `urn:problem:payment-api:<kind>`."""
@@ -53,6 +56,23 @@ def problem_answer(problem: Problem, request_id: str) -> dict[str, Any]:
     if problem.errors:
         body["errors"] = [asdict(error) for error in problem.errors]
     return answer(problem.status, body, {"Content-Type": "application/problem+json"})
+
+
+def raw_body(event: Mapping[str, Any]) -> bytes:
+    """The request's body, byte for byte as it was sent. Raises Problem 400."""
+    body = event.get("body") or ""
+    if not event.get("isBase64Encoded"):
+        return str(body).encode()
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        raise Problem(400, "invalid-request", "the body is not what its encoding says; send it again") from None
+
+
+def header(event: Mapping[str, Any], name: str) -> str:
+    """A request header, however its name is written; empty if it is not there."""
+    headers = event.get("headers") or {}
+    return next((str(value) for key, value in headers.items() if key.lower() == name.lower()), "")
 
 
 def json_body(event: Mapping[str, Any]) -> dict[str, Any]:

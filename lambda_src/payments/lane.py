@@ -4,7 +4,6 @@ Without it, a wrong key would send ten thousand payments into retries that canno
 table; that the queue's messages wait meanwhile is seen to by the sweeper, which turns their delivery off.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -74,17 +73,14 @@ class Delivery(Protocol):
 
 @dataclass(frozen=True)
 class Lane:
-    """The lane as the charge function sees it. `alarm` is called once a pause."""
+    """The lane as the charge function sees it."""
 
     store: LaneStore
     clock: Clock
-    alarm: Callable[[], None]
 
-    def refused(self, error: PaymentError) -> None:
-        """The gateway refused us whatever the payment. After the first few the lane pauses."""
+    def refused(self, error: PaymentError) -> bool:
+        """The gateway refused us whatever the payment. After the first few the lane pauses: True, once a pause."""
         now = self.clock()
         refusals = self.store.count_refusal(now, REFUSALS_WINDOW)
-        if refusals >= REFUSALS_UNTIL_PAUSE and self.store.pause(
-            PausedBy.GATEWAY, f"{error.code}: {error.message}", now
-        ):
-            self.alarm()
+        reason = f"{error.code}: {error.message}"
+        return refusals >= REFUSALS_UNTIL_PAUSE and self.store.pause(PausedBy.GATEWAY, reason, now)

@@ -5,14 +5,13 @@ payment is asked of the gateway, by the workflow, under the same rules as ever. 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from hashlib import sha256
 from typing import Protocol
 
 from payments.clock import Clock, parse_iso
-from payments.payment import Payment
 from payments.statuses import CAPTURED, Status
 from payments.stores.port import PaymentStore
 from payments.workflow import Workflow
@@ -37,6 +36,8 @@ class EventState(StrEnum):
 
     PARKED = "parked"
     """It came before its payment's row, or while a workflow is at the payment: the sweeper looks again."""
+    ASKS = "asks"
+    """The workflow is to ask the gateway; never stored."""
     APPLIED = "applied"
     """The workflow was started to ask the gateway, or the row says the same already."""
     IGNORED = "ignored"
@@ -90,17 +91,23 @@ class Webhooks:
         """
         if event.type not in HANDLED or not event.payment_id:
             return EventState.IGNORED
-        self.events.add(event)
-        return self.apply(event)
+        state = self._state(event)
+        asks = state is EventState.ASKS
+        self.events.add(replace(event, state=EventState.PARKED if asks else state))
+        return self._ask(event) if asks else state
 
     def apply(self, event: GatewayEvent) -> EventState:
-        """Apply a stored event, or leave it parked. Safe to repeat."""
-        state = self._state(event, self.payments.get(event.payment_id))
+        """Apply a parked event, or leave it parked. Safe to repeat."""
+        state = self._state(event)
+        if state is EventState.ASKS:
+            return self._ask(event)
         if state is not EventState.PARKED:
             self.events.settle(event, state)
         return state
 
-    def _state(self, event: GatewayEvent, payment: Payment | None) -> EventState:
+    def _state(self, event: GatewayEvent) -> EventState:
+        """What is to become of an event, as its payment stands now. Changes nothing."""
+        payment = self.payments.get(event.payment_id)
         if payment is None:
             too_old = self.clock() - parse_iso(event.received_at) > KEPT_PARKED
             return EventState.IGNORED if too_old else EventState.PARKED
@@ -110,16 +117,18 @@ class Webhooks:
             case Status.PROCESSING if not payment.gateway_reference:
                 return EventState.PARKED  # a workflow waits for the same answer, and mostly has it by now
             case Status.PROCESSING | Status.UNKNOWN | Status.REQUIRES_ACTION as status:
-                if event.type != f"payment_intent.{status}":  # else it says what the row says
-                    self._ask(event)
-            case status if status in CAPTURED:
-                if event.type == _REFUNDED:
-                    self._ask(event)
+                says_the_same = event.type == f"payment_intent.{status}"
+                return EventState.APPLIED if says_the_same else EventState.ASKS
             case Status.DECLINED | Status.REJECTED | Status.FAILED:
-                if event.type in ("payment_intent.succeeded", _REFUNDED):
-                    return EventState.CONTRADICTS
+                money = event.type in ("payment_intent.succeeded", _REFUNDED)
+                return EventState.CONTRADICTS if money else EventState.APPLIED
+            case status if status in CAPTURED and event.type == _REFUNDED:
+                return EventState.ASKS
         return EventState.APPLIED
 
-    def _ask(self, event: GatewayEvent) -> None:
+    def _ask(self, event: GatewayEvent) -> EventState:
+        """Have the workflow ask the gateway: one execution for each event, however often it comes."""
         occasion = "e" + sha256(event.event_id.encode()).hexdigest()[:11]
         self.workflow.again(event.payment_id, occasion, ask=True)
+        self.events.settle(event, EventState.APPLIED)
+        return EventState.APPLIED

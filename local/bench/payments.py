@@ -5,14 +5,10 @@ import statistics
 import sys
 import time
 import uuid
-from pathlib import Path
 
 import requests
 
 from local.stack import LocalStack, NotRunning
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "lambda_src"))  # where the functions find it
-
 from payments.batch.state import Source
 from payments.clock import parse_iso, utc_now
 from payments.stores.dynamodb import DynamoPaymentStore

@@ -20,8 +20,6 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "lambda_src"))  # where the functions find it
-
 from payments.batch.errors import RejectedRow
 from payments.batch.file import BatchFile
 from payments.batch.queue import QueuedPayment

@@ -33,6 +33,8 @@ class Endpoint:
     secrets: tuple[str, ...]
     ca_bundle: str = ""
     """A file of certificates to trust instead of the usual ones."""
+    enabled_events: tuple[str, ...] = ()
+    """The types that are sent; all if empty."""
 
     @classmethod
     def parse(cls, body: dict[str, Any]) -> "Endpoint":
@@ -47,7 +49,14 @@ class Endpoint:
             raise ValueError("secrets must be a list of at least one text")
         if not isinstance(ca_bundle, str) or (ca_bundle and not Path(ca_bundle).is_file()):
             raise ValueError("ca_bundle must be the path of a file, or empty")
-        return cls(url, tuple(secrets), ca_bundle)
+        enabled = body.get("enabled_events", [])
+        if not isinstance(enabled, list) or not all(isinstance(kind, str) for kind in enabled):
+            raise ValueError("enabled_events must be a list of event types")
+        return cls(url, tuple(secrets), ca_bundle, tuple(enabled))
+
+    def wants(self, kind: str) -> bool:
+        """Whether the endpoint is subscribed to a type of event."""
+        return not self.enabled_events or kind in self.enabled_events
 
 
 @dataclass(slots=True, eq=False)
@@ -106,7 +115,7 @@ class Webhooks:
         """Something changed: send `content`, the intent or charge as it is now, unless a fault prevents it."""
         payment_id = str(content["metadata"].get("payment_id", ""))
         with self._lock:
-            if self._endpoint is None:
+            if self._endpoint is None or not self._endpoint.wants(kind):
                 return
             if content["object"] == "payment_intent":
                 content = content | self._faults.lasting_fields(payment_id)

@@ -246,6 +246,14 @@ def test_endpoint_when_removed_then_nothing_is_sent(api: Api, receiver: Receiver
     assert receiver.bodies == []
 
 
+def test_endpoint_when_subscribed_to_some_types_then_gets_no_others(api: Api, receiver: Receiver) -> None:
+    endpoint = {"url": receiver.url, "secrets": ["whsec_one"], "enabled_events": ["payment_intent.succeeded"]}
+    api.control("POST", "webhooks", endpoint)
+    api.pay()
+    settled(api, 1)
+    assert [event["type"] for event in api.control("GET", "webhooks")["data"]] == ["payment_intent.succeeded"]
+
+
 def test_reset_when_asked_then_endpoint_and_events_are_gone(api: Api) -> None:
     api.pay()
     settled(api, 2)

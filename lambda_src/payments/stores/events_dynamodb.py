@@ -26,10 +26,12 @@ class DynamoEventStore:
 
     def add(self, event: GatewayEvent) -> bool:
         """See the port."""
+        values: dict[str, Any] = {**asdict(event), "state": event.state.value}
+        values |= {"parked": _PARKED} if event.state is EventState.PARKED else {"expires_at": _expires_at(event)}
         try:
             self._client.put_item(
                 TableName=self._table,
-                Item=to_item({**asdict(event), "state": event.state.value, "parked": _PARKED}),
+                Item=to_item(values),
                 ConditionExpression="attribute_not_exists(event_id)",
             )
         except self._client.exceptions.ConditionalCheckFailedException:
@@ -38,7 +40,6 @@ class DynamoEventStore:
 
     def settle(self, event: GatewayEvent, state: EventState) -> None:
         """See the port."""
-        expires_at = int((parse_iso(event.received_at) + KEPT).timestamp())
         try:
             self._client.update_item(
                 TableName=self._table,
@@ -46,7 +47,7 @@ class DynamoEventStore:
                 UpdateExpression="SET #state = :state, expires_at = :expires REMOVE parked",
                 ConditionExpression="attribute_exists(parked)",
                 ExpressionAttributeNames={"#state": "state"},
-                ExpressionAttributeValues={":state": {"S": state.value}, ":expires": {"N": str(expires_at)}},
+                ExpressionAttributeValues={":state": {"S": state.value}, ":expires": {"N": str(_expires_at(event))}},
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return
@@ -68,6 +69,10 @@ class DynamoEventStore:
         )
         for page in pages:
             yield from map(_event_of, page["Items"])
+
+
+def _expires_at(event: GatewayEvent) -> int:
+    return int((parse_iso(event.received_at) + KEPT).timestamp())
 
 
 def _event_of(item: Mapping[str, Any]) -> GatewayEvent:

@@ -1,0 +1,87 @@
+"""Sweep: once a minute, find what was left behind and take it up again."""
+
+import time
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from payments import aws
+from payments.batch.functions import FunctionStarter
+from payments.batch.queue import SqsPaymentQueue
+from payments.batch.rows import BatchRows
+from payments.clock import utc_now
+from payments.config import setting
+from payments.delivery import MappingDelivery
+from payments.gateways.credentials import GatewayKey
+from payments.gateways.guarded import GuardedGateway
+from payments.gateways.stripe import StripeGateway
+from payments.logs import logger
+from payments.metrics import (
+    CONTRADICTING_EVENTS,
+    LANE_PAUSED,
+    PAYMENTS_IN_REVIEW,
+    PAYMENTS_OVERDUE,
+    count,
+)
+from payments.patience import Patience
+from payments.stores.batch_dynamodb import DynamoBatchStore
+from payments.stores.controls_dynamodb import DynamoLaneStore
+from payments.stores.dynamodb import DynamoPaymentStore
+from payments.stores.events_dynamodb import DynamoEventStore
+from payments.sweeping import Sweeper
+from payments.webhooks import Webhooks
+from payments.workflow import StepFunctionsWorkflow
+
+METRICS = {
+    "in_review": PAYMENTS_IN_REVIEW,
+    "overdue": PAYMENTS_OVERDUE,
+    "lane_paused": LANE_PAUSED,
+    "contradicting_events": CONTRADICTING_EVENTS,
+}
+"""What a sweep finds that a person must know → the metric that rings for it."""
+
+dynamodb, functions = aws.dynamodb(), aws.functions()
+payments = DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"))
+batches = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))
+events = DynamoEventStore(dynamodb, setting("GATEWAY_EVENTS_TABLE"))
+workflow = StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN"))
+key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"))
+report = FunctionStarter(functions, setting("REPORT_FUNCTION"))
+split = FunctionStarter(functions, setting("SPLIT_FUNCTION"))
+log = logger()
+
+
+def start_report(batch_id: str) -> None:
+    """Have a batch's report made."""
+    report({"batch_id": batch_id})
+
+
+sweeper = Sweeper(
+    payments=payments,
+    batches=batches,
+    events=events,
+    queue=SqsPaymentQueue(aws.sqs(), setting("PAYMENT_QUEUE_URL")),
+    workflow=workflow,
+    webhooks=Webhooks(events, payments, workflow, utc_now),
+    gateway=GuardedGateway(StripeGateway(key.read, base_url=setting("STRIPE_API_BASE")), lambda _: key.forget()),
+    lane=DynamoLaneStore(dynamodb, setting("CONTROLS_TABLE")),
+    delivery=MappingDelivery(functions, setting("DISPATCH_MAPPING_ID")),
+    rows=BatchRows(batches, start_report),
+    resume_split=lambda source: split({"resume": asdict(source)}),
+    start_report=start_report,
+    clock=utc_now,
+    patience=Patience(timedelta(seconds=int(setting("PATIENCE_SECONDS")))),
+)
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """In: nothing that matters. Out: how much of what was found."""
+    began_at = time.monotonic()
+    found = sweeper.sweep(lambda: context.get_remaining_time_in_millis() / 1000)
+    for name, metric in METRICS.items():
+        if found[name]:
+            count(metric, found[name])
+    log.info("swept", extra={"seconds": round(time.monotonic() - began_at, 1), **found})
+    return dict(found)

@@ -1,0 +1,58 @@
+"""Webhook: take Stripe's events. The route is POST /webhooks/stripe of api/openapi.yaml; its signature is its proof."""
+
+from typing import Any
+
+from payments import aws
+from payments.clock import utc_now
+from payments.config import setting
+from payments.errors import Misconfigured
+from payments.gateways.credentials import WebhookSecrets
+from payments.gateways.stripe_webhook import BadSignature, UnreadableEvent, verified_event
+from payments.http import Problem, answer, header, problem_answer, raw_body
+from payments.logs import logger
+from payments.metrics import CONTRADICTING_EVENTS, count
+from payments.stores.dynamodb import DynamoPaymentStore
+from payments.stores.events_dynamodb import DynamoEventStore
+from payments.webhooks import EventState, GatewayEvent, Webhooks
+from payments.workflow import StepFunctionsWorkflow
+
+dynamodb = aws.dynamodb()
+secrets = WebhookSecrets(aws.secrets_manager(), setting("WEBHOOK_SECRET_ARN"))
+webhooks = Webhooks(
+    events=DynamoEventStore(dynamodb, setting("GATEWAY_EVENTS_TABLE")),
+    payments=DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE")),
+    workflow=StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN")),
+    clock=utc_now,
+)
+log = logger()
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """A proxy event in, a proxy response out. 200 once the event is stored; whatever else, Stripe sends it again."""
+    request_id = str(event["requestContext"].get("requestId", ""))
+    try:
+        received = _verified(event)
+        state = webhooks.receive(received)
+    except Problem as problem:
+        log.warning("webhook refused", status=problem.status, detail=problem.detail)
+        return problem_answer(problem, request_id)
+    except Exception:  # not stored, or not surely: the gateway must send it again
+        log.exception("webhook failed", request_id=request_id)
+        return problem_answer(Problem(500, "internal-error", "send the event again"), request_id)
+    if state is EventState.CONTRADICTS:
+        count(CONTRADICTING_EVENTS)
+    log.info("webhook", event_id=received.event_id, type=received.type, payment_id=received.payment_id, state=state)
+    return answer(200, {"received": True})
+
+
+def _verified(event: dict[str, Any]) -> GatewayEvent:
+    """The event, if its signature fits. Raises Problem."""
+    try:
+        return verified_event(raw_body(event), header(event, "Stripe-Signature"), secrets.read_all(), clock=utc_now)
+    except BadSignature as error:
+        secrets.forget_old()  # perhaps a secret was just rotated
+        raise Problem(400, "invalid-signature", f"{error}; nothing was stored") from None
+    except UnreadableEvent as error:
+        raise Problem(400, "invalid-request", f"{error}; nothing was stored") from None
+    except Misconfigured as error:
+        raise Problem(503, "internal-error", error.message) from None
