@@ -15,16 +15,18 @@ from payments.errors import (
     RequiresAction,
 )
 from payments.gateways.port import ChargeRequest, GatewayCharge, PaymentGateway
-from payments.outcome import Outcome
+from payments.outcome import NOT_CHARGED, Outcome
 from payments.patience import Patience
 from payments.payment import Payment, moved
-from payments.statuses import CAPTURED, Status
+from payments.statuses import Status
 from payments.stores.port import PaymentStore, VersionConflict
 from payments.validating import PaymentMethods
 
 ACTOR = "charge"
 PROVEN_NOT_CHARGED = (NotSent, RateLimited, Misconfigured, InvalidPayment)
 """What the gateway answers when this call charged nothing. A decline is an outcome, not a call that came to nothing."""
+
+_ASKED_ON_REQUEST = (Status.IN_REVIEW, Status.SUCCEEDED, Status.PARTIALLY_REFUNDED, Status.REFUNDED)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Charging:
                 return self._resolve(payment)
             case Status.REQUIRES_ACTION:
                 return self._follow_up(payment)
-            case Status.IN_REVIEW | Status.SUCCEEDED | Status.PARTIALLY_REFUNDED | Status.REFUNDED if ask:
+            case status if ask and status in _ASKED_ON_REQUEST:
                 found = self._find(payment)
                 return self._outcome(payment, found) if found else as_recorded(payment)
         return as_recorded(payment)
@@ -88,7 +90,7 @@ class Charging:
             charged = self.gateway.charge(_request_for(payment))
         except PROVEN_NOT_CHARGED as error:
             if may_be_charged:
-                raise _still_unknown(error) from error
+                raise still_unknown(error) from error
             self._let_go(payment, error)
             raise
         return self._outcome(payment, charged)
@@ -99,13 +101,13 @@ class Charging:
             self.store.save(let_go)
         except VersionConflict:
             # somebody found our intent and may have sent by now: that this call charged nothing proves little
-            raise _still_unknown(error) from error
+            raise still_unknown(error) from error
 
     def _find(self, payment: Payment) -> GatewayCharge | None:
         try:
             return self.gateway.find(payment.payment_id, payment.gateway_reference)
         except PROVEN_NOT_CHARGED as error:
-            raise _still_unknown(error) from error
+            raise still_unknown(error) from error
 
     def _resolve(self, payment: Payment) -> Outcome:
         """An unknown payment: found, or proven absent, or still unknown."""
@@ -116,7 +118,7 @@ class Charging:
             return as_recorded(payment)
         return Outcome(
             Status.FAILED,
-            "not_charged",
+            NOT_CHARGED,
             "no answer came to the charge, and the gateway knows of none: nothing was charged",
         )
 
@@ -139,7 +141,7 @@ class Charging:
         except Declined:
             raise why from None
         except PROVEN_NOT_CHARGED as error:
-            raise _still_unknown(error) from error
+            raise still_unknown(error) from error
         return self._outcome(payment, found) if found else as_recorded(payment)
 
     def _outcome(self, payment: Payment, charged: GatewayCharge) -> Outcome:
@@ -154,9 +156,8 @@ class Charging:
 
 def may_call_gateway(payment: Payment, *, ask: bool) -> bool:
     """Whether `charge` asks the gateway anything for this payment."""
-    asked_on_request = CAPTURED | {Status.IN_REVIEW}
     always = (Status.PENDING, Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION)
-    return payment.status in always or (ask and payment.status in asked_on_request)
+    return payment.status in always or (ask and payment.status in _ASKED_ON_REQUEST)
 
 
 def as_recorded(payment: Payment) -> Outcome:
@@ -170,8 +171,8 @@ def _request_for(payment: Payment) -> ChargeRequest:
     )
 
 
-def _still_unknown(error: PaymentError) -> OutcomeUnknown:
-    """This call charged nothing, but an earlier one may have."""
+def still_unknown(error: PaymentError) -> OutcomeUnknown:
+    """What an error means for a payment that may be charged: this call charged nothing, but an earlier one may have."""
     return OutcomeUnknown(
         "earlier_attempt_unknown",
         f"an earlier call may have charged, and asking the gateway failed: {error.code}",

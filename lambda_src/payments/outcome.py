@@ -8,6 +8,9 @@ from typing import Any
 from payments.errors import POLICIES, PaymentError, policy_of
 from payments.statuses import Status
 
+NOT_CHARGED = "not_charged"
+"""The code of an outcome `failed` that the gateway's word proves, and not an attempt that came to nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

@@ -1,7 +1,7 @@
 """Record: write what became of a payment onto its row, in the order of versions."""
 
 from payments.clock import Clock
-from payments.outcome import Outcome
+from payments.outcome import NOT_CHARGED, Outcome
 from payments.payment import IllegalMove, Payment, moved
 from payments.statuses import CAPTURED, OPEN, Status, may_move
 from payments.stores.port import PaymentStore, VersionConflict, require
@@ -24,7 +24,7 @@ def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clo
         moved_on = payment.status not in OPEN and not may_move(payment.status, status)
         if moved_on and status in CAPTURED and payment.status not in CAPTURED:
             raise IllegalMove(f"payment {payment_id} is {payment.status}, and the gateway holds a charge for it")
-        if known or moved_on:
+        if known or moved_on or _speaks_of_another_attempt(outcome, payment.status):
             return payment
         changed = moved(
             payment,
@@ -47,3 +47,10 @@ def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clo
 def _provable(outcome: Status, current: Status) -> Status:
     """A step that died while the row is `pending` died without a call to the gateway under way: proven failed."""
     return Status.FAILED if outcome is Status.UNKNOWN and current is Status.PENDING else outcome
+
+
+def _speaks_of_another_attempt(outcome: Outcome, current: Status) -> bool:
+    """That an attempt came to nothing leaves its payment `pending`. A row that says otherwise is at another attempt,
+    which may have charged."""
+    came_to_nothing = outcome.status in (Status.PENDING, Status.FAILED) and outcome.code != NOT_CHARGED
+    return came_to_nothing and current in (Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION)

@@ -9,7 +9,7 @@ from typing import Any
 
 from payments.auditing import audit
 from payments.batch.rows import BatchRows
-from payments.charging import Charging, may_call_gateway
+from payments.charging import Charging, may_call_gateway, still_unknown
 from payments.clock import Clock
 from payments.errors import POLICIES, PaymentError, RateLimited
 from payments.events import payment_event
@@ -48,6 +48,8 @@ def charge_step(state: Mapping[str, Any], *, charging: Charging, pace: Pace, jit
         outcome = answered(lambda: charging.charge(payment, ask=ask))
     except PaymentError as error:
         seconds = _seconds_to_wait(error, waits)
+        if not seconds and isinstance(error, RateLimited) and payment.status is not Status.PENDING:
+            raise still_unknown(error) from error  # our own pace kept us from asking what became of it
         if not seconds:
             raise
         asked = {"ask": True} if ask else {}
