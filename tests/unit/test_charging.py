@@ -1,37 +1,63 @@
-"""The charge step: FAULTS 8 to 20 as far as our own state goes. What the gateway does is in tests/contract."""
+"""Charging: FAULTS 8 to 20 as far as our own state goes. What the gateway does is in tests/contract."""
 
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from payments.charging import Charging
-from payments.errors import Declined, InvalidPayment, Misconfigured, NotSent, OutcomeUnknown, RateLimited
+from payments.charging import Charging, may_call_gateway
+from payments.errors import (
+    Declined,
+    InvalidPayment,
+    Misconfigured,
+    NotSent,
+    OutcomeUnknown,
+    RateLimited,
+    RequiresAction,
+)
 from payments.gateways.memory import Fault, FaultKind, MemoryGateway
 from payments.gateways.port import ChargeRequest, GatewayCharge
 from payments.money import Money
 from payments.outcome import Outcome, answered
+from payments.patience import Patience
 from payments.payment import Payment
 from payments.recording import record
 from payments.statuses import Status
 from payments.stores.memory import MemoryCustomerStore, MemoryPaymentStore
 from payments.stores.port import VersionConflict
 from payments.validating import PaymentMethods
-from tests.unit.builders import FixedClock, payment
+from tests.unit.builders import FixedClock, after, payment
+
+STEP_UP = "pm_card_threeDSecure2Required"
 
 
 class World:
-    """A payment, its store and a gateway."""
+    """A payment, its store and a gateway whose search lags."""
 
-    def __init__(self, row: Payment | None = None) -> None:
+    def __init__(self, row: Payment | None = None, *, search_lag: timedelta = timedelta(0)) -> None:
         self.clock = FixedClock()
-        self.gateway = MemoryGateway(self.clock)
+        self.gateway = MemoryGateway(self.clock, search_lag=search_lag)
         self.store = MemoryPaymentStore()
         self.row = row or payment()
         self.store.create(self.row)
+        self.patience = Patience()
 
-    def charge(self, gateway: Any = None) -> Outcome:
+    def charge(self, gateway: Any = None, *, seen: Payment | None = None, ask: bool = False) -> Outcome:
+        """Charge the row as it stands, or as it was `seen` before."""
         methods = PaymentMethods(MemoryCustomerStore({"c1": "pm_card_mastercard"}), "pm_card_visa")
-        return Charging(gateway or self.gateway, methods, self.store, self.clock).charge(self.now)
+        charging = Charging(gateway or self.gateway, methods, self.store, self.clock, self.patience)
+        return charging.charge(seen or self.now, ask=ask)
+
+    def finish(self, *, ask: bool = False) -> Payment:
+        """Charge and record, as the workflow does; gives the row."""
+        outcome = answered(lambda: self.charge(ask=ask))
+        assert outcome
+        return record(self.row.payment_id, outcome, store=self.store, clock=self.clock)
+
+    def become(self, *statuses: Status, **changes: Any) -> None:
+        """Move the row through `statuses`."""
+        self.store.rows[self.row.payment_id] = after(self.now, *statuses, at=self.clock(), **changes)
 
     @property
     def now(self) -> Payment:
@@ -40,6 +66,24 @@ class World:
     @property
     def captured(self) -> int:
         return len(self.gateway.captured)
+
+
+class Refusing:
+    """The same gateway on a bad line: it refuses our charge, and before that `meanwhile` happens."""
+
+    name = "memory"
+
+    def __init__(self, gateway: MemoryGateway, error: Exception, meanwhile: Callable[[], object] = lambda: None):
+        self.find = gateway.find
+        self._error = error
+        self._meanwhile = meanwhile
+
+    def charge(self, request: ChargeRequest) -> GatewayCharge:
+        self._meanwhile()
+        raise self._error
+
+
+BUSY = RateLimited("rate_limit", "slow down")
 
 
 def test_charge_when_all_is_well_then_once_and_with_a_reference() -> None:
@@ -75,6 +119,15 @@ def test_charge_when_the_intent_cannot_be_written_then_nothing_is_sent() -> None
     with pytest.raises(VersionConflict):
         world.charge()
     assert world.captured == 0
+
+
+def test_fault_8_charge_when_it_dies_before_the_call_then_the_next_attempt_charges_once() -> None:
+    world = World()
+    with pytest.raises(KeyboardInterrupt):
+        world.charge(Refusing(world.gateway, KeyboardInterrupt()))  # type: ignore[arg-type]
+    assert (world.now.status, world.captured) == (Status.PROCESSING, 0)
+    assert world.finish().status is Status.SUCCEEDED
+    assert (world.captured, world.now.attempts) == (1, 2)
 
 
 def test_fault_9_charge_when_it_died_after_the_charge_then_it_is_found_again() -> None:
@@ -202,3 +255,251 @@ def test_charge_when_no_method_is_named_then_the_default_is_kept_with_the_intent
     world = World(payment(method="", customer_id=customer))
     assert world.charge().status is Status.SUCCEEDED
     assert world.now.payment_method == method
+
+
+# The fence: two attempts at a time ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["charged", "answer-lost"])
+def test_charge_when_refused_after_another_attempt_sent_then_unknown_and_never_pending(lost: bool) -> None:
+    world = World(search_lag=timedelta(minutes=1))
+    if lost:
+        world.gateway.fail(Fault(FaultKind.ANSWER_LOST, call="charge"))
+
+    def another() -> None:
+        assert world.now.status is Status.PROCESSING
+        if lost:
+            with pytest.raises(OutcomeUnknown):
+                world.charge()
+        else:
+            assert world.charge().status is Status.SUCCEEDED
+
+    with pytest.raises(OutcomeUnknown):
+        world.charge(Refusing(world.gateway, BUSY, meanwhile=another))
+    assert world.now.status is Status.PROCESSING
+    assert world.finish().status is Status.SUCCEEDED
+    assert world.captured == 1
+    assert Status.PENDING not in [change.status for change in world.now.history[1:]]
+
+
+def test_charge_when_two_saw_the_payment_pending_then_one_sends() -> None:
+    world = World()
+    seen = world.now
+    world.charge()
+    with pytest.raises(VersionConflict):
+        world.charge(Refusing(world.gateway, AssertionError("sent")), seen=seen)
+    assert world.captured == 1
+
+
+def test_charge_when_the_intent_it_found_is_let_go_meanwhile_then_nothing_is_sent() -> None:
+    world = World()
+    intents: list[Payment] = []
+    with pytest.raises(RateLimited):
+        world.charge(Refusing(world.gateway, BUSY, meanwhile=lambda: intents.append(world.now)))
+    with pytest.raises(VersionConflict):
+        world.charge(seen=intents[0])
+    assert (world.now.status, world.captured) == (Status.PENDING, 0)
+
+
+# Unknown: only the gateway's word ends it ---------------------------------------------------------------------------
+
+
+def test_fault_11_unknown_when_found_then_its_outcome() -> None:
+    world = World()
+    world.gateway.fail(Fault(FaultKind.SERVER_ERROR))
+    with pytest.raises(OutcomeUnknown):
+        world.charge()
+    world.become(Status.UNKNOWN)
+    assert world.finish().status is Status.SUCCEEDED
+    assert world.captured == 1
+
+
+def test_fault_11_unknown_when_not_found_then_failed_only_after_the_time_that_proves_it() -> None:
+    world = World()
+    world.gateway.fail(Fault(FaultKind.SERVER_ERROR, executes=False))
+    with pytest.raises(OutcomeUnknown):
+        world.charge()
+    world.become(Status.UNKNOWN)
+    world.clock.wait(world.patience.proof - timedelta(seconds=5))
+    assert world.finish().status is Status.UNKNOWN
+    world.clock.wait(timedelta(seconds=5))
+    assert (world.finish().status, world.now.code) == (Status.FAILED, "not_charged")
+    assert world.captured == 0
+
+
+def test_fault_11_unknown_when_found_then_nothing_is_ever_sent_again() -> None:
+    world = World()
+    world.become(Status.PROCESSING, Status.UNKNOWN)
+    world.clock.wait(timedelta(days=2))
+    world.finish()
+    assert (world.now.status, world.captured) == (Status.FAILED, 0)
+
+
+@pytest.mark.parametrize("kind", [FaultKind.RATE_LIMITED, FaultKind.NOT_SENT, FaultKind.UNAUTHORIZED])
+def test_fault_11_unknown_when_the_gateway_cannot_be_asked_then_that_proves_nothing(kind: FaultKind) -> None:
+    world = World()
+    world.become(Status.PROCESSING, Status.UNKNOWN)
+    world.clock.wait(timedelta(days=2))
+    world.gateway.fail(Fault(kind))
+    with pytest.raises(OutcomeUnknown):
+        world.charge()
+
+
+def test_unknown_when_the_charge_was_declined_then_declined() -> None:
+    world = World(payment(method="pm_card_chargeDeclinedLostCard"))
+    world.gateway.fail(Fault(FaultKind.ANSWER_LOST))
+    with pytest.raises(OutcomeUnknown):
+        world.charge()
+    world.become(Status.UNKNOWN)
+    assert (world.finish().status, world.now.code) == (Status.DECLINED, "lost_card")
+
+
+@pytest.mark.parametrize("status", [Status.PROCESSING, Status.UNKNOWN])
+def test_fault_20_charge_when_replayed_after_25_hours_then_the_gateway_is_asked_first(status: Status) -> None:
+    world = World()
+    world.gateway.fail(Fault(FaultKind.ANSWER_LOST))
+    with pytest.raises(OutcomeUnknown):
+        world.charge()
+    if status is Status.UNKNOWN:
+        world.become(Status.UNKNOWN)
+    world.clock.wait(timedelta(hours=25))  # the key is forgotten: sending would charge again
+    assert world.finish().status is Status.SUCCEEDED
+    assert world.captured == 1
+
+
+def test_fault_10_charge_when_the_search_lags_then_the_key_keeps_it_at_one_charge() -> None:
+    world = World(search_lag=timedelta(minutes=1))
+    world.gateway.fail(Fault(FaultKind.ANSWER_LOST))
+    with pytest.raises(OutcomeUnknown):
+        world.charge()
+    assert world.gateway.find("pay_1") is None
+    assert world.finish().status is Status.SUCCEEDED
+    assert world.captured == 1
+
+
+# Authentication -----------------------------------------------------------------------------------------------------
+
+
+def waiting_for_the_customer() -> World:
+    world = World(payment(method=STEP_UP))
+    assert world.finish().status is Status.REQUIRES_ACTION
+    return world
+
+
+def test_fault_17_requires_action_when_the_customer_authenticated_then_succeeded() -> None:
+    world = waiting_for_the_customer()
+    world.gateway.finish(world.now.gateway_reference, well=True)
+    assert world.finish().status is Status.SUCCEEDED
+    assert world.captured == 1
+
+
+def test_fault_17_requires_action_when_the_customer_takes_their_time_then_it_stays() -> None:
+    world = waiting_for_the_customer()
+    world.clock.wait(world.patience.authentication - timedelta(seconds=5))
+    with pytest.raises(RequiresAction):
+        world.charge()
+    version = world.now.version
+    assert world.finish().version == version
+    assert len(world.gateway.waiting("requires_action")) == 1
+
+
+def test_fault_17_requires_action_when_abandoned_then_cancelled_and_declined() -> None:
+    world = waiting_for_the_customer()
+    world.clock.wait(world.patience.authentication)
+    assert (world.finish().status, world.now.code) == (Status.DECLINED, "authentication_abandoned")
+    world.gateway.finish(world.now.gateway_reference, well=True)
+    assert world.captured == 0
+
+
+def test_fault_17_requires_action_when_authentication_failed_then_declined_and_no_other_card_can_pay() -> None:
+    world = waiting_for_the_customer()
+    reference = world.now.gateway_reference
+    world.gateway.finish(reference, well=False)
+    assert world.finish().status is Status.DECLINED
+    assert world.now.code == "payment_intent_authentication_failure"
+    assert [charge.reference for charge in world.gateway.waiting("canceled")] == [reference]
+
+
+def test_fault_17_requires_action_when_the_customer_succeeds_just_before_the_cancel_then_succeeded() -> None:
+    world = waiting_for_the_customer()
+
+    class LastSecond(MemoryGateway):
+        def cancel(self, reference: str) -> None:
+            world.gateway.finish(reference, well=True)
+            world.gateway.cancel(reference)
+
+    late = LastSecond(world.clock)
+    late.find = world.gateway.find  # type: ignore[method-assign]
+    world.clock.wait(world.patience.authentication)
+    assert world.charge(late).status is Status.SUCCEEDED
+    assert world.captured == 1
+
+
+@pytest.mark.parametrize("kind", [FaultKind.RATE_LIMITED, FaultKind.NOT_SENT, FaultKind.ANSWER_LOST])
+def test_fault_17_requires_action_when_the_cancel_fails_then_it_is_not_said_to_be_declined(kind: FaultKind) -> None:
+    world = waiting_for_the_customer()
+    world.clock.wait(world.patience.authentication)
+    world.gateway.fail(Fault(kind, call="cancel"))
+    with pytest.raises(OutcomeUnknown):
+        world.charge()
+    assert world.finish().status is Status.DECLINED
+
+
+# Asking on request --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("part", "status"), [(1000, Status.PARTIALLY_REFUNDED), (9999, Status.REFUNDED)])
+def test_charge_when_asked_about_a_refunded_payment_then_the_row_follows(part: int, status: Status) -> None:
+    world = World()
+    world.gateway.refund(world.finish().gateway_reference, part)
+    assert world.finish().status is Status.SUCCEEDED  # nobody asked
+    assert world.finish(ask=True).status is status
+    assert world.captured == 1
+
+
+def test_charge_when_asked_about_one_held_for_review_then_what_the_gateway_says() -> None:
+    world = World()
+    world.gateway.fail(Fault(FaultKind.ALTERED, money=Money(1, "USD")))
+    assert world.finish().status is Status.IN_REVIEW
+    assert world.finish().status is Status.IN_REVIEW  # nobody asked
+    assert world.finish(ask=True).status is Status.SUCCEEDED
+
+
+PATHS: dict[Status, tuple[Status, ...]] = {
+    Status.PENDING: (),
+    Status.REJECTED: (Status.REJECTED,),
+    Status.PROCESSING: (Status.PROCESSING,),
+    **{
+        status: (Status.PROCESSING, status)
+        for status in (Status.REQUIRES_ACTION, Status.IN_REVIEW, Status.UNKNOWN, Status.DECLINED, Status.FAILED)
+    },
+    Status.SUCCEEDED: (Status.PROCESSING, Status.SUCCEEDED),
+    **{
+        status: (Status.PROCESSING, Status.SUCCEEDED, status)
+        for status in (Status.PARTIALLY_REFUNDED, Status.REFUNDED, Status.DISPUTED)
+    },
+    Status.DISPUTE_LOST: (Status.PROCESSING, Status.SUCCEEDED, Status.DISPUTED, Status.DISPUTE_LOST),
+}
+
+
+@pytest.mark.parametrize("ask", [False, True])
+@pytest.mark.parametrize("status", Status)
+def test_may_call_gateway_when_charge_calls_it_then_true_and_else_false(status: Status, ask: bool) -> None:
+    """A slot of the pace is taken for each payment of which this says True."""
+    world = World()
+    calls: list[str] = []
+
+    class Counts(MemoryGateway):
+        def charge(self, request: ChargeRequest) -> GatewayCharge:
+            calls.append("charge")
+            return super().charge(request)
+
+        def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
+            calls.append("find")
+            return None
+
+    if PATHS[status]:
+        world.become(*PATHS[status])
+    expected = may_call_gateway(world.now, ask=ask)
+    world.charge(Counts(world.clock), ask=ask)
+    assert bool(calls) == expected

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from payments.errors import NotSent
-from payments.outcome import Outcome, outcome_of
+from payments.outcome import NOT_CHARGED, Outcome, outcome_of
 from payments.payment import IllegalMove, Payment, moved
 from payments.recording import record
 from payments.statuses import Status
@@ -80,6 +80,34 @@ def test_record_when_a_step_died_before_anything_was_sent_then_failed() -> None:
 
 def test_record_when_a_step_died_after_the_intent_then_unknown_and_never_failed() -> None:
     assert recorded(stored(Status.PROCESSING), Outcome(Status.UNKNOWN)).status is Status.UNKNOWN
+
+
+@pytest.mark.parametrize("status", [Status.PENDING, Status.FAILED])
+@pytest.mark.parametrize("path", [(), (Status.UNKNOWN,), (Status.REQUIRES_ACTION,)])
+def test_record_when_another_attempt_may_have_charged_then_that_ours_did_not_proves_nothing(
+    status: Status, path: tuple[Status, ...]
+) -> None:
+    store = stored(Status.PROCESSING, *path)
+    before = store.rows["pay_1"]
+    assert recorded(store, Outcome(status, "connection_refused")) == before
+
+
+def test_record_when_the_gateway_proves_that_nothing_was_charged_then_failed() -> None:
+    store = stored(Status.PROCESSING, Status.UNKNOWN)
+    assert recorded(store, Outcome(Status.FAILED, NOT_CHARGED)).status is Status.FAILED
+
+
+@pytest.mark.parametrize("final", [Status.DECLINED, Status.FAILED])
+def test_record_when_the_gateway_holds_money_for_a_payment_that_ended_then_it_is_not_dropped(final: Status) -> None:
+    store = stored(Status.PROCESSING, final)
+    with pytest.raises(IllegalMove, match=f"is {final}, and the gateway holds a charge"):
+        recorded(store, CHARGED)
+    assert store.rows["pay_1"].status is final
+
+
+@pytest.mark.parametrize("outcome", [Status.DECLINED, Status.UNKNOWN, Status.REQUIRES_ACTION, Status.IN_REVIEW])
+def test_fault_36_record_when_captured_then_a_late_answer_does_not_take_it_back(outcome: Status) -> None:
+    assert recorded(stored(Status.PROCESSING, Status.SUCCEEDED), Outcome(outcome)).status is Status.SUCCEEDED
 
 
 def test_record_when_the_payment_is_not_stored_then_it_is_named() -> None:

@@ -1,0 +1,272 @@
+"""The workflow's steps from state to state: waiting as the gateway asks, and what a step's last word becomes."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from payments.charging import Charging
+from payments.errors import POLICIES, Misconfigured, OutcomeUnknown, PaymentError, RateLimited
+from payments.gateways.memory import Fault, FaultKind, MemoryGateway
+from payments.gateways.port import ChargeRequest, GatewayCharge
+from payments.pace import NoFreeSlot, Pace
+from payments.payment import Payment
+from payments.statuses import Status
+from payments.steps import State, charge_step, record_step, validate_step
+from payments.stores.controls_memory import MemorySlotStore
+from payments.stores.memory import MemoryCustomerStore, MemoryPaymentStore
+from payments.validating import PaymentMethods
+from tests.unit.builders import FixedClock, after, payment
+
+MOST_WAITS = POLICIES[RateLimited].max_attempts
+
+
+class Recording(MemoryGateway):
+    """Remembers what it was asked to charge, and under which key."""
+
+    def __init__(self, clock: FixedClock) -> None:
+        super().__init__(clock)
+        self.requests: list[ChargeRequest] = []
+
+    def charge(self, request: ChargeRequest) -> GatewayCharge:
+        """See the port."""
+        self.requests.append(request)
+        return super().charge(request)
+
+
+class CountedSlots(MemorySlotStore):
+    """Counts the slots that are taken, and has none when `free` is False."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = 0
+        self.free = True
+
+    def take_slot(self, first: int, last: int) -> int:
+        """See the port."""
+        if not self.free:
+            raise NoFreeSlot
+        self.taken += 1
+        return super().take_slot(first, last)
+
+
+class World:
+    """A payment, and the functions of its workflow."""
+
+    def __init__(self, row: Payment | None = None) -> None:
+        self.clock = FixedClock()
+        self.gateway = Recording(self.clock)
+        self.store = MemoryPaymentStore()
+        self.slots = CountedSlots()
+        self.methods = PaymentMethods(MemoryCustomerStore(), "")
+        self.store.rows["pay_1"] = row or payment()
+
+    def charge(self, state: State | None = None, jitter_seconds: int = 0) -> State:
+        return charge_step(
+            state or {"payment_id": "pay_1"},
+            charging=Charging(self.gateway, self.methods, self.store, self.clock),
+            pace=Pace(self.slots, timedelta(milliseconds=50), self.clock, sleep=lambda seconds: None),
+            jitter=lambda most: min(most, jitter_seconds),
+        )
+
+    def charge_until_it_ends(self, state: State | None = None) -> State:
+        """As the workflow does: charge again after each wait; a last error becomes a caught one."""
+        try:
+            state = self.charge(state)
+            while "wait_seconds" in state:
+                state = self.charge(state)
+        except PaymentError as error:
+            cause = json.dumps({"errorMessage": str(error)})
+            return {"payment_id": "pay_1", "error": {"Error": type(error).__name__, "Cause": cause}}
+        return state
+
+    def record(self, state: State) -> Payment:
+        return record_step(state, store=self.store, clock=self.clock)
+
+    @property
+    def now(self) -> Payment:
+        return self.store.rows["pay_1"]
+
+
+def test_charge_step_when_all_is_well_then_an_outcome_and_one_slot_taken() -> None:
+    world = World()
+    state = world.charge()
+    assert state["outcome"]["status"] == "succeeded"
+    assert set(state) == {"payment_id", "outcome"}
+    assert world.slots.taken == 1
+
+
+def test_charge_step_when_the_payment_has_its_outcome_then_no_slot_is_taken() -> None:
+    world = World()
+    world.record(world.charge())
+    assert world.charge()["outcome"]["status"] == "succeeded"
+    assert world.slots.taken == 1
+    world.charge({"payment_id": "pay_1", "ask": True})
+    assert world.slots.taken == 2
+
+
+def test_fault_12_charge_step_when_told_to_retry_after_then_the_workflow_waits_so_long_and_some_more() -> None:
+    world = World()
+    world.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=7))
+    assert world.charge(jitter_seconds=3) == {"payment_id": "pay_1", "waits": 1, "wait_seconds": 10}
+    assert world.now.status is Status.PENDING
+
+
+def test_fault_12_charge_step_when_jittered_then_over_the_whole_length_of_the_wait() -> None:
+    world = World()
+    world.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=7))
+    assert world.charge(jitter_seconds=1000)["wait_seconds"] == 14
+
+
+def test_fault_12_charge_step_when_told_no_time_then_the_waits_double_up_to_a_minute() -> None:
+    world = World()
+    world.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=0, times=8))
+    state: State = {"payment_id": "pay_1"}
+    waits = []
+    for _ in range(8):
+        state = world.charge(state)
+        waits.append(state["wait_seconds"])
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_fault_12_charge_step_when_the_wait_is_over_then_the_same_request_under_the_same_key() -> None:
+    world = World()
+    world.gateway.fail(Fault(FaultKind.RATE_LIMITED, times=3))
+    state = world.charge_until_it_ends()
+    assert world.record(state).status is Status.SUCCEEDED
+    assert len(world.gateway.requests) == 4
+    assert all(request == world.gateway.requests[0] for request in world.gateway.requests)
+    assert len(world.gateway.captured) == 1
+
+
+def test_fault_12_charge_step_when_the_gateway_stays_busy_then_it_gives_up_after_the_tables_attempts() -> None:
+    world = World()
+    world.gateway.fail(Fault(FaultKind.RATE_LIMITED, times=1000))
+    state = world.charge_until_it_ends()
+    assert len(world.gateway.requests) == 1 + MOST_WAITS
+    assert world.record(state).status is Status.FAILED
+    assert world.gateway.captured == []
+
+
+def test_fault_12_charge_step_when_a_payment_may_be_charged_and_asking_is_refused_then_it_waits_and_asks_again() -> (
+    None
+):
+    world = World(after(payment(), Status.PROCESSING))
+    world.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find", retry_after_seconds=5))
+    assert world.charge() == {"payment_id": "pay_1", "waits": 1, "wait_seconds": 5}
+    assert world.now.status is Status.PROCESSING
+
+
+def test_fault_12_charge_step_when_it_waits_then_what_is_to_be_asked_is_not_forgotten() -> None:
+    world = World()
+    world.record(world.charge())
+    world.gateway.refund(world.now.gateway_reference, 9999)
+    world.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find"))
+    state = world.charge({"payment_id": "pay_1", "ask": True})
+    assert state["wait_seconds"]
+    assert world.record(world.charge(state)).status is Status.REFUNDED
+
+
+def test_fault_13_charge_step_when_the_key_is_in_use_then_unknown_and_the_retry_keeps_to_the_key() -> None:
+    world = World()
+    world.gateway.fail(Fault(FaultKind.KEY_IN_USE))
+    with pytest.raises(OutcomeUnknown):
+        world.charge()
+    assert POLICIES[OutcomeUnknown].max_attempts
+    assert POLICIES[OutcomeUnknown].interval_seconds
+    assert world.now.status is Status.PROCESSING
+    assert world.record(world.charge()).status is Status.SUCCEEDED
+    assert world.gateway.requests[0] == world.gateway.requests[1]
+    assert len(world.gateway.captured) == 1
+
+
+def test_fault_14_charge_step_when_the_connection_is_refused_then_the_workflow_retries_and_charges_once() -> None:
+    world = World()
+    world.gateway.fail(Fault(FaultKind.NOT_SENT))
+    with pytest.raises(PaymentError) as refused:
+        world.charge()
+    assert POLICIES[type(refused.value)].max_attempts
+    assert world.record(world.charge()).status is Status.SUCCEEDED
+    assert len(world.gateway.captured) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "code"),
+    [
+        ("pm_card_chargeDeclinedInsufficientFunds", "insufficient_funds"),
+        ("pm_card_chargeDeclinedLostCard", "lost_card"),
+        ("pm_card_chargeDeclinedStolenCard", "stolen_card"),
+    ],
+)
+def test_faults_15_16_charge_step_when_the_card_is_declined_then_an_outcome_and_never_a_retry(
+    method: str, code: str
+) -> None:
+    world = World(payment(method=method))
+    row = world.record(world.charge())
+    assert (row.status, row.code) == (Status.DECLINED, code)
+    world.charge()
+    assert len(world.gateway.requests) == 1
+
+
+def test_fault_19_charge_step_when_the_key_is_refused_for_good_then_the_payment_waits_and_is_not_failed() -> None:
+    world = World()
+    world.gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=2))
+    with pytest.raises(Misconfigured):
+        world.charge()
+    row = world.record(world.charge_until_it_ends())
+    assert (row.status, world.gateway.captured) == (Status.PENDING, [])
+
+
+# Our own pace ------------------------------------------------------------------------------------------------------
+
+
+def test_charge_step_when_no_slot_is_free_then_it_waits_and_nothing_is_sent() -> None:
+    world = World()
+    world.slots.free = False
+    assert world.charge() == {"payment_id": "pay_1", "waits": 1, "wait_seconds": 1}
+    assert (world.now.status, world.now.attempts) == (Status.PENDING, 0)
+    world.slots.free = True
+    assert world.record(world.charge({"payment_id": "pay_1", "waits": 1})).status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("status", "ends"),
+    [
+        (Status.PENDING, Status.FAILED),
+        (Status.PROCESSING, Status.UNKNOWN),
+        (Status.UNKNOWN, Status.UNKNOWN),
+        (Status.REQUIRES_ACTION, Status.REQUIRES_ACTION),
+    ],
+)
+def test_charge_step_when_no_slot_is_ever_free_then_only_what_was_never_sent_fails(
+    status: Status, ends: Status
+) -> None:
+    path: tuple[Status, ...] = (Status.PROCESSING, status) if status is not Status.PENDING else ()
+    world = World(after(payment(), *dict.fromkeys(path)))
+    world.slots.free = False
+    assert world.record(world.charge_until_it_ends()).status is ends
+
+
+# Validate ----------------------------------------------------------------------------------------------------------
+
+
+def validated(world: World, **state: Any) -> State:
+    return validate_step(
+        {"payment_id": "pay_1", **state}, store=world.store, methods=world.methods, refusal=lambda money: None
+    )
+
+
+def test_validate_step_when_nothing_is_wrong_then_the_state_goes_on_as_it_is() -> None:
+    assert validated(World(), ask=True) == {"payment_id": "pay_1", "ask": True}
+
+
+def test_validate_step_when_there_is_nothing_to_charge_then_rejected_without_a_call() -> None:
+    world = World(payment(method=""))
+    row = world.record(validated(world))
+    assert (row.status, world.gateway.requests) == (Status.REJECTED, [])
+
+
+def test_validate_step_when_the_payment_was_sent_before_then_it_is_past_this_question() -> None:
+    world = World(after(payment(method=""), Status.PROCESSING))
+    assert validated(world) == {"payment_id": "pay_1"}
