@@ -41,7 +41,7 @@ def handle(event, context):
     if "sleep" in event:
         time.sleep(event["sleep"])
     if "print" in event:
-        sys.stdout.write(event["print"])
+        sys.stdout.write(event["print"].replace("REQUEST_ID", context.aws_request_id))
     if "exit" in event:
         os._exit(event["exit"])
     if "decline" in event:
@@ -176,12 +176,21 @@ def eventually[T](ask: Callable[[], T | None]) -> T:
 
 def printed(aws: LocalAws, function: str, line: str) -> list[float]:
     """When the function printed this line, in seconds since 1970."""
+    return [event["timestamp"] / 1000 for event in _log_events(aws, function) if event["message"] == line]
+
+
+def log(aws: LocalAws, function: str) -> list[str]:
+    """What the function printed, and what Lambda said of it."""
+    return [event["message"] for event in _log_events(aws, function)]
+
+
+def _log_events(aws: LocalAws, function: str) -> list[dict[str, Any]]:
     logs = aws.client("logs")
     try:
-        events = logs.filter_log_events(logGroupName=f"/aws/lambda/{function}")["events"]
+        events: list[dict[str, Any]] = logs.filter_log_events(logGroupName=f"/aws/lambda/{function}")["events"]
     except logs.exceptions.ResourceNotFoundException:
         return []
-    return [event["timestamp"] / 1000 for event in events if event["message"] == line]
+    return events
 
 
 def metric(

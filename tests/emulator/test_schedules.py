@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +10,16 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.emulator.server import LocalAws
-from tests.emulator.conftest import SCHEDULE_SCALE, Deploy, change_role, eventually, function_arn, new_role, printed
+from tests.emulator.conftest import (
+    SCHEDULE_SCALE,
+    Deploy,
+    change_role,
+    eventually,
+    function_arn,
+    log,
+    new_role,
+    printed,
+)
 
 MINUTE = 60 * SCHEDULE_SCALE
 SOURCE = "arn:aws:scheduler:us-east-1:000000000000:schedule-group/default"
@@ -17,7 +27,8 @@ SOURCE = "arn:aws:scheduler:us-east-1:000000000000:schedule-group/default"
 
 def new_schedule(aws: LocalAws, name: str, function: str, role: str, **event: Any) -> None:
     """Call a function every minute."""
-    target = {"Arn": function_arn(function), "RoleArn": role, "Input": json.dumps({"print": "swept\n", **event})}
+    called_with = json.dumps({"print": "swept", **event})
+    target = {"Arn": function_arn(function), "RoleArn": role, "Input": called_with}
     aws.client("scheduler").create_schedule(
         Name=name, ScheduleExpression="rate(1 minute)", FlexibleTimeWindow={"Mode": "OFF"}, Target=target
     )
@@ -76,13 +87,19 @@ def test_schedule_when_scheduler_may_not_take_the_role_then_it_is_refused(
         new_schedule(aws, "refused", function, role)
 
 
-def test_schedule_when_the_function_fails_then_the_call_is_repeated(aws: LocalAws, deploy: Deploy, role: str) -> None:
+def test_schedule_when_the_function_fails_then_the_call_is_repeated_twice(
+    aws: LocalAws, deploy: Deploy, role: str
+) -> None:
     function = deploy()
-    new_schedule(aws, "failing", function, role, decline="lost card")
-    eventually(lambda: printed(aws, function, "swept"))
+    new_schedule(aws, "failing", function, role, print="swept by REQUEST_ID\n", decline="lost card")
+
+    def attempts() -> Counter[str]:
+        """How often each call was tried."""
+        return Counter(line for line in log(aws, function) if line.startswith("swept by"))
+
+    eventually(attempts)
     aws.client("scheduler").delete_schedule(Name="failing")
-    scheduled = len(printed(aws, function, "swept"))
-    eventually(lambda: len(printed(aws, function, "swept")) == 3 * scheduled)
+    eventually(lambda: set(attempts().values()) == {3})
 
 
 def test_rule_when_the_function_lets_it_then_it_calls_and_not_before(aws: LocalAws, deploy: Deploy) -> None:
