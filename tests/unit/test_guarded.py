@@ -1,0 +1,59 @@
+"""The gateway that tells when it refuses us whatever the payment (FAULTS 19)."""
+
+from collections.abc import Callable
+
+import pytest
+
+from payments.errors import Misconfigured, PaymentError, RateLimited
+from payments.gateways.guarded import GuardedGateway
+from payments.gateways.memory import Fault, FaultKind, MemoryGateway
+from payments.gateways.port import ChargeRequest
+from payments.money import Money
+from tests.unit.builders import FixedClock
+
+REQUEST = ChargeRequest("pay_1", Money(9999, "USD"), "pm_card_visa")
+CALLS: dict[str, Callable[[GuardedGateway, str], object]] = {
+    "charge": lambda gateway, reference: gateway.charge(REQUEST),
+    "find": lambda gateway, reference: gateway.find("pay_1", reference),
+    "cancel": lambda gateway, reference: gateway.cancel(reference),
+}
+
+
+def guarded() -> tuple[GuardedGateway, MemoryGateway, str, list[Misconfigured]]:
+    """A guarded gateway, the one behind it, the reference of a charge, and the refusals that are told."""
+    gateway = MemoryGateway(FixedClock())
+    told: list[Misconfigured] = []
+    return GuardedGateway(gateway, told.append), gateway, gateway.charge(REQUEST).reference, told
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_fault_19_call_when_the_gateway_refuses_us_then_it_is_told_and_goes_on_its_way(call: str) -> None:
+    guard, gateway, reference, told = guarded()
+    gateway.fail(Fault(FaultKind.UNAUTHORIZED))
+    with pytest.raises(Misconfigured) as refused:
+        CALLS[call](guard, reference)
+    assert told == [refused.value]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_call_when_the_gateway_is_only_busy_then_nothing_is_told(call: str) -> None:
+    guard, gateway, reference, told = guarded()
+    gateway.fail(Fault(FaultKind.RATE_LIMITED))
+    with pytest.raises(RateLimited):
+        CALLS[call](guard, reference)
+    assert told == []
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_call_when_all_is_well_then_the_answer_of_the_gateway_itself(call: str) -> None:
+    guard, gateway, reference, told = guarded()
+    expected = {"charge": gateway.charge(REQUEST), "find": gateway.find("pay_1", reference), "cancel": None}
+    assert CALLS[call](guard, reference) == expected[call]
+    assert (guard.name, told) == (gateway.name, [])
+
+
+def test_call_when_the_card_is_declined_then_nothing_is_told() -> None:
+    guard, _, _, told = guarded()
+    with pytest.raises(PaymentError):
+        guard.charge(ChargeRequest("pay_2", Money(9999, "USD"), "pm_card_chargeDeclined"))
+    assert told == []

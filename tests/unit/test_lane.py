@@ -1,0 +1,53 @@
+"""The batch lane's switch as the charge function uses it (FAULTS 19)."""
+
+from datetime import timedelta
+
+from payments.errors import Misconfigured
+from payments.lane import REFUSALS_UNTIL_PAUSE, REFUSALS_WINDOW, Lane, PausedBy
+from payments.stores.controls_memory import MemoryLaneStore
+from tests.unit.builders import NOON, FixedClock
+
+REFUSED = Misconfigured("gateway_key_refused", "the gateway refuses our key")
+
+
+def lane() -> tuple[Lane, MemoryLaneStore, FixedClock]:
+    store, clock = MemoryLaneStore(), FixedClock()
+    return Lane(store, clock), store, clock
+
+
+def test_fault_19_refused_when_it_happens_three_times_then_the_lane_pauses_and_says_so_once() -> None:
+    switch, store, _ = lane()
+    assert [switch.refused(REFUSED) for _ in range(10)] == [False, False, True] + 7 * [False]
+    assert store.state().paused_by == PausedBy.GATEWAY
+    assert store.state().reason == "gateway_key_refused: the gateway refuses our key"
+
+
+def test_fault_19_refused_when_it_happens_less_often_then_the_lane_stays_open() -> None:
+    switch, store, _ = lane()
+    for _ in range(REFUSALS_UNTIL_PAUSE - 1):
+        switch.refused(REFUSED)
+    assert not store.state().paused
+
+
+def test_fault_19_refused_when_a_rotated_key_fails_now_and_then_then_the_window_forgets() -> None:
+    switch, store, clock = lane()
+    for _ in range(4):
+        switch.refused(REFUSED)
+        switch.refused(REFUSED)
+        clock.wait(REFUSALS_WINDOW)
+    assert not store.state().paused
+
+
+def test_fault_19_refused_when_the_lane_was_resumed_then_the_next_pause_rings_again() -> None:
+    switch, store, _ = lane()
+    for _ in range(5):
+        switch.refused(REFUSED)
+    store.resume()
+    assert [switch.refused(REFUSED) for _ in range(4)] == [False, False, True, False]
+
+
+def test_refused_when_an_operator_paused_the_lane_then_it_stays_theirs_and_rings_no_alarm() -> None:
+    switch, store, _ = lane()
+    store.pause(PausedBy.OPERATOR, "maintenance", NOON - timedelta(hours=1))
+    assert not any(switch.refused(REFUSED) for _ in range(5))
+    assert store.state().paused_by == PausedBy.OPERATOR

@@ -1,0 +1,105 @@
+"""The pace: slots of an exact length, each sender asleep until its own."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from payments.errors import RateLimited
+from payments.pace import LONGEST_SLEEP_SECONDS, Pace, slot_length
+from payments.stores.controls_memory import MemorySlotStore
+from tests.unit.builders import NOON
+
+SLOT = timedelta(milliseconds=50)
+
+
+class SleepingClock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+        self.slept_seconds: list[float] = []
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, and remember for how long."""
+        self.slept_seconds.append(seconds)
+        self.now += timedelta(seconds=seconds)
+
+
+def pace(slots: MemorySlotStore | None = None) -> tuple[Pace, SleepingClock]:
+    clock = SleepingClock()
+    return Pace(slots or MemorySlotStore(), SLOT, clock, clock.sleep), clock
+
+
+@pytest.mark.parametrize(
+    ("rate", "reserve", "microseconds"),
+    [(25, 20, 50_000), (100, 20, 12_500), (100, 0, 10_000), (1, 0, 1_000_000), (3, 0, 333_334), (7, 30, 204_082)],
+)
+def test_slot_length_when_the_rate_divides_unevenly_then_rounded_up_to_a_microsecond(
+    rate: int, reserve: int, microseconds: int
+) -> None:
+    assert slot_length(rate, reserve) == timedelta(microseconds=microseconds)
+
+
+@given(some.integers(1, 10_000), some.integers(0, 99))
+def test_slot_length_when_any_rate_then_slots_never_exceed_it_and_are_no_longer_than_needed(
+    rate: int, reserve: int
+) -> None:
+    slot = slot_length(rate, reserve)
+    million_times_100 = 100 * timedelta(seconds=1) / timedelta(microseconds=1)
+    allowed = rate * (100 - reserve)
+    assert slot // timedelta(microseconds=1) * allowed >= million_times_100
+    assert (slot // timedelta(microseconds=1) - 1) * allowed < million_times_100
+
+
+def test_take_when_idle_then_it_sleeps_until_its_slot_begins() -> None:
+    turn, clock = pace()
+    clock.now += timedelta(milliseconds=20)  # noon is the beginning of a slot
+    turn.take()
+    assert clock.slept_seconds == [pytest.approx(0.030, abs=1e-4)]
+
+
+def test_take_when_many_take_then_each_sends_a_slot_after_the_one_before() -> None:
+    slots = MemorySlotStore()
+    waits = []
+    for _ in range(10):  # ten functions at the same moment
+        turn, clock = pace(slots)
+        turn.take()
+        waits.append(clock.slept_seconds[0])
+    assert waits == [pytest.approx(0.05 * n, abs=1e-4) for n in range(1, 11)]
+
+
+def test_take_when_one_function_goes_on_taking_then_it_keeps_to_the_rate() -> None:
+    turn, clock = pace()
+    for _ in range(100):
+        turn.take()
+    assert (clock.now - NOON).total_seconds() == pytest.approx(100 * 0.05, abs=1e-3)
+
+
+def test_take_when_the_next_free_slot_is_too_far_off_then_rate_limited_without_sleeping() -> None:
+    slots = MemorySlotStore()
+    longest = 0.0
+    for _ in range(int(LONGEST_SLEEP_SECONDS / 0.05)):
+        turn, clock = pace(slots)
+        turn.take()
+        longest = max(longest, *clock.slept_seconds)
+    assert longest == pytest.approx(LONGEST_SLEEP_SECONDS, abs=1e-3)
+    turn, clock = pace(slots)
+    with pytest.raises(RateLimited) as refused:
+        turn.take()
+    assert (refused.value.code, clock.slept_seconds) == ("own_pace", [])
+
+
+def test_backlog_seconds_when_slots_are_taken_ahead_of_time_then_how_long_the_next_one_waits() -> None:
+    slots = MemorySlotStore()
+    assert pace(slots)[0].backlog_seconds() == 0
+    for _ in range(10):
+        pace(slots)[0].take()
+    turn, clock = pace(slots)
+    assert turn.backlog_seconds() == pytest.approx(11 * 0.05, abs=1e-3)
+    clock.now += timedelta(seconds=10)
+    assert turn.backlog_seconds() == 0

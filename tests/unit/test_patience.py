@@ -1,0 +1,66 @@
+"""How long a payment may stay as it is: the table of waits."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from payments.clock import iso
+from payments.patience import Patience
+from payments.payment import Payment
+from payments.statuses import Status
+from tests.unit.builders import NOON, after, payment
+
+UNIT = timedelta(minutes=5)
+PATIENCE = Patience(UNIT)
+
+
+def row(*statuses: Status, restarts: int = 0, restarted_at: str = "") -> Payment:
+    return replace(after(payment(), *statuses), restarts=restarts, restarted_at=restarted_at)
+
+
+def first_due(waiting: Payment) -> int:
+    """The units since its last change after which the payment is due."""
+    units = next(units for units in range(100) if PATIENCE.is_due(waiting, NOON + units * UNIT))
+    assert not PATIENCE.is_due(waiting, NOON + units * UNIT - timedelta(seconds=1))
+    return units
+
+
+@pytest.mark.parametrize(
+    ("statuses", "units"),
+    [
+        ((), 1),
+        ((Status.PROCESSING,), 2),
+        ((Status.PROCESSING, Status.UNKNOWN), 1),
+        ((Status.PROCESSING, Status.REQUIRES_ACTION), 3),
+        ((Status.PROCESSING, Status.IN_REVIEW), 1),
+        ((Status.PROCESSING, Status.SUCCEEDED), 1),
+    ],
+)
+def test_is_due_when_never_restarted_then_after_the_first_wait_of_its_status(
+    statuses: tuple[Status, ...], units: int
+) -> None:
+    assert first_due(row(*statuses)) == units
+
+
+def test_is_due_when_restarted_again_and_again_then_each_wait_is_twice_as_long_up_to_an_hour() -> None:
+    assert [first_due(row(restarts=restarts)) for restarts in range(6)] == [1, 2, 4, 8, 12, 12]
+    assert first_due(row(restarts=1000)) == 12
+
+
+def test_is_due_when_restarted_since_then_the_wait_counts_from_there() -> None:
+    waiting = row(restarts=1, restarted_at=iso(NOON + 10 * UNIT))
+    assert not PATIENCE.is_due(waiting, NOON + 12 * UNIT - timedelta(seconds=1))
+    assert PATIENCE.is_due(waiting, NOON + 12 * UNIT)
+
+
+def test_waits_when_the_unit_is_five_minutes_then_they_are_what_the_docs_say() -> None:
+    assert Patience().unit == UNIT
+    assert Patience().proof == timedelta(minutes=10)
+    assert Patience().authentication == timedelta(days=1)
+    assert Patience().overdue == timedelta(hours=1)
+
+
+def test_proof_when_compared_with_the_gateways_lag_then_longer() -> None:
+    """Search lags by up to a minute, usually (docs.stripe.com/search#data-freshness)."""
+    assert Patience().proof > 5 * timedelta(minutes=1)

@@ -1,0 +1,84 @@
+"""Executions: one for each name, whoever starts it, however often."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+from payments.workflow import MemoryWorkflow, StepFunctionsWorkflow, Workflow
+from tests.moto_tables import aws_in_memory
+
+Started = Callable[[], dict[str, dict[str, Any]]]
+"""Gives the executions that were started: name → state that goes in."""
+LONGEST_ID = "p" * 64
+
+
+@pytest.fixture
+def step_functions() -> Iterator[tuple[Workflow, Started]]:
+    with aws_in_memory():
+        client = boto3.client("stepfunctions")
+        machine = client.create_state_machine(
+            name="payments",
+            definition=json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 1, "End": True}}}),
+            roleArn="arn:aws:iam::123456789012:role/workflow",
+        )["stateMachineArn"]
+
+        def started() -> dict[str, dict[str, Any]]:
+            executions = client.list_executions(stateMachineArn=machine)["executions"]
+            arns = {execution["name"]: execution["executionArn"] for execution in executions}
+            return {
+                name: json.loads(client.describe_execution(executionArn=arn)["input"]) for name, arn in arns.items()
+            }
+
+        yield StepFunctionsWorkflow(client, machine), started
+
+
+def in_memory() -> tuple[Workflow, Started]:
+    workflow = MemoryWorkflow()
+
+    def state(name: str) -> dict[str, Any]:
+        return {"payment_id": name.partition(".")[0]} | ({"ask": True} if name in workflow.asking else {})
+
+    return workflow, lambda: {name: state(name) for name in workflow.started}
+
+
+@pytest.fixture(params=["memory", "step_functions"])
+def workflow(request: pytest.FixtureRequest) -> tuple[Workflow, Started]:
+    if request.param == "memory":
+        return in_memory()
+    real: tuple[Workflow, Started] = request.getfixturevalue("step_functions")
+    return real
+
+
+def test_start_when_repeated_then_one_execution_named_by_the_payment(workflow: tuple[Workflow, Started]) -> None:
+    executions, started = workflow
+    executions.start("pay_1")
+    executions.start("pay_1")
+    assert started() == {"pay_1": {"payment_id": "pay_1"}}
+
+
+def test_again_when_another_occasion_then_another_execution_and_the_same_occasion_none(
+    workflow: tuple[Workflow, Started],
+) -> None:
+    executions, started = workflow
+    executions.start("pay_1")
+    executions.again("pay_1", "2")
+    executions.again("pay_1", "2")
+    executions.again("pay_1", "3", ask=True)
+    assert started() == {
+        "pay_1": {"payment_id": "pay_1"},
+        "pay_1.2": {"payment_id": "pay_1"},
+        "pay_1.3": {"payment_id": "pay_1", "ask": True},
+    }
+
+
+def test_again_when_id_and_occasion_are_as_long_as_they_may_be_then_the_name_still_fits(
+    workflow: tuple[Workflow, Started],
+) -> None:
+    """Step Functions takes names of 80 characters."""
+    executions, started = workflow
+    executions.again(LONGEST_ID, "e" + "f" * 11)
+    (name,) = started()
+    assert len(name) == 77
