@@ -1,0 +1,155 @@
+"""Replaying dead letters: what is sent again, what is asked about first, and what is left alone."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from payments.charging import Charging
+from payments.gateways.memory import Fault, FaultKind, MemoryGateway
+from payments.lane import LaneState, PausedBy
+from payments.outcome import answered
+from payments.patience import Patience
+from payments.payment import Payment
+from payments.recording import record
+from payments.replaying import Action, decide, reason_class, restart
+from payments.statuses import SETTLED, TRANSITIONS, Status
+from payments.stores.memory import MemoryCustomerStore, MemoryPaymentStore
+from payments.stores.port import VersionConflict
+from payments.validating import PaymentMethods
+from payments.workflow import MemoryWorkflow
+from tests.unit.builders import NOON, FixedClock, after, batch_payment
+
+OPEN_LANE = LaneState()
+PAUSED = LaneState(PausedBy.OPERATOR, "the bank is down", "2026-11-21T12:00:00.000Z")
+WAY_TO: dict[Status, tuple[Status, ...]] = {
+    Status.PENDING: (),
+    Status.REJECTED: (Status.REJECTED,),
+    Status.PARTIALLY_REFUNDED: (Status.PROCESSING, Status.SUCCEEDED, Status.PARTIALLY_REFUNDED),
+    Status.REFUNDED: (Status.PROCESSING, Status.SUCCEEDED, Status.REFUNDED),
+    Status.DISPUTED: (Status.PROCESSING, Status.SUCCEEDED, Status.DISPUTED),
+    Status.DISPUTE_LOST: (Status.PROCESSING, Status.SUCCEEDED, Status.DISPUTED, Status.DISPUTE_LOST),
+    Status.PROCESSING: (Status.PROCESSING,),
+}
+
+
+def row(status: Status) -> Payment:
+    """A batch payment in a status."""
+    return after(batch_payment(), *WAY_TO.get(status, (Status.PROCESSING, status)))
+
+
+def test_decide_when_the_message_is_malformed_then_refuses_and_lets_it_be_discarded() -> None:
+    decision = decide("", None, OPEN_LANE, started=False)
+    assert (decision.action, decision.needed) == (Action.REFUSE, False)
+    assert "names no payment" in decision.why
+
+
+def test_decide_when_the_payment_is_not_in_the_table_then_refuses_and_lets_it_be_discarded() -> None:
+    decision = decide("pay_1", None, OPEN_LANE, started=False)
+    assert (decision.action, decision.needed) == (Action.REFUSE, False)
+    assert "not in the payments table" in decision.why
+
+
+def test_decide_when_the_payment_was_never_started_then_requeues() -> None:
+    assert decide("pay_1", row(Status.PENDING), OPEN_LANE, started=False).action is Action.REQUEUE
+
+
+@pytest.mark.parametrize(
+    ("payment", "started"),
+    [(row(Status.PENDING), True), (after(row(Status.PROCESSING), Status.PENDING), False)],
+)
+def test_decide_when_a_pending_payments_execution_was_used_up_then_restarts(payment: Payment, started: bool) -> None:
+    assert decide("pay_1", payment, OPEN_LANE, started=started).action is Action.RESTART
+
+
+@pytest.mark.parametrize("status", [Status.PROCESSING, Status.UNKNOWN])
+@pytest.mark.parametrize("lane", [OPEN_LANE, PAUSED])
+def test_decide_when_money_may_have_moved_then_asks_even_while_the_lane_is_paused(
+    status: Status, lane: LaneState
+) -> None:
+    decision = decide("pay_1", row(status), lane, started=True)
+    assert decision.action is Action.RESTART
+    assert "asked before" in decision.why
+
+
+@pytest.mark.parametrize("started", [True, False])
+def test_decide_when_the_lane_is_paused_then_nothing_pending_is_started_and_it_says_why(started: bool) -> None:
+    decision = decide("pay_1", row(Status.PENDING), PAUSED, started=started)
+    assert (decision.action, decision.needed) == (Action.REFUSE, True)
+    assert "paused by the operator" in decision.why
+    assert "the bank is down" in decision.why
+
+
+@pytest.mark.parametrize("status", sorted(SETTLED | {Status.REQUIRES_ACTION, Status.IN_REVIEW}))
+def test_decide_when_no_execution_is_needed_then_refuses_and_lets_it_be_discarded(status: Status) -> None:
+    decision = decide("pay_1", row(status), PAUSED, started=True)
+    assert (decision.action, decision.needed) == (Action.REFUSE, False)
+
+
+@pytest.mark.parametrize("status", sorted(TRANSITIONS))
+def test_decide_when_a_status_is_in_the_table_then_only_what_still_needs_work_must_be_kept(status: Status) -> None:
+    needed = {Status.PENDING, Status.PROCESSING, Status.UNKNOWN}
+    assert decide("pay_1", row(status), OPEN_LANE, started=True).needed == (status in needed)
+
+
+def test_restart_when_two_do_it_at_once_then_one_execution_of_a_name_of_its_own_starts() -> None:
+    store, workflow = MemoryPaymentStore(), MemoryWorkflow()
+    store.create(row(Status.UNKNOWN))
+    seen = store.rows["pay_1"]
+    assert restart(seen, store=store, workflow=workflow, at=NOON) == "2"
+    with pytest.raises(VersionConflict):
+        restart(seen, store=store, workflow=workflow, at=NOON)
+    assert workflow.started == ["pay_1.2"]
+    assert restart(store.rows["pay_1"], store=store, workflow=workflow, at=NOON) == "3"
+
+
+@pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.IN_REVIEW])
+def test_restart_when_the_payment_needs_none_then_refuses(status: Status) -> None:
+    store = MemoryPaymentStore()
+    store.create(row(status))
+    with pytest.raises(ValueError, match="needs no other execution"):
+        restart(row(status), store=store, workflow=MemoryWorkflow(), at=NOON)
+    assert store.rows["pay_1"].restarts == 0
+
+
+@pytest.mark.parametrize("executes", [True, False])
+def test_fault_20_replay_when_the_gateway_forgot_the_key_after_25_hours_then_it_is_asked_first_and_charges_once(
+    executes: bool,
+) -> None:
+    clock = FixedClock()
+    gateway, store, workflow = MemoryGateway(clock), MemoryPaymentStore(), MemoryWorkflow()
+    store.create(batch_payment())
+    charging = Charging(gateway, PaymentMethods(MemoryCustomerStore(), ""), store, clock, Patience())
+
+    def charge() -> Any:
+        return answered(lambda: charging.charge(store.rows["pay_1"]))
+
+    gateway.fail(Fault(FaultKind.ANSWER_LOST, executes=executes))
+    with pytest.raises(Exception, match="no_answer"):
+        charge()  # and the function dies before anything is recorded
+    clock.wait(timedelta(hours=25))
+
+    seen = store.rows["pay_1"]
+    assert decide("pay_1", seen, OPEN_LANE, started=True).action is Action.RESTART
+    restart(seen, store=store, workflow=workflow, at=clock())
+    outcome = charge()
+    assert record("pay_1", outcome, store=store, clock=clock).status is Status.SUCCEEDED
+    assert workflow.started == ["pay_1.2"]
+    assert len(gateway.captured) == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "name"),
+    [
+        ("MalformedMessage: the message's payment_id is not one", "MalformedMessage"),
+        ("LookupError: payment pay_1 is not in the payments table", "LookupError"),
+        ("LanePaused: the lane is paused since 2026: gateway_key_refused: no", "LanePaused"),
+        (
+            "ClientError: An error occurred (ThrottlingException) when calling the StartExecution operation: slow down",
+            "ThrottlingException",
+        ),
+        ("", ""),
+    ],
+)
+def test_reason_class_when_dispatch_logged_a_reason_then_names_the_error(reason: str, name: str) -> None:
+    assert reason_class(reason) == name
