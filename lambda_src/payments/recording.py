@@ -19,7 +19,8 @@ def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clo
     """
     for _ in range(_TRIES):
         payment = require(store, payment_id)
-        status = _provable(outcome.status, payment.status)
+        wanted = _provable(outcome.status, payment.status)
+        status = _next_step(payment.status, wanted)
         known = status is payment.status and outcome.gateway_reference in ("", payment.gateway_reference)
         moved_on = payment.status not in OPEN and not may_move(payment.status, status)
         if moved_on and status in CAPTURED and payment.status not in CAPTURED:
@@ -40,13 +41,21 @@ def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clo
             store.save(changed)
         except VersionConflict:
             continue
-        return changed
+        if status is wanted:
+            return changed
     raise VersionConflict(f"payment {payment_id} changed {_TRIES} times while its outcome was recorded")
 
 
 def _provable(outcome: Status, current: Status) -> Status:
     """A step that died while the row is `pending` died without a call to the gateway under way: proven failed."""
     return Status.FAILED if outcome is Status.UNKNOWN and current is Status.PENDING else outcome
+
+
+def _next_step(current: Status, target: Status) -> Status:
+    """The status to move to now. A refund follows a capture, also where our row missed that."""
+    refunded = target in (Status.PARTIALLY_REFUNDED, Status.REFUNDED)
+    missed = refunded and not may_move(current, target) and may_move(current, Status.SUCCEEDED)
+    return Status.SUCCEEDED if missed else target
 
 
 def _speaks_of_another_attempt(outcome: Outcome, current: Status) -> bool:
