@@ -38,6 +38,15 @@ def test_add_when_the_event_names_no_reference_then_found_as_it_came(events: Eve
     assert events.of_payment("pay_1") == [bare]
 
 
+@pytest.mark.parametrize("state", [EventState.APPLIED, EventState.IGNORED, EventState.CONTRADICTS])
+def test_add_when_there_is_nothing_to_wait_for_then_never_parked(events: EventStore, state: EventState) -> None:
+    settled = replace(gateway_event(), state=state)
+    assert events.add(settled)
+    events.settle(settled, EventState.APPLIED)
+    assert list(events.parked()) == []
+    assert events.of_payment("pay_1") == [settled]
+
+
 def test_fault_36_add_when_it_is_there_already_then_false_and_the_first_stays(events: EventStore) -> None:
     events.add(gateway_event())
     events.settle(gateway_event(), EventState.APPLIED)
@@ -74,3 +83,21 @@ def test_of_payment_when_several_are_about_it_then_those_oldest_first(events: Ev
     events.add(later("evt_x", 0, payment_id="pay_2"))
     assert [event.event_id for event in events.of_payment("pay_1")] == ["evt_a", "evt_b"]
     assert events.of_payment("pay_3") == []
+
+
+@pytest.mark.parametrize("parked_first", [True, False])
+def test_dynamodb_add_when_settled_then_dropped_after_ninety_days_and_never_while_parked(parked_first: bool) -> None:
+    def expires_at() -> str | None:
+        item = client.get_item(TableName=GATEWAY_EVENTS.name, Key={"event_id": {"S": "evt_1"}})["Item"]
+        return item.get(GATEWAY_EVENTS.expires, {}).get("N")
+
+    with aws_in_memory():
+        client = create_table(GATEWAY_EVENTS)
+        events = DynamoEventStore(client, GATEWAY_EVENTS.name)
+        if parked_first:
+            events.add(gateway_event())
+            assert expires_at() is None
+            events.settle(gateway_event(), EventState.APPLIED)
+        else:
+            events.add(replace(gateway_event(), state=EventState.APPLIED))
+        assert expires_at() == str(int((NOON + timedelta(days=90)).timestamp()))

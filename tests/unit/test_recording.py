@@ -92,6 +92,22 @@ def test_record_when_another_attempt_may_have_charged_then_that_ours_did_not_pro
     assert recorded(store, Outcome(status, "connection_refused")) == before
 
 
+@pytest.mark.parametrize("refunded", [Status.PARTIALLY_REFUNDED, Status.REFUNDED])
+@pytest.mark.parametrize("missed", [(), (Status.UNKNOWN,), (Status.REQUIRES_ACTION,), (Status.IN_REVIEW,)])
+def test_fault_36_record_when_the_money_went_back_before_we_knew_of_it_then_both_are_on_record(
+    missed: tuple[Status, ...], refunded: Status
+) -> None:
+    row = recorded(stored(Status.PROCESSING, *missed), Outcome(refunded, gateway_reference="pi_1"))
+    assert [change.status for change in row.history][-2:] == [Status.SUCCEEDED, refunded]
+    assert (row.version, row.gateway_reference) == (len(row.history), "pi_1")
+
+
+@pytest.mark.parametrize("refunded", [Status.PARTIALLY_REFUNDED, Status.REFUNDED])
+def test_record_when_a_disputed_payment_is_refunded_then_in_one_step(refunded: Status) -> None:
+    row = recorded(stored(Status.PROCESSING, Status.SUCCEEDED, Status.DISPUTED), Outcome(refunded))
+    assert [change.status for change in row.history][-2:] == [Status.DISPUTED, refunded]
+
+
 def test_record_when_the_gateway_proves_that_nothing_was_charged_then_failed() -> None:
     store = stored(Status.PROCESSING, Status.UNKNOWN)
     assert recorded(store, Outcome(Status.FAILED, NOT_CHARGED)).status is Status.FAILED
