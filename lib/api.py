@@ -222,7 +222,8 @@ class PaymentApi(Construct):
     def _stage(self) -> ApiGatewayStage:
         # a REST API only serves a snapshot of itself: a new one for every change of what it is made from
         auth_mode = self._settings.effective.auth_mode
-        shape = f"{OPENAPI.read_text()}{self._schemas}{GATEWAY_ERRORS}{auth_mode}{[function.name for function in self._functions.values()]}"
+        called = [function.name for function in self._functions.values()]
+        shape = f"{OPENAPI.read_text()}{self._schemas}{GATEWAY_ERRORS}{auth_mode}{called}"
         deployment = ApiGatewayDeployment(
             self,
             "deployment",

@@ -64,11 +64,13 @@ class PaymentStack(TerraformStack):
         notifications = Notifications(self, settings, encryption, account_id)
         queue = PaymentQueue(self, settings, encryption)
         gateway_secret = self._secret(
+            "gateway_secret",
             "payment-gateway-stripe",
             "The secret API key of Stripe; set with: payctl gateway set-key",
             encryption,
         )
         webhook_secret = self._secret(
+            "webhook_secret",
             "payment-webhook-stripe",
             "What Stripe signs its events with; set with: payctl gateway set-webhook-secret",
             encryption,
@@ -106,8 +108,8 @@ class PaymentStack(TerraformStack):
         tables.payments.grant(validate, "GetItem")
         tables.customers.grant(validate, "GetItem")
 
-        # asking and then charging take the gateway's time-out twice: 46 seconds; the wait for a slot is 3 more
-        charge = function("charge", 60, **gateway, **methods, **payments, **pacing, **patience, **suffix)
+        # asking, cancelling and asking again take the gateway's time-out three times: 69 seconds; waiting for a slot 3
+        charge = function("charge", 80, **gateway, **methods, **payments, **pacing, **patience, **suffix)
         tables.payments.grant(charge, "GetItem", "UpdateItem")
         tables.customers.grant(charge, "GetItem")
         tables.controls.grant(charge, "UpdateItem")
@@ -291,11 +293,11 @@ class PaymentStack(TerraformStack):
         )
         backend.add_override("use_lockfile", True)
 
-    def _secret(self, name: str, description: str, encryption: Encryption) -> SecretsmanagerSecret:
-        """The place for a secret. Its value is set by payctl, never by Terraform."""
+    def _secret(self, key: str, name: str, description: str, encryption: Encryption) -> SecretsmanagerSecret:
+        """The place for a secret, `key` in the state. Its value is set by payctl, never by Terraform."""
         secret = SecretsmanagerSecret(
             self,
-            name,
+            key,
             name=self._settings.name(name),
             description=description,
             kms_key_id=encryption.arn,

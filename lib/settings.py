@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 LEAST_PATIENCE_SECONDS = 120
+MOST_PATIENCE_SECONDS = 3600
 DEFAULT_TAGS = {"Project": "payment-backend", "ManagedBy": "cdktf"}
 
 
@@ -139,6 +140,10 @@ def _pairs(value: Any) -> Any:
 
 
 _RETENTION = _number(RETENTION_DAYS, f"one of {', '.join(map(str, RETENTION_DAYS))}")
+_PATIENCE = _number(
+    range(1, MOST_PATIENCE_SECONDS + 1),
+    f"a whole number from {LEAST_PATIENCE_SECONDS} to {MOST_PATIENCE_SECONDS}, or from 1 on a local AWS",
+)
 _SUFFIX = _pattern(
     "[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?",
     "1 to 20 lower-case letters, digits or '-', not at an end, such as dev, staging, prod or pr-1234",
@@ -178,7 +183,7 @@ class Settings(BaseSettings):
     ) = None
     force_destroy: bool | None = None
     auth_mode: Literal["none", "iam"] | None = None
-    patience_seconds: Annotated[int, _between(1, 3600)] | None = None
+    patience_seconds: Annotated[int, _PATIENCE] | None = None
 
     @model_validator(mode="after")
     def _production_is_protected(self) -> Self:
@@ -193,7 +198,7 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"PATIENCE_SECONDS: {seconds} is not allowed, as Stripe's search may lag behind by a minute and a "
                 f"payment that it does not know yet would be taken for not charged; allowed: {LEAST_PATIENCE_SECONDS} "
-                "to 3600"
+                f"to {MOST_PATIENCE_SECONDS}"
             )
         return self
 

@@ -62,6 +62,10 @@ class CountingQueue:
         """See the port."""
         self.messages += len(payments)
 
+    def is_empty(self) -> bool:
+        """See the port."""
+        return not self.messages
+
 
 class FileOnDisk(MemoryBatchFiles):
     """The bucket as a folder."""

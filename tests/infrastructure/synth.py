@@ -10,6 +10,8 @@ from lib.settings import Settings
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
+MAPPING_ID = "00000000-0000-4000-8000-000000000000"
+"""What an event source mapping is called by: Lambda makes it up, it is in no name of ours."""
 Resource = dict[str, Any]
 Statement = dict[str, Any]
 
@@ -25,6 +27,7 @@ NAMED_BY = {
     "aws_lambda_function": "function_name",
     "aws_lambda_layer_version": "layer_name",
     "aws_s3_bucket": "bucket",
+    "aws_scheduler_schedule": "name",
     "aws_secretsmanager_secret": "name",
     "aws_sfn_state_machine": "name",
     "aws_sns_topic": "name",
@@ -38,6 +41,7 @@ _ARNS = {
     "aws_dynamodb_table": "arn:aws:dynamodb:{region}:{account}:table/{name}",
     "aws_iam_role": "arn:aws:iam::{account}:role/{name}",
     "aws_kms_key": "arn:aws:kms:{region}:{account}:key/00000000-0000-0000-0000-000000000000",
+    "aws_lambda_event_source_mapping": "arn:aws:lambda:{region}:{account}:event-source-mapping:" + MAPPING_ID,
     "aws_lambda_function": "arn:aws:lambda:{region}:{account}:function:{name}",
     "aws_s3_bucket": "arn:aws:s3:::{name}",
     "aws_secretsmanager_secret": "arn:aws:secretsmanager:{region}:{account}:secret:{name}-AbCdEf",

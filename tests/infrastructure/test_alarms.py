@@ -7,7 +7,16 @@ from dataclasses import dataclass
 import pytest
 
 from lib.package import ROOT
-from payments.metrics import GATEWAY_MISCONFIGURED, NAMESPACE
+from payments import metrics
+from payments.metrics import (
+    CONTRADICTING_EVENTS,
+    GATEWAY_MISCONFIGURED,
+    LANE_PAUSED,
+    NAMESPACE,
+    PAYMENTS_IN_REVIEW,
+    PAYMENTS_OVERDUE,
+    SUSPICIOUS_DECLINES,
+)
 from tests.infrastructure.synth import Resource, Stack, arn
 
 
@@ -29,8 +38,23 @@ OTHERS = {
         1, 300, frozenset(f"AWS/States Executions{end}" for end in ("Failed", "TimedOut", "Aborted"))
     ),
     "oldest-queued-payment": Rings(900, 60, frozenset({"AWS/SQS ApproximateAgeOfOldestMessage"}), "Maximum"),
-    "gateway-misconfigured": Rings(1, 60, frozenset({f"{NAMESPACE} {GATEWAY_MISCONFIGURED}"})),
+    # what is counted once a minute, at a sweep, is looked at over two: an alarm must not blink between two sweeps
+    "gateway-misconfigured": Rings(
+        1, 120, frozenset({f"{NAMESPACE} {GATEWAY_MISCONFIGURED}", f"{NAMESPACE} {LANE_PAUSED}"})
+    ),
+    "payments-overdue": Rings(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_OVERDUE}"})),
+    "payments-in-review": Rings(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_IN_REVIEW}"})),
+    "gateway-contradicts": Rings(1, 60, frozenset({f"{NAMESPACE} {CONTRADICTING_EVENTS}"})),
+    "suspicious-declines": Rings(10, 600, frozenset({f"{NAMESPACE} {SUSPICIOUS_DECLINES}"})),
 }
+OURS = (
+    "gateway-misconfigured",
+    "payments-overdue",
+    "payments-in-review",
+    "gateway-contradicts",
+    "suspicious-declines",
+)
+"""The alarms on metrics that our own code counts."""
 
 
 def _metrics(alarm: Resource) -> list[Resource]:
@@ -95,7 +119,7 @@ def test_function_alarms_when_synthesised_then_each_watches_its_own_function(sta
             "workflow-failures",
             {"StateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:payment-processor-{suffix}"},
         ),
-        ("gateway-misconfigured", {"service": "{suffix}"}),
+        *((alarm, {"service": "{suffix}"}) for alarm in OURS),
     ],
 )
 def test_alarm_when_synthesised_then_it_watches_this_environments_own(
@@ -106,8 +130,9 @@ def test_alarm_when_synthesised_then_it_watches_this_environments_own(
         assert resolved == {name: value.format(suffix=stack.suffix) for name, value in dimensions.items()}
 
 
-def test_workflow_failures_when_an_execution_ends_in_any_bad_way_then_they_are_added_up(stack: Stack) -> None:
-    queries = _alarm(stack, "workflow-failures")["metric_query"]
+@pytest.mark.parametrize("alarm", ["workflow-failures", "gateway-misconfigured"])
+def test_alarm_when_it_watches_several_metrics_then_they_are_added_up(stack: Stack, alarm: str) -> None:
+    queries = _alarm(stack, alarm)["metric_query"]
     (total,) = [query for query in queries if "expression" in query]
 
     assert total["return_data"] is True
@@ -127,6 +152,18 @@ def test_alarms_when_they_ring_then_their_text_points_at_a_runbook_that_is_there
         assert anchor in anchors, f"docs/operations.md has no heading for {anchor}"
 
 
+def test_metrics_of_ours_when_code_counts_them_then_an_alarm_watches_each(stack: Stack) -> None:
+    ours = {value for name, value in vars(metrics).items() if name.isupper() and name != "NAMESPACE"}
+    watched = {
+        metric["metric_name"]
+        for alarm in stack.all("aws_cloudwatch_metric_alarm").values()
+        for metric in _metrics(alarm)
+        if metric["namespace"] == NAMESPACE
+    }
+
+    assert watched == ours
+
+
 def test_dashboard_when_synthesised_then_it_shows_what_every_alarm_watches(stack: Stack) -> None:
     _, dashboard = stack.named("aws_cloudwatch_dashboard", "payments")
     widgets = json.loads(stack.resolve(dashboard["dashboard_body"]))["widgets"]
@@ -135,5 +172,5 @@ def test_dashboard_when_synthesised_then_it_shows_what_every_alarm_watches(stack
 
     assert shown.keys() == {f"{label}-errors" for label in _labels(stack)} | OTHERS.keys()
     assert len(places) == len(widgets)
-    for name, metrics in shown.items():
-        assert {f"{namespace} {metric}" for namespace, metric, *_ in metrics} == _rings(_alarm(stack, name)).metrics
+    for name, watched in shown.items():
+        assert {f"{namespace} {metric}" for namespace, metric, *_ in watched} == _rings(_alarm(stack, name)).metrics

@@ -20,7 +20,7 @@ from payments.payment import (
     REQUIRED_FIELDS,
 )
 from payments.statuses import Status
-from tests.infrastructure.synth import Resource, Stack, synthesise
+from tests.infrastructure.synth import Resource, Stack, synthesise, waivers
 
 CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "api" / "openapi.yaml").read_text())
 SCHEMAS = CONTRACT["components"]["schemas"]
@@ -31,6 +31,12 @@ OPERATIONS = {
     for verb, operation in operations.items()
     if verb in VERBS
 }
+WEBHOOK = "POST /webhooks/stripe"
+
+
+def _function_of(operation: dict[str, Any]) -> str:
+    """The function that the contract names for an operation."""
+    return str(operation.get("x-function", "api"))
 
 
 def _address(reference: str) -> str:
@@ -70,13 +76,20 @@ def test_routes_of_the_function_when_compared_then_they_are_those_of_the_contrac
         ast.literal_eval(key): ast.unparse(value) for key, value in zip(routes.keys, routes.values, strict=True) if key
     }
 
-    assert handled == {route: operation["operationId"] for route, operation in OPERATIONS.items()}
+    assert handled == {
+        route: operation["operationId"] for route, operation in OPERATIONS.items() if _function_of(operation) == "api"
+    }
 
 
-def test_methods_when_called_then_the_one_function_behind_them_answers(stack: Stack) -> None:
-    function, _ = stack.named("aws_lambda_function", "payment-api")
+def test_routes_of_other_functions_when_listed_then_the_webhook_is_the_only_one() -> None:
+    others = {route: _function_of(operation) for route, operation in OPERATIONS.items() if "x-function" in operation}
 
-    for address, method in _methods(stack).values():
+    assert others == {WEBHOOK: "webhook"}
+
+
+def test_methods_when_called_then_the_function_that_the_contract_names_answers(stack: Stack) -> None:
+    for route, (address, method) in _methods(stack).items():
+        function, _ = stack.named("aws_lambda_function", f"payment-{_function_of(OPERATIONS[route])}")
         _, integration = stack.only("aws_api_gateway_integration", http_method=f"${{{address}.http_method}}")
         assert integration["resource_id"] == method["resource_id"]
         assert integration["type"] == "AWS_PROXY"
@@ -99,7 +112,26 @@ def test_methods_when_called_then_body_and_parameters_are_validated(stack: Stack
 def test_methods_when_called_without_a_signature_then_only_dev_lets_them_in(
     stacks: dict[str, Stack], suffix: str, authorization: str
 ) -> None:
-    assert {method["authorization"] for _, method in _methods(stacks[suffix]).values()} == {authorization}
+    authorizations = {
+        method["authorization"] for route, (_, method) in _methods(stacks[suffix]).items() if route != WEBHOOK
+    }
+
+    assert authorizations == {authorization}
+
+
+def test_webhook_when_the_gateway_calls_then_it_is_let_in_without_iam_and_proves_itself_by_its_signature(
+    stack: Stack,
+) -> None:
+    _, method = _methods(stack)[WEBHOOK]
+    (signature,) = OPERATIONS[WEBHOOK]["parameters"]
+
+    assert method["authorization"] == "NONE"
+    assert "signature is checked" in waivers(method)["CKV_AWS_59"]
+    assert (signature["name"], signature["in"], signature["required"]) == ("Stripe-Signature", "header", True)
+
+
+def test_contract_when_it_lifts_the_proof_of_who_calls_then_for_the_webhook_alone() -> None:
+    assert [route for route, operation in OPERATIONS.items() if operation.get("security") == []] == [WEBHOOK]
 
 
 def test_model_when_compared_with_the_contract_then_it_knows_the_same_fields(stack: Stack) -> None:
@@ -118,10 +150,17 @@ def _request_model(stack: Stack) -> dict[str, Any]:
     return schema
 
 
-def test_models_when_synthesised_then_every_request_body_of_the_contract_has_one(stack: Stack) -> None:
+def test_models_when_synthesised_then_every_request_body_with_a_schema_of_the_contracts_has_one(stack: Stack) -> None:
     for route, (_, method) in _methods(stack).items():
         content = OPERATIONS[route].get("requestBody", {}).get("content", {})
-        assert method.get("request_models", {}).keys() == content.keys()
+        described = {content_type for content_type, body in content.items() if "$ref" in body["schema"]}
+        assert method.get("request_models", {}).keys() == described
+
+
+def test_webhooks_body_when_it_comes_then_api_gateway_does_not_judge_it(stack: Stack) -> None:
+    _, method = _methods(stack)[WEBHOOK]
+
+    assert "request_models" not in method  # what is signed decides, byte for byte
 
 
 def test_contract_when_compared_with_the_code_then_the_same_fields_and_limits() -> None:
@@ -177,13 +216,20 @@ def test_deployment_when_made_then_everything_it_takes_a_snapshot_of_is_there_fi
     assert deployment["lifecycle"] == {"create_before_destroy": True}
 
 
-def test_function_when_the_api_calls_it_then_only_this_api_may(stack: Stack) -> None:
+def test_functions_when_the_api_calls_them_then_only_this_api_may_and_only_those_of_its_routes(stack: Stack) -> None:
     api, _ = stack.only("aws_api_gateway_rest_api")
-    function, _ = stack.named("aws_lambda_function", "payment-api")
-    _, permission = stack.only("aws_lambda_permission", principal="apigateway.amazonaws.com")
+    permissions = [
+        permission
+        for permission in stack.all("aws_lambda_permission").values()
+        if permission["principal"] == "apigateway.amazonaws.com"
+    ]
 
-    assert permission["function_name"] == f"${{{function}.function_name}}"
-    assert permission["source_arn"] == f"${{{api}.execution_arn}}/*/*"
+    assert {stack.resolve(permission["function_name"]) for permission in permissions} == {
+        f"payment-{_function_of(operation)}-{stack.suffix}" for operation in OPERATIONS.values()
+    }
+    for permission in permissions:
+        assert permission["action"] == "lambda:InvokeFunction"
+        assert permission["source_arn"] == f"${{{api}.execution_arn}}/*/*"
 
 
 def test_bodies_when_of_the_contracts_example_then_they_have_all_that_is_required() -> None:

@@ -42,6 +42,14 @@ def _attributes(node: ast.AST) -> list[str]:
     return [ast.unparse(node)] if isinstance(node, ast.Attribute) else []
 
 
+def _words(node: ast.AST) -> list[str]:
+    """What is named: a variable, an attribute, something imported."""
+    match node:
+        case ast.Name(id=word) | ast.Attribute(attr=word) | ast.alias(name=word):
+            return [word]
+    return []
+
+
 def test_lambda_code_when_it_imports_then_nothing_of_the_infrastructure_or_the_local_run() -> None:
     assert _found(LAMBDA, _imports, CDKTF | {"lib", "local", "payctl", "tests"}) == {}
 
@@ -55,9 +63,20 @@ def test_infrastructure_when_it_imports_cdktf_then_through_the_one_door() -> Non
     assert _found(INFRASTRUCTURE, _imports, {"local", "handlers"}) == {}
 
 
+SECONDS_OF_SLEEP = {"pace.py", "batch/dispatch.py"}
+"""Where a fraction is how long a function sleeps, in seconds, which is how `time.sleep` takes it. Never money."""
+
+
 def test_domain_when_it_computes_then_in_whole_numbers_and_decimals() -> None:
     assert _found(DOMAIN, _calls, {"float", "round"}) == {}
-    assert _found(DOMAIN, _operators, {"Div"}) == {}
+    assert _found(DOMAIN, _operators, {"Div"}) == {path: {"Div"} for path in SECONDS_OF_SLEEP}
+
+
+def test_sleep_when_its_length_is_computed_then_no_money_is_near() -> None:
+    money = {"amount", "minor_units", "money", "Money"}
+    near = _found(DOMAIN, _words, money)
+
+    assert SECONDS_OF_SLEEP.isdisjoint(near)
 
 
 def test_time_when_it_is_needed_then_handed_in_from_the_one_clock() -> None:

@@ -1,4 +1,4 @@
-"""The key, and the secret that Terraform never knows."""
+"""The key, and the secrets that Terraform never knows."""
 
 import json
 
@@ -45,13 +45,18 @@ def test_key_policy_when_read_then_only_the_account_itself_may_manage_the_key(st
     assert all(set(statement["Action"]) <= use for statement in others)
 
 
-def test_gateway_secret_when_synthesised_then_terraform_has_the_place_and_never_the_value(stack: Stack) -> None:
-    assert len(stack.all("aws_secretsmanager_secret")) == 1
+def test_secrets_when_synthesised_then_terraform_has_the_places_and_never_the_values(stack: Stack) -> None:
+    secrets = stack.all("aws_secretsmanager_secret").values()
+
+    assert {secret["name"]: secret["description"].partition("set with: ")[2] for secret in secrets} == {
+        f"payment-gateway-stripe-{stack.suffix}": "payctl gateway set-key",
+        f"payment-webhook-stripe-{stack.suffix}": "payctl gateway set-webhook-secret",
+    }
     assert stack.all("aws_secretsmanager_secret_version") == {}
     assert "variable" not in stack.document
 
 
-def test_synthesised_json_when_searched_then_no_gateway_key_is_in_it(stack: Stack) -> None:
+def test_synthesised_json_when_searched_then_no_secret_of_the_gateways_is_in_it(stack: Stack) -> None:
     text = stack.path.read_text()
 
     assert not any(prefix in text for prefix in ("sk_live", "sk_test", "rk_live", "rk_test", "whsec_"))

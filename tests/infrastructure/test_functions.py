@@ -4,8 +4,12 @@ import ast
 
 from lib.package import ROOT
 from lib.settings import ENVIRONMENTS
+from payments.gateways.stripe import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
+from payments.pace import LONGEST_SLEEP_SECONDS
+from payments.sweeping import RESERVE_SECONDS
 from tests.infrastructure.synth import Stack, arn
 
+API_GATEWAY_WAITS_SECONDS = 29
 HANDLERS = ROOT / "lambda_src" / "handlers"
 
 
@@ -76,13 +80,33 @@ def test_variables_when_synthesised_then_they_are_names_addresses_and_arns_and_n
             assert "secret_string" not in value, name
 
 
-def test_charge_when_in_production_then_it_talks_to_stripe_itself_and_has_no_test_card(prod: Stack) -> None:
-    _, charge = prod.named("aws_lambda_function", "payment-charge")
+def test_gateway_when_in_production_then_it_is_stripe_itself_and_there_is_no_test_card(prod: Stack) -> None:
+    for name in ("payment-charge", "payment-sweep"):
+        _, function = prod.named("aws_lambda_function", name)
+        assert function["environment"]["variables"]["STRIPE_API_BASE"] == "https://api.stripe.com"
     _, validate = prod.named("aws_lambda_function", "payment-validate")
 
-    assert charge["environment"]["variables"]["STRIPE_API_BASE"] == "https://api.stripe.com"
     assert validate["environment"]["variables"]["DEFAULT_PAYMENT_METHOD"] == ""
     assert ENVIRONMENTS["staging"].default_payment_method == ""
+
+
+def test_charge_when_the_gateway_hangs_at_every_call_then_it_ends_before_its_time_out(stack: Stack) -> None:
+    _, charge = stack.named("aws_lambda_function", "payment-charge")
+    asks_cancels_and_asks_again = 3 * (CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS)
+
+    assert asks_cancels_and_asks_again + LONGEST_SLEEP_SECONDS < charge["timeout"]
+
+
+def test_sweep_when_it_stops_in_time_and_the_gateway_hangs_then_it_ends_before_its_time_out(stack: Stack) -> None:
+    _, sweep = stack.named("aws_lambda_function", "payment-sweep")
+    asks_twice = 2 * (CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS)  # does it answer, and is the canary through
+
+    assert asks_twice + RESERVE_SECONDS < sweep["timeout"]
+
+
+def test_functions_behind_the_api_when_they_are_slow_then_they_end_before_api_gateway_gives_up(stack: Stack) -> None:
+    for name in ("payment-api", "payment-webhook"):
+        assert stack.named("aws_lambda_function", name)[1]["timeout"] < API_GATEWAY_WAITS_SECONDS
 
 
 def test_split_when_its_time_runs_out_then_it_may_call_itself_more_often_than_lambdas_loop_guard_allows(

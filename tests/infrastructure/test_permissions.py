@@ -2,7 +2,7 @@
 
 from fnmatch import fnmatchcase
 
-from tests.infrastructure.synth import Stack
+from tests.infrastructure.synth import MAPPING_ID, Stack
 
 EVERYWHERE = {
     # traces belong to the account: X-Ray has no resource to name
@@ -25,18 +25,29 @@ EVERYWHERE_FOR_EXPRESS = {
 """The same, for the state machine of an EXPRESS workflow."""
 
 ONLY = {
-    ("secretsmanager:GetSecretValue", "*:secret:payment-gateway-stripe-*"): {"charge"},
-    ("states:StartExecution", "*:stateMachine:payment-processor-*"): {"api", "dispatch"},
+    ("secretsmanager:GetSecretValue", "*:secret:payment-gateway-stripe-*"): {"charge", "sweep"},
+    ("secretsmanager:GetSecretValue", "*:secret:payment-webhook-stripe-*"): {"webhook"},
+    ("states:StartExecution", "*:stateMachine:payment-processor-*"): {"api", "dispatch", "webhook", "sweep"},
     ("dynamodb:PutItem", "*:table/payments-*"): {"api", "split"},
-    ("dynamodb:UpdateItem", "*:table/payments-*"): {"charge", "record", "audit"},
+    ("dynamodb:UpdateItem", "*:table/payments-*"): {"charge", "record", "audit", "sweep"},
+    ("dynamodb:PutItem", "*:table/payment-gateway-events-*"): {"webhook"},
+    ("dynamodb:UpdateItem", "*:table/payment-gateway-events-*"): {"webhook", "sweep"},
+    ("dynamodb:UpdateItem", "*:table/payment-controls-*"): {"charge", "sweep"},
+    ("dynamodb:PutItem", "*:table/payment-controls-*"): set(),
     ("dynamodb:PutItem", "*:table/payment-audit-log-*"): {"audit"},
-    ("sqs:SendMessage", "*:payment-queue-*"): {"split"},
+    ("sqs:SendMessage", "*:payment-queue-*"): {"split", "sweep"},
     ("sqs:DeleteMessage", "*:payment-queue-*"): {"dispatch"},
     ("s3:PutObject", "*:::payment-batch-files-*/results/*"): {"report"},
     ("s3:GetObject*", "*:::payment-batch-files-*/incoming/*"): {"split", "report"},
     ("sns:Publish", "*:payment-events-*"): {"report", "processor"},
+    ("lambda:UpdateEventSourceMapping", "*"): {"sweep"},
+    ("lambda:InvokeFunction", "*:function:payment-split-*"): {"split", "sweep"},
+    ("lambda:InvokeFunction", "*:function:payment-report-*"): {"split", "audit", "sweep"},
+    ("lambda:InvokeFunction", "*:function:payment-sweep-*"): {"sweep-schedule"},
+    ("lambda:InvokeFunction", "*:function:payment-charge-*"): {"processor"},
 }
-"""What matters most, and who alone may do it: (action, on what) → functions, or the state machine `processor`."""
+"""What matters most, and who alone may do it: (action, on what) → functions, the state machine
+`processor`, or the schedule `sweep-schedule`."""
 
 NEVER = (
     "dynamodb:DeleteItem",
@@ -49,6 +60,10 @@ NEVER = (
     "sts:AssumeRole",
     "secretsmanager:PutSecretValue",
     "logs:CreateLogGroup",
+    "lambda:CreateEventSourceMapping",
+    "lambda:DeleteEventSourceMapping",
+    "lambda:UpdateFunctionCode",
+    "lambda:UpdateFunctionConfiguration",
 )
 """Actions that nothing here needs: no payment, audit entry, file or log is ever deleted by a function."""
 
@@ -84,7 +99,7 @@ def test_resources_when_a_star_then_only_for_the_reviewed_actions(stack: Stack) 
 
 def test_resources_when_not_a_star_then_they_are_of_this_suffix_and_wild_only_below_a_name(stack: Stack) -> None:
     for who, action, resource in _grants(stack):
-        if resource != "*":
+        if resource != "*" and not resource.endswith(f":event-source-mapping:{MAPPING_ID}"):
             name, _, below = resource.partition(f"-{stack.suffix}")
             assert resource.startswith("arn:aws:"), (who, action, resource)
             assert "*" not in name, (who, action, resource)
@@ -112,6 +127,13 @@ def test_audit_log_when_written_then_entries_are_only_ever_added(stack: Stack) -
     actions = {action for _, action, resource in _grants(stack) if "payment-audit-log" in resource}
 
     assert actions - {"dynamodb:GetItem", "dynamodb:Query"} == {"dynamodb:PutItem"}
+
+
+def test_delivery_of_messages_when_switched_then_that_of_the_payment_queue_and_no_other(stack: Stack) -> None:
+    stack.only("aws_lambda_event_source_mapping")  # so the mapping that a policy names is this one
+    switches = {what for _, action, what in _grants(stack) if action.endswith("EventSourceMapping")}
+
+    assert [what.rpartition(":")[2] for what in switches] == [MAPPING_ID]
 
 
 def test_function_permissions_when_a_service_calls_then_only_from_a_named_source(stack: Stack) -> None:

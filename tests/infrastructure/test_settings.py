@@ -30,6 +30,8 @@ WRONG = [
     ("DEFAULT_PAYMENT_METHOD", "pm card", "a payment method of the gateway"),
     ("FORCE_DESTROY", "perhaps", "true or false"),
     ("AUTH_MODE", "open", "'none' or 'iam'"),
+    ("PATIENCE_SECONDS", "0", "from 120 to 3600, or from 1 on a local AWS"),
+    ("PATIENCE_SECONDS", "4000", "from 120 to 3600"),
 ]
 """Variable, a value that it must not take, and a part of what is said to be allowed."""
 
@@ -123,8 +125,9 @@ def test_suffix_when_not_in_the_table_then_it_is_a_dev_environment(suffix: str, 
 @pytest.mark.parametrize("suffix", ENVIRONMENTS)
 def test_environments_when_their_own_values_are_set_as_settings_then_all_are_allowed(suffix: str) -> None:
     row = vars(ENVIRONMENTS[suffix])
+    endpoint = "https://127.0.0.1:4566" if suffix == "local" else ""
 
-    assert Settings(environment_suffix=suffix, **row).effective == ENVIRONMENTS[suffix]
+    assert Settings(environment_suffix=suffix, aws_endpoint_url=endpoint, **row).effective == ENVIRONMENTS[suffix]
     assert row["log_retention_days"] in RETENTION_DAYS
 
 
@@ -143,6 +146,48 @@ def test_production_when_it_should_be_open_to_all_then_refused(monkeypatch: pyte
 
     with pytest.raises(SettingsError, match=r"^AUTH_MODE: 'none' is refused in production; allowed: iam$"):
         load()
+
+
+def test_environments_when_looked_up_then_a_part_of_the_gateways_rate_is_never_used() -> None:
+    for environment in ENVIRONMENTS.values():
+        assert environment.gateway_reserve_percent == 8
+
+
+def test_patience_when_looked_up_then_five_minutes_and_shorter_only_where_the_gateway_is_the_stand_in() -> None:
+    patience = {kind: environment.patience_seconds for kind, environment in ENVIRONMENTS.items()}
+
+    assert patience == {"dev": 300, "staging": 300, "prod": 300, "local": 10}
+
+
+@pytest.mark.parametrize("seconds", ["1", "119"])
+def test_patience_when_shorter_than_the_gateways_search_may_lag_then_refused_with_the_reason(
+    seconds: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATIENCE_SECONDS", seconds)
+
+    with pytest.raises(SettingsError) as refused:
+        load()
+
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith(f"PATIENCE_SECONDS: {seconds} is not allowed, as Stripe's search may lag behind")
+    assert line.endswith("allowed: 120 to 3600")
+
+
+def test_patience_when_the_local_environments_goes_to_aws_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVIRONMENT_SUFFIX", "local")
+
+    with pytest.raises(SettingsError, match=r"^PATIENCE_SECONDS: 10 is not allowed"):
+        load()
+
+
+@pytest.mark.parametrize(("seconds", "endpoint"), [("120", ""), ("3600", ""), ("1", "https://127.0.0.1:4566")])
+def test_patience_when_long_enough_or_on_a_local_aws_then_taken(
+    seconds: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATIENCE_SECONDS", seconds)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+
+    assert load().effective.patience_seconds == int(seconds)
 
 
 def test_main_when_a_setting_is_wrong_then_it_says_the_line_and_ends_with_1() -> None:

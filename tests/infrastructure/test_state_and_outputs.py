@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from lib.api import load_contract
 from lib.settings import Settings
 from tests.infrastructure.synth import Stack, synthesise
 
@@ -17,6 +18,12 @@ OUTPUTS = {
     "alarms_topic_arn",
     "state_machine_arn",
     "gateway_secret_arn",
+    "webhook_secret_arn",
+    "webhook_url",
+    "gateway_events_table",
+    "controls_table",
+    "dispatch_mapping_id",
+    "stripe_api_base",
     "region",
     "environment_suffix",
 }
@@ -68,3 +75,17 @@ def test_outputs_when_synthesised_then_all_that_operators_rely_on_are_there_and_
 
     assert outputs.keys() >= OUTPUTS
     assert not any("secret_string" in output["value"] or output.get("sensitive") for output in outputs.values())
+
+
+def test_webhook_url_when_given_to_the_gateway_then_it_is_the_route_of_the_contract(stack: Stack) -> None:
+    stage, _ = stack.only("aws_api_gateway_stage")
+    outputs = stack.document["output"]
+
+    assert outputs["webhook_url"]["value"] == f"${{{stage}.invoke_url}}/webhooks/stripe"
+    assert outputs["webhook_url"]["value"].removeprefix(outputs["api_url"]["value"]) in load_contract()["paths"]
+
+
+def test_lanes_switch_when_operators_look_for_it_then_it_is_the_queues_own_mapping(stack: Stack) -> None:
+    mapping, _ = stack.only("aws_lambda_event_source_mapping")
+
+    assert stack.document["output"]["dispatch_mapping_id"]["value"] == f"${{{mapping}.id}}"

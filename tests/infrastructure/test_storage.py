@@ -4,10 +4,35 @@ from typing import Any
 
 import pytest
 
-from payments.stores.tables import AUDIT_LOG, CUSTOMERS, PAYMENTS, PROCESSING_STATUS, Key, Table
+from payments.stores.tables import (
+    AUDIT_LOG,
+    CONTROLS,
+    CUSTOMERS,
+    GATEWAY_EVENTS,
+    PAYMENTS,
+    PROCESSING_STATUS,
+    Key,
+    Table,
+)
 from tests.infrastructure.synth import Resource, Stack, arn
 
-TABLES = [PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS]
+TABLES = [PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS, GATEWAY_EVENTS, CONTROLS]
+KEPT_BY_ADDRESS = {
+    "aws_dynamodb_table.tables_customers_table_94F6516F",
+    "aws_dynamodb_table.tables_payment-audit-log_table_7F49584A",
+    "aws_dynamodb_table.tables_payment-controls_table_B1C4C609",
+    "aws_dynamodb_table.tables_payment-gateway-events_table_775CC8F7",
+    "aws_dynamodb_table.tables_payment-processing-status_table_507E6E3F",
+    "aws_dynamodb_table.tables_payments_table_CC7F6E60",
+    "aws_kms_key.encryption_key_EEB70057",
+    "aws_s3_bucket.payment-artifacts_bucket_813FF2FB",
+    "aws_s3_bucket.payment-batch-files_bucket_8EE8C623",
+    "aws_secretsmanager_secret.gateway_secret",
+    "aws_secretsmanager_secret.webhook_secret",
+    "aws_sqs_queue.queue_dead_letters_8990C0AD",
+    "aws_sqs_queue.queue_payments_561B0853",
+}
+"""All that holds what cannot be made again, by its address in Terraform's state."""
 
 
 def _of_bucket(stack: Stack, kind: str, bucket: str) -> Resource:
@@ -37,6 +62,26 @@ def test_table_when_synthesised_then_it_has_the_keys_and_indexes_that_the_stores
     assert indexes.keys() == table.indexes.keys()
     for name, key in table.indexes.items():
         assert _hash_and_range(key).items() <= indexes[name].items()
+        assert indexes[name]["projection_type"] == ("KEYS_ONLY" if name in table.keys_only else "ALL")
+
+
+def test_what_holds_data_when_the_code_is_moved_about_then_terraform_knows_it_under_the_address_it_had(
+    stack: Stack,
+) -> None:
+    kinds = {address.partition(".")[0] for address in KEPT_BY_ADDRESS}
+
+    # under another address Terraform would destroy it, with all it holds, and make an empty one
+    assert {address for kind in kinds for address in stack.all(kind)} == KEPT_BY_ADDRESS
+
+
+def test_rows_when_time_passes_then_only_settled_events_of_the_gateway_ever_go(stack: Stack) -> None:
+    expiring = {
+        table["name"].removesuffix(f"-{stack.suffix}"): table["ttl"]
+        for table in stack.all("aws_dynamodb_table").values()
+        if "ttl" in table
+    }
+
+    assert expiring == {"payment-gateway-events": {"attribute_name": "expires_at", "enabled": True}}
 
 
 def test_tables_when_synthesised_then_on_demand_encrypted_and_recoverable(stack: Stack) -> None:
@@ -52,13 +97,13 @@ def test_tables_and_buckets_when_in_production_then_a_destroy_cannot_take_the_da
     assert all(table["deletion_protection_enabled"] for table in prod.all("aws_dynamodb_table").values())
     assert not any(bucket.get("force_destroy") for bucket in prod.all("aws_s3_bucket").values())
     assert prod.only("aws_kms_key")[1]["deletion_window_in_days"] == 30
-    assert prod.only("aws_secretsmanager_secret")[1]["recovery_window_in_days"] == 30
+    assert {secret["recovery_window_in_days"] for secret in prod.all("aws_secretsmanager_secret").values()} == {30}
 
 
 def test_tables_and_buckets_when_not_in_production_then_a_destroy_takes_all(dev: Stack) -> None:
     assert not any(table["deletion_protection_enabled"] for table in dev.all("aws_dynamodb_table").values())
     assert all(bucket["force_destroy"] for bucket in dev.all("aws_s3_bucket").values())
-    assert dev.only("aws_secretsmanager_secret")[1]["recovery_window_in_days"] == 0
+    assert {secret["recovery_window_in_days"] for secret in dev.all("aws_secretsmanager_secret").values()} == {0}
 
 
 def test_buckets_when_synthesised_then_versioned_encrypted_and_never_public(stack: Stack) -> None:

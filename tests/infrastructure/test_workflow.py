@@ -11,6 +11,7 @@ State = dict[str, Any]
 FUNCTIONS = {"Validate": "validate", "Charge": "charge", "Record": "record", "Audit": "audit"}
 TASKS = [*FUNCTIONS, "Publish"]
 RAISED = {error.__name__: policy for error, policy in POLICIES.items() if not policy.is_answer}
+WAITED_FOR = {name for name, policy in RAISED.items() if policy.waits_as_told}
 ANSWERS = {error.__name__ for error, policy in POLICIES.items() if policy.is_answer}
 
 
@@ -26,10 +27,12 @@ def _next(state: State) -> set[str]:
     return {name for name in followers if name}
 
 
-def _paths(states: dict[str, State], at: str) -> list[list[str]]:
-    """Every way from a state to the end."""
-    followers = _next(states[at])
-    return [[at, *rest] for name in sorted(followers) for rest in _paths(states, name)] if followers else [[at]]
+def _paths(states: dict[str, State], at: str, before: tuple[str, ...] = ()) -> list[list[str]]:
+    """Every way from a state to the end, or back to a state that it passed before."""
+    way, followers = (*before, at), _next(states[at])
+    if at in before or not followers:
+        return [list(way)]
+    return [path for name in sorted(followers) for path in _paths(states, name, way)]
 
 
 def test_states_when_synthesised_then_the_steps_of_a_payment_each_a_function(stack: Stack) -> None:
@@ -86,11 +89,34 @@ def test_charge_when_an_error_of_the_table_is_raised_then_it_has_that_errors_ret
     retriers = {name: retrier for retrier in own for name in retrier["ErrorEquals"]}
 
     assert retriers.keys() == RAISED.keys()
-    for name, policy in RAISED.items():
+    for name in RAISED.keys() - WAITED_FOR:
+        policy = RAISED[name]
         assert retriers[name]["MaxAttempts"] == policy.max_attempts
         assert retriers[name]["IntervalSeconds"] == policy.interval_seconds
         assert retriers[name]["BackoffRate"] == policy.backoff_rate
         assert retriers[name]["MaxDelaySeconds"] == policy.max_delay_seconds
+
+
+def test_rate_limit_when_the_charge_still_raises_it_then_it_waited_often_enough_and_nothing_retries_it(
+    stack: Stack,
+) -> None:
+    retriers = {name: retrier for retrier in _states(stack)["Charge"]["Retry"] for name in retrier["ErrorEquals"]}
+
+    assert {"RateLimited"} == WAITED_FOR
+    assert retriers["RateLimited"] == {"ErrorEquals": ["RateLimited"], "MaxAttempts": 0}
+
+
+def test_charge_when_the_gateway_asks_for_time_then_the_workflow_waits_so_long_and_charges_again(stack: Stack) -> None:
+    states = _states(stack)
+    wait = {key: value for key, value in states["Wait"].items() if key != "Comment"}
+
+    assert states["Charge"]["Next"] == "MustItWait"
+    assert states["MustItWait"] == {
+        "Type": "Choice",
+        "Choices": [{"Variable": "$.wait_seconds", "IsPresent": True, "Next": "Wait"}],
+        "Default": "Record",
+    }
+    assert wait == {"Type": "Wait", "SecondsPath": "$.wait_seconds", "Next": "Charge"}
 
 
 def test_answers_when_a_card_is_declined_or_the_like_then_nothing_retries_them(stack: Stack) -> None:
@@ -105,7 +131,12 @@ def test_answers_when_a_card_is_declined_or_the_like_then_nothing_retries_them(s
 
 
 def test_retriers_when_many_payments_fail_at_once_then_all_are_jittered_and_bounded(stack: Stack) -> None:
-    retriers = [retrier for state in _states(stack).values() for retrier in state.get("Retry", [])]
+    retriers = [
+        retrier
+        for state in _states(stack).values()
+        for retrier in state.get("Retry", [])
+        if WAITED_FOR.isdisjoint(retrier["ErrorEquals"])
+    ]
 
     assert len(retriers) >= len(TASKS)
     for retrier in retriers:
@@ -128,13 +159,17 @@ def test_step_when_a_payment_cannot_be_recorded_audited_or_told_then_the_workflo
 
 def test_ways_out_when_all_are_followed_then_each_ends_in_record_audit_publish(stack: Stack) -> None:
     states = _states(stack)
-    ways = _paths(states, stack.definition()["StartAt"])
+    paths = _paths(states, stack.definition()["StartAt"])
+    ways = [path for path in paths if len(set(path)) == len(path)]
+    rounds = [path[path.index(path[-1]) :] for path in paths if path not in ways]
 
+    assert ["Validate", "IsItRefused", "Charge", "MustItWait", "Record", "Audit", "Publish"] in ways
     assert ["Validate", "IsItRefused", "Charge", "Record", "Audit", "Publish"] in ways
     assert ["Validate", "IsItRefused", "Record", "Audit", "Publish"] in ways
     assert ["Validate", "Record", "Audit", "Publish"] in ways
     assert all(way[-3:] == ["Record", "Audit", "Publish"] for way in ways)
-    assert {name for way in ways for name in way} == states.keys()
+    assert rounds == [["Charge", "MustItWait", "Wait", "Charge"]]
+    assert {name for path in paths for name in path} == states.keys()
     assert [name for name, state in states.items() if state.get("End")] == ["Publish"]
 
 

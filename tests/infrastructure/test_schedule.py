@@ -1,0 +1,61 @@
+"""The sweeper's schedule: once a minute, by a role that may call the sweeper and nothing else."""
+
+from tests.infrastructure.synth import ACCOUNT, REGION, Resource, Stack, arn
+
+
+def _schedule(stack: Stack) -> Resource:
+    return stack.named("aws_scheduler_schedule", "payment-sweep-schedule")[1]
+
+
+def test_schedule_when_synthesised_then_the_sweeper_runs_once_a_minute_and_nothing_else_by_the_clock(
+    stack: Stack,
+) -> None:
+    sweep, _ = stack.named("aws_lambda_function", "payment-sweep")
+    schedule = _schedule(stack)
+
+    assert len(stack.all("aws_scheduler_schedule")) == 1
+    assert schedule["schedule_expression"] == "rate(1 minute)"
+    assert schedule["flexible_time_window"] == {"mode": "OFF"}
+    assert schedule["target"]["arn"] == arn(sweep)
+    assert "state" not in schedule  # enabled, as AWS has it unless told otherwise
+
+
+def test_schedule_when_a_call_fails_then_it_is_not_repeated_as_the_next_minute_comes_anyway(stack: Stack) -> None:
+    assert _schedule(stack)["target"]["retry_policy"] == {"maximum_retry_attempts": 0}
+
+
+def test_schedule_when_it_calls_then_under_a_role_that_may_call_the_sweeper_and_nothing_else(stack: Stack) -> None:
+    role, _ = stack.named("aws_iam_role", "payment-sweep-schedule")
+    policy = stack.role_policies()[f"payment-sweep-schedule-{stack.suffix}"]
+
+    assert _schedule(stack)["target"]["role_arn"] == arn(role)
+    assert stack.statements(policy) == [
+        {
+            "Effect": "Allow",
+            "Action": ["lambda:InvokeFunction"],
+            "Resource": [f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:payment-sweep-{stack.suffix}"],
+        }
+    ]
+
+
+def test_schedules_role_when_taken_on_then_by_the_scheduler_alone(stack: Stack) -> None:
+    _, role = stack.named("aws_iam_role", "payment-sweep-schedule")
+
+    assert stack.statements(role["assume_role_policy"]) == [
+        {"Effect": "Allow", "Principal": {"Service": "scheduler.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    ]
+
+
+def test_schedule_when_made_then_its_role_has_its_permission_first(stack: Stack) -> None:
+    role, _ = stack.named("aws_iam_role", "payment-sweep-schedule")
+    policy, _ = stack.only("aws_iam_role_policy", role=f"${{{role}.name}}")
+
+    assert _schedule(stack)["depends_on"] == [policy]
+
+
+def test_schedule_when_the_stack_is_destroyed_then_it_goes_with_it(stack: Stack) -> None:
+    schedule = _schedule(stack)
+
+    assert schedule["name"].endswith(f"-{stack.suffix}")
+    assert not schedule.get("lifecycle", {}).get("prevent_destroy")
+    assert "group_name" not in schedule  # one of our own would have to be removed as well
