@@ -11,6 +11,7 @@ class Exit(IntEnum):
     USAGE = 2
     NOT_CHARGED = 3
     STILL_OPEN = 4
+    SOME_REFUSED = 5
 
 
 MEANING: dict[Exit, str] = {
@@ -19,6 +20,7 @@ MEANING: dict[Exit, str] = {
     Exit.USAGE: "the command line is wrong, or a value in it was refused before anything was sent",
     Exit.NOT_CHARGED: "it ended, and a payment was not charged (declined, rejected, in review …): its status says why",
     Exit.STILL_OPEN: "still under way when --timeout was over; nothing is lost, ask again",
+    Exit.SOME_REFUSED: "done, except for what was refused: each says why",
 }
 
 

@@ -1,11 +1,12 @@
 """payctl gateway."""
 
-import sys
-from typing import Annotated
+import json as jsonlib
+from typing import Annotated, Any
 
 import typer
 
-from payctl import show
+from payctl import asking, show
+from payctl.asking import Yes
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
 from payctl.stack import Stack
@@ -14,19 +15,12 @@ app = typer.Typer(help="The payment gateway's credentials.", no_args_is_help=Tru
 
 SECRET_KEYS = ("sk_", "rk_")
 """How Stripe's secret and restricted keys begin."""
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps `set-key` a command of its own while it is the only one."""
+WEBHOOK_SECRET = "whsec_"  # noqa: S105
+"""How Stripe's secrets for signing webhooks begin."""
 
 
 @app.command("set-key")
-def set_key(
-    context: typer.Context,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Replace a key that is set, without asking.")] = False,
-    json: Json = False,
-) -> None:
+def set_key(context: typer.Context, yes: Yes = False, json: Json = False) -> None:
     """Set the gateway's secret key: typed without echo, or read from standard input. It is never printed."""
     stack = stack_of(context)
     secret = stack["gateway_secret_arn"]
@@ -34,7 +28,10 @@ def set_key(
     # asks for the versions, not for the value: an operator need not be allowed to read the key
     is_set = bool(client.describe_secret(SecretId=secret).get("VersionIdsToStages"))
     if is_set and not yes:
-        _confirm(stack)
+        asking.confirm(
+            f"{stack.name} has a gateway key already. Replace it?",
+            otherwise=f"{stack.name} has a gateway key already; replace it",
+        )
     client.put_secret_value(SecretId=secret, SecretString=_key(stack))
     if json:
         show.as_json({"environment": stack.name, "gateway_secret_arn": secret, "replaced": is_set})
@@ -43,19 +40,87 @@ def set_key(
     show.out.print(f"The gateway's key of {stack.name} is {what}; payments use it within five minutes.")
 
 
-def _confirm(stack: Stack) -> None:
-    if not _at_a_terminal():
-        raise Failure(f"{stack.name} has a gateway key already; replace it with --yes", code=Exit.USAGE)
-    typer.confirm(f"{stack.name} has a gateway key already. Replace it?", abort=True, err=True)
+@app.command("set-webhook-secret")
+def set_webhook_secret(
+    context: typer.Context,
+    forget_previous: Annotated[
+        bool, typer.Option("--forget-previous", help="Set none, but stop accepting the one before, once Stripe has.")
+    ] = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Set what the gateway signs its webhooks with: typed without echo, or from standard input. Never printed.
+
+    The one before goes on being accepted, as Stripe signs with both for up to a day while it rolls them.
+    """
+    stack = stack_of(context)
+    client = stack.client("secretsmanager")
+    kept = _kept(client, stack["webhook_secret_arn"])
+    new = _without_previous(stack, kept, yes) if forget_previous else _with_new(stack, kept, yes)
+    if new != kept:
+        client.put_secret_value(SecretId=stack["webhook_secret_arn"], SecretString=jsonlib.dumps(new))
+    if json:
+        show.as_json(
+            {
+                "environment": stack.name,
+                "webhook_secret_arn": stack["webhook_secret_arn"],
+                "changed": new != kept,
+                "previous_accepted": "previous" in new,
+            }
+        )
+        return
+    before = "the one before is accepted as well" if "previous" in new else "no other one is accepted"
+    what = "is set" if new != kept else "was this one already"
+    show.out.print(f"The webhook's secret of {stack.name} {what}; {before}. It is used within five minutes.")
+
+
+def _with_new(stack: Stack, kept: dict[str, str], yes: bool) -> dict[str, str]:
+    if kept and not yes:
+        asking.confirm(
+            f"{stack.name} has a webhook secret already. Replace it, and go on accepting it as the previous one?",
+            otherwise=f"{stack.name} has a webhook secret already; replace it",
+        )
+    secret = _webhook_secret(stack)
+    if secret == kept.get("current"):
+        return kept  # a repetition must not push the real previous one out
+    return {"current": secret} | ({"previous": kept["current"]} if kept else {})
+
+
+def _without_previous(stack: Stack, kept: dict[str, str], yes: bool) -> dict[str, str]:
+    if not kept:
+        raise Failure(f"{stack.name} has no webhook secret yet; set it with: payctl gateway set-webhook-secret")
+    if "previous" in kept and not yes:
+        asking.confirm(
+            f"Webhooks signed with the previous secret of {stack.name} are refused from then on. Forget it?",
+            otherwise="webhooks signed with the previous secret are refused from then on; forget it",
+        )
+    return {"current": kept["current"]}
+
+
+def _kept(client: Any, secret: str) -> dict[str, str]:
+    """The secrets that are set: {"current", "previous"}; empty if there is none, or none that could be used."""
+    try:
+        kept = jsonlib.loads(client.get_secret_value(SecretId=secret)["SecretString"])
+    except (client.exceptions.ResourceNotFoundException, ValueError):
+        return {}
+    if not isinstance(kept, dict) or not kept.get("current"):
+        return {}
+    return {name: kept[name] for name in ("current", "previous") if kept.get(name)}
+
+
+def _webhook_secret(stack: Stack) -> str:
+    secret = asking.secret(f"Webhook signing secret of Stripe for {stack.name}")
+    if not secret.startswith(WEBHOOK_SECRET) or not _plain(secret):
+        raise Failure(
+            f"this is not a webhook signing secret of Stripe: it begins with {WEBHOOK_SECRET}; nothing was changed",
+            code=Exit.USAGE,
+        )
+    return secret
 
 
 def _key(stack: Stack) -> str:
-    if _at_a_terminal():
-        key: str = typer.prompt(f"Secret key of Stripe for {stack.name}", hide_input=True, err=True)
-    else:
-        key = sys.stdin.read()
-    key = key.strip()
-    if not key.startswith(SECRET_KEYS) or not key.isprintable() or " " in key:
+    key = asking.secret(f"Secret key of Stripe for {stack.name}")
+    if not key.startswith(SECRET_KEYS) or not _plain(key):
         raise Failure(
             "this is not a secret key of Stripe: it begins with sk_ (secret) or rk_ (restricted); nothing was changed",
             details=["a key that begins with pk_ is the publishable one, which cannot charge"]
@@ -66,5 +131,5 @@ def _key(stack: Stack) -> str:
     return key
 
 
-def _at_a_terminal() -> bool:
-    return sys.stdin.isatty()
+def _plain(secret: str) -> bool:
+    return secret.isprintable() and " " not in secret

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from payctl.failures import Failure
+from payments.lane import LaneState
 from payments.statuses import CAPTURED, OPEN, Status
 
 SHORT = ("version", "status", "at", "by")
@@ -74,6 +75,11 @@ def status(name: str) -> Text:
         return Text(name, "green")
     undecided = {*OPEN, Status.REQUIRES_ACTION, Status.IN_REVIEW, Status.UNKNOWN}
     return Text(name, "yellow" if name in undecided else "red")
+
+
+def lane(state: LaneState) -> Text:
+    """The batch lane as it stands, in its colour."""
+    return Text("paused", "red") if state.paused else Text("open", "green")
 
 
 def reason(holder: Mapping[str, Any]) -> str:

@@ -1,17 +1,29 @@
-"""A world for payctl in tests: a REST API that answers what it is told to, and outputs that point at it."""
+"""Worlds for payctl in tests: a REST API that answers what it is told to, a stack on moto, outputs that point there."""
 
+import io
 import json
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import boto3
 from typer.testing import CliRunner, Result
 
 from payctl.app import app
+from payments.batch.queue import QueuedPayment, SqsPaymentQueue
+from payments.clock import utc_now
+from payments.payment import Payment
+from payments.stores.controls_dynamodb import DynamoLaneStore
+from payments.stores.dynamodb import DynamoAuditStore, DynamoPaymentStore
+from payments.stores.events_dynamodb import DynamoEventStore
+from payments.stores.tables import AUDIT_LOG, CONTROLS, GATEWAY_EVENTS, PAYMENTS, PROCESSING_STATUS
+from tests.moto_tables import aws_in_memory, create_table
 
 OUTPUTS = {
     "environment_suffix": "test",
@@ -21,7 +33,11 @@ OUTPUTS = {
     "payments_table": "payments",
     "processing_status_table": "payment-processing-status",
     "customers_table": "customers",
+    "audit_table": AUDIT_LOG.name,
+    "gateway_events_table": GATEWAY_EVENTS.name,
+    "controls_table": CONTROLS.name,
     "gateway_secret_arn": "gateway-key",
+    "webhook_secret_arn": "webhook-secret",
 }
 
 
@@ -94,6 +110,128 @@ def payctl_with(folder: Path, **outputs: str) -> Payctl:
         return runner.invoke(app, ["--outputs", str(path), *arguments], input=stdin)
 
     return run
+
+
+@dataclass
+class AwsWorld:
+    """A whole stack on moto, without its functions, and payctl on it."""
+
+    outputs: dict[str, str]
+    payctl: Payctl
+
+    @property
+    def payments(self) -> DynamoPaymentStore:
+        """The payments table."""
+        return DynamoPaymentStore(boto3.client("dynamodb"), PAYMENTS.name)
+
+    @property
+    def audit_log(self) -> DynamoAuditStore:
+        """The audit log."""
+        return DynamoAuditStore(boto3.client("dynamodb"), AUDIT_LOG.name, PAYMENTS.name)
+
+    @property
+    def events(self) -> DynamoEventStore:
+        """The gateway's events."""
+        return DynamoEventStore(boto3.client("dynamodb"), GATEWAY_EVENTS.name)
+
+    @property
+    def lane(self) -> DynamoLaneStore:
+        """The batch lane's switch."""
+        return DynamoLaneStore(boto3.client("dynamodb"), CONTROLS.name)
+
+    def delivers(self) -> bool:
+        """Whether the queue's messages are delivered."""
+        mapping = boto3.client("lambda").get_event_source_mapping(UUID=self.outputs["dispatch_mapping_id"])
+        return mapping["State"] == "Enabled"
+
+    def stored(self, payment: Payment) -> Payment:
+        """Store a payment as it stands."""
+        self.payments.create(payment)
+        return payment
+
+    def executed(self, name: str) -> None:
+        """Leave an execution of a name behind."""
+        boto3.client("stepfunctions").start_execution(
+            stateMachineArn=self.outputs["state_machine_arn"], name=name, input="{}"
+        )
+
+    def executions(self) -> set[str]:
+        """The names of all executions."""
+        answer = boto3.client("stepfunctions").list_executions(stateMachineArn=self.outputs["state_machine_arn"])
+        return {execution["name"] for execution in answer["executions"]}
+
+    def dead_letter(self, payment: Payment | str, reason: str = "") -> str:
+        """Put a payment's message, or a text, into the dead-letter queue, and log why; gives the message's id."""
+        url = self.outputs["dead_letter_queue_url"]
+        sqs = boto3.client("sqs")
+        if isinstance(payment, str):
+            message_id = sqs.send_message(QueueUrl=url, MessageBody=payment)["MessageId"]
+        else:
+            body = json.dumps({"payment_id": payment.payment_id, "batch_id": payment.batch_id, "line": 2})
+            message_id = sqs.send_message(QueueUrl=url, MessageBody=body)["MessageId"]
+        if reason:
+            self.logged("dispatch", {"message": "not dispatched", "message_id": message_id, "reason": reason})
+        return message_id
+
+    def queued(self, queue: str = "payment_queue_url") -> list[Any]:
+        """The bodies that wait in a queue, visible to all; looking at them leaves them there."""
+        answer = boto3.client("sqs").receive_message(
+            QueueUrl=self.outputs[queue], MaxNumberOfMessages=10, VisibilityTimeout=0
+        )
+        return [message["Body"] for message in answer.get("Messages", [])]
+
+    def queue(self, payment: Payment) -> None:
+        """Queue a payment."""
+        queue = SqsPaymentQueue(boto3.client("sqs"), self.outputs["payment_queue_url"])
+        queue.send([QueuedPayment(payment.payment_id, payment.batch_id, payment.batch_line)])
+
+    def logged(self, function: str, *lines: dict[str, Any]) -> None:
+        """Write log lines of a function, now; one that has a `timestamp` is written for that time."""
+        logs, name = boto3.client("logs"), f"/aws/lambda/payment-{function}-test"
+        if not logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]:
+            logs.create_log_group(logGroupName=name)
+            logs.create_log_stream(logGroupName=name, logStreamName="s")
+        for line in lines:
+            at = datetime.fromisoformat(line["timestamp"]) if "timestamp" in line else utc_now()
+            event: Any = {"timestamp": int(at.timestamp() * 1000), "message": json.dumps(line)}
+            logs.put_log_events(logGroupName=name, logStreamName="s", logEvents=[event])
+
+
+@contextmanager
+def aws_world(folder: Path) -> Iterator[AwsWorld]:
+    """A stack on moto: its tables, queues, secrets, state machine and the mapping from queue to dispatch."""
+    with aws_in_memory():
+        for table in (PAYMENTS, AUDIT_LOG, GATEWAY_EVENTS, CONTROLS, PROCESSING_STATUS):
+            create_table(table)
+        sqs = boto3.client("sqs")
+        role = boto3.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        code = io.BytesIO()
+        with zipfile.ZipFile(code, "w") as archive:
+            archive.writestr("dispatch.py", "")
+        functions = boto3.client("lambda")
+        functions.create_function(
+            FunctionName="dispatch",
+            Runtime="python3.12",
+            Role=role,
+            Handler="dispatch.handler",
+            Code={"ZipFile": code.getvalue()},
+        )
+        queue = sqs.create_queue(QueueName="payments")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        mapping = functions.create_event_source_mapping(FunctionName="dispatch", EventSourceArn=arn)
+        end = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
+        machine = boto3.client("stepfunctions").create_state_machine(
+            name="payments", definition=json.dumps(end), roleArn=role
+        )
+        for name in ("gateway_secret_arn", "webhook_secret_arn"):
+            boto3.client("secretsmanager").create_secret(Name=OUTPUTS[name])
+        outputs = {
+            "payment_queue_url": queue,
+            "dead_letter_queue_url": sqs.create_queue(QueueName="dead-letters")["QueueUrl"],
+            "state_machine_arn": machine["stateMachineArn"],
+            "dispatch_mapping_id": mapping["UUID"],
+        }
+        yield AwsWorld(outputs, payctl_with(folder, **outputs))
 
 
 def payment_view(status: str = "succeeded", **more: Any) -> dict[str, Any]:

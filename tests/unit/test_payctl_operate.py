@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
-from payctl import gateway
+from payctl import asking
 from payctl.failures import Exit
 from payments.stores.dynamodb import DynamoCustomerStore
 from payments.stores.tables import CUSTOMERS
@@ -101,8 +101,73 @@ def test_set_key_when_at_a_terminal_then_asks_before_it_replaces_and_does_not_ec
     answer: str, stored: str, payctl: Payctl, secrets: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payctl("gateway", "set-key", stdin=KEY)
-    monkeypatch.setattr(gateway, "_at_a_terminal", lambda: True)
+    monkeypatch.setattr(asking, "at_a_terminal", lambda: True)
     result = payctl("gateway", "set-key", stdin=f"{answer}\nsk_test_new\n")
     assert "has a gateway key already. Replace it?" in result.stderr
     assert "sk_test_new" not in result.output
     assert _value(secrets) == stored
+
+
+@pytest.fixture
+def webhook_secret(payctl: Payctl) -> Any:
+    """Gives what is stored as the webhook's secret."""
+    client = boto3.client("secretsmanager")
+    client.create_secret(Name=OUTPUTS["webhook_secret_arn"])
+    return lambda: json.loads(client.get_secret_value(SecretId=OUTPUTS["webhook_secret_arn"])["SecretString"])
+
+
+def test_set_webhook_secret_when_there_is_none_then_stores_it_and_never_prints_it(
+    payctl: Payctl, webhook_secret: Any
+) -> None:
+    result = payctl("gateway", "set-webhook-secret", stdin="whsec_one\n")
+    assert result.exit_code == Exit.DONE
+    assert webhook_secret() == {"current": "whsec_one"}
+    assert "whsec_" not in result.output
+
+
+def test_set_webhook_secret_when_rotated_then_the_last_two_are_accepted_and_the_one_before_can_be_forgotten(
+    payctl: Payctl, webhook_secret: Any
+) -> None:
+    for secret in ("whsec_one", "whsec_two", "whsec_three"):
+        result = payctl("gateway", "set-webhook-secret", "--yes", "--json", stdin=secret)
+    assert json.loads(result.stdout)["previous_accepted"] is True
+    assert webhook_secret() == {"current": "whsec_three", "previous": "whsec_two"}
+    assert payctl("gateway", "set-webhook-secret", "--forget-previous").exit_code == Exit.USAGE
+    assert "previous" in webhook_secret()
+    result = payctl("gateway", "set-webhook-secret", "--forget-previous", "--yes", "--json")
+    assert json.loads(result.stdout)["previous_accepted"] is False
+    assert webhook_secret() == {"current": "whsec_three"}
+
+
+def test_set_webhook_secret_when_the_same_comes_again_then_the_previous_one_stays(
+    payctl: Payctl, webhook_secret: Any
+) -> None:
+    for secret in ("whsec_one", "whsec_two", "whsec_two"):
+        result = payctl("gateway", "set-webhook-secret", "--yes", stdin=secret)
+    assert "was this one already" in result.stdout
+    assert webhook_secret() == {"current": "whsec_two", "previous": "whsec_one"}
+
+
+def test_set_webhook_secret_when_one_is_set_and_nobody_can_be_asked_then_changes_nothing(
+    payctl: Payctl, webhook_secret: Any
+) -> None:
+    payctl("gateway", "set-webhook-secret", stdin="whsec_one")
+    result = payctl("gateway", "set-webhook-secret", stdin="whsec_two")
+    assert result.exit_code == Exit.USAGE
+    assert "--yes" in result.stderr
+    assert webhook_secret() == {"current": "whsec_one"}
+
+
+@pytest.mark.parametrize("secret", ["", "sk_test_51AbCd", "whsec_one whsec_two", "whsec_\x07"])
+def test_set_webhook_secret_when_it_is_none_then_refuses_without_repeating_it(
+    secret: str, payctl: Payctl, webhook_secret: Any
+) -> None:
+    result = payctl("gateway", "set-webhook-secret", "--yes", stdin=secret)
+    assert result.exit_code == Exit.USAGE
+    assert not secret or secret not in result.output
+
+
+def test_forget_previous_when_no_secret_is_set_then_says_how_to_set_one(payctl: Payctl, webhook_secret: Any) -> None:
+    result = payctl("gateway", "set-webhook-secret", "--forget-previous", "--yes")
+    assert result.exit_code == Exit.FAILED
+    assert "has no webhook secret yet" in result.stderr

@@ -1,0 +1,89 @@
+"""The domain's ports on a deployed stack, with the operator's own rights. SDKs are imported when they are asked for."""
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from payctl.stack import Stack
+from payments.patience import Patience
+
+if TYPE_CHECKING:
+    from payments.delivery import MappingDelivery
+    from payments.gateways.stripe import StripeGateway
+    from payments.stores.controls_dynamodb import DynamoLaneStore
+    from payments.stores.dynamodb import DynamoAuditStore, DynamoPaymentStore
+    from payments.stores.events_dynamodb import DynamoEventStore
+    from payments.workflow import StepFunctionsWorkflow
+
+
+def payments(stack: Stack) -> "DynamoPaymentStore":
+    """The payments table."""
+    from payments.stores.dynamodb import DynamoPaymentStore
+
+    return DynamoPaymentStore(stack.client("dynamodb"), stack["payments_table"])
+
+
+def audit_log(stack: Stack) -> "DynamoAuditStore":
+    """The audit log."""
+    from payments.stores.dynamodb import DynamoAuditStore
+
+    return DynamoAuditStore(stack.client("dynamodb"), stack["audit_table"], stack["payments_table"])
+
+
+def events(stack: Stack) -> "DynamoEventStore":
+    """The gateway's events."""
+    from payments.stores.events_dynamodb import DynamoEventStore
+
+    return DynamoEventStore(stack.client("dynamodb"), stack["gateway_events_table"])
+
+
+def lane(stack: Stack) -> "DynamoLaneStore":
+    """The batch lane's switch."""
+    from payments.stores.controls_dynamodb import DynamoLaneStore
+
+    return DynamoLaneStore(stack.client("dynamodb"), stack["controls_table"])
+
+
+def delivery(stack: Stack) -> "MappingDelivery":
+    """The delivery of the queue's messages."""
+    from payments.delivery import MappingDelivery
+
+    return MappingDelivery(stack.client("lambda"), stack["dispatch_mapping_id"])
+
+
+def workflow(stack: Stack) -> "StepFunctionsWorkflow":
+    """The state machine."""
+    from payments.workflow import StepFunctionsWorkflow
+
+    return StepFunctionsWorkflow(stack.client("stepfunctions"), stack["state_machine_arn"])
+
+
+def gateway(stack: Stack) -> "StripeGateway":
+    """The gateway, with the stack's key, which is read now.
+
+    Raises Misconfigured while none is set, and ClientError for an operator who may not read it.
+    """
+    from payments.gateways.credentials import GatewayKey
+    from payments.gateways.stripe import StripeGateway
+
+    key = GatewayKey(stack.client("secretsmanager"), stack["gateway_secret_arn"])
+    key.read()
+    base_url = stack.outputs.get("gateway_url") or stack.outputs.get("stripe_api_base")
+    if not base_url:
+        return StripeGateway(key.read)
+    if stack.is_local:
+        # a proxy of the operator's shell would not know the way to this machine's loopback
+        os.environ["NO_PROXY"] = urlsplit(base_url).hostname or ""
+    return StripeGateway(key.read, base_url=base_url)
+
+
+def patience(stack: Stack) -> Patience:
+    """The stack's waits."""
+    seconds = stack.outputs.get("patience_seconds")
+    return Patience(timedelta(seconds=int(seconds))) if seconds else Patience()
+
+
+def execution_arn(stack: Stack, name: str) -> str:
+    """The ARN of the state machine's execution of a name."""
+    return f"{stack['state_machine_arn'].replace(':stateMachine:', ':execution:', 1)}:{name}"
