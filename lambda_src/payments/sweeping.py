@@ -64,6 +64,8 @@ class Sweeper:
         for event in self.events.parked():
             if self.webhooks.apply(event) is EventState.CONTRADICTS:
                 found["contradicting_events"] += 1
+            if seconds_left() < RESERVE_SECONDS:
+                break
         for batch_id in self.batches.unfinished():
             batch = self.batches.get(batch_id)
             if batch and seconds_left() >= RESERVE_SECONDS:
