@@ -1,0 +1,526 @@
+"""The sweeper: each kind of leftover is found when its time has come, and taken up once (FAULTS 4, 19, 30, 35, 37)."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from payments.auditing import audit
+from payments.batch.queue import MemoryPaymentQueue, QueuedPayment
+from payments.batch.rows import BatchRows
+from payments.batch.state import Batch, BatchStatus, Progress, Source
+from payments.charging import Charging
+from payments.clock import iso
+from payments.gateways.memory import Fault, FaultKind, MemoryGateway
+from payments.lane import LaneState, PausedBy
+from payments.outcome import answered
+from payments.patience import Patience
+from payments.payment import Payment
+from payments.recording import record
+from payments.statuses import Status
+from payments.stores.batch_memory import MemoryBatchStore
+from payments.stores.batch_port import Claim
+from payments.stores.controls_memory import MemoryDelivery, MemoryLaneStore
+from payments.stores.events_memory import MemoryEventStore
+from payments.stores.memory import MemoryAuditStore, MemoryCustomerStore, MemoryPaymentStore
+from payments.sweeping import RESERVE_SECONDS, Sweeper
+from payments.validating import PaymentMethods
+from payments.webhooks import EventState, Webhooks
+from payments.workflow import MemoryWorkflow
+from tests.unit.builders import NOON, FixedClock, after, batch_payment, gateway_event, payment
+
+UNIT = Patience().unit
+SOURCE = Source("bucket", "incoming/payroll.csv", "v1", "etag", 1234)
+BATCH = Batch("b1", SOURCE, BatchStatus.SPLITTING, iso(NOON), iso(NOON))
+
+
+class Meeting:
+    """Runs `meanwhile` once, right before a claim: where two sweeps meet."""
+
+    def __init__(self) -> None:
+        self.meanwhile: Callable[[], object] | None = None
+
+    def happen(self) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile:
+            meanwhile()
+
+
+class MetPayments(MemoryPaymentStore):
+    """Payments whose claim another sweep may come before."""
+
+    def __init__(self, meeting: Meeting) -> None:
+        super().__init__()
+        self._meeting = meeting
+
+    def claim_restart(self, payment: Payment, at: datetime) -> Payment:
+        """See the port."""
+        self._meeting.happen()
+        return super().claim_restart(payment, at)
+
+
+class MetBatches(MemoryBatchStore):
+    """Batches whose repair another sweep may come before."""
+
+    def __init__(self, payments: MemoryPaymentStore, meeting: Meeting) -> None:
+        super().__init__(payments)
+        self._meeting = meeting
+
+    def claim_repair(self, batch: Batch, at: datetime) -> None:
+        """See the port."""
+        self._meeting.happen()
+        super().claim_repair(batch, at)
+
+
+class CountingQueue(MemoryPaymentQueue):
+    """Remembers how many messages each request had."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.handfuls: list[int] = []
+
+    def send(self, payments: Sequence[QueuedPayment]) -> None:
+        """See the port."""
+        self.handfuls.append(len(payments))
+        super().send(payments)
+
+
+class World:
+    """All that a sweep looks at."""
+
+    def __init__(self, *rows: Payment) -> None:
+        self.clock = FixedClock()
+        self.meeting = Meeting()
+        self.gateway = MemoryGateway(self.clock)
+        self.payments = MetPayments(self.meeting)
+        self.log = MemoryAuditStore(self.payments)
+        self.batches = MetBatches(self.payments, self.meeting)
+        self.events = MemoryEventStore()
+        self.queue = CountingQueue()
+        self.workflow = MemoryWorkflow()
+        self.lane = MemoryLaneStore()
+        self.delivery = MemoryDelivery()
+        self.resumed: list[Source] = []
+        self.reported: list[str] = []
+        self.sweeper = Sweeper(
+            self.payments,
+            self.batches,
+            self.events,
+            self.queue,
+            self.workflow,
+            Webhooks(self.events, self.payments, self.workflow, self.clock),
+            self.gateway,
+            self.lane,
+            self.delivery,
+            BatchRows(self.batches, self.reported.append),
+            self.resumed.append,
+            self.reported.append,
+            self.clock,
+        )
+        for row in rows:
+            self.payments.rows[row.payment_id] = row
+
+    def sweep(self, *, after_units: float = 0, seconds_left: Callable[[], float] = lambda: 60) -> Counter[str]:
+        """Sweep when so much time has passed; gives what was found."""
+        self.clock.wait(after_units * UNIT)
+        return +self.sweeper.sweep(seconds_left)
+
+    def run(self, payment_id: str = "pay_1") -> Payment:
+        """Run an execution of the workflow; gives the row, audited."""
+        methods = PaymentMethods(MemoryCustomerStore(), "")
+        charging = Charging(self.gateway, methods, self.payments, self.clock)
+        outcome = answered(lambda: charging.charge(self.payments.rows[payment_id]))
+        assert outcome
+        audit(record(payment_id, outcome, store=self.payments, clock=self.clock), log=self.log)
+        return self.payments.rows[payment_id]
+
+    def split(self, *rows: Payment) -> None:
+        """A batch of these payments, read to its end."""
+        claim = Claim("a", NOON, NOON + timedelta(seconds=60))
+        self.batches.claim_split(BATCH, claim)
+        progress = Progress(line=len(rows) + 1, rows_read=len(rows), rows_accepted=len(rows))
+        for row in rows:
+            self.payments.rows[row.payment_id] = row
+        self.batches.finish_split("b1", "a", progress, NOON)
+
+    @property
+    def batch(self) -> Batch:
+        batch = self.batches.get("b1")
+        assert batch
+        return batch
+
+
+# Payments ------------------------------------------------------------------------------------------------------------
+
+LEFTOVERS = {
+    "accepted and never started": (payment(), 1, "pay_1"),
+    "let go and never retried": (after(payment(), Status.PROCESSING, Status.PENDING), 1, "pay_1.2"),
+    "died while charging": (after(payment(), Status.PROCESSING), 2, "pay_1.2"),
+    "unknown": (after(payment(), Status.PROCESSING, Status.UNKNOWN), 1, "pay_1.2"),
+    "waits for its customer": (after(payment(), Status.PROCESSING, Status.REQUIRES_ACTION), 3, "pay_1.2"),
+    "settles": (after(payment(), Status.PROCESSING, gateway_reference="pi_1"), 2, "pay_1.2"),
+    "settled and not audited": (after(payment(), Status.PROCESSING, Status.SUCCEEDED), 1, "pay_1.2"),
+    "held for review and not audited": (after(payment(), Status.PROCESSING, Status.IN_REVIEW), 1, "pay_1.2"),
+    "of a batch, and let go": (after(batch_payment(), Status.PROCESSING, Status.PENDING), 1, "pay_1.2"),
+}
+
+
+@pytest.mark.parametrize(("row", "units", "execution"), LEFTOVERS.values(), ids=list(LEFTOVERS))
+def test_sweep_when_a_payment_is_left_behind_then_taken_up_in_its_time_and_once(
+    row: Payment, units: int, execution: str
+) -> None:
+    world = World(row)
+    too_early = world.sweep(after_units=units - 0.1)
+    assert (too_early["taken_up"], world.workflow.started) == (0, [])
+    assert world.sweep(after_units=0.1)["taken_up"] == 1
+    assert world.sweep()["taken_up"] == 0
+    assert world.workflow.started == [execution]
+
+
+@pytest.mark.parametrize(("row", "units", "execution"), LEFTOVERS.values(), ids=list(LEFTOVERS))
+def test_sweep_when_two_meet_at_a_payment_then_one_takes_it_up(row: Payment, units: int, execution: str) -> None:
+    world = World(row)
+    others: list[Counter[str]] = []
+    world.meeting.meanwhile = lambda: others.append(world.sweep())
+    ours = world.sweep(after_units=units)
+    assert (ours["taken_up"], others[0]["taken_up"]) == (0, 1)
+    assert world.workflow.started == [execution]
+
+
+def test_sweep_when_the_payment_moves_on_by_itself_meanwhile_then_it_is_left_alone() -> None:
+    world = World(payment())
+    world.meeting.meanwhile = lambda: world.payments.save(after(payment(), Status.PROCESSING))
+    assert world.sweep(after_units=1)["taken_up"] == 0
+    assert world.workflow.started == []
+
+
+@pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.DECLINED, Status.FAILED, Status.IN_REVIEW])
+def test_sweep_when_a_payment_is_settled_or_held_and_audited_then_it_is_left_alone(status: Status) -> None:
+    row = after(payment(), Status.PROCESSING, status)
+    world = World(row)
+    audit(row, log=world.log)
+    assert world.sweep(after_units=100)["taken_up"] == 0
+
+
+def test_sweep_when_a_payment_waits_in_the_queue_then_it_is_left_there() -> None:
+    assert World(batch_payment()).sweep(after_units=100)["taken_up"] == 0
+
+
+def test_sweep_when_a_restart_comes_to_nothing_then_the_next_waits_are_longer() -> None:
+    world = World(after(payment(), Status.PROCESSING, Status.UNKNOWN))
+    taken_up = [unit for unit in range(1, 40) if world.sweep(after_units=1)["taken_up"]]
+    assert taken_up == [1, 3, 7, 15, 27, 39]
+    assert len(set(world.workflow.started)) == 6
+
+
+def test_fault_4_sweep_when_the_start_fails_after_the_claim_then_a_later_sweep_starts_it() -> None:
+    world = World(payment())
+
+    def fails(payment_id: str) -> None:
+        raise ConnectionError("no answer from Step Functions")
+
+    start, world.workflow.start = world.workflow.start, fails  # type: ignore[method-assign]
+    with pytest.raises(ConnectionError):
+        world.sweep(after_units=1)
+    world.workflow.start = start  # type: ignore[method-assign]
+    assert world.sweep(after_units=1)["taken_up"] == 0
+    assert world.sweep(after_units=1)["taken_up"] == 1
+    assert len(world.workflow.started) == 1
+
+
+def test_fault_37_sweep_when_the_webhook_never_comes_then_the_payment_is_closed_all_the_same() -> None:
+    world = World(payment(method="pm_card_threeDSecure2Required"))
+    world.gateway.finish(world.run().gateway_reference, well=True)
+    assert world.sweep(after_units=3)["taken_up"] == 1
+    assert world.workflow.started == ["pay_1.2"]
+    assert world.run().status is Status.SUCCEEDED
+    assert world.sweep(after_units=100) == Counter()
+
+
+def test_fault_37_sweep_when_a_charge_settles_and_nobody_tells_then_the_payment_is_closed_all_the_same() -> None:
+    world = World(payment(metadata={"settles_later": "yes"}))
+    world.gateway.finish(world.run().gateway_reference, well=True)
+    assert world.sweep(after_units=2)["taken_up"] == 1
+    assert world.run().status is Status.SUCCEEDED
+    assert world.sweep(after_units=100) == Counter()
+
+
+def test_fault_11_sweep_when_a_charge_is_unknown_then_asked_about_until_proven_absent() -> None:
+    world = World(after(payment(), Status.PROCESSING, Status.UNKNOWN))
+    statuses = []
+    for _ in range(3):
+        assert world.sweep(after_units=1)["taken_up"] in (0, 1)
+        statuses.append(world.run().status)
+    assert statuses == [Status.UNKNOWN, Status.FAILED, Status.FAILED]
+    assert world.gateway.captured == []
+
+
+def test_sweep_when_a_payment_is_open_for_an_hour_then_counted_as_overdue() -> None:
+    rows = {
+        "pending": payment(),
+        "processing": after(payment(), Status.PROCESSING),
+        "unknown": after(payment(), Status.PROCESSING, Status.UNKNOWN),
+        "unaudited": after(payment(), Status.PROCESSING, Status.SUCCEEDED),
+    }
+    world = World(*(replace(row, payment_id=name) for name, row in rows.items()))
+    assert world.sweep(after_units=11.9)["overdue"] == 0
+    assert world.sweep(after_units=0.1)["overdue"] == len(rows)
+
+
+def test_sweep_when_a_customer_or_a_bank_takes_time_then_not_overdue() -> None:
+    world = World(
+        after(payment("customer"), Status.PROCESSING, Status.REQUIRES_ACTION),
+        after(payment("bank"), Status.PROCESSING, gateway_reference="pi_1"),
+    )
+    assert world.sweep(after_units=1000)["overdue"] == 0
+
+
+def test_sweep_when_payments_are_held_for_review_then_counted_as_such_and_not_as_overdue() -> None:
+    row = after(payment(), Status.PROCESSING, Status.IN_REVIEW)
+    world = World(row)
+    audit(row, log=world.log)
+    assert world.sweep(after_units=1000) == Counter(in_review=1)
+
+
+# The gateway's events ------------------------------------------------------------------------------------------------
+
+
+def test_fault_35_sweep_when_a_parked_events_payment_is_there_then_applied_once() -> None:
+    world = World()
+    world.events.add(gateway_event())
+    world.sweep()
+    assert len(list(world.events.parked())) == 1
+    world.payments.rows["pay_1"] = after(payment(), Status.PROCESSING, Status.REQUIRES_ACTION)
+    world.sweep()
+    world.sweep()
+    assert len(world.workflow.asking) == 1
+    assert list(world.events.parked()) == []
+
+
+def test_sweep_when_a_parked_event_contradicts_the_row_then_counted_once() -> None:
+    world = World(after(payment(), Status.PROCESSING, Status.DECLINED))
+    audit(world.payments.rows["pay_1"], log=world.log)
+    world.events.add(gateway_event())
+    assert world.sweep() == Counter(contradicting_events=1)
+    assert world.sweep() == Counter()
+    assert world.events.events["evt_1"].state is EventState.CONTRADICTS
+
+
+# Batches -------------------------------------------------------------------------------------------------------------
+
+
+def test_fault_30_sweep_when_the_splitter_died_then_resumed_after_its_claim_ran_out() -> None:
+    world = World()
+    world.batches.claim_split(BATCH, Claim("a", NOON, NOON + UNIT))
+    world.sweep(after_units=0.9)
+    assert world.resumed == []
+    assert world.sweep(after_units=0.1)["batches_resumed"] == 1
+    assert (world.resumed, world.reported) == ([SOURCE], [])
+
+
+def test_sweep_when_nobody_started_the_report_then_started() -> None:
+    world = World()
+    world.split()
+    assert world.sweep()["batches_resumed"] == 1
+    assert (world.resumed, world.reported) == ([], ["b1"])
+
+
+def test_sweep_when_the_report_died_then_started_again_after_its_claim_ran_out() -> None:
+    world = World()
+    world.split()
+    world.batches.claim_report("b1", Claim("r", NOON, NOON + UNIT))
+    world.sweep(after_units=0.9)
+    assert world.reported == []
+    assert world.sweep(after_units=0.1)["batches_resumed"] == 1
+    assert world.reported == ["b1"]
+
+
+def lost() -> World:
+    """A batch of twelve whose messages are gone: none was ever started."""
+    world = World()
+    world.split(*(batch_payment(f"p{line}", line) for line in range(2, 14)))
+    return world
+
+
+def test_sweep_when_messages_were_lost_then_queued_again_in_handfuls() -> None:
+    world = lost()
+    assert world.sweep(after_units=1.9)["requeued"] == 0
+    assert world.sweep(after_units=0.1)["requeued"] == 12
+    assert world.queue.messages == [QueuedPayment(f"p{line}", "b1", line) for line in range(2, 14)]
+    assert world.queue.handfuls == [10, 2]
+
+
+def test_sweep_when_two_meet_at_a_batch_then_one_repairs_it() -> None:
+    world = lost()
+    others: list[Counter[str]] = []
+    world.meeting.meanwhile = lambda: others.append(world.sweep())
+    assert (world.sweep(after_units=2)["requeued"], others[0]["requeued"]) == (0, 12)
+    assert len(world.queue.messages) == 12
+
+
+def test_sweep_when_messages_wait_in_the_queue_then_none_is_added() -> None:
+    world = lost()
+    world.queue.send([QueuedPayment("p2", "b1", 2)])
+    assert world.sweep(after_units=100)["requeued"] == 0
+
+
+@pytest.mark.parametrize("by", PausedBy)
+def test_sweep_when_the_lane_is_paused_then_no_message_is_added(by: PausedBy) -> None:
+    world = lost()
+    world.lane.pause(by, "", NOON)
+    world.gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=100))
+    assert world.sweep(after_units=100)["requeued"] == 0
+
+
+def test_sweep_when_messages_are_queued_again_and_lost_again_then_queued_again_later() -> None:
+    world = lost()
+    world.sweep(after_units=2)
+    world.queue.messages.clear()
+    assert world.sweep(after_units=1)["requeued"] == 0
+    assert world.sweep(after_units=1)["requeued"] == 12
+
+
+def test_sweep_when_an_outcome_was_not_counted_then_its_row_is_closed_and_the_report_started() -> None:
+    world = World()
+    world.split(after(batch_payment(), Status.PROCESSING, Status.SUCCEEDED))
+    assert world.sweep(after_units=2)["rows_closed"] == 1
+    assert world.batch.rows_closed == 1
+    assert world.reported == ["b1"]
+
+
+def test_sweep_when_payments_of_a_batch_were_started_then_they_are_not_queued_again() -> None:
+    world = World()
+    world.split(
+        after(batch_payment("p2", 2), Status.PROCESSING),
+        after(batch_payment("p3", 3), Status.PROCESSING, Status.PENDING),
+        replace(after(batch_payment("p4", 4), Status.PROCESSING, Status.SUCCEEDED), batch_row_closed=True),
+        batch_payment("p5", 5),
+    )
+    found = world.sweep(after_units=2)
+    assert (found["requeued"], found["rows_closed"], found["taken_up"]) == (1, 0, 3)
+    assert [message.payment_id for message in world.queue.messages] == ["p5"]
+
+
+# The lane ------------------------------------------------------------------------------------------------------------
+
+
+def paused(*rows: Payment, by: PausedBy = PausedBy.GATEWAY) -> World:
+    world = World(*rows)
+    world.lane.pause(by, "the key is refused", NOON)
+    return world
+
+
+REFUSED = after(payment(), Status.PROCESSING, Status.PENDING)
+"""A payment that the gateway refused with everything else."""
+
+
+def test_fault_19_sweep_when_the_gateway_still_refuses_us_then_nothing_is_sent_and_the_lane_stays_paused() -> None:
+    world = paused(REFUSED)
+    world.gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=100))
+    assert world.sweep(after_units=100)["lane_paused"] == 1
+    assert (world.workflow.started, world.lane.state().canary) == ([], "")
+    assert not world.delivery.on
+
+
+def test_fault_19_sweep_when_the_gateway_answers_again_then_one_payment_goes_ahead_and_the_lane_waits_for_it() -> None:
+    world = paused(REFUSED, replace(REFUSED, payment_id="pay_2"), replace(REFUSED, payment_id="pay_3"))
+    assert world.sweep(after_units=2)["lane_paused"] == 1
+    assert len(world.workflow.started) == 1
+    assert world.workflow.started[0].partition(".")[0] == world.lane.state().canary
+    assert not world.delivery.on
+
+
+def test_fault_19_sweep_when_the_canary_gets_through_then_the_lane_resumes_and_messages_are_delivered() -> None:
+    world = paused(REFUSED)
+    world.sweep(after_units=2)
+    assert world.run().status is Status.SUCCEEDED
+    assert world.sweep()["lane_paused"] == 0
+    assert world.lane.state() == LaneState()
+    assert world.delivery.on
+
+
+def test_fault_19_sweep_when_the_canary_is_declined_then_the_gateway_takes_payments_again() -> None:
+    world = paused(after(payment(method="pm_card_chargeDeclined"), Status.PROCESSING, Status.PENDING))
+    world.sweep(after_units=2)
+    assert world.run().status is Status.DECLINED
+    assert world.sweep()["lane_paused"] == 0
+
+
+def test_fault_19_sweep_when_the_canary_is_refused_too_then_the_lane_stays_paused_and_tries_again_later() -> None:
+    world = paused(REFUSED)
+    sweeps = [world.sweep(after_units=1)["lane_paused"] for _ in range(7)]
+    assert sweeps == [1] * 7
+    assert len(world.workflow.started) == 3  # at 1, 3 and 7 units, as for every payment that comes to nothing
+
+
+def test_fault_19_sweep_when_no_payment_waits_then_the_gateways_answer_is_enough() -> None:
+    world = paused()
+    world.gateway.fail(Fault(FaultKind.UNAUTHORIZED))
+    assert world.sweep()["lane_paused"] == 1
+    assert world.sweep()["lane_paused"] == 0
+
+
+def test_sweep_when_an_operator_paused_the_lane_then_only_they_resume_it() -> None:
+    world = paused(REFUSED, by=PausedBy.OPERATOR)
+    world.sweep(after_units=2)
+    world.run()
+    assert world.sweep(after_units=100)["lane_paused"] == 1
+    assert world.lane.state() == LaneState("operator", "the key is refused", iso(NOON))
+    assert not world.delivery.on
+    world.lane.resume()
+    world.sweep()
+    assert world.delivery.on
+
+
+@pytest.mark.parametrize(
+    ("by", "source", "taken_up"),
+    [("gateway", "rest", 0), ("gateway", "batch", 0), ("operator", "rest", 1), ("operator", "batch", 0)],
+)
+def test_sweep_when_the_lane_is_paused_then_pending_payments_that_belong_to_it_are_held_back(
+    by: str, source: str, taken_up: int
+) -> None:
+    row = after(payment() if source == "rest" else batch_payment(), Status.PROCESSING, Status.PENDING)
+    world = paused(row, by=PausedBy(by))
+    world.gateway.fail(Fault(FaultKind.UNAUTHORIZED))
+    assert world.sweep(after_units=10)["taken_up"] == taken_up
+
+
+@pytest.mark.parametrize("by", PausedBy)
+def test_sweep_when_the_lane_is_paused_then_what_may_be_charged_is_still_asked_about(by: PausedBy) -> None:
+    world = paused(after(batch_payment(), Status.PROCESSING), by=by)
+    world.gateway.fail(Fault(FaultKind.UNAUTHORIZED))
+    assert world.sweep(after_units=10)["taken_up"] == 1
+
+
+def test_sweep_when_delivery_is_as_it_should_be_then_it_is_not_switched() -> None:
+    world = World()
+    switched: list[bool] = []
+    world.delivery.switch = lambda *, on: switched.append(on)  # type: ignore[method-assign]
+    world.sweep()
+    world.lane.pause(PausedBy.OPERATOR, "", NOON)
+    world.sweep()
+    assert switched == [False]
+
+
+# In time -------------------------------------------------------------------------------------------------------------
+
+
+def test_sweep_when_time_runs_out_then_it_stops_and_the_next_sweep_goes_on() -> None:
+    world = World(*(payment(f"pay_{number}") for number in range(5)))
+    world.batches.claim_split(BATCH, Claim("a", NOON, NOON))
+    left = iter([60.0, RESERVE_SECONDS - 1, 0, 0, 0])
+    assert world.sweep(after_units=1, seconds_left=lambda: next(left)) == Counter(taken_up=2)
+    assert world.sweep() == Counter(taken_up=3, batches_resumed=1)
+
+
+def test_sweep_when_time_runs_out_among_events_then_it_stops_there() -> None:
+    world = World()
+    for number in range(5):
+        world.payments.rows[f"p{number}"] = after(payment(f"p{number}"), Status.PROCESSING, Status.UNKNOWN)
+        world.events.add(gateway_event(event_id=f"evt_{number}", payment_id=f"p{number}"))
+    world.sweep(seconds_left=lambda: 0)
+    assert len(list(world.events.parked())) == 4
+    world.sweep()
+    assert list(world.events.parked()) == []
