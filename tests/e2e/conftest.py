@@ -30,11 +30,13 @@ class Api:
         self._session.trust_env = False  # no proxy, no certificates of the machine
         self._session.verify = outputs["ca_bundle"]
 
-    def post(self, body: Any, path: str = "/payments", **options: Any) -> requests.Response:
+    def post(
+        self, body: Any, path: str = "/payments", headers: dict[str, str] | None = None, **options: Any
+    ) -> requests.Response:
         """POST a body: text as it is, anything else as JSON."""
         data = body if isinstance(body, str | bytes) else json.dumps(body)
-        headers = {"Content-Type": "application/json"}
-        return self._session.post(self._url + path, data=data, headers=headers, timeout=30, **options)
+        sent = {"Content-Type": "application/json"} | (headers or {})
+        return self._session.post(self._url + path, data=data, headers=sent, timeout=30, **options)
 
     def get(self, path: str) -> requests.Response:
         """GET a path."""
@@ -62,7 +64,10 @@ def eventually[T](read: Callable[[], T], wanted: Callable[[T], object], seconds:
 @pytest.fixture(scope="session")
 def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """The applied stack. Everything it writes is below a directory of its own, so a `make up` is not disturbed."""
-    stack = LocalStack(tmp_path_factory.mktemp("stack") / "local", record_permissions=True, wait_scale=0.1)
+    directory = tmp_path_factory.mktemp("stack") / "local"
+    stack = LocalStack(
+        directory, record_permissions=True, wait_scale=0.1, schedule_scale=0.05, visibility_scale=0.02
+    )  # a minute of waiting is 6 seconds, a sweep comes every 3, a lost message after 7
     try:
         stack.up()
         yield stack
@@ -108,7 +113,38 @@ class Gateway:
 
     def fault(self, **fault: Any) -> None:
         """Have the gateway misbehave; see local/gateway/faults.py."""
-        self._session.post(f"{self.url}/_stand_in/faults", json=fault, timeout=10).raise_for_status()
+        self.tell("faults", fault)
+
+    def behave(self) -> None:
+        """No fault any more, and no limit."""
+        self._session.delete(f"{self.url}/_stand_in/faults", timeout=10).raise_for_status()
+
+    def tell(self, route: str, body: dict[str, Any] | None = None) -> None:
+        """Have the stand-in do something; see local/gateway/control.py."""
+        self._session.post(f"{self.url}/_stand_in/{route}", json=body or {}, timeout=10).raise_for_status()
+
+    def forget(self, route: str) -> None:
+        """Have the stand-in do without something."""
+        self._session.delete(f"{self.url}/_stand_in/{route}", timeout=10).raise_for_status()
+
+    def all_requests(self) -> list[dict[str, Any]]:
+        """What was asked, in the order of the answers."""
+        requests: list[dict[str, Any]] = self._session.get(f"{self.url}/_stand_in/requests", timeout=30).json()["data"]
+        return requests
+
+    def requests(self, payment_id: str) -> list[dict[str, Any]]:
+        """What was asked about a payment, in the order of the answers."""
+        return [request for request in self.all_requests() if request["payment_id"] == payment_id]
+
+    def charge_requests(self) -> list[dict[str, Any]]:
+        """Every request to charge, in the order of the answers."""
+        create = ("POST", "/v1/payment_intents")
+        return [request for request in self.all_requests() if (request["method"], request["path"]) == create]
+
+    def events(self, payment_id: str) -> list[dict[str, Any]]:
+        """The events that were sent to our webhook about a payment."""
+        data = self._session.get(f"{self.url}/_stand_in/webhooks", timeout=10).json()["data"]
+        return [event for event in data if event["payment_id"] == payment_id]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,437 @@
+"""What fails is taken up again: FAULTS 4 to 23 and 33 to 37 on the applied stack, at the stand-in gateway.
+
+A fault that one payment brings along stands in its metadata; see local/gateway/words.py.
+"""
+
+import json
+import random
+import time
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import requests
+import stripe
+
+from lib.settings import ENVIRONMENTS
+from local.stack import WEBHOOK_SECRET, LocalStack
+from payments.audit import verify
+from payments.clock import utc_now
+from payments.pace import slot_length
+from payments.payment import Payment, accepted, moved
+from payments.statuses import Status
+from payments.stores.dynamodb import DynamoAuditStore, DynamoPaymentStore
+from payments.stores.events_dynamodb import DynamoEventStore
+from payments.stores.port import require
+from payments.webhooks import EventState
+from tests.e2e.conftest import Api, Events, Gateway, eventually
+from tests.unit.builders import request
+
+NewId = Callable[[], str]
+Client = Callable[[str], Any]
+
+WAIT_SCALE = 0.1
+PATIENCE = timedelta(seconds=ENVIRONMENTS["local"].patience_seconds)
+SLOW_SECONDS = 12 * PATIENCE.total_seconds()
+AUTHENTICATES = "pm_card_authenticationRequired"
+
+
+def body(payment_id: str, faults: str = "", **more: Any) -> dict[str, Any]:
+    """A payment over 99.99 USD that brings its faults along."""
+    metadata = {"metadata": {"stand_in": faults}} if faults else {}
+    return {"payment_id": payment_id, "amount": 99.99, "currency": "USD"} | metadata | more
+
+
+@pytest.fixture(scope="module")
+def slow(api: Api) -> dict[str, str]:
+    """Payments whose recovery takes the sweeper's patience, all begun at once: what for → payment id."""
+    run = uuid.uuid4().hex[:8]
+    begun = {
+        "absent": body(f"absent_{run}", "server_error=before"),
+        "present": body(f"present_{run}", "server_error=after search_lag=12"),
+        "unheard": body(f"unheard_{run}", "webhook_lost", payment_method=AUTHENTICATES),
+        "settles": body(f"settles_{run}", "settles_later webhook_lost"),
+    }
+    for one in begun.values():
+        assert api.post(one).status_code == 202
+    return {what: one["payment_id"] for what, one in begun.items()}
+
+
+@pytest.fixture
+def rows(client: Client, outputs: dict[str, str]) -> DynamoPaymentStore:
+    """The payments table."""
+    return DynamoPaymentStore(client("dynamodb"), outputs["payments_table"])
+
+
+@pytest.fixture
+def undisturbed(local_stack: LocalStack) -> Any:
+    """Whatever a test disturbs is in order again after it."""
+    yield
+    local_stack.aws.disturb({})
+
+
+def becomes(api: Api, payment_id: str, status: str, seconds: float = 60) -> dict[str, Any]:
+    """The payment once it has a status."""
+    view: dict[str, Any] = eventually(
+        lambda: api.get(f"/payments/{payment_id}").json(), lambda seen: seen["status"] == status, seconds
+    )
+    return view
+
+
+def statuses(view: dict[str, Any]) -> list[str]:
+    return [change["status"] for change in view["history"]]
+
+
+def executions(client: Client, outputs: dict[str, str], payment_id: str) -> list[str]:
+    """The names of a payment's executions."""
+    pages = (
+        client("stepfunctions").get_paginator("list_executions").paginate(stateMachineArn=outputs["state_machine_arn"])
+    )
+    names = [execution["name"] for page in pages for execution in page["executions"]]
+    return sorted(name for name in names if name.partition(".")[0] == payment_id)
+
+
+# Ingress ---------------------------------------------------------------------------------------------------------
+
+
+def test_fault_4_payment_when_its_start_fails_then_the_sweeper_starts_it_once(
+    api: Api, gateway: Gateway, local_stack: LocalStack, client: Client, outputs: dict[str, str], new_id: NewId,
+    undisturbed: None,
+) -> None:  # fmt: skip
+    payment_id = new_id()
+    local_stack.aws.disturb({"states:StartExecution": 1.0})
+    assert api.post(body(payment_id)).status_code == 500
+    assert api.get(f"/payments/{payment_id}").json()["status"] == "pending"
+    local_stack.aws.disturb({})
+    becomes(api, payment_id, "succeeded")
+    assert executions(client, outputs, payment_id) == [payment_id]
+    assert len(gateway.charges(payment_id)) == 1
+
+
+def test_fault_5_payment_when_the_start_did_happen_and_its_answer_is_lost_then_no_second_execution(
+    api: Api, gateway: Gateway, local_stack: LocalStack, client: Client, outputs: dict[str, str], new_id: NewId,
+    undisturbed: None,
+) -> None:  # fmt: skip
+    payment_ids = [new_id() for _ in range(6)]
+    local_stack.aws.disturb({"states:StartExecution": 1.0}, seed=5, lose_answers=["states:StartExecution"])
+    for payment_id in payment_ids:
+        api.post(body(payment_id))
+    lost = local_stack.aws.disturbed()["states:StartExecution"]["answer lost"]
+    local_stack.aws.disturb({})
+    for payment_id in payment_ids:
+        becomes(api, payment_id, "succeeded")
+        assert executions(client, outputs, payment_id) == [payment_id]
+        assert len(gateway.charges(payment_id)) == 1
+    assert lost >= 1
+
+
+def test_fault_7_payment_when_its_id_comes_again_after_thirty_days_then_still_one_payment(
+    api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], rows: DynamoPaymentStore, new_id: NewId
+) -> None:
+    payment_id = new_id()
+    long_ago = utc_now() - timedelta(days=31)
+    first = accepted(request(payment_id), at=long_ago, source="rest")
+    charged = moved(moved(first, Status.PROCESSING, at=long_ago, actor="charge"), Status.SUCCEEDED, at=long_ago,
+                    actor="workflow")  # fmt: skip
+    rows.create(charged)
+    again = api.post(body(payment_id))
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (202, "true")
+    time.sleep(1)
+    assert executions(client, outputs, payment_id) == []
+    assert gateway.charges(payment_id) == []
+
+
+# Charge ----------------------------------------------------------------------------------------------------------
+
+
+def test_fault_8_charge_when_the_function_dies_before_the_call_then_charged_once(
+    api: Api, gateway: Gateway, local_stack: LocalStack, client: Client, outputs: dict[str, str], new_id: NewId
+) -> None:
+    payment_id = new_id()
+    hold_slots(client("dynamodb"), outputs["controls_table"], seconds=2.5)  # the function sleeps until its slot
+    api.post(body(payment_id))
+    killed = eventually(lambda: local_stack.aws.kill_worker(random.Random(8), "payment-charge-local"), bool)
+    assert killed
+    assert gateway.requests(payment_id) == []
+    becomes(api, payment_id, "succeeded")
+    assert len(gateway.charges(payment_id)) == 1
+
+
+def hold_slots(dynamodb: Any, controls: str, seconds: float) -> None:
+    """Take all slots of the next seconds."""
+    local = ENVIRONMENTS["local"]
+    slot = slot_length(local.gateway_rate_per_second, local.gateway_reserve_percent)
+    until = int((utc_now().timestamp() + seconds) / slot.total_seconds())
+    dynamodb.put_item(
+        TableName=controls,
+        Item={"control": {"S": f"pace#{slot // timedelta(microseconds=1)}"}, "next_slot": {"N": str(until)}},
+    )
+
+
+def test_fault_9_charge_when_the_function_dies_after_the_charge_then_found_again_and_charged_once(
+    api: Api, gateway: Gateway, local_stack: LocalStack, new_id: NewId
+) -> None:
+    payment_id = new_id()
+    api.post(body(payment_id, "latency=5"))  # charged at once, answered late
+    eventually(lambda: gateway.charges(payment_id), len)
+    assert local_stack.aws.kill_worker(random.Random(9), "payment-charge-local")
+    becomes(api, payment_id, "succeeded")
+    assert len(gateway.charges(payment_id)) == 1
+    asked = eventually(lambda: gateway.requests(payment_id), lambda asked: len(asked) >= 2)  # the first answers last
+    assert [one["method"] for one in sorted(asked, key=lambda one: str(one["at"]))] == ["POST", "GET"]
+
+
+def test_fault_10_payment_when_no_answer_tells_then_unknown_until_the_gateway_was_asked(
+    api: Api, gateway: Gateway, slow: dict[str, str]
+) -> None:
+    view = becomes(api, slow["present"], "succeeded", SLOW_SECONDS)
+    assert statuses(view) == ["pending", *["processing"] * 5, "unknown", "succeeded"]
+    assert len(gateway.charges(slow["present"])) == 1
+    keys = {asked["idempotency_key"] for asked in gateway.requests(slow["present"]) if asked["method"] == "POST"}
+    assert keys == {slow["present"]}
+
+
+def test_fault_11_payment_when_a_500_is_remembered_then_unknown_until_proven_absent(
+    api: Api, gateway: Gateway, slow: dict[str, str]
+) -> None:
+    view = becomes(api, slow["absent"], "failed", SLOW_SECONDS)
+    assert view["reason"]["code"] == "not_charged"
+    assert statuses(view)[-2:] == ["unknown", "failed"]
+    assert gateway.charges(slow["absent"]) == []
+
+
+def test_fault_12_payment_when_the_gateway_says_when_to_come_back_then_that_is_honoured_with_the_same_key(
+    api: Api, gateway: Gateway, new_id: NewId
+) -> None:
+    payment_id = new_id()
+    api.post(body(payment_id))
+    eventually(lambda: gateway.charges(payment_id), len)
+    payment_id = new_id()
+    gateway.fault(kind="rate_limited", payment_id=payment_id, times=2, retry_after_seconds=15)
+    api.post(body(payment_id))
+    becomes(api, payment_id, "succeeded")
+    asked = gateway.requests(payment_id)
+    assert [one["status"] for one in asked] == [429, 429, 200]
+    assert {one["idempotency_key"] for one in asked} == {payment_id}
+    times = [datetime.fromisoformat(one["at"]).timestamp() for one in asked]
+    waited = [later - earlier for earlier, later in pairwise(times)]
+    assert all(wait >= 15 * WAIT_SCALE for wait in waited), waited
+
+
+def test_fault_13_payment_when_its_key_is_in_use_then_it_waits_and_comes_again_with_the_same(
+    api: Api, gateway: Gateway, new_id: NewId
+) -> None:
+    payment_id = new_id()
+    gateway.fault(kind="key_in_use", payment_id=payment_id, method="POST", times=2)
+    api.post(body(payment_id))
+    becomes(api, payment_id, "succeeded")
+    posts = [one for one in gateway.requests(payment_id) if one["method"] == "POST"]
+    assert [one["status"] for one in posts] == [409, 409, 200]
+    assert {one["idempotency_key"] for one in posts} == {payment_id}
+    assert len(gateway.charges(payment_id)) == 1
+
+
+def test_fault_14_payment_when_the_gateway_refuses_connections_then_retried_and_charged_once(
+    api: Api, gateway: Gateway, new_id: NewId
+) -> None:
+    payment_id = new_id()
+    gateway.tell("refuse_connections", {"seconds": 0.8})
+    api.post(body(payment_id))
+    view = becomes(api, payment_id, "succeeded")
+    assert "pending" in statuses(view)[1:], "no attempt met the closed door"
+    assert len(gateway.charges(payment_id)) == 1
+
+
+def test_fault_16_payment_when_the_card_is_stolen_then_declined_once_and_counted_as_suspicious(
+    api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], new_id: NewId
+) -> None:
+    payment_id = new_id()
+    before = suspicious(client, outputs)
+    api.post(body(payment_id, payment_method="pm_card_visa_chargeDeclinedStolenCard"))
+    assert becomes(api, payment_id, "declined")["reason"]["code"] == "stolen_card"
+    assert len(gateway.requests(payment_id)) == 1
+    assert eventually(lambda: suspicious(client, outputs), lambda now: now > before) == before + 1
+
+
+def suspicious(client: Client, outputs: dict[str, str]) -> float:
+    """How many suspicious declines were counted in the last hours."""
+    now = utc_now()
+    points = client("cloudwatch").get_metric_statistics(
+        Namespace="Payments",
+        MetricName="SuspiciousDeclines",
+        Dimensions=[{"Name": "service", "Value": outputs["environment_suffix"]}],
+        StartTime=now - timedelta(hours=3),
+        EndTime=now + timedelta(minutes=1),
+        Period=60,
+        Statistics=["Sum"],
+    )["Datapoints"]
+    return float(sum(point["Sum"] for point in points))
+
+
+@pytest.mark.parametrize(("outcome", "status"), [("succeeded", "succeeded"), ("failed", "declined")])
+def test_fault_17_payment_when_the_customer_authenticates_then_the_webhook_finishes_it(
+    api: Api, gateway: Gateway, new_id: NewId, outcome: str, status: str
+) -> None:
+    payment_id = new_id()
+    api.post(body(payment_id, payment_method=AUTHENTICATES))
+    intent = becomes(api, payment_id, "requires_action")["references"]["gateway_reference"]
+    gateway.tell(f"payment_intents/{intent}/authenticate", {"outcome": outcome})
+    becomes(api, payment_id, status, PATIENCE.total_seconds())
+    assert len(gateway.charges(payment_id)) == (status == "succeeded")
+    if status == "declined":  # nobody can turn it into a charge any more
+        refused = requests.post(
+            f"{gateway.url}/v1/payment_intents/{intent}/confirm",
+            data={"payment_method": "pm_card_visa"}, auth=("sk_test_x", ""), timeout=10,
+        )  # fmt: skip
+        assert refused.status_code == 400
+
+
+def test_fault_18_payment_when_the_gateway_reports_another_amount_then_an_alarm_rings(
+    api: Api, gateway: Gateway, events: Events, new_id: NewId
+) -> None:
+    payment_id = new_id()
+    api.post(body(payment_id, "amount=1234"))
+    assert becomes(api, payment_id, "in_review")["reason"]["code"] == "amount_differs"
+    eventually(lambda: events.of(AlarmName="payment-payments-in-review-local", NewStateValue="ALARM"), len)
+
+
+# Record and audit ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        pytest.param("dynamodb:UpdateItem", id="test_fault_21_record_when_the_table_throttles"),
+        pytest.param("dynamodb:TransactWriteItems", id="test_fault_23_audit_when_the_write_fails"),
+    ],
+)
+def test_faults_21_23_table_when_it_fails_after_the_charge_then_only_that_step_repeats(
+    api: Api, gateway: Gateway, local_stack: LocalStack, client: Client, outputs: dict[str, str],
+    rows: DynamoPaymentStore, new_id: NewId, undisturbed: None, action: str,
+) -> None:  # fmt: skip
+    payment_id = new_id()
+    api.post(body(payment_id, "latency=1"))
+    eventually(lambda: gateway.charges(payment_id), len)
+    local_stack.aws.disturb({action: 1.0})
+    eventually(lambda: local_stack.aws.disturbed().get(action, {}).get("refused", 0), lambda count: count >= 4)
+    local_stack.aws.disturb({})
+    becomes(api, payment_id, "succeeded")
+    assert len(gateway.requests(payment_id)) == 1
+    log = DynamoAuditStore(client("dynamodb"), outputs["audit_table"], outputs["payments_table"])
+    row = eventually(lambda: require(rows, payment_id), lambda row: row.audited_version == row.version)
+    verify(row, log.entries(payment_id))
+
+
+# Webhooks --------------------------------------------------------------------------------------------------------
+
+
+def event(payment_id: str, kind: str = "payment_intent.succeeded") -> str:
+    """An event as Stripe writes it, about a payment."""
+    about = {"id": "pi_somewhere", "object": "payment_intent", "metadata": {"payment_id": payment_id}}
+    content = {"id": f"evt_{payment_id}", "object": "event", "type": kind, "created": int(time.time())}
+    return json.dumps(content | {"data": {"object": about}})
+
+
+def deliver(api: Api, text: str, secret: str = WEBHOOK_SECRET, **header: Any) -> requests.Response:
+    """Send an event with its signature."""
+    signature = stripe.WebhookSignature.generate_signature_header(text, secret, **header)
+    return api.post(text, "/webhooks/stripe", headers={"Stripe-Signature": signature})
+
+
+def test_fault_33_webhook_when_its_signature_does_not_fit_then_400_and_nothing_is_stored(
+    api: Api, client: Client, outputs: dict[str, str], new_id: NewId
+) -> None:
+    payment_id = new_id()
+    text = event(payment_id)
+    signature = stripe.WebhookSignature.generate_signature_header(text, WEBHOOK_SECRET)
+    altered = text.replace("succeeded", "Succeeded")
+    answers = [
+        api.post(text, "/webhooks/stripe"),
+        deliver(api, text, secret="whsec_another"),
+        deliver(api, text, timestamp=int(time.time()) - 301),
+        api.post(altered, "/webhooks/stripe", headers={"Stripe-Signature": signature}),
+    ]
+    assert [answer.status_code for answer in answers] == [400] * 4
+    assert {answer.json()["type"] for answer in answers} == {"urn:problem:payment-api:invalid-signature"}
+    assert DynamoEventStore(client("dynamodb"), outputs["gateway_events_table"]).of_payment(payment_id) == []
+
+
+def test_fault_34_webhook_when_its_secret_is_rotated_then_both_secrets_verify(
+    api: Api, client: Client, outputs: dict[str, str], new_id: NewId
+) -> None:
+    secrets = client("secretsmanager")
+    both = json.dumps({"current": "whsec_new", "previous": WEBHOOK_SECRET})
+    secrets.put_secret_value(SecretId=outputs["webhook_secret_arn"], SecretString=both)
+    try:
+        # a running function may have read the secret before; one signature that does not fit makes it look again
+        eventually(lambda: deliver(api, event(new_id()), "whsec_new").status_code, lambda code: code == 200, 20)
+        assert deliver(api, event(new_id()), WEBHOOK_SECRET).status_code == 200
+        assert deliver(api, event(new_id()), "whsec_none").status_code == 400
+    finally:
+        alone = json.dumps({"current": WEBHOOK_SECRET})
+        secrets.put_secret_value(SecretId=outputs["webhook_secret_arn"], SecretString=alone)
+
+
+def test_fault_35_webhook_when_it_comes_before_its_payment_then_parked_and_applied_later(
+    api: Api, client: Client, outputs: dict[str, str], new_id: NewId
+) -> None:
+    store = DynamoEventStore(client("dynamodb"), outputs["gateway_events_table"])
+    payment_id = new_id()
+    assert deliver(api, event(payment_id)).status_code == 200
+    assert [stored.state for stored in store.of_payment(payment_id)] == [EventState.PARKED]
+    api.post(body(payment_id))
+    becomes(api, payment_id, "succeeded")
+    eventually(
+        lambda: {stored.event_id: stored.state for stored in store.of_payment(payment_id)},
+        lambda states: states[f"evt_{payment_id}"] is EventState.APPLIED,
+    )
+
+
+def test_fault_36_webhook_when_events_come_twice_and_in_another_order_then_nothing_goes_back(
+    api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], new_id: NewId
+) -> None:
+    payment_id = new_id()
+    api.post(body(payment_id, "webhook_doubled webhook_reordered", payment_method=AUTHENTICATES))
+    intent = becomes(api, payment_id, "requires_action")["references"]["gateway_reference"]
+    gateway.tell(f"payment_intents/{intent}/authenticate", {"outcome": "succeeded"})
+    becomes(api, payment_id, "succeeded")
+    eventually(lambda: gateway.events(payment_id), lambda sent: all(one["attempts"] >= 2 for one in sent))
+    view = api.get(f"/payments/{payment_id}").json()
+    assert statuses(view) == ["pending", "processing", "requires_action", "succeeded"]
+    assert len(gateway.charges(payment_id)) == 1
+    assert len(executions(client, outputs, payment_id)) == 2  # the payment's own, and one for the event
+
+
+@pytest.mark.parametrize(("what", "route"), [("unheard", "authenticate"), ("settles", "settle")])
+def test_fault_37_webhook_when_it_never_comes_then_the_poller_closes_the_payment(
+    api: Api, gateway: Gateway, slow: dict[str, str], what: str, route: str
+) -> None:
+    waiting = {"unheard": "requires_action", "settles": "processing"}[what]
+    view = eventually(
+        lambda: api.get(f"/payments/{slow[what]}").json(),
+        lambda seen: seen["status"] == waiting and "gateway_reference" in seen["references"],
+    )
+    gateway.tell(f"payment_intents/{view['references']['gateway_reference']}/{route}", {"outcome": "succeeded"})
+    becomes(api, slow[what], "succeeded", SLOW_SECONDS)
+    assert len(gateway.charges(slow[what])) == 1
+    assert not any(sent["attempts"] for sent in gateway.events(slow[what]))
+
+
+def test_refund_when_made_at_the_gateway_then_the_webhook_tells_and_the_payment_says_so(
+    api: Api, gateway: Gateway, rows: DynamoPaymentStore, new_id: NewId
+) -> None:
+    payment_id = new_id()
+    api.post(body(payment_id))
+    intent = becomes(api, payment_id, "succeeded")["references"]["gateway_reference"]
+    for amount, status in ((4999, "partially_refunded"), (5000, "refunded")):
+        asked = requests.post(
+            f"{gateway.url}/v1/refunds",
+            data={"payment_intent": intent, "amount": amount}, auth=("sk_test_x", ""), timeout=10,
+        )  # fmt: skip
+        asked.raise_for_status()
+        becomes(api, payment_id, status)
+    settled: Payment = eventually(lambda: require(rows, payment_id), lambda row: row.audited_version == row.version)
+    assert settled.status is Status.REFUNDED
