@@ -178,10 +178,12 @@ class MemoryGateway:
         with self._lock:
             intent = self._intent(reference)
             fault = self._strike("cancel", intent.payment_id)
-            if intent.status in ("requires_action", "requires_payment_method"):
+            broken = fault if fault and fault.kind in (FaultKind.SERVER_ERROR, FaultKind.ANSWER_LOST) else None
+            waits = intent.status in ("requires_action", "requires_payment_method")
+            if waits and (broken is None or broken.executes):
                 self._change(intent, status="canceled", event="payment_intent.canceled")
-            if fault and fault.kind in (FaultKind.SERVER_ERROR, FaultKind.ANSWER_LOST):
-                raise _no_answer()
+            if broken:
+                raise _answered_500() if broken.kind is FaultKind.SERVER_ERROR else _no_answer()
 
     # What happens at the gateway without us ------------------------------------------------------------------------
 
