@@ -5,8 +5,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
 
 import pytest
 
@@ -14,7 +12,6 @@ from local.gateway.cards import CARDS
 from local.gateway.faults import Fault as StripeFault
 from local.gateway.faults import Kind
 from local.gateway.server import in_process
-from local.gateway.stand_in import StandIn
 from payments.errors import (
     Conflict,
     Declined,
@@ -26,95 +23,18 @@ from payments.errors import (
     RateLimited,
     RequiresAction,
 )
-from payments.gateways.memory import TEST_PAYMENT_METHODS, Fault, FaultKind, MemoryGateway
-from payments.gateways.port import ChargeRequest, GatewayCharge, PaymentGateway
+from payments.gateways.memory import TEST_PAYMENT_METHODS
+from payments.gateways.port import ChargeRequest, GatewayCharge
 from payments.gateways.stripe import StripeGateway
-from payments.gateways.stripe_amounts import money_of, stripe_amount
 from payments.money import Money
 from payments.statuses import Status
-
-USD = Money(9999, "USD")
-SECRET_KEY = "sk_test_contract"
-
-
-class MovableClock:
-    def __init__(self) -> None:
-        self.now = datetime(2026, 1, 15, 12, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, **parts: float) -> None:
-        self.now += timedelta(**parts)
-
-
-class Bench(Protocol):
-    """A gateway, and the other side of it."""
-
-    clock: MovableClock
-
-    @property
-    def gateway(self) -> PaymentGateway:
-        """The gateway under test."""
-
-    def fault(self, kind: str, **details: Any) -> None:
-        """Let a fault strike the next call, or as `details` say."""
-
-    def captured(self) -> list[tuple[str, Money]]:
-        """Payment id and money of every captured charge."""
-
-
-class MemoryBench:
-    def __init__(self) -> None:
-        self.clock = MovableClock()
-        self.gateway = MemoryGateway(self.clock)
-
-    def fault(self, kind: str, **details: Any) -> None:
-        self.gateway.fail(Fault(FaultKind(kind), **details))
-
-    def captured(self) -> list[tuple[str, Money]]:
-        return [(charge.payment_id, charge.money) for charge in self.gateway.captured]
-
-
-class StripeBench:
-    def __init__(self, url: str, stand_in: StandIn, clock: MovableClock) -> None:
-        self.clock = clock
-        self.gateway = StripeGateway(lambda: SECRET_KEY, base_url=url, read_timeout_seconds=10)
-        self._stand_in = stand_in
-
-    def fault(self, kind: str, *, call: str = "", money: Money | None = None, status: str = "", **details: Any) -> None:
-        fields: dict[str, Any] = {"status": status} if status else {}
-        if money:
-            amount = stripe_amount(money)
-            fields |= {"amount": amount, "amount_received": amount, "currency": money.currency.lower()}
-        method = {"charge": "POST", "find": "GET", "": ""}[call]
-        self._stand_in.faults.add(StripeFault(Kind(kind), method=method, fields=fields, **details))
-
-    def captured(self) -> list[tuple[str, Money]]:
-        return [
-            (charge["payment_id"], money_of(charge["amount"], charge["currency"]))
-            for charge in self._stand_in.ledger.captured()
-        ]
+from tests.contract.gateway_benches import SECRET_KEY, USD, Bench, MemoryBench, bench_of, error_of, request_for
 
 
 @pytest.fixture(params=["memory", "stripe"])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    if request.param == "memory":
-        yield MemoryBench()
-    else:
-        clock = MovableClock()
-        with in_process(clock=clock) as (url, stand_in):
-            yield StripeBench(url, stand_in, clock)
-
-
-def request_for(payment_id: str = "pay-1", method: str = "pm_card_visa", money: Money = USD) -> ChargeRequest:
-    return ChargeRequest(payment_id, money, method, description="Order 17", metadata={"order": "A-17"})
-
-
-def error_of(call: Callable[[], object]) -> PaymentError:
-    with pytest.raises(PaymentError) as caught:
-        call()
-    return caught.value
+    with bench_of(request.param) as bench:
+        yield bench
 
 
 def asking(bench: Bench, call: str, payment_id: str = "pay-1") -> Callable[[], object]:

@@ -1,0 +1,125 @@
+"""Gateways to test, with their other side: the in-memory twin, and Stripe's adapter on the stand-in."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import pytest
+
+from local.gateway.errors import ApiError
+from local.gateway.faults import Fault as StripeFault
+from local.gateway.faults import Kind
+from local.gateway.server import in_process
+from local.gateway.stand_in import StandIn
+from payments.errors import PaymentError
+from payments.gateways.memory import Fault, FaultKind, MemoryGateway
+from payments.gateways.port import ChargeRequest, PaymentGateway
+from payments.gateways.stripe import StripeGateway
+from payments.gateways.stripe_amounts import money_of, stripe_amount
+from payments.money import Money
+
+USD = Money(9999, "USD")
+SECRET_KEY = "sk_test_contract"
+
+
+class MovableClock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 15, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **parts: float) -> None:
+        self.now += timedelta(**parts)
+
+
+class Bench(Protocol):
+    """A gateway, and the other side of it."""
+
+    clock: MovableClock
+
+    @property
+    def gateway(self) -> PaymentGateway:
+        """The gateway under test."""
+
+    def fault(self, kind: str, **details: Any) -> None:
+        """Let a fault strike the next call, or as `details` say."""
+
+    def captured(self) -> list[tuple[str, Money]]:
+        """Payment id and money of every captured charge."""
+
+    def finish(self, reference: str, *, well: bool) -> None:
+        """The customer authenticates, or a charge settles: well, or not. Nothing if the charge waits for neither."""
+
+    def refund(self, reference: str, minor_units: int) -> None:
+        """Give money back in the gateway's dashboard."""
+
+
+class MemoryBench:
+    def __init__(self, search_lag: timedelta = timedelta(0)) -> None:
+        self.clock = MovableClock()
+        self.gateway = MemoryGateway(self.clock, search_lag=search_lag)
+
+    def fault(self, kind: str, **details: Any) -> None:
+        self.gateway.fail(Fault(FaultKind(kind), **details))
+
+    def captured(self) -> list[tuple[str, Money]]:
+        return [(charge.payment_id, charge.money) for charge in self.gateway.captured]
+
+    def finish(self, reference: str, *, well: bool) -> None:
+        self.gateway.finish(reference, well=well)
+
+    def refund(self, reference: str, minor_units: int) -> None:
+        assert self.gateway.refund(reference, minor_units)
+
+
+class StripeBench:
+    def __init__(self, url: str, stand_in: StandIn, clock: MovableClock) -> None:
+        self.clock = clock
+        self.gateway = StripeGateway(lambda: SECRET_KEY, base_url=url, read_timeout_seconds=10)
+        self._stand_in = stand_in
+
+    def fault(self, kind: str, *, call: str = "", money: Money | None = None, status: str = "", **details: Any) -> None:
+        fields: dict[str, Any] = {"status": status} if status else {}
+        if money:
+            amount = stripe_amount(money)
+            fields |= {"amount": amount, "amount_received": amount, "currency": money.currency.lower()}
+        method = {"charge": "POST", "cancel": "POST", "find": "GET", "": ""}[call]
+        self._stand_in.faults.add(StripeFault(Kind(kind), method=method, fields=fields, **details))
+
+    def captured(self) -> list[tuple[str, Money]]:
+        return [
+            (charge["payment_id"], money_of(charge["amount"], charge["currency"]))
+            for charge in self._stand_in.ledger.captured()
+        ]
+
+    def finish(self, reference: str, *, well: bool) -> None:
+        for end in (self._stand_in.afterwards.authenticate, self._stand_in.afterwards.settle):
+            with suppress(ApiError):
+                end(reference, "succeeded" if well else "failed")
+
+    def refund(self, reference: str, minor_units: int) -> None:
+        self._stand_in.refunds.create({"payment_intent": reference, "amount": str(minor_units)})
+
+
+@contextmanager
+def bench_of(name: str, search_lag: timedelta = timedelta(0)) -> Iterator[Bench]:
+    """The bench of the gateway `memory` or `stripe`."""
+    if name == "memory":
+        yield MemoryBench(search_lag)
+        return
+    clock = MovableClock()
+    with in_process(clock=clock) as (url, stand_in):
+        stand_in.settings.search_lag_seconds = search_lag.total_seconds()
+        yield StripeBench(url, stand_in, clock)
+
+
+def request_for(payment_id: str = "pay-1", method: str = "pm_card_visa", money: Money = USD) -> ChargeRequest:
+    return ChargeRequest(payment_id, money, method, description="Order 17", metadata={"order": "A-17"})
+
+
+def error_of(call: Callable[[], object]) -> PaymentError:
+    with pytest.raises(PaymentError) as caught:
+        call()
+    return caught.value

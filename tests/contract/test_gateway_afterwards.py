@@ -1,0 +1,233 @@
+"""What becomes of a charge after the gateway's first answer, on the twin and on Stripe's adapter: found, authenticated,
+cancelled, settled, refunded."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from payments.errors import Declined, Misconfigured, NotSent, OutcomeUnknown, PaymentError, RateLimited, RequiresAction
+from payments.gateways.port import GatewayCharge
+from payments.gateways.stripe import StripeGateway
+from payments.money import Money
+from payments.statuses import Status
+from tests.contract.gateway_benches import SECRET_KEY, USD, Bench, bench_of, error_of, request_for
+
+STEP_UP = request_for(method="pm_card_threeDSecure2Required")
+SETTLES_LATER = replace(request_for(), metadata={"settles_later": "yes", "stand_in": "settles_later"})
+LAG = timedelta(minutes=1)
+
+
+@pytest.fixture(params=["memory", "stripe"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    with bench_of(request.param) as bench:
+        yield bench
+
+
+@pytest.fixture(params=["memory", "stripe"])
+def lagging(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """A gateway whose search does not see the last minute."""
+    with bench_of(request.param, search_lag=LAG) as bench:
+        yield bench
+
+
+def waiting(bench: Bench) -> str:
+    """The reference of a charge that waits for its customer."""
+    return error_of(lambda: bench.gateway.charge(STEP_UP)).gateway_reference
+
+
+def found(bench: Bench, reference: str = "") -> GatewayCharge | PaymentError | None:
+    """What the gateway tells of the charge."""
+    try:
+        return bench.gateway.find("pay-1", reference)
+    except PaymentError as error:
+        return error
+
+
+def assert_canceled(bench: Bench, reference: str) -> None:
+    for known in ("", reference):
+        told = found(bench, known)
+        assert isinstance(told, Declined)
+        assert (told.code, told.gateway_reference) == ("canceled", reference)
+    assert bench.captured() == []
+
+
+# Found ---------------------------------------------------------------------------------------------------------------
+
+
+def test_find_when_the_search_lags_then_a_reference_finds_it_at_once_and_the_payment_id_later(lagging: Bench) -> None:
+    charged = lagging.gateway.charge(request_for())
+    assert found(lagging) is None
+    assert found(lagging, charged.reference) == charged
+    lagging.clock.advance(seconds=LAG.total_seconds())
+    assert found(lagging) == charged
+
+
+def test_fault_10_charge_when_the_search_lags_then_the_key_keeps_it_at_one_charge(lagging: Bench) -> None:
+    lagging.fault("answer_lost")
+    error_of(lambda: lagging.gateway.charge(request_for()))
+    assert found(lagging) is None
+    lagging.gateway.charge(request_for())
+    assert len(lagging.captured()) == 1
+
+
+def test_find_when_the_card_was_declined_then_a_reference_tells_so_too(lagging: Bench) -> None:
+    charged = error_of(lambda: lagging.gateway.charge(request_for(method="pm_card_visa_chargeDeclinedLostCard")))
+    told = found(lagging, charged.gateway_reference)
+    assert isinstance(told, Declined)
+    assert (told.code, told.gateway_reference) == (charged.code, charged.gateway_reference)
+
+
+def test_find_when_the_reference_is_unknown_then_never_claims_that_nothing_was_charged(bench: Bench) -> None:
+    bench.gateway.charge(request_for())
+    assert isinstance(found(bench, "pi_of_another_account"), Misconfigured)
+
+
+# Authentication ------------------------------------------------------------------------------------------------------
+
+
+def test_fault_17_find_when_the_customer_authenticated_then_succeeded(bench: Bench) -> None:
+    reference = waiting(bench)
+    assert bench.captured() == []
+    bench.finish(reference, well=True)
+    assert found(bench) == found(bench, reference) == GatewayCharge(reference, Status.SUCCEEDED, USD)
+    assert bench.captured() == [("pay-1", USD)]
+
+
+def test_fault_17_find_when_authentication_failed_then_declined(bench: Bench) -> None:
+    reference = waiting(bench)
+    bench.finish(reference, well=False)
+    told = found(bench, reference)
+    assert isinstance(told, Declined)
+    assert told.code == "payment_intent_authentication_failure"
+    assert bench.captured() == []
+
+
+def test_fault_17_charge_when_repeated_after_authentication_then_the_key_tells_what_was_and_find_what_is(
+    bench: Bench,
+) -> None:
+    reference = waiting(bench)
+    bench.finish(reference, well=True)
+    assert isinstance(error_of(lambda: bench.gateway.charge(STEP_UP)), RequiresAction)
+    charge = found(bench)
+    assert isinstance(charge, GatewayCharge)
+    assert charge.status is Status.SUCCEEDED
+    assert len(bench.captured()) == 1
+
+
+# Cancelled -----------------------------------------------------------------------------------------------------------
+
+
+def test_cancel_when_the_charge_waits_for_its_customer_then_canceled_for_good(bench: Bench) -> None:
+    reference = waiting(bench)
+    bench.gateway.cancel(reference)
+    assert_canceled(bench, reference)
+    bench.finish(reference, well=True)
+    assert_canceled(bench, reference)
+
+
+def test_cancel_when_authentication_failed_then_no_other_card_can_pay(bench: Bench) -> None:
+    reference = waiting(bench)
+    bench.finish(reference, well=False)
+    bench.gateway.cancel(reference)
+    assert_canceled(bench, reference)
+
+
+def test_cancel_when_repeated_then_quiet(bench: Bench) -> None:
+    reference = waiting(bench)
+    for _ in range(3):
+        bench.gateway.cancel(reference)
+    assert_canceled(bench, reference)
+
+
+def test_cancel_when_the_charge_is_captured_then_it_stays_captured(bench: Bench) -> None:
+    charged = bench.gateway.charge(request_for())
+    bench.gateway.cancel(charged.reference)
+    assert found(bench) == charged
+    assert len(bench.captured()) == 1
+
+
+def test_cancel_when_the_customer_was_a_moment_faster_then_it_stays_captured(bench: Bench) -> None:
+    reference = waiting(bench)
+    bench.finish(reference, well=True)
+    bench.gateway.cancel(reference)
+    assert found(bench, reference) == GatewayCharge(reference, Status.SUCCEEDED, USD)
+
+
+@pytest.mark.parametrize(
+    ("kind", "executes", "expected"),
+    [
+        ("rate_limited", True, RateLimited),
+        ("unauthorized", True, Misconfigured),
+        ("server_error", True, OutcomeUnknown),
+        ("server_error", False, OutcomeUnknown),
+        ("answer_lost", True, OutcomeUnknown),
+        ("answer_lost", False, OutcomeUnknown),
+    ],
+)
+def test_cancel_when_the_gateway_misbehaves_then_it_says_so_and_a_repetition_cancels(
+    bench: Bench, kind: str, executes: bool, expected: type[PaymentError]
+) -> None:
+    reference = waiting(bench)
+    bench.fault(kind, call="cancel", executes=executes)
+    assert type(error_of(lambda: bench.gateway.cancel(reference))) is expected
+    done = kind in ("server_error", "answer_lost") and executes
+    assert isinstance(found(bench, reference), Declined if done else RequiresAction)
+    bench.gateway.cancel(reference)
+    assert_canceled(bench, reference)
+
+
+def test_cancel_when_the_reference_is_unknown_then_it_says_so(bench: Bench) -> None:
+    assert isinstance(error_of(lambda: bench.gateway.cancel("pi_of_another_account")), Misconfigured)
+
+
+def test_stripe_cancel_when_no_connection_is_made_then_is_not_sent() -> None:
+    """FAULTS 14."""
+    gateway = StripeGateway(lambda: SECRET_KEY, base_url="http://127.0.0.1:1", connect_timeout_seconds=2)
+    assert isinstance(error_of(lambda: gateway.cancel("pi_1")), NotSent)
+
+
+# Settled later -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("well", [True, False])
+def test_find_when_a_charge_settles_later_then_processing_until_it_does(bench: Bench, well: bool) -> None:
+    settling = bench.gateway.charge(SETTLES_LATER)
+    assert settling.status is Status.PROCESSING
+    assert found(bench) == settling
+    assert bench.captured() == []
+    bench.finish(settling.reference, well=well)
+    told = found(bench, settling.reference)
+    assert told == replace(settling, status=Status.SUCCEEDED) if well else isinstance(told, Declined)
+    assert len(bench.captured()) == int(well)
+
+
+# Refunded ------------------------------------------------------------------------------------------------------------
+
+
+def test_find_when_money_went_back_then_how_much_and_what_was_charged(bench: Bench) -> None:
+    charged = bench.gateway.charge(request_for())
+    bench.refund(charged.reference, 1)
+    for reference in ("", charged.reference):
+        assert found(bench, reference) == replace(charged, status=Status.PARTIALLY_REFUNDED)
+    bench.refund(charged.reference, 9998)
+    for reference in ("", charged.reference):
+        assert found(bench, reference) == replace(charged, status=Status.REFUNDED)
+
+
+@pytest.mark.parametrize("money", [Money(500, "JPY"), Money(500, "ISK"), Money(5120, "KWD")], ids=str)
+def test_find_when_refunded_in_a_currency_with_other_units_then_the_money_charged_comes_back(
+    bench: Bench, money: Money
+) -> None:
+    charged = bench.gateway.charge(request_for(money=money))
+    bench.refund(charged.reference, 100)
+    assert found(bench) == replace(charged, status=Status.PARTIALLY_REFUNDED)
+    assert charged.money == money
+
+
+def test_charge_when_repeated_after_a_refund_then_nothing_is_charged_again(bench: Bench) -> None:
+    charged = bench.gateway.charge(request_for())
+    bench.refund(charged.reference, 9999)
+    assert bench.gateway.charge(request_for()).reference == charged.reference
+    assert len(bench.captured()) == 1
