@@ -15,27 +15,15 @@ import pytest
 from payments.batch.functions import FunctionStarter
 from payments.batch.rows import BatchRows
 from payments.clock import utc_now
+from payments.lane import PausedBy
 from payments.payment import moved
 from payments.statuses import Status
-from payments.stores.tables import PAYMENTS, PROCESSING_STATUS
+from payments.stores.controls_dynamodb import DynamoLaneStore
+from payments.stores.tables import CONTROLS, PAYMENTS, PROCESSING_STATUS
+from tests.integration.functions import Context
 from tests.moto_tables import aws_in_memory, create_table
 
 HEADER = b"payment_id,amount,currency\n"
-
-
-class Context:
-    """What Lambda hands to a function."""
-
-    function_name = "split"
-    memory_limit_in_mb = 512
-    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:split"
-    aws_request_id = "request-1"
-
-    def __init__(self, milliseconds: int = 900_000) -> None:
-        self._milliseconds = milliseconds
-
-    def get_remaining_time_in_millis(self) -> int:
-        return self._milliseconds
 
 
 @dataclass
@@ -96,9 +84,12 @@ def lane(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lane]:
         )
         create_table(PAYMENTS)
         create_table(PROCESSING_STATUS)
+        create_table(CONTROLS)
         for name, value in {
             "PAYMENTS_TABLE": PAYMENTS.name,
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
+            "CONTROLS_TABLE": CONTROLS.name,
+            "SLOT_MICROSECONDS": "10000",
             "PAYMENT_QUEUE_URL": queue_url,
             "PAYMENT_EVENTS_TOPIC_ARN": topic,
             "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:payment",
@@ -192,3 +183,24 @@ def test_dispatch_when_one_message_of_ten_is_poison_then_only_that_one_returns(l
 def test_dispatch_when_all_messages_are_poison_then_all_return_and_the_function_does_not_fail(lane: Lane) -> None:
     event = {"Records": [{"messageId": "m1", "body": "{}", "eventSource": "aws:sqs"}]}
     assert lane.dispatch.handler(event, Context()) == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
+
+
+def test_dispatch_when_the_lane_is_paused_then_all_messages_return_and_nothing_is_started(lane: Lane) -> None:
+    lane.split.handler(lane.upload("incoming/a.csv", HEADER + b"p1,1,USD\np2,1,USD\n"), Context())
+    bodies = [json.dumps(message) for message in lane.messages(lane.queue_url)]
+    event = {
+        "Records": [{"messageId": f"m{n}", "body": body, "eventSource": "aws:sqs"} for n, body in enumerate(bodies)]
+    }
+    switch = DynamoLaneStore(boto3.client("dynamodb"), CONTROLS.name)
+    started: list[str] = []
+    with patch("payments.workflow.StepFunctionsWorkflow.start", lambda self, payment_id: started.append(payment_id)):
+        switch.pause(PausedBy.GATEWAY, "key_refused: no", utc_now())
+        paused = lane.dispatch.handler(event, Context())
+        none_yet = list(started)
+        switch.resume()
+        resumed = lane.dispatch.handler(event, Context())
+
+    assert paused == {"batchItemFailures": [{"itemIdentifier": "m0"}, {"itemIdentifier": "m1"}]}
+    assert none_yet == []
+    assert resumed == {"batchItemFailures": []}
+    assert sorted(started) == ["p1", "p2"]

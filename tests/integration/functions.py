@@ -1,0 +1,30 @@
+"""Handlers as Lambda loads them: settings first, then the module, on moto."""
+
+import importlib
+import os
+from types import ModuleType
+
+
+class Context:
+    """What Lambda hands to a function."""
+
+    function_name = "split"
+    memory_limit_in_mb = 512
+    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:split"
+    aws_request_id = "request-1"
+
+    def __init__(self, milliseconds: int = 900_000) -> None:
+        self._milliseconds = milliseconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        """The time left to the function."""
+        return self._milliseconds
+
+
+def load(name: str, **settings: str) -> ModuleType:
+    """A handler's module as a new function has it: its clients and settings are made when it is loaded.
+
+    Changes the environment, which the caller must restore.
+    """
+    os.environ.update(settings)
+    return importlib.reload(importlib.import_module(f"handlers.{name}"))

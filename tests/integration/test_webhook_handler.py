@@ -1,0 +1,327 @@
+"""The webhook function on moto: who may tell us something, and that nothing is acknowledged before it is kept."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import StringIO
+from types import ModuleType
+from typing import Any
+
+import boto3
+import pytest
+
+from payments.metrics import CONTRADICTING_EVENTS
+from payments.statuses import Status
+from payments.stores.dynamodb import DynamoPaymentStore
+from payments.stores.tables import GATEWAY_EVENTS
+from tests.integration.executions import Executions
+from tests.integration.functions import Context, load
+from tests.moto_tables import create_table
+from tests.unit.builders import after, payment
+
+SECRET, NEXT_SECRET = "whsec_now", "whsec_next"
+CARD = "4242424242424242"
+
+
+def event(event_id: str = "evt_1", type: str = "payment_intent.succeeded", payment_id: str = "pay_1") -> bytes:
+    """An event as Stripe writes it, with what we must never keep."""
+    about = {
+        "id": "pi_1",
+        "object": "payment_intent",
+        "metadata": {"payment_id": payment_id} if payment_id else {},
+        "description": f"naïve text about {CARD}",
+    }
+    created = {"id": event_id, "object": "event", "type": type, "created": 1795262400, "data": {"object": about}}
+    return json.dumps(created, indent=2, ensure_ascii=False).encode()
+
+
+def signature(body: bytes, secret: str = SECRET, *, seconds_old: int = 0, scheme: str = "v1") -> str:
+    """Stripe's signature scheme (docs.stripe.com/webhooks/signature), written down a second time."""
+    signed_at = int(time.time()) - seconds_old
+    digest = hmac.new(secret.encode(), f"{signed_at}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={signed_at},{scheme}={digest}"
+
+
+@dataclass
+class Endpoint:
+    """The deployed webhook, as far as moto has it."""
+
+    function: ModuleType
+    secret_arn: str
+
+    def receive(self, body: bytes, headers: dict[str, str], *, encoded: bool = False) -> dict[str, Any]:
+        """What the gateway is answered; `body` of a problem parsed."""
+        text = base64.b64encode(body).decode() if encoded else body.decode()
+        request = {
+            "httpMethod": "POST",
+            "requestContext": {"requestId": "request-1"},
+            "headers": headers,
+            "body": text,
+            "isBase64Encoded": encoded,
+        }
+        answer: dict[str, Any] = self.function.handler(request, Context())
+        return answer | {"body": json.loads(answer["body"])}
+
+    def deliver(self, body: bytes, *, secret: str = SECRET, encoded: bool = False) -> int:
+        """Sign and send, as Stripe does; gives the status."""
+        status: int = self.receive(body, {"Stripe-Signature": signature(body, secret)}, encoded=encoded)["statusCode"]
+        return status
+
+    def stored(self) -> dict[str, str]:
+        """The events that are kept, and their states."""
+        items = boto3.client("dynamodb").scan(TableName=GATEWAY_EVENTS.name)["Items"]
+        return {item["event_id"]["S"]: item["state"]["S"] for item in items}
+
+    def set_secrets(self, **secrets: str) -> None:
+        """As an operator does."""
+        boto3.client("secretsmanager").put_secret_value(SecretId=self.secret_arn, SecretString=json.dumps(secrets))
+
+
+@pytest.fixture
+def endpoint(payments: DynamoPaymentStore, executions: Executions) -> Endpoint:
+    """The webhook with a secret, and an unknown payment that a good event would make the workflow ask about."""
+    create_table(GATEWAY_EVENTS)
+    payments.create(payment())
+    processing = after(payment(), Status.PROCESSING)
+    payments.save(processing)
+    payments.save(after(processing, Status.UNKNOWN))
+    secret_arn = boto3.client("secretsmanager").create_secret(Name="payment-webhook-stripe")["ARN"]
+    function = load(
+        "webhook",
+        PAYMENTS_TABLE="payments",
+        GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name,
+        STATE_MACHINE_ARN=executions.arn,
+        WEBHOOK_SECRET_ARN=secret_arn,
+    )
+    endpoint = Endpoint(function, secret_arn)
+    endpoint.set_secrets(current=SECRET)
+    return endpoint
+
+
+def test_event_when_signed_then_it_is_stored_and_the_workflow_asks_what_is_true(
+    endpoint: Endpoint, executions: Executions
+) -> None:
+    answer = endpoint.receive(event(), {"Stripe-Signature": signature(event())})
+
+    assert (answer["statusCode"], answer["body"]) == (200, {"received": True})
+    assert endpoint.stored() == {"evt_1": "applied"}
+    ((name, state),) = executions.started().items()
+    assert name.startswith("pay_1.e")
+    assert state == {"payment_id": "pay_1", "ask": True}
+
+
+def test_event_when_its_payments_row_is_not_there_yet_then_stored_for_the_sweeper(
+    endpoint: Endpoint, executions: Executions
+) -> None:
+    assert endpoint.deliver(event(payment_id="pay_later")) == 200
+    assert endpoint.stored() == {"evt_1": "parked"}
+    assert executions.started() == {}
+
+
+def test_event_when_it_comes_twice_then_stored_and_applied_once(endpoint: Endpoint, executions: Executions) -> None:
+    assert [endpoint.deliver(event()), endpoint.deliver(event())] == [200, 200]
+    assert endpoint.stored() == {"evt_1": "applied"}
+    assert len(executions.started()) == 1
+
+
+FORGED: dict[str, Callable[[bytes], tuple[bytes, dict[str, str]]]] = {
+    "missing": lambda body: (body, {}),
+    "empty": lambda body: (body, {"Stripe-Signature": ""}),
+    "nonsense": lambda body: (body, {"Stripe-Signature": "t=now,v1=ü"}),
+    "of another secret": lambda body: (body, {"Stripe-Signature": signature(body, "whsec_other")}),
+    "of an empty secret": lambda body: (body, {"Stripe-Signature": signature(body, "")}),
+    "of another body": lambda body: (body, {"Stripe-Signature": signature(b"{}")}),
+    "of the test scheme": lambda body: (body, {"Stripe-Signature": signature(body, scheme="v0")}),
+    "old": lambda body: (body, {"Stripe-Signature": signature(body, seconds_old=302)}),
+    "made young": lambda body: (
+        body,
+        {"Stripe-Signature": f"t={int(time.time())},{signature(body, seconds_old=302).partition(',')[2]}"},
+    ),
+    "one byte altered": lambda body: (
+        body.replace(b"pay_1", b"pay_2"),
+        {"Stripe-Signature": signature(body)},
+    ),
+    "one space more": lambda body: (body + b" ", {"Stripe-Signature": signature(body)}),
+}
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+def test_fault_33_event_when_its_signature_does_not_fit_then_400_and_nothing_stored(
+    endpoint: Endpoint, executions: Executions, forged: Callable[[bytes], tuple[bytes, dict[str, str]]]
+) -> None:
+    body, headers = forged(event())
+
+    answer = endpoint.receive(body, headers)
+
+    assert answer["statusCode"] == 400
+    assert answer["body"]["type"] == "urn:problem:payment-api:invalid-signature"
+    assert "nothing was stored" in answer["body"]["detail"]
+    assert endpoint.stored() == {}
+    assert executions.started() == {}
+
+
+def test_fault_33_event_when_its_signature_is_as_old_as_stripes_libraries_allow_then_taken(endpoint: Endpoint) -> None:
+    headers = {"Stripe-Signature": signature(event(), seconds_old=290)}
+
+    assert endpoint.receive(event(), headers)["statusCode"] == 200
+
+
+def test_fault_34_event_when_its_body_comes_base64_encoded_then_it_verifies(endpoint: Endpoint) -> None:
+    assert endpoint.deliver(event(), encoded=True) == 200
+    assert endpoint.stored() == {"evt_1": "applied"}
+
+
+def test_fault_34_event_when_its_encoding_is_broken_then_400_and_nothing_stored(endpoint: Endpoint) -> None:
+    request = {
+        "requestContext": {},
+        "headers": {"Stripe-Signature": signature(event())},
+        "body": "no base64!",
+        "isBase64Encoded": True,
+    }
+
+    assert endpoint.function.handler(request, Context())["statusCode"] == 400
+    assert endpoint.stored() == {}
+
+
+def test_fault_34_events_when_a_secret_is_rotated_then_both_verify_and_afterwards_the_new_one_alone(
+    endpoint: Endpoint,
+) -> None:
+    endpoint.set_secrets(current=NEXT_SECRET, previous=SECRET)
+    assert endpoint.deliver(event("evt_old"), secret=SECRET) == 200
+    assert endpoint.deliver(event("evt_new"), secret=NEXT_SECRET) == 200
+
+    endpoint.set_secrets(current=NEXT_SECRET)
+    endpoint.function.secrets.forget()
+    assert endpoint.deliver(event("evt_late"), secret=SECRET) == 400
+    assert endpoint.deliver(event("evt_newer"), secret=NEXT_SECRET) == 200
+    assert endpoint.stored().keys() == {"evt_old", "evt_new", "evt_newer"}
+
+
+def test_fault_34_event_when_its_header_carries_two_signatures_then_one_that_fits_is_enough(endpoint: Endpoint) -> None:
+    other = signature(event(), NEXT_SECRET).partition(",")[2]
+
+    answer = endpoint.receive(event(), {"stripe-signature": f"{signature(event())},{other}"})
+
+    assert answer["statusCode"] == 200
+
+
+def test_fault_34_event_when_the_secret_was_rotated_since_it_was_read_then_it_is_read_again(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert endpoint.deliver(event("evt_1")) == 200
+    endpoint.set_secrets(current=NEXT_SECRET)
+
+    assert endpoint.deliver(event("evt_2"), secret=NEXT_SECRET) == 400  # read just now: strangers cost us nothing
+    monkeypatch.setattr(endpoint.function.secrets, "_monotonic", lambda: time.monotonic() + 11)
+    assert endpoint.deliver(event("evt_2"), secret=NEXT_SECRET) == 400
+    assert endpoint.deliver(event("evt_2"), secret=NEXT_SECRET) == 200
+
+
+def test_event_when_it_cannot_be_stored_then_500_so_that_it_comes_again(
+    endpoint: Endpoint, executions: Executions
+) -> None:
+    boto3.client("dynamodb").delete_table(TableName=GATEWAY_EVENTS.name)
+
+    assert endpoint.deliver(event()) == 500
+    assert executions.started() == {}
+
+    create_table(GATEWAY_EVENTS)
+    assert endpoint.deliver(event()) == 200
+    assert endpoint.stored() == {"evt_1": "applied"}
+
+
+def test_event_when_the_workflow_cannot_be_started_then_it_is_stored_for_the_sweeper_and_comes_again(
+    endpoint: Endpoint, executions: Executions
+) -> None:
+    boto3.client("stepfunctions").delete_state_machine(stateMachineArn=executions.arn)
+
+    assert endpoint.deliver(event()) == 500
+    assert endpoint.stored() == {"evt_1": "parked"}
+
+
+def test_event_when_nobody_has_set_the_secret_then_503_with_what_to_do(
+    payments: DynamoPaymentStore, executions: Executions
+) -> None:
+    create_table(GATEWAY_EVENTS)
+    secret_arn = boto3.client("secretsmanager").create_secret(Name="payment-webhook-stripe")["ARN"]
+    function = load(
+        "webhook",
+        PAYMENTS_TABLE="payments",
+        GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name,
+        STATE_MACHINE_ARN=executions.arn,
+        WEBHOOK_SECRET_ARN=secret_arn,
+    )
+    endpoint = Endpoint(function, secret_arn)
+
+    answer = endpoint.receive(event(), {"Stripe-Signature": signature(event())})
+
+    assert answer["statusCode"] == 503
+    assert "payctl gateway set-webhook-secret" in answer["body"]["detail"]
+    assert endpoint.stored() == {}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"hello",
+        b"[]",
+        b'{"id": "evt_1"}',
+        b'{"id": 1, "type": "x", "created": 1, "data": {"object": {"id": "pi_1", "object": "payment_intent"}}}',
+        b'{"id": "evt_1", "type": "x", "created": 1e400, "data": {"object": {"id": "pi_1", "object": "y"}}}',
+        b"[" * 100_000,
+    ],
+    ids=["no JSON", "a list", "no event", "a number for an id", "a time beyond all times", "nested without end"],
+)
+def test_event_when_signed_and_still_no_event_then_400_and_nothing_stored(endpoint: Endpoint, body: bytes) -> None:
+    answer = endpoint.receive(body, {"Stripe-Signature": signature(body)})
+
+    assert answer["statusCode"] == 400
+    assert answer["body"]["type"] == "urn:problem:payment-api:invalid-request"
+    assert endpoint.stored() == {}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [event(type="customer.created"), event(payment_id=""), event(payment_id="../pay 1")],
+    ids=["another type", "another system's payment", "no id of ours"],
+)
+def test_event_when_it_is_none_of_ours_then_acknowledged_and_not_stored(
+    endpoint: Endpoint, executions: Executions, body: bytes
+) -> None:
+    assert endpoint.deliver(body) == 200
+    assert endpoint.stored() == {}
+    assert executions.started() == {}
+
+
+def test_event_when_it_tells_of_money_for_a_payment_that_was_not_charged_then_counted_and_kept(
+    endpoint: Endpoint, payments: DynamoPaymentStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    payments.create(payment("pay_9"))
+    payments.save(after(payment("pay_9"), Status.REJECTED))
+
+    assert endpoint.deliver(event(payment_id="pay_9")) == 200
+
+    assert endpoint.stored() == {"evt_1": "contradicts"}
+    assert CONTRADICTING_EVENTS in capsys.readouterr().out
+
+
+def test_webhook_when_it_logs_and_answers_then_never_a_secret_a_signature_or_what_the_event_says(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = StringIO()
+    monkeypatch.setattr(endpoint.function.log.registered_handler, "stream", log)
+    headers = {"Stripe-Signature": signature(event())}
+    answers = [endpoint.receive(event(), headers), endpoint.receive(event() + b" ", headers)]
+    boto3.client("dynamodb").delete_table(TableName=GATEWAY_EVENTS.name)
+    answers.append(endpoint.receive(event("evt_2"), {"Stripe-Signature": signature(event("evt_2"))}))
+    said = log.getvalue() + json.dumps(answers)
+
+    assert [answer["statusCode"] for answer in answers] == [200, 400, 500]
+    assert "webhook refused" in said
+    assert "webhook failed" in said
+    for unsaid in (SECRET, headers["Stripe-Signature"].rpartition("=")[2], CARD):
+        assert unsaid not in said
