@@ -7,7 +7,7 @@ from typing import Annotated, Any, override
 import typer
 from typer.core import TyperGroup
 
-from payctl import batch, customer, gateway, lane, payment, show
+from payctl import batch, customer, dlq, gateway, lane, payment, show
 from payctl.failures import MEANING, Failure, from_boto3
 from payctl.options import Json, stack_of
 from payctl.stack import find
@@ -67,6 +67,7 @@ app.command()(payment.pay)
 app.command()(payment.status)
 app.add_typer(batch.app, name="batch")
 app.add_typer(customer.app, name="customer")
+app.add_typer(dlq.app, name="dlq")
 app.add_typer(gateway.app, name="gateway")
 app.add_typer(lane.app, name="lane")
 

@@ -2,10 +2,12 @@
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.progress import Progress, track
 from rich.table import Table
 from rich.text import Text
 
@@ -67,6 +69,20 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     for row in rows:
         drawn.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     out.print(drawn)
+
+
+def progress[T](description: str, items: Sequence[T]) -> Iterable[T]:
+    """The items, with a bar on standard error while they are worked through; none without a terminal."""
+    return track(items, description, console=err, transient=True, disable=not err.is_terminal)
+
+
+@contextmanager
+def bar(description: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar like that of `progress`; gives what moves it on by one."""
+    shown = Progress(console=err, transient=True, disable=not err.is_terminal)
+    with shown:
+        task = shown.add_task(description, total=total)
+        yield lambda: shown.advance(task)
 
 
 def status(name: str) -> Text:

@@ -216,8 +216,9 @@ def aws_world(folder: Path) -> Iterator[AwsWorld]:
             Handler="dispatch.handler",
             Code={"ZipFile": code.getvalue()},
         )
-        queue = sqs.create_queue(QueueName="payments")["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        # a queue of its own: moto would call the function for every message, in Docker
+        mapped = sqs.create_queue(QueueName="mapped")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=mapped, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         mapping = functions.create_event_source_mapping(FunctionName="dispatch", EventSourceArn=arn)
         end = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
         machine = boto3.client("stepfunctions").create_state_machine(
@@ -226,7 +227,7 @@ def aws_world(folder: Path) -> Iterator[AwsWorld]:
         for name in ("gateway_secret_arn", "webhook_secret_arn"):
             boto3.client("secretsmanager").create_secret(Name=OUTPUTS[name])
         outputs = {
-            "payment_queue_url": queue,
+            "payment_queue_url": sqs.create_queue(QueueName="payments")["QueueUrl"],
             "dead_letter_queue_url": sqs.create_queue(QueueName="dead-letters")["QueueUrl"],
             "state_machine_arn": machine["stateMachineArn"],
             "dispatch_mapping_id": mapping["UUID"],

@@ -1,0 +1,96 @@
+"""A dead letter with all that decides about it: why it died, its payment as it stands, and what is to become of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from payctl import ports, show
+from payctl.at_gateway import GatewaySays
+from payctl.dead_letters import DeadLetter, DeadLetterQueue, reasons
+from payctl.stack import Stack
+from payments.payment import Payment
+from payments.replaying import Decision, decide, reason_class
+from payments.statuses import Status
+
+NO_LOG = "no log found"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A dead letter and the decision about it. `says` is what the gateway says, if asked; `done` what was done, if."""
+
+    letter: DeadLetter
+    reason: str
+    payment: Payment | None
+    decision: Decision
+    says: GatewaySays | None = None
+    done: str = ""
+
+    @property
+    def subject(self) -> str:
+        """The payment's id, or that the message names none."""
+        return self.letter.payment_id or "malformed"
+
+    @property
+    def status(self) -> str:
+        """The payment's status, if it has a row."""
+        return self.payment.status.value if self.payment else ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The case as scripts read it."""
+        return {
+            "message_id": self.letter.message_id,
+            "payment_id": self.letter.payment_id,
+            "since": self.letter.sent_at,
+            "received": self.letter.received,
+            "reason": self.reason,
+            "reason_class": reason_class(self.reason),
+            "status": self.status,
+            "action": self.decision.action.value,
+            "why": self.decision.why,
+            "discardable": not self.decision.needed,
+        }
+
+
+class Examiner:
+    """Makes cases of dead letters. The lane is looked at once: when it begins."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._payments = ports.payments(stack)
+        self._lane = ports.lane(stack).state()
+
+    def all(self, limit: int | None = None) -> list[Case]:
+        """All that lies in the queue, oldest first."""
+        letters = sorted(DeadLetterQueue(self._stack).take(limit), key=lambda letter: letter.sent_at)
+        return self.cases(letters)
+
+    def cases(self, letters: Sequence[DeadLetter]) -> list[Case]:
+        """A case for each message, with why it failed by the log."""
+        why = reasons(self._stack, letters)
+        return [
+            self.case(letter, why.get(letter.message_id, NO_LOG))
+            for letter in show.progress("reading the payments", letters)
+        ]
+
+    def case(self, letter: DeadLetter, reason: str) -> Case:
+        """A case by the payment as it stands now."""
+        payment = self._payments.get(letter.payment_id) if letter.payment_id else None
+        decision = decide(letter.payment_id, payment, self._lane, started=self._started(payment))
+        return Case(letter, reason, payment, decision)
+
+    def _started(self, payment: Payment | None) -> bool:
+        """Whether the payment's own execution exists. Asked only where the row does not tell."""
+        if payment is None or payment.status is not Status.PENDING or payment.version > 1 or payment.restarts:
+            return payment is not None
+        client = self._step_functions
+        try:
+            client.describe_execution(executionArn=ports.execution_arn(self._stack, payment.payment_id))
+        except client.exceptions.ExecutionDoesNotExist:
+            return False
+        return True
+
+    @cached_property
+    def _step_functions(self) -> Any:
+        return self._stack.client("stepfunctions")

@@ -1,0 +1,120 @@
+"""The dead-letter queue as it lies there, and why its messages ended in it. Looking at a message does not use it up."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import batched
+from typing import Any
+
+from payctl import logs, show
+from payctl.failures import from_boto3
+from payctl.stack import Stack
+from payments.batch.dispatch import LanePaused, MalformedMessage, payment_id_in
+from payments.clock import iso, parse_iso
+
+WAIT_SECONDS = 2
+"""SQS looks on all of its servers for a request that waits; for one that does not, only on some."""
+HOLD_SECONDS = 120
+"""How long messages stay invisible to others if this process dies before it gives them back."""
+A_REQUEST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message. `payment_id` is empty if it names none; `sent_at` is when it first entered the payment queue."""
+
+    message_id: str
+    payment_id: str
+    sent_at: str
+    received: int
+    body: str = field(repr=False)
+    receipt_handle: str = field(repr=False)
+
+
+class DeadLetterQueue:
+    """The dead-letter queue of a stack."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._client = stack.client("sqs")
+        self._url = stack["dead_letter_queue_url"]
+        self._held: dict[str, str] = {}
+
+    def take(self, limit: int | None = None) -> Generator[DeadLetter]:
+        """Each message once. Those that were not deleted are visible again at the end, also at an early one."""
+        seen: set[str] = set()
+        try:
+            while limit is None or len(seen) < limit:
+                new = [message for message in self._receive(limit, len(seen)) if message["MessageId"] not in seen]
+                if not new:
+                    return
+                seen |= {message["MessageId"] for message in new}
+                yield from map(_letter, new)
+        finally:
+            self._give_back()
+
+    def delete(self, letter: DeadLetter) -> None:
+        """Delete a message that is being held."""
+        self._client.delete_message(QueueUrl=self._url, ReceiptHandle=letter.receipt_handle)
+        self._held.pop(letter.message_id, None)
+
+    def _receive(self, limit: int | None, seen: int) -> list[Any]:
+        messages: list[Any] = self._client.receive_message(
+            QueueUrl=self._url,
+            MaxNumberOfMessages=A_REQUEST if limit is None else min(A_REQUEST, limit - seen),
+            VisibilityTimeout=HOLD_SECONDS,
+            WaitTimeSeconds=WAIT_SECONDS,
+            MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
+        ).get("Messages", [])
+        self._held |= {message["MessageId"]: message["ReceiptHandle"] for message in messages}
+        return messages
+
+    def _give_back(self) -> None:
+        for handles in batched(self._held.values(), A_REQUEST):
+            entries = [
+                {"Id": str(place), "ReceiptHandle": handle, "VisibilityTimeout": 0}
+                for place, handle in enumerate(handles)
+            ]
+            # one that is refused was held for too long, and is visible already
+            self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
+        self._held.clear()
+
+
+def reasons(stack: Stack, letters: Sequence[DeadLetter]) -> dict[str, str]:
+    """Message id → why it was not dispatched the last time, from the function's log. What is not there is left out."""
+    if not letters:
+        return {}
+    since = parse_iso(min(letter.sent_at for letter in letters))
+    try:
+        lines = logs.search(stack, "dispatch", "not dispatched", since).lines
+        found = {str(line.values.get("message_id")): str(line.values.get("reason", "")) for line in lines}
+        without = [letter for letter in letters if letter.message_id not in found]
+        # while the lane is paused a whole handful is turned away at once, in one line without their ids
+        turned_away = logs.search(stack, "dispatch", "not dispatching", since).lines if without else []
+    except Exception as error:
+        problem = from_boto3(error)
+        if problem is None:
+            raise
+        show.note(f"why they failed is not known: {problem.message}")
+        return {}
+    for letter in without:
+        later = [line for line in turned_away if line.at >= letter.sent_at]
+        if later:
+            found[letter.message_id] = f"{LanePaused.__name__}: {later[-1].values.get('reason', '')}"
+    return found
+
+
+def _letter(message: Any) -> DeadLetter:
+    attributes = message.get("Attributes", {})
+    try:
+        payment_id = payment_id_in(message["Body"])
+    except MalformedMessage:
+        payment_id = ""
+    sent = datetime.fromtimestamp(int(attributes["SentTimestamp"]) / 1000, UTC)
+    return DeadLetter(
+        message_id=message["MessageId"],
+        payment_id=payment_id,
+        sent_at=iso(sent),
+        received=int(attributes.get("ApproximateReceiveCount", 0)),
+        body=message["Body"],
+        receipt_handle=message["ReceiptHandle"],
+    )

@@ -1,0 +1,81 @@
+"""The functions' log lines in CloudWatch Logs, read within bounds."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from payctl.stack import Stack
+from payments.clock import iso
+
+MAX_PAGES = 50
+"""Of a log group: CloudWatch searches up to 1 MB of lines for a page, and a page may well be empty."""
+_GROUP = "/aws/lambda/payment-"
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A JSON line of a function: when it was written, and what it says."""
+
+    at: str
+    function: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The lines of a search, oldest first. It is not `complete` if it was given up before its end."""
+
+    lines: list[LogLine]
+    complete: bool = True
+
+
+def group_of(stack: Stack, function: str) -> str:
+    """The log group of a function such as `dispatch`."""
+    return f"{_GROUP}{function}-{stack.name}"
+
+
+def functions(stack: Stack) -> list[str]:
+    """The functions of the stack that have a log group."""
+    pages = stack.client("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=_GROUP)
+    names = [group["logGroupName"] for page in pages for group in page["logGroups"]]
+    ending = f"-{stack.name}"
+    return [name.removeprefix(_GROUP).removesuffix(ending) for name in names if name.endswith(ending)]
+
+
+def search(stack: Stack, function: str, phrase: str, since: datetime, until: datetime | None = None) -> Found:
+    """The JSON lines of a function that hold a phrase. A function that never logged has none."""
+    client = stack.client("logs")
+    asked: dict[str, Any] = {
+        "logGroupName": group_of(stack, function),
+        "filterPattern": f'"{phrase}"',
+        "startTime": _milliseconds(since),
+    }
+    if until:
+        asked["endTime"] = _milliseconds(until)
+    lines: list[LogLine] = []
+    for _ in range(MAX_PAGES):
+        try:
+            page = client.filter_log_events(**asked)
+        except client.exceptions.ResourceNotFoundException:
+            return Found([])
+        lines += _read(function, page["events"])
+        if not page.get("nextToken"):
+            return Found(sorted(lines, key=lambda line: line.at))
+        asked["nextToken"] = page["nextToken"]
+    return Found(sorted(lines, key=lambda line: line.at), complete=False)
+
+
+def _read(function: str, events: list[Any]) -> Iterator[LogLine]:
+    for event in events:
+        try:
+            values = json.loads(event["message"])
+        except ValueError:
+            continue  # Lambda's own lines, and traces
+        if isinstance(values, dict):
+            yield LogLine(iso(datetime.fromtimestamp(event["timestamp"] / 1000, UTC)), function, values)
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
