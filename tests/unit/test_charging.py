@@ -196,6 +196,22 @@ def test_charge_when_an_earlier_call_may_have_charged_then_a_refusal_proves_noth
     assert world.captured == 1
 
 
+@pytest.mark.parametrize("kind", [FaultKind.RATE_LIMITED, FaultKind.NOT_SENT, FaultKind.UNAUTHORIZED])
+def test_charge_when_the_search_does_not_see_the_earlier_call_yet_then_a_refusal_proves_nothing(
+    kind: FaultKind,
+) -> None:
+    world = World(search_lag=timedelta(minutes=1))
+    world.gateway.fail(Fault(FaultKind.ANSWER_LOST))
+    with pytest.raises(OutcomeUnknown):
+        world.charge()
+    world.gateway.fail(Fault(kind, call="charge"))
+    with pytest.raises(OutcomeUnknown):
+        world.charge()
+    assert world.now.status is Status.PROCESSING
+    assert world.charge().status is Status.SUCCEEDED
+    assert world.captured == 1
+
+
 def test_charge_when_the_gateway_refuses_the_request_then_rejected_and_recorded() -> None:
     world = World()
 

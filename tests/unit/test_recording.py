@@ -40,6 +40,13 @@ def test_record_when_settling_then_the_reference_is_kept() -> None:
     assert (row.status, row.gateway_reference) == (Status.PROCESSING, "pi_1")
 
 
+def test_record_when_the_outcome_names_no_gateway_then_the_rows_own_stays() -> None:
+    store = stored(Status.PROCESSING)
+    assert recorded(store, Outcome(Status.PROCESSING, gateway="stripe", gateway_reference="pi_1")).gateway == "stripe"
+    done = recorded(store, Outcome(Status.SUCCEEDED))
+    assert (done.gateway, done.gateway_reference) == ("stripe", "pi_1")
+
+
 def test_fault_22_record_when_a_webhook_was_faster_then_its_word_stands() -> None:
     store = stored(Status.PROCESSING, Status.SUCCEEDED, Status.REFUNDED)
     assert recorded(store, CHARGED).status is Status.REFUNDED

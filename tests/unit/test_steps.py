@@ -1,21 +1,26 @@
 """The workflow's steps from state to state: waiting as the gateway asks, and what a step's last word becomes."""
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from payments.audit import AuditEntry, verify
+from payments.batch.rows import BatchRows
 from payments.charging import Charging
 from payments.errors import POLICIES, Misconfigured, OutcomeUnknown, PaymentError, RateLimited
+from payments.events import payment_event
 from payments.gateways.memory import Fault, FaultKind, MemoryGateway
 from payments.gateways.port import ChargeRequest, GatewayCharge
 from payments.pace import NoFreeSlot, Pace
 from payments.payment import Payment
 from payments.statuses import Status
-from payments.steps import State, charge_step, record_step, validate_step
+from payments.steps import State, audit_step, charge_step, record_step, validate_step
 from payments.stores.controls_memory import MemorySlotStore
-from payments.stores.memory import MemoryCustomerStore, MemoryPaymentStore
+from payments.stores.memory import MemoryAuditStore, MemoryCustomerStore, MemoryPaymentStore
+from payments.stores.port import VersionConflict
 from payments.validating import PaymentMethods
 from tests.unit.builders import FixedClock, after, payment
 
@@ -230,6 +235,13 @@ def test_charge_step_when_no_slot_is_free_then_it_waits_and_nothing_is_sent() ->
     assert world.record(world.charge({"payment_id": "pay_1", "waits": 1})).status is Status.SUCCEEDED
 
 
+@pytest.mark.parametrize("status", [Status.PROCESSING, Status.UNKNOWN])
+def test_charge_step_when_no_slot_is_free_to_ask_then_it_waits_as_well(status: Status) -> None:
+    world = World(after(payment(), *dict.fromkeys((Status.PROCESSING, status))))
+    world.slots.free = False
+    assert world.charge() == {"payment_id": "pay_1", "waits": 1, "wait_seconds": 1}
+
+
 @pytest.mark.parametrize(
     ("status", "ends"),
     [
@@ -270,3 +282,44 @@ def test_validate_step_when_there_is_nothing_to_charge_then_rejected_without_a_c
 def test_validate_step_when_the_payment_was_sent_before_then_it_is_past_this_question() -> None:
     world = World(after(payment(method=""), Status.PROCESSING))
     assert validated(world) == {"payment_id": "pay_1"}
+
+
+# Audit -------------------------------------------------------------------------------------------------------------
+
+
+class RowsClosed(BatchRows):
+    """Remembers which payments' rows were to be closed."""
+
+    def __init__(self) -> None:
+        self.closed: list[Payment] = []
+
+    def close(self, payment: Payment) -> None:
+        """Remember it."""
+        self.closed.append(payment)
+
+
+def test_audit_step_when_run_twice_then_each_version_has_one_entry_and_the_event_is_the_same() -> None:
+    world, rows = World(), RowsClosed()
+    log = MemoryAuditStore(world.store)
+    world.record(world.charge())
+    first, again = (audit_step({"payment_id": "pay_1"}, store=world.store, log=log, rows=rows) for _ in range(2))
+    verify(world.now, log.entries("pay_1"))
+    assert [entry.status for entry in log.entries("pay_1")] == ["pending", "processing", "succeeded"]
+    assert first == again == {"payment_id": "pay_1", "status": "succeeded", "event": payment_event(world.now)}
+    assert [row.payment_id for row in rows.closed] == ["pay_1", "pay_1"]  # closing is safe to repeat
+
+
+def test_fault_23_audit_step_when_the_write_fails_then_no_row_is_closed_and_a_retry_makes_up_for_it() -> None:
+    world, rows = World(), RowsClosed()
+    world.record(world.charge())
+
+    class Failing(MemoryAuditStore):
+        def append(self, entries: Sequence[AuditEntry]) -> None:
+            raise VersionConflict("another wrote at this very moment")
+
+    with pytest.raises(VersionConflict):
+        audit_step({"payment_id": "pay_1"}, store=world.store, log=Failing(world.store), rows=rows)
+    assert rows.closed == []
+    audit_step({"payment_id": "pay_1"}, store=world.store, log=MemoryAuditStore(world.store), rows=rows)
+    assert world.now.audited_version == world.now.version
+    assert len(world.gateway.captured) == 1
