@@ -7,14 +7,19 @@ functions' own handlers carry payments through tables, bucket and queue in memor
 machine's own definition. Only what no count can tell is measured: `MEASURED`.
 """
 
+import hashlib
+import hmac
 import json
 import math
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from importlib import import_module
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -23,9 +28,19 @@ import boto3
 
 from lib.batch import MESSAGES_A_CALL, dispatch_pace
 from lib.settings import ENVIRONMENTS
-from lib.workflow import definition
+from lib.state_machine import Step, definition
 from payments.gateways.memory import MemoryGateway
-from payments.stores.tables import AUDIT_LOG, CUSTOMERS, PAYMENTS, PROCESSING_STATUS, Key
+from payments.pace import slot_length
+from payments.stores.controls_memory import MemoryDelivery
+from payments.stores.tables import (
+    AUDIT_LOG,
+    CONTROLS,
+    CUSTOMERS,
+    GATEWAY_EVENTS,
+    PAYMENTS,
+    PROCESSING_STATUS,
+    Table,
+)
 from payments.workflow import MemoryWorkflow
 from tests.moto_tables import aws_in_memory, create_table
 
@@ -42,13 +57,24 @@ PRICES = {
     "API requests": Decimal("3.50"),
     "SQS requests": Decimal("0.40"),
     "SNS requests": Decimal("0.50"),
+    "scheduled calls": Decimal(1),
     "log GB": Decimal(500_000),
 }
 """Dollars for a million of each, us-east-1, November 2026. Logs are $0.50 a GB."""
 
-MEASURED = {"api": 10, "validate": 9, "charge": 15, "record": 9, "audit": 12, "split": 7, "report": 1}
-"""Milliseconds of a warm run on the local AWS, of split and report those of a row: what our own code takes. The
-time that Stripe takes comes on top of `charge`."""
+MEASURED = {
+    "api": 10,
+    "validate": 9,
+    "charge": 15,
+    "record": 9,
+    "audit": 12,
+    "split": 7,
+    "report": 1,
+    "webhook": 8,
+    "sweep": 20,
+}
+"""Milliseconds of a warm run on the local AWS (of webhook and sweep: on moto), of split and report those of a row:
+what our own code takes. The time that Stripe takes comes on top of `charge`, and so does the wait for a slot."""
 LOG_BYTES = 500
 """What one invocation writes into its log group, Lambda's own three lines included. Measured like the above."""
 DISPATCHED_BYTES = 230
@@ -56,7 +82,8 @@ DISPATCHED_BYTES = 230
 EXPRESS_GB = Decimal(64) / 1024
 """Express is billed in steps of 64 MB and 100 ms."""
 
-TABLES = {table.name: table for table in (PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS)}
+TABLES = {table.name: table for table in (PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS, GATEWAY_EVENTS, CONTROLS)}
+UNITS = ("DynamoDB write units", "DynamoDB read units", "API requests", "SQS requests", "SNS requests")
 SAMPLE = {"amount": "99.99", "currency": "USD", "customer_id": "cus_1234567890", "description": "Annual plan"}
 CONTEXT = SimpleNamespace(
     aws_request_id="run",
@@ -67,7 +94,11 @@ CONTEXT = SimpleNamespace(
 )
 ROWS = 10
 """Batches of this many rows and of twice as many are compared, so that what each file costs once drops out."""
+MINUTES_A_MONTH = 365 * 24 * 60 // 12
+SIGNED_WITH = "whsec_of_nobody"
+_BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 DEV = ENVIRONMENTS["dev"]
+SLOT = slot_length(DEV.gateway_rate_per_second, DEV.gateway_reserve_percent)
 
 
 # What the functions ask of AWS ----------------------------------------------------------------------------------------
@@ -80,12 +111,14 @@ class Meter:
         self.counts: Counts = Counter()
         self._dynamodb = dynamodb
         self._before: Rows = {}
+        self._halves = 1
         events.register("provide-client-params.*.*", self._asked)
         events.register("after-call.*.*", self._answered)
 
     def _asked(self, model: Any, params: Mapping[str, Any], **_: Any) -> None:
         service = model.service_model.service_name
         if service == "dynamodb":
+            self._halves = 2 if params.get("ConsistentRead") else 1
             self._before = {place: self._row(*place) for place in _written(params)}
         elif service in ("sqs", "sns"):
             self.counts[f"{service.upper()} requests"] += 1
@@ -95,13 +128,13 @@ class Meter:
             return
         if model.name in ("GetItem", "Query"):
             items = parsed.get("Items") or [parsed.get("Item", {})]
-            self.counts["DynamoDB read units"] += math.ceil(sum(map(_size, items)) / 4096) or 1
+            self.counts["half read units"] += self._halves * (math.ceil(sum(map(_size, items)) / 4096) or 1)
         for place, before in self._before.items():
             after = self._row(*place)
             twice = 2 if model.name == "TransactWriteItems" else 1
             self.counts["DynamoDB write units"] += twice * _kilobytes(before, after)
-            for key in TABLES[place[0]].indexes.values():
-                self.counts["DynamoDB write units"] += _index_units(key, before, after)
+            for index in TABLES[place[0]].indexes:
+                self.counts["DynamoDB write units"] += index_units(TABLES[place[0]], index, before, after)
 
     def _row(self, table: str, key: str) -> dict[str, Any]:
         row: dict[str, Any] = self._dynamodb.get_item(TableName=table, Key=json.loads(key)).get("Item", {})
@@ -122,12 +155,22 @@ def _written(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield request["TableName"], json.dumps({name: row[name] for name in key})
 
 
-def _index_units(key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> int:
-    """A change of an index's key is a deletion and a writing."""
-    was, now = ([row[name] for name in key.attributes if name in row] for row in (before, after))
+def index_units(table: Table, index: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> int:
+    """What a change of a row writes into an index: nothing if the index does not hold what changed, and a deletion
+    and a writing if the index's key did."""
+    key = table.indexes[index].attributes
+    was, now = (_projected(table, index, row) if set(key) <= set(row) else {} for row in (before, after))
     if was == now:
-        return _kilobytes(before, after) if len(was) == len(key.attributes) else 0
-    return sum(_kilobytes(row) for row, at in ((before, was), (after, now)) if len(at) == len(key.attributes))
+        return 0
+    if [was.get(name) for name in key] == [now.get(name) for name in key]:
+        return _kilobytes(was, now)
+    return sum(_kilobytes(row) for row in (was, now) if row)
+
+
+def _projected(table: Table, index: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    if index not in table.keys_only:
+        return row
+    return {name: row[name] for name in {**table.key.attributes, **table.indexes[index].attributes}}
 
 
 def _kilobytes(*rows: Mapping[str, Any]) -> int:
@@ -166,6 +209,8 @@ class Functions:
             create_table(table, dynamodb)
         session.client("s3").create_bucket(Bucket="files")
         session.client("s3").put_bucket_versioning(Bucket="files", VersioningConfiguration={"Status": "Enabled"})
+        secrets = session.client("secretsmanager")
+        secret = secrets.create_secret(Name="webhook", SecretString=json.dumps({"current": SIGNED_WITH}))["ARN"]
         topic = session.client("sns").create_topic(Name="events")["TopicArn"]
         queue = session.client("sqs").create_queue(QueueName="payments")["QueueUrl"]
         self._s3, self._queue = session.client("s3"), session.resource("sqs").Queue(queue)
@@ -174,15 +219,22 @@ class Functions:
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "AUDIT_TABLE": AUDIT_LOG.name,
             "CUSTOMERS_TABLE": CUSTOMERS.name,
+            "GATEWAY_EVENTS_TABLE": GATEWAY_EVENTS.name,
+            "CONTROLS_TABLE": CONTROLS.name,
             "DEFAULT_PAYMENT_METHOD": DEV.default_payment_method,
             "STATE_MACHINE_ARN": "-",
             "PAYMENT_EVENTS_TOPIC_ARN": topic,
             "PAYMENT_QUEUE_URL": queue,
             "REPORT_FUNCTION": "-",
+            "SPLIT_FUNCTION": "-",
+            "DISPATCH_MAPPING_ID": "-",
             "AWS_LAMBDA_FUNCTION_NAME": "-",
             "GATEWAY_SECRET_ARN": "-",
+            "WEBHOOK_SECRET_ARN": secret,
             "STRIPE_API_BASE": "https://stripe.invalid",
             "DISPATCH_PACE_SECONDS": "0",
+            "SLOT_MICROSECONDS": str(SLOT // timedelta(microseconds=1)),
+            "PATIENCE_SECONDS": str(DEV.patience_seconds),
             "ENVIRONMENT_SUFFIX": "costs",
             "POWERTOOLS_SERVICE_NAME": "costs",
             "LOG_LEVEL": "ERROR",
@@ -190,14 +242,21 @@ class Functions:
         boto3.setup_default_session()
         counted: Any = boto3.DEFAULT_SESSION
         self.meter = Meter(counted.events, dynamodb)
-        names = ("api", "audit", "charge", "dispatch", "record", "report", "split", "validate")
+        names = ("api", "audit", "charge", "dispatch", "record", "report", "split", "sweep", "validate", "webhook")
         self._modules: dict[str, Any] = {name: import_module(f"handlers.{name}") for name in names}
-        api, audit, charge, dispatch, _, _, split, _ = self._modules.values()
-        api.workflow = MemoryWorkflow()
-        dispatch.dispatcher = replace(dispatch.dispatcher, workflow=MemoryWorkflow())
-        charge.gateway = MemoryGateway()
+        api, audit, charge, dispatch, _, _, split, sweep, _, webhook = self._modules.values()
+        workflow, gateway = MemoryWorkflow(), MemoryGateway()
+        api.workflow = workflow
+        dispatch.dispatcher = replace(dispatch.dispatcher, workflow=workflow)
+        webhook.webhooks = replace(webhook.webhooks, workflow=workflow)
+        charge.charging = replace(charge.charging, gateway=gateway)
+        seconds = count()  # slots are free, whatever the machine: each look at the clock is a second later
+        charge.pace = replace(
+            charge.pace, clock=lambda: _BEGINNING + timedelta(seconds=next(seconds)), sleep=lambda _: None
+        )
         audit.start_report = split.start_report = lambda _: None
         split.splitter = replace(split.splitter, workers=1)  # the meter looks at the tables between two requests
+        sweep.sweeper = replace(sweep.sweeper, workflow=workflow, gateway=gateway, delivery=MemoryDelivery())
 
     def rest(self) -> Counts:
         """One payment over REST, and one question what became of it."""
@@ -206,6 +265,7 @@ class Functions:
         context = {"requestContext": {"requestId": "3298b3ae-0000-4000-8000-1234567890ab"}}
         self._call("api", {"httpMethod": "POST", "resource": "/payments", "body": body, **context})
         self._workflow("pay_1234567890")
+        self._event("pay_1234567890")
         asked = {"httpMethod": "GET", "resource": "/payments/{payment_id}", **context}
         self._call("api", asked | {"pathParameters": {"payment_id": "pay_1234567890"}})
         self.meter.counts["API requests"] += 2
@@ -231,8 +291,28 @@ class Functions:
             batch_id = json.loads(messages[0].body)["batch_id"]
         for payment_id in payment_ids:
             self._workflow(payment_id)
+            self._event(payment_id)
         self._call("report", {"batch_id": batch_id})
         return self.meter.counts - before
+
+    def sweep(self) -> Counts:
+        """One look of the sweeper, when nothing was left behind."""
+        before = Counter(self.meter.counts)
+        if any(self._call("sweep", {}).values()):
+            raise AssertionError("a sweep that is counted must find nothing")
+        return self.meter.counts - before
+
+    def _event(self, payment_id: str) -> None:
+        """Stripe's event about a payment that succeeded, after its outcome was recorded."""
+        about = {"object": "payment_intent", "id": f"pi_{payment_id}", "metadata": {"payment_id": payment_id}}
+        event = {"id": f"evt_{payment_id}", "type": "payment_intent.succeeded", "created": 0, "data": {"object": about}}
+        body, now = json.dumps(event), int(time.time())
+        signed = hmac.new(SIGNED_WITH.encode(), f"{now}.{body}".encode(), hashlib.sha256).hexdigest()
+        headers = {"Stripe-Signature": f"t={now},v1={signed}"}
+        answer = self._call("webhook", {"headers": headers, "body": body, "requestContext": {}})
+        if answer["statusCode"] != 200:
+            raise AssertionError(f"an event that is counted must be taken, this one is {answer}")
+        self.meter.counts["API requests"] += 1
 
     def _workflow(self, payment_id: str) -> None:
         state = {"payment_id": payment_id}
@@ -249,13 +329,13 @@ class Functions:
 
 def transitions() -> int:
     """The states that a payment which succeeds passes through."""
-    step: Any = SimpleNamespace(arn="-", timeout_seconds=1)
-    machine = definition(step, step, step, step, step)
-    state, count = machine["StartAt"], 0
+    step = Step("-", 1)
+    machine = definition(step, step, step, step, "-")
+    state, passed = machine["StartAt"], 0
     while state:
-        count += 1
+        passed += 1
         state = machine["States"][state].get("Next") or machine["States"][state].get("Default")
-    return count
+    return passed
 
 
 # From counts to dollars -----------------------------------------------------------------------------------------------
@@ -265,34 +345,38 @@ Share = dict[str, Decimal]
 
 
 def shares() -> dict[str, Share]:
-    """What one payment takes, by the lane it comes in."""
+    """What one payment takes, by the lane it comes in, and what one sweep does."""
     with aws_in_memory(), patch.dict(os.environ):
         functions = Functions()
         rest, fewer, more = functions.rest(), functions.batch(ROWS), functions.batch(2 * ROWS)
-    marginal = {name: Decimal(more[name] - fewer[name]) / ROWS for name in more}
-    return {
-        "REST": {name: Decimal(count) for name, count in rest.items()},
-        "batch": {name: count for name, count in marginal.items() if count},
-    }
+        sweep = functions.sweep()
+    marginal = Counter({name: more[name] - fewer[name] for name in more})
+    return {"REST": _share(rest), "batch": _share(marginal, ROWS), "sweep": _share(sweep)}
+
+
+def _share(counts: Counts, payments: int = 1) -> Share:
+    share = {name: Decimal(count) / payments for name, count in counts.items() if count}
+    return share | {"DynamoDB read units": share.pop("half read units") / 2}
 
 
 def priced(share: Share, workflow_type: str) -> dict[str, Decimal]:
     """Dollars for a million payments, by line of the bill."""
+    waits_for_slot = Decimal(SLOT // timedelta(microseconds=1)) / 1000 / 2  # half of one, where they are free
     runs = {name.removesuffix(" runs"): count for name, count in share.items() if name.endswith(" runs")}
     milliseconds = {name: count * MEASURED[name] for name, count in runs.items() if name != "dispatch"}
+    milliseconds["charge"] += waits_for_slot
     if "dispatch" in runs:
         milliseconds |= {row: Decimal(MEASURED[row]) for row in ("split", "report")}
         milliseconds["dispatch"] = Decimal(dispatch_pace(DEV).seconds) * 1000  # it sleeps for the rest of the pace
     log_bytes = sum(runs.values(), Decimal(0)) * LOG_BYTES + (DISPATCHED_BYTES if "dispatch" in runs else 0)
     memory_gb = Decimal(DEV.lambda_memory_mb) / 1024
-    steps = sum(MEASURED[name] for name in ("validate", "charge", "record", "audit"))
+    steps = waits_for_slot + sum(MEASURED[name] for name in ("validate", "charge", "record", "audit"))
     billed_seconds = Decimal(math.ceil(steps / 100)) / 10
     standard = transitions() * PRICES["state transitions"]
     express = PRICES["Express requests"] + EXPRESS_GB * billed_seconds * PRICES["Express GB-s"]
-    units = ("DynamoDB write units", "DynamoDB read units", "API requests", "SQS requests", "SNS requests")
     return {
         "Step Functions": standard if workflow_type == "STANDARD" else express,
-        **{name: share.get(name, Decimal(0)) * PRICES[name] for name in units},
+        **{name: share.get(name, Decimal(0)) * PRICES[name] for name in UNITS},
         "Lambda requests": sum(runs.values(), Decimal(0)) * PRICES["Lambda requests"],
         "Lambda time": sum(milliseconds.values(), Decimal(0)) / 1000 * memory_gb * PRICES["Lambda GB-s"],
         "logs": log_bytes / 10**9 * PRICES["log GB"],
@@ -305,13 +389,26 @@ def gateway_second(workflow_type: str) -> Decimal:
     return waiting + (EXPRESS_GB * PRICES["Express GB-s"] if workflow_type == "EXPRESS" else Decimal(0))
 
 
+def sweeps(share: Share) -> dict[str, Decimal]:
+    """Dollars a month for the sweeper of an environment in which nothing is left behind, by line of the bill."""
+    gb_seconds = Decimal(MEASURED["sweep"]) / 1000 * DEV.lambda_memory_mb / 1024
+    by_sweep = {
+        "scheduled calls": PRICES["scheduled calls"],
+        "Lambda requests": PRICES["Lambda requests"],
+        "Lambda time": gb_seconds * PRICES["Lambda GB-s"],
+        "DynamoDB read units": share["DynamoDB read units"] * PRICES["DynamoDB read units"],
+        "logs": LOG_BYTES * PRICES["log GB"] / 10**9,
+    }
+    return {name: MINUTES_A_MONTH * dollars / 10**6 for name, dollars in by_sweep.items()}
+
+
 def tables() -> str:
-    """Both tables of docs/costs.md."""
+    """The tables of docs/costs.md."""
     by_lane = shares()
-    names = [name for name in by_lane["REST"] | by_lane["batch"] if not name.endswith(" runs")]
+    sweep = by_lane.pop("sweep")
     lines = ["| One payment takes | over REST | in a batch |", "|---|---:|---:|"]
     lines += [f"| state transitions (Standard) | {transitions()} | {transitions()} |"]
-    for name in names:
+    for name in UNITS:
         lines.append(f"| {name} | " + " | ".join(_short(by_lane[lane].get(name)) for lane in by_lane) + " |")
     runs = [sum(count for name, count in share.items() if name.endswith(" runs")) for share in by_lane.values()]
     lines.append("| Lambda requests | " + " | ".join(_short(Decimal(count)) for count in runs) + " |")
@@ -324,6 +421,17 @@ def tables() -> str:
     lines.append("| **Sum** | " + " | ".join(f"**{_dollars(sum(bill.values()))}**" for bill in bills) + " |")
     lines.append("| for each second that Stripe takes | ")
     lines[-1] += " | ".join(_dollars(gateway_second(kind)) for _, kind in columns) + " |"
+
+    bill = sweeps(sweep)
+    lines += [
+        "",
+        f"| The sweeper, {MINUTES_A_MONTH:,} times a month | one sweep | dollars a month |",
+        "|---|---:|---:|",
+    ]
+    by_sweep = {"scheduled calls": "1", "Lambda requests": "1", "Lambda time": f"{MEASURED['sweep']} ms"}
+    by_sweep |= {"DynamoDB read units": _short(sweep["DynamoDB read units"]), "logs": f"{LOG_BYTES} bytes"}
+    lines += [f"| {line} | {by_sweep[line]} | {_dollars(dollars)} |" for line, dollars in bill.items()]
+    lines.append(f"| **Sum** | | **{_dollars(sum(bill.values()))}** |")
     return "\n".join(lines)
 
 

@@ -4,10 +4,13 @@ import re
 import subprocess
 import sys
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from docs.costs import index_units
 from lib.package import ROOT
+from payments.stores.tables import BY_BATCH, BY_UNSETTLED, PAYMENTS
 
 COSTS = ROOT / "docs" / "costs.md"
 README = ROOT / "README.md"
@@ -33,10 +36,40 @@ def test_readme_when_it_tells_the_sums_then_they_are_the_counted_ones_in_whole_d
         assert {round(Decimal(amount)) for amount in _sums(counted, name)} == {int(dollars)}
 
 
+def test_readme_when_it_tells_the_sweepers_price_then_it_is_the_counted_one(counted: str) -> None:
+    (dollars,) = re.findall(r"^\| \*\*Sum\*\* \| \| \*\*(\d+\.\d\d)\*\* \|$", counted, re.MULTILINE)
+
+    assert f"The sweeper costs ${dollars} a month" in " ".join(README.read_text().split())
+
+
+KEY = {"payment_id": {"S": "pay_1"}, "created_at": {"S": "2026-11-21T12:00:00.000Z"}}
+ROW = KEY | {"unsettled": {"S": "a"}, "batch_id": {"S": "b"}, "batch_line": {"N": "2"}, "status": {"S": "pending"}}
+LONG = {"description": {"S": "x" * 1500}}
+
+
+@pytest.mark.parametrize(
+    ("index", "before", "after", "units"),
+    [
+        (BY_BATCH, {}, ROW, 1),
+        (BY_BATCH, ROW, ROW, 0),
+        (BY_BATCH, ROW | LONG, ROW, 2),
+        (BY_BATCH, ROW, ROW | LONG | {"batch_line": {"N": "3"}}, 1 + 2),
+        (BY_UNSETTLED, {}, ROW | LONG, 1),
+        (BY_UNSETTLED, ROW, ROW | LONG, 0),
+        (BY_UNSETTLED, ROW, KEY | LONG, 1),
+        (BY_UNSETTLED, KEY, KEY | LONG, 0),
+    ],
+    ids=["in", "unchanged", "shorter", "its key changes", "keys only in", "keys unchanged", "keys out", "never in"],
+)
+def test_index_units_when_a_row_changes_then_what_the_index_holds_of_it_is_written(
+    index: str, before: dict[str, Any], after: dict[str, Any], units: int
+) -> None:
+    assert index_units(PAYMENTS, index, before, after) == units
+
+
 def _sums(counted: str, name: str) -> list[str]:
     """The sums of the columns of one kind of workflow."""
-    (header,) = re.findall(r"^\| Dollars .*$", counted, re.MULTILINE)
-    (sums,) = re.findall(r"^\| \*\*Sum\*\* .*$", counted, re.MULTILINE)
+    ((header, sums),) = re.findall(r"^(\| Dollars .*)\n(?:\|.*\n)*(\| \*\*Sum\*\* .*)$", counted, re.MULTILINE)
     columns = zip(header.split("|"), sums.split("|"), strict=True)
     found = [amount.strip(" *") for title, amount in columns if title.strip().endswith(name)]
     assert len(found) == 2, header

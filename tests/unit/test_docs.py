@@ -2,26 +2,48 @@
 
 import ast
 import re
+import shlex
 from collections.abc import Iterator
-from dataclasses import fields
-from itertools import pairwise
+from dataclasses import fields, replace
+from datetime import timedelta
+from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from botocore import xform_name
 from botocore.session import Session
 
+from lib.batch import dispatch_pace
+from lib.monitoring import OLDEST_MESSAGE_SECONDS
 from lib.settings import ENVIRONMENTS, Environment, Settings
+from payctl.app import app
 from payctl.failures import Exit
 from payments.batch.bytes import MAX_FILE_BYTES
+from payments.batch.dispatch import LONGEST_BACKLOG_SECONDS
 from payments.batch.file import MAX_ROWS
 from payments.batch.records import MAX_RECORD_BYTES
 from payments.batch.sheets import ERRORS, RESUBMIT, RESULTS
 from payments.batch.state import ResultRow
-from payments.errors import POLICIES, UNEXPECTED
+from payments.errors import POLICIES, SUSPICIOUS_DECLINE_CODES, UNEXPECTED, RateLimited
+from payments.lane import REFUSALS_UNTIL_PAUSE, REFUSALS_WINDOW
+from payments.pace import LONGEST_SLEEP_SECONDS, slot_length
+from payments.patience import Patience
 from payments.payment import FIELDS, MAX_DESCRIPTION, REQUIRED_FIELDS
 from payments.statuses import TRANSITIONS, Status
-from payments.stores.tables import AUDIT_LOG, CUSTOMERS, PAYMENTS, PROCESSING_STATUS, Key
+from payments.stores.events_dynamodb import KEPT
+from payments.stores.tables import (
+    AUDIT_LOG,
+    CONTROLS,
+    CUSTOMERS,
+    GATEWAY_EVENTS,
+    PAYMENTS,
+    PROCESSING_STATUS,
+    Key,
+)
+from payments.webhooks import HANDLED, KEPT_PARKED
+from tests.unit.builders import NOON, after, batch_payment
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -41,7 +63,9 @@ def table(page: Path, first_column: str, *, plain: bool = True) -> list[list[str
     """
     _, _, rest = page.read_text().partition(f"| {first_column} |")
     assert rest, f"{page.name} has no table that begins with {first_column}"
-    rows = [[cell.strip() for cell in row[1:-1].split("|")] for row in rest.partition("\n\n")[0].splitlines()[2:]]
+    rows = [
+        [cell.strip() for cell in row.strip()[1:-1].split("|")] for row in rest.partition("\n\n")[0].splitlines()[2:]
+    ]
     return [[cell.strip("`") for cell in row] for row in rows] if plain else rows
 
 
@@ -117,7 +141,9 @@ def test_error_table_when_read_then_it_is_the_one_the_workflow_is_made_from() ->
         else [
             name,
             str(policy.max_attempts),
-            f"from {policy.interval_seconds} s, at most {policy.max_delay_seconds} s",
+            f"as Stripe asks, at least from {policy.interval_seconds} s to {policy.max_delay_seconds} s"
+            if policy.waits_as_told
+            else f"from {policy.interval_seconds} s, at most {policy.max_delay_seconds} s",
             policy.status.value,
         ]
         for name, policy in named
@@ -132,10 +158,81 @@ def test_tables_when_read_then_keys_and_indexes_are_those_of_the_code() -> None:
     assert told == {
         f"`{known.name}`": (
             shown(known.key),
-            ", ".join(f"`{name}` ({shown(key)})" for name, key in known.indexes.items()),
+            ", ".join(
+                f"`{name}` ({shown(key)}{'; keys only' if name in known.keys_only else ''})"
+                for name, key in known.indexes.items()
+            ),
         )
-        for known in (PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS)
+        for known in (PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS, GATEWAY_EVENTS, CONTROLS)
     }
+    assert f"dropped after {KEPT.days} days (`{GATEWAY_EVENTS.expires}`)" in ARCHITECTURE.read_text()
+
+
+# Recovery -------------------------------------------------------------------------------------------------------------
+
+
+def test_waits_when_read_then_they_are_those_of_the_code() -> None:
+    rows = table(ARCHITECTURE, "Wait")
+    taken_up = [_units_until_due(status, restarts=0) for status in ("unknown", "processing", "requires_action")]
+    one = Patience(timedelta(seconds=1))
+    ends = [int(wait.total_seconds()) for wait in (one.proof, one.authentication, one.overdue)]
+
+    assert [int(units) for _, units, _ in rows] == [*taken_up, _units_until_due("unknown", restarts=9), *ends]
+    assert all(_told_time(told) == int(units) * Patience().unit for _, units, told in rows)
+    assert {row.patience_seconds for name, row in ENVIRONMENTS.items() if name != "local"} == {300}
+    assert Patience().unit == timedelta(seconds=300)
+
+
+def _units_until_due(status: str, *, restarts: int) -> int:
+    """After how many units the sweeper takes up a payment in a status."""
+    payment = replace(after(batch_payment(), Status.PROCESSING, Status(status)), restarts=restarts)
+    one = Patience(timedelta(minutes=1))
+    return next(units for units in range(100) if one.is_due(payment, NOON + units * one.unit))
+
+
+def _told_time(told: str) -> timedelta:
+    number, unit = told.replace("an hour", "1 hours").replace("a day", "1 days").split()
+    return timedelta(**{unit: int(number)})
+
+
+def test_event_types_when_told_then_they_are_those_that_are_handled() -> None:
+    assert [row[0] for row in table(OPERATIONS, "Event type")] == [*HANDLED]
+
+
+NUMBERS = {1: "one", 2: "two", 3: "three", 5: "five", 7: "seven", 8: "eight"}
+ORDINALS = {3: "third"}
+
+
+def test_brakes_when_told_then_their_numbers_are_those_of_the_code() -> None:
+    architecture, operations = (" ".join(page.read_text().split()) for page in (ARCHITECTURE, OPERATIONS))
+    minutes = NUMBERS[int(REFUSALS_WINDOW / timedelta(minutes=1))]
+
+    assert f"With the {ORDINALS[REFUSALS_UNTIL_PAUSE]} one in {minutes} minutes it pauses the lane" in architecture
+    assert f"With the {ORDINALS[REFUSALS_UNTIL_PAUSE]} refusal in {minutes} minutes the batch lane pauses" in operations
+    assert f"After {NUMBERS[POLICIES[RateLimited].max_attempts]} waits the error is raised" in architecture
+    assert f"more than {NUMBERS[int(LONGEST_SLEEP_SECONDS)]} seconds off" in architecture
+    assert LONGEST_BACKLOG_SECONDS == 0.25
+    assert "more than a quarter of a second ahead" in architecture
+    assert f"given up after {NUMBERS[KEPT_PARKED.days]} days" in architecture
+    assert set(re.findall(r"`(\w+)`", operations)) >= SUSPICIOUS_DECLINE_CODES
+
+
+def test_pace_when_told_then_it_is_the_one_of_the_code() -> None:
+    architecture, operations = (" ".join(page.read_text().split()) for page in (ARCHITECTURE, OPERATIONS))
+    rates, dispatchers = [], []
+    for name in ("dev", "prod"):
+        row = ENVIRONMENTS[name]
+        pace = dispatch_pace(row)
+        slot = slot_length(row.gateway_rate_per_second, row.gateway_reserve_percent)
+        rates.append(round(timedelta(seconds=1) / slot))
+        dispatchers.append(pace.concurrency)
+        assert round(pace.concurrency / float(pace.seconds)) == rates[-1]
+    in_time = [f"{rate * OLDEST_MESSAGE_SECONDS:,}" for rate in rates]
+
+    dev, prod = rates
+    assert f"{dev} payments a second in dev, by {dispatchers[0]} dispatchers" in architecture
+    assert f"{prod} a second in prod, by {dispatchers[1]}" in architecture
+    assert f"{dev} payments a second in dev and {prod} in prod, so {' and '.join(in_time)} rows" in operations
 
 
 # The batch file, payctl, logs -----------------------------------------------------------------------------------------
@@ -184,13 +281,14 @@ def _handlers() -> list[Path]:
 
 
 def _logged(handler: Path) -> set[str]:
-    return {
-        str(node.args[0].value)
+    messages = [
+        node.args[0]
         for node in ast.walk(ast.parse(handler.read_text()))
         if isinstance(node, ast.Call)
-        and ast.unparse(node.func) in {"log.info", "log.warning", "log.exception"}
-        and isinstance(node.args[0], ast.Constant)
-    }
+        and ast.unparse(node.func) in {"log.info", "log.warning", "log.error", "log.exception"}
+    ]
+    either = chain.from_iterable([m.body, m.orelse] if isinstance(m, ast.IfExp) else [m] for m in messages)
+    return {str(message.value) for message in either if isinstance(message, ast.Constant)}
 
 
 # Links and commands ---------------------------------------------------------------------------------------------------
@@ -215,7 +313,7 @@ def test_links_when_followed_then_file_and_heading_are_there(page: Path) -> None
 
 
 def test_paths_when_named_in_docs_then_they_are_there() -> None:
-    folders = "api|bin|docs|lambda_src|lib|local|payctl|tests|tools"
+    folders = "api|bin|docs|lambda_src|lib|local|payctl|simulation|tests|tools"
     for page in PAGES:
         for path in re.findall(rf"`((?:{folders})/[\w./-]+)`", page.read_text()):
             assert (ROOT / path).exists(), f"{page.name} names {path}"
@@ -255,3 +353,26 @@ def test_aws_commands_when_read_then_service_operation_and_options_exist() -> No
         shape = model.operation_model(operations[operation]).input_shape
         known = {xform_name(name, "-") for name in shape.members} | OF_THE_CLI if shape else OF_THE_CLI
         assert set(options) <= known, f"aws {service} {operation}"
+
+
+def payctl_commands() -> Iterator[list[str]]:
+    """The words of every `payctl …` command in the docs, after its name."""
+    for page in PAGES:
+        for command in re.findall(r"^(?:.*\$\()?bin/payctl ([^|;)\n]+)", bash(page), re.MULTILINE):
+            yield shlex.split(command)
+        for command in re.findall(r"`payctl ([^`]+)`", _CODE.sub("", page.read_text())):
+            yield shlex.split(command)
+
+
+def test_payctl_commands_when_read_then_command_and_options_exist() -> None:
+    commands = list(payctl_commands())
+    assert len(commands) > 30
+
+    for words_of_it in commands:
+        command: Any = typer.main.get_command(app)
+        rest = list(words_of_it)
+        while hasattr(command, "commands") and rest:
+            assert rest[0] in command.commands, f"payctl {' '.join(words_of_it)}"
+            command = command.commands[rest.pop(0)]
+        known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        assert {word for word in rest if word.startswith("-")} <= known, f"payctl {' '.join(words_of_it)}"
