@@ -1,0 +1,166 @@
+"""Whoever acts from outside: clients, uploaders, the schedule, the gateway's deliveries, customers, operators."""
+
+from functools import partial
+from itertools import count
+from typing import Any
+from urllib.parse import quote_plus
+
+from payments.clock import iso
+from payments.lane import PausedBy
+from payments.webhooks import GatewayEvent
+from simulation.faults import Mishap
+from simulation.work import Ask, Upload
+from simulation.world import World
+
+CLIENT_WAITS_SECONDS = 29.0
+"""The longest that API Gateway waits for a function."""
+SWEEP_EVERY_SECONDS = 60.0
+WEBHOOK_AGAIN_AFTER_SECONDS = (60.0, 600.0, 3600.0)
+HOUR = 3600.0
+
+
+class Actors:
+    """Brings a world to life."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.redrives = world.random.random() < 0.5
+        """Whether an operator redrives what failed."""
+        self._events = count(1)
+        world.on_gateway_event = self._gateway_event  # type: ignore[method-assign]
+
+    def begin(self) -> None:
+        """Have everybody begin at some time of the active phase."""
+        world, random, scheduler = self.world, self.world.random, self.world.scheduler
+        phase = min(world.chaos.active_seconds, 600.0)
+        crowd = random.choice((1.0, 10.0, phase))  # sometimes all come at once
+        for ask in world.work.over_rest:
+            for _ in range(random.choice((1, 1, 1, 2, 3))):
+                begins = random.random() * crowd
+                scheduler.spawn(f"client {ask.payment_id}", partial(self._client, ask), after=begins)
+        for upload in world.work.uploads:
+            begins = random.random() * crowd + (60.0 * random.random() if upload.version != "v1" else 0.0)
+            scheduler.spawn(f"uploader {upload.key}", partial(self._uploader, upload), after=begins)
+        scheduler.spawn("schedule", self._schedule, after=random.random() * SWEEP_EVERY_SECONDS, daemon=True)
+        scheduler.spawn("end of faults", self._end_of_faults, after=world.chaos.ends_at)
+        if random.random() < 0.15:
+            scheduler.spawn("operator", self._operator_pauses, after=random.random() * phase)
+        if random.random() < 0.1:
+            self._early_event()
+        if random.random() < 0.1:
+            body = random.choice(("not json", "{}", '{"payment_id": "nobody"}'))
+            scheduler.spawn("stranger", lambda: world.queue.put(body, poison=True), after=random.random() * phase)
+
+    # Those who want payments ---------------------------------------------------------------------------------------
+
+    def _client(self, ask: Ask) -> None:
+        world, random = self.world, self.world.random
+        for _ in range(random.randint(1, 4)):
+            call = world.functions.call("api", ask.body, about=ask.payment_id)
+            ended = world.scheduler.wait(call, CLIENT_WAITS_SECONDS)
+            if ended and ended.well and not world.chaos.mishap(Mishap.LOST):
+                answer = ended.value
+                world.told.append((ask.payment_id, answer["status"], answer["fingerprint"]))
+                if not world.chaos.mishap(Mishap.DOUBLED):
+                    return
+            world.scheduler.sleep(random.choice((0.1, 2.0, 60.0)) * random.random())
+
+    def _uploader(self, upload: Upload) -> None:
+        world = self.world
+        source = world.files.upload(upload.key, upload.content, upload.version)
+        place = {"key": quote_plus(upload.key), "versionId": upload.version, "eTag": "etag", "size": source.size_bytes}
+        notification = {"Records": [{"s3": {"bucket": {"name": source.bucket}, "object": place}}]}
+        world.functions.start("split", notification, upload.key)
+
+    # Those who keep it going ---------------------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        """A sweep a minute; when all faults are long over, less and less often, as only days of waiting remain."""
+        world, every = self.world, SWEEP_EVERY_SECONDS
+        while True:
+            now = world.scheduler.monotonic()
+            if not world.chaos.no_sweeps.holds(now):
+                for _ in range(2 if world.chaos.mishap(Mishap.DOUBLED) else 1):
+                    world.functions.call("sweep", {})
+            if world.chaos.over and now > world.chaos.ends_at + HOUR:
+                every = min(every * 1.3, HOUR / 2)
+            world.scheduler.sleep(every)
+
+    def _end_of_faults(self) -> None:
+        world = self.world
+        world.chaos.over = True
+        if self.redrives:
+            world.scheduler.sleep(HOUR)
+            for execution in list(world.machine.executions.values()):
+                if execution.status == "FAILED":
+                    world.machine.redrive(execution)
+            world.queue.redrive()
+
+    def _operator_pauses(self) -> None:
+        world = self.world
+        if world.lane.pause(PausedBy.OPERATOR, "maintenance", world.clock()):
+            world.effects.note("operator", "pauses the lane")
+        world.scheduler.sleep(600.0 * world.random.random())
+        if world.lane.state().paused_by == PausedBy.OPERATOR:
+            world.lane.resume()
+            world.effects.note("operator", "resumes the lane")
+
+    # The gateway's side --------------------------------------------------------------------------------------------
+
+    def _gateway_event(self, kind: str, payment_id: str, reference: str) -> None:
+        world, random = self.world, self.world.random
+        event = self._event(kind, payment_id, reference)
+        if not world.chaos.mishap(Mishap.LOST):
+            for _ in range(2 if world.chaos.mishap(Mishap.DOUBLED) else 1):
+                self._deliver(event, after=random.choice((0.1, 1.0, 60.0)) * random.random())
+        if kind == "payment_intent.requires_action":
+            self._customer(reference)
+        elif kind == "payment_intent.processing":
+            well, after = random.random() < 0.8, random.choice((10.0, 600.0, 5 * HOUR)) * random.random()
+            world.scheduler.spawn("settlement", lambda: world.gateway.finish(reference, well=well), after=after)
+        elif kind == "payment_intent.succeeded" and random.random() < 0.25:
+            for _ in range(random.choice((1, 1, 2))):
+                share, after = random.choice((1, 2, 2, 3)), random.choice((1.0, 60.0, HOUR)) * random.random()
+                world.scheduler.spawn("dashboard", partial(self._refund, reference, share), after=after)
+
+    def _refund(self, reference: str, share: int) -> None:
+        """Somebody refunds a charge, or a share of it, in the gateway's dashboard."""
+        captured = next(charge for charge in self.world.gateway.captured if charge.reference == reference)
+        self.world.gateway.refund(reference, captured.money.minor_units // share)
+
+    def _customer(self, reference: str) -> None:
+        """Authenticates soon, late, badly, or never."""
+        world, random = self.world, self.world.random
+        if random.random() < 0.2:
+            return
+        well, after = random.random() < 0.8, random.choice((5.0, 60.0, HOUR, 26 * HOUR)) * random.random()
+        world.scheduler.spawn("customer", lambda: world.gateway.finish(reference, well=well), after=after)
+
+    def _early_event(self) -> None:
+        """An event that comes before its payment."""
+        about = self.world.random.choice([ask.payment_id for ask in self.world.work.over_rest] + ["of_another_system"])
+        self._deliver(self._event("payment_intent.succeeded", about, ""), after=0.0)
+
+    def _event(self, kind: str, payment_id: str, reference: str) -> dict[str, Any]:
+        return {
+            "event_id": f"evt_{next(self._events)}",
+            "type": kind,
+            "payment_id": payment_id,
+            "gateway_reference": reference,
+            "occurred_at": iso(self.world.clock()),
+        }
+
+    def _deliver(self, event: dict[str, Any], *, after: float) -> None:
+        world = self.world
+
+        def deliver() -> None:
+            for pause in (*WEBHOOK_AGAIN_AFTER_SECONDS, None):
+                call = world.functions.call("webhook", event, about=f"{event['event_id']} {event['payment_id']}")
+                ended = world.scheduler.wait(call, CLIENT_WAITS_SECONDS)
+                if ended and ended.well:
+                    world.acknowledged.append(GatewayEvent(**event, received_at=""))
+                    return
+                if pause is not None:
+                    world.scheduler.sleep(pause)
+
+        world.scheduler.spawn("gateway delivers", deliver, after=after)

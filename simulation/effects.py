@@ -1,0 +1,178 @@
+"""Every effect on the world outside a function goes through here: others run before and after it, and faults strike.
+
+An effect is a method call of a store, the gateway, the queue, the workflow or the files. Everything between two of
+them happens at once, so these are all the places where a crash or another actor can make a difference.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+from greenlet import GreenletExit
+
+from payments.payment import Payment
+from simulation.faults import Chaos, Fate, Mishap
+from simulation.scheduler import TIMED_OUT, Ended, Scheduler
+
+CRASHED = Ended(error="Runtime.ExitError", cause="the function died")
+
+
+class Throttled(Exception):
+    """The service refused the request, or its answer got lost."""
+
+
+class Entry(NamedTuple):
+    """A line of the trace: when (microseconds), who, what, with which arguments, and how it came out."""
+
+    at: int
+    actor: str
+    effect: str
+    arguments: tuple[Any, ...]
+    outcome: Any
+
+
+class Effects:
+    """Makes proxies that turn method calls into effects, and keeps the trace of a run."""
+
+    def __init__(self, scheduler: Scheduler, chaos: Chaos) -> None:
+        self.trace: list[Entry] = []
+        self.count = 0
+        self._scheduler = scheduler
+        self._chaos = chaos
+        self._random = chaos.random.random
+
+    def of(
+        self,
+        name: str,
+        target: Any,
+        *,
+        fates: tuple[Fate, ...] = tuple(Fate),
+        once: tuple[str, ...] = (),
+        prepare: Callable[[str, tuple[Any, ...]], None] | None = None,
+    ) -> Any:
+        """`target` with every method an effect that may meet `fates`. The requests of those in `once` carry a token,
+        so that a repetition by the SDK changes nothing. `prepare` is called right before an effect."""
+        return _Proxy(self, name, target, fates, once, prepare)
+
+    def note(self, actor: str, effect: str, *arguments: Any, outcome: Any = None) -> None:
+        """Add to the trace what is no effect of a function: what the gateway, AWS or a person did."""
+        self.trace.append(Entry(self._scheduler.now, actor, effect, arguments, outcome))
+
+    def perform(self, call: Callable[[], Any], fates: tuple[Fate, ...], repeatable: bool) -> Any:
+        """Carry out one effect of the running function, as its fate wills."""
+        chaos = self._chaos
+        self._pause()
+        fate = chaos.fate()
+        if fate not in fates or (fate is Fate.REPEATED and not repeatable):
+            fate = Fate.FINE
+        self.count += 1
+        if fate is not Fate.FINE:
+            chaos.struck[fate.value] += 1
+        if fate is Fate.CRASH_BEFORE:
+            self._crash()
+        if fate is Fate.REFUSED:
+            raise Throttled("the request was refused")
+        raised: Exception | None = None
+        result = None
+        try:
+            result = call()
+            if fate is Fate.REPEATED:
+                result = call()
+            if isinstance(result, Iterator):
+                result = iter(list(result))
+        except Exception as error:  # noqa: BLE001 - it is the effect's answer, which travels on below
+            raised = error
+        self._pause()
+        if fate is Fate.CRASH_AFTER:
+            self._crash()
+        if raised:
+            raise raised
+        if fate is Fate.ANSWER_LOST:
+            raise Throttled("no answer came back")
+        return result
+
+    def _pause(self) -> None:
+        task = self._scheduler.current
+        if self._scheduler.closed or task is None:
+            raise GreenletExit
+        drawn = self._random()
+        seconds = 0.002 + task.pace * drawn * drawn * drawn
+        if self._chaos.mishap(Mishap.STALL):
+            seconds += 90.0 * self._random()
+        self._scheduler.sleep(seconds)
+
+    def _crash(self) -> None:
+        at_once = self._random() < 0.7
+        task = self._scheduler.current
+        self.note(task.actor if task else "", "dies")
+        self._scheduler.crash(CRASHED if at_once else TIMED_OUT, at_once=at_once)
+
+
+class _Proxy:
+    """Stands for `target`; its methods are effects, its other attributes are the target's."""
+
+    def __init__(
+        self,
+        effects: Effects,
+        name: str,
+        target: Any,
+        fates: tuple[Fate, ...],
+        once: tuple[str, ...],
+        prepare: Callable[[str, tuple[Any, ...]], None] | None,
+    ) -> None:
+        self._parts = (effects, name, target, fates, once, prepare)
+
+    def __getattr__(self, method: str) -> Any:
+        effects, name, target, fates, once, prepare = self._parts
+        function = getattr(target, method)
+        if not callable(function) or isinstance(function, type):
+            return function
+        effect, repeatable = f"{name}.{method}", method not in once
+        trace, scheduler = effects.trace, effects._scheduler
+
+        def perform(*arguments: Any, **options: Any) -> Any:
+            actor = scheduler.current.actor if scheduler.current else ""
+            happened = False
+
+            def call() -> Any:
+                nonlocal happened
+                if prepare:
+                    prepare(method, arguments)
+                happened = True
+                try:
+                    result = function(*arguments, **options)
+                except Exception as error:
+                    trace.append(Entry(scheduler.now, actor, effect, arguments, error))
+                    raise
+                trace.append(Entry(scheduler.now, actor, effect, arguments, result))
+                return result
+
+            try:
+                return effects.perform(call, fates, repeatable)
+            except Throttled as error:
+                trace.append(Entry(scheduler.now, actor, effect, arguments if not happened else (), error))
+                raise
+
+        self.__dict__[method] = perform
+        return perform
+
+
+def shown(value: Any) -> str:
+    """A value of the trace in a few words."""
+    match value:
+        case Payment():
+            return f"{value.payment_id} v{value.version} {value.status} {value.gateway_reference}".rstrip()
+        case Exception():
+            return f"! {type(value).__name__}: {str(value)[:120]}"
+        case Enum():
+            return str(value.value)
+        case Mapping():
+            return "{" + ", ".join(f"{key}: {shown(part)}" for key, part in value.items() if part) + "}"
+        case tuple() | list() if not hasattr(value, "_fields"):
+            return ", ".join(map(shown, value))
+        case _ if hasattr(value, "__dataclass_fields__"):
+            parts = {name: getattr(value, name) for name in value.__dataclass_fields__}
+            return f"{type(value).__name__}{shown(parts)}"
+        case _ if isinstance(value, Iterator):
+            return "…"
+    return str(value)

@@ -1,0 +1,274 @@
+"""What must hold, whatever went wrong: some after every write, the rest once the system has come to rest."""
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from payments.audit import AuditBroken, verify
+from payments.batch.sheets import RESULTS
+from payments.batch.state import BatchStatus, Source
+from payments.errors import PaymentError
+from payments.payment import Payment
+from payments.statuses import CAPTURED, FINAL, SETTLED, Status, may_move
+from payments.webhooks import EventState
+from simulation.world import World
+
+NOT_CHARGED = FINAL - CAPTURED
+Broken = Iterator[tuple[str, str]]
+"""What each invariant finds: whom it is about, and what is wrong."""
+
+
+# After every write -------------------------------------------------------------------------------------------------
+
+
+def watch(world: World) -> None:
+    """Check what is cheap after every write of a row and every change at the gateway."""
+
+    def row_written(before: Payment | None, after: Payment) -> None:
+        for invariant, check in AT_EVERY_WRITE.items():
+            problem = check(world, before, after)
+            if problem:
+                world.break_(invariant, after.payment_id, problem)
+
+    tell = world.on_gateway_event
+
+    def gateway_event(kind: str, payment_id: str, reference: str) -> None:
+        tell(kind, payment_id, reference)
+        if kind != "payment_intent.succeeded":
+            return
+        world.captures[payment_id] += 1
+        charges = world.captures[payment_id]
+        if charges > 1:
+            world.break_("charged once", payment_id, f"the gateway captured {charges} charges")
+        row = world.payments.rows.get(payment_id)
+        if row and row.status in NOT_CHARGED:
+            world.break_("no charge after a no", payment_id, f"captured while the row says {row.status}")
+
+    world.on_row_written = row_written  # type: ignore[method-assign]
+    world.on_gateway_event = gateway_event  # type: ignore[method-assign]
+
+
+def _history_grows(_: World, before: Payment | None, after: Payment) -> str:
+    if before is None:
+        return "" if after.version == 1 else f"created at version {after.version}"
+    if after.version == before.version:
+        return "" if (after.history, after.status) == (before.history, before.status) else "a version was rewritten"
+    if after.version != before.version + 1 or after.history[:-1] != before.history:
+        return f"version {after.version} does not go on from version {before.version}"
+    return ""
+
+
+def _legal_move(_: World, before: Payment | None, after: Payment) -> str:
+    if before is None or before.version == after.version or may_move(before.status, after.status):
+        return ""
+    return f"moved from {before.status} to {after.status}"
+
+
+def _no_charge_after_a_no(world: World, before: Payment | None, after: Payment) -> str:
+    if after.status not in NOT_CHARGED or (before and before.status is after.status):
+        return ""
+    return f"the row says {after.status} and the gateway captured a charge" if world.captures[after.payment_id] else ""
+
+
+def _final_for_good(_: World, before: Payment | None, after: Payment) -> str:
+    return f"{before.status} became {after.status}" if before and before.status in FINAL - {after.status} else ""
+
+
+AT_EVERY_WRITE: dict[str, Callable[[World, Payment | None, Payment], str]] = {
+    "history only grows": _history_grows,
+    "legal moves only": _legal_move,
+    "final is final": _final_for_good,
+    "no charge after a no": _no_charge_after_a_no,
+}
+
+
+# At rest -----------------------------------------------------------------------------------------------------------
+
+
+def check_at_rest(world: World) -> None:
+    """Check everything else."""
+    for invariant, check in AT_REST.items():
+        for about, problem in check(world):
+            world.break_(invariant, about, problem)
+
+
+def is_at_rest(world: World) -> bool:
+    """Whether nobody has anything left to do."""
+    return (
+        all(_is_finished(row) for row in world.payments.rows.values())
+        and not list(world.batches.unfinished())
+        and not world.queue.messages
+        and not any(event.payment_id in world.payments.rows for event in world.events.parked())
+        and not world.lane.state().paused
+    )
+
+
+def _is_finished(row: Payment) -> bool:
+    return row.status in SETTLED | {Status.IN_REVIEW} and row.audited_version == row.version
+
+
+def _all_settled(world: World) -> Broken:
+    for row in world.payments.rows.values():
+        if row.status not in SETTLED | {Status.IN_REVIEW}:
+            yield row.payment_id, f"still {row.status}"
+
+
+def _accepted_is_stored(world: World) -> Broken:
+    for payment_id, status, fingerprint in world.told:
+        row = world.payments.rows.get(payment_id)
+        if row is None:
+            yield payment_id, f"the client was told {status}, and there is no row"
+        elif (row.fingerprint == fingerprint) is not (status == 202):
+            yield (
+                payment_id,
+                f"the client was told {status}, and the row is {'' if status == 409 else 'not '}its payment",
+            )
+
+
+def _charged_as_asked(world: World) -> Broken:
+    charges = Counter(charge.payment_id for charge in world.gateway.captured)
+    for payment_id, number in charges.items():
+        if number > 1 or payment_id not in world.payments.rows:
+            yield payment_id, f"the gateway captured {number} charges"
+    money = {charge.payment_id: charge.money for charge in world.gateway.captured}
+    for row in world.payments.rows.values():
+        if row.status in CAPTURED and not charges[row.payment_id]:
+            yield row.payment_id, f"the row says {row.status}, and the gateway captured nothing"
+        if row.payment_id in money and money[row.payment_id] != row.money:
+            yield row.payment_id, f"captured {money[row.payment_id]} instead of {row.money}"
+        if charges[row.payment_id] and row.status not in CAPTURED | {Status.IN_REVIEW}:
+            yield row.payment_id, f"the gateway captured a charge, and the row says {row.status}"
+
+
+def _every_status_has_its_cause(world: World) -> Broken:
+    for row in world.payments.rows.values():
+        allowed = world.work.ends_in[row.payment_id] | {Status.FAILED}
+        if row.status is Status.IN_REVIEW:
+            if row.payment_id not in world.altered:
+                yield row.payment_id, f"in review without a conflict: {row.code}"
+        elif row.status in SETTLED and row.status not in allowed:
+            yield row.payment_id, f"{row.status} ({row.code}), and nothing in its content calls for that"
+
+
+def _audited(world: World) -> Broken:
+    for row in world.payments.rows.values():
+        entries = world.audit_log.entries(row.payment_id)
+        try:
+            verify(row, entries)
+        except AuditBroken as broken:
+            yield row.payment_id, str(broken)
+        if row.status not in SETTLED | {Status.IN_REVIEW}:
+            continue
+        if row.audited_version != row.version or len(entries) != row.version:
+            yield row.payment_id, f"{len(entries)} entries, audited to {row.audited_version}, version {row.version}"
+        elif entries[-1].status != row.status:
+            yield row.payment_id, f"the row says {row.status}, the audit log {entries[-1].status}"
+
+
+def _published(world: World) -> Broken:
+    told = {event["event_id"] for event in world.published}
+    died = {
+        execution.input["payment_id"] for execution in world.machine.executions.values() if execution.status == "FAILED"
+    }
+    for row in world.payments.rows.values():
+        if row.status in SETTLED and f"{row.payment_id}:{row.version}" not in told and row.payment_id not in died:
+            yield row.payment_id, f"nobody was told of version {row.version}, {row.status}"
+
+
+def _started_once(world: World) -> Broken:
+    """Whatever is repeated, a payment has one first execution; all others have an occasion in their name."""
+    first = Counter(e.input["payment_id"] for e in world.machine.executions.values() if "." not in e.name)
+    for payment_id, number in first.items():
+        if number > 1:
+            yield payment_id, f"{number} first executions"
+
+
+def _batches_told(world: World) -> Broken:
+    for upload in world.work.uploads:
+        source = Source("bucket", upload.key, upload.version, "etag", len(upload.content))
+        batch = world.batches.get(source.batch_id)
+        about = f"{upload.key} {upload.version}"
+        if batch is None:
+            yield about, "uploaded, and no batch"
+            continue
+        progress = batch.progress
+        if upload.rows_read < 0:
+            if batch.status is not BatchStatus.REJECTED:
+                yield about, f"cannot be read, and is {batch.status}"
+            continue
+        if batch.status is not BatchStatus.COMPLETED:
+            yield about, f"still {batch.status}: {batch.rows_closed} of {progress.payments} rows closed"
+            continue
+        if (
+            progress.rows_read != upload.rows_read
+            or progress.rows_accepted + progress.rows_rejected != upload.rows_read
+        ):
+            yield about, f"{upload.rows_read} rows, and counted {progress}"
+        results = list(csv.DictReader(world.files.written[source.batch_id, RESULTS].decode().splitlines()))
+        lines = [result["line"] for result in results]
+        if len(lines) != progress.rows_accepted or len(set(lines)) != len(lines):
+            yield about, f"{progress.rows_accepted} rows accepted, and results for the lines {', '.join(lines)}"
+        if any(result["status"] == "pending" and not result["already_submitted"] for result in results):
+            yield about, "a row of its own is reported without its outcome"
+        if not any(event["event_id"] == source.batch_id for event in world.published):
+            yield about, "nobody was told of the batch"
+
+
+def _events_applied(world: World) -> Broken:
+    """What the gateway told last about a payment, and we acknowledged, is what the row says."""
+    latest = {payment_id: (kind, reference) for kind, payment_id, reference in world.gateway_events}
+    taken = {(event.type, event.gateway_reference) for event in world.acknowledged}
+    for payment_id, last in latest.items():
+        row = world.payments.rows[payment_id]
+        if last not in taken or row.status is Status.IN_REVIEW:
+            continue
+        truth = _truth(world, payment_id, last[1])
+        if truth and truth is not row.status:
+            yield payment_id, f"we acknowledged {last[0]}: the gateway says {truth}, the row {row.status}"
+    for event in world.events.parked():
+        if event.payment_id in world.payments.rows:
+            yield event.payment_id, f"the event {event.event_id} is still parked"
+
+
+def _truth(world: World, payment_id: str, reference: str) -> Status | None:
+    try:
+        charge = world.gateway.find(payment_id, reference)
+    except PaymentError:
+        return None
+    return charge.status if charge else None
+
+
+def _no_contradiction(world: World) -> Broken:
+    for event in world.events.events.values():
+        if event.state is EventState.CONTRADICTS and world.captures[event.payment_id]:
+            yield event.payment_id, f"{event.event_id} contradicts the row"
+
+
+def _dead_letters(world: World) -> Broken:
+    for message in world.queue.dead_letters:
+        if not message.poison and not world.chaos.struck:
+            yield message.body, f"a dead letter after {message.receives} deliveries"
+
+
+def _lane_open(world: World) -> Broken:
+    state = world.lane.state()
+    if state.paused:
+        yield "lane", f"paused by {state.paused_by} since {state.since}: {state.reason}"
+    if not world.delivery.on or not world.queue.delivers:
+        yield "lane", "open, and no messages are delivered"
+
+
+AT_REST: dict[str, Callable[[World], Broken]] = {
+    "charged as asked": _charged_as_asked,
+    "accepted is stored": _accepted_is_stored,
+    "all settled": _all_settled,
+    "every status has its cause": _every_status_has_its_cause,
+    "audited": _audited,
+    "published": _published,
+    "started once": _started_once,
+    "batches told": _batches_told,
+    "events applied": _events_applied,
+    "no contradiction": _no_contradiction,
+    "dead letters": _dead_letters,
+    "lane open": _lane_open,
+}

@@ -1,0 +1,60 @@
+"""The payments table, with two things that the plain twin lacks: indexes that lag, and an eye on every write."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from payments.payment import Payment
+from payments.stores.memory import MemoryPaymentStore
+
+Watch = Callable[[Payment | None, Payment], None]
+"""Told of each write: the row before, and after."""
+
+
+class _Rows(dict[str, Payment]):
+    def __init__(self, watch: Watch) -> None:
+        super().__init__()
+        self._watch = watch
+
+    def __setitem__(self, payment_id: str, payment: Payment) -> None:
+        before = self.get(payment_id)
+        super().__setitem__(payment_id, payment)
+        self._watch(before, payment)
+
+    def setdefault(self, payment_id: str, payment: Payment) -> Payment:
+        if payment_id not in self:
+            self[payment_id] = payment
+        return self[payment_id]
+
+
+class LaggingPayments(MemoryPaymentStore):
+    """Reads through an index see what was written `lag_seconds` ago."""
+
+    def __init__(self, watch: Watch, monotonic: Callable[[], float], lag_seconds: float) -> None:
+        super().__init__()
+        self._watch = watch
+        self._monotonic = monotonic
+        self._lag_seconds = lag_seconds
+        self._behind: deque[tuple[float, Payment]] = deque()
+        self._index = MemoryPaymentStore()
+        self.rows = _Rows(self._written)
+
+    def of_batch(self, batch_id: str) -> Iterator[Payment]:
+        """See the port."""
+        self._catch_up()
+        return self._index.of_batch(batch_id)
+
+    def unsettled(self, before: datetime) -> Iterator[str]:
+        """See the port."""
+        self._catch_up()
+        return self._index.unsettled(before)
+
+    def _written(self, before: Payment | None, after: Payment) -> None:
+        self._behind.append((self._monotonic() + self._lag_seconds, after))
+        self._watch(before, after)
+
+    def _catch_up(self) -> None:
+        now = self._monotonic()
+        while self._behind and self._behind[0][0] <= now:
+            row = self._behind.popleft()[1]
+            self._index.rows[row.payment_id] = row

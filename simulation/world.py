@@ -1,0 +1,314 @@
+"""The world of a run: the domain's own code, wired as the handlers wire it, and twins of AWS and the gateway."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import timedelta
+from io import BytesIO
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+from lib.state_machine import Step, definition
+from payments.accepting import OtherPayment, accept
+from payments.batch import sheets as batch_sheets
+from payments.batch import split as batch_split
+from payments.batch.dispatch import Dispatcher, LanePaused
+from payments.batch.report import Reporter
+from payments.batch.rows import BatchRows
+from payments.batch.split import Splitter, sources_in
+from payments.batch.state import Source
+from payments.charging import Charging
+from payments.clock import iso
+from payments.errors import Misconfigured
+from payments.gateways.guarded import GuardedGateway
+from payments.gateways.memory import Fault, FaultKind, MemoryGateway
+from payments.gateways.stripe_amounts import refusal
+from payments.lane import Lane
+from payments.money import Money
+from payments.pace import Pace, slot_length
+from payments.patience import Patience
+from payments.payment import Payment, parse_request
+from payments.steps import audit_step, charge_step, record_step, validate_step
+from payments.stores.batch_memory import MemoryBatchStore
+from payments.stores.controls_memory import MemoryLaneStore, MemorySlotStore
+from payments.stores.events_memory import MemoryEventStore
+from payments.stores.memory import MemoryAuditStore, MemoryCustomerStore
+from payments.sweeping import Sweeper
+from payments.validating import PaymentMethods
+from payments.webhooks import GatewayEvent, Webhooks
+from payments.workflow import StepFunctionsWorkflow
+from simulation.cloud import Context, Delivery, Files, Functions, Queue, StepFunctionsClient, error_of
+from simulation.effects import Effects
+from simulation.faults import Chaos, Fate
+from simulation.machine import Machine
+from simulation.scheduler import Scheduler, Task
+from simulation.tables import LaggingPayments
+from simulation.work import CUSTOMERS, Work
+
+TIMEOUT_SECONDS = {
+    "validate": 15.0,
+    "charge": 60.0,
+    "record": 15.0,
+    "audit": 15.0,
+    "split": 900.0,
+    "dispatch": 60.0,
+    "report": 900.0,
+    "api": 10.0,
+    "webhook": 10.0,
+    "sweep": 60.0,
+}
+"""The functions' limits, as in `lib/payment_stack.py`, which needs cdktf."""
+PUBLISH = "arn:aws:states:::sns:publish"
+_DIES = (Fate.CRASH_BEFORE, Fate.CRASH_AFTER)
+
+
+class World:
+    """Everything there is in a run. What nobody but AWS or the gateway may touch is reached through effects only."""
+
+    def __init__(self, random: Random, work: Work) -> None:
+        self.random = random
+        self.work = work
+        self.chaos = Chaos(random)
+        self.scheduler = Scheduler(error_of)
+        self.effects = Effects(self.scheduler, self.chaos)
+        self.published: list[dict[str, Any]] = []
+        self.altered: set[str] = set()
+        """The payments about which the gateway reported other money than there was."""
+        self.told: list[tuple[str, int, str]] = []
+        """What clients were answered: payment id, HTTP status, fingerprint of what they asked for."""
+        self.captures: Counter[str] = Counter()
+        """How many charges the gateway captured, by payment id."""
+        self.acknowledged: list[GatewayEvent] = []
+        """The gateway's events that we took."""
+        self.broken: list[tuple[str, str, str]] = []
+        """Invariants that were violated: name, payment id or what it is about, and how."""
+        clock, sleep, effects = self.scheduler.clock, self.scheduler.sleep, self.effects
+
+        # what outlives every function: tables, bucket, queue, gateway
+        self.payments = LaggingPayments(self._row_written, self.scheduler.monotonic, self.chaos.index_lag_seconds)
+        self.batches = MemoryBatchStore(self.payments)
+        self.audit_log = MemoryAuditStore(self.payments)
+        self.events = MemoryEventStore()
+        self.lane = MemoryLaneStore()
+        self.files = Files()
+        self.functions = Functions(self.scheduler, self.chaos)
+        self.queue = Queue(self.scheduler, self.chaos, self.functions)
+        self.delivery = Delivery(self.queue, self.scheduler)
+        self.gateway = MemoryGateway(
+            clock, search_lag=timedelta(seconds=self.chaos.search_lag_seconds), tell=self._gateway_tells
+        )
+        self.machine = self._machine()
+        self.gateway_events: list[tuple[str, str, str]] = []
+        """What the gateway told, in order: type, payment id, reference. Whoever delivers them takes them from here."""
+
+        # the same, as functions see it: through effects
+        payments = effects.of("payments", self.payments)
+        batches = effects.of("batches", self.batches, once=("close_row",))
+        events = effects.of("events", self.events)
+        lane = effects.of("lane", self.lane)
+        queue = effects.of("queue", self.queue)
+        files = effects.of("files", self.files)
+        gateway = effects.of("gateway", self.gateway, fates=_DIES, prepare=self._gateway_misbehaves)
+        invoke = effects.of("lambda", self.functions)
+        client = StepFunctionsClient(self.machine)
+        workflow = StepFunctionsWorkflow(effects.of("workflow", client), "arn")
+        pace = Pace(effects.of("slots", MemorySlotStore()), slot_length(25, 8), clock, sleep)
+        patience = Patience()
+        methods = PaymentMethods(effects.of("customers", MemoryCustomerStore(dict(CUSTOMERS))), default="")
+
+        def refused(error: Misconfigured) -> None:
+            Lane(lane, clock).refused(error)
+
+        def start_report(batch_id: str) -> None:
+            invoke.start("report", {"batch_id": batch_id}, batch_id)
+
+        def start_split(source: Source) -> None:
+            invoke.start("split", {"resume": asdict(source)}, source.key)
+
+        rows = BatchRows(batches, start_report)
+        self.store, self.clock, self.workflow = payments, clock, workflow
+        self.webhooks = Webhooks(events, payments, workflow, clock)
+        self.charging = Charging(GuardedGateway(gateway, refused), methods, payments, clock, patience)
+        self.dispatcher = Dispatcher(payments, workflow, lane, pace, 0.1, self.scheduler.monotonic, sleep)
+        self.splitter = Splitter(payments, batches, queue, files, rows, start_split, clock, workers=2)
+        self.reporter = Reporter(payments, batches, files, effects.of("sns", self).publish, clock, sleep)
+        self.sweeper = Sweeper(
+            payments,
+            batches,
+            events,
+            queue,
+            workflow,
+            self.webhooks,
+            gateway,
+            lane,
+            effects.of("delivery", self.delivery),
+            rows,
+            start_split,
+            start_report,
+            clock,
+            patience,
+        )
+        log = effects.of("audit_log", self.audit_log, once=("append",))
+
+        def jitter(most: int) -> int:
+            return random.randint(0, most)
+
+        handlers: dict[str, Any] = {
+            "validate": lambda event, _: validate_step(event, store=payments, methods=methods, refusal=refusal),
+            "charge": lambda event, _: charge_step(event, charging=self.charging, pace=pace, jitter=jitter),
+            "record": lambda event, _: {"payment_id": record_step(event, store=payments, clock=clock).payment_id},
+            "audit": lambda event, _: audit_step(event, store=payments, log=log, rows=rows),
+            "split": self.split,
+            "dispatch": self.dispatch,
+            "report": self.report,
+            "api": self.post_payment,
+            "webhook": self.take_event,
+            "sweep": lambda _, context: dict(self.sweeper.sweep(context.seconds_left)),
+        }
+        split_seconds = random.choice((900.0, 900.0, 22.0))  # 22: hardly more than the reserve, so that it hands over
+        for name, handler in handlers.items():
+            self.functions.add(name, handler, split_seconds if name == "split" else TIMEOUT_SECONDS[name])
+
+    # The handlers, as thin as in lambda_src/handlers ---------------------------------------------------------------
+
+    def post_payment(self, body: dict[str, Any], context: Context) -> dict[str, Any]:
+        """POST /payments."""
+        request = parse_request(body)
+        answer = {"status": 202, "fingerprint": request.fingerprint}
+        try:
+            accept(
+                request, store=self.store, workflow=self.workflow, at=self.clock(), correlation_id=context.request_id
+            )
+        except OtherPayment:
+            return answer | {"status": 409}
+        return answer
+
+    def take_event(self, event: dict[str, Any], _: Context) -> dict[str, Any]:
+        """POST /webhooks/stripe, its signature verified."""
+        self.webhooks.receive(GatewayEvent(**event, received_at=iso(self.clock())))
+        return {"status": 200}
+
+    def dispatch(self, event: dict[str, Any], _: Context) -> dict[str, Any]:
+        """Messages of the queue."""
+        records = event["Records"]
+        failed = []
+        try:
+            self.dispatcher.check_lane()
+        except LanePaused:
+            failed = [record["messageId"] for record in records]
+        else:
+            for record in records:
+                try:
+                    self.dispatcher.dispatch(record["body"])
+                except Exception:  # noqa: BLE001 - as in the handler: only this message comes back
+                    failed.append(record["messageId"])
+        return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}
+
+    def split(self, event: dict[str, Any], context: Context) -> None:
+        """A notification of S3, or the run before."""
+        sources = [Source(**event["resume"])] if "resume" in event else sources_in(event)
+        for source in sources:
+            self.splitter.split(source, owner=context.request_id, seconds_left=context.seconds_left)
+
+    def report(self, event: dict[str, Any], context: Context) -> None:
+        """A batch whose rows are closed."""
+        self.reporter.report(event["batch_id"], owner=context.request_id, seconds_left=context.seconds_left())
+
+    # What AWS and the gateway do on their side ---------------------------------------------------------------------
+
+    def publish(self, event: dict[str, Any]) -> None:
+        """SNS takes an event."""
+        self.published.append(event)
+
+    def _machine(self) -> Machine:
+        names = ("validate", "charge", "record", "audit")
+        steps = [Step(name, int(TIMEOUT_SECONDS[name])) for name in names]
+
+        def function(name: str) -> Any:
+            return lambda event: self.functions.call(name, event, about=event["payment_id"])
+
+        resources: dict[str, Any] = {name: function(name) for name in names}
+        resources[PUBLISH] = self._publish_step
+        return Machine(
+            definition(steps[0], steps[1], steps[2], steps[3], "topic"),
+            resources,
+            self.scheduler,
+            self.random,
+            self.effects.note,
+        )
+
+    def _publish_step(self, parameters: dict[str, Any]) -> Task:
+        event = json.loads(parameters["Message"])
+        sns = self.effects.of("sns", self, fates=(Fate.REFUSED, Fate.ANSWER_LOST, Fate.REPEATED))
+        return self.scheduler.spawn(f"publish {event['payment_id']}", lambda: sns.publish(event))
+
+    def _gateway_misbehaves(self, call: str, arguments: tuple[Any, ...]) -> None:
+        """Have a fault strike the gateway's next call."""
+        if call not in ("charge", "find", "cancel"):
+            return
+        chaos, about = self.chaos, arguments[0]
+        payment_id = str(getattr(about, "payment_id", about)) if call != "cancel" else ""
+        if chaos.refused_by_gateway.holds(self.scheduler.monotonic()):
+            kind: FaultKind | None = FaultKind.UNAUTHORIZED
+        else:
+            kind = chaos.gateway_fault()
+        if kind is None:
+            return
+        chaos.struck[f"gateway {kind.value}"] += 1
+        fault = Fault(kind, payment_id, "", executes=self.random.random() < 0.5)
+        if kind is FaultKind.RATE_LIMITED:
+            fault.retry_after_seconds = self.random.randint(0, 20)
+        if kind is FaultKind.ALTERED:
+            self.altered.add(payment_id)
+            fault.money = Money(4711, "CHF")
+        self.gateway.fail(fault)
+
+    def _gateway_tells(self, kind: str, payment_id: str, reference: str) -> None:
+        self.gateway_events.append((kind, payment_id, reference))
+        self.effects.note("gateway", kind, payment_id, reference)
+        self.on_gateway_event(kind, payment_id, reference)
+
+    def on_gateway_event(self, kind: str, payment_id: str, reference: str) -> None:
+        """Replaced by whoever delivers the gateway's events."""
+
+    def _row_written(self, before: Payment | None, after: Payment) -> None:
+        self.on_row_written(before, after)
+
+    def on_row_written(self, before: Payment | None, after: Payment) -> None:
+        """Replaced by whoever watches the rows."""
+
+    def break_(self, invariant: str, about: str, how: str) -> None:
+        """Note a violated invariant, and stop."""
+        self.broken.append((invariant, about, how))
+        self.scheduler.halted = True
+
+
+class _OneByOne:
+    """Stands for the splitter's thread pool: greenlets cannot change threads."""
+
+    def __init__(self, workers: int) -> None:
+        pass
+
+    def __enter__(self) -> "_OneByOne":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def map(self, function: Any, *items: Any) -> Iterator[Any]:
+        return iter([function(*some) for some in zip(*items, strict=False)])
+
+
+@contextmanager
+def small_windows() -> Iterator[None]:
+    """Let the splitter's windows be as small as the files, and keep its files and threads out of the way."""
+    with (
+        patch.object(batch_split, "ROWS_A_WINDOW", 2),
+        patch.object(batch_split, "WINDOWS_A_CHECKPOINT", 2),
+        patch.object(batch_split, "ThreadPoolExecutor", _OneByOne),
+        patch.object(batch_sheets, "TemporaryFile", lambda _mode: BytesIO()),
+    ):
+        yield
