@@ -1,7 +1,9 @@
 """Handlers as Lambda loads them: settings first, then the module, on moto."""
 
 import importlib
+import json
 import os
+from collections import Counter
 from types import ModuleType
 
 
@@ -28,3 +30,14 @@ def load(name: str, **settings: str) -> ModuleType:
     """
     os.environ.update(settings)
     return importlib.reload(importlib.import_module(f"handlers.{name}"))
+
+
+def metrics_in(printed: str) -> Counter[str]:
+    """What a function counted: the metrics among its printed lines, in CloudWatch's embedded format."""
+    counted: Counter[str] = Counter()
+    for line in printed.splitlines():
+        if "CloudWatchMetrics" in line:
+            values = json.loads(line)
+            for group in values["_aws"]["CloudWatchMetrics"]:
+                counted.update({metric["Name"]: sum(values[metric["Name"]]) for metric in group["Metrics"]})
+    return counted

@@ -1,0 +1,130 @@
+"""The charge function on moto: its slot, its key, and what it counts. What Stripe answers is put in its place."""
+
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+import pytest
+
+from payments.errors import Declined, Misconfigured, PaymentError, RateLimited
+from payments.gateways.port import ChargeRequest, GatewayCharge
+from payments.gateways.stripe import StripeGateway
+from payments.lane import REFUSALS_UNTIL_PAUSE, PausedBy
+from payments.metrics import GATEWAY_MISCONFIGURED, SUSPICIOUS_DECLINES
+from payments.statuses import Status
+from payments.stores.controls_dynamodb import DynamoLaneStore
+from payments.stores.dynamodb import DynamoPaymentStore
+from payments.stores.tables import CONTROLS, CUSTOMERS
+from tests.integration.functions import Context, load, metrics_in
+from tests.moto_tables import create_table
+from tests.unit.builders import payment
+
+
+@dataclass
+class Till:
+    """The function, what Stripe answers next, and the keys it was called with."""
+
+    function: ModuleType
+    payments: DynamoPaymentStore
+    lane: DynamoLaneStore
+    key_arn: str
+    refusal: PaymentError | None = None
+    keys: list[str] = field(default_factory=list)
+
+    def charge(self, payment_id: str = "pay_1", **state: Any) -> dict[str, Any]:
+        """What the workflow gets."""
+        answer: dict[str, Any] = self.function.handler({"payment_id": payment_id, **state}, Context())
+        return answer
+
+    def next_slot(self) -> int:
+        """The slot after the last one that was taken; 0 before any."""
+        key: Any = {"control": {"S": "pace#20000"}}
+        item = boto3.client("dynamodb").get_item(TableName=CONTROLS.name, Key=key).get("Item", {})
+        return int(item.get("next_slot", {}).get("N", 0))
+
+
+@pytest.fixture
+def till(payments: DynamoPaymentStore) -> Iterator[Till]:
+    """A function with an accepted payment, at a gateway that takes it unless told otherwise."""
+    controls = create_table(CONTROLS)
+    create_table(CUSTOMERS)
+    payments.create(payment())
+    key_arn = boto3.client("secretsmanager").create_secret(Name="payment-gateway-stripe", SecretString="sk_1")["ARN"]
+    function = load(
+        "charge",
+        PAYMENTS_TABLE="payments",
+        CUSTOMERS_TABLE=CUSTOMERS.name,
+        CONTROLS_TABLE=CONTROLS.name,
+        GATEWAY_SECRET_ARN=key_arn,
+        STRIPE_API_BASE="http://127.0.0.1:9",
+        SLOT_MICROSECONDS="20000",
+        PATIENCE_SECONDS="300",
+        DEFAULT_PAYMENT_METHOD="",
+    )
+    till = Till(function, payments, DynamoLaneStore(controls, CONTROLS.name), key_arn)
+
+    def answer(gateway: StripeGateway, request: ChargeRequest) -> GatewayCharge:
+        till.keys.append(gateway._api_key())
+        if till.refusal:
+            raise till.refusal
+        return GatewayCharge("pi_1", Status.SUCCEEDED, request.money)
+
+    with patch.object(StripeGateway, "charge", answer):
+        yield till
+
+
+def test_charge_when_the_gateway_takes_the_payment_then_its_outcome_in_a_slot_of_its_own(till: Till) -> None:
+    before = time.time() / 0.02
+    assert till.next_slot() == 0
+
+    state = till.charge()
+
+    assert state["payment_id"] == "pay_1"
+    assert (state["outcome"]["status"], state["outcome"]["gateway_reference"]) == ("succeeded", "pi_1")
+    assert before < till.next_slot() <= time.time() / 0.02 + 1  # sent in its slot, not before
+
+
+def test_charge_when_the_gateway_asks_for_time_then_it_says_how_long_to_wait_and_the_payment_is_pending(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "randint", lambda low, high: high)
+    till.refusal = RateLimited("rate_limit", "slow down", retry_after_seconds=7)
+
+    assert till.charge(waits=1) == {"payment_id": "pay_1", "waits": 2, "wait_seconds": 14}
+    row = till.payments.get("pay_1")
+    assert row
+    assert row.status is Status.PENDING
+
+    till.refusal = None
+    assert till.charge(waits=2)["outcome"]["status"] == "succeeded"
+
+
+def test_charge_when_the_gateway_refuses_our_key_then_counted_read_afresh_and_the_lane_paused_after_some(
+    till: Till, capsys: pytest.CaptureFixture[str]
+) -> None:
+    till.refusal = Misconfigured("invalid_api_key", "the key is refused")
+    for attempt in range(1, REFUSALS_UNTIL_PAUSE + 1):
+        assert not till.lane.state().paused
+        boto3.client("secretsmanager").put_secret_value(SecretId=till.key_arn, SecretString=f"sk_{attempt}")
+        with pytest.raises(Misconfigured):
+            till.charge()
+
+    assert till.keys == ["sk_1", "sk_2", "sk_3"]
+    assert till.lane.state().paused_by == PausedBy.GATEWAY
+    assert "invalid_api_key" in till.lane.state().reason
+    assert metrics_in(capsys.readouterr().out) == {GATEWAY_MISCONFIGURED: 3}
+
+
+@pytest.mark.parametrize(("code", "counted"), [("stolen_card", {SUSPICIOUS_DECLINES: 1}), ("insufficient_funds", {})])
+def test_charge_when_a_card_is_declined_then_only_what_speaks_of_a_card_in_wrong_hands_is_counted(
+    till: Till, capsys: pytest.CaptureFixture[str], code: str, counted: dict[str, int]
+) -> None:
+    till.refusal = Declined(code, "the card was declined")
+
+    assert till.charge()["outcome"]["status"] == "declined"
+    assert metrics_in(capsys.readouterr().out) == counted

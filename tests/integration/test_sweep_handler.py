@@ -1,0 +1,307 @@
+"""The sweep function on moto: what was left behind is taken up in ordinary ways, what a person must know counted."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+import pytest
+
+from payments.batch.functions import FunctionStarter
+from payments.batch.state import Batch, BatchStatus, Progress, Source
+from payments.clock import iso, utc_now
+from payments.gateways.stripe import StripeGateway
+from payments.lane import PausedBy
+from payments.payment import Payment, accepted
+from payments.statuses import Status
+from payments.stores.batch_dynamodb import DynamoBatchStore
+from payments.stores.batch_port import Claim
+from payments.stores.controls_dynamodb import DynamoLaneStore
+from payments.stores.dynamodb import DynamoPaymentStore
+from payments.stores.events_dynamodb import DynamoEventStore
+from payments.stores.tables import CONTROLS, GATEWAY_EVENTS, PROCESSING_STATUS
+from payments.webhooks import EventState
+from tests.integration.executions import Executions
+from tests.integration.functions import Context, load, metrics_in
+from tests.moto_tables import create_table
+from tests.unit.builders import after, gateway_event, request
+
+LONG_AGO = utc_now() - timedelta(minutes=11)
+"""Twice the patience of these tests, and a minute."""
+SOURCE = Source("batch", "incoming/a.csv", "v1", "e", 100)
+
+
+@dataclass
+class World:
+    """The stack around the sweeper, as far as moto has it."""
+
+    function: ModuleType
+    payments: DynamoPaymentStore
+    batches: DynamoBatchStore
+    events: DynamoEventStore
+    lane: DynamoLaneStore
+    mapping_id: str
+    queue_url: str
+    invoked: list[tuple[str, dict[str, Any]]]
+
+    def sweep(self, context: Context | None = None) -> dict[str, int]:
+        """One run; what it found, without what it did not."""
+        found: dict[str, int] = self.function.handler({}, context or Context())
+        return {name: number for name, number in found.items() if number}
+
+    def add(
+        self, payment_id: str, *statuses: Status, at: datetime = LONG_AGO, batch_id: str = "", **changes: Any
+    ) -> Payment:
+        """Store a payment that went through statuses, all at one time."""
+        asked = request(payment_id, payment_method="pm_card_visa")
+        row = accepted(asked, at=at, source="batch" if batch_id else "rest", batch_id=batch_id, batch_line=2)
+        self.payments.create(row)
+        for place, status in enumerate(statuses, 1):
+            row = after(row, status, at=at, **(changes if place == len(statuses) else {}))
+            self.payments.save(row)
+        return row
+
+    @property
+    def delivery(self) -> str:
+        """How the event source mapping stands."""
+        return str(boto3.client("lambda").get_event_source_mapping(UUID=self.mapping_id)["State"])
+
+    def queued(self) -> list[str]:
+        """The payments in the queue."""
+        found = boto3.client("sqs").receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10)
+        return [json.loads(message["Body"])["payment_id"] for message in found.get("Messages", [])]
+
+
+@pytest.fixture
+def world(payments: DynamoPaymentStore, executions: Executions) -> Iterator[World]:
+    """Empty tables, an empty queue whose messages are delivered, and a function that calls no gateway."""
+    for table in (PROCESSING_STATUS, GATEWAY_EVENTS, CONTROLS):
+        create_table(table)
+    queue_url = boto3.client("sqs").create_queue(QueueName="payments")["QueueUrl"]
+    mapping_id = _mapping()
+    key_arn = boto3.client("secretsmanager").create_secret(Name="payment-gateway-stripe", SecretString="sk_x")["ARN"]
+    invoked: list[tuple[str, dict[str, Any]]] = []
+
+    def invoke(starter: FunctionStarter, event: dict[str, Any]) -> None:
+        invoked.append((starter._function_name, json.loads(json.dumps(event))))
+
+    # moto runs functions in Docker alone
+    with patch.object(FunctionStarter, "__call__", invoke):
+        function = load(
+            "sweep",
+            PAYMENTS_TABLE="payments",
+            PROCESSING_STATUS_TABLE=PROCESSING_STATUS.name,
+            GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name,
+            CONTROLS_TABLE=CONTROLS.name,
+            STATE_MACHINE_ARN=executions.arn,
+            PAYMENT_QUEUE_URL=queue_url,
+            DISPATCH_MAPPING_ID=mapping_id,
+            REPORT_FUNCTION="report",
+            SPLIT_FUNCTION="split",
+            GATEWAY_SECRET_ARN=key_arn,
+            STRIPE_API_BASE="http://127.0.0.1:9",
+            PATIENCE_SECONDS="300",
+        )
+        client = boto3.client("dynamodb")
+        yield World(
+            function,
+            payments,
+            DynamoBatchStore(client, PROCESSING_STATUS.name, "payments"),
+            DynamoEventStore(client, GATEWAY_EVENTS.name),
+            DynamoLaneStore(client, CONTROLS.name),
+            mapping_id,
+            queue_url,
+            invoked,
+        )
+
+
+def _mapping() -> str:
+    """The delivery of the queue's messages to a function."""
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    role = boto3.client("iam").create_role(RoleName="dispatch", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as code:
+        code.writestr("dispatch.py", "")
+    functions = boto3.client("lambda")
+    functions.create_function(
+        FunctionName="dispatch",
+        Runtime="python3.12",
+        Role=role,
+        Handler="dispatch.handler",
+        Code={"ZipFile": archive.getvalue()},
+    )
+    return functions.create_event_source_mapping(
+        EventSourceArn="arn:aws:sqs:us-east-1:123456789012:payments", FunctionName="dispatch"
+    )["UUID"]
+
+
+def test_sweep_when_nothing_was_left_behind_then_nothing_happens_and_nothing_rings(
+    world: World, executions: Executions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add("p_new", at=utc_now())
+
+    assert world.sweep() == {}
+    assert executions.started() == {}
+    assert (world.delivery, world.invoked, world.queued()) == ("Enabled", [], [])
+    assert metrics_in(capsys.readouterr().out) == {}
+
+
+def test_sweep_when_payments_were_left_behind_then_the_workflow_takes_each_up_once(
+    world: World, executions: Executions
+) -> None:
+    world.add("p_pending")
+    world.add("p_unknown", Status.PROCESSING, Status.UNKNOWN)
+    world.add("p_unaudited", Status.PROCESSING, Status.SUCCEEDED)
+
+    assert world.sweep() == {"taken_up": 3}
+    assert world.sweep() == {}
+    assert executions.started() == {
+        "p_pending": {"payment_id": "p_pending"},
+        "p_unknown.2": {"payment_id": "p_unknown"},
+        "p_unaudited.2": {"payment_id": "p_unaudited"},
+    }
+
+
+def test_sweep_when_its_time_runs_short_then_it_stops_and_the_next_one_goes_on(
+    world: World, executions: Executions
+) -> None:
+    for number in range(3):
+        world.add(f"p{number}")
+
+    assert world.sweep(Context(milliseconds=19_000)) == {"taken_up": 1}
+    assert world.sweep() == {"taken_up": 2}
+    assert executions.started().keys() == {"p0", "p1", "p2"}
+
+
+@pytest.mark.parametrize(
+    ("found", "metric", "statuses", "minutes"),
+    [
+        ("overdue", "PaymentsOverdue", (Status.PROCESSING, Status.UNKNOWN), 61),
+        ("in_review", "PaymentsInReview", (Status.PROCESSING, Status.IN_REVIEW), 6),
+    ],
+)
+def test_sweep_when_a_payment_needs_a_person_then_its_metric_counts_it_at_every_sweep(
+    world: World,
+    capsys: pytest.CaptureFixture[str],
+    found: str,
+    metric: str,
+    statuses: tuple[Status, ...],
+    minutes: int,
+) -> None:
+    at = utc_now() - timedelta(minutes=minutes)
+    world.add("p1", *statuses, at=at)
+    world.add("p2", *statuses, at=at)
+
+    for _ in range(2):
+        assert world.sweep()[found] == 2
+        assert metrics_in(capsys.readouterr().out)[metric] == 2
+
+
+def test_sweep_when_an_event_came_before_its_payment_then_it_is_applied_now(
+    world: World, executions: Executions
+) -> None:
+    world.events.add(gateway_event(at=utc_now()))
+    assert world.sweep() == {}
+
+    world.add("pay_1", Status.PROCESSING, Status.UNKNOWN, at=utc_now())
+    world.sweep()
+
+    assert [event.state for event in world.events.of_payment("pay_1")] == [EventState.APPLIED]
+    assert list(executions.started().values()) == [{"payment_id": "pay_1", "ask": True}]
+
+
+def test_sweep_when_an_event_tells_of_money_for_a_payment_not_charged_then_it_is_counted_once(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.events.add(gateway_event(at=utc_now()))
+    world.add("pay_1", Status.REJECTED, at=utc_now())
+
+    assert world.sweep() == {"contradicting_events": 1}
+    assert metrics_in(capsys.readouterr().out) == {"ContradictingEvents": 1}
+    assert world.sweep() == {}
+
+
+def _batch(world: World, *, payments: int) -> str:
+    """A batch of so many payments whose file was read long ago."""
+    started = Batch(SOURCE.batch_id, SOURCE, BatchStatus.SPLITTING, iso(LONG_AGO), iso(LONG_AGO))
+    world.batches.claim_split(started, Claim("run-1", LONG_AGO, LONG_AGO + timedelta(minutes=1)))
+    world.batches.finish_split(started.batch_id, "run-1", Progress(payments, payments, payments), LONG_AGO)
+    return started.batch_id
+
+
+def test_sweep_when_a_split_died_then_it_is_resumed_with_its_file(world: World) -> None:
+    started = Batch(SOURCE.batch_id, SOURCE, BatchStatus.SPLITTING, iso(LONG_AGO), iso(LONG_AGO))
+    world.batches.claim_split(started, Claim("run-1", LONG_AGO, LONG_AGO + timedelta(minutes=1)))
+
+    assert world.sweep() == {"batches_resumed": 1}
+    ((function, event),) = world.invoked
+    assert function == "split"
+    assert Source(**event["resume"]) == SOURCE
+
+
+def test_sweep_when_all_rows_are_closed_and_no_report_was_made_then_it_is_made(world: World) -> None:
+    batch_id = _batch(world, payments=0)
+
+    assert world.sweep() == {"batches_resumed": 1}
+    assert world.invoked == [("report", {"batch_id": batch_id})]
+
+
+def test_sweep_when_messages_of_a_batch_were_lost_then_its_payments_are_queued_again_and_closed_rows_counted(
+    world: World,
+) -> None:
+    batch_id = _batch(world, payments=2)
+    world.add("p_lost", at=utc_now(), batch_id=batch_id)
+    world.add("p_done", Status.PROCESSING, Status.SUCCEEDED, at=utc_now(), batch_id=batch_id)
+
+    assert world.sweep() == {"requeued": 1, "rows_closed": 1}
+    assert world.queued() == ["p_lost"]
+
+
+def test_sweep_when_the_lane_is_paused_then_messages_wait_and_batch_payments_too_until_it_is_open(
+    world: World, executions: Executions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add("p_batch", Status.PROCESSING, Status.PENDING, batch_id="b1")
+    world.lane.pause(PausedBy.OPERATOR, "maintenance", utc_now())
+
+    assert world.sweep() == {"lane_paused": 1}
+    assert (world.delivery, executions.started()) == ("Disabled", {})
+    assert metrics_in(capsys.readouterr().out) == {"LanePaused": 1}
+
+    world.lane.resume()
+    assert world.sweep() == {"taken_up": 1}
+    assert (world.delivery, list(executions.started())) == ("Enabled", ["p_batch.2"])
+
+
+def test_sweep_when_the_gateway_still_refuses_us_then_the_lane_stays_paused(
+    world: World, executions: Executions
+) -> None:
+    world.add("p1")
+    world.lane.pause(PausedBy.GATEWAY, "key_refused: no", utc_now())
+
+    assert world.sweep() == {"lane_paused": 1}  # nothing listens at its address
+    assert (world.lane.state().canary, world.delivery, executions.started()) == ("", "Disabled", {})
+
+
+def test_sweep_when_the_gateway_answers_again_then_one_payment_goes_ahead_and_its_outcome_opens_the_lane(
+    world: World, executions: Executions
+) -> None:
+    world.add("p1")
+    world.lane.pause(PausedBy.GATEWAY, "key_refused: no", utc_now())
+    with patch.object(StripeGateway, "find", lambda self, payment_id, reference="": None):
+        assert world.sweep() == {"lane_paused": 1}
+        assert list(executions.started()) == ["p1"]
+        row = world.payments.get("p1")
+        assert row
+        for status in (Status.PROCESSING, Status.SUCCEEDED):
+            row = after(row, status, at=utc_now())
+            world.payments.save(row)
+
+        assert world.sweep() == {}
+    assert not world.lane.state().paused
+    assert world.delivery == "Enabled"
