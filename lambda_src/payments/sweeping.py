@@ -103,15 +103,21 @@ class Sweeper:
         return not waits_for_others and now - since >= self.patience.overdue
 
     def _take_up(self, payment: Payment, now: datetime) -> bool:
-        try:
-            claimed = self.payments.claim_restart(payment, now)
-        except VersionConflict:
-            return False  # another sweep has it, or it moved on by itself
+        claimed = self._claim(payment, now)
+        if claimed is None:
+            return False
         if claimed.version == 1 and claimed.restarts == 1:
             self.workflow.start(payment.payment_id)  # if it was started after all, this is no second start
         else:
             self.workflow.again(payment.payment_id, str(claimed.restarts + 1))
         return True
+
+    def _claim(self, payment: Payment, now: datetime) -> Payment | None:
+        """Count a restart; None if another sweep has it, or it moved on by itself."""
+        try:
+            return self.payments.claim_restart(payment, now)
+        except VersionConflict:
+            return None
 
     # Batches ---------------------------------------------------------------------------------------------------------
 
@@ -131,14 +137,14 @@ class Sweeper:
                 self.batches.claim_repair(batch, now)
             except NotClaimed:
                 return
-            yield from self._repair_rows(batch)
+            yield from self._repair_rows(batch, now)
 
     def _stands_still(self, batch: Batch, now: datetime) -> bool:
         """The file is read, the queue is empty, and still payments of it have no outcome."""
         long_ago = now - parse_iso(batch.updated_at) >= 2 * self.patience.unit
         return batch.status is BatchStatus.PROCESSING and long_ago and self.queue.is_empty()
 
-    def _repair_rows(self, batch: Batch) -> Iterator[str]:
+    def _repair_rows(self, batch: Batch, now: datetime) -> Iterator[str]:
         """Queue again what was never started, close what has an outcome. What is under way `_take_up` sees to."""
         lost = []
         for listed in self.payments.of_batch(batch.batch_id):
@@ -150,6 +156,12 @@ class Sweeper:
                 yield "rows_closed"
             elif payment.status is Status.PENDING and payment.version == 1:
                 lost.append(QueuedPayment(payment.payment_id, batch.batch_id, payment.batch_line))
+                if payment.restarts:
+                    # queueing it did not help: its own execution may have died before it wrote anything, and its
+                    # name is used up
+                    self._take_up(payment, now)
+                else:
+                    self._claim(payment, now)
         for some in batched(lost, MESSAGES_A_REQUEST):
             self.queue.send(some)
             yield from ["requeued"] * len(some)

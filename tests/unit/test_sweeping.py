@@ -382,6 +382,15 @@ def test_sweep_when_messages_are_queued_again_and_lost_again_then_queued_again_l
     assert world.sweep(after_units=1)["requeued"] == 12
 
 
+def test_sweep_when_a_batch_payments_execution_died_before_it_wrote_anything_then_another_is_started() -> None:
+    world = lost()
+    world.workflow.start("p2")  # and died: its name is used up, so that queueing it again starts nothing
+    world.sweep(after_units=2)
+    world.queue.messages.clear()
+    world.sweep(after_units=2)
+    assert "p2.3" in world.workflow.started
+
+
 def test_sweep_when_an_outcome_was_not_counted_then_its_row_is_closed_and_the_report_started() -> None:
     world = World()
     world.split(after(batch_payment(), Status.PROCESSING, Status.SUCCEEDED))
