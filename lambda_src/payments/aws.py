@@ -19,6 +19,7 @@ CONFIG = Config(
     read_timeout=5,
     # standard mode retries throttling and connection faults with jittered backoff; the state machine does the rest
     retries={"mode": "standard", "total_max_attempts": 3},
+    parameter_validation=False,  # AWS checks them as well; doing it here first costs a tenth of every call
     max_pool_connections=20,
 )
 

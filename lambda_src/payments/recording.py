@@ -19,7 +19,7 @@ def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clo
     """
     for _ in range(_TRIES):
         payment = require(store, payment_id)
-        wanted = _provable(outcome.status, payment.status)
+        wanted = _as_far_as_it_came(outcome.status, payment.status)
         status = _next_step(payment.status, wanted)
         known = status is payment.status and outcome.gateway_reference in ("", payment.gateway_reference)
         moved_on = payment.status not in OPEN and not may_move(payment.status, status)
@@ -46,9 +46,10 @@ def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clo
     raise VersionConflict(f"payment {payment_id} changed {_TRIES} times while its outcome was recorded")
 
 
-def _provable(outcome: Status, current: Status) -> Status:
-    """A step that died while the row is `pending` died without a call to the gateway under way: proven failed."""
-    return Status.FAILED if outcome is Status.UNKNOWN and current is Status.PENDING else outcome
+def _as_far_as_it_came(outcome: Status, current: Status) -> Status:
+    """A step that died while the row is `pending` died with no call to the gateway under way. That is our trouble,
+    not the payment's: it stays `pending`, and the sweeper takes it up again."""
+    return current if outcome is Status.UNKNOWN and current is Status.PENDING else outcome
 
 
 def _next_step(current: Status, target: Status) -> Status:

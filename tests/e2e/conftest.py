@@ -49,7 +49,9 @@ class Api:
         )
 
 
-def eventually[T](read: Callable[[], T], wanted: Callable[[T], object], seconds: float = PATIENCE_SECONDS) -> T:
+def eventually[T](
+    read: Callable[[], T], wanted: Callable[[T], object], seconds: float = PATIENCE_SECONDS, every: float = 0.05
+) -> T:
     """Read until it is as wanted. Fails with what was read last."""
     deadline = time.monotonic() + seconds
     while True:
@@ -58,7 +60,7 @@ def eventually[T](read: Callable[[], T], wanted: Callable[[T], object], seconds:
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"not as wanted after {seconds} seconds: {value}")
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 @pytest.fixture(scope="session")
@@ -135,6 +137,10 @@ class Gateway:
     def requests(self, payment_id: str) -> list[dict[str, Any]]:
         """What was asked about a payment, in the order of the answers."""
         return [request for request in self.all_requests() if request["payment_id"] == payment_id]
+
+    def charges_asked_for(self) -> int:
+        """How many requests to charge there were so far."""
+        return int(self._session.get(f"{self.url}/_stand_in/rates", timeout=10).json()["total"])
 
     def charge_requests(self) -> list[dict[str, Any]]:
         """Every request to charge, in the order of the answers."""

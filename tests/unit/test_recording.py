@@ -81,8 +81,10 @@ def test_record_when_an_open_payment_cannot_have_the_outcome_then_it_is_not_drop
         recorded(stored(Status.PROCESSING), Outcome(Status.REJECTED))
 
 
-def test_record_when_a_step_died_before_anything_was_sent_then_failed() -> None:
-    assert recorded(stored(), Outcome(Status.UNKNOWN, "lambda_unknown")).status is Status.FAILED
+def test_record_when_a_step_died_before_anything_was_sent_then_the_payment_waits_for_the_sweeper() -> None:
+    store = stored()
+    assert recorded(store, Outcome(Status.UNKNOWN, "lambda_unknown")) == store.rows["pay_1"]
+    assert store.rows["pay_1"].status is Status.PENDING
 
 
 def test_record_when_a_step_died_after_the_intent_then_unknown_and_never_failed() -> None:
