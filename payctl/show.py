@@ -50,6 +50,16 @@ def note(text: str) -> None:
     err.print(Text(text, "dim"), soft_wrap=True)
 
 
+def heading(text: str) -> None:
+    """A heading above lines."""
+    out.print(Text(text, "bold"))
+
+
+def line(text: str) -> None:
+    """A sentence of the result."""
+    out.print(Text(f"  {text}"), soft_wrap=True)
+
+
 def facts(pairs: Iterable[tuple[str, object]]) -> None:
     """Name and value, a line each; what is empty is left out."""
     grid = Table.grid(padding=(0, 2))

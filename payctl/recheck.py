@@ -1,0 +1,109 @@
+"""payctl payment recheck."""
+
+import secrets
+import time
+from typing import Any
+
+import typer
+
+from payctl import ports, show
+from payctl.failures import Exit, Failure
+from payctl.options import Json, Timeout, stack_of
+from payctl.stack import Stack
+from payments.charging import may_call_gateway
+from payments.payment import Payment
+from payments.statuses import CAPTURED, Status
+
+POLL_SECONDS = 0.5
+
+
+def recheck(context: typer.Context, payment_id: str, timeout: Timeout = 60, json: Json = False) -> None:
+    """Have the gateway asked about a payment now, and say what changed.
+
+    For a payment held in review once the conflict is put right, and for an unknown one that cannot wait.
+    It is done by another execution of the workflow, under the same rules: nothing is charged twice.
+    """
+    stack = stack_of(context)
+    before = _row(stack, payment_id)
+    if before.status is Status.PENDING:
+        raise Failure(
+            f"{payment_id} is pending: nothing was sent that the gateway could be asked about",
+            details=[f"what it waits for: payctl payment explain {payment_id}"],
+        )
+    if not may_call_gateway(before, ask=True):
+        raise Failure(f"{payment_id} is {before.status}: the gateway is not asked about it any more")
+    occasion = "o" + secrets.token_hex(5)
+    ports.workflow(stack).again(payment_id, occasion, ask=True)
+    with show.err.status(f"{payment_id}: asking the gateway"):
+        ended = _ended(stack, f"{payment_id}.{occasion}", timeout)
+    after = _row(stack, payment_id)
+    if json:
+        show.as_json(
+            {
+                "payment_id": payment_id,
+                "execution": f"{payment_id}.{occasion}",
+                "ended": ended,
+                "before": before.status.value,
+                "after": after.status.value,
+                "changed": after.version != before.version,
+                "code": after.code,
+                "message": after.message,
+                "gateway_reference": after.gateway_reference,
+            }
+        )
+    else:
+        _tell(stack, before, after)
+    if not ended:
+        raise Failure(
+            f"{payment_id}.{occasion} still runs after {timeout:g} s",
+            details=[f"see how it goes: payctl payment explain {payment_id}"],
+            code=Exit.STILL_OPEN,
+        )
+    if after.status not in CAPTURED:
+        raise typer.Exit(Exit.NOT_CHARGED)
+
+
+def _row(stack: Stack, payment_id: str) -> Payment:
+    payment = ports.payments(stack).get(payment_id)
+    if payment is None:
+        raise Failure(f"there is no payment {payment_id} in {stack.name}")
+    return payment
+
+
+def _ended(stack: Stack, name: str, timeout_seconds: float) -> bool:
+    """Wait for an execution; False if it still runs then. Raises Failure if it came to grief."""
+    client, arn = stack.client("stepfunctions"), ports.execution_arn(stack, name)
+    deadline = time.monotonic() + timeout_seconds
+    while (execution := _described(client, arn))["status"] == "RUNNING":
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    if execution["status"] != "SUCCEEDED":
+        raise Failure(
+            f"execution {name} {execution['status'].lower()}: {execution.get('error', 'no error was named')}",
+            details=["what it did: payctl payment explain, and the log groups of its functions"],
+        )
+    return True
+
+
+def _described(client: Any, arn: str) -> Any:
+    """The execution; one that was started just now may not be there yet."""
+    try:
+        return client.describe_execution(executionArn=arn)
+    except client.exceptions.ExecutionDoesNotExist:
+        return {"status": "RUNNING"}
+
+
+def _tell(stack: Stack, before: Payment, after: Payment) -> None:
+    changed = after.version != before.version
+    show.facts(
+        [
+            ("payment", after.payment_id),
+            ("before", show.status(before.status)),
+            ("now", show.status(after.status)),
+            ("changed", "yes" if changed else "no: the gateway says what the payment says"),
+            ("reason", f"{after.message} ({after.code})" if after.code else ""),
+            ("gateway reference", after.gateway_reference),
+            ("environment", stack.name),
+        ]
+    )

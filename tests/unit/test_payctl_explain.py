@@ -1,0 +1,271 @@
+"""payctl payment explain, on moto: one time line of all sources, whichever of them answer."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from payctl import at_gateway, dead_letters, executions, logs, ports
+from payctl.failures import Exit, Failure
+from payctl.stack import Stack
+from payments.auditing import audit
+from payments.clock import iso
+from payments.gateways.memory import MemoryGateway
+from payments.gateways.port import ChargeRequest
+from payments.lane import PausedBy
+from payments.money import Money
+from payments.payment import Payment
+from payments.statuses import Status
+from payments.stores.events_memory import MemoryEventStore
+from payments.stores.memory import MemoryPaymentStore
+from payments.stores.tables import AUDIT_LOG
+from payments.webhooks import Webhooks
+from payments.workflow import MemoryWorkflow
+from tests.unit.builders import NOON, FixedClock, after, batch_payment, gateway_event, payment
+from tests.unit.payctl_world import AwsWorld, aws_world
+
+LATER = NOON + timedelta(seconds=2)
+CHARGED = after(payment(), Status.PROCESSING, Status.SUCCEEDED, at=LATER, gateway_reference="mem_1")
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsWorld]:
+    gateway = MemoryGateway()
+    gateway.charge(ChargeRequest("pay_1", Money(9999, "USD"), "pm_card_visa"))
+    monkeypatch.setattr(ports, "gateway", lambda stack: gateway)
+    monkeypatch.setattr(dead_letters, "WAIT_SECONDS", 0)
+    with aws_world(tmp_path) as world:
+        yield world
+
+
+def charged(world: AwsWorld) -> Payment:
+    """A charged and audited payment."""
+    world.stored(CHARGED)
+    audit(CHARGED, log=world.audit_log)
+    return CHARGED
+
+
+def told(world: AwsWorld, payment_id: str = "pay_1", *options: str) -> Any:
+    result = world.payctl("payment", "explain", payment_id, "--json", *options)
+    assert result.exit_code == Exit.DONE, result.output
+    return json.loads(result.stdout)
+
+
+def whats(story: Any, where: str) -> list[str]:
+    return [moment["what"] for moment in story["timeline"] if moment["where"] == where]
+
+
+def test_explain_when_all_went_well_then_tells_one_time_line_of_all_sources(world: AwsWorld) -> None:
+    charged(world)
+    world.executed("pay_1")
+    world.events.add(gateway_event(at=LATER + timedelta(seconds=3)))
+    world.logged(
+        "charge",
+        {"message": "charged", "payment_id": "pay_1", "status": "succeeded", "timestamp": iso(LATER)},
+        {"message": "charged", "payment_id": "pay_11", "status": "declined", "timestamp": iso(LATER)},
+    )
+    story = told(world)
+    assert story["status"] == "succeeded"
+    assert whats(story, "payments table") == ["pending by rest", "processing by test", "succeeded by test"]
+    assert whats(story, "audit log") == [
+        "entry 1: pending by rest, verified",
+        "entry 2: processing by test, verified",
+        "entry 3: succeeded by test, verified",
+    ]
+    assert whats(story, "webhook")[0].startswith("payment_intent.succeeded (evt_1): parked, happened 2026-11-21")
+    assert "pay_1 started" in whats(story, "workflow")
+    assert whats(story, "log of charge") == ["charged: status succeeded"]
+    assert whats(story, "gateway") == ["says now: succeeded 99.99 USD (mem_1)"]
+    times = [moment["at"] for moment in story["timeline"]]
+    assert times == sorted(times)
+    assert (story["audit_verified"], story["unavailable"]) == (True, {})
+    assert "captured the money" in story["what_now"][0]
+
+
+def test_explain_when_shown_then_has_the_time_line_and_what_now(world: AwsWorld) -> None:
+    charged(world)
+    shown = world.payctl("payment", "explain", "pay_1").stdout
+    for text in ("99.99 USD", "entry 3: succeeded by test, verified", "what now", "captured the money"):
+        assert text in shown
+
+
+def test_explain_when_an_audit_entry_was_edited_then_names_it_and_says_so_first(world: AwsWorld) -> None:
+    charged(world)
+    boto3.client("dynamodb").update_item(
+        TableName=AUDIT_LOG.name,
+        Key={"payment_id": {"S": "pay_1"}, "sequence": {"N": "2"}},
+        UpdateExpression="SET minor_units = :less",
+        ExpressionAttributeValues={":less": {"N": "1"}},
+    )
+    story = told(world)
+    assert story["audit_verified"] is False
+    assert "pay_1, entry 2 was changed" in whats(story, "audit log")[-1]
+    assert "entry 2 was changed" in story["what_now"][0]
+
+
+def test_explain_when_its_message_died_then_tells_why_and_offers_the_replay(world: AwsWorld) -> None:
+    waiting = world.stored(batch_payment())
+    world.dead_letter(batch_payment("pay_2"))
+    world.dead_letter(waiting, "LookupError: payment pay_1 is not in the payments table")
+    story = told(world)
+    assert story["in_dead_letter_queue"] is True
+    assert "lies in the dead-letter queue: LookupError" in whats(story, "queue")[-1]
+    assert "line 2 of batch b1" in whats(story, "batch")[0]
+    assert "payctl dlq replay --id pay_1" in " ".join(story["what_now"])
+    assert len(world.queued("dead_letter_queue_url")) == 2
+
+
+def test_explain_when_the_lane_is_paused_then_the_time_line_says_since_when(world: AwsWorld) -> None:
+    world.stored(batch_payment())
+    world.lane.pause(PausedBy.OPERATOR, "the bank is down", NOON)
+    story = told(world)
+    assert whats(story, "lane") == ["paused by the operator, until now: the bank is down"]
+    assert "payctl lane resume" in " ".join(story["what_now"])
+
+
+def test_explain_when_it_was_restarted_or_woken_by_a_webhook_then_tells_those_executions_too(world: AwsWorld) -> None:
+    unknown = world.stored(after(payment(), Status.PROCESSING, Status.UNKNOWN))
+    world.payments.claim_restart(unknown, NOON)
+    event = gateway_event()
+    world.events.add(event)
+    woken = executions.names("pay_1", 0, [event])[1]
+    for name in ("pay_1", "pay_1.2", woken, "pay_2"):
+        world.executed(name)
+    workflow = " ".join(whats(told(world), "workflow"))
+    for name in ("pay_1", "pay_1.2", woken):
+        assert f"{name} started" in workflow
+    assert "pay_2" not in workflow
+
+
+def test_names_when_an_event_woke_the_workflow_then_it_is_the_name_that_webhooks_gives() -> None:
+    payments, workflow, event = MemoryPaymentStore(), MemoryWorkflow(), gateway_event()
+    payments.create(after(payment(), Status.PROCESSING, Status.UNKNOWN))
+    Webhooks(MemoryEventStore(), payments, workflow, FixedClock()).receive(event)
+    assert workflow.started == executions.names("pay_1", 0, [event])[1:]
+
+
+def test_explain_when_a_source_refuses_then_it_says_so_and_the_others_go_on(
+    world: AwsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not you"}}, "Query")
+
+    charged(world)
+    monkeypatch.setattr(ports, "audit_log", refused)
+    monkeypatch.setattr(ports, "gateway", refused)
+    monkeypatch.setattr(logs, "functions", refused)
+    story = told(world)
+    assert set(story["unavailable"]) == {"audit log", "gateway", "logs"}
+    assert "not you" in story["unavailable"]["audit log"]
+    assert len(whats(story, "payments table")) == 3
+    assert "audit log: AWS refused Query: not you" in world.payctl("payment", "explain", "pay_1").stderr
+
+
+def test_explain_when_the_payments_table_refuses_then_does_not_say_that_there_is_no_row(
+    world: AwsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise Failure("no output")
+
+    monkeypatch.setattr(ports, "payments", refused)
+    assert "could not be read" in told(world)["what_now"][0]
+
+
+def test_explain_when_the_gateway_is_not_to_be_asked_then_it_is_not(
+    world: AwsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charged(world)
+    monkeypatch.setattr(at_gateway, "gateway", lambda _: pytest.fail("asked"))
+    assert told(world, "pay_1", "--no-gateway")["gateway"] is None
+
+
+def test_explain_when_an_event_came_for_a_payment_that_has_no_row_then_says_so(world: AwsWorld) -> None:
+    world.events.add(gateway_event(payment_id="pay_5"))
+    story = told(world, "pay_5")
+    assert (story["status"], len(whats(story, "webhook"))) == (None, 1)
+    assert "no row" in story["what_now"][0]
+
+
+def test_explain_when_nobody_knows_of_it_then_exits_1(world: AwsWorld) -> None:
+    result = world.payctl("payment", "explain", "pay_8", "--no-gateway")
+    assert result.exit_code == Exit.FAILED
+    assert "nothing in test knows of a payment pay_8" in result.stderr
+
+
+def test_explain_when_it_is_no_payment_id_then_exits_2(world: AwsWorld) -> None:
+    assert world.payctl("payment", "explain", "../x").exit_code == Exit.USAGE
+
+
+def test_explain_when_the_logs_are_too_long_then_tells_what_was_found_and_where_to_look(
+    world: AwsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charged(world)
+    world.logged("charge", {"message": "charged", "payment_id": "pay_1", "timestamp": iso(LATER)})
+    search = logs.search
+    monkeypatch.setattr(logs, "search", lambda *arguments: logs.Found(search(*arguments).lines, complete=False))
+    story = told(world)
+    assert whats(story, "log of charge") == ["charged"]
+    assert "Logs Insights" in story["unavailable"]["logs"]
+
+
+# Step Functions' history ---------------------------------------------------------------------------------------------
+
+
+class StepFunctions:
+    """Answers with one history."""
+
+    class exceptions:  # noqa: N801 - as boto3 names it
+        class ExecutionDoesNotExist(Exception):
+            """No such execution."""
+
+    def __init__(self, *events: dict[str, Any]) -> None:
+        self._events = events
+
+    def get_execution_history(self, **_: Any) -> dict[str, Any]:
+        if not self._events:
+            raise self.exceptions.ExecutionDoesNotExist
+        return {"events": [{"timestamp": datetime(2026, 11, 21, tzinfo=UTC), **event} for event in self._events]}
+
+
+def history(*events: dict[str, Any]) -> list[str]:
+    stack = Stack({"state_machine_arn": "arn:aws:states:r:1:stateMachine:m"}, Path("outputs.json"))
+    return [what for _, what in executions.history(stack, StepFunctions(*events), "pay_1")]
+
+
+def entered(state: str, kind: str = "Task") -> dict[str, Any]:
+    return {"type": f"{kind}StateEntered", "stateEnteredEventDetails": {"name": state}}
+
+
+def test_history_when_a_step_failed_and_was_tried_again_then_tells_errors_by_name_without_their_causes() -> None:
+    failed = {"error": "NotSent", "cause": "a long text that is not ours to show"}
+    assert history(
+        {"type": "ExecutionStarted", "executionStartedEventDetails": {"input": "{}"}},
+        entered("Charge"),
+        {"type": "LambdaFunctionScheduled"},
+        {"type": "LambdaFunctionFailed", "lambdaFunctionFailedEventDetails": failed},
+        {"type": "LambdaFunctionScheduled"},
+        {"type": "LambdaFunctionTimedOut", "lambdaFunctionTimedOutEventDetails": {"error": "States.Timeout"}},
+        entered("MustItWait", "Choice"),
+        entered("Wait", "Wait"),
+        entered("Record"),
+        {"type": "LambdaFunctionScheduled"},
+        {"type": "ExecutionTimedOut", "executionTimedOutEventDetails": {}},
+    ) == [
+        "pay_1 started",
+        "pay_1: Charge",
+        "pay_1: Charge failed: NotSent",
+        "pay_1: Charge again, try 2",
+        "pay_1: Charge timed out: States.Timeout",
+        "pay_1: Wait",
+        "pay_1: Record",
+        "pay_1 timed out",
+    ]
+
+
+def test_history_when_there_is_no_such_execution_then_is_empty() -> None:
+    assert history() == []

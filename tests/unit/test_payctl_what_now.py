@@ -1,0 +1,125 @@
+"""What an operator is told of a payment's state: for every status, and where something is wrong."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from payctl.at_gateway import NO_CHARGE, GatewaySays
+from payctl.what_now import Facts, taken_up_after, what_now
+from payments.clock import iso
+from payments.lane import LaneState, PausedBy
+from payments.patience import Patience
+from payments.payment import Payment
+from payments.statuses import TRANSITIONS, Status
+from tests.unit.builders import NOON, after, batch_payment, payment
+
+WAYS: dict[Status, tuple[Status, ...]] = {
+    Status.PENDING: (),
+    Status.REJECTED: (Status.REJECTED,),
+    Status.PROCESSING: (Status.PROCESSING,),
+    Status.PARTIALLY_REFUNDED: (Status.PROCESSING, Status.SUCCEEDED, Status.PARTIALLY_REFUNDED),
+    Status.REFUNDED: (Status.PROCESSING, Status.SUCCEEDED, Status.REFUNDED),
+    Status.DISPUTED: (Status.PROCESSING, Status.SUCCEEDED, Status.DISPUTED),
+    Status.DISPUTE_LOST: (Status.PROCESSING, Status.SUCCEEDED, Status.DISPUTED, Status.DISPUTE_LOST),
+}
+GATEWAY_PAUSED = LaneState(PausedBy.GATEWAY, "api_key_expired: refused", "2026-11-21T12:00:00.000Z")
+OPERATOR_PAUSED = LaneState(PausedBy.OPERATOR, "the bank is down", "2026-11-21T12:00:00.000Z")
+
+
+def row(status: Status, start: Payment | None = None, **changes: Any) -> Payment:
+    """An audited payment in a status."""
+    moved = after(start or payment(), *WAYS.get(status, (Status.PROCESSING, status)), **changes)
+    return replace(moved, audited_version=moved.version)
+
+
+def says(status: Status, start: Payment | None = None, **facts: Any) -> str:
+    return " ".join(what_now(Facts(row(status, start), **facts)))
+
+
+@pytest.mark.parametrize("status", sorted(TRANSITIONS))
+def test_what_now_when_a_payment_is_in_any_status_then_says_something_and_no_alarm(status: Status) -> None:
+    sentences = what_now(Facts(row(status)))
+    assert sentences
+    assert all(sentence.strip() for sentence in sentences)
+    assert "audit" not in " ".join(sentences)
+
+
+@pytest.mark.parametrize("status", [Status.IN_REVIEW, Status.UNKNOWN])
+def test_what_now_when_a_recheck_helps_then_offers_it(status: Status) -> None:
+    assert "payctl payment recheck pay_1" in says(status)
+
+
+def test_what_now_when_held_for_a_person_then_repeats_why() -> None:
+    held = row(Status.IN_REVIEW, code="amount_differs", message="asked for 1, the gateway reports 2")
+    assert "the gateway reports 2" in " ".join(what_now(Facts(held)))
+
+
+def test_what_now_when_unknown_then_names_when_it_is_asked_and_from_when_absence_is_proof() -> None:
+    text = says(Status.UNKNOWN)
+    assert iso(NOON + timedelta(minutes=5)) in text
+    assert iso(NOON + timedelta(minutes=10)) in text
+
+
+def test_what_now_when_the_stack_has_other_waits_then_uses_those() -> None:
+    assert iso(NOON + timedelta(seconds=20)) in says(Status.UNKNOWN, patience=Patience(timedelta(seconds=10)))
+
+
+def test_what_now_when_the_customer_must_act_then_names_the_end_of_it() -> None:
+    assert iso(NOON + timedelta(days=1)) in says(Status.REQUIRES_ACTION)
+
+
+def test_what_now_when_the_gateway_settles_later_then_says_that_it_may_take_days() -> None:
+    settling = row(Status.PROCESSING, gateway_reference="pi_1")
+    assert "may take days" in " ".join(what_now(Facts(settling)))
+    assert "A workflow is charging it" in says(Status.PROCESSING)
+
+
+@pytest.mark.parametrize(
+    ("facts", "advice"),
+    [
+        ({"dead_letter": True}, "payctl dlq replay --id pay_1"),
+        ({"lane": GATEWAY_PAUSED}, "api_key_expired"),
+        ({"lane": OPERATOR_PAUSED}, "payctl lane resume"),
+        ({}, "waits in the queue"),
+    ],
+)
+def test_what_now_when_a_batch_payment_waits_then_says_what_for(facts: dict[str, Any], advice: str) -> None:
+    assert advice in says(Status.PENDING, batch_payment(), **facts)
+
+
+def test_what_now_when_a_payment_over_rest_waits_then_an_operators_pause_is_not_why() -> None:
+    assert "paused" not in says(Status.PENDING, lane=OPERATOR_PAUSED)
+    assert "the sweeper starts one after 2026-11-21T12:05" in says(Status.PENDING, lane=OPERATOR_PAUSED)
+    assert "api_key_expired" in says(Status.PENDING, lane=GATEWAY_PAUSED)
+
+
+@pytest.mark.parametrize("status", [Status.DECLINED, Status.REJECTED, Status.FAILED])
+def test_what_now_when_the_gateway_holds_money_for_what_was_not_charged_then_that_comes_first(status: Status) -> None:
+    for facts in ({"says": GatewaySays("succeeded", "99.99 USD", "pi_1")}, {"contradicted": True}):
+        assert "holds money" in what_now(Facts(row(status), **facts))[0]
+    assert "holds money" not in says(status, says=GatewaySays("declined"))
+
+
+def test_what_now_when_the_gateway_knows_no_charge_of_a_captured_payment_then_doubts_the_account() -> None:
+    assert "account and mode" in says(Status.SUCCEEDED, says=GatewaySays(NO_CHARGE))
+    assert "account and mode" not in says(Status.FAILED, says=GatewaySays(NO_CHARGE))
+
+
+def test_what_now_when_the_audit_log_does_not_verify_then_says_so() -> None:
+    assert "entry 2 was changed" in says(Status.SUCCEEDED, audit_problem="entry 2 was changed")
+
+
+def test_what_now_when_a_settled_payment_is_not_audited_then_says_when_it_will_be() -> None:
+    unaudited = replace(row(Status.SUCCEEDED), audited_version=1)
+    assert "has it written after 2026-11-21T12:05" in " ".join(what_now(Facts(unaudited)))
+
+
+@pytest.mark.parametrize(("restarts", "minutes"), [(0, 5), (1, 10), (3, 40), (9, 60)])
+def test_taken_up_after_when_restarted_often_then_agrees_with_the_sweepers_table(restarts: int, minutes: int) -> None:
+    waiting = replace(row(Status.UNKNOWN), restarts=restarts, restarted_at=iso(NOON) if restarts else "")
+    due = taken_up_after(waiting, Patience())
+    assert due == NOON + timedelta(minutes=minutes)
+    assert Patience().is_due(waiting, due)
+    assert not Patience().is_due(waiting, due - timedelta(seconds=1))
