@@ -2,10 +2,18 @@
 
 from datetime import timedelta
 
+import pytest
+
+from payments.charging import Charging
 from payments.errors import Misconfigured
+from payments.gateways.guarded import GuardedGateway
+from payments.gateways.memory import Fault, FaultKind, MemoryGateway
 from payments.lane import REFUSALS_UNTIL_PAUSE, REFUSALS_WINDOW, Lane, PausedBy
+from payments.statuses import Status
 from payments.stores.controls_memory import MemoryLaneStore
-from tests.unit.builders import NOON, FixedClock
+from payments.stores.memory import MemoryCustomerStore, MemoryPaymentStore
+from payments.validating import PaymentMethods
+from tests.unit.builders import NOON, FixedClock, payment
 
 REFUSED = Misconfigured("gateway_key_refused", "the gateway refuses our key")
 
@@ -51,3 +59,19 @@ def test_refused_when_an_operator_paused_the_lane_then_it_stays_theirs_and_rings
     store.pause(PausedBy.OPERATOR, "maintenance", NOON - timedelta(hours=1))
     assert not any(switch.refused(REFUSED) for _ in range(5))
     assert store.state().paused_by == PausedBy.OPERATOR
+
+
+def test_fault_19_charge_when_the_key_is_wrong_then_many_payments_pause_the_lane_once_and_none_fails() -> None:
+    switch, store, clock = lane()
+    gateway, payments = MemoryGateway(clock), MemoryPaymentStore()
+    gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=1000))
+    alarms: list[bool] = []
+    guarded = GuardedGateway(gateway, lambda error: alarms.append(switch.refused(error)))
+    charging = Charging(guarded, PaymentMethods(MemoryCustomerStore(), ""), payments, clock)
+    for number in range(20):
+        payments.create(payment(f"pay_{number}"))
+        with pytest.raises(Misconfigured):
+            charging.charge(payments.rows[f"pay_{number}"])
+    assert store.state().paused
+    assert (len(alarms), sum(alarms)) == (20, 1)
+    assert {row.status for row in payments.rows.values()} == {Status.PENDING}

@@ -352,6 +352,16 @@ def test_sweep_when_messages_were_lost_then_queued_again_in_handfuls() -> None:
     assert world.queue.handfuls == [10, 2]
 
 
+def test_sweep_when_the_index_lags_behind_the_row_then_the_row_decides() -> None:
+    world = World()
+    world.split(batch_payment())
+    stale = [batch_payment()]
+    world.payments.rows["pay_1"] = after(batch_payment(), Status.PROCESSING, Status.SUCCEEDED)
+    world.payments.of_batch = lambda batch_id: iter(stale)  # type: ignore[method-assign]
+    found = world.sweep(after_units=2)
+    assert (found["requeued"], found["rows_closed"]) == (0, 1)
+
+
 def test_sweep_when_two_meet_at_a_batch_then_one_repairs_it() -> None:
     world = lost()
     others: list[Counter[str]] = []

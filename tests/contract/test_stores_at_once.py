@@ -1,0 +1,76 @@
+"""Many functions at one item at the same moment, on the local AWS: moto is not made for threads."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from local.emulator.server import LocalAws
+from payments.lane import PausedBy
+from payments.pace import NoFreeSlot
+from payments.stores.controls_dynamodb import DynamoLaneStore, DynamoSlotStore
+from payments.stores.dynamodb import DynamoPaymentStore
+from payments.stores.events_dynamodb import DynamoEventStore
+from payments.stores.port import VersionConflict
+from payments.stores.tables import CONTROLS, GATEWAY_EVENTS, PAYMENTS
+from tests.moto_tables import create_table
+from tests.unit.builders import NOON, gateway_event, payment
+
+FUNCTIONS = 8
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[LocalAws]:
+    with LocalAws(env={"AUTH": "false"}) as aws:
+        for table in (CONTROLS, GATEWAY_EVENTS, PAYMENTS):
+            create_table(table, aws.client("dynamodb"))
+        yield aws
+
+
+def all_at_once[T](call: Callable[[int], T]) -> list[T]:
+    """The answers to so many calls that begin together."""
+    with ThreadPoolExecutor(FUNCTIONS) as pool:
+        return list(pool.map(call, range(FUNCTIONS)))
+
+
+def test_take_slot_when_many_functions_take_at_once_then_each_slot_goes_to_one(aws: LocalAws) -> None:
+    slots_each = 10
+    last = 1000 + FUNCTIONS * slots_each - 1
+
+    def take(_: int) -> list[int]:
+        store = DynamoSlotStore(aws.client("dynamodb"), CONTROLS.name, timedelta(milliseconds=50))
+        return [store.take_slot(1000, last) for _ in range(slots_each)]
+
+    taken = [slot for slots in all_at_once(take) for slot in slots]
+    assert sorted(taken) == list(range(1000, last + 1))
+    with pytest.raises(NoFreeSlot):
+        DynamoSlotStore(aws.client("dynamodb"), CONTROLS.name, timedelta(milliseconds=50)).take_slot(1000, last)
+
+
+def test_fault_19_pause_when_many_functions_pause_at_once_then_one_is_told_true(aws: LocalAws) -> None:
+    def pause(number: int) -> bool:
+        store = DynamoLaneStore(aws.client("dynamodb"), CONTROLS.name)
+        return store.pause(PausedBy.GATEWAY, f"function {number}", NOON)
+
+    assert sum(all_at_once(pause)) == 1
+
+
+def test_claim_restart_when_many_sweeps_claim_at_once_then_one_has_it(aws: LocalAws) -> None:
+    DynamoPaymentStore(aws.client("dynamodb"), PAYMENTS.name).create(payment())
+
+    def claim(_: int) -> bool:
+        try:
+            DynamoPaymentStore(aws.client("dynamodb"), PAYMENTS.name).claim_restart(payment(), NOON)
+        except VersionConflict:
+            return False
+        return True
+
+    assert sum(all_at_once(claim)) == 1
+
+
+def test_fault_36_add_when_an_event_is_delivered_many_times_at_once_then_one_is_the_first(aws: LocalAws) -> None:
+    def add(_: int) -> bool:
+        return DynamoEventStore(aws.client("dynamodb"), GATEWAY_EVENTS.name).add(gateway_event())
+
+    assert sum(all_at_once(add)) == 1
