@@ -19,7 +19,7 @@ from payments.gateways.port import PaymentGateway
 from payments.lane import Delivery, LaneState, LaneStore, PausedBy
 from payments.patience import Patience
 from payments.payment import Payment
-from payments.statuses import OPEN, SETTLED, Status
+from payments.statuses import CAPTURED, OPEN, SETTLED, Status
 from payments.stores.batch_port import BatchStore, NotClaimed
 from payments.stores.port import PaymentStore, VersionConflict
 from payments.webhooks import EventState, EventStore, Webhooks
@@ -29,6 +29,8 @@ RESERVE_SECONDS = 20
 """Time left at which a sweep looks no further."""
 NO_CANARY = "gateway"
 """What the lane remembers as its canary when no payment waits: a harmless question to the gateway."""
+_ANSWERED = CAPTURED | {Status.DECLINED, Status.REQUIRES_ACTION, Status.IN_REVIEW}
+"""Statuses of a canary that only an answer of the gateway can have brought about."""
 
 
 @dataclass(frozen=True)
@@ -181,8 +183,10 @@ class Sweeper:
     def _gets_through(self, lane: LaneState) -> bool:
         """Send one payment ahead; at a later sweep, see whether the gateway took it."""
         canary = self.payments.get(lane.canary) if lane.canary else None
-        if canary and canary.status not in OPEN:
+        if canary and canary.status in _ANSWERED:
             return True
+        if canary and canary.status not in OPEN:
+            canary = None
         waiting = canary or next((p for p in self._unsettled() if p.status is Status.PENDING), None)
         if waiting is None:
             return self._answers()
