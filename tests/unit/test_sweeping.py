@@ -467,6 +467,17 @@ def test_fault_19_sweep_when_the_canary_is_declined_then_the_gateway_takes_payme
     assert world.sweep()["lane_paused"] == 0
 
 
+@pytest.mark.parametrize("ended", [Status.FAILED, Status.UNKNOWN])
+def test_fault_19_sweep_when_the_canary_ends_without_the_gateways_word_then_another_goes_ahead(ended: Status) -> None:
+    world = paused(REFUSED)
+    world.sweep(after_units=2)
+    world.payments.rows["pay_1"] = after(REFUSED, Status.PROCESSING, ended)
+    world.payments.rows["pay_2"] = replace(REFUSED, payment_id="pay_2")
+    assert world.sweep()["lane_paused"] == 1
+    assert world.lane.state().canary == "pay_2"
+    assert world.workflow.started == ["pay_1.2", "pay_2.2"]
+
+
 def test_fault_19_sweep_when_the_canary_is_refused_too_then_the_lane_stays_paused_and_tries_again_later() -> None:
     world = paused(REFUSED)
     sweeps = [world.sweep(after_units=1)["lane_paused"] for _ in range(7)]
