@@ -1,6 +1,8 @@
 """The real stack, applied once to a local AWS with IAM enforced, and what tests ask of it."""
 
 import json
+import os
+import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ import pytest
 import requests
 
 from local.stack import LocalStack
+from local.terraform import ROOT
 from payments.statuses import OPEN, Status
 
 PATIENCE_SECONDS = 60
@@ -240,3 +243,30 @@ class BatchFiles:
         eventually(lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=key).get("KeyCount", 0), bool, seconds)
         text: str = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read().decode()
         return text
+
+
+Payctl = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def payctl(local_stack: LocalStack, tmp_path: Path) -> Payctl:
+    """bin/payctl from a directory of the operator's own, with AWS settings of their own that do not matter here."""
+    own = {
+        "PAYCTL_OUTPUTS": str(local_stack.outputs_path),
+        "AWS_PROFILE": "no-such-profile",
+        "HTTPS_PROXY": "http://no",
+    }
+
+    def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        command = [str(ROOT / "bin" / "payctl"), *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, env=os.environ | own, input=stdin, capture_output=True, text=True, timeout=180
+        )
+
+    return run
+
+
+def told_by(run: subprocess.CompletedProcess[str]) -> Any:
+    """What a command of payctl wrote as JSON."""
+    assert run.stdout, run.stderr
+    return json.loads(run.stdout)

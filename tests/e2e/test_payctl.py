@@ -1,44 +1,12 @@
 """payctl as an operator runs it: a process of its own, on the applied stack."""
 
-import json
-import os
-import subprocess
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from local.stack import LocalStack
-from local.terraform import ROOT
 from payctl.failures import Exit
-from tests.e2e.conftest import Gateway
-
-Payctl = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def payctl(local_stack: LocalStack, tmp_path: Path) -> Payctl:
-    """bin/payctl from a directory of the operator's own, with AWS settings of their own that do not matter here."""
-    own = {
-        "PAYCTL_OUTPUTS": str(local_stack.outputs_path),
-        "AWS_PROFILE": "no-such-profile",
-        "HTTPS_PROXY": "http://no",
-    }
-
-    def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        command = [str(ROOT / "bin" / "payctl"), *arguments]
-        return subprocess.run(
-            command, cwd=tmp_path, env=os.environ | own, input=stdin, capture_output=True, text=True, timeout=180
-        )
-
-    return run
-
-
-def _json(run: subprocess.CompletedProcess[str]) -> Any:
-    assert run.stdout, run.stderr
-    return json.loads(run.stdout)
+from tests.e2e.conftest import Gateway, Payctl, told_by
 
 
 def test_pay_when_sent_twice_then_shows_the_outcome_and_is_charged_once(
@@ -48,7 +16,7 @@ def test_pay_when_sent_twice_then_shows_the_outcome_and_is_charged_once(
     pay = ("pay", "--id", payment_id, "--amount", "99.99", "--currency", "USD", "--metadata", "order=A-17", "--json")
     first, second = payctl(*pay), payctl(*pay)
     assert (first.returncode, second.returncode) == (Exit.DONE, Exit.DONE), first.stderr + second.stderr
-    assert _json(first)["status"] == _json(second)["status"] == "succeeded"
+    assert told_by(first)["status"] == told_by(second)["status"] == "succeeded"
     assert "accepted before" in second.stderr
     assert [charge["amount"] for charge in gateway.charges(payment_id)] == [9999]
 
@@ -83,7 +51,7 @@ def test_customer_set_default_when_a_payment_names_no_method_then_it_is_charged_
     customer_id = f"cus_{uuid.uuid4().hex[:12]}"
     assert payctl("customer", "set-default", customer_id, "pm_card_chargeDeclinedLostCard").returncode == Exit.DONE
     paid = payctl("pay", "--amount", "5", "--currency", "USD", "--customer", customer_id, "--json")
-    assert _json(paid)["reason"]["code"] == "lost_card"
+    assert told_by(paid)["reason"]["code"] == "lost_card"
 
 
 def test_batch_upload_when_watched_then_downloads_the_results_of_every_row(payctl: Payctl, tmp_path: Path) -> None:
@@ -92,7 +60,7 @@ def test_batch_upload_when_watched_then_downloads_the_results_of_every_row(payct
     file.write_text(f"payment_id,amount,currency\n{name}_1,10.00,USD\n{name}_2,1.5,JPY\n{name}_3,500,JPY\n")
     uploaded = payctl("batch", "upload", file.name, "--watch", "--download", "results", "--json")
     assert uploaded.returncode == Exit.NOT_CHARGED, uploaded.stderr
-    batch = _json(uploaded)
+    batch = told_by(uploaded)
     assert (batch["status"], batch["rows_accepted"], batch["rows_rejected"]) == ("completed", 2, 1)
     assert batch["by_status"] == {"succeeded": 2}
     assert f"{name}_3" in (tmp_path / "results" / "results.csv").read_text()
@@ -101,7 +69,7 @@ def test_batch_upload_when_watched_then_downloads_the_results_of_every_row(payct
 
     shown = payctl("batch", "show", batch["batch_id"])
     assert "more digits than JPY has" in shown.stdout
-    listed = {entry["batch_id"]: entry["status"] for entry in _json(payctl("batch", "list", "--json"))}
+    listed = {entry["batch_id"]: entry["status"] for entry in told_by(payctl("batch", "list", "--json"))}
     assert listed[batch["batch_id"]] == "completed"
 
 
@@ -119,4 +87,4 @@ def test_gateway_set_key_when_one_is_set_then_replaces_it_and_payments_still_go_
 
 
 def test_outputs_when_asked_then_prints_those_of_the_stack(payctl: Payctl, outputs: dict[str, str]) -> None:
-    assert _json(payctl("outputs", "--json")) == outputs
+    assert told_by(payctl("outputs", "--json")) == outputs

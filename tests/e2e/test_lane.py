@@ -1,0 +1,160 @@
+"""The batch lane and the operator's tools on the applied stack: FAULTS 19, 20 and 30, and what payctl says of them."""
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from local.stack import LocalStack
+from payctl.failures import Exit
+from payments.batch.split import ROWS_A_WINDOW
+from payments.clock import iso, utc_now
+from payments.gateways.port import ChargeRequest
+from payments.gateways.stripe import StripeGateway
+from payments.money import Money
+from payments.payment import accepted, moved
+from payments.statuses import Status
+from payments.stores.controls_dynamodb import DynamoLaneStore
+from payments.stores.dynamodb import DynamoPaymentStore
+from tests.e2e.conftest import Api, BatchFiles, Events, Gateway, Payctl, eventually, told_by
+from tests.unit.builders import request
+
+NewId = Callable[[], str]
+Client = Callable[[str], Any]
+HEADER = "payment_id,amount,currency"
+RINGS = {"AlarmName": "payment-gateway-misconfigured-local", "NewStateValue": "ALARM"}
+
+
+@pytest.fixture
+def lane(client: Client, outputs: dict[str, str]) -> DynamoLaneStore:
+    """The lane's switch."""
+    return DynamoLaneStore(client("dynamodb"), outputs["controls_table"])
+
+
+@pytest.fixture
+def mended(gateway: Gateway, lane: DynamoLaneStore) -> Iterator[None]:
+    """The gateway takes our key again, and the lane is open, whatever a test did."""
+    yield
+    gateway.behave()
+    eventually(lane.state, lambda state: not state.paused, 120, every=0.5)
+
+
+def test_fault_19_batch_when_the_gateway_refuses_our_key_then_the_lane_pauses_with_one_alarm_and_resumes(
+    batch_file: BatchFiles, gateway: Gateway, events: Events, lane: DynamoLaneStore, client: Client,
+    outputs: dict[str, str], payctl: Payctl, new_id: NewId, mended: None,
+) -> None:  # fmt: skip
+    run, rows = new_id(), 200
+    rung = len(events.of(**RINGS))
+    gateway.fault(kind="unauthorized", times=100_000)
+    name = batch_file.upload("\n".join([HEADER, *(f"{run}_{number},5,USD" for number in range(rows))]))
+    paused = eventually(lane.state, lambda state: state.paused)
+    assert paused.paused_by == "gateway"
+    eventually(lambda: client("lambda").get_event_source_mapping(UUID=outputs["dispatch_mapping_id"])["State"],
+               lambda state: state == "Disabled")  # fmt: skip
+    time.sleep(3)  # what was on its way has ended
+    refused = {one["payment_id"] for one in gateway.all_requests() if one["payment_id"].startswith(run)}
+    assert len(refused) < rows / 2
+    eventually(lambda: len(events.of(**RINGS)), lambda count: count > rung)
+    status = told_by(payctl("lane", "status", "--json"))
+    assert (status["paused_by"], status["delivery"]) == ("gateway", "Disabled")
+
+    gateway.behave()
+    results = batch_file.result(name, "results", 180)
+    assert [line.split(",")[4] for line in results.splitlines()[1:]] == ["succeeded"] * rows
+    charged = [charge["payment_id"] for charge in gateway.all_charges() if charge["payment_id"].startswith(run)]
+    assert len(charged) == len(set(charged)) == rows
+    assert not lane.state().paused
+    assert len(events.of(**RINGS)) <= rung + 1
+
+
+def test_lane_when_an_operator_pauses_it_then_batches_wait_rest_goes_on_and_resume_lets_them_through(
+    api: Api, batch_file: BatchFiles, gateway: Gateway, lane: DynamoLaneStore, payctl: Payctl, new_id: NewId
+) -> None:
+    in_batch, over_rest = new_id(), new_id()
+    paused = payctl("lane", "pause", "--reason", "month-end", "--yes")
+    assert paused.returncode == Exit.DONE, paused.stderr
+    try:
+        name = batch_file.upload(f"{HEADER}\n{in_batch},5,USD\n")
+        api.post({"payment_id": over_rest, "amount": 5, "currency": "USD"})
+        assert api.settled(over_rest)["status"] == "succeeded"
+        time.sleep(5)  # a sweep or two
+        assert api.get(f"/payments/{in_batch}").json()["status"] == "pending"
+        assert lane.state().paused_by == "operator"
+    finally:
+        resumed = payctl("lane", "resume")
+    assert resumed.returncode == Exit.DONE, resumed.stderr
+    assert f"{in_batch},5.00,USD,succeeded" in batch_file.result(name, "results")
+    assert len(gateway.charges(in_batch)) == 1
+
+
+def test_fault_20_dead_letter_when_replayed_after_25_hours_then_the_gateway_is_asked_first(
+    api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], payctl: Payctl, new_id: NewId
+) -> None:
+    payment_id, yesterday = new_id(), utc_now() - timedelta(hours=25)
+    # it was charged then, and everything of ours died before it was written down
+    StripeGateway(lambda: "sk_test_x", base_url=gateway.url).charge(
+        ChargeRequest(payment_id, Money(9999, "USD"), "pm_card_visa")
+    )
+    gateway.forget("idempotency_keys")
+    first = accepted(request(payment_id), at=yesterday, source="batch", batch_id="yesterdays", batch_line=2)
+    stuck = moved(
+        first, Status.PROCESSING, at=yesterday, actor="charge", attempts=1, attempted_at=iso(yesterday),
+        gateway="stripe", payment_method="pm_card_visa",
+    )  # fmt: skip
+    message = json.dumps({"payment_id": payment_id, "batch_id": "yesterdays", "line": 2})
+    client("sqs").send_message(QueueUrl=outputs["dead_letter_queue_url"], MessageBody=message)
+
+    listed = told_by(payctl("dlq", "list", "--json"))
+    [letter] = [one for one in listed if one["payment_id"] == payment_id]
+    assert "succeeded" in letter["gateway"]
+    # a restart of this moment, so that the sweeper leaves it to the operator for a while
+    taken_up = replace(stuck, restarts=1, restarted_at=iso(utc_now()))
+    DynamoPaymentStore(client("dynamodb"), outputs["payments_table"]).create(taken_up)
+    replayed = payctl("dlq", "replay", "--id", payment_id, "--yes")
+    assert replayed.returncode == Exit.DONE, replayed.stderr
+
+    view = eventually(lambda: api.get(f"/payments/{payment_id}").json(), lambda seen: seen["status"] == "succeeded")
+    assert [change["status"] for change in view["history"]] == ["pending", "processing", "succeeded"]
+    assert len(gateway.charges(payment_id)) == 1
+    asked = gateway.requests(payment_id)[1:]  # after yesterday's
+    assert {one["method"] for one in asked} == {"GET"}
+
+
+def test_explain_when_a_payment_had_its_troubles_then_one_time_line_tells_them(
+    api: Api, payctl: Payctl, new_id: NewId
+) -> None:
+    payment_id = new_id()
+    body = {"payment_id": payment_id, "amount": 5, "currency": "USD"}
+    api.post(body | {"metadata": {"stand_in": "rate_limited:2"}})
+    api.settled(payment_id)
+    eventually(lambda: api.get(f"/payments/{payment_id}").json(), lambda seen: seen["status"] == "succeeded")
+    told = told_by(payctl("payment", "explain", payment_id, "--json"))
+    assert {"payments table", "audit log", "workflow", "gateway"} <= {entry["where"] for entry in told["timeline"]}
+    times = [entry["at"] for entry in told["timeline"]]
+    assert times == sorted(times)
+    shown = payctl("payment", "explain", payment_id)
+    assert shown.returncode == Exit.DONE, shown.stderr
+    assert payment_id in shown.stdout
+
+
+def test_fault_30_splitter_when_it_dies_halfway_then_no_row_is_lost_and_none_comes_twice(
+    batch_file: BatchFiles, gateway: Gateway, local_stack: LocalStack, new_id: NewId
+) -> None:
+    run, rows, good = new_id(), 40 * ROWS_A_WINDOW, 20
+    lines = [f"{run}_{number},{'5' if number % (rows // good) == 0 else 'five'},USD" for number in range(rows)]
+    name = batch_file.upload("\n".join([HEADER, *lines]))
+    rng, killed = random.Random(30), 0
+    for _ in range(3):
+        killed += bool(eventually(lambda: local_stack.aws.kill_worker(rng, "payment-split-local"), lambda _: True))
+        time.sleep(0.4)
+    assert killed
+    results = batch_file.result(name, "results", 180)
+    errors = batch_file.result(name, "errors")
+    assert (len(results.splitlines()), len(errors.splitlines())) == (good + 1, rows - good + 1)
+    charged = [charge["payment_id"] for charge in gateway.all_charges() if charge["payment_id"].startswith(run)]
+    assert len(charged) == len(set(charged)) == good
