@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from payments.audit import AuditEntry, verify
 from payments.batch.rows import BatchRows
@@ -31,7 +34,7 @@ class Recording(MemoryGateway):
     """Remembers what it was asked to charge, and under which key."""
 
     def __init__(self, clock: FixedClock) -> None:
-        super().__init__(clock)
+        super().__init__(clock, search_lag=timedelta(minutes=1))
         self.requests: list[ChargeRequest] = []
 
     def charge(self, request: ChargeRequest) -> GatewayCharge:
@@ -80,6 +83,7 @@ class World:
         try:
             state = self.charge(state)
             while "wait_seconds" in state:
+                self.clock.wait(timedelta(seconds=state["wait_seconds"]))
                 state = self.charge(state)
         except PaymentError as error:
             cause = json.dumps({"errorMessage": str(error)})
@@ -323,3 +327,43 @@ def test_fault_23_audit_step_when_the_write_fails_then_no_row_is_closed_and_a_re
     audit_step({"payment_id": "pay_1"}, store=world.store, log=MemoryAuditStore(world.store), rows=rows)
     assert world.now.audited_version == world.now.version
     assert len(world.gateway.captured) == 1
+
+
+# Whatever fails -----------------------------------------------------------------------------------------------------
+
+FAULTS = some.builds(
+    Fault,
+    some.sampled_from([kind for kind in FaultKind if kind is not FaultKind.ALTERED]),
+    call=some.sampled_from(["", "charge", "find", "cancel"]),
+    times=some.sampled_from([1, 2, 12]),
+    executes=some.booleans(),
+)
+ROUNDS = some.lists(
+    some.tuples(some.lists(FAULTS, max_size=2), some.sampled_from([0, 1, 11, 25 * 60]), some.booleans()), max_size=6
+)
+NOT_CHARGED = (Status.DECLINED, Status.REJECTED, Status.FAILED)
+
+
+@given(ROUNDS, some.sampled_from(["pm_card_visa", "pm_card_chargeDeclined", "pm_card_threeDSecure2Required"]))
+def test_faults_8_to_20_steps_when_anything_fails_at_any_time_then_one_charge_at_most_and_the_row_tells_the_truth(
+    rounds: list[tuple[list[Fault], int, bool]], method: str
+) -> None:
+    world = World(payment(method=method))
+    for faults, minutes, customer_comes in rounds:
+        for fault in faults:
+            world.gateway.fail(replace(fault))
+        row = world.record(world.charge_until_it_ends())
+        captured = len(world.gateway.captured)
+        assert captured <= 1
+        assert captured == 0 or row.status not in NOT_CHARGED
+        assert captured == 1 or row.status is not Status.SUCCEEDED
+        for waiting in world.gateway.waiting("requires_action") if customer_comes else []:
+            world.gateway.finish(waiting.reference, well=True)
+        world.clock.wait(timedelta(minutes=minutes))
+    for _ in range(200):  # the faults that are left strike, and then no more
+        if world.now.status in (*NOT_CHARGED, Status.SUCCEEDED):
+            break
+        world.clock.wait(timedelta(minutes=11))
+        world.record(world.charge_until_it_ends())
+    assert world.now.status in (*NOT_CHARGED, Status.SUCCEEDED)
+    assert len(world.gateway.captured) == (world.now.status is Status.SUCCEEDED)
