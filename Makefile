@@ -52,6 +52,11 @@ lint: setup ## Check format, style and types
 bench: setup ## Measure speed and memory, as ratios side by side
 	@$(PY) -m local.bench
 
+SEEDS := 500
+.PHONY: simulate
+simulate: setup ## Run the backend under seeded faults: SEEDS=2000, or SEED=1234 to replay one
+	@$(PY) -m simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(JSON),--json)
+
 .PHONY: lock
 lock: .tools/pipenv ## Lock the dependencies anew, without naming an index
 	@.tools/pipenv/bin/pipenv lock --categories "packages lambda dev-packages"

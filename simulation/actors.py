@@ -9,7 +9,7 @@ from payments.clock import iso
 from payments.lane import PausedBy
 from payments.webhooks import GatewayEvent
 from simulation.faults import Mishap
-from simulation.work import Ask, Upload
+from simulation.work import Ask, Upload, source_of
 from simulation.world import World
 
 CLIENT_WAITS_SECONDS = 29.0
@@ -67,7 +67,8 @@ class Actors:
 
     def _uploader(self, upload: Upload) -> None:
         world = self.world
-        source = world.files.upload(upload.key, upload.content, upload.version)
+        source = source_of(upload)
+        world.files.upload(upload.key, upload.content, upload.version)
         place = {"key": quote_plus(upload.key), "versionId": upload.version, "eTag": "etag", "size": source.size_bytes}
         notification = {"Records": [{"s3": {"bucket": {"name": source.bucket}, "object": place}}]}
         world.functions.start("split", notification, upload.key)
@@ -79,16 +80,20 @@ class Actors:
         world, every = self.world, SWEEP_EVERY_SECONDS
         while True:
             now = world.scheduler.monotonic()
-            if not world.chaos.no_sweeps.holds(now):
+            if not (world.chaos.no_sweeps.holds(now) or world.chaos.blackout.holds(now)):
                 for _ in range(2 if world.chaos.mishap(Mishap.DOUBLED) else 1):
                     world.functions.call("sweep", {})
-            if world.chaos.over and now > world.chaos.ends_at + HOUR:
+            if world.chaos.over and now > world.chaos.ends_at + HOUR / 4:
                 every = min(every * 1.3, HOUR / 2)
             world.scheduler.sleep(every)
 
     def _end_of_faults(self) -> None:
         world = self.world
         world.chaos.over = True
+        world.scheduler.sleep(HOUR / 4)
+        for upload in world.work.uploads:  # docs/operations.md, "not taken up": upload the file again
+            if world.batches.get(source_of(upload).batch_id) is None:
+                self._uploader(upload)
         if self.redrives:
             world.scheduler.sleep(HOUR)
             for execution in list(world.machine.executions.values()):
@@ -110,6 +115,7 @@ class Actors:
     def _gateway_event(self, kind: str, payment_id: str, reference: str) -> None:
         world, random = self.world, self.world.random
         event = self._event(kind, payment_id, reference)
+        world.latest[payment_id] = GatewayEvent(**event, received_at="")
         if not world.chaos.mishap(Mishap.LOST):
             for _ in range(2 if world.chaos.mishap(Mishap.DOUBLED) else 1):
                 self._deliver(event, after=random.choice((0.1, 1.0, 60.0)) * random.random())

@@ -78,7 +78,7 @@ class Functions:
 
         def run() -> Any:
             answer = handler(json.loads(sent), context)
-            return json.loads(json.dumps(answer)) if answer else answer
+            return json.loads(json.dumps(answer)) if answer and name != "sweep" else None
 
         task = scheduler.spawn(actor, run, after=after, limit=timeout_seconds)
         task.pace = chaos.random.choice((0.02, 0.1, 0.5, 3.0))

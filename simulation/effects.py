@@ -1,7 +1,8 @@
-"""Every effect on the world outside a function goes through here: others run before and after it, and faults strike.
+"""Every effect on the world outside a function goes through here: others run before it, and faults strike.
 
-An effect is a method call of a store, the gateway, the queue, the workflow or the files. Everything between two of
-them happens at once, so these are all the places where a crash or another actor can make a difference.
+An effect is a method call of a store, the gateway, the queue, the workflow or the files. What a function does between
+two of them nobody else can see, so the pause before each is the pause after the one before as well, and these are all
+the places where a crash or another actor can make a difference.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -82,7 +83,6 @@ class Effects:
                 result = iter(list(result))
         except Exception as error:  # noqa: BLE001 - it is the effect's answer, which travels on below
             raised = error
-        self._pause()
         if fate is Fate.CRASH_AFTER:
             self._crash()
         if raised:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 
 from payments.audit import AuditBroken, verify
 from payments.batch.sheets import RESULTS
-from payments.batch.state import BatchStatus, Source
+from payments.batch.state import BatchStatus
 from payments.errors import PaymentError
 from payments.payment import Payment
 from payments.statuses import CAPTURED, FINAL, SETTLED, Status, may_move
 from payments.webhooks import EventState
+from simulation.work import source_of
 from simulation.world import World
 
 NOT_CHARGED = FINAL - CAPTURED
@@ -185,7 +186,7 @@ def _started_once(world: World) -> Broken:
 
 def _batches_told(world: World) -> Broken:
     for upload in world.work.uploads:
-        source = Source("bucket", upload.key, upload.version, "etag", len(upload.content))
+        source = source_of(upload)
         batch = world.batches.get(source.batch_id)
         about = f"{upload.key} {upload.version}"
         if batch is None:
@@ -216,15 +217,20 @@ def _batches_told(world: World) -> Broken:
 
 def _events_applied(world: World) -> Broken:
     """What the gateway told last about a payment, and we acknowledged, is what the row says."""
-    latest = {payment_id: (kind, reference) for kind, payment_id, reference in world.gateway_events}
-    taken = {(event.type, event.gateway_reference) for event in world.acknowledged}
-    for payment_id, last in latest.items():
+    # a refund is asked about once: where the gateway does not answer through all retries, that was it
+    unanswered = {
+        execution.input["payment_id"]
+        for execution in world.machine.executions.values()
+        if execution.input.get("ask") and (execution.gave_up or execution.status == "FAILED")
+    }
+    taken = {event.event_id for event in world.acknowledged}
+    for payment_id, last in world.latest.items():
         row = world.payments.rows[payment_id]
-        if last not in taken or row.status is Status.IN_REVIEW:
+        if last.event_id not in taken or row.status is Status.IN_REVIEW or payment_id in world.altered:
             continue
-        truth = _truth(world, payment_id, last[1])
-        if truth and truth is not row.status:
-            yield payment_id, f"we acknowledged {last[0]}: the gateway says {truth}, the row {row.status}"
+        truth = _truth(world, payment_id, last.gateway_reference)
+        if truth and truth is not row.status and payment_id not in unanswered:
+            yield payment_id, f"we acknowledged {last.type}: the gateway says {truth}, the row {row.status}"
     for event in world.events.parked():
         if event.payment_id in world.payments.rows:
             yield event.payment_id, f"the event {event.event_id} is still parked"

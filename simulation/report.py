@@ -1,9 +1,14 @@
 """What a person sees: the time line of a payment, and the sum of many runs."""
 
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
+
+from rich.table import Table
 
 from simulation.effects import Entry, shown
-from simulation.run import Verdict, Violation
+from simulation.run import Verdict
 
 _LINES = 120
 """The longest time line that a violation shows; the replay shows all."""
@@ -23,8 +28,9 @@ def time_line(verdict: Verdict, about: str = "") -> list[str]:
     return [line for line in map(line_of, verdict.trace) if about in line]
 
 
-def told(verdict: Verdict, violation: Violation) -> str:
-    """A violation with all that is needed to understand it, and the command that replays it."""
+def told(verdict: Verdict) -> str:
+    """A run's first violation with all that is needed to understand it, and the command that replays it."""
+    violation = verdict.violations[0]
     lines = time_line(verdict, violation.about)
     left_out = [f"  … {len(lines) - _LINES} earlier lines"] if len(lines) > _LINES else []
     return "\n".join(
@@ -35,3 +41,52 @@ def told(verdict: Verdict, violation: Violation) -> str:
             f"  replay it: make simulate SEED={verdict.seed}",
         ]
     )
+
+
+@dataclass(slots=True)
+class Total:
+    """The sum of many runs."""
+
+    seeds: int = 0
+    failed: list[int] = field(default_factory=list)
+    effects: int = 0
+    executions: int = 0
+    virtual_seconds: float = 0.0
+    statuses: Counter[str] = field(default_factory=Counter)
+    struck: Counter[str] = field(default_factory=Counter)
+
+    def add(self, verdict: Verdict) -> None:
+        """Count a run in."""
+        self.seeds += 1
+        self.effects += verdict.effects
+        self.executions += verdict.executions
+        self.virtual_seconds += verdict.virtual_seconds
+        self.statuses += verdict.statuses
+        self.struck += verdict.struck
+        if verdict.violations:
+            self.failed.append(verdict.seed)
+
+    def as_json(self, seconds: float) -> dict[str, Any]:
+        """For machines. `seconds` is how long all took."""
+        return {
+            "seeds": self.seeds,
+            "failed": self.failed,
+            "seeds_per_second": round(self.seeds / seconds, 1),
+            "effects": self.effects,
+            "executions": self.executions,
+            "virtual_days": round(self.virtual_seconds / 86_400, 1),
+            "payments": dict(self.statuses.most_common()),
+            "faults": dict(self.struck.most_common()),
+        }
+
+
+def summary(total: Total, seconds: float) -> Table:
+    """For people: what was run, what became of it, and how often each fault struck."""
+    table = Table(show_header=False, box=None)
+    told = total.as_json(seconds)
+    for name in ("payments", "faults"):
+        told[name] = ", ".join(f"{kind} {number:,}" for kind, number in told[name].items())
+    told["failed"] = ", ".join(map(str, total.failed)) or "none"
+    for name, value in told.items():
+        table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
+    return table

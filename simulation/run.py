@@ -52,7 +52,7 @@ def run(seed: int, *, keep_trace: bool = False) -> Verdict:
                 len(world.machine.executions),
                 Counter(row.status.value for row in world.payments.rows.values()),
                 world.chaos.struck,
-                world.effects.trace if keep_trace or world.broken else [],
+                world.effects.trace if keep_trace else [],
             )
         finally:
             world.scheduler.close()
@@ -66,7 +66,7 @@ def _live(world: World) -> None:
     scheduler, horizon = world.scheduler, world.chaos.ends_at
     ends = horizon + LONGEST_HOURS * HOUR
     while horizon < ends and not world.broken:
-        horizon += HOUR
+        horizon += HOUR / 4
         scheduler.run(until=horizon)
         if not scheduler.busy and is_at_rest(world):
             break

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from payments.batch.state import Source
 from payments.statuses import Status
 
 WELL = frozenset({Status.SUCCEEDED, Status.PARTIALLY_REFUNDED, Status.REFUNDED})
@@ -59,6 +60,11 @@ class Upload:
     version: str
     content: bytes
     rows_read: int
+
+
+def source_of(upload: Upload) -> Source:
+    """The version of a file that an upload makes."""
+    return Source("bucket", upload.key, upload.version, "etag", len(upload.content))
 
 
 @dataclass(slots=True)

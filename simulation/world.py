@@ -101,8 +101,8 @@ class World:
             clock, search_lag=timedelta(seconds=self.chaos.search_lag_seconds), tell=self._gateway_tells
         )
         self.machine = self._machine()
-        self.gateway_events: list[tuple[str, str, str]] = []
-        """What the gateway told, in order: type, payment id, reference. Whoever delivers them takes them from here."""
+        self.latest: dict[str, GatewayEvent] = {}
+        """The gateway's last event about each payment, whether it was delivered or not."""
 
         # the same, as functions see it: through effects
         payments = effects.of("payments", self.payments)
@@ -110,7 +110,7 @@ class World:
         events = effects.of("events", self.events)
         lane = effects.of("lane", self.lane)
         queue = effects.of("queue", self.queue)
-        files = effects.of("files", self.files)
+        files = effects.of("files", self.files, once=("write",))
         gateway = effects.of("gateway", self.gateway, fates=_DIES, prepare=self._gateway_misbehaves)
         invoke = effects.of("lambda", self.functions)
         client = StepFunctionsClient(self.machine)
@@ -267,7 +267,6 @@ class World:
         self.gateway.fail(fault)
 
     def _gateway_tells(self, kind: str, payment_id: str, reference: str) -> None:
-        self.gateway_events.append((kind, payment_id, reference))
         self.effects.note("gateway", kind, payment_id, reference)
         self.on_gateway_event(kind, payment_id, reference)
 
