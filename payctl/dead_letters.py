@@ -85,8 +85,8 @@ def reasons(stack: Stack, letters: Sequence[DeadLetter]) -> dict[str, str]:
         return {}
     since = parse_iso(min(letter.sent_at for letter in letters))
     try:
-        lines = logs.search(stack, "dispatch", "not dispatched", since).lines
-        found = {str(line.values.get("message_id")): str(line.values.get("reason", "")) for line in lines}
+        search = logs.search(stack, "dispatch", "not dispatched", since)
+        found = {str(line.values.get("message_id")): str(line.values.get("reason", "")) for line in search.lines}
         without = [letter for letter in letters if letter.message_id not in found]
         # while the lane is paused a whole handful is turned away at once, in one line without their ids
         turned_away = logs.search(stack, "dispatch", "not dispatching", since).lines if without else []
@@ -96,6 +96,8 @@ def reasons(stack: Stack, letters: Sequence[DeadLetter]) -> dict[str, str]:
             raise
         show.note(f"why they failed is not known: {problem.message}")
         return {}
+    if not search.complete:
+        show.note("the log is too long to search it all: some reasons may be missing, or not the last ones")
     for letter in without:
         later = [line for line in turned_away if line.at >= letter.sent_at]
         if later:

@@ -47,6 +47,7 @@ class Story:
     audit_problem: str = ""
     events: list[GatewayEvent] = field(default_factory=list)
     dead_letter: bool = False
+    started: bool = False
     lane: LaneState = field(default_factory=LaneState)
     says: GatewaySays | None = None
     moments: list[Moment] = field(default_factory=list)
@@ -64,6 +65,7 @@ class Story:
                 ports.patience(self.stack),
                 self.lane,
                 self.dead_letter,
+                self.started,
                 self.says,
                 self.audit_problem,
                 any(event.state is EventState.CONTRADICTS for event in self.events),
@@ -125,6 +127,7 @@ def _workflow(story: Story) -> Iterator[Moment]:
     restarts = story.payment.restarts if story.payment else 0
     for name in executions.names(story.payment_id, restarts, story.events):
         for at, what in executions.history(story.stack, client, name):
+            story.started = True
             yield Moment(iso(at.astimezone(UTC)), "workflow", what)
 
 

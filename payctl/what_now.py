@@ -34,6 +34,8 @@ class Facts:
     patience: Patience = field(default_factory=Patience)
     lane: LaneState = field(default_factory=LaneState)
     dead_letter: bool = False
+    started: bool = False
+    """An execution of the payment exists."""
     says: GatewaySays | None = None
     audit_problem: str = ""
     contradicted: bool = False
@@ -111,6 +113,10 @@ def _pending(facts: Facts, after: str) -> Iterator[str]:
     elif lane.paused and payment.source == "batch":
         yield f"The batch lane is paused since {lane.since} ({lane.reason}): payctl lane resume"
     elif payment.source == "batch" and payment.version == 1 and not facts.dead_letter:
-        yield "It waits in the queue for its turn: payctl lane status tells how many do."
+        yield (
+            "Its workflow began and has changed nothing so far: the time line shows where it is, or why it ended."
+            if facts.started
+            else "It waits in the queue for its turn: payctl lane status tells how many do."
+        )
     elif not facts.dead_letter:
         yield f"If no workflow is at it, the sweeper starts one after {after}."

@@ -108,6 +108,13 @@ def test_explain_when_an_audit_entry_was_edited_then_names_it_and_says_so_first(
     assert "entry 2 was changed" in story["what_now"][0]
 
 
+def test_explain_when_a_payment_of_a_batch_was_started_then_it_does_not_wait_in_the_queue(world: AwsWorld) -> None:
+    world.stored(batch_payment())
+    assert "waits in the queue" in " ".join(told(world)["what_now"])
+    world.executed("pay_1")
+    assert "Its workflow began" in " ".join(told(world)["what_now"])
+
+
 def test_explain_when_its_message_died_then_tells_why_and_offers_the_replay(world: AwsWorld) -> None:
     waiting = world.stored(batch_payment())
     world.dead_letter(batch_payment("pay_2"))

@@ -83,6 +83,7 @@ def test_what_now_when_the_gateway_settles_later_then_says_that_it_may_take_days
         ({"lane": GATEWAY_PAUSED}, "api_key_expired"),
         ({"lane": OPERATOR_PAUSED}, "payctl lane resume"),
         ({}, "waits in the queue"),
+        ({"started": True}, "Its workflow began"),
     ],
 )
 def test_what_now_when_a_batch_payment_waits_then_says_what_for(facts: dict[str, Any], advice: str) -> None:
@@ -97,8 +98,9 @@ def test_what_now_when_a_payment_over_rest_waits_then_an_operators_pause_is_not_
 
 @pytest.mark.parametrize("status", [Status.DECLINED, Status.REJECTED, Status.FAILED])
 def test_what_now_when_the_gateway_holds_money_for_what_was_not_charged_then_that_comes_first(status: Status) -> None:
-    for facts in ({"says": GatewaySays("succeeded", "99.99 USD", "pi_1")}, {"contradicted": True}):
-        assert "holds money" in what_now(Facts(row(status), **facts))[0]
+    held = GatewaySays("succeeded", "99.99 USD", "pi_1")
+    for facts in (Facts(row(status), says=held), Facts(row(status), contradicted=True)):
+        assert "holds money" in what_now(facts)[0]
     assert "holds money" not in says(status, says=GatewaySays("declined"))
 
 
