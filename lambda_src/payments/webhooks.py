@@ -122,7 +122,7 @@ class Webhooks:
             case Status.DECLINED | Status.REJECTED | Status.FAILED:
                 money = event.type in ("payment_intent.succeeded", _REFUNDED)
                 return EventState.CONTRADICTS if money else EventState.APPLIED
-            case status if status in CAPTURED and event.type == _REFUNDED:
+            case status if status in CAPTURED | {Status.IN_REVIEW} and event.type == _REFUNDED:
                 return EventState.ASKS
         return EventState.APPLIED
 

@@ -481,6 +481,16 @@ def test_charge_when_asked_about_one_held_for_review_then_what_the_gateway_says(
     assert world.finish(ask=True).status is Status.SUCCEEDED
 
 
+def test_charge_when_one_held_for_review_was_refunded_altogether_then_the_conflict_is_over() -> None:
+    world = World()
+    world.gateway.fail(Fault(FaultKind.ALTERED, money=Money(1, "USD")))
+    held = world.finish()
+    world.gateway.refund(held.gateway_reference, world.row.money.minor_units)
+    world.gateway.fail(Fault(FaultKind.ALTERED, money=Money(1, "USD")))  # it still reports the other amount
+    ended = world.finish(ask=True)
+    assert [change.status for change in ended.history][-3:] == [Status.IN_REVIEW, Status.SUCCEEDED, Status.REFUNDED]
+
+
 PATHS: dict[Status, tuple[Status, ...]] = {
     Status.PENDING: (),
     Status.REJECTED: (Status.REJECTED,),
