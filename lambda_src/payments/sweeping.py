@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import batched
+from itertools import repeat
 
 from payments.batch.queue import MESSAGES_A_REQUEST, PaymentQueue, QueuedPayment
 from payments.batch.rows import BatchRows
@@ -71,7 +71,7 @@ class Sweeper:
         for batch_id in self.batches.unfinished():
             batch = self.batches.get(batch_id)
             if batch and seconds_left() >= RESERVE_SECONDS:
-                found.update(self._tend_batch(batch, lane))
+                found.update(self._tend_batch(batch, lane, seconds_left))
         found["lane_paused"] = int(lane.paused)
         return found
 
@@ -123,7 +123,7 @@ class Sweeper:
 
     # Batches ---------------------------------------------------------------------------------------------------------
 
-    def _tend_batch(self, batch: Batch, lane: LaneState) -> Iterator[str]:
+    def _tend_batch(self, batch: Batch, lane: LaneState, seconds_left: Callable[[], float]) -> Iterator[str]:
         now = self.clock()
         if batch.is_abandoned(iso(now)):
             if batch.status is BatchStatus.SPLITTING:
@@ -139,16 +139,19 @@ class Sweeper:
                 self.batches.claim_repair(batch, now)
             except NotClaimed:
                 return
-            yield from self._repair_rows(batch, now)
+            yield from self._repair_rows(batch, now, seconds_left)
 
     def _stands_still(self, batch: Batch, now: datetime) -> bool:
         """The file is read, the queue is empty, and still payments of it have no outcome."""
         long_ago = now - parse_iso(batch.updated_at) >= 2 * self.patience.unit
         return batch.status is BatchStatus.PROCESSING and long_ago and self.queue.is_empty()
 
-    def _repair_rows(self, batch: Batch, now: datetime) -> Iterator[str]:
-        """Queue again what was never started, close what has an outcome. What is under way `_take_up` sees to."""
-        lost = []
+    def _repair_rows(self, batch: Batch, now: datetime, seconds_left: Callable[[], float]) -> Iterator[str]:
+        """Queue again what was never started, close what has an outcome. What is under way `_take_up` sees to.
+
+        Queues by the handful, so that a sweep that runs out of time has done what it looked at.
+        """
+        lost: list[QueuedPayment] = []
         for listed in self.payments.of_batch(batch.batch_id):
             if listed.batch_row_closed:
                 continue
@@ -164,9 +167,17 @@ class Sweeper:
                     self._take_up(payment, now)
                 else:
                     self._claim(payment, now)
-        for some in batched(lost, MESSAGES_A_REQUEST):
-            self.queue.send(some)
-            yield from ["requeued"] * len(some)
+            if len(lost) == MESSAGES_A_REQUEST:
+                yield from self._queue_again(lost)
+                lost = []
+            if seconds_left() < RESERVE_SECONDS:
+                break
+        if lost:
+            yield from self._queue_again(lost)
+
+    def _queue_again(self, lost: list[QueuedPayment]) -> Iterator[str]:
+        self.queue.send(lost)
+        return repeat("requeued", len(lost))
 
     # The lane --------------------------------------------------------------------------------------------------------
 
