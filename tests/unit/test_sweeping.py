@@ -352,6 +352,31 @@ def test_sweep_when_messages_were_lost_then_queued_again_in_handfuls() -> None:
     assert world.queue.handfuls == [10, 2]
 
 
+def test_sweep_when_time_runs_out_within_a_batch_then_what_was_looked_at_is_queued() -> None:
+    world = lost()
+    left = iter([60.0] * 10 + [RESERVE_SECONDS - 1] + [0.0] * 10)
+    assert world.sweep(after_units=2, seconds_left=lambda: next(left))["requeued"] == 10
+    assert [message.line for message in world.queue.messages] == list(range(2, 12))
+    world.queue.messages.clear()
+    assert world.sweep(after_units=2)["requeued"] == 12
+
+
+def test_sweep_when_it_dies_within_a_batch_then_the_handfuls_before_are_queued() -> None:
+    world = lost()
+    get, looked_at = world.payments.get, []
+
+    def dies(payment_id: str) -> Payment | None:
+        looked_at.append(payment_id)
+        if len(looked_at) > 11:
+            raise ConnectionError("the table does not answer")
+        return get(payment_id)
+
+    world.payments.get = dies  # type: ignore[method-assign]
+    with pytest.raises(ConnectionError):
+        world.sweep(after_units=2)
+    assert len(world.queue.messages) == 10
+
+
 def test_sweep_when_the_index_lags_behind_the_row_then_the_row_decides() -> None:
     world = World()
     world.split(batch_payment())
