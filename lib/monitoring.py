@@ -35,7 +35,11 @@ class Metric:
 
 @dataclass(frozen=True)
 class Alarm:
-    """Rings when the sum of `metrics` reaches `threshold` within `period_seconds`."""
+    """Rings when the sum of `metrics` reaches `threshold` within `period_seconds`.
+
+    One that `rings_in_silence` rings when the sum stays below it, or when nothing is measured any more. Before the
+    first measurement it is quiet: a new environment gives no alarm.
+    """
 
     name: str
     meaning: str
@@ -44,6 +48,7 @@ class Alarm:
     metrics: list[Metric] = field(default_factory=list)
     runbook: str = ""
     """The heading in docs/operations.md, where it is not the alarm's own name."""
+    rings_in_silence: bool = False
 
 
 OLDEST_MESSAGE_SECONDS = 15 * 60
@@ -123,6 +128,14 @@ def alarms(
             [ours(GATEWAY_MISCONFIGURED), ours(LANE_PAUSED)],
         ),
         Alarm(
+            "sweeper-silent",
+            "the sweeper has not run for 10 minutes: what is left behind is not taken up, and nobody is told",
+            1,
+            600,
+            [Metric("AWS/Lambda", "Invocations", {"FunctionName": settings.name("payment-sweep")})],
+            rings_in_silence=True,
+        ),
+        Alarm(
             "payments-overdue",
             "payments are open for too long: their outcome is unknown, or nobody takes them up",
             1,
@@ -176,12 +189,13 @@ class Monitoring(Construct):
                 alarm.name,
                 alarm_name=settings.name(f"payment-{alarm.name}"),
                 alarm_description=f"{alarm.meaning}. What to do: docs/operations.md#{alarm.runbook or alarm.name}",
-                comparison_operator="GreaterThanOrEqualToThreshold",
+                comparison_operator="LessThanThreshold" if alarm.rings_in_silence else "GreaterThanOrEqualToThreshold",
                 threshold=alarm.threshold,
                 evaluation_periods=1,
-                treat_missing_data="notBreaching",
+                treat_missing_data="missing" if alarm.rings_in_silence else "notBreaching",
                 alarm_actions=topic,
                 ok_actions=topic,
+                insufficient_data_actions=topic if alarm.rings_in_silence else None,
                 **_measured(alarm),
             )
         CloudwatchDashboard(

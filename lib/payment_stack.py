@@ -264,6 +264,7 @@ class PaymentStack(TerraformStack):
             webhook_url=f"{api.stage.invoke_url}/webhooks/stripe",
             dispatch_mapping_id=queue.mapping.id,
             stripe_api_base=settings.stripe_api_base,
+            patience_seconds=str(effective.patience_seconds),
         )
 
     def _provider(self) -> None:

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 
 from payctl import ports
 from payctl.stack import Stack
-from payments.webhooks import GatewayEvent
+from payments.webhooks import GatewayEvent, occasion_of
 
 MAX_EVENTS = 1000
 """Of an execution; one that goes well has some thirty."""
@@ -18,7 +17,7 @@ ENDS = ("Failed", "TimedOut", "Aborted")
 def names(payment_id: str, restarts: int, events: list[GatewayEvent]) -> list[str]:
     """The names that executions of a payment may have: its own, those of restarts, and those of webhooks."""
     again = [f"{payment_id}.{number}" for number in range(2, restarts + 2)]
-    return [payment_id, *again, *(f"{payment_id}.{_occasion(event)}" for event in events)]
+    return [payment_id, *again, *(f"{payment_id}.{occasion_of(event)}" for event in events)]
 
 
 def history(stack: Stack, client: Any, name: str) -> list[tuple[datetime, str]]:
@@ -54,8 +53,3 @@ def _told(name: str, events: list[Any]) -> Iterator[tuple[datetime, str]]:
 
 def _words(kind: str) -> str:
     return {"TimedOut": "timed out"}.get(kind, kind.lower())
-
-
-def _occasion(event: GatewayEvent) -> str:
-    """What `payments.webhooks` calls the execution that an event starts; a test holds the two together."""
-    return "e" + sha256(event.event_id.encode()).hexdigest()[:11]

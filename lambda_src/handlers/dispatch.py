@@ -10,7 +10,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments import aws
-from payments.batch.dispatch import Dispatcher, LanePaused
+from payments.batch.dispatch import LONGEST_BACKLOG_SECONDS, Dispatcher, LanePaused
 from payments.clock import utc_now
 from payments.config import setting
 from payments.logs import logger
@@ -21,11 +21,13 @@ from payments.workflow import StepFunctionsWorkflow
 
 dynamodb = aws.dynamodb()
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
+# a look at the counter now and then is enough to give way
+slots = DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot, remember_seconds=LONGEST_BACKLOG_SECONDS / 2)
 dispatcher = Dispatcher(
     payments=DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE")),
     workflow=StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN")),
     lane=DynamoLaneStore(dynamodb, setting("CONTROLS_TABLE")),
-    pace=Pace(DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot), slot, utc_now, time.sleep),
+    pace=Pace(slots, slot, utc_now, time.sleep),
     pace_seconds=float(setting("DISPATCH_PACE_SECONDS")),
     monotonic=time.monotonic,
     sleep=time.sleep,

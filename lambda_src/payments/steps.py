@@ -23,6 +23,9 @@ from payments.stores.port import AuditStore, PaymentStore, require
 from payments.validating import PaymentMethods, validate
 
 State = dict[str, Any]
+LONGEST_WAIT_SECONDS = 900
+"""However long the gateway asks for, an attempt is made in a quarter of an hour: all of them end on the day on which
+the gateway still knows our key."""
 Jitter = Callable[[int], int]
 """Gives a random whole number from 0 to its argument."""
 
@@ -83,5 +86,6 @@ def _seconds_to_wait(error: PaymentError, waits: int) -> int:
     most = POLICIES[RateLimited].max_attempts
     if waits >= most or not (policy.waits_as_told or error.retry_after_seconds):
         return 0
+    told = min(error.retry_after_seconds, LONGEST_WAIT_SECONDS)
     own: int = min(policy.interval_seconds * policy.backoff_rate**waits, policy.max_delay_seconds)
-    return max(error.retry_after_seconds, own)
+    return max(told, own)

@@ -42,6 +42,7 @@ OTHERS = {
     "gateway-misconfigured": Rings(
         1, 120, frozenset({f"{NAMESPACE} {GATEWAY_MISCONFIGURED}", f"{NAMESPACE} {LANE_PAUSED}"})
     ),
+    "sweeper-silent": Rings(1, 600, frozenset({"AWS/Lambda Invocations"})),
     "payments-overdue": Rings(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_OVERDUE}"})),
     "payments-in-review": Rings(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_IN_REVIEW}"})),
     "gateway-contradicts": Rings(1, 60, frozenset({f"{NAMESPACE} {CONTRADICTING_EVENTS}"})),
@@ -98,10 +99,17 @@ def test_alarms_when_they_ring_or_stop_then_the_alarms_topic_is_told(stack: Stac
         assert alarm["alarm_actions"] == alarm["ok_actions"] == [arn(topic)]
 
 
-def test_alarms_when_nothing_happens_then_they_are_quiet(stack: Stack) -> None:
+def test_alarms_when_nothing_happens_then_they_are_quiet_but_for_the_sweepers(stack: Stack) -> None:
+    topic, _ = stack.named("aws_sns_topic", "payment-alarms")
+    watchman = _alarm(stack, "sweeper-silent")
+
+    assert watchman["comparison_operator"] == "LessThanThreshold"
+    assert watchman["treat_missing_data"] == "missing"
+    assert watchman["insufficient_data_actions"] == [arn(topic)]
     for alarm in stack.all("aws_cloudwatch_metric_alarm").values():
-        assert alarm["comparison_operator"] == "GreaterThanOrEqualToThreshold"
-        assert alarm["treat_missing_data"] == "notBreaching"
+        if alarm is not watchman:
+            assert alarm["comparison_operator"] == "GreaterThanOrEqualToThreshold"
+            assert alarm["treat_missing_data"] == "notBreaching"
 
 
 def test_function_alarms_when_synthesised_then_each_watches_its_own_function(stack: Stack) -> None:
@@ -119,6 +127,7 @@ def test_function_alarms_when_synthesised_then_each_watches_its_own_function(sta
             "workflow-failures",
             {"StateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:payment-processor-{suffix}"},
         ),
+        ("sweeper-silent", {"FunctionName": "payment-sweep-{suffix}"}),
         *((alarm, {"service": "{suffix}"}) for alarm in OURS),
     ],
 )

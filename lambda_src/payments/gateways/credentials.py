@@ -29,7 +29,7 @@ class Secret:
     ) -> None:
         self._client = client
         self._secret_arn = secret_arn
-        self._missing = missing
+        self.missing = missing
         self._monotonic = monotonic
         self._value = ""
         self._read_at = 0.0
@@ -40,7 +40,7 @@ class Secret:
             try:
                 self._value = self._client.get_secret_value(SecretId=self._secret_arn)["SecretString"].strip()
             except self._client.exceptions.ResourceNotFoundException:
-                raise self._missing from None
+                raise self.missing from None
             self._read_at = self._monotonic()
         return self._value
 
@@ -70,10 +70,15 @@ class WebhookSecrets(Secret):
     def __init__(
         self, client: "SecretsManagerClient", secret_arn: str, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        advice = "the webhook's secret has no value yet; set it with `payctl gateway set-webhook-secret`"
+        advice = (
+            "the webhook's secret has no value yet, or none of ours; set it with `payctl gateway set-webhook-secret`"
+        )
         super().__init__(client, secret_arn, Misconfigured("webhook_secret_missing", advice), monotonic)
 
     def read_all(self) -> list[str]:
         """The secrets, the current one first. Raises Misconfigured while no operator has set one."""
-        kept = json.loads(self.read())
-        return [kept[name] for name in ("current", "previous") if kept.get(name)]
+        try:
+            kept = json.loads(self.read())
+            return [kept[name] for name in ("current", "previous") if kept.get(name)]
+        except (ValueError, TypeError, AttributeError):
+            raise self.missing from None

@@ -1,5 +1,7 @@
 """The controls table on DynamoDB: an item `lane`, the switch, and an item for the pace's counter."""
 
+import math
+import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -74,13 +76,18 @@ class DynamoLaneStore:
 
 
 class DynamoSlotStore:
-    """The item `pace#…`, one for each length of a slot: counters of different lengths do not compare."""
+    """The item `pace#…`, one for each length of a slot: counters of different lengths do not compare.
 
-    def __init__(self, client: "DynamoDBClient", table: str, slot: timedelta) -> None:
+    What `next_slot` saw holds for `remember_seconds`.
+    """
+
+    def __init__(self, client: "DynamoDBClient", table: str, slot: timedelta, *, remember_seconds: float = 0) -> None:
         self._client = client
         self._table = table
         self._key: Any = {"control": {"S": f"pace#{slot // timedelta(microseconds=1)}"}}
         self._busy = False
+        self._remember_seconds = remember_seconds
+        self._seen, self._seen_at = 0, -math.inf
 
     def take_slot(self, first: int, last: int) -> int:
         """See the port. One write where the guess holds that it is as busy, or idle, as at the call before."""
@@ -106,8 +113,10 @@ class DynamoSlotStore:
 
     def next_slot(self) -> int:
         """See the port."""
-        item = self._client.get_item(TableName=self._table, Key=self._key).get("Item", {})
-        return int(item.get("next_slot", {}).get("N", 0))
+        if time.monotonic() - self._seen_at >= self._remember_seconds:
+            item = self._client.get_item(TableName=self._table, Key=self._key).get("Item", {})
+            self._seen, self._seen_at = int(item.get("next_slot", {}).get("N", 0)), time.monotonic()
+        return self._seen
 
     def _update(self, update: str, condition: str, values: dict[str, int]) -> tuple[bool, int]:
         """Whether the condition holds, and the counter after the update, or as it stands."""
