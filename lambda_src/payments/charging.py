@@ -90,7 +90,7 @@ class Charging:
             charged = self.gateway.charge(_request_for(payment))
         except PROVEN_NOT_CHARGED as error:
             if may_be_charged:
-                raise still_unknown(error) from error
+                raise _still_unknown(error) from error
             self._let_go(payment, error)
             raise
         return self._outcome(payment, charged)
@@ -101,13 +101,13 @@ class Charging:
             self.store.save(let_go)
         except VersionConflict:
             # somebody found our intent and may have sent by now: that this call charged nothing proves little
-            raise still_unknown(error) from error
+            raise _still_unknown(error) from error
 
     def _find(self, payment: Payment) -> GatewayCharge | None:
         try:
             return self.gateway.find(payment.payment_id, payment.gateway_reference)
         except PROVEN_NOT_CHARGED as error:
-            raise still_unknown(error) from error
+            raise _still_unknown(error) from error
 
     def _resolve(self, payment: Payment) -> Outcome:
         """An unknown payment: found, or proven absent, or still unknown."""
@@ -141,7 +141,7 @@ class Charging:
         except Declined:
             raise why from None
         except PROVEN_NOT_CHARGED as error:
-            raise still_unknown(error) from error
+            raise _still_unknown(error) from error
         return self._outcome(payment, found) if found else as_recorded(payment)
 
     def _outcome(self, payment: Payment, charged: GatewayCharge) -> Outcome:
@@ -172,7 +172,7 @@ def _request_for(payment: Payment) -> ChargeRequest:
     )
 
 
-def still_unknown(error: PaymentError) -> OutcomeUnknown:
+def _still_unknown(error: PaymentError) -> OutcomeUnknown:
     """What an error means for a payment that may be charged: this call charged nothing, but an earlier one may have."""
     return OutcomeUnknown(
         "earlier_attempt_unknown",

@@ -12,7 +12,6 @@ from fractions import Fraction
 from typing import Protocol
 
 from payments.clock import Clock
-from payments.errors import RateLimited
 
 LONGEST_SLEEP_SECONDS = 3.0
 """How long a function waits for its slot by itself. Beyond that the workflow waits, which costs nothing."""
@@ -48,14 +47,10 @@ class Pace:
     sleep: Callable[[float], None]
 
     def take(self) -> None:
-        """Wait for a slot of one's own. Raises RateLimited when the next free one is too far off."""
+        """Wait for a slot of one's own. Raises NoFreeSlot when the next one is too far off."""
         now = self._slots_passed()
-        try:
-            mine = self.slots.take_slot(
-                int(now) + 1, int(now) + int(timedelta(seconds=LONGEST_SLEEP_SECONDS) / self.slot)
-            )
-        except NoFreeSlot:
-            raise RateLimited("own_pace", "more payments than the gateway's rate allows are on their way") from None
+        ahead = max(1, int(timedelta(seconds=LONGEST_SLEEP_SECONDS) / self.slot))
+        mine = self.slots.take_slot(int(now) + 1, int(now) + ahead)
         self.sleep(max(0.0, (mine - self._slots_passed()) * self.slot.total_seconds()))
 
     def backlog_seconds(self) -> float:

@@ -9,13 +9,13 @@ from typing import Any
 
 from payments.auditing import audit
 from payments.batch.rows import BatchRows
-from payments.charging import Charging, may_call_gateway, still_unknown
+from payments.charging import Charging, may_call_gateway
 from payments.clock import Clock
 from payments.errors import POLICIES, PaymentError, RateLimited
 from payments.events import payment_event
 from payments.money import Money
 from payments.outcome import answered, outcome_of
-from payments.pace import Pace
+from payments.pace import NoFreeSlot, Pace
 from payments.payment import Payment
 from payments.recording import record
 from payments.statuses import Status
@@ -26,6 +26,8 @@ State = dict[str, Any]
 LONGEST_WAIT_SECONDS = 900
 """However long the gateway asks for, an attempt is made in a quarter of an hour: all of them end on the day on which
 the gateway still knows our key."""
+OWN_PACE_SECONDS = 5
+"""How long the workflow waits before it asks again for a slot of our own pace, and as much again by chance."""
 Jitter = Callable[[int], int]
 """Gives a random whole number from 0 to its argument."""
 
@@ -45,23 +47,22 @@ def charge_step(state: Mapping[str, Any], *, charging: Charging, pace: Pace, jit
     """Charge in the gateway's pace; where the gateway asks for time, say how long the workflow has to wait."""
     waits, ask = int(state.get("waits", 0)), bool(state.get("ask"))
     payment = require(charging.store, state["payment_id"])
+
+    def wait(seconds: int, waits: int) -> State:
+        asked = {"ask": True} if ask else {}
+        return {"payment_id": payment.payment_id, "waits": waits, "wait_seconds": seconds + jitter(seconds), **asked}
+
     try:
         if may_call_gateway(payment, ask=ask):
             pace.take()
         outcome = answered(lambda: charging.charge(payment, ask=ask))
+    except NoFreeSlot:
+        return wait(OWN_PACE_SECONDS, waits)  # our own doing, and no reason to give a payment up
     except PaymentError as error:
         seconds = _seconds_to_wait(error, waits)
-        if not seconds and isinstance(error, RateLimited) and payment.status is not Status.PENDING:
-            raise still_unknown(error) from error  # our own pace kept us from asking what became of it
         if not seconds:
             raise
-        asked = {"ask": True} if ask else {}
-        return {
-            "payment_id": payment.payment_id,
-            "waits": waits + 1,
-            "wait_seconds": seconds + jitter(seconds),
-            **asked,
-        }
+        return wait(seconds, waits + 1)
     if outcome is None:
         raise AssertionError("charge gives an outcome or raises")
     return {"payment_id": payment.payment_id, "outcome": outcome.as_json()}

@@ -21,7 +21,7 @@ from payments.gateways.port import ChargeRequest, GatewayCharge
 from payments.pace import NoFreeSlot, Pace
 from payments.payment import Payment
 from payments.statuses import Status
-from payments.steps import State, audit_step, charge_step, record_step, validate_step
+from payments.steps import OWN_PACE_SECONDS, State, audit_step, charge_step, record_step, validate_step
 from payments.stores.controls_memory import MemorySlotStore
 from payments.stores.memory import MemoryAuditStore, MemoryCustomerStore, MemoryPaymentStore
 from payments.stores.port import VersionConflict
@@ -234,7 +234,7 @@ def test_fault_19_charge_step_when_the_key_is_refused_for_good_then_the_payment_
 def test_charge_step_when_no_slot_is_free_then_it_waits_and_nothing_is_sent() -> None:
     world = World()
     world.slots.free = False
-    assert world.charge() == {"payment_id": "pay_1", "waits": 1, "wait_seconds": 1}
+    assert world.charge() == {"payment_id": "pay_1", "waits": 0, "wait_seconds": OWN_PACE_SECONDS}
     assert (world.now.status, world.now.attempts) == (Status.PENDING, 0)
     world.slots.free = True
     assert world.record(world.charge({"payment_id": "pay_1", "waits": 1})).status is Status.SUCCEEDED
@@ -244,25 +244,18 @@ def test_charge_step_when_no_slot_is_free_then_it_waits_and_nothing_is_sent() ->
 def test_charge_step_when_no_slot_is_free_to_ask_then_it_waits_as_well(status: Status) -> None:
     world = World(after(payment(), *dict.fromkeys((Status.PROCESSING, status))))
     world.slots.free = False
-    assert world.charge() == {"payment_id": "pay_1", "waits": 1, "wait_seconds": 1}
+    assert world.charge() == {"payment_id": "pay_1", "waits": 0, "wait_seconds": OWN_PACE_SECONDS}
 
 
-@pytest.mark.parametrize(
-    ("status", "ends"),
-    [
-        (Status.PENDING, Status.FAILED),
-        (Status.PROCESSING, Status.UNKNOWN),
-        (Status.UNKNOWN, Status.UNKNOWN),
-        (Status.REQUIRES_ACTION, Status.REQUIRES_ACTION),
-    ],
-)
-def test_charge_step_when_no_slot_is_ever_free_then_only_what_was_never_sent_fails(
-    status: Status, ends: Status
-) -> None:
-    path: tuple[Status, ...] = (Status.PROCESSING, status) if status is not Status.PENDING else ()
-    world = World(after(payment(), *dict.fromkeys(path)))
+def test_charge_step_when_no_slot_is_free_for_long_then_the_payment_is_not_given_up_for_that() -> None:
+    world = World()
     world.slots.free = False
-    assert world.record(world.charge_until_it_ends()).status is ends
+    state: State = {"payment_id": "pay_1", "waits": MOST_WAITS}
+    for _ in range(10 * MOST_WAITS):
+        state = world.charge(state)
+    assert state["waits"] == MOST_WAITS
+    world.slots.free = True
+    assert world.record(world.charge(state)).status is Status.SUCCEEDED
 
 
 # Validate ----------------------------------------------------------------------------------------------------------

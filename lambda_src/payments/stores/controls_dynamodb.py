@@ -86,7 +86,7 @@ class DynamoSlotStore:
         self._table = table
         self._key: Any = {"control": {"S": f"pace#{slot // timedelta(microseconds=1)}"}}
         self._busy = False
-        self._remember_seconds = remember_seconds
+        self.remember_seconds = remember_seconds
         self._seen, self._seen_at = 0, -math.inf
 
     def take_slot(self, first: int, last: int) -> int:
@@ -113,7 +113,7 @@ class DynamoSlotStore:
 
     def next_slot(self) -> int:
         """See the port."""
-        if time.monotonic() - self._seen_at >= self._remember_seconds:
+        if time.monotonic() - self._seen_at >= self.remember_seconds:
             item = self._client.get_item(TableName=self._table, Key=self._key).get("Item", {})
             self._seen, self._seen_at = int(item.get("next_slot", {}).get("N", 0)), time.monotonic()
         return self._seen
