@@ -17,6 +17,10 @@ LONGEST_SLEEP_SECONDS = 3.0
 """How long a function waits for its slot by itself. Beyond that the workflow waits, which costs nothing."""
 
 
+Turn = Callable[[], None]
+"""Waits until its slot begins; at once when that is past."""
+
+
 class NoFreeSlot(Exception):
     """All slots up to the last one asked for are taken."""
 
@@ -46,12 +50,16 @@ class Pace:
     clock: Clock
     sleep: Callable[[float], None]
 
-    def take(self) -> None:
-        """Wait for a slot of one's own. Raises NoFreeSlot when the next one is too far off."""
+    def take(self) -> Turn:
+        """Take a slot of one's own; gives what waits until it begins. Raises NoFreeSlot when it is too far off.
+
+        What has to be done before the request is best done between the two: the closer the wait to the request, the
+        more even the stream.
+        """
         now = self._slots_passed()
         ahead = max(1, int(timedelta(seconds=LONGEST_SLEEP_SECONDS) / self.slot))
         mine = self.slots.take_slot(int(now) + 1, int(now) + ahead)
-        self.sleep(max(0.0, (mine - self._slots_passed()) * self.slot.total_seconds()))
+        return lambda: self.sleep(max(0.0, (mine - self._slots_passed()) * self.slot.total_seconds()))
 
     def backlog_seconds(self) -> float:
         """How long a slot taken now would have to wait."""

@@ -5,6 +5,7 @@ and numbers, nothing personal.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from payments.auditing import audit
@@ -13,6 +14,7 @@ from payments.charging import Charging, may_call_gateway
 from payments.clock import Clock
 from payments.errors import POLICIES, PaymentError, RateLimited
 from payments.events import payment_event
+from payments.gateways.paced import PacedGateway
 from payments.money import Money
 from payments.outcome import answered, outcome_of
 from payments.pace import NoFreeSlot, Pace
@@ -54,7 +56,7 @@ def charge_step(state: Mapping[str, Any], *, charging: Charging, pace: Pace, jit
 
     try:
         if may_call_gateway(payment, ask=ask):
-            pace.take()
+            charging = replace(charging, gateway=PacedGateway(charging.gateway, pace.take()))
         outcome = answered(lambda: charging.charge(payment, ask=ask))
     except NoFreeSlot:
         return wait(OWN_PACE_SECONDS, waits)  # our own doing, and no reason to give a payment up

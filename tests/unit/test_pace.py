@@ -58,7 +58,7 @@ def test_slot_length_when_any_rate_then_slots_never_exceed_it_and_are_no_longer_
 def test_take_when_idle_then_it_sleeps_until_its_slot_begins() -> None:
     turn, clock = pace()
     clock.now += timedelta(milliseconds=20)  # noon is the beginning of a slot
-    turn.take()
+    turn.take()()
     assert clock.slept_seconds == [pytest.approx(0.030, abs=1e-4)]
 
 
@@ -67,7 +67,7 @@ def test_take_when_many_take_then_each_sends_a_slot_after_the_one_before() -> No
     waits = []
     for _ in range(10):  # ten functions at the same moment
         turn, clock = pace(slots)
-        turn.take()
+        turn.take()()
         waits.append(clock.slept_seconds[0])
     assert waits == [pytest.approx(0.05 * n, abs=1e-4) for n in range(1, 11)]
 
@@ -75,21 +75,21 @@ def test_take_when_many_take_then_each_sends_a_slot_after_the_one_before() -> No
 def test_take_when_one_function_goes_on_taking_then_it_keeps_to_the_rate() -> None:
     turn, clock = pace()
     for _ in range(100):
-        turn.take()
+        turn.take()()
     assert (clock.now - NOON).total_seconds() == pytest.approx(100 * 0.05, abs=1e-3)
 
 
-def test_take_when_the_next_free_slot_is_too_far_off_then_rate_limited_without_sleeping() -> None:
+def test_take_when_the_next_free_slot_is_too_far_off_then_refused_without_sleeping() -> None:
     slots = MemorySlotStore()
     longest = 0.0
     for _ in range(int(LONGEST_SLEEP_SECONDS / 0.05)):
         turn, clock = pace(slots)
-        turn.take()
+        turn.take()()
         longest = max(longest, *clock.slept_seconds)
     assert longest == pytest.approx(LONGEST_SLEEP_SECONDS, abs=1e-3)
     turn, clock = pace(slots)
     with pytest.raises(NoFreeSlot):
-        turn.take()
+        turn.take()()
     assert clock.slept_seconds == []
 
 
