@@ -17,6 +17,8 @@ LONGEST_SLEEP_SECONDS = 3.0
 """How long a function waits for its slot by itself. Beyond that the workflow waits, which costs nothing."""
 
 
+SLOTS_MISSED_AT_MOST = 3
+"""A function that is late again and again is on a machine that has no time to be even: it sends."""
 Turn = Callable[[], None]
 """Waits until its slot begins; at once when that is past."""
 
@@ -54,12 +56,25 @@ class Pace:
         """Take a slot of one's own; gives what waits until it begins. Raises NoFreeSlot when it is too far off.
 
         What has to be done before the request is best done between the two: the closer the wait to the request, the
-        more even the stream.
+        more even the stream. Who comes too late for the slot takes another one, as those who were held up together
+        would otherwise all send at once; waiting may raise NoFreeSlot, too, for that reason.
         """
+        mine = self._next()
+
+        def wait() -> None:
+            nonlocal mine
+            for _ in range(SLOTS_MISSED_AT_MOST):
+                self.sleep(max(0.0, (mine - self._slots_passed()) * self.slot.total_seconds()))
+                if self._slots_passed() < mine + 1:
+                    return
+                mine = self._next()
+
+        return wait
+
+    def _next(self) -> int:
         now = self._slots_passed()
         ahead = max(1, int(timedelta(seconds=LONGEST_SLEEP_SECONDS) / self.slot))
-        mine = self.slots.take_slot(int(now) + 1, int(now) + ahead)
-        return lambda: self.sleep(max(0.0, (mine - self._slots_passed()) * self.slot.total_seconds()))
+        return self.slots.take_slot(int(now) + 1, int(now) + ahead)
 
     def backlog_seconds(self) -> float:
         """How long a slot taken now would have to wait."""

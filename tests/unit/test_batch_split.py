@@ -150,9 +150,7 @@ def test_split_when_queued_then_the_message_holds_ids_only() -> None:
     assert "private" not in repr(message)
 
 
-def test_fault_31_split_when_an_id_stands_twice_in_the_file_then_the_first_wins_and_the_others_name_its_line() -> (
-    None
-):
+def test_fault_31_split_when_an_id_stands_twice_in_the_file_then_the_first_wins_and_the_others_name_its_line() -> None:
     world = World()
     source = world.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\np2,2,USD\np1,1,USD\np3,3,USD\np1,9,EUR\n")
     batch = world.split(source, workers=16)

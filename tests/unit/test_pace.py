@@ -79,6 +79,17 @@ def test_take_when_one_function_goes_on_taking_then_it_keeps_to_the_rate() -> No
     assert (clock.now - NOON).total_seconds() == pytest.approx(100 * 0.05, abs=1e-3)
 
 
+def test_take_when_held_up_until_after_its_slot_then_another_slot_is_waited_for() -> None:
+    slots = MemorySlotStore()
+    turn, clock = pace(slots)
+    held_up, (later, _) = turn.take(), pace(slots)
+    later.take()
+    clock.now += timedelta(milliseconds=500)
+    held_up()
+    assert clock.now - NOON == timedelta(milliseconds=550)
+    assert slots.next_slot() == int(NOON.timestamp() / 0.05) + 12  # ten passed unused, the eleventh is ours
+
+
 def test_take_when_the_next_free_slot_is_too_far_off_then_refused_without_sleeping() -> None:
     slots = MemorySlotStore()
     longest = 0.0
