@@ -126,7 +126,7 @@ class Actors:
             world.scheduler.spawn("settlement", lambda: world.gateway.finish(reference, well=well), after=after)
         elif kind == "payment_intent.succeeded" and random.random() < 0.25:
             for _ in range(random.choice((1, 1, 2))):
-                share, after = random.choice((1, 2, 2, 3)), random.choice((1.0, 60.0, HOUR)) * random.random()
+                share, after = random.choice((1, 2, 2, 3)), random.choice((0.2, 2.0, 60.0, HOUR)) * random.random()
                 world.scheduler.spawn("dashboard", partial(self._refund, reference, share), after=after)
 
     def _refund(self, reference: str, share: int) -> None:

@@ -18,6 +18,10 @@ from simulation.scheduler import TIMED_OUT, Ended, Scheduler
 CRASHED = Ended(error="Runtime.ExitError", cause="the function died")
 
 
+GATEWAY_TAKES_SECONDS = 23.0
+"""The longest that a call of the gateway may take: `gateways/stripe.py` gives up then."""
+
+
 class Throttled(Exception):
     """The service refused the request, or its answer got lost."""
 
@@ -59,10 +63,12 @@ class Effects:
         """Add to the trace what is no effect of a function: what the gateway, AWS or a person did."""
         self.trace.append(Entry(self._scheduler.now, actor, effect, arguments, outcome))
 
-    def perform(self, call: Callable[[], Any], fates: tuple[Fate, ...], repeatable: bool) -> Any:
+    def perform(self, call: Callable[[], Any], fates: tuple[Fate, ...], repeatable: bool, slow: bool) -> Any:
         """Carry out one effect of the running function, as its fate wills."""
         chaos = self._chaos
         self._pause()
+        if slow and chaos.mishap(Mishap.SLOW_GATEWAY):
+            self._scheduler.sleep(GATEWAY_TAKES_SECONDS * self._random())
         fate = chaos.fate()
         if fate not in fates or (fate is Fate.REPEATED and not repeatable):
             fate = Fate.FINE
@@ -148,7 +154,7 @@ class _Proxy:
                 return result
 
             try:
-                return effects.perform(call, fates, repeatable)
+                return effects.perform(call, fates, repeatable, slow=bool(prepare))
             except Throttled as error:
                 trace.append(Entry(scheduler.now, actor, effect, arguments if not happened else (), error))
                 raise

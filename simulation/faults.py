@@ -37,6 +37,8 @@ class Mishap(StrEnum):
     """A webhook is never delivered, a client gets no answer."""
     STALL = "stall"
     """A function stands still for a long time between two effects."""
+    SLOW_GATEWAY = "slow gateway"
+    """A request to the gateway is on its way for many seconds."""
 
 
 FATES = tuple(Fate)[1:]
@@ -48,6 +50,19 @@ MOST = {
     Fate.REPEATED: 0.05,
 }
 """How often an effect meets a fate in the worst runs."""
+
+
+_WHEN_DOWN = (
+    FaultKind.ANSWER_LOST,
+    FaultKind.SERVER_ERROR,
+    FaultKind.NOT_SENT,
+    FaultKind.RATE_LIMITED,
+    FaultKind.KEY_IN_USE,
+)
+
+
+_HOW_OFTEN = (0.02, 0.1, 0.1, 0.4)
+"""How often a mishap happens in a run that has it: in some runs nearly every other time, so that they meet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +97,26 @@ class Chaos:
             self._fates.append((total, fate))
         self._any_fate = total
         self._mishaps = {
-            mishap: wildness * random.random() * 0.25 if random.random() < 0.6 else 0.0 for mishap in Mishap
+            mishap: wildness * random.choice(_HOW_OFTEN) if random.random() < 0.6 else 0.0 for mishap in Mishap
         }
         self._mishaps[Mishap.STALL] *= 0.05
-        kinds = [kind for kind in FaultKind if kind is not FaultKind.ALTERED and random.random() < 0.5]
-        self._gateway_kinds = kinds
+        kinds: list[FaultKind] = [kind for kind in FaultKind if kind is not FaultKind.ALTERED and random.random() < 0.5]
+        self._gateway_kinds: list[FaultKind] = kinds
         self._gateway_rate = wildness * random.choice((0.05, 0.2, 0.5)) if kinds else 0.0
+        if random.random() < 0.2:  # a storm: the network breaks calls, and the gateway is slow and refuses
+            self._mishaps |= dict.fromkeys((Mishap.CALL_LOST, Mishap.SLOW_GATEWAY, Mishap.LATE_START), 0.5)
+            self._gateway_kinds = list(_WHEN_DOWN)
+            self._gateway_rate = 0.4
         self._altered_rate = 0.02 if random.random() < 0.1 else 0.0
         self.search_lag_seconds = random.choice((0.0, 5.0, 30.0, 60.0))
         self.index_lag_seconds = random.choice((0.0, 0.0, 1.0, 4.0))
         self.refused_by_gateway = self._outage(0.25, (30.0, 400.0, 2000.0))
+        self.gateway_down = self._outage(0.3, (20.0, 120.0, 1500.0))
+        self._down_with = random.sample(_WHEN_DOWN, random.randint(1, 3))
         self.blackout = self._outage(0.12, (400.0, 8000.0, 90_000.0))
         self.no_sweeps = self._outage(0.2, (400.0, 8000.0, 90_000.0))
-        self.ends_at = max(self.active_seconds, self.refused_by_gateway.ends, self.blackout.ends, self.no_sweeps.ends)
+        outages = (self.refused_by_gateway, self.gateway_down, self.blackout, self.no_sweeps)
+        self.ends_at = max(self.active_seconds, *(outage.ends for outage in outages))
 
     def fate(self) -> Fate:
         """What happens to the next effect."""
@@ -112,10 +134,14 @@ class Chaos:
         self.struck[mishap.value] += 1
         return True
 
-    def gateway_fault(self) -> FaultKind | None:
+    def gateway_fault(self, now: float) -> FaultKind | None:
         """What goes wrong with the next call of the gateway."""
         if self.over:
             return None
+        if self.refused_by_gateway.holds(now):
+            return FaultKind.UNAUTHORIZED
+        if self.gateway_down.holds(now):
+            return self.random.choice(self._down_with)
         drawn = self.random.random()
         if drawn < self._altered_rate:
             return FaultKind.ALTERED

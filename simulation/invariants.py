@@ -35,13 +35,15 @@ def watch(world: World) -> None:
 
     def gateway_event(kind: str, payment_id: str, reference: str) -> None:
         tell(kind, payment_id, reference)
+        row = world.payments.rows.get(payment_id)
+        if row is None or row.status is Status.PENDING:
+            world.break_("intent before effect", payment_id, f"{kind} while the row is {row and row.status.value}")
         if kind != "payment_intent.succeeded":
             return
         world.captures[payment_id] += 1
         charges = world.captures[payment_id]
         if charges > 1:
             world.break_("charged once", payment_id, f"the gateway captured {charges} charges")
-        row = world.payments.rows.get(payment_id)
         if row and row.status in NOT_CHARGED:
             world.break_("no charge after a no", payment_id, f"captured while the row says {row.status}")
 
@@ -71,6 +73,11 @@ def _no_charge_after_a_no(world: World, before: Payment | None, after: Payment) 
     return f"the row says {after.status} and the gateway captured a charge" if world.captures[after.payment_id] else ""
 
 
+def _pending_is_proof(world: World, _: Payment | None, after: Payment) -> str:
+    charged = after.status is Status.PENDING and world.captures[after.payment_id]
+    return "back to pending, and the gateway captured a charge" if charged else ""
+
+
 def _final_for_good(_: World, before: Payment | None, after: Payment) -> str:
     return f"{before.status} became {after.status}" if before and before.status in FINAL - {after.status} else ""
 
@@ -80,6 +87,7 @@ AT_EVERY_WRITE: dict[str, Callable[[World, Payment | None, Payment], str]] = {
     "legal moves only": _legal_move,
     "final is final": _final_for_good,
     "no charge after a no": _no_charge_after_a_no,
+    "pending is proof": _pending_is_proof,
 }
 
 

@@ -50,15 +50,15 @@ from simulation.work import CUSTOMERS, Work
 
 TIMEOUT_SECONDS = {
     "validate": 15.0,
-    "charge": 60.0,
+    "charge": 80.0,
     "record": 15.0,
     "audit": 15.0,
     "split": 900.0,
     "dispatch": 60.0,
     "report": 900.0,
     "api": 10.0,
-    "webhook": 10.0,
-    "sweep": 60.0,
+    "webhook": 15.0,
+    "sweep": 300.0,
 }
 """The functions' limits, as in `lib/payment_stack.py`, which needs cdktf."""
 PUBLISH = "arn:aws:states:::sns:publish"
@@ -251,10 +251,7 @@ class World:
             return
         chaos, about = self.chaos, arguments[0]
         payment_id = str(getattr(about, "payment_id", about)) if call != "cancel" else ""
-        if chaos.refused_by_gateway.holds(self.scheduler.monotonic()):
-            kind: FaultKind | None = FaultKind.UNAUTHORIZED
-        else:
-            kind = chaos.gateway_fault()
+        kind = chaos.gateway_fault(self.scheduler.monotonic())
         if kind is None:
             return
         chaos.struck[f"gateway {kind.value}"] += 1

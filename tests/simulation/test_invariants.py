@@ -1,0 +1,35 @@
+"""The backend holds its invariants under everything that the simulation can do to it."""
+
+from collections import Counter
+
+from payments.gateways.memory import FaultKind
+from simulation.faults import Fate, Mishap
+from simulation.report import time_line, told
+from simulation.run import run
+
+SEEDS = 200
+
+
+def test_invariants_when_everything_goes_wrong_then_they_hold_and_every_fault_did_strike() -> None:
+    struck: Counter[str] = Counter()
+    statuses: Counter[str] = Counter()
+    for seed in range(SEEDS):
+        verdict = run(seed)
+        assert not verdict.violations, told(run(seed, keep_trace=True))
+        struck += verdict.struck
+        statuses += verdict.statuses
+
+    kinds = [kind for kind in FaultKind if kind is not FaultKind.ALTERED]  # that one is too rare to ask for
+    expected = {*list(Fate)[1:], *Mishap, *(f"gateway {kind}" for kind in kinds), "blackout"}
+    assert {fault for fault in expected if struck[fault] < 20} == set()
+    ends = {"succeeded", "declined", "rejected", "failed", "partially_refunded", "refunded"}
+    assert {status for status in ends if statuses[status] < 20} == set()
+
+
+def test_time_line_when_a_seed_is_replayed_then_it_says_when_who_what_and_how_it_came_out() -> None:
+    verdict = run(1, keep_trace=True)
+    line = next(line for line in time_line(verdict, "rest_1") if "payments.create" in line)
+
+    assert line.split() == [*line.split()[:1], "api", "rest_1", "payments.create", "rest_1", "v1", "pending"]
+    times = [entry.at for entry in verdict.trace]
+    assert times == sorted(times)

@@ -1,0 +1,290 @@
+"""Each safety measure is broken once, and the simulation has to see it. What it does not see, it does not guard."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+
+from payments import charging, recording, steps, sweeping
+from payments.batch.rows import BatchRows
+from payments.batch.split import Splitter
+from payments.batch.state import Progress
+from payments.charging import Charging
+from payments.clock import parse_iso
+from payments.errors import POLICIES, OutcomeUnknown, PaymentError
+from payments.gateways.memory import MemoryGateway
+from payments.gateways.port import ChargeRequest, GatewayCharge
+from payments.outcome import Outcome
+from payments.patience import Patience
+from payments.payment import Payment, moved
+from payments.statuses import Status
+from payments.stores.batch_memory import MemoryBatchStore
+from payments.stores.memory import MemoryAuditStore
+from payments.stores.port import require
+from payments.webhooks import EventState, GatewayEvent, Webhooks
+from payments.workflow import StepFunctionsWorkflow
+from simulation.cloud import Context, Queue
+from simulation.run import run
+from simulation.tables import LaggingPayments
+from simulation.world import World
+
+MOST_SEEDS = 500
+Patch = pytest.MonkeyPatch
+Plant = Callable[[Patch], None]
+
+
+def no_intent(patch: Patch) -> None:
+    """Send, and say `processing` only afterwards."""
+
+    def send(self: Charging, payment: Payment) -> Outcome:
+        payment = replace(payment, payment_method=self.methods.of(payment))
+        outcome = self._outcome(payment, self.gateway.charge(charging._request_for(payment)))
+        self.store.save(moved(payment, Status.PROCESSING, at=self.clock(), actor="charge"))
+        return outcome
+
+    patch.setattr(Charging, "_send", send)
+
+
+def new_key_every_time(patch: Patch) -> None:
+    """The gateway sees another idempotency key at every attempt."""
+    charge = MemoryGateway.charge
+
+    def forgetful(self: MemoryGateway, request: ChargeRequest) -> GatewayCharge:
+        self._keys.pop(request.payment_id, None)
+        return charge(self, request)
+
+    patch.setattr(MemoryGateway, "charge", forgetful)
+
+
+def failed_instead_of_unknown(patch: Patch) -> None:
+    """No answer is taken for a no, and so written over a payment that may be charged."""
+    patch.setattr(recording, "_speaks_of_another_attempt", lambda outcome, current: False)
+    patch.setitem(POLICIES, OutcomeUnknown, replace(POLICIES[OutcomeUnknown], status=Status.FAILED))
+
+
+def nothing_is_audited(patch: Patch) -> None:
+    """The audit step appends nothing."""
+    patch.setattr(steps, "audit", lambda payment, *, log: None)
+
+
+def audited_twice(patch: Patch) -> None:
+    """The audit log takes entries that it has."""
+
+    def append(self: MemoryAuditStore, entries: Any) -> None:
+        self.log.setdefault(entries[0].payment_id, []).extend(entries)
+        row = self._payments.rows[entries[0].payment_id]
+        self._payments.rows[row.payment_id] = replace(
+            row, audited_version=entries[-1].sequence, audit_hash=entries[-1].hash
+        )
+
+    patch.setattr(MemoryAuditStore, "append", append)
+
+
+def sends_without_asking(patch: Patch) -> None:
+    """Whoever finds `processing` sends again and relies on the key, which the gateway forgets."""
+    find = Charging._find
+
+    def found(self: Charging, payment: Payment) -> GatewayCharge | None:
+        return None if payment.status is Status.PROCESSING else find(self, payment)
+
+    patch.setattr(Charging, "_find", found)
+
+
+def absence_is_proof_at_once(patch: Patch) -> None:
+    """An `unknown` payment that the search does not see yet is taken for not charged."""
+    patch.setattr(Patience, "proof", property(lambda self: timedelta(0)))
+
+
+def lets_go_without_looking(patch: Patch) -> None:
+    """After a refusal the row goes back to `pending`, whoever wrote it meanwhile."""
+
+    def let_go(self: Charging, payment: Payment, error: PaymentError) -> None:
+        current = self.store.get(payment.payment_id)
+        if current and current.status is Status.PROCESSING:
+            self.store.save(moved(current, Status.PENDING, at=self.clock(), actor="charge"))
+
+    patch.setattr(Charging, "_let_go", let_go)
+
+
+def saves_over_others(patch: Patch) -> None:
+    """A save does not look at the version that it overwrites."""
+
+    def save(self: LaggingPayments, payment: Payment) -> None:
+        current = self.rows[payment.payment_id]
+        self.rows[payment.payment_id] = replace(
+            payment,
+            audited_version=current.audited_version,
+            audit_hash=current.audit_hash,
+            batch_row_closed=current.batch_row_closed,
+        )
+
+    patch.setattr(LaggingPayments, "save", save)
+
+
+def records_whatever_comes(patch: Patch) -> None:
+    """An outcome is written over any status."""
+
+    def record(payment_id: str, outcome: Outcome, *, store: Any, clock: Any) -> Payment:
+        row = require(store, payment_id)
+        changed: Payment = replace(
+            row, status=outcome.status, version=row.version + 1, history=(*row.history, row.history[-1])
+        )
+        store.save(changed)
+        return changed
+
+    patch.setattr(steps, "record", record)
+
+
+def acknowledges_before_storing(patch: Patch) -> None:
+    """The gateway gets its 200 while the event is still to be stored."""
+
+    def take(self: World, event: dict[str, Any], context: Context) -> dict[str, Any]:
+        self.scheduler.spawn("afterwards", lambda: receive(self, event, context), limit=10.0)
+        return {"status": 200}
+
+    receive = World.take_event
+    patch.setattr(World, "take_event", take)
+
+
+def forgets_early_events(patch: Patch) -> None:
+    """An event that finds its payment under way is settled instead of parked."""
+    state = Webhooks._state
+
+    def settled(self: Webhooks, event: GatewayEvent) -> EventState:
+        found = state(self, event)
+        return EventState.IGNORED if found is EventState.PARKED else found
+
+    patch.setattr(Webhooks, "_state", settled)
+
+
+def never_looks_at_unknown(patch: Patch) -> None:
+    """The sweeper leaves `unknown` payments as they are."""
+    is_due = Patience.is_due
+
+    def due(self: Patience, payment: Payment, now: datetime) -> bool:
+        return payment.status is not Status.UNKNOWN and is_due(self, payment, now)
+
+    patch.setattr(Patience, "is_due", due)
+
+
+def random_execution_names(patch: Patch) -> None:
+    """Every start has a name of its own."""
+    numbers = count()
+    start = StepFunctionsWorkflow._start
+
+    def anew(self: StepFunctionsWorkflow, name: str, state: dict[str, Any]) -> None:
+        start(self, name if "." in name else f"{name}-{next(numbers)}", state)
+
+    patch.setattr(StepFunctionsWorkflow, "_start", anew)
+
+
+def checkpoint_before_rows(patch: Patch) -> None:
+    """The splitter notes a window as done before it stores and queues it."""
+    window = Splitter._window
+
+    def early(self: Splitter, pool: Any, batch_id: str, rows: Any, progress: Progress) -> Progress:
+        if progress.line < rows[-1].line:
+            counted = replace(progress, line=rows[-1].line, rows_read=progress.rows_read + len(rows))
+            entry = self.batches._entries[batch_id]  # type: ignore[attr-defined]
+            entry.batch = replace(entry.batch, progress=counted)
+        return window(self, pool, batch_id, rows, progress)
+
+    patch.setattr(Splitter, "_window", early)
+
+
+def deleted_before_the_start(patch: Patch) -> None:
+    """A message is gone once it is handed out, whatever the dispatcher makes of it; and nobody queues it again."""
+    deliver = Queue._deliver
+
+    def at_most_once(self: Queue) -> None:
+        before = {number: message.receives for number, message in self.messages.items()}
+        deliver(self)
+        for number, receives in before.items():
+            if number in self.messages and self.messages[number].receives > receives:
+                del self.messages[number]
+
+    patch.setattr(Queue, "_deliver", at_most_once)
+    patch.setattr(sweeping.Sweeper, "_stands_still", lambda self, batch, now: False)
+
+
+def counts_rows_twice(patch: Patch) -> None:
+    """A batch row is counted each time it is closed."""
+
+    def close_row(self: MemoryBatchStore, payment: Payment) -> None:
+        self._payments.rows[payment.payment_id] = replace(
+            self._payments.rows[payment.payment_id], batch_row_closed=True
+        )
+        entry = self._entries[payment.batch_id]
+        entry.batch = replace(entry.batch, rows_closed=entry.batch.rows_closed + 1)
+
+    patch.setattr(MemoryBatchStore, "close_row", close_row)
+    close = BatchRows.close
+    patch.setattr(BatchRows, "close", lambda self, payment: close(self, replace(payment, batch_row_closed=False)))
+
+
+def resends_for_the_customer(patch: Patch) -> None:
+    """A payment that waits for its customer is sent again instead of asked about."""
+    patch.setattr(Charging, "_follow_up", Charging._send)
+
+
+def gives_up_without_cancelling(patch: Patch) -> None:
+    """A customer who took too long can still pay what we call declined."""
+    follow_up = Charging._follow_up
+
+    def decline(self: Charging, payment: Payment) -> Outcome:
+        if self.clock() - parse_iso(payment.updated_at) >= self.patience.authentication:
+            return Outcome(Status.DECLINED, "authentication_abandoned")
+        return follow_up(self, payment)
+
+    patch.setattr(Charging, "_follow_up", decline)
+
+
+def starts_nothing_twice(patch: Patch) -> None:
+    """A payment that was stored and not started is never started again."""
+    patch.setattr(sweeping.Sweeper, "_take_up", lambda self, payment, now: False)
+
+
+def lane_stays_shut(patch: Patch) -> None:
+    """Nobody looks whether the gateway takes payments again."""
+    patch.setattr(sweeping.Sweeper, "_gets_through", lambda self, lane: False)
+
+
+BUGS: dict[Plant, set[str]] = {
+    no_intent: {"intent before effect"},
+    new_key_every_time: {"charged once"},
+    failed_instead_of_unknown: {"no charge after a no"},
+    nothing_is_audited: {"audited"},
+    audited_twice: {"audited"},
+    sends_without_asking: {"charged once"},
+    absence_is_proof_at_once: {"no charge after a no"},
+    lets_go_without_looking: {"pending is proof", "intent before effect"},
+    saves_over_others: {"history only grows"},
+    records_whatever_comes: {"legal moves only"},
+    acknowledges_before_storing: {"events applied"},
+    forgets_early_events: {"events applied"},
+    never_looks_at_unknown: {"all settled"},
+    random_execution_names: {"started once"},
+    checkpoint_before_rows: {"batches told"},
+    deleted_before_the_start: {"all settled"},
+    counts_rows_twice: {"batches told"},
+    resends_for_the_customer: {"charged once"},
+    gives_up_without_cancelling: {"no charge after a no"},
+    starts_nothing_twice: {"all settled"},
+    lane_stays_shut: {"lane open"},
+}
+"""Planted bug → the invariants by which it shows first."""
+
+
+@pytest.mark.parametrize(("plant", "invariants"), BUGS.items(), ids=[bug.__name__ for bug in BUGS])
+def test_simulation_when_a_safety_measure_is_broken_then_an_invariant_says_so(
+    plant: Plant, invariants: set[str], monkeypatch: Patch
+) -> None:
+    plant(monkeypatch)
+    for seed in range(MOST_SEEDS):
+        verdict = run(seed)
+        if verdict.violations:
+            break
+    assert {violation.invariant for violation in verdict.violations} & invariants, verdict.violations
