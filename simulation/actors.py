@@ -9,6 +9,7 @@ from payments.clock import iso
 from payments.lane import PausedBy
 from payments.webhooks import GatewayEvent
 from simulation.faults import Mishap
+from simulation.invariants import is_at_rest
 from simulation.work import Ask, Upload, source_of
 from simulation.world import World
 
@@ -80,11 +81,12 @@ class Actors:
         world, every = self.world, SWEEP_EVERY_SECONDS
         while True:
             now = world.scheduler.monotonic()
-            if not (world.chaos.no_sweeps.holds(now) or world.chaos.blackout.holds(now)):
+            # a sweep finds nothing in a world at rest
+            if not (world.chaos.no_sweeps.holds(now) or world.chaos.blackout.holds(now) or is_at_rest(world)):
                 for _ in range(2 if world.chaos.mishap(Mishap.DOUBLED) else 1):
                     world.functions.call("sweep", {})
             if world.chaos.over and now > world.chaos.ends_at + HOUR / 4:
-                every = min(every * 1.3, HOUR / 2)
+                every = min(every * 1.5, HOUR)
             world.scheduler.sleep(every)
 
     def _end_of_faults(self) -> None:

@@ -104,11 +104,12 @@ def check_at_rest(world: World) -> None:
 def is_at_rest(world: World) -> bool:
     """Whether nobody has anything left to do."""
     return (
-        all(_is_finished(row) for row in world.payments.rows.values())
-        and not list(world.batches.unfinished())
-        and not world.queue.messages
-        and not any(event.payment_id in world.payments.rows for event in world.events.parked())
+        not world.queue.messages
         and not world.lane.state().paused
+        and world.delivery.on
+        and all(_is_finished(row) for row in world.payments.rows.values())
+        and not any(world.batches.unfinished())
+        and not any(event.payment_id in world.payments.rows for event in world.events.parked())
     )
 
 
