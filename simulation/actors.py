@@ -102,6 +102,7 @@ class Actors:
                 if execution.status == "FAILED":
                     world.machine.redrive(execution)
             world.queue.redrive()
+            world.redriven = True
 
     def _operator_pauses(self) -> None:
         world = self.world

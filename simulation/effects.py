@@ -138,6 +138,7 @@ class _Proxy:
 
         def perform(*arguments: Any, **options: Any) -> Any:
             actor = scheduler.current.actor if scheduler.current else ""
+            given = (*arguments, *options.values())
             happened = False
 
             def call() -> Any:
@@ -148,15 +149,15 @@ class _Proxy:
                 try:
                     result = function(*arguments, **options)
                 except Exception as error:
-                    trace.append(Entry(scheduler.now, actor, effect, arguments, error))
+                    trace.append(Entry(scheduler.now, actor, effect, given, error))
                     raise
-                trace.append(Entry(scheduler.now, actor, effect, arguments, result))
+                trace.append(Entry(scheduler.now, actor, effect, given, result))
                 return result
 
             try:
                 return effects.perform(call, fates, repeatable, slow=bool(prepare))
             except Throttled as error:
-                trace.append(Entry(scheduler.now, actor, effect, arguments if not happened else (), error))
+                trace.append(Entry(scheduler.now, actor, effect, () if happened else given, error))
                 raise
 
         self.__dict__[method] = perform

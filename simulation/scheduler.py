@@ -165,7 +165,7 @@ class Scheduler:
         self._idle.clear()
 
     def _work(self, task: Task) -> None:
-        """Run one task after the other: a new greenlet for each would be half of a run's time."""
+        """Run one task after the other: a new greenlet for each takes three times as long as one that is used again."""
         while True:
             self._live(task)
             task.thread = None

@@ -81,6 +81,8 @@ class World:
         """What clients were answered: payment id, HTTP status, fingerprint of what they asked for."""
         self.captures: Counter[str] = Counter()
         """How many charges the gateway captured, by payment id."""
+        self.redriven = False
+        """Whether an operator gave what had failed another chance after the last fault."""
         self.acknowledged: list[GatewayEvent] = []
         """The gateway's events that we took."""
         self.broken: list[tuple[str, str, str]] = []
