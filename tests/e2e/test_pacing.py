@@ -64,13 +64,14 @@ def test_pace_when_a_batch_and_rest_share_the_gateway_then_no_429_and_rest_does_
     no_webhooks: None, new_id: Callable[[], str],
 ) -> None:  # fmt: skip
     with paced_for(LIMIT, client, outputs):
-        for _ in range(4):  # the processes of the functions with the new settings start
-            api.settled(submitted(api, new_id()))
+        # the processes of the functions start, as many as the load needs
+        warm_up = batch_file.upload(rows_of(f"{new_id()}_warm_up", 150))
+        batch_file.result(warm_up, "results", 120)
         gateway.tell("settings", {"requests_per_second": LIMIT})
         before = gateway.charges_asked_for()
         run = new_id()
         batch_ids = [f"{run}_{number}" for number in range(BATCH)]
-        batch_file.upload("payment_id,amount,currency\n" + "".join(f"{name},5.00,USD\n" for name in batch_ids))
+        batch_file.upload(rows_of(run, BATCH))
         eventually(lambda: gateway.charges_asked_for() - before, lambda count: count >= LIMIT)
         began_at = utc_now().timestamp()
         rest_ids = [f"{run}_rest_{number}" for number in range(REST)]
@@ -93,6 +94,11 @@ def test_pace_when_a_batch_and_rest_share_the_gateway_then_no_429_and_rest_does_
     assert p99 < REST_P99_SECONDS
     charged = [one["payment_id"] for one in gateway.all_charges()]
     assert all(charged.count(payment_id) == 1 for payment_id in (*batch_ids, *rest_ids))
+
+
+def rows_of(run: str, count: int) -> str:
+    """A batch file."""
+    return "payment_id,amount,currency\n" + "".join(f"{run}_{number},5.00,USD\n" for number in range(count))
 
 
 def submitted(api: Api, payment_id: str) -> str:

@@ -75,7 +75,7 @@ class World:
         return charge_step(
             state or {"payment_id": "pay_1"},
             charging=Charging(self.gateway, self.methods, self.store, self.clock),
-            pace=Pace(self.slots, timedelta(milliseconds=50), lambda: NOON, sleep=lambda seconds: None),
+            pace=Pace(self.slots, timedelta(milliseconds=50), lambda: self.clock.now, sleep=lambda seconds: None),
             jitter=lambda most: min(most, jitter_seconds),
         )
 
