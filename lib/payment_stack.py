@@ -115,8 +115,10 @@ class PaymentStack(TerraformStack):
         tables.controls.grant(charge, "UpdateItem")
         charge.allow(["secretsmanager:GetSecretValue"], [gateway_secret.arn])
 
-        record = function("record", 15, **payments, **suffix)
+        gateway_events = {"GATEWAY_EVENTS_TABLE": tables.gateway_events.name}
+        record = function("record", 15, **payments, **gateway_events)
         tables.payments.grant(record, "GetItem", "UpdateItem")
+        tables.gateway_events.grant(record, "UpdateItem")
 
         audit = function(
             "audit", 15, AUDIT_TABLE=tables.audit_log.name, REPORT_FUNCTION=report_name, **payments, **batches
@@ -176,7 +178,6 @@ class PaymentStack(TerraformStack):
         notifications.grant_publish(report)
 
         # what was left behind: once a minute, by the ordinary ways
-        gateway_events = {"GATEWAY_EVENTS_TABLE": tables.gateway_events.name}
         sweep = function(
             "sweep",
             300,

@@ -10,6 +10,8 @@ from payments.webhooks import GatewayEvent, occasion_of
 
 MAX_EVENTS = 1000
 """Of an execution; one that goes well has some thirty."""
+EVENT_ATTEMPTS = 4
+"""Of an event, whose executions are looked for: the first 40 minutes of a gateway that does not answer."""
 SCHEDULED = ("LambdaFunctionScheduled", "TaskScheduled")
 ENDS = ("Failed", "TimedOut", "Aborted")
 
@@ -17,7 +19,11 @@ ENDS = ("Failed", "TimedOut", "Aborted")
 def names(payment_id: str, restarts: int, events: list[GatewayEvent]) -> list[str]:
     """The names that executions of a payment may have: its own, those of restarts, and those of webhooks."""
     again = [f"{payment_id}.{number}" for number in range(2, restarts + 2)]
-    return [payment_id, *again, *(f"{payment_id}.{occasion_of(event)}" for event in events)]
+    return [
+        payment_id,
+        *again,
+        *(f"{payment_id}.{occasion_of(event, attempt)}" for event in events for attempt in range(EVENT_ATTEMPTS)),
+    ]
 
 
 def history(stack: Stack, client: Any, name: str) -> list[tuple[datetime, str]]:

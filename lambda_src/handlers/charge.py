@@ -15,9 +15,10 @@ from payments.gateways.guarded import GuardedGateway
 from payments.gateways.stripe import StripeGateway
 from payments.lane import Lane
 from payments.logs import logger
-from payments.metrics import GATEWAY_MISCONFIGURED, SUSPICIOUS_DECLINES, count
+from payments.metrics import GATEWAY_MISCONFIGURED, PAYMENTS_IN_REVIEW, SUSPICIOUS_DECLINES, count
 from payments.pace import Pace
 from payments.patience import Patience
+from payments.statuses import Status
 from payments.steps import charge_step
 from payments.stores.controls_dynamodb import DynamoLaneStore, DynamoSlotStore
 from payments.stores.dynamodb import DynamoCustomerStore, DynamoPaymentStore
@@ -61,6 +62,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     outcome = state.get("outcome", {})
     if outcome.get("code") in SUSPICIOUS_DECLINE_CODES:
         count(SUSPICIOUS_DECLINES)
+    if outcome.get("status") == Status.IN_REVIEW:
+        count(PAYMENTS_IN_REVIEW)  # while it is held, the sweeper goes on counting it
     log.info(
         "charged" if outcome else "waiting",
         payment_id=event["payment_id"],

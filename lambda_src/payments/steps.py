@@ -1,7 +1,7 @@
 """The steps of the workflow, from a state in to a state out: what each function runs, and the simulation as well.
 
-A state is {"payment_id"} with "outcome" or "error", and on its way "ask", "waits" and "wait_seconds": ids, outcomes
-and numbers, nothing personal.
+A state is {"payment_id"} with "outcome" or "error", and on its way "ask", "event_id", "waits" and "wait_seconds": ids,
+outcomes and numbers, nothing personal.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,6 +23,7 @@ from payments.recording import record
 from payments.statuses import Status
 from payments.stores.port import AuditStore, PaymentStore, require
 from payments.validating import PaymentMethods, validate
+from payments.webhooks import EventState, EventStore
 
 State = dict[str, Any]
 LONGEST_WAIT_SECONDS = 900
@@ -50,9 +51,10 @@ def charge_step(state: Mapping[str, Any], *, charging: Charging, pace: Pace, jit
     waits, ask = int(state.get("waits", 0)), bool(state.get("ask"))
     payment = require(charging.store, state["payment_id"])
 
+    what_for = {name: state[name] for name in ("payment_id", "ask", "event_id") if name in state}
+
     def wait(seconds: int, waits: int) -> State:
-        asked = {"ask": True} if ask else {}
-        return {"payment_id": payment.payment_id, "waits": waits, "wait_seconds": seconds + jitter(seconds), **asked}
+        return {**what_for, "waits": waits, "wait_seconds": seconds + jitter(seconds)}
 
     try:
         if may_call_gateway(payment, ask=ask):
@@ -67,12 +69,19 @@ def charge_step(state: Mapping[str, Any], *, charging: Charging, pace: Pace, jit
         return wait(seconds, waits + 1)
     if outcome is None:
         raise AssertionError("charge gives an outcome or raises")
-    return {"payment_id": payment.payment_id, "outcome": outcome.as_json()}
+    return {**what_for, "outcome": outcome.as_json()}
 
 
-def record_step(state: Mapping[str, Any], *, store: PaymentStore, clock: Clock) -> Payment:
-    """Write the outcome, or what a caught error means, onto the payment's row; gives the row."""
-    return record(state["payment_id"], outcome_of(state), store=store, clock=clock)
+def record_step(state: Mapping[str, Any], *, store: PaymentStore, events: EventStore, clock: Clock) -> Payment:
+    """Write the outcome, or what a caught error means, onto the payment's row; gives the row.
+
+    The gateway's event that gave reason to ask is done with when the gateway gave an answer that stands.
+    """
+    outcome = outcome_of(state)
+    payment = record(state["payment_id"], outcome, store=store, clock=clock)
+    if state.get("event_id") and "error" not in state and outcome.status is not Status.IN_REVIEW:
+        events.settle(state["event_id"], EventState.APPLIED, clock())
+    return payment
 
 
 def audit_step(state: Mapping[str, Any], *, store: PaymentStore, log: AuditStore, rows: BatchRows) -> State:

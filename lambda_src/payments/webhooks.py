@@ -6,7 +6,7 @@ payment is asked of the gateway, by the workflow, under the same rules as ever. 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from typing import Protocol
@@ -18,6 +18,9 @@ from payments.workflow import Workflow
 
 KEPT_PARKED = timedelta(days=7)
 """Stripe itself gives up on a delivery after three days; a payment that is not here by then is another system's."""
+
+ASK_AGAIN = timedelta(minutes=5)
+"""How old an event is when the gateway is asked a second time; then ten minutes, twenty, and so on."""
 
 _REFUNDED = "charge.refunded"
 _ABOUT_CHARGES = (
@@ -35,7 +38,8 @@ class EventState(StrEnum):
     """What became of an event."""
 
     PARKED = "parked"
-    """It came before its payment's row, or while a workflow is at the payment: the sweeper looks again."""
+    """It came before its payment's row, while a workflow is at the payment, or the gateway was asked and has not
+    answered yet: the sweeper looks again."""
     ASKS = "asks"
     """The workflow is to ask the gateway; never stored."""
     APPLIED = "applied"
@@ -65,7 +69,7 @@ class EventStore(Protocol):
     def add(self, event: GatewayEvent) -> bool:
         """Store an event. False if it is there already."""
 
-    def settle(self, event: GatewayEvent, state: EventState) -> None:
+    def settle(self, event_id: str, state: EventState, at: datetime) -> None:
         """Say what became of an event. Only a parked one changes."""
 
     def parked(self) -> Iterator[GatewayEvent]:
@@ -102,7 +106,7 @@ class Webhooks:
         if state is EventState.ASKS:
             return self._ask(event)
         if state is not EventState.PARKED:
-            self.events.settle(event, state)
+            self.events.settle(event.event_id, state, self.clock())
         return state
 
     def _state(self, event: GatewayEvent) -> EventState:
@@ -127,12 +131,16 @@ class Webhooks:
         return EventState.APPLIED
 
     def _ask(self, event: GatewayEvent) -> EventState:
-        """Have the workflow ask the gateway: one execution for each event, however often it comes."""
-        self.workflow.again(event.payment_id, occasion_of(event), ask=True)
-        self.events.settle(event, EventState.APPLIED)
-        return EventState.APPLIED
+        """Have the workflow ask the gateway, one execution for each event, however often it comes.
+
+        The event stays parked until the gateway has answered. While it gives no answer, the sweeper has it asked
+        again each time the event is twice as old.
+        """
+        age = (self.clock() - parse_iso(event.received_at)) // ASK_AGAIN
+        self.workflow.again(event.payment_id, occasion_of(event, age.bit_length()), ask=True, event_id=event.event_id)
+        return EventState.PARKED
 
 
-def occasion_of(event: GatewayEvent) -> str:
-    """The end of the name of the execution that an event starts."""
-    return "e" + sha256(event.event_id.encode()).hexdigest()[:11]
+def occasion_of(event: GatewayEvent, attempt: int = 0) -> str:
+    """The end of the name of the execution that an event starts at its first or a later attempt."""
+    return f"e{sha256(event.event_id.encode()).hexdigest()[:9]}{attempt:02}"

@@ -13,11 +13,11 @@ class Workflow(Protocol):
     def start(self, payment_id: str) -> None:
         """Start the payment's execution. Starting twice is the same as once."""
 
-    def again(self, payment_id: str, occasion: str, *, ask: bool = False) -> None:
+    def again(self, payment_id: str, occasion: str, *, ask: bool = False, event_id: str = "") -> None:
         """Start another execution for an occasion, a word of at most 12 letters and digits that no other has.
 
         The same occasion twice is the same as once. With `ask` the gateway is asked even about a payment that is
-        settled or held for review.
+        settled or held for review; `event_id` is the gateway's event that gave reason to, and is done with then.
         """
 
 
@@ -35,9 +35,10 @@ class StepFunctionsWorkflow:
         """See the port."""
         self._start(payment_id, {"payment_id": payment_id})
 
-    def again(self, payment_id: str, occasion: str, *, ask: bool = False) -> None:
+    def again(self, payment_id: str, occasion: str, *, ask: bool = False, event_id: str = "") -> None:
         """See the port."""
-        self._start(f"{payment_id}.{occasion}", {"payment_id": payment_id} | ({"ask": True} if ask else {}))
+        state = {"payment_id": payment_id, "ask": ask, "event_id": event_id}
+        self._start(f"{payment_id}.{occasion}", {name: value for name, value in state.items() if value})
 
     def _start(self, name: str, state: dict[str, Any]) -> None:
         try:
@@ -47,19 +48,23 @@ class StepFunctionsWorkflow:
 
 
 class MemoryWorkflow:
-    """A twin that remembers the names of the executions that were started, and which of them ask."""
+    """A twin that remembers the names of the executions that were started, which of them ask, and for which event."""
 
     def __init__(self) -> None:
         self.started: list[str] = []
         self.asking: list[str] = []
+        self.reasons: dict[str, str] = {}
 
     def start(self, payment_id: str) -> None:
         """See the port."""
         if payment_id not in self.started:
             self.started.append(payment_id)
 
-    def again(self, payment_id: str, occasion: str, *, ask: bool = False) -> None:
+    def again(self, payment_id: str, occasion: str, *, ask: bool = False, event_id: str = "") -> None:
         """See the port."""
-        self.start(f"{payment_id}.{occasion}")
+        name = f"{payment_id}.{occasion}"
+        self.start(name)
         if ask:
-            self.asking.append(f"{payment_id}.{occasion}")
+            self.asking.append(name)
+        if event_id:
+            self.reasons[name] = event_id

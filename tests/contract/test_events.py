@@ -42,14 +42,14 @@ def test_add_when_the_event_names_no_reference_then_found_as_it_came(events: Eve
 def test_add_when_there_is_nothing_to_wait_for_then_never_parked(events: EventStore, state: EventState) -> None:
     settled = replace(gateway_event(), state=state)
     assert events.add(settled)
-    events.settle(settled, EventState.APPLIED)
+    events.settle(settled.event_id, EventState.APPLIED, NOON)
     assert list(events.parked()) == []
     assert events.of_payment("pay_1") == [settled]
 
 
 def test_fault_36_add_when_it_is_there_already_then_false_and_the_first_stays(events: EventStore) -> None:
     events.add(gateway_event())
-    events.settle(gateway_event(), EventState.APPLIED)
+    events.settle(gateway_event().event_id, EventState.APPLIED, NOON)
     assert not events.add(replace(gateway_event(), type="charge.refunded"))
     assert events.of_payment("pay_1") == [replace(gateway_event(), state=EventState.APPLIED)]
     assert list(events.parked()) == []
@@ -58,22 +58,22 @@ def test_fault_36_add_when_it_is_there_already_then_false_and_the_first_stays(ev
 @pytest.mark.parametrize("state", [EventState.APPLIED, EventState.IGNORED, EventState.CONTRADICTS])
 def test_settle_when_parked_then_it_says_so_and_is_no_longer_parked(events: EventStore, state: EventState) -> None:
     events.add(gateway_event())
-    events.settle(gateway_event(), state)
+    events.settle(gateway_event().event_id, state, NOON)
     assert list(events.parked()) == []
     assert [event.state for event in events.of_payment("pay_1")] == [state]
 
 
 def test_settle_when_settled_already_then_the_first_word_stands(events: EventStore) -> None:
     events.add(gateway_event())
-    events.settle(gateway_event(), EventState.CONTRADICTS)
-    events.settle(gateway_event(), EventState.APPLIED)
+    events.settle(gateway_event().event_id, EventState.CONTRADICTS, NOON)
+    events.settle(gateway_event().event_id, EventState.APPLIED, NOON)
     assert [event.state for event in events.of_payment("pay_1")] == [EventState.CONTRADICTS]
 
 
 def test_parked_when_several_wait_then_oldest_first(events: EventStore) -> None:
     for name, minutes in (("evt_b", 2), ("evt_c", 3), ("evt_a", 1)):
         events.add(later(name, minutes, payment_id=name))
-    events.settle(later("evt_b", 2), EventState.APPLIED)
+    events.settle(later("evt_b", 2).event_id, EventState.APPLIED, NOON)
     assert [event.event_id for event in events.parked()] == ["evt_a", "evt_c"]
 
 
@@ -97,7 +97,7 @@ def test_dynamodb_add_when_settled_then_dropped_after_ninety_days_and_never_whil
         if parked_first:
             events.add(gateway_event())
             assert expires_at() is None
-            events.settle(gateway_event(), EventState.APPLIED)
+            events.settle(gateway_event().event_id, EventState.APPLIED, NOON)
         else:
             events.add(replace(gateway_event(), state=EventState.APPLIED))
         assert expires_at() == str(int((NOON + timedelta(days=90)).timestamp()))

@@ -376,3 +376,38 @@ def test_payctl_commands_when_read_then_command_and_options_exist() -> None:
             command = command.commands[rest.pop(0)]
         known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         assert {word for word in rest if word.startswith("-")} <= known, f"payctl {' '.join(words_of_it)}"
+
+
+# Guarantees -----------------------------------------------------------------------------------------------------------
+
+GUARANTEES = ROOT / "docs" / "guarantees.md"
+LAST_FAULT_OF_THIS_RELEASE = 37
+_FAULT_TEST = re.compile(r"""(?:def |")test_faults?_((?:[0-9]+_)+)(?:to_([0-9]+)_)?""")
+
+
+def _fault_tests() -> dict[int, set[str]]:
+    """Fault → the folders of tests/ that have a test named after it."""
+    found: dict[int, set[str]] = {}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for numbers, last in _FAULT_TEST.findall(path.read_text()):
+            named = [int(number) for number in numbers.strip("_").split("_")]
+            for fault in range(named[0], int(last) + 1) if last else named:
+                found.setdefault(fault, set()).add(path.relative_to(ROOT / "tests").parts[0])
+    return found
+
+
+def test_fault_table_when_read_then_each_fault_has_the_tests_it_names() -> None:
+    told = {int(row[0]): set(row[3].split(", ")) for row in table(GUARANTEES, "Fault")}
+    named = _fault_tests()
+
+    assert told == {fault: named.get(fault, set()) for fault in range(1, LAST_FAULT_OF_THIS_RELEASE + 1)}
+
+
+def test_guarantees_when_they_name_invariants_then_the_simulation_has_them() -> None:
+    from simulation.invariants import AT_EVERY_WRITE, AT_REST
+
+    page = GUARANTEES.read_text().replace("\n", " ")
+    known = {*AT_EVERY_WRITE, *AT_REST, "charged once", "intent before effect"}
+    told = set(re.findall(r"`([a-z]+(?: [a-z]+)+)`", page)) - {"make bench"}
+    assert told <= known
+    assert {"charged once", "all settled", "audited"} <= {*told, *re.findall(r"`(audited)`", page)}

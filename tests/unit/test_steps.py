@@ -23,6 +23,7 @@ from payments.payment import Payment
 from payments.statuses import Status
 from payments.steps import OWN_PACE_SECONDS, State, audit_step, charge_step, record_step, validate_step
 from payments.stores.controls_memory import MemorySlotStore
+from payments.stores.events_memory import MemoryEventStore
 from payments.stores.memory import MemoryAuditStore, MemoryCustomerStore, MemoryPaymentStore
 from payments.stores.port import VersionConflict
 from payments.validating import PaymentMethods
@@ -68,6 +69,7 @@ class World:
         self.gateway = Recording(self.clock)
         self.store = MemoryPaymentStore()
         self.slots = CountedSlots()
+        self.events = MemoryEventStore()
         self.methods = PaymentMethods(MemoryCustomerStore(), "")
         self.store.rows["pay_1"] = row or payment()
 
@@ -92,7 +94,7 @@ class World:
         return state
 
     def record(self, state: State) -> Payment:
-        return record_step(state, store=self.store, clock=self.clock)
+        return record_step(state, store=self.store, events=self.events, clock=self.clock)
 
     @property
     def now(self) -> Payment:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from payments.clock import parse_iso
@@ -27,7 +27,11 @@ class DynamoEventStore:
     def add(self, event: GatewayEvent) -> bool:
         """See the port."""
         values: dict[str, Any] = {**asdict(event), "state": event.state.value}
-        values |= {"parked": _PARKED} if event.state is EventState.PARKED else {"expires_at": _expires_at(event)}
+        values |= (
+            {"parked": _PARKED}
+            if event.state is EventState.PARKED
+            else {"expires_at": _expires_at(parse_iso(event.received_at))}
+        )
         try:
             self._client.put_item(
                 TableName=self._table,
@@ -38,16 +42,16 @@ class DynamoEventStore:
             return False
         return True
 
-    def settle(self, event: GatewayEvent, state: EventState) -> None:
+    def settle(self, event_id: str, state: EventState, at: datetime) -> None:
         """See the port."""
         try:
             self._client.update_item(
                 TableName=self._table,
-                Key={"event_id": {"S": event.event_id}},
+                Key={"event_id": {"S": event_id}},
                 UpdateExpression="SET #state = :state, expires_at = :expires REMOVE parked",
                 ConditionExpression="attribute_exists(parked)",
                 ExpressionAttributeNames={"#state": "state"},
-                ExpressionAttributeValues={":state": {"S": state.value}, ":expires": {"N": str(_expires_at(event))}},
+                ExpressionAttributeValues={":state": {"S": state.value}, ":expires": {"N": str(_expires_at(at))}},
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return
@@ -71,8 +75,8 @@ class DynamoEventStore:
             yield from map(_event_of, page["Items"])
 
 
-def _expires_at(event: GatewayEvent) -> int:
-    return int((parse_iso(event.received_at) + KEPT).timestamp())
+def _expires_at(settled_at: datetime) -> int:
+    return int((settled_at + KEPT).timestamp())
 
 
 def _event_of(item: Mapping[str, Any]) -> GatewayEvent:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 
 from payments.webhooks import EventState, GatewayEvent
 
@@ -16,11 +17,11 @@ class MemoryEventStore:
         """See the port."""
         return self.events.setdefault(event.event_id, event) is event
 
-    def settle(self, event: GatewayEvent, state: EventState) -> None:
+    def settle(self, event_id: str, state: EventState, at: datetime) -> None:  # noqa: ARG002 - nothing expires here
         """See the port."""
-        stored = self.events[event.event_id]
-        if stored.state is EventState.PARKED:
-            self.events[event.event_id] = replace(stored, state=state)
+        stored = self.events.get(event_id)
+        if stored and stored.state is EventState.PARKED:
+            self.events[event_id] = replace(stored, state=state)
 
     def parked(self) -> Iterator[GatewayEvent]:
         """See the port."""
