@@ -17,6 +17,8 @@ LONGEST_SLEEP_SECONDS = 3.0
 """How long a function waits for its slot by itself. Beyond that the workflow waits, which costs nothing."""
 
 
+SLOTS_LATE_AT_MOST = 1
+"""How late a request may be for its slot: the reserve of a rate has room for that many more in a second."""
 SLOTS_MISSED_AT_MOST = 3
 """A function that is late again and again is on a machine that has no time to be even: it sends."""
 Turn = Callable[[], None]
@@ -65,7 +67,7 @@ class Pace:
             nonlocal mine
             for _ in range(SLOTS_MISSED_AT_MOST):
                 self.sleep(max(0.0, (mine - self._slots_passed()) * self.slot.total_seconds()))
-                if self._slots_passed() < mine + 1:
+                if self._slots_passed() < mine + 1 + SLOTS_LATE_AT_MOST:
                     return
                 mine = self._next()
 

@@ -16,7 +16,7 @@ from tests.emulator.conftest import VISIBILITY_SCALE, Deploy, Invoke, Run, event
 
 START = "states:StartExecution"
 GET = "dynamodb:GetItem"
-RNG = random.Random(1)  # noqa: S311 - a test's
+RNG = random.Random(1)
 ONCE = Config(retries={"total_max_attempts": 1})
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,19 @@ def busy(aws: LocalAws) -> int:
     assert group is not None
     eventually(lambda: len(living(group)) == 2)
     return group
+
+
+def test_answer_when_read_as_it_comes_then_head_and_body_are_in_one_piece(aws: LocalAws) -> None:
+    trust = ssl.create_default_context(cafile=str(aws.ca_bundle))
+    with (
+        socket.create_connection(("127.0.0.1", aws.port)) as plain,
+        trust.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        for _ in range(2):  # the connection stays open
+            connection.sendall(b"GET /_ministack/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            piece = connection.recv(65536)
+            assert piece.startswith(b"HTTP/1.1 200")
+            assert piece.endswith(b"}")
 
 
 def test_stop_when_a_function_is_running_then_no_process_and_no_file_is_left() -> None:
