@@ -6,13 +6,15 @@ import h11
 from hypercorn.events import RawData
 from hypercorn.protocol.h11 import H11Protocol
 
+from local.emulator.fixes.patching import wrap
+
 
 def apply() -> None:
     """Let every connection that opens from now on hold a head back until its body is there."""
-    H11Protocol._send_h11_event = _send
+    wrap(H11Protocol, "_send_h11_event", _send)
 
 
-async def _send(self: Any, event: Any) -> None:
+async def _send(_original: Any, self: Any, event: Any) -> None:
     try:
         data = self.connection.send(event)
     except h11.LocalProtocolError:

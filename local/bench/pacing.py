@@ -1,0 +1,201 @@
+"""The pace's benchmark: a gateway limited to 25 requests a second, a batch of 500 and 50 payments over REST meanwhile.
+
+How much of the limit is used, whether the gateway ever had to refuse (429), and how long a payment over REST takes from
+accepted to final while the batch runs.
+"""
+
+import json
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Any
+
+import requests
+
+from local.stack import LocalStack, NotRunning
+from payments.clock import parse_iso, utc_now
+from payments.pace import slot_length
+from payments.statuses import OPEN
+from payments.stores.dynamodb import DynamoPaymentStore
+from payments.stores.port import require
+
+LIMIT = 25
+BATCH, REST, WARM_UP = 500, 50, 150
+REST_FOR = 0.8
+"""Payments over REST come evenly over this share of the time that the batch takes."""
+LONGEST_SECONDS = 180
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What came out. `used` is a share of the limit, from the first payment of both kinds to the last charge."""
+
+    used: float
+    rest_p99_seconds: float
+    refused: int
+    charged_not_once: int
+
+
+def measure(stack: LocalStack) -> Measured:
+    """Run it on a stack that is up."""
+    return _Run(stack).measure()
+
+
+class _Run:
+    def __init__(self, stack: LocalStack) -> None:
+        self._stack = stack
+        self._outputs = stack.outputs
+        self._gateway = requests.Session()
+        self._gateway.trust_env = False
+        self._api = requests.Session()
+        self._api.trust_env = False
+        self._api.verify = self._outputs["ca_bundle"]
+        self._payments = DynamoPaymentStore(stack.aws.client("dynamodb"), self._outputs["payments_table"])
+
+    def measure(self) -> Measured:
+        run = uuid.uuid4().hex[:12]
+        with self._paced(), self._without_webhooks():
+            self._upload(f"{run}_warm_up", WARM_UP)  # the functions' processes start, as many as the load needs
+            self._until(lambda: self._settled(f"{run}_warm_up", WARM_UP), every=1)
+            before = self._asked_for()
+            self._tell("settings", requests_per_second=LIMIT)
+            try:
+                batch = self._upload(run, BATCH)
+                self._until(lambda: self._asked_for() > before + LIMIT, every=0.05)
+                both_since = utc_now()
+                over_rest = self._submit_evenly(run)
+                self._until(lambda: self._asked_for() >= before + BATCH + REST, every=0.5)
+            finally:
+                self._tell("settings", requests_per_second=0)
+            seconds = sorted(self._seconds_until_final(payment_id) for payment_id in over_rest)
+        asked = [one for one in self._look("requests") if one["payment_id"] in {*batch, *over_rest}]
+        times = [at for at in (datetime.fromisoformat(one["at"]) for one in asked) if at >= both_since]
+        charged = Counter(charge["payment_id"] for charge in self._look("charges"))
+        return Measured(
+            used=len(times) / (max(times) - both_since).total_seconds() / LIMIT,
+            rest_p99_seconds=seconds[ceil(0.99 * len(seconds)) - 1],
+            refused=sum(one["status"] == 429 for one in asked),
+            charged_not_once=sum(charged[payment_id] != 1 for payment_id in (*batch, *over_rest)),
+        )
+
+    @contextmanager
+    def _paced(self) -> Iterator[None]:
+        """The functions as a deployment with this GATEWAY_RATE_PER_SECOND sets them; as they were, afterwards."""
+        from lib.batch import dispatch_pace
+        from lib.settings import Environment
+
+        environment = Environment(gateway_rate_per_second=LIMIT)
+        pace = dispatch_pace(environment)
+        slot = slot_length(LIMIT, environment.gateway_reserve_percent)
+        changes = {
+            "SLOT_MICROSECONDS": str(slot // timedelta(microseconds=1)),
+            "DISPATCH_PACE_SECONDS": pace.seconds,
+        }
+        functions, mapping = self._stack.aws.client("lambda"), self._outputs["dispatch_mapping_id"]
+        names = [f"payment-{name}-{self._outputs['environment_suffix']}" for name in ("charge", "dispatch")]
+        usual = {name: functions.get_function_configuration(FunctionName=name)["Environment"] for name in names}
+        concurrency = functions.get_event_source_mapping(UUID=mapping)["ScalingConfig"]
+        for name, settings in usual.items():
+            own = {key: value for key, value in changes.items() if key in settings["Variables"]}
+            variables = settings["Variables"] | own
+            functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+        functions.update_event_source_mapping(UUID=mapping, ScalingConfig={"MaximumConcurrency": pace.concurrency})
+        try:
+            yield
+        finally:
+            for name, settings in usual.items():
+                functions.update_function_configuration(FunctionName=name, Environment=settings)
+            self._until(
+                lambda: functions.get_event_source_mapping(UUID=mapping)["State"] in ("Enabled", "Disabled"), every=0.2
+            )
+            functions.update_event_source_mapping(UUID=mapping, ScalingConfig=concurrency)
+
+    @contextmanager
+    def _without_webhooks(self) -> Iterator[None]:
+        """What the gateway tells later is work of its own for this machine, and beside the point here."""
+        self._gateway.delete(f"{self._outputs['gateway_url']}/_stand_in/webhooks", timeout=10).raise_for_status()
+        try:
+            yield
+        finally:
+            self._stack.send_webhooks(self._outputs["webhook_url"])
+
+    def _upload(self, run: str, count: int) -> list[str]:
+        """Upload a batch file; gives the ids in it."""
+        ids = [f"{run}_{number}" for number in range(count)]
+        text = "payment_id,amount,currency\n" + "".join(f"{payment_id},5.00,USD\n" for payment_id in ids)
+        bucket = self._outputs["batch_bucket"]
+        self._stack.aws.client("s3").put_object(Bucket=bucket, Key=f"incoming/{run}.csv", Body=text.encode())
+        return ids
+
+    def _submit_evenly(self, run: str) -> list[str]:
+        ids = [f"{run}_rest_{number}" for number in range(REST)]
+        with ThreadPoolExecutor(4) as pool:
+            for payment_id in ids:
+                pool.submit(self._submit, payment_id)
+                time.sleep(BATCH / LIMIT * REST_FOR / REST)
+        return ids
+
+    def _submit(self, payment_id: str) -> None:
+        body = json.dumps({"payment_id": payment_id, "amount": 5, "currency": "USD"})
+        self._api.post(f"{self._outputs['api_url']}/payments", data=body, timeout=30).raise_for_status()
+
+    def _seconds_until_final(self, payment_id: str) -> float:
+        """From accepted to its outcome, by the row's own history."""
+        self._until(lambda: require(self._payments, payment_id).status not in OPEN, every=0.1)
+        history = require(self._payments, payment_id).history
+        return (parse_iso(history[-1].at) - parse_iso(history[0].at)).total_seconds()
+
+    def _settled(self, run: str, count: int) -> bool:
+        rows = (self._payments.get(f"{run}_{number}") for number in range(count))
+        return all(row and row.status not in OPEN for row in rows)
+
+    def _asked_for(self) -> int:
+        """How many charges the gateway was asked for so far."""
+        rates = self._gateway.get(f"{self._outputs['gateway_url']}/_stand_in/rates", timeout=10).json()
+        return int(rates["total"])
+
+    def _look(self, what: str) -> list[dict[str, Any]]:
+        url = f"{self._outputs['gateway_url']}/_stand_in/{what}"
+        data: list[dict[str, Any]] = self._gateway.get(url, timeout=60).json()["data"]
+        return data
+
+    def _tell(self, what: str, **body: Any) -> None:
+        url = f"{self._outputs['gateway_url']}/_stand_in/{what}"
+        self._gateway.post(url, json=body, timeout=10).raise_for_status()
+
+    def _until(self, done: Callable[[], bool], *, every: float) -> None:
+        deadline = time.monotonic() + LONGEST_SECONDS
+        while not done():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the stack did not come so far within {LONGEST_SECONDS} seconds")
+            time.sleep(every)
+
+
+def told(measured: Measured) -> str:
+    """What was measured, as a sentence."""
+    return (
+        f"{BATCH} in a batch and {REST} over REST at a gateway that takes {LIMIT} a second: {measured.used:.0%} of it "
+        f"used, {measured.refused} refused, REST final after {measured.rest_p99_seconds:.2f} s (p99)"
+    )
+
+
+def main() -> int:
+    """Print what was measured; 1 if the gateway refused anything or a payment was not charged exactly once."""
+    try:
+        measured = measure(LocalStack())
+    except NotRunning as missing:
+        print(f"pacing: {missing}, then measure again")  # noqa: T201
+        return 0
+    print(told(measured))  # noqa: T201
+    return int(bool(measured.refused or measured.charged_not_once))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
