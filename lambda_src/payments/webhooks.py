@@ -43,7 +43,7 @@ class EventState(StrEnum):
     ASKS = "asks"
     """The workflow is to ask the gateway; never stored."""
     APPLIED = "applied"
-    """The workflow was started to ask the gateway, or the row says the same already."""
+    """The gateway was asked and has answered, or the row tells as much already."""
     IGNORED = "ignored"
     """Of no type that we handle, or about no payment of ours."""
     CONTRADICTS = "contradicts"

@@ -63,6 +63,8 @@ class MemoryWorkflow:
     def again(self, payment_id: str, occasion: str, *, ask: bool = False, event_id: str = "") -> None:
         """See the port."""
         name = f"{payment_id}.{occasion}"
+        if name in self.started:
+            return
         self.start(name)
         if ask:
             self.asking.append(name)

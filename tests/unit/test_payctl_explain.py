@@ -24,7 +24,7 @@ from payments.statuses import Status
 from payments.stores.events_memory import MemoryEventStore
 from payments.stores.memory import MemoryPaymentStore
 from payments.stores.tables import AUDIT_LOG
-from payments.webhooks import Webhooks
+from payments.webhooks import ASK_AGAIN, Webhooks
 from payments.workflow import MemoryWorkflow
 from tests.unit.builders import NOON, FixedClock, after, batch_payment, gateway_event, payment
 from tests.unit.payctl_world import AwsWorld, aws_world
@@ -149,10 +149,14 @@ def test_explain_when_it_was_restarted_or_woken_by_a_webhook_then_tells_those_ex
     assert "pay_2" not in workflow
 
 
-def test_names_when_an_event_woke_the_workflow_then_it_is_the_name_that_webhooks_gives() -> None:
-    payments, workflow, event = MemoryPaymentStore(), MemoryWorkflow(), gateway_event()
+def test_names_when_an_event_woke_the_workflow_then_they_are_the_names_that_webhooks_gives() -> None:
+    payments, events, workflow, clock = MemoryPaymentStore(), MemoryEventStore(), MemoryWorkflow(), FixedClock()
+    event, webhooks = gateway_event(), Webhooks(events, payments, workflow, clock)
     payments.create(after(payment(), Status.PROCESSING, Status.UNKNOWN))
-    Webhooks(MemoryEventStore(), payments, workflow, FixedClock()).receive(event)
+    webhooks.receive(event)
+    while clock.now < NOON + 2 ** (executions.EVENT_ATTEMPTS - 1) * ASK_AGAIN - timedelta(minutes=1):
+        clock.wait(timedelta(minutes=1))
+        webhooks.apply(event)
     assert workflow.started == executions.names("pay_1", 0, [event])[1:]
 
 

@@ -18,6 +18,7 @@ from payments.errors import POLICIES, Misconfigured, OutcomeUnknown, PaymentErro
 from payments.events import payment_event
 from payments.gateways.memory import Fault, FaultKind, MemoryGateway
 from payments.gateways.port import ChargeRequest, GatewayCharge
+from payments.money import Money
 from payments.pace import NoFreeSlot, Pace
 from payments.payment import Payment
 from payments.statuses import Status
@@ -27,7 +28,8 @@ from payments.stores.events_memory import MemoryEventStore
 from payments.stores.memory import MemoryAuditStore, MemoryCustomerStore, MemoryPaymentStore
 from payments.stores.port import VersionConflict
 from payments.validating import PaymentMethods
-from tests.unit.builders import NOON, FixedClock, after, payment
+from payments.webhooks import EventState
+from tests.unit.builders import NOON, FixedClock, after, gateway_event, payment
 
 MOST_WAITS = POLICIES[RateLimited].max_attempts
 
@@ -90,7 +92,8 @@ class World:
                 state = self.charge(state)
         except PaymentError as error:
             cause = json.dumps({"errorMessage": str(error)})
-            return {"payment_id": "pay_1", "error": {"Error": type(error).__name__, "Cause": cause}}
+            caught = {"error": {"Error": type(error).__name__, "Cause": cause}}
+            return {"payment_id": "pay_1"} | (state or {}) | caught
         return state
 
     def record(self, state: State) -> Payment:
@@ -230,6 +233,70 @@ def test_fault_19_charge_step_when_the_key_is_refused_for_good_then_the_payment_
     assert (row.status, world.gateway.captured) == (Status.PENDING, [])
 
 
+# What gave reason to ask -------------------------------------------------------------------------------------------
+
+ASKED = {"payment_id": "pay_1", "ask": True, "event_id": "evt_1"}
+
+
+def told() -> World:
+    """A captured payment about which an event of the gateway is parked."""
+    world = World()
+    world.record(world.charge())
+    world.events.add(gateway_event("charge.refunded"))
+    return world
+
+
+def test_record_step_when_the_gateway_answered_then_its_event_is_applied() -> None:
+    world = told()
+    world.record(world.charge(ASKED))
+    assert list(world.events.parked()) == []
+    assert [event.state for event in world.events.of_payment("pay_1")] == [EventState.APPLIED]
+
+
+def test_record_step_when_a_step_gave_up_then_the_event_stays_parked() -> None:
+    world = told()
+    world.gateway.fail(Fault(FaultKind.SERVER_ERROR, call="find"))
+    state = world.charge_until_it_ends(ASKED)
+    assert "error" in state
+    world.record(state)
+    assert len(list(world.events.parked())) == 1
+
+
+def test_fault_18_record_step_when_the_answer_is_a_conflict_then_the_event_stays_parked() -> None:
+    world = told()
+    world.gateway.fail(Fault(FaultKind.ALTERED, call="find", money=Money(4711, "CHF")))
+    state = world.charge(ASKED)
+    assert state["outcome"]["status"] == "in_review"
+    world.record(state)
+    assert len(list(world.events.parked())) == 1
+
+
+def test_record_step_when_the_row_cannot_be_written_then_the_event_stays_parked() -> None:
+    world = told()
+    world.gateway.refund(world.now.gateway_reference, 9999)
+    state = world.charge(ASKED)
+
+    def save(payment: Payment) -> None:
+        raise ConnectionError("the table does not answer")
+
+    world.store.save = save  # type: ignore[method-assign]
+    with pytest.raises(ConnectionError):
+        world.record(state)
+    assert len(list(world.events.parked())) == 1
+
+
+@pytest.mark.parametrize("own_pace", [True, False])
+def test_charge_step_when_it_waits_then_the_event_is_not_forgotten(own_pace: bool) -> None:
+    world = told()
+    world.slots.free = not own_pace
+    world.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find"))
+    state = world.charge(ASKED)
+    assert state["wait_seconds"]
+    world.slots.free = True
+    world.record(world.charge_until_it_ends(state))
+    assert list(world.events.parked()) == []
+
+
 # Our own pace ------------------------------------------------------------------------------------------------------
 
 
@@ -270,7 +337,7 @@ def validated(world: World, **state: Any) -> State:
 
 
 def test_validate_step_when_nothing_is_wrong_then_the_state_goes_on_as_it_is() -> None:
-    assert validated(World(), ask=True) == {"payment_id": "pay_1", "ask": True}
+    assert validated(World(), ask=True, event_id="evt_1") == ASKED
 
 
 def test_validate_step_when_there_is_nothing_to_charge_then_rejected_without_a_call() -> None:

@@ -296,7 +296,25 @@ def test_fault_35_sweep_when_a_parked_events_payment_is_there_then_applied_once(
     world.sweep()
     world.sweep()
     assert len(world.workflow.asking) == 1
-    assert list(world.events.parked()) == []
+    world.events.settle("evt_1", EventState.APPLIED, world.clock())  # as the record step does, once it is answered
+    world.sweep(after_units=10)
+    assert len(world.workflow.asking) == 1
+
+
+def test_sweep_when_the_gateway_gives_no_answer_then_asked_again_at_five_ten_and_twenty_minutes_and_no_sooner() -> None:
+    row = after(payment(), Status.PROCESSING, Status.SUCCEEDED, gateway_reference="pi_1")
+    world = World(row)
+    audit(row, log=world.log)
+    world.events.add(gateway_event("charge.refunded"))
+    asked = []
+    for minute in range(25):
+        world.clock.now = NOON + timedelta(minutes=minute)
+        before = len(world.workflow.started)
+        world.sweep()
+        asked += [minute] * (len(world.workflow.started) - before)
+    assert asked == [0, 5, 10, 20]
+    assert set(world.workflow.reasons.values()) == {"evt_1"}
+    assert [event.event_id for event in world.events.parked()] == ["evt_1"]
 
 
 def test_sweep_when_a_parked_event_contradicts_the_row_then_counted_once() -> None:
@@ -573,8 +591,8 @@ def test_sweep_when_time_runs_out_then_it_stops_and_the_next_sweep_goes_on() -> 
 def test_sweep_when_time_runs_out_among_events_then_it_stops_there() -> None:
     world = World()
     for number in range(5):
-        world.payments.rows[f"p{number}"] = after(payment(f"p{number}"), Status.PROCESSING, Status.UNKNOWN)
-        world.events.add(gateway_event(event_id=f"evt_{number}", payment_id=f"p{number}"))
+        world.payments.rows[f"p{number}"] = after(payment(f"p{number}"), Status.PROCESSING, Status.DECLINED)
+        world.events.add(gateway_event("payment_intent.canceled", f"evt_{number}", f"p{number}"))
     world.sweep(seconds_left=lambda: 0)
     assert len(list(world.events.parked())) == 4
     world.sweep()

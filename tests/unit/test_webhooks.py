@@ -1,23 +1,28 @@
 """Events of the gateway as far as our own state goes (FAULTS 22, 33 to 37): a hint to ask, never an answer."""
 
+import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from payments.charging import Charging
-from payments.gateways.memory import MemoryGateway
-from payments.outcome import answered
+from payments.errors import PaymentError
+from payments.gateways.memory import Fault, FaultKind, MemoryGateway
+from payments.money import Money
+from payments.pace import Pace
 from payments.payment import Payment
-from payments.recording import record
 from payments.statuses import Status
+from payments.steps import State, charge_step, record_step
+from payments.stores.controls_memory import MemorySlotStore
 from payments.stores.events_memory import MemoryEventStore
 from payments.stores.memory import MemoryCustomerStore, MemoryPaymentStore
 from payments.validating import PaymentMethods
-from payments.webhooks import HANDLED, KEPT_PARKED, EventState, GatewayEvent, Webhooks
+from payments.webhooks import ASK_AGAIN, HANDLED, KEPT_PARKED, EventState, GatewayEvent, Webhooks, occasion_of
 from payments.workflow import MemoryWorkflow
-from tests.unit.builders import FixedClock, after, gateway_event, payment
+from tests.unit.builders import NOON, FixedClock, after, gateway_event, payment
 
 STEP_UP = "pm_card_threeDSecure2Required"
 SENT = {"gateway_reference": "pi_1"}
@@ -36,13 +41,32 @@ class World:
         if row:
             self.payments.create(row)
 
-    def run(self) -> Payment:
-        """Run the execution that asks, as the workflow does; gives the row."""
+    def run(self, name: str = "") -> Payment:
+        """Run an execution that was started, or the payment's own, as the workflow does; gives the row."""
         methods = PaymentMethods(MemoryCustomerStore(), "")
-        charging = Charging(self.gateway, methods, self.payments, self.clock)
-        outcome = answered(lambda: charging.charge(self.payments.rows["pay_1"], ask=True))
-        assert outcome
-        return record("pay_1", outcome, store=self.payments, clock=self.clock)
+        reason = {"event_id": self.workflow.reasons[name]} if name in self.workflow.reasons else {}
+        state: State = {"payment_id": "pay_1", "ask": name in self.workflow.asking, **reason}
+        try:
+            state = charge_step(
+                state,
+                charging=Charging(self.gateway, methods, self.payments, self.clock),
+                pace=Pace(MemorySlotStore(), timedelta(milliseconds=50), self.clock, sleep=lambda seconds: None),
+                jitter=lambda most: 0,
+            )
+        except PaymentError as error:
+            cause = json.dumps({"errorMessage": str(error)})
+            state = {**state, "error": {"Error": type(error).__name__, "Cause": cause}}
+        return record_step(state, store=self.payments, events=self.events, clock=self.clock)
+
+    def run_last(self) -> Payment:
+        """Run the execution that was started last; gives the row."""
+        return self.run(self.workflow.started[-1])
+
+    def sweep(self, *, minutes_old: int) -> None:
+        """Apply what is parked, as the sweeper does when the events are so old."""
+        self.clock.now = NOON + timedelta(minutes=minutes_old)
+        for event in list(self.events.parked()):
+            self.webhooks.apply(event)
 
     def state_of(self, event: GatewayEvent) -> EventState:
         return self.events.events[event.event_id].state
@@ -56,9 +80,10 @@ def test_receive_when_the_payment_waits_for_it_then_the_workflow_asks_the_gatewa
     world = World(payment(method=STEP_UP))
     reference = world.run().gateway_reference
     world.gateway.finish(reference, well=True)
-    assert world.webhooks.receive(gateway_event()) is EventState.APPLIED
+    assert world.webhooks.receive(gateway_event()) is EventState.PARKED
     assert len(world.workflow.started) == len(world.workflow.asking) == 1
-    assert world.run().status is Status.SUCCEEDED
+    assert world.run_last().status is Status.SUCCEEDED
+    assert world.state_of(gateway_event()) is EventState.APPLIED
 
 
 def test_receive_when_it_asks_then_the_occasion_is_a_word_of_at_most_twelve_letters_and_digits() -> None:
@@ -89,9 +114,10 @@ def test_fault_35_receive_when_the_payments_row_is_not_there_yet_then_parked_and
     assert world.webhooks.receive(gateway_event()) is EventState.PARKED
     assert list(world.events.parked()) == [gateway_event()]
     world.payments.create(after(payment(), Status.PROCESSING, Status.UNKNOWN))
-    assert world.webhooks.apply(gateway_event()) is EventState.APPLIED
+    assert world.webhooks.apply(gateway_event()) is EventState.PARKED
     assert len(world.workflow.asking) == 1
-    assert list(world.events.parked()) == []
+    world.run_last()
+    assert world.state_of(gateway_event()) is EventState.APPLIED
 
 
 @pytest.mark.parametrize("statuses", [(), (Status.PROCESSING,)], ids=["pending", "processing"])
@@ -107,7 +133,9 @@ def test_fault_35_receive_when_delivered_again_while_parked_then_applied_if_the_
     world = World()
     world.webhooks.receive(gateway_event())
     world.payments.create(after(payment(), Status.PROCESSING, Status.UNKNOWN))
-    assert world.webhooks.receive(gateway_event()) is EventState.APPLIED
+    assert world.workflow.asking == []
+    world.webhooks.receive(gateway_event())
+    assert len(world.workflow.asking) == 1
 
 
 def test_fault_35_apply_when_the_payment_never_comes_then_ignored_only_after_a_week() -> None:
@@ -125,7 +153,7 @@ def test_fault_35_apply_when_the_payment_never_comes_then_ignored_only_after_a_w
 
 def test_fault_36_receive_when_delivered_twice_then_one_execution() -> None:
     world = world_in(Status.PROCESSING, Status.UNKNOWN)
-    assert [world.webhooks.receive(gateway_event()) for _ in range(3)] == [EventState.APPLIED] * 3
+    assert [world.webhooks.receive(gateway_event()) for _ in range(3)] == [EventState.PARKED] * 3
     assert len(world.workflow.started) == 1
 
 
@@ -149,7 +177,7 @@ def test_fault_36_receive_when_the_refund_comes_before_the_success_then_the_row_
     world.gateway.finish(reference, well=True)
     world.gateway.refund(reference, 9999)
     world.webhooks.receive(gateway_event("charge.refunded", "evt_2"))
-    assert world.run().status is Status.REFUNDED
+    assert world.run_last().status is Status.REFUNDED
     world.webhooks.receive(gateway_event("payment_intent.succeeded", "evt_1"))
     assert world.run().status is Status.REFUNDED
     assert len(world.workflow.started) == 1
@@ -171,7 +199,7 @@ def test_fault_36_receive_when_it_says_what_the_row_says_then_nobody_is_asked(st
 def test_receive_when_it_says_more_than_the_row_then_the_gateway_is_asked(status: Status, type: str) -> None:
     path = dict.fromkeys((Status.PROCESSING, status))
     world = world_in(*path, **SENT)
-    assert world.webhooks.receive(gateway_event(type)) is EventState.APPLIED
+    assert world.webhooks.receive(gateway_event(type)) is EventState.PARKED
     assert len(world.workflow.asking) == 1
 
 
@@ -181,6 +209,79 @@ def test_receive_when_money_went_back_then_the_gateway_is_asked_how_much(status:
     world = world_in(*path, **SENT)
     world.webhooks.receive(gateway_event("charge.refunded"))
     assert len(world.workflow.asking) == 1
+
+
+# Until the gateway has answered -------------------------------------------------------------------------------------
+
+NO_ANSWER = Fault(FaultKind.SERVER_ERROR, call="find", times=100)
+OTHER_MONEY = Fault(FaultKind.ALTERED, call="find", money=Money(4711, "CHF"))
+
+
+def refunded(minor_units: int = 9999) -> World:
+    """A payment whose charge, or so much of it, went back at the gateway, which tells us."""
+    world = World(payment())
+    world.gateway.refund(world.run().gateway_reference, minor_units)
+    world.webhooks.receive(gateway_event("charge.refunded"))
+    return world
+
+
+@pytest.mark.parametrize("kind", [FaultKind.SERVER_ERROR, FaultKind.NOT_SENT, FaultKind.UNAUTHORIZED])
+def test_receive_when_the_gateway_gives_no_answer_then_the_row_stands_and_the_event_stays_parked(
+    kind: FaultKind,
+) -> None:
+    world = refunded()
+    world.gateway.fail(Fault(kind, call="find"))
+    assert world.run_last().status is Status.SUCCEEDED
+    assert world.state_of(gateway_event()) is EventState.PARKED
+
+
+def test_apply_when_the_gateway_gives_no_answer_then_asked_again_when_the_event_is_twice_as_old_and_no_sooner() -> None:
+    world = refunded()
+    asked: list[int] = []
+    for minute in range(1, 45):
+        world.sweep(minutes_old=minute)
+        asked += [minute] * (len(world.workflow.started) - len(asked) - 1)
+    assert asked == [ASK_AGAIN * n // timedelta(minutes=1) for n in (1, 2, 4, 8)] == [5, 10, 20, 40]
+
+
+def test_fault_18_apply_when_the_payment_is_held_for_review_and_money_went_back_then_asked_until_it_fits() -> None:
+    world = World(payment())
+    world.gateway.fail(Fault(FaultKind.ALTERED, call="charge", money=Money(4711, "CHF")))
+    held = world.run()
+    world.gateway.refund(held.gateway_reference, 5000)
+    world.webhooks.receive(gateway_event("charge.refunded"))
+    world.gateway.fail(replace(OTHER_MONEY))
+    assert held.status is world.run_last().status is Status.IN_REVIEW
+    world.sweep(minutes_old=5)
+    assert world.run_last().status is Status.PARTIALLY_REFUNDED
+    assert world.state_of(gateway_event()) is EventState.APPLIED
+
+
+def test_apply_when_it_is_as_old_as_it_can_be_then_the_occasion_is_still_a_word_of_twelve() -> None:
+    assert len(occasion_of(gateway_event(), (timedelta(days=36500) // ASK_AGAIN).bit_length())) == 12
+
+
+def test_receive_when_the_refund_is_asked_about_without_an_answer_then_it_is_recorded_at_last_and_once() -> None:
+    world = refunded()
+    world.gateway.fail(replace(NO_ANSWER, times=2))
+    for minutes, status in ((0, Status.SUCCEEDED), (5, Status.SUCCEEDED), (10, Status.REFUNDED)):
+        world.sweep(minutes_old=minutes)
+        assert world.run_last().status is status
+    assert world.state_of(gateway_event()) is EventState.APPLIED
+    version = world.payments.rows["pay_1"].version
+    world.sweep(minutes_old=20)
+    assert len(world.workflow.started) == 3
+    assert world.run_last().version == version
+
+
+def test_fault_18_receive_when_the_gateway_reports_other_money_then_parked_until_it_fits() -> None:
+    world = refunded(5000)
+    world.gateway.fail(replace(OTHER_MONEY))
+    assert world.run_last().status is Status.SUCCEEDED
+    assert world.state_of(gateway_event()) is EventState.PARKED
+    world.sweep(minutes_old=5)
+    assert world.run_last().status is Status.PARTIALLY_REFUNDED
+    assert world.state_of(gateway_event()) is EventState.APPLIED
 
 
 # Against what we say ------------------------------------------------------------------------------------------------

@@ -39,7 +39,9 @@ def in_memory() -> tuple[Workflow, Started]:
     workflow = MemoryWorkflow()
 
     def state(name: str) -> dict[str, Any]:
-        return {"payment_id": name.partition(".")[0]} | ({"ask": True} if name in workflow.asking else {})
+        ask = {"ask": True} if name in workflow.asking else {}
+        reason = {"event_id": workflow.reasons[name]} if name in workflow.reasons else {}
+        return {"payment_id": name.partition(".")[0]} | ask | reason
 
     return workflow, lambda: {name: state(name) for name in workflow.started}
 
@@ -67,10 +69,12 @@ def test_again_when_another_occasion_then_another_execution_and_the_same_occasio
     executions.again("pay_1", "2")
     executions.again("pay_1", "2")
     executions.again("pay_1", "3", ask=True)
+    executions.again("pay_1", "e1", ask=True, event_id="evt_1")
     assert started() == {
         "pay_1": {"payment_id": "pay_1"},
         "pay_1.2": {"payment_id": "pay_1"},
         "pay_1.3": {"payment_id": "pay_1", "ask": True},
+        "pay_1.e1": {"payment_id": "pay_1", "ask": True, "event_id": "evt_1"},
     }
 
 
