@@ -226,20 +226,15 @@ def _batches_told(world: World) -> Broken:
 
 def _events_applied(world: World) -> Broken:
     """What the gateway told last about a payment, and we acknowledged, is what the row says."""
-    # A limit that is known: an event has one execution to ask the gateway. Where that one gets no answer through all
-    # its retries, and the row is settled, nobody asks again.
-    unanswered = {
-        execution.input["payment_id"]
-        for execution in world.machine.executions.values()
-        if execution.input.get("ask") and (execution.gave_up or execution.status == "FAILED")
-    }
     taken = {event.event_id for event in world.acknowledged}
     for payment_id, last in world.latest.items():
         row = world.payments.rows[payment_id]
-        if last.event_id not in taken or row.status is Status.IN_REVIEW or payment_id in world.altered:
+        # a conflict is for a person to end, unless money went back since
+        held = row.status is Status.IN_REVIEW and last.type != "charge.refunded"
+        if last.event_id not in taken or held:
             continue
         truth = _truth(world, payment_id, last.gateway_reference)
-        if truth and truth is not row.status and payment_id not in unanswered:
+        if truth and truth is not row.status:
             yield payment_id, f"we acknowledged {last.type}: the gateway says {truth}, the row {row.status}"
     for event in world.events.parked():
         if event.payment_id in world.payments.rows:

@@ -161,7 +161,9 @@ class World:
         handlers: dict[str, Any] = {
             "validate": lambda event, _: validate_step(event, store=payments, methods=methods, refusal=refusal),
             "charge": lambda event, _: charge_step(event, charging=self.charging, pace=pace, jitter=jitter),
-            "record": lambda event, _: {"payment_id": record_step(event, store=payments, clock=clock).payment_id},
+            "record": lambda event, _: {
+                "payment_id": record_step(event, store=payments, events=events, clock=clock).payment_id
+            },
             "audit": lambda event, _: audit_step(event, store=payments, log=log, rows=rows),
             "split": self.split,
             "dispatch": self.dispatch,
