@@ -11,18 +11,19 @@ from unittest.mock import patch
 import boto3
 import pytest
 
-from payments.errors import Declined, Misconfigured, PaymentError, RateLimited
+from payments.errors import Conflict, Declined, Misconfigured, PaymentError, RateLimited
 from payments.gateways.port import ChargeRequest, GatewayCharge
 from payments.gateways.stripe import StripeGateway
 from payments.lane import REFUSALS_UNTIL_PAUSE, PausedBy
-from payments.metrics import GATEWAY_MISCONFIGURED, SUSPICIOUS_DECLINES
+from payments.metrics import GATEWAY_MISCONFIGURED, PAYMENTS_IN_REVIEW, SUSPICIOUS_DECLINES
+from payments.money import Money
 from payments.statuses import Status
 from payments.stores.controls_dynamodb import DynamoLaneStore
 from payments.stores.dynamodb import DynamoPaymentStore
 from payments.stores.tables import CONTROLS, CUSTOMERS
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_tables import create_table
-from tests.unit.builders import payment
+from tests.unit.builders import after, payment
 
 
 @dataclass
@@ -128,3 +129,26 @@ def test_charge_when_a_card_is_declined_then_only_what_speaks_of_a_card_in_wrong
 
     assert till.charge()["outcome"]["status"] == "declined"
     assert metrics_in(capsys.readouterr().out) == counted
+
+
+def test_fault_18_charge_when_the_gateway_has_other_content_for_the_id_then_held_and_counted(
+    till: Till, capsys: pytest.CaptureFixture[str]
+) -> None:
+    till.refusal = Conflict("idempotency_error", "the id is known with other content")
+
+    assert till.charge()["outcome"]["status"] == "in_review"
+    assert metrics_in(capsys.readouterr().out) == {PAYMENTS_IN_REVIEW: 1}
+
+
+def test_fault_18_charge_when_other_money_shows_only_after_the_capture_then_counted_though_the_row_stands(
+    till: Till, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captured = after(payment("pay_2"), Status.PROCESSING, Status.SUCCEEDED, gateway_reference="pi_2")
+    for row in (payment("pay_2"), after(payment("pay_2"), Status.PROCESSING), captured):
+        till.payments.create(row) if row.version == 1 else till.payments.save(row)
+    other = GatewayCharge("pi_2", Status.PARTIALLY_REFUNDED, Money(1, "USD"))
+    monkeypatch.setattr(StripeGateway, "find", lambda gateway, payment_id, reference: other)
+
+    assert till.charge("pay_2", ask=True)["outcome"]["code"] == "amount_differs"
+    assert till.payments.get("pay_2") == captured
+    assert metrics_in(capsys.readouterr().out) == {PAYMENTS_IN_REVIEW: 1}

@@ -203,7 +203,7 @@ def test_sweep_when_a_payment_needs_a_person_then_its_metric_counts_it_at_every_
         assert metrics_in(capsys.readouterr().out)[metric] == 2
 
 
-def test_sweep_when_an_event_came_before_its_payment_then_it_is_applied_now(
+def test_sweep_when_an_event_came_before_its_payment_then_it_is_asked_about_now(
     world: World, executions: Executions
 ) -> None:
     world.events.add(gateway_event(at=utc_now()))
@@ -212,8 +212,8 @@ def test_sweep_when_an_event_came_before_its_payment_then_it_is_applied_now(
     world.add("pay_1", Status.PROCESSING, Status.UNKNOWN, at=utc_now())
     world.sweep()
 
-    assert [event.state for event in world.events.of_payment("pay_1")] == [EventState.APPLIED]
-    assert list(executions.started().values()) == [{"payment_id": "pay_1", "ask": True}]
+    assert list(executions.started().values()) == [{"payment_id": "pay_1", "ask": True, "event_id": "evt_1"}]
+    assert [event.state for event in world.events.of_payment("pay_1")] == [EventState.PARKED]  # until it is answered
 
 
 def test_sweep_when_an_event_tells_of_money_for_a_payment_not_charged_then_it_is_counted_once(

@@ -108,10 +108,10 @@ def test_event_when_signed_then_it_is_stored_and_the_workflow_asks_what_is_true(
     answer = endpoint.receive(event(), {"Stripe-Signature": signature(event())})
 
     assert (answer["statusCode"], answer["body"]) == (200, {"received": True})
-    assert endpoint.stored() == {"evt_1": "applied"}
+    assert endpoint.stored() == {"evt_1": "parked"}  # until the execution has recorded what the gateway answers
     ((name, state),) = executions.started().items()
     assert name.startswith("pay_1.e")
-    assert state == {"payment_id": "pay_1", "ask": True}
+    assert state == {"payment_id": "pay_1", "ask": True, "event_id": "evt_1"}
 
 
 def test_event_when_its_payments_row_is_not_there_yet_then_stored_for_the_sweeper(
@@ -122,9 +122,11 @@ def test_event_when_its_payments_row_is_not_there_yet_then_stored_for_the_sweepe
     assert executions.started() == {}
 
 
-def test_event_when_it_comes_twice_then_stored_and_applied_once(endpoint: Endpoint, executions: Executions) -> None:
+def test_event_when_it_comes_twice_then_stored_once_and_asked_about_once(
+    endpoint: Endpoint, executions: Executions
+) -> None:
     assert [endpoint.deliver(event()), endpoint.deliver(event())] == [200, 200]
-    assert endpoint.stored() == {"evt_1": "applied"}
+    assert endpoint.stored() == {"evt_1": "parked"}
     assert len(executions.started()) == 1
 
 
@@ -172,7 +174,7 @@ def test_fault_33_event_when_its_signature_is_as_old_as_stripes_libraries_allow_
 
 def test_fault_34_event_when_its_body_comes_base64_encoded_then_it_verifies(endpoint: Endpoint) -> None:
     assert endpoint.deliver(event(), encoded=True) == 200
-    assert endpoint.stored() == {"evt_1": "applied"}
+    assert endpoint.stored() == {"evt_1": "parked"}
 
 
 def test_fault_34_event_when_its_encoding_is_broken_then_400_and_nothing_stored(endpoint: Endpoint) -> None:
@@ -231,7 +233,7 @@ def test_event_when_it_cannot_be_stored_then_500_so_that_it_comes_again(
 
     create_table(GATEWAY_EVENTS)
     assert endpoint.deliver(event()) == 200
-    assert endpoint.stored() == {"evt_1": "applied"}
+    assert endpoint.stored() == {"evt_1": "parked"}
 
 
 def test_event_when_the_workflow_cannot_be_started_then_it_is_stored_for_the_sweeper_and_comes_again(

@@ -1,0 +1,81 @@
+"""The record function on moto: the payment's row, and the gateway's event that gave reason to ask."""
+
+import json
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from payments.errors import Conflict, OutcomeUnknown
+from payments.outcome import Outcome
+from payments.statuses import Status
+from payments.stores.dynamodb import DynamoPaymentStore
+from payments.stores.events_dynamodb import DynamoEventStore
+from payments.stores.tables import GATEWAY_EVENTS
+from tests.integration.functions import Context, load, metrics_in
+from tests.moto_tables import create_table
+from tests.unit.builders import after, gateway_event, payment
+
+SUCCEEDED = Outcome(Status.SUCCEEDED, gateway="stripe", gateway_reference="pi_1").as_json()
+REFUNDED = Outcome(Status.REFUNDED, gateway="stripe", gateway_reference="pi_1").as_json()
+CONFLICT = Outcome(Status.IN_REVIEW, Conflict("amount_differs", "").code).as_json()
+NO_ANSWER = {
+    "Error": "OutcomeUnknown",
+    "Cause": json.dumps({"errorMessage": str(OutcomeUnknown("no_answer", "the gateway gave no answer"))}),
+}
+
+
+@dataclass
+class Books:
+    """The function and what it writes to."""
+
+    function: ModuleType
+    payments: DynamoPaymentStore
+    events: DynamoEventStore
+
+    def record(self, **state: Any) -> Status:
+        """Record what became of the payment; gives its status in the table."""
+        given = {"payment_id": "pay_1", **state}
+        assert self.function.handler(given, Context()) == {"payment_id": "pay_1"}
+        row = self.payments.get("pay_1")
+        assert row
+        return row.status
+
+
+@pytest.fixture
+def books(payments: DynamoPaymentStore) -> Books:
+    """The function, a payment that is being charged, and a parked event about it."""
+    events = DynamoEventStore(create_table(GATEWAY_EVENTS), GATEWAY_EVENTS.name)
+    payments.create(payment())
+    payments.save(after(payment(), Status.PROCESSING))
+    events.add(gateway_event("charge.refunded"))
+    return Books(load("record", PAYMENTS_TABLE="payments", GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name), payments, events)
+
+
+def test_record_when_the_payment_was_charged_then_its_row_says_so_and_no_event_is_touched(books: Books) -> None:
+    assert books.record(outcome=SUCCEEDED) is Status.SUCCEEDED
+    assert [event.event_id for event in books.events.parked()] == ["evt_1"]
+
+
+def test_record_when_the_gateway_answered_what_an_event_made_us_ask_then_the_event_is_parked_no_more(
+    books: Books,
+) -> None:
+    books.record(outcome=SUCCEEDED)
+
+    assert books.record(outcome=REFUNDED, ask=True, event_id="evt_1") is Status.REFUNDED
+    assert list(books.events.parked()) == []
+    assert [event.state for event in books.events.of_payment("pay_1")] == ["applied"]
+
+
+@pytest.mark.parametrize(
+    "came", [{"outcome": CONFLICT}, {"error": NO_ANSWER}], ids=["other money", "no answer of the gateway"]
+)
+def test_record_when_the_answer_does_not_stand_or_none_came_then_row_and_event_stay_and_nothing_is_counted(
+    books: Books, came: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    books.record(outcome=SUCCEEDED)
+
+    assert books.record(ask=True, event_id="evt_1", **came) is Status.SUCCEEDED
+    assert [event.event_id for event in books.events.parked()] == ["evt_1"]
+    assert metrics_in(capsys.readouterr().out) == {}
