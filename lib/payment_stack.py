@@ -226,7 +226,7 @@ class PaymentStack(TerraformStack):
             **suffix,
         )
         tables.payments.grant(webhook, "GetItem")
-        tables.gateway_events.grant(webhook, "PutItem", "UpdateItem")
+        tables.gateway_events.grant(webhook, "PutItem")
         workflow.grant_start(webhook)
         webhook.allow(["secretsmanager:GetSecretValue"], [webhook_secret.arn])
         api = PaymentApi(self, settings, {"api": api_function, "webhook": webhook})

@@ -13,12 +13,14 @@ import pytest
 from local.stack import LocalStack
 from payctl.failures import Exit
 from payments.batch.split import ROWS_A_WINDOW
+from payments.batch.state import BatchStatus
 from payments.clock import iso, utc_now
 from payments.gateways.port import ChargeRequest
 from payments.gateways.stripe import StripeGateway
 from payments.money import Money
 from payments.payment import accepted, moved
 from payments.statuses import Status
+from payments.stores.batch_dynamodb import DynamoBatchStore
 from payments.stores.controls_dynamodb import DynamoLaneStore
 from payments.stores.dynamodb import DynamoPaymentStore
 from tests.e2e.conftest import Api, BatchFiles, Events, Gateway, Payctl, eventually, told_by
@@ -50,6 +52,7 @@ def test_fault_19_batch_when_the_gateway_refuses_our_key_then_the_lane_pauses_wi
 ) -> None:  # fmt: skip
     run, rows = new_id(), 200
     rung = len(events.of(**RINGS))
+    alarms = client("cloudwatch")
     gateway.fault(kind="unauthorized", times=100_000)
     name = batch_file.upload("\n".join([HEADER, *(f"{run}_{number},5,USD" for number in range(rows))]))
     paused = eventually(lane.state, lambda state: state.paused)
@@ -59,7 +62,8 @@ def test_fault_19_batch_when_the_gateway_refuses_our_key_then_the_lane_pauses_wi
     time.sleep(3)  # what was on its way has ended
     refused = {one["payment_id"] for one in gateway.all_requests() if one["payment_id"].startswith(run)}
     assert len(refused) < rows / 2
-    eventually(lambda: len(events.of(**RINGS)), lambda count: count > rung)
+    eventually(lambda: alarms.describe_alarms(AlarmNames=[RINGS["AlarmName"]])["MetricAlarms"][0]["StateValue"],
+               lambda state: state == "ALARM")  # fmt: skip
     status = told_by(payctl("lane", "status", "--json"))
     assert (status["paused_by"], status["delivery"]) == ("gateway", "Disabled")
 
@@ -158,3 +162,54 @@ def test_fault_30_splitter_when_it_dies_halfway_then_no_row_is_lost_and_none_com
     assert (len(results.splitlines()), len(errors.splitlines())) == (good + 1, rows - good + 1)
     charged = [charge["payment_id"] for charge in gateway.all_charges() if charge["payment_id"].startswith(run)]
     assert len(charged) == len(set(charged)) == good
+
+
+def test_fault_30_batch_when_it_is_left_half_split_then_the_sweeper_has_it_finished_once(
+    batch_file: BatchFiles, gateway: Gateway, events: Events, client: Client, outputs: dict[str, str], new_id: NewId
+) -> None:
+    run = new_id()
+    name = batch_file.upload("\n".join([HEADER, *(f"{run}_{number},5,USD" for number in range(5))]))
+    batch_file.result(name, "results")
+    [told] = eventually(lambda: events.of(event_type="batch", file=name), len)
+    # as a splitter leaves it that died after its last window and before it could say so
+    client("dynamodb").update_item(
+        TableName=outputs["processing_status_table"],
+        Key={"batch_id": {"S": told["batch_id"]}, "item": {"S": "SUMMARY"}},
+        UpdateExpression="SET #status = :splitting, owner_until = :past, unfinished = :yes, line = :none, "
+        "rows_read = :none, rows_accepted = :none",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={
+            ":splitting": {"S": "splitting"}, ":past": {"S": iso(utc_now())}, ":yes": {"S": "yes"}, ":none": {"N": "0"},
+        },
+    )  # fmt: skip
+    batches = DynamoBatchStore(client("dynamodb"), outputs["processing_status_table"], outputs["payments_table"])
+    batch = eventually(
+        lambda: batches.get(told["batch_id"]), lambda now: now is not None and now.status is BatchStatus.COMPLETED
+    )
+    assert batch is not None
+    assert (batch.progress.rows_read, batch.progress.rows_accepted, batch.rows_closed) == (5, 5, 5)
+    charged = [charge["payment_id"] for charge in gateway.all_charges() if charge["payment_id"].startswith(run)]
+    assert len(charged) == len(set(charged)) == 5
+
+
+def test_batch_when_its_message_is_lost_then_the_sweeper_queues_it_again(
+    api: Api, batch_file: BatchFiles, gateway: Gateway, client: Client, outputs: dict[str, str], payctl: Payctl,
+    new_id: NewId,
+) -> None:  # fmt: skip
+    payment_id, sqs = new_id(), client("sqs")
+    assert payctl("lane", "pause", "--reason", "a test", "--yes").returncode == Exit.DONE
+    try:
+        mapping = {"UUID": outputs["dispatch_mapping_id"]}
+        eventually(
+            lambda: client("lambda").get_event_source_mapping(**mapping)["State"], lambda state: state == "Disabled"
+        )
+        name = batch_file.upload(f"{HEADER}\n{payment_id},5,USD\n")
+        [message] = eventually(
+            lambda: sqs.receive_message(QueueUrl=outputs["payment_queue_url"]).get("Messages", []), len
+        )
+        assert payment_id in message["Body"]
+        sqs.delete_message(QueueUrl=outputs["payment_queue_url"], ReceiptHandle=message["ReceiptHandle"])
+    finally:
+        assert payctl("lane", "resume").returncode == Exit.DONE
+    assert f"{payment_id},5.00,USD,succeeded" in batch_file.result(name, "results")
+    assert len(gateway.charges(payment_id)) == 1

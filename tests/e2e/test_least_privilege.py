@@ -1,7 +1,7 @@
 """Least privilege, both ways: no role lacks a permission that it needs, and none has one that it never uses.
 
 Everything that a role asks for is on record since the stack was applied. This file runs after all others of the
-folder, and makes each road of a payment run once itself, so that it also holds alone.
+folder, which take what is left behind on its roads, and makes each ordinary road of a payment run once itself.
 """
 
 import json
