@@ -27,8 +27,6 @@ class Execution:
     data: Any
     status: str = "RUNNING"
     error: str = ""
-    gave_up: bool = False
-    """Whether the error of a task was caught, its retries spent."""
     visited: list[str] = field(default_factory=list)
 
 
@@ -95,7 +93,6 @@ class Machine:
             return str(state["Next"])
         for catcher in state.get("Catch", []):
             if _matches(catcher, ended.error):
-                execution.gave_up = True
                 execution.data = _placed(catcher, given, {"Error": ended.error, "Cause": ended.cause})
                 return str(catcher["Next"])
         execution.status, execution.error = "FAILED", ended.error
