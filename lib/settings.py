@@ -56,7 +56,7 @@ ENVIRONMENTS: dict[str, Environment] = {
         api_burst=1000,
         gateway_rate_per_second=100,
         default_payment_method="pm_card_visa",
-        patience_seconds=10,  # the stand-in's search does not lag behind
+        patience_seconds=5,  # the stand-in's search does not lag behind
     ),
 }
 """The one table of differences. `staging-2` is a `staging`; a suffix of no kind (`pr-1234`) is a `dev` environment."""

@@ -57,8 +57,7 @@ def test_fault_19_batch_when_the_gateway_refuses_our_key_then_the_lane_pauses_wi
     name = batch_file.upload("\n".join([HEADER, *(f"{run}_{number},5,USD" for number in range(rows))]))
     paused = eventually(lane.state, lambda state: state.paused)
     assert paused.paused_by == "gateway"
-    eventually(lambda: client("lambda").get_event_source_mapping(UUID=outputs["dispatch_mapping_id"])["State"],
-               lambda state: state == "Disabled")  # fmt: skip
+    eventually(lambda: delivery(client, outputs), lambda state: state == "Disabled")
     time.sleep(3)  # what was on its way has ended
     refused = {one["payment_id"] for one in gateway.all_requests() if one["payment_id"].startswith(run)}
     assert len(refused) < rows / 2
@@ -74,6 +73,12 @@ def test_fault_19_batch_when_the_gateway_refuses_our_key_then_the_lane_pauses_wi
     assert len(charged) == len(set(charged)) == rows
     assert not lane.state().paused
     assert len(events.of(**RINGS)) <= rung + 1
+
+
+def delivery(client: Client, outputs: dict[str, str]) -> str:
+    """Whether the queue's messages are delivered."""
+    mapping = client("lambda").get_event_source_mapping(UUID=outputs["dispatch_mapping_id"])
+    return str(mapping["State"])
 
 
 def test_lane_when_an_operator_pauses_it_then_batches_wait_rest_goes_on_and_resume_lets_them_through(
@@ -199,10 +204,7 @@ def test_batch_when_its_message_is_lost_then_the_sweeper_queues_it_again(
     payment_id, sqs = new_id(), client("sqs")
     assert payctl("lane", "pause", "--reason", "a test", "--yes").returncode == Exit.DONE
     try:
-        mapping = {"UUID": outputs["dispatch_mapping_id"]}
-        eventually(
-            lambda: client("lambda").get_event_source_mapping(**mapping)["State"], lambda state: state == "Disabled"
-        )
+        eventually(lambda: delivery(client, outputs), lambda state: state == "Disabled")
         name = batch_file.upload(f"{HEADER}\n{payment_id},5,USD\n")
         [message] = eventually(
             lambda: sqs.receive_message(QueueUrl=outputs["payment_queue_url"]).get("Messages", []), len
