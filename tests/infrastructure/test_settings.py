@@ -156,7 +156,7 @@ def test_environments_when_looked_up_then_a_part_of_the_gateways_rate_is_never_u
 def test_patience_when_looked_up_then_five_minutes_and_shorter_only_where_the_gateway_is_the_stand_in() -> None:
     patience = {kind: environment.patience_seconds for kind, environment in ENVIRONMENTS.items()}
 
-    assert patience == {"dev": 300, "staging": 300, "prod": 300, "local": 10}
+    assert patience == {"dev": 300, "staging": 300, "prod": 300, "local": 5}
 
 
 @pytest.mark.parametrize("seconds", ["1", "119"])
@@ -176,7 +176,7 @@ def test_patience_when_shorter_than_the_gateways_search_may_lag_then_refused_wit
 def test_patience_when_the_local_environments_goes_to_aws_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENVIRONMENT_SUFFIX", "local")
 
-    with pytest.raises(SettingsError, match=r"^PATIENCE_SECONDS: 10 is not allowed"):
+    with pytest.raises(SettingsError, match=r"^PATIENCE_SECONDS: 5 is not allowed"):
         load()
 
 
