@@ -3,9 +3,11 @@
 import json
 import os
 import subprocess
+import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,57 @@ from payments.statuses import OPEN, Status
 PATIENCE_SECONDS = 60
 
 
+_STACK = pytest.StashKey["_Coming"]()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Judge what roles asked for last, when all other tests have made them ask."""
-    items.sort(key=lambda item: item.path.name == "test_least_privilege.py")
+    """Run this folder after all others, and judge what roles asked for last, when all tests have made them ask."""
+    items.sort(key=lambda item: (_is_here(item), item.path.name == "test_least_privilege.py"))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Apply the stack while other tests run: that takes a minute and a half, and is mostly waiting."""
+    if any(map(_is_here, session.items)) and not session.config.option.collectonly:
+        session.config.stash[_STACK] = _Coming()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Leave nothing running, whether the stack was asked for or not."""
+    if coming := session.config.stash.get(_STACK, None):
+        coming.end()
+
+
+def _is_here(item: pytest.Item) -> bool:
+    return item.path.parent == Path(__file__).parent
+
+
+class _Coming:
+    """The applied stack, on its way. Everything it writes is below a directory of its own, so that a `make up` is not
+    disturbed. A minute of waiting is 6 seconds here, a sweep comes every 3, and a lost message after 7."""
+
+    def __init__(self) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="e2e-")
+        self.stack = LocalStack(
+            Path(self._directory.name) / "local",
+            record_permissions=True,
+            wait_scale=0.1,
+            schedule_scale=0.05,
+            visibility_scale=0.02,
+        )
+        self._pool = ThreadPoolExecutor(1)
+        self._up = self._pool.submit(self.stack.up)
+
+    def arrived(self) -> LocalStack:
+        """The stack once it is there. Raises what kept it from coming."""
+        self._up.result()
+        return self.stack
+
+    def end(self) -> None:
+        """Take it down again."""
+        self._up.exception()
+        self._pool.shutdown()
+        self.stack.down()
+        self._directory.cleanup()
 
 
 class Api:
@@ -67,17 +117,9 @@ def eventually[T](
 
 
 @pytest.fixture(scope="session")
-def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """The applied stack. Everything it writes is below a directory of its own, so a `make up` is not disturbed."""
-    directory = tmp_path_factory.mktemp("stack") / "local"
-    stack = LocalStack(
-        directory, record_permissions=True, wait_scale=0.1, schedule_scale=0.05, visibility_scale=0.02
-    )  # a minute of waiting is 6 seconds, a sweep comes every 3, a lost message after 7
-    try:
-        stack.up()
-        yield stack
-    finally:
-        stack.down()
+def local_stack(pytestconfig: pytest.Config) -> LocalStack:
+    """The applied stack."""
+    return pytestconfig.stash[_STACK].arrived()
 
 
 @pytest.fixture(scope="session")
