@@ -31,7 +31,7 @@ ONLY = {
     ("dynamodb:PutItem", "*:table/payments-*"): {"api", "split"},
     ("dynamodb:UpdateItem", "*:table/payments-*"): {"charge", "record", "audit", "sweep"},
     ("dynamodb:PutItem", "*:table/payment-gateway-events-*"): {"webhook"},
-    ("dynamodb:UpdateItem", "*:table/payment-gateway-events-*"): {"record", "webhook", "sweep"},
+    ("dynamodb:UpdateItem", "*:table/payment-gateway-events-*"): {"record", "sweep"},
     ("dynamodb:UpdateItem", "*:table/payment-controls-*"): {"charge", "sweep"},
     ("dynamodb:PutItem", "*:table/payment-controls-*"): set(),
     ("dynamodb:PutItem", "*:table/payment-audit-log-*"): {"audit"},
