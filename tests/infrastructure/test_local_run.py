@@ -16,6 +16,7 @@ def test_local_synth_when_compared_with_one_for_aws_then_only_addresses_and_the_
     expected = copy.deepcopy(for_aws.document)
     expected["provider"]["aws"][0]["s3_use_path_style"] = True
     expected["output"]["stripe_api_base"]["value"] = local.settings.stripe_api_base
+    expected["output"]["patience_seconds"]["value"] = str(local.settings.effective.patience_seconds)
     for name in ("payment-charge", "payment-sweep"):
         address, _ = local.named("aws_lambda_function", name)
         kind, _, key = address.partition(".")
