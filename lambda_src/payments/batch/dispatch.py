@@ -11,7 +11,7 @@ from payments.statuses import OPEN
 from payments.stores.port import PaymentStore, require
 from payments.workflow import Workflow
 
-LONGEST_BACKLOG_SECONDS = 0.1
+LONGEST_BACKLOG_SECONDS = 0.25
 """How far ahead of time slots may be taken before the batch lane holds back: what a payment over REST waits at most."""
 
 
