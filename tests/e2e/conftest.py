@@ -17,6 +17,7 @@ import requests
 from local.stack import LocalStack
 from local.terraform import ROOT
 from payments.statuses import OPEN, Status
+from tests.e2e.second_suffix import Cdktf, remove_state
 
 PATIENCE_SECONDS = 60
 
@@ -30,9 +31,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Apply the stack while other tests run: that takes a minute and a half, and is mostly waiting."""
-    if any(map(_is_here, session.items)) and not session.config.option.collectonly:
-        session.config.stash[_STACK] = _Coming()
+    """Apply the stack while other tests run, and then the second one: each takes two minutes, mostly of waiting."""
+    here = [item.path.name for item in session.items if _is_here(item)]
+    if here and not session.config.option.collectonly:
+        session.config.stash[_STACK] = _Coming(with_second="test_terraform.py" in here)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -49,7 +51,7 @@ class _Coming:
     """The applied stack, on its way. Everything it writes is below a directory of its own, so that a `make up` is not
     disturbed. A minute of waiting is 6 seconds here, a sweep comes every 3, and a lost message after 7."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_second: bool) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="e2e-")
         self.stack = LocalStack(
             Path(self._directory.name) / "local",
@@ -58,18 +60,28 @@ class _Coming:
             schedule_scale=0.05,
             visibility_scale=0.02,
         )
-        self._pool = ThreadPoolExecutor(1)
+        self._pool = ThreadPoolExecutor(1)  # one after the other
         self._up = self._pool.submit(self.stack.up)
+        self._second = self._pool.submit(self._deploy_second) if with_second else None
 
     def arrived(self) -> LocalStack:
         """The stack once it is there. Raises what kept it from coming."""
         self._up.result()
         return self.stack
 
+    def second(self) -> Cdktf:
+        """The second suffix once it is there. Raises what kept it from coming."""
+        assert self._second is not None
+        return self._second.result()
+
+    def _deploy_second(self) -> Cdktf:
+        self._up.result()
+        return Cdktf(self.stack, Path(self._directory.name) / "second").deployed()
+
     def end(self) -> None:
         """Take it down again."""
-        self._up.exception()
-        self._pool.shutdown()
+        self._pool.shutdown(cancel_futures=True)
+        remove_state()
         self.stack.down()
         self._directory.cleanup()
 
@@ -120,6 +132,12 @@ def eventually[T](
 def local_stack(pytestconfig: pytest.Config) -> LocalStack:
     """The applied stack."""
     return pytestconfig.stash[_STACK].arrived()
+
+
+@pytest.fixture(scope="session")
+def second(pytestconfig: pytest.Config) -> Cdktf:
+    """A second environment beside the first, deployed by cdktf-cli. The last test of it destroys it."""
+    return pytestconfig.stash[_STACK].second()
 
 
 @pytest.fixture(scope="session")

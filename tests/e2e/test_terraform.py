@@ -2,57 +2,19 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local.stack import LocalStack
-from local.terraform import ROOT, TOOLS, environment
+from local.terraform import ROOT
 from tests.e2e.conftest import Api
+from tests.e2e.second_suffix import SUFFIX, Cdktf
 
-SUFFIX = "pr-e2e"
 STACK = f"payment-{SUFFIX}"
 Client = Callable[[str], Any]
-
-
-class Cdktf:
-    """cdktf-cli 0.21 in the project's root, with its output and state out of the project's way."""
-
-    def __init__(self, local_stack: LocalStack, directory: Path) -> None:
-        self._directory = directory
-        self._environment = environment(local_stack.aws.environment()) | local_stack.synth_settings(SUFFIX)
-        self._environment |= {"CI": "true", "AUTH_MODE": "iam"}  # as in production
-        self.outputs = directory / "outputs.json"
-
-    def __call__(self, command: str, *options: str) -> str:
-        run = subprocess.run(
-            [str(TOOLS / "cdktf/node_modules/.bin/cdktf"), command, *options, "--output", str(self._directory)],
-            cwd=ROOT,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert run.returncode == 0, f"cdktf {command}:\n{run.stdout[-3000:]}\n{run.stderr[-3000:]}"
-        return run.stdout
-
-
-@pytest.fixture(scope="module")
-def second(local_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cdktf]:
-    """A second environment beside the first, deployed by cdktf-cli. The last test destroys it."""
-    state = ROOT / f"terraform.{SUFFIX}.tfstate"
-    cdktf = Cdktf(local_stack, tmp_path_factory.mktemp("cdktf"))
-    try:
-        cdktf("synth")
-        assert "to add" in cdktf("diff", "--skip-provider-lock")
-        cdktf("deploy", "--auto-approve", "--skip-provider-lock", "--outputs-file", str(cdktf.outputs))
-        yield cdktf
-    finally:
-        for leftover in ROOT.glob(f"{state.name}*"):
-            leftover.unlink()
 
 
 def everything(client: Client) -> dict[str, list[str]]:

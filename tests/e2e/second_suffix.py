@@ -1,0 +1,46 @@
+"""A second environment beside the first, deployed by cdktf-cli as the README says."""
+
+import subprocess
+from pathlib import Path
+
+from local.stack import LocalStack
+from local.terraform import ROOT, TOOLS, environment
+
+SUFFIX = "pr-e2e"
+
+
+class Cdktf:
+    """cdktf-cli 0.21 in the project's root, with its output and state out of the project's way."""
+
+    def __init__(self, local_stack: LocalStack, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        self._environment = environment(local_stack.aws.environment()) | local_stack.synth_settings(SUFFIX)
+        self._environment |= {"CI": "true", "AUTH_MODE": "iam"}  # as in production
+        self.outputs = directory / "outputs.json"
+
+    def __call__(self, command: str, *options: str) -> str:
+        run = subprocess.run(
+            [str(TOOLS / "cdktf/node_modules/.bin/cdktf"), command, *options, "--output", str(self._directory)],
+            cwd=ROOT,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, f"cdktf {command}:\n{run.stdout[-3000:]}\n{run.stderr[-3000:]}"
+        return run.stdout
+
+    def deployed(self) -> "Cdktf":
+        """Deploy it, from nothing."""
+        self("synth")
+        assert "to add" in self("diff", "--skip-provider-lock")
+        self("deploy", "--auto-approve", "--skip-provider-lock", "--outputs-file", str(self.outputs))
+        return self
+
+
+def remove_state() -> None:
+    """Leave no state of it in the project's root."""
+    for leftover in ROOT.glob(f"terraform.{SUFFIX}.tfstate*"):
+        leftover.unlink()
