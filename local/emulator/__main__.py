@@ -8,7 +8,7 @@ which shorten times (1; see local/emulator/scales.py).
 
 import uvloop
 
-from local.emulator import control, disturbances, one_write, permissions, scales
+from local.emulator import control, disturbances, one_write, parsed_policies, permissions, scales
 from local.emulator.fixes import apply_all
 
 
@@ -17,6 +17,7 @@ def main() -> None:
     uvloop.install()  # its TLS and its loop take a third of asyncio's time, and all of AWS is on one loop here
     apply_all()
     one_write.apply()
+    parsed_policies.apply()
     permissions.start()
     scales.start()
     disturbances.start()
