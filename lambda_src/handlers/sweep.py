@@ -53,6 +53,10 @@ split = FunctionStarter(functions, setting("SPLIT_FUNCTION"))
 log = logger()
 
 
+stumbles: list[Exception] = []
+"""What went wrong with single items in the sweep that runs."""
+
+
 def start_report(batch_id: str) -> None:
     """Have a batch's report made."""
     report({"batch_id": batch_id})
@@ -73,15 +77,19 @@ sweeper = Sweeper(
     start_report=start_report,
     clock=utc_now,
     patience=Patience(timedelta(seconds=int(setting("PATIENCE_SECONDS")))),
+    stumbled=stumbles.append,
 )
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """In: nothing that matters. Out: how much of what was found."""
+    """In: nothing that matters. Out: how much of what was found. Raises what went wrong, after all else is done."""
+    stumbles.clear()
     began_at = time.monotonic()
     found = sweeper.sweep(lambda: context.get_remaining_time_in_millis() / 1000)
     for name, metric in METRICS.items():
         if found[name]:
             count(metric, found[name])
     log.info("swept", extra={"seconds": round(time.monotonic() - began_at, 1), **found})
+    if stumbles:  # the rest is done; the function's alarm and log tell of these
+        raise ExceptionGroup(f"{len(stumbles)} items could not be tended", stumbles[:10])
     return dict(found)

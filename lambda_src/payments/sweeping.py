@@ -6,6 +6,7 @@ the splitter or the report. All of these are safe to repeat, so a sweep may die,
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import repeat
@@ -33,9 +34,14 @@ _ANSWERED = CAPTURED | {Status.DECLINED, Status.REQUIRES_ACTION, Status.IN_REVIE
 """Statuses of a canary that only an answer of the gateway can have brought about."""
 
 
+def _raise(error: Exception) -> None:
+    raise error
+
+
 @dataclass(frozen=True)
 class Sweeper:
-    """`resume_split` and `start_report` start those functions. Everything else is a port."""
+    """`resume_split` and `start_report` start those functions; `stumbled` is told what went wrong with one item, and
+    may raise to end the sweep. Everything else is a port."""
 
     payments: PaymentStore
     batches: BatchStore
@@ -51,6 +57,7 @@ class Sweeper:
     start_report: Callable[[str], None]
     clock: Clock
     patience: Patience = field(default_factory=Patience)
+    stumbled: Callable[[Exception], None] = _raise
 
     def sweep(self, seconds_left: Callable[[], float]) -> Counter[str]:
         """Look at everything that is not finished, and count what was found.
@@ -58,33 +65,44 @@ class Sweeper:
         Stops in time: what it did not come to is the next sweep's, which begins elsewhere.
         """
         found: Counter[str] = Counter()
-        lane = self._tend_lane()
-        for payment in self._unsettled():
-            found.update(self._tend_payment(payment, lane))
+        with self._apart():
+            self._tend_lane()
+        lane = self.lane.state()
+        for payment_id in self._unsettled():
+            with self._apart():
+                found.update(self._tend_payment(payment_id, lane))
             if seconds_left() < RESERVE_SECONDS:
                 break
         for event in self.events.parked():
-            if self.webhooks.apply(event) is EventState.CONTRADICTS:
-                found["contradicting_events"] += 1
+            with self._apart():
+                found["contradicting_events"] += self.webhooks.apply(event) is EventState.CONTRADICTS
             if seconds_left() < RESERVE_SECONDS:
                 break
         for batch_id in self.batches.unfinished():
-            batch = self.batches.get(batch_id)
-            if batch and seconds_left() >= RESERVE_SECONDS:
-                found.update(self._tend_batch(batch, lane, seconds_left))
+            with self._apart():
+                if seconds_left() >= RESERVE_SECONDS:
+                    found.update(self._tend_batch(batch_id, lane, seconds_left))
         found["lane_paused"] = int(lane.paused)
         return found
 
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """What one item fails of must not keep the others waiting."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is handed on
+            self.stumbled(error)
+
     # Payments --------------------------------------------------------------------------------------------------------
 
-    def _unsettled(self) -> Iterator[Payment]:
-        for payment_id in self.payments.unsettled(self.clock() - self.patience.unit):
-            payment = self.payments.get(payment_id)
-            if payment and not (payment.status in SETTLED and payment.audited_version == payment.version):
-                yield payment
+    def _unsettled(self) -> Iterator[str]:
+        return self.payments.unsettled(self.clock() - self.patience.unit)
 
-    def _tend_payment(self, payment: Payment, lane: LaneState) -> Iterator[str]:
+    def _tend_payment(self, payment_id: str, lane: LaneState) -> Iterator[str]:
         now = self.clock()
+        payment = self.payments.get(payment_id)
+        if payment is None or (payment.status in SETTLED and payment.audited_version == payment.version):
+            return  # the index lags behind
         if payment.status is Status.IN_REVIEW:
             yield "in_review"
             if payment.audited_version == payment.version:
@@ -123,8 +141,11 @@ class Sweeper:
 
     # Batches ---------------------------------------------------------------------------------------------------------
 
-    def _tend_batch(self, batch: Batch, lane: LaneState, seconds_left: Callable[[], float]) -> Iterator[str]:
+    def _tend_batch(self, batch_id: str, lane: LaneState, seconds_left: Callable[[], float]) -> Iterator[str]:
         now = self.clock()
+        batch = self.batches.get(batch_id)
+        if batch is None:
+            return
         if batch.is_abandoned(iso(now)):
             if batch.status is BatchStatus.SPLITTING:
                 self.resume_split(batch.source)
@@ -181,7 +202,7 @@ class Sweeper:
 
     # The lane --------------------------------------------------------------------------------------------------------
 
-    def _tend_lane(self) -> LaneState:
+    def _tend_lane(self) -> None:
         """See whether a gateway that refused us takes payments again, and have messages delivered accordingly."""
         lane = self.lane.state()
         if lane.paused_by == PausedBy.GATEWAY and self._gets_through(lane):
@@ -189,7 +210,6 @@ class Sweeper:
             lane = self.lane.state()
         if self.delivery.is_on() == lane.paused:
             self.delivery.switch(on=not lane.paused)
-        return lane
 
     def _gets_through(self, lane: LaneState) -> bool:
         """Send one payment ahead; at a later sweep, see whether the gateway took it."""
@@ -198,7 +218,7 @@ class Sweeper:
             return True
         if canary and canary.status not in OPEN:
             canary = None
-        waiting = canary or next((p for p in self._unsettled() if p.status is Status.PENDING), None)
+        waiting = canary or next(self._pending(), None)
         if waiting is None:
             return self._answers()
         if self._answers():  # a canary is for a gateway that answers at all
@@ -206,6 +226,10 @@ class Sweeper:
             if self.patience.is_due(waiting, self.clock()) or not canary:
                 self._take_up(waiting, self.clock())
         return False
+
+    def _pending(self) -> Iterator[Payment]:
+        found = (self.payments.get(payment_id) for payment_id in self._unsettled())
+        return (payment for payment in found if payment and payment.status is Status.PENDING)
 
     def _answers(self) -> bool:
         """Ask the gateway something harmless with our key."""

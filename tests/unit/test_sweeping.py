@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from unittest.mock import Mock
 
 import pytest
 
@@ -597,3 +598,30 @@ def test_sweep_when_time_runs_out_among_events_then_it_stops_there() -> None:
     assert len(list(world.events.parked())) == 4
     world.sweep()
     assert list(world.events.parked()) == []
+
+
+# One that cannot be tended --------------------------------------------------------------------------------------------
+
+
+def test_sweep_when_one_payment_cannot_be_taken_up_then_the_others_are_and_it_is_told() -> None:
+    world = World(payment("pay_bad"), payment("pay_good"))
+    world.clock.wait(timedelta(hours=1))
+    start, told = world.workflow.start, list[Exception]()
+
+    def stumble(payment_id: str) -> None:
+        if payment_id == "pay_bad":
+            raise RuntimeError("no such name can be started")
+        start(payment_id)
+
+    world.workflow.start = stumble  # type: ignore[method-assign]
+    found = replace(world.sweeper, stumbled=told.append).sweep(lambda: 300)
+    assert (world.workflow.started, found["taken_up"]) == (["pay_good"], 1)
+    assert [str(error) for error in told] == ["no such name can be started"]
+
+
+def test_sweep_when_nobody_is_told_then_the_first_that_stumbles_ends_it() -> None:
+    world = World(payment("pay_bad"))
+    world.clock.wait(timedelta(hours=1))
+    world.workflow.start = Mock(side_effect=RuntimeError("no"))  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        world.sweeper.sweep(lambda: 300)
