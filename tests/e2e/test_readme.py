@@ -70,8 +70,9 @@ def test_blocks_when_not_run_here_then_a_comment_says_where_they_are() -> None:
 
 def test_cdktf_commands_when_told_then_the_test_that_they_are_run_by_runs_them() -> None:
     told = {command for block in BLOCKS for command in re.findall(r"^cdktf (\w+)", block.script, re.MULTILINE)}
-    test = (ROOT / "tests" / "e2e" / "test_terraform.py").read_text()
-    assert told == set(re.findall(r"\b(?:cdktf|second)\(\"(\w+)\"", test)) == {"synth", "diff", "deploy", "destroy"}
+    tests = "".join((ROOT / "tests" / "e2e" / name).read_text() for name in ("second_suffix.py", "test_terraform.py"))
+    run = set(re.findall(r"\b(?:self|second)\(\"(\w+)\"", tests))
+    assert told == run == {"synth", "diff", "deploy", "destroy"}
 
 
 def test_answers_when_the_commands_are_run_then_they_have_the_shape_that_the_readme_shows(

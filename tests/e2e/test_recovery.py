@@ -8,6 +8,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -136,7 +137,7 @@ def test_fault_7_payment_when_its_id_comes_again_after_thirty_days_then_still_on
     first = accepted(request(payment_id), at=long_ago, source="rest")
     charged = moved(moved(first, Status.PROCESSING, at=long_ago, actor="charge"), Status.SUCCEEDED, at=long_ago,
                     actor="workflow")  # fmt: skip
-    rows.create(charged)
+    rows.create(replace(charged, audited_version=charged.version))  # or the sweeper would have its audit made up for
     again = api.post(body(payment_id))
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (202, "true")
     time.sleep(1)
