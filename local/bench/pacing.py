@@ -37,7 +37,8 @@ LONGEST_SECONDS = 180
 
 @dataclass(frozen=True)
 class Measured:
-    """What came out. `used` is a share of the limit, from when the file is read to the last charge."""
+    """What came out. `used` is a share of the limit while payments wait: from when the file is read until the queue is
+    dry."""
 
     used: float
     rest_p99_seconds: float
@@ -62,6 +63,7 @@ class _Run:
         dynamodb, payments = stack.aws.client("dynamodb"), self._outputs["payments_table"]
         self._payments = DynamoPaymentStore(dynamodb, payments)
         self._batches = DynamoBatchStore(dynamodb, self._outputs["processing_status_table"], payments)
+        self._sqs = stack.aws.client("sqs")
         self._batch_ids: dict[str, str] = {}
 
     def measure(self) -> Measured:
@@ -76,15 +78,17 @@ class _Run:
                 self._until(lambda: self._is_read(run), every=0.1)
                 both_since = utc_now()
                 over_rest = self._submit_evenly(run)
+                self._until(self._queue_is_dry, every=0.5)
+                dry_at = utc_now()
                 self._until(lambda: self._asked_for() >= before + BATCH + REST, every=0.5)
             finally:
                 self._tell("settings", requests_per_second=0)
             seconds = sorted(self._seconds_until_final(payment_id) for payment_id in over_rest)
         asked = [one for one in self._look("requests") if one["payment_id"] in {*batch, *over_rest}]
-        times = [at for at in (datetime.fromisoformat(one["at"]) for one in asked) if at >= both_since]
+        times = [datetime.fromisoformat(one["at"]) for one in asked]
         charged = Counter(charge["payment_id"] for charge in self._look("charges"))
         return Measured(
-            used=len(times) / (max(times) - both_since).total_seconds() / LIMIT,
+            used=sum(both_since <= at < dry_at for at in times) / (dry_at - both_since).total_seconds() / LIMIT,
             rest_p99_seconds=seconds[ceil(0.99 * len(seconds)) - 1],
             refused=sum(one["status"] == 429 for one in asked),
             charged_not_once=sum(charged[payment_id] != 1 for payment_id in (*batch, *over_rest)),
@@ -139,6 +143,12 @@ class _Run:
         put = self._stack.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=text.encode())
         self._batch_ids[run] = Source(bucket, key, put["VersionId"], "", 0).batch_id
         return ids
+
+    def _queue_is_dry(self) -> bool:
+        waiting = "ApproximateNumberOfMessages"
+        url = self._outputs["payment_queue_url"]
+        answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[waiting])
+        return bool(answer["Attributes"][waiting] == "0")
 
     def _is_read(self, run: str) -> bool:
         """Whether the batch's file is read, and its last payment queued."""
