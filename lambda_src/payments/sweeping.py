@@ -65,9 +65,9 @@ class Sweeper:
         Stops in time: what it did not come to is the next sweep's, which begins elsewhere.
         """
         found: Counter[str] = Counter()
-        with self._apart():
-            self._tend_lane()
         lane = self.lane.state()
+        with self._apart():
+            lane = self._tend_lane(lane)
         for payment_id in self._unsettled():
             with self._apart():
                 found.update(self._tend_payment(payment_id, lane))
@@ -202,14 +202,14 @@ class Sweeper:
 
     # The lane --------------------------------------------------------------------------------------------------------
 
-    def _tend_lane(self) -> None:
+    def _tend_lane(self, lane: LaneState) -> LaneState:
         """See whether a gateway that refused us takes payments again, and have messages delivered accordingly."""
-        lane = self.lane.state()
         if lane.paused_by == PausedBy.GATEWAY and self._gets_through(lane):
             self.lane.resume()
             lane = self.lane.state()
         if self.delivery.is_on() == lane.paused:
             self.delivery.switch(on=not lane.paused)
+        return lane
 
     def _gets_through(self, lane: LaneState) -> bool:
         """Send one payment ahead; at a later sweep, see whether the gateway took it."""
