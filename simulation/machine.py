@@ -75,7 +75,9 @@ class Machine:
                     self._scheduler.sleep(_at(execution.data, state["SecondsPath"]))
                     following = state["Next"]
                 case other:
-                    raise NotImplementedError(f"states of type {other}")
+                    raise NotImplementedError(
+                        f"the workflow has a state of type {other} now: interpret it here as well"
+                    )
             if following is None:
                 return
             execution.state = following

@@ -15,8 +15,6 @@ from payments.clock import Clock
 
 LONGEST_SLEEP_SECONDS = 3.0
 """How long a function waits for its slot by itself. Beyond that the workflow waits, which costs nothing."""
-
-
 SLOTS_LATE_AT_MOST = 1
 """How late a request may be for its slot: the reserve of a rate has room for that many more in a second."""
 SLOTS_MISSED_AT_MOST = 3

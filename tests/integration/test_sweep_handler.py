@@ -1,8 +1,6 @@
 """The sweep function on moto: what was left behind is taken up in ordinary ways, what a person must know counted."""
 
-import io
 import json
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,6 +27,7 @@ from payments.stores.tables import CONTROLS, GATEWAY_EVENTS, PROCESSING_STATUS
 from payments.webhooks import EventState
 from tests.integration.executions import Executions
 from tests.integration.functions import Context, load, metrics_in
+from tests.moto_mapping import event_source_mapping
 from tests.moto_tables import create_table
 from tests.unit.builders import after, gateway_event, request
 
@@ -84,7 +83,7 @@ def world(payments: DynamoPaymentStore, executions: Executions) -> Iterator[Worl
     for table in (PROCESSING_STATUS, GATEWAY_EVENTS, CONTROLS):
         create_table(table)
     queue_url = boto3.client("sqs").create_queue(QueueName="payments")["QueueUrl"]
-    mapping_id = _mapping()
+    mapping_id = event_source_mapping()
     key_arn = boto3.client("secretsmanager").create_secret(Name="payment-gateway-stripe", SecretString="sk_x")["ARN"]
     invoked: list[tuple[str, dict[str, Any]]] = []
 
@@ -119,26 +118,6 @@ def world(payments: DynamoPaymentStore, executions: Executions) -> Iterator[Worl
             queue_url,
             invoked,
         )
-
-
-def _mapping() -> str:
-    """The delivery of the queue's messages to a function."""
-    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
-    role = boto3.client("iam").create_role(RoleName="dispatch", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as code:
-        code.writestr("dispatch.py", "")
-    functions = boto3.client("lambda")
-    functions.create_function(
-        FunctionName="dispatch",
-        Runtime="python3.12",
-        Role=role,
-        Handler="dispatch.handler",
-        Code={"ZipFile": archive.getvalue()},
-    )
-    return functions.create_event_source_mapping(
-        EventSourceArn="arn:aws:sqs:us-east-1:123456789012:payments", FunctionName="dispatch"
-    )["UUID"]
 
 
 def test_sweep_when_nothing_was_left_behind_then_nothing_happens_and_nothing_rings(

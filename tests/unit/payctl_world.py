@@ -1,9 +1,7 @@
 """Worlds for payctl in tests: a REST API that answers what it is told to, a stack on moto, outputs that point there."""
 
-import io
 import json
 import threading
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +21,7 @@ from payments.stores.controls_dynamodb import DynamoLaneStore
 from payments.stores.dynamodb import DynamoAuditStore, DynamoPaymentStore
 from payments.stores.events_dynamodb import DynamoEventStore
 from payments.stores.tables import AUDIT_LOG, CONTROLS, GATEWAY_EVENTS, PAYMENTS, PROCESSING_STATUS
+from tests.moto_mapping import event_source_mapping
 from tests.moto_tables import aws_in_memory, create_table
 
 OUTPUTS = {
@@ -205,21 +204,6 @@ def aws_world(folder: Path) -> Iterator[AwsWorld]:
             create_table(table)
         sqs = boto3.client("sqs")
         role = boto3.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-        code = io.BytesIO()
-        with zipfile.ZipFile(code, "w") as archive:
-            archive.writestr("dispatch.py", "")
-        functions = boto3.client("lambda")
-        functions.create_function(
-            FunctionName="dispatch",
-            Runtime="python3.12",
-            Role=role,
-            Handler="dispatch.handler",
-            Code={"ZipFile": code.getvalue()},
-        )
-        # a queue of its own: moto would call the function for every message, in Docker
-        mapped = sqs.create_queue(QueueName="mapped")["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=mapped, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        mapping = functions.create_event_source_mapping(FunctionName="dispatch", EventSourceArn=arn)
         end = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
         machine = boto3.client("stepfunctions").create_state_machine(
             name="payments", definition=json.dumps(end), roleArn=role
@@ -230,7 +214,7 @@ def aws_world(folder: Path) -> Iterator[AwsWorld]:
             "payment_queue_url": sqs.create_queue(QueueName="payments")["QueueUrl"],
             "dead_letter_queue_url": sqs.create_queue(QueueName="dead-letters")["QueueUrl"],
             "state_machine_arn": machine["stateMachineArn"],
-            "dispatch_mapping_id": mapping["UUID"],
+            "dispatch_mapping_id": event_source_mapping(),
         }
         yield AwsWorld(outputs, payctl_with(folder, **outputs))
 
