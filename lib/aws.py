@@ -36,6 +36,8 @@ from cdktf import (
     TerraformResource,
     TerraformStack,
 )
+from cdktf_cdktf_provider_aws.api_gateway_api_key import ApiGatewayApiKey
+from cdktf_cdktf_provider_aws.api_gateway_authorizer import ApiGatewayAuthorizer
 from cdktf_cdktf_provider_aws.api_gateway_deployment import ApiGatewayDeployment
 from cdktf_cdktf_provider_aws.api_gateway_gateway_response import ApiGatewayGatewayResponse
 from cdktf_cdktf_provider_aws.api_gateway_integration import ApiGatewayIntegration
@@ -46,9 +48,16 @@ from cdktf_cdktf_provider_aws.api_gateway_request_validator import ApiGatewayReq
 from cdktf_cdktf_provider_aws.api_gateway_resource import ApiGatewayResource
 from cdktf_cdktf_provider_aws.api_gateway_rest_api import ApiGatewayRestApi
 from cdktf_cdktf_provider_aws.api_gateway_stage import ApiGatewayStage
+from cdktf_cdktf_provider_aws.api_gateway_usage_plan import ApiGatewayUsagePlan
+from cdktf_cdktf_provider_aws.api_gateway_usage_plan_key import ApiGatewayUsagePlanKey
 from cdktf_cdktf_provider_aws.cloudwatch_dashboard import CloudwatchDashboard
 from cdktf_cdktf_provider_aws.cloudwatch_log_group import CloudwatchLogGroup
 from cdktf_cdktf_provider_aws.cloudwatch_metric_alarm import CloudwatchMetricAlarm, CloudwatchMetricAlarmMetricQuery
+from cdktf_cdktf_provider_aws.cognito_resource_server import CognitoResourceServer
+from cdktf_cdktf_provider_aws.cognito_user_group import CognitoUserGroup
+from cdktf_cdktf_provider_aws.cognito_user_pool import CognitoUserPool
+from cdktf_cdktf_provider_aws.cognito_user_pool_client import CognitoUserPoolClient
+from cdktf_cdktf_provider_aws.cognito_user_pool_domain import CognitoUserPoolDomain
 from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
 from cdktf_cdktf_provider_aws.dynamodb_table import (
     DynamodbTable,
@@ -93,9 +102,13 @@ from cdktf_cdktf_provider_aws.sns_topic_subscription import SnsTopicSubscription
 from cdktf_cdktf_provider_aws.sqs_queue import SqsQueue
 from cdktf_cdktf_provider_aws.sqs_queue_policy import SqsQueuePolicy
 from cdktf_cdktf_provider_aws.sqs_queue_redrive_allow_policy import SqsQueueRedriveAllowPolicy
+from cdktf_cdktf_provider_aws.wafv2_web_acl import Wafv2WebAcl
+from cdktf_cdktf_provider_aws.wafv2_web_acl_association import Wafv2WebAclAssociation
 from constructs import Construct
 
 __all__ = [
+    "ApiGatewayApiKey",
+    "ApiGatewayAuthorizer",
     "ApiGatewayDeployment",
     "ApiGatewayGatewayResponse",
     "ApiGatewayIntegration",
@@ -106,6 +119,8 @@ __all__ = [
     "ApiGatewayResource",
     "ApiGatewayRestApi",
     "ApiGatewayStage",
+    "ApiGatewayUsagePlan",
+    "ApiGatewayUsagePlanKey",
     "App",
     "AwsProvider",
     "AwsProviderDefaultTags",
@@ -113,6 +128,11 @@ __all__ = [
     "CloudwatchLogGroup",
     "CloudwatchMetricAlarm",
     "CloudwatchMetricAlarmMetricQuery",
+    "CognitoResourceServer",
+    "CognitoUserGroup",
+    "CognitoUserPool",
+    "CognitoUserPoolClient",
+    "CognitoUserPoolDomain",
     "Construct",
     "DataAwsCallerIdentity",
     "DynamodbTable",
@@ -157,4 +177,6 @@ __all__ = [
     "TerraformOutput",
     "TerraformResource",
     "TerraformStack",
+    "Wafv2WebAcl",
+    "Wafv2WebAclAssociation",
 ]

@@ -16,7 +16,6 @@ from lib.settings import Settings
 from lib.storage import Bucket
 
 RUNTIME = "python3.12"
-ARCHITECTURE = "arm64"
 
 
 class Code(Construct):
@@ -24,7 +23,7 @@ class Code(Construct):
 
     def __init__(self, scope: Construct, settings: Settings, bucket: Bucket) -> None:
         super().__init__(scope, "code")
-        code, layer = package.code_archive(), package.layer_archive()
+        code, layer = package.code_archive(), package.layer_archive(settings.layer_architecture)
         self.code = S3Object(self, "functions", bucket=bucket.name, key=code.name, source=str(code))
         self.layer_file = S3Object(self, "layer_file", bucket=bucket.name, key=layer.name, source=str(layer))
         self.layer = LambdaLayerVersion(
@@ -34,7 +33,7 @@ class Code(Construct):
             s3_bucket=self.layer_file.bucket,
             s3_key=self.layer_file.key,
             compatible_runtimes=[RUNTIME],
-            compatible_architectures=[ARCHITECTURE],
+            compatible_architectures=[settings.effective.lambda_architecture],
         )
 
 
@@ -70,7 +69,7 @@ class Function(Construct):
             function_name=self.name,
             handler=f"handlers.{name}.handler",
             runtime=RUNTIME,
-            architectures=[ARCHITECTURE],
+            architectures=[settings.effective.lambda_architecture],
             role=self._role.arn,
             s3_bucket=code.code.bucket,
             s3_key=code.code.key,

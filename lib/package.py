@@ -8,6 +8,7 @@ import hashlib
 import json
 import marshal
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,11 @@ BUILD = ROOT / ".build"
 _UNCHECKED_HASH = (1).to_bytes(4, "little")  # PEP 552: valid without looking at the source
 _LEFT_OUT = {"__pycache__", "bin", "tests"}  # folders of no use to a function
 _TIME = (2020, 1, 1, 0, 0, 0)
+_PLATFORMS = {
+    "arm64": ["manylinux_2_28_aarch64", "manylinux2014_aarch64", "manylinux_2_17_aarch64", "any"],
+    "x86_64": ["manylinux_2_28_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64", "any"],
+}
+"""What Lambda's Python 3.12 (Amazon Linux 2023, glibc 2.34) can load, by its architecture."""
 _FORMAT = b"2"  # count up when archives of the same content should change
 
 
@@ -30,19 +36,27 @@ def code_archive() -> Path:
     return _archive("code", source, _tree_hash(source))
 
 
-def layer_archive() -> Path:
-    """The zip of the layer: the `lambda` category of Pipfile.lock, pure Python, below `python/`."""
+def layer_archive(architecture: str = "") -> Path:
+    """The zip of the layer: the `lambda` category of Pipfile.lock, below `python/`.
+
+    For Lambda's `architecture` ("arm64", "x86_64"), or, without one, for this very machine: cryptography is compiled.
+    """
     locked = json.loads((ROOT / "Pipfile.lock").read_text())["lambda"]
-    fingerprint = hashlib.sha256(json.dumps(locked, sort_keys=True).encode() + MAGIC_NUMBER + _FORMAT).hexdigest()
+    made_from = json.dumps([locked, architecture or _this_machine()], sort_keys=True)
+    fingerprint = hashlib.sha256(made_from.encode() + MAGIC_NUMBER + _FORMAT).hexdigest()
     if (archive := _path("layer", fingerprint)).exists():
         return archive
     with tempfile.TemporaryDirectory() as folder:
-        _install(locked, Path(folder, "python"))
+        _install(locked, Path(folder, "python"), _PLATFORMS[architecture] if architecture else [])
         return _archive("layer", Path(folder), fingerprint)
 
 
-def _install(locked: dict[str, dict[str, object]], target: Path) -> None:
-    """pip with hashes, and nothing but wheels that run on any machine."""
+def _this_machine() -> str:
+    return f"{platform.system()}-{platform.machine()}"
+
+
+def _install(locked: dict[str, dict[str, object]], target: Path, platforms: list[str]) -> None:
+    """pip with hashes, and nothing but wheels that run on these platforms."""
     lines = [
         f"{name}{package['version']} " + " ".join(f"--hash={digest}" for digest in _strings(package["hashes"]))
         for name, package in sorted(locked.items())
@@ -50,7 +64,8 @@ def _install(locked: dict[str, dict[str, object]], target: Path) -> None:
     requirements = target.parent / "requirements.txt"
     requirements.write_text("\n".join(lines))
     command = [sys.executable, "-m", "pip", "install", "-qq", "--no-deps", "--no-compile", "--require-hashes"]
-    command += ["--platform", "any", "--python-version", "3.12", "--only-binary=:all:"]
+    command += ["--only-binary=:all:", *(["--python-version", "3.12"] if platforms else [])]
+    command += [f"--platform={name}" for name in platforms]
     subprocess.run([*command, "--target", str(target), "-r", str(requirements)], check=True)
     requirements.unlink()
 

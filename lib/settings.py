@@ -25,6 +25,7 @@ class Environment:
     """What differs between kinds of environments. Units are in the names."""
 
     lambda_memory_mb: int = 512
+    lambda_architecture: Literal["arm64", "x86_64"] = "arm64"
     log_retention_days: int = 30
     api_rate_per_second: int = 50
     api_burst: int = 100
@@ -172,6 +173,7 @@ class Settings(BaseSettings):
     tags: Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)] = {}
 
     lambda_memory_mb: Annotated[int, _between(128, 10240)] | None = None
+    lambda_architecture: Literal["arm64", "x86_64"] | None = None
     log_retention_days: Annotated[int, _RETENTION] | None = None
     api_rate_per_second: Annotated[int, _between(1, 10000)] | None = None
     api_burst: Annotated[int, _between(1, 5000)] | None = None
@@ -223,6 +225,11 @@ class Settings(BaseSettings):
     def is_local(self) -> bool:
         """True when Terraform talks to a local AWS."""
         return bool(self.aws_endpoint_url)
+
+    @property
+    def layer_architecture(self) -> str:
+        """What the layer's compiled packages are made for; "" is this machine, on which a local AWS runs them."""
+        return "" if self.is_local else self.effective.lambda_architecture
 
     def name(self, what: str) -> str:
         """The name of a resource: `what` and the suffix, so that environments share no name."""

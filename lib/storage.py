@@ -29,8 +29,10 @@ from payments.stores.tables import (
     CONTROLS,
     CUSTOMERS,
     GATEWAY_EVENTS,
+    LIMITS,
     PAYMENTS,
     PROCESSING_STATUS,
+    TOKENS,
     Table,
 )
 
@@ -81,7 +83,7 @@ class PaymentTable(Construct):
 
 
 class Tables(Construct):
-    """The three tables of the core, the customers', the gateway's events, and the controls of the batch lane."""
+    """The three tables of the core, and those around it: one attribute each."""
 
     def __init__(self, scope: Construct, settings: Settings, encryption: Encryption) -> None:
         super().__init__(scope, "tables")
@@ -91,6 +93,8 @@ class Tables(Construct):
         self.customers = PaymentTable(self, CUSTOMERS, settings, encryption)
         self.gateway_events = PaymentTable(self, GATEWAY_EVENTS, settings, encryption)
         self.controls = PaymentTable(self, CONTROLS, settings, encryption)
+        self.tokens = PaymentTable(self, TOKENS, settings, encryption)
+        self.limits = PaymentTable(self, LIMITS, settings, encryption)
 
 
 class Bucket(Construct):

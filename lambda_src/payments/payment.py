@@ -176,7 +176,9 @@ class Payment:
     """The row of a payment. Changes only through `moved`, which counts `version` up by one and adds to `history`.
 
     Times are ISO 8601 UTC. `audited_version` and `audit_hash` say up to where the audit log covers the row;
-    `restarts` and `restarted_at` how often, and when last, the sweeper took it up again.
+    `restarts` and `restarted_at` how often, and when last, the sweeper took it up again. `submitted_by` is the subject
+    of the caller who submitted it, `token_id` names the token that it is charged on, and `hold` is the code of the
+    fraud rule that holds it for review.
     """
 
     payment_id: str
@@ -206,6 +208,9 @@ class Payment:
     batch_row_closed: bool = False
     restarts: int = 0
     restarted_at: str = ""
+    submitted_by: str = ""
+    token_id: str = ""
+    hold: str = ""
 
 
 class IllegalMove(Exception):
@@ -220,6 +225,8 @@ def accepted(
     correlation_id: str = "",
     batch_id: str = "",
     batch_line: int = 0,
+    submitted_by: str = "",
+    hold: str = "",
 ) -> Payment:
     """The first version of a payment's row: pending. `at` is a datetime in UTC, `source` is "rest" or "batch"."""
     now = iso(at)
@@ -240,6 +247,8 @@ def accepted(
         batch_id=batch_id,
         batch_line=batch_line,
         history=(Change(1, Status.PENDING, now, source),),
+        submitted_by=submitted_by,
+        hold=hold,
     )
 
 

@@ -60,6 +60,7 @@ def payment_values(payment: Payment) -> dict[str, Any]:
         "currency": payment.money.currency,
         "status": payment.status.value,
         "status_day": f"{payment.status.value}#{payment.updated_at[:10]}",
+        "created_day": payment.created_at[:10],
         # sixteen shares of one index: on a single one all writes would meet
         "unsettled": "" if waits_in_queue else payment.fingerprint[:1],
         "metadata": dict(payment.metadata),
@@ -74,8 +75,8 @@ def payment_values(payment: Payment) -> dict[str, Any]:
 def payment_of(item: Mapping[str, Any]) -> Payment:
     """A payment from its row."""
     values = from_item(item)
-    values.pop("status_day", None)
-    values.pop("unsettled", None)
+    for index_key in ("status_day", "created_day", "unsettled"):
+        values.pop(index_key, None)
     return Payment(
         **values
         | {

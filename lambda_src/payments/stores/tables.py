@@ -47,6 +47,8 @@ BY_UNSETTLED = "by-unsettled"
 BY_UNFINISHED = "by-unfinished"
 BY_PARKED = "by-parked"
 BY_PAYMENT = "by-payment"
+BY_DAY = "by-day"
+BY_EMAIL = "by-email"
 
 PAYMENTS = Table(
     "payments",
@@ -58,8 +60,10 @@ PAYMENTS = Table(
         BY_BATCH: Key("batch_id", "batch_line", "SN"),
         # what the sweeper looks at: a hexadecimal digit while a payment is not settled, else absent
         BY_UNSETTLED: Key("unsettled", "created_at"),
+        # "2026-11-21", the day of acceptance: written once a payment, as its keys never change
+        BY_DAY: Key("created_day", "created_at"),
     },
-    keys_only=frozenset({BY_UNSETTLED}),
+    keys_only=frozenset({BY_UNSETTLED, BY_DAY}),
 )
 PROCESSING_STATUS = Table(
     "payment-processing-status",
@@ -69,7 +73,21 @@ PROCESSING_STATUS = Table(
     keys_only=frozenset({BY_UNFINISHED}),
 )
 AUDIT_LOG = Table("payment-audit-log", Key("payment_id", "sequence", "SN"))
-CUSTOMERS = Table("customers", Key("customer_id"))
+CUSTOMERS = Table(
+    "customers",
+    Key("customer_id"),
+    # a keyed hash: the e-mail itself is stored sealed
+    {BY_EMAIL: Key("email_hash", "created_at")},
+    keys_only=frozenset({BY_EMAIL}),
+)
+TOKENS = Table(
+    "payment-tokens",
+    # the token's hash: whoever reads the table has no token
+    Key("token_id"),
+    {BY_CUSTOMER: Key("customer_id", "created_at")},
+    expires="purge_at",
+)
+LIMITS = Table("payment-limits", Key("counter"), expires="purge_at")
 GATEWAY_EVENTS = Table(
     "payment-gateway-events",
     Key("event_id"),

@@ -1,0 +1,27 @@
+"""A request as the operations see it, and the ports that they work on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from payments.http import json_body
+from payments.identity import Caller
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of an operation. `path` and `query` are decoded parameters; `event` is API Gateway's own."""
+
+    operation: str
+    caller: Caller
+    at: datetime
+    request_id: str
+    ip: str
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    event: Mapping[str, Any]
+
+    def json(self) -> dict[str, Any]:
+        """The body's JSON object. Raises Problem 400."""
+        return json_body(self.event)
