@@ -1,0 +1,51 @@
+"""Whose a customer is: the one rule for customers, their tokens and the list of their payments."""
+
+from typing import Protocol
+
+from payments.customers import Customer
+from payments.http import Problem
+from payments.identity import Caller, Role
+from payments.payment import CUSTOMER_ID
+from payments.rest.request import Request
+from payments.stores.customers_port import CustomerStore
+
+
+class DeniedLog(Protocol):
+    """Where it is kept for the auditors that somebody reached for what is not theirs."""
+
+    def denied(self, request: Request, kind: str, resource_id: str) -> None:
+        """Keep that the request's caller asked for something of this kind that exists and is not theirs."""
+
+
+class Ownership(Protocol):
+    """The ports that the rule needs."""
+
+    @property
+    def customers(self) -> CustomerStore:
+        """The customers table."""
+
+    @property
+    def access_log(self) -> DeniedLog:
+        """The log of who was refused what."""
+
+
+def owns(caller: Caller, customer: Customer) -> bool:
+    """True if the caller may see and change the customer: staff any, a person their own, a merchant whom it created.
+
+    Rows of before there were owners, and what remains of an erased customer, are for staff alone.
+    """
+    if caller.sees_all:
+        return True
+    owners = {Role.CUSTOMER: customer.subject, Role.MERCHANT: customer.created_by}
+    # an owner that is not there is nobody's, whatever a token says
+    return any(owner and owner == caller.subject and caller.has(role) for role, owner in owners.items())
+
+
+def require_own_customer(request: Request, services: Ownership, customer_id: str) -> Customer:
+    """The caller's customer. Raises Problem 404, in the same words whether it is unknown, erased or somebody else's."""
+    customer = services.customers.get(customer_id) if CUSTOMER_ID.fullmatch(customer_id) else None
+    if customer is not None and not customer.erased_at:
+        if owns(request.caller, customer):
+            return customer
+        services.access_log.denied(request, "customer", customer_id)
+    raise Problem(404, "not-found", "no customer has this customer_id; check it, or create it with POST /customers")
