@@ -8,22 +8,20 @@ which shorten times (1; see local/emulator/scales.py).
 
 import uvloop
 
-from local.emulator import control, disturbances, one_write, parsed_policies, permissions, scales
+from local.emulator import control, disturbances, parsed_policies, permissions, scales
 from local.emulator.fixes import apply_all
+from local.emulator.serving import serve
 
 
 def main() -> None:
     """Serve until SIGTERM."""
     uvloop.install()  # its TLS and its loop take a third of asyncio's time, and all of AWS is on one loop here
     apply_all()
-    one_write.apply()
     parsed_policies.apply()
     permissions.start()
     scales.start()
     disturbances.start()
     control.start()
-    from ministack.app import main as serve
-
     serve()
 
 

@@ -1,13 +1,12 @@
 """A function behind a REST API gets header names as the client wrote them, and each value of a repeated one.
 
-MiniStack gives lower-case names and joins the values with commas.
+MiniStack gives lower-case names and joins the values with commas; serving.py lets them come as they were sent.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
 """
 
 from contextvars import ContextVar
 from typing import Any
 
-from hypercorn.config import Config
 from ministack import app
 from ministack.core.sigv4 import decode_header_value
 from ministack.services import apigateway_v1
@@ -20,7 +19,6 @@ _sent: ContextVar[RawHeaders] = ContextVar("the request's headers as they were s
 
 
 def apply() -> None:
-    Config.h11_pass_raw_headers = True
     wrap(app, "pin_signed_request", _remember)
     wrap(apigateway_v1, "_build_lambda_event_v1", _give_as_sent)
 
