@@ -16,22 +16,36 @@ MAX_BODY_BYTES = 64 * 1024
 
 _TITLES = {
     "invalid-request": "The request cannot be taken",
-    "conflict": "This payment_id belongs to another payment",
-    "not-found": "No such payment",
+    "conflict": "It does not agree with what is stored",
+    "not-found": "There is nothing of this id",
+    "forbidden": "Your role does not allow this",
     "invalid-signature": "The signature does not fit",
+    "throttled": "Too many requests",
     "internal-error": "Something failed on our side",
 }
 """Kinds of problem; `type` is `urn:problem:payment-api:<kind>`."""
 
 
 class Problem(Exception):
-    """A request that cannot be answered as asked. `detail` says what is wrong and what to do."""
+    """A request that cannot be answered as asked. `detail` says what is wrong and what to do.
 
-    def __init__(self, status: int, kind: str, detail: str, errors: Sequence[FieldError] = ()) -> None:
+    `retry_after_seconds`, if not 0, is sent as the header Retry-After.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        *,
+        retry_after_seconds: int = 0,
+    ) -> None:
         self.status = status
         self.kind = kind
         self.detail = detail
         self.errors = errors
+        self.retry_after_seconds = retry_after_seconds
         super().__init__(detail)
 
 
@@ -42,6 +56,11 @@ def answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | No
         "headers": {"Content-Type": "application/json", "Cache-Control": "no-store", **(headers or {})},
         "body": simplejson.dumps(body, use_decimal=True),
     }
+
+
+def no_content() -> dict[str, Any]:
+    """A proxy response that says done and nothing else: 204 has no body."""
+    return {"statusCode": 204, "headers": {"Cache-Control": "no-store"}, "body": ""}
 
 
 def problem_answer(problem: Problem, request_id: str) -> dict[str, Any]:
@@ -55,7 +74,10 @@ def problem_answer(problem: Problem, request_id: str) -> dict[str, Any]:
     }
     if problem.errors:
         body["errors"] = [asdict(error) for error in problem.errors]
-    return answer(problem.status, body, {"Content-Type": "application/problem+json"})
+    headers = {"Content-Type": "application/problem+json"}
+    if problem.retry_after_seconds:
+        headers["Retry-After"] = str(problem.retry_after_seconds)
+    return answer(problem.status, body, headers)
 
 
 def raw_body(event: Mapping[str, Any]) -> bytes:

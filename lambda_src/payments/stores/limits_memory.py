@@ -1,0 +1,23 @@
+"""In-memory twin of the limits table."""
+
+from datetime import datetime
+
+
+class MemoryLimitStore:
+    """The counters in dicts."""
+
+    def __init__(self) -> None:
+        self.hits: dict[str, int] = {}
+        self.members: dict[str, set[str]] = {}
+
+    def count(self, counter: str, ends: datetime) -> int:  # noqa: ARG002 - nothing is dropped here
+        """See the port."""
+        self.hits[counter] = self.hits.get(counter, 0) + 1
+        return self.hits[counter]
+
+    def add(self, counter: str, member: str, *, most: int, ends: datetime) -> int:  # noqa: ARG002 - as above
+        """See the port."""
+        members = self.members.setdefault(counter, set())
+        if len(members) <= most:
+            members.add(member)
+        return len(members)

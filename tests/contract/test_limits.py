@@ -1,0 +1,73 @@
+"""One suite for the limits table on DynamoDB (moto) and for its in-memory twin."""
+
+from collections.abc import Iterator
+
+import boto3
+import pytest
+
+from payments.limits import WINDOW
+from payments.stores.limits_dynamodb import DynamoLimitStore
+from payments.stores.limits_memory import MemoryLimitStore
+from payments.stores.limits_port import LimitStore, LimitsUnavailable
+from payments.stores.tables import LIMITS
+from tests.moto_tables import aws_in_memory, create_table
+from tests.unit.builders import NOON
+
+Instances = list[LimitStore]
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def instances(request: pytest.FixtureRequest) -> Iterator[Instances]:
+    """Two stores on one table, as two instances of a function have them."""
+    if request.param == "memory":
+        yield [MemoryLimitStore()] * 2
+        return
+    with aws_in_memory():
+        client = create_table(LIMITS)
+        yield [DynamoLimitStore(client, LIMITS.name) for _ in range(2)]
+
+
+def test_count_when_several_instances_count_then_each_call_is_one_more(instances: Instances) -> None:
+    assert [instances[n % 2].count("ip#1", NOON) for n in range(5)] == [1, 2, 3, 4, 5]
+
+
+def test_count_when_another_counter_then_from_one(instances: Instances) -> None:
+    instances[0].count("ip#1", NOON)
+    assert instances[1].count("ip#2", NOON) == 1
+
+
+def test_add_when_members_repeat_then_each_counts_once_whoever_adds_it(instances: Instances) -> None:
+    added = [instances[n % 2].add("cards#1", member, most=9, ends=NOON) for n, member in enumerate("aabbac")]
+    assert added == [1, 1, 2, 2, 2, 3]
+
+
+def test_add_when_there_are_more_than_most_then_the_set_stays_full_and_takes_no_more(instances: Instances) -> None:
+    added = [instances[n % 2].add("cards#1", member, most=2, ends=NOON) for n, member in enumerate("abcdea")]
+    assert added == [1, 2, 3, 3, 3, 3]
+
+
+def test_add_when_counted_under_the_same_name_then_both_stand_side_by_side(instances: Instances) -> None:
+    instances[0].count("x", NOON)
+    assert instances[0].add("x", "a", most=1, ends=NOON) == 1
+    assert instances[1].count("x", NOON) == 2
+
+
+def test_items_when_written_then_dynamodb_drops_them_once_their_window_is_over() -> None:
+    with aws_in_memory():
+        client = create_table(LIMITS)
+        store = DynamoLimitStore(client, LIMITS.name)
+        store.count("hits", NOON + WINDOW)
+        store.add("members", "a", most=1, ends=NOON)
+        store.add("members", "b", most=1, ends=NOON + WINDOW)
+        items = client.scan(TableName=LIMITS.name)["Items"]
+    assert LIMITS.expires
+    assert [int(item[LIMITS.expires]["N"]) for item in items] == [int((NOON + WINDOW).timestamp())] * 2
+
+
+def test_counters_when_dynamodb_refuses_then_they_are_unavailable() -> None:
+    with aws_in_memory():
+        store = DynamoLimitStore(boto3.client("dynamodb"), "no-such-table")
+        with pytest.raises(LimitsUnavailable, match="ResourceNotFoundException"):
+            store.count("hits", NOON)
+        with pytest.raises(LimitsUnavailable):
+            store.add("members", "a", most=1, ends=NOON)

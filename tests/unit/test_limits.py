@@ -1,0 +1,146 @@
+"""Limits per address and per customer: counted for all instances, told with the time to wait."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from payments.http import problem_answer
+from payments.identity import NOBODY, Caller, Role
+from payments.limits import Limiter, TooMany
+from payments.rest.request import Request
+from payments.stores.limits_memory import MemoryLimitStore
+from payments.stores.limits_port import LimitsUnavailable
+from tests.unit.builders import NOON
+
+PER_MINUTE = {"ip": 3, "customer": 2}
+ANNA = Caller("anna", frozenset({Role.CUSTOMER}))
+SHOP = Caller("shop", frozenset({Role.MERCHANT}))
+
+
+def call(
+    verb: str = "POST", ip: str = "203.0.113.7", caller: Caller = SHOP, at: datetime = NOON, header: str = ""
+) -> Request:
+    event = {"httpMethod": verb, "headers": {"X-Forwarded-For": header}}
+    return Request("create_payment", caller, at, "request-1", ip, {}, {}, event)
+
+
+def limiter(store: MemoryLimitStore | None = None) -> Limiter:
+    return Limiter(store or MemoryLimitStore(), PER_MINUTE)
+
+
+def test_check_when_the_address_is_over_its_limit_then_too_many_until_the_window_ends() -> None:
+    limits = limiter()
+    for _ in range(3):
+        limits.check(call())
+
+    with pytest.raises(TooMany) as refused:
+        limits.check(call(at=NOON + timedelta(seconds=12, milliseconds=1)))
+
+    assert refused.value.retry_after_seconds == 48
+    limits.check(call(at=NOON + timedelta(seconds=60)))
+
+
+def test_check_when_two_instances_share_the_table_then_the_limit_holds_across_them() -> None:
+    store = MemoryLimitStore()
+    instances = [limiter(store), limiter(store)]
+    for n in range(3):
+        instances[n % 2].check(call())
+
+    for instance in instances:
+        with pytest.raises(TooMany):
+            instance.check(call())
+
+
+def test_check_when_a_header_claims_another_address_then_the_real_one_is_counted() -> None:
+    limits = limiter()
+    for n in range(3):
+        limits.check(call(header=f"198.51.100.{n}"))
+
+    with pytest.raises(TooMany):
+        limits.check(call(header="198.51.100.9"))
+
+
+def test_check_when_another_address_then_it_has_its_own_count() -> None:
+    limits = limiter()
+    for n in range(9):
+        limits.check(call(ip=f"198.51.100.{n}"))
+
+
+def test_check_when_nothing_is_changed_then_nothing_is_counted() -> None:
+    store = MemoryLimitStore()
+    for _ in range(9):
+        limiter(store).check(call("GET"), customer_id="cus_1")
+
+    assert not store.hits
+
+
+@pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH", "DELETE"])
+def test_check_when_something_is_changed_then_one_write_for_each_counter(verb: str) -> None:
+    store = MemoryLimitStore()
+    limiter(store).check(call(verb, caller=ANNA), customer_id="cus_1")
+
+    assert sorted(store.hits) == [
+        "customer#caller anna#2026-11-21T12:01",
+        "customer#cus_1#2026-11-21T12:01",
+        "ip#203.0.113.7#2026-11-21T12:01",
+    ]
+
+
+def test_check_when_a_customer_calls_from_many_addresses_then_the_caller_is_held() -> None:
+    limits = limiter()
+    for n in range(2):
+        limits.check(call(caller=ANNA, ip=f"198.51.100.{n}"))
+
+    with pytest.raises(TooMany, match="from you;"):
+        limits.check(call(caller=ANNA, ip="198.51.100.9"))
+
+
+def test_check_when_a_customer_is_paid_for_too_often_then_this_customer_alone_is_held() -> None:
+    limits = limiter()
+    for n in range(2):
+        limits.check(call(ip=f"198.51.100.{n}"), customer_id="cus_1")
+
+    with pytest.raises(TooMany, match="for this customer"):
+        limits.check(call(), customer_id="cus_1")
+    limits.check(call(), customer_id="cus_2")
+
+
+def test_check_when_a_customer_id_is_a_callers_subject_then_they_do_not_share_a_count() -> None:
+    limits = limiter()
+    for n in range(2):
+        limits.check(call(caller=ANNA, ip=f"198.51.100.{n}"))
+
+    limits.check_customer("anna", NOON)
+
+
+def test_check_when_nobody_and_no_address_then_nothing_to_count() -> None:
+    store = MemoryLimitStore()
+    limiter(store).check(call(ip="", caller=NOBODY))
+
+    assert not store.hits
+
+
+class Unreachable(MemoryLimitStore):
+    """A table that cannot be reached."""
+
+    def count(self, counter: str, ends: datetime) -> int:
+        raise LimitsUnavailable("EndpointConnectionError of the limits table")
+
+
+def test_check_when_the_table_cannot_be_reached_then_the_call_goes_on_and_a_log_line_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    limiter(Unreachable()).check(call(), customer_id="cus_1")
+
+    printed = capsys.readouterr().out
+    assert printed.count("the limits table cannot be reached") == 2
+    assert "203.0.113.7" not in printed
+
+
+def test_too_many_when_answered_then_429_with_retry_after_and_what_to_do() -> None:
+    answer = problem_answer(TooMany("from your address", 48), "request-1")
+
+    assert answer["statusCode"] == 429
+    assert answer["headers"]["Retry-After"] == "48"
+    assert "urn:problem:payment-api:throttled" in answer["body"]
+    assert "wait 48 seconds, then send the same request again" in answer["body"]
