@@ -58,6 +58,7 @@ _RULES: dict[str, tuple[Callable[[str], object], str]] = {
 }
 """Field → what fits, and the words for it."""
 _TRIMMED = ("email", "name")
+_FIELD_NAME = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +131,20 @@ def parse_patch(body: Mapping[str, Any]) -> dict[str, str]:
     return removed | _checked({name: body[name] for name in body if name not in removed}, PRIVATE)
 
 
-def parse_email(value: object) -> str:
-    """An e-mail address without the blanks around it. Raises InvalidRequest."""
-    return _checked({"email": value}, PRIVATE)["email"]
+def parse_search(query: Mapping[str, Any]) -> str:
+    """The e-mail address that customers are looked for by, without the blanks around it. Raises InvalidRequest."""
+    return _checked(query, ("email",), required=("email",))["email"]
 
 
 def _checked(body: Mapping[str, Any], allowed: Sequence[str], required: Sequence[str] = ()) -> dict[str, str]:
     """The fields that are there, by their rules. No text of a body is repeated: any may be an address, or worse."""
-    errors = [FieldError(name, f"{name} is missing; {' and '.join(required)} are needed") for name in required]
+    errors = [FieldError(name, f"{name} is missing; needed: {', '.join(required)}") for name in required]
     errors = [error for error in errors if error.field not in body]
     fields = {}
     for name, value in body.items():
         if name not in allowed:
-            known = name if re.fullmatch(r"[a-z_]{1,40}", name) else "field"
-            errors.append(FieldError(known, f"{known} is not known here; allowed are {', '.join(allowed)}"))
+            known = name if _FIELD_NAME.fullmatch(name) else "field"
+            errors.append(FieldError(known, f"there is no such field here; allowed: {', '.join(allowed)}"))
             continue
         fits, words = _RULES[name]
         text = value.strip() if isinstance(value, str) and name in _TRIMMED else value

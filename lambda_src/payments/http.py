@@ -16,8 +16,8 @@ MAX_BODY_BYTES = 64 * 1024
 
 _TITLES = {
     "invalid-request": "The request cannot be taken",
-    "conflict": "It does not agree with what is stored",
-    "not-found": "There is nothing of this id",
+    "conflict": "It conflicts with what is stored",
+    "not-found": "Not found",
     "forbidden": "Your role does not allow this",
     "invalid-signature": "The signature does not fit",
     "throttled": "Too many requests",
@@ -101,15 +101,13 @@ def json_body(event: Mapping[str, Any]) -> dict[str, Any]:
     """The request's JSON object, with decimals as Decimal. Raises Problem 400."""
     body = event.get("body") or ""
     if len(body) > MAX_BODY_BYTES:
-        raise Problem(400, "invalid-request", f"the body is larger than {MAX_BODY_BYTES} bytes; send one payment")
+        raise Problem(400, "invalid-request", f"the body is larger than {MAX_BODY_BYTES} bytes; send less")
     try:
         content = json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        raise Problem(
-            400, "invalid-request", 'the body is not JSON; send an object such as {"payment_id": "pay_123456", …}'
-        ) from None
+        raise Problem(400, "invalid-request", "the body is not JSON; send an object, in braces") from None
     if not isinstance(content, dict):
-        raise Problem(400, "invalid-request", "the body is not a JSON object; send one payment as an object")
+        raise Problem(400, "invalid-request", "the body is JSON and no object; send one, in braces")
     return content
 
 

@@ -41,9 +41,14 @@ def owns(caller: Caller, customer: Customer) -> bool:
     return any(owner and owner == caller.subject and caller.has(role) for role, owner in owners.items())
 
 
+def find_customer(services: Ownership, customer_id: str) -> Customer | None:
+    """Anybody's customer, an erased one as well. What cannot be an id is not looked up."""
+    return services.customers.get(customer_id) if CUSTOMER_ID.fullmatch(customer_id) else None
+
+
 def require_own_customer(request: Request, services: Ownership, customer_id: str) -> Customer:
     """The caller's customer. Raises Problem 404, in the same words whether it is unknown, erased or somebody else's."""
-    customer = services.customers.get(customer_id) if CUSTOMER_ID.fullmatch(customer_id) else None
+    customer = find_customer(services, customer_id)
     if customer is not None and not customer.erased_at:
         if owns(request.caller, customer):
             return customer

@@ -1,0 +1,199 @@
+"""Customers over REST: create, show, change, erase, and find by e-mail address."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from payments.customers import (
+    Customer,
+    CustomerRequest,
+    changed,
+    created,
+    erased,
+    parse_customer,
+    parse_patch,
+    parse_search,
+    sealing_context,
+)
+from payments.http import Problem, answer, no_content
+from payments.identity import Caller, Role
+from payments.payment import FieldError, InvalidRequest
+from payments.rest.owners import Ownership, find_customer, owns, require_own_customer
+from payments.rest.request import Request
+from payments.sealing import EmailHasher, Vault
+from payments.stores.customers_port import CustomerExists
+from payments.stores.port import VersionConflict
+
+MOST_FOUND = 20
+"""How many customers of one e-mail address are shown: each costs a call to KMS."""
+_TRIES = 5
+"""How often a change is made anew when others changed the customer in between."""
+
+
+class TokenRevoker(Protocol):
+    """The customers' tokens, as far as erasing needs them."""
+
+    def revoke_all_of(self, customer_id: str, at: datetime) -> object:
+        """Revoke every token of a customer."""
+
+
+class Services(Ownership, Protocol):
+    """The ports that these operations work on."""
+
+    @property
+    def vault(self) -> Vault:
+        """Seals and opens the private fields."""
+
+    @property
+    def email_hasher(self) -> EmailHasher:
+        """Makes the address findable."""
+
+    @property
+    def tokens(self) -> TokenRevoker:
+        """The customers' tokens."""
+
+
+def create_customer(request: Request, services: Services) -> dict[str, Any]:
+    """POST /customers."""
+    asked = _taken(parse_customer, request.json())
+    customer, replayed = register(request, services, asked)
+    headers = {"Location": link_to(customer.customer_id)}
+    if replayed:
+        return answer(200, customer_view(customer, asked.private), headers | {"Idempotent-Replayed": "true"})
+    return answer(201, customer_view(customer, asked.private), headers)
+
+
+def get_customer(request: Request, services: Services) -> dict[str, Any]:
+    """GET /customers/{customer_id}."""
+    customer = require_own_customer(request, services, request.path["customer_id"])
+    return answer(200, _opened_view(customer, services))
+
+
+def update_customer(request: Request, services: Services) -> dict[str, Any]:
+    """PATCH /customers/{customer_id}."""
+    changes = _taken(parse_patch, request.json())
+    customer = require_own_customer(request, services, request.path["customer_id"])
+    stored = services.vault.seal(customer.context, changes)
+    if "email" in changes:
+        stored["email_hash"] = services.email_hasher.hash_of(changes["email"])
+    for _ in range(_TRIES):
+        customer = changed(customer, stored, at=request.at)
+        try:
+            services.customers.save(customer)
+        except VersionConflict:
+            # by now it may have other fields, another owner, or be erased
+            customer = require_own_customer(request, services, customer.customer_id)
+        else:
+            return answer(200, _opened_view(customer, services))
+    raise _overtaken()
+
+
+def delete_customer(request: Request, services: Services) -> dict[str, Any]:
+    """DELETE /customers/{customer_id}: erases what is personal. A repetition goes on where the one before ended."""
+    customer_id = request.path["customer_id"]
+    for _ in range(_TRIES):
+        customer = find_customer(services, customer_id)
+        if customer is None or not customer.erased_at:
+            try:
+                services.customers.save(erased(require_own_customer(request, services, customer_id), at=request.at))
+            except VersionConflict:
+                continue
+        # after erasing, as from then on no new one is made
+        services.tokens.revoke_all_of(customer_id, request.at)
+        return no_content()
+    raise _overtaken()
+
+
+def find_customers(request: Request, services: Services) -> dict[str, Any]:
+    """GET /customers?email=…"""
+    email = _taken(parse_search, request.query)
+    found = services.customers.find_by_email_hash(services.email_hasher.hash_of(email), MOST_FOUND + 1)
+    views = [_opened_view(customer, services) for customer in found[:MOST_FOUND]]
+    return answer(200, {"customers": views, "complete": len(found) <= MOST_FOUND})
+
+
+def register(request: Request, services: Services, asked: CustomerRequest) -> tuple[Customer, bool]:
+    """Store a new customer; gives its row, and whether this very one was there already.
+
+    Raises Problem 400 for a `subject` that the caller may not give, and 409 for an id that is taken.
+    """
+    subject = _subject(request.caller, asked.subject)
+    customer = created(
+        asked,
+        services.vault.seal(sealing_context(asked.customer_id), asked.private),
+        email_hash=services.email_hasher.hash_of(asked.email),
+        subject=subject,
+        created_by=request.caller.subject,
+        at=request.at,
+    )
+    try:
+        services.customers.create(customer)
+    except CustomerExists as taken:
+        existing = taken.existing
+        if existing.erased_at:
+            raise _conflict("this customer_id was erased and is never given again; take another one") from None
+        if not owns(request.caller, existing):
+            services.access_log.denied(request, "customer", asked.customer_id)
+            raise _conflict("this customer_id is taken; take another one") from None
+        if services.vault.open(existing.context, existing.private) != asked.private or existing.subject != subject:
+            raise _conflict("this customer exists with other content; change it with PATCH") from None
+        return existing, True
+    return customer, False
+
+
+def customer_view(customer: Customer, private: Mapping[str, str]) -> dict[str, Any]:
+    """How the API shows a customer; `private` are its private fields in plain text. What is empty is left out."""
+    method = private["default_payment_method"]
+    view = {
+        "customer_id": customer.customer_id,
+        "email": private["email"],
+        "name": private["name"],
+        # its last four characters, and never the whole of a short one
+        "default_payment_method": f"****{method[4:][-4:]}" if method else "",
+        "created_at": customer.created_at,
+        "updated_at": customer.updated_at,
+    }
+    link = link_to(customer.customer_id)
+    return {name: value for name, value in view.items() if value} | {
+        "links": {"self": link, "payments": f"{link}/payments"}
+    }
+
+
+def link_to(customer_id: str) -> str:
+    """Where to ask for a customer, relative to the API's base address."""
+    return f"/customers/{customer_id}"
+
+
+def _opened_view(customer: Customer, services: Services) -> dict[str, Any]:
+    return customer_view(customer, services.vault.open(customer.context, customer.private))
+
+
+def _subject(caller: Caller, given: str) -> str:
+    """Whose customer a new one is: a person's own, or whose a merchant or an admin says."""
+    if caller.has(Role.MERCHANT) or caller.has(Role.ADMIN):
+        return given
+    if given not in ("", caller.subject):
+        error = FieldError("subject", "only a merchant or an admin says whose customer it is; leave it out")
+        raise _refused([error])
+    return caller.subject
+
+
+def _taken[T, B](parse: Callable[[B], T], given: B) -> T:
+    try:
+        return parse(given)
+    except InvalidRequest as refused:
+        raise _refused(refused.errors) from None
+
+
+def _refused(errors: list[FieldError]) -> Problem:
+    return Problem(
+        400, "invalid-request", "some fields were refused, nothing was changed; correct them and send it again", errors
+    )
+
+
+def _conflict(why: str) -> Problem:
+    return Problem(409, "conflict", f"nothing was stored: {why}")
+
+
+def _overtaken() -> Problem:
+    return Problem(409, "conflict", "others changed the customer in between, and nothing was changed; send it again")

@@ -1,0 +1,484 @@
+"""Customers over REST: who may do what, what is stored, and what happens when two do it at once."""
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from payments.clock import iso
+from payments.customers import Customer, changed, erased
+from payments.http import Problem, problem_answer
+from payments.identity import Caller, Role
+from payments.rest import customers as operations
+from payments.rest.owners import owns
+from payments.rest.request import Request
+from payments.sealing import PREFIX, Context, VaultUnavailable, is_sealed
+from payments.stores.customers_memory import MemoryCustomerStore
+from tests.unit.builders import NOON
+
+ADMIN = Caller("sub_admin", frozenset({Role.ADMIN}))
+OPERATOR = Caller("sub_operator", frozenset({Role.OPERATOR}))
+SHOP = Caller("sub_shop", frozenset({Role.MERCHANT}))
+OTHER_SHOP = Caller("sub_other_shop", frozenset({Role.MERCHANT}))
+JO = Caller("sub_jo", frozenset({Role.CUSTOMER}))
+SAM = Caller("sub_sam", frozenset({Role.CUSTOMER}))
+
+NEW = {"customer_id": "cus_1", "email": "jo@example.com", "name": "Jo", "default_payment_method": "pm_card_visa"}
+
+
+class Vault:
+    """Seals so that it can be seen what was sealed in which context; unavailable when told to be."""
+
+    def __init__(self) -> None:
+        self.available = True
+
+    def seal(self, context: Context, values: Mapping[str, str]) -> dict[str, str]:
+        if not self.available:
+            raise VaultUnavailable
+        return {name: value and f"{PREFIX}{self._mark(context, name, value)}" for name, value in values.items()}
+
+    def open(self, context: Context, values: Mapping[str, str]) -> dict[str, str]:
+        opened = {}
+        for name, value in values.items():
+            opened[name] = value
+            if is_sealed(value):
+                sealed_in, sealed_as, opened[name] = json.loads(base64.b64decode(value.removeprefix(PREFIX)))
+                assert (sealed_in, sealed_as) == (dict(context), name)
+        return opened
+
+    def _mark(self, context: Context, name: str, value: str) -> str:
+        return base64.b64encode(json.dumps([dict(context), name, value]).encode()).decode()
+
+
+class Hasher:
+    """A hash that does not tell the address."""
+
+    def hash_of(self, email: str) -> str:
+        return f"hash{sum(email.lower().encode())}"
+
+
+@dataclass
+class Tokens:
+    """Remembers whose tokens were revoked, and how the customer stood then."""
+
+    customers: MemoryCustomerStore
+    revoked: list[tuple[str, datetime, bool]] = field(default_factory=list)
+    fails: int = 0
+
+    def revoke_all_of(self, customer_id: str, at: datetime) -> None:
+        if self.fails:
+            self.fails -= 1
+            raise ConnectionError
+        self.revoked.append((customer_id, at, bool(self.customers.rows[customer_id].erased_at)))
+
+
+@dataclass
+class AccessLog:
+    """Remembers who reached for what."""
+
+    entries: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def denied(self, request: Request, kind: str, resource_id: str) -> None:
+        self.entries.append((request.caller.subject, kind, resource_id))
+
+
+class MeddledStore(MemoryCustomerStore):
+    """A customers table on which others write just before each of our saves, so often as there are `meddlers`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meddlers: list[Callable[[Customer], Customer]] = []
+
+    def save(self, customer: Customer) -> None:
+        if self.meddlers:
+            super().save(self.meddlers.pop()(self.rows[customer.customer_id]))
+        super().save(customer)
+
+
+@dataclass
+class World:
+    """The ports of the operations."""
+
+    customers: MeddledStore = field(default_factory=MeddledStore)
+    vault: Vault = field(default_factory=Vault)
+    email_hasher: Hasher = field(default_factory=Hasher)
+    access_log: AccessLog = field(default_factory=AccessLog)
+
+    def __post_init__(self) -> None:
+        self.tokens = Tokens(self.customers)
+
+    def call(
+        self,
+        operation: str,
+        caller: Caller,
+        customer_id: str = "cus_1",
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        at: datetime = NOON,
+    ) -> dict[str, Any]:
+        """The answer of an operation, a problem as well, with its JSON read."""
+        path = {"customer_id": customer_id}
+        request = Request(operation, caller, at, "r1", "192.0.2.1", path, query or {}, {"body": json.dumps(body)})
+        try:
+            answer = getattr(operations, operation)(request, self)
+        except Problem as problem:
+            answer = problem_answer(problem, "r1")
+        return answer | {"body": json.loads(answer["body"]) if answer["body"] else None}
+
+    def create(self, caller: Caller = SHOP, **more: Any) -> dict[str, Any]:
+        """POST /customers, NEW but for what is given."""
+        return self.call("create_customer", caller, body=NEW | more)
+
+    def get(self, caller: Caller, customer_id: str = "cus_1") -> dict[str, Any]:
+        """GET /customers/{customer_id}."""
+        return self.call("get_customer", caller, customer_id)
+
+    def patch(self, caller: Caller = SHOP, **changes: Any) -> dict[str, Any]:
+        """PATCH /customers/cus_1."""
+        return self.call("update_customer", caller, body=changes, at=NOON + timedelta(hours=1))
+
+    def delete(self, caller: Caller = SHOP) -> dict[str, Any]:
+        """DELETE /customers/cus_1."""
+        return self.call("delete_customer", caller)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+UNKNOWN = "no customer has this customer_id; check it, or create it with POST /customers"
+
+
+def not_there(answer: dict[str, Any]) -> bool:
+    """True if the answer is that for an id that nobody has, word for word."""
+    return answer == World().get(ADMIN) and (answer["statusCode"], answer["body"]["detail"]) == (404, UNKNOWN)
+
+
+# Create ------------------------------------------------------------------------------------------------------------
+
+
+def test_create_when_new_then_201_with_its_place_and_the_method_masked(world: World) -> None:
+    answer = world.create()
+    assert answer["statusCode"] == 201
+    assert answer["headers"]["Location"] == "/customers/cus_1"
+    assert "Idempotent-Replayed" not in answer["headers"]
+    assert answer["body"] == {
+        "customer_id": "cus_1",
+        "email": "jo@example.com",
+        "name": "Jo",
+        "default_payment_method": "****visa",
+        "created_at": iso(NOON),
+        "updated_at": iso(NOON),
+        "links": {"self": "/customers/cus_1", "payments": "/customers/cus_1/payments"},
+    }
+    assert world.get(SHOP)["body"] == answer["body"]
+
+
+@pytest.mark.parametrize(("method", "shown"), [("abc", "****"), ("abcde", "****e"), ("pm_1234567", "****4567")])
+def test_create_when_the_method_is_short_then_it_is_never_shown_whole(world: World, method: str, shown: str) -> None:
+    assert world.create(default_payment_method=method)["body"]["default_payment_method"] == shown
+
+
+def test_create_when_stored_then_what_is_private_is_sealed_in_the_customers_context(world: World) -> None:
+    world.create()
+    row = world.customers.rows["cus_1"]
+    assert all(is_sealed(value) for value in row.private.values())
+    assert world.vault.open({"customer_id": "cus_1"}, row.private)["email"] == "jo@example.com"
+    assert row.email_hash == Hasher().hash_of("jo@example.com")
+    assert not any(private in repr(row) for private in ("jo@", "Jo'", "pm_card"))
+
+
+@pytest.mark.parametrize(
+    ("caller", "given", "subject"),
+    [
+        (SHOP, "", ""),
+        (SHOP, "sub_jo", "sub_jo"),
+        (ADMIN, "sub_jo", "sub_jo"),
+        (JO, "", "sub_jo"),
+        (JO, "sub_jo", "sub_jo"),
+    ],
+)
+def test_create_when_stored_then_it_is_known_whose_it_is_and_by_whom(
+    world: World, caller: Caller, given: str, subject: str
+) -> None:
+    assert world.create(caller, **({"subject": given} if given else {}))["statusCode"] == 201
+    row = world.customers.rows["cus_1"]
+    assert (row.subject, row.created_by) == (subject, caller.subject)
+
+
+def test_create_when_a_customer_names_another_person_then_refused(world: World) -> None:
+    answer = world.create(JO, subject="sub_sam")
+    assert (answer["statusCode"], answer["body"]["errors"][0]["field"]) == (400, "subject")
+    assert world.customers.rows == {}
+
+
+def test_create_when_fields_are_wrong_then_400_names_them_all_and_nothing_is_stored(world: World) -> None:
+    answer = world.create(email="jo", name=7, created_by="sub_sam")
+    assert answer["statusCode"] == 400
+    assert {error["field"] for error in answer["body"]["errors"]} == {"email", "name", "created_by"}
+    assert world.customers.rows == {}
+
+
+@pytest.mark.parametrize("caller", [SHOP, JO])
+def test_create_when_the_same_comes_again_then_200_replayed_and_one_row(world: World, caller: Caller) -> None:
+    first = world.create(caller)
+    again = world.call("create_customer", caller, body=NEW, at=NOON + timedelta(days=1))
+    assert (again["statusCode"], again["headers"]["Idempotent-Replayed"]) == (200, "true")
+    assert again["headers"]["Location"] == first["headers"]["Location"]
+    assert again["body"] == first["body"]
+    assert world.customers.rows["cus_1"].version == 1
+
+
+@pytest.mark.parametrize("other", [{"email": "jo2@example.com"}, {"name": "Jon"}, {"subject": "sub_sam"}])
+def test_create_when_it_comes_again_with_other_content_then_409_and_the_first_stays(
+    world: World, other: dict[str, str]
+) -> None:
+    world.create()
+    answer = world.create(**other)
+    assert (answer["statusCode"], answer["body"]["type"]) == (409, "urn:problem:payment-api:conflict")
+    assert "PATCH" in answer["body"]["detail"]
+    assert world.get(SHOP)["body"]["email"] == "jo@example.com"
+
+
+@pytest.mark.parametrize("stranger", [JO, OTHER_SHOP])
+def test_create_when_the_id_is_somebody_elses_then_409_tells_nothing_and_it_is_audited(
+    world: World, stranger: Caller
+) -> None:
+    world.create()
+    same, other = world.create(stranger), world.create(stranger, email="else@example.com")
+    assert same == other
+    assert (same["statusCode"], same["body"]["detail"]) == (
+        409,
+        "nothing was stored: this customer_id is taken; take another one",
+    )
+    assert world.access_log.entries == [(stranger.subject, "customer", "cus_1")] * 2
+
+
+def test_create_when_two_come_at_a_time_then_one_row_and_the_other_is_told(world: World) -> None:
+    """Both read nothing before: the store alone decides who was first."""
+    store, others = world.customers, World()
+    others.create(OTHER_SHOP)
+    seal = world.vault.seal
+
+    def seal_while_the_other_stores(context: Context, values: Mapping[str, str]) -> dict[str, str]:
+        store.create(others.customers.rows["cus_1"])
+        return seal(context, values)
+
+    world.vault.seal = seal_while_the_other_stores  # type: ignore[method-assign]
+    assert world.create()["statusCode"] == 409
+    assert store.rows == others.customers.rows
+
+
+def test_fault_45_create_when_the_key_cannot_be_used_then_nothing_is_stored(world: World) -> None:
+    world.vault.available = False
+    with pytest.raises(VaultUnavailable):
+        world.create()
+    assert world.customers.rows == {}
+
+
+# Whose it is -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("caller", "theirs"),
+    [(ADMIN, True), (OPERATOR, True), (SHOP, True), (OTHER_SHOP, False), (JO, True), (SAM, False)],
+    ids=["admin", "operator", "its merchant", "another merchant", "the person", "another person"],
+)
+@pytest.mark.parametrize("operation", ["get_customer", "update_customer", "delete_customer"])
+def test_fault_41_customer_when_it_is_not_theirs_then_as_if_there_were_none_and_audited(
+    world: World, operation: str, caller: Caller, theirs: bool
+) -> None:
+    world.create(SHOP, subject="sub_jo")
+    before = dict(world.customers.rows)
+    answer = world.call(operation, caller, body={"name": "Mallory"})
+    if theirs:
+        assert answer["statusCode"] in (200, 204)
+        assert world.access_log.entries == []
+        return
+    assert not_there(answer)
+    assert world.customers.rows == before
+    assert world.tokens.revoked == []
+    assert world.access_log.entries == [(caller.subject, "customer", "cus_1")]
+
+
+@pytest.mark.parametrize("operation", ["get_customer", "update_customer", "delete_customer"])
+@pytest.mark.parametrize("customer_id", ["cus_1", "../health", "x" * 3000, ""])
+def test_customer_when_nobody_has_the_id_then_404_and_nothing_to_audit(
+    world: World, operation: str, customer_id: str
+) -> None:
+    assert not_there(world.call(operation, SHOP, customer_id, {"name": "Jo"}))
+    assert world.access_log.entries == []
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_owns_when_neither_has_a_subject_then_only_staff(role: Role) -> None:
+    assert owns(Caller("", frozenset({role})), Customer("cus_old")) is (role in (Role.ADMIN, Role.OPERATOR))
+
+
+def test_owns_when_the_subject_is_right_and_the_role_is_another_then_not_theirs() -> None:
+    row = Customer("cus_1", subject="sub_jo", created_by="sub_shop")
+    assert not owns(Caller("sub_jo", frozenset({Role.MERCHANT})), row)
+    assert not owns(Caller("sub_shop", frozenset({Role.CUSTOMER})), row)
+    assert not owns(Caller("sub_jo", frozenset()), row)
+
+
+def test_get_when_the_row_is_of_before_there_were_owners_then_staff_sees_what_there_is(world: World) -> None:
+    world.customers.rows["cus_1"] = Customer("cus_1", default_payment_method="pm_card_visa")
+    links = {"self": "/customers/cus_1", "payments": "/customers/cus_1/payments"}
+    assert world.get(ADMIN)["body"] == {
+        "customer_id": "cus_1",
+        "default_payment_method": "****visa",
+        "links": links,
+    }
+    assert not_there(world.get(SHOP))
+
+
+# Change ------------------------------------------------------------------------------------------------------------
+
+
+def test_update_when_some_is_changed_then_the_rest_stays_and_it_is_sealed(world: World) -> None:
+    world.create()
+    answer = world.patch(email="new@example.com", default_payment_method="pm_card_mastercard")
+    assert answer["statusCode"] == 200
+    assert answer["body"] == world.get(SHOP)["body"]
+    assert (answer["body"]["email"], answer["body"]["name"]) == ("new@example.com", "Jo")
+    assert answer["body"]["default_payment_method"] == "****card"
+    assert (answer["body"]["created_at"], answer["body"]["updated_at"]) == (iso(NOON), iso(NOON + timedelta(hours=1)))
+    row = world.customers.rows["cus_1"]
+    assert (row.version, row.email_hash) == (2, Hasher().hash_of("new@example.com"))
+    assert all(is_sealed(value) for value in row.private.values())
+
+
+def test_update_when_null_then_removed(world: World) -> None:
+    world.create()
+    body = world.patch(name=None, default_payment_method=None)["body"]
+    assert not {"name", "default_payment_method"} & body.keys()
+    assert world.customers.default_payment_method("cus_1") == ""
+
+
+@pytest.mark.parametrize("name", ["subject", "created_by", "customer_id", "erased_at"])
+def test_update_when_it_would_change_whose_it_is_then_refused(world: World, name: str) -> None:
+    world.create(JO)
+    answer = world.patch(JO, **{name: "sub_sam", "name": "Jon"})
+    assert (answer["statusCode"], answer["body"]["errors"][0]["field"]) == (400, name)
+    assert world.get(JO)["body"]["name"] == "Jo"
+
+
+def test_update_when_another_changes_it_at_the_same_time_then_both_changes_are_there(world: World) -> None:
+    world.create()
+    sealed = world.vault.seal({"customer_id": "cus_1"}, {"name": "Joan"})
+    world.customers.meddlers = [lambda row: changed(row, sealed, at=NOON)] * 2
+    answer = world.patch(email="new@example.com")
+    assert (answer["statusCode"], answer["body"]["email"], answer["body"]["name"]) == (200, "new@example.com", "Joan")
+    assert world.customers.rows["cus_1"].version == 4
+
+
+def test_update_when_others_never_stop_changing_it_then_409_says_to_send_it_again(world: World) -> None:
+    world.create()
+    world.customers.meddlers = [lambda row: changed(row, {}, at=NOON)] * 9
+    answer = world.patch(name="Jon")
+    assert (answer["statusCode"], answer["body"]["type"]) == (409, "urn:problem:payment-api:conflict")
+    assert "send it again" in answer["body"]["detail"]
+    assert world.get(SHOP)["body"]["name"] == "Jo"
+
+
+def test_update_when_it_is_erased_at_the_same_time_then_404_and_it_stays_erased(world: World) -> None:
+    world.create()
+    world.customers.meddlers = [lambda row: erased(row, at=NOON)]
+    assert not_there(world.patch(email="new@example.com"))
+    assert world.customers.rows["cus_1"] == Customer("cus_1", created_at=iso(NOON), version=2, erased_at=iso(NOON))
+
+
+# Erase -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("caller", [SHOP, JO, ADMIN])
+def test_delete_when_it_is_theirs_then_204_with_a_tombstone_and_the_tokens_revoked_after_it(
+    world: World, caller: Caller
+) -> None:
+    world.create(subject="sub_jo")
+    answer = world.delete(caller)
+    assert (answer["statusCode"], answer["body"]) == (204, None)
+    assert world.customers.rows["cus_1"] == Customer("cus_1", created_at=iso(NOON), version=2, erased_at=iso(NOON))
+    assert world.tokens.revoked == [("cus_1", NOON, True)]
+
+
+def test_delete_when_repeated_then_204_and_the_tombstone_stays(world: World) -> None:
+    world.create()
+    world.delete()
+    tombstone = world.customers.rows["cus_1"]
+    assert world.delete()["statusCode"] == 204
+    assert world.customers.rows["cus_1"] == tombstone
+
+
+def test_delete_when_it_died_before_the_tokens_then_its_repetition_revokes_them(world: World) -> None:
+    world.create()
+    world.tokens.fails = 1
+    with pytest.raises(ConnectionError):
+        world.delete()
+    assert world.delete()["statusCode"] == 204
+    assert world.tokens.revoked == [("cus_1", NOON, True)]
+
+
+def test_delete_when_it_is_changed_at_the_same_time_then_erased(world: World) -> None:
+    world.create()
+    world.customers.meddlers = [lambda row: changed(row, {"name": "sealed.v1.x"}, at=NOON)]
+    assert world.delete()["statusCode"] == 204
+    assert world.customers.rows["cus_1"].private == {"email": "", "name": "", "default_payment_method": ""}
+
+
+def test_delete_when_others_never_stop_changing_it_then_409_and_no_token_is_revoked(world: World) -> None:
+    world.create()
+    world.customers.meddlers = [lambda row: changed(row, {}, at=NOON)] * 9
+    assert world.delete()["statusCode"] == 409
+    assert world.tokens.revoked == []
+
+
+@pytest.mark.parametrize("caller", [SHOP, JO, ADMIN])
+def test_customer_when_erased_then_gone_for_all_and_its_id_is_never_given_again(world: World, caller: Caller) -> None:
+    world.create(subject="sub_jo")
+    world.delete()
+    assert not_there(world.get(caller))
+    assert not_there(world.patch(caller, name="Jo"))
+    answer = world.create(caller)
+    assert answer["statusCode"] == 409
+    assert "erased" in answer["body"]["detail"]
+    assert world.access_log.entries == []
+
+
+# Find --------------------------------------------------------------------------------------------------------------
+
+
+def test_find_when_an_address_is_given_then_every_customer_of_it_and_no_other(world: World) -> None:
+    for customer_id, email in (("cus_1", "jo@example.com"), ("cus_2", "sam@example.com"), ("cus_3", "JO@example.com")):
+        world.create(customer_id=customer_id, email=email)
+    answer = world.call("find_customers", OPERATOR, query={"email": " Jo@example.com "})
+    assert answer["statusCode"] == 200
+    assert answer["body"] == {
+        "customers": [world.get(SHOP, "cus_1")["body"], world.get(SHOP, "cus_3")["body"]],
+        "complete": True,
+    }
+
+
+def test_find_when_there_is_none_then_an_empty_list(world: World) -> None:
+    answer = world.call("find_customers", OPERATOR, query={"email": "jo@example.com"})
+    assert answer["body"] == {"customers": [], "complete": True}
+
+
+def test_find_when_there_are_too_many_then_it_says_that_some_are_not_shown(world: World) -> None:
+    for n in range(operations.MOST_FOUND + 1):
+        world.create(customer_id=f"cus_{n}")
+    body = world.call("find_customers", OPERATOR, query={"email": "jo@example.com"})["body"]
+    assert (len(body["customers"]), body["complete"]) == (operations.MOST_FOUND, False)
+
+
+@pytest.mark.parametrize("query", [{}, {"email": "jo"}, {"email": "jo@example.com", "name": "Jo"}])
+def test_find_when_the_question_is_wrong_then_400(world: World, query: dict[str, str]) -> None:
+    answer = world.call("find_customers", OPERATOR, query=query)
+    assert answer["statusCode"] == 400
+    assert answer["body"]["errors"]
