@@ -28,6 +28,7 @@ from ministack.services import (
     sns,
     sqs,
     stepfunctions,
+    waf,
 )
 
 from local.emulator.fixes import FIXES
@@ -317,6 +318,15 @@ def upload_tags(_: pytest.MonkeyPatch) -> bool:
     return "tagging" not in inspect.getsource(s3._create_multipart_upload)
 
 
+def usage_keys(_: pytest.MonkeyPatch) -> bool:
+    return "usageIdentifierKey" not in inspect.getsource(apigateway_v1)
+
+
+def web_acls(_: pytest.MonkeyPatch) -> bool:
+    acl = waf.create_web_acl_record("probe", "REGIONAL", {"CustomResponseBodies": {}, "AssociationConfig": {}})[2]
+    return "CustomResponseBodies" not in acl and "AssociationConfig" not in acl
+
+
 PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     lambda_errors,
     lambda_logs,
@@ -345,6 +355,8 @@ PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     access_denied,
     condition_grammar,
     stage_settings,
+    usage_keys,
+    web_acls,
     upload_tags,
     alarm_settings,
     alarm_listing,

@@ -35,6 +35,8 @@ FIXES: Final = (
     "access_denied",
     "condition_grammar",
     "stage_settings",
+    "usage_keys",
+    "web_acls",
     "upload_tags",
     "alarm_settings",
     "alarm_listing",
