@@ -1,0 +1,301 @@
+"""One suite for the lists of payments on DynamoDB (moto) and for their in-memory twin."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from payments.clock import iso
+from payments.listing import BadCursor, Cursor, Page, PaymentListing
+from payments.payment import Payment
+from payments.statuses import Status
+from payments.stores.dynamodb import DynamoPaymentStore
+from payments.stores.listing_dynamodb import DynamoPaymentListing
+from payments.stores.listing_memory import MemoryPaymentListing
+from payments.stores.memory import MemoryPaymentStore
+from payments.stores.port import PaymentStore
+from payments.stores.tables import PAYMENTS
+from tests.moto_tables import aws_in_memory, create_table
+from tests.unit.builders import NOON, after, payment
+
+DAY = timedelta(days=1)
+SINCE, UNTIL = NOON - 30 * DAY, NOON.replace(hour=0) + DAY
+
+
+@dataclass(frozen=True)
+class Lists:
+    """A store of payments and the lists over it."""
+
+    store: PaymentStore
+    listing: PaymentListing
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def lists(request: pytest.FixtureRequest) -> Iterator[Lists]:
+    if request.param == "memory":
+        store = MemoryPaymentStore()
+        yield Lists(store, MemoryPaymentListing(store))
+        return
+    with aws_in_memory():
+        client = create_table(PAYMENTS)
+        yield Lists(DynamoPaymentStore(client, PAYMENTS.name), DynamoPaymentListing(client, PAYMENTS.name))
+
+
+def at(row: Payment, moment: datetime) -> Payment:
+    """The payment as if it was accepted at another time."""
+    first = replace(row.history[0], at=iso(moment))
+    return replace(row, created_at=iso(moment), updated_at=iso(moment), history=(first,))
+
+
+def stored(lists: Lists, payment_id: str, moment: datetime = NOON, **more: Any) -> str:
+    submitted_by = more.pop("submitted_by", "")
+    row = payment(payment_id, method="", **more)  # nothing that would have to be sealed
+    lists.store.create(replace(at(row, moment), submitted_by=submitted_by))
+    return payment_id
+
+
+def move(lists: Lists, payment_id: str, moment: datetime) -> None:
+    row = lists.store.get(payment_id)
+    assert row
+    lists.store.save(after(row, Status.PROCESSING, at=moment))
+
+
+def ids(page: Page) -> list[str]:
+    return [row.payment_id for row in page.payments]
+
+
+def all_pages(ask: Callable[[Cursor | None], Page]) -> list[Page]:
+    """The pages one after the other, each asked for with the cursor as a client gives it back."""
+    pages = [ask(None)]
+    while pages[-1].next_cursor:
+        assert len(pages) < 100, "it never ends"
+        pages.append(ask(Cursor.parse(str(pages[-1].next_cursor))))
+    return pages
+
+
+def put_together(pages: Sequence[Page]) -> list[str]:
+    return [payment_id for page in pages for payment_id in ids(page)]
+
+
+def test_of_customer_when_it_has_payments_then_the_newest_first_and_whole(lists: Lists) -> None:
+    for n in (2, 3, 1):
+        stored(lists, f"pay_{n}", NOON + n * DAY, customer_id="cus_1")
+    stored(lists, "other", customer_id="cus_2")
+
+    page = lists.listing.of_customer("cus_1", limit=10)
+
+    assert ids(page) == ["pay_3", "pay_2", "pay_1"]
+    assert page.payments[0] == lists.store.get("pay_3")
+    assert page.next_cursor is None
+
+
+def test_of_customer_when_there_are_none_then_an_empty_last_page(lists: Lists) -> None:
+    assert lists.listing.of_customer("cus_1", limit=10) == Page([], None)
+
+
+def test_of_customer_when_the_page_is_exactly_full_then_it_is_the_last(lists: Lists) -> None:
+    for n in range(2):
+        stored(lists, f"pay_{n}", NOON + n * DAY, customer_id="cus_1")
+
+    assert lists.listing.of_customer("cus_1", limit=2).next_cursor is None
+    assert lists.listing.of_customer("cus_1", limit=1).next_cursor == Cursor(iso(NOON + DAY), "pay_1")
+
+
+def test_of_customer_when_narrowed_then_status_submitter_and_times_all_hold(lists: Lists) -> None:
+    stored(lists, "too-old", NOON - timedelta(milliseconds=1), customer_id="cus_1", submitted_by="shop")
+    stored(lists, "first", NOON, customer_id="cus_1", submitted_by="shop")
+    stored(lists, "others", NOON + DAY, customer_id="cus_1", submitted_by="rival")
+    stored(lists, "moved-on", NOON + DAY, customer_id="cus_1", submitted_by="shop")
+    stored(lists, "last", NOON + 2 * DAY - timedelta(milliseconds=1), customer_id="cus_1", submitted_by="shop")
+    stored(lists, "too-new", NOON + 2 * DAY, customer_id="cus_1", submitted_by="shop")
+    move(lists, "moved-on", NOON + DAY)
+
+    page = lists.listing.of_customer(
+        "cus_1", status=Status.PENDING, since=NOON, until=NOON + 2 * DAY, limit=10, submitted_by="shop"
+    )
+
+    assert ids(page) == ["last", "first"]
+
+
+def test_of_customer_when_the_cursor_is_of_another_customer_then_only_own_payments_follow(lists: Lists) -> None:
+    for n in range(4):
+        stored(lists, f"pay_{n}", NOON + n * DAY, customer_id=f"cus_{n % 2}")
+    foreign = lists.listing.of_customer("cus_1", limit=1).next_cursor
+
+    assert ids(lists.listing.of_customer("cus_0", limit=10, after=foreign)) == ["pay_2", "pay_0"]
+
+
+@pytest.mark.parametrize("day", [-40, 0, 40])
+def test_lists_when_the_cursor_is_outside_of_the_times_then_an_answer_all_the_same(lists: Lists, day: int) -> None:
+    stored(lists, "pay_1", NOON, customer_id="cus_1")
+    expected = ["pay_1"] if day > 0 else []
+    for cursor in (Cursor(iso(NOON + day * DAY), "pay_1"), Cursor(iso(NOON + day * DAY)[:10])):
+        times: Any = {"since": SINCE, "until": UNTIL, "limit": 5, "after": cursor}
+        assert ids(lists.listing.of_customer("cus_1", **times)) == expected
+        assert ids(lists.listing.all(**times)) == expected
+        assert ids(lists.listing.all(status=Status.PENDING, **times)) == expected
+
+
+def test_all_when_days_have_none_then_the_newest_first_over_all_days(lists: Lists) -> None:
+    moments = [NOON - timedelta(days=days, seconds=seconds) for days in (0, 1, 17, 29) for seconds in (0, 1)]
+    for n, moment in enumerate(moments):
+        stored(lists, f"pay_{n}", moment)
+
+    page = lists.listing.all(since=SINCE, until=UNTIL, limit=100)
+
+    assert ids(page) == [f"pay_{n}" for n in range(len(moments))]
+    assert page.payments[0] == lists.store.get("pay_0")
+    assert page.next_cursor is None
+
+
+def test_all_when_rows_lie_outside_of_the_times_then_they_are_left_out(lists: Lists) -> None:
+    stored(lists, "too-old", NOON - timedelta(milliseconds=1))
+    stored(lists, "first", NOON)
+    stored(lists, "too-new", NOON + timedelta(hours=1))
+
+    for status in (None, Status.PENDING):
+        page = lists.listing.all(status=status, since=NOON, until=NOON + timedelta(hours=1), limit=10)
+        assert ids(page) == ["first"]
+
+
+def test_all_when_a_status_is_asked_for_then_by_the_last_change(lists: Lists) -> None:
+    for n in range(3):
+        stored(lists, f"pay_{n}", NOON + timedelta(minutes=n))
+    for n in (2, 0):
+        move(lists, f"pay_{n}", NOON + timedelta(hours=1, minutes=-n))
+
+    assert ids(lists.listing.all(status=Status.PROCESSING, since=SINCE, until=UNTIL, limit=10)) == ["pay_0", "pay_2"]
+    assert ids(lists.listing.all(status=Status.PENDING, since=SINCE, until=UNTIL, limit=10)) == ["pay_1"]
+
+
+def test_all_when_years_have_none_then_short_pages_lead_to_the_end(lists: Lists) -> None:
+    stored(lists, "old", datetime(2026, 2, 3, tzinfo=UTC))
+    stored(lists, "new", NOON)
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+
+    for status in (None, Status.PENDING):
+        pages = all_pages(
+            lambda cursor, status=status: lists.listing.all(  # type: ignore[misc]
+                status=status, since=since, until=UNTIL, limit=10, after=cursor
+            )
+        )
+        assert put_together(pages) == ["new", "old"]
+
+
+def test_all_when_the_row_of_the_cursor_has_moved_on_then_the_list_goes_on_behind_it(lists: Lists) -> None:
+    for n in range(4):
+        stored(lists, f"pay_{n}", NOON + timedelta(minutes=n))
+    asked: Any = {"status": Status.PENDING, "since": SINCE, "until": UNTIL, "limit": 2}
+    first = lists.listing.all(**asked)
+    move(lists, "pay_2", NOON + timedelta(hours=1))
+
+    assert ids(first) == ["pay_3", "pay_2"]
+    assert ids(lists.listing.all(**asked, after=first.next_cursor)) == ["pay_1", "pay_0"]
+
+
+Row = tuple[int, int, int, int]
+ROWS = some.lists(
+    some.tuples(some.integers(0, 3), some.integers(0, 3), some.integers(0, 1), some.integers(0, 1)), max_size=24
+)
+"""Day, minute (many share one), customer, and whether it moved on."""
+
+
+def fill(lists: Lists, rows: list[Row]) -> None:
+    for n, (day, minute, customer, moved_on) in enumerate(rows):
+        moment = NOON - day * DAY + timedelta(minutes=minute)
+        stored(lists, f"pay_{n}", moment, customer_id=f"cus_{customer}", submitted_by=f"shop_{n % 2}")
+        if moved_on:
+            move(lists, f"pay_{n}", moment)
+
+
+def holds(lists: Lists, rows: list[Row], limit: int) -> None:
+    """Pages put together are all rows, the newest first, none twice, whatever is asked for."""
+    fill(lists, rows)
+    numbered = [(f"pay_{n}", *row) for n, row in enumerate(rows)]
+    times: Any = {"since": SINCE, "until": UNTIL, "limit": limit}
+    asked: list[tuple[Callable[[Cursor | None], Page], set[str]]] = [
+        (lambda cursor: lists.listing.all(**times, after=cursor), {row[0] for row in numbered}),
+        (
+            lambda cursor: lists.listing.all(status=Status.PENDING, **times, after=cursor),
+            {payment_id for payment_id, _, _, _, moved_on in numbered if not moved_on},
+        ),
+        (
+            lambda cursor: lists.listing.of_customer("cus_1", **times, after=cursor),
+            {payment_id for payment_id, _, _, customer, _ in numbered if customer == 1},
+        ),
+        (
+            lambda cursor: lists.listing.of_customer("cus_0", limit=limit, submitted_by="shop_1", after=cursor),
+            {row[0] for n, row in enumerate(numbered) if row[3] == 0 and n % 2},
+        ),
+    ]
+    for ask, expected in asked:
+        pages = all_pages(ask)
+        together = put_together(pages)
+        moments = [row.created_at for page in pages for row in page.payments]
+        assert sorted(together) == sorted(expected)
+        assert moments == sorted(moments, reverse=True)
+        assert all(0 < len(page.payments) <= limit for page in pages[:-1])
+
+
+@settings(max_examples=25, deadline=None)
+@given(ROWS, some.integers(1, 6))
+def test_pages_when_put_together_in_memory_then_all_rows_newest_first_none_twice(rows: list[Row], limit: int) -> None:
+    store = MemoryPaymentStore()
+    holds(Lists(store, MemoryPaymentListing(store)), rows, limit)
+
+
+def test_pages_when_put_together_from_dynamodb_then_all_rows_newest_first_none_twice() -> None:
+    with aws_in_memory():
+        client = create_table(PAYMENTS)
+
+        @settings(max_examples=20, deadline=None)
+        @given(ROWS, some.integers(1, 6))
+        def on_dynamodb(rows: list[Row], limit: int) -> None:
+            client.delete_table(TableName=PAYMENTS.name)
+            create_table(PAYMENTS)
+            table = PAYMENTS.name
+            holds(Lists(DynamoPaymentStore(client, table), DynamoPaymentListing(client, table)), rows, limit)
+
+        on_dynamodb()
+
+
+def test_cursor_when_written_and_read_then_the_same_and_fit_for_an_address() -> None:
+    for cursor in (Cursor(iso(NOON), "pay_1-A"), Cursor("2026-11-21")):
+        assert Cursor.parse(str(cursor)) == cursor
+        assert str(cursor).replace("-", "").replace("_", "").isalnum()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "=",
+        "!!!!",
+        "pay_1",
+        "é",
+        "A" * 5000,
+        str(Cursor("2026-13-01")),
+        str(Cursor("2026-11-31T12:00:00.000Z", "pay_1")),
+        str(Cursor(iso(NOON))),
+        str(Cursor("2026-11-21", "pay_1")),
+        str(Cursor("0001-01-01")),
+        str(Cursor("2026-11-21T12:00:00Z", "pay_1")),
+        str(Cursor(iso(NOON), "pay 1")),
+        str(Cursor(iso(NOON), "p" * 65)),
+    ],
+)
+def test_cursor_when_it_is_none_of_ours_then_refused(text: str) -> None:
+    with pytest.raises(BadCursor):
+        Cursor.parse(text)
+
+
+@given(some.text())
+def test_cursor_when_it_is_any_text_then_refused_or_a_position(text: str) -> None:
+    with suppress(BadCursor):
+        assert Cursor.parse(text).newest
