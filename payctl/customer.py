@@ -1,49 +1,142 @@
 """payctl customer."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
-from payctl import show
+from payctl import asking, show
+from payctl.api import Api, Refused
+from payctl.asking import Yes
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
-from payments.cards import card_number_in
-from payments.payment import CUSTOMER_ID, PAYMENT_METHOD
+from payctl.stack import Stack
+from payments.customers import parse_customer, parse_patch, parse_search
+from payments.payment import CUSTOMER_ID, InvalidRequest
 
 app = typer.Typer(help="Customers and their default payment methods.", no_args_is_help=True)
 
+CustomerId = Annotated[str, typer.Argument(metavar="ID", help="Your id of the customer.")]
+Email = Annotated[str, typer.Option(metavar="ADDRESS", help="The customer's e-mail address.")]
+METHOD = "A payment method at the gateway, such as pm_1AbC."
 
-@app.callback()
-def _group() -> None:
-    """Keeps `set-default` a command of its own while it is the only one."""
+
+@app.command()
+def create(
+    context: typer.Context,
+    customer_id: CustomerId,
+    email: Email,
+    name: Annotated[str | None, typer.Option(help="The customer's name.")] = None,
+    method: Annotated[str | None, typer.Option(help=METHOD)] = None,
+    subject: Annotated[
+        str | None, typer.Option(metavar="SUB", help="Whose customer it is: the `sub` of a person who logs in.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Create a customer. The very same again changes nothing."""
+    given = {"customer_id": customer_id, "email": email, "name": name, "default_payment_method": method}
+    body = {field: value for field, value in (given | {"subject": subject}).items() if value is not None}
+    _check(parse_customer, body)
+    stack = stack_of(context)
+    answer = Api(stack).call("POST", "/customers", body)
+    if answer.replayed:
+        show.note(f"{customer_id} was created before")
+    _tell(stack, answer.body, json)
+
+
+@app.command("show")
+def show_one(context: typer.Context, customer_id: CustomerId, json: Json = False) -> None:
+    """Show a customer; of the payment method the last four characters."""
+    stack = stack_of(context)
+    _tell(stack, Api(stack).call("GET", _path(customer_id)).body, json)
 
 
 @app.command("set-default")
 def set_default(
     context: typer.Context,
-    customer_id: Annotated[str, typer.Argument(help="Your id of the customer.")],
-    payment_method: Annotated[str, typer.Argument(help="A payment method at the gateway, such as pm_1AbC.")],
+    customer_id: CustomerId,
+    payment_method: Annotated[str, typer.Argument(metavar="METHOD", help=METHOD)],
     json: Json = False,
 ) -> None:
     """Set what a customer's payments are charged on when they name no payment method themselves."""
+    body = {"default_payment_method": payment_method}
+    path = _path(customer_id)
+    _check(parse_patch, body)
+    stack = stack_of(context)
+    try:
+        answer = Api(stack).call("PATCH", path, body)
+    except Refused as refused:
+        if refused.status != 404:
+            raise
+        advice = f"create it with: payctl customer create {customer_id} --email ADDRESS --method METHOD"
+        raise Failure(refused.message, details=[advice, *refused.details]) from None
+    _tell(stack, answer.body, json)
+
+
+@app.command()
+def erase(context: typer.Context, customer_id: CustomerId, yes: Yes = False, json: Json = False) -> None:
+    """Erase what is personal of a customer, for good, and revoke their tokens. Payments stay on record."""
+    path = _path(customer_id)
+    stack = stack_of(context)
+    if not yes:
+        asking.confirm(
+            f"What {stack.name} knows of {customer_id} is gone for good, and the id is never given again. Erase it?",
+            otherwise=f"what {stack.name} knows of {customer_id} is gone for good; erase it",
+        )
+    Api(stack).call("DELETE", path)
+    if json:
+        show.as_json({"environment": stack.name, "customer_id": customer_id, "erased": True})
+        return
+    show.out.print(f"{customer_id} of {stack.name} is erased.")
+
+
+@app.command()
+def find(context: typer.Context, email: Email, json: Json = False) -> None:
+    """Find the customers with an e-mail address."""
+    from urllib.parse import quote
+
+    address = _check(parse_search, {"email": email})
+    found = Api(stack_of(context)).call("GET", f"/customers?email={quote(address, safe='')}").body
+    if json:
+        show.as_json(found)
+        return
+    columns = ("customer_id", "name", "default_payment_method", "created_at")
+    rows = [[customer.get(column, "") for column in columns] for customer in found["customers"]]
+    show.table("customers", ("customer", "name", "default", "at"), rows)
+    if not found["complete"]:
+        show.note("there are more with this address, which are not shown")
+
+
+def _tell(stack: Stack, customer: dict[str, Any], json: bool) -> None:
+    if json:
+        show.as_json(customer)
+        return
+    show.facts(
+        [
+            ("customer", customer["customer_id"]),
+            ("e-mail", customer.get("email", "")),
+            ("name", customer.get("name", "")),
+            ("default", customer.get("default_payment_method", "")),
+            ("created at", customer.get("created_at", "")),
+            ("updated at", customer.get("updated_at", "")),
+            ("environment", stack.name),
+        ]
+    )
+
+
+def _path(customer_id: str) -> str:
     if not CUSTOMER_ID.fullmatch(customer_id):
         raise Failure(
             "the customer id is not one; give 1 to 64 letters, digits, '_' or '-', starting with a letter or digit",
             code=Exit.USAGE,
         )
-    if not PAYMENT_METHOD.fullmatch(payment_method) or card_number_in(payment_method):
-        raise Failure(
-            "the payment method is not one; give the gateway's token such as pm_1AbC, never a card number",
-            code=Exit.USAGE,
-        )
-    stack = stack_of(context)
-    stack.client("dynamodb").update_item(
-        TableName=stack["customers_table"],
-        Key={"customer_id": {"S": customer_id}},
-        UpdateExpression="SET default_payment_method = :method",
-        ExpressionAttributeValues={":method": {"S": payment_method}},
-    )
-    if json:
-        show.as_json({"customer_id": customer_id, "default_payment_method": payment_method})
-        return
-    show.facts([("customer", customer_id), ("default", payment_method), ("environment", stack.name)])
+    return f"/customers/{customer_id}"
+
+
+def _check[T](parse: Callable[[dict[str, str]], T], body: dict[str, str]) -> T:
+    """By the very rules of the API, before anything leaves this machine: a card number does not travel at all."""
+    try:
+        return parse(body)
+    except InvalidRequest as refused:
+        errors = [f"{error.field}: {error.message}" for error in refused.errors]
+        raise Failure("nothing was sent, as some values were refused", details=errors, code=Exit.USAGE) from None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from payments.cards import card_number_in
+from payments.cards import card_data_in
 from payments.clock import iso
 from payments.payment import CUSTOMER_ID, PAYMENT_METHOD, FieldError, InvalidRequest
 from payments.sealing import Context, is_sealed
@@ -151,8 +151,8 @@ def _checked(body: Mapping[str, Any], allowed: Sequence[str], required: Sequence
             errors.append(
                 FieldError(name, f"{'null' if text is None else type(text).__name__} given; allowed: {words}")
             )
-        elif card_number_in(text):
-            errors.append(FieldError(name, "it looks like a card number; never send card numbers"))
+        elif seems := card_data_in(text):
+            errors.append(FieldError(name, f"it looks like {seems}; never send card data"))
         elif not fits(text):
             errors.append(FieldError(name, f"{len(text)} characters given; allowed: {words}"))
         else:

@@ -1,4 +1,4 @@
-"""payctl customer and payctl gateway, on moto."""
+"""payctl gateway, on moto."""
 
 import json
 from collections.abc import Iterator
@@ -10,9 +10,7 @@ import pytest
 
 from payctl import asking
 from payctl.failures import Exit
-from payments.stores.dynamodb import DynamoCustomerStore
-from payments.stores.tables import CUSTOMERS
-from tests.moto_tables import aws_in_memory, create_table
+from tests.moto_tables import aws_in_memory
 from tests.unit.payctl_world import OUTPUTS, Payctl, payctl_with
 
 KEY = "sk_test_51AbCdEf"
@@ -34,39 +32,6 @@ def secrets(payctl: Payctl) -> Any:
 
 def _value(secrets: Any) -> str:
     return str(secrets.get_secret_value(SecretId=OUTPUTS["gateway_secret_arn"])["SecretString"])
-
-
-def test_set_default_when_given_then_the_validate_step_reads_it(payctl: Payctl) -> None:
-    customers = DynamoCustomerStore(create_table(CUSTOMERS), CUSTOMERS.name)
-    result = payctl("customer", "set-default", "cus_1", "pm_card_visa", "--json")
-    assert json.loads(result.stdout) == {"customer_id": "cus_1", "default_payment_method": "pm_card_visa"}
-    assert customers.default_payment_method("cus_1") == "pm_card_visa"
-
-
-def test_set_default_when_the_customer_has_more_attributes_then_keeps_them(payctl: Payctl) -> None:
-    table = create_table(CUSTOMERS)
-    table.put_item(TableName=CUSTOMERS.name, Item={"customer_id": {"S": "cus_1"}, "note": {"S": "kept"}})
-    assert "cus_1" in payctl("customer", "set-default", "cus_1", "pm_card_visa").stdout
-    item = table.get_item(TableName=CUSTOMERS.name, Key={"customer_id": {"S": "cus_1"}})["Item"]
-    assert item["note"] == {"S": "kept"}
-    assert item["default_payment_method"] == {"S": "pm_card_visa"}
-
-
-@pytest.mark.parametrize(
-    ("customer_id", "method"), [("cus 1", "pm_card_visa"), ("cus_1", "pm-1"), ("cus_1", "4242424242424242")]
-)
-def test_set_default_when_a_value_is_wrong_then_refuses_without_repeating_it(
-    customer_id: str, method: str, payctl: Payctl
-) -> None:
-    result = payctl("customer", "set-default", customer_id, method)
-    assert result.exit_code == Exit.USAGE
-    assert "4242" not in result.output
-
-
-def test_set_default_when_aws_refuses_then_says_which_operation(payctl: Payctl) -> None:
-    result = payctl("customer", "set-default", "cus_1", "pm_card_visa")  # there is no such table
-    assert result.exit_code == Exit.FAILED
-    assert "AWS refused UpdateItem" in result.stderr
 
 
 def test_set_key_when_read_from_stdin_then_stores_it_and_never_prints_it(payctl: Payctl, secrets: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from payments.access_log import MemoryAccessLog
 from payments.clock import iso
 from payments.customers import Customer, changed, erased
 from payments.http import Problem, problem_answer
@@ -17,8 +18,10 @@ from payments.rest.owners import owns
 from payments.rest.request import Request
 from payments.sealing import Context, VaultUnavailable, is_sealed
 from payments.stores.customers_memory import MemoryCustomerStore
+from payments.stores.listing_memory import MemoryPaymentListing
+from payments.stores.memory import MemoryPaymentStore
 from payments.stores.vault_memory import MemoryEmailHasher, MemoryVault
-from tests.unit.builders import NOON
+from tests.unit.builders import NOON, payment
 
 ADMIN = Caller("sub_admin", frozenset({Role.ADMIN}))
 OPERATOR = Caller("sub_operator", frozenset({Role.OPERATOR}))
@@ -45,16 +48,6 @@ class Tokens:
         self.revoked.append((customer_id, at, bool(self.customers.rows[customer_id].erased_at)))
 
 
-@dataclass
-class AccessLog:
-    """Remembers who reached for what."""
-
-    entries: list[tuple[str, str, str]] = field(default_factory=list)
-
-    def denied(self, request: Request, kind: str, resource_id: str) -> None:
-        self.entries.append((request.caller.subject, kind, resource_id))
-
-
 class MeddledStore(MemoryCustomerStore):
     """A customers table on which others write just before each of our saves, so often as there are `meddlers`."""
 
@@ -75,10 +68,17 @@ class World:
     customers: MeddledStore = field(default_factory=MeddledStore)
     vault: MemoryVault = field(default_factory=MemoryVault)
     email_hasher: MemoryEmailHasher = field(default_factory=MemoryEmailHasher)
-    access_log: AccessLog = field(default_factory=AccessLog)
+    access_log: MemoryAccessLog = field(default_factory=MemoryAccessLog)
+    payments: MemoryPaymentStore = field(default_factory=MemoryPaymentStore)
 
     def __post_init__(self) -> None:
         self.tokens = Tokens(self.customers)
+        self.listing = MemoryPaymentListing(self.payments)
+
+    @property
+    def denied(self) -> list[tuple[str, str, str]]:
+        """Who reached for what that is not theirs."""
+        return [(entry.subject, entry.kind, entry.resource_id) for entry in self.access_log.entries]
 
     def call(
         self,
@@ -225,7 +225,33 @@ def test_create_when_the_id_is_somebody_elses_then_409_tells_nothing_and_it_is_a
         409,
         "nothing was stored: this customer_id is taken; take another one",
     )
-    assert world.access_log.entries == [(stranger.subject, "customer", "cus_1")] * 2
+    assert world.denied == [(stranger.subject, "customer", "cus_1")] * 2
+
+
+@pytest.mark.parametrize(
+    ("caller", "more", "status"),
+    [
+        (JO, {}, 409),
+        (SHOP, {"subject": "sub_jo"}, 409),
+        (SHOP, {}, 201),
+        (ADMIN, {"subject": "sub_jo"}, 201),
+    ],
+    ids=["a person", "a merchant for a person", "a merchant for itself", "an admin for a person"],
+)
+def test_create_when_payments_name_the_id_already_then_only_an_admin_may_give_them_to_a_person(
+    world: World, caller: Caller, more: dict[str, Any], status: int
+) -> None:
+    world.payments.create(payment(customer_id="cus_1"))
+    answer = world.create(caller, **more)
+    assert answer["statusCode"] == status
+    assert ("cus_1" in world.customers.rows) is (status == 201)
+    assert world.denied == ([] if status == 201 else [(caller.subject, "customer", "cus_1")])
+
+
+def test_create_when_it_comes_again_after_the_first_payment_then_still_replayed(world: World) -> None:
+    world.create(JO)
+    world.payments.create(payment(customer_id="cus_1"))
+    assert world.create(JO)["statusCode"] == 200
 
 
 def test_create_when_two_come_at_a_time_then_one_row_and_the_other_is_told(world: World) -> None:
@@ -265,12 +291,12 @@ def test_fault_41_customer_when_it_is_not_theirs_then_as_if_there_were_none_and_
     answer = world.call(operation, caller, body={"name": "Mallory"})
     if theirs:
         assert answer["statusCode"] in (200, 204)
-        assert world.access_log.entries == []
+        assert world.denied == []
         return
     assert not_there(answer)
     assert world.customers.rows == before
     assert world.tokens.revoked == []
-    assert world.access_log.entries == [(caller.subject, "customer", "cus_1")]
+    assert world.denied == [(caller.subject, "customer", "cus_1")]
 
 
 @pytest.mark.parametrize("operation", ["get_customer", "update_customer", "delete_customer"])
@@ -279,7 +305,7 @@ def test_customer_when_nobody_has_the_id_then_404_and_nothing_to_audit(
     world: World, operation: str, customer_id: str
 ) -> None:
     assert not_there(world.call(operation, SHOP, customer_id, {"name": "Jo"}))
-    assert world.access_log.entries == []
+    assert world.denied == []
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -415,7 +441,7 @@ def test_customer_when_erased_then_gone_for_all_and_its_id_is_never_given_again(
     answer = world.create(caller)
     assert answer["statusCode"] == 409
     assert "erased" in answer["body"]["detail"]
-    assert world.access_log.entries == []
+    assert world.denied == []
 
 
 # Find --------------------------------------------------------------------------------------------------------------

@@ -1,8 +1,7 @@
 """Customers over REST: create, show, change, erase, and find by e-mail address."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from payments.customers import (
     Customer,
@@ -18,9 +17,9 @@ from payments.customers import (
 from payments.http import Problem, answer, no_content
 from payments.identity import Caller, Role
 from payments.payment import FieldError, InvalidRequest
-from payments.rest.owners import Ownership, find_customer, owns, require_own_customer
+from payments.rest.owners import find_customer, owns, require_own_customer
 from payments.rest.request import Request
-from payments.sealing import EmailHasher, Vault
+from payments.rest.services import Services
 from payments.stores.customers_port import CustomerExists
 from payments.stores.port import VersionConflict
 
@@ -30,32 +29,9 @@ _TRIES = 5
 """How often a change is made anew when others changed the customer in between."""
 
 
-class TokenRevoker(Protocol):
-    """The customers' tokens, as far as erasing needs them."""
-
-    def revoke_all_of(self, customer_id: str, at: datetime) -> object:
-        """Revoke every token of a customer."""
-
-
-class Services(Ownership, Protocol):
-    """The ports that these operations work on."""
-
-    @property
-    def vault(self) -> Vault:
-        """Seals and opens the private fields."""
-
-    @property
-    def email_hasher(self) -> EmailHasher:
-        """Makes the address findable."""
-
-    @property
-    def tokens(self) -> TokenRevoker:
-        """The customers' tokens."""
-
-
 def create_customer(request: Request, services: Services) -> dict[str, Any]:
     """POST /customers."""
-    asked = _taken(parse_customer, request.json())
+    asked = _parsed(parse_customer, request.json())
     customer, replayed = register(request, services, asked)
     headers = {"Location": link_to(customer.customer_id)}
     if replayed:
@@ -71,7 +47,7 @@ def get_customer(request: Request, services: Services) -> dict[str, Any]:
 
 def update_customer(request: Request, services: Services) -> dict[str, Any]:
     """PATCH /customers/{customer_id}."""
-    changes = _taken(parse_patch, request.json())
+    changes = _parsed(parse_patch, request.json())
     customer = require_own_customer(request, services, request.path["customer_id"])
     stored = services.vault.seal(customer.context, changes)
     if "email" in changes:
@@ -106,7 +82,7 @@ def delete_customer(request: Request, services: Services) -> dict[str, Any]:
 
 def find_customers(request: Request, services: Services) -> dict[str, Any]:
     """GET /customers?email=…"""
-    email = _taken(parse_search, request.query)
+    email = _parsed(parse_search, request.query)
     found = services.customers.find_by_email_hash(services.email_hasher.hash_of(email), MOST_FOUND + 1)
     views = [_opened_view(customer, services) for customer in found[:MOST_FOUND]]
     return answer(200, {"customers": views, "complete": len(found) <= MOST_FOUND})
@@ -118,6 +94,8 @@ def register(request: Request, services: Services, asked: CustomerRequest) -> tu
     Raises Problem 400 for a `subject` that the caller may not give, and 409 for an id that is taken.
     """
     subject = _subject(request.caller, asked.subject)
+    if subject and _has_payments(request, services, asked.customer_id):
+        raise _taken(request, services, asked.customer_id)
     customer = created(
         asked,
         services.vault.seal(sealing_context(asked.customer_id), asked.private),
@@ -133,8 +111,7 @@ def register(request: Request, services: Services, asked: CustomerRequest) -> tu
         if existing.erased_at:
             raise _conflict("this customer_id was erased and is never given again; take another one") from None
         if not owns(request.caller, existing):
-            services.access_log.denied(request, "customer", asked.customer_id)
-            raise _conflict("this customer_id is taken; take another one") from None
+            raise _taken(request, services, asked.customer_id) from None
         if services.vault.open(existing.context, existing.private) != asked.private or existing.subject != subject:
             raise _conflict("this customer exists with other content; change it with PATCH") from None
         return existing, True
@@ -143,13 +120,11 @@ def register(request: Request, services: Services, asked: CustomerRequest) -> tu
 
 def customer_view(customer: Customer, private: Mapping[str, str]) -> dict[str, Any]:
     """How the API shows a customer; `private` are its private fields in plain text. What is empty is left out."""
-    method = private["default_payment_method"]
     view = {
         "customer_id": customer.customer_id,
         "email": private["email"],
         "name": private["name"],
-        # its last four characters, and never the whole of a short one
-        "default_payment_method": f"****{method[4:][-4:]}" if method else "",
+        "default_payment_method": masked_method(private["default_payment_method"]),
         "created_at": customer.created_at,
         "updated_at": customer.updated_at,
     }
@@ -157,6 +132,11 @@ def customer_view(customer: Customer, private: Mapping[str, str]) -> dict[str, A
     return {name: value for name, value in view.items() if value} | {
         "links": {"self": link, "payments": f"{link}/payments"}
     }
+
+
+def masked_method(method: str) -> str:
+    """A payment method as it is shown: its last four characters, and never the whole of a short one."""
+    return f"****{method[4:][-4:]}" if method else ""
 
 
 def link_to(customer_id: str) -> str:
@@ -178,7 +158,14 @@ def _subject(caller: Caller, given: str) -> str:
     return caller.subject
 
 
-def _taken[T, B](parse: Callable[[B], T], given: B) -> T:
+def _has_payments(request: Request, services: Services, customer_id: str) -> bool:
+    """Payments may name a customer that is not stored: whoever took the id afterwards would see them."""
+    if request.caller.has(Role.ADMIN) or find_customer(services, customer_id):
+        return False
+    return bool(services.listing.of_customer(customer_id, limit=1).payments)
+
+
+def _parsed[T, B](parse: Callable[[B], T], given: B) -> T:
     try:
         return parse(given)
     except InvalidRequest as refused:
@@ -193,6 +180,11 @@ def _refused(errors: list[FieldError]) -> Problem:
 
 def _conflict(why: str) -> Problem:
     return Problem(409, "conflict", f"nothing was stored: {why}")
+
+
+def _taken(request: Request, services: Services, customer_id: str) -> Problem:
+    services.access_log.denied(request, "customer", customer_id)
+    return _conflict("this customer_id is taken; take another one")
 
 
 def _overtaken() -> Problem:

@@ -2,19 +2,13 @@
 
 from typing import Protocol
 
+from payments.access_log import AccessLog
 from payments.customers import Customer
 from payments.http import Problem
 from payments.identity import Caller, Role
 from payments.payment import CUSTOMER_ID
 from payments.rest.request import Request
 from payments.stores.customers_port import CustomerStore
-
-
-class DeniedLog(Protocol):
-    """Where it is kept for the auditors that somebody reached for what is not theirs."""
-
-    def denied(self, request: Request, kind: str, resource_id: str) -> None:
-        """Keep that the request's caller asked for something of this kind that exists and is not theirs."""
 
 
 class Ownership(Protocol):
@@ -25,7 +19,7 @@ class Ownership(Protocol):
         """The customers table."""
 
     @property
-    def access_log(self) -> DeniedLog:
+    def access_log(self) -> AccessLog:
         """The log of who was refused what."""
 
 
