@@ -17,6 +17,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 LEAST_PATIENCE_SECONDS = 120
 MOST_PATIENCE_SECONDS = 3600
+MOST_MERCHANTS = 50
+"""Their app clients' ids have to fit into the authorizer's environment, which Lambda limits to 4 KB."""
 DEFAULT_TAGS = {"Project": "payment-backend", "ManagedBy": "cdktf"}
 
 
@@ -34,13 +36,17 @@ class Environment:
     gateway_reserve_percent: int = 8  # of the gateway's rate, never used: its clock and ours may differ a little
     default_payment_method: str = ""
     force_destroy: bool = True
-    auth_mode: Literal["none", "iam"] = "none"
+    auth_mode: Literal["none", "jwt"] = "jwt"
     patience_seconds: int = 300  # how long an open payment is left alone before the sweeper takes it up again
+    rate_per_ip_per_minute: int = 300  # calls that change something
+    rate_per_customer_per_minute: int = 60
+    merchant_rate_per_second: int = 50
+    merchant_quota_per_day: int = 100_000
 
 
 ENVIRONMENTS: dict[str, Environment] = {
     "dev": Environment(log_retention_days=7, default_payment_method="pm_card_visa"),
-    "staging": Environment(log_retention_days=30, auth_mode="iam"),
+    "staging": Environment(log_retention_days=30),
     "prod": Environment(
         lambda_memory_mb=1024,
         log_retention_days=365,
@@ -48,7 +54,6 @@ ENVIRONMENTS: dict[str, Environment] = {
         api_burst=400,
         gateway_rate_per_second=100,  # Stripe's limit in live mode
         force_destroy=False,
-        auth_mode="iam",
     ),
     # the laptop: as dev, with a stand-in gateway that sets no limit of its own; the rate is what two cores carry
     "local": Environment(
@@ -58,6 +63,11 @@ ENVIRONMENTS: dict[str, Environment] = {
         gateway_rate_per_second=100,
         default_payment_method="pm_card_visa",
         patience_seconds=5,  # the stand-in's search does not lag behind
+        # all of a laptop's calls come from one address
+        rate_per_ip_per_minute=100_000,
+        rate_per_customer_per_minute=100_000,
+        merchant_rate_per_second=500,
+        merchant_quota_per_day=10_000_000,
     ),
 }
 """The one table of differences. `staging-2` is a `staging`; a suffix of no kind (`pr-1234`) is a `dev` environment."""
@@ -131,6 +141,12 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _few(names: list[str]) -> list[str]:
+    if len(names) != len(set(names)) or len(names) > MOST_MERCHANTS:
+        raise ValueError(f"at most {MOST_MERCHANTS} names, each once")
+    return names
+
+
 def _pairs(value: Any) -> Any:
     if not isinstance(value, str):
         return value
@@ -152,6 +168,11 @@ _SUFFIX = _pattern(
 _REGION = _pattern("[a-z]{2}(-[a-z]+)+-[0-9]", "an AWS region such as us-east-1")
 _BUCKET = _pattern("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of an S3 bucket")
 _URL = _pattern("https?://[^/ ]+", "an address such as https://api.stripe.com, without a path")
+_ISSUER = _pattern("https://[!-~]+", "an https address, exactly as the `iss` of the issuer's tokens")
+_CLAIM = _pattern("[!-~]{1,255}", "a text without spaces")
+_MERCHANT = _pattern(
+    "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", "names such as shop,partner: lower-case letters, digits, '-'"
+)
 _EMAIL = _pattern("[^@ ]+@[^@ ]+\\.[^@ ]+", "addresses such as oncall@example.com, separated by commas")
 
 
@@ -171,6 +192,10 @@ class Settings(BaseSettings):
     stripe_api_base: Annotated[str, _URL] = "https://api.stripe.com"
     alarm_emails: Annotated[list[Annotated[str, _EMAIL]], NoDecode, BeforeValidator(_split)] = []
     tags: Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)] = {}
+    merchants: Annotated[list[Annotated[str, _MERCHANT]], NoDecode, BeforeValidator(_split), AfterValidator(_few)] = []
+    oidc_issuer: Annotated[str, _ISSUER] = ""
+    oidc_audience: Annotated[str, _CLAIM] = ""
+    oidc_roles_claim: Annotated[str, _CLAIM] = "groups"
 
     lambda_memory_mb: Annotated[int, _between(128, 10240)] | None = None
     lambda_architecture: Literal["arm64", "x86_64"] | None = None
@@ -184,13 +209,26 @@ class Settings(BaseSettings):
         Annotated[str, _pattern("[A-Za-z0-9_]{3,128}", "a payment method of the gateway")] | None
     ) = None
     force_destroy: bool | None = None
-    auth_mode: Literal["none", "iam"] | None = None
+    auth_mode: Literal["none", "jwt"] | None = None
     patience_seconds: Annotated[int, _PATIENCE] | None = None
+    rate_per_ip_per_minute: Annotated[int, _between(1, 100_000)] | None = None
+    rate_per_customer_per_minute: Annotated[int, _between(1, 100_000)] | None = None
+    merchant_rate_per_second: Annotated[int, _between(1, 10_000)] | None = None
+    merchant_quota_per_day: Annotated[int, _between(1, 1_000_000_000)] | None = None
 
     @model_validator(mode="after")
     def _production_is_protected(self) -> Self:
         if self.kind == "prod" and self.effective.auth_mode == "none":
-            raise ValueError("AUTH_MODE: 'none' is refused in production; allowed: iam")
+            raise ValueError("AUTH_MODE: 'none' is refused in production; allowed: jwt")
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_of_another_issuer_are_for_us(self) -> Self:
+        if self.oidc_issuer and not self.oidc_audience:
+            raise ValueError(
+                "OIDC_AUDIENCE: not set, so tokens that the issuer makes for others would be taken as well; allowed: "
+                "the `aud` of its tokens for this API"
+            )
         return self
 
     @model_validator(mode="after")

@@ -18,6 +18,9 @@ from local.emulator.server import LocalAws
 from local.gateway import server as gateway
 from local.terraform import ROOT, Terraform
 from local.terraform import environment as terraform_environment
+from local.users import make_users
+from payctl.session import Session, sample
+from payctl.stack import Stack
 from payments.webhooks import HANDLED
 
 DIRECTORY = ROOT / ".local"
@@ -43,6 +46,7 @@ class LocalStack:
         self.directory = directory.resolve()
         self._options = options
         self._state = self.directory / "processes.json"
+        self._sessions: dict[str, Session] = {}
 
     @property
     def outputs_path(self) -> Path:
@@ -106,8 +110,19 @@ class LocalStack:
             "ca_bundle": str(aws.ca_bundle),
         }
         self.send_webhooks(outputs["webhook_url"])
+        if "user_pool_id" in outputs:
+            make_users(aws.client("cognito-idp"), outputs["user_pool_id"], self.directory)
         self.outputs_path.write_text(json.dumps(outputs, indent=2, sort_keys=True) + "\n")
         return outputs
+
+    def token(self, role: str) -> str:
+        """An access token of the sample user of a role: the same one until shortly before it expires.
+
+        Raises NotRunning.
+        """
+        if role not in self._sessions or self._sessions[role].runs_out:
+            self._sessions[role] = sample(Stack(self.outputs, self.outputs_path), role)
+        return self._sessions[role].access_token
 
     def send_webhooks(self, url: str) -> None:
         """Have the stand-in gateway tell the stack what happens there, as Stripe's endpoint is set up to do."""

@@ -1,4 +1,4 @@
-"""The REST API as payctl calls it: signed where the stack asks for IAM, amounts as Decimal, problems as Failure."""
+"""The REST API as payctl calls it: with the token of whoever is logged in, amounts as Decimal, problems as Failure."""
 
 import json
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from payctl.failures import Failure
+from payctl.session import LOG_IN, current
 from payctl.stack import Stack
 
 TIMEOUT_SECONDS = (5, 35)  # API Gateway itself gives up after 29
@@ -21,10 +22,11 @@ class Refused(Failure):
         self.status = status
         self.problem = problem
         errors = [f"{error['field']}: {error['message']}" for error in problem.get("errors", [])]
+        advice = [LOG_IN] if status == 401 else []
         reference = [f"request {problem['instance']}"] if problem.get("instance") else []
         title = problem.get("title") or problem.get("message") or "no reason was given"
         detail = f": {problem['detail']}" if problem.get("detail") else ""
-        super().__init__(f"{title} ({status}){detail}", details=errors + reference)
+        super().__init__(f"{title} ({status}){detail}", details=errors + advice + reference)
 
 
 class NoAnswer(Failure):
@@ -69,43 +71,35 @@ class Api:
 
     def submit(self, payment: Mapping[str, Any]) -> Answer:
         """POST /payments. Raises Refused and NoAnswer."""
-        return self._call("POST", "/payments", json.dumps(payment))
+        return self.call("POST", "/payments", payment)
 
     def payment(self, payment_id: str) -> dict[str, Any]:
         """GET /payments/{payment_id}. Raises Refused, with status 404 for an unknown one, and NoAnswer."""
         from urllib.parse import quote
 
-        return self._call("GET", f"/payments/{quote(payment_id, safe='')}").body
+        return self.call("GET", f"/payments/{quote(payment_id, safe='')}").body
 
-    def _call(self, method: str, path: str, body: str | None = None) -> Answer:
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+        """Any operation, by its path with the query. Raises Refused and NoAnswer, and Failure when nobody is logged in.
+
+        An answer without a body has an empty object.
+        """
         from requests import RequestException
 
         url = self._stack["api_url"].rstrip("/") + path
-        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body else {})
-        if self._stack.outputs.get("auth_mode") == "iam":
-            headers = self._signed(method, url, body, headers)
+        data = None if body is None else json.dumps(body)
+        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if data else {})
+        if self._stack.outputs.get("auth_mode") == "jwt":
+            headers["Authorization"] = f"Bearer {current(self._stack).access_token}"
         try:
-            response = self._session.request(method, url, data=body, headers=headers, timeout=TIMEOUT_SECONDS)
+            response = self._session.request(method, url, data=data, headers=headers, timeout=TIMEOUT_SECONDS)
         except RequestException as error:
             raise NoAnswer(f"{url} did not answer: {error}", details=[CHECK]) from None
         try:
-            content = json.loads(response.text, parse_float=Decimal)
+            content = json.loads(response.text, parse_float=Decimal) if response.content else {}
         except ValueError:
             content = {"title": "the answer is not JSON; is api_url in the outputs still right?"}
             raise Refused(response.status_code, content) from None
         if not response.ok:
             raise Refused(response.status_code, content)
         return Answer(response.status_code, content, response.headers)
-
-    def _signed(self, method: str, url: str, body: str | None, headers: dict[str, str]) -> dict[str, str]:
-        """The headers with AWS Signature Version 4 of the operator's credentials."""
-        from botocore.auth import SigV4Auth
-        from botocore.awsrequest import AWSRequest
-        from botocore.exceptions import NoCredentialsError
-
-        credentials = self._stack.session.get_credentials()
-        if credentials is None:
-            raise NoCredentialsError
-        request = AWSRequest(method=method, url=url, data=body, headers=headers)
-        SigV4Auth(credentials.get_frozen_credentials(), "execute-api", self._stack["region"]).add_auth(request)
-        return dict(request.headers)

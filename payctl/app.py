@@ -7,7 +7,7 @@ from typing import Annotated, Any, override
 import typer
 from typer.core import TyperGroup
 
-from payctl import batch, customer, dlq, explain, gateway, lane, payment, recheck, show
+from payctl import batch, customer, dlq, explain, gateway, lane, login, payment, recheck, show, user
 from payctl.failures import MEANING, Failure, from_boto3
 from payctl.options import Json, stack_of
 from payctl.stack import find
@@ -74,6 +74,10 @@ app.add_typer(customer.app, name="customer")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(gateway.app, name="gateway")
 app.add_typer(lane.app, name="lane")
+app.add_typer(user.app, name="user")
+app.command()(login.login)
+app.command()(login.logout)
+app.command()(login.token)
 
 
 @app.command()

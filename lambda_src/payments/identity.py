@@ -1,7 +1,10 @@
 """Who is asking: a caller with roles, from a verified token's claims."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 
 class Role(StrEnum):
@@ -38,3 +41,42 @@ NOBODY = Caller("nobody", frozenset())
 """On routes that ask for no token."""
 EVERYBODY = Caller("everybody", frozenset({Role.ADMIN}))
 """Whoever calls where AUTH_MODE is `none`."""
+
+
+class NotAuthenticated(Exception):
+    """Nobody with a good token is asking, or no longer: 401. The text says what to do."""
+
+
+def authorizer_context(caller: Caller, expires_at: datetime) -> dict[str, str]:
+    """A caller as the authorizer hands it to the functions behind the API: texts only, as API Gateway takes them."""
+    return {
+        "subject": caller.subject,
+        "roles": ",".join(sorted(caller.roles)),
+        "expires_at": str(int(expires_at.timestamp())),
+    }
+
+
+def caller_of(authorizer: Mapping[str, Any], at: datetime) -> Caller:
+    """The caller in a request's `requestContext.authorizer`, the inverse of `authorizer_context`.
+
+    Raises NotAuthenticated if the authorizer did not speak, or if its answer, which API Gateway remembers for a
+    minute, has outlived the token.
+    """
+    try:
+        subject, roles = authorizer["subject"], authorizer["roles"]
+        expires_at = datetime.fromtimestamp(int(authorizer["expires_at"]), UTC)
+        caller = Caller(subject, frozenset(Role(role) for role in roles.split(",") if role))
+    except (KeyError, ValueError, TypeError, AttributeError):
+        raise NotAuthenticated("send a bearer token with the request") from None
+    if expires_at <= at:
+        raise NotAuthenticated("the token has expired; get a new one and send the same request again")
+    return caller
+
+
+def usage_key(suffix: str, merchant_client_id: str = "") -> str:
+    """The value of the API key that a request is counted under: one a merchant's app client, one for all others.
+
+    Not a secret: API Gateway takes it from the authorizer alone, never from the caller.
+    """
+    whose = f"merchant-{merchant_client_id}" if merchant_client_id else "people-and-others"
+    return f"payment-api-{suffix}-{whose}"

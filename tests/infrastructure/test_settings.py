@@ -21,6 +21,7 @@ WRONG = [
     ("TAGS", "Team", "Team=payments"),
     ("LAMBDA_MEMORY_MB", "64", "from 128 to 10240"),
     ("LAMBDA_MEMORY_MB", "1 GB", "a whole number"),
+    ("LAMBDA_ARCHITECTURE", "arm", "'arm64' or 'x86_64'"),
     ("LOG_RETENTION_DAYS", "8", "one of 1, 3, 5, 7, 14"),
     ("API_RATE_PER_SECOND", "0", "from 1 to 10000"),
     ("API_BURST", "9999", "from 1 to 5000"),
@@ -29,9 +30,18 @@ WRONG = [
     ("GATEWAY_RESERVE_PERCENT", "95", "from 0 to 90"),
     ("DEFAULT_PAYMENT_METHOD", "pm card", "a payment method of the gateway"),
     ("FORCE_DESTROY", "perhaps", "true or false"),
-    ("AUTH_MODE", "open", "'none' or 'iam'"),
+    ("AUTH_MODE", "open", "'none' or 'jwt'"),
+    ("AUTH_MODE", "iam", "'none' or 'jwt'"),
+    ("MERCHANTS", "My_Shop", "names such as shop,partner"),
+    ("OIDC_ISSUER", "http://login.example.com", "an https address"),
+    ("OIDC_AUDIENCE", "payment api", "without spaces"),
+    ("OIDC_ROLES_CLAIM", "my roles", "without spaces"),
     ("PATIENCE_SECONDS", "0", "from 120 to 3600, or from 1 on a local AWS"),
     ("PATIENCE_SECONDS", "4000", "from 120 to 3600"),
+    ("RATE_PER_IP_PER_MINUTE", "0", "from 1 to 100000"),
+    ("RATE_PER_CUSTOMER_PER_MINUTE", "0", "from 1 to 100000"),
+    ("MERCHANT_RATE_PER_SECOND", "0", "from 1 to 10000"),
+    ("MERCHANT_QUOTA_PER_DAY", "0", "from 1 to 1000000000"),
 ]
 """Variable, a value that it must not take, and a part of what is said to be allowed."""
 
@@ -135,7 +145,7 @@ def test_production_when_looked_up_then_it_is_protected() -> None:
     production = ENVIRONMENTS["prod"]
 
     assert production.force_destroy is False
-    assert production.auth_mode == "iam"
+    assert production.auth_mode == "jwt"
     assert production.log_retention_days >= 365
     assert production.default_payment_method == ""
 
@@ -144,7 +154,28 @@ def test_production_when_it_should_be_open_to_all_then_refused(monkeypatch: pyte
     monkeypatch.setenv("ENVIRONMENT_SUFFIX", "prod")
     monkeypatch.setenv("AUTH_MODE", "none")
 
-    with pytest.raises(SettingsError, match=r"^AUTH_MODE: 'none' is refused in production; allowed: iam$"):
+    with pytest.raises(SettingsError, match=r"^AUTH_MODE: 'none' is refused in production; allowed: jwt$"):
+        load()
+
+
+def test_callers_when_looked_up_then_everywhere_they_need_a_token() -> None:
+    assert {environment.auth_mode for environment in ENVIRONMENTS.values()} == {"jwt"}
+
+
+def test_another_issuer_when_its_audience_is_not_set_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OIDC_ISSUER", "https://login.example.com/")
+
+    with pytest.raises(SettingsError, match=r"^OIDC_AUDIENCE: not set, so tokens that the issuer makes for others"):
+        load()
+
+
+@pytest.mark.parametrize("names", ["shop,shop", ",".join(f"shop-{number}" for number in range(51))])
+def test_merchants_when_one_comes_twice_or_they_are_too_many_then_refused(
+    names: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MERCHANTS", names)
+
+    with pytest.raises(SettingsError, match=r"MERCHANTS: .* allowed: at most 50 names, each once$"):
         load()
 
 

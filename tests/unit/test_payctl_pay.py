@@ -173,32 +173,6 @@ def test_pay_when_the_answer_is_no_json_then_doubts_the_outputs(api: FakeApi, pa
     assert "is api_url in the outputs still right?" in payctl(*PAY).stderr
 
 
-def test_pay_when_the_stack_asks_for_iam_then_signs_the_request(
-    api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    api.will_answer(202, ACCEPTED)
-    payctl_with(tmp_path, api_url=api.url, auth_mode="iam")(*PAY, "--no-wait")
-    authorization = api.received[0].headers["Authorization"]
-    assert authorization.startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
-    assert "/us-east-1/execute-api/aws4_request" in authorization
-
-
-def test_pay_when_iam_is_asked_for_and_there_are_no_credentials_then_says_what_to_do(
-    api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    result = payctl_with(tmp_path, api_url=api.url, auth_mode="iam")(*PAY)
-    assert result.exit_code == Exit.FAILED
-    assert "aws configure" in result.stderr
-    assert api.received == []
-
-
 def test_status_when_found_then_shows_history_and_references(api: FakeApi, payctl: Payctl) -> None:
     references = {"gateway_reference": "pi_1", "batch_id": "payroll-1", "batch_line": 7}
     api.will_answer(200, payment_view("refunded", references=references, description="[red]not red[/red]"))

@@ -1,0 +1,163 @@
+"""Who may ask: a Cognito user pool with people, their groups, and app clients for machines with scopes."""
+
+from collections.abc import Sequence
+
+from lib.aws import (
+    CognitoResourceServer,
+    CognitoResourceServerScope,
+    CognitoUserGroup,
+    CognitoUserPool,
+    CognitoUserPoolClient,
+    CognitoUserPoolDomain,
+    Construct,
+)
+from lib.aws import CognitoUserPoolAccountRecoverySettingRecoveryMechanism as RecoveryMechanism
+from lib.aws import CognitoUserPoolClientTokenValidityUnits as ValidityUnits
+from lib.settings import Settings
+from payments.identity import Role
+
+AUTHORIZER_CACHE_SECONDS = 60
+"""How long API Gateway remembers the authorizer's answer for a token."""
+BEARER_PATTERN = r"^[Bb]earer [-\w]+\.[-\w]+\.[-\w]+$"
+"""What an Authorization header must look like for API Gateway to ask the authorizer at all, and not answer 401."""
+
+_MACHINES = (Role.MERCHANT, Role.OPERATOR, Role.ADMIN)
+_MEANINGS = {
+    Role.ADMIN: "Refunds and manages",
+    Role.OPERATOR: "Reads everything, handles disputes",
+    Role.MERCHANT: "Submits payments, keeps customers",
+    Role.CUSTOMER: "Sees what is their own",
+}
+
+
+class Identity(Construct):
+    """The user pool of one environment: sign-up, login, refresh and password reset are Cognito's."""
+
+    def __init__(self, scope: Construct, settings: Settings, account_id: str) -> None:
+        super().__init__(scope, "identity")
+        self._settings = settings
+        protected = not settings.effective.force_destroy
+        self.pool = CognitoUserPool(
+            self,
+            "users",
+            name=settings.name("payment-users"),
+            user_pool_tier="ESSENTIALS",
+            deletion_protection="ACTIVE" if protected else "INACTIVE",
+            # people are their e-mail address, in any spelling; the name in their tokens is an id that tells nothing
+            username_attributes=["email"],
+            username_configuration={"case_sensitive": False},
+            auto_verified_attributes=["email"],
+            user_attribute_update_settings={"attributes_require_verification_before_update": ["email"]},
+            account_recovery_setting={"recovery_mechanism": [RecoveryMechanism(name="verified_email", priority=1)]},
+            admin_create_user_config={"allow_admin_create_user_only": False},
+            mfa_configuration="OPTIONAL",
+            software_token_mfa_configuration={"enabled": True},
+            # PCI DSS 4.0.1, 8.3.6 and 8.3.7: twelve characters, and none of the last four passwords
+            password_policy={
+                "minimum_length": 12,
+                "password_history_size": 4,
+                "require_lowercase": True,
+                "require_uppercase": True,
+                "require_numbers": True,
+                "require_symbols": True,
+                "temporary_password_validity_days": 3,
+            },
+        )
+        for role in Role:
+            CognitoUserGroup(self, role, name=role, user_pool_id=self.pool.id, description=_MEANINGS[role])
+        self._server = CognitoResourceServer(
+            self,
+            "api",
+            identifier=settings.name("payment-api"),
+            name=settings.name("payment-api"),
+            user_pool_id=self.pool.id,
+            scope=[
+                CognitoResourceServerScope(scope_name=role, scope_description=_MEANINGS[role]) for role in _MACHINES
+            ],
+        )
+        self._domain = CognitoUserPoolDomain(
+            self, "domain", domain=f"{settings.name('payment')}-{account_id}", user_pool_id=self.pool.id
+        )
+        self.people_client = self._client(
+            "people",
+            ["ALLOW_USER_PASSWORD_AUTH", "ALLOW_USER_SRP_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
+            refresh_token_validity=30,
+            # what a person may write of themselves: nothing of it gives a right
+            read_attributes=["email", "email_verified", "name"],
+            write_attributes=["email", "name"],
+        )
+        self.operations_client = self._machine("operations", Role.OPERATOR)
+        self.merchant_clients = {name: self._machine(f"merchant-{name}", Role.MERCHANT) for name in settings.merchants}
+
+    @property
+    def issuer(self) -> str:
+        """The `iss` of the pool's tokens."""
+        return f"https://cognito-idp.{self._settings.aws_region}.amazonaws.com/{self.pool.id}"
+
+    @property
+    def jwks_uri(self) -> str:
+        """Where the pool's public keys are."""
+        settings = self._settings
+        base = f"{settings.aws_endpoint_url}/{self.pool.id}" if settings.is_local else self.issuer
+        return f"{base}/.well-known/jwks.json"
+
+    @property
+    def token_url(self) -> str:
+        """Where machines get their tokens."""
+        settings = self._settings
+        domain = f"https://{self._domain.domain}.auth.{settings.aws_region}.amazoncognito.com"
+        return f"{settings.aws_endpoint_url if settings.is_local else domain}/oauth2/token"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Whom the authorizer trusts."""
+        settings = self._settings
+        return {
+            "ENVIRONMENT_SUFFIX": settings.environment_suffix,
+            "USER_POOL_ISSUER": self.issuer,
+            "USER_POOL_JWKS_URI": self.jwks_uri,
+            "CLIENT_IDS": f"{self.people_client.id},{self.operations_client.id}",
+            "MERCHANT_CLIENT_IDS": ",".join(client.id for client in self.merchant_clients.values()),
+            "OIDC_ISSUER": settings.oidc_issuer,
+            "OIDC_AUDIENCE": settings.oidc_audience,
+            "OIDC_ROLES_CLAIM": settings.oidc_roles_claim,
+        }
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """What callers need to get a token."""
+        merchants = (f"{name}={client.id}" for name, client in self.merchant_clients.items())
+        return {
+            "user_pool_id": self.pool.id,
+            "people_client_id": self.people_client.id,
+            "operations_client_id": self.operations_client.id,
+            "merchant_client_ids": ",".join(merchants),
+            "token_url": self.token_url,
+            "issuer": self.issuer,
+        }
+
+    def _machine(self, name: str, role: Role) -> CognitoUserPoolClient:
+        """An app client with a secret, for the one scope of its role. Nobody can sign in through it."""
+        return self._client(
+            name,
+            ["ALLOW_REFRESH_TOKEN_AUTH"],  # Cognito takes no empty list, and without one allows sign-ins
+            generate_secret=True,
+            allowed_oauth_flows_user_pool_client=True,
+            allowed_oauth_flows=["client_credentials"],
+            allowed_oauth_scopes=[f"{self._server.identifier}/{role}"],
+        )
+
+    def _client(self, name: str, flows: Sequence[str], **more: object) -> CognitoUserPoolClient:
+        return CognitoUserPoolClient(
+            self,
+            name,
+            name=self._settings.name(f"payment-{name}"),
+            user_pool_id=self.pool.id,
+            explicit_auth_flows=list(flows),
+            access_token_validity=1,
+            id_token_validity=1,
+            token_validity_units=[ValidityUnits(access_token="hours", id_token="hours", refresh_token="days")],  # noqa: S106 - units
+            prevent_user_existence_errors="ENABLED",
+            enable_token_revocation=True,
+            **more,  # type: ignore[arg-type]  # what differs between people and machines
+        )

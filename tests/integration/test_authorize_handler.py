@@ -1,0 +1,189 @@
+"""The authorize function as Lambda loads it: what API Gateway gets for a token, and what the log says."""
+
+import json
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from payments.identity import Role, caller_of
+from payments.keys import KeysUnavailable
+from tests.integration.functions import load
+from tests.unit.builders import NOON
+from tests.unit.issuers import (
+    AUDIENCE,
+    OPERATIONS,
+    OTHER,
+    PEOPLE,
+    POOL,
+    POOL_KEYS,
+    SHOP,
+    SUBJECT,
+    Web,
+    elsewhere,
+    machine,
+    person,
+    rsa_key,
+    signed,
+    unsigned,
+    usual_web,
+    with_public_key_as_secret,
+)
+
+METHOD = "arn:aws:execute-api:us-east-1:123456789012:a1b2c3/test/GET/payments/pay_1"
+SETTINGS = {
+    "ENVIRONMENT_SUFFIX": "test",
+    "USER_POOL_ISSUER": POOL,
+    "USER_POOL_JWKS_URI": POOL_KEYS,
+    "CLIENT_IDS": f"{PEOPLE},{OPERATIONS}",
+    "MERCHANT_CLIENT_IDS": f"{SHOP},another",
+    "OIDC_ISSUER": OTHER,
+    "OIDC_AUDIENCE": AUDIENCE,
+    "OIDC_ROLES_CLAIM": "groups",
+}
+
+
+@pytest.fixture
+def web() -> Web:
+    return usual_web()
+
+
+@pytest.fixture
+def authorize(aws: None, web: Web, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The function with both issuers, at noon."""
+    return loaded(web, monkeypatch)
+
+
+def loaded(web: Web, patch: pytest.MonkeyPatch, **settings: str) -> ModuleType:
+    patch.setattr("payments.keys.https_reader", lambda _: web.read)
+    patch.setattr("payments.clock.utc_now", lambda: NOON)
+    return load("authorize", **SETTINGS | settings)
+
+
+def asked(function: ModuleType, token: str, scheme: str = "Bearer ") -> dict[str, Any]:
+    """What API Gateway gets for a token."""
+    event = {"type": "TOKEN", "authorizationToken": scheme + token, "methodArn": METHOD}
+    answer: dict[str, Any] = json.loads(json.dumps(function.handler(event, None)))
+    return answer
+
+
+def test_person_when_the_token_is_good_then_the_whole_stage_is_open_and_the_function_behind_knows_who_asks(
+    authorize: ModuleType,
+) -> None:
+    answer = asked(authorize, signed(person("operator")))
+    assert answer["principalId"] == SUBJECT
+    assert answer["policyDocument"]["Statement"] == [
+        {
+            "Effect": "Allow",
+            "Action": "execute-api:Invoke",
+            "Resource": "arn:aws:execute-api:us-east-1:123456789012:a1b2c3/test/*",
+        }
+    ]
+    assert answer["context"] == {
+        "subject": SUBJECT,
+        "roles": "operator",
+        "expires_at": str(int(NOON.timestamp()) + 3600),
+    }
+    assert caller_of(answer["context"], NOON).roles == {Role.OPERATOR}
+
+
+@pytest.mark.parametrize(
+    ("claims", "key"),
+    [
+        (machine(SHOP, "payment-api-test/merchant"), f"payment-api-test-merchant-{SHOP}"),
+        (machine(OPERATIONS, "payment-api-test/operator"), "payment-api-test-people-and-others"),
+        (person("merchant"), "payment-api-test-people-and-others"),
+    ],
+)
+def test_requests_when_counted_then_each_merchants_machine_for_itself_and_all_others_together(
+    claims: dict[str, Any], key: str, authorize: ModuleType
+) -> None:
+    assert asked(authorize, signed(claims))["usageIdentifierKey"] == key
+
+
+def test_another_issuers_merchant_when_named_as_a_client_of_ours_then_is_not_counted_as_it(
+    authorize: ModuleType,
+) -> None:
+    answer = asked(authorize, signed(elsewhere("merchant", sub=SHOP), rsa_key("other"), kid="other-1"))
+    assert answer["usageIdentifierKey"] == "payment-api-test-people-and-others"
+
+
+ADMIN = person("admin")
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        unsigned(ADMIN),
+        with_public_key_as_secret(ADMIN),
+        signed(ADMIN, rsa_key("mine")),
+        signed(ADMIN, kid="pool-9"),
+        signed(person("admin", iss="https://evil.example")),
+        signed(person("admin", client_id="somebody")),
+        signed(person("admin", token_use="id")),
+        signed(person("admin", exp=int(NOON.timestamp()))),
+        signed(person("admin", nbf=int(NOON.timestamp()) + 60)),
+        signed(elsewhere("admin", aud="elsewhere"), rsa_key("other"), kid="other-1"),
+        "",
+    ],
+    ids=[
+        "alg none",
+        "HS256 with the public key",
+        "another key",
+        "unknown kid",
+        "wrong issuer",
+        "unknown client",
+        "ID token",
+        "expired",
+        "not yet valid",
+        "wrong audience",
+        "nothing",
+    ],
+)
+def test_fault_42_token_when_it_is_no_good_then_401_and_the_log_has_the_reason_but_not_the_token(
+    token: str, authorize: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        asked(authorize, token)
+    (record,) = caplog.records
+    assert record.getMessage() == "token refused"
+    logged = str(vars(record))
+    assert "'reason': 'it" in logged
+    assert not token or token not in logged
+    assert SUBJECT not in logged
+
+
+@pytest.mark.parametrize("scheme", ["", "Basic ", "Bearer"])
+def test_fault_42_header_when_it_is_not_a_bearer_token_then_401(scheme: str, authorize: ModuleType) -> None:
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        asked(authorize, signed(ADMIN), scheme)
+
+
+def test_fault_42_keys_when_out_of_reach_then_nobody_is_let_in_and_the_log_says_so(
+    authorize: ModuleType, web: Web, caplog: pytest.LogCaptureFixture
+) -> None:
+    web.pages.clear()
+    token = signed(ADMIN)
+    with pytest.raises(KeysUnavailable):  # 500
+        asked(authorize, token)
+    (record,) = caplog.records
+    assert (record.levelname, record.getMessage()) == ("ERROR", "keys out of reach, so nobody is let in")
+    assert token not in str(vars(record))
+
+
+def test_fault_42_another_issuer_when_none_is_set_then_its_tokens_are_refused(
+    aws: None, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authorize = loaded(web, monkeypatch, OIDC_ISSUER="", OIDC_AUDIENCE="", MERCHANT_CLIENT_IDS="")
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        asked(authorize, signed(elsewhere("admin"), rsa_key("other"), kid="other-1"))
+    assert asked(authorize, signed(ADMIN))["context"]["roles"] == "admin"
+    assert web.reads == [POOL_KEYS]
+
+
+def test_fault_42_client_when_empty_then_it_is_not_taken_for_an_empty_setting(
+    aws: None, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authorize = loaded(web, monkeypatch, MERCHANT_CLIENT_IDS="")
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        asked(authorize, signed(machine("", "payment-api-test/merchant")))

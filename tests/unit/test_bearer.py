@@ -1,0 +1,444 @@
+"""Bearer tokens: whose they are, and every way in which one is not good."""
+
+import json
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from payments.bearer import BadToken, Bearer, OtherIssuer, UserPool, verified
+from payments.identity import Caller, NotAuthenticated, Role, authorizer_context, caller_of, usage_key
+from payments.keys import REMEMBER_SECONDS, REREAD_SECONDS, KeysUnavailable, SigningKeys, discovered, https_reader
+from tests.local.test_stand_in_webhooks import self_signed
+from tests.unit.builders import NOON
+from tests.unit.issuers import (
+    AUDIENCE,
+    OPERATIONS,
+    OTHER,
+    OTHER_KEYS,
+    PEOPLE,
+    POOL,
+    POOL_KEYS,
+    SHOP,
+    SUBJECT,
+    Web,
+    ec_key,
+    elsewhere,
+    jwk,
+    machine,
+    person,
+    rsa_key,
+    signed,
+    unsigned,
+    usual_web,
+    with_public_key_as_secret,
+)
+
+SCOPE = "payment-api-test/"
+"""What the scopes of our own API begin with."""
+
+
+def check(token: str, web: Web | None = None, after: timedelta = timedelta()) -> Bearer:
+    """Verify a token at noon, or some time after, with both issuers trusted."""
+    read = (web or usual_web()).read
+    pool = UserPool(POOL, SigningKeys(read, lambda: POOL_KEYS), frozenset({PEOPLE, SHOP, OPERATIONS}), SCOPE)
+    other = OtherIssuer(OTHER, SigningKeys(read, lambda: discovered(OTHER, read)), AUDIENCE, "groups")
+    return verified(token, [pool, other], clock=lambda: NOON + after)
+
+
+def seconds(after: timedelta) -> int:
+    return int((NOON + after).timestamp())
+
+
+# Whose it is ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("groups", "roles"),
+    [
+        ((), {Role.CUSTOMER}),
+        (("merchant",), {Role.MERCHANT}),
+        (("operator", "admin"), {Role.OPERATOR, Role.ADMIN}),
+        (("staff",), {Role.CUSTOMER}),
+        (("staff", "operator"), {Role.OPERATOR}),
+    ],
+)
+def test_person_when_in_groups_then_has_their_roles_and_else_is_a_customer(
+    groups: tuple[str, ...], roles: set[Role]
+) -> None:
+    bearer = check(signed(person(*groups)))
+    assert bearer.caller == Caller(SUBJECT, frozenset(roles))
+    assert bearer.expires_at == NOON + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "roles"),
+    [
+        ((f"{SCOPE}merchant",), {Role.MERCHANT}),
+        ((f"{SCOPE}operator", f"{SCOPE}admin"), {Role.OPERATOR, Role.ADMIN}),
+        ((), set()),
+        (("merchant",), set()),
+        (("payment-api-prod/admin",), set()),
+    ],
+)
+def test_machine_when_it_has_scopes_then_its_roles_are_those_of_our_api_and_no_other(
+    scopes: tuple[str, ...], roles: set[Role]
+) -> None:
+    assert check(signed(machine(SHOP, *scopes))).caller == Caller(SHOP, frozenset(roles))
+
+
+def test_person_when_their_token_has_a_scope_of_machines_then_it_gives_no_role() -> None:
+    assert check(signed(person(scope=f"{SCOPE}admin"))).caller.roles == {Role.CUSTOMER}
+
+
+def test_machine_when_its_token_has_groups_then_they_give_no_role() -> None:
+    assert check(signed(machine(SHOP, **{"cognito:groups": ["admin"]}))).caller.roles == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("roles", "audience", "expected"),
+    [
+        (["operator"], AUDIENCE, {Role.OPERATOR}),
+        ("admin", ["elsewhere", AUDIENCE], {Role.ADMIN}),
+        ([], AUDIENCE, {Role.CUSTOMER}),
+        (["Admin", 7, None], AUDIENCE, {Role.CUSTOMER}),
+        ({"admin": True}, AUDIENCE, {Role.CUSTOMER}),
+    ],
+)
+def test_another_issuers_token_when_for_us_then_its_roles_claim_counts(
+    roles: Any, audience: Any, expected: set[Role]
+) -> None:
+    claims = elsewhere(groups=roles, aud=audience)
+    assert check(signed(claims, rsa_key("other"), kid="other-1")).caller.roles == expected
+
+
+def test_another_issuers_subject_when_it_is_that_of_a_user_then_it_names_somebody_else() -> None:
+    caller = check(signed(elsewhere("customer", sub=SUBJECT), rsa_key("other"), kid="other-1")).caller
+    assert caller.subject == f"oidc|{SUBJECT}"
+
+
+def test_another_issuers_scopes_when_they_are_those_of_our_machines_then_they_give_no_role() -> None:
+    claims = elsewhere(scope=f"{SCOPE}admin", username=None)
+    assert check(signed(claims, rsa_key("other"), kid="other-1")).caller.roles == {Role.CUSTOMER}
+
+
+@pytest.mark.parametrize(("alg", "kid"), [("RS256", "other-1"), ("PS256", "other-1"), ("ES256", "other-ec")])
+def test_signature_when_of_a_kind_that_fits_the_key_then_it_is_taken(alg: str, kid: str) -> None:
+    key = ec_key() if alg == "ES256" else rsa_key("other")
+    assert check(signed(elsewhere("merchant"), key, kid=kid, alg=alg)).caller.has(Role.MERCHANT)
+
+
+# Attacks --------------------------------------------------------------------------------------------------------------
+
+ADMIN = person("admin")
+FORGED: dict[str, tuple[Callable[[], str], str]] = {
+    "alg none": (lambda: unsigned(ADMIN), "not signed as we ask"),
+    "alg None": (lambda: unsigned(ADMIN, alg="None"), "not signed as we ask"),
+    "alg RS256 and no signature": (lambda: unsigned(ADMIN, alg="RS256"), "signature does not fit"),
+    "HS256 with the public key": (lambda: with_public_key_as_secret(ADMIN), "not signed as we ask"),
+    "PS256 with a key for RS256": (lambda: signed(ADMIN, alg="PS256"), "key does not sign so"),
+    "ES256 with the id of an RSA key": (lambda: signed(ADMIN, ec_key(), alg="ES256"), "key does not sign so"),
+    "RS512": (lambda: signed(ADMIN, alg="RS512"), "not signed as we ask"),
+    "another key": (lambda: signed(ADMIN, rsa_key("mine")), "signature does not fit"),
+    "another key, brought along": (
+        lambda: signed(ADMIN, rsa_key("mine"), jwk=jwk(rsa_key("mine"), "pool-1"), jku="https://evil.example/jwks"),
+        "signature does not fit",
+    ),
+    "unknown kid": (lambda: signed(ADMIN, kid="pool-9"), "no such key"),
+    "a kid that is a path": (lambda: signed(ADMIN, kid="../../dev/null"), "no such key"),
+    "no kid": (lambda: signed(ADMIN, kid=None), "by a named key"),
+    "a critical header that we do not know": (lambda: signed(ADMIN, crit=["exp"]), "not a JWT"),
+    "wrong issuer": (lambda: signed(person("admin", iss=f"{POOL}2")), "issuer is not trusted"),
+    "issuer with a slash": (lambda: signed(person("admin", iss=f"{POOL}/")), "issuer is not trusted"),
+    "issuer as a list": (lambda: unsigned(person("admin", iss=[POOL])), "issuer is not trusted"),
+    "no issuer": (lambda: signed(person("admin", iss=None)), "issuer is not trusted"),
+    "the other issuer's key": (lambda: signed(ADMIN, rsa_key("other"), kid="other-1"), "no such key"),
+    "the pool's key in the other issuer's name": (lambda: signed(elsewhere("admin")), "no such key"),
+    "an ID token": (lambda: signed(person("admin", token_use="id", aud=PEOPLE, client_id=None)), "not an access token"),
+    "a refresh token": (lambda: signed(person("admin", token_use="refresh")), "not an access token"),
+    "an unknown client": (lambda: signed(person("admin", client_id="somebody")), "none of ours"),
+    "no client": (lambda: signed(person("admin", client_id=None)), "none of ours"),
+    "wrong audience": (
+        lambda: signed(elsewhere("admin", aud="elsewhere"), rsa_key("other"), kid="other-1"),
+        "another audience",
+    ),
+    "no audience": (lambda: signed(elsewhere("admin", aud=None), rsa_key("other"), kid="other-1"), "another audience"),
+    "expired": (lambda: signed(person("admin", exp=seconds(timedelta()))), "has expired"),
+    "no end": (lambda: signed(person("admin", exp=None)), "says no end"),
+    "an end that is a text": (lambda: signed(person("admin", exp=str(seconds(timedelta(1))))), "not a time"),
+    "an end that is true": (lambda: signed(person("admin", exp=True)), "not a time"),
+    "an end beyond all time": (lambda: signed(person("admin", exp=10**30)), "not a time"),
+    "not yet valid": (lambda: signed(person("admin", nbf=seconds(timedelta(seconds=31)))), "not valid yet"),
+    "made in the future": (lambda: signed(person("admin", iat=seconds(timedelta(seconds=31)))), "not valid yet"),
+    "no subject": (lambda: signed(person("admin", sub=None)), "whose it is"),
+    "an empty subject": (lambda: signed(person("admin", sub="")), "whose it is"),
+    "a subject with a line break": (lambda: signed(person("admin", sub="anna\nadmin")), "whose it is"),
+    "a subject without end": (lambda: signed(person("admin", sub="a" * 256)), "whose it is"),
+    "a subject that is a number": (lambda: unsigned(person("admin", sub=1), alg="RS256"), "signature does not fit"),
+    "no token": (lambda: "", "not a JWT"),
+    "any text": (lambda: "let-me-in", "not a JWT"),
+    "three empty parts": (lambda: "..", "not a JWT"),
+    "claims that are a list": (lambda: "eyJhbGciOiJSUzI1NiIsImtpZCI6InBvb2wtMSJ9.W10.", "not a JWT"),
+    "one bit changed": (lambda: _with_other_claims(signed(person("customer")), person("admin")), "does not fit"),
+}
+
+
+def _with_other_claims(token: str, claims: dict[str, Any]) -> str:
+    header, _, signature = token.split(".")
+    return ".".join((header, unsigned(claims).split(".")[1], signature))
+
+
+@pytest.mark.parametrize("attack", FORGED)
+def test_fault_42_token_when_forged_or_not_for_us_then_refused_with_the_reason(attack: str) -> None:
+    make, reason = FORGED[attack]
+    token = make()
+    with pytest.raises(BadToken, match=reason) as refused:
+        check(token)
+    # the reason goes to the log
+    assert SUBJECT not in str(refused.value)
+    assert not token or token not in str(refused.value)
+
+
+def test_fault_42_groups_when_they_are_of_another_pools_token_then_they_count_for_nothing() -> None:
+    claims = elsewhere(**{"cognito:groups": ["admin"], "username": "anna"})
+    assert check(signed(claims, rsa_key("other"), kid="other-1")).caller.roles == {Role.CUSTOMER}
+
+
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"kty": "oct", "k": "c2VjcmV0", "kid": "pool-1"},
+        {"kid": "pool-1"},
+        {"kty": "RSA", "kid": "pool-1", "n": "AQAB"},
+        jwk(rsa_key(), "pool-1", use="enc"),
+        jwk(rsa_key("short", 1024), "pool-1"),
+        jwk(rsa_key(), "pool-1", alg="HS256"),
+    ],
+    ids=["shared secret", "no kind", "half a key", "for encryption", "1024 bits", "for HS256"],
+)
+def test_fault_42_key_when_the_issuer_publishes_one_that_is_not_for_this_then_its_tokens_are_refused(
+    key: dict[str, Any],
+) -> None:
+    web = usual_web()
+    web.pages[POOL_KEYS] = {"keys": [key]}
+    token = signed(ADMIN, rsa_key("short", 1024) if key.get("n") == jwk(rsa_key("short", 1024), "")["n"] else None)
+    with pytest.raises(BadToken):
+        check(token, web)
+
+
+def test_fault_42_key_when_on_another_curve_then_its_tokens_are_refused() -> None:
+    key = ec.generate_private_key(ec.SECP256K1())
+    web = usual_web()
+    web.pages[OTHER_KEYS] = {"keys": [jwk(key, "odd")]}
+    with pytest.raises(BadToken, match="not for signatures that we take"):
+        check(signed(elsewhere("admin"), ec_key(), kid="odd", alg="ES256"), web)
+
+
+# Time -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("claim", ["nbf", "iat"])
+def test_token_when_another_clock_is_half_a_minute_ahead_then_it_is_good(claim: str) -> None:
+    assert check(signed(person(**{claim: seconds(timedelta(seconds=30))}))).caller.subject == SUBJECT
+
+
+@pytest.mark.parametrize(("after", "good"), [(3599, True), (3600, False), (3629, False)])
+def test_token_when_its_hour_is_over_then_it_is_no_good_by_the_clock_that_is_handed_in(after: int, good: bool) -> None:
+    token = signed(person())
+    if good:
+        check(token, after=timedelta(seconds=after))
+    else:
+        with pytest.raises(BadToken, match="has expired"):
+            check(token, after=timedelta(seconds=after))
+
+
+# Keys -----------------------------------------------------------------------------------------------------------------
+
+
+class Keys:
+    """The pool's keys as one process has them, with a clock to turn."""
+
+    def __init__(self) -> None:
+        self.web = usual_web()
+        self.now = 1000.0
+        self.keys = SigningKeys(self.web.read, lambda: POOL_KEYS, lambda: self.now)
+
+    @property
+    def reads(self) -> int:
+        return len(self.web.reads)
+
+    def publish(self, *kids: str) -> None:
+        self.web.pages[POOL_KEYS] = {"keys": [jwk(rsa_key(), kid) for kid in kids]}
+
+
+def test_keys_when_known_then_read_once() -> None:
+    pool = Keys()
+    for _ in range(3):
+        assert pool.keys.find("pool-1")
+    assert pool.reads == 1
+
+
+def test_keys_when_strangers_name_unknown_ones_then_read_again_once_a_minute_at_most() -> None:
+    pool = Keys()
+    assert [pool.keys.find(f"stranger-{number}") for number in range(50)] == [None] * 50
+    assert pool.reads == 1
+    pool.now += REREAD_SECONDS + 1
+    assert [pool.keys.find(f"stranger-{number}") for number in range(50)] == [None] * 50
+    assert pool.reads == 2
+
+
+def test_keys_when_the_issuer_adds_one_then_it_is_known_within_a_minute() -> None:
+    pool = Keys()
+    pool.keys.find("pool-1")
+    pool.publish("pool-1", "pool-2")
+    assert pool.keys.find("pool-2") is None
+    pool.now += REREAD_SECONDS + 1
+    assert pool.keys.find("pool-2")
+
+
+def test_keys_when_the_issuer_withdraws_one_then_it_is_good_for_no_longer_than_an_hour() -> None:
+    pool = Keys()
+    assert pool.keys.find("pool-1")
+    pool.publish("pool-2")
+    pool.now += REMEMBER_SECONDS + 1
+    assert pool.keys.find("pool-1") is None
+
+
+def test_keys_when_out_of_reach_then_said_and_asked_again_the_next_time() -> None:
+    pool = Keys()
+    answer = pool.web.pages.pop(POOL_KEYS)
+    for _ in range(2):
+        with pytest.raises(KeysUnavailable):
+            pool.keys.find("pool-1")
+    pool.web.pages[POOL_KEYS] = answer
+    assert pool.keys.find("pool-1")
+
+
+def test_keys_when_old_and_out_of_reach_then_nobody_is_let_in_by_them() -> None:
+    pool = Keys()
+    pool.keys.find("pool-1")
+    del pool.web.pages[POOL_KEYS]
+    pool.now += REMEMBER_SECONDS + 1
+    for _ in range(2):
+        with pytest.raises(KeysUnavailable):
+            pool.keys.find("pool-1")
+
+
+@pytest.mark.parametrize("answer", [[], {}, {"keys": []}, {"keys": [{"kty": "RSA"}]}, {"keys": ["pool-1"]}])
+def test_keys_when_the_answer_holds_none_then_it_is_no_answer(answer: Any) -> None:
+    pool = Keys()
+    pool.web.pages[POOL_KEYS] = answer
+    with pytest.raises(KeysUnavailable):
+        pool.keys.find("pool-1")
+
+
+def test_fault_42_configuration_when_it_is_another_issuers_then_its_keys_are_not_taken() -> None:
+    web = usual_web()
+    web.pages[f"{OTHER}.well-known/openid-configuration"] = {"issuer": "https://evil.example", "jwks_uri": OTHER_KEYS}
+    with pytest.raises(KeysUnavailable, match="another issuer's"):
+        check(signed(elsewhere("admin"), rsa_key("other"), kid="other-1"), web)
+
+
+# Reading them ---------------------------------------------------------------------------------------------------------
+
+
+class Page(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(302 if self.path == "/moved" else 200)
+        self.send_header("Location", "/keys")
+        self.end_headers()
+        self.wfile.write(b"<html>" if self.path == "/page" else json.dumps({"keys": []}).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@contextmanager
+def https_server(folder: Path) -> Iterator[tuple[str, str]]:
+    """An https server on loopback: its address and its certificate's path."""
+    certificate, key = self_signed(folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"https://127.0.0.1:{server.server_address[1]}", certificate
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    with https_server(tmp_path_factory.mktemp("https")) as running:
+        yield running
+
+
+def test_reader_when_the_certificate_is_trusted_then_reads(server: tuple[str, str]) -> None:
+    url, bundle = server
+    assert https_reader(bundle)(f"{url}/keys") == {"keys": []}
+
+
+@pytest.mark.parametrize("path", ["/moved", "/page"])
+def test_reader_when_the_answer_is_elsewhere_or_no_json_then_there_are_no_keys(
+    path: str, server: tuple[str, str]
+) -> None:
+    url, bundle = server
+    with pytest.raises(KeysUnavailable, match="gave no keys"):
+        https_reader(bundle)(url + path)
+
+
+def test_fault_42_reader_when_the_certificate_is_not_trusted_then_there_are_no_keys(server: tuple[str, str]) -> None:
+    url, _ = server
+    with pytest.raises(KeysUnavailable, match="gave no keys"):
+        https_reader()(f"{url}/keys")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/keys", "file:///etc/passwd", "None"])
+def test_reader_when_the_address_is_not_https_then_it_is_not_asked(url: str) -> None:
+    with pytest.raises(KeysUnavailable, match="is not an https address"):
+        https_reader()(url)
+
+
+# Behind the authorizer ------------------------------------------------------------------------------------------------
+
+ANNA = Caller("anna", frozenset({Role.OPERATOR, Role.MERCHANT}))
+
+
+def test_caller_when_handed_on_by_the_authorizer_then_is_the_same_behind_it() -> None:
+    handed_on = authorizer_context(ANNA, NOON + timedelta(seconds=1))
+    assert all(isinstance(value, str) for value in handed_on.values())
+    assert caller_of(handed_on, NOON) == ANNA
+
+
+def test_caller_without_a_role_when_handed_on_then_has_none() -> None:
+    nobody = Caller("a-machine", frozenset())
+    assert caller_of(authorizer_context(nobody, NOON + timedelta(hours=1)), NOON) == nobody
+
+
+def test_fault_42_authorizers_answer_when_it_outlived_the_token_then_nobody_is_asking() -> None:
+    with pytest.raises(NotAuthenticated, match="has expired"):
+        caller_of(authorizer_context(ANNA, NOON), NOON)
+
+
+@pytest.mark.parametrize(
+    "handed_on",
+    [{}, {"subject": "anna", "roles": "admin"}, {"subject": "anna", "roles": "king", "expires_at": "9999999999"}],
+)
+def test_fault_42_authorizer_when_it_did_not_speak_then_nobody_is_asking(handed_on: dict[str, str]) -> None:
+    with pytest.raises(NotAuthenticated, match="bearer token"):
+        caller_of(handed_on, NOON)
+
+
+def test_usage_key_when_a_merchants_then_its_own_and_else_the_one_of_all_others() -> None:
+    assert usage_key("dev", SHOP) == "payment-api-dev-merchant-shop-client"
+    assert usage_key("dev") == "payment-api-dev-people-and-others"
