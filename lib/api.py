@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from lib.aws import (
+    ApiGatewayAuthorizer,
     ApiGatewayDeployment,
     ApiGatewayGatewayResponse,
     ApiGatewayIntegration,
@@ -23,6 +24,7 @@ from lib.aws import (
     TerraformResource,
 )
 from lib.functions import Function
+from lib.identity import AUTHORIZER_CACHE_SECONDS, BEARER_PATTERN
 from lib.package import ROOT
 from lib.policies import waive
 from lib.settings import Settings
@@ -36,34 +38,22 @@ GATEWAY_ERRORS: dict[str, tuple[int, str, str, str]] = {
     "BAD_REQUEST_PARAMETERS": (400, "invalid-request", "The request cannot be taken", _INVALID),
     "REQUEST_TOO_LARGE": (413, "invalid-request", "The request is too large", "send one payment at a time"),
     "THROTTLED": (429, "throttled", "Too many requests", "wait a second, then send the same request again"),
+    "QUOTA_EXCEEDED": (429, "throttled", "The quota is used up", "it begins anew tomorrow; ask for a larger one"),
+    "UNAUTHORIZED": (
+        401,
+        "unauthorized",
+        "Who is asking?",
+        "send a good access token as `Authorization: Bearer ...`; get one with `payctl login` and `payctl token`",
+    ),
     "MISSING_AUTHENTICATION_TOKEN": (404, "not-found", "No such route", "see api/openapi.yaml for the routes"),
-    "ACCESS_DENIED": (
-        403,
-        "forbidden",
-        "Not allowed",
-        "the signature is good, but its identity may not call this route",
-    ),
-    "INVALID_SIGNATURE": (403, "forbidden", "Not allowed", "the signature does not match the request; sign it anew"),
-    "EXPIRED_TOKEN": (
-        403,
-        "forbidden",
-        "Not allowed",
-        "the credentials ran out; get new ones and sign the request anew",
-    ),
+    "ACCESS_DENIED": (403, "forbidden", "Not allowed", "the caller may not call this route"),
     "UNSUPPORTED_MEDIA_TYPE": (415, "invalid-request", "The request cannot be taken", "send application/json"),
     "DEFAULT_4XX": (0, "refused", "The request was refused", "see the status code; $context.error.message"),
     "DEFAULT_5XX": (0, "internal-error", "Something failed on our side", "send the same request again"),
 }
 """What API Gateway answers by itself: response type → status (0: each its own), problem kind, title, detail."""
-_UNSIGNED = {
-    "MISSING_AUTHENTICATION_TOKEN": (
-        403,
-        "forbidden",
-        "Not signed, or no such route",
-        "sign the request with Signature Version 4; see api/openapi.yaml for the routes",
-    )
-}
-"""API Gateway cannot tell an unknown route from an unsigned request; where it asks for IAM, it is mostly the second."""
+_HEADERS: dict[int, dict[str, str]] = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}}
+_TOMORROW = {"Retry-After": "86400"}
 
 
 def load_contract() -> dict[str, Any]:
@@ -82,16 +72,21 @@ def gateway_model(contract: dict[str, Any], schema: dict[str, Any]) -> dict[str,
     return {
         "$schema": "http://json-schema.org/draft-04/schema#",
         "type": body["type"],
-        "required": body["required"],
+        "required": body.get("required", []),
         "properties": {name: {} for name in body["properties"]},
         "additionalProperties": body["additionalProperties"],
     }
 
 
 class PaymentApi(Construct):
-    """The API with its functions: an operation's `x-function` in the contract names the one behind it."""
+    """The API with its functions: an operation's `x-function` in the contract names the one behind it.
 
-    def __init__(self, scope: Construct, settings: Settings, functions: Mapping[str, Function]) -> None:
+    The `authorizer` function says who is asking; None where AUTH_MODE is `none`.
+    """
+
+    def __init__(
+        self, scope: Construct, settings: Settings, functions: Mapping[str, Function], authorizer: Function | None
+    ) -> None:
         super().__init__(scope, "api")
         self._contract = load_contract()
         self._settings = settings
@@ -104,6 +99,8 @@ class PaymentApi(Construct):
             name=settings.name("payment-api"),
             description=self._contract["info"]["title"],
             endpoint_configuration={"types": ["REGIONAL"]},
+            # whose usage plan counts is the authorizer's word, never the caller's
+            api_key_source="AUTHORIZER" if authorizer else "HEADER",
             lifecycle={"create_before_destroy": True},
         )
         self._validator = ApiGatewayRequestValidator(
@@ -114,11 +111,15 @@ class PaymentApi(Construct):
             validate_request_body=True,
             validate_request_parameters=True,
         )
+        self._authorizer = self._authorized_by(authorizer) if authorizer else None
         for path, operations in self._contract["paths"].items():
             resource_id = self._resource(path)
             for verb in VERBS:
                 if verb in operations:
                     self._method(resource_id, verb, operations[verb])
+            # so that a wrong verb is told so (405), and not that there is no such route
+            other = path.strip("/").replace("/", "_").replace("{", "").replace("}", "")
+            self._method(resource_id, "any", {"operationId": f"other_{other}"})
         self._gateway_errors()
         self.stage = self._stage()
         for name, function in functions.items():
@@ -130,6 +131,27 @@ class PaymentApi(Construct):
                 principal="apigateway.amazonaws.com",
                 source_arn=f"{self.rest_api.execution_arn}/*/*",
             )
+
+    def _authorized_by(self, function: Function) -> ApiGatewayAuthorizer:
+        LambdaPermission(
+            self,
+            "calls_authorizer",
+            action="lambda:InvokeFunction",
+            function_name=function.function.function_name,
+            principal="apigateway.amazonaws.com",
+            source_arn=f"{self.rest_api.execution_arn}/authorizers/*",
+        )
+        return ApiGatewayAuthorizer(
+            self,
+            "authorizer",
+            rest_api_id=self.rest_api.id,
+            name="bearer-token",
+            type="TOKEN",
+            authorizer_uri=function.function.invoke_arn,
+            identity_source="method.request.header.Authorization",
+            identity_validation_expression=BEARER_PATTERN,
+            authorizer_result_ttl_in_seconds=AUTHORIZER_CACHE_SECONDS,
+        )
 
     def _resource(self, path: str) -> str:
         parent = self.rest_api.root_resource_id
@@ -145,18 +167,19 @@ class PaymentApi(Construct):
 
     def _method(self, resource_id: str, verb: str, operation: dict[str, Any]) -> None:
         name = operation["operationId"]
-        parameters = [p for p in operation.get("parameters", []) if p["in"] == "path"]
-        proves_itself = operation.get("security") == []  # by a signature that its function checks
-        asks_for_iam = self._settings.effective.auth_mode == "iam" and not proves_itself
+        open_to_all = operation.get("security") == []
+        authorizer = None if open_to_all else self._authorizer
         method = ApiGatewayMethod(
             self,
             name,
             rest_api_id=self.rest_api.id,
             resource_id=resource_id,
             http_method=verb.upper(),
-            authorization="AWS_IAM" if asks_for_iam else "NONE",
+            authorization="CUSTOM" if authorizer else "NONE",
+            authorizer_id=authorizer.id if authorizer else None,
+            api_key_required=bool(authorizer),
             request_validator_id=self._validator.id,
-            request_parameters={f"method.request.path.{p['name']}": True for p in parameters} or None,
+            request_parameters=self._parameters(operation) or None,
             request_models=self._models(operation) or None,
         )
         integration = ApiGatewayIntegration(
@@ -170,10 +193,26 @@ class PaymentApi(Construct):
             uri=self._functions[operation.get("x-function", "api")].function.invoke_arn,
         )
         self._made += [method, integration]
-        if proves_itself:
-            waive(method, CKV_AWS_59="Stripe cannot sign for IAM: its own signature is checked before all else")
-        elif not asks_for_iam:
+        if open_to_all:
+            waive(method, CKV_AWS_59="it tells nothing (health), or checks its caller's own signature (webhooks)")
+        elif not authorizer:
             waive(method, CKV_AWS_59="AUTH_MODE=none is for trying it out; production refuses to synthesise with it")
+
+    def _parameters(self, operation: dict[str, Any]) -> dict[str, bool]:
+        """What API Gateway hands on of path and query, and whether it must be there."""
+        places = {"path": "path", "query": "querystring"}
+        parameters = [self._resolved(parameter) for parameter in operation.get("parameters", [])]
+        return {
+            f"method.request.{places[parameter['in']]}.{parameter['name']}": parameter.get("required", False)
+            for parameter in parameters
+            if parameter["in"] in places
+        }
+
+    def _resolved(self, parameter: dict[str, Any]) -> dict[str, Any]:
+        if "$ref" not in parameter:
+            return parameter
+        found: dict[str, Any] = self._contract["components"]["parameters"][parameter["$ref"].rpartition("/")[2]]
+        return found
 
     def _models(self, operation: dict[str, Any]) -> dict[str, str]:
         models = {}
@@ -195,8 +234,8 @@ class PaymentApi(Construct):
         return models
 
     def _gateway_errors(self) -> None:
-        errors = GATEWAY_ERRORS | (_UNSIGNED if self._settings.effective.auth_mode == "iam" else {})
-        for response_type, (status, kind, title, detail) in errors.items():
+        for response_type, (status, kind, title, detail) in GATEWAY_ERRORS.items():
+            headers = _TOMORROW if response_type == "QUOTA_EXCEEDED" else _HEADERS.get(status, {})
             problem = {
                 "type": f"urn:problem:payment-api:{kind}",
                 "title": title,
@@ -214,7 +253,7 @@ class PaymentApi(Construct):
                     response_templates={"application/json": json.dumps(problem)},
                     response_parameters={
                         "gatewayresponse.header.Content-Type": "'application/problem+json'",
-                        **({"gatewayresponse.header.Retry-After": "'1'"} if status == 429 else {}),
+                        **{f"gatewayresponse.header.{name}": f"'{value}'" for name, value in headers.items()},
                     },
                 )
             )
@@ -245,8 +284,7 @@ class PaymentApi(Construct):
             CKV_AWS_76="needs a role in the account's API Gateway settings, which all stacks share; the function logs",
             CKV_AWS_120="answers about payments must never come from a cache",
             CKV2_AWS_4="needs the same account-wide role; the function logs every request with its id",
-            CKV2_AWS_29="a web ACL comes with the identity of callers; until then IAM keeps strangers out",
-            CKV2_AWS_51="callers sign with IAM; a client certificate would be a second, weaker proof",
+            CKV2_AWS_51="callers prove themselves by tokens; a client certificate would be a second, weaker proof",
         )
         limits = ApiGatewayMethodSettings(
             self,

@@ -1,83 +1,160 @@
-"""The REST API: accept a payment, tell what became of one. The routes are those of api/openapi.yaml."""
+"""The REST API: each operation of api/openapi.yaml, for callers whose role may call it."""
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 from payments import aws
-from payments.accepting import OtherPayment, accept
+from payments.access import require_role
+from payments.access_log import DynamoAccessLog
 from payments.clock import utc_now
 from payments.config import setting
-from payments.http import Problem, answer, json_body, problem_answer
-from payments.logs import logger
-from payments.payment import InvalidRequest, parse_request
-from payments.stores.dynamodb import DynamoPaymentStore
-from payments.views import accepted_view, link_to, payment_view
+from payments.http import Problem, answer, problem_answer
+from payments.identity import EVERYBODY, Caller, NotAuthenticated, caller_of
+from payments.limits import Kind, Limiter
+from payments.logs import invocation, logger
+from payments.metrics import PAYMENTS_ACCEPTED, count
+from payments.rest import customers, legacy, listing, payments, tokens
+from payments.rest.request import Request
+from payments.rest.services import Services
+from payments.sealing import VaultUnavailable
+from payments.stores.customers_dynamodb import DynamoCustomerStore
+from payments.stores.followed import FollowedPayments
+from payments.stores.limits_dynamodb import DynamoLimitStore
+from payments.stores.limits_port import LimitsUnavailable
+from payments.stores.listing_dynamodb import DynamoPaymentListing
+from payments.stores.tokens_dynamodb import DynamoTokenStore
+from payments.stores.vault_kms import KmsEmailHasher, KmsVault
+from payments.tokens import random_token
+from payments.velocity import Velocity
 from payments.workflow import StepFunctionsWorkflow
 
-store = DynamoPaymentStore(aws.dynamodb(), setting("PAYMENTS_TABLE"))
-workflow = StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN"))
+OPERATIONS: dict[str, Callable[[Request, Services], dict[str, Any]]] = {
+    "POST /payments": payments.create_payment,
+    "GET /payments": listing.list_payments,
+    "GET /payments/{payment_id}": payments.get_payment,
+    "POST /customers": customers.create_customer,
+    "GET /customers": customers.find_customers,
+    "GET /customers/{customer_id}": customers.get_customer,
+    "PATCH /customers/{customer_id}": customers.update_customer,
+    "DELETE /customers/{customer_id}": customers.delete_customer,
+    "GET /customers/{customer_id}/payments": listing.list_customer_payments,
+    "POST /tokens": tokens.create_token,
+    "GET /tokens/{token_id}": tokens.get_token,
+    "DELETE /tokens/{token_id}": tokens.revoke_token,
+    "POST /v1/api/customer": legacy.create_customer_v1,
+    "GET /v1/api/customer/{customer_id}": legacy.get_customer_v1,
+    "POST /v1/api/payment": legacy.create_payment_v1,
+    "GET /v1/api/payment/{customer_id}": legacy.list_customer_payments_v1,
+}
+HEALTH = "GET /health"
+ELSEWHERE = ("POST /webhooks/stripe",)
+"""Answered by other functions."""
+UNAVAILABLE_SECONDS = 5
+
+dynamodb, kms = aws.dynamodb(), aws.kms()
+vault = KmsVault(kms, setting("VAULT_KEY_ARN"))
+limits = DynamoLimitStore(dynamodb, setting("LIMITS_TABLE"))
+services = Services(
+    payments=FollowedPayments(
+        dynamodb,
+        setting("PAYMENTS_TABLE"),
+        vault,
+        created=lambda _: count(PAYMENTS_ACCEPTED, step="api"),
+    ),
+    listing=DynamoPaymentListing(dynamodb, setting("PAYMENTS_TABLE")),
+    customers=DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE")),
+    tokens=DynamoTokenStore(dynamodb, setting("TOKENS_TABLE")),
+    workflow=StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN")),
+    vault=vault,
+    email_hasher=KmsEmailHasher(kms, setting("EMAIL_HASH_KEY_ARN")),
+    limiter=Limiter(
+        limits,
+        {
+            Kind.IP: int(setting("RATE_PER_IP_PER_MINUTE")),
+            Kind.CUSTOMER: int(setting("RATE_PER_CUSTOMER_PER_MINUTE")),
+        },
+    ),
+    velocity=Velocity(limits),
+    access_log=DynamoAccessLog(dynamodb, setting("AUDIT_TABLE")),
+    new_id=lambda: uuid.uuid4().hex,
+    new_token=random_token,
+)
+auth_mode = setting("AUTH_MODE")
 log = logger()
 
 
-def create_payment(event: dict[str, Any]) -> dict[str, Any]:
-    """POST /payments."""
-    try:
-        request = parse_request(json_body(event))
-    except InvalidRequest as refused:
-        raise Problem(
-            400,
-            "invalid-request",
-            "some fields were refused, nothing was stored; correct them and send the payment again",
-            refused.errors,
-        ) from None
-    try:
-        acceptance = accept(request, store=store, workflow=workflow, at=utc_now(), correlation_id=_request_id(event))
-    except OtherPayment as taken:
-        raise Problem(
-            409,
-            "conflict",
-            f"payment_id {request.payment_id} was accepted at {taken.existing.created_at} with other content; "
-            "nothing was changed. Send a new payment under a new payment_id.",
-        ) from None
-    log.info("accepted", payment_id=request.payment_id, replayed=acceptance.replayed)
-    headers = {"Location": link_to(request.payment_id)}
-    if acceptance.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return answer(202, accepted_view(acceptance.payment), headers)
-
-
-def get_payment(event: dict[str, Any]) -> dict[str, Any]:
-    """GET /payments/{payment_id}."""
-    payment_id = event["pathParameters"]["payment_id"]
-    payment = store.get(payment_id) if len(payment_id) <= 64 else None
-    if payment is None:
-        raise Problem(404, "not-found", "no payment has this payment_id; check it, or submit it with POST /payments")
-    return answer(200, payment_view(payment))
-
-
-def get_health(event: dict[str, Any]) -> dict[str, Any]:
-    """GET /health."""
-    return answer(200, {"status": "ok"})
-
-
-ROUTES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "POST /payments": create_payment,
-    "GET /payments/{payment_id}": get_payment,
-    "GET /health": get_health,
-}
-
-
+@invocation
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """A proxy event in, a proxy response out; every error is a problem that says what to do."""
+    route = f"{event['httpMethod']} {event['resource']}"
     try:
-        return ROUTES[f"{event['httpMethod']} {event['resource']}"](event)
+        return answer(200, {"status": "ok"}) if route == HEALTH else _answer(route, event)
     except Problem as problem:
-        log.info("refused", status=problem.status, kind=problem.kind)
+        log.info("refused", route=route, status=problem.status, kind=problem.kind)
         return problem_answer(problem, _request_id(event))
+    except (VaultUnavailable, LimitsUnavailable):
+        log.exception("out of reach", route=route)
+        return problem_answer(_unavailable(), _request_id(event))
     except Exception:  # the last stop: whatever it is, the client gets an answer and the log the trace
-        log.exception("request failed", request_id=_request_id(event))
-        failed = Problem(500, "internal-error", "the payment may be stored or not: send the same request again")
+        log.exception("request failed", route=route)
+        failed = Problem(500, "internal-error", "it may be stored or not: send the same request again")
         return problem_answer(failed, _request_id(event))
+
+
+def _answer(route: str, event: dict[str, Any]) -> dict[str, Any]:
+    if route not in OPERATIONS:
+        return _other_verb(event)
+    operation = OPERATIONS[route]
+    request = _request(operation.__name__, event)
+    require_role(request.caller, request.operation)
+    services.limiter.check(request)
+    answered = operation(request, services)
+    log.info("answered", route=route, status=answered["statusCode"], subject=request.caller.subject)
+    return answered
+
+
+def _other_verb(event: dict[str, Any]) -> dict[str, Any]:
+    routes = (*OPERATIONS, HEALTH, *ELSEWHERE)
+    allowed = ", ".join(
+        verb for verb, _, path in (route.partition(" ") for route in routes) if path == event["resource"]
+    )
+    wrong = Problem(405, "wrong-method", f"this route takes {allowed}; see api/openapi.yaml")
+    refused = problem_answer(wrong, _request_id(event))
+    return refused | {"headers": refused["headers"] | {"Allow": allowed}}
+
+
+def _request(operation: str, event: dict[str, Any]) -> Request:
+    at = utc_now()
+    context = event["requestContext"]
+    return Request(
+        operation=operation,
+        caller=_caller(context.get("authorizer") or {}, at),
+        at=at,
+        request_id=_request_id(event),
+        ip=context.get("identity", {}).get("sourceIp", ""),
+        path=event.get("pathParameters") or {},
+        query=event.get("queryStringParameters") or {},
+        event=event,
+    )
+
+
+def _caller(authorizer: dict[str, Any], at: Any) -> Caller:
+    if auth_mode == "none":
+        return EVERYBODY
+    try:
+        return caller_of(authorizer, at)
+    except NotAuthenticated as nobody:
+        raise Problem(401, "unauthorized", str(nobody)) from None
+
+
+def _unavailable() -> Problem:
+    return Problem(
+        503,
+        "unavailable",
+        "what this needs cannot be reached now, and nothing was stored; send the same request again in a while",
+        retry_after_seconds=UNAVAILABLE_SECONDS,
+    )
 
 
 def _request_id(event: dict[str, Any]) -> str:

@@ -26,13 +26,22 @@ class Acceptance:
 
 
 def accept(
-    request: PaymentRequest, *, store: PaymentStore, workflow: Workflow, at: datetime, correlation_id: str
+    request: PaymentRequest,
+    *,
+    store: PaymentStore,
+    workflow: Workflow,
+    at: datetime,
+    correlation_id: str,
+    submitted_by: str = "",
+    hold: str = "",
 ) -> Acceptance:
     """Store the payment if it is new, and start its workflow unless that went on already.
 
     Raises OtherPayment when the id is taken. A repeated call heals one that died between storing and starting.
     """
-    payment = accepted(request, at=at, source="rest", correlation_id=correlation_id)
+    payment = accepted(
+        request, at=at, source="rest", correlation_id=correlation_id, submitted_by=submitted_by, hold=hold
+    )
     replayed = False
     try:
         store.create(payment)

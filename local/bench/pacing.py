@@ -60,6 +60,7 @@ class _Run:
         self._api = requests.Session()
         self._api.trust_env = False
         self._api.verify = self._outputs["ca_bundle"]
+        self._api.headers["Authorization"] = f"Bearer {stack.token('merchant')}"
         dynamodb, payments = stack.aws.client("dynamodb"), self._outputs["payments_table"]
         self._payments = DynamoPaymentStore(dynamodb, payments)
         self._batches = DynamoBatchStore(dynamodb, self._outputs["processing_status_table"], payments)

@@ -87,10 +87,11 @@ class _Coming:
 
 
 class Api:
-    """The REST API as a client sees it."""
+    """The REST API as a client sees it, with the token that `token` gives, or with none."""
 
-    def __init__(self, outputs: dict[str, str]) -> None:
+    def __init__(self, outputs: dict[str, str], token: Callable[[], str] | None = None) -> None:
         self._url = outputs["api_url"]
+        self._token = token
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy, no certificates of the machine
         self._session.verify = outputs["ca_bundle"]
@@ -101,11 +102,19 @@ class Api:
         """POST a body: text as it is, anything else as JSON."""
         data = body if isinstance(body, str | bytes) else json.dumps(body)
         sent = {"Content-Type": "application/json"} | (headers or {})
-        return self._session.post(self._url + path, data=data, headers=sent, timeout=30, **options)
+        return self.call("POST", path, data=data, headers=sent, **options)
 
     def get(self, path: str) -> requests.Response:
         """GET a path."""
-        return self._session.get(self._url + path, timeout=30)
+        return self.call("GET", path)
+
+    def call(
+        self, method: str, path: str, headers: dict[str, str] | None = None, **options: Any
+    ) -> requests.Response:
+        """Any request; headers that are given win over the token's."""
+        bearer = {"Authorization": f"Bearer {self._token()}"} if self._token else {}
+        sent = bearer | (headers or {})
+        return self._session.request(method, self._url + path, headers=sent, timeout=30, **options)
 
     def settled(self, payment_id: str) -> dict[str, Any]:
         """The payment once its workflow has an outcome."""
@@ -147,9 +156,15 @@ def outputs(local_stack: LocalStack) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def api(outputs: dict[str, str]) -> Api:
-    """The REST API."""
-    return Api(outputs)
+def api_as(local_stack: LocalStack, outputs: dict[str, str]) -> Callable[[str], Api]:
+    """The REST API as the sample user of a role calls it."""
+    return lambda role: Api(outputs, lambda: local_stack.token(role))
+
+
+@pytest.fixture(scope="session")
+def api(api_as: Callable[[str], Api]) -> Api:
+    """The REST API as an admin calls it."""
+    return api_as("admin")
 
 
 @pytest.fixture

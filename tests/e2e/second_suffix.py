@@ -16,7 +16,7 @@ class Cdktf:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._environment = environment(local_stack.aws.environment()) | local_stack.synth_settings(SUFFIX)
-        self._environment |= {"CI": "true", "AUTH_MODE": "iam"}  # as in production
+        self._environment |= {"CI": "true"}
         self.outputs = directory / "outputs.json"
 
     def __call__(self, command: str, *options: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from local.stack import LocalStack
 from local.terraform import ROOT
+from local.users import make_users
 from tests.e2e.conftest import Api
 from tests.e2e.second_suffix import SUFFIX, Cdktf
 
@@ -31,6 +32,10 @@ def everything(client: Client) -> dict[str, list[str]]:
         "topics": [topic["TopicArn"] for topic in client("sns").list_topics()["Topics"]],
         "state machines": [m["name"] for m in client("stepfunctions").list_state_machines()["stateMachines"]],
         "secrets": [secret["Name"] for secret in client("secretsmanager").list_secrets()["SecretList"]],
+        "user pools": [pool["Name"] for pool in client("cognito-idp").list_user_pools(MaxResults=60)["UserPools"]],
+        "web ACLs": [acl["Name"] for acl in client("wafv2").list_web_acls(Scope="REGIONAL")["WebACLs"]],
+        "usage plans": [plan["name"] for plan in gateway.get_usage_plans()["items"]],
+        "API keys": [key["name"] for key in gateway.get_api_keys()["items"]],
         "key aliases": [alias["AliasName"] for alias in client("kms").list_aliases()["Aliases"]],
         "apis": [api["name"] for api in gateway.get_rest_apis()["items"]],
         "alarms": [alarm["AlarmName"] for alarm in alarms.describe_alarms()["MetricAlarms"]],
@@ -59,25 +64,27 @@ def second_outputs(second: Cdktf, local_stack: LocalStack) -> Path:
     local["api_url"] = f"{local['endpoint_url']}/_aws/execute-api/{outputs['rest_api_id']}/{outputs['api_stage']}"
     path = second.outputs.with_name("local-outputs.json")
     path.write_text(json.dumps(outputs | local))
+    make_users(local_stack.aws.client("cognito-idp"), outputs["user_pool_id"], path.parent)
     return path
 
 
 def payctl(outputs: Path, *arguments: str, stdin: str = "") -> Any:
-    """payctl's JSON answer; it signs its requests where the stack asks for IAM."""
+    """payctl's JSON answer, as the sample admin."""
     command = [str(ROOT / "bin" / "payctl"), "--outputs", str(outputs), *arguments, "--json"]
     run = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 
 
-def test_deployed_stack_when_it_asks_for_iam_then_only_signed_requests_come_in(
-    second_outputs: Path, new_id: Callable[[], str]
+def test_deployed_stack_when_called_without_one_of_its_own_tokens_then_nobody_comes_in(
+    second_outputs: Path, local_stack: LocalStack, new_id: Callable[[], str]
 ) -> None:
-    unsigned = Api(json.loads(second_outputs.read_text()))
+    outputs = json.loads(second_outputs.read_text())
     body = {"payment_id": new_id(), "amount": 5, "currency": "USD"}
-    for refused in (unsigned.post(body), unsigned.get(f"/payments/{body['payment_id']}")):
-        assert (refused.status_code, refused.headers["Content-Type"]) == (403, "application/problem+json")
-        assert refused.json()["type"] == "urn:problem:payment-api:forbidden"
+    for stranger in (Api(outputs), Api(outputs, lambda: local_stack.token("admin"))):
+        for refused in (stranger.post(body), stranger.get(f"/payments/{body['payment_id']}")):
+            assert (refused.status_code, refused.headers["Content-Type"]) == (401, "application/problem+json")
+            assert refused.json()["type"] == "urn:problem:payment-api:unauthorized"
     payctl(second_outputs, "gateway", "set-key", "--yes", stdin="sk_test_second")
     paid = payctl(second_outputs, "pay", "--id", new_id(), "--amount", "5", "--currency", "USD")
     assert paid["status"] == "succeeded"

@@ -1,0 +1,104 @@
+"""The older contract, which clients use already: the same customers and payments under other names."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from payments.customers import CustomerRequest, parse_customer
+from payments.http import Problem, answer, header
+from payments.payment import FieldError, InvalidRequest, Payment, PaymentRequest, parse_request
+from payments.rest import customers, listing
+from payments.rest.owners import find_customer, require_own_customer
+from payments.rest.payments import require_payable_customer, submit
+from payments.rest.request import Request
+from payments.rest.services import Services
+from payments.sealed_fields import opened
+
+FIELDS = ("customer_id", "email", "amount", "currency")
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_OPENED_AT_A_TIME = 10
+
+
+def create_customer_v1(request: Request, services: Services) -> dict[str, Any]:
+    """POST /v1/api/customer."""
+    return customers.create_customer(request, services)
+
+
+def get_customer_v1(request: Request, services: Services) -> dict[str, Any]:
+    """GET /v1/api/customer/{customer_id}."""
+    return customers.get_customer(request, services)
+
+
+def create_payment_v1(request: Request, services: Services) -> dict[str, Any]:
+    """POST /v1/api/payment: a payment_id is made; a customer that is not known yet is created."""
+    customer, payment = _asked(request.json(), _payment_id(request, services))
+    require_payable_customer(request, services, customer.customer_id)
+    known = find_customer(services, customer.customer_id)
+    if known is None or known.erased_at:
+        customers.register(request, services, customer)
+    elif known.email_hash != services.email_hasher.hash_of(customer.email):
+        raise Problem(409, "conflict", "the customer has another e-mail address; nothing was stored. Change it first.")
+    return submit(request, services, payment)
+
+
+def list_customer_payments_v1(request: Request, services: Services) -> dict[str, Any]:
+    """GET /v1/api/payment/{customer_id}: a customer's disbursements, newest first."""
+    customer = require_own_customer(request, services, request.path["customer_id"])
+    page = listing.customer_page(request, services, customer)
+    private = services.vault.open(customer.context, customer.private)
+    with ThreadPoolExecutor(_OPENED_AT_A_TIME) as pool:
+        payments = list(pool.map(partial(opened, vault=services.vault), page.payments))
+    view: dict[str, Any] = {"disbursements": [_disbursement(payment, private["email"]) for payment in payments]}
+    return answer(200, view | ({"next_cursor": page.next_cursor} if page.next_cursor else {}))
+
+
+def _asked(body: Mapping[str, Any], payment_id: str) -> tuple[CustomerRequest, PaymentRequest]:
+    """Both parts of a request, with the refused fields of both at once. Raises Problem 400."""
+    errors = [
+        FieldError(name, f"{name} is missing; needed: {', '.join(FIELDS)}") for name in FIELDS if name not in body
+    ]
+    errors += [
+        FieldError("field", f"there is a field that is not known; allowed: {', '.join(FIELDS)}")
+        for name in body
+        if name not in FIELDS
+    ]
+    parts: list[Any] = []
+    if not errors:
+        of_customer = {name: body[name] for name in ("customer_id", "email")}
+        of_payment = {name: body[name] for name in FIELDS if name != "email"} | {"payment_id": payment_id}
+        for parse, part in ((parse_customer, of_customer), (parse_request, of_payment)):
+            try:
+                parts.append(parse(part))
+            except InvalidRequest as refused:
+                errors += [error for error in refused.errors if error.field not in {known.field for known in errors}]
+    if errors:
+        detail = "some fields were refused, nothing was stored; correct them and send the payment again"
+        raise Problem(400, "invalid-request", detail, errors)
+    customer, payment = parts
+    return customer, payment
+
+
+def _payment_id(request: Request, services: Services) -> str:
+    """A new one; for a request with an Idempotency-Key always the same of this caller."""
+    key = header(request.event, "Idempotency-Key")
+    if not key:
+        return f"v1_{services.new_id()}"
+    if not _KEY.fullmatch(key):
+        error = FieldError("Idempotency-Key", "allowed: 1 to 64 letters, digits, '_' or '-'")
+        raise Problem(400, "invalid-request", "the header was refused, nothing was stored", [error])
+    return f"v1_{hashlib.sha256(f'{request.caller.subject} {key}'.encode()).hexdigest()[:48]}"
+
+
+def _disbursement(payment: Payment, email: str) -> dict[str, Any]:
+    return {
+        "payment_id": payment.payment_id,
+        "date": payment.created_at,
+        "amount": payment.money.decimal,
+        "currency": payment.money.currency,
+        "payment_method": customers.masked_method(payment.payment_method),
+        "email": email,
+        "status": payment.status.value,
+    }

@@ -1,0 +1,95 @@
+"""Payments over REST: submit one, and see what became of it."""
+
+from typing import Any
+
+from payments.accepting import OtherPayment, accept
+from payments.http import Problem, answer
+from payments.identity import Role
+from payments.payment import PAYMENT_ID, InvalidRequest, Payment, PaymentRequest, parse_request
+from payments.rest.owners import find_customer, owns
+from payments.rest.request import Request
+from payments.rest.services import Services
+from payments.sealed_fields import opened
+from payments.views import accepted_view, link_to, payment_view
+
+
+def create_payment(request: Request, services: Services) -> dict[str, Any]:
+    """POST /payments."""
+    try:
+        asked = parse_request(request.json())
+    except InvalidRequest as refused:
+        raise Problem(
+            400,
+            "invalid-request",
+            "some fields were refused, nothing was stored; correct them and send the payment again",
+            refused.errors,
+        ) from None
+    require_payable_customer(request, services, asked.customer_id)
+    return submit(request, services, asked)
+
+
+def get_payment(request: Request, services: Services) -> dict[str, Any]:
+    """GET /payments/{payment_id}."""
+    payment_id = request.path["payment_id"]
+    payment = services.payments.get(payment_id) if PAYMENT_ID.fullmatch(payment_id) else None
+    if payment is not None and not _may_see(request, services, payment):
+        services.access_log.denied(request, "payment", payment_id)
+        payment = None
+    if payment is None:
+        raise Problem(404, "not-found", "no payment has this payment_id; check it, or submit it with POST /payments")
+    return answer(200, payment_view(opened(payment, services.vault)))
+
+
+def submit(request: Request, services: Services, asked: PaymentRequest) -> dict[str, Any]:
+    """Accept a checked payment and answer 202. Raises Problem 409 if its id is taken, and 429."""
+    if asked.customer_id:
+        services.limiter.check_customer(asked.customer_id, request.at)
+    hold = services.velocity.hold(
+        asked.money,
+        asked.payment_method or asked.token_id,
+        at=request.at,
+        ip=request.ip,
+        customer_id=asked.customer_id,
+        subject=request.caller.subject,
+    )
+    try:
+        acceptance = accept(
+            asked,
+            store=services.payments,
+            workflow=services.workflow,
+            at=request.at,
+            correlation_id=request.request_id,
+            submitted_by=request.caller.subject,
+            hold=hold,
+        )
+    except OtherPayment:
+        # what is there may be another's: nothing is told of it
+        raise Problem(
+            409,
+            "conflict",
+            f"payment_id {asked.payment_id} is taken by a payment with other content; nothing was changed. "
+            "Send a new payment under a new payment_id.",
+        ) from None
+    headers = {"Location": link_to(asked.payment_id)}
+    if acceptance.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return answer(202, accepted_view(acceptance.payment), headers)
+
+
+def require_payable_customer(request: Request, services: Services, customer_id: str) -> None:
+    """A payment may name a customer that is not stored, and is then charged on its own method or the environment's.
+
+    Raises Problem 404 for one that is stored and somebody else's: its default payment method is not for others.
+    """
+    customer = find_customer(services, customer_id) if customer_id else None
+    if customer is not None and not customer.erased_at and not owns(request.caller, customer):
+        services.access_log.denied(request, "customer", customer_id)
+        raise Problem(404, "not-found", "no customer of yours has this customer_id; check it, or leave it out")
+
+
+def _may_see(request: Request, services: Services, payment: Payment) -> bool:
+    caller = request.caller
+    if caller.sees_all or (caller.has(Role.MERCHANT) and payment.submitted_by == caller.subject):
+        return True
+    customer = find_customer(services, payment.customer_id) if caller.has(Role.CUSTOMER) else None
+    return customer is not None and customer.subject == caller.subject

@@ -1,0 +1,166 @@
+"""Tokens over REST: make one for a customer's payment method, tell what it is worth, revoke it."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple, Protocol
+
+from payments.cards import card_data_in
+from payments.clock import iso
+from payments.http import Problem, answer, no_content
+from payments.payment import (
+    CUSTOMER_ID,
+    NO_CARD_DATA,
+    PAYMENT_METHOD,
+    FieldError,
+    parse_metadata,
+)
+from payments.rest.owners import Ownership, find_customer, owns, require_own_customer
+from payments.rest.request import Request
+from payments.sealing import Vault
+from payments.stores.tokens_port import TokenStore
+from payments.tokens import DEFAULT_SECONDS, MAX_SECONDS, MIN_SECONDS, Token, token_id_of
+
+FIELDS = ("customer_id", "payment_method", "metadata", "expires_in_seconds")
+REQUIRED_FIELDS = FIELDS[:2]
+_TOKEN_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_METADATA = "metadata."
+
+
+class Services(Ownership, Protocol):
+    """The ports that these operations work on."""
+
+    @property
+    def vault(self) -> Vault:
+        """Seals and opens what a token stands for."""
+
+    @property
+    def tokens(self) -> TokenStore:
+        """The tokens table."""
+
+    @property
+    def new_token(self) -> Callable[[], str]:
+        """Gives a token that nobody can guess."""
+
+
+class TokenRequest(NamedTuple):
+    """What a client asks a token for, checked."""
+
+    customer_id: str
+    payment_method: str
+    metadata: dict[str, str]
+    lives: timedelta
+
+
+def create_token(request: Request, services: Services) -> dict[str, Any]:
+    """POST /tokens."""
+    asked = parse_token_request(request.json())
+    customer = require_own_customer(request, services, asked.customer_id)
+    metadata = {f"{_METADATA}{key}": value for key, value in asked.metadata.items()}
+    sealed = services.vault.seal(customer.context, {"payment_method": asked.payment_method, **metadata})
+    plain = services.new_token()
+    token = Token(
+        token_id_of(plain),
+        asked.customer_id,
+        sealed["payment_method"],
+        {key: sealed[f"{_METADATA}{key}"] for key in asked.metadata},
+        created_at=iso(request.at),
+        expires_at=iso(request.at + asked.lives),
+        created_by=request.caller.subject,
+    )
+    services.tokens.create(token)
+    try:
+        require_own_customer(request, services, asked.customer_id)
+    except Problem:  # erased at this very moment, perhaps too early to see the new token
+        services.tokens.revoke(token.token_id, request.at)
+        raise
+    link = link_to(token.token_id)
+    shown = {"token": plain, "token_id": token.token_id, "customer_id": token.customer_id}
+    return answer(201, shown | {"expires_at": token.expires_at, "links": {"self": link}}, {"Location": link})
+
+
+def get_token(request: Request, services: Services) -> dict[str, Any]:
+    """GET /tokens/{token_id}."""
+    token = _own_token(request, services)
+    sealed = {f"{_METADATA}{key}": value for key, value in token.metadata.items()}
+    opened = services.vault.open({"customer_id": token.customer_id}, sealed)
+    view = {
+        "token_id": token.token_id,
+        "customer_id": token.customer_id,
+        "status": token.status(request.at).value,
+        "metadata": {key.removeprefix(_METADATA): value for key, value in opened.items()},
+        "created_at": token.created_at,
+        "expires_at": token.expires_at,
+        "revoked_at": token.revoked_at,
+        "links": {"self": link_to(token.token_id)},
+    }
+    return answer(200, {name: value for name, value in view.items() if value})
+
+
+def revoke_token(request: Request, services: Services) -> dict[str, Any]:
+    """DELETE /tokens/{token_id}."""
+    services.tokens.revoke(_own_token(request, services).token_id, request.at)
+    return no_content()
+
+
+def link_to(token_id: str) -> str:
+    """Where to ask for a token, relative to the API's base address."""
+    return f"/tokens/{token_id}"
+
+
+def parse_token_request(body: Mapping[str, Any]) -> TokenRequest:
+    """Check what a client asks a token for. Raises Problem 400 naming every refused field at once; no value is told."""
+    errors: list[FieldError] = []
+
+    def refuse(name: str, message: str) -> None:
+        errors.append(FieldError(name, message))
+
+    clean = {}
+    for name, value in body.items():
+        field = name if re.fullmatch(r"[a-z_]{1,40}", name) else "field"
+        if looks := card_data_in({name: value}):
+            refuse(field, f"it looks like {looks}; {NO_CARD_DATA}")
+        elif name in FIELDS:
+            clean[name] = value
+        else:
+            refuse(field, f"there is no such field here; allowed: {', '.join(FIELDS)}")
+
+    def text(name: str, pattern: re.Pattern[str], allowed: str) -> str:
+        value = clean.get(name)
+        if isinstance(value, str) and pattern.fullmatch(value):
+            return value
+        if name in clean or name not in body:
+            refuse(name, f"{'missing' if name not in body else 'a value given that is none'}; needed: {allowed}")
+        return ""
+
+    customer_id = text("customer_id", CUSTOMER_ID, "the customer that the token is bound to")
+    payment_method = text("payment_method", PAYMENT_METHOD, "a payment method of the gateway such as pm_1AbC")
+    metadata = parse_metadata(clean.get("metadata", {}), refuse)
+    seconds = clean.get("expires_in_seconds", DEFAULT_SECONDS)
+    if not (_is_number(seconds) and MIN_SECONDS <= seconds <= MAX_SECONDS and seconds % 1 == 0):
+        refuse("expires_in_seconds", f"not a lifetime; give {MIN_SECONDS} to {MAX_SECONDS} whole seconds")
+    if errors:
+        raise Problem(
+            400,
+            "invalid-request",
+            "some fields were refused, nothing was stored; correct them and send it again",
+            errors,
+        )
+    return TokenRequest(customer_id, payment_method, metadata, timedelta(seconds=int(seconds)))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | Decimal) and not isinstance(value, bool)
+
+
+def _own_token(request: Request, services: Services) -> Token:
+    """Raises Problem 404, in the same words whether it is unknown or another's customer's."""
+    token_id = request.path["token_id"]
+    token = services.tokens.get(token_id) if _TOKEN_ID.fullmatch(token_id) else None
+    if token:
+        customer = find_customer(services, token.customer_id)
+        if customer and owns(request.caller, customer):
+            return token
+        services.access_log.denied(request, "token", token_id)
+    raise Problem(404, "not-found", "no token has this token_id; check it, or have one made with POST /tokens")
