@@ -60,10 +60,13 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some payments in their order. `next_cursor` is there if there may be more, even after a short or empty page."""
+    """Some payments in their order. `next_cursor`, a cursor as text, is "" if there is nothing more.
+
+    A page may be short or empty and have one all the same.
+    """
 
     payments: Sequence[Payment]
-    next_cursor: Cursor | None = None
+    next_cursor: str = ""
 
 
 class PaymentListing(Protocol):

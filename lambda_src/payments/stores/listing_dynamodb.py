@@ -89,15 +89,15 @@ class DynamoPaymentListing:
         keys, cursor = self._collect(_Range(BY_DAY, partitions, low, high, limit + 1), after, limit)
         return Page(self._rows([key["payment_id"]["S"] for key in keys]), cursor)
 
-    def _collect(self, asked: _Range, after: Cursor | None, limit: int) -> tuple[Sequence[Item], Cursor | None]:
-        """The items of a page, and where the next one begins, None if there is nothing more."""
+    def _collect(self, asked: _Range, after: Cursor | None, limit: int) -> tuple[Sequence[Item], str]:
+        """The items of a page, and the cursor of the next one, "" if there is nothing more."""
         found: list[Item] = []
         position = None
         for items, position in islice(self._reads(asked, after), READS_A_CALL):  # noqa: B007 - the last one counts
             found += items
             if len(found) > limit:
-                return found[:limit], _position(found[limit - 1], asked.sort)
-        return found, position
+                return found[:limit], str(_position(found[limit - 1], asked.sort))
+        return found, str(position) if position else ""
 
     def _reads(self, asked: _Range, after: Cursor | None) -> Iterator[tuple[Sequence[Item], Cursor | None]]:
         """Query after query, each with the position that one is at then, None at the end of all."""
@@ -143,7 +143,8 @@ class DynamoPaymentListing:
             for item in answer["Responses"].get(self._table, []):
                 row = payment_of(item)
                 rows[row.payment_id] = row
-            wanted = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys")
+            unread: Any = answer.get("UnprocessedKeys", {})
+            wanted = unread.get(self._table, {}).get("Keys")
         return [rows[payment_id] for payment_id in payment_ids if payment_id in rows]
 
 

@@ -64,4 +64,4 @@ def _page(
         and (after is None or position(row) < (after.at, after.payment_id))
     ]
     shown = asked[:limit]
-    return Page(shown, Cursor(*position(shown[-1])) if len(asked) > limit else None)
+    return Page(shown, str(Cursor(*position(shown[-1]))) if len(asked) > limit else "")
