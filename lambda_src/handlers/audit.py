@@ -6,13 +6,15 @@ from payments import aws
 from payments.batch.functions import FunctionStarter
 from payments.batch.rows import BatchRows
 from payments.config import setting
-from payments.logs import logger
+from payments.logs import invocation, logger
+from payments.metrics import timed
 from payments.steps import audit_step
 from payments.stores.batch_dynamodb import DynamoBatchStore
-from payments.stores.dynamodb import DynamoAuditStore, DynamoPaymentStore
+from payments.stores.dynamodb import DynamoAuditStore
+from payments.stores.followed import FollowedPayments
 
 dynamodb = aws.dynamodb()
-store = DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"))
+store = FollowedPayments(dynamodb, setting("PAYMENTS_TABLE"))
 audit_log = DynamoAuditStore(dynamodb, setting("AUDIT_TABLE"), setting("PAYMENTS_TABLE"))
 batches = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))
 start_report = FunctionStarter(aws.functions(), setting("REPORT_FUNCTION"))
@@ -20,6 +22,8 @@ batch_rows = BatchRows(batches, lambda batch_id: start_report({"batch_id": batch
 log = logger()
 
 
+@invocation
+@timed("audit")
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """State in: payment_id. State out: payment_id, status, and the event for subscribers."""
     state = audit_step(event, store=store, log=audit_log, rows=batch_rows)

@@ -13,10 +13,10 @@ from payments import aws
 from payments.batch.dispatch import LONGEST_BACKLOG_SECONDS, Dispatcher, LanePaused
 from payments.clock import utc_now
 from payments.config import setting
-from payments.logs import logger
+from payments.logs import about, invocation, logger
 from payments.pace import Pace
 from payments.stores.controls_dynamodb import DynamoLaneStore, DynamoSlotStore
-from payments.stores.dynamodb import DynamoPaymentStore
+from payments.stores.followed import FollowedPayments
 from payments.workflow import StepFunctionsWorkflow
 
 dynamodb = aws.dynamodb()
@@ -24,7 +24,7 @@ slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
 # a look at the counter now and then is enough to give way
 slots = DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot, remember_seconds=LONGEST_BACKLOG_SECONDS / 2)
 dispatcher = Dispatcher(
-    payments=DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE")),
+    payments=FollowedPayments(dynamodb, setting("PAYMENTS_TABLE")),
     workflow=StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN")),
     lane=DynamoLaneStore(dynamodb, setting("CONTROLS_TABLE")),
     pace=Pace(slots, slot, utc_now, time.sleep),
@@ -37,6 +37,7 @@ processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failu
 log = logger()
 
 
+@invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """SQS messages in; the ids of those that failed out, so that only they come back."""
     try:
@@ -48,6 +49,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
 
 
 def _dispatch(record: SQSRecord) -> None:
+    about(None)  # what goes wrong with this message must not be told of the one before
     try:
         payment_id = dispatcher.dispatch(record.body)
     except Exception as error:

@@ -17,7 +17,7 @@ from payments.delivery import MappingDelivery
 from payments.gateways.credentials import GatewayKey
 from payments.gateways.guarded import GuardedGateway
 from payments.gateways.stripe import StripeGateway
-from payments.logs import logger
+from payments.logs import invocation, logger
 from payments.metrics import (
     CONTRADICTING_EVENTS,
     LANE_PAUSED,
@@ -81,6 +81,7 @@ sweeper = Sweeper(
 )
 
 
+@invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """In: nothing that matters. Out: how much of what was found. Raises what went wrong, after all else is done."""
     stumbles.clear()
@@ -90,6 +91,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
         if found[name]:
             count(metric, found[name])
     log.info("swept", extra={"seconds": round(time.monotonic() - began_at, 1), **found})
-    if stumbles:  # the rest is done; the function's alarm and log tell of these
+    for error in stumbles[:10]:  # Lambda prints nothing of a group but its size
+        log.error("not tended", reason=f"{type(error).__name__}: {error}")
+    if stumbles:  # the rest is done; the function's alarm tells of these
         raise ExceptionGroup(f"{len(stumbles)} items could not be tended", stumbles[:10])
     return dict(found)

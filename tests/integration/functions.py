@@ -39,5 +39,6 @@ def metrics_in(printed: str) -> Counter[str]:
         if "CloudWatchMetrics" in line:
             values = json.loads(line)
             for group in values["_aws"]["CloudWatchMetrics"]:
-                counted.update({metric["Name"]: sum(values[metric["Name"]]) for metric in group["Metrics"]})
+                counts = [metric["Name"] for metric in group["Metrics"] if metric["Unit"] == "Count"]
+                counted.update({name: sum(values[name]) for name in counts})
     return counted

@@ -87,6 +87,7 @@ def lane(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lane]:
         create_table(CONTROLS)
         for name, value in {
             "PAYMENTS_TABLE": PAYMENTS.name,
+            "ENVIRONMENT_SUFFIX": "test",
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "CONTROLS_TABLE": CONTROLS.name,
             "SLOT_MICROSECONDS": "10000",

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from payments.errors import Conflict, OutcomeUnknown
+from payments.metrics import OUTCOMES
 from payments.outcome import Outcome
 from payments.statuses import Status
 from payments.stores.dynamodb import DynamoPaymentStore
@@ -75,6 +76,7 @@ def test_record_when_the_answer_does_not_stand_or_none_came_then_row_and_event_s
     books: Books, came: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     books.record(outcome=SUCCEEDED)
+    assert metrics_in(capsys.readouterr().out) == {OUTCOMES[Status.SUCCEEDED]: 1}
 
     assert books.record(ask=True, event_id="evt_1", **came) is Status.SUCCEEDED
     assert [event.event_id for event in books.events.parked()] == ["evt_1"]

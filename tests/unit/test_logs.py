@@ -1,0 +1,255 @@
+"""Log lines: one way to write them, in every function, and one id that leads from the API to the audit log."""
+
+import ast
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+import pytest
+from aws_lambda_powertools import Logger
+
+from payments import logs
+from payments.errors import OutcomeUnknown
+from payments.gateways.port import ChargeRequest, GatewayCharge
+from payments.gateways.stripe import StripeGateway
+from payments.outcome import outcome_of
+from payments.statuses import Status
+from payments.stores.dynamodb import DynamoAuditStore
+from payments.stores.followed import FollowedPayments
+from payments.stores.tables import (
+    AUDIT_LOG,
+    CONTROLS,
+    CUSTOMERS,
+    GATEWAY_EVENTS,
+    PAYMENTS,
+    PROCESSING_STATUS,
+    TOKENS,
+)
+from payments.stores.vault_kms import KmsVault
+from payments.workflow import StepFunctionsWorkflow
+from tests.integration.functions import Context, load
+from tests.moto_tables import aws_in_memory, create_table
+from tests.unit.builders import batch_payment, payment
+
+LAMBDA = Path(__file__).parents[2] / "lambda_src"
+HANDLERS = sorted(path for path in (LAMBDA / "handlers").glob("*.py") if path.stem != "__init__")
+
+
+@pytest.fixture
+def out() -> Iterator[io.StringIO]:
+    """What our logger prints in a test."""
+    stream = io.StringIO()
+    log = Logger(service=f"logs-{id(stream)}", stream=stream, logger_formatter=logs.RedactingFormatter(utc=True))
+    with patch.object(logs, "logger", lambda: log):
+        yield stream
+
+
+def lines(out: io.StringIO) -> list[dict[str, Any]]:
+    """The lines, parsed."""
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+def test_lines_when_a_payment_is_at_hand_then_each_names_it_and_the_request_it_came_by(out: io.StringIO) -> None:
+    @logs.invocation
+    def handler(event: dict[str, Any], context: None) -> None:
+        logs.logger().info("before")
+        logs.about(payment("pay_7"))
+        logs.logger().info("after")
+
+    handler({}, None)
+
+    before, after = lines(out)
+    assert "payment_id" not in before
+    assert (after["payment_id"], after["correlation_id"]) == ("pay_7", "request-1")
+
+
+def test_lines_when_another_invocation_begins_then_they_name_nothing_of_the_one_before(out: io.StringIO) -> None:
+    @logs.invocation
+    def handler(event: dict[str, Any], context: None) -> None:
+        logs.logger().info("begun")
+        logs.about(payment())
+        if event:
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        handler({"requestContext": {"requestId": "request-9"}}, None)
+    handler({}, None)
+    logs.logger().info("outside")
+
+    first, *others = lines(out)
+    assert first["request_id"] == "request-9"
+    assert all({"payment_id", "correlation_id", "request_id"}.isdisjoint(line) for line in others)
+
+
+def test_lines_when_a_message_names_no_payment_then_they_do_not_name_that_of_the_one_before(out: io.StringIO) -> None:
+    logs.about(batch_payment("pay_1"))
+    logs.about(None)
+    logs.logger().info("not dispatched")
+
+    assert {"payment_id", "correlation_id"}.isdisjoint(lines(out)[0])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("no customer jo@example.com", {"a": 1}),
+        KeyError("sk_live_abcdefgh"),
+        ExceptionGroup("2 items", [ValueError("jo@example.com"), KeyError("sk_live_abcdefgh")]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_error_when_a_function_raises_it_then_lambda_gets_its_class_and_nothing_secret(error: Exception) -> None:
+    error.add_note("for jo@example.com")
+
+    @logs.invocation
+    def handler(event: None, context: None) -> None:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        handler(None, None)
+
+    inside = raised.value.exceptions if isinstance(raised.value, ExceptionGroup) else ()
+    told = f"{raised.value} {raised.value.args} {raised.value.__notes__} {inside}"
+    assert "jo@example.com" not in told
+    assert "sk_live_" not in told
+    assert "[redacted: " in told
+
+
+def test_payment_error_when_a_function_raises_it_then_the_workflow_still_reads_it() -> None:
+    told = OutcomeUnknown("no_answer", "no answer for jo@example.com", gateway_reference="sealed.v1.abc.def")
+    logs.hush(told)
+
+    outcome = outcome_of({"error": {"Error": "OutcomeUnknown", "Cause": json.dumps({"errorMessage": str(told)})}})
+    assert (outcome.status, outcome.code) == (Status.UNKNOWN, "no_answer")
+    assert outcome.message == "no answer for [redacted: e-mail]"
+    assert outcome.gateway_reference == "sealed.v1.abc.def"
+
+
+def test_libraries_when_they_warn_then_their_lines_pass_the_redactor_as_well() -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    others = {other: other.formatter for other in root.handlers}
+    try:
+        logs.logger.cache_clear()
+        logs.logger()
+        logging.getLogger("urllib3.connectionpool").warning("Retrying: /v1/customers?email=%s", "jo@example.com")
+    finally:
+        root.removeHandler(handler)
+        for other, formatter in others.items():
+            other.setFormatter(formatter)
+
+    assert "Retrying" in json.loads(stream.getvalue())["message"]
+    assert "jo@example.com" not in stream.getvalue()
+
+
+# How handlers log -----------------------------------------------------------------------------------------------------
+
+
+def _calls(path: Path) -> set[str]:
+    return {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+
+
+@pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.stem)
+def test_handler_when_it_logs_then_with_the_one_logger_and_within_an_invocation(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    (handler,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "handler"]
+
+    assert ast.unparse(handler.decorator_list[0]) == "invocation"
+    assert "log = logger()" in path.read_text()
+
+
+def test_lambda_code_when_it_prints_then_only_through_the_one_logger() -> None:
+    printing = {
+        "print",
+        "sys.stdout.write",
+        "sys.stderr.write",
+        "os.write",
+        "warnings.warn",
+        "logging.getLogger",
+        "Logger",
+    }
+    printing |= {
+        "pprint",
+        "traceback.print_exc",
+        "logging.info",
+        "logging.warning",
+        "logging.error",
+        "logging.exception",
+    }
+    found = {path.relative_to(LAMBDA).as_posix(): printing & _calls(path) for path in LAMBDA.rglob("*.py")}
+
+    assert {path: calls for path, calls in found.items() if calls} == {
+        "payments/logs.py": {"Logger", "logging.getLogger"},  # and `metrics` prints numbers, by powertools
+        "payments/gateways/stripe.py": {"logging.getLogger"},  # it makes Stripe's own log say less
+    }
+
+
+# From the API to the audit log ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def settings() -> Iterator[dict[str, str]]:
+    """AWS in memory with the tables, a key and a gateway's secret, and the settings of functions on them."""
+    with aws_in_memory():
+        for table in (PAYMENTS, CUSTOMERS, TOKENS, CONTROLS, GATEWAY_EVENTS, AUDIT_LOG, PROCESSING_STATUS):
+            create_table(table)
+        secret = boto3.client("secretsmanager").create_secret(Name="gateway", SecretString="sk_1")["ARN"]
+        made = {
+            "PAYMENTS_TABLE": PAYMENTS.name,
+            "CUSTOMERS_TABLE": CUSTOMERS.name,
+            "TOKENS_TABLE": TOKENS.name,
+            "CONTROLS_TABLE": CONTROLS.name,
+            "GATEWAY_EVENTS_TABLE": GATEWAY_EVENTS.name,
+            "AUDIT_TABLE": AUDIT_LOG.name,
+            "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
+            "VAULT_KEY_ARN": boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
+            "GATEWAY_SECRET_ARN": secret,
+            "REPORT_FUNCTION": "report",
+            "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:payment-processor",
+            "STRIPE_API_BASE": "http://127.0.0.1:9",
+            "SLOT_MICROSECONDS": "20000",
+            "PATIENCE_SECONDS": "300",
+            "DEFAULT_PAYMENT_METHOD": "",
+            "DISPATCH_PACE_SECONDS": "0",
+            "ENVIRONMENT_SUFFIX": "test",
+        }
+        with patch.dict("os.environ", made):
+            yield made
+
+
+def test_correlation_id_when_a_payment_goes_its_way_then_every_line_and_every_audit_entry_has_it(
+    settings: dict[str, str], out: io.StringIO
+) -> None:
+    dynamodb = boto3.client("dynamodb")
+    vault = KmsVault(boto3.client("kms"), settings["VAULT_KEY_ARN"])
+    asked = payment("pay_1")  # by request-1
+    FollowedPayments(dynamodb, PAYMENTS.name, vault).create(asked)
+    state: dict[str, Any] = {"payment_id": "pay_1"}
+    message = {"messageId": "m1", "body": json.dumps(state), "eventSource": "aws:sqs"}
+
+    def charged(gateway: StripeGateway, request: ChargeRequest) -> GatewayCharge:
+        return GatewayCharge("pi_3MtwBwLkdIwHu7ix28a3tqPa", Status.SUCCEEDED, request.money)
+
+    with (
+        patch.object(StripeGateway, "charge", charged),
+        patch.object(StepFunctionsWorkflow, "start"),
+    ):
+        assert load("dispatch").handler({"Records": [message]}, Context()) == {"batchItemFailures": []}
+        for step in ("validate", "charge", "record", "audit"):
+            state = load(step).handler(state, Context())
+
+    assert state["status"] == Status.SUCCEEDED
+    told = [(line["message"], line.get("payment_id"), line.get("correlation_id")) for line in lines(out)]
+    messages = ["dispatched", "validated", "charged", "recorded", "audited"]
+    assert told == [(message, "pay_1", "request-1") for message in messages]
+    entries = DynamoAuditStore(dynamodb, AUDIT_LOG.name, PAYMENTS.name).entries("pay_1")
+    assert {entry.correlation_id for entry in entries} == {"request-1"}
+    assert "pi_3Mtw" not in out.getvalue()
+    assert "pm_card_visa" not in out.getvalue()

@@ -1,0 +1,160 @@
+"""What functions count and time: lines of CloudWatch's embedded format, one an invocation."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from payments import metrics
+from payments.metrics import (
+    NAMESPACE,
+    OUTCOMES,
+    PAYMENT_LATENCY,
+    PAYMENTS_ACCEPTED,
+    PAYMENTS_OVERDUE,
+    STEP_LATENCY,
+    count,
+    note_outcome,
+    timed,
+)
+from payments.outcome import Outcome
+from payments.recording import record
+from payments.statuses import Status
+from payments.stores.followed import FollowedPayments
+from payments.stores.tables import PAYMENTS
+from tests.moto_tables import aws_in_memory, create_table
+from tests.unit.builders import NOON, after, payment
+
+
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """The environment that metrics are counted for."""
+    metrics._metrics.cache_clear()
+    with patch.dict("os.environ", {"ENVIRONMENT_SUFFIX": "test"}):
+        yield
+    metrics._metrics.cache_clear()
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """The lines that were printed, parsed."""
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def definitions(line: dict[str, Any]) -> tuple[dict[str, str], list[str], set[str]]:
+    """Metric → unit, the names of its dimensions, and the namespaces of a line."""
+    groups = line["_aws"]["CloudWatchMetrics"]
+    ((dimensions,),) = [group["Dimensions"] for group in groups]
+    units = {metric["Name"]: metric["Unit"] for group in groups for metric in group["Metrics"]}
+    return units, dimensions, {group["Namespace"] for group in groups}
+
+
+def test_count_when_it_is_of_no_step_then_the_line_has_the_environment_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    count(PAYMENTS_OVERDUE, 3)
+
+    (line,) = printed(capsys)
+    assert (line[PAYMENTS_OVERDUE], line["service"]) == ([3], "test")
+    assert definitions(line) == ({PAYMENTS_OVERDUE: "Count"}, ["service"], {NAMESPACE})
+
+
+def test_count_when_it_is_of_a_step_then_the_next_one_is_not_counted_under_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    count(PAYMENTS_ACCEPTED, 2, step="split")
+    count(PAYMENTS_OVERDUE)
+
+    accepted, overdue = printed(capsys)
+    assert (accepted[PAYMENTS_ACCEPTED], accepted["step"]) == ([2], "split")
+    assert "step" not in overdue
+    assert definitions(overdue)[1] == ["service"]
+
+
+def test_step_when_it_ran_then_one_line_with_its_milliseconds_and_what_was_noted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    times = iter([10.0, 10.25])
+    with timed("record", lambda: next(times)):
+        note_outcome(
+            after(payment(), Status.PROCESSING, Status.SUCCEEDED, at=NOON + timedelta(seconds=2, milliseconds=5))
+        )
+
+    (line,) = printed(capsys)
+    assert (line[STEP_LATENCY], line["step"]) == ([250], "record")
+    assert (line[OUTCOMES[Status.SUCCEEDED]], line[PAYMENT_LATENCY]) == ([1], [2005])
+    units, dimensions, _ = definitions(line)
+    assert (units[STEP_LATENCY], units[PAYMENT_LATENCY]) == ("Milliseconds", "Milliseconds")
+    assert set(dimensions) == {"service", "step"}
+
+
+def test_step_when_it_fails_then_its_time_is_printed_nevertheless(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(LookupError), timed("charge"):
+        raise LookupError
+
+    (line,) = printed(capsys)
+    assert line[STEP_LATENCY][0] >= 0
+
+
+@pytest.mark.parametrize("status", OUTCOMES)
+def test_outcome_when_a_payment_has_one_then_it_is_counted_once_and_timed_unless_it_is_unknown(
+    status: Status, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with timed("record"):
+        before = [] if status is Status.REJECTED else [Status.PROCESSING]
+        note_outcome(after(payment(), *before, status))
+
+    (line,) = printed(capsys)
+    assert {name: line[name] for name in OUTCOMES.values() if name in line} == {OUTCOMES[status]: [1]}
+    assert (PAYMENT_LATENCY in line) is (status is not Status.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        [Status.PROCESSING],
+        [Status.PROCESSING, Status.PENDING],
+        [Status.PROCESSING, Status.REQUIRES_ACTION],
+        [Status.PROCESSING, Status.IN_REVIEW],
+        [Status.PROCESSING, Status.SUCCEEDED, Status.REFUNDED],
+        [Status.PROCESSING, Status.SUCCEEDED, Status.DISPUTED, Status.SUCCEEDED],
+    ],
+    ids=lambda way: way[-1] if len(way) < 4 else "dispute won",
+)
+def test_outcome_when_a_payment_has_none_or_had_its_own_before_then_nothing_is_counted(
+    way: list[Status], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with timed("record"):
+        note_outcome(after(payment(), *way))
+
+    (line,) = printed(capsys)
+    assert set(definitions(line)[0]) == {STEP_LATENCY}
+
+
+def test_outcome_when_it_is_recorded_twice_then_it_is_counted_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with aws_in_memory():
+        store = FollowedPayments(create_table(PAYMENTS), PAYMENTS.name, saved=note_outcome)
+        store.create(payment(method=""))
+        store.save(after(payment(method=""), Status.PROCESSING))
+        for _ in range(2):
+            with timed("record"):
+                record("pay_1", Outcome(Status.DECLINED, "card_declined"), store=store, clock=lambda: NOON)
+
+    first, second = printed(capsys)
+    assert first[OUTCOMES[Status.DECLINED]] == [1]
+    assert OUTCOMES[Status.DECLINED] not in second
+
+
+def test_accepted_when_the_same_payment_comes_again_then_it_is_counted_once() -> None:
+    counted: list[str] = []
+    with aws_in_memory():
+        store = FollowedPayments(
+            create_table(PAYMENTS), PAYMENTS.name, created=lambda row: counted.append(row.payment_id)
+        )
+        store.create(payment(method=""))
+        with pytest.raises(Exception, match="exists"):
+            store.create(payment(method=""))
+
+    assert counted == ["pay_1"]
