@@ -102,16 +102,19 @@ class PaymentStack(TerraformStack):
         # the workflow: validate → charge → record → audit
         methods = {
             "CUSTOMERS_TABLE": tables.customers.name,
+            "TOKENS_TABLE": tables.tokens.name,
             "DEFAULT_PAYMENT_METHOD": effective.default_payment_method,
         }
         validate = function("validate", 15, **methods, **payments)
         tables.payments.grant(validate, "GetItem")
         tables.customers.grant(validate, "GetItem")
+        tables.tokens.grant(validate, "GetItem")
 
         # asking, cancelling and asking again take the gateway's time-out three times: 69 seconds; waiting for a slot 3
         charge = function("charge", 80, **gateway, **methods, **payments, **pacing, **patience, **suffix)
         tables.payments.grant(charge, "GetItem", "UpdateItem")
         tables.customers.grant(charge, "GetItem")
+        tables.tokens.grant(charge, "GetItem")
         tables.controls.grant(charge, "UpdateItem")
         charge.allow(["secretsmanager:GetSecretValue"], [gateway_secret.arn])
 

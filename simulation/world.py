@@ -36,6 +36,7 @@ from payments.stores.batch_memory import MemoryBatchStore
 from payments.stores.controls_memory import MemoryLaneStore, MemorySlotStore
 from payments.stores.events_memory import MemoryEventStore
 from payments.stores.memory import MemoryAuditStore, MemoryCustomerStore
+from payments.stores.tokens_memory import MemoryTokenStore
 from payments.sweeping import Sweeper
 from payments.validating import PaymentMethods
 from payments.webhooks import GatewayEvent, Webhooks
@@ -119,7 +120,8 @@ class World:
         workflow = StepFunctionsWorkflow(effects.of("workflow", client), "arn")
         pace = Pace(effects.of("slots", MemorySlotStore()), slot_length(25, 8), clock, sleep)
         patience = Patience()
-        methods = PaymentMethods(effects.of("customers", MemoryCustomerStore(dict(CUSTOMERS))), default="")
+        customers = effects.of("customers", MemoryCustomerStore(dict(CUSTOMERS)))
+        methods = PaymentMethods(customers, "", effects.of("tokens", MemoryTokenStore()), clock)
 
         def refused(error: Misconfigured) -> None:
             Lane(lane, clock).refused(error)

@@ -22,6 +22,7 @@ from payments.statuses import Status
 from payments.steps import charge_step
 from payments.stores.controls_dynamodb import DynamoLaneStore, DynamoSlotStore
 from payments.stores.dynamodb import DynamoCustomerStore, DynamoPaymentStore
+from payments.stores.tokens_dynamodb import DynamoTokenStore
 from payments.validating import PaymentMethods
 
 dynamodb = aws.dynamodb()
@@ -43,7 +44,10 @@ def refused(error: Misconfigured) -> None:
 charging = Charging(
     gateway=GuardedGateway(StripeGateway(key.read, base_url=setting("STRIPE_API_BASE")), refused),
     methods=PaymentMethods(
-        DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE")), setting("DEFAULT_PAYMENT_METHOD", "")
+        DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE")),
+        setting("DEFAULT_PAYMENT_METHOD", ""),
+        DynamoTokenStore(dynamodb, setting("TOKENS_TABLE")),
+        utc_now,
     ),
     store=DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE")),
     clock=utc_now,

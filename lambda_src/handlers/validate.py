@@ -3,17 +3,22 @@
 from typing import Any
 
 from payments import aws
+from payments.clock import utc_now
 from payments.config import setting
 from payments.gateways.stripe_amounts import refusal
 from payments.logs import logger
 from payments.steps import validate_step
 from payments.stores.dynamodb import DynamoCustomerStore, DynamoPaymentStore
+from payments.stores.tokens_dynamodb import DynamoTokenStore
 from payments.validating import PaymentMethods
 
 dynamodb = aws.dynamodb()
 store = DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"))
 methods = PaymentMethods(
-    DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE")), setting("DEFAULT_PAYMENT_METHOD", "")
+    DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE")),
+    setting("DEFAULT_PAYMENT_METHOD", ""),
+    DynamoTokenStore(dynamodb, setting("TOKENS_TABLE")),
+    utc_now,
 )
 log = logger()
 

@@ -3,26 +3,35 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from payments.cards import card_number_in
+from payments.cards import card_data_in
 from payments.clock import iso
 from payments.money import InvalidMoney, Money, shown
+from payments.sealing import PREFIX, is_sealed
 from payments.statuses import Status, may_move
+from payments.tokens import TOKEN, token_id_of
 
 PAYMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 """Also the execution's name (80 characters there) and the gateway's idempotency key, hence the plain alphabet."""
 CUSTOMER_ID = PAYMENT_ID
-PAYMENT_METHOD = re.compile(r"[A-Za-z0-9_]{3,128}", re.ASCII)
+PAYMENT_METHOD = re.compile(r"(?!ptok_)[A-Za-z0-9_]{3,128}", re.ASCII)
 MAX_DESCRIPTION = 500
 MAX_METADATA_KEYS = 20
-MAX_METADATA_KEY = 40
+METADATA_KEY = re.compile(r"[ -~]{1,40}", re.ASCII)
 MAX_METADATA_VALUE = 500
-FIELDS = ("payment_id", "amount", "currency", "customer_id", "payment_method", "description", "metadata")
+FIELDS = ("payment_id", "amount", "currency", "customer_id", "payment_method", "token", "description", "metadata")
 REQUIRED_FIELDS = FIELDS[:3]
+SECRET_FIELDS = ("payment_method", "token")
+"""What may be worth money, or something else sent by mistake: a refused value of these is not repeated."""
+NO_CARD_DATA = "never send card data, send a payment method of the gateway or a token of ours"
+_ASTRAY = "a token stands in it; send tokens in the field token alone"
+_OURS = f"a text that begins with {PREFIX!r} is ours; send other text"
+Refuse = Callable[[str, str], None]
+"""Takes the name of a refused field and a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,7 @@ class InvalidRequest(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:
-    """What a client asks for, checked. `customer_id`, `payment_method`, `description` may be empty."""
+    """What a client asks for, checked. `customer_id`, `payment_method`, `token`, `description` may be empty."""
 
     payment_id: str
     money: Money
@@ -51,6 +60,12 @@ class PaymentRequest:
     payment_method: str = ""
     description: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    token: str = field(default="", repr=False)
+
+    @property
+    def token_id(self) -> str:
+        """What the token is kept under; "" without one."""
+        return token_id_of(self.token) if self.token else ""
 
     @property
     def fingerprint(self) -> str:
@@ -64,6 +79,8 @@ class PaymentRequest:
             "description": self.description,
             "metadata": dict(self.metadata),
         }
+        if self.token:  # else as it was before there were tokens
+            content["token_id"] = self.token_id
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -77,8 +94,13 @@ def parse_request(body: Mapping[str, Any]) -> PaymentRequest:
     def refuse(name: str, message: str) -> None:
         errors.append(FieldError(name, message))
 
-    for name in body:
-        if name not in FIELDS:
+    clean = {}
+    for name, value in body.items():
+        if looks := card_data_in(value if name in FIELDS else {name: value}):
+            refuse(name if _plain(name) else "field", f"it looks like {looks}; {NO_CARD_DATA}")
+        elif name in FIELDS:
+            clean[name] = value
+        else:
             refuse(
                 name if _plain(name) else "field",
                 f"{shown(name)} is not known; allowed are {', '.join(FIELDS)}",
@@ -88,19 +110,17 @@ def parse_request(body: Mapping[str, Any]) -> PaymentRequest:
             refuse(name, f"{name} is missing; every payment needs {', '.join(REQUIRED_FIELDS)}")
 
     def text(name: str, pattern: re.Pattern[str] | None, allowed: str) -> str:
-        value = body.get(name)
+        value = clean.get(name)
         if value is None or value == "":
             return ""
         if not isinstance(value, str):
             refuse(name, f"{type(value).__name__} given; {allowed}")
-        elif card_number_in(value):
-            refuse(
-                name,
-                "it looks like a card number; never send card numbers, send a payment method of the gateway",
-            )
+        elif name != "token" and TOKEN.search(value):
+            refuse(name, _ASTRAY)
         elif pattern and not pattern.fullmatch(value):
-            # whatever was sent as a payment method may be a token or worse: it is not repeated
-            refuse(name, f"{'a value' if name == 'payment_method' else shown(value)} given; {allowed}")
+            refuse(name, f"{'a value' if name in SECRET_FIELDS else shown(value)} given; {allowed}")
+        elif is_sealed(value):
+            refuse(name, _OURS)
         elif not pattern and (len(value) > MAX_DESCRIPTION or _unprintable(value)):
             refuse(name, f"{len(value)} characters given; {allowed}")
         else:
@@ -115,8 +135,14 @@ def parse_request(body: Mapping[str, Any]) -> PaymentRequest:
         PAYMENT_METHOD,
         "a payment method of the gateway such as pm_1AbC: 3 to 128 letters, digits or '_'",
     )
+    token = text("token", TOKEN, "what POST /tokens gave: ptok_ and 43 letters, digits, '_' or '-'")
+    if token and body.get("payment_method"):
+        refuse("token", "a payment_method is given as well; send one of the two")
+    if token and not body.get("customer_id"):
+        refuse("customer_id", "a token is bound to a customer; send its customer_id as well")
     description = text("description", None, f"at most {MAX_DESCRIPTION} printable characters")
-    metadata = _metadata(body.get("metadata"), refuse)
+    given = clean.get("metadata")
+    metadata = {} if given in (None, "") else parse_metadata(given, refuse)
 
     money = None
     if not any(error.field in ("amount", "currency") for error in errors):
@@ -127,24 +153,25 @@ def parse_request(body: Mapping[str, Any]) -> PaymentRequest:
             refuse(error.field, str(error))
     if errors or money is None:
         raise InvalidRequest(errors)
-    return PaymentRequest(payment_id, money, customer_id, payment_method, description, metadata)
+    return PaymentRequest(payment_id, money, customer_id, payment_method, description, metadata, token)
 
 
-def _metadata(value: Any, refuse: Any) -> dict[str, str]:
-    if value in (None, ""):
-        return {}
+def parse_metadata(value: Any, refuse: Refuse) -> dict[str, str]:
+    """Check metadata in which no card data was seen; gives {} for what is refused."""
     if not isinstance(value, Mapping) or not all(isinstance(v, str) for v in value.values()):
         refuse("metadata", 'give a JSON object with text values such as {"order": "A-17"}')
     elif len(value) > MAX_METADATA_KEYS:
         refuse("metadata", f"{len(value)} keys given; at most {MAX_METADATA_KEYS}")
-    elif any(card_number_in(f"{k} {v}") for k, v in value.items()):
-        refuse("metadata", "a key or value looks like a card number; never send card numbers")
+    elif any(is_sealed(k) or is_sealed(v) for k, v in value.items()):
+        refuse("metadata", _OURS)
+    elif any(TOKEN.search(k) or TOKEN.search(v) for k, v in value.items()):
+        refuse("metadata", _ASTRAY)
     elif "payment_id" in value:
         refuse("metadata", "the key 'payment_id' is ours; use another name")
-    elif any(not 1 <= len(k) <= MAX_METADATA_KEY or len(v) > MAX_METADATA_VALUE for k, v in value.items()):
-        refuse("metadata", f"a key has 1 to {MAX_METADATA_KEY} characters, a value at most {MAX_METADATA_VALUE}")
-    elif any(_unprintable(k) or _unprintable(v) for k, v in value.items()):
-        refuse("metadata", "a key or value has characters that cannot be printed; send plain text")
+    elif not all(METADATA_KEY.fullmatch(k) and len(v) <= MAX_METADATA_VALUE for k, v in value.items()):
+        refuse("metadata", f"a key has 1 to 40 printable ASCII characters, a value at most {MAX_METADATA_VALUE}")
+    elif any(map(_unprintable, value.values())):
+        refuse("metadata", "a value has characters that cannot be printed; send plain text")
     else:
         return dict(value)
     return {}
@@ -248,6 +275,7 @@ def accepted(
         batch_line=batch_line,
         history=(Change(1, Status.PENDING, now, source),),
         submitted_by=submitted_by,
+        token_id=request.token_id,
         hold=hold,
     )
 

@@ -2,23 +2,52 @@
 
 from collections.abc import Callable
 
+from payments.clock import Clock
 from payments.errors import InvalidPayment
 from payments.money import Money
 from payments.payment import Payment
+from payments.sealing import Vault, VaultUnavailable, is_sealed
 from payments.stores.port import CustomerStore
+from payments.stores.tokens_port import TokenStore
+from payments.tokens import Token, TokenStatus
 
 
 class PaymentMethods:
-    """Which payment method a payment is charged on: its own, else its customer's, else the environment's."""
+    """Which payment method a payment is charged on: its own, else its token's, else its customer's, else the
+    environment's. With a vault it is given; whoever only checks needs none."""
 
-    def __init__(self, customers: CustomerStore, default: str) -> None:
+    def __init__(
+        self, customers: CustomerStore, default: str, tokens: TokenStore, clock: Clock, vault: Vault | None = None
+    ) -> None:
         self._customers = customers
         self._default = default
+        self._tokens = tokens
+        self._clock = clock
+        self._vault = vault
 
     def of(self, payment: Payment) -> str:
-        """The payment method. Raises InvalidPayment when there is none."""
+        """The payment method in plain text, of a payment whose own is opened already.
+
+        Raises InvalidPayment when there is none, and what the vault raises.
+        """
         if payment.payment_method:
             return payment.payment_method
+        field, method = self._on_file(payment)
+        if not is_sealed(method):
+            return method
+        if self._vault is None:
+            raise VaultUnavailable("this function has no key to open a payment method with")
+        return self._vault.open({"customer_id": payment.customer_id}, {field: method})[field]
+
+    def check(self, payment: Payment) -> None:
+        """Raise InvalidPayment when there is no payment method. Opens nothing, and so needs no key."""
+        if not payment.payment_method:
+            self._on_file(payment)
+
+    def _on_file(self, payment: Payment) -> tuple[str, str]:
+        """The payment method as it is stored elsewhere, and the name of the field that it was sealed as."""
+        if payment.token_id:
+            return "payment_method", self._good_token(payment).payment_method
         of_customer = self._customers.default_payment_method(payment.customer_id) if payment.customer_id else ""
         method = of_customer or self._default
         if not method:
@@ -27,7 +56,20 @@ class PaymentMethods:
                 "the payment names no payment method, its customer has no default one, and this environment has "
                 "none; send it again under a new payment_id with a payment_method",
             )
-        return method
+        return "default_payment_method", method
+
+    def _good_token(self, payment: Payment) -> Token:
+        token = self._tokens.get(payment.token_id)
+        if token is None:
+            raise _refused("token_unknown", "there is no such token")
+        if token.customer_id != payment.customer_id:
+            raise _refused("token_of_another_customer", "the token belongs to another customer than the payment")
+        match token.status(self._clock()):
+            case TokenStatus.REVOKED:
+                raise _refused("token_revoked", f"the token was revoked at {token.revoked_at}")
+            case TokenStatus.EXPIRED:
+                raise _refused("token_expired", f"the token expired at {token.expires_at}")
+        return token
 
 
 def validate(payment: Payment, *, methods: PaymentMethods, refusal: Callable[[Money], str | None]) -> None:
@@ -38,4 +80,9 @@ def validate(payment: Payment, *, methods: PaymentMethods, refusal: Callable[[Mo
     why = refusal(payment.money)
     if why:
         raise InvalidPayment("amount_not_chargeable", why)
-    methods.of(payment)
+    methods.check(payment)
+
+
+def _refused(code: str, why: str) -> InvalidPayment:
+    what_to_do = "have a new one made for this customer with POST /tokens, and send it under a new payment_id"
+    return InvalidPayment(code, f"{why}; {what_to_do}")

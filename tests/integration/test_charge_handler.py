@@ -20,7 +20,7 @@ from payments.money import Money
 from payments.statuses import Status
 from payments.stores.controls_dynamodb import DynamoLaneStore
 from payments.stores.dynamodb import DynamoPaymentStore
-from payments.stores.tables import CONTROLS, CUSTOMERS
+from payments.stores.tables import CONTROLS, CUSTOMERS, TOKENS
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_tables import create_table
 from tests.unit.builders import after, payment
@@ -60,6 +60,7 @@ def till(payments: DynamoPaymentStore) -> Iterator[Till]:
         "charge",
         PAYMENTS_TABLE="payments",
         CUSTOMERS_TABLE=CUSTOMERS.name,
+        TOKENS_TABLE=TOKENS.name,
         CONTROLS_TABLE=CONTROLS.name,
         GATEWAY_SECRET_ARN=key_arn,
         STRIPE_API_BASE="http://127.0.0.1:9",

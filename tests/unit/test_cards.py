@@ -1,8 +1,19 @@
 """What looks like a card number, and what only looks long."""
 
-import pytest
+import time
+import unicodedata
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from random import Random
+from typing import Any
+from uuid import UUID
 
-from payments.cards import card_number_in, without_card_numbers
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from payments.cards import CODE, NUMBER, PIN, TRACK, card_data_in, card_number_in, without_card_numbers
+from payments.clock import iso
 
 # the test numbers of docs.stripe.com/testing
 CARDS = [
@@ -51,3 +62,218 @@ def test_card_number_in_when_it_is_written_in_groups_then_seen(text: str) -> Non
 def test_card_number_in_when_digits_are_only_many_then_let_through(text: str) -> None:
     assert not card_number_in(text)
     assert without_card_numbers(text) == text
+
+
+# However it is written ---------------------------------------------------------------------------------------------
+
+GROUPS = ["4242", "4242", "4242", "4242"]
+
+
+@pytest.mark.parametrize(
+    "separator",
+    [
+        *(" ", "  ", "-", " - ", ".", "/", "\t", "\n"),
+        *(
+            "\N{NO-BREAK SPACE}",
+            "\N{NARROW NO-BREAK SPACE}",
+            "\N{THIN SPACE}",
+            "\N{IDEOGRAPHIC SPACE}",
+            "\N{ZERO WIDTH SPACE}",
+            "\N{ZERO WIDTH NON-JOINER}",
+            "\N{WORD JOINER}",
+            "\N{ZERO WIDTH NO-BREAK SPACE}",
+            "\N{SOFT HYPHEN}",
+            "\N{NON-BREAKING HYPHEN}",
+            "\N{EN DASH}",
+            "\N{MINUS SIGN}",
+            "\N{FULLWIDTH FULL STOP}",
+            "\N{MIDDLE DOT}",
+            "\N{FULLWIDTH SOLIDUS}",
+            "\N{DIVISION SLASH}",
+        ),
+    ],
+)
+def test_fault_44_card_number_in_when_its_digits_are_separated_then_seen_and_removed(separator: str) -> None:
+    for text in (separator.join(GROUPS), separator.join("4242424242424242")):
+        assert card_number_in(f"on {text}, please")
+        assert without_card_numbers(f"on {text}, please") == "on [card number removed], please"
+
+
+@pytest.mark.parametrize("zero", ["０", "٠", "०", "⁰", "₀", "\U0001d7ce", "\U0001d7f6"])
+def test_fault_44_card_number_in_when_its_digits_are_of_another_script_then_seen_and_removed(zero: str) -> None:
+    digits = {
+        str(unicodedata.digit(chr(code))): chr(code) for code in range(0x1FFFF) if _of_the_script(chr(code), zero)
+    }
+    text = "".join(digits[digit] for digit in "4242424242424242")
+    assert card_number_in(text)
+    assert without_card_numbers(f"x {text} y") == "x [card number removed] y"
+
+
+def _of_the_script(character: str, zero: str) -> bool:
+    name, of_zero = unicodedata.name(character, ""), unicodedata.name(zero)
+    return unicodedata.digit(character, -1) >= 0 and name.rsplit(" ", 1)[0] == of_zero.rsplit(" ", 1)[0]
+
+
+@pytest.mark.parametrize("text", ["㊷" * 8, "④②" * 8, "4\ufe0f\u20e32\ufe0f\u20e3" * 8])
+def test_fault_44_card_number_in_when_its_digits_are_signs_then_seen_and_removed(text: str) -> None:
+    assert card_number_in(text)
+    assert without_card_numbers(f"é{text}é") in ("é[card number removed]é", "é[card number removed]\ufe0f\u20e3é")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4242424242424242 123",
+        "4242 4242 4242 4242 12/29",
+        "55 4242 4242 4242 4242",
+        "2026-11-21 4242424242424242",
+        "3 4242-4242-4242-4242 5",
+    ],
+)
+def test_fault_44_card_number_in_when_other_digits_stand_beside_it_then_seen(text: str) -> None:
+    assert card_number_in(text)
+    assert "4242" not in without_card_numbers(text)
+
+
+# Codes and names ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cvv 123",
+        "CVC: 1234",
+        "cvv2=123",
+        "the CVV is 123.",
+        "CVC2 - 1234",
+        "cvv123",
+        "my cvv code: 123",
+        "card-cvv: 123",
+        "Security Code 123",
+        "card verification value: 123",
+        "ｃｖｖ １２３",
+        '{"cvv": "123"}',
+    ],
+)
+def test_fault_44_card_data_in_when_a_code_stands_in_a_text_then_seen_and_removed(text: str) -> None:
+    assert card_data_in(text) == CODE
+    assert not card_data_in(without_card_numbers(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["cvv", "the cvv matched", "cvv 12", "cvv 12345", "room 123", "postcode 1234", "zip code 1234", "abccvv 123"],
+)
+def test_card_data_in_when_there_is_no_code_then_let_through(text: str) -> None:
+    assert card_data_in(text) == ""
+    assert without_card_numbers(text) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "looks"),
+    [
+        *((name, CODE) for name in ("cvv", "CVC", "cvv2", "Card-CVV", "cardCvc", "csc", "CSC", "c_v_v", "cvv_code")),
+        *((name, CODE) for name in ("security_code", "securityCode", "card_security_code", "Card Security Code")),
+        *((name, NUMBER) for name in ("pan", "PAN", "card_number", "cardNumber", "Card Number", "ｐａｎ")),
+        *((name, TRACK) for name in ("track_data", "trackData", "track2")),
+        *((name, PIN) for name in ("pin", "PIN", "pin_block")),
+    ],
+)
+def test_fault_44_card_data_in_when_a_name_says_so_then_seen_wherever_it_stands(name: str, looks: str) -> None:
+    for value in ({name: "x"}, {name: None}, {"a": [{"b": {name: 1}}]}):
+        assert card_data_in(value) == looks
+    assert "1234" not in without_card_numbers(f'{{"{name}": "1234", "order": "A-17"}}')
+    assert "A-17" in without_card_numbers(f'{{"{name}": "1234", "order": "A-17"}}')
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["order", "company", "pan_european", "pin_code", "spin", "shipping", "code", "track", "card", "number", "discount"],
+)
+def test_card_data_in_when_a_name_is_another_then_let_through(name: str) -> None:
+    assert card_data_in({name: "17"}) == ""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "4242424242424242",
+        4242424242424242,
+        Decimal("4242424242424242.0"),
+        ["a", ["4242424242424242"]],
+        {"a": {"b": [1, {"c": "4242 4242 4242 4242"}]}},
+        {"4242424242424242": 1},
+        {"a": {"4242-4242-4242-4242": {}}},
+        {"42424242": "42424242"},
+        {"card 4242 4242": "4242 4242"},
+        {"4242": 424242424242},
+    ],
+)
+def test_fault_44_card_data_in_when_a_number_stands_anywhere_then_seen_and_never_told(value: Any) -> None:
+    assert card_data_in(value) == NUMBER
+
+
+@pytest.mark.parametrize(
+    "value", ["", None, True, 7, [], {}, {"line_4": "242424242424242"}, {"a": "4242", "b": "4242"}]
+)
+def test_card_data_in_when_there_is_none_then_empty(value: Any) -> None:
+    assert card_data_in(value) == ""
+
+
+def test_card_data_in_when_nested_deeper_than_python_recurses_then_seen_all_the_same() -> None:
+    value: Any = "4242424242424242"
+    for _ in range(20_000):
+        value = [value]
+    assert card_data_in(value) == NUMBER
+
+
+def test_card_data_in_when_a_whole_body_is_digits_then_still_quick() -> None:
+    """64 KB of digits, each on its own: work grows with the length and not with its square."""
+    began = time.process_time()
+    card_data_in("5 " * 32_000)
+    assert time.process_time() - began < 5
+
+
+# False alarms ------------------------------------------------------------------------------------------------------
+
+LETTERS = some.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+DATES = some.dates(min_value=date(2000, 1, 1), max_value=date(2099, 12, 31))
+
+
+@given(some.uuids())
+def test_card_data_in_when_it_is_a_uuid_then_let_through(made: UUID) -> None:
+    assert card_data_in([str(made), {"id": f"pay_{made.hex}"}, f"order {str(made).upper()}"]) == ""
+
+
+@given(some.integers(0, 10**15).map(lambda micros: datetime(2000, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)))
+def test_card_data_in_when_it_is_a_time_then_let_through(moment: datetime) -> None:
+    assert card_data_in([moment.isoformat(), str(moment), {"at": iso(moment)}]) == ""
+
+
+@given(some.tuples(LETTERS, DATES, some.integers(0, 99_999)))
+def test_card_data_in_when_it_is_an_order_number_of_a_day_then_let_through(order: tuple[str, date, int]) -> None:
+    letter, day, number = order
+    assert card_data_in([f"{letter}-{number}", f"{day:%Y%m%d}-{number:05}", f"{letter}{day:%Y}-{number}"]) == ""
+
+
+@given(some.integers(1, 999), some.integers(10**6, 10**11))
+def test_card_data_in_when_it_is_a_telephone_number_then_let_through(country: int, number: int) -> None:
+    assert card_data_in([f"+{country}{number}", f"+{country} {str(number)[:3]} {str(number)[3:]}"]) == ""
+
+
+def test_card_data_in_when_digits_are_random_then_few_are_refused() -> None:
+    """One in ten numbers passes the Luhn check, and not half of them begin like a card's."""
+    numbers = [str(Random(seed).randrange(10**15, 10**16)) for seed in range(4000)]
+    assert sum(bool(card_data_in(number)) for number in numbers) < 0.06 * len(numbers)
+
+
+@given(some.text(max_size=60))
+def test_without_card_numbers_when_any_text_comes_then_nothing_stays_that_looks_like_card_data(text: str) -> None:
+    assert card_data_in(without_card_numbers(text)) == ""
+
+
+@given(some.text(alphabet='42 -.cv"１{}:', max_size=60))
+def test_without_card_numbers_when_text_is_near_to_card_data_then_nothing_of_it_stays(text: str) -> None:
+    assert card_data_in(without_card_numbers(text)) == ""
+    if not card_data_in(text) and '"' not in text:
+        assert without_card_numbers(text) == text

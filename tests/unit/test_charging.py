@@ -26,6 +26,7 @@ from payments.recording import record
 from payments.statuses import Status
 from payments.stores.memory import MemoryCustomerStore, MemoryPaymentStore
 from payments.stores.port import VersionConflict
+from payments.stores.tokens_memory import MemoryTokenStore
 from payments.validating import PaymentMethods
 from tests.unit.builders import FixedClock, after, payment
 
@@ -45,7 +46,8 @@ class World:
 
     def charge(self, gateway: Any = None, *, seen: Payment | None = None, ask: bool = False) -> Outcome:
         """Charge the row as it stands, or as it was `seen` before."""
-        methods = PaymentMethods(MemoryCustomerStore({"c1": "pm_card_mastercard"}), "pm_card_visa")
+        customers = MemoryCustomerStore({"c1": "pm_card_mastercard"})
+        methods = PaymentMethods(customers, "pm_card_visa", MemoryTokenStore(), self.clock)
         charging = Charging(gateway or self.gateway, methods, self.store, self.clock, self.patience)
         return charging.charge(seen or self.now, ask=ask)
 

@@ -12,6 +12,7 @@ from payments.lane import REFUSALS_UNTIL_PAUSE, REFUSALS_WINDOW, Lane, PausedBy
 from payments.statuses import Status
 from payments.stores.controls_memory import MemoryLaneStore
 from payments.stores.memory import MemoryCustomerStore, MemoryPaymentStore
+from payments.stores.tokens_memory import MemoryTokenStore
 from payments.validating import PaymentMethods
 from tests.unit.builders import NOON, FixedClock, payment
 
@@ -67,7 +68,7 @@ def test_fault_19_charge_when_the_key_is_wrong_then_many_payments_pause_the_lane
     gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=1000))
     alarms: list[bool] = []
     guarded = GuardedGateway(gateway, lambda error: alarms.append(switch.refused(error)))
-    charging = Charging(guarded, PaymentMethods(MemoryCustomerStore(), ""), payments, clock)
+    charging = Charging(guarded, PaymentMethods(MemoryCustomerStore(), "", MemoryTokenStore(), clock), payments, clock)
     for number in range(20):
         payments.create(payment(f"pay_{number}"))
         with pytest.raises(Misconfigured):

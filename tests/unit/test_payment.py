@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
-from payments.payment import IllegalMove, InvalidRequest, moved, parse_request
+from payments.payment import IllegalMove, InvalidRequest, accepted, moved, parse_request
 from payments.statuses import Status
+from payments.tokens import token_id_of
 from tests.unit.builders import NOON, payment, request
 
+TOKEN = "ptok_" + "Aa0_" * 10 + "-x9"
 GOOD: dict[str, Any] = {"payment_id": "pay_123456", "amount": Decimal("99.99"), "currency": "USD"}
 
 
@@ -44,6 +46,15 @@ def test_parse_request_when_all_is_well_then_every_field_is_there() -> None:
         ({"metadata": {"a": 1}}, "metadata"),
         ({"metadata": {"card": "5555-5555-5555-4444"}}, "metadata"),
         ({"metadata": {"payment_id": "x"}}, "metadata"),
+        ({"metadata": {"schlüssel": "x"}}, "metadata"),
+        ({"metadata": {"a": "sealed.v1.x"}}, "metadata"),
+        ({"metadata": {"a": "x" * 501}}, "metadata"),
+        ({"description": "sealed.v1.x"}, "description"),
+        ({"token": "ptok_short", "customer_id": "c1"}, "token"),
+        ({"token": 5}, "token"),
+        ({"token": TOKEN, "customer_id": "c1", "payment_method": "pm_x1"}, "token"),
+        ({"token": TOKEN}, "customer_id"),
+        ({"token": TOKEN, "customer_id": "no blanks"}, "customer_id"),
         ({"metadata": {"": "x"}}, "metadata"),
         ({"metadata": {str(n): "" for n in range(21)}}, "metadata"),
         ({"colour": "red"}, "colour"),
@@ -59,6 +70,74 @@ def test_parse_request_when_several_are_wrong_then_all_are_named() -> None:
     with pytest.raises(InvalidRequest) as refused:
         parse_request({"payment_id": "a b", "amount": "1"})
     assert {error.field for error in refused.value.errors} == {"payment_id", "currency"}
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"payment_id": "4242424242424242"}, "payment_id"),
+        ({"amount": 4242424242424242}, "amount"),
+        ({"amount": "4242.4242.4242.4242"}, "amount"),
+        ({"amount": Decimal("4242424242424242.00")}, "amount"),
+        ({"currency": "4242424242424242"}, "currency"),
+        ({"customer_id": "4242424242424242"}, "customer_id"),
+        ({"payment_method": "4242424242424242"}, "payment_method"),
+        ({"token": "4242424242424242"}, "token"),
+        ({"description": "4242/4242/4242/4242"}, "description"),
+        ({"description": "cvc: 4242"}, "description"),
+        ({"description": {"deep": [4242424242424242]}}, "description"),
+        ({"metadata": {"4242424242424242": "x"}}, "metadata"),
+        ({"metadata": {"42424242": "42424242"}}, "metadata"),
+        ({"metadata": {"card-CVV": "4242"}}, "metadata"),
+        ({"metadata": ["4242424242424242"]}, "metadata"),
+        ({"metadata": "4242424242424242"}, "metadata"),
+        ({"4242424242424242": "x"}, "field"),
+        ({"cvv": "4242"}, "cvv"),
+        ({"card_number": "4242"}, "card_number"),
+        ({"card": {"number": "4242 4242 4242 4242"}}, "card"),
+    ],
+)
+def test_fault_44_parse_request_when_card_data_stands_anywhere_then_refused_unrepeated(
+    change: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_request(GOOD | change)
+    assert [error.field for error in refused.value.errors] == [field]
+    assert "card" in refused.value.errors[0].message
+    assert "4242" not in str(refused.value)
+
+
+@pytest.mark.parametrize("field", ["payment_id", "customer_id", "payment_method", "description", "metadata", "colour"])
+def test_parse_request_when_a_token_stands_elsewhere_then_refused_unrepeated(field: str) -> None:
+    value = {"a": TOKEN} if field == "metadata" else TOKEN
+    with pytest.raises(InvalidRequest) as refused:
+        parse_request(GOOD | {field: value})
+    assert [error.field for error in refused.value.errors] == [field]
+    assert TOKEN[:20] not in str(refused.value)
+
+
+@pytest.mark.parametrize("token", [f"{TOKEN}x", f" {TOKEN}", TOKEN[:-1], TOKEN.replace("-", "."), TOKEN.upper()])
+def test_parse_request_when_a_token_is_none_then_refused_unrepeated(token: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_request(GOOD | {"token": token, "customer_id": "c1"})
+    assert token[:20].strip() not in str(refused.value)
+
+
+def test_accepted_when_by_token_then_the_row_holds_its_id_alone() -> None:
+    parsed = parse_request(GOOD | {"token": TOKEN, "customer_id": "c1"})
+    row = accepted(parsed, at=NOON, source="rest")
+    assert (row.token_id, row.payment_method) == (token_id_of(TOKEN), "")
+    assert TOKEN not in repr(parsed) + repr(row)
+
+
+def test_fingerprint_when_by_token_then_another_than_without_or_by_another_one() -> None:
+    plain, one, other = (request(customer_id="c1", token=token) for token in ("", TOKEN, f"{TOKEN[:-1]}y"))
+    assert len({plain.fingerprint, one.fingerprint, other.fingerprint}) == 3
+
+
+def test_fingerprint_when_there_is_no_token_then_as_it_was_before_there_were_tokens() -> None:
+    """Rows of then are compared with what clients send again now."""
+    assert request().fingerprint == "d51d4b26cac4647662d134a45ad168b86f8c3b9dc20f6f0c345d5fe769aa038b"
 
 
 def test_fault_44_a_card_number_is_refused_and_never_repeated() -> None:

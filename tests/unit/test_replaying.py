@@ -16,6 +16,7 @@ from payments.replaying import Action, decide, reason_class, restart
 from payments.statuses import SETTLED, TRANSITIONS, Status
 from payments.stores.memory import MemoryCustomerStore, MemoryPaymentStore
 from payments.stores.port import VersionConflict
+from payments.stores.tokens_memory import MemoryTokenStore
 from payments.validating import PaymentMethods
 from payments.workflow import MemoryWorkflow
 from tests.unit.builders import NOON, FixedClock, after, batch_payment
@@ -119,7 +120,8 @@ def test_fault_20_replay_when_the_gateway_forgot_the_key_after_25_hours_then_it_
     clock = FixedClock()
     gateway, store, workflow = MemoryGateway(clock), MemoryPaymentStore(), MemoryWorkflow()
     store.create(batch_payment())
-    charging = Charging(gateway, PaymentMethods(MemoryCustomerStore(), ""), store, clock, Patience())
+    methods = PaymentMethods(MemoryCustomerStore(), "", MemoryTokenStore(), clock)
+    charging = Charging(gateway, methods, store, clock, Patience())
 
     def charge() -> Any:
         return answered(lambda: charging.charge(store.rows["pay_1"]))

@@ -27,6 +27,7 @@ from payments.stores.controls_memory import MemorySlotStore
 from payments.stores.events_memory import MemoryEventStore
 from payments.stores.memory import MemoryAuditStore, MemoryCustomerStore, MemoryPaymentStore
 from payments.stores.port import VersionConflict
+from payments.stores.tokens_memory import MemoryTokenStore
 from payments.validating import PaymentMethods
 from payments.webhooks import EventState
 from tests.unit.builders import NOON, FixedClock, after, gateway_event, payment
@@ -72,7 +73,7 @@ class World:
         self.store = MemoryPaymentStore()
         self.slots = CountedSlots()
         self.events = MemoryEventStore()
-        self.methods = PaymentMethods(MemoryCustomerStore(), "")
+        self.methods = PaymentMethods(MemoryCustomerStore(), "", MemoryTokenStore(), self.clock)
         self.store.rows["pay_1"] = row or payment()
 
     def charge(self, state: State | None = None, jitter_seconds: int = 0) -> State:

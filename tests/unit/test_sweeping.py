@@ -26,6 +26,7 @@ from payments.stores.batch_port import Claim
 from payments.stores.controls_memory import MemoryDelivery, MemoryLaneStore
 from payments.stores.events_memory import MemoryEventStore
 from payments.stores.memory import MemoryAuditStore, MemoryCustomerStore, MemoryPaymentStore
+from payments.stores.tokens_memory import MemoryTokenStore
 from payments.sweeping import RESERVE_SECONDS, Sweeper
 from payments.validating import PaymentMethods
 from payments.webhooks import EventState, Webhooks
@@ -130,7 +131,7 @@ class World:
 
     def run(self, payment_id: str = "pay_1") -> Payment:
         """Run an execution of the workflow; gives the row, audited."""
-        methods = PaymentMethods(MemoryCustomerStore(), "")
+        methods = PaymentMethods(MemoryCustomerStore(), "", MemoryTokenStore(), self.clock)
         charging = Charging(self.gateway, methods, self.payments, self.clock)
         outcome = answered(lambda: charging.charge(self.payments.rows[payment_id]))
         assert outcome

@@ -1,16 +1,56 @@
-"""The validate step."""
+"""The validate step, and which payment method a payment is charged on."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from payments.clock import iso
 from payments.errors import InvalidPayment
 from payments.gateways.stripe_amounts import refusal
 from payments.outcome import answered
+from payments.payment import Payment
+from payments.sealing import SealBroken, VaultUnavailable
 from payments.statuses import Status
 from payments.stores.memory import MemoryCustomerStore
+from payments.stores.tokens_memory import MemoryTokenStore
+from payments.stores.vault_memory import MemoryVault
+from payments.tokens import Token
 from payments.validating import PaymentMethods, validate
-from tests.unit.builders import payment
+from tests.unit.builders import NOON, payment
 
-NO_DEFAULT = PaymentMethods(MemoryCustomerStore({"c1": "pm_c1"}), "")
+NO_DEFAULT = PaymentMethods(MemoryCustomerStore({"c1": "pm_c1"}), "", MemoryTokenStore(), lambda: NOON)
+TOKEN_ID = "a" * 64
+
+
+class Till:
+    """A customer with a sealed default and a token; what is asked of it, at noon unless told otherwise."""
+
+    def __init__(self, default: str = "pm_environment") -> None:
+        self.vault = MemoryVault()
+        context = {"customer_id": "c1"}
+        sealed = self.vault.seal(context, {"payment_method": "pm_token", "default_payment_method": "pm_c1"})
+        self.tokens = MemoryTokenStore()
+        self.tokens.create(
+            Token(TOKEN_ID, "c1", sealed["payment_method"], {}, iso(NOON), iso(NOON + timedelta(days=1)), "sub_shop")
+        )
+        self.now = NOON
+        customers = MemoryCustomerStore({"c1": sealed["default_payment_method"]})
+        self.methods = PaymentMethods(customers, default, self.tokens, lambda: self.now, self.vault)
+        self.checks = PaymentMethods(customers, default, self.tokens, lambda: self.now)
+
+
+def by_token(token_id: str = TOKEN_ID, customer_id: str = "c1") -> Payment:
+    return replace(payment(method="", customer_id=customer_id), token_id=token_id)
+
+
+def revoke(till: Till) -> None:
+    till.tokens.revoke(TOKEN_ID, NOON)
+
+
+def expire(till: Till) -> None:
+    till.now = NOON + timedelta(days=1)
 
 
 def test_validate_when_all_is_well_then_silent() -> None:
@@ -31,3 +71,82 @@ def test_validate_when_there_is_no_payment_method_then_rejected_with_that_reason
 def test_validate_when_the_gateway_cannot_charge_the_amount_then_rejected() -> None:
     with pytest.raises(InvalidPayment, match="amount_not_chargeable"):
         validate(payment(amount=1234, currency="KWD"), methods=NO_DEFAULT, refusal=refusal)
+
+
+@pytest.mark.parametrize(
+    ("row", "method"),
+    [
+        (payment(method="pm_own", customer_id="c1"), "pm_own"),
+        (by_token(), "pm_token"),
+        (payment(method="", customer_id="c1"), "pm_c1"),
+        (payment(method="", customer_id="c2"), "pm_environment"),
+        (payment(method=""), "pm_environment"),
+        (replace(by_token(), payment_method="pm_own"), "pm_own"),
+    ],
+    ids=["its own", "its token's", "its customer's", "of an unknown customer", "of nobody", "sent before by token"],
+)
+def test_of_when_there_are_several_then_the_nearest_in_plain_text(row: Payment, method: str) -> None:
+    till = Till()
+    till.checks.check(row)
+    assert till.methods.of(row) == method
+
+
+@pytest.mark.parametrize(
+    ("row", "before", "code"),
+    [
+        (by_token("b" * 64), None, "token_unknown"),
+        (by_token(customer_id="c2"), None, "token_of_another_customer"),
+        (by_token(), revoke, "token_revoked"),
+        (by_token(), expire, "token_expired"),
+    ],
+)
+def test_of_when_the_token_is_not_good_then_refused_with_what_to_do_and_no_other_method_is_taken(
+    row: Payment, before: Callable[[Till], None] | None, code: str
+) -> None:
+    till = Till()
+    if before:
+        before(till)
+    for ask in (till.methods.of, till.checks.check):
+        with pytest.raises(InvalidPayment) as refused:
+            ask(row)
+        assert refused.value.code == code
+        assert "POST /tokens" in refused.value.message
+        assert row.token_id not in refused.value.message
+
+
+def test_of_when_the_token_was_revoked_after_the_payment_was_sent_then_the_row_counts() -> None:
+    till = Till()
+    revoke(till)
+    assert till.methods.of(replace(by_token(), payment_method="pm_token")) == "pm_token"
+
+
+def test_check_when_the_key_is_off_then_it_still_answers_and_nothing_was_opened() -> None:
+    till = Till()
+    till.vault.available = False
+    calls = till.vault.calls
+    till.methods.check(by_token())
+    till.methods.check(payment(method="", customer_id="c1"))
+    assert till.vault.calls == calls
+
+
+def test_fault_45_of_when_the_key_is_off_then_it_fails_closed() -> None:
+    till = Till()
+    till.vault.available = False
+    for row in (by_token(), payment(method="", customer_id="c1")):
+        with pytest.raises(VaultUnavailable):
+            till.methods.of(row)
+
+
+def test_of_when_it_has_no_vault_then_nothing_sealed_is_given() -> None:
+    till = Till()
+    with pytest.raises(VaultUnavailable):
+        till.checks.of(by_token())
+    assert till.checks.of(payment(method="")) == "pm_environment"
+
+
+def test_of_when_a_token_was_given_another_customers_text_then_it_does_not_open() -> None:
+    till = Till()
+    of_another = till.vault.seal({"customer_id": "c2"}, {"payment_method": "pm_c2"})["payment_method"]
+    till.tokens.rows[TOKEN_ID] = replace(till.tokens.rows[TOKEN_ID], payment_method=of_another)
+    with pytest.raises(SealBroken):
+        till.methods.of(by_token())

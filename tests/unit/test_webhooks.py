@@ -19,6 +19,7 @@ from payments.steps import State, charge_step, record_step
 from payments.stores.controls_memory import MemorySlotStore
 from payments.stores.events_memory import MemoryEventStore
 from payments.stores.memory import MemoryCustomerStore, MemoryPaymentStore
+from payments.stores.tokens_memory import MemoryTokenStore
 from payments.validating import PaymentMethods
 from payments.webhooks import ASK_AGAIN, HANDLED, KEPT_PARKED, EventState, GatewayEvent, Webhooks, occasion_of
 from payments.workflow import MemoryWorkflow
@@ -43,7 +44,7 @@ class World:
 
     def run(self, name: str = "") -> Payment:
         """Run an execution that was started, or the payment's own, as the workflow does; gives the row."""
-        methods = PaymentMethods(MemoryCustomerStore(), "")
+        methods = PaymentMethods(MemoryCustomerStore(), "", MemoryTokenStore(), self.clock)
         reason = {"event_id": self.workflow.reasons[name]} if name in self.workflow.reasons else {}
         state: State = {"payment_id": "pay_1", "ask": name in self.workflow.asking, **reason}
         try:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from payments.cards import without_card_numbers
 from payments.money import shown
+from payments.payment import SECRET_FIELDS
+from payments.tokens import TOKEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class FileError(Exception):
 
 
 def masked(column: str, value: str) -> str:
-    """A cell as an error may show it: short, without card numbers, and of a gateway token only its kind."""
-    if column == "payment_method":
+    """A cell as an error may show it: short, without card data, and of a token only its kind."""
+    if column in SECRET_FIELDS:
         return shown(value[:3] + "…") if value else ""
-    return shown(without_card_numbers(value)) if value else ""
+    return shown(TOKEN.sub("[token removed]", without_card_numbers(value))) if value else ""

@@ -7,9 +7,18 @@ from typing import Any, NamedTuple
 from payments.batch.bytes import plain_bytes
 from payments.batch.errors import CellError, FileError, RejectedRow, masked
 from payments.batch.records import CutOff, Flaw, Record, cells_of, split_records
-from payments.cards import card_number_in
+from payments.cards import card_data_in
 from payments.money import shown
-from payments.payment import FIELDS, PAYMENT_ID, REQUIRED_FIELDS, InvalidRequest, PaymentRequest, parse_request
+from payments.payment import (
+    FIELDS,
+    NO_CARD_DATA,
+    PAYMENT_ID,
+    REQUIRED_FIELDS,
+    InvalidRequest,
+    PaymentRequest,
+    parse_request,
+)
+from payments.tokens import TOKEN
 
 MAX_ROWS = 1_000_000
 _MAX_HEADER_ERRORS = 20
@@ -96,7 +105,7 @@ class BatchFile:
     def _rejected(self, line: int, cells: Sequence[str], problems: list[tuple[str, str, str]]) -> RejectedRow:
         row = dict(zip(self.columns, cells, strict=False))
         payment_id = row.get("payment_id", "")
-        usable = PAYMENT_ID.fullmatch(payment_id) and not card_number_in(payment_id)
+        usable = PAYMENT_ID.fullmatch(payment_id) and not card_data_in(payment_id) and not TOKEN.search(payment_id)
         errors = (CellError(line, name, masked(name, row.get(name, "")), why, do) for name, why, do in problems)
         return RejectedRow(line, payment_id if usable else "", tuple(errors))
 
@@ -130,7 +139,10 @@ def _header(records: Iterator[Record]) -> tuple[list[str], list[str]]:
         raise FileError(CellError(line, "", masked("", cells[0]), reason, "separate cells by commas"))
     errors = []
     for place, (cell, name) in enumerate(zip(cells, names, strict=True)):
-        if name not in FIELDS:
+        if looks := card_data_in({name: ""}):
+            reason = f"the column looks like {looks}"
+            errors.append(CellError(line, f"column {place + 1}", masked("", cell), reason, NO_CARD_DATA))
+        elif name not in FIELDS:
             reason = f"{shown(masked('', cell))[1:-1]} is not a column" if name else f"column {place + 1} has no name"
             errors.append(CellError(line, f"column {place + 1}", masked("", cell), reason, _ALLOWED))
         elif name in names[:place]:

@@ -1,0 +1,295 @@
+"""Tokens over REST: who may do what, what is stored, and what is never told."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from payments.clock import iso
+from payments.customers import Customer, erased
+from payments.http import Problem
+from payments.identity import Caller, Role
+from payments.rest import tokens as operations
+from payments.rest.request import Request
+from payments.sealing import VaultUnavailable, is_sealed
+from payments.stores.customers_memory import MemoryCustomerStore
+from payments.stores.tokens_memory import MemoryTokenStore
+from payments.stores.vault_memory import MemoryVault
+from payments.tokens import Token, token_id_of
+from tests.unit.builders import NOON
+
+ADMIN = Caller("sub_admin", frozenset({Role.ADMIN}))
+OPERATOR = Caller("sub_operator", frozenset({Role.OPERATOR}))
+SHOP = Caller("sub_shop", frozenset({Role.MERCHANT}))
+OTHER_SHOP = Caller("sub_other_shop", frozenset({Role.MERCHANT}))
+JO = Caller("sub_jo", frozenset({Role.CUSTOMER}))
+SAM = Caller("sub_sam", frozenset({Role.CUSTOMER}))
+
+TOKEN = "ptok_" + "x" * 43
+TOKEN_ID = token_id_of(TOKEN)
+NEW = {"customer_id": "cus_1", "payment_method": "pm_card_visa", "metadata": {"till": "7"}}
+
+
+class AccessLog:
+    """Remembers who reached for what."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, str, str]] = []
+
+    def denied(self, request: Request, kind: str, resource_id: str) -> None:
+        self.entries.append((request.caller.subject, kind, resource_id))
+
+
+class MeddledStore(MemoryTokenStore):
+    """A tokens table on which something happens just before a token gets in."""
+
+    meddle: Callable[[], None] = staticmethod(lambda: None)
+
+    def create(self, token: Token) -> None:
+        self.meddle()
+        super().create(token)
+
+
+@dataclass
+class World:
+    """The ports of the operations, with the customer cus_1 of Jo, created by the shop."""
+
+    customers: MemoryCustomerStore = field(default_factory=MemoryCustomerStore)
+    tokens: MeddledStore = field(default_factory=MeddledStore)
+    vault: MemoryVault = field(default_factory=MemoryVault)
+    access_log: AccessLog = field(default_factory=AccessLog)
+    new_token: Callable[[], str] = lambda: TOKEN
+
+    def __post_init__(self) -> None:
+        self.customers.create(Customer("cus_1", subject="sub_jo", created_by="sub_shop", version=1))
+
+    def call(
+        self, operation: str, caller: Caller = SHOP, body: Any = None, token_id: str = TOKEN_ID, at: datetime = NOON
+    ) -> tuple[int, dict[str, Any], dict[str, str]]:
+        """Status, body and headers of an answer."""
+        request = Request(
+            operation, caller, at, "req-1", "192.0.2.1", {"token_id": token_id}, {}, {"body": json.dumps(body)}
+        )
+        answer = getattr(operations, operation)(request, self)
+        return answer["statusCode"], json.loads(answer["body"] or "{}"), answer["headers"]
+
+    def create(self, caller: Caller = SHOP, **change: Any) -> dict[str, Any]:
+        """Have a token made; gives the answer's body."""
+        status, body, _ = self.call("create_token", caller, NEW | change)
+        assert status == 201
+        return body
+
+    def refused(self, operation: str, caller: Caller = SHOP, **more: Any) -> Problem:
+        with pytest.raises(Problem) as problem:
+            self.call(operation, caller, **more)
+        return problem.value
+
+    def erase(self) -> None:
+        """The customer, as DELETE /customers/{customer_id} does it."""
+        self.customers.save(erased(self.customers.rows["cus_1"], at=NOON))
+        self.tokens.revoke_all_of("cus_1", NOON)
+
+
+# Making ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("caller", [SHOP, JO, ADMIN])
+def test_create_token_when_the_customer_is_the_callers_then_it_is_told_this_once(caller: Caller) -> None:
+    status, body, headers = World().call("create_token", caller, NEW)
+    assert (status, headers["Location"], headers["Cache-Control"]) == (201, f"/tokens/{TOKEN_ID}", "no-store")
+    assert body == {
+        "token": TOKEN,
+        "token_id": TOKEN_ID,
+        "customer_id": "cus_1",
+        "expires_at": iso(NOON + timedelta(days=1)),
+        "links": {"self": f"/tokens/{TOKEN_ID}"},
+    }
+
+
+def test_create_token_when_stored_then_without_itself_and_sealed_for_its_customer() -> None:
+    world = World()
+    world.create()
+    stored = world.tokens.rows[TOKEN_ID]
+    assert TOKEN not in repr(stored)
+    assert (stored.customer_id, stored.created_by, stored.revoked_at) == ("cus_1", "sub_shop", "")
+    assert is_sealed(stored.payment_method)
+    sealed = {"payment_method": stored.payment_method, "metadata.till": stored.metadata["till"]}
+    plain = {"payment_method": "pm_card_visa", "metadata.till": "7"}
+    assert world.vault.open({"customer_id": "cus_1"}, sealed) == plain
+
+
+@pytest.mark.parametrize("seconds", [60, 31_536_000, 3600.0])
+def test_create_token_when_a_lifetime_is_given_then_it_ends_then(seconds: float) -> None:
+    body = World().create(expires_in_seconds=seconds)
+    assert body["expires_at"] == iso(NOON + timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"customer_id": None}, "customer_id"),
+        ({"customer_id": "no blanks"}, "customer_id"),
+        ({"customer_id": 7}, "customer_id"),
+        ({"payment_method": ""}, "payment_method"),
+        ({"payment_method": "pm-secret"}, "payment_method"),
+        ({"payment_method": TOKEN}, "payment_method"),
+        ({"metadata": None}, "metadata"),
+        ({"metadata": []}, "metadata"),
+        ({"metadata": {"a": 1}}, "metadata"),
+        ({"metadata": {"a": "sealed.v1.secret"}}, "metadata"),
+        ({"metadata": {"a": f"see {TOKEN}"}}, "metadata"),
+        ({"expires_in_seconds": 59}, "expires_in_seconds"),
+        ({"expires_in_seconds": 31_536_001}, "expires_in_seconds"),
+        ({"expires_in_seconds": 60.5}, "expires_in_seconds"),
+        ({"expires_in_seconds": 1e300}, "expires_in_seconds"),
+        ({"expires_in_seconds": True}, "expires_in_seconds"),
+        ({"expires_in_seconds": "60"}, "expires_in_seconds"),
+        ({"expires_in_seconds": None}, "expires_in_seconds"),
+        ({"colour": "secret"}, "colour"),
+    ],
+)
+def test_create_token_when_a_field_is_wrong_then_it_is_named_and_not_repeated(change: Any, name: str) -> None:
+    world = World()
+    problem = world.refused("create_token", body=NEW | change)
+    assert (problem.status, [error.field for error in problem.errors]) == (400, [name])
+    assert "secret" not in str([problem.detail, problem.errors])
+    assert world.tokens.rows == {}
+
+
+def test_create_token_when_the_required_is_missing_then_both_are_told() -> None:
+    problem = World().refused("create_token", body={})
+    assert [error.field for error in problem.errors] == ["customer_id", "payment_method"]
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"customer_id": "4242424242424242"}, "customer_id"),
+        ({"payment_method": "4242424242424242"}, "payment_method"),
+        ({"metadata": {"a": "4242 4242 4242 4242"}}, "metadata"),
+        ({"metadata": {"42424242": "42424242"}}, "metadata"),
+        ({"metadata": {"CVV": "123"}}, "metadata"),
+        ({"metadata": {"a": {"deep": [4242424242424242]}}}, "metadata"),
+        ({"expires_in_seconds": 4242424242424242}, "expires_in_seconds"),
+        ({"4242424242424242": 1}, "field"),
+        ({"cvc": "123"}, "cvc"),
+    ],
+)
+def test_fault_44_create_token_when_card_data_stands_anywhere_then_refused_unrepeated(change: Any, name: str) -> None:
+    world = World()
+    problem = world.refused("create_token", body=NEW | change)
+    assert [error.field for error in problem.errors] == [name]
+    assert not any(digits in str([problem.detail, problem.errors]) for digits in ("4242", "123"))
+    assert world.tokens.rows == {}
+
+
+@pytest.mark.parametrize(("caller", "audited"), [(OTHER_SHOP, True), (SAM, True), (SHOP, False)])
+def test_fault_41_create_token_when_the_customer_is_not_the_callers_then_404_and_audited(
+    caller: Caller, audited: bool
+) -> None:
+    world = World()
+    customer_id = "cus_1" if audited else "cus_2"
+    problem = world.refused("create_token", caller, body=NEW | {"customer_id": customer_id})
+    assert problem.status == 404
+    assert bool(world.access_log.entries) == audited
+    assert world.tokens.rows == {}
+
+
+def test_create_token_when_the_customer_was_erased_then_404() -> None:
+    world = World()
+    world.erase()
+    assert world.refused("create_token", ADMIN, body=NEW).status == 404
+    assert world.tokens.rows == {}
+
+
+def test_create_token_when_the_customer_is_erased_at_that_very_moment_then_404_and_it_is_worth_nothing() -> None:
+    world = World()
+    world.tokens.meddle = world.erase
+    assert world.refused("create_token", ADMIN, body=NEW).status == 404
+    assert world.tokens.rows[TOKEN_ID].revoked_at
+    assert not world.tokens.rows[TOKEN_ID].payment_method
+
+
+def test_fault_45_create_token_when_the_key_is_off_then_nothing_is_stored() -> None:
+    world = World()
+    world.vault.available = False
+    with pytest.raises(VaultUnavailable):
+        world.create()
+    assert world.tokens.rows == {}
+
+
+# Showing and revoking ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("caller", [SHOP, JO, ADMIN, OPERATOR])
+def test_get_token_when_the_customer_is_the_callers_then_all_but_itself_and_the_method(caller: Caller) -> None:
+    world = World()
+    world.create()
+    status, body, _ = world.call("get_token", caller)
+    assert status == 200
+    assert body == {
+        "token_id": TOKEN_ID,
+        "customer_id": "cus_1",
+        "status": "active",
+        "metadata": {"till": "7"},
+        "created_at": iso(NOON),
+        "expires_at": iso(NOON + timedelta(days=1)),
+        "links": {"self": f"/tokens/{TOKEN_ID}"},
+    }
+
+
+def test_get_token_when_time_is_over_then_expired() -> None:
+    world = World()
+    world.create(expires_in_seconds=60)
+    assert world.call("get_token", at=NOON + timedelta(seconds=60))[1]["status"] == "expired"
+
+
+@pytest.mark.parametrize("operation", ["get_token", "revoke_token"])
+@pytest.mark.parametrize("caller", [OTHER_SHOP, SAM])
+def test_fault_41_token_when_it_is_another_customers_then_404_as_if_unknown_and_audited(
+    operation: str, caller: Caller
+) -> None:
+    world = World()
+    world.create()
+    problem = world.refused(operation, caller)
+    assert (problem.status, problem.detail) == (404, world.refused(operation, token_id="0" * 64).detail)
+    assert world.access_log.entries == [(caller.subject, "token", TOKEN_ID)]
+    assert not world.tokens.rows[TOKEN_ID].revoked_at
+
+
+@pytest.mark.parametrize("token_id", [TOKEN, "", "A" * 64, "0" * 64])
+def test_get_token_when_there_is_none_of_this_id_then_404_without_repeating_it(token_id: str) -> None:
+    world = World()
+    world.create()
+    problem = world.refused("get_token", token_id=token_id)
+    assert problem.status == 404
+    assert not token_id or token_id not in problem.detail
+
+
+def test_revoke_token_when_repeated_then_204_again_and_the_first_time_stays() -> None:
+    world = World()
+    world.create()
+    for minutes in (1, 2):
+        assert world.call("revoke_token", JO, at=NOON + timedelta(minutes=minutes))[:2] == (204, {})
+    _, body, _ = world.call("get_token")
+    assert (body["status"], body["revoked_at"]) == ("revoked", iso(NOON + timedelta(minutes=1)))
+    assert "metadata" not in body
+
+
+def test_revoke_token_when_the_key_is_off_then_it_works_all_the_same() -> None:
+    world = World()
+    world.create()
+    world.vault.available = False
+    assert world.call("revoke_token")[0] == 204
+
+
+def test_get_token_when_its_customer_was_erased_then_for_staff_alone() -> None:
+    world = World()
+    world.create()
+    world.erase()
+    assert world.call("get_token", OPERATOR)[1]["status"] == "revoked"
+    assert world.refused("get_token", JO).status == 404
+    assert world.refused("get_token", SHOP).status == 404

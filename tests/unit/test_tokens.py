@@ -1,0 +1,39 @@
+"""What a token is, and what it is worth when."""
+
+import hashlib
+from datetime import timedelta
+
+import pytest
+
+from payments.clock import iso
+from payments.tokens import TOKEN, Token, TokenStatus, random_token, token_id_of
+from tests.unit.builders import NOON
+
+HOUR = timedelta(hours=1)
+
+
+def test_random_token_when_made_then_each_another_with_256_bits_behind_a_name() -> None:
+    made = {random_token() for _ in range(200)}
+    assert len(made) == 200
+    assert all(TOKEN.fullmatch(each) for each in made)
+
+
+def test_token_id_of_when_asked_then_sha_256_which_does_not_lead_back() -> None:
+    assert token_id_of("ptok_x") == hashlib.sha256(b"ptok_x").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("revoked_at", "after", "status"),
+    [
+        ("", timedelta(), TokenStatus.ACTIVE),
+        ("", HOUR - timedelta(milliseconds=1), TokenStatus.ACTIVE),
+        ("", HOUR, TokenStatus.EXPIRED),
+        ("2026-11-21T12:00:00.000Z", timedelta(), TokenStatus.REVOKED),
+        ("2026-11-21T12:00:00.000Z", 2 * HOUR, TokenStatus.REVOKED),
+    ],
+)
+def test_status_when_time_goes_on_then_until_its_end_or_its_revocation(
+    revoked_at: str, after: timedelta, status: TokenStatus
+) -> None:
+    token = Token("t1", "cus_1", "sealed.v1.m", {}, iso(NOON), iso(NOON + HOUR), "sub_shop", revoked_at)
+    assert token.status(NOON + after) is status
