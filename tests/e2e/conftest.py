@@ -108,9 +108,7 @@ class Api:
         """GET a path."""
         return self.call("GET", path)
 
-    def call(
-        self, method: str, path: str, headers: dict[str, str] | None = None, **options: Any
-    ) -> requests.Response:
+    def call(self, method: str, path: str, headers: dict[str, str] | None = None, **options: Any) -> requests.Response:
         """Any request; headers that are given win over the token's."""
         bearer = {"Authorization": f"Bearer {self._token()}"} if self._token else {}
         sent = bearer | (headers or {})

@@ -1,0 +1,53 @@
+"""The running API against api/openapi.yaml: Schemathesis with all its checks, as each role."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.stack import WEBHOOK_SECRET, LocalStack
+from local.terraform import ROOT
+from payments.identity import Role
+
+EXAMPLES = {Role.ADMIN: 8}
+"""How many requests are invented for an operation and role, beside those that the contract's limits suggest."""
+OTHERS = 2
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_api_when_called_by_schemathesis_as_a_role_then_it_does_what_the_contract_says(
+    local_stack: LocalStack, outputs: dict[str, str], tmp_path: Path, role: Role
+) -> None:
+    settings = {
+        "--url": outputs["api_url"],
+        "--header": f"Authorization: Bearer {local_stack.token(role)}",
+        "--tls-verify": outputs["ca_bundle"],
+        "--checks": "all",
+        "--phases": "examples,coverage,fuzzing,stateful" if role is Role.ADMIN else "examples,fuzzing",
+        "--max-examples": str(EXAMPLES.get(role, OTHERS)),
+        "--seed": "1",
+        "--workers": "2",
+        "--generation-database": "none",
+        "--request-timeout": "30",
+    }
+    run = subprocess.run(
+        [str(Path(sys.executable).with_name("st")), "run", "--no-color", "--continue-on-failure"]
+        + [part for setting in settings.items() for part in setting]
+        + [str(ROOT / "api" / "openapi.yaml")],
+        cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "NO_PROXY": "127.0.0.1",
+            "PYTHONPATH": str(ROOT),
+            "SCHEMATHESIS_HOOKS": "tests.e2e.contract_hooks",
+            "WEBHOOK_SECRET": WEBHOOK_SECRET,
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]

@@ -1,0 +1,255 @@
+"""Who may do what on the applied stack, cell by cell; and those who try to get around it."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jwt
+import pytest
+import yaml
+
+from local.stack import LocalStack
+from local.terraform import ROOT
+from payments.identity import Role
+from payments.velocity import CARD_TESTING, MOST_CARDS, Source
+from tests.e2e.conftest import Api, eventually
+from tests.unit.issuers import rsa_key, unsigned
+
+ApiAs = Callable[[str], Api]
+NewId = Callable[[], str]
+Client = Callable[[str], Any]
+
+CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "api" / "openapi.yaml").read_text())
+NOBODY = "nobody"
+NOT_THERE = {"{payment_id}": "nothing_here", "{customer_id}": "nobody_here", "{token_id}": "0" * 64}
+"""What stands in a path for each parameter: ids of nothing, so that no cell changes anything."""
+
+
+def _operations() -> list[Any]:
+    return [
+        pytest.param(verb.upper(), path, operation, id=operation["operationId"])
+        for path, operations in CONTRACT["paths"].items()
+        for verb, operation in operations.items()
+        if "x-roles" in operation
+    ]
+
+
+def _body(operation: dict[str, Any]) -> dict[str, Any]:
+    """The contract's own example, about things that are not there yet."""
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    fresh = {name: f"{name[:3]}_{uuid.uuid4().hex[:12]}" for name in ("payment_id", "customer_id")}
+    return {name: fresh.get(name, value) for name, value in content.get("example", {}).items()}
+
+
+@pytest.mark.parametrize("role", [*Role, NOBODY])
+@pytest.mark.parametrize(("verb", "path", "operation"), _operations())
+def test_route_when_called_by_a_role_then_it_is_let_in_as_the_contract_says(
+    api_as: ApiAs, outputs: dict[str, str], verb: str, path: str, operation: dict[str, Any], role: str
+) -> None:
+    api = Api(outputs) if role == NOBODY else api_as(role)
+    for parameter, value in NOT_THERE.items():
+        path = path.replace(parameter, value)
+    body = _body(operation)
+    sent: dict[str, Any] = {"data": json.dumps(body), "headers": {"Content-Type": "application/json"}} if body else {}
+    query = {"email": "jo@example.com"} if operation["operationId"] == "find_customers" else {}
+    status = api.call(verb, path, params=query, **sent).status_code
+    if role == NOBODY:
+        assert status == 401
+    elif role in operation["x-roles"]:
+        assert status in (200, 201, 202, 204, 404)
+    else:
+        assert status == 403
+
+
+@pytest.fixture
+def customer_of_the_sample(api_as: ApiAs) -> str:
+    """A customer that the sample user with the customer role made for themself."""
+    customer_id = f"cus_{uuid.uuid4().hex[:12]}"
+    made = api_as("customer").post({"customer_id": customer_id, "email": "jo@example.com"}, "/customers")
+    assert made.status_code == 201, made.text
+    return customer_id
+
+
+def test_fault_41_payment_when_it_is_anothers_then_404_as_if_unknown_and_audited(
+    api_as: ApiAs, client: Client, outputs: dict[str, str], new_id: NewId, customer_of_the_sample: str
+) -> None:
+    theirs, others = new_id(), new_id()
+    for payment_id, customer_id in ((theirs, customer_of_the_sample), (others, "somebody_else")):
+        body = {"payment_id": payment_id, "amount": 5, "currency": "USD", "customer_id": customer_id}
+        assert api_as("admin").post(body).status_code == 202
+    customer = api_as("customer")
+    assert customer.get(f"/payments/{theirs}").json()["payment_id"] == theirs
+    refused, unknown = customer.get(f"/payments/{others}"), customer.get("/payments/there_is_none")
+    assert (refused.status_code, unknown.status_code) == (404, 404)
+    assert {**refused.json(), "instance": ""} == {**unknown.json(), "instance": ""}
+    [entry] = client("dynamodb").query(
+        TableName=outputs["audit_table"],
+        KeyConditionExpression="payment_id = :id",
+        ExpressionAttributeValues={":id": {"S": f"denied:payment:{others}"}},
+    )["Items"]
+    assert entry["operation"]["S"] == "get_payment"
+    assert entry["roles"]["S"] == "customer"
+    assert entry["correlation_id"]["S"] == refused.json()["instance"]
+
+
+def test_fault_41_customer_when_it_is_anothers_then_404_on_every_route_of_it(
+    api_as: ApiAs, customer_of_the_sample: str
+) -> None:
+    merchant = api_as("merchant")
+    path = f"/customers/{customer_of_the_sample}"
+    assert merchant.get(path).status_code == 404
+    assert merchant.get(f"{path}/payments").status_code == 404
+    assert merchant.get(f"/v1/api/customer/{customer_of_the_sample}").status_code == 404
+    assert merchant.get(f"/v1/api/payment/{customer_of_the_sample}").status_code == 404
+    assert merchant.call("DELETE", path).status_code == 404
+    change: dict[str, Any] = {"data": '{"name": "mine"}', "headers": {"Content-Type": "application/json"}}
+    assert merchant.call("PATCH", path, **change).status_code == 404
+    token = {"customer_id": customer_of_the_sample, "payment_method": "pm_card_visa"}
+    assert merchant.post(token, "/tokens").status_code == 404
+    payment = {"payment_id": "not_mine", "amount": 5, "currency": "USD", "customer_id": customer_of_the_sample}
+    assert merchant.post(payment).status_code == 404
+    assert api_as("customer").get(path).json()["email"] == "jo@example.com"
+
+
+def _claims(local_stack: LocalStack, **more: Any) -> dict[str, Any]:
+    good: dict[str, Any] = jwt.decode(local_stack.token("customer"), options={"verify_signature": False})
+    return {name: value for name, value in (good | more).items() if value is not None}
+
+
+@pytest.mark.parametrize("attack", ["none", "HS256", "other key", "expired", "other issuer", "changed", "ID token"])
+def test_fault_42_token_when_it_is_forged_then_401(
+    local_stack: LocalStack, outputs: dict[str, str], attack: str
+) -> None:
+    good = local_stack.token("customer")
+    kid = jwt.get_unverified_header(good)["kid"]
+    admin = _claims(local_stack, **{"cognito:groups": ["admin"]})
+    head, _, signature = good.split(".")
+    forged = {
+        "none": unsigned(admin, kid=kid),
+        "HS256": jwt.encode(admin, "k" * 32, algorithm="HS256", headers={"kid": kid}),
+        "other key": jwt.encode(admin, rsa_key("mine"), algorithm="RS256", headers={"kid": kid}),
+        "expired": jwt.encode({**admin, "exp": time.time() - 60}, rsa_key("mine"), "RS256", headers={"kid": kid}),
+        "other issuer": jwt.encode({**admin, "iss": "https://example.com"}, rsa_key("mine"), "RS256"),
+        "changed": f"{head}.{jwt.utils.base64url_encode(json.dumps(admin).encode()).decode()}.{signature}",
+        "ID token": jwt.encode({**admin, "token_use": "id"}, rsa_key("mine"), "RS256", headers={"kid": kid}),
+    }[attack]
+    refused = Api(outputs, lambda: forged).get("/payments")
+    assert refused.status_code == 401
+    assert refused.json()["type"] == "urn:problem:payment-api:unauthorized"
+    assert refused.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_fault_42_role_when_claimed_in_body_or_header_then_ignored(api_as: ApiAs, new_id: NewId) -> None:
+    body = {"payment_id": new_id(), "amount": 5, "currency": "USD"}
+    claims = {"X-Role": "admin", "cognito:groups": "admin", "roles": "admin"}
+    assert api_as("customer").post(body, headers=claims).status_code == 403
+    assert api_as("customer").post(body | {"roles": ["admin"], "role": "admin"}).status_code in (400, 403)
+    assert api_as("merchant").get("/payments").status_code == 403
+
+
+def test_fault_43_small_charges_when_on_many_cards_then_held_across_instances(
+    api_as: ApiAs, new_id: NewId, customer_of_the_sample: str
+) -> None:
+    most = MOST_CARDS[Source.CUSTOMER]
+    admin, ids = api_as("admin"), [new_id() for _ in range(most + 5)]
+
+    def pay(number: int) -> int:
+        card = {"payment_method": f"pm_card_number{number}", "customer_id": customer_of_the_sample}
+        return admin.post({"payment_id": ids[number], "amount": 1, "currency": "USD", **card}).status_code
+
+    with ThreadPoolExecutor(8) as pool:  # several instances of the function at a time
+        assert set(pool.map(pay, range(len(ids)))) == {202}
+    views = [admin.settled(payment_id) for payment_id in ids]
+    held = [view for view in views if view["status"] == "in_review"]
+    assert len(held) == len(ids) - most
+    assert {view["reason"]["code"] for view in held} == {CARD_TESTING}
+
+
+def test_token_when_it_was_made_then_payments_take_it_until_it_is_revoked(
+    api_as: ApiAs, client: Client, outputs: dict[str, str], new_id: NewId, customer_of_the_sample: str
+) -> None:
+    customer, admin = api_as("customer"), api_as("admin")
+    made = customer.post({"customer_id": customer_of_the_sample, "payment_method": "pm_card_visa"}, "/tokens").json()
+    by_token = {"amount": 5, "currency": "USD", "customer_id": customer_of_the_sample, "token": made["token"]}
+    first, second = new_id(), new_id()
+    admin.post(by_token | {"payment_id": first})
+    assert admin.settled(first)["status"] == "succeeded"
+    assert customer.call("DELETE", made["links"]["self"]).status_code == 204
+    assert customer.get(made["links"]["self"]).json()["status"] == "revoked"
+    admin.post(by_token | {"payment_id": second})
+    view = admin.settled(second)
+    assert (view["status"], view["reason"]["code"]) == ("rejected", "token_revoked")
+    stored = json.dumps(client("dynamodb").scan(TableName=outputs["tokens_table"])["Items"])
+    assert made["token"] not in stored
+    assert "pm_card_visa" not in stored
+
+
+def test_private_fields_when_stored_then_none_is_in_plain_text_in_any_table(
+    api_as: ApiAs, client: Client, outputs: dict[str, str], new_id: NewId
+) -> None:
+    admin, customer_id, payment_id = api_as("admin"), f"cus_{uuid.uuid4().hex[:12]}", new_id()
+    email, secret = f"{uuid.uuid4().hex}@example.com", uuid.uuid4().hex
+    person = {
+        "customer_id": customer_id,
+        "email": email,
+        "name": secret,
+        "default_payment_method": "pm_card_mastercard",
+    }
+    assert admin.post(person, "/customers").status_code == 201
+    body = {"payment_id": payment_id, "amount": 5, "currency": "USD", "customer_id": customer_id}
+    admin.post(body | {"metadata": {"order": secret}})
+    view = admin.settled(payment_id)
+    assert view["metadata"] == {"order": secret}
+    reference = view["references"]["gateway_reference"]
+    [found] = admin.get(f"/customers?email={email.upper()}").json()["customers"]
+    assert (found["customer_id"], found["email"]) == (customer_id, email)
+    tables = [name for key, name in outputs.items() if key.endswith("_table")]
+    everything = "".join(json.dumps(client("dynamodb").scan(TableName=name)["Items"]) for name in tables)
+    assert payment_id in everything
+    for private in (email, secret, reference, "pm_card_mastercard"):
+        assert private not in everything
+
+
+def test_customer_when_erased_then_nothing_personal_is_left_and_the_payments_are(
+    api_as: ApiAs, client: Client, outputs: dict[str, str], new_id: NewId
+) -> None:
+    admin, customer_id, payment_id = api_as("admin"), f"cus_{uuid.uuid4().hex[:12]}", new_id()
+    admin.post({"customer_id": customer_id, "email": "lee@example.com"}, "/customers")
+    admin.post({"payment_id": payment_id, "amount": 5, "currency": "USD", "customer_id": customer_id})
+    admin.settled(payment_id)
+    assert admin.call("DELETE", f"/customers/{customer_id}").status_code == 204
+    assert admin.get(f"/customers/{customer_id}").status_code == 404
+    assert admin.get(f"/payments/{payment_id}").json()["status"] == "succeeded"
+    key = {"customer_id": {"S": customer_id}}
+    row = client("dynamodb").get_item(TableName=outputs["customers_table"], Key=key)["Item"]
+    assert row.keys() <= {"customer_id", "created_at", "erased_at", "version"}
+
+
+def test_payments_when_listed_then_newest_first_page_by_page(api_as: ApiAs, new_id: NewId) -> None:
+    admin, customer_id = api_as("admin"), f"cus_{uuid.uuid4().hex[:12]}"
+    admin.post({"customer_id": customer_id, "email": "max@example.com"}, "/customers")
+    ids = [new_id() for _ in range(5)]
+    for payment_id in ids:
+        admin.post({"payment_id": payment_id, "amount": 5, "currency": "USD", "customer_id": customer_id})
+    for payment_id in ids:
+        admin.settled(payment_id)
+
+    def listed(path: str) -> list[str]:
+        seen, cursor = [], ""
+        while True:
+            page = admin.get(f"{path}{cursor and f'&cursor={cursor}'}").json()
+            seen += [payment["payment_id"] for payment in page["payments"]]
+            if "next_cursor" not in page:
+                return seen
+            cursor = page["next_cursor"]
+
+    newest_first = list(reversed(ids))
+    path = f"/customers/{customer_id}/payments?limit=2"
+    eventually(lambda: listed(path), lambda seen: seen == newest_first)
+    assert listed(f"{path}&status=declined") == []
+    assert [seen for seen in listed("/payments?limit=50") if seen in ids] == newest_first
+    succeeded = eventually(lambda: set(listed("/payments?status=succeeded&limit=100")), lambda seen: seen >= set(ids))
+    assert set(ids) <= succeeded
