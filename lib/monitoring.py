@@ -14,11 +14,17 @@ from lib.settings import Settings
 from lib.workflow import Workflow
 from payments.metrics import (
     CONTRADICTING_EVENTS,
+    ENTRANCES,
     GATEWAY_MISCONFIGURED,
     LANE_PAUSED,
     NAMESPACE,
+    OUTCOMES,
+    PAYMENT_LATENCY,
+    PAYMENTS_ACCEPTED,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
+    STEP_LATENCY,
+    STEPS,
     SUSPICIOUS_DECLINES,
 )
 
@@ -51,7 +57,19 @@ class Alarm:
     rings_in_silence: bool = False
 
 
+@dataclass(frozen=True)
+class Graph:
+    """What the dashboard shows beside the alarms' own metrics, by the minute."""
+
+    title: str
+    metrics: list[Metric]
+
+
 OLDEST_MESSAGE_SECONDS = 15 * 60
+_PERCENTILES = ("p50", "p95", "p99")
+_WIDTH = 24
+"""Of a dashboard, in CloudWatch's units."""
+_HEIGHT = 6
 
 
 def alarms(
@@ -166,6 +184,36 @@ def alarms(
     ]
 
 
+def graphs(settings: Settings, api: PaymentApi) -> list[Graph]:
+    """How payments fare: the dashboard's first row."""
+    of_api = {"ApiName": api.rest_api.name, "Stage": settings.environment_suffix}
+
+    def ours(name: str, step: str, statistic: str = "Sum") -> Metric:
+        return Metric(NAMESPACE, name, {"service": settings.environment_suffix, "step": step}, statistic)
+
+    return [
+        Graph(
+            "payments by outcome",
+            [
+                *(ours(PAYMENTS_ACCEPTED, entrance) for entrance in ENTRANCES),
+                *(ours(name, "record") for name in OUTCOMES.values()),
+            ],
+        ),
+        Graph(
+            "milliseconds a step",
+            [ours(STEP_LATENCY, step, percentile) for step in STEPS for percentile in _PERCENTILES],
+        ),
+        Graph(
+            "milliseconds from accepted to outcome",
+            [ours(PAYMENT_LATENCY, "record", percentile) for percentile in _PERCENTILES],
+        ),
+        Graph(
+            "API requests",
+            [Metric("AWS/ApiGateway", name, of_api) for name in ("Count", "4XXError", "5XXError")],
+        ),
+    ]
+
+
 class Monitoring(Construct):
     """Makes the alarms and the dashboard."""
 
@@ -202,7 +250,7 @@ class Monitoring(Construct):
             self,
             "dashboard",
             dashboard_name=settings.name("payments"),
-            dashboard_body=json.dumps({"widgets": _widgets(settings, self.alarms)}),
+            dashboard_body=json.dumps({"widgets": _widgets(settings, graphs(settings, api), self.alarms)}),
         )
 
 
@@ -235,25 +283,31 @@ def _measured(alarm: Alarm) -> dict[str, Any]:
     return {"metric_query": [*queries, in_sum]}
 
 
-def _widgets(settings: Settings, table: Sequence[Alarm]) -> list[dict[str, Any]]:
-    """One graph for each alarm's metrics, three in a row."""
-    return [
-        {
+def _widgets(settings: Settings, first_row: Sequence[Graph], table: Sequence[Alarm]) -> list[dict[str, Any]]:
+    """The first row, and below it one graph for each alarm's metrics, three in a row."""
+
+    def widget(x: int, y: int, width: int, title: str, seconds: int, metrics: list[Metric]) -> dict[str, Any]:
+        return {
             "type": "metric",
-            "x": position % 3 * 8,
-            "y": position // 3 * 6,
-            "width": 8,
-            "height": 6,
+            "x": x,
+            "y": y,
+            "width": width,
+            "height": _HEIGHT,
             "properties": {
-                "title": alarm.name,
+                "title": title,
                 "region": settings.aws_region,
-                "period": alarm.period_seconds,
+                "period": seconds,
                 "metrics": [
                     [metric.namespace, metric.name, *sum(metric.dimensions.items(), ()), {"stat": metric.statistic}]
-                    for metric in alarm.metrics
+                    for metric in metrics
                 ],
-                "annotations": {"horizontal": [{"label": "alarm", "value": alarm.threshold}]},
             },
         }
-        for position, alarm in enumerate(table)
-    ]
+
+    width = _WIDTH // len(first_row)
+    widgets = [widget(place * width, 0, width, graph.title, 60, graph.metrics) for place, graph in enumerate(first_row)]
+    for place, alarm in enumerate(table):
+        of_alarm = widget(place % 3 * 8, (1 + place // 3) * _HEIGHT, 8, alarm.name, alarm.period_seconds, alarm.metrics)
+        of_alarm["properties"]["annotations"] = {"horizontal": [{"label": "alarm", "value": alarm.threshold}]}
+        widgets.append(of_alarm)
+    return widgets
