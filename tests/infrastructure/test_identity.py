@@ -1,0 +1,170 @@
+"""The user pool: who may become what, how long tokens last, and whom the authorizer trusts."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lib.identity import BEARER_PATTERN
+from lib.settings import MOST_MERCHANTS, Settings
+from payments.identity import Role
+from tests.infrastructure.synth import ACCOUNT, Resource, Stack
+from tests.unit.issuers import person, signed
+
+LAMBDA_ENVIRONMENT_BYTES = 4096
+CLIENT_ID_LETTERS = 26
+"""How long Cognito's client ids are."""
+OTHER = {"oidc_issuer": "https://login.example.com/", "oidc_audience": "payments", "oidc_roles_claim": "roles"}
+LOCAL = {"environment_suffix": "local", "aws_endpoint_url": "https://127.0.0.1:4566"}
+
+
+class Pool(Stack):
+    """The identity of one environment, synthesised alone."""
+
+    @property
+    def pool(self) -> Resource:
+        return self.only("aws_cognito_user_pool")[1]
+
+    @property
+    def clients(self) -> dict[str, Resource]:
+        """App clients by their names."""
+        return {client["name"]: client for client in self.all("aws_cognito_user_pool_client").values()}
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        return {name: self.resolve(output["value"]) for name, output in self.document["output"].items()}
+
+
+def synthesised(folder: Path, **settings: Any) -> Pool:
+    """Identity for these settings, its environment and outputs as outputs of the stack."""
+    from lib.aws import App, TerraformOutput, TerraformStack
+    from lib.identity import Identity
+
+    own = Settings(**settings)
+    app = App(outdir=str(folder), skip_validation=True)  # it has no provider
+    stack = TerraformStack(app, "identity-alone")
+    identity = Identity(stack, own, ACCOUNT)
+    for name, value in (identity.outputs | identity.environment).items():
+        TerraformOutput(stack, name, value=value)
+    app.synth()
+    path = folder / "stacks" / "identity-alone" / "cdk.tf.json"
+    return Pool(own, path, json.loads(path.read_text()))
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Pool:
+    return synthesised(tmp_path_factory.mktemp("dev"), merchants=["shop", "partner"], **OTHER)
+
+
+def test_pool_when_synthesised_then_its_names_carry_the_suffix(dev: Pool) -> None:
+    assert dev.pool["name"] == "payment-users-dev"
+    assert dev.only("aws_cognito_resource_server")[1]["identifier"] == "payment-api-dev"
+    assert dev.only("aws_cognito_user_pool_domain")[1]["domain"] == f"payment-dev-{ACCOUNT}"
+    assert all(name.endswith("-dev") for name in dev.clients)
+
+
+@pytest.mark.parametrize(("suffix", "protection"), [("dev", "INACTIVE"), ("prod", "ACTIVE")])
+def test_pool_when_it_holds_real_people_then_it_cannot_be_deleted_by_mistake(
+    suffix: str, protection: str, tmp_path: Path
+) -> None:
+    assert synthesised(tmp_path, environment_suffix=suffix).pool["deletion_protection"] == protection
+
+
+def test_people_when_they_sign_up_then_by_a_verified_address_and_a_strong_password(dev: Pool) -> None:
+    pool = dev.pool
+    assert pool["username_attributes"] == pool["auto_verified_attributes"] == ["email"]
+    assert pool["user_attribute_update_settings"] == {"attributes_require_verification_before_update": ["email"]}
+    assert pool["account_recovery_setting"] == {"recovery_mechanism": [{"name": "verified_email", "priority": 1}]}
+    assert pool["admin_create_user_config"] == {"allow_admin_create_user_only": False}
+    assert pool["mfa_configuration"] == "OPTIONAL"
+    policy = pool["password_policy"]
+    assert policy["minimum_length"] >= 12
+    assert all(policy[f"require_{kind}"] for kind in ("lowercase", "uppercase", "numbers", "symbols"))
+
+
+def test_groups_and_scopes_when_synthesised_then_they_are_the_roles(dev: Pool) -> None:
+    groups = {group["name"] for group in dev.all("aws_cognito_user_group").values()}
+    _, server = dev.only("aws_cognito_resource_server")
+
+    assert groups == set(Role)
+    assert {scope["scope_name"] for scope in server["scope"]} == set(Role) - {Role.CUSTOMER}
+
+
+def test_fault_42_people_when_they_change_what_is_theirs_then_nothing_of_it_gives_a_right(dev: Pool) -> None:
+    people = dev.clients["payment-people-dev"]
+    assert people["write_attributes"] == ["email", "name"]
+    assert not any(attribute.startswith("custom:") for attribute in people["read_attributes"])
+    assert "schema" not in dev.pool
+
+
+def test_fault_42_people_when_they_log_in_then_by_a_client_that_gives_no_scopes_and_tells_no_names(dev: Pool) -> None:
+    people = dev.clients["payment-people-dev"]
+    assert "generate_secret" not in people
+    assert "allowed_oauth_flows" not in people
+    assert people["prevent_user_existence_errors"] == "ENABLED"
+    assert people["enable_token_revocation"] is True
+    (units,) = people["token_validity_units"]
+    assert (people["access_token_validity"], units["access_token"]) == (1, "hours")
+    assert (people["refresh_token_validity"], units["refresh_token"]) == (30, "days")
+
+
+@pytest.mark.parametrize(
+    ("name", "scope"),
+    [("operations", Role.OPERATOR), ("merchant-shop", Role.MERCHANT), ("merchant-partner", Role.MERCHANT)],
+)
+def test_fault_42_machine_when_it_has_a_client_then_for_one_scope_and_nobody_logs_in_by_it(
+    name: str, scope: Role, dev: Pool
+) -> None:
+    client = dev.clients[f"payment-{name}-dev"]
+    assert client["generate_secret"] is True
+    assert client["allowed_oauth_flows"] == ["client_credentials"]
+    assert [dev.resolve(text) for text in client["allowed_oauth_scopes"]] == [f"payment-api-dev/{scope}"]
+    assert client["explicit_auth_flows"] == ["ALLOW_REFRESH_TOKEN_AUTH"]
+
+
+def test_fault_42_authorizer_when_deployed_then_it_trusts_this_pool_its_clients_and_the_one_other_issuer(
+    dev: Pool,
+) -> None:
+    told = dev.outputs
+    pool = told["user_pool_id"]
+
+    assert told["USER_POOL_ISSUER"] == told["issuer"] == f"https://cognito-idp.us-east-1.amazonaws.com/{pool}"
+    assert told["USER_POOL_JWKS_URI"] == f"{told['issuer']}/.well-known/jwks.json"
+    assert told["CLIENT_IDS"] == f"{told['people_client_id']},{told['operations_client_id']}"
+    shop, partner = told["MERCHANT_CLIENT_IDS"].split(",")
+    assert told["merchant_client_ids"] == f"shop={shop},partner={partner}"
+    assert (told["OIDC_ISSUER"], told["OIDC_AUDIENCE"], told["OIDC_ROLES_CLAIM"]) == tuple(OTHER.values())
+    assert told["token_url"] == f"https://payment-dev-{ACCOUNT}.auth.us-east-1.amazoncognito.com/oauth2/token"
+
+
+def test_local_stack_when_synthesised_then_keys_and_tokens_come_from_the_local_aws(tmp_path: Path) -> None:
+    told = synthesised(tmp_path, **LOCAL).outputs
+    assert told["USER_POOL_JWKS_URI"] == f"https://127.0.0.1:4566/{told['user_pool_id']}/.well-known/jwks.json"
+    assert told["token_url"] == "https://127.0.0.1:4566/oauth2/token"
+    assert told["issuer"].startswith("https://cognito-idp.")
+
+
+def test_merchants_when_there_are_as_many_as_allowed_then_lambda_takes_the_authorizers_environment(
+    tmp_path: Path,
+) -> None:
+    long = dict.fromkeys(("oidc_audience", "oidc_roles_claim"), "x" * 255)
+    names = [f"merchant-{number}" for number in range(MOST_MERCHANTS)]
+    told = synthesised(tmp_path, merchants=names, oidc_issuer=f"https://{'x' * 247}", **long).outputs
+    clients = {"MERCHANT_CLIENT_IDS": MOST_MERCHANTS, "CLIENT_IDS": 2}
+    sizes = {name: len(name) + len(value) for name, value in told.items() if name.isupper() and name not in clients}
+
+    assert (
+        sum(sizes.values()) + sum(len(name) + count * (CLIENT_ID_LETTERS + 1) for name, count in clients.items())
+        < LAMBDA_ENVIRONMENT_BYTES - 200  # the function's own: service name, log level
+    )
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer a.b", "Basic dXNlcjpwYXNz", "Bearer a.b.c d", " Bearer a.b.c"])
+def test_fault_42_header_when_it_is_no_token_then_api_gateway_need_not_ask(header: str) -> None:
+    assert not re.fullmatch(BEARER_PATTERN, header)
+
+
+def test_header_when_it_is_a_token_then_the_authorizer_is_asked() -> None:
+    assert re.fullmatch(BEARER_PATTERN, f"Bearer {signed(person())}")
