@@ -38,8 +38,10 @@ from payments.stores.tables import (
     CONTROLS,
     CUSTOMERS,
     GATEWAY_EVENTS,
+    LIMITS,
     PAYMENTS,
     PROCESSING_STATUS,
+    TOKENS,
     Key,
 )
 from payments.webhooks import HANDLED, KEPT_PARKED
@@ -163,7 +165,7 @@ def test_tables_when_read_then_keys_and_indexes_are_those_of_the_code() -> None:
                 for name, key in known.indexes.items()
             ),
         )
-        for known in (PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS, GATEWAY_EVENTS, CONTROLS)
+        for known in (PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS, GATEWAY_EVENTS, TOKENS, LIMITS, CONTROLS)
     }
     assert f"dropped after {KEPT.days} days (`{GATEWAY_EVENTS.expires}`)" in ARCHITECTURE.read_text()
 
