@@ -335,6 +335,47 @@ def test_cell_when_it_holds_a_card_number_then_it_is_refused_and_not_repeated(co
     assert "4242" not in repr(row)
 
 
+@pytest.mark.parametrize("column", ["amount", "currency", "token", "description", "metadata"])
+@pytest.mark.parametrize("text", ["4242.4242.4242.4242", "４２４２４２４２４２４２４２４２", "cvv: 4242"])
+def test_fault_44_cell_when_it_holds_card_data_in_any_writing_then_it_is_refused_and_not_repeated(
+    column: str, text: str
+) -> None:
+    cells = {"payment_id": "p1", "amount": "1", "currency": "USD"}
+    cells[column] = f'{{"a": "{text}"}}' if column == "metadata" else text
+    sheet = io.StringIO()
+    csv.writer(sheet).writerows([cells.keys(), cells.values()])
+    (row,) = rows_of(sheet.getvalue().encode())
+    assert isinstance(row, RejectedRow)
+    assert column in [error.column for error in row.errors]
+    assert not any(told in repr(row) for told in ("4242", "４２"))
+
+
+@pytest.mark.parametrize("column", ["cvv", "Card Number", "PAN", "security_code", "4242424242424242"])
+def test_fault_44_header_when_a_column_is_for_card_data_then_the_file_is_refused_with_that_reason(column: str) -> None:
+    (error,) = refusal(f"payment_id,amount,currency,{column}\np1,1,USD,987\n".encode()).errors
+    assert error.reason.startswith("the column looks like a card")
+    assert not any(told in repr(error) for told in ("4242", "987"))
+
+
+def test_row_when_it_names_a_token_then_the_payment_is_by_token() -> None:
+    token = f"ptok_{'x' * 43}"
+    (row,) = rows_of(f"payment_id,amount,currency,customer_id,token\np1,1,USD,c1,{token}\n".encode())
+    assert isinstance(row, Row)
+    assert row.request.token == token
+
+
+@pytest.mark.parametrize("column", ["token", "payment_id", "customer_id", "payment_method", "description", "amount"])
+def test_cell_when_a_token_in_it_is_refused_then_it_is_not_repeated(column: str) -> None:
+    cells = {"payment_id": "p1", "amount": "1", "currency": "USD"}
+    cells |= {column: f"ptok_{'x' * 43}" + ("y" if column == "token" else "")}
+    sheet = io.StringIO()
+    csv.writer(sheet).writerows([cells.keys(), cells.values()])
+    (row,) = rows_of(sheet.getvalue().encode())
+    assert isinstance(row, RejectedRow)
+    assert column in [error.column for error in row.errors]
+    assert "xxx" not in repr(row)
+
+
 def test_payment_method_when_refused_then_the_token_is_not_repeated() -> None:
     (row,) = rows_of(b"payment_id,amount,currency,payment_method\np1,1,USD,pm-9ZyXwVu\n")
     assert isinstance(row, RejectedRow)

@@ -38,6 +38,7 @@ class FileError(Exception):
 
 def masked(column: str, value: str) -> str:
     """A cell as an error may show it: short, without card data, and of a token only its kind."""
+    value = TOKEN.sub("[token removed]", without_card_numbers(value))
     if column in SECRET_FIELDS:
-        return shown(value[:3] + "…") if value else ""
-    return shown(TOKEN.sub("[token removed]", without_card_numbers(value))) if value else ""
+        value = value and value[:3] + "…"
+    return shown(value) if value else ""
