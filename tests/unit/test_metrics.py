@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -10,12 +11,14 @@ import pytest
 
 from payments import metrics
 from payments.metrics import (
+    ENTRANCES,
     NAMESPACE,
     OUTCOMES,
     PAYMENT_LATENCY,
     PAYMENTS_ACCEPTED,
     PAYMENTS_OVERDUE,
     STEP_LATENCY,
+    STEPS,
     count,
     note_outcome,
     timed,
@@ -27,6 +30,8 @@ from payments.stores.followed import FollowedPayments
 from payments.stores.tables import PAYMENTS
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import NOON, after, payment
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -158,3 +163,20 @@ def test_accepted_when_the_same_payment_comes_again_then_it_is_counted_once() ->
             store.create(payment(method=""))
 
     assert counted == ["pay_1"]
+
+
+def test_costs_when_they_tell_the_number_of_metrics_then_it_is_the_one_of_the_code() -> None:
+    told = " ".join((ROOT / "docs" / "costs.md").read_text().split())
+    numbers = {2: "two", 4: "four", 5: "five", 6: "six"}
+    of_alarms = {value for name, value in vars(metrics).items() if name.isupper() and isinstance(value, str)} - {
+        NAMESPACE,
+        PAYMENTS_ACCEPTED,
+        STEP_LATENCY,
+        PAYMENT_LATENCY,
+    }
+
+    assert (
+        f"{numbers[len(ENTRANCES)]} for accepted payments, {numbers[len(OUTCOMES)]} for outcomes, "
+        f"{numbers[len(STEPS)]} for the steps' latencies, one from accepted to outcome, "
+        f"and {numbers[len(of_alarms)]} that alarms watch"
+    ) in told
