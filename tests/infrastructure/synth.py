@@ -16,8 +16,10 @@ Resource = dict[str, Any]
 Statement = dict[str, Any]
 
 NAMED_BY = {
+    "aws_api_gateway_api_key": "name",
     "aws_api_gateway_rest_api": "name",
     "aws_api_gateway_stage": "stage_name",
+    "aws_api_gateway_usage_plan": "name",
     "aws_cloudwatch_dashboard": "dashboard_name",
     "aws_cloudwatch_log_group": "name",
     "aws_cloudwatch_metric_alarm": "alarm_name",
@@ -32,6 +34,7 @@ NAMED_BY = {
     "aws_sfn_state_machine": "name",
     "aws_sns_topic": "name",
     "aws_sqs_queue": "name",
+    "aws_wafv2_web_acl": "name",
 }
 """Kinds of resources whose names must be unique in an account, and the attribute that holds the name."""
 

@@ -14,6 +14,7 @@ PARTS_OF_A_NAMED_RESOURCE = {
     "aws_api_gateway_model",
     "aws_api_gateway_request_validator",
     "aws_api_gateway_resource",
+    "aws_api_gateway_usage_plan_key",
     "aws_iam_role_policy",
     "aws_kms_key",
     "aws_lambda_event_source_mapping",
@@ -30,6 +31,7 @@ PARTS_OF_A_NAMED_RESOURCE = {
     "aws_sns_topic_subscription",
     "aws_sqs_queue_policy",
     "aws_sqs_queue_redrive_allow_policy",
+    "aws_wafv2_web_acl_association",
 }
 """Kinds without a name of their own in the account. A new kind has to be put here or into NAMED_BY."""
 
