@@ -6,14 +6,16 @@ from datetime import timedelta
 
 import pytest
 
+from payments.charging import Charging
 from payments.clock import iso
 from payments.errors import InvalidPayment
+from payments.gateways.memory import MemoryGateway
 from payments.gateways.stripe_amounts import refusal
 from payments.outcome import answered
 from payments.payment import Payment
 from payments.sealing import SealBroken, VaultUnavailable
 from payments.statuses import Status
-from payments.stores.memory import MemoryCustomerStore
+from payments.stores.memory import MemoryCustomerStore, MemoryPaymentStore
 from payments.stores.tokens_memory import MemoryTokenStore
 from payments.stores.vault_memory import MemoryVault
 from payments.tokens import Token
@@ -30,7 +32,7 @@ class Till:
     def __init__(self, default: str = "pm_environment") -> None:
         self.vault = MemoryVault()
         context = {"customer_id": "c1"}
-        sealed = self.vault.seal(context, {"payment_method": "pm_token", "default_payment_method": "pm_c1"})
+        sealed = self.vault.seal(context, {"payment_method": "pm_card_mastercard", "default_payment_method": "pm_c1"})
         self.tokens = MemoryTokenStore()
         self.tokens.create(
             Token(TOKEN_ID, "c1", sealed["payment_method"], {}, iso(NOON), iso(NOON + timedelta(days=1)), "sub_shop")
@@ -77,7 +79,7 @@ def test_validate_when_the_gateway_cannot_charge_the_amount_then_rejected() -> N
     ("row", "method"),
     [
         (payment(method="pm_own", customer_id="c1"), "pm_own"),
-        (by_token(), "pm_token"),
+        (by_token(), "pm_card_mastercard"),
         (payment(method="", customer_id="c1"), "pm_c1"),
         (payment(method="", customer_id="c2"), "pm_environment"),
         (payment(method=""), "pm_environment"),
@@ -117,7 +119,30 @@ def test_of_when_the_token_is_not_good_then_refused_with_what_to_do_and_no_other
 def test_of_when_the_token_was_revoked_after_the_payment_was_sent_then_the_row_counts() -> None:
     till = Till()
     revoke(till)
-    assert till.methods.of(replace(by_token(), payment_method="pm_token")) == "pm_token"
+    assert till.methods.of(replace(by_token(), payment_method="pm_card_mastercard")) == "pm_card_mastercard"
+
+
+def test_charge_when_the_token_is_revoked_after_validation_then_rejected_and_nothing_is_sent() -> None:
+    till, store = Till(), MemoryPaymentStore()
+    gateway = MemoryGateway(lambda: NOON)
+    row = by_token()
+    store.create(row)
+    validate(row, methods=till.checks, refusal=refusal)
+    revoke(till)
+    outcome = answered(lambda: Charging(gateway, till.methods, store, lambda: NOON).charge(row))
+    assert outcome
+    assert (outcome.status, outcome.code) == (Status.REJECTED, "token_revoked")
+    assert store.rows == {"pay_1": row}
+    assert gateway.find("pay_1", "") is None
+
+
+def test_charge_when_by_token_then_on_its_method_once_it_says_so_in_the_row() -> None:
+    till, store = Till(), MemoryPaymentStore()
+    gateway = MemoryGateway(lambda: NOON)
+    store.create(by_token())
+    outcome = Charging(gateway, till.methods, store, lambda: NOON).charge(by_token())
+    assert outcome.status is Status.SUCCEEDED
+    assert (store.rows["pay_1"].payment_method, store.rows["pay_1"].token_id) == ("pm_card_mastercard", TOKEN_ID)
 
 
 def test_check_when_the_key_is_off_then_it_still_answers_and_nothing_was_opened() -> None:
