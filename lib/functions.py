@@ -100,7 +100,7 @@ class Function(Construct):
         """The function's ARN."""
         return self.function.arn
 
-    def allow(self, actions: list[str], resources: list[str]) -> None:
+    def allow(self, actions: list[str], resources: list[str], **conditions: dict[str, str]) -> None:
         """Add a permission to the function's role."""
-        self._statements.append(allow(actions, resources))
+        self._statements.append(allow(actions, resources, **conditions))
         self.policy.policy = document(*self._statements)

@@ -7,6 +7,9 @@ from payctl import ports
 from payctl.failures import Failure, from_boto3
 from payctl.stack import Stack
 from payments.errors import Declined, PaymentError, RequiresAction
+from payments.payment import Payment
+from payments.sealed_fields import REFERENCE, context_of
+from payments.sealing import SealBroken, VaultUnavailable, is_sealed
 from payments.statuses import Status
 
 if TYPE_CHECKING:
@@ -42,6 +45,20 @@ def gateway(stack: Stack) -> "PaymentGateway":
         if problem is None:
             raise
         raise Failure(f"the gateway is not asked: its key cannot be read: {problem.message}") from None
+
+
+def reference(stack: Stack, payment: Payment | None) -> str:
+    """A payment's reference at the gateway, "" for none, and for an operator who may not use the key: the gateway
+    is then asked by the payment's id. Raises Failure for a reference that is not the payment's own."""
+    stored = payment.gateway_reference if payment else ""
+    if payment is None or not is_sealed(stored):
+        return stored
+    try:
+        return ports.vault(stack).open(context_of(payment.payment_id), {REFERENCE: stored})[REFERENCE]
+    except VaultUnavailable:
+        return ""
+    except SealBroken as broken:
+        raise Failure(f"payment {payment.payment_id}: {broken}") from None
 
 
 def says(gateway: "PaymentGateway", payment_id: str, reference: str = "") -> GatewaySays:

@@ -141,9 +141,7 @@ def _with_gateway(stack: Stack, cases: Sequence[Case]) -> list[Case]:
     return [
         replace(
             case,
-            says=at_gateway.says(
-                gateway, case.letter.payment_id, case.payment.gateway_reference if case.payment else ""
-            )
+            says=at_gateway.says(gateway, case.letter.payment_id, at_gateway.reference(stack, case.payment))
             if case.letter.payment_id
             else None,
         )

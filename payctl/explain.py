@@ -32,7 +32,7 @@ def explain(
             ("payment", payment_id),
             ("status", show.status(payment.status) if payment else "no row"),
             ("amount", payment.money if payment else ""),
-            ("gateway reference", payment.gateway_reference if payment else ""),
+            ("gateway reference", found.reference),
             ("environment", stack.name),
         ]
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from payments.stores.controls_dynamodb import DynamoLaneStore
     from payments.stores.dynamodb import DynamoAuditStore, DynamoPaymentStore
     from payments.stores.events_dynamodb import DynamoEventStore
+    from payments.stores.vault_kms import KmsVault
     from payments.workflow import StepFunctionsWorkflow
 
 
@@ -29,6 +30,13 @@ def audit_log(stack: Stack) -> "DynamoAuditStore":
     from payments.stores.dynamodb import DynamoAuditStore
 
     return DynamoAuditStore(stack.client("dynamodb"), stack["audit_table"], stack["payments_table"])
+
+
+def vault(stack: Stack) -> "KmsVault":
+    """What opens sealed fields, for an operator who may use the key."""
+    from payments.stores.vault_kms import KmsVault
+
+    return KmsVault(stack.client("kms"), stack["vault_key_arn"])
 
 
 def events(stack: Stack) -> "DynamoEventStore":

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from payctl import ports, show
+from payctl import at_gateway, ports, show
 from payctl.failures import Exit, Failure
 from payctl.options import Json, Timeout, stack_of
 from payctl.stack import Stack
@@ -48,7 +48,7 @@ def recheck(context: typer.Context, payment_id: str, timeout: Timeout = 60, json
                 "changed": after.version != before.version,
                 "code": after.code,
                 "message": after.message,
-                "gateway_reference": after.gateway_reference,
+                "gateway_reference": at_gateway.reference(stack, after),
             }
         )
     else:
@@ -103,7 +103,7 @@ def _tell(stack: Stack, before: Payment, after: Payment) -> None:
             ("now", show.status(after.status)),
             ("changed", "yes" if changed else "no: the gateway says what the payment says"),
             ("reason", f"{after.message} ({after.code})" if after.code else ""),
-            ("gateway reference", after.gateway_reference),
+            ("gateway reference", at_gateway.reference(stack, after)),
             ("environment", stack.name),
         ]
     )

@@ -21,7 +21,7 @@ from payments.lane import LaneState
 from payments.payment import Change, Payment
 from payments.webhooks import EventState, GatewayEvent
 
-LOG_FIELDS = ("status", "version", "gateway_reference", "wait_seconds", "code", "reason", "type", "state", "replayed")
+LOG_FIELDS = ("status", "version", "wait_seconds", "code", "reason", "type", "state", "replayed")
 """What a log line is shown with, beside its message."""
 AFTERWARDS = timedelta(hours=1)
 """How long after its last change log lines of a payment are looked for: searching costs time and money."""
@@ -43,6 +43,7 @@ class Story:
     stack: Stack
     payment_id: str
     payment: Payment | None = None
+    reference: str = ""
     entries: list[AuditEntry] = field(default_factory=list)
     audit_problem: str = ""
     events: list[GatewayEvent] = field(default_factory=list)
@@ -97,6 +98,7 @@ def _row(story: Story) -> Iterator[Moment]:
         yield Moment(change.at, "payments table", f"{change.status} by {change.actor}{_reason(change)}")
     if payment and payment.restarted_at:
         yield Moment(payment.restarted_at, "payments table", f"taken up again, {payment.restarts} times so far")
+    story.reference = at_gateway.reference(story.stack, payment)
 
 
 def _audit(story: Story) -> Iterator[Moment]:
@@ -162,8 +164,7 @@ def _lane(story: Story) -> Iterator[Moment]:
 
 def _gateway(story: Story) -> Iterator[Moment]:
     gateway = at_gateway.gateway(story.stack)
-    reference = story.payment.gateway_reference if story.payment else ""
-    story.says = at_gateway.says(gateway, story.payment_id, reference)
+    story.says = at_gateway.says(gateway, story.payment_id, story.reference)
     yield Moment(_now(), "gateway", f"says now: {story.says}")
 
 

@@ -180,6 +180,6 @@ def shown(value: Any) -> str:
         case _ if hasattr(value, "__dataclass_fields__"):
             parts = {name: getattr(value, name) for name in value.__dataclass_fields__}
             return f"{type(value).__name__}{shown(parts)}"
-        case _ if isinstance(value, Iterator):
+        case _ if isinstance(value, Iterator) or callable(value):
             return "…"
     return str(value)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from payments.payment import Payment
+from payments.sealing import Vault
 from payments.stores.memory import MemoryPaymentStore
 
 Watch = Callable[[Payment | None, Payment], None]
@@ -30,8 +31,8 @@ class _Rows(dict[str, Payment]):
 class LaggingPayments(MemoryPaymentStore):
     """Reads through an index see what was written `lag_seconds` ago."""
 
-    def __init__(self, watch: Watch, monotonic: Callable[[], float], lag_seconds: float) -> None:
-        super().__init__()
+    def __init__(self, watch: Watch, monotonic: Callable[[], float], lag_seconds: float, vault: Vault) -> None:
+        super().__init__(vault)
         self._watch = watch
         self._monotonic = monotonic
         self._lag_seconds = lag_seconds

@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 from lib.state_machine import Step, definition
 from payments.accepting import OtherPayment, accept
+from payments.batch import report as batch_report
 from payments.batch import sheets as batch_sheets
 from payments.batch import split as batch_split
 from payments.batch.dispatch import Dispatcher, LanePaused
@@ -37,6 +38,7 @@ from payments.stores.controls_memory import MemoryLaneStore, MemorySlotStore
 from payments.stores.events_memory import MemoryEventStore
 from payments.stores.memory import MemoryAuditStore, MemoryCustomerStore
 from payments.stores.tokens_memory import MemoryTokenStore
+from payments.stores.vault_memory import MemoryVault
 from payments.sweeping import Sweeper
 from payments.validating import PaymentMethods
 from payments.webhooks import GatewayEvent, Webhooks
@@ -91,7 +93,10 @@ class World:
         clock, sleep, effects = self.scheduler.clock, self.scheduler.sleep, self.effects
 
         # what outlives every function: tables, bucket, queue, gateway
-        self.payments = LaggingPayments(self._row_written, self.scheduler.monotonic, self.chaos.index_lag_seconds)
+        self.vault = MemoryVault()
+        self.payments = LaggingPayments(
+            self._row_written, self.scheduler.monotonic, self.chaos.index_lag_seconds, self.vault
+        )
         self.batches = MemoryBatchStore(self.payments)
         self.audit_log = MemoryAuditStore(self.payments)
         self.events = MemoryEventStore()
@@ -115,13 +120,14 @@ class World:
         queue = effects.of("queue", self.queue)
         files = effects.of("files", self.files, once=("write",))
         gateway = effects.of("gateway", self.gateway, fates=_DIES, prepare=self._gateway_misbehaves)
+        vault = effects.of("vault", self.vault)
         invoke = effects.of("lambda", self.functions)
         client = StepFunctionsClient(self.machine)
         workflow = StepFunctionsWorkflow(effects.of("workflow", client), "arn")
         pace = Pace(effects.of("slots", MemorySlotStore()), slot_length(25, 8), clock, sleep)
         patience = Patience()
         customers = effects.of("customers", MemoryCustomerStore(dict(CUSTOMERS)))
-        methods = PaymentMethods(customers, "", effects.of("tokens", MemoryTokenStore()), clock)
+        methods = PaymentMethods(customers, "", effects.of("tokens", MemoryTokenStore()), clock, vault)
 
         def refused(error: Misconfigured) -> None:
             Lane(lane, clock).refused(error)
@@ -138,7 +144,7 @@ class World:
         self.charging = Charging(GuardedGateway(gateway, refused), methods, payments, clock, patience)
         self.dispatcher = Dispatcher(payments, workflow, lane, pace, 0.1, self.scheduler.monotonic, sleep)
         self.splitter = Splitter(payments, batches, queue, files, rows, start_split, clock, workers=2)
-        self.reporter = Reporter(payments, batches, files, effects.of("sns", self).publish, clock, sleep)
+        self.reporter = Reporter(payments, batches, files, effects.of("sns", self).publish, clock, sleep, vault)
         self.sweeper = Sweeper(
             payments,
             batches,
@@ -162,7 +168,9 @@ class World:
 
         handlers: dict[str, Any] = {
             "validate": lambda event, _: validate_step(event, store=payments, methods=methods, refusal=refusal),
-            "charge": lambda event, _: charge_step(event, charging=self.charging, pace=pace, jitter=jitter),
+            "charge": lambda event, _: charge_step(
+                event, charging=self.charging, vault=vault, pace=pace, jitter=jitter
+            ),
             "record": lambda event, _: {
                 "payment_id": record_step(event, store=payments, events=events, clock=clock).payment_id
             },
@@ -289,7 +297,7 @@ class World:
 
 
 class _OneByOne:
-    """Stands for the splitter's thread pool: greenlets cannot change threads."""
+    """Stands for the thread pools of splitter and report: greenlets cannot change threads."""
 
     def __init__(self, workers: int) -> None:
         pass
@@ -311,6 +319,7 @@ def small_windows() -> Iterator[None]:
         patch.object(batch_split, "ROWS_A_WINDOW", 2),
         patch.object(batch_split, "WINDOWS_A_CHECKPOINT", 2),
         patch.object(batch_split, "ThreadPoolExecutor", _OneByOne),
+        patch.object(batch_report, "ThreadPoolExecutor", _OneByOne),
         patch.object(batch_sheets, "TemporaryFile", lambda _mode: BytesIO()),
     ):
         yield

@@ -14,18 +14,21 @@ from payments.gateways.credentials import GatewayKey
 from payments.gateways.guarded import GuardedGateway
 from payments.gateways.stripe import StripeGateway
 from payments.lane import Lane
-from payments.logs import logger
-from payments.metrics import GATEWAY_MISCONFIGURED, PAYMENTS_IN_REVIEW, SUSPICIOUS_DECLINES, count
+from payments.logs import invocation, logger
+from payments.metrics import GATEWAY_MISCONFIGURED, PAYMENTS_IN_REVIEW, SUSPICIOUS_DECLINES, count, timed
 from payments.pace import Pace
 from payments.patience import Patience
 from payments.statuses import Status
 from payments.steps import charge_step
 from payments.stores.controls_dynamodb import DynamoLaneStore, DynamoSlotStore
-from payments.stores.dynamodb import DynamoCustomerStore, DynamoPaymentStore
+from payments.stores.dynamodb import DynamoCustomerStore
+from payments.stores.followed import FollowedPayments
 from payments.stores.tokens_dynamodb import DynamoTokenStore
+from payments.stores.vault_kms import KmsVault
 from payments.validating import PaymentMethods
 
 dynamodb = aws.dynamodb()
+vault = KmsVault(aws.kms(), setting("VAULT_KEY_ARN"))
 key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"))
 lane = Lane(DynamoLaneStore(dynamodb, setting("CONTROLS_TABLE")), utc_now)
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
@@ -48,8 +51,9 @@ charging = Charging(
         setting("DEFAULT_PAYMENT_METHOD", ""),
         DynamoTokenStore(dynamodb, setting("TOKENS_TABLE")),
         utc_now,
+        vault,
     ),
-    store=DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE")),
+    store=FollowedPayments(dynamodb, setting("PAYMENTS_TABLE")),
     clock=utc_now,
     patience=Patience(timedelta(seconds=int(setting("PATIENCE_SECONDS")))),
 )
@@ -60,9 +64,11 @@ def jitter(most: int) -> int:
     return random.randint(0, most)  # noqa: S311 - it spreads retries and guards nothing
 
 
+@invocation
+@timed("charge")
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """State in: payment_id. State out: payment_id and outcome, or how long to wait. Raises what is retried."""
-    state = charge_step(event, charging=charging, pace=pace, jitter=jitter)
+    state = charge_step(event, charging=charging, vault=vault, pace=pace, jitter=jitter)
     outcome = state.get("outcome", {})
     if outcome.get("code") in SUSPICIOUS_DECLINE_CODES:
         count(SUSPICIOUS_DECLINES)
@@ -72,7 +78,6 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         "charged" if outcome else "waiting",
         payment_id=event["payment_id"],
         status=outcome.get("status"),
-        gateway_reference=outcome.get("gateway_reference"),
         wait_seconds=state.get("wait_seconds"),
     )
     return state

@@ -10,10 +10,11 @@ from payments import aws
 from payments.batch.report import Reporter
 from payments.clock import utc_now
 from payments.config import setting
-from payments.logs import logger
+from payments.logs import invocation, logger
 from payments.stores.batch_dynamodb import DynamoBatchStore
 from payments.stores.batch_files import S3BatchFiles
 from payments.stores.dynamodb import DynamoPaymentStore
+from payments.stores.vault_kms import KmsVault
 
 dynamodb, sns = aws.dynamodb(), aws.sns()
 log = logger()
@@ -37,9 +38,11 @@ reporter = Reporter(
     publish=publish,
     clock=utc_now,
     sleep=time.sleep,
+    vault=KmsVault(aws.kms(), setting("VAULT_KEY_ARN")),
 )
 
 
+@invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """In: {"batch_id": …}, from the splitter or from the audit of the batch's last payment."""
     seconds_left = context.get_remaining_time_in_millis() / 1000

@@ -1,5 +1,6 @@
 """Webhook: take Stripe's events. The route is POST /webhooks/stripe of api/openapi.yaml; its signature is its proof."""
 
+from dataclasses import replace
 from typing import Any
 
 from payments import aws
@@ -9,10 +10,10 @@ from payments.errors import Misconfigured
 from payments.gateways.credentials import WebhookSecrets
 from payments.gateways.stripe_webhook import BadSignature, UnreadableEvent, verified_event
 from payments.http import Problem, answer, header, problem_answer, raw_body
-from payments.logs import logger
+from payments.logs import invocation, logger
 from payments.metrics import CONTRADICTING_EVENTS, count
-from payments.stores.dynamodb import DynamoPaymentStore
 from payments.stores.events_dynamodb import DynamoEventStore
+from payments.stores.followed import FollowedPayments
 from payments.webhooks import EventState, GatewayEvent, Webhooks
 from payments.workflow import StepFunctionsWorkflow
 
@@ -20,13 +21,14 @@ dynamodb = aws.dynamodb()
 secrets = WebhookSecrets(aws.secrets_manager(), setting("WEBHOOK_SECRET_ARN"))
 webhooks = Webhooks(
     events=DynamoEventStore(dynamodb, setting("GATEWAY_EVENTS_TABLE")),
-    payments=DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE")),
+    payments=FollowedPayments(dynamodb, setting("PAYMENTS_TABLE")),
     workflow=StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN")),
     clock=utc_now,
 )
 log = logger()
 
 
+@invocation
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """A proxy event in, a proxy response out. 200 once the event is stored; whatever else, Stripe sends it again."""
     request_id = str(event["requestContext"].get("requestId", ""))
@@ -47,8 +49,12 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 def _verified(event: dict[str, Any]) -> GatewayEvent:
     """The event, if its signature fits. Raises Problem."""
+    signature = header(event, "Stripe-Signature")
     try:
-        return verified_event(raw_body(event), header(event, "Stripe-Signature"), secrets.read_all(), clock=utc_now)
+        # the reference stands in the payment's row, sealed, and nothing needs it here
+        return replace(
+            verified_event(raw_body(event), signature, secrets.read_all(), clock=utc_now), gateway_reference=""
+        )
     except BadSignature as error:
         secrets.forget_old()  # perhaps a secret was just rotated
         raise Problem(400, "invalid-signature", f"{error}; nothing was stored") from None

@@ -13,7 +13,10 @@ GENESIS = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Who did what to a payment, when, and how it came out. `sequence` is the row's version it speaks of."""
+    """Who did what to a payment, when, and how it came out. `sequence` is the row's version it speaks of.
+
+    The gateway's reference is the row's own text, sealed: the chain is made over that, and verifies without a key.
+    """
 
     payment_id: str
     sequence: int

@@ -7,6 +7,7 @@ from botocore.config import Config
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_kms import KMSClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -52,6 +53,11 @@ def step_functions() -> "SFNClient":
 def functions() -> "LambdaClient":
     """A Lambda client."""
     return boto3.client("lambda", config=CONFIG)
+
+
+def kms() -> "KMSClient":
+    """A KMS client."""
+    return boto3.client("kms", config=CONFIG)
 
 
 def secrets_manager() -> "SecretsManagerClient":

@@ -1,5 +1,6 @@
 """Charge: at most once, whatever fails, whenever it fails."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from payments.clock import Clock, iso, parse_iso
@@ -42,6 +43,8 @@ class Charging:
       and the memory of the key may have run out (24 hours at Stripe), but not both.
 
     After `unknown` nothing is ever sent again: only the gateway's word ends it.
+
+    It works on payments in plain text, and `row_of` makes of one the row that is stored, its private fields sealed.
     """
 
     gateway: PaymentGateway
@@ -49,6 +52,7 @@ class Charging:
     store: PaymentStore
     clock: Clock
     patience: Patience = field(default_factory=Patience)
+    row_of: Callable[[Payment], Payment] = lambda payment: payment
 
     def charge(self, payment: Payment, *, ask: bool = False) -> Outcome:
         """Charge a payment, or find out what became of it; `ask` asks of one that is settled or held for review, too.
@@ -85,7 +89,7 @@ class Charging:
             # with the intent, so that every later attempt sends the same request under the same key
             payment_method=self.methods.of(payment),
         )
-        self.store.save(payment)
+        self.store.save(self.row_of(payment))
         try:
             charged = self.gateway.charge(_request_for(payment))
         except PROVEN_NOT_CHARGED as error:
@@ -98,7 +102,7 @@ class Charging:
     def _let_go(self, payment: Payment, error: PaymentError) -> None:
         let_go = moved(payment, Status.PENDING, at=self.clock(), actor=ACTOR, code=error.code, message=error.message)
         try:
-            self.store.save(let_go)
+            self.store.save(self.row_of(let_go))
         except VersionConflict:
             # somebody found our intent and may have sent by now: that this call charged nothing proves little
             raise _still_unknown(error) from error

@@ -8,7 +8,7 @@ BATCH_EVENT = "batch"
 
 
 def payment_event(payment: Payment) -> dict[str, str]:
-    """What became of a payment. A repeated event has the same `event_id`: drop what you have seen."""
+    """What became of a payment, ids and outcome only. A repeated event has the same `event_id`: drop what you know."""
     return {
         "event_id": f"{payment.payment_id}:{payment.version}",
         "event_type": PAYMENT_EVENT,
@@ -19,7 +19,6 @@ def payment_event(payment: Payment) -> dict[str, str]:
         "amount": str(payment.money.decimal),
         "currency": payment.money.currency,
         "gateway": payment.gateway,
-        "gateway_reference": payment.gateway_reference,
         "batch_id": payment.batch_id,
         "correlation_id": payment.correlation_id,
         "occurred_at": payment.updated_at,

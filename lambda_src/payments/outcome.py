@@ -14,7 +14,7 @@ NOT_CHARGED = "not_charged"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A status with its reason and the gateway's reference; never personal data or a token."""
+    """A status with its reason and the gateway's reference, sealed once it leaves a step; never personal data."""
 
     status: Status
     code: str = ""

@@ -14,8 +14,9 @@ def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clo
     """Move the payment to the outcome's status and give its row as it stands afterwards.
 
     Running twice changes nothing the second time. A row that another execution moved on in between is left as it
-    is. Raises VersionConflict after some lost races, LookupError for a payment that is not stored, and IllegalMove
-    for an outcome that the payment cannot have and that must not be dropped: better a failed workflow and its alarm.
+    is. References are compared as they are sealed: charge hands on the row's own text for the same one. Raises
+    VersionConflict after some lost races, LookupError for a payment that is not stored, and IllegalMove for an
+    outcome that the payment cannot have and that must not be dropped: better a failed workflow and its alarm.
     """
     for _ in range(_TRIES):
         payment = require(store, payment_id)

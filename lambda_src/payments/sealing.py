@@ -4,7 +4,8 @@ A sealed text is a text as well, with a beginning of its own, so that a row with
 that need not know them. What needs them opens them first.
 """
 
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 PREFIX = "sealed.v1."
@@ -12,6 +13,9 @@ PREFIX = "sealed.v1."
 
 Context = Mapping[str, str]
 """Whose field it is, {"payment_id": "pay_1"}: KMS's encryption context. What was sealed in one opens in no other."""
+
+Seal = Callable[[Mapping[str, str]], dict[str, str]]
+"""Seals values by field name; empty and sealed ones come back as they are."""
 
 
 class VaultUnavailable(Exception):
@@ -38,6 +42,16 @@ class Vault(Protocol):
         """
 
 
+class KeyVault(Vault, Protocol):
+    """A vault that also hands out a data key, for as long as its holder works on one row."""
+
+    def unlock(self, context: Context, values: Mapping[str, str]) -> tuple[dict[str, str], Seal]:
+        """The values as `open` gives them, and a data key in hand: what it seals later needs nobody's leave any more.
+
+        It is the key that the values are sealed with, or a new one. Raises what `open` raises.
+        """
+
+
 class EmailHasher(Protocol):
     """Makes an e-mail address findable without storing it."""
 
@@ -48,3 +62,13 @@ class EmailHasher(Protocol):
 def is_sealed(text: str) -> bool:
     """True for what a vault made."""
     return text.startswith(PREFIX)
+
+
+def needs_sealing(values: Mapping[str, str]) -> bool:
+    """True if any of the values is plain text."""
+    return any(text and not is_sealed(text) for text in values.values())
+
+
+def one_spelling(email: str) -> str:
+    """The spelling of an address that all its spellings share: no blanks around it, no capitals, NFC."""
+    return unicodedata.normalize("NFC", email.strip().casefold())

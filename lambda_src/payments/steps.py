@@ -1,7 +1,7 @@
 """The steps of the workflow, from a state in to a state out: what each function runs, and the simulation as well.
 
 A state is {"payment_id"} with "outcome" or "error", and on its way "ask", "event_id", "waits" and "wait_seconds": ids,
-outcomes and numbers, nothing personal.
+outcomes and numbers, nothing personal. The gateway's reference in it is sealed.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from typing import Any
 
 from payments.auditing import audit
 from payments.batch.rows import BatchRows
-from payments.charging import Charging, may_call_gateway
+from payments.charging import Charging, as_recorded, may_call_gateway
 from payments.clock import Clock
 from payments.errors import POLICIES, PaymentError, RateLimited
 from payments.events import payment_event
@@ -20,6 +20,8 @@ from payments.outcome import answered, outcome_of
 from payments.pace import NoFreeSlot, Pace
 from payments.payment import Payment
 from payments.recording import record
+from payments.sealed_fields import Unlocked, unlocked
+from payments.sealing import KeyVault
 from payments.statuses import Status
 from payments.stores.port import AuditStore, PaymentStore, require
 from payments.validating import PaymentMethods, validate
@@ -46,30 +48,39 @@ def validate_step(
     return dict(state) | ({"outcome": refused.as_json()} if refused else {})
 
 
-def charge_step(state: Mapping[str, Any], *, charging: Charging, pace: Pace, jitter: Jitter) -> State:
-    """Charge in the gateway's pace; where the gateway asks for time, say how long the workflow has to wait."""
-    waits, ask = int(state.get("waits", 0)), bool(state.get("ask"))
-    payment = require(charging.store, state["payment_id"])
+def charge_step(state: Mapping[str, Any], *, charging: Charging, vault: KeyVault, pace: Pace, jitter: Jitter) -> State:
+    """Charge in the gateway's pace; where the gateway asks for time, say how long the workflow has to wait.
 
+    The payment's data key is in hand before anything is written or sent, so that whatever comes back can be sealed:
+    a key that is disabled stops a charge (VaultUnavailable), and never loses one.
+    """
+    waits, ask = int(state.get("waits", 0)), bool(state.get("ask"))
+    row = require(charging.store, state["payment_id"])
     what_for = {name: state[name] for name in ("payment_id", "ask", "event_id") if name in state}
 
     def wait(seconds: int, waits: int) -> State:
         return {**what_for, "waits": waits, "wait_seconds": seconds + jitter(seconds)}
 
+    if not may_call_gateway(row, ask=ask):
+        return {**what_for, "outcome": as_recorded(row).as_json()}
     try:
-        if may_call_gateway(payment, ask=ask):
-            charging = replace(charging, gateway=PacedGateway(charging.gateway, pace.take()))
-        outcome = answered(lambda: charging.charge(payment, ask=ask))
+        turn = pace.take()
+        open_row = unlocked(row, vault)
+        charging = replace(charging, gateway=PacedGateway(charging.gateway, turn), row_of=open_row.sealed)
+        outcome = answered(lambda: charging.charge(open_row.payment, ask=ask))
     except NoFreeSlot:
         return wait(OWN_PACE_SECONDS, waits)  # our own doing, and no reason to give a payment up
     except PaymentError as error:
         seconds = _seconds_to_wait(error, waits)
+        if not seconds and error.gateway_reference:
+            raise _sealed(error, open_row) from None
         if not seconds:
             raise
         return wait(seconds, waits + 1)
     if outcome is None:
         raise AssertionError("charge gives an outcome or raises")
-    return {**what_for, "outcome": outcome.as_json()}
+    sealed = replace(outcome, gateway_reference=open_row.sealed_reference(outcome.gateway_reference))
+    return {**what_for, "outcome": sealed.as_json()}
 
 
 def record_step(state: Mapping[str, Any], *, store: PaymentStore, events: EventStore, clock: Clock) -> Payment:
@@ -90,6 +101,16 @@ def audit_step(state: Mapping[str, Any], *, store: PaymentStore, log: AuditStore
     audit(payment, log=log)
     rows.close(payment)
     return {"payment_id": payment.payment_id, "status": payment.status, "event": payment_event(payment)}
+
+
+def _sealed(error: PaymentError, open_row: Unlocked) -> PaymentError:
+    """The error as the state machine and the log may have it."""
+    return type(error)(
+        error.code,
+        error.message,
+        gateway_reference=open_row.sealed_reference(error.gateway_reference),
+        retry_after_seconds=error.retry_after_seconds,
+    )
 
 
 def _seconds_to_wait(error: PaymentError, waits: int) -> int:

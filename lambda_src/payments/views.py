@@ -22,7 +22,7 @@ def accepted_view(payment: Payment) -> dict[str, Any]:
 
 
 def payment_view(payment: Payment) -> dict[str, Any]:
-    """A payment with its status, history and references; what is empty is left out."""
+    """An opened payment with its status, history and references; what is empty is left out."""
     view = {
         "payment_id": payment.payment_id,
         "status": payment.status.value,

@@ -1,16 +1,26 @@
 """One suite for the payments and audit tables on DynamoDB (moto) and for their in-memory twins."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
+import boto3
 import pytest
 
 from payments.audit import missing_entries, verify
 from payments.clock import iso
 from payments.payment import Payment, accepted, moved
+from payments.sealed_fields import NotSealed, opened, private
+from payments.sealing import VaultUnavailable, is_sealed
 from payments.statuses import Status
-from payments.stores.dynamodb import DynamoAuditStore, DynamoCustomerStore, DynamoPaymentStore
+from payments.stores.dynamodb import (
+    DynamoAuditStore,
+    DynamoCustomerStore,
+    DynamoPaymentStore,
+    payment_values,
+    to_item,
+)
 from payments.stores.memory import MemoryAuditStore, MemoryCustomerStore, MemoryPaymentStore
 from payments.stores.port import (
     AlreadyExists,
@@ -21,8 +31,17 @@ from payments.stores.port import (
     require,
 )
 from payments.stores.tables import AUDIT_LOG, CUSTOMERS, PAYMENTS
+from payments.stores.vault_memory import MemoryVault
 from tests.moto_tables import aws_in_memory, create_table
-from tests.unit.builders import NOON, after, batch_payment, payment, request
+from tests.unit import builders
+from tests.unit.builders import NOON, after, request
+
+payment = partial(builders.payment, method="")
+"""With nothing to seal: what is sealed has tests of its own."""
+
+
+def batch_payment() -> Payment:
+    return replace(builders.batch_payment(), payment_method="")
 
 
 @dataclass
@@ -30,13 +49,18 @@ class Stores:
     payments: PaymentStore
     audit: AuditStore
     customers: CustomerStore
+    vault: MemoryVault
+
+    def opened(self, payment_id: str = "pay_1") -> Payment:
+        return opened(require(self.payments, payment_id), self.vault)
 
 
 @pytest.fixture(params=["memory", "dynamodb"])
 def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
+    vault = MemoryVault()
     if request.param == "memory":
-        payments = MemoryPaymentStore()
-        yield Stores(payments, MemoryAuditStore(payments), MemoryCustomerStore({"c1": "pm_c1"}))
+        payments = MemoryPaymentStore(vault)
+        yield Stores(payments, MemoryAuditStore(payments), MemoryCustomerStore({"c1": "pm_c1"}), vault)
         return
     with aws_in_memory():
         client = create_table(PAYMENTS)
@@ -47,24 +71,30 @@ def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
         )
         client.put_item(TableName=CUSTOMERS.name, Item={"customer_id": {"S": "c2"}})
         yield Stores(
-            DynamoPaymentStore(client, PAYMENTS.name),
+            DynamoPaymentStore(client, PAYMENTS.name, vault),
             DynamoAuditStore(client, AUDIT_LOG.name, PAYMENTS.name),
             DynamoCustomerStore(client, CUSTOMERS.name),
+            vault,
         )
+
+
+METADATA = {"order": "A-17", "empty": ""}
+
+
+def sealed_reference(stores: Stores) -> str:
+    return stores.vault.seal({"payment_id": "pay_1"}, {"gateway_reference": "pi_1"})["gateway_reference"]
 
 
 def full_payment() -> Payment:
     """A payment with a value in every field that a client or a batch can fill."""
-    asked = request(
-        customer_id="c1", payment_method="pm_1", description="tea, \u2615", metadata={"order": "A-17", "empty": ""}
-    )
+    asked = request(customer_id="c1", payment_method="pm_1", description="tea, \u2615", metadata=METADATA)
     return accepted(asked, at=NOON, source="batch", correlation_id="r1", batch_id="b1", batch_line=7)
 
 
 @pytest.mark.parametrize("stored", [payment(), full_payment()], ids=["plain", "full"])
 def test_create_then_get_gives_the_same_payment(stores: Stores, stored: Payment) -> None:
     stores.payments.create(stored)
-    assert stores.payments.get("pay_1") == stored
+    assert stores.opened() == stored
 
 
 def test_get_when_there_is_none_then_none_and_require_names_it(stores: Stores) -> None:
@@ -84,12 +114,20 @@ def test_create_when_the_id_is_taken_then_the_first_stays_and_is_told(stores: St
 def test_save_then_get_gives_the_next_version(stores: Stores) -> None:
     stores.payments.create(full_payment())
     charged = moved(
-        full_payment(), Status.PROCESSING, at=NOON, actor="charge", attempts=1, attempted_at="now", gateway="stripe"
+        require(stores.payments, "pay_1"),
+        Status.PROCESSING,
+        at=NOON,
+        actor="charge",
+        attempts=1,
+        attempted_at="now",
+        gateway="stripe",
     )
     stores.payments.save(charged)
-    done = moved(charged, Status.SUCCEEDED, at=NOON, actor="workflow", gateway_reference="pi_1")
+    done = moved(charged, Status.SUCCEEDED, at=NOON, actor="workflow")
+    done = replace(done, gateway_reference=sealed_reference(stores))
     stores.payments.save(done)
     assert stores.payments.get("pay_1") == done
+    assert stores.opened() == replace(done, payment_method="pm_1", gateway_reference="pi_1", metadata=METADATA)
 
 
 def test_save_when_a_reason_is_gone_then_it_is_gone_from_the_row(stores: Stores) -> None:
@@ -271,3 +309,69 @@ def test_claim_restart_when_a_writer_read_the_row_before_then_its_save_keeps_the
     save_all(stores, payment(), Status.PROCESSING)
     row = require(stores.payments, "pay_1")
     assert (row.status, row.restarts, row.restarted_at) == (Status.PROCESSING, 1, iso(LATER))
+
+
+# What is stored sealed --------------------------------------------------------------------------------------------
+
+
+def test_create_when_there_is_something_private_then_no_plain_text_of_it_is_in_the_row(stores: Stores) -> None:
+    stores.payments.create(full_payment())
+    row = require(stores.payments, "pay_1")
+
+    assert {name for name, text in private(row).items() if is_sealed(text)} == {"payment_method", "metadata.order"}
+    assert stores.vault.calls == 1
+    assert (row.description, row.customer_id, row.fingerprint) == ("tea, \u2615", "c1", full_payment().fingerprint)
+
+
+def test_fault_45_create_when_the_key_is_disabled_then_nothing_is_stored(stores: Stores) -> None:
+    stores.vault.available = False
+    with pytest.raises(VaultUnavailable):
+        stores.payments.create(full_payment())
+    assert stores.payments.get("pay_1") is None
+
+
+def test_fault_45_get_and_save_when_the_key_is_disabled_then_they_need_none(stores: Stores) -> None:
+    stores.payments.create(full_payment())
+    stores.vault.available = False
+    after_it = save_all(stores, require(stores.payments, "pay_1"), Status.PROCESSING, Status.SUCCEEDED)
+    assert stores.payments.get("pay_1") == after_it
+    with pytest.raises(VaultUnavailable):
+        stores.opened()
+
+
+@pytest.mark.parametrize("field", ["payment_method", "gateway_reference"])
+def test_save_when_a_private_field_is_plain_then_refused_and_nothing_changes(stores: Stores, field: str) -> None:
+    stores.payments.create(payment())
+    with pytest.raises(VersionConflict):
+        stores.payments.save(moved(payment(), Status.PROCESSING, at=NOON, actor="c", **{field: "plain_1"}))
+    assert stores.payments.get("pay_1") == payment()
+
+
+def test_save_when_the_row_is_from_before_fields_were_sealed_then_it_moves_on_and_keeps_its_text(
+    dynamodb: DynamoPaymentStore,
+) -> None:
+    before = after(builders.payment(), Status.PROCESSING, Status.SUCCEEDED, gateway_reference="pi_1")
+    boto3.client("dynamodb").put_item(TableName=PAYMENTS.name, Item=to_item(payment_values(before)))
+    refunded = after(before, Status.REFUNDED)
+
+    dynamodb.save(refunded)
+
+    assert opened(require(dynamodb, "pay_1"), MemoryVault()) == refunded
+    with pytest.raises(VersionConflict, match="plain payment_method"):
+        dynamodb.save(replace(after(refunded, Status.DISPUTED), payment_method="pm_other"))
+
+
+def test_create_when_the_store_has_no_vault_then_plain_text_is_refused_and_nothing_is_stored(
+    dynamodb: DynamoPaymentStore,
+) -> None:
+    with pytest.raises(NotSealed, match="pay_1"):
+        dynamodb.create(builders.payment())
+    assert dynamodb.get("pay_1") is None
+    dynamodb.create(payment())
+
+
+@pytest.fixture
+def dynamodb() -> Iterator[DynamoPaymentStore]:
+    """The payments table for functions that have no key."""
+    with aws_in_memory():
+        yield DynamoPaymentStore(create_table(PAYMENTS), PAYMENTS.name)

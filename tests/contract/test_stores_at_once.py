@@ -57,7 +57,7 @@ def test_fault_19_pause_when_many_functions_pause_at_once_then_one_is_told_true(
 
 
 def test_claim_restart_when_many_sweeps_claim_at_once_then_one_has_it(aws: LocalAws) -> None:
-    DynamoPaymentStore(aws.client("dynamodb"), PAYMENTS.name).create(payment())
+    DynamoPaymentStore(aws.client("dynamodb"), PAYMENTS.name).create(payment(method=""))
 
     def claim(_: int) -> bool:
         try:

@@ -21,6 +21,7 @@ from payments.stores.controls_dynamodb import DynamoLaneStore
 from payments.stores.dynamodb import DynamoAuditStore, DynamoPaymentStore
 from payments.stores.events_dynamodb import DynamoEventStore
 from payments.stores.tables import AUDIT_LOG, CONTROLS, GATEWAY_EVENTS, PAYMENTS, PROCESSING_STATUS
+from payments.stores.vault_kms import KmsVault
 from tests.moto_mapping import event_source_mapping
 from tests.moto_tables import aws_in_memory, create_table
 
@@ -121,7 +122,8 @@ class AwsWorld:
     @property
     def payments(self) -> DynamoPaymentStore:
         """The payments table."""
-        return DynamoPaymentStore(boto3.client("dynamodb"), PAYMENTS.name)
+        vault = KmsVault(boto3.client("kms"), self.outputs["vault_key_arn"])
+        return DynamoPaymentStore(boto3.client("dynamodb"), PAYMENTS.name, vault)
 
     @property
     def audit_log(self) -> DynamoAuditStore:
@@ -215,6 +217,7 @@ def aws_world(folder: Path) -> Iterator[AwsWorld]:
             "dead_letter_queue_url": sqs.create_queue(QueueName="dead-letters")["QueueUrl"],
             "state_machine_arn": machine["stateMachineArn"],
             "dispatch_mapping_id": event_source_mapping(),
+            "vault_key_arn": boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
         }
         yield AwsWorld(outputs, payctl_with(folder, **outputs))
 

@@ -16,10 +16,12 @@ from payments.batch.split import Splitter
 from payments.batch.state import Batch, BatchStatus, Source
 from payments.money import Money
 from payments.payment import Payment, PaymentRequest, accepted, moved
+from payments.sealing import VaultUnavailable
 from payments.statuses import Status
 from payments.stores.batch_files import MemoryBatchFiles
 from payments.stores.batch_memory import MemoryBatchStore
 from payments.stores.memory import MemoryPaymentStore
+from payments.stores.vault_memory import MemoryVault
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -42,6 +44,7 @@ class World:
     files: MemoryBatchFiles = field(default_factory=MemoryBatchFiles)
     events: list[dict[str, Any]] = field(default_factory=list)
     slept_seconds: list[float] = field(default_factory=list)
+    vault: MemoryVault = field(default_factory=MemoryVault)
 
     def __post_init__(self) -> None:
         self.batches = MemoryBatchStore(self.payments)
@@ -53,6 +56,7 @@ class World:
             publish=self.events.append,
             clock=lambda: NOW,
             sleep=self.slept_seconds.append,
+            vault=self.vault,
         )
 
     def split(self, content: bytes, key: str = "incoming/2026/payroll.csv", version_id: str = "v1") -> Source:
@@ -78,6 +82,10 @@ class World:
         payment = moved(payment, status, at=NOW, actor="test", code=code, message=message, gateway_reference="pi_1")
         self.payments.save(payment)
         self.rows.close(payment)
+
+    def seal_reference(self, payment_id: str, reference: str) -> None:
+        sealed = self.vault.seal({"payment_id": payment_id}, {"gateway_reference": reference})["gateway_reference"]
+        self.payments.rows[payment_id] = replace(self.payments.rows[payment_id], gateway_reference=sealed)
 
     def report(self, source: Source, owner: str = "report") -> Batch | None:
         return self.reporter.report(source.batch_id, owner=owner, seconds_left=900)
@@ -270,3 +278,28 @@ def test_resubmit_when_uploaded_as_it_is_then_the_same_rows_are_rejected_again()
     assert batch
     # the removed card number and the mended quote make valid rows of two; the id taken twice is taken still
     assert (batch.progress.rows_accepted, batch.progress.rows_rejected) == (2, 3)
+
+
+def test_results_when_references_are_sealed_then_the_file_has_them_in_plain_text() -> None:
+    world, source = finished_world()
+    for payment_id in ("p1", "rest"):
+        world.seal_reference(payment_id, f"pi_of_{payment_id}")
+
+    world.report(source)
+
+    references = {row["payment_id"]: row["gateway_reference"] for row in world.sheet("results.csv")}
+    assert (references["p1"], references["rest"]) == ("pi_of_p1", "pi_of_rest")
+
+
+def test_fault_45_report_when_the_key_is_disabled_then_no_file_and_made_once_it_is_enabled() -> None:
+    world, source = finished_world()
+    world.seal_reference("p1", "pi_1")
+    world.vault.available = False
+    with pytest.raises(VaultUnavailable):
+        world.report(source)
+    assert (world.files.results, world.events) == ({}, [])
+
+    world.vault.available = True
+    world.report(source)
+
+    assert {row["gateway_reference"] for row in world.sheet("results.csv")} == {"pi_1"}

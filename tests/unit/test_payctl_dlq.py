@@ -17,6 +17,7 @@ from payments.gateways.port import ChargeRequest
 from payments.lane import PausedBy
 from payments.money import Money
 from payments.statuses import Status
+from payments.stores.port import require
 from tests.unit.builders import NOON, after, batch_payment
 from tests.unit.payctl_world import AwsWorld, aws_world
 
@@ -263,7 +264,8 @@ def test_replay_when_the_payment_moves_on_while_the_operator_thinks_then_it_is_l
     world: AwsWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.dead_letter(world.stored(batch_payment("pay_new")))
-    while_asked(world, monkeypatch, lambda: world.payments.save(after(batch_payment("pay_new"), Status.PROCESSING)))
+    moved_on = after(require(world.payments, "pay_new"), Status.PROCESSING)
+    while_asked(world, monkeypatch, lambda: world.payments.save(moved_on))
     result = world.payctl("dlq", "replay", "--all")
     assert result.exit_code == Exit.SOME_REFUSED
     assert "changed at this very moment" in result.stdout

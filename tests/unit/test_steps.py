@@ -21,6 +21,7 @@ from payments.gateways.port import ChargeRequest, GatewayCharge
 from payments.money import Money
 from payments.pace import NoFreeSlot, Pace
 from payments.payment import Payment
+from payments.sealed_fields import opened
 from payments.statuses import Status
 from payments.steps import OWN_PACE_SECONDS, State, audit_step, charge_step, record_step, validate_step
 from payments.stores.controls_memory import MemorySlotStore
@@ -28,6 +29,7 @@ from payments.stores.events_memory import MemoryEventStore
 from payments.stores.memory import MemoryAuditStore, MemoryCustomerStore, MemoryPaymentStore
 from payments.stores.port import VersionConflict
 from payments.stores.tokens_memory import MemoryTokenStore
+from payments.stores.vault_memory import MemoryVault
 from payments.validating import PaymentMethods
 from payments.webhooks import EventState
 from tests.unit.builders import NOON, FixedClock, after, gateway_event, payment
@@ -70,6 +72,7 @@ class World:
     def __init__(self, row: Payment | None = None) -> None:
         self.clock = FixedClock()
         self.gateway = Recording(self.clock)
+        self.vault = MemoryVault()
         self.store = MemoryPaymentStore()
         self.slots = CountedSlots()
         self.events = MemoryEventStore()
@@ -80,6 +83,7 @@ class World:
         return charge_step(
             state or {"payment_id": "pay_1"},
             charging=Charging(self.gateway, self.methods, self.store, self.clock),
+            vault=self.vault,
             pace=Pace(self.slots, timedelta(milliseconds=50), lambda: NOON, sleep=lambda seconds: None),
             jitter=lambda most: min(most, jitter_seconds),
         )
@@ -103,6 +107,10 @@ class World:
     @property
     def now(self) -> Payment:
         return self.store.rows["pay_1"]
+
+    @property
+    def opened(self) -> Payment:
+        return opened(self.now, self.vault)
 
 
 def test_charge_step_when_all_is_well_then_an_outcome_and_one_slot_taken() -> None:
@@ -177,7 +185,7 @@ def test_fault_12_charge_step_when_a_payment_may_be_charged_and_asking_is_refuse
 def test_fault_12_charge_step_when_it_waits_then_what_is_to_be_asked_is_not_forgotten() -> None:
     world = World()
     world.record(world.charge())
-    world.gateway.refund(world.now.gateway_reference, 9999)
+    world.gateway.refund(world.opened.gateway_reference, 9999)
     world.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find"))
     state = world.charge({"payment_id": "pay_1", "ask": True})
     assert state["wait_seconds"]
@@ -274,7 +282,7 @@ def test_fault_18_record_step_when_the_answer_is_a_conflict_then_the_event_stays
 
 def test_record_step_when_the_row_cannot_be_written_then_the_event_stays_parked() -> None:
     world = told()
-    world.gateway.refund(world.now.gateway_reference, 9999)
+    world.gateway.refund(world.opened.gateway_reference, 9999)
     state = world.charge(ASKED)
 
     def save(payment: Payment) -> None:

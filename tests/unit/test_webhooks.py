@@ -14,12 +14,14 @@ from payments.gateways.memory import Fault, FaultKind, MemoryGateway
 from payments.money import Money
 from payments.pace import Pace
 from payments.payment import Payment
+from payments.sealed_fields import opened
 from payments.statuses import Status
 from payments.steps import State, charge_step, record_step
 from payments.stores.controls_memory import MemorySlotStore
 from payments.stores.events_memory import MemoryEventStore
 from payments.stores.memory import MemoryCustomerStore, MemoryPaymentStore
 from payments.stores.tokens_memory import MemoryTokenStore
+from payments.stores.vault_memory import MemoryVault
 from payments.validating import PaymentMethods
 from payments.webhooks import ASK_AGAIN, HANDLED, KEPT_PARKED, EventState, GatewayEvent, Webhooks, occasion_of
 from payments.workflow import MemoryWorkflow
@@ -35,6 +37,7 @@ class World:
     def __init__(self, row: Payment | None = None) -> None:
         self.clock = FixedClock()
         self.gateway = MemoryGateway(self.clock)
+        self.vault = MemoryVault()
         self.payments = MemoryPaymentStore()
         self.events = MemoryEventStore()
         self.workflow = MemoryWorkflow()
@@ -43,7 +46,7 @@ class World:
             self.payments.create(row)
 
     def run(self, name: str = "") -> Payment:
-        """Run an execution that was started, or the payment's own, as the workflow does; gives the row."""
+        """Run an execution that was started, or the payment's own, as the workflow does; gives the row, opened."""
         methods = PaymentMethods(MemoryCustomerStore(), "", MemoryTokenStore(), self.clock)
         reason = {"event_id": self.workflow.reasons[name]} if name in self.workflow.reasons else {}
         state: State = {"payment_id": "pay_1", "ask": name in self.workflow.asking, **reason}
@@ -51,13 +54,14 @@ class World:
             state = charge_step(
                 state,
                 charging=Charging(self.gateway, methods, self.payments, self.clock),
+                vault=self.vault,
                 pace=Pace(MemorySlotStore(), timedelta(milliseconds=50), self.clock, sleep=lambda seconds: None),
                 jitter=lambda most: 0,
             )
         except PaymentError as error:
             cause = json.dumps({"errorMessage": str(error)})
             state = {**state, "error": {"Error": type(error).__name__, "Cause": cause}}
-        return record_step(state, store=self.payments, events=self.events, clock=self.clock)
+        return opened(record_step(state, store=self.payments, events=self.events, clock=self.clock), self.vault)
 
     def run_last(self) -> Payment:
         """Run the execution that was started last; gives the row."""

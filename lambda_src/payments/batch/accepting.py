@@ -6,6 +6,7 @@ from payments.batch.errors import CellError, RejectedRow, masked
 from payments.batch.file import Row
 from payments.batch.state import ResultRow
 from payments.payment import Payment, PaymentRequest, accepted
+from payments.sealing import is_sealed
 from payments.stores.port import AlreadyExists, PaymentStore
 
 
@@ -45,14 +46,23 @@ def _origin(payment: Payment) -> str:
 
 
 def _differences(there: Payment, request: PaymentRequest) -> str:
-    """Names of the fields that differ, without their values: the other payment may be another customer's."""
+    """Names of the fields that differ, without their values: the other payment may be another customer's.
+
+    What is sealed there counts as the same unless nothing else differs: whoever reads files has no right to open it.
+    """
+    method, metadata = request.payment_method, dict(request.metadata)
+    if method and is_sealed(there.payment_method):
+        method = there.payment_method
+    metadata |= {key: text for key, text in there.metadata.items() if key in metadata and is_sealed(text)}
     pairs = {
         "amount": (there.money.minor_units, request.money.minor_units),
         "currency": (there.money.currency, request.money.currency),
         "customer_id": (there.customer_id, request.customer_id),
         # the workflow fills in a default where the client gave none
-        "payment_method": (there.payment_method if request.payment_method else "", request.payment_method),
+        "payment_method": (there.payment_method if request.payment_method else "", method),
         "description": (there.description, request.description),
-        "metadata": (dict(there.metadata), dict(request.metadata)),
+        "metadata": (dict(there.metadata), metadata),
     }
-    return ", ".join(name for name, (one, other) in pairs.items() if one != other) or "content"
+    differ = [name for name, (one, other) in pairs.items() if one != other]
+    sealed = {"payment_method": method != request.payment_method, "metadata": metadata != dict(request.metadata)}
+    return ", ".join(differ) or " or ".join(name for name, is_so in sealed.items() if is_so) or "content"

@@ -2,9 +2,11 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import batched
 from typing import Any
 
 from payments.batch.errors import CellError, RejectedRow
@@ -14,6 +16,8 @@ from payments.batch.state import Batch, BatchStatus, ResultRow
 from payments.clock import Clock, iso
 from payments.events import BATCH_EVENT
 from payments.payment import REQUIRED_FIELDS
+from payments.sealed_fields import REFERENCE, context_of
+from payments.sealing import Vault
 from payments.statuses import OPEN, Status
 from payments.stores.batch_files import BatchFiles
 from payments.stores.batch_port import BatchStore, Claim, NotClaimed
@@ -21,6 +25,8 @@ from payments.stores.port import PaymentStore, require
 
 _WAITS_SECONDS = (1, 2, 4, 8, 16)
 """Between looks at the index by batch, which is seldom more than a second behind its table."""
+_READERS, _ROWS_A_WINDOW = 8, 256
+"""Results are made ready at a time, as each one's reference is opened by a request of its own."""
 
 
 class IndexBehind(Exception):
@@ -37,6 +43,7 @@ class Reporter:
     publish: Callable[[dict[str, Any]], None]
     clock: Clock
     sleep: Callable[[float], None]
+    vault: Vault
 
     def report(self, batch_id: str, *, owner: str, seconds_left: float) -> Batch | None:
         """Write the result files, send the event, and complete the batch.
@@ -84,7 +91,7 @@ class Reporter:
         rows: Iterator[RejectedRow | ResultRow] = heapq.merge(
             self._own_results(batch.batch_id), self.batches.rows(batch.batch_id), key=lambda row: row.line
         )
-        for row in rows:
+        for row in self._ready(rows):
             if isinstance(row, RejectedRow):
                 for error in row.errors:
                     sheets.add_error(error, row.payment_id)
@@ -92,11 +99,10 @@ class Reporter:
                 if found and found[0] == row.line:
                     sheets.add_resubmit(found[1])
                 continue
-            result = self._current(row)
-            sheets.add_result(result)
-            by_status[result.status] += 1
-            if result.status == Status.REJECTED:
-                sheets.add_error(_error_of(result), result.payment_id)
+            sheets.add_result(row)
+            by_status[row.status] += 1
+            if row.status == Status.REJECTED:
+                sheets.add_error(_error_of(row), row.payment_id)
         return sheets, by_status
 
     def _own_results(self, batch_id: str) -> Iterator[ResultRow]:
@@ -104,6 +110,19 @@ class Reporter:
             # every payment is closed by now: an indexed row that is not has been read too early
             payment = indexed if indexed.batch_row_closed else require(self.payments, indexed.payment_id)
             yield ResultRow.of(payment.batch_line, payment)
+
+    def _ready(self, rows: Iterable[RejectedRow | ResultRow]) -> Iterator[RejectedRow | ResultRow]:
+        """The rows as they are written, in their order: results as they stand now, in plain text."""
+        with ThreadPoolExecutor(_READERS) as pool:
+            for window in batched(rows, _ROWS_A_WINDOW):
+                yield from pool.map(self._as_written, window)
+
+    def _as_written(self, row: RejectedRow | ResultRow) -> RejectedRow | ResultRow:
+        if isinstance(row, RejectedRow):
+            return row
+        row = self._current(row)
+        texts = self.vault.open(context_of(row.payment_id), {REFERENCE: row.gateway_reference})
+        return replace(row, gateway_reference=texts[REFERENCE])
 
     def _current(self, row: ResultRow) -> ResultRow:
         """An earlier payment that was under way when the file was read may have its outcome by now."""

@@ -12,6 +12,8 @@ from payments.audit import AuditEntry
 from payments.clock import iso
 from payments.money import Money
 from payments.payment import Change, Payment
+from payments.sealed_fields import require_sealed, sealed
+from payments.sealing import Vault, is_sealed
 from payments.statuses import SETTLED, Status
 from payments.stores.port import AlreadyExists, VersionConflict
 from payments.stores.tables import BY_BATCH, BY_UNSETTLED
@@ -38,6 +40,8 @@ _SAVED = [
     "history",
 ]
 """What `save` writes: what a status change can change, and nothing that others write beside it."""
+_PRIVATE = ("payment_method", "gateway_reference")
+"""Those of them that are stored sealed."""
 
 
 def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,14 +100,18 @@ def payment_of(item: Mapping[str, Any]) -> Payment:
 
 
 class DynamoPaymentStore:
-    """The payments table."""
+    """The payments table. With a vault, `create` seals what is private; whoever creates nothing private needs none."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, vault: Vault | None = None) -> None:
         self._client = client
         self._table = table
+        self._vault = vault
 
     def create(self, payment: Payment) -> None:
         """See the port."""
+        if self._vault:
+            payment = sealed(payment, self._vault)
+        require_sealed(payment)
         try:
             self._client.put_item(
                 TableName=self._table,
@@ -127,7 +135,9 @@ class DynamoPaymentStore:
         written = {name: value for name, value in payment_values(payment).items() if name in _SAVED}
         kept = {name: value for name, value in written.items() if value not in ("", None)}
         removed = [name for name in written if name not in kept]
-        update = "SET " + ", ".join(f"#{name} = :{name}" for name in kept)
+        # a row from before fields were sealed may keep its plain text; none is ever written
+        plain = [name for name in _PRIVATE if name in kept and not is_sealed(kept[name])]
+        update = "SET " + ", ".join(f"#{name} = :{name}" for name in kept if name not in plain)
         if removed:
             update += " REMOVE " + ", ".join(f"#{name}" for name in removed)
         try:
@@ -135,7 +145,7 @@ class DynamoPaymentStore:
                 TableName=self._table,
                 Key={"payment_id": {"S": payment.payment_id}},
                 UpdateExpression=update,
-                ConditionExpression="#version = :previous",
+                ConditionExpression=" AND ".join(["#version = :previous", *(f"#{name} = :{name}" for name in plain)]),
                 ExpressionAttributeNames={f"#{name}": name for name in written},
                 ExpressionAttributeValues={
                     ":previous": {"N": str(payment.version - 1)},
@@ -143,7 +153,10 @@ class DynamoPaymentStore:
                 },
             )
         except self._client.exceptions.ConditionalCheckFailedException:
-            raise VersionConflict(f"payment {payment.payment_id} is not at version {payment.version - 1}") from None
+            why = f", or has not the plain {' and '.join(plain)} given" if plain else ""
+            raise VersionConflict(
+                f"payment {payment.payment_id} is not at version {payment.version - 1}{why}"
+            ) from None
 
     def of_batch(self, batch_id: str) -> Iterator[Payment]:
         """See the port."""

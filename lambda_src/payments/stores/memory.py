@@ -7,18 +7,23 @@ from datetime import datetime
 from payments.audit import AuditEntry
 from payments.clock import iso
 from payments.payment import Payment
+from payments.sealed_fields import new_plain_texts, sealed
+from payments.sealing import Vault
 from payments.statuses import SETTLED
 from payments.stores.port import AlreadyExists, VersionConflict
 
 
 class MemoryPaymentStore:
-    """The payments table in a dict."""
+    """The payments table in a dict. With a vault it holds private fields as the real one does, else as they come."""
 
-    def __init__(self) -> None:
+    def __init__(self, vault: Vault | None = None) -> None:
         self.rows: dict[str, Payment] = {}
+        self._vault = vault
 
     def create(self, payment: Payment) -> None:
         """See the port."""
+        if self._vault:
+            payment = sealed(payment, self._vault)
         existing = self.rows.setdefault(payment.payment_id, payment)
         if existing is not payment:
             raise AlreadyExists(existing)
@@ -30,7 +35,8 @@ class MemoryPaymentStore:
     def save(self, payment: Payment) -> None:
         """See the port."""
         current = self.rows.get(payment.payment_id)
-        if current is None or current.version != payment.version - 1:
+        plain_text = self._vault and current and new_plain_texts(payment, current)
+        if current is None or current.version != payment.version - 1 or plain_text:
             raise VersionConflict(f"payment {payment.payment_id} is not at version {payment.version - 1}")
         self.rows[payment.payment_id] = replace(
             payment,
