@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from payments.cards import card_data_in
 from payments.customers import CustomerRequest, parse_customer
 from payments.http import Problem, answer, header
 from payments.payment import FieldError, InvalidRequest, Payment, PaymentRequest, parse_request
@@ -18,6 +19,7 @@ from payments.rest.services import Services
 from payments.sealed_fields import opened
 
 FIELDS = ("customer_id", "email", "amount", "currency")
+_FIELD_NAME = re.compile(r"[a-z_]{1,40}", re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _OPENED_AT_A_TIME = 10
 
@@ -61,19 +63,22 @@ def _asked(body: Mapping[str, Any], payment_id: str) -> tuple[CustomerRequest, P
         FieldError(name, f"{name} is missing; needed: {', '.join(FIELDS)}") for name in FIELDS if name not in body
     ]
     errors += [
-        FieldError("field", f"there is a field that is not known; allowed: {', '.join(FIELDS)}")
+        FieldError(
+            name if _FIELD_NAME.fullmatch(name) else "field",
+            f"there is no such field here; allowed: {', '.join(FIELDS)}",
+        )
         for name in body
         if name not in FIELDS
     ]
     parts: list[Any] = []
-    if not errors:
-        of_customer = {name: body[name] for name in ("customer_id", "email")}
-        of_payment = {name: body[name] for name in FIELDS if name != "email"} | {"payment_id": payment_id}
-        for parse, part in ((parse_customer, of_customer), (parse_request, of_payment)):
-            try:
-                parts.append(parse(part))
-            except InvalidRequest as refused:
-                errors += [error for error in refused.errors if error.field not in {known.field for known in errors}]
+    of_customer = {name: body[name] for name in FIELDS[:2] if name in body}
+    of_payment = {name: body[name] for name in FIELDS if name in body and name != "email"} | {"payment_id": payment_id}
+    for parse, part in ((parse_customer, of_customer), (parse_request, of_payment)):
+        try:
+            parts.append(parse(part))
+        except InvalidRequest as refused:
+            known = {error.field for error in errors}
+            errors += [error for error in refused.errors if error.field not in known]
     if errors:
         detail = "some fields were refused, nothing was stored; correct them and send the payment again"
         raise Problem(400, "invalid-request", detail, errors)
@@ -86,10 +91,15 @@ def _payment_id(request: Request, services: Services) -> str:
     key = header(request.event, "Idempotency-Key")
     if not key:
         return f"v1_{services.new_id()}"
-    if not _KEY.fullmatch(key):
-        error = FieldError("Idempotency-Key", "allowed: 1 to 64 letters, digits, '_' or '-'")
+    looks = card_data_in(key)
+    if looks or not _KEY.fullmatch(key):
+        why = (
+            f"it looks like {looks}; never send card data" if looks else "allowed: 1 to 64 letters, digits, '_' or '-'"
+        )
+        error = FieldError("Idempotency-Key", why)
         raise Problem(400, "invalid-request", "the header was refused, nothing was stored", [error])
-    return f"v1_{hashlib.sha256(f'{request.caller.subject} {key}'.encode()).hexdigest()[:48]}"
+    # 40 digits are seen as a hash: of any other length, one in hundreds would be taken for a card number
+    return f"v1_{hashlib.sha256(f'{request.caller.subject} {key}'.encode()).hexdigest()[:40]}"
 
 
 def _disbursement(payment: Payment, email: str) -> dict[str, Any]:

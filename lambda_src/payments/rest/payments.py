@@ -4,7 +4,7 @@ from typing import Any
 
 from payments.accepting import OtherPayment, accept
 from payments.http import Problem, answer
-from payments.identity import Role
+from payments.identity import Caller, Role
 from payments.payment import PAYMENT_ID, InvalidRequest, Payment, PaymentRequest, parse_request
 from payments.rest.owners import find_customer, owns
 from payments.rest.request import Request
@@ -63,13 +63,9 @@ def submit(request: Request, services: Services, asked: PaymentRequest) -> dict[
             hold=hold,
         )
     except OtherPayment:
-        # what is there may be another's: nothing is told of it
-        raise Problem(
-            409,
-            "conflict",
-            f"payment_id {asked.payment_id} is taken by a payment with other content; nothing was changed. "
-            "Send a new payment under a new payment_id.",
-        ) from None
+        raise _taken(asked.payment_id) from None
+    if not _may_repeat(request.caller, acceptance.payment):
+        raise _taken(asked.payment_id)
     headers = {"Location": link_to(asked.payment_id)}
     if acceptance.replayed:
         headers["Idempotent-Replayed"] = "true"
@@ -89,7 +85,27 @@ def require_payable_customer(request: Request, services: Services, customer_id: 
 
 def _may_see(request: Request, services: Services, payment: Payment) -> bool:
     caller = request.caller
-    if caller.sees_all or (caller.has(Role.MERCHANT) and payment.submitted_by == caller.subject):
+    if caller.sees_all:
+        return True
+    if not caller.subject:  # what nobody submitted or owns is nobody's, whatever a token says
+        return False
+    if caller.has(Role.MERCHANT) and payment.submitted_by == caller.subject:
         return True
     customer = find_customer(services, payment.customer_id) if caller.has(Role.CUSTOMER) else None
     return customer is not None and customer.subject == caller.subject
+
+
+def _may_repeat(caller: Caller, payment: Payment) -> bool:
+    """False if another submitted this very payment: told 202, its second submitter would wait for a charge that never
+    comes. One without a submitter is of a file, or of before they were kept."""
+    return caller.sees_all or payment.submitted_by in ("", caller.subject)
+
+
+def _taken(payment_id: str) -> Problem:
+    """Tells nothing of what is there: it may be another's."""
+    return Problem(
+        409,
+        "conflict",
+        f"payment_id {payment_id} is taken by a payment with other content; nothing was changed. "
+        "Send a new payment under a new payment_id or Idempotency-Key.",
+    )

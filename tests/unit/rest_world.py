@@ -1,0 +1,110 @@
+"""The REST layer on in-memory twins: callers of each role, and whatever they ask for."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+from payments.access_log import MemoryAccessLog
+from payments.customers import CustomerRequest, created, sealing_context
+from payments.http import Problem, problem_answer
+from payments.identity import Caller, Role
+from payments.limits import Kind, Limiter
+from payments.rest import customers, legacy, listing, payments, tokens
+from payments.rest.request import Request
+from payments.rest.services import Services
+from payments.stores.customers_memory import MemoryCustomerStore
+from payments.stores.limits_memory import MemoryLimitStore
+from payments.stores.listing_memory import MemoryPaymentListing
+from payments.stores.memory import MemoryPaymentStore
+from payments.stores.tokens_memory import MemoryTokenStore
+from payments.stores.vault_memory import MemoryEmailHasher, MemoryVault
+from payments.velocity import Velocity
+from payments.workflow import MemoryWorkflow
+from tests.unit.builders import NOON
+
+ADMIN = Caller("sub_admin", frozenset({Role.ADMIN}))
+OPERATOR = Caller("sub_operator", frozenset({Role.OPERATOR}))
+SHOP = Caller("sub_shop", frozenset({Role.MERCHANT}))
+OTHER_SHOP = Caller("sub_other_shop", frozenset({Role.MERCHANT}))
+JO = Caller("sub_jo", frozenset({Role.CUSTOMER}))
+SAM = Caller("sub_sam", frozenset({Role.CUSTOMER}))
+
+PLENTY = 1000
+_MODULES = (customers, legacy, listing, payments, tokens)
+REQUEST_ID, IP = "request-1", "192.0.2.1"
+
+
+def operation_called(name: str) -> Callable[[Request, Services], dict[str, Any]]:
+    """The function behind an operation of the contract."""
+    (operation,) = [getattr(module, name) for module in _MODULES if hasattr(module, name)]
+    found: Callable[[Request, Services], dict[str, Any]] = operation
+    return found
+
+
+class World:
+    """All ports of the operations, empty; ids and tokens are counted."""
+
+    def __init__(self, per_customer: int = PLENTY) -> None:
+        self.vault = MemoryVault()
+        self.email_hasher = MemoryEmailHasher()
+        self.payments = MemoryPaymentStore(self.vault)
+        self.customers = MemoryCustomerStore()
+        self.tokens = MemoryTokenStore()
+        self.workflow = MemoryWorkflow()
+        self.counters = MemoryLimitStore()
+        self.access_log = MemoryAccessLog()
+        ids, made = count(1), count(1)
+        self.services = Services(
+            payments=self.payments,
+            listing=MemoryPaymentListing(self.payments),
+            customers=self.customers,
+            tokens=self.tokens,
+            workflow=self.workflow,
+            vault=self.vault,
+            email_hasher=self.email_hasher,
+            limiter=Limiter(self.counters, {Kind.IP: PLENTY, Kind.CUSTOMER: per_customer}),
+            velocity=Velocity(self.counters),
+            access_log=self.access_log,
+            new_id=lambda: f"id{next(ids)}",
+            new_token=lambda: f"ptok_{next(made):043}",
+        )
+
+    @property
+    def denied(self) -> list[tuple[str, str, str]]:
+        """Who reached for what that is not theirs."""
+        return [(entry.subject, entry.kind, entry.resource_id) for entry in self.access_log.entries]
+
+    @property
+    def stored(self) -> tuple[int, int, int, int]:
+        """How many payments, customers, tokens and executions there are."""
+        return len(self.payments.rows), len(self.customers.rows), len(self.tokens.rows), len(self.workflow.started)
+
+    def add_customer(self, customer_id: str = "cus_1", by: Caller = SHOP, subject: str = "", **private: str) -> None:
+        """A customer created by somebody, of the person `subject`."""
+        asked = CustomerRequest(customer_id, **{"email": "jo@example.com"} | private)
+        sealed = self.vault.seal(sealing_context(customer_id), asked.private)
+        email_hash = self.email_hasher.hash_of(asked.email)
+        row = created(asked, sealed, email_hash=email_hash, subject=subject, created_by=by.subject, at=NOON)
+        self.customers.create(row)
+
+    def call(
+        self,
+        operation: str,
+        caller: Caller = SHOP,
+        body: Any = None,
+        *,
+        path: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        at: datetime = NOON,
+    ) -> dict[str, Any]:
+        """The answer of an operation, a problem as well, with its JSON read."""
+        event = {"body": json.dumps(body), "headers": headers}
+        request = Request(operation, caller, at, REQUEST_ID, IP, path or {}, query or {}, event)
+        try:
+            answer = operation_called(operation)(request, self.services)
+        except Problem as problem:
+            answer = problem_answer(problem, REQUEST_ID)
+        return answer | {"body": json.loads(answer["body"]) if answer["body"] else None}
