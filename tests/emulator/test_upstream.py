@@ -322,6 +322,10 @@ def usage_keys(_: pytest.MonkeyPatch) -> bool:
     return "usageIdentifierKey" not in inspect.getsource(apigateway_v1)
 
 
+def usage_plans(_: pytest.MonkeyPatch) -> bool:
+    return "quota" in json.loads(apigateway_v1._create_usage_plan({"name": "probe"})[2])
+
+
 def web_acls(_: pytest.MonkeyPatch) -> bool:
     acl = waf.create_web_acl_record("probe", "REGIONAL", {"CustomResponseBodies": {}, "AssociationConfig": {}})[2]
     return "CustomResponseBodies" not in acl and "AssociationConfig" not in acl
@@ -356,6 +360,7 @@ PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     condition_grammar,
     stage_settings,
     usage_keys,
+    usage_plans,
     web_acls,
     upload_tags,
     alarm_settings,

@@ -105,6 +105,14 @@ def test_quota_when_it_is_used_up_then_429_for_this_key_alone(get: Get) -> None:
     assert get("shop")[0] == 200
 
 
+def test_usage_plan_when_it_has_no_quota_then_none_is_told(aws: LocalAws) -> None:
+    client = aws.client("apigateway")
+    made = client.create_usage_plan(name="unlimited", throttle={"rateLimit": 5, "burstLimit": 10})
+
+    assert "quota" not in made
+    assert "quota" not in client.get_usage_plan(usagePlanId=made["id"])
+
+
 def test_web_acl_when_made_and_changed_then_it_is_told_back_whole(aws: LocalAws) -> None:
     client: Any = aws.client("wafv2")
     seen = {"SampledRequestsEnabled": True, "CloudWatchMetricsEnabled": True, "MetricName": "m"}

@@ -36,6 +36,7 @@ FIXES: Final = (
     "condition_grammar",
     "stage_settings",
     "usage_keys",
+    "usage_plans",
     "web_acls",
     "upload_tags",
     "alarm_settings",
