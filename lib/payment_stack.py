@@ -22,6 +22,8 @@ from lib.batch import (
 )
 from lib.encryption import Encryption
 from lib.functions import Code, Function
+from lib.identity import Identity
+from lib.limits import Limits
 from lib.monitoring import Monitoring
 from lib.notifications import Notifications
 from lib.package import ROOT
@@ -32,7 +34,16 @@ from lib.storage import Bucket, Tables
 from lib.workflow import Workflow
 from payments.batch.state import INCOMING, RESULTS
 from payments.pace import slot_length
-from payments.stores.tables import BY_BATCH, BY_PARKED, BY_UNFINISHED, BY_UNSETTLED
+from payments.stores.tables import (
+    BY_BATCH,
+    BY_CUSTOMER,
+    BY_DAY,
+    BY_EMAIL,
+    BY_PARKED,
+    BY_STATUS_DAY,
+    BY_UNFINISHED,
+    BY_UNSETTLED,
+)
 
 
 class PaymentStack(TerraformStack):
@@ -91,6 +102,7 @@ class PaymentStack(TerraformStack):
         payments = {"PAYMENTS_TABLE": tables.payments.name}
         batches = {"PROCESSING_STATUS_TABLE": tables.processing_status.name}
         events = {"PAYMENT_EVENTS_TOPIC_ARN": notifications.payment_events.arn}
+        vault = {"VAULT_KEY_ARN": encryption.arn}
         suffix = {"ENVIRONMENT_SUFFIX": settings.environment_suffix}  # the dimension of our metrics
         controls = {"CONTROLS_TABLE": tables.controls.name}
         gateway = {"GATEWAY_SECRET_ARN": gateway_secret.arn, "STRIPE_API_BASE": settings.stripe_api_base}
@@ -105,26 +117,28 @@ class PaymentStack(TerraformStack):
             "TOKENS_TABLE": tables.tokens.name,
             "DEFAULT_PAYMENT_METHOD": effective.default_payment_method,
         }
-        validate = function("validate", 15, **methods, **payments)
+        validate = function("validate", 15, **methods, **payments, **suffix)
         tables.payments.grant(validate, "GetItem")
         tables.customers.grant(validate, "GetItem")
         tables.tokens.grant(validate, "GetItem")
 
         # asking, cancelling and asking again take the gateway's time-out three times: 69 seconds; waiting for a slot 3
-        charge = function("charge", 80, **gateway, **methods, **payments, **pacing, **patience, **suffix)
+        charge = function("charge", 80, **gateway, **methods, **payments, **vault, **pacing, **patience, **suffix)
         tables.payments.grant(charge, "GetItem", "UpdateItem")
         tables.customers.grant(charge, "GetItem")
         tables.tokens.grant(charge, "GetItem")
         tables.controls.grant(charge, "UpdateItem")
         charge.allow(["secretsmanager:GetSecretValue"], [gateway_secret.arn])
+        encryption.grant_fields(charge, "payment_id", "GenerateDataKey", "Decrypt")
+        encryption.grant_fields(charge, "customer_id", "Decrypt")
 
         gateway_events = {"GATEWAY_EVENTS_TABLE": tables.gateway_events.name}
-        record = function("record", 15, **payments, **gateway_events)
+        record = function("record", 15, **payments, **gateway_events, **suffix)
         tables.payments.grant(record, "GetItem", "UpdateItem")
         tables.gateway_events.grant(record, "UpdateItem")
 
         audit = function(
-            "audit", 15, AUDIT_TABLE=tables.audit_log.name, REPORT_FUNCTION=report_name, **payments, **batches
+            "audit", 15, AUDIT_TABLE=tables.audit_log.name, REPORT_FUNCTION=report_name, **payments, **batches, **suffix
         )
         tables.payments.grant(audit, "GetItem", "UpdateItem")
         tables.audit_log.grant(audit, "PutItem")
@@ -149,7 +163,10 @@ class PaymentStack(TerraformStack):
             REPORT_FUNCTION=report_name,
             **payments,
             **batches,
+            **vault,
+            **suffix,
         )
+        encryption.grant_fields(split, "payment_id", "GenerateDataKey")
         files.grant(split, INCOMING, "GetObjectVersion")  # the one that the event names
         tables.payments.grant(split, "PutItem")
         tables.processing_status.grant(split, "Query", "PutItem", "UpdateItem", "BatchWriteItem")
@@ -172,7 +189,8 @@ class PaymentStack(TerraformStack):
         workflow.grant_start(dispatch)
         queue.feed(dispatch, pace.concurrency)
 
-        report = function("report", 900, **payments, **batches, **events)
+        report = function("report", 900, **payments, **batches, **events, **vault)
+        encryption.grant_fields(report, "payment_id", "Decrypt")
         files.grant(report, INCOMING, "GetObjectVersion")
         files.grant(report, RESULTS, "PutObject", "AbortMultipartUpload")
         tables.payments.grant_index(report, BY_BATCH)
@@ -215,9 +233,39 @@ class PaymentStack(TerraformStack):
         for caller in (split, audit, sweep):
             caller.allow(["lambda:InvokeFunction"], [report.arn])
 
+        # who is asking
+        identity = Identity(self, settings, account_id) if effective.auth_mode == "jwt" else None
+        authorize = function("authorize", 10, **identity.environment) if identity else None
+
         # payments in, one by one, and what the gateway tells of them later
-        api_function = function("api", 10, STATE_MACHINE_ARN=workflow.arn, **payments)
-        tables.payments.grant(api_function, "GetItem", "PutItem")
+        api_function = function(
+            "api",
+            10,
+            AUTH_MODE=effective.auth_mode,
+            STATE_MACHINE_ARN=workflow.arn,
+            CUSTOMERS_TABLE=tables.customers.name,
+            TOKENS_TABLE=tables.tokens.name,
+            LIMITS_TABLE=tables.limits.name,
+            AUDIT_TABLE=tables.audit_log.name,
+            EMAIL_HASH_KEY_ARN=encryption.lookup_key.arn,
+            RATE_PER_IP_PER_MINUTE=str(effective.rate_per_ip_per_minute),
+            RATE_PER_CUSTOMER_PER_MINUTE=str(effective.rate_per_customer_per_minute),
+            **payments,
+            **vault,
+            **suffix,
+        )
+        tables.payments.grant(api_function, "GetItem", "PutItem", "BatchGetItem")
+        for index in (BY_CUSTOMER, BY_DAY, BY_STATUS_DAY):
+            tables.payments.grant_index(api_function, index)
+        tables.customers.grant(api_function, "GetItem", "PutItem")
+        tables.customers.grant_index(api_function, BY_EMAIL)
+        tables.tokens.grant(api_function, "GetItem", "PutItem", "UpdateItem")
+        tables.tokens.grant_index(api_function, BY_CUSTOMER)
+        tables.limits.grant(api_function, "UpdateItem")
+        tables.audit_log.grant(api_function, "PutItem")
+        encryption.grant_fields(api_function, "payment_id", "GenerateDataKey", "Decrypt")
+        encryption.grant_fields(api_function, "customer_id", "GenerateDataKey", "Decrypt")
+        encryption.grant_lookup(api_function)
         workflow.grant_start(api_function)
         webhook = function(
             "webhook",
@@ -232,13 +280,27 @@ class PaymentStack(TerraformStack):
         tables.gateway_events.grant(webhook, "PutItem")
         workflow.grant_start(webhook)
         webhook.allow(["secretsmanager:GetSecretValue"], [webhook_secret.arn])
-        api = PaymentApi(self, settings, {"api": api_function, "webhook": webhook})
+        api = PaymentApi(self, settings, {"api": api_function, "webhook": webhook}, authorize)
+        merchants = {name: client.id for name, client in identity.merchant_clients.items()} if identity else {}
+        Limits(self, settings, stage=api.stage, rest_api=api.rest_api, merchant_clients=merchants)
 
         Monitoring(
             self,
             settings,
             notifications,
-            functions=[api_function, webhook, split, dispatch, validate, charge, record, audit, report, sweep],
+            functions=[
+                # not authorize: a bad token is an error there, and five strangers are no fault of ours
+                api_function,
+                webhook,
+                split,
+                dispatch,
+                validate,
+                charge,
+                record,
+                audit,
+                report,
+                sweep,
+            ],
             queue=queue,
             workflow=workflow,
             api=api,
@@ -258,6 +320,8 @@ class PaymentStack(TerraformStack):
             customers_table=tables.customers.name,
             gateway_events_table=tables.gateway_events.name,
             controls_table=tables.controls.name,
+            tokens_table=tables.tokens.name,
+            limits_table=tables.limits.name,
             payment_queue_url=queue.queue.url,
             dead_letter_queue_url=queue.dead_letters.url,
             payment_events_topic_arn=notifications.payment_events.arn,
@@ -265,10 +329,12 @@ class PaymentStack(TerraformStack):
             state_machine_arn=workflow.arn,
             gateway_secret_arn=gateway_secret.arn,
             webhook_secret_arn=webhook_secret.arn,
+            vault_key_arn=encryption.arn,
             webhook_url=f"{api.stage.invoke_url}/webhooks/stripe",
             dispatch_mapping_id=queue.mapping.id,
             stripe_api_base=settings.stripe_api_base,
             patience_seconds=str(effective.patience_seconds),
+            **(identity.outputs if identity else {}),
         )
 
     def _provider(self) -> None:

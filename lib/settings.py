@@ -38,7 +38,7 @@ class Environment:
     force_destroy: bool = True
     auth_mode: Literal["none", "jwt"] = "jwt"
     patience_seconds: int = 300  # how long an open payment is left alone before the sweeper takes it up again
-    rate_per_ip_per_minute: int = 300  # calls that change something
+    rate_per_ip_per_minute: int = 3000  # calls that change something
     rate_per_customer_per_minute: int = 60
     merchant_rate_per_second: int = 50
     merchant_quota_per_day: int = 100_000

@@ -7,13 +7,15 @@ from typing import Any
 from payments import aws
 from payments.access import require_role
 from payments.access_log import DynamoAccessLog
+from payments.cards import card_data_in
 from payments.clock import utc_now
 from payments.config import setting
-from payments.http import Problem, answer, problem_answer
+from payments.http import Problem, answer, header, problem_answer
 from payments.identity import EVERYBODY, Caller, NotAuthenticated, caller_of
 from payments.limits import Kind, Limiter
 from payments.logs import invocation, logger
 from payments.metrics import PAYMENTS_ACCEPTED, count
+from payments.payment import NO_CARD_DATA
 from payments.rest import customers, legacy, listing, payments, tokens
 from payments.rest.request import Request
 from payments.rest.services import Services
@@ -108,10 +110,18 @@ def _answer(route: str, event: dict[str, Any]) -> dict[str, Any]:
     operation = OPERATIONS[route]
     request = _request(operation.__name__, event)
     require_role(request.caller, request.operation)
+    _refuse_card_data(request)
     services.limiter.check(request)
     answered = operation(request, services)
     log.info("answered", route=route, status=answered["statusCode"], subject=request.caller.subject)
     return answered
+
+
+def _refuse_card_data(request: Request) -> None:
+    """In what stands outside a body; the operations look at theirs. Raises Problem 400."""
+    sent = [*request.path.values(), *request.query.values(), header(request.event, "Idempotency-Key")]
+    if looks := card_data_in(sent):
+        raise Problem(400, "invalid-request", f"the request holds {looks}: {NO_CARD_DATA}; nothing was stored")
 
 
 def _other_verb(event: dict[str, Any]) -> dict[str, Any]:

@@ -6,14 +6,16 @@ from payments import aws
 from payments.clock import utc_now
 from payments.config import setting
 from payments.gateways.stripe_amounts import refusal
-from payments.logs import logger
+from payments.logs import invocation, logger
+from payments.metrics import timed
 from payments.steps import validate_step
-from payments.stores.dynamodb import DynamoCustomerStore, DynamoPaymentStore
+from payments.stores.dynamodb import DynamoCustomerStore
+from payments.stores.followed import FollowedPayments
 from payments.stores.tokens_dynamodb import DynamoTokenStore
 from payments.validating import PaymentMethods
 
 dynamodb = aws.dynamodb()
-store = DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"))
+store = FollowedPayments(dynamodb, setting("PAYMENTS_TABLE"))
 methods = PaymentMethods(
     DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE")),
     setting("DEFAULT_PAYMENT_METHOD", ""),
@@ -23,6 +25,8 @@ methods = PaymentMethods(
 log = logger()
 
 
+@invocation
+@timed("validate")
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """State in: payment_id. State out: the same, and an outcome if the payment is refused."""
     state = validate_step(event, store=store, methods=methods, refusal=refusal)

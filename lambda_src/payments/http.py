@@ -18,8 +18,11 @@ _TITLES = {
     "invalid-request": "The request cannot be taken",
     "conflict": "It conflicts with what is stored",
     "not-found": "Not found",
+    "wrong-method": "This route does not do that",
+    "unauthorized": "Who is asking?",
     "forbidden": "Your role does not allow this",
     "invalid-signature": "The signature does not fit",
+    "unavailable": "Out of reach for now",
     "throttled": "Too many requests",
     "internal-error": "Something failed on our side",
 }

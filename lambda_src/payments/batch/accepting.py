@@ -64,5 +64,5 @@ def _differences(there: Payment, request: PaymentRequest) -> str:
         "metadata": (dict(there.metadata), metadata),
     }
     differ = [name for name, (one, other) in pairs.items() if one != other]
-    sealed = {"payment_method": method != request.payment_method, "metadata": metadata != dict(request.metadata)}
-    return ", ".join(differ) or " or ".join(name for name, is_so in sealed.items() if is_so) or "content"
+    sealed = {"payment_method": [there.payment_method], "metadata": there.metadata.values()}
+    return ", ".join(differ) or " or ".join(name for name in sealed if any(map(is_sealed, sealed[name]))) or "content"
