@@ -7,23 +7,40 @@ from unittest.mock import patch
 import boto3
 import pytest
 
+from payments.payment import Payment
+from payments.sealed_fields import sealed
 from payments.stores.dynamodb import DynamoPaymentStore
 from payments.stores.tables import PAYMENTS
+from payments.stores.vault_kms import KmsVault
 from tests.integration.executions import Executions
 from tests.moto_tables import aws_in_memory, create_table
 
 
+def vault_of_the_stack() -> KmsVault:
+    """The vault that the functions have."""
+    return KmsVault(boto3.client("kms"), os.environ["VAULT_KEY_ARN"])
+
+
+class SealedRows(DynamoPaymentStore):
+    """Seals every version of a row, as charge does in the workflow."""
+
+    def save(self, payment: Payment) -> None:
+        """See the port."""
+        super().save(sealed(payment, vault_of_the_stack()))
+
+
 @pytest.fixture
 def aws() -> Iterator[None]:
-    """moto; the settings that a test makes for a function go with it."""
+    """moto with a key to seal with; the settings that a test makes for a function go with it."""
     with patch.dict(os.environ, {"ENVIRONMENT_SUFFIX": "test"}), aws_in_memory():
+        os.environ["VAULT_KEY_ARN"] = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
         yield
 
 
 @pytest.fixture
 def payments(aws: None) -> DynamoPaymentStore:
-    """The payments table."""
-    return DynamoPaymentStore(create_table(PAYMENTS), PAYMENTS.name)
+    """The payments table, filled with rows that are written in plain text here and sealed there."""
+    return SealedRows(create_table(PAYMENTS), PAYMENTS.name, vault_of_the_stack())
 
 
 @pytest.fixture

@@ -87,6 +87,7 @@ def lane(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lane]:
         create_table(CONTROLS)
         for name, value in {
             "PAYMENTS_TABLE": PAYMENTS.name,
+            "VAULT_KEY_ARN": boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
             "ENVIRONMENT_SUFFIX": "test",
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "CONTROLS_TABLE": CONTROLS.name,

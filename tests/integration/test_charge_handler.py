@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from payments.errors import Conflict, Declined, Misconfigured, PaymentError, RateLimited
 from payments.gateways.port import ChargeRequest, GatewayCharge
@@ -17,10 +18,13 @@ from payments.gateways.stripe import StripeGateway
 from payments.lane import REFUSALS_UNTIL_PAUSE, PausedBy
 from payments.metrics import GATEWAY_MISCONFIGURED, PAYMENTS_IN_REVIEW, SUSPICIOUS_DECLINES
 from payments.money import Money
+from payments.sealed_fields import opened
+from payments.sealing import VaultUnavailable, is_sealed
 from payments.statuses import Status
 from payments.stores.controls_dynamodb import DynamoLaneStore
 from payments.stores.dynamodb import DynamoPaymentStore
 from payments.stores.tables import CONTROLS, CUSTOMERS, TOKENS
+from tests.integration.conftest import vault_of_the_stack
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_tables import create_table
 from tests.unit.builders import after, payment
@@ -87,7 +91,10 @@ def test_charge_when_the_gateway_takes_the_payment_then_its_outcome_in_a_slot_of
     state = till.charge()
 
     assert state["payment_id"] == "pay_1"
-    assert (state["outcome"]["status"], state["outcome"]["gateway_reference"]) == ("succeeded", "pi_1")
+    assert state["outcome"]["status"] == "succeeded"
+    reference = {"gateway_reference": state["outcome"]["gateway_reference"]}
+    assert is_sealed(reference["gateway_reference"])
+    assert vault_of_the_stack().open({"payment_id": "pay_1"}, reference) == {"gateway_reference": "pi_1"}
     assert before < till.next_slot() <= time.time() / 0.02 + 1  # sent in its slot, not before
 
 
@@ -151,5 +158,27 @@ def test_fault_18_charge_when_other_money_shows_only_after_the_capture_then_coun
     monkeypatch.setattr(StripeGateway, "find", lambda gateway, payment_id, reference: other)
 
     assert till.charge("pay_2", ask=True)["outcome"]["code"] == "amount_differs"
-    assert till.payments.get("pay_2") == captured
+    row = till.payments.get("pay_2")
+    assert row
+    assert opened(row, vault_of_the_stack()) == captured
     assert metrics_in(capsys.readouterr().out) == {PAYMENTS_IN_REVIEW: 1}
+
+
+def test_fault_45_charge_when_the_key_is_disabled_then_nothing_is_sent_and_the_log_tells_nothing_private(
+    till: Till, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "DisabledException", "Message": "-"}}, "-")
+
+    client = till.function.vault._client
+    client.meta.events.register("before-call.kms", refuse)
+    with pytest.raises(VaultUnavailable, match="DisabledException"):
+        till.charge()
+    row = till.payments.get("pay_1")
+    assert row
+    assert (row.status, row.version, till.keys) == (Status.PENDING, 1, [])
+
+    client.meta.events.unregister("before-call.kms", refuse)
+    till.charge()
+    assert till.keys == ["sk_1"]
+    assert "pi_1" not in capsys.readouterr().out

@@ -1,0 +1,398 @@
+"""A payment whose private fields are sealed, from acceptance to event: FAULT 45, and what nobody gets to see."""
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from payments.accepting import accept
+from payments.audit import verify
+from payments.batch.accepting import accept_row
+from payments.batch.errors import RejectedRow
+from payments.batch.file import Row
+from payments.batch.rows import BatchRows
+from payments.charging import Charging
+from payments.errors import OutcomeUnknown, PaymentError, policy_of
+from payments.gateways.memory import Fault, FaultKind, MemoryGateway
+from payments.gateways.port import ChargeRequest, GatewayCharge
+from payments.money import Money
+from payments.outcome import outcome_of
+from payments.pace import Pace
+from payments.payment import Payment, PaymentRequest
+from payments.recording import record
+from payments.sealed_fields import NotSealed, opened, private, require_sealed, sealed, unlocked
+from payments.sealing import SealBroken, VaultUnavailable, is_sealed
+from payments.statuses import Status
+from payments.steps import State, audit_step, charge_step, record_step
+from payments.stores.batch_memory import MemoryBatchStore
+from payments.stores.controls_memory import MemorySlotStore
+from payments.stores.events_memory import MemoryEventStore
+from payments.stores.memory import MemoryAuditStore, MemoryCustomerStore, MemoryPaymentStore
+from payments.stores.tokens_memory import MemoryTokenStore
+from payments.stores.vault_memory import MemoryVault
+from payments.validating import PaymentMethods
+from payments.views import payment_view
+from payments.workflow import MemoryWorkflow
+from tests.unit.builders import NOON, FixedClock, after, payment, request
+
+DEFAULT = "pm_card_visa"
+PRIVATE = request(payment_method="pm_card_mastercard", metadata={"order": "A-17", "note": ""})
+
+
+class Gateway(MemoryGateway):
+    """Remembers what it was asked to charge; `meanwhile` happens while it charges."""
+
+    def __init__(self, clock: FixedClock) -> None:
+        super().__init__(clock)
+        self.requests: list[ChargeRequest] = []
+        self.meanwhile: Any = lambda: None
+
+    def charge(self, request: ChargeRequest) -> GatewayCharge:
+        """See the port."""
+        self.requests.append(request)
+        self.meanwhile()
+        return super().charge(request)
+
+
+class World:
+    """The tables, the key, the gateway, and the steps of the workflow."""
+
+    def __init__(self, asked: PaymentRequest | None = None) -> None:
+        self.clock = FixedClock()
+        self.gateway = Gateway(self.clock)
+        self.vault = MemoryVault()
+        self.store = MemoryPaymentStore(self.vault)
+        self.log = MemoryAuditStore(self.store)
+        self.rows = BatchRows(MemoryBatchStore(self.store), lambda batch_id: None)
+        self.states: list[State] = []
+        if asked:
+            self.accept(asked)
+
+    def accept(self, asked: PaymentRequest) -> None:
+        accept(asked, store=self.store, workflow=MemoryWorkflow(), at=NOON, correlation_id="request-1")
+
+    def charge(self, *, ask: bool = False) -> State:
+        methods = PaymentMethods(MemoryCustomerStore(), DEFAULT, MemoryTokenStore(), self.clock, self.vault)
+        return charge_step(
+            {"payment_id": "pay_1", "ask": ask},
+            charging=Charging(self.gateway, methods, self.store, self.clock),
+            vault=self.vault,
+            pace=Pace(MemorySlotStore(), timedelta(milliseconds=50), self.clock, sleep=lambda seconds: None),
+            jitter=lambda most: 0,
+        )
+
+    def run(self, *, ask: bool = False) -> Payment:
+        """The workflow from charge to audit, an error caught as it is there; gives the row."""
+        try:
+            state = self.charge(ask=ask)
+        except Exception as error:  # noqa: BLE001 - the state machine catches them all
+            state = {"payment_id": "pay_1", "error": {"Error": type(error).__name__, "Cause": _cause(error)}}
+        record_step(state, store=self.store, events=MemoryEventStore(), clock=self.clock)
+        self.states += [state, audit_step({"payment_id": "pay_1"}, store=self.store, log=self.log, rows=self.rows)]
+        return self.row
+
+    @property
+    def row(self) -> Payment:
+        return self.store.rows["pay_1"]
+
+    @property
+    def opened(self) -> Payment:
+        return opened(self.row, self.vault)
+
+
+def _cause(error: Exception) -> str:
+    return json.dumps({"errorMessage": str(error)})
+
+
+# The fields of a payment ------------------------------------------------------------------------------------------
+
+
+def test_payment_when_sealed_and_opened_then_it_is_what_it_was_and_nothing_private_was_to_be_read() -> None:
+    vault = MemoryVault()
+    plain = replace(payment(metadata={"order": "A-17", "empty": ""}), gateway_reference="pi_1")
+
+    stored = sealed(plain, vault)
+
+    assert {name for name, text in private(stored).items() if is_sealed(text)} == {
+        "payment_method",
+        "gateway_reference",
+        "metadata.order",
+    }
+    assert opened(stored, vault) == plain
+    assert sealed(stored, vault) == stored
+    require_sealed(stored)
+    with pytest.raises(NotSealed):
+        require_sealed(replace(stored, gateway_reference="pi_1"))
+
+
+def test_payment_when_it_is_from_before_fields_were_sealed_then_it_opens_without_a_key() -> None:
+    vault = MemoryVault()
+    vault.available = False
+    assert opened(payment(metadata={"order": "A-17"}), vault) == payment(metadata={"order": "A-17"})
+
+
+def test_payment_when_a_text_is_put_into_another_row_or_field_then_it_does_not_open() -> None:
+    vault = MemoryVault()
+    mine = sealed(payment(metadata={"order": "A-17", "note": "gift"}), vault)
+    for moved_text in (
+        replace(mine, payment_id="pay_2"),
+        replace(mine, gateway_reference=mine.payment_method),
+        replace(mine, metadata={"order": mine.metadata["note"]}),
+    ):
+        with pytest.raises(SealBroken):
+            opened(moved_text, vault)
+
+
+def test_unlocked_when_a_field_is_unchanged_then_it_keeps_its_very_text() -> None:
+    vault = MemoryVault()
+    row = sealed(replace(payment(), gateway_reference="pi_1"), vault)
+    open_row = unlocked(row, vault)
+
+    assert open_row.sealed_reference("pi_1") == row.gateway_reference
+    assert open_row.sealed(open_row.payment) == row
+    other = open_row.sealed_reference("pi_2")
+    assert is_sealed(other)
+    assert opened(replace(row, gateway_reference=other), vault).gateway_reference == "pi_2"
+
+
+# What it costs ----------------------------------------------------------------------------------------------------
+
+
+def test_key_when_an_ordinary_payment_is_paid_then_asked_for_once_over_its_whole_life() -> None:
+    world = World(request())
+    assert world.run().status is Status.SUCCEEDED
+    assert world.vault.calls == 1
+    assert world.opened.payment_method == DEFAULT
+
+
+def test_key_when_a_payment_has_private_fields_then_asked_for_once_more_at_its_acceptance() -> None:
+    world = World(PRIVATE)
+    assert world.run().status is Status.SUCCEEDED
+    assert world.vault.calls == 2
+
+
+def test_key_when_a_payment_has_its_outcome_already_then_charge_asks_for_none() -> None:
+    world = World(PRIVATE)
+    row, calls = world.run(), world.vault.calls
+    world.vault.available = False
+    state = world.charge()
+    assert outcome_of(state).gateway_reference == row.gateway_reference
+    assert (world.run(), world.vault.calls) == (row, calls)
+
+
+# Who sees what ----------------------------------------------------------------------------------------------------
+
+
+def test_gateway_when_it_charges_then_it_gets_the_plain_texts() -> None:
+    world = World(PRIVATE)
+    world.run()
+    (asked,) = world.gateway.requests
+    assert (asked.payment_method, asked.metadata) == ("pm_card_mastercard", PRIVATE.metadata)
+
+
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [
+        ("pm_card_mastercard", Status.SUCCEEDED),
+        ("pm_card_chargeDeclined", Status.DECLINED),
+        ("pm_card_threeDSecure2Required", Status.REQUIRES_ACTION),
+    ],
+)
+def test_row_state_and_audit_log_when_a_payment_ran_then_nothing_private_is_to_be_read(
+    method: str, status: Status
+) -> None:
+    world = World(replace(PRIVATE, payment_method=method))
+    assert world.run().status is status
+    reference = world.opened.gateway_reference
+    assert reference.startswith("mem_")
+
+    left = json.dumps([asdict(world.row), world.states, [asdict(entry) for entry in world.log.entries("pay_1")]])
+    assert not any(text in left for text in (reference, method, "A-17"))
+    assert payment_view(world.opened)["references"]["gateway_reference"] == reference
+
+
+def test_event_when_published_then_it_has_no_reference_of_the_gateway() -> None:
+    world = World(PRIVATE)
+    world.run()
+    assert "gateway_reference" not in world.states[-1]["event"]
+
+
+def test_charge_step_when_an_error_names_the_charge_then_it_is_raised_with_the_reference_sealed() -> None:
+    world = World(PRIVATE)
+    world.gateway.fail(Fault(FaultKind.ALTERED, status="requires_confirmation"))
+    with pytest.raises(OutcomeUnknown) as unknown:
+        world.charge()
+
+    assert is_sealed(unknown.value.gateway_reference)
+    assert "mem_" not in str(unknown.value)
+    caught = {"error": {"Error": "OutcomeUnknown", "Cause": _cause(unknown.value)}}
+    record("pay_1", outcome_of(caught), store=world.store, clock=world.clock)
+    assert world.row.status is Status.UNKNOWN
+    assert world.opened.gateway_reference.startswith("mem_")
+
+
+# What is compared and what is chained -----------------------------------------------------------------------------
+
+
+def test_record_when_the_same_answer_comes_again_then_nothing_changes_and_nobody_opens_anything() -> None:
+    world = World(request(metadata={"settles_later": "yes"}))
+    settling = world.run()
+    assert settling.status is Status.PROCESSING
+    for _ in range(2):
+        assert world.run(ask=True) == settling
+
+
+def test_record_when_part_of_the_money_went_back_and_it_is_told_twice_then_once() -> None:
+    world = World(PRIVATE)
+    world.run()
+    world.gateway.refund(world.opened.gateway_reference, 5000)
+    refunded = world.run(ask=True)
+    assert refunded.status is Status.PARTIALLY_REFUNDED
+    assert world.run(ask=True) == refunded
+
+
+def test_audit_when_entries_are_written_then_they_never_change_and_verify_without_a_key() -> None:
+    world = World(PRIVATE)
+    world.run()
+    entries = world.log.entries("pay_1")
+    world.gateway.refund(world.opened.gateway_reference, 9999)
+    world.run(ask=True)
+    world.vault.available = False
+
+    assert world.log.entries("pay_1")[: len(entries)] == entries
+    verify(world.row, world.log.entries("pay_1"))
+    assert {is_sealed(entry.gateway_reference) for entry in entries} == {True}
+
+
+# FAULT 45 ---------------------------------------------------------------------------------------------------------
+
+
+def test_fault_45_accept_when_the_key_is_disabled_then_refused_and_nothing_is_stored_or_started() -> None:
+    world, workflow = World(), MemoryWorkflow()
+    world.vault.available = False
+    with pytest.raises(VaultUnavailable):
+        accept(PRIVATE, store=world.store, workflow=workflow, at=NOON, correlation_id="")
+    assert (world.store.rows, workflow.started) == ({}, [])
+
+
+def test_fault_45_accept_when_there_is_nothing_to_seal_then_a_disabled_key_is_no_matter() -> None:
+    world = World()
+    world.vault.available = False
+    world.accept(request())
+    assert world.row.status is Status.PENDING
+
+
+@pytest.mark.parametrize("asked", [request(), PRIVATE], ids=["nothing sealed yet", "sealed"])
+def test_fault_45_charge_when_the_key_is_disabled_then_nothing_is_sent_and_it_goes_on_once_it_is_enabled(
+    asked: PaymentRequest,
+) -> None:
+    world = World(asked)
+    accepted = world.row
+    world.vault.available = False
+
+    with pytest.raises(VaultUnavailable):
+        world.charge()
+    assert (world.row, world.gateway.requests) == (accepted, [])
+    assert world.run().status is Status.PENDING  # so the sweeper takes it up again
+
+    world.vault.available = True
+    assert world.run().status is Status.SUCCEEDED
+    assert len(world.gateway.captured) == 1
+
+
+@pytest.mark.parametrize("method", ["pm_card_mastercard", "pm_card_chargeDeclined"])
+def test_fault_45_charge_when_the_key_is_disabled_while_the_gateway_charges_then_the_outcome_is_not_lost(
+    method: str,
+) -> None:
+    world = World(replace(PRIVATE, payment_method=method))
+
+    def disable() -> None:
+        world.vault.available = False
+
+    world.gateway.meanwhile = disable
+    ended = world.run()
+
+    assert ended.status in (Status.SUCCEEDED, Status.DECLINED)
+    world.vault.available = True
+    assert world.opened.gateway_reference.startswith("mem_")
+
+
+def test_fault_45_charge_when_the_key_is_disabled_and_the_gateway_refuses_then_the_row_goes_back_to_pending() -> None:
+    world = World(PRIVATE)
+    world.gateway.fail(Fault(FaultKind.NOT_SENT))
+
+    def disable() -> None:
+        world.vault.available = False
+
+    world.gateway.meanwhile = disable
+    with pytest.raises(PaymentError):
+        world.charge()
+    assert world.row.status is Status.PENDING
+    assert is_sealed(world.row.payment_method)
+
+
+def test_fault_45_charge_when_the_answer_was_lost_and_the_key_is_disabled_then_unknown_until_it_is_enabled() -> None:
+    world = World(PRIVATE)
+    world.gateway.fail(Fault(FaultKind.ANSWER_LOST))
+    with suppress(PaymentError):
+        world.charge()
+    world.vault.available = False
+
+    assert world.run().status is Status.UNKNOWN
+    assert policy_of("VaultUnavailable").status is Status.UNKNOWN
+    world.vault.available = True
+    assert world.run().status is Status.SUCCEEDED
+    assert len(world.gateway.captured) == 1
+
+
+def test_fault_45_payment_when_the_key_is_disabled_then_it_can_not_be_shown() -> None:
+    world = World(PRIVATE)
+    world.vault.available = False
+    with pytest.raises(VaultUnavailable):
+        opened(world.row, world.vault)
+
+
+# Rows of files ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        (replace(PRIVATE, money=Money(1, "USD")), "amount"),
+        (replace(PRIVATE, payment_method=""), "payment_method or metadata"),
+        (replace(PRIVATE, metadata={"order": "A-17"}), "metadata"),
+        (replace(PRIVATE, metadata={"order": "A-17", "note": "new"}), "metadata"),
+        (replace(PRIVATE, payment_method="pm_secret_1"), "payment_method or metadata"),
+        (replace(PRIVATE, payment_method="pm_secret_1", description="tea"), "description"),
+    ],
+)
+def test_row_when_its_id_is_taken_by_a_sealed_payment_then_the_names_of_what_differs_and_no_key(
+    asked: PaymentRequest, names: str
+) -> None:
+    world = World(PRIVATE)
+    before = world.row
+
+    refused = accept_row(Row(2, asked), "b1", store=world.store, at=NOON)
+
+    assert isinstance(refused, RejectedRow)
+    assert refused.errors[0].reason.endswith(f"with other {names}")
+    assert "pm_" not in str(refused)
+    assert world.row == before
+
+
+def test_row_when_the_workflow_filled_in_a_default_then_that_is_no_difference() -> None:
+    world = World(request())
+    row = world.run()
+    assert is_sealed(row.payment_method)
+    refused = accept_row(Row(2, request(amount=1)), "b1", store=world.store, at=NOON)
+    assert isinstance(refused, RejectedRow)
+    assert refused.errors[0].reason.endswith("with other amount")
+
+
+def test_row_when_it_moved_on_then_its_private_fields_are_those_it_had() -> None:
+    world = World(PRIVATE)
+    moved_on = after(world.row, Status.PROCESSING, Status.SUCCEEDED)
+    assert private(moved_on) == private(world.row)
