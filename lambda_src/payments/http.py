@@ -78,6 +78,8 @@ def problem_answer(problem: Problem, request_id: str) -> dict[str, Any]:
     if problem.errors:
         body["errors"] = [asdict(error) for error in problem.errors]
     headers = {"Content-Type": "application/problem+json"}
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"  # a 401 must say how to prove oneself (RFC 9110, 15.5.2)
     if problem.retry_after_seconds:
         headers["Retry-After"] = str(problem.retry_after_seconds)
     return answer(problem.status, body, headers)

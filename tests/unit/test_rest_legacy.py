@@ -1,6 +1,5 @@
 """The older contract: what its clients send and get, as they are used to it, and what they never get."""
 
-import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -16,7 +15,6 @@ from tests.unit.rest_world import ADMIN, JO, OTHER_SHOP, SAM, SHOP, World
 
 NEW: dict[str, Any] = {"customer_id": "cus_1", "email": "jo@example.com", "amount": 12.5, "currency": "EUR"}
 KEY = {"Idempotency-Key": "order-17"}
-CARD = "4242424242424242"
 
 
 @pytest.fixture
@@ -202,14 +200,6 @@ def test_fault_2_payment_when_the_amount_changes_under_its_key_then_409_and_what
 @pytest.mark.parametrize("key", ["a b", "x" * 65, "order/17", "naïve"])
 def test_payment_when_the_key_is_no_key_then_400_names_the_header(world: World, key: str) -> None:
     assert refused(pay(world, headers={"Idempotency-Key": key})).keys() == {"Idempotency-Key"}
-    assert world.stored == (0, 0, 0, 0)
-
-
-@pytest.mark.parametrize("key", [CARD, "4242-4242-4242-4242", f"order-{CARD}"])
-def test_fault_44_card_number_when_it_is_sent_as_the_key_then_refused_and_not_repeated(world: World, key: str) -> None:
-    answer = pay(world, headers={"Idempotency-Key": key})
-    assert "it looks like a card number" in refused(answer)["Idempotency-Key"]
-    assert key not in json.dumps(answer)
     assert world.stored == (0, 0, 0, 0)
 
 

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from payments.cards import card_data_in
 from payments.customers import CustomerRequest, parse_customer
 from payments.http import Problem, answer, header
 from payments.payment import FieldError, InvalidRequest, Payment, PaymentRequest, parse_request
@@ -91,12 +90,8 @@ def _payment_id(request: Request, services: Services) -> str:
     key = header(request.event, "Idempotency-Key")
     if not key:
         return f"v1_{services.new_id()}"
-    looks = card_data_in(key)
-    if looks or not _KEY.fullmatch(key):
-        why = (
-            f"it looks like {looks}; never send card data" if looks else "allowed: 1 to 64 letters, digits, '_' or '-'"
-        )
-        error = FieldError("Idempotency-Key", why)
+    if not _KEY.fullmatch(key):
+        error = FieldError("Idempotency-Key", "allowed: 1 to 64 letters, digits, '_' or '-'")
         raise Problem(400, "invalid-request", "the header was refused, nothing was stored", [error])
     # 40 digits are seen as a hash: of any other length, one in hundreds would be taken for a card number
     return f"v1_{hashlib.sha256(f'{request.caller.subject} {key}'.encode()).hexdigest()[:40]}"

@@ -1,0 +1,499 @@
+"""The API function on moto: who gets through, what an answer and a log line never hold, and what happens in a fault."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from io import StringIO
+from types import ModuleType
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from botocore.exceptions import ClientError
+
+from lib.package import ROOT
+from payments.access import ALLOWED
+from payments.identity import Caller, Role, authorizer_context
+from payments.metrics import PAYMENTS_ACCEPTED
+from payments.stores.dynamodb import DynamoPaymentStore
+from payments.stores.tables import AUDIT_LOG, CUSTOMERS, LIMITS, PAYMENTS, TOKENS
+from tests.integration.executions import Executions
+from tests.integration.functions import Context, load, metrics_in
+from tests.moto_tables import create_table
+from tests.unit.builders import NOON
+from tests.unit.rest_world import ADMIN, IP, JO, OPERATOR, OTHER_SHOP, REQUEST_ID, SHOP
+
+CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "api" / "openapi.yaml").read_text())
+ROUTES: dict[str, str] = {
+    operation["operationId"]: f"{verb.upper()} {path}"
+    for path, operations in CONTRACT["paths"].items()
+    for verb, operation in operations.items()
+}
+"""Operation → its route in the contract."""
+CARD = "4242424242424242"
+PAY: dict[str, Any] = {"payment_id": "pay_1", "amount": "99.99", "currency": "USD"}
+CUSTOMER = {"customer_id": "cus_1", "email": "ada@example.org", "default_payment_method": "pm_card_visa"}
+LATE = NOON + timedelta(hours=1)
+
+
+@dataclass
+class Api:
+    """The deployed function, as far as moto has it. `now` is its clock."""
+
+    function: ModuleType
+    log: StringIO
+
+    def ask(
+        self,
+        route: str,
+        caller: Caller | None = SHOP,
+        body: Any = None,
+        *,
+        path: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        context: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """The answer to a request that the authorizer let in as `caller`; `body` parsed."""
+        verb, _, resource = route.partition(" ")
+        authorizer = {} if caller is None else {"authorizer": authorizer_context(caller, LATE)}
+        event = {
+            "httpMethod": verb,
+            "resource": resource,
+            "path": resource.format(**path or {}),
+            "pathParameters": path,
+            "queryStringParameters": query,
+            "headers": headers,
+            "body": None if body is None else json.dumps(body),
+            "isBase64Encoded": False,
+            "requestContext": {"requestId": REQUEST_ID, "identity": {"sourceIp": IP}} | authorizer | (context or {}),
+        }
+        answer: dict[str, Any] = json.loads(json.dumps(self.function.handler(event, Context())))
+        return answer | {"body": json.loads(answer["body"]) if answer["body"] else None}
+
+    def submit(self, caller: Caller | None = SHOP, **more: Any) -> dict[str, Any]:
+        """POST /payments, PAY but for what is given."""
+        return self.ask("POST /payments", caller, PAY | more)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What was logged."""
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+
+def items(table: str) -> list[dict[str, Any]]:
+    """All items of a table, in plain types."""
+    found = boto3.client("dynamodb").scan(TableName=table)["Items"]
+    return [{name: next(iter(value.values())) for name, value in item.items()} for item in found]
+
+
+def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -> Api:
+    """The function with the settings that lib/payment_stack.py gives it; its clock stands at noon."""
+    kms = boto3.client("kms")
+    lookup_key = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["Arn"]
+    patch.setattr("payments.clock.utc_now", lambda: NOON)
+    function = load(
+        "api",
+        **{
+            "AUTH_MODE": "jwt",
+            "STATE_MACHINE_ARN": executions.arn,
+            "PAYMENTS_TABLE": PAYMENTS.name,
+            "CUSTOMERS_TABLE": CUSTOMERS.name,
+            "TOKENS_TABLE": TOKENS.name,
+            "LIMITS_TABLE": LIMITS.name,
+            "AUDIT_TABLE": AUDIT_LOG.name,
+            "VAULT_KEY_ARN": kms.create_key()["KeyMetadata"]["Arn"],
+            "EMAIL_HASH_KEY_ARN": lookup_key,
+            "RATE_PER_IP_PER_MINUTE": "1000",
+            "RATE_PER_CUSTOMER_PER_MINUTE": "1000",
+            "ENVIRONMENT_SUFFIX": "test",
+            **settings,
+        },
+    )
+    log = StringIO()
+    patch.setattr(function.log.registered_handler, "stream", log)
+    return Api(function, log)
+
+
+@pytest.fixture
+def tables(payments: DynamoPaymentStore) -> None:
+    for table in (CUSTOMERS, TOKENS, LIMITS, AUDIT_LOG):
+        create_table(table)
+
+
+@pytest.fixture
+def api(tables: None, executions: Executions, monkeypatch: pytest.MonkeyPatch) -> Api:
+    return loaded(executions, monkeypatch)
+
+
+@pytest.fixture
+def no_key(api: Api) -> Iterator[None]:
+    """The keys are disabled; moto's work none the less."""
+
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "DisabledException", "Message": "arn:aws:kms:key is disabled."}}, "-")
+
+    events = api.function.kms.meta.events
+    events.register("before-call.kms", refuse)
+    yield
+    events.unregister("before-call.kms", refuse)
+
+
+def is_problem(answer: dict[str, Any], status: int, kind: str) -> bool:
+    """True if it is a whole problem of this status and kind."""
+    body = answer["body"]
+    return (
+        answer["statusCode"] == body["status"] == status
+        and body["type"] == f"urn:problem:payment-api:{kind}"
+        and all(body[part] for part in ("title", "detail"))
+        and body["instance"] == REQUEST_ID
+        and answer["headers"]["Content-Type"] == "application/problem+json"
+    )
+
+
+# Who gets through --------------------------------------------------------------------------------------------------
+
+BODIES: dict[str, Any] = {
+    "create_payment": PAY,
+    "create_customer": CUSTOMER,
+    "update_customer": {"name": "Jo"},
+    "create_token": {"customer_id": "cus_1", "payment_method": "pm_card_visa"},
+    "create_customer_v1": CUSTOMER,
+    "create_payment_v1": {"customer_id": "cus_1", "email": "ada@example.org", "amount": "1", "currency": "EUR"},
+}
+PATH = {"payment_id": "pay_1", "customer_id": "cus_1", "token_id": "a" * 64}
+
+
+@pytest.mark.parametrize("role", Role)
+def test_fault_42_routes_when_called_in_a_role_then_403_or_let_in_as_the_contract_says(api: Api, role: Role) -> None:
+    caller = Caller("somebody", frozenset({role}))
+    statuses = {
+        operation: api.ask(
+            ROUTES[operation], caller, BODIES.get(operation), path=PATH, query={"email": "ada@example.org"}
+        )
+        for operation in ALLOWED
+    }
+    let_in = {operation for operation, answer in statuses.items() if answer["statusCode"] != 403}
+
+    assert let_in == {
+        operation["operationId"]
+        for operations in CONTRACT["paths"].values()
+        for operation in operations.values()
+        if role in operation.get("x-roles", [])
+    }
+    assert not [answer for answer in statuses.values() if answer["statusCode"] == 401 or answer["statusCode"] >= 500]
+    assert all(is_problem(answer, 403, "forbidden") for op, answer in statuses.items() if op not in let_in)
+
+
+def test_fault_42_role_when_claimed_in_body_query_or_header_then_ignored(api: Api) -> None:
+    claims = {"role": "admin", "roles": "admin", "X-Roles": "admin", "Role": "admin", "cognito:groups": "admin"}
+    context = {"authorizer": authorizer_context(JO, LATE) | {"claims": {"cognito:groups": "admin"}}}
+
+    assert api.ask("POST /payments", JO, PAY | claims, headers=claims, query=claims)["statusCode"] == 403
+    assert api.ask("GET /payments", JO, claims, headers=claims, query=claims, context=context)["statusCode"] == 403
+    assert api.ask("GET /payments", SHOP, headers=claims)["statusCode"] == 403
+    assert items(PAYMENTS.name) == []
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        {},
+        {"authorizer": None},
+        {"authorizer": {}},
+        {"authorizer": {"subject": "sub_shop", "roles": "merchant"}},
+        {"authorizer": {"subject": "sub_shop", "roles": "emperor", "expires_at": "9999999999"}},
+        {"authorizer": {"principalId": "sub_shop", "claims": {"sub": "sub_shop"}}},
+    ],
+    ids=["none", "null", "empty", "no end", "an unknown role", "another authorizer's"],
+)
+def test_fault_42_request_when_the_authorizer_did_not_speak_then_401(api: Api, context: dict[str, Any]) -> None:
+    headers = {"Authorization": "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJzdWJfc2hvcCJ9."}
+    answer = api.ask("POST /payments", None, PAY, headers=headers, context=context)
+
+    assert is_problem(answer, 401, "unauthorized")
+    assert answer["headers"]["WWW-Authenticate"] == "Bearer"
+    assert items(PAYMENTS.name) == []
+
+
+def test_fault_42_token_when_it_expired_while_its_authorizers_answer_was_remembered_then_401(api: Api) -> None:
+    context = {"authorizer": authorizer_context(SHOP, NOON)}
+    answer = api.ask("POST /payments", None, PAY, context=context)
+    assert is_problem(answer, 401, "unauthorized")
+    assert "expired" in answer["body"]["detail"]
+    assert api.ask("POST /payments", SHOP, PAY)["statusCode"] == 202
+
+
+def test_auth_mode_when_none_then_everybody_is_let_in(
+    tables: None, executions: Executions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = loaded(executions, monkeypatch, AUTH_MODE="none")
+    assert api.submit(None)["statusCode"] == 202
+    assert api.ask("GET /payments", None)["body"]["payments"][0]["payment_id"] == "pay_1"
+    assert items(PAYMENTS.name)[0]["submitted_by"] == "everybody"
+
+
+def test_health_when_nobody_asks_then_ok(api: Api) -> None:
+    answer = api.ask("GET /health", None)
+    assert (answer["statusCode"], answer["body"]) == (200, {"status": "ok"})
+
+
+# Routes ------------------------------------------------------------------------------------------------------------
+
+
+def test_operations_when_compared_then_the_routes_are_those_of_the_contract(api: Api) -> None:
+    handled = {operation.__name__: route for route, operation in api.function.OPERATIONS.items()}
+    assert handled | {"get_health": api.function.HEALTH, "receive_stripe_event": "POST /webhooks/stripe"} == ROUTES
+    assert handled.keys() == ALLOWED.keys()
+
+
+@pytest.mark.parametrize(
+    ("route", "allowed"),
+    [
+        ("PUT /payments", "POST, GET"),
+        ("HEAD /payments/{payment_id}", "GET"),
+        ("PUT /customers/{customer_id}", "GET, PATCH, DELETE"),
+        ("POST /health", "GET"),
+        ("GET /webhooks/stripe", "POST"),
+        ("GET /v1/api/payment", "POST"),
+    ],
+)
+def test_route_when_the_verb_is_wrong_then_405_says_which_are_right(api: Api, route: str, allowed: str) -> None:
+    answer = api.ask(route, SHOP, PAY, path=PATH)
+    assert is_problem(answer, 405, "wrong-method")
+    assert answer["headers"]["Allow"] == allowed
+    assert items(PAYMENTS.name) == []
+
+
+def test_body_when_it_is_no_json_object_then_400(api: Api) -> None:
+    bodies: list[Any] = [None, [], "text", 7]
+    for body in bodies:
+        assert is_problem(api.ask("POST /payments", SHOP, body), 400, "invalid-request")
+
+
+# What it does ------------------------------------------------------------------------------------------------------
+
+
+def test_payment_when_submitted_then_sealed_in_the_table_started_counted_and_shown_to_its_submitter(
+    api: Api, executions: Executions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert api.submit(payment_method="pm_card_visa", metadata={"order": "A-17"})["statusCode"] == 202
+    assert api.submit(payment_method="pm_card_visa", metadata={"order": "A-17"})["statusCode"] == 202
+
+    assert metrics_in(capsys.readouterr().out) == {PAYMENTS_ACCEPTED: 1}
+    [row] = items(PAYMENTS.name)
+    assert row["submitted_by"] == SHOP.subject
+    assert not any(text in json.dumps(row) for text in ("pm_card_visa", "A-17"))
+    assert executions.started() == {"pay_1": {"payment_id": "pay_1"}}
+    shown = api.ask("GET /payments/{payment_id}", SHOP, path={"payment_id": "pay_1"})["body"]
+    assert (shown["metadata"], shown["references"]["correlation_id"]) == ({"order": "A-17"}, REQUEST_ID)
+
+
+def test_customer_and_token_when_made_then_both_are_found_again(api: Api) -> None:
+    assert api.ask("POST /customers", SHOP, CUSTOMER)["statusCode"] == 201
+    found = api.ask("GET /customers", OPERATOR, query={"email": "ADA@Example.ORG"})["body"]
+    assert [customer["customer_id"] for customer in found["customers"]] == ["cus_1"]
+
+    made = api.ask("POST /tokens", SHOP, {"customer_id": "cus_1", "payment_method": "pm_card_visa"})
+    assert made["statusCode"] == 201
+    accepted = api.submit(customer_id="cus_1", token=made["body"]["token"])
+    assert accepted["statusCode"] == 202
+    path = {"token_id": made["body"]["token_id"]}
+    assert api.ask("DELETE /tokens/{token_id}", SHOP, path=path)["statusCode"] == 204
+    assert api.ask("GET /tokens/{token_id}", SHOP, path=path)["body"]["status"] == "revoked"
+
+
+def test_older_contract_when_a_new_customer_pays_then_its_disbursements_are_listed(api: Api) -> None:
+    made = api.ask("POST /v1/api/payment", SHOP, BODIES["create_payment_v1"], headers={"idempotency-key": "k1"})
+    assert made["statusCode"] == 202
+    listed = api.ask("GET /v1/api/payment/{customer_id}", SHOP, path={"customer_id": "cus_1"})
+    [disbursement] = listed["body"]["disbursements"]
+    assert (disbursement["payment_id"], disbursement["email"]) == (made["body"]["payment_id"], "ada@example.org")
+
+
+@pytest.mark.parametrize("kind", ["payment", "customer", "token"])
+def test_fault_41_id_when_it_is_anothers_then_404_like_an_unknown_one_and_one_entry_in_the_audit_log(
+    api: Api, kind: str
+) -> None:
+    api.ask("POST /customers", SHOP, CUSTOMER)
+    token = api.ask("POST /tokens", SHOP, {"customer_id": "cus_1", "payment_method": "pm_card_visa"})["body"]
+    api.submit(customer_id="cus_1")
+    ids = {"payment": "pay_1", "customer": "cus_1", "token": token["token_id"]}
+    unknown = {"payment": "pay_9", "customer": "cus_9", "token": "f" * 64}
+    route = f"GET /{kind}s/{{{kind}_id}}"
+
+    anothers = api.ask(route, OTHER_SHOP, path={f"{kind}_id": ids[kind]})
+
+    assert is_problem(anothers, 404, "not-found")
+    assert anothers == api.ask(route, OTHER_SHOP, path={f"{kind}_id": unknown[kind]})
+    [entry] = items(AUDIT_LOG.name)
+    assert entry.pop("sequence")
+    assert entry == {
+        "payment_id": f"denied:{kind}:{ids[kind]}",
+        "kind": kind,
+        "resource_id": ids[kind],
+        "at": "2026-11-21T12:00:00.000Z",
+        "subject": OTHER_SHOP.subject,
+        "roles": "merchant",
+        "operation": f"get_{kind}",
+        "ip": IP,
+        "correlation_id": REQUEST_ID,
+    }
+    assert api.ask(route, SHOP, path={f"{kind}_id": ids[kind]})["statusCode"] == 200
+
+
+# Limits ------------------------------------------------------------------------------------------------------------
+
+
+def test_address_when_it_changes_too_much_then_429_says_when_to_come_back_and_reading_goes_on(
+    tables: None, executions: Executions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = loaded(executions, monkeypatch, RATE_PER_IP_PER_MINUTE="2")
+    answers = [api.submit(payment_id=f"pay_{n}") for n in range(3)]
+
+    assert [answer["statusCode"] for answer in answers] == [202, 202, 429]
+    assert is_problem(answers[-1], 429, "throttled")
+    assert answers[-1]["headers"]["Retry-After"] == "60"
+    assert len(items(PAYMENTS.name)) == 2
+    claimed = api.ask("POST /payments", SHOP, PAY, headers={"X-Forwarded-For": "198.51.100.1"})
+    assert claimed["statusCode"] == 429
+    assert api.ask("GET /payments/{payment_id}", SHOP, path={"payment_id": "pay_0"})["statusCode"] == 200
+
+
+def test_customer_when_paid_for_too_often_then_429_whoever_submits(
+    tables: None, executions: Executions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = loaded(executions, monkeypatch, RATE_PER_CUSTOMER_PER_MINUTE="1")
+    assert api.submit(customer_id="cus_1")["statusCode"] == 202
+    assert api.submit(OTHER_SHOP, payment_id="pay_2", customer_id="cus_1")["statusCode"] == 429
+    assert api.submit(payment_id="pay_3", customer_id="cus_2")["statusCode"] == 202
+
+
+# Faults ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("POST /payments", PAY | {"payment_method": "pm_card_visa"}),
+        ("POST /customers", CUSTOMER),
+        ("POST /v1/api/customer", CUSTOMER),
+        ("POST /v1/api/payment", BODIES["create_payment_v1"]),
+    ],
+)
+def test_fault_45_request_when_the_key_is_disabled_then_503_and_nothing_is_stored(
+    api: Api, no_key: None, executions: Executions, route: str, body: Any
+) -> None:
+    answer = api.ask(route, SHOP, body)
+
+    assert is_problem(answer, 503, "unavailable")
+    assert int(answer["headers"]["Retry-After"]) > 0
+    assert "nothing was stored" in answer["body"]["detail"]
+    assert "kms" not in json.dumps(answer)
+    assert (items(PAYMENTS.name), items(CUSTOMERS.name), executions.started()) == ([], [], {})
+
+
+def test_fault_43_payment_when_cards_cannot_be_counted_then_503_and_nothing_is_stored(
+    api: Api, executions: Executions
+) -> None:
+    boto3.client("dynamodb").delete_table(TableName=LIMITS.name)
+    answer = api.submit(amount="1", payment_method="pm_card_visa")
+    assert is_problem(answer, 503, "unavailable")
+    assert (items(PAYMENTS.name), executions.started()) == ([], {})
+    assert api.submit()["statusCode"] == 202  # nothing to try out: the environment's own card
+
+
+def test_request_when_something_fails_then_500_without_its_text(api: Api) -> None:
+    boto3.client("dynamodb").delete_table(TableName=PAYMENTS.name)
+    answer = api.submit()
+    assert is_problem(answer, 500, "internal-error")
+    assert not any(text in json.dumps(answer) for text in ("Resource", "Exception", "Table"))
+    assert any(line["message"] == "request failed" and "exception" in line for line in api.lines())
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"headers": {"Idempotency-Key": CARD}},
+        {"headers": {"idempotency-key": f"order-{CARD}"}},
+        {"query": {"note": "4242 4242 4242 4242"}},
+        {"path": {"customer_id": CARD}},
+    ],
+    ids=["header", "header with more", "query", "path"],
+)
+def test_fault_44_card_number_when_it_stands_outside_the_body_then_refused_and_neither_told_nor_logged(
+    api: Api, executions: Executions, sent: dict[str, Any]
+) -> None:
+    answer = api.ask("POST /v1/api/payment", SHOP, BODIES["create_payment_v1"], **sent)
+
+    assert is_problem(answer, 400, "invalid-request")
+    assert "a card number" in answer["body"]["detail"]
+    assert not re.search(r"4242.?4242", json.dumps(answer) + api.log.getvalue())
+    assert (items(PAYMENTS.name), items(CUSTOMERS.name), executions.started()) == ([], [], {})
+
+
+def test_answers_and_log_lines_when_all_goes_wrong_then_nothing_private_in_any(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.ask("POST /customers", SHOP, CUSTOMER)
+    token = api.ask("POST /tokens", SHOP, {"customer_id": "cus_1", "payment_method": "pm_card_visa"})["body"]["token"]
+    private: dict[str, Any] = {
+        "customer_id": "cus_1",
+        "payment_method": "pm_card_visa",
+        "metadata": {"to": "ada@example.org"},
+    }
+    api.submit(**private)
+    headers = {"Authorization": "Bearer eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"}
+    of_customer = {"customer_id": "cus_1"}
+    refused: list[Callable[[], dict[str, Any]]] = [
+        lambda: api.ask("POST /payments", SHOP, PAY | private | {"amount": "1"}, headers=headers),
+        lambda: api.ask("POST /payments", OTHER_SHOP, PAY | private),
+        lambda: api.ask("POST /payments", SHOP, PAY | private | {"description": f"card {CARD}"}),
+        lambda: api.ask("POST /payments", SHOP, PAY | {"customer_id": "cus_1", "token": f"{token}x"}),
+        lambda: api.ask("POST /payments", SHOP, PAY | {"description": token}),
+        lambda: api.ask("POST /customers", OTHER_SHOP, CUSTOMER),
+        lambda: api.ask("POST /customers", SHOP, CUSTOMER | {"email": "other-ada@example.org"}),
+        lambda: api.ask("PATCH /customers/{customer_id}", SHOP, {"email": "ada@"}, path=of_customer),
+        lambda: api.ask("GET /customers", OPERATOR, query={"email": "ada@example.org", "x": "ada@example.org"}),
+        lambda: api.ask("POST /tokens", SHOP, {"customer_id": "cus_1", "payment_method": "pm-card@visa"}),
+        lambda: api.ask("POST /v1/api/payment", SHOP, BODIES["create_payment_v1"] | {"email": "kim@example.com"}),
+        lambda: api.ask("GET /payments/{payment_id}", JO, path={"payment_id": "pay_1"}, headers=headers),
+    ]
+    answers = [ask() for ask in refused]
+    # and when what is at hand is in the error's own text
+    sealed = next(item["payment_method"] for item in items(PAYMENTS.name))
+
+    def fail(_: object) -> None:
+        raise RuntimeError(f"ada@example.org {token} pm_card_visa {sealed}")
+
+    monkeypatch.setattr(api.function.services.payments, "get", fail)
+    answers.append(api.ask("GET /payments/{payment_id}", ADMIN, path={"payment_id": "pay_1"}))
+
+    assert {answer["statusCode"] for answer in answers} == {400, 404, 409, 500}
+    assert all({"type", "title", "status", "detail", "instance"} <= answer["body"].keys() for answer in answers)
+    for said in (*map(json.dumps, answers), *api.log.getvalue().splitlines()):
+        for unsaid in ("ada@", "kim@", "@visa", token[:20], "pm_card_visa", "sealed.v1.", "eyJ", CARD):
+            assert unsaid not in said
+
+
+def test_lines_when_a_request_is_answered_then_they_tell_route_status_and_who_and_its_id(api: Api) -> None:
+    api.submit()
+    api.ask("GET /payments", SHOP)
+    answered, refused = (line for line in api.lines() if line["message"] in ("answered", "refused"))
+    assert (answered["route"], answered["status"], answered["subject"]) == ("POST /payments", 202, SHOP.subject)
+    assert (refused["route"], refused["status"], refused["kind"]) == ("GET /payments", 403, "forbidden")
+    assert answered["request_id"] == refused["request_id"] == REQUEST_ID
+
+
+def test_settings_when_one_is_missing_then_the_function_says_which(
+    tables: None, executions: Executions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded(executions, monkeypatch)
+    for name in ("AUTH_MODE", "VAULT_KEY_ARN", "AUDIT_TABLE"):
+        value = os.environ.pop(name)
+        with pytest.raises(RuntimeError, match=name):
+            load("api")
+        os.environ[name] = value
