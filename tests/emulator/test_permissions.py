@@ -101,3 +101,25 @@ def test_queue_mapping_when_a_permission_is_taken_away_then_messages_wait_until_
         *((action, arn, True) for action in READS_A_QUEUE),
         ("sqs:DeleteMessage", arn, False),
     ]
+
+
+def test_key_when_a_policy_asks_for_an_encryption_context_then_only_requests_with_it_get_through(
+    aws: LocalAws,
+) -> None:
+    key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
+    role = new_role(aws, "sealer", "sqs:ListQueues")
+    condition = {"Null": {"kms:EncryptionContext:payment_id": "false"}}
+    allow = {"Effect": "Allow", "Action": "kms:GenerateDataKey", "Resource": key, "Condition": condition}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    aws.client("iam").put_role_policy(RoleName="sealer", PolicyName="seal", PolicyDocument=policy)
+    session = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+    kms = aws.client(
+        "kms",
+        aws_access_key_id=session["AccessKeyId"],
+        aws_secret_access_key=session["SecretAccessKey"],
+        aws_session_token=session["SessionToken"],
+    )
+    kms.generate_data_key(KeyId=key, KeySpec="AES_256", EncryptionContext={"payment_id": "pay_1"})
+    for context in ({}, {"customer_id": "cus_1"}):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            kms.generate_data_key(KeyId=key, KeySpec="AES_256", EncryptionContext=context)

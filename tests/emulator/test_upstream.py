@@ -116,6 +116,11 @@ def batch_permissions(_: pytest.MonkeyPatch) -> bool:
     return bool(iam_actions.extract_iam_action("sqs", "POST", "/", headers, b"", {}) != "sqs:SendMessage")
 
 
+def encryption_context(_: pytest.MonkeyPatch) -> bool:
+    body = b'{"EncryptionContext": {"payment_id": "pay_1"}}'
+    return not iam_actions.request_tag_context("kms", "kms:Decrypt", body, {})
+
+
 def lambda_metrics(_: pytest.MonkeyPatch) -> bool:
     call_from_a_machine(None)
     return ("AWS/Lambda", "Invocations", f"FunctionName={FUNCTION}") not in cloudwatch._metrics
@@ -340,6 +345,7 @@ PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     lambda_throttling,
     async_retries,
     batch_permissions,
+    encryption_context,
     lambda_metrics,
     embedded_metrics,
     retry_delays,

@@ -16,6 +16,7 @@ FIXES: Final = (
     "lambda_throttling",
     "async_retries",
     "batch_permissions",
+    "encryption_context",
     "lambda_metrics",
     "embedded_metrics",
     "retry_delays",
