@@ -16,7 +16,7 @@ from payments.errors import POLICIES, PaymentError, RateLimited
 from payments.events import payment_event
 from payments.gateways.paced import PacedGateway
 from payments.money import Money
-from payments.outcome import answered, outcome_of
+from payments.outcome import Outcome, answered, outcome_of
 from payments.pace import NoFreeSlot, Pace
 from payments.payment import Payment
 from payments.recording import record
@@ -44,7 +44,7 @@ def validate_step(
     payment = require(store, state["payment_id"])
     if payment.status is not Status.PENDING:
         return dict(state)
-    refused = answered(lambda: validate(payment, methods=methods, refusal=refusal))
+    refused = answered(lambda: validate(payment, methods=methods, refusal=refusal)) or _held(payment)
     return dict(state) | ({"outcome": refused.as_json()} if refused else {})
 
 
@@ -111,6 +111,13 @@ def _sealed(error: PaymentError, open_row: Unlocked) -> PaymentError:
         gateway_reference=open_row.sealed_reference(error.gateway_reference),
         retry_after_seconds=error.retry_after_seconds,
     )
+
+
+def _held(payment: Payment) -> Outcome | None:
+    """What a fraud rule said when the payment was accepted; not once a person let it go on."""
+    if not payment.hold or any(change.status is Status.IN_REVIEW for change in payment.history):
+        return None
+    return Outcome(Status.IN_REVIEW, payment.hold, "a fraud rule holds it; a person decides")
 
 
 def _seconds_to_wait(error: PaymentError, waits: int) -> int:

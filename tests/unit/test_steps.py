@@ -466,3 +466,20 @@ def test_faults_8_to_20_steps_when_anything_fails_at_any_time_then_one_charge_at
         world.record(world.charge_until_it_ends())
     assert world.now.status in (*NOT_CHARGED, Status.SUCCEEDED)
     assert len(world.gateway.captured) == (world.now.status is Status.SUCCEEDED)
+
+
+def test_fault_43_payment_when_a_fraud_rule_holds_it_then_validate_sends_it_to_review_until_a_person_lets_it_go() -> (
+    None
+):
+    store = MemoryPaymentStore()
+    held = replace(payment(), hold="card_testing")
+    store.create(held)
+    customers, tokens = MemoryCustomerStore(), MemoryTokenStore()
+    methods = PaymentMethods(customers, "", tokens, FixedClock())
+
+    def validated() -> State:
+        return validate_step({"payment_id": "pay_1"}, store=store, methods=methods, refusal=lambda _: None)
+
+    assert (validated()["outcome"]["status"], validated()["outcome"]["code"]) == (Status.IN_REVIEW, "card_testing")
+    store.rows["pay_1"] = after(held, Status.IN_REVIEW, Status.PENDING)
+    assert "outcome" not in validated()
