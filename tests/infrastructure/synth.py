@@ -43,7 +43,7 @@ _ARNS = {
     "aws_cloudwatch_log_group": "arn:aws:logs:{region}:{account}:log-group:{name}",
     "aws_dynamodb_table": "arn:aws:dynamodb:{region}:{account}:table/{name}",
     "aws_iam_role": "arn:aws:iam::{account}:role/{name}",
-    "aws_kms_key": "arn:aws:kms:{region}:{account}:key/00000000-0000-0000-0000-000000000000",
+    "aws_kms_key": "arn:aws:kms:{region}:{account}:key/{key}",
     "aws_lambda_event_source_mapping": "arn:aws:lambda:{region}:{account}:event-source-mapping:" + MAPPING_ID,
     "aws_lambda_function": "arn:aws:lambda:{region}:{account}:function:{name}",
     "aws_s3_bucket": "arn:aws:s3:::{name}",
@@ -102,7 +102,7 @@ class Stack:
         resource = self.document["resource"][kind][key]
         if attribute == "arn":
             name = self.resolve(resource.get(NAMED_BY.get(kind, ""), ""))
-            return _ARNS[kind].format(region=REGION, account=ACCOUNT, name=name)
+            return _ARNS[kind].format(region=REGION, account=ACCOUNT, name=name, key=key)
         return self.resolve(str(resource.get(attribute, key)))
 
     def statements(self, policy: str) -> list[Statement]:

@@ -1,4 +1,4 @@
-"""The key, and the secrets that Terraform never knows."""
+"""The keys, and the secrets that Terraform never knows."""
 
 import json
 
@@ -13,14 +13,20 @@ ENCRYPTED = {
 """Kinds that name the key by one attribute. Tables and buckets: see test_storage.py."""
 
 
-def test_key_when_synthesised_then_rotated(stack: Stack) -> None:
-    _, key = stack.only("aws_kms_key")
+def test_keys_when_synthesised_then_one_that_is_rotated_and_one_that_only_makes_hashes(stack: Stack) -> None:
+    rotated, _ = stack.only("aws_kms_key", enable_key_rotation=True)
+    hashes, key = stack.only("aws_kms_key", customer_master_key_spec="HMAC_256")
 
-    assert key["enable_key_rotation"] is True
+    assert stack.all("aws_kms_key").keys() == {rotated, hashes}
+    assert key["key_usage"] == "GENERATE_VERIFY_MAC"
+    assert {alias["name"]: alias["target_key_id"] for alias in stack.all("aws_kms_alias").values()} == {
+        f"alias/payments-{stack.suffix}": f"${{{rotated}.key_id}}",
+        f"alias/payments-lookup-{stack.suffix}": f"${{{hashes}.key_id}}",
+    }
 
 
 def test_everything_at_rest_when_synthesised_then_encrypted_with_the_key(stack: Stack) -> None:
-    key, _ = stack.only("aws_kms_key")
+    key, _ = stack.only("aws_kms_key", enable_key_rotation=True)
 
     for kind, attribute in ENCRYPTED.items():
         resources = stack.all(kind)
@@ -28,21 +34,27 @@ def test_everything_at_rest_when_synthesised_then_encrypted_with_the_key(stack: 
         assert {resource[attribute] for resource in resources.values()} == {arn(key)}
 
 
-def test_key_policy_when_read_then_nobody_outside_the_account_may_use_the_key(stack: Stack) -> None:
-    _, key = stack.only("aws_kms_key")
+def test_key_policies_when_read_then_nobody_outside_the_account_may_use_a_key(stack: Stack) -> None:
+    statements = [s for key in stack.all("aws_kms_key").values() for s in stack.statements(key["policy"])]
 
-    for statement in stack.statements(key["policy"]):
+    for statement in statements:
         by_root_of_the_account = statement["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
         assert by_root_of_the_account or ACCOUNT in json.dumps(statement["Condition"]), statement["Sid"]
 
 
-def test_key_policy_when_read_then_only_the_account_itself_may_manage_the_key(stack: Stack) -> None:
-    _, key = stack.only("aws_kms_key")
+def test_key_policies_when_read_then_only_the_account_itself_may_manage_a_key(stack: Stack) -> None:
     use = {"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*", "kms:DescribeKey"}
-    first, *others = stack.statements(key["policy"])
+    for key in stack.all("aws_kms_key").values():
+        first, *others = stack.statements(key["policy"])
 
-    assert first["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
-    assert all(set(statement["Action"]) <= use for statement in others)
+        assert first["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+        assert all(set(statement["Action"]) <= use for statement in others)
+
+
+def test_lookup_key_when_its_policy_is_read_then_no_service_may_use_it_for_anybody(stack: Stack) -> None:
+    _, key = stack.only("aws_kms_key", customer_master_key_spec="HMAC_256")
+
+    assert len(stack.statements(key["policy"])) == 1
 
 
 def test_secrets_when_synthesised_then_terraform_has_the_places_and_never_the_values(stack: Stack) -> None:

@@ -34,7 +34,7 @@ ONLY = {
     ("dynamodb:UpdateItem", "*:table/payment-gateway-events-*"): {"record", "sweep"},
     ("dynamodb:UpdateItem", "*:table/payment-controls-*"): {"charge", "sweep"},
     ("dynamodb:PutItem", "*:table/payment-controls-*"): set(),
-    ("dynamodb:PutItem", "*:table/payment-audit-log-*"): {"audit"},
+    ("dynamodb:PutItem", "*:table/payment-audit-log-*"): {"api", "audit"},
     ("sqs:SendMessage", "*:payment-queue-*"): {"split", "sweep"},
     ("sqs:DeleteMessage", "*:payment-queue-*"): {"dispatch"},
     ("s3:PutObject", "*:::payment-batch-files-*/results/*"): {"report"},
@@ -45,9 +45,25 @@ ONLY = {
     ("lambda:InvokeFunction", "*:function:payment-report-*"): {"split", "audit", "sweep"},
     ("lambda:InvokeFunction", "*:function:payment-sweep-*"): {"sweep-schedule"},
     ("lambda:InvokeFunction", "*:function:payment-charge-*"): {"processor"},
+    ("kms:GenerateDataKey", "*:key/encryption_key_*"): {"api", "charge", "split"},
+    ("kms:Decrypt", "*:key/encryption_key_*"): {"api", "charge", "report"},
+    ("kms:GenerateMac", "*:key/encryption_lookup_key_*"): {"api"},
+    ("kms:*", "*:key/encryption_lookup_key_*"): {"api"},
 }
 """What matters most, and who alone may do it: (action, on what) → functions, the state machine
 `processor`, or the schedule `sweep-schedule`."""
+
+FIELDS = {
+    "payment_id": {
+        "api": {"kms:GenerateDataKey", "kms:Decrypt"},
+        "charge": {"kms:GenerateDataKey", "kms:Decrypt"},
+        "split": {"kms:GenerateDataKey"},
+        "report": {"kms:Decrypt"},
+    },
+    "customer_id": {"api": {"kms:GenerateDataKey", "kms:Decrypt"}, "charge": {"kms:Decrypt"}},
+}
+"""Whose fields → who seals and opens them. Everything else that is encrypted is used through the service that holds it,
+which the key's own policy lets roles do."""
 
 NEVER = (
     "dynamodb:DeleteItem",
@@ -55,7 +71,13 @@ NEVER = (
     "dynamodb:DeleteTable",
     "s3:DeleteObject",
     "s3:PutBucketPolicy",
-    "kms:Decrypt",  # the key's own policy lets roles use it through the services that hold the data, and only so
+    "kms:Encrypt",
+    "kms:ReEncryptFrom",  # what is sealed for one payment is never made another's
+    "kms:ReEncryptTo",
+    "kms:CreateGrant",
+    "kms:DisableKey",
+    "kms:ScheduleKeyDeletion",
+    "kms:VerifyMac",
     "iam:PassRole",
     "sts:AssumeRole",
     "secretsmanager:PutSecretValue",
@@ -83,8 +105,23 @@ def test_policies_when_synthesised_then_one_inline_policy_a_role_and_nothing_den
     assert len(stack.role_policies()) == len(stack.all("aws_iam_role")) == len(stack.all("aws_iam_role_policy"))
     for policy in stack.role_policies().values():
         for statement in stack.statements(policy):
-            assert statement.keys() == {"Effect", "Action", "Resource"}
+            assert statement.keys() - {"Condition"} == {"Effect", "Action", "Resource"}
             assert statement["Effect"] == "Allow"
+
+
+def test_key_when_a_role_uses_it_itself_then_only_for_fields_that_it_says_the_owner_of(stack: Stack) -> None:
+    found: dict[str, dict[str, set[str]]] = {}
+    for role, policy in stack.role_policies().items():
+        who = role.removeprefix("payment-").removesuffix(f"-{stack.suffix}")
+        for statement in stack.statements(policy):
+            if "Condition" in statement or {"kms:Decrypt", "kms:GenerateDataKey"} & set(statement["Action"]):
+                ((context_key, absent),) = statement["Condition"]["Null"].items()
+                assert absent == "false"
+                assert statement["Condition"].keys() == {"Null"}
+                owner = context_key.removeprefix("kms:EncryptionContext:")
+                found.setdefault(owner, {})[who] = set(statement["Action"])
+
+    assert found == FIELDS
 
 
 def test_actions_when_allowed_then_none_has_a_wildcard(stack: Stack) -> None:
@@ -99,7 +136,7 @@ def test_resources_when_a_star_then_only_for_the_reviewed_actions(stack: Stack) 
 
 def test_resources_when_not_a_star_then_they_are_of_this_suffix_and_wild_only_below_a_name(stack: Stack) -> None:
     for who, action, resource in _grants(stack):
-        if resource != "*" and not resource.endswith(f":event-source-mapping:{MAPPING_ID}"):
+        if resource != "*" and not resource.endswith(f":event-source-mapping:{MAPPING_ID}") and ":key/" not in resource:
             name, _, below = resource.partition(f"-{stack.suffix}")
             assert resource.startswith("arn:aws:"), (who, action, resource)
             assert "*" not in name, (who, action, resource)

@@ -9,22 +9,27 @@ from payments.stores.tables import (
     CONTROLS,
     CUSTOMERS,
     GATEWAY_EVENTS,
+    LIMITS,
     PAYMENTS,
     PROCESSING_STATUS,
+    TOKENS,
     Key,
     Table,
 )
 from tests.infrastructure.synth import Resource, Stack, arn
 
-TABLES = [PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS, GATEWAY_EVENTS, CONTROLS]
+TABLES = [PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS, GATEWAY_EVENTS, CONTROLS, TOKENS, LIMITS]
 KEPT_BY_ADDRESS = {
     "aws_dynamodb_table.tables_customers_table_94F6516F",
     "aws_dynamodb_table.tables_payment-audit-log_table_7F49584A",
     "aws_dynamodb_table.tables_payment-controls_table_B1C4C609",
     "aws_dynamodb_table.tables_payment-gateway-events_table_775CC8F7",
+    "aws_dynamodb_table.tables_payment-limits_table_8AC728C4",
     "aws_dynamodb_table.tables_payment-processing-status_table_507E6E3F",
+    "aws_dynamodb_table.tables_payment-tokens_table_E34585D4",
     "aws_dynamodb_table.tables_payments_table_CC7F6E60",
     "aws_kms_key.encryption_key_EEB70057",
+    "aws_kms_key.encryption_lookup_key_4642FF5E",
     "aws_s3_bucket.payment-artifacts_bucket_813FF2FB",
     "aws_s3_bucket.payment-batch-files_bucket_8EE8C623",
     "aws_secretsmanager_secret.gateway_secret",
@@ -74,18 +79,22 @@ def test_what_holds_data_when_the_code_is_moved_about_then_terraform_knows_it_un
     assert {address for kind in kinds for address in stack.all(kind)} == KEPT_BY_ADDRESS
 
 
-def test_rows_when_time_passes_then_only_settled_events_of_the_gateway_ever_go(stack: Stack) -> None:
+def test_rows_when_time_passes_then_only_settled_events_old_tokens_and_counters_ever_go(stack: Stack) -> None:
     expiring = {
         table["name"].removesuffix(f"-{stack.suffix}"): table["ttl"]
         for table in stack.all("aws_dynamodb_table").values()
         if "ttl" in table
     }
 
-    assert expiring == {"payment-gateway-events": {"attribute_name": "expires_at", "enabled": True}}
+    assert expiring == {
+        "payment-gateway-events": {"attribute_name": "expires_at", "enabled": True},
+        "payment-tokens": {"attribute_name": "purge_at", "enabled": True},
+        "payment-limits": {"attribute_name": "purge_at", "enabled": True},
+    }
 
 
 def test_tables_when_synthesised_then_on_demand_encrypted_and_recoverable(stack: Stack) -> None:
-    key, _ = stack.only("aws_kms_key")
+    key, _ = stack.only("aws_kms_key", enable_key_rotation=True)
 
     for table in stack.all("aws_dynamodb_table").values():
         assert table["billing_mode"] == "PAY_PER_REQUEST"
@@ -96,7 +105,7 @@ def test_tables_when_synthesised_then_on_demand_encrypted_and_recoverable(stack:
 def test_tables_and_buckets_when_in_production_then_a_destroy_cannot_take_the_data(prod: Stack) -> None:
     assert all(table["deletion_protection_enabled"] for table in prod.all("aws_dynamodb_table").values())
     assert not any(bucket.get("force_destroy") for bucket in prod.all("aws_s3_bucket").values())
-    assert prod.only("aws_kms_key")[1]["deletion_window_in_days"] == 30
+    assert {key["deletion_window_in_days"] for key in prod.all("aws_kms_key").values()} == {30}
     assert {secret["recovery_window_in_days"] for secret in prod.all("aws_secretsmanager_secret").values()} == {30}
 
 
@@ -107,7 +116,7 @@ def test_tables_and_buckets_when_not_in_production_then_a_destroy_takes_all(dev:
 
 
 def test_buckets_when_synthesised_then_versioned_encrypted_and_never_public(stack: Stack) -> None:
-    key, _ = stack.only("aws_kms_key")
+    key, _ = stack.only("aws_kms_key", enable_key_rotation=True)
 
     assert stack.all("aws_s3_bucket")
     for bucket in stack.all("aws_s3_bucket"):

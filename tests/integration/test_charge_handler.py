@@ -23,6 +23,7 @@ from payments.sealing import VaultUnavailable, is_sealed
 from payments.statuses import Status
 from payments.stores.controls_dynamodb import DynamoLaneStore
 from payments.stores.dynamodb import DynamoPaymentStore
+from payments.stores.port import require
 from payments.stores.tables import CONTROLS, CUSTOMERS, TOKENS
 from tests.integration.conftest import vault_of_the_stack
 from tests.integration.functions import Context, load, metrics_in
@@ -158,9 +159,7 @@ def test_fault_18_charge_when_other_money_shows_only_after_the_capture_then_coun
     monkeypatch.setattr(StripeGateway, "find", lambda gateway, payment_id, reference: other)
 
     assert till.charge("pay_2", ask=True)["outcome"]["code"] == "amount_differs"
-    row = till.payments.get("pay_2")
-    assert row
-    assert opened(row, vault_of_the_stack()) == captured
+    assert opened(require(till.payments, "pay_2"), vault_of_the_stack()) == captured
     assert metrics_in(capsys.readouterr().out) == {PAYMENTS_IN_REVIEW: 1}
 
 
