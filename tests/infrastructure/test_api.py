@@ -2,23 +2,35 @@
 
 import ast
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from lib.identity import AUTHORIZER_CACHE_SECONDS, BEARER_PATTERN
 from lib.package import ROOT
+from lib.settings import Settings
+from payments import customers, tokens
+from payments.access import ALLOWED
+from payments.currencies import EXPONENTS
+from payments.http import MAX_BODY_BYTES
+from payments.money import MAX_MINOR_UNITS, Money
 from payments.payment import (
     CUSTOMER_ID,
     FIELDS,
     MAX_DESCRIPTION,
     MAX_METADATA_KEYS,
     MAX_METADATA_VALUE,
+    METADATA_KEY,
     PAYMENT_ID,
     PAYMENT_METHOD,
     REQUIRED_FIELDS,
+    InvalidRequest,
 )
+from payments.rest import legacy, listing
+from payments.rest import tokens as rest_tokens
 from payments.statuses import Status
 from tests.infrastructure.synth import Resource, Stack, synthesise, waivers
 
@@ -31,7 +43,12 @@ OPERATIONS = {
     for verb, operation in operations.items()
     if verb in VERBS
 }
-WEBHOOK = "POST /webhooks/stripe"
+WEBHOOK, HEALTH = "POST /webhooks/stripe", "GET /health"
+OPEN = {WEBHOOK, HEALTH}
+"""Routes that ask for no token."""
+OTHER_VERBS = {f"ANY {path}" for path in CONTRACT["paths"]}
+"""What answers 405 where there is such a path and no such verb."""
+PLACES = {"path": "path", "query": "querystring"}
 
 
 def _function_of(operation: dict[str, Any]) -> str:
@@ -59,8 +76,33 @@ def _methods(stack: Stack) -> dict[str, tuple[str, Resource]]:
     }
 
 
-def test_methods_when_synthesised_then_they_are_those_of_the_contract(stack: Stack) -> None:
-    assert _methods(stack).keys() == OPERATIONS.keys()
+def _parameters(operation: dict[str, Any]) -> list[dict[str, Any]]:
+    """An operation's parameters, with references resolved."""
+    named = CONTRACT["components"]["parameters"]
+    return [
+        named[parameter["$ref"].rpartition("/")[2]] if "$ref" in parameter else parameter
+        for parameter in operation.get("parameters", [])
+    ]
+
+
+def _bodies(operation: dict[str, Any]) -> dict[str, str]:
+    """Content type → the schema of the contract's that a request's body has."""
+    content = operation.get("requestBody", {}).get("content", {})
+    return {
+        kind: body["schema"]["$ref"].rpartition("/")[2] for kind, body in content.items() if "$ref" in body["schema"]
+    }
+
+
+BODIES = {schema for operation in OPERATIONS.values() for schema in _bodies(operation).values()}
+
+
+# Routes ------------------------------------------------------------------------------------------------------------
+
+
+def test_methods_when_synthesised_then_they_are_those_of_the_contract_and_one_for_every_other_verb(
+    stack: Stack,
+) -> None:
+    assert _methods(stack).keys() == OPERATIONS.keys() | OTHER_VERBS
 
 
 def test_routes_of_the_function_when_compared_then_they_are_those_of_the_contract() -> None:
@@ -69,16 +111,17 @@ def test_routes_of_the_function_when_compared_then_they_are_those_of_the_contrac
     (routes,) = [
         node.value
         for node in ast.parse(source).body
-        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "ROUTES"
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "OPERATIONS"
     ]
     assert isinstance(routes, ast.Dict)
     handled = {
-        ast.literal_eval(key): ast.unparse(value) for key, value in zip(routes.keys, routes.values, strict=True) if key
+        ast.literal_eval(key): ast.unparse(value).rpartition(".")[2]
+        for key, value in zip(routes.keys, routes.values, strict=True)
+        if key
     }
 
-    assert handled == {
-        route: operation["operationId"] for route, operation in OPERATIONS.items() if _function_of(operation) == "api"
-    }
+    assert handled == {route: operation["operationId"] for route, operation in OPERATIONS.items() if route not in OPEN}
+    assert set(handled.values()) == ALLOWED.keys()
 
 
 def test_routes_of_other_functions_when_listed_then_the_webhook_is_the_only_one() -> None:
@@ -89,7 +132,7 @@ def test_routes_of_other_functions_when_listed_then_the_webhook_is_the_only_one(
 
 def test_methods_when_called_then_the_function_that_the_contract_names_answers(stack: Stack) -> None:
     for route, (address, method) in _methods(stack).items():
-        function, _ = stack.named("aws_lambda_function", f"payment-{_function_of(OPERATIONS[route])}")
+        function, _ = stack.named("aws_lambda_function", f"payment-{_function_of(OPERATIONS.get(route, {}))}")
         _, integration = stack.only("aws_api_gateway_integration", http_method=f"${{{address}.http_method}}")
         assert integration["resource_id"] == method["resource_id"]
         assert integration["type"] == "AWS_PROXY"
@@ -103,58 +146,125 @@ def test_methods_when_called_then_body_and_parameters_are_validated(stack: Stack
     assert settings["validate_request_body"] is True
     assert settings["validate_request_parameters"] is True
     for route, (_, method) in _methods(stack).items():
-        parameters = [p["name"] for p in OPERATIONS[route].get("parameters", []) if p["in"] == "path"]
         assert method["request_validator_id"] == f"${{{validator}.id}}"
-        assert method.get("request_parameters", {}) == {f"method.request.path.{name}": True for name in parameters}
+        assert method.get("request_parameters", {}) == {
+            f"method.request.{PLACES[parameter['in']]}.{parameter['name']}": parameter.get("required", False)
+            for parameter in _parameters(OPERATIONS.get(route, {}))
+            if parameter["in"] in PLACES
+        }
 
 
-@pytest.mark.parametrize(("suffix", "authorization"), [("dev", "NONE"), ("staging", "AWS_IAM"), ("prod", "AWS_IAM")])
-def test_methods_when_called_without_a_signature_then_only_dev_lets_them_in(
-    stacks: dict[str, Stack], suffix: str, authorization: str
-) -> None:
-    authorizations = {
-        method["authorization"] for route, (_, method) in _methods(stacks[suffix]).items() if route != WEBHOOK
-    }
-
-    assert authorizations == {authorization}
+def test_paths_when_they_hold_a_parameter_then_the_contract_describes_it_and_demands_it() -> None:
+    for route, operation in OPERATIONS.items():
+        described = {parameter["name"] for parameter in _parameters(operation) if parameter["in"] == "path"}
+        assert described == {part[1:-1] for part in route.split("/") if part.startswith("{")}
+        assert all(parameter["required"] for parameter in _parameters(operation) if parameter["in"] == "path")
 
 
-def test_webhook_when_the_gateway_calls_then_it_is_let_in_without_iam_and_proves_itself_by_its_signature(
+# Who is asking -----------------------------------------------------------------------------------------------------
+
+
+def test_fault_42_methods_when_called_without_a_token_then_only_health_and_webhook_let_them_in(stack: Stack) -> None:
+    authorizer, _ = stack.only("aws_api_gateway_authorizer")
+    for route, (_, method) in _methods(stack).items():
+        if route in OPEN:
+            assert method["authorization"] == "NONE"
+            assert "authorizer_id" not in method
+            assert not method["api_key_required"]
+        else:
+            assert method["authorization"] == "CUSTOM"
+            assert method["authorizer_id"] == f"${{{authorizer}.id}}"
+            assert method["api_key_required"] is True
+            assert "CKV_AWS_59" not in method.get("//", {}).get("waived", {})
+
+
+def test_authorizer_when_asked_then_by_the_bearer_token_alone_and_its_answer_is_remembered_for_a_minute(
     stack: Stack,
 ) -> None:
-    _, method = _methods(stack)[WEBHOOK]
-    (signature,) = OPERATIONS[WEBHOOK]["parameters"]
+    _, authorizer = stack.only("aws_api_gateway_authorizer")
+    function, _ = stack.named("aws_lambda_function", "payment-authorize")
 
-    assert method["authorization"] == "NONE"
-    assert "signature is checked" in waivers(method)["CKV_AWS_59"]
+    assert authorizer["type"] == "TOKEN"
+    assert authorizer["authorizer_uri"] == f"${{{function}.invoke_arn}}"
+    assert authorizer["identity_source"] == "method.request.header.Authorization"
+    assert authorizer["identity_validation_expression"] == BEARER_PATTERN
+    assert authorizer["authorizer_result_ttl_in_seconds"] == AUTHORIZER_CACHE_SECONDS == 60
+
+
+def test_usage_plans_when_they_count_then_by_the_authorizers_word_and_not_the_callers(stack: Stack) -> None:
+    _, api = stack.only("aws_api_gateway_rest_api")
+    assert api["api_key_source"] == "AUTHORIZER"
+
+
+def test_auth_mode_when_none_then_nobody_is_asked_for_a_token_or_a_key(tmp_path: Path) -> None:
+    stack = synthesise(Settings(environment_suffix="dev", auth_mode="none"), tmp_path)
+
+    assert stack.all("aws_api_gateway_authorizer") == {}
+    for _, method in _methods(stack).values():
+        assert (method["authorization"], bool(method["api_key_required"])) == ("NONE", False)
+        assert "CKV_AWS_59" in waivers(method)
+    assert "payment-authorize-dev" not in json.dumps(stack.document)
+
+
+def test_open_methods_when_they_let_everybody_in_then_with_a_reason(stack: Stack) -> None:
+    for route in OPEN:
+        assert "its caller's own signature" in waivers(_methods(stack)[route][1])["CKV_AWS_59"]
+    (signature,) = OPERATIONS[WEBHOOK]["parameters"]
     assert (signature["name"], signature["in"], signature["required"]) == ("Stripe-Signature", "header", True)
 
 
-def test_contract_when_it_lifts_the_proof_of_who_calls_then_for_the_webhook_alone() -> None:
-    assert [route for route, operation in OPERATIONS.items() if operation.get("security") == []] == [WEBHOOK]
+def test_contract_when_it_lifts_the_proof_of_who_calls_then_for_health_and_webhook_alone() -> None:
+    assert {route for route, operation in OPERATIONS.items() if operation.get("security") == []} == OPEN
+    assert CONTRACT["security"] == [{"bearer": []}]
+    assert not [route for route, operation in OPERATIONS.items() if operation.get("security", []) != []]
 
 
-def test_model_when_compared_with_the_contract_then_it_knows_the_same_fields(stack: Stack) -> None:
-    model = _request_model(stack)
-    contract = SCHEMAS["PaymentRequest"]
+def test_contract_when_an_operation_asks_for_a_token_then_it_tells_what_can_go_wrong() -> None:
+    for route, operation in OPERATIONS.items():
+        told = set(operation["responses"])
+        assert {"429", "500"} <= told
+        if route not in OPEN:
+            assert {"400", "401", "403", "503"} <= told
+        if _bodies(operation):
+            assert {"400", "413", "415"} <= told
+        if "{" in route:
+            assert "404" in told
+        assert operation["responses"]["429"] == {"$ref": "#/components/responses/TooMany"}
 
-    assert (model["type"], model["required"], model["additionalProperties"]) == ("object", contract["required"], False)
-    assert model["properties"].keys() == contract["properties"].keys()
+
+# Models ------------------------------------------------------------------------------------------------------------
 
 
-def _request_model(stack: Stack) -> dict[str, Any]:
-    _, method = _methods(stack)["POST /payments"]
-    model = stack.addresses[_address(method["request_models"]["application/json"])]
+def _model(stack: Stack, name: str) -> dict[str, Any]:
+    _, model = stack.only("aws_api_gateway_model", name=name)
     assert model["content_type"] == "application/json"
     schema: dict[str, Any] = json.loads(model["schema"])
     return schema
 
 
+@pytest.mark.parametrize("name", sorted(BODIES))
+def test_model_when_compared_with_the_contract_then_it_knows_the_same_fields_and_judges_no_value(
+    stack: Stack, name: str
+) -> None:
+    model, contract = _model(stack, name), SCHEMAS[name]
+
+    assert (model["type"], model["additionalProperties"]) == ("object", False)
+    assert model.get("required") == contract.get("required")
+    assert model["properties"] == {field: {} for field in contract["properties"]}
+
+
+def test_models_when_they_demand_no_field_then_they_do_not_say_so(stack: Stack) -> None:
+    # draft 4 of JSON schema, which API Gateway holds a model to, has no empty list here
+    assert all(_model(stack, name).get("required", ["one"]) for name in BODIES)
+
+
 def test_models_when_synthesised_then_every_request_body_with_a_schema_of_the_contracts_has_one(stack: Stack) -> None:
     for route, (_, method) in _methods(stack).items():
-        content = OPERATIONS[route].get("requestBody", {}).get("content", {})
-        described = {content_type for content_type, body in content.items() if "$ref" in body["schema"]}
-        assert method.get("request_models", {}).keys() == described
+        models = {
+            kind: stack.addresses[_address(name)]["name"] for kind, name in method.get("request_models", {}).items()
+        }
+        assert models == _bodies(OPERATIONS.get(route, {}))
+    assert {model["name"] for model in stack.all("aws_api_gateway_model").values()} == BODIES
 
 
 def test_webhooks_body_when_it_comes_then_api_gateway_does_not_judge_it(stack: Stack) -> None:
@@ -163,18 +273,139 @@ def test_webhooks_body_when_it_comes_then_api_gateway_does_not_judge_it(stack: S
     assert "request_models" not in method  # what is signed decides, byte for byte
 
 
-def test_contract_when_compared_with_the_code_then_the_same_fields_and_limits() -> None:
-    request = SCHEMAS["PaymentRequest"]
-    properties = request["properties"]
+# The contract and the code -----------------------------------------------------------------------------------------
 
-    assert tuple(properties) == FIELDS
+
+def _fields(schema: str) -> tuple[str, ...]:
+    return tuple(SCHEMAS[schema]["properties"])
+
+
+def test_contract_when_compared_with_the_code_then_payments_have_the_same_fields_and_limits() -> None:
+    request = SCHEMAS["PaymentRequest"]
+    properties, metadata = request["properties"], SCHEMAS["Metadata"]
+
+    assert _fields("PaymentRequest") == FIELDS
     assert tuple(request["required"]) == REQUIRED_FIELDS
     assert SCHEMAS["PaymentId"]["pattern"] == f"^{PAYMENT_ID.pattern}$"
-    assert properties["customer_id"]["pattern"] == f"^{CUSTOMER_ID.pattern}$"
-    assert properties["payment_method"]["pattern"] == f"^{PAYMENT_METHOD.pattern}$"
+    assert properties["customer_id"]["pattern"] == f"^({CUSTOMER_ID.pattern})?$"
+    assert properties["payment_method"]["pattern"] == f"^({PAYMENT_METHOD.pattern})?$"
+    assert properties["token"]["pattern"] == f"^({tokens.TOKEN.pattern})?$"
     assert properties["description"]["maxLength"] == MAX_DESCRIPTION
-    assert properties["metadata"]["maxProperties"] == MAX_METADATA_KEYS
-    assert properties["metadata"]["additionalProperties"]["maxLength"] == MAX_METADATA_VALUE
+    assert metadata["maxProperties"] == MAX_METADATA_KEYS
+    assert metadata["propertyNames"]["pattern"] == f"^{METADATA_KEY.pattern}$"
+    assert metadata["additionalProperties"]["maxLength"] == MAX_METADATA_VALUE
+    assert _fields("PaymentRequestV1") == tuple(SCHEMAS["PaymentRequestV1"]["required"]) == legacy.FIELDS
+
+
+def test_contract_when_compared_with_the_code_then_customers_have_the_same_fields_and_limits() -> None:
+    assert _fields("CustomerRequest") == customers.FIELDS
+    assert _fields("CustomerRequestV1") == customers.FIELDS[:-1]
+    for schema in ("CustomerRequest", "CustomerRequestV1"):
+        assert tuple(SCHEMAS[schema]["required"]) == customers.REQUIRED_FIELDS
+    change = SCHEMAS["CustomerChange"]["properties"]
+    assert tuple(change) == customers.PRIVATE
+    removable = [name for name, schema in change.items() if {"type": "null"} in schema.get("anyOf", [])]
+    assert tuple(removable) == customers.REMOVABLE
+    assert SCHEMAS["CustomerId"]["pattern"] == f"^{CUSTOMER_ID.pattern}$"
+    assert SCHEMAS["PaymentMethod"]["pattern"] == f"^{PAYMENT_METHOD.pattern}$"
+    assert SCHEMAS["Email"]["maxLength"] == customers.MAX_EMAIL
+
+
+@pytest.mark.parametrize(
+    ("field", "schema", "text"),
+    [
+        *(
+            ("email", "Email", text)
+            for text in (
+                "jo@example.com",
+                "jo.o'neil+tag@mail.example.co.uk",
+                "jo@example",
+                "jo@example.c",
+                "jo@-example.com",
+                "jo@example-.com",
+                "jo@example.1a",
+                "jö@example.com",
+                "jo @example.com",
+                "jo@@example.com",
+                "a" * 64 + "@example.com",
+                "a" * 65 + "@example.com",
+                "jo@" + "a" * 63 + ".com",
+                "jo@" + "a" * 64 + ".com",
+            )
+        ),
+        *(
+            ("name", "Name", text)
+            for text in (
+                "Jo",
+                "J",
+                "Jo \u00d6zg\u00fcr",
+                "x" * 200,
+                "x" * 201,
+                "Jo\nMax",
+                "Jo\u2028Max",
+                "\u202eJo",
+                "",
+                "\x7f",
+            )
+        ),
+        *(("subject", "subject", text) for text in ("a", "~!", "a b", "ä", "x" * 255, "x" * 256, "")),
+    ],
+)
+def test_customers_field_when_judged_by_contract_and_code_then_alike(field: str, schema: str, text: str) -> None:
+    properties = SCHEMAS["CustomerRequest"]["properties"]
+    described = SCHEMAS.get(schema) or properties[schema]
+    by_contract = bool(re.search(described["pattern"], text)) and len(text) <= described.get("maxLength", len(text))
+    try:
+        customers.parse_customer({"customer_id": "cus_1", "email": "jo@example.com", field: text})
+    except InvalidRequest:
+        assert not by_contract
+    else:
+        assert by_contract
+
+
+def test_contract_when_compared_with_the_code_then_tokens_have_the_same_fields_and_limits() -> None:
+    request = SCHEMAS["TokenRequest"]
+    expires = request["properties"]["expires_in_seconds"]
+
+    assert _fields("TokenRequest") == rest_tokens.FIELDS
+    assert tuple(request["required"]) == rest_tokens.REQUIRED_FIELDS
+    assert (expires["minimum"], expires["maximum"]) == (tokens.MIN_SECONDS, tokens.MAX_SECONDS)
+    assert expires["default"] == tokens.DEFAULT_SECONDS
+    assert SCHEMAS["NewToken"]["properties"]["token"]["pattern"] == f"^{tokens.TOKEN.pattern}$"
+    assert re.search(SCHEMAS["TokenId"]["pattern"], tokens.token_id_of("ptok_x"))
+    assert SCHEMAS["Token"]["properties"]["status"]["enum"] == [status.value for status in tokens.TokenStatus]
+
+
+@pytest.mark.parametrize("route", ["GET /payments", "GET /customers/{customer_id}/payments"])
+def test_contract_when_compared_with_the_code_then_lists_have_the_same_parameters(route: str) -> None:
+    query = {p["name"]: p["schema"] for p in _parameters(OPERATIONS[route]) if p["in"] == "query"}
+
+    assert tuple(query) == listing.PARAMETERS
+    assert (query["limit"]["maximum"], query["limit"]["default"]) == (listing.MAX_LIMIT, listing.DEFAULT_LIMIT)
+
+
+def test_contract_when_compared_with_the_code_then_money_has_the_same_currencies_digits_and_limits() -> None:
+    known: dict[str, int] = {}
+    for group in SCHEMAS["Money"]["anyOf"]:
+        number, text = group["properties"]["amount"]["anyOf"]
+        [exponent] = {EXPONENTS[currency] for currency in group["properties"]["currency"]["enum"]}
+        known |= dict.fromkeys(group["properties"]["currency"]["enum"], exponent)
+        currency = group["properties"]["currency"]["enum"][0]
+        least, most = Money(1, currency).decimal, Money(MAX_MINOR_UNITS, currency).decimal
+        assert number["type"] == ("number" if exponent else "integer")
+        assert (str(number["minimum"]), str(number["maximum"])) == (str(float(least)) if exponent else "1", str(most))
+        assert number.get("multipleOf", 1) == number["minimum"]
+        for amount in (least, most, most - least, least * 10, least * 11):
+            assert re.search(text["pattern"], str(amount)), amount
+            Money.parse(str(amount), currency)
+        for amount in (least * 0, most + least, least / 10, -least):
+            assert not re.search(text["pattern"], str(amount)), amount
+    assert known == EXPONENTS
+
+
+def test_body_when_larger_than_the_code_takes_then_the_contract_knows_what_it_is_told() -> None:
+    assert MAX_BODY_BYTES == 64 * 1024
+    assert SCHEMAS["Problem"]["required"] == ["type", "title", "detail"]
 
 
 def test_statuses_of_the_contract_when_compared_then_they_are_the_domains() -> None:
@@ -184,13 +415,25 @@ def test_statuses_of_the_contract_when_compared_then_they_are_the_domains() -> N
 def test_errors_of_the_gateway_when_it_refuses_by_itself_then_problem_details_that_say_what_to_do(stack: Stack) -> None:
     responses = {r["response_type"]: r for r in stack.all("aws_api_gateway_gateway_response").values()}
 
-    assert {"BAD_REQUEST_BODY", "THROTTLED", "DEFAULT_4XX", "DEFAULT_5XX"} <= responses.keys()
+    assert {
+        "BAD_REQUEST_BODY",
+        "THROTTLED",
+        "QUOTA_EXCEEDED",
+        "UNAUTHORIZED",
+        "DEFAULT_4XX",
+        "DEFAULT_5XX",
+    } <= responses.keys()
     for response in responses.values():
         problem = json.loads(response["response_templates"]["application/json"])
         assert set(SCHEMAS["Problem"]["required"]) <= problem.keys() <= SCHEMAS["Problem"]["properties"].keys()
         assert problem.get("status") == (int(response["status_code"]) if "status_code" in response else None)
         assert response["response_parameters"]["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
+        headers = {name.rpartition(".")[2] for name in response["response_parameters"]}
+        assert ("Retry-After" in headers) is (problem.get("status") == 429)
+        assert ("WWW-Authenticate" in headers) is (problem.get("status") == 401)
     assert responses["THROTTLED"]["response_parameters"]["gatewayresponse.header.Retry-After"] == "'1'"
+    assert responses["QUOTA_EXCEEDED"]["response_parameters"]["gatewayresponse.header.Retry-After"] == "'86400'"
+    assert responses["UNAUTHORIZED"]["response_parameters"]["gatewayresponse.header.WWW-Authenticate"] == "'Bearer'"
 
 
 def test_stage_when_synthesised_then_throttled_as_the_environment_says_and_traced(stack: Stack) -> None:
@@ -218,24 +461,27 @@ def test_deployment_when_made_then_everything_it_takes_a_snapshot_of_is_there_fi
 
 def test_functions_when_the_api_calls_them_then_only_this_api_may_and_only_those_of_its_routes(stack: Stack) -> None:
     api, _ = stack.only("aws_api_gateway_rest_api")
-    permissions = [
-        permission
+    permissions = {
+        stack.resolve(permission["function_name"]): permission
         for permission in stack.all("aws_lambda_permission").values()
         if permission["principal"] == "apigateway.amazonaws.com"
-    ]
-
-    assert {stack.resolve(permission["function_name"]) for permission in permissions} == {
-        f"payment-{_function_of(operation)}-{stack.suffix}" for operation in OPERATIONS.values()
     }
-    for permission in permissions:
+    routes = {f"payment-{_function_of(operation)}-{stack.suffix}" for operation in OPERATIONS.values()}
+    authorizer = f"payment-authorize-{stack.suffix}"
+
+    assert permissions.keys() == routes | {authorizer}
+    for name, permission in permissions.items():
         assert permission["action"] == "lambda:InvokeFunction"
-        assert permission["source_arn"] == f"${{{api}.execution_arn}}/*/*"
+        behind = "authorizers/*" if name == authorizer else "*/*"
+        assert permission["source_arn"] == f"${{{api}.execution_arn}}/{behind}"
 
 
-def test_bodies_when_of_the_contracts_example_then_they_have_all_that_is_required() -> None:
-    example = OPERATIONS["POST /payments"]["requestBody"]["content"]["application/json"]["example"]
+@pytest.mark.parametrize("route", [route for route, operation in OPERATIONS.items() if _bodies(operation)])
+def test_bodies_when_of_the_contracts_example_then_they_have_all_that_is_required(route: str) -> None:
+    [(content_type, name)] = _bodies(OPERATIONS[route]).items()
+    example = OPERATIONS[route]["requestBody"]["content"][content_type]["example"]
 
-    assert set(REQUIRED_FIELDS) <= example.keys() <= set(FIELDS)
+    assert set(SCHEMAS[name].get("required", [])) <= example.keys() <= set(_fields(name))
 
 
 def test_deployment_when_a_model_changes_then_a_new_snapshot_is_served(
@@ -245,6 +491,13 @@ def test_deployment_when_a_model_changes_then_a_new_snapshot_is_served(
     changed = synthesise(dev.settings, tmp_path)
 
     assert _trigger(changed) != _trigger(dev)
+
+
+def test_deployment_when_nobody_is_asked_for_a_token_any_more_then_a_new_snapshot_is_served(
+    dev: Stack, tmp_path: Path
+) -> None:
+    open_to_all = synthesise(Settings(environment_suffix="dev", auth_mode="none"), tmp_path)
+    assert _trigger(open_to_all) != _trigger(dev)
 
 
 def test_deployment_when_nothing_changes_then_no_new_snapshot_is_made(dev: Stack, tmp_path: Path) -> None:
