@@ -74,7 +74,7 @@ def gateway_model(contract: dict[str, Any], schema: dict[str, Any]) -> dict[str,
     return {
         "$schema": "http://json-schema.org/draft-04/schema#",
         "type": body["type"],
-        # draft 4 has no empty list of required fields, and API Gateway refuses such a model
+        # draft 4 has no empty list of required fields
         **({"required": body["required"]} if "required" in body else {}),
         "properties": {name: {} for name in body["properties"]},
         "additionalProperties": body["additionalProperties"],
