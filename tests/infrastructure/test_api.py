@@ -254,7 +254,7 @@ def test_model_when_compared_with_the_contract_then_it_knows_the_same_fields_and
 
 
 def test_models_when_they_demand_no_field_then_they_do_not_say_so(stack: Stack) -> None:
-    # draft 4 of JSON schema, which API Gateway holds a model to, has no empty list here
+    # draft 4 of JSON schema, which models are written in, has no empty list here
     assert all(_model(stack, name).get("required", ["one"]) for name in BODIES)
 
 
