@@ -18,6 +18,7 @@ _TITLES = {
     "invalid-request": "The request cannot be taken",
     "conflict": "It conflicts with what is stored",
     "not-found": "Not found",
+    "gone": "It is no longer",
     "wrong-method": "This route does not do that",
     "unauthorized": "Who is asking?",
     "forbidden": "Your role does not allow this",
@@ -94,6 +95,11 @@ def raw_body(event: Mapping[str, Any]) -> bytes:
         return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError):
         raise Problem(400, "invalid-request", "the body is not what its encoding says; send it again") from None
+
+
+def has_header(event: Mapping[str, Any], name: str) -> bool:
+    """True if the header was sent, were it with nothing in it."""
+    return name.lower() in {sent.lower() for sent in event.get("headers") or {}}
 
 
 def header(event: Mapping[str, Any], name: str) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from payments.customers import CustomerRequest, parse_customer
-from payments.http import Problem, answer, header
+from payments.http import Problem, answer, has_header, header
 from payments.payment import FieldError, InvalidRequest, Payment, PaymentRequest, parse_request
 from payments.rest import customers, listing
 from payments.rest.owners import find_customer, require_own_customer
@@ -88,7 +88,7 @@ def _asked(body: Mapping[str, Any], payment_id: str) -> tuple[CustomerRequest, P
 def _payment_id(request: Request, services: Services) -> str:
     """A new one; for a request with an Idempotency-Key always the same of this caller."""
     key = header(request.event, "Idempotency-Key")
-    if not key:
+    if not has_header(request.event, "Idempotency-Key"):
         return f"v1_{services.new_id()}"
     if not _KEY.fullmatch(key):
         error = FieldError("Idempotency-Key", "allowed: 1 to 64 letters, digits, '_' or '-'")

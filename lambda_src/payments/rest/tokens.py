@@ -83,6 +83,8 @@ def create_token(request: Request, services: Services) -> dict[str, Any]:
 def get_token(request: Request, services: Services) -> dict[str, Any]:
     """GET /tokens/{token_id}."""
     token = _own_token(request, services)
+    if token.revoked_at:
+        raise Problem(410, "gone", f"the token was revoked at {token.revoked_at}; make a new one with POST /tokens")
     sealed = {f"{_METADATA}{key}": value for key, value in token.metadata.items()}
     opened = services.vault.open({"customer_id": token.customer_id}, sealed)
     view = {
@@ -92,7 +94,6 @@ def get_token(request: Request, services: Services) -> dict[str, Any]:
         "metadata": {key.removeprefix(_METADATA): value for key, value in opened.items()},
         "created_at": token.created_at,
         "expires_at": token.expires_at,
-        "revoked_at": token.revoked_at,
         "links": {"self": link_to(token.token_id)},
     }
     return answer(200, {name: value for name, value in view.items() if value})
