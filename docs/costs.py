@@ -9,12 +9,14 @@ machine's own definition. Only what no count can tell is measured: `MEASURED`.
 
 import hashlib
 import hmac
+import io
 import json
 import math
 import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -36,8 +38,10 @@ from payments.stores.tables import (
     CONTROLS,
     CUSTOMERS,
     GATEWAY_EVENTS,
+    LIMITS,
     PAYMENTS,
     PROCESSING_STATUS,
+    TOKENS,
     Table,
 )
 from payments.workflow import MemoryWorkflow
@@ -56,6 +60,7 @@ PRICES = {
     "API requests": Decimal("3.50"),
     "SQS requests": Decimal("0.40"),
     "SNS requests": Decimal("0.50"),
+    "KMS requests": Decimal(3),
     "scheduled calls": Decimal(1),
     "log GB": Decimal(500_000),
 }
@@ -82,9 +87,20 @@ DISPATCHED_BYTES = 290
 EXPRESS_GB = Decimal(64) / 1024
 """Express is billed in steps of 64 MB and 100 ms."""
 
-TABLES = {table.name: table for table in (PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS, GATEWAY_EVENTS, CONTROLS)}
-UNITS = ("DynamoDB write units", "DynamoDB read units", "API requests", "SQS requests", "SNS requests")
+TABLES = {
+    table.name: table
+    for table in (PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS, TOKENS, LIMITS, GATEWAY_EVENTS, CONTROLS)
+}
+UNITS = (
+    "DynamoDB write units",
+    "DynamoDB read units",
+    "API requests",
+    "SQS requests",
+    "SNS requests",
+    "KMS requests",
+)
 SAMPLE = {"amount": "99.99", "currency": "USD", "customer_id": "cus_1234567890", "description": "Annual plan"}
+KEYS: Any = {"SYMMETRIC_DEFAULT": "ENCRYPT_DECRYPT", "HMAC_256": "GENERATE_VERIFY_MAC"}
 CONTEXT = SimpleNamespace(
     aws_request_id="run",
     function_name="counted",
@@ -92,10 +108,13 @@ CONTEXT = SimpleNamespace(
     invoked_function_arn="-",
     get_remaining_time_in_millis=lambda: 900_000,
 )
+CLIENT = {"sourceIp": "192.0.2.1"}
 ROWS = 10
 """Batches of this many rows and of twice as many are compared, so that what each file costs once drops out."""
 MINUTES_A_MONTH = 365 * 24 * 60 // 12
 SIGNED_WITH = "whsec_of_nobody"
+_LONGER_AT_KMS = bytes(184 - 96)
+"""A wrapped data key is 184 bytes at KMS and 96 on moto."""
 _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 DEV = ENVIRONMENTS["dev"]
 SLOT = slot_length(DEV.gateway_rate_per_second, DEV.gateway_reserve_percent)
@@ -115,15 +134,19 @@ class Meter:
         events.register("provide-client-params.*.*", self._asked)
         events.register("after-call.*.*", self._answered)
 
-    def _asked(self, model: Any, params: Mapping[str, Any], **_: Any) -> None:
+    def _asked(self, model: Any, params: dict[str, Any], **_: Any) -> None:
         service = model.service_model.service_name
         if service == "dynamodb":
             self._halves = 2 if params.get("ConsistentRead") else 1
             self._before = {place: self._row(*place) for place in _written(params)}
-        elif service in ("sqs", "sns"):
+        elif service in ("sqs", "sns", "kms"):
             self.counts[f"{service.upper()} requests"] += 1
+        if model.name == "Decrypt":
+            params["CiphertextBlob"] = params["CiphertextBlob"].removesuffix(_LONGER_AT_KMS)
 
-    def _answered(self, model: Any, parsed: Mapping[str, Any], **_: Any) -> None:
+    def _answered(self, model: Any, parsed: dict[str, Any], **_: Any) -> None:
+        if model.name == "GenerateDataKey":
+            parsed["CiphertextBlob"] += _LONGER_AT_KMS
         if model.service_model.service_name != "dynamodb":
             return
         if model.name in ("GetItem", "Query"):
@@ -209,6 +232,7 @@ class Functions:
             create_table(table, dynamodb)
         session.client("s3").create_bucket(Bucket="files")
         session.client("s3").put_bucket_versioning(Bucket="files", VersioningConfiguration={"Status": "Enabled"})
+        key, lookup_key = (session.client("kms").create_key(KeySpec=spec, KeyUsage=use) for spec, use in KEYS.items())
         secrets = session.client("secretsmanager")
         secret = secrets.create_secret(Name="webhook", SecretString=json.dumps({"current": SIGNED_WITH}))["ARN"]
         topic = session.client("sns").create_topic(Name="events")["TopicArn"]
@@ -219,6 +243,13 @@ class Functions:
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "AUDIT_TABLE": AUDIT_LOG.name,
             "CUSTOMERS_TABLE": CUSTOMERS.name,
+            "TOKENS_TABLE": TOKENS.name,
+            "LIMITS_TABLE": LIMITS.name,
+            "VAULT_KEY_ARN": key["KeyMetadata"]["Arn"],
+            "EMAIL_HASH_KEY_ARN": lookup_key["KeyMetadata"]["Arn"],
+            "AUTH_MODE": "none",
+            "RATE_PER_IP_PER_MINUTE": str(DEV.rate_per_ip_per_minute),
+            "RATE_PER_CUSTOMER_PER_MINUTE": str(DEV.rate_per_customer_per_minute),
             "GATEWAY_EVENTS_TABLE": GATEWAY_EVENTS.name,
             "CONTROLS_TABLE": CONTROLS.name,
             "DEFAULT_PAYMENT_METHOD": DEV.default_payment_method,
@@ -247,7 +278,7 @@ class Functions:
         self._modules: dict[str, Any] = {name: import_module(f"handlers.{name}") for name in names}
         api, audit, charge, dispatch, _, _, split, sweep, _, webhook = self._modules.values()
         workflow, gateway = MemoryWorkflow(), MemoryGateway()
-        api.workflow = workflow
+        api.services = replace(api.services, workflow=workflow)
         dispatch.dispatcher = replace(dispatch.dispatcher, workflow=workflow)
         dispatch.slots.remember_seconds = 0  # as if each message took so long that the backlog is looked at anew
         webhook.webhooks = replace(webhook.webhooks, workflow=workflow)
@@ -265,7 +296,7 @@ class Functions:
         """One payment over REST, and one question what became of it."""
         before = Counter(self.meter.counts)
         body = json.dumps({"payment_id": "pay_1234567890", **SAMPLE})
-        context = {"requestContext": {"requestId": "3298b3ae-0000-4000-8000-1234567890ab"}}
+        context = {"requestContext": {"requestId": "3298b3ae-0000-4000-8000-1234567890ab", "identity": CLIENT}}
         self._call("api", {"httpMethod": "POST", "resource": "/payments", "body": body, **context})
         self._workflow("pay_1234567890")
         self._event("pay_1234567890")
@@ -349,7 +380,8 @@ Share = dict[str, Decimal]
 
 def shares() -> dict[str, Share]:
     """What one payment takes, by the lane it comes in, and what one sweep does."""
-    with aws_in_memory(), patch.dict(os.environ):
+    # what functions print are log lines and metrics: both are priced on their own
+    with aws_in_memory(), patch.dict(os.environ), redirect_stdout(io.StringIO()):
         functions = Functions()
         rest, fewer, more = functions.rest(), functions.batch(ROWS), functions.batch(2 * ROWS)
         sweep = functions.sweep()
