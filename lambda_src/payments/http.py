@@ -18,7 +18,6 @@ _TITLES = {
     "invalid-request": "The request cannot be taken",
     "conflict": "It conflicts with what is stored",
     "not-found": "Not found",
-    "gone": "It is no longer",
     "wrong-method": "This route does not do that",
     "unauthorized": "Who is asking?",
     "forbidden": "Your role does not allow this",
