@@ -11,7 +11,7 @@ from local.stack import WEBHOOK_SECRET, LocalStack
 from local.terraform import ROOT
 from payments.identity import Role
 
-EXAMPLES = {Role.ADMIN: 8}
+EXAMPLES = {Role.ADMIN: 25}
 """How many requests are invented for an operation and role, beside those that the contract's limits suggest."""
 OTHERS = 2
 
