@@ -99,7 +99,7 @@ def test_payment_id_when_another_merchant_has_it_then_409_tells_nothing_of_the_o
     assert world.payments.rows == {"pay_1": before}
 
 
-def test_fault_2_payment_when_its_submitter_sends_other_content_then_409(world: World) -> None:
+def test_payment_when_its_submitter_sends_other_content_then_409(world: World) -> None:
     submit(world)
     assert submit(world, amount="1")["statusCode"] == 409
     assert world.payments.rows["pay_1"].money.minor_units == 9999
