@@ -23,6 +23,7 @@ from payments.statuses import Status
 from payments.stores.batch_dynamodb import DynamoBatchStore
 from payments.stores.controls_dynamodb import DynamoLaneStore
 from payments.stores.dynamodb import DynamoPaymentStore
+from payments.stores.vault_kms import KmsVault
 from tests.e2e.conftest import Api, BatchFiles, Events, Gateway, Payctl, eventually, told_by
 from tests.unit.builders import request
 
@@ -123,7 +124,8 @@ def test_fault_20_dead_letter_when_replayed_after_25_hours_then_the_gateway_is_a
     assert "succeeded" in letter["gateway"]
     # a restart of this moment, so that the sweeper leaves it to the operator for a while
     taken_up = replace(stuck, restarts=1, restarted_at=iso(utc_now()))
-    DynamoPaymentStore(client("dynamodb"), outputs["payments_table"]).create(taken_up)
+    vault = KmsVault(client("kms"), outputs["vault_key_arn"])
+    DynamoPaymentStore(client("dynamodb"), outputs["payments_table"], vault).create(taken_up)
     replayed = payctl("dlq", "replay", "--id", payment_id, "--yes")
     assert replayed.returncode == Exit.DONE, replayed.stderr
 

@@ -79,7 +79,7 @@ def test_answers_when_the_commands_are_run_then_they_have_the_shape_that_the_rea
     printed: dict[str, str],
 ) -> None:
     shown = [block for block in HERE if block.answer]
-    assert len(shown) == 3
+    assert len(shown) == 5
     for block in shown:
         assert shape(json.loads(printed[block.script])) == shape(json.loads(block.answer)), block.script
 
