@@ -84,7 +84,9 @@ def get_token(request: Request, services: Services) -> dict[str, Any]:
     """GET /tokens/{token_id}."""
     token = _own_token(request, services)
     if token.revoked_at:
-        raise Problem(404, "not-found", f"the token was revoked at {token.revoked_at}; make a new one with POST /tokens")
+        raise Problem(
+            404, "not-found", f"the token was revoked at {token.revoked_at}; make a new one with POST /tokens"
+        )
     sealed = {f"{_METADATA}{key}": value for key, value in token.metadata.items()}
     opened = services.vault.open({"customer_id": token.customer_id}, sealed)
     view = {
