@@ -16,7 +16,7 @@ from local.demo.dead_letter import DeadLetter
 from local.demo.findings import Answered, Findings
 from local.demo.listener import Listener
 from local.demo.results import rows_of
-from local.demo.scenario import CALLS, CUSTOMER_METHODS, ROWS, Run
+from local.demo.scenario import CALLS, CUSTOMER_METHODS, ROWS, Call, Run
 from local.progress import StackSteps, Steps
 from local.stack import LocalStack
 from payctl import batch_files
@@ -66,24 +66,33 @@ class Demonstration:
             self._steps.begin("waiting until the alarm of an earlier run is over")
             dead_letter.wait_until_quiet(ALARM_SECONDS)
         with Listener.on(self._stack, f"payment-demo-{self._this.id}") as listener, dead_letter:
-            self._set_default_methods()
+            self._make_customers()
             self._submit()
             self._upload()
             self._gather()
             self._listen(listener)
         return self._findings
 
-    def _set_default_methods(self) -> None:
-        client = self._stack.client("dynamodb")
+    def _make_customers(self) -> None:
+        self._steps.begin(f"making {len(CUSTOMER_METHODS)} customers")
         for customer_id, method in CUSTOMER_METHODS.items():
-            item = {"customer_id": {"S": customer_id}, "default_payment_method": {"S": method}}
-            client.put_item(TableName=self._stack["customers_table"], Item=item)
+            email = f"{customer_id}@example.com"
+            customer = {"customer_id": customer_id, "email": email, "default_payment_method": method}
+            self._api.call("POST", "/customers", customer)  # of an earlier run: the same once more
+
+    def _body(self, call: Call) -> dict[str, str]:
+        body = self._this.body(call)
+        if call.by_token:
+            customer_id = body["customer_id"]
+            asked = {"customer_id": customer_id, "payment_method": CUSTOMER_METHODS[customer_id]}
+            body["token"] = self._api.call("POST", "/tokens", asked).body["token"]
+        return body
 
     def _submit(self) -> None:
         self._steps.begin(f"sending {len(CALLS)} requests over REST")
         for call in CALLS:
             try:
-                answer = self._api.submit(self._this.body(call))
+                answer = self._api.submit(self._body(call))
                 answered = Answered(call, answer.status, answer.replayed, "")
             except Refused as refused:
                 answered = Answered(call, refused.status, False, _told(refused.problem))

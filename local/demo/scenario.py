@@ -35,6 +35,8 @@ class Call:
     http_status: int
     expected: Expected
     replayed: bool = False
+    by_token: bool = False
+    """Paid by a token of its customer's payment method, which is made before."""
 
 
 def _body(name: str, amount: str, currency: str = "USD", **more: str) -> dict[str, str]:
@@ -61,6 +63,13 @@ CALLS = (
         _body("broke", "8.00", "EUR", customer_id="cus_broke"),
         202,
         Expected(_S.DECLINED, "insufficient_funds"),
+    ),
+    Call(
+        "a customer's token",
+        _body("token", "8.00", "EUR", customer_id="cus_sample"),
+        202,
+        Expected(_S.SUCCEEDED),
+        by_token=True,
     ),
     Call(
         "3-D Secure needed",
