@@ -108,10 +108,10 @@ def header(event: Mapping[str, Any], name: str) -> str:
 
 
 def json_body(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The request's JSON object, with decimals as Decimal. Raises Problem 400."""
+    """The request's JSON object, with decimals as Decimal. Raises Problem 400 and 413."""
     body = event.get("body") or ""
     if len(body) > MAX_BODY_BYTES:
-        raise Problem(400, "invalid-request", f"the body is larger than {MAX_BODY_BYTES} bytes; send less")
+        raise Problem(413, "invalid-request", f"the body is larger than {MAX_BODY_BYTES} bytes; send less")
     try:
         content = json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):

@@ -10,6 +10,7 @@ import yaml
 
 from lib.package import ROOT
 from payments.customers import erased
+from payments.http import MAX_BODY_BYTES, Problem, json_body
 from payments.identity import Caller, Role
 from payments.sealing import VaultUnavailable, is_sealed
 from payments.statuses import Status
@@ -439,3 +440,9 @@ def test_problems_when_payments_are_refused_then_no_answer_holds_what_is_private
     for answer in answers:
         assert {"type", "title", "status", "detail", "instance"} <= answer["body"].keys()
         assert not any(text in json.dumps(answer) for text in ("jo@", "pm_card", "pm-jo", "ptok_short", "sealed.v1.jo"))
+
+
+def test_body_when_longer_than_is_taken_then_413_says_how_long() -> None:
+    with pytest.raises(Problem, match=str(MAX_BODY_BYTES)) as refused:
+        json_body({"body": "{" + " " * MAX_BODY_BYTES + "}"})
+    assert refused.value.status == 413
