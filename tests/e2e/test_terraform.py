@@ -11,6 +11,8 @@ import pytest
 from local.stack import LocalStack
 from local.terraform import ROOT
 from local.users import make_users
+from payctl.session import sample
+from payctl.stack import Stack
 from tests.e2e.conftest import Api
 from tests.e2e.second_suffix import SUFFIX, Cdktf
 
@@ -102,6 +104,31 @@ def test_fault_47_two_suffixes_when_side_by_side_then_no_crosstalk(
     first, beside = of_suffix(names, "local"), of_suffix(names, SUFFIX)
     assert {kind: len(found) for kind, found in first.items()} == {kind: len(found) for kind, found in beside.items()}
     assert all(beside.values()), f"nothing of the second environment among: {[k for k, v in beside.items() if not v]}"
+
+
+def test_fault_45_key_when_disabled_then_nothing_private_is_stored_or_shown_until_it_is_enabled_again(
+    second_outputs: Path, client: Client, new_id: Callable[[], str]
+) -> None:
+    payctl(second_outputs, "gateway", "set-key", "--yes", stdin="sk_test_second")
+    stack = Stack(json.loads(second_outputs.read_text()), second_outputs)
+    token = sample(stack, "admin").access_token
+    api, kms, key = Api(dict(stack.outputs), lambda: token), client("kms"), stack["vault_key_arn"]
+    before, meanwhile = (
+        {"payment_id": new_id(), "amount": 5, "currency": "USD", "metadata": {"order": "A-17"}} for _ in range(2)
+    )
+    api.post(before)
+    api.settled(before["payment_id"])
+    kms.disable_key(KeyId=key)
+    try:
+        for refused in (api.post(meanwhile), api.get(f"/payments/{before['payment_id']}")):
+            assert refused.status_code == 503
+            assert refused.json()["type"] == "urn:problem:payment-api:unavailable"
+            assert int(refused.headers["Retry-After"]) > 0
+    finally:
+        kms.enable_key(KeyId=key)
+    assert api.get(f"/payments/{before['payment_id']}").json()["metadata"] == {"order": "A-17"}
+    assert api.post(meanwhile).status_code == 202
+    assert api.settled(meanwhile["payment_id"])["status"] == "succeeded"
 
 
 def test_fault_48_destroy_when_run_then_nothing_is_left_behind(second: Cdktf, client: Client) -> None:
