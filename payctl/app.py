@@ -7,7 +7,7 @@ from typing import Annotated, Any, override
 import typer
 from typer.core import TyperGroup
 
-from payctl import batch, customer, dlq, explain, gateway, lane, login, payment, recheck, show, user
+from payctl import batch, customer, dlq, explain, gateway, lane, login, payment, recheck, review, show, user
 from payctl.failures import MEANING, Failure, from_boto3
 from payctl.options import Json, stack_of
 from payctl.stack import find
@@ -65,9 +65,13 @@ def payctl(
 
 app.command()(payment.pay)
 app.command()(payment.status)
-one_payment = typer.Typer(help="Look into one payment, or have the gateway asked about it.", no_args_is_help=True)
+one_payment = typer.Typer(
+    help="Look into one payment, have the gateway asked about it, decide on one that is held.", no_args_is_help=True
+)
 one_payment.command()(explain.explain)
 one_payment.command()(recheck.recheck)
+one_payment.command()(review.approve)
+one_payment.command()(review.reject)
 app.add_typer(one_payment, name="payment")
 app.add_typer(batch.app, name="batch")
 app.add_typer(customer.app, name="customer")

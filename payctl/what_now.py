@@ -9,6 +9,7 @@ from payments.clock import iso, parse_iso
 from payments.lane import LaneState, PausedBy
 from payments.patience import Patience
 from payments.payment import Payment
+from payments.reviewing import Verdict, is_held
 from payments.statuses import CAPTURED, SETTLED, Status
 
 NOT_CHARGED = (Status.DECLINED, Status.REJECTED, Status.FAILED)
@@ -83,6 +84,10 @@ def _by_status(facts: Facts) -> Iterator[str]:
             ends = iso(parse_iso(payment.updated_at) + facts.patience.authentication)
             yield "The customer must authenticate at their bank (3-D Secure)."
             yield f"If they do not until {ends}, it is cancelled at the gateway and ends as declined."
+        case Status.IN_REVIEW if is_held(payment):
+            yield f"It is held for a person: {payment.message} ({payment.hold}). Nothing was sent to the gateway."
+            yield f"To have it charged: payctl payment approve {payment.payment_id}"
+            yield f"To refuse it for good: payctl payment reject {payment.payment_id} --reason TEXT"
         case Status.IN_REVIEW:
             yield f"It is held for a person: {payment.message or payment.code or 'no reason was recorded'}."
             yield f"Put it right in the gateway's dashboard, then: payctl payment recheck {payment.payment_id}"
@@ -91,6 +96,8 @@ def _by_status(facts: Facts) -> Iterator[str]:
             yield "It was sent, and what became of it is not known. Never submit it under a new id until it is."
             yield f"The sweeper asks after {after}. If the gateway knows of no charge after {proof}, none was made."
             yield f"To know at once: payctl payment recheck {payment.payment_id}"
+        case Status.REJECTED if payment.code == Verdict.REJECTED:
+            yield f"A person rejected it: {payment.message}. It was never sent to the gateway. Nothing is left to do."
         case status:
             yield SAID[status]
     if payment.status in SETTLED and payment.audited_version < payment.version:
@@ -100,7 +107,9 @@ def _by_status(facts: Facts) -> Iterator[str]:
 def _pending(facts: Facts, after: str) -> Iterator[str]:
     payment, lane = facts.payment, facts.lane
     yield "It is accepted and not charged."
-    if payment.code:
+    if payment.code == Verdict.APPROVED:
+        yield "A fraud rule held it, and a person let it go on."
+    elif payment.code:
         yield f"The last attempt charged nothing: {payment.message or payment.code}."
     if facts.dead_letter:
         yield (

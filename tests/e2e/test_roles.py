@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import jwt
@@ -13,9 +14,10 @@ import yaml
 
 from local.stack import LocalStack
 from local.terraform import ROOT
+from payctl.failures import Exit
 from payments.identity import Role
 from payments.velocity import CARD_TESTING, MOST_CARDS, Source
-from tests.e2e.conftest import Api, eventually
+from tests.e2e.conftest import Api, Events, Gateway, Payctl, eventually, told_by
 from tests.unit.issuers import rsa_key, unsigned
 
 ApiAs = Callable[[str], Api]
@@ -151,21 +153,42 @@ def test_fault_42_role_when_claimed_in_body_or_header_then_ignored(api_as: ApiAs
 
 
 def test_fault_43_small_charges_when_on_many_cards_then_held_across_instances(
-    api_as: ApiAs, new_id: NewId, customer_of_the_sample: str
+    api_as: ApiAs,
+    gateway: Gateway,
+    events: Events,
+    payctl: Payctl,
+    new_id: NewId,
+    customer_of_the_sample: str,
 ) -> None:
     most = MOST_CARDS[Source.CUSTOMER]
     admin, ids = api_as("admin"), [new_id() for _ in range(most + 5)]
+    good, bad = new_id(), new_id()
 
-    def pay(number: int) -> int:
-        card = {"payment_method": f"pm_card_number{number}", "customer_id": customer_of_the_sample}
-        return admin.post({"payment_id": ids[number], "amount": 1, "currency": "USD", **card}).status_code
+    def pay(payment_id: str, method: str) -> int:
+        card = {"payment_method": method, "customer_id": customer_of_the_sample}
+        return admin.post({"payment_id": payment_id, "amount": 1, "currency": "USD", **card}).status_code
 
     with ThreadPoolExecutor(8) as pool:  # several instances of the function at a time
-        assert set(pool.map(pay, range(len(ids)))) == {202}
+        assert set(pool.map(pay, ids, [f"pm_card_number{number}" for number in range(len(ids))])) == {202}
+        assert set(pool.map(pay, (good, bad), ("pm_card_visa", "pm_card_amex"))) == {202}
     views = [admin.settled(payment_id) for payment_id in ids]
     held = [view for view in views if view["status"] == "in_review"]
     assert len(held) == len(ids) - most
     assert {view["reason"]["code"] for view in held} == {CARD_TESTING}
+
+    assert [admin.settled(payment_id)["status"] for payment_id in (good, bad)] == ["in_review", "in_review"]
+    assert gateway.requests(good) == []
+    for _ in range(2):
+        assert payctl("payment", "approve", good, "--yes").returncode == Exit.DONE
+        assert payctl("payment", "reject", bad, "--reason", "a thief", "--yes").returncode == Exit.DONE
+    approved, rejected = admin.settled(good), admin.settled(bad)
+    assert (approved["status"], len(gateway.charges(good))) == ("succeeded", 1)
+    assert approved["history"][2]["actor"].startswith("operator:")
+    assert (rejected["status"], rejected["reason"]["message"]) == ("rejected", "a thief")
+    assert gateway.requests(bad) == []
+    for payment_id, status in ((good, "succeeded"), (bad, "rejected")):  # told once it is audited
+        eventually(partial(events.of, payment_id=payment_id, status=status), bool)
+        assert told_by(payctl("payment", "explain", payment_id, "--json"))["audit_verified"]
 
 
 def test_token_when_it_was_made_then_payments_take_it_until_it_is_revoked(

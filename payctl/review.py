@@ -1,0 +1,148 @@
+"""payctl payment approve, payctl payment reject."""
+
+import re
+from typing import Annotated
+
+import typer
+
+from payctl import asking, ports, show
+from payctl.asking import Yes
+from payctl.failures import Exit, Failure, from_boto3
+from payctl.options import Json, stack_of
+from payctl.stack import Stack
+from payments.cards import card_data_in
+from payments.clock import utc_now
+from payments.payment import Change, Payment
+from payments.reviewing import Verdict, decide, decision_on, is_held, occasion_of
+from payments.statuses import Status
+from payments.stores.port import VersionConflict
+
+LONGEST_REASON = 200
+SAID = {Verdict.APPROVED: "approved", Verdict.REJECTED: "rejected"}
+QUESTIONS = {Verdict.APPROVED: "have it charged", Verdict.REJECTED: "reject it for good"}
+
+
+def approve(context: typer.Context, payment_id: str, yes: Yes = False, json: Json = False) -> None:
+    """Have a payment charged that a fraud rule holds.
+
+    It is done by another execution of the workflow, under the same rules: approved twice, it is charged once.
+    """
+    _review(stack_of(context), payment_id, Verdict.APPROVED, "a person let it go on", yes=yes, json=json)
+
+
+def reject(
+    context: typer.Context,
+    payment_id: str,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why. It stays in the payment's history, which its customer can read.")
+    ],
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Reject a payment that a fraud rule holds, for good: it is never sent to the gateway."""
+    reason = reason.strip()
+    if not 1 <= len(reason) <= LONGEST_REASON or not reason.isprintable():
+        raise Failure(f"--reason takes 1 to {LONGEST_REASON} printable characters on one line", code=Exit.USAGE)
+    if looks := card_data_in(reason):
+        raise Failure(f"--reason holds what looks like {looks}; leave it out", code=Exit.USAGE)
+    _review(stack_of(context), payment_id, Verdict.REJECTED, reason, yes=yes, json=json)
+
+
+def _review(stack: Stack, payment_id: str, verdict: Verdict, message: str, *, yes: bool, json: bool) -> None:
+    """Decide, unless that is done already, and see that it is carried out. Raises Failure."""
+    payment = _row(stack, payment_id)
+    if is_held(payment):
+        if not yes:
+            what, question = _what(stack, payment), QUESTIONS[verdict]
+            asking.confirm(f"{what}. {question.capitalize()}?", otherwise=f"{what}; {question}")
+        payment = _decided(stack, payment, verdict, message)
+    decision = decision_on(payment)
+    if decision is None or decision.code != verdict or payment.status is Status.IN_REVIEW:
+        raise _refused(payment, decision)
+    _carry_out(stack, payment_id, decision)
+    _tell(stack, payment, decision, json)
+
+
+def _row(stack: Stack, payment_id: str) -> Payment:
+    payment = ports.payments(stack).get(payment_id)
+    if payment is None:
+        raise Failure(f"there is no payment {payment_id} in {stack.name}")
+    return payment
+
+
+def _what(stack: Stack, payment: Payment) -> str:
+    whose = f" of customer {payment.customer_id}" if payment.customer_id else ""
+    held = f"held since {payment.updated_at} ({payment.hold})"
+    return f"{payment.payment_id} over {payment.money}{whose} in {stack.name} is {held}"
+
+
+def _decided(stack: Stack, payment: Payment, verdict: Verdict, message: str) -> Payment:
+    """The row with the decision; where another decided at this very moment, with theirs."""
+    try:
+        return decide(payment, verdict, by=_operator(stack), message=message, store=ports.payments(stack), at=utc_now())
+    except VersionConflict:
+        show.note(f"{payment.payment_id} was decided on by another at this very moment")
+        return _row(stack, payment.payment_id)
+
+
+def _operator(stack: Stack) -> str:
+    """Who decides: the last part of their ARN at AWS. Of an e-mail address only the name, as customers read it too."""
+    arn = stack.client("sts").get_caller_identity()["Arn"]
+    return f"operator:{re.split('[:/]', arn)[-1].partition('@')[0]}"
+
+
+def _refused(payment: Payment, decision: Change | None) -> Failure:
+    """Why there is nothing to decide, and what to do instead."""
+    payment_id = payment.payment_id
+    if payment.status is Status.IN_REVIEW:
+        return Failure(
+            f"{payment_id} is held for another reason: {payment.message or 'none was recorded'} ({payment.code})",
+            details=[f"put it right in the gateway's dashboard, then: payctl payment recheck {payment_id}"],
+        )
+    if decision:
+        said = SAID[Verdict(decision.code)]
+        return Failure(f"{payment_id} was {said} by {decision.actor} at {decision.at}; it is {payment.status} now")
+    return Failure(f"{payment_id} is {payment.status}: no fraud rule holds it")
+
+
+def _carry_out(stack: Stack, payment_id: str, decision: Change) -> None:
+    """Start the decision's execution; the same one again is none besides. Raises Failure."""
+    try:
+        ports.workflow(stack).again(payment_id, occasion_of(decision))
+    except Exception as error:
+        problem = from_boto3(error)
+        if problem is None:
+            raise
+        raise Failure(
+            f"{payment_id} is {SAID[Verdict(decision.code)]}, and what follows was not started: {problem.message}",
+            details=["the sweeper starts it within minutes; to do it now, give the same command again"],
+        ) from None
+
+
+def _tell(stack: Stack, payment: Payment, decision: Change, json: bool) -> None:
+    execution = f"{payment.payment_id}.{occasion_of(decision)}"
+    if json:
+        show.as_json(
+            {
+                "environment": stack.name,
+                "payment_id": payment.payment_id,
+                "status": payment.status.value,
+                "decision": SAID[Verdict(decision.code)],
+                "by": decision.actor,
+                "at": decision.at,
+                "message": decision.message,
+                "execution": execution,
+            }
+        )
+        return
+    show.facts(
+        [
+            ("payment", payment.payment_id),
+            ("amount", payment.money),
+            (SAID[Verdict(decision.code)], f"by {decision.actor} at {decision.at}: {decision.message}"),
+            ("status", show.status(payment.status)),
+            ("execution", execution),
+            ("environment", stack.name),
+        ]
+    )
+    show.note(f"how it goes on: payctl status {payment.payment_id}")

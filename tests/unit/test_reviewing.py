@@ -1,0 +1,117 @@
+"""Deciding on payments that a fraud rule holds: which can be, once, and nothing is lost or charged twice."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from payments.audit import verify
+from payments.payment import Payment
+from payments.reviewing import NotHeld, Verdict, decide, decision_on, is_held, occasion_of
+from payments.statuses import Status
+from payments.stores.memory import MemoryPaymentStore
+from payments.stores.port import VersionConflict
+from payments.velocity import CARD_TESTING
+from tests.unit.builders import NOON, after, payment
+from tests.unit.test_sweeping import World
+
+NEW = replace(payment(), hold=CARD_TESTING)
+HELD = after(NEW, Status.IN_REVIEW, code=CARD_TESTING, message="a fraud rule holds it; a person decides")
+CONFLICT: dict[str, Any] = {"code": "amount_differs", "message": "compare both"}
+NOT_HELD = {
+    "pending yet": NEW,
+    "other money": after(payment(), Status.PROCESSING, Status.IN_REVIEW, **CONFLICT),
+    "let go before, then other money": after(HELD, Status.PENDING, Status.PROCESSING, Status.IN_REVIEW, **CONFLICT),
+    "sent meanwhile": replace(HELD, attempts=1),
+    "let go": after(HELD, Status.PENDING),
+    "rejected": after(HELD, Status.REJECTED),
+}
+
+
+def decided(row: Payment, verdict: Verdict, store: MemoryPaymentStore, by: str = "operator:jo") -> Payment:
+    return decide(row, verdict, by=by, message="known to us", store=store, at=NOON + timedelta(hours=1))
+
+
+def storing(*rows: Payment) -> MemoryPaymentStore:
+    store = MemoryPaymentStore()
+    for row in rows:
+        store.rows[row.payment_id] = row
+    return store
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status"), [(Verdict.APPROVED, Status.PENDING), (Verdict.REJECTED, Status.REJECTED)]
+)
+def test_decide_when_a_fraud_rule_holds_it_then_the_row_says_who_decided_and_why(
+    verdict: Verdict, status: Status
+) -> None:
+    store = storing(HELD)
+    row = decided(HELD, verdict, store)
+    assert store.rows["pay_1"] == row
+    assert (row.status, row.version) == (status, 3)
+    change = decision_on(row)
+    assert change
+    assert (change.actor, change.code, change.message) == ("operator:jo", verdict, "known to us")
+    assert occasion_of(change) == "r3"
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+@pytest.mark.parametrize("row", NOT_HELD.values(), ids=list(NOT_HELD))
+def test_decide_when_no_fraud_rule_holds_it_then_refuses_and_writes_nothing(row: Payment, verdict: Verdict) -> None:
+    assert not is_held(row)
+    store = storing(row)
+    with pytest.raises(NotHeld):
+        decided(row, verdict, store)
+    assert store.rows["pay_1"] is row
+
+
+@pytest.mark.parametrize("second", Verdict)
+@pytest.mark.parametrize("first", Verdict)
+def test_decide_when_two_decide_on_the_same_row_then_one_of_them_does(first: Verdict, second: Verdict) -> None:
+    store = storing(HELD)
+    row = decided(HELD, first, store)
+    with pytest.raises(VersionConflict):
+        decided(HELD, second, store, by="operator:max")
+    assert store.rows["pay_1"] == row
+
+
+def test_decision_when_nobody_decided_then_none() -> None:
+    assert decision_on(HELD) is None
+
+
+def audited(world: World) -> Payment:
+    """The row, whose audit log is complete and verifies."""
+    row = world.payments.rows["pay_1"]
+    verify(row, world.log.entries("pay_1"))
+    assert row.audited_version == row.version
+    return row
+
+
+@pytest.mark.parametrize(
+    ("verdict", "ends", "charges"), [(Verdict.APPROVED, Status.SUCCEEDED, 1), (Verdict.REJECTED, Status.REJECTED, 0)]
+)
+def test_fault_43_decision_when_the_operator_dies_before_the_start_then_the_sweeper_has_it_carried_out(
+    verdict: Verdict, ends: Status, charges: int
+) -> None:
+    world = World(HELD)
+    world.run()  # the execution that found it held: it is audited up to there
+    decide(HELD, verdict, by="operator:jo", message="known to us", store=world.payments, at=world.clock())
+    assert world.sweep(after_units=0.9)["taken_up"] == 0
+    assert world.sweep(after_units=0.2)["taken_up"] == 1
+    assert world.workflow.started == ["pay_1.2"]
+    world.run()
+    assert audited(world).status is ends
+    assert [entry.actor for entry in world.log.entries("pay_1")][2] == "operator:jo"
+    world.run()  # the operator's own execution comes late
+    assert audited(world).status is ends
+    assert len(world.gateway.captured) == charges
+    assert world.sweep(after_units=12)["taken_up"] == 0
+
+
+def test_decision_when_nobody_decided_yet_then_the_sweeper_leaves_the_payment_to_a_person() -> None:
+    world = World(HELD)
+    world.run()
+    found: Any = world.sweep(after_units=12)
+    assert (found["in_review"], found["taken_up"]) == (1, 0)
+    assert world.workflow.started == []
