@@ -1,15 +1,20 @@
 """Validate: is there a payment method to charge, and can the gateway charge this money at all?"""
 
 from collections.abc import Callable
+from datetime import timedelta
 
-from payments.clock import Clock
+from payments.clock import Clock, parse_iso
 from payments.errors import InvalidPayment
 from payments.money import Money
 from payments.payment import Payment
 from payments.sealing import Vault, VaultUnavailable, is_sealed
-from payments.stores.port import CustomerStore
+from payments.statuses import Status
+from payments.stores.port import CustomerStore, OnFile
 from payments.stores.tokens_port import TokenStore
 from payments.tokens import Token, TokenStatus
+
+LONGEST_REQUEST = timedelta(seconds=30)
+"""Longer than any call of the API takes (29 s at API Gateway): one that began so long before another is seen by it."""
 
 
 class PaymentMethods:
@@ -31,6 +36,7 @@ class PaymentMethods:
         Raises InvalidPayment when there is none, and what the vault raises.
         """
         if payment.payment_method:
+            self._refuse_bad_token(payment)
             return payment.payment_method
         field, method = self._on_file(payment)
         if not is_sealed(method):
@@ -41,15 +47,22 @@ class PaymentMethods:
 
     def check(self, payment: Payment) -> None:
         """Raise InvalidPayment when there is no payment method. Opens nothing, and so needs no key."""
-        if not payment.payment_method:
+        if payment.payment_method:
+            self._refuse_bad_token(payment)
+        else:
             self._on_file(payment)
+
+    def _refuse_bad_token(self, payment: Payment) -> None:
+        """The row keeps the method of a first attempt. Where that provably charged nothing, the token still counts;
+        where it may have charged, the next attempt must be the same."""
+        if payment.token_id and payment.status is Status.PENDING:
+            self._good_token(payment)
 
     def _on_file(self, payment: Payment) -> tuple[str, str]:
         """The payment method as it is stored elsewhere, and the name of the field that it was sealed as."""
         if payment.token_id:
             return "payment_method", self._good_token(payment).payment_method
-        of_customer = self._customers.default_payment_method(payment.customer_id) if payment.customer_id else ""
-        method = of_customer or self._default
+        method = self._of_customer(payment) or self._default
         if not method:
             raise InvalidPayment(
                 "no_payment_method",
@@ -57,6 +70,19 @@ class PaymentMethods:
                 "none; send it again under a new payment_id with a payment_method",
             )
         return "default_payment_method", method
+
+    def _of_customer(self, payment: Payment) -> str:
+        """Its customer's default, if that was the submitter's to use when the payment was accepted.
+
+        A payment may name a customer that is not stored. Somebody else may create one of that id before it is charged,
+        and theirs is not for others: who submits would else only have to guess ids that are about to be given.
+        """
+        on_file = self._customers.on_file(payment.customer_id) if payment.customer_id else OnFile()
+        if payment.submitted_by in ("", on_file.created_by) or not on_file.created_at:
+            return on_file.payment_method
+        # of a customer that was stored by then, the API has seen whose it is
+        known_before = parse_iso(payment.created_at) - parse_iso(on_file.created_at) >= LONGEST_REQUEST
+        return on_file.payment_method if known_before else ""
 
     def _good_token(self, payment: Payment) -> Token:
         token = self._tokens.get(payment.token_id)

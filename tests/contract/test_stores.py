@@ -26,6 +26,7 @@ from payments.stores.port import (
     AlreadyExists,
     AuditStore,
     CustomerStore,
+    OnFile,
     PaymentStore,
     VersionConflict,
     require,
@@ -44,6 +45,9 @@ def batch_payment() -> Payment:
     return replace(builders.batch_payment(), payment_method="")
 
 
+OWNED = OnFile("sealed.v1.k.c3", "sub_shop", "2026-11-21T12:00:00.000Z")
+
+
 @dataclass
 class Stores:
     payments: PaymentStore
@@ -60,7 +64,7 @@ def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
     vault = MemoryVault()
     if request.param == "memory":
         payments = MemoryPaymentStore(vault)
-        yield Stores(payments, MemoryAuditStore(payments), MemoryCustomerStore({"c1": "pm_c1"}), vault)
+        yield Stores(payments, MemoryAuditStore(payments), MemoryCustomerStore({"c1": "pm_c1", "c3": OWNED}), vault)
         return
     with aws_in_memory():
         client = create_table(PAYMENTS)
@@ -70,6 +74,14 @@ def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
             TableName=CUSTOMERS.name, Item={"customer_id": {"S": "c1"}, "default_payment_method": {"S": "pm_c1"}}
         )
         client.put_item(TableName=CUSTOMERS.name, Item={"customer_id": {"S": "c2"}})
+        owned = {
+            "default_payment_method": OWNED.payment_method,
+            "created_by": "sub_shop",
+            "created_at": OWNED.created_at,
+        }
+        client.put_item(
+            TableName=CUSTOMERS.name, Item={name: {"S": text} for name, text in (owned | {"customer_id": "c3"}).items()}
+        )
         yield Stores(
             DynamoPaymentStore(client, PAYMENTS.name, vault),
             DynamoAuditStore(client, AUDIT_LOG.name, PAYMENTS.name),
@@ -201,8 +213,14 @@ def test_of_batch_gives_its_payments_by_line(stores: Stores) -> None:
 
 
 @pytest.mark.parametrize(("customer", "method"), [("c1", "pm_c1"), ("c2", ""), ("stranger", "")])
-def test_default_payment_method_when_known_then_given(stores: Stores, customer: str, method: str) -> None:
-    assert stores.customers.default_payment_method(customer) == method
+def test_on_file_when_a_row_of_before_there_were_owners_then_its_method_alone(
+    stores: Stores, customer: str, method: str
+) -> None:
+    assert stores.customers.on_file(customer) == OnFile(method)
+
+
+def test_on_file_when_the_customer_has_an_owner_then_told_with_it(stores: Stores) -> None:
+    assert stores.customers.on_file("c3") == OWNED
 
 
 # What somebody still waits for ------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from payments.payment import Payment
 from payments.sealing import SealBroken, VaultUnavailable
 from payments.statuses import Status
 from payments.stores.memory import MemoryCustomerStore, MemoryPaymentStore
+from payments.stores.port import OnFile
 from payments.stores.tokens_memory import MemoryTokenStore
 from payments.stores.vault_memory import MemoryVault
 from payments.tokens import Token
@@ -119,7 +120,8 @@ def test_of_when_the_token_is_not_good_then_refused_with_what_to_do_and_no_other
 def test_of_when_the_token_was_revoked_after_the_payment_was_sent_then_the_row_counts() -> None:
     till = Till()
     revoke(till)
-    assert till.methods.of(replace(by_token(), payment_method="pm_card_mastercard")) == "pm_card_mastercard"
+    sent = replace(by_token(), payment_method="pm_card_mastercard", status=Status.PROCESSING)
+    assert till.methods.of(sent) == "pm_card_mastercard"
 
 
 def test_charge_when_the_token_is_revoked_after_validation_then_rejected_and_nothing_is_sent() -> None:
@@ -134,6 +136,41 @@ def test_charge_when_the_token_is_revoked_after_validation_then_rejected_and_not
     assert (outcome.status, outcome.code) == (Status.REJECTED, "token_revoked")
     assert store.rows == {"pay_1": row}
     assert gateway.find("pay_1", "") is None
+
+
+def test_of_when_the_token_was_revoked_while_the_payment_waits_again_then_refused() -> None:
+    till = Till()
+    # an attempt came to nothing, and its payment method stayed in the row
+    waits = replace(by_token(), payment_method="pm_card_mastercard", attempts=1)
+    revoke(till)
+    for ask in (till.methods.of, till.checks.check):
+        with pytest.raises(InvalidPayment, match="token_revoked"):
+            ask(waits)
+
+
+CREATED = OnFile("pm_c1", created_by="sub_shop", created_at=iso(NOON))
+"""A customer's default, and when the customer was created by whom."""
+
+
+@pytest.mark.parametrize(
+    ("submitted_by", "accepted_after", "method"),
+    [
+        ("sub_stranger", timedelta(minutes=-1), "pm_environment"),
+        ("sub_stranger", timedelta(0), "pm_environment"),
+        ("sub_stranger", timedelta(seconds=29), "pm_environment"),
+        ("sub_stranger", timedelta(seconds=30), "pm_c1"),
+        ("sub_shop", timedelta(minutes=-1), "pm_c1"),
+        ("", timedelta(minutes=-1), "pm_c1"),
+    ],
+    ids=["before", "with", "while it may have been", "long after", "their own submits", "from a file"],
+)
+def test_of_when_the_customer_was_created_after_the_payment_then_their_method_is_for_their_owner_alone(
+    submitted_by: str, accepted_after: timedelta, method: str
+) -> None:
+    methods = PaymentMethods(MemoryCustomerStore({"c1": CREATED}), "pm_environment", MemoryTokenStore(), lambda: NOON)
+    row = payment(method="", customer_id="c1")
+    row = replace(row, submitted_by=submitted_by, created_at=iso(NOON + accepted_after))
+    assert methods.of(row) == method
 
 
 def test_charge_when_by_token_then_on_its_method_once_it_says_so_in_the_row() -> None:

@@ -15,7 +15,7 @@ from payments.payment import Change, Payment
 from payments.sealed_fields import require_sealed, sealed
 from payments.sealing import Vault, is_sealed
 from payments.statuses import SETTLED, Status
-from payments.stores.port import AlreadyExists, VersionConflict
+from payments.stores.port import AlreadyExists, OnFile, VersionConflict
 from payments.stores.tables import BY_BATCH, BY_UNSETTLED
 
 if TYPE_CHECKING:
@@ -272,7 +272,10 @@ class DynamoCustomerStore:
         self._client = client
         self._table = table
 
-    def default_payment_method(self, customer_id: str) -> str:
+    def on_file(self, customer_id: str) -> OnFile:
         """See the port."""
-        item = self._client.get_item(TableName=self._table, Key={"customer_id": {"S": customer_id}}).get("Item", {})
-        return item.get("default_payment_method", {}).get("S", "")
+        item = self._client.get_item(
+            TableName=self._table, Key={"customer_id": {"S": customer_id}}, ConsistentRead=True
+        ).get("Item", {})
+        names = ("default_payment_method", "created_by", "created_at")
+        return OnFile(*(item.get(name, {}).get("S", "") for name in names))
