@@ -387,6 +387,20 @@ def test_update_when_it_is_erased_at_the_same_time_then_404_and_it_stays_erased(
     assert world.customers.rows["cus_1"] == Customer("cus_1", created_at=iso(NOON), version=2, erased_at=iso(NOON))
 
 
+def test_fault_45_update_when_the_key_goes_once_it_is_stored_then_still_told_as_done(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.create()
+
+    def save_and_switch_off(customer: Customer) -> None:
+        MemoryCustomerStore.save(world.customers, customer)
+        world.vault.available = False
+
+    monkeypatch.setattr(world.customers, "save", save_and_switch_off)
+    answer = world.patch(name="Jon")
+    assert (answer["statusCode"], answer["body"]["name"], answer["body"]["email"]) == (200, "Jon", "jo@example.com")
+
+
 # Erase -------------------------------------------------------------------------------------------------------------
 
 

@@ -54,13 +54,14 @@ def update_customer(request: Request, services: Services) -> dict[str, Any]:
         stored["email_hash"] = services.email_hasher.hash_of(changes["email"])
     for _ in range(_TRIES):
         customer = changed(customer, stored, at=request.at)
+        view = _opened_view(customer, services)  # before it is saved: a key that is gone then changes nothing
         try:
             services.customers.save(customer)
         except VersionConflict:
             # by now it may have other fields, another owner, or be erased
             customer = require_own_customer(request, services, customer.customer_id)
         else:
-            return answer(200, _opened_view(customer, services))
+            return answer(200, view)
     raise _overtaken()
 
 
