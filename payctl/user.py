@@ -39,6 +39,7 @@ def add(
         is_new = True
     except client.exceptions.UsernameExistsException:
         is_new = False
+        _refuse_unproven(stack, client.admin_get_user(**whose)["UserStatus"], email)
     for name in role:
         client.admin_add_user_to_group(**whose, GroupName=name)
     if json:
@@ -87,6 +88,16 @@ def disable(context: typer.Context, email: Email, json: Json = False) -> None:
         show.as_json({"environment": stack.name, "email": email, "status": "disabled"})
         return
     show.out.print(f"{email} cannot log in to {stack.name} any more.", markup=False)
+
+
+def _refuse_unproven(stack: Stack, status: str, email: str) -> None:
+    """Whoever signed up with the address chose the password, and may be anybody until the address is proven."""
+    if status == "UNCONFIRMED":
+        remove = f"aws cognito-idp admin-delete-user --user-pool-id {stack['user_pool_id']} --username {email}"
+        raise Failure(
+            f"somebody signed up as {email} and has not proven that the address is theirs: no role was given",
+            details=["have the person confirm it if it was them; else remove it, and add them again:", remove],
+        )
 
 
 def _pool(context: typer.Context) -> tuple[Stack, Any]:

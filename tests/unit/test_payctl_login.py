@@ -351,10 +351,23 @@ def test_user_add_when_new_then_is_told_by_email_and_has_the_roles(payctl: Payct
 @pytest.mark.usefixtures("_operator")
 def test_user_add_when_there_already_then_is_given_the_role(payctl: Payctl, cognito: FakeApi) -> None:
     cognito.will_answer(400, refused("UsernameExistsException"))
+    cognito.will_answer(200, {"UserStatus": "CONFIRMED"})
     cognito.will_answer(200, {})
     result = payctl("user", "add", ANNA, "--role", "admin", "--json")
     assert json.loads(result.stdout) == {"environment": "test", "email": ANNA, "roles": ["admin"], "new": False}
-    assert asked(cognito) == ["AdminCreateUser", "AdminAddUserToGroup"]
+    assert asked(cognito) == ["AdminCreateUser", "AdminGetUser", "AdminAddUserToGroup"]
+
+
+@pytest.mark.usefixtures("_operator")
+def test_user_add_when_somebody_signed_up_with_an_address_that_is_not_proven_then_no_role_is_given(
+    payctl: Payctl, cognito: FakeApi
+) -> None:
+    cognito.will_answer(400, refused("UsernameExistsException"))
+    cognito.will_answer(200, {"UserStatus": "UNCONFIRMED"})
+    result = payctl("user", "add", ANNA, "--role", "admin")
+    assert result.exit_code == Exit.FAILED
+    assert "admin-delete-user" in result.stderr
+    assert asked(cognito) == ["AdminCreateUser", "AdminGetUser"]
 
 
 def test_user_add_when_on_the_local_stack_then_the_first_password_is_told_as_no_email_is_sent(
