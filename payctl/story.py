@@ -19,6 +19,7 @@ from payments.audit import AuditBroken, AuditEntry, verify
 from payments.clock import iso, parse_iso, utc_now
 from payments.lane import LaneState
 from payments.payment import Change, Payment
+from payments.reviewing import decision_on, occasion_of
 from payments.webhooks import EventState, GatewayEvent
 
 LOG_FIELDS = ("status", "version", "wait_seconds", "code", "reason", "type", "state", "replayed")
@@ -127,7 +128,9 @@ def _webhooks(story: Story) -> Iterator[Moment]:
 def _workflow(story: Story) -> Iterator[Moment]:
     client = story.stack.client("stepfunctions")
     restarts = story.payment.restarts if story.payment else 0
-    for name in executions.names(story.payment_id, restarts, story.events):
+    decision = decision_on(story.payment) if story.payment else None
+    decided = [f"{story.payment_id}.{occasion_of(decision)}"] if decision else []
+    for name in (*executions.names(story.payment_id, restarts, story.events), *decided):
         for at, what in executions.history(story.stack, client, name):
             story.started = True
             yield Moment(iso(at.astimezone(UTC)), "workflow", what)

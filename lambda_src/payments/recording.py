@@ -26,7 +26,12 @@ def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clo
         moved_on = payment.status not in OPEN and not may_move(payment.status, status)
         if moved_on and status in CAPTURED and payment.status not in CAPTURED:
             raise IllegalMove(f"payment {payment_id} is {payment.status}, and the gateway holds a charge for it")
-        if known or moved_on or _speaks_of_another_attempt(outcome, payment.status):
+        if (
+            known
+            or moved_on
+            or _was_held_before(outcome, payment)
+            or _speaks_of_another_attempt(outcome, payment.status)
+        ):
             return payment
         changed = moved(
             payment,
@@ -58,6 +63,12 @@ def _next_step(current: Status, target: Status) -> Status:
     refunded = target in (Status.PARTIALLY_REFUNDED, Status.REFUNDED)
     missed = refunded and not may_move(current, target) and may_move(current, Status.SUCCEEDED)
     return Status.SUCCEEDED if missed else target
+
+
+def _was_held_before(outcome: Outcome, payment: Payment) -> bool:
+    """A fraud rule holds a payment once: an execution that says so late must not undo what a person decided since."""
+    held = any(change.status is Status.IN_REVIEW for change in payment.history)
+    return held and bool(payment.hold) and outcome.code == payment.hold
 
 
 def _speaks_of_another_attempt(outcome: Outcome, current: Status) -> bool:

@@ -41,7 +41,7 @@ def payment_view(payment: Payment) -> dict[str, Any]:
                     "version": change.version,
                     "status": change.status.value,
                     "at": change.at,
-                    "actor": change.actor,
+                    "actor": change.actor.partition(":")[0],  # an operator's name is for the audit log alone
                     "reason": _reason(change.code, change.message),
                 }
             )

@@ -113,9 +113,8 @@ def test_fault_45_key_when_disabled_then_nothing_private_is_stored_or_shown_unti
     stack = Stack(json.loads(second_outputs.read_text()), second_outputs)
     token = sample(stack, "admin").access_token
     api, kms, key = Api(dict(stack.outputs), lambda: token), client("kms"), stack["vault_key_arn"]
-    before, meanwhile = (
-        {"payment_id": new_id(), "amount": 5, "currency": "USD", "metadata": {"order": "A-17"}} for _ in range(2)
-    )
+    body: dict[str, Any] = {"amount": 5, "currency": "USD", "metadata": {"order": "A-17"}}
+    before, meanwhile = (body | {"payment_id": new_id()} for _ in range(2))
     api.post(before)
     api.settled(before["payment_id"])
     kms.disable_key(KeyId=key)

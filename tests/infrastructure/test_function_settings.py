@@ -8,6 +8,7 @@ from tests.infrastructure.synth import Stack
 
 SOURCE = ROOT / "lambda_src"
 BY_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME"}
+BY_A_LOCAL_AWS = {"AWS_CA_BUNDLE"}
 BY_POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "LOG_LEVEL"}
 
 
@@ -62,7 +63,7 @@ def test_settings_when_a_function_reads_them_then_the_stack_gives_them_and_nothi
         for function in stack.all("aws_lambda_function").values()
     }
 
-    assert given == {handler: _settings_of(handler) - BY_LAMBDA for handler in given}
+    assert given == {handler: _settings_of(handler) - BY_LAMBDA - BY_A_LOCAL_AWS for handler in given}
 
 
 def test_powertools_when_a_function_logs_then_it_is_told_the_functions_name(stack: Stack) -> None:

@@ -66,6 +66,17 @@ def test_web_acl_when_a_rule_is_looked_at_then_what_it_refuses_is_seen(stack: St
     assert [rule["priority"] for rule in acl["rule"]] == list(range(len(acl["rule"])))
 
 
+def test_web_acl_when_it_keeps_samples_then_without_tokens_and_what_is_asked_for(stack: Stack) -> None:
+    _, acl = stack.only("aws_wafv2_web_acl")
+    protected = acl["data_protection_config"]["data_protection"]
+
+    assert {protection["action"] for protection in protected} == {"SUBSTITUTION"}
+    assert [protection["field"] for protection in protected] == [
+        {"field_type": "SINGLE_HEADER", "field_keys": ["authorization"]},
+        {"field_type": "QUERY_STRING"},
+    ]
+
+
 def test_flood_rule_when_synthesised_then_it_leaves_room_for_what_the_code_counts(stack: Stack) -> None:
     rule = _rules(stack)["flood-from-one-address"]
     rate = rule["statement"]["rate_based_statement"]

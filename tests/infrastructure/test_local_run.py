@@ -2,12 +2,14 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
+from lib import package
 from lib.settings import LEAST_PATIENCE_SECONDS, Settings
 from tests.infrastructure.synth import Stack, synthesise
 
 
-def test_local_synth_when_compared_with_one_for_aws_then_only_addresses_and_the_patience_differ(
+def test_local_synth_when_compared_with_one_for_aws_then_only_addresses_the_patience_and_the_machine_differ(
     stacks: dict[str, Stack], tmp_path: Path
 ) -> None:
     local = stacks["local"]
@@ -17,11 +19,25 @@ def test_local_synth_when_compared_with_one_for_aws_then_only_addresses_and_the_
     expected["provider"]["aws"][0]["s3_use_path_style"] = True
     expected["output"]["stripe_api_base"]["value"] = local.settings.stripe_api_base
     expected["output"]["patience_seconds"]["value"] = str(local.settings.effective.patience_seconds)
+    local_aws = local.settings.aws_endpoint_url
+    expected["output"]["token_url"]["value"] = f"{local_aws}/oauth2/token"
+    address, function = local.named("aws_lambda_function", "payment-authorize")
+    keys = function["environment"]["variables"]["USER_POOL_JWKS_URI"]
+    assert keys.startswith(f"{local_aws}/")
+    _at(expected, address)["environment"]["variables"]["USER_POOL_JWKS_URI"] = keys
+    layer = package.layer_archive()  # compiled packages, for the machine that loads them
+    layer_file = next(file for file in expected["resource"]["aws_s3_object"].values() if "layer-" in file["key"])
+    layer_file |= {"key": layer.name, "source": str(layer)}
     for name in ("payment-charge", "payment-sweep"):
         address, _ = local.named("aws_lambda_function", name)
-        kind, _, key = address.partition(".")
-        variables = expected["resource"][kind][key]["environment"]["variables"]
+        variables = _at(expected, address)["environment"]["variables"]
         variables["STRIPE_API_BASE"] = local.settings.stripe_api_base
         variables["PATIENCE_SECONDS"] = str(local.settings.effective.patience_seconds)
 
     assert local.document == expected
+
+
+def _at(document: dict[str, Any], address: str) -> dict[str, Any]:
+    kind, _, key = address.partition(".")
+    resource: dict[str, Any] = document["resource"][kind][key]
+    return resource

@@ -6,6 +6,7 @@ from lib.settings import DEFAULT_TAGS
 from tests.infrastructure.synth import NAMED_BY, Stack
 
 PARTS_OF_A_NAMED_RESOURCE = {
+    "aws_api_gateway_authorizer",
     "aws_api_gateway_deployment",
     "aws_api_gateway_gateway_response",
     "aws_api_gateway_integration",
@@ -15,6 +16,8 @@ PARTS_OF_A_NAMED_RESOURCE = {
     "aws_api_gateway_request_validator",
     "aws_api_gateway_resource",
     "aws_api_gateway_usage_plan_key",
+    "aws_cognito_user_group",
+    "aws_cognito_user_pool_client",
     "aws_iam_role_policy",
     "aws_kms_key",
     "aws_lambda_event_source_mapping",

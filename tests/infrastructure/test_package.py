@@ -13,6 +13,9 @@ import pytest
 from lib import package
 from tests.infrastructure.synth import Stack
 
+ELF_MACHINE = slice(18, 20)
+AARCH64, X86_64 = b"\xb7\x00", b"\x3e\x00"
+"""Where a compiled file says what machine it is for, and what it says (System V ABI, e_machine)."""
 MAX_UNZIPPED_BYTES = 250 * 1024 * 1024
 """What Lambda takes for code and layers together."""
 
@@ -32,7 +35,7 @@ def _checkout(folder: Path, *, modified_at: int) -> Path:
 
 def _build(checkout: Path, hash_seed: int, *kinds: str) -> list[Path]:
     """The archives of these kinds, made in a process of their own as a synth in that checkout would."""
-    calls = ", ".join(f"package.{kind}_archive()" for kind in kinds)
+    calls = ", ".join(f"package.{kind}" for kind in kinds)
     made = subprocess.run(
         [sys.executable, "-c", f"from lib import package; print({calls})"],
         cwd=checkout,
@@ -55,7 +58,9 @@ def test_archives_when_made_in_two_checkouts_at_other_times_then_the_same_bytes(
 ) -> None:
     checkouts = [_checkout(tmp_path / str(at), modified_at=at) for at in (1_000_000_000, 1_700_000_000)]
     with ThreadPoolExecutor() as pool:
-        first, second = pool.map(lambda checkout, seed: _build(checkout, seed, "code", "layer"), checkouts, (1, 2))
+        first, second = pool.map(
+            lambda checkout, seed: _build(checkout, seed, "code_archive()", "layer_archive('arm64')"), checkouts, (1, 2)
+        )
 
     for one, other, ours in zip(first, second, archives, strict=True):
         assert one.name == other.name == ours.name
@@ -67,7 +72,7 @@ def test_archive_when_a_line_of_code_changes_then_it_has_another_name(tmp_path: 
     with (checkout / "lambda_src" / "payments" / "money.py").open("a") as module:
         module.write("# changed\n")
 
-    (code,) = _build(checkout, 1, "code")
+    (code,) = _build(checkout, 1, "code_archive()")
 
     assert code.name != package.code_archive().name
 
@@ -81,8 +86,19 @@ def test_archives_when_listed_then_every_module_has_bytecode_beside_it_and_nothi
 
         assert {name for name in names if name.suffix == ".py"} == compiled
         assert len(names) == len(set(names))
-        assert not any(name.suffix in (".so", ".dll", ".pyd", ".dylib", ".exe") for name in names)
         assert not any(part in ("bin", "tests") for name in names for part in name.parts)
+
+
+def test_layer_when_made_for_an_architecture_then_everything_compiled_is_for_that_one(
+    archives: list[Path],
+) -> None:
+    for path, machine in ((archives[1], AARCH64), (package.layer_archive("x86_64"), X86_64)):
+        layer = zipfile.ZipFile(path)
+        compiled = [
+            name for name in layer.namelist() if PurePosixPath(name).suffix in (".so", ".pyd", ".dylib", ".dll")
+        ]
+        assert {"cryptography", "simplejson"} <= {PurePosixPath(name).parts[1] for name in compiled}
+        assert {layer.read(name)[ELF_MACHINE] for name in compiled} == {machine}
 
 
 def test_code_when_listed_then_only_handlers_and_payments(archives: list[Path]) -> None:
@@ -128,6 +144,7 @@ def test_bytecode_when_the_source_is_newer_then_it_still_loads_and_is_what_runs(
 def test_functions_when_synthesised_then_they_run_these_archives(stack: Stack, archives: list[Path]) -> None:
     objects = {resource["key"]: resource for resource in stack.all("aws_s3_object").values()}
 
-    assert objects.keys() == {path.name for path in archives}
+    layer = package.layer_archive(stack.settings.layer_architecture)
+    assert objects.keys() == {archives[0].name, layer.name}
     for key, resource in objects.items():
         assert resource["source"] == str(package.BUILD / key)

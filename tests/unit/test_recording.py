@@ -1,6 +1,7 @@
 """The record step, and what a caught error means."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -158,3 +159,13 @@ def test_outcome_of_when_anything_else_was_caught_then_unknown_and_its_text_stay
     outcome = outcome_of({"payment_id": "p", "error": {"Error": "States.Timeout", "Cause": cause}})
     assert (outcome.status, outcome.code) == (Status.UNKNOWN, "states_timeout")
     assert "4242" not in outcome.message
+
+
+@pytest.mark.parametrize("since", [(Status.PENDING,), (Status.PENDING, Status.PROCESSING), (Status.REJECTED,)])
+def test_fault_43_record_when_a_late_execution_says_held_then_what_a_person_decided_stands(
+    since: tuple[Status, ...],
+) -> None:
+    store = stored(Status.IN_REVIEW, *since)
+    store.rows["pay_1"] = replace(store.rows["pay_1"], hold="card_testing")
+    assert recorded(store, Outcome(Status.IN_REVIEW, "card_testing")).status is since[-1]
+    assert store.rows["pay_1"].version == 2 + len(since)
