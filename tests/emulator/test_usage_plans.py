@@ -121,6 +121,9 @@ def test_web_acl_when_made_and_changed_then_it_is_told_back_whole(aws: LocalAws)
         "DefaultAction": {"Allow": {}},
         "VisibilityConfig": seen,
         "CustomResponseBodies": {"late": {"ContentType": "TEXT_PLAIN", "Content": "wait"}},
+        "DataProtectionConfig": {
+            "DataProtections": [{"Field": {"FieldType": "QUERY_STRING"}, "Action": "SUBSTITUTION"}]
+        },
         "AssociationConfig": {"RequestBody": {"API_GATEWAY": {"DefaultSizeInspectionLimit": "KB_64"}}},
     }
     made = client.create_web_acl(**asked, Scope="REGIONAL")["Summary"]

@@ -1,4 +1,5 @@
-"""A web ACL is told back with the bodies of its answers and what it inspects: without them a plan differs for ever."""
+"""A web ACL is told back with the bodies of its answers, what it inspects and what it keeps to itself: without them a
+plan differs for ever."""
 
 from typing import Any
 
@@ -6,7 +7,7 @@ from ministack.services import waf
 
 from local.emulator.fixes.patching import wrap
 
-FORGOTTEN = ("CustomResponseBodies", "AssociationConfig")
+FORGOTTEN = ("CustomResponseBodies", "AssociationConfig", "DataProtectionConfig")
 
 
 def apply() -> None:
