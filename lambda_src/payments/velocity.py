@@ -51,7 +51,8 @@ class Velocity:
     def hold(
         self, money: Money, payment_method: str, *, at: datetime, ip: str = "", customer_id: str = "", subject: str = ""
     ) -> str:
-        """The code to hold a payment with, or "". Without a method of its own it is charged on a card known before."""
+        """The code to hold a payment with, or "". `payment_method` is what it is charged on as far as that names a new
+        card, in any text that stays the same; "" for a card known before."""
         if not payment_method or not small(money):
             return ""
         card = hashlib.sha256(payment_method.encode()).hexdigest()[:32]

@@ -12,6 +12,7 @@ from lib.package import ROOT
 from payments.customers import erased
 from payments.http import MAX_BODY_BYTES, Problem, json_body
 from payments.identity import Caller, Role
+from payments.rest.payments import NEW_FOR
 from payments.sealing import VaultUnavailable, is_sealed
 from payments.statuses import Status
 from payments.velocity import CARD_TESTING, MOST_CARDS, Source
@@ -187,6 +188,22 @@ def test_fault_43_payment_when_it_comes_by_token_then_the_token_is_the_card(worl
         submit(world, payment_id=f"pay_{n}", amount="1", customer_id="cus_1", token=f"ptok_{n:043}")
     holds = [row.hold for row in world.payments.rows.values()]
     assert holds == [""] * most + [CARD_TESTING]
+
+
+def test_fault_43_payment_when_each_card_is_another_new_customers_default_then_held(world: World) -> None:
+    most = MOST_CARDS[Source.IP]
+    for n in range(most + 2):
+        world.add_customer(f"cus_{n}", default_payment_method=f"pm_{n:03}")
+        submit(world, payment_id=f"pay_{n}", amount="1", customer_id=f"cus_{n}")
+    assert [row.hold for row in world.payments.rows.values()] == [""] * most + [CARD_TESTING] * 2
+
+
+def test_payment_when_charged_on_cards_that_were_on_file_for_long_then_none_is_held(world: World) -> None:
+    for n in range(MOST_CARDS[Source.IP] + 2):
+        world.add_customer(f"cus_{n}", default_payment_method=f"pm_{n:03}")
+        body = NEW | {"payment_id": f"pay_{n}", "amount": "1", "customer_id": f"cus_{n}"}
+        assert world.call("create_payment", SHOP, body, at=NOON + NEW_FOR)["statusCode"] == 202
+    assert {row.hold for row in world.payments.rows.values()} == {""}
 
 
 # Whose it is -------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from payments.customers import CustomerRequest, parse_customer
 from payments.http import Problem, answer, has_header, header
 from payments.payment import FieldError, InvalidRequest, Payment, PaymentRequest, parse_request
 from payments.rest import customers, listing
-from payments.rest.owners import find_customer, require_own_customer
+from payments.rest.owners import require_own_customer
 from payments.rest.payments import require_payable_customer, submit
 from payments.rest.request import Request
 from payments.rest.services import Services
@@ -36,13 +36,12 @@ def get_customer_v1(request: Request, services: Services) -> dict[str, Any]:
 def create_payment_v1(request: Request, services: Services) -> dict[str, Any]:
     """POST /v1/api/payment: a payment_id is made; a customer that is not known yet is created."""
     customer, payment = _asked(request.json(), _payment_id(request, services))
-    require_payable_customer(request, services, customer.customer_id)
-    known = find_customer(services, customer.customer_id)
+    known = require_payable_customer(request, services, customer.customer_id)
     if known is None or known.erased_at:
         customers.register(request, services, customer)
     elif known.email_hash != services.email_hasher.hash_of(customer.email):
         raise Problem(409, "conflict", "the customer has another e-mail address; nothing was stored. Change it first.")
-    return submit(request, services, payment)
+    return submit(request, services, payment, known)
 
 
 def list_customer_payments_v1(request: Request, services: Services) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 """Payments over REST: submit one, and see what became of it."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from payments.accepting import OtherPayment, accept
+from payments.clock import parse_iso
+from payments.customers import Customer
 from payments.http import Problem, answer
 from payments.identity import Caller, Role
 from payments.payment import PAYMENT_ID, InvalidRequest, Payment, PaymentRequest, parse_request
@@ -11,6 +14,9 @@ from payments.rest.request import Request
 from payments.rest.services import Services
 from payments.sealed_fields import opened
 from payments.views import accepted_view, link_to, payment_view
+
+NEW_FOR = timedelta(days=1)
+"""How long after a customer was last changed its default payment method counts as a card that may be a stolen one."""
 
 
 def create_payment(request: Request, services: Services) -> dict[str, Any]:
@@ -24,8 +30,8 @@ def create_payment(request: Request, services: Services) -> dict[str, Any]:
             "some fields were refused, nothing was stored; correct them and send the payment again",
             refused.errors,
         ) from None
-    require_payable_customer(request, services, asked.customer_id)
-    return submit(request, services, asked)
+    customer = require_payable_customer(request, services, asked.customer_id)
+    return submit(request, services, asked, customer)
 
 
 def get_payment(request: Request, services: Services) -> dict[str, Any]:
@@ -40,13 +46,16 @@ def get_payment(request: Request, services: Services) -> dict[str, Any]:
     return answer(200, payment_view(opened(payment, services.vault)))
 
 
-def submit(request: Request, services: Services, asked: PaymentRequest) -> dict[str, Any]:
-    """Accept a checked payment and answer 202. Raises Problem 409 if its id is taken, and 429."""
+def submit(request: Request, services: Services, asked: PaymentRequest, customer: Customer | None) -> dict[str, Any]:
+    """Accept a checked payment and answer 202; `customer` is the stored one that it names.
+
+    Raises Problem 409 if its id is taken, and 429.
+    """
     if asked.customer_id:
         services.limiter.check_customer(asked.customer_id, request.at)
     hold = services.velocity.hold(
         asked.money,
-        asked.payment_method or asked.token_id,
+        asked.payment_method or asked.token_id or _new_on_file(customer, request.at),
         at=request.at,
         ip=request.ip,
         customer_id=asked.customer_id,
@@ -72,15 +81,23 @@ def submit(request: Request, services: Services, asked: PaymentRequest) -> dict[
     return answer(202, accepted_view(acceptance.payment), headers)
 
 
-def require_payable_customer(request: Request, services: Services, customer_id: str) -> None:
+def require_payable_customer(request: Request, services: Services, customer_id: str) -> Customer | None:
     """A payment may name a customer that is not stored, and is then charged on its own method or the environment's.
 
-    Raises Problem 404 for one that is stored and somebody else's: its default payment method is not for others.
+    Gives the one that is stored. Raises Problem 404 for somebody else's: its default payment method is not for others.
     """
     customer = find_customer(services, customer_id) if customer_id else None
     if customer is not None and not customer.erased_at and not owns(request.caller, customer):
         services.access_log.denied(request, "customer", customer_id)
         raise Problem(404, "not-found", "no customer of yours has this customer_id; check it, or leave it out")
+    return customer
+
+
+def _new_on_file(customer: Customer | None, at: datetime) -> str:
+    """The customer's default payment method, sealed, while it may have been stored just to try it out; else ""."""
+    if customer is None or not customer.updated_at or at - parse_iso(customer.updated_at) >= NEW_FOR:
+        return ""
+    return customer.default_payment_method
 
 
 def _may_see(request: Request, services: Services, payment: Payment) -> bool:
