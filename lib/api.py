@@ -50,7 +50,7 @@ GATEWAY_ERRORS: dict[str, tuple[int, str, str, str]] = {
     "MISSING_AUTHENTICATION_TOKEN": (404, "not-found", "No such route", "see api/openapi.yaml for the routes"),
     "ACCESS_DENIED": (403, "forbidden", "Not allowed", "the caller may not call this route"),
     "UNSUPPORTED_MEDIA_TYPE": (415, "invalid-request", "The request cannot be taken", "send application/json"),
-    "DEFAULT_4XX": (0, "refused", "The request was refused", "see the status code; $context.error.message"),
+    "DEFAULT_4XX": (0, "refused", "The request was refused", "see the status code, and api/openapi.yaml"),
     "DEFAULT_5XX": (0, "internal-error", "Something failed on our side", "send the same request again"),
 }
 """What API Gateway answers by itself: response type → status (0: each its own), problem kind, title, detail."""
@@ -265,7 +265,9 @@ class PaymentApi(Construct):
         # a REST API only serves a snapshot of itself: a new one for every change of what it is made from
         auth_mode = self._settings.effective.auth_mode
         called = [function.name for function in self._functions.values()]
-        shape = f"{OPENAPI.read_text()}{self._schemas}{GATEWAY_ERRORS}{auth_mode}{called}"
+        answers = f"{GATEWAY_ERRORS}{_HEADERS}{_TOMORROW}"
+        asks = f"{auth_mode}{BEARER_PATTERN}{AUTHORIZER_CACHE_SECONDS}"
+        shape = f"{OPENAPI.read_text()}{self._schemas}{answers}{asks}{called}"
         deployment = ApiGatewayDeployment(
             self,
             "deployment",

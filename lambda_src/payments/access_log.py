@@ -1,7 +1,7 @@
 """Who reached for what is not theirs: kept in the audit log, beside the payments' own entries.
 
 These entries stand each for itself. They are about callers, not about a row's versions, so there is no chain to hold
-them to; nothing can change or remove one, as no function may do more to the table than put what is not there yet.
+them to. No function may update or delete in the table, and the code puts only what is not there yet.
 """
 
 from dataclasses import dataclass

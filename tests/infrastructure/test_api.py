@@ -503,6 +503,14 @@ def test_deployment_when_nobody_is_asked_for_a_token_any_more_then_a_new_snapsho
     assert _trigger(open_to_all) != _trigger(dev)
 
 
+@pytest.mark.parametrize(("name", "value"), [("BEARER_PATTERN", "^Bearer .+$"), ("AUTHORIZER_CACHE_SECONDS", 0)])
+def test_deployment_when_callers_are_asked_otherwise_then_a_new_snapshot_is_served(
+    dev: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object
+) -> None:
+    monkeypatch.setattr(f"lib.api.{name}", value)
+    assert _trigger(synthesise(dev.settings, tmp_path)) != _trigger(dev)
+
+
 def test_deployment_when_nothing_changes_then_no_new_snapshot_is_made(dev: Stack, tmp_path: Path) -> None:
     assert _trigger(synthesise(dev.settings, tmp_path)) == _trigger(dev)
 
