@@ -31,6 +31,11 @@ calls account data (requirement 3); `cvv` and `cvc` are seen in any name."""
 _BEGINNING = re.compile(r"[3-6]|2[2-7]")
 _DIGITS = re.compile(r"[0-9]+")
 _RUN = re.compile(r"[0-9](?:[\s./-]{0,3}[0-9]){12,}", re.ASCII)
+_AS_ON_THE_CARD = re.compile(
+    r"(?<![0-9])[0-9]{4}([^0-9a-z])(?:[0-9]{4}\1[0-9]{4}\1[0-9]{4}|[0-9]{6}\1[0-9]{5})(?![0-9])"
+)
+"""The groups that are stamped on a card, whatever stands between them: `4242_4242_4242_4242` could be an id. Lists of
+other numbers have such separators as well, and are not looked at."""
 _OTHER_NUMBER = re.compile(
     r"""(?<![0-9a-z])(?:
         (?=[0-9-]*[a-f])(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})
@@ -127,6 +132,7 @@ def _emptied(field: re.Match[str]) -> str:
 def _numbers(folded: str) -> Iterator[tuple[int, int]]:
     """Where card numbers stand. Each begins and ends with a group of digits, among whatever other groups there are:
     a date, or the code after the number."""
+    folded = _AS_ON_THE_CARD.sub(lambda groups: groups[0].replace(groups[1], "-"), folded)
     if _RUN.search(folded):
         folded = _OTHER_NUMBER.sub(lambda other: "x" * len(other[0]), folded)
     for run in _RUN.finditer(folded):

@@ -46,6 +46,21 @@ def test_card_number_in_when_it_is_written_in_groups_then_seen(text: str) -> Non
     assert card_number_in(text)
 
 
+@pytest.mark.parametrize("separator", ["_", ",", ":", ";", "|", "*", "+", "~", "=", "#"])
+@pytest.mark.parametrize("groups", [["4242", "4242", "4242", "4242"], ["3782", "822463", "10005"]])
+def test_fault_44_card_number_in_when_grouped_as_on_the_card_then_seen_and_removed(
+    separator: str, groups: list[str]
+) -> None:
+    text = f"pay_{separator.join(groups)}"
+    assert card_number_in(text)
+    assert not any(group in without_card_numbers(text) for group in groups)
+
+
+@pytest.mark.parametrize("text", ["4,5,6,7,8,9,10,11,12,13,14", "4242,4242,4242,4241", "pay_2026_1121_1637_0000"])
+def test_card_number_in_when_other_numbers_are_listed_then_let_through(text: str) -> None:
+    assert not card_number_in(text)
+
+
 @pytest.mark.parametrize(
     "text",
     [
