@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 from payctl.failures import Failure
 from payctl.session import LOG_IN, current
@@ -12,6 +12,7 @@ from payctl.stack import Stack
 
 TIMEOUT_SECONDS = (5, 35)  # API Gateway itself gives up after 29
 RETRIES = 4
+LONGEST_WAIT_SECONDS = 120
 CHECK = "check the connection, and that the stack is up and its outputs are the current ones"
 
 
@@ -53,11 +54,28 @@ class Api:
     def __init__(self, stack: Stack) -> None:
         import requests
         from requests.adapters import HTTPAdapter
+        from urllib3.exceptions import MaxRetryError
         from urllib3.util import Retry
+
+        class Patient(Retry):
+            """Gives up at once where it is told to wait for longer than anybody sits and waits: a quota of the day."""
+
+            def increment(
+                self,
+                method: Any = None,
+                url: Any = None,
+                response: Any = None,
+                error: Any = None,
+                *rest: Any,
+                **more: Any,
+            ) -> Self:
+                if response is not None and (self.get_retry_after(response) or 0) > LONGEST_WAIT_SECONDS:
+                    raise MaxRetryError(more["_pool"], url)
+                return super().increment(method, url, response, error, *rest, **more)
 
         self._stack = stack
         self._session = requests.Session()
-        again = Retry(
+        again = Patient(
             RETRIES,
             backoff_factor=0.3,
             status_forcelist=(429, 500, 502, 503, 504),

@@ -141,6 +141,14 @@ def test_pay_when_the_id_is_taken_then_shows_the_problem(api: FakeApi, payctl: P
     assert result.stdout == ""
 
 
+def test_pay_when_the_quota_of_the_day_is_used_up_then_says_so_at_once(payctl: Payctl, api: FakeApi) -> None:
+    api.will_answer(429, {"title": "The quota is used up"}, Retry_After="86400")
+    result = payctl(*PAY)
+    assert result.exit_code == Exit.FAILED
+    assert "The quota is used up (429)" in result.stderr
+    assert len(api.received) == 1
+
+
 def test_pay_when_throttled_then_tries_again(api: FakeApi, payctl: Payctl) -> None:
     api.will_answer(429, {"title": "Too many requests"}, Retry_After="0")
     api.will_answer(202, ACCEPTED)
