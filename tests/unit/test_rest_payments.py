@@ -206,6 +206,18 @@ def test_payment_when_charged_on_cards_that_were_on_file_for_long_then_none_is_h
     assert {row.hold for row in world.payments.rows.values()} == {""}
 
 
+def test_payment_when_repeated_after_another_created_its_customer_then_still_replayed(world: World) -> None:
+    assert submit(world, customer_id="cus_1")["statusCode"] == 202
+    world.add_customer("cus_1", by=OTHER_SHOP)
+
+    answer = submit(world, customer_id="cus_1")
+
+    assert (answer["statusCode"], answer["headers"]["Idempotent-Replayed"]) == (202, "true")
+    assert submit(world, customer_id="cus_1", amount="1")["statusCode"] == 404
+    assert submit(world, OTHER_SHOP, customer_id="cus_1")["statusCode"] == 409
+    assert submit(world, payment_id="pay_2", customer_id="cus_1")["statusCode"] == 404
+
+
 # Whose it is -------------------------------------------------------------------------------------------------------
 
 

@@ -36,7 +36,7 @@ def get_customer_v1(request: Request, services: Services) -> dict[str, Any]:
 def create_payment_v1(request: Request, services: Services) -> dict[str, Any]:
     """POST /v1/api/payment: a payment_id is made; a customer that is not known yet is created."""
     customer, payment = _asked(request.json(), _payment_id(request, services))
-    known = require_payable_customer(request, services, customer.customer_id)
+    known = require_payable_customer(request, services, payment)
     if known is None or known.erased_at:
         customers.register(request, services, customer)
     elif known.email_hash != services.email_hasher.hash_of(customer.email):

@@ -30,7 +30,7 @@ def create_payment(request: Request, services: Services) -> dict[str, Any]:
             "some fields were refused, nothing was stored; correct them and send the payment again",
             refused.errors,
         ) from None
-    customer = require_payable_customer(request, services, asked.customer_id)
+    customer = require_payable_customer(request, services, asked)
     return submit(request, services, asked, customer)
 
 
@@ -81,14 +81,16 @@ def submit(request: Request, services: Services, asked: PaymentRequest, customer
     return answer(202, accepted_view(acceptance.payment), headers)
 
 
-def require_payable_customer(request: Request, services: Services, customer_id: str) -> Customer | None:
+def require_payable_customer(request: Request, services: Services, asked: PaymentRequest) -> Customer | None:
     """A payment may name a customer that is not stored, and is then charged on its own method or the environment's.
 
     Gives the one that is stored. Raises Problem 404 for somebody else's: its default payment method is not for others.
     """
-    customer = find_customer(services, customer_id) if customer_id else None
+    customer = find_customer(services, asked.customer_id) if asked.customer_id else None
     if customer is not None and not customer.erased_at and not owns(request.caller, customer):
-        services.access_log.denied(request, "customer", customer_id)
+        if _is_known(request.caller, services.payments.get(asked.payment_id), asked):
+            return None  # accepted before another created the customer: told 404, its client would pay anew
+        services.access_log.denied(request, "customer", asked.customer_id)
         raise Problem(404, "not-found", "no customer of yours has this customer_id; check it, or leave it out")
     return customer
 
@@ -116,6 +118,10 @@ def _may_repeat(caller: Caller, payment: Payment) -> bool:
     """False if another submitted this very payment: told 202, its second submitter would wait for a charge that never
     comes. One without a submitter is of a file, or of before they were kept."""
     return caller.sees_all or payment.submitted_by in ("", caller.subject)
+
+
+def _is_known(caller: Caller, payment: Payment | None, asked: PaymentRequest) -> bool:
+    return payment is not None and (payment.submitted_by, payment.fingerprint) == (caller.subject, asked.fingerprint)
 
 
 def _taken(payment_id: str) -> Problem:
