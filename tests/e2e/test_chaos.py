@@ -90,7 +90,7 @@ def chaos(
     over = threading.Event()
 
     def kill_and_repeat() -> None:
-        while not over.wait(rng.uniform(0.1, 0.6)):
+        while not over.wait(rng.uniform(0.2, 1.2)):
             if stack.aws.kill_worker(rng):
                 killed["workers"] += 1
             doubled = {"payment_id": rng.choice(batch_ids), "batch_id": "", "line": 0}
