@@ -6,11 +6,12 @@ from random import Random
 from typing import Any
 
 from payments.batch.state import Source
+from payments.customers import Customer
 from payments.statuses import Status
 
 WELL = frozenset({Status.SUCCEEDED, Status.PARTIALLY_REFUNDED, Status.REFUNDED})
 NEEDS_CUSTOMER = "pm_card_authenticationRequired"
-CUSTOMERS = {"cus_with_card": "pm_card_mastercard", "cus_without": ""}
+CUSTOMERS = (Customer("cus_with_card", default_payment_method="pm_card_mastercard"), Customer("cus_without"))
 _KINDS: dict[str, tuple[int, dict[str, str], frozenset[Status]]] = {
     "good card": (10, {"payment_method": "pm_card_visa"}, WELL),
     "card of the customer": (2, {"customer_id": "cus_with_card"}, WELL),

@@ -35,8 +35,9 @@ from payments.payment import Payment, parse_request
 from payments.steps import audit_step, charge_step, record_step, validate_step
 from payments.stores.batch_memory import MemoryBatchStore
 from payments.stores.controls_memory import MemoryLaneStore, MemorySlotStore
+from payments.stores.customers_memory import MemoryCustomerStore
 from payments.stores.events_memory import MemoryEventStore
-from payments.stores.memory import MemoryAuditStore, MemoryCustomerStore
+from payments.stores.memory import MemoryAuditStore
 from payments.stores.tokens_memory import MemoryTokenStore
 from payments.stores.vault_memory import MemoryVault
 from payments.sweeping import Sweeper
@@ -126,7 +127,7 @@ class World:
         workflow = StepFunctionsWorkflow(effects.of("workflow", client), "arn")
         pace = Pace(effects.of("slots", MemorySlotStore()), slot_length(25, 8), clock, sleep)
         patience = Patience()
-        customers = effects.of("customers", MemoryCustomerStore(dict(CUSTOMERS)))
+        customers = effects.of("customers", MemoryCustomerStore(*CUSTOMERS))
         methods = PaymentMethods(customers, "", effects.of("tokens", MemoryTokenStore()), clock, vault)
 
         def refused(error: Misconfigured) -> None:

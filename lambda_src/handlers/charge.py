@@ -21,7 +21,7 @@ from payments.patience import Patience
 from payments.statuses import Status
 from payments.steps import charge_step
 from payments.stores.controls_dynamodb import DynamoLaneStore, DynamoSlotStore
-from payments.stores.dynamodb import DynamoCustomerStore
+from payments.stores.customers_dynamodb import DynamoCustomerStore
 from payments.stores.followed import FollowedPayments
 from payments.stores.tokens_dynamodb import DynamoTokenStore
 from payments.stores.vault_kms import KmsVault

@@ -9,7 +9,7 @@ from payments.gateways.stripe_amounts import refusal
 from payments.logs import invocation, logger
 from payments.metrics import timed
 from payments.steps import validate_step
-from payments.stores.dynamodb import DynamoCustomerStore
+from payments.stores.customers_dynamodb import DynamoCustomerStore
 from payments.stores.followed import FollowedPayments
 from payments.stores.tokens_dynamodb import DynamoTokenStore
 from payments.validating import PaymentMethods

@@ -9,7 +9,7 @@ from payments.money import Money
 from payments.payment import Payment
 from payments.sealing import Vault, VaultUnavailable, is_sealed
 from payments.statuses import Status
-from payments.stores.port import CustomerStore, OnFile
+from payments.stores.customers_port import CustomerStore
 from payments.stores.tokens_port import TokenStore
 from payments.tokens import Token, TokenStatus
 
@@ -77,12 +77,14 @@ class PaymentMethods:
         A payment may name a customer that is not stored. Somebody else may create one of that id before it is charged,
         and theirs is not for others: who submits would else only have to guess ids that are about to be given.
         """
-        on_file = self._customers.on_file(payment.customer_id) if payment.customer_id else OnFile()
-        if payment.submitted_by in ("", on_file.created_by) or not on_file.created_at:
-            return on_file.payment_method
+        customer = self._customers.get(payment.customer_id) if payment.customer_id else None
+        if customer is None:
+            return ""
+        if payment.submitted_by in ("", customer.created_by) or not customer.created_at:
+            return customer.default_payment_method
         # of a customer that was stored by then, the API has seen whose it is
-        known_before = parse_iso(payment.created_at) - parse_iso(on_file.created_at) >= LONGEST_REQUEST
-        return on_file.payment_method if known_before else ""
+        known_before = parse_iso(payment.created_at) - parse_iso(customer.created_at) >= LONGEST_REQUEST
+        return customer.default_payment_method if known_before else ""
 
     def _good_token(self, payment: Payment) -> Token:
         token = self._tokens.get(payment.token_id)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from payments.clock import iso
 from payments.customers import Customer, CustomerRequest, changed, created, erased
 from payments.stores.customers_dynamodb import DynamoCustomerStore
 from payments.stores.customers_memory import MemoryCustomerStore
@@ -31,11 +32,12 @@ def customer(customer_id: str = "cus_1", email_hash: str = "hash_1", seconds: in
 
 
 OLD_ROW = Customer("cus_old", default_payment_method="pm_old")
+BARE_ROW = Customer("cus_bare")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Two stores on one table that holds OLD_ROW, as two functions have them, and what of an item is really there."""
+    """Two stores on one table that holds OLD_ROW and BARE_ROW, as two functions have them, and what is really there."""
 
     store: CustomerStore
     other: CustomerStore
@@ -45,8 +47,7 @@ class Table:
 @pytest.fixture(params=["memory", "dynamodb"])
 def table(request: pytest.FixtureRequest) -> Iterator[Table]:
     if request.param == "memory":
-        store = MemoryCustomerStore()
-        store.rows["cus_old"] = OLD_ROW
+        store = MemoryCustomerStore(OLD_ROW, BARE_ROW)
 
         def filled(customer_id: str) -> set[str]:
             row = store.rows[customer_id]
@@ -64,6 +65,7 @@ def table(request: pytest.FixtureRequest) -> Iterator[Table]:
                 "note": {"S": "of another program"},
             },
         )
+        client.put_item(TableName=CUSTOMERS.name, Item={"customer_id": {"S": "cus_bare"}})
 
         def stored(customer_id: str) -> set[str]:
             return set(client.get_item(TableName=CUSTOMERS.name, Key={"customer_id": {"S": customer_id}})["Item"])
@@ -79,7 +81,6 @@ def test_create_when_it_is_new_then_get_gives_the_same(table: Table, row: Custom
 
 def test_get_when_there_is_none_then_none(table: Table) -> None:
     assert table.store.get("cus_1") is None
-    assert table.store.default_payment_method("cus_1") == ""
 
 
 def test_create_when_the_id_is_taken_then_the_first_stays_and_is_told(table: Table) -> None:
@@ -122,8 +123,8 @@ def test_save_when_there_is_none_then_refused(table: Table) -> None:
 
 def test_get_when_the_row_is_of_before_there_were_owners_then_at_version_zero(table: Table) -> None:
     assert table.store.get("cus_old") == OLD_ROW
-    assert OLD_ROW.version == 0
-    assert table.store.default_payment_method("cus_old") == "pm_old"
+    assert table.store.get("cus_bare") == BARE_ROW
+    assert OLD_ROW.version == BARE_ROW.version == 0
 
 
 def test_save_when_a_row_of_before_there_were_owners_is_changed_then_one_of_two_is_stored(table: Table) -> None:
@@ -144,7 +145,9 @@ def test_save_when_erased_then_nothing_personal_is_left_and_the_id_is_never_give
     table.store.save(erased(row, at=NOON))
     kept = table.attributes(row.customer_id)
     assert kept - {"created_at"} == {"customer_id", "version", "erased_at"}
-    assert table.store.default_payment_method(row.customer_id) == ""
+    gone = table.store.get(row.customer_id)
+    assert gone
+    assert (gone.default_payment_method, gone.created_by) == ("", "")
     with pytest.raises(CustomerExists) as taken:
         table.other.create(customer(row.customer_id))
     assert taken.value.existing.erased_at
@@ -159,9 +162,14 @@ def test_save_when_it_was_erased_meanwhile_then_it_stays_erased(table: Table) ->
     assert table.store.get("cus_1") == tombstone
 
 
-def test_default_payment_method_when_there_is_one_then_as_it_is_stored(table: Table) -> None:
+def test_get_when_there_is_a_default_method_then_as_it_is_stored_with_who_created_the_customer_when(
+    table: Table,
+) -> None:
     table.store.create(customer())
-    assert table.store.default_payment_method("cus_1") == "sealed.v1.m"
+    row = table.other.get("cus_1")
+    assert row
+    assert row.default_payment_method == "sealed.v1.m"
+    assert (row.created_by, row.created_at) == ("sub_shop", iso(NOON))
 
 
 def test_find_by_email_hash_when_several_have_it_then_the_oldest_first_and_no_more_than_asked_for(

@@ -16,22 +16,19 @@ from payments.sealing import VaultUnavailable, is_sealed
 from payments.statuses import Status
 from payments.stores.dynamodb import (
     DynamoAuditStore,
-    DynamoCustomerStore,
     DynamoPaymentStore,
     payment_values,
     to_item,
 )
-from payments.stores.memory import MemoryAuditStore, MemoryCustomerStore, MemoryPaymentStore
+from payments.stores.memory import MemoryAuditStore, MemoryPaymentStore
 from payments.stores.port import (
     AlreadyExists,
     AuditStore,
-    CustomerStore,
-    OnFile,
     PaymentStore,
     VersionConflict,
     require,
 )
-from payments.stores.tables import AUDIT_LOG, CUSTOMERS, PAYMENTS
+from payments.stores.tables import AUDIT_LOG, PAYMENTS
 from payments.stores.vault_memory import MemoryVault
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit import builders
@@ -45,14 +42,10 @@ def batch_payment() -> Payment:
     return replace(builders.batch_payment(), payment_method="")
 
 
-OWNED = OnFile("sealed.v1.k.c3", "sub_shop", "2026-11-21T12:00:00.000Z")
-
-
 @dataclass
 class Stores:
     payments: PaymentStore
     audit: AuditStore
-    customers: CustomerStore
     vault: MemoryVault
 
     def opened(self, payment_id: str = "pay_1") -> Payment:
@@ -64,28 +57,14 @@ def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
     vault = MemoryVault()
     if request.param == "memory":
         payments = MemoryPaymentStore(vault)
-        yield Stores(payments, MemoryAuditStore(payments), MemoryCustomerStore({"c1": "pm_c1", "c3": OWNED}), vault)
+        yield Stores(payments, MemoryAuditStore(payments), vault)
         return
     with aws_in_memory():
         client = create_table(PAYMENTS)
         create_table(AUDIT_LOG)
-        create_table(CUSTOMERS)
-        client.put_item(
-            TableName=CUSTOMERS.name, Item={"customer_id": {"S": "c1"}, "default_payment_method": {"S": "pm_c1"}}
-        )
-        client.put_item(TableName=CUSTOMERS.name, Item={"customer_id": {"S": "c2"}})
-        owned = {
-            "default_payment_method": OWNED.payment_method,
-            "created_by": "sub_shop",
-            "created_at": OWNED.created_at,
-        }
-        client.put_item(
-            TableName=CUSTOMERS.name, Item={name: {"S": text} for name, text in (owned | {"customer_id": "c3"}).items()}
-        )
         yield Stores(
             DynamoPaymentStore(client, PAYMENTS.name, vault),
             DynamoAuditStore(client, AUDIT_LOG.name, PAYMENTS.name),
-            DynamoCustomerStore(client, CUSTOMERS.name),
             vault,
         )
 
@@ -210,17 +189,6 @@ def test_of_batch_gives_its_payments_by_line(stores: Stores) -> None:
         stores.payments.create(accepted(asked, at=NOON, source="batch", batch_id="b1", batch_line=line))
     stores.payments.create(payment("rest"))
     assert [row.payment_id for row in stores.payments.of_batch("b1")] == ["b", "a", "c"]
-
-
-@pytest.mark.parametrize(("customer", "method"), [("c1", "pm_c1"), ("c2", ""), ("stranger", "")])
-def test_on_file_when_a_row_of_before_there_were_owners_then_its_method_alone(
-    stores: Stores, customer: str, method: str
-) -> None:
-    assert stores.customers.on_file(customer) == OnFile(method)
-
-
-def test_on_file_when_the_customer_has_an_owner_then_told_with_it(stores: Stores) -> None:
-    assert stores.customers.on_file("c3") == OWNED
 
 
 # What somebody still waits for ------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from payments.charging import Charging, may_call_gateway
+from payments.customers import Customer
 from payments.errors import (
     Declined,
     InvalidPayment,
@@ -24,7 +25,8 @@ from payments.patience import Patience
 from payments.payment import Payment
 from payments.recording import record
 from payments.statuses import Status
-from payments.stores.memory import MemoryCustomerStore, MemoryPaymentStore
+from payments.stores.customers_memory import MemoryCustomerStore
+from payments.stores.memory import MemoryPaymentStore
 from payments.stores.port import VersionConflict
 from payments.stores.tokens_memory import MemoryTokenStore
 from payments.validating import PaymentMethods
@@ -46,7 +48,7 @@ class World:
 
     def charge(self, gateway: Any = None, *, seen: Payment | None = None, ask: bool = False) -> Outcome:
         """Charge the row as it stands, or as it was `seen` before."""
-        customers = MemoryCustomerStore({"c1": "pm_card_mastercard"})
+        customers = MemoryCustomerStore(Customer("c1", default_payment_method="pm_card_mastercard"))
         methods = PaymentMethods(customers, "pm_card_visa", MemoryTokenStore(), self.clock)
         charging = Charging(gateway or self.gateway, methods, self.store, self.clock, self.patience)
         return charging.charge(seen or self.now, ask=ask)

@@ -11,7 +11,8 @@ from payments.gateways.memory import Fault, FaultKind, MemoryGateway
 from payments.lane import REFUSALS_UNTIL_PAUSE, REFUSALS_WINDOW, Lane, PausedBy
 from payments.statuses import Status
 from payments.stores.controls_memory import MemoryLaneStore
-from payments.stores.memory import MemoryCustomerStore, MemoryPaymentStore
+from payments.stores.customers_memory import MemoryCustomerStore
+from payments.stores.memory import MemoryPaymentStore
 from payments.stores.tokens_memory import MemoryTokenStore
 from payments.validating import PaymentMethods
 from tests.unit.builders import NOON, FixedClock, payment

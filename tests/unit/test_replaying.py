@@ -14,7 +14,8 @@ from payments.payment import Payment
 from payments.recording import record
 from payments.replaying import Action, decide, reason_class, restart
 from payments.statuses import SETTLED, TRANSITIONS, Status
-from payments.stores.memory import MemoryCustomerStore, MemoryPaymentStore
+from payments.stores.customers_memory import MemoryCustomerStore
+from payments.stores.memory import MemoryPaymentStore
 from payments.stores.port import VersionConflict
 from payments.stores.tokens_memory import MemoryTokenStore
 from payments.validating import PaymentMethods

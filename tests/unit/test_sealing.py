@@ -29,8 +29,9 @@ from payments.statuses import Status
 from payments.steps import State, audit_step, charge_step, record_step
 from payments.stores.batch_memory import MemoryBatchStore
 from payments.stores.controls_memory import MemorySlotStore
+from payments.stores.customers_memory import MemoryCustomerStore
 from payments.stores.events_memory import MemoryEventStore
-from payments.stores.memory import MemoryAuditStore, MemoryCustomerStore, MemoryPaymentStore
+from payments.stores.memory import MemoryAuditStore, MemoryPaymentStore
 from payments.stores.tokens_memory import MemoryTokenStore
 from payments.stores.vault_memory import MemoryVault
 from payments.validating import PaymentMethods

@@ -25,8 +25,9 @@ from payments.sealed_fields import opened
 from payments.statuses import Status
 from payments.steps import OWN_PACE_SECONDS, State, audit_step, charge_step, record_step, validate_step
 from payments.stores.controls_memory import MemorySlotStore
+from payments.stores.customers_memory import MemoryCustomerStore
 from payments.stores.events_memory import MemoryEventStore
-from payments.stores.memory import MemoryAuditStore, MemoryCustomerStore, MemoryPaymentStore
+from payments.stores.memory import MemoryAuditStore, MemoryPaymentStore
 from payments.stores.port import VersionConflict
 from payments.stores.tokens_memory import MemoryTokenStore
 from payments.stores.vault_memory import MemoryVault

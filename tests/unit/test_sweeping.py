@@ -24,8 +24,9 @@ from payments.statuses import Status
 from payments.stores.batch_memory import MemoryBatchStore
 from payments.stores.batch_port import Claim
 from payments.stores.controls_memory import MemoryDelivery, MemoryLaneStore
+from payments.stores.customers_memory import MemoryCustomerStore
 from payments.stores.events_memory import MemoryEventStore
-from payments.stores.memory import MemoryAuditStore, MemoryCustomerStore, MemoryPaymentStore
+from payments.stores.memory import MemoryAuditStore, MemoryPaymentStore
 from payments.stores.tokens_memory import MemoryTokenStore
 from payments.sweeping import RESERVE_SECONDS, Sweeper
 from payments.validating import PaymentMethods

@@ -8,6 +8,7 @@ import pytest
 
 from payments.charging import Charging
 from payments.clock import iso
+from payments.customers import Customer
 from payments.errors import InvalidPayment
 from payments.gateways.memory import MemoryGateway
 from payments.gateways.stripe_amounts import refusal
@@ -15,15 +16,17 @@ from payments.outcome import answered
 from payments.payment import Payment
 from payments.sealing import SealBroken, VaultUnavailable
 from payments.statuses import Status
-from payments.stores.memory import MemoryCustomerStore, MemoryPaymentStore
-from payments.stores.port import OnFile
+from payments.stores.customers_memory import MemoryCustomerStore
+from payments.stores.memory import MemoryPaymentStore
 from payments.stores.tokens_memory import MemoryTokenStore
 from payments.stores.vault_memory import MemoryVault
 from payments.tokens import Token
 from payments.validating import PaymentMethods, validate
 from tests.unit.builders import NOON, payment
 
-NO_DEFAULT = PaymentMethods(MemoryCustomerStore({"c1": "pm_c1"}), "", MemoryTokenStore(), lambda: NOON)
+NO_DEFAULT = PaymentMethods(
+    MemoryCustomerStore(Customer("c1", default_payment_method="pm_c1")), "", MemoryTokenStore(), lambda: NOON
+)
 TOKEN_ID = "a" * 64
 
 
@@ -39,7 +42,7 @@ class Till:
             Token(TOKEN_ID, "c1", sealed["payment_method"], {}, iso(NOON), iso(NOON + timedelta(days=1)), "sub_shop")
         )
         self.now = NOON
-        customers = MemoryCustomerStore({"c1": sealed["default_payment_method"]})
+        customers = MemoryCustomerStore(Customer("c1", default_payment_method=sealed["default_payment_method"]))
         self.methods = PaymentMethods(customers, default, self.tokens, lambda: self.now, self.vault)
         self.checks = PaymentMethods(customers, default, self.tokens, lambda: self.now)
 
@@ -148,7 +151,7 @@ def test_of_when_the_token_was_revoked_while_the_payment_waits_again_then_refuse
             ask(waits)
 
 
-CREATED = OnFile("pm_c1", created_by="sub_shop", created_at=iso(NOON))
+CREATED = Customer("c1", default_payment_method="pm_c1", created_by="sub_shop", created_at=iso(NOON))
 """A customer's default, and when the customer was created by whom."""
 
 
@@ -167,7 +170,7 @@ CREATED = OnFile("pm_c1", created_by="sub_shop", created_at=iso(NOON))
 def test_of_when_the_customer_was_created_after_the_payment_then_their_method_is_for_their_owner_alone(
     submitted_by: str, accepted_after: timedelta, method: str
 ) -> None:
-    methods = PaymentMethods(MemoryCustomerStore({"c1": CREATED}), "pm_environment", MemoryTokenStore(), lambda: NOON)
+    methods = PaymentMethods(MemoryCustomerStore(CREATED), "pm_environment", MemoryTokenStore(), lambda: NOON)
     row = payment(method="", customer_id="c1")
     row = replace(row, submitted_by=submitted_by, created_at=iso(NOON + accepted_after))
     assert methods.of(row) == method

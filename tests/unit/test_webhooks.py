@@ -18,8 +18,9 @@ from payments.sealed_fields import opened
 from payments.statuses import Status
 from payments.steps import State, charge_step, record_step
 from payments.stores.controls_memory import MemorySlotStore
+from payments.stores.customers_memory import MemoryCustomerStore
 from payments.stores.events_memory import MemoryEventStore
-from payments.stores.memory import MemoryCustomerStore, MemoryPaymentStore
+from payments.stores.memory import MemoryPaymentStore
 from payments.stores.tokens_memory import MemoryTokenStore
 from payments.stores.vault_memory import MemoryVault
 from payments.validating import PaymentMethods

@@ -71,11 +71,6 @@ class DynamoCustomerStore:
         # the index is behind the table by a moment: in between one may have been erased, or changed its address
         return [row for row in rows if row and row.email_hash == email_hash]
 
-    def default_payment_method(self, customer_id: str) -> str:
-        """See the port."""
-        customer = self.get(customer_id)
-        return customer.default_payment_method if customer else ""
-
 
 def _customer_of(item: Mapping[str, Any]) -> Customer:
     values = from_item(item)

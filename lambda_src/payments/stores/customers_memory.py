@@ -8,8 +8,8 @@ from payments.stores.port import VersionConflict
 class MemoryCustomerStore:
     """The customers table in a dict."""
 
-    def __init__(self) -> None:
-        self.rows: dict[str, Customer] = {}
+    def __init__(self, *customers: Customer) -> None:
+        self.rows = {customer.customer_id: customer for customer in customers}
 
     def create(self, customer: Customer) -> None:
         """See the port."""
@@ -32,8 +32,3 @@ class MemoryCustomerStore:
         """See the port."""
         found = [row for row in self.rows.values() if row.email_hash == email_hash]
         return sorted(found, key=lambda row: row.created_at)[:limit]
-
-    def default_payment_method(self, customer_id: str) -> str:
-        """See the port."""
-        customer = self.get(customer_id)
-        return customer.default_payment_method if customer else ""

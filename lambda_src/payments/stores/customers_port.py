@@ -20,7 +20,7 @@ class CustomerStore(Protocol):
         """Store version 1. Raises CustomerExists, with the row that was there first."""
 
     def get(self, customer_id: str) -> Customer | None:
-        """The current row, an erased one as well."""
+        """The current row, an erased one as well. Strongly consistent."""
 
     def save(self, customer: Customer) -> None:
         """Store `customer` in place of its previous version (`customer.version - 1`), of which nothing is left.
@@ -30,6 +30,3 @@ class CustomerStore(Protocol):
 
     def find_by_email_hash(self, email_hash: str, limit: int) -> list[Customer]:
         """At most so many customers with this e-mail address, oldest first. A new one may be missing for a second."""
-
-    def default_payment_method(self, customer_id: str) -> str:
-        """What the customer's payments are charged on, as it is stored; "" for none, an unknown or an erased one."""

@@ -15,7 +15,7 @@ from payments.payment import Change, Payment
 from payments.sealed_fields import require_sealed, sealed
 from payments.sealing import Vault, is_sealed
 from payments.statuses import SETTLED, Status
-from payments.stores.port import AlreadyExists, OnFile, VersionConflict
+from payments.stores.port import AlreadyExists, VersionConflict
 from payments.stores.tables import BY_BATCH, BY_UNSETTLED
 
 if TYPE_CHECKING:
@@ -263,19 +263,3 @@ def _audit_entry_of(item: Mapping[str, Any]) -> AuditEntry:
     values = from_item(item)
     values |= {name: int(values[name]) for name in ("sequence", "minor_units")}
     return AuditEntry(**values)
-
-
-class DynamoCustomerStore:
-    """The customers table."""
-
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._client = client
-        self._table = table
-
-    def on_file(self, customer_id: str) -> OnFile:
-        """See the port."""
-        item = self._client.get_item(
-            TableName=self._table, Key={"customer_id": {"S": customer_id}}, ConsistentRead=True
-        ).get("Item", {})
-        names = ("default_payment_method", "created_by", "created_at")
-        return OnFile(*(item.get(name, {}).get("S", "") for name in names))

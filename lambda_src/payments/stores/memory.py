@@ -1,6 +1,6 @@
 """In-memory twins of the tables, for tests and the simulation. They pass the same contract suite as DynamoDB."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from payments.payment import Payment
 from payments.sealed_fields import new_plain_texts, sealed
 from payments.sealing import Vault
 from payments.statuses import SETTLED
-from payments.stores.port import AlreadyExists, OnFile, VersionConflict
+from payments.stores.port import AlreadyExists, VersionConflict
 
 
 class MemoryPaymentStore:
@@ -94,15 +94,3 @@ class MemoryAuditStore:
     def entries(self, payment_id: str) -> list[AuditEntry]:
         """See the port."""
         return list(self.log.get(payment_id, []))
-
-
-class MemoryCustomerStore:
-    """What customers have on file in a dict; a payment method alone is of before there were owners."""
-
-    def __init__(self, on_file: Mapping[str, str | OnFile] | None = None) -> None:
-        self._on_file = on_file or {}
-
-    def on_file(self, customer_id: str) -> OnFile:
-        """See the port."""
-        known = self._on_file.get(customer_id, "")
-        return OnFile(known) if isinstance(known, str) else known

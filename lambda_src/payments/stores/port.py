@@ -1,7 +1,6 @@
 """The ports to our own state. Adapters: `dynamodb.py` (real) and `memory.py` (twins that pass the same tests)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -70,22 +69,3 @@ class AuditStore(Protocol):
 
     def entries(self, payment_id: str) -> list[AuditEntry]:
         """All entries of a payment, oldest first."""
-
-
-@dataclass(frozen=True, slots=True)
-class OnFile:
-    """A customer's default payment method as it is stored, "" for none, and who created the customer when.
-
-    The latter are "" for a customer that is not stored, and of before there were owners.
-    """
-
-    payment_method: str = ""
-    created_by: str = ""
-    created_at: str = ""
-
-
-class CustomerStore(Protocol):
-    """The customers table, as far as a charge needs it."""
-
-    def on_file(self, customer_id: str) -> OnFile:
-        """What the customer has on file, an unknown or erased one nothing. Strongly consistent."""
