@@ -40,11 +40,15 @@ class Pace(NamedTuple):
 
 
 def dispatch_pace(environment: Environment) -> Pace:
-    """The pace at which all dispatchers together start no more payments a second than the gateway's rate less the
-    reserve. What payments over REST take of it, dispatchers leave to them when they see it (`payments/pace.py`)."""
-    in_100_seconds = environment.gateway_rate_per_second * (100 - environment.gateway_reserve_percent)
-    concurrency = max(LEAST_CONCURRENCY, ceil(Fraction(in_100_seconds, 100 * STARTS_A_SECOND)))
-    microseconds = ceil(Fraction(concurrency * 100 * 1_000_000, in_100_seconds))
+    """The pace at which all dispatchers together start no more payments a second than the gateway's whole rate.
+
+    That is a little more than the slots there are (`payments/pace.py`), so that a dispatcher that was held up catches
+    up, and no slot goes unused while payments wait. Dispatchers that see slots taken ahead of time hold back, and so
+    leave to payments over REST what these take.
+    """
+    rate = environment.gateway_rate_per_second
+    concurrency = max(LEAST_CONCURRENCY, ceil(Fraction(rate, STARTS_A_SECOND)))
+    microseconds = ceil(Fraction(concurrency * 1_000_000, rate))
     return Pace(concurrency, f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06}")
 
 

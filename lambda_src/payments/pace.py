@@ -6,7 +6,7 @@ looks how far ahead the counter is and holds back, so that a payment over REST w
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from fractions import Fraction
 from typing import Protocol
@@ -19,6 +19,10 @@ SLOTS_LATE_AT_MOST = 1
 """How late a request may be for its slot: the reserve of a rate has room for that many more in a second."""
 SLOTS_MISSED_AT_MOST = 3
 """A function that is late again and again is on a machine that has no time to be even: it sends."""
+LONGEST_LEAD_SECONDS = 0.25
+"""How far ahead of time a slot is asked for at most, so as to be ready for it."""
+LEAD_KEPT = 0.9
+"""The share of a lead that is kept from one time to the next, so that a slow one is forgotten after some dozen."""
 Turn = Callable[[], None]
 """Waits until its slot begins; at once when that is past."""
 
@@ -43,14 +47,19 @@ def slot_length(rate_per_second: int, reserve_percent: int) -> timedelta:
     return timedelta(microseconds=-(-microseconds.numerator // microseconds.denominator))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pace:
-    """Hands out slots of one length. `sleep` takes seconds."""
+    """Hands out slots of one length. `sleep` takes seconds.
+
+    A slot that passes while its owner gets ready is lost to all. So none is asked for that begins sooner than the
+    owner will be ready, going by how long that took the last times: the lead.
+    """
 
     slots: SlotStore
     slot: timedelta
     clock: Clock
     sleep: Callable[[float], None]
+    _lead: float = field(default=0.0, init=False)  # in slots
 
     def take(self) -> Turn:
         """Take a slot of one's own; gives what waits until it begins. Raises NoFreeSlot when it is too far off.
@@ -59,10 +68,15 @@ class Pace:
         more even the stream. Who comes too late for the slot takes another one, as those who were held up together
         would otherwise all send at once; waiting may raise NoFreeSlot, too, for that reason.
         """
-        mine = self._next()
+        asked_at = self._slots_passed()
+        mine = self._next(self._lead)
+        waits_first = True
 
         def wait() -> None:
-            nonlocal mine
+            nonlocal mine, waits_first
+            if waits_first:  # a later wait follows a request, which is no getting ready
+                self._learn(self._slots_passed() - asked_at)
+            waits_first = False
             for _ in range(SLOTS_MISSED_AT_MOST):
                 self.sleep(max(0.0, (mine - self._slots_passed()) * self.slot.total_seconds()))
                 if self._slots_passed() < mine + 1 + SLOTS_LATE_AT_MOST:
@@ -71,10 +85,14 @@ class Pace:
 
         return wait
 
-    def _next(self) -> int:
+    def _learn(self, slots_to_get_ready: float) -> None:
+        longest = timedelta(seconds=LONGEST_LEAD_SECONDS) / self.slot
+        self._lead = min(longest, max(slots_to_get_ready, self._lead * LEAD_KEPT))
+
+    def _next(self, lead: float = 0.0) -> int:
         now = self._slots_passed()
         ahead = max(1, int(timedelta(seconds=LONGEST_SLEEP_SECONDS) / self.slot))
-        return self.slots.take_slot(int(now) + 1, int(now) + ahead)
+        return self.slots.take_slot(int(now + lead) + 1, int(now) + ahead)
 
     def backlog_seconds(self) -> float:
         """How long a slot taken now would have to wait."""

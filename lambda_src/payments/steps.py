@@ -64,8 +64,8 @@ def charge_step(state: Mapping[str, Any], *, charging: Charging, vault: KeyVault
     if not may_call_gateway(row, ask=ask):
         return {**what_for, "outcome": as_recorded(row).as_json()}
     try:
-        turn = pace.take()
         open_row = unlocked(row, vault)
+        turn = pace.take()
         charging = replace(charging, gateway=PacedGateway(charging.gateway, turn), row_of=open_row.sealed)
         outcome = answered(lambda: charging.charge(open_row.payment, ask=ask))
     except NoFreeSlot:

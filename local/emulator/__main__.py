@@ -1,14 +1,14 @@
 """`python -m local.emulator`: MiniStack with our fixes, configured by its own environment variables only.
 
 Beyond MiniStack's variables (GATEWAY_PORT, BIND_HOST, AUTH, USE_SSL, TMPDIR, SFN_WAIT_SCALE, ...) five are ours:
-LAMBDA_MAX_WORKERS, warm processes a function (8), ALARM_PERIOD_SECONDS, time between two looks at queues and
+LAMBDA_MAX_WORKERS, warm processes a function (12), ALARM_PERIOD_SECONDS, time between two looks at queues and
 alarms (3), PERMISSIONS_FILE, where to record what roles ask for (nowhere), and SCHEDULE_SCALE and VISIBILITY_SCALE,
 which shorten times (1; see local/emulator/scales.py).
 """
 
 import uvloop
 
-from local.emulator import control, disturbances, parsed_policies, permissions, scales
+from local.emulator import control, disturbances, permissions, scales, speed
 from local.emulator.fixes import apply_all
 from local.emulator.serving import serve
 
@@ -17,7 +17,7 @@ def main() -> None:
     """Serve until SIGTERM."""
     uvloop.install()  # its TLS and its loop take a third of asyncio's time, and all of AWS is on one loop here
     apply_all()
-    parsed_policies.apply()
+    speed.apply()
     permissions.start()
     scales.start()
     disturbances.start()

@@ -213,27 +213,27 @@ def test_brakes_when_told_then_their_numbers_are_those_of_the_code() -> None:
     assert f"With the {ORDINALS[REFUSALS_UNTIL_PAUSE]} refusal in {minutes} minutes the batch lane pauses" in operations
     assert f"After {NUMBERS[POLICIES[RateLimited].max_attempts]} waits the error is raised" in architecture
     assert f"more than {NUMBERS[int(LONGEST_SLEEP_SECONDS)]} seconds off" in architecture
-    assert LONGEST_BACKLOG_SECONDS == 0.25
-    assert "more than a quarter of a second ahead" in architecture
+    assert f"more than {LONGEST_BACKLOG_SECONDS} seconds ahead" in architecture
     assert f"given up after {NUMBERS[KEPT_PARKED.days]} days" in architecture
     assert set(re.findall(r"`(\w+)`", operations)) >= SUSPICIOUS_DECLINE_CODES
 
 
 def test_pace_when_told_then_it_is_the_one_of_the_code() -> None:
     architecture, operations = (" ".join(page.read_text().split()) for page in (ARCHITECTURE, OPERATIONS))
-    rates, dispatchers = [], []
+    rates, slots, dispatchers = [], [], []
     for name in ("dev", "prod"):
         row = ENVIRONMENTS[name]
         pace = dispatch_pace(row)
         slot = slot_length(row.gateway_rate_per_second, row.gateway_reserve_percent)
-        rates.append(round(timedelta(seconds=1) / slot))
+        slots.append(round(timedelta(seconds=1) / slot))
+        rates.append(round(pace.concurrency / float(pace.seconds)))
         dispatchers.append(pace.concurrency)
-        assert round(pace.concurrency / float(pace.seconds)) == rates[-1]
-    in_time = [f"{rate * OLDEST_MESSAGE_SECONDS:,}" for rate in rates]
+    in_time = [f"{rate * OLDEST_MESSAGE_SECONDS:,}" for rate in slots]
 
-    dev, prod = rates
-    assert f"{dev} payments a second in dev, by {dispatchers[0]} dispatchers" in architecture
-    assert f"{prod} a second in prod, by {dispatchers[1]}" in architecture
+    dev, prod = slots
+    assert f"{rates[0]} payments a second in dev, by {dispatchers[0]} dispatchers" in architecture
+    assert f"{rates[1]} a second in prod, by {dispatchers[1]}" in architecture
+    assert f"more than there are slots, {dev} and {prod} a second" in architecture
     assert f"{dev} payments a second in dev and {prod} in prod, so {' and '.join(in_time)} rows" in operations
 
 

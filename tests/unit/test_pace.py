@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from payments.pace import LONGEST_SLEEP_SECONDS, NoFreeSlot, Pace, slot_length
+from payments.pace import LONGEST_LEAD_SECONDS, LONGEST_SLEEP_SECONDS, NoFreeSlot, Pace, slot_length
 from payments.stores.controls_memory import MemorySlotStore
 from tests.unit.builders import NOON
 
@@ -88,6 +88,55 @@ def test_take_when_held_up_until_after_its_slot_then_another_slot_is_waited_for(
     held_up()
     assert clock.now - NOON == timedelta(milliseconds=550)
     assert slots.next_slot() == int(NOON.timestamp() / 0.05) + 12  # ten passed unused, the eleventh is ours
+
+
+def test_take_when_getting_ready_took_long_the_last_time_then_a_slot_is_asked_for_that_begins_no_sooner() -> None:
+    turn, clock = pace()
+    for _ in range(2):
+        asked_at, wait = clock.now, turn.take()
+        clock.now += timedelta(milliseconds=180)
+        wait()
+    # the first time it came too late for its slot; the second time it was ready for the one that it had asked for
+    assert len(clock.slept_seconds) == 3
+    assert clock.now - asked_at == timedelta(milliseconds=200)
+
+
+def test_take_when_getting_ready_takes_no_time_any_more_then_the_lead_is_forgotten_by_and_by() -> None:
+    turn, clock = pace()
+    wait = turn.take()
+    clock.now += timedelta(milliseconds=180)
+    wait()
+    waits = []
+    for _ in range(20):
+        clock.now += timedelta(seconds=1)
+        asked_at = clock.now
+        turn.take()()
+        waits.append(clock.now - asked_at)
+    assert waits == sorted(waits, reverse=True)
+    assert waits[0] >= timedelta(milliseconds=150)
+    assert waits[-1] <= timedelta(milliseconds=100)
+
+
+@pytest.mark.parametrize("held_up_seconds", [1.0, 60.0])
+def test_take_when_it_was_held_up_for_very_long_then_the_lead_stays_short(held_up_seconds: float) -> None:
+    turn, clock = pace()
+    wait = turn.take()
+    clock.now += timedelta(seconds=held_up_seconds)
+    wait()
+    asked_at = clock.now
+    turn.take()()
+    assert clock.now - asked_at <= timedelta(seconds=LONGEST_LEAD_SECONDS) + SLOT
+
+
+def test_take_when_it_waits_again_after_a_request_then_the_request_is_no_getting_ready() -> None:
+    turn, clock = pace()
+    wait = turn.take()
+    wait()
+    clock.now += timedelta(seconds=20)  # the gateway's answer
+    wait()
+    asked_at = clock.now
+    turn.take()()
+    assert clock.now - asked_at <= SLOT
 
 
 def test_take_when_the_next_free_slot_is_too_far_off_then_refused_without_sleeping() -> None:

@@ -11,8 +11,9 @@ from payments.statuses import OPEN
 from payments.stores.port import PaymentStore, require
 from payments.workflow import Workflow
 
-LONGEST_BACKLOG_SECONDS = 0.25
-"""How far ahead of time slots may be taken before the batch lane holds back: what a payment over REST waits at most."""
+LONGEST_BACKLOG_SECONDS = 0.4
+"""How far ahead of time slots may be taken before the batch lane holds back: what a payment over REST waits at most.
+Far enough that slots are taken while the payments that were held back are still on their way to the charge."""
 
 
 class MalformedMessage(ValueError):
@@ -27,8 +28,8 @@ class LanePaused(Exception):
 class Dispatcher:
     """`pace_seconds` is what each message takes at least; `monotonic` and `sleep` are those of `time`.
 
-    The pace of all dispatchers together is that of the gateway. When payments over REST take slots as well, the
-    dispatchers see the backlog and give way.
+    The pace of all dispatchers together is the gateway's whole rate, a little more than there are slots. They see the
+    backlog that this makes, or payments over REST make, and give way.
     """
 
     payments: PaymentStore
@@ -54,7 +55,7 @@ class Dispatcher:
         payment = require(self.payments, payment_id_in(body))
         if payment.status in OPEN:
             while (backlog := self.pace.backlog_seconds()) > LONGEST_BACKLOG_SECONDS:
-                self.sleep(backlog - LONGEST_BACKLOG_SECONDS / 2)
+                self.sleep(backlog - LONGEST_BACKLOG_SECONDS + self.pace.slot.total_seconds())
             self.workflow.start(payment.payment_id)
         self.sleep(max(0.0, self.pace_seconds - (self.monotonic() - started_at)))
         return payment.payment_id

@@ -1,6 +1,6 @@
 """At most LAMBDA_MAX_WORKERS warm processes a function.
 
-MiniStack starts a process for every invocation in flight: 9 GB in a burst that 8 processes a function serve nearly
+MiniStack starts a process for every invocation in flight: 9 GB in a burst that a dozen processes a function serve
 as fast. Here an invocation waits for its turn. A function that calls itself would wait for ever, so that after a
 while an invocation gets a process of its own all the same.
 """
@@ -16,7 +16,7 @@ from local.emulator.fixes.patching import wrap
 
 LONGEST_WAIT_SECONDS = 60.0
 
-_max_workers = int(os.environ.get("LAMBDA_MAX_WORKERS", "8"))
+_max_workers = int(os.environ.get("LAMBDA_MAX_WORKERS", "12"))
 # a semaphore wakes one of those that wait, in their order: a crowd that is woken together only gets in its own way
 _places: dict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(_max_workers))
 
