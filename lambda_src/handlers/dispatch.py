@@ -10,7 +10,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments import aws
-from payments.batch.dispatch import LONGEST_BACKLOG_SECONDS, Dispatcher, LanePaused
+from payments.batch.dispatch import Dispatcher, LanePaused
 from payments.clock import utc_now
 from payments.config import setting
 from payments.logs import about, invocation, logger
@@ -21,8 +21,8 @@ from payments.workflow import StepFunctionsWorkflow
 
 dynamodb = aws.dynamodb()
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
-# a look at the counter now and then is enough to give way
-slots = DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot, remember_seconds=LONGEST_BACKLOG_SECONDS / 2)
+# a look at the counter now and then is enough to give way; a late one would show less of a backlog than there is
+slots = DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot, remember_seconds=0.1)
 dispatcher = Dispatcher(
     payments=FollowedPayments(dynamodb, setting("PAYMENTS_TABLE")),
     workflow=StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN")),

@@ -46,7 +46,7 @@ def test_remembering_when_a_caller_changes_its_list_then_the_next_one_has_it_who
 
 
 def test_keep_survivors_when_everything_was_collected_then_it_is_not_looked_through_again() -> None:
-    rows = [{"M": {}} for _ in range(10)]
+    rows: list[Any] = [{"M": {}} for _ in range(10)]
     gc.collect()
     before = gc.get_freeze_count()
     speed._keep_survivors("start", {"generation": 2})

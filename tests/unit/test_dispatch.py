@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from payments.batch.dispatch import LONGEST_BACKLOG_SECONDS, Dispatcher, LanePaused, MalformedMessage
+from payments.batch.dispatch import GIVES_WAY, LONGEST_BACKLOG_SECONDS, Dispatcher, LanePaused, MalformedMessage
 from payments.lane import PausedBy
 from payments.pace import Pace
 from payments.statuses import Status
@@ -119,14 +119,18 @@ def test_dispatch_when_slots_are_taken_far_ahead_then_it_starts_nothing_until_th
     world.take_slots(seconds=2)
     world.dispatch()
     assert world.workflow.started == ["p1"]
-    assert 2 - LONGEST_BACKLOG_SECONDS <= world.time.seconds <= 2
+    assert 2 - LONGEST_BACKLOG_SECONDS <= world.time.slept_seconds[0] <= 2
 
 
-def test_dispatch_when_slots_are_taken_a_little_ahead_then_it_does_not_wait() -> None:
-    world = World(pace_seconds=0)
-    world.take_slots(seconds=LONGEST_BACKLOG_SECONDS)
+@pytest.mark.parametrize("backlog_seconds", [0.0, 0.25, 0.5])
+def test_dispatch_when_slots_are_taken_a_little_ahead_then_it_starts_at_once_and_slows_down_by_as_much(
+    backlog_seconds: float,
+) -> None:
+    world = World(pace_seconds=0.25)
+    world.take_slots(seconds=backlog_seconds)
     world.dispatch()
-    assert world.time.seconds == 0
+    [slept_seconds] = world.time.slept_seconds
+    assert slept_seconds == pytest.approx(0.25 + backlog_seconds * GIVES_WAY)
 
 
 def test_dispatch_when_the_backlog_grows_meanwhile_then_it_looks_again() -> None:

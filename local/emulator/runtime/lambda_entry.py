@@ -14,8 +14,8 @@ from typing import Any
 
 RAISED = "__raised__"
 END_OF_LOG = "\x1eend-of-log"
-NICENESS = 5
-"""The emulator goes first: every worker waits for its answers, and they all wait longer when it waits for the workers."""
+NICENESS = 10
+"""The emulator goes first: all workers wait for its answers, the longer when it waits for them."""
 
 if "_HANDLER" in os.environ:  # in a worker; the emulator only reads the two names above
     os.nice(NICENESS)
