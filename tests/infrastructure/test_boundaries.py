@@ -63,7 +63,7 @@ def test_infrastructure_when_it_imports_cdktf_then_through_the_one_door() -> Non
     assert _found(INFRASTRUCTURE, _imports, {"local", "handlers"}) == {}
 
 
-SECONDS_OF_SLEEP = {"pace.py", "batch/dispatch.py"}
+SECONDS_OF_SLEEP = {"pace.py"}
 """Where a fraction is how long a function sleeps, in seconds, which is how `time.sleep` takes it. Never money."""
 
 
