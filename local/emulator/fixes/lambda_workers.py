@@ -1,7 +1,7 @@
 """At most LAMBDA_MAX_WORKERS warm processes a function.
 
-MiniStack starts a process for every invocation in flight: 9 GB in a burst that a dozen processes a function serve
-as fast. Here an invocation waits for its turn. A function that calls itself would wait for ever, so that after a
+MiniStack starts a process for every invocation in flight: 9 GB in a burst, to be served hardly any
+sooner than by a few. Here an invocation waits for its turn. A function that calls itself would wait for ever, so that after a
 while an invocation gets a process of its own all the same.
 """
 
