@@ -1,8 +1,8 @@
 """At most LAMBDA_MAX_WORKERS warm processes a function.
 
-MiniStack starts a process for every invocation in flight: 9 GB in a burst, to be served hardly any
-sooner than by a few. Here an invocation waits for its turn. A function that calls itself would wait for ever, so that after a
-while an invocation gets a process of its own all the same.
+MiniStack starts a process for every invocation in flight: 9 GB in a burst, to be served hardly any sooner than by a
+few. Here an invocation waits for its turn. A function that calls itself would wait for ever, so that after a while an
+invocation gets a process of its own all the same.
 """
 
 import os
