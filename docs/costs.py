@@ -279,7 +279,8 @@ class Functions:
         api, audit, charge, dispatch, _, _, split, sweep, _, webhook = self._modules.values()
         workflow, gateway = MemoryWorkflow(), MemoryGateway()
         api.services = replace(api.services, workflow=workflow)
-        dispatch.dispatcher = replace(dispatch.dispatcher, workflow=workflow)
+        busy = replace(dispatch.dispatcher.pace, clock=self._a_second_each_charge)  # somebody charged a second ago
+        dispatch.dispatcher = replace(dispatch.dispatcher, workflow=workflow, pace=busy)
         dispatch.slots.remember_seconds = 0  # as if each message took so long that the backlog is looked at anew
         webhook.webhooks = replace(webhook.webhooks, workflow=workflow)
         charge.charging = replace(charge.charging, gateway=gateway)

@@ -102,8 +102,10 @@ class PaymentQueue(Construct):
         function.allow(["sqs:SendMessage"], [self.queue.arn])
 
     def feed(self, function: Function, concurrency: int) -> None:
-        """Hand messages to a function, ten at a time, to so many at once; it answers which of them failed."""
-        function.allow(["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], [self.queue.arn])
+        """Hand messages to a function, ten at a time, to so many at once; it answers which of them failed, and may
+        say when these come back."""
+        poll = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
+        function.allow([*poll, "sqs:ChangeMessageVisibility"], [self.queue.arn])
         self.mapping = LambdaEventSourceMapping(
             self,
             "to_dispatch",

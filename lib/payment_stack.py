@@ -181,6 +181,7 @@ class PaymentStack(TerraformStack):
             DISPATCH_TIMEOUT_SECONDS,
             STATE_MACHINE_ARN=workflow.arn,
             DISPATCH_PACE_SECONDS=pace.seconds,
+            PAYMENT_QUEUE_URL=queue.queue.url,
             **payments,
             **pacing,
         )

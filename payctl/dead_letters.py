@@ -9,7 +9,7 @@ from typing import Any
 from payctl import logs, show
 from payctl.failures import from_boto3
 from payctl.stack import Stack
-from payments.batch.dispatch import LanePaused, MalformedMessage, payment_id_in
+from payments.batch.dispatch import MalformedMessage, payment_id_in
 from payments.clock import iso, parse_iso
 
 WAIT_SECONDS = 2
@@ -86,10 +86,6 @@ def reasons(stack: Stack, letters: Sequence[DeadLetter]) -> dict[str, str]:
     since = parse_iso(min(letter.sent_at for letter in letters))
     try:
         search = logs.search(stack, "dispatch", "not dispatched", since)
-        found = {str(line.values.get("message_id")): str(line.values.get("reason", "")) for line in search.lines}
-        without = [letter for letter in letters if letter.message_id not in found]
-        # while the lane is paused a whole handful is turned away at once, in one line without their ids
-        turned_away = logs.search(stack, "dispatch", "not dispatching", since).lines if without else []
     except Exception as error:
         problem = from_boto3(error)
         if problem is None:
@@ -98,11 +94,7 @@ def reasons(stack: Stack, letters: Sequence[DeadLetter]) -> dict[str, str]:
         return {}
     if not search.complete:
         show.note("the log is too long to search it all: some reasons may be missing, or not the last ones")
-    for letter in without:
-        later = [line for line in turned_away if line.at >= letter.sent_at]
-        if later:
-            found[letter.message_id] = f"{LanePaused.__name__}: {later[-1].values.get('reason', '')}"
-    return found
+    return {str(line.values.get("message_id")): str(line.values.get("reason", "")) for line in search.lines}
 
 
 def _letter(message: Any) -> DeadLetter:

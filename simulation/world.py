@@ -16,7 +16,7 @@ from payments.accepting import OtherPayment, accept
 from payments.batch import report as batch_report
 from payments.batch import sheets as batch_sheets
 from payments.batch import split as batch_split
-from payments.batch.dispatch import Dispatcher, LanePaused
+from payments.batch.dispatch import Dispatcher
 from payments.batch.report import Reporter
 from payments.batch.rows import BatchRows
 from payments.batch.split import Splitter, sources_in
@@ -210,16 +210,11 @@ class World:
         """Messages of the queue."""
         records = event["Records"]
         failed = []
-        try:
-            self.dispatcher.check_lane()
-        except LanePaused:
-            failed = [record["messageId"] for record in records]
-        else:
-            for record in records:
-                try:
-                    self.dispatcher.dispatch(record["body"])
-                except Exception:  # noqa: BLE001 - as in the handler: only this message comes back
-                    failed.append(record["messageId"])
+        for record in records:
+            try:
+                self.dispatcher.dispatch(record["body"])
+            except Exception:  # noqa: BLE001 - as in the handler: only this message comes back
+                failed.append(record["messageId"])
         return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}
 
     def split(self, event: dict[str, Any], context: Context) -> None:

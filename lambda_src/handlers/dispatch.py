@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments import aws
 from payments.batch.dispatch import Dispatcher, LanePaused
+from payments.batch.queue import SqsPaymentQueue
 from payments.clock import utc_now
 from payments.config import setting
 from payments.logs import about, invocation, logger
@@ -32,6 +33,7 @@ dispatcher = Dispatcher(
     monotonic=time.monotonic,
     sleep=time.sleep,
 )
+queue = SqsPaymentQueue(aws.sqs(), setting("PAYMENT_QUEUE_URL"))
 # a batch of poison messages is no fault of the function: the dead-letter queue has its own alarm
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 log = logger()
@@ -40,11 +42,6 @@ log = logger()
 @invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """SQS messages in; the ids of those that failed out, so that only they come back."""
-    try:
-        dispatcher.check_lane()
-    except LanePaused as paused:
-        log.info("not dispatching", reason=str(paused))
-        return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in event["Records"]]}
     return process_partial_response(event=event, record_handler=_dispatch, processor=processor, context=context)
 
 
@@ -55,5 +52,7 @@ def _dispatch(record: SQSRecord) -> None:
     except Exception as error:
         # the dead-letter queue keeps the message, this line its reason, found by the message id
         log.warning("not dispatched", message_id=record.message_id, reason=f"{type(error).__name__}: {error}")
+        if isinstance(error, LanePaused):
+            queue.hand_back(record.receipt_handle)
         raise
     log.info("dispatched", payment_id=payment_id)

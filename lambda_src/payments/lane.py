@@ -9,12 +9,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from payments.clock import Clock
+from payments.clock import Clock, parse_iso
 from payments.errors import PaymentError
 
 REFUSALS_UNTIL_PAUSE = 3
 """One refusal may be a key in the middle of its rotation."""
 REFUSALS_WINDOW = timedelta(minutes=5)
+DOUBT = timedelta(seconds=5)
+"""How long after a refusal nothing more is started: what is under way decides."""
 
 
 class PausedBy(StrEnum):
@@ -28,18 +30,24 @@ class PausedBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LaneState:
-    """Whether the lane is paused, by whom (empty: it is open), why and since when. `canary` is the payment that the
-    sweeper sent ahead to see whether the gateway takes payments again, if it did."""
+    """Whether the lane is paused, by whom (empty: it is open), why and since when. `refused_at` is when the gateway
+    last refused us, if it did since the lane was opened. `canary` is the payment that the sweeper sent ahead to see
+    whether the gateway takes payments again, if it did."""
 
     paused_by: str = ""
     reason: str = ""
     since: str = ""
+    refused_at: str = ""
     canary: str = ""
 
     @property
     def paused(self) -> bool:
         """True when no batch payment is to be started."""
         return bool(self.paused_by)
+
+    def in_doubt(self, now: datetime) -> bool:
+        """True when the gateway refused us this moment: the next answers tell whether that was the first of many."""
+        return bool(self.refused_at) and now - parse_iso(self.refused_at) < DOUBT
 
 
 class LaneStore(Protocol):
@@ -49,7 +57,7 @@ class LaneStore(Protocol):
         """The lane as it stands. Strongly consistent."""
 
     def count_refusal(self, at: datetime, window: timedelta) -> int:
-        """Count a refusal by the gateway; gives how many there were since the window's first."""
+        """Count a refusal by the gateway, and remember when; gives how many there were since the window's first."""
 
     def pause(self, by: PausedBy, reason: str, at: datetime) -> bool:
         """Pause the lane. False, and no change, if it was paused already: of many only one is told True."""

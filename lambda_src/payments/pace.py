@@ -98,5 +98,9 @@ class Pace:
         """How long a slot taken now would have to wait."""
         return max(0.0, (self.slots.next_slot() - self._slots_passed()) * self.slot.total_seconds())
 
+    def idle_seconds(self) -> float:
+        """How long ago the last slot that was taken ended; 0 while it has not."""
+        return max(0.0, (self._slots_passed() - self.slots.next_slot()) * self.slot.total_seconds())
+
     def _slots_passed(self) -> float:
         return self.clock().timestamp() / self.slot.total_seconds()

@@ -69,6 +69,17 @@ def test_count_refusal_when_the_window_is_over_then_from_one_again(controls: Con
     assert controls.lane.count_refusal(NOON + WINDOW + timedelta(minutes=4), WINDOW) == 2
 
 
+def test_count_refusal_when_counted_then_the_lane_says_when_the_last_one_was_also_while_paused(
+    controls: Controls,
+) -> None:
+    for minutes in (0, 2, 7):  # the first of a window, another one, and the first of the next
+        at = NOON + timedelta(minutes=minutes)
+        controls.lane.count_refusal(at, WINDOW)
+        assert controls.other_lane.state() == LaneState(refused_at=iso(at))
+    controls.other_lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
+    assert controls.lane.state().refused_at == iso(at)
+
+
 def test_count_refusal_when_the_lane_is_open_then_it_stays_open(controls: Controls) -> None:
     controls.lane.count_refusal(NOON, WINDOW)
     assert not controls.lane.state().paused

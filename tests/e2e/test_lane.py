@@ -51,7 +51,7 @@ def test_fault_19_batch_when_the_gateway_refuses_our_key_then_the_lane_pauses_wi
     batch_file: BatchFiles, gateway: Gateway, events: Events, lane: DynamoLaneStore, client: Client,
     outputs: dict[str, str], payctl: Payctl, new_id: NewId, mended: None,
 ) -> None:  # fmt: skip
-    run, rows = new_id(), 700
+    run, rows = new_id(), 200
     rung = len(events.of(**RINGS))
     alarms = client("cloudwatch")
     gateway.fault(kind="unauthorized", times=100_000)

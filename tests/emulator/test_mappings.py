@@ -110,3 +110,16 @@ def test_message_when_a_caller_receives_it_then_it_is_hidden_as_long_as_the_queu
     assert "Messages" in sqs.receive_message(QueueUrl=url)
     time.sleep(2 * HIDDEN_SECONDS * VISIBILITY_SCALE)
     assert "Messages" not in sqs.receive_message(QueueUrl=url)
+
+
+def test_message_when_it_is_handed_back_for_later_then_it_comes_back_after_the_scaled_time(aws: LocalAws) -> None:
+    sqs = aws.client("sqs")
+    url = sqs.create_queue(QueueName="handed-back", Attributes={"VisibilityTimeout": str(HIDDEN_SECONDS)})["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="m")
+    [message] = sqs.receive_message(QueueUrl=url)["Messages"]
+    handed_back = time.monotonic()
+    handle, later = message["ReceiptHandle"], int(1 / VISIBILITY_SCALE)
+    sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=later)
+    assert "Messages" not in sqs.receive_message(QueueUrl=url)
+    assert "Messages" in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=5)
+    assert 1 <= time.monotonic() - handed_back < 5

@@ -2,9 +2,11 @@
 
 import importlib
 import json
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import timedelta
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
@@ -18,12 +20,13 @@ from payments.clock import utc_now
 from payments.lane import PausedBy
 from payments.payment import moved
 from payments.statuses import Status
-from payments.stores.controls_dynamodb import DynamoLaneStore
+from payments.stores.controls_dynamodb import DynamoLaneStore, DynamoSlotStore
 from payments.stores.tables import CONTROLS, PAYMENTS, PROCESSING_STATUS
 from tests.integration.functions import Context
 from tests.moto_tables import aws_in_memory, create_table
 
 HEADER = b"payment_id,amount,currency\n"
+SLOT = timedelta(milliseconds=10)
 
 
 @dataclass
@@ -50,6 +53,20 @@ class Lane:
         while batch := self.sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages"):
             found += [json.loads(message["Body"]) for message in batch]
         return found
+
+    def delivered(self) -> dict[str, Any]:
+        """What Lambda hands to dispatch."""
+        received = self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages", [])
+        records = [
+            {
+                "messageId": message["MessageId"],
+                "receiptHandle": message["ReceiptHandle"],
+                "body": message["Body"],
+                "eventSource": "aws:sqs",
+            }
+            for message in received
+        ]
+        return {"Records": records}
 
     def succeed(self, payment_id: str) -> None:
         """What the workflow does with a payment, as far as the batch sees it."""
@@ -84,14 +101,15 @@ def lane(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lane]:
         )
         create_table(PAYMENTS)
         create_table(PROCESSING_STATUS)
-        create_table(CONTROLS)
+        just_now = int(time.time() / SLOT.total_seconds())  # somebody charged
+        DynamoSlotStore(create_table(CONTROLS), CONTROLS.name, SLOT).take_slot(just_now, just_now)
         for name, value in {
             "PAYMENTS_TABLE": PAYMENTS.name,
             "VAULT_KEY_ARN": boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
             "ENVIRONMENT_SUFFIX": "test",
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "CONTROLS_TABLE": CONTROLS.name,
-            "SLOT_MICROSECONDS": "10000",
+            "SLOT_MICROSECONDS": str(SLOT // timedelta(microseconds=1)),
             "PAYMENT_QUEUE_URL": queue_url,
             "PAYMENT_EVENTS_TOPIC_ARN": topic,
             "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:payment",
@@ -187,22 +205,24 @@ def test_dispatch_when_all_messages_are_poison_then_all_return_and_the_function_
     assert lane.dispatch.handler(event, Context()) == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
 
 
-def test_dispatch_when_the_lane_is_paused_then_all_messages_return_and_nothing_is_started(lane: Lane) -> None:
+def test_dispatch_when_the_lane_is_paused_then_all_messages_come_back_soon_and_nothing_is_started(lane: Lane) -> None:
     lane.split.handler(lane.upload("incoming/a.csv", HEADER + b"p1,1,USD\np2,1,USD\n"), Context())
-    bodies = [json.dumps(message) for message in lane.messages(lane.queue_url)]
-    event = {
-        "Records": [{"messageId": f"m{n}", "body": body, "eventSource": "aws:sqs"} for n, body in enumerate(bodies)]
-    }
     switch = DynamoLaneStore(boto3.client("dynamodb"), CONTROLS.name)
     started: list[str] = []
-    with patch("payments.workflow.StepFunctionsWorkflow.start", lambda self, payment_id: started.append(payment_id)):
+    with (
+        patch("payments.workflow.StepFunctionsWorkflow.start", lambda self, payment_id: started.append(payment_id)),
+        patch("payments.batch.queue.HANDED_BACK_SECONDS", 0),
+    ):
         switch.pause(PausedBy.GATEWAY, "key_refused: no", utc_now())
+        event = lane.delivered()
         paused = lane.dispatch.handler(event, Context())
         none_yet = list(started)
         switch.resume()
-        resumed = lane.dispatch.handler(event, Context())
+        again = lane.delivered()  # none would be there within the queue's own time
+        resumed = lane.dispatch.handler(again, Context())
 
-    assert paused == {"batchItemFailures": [{"itemIdentifier": "m0"}, {"itemIdentifier": "m1"}]}
+    assert paused == {"batchItemFailures": [{"itemIdentifier": one["messageId"]} for one in event["Records"]]}
     assert none_yet == []
+    assert {one["messageId"] for one in again["Records"]} == {one["messageId"] for one in event["Records"]}
     assert resumed == {"batchItemFailures": []}
     assert sorted(started) == ["p1", "p2"]

@@ -5,8 +5,17 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from payments.batch.dispatch import GIVES_WAY, LONGEST_BACKLOG_SECONDS, Dispatcher, LanePaused, MalformedMessage
-from payments.lane import PausedBy
+from payments.batch.dispatch import (
+    GIVES_WAY,
+    LONGEST_BACKLOG_SECONDS,
+    LONGEST_KNOCK_SECONDS,
+    LOOK_SECONDS,
+    QUIET_SECONDS,
+    Dispatcher,
+    LanePaused,
+    MalformedMessage,
+)
+from payments.lane import DOUBT, REFUSALS_WINDOW, PausedBy
 from payments.pace import Pace
 from payments.statuses import Status
 from payments.stores.controls_memory import MemoryLaneStore, MemorySlotStore
@@ -50,7 +59,7 @@ class SlowWorkflow(MemoryWorkflow):
 
 
 class World:
-    """Two queued payments and one dispatcher."""
+    """Two queued payments and one dispatcher, at a gateway that was called just now."""
 
     def __init__(self, start_seconds: float = 0, pace_seconds: float = 0.5) -> None:
         self.time = Time()
@@ -64,9 +73,15 @@ class World:
         self.dispatcher = Dispatcher(
             self.payments, self.workflow, self.lane, pace, pace_seconds, self.time.monotonic, self.time.sleep
         )
+        self.charge()
 
     def dispatch(self, body: str = '{"payment_id": "p1", "batch_id": "b", "line": 2}') -> str:
         return self.dispatcher.dispatch(body)
+
+    def charge(self) -> None:
+        """Let somebody call the gateway this moment."""
+        now = int(self.time.now().timestamp() / SLOT_SECONDS)
+        self.slots.take_slot(now - 1, now)
 
     def take_slots(self, seconds: float) -> None:
         """Let payments over REST take all slots for so long."""
@@ -159,18 +174,111 @@ def test_dispatch_when_the_payment_has_an_outcome_then_it_gives_way_to_nobody() 
 # The lane ----------------------------------------------------------------------------------------------------------
 
 
-def test_check_lane_when_open_then_nothing_happens() -> None:
-    World().dispatcher.check_lane()
-
-
 @pytest.mark.parametrize("by", PausedBy)
-def test_fault_19_check_lane_when_paused_then_lane_paused_says_why_and_since_when(by: PausedBy) -> None:
+def test_fault_19_dispatch_when_the_lane_is_paused_then_lane_paused_says_why_and_since_when(by: PausedBy) -> None:
     world = World()
     world.lane.pause(by, "the key is refused", NOON)
     with pytest.raises(LanePaused, match=r"since 2026-11-21T12:00:00.000Z: the key is refused"):
-        world.dispatcher.check_lane()
+        world.dispatch()
+    assert world.workflow.started == []
     world.lane.resume()
-    world.dispatcher.check_lane()
+    world.dispatch()
+    assert world.workflow.started == ["p1"]
+
+
+def test_fault_19_dispatch_when_the_lane_pauses_between_two_messages_then_the_second_is_not_started() -> None:
+    world = World()
+    world.dispatch()
+    world.lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
+    with pytest.raises(LanePaused):
+        world.dispatch('{"payment_id": "p2"}')
+    assert world.workflow.started == ["p1"]
+
+
+def test_fault_19_dispatch_when_the_gateway_refused_somebody_just_now_then_it_waits_what_the_next_answers_say() -> None:
+    world = World(pace_seconds=0)
+    world.lane.count_refusal(world.time.now(), REFUSALS_WINDOW)
+    sleep = world.time.sleep
+
+    def more_refusals(seconds: float) -> None:
+        sleep(seconds)
+        if world.time.seconds > 1:
+            world.lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
+
+    with pytest.raises(LanePaused):
+        replace(world.dispatcher, sleep=more_refusals).dispatch('{"payment_id": "p1"}')
+    assert world.workflow.started == []
+    assert world.time.seconds < 1.5
+
+
+def test_dispatch_when_no_other_refusal_follows_then_it_goes_on() -> None:
+    world = World(pace_seconds=0)
+    world.lane.count_refusal(world.time.now(), REFUSALS_WINDOW)
+    world.dispatch()
+    assert world.workflow.started == ["p1"]
+    assert world.time.seconds == pytest.approx(DOUBT.total_seconds(), abs=2 * LOOK_SECONDS)
+    since = world.time.seconds
+    world.dispatch('{"payment_id": "p2"}')
+    assert world.time.seconds == since
+
+
+# After a quiet time ------------------------------------------------------------------------------------------------
+
+
+def quiet_world() -> World:
+    """Nobody called the gateway for a while."""
+    world = World(pace_seconds=0)
+    world.time.seconds += QUIET_SECONDS + 1
+    return world
+
+
+@pytest.mark.parametrize("charged_after_seconds", [0.0, 0.3, 4.0])
+def test_fault_19_dispatch_when_it_was_quiet_then_the_first_payment_goes_alone_until_one_gets_to_the_gateway(
+    charged_after_seconds: float,
+) -> None:
+    world = quiet_world()
+    sleep, quiet_since, underway = world.time.sleep, world.time.seconds, ["p1"]
+
+    def cold_start(seconds: float) -> None:
+        sleep(seconds)
+        if underway and world.time.seconds - quiet_since >= charged_after_seconds:
+            underway.pop()
+            world.charge()
+
+    dispatcher = replace(world.dispatcher, sleep=cold_start)
+    dispatcher.dispatch('{"payment_id": "p1"}')
+    assert charged_after_seconds <= world.time.seconds - quiet_since <= charged_after_seconds + 2 * LOOK_SECONDS
+    first_took = world.time.seconds
+    dispatcher.dispatch('{"payment_id": "p2"}')
+    assert world.workflow.started == ["p1", "p2"]
+    assert world.time.seconds == first_took
+
+
+def test_dispatch_when_the_first_payment_never_gets_to_the_gateway_then_the_others_wait_for_it_once() -> None:
+    world = quiet_world()
+    quiet_since = world.time.seconds
+    world.dispatch()
+    assert world.time.seconds - quiet_since == pytest.approx(LONGEST_KNOCK_SECONDS, abs=LOOK_SECONDS)
+    first_took = world.time.seconds
+    world.dispatch('{"payment_id": "p2"}')
+    assert world.workflow.started == ["p1", "p2"]
+    assert world.time.seconds == first_took
+
+
+def test_dispatch_when_it_was_quiet_here_and_others_charge_then_it_waits_for_nothing() -> None:
+    world = quiet_world()
+    world.charge()
+    quiet_since = world.time.seconds
+    world.dispatch()
+    assert world.time.seconds == quiet_since
+
+
+def test_dispatch_when_it_was_quiet_and_there_is_nothing_to_start_then_it_waits_for_nothing() -> None:
+    world = quiet_world()
+    world.payments.save(after(batch_payment("p1"), Status.REJECTED))
+    quiet_since = world.time.seconds
+    world.dispatch()
+    assert world.time.seconds == quiet_since
 
 
 # Poison ------------------------------------------------------------------------------------------------------------

@@ -162,3 +162,12 @@ def test_backlog_seconds_when_slots_are_taken_ahead_of_time_then_how_long_the_ne
     assert turn.backlog_seconds() == pytest.approx(11 * 0.05, abs=1e-3)
     clock.now += timedelta(seconds=10)
     assert turn.backlog_seconds() == 0
+
+
+def test_idle_seconds_when_the_last_slot_is_over_then_how_long_since() -> None:
+    slots = MemorySlotStore()
+    turn, clock = pace(slots)
+    turn.take()
+    assert turn.idle_seconds() == 0
+    clock.now += timedelta(seconds=10)
+    assert turn.idle_seconds() == pytest.approx(10 - 2 * 0.05, abs=1e-3)  # the slot was the next one

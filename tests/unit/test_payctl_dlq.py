@@ -106,12 +106,6 @@ def test_list_when_a_message_failed_twice_then_tells_the_last_reason(world: AwsW
     assert listed(world)["pay_9"]["reason"] == LOOKUP
 
 
-def test_list_when_the_lane_turned_it_away_then_finds_that_reason_without_the_messages_id(world: AwsWorld) -> None:
-    world.dead_letter(batch_payment("pay_9"))
-    world.logged("dispatch", {"message": "not dispatching", "reason": "the lane is paused since noon: no key"})
-    assert listed(world)["pay_9"]["reason_class"] == "LanePaused"
-
-
 def test_list_when_the_gateway_refuses_then_shows_that(world: AwsWorld, gateway: MemoryGateway) -> None:
     gateway.fail(Fault(FaultKind.SERVER_ERROR, call="find"))
     world.dead_letter(batch_payment("pay_9"))

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 MESSAGES_A_REQUEST = 10
+HANDED_BACK_SECONDS = 120
+"""How long a message stays hidden that is handed back unworked: two sweeps, so that the delivery is off by then, and
+less than the six minutes that a dispatcher's death hides it for, as the payment waits for this after the resume."""
 _TRIES = 6
 _COUNTS: list[Any] = [
     "ApproximateNumberOfMessages",
@@ -70,6 +73,12 @@ class SqsPaymentQueue:
         """See the port."""
         counts = self._client.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=_COUNTS)["Attributes"]
         return not any(int(counts[name]) for name in _COUNTS)
+
+    def hand_back(self, receipt_handle: str) -> None:
+        """Have a message come back that this function received and is not to work on now."""
+        self._client.change_message_visibility(
+            QueueUrl=self._queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=HANDED_BACK_SECONDS
+        )
 
 
 class MemoryPaymentQueue:

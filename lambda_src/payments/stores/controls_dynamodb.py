@@ -26,17 +26,19 @@ class DynamoLaneStore:
     def state(self) -> LaneState:
         """See the port."""
         item = self._client.get_item(TableName=self._table, Key=_LANE, ConsistentRead=True).get("Item", {})
-        names = ("paused_by", "reason", "since", "canary")
+        names = ("paused_by", "reason", "since", "refused_at", "canary")
         return LaneState(**{name: item[name]["S"] for name in names if name in item})
 
     def count_refusal(self, at: datetime, window: timedelta) -> int:
         """See the port."""
         now = {":at": {"S": iso(at)}}
-        counted = self._update("SET refusals = refusals + :one", "window_ends > :at", now | {":one": {"N": "1"}})
+        counted = self._update(
+            "SET refusals = refusals + :one, refused_at = :at", "window_ends > :at", now | {":one": {"N": "1"}}
+        )
         if counted is None:
             begin = {":one": {"N": "1"}, ":ends": {"S": iso(at + window)}}
             over = "attribute_not_exists(window_ends) OR window_ends <= :at"
-            counted = self._update("SET refusals = :one, window_ends = :ends", over, now | begin)
+            counted = self._update("SET refusals = :one, window_ends = :ends, refused_at = :at", over, now | begin)
         # None: another began the window this very moment, and this refusal is the one that goes uncounted
         return int(counted["refusals"]["N"]) if counted else 1
 
@@ -52,7 +54,7 @@ class DynamoLaneStore:
 
     def resume(self) -> bool:
         """See the port."""
-        names = "paused_by, reason, since, canary, refusals, window_ends"
+        names = "paused_by, reason, since, refused_at, canary, refusals, window_ends"
         return self._update(f"REMOVE {names}", "attribute_exists(paused_by)", {}) is not None
 
     def send_canary(self, payment_id: str) -> None:

@@ -25,13 +25,14 @@ class MemoryLaneStore:
         if self._window_ends is None or at >= self._window_ends:
             self._refusals, self._window_ends = 0, at + window
         self._refusals += 1
+        self._state = replace(self._state, refused_at=iso(at))
         return self._refusals
 
     def pause(self, by: PausedBy, reason: str, at: datetime) -> bool:
         """See the port."""
         if self._state.paused:
             return False
-        self._state = LaneState(by.value, reason, iso(at))
+        self._state = LaneState(by.value, reason, iso(at), self._state.refused_at)
         return True
 
     def resume(self) -> bool:
