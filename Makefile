@@ -36,7 +36,8 @@ synth: setup ## Synthesise the stack of ENVIRONMENT_SUFFIX into cdktf.out
 
 .PHONY: test
 test: setup-tests lint ## Run all tests
-	@$(PY) -m pytest
+	@$(PY) -m pytest --numprocesses 2 --ignore tests/e2e
+	@$(PY) -m pytest tests/e2e
 
 .PHONY: quick
 quick: setup ## Run the tests that need no running stack: some seconds

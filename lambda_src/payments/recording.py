@@ -3,7 +3,7 @@
 from payments.clock import Clock
 from payments.outcome import NOT_CHARGED, Outcome
 from payments.payment import IllegalMove, Payment, moved
-from payments.statuses import CAPTURED, OPEN, Status, may_move
+from payments.statuses import CAPTURED, OPEN, SETTLED, Status, may_move
 from payments.stores.port import PaymentStore, VersionConflict, require
 
 ACTOR = "workflow"
@@ -14,15 +14,14 @@ def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clo
     """Move the payment to the outcome's status and give its row as it stands afterwards.
 
     Running twice changes nothing the second time. A row that another execution moved on in between is left as it
-    is. References are compared as they are sealed: charge hands on the row's own text for the same one. Raises
-    VersionConflict after some lost races, LookupError for a payment that is not stored, and IllegalMove for an
-    outcome that the payment cannot have and that must not be dropped: better a failed workflow and its alarm.
+    is. Raises VersionConflict after some lost races, LookupError for a payment that is not stored, and IllegalMove
+    for an outcome that the payment cannot have and that must not be dropped: better a failed workflow and its alarm.
     """
     for _ in range(_TRIES):
         payment = require(store, payment_id)
         wanted = _as_far_as_it_came(outcome.status, payment.status)
         status = _next_step(payment.status, wanted)
-        known = status is payment.status and outcome.gateway_reference in ("", payment.gateway_reference)
+        known = status is payment.status and not _tells_another_reference(outcome, payment)
         moved_on = payment.status not in OPEN and not may_move(payment.status, status)
         if moved_on and status in CAPTURED and payment.status not in CAPTURED:
             raise IllegalMove(f"payment {payment_id} is {payment.status}, and the gateway holds a charge for it")
@@ -56,6 +55,15 @@ def _as_far_as_it_came(outcome: Status, current: Status) -> Status:
     """A step that died while the row is `pending` died with no call to the gateway under way. That is our trouble,
     not the payment's: it stays `pending`, and the sweeper takes it up again."""
     return current if outcome is Status.UNKNOWN and current is Status.PENDING else outcome
+
+
+def _tells_another_reference(outcome: Outcome, payment: Payment) -> bool:
+    """Whether there is a reference to note down. They are sealed here, and the same one sealed twice reads differently:
+    charge hands on the row's own text, but two that asked while the row had none do not know of each other. So the
+    first one stays where there is nothing more to ask for."""
+    if payment.status in SETTLED and payment.gateway_reference:
+        return False
+    return outcome.gateway_reference not in ("", payment.gateway_reference)
 
 
 def _next_step(current: Status, target: Status) -> Status:

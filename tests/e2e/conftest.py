@@ -33,6 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Apply the stack while other tests run, and then the second one: each takes two minutes, mostly of waiting."""
     here = [item.path.name for item in session.items if _is_here(item)]
+    if here and hasattr(session.config, "workerinput"):
+        raise pytest.UsageError("the tests in tests/e2e share one stack: run them without -n")
     if here and not session.config.option.collectonly:
         session.config.stash[_STACK] = _Coming(with_second="test_terraform.py" in here)
 

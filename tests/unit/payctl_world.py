@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 from typer.testing import CliRunner, Result
 
+from payctl import show
 from payctl.app import app
 from payments.batch.queue import QueuedPayment, SqsPaymentQueue
 from payments.clock import utc_now
@@ -25,6 +26,8 @@ from payments.stores.vault_kms import KmsVault
 from tests.moto_mapping import event_source_mapping
 from tests.moto_tables import aws_in_memory, create_table
 
+for console in (show.out, show.err):
+    console.width = show.PIPED_COLUMNS  # whatever the tests run in
 OUTPUTS = {
     "environment_suffix": "test",
     "region": "us-east-1",

@@ -218,6 +218,7 @@ def settings() -> Iterator[dict[str, str]]:
             "PATIENCE_SECONDS": "300",
             "DEFAULT_PAYMENT_METHOD": "",
             "DISPATCH_PACE_SECONDS": "0",
+            "PAYMENT_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/payment-queue",
             "ENVIRONMENT_SUFFIX": "test",
         }
         with patch.dict("os.environ", made):
@@ -240,6 +241,7 @@ def test_correlation_id_when_a_payment_goes_its_way_then_every_line_and_every_au
     with (
         patch.object(StripeGateway, "charge", charged),
         patch.object(StepFunctionsWorkflow, "start"),
+        patch("payments.batch.dispatch.LONGEST_KNOCK_SECONDS", 0),
     ):
         assert load("dispatch").handler({"Records": [message]}, Context()) == {"batchItemFailures": []}
         for step in ("validate", "charge", "record", "audit"):

@@ -36,6 +36,23 @@ def test_record_when_run_twice_then_the_second_changes_nothing() -> None:
     assert store.rows["pay_1"].version == 3
 
 
+@pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.PARTIALLY_REFUNDED])
+def test_record_when_another_execution_found_the_same_and_sealed_it_anew_then_nothing_changes(status: Status) -> None:
+    """Two asked while the row had no reference; what comes last would else be a version that nobody is told of."""
+    store = stored(Status.PROCESSING, Status.UNKNOWN)
+    first = recorded(store, Outcome(status, gateway_reference="sealed.v1.one"))
+    assert first.status is status
+    assert recorded(store, Outcome(status, gateway_reference="sealed.v1.two")) == first
+    assert store.rows["pay_1"] == first
+
+
+def test_record_when_still_processing_then_the_last_reference_is_the_one_to_ask_by() -> None:
+    store = stored(Status.PROCESSING)
+    for reference in ("pi_1", "pi_2"):
+        recorded(store, Outcome(Status.PROCESSING, gateway_reference=reference))
+    assert store.rows["pay_1"].gateway_reference == "pi_2"
+
+
 def test_record_when_settling_then_the_reference_is_kept() -> None:
     row = recorded(stored(Status.PROCESSING), Outcome(Status.PROCESSING, gateway_reference="pi_1"))
     assert (row.status, row.gateway_reference) == (Status.PROCESSING, "pi_1")
