@@ -35,13 +35,16 @@ synth: setup ## Synthesise the stack of ENVIRONMENT_SUFFIX into cdktf.out
 	@ENVIRONMENT_SUFFIX=$(SUFFIX) $(PY) main.py && echo "cdktf.out/stacks/payment-$(SUFFIX)/cdk.tf.json"
 
 .PHONY: test
+# the stack's tests have the machine to themselves, but for the minutes that applying it takes
 test: setup-tests lint ## Run all tests
-	@$(PY) -m pytest --numprocesses 2 --ignore tests/e2e
-	@$(PY) -m pytest tests/e2e
+	@$(PY) -m pytest --numprocesses 2 --ignore tests/e2e & others=$$!; \
+	trap "kill $$others 2>/dev/null || true" EXIT; \
+	stack=0; $(PY) -m pytest tests/e2e --after $$others || stack=$$?; \
+	wait $$others && exit $$stack
 
 .PHONY: quick
 quick: setup ## Run the tests that need no running stack: some seconds
-	@$(PY) -m pytest tests/unit tests/contract tests/local
+	@$(PY) -m pytest --numprocesses 2 tests/unit tests/contract tests/local
 
 .PHONY: lint
 lint: setup ## Check format, style and types

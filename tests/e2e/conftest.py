@@ -25,6 +25,12 @@ PATIENCE_SECONDS = 60
 _STACK = pytest.StashKey["_Coming"]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `make test` apply the stack, which is mostly waiting, while others use the machine."""
+    text = "apply the stack at once, and begin with its tests when the process with this id has ended"
+    parser.addoption("--after", type=int, metavar="PID", help=text)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run this folder after all others, and judge what roles asked for last, when all tests have made them ask."""
     items.sort(key=lambda item: (_is_here(item), item.path.name == "test_least_privilege.py"))
@@ -37,12 +43,22 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         raise pytest.UsageError("the tests in tests/e2e share one stack: run them without -n")
     if here and not session.config.option.collectonly:
         session.config.stash[_STACK] = _Coming(with_second="test_terraform.py" in here)
+        while (others := session.config.option.after) and _runs(others):
+            time.sleep(0.5)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Leave nothing running, whether the stack was asked for or not."""
     if coming := session.config.stash.get(_STACK, None):
         coming.end()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _is_here(item: pytest.Item) -> bool:
