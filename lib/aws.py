@@ -77,6 +77,7 @@ from cdktf_cdktf_provider_aws.kms_alias import KmsAlias
 from cdktf_cdktf_provider_aws.kms_key import KmsKey
 from cdktf_cdktf_provider_aws.lambda_event_source_mapping import LambdaEventSourceMapping
 from cdktf_cdktf_provider_aws.lambda_function import LambdaFunction
+from cdktf_cdktf_provider_aws.lambda_function_event_invoke_config import LambdaFunctionEventInvokeConfig
 from cdktf_cdktf_provider_aws.lambda_function_recursion_config import LambdaFunctionRecursionConfig
 from cdktf_cdktf_provider_aws.lambda_layer_version import LambdaLayerVersion
 from cdktf_cdktf_provider_aws.lambda_permission import LambdaPermission
@@ -155,6 +156,7 @@ __all__ = [
     "KmsKey",
     "LambdaEventSourceMapping",
     "LambdaFunction",
+    "LambdaFunctionEventInvokeConfig",
     "LambdaFunctionRecursionConfig",
     "LambdaLayerVersion",
     "LambdaPermission",

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from lib.aws import (
     Construct,
     LambdaEventSourceMapping,
+    LambdaFunctionEventInvokeConfig,
     LambdaFunctionRecursionConfig,
     LambdaPermission,
     S3BucketNotification,
@@ -117,6 +118,17 @@ class PaymentQueue(Construct):
             depends_on=[function.policy],
             # the lane's switch turns it off and on; an apply must not resume a lane that an incident paused
             lifecycle={"ignore_changes": ["enabled"]},
+        )
+
+    def keep_failed_events(self, function: Function) -> None:
+        """Keep as a dead letter what Lambda would drop: an event that a function failed of three times."""
+        function.allow(["sqs:SendMessage"], [self.dead_letters.arn])
+        LambdaFunctionEventInvokeConfig(
+            self,
+            f"{function.label}_events",
+            function_name=function.function.function_name,
+            destination_config={"on_failure": {"destination": self.dead_letters.arn}},
+            depends_on=[function.policy],  # Lambda checks that the function may send there
         )
 
     def grant_look(self, function: Function) -> None:

@@ -174,6 +174,7 @@ class PaymentStack(TerraformStack):
         itself = f"arn:aws:lambda:{settings.aws_region}:{account_id}:function:{split.name}"  # .arn would be a cycle
         split.allow(["lambda:InvokeFunction"], [itself])
         split_on_arrival(self, files, split, account_id)
+        queue.keep_failed_events(split)
 
         pace = dispatch_pace(effective)
         dispatch = function(

@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from payctl import ports
 from payctl.stack import Stack
 from payments.batch.errors import RejectedRow
 from payments.batch.sheets import ERRORS, RESUBMIT
 from payments.batch.sheets import RESULTS as RESULT_ROWS
 from payments.batch.state import INCOMING, Batch, Source
-
-if TYPE_CHECKING:
-    from payments.stores.batch_dynamodb import DynamoBatchStore
 
 RESULT_FILES = (RESULT_ROWS, ERRORS, RESUBMIT)
 
@@ -28,7 +26,7 @@ def upload(stack: Stack, file: Path) -> Source:
 
 def get(stack: Stack, batch_id: str) -> Batch | None:
     """A batch as the splitter and the audit left it."""
-    return _store(stack).get(batch_id)
+    return ports.batches(stack).get(batch_id)
 
 
 def newest(stack: Stack, limit: int) -> Sequence[tuple[Source, Batch | None]]:
@@ -41,14 +39,14 @@ def newest(stack: Stack, limit: int) -> Sequence[tuple[Source, Batch | None]]:
     for page in pages.paginate(Bucket=stack["batch_bucket"], Prefix=INCOMING):
         versions += (version for version in page.get("Versions", []) if not version["Key"].endswith("/"))
     versions.sort(key=lambda version: version["LastModified"], reverse=True)
-    store = _store(stack)
+    store = ports.batches(stack)
     sources = [_source(stack, version) for version in versions[:limit]]
     return [(source, store.get(source.batch_id)) for source in sources]
 
 
 def refused_rows(stack: Stack, batch: Batch, *, limit: int) -> tuple[Sequence[RejectedRow], int]:
     """The first rows that were refused before they became payments, and how many more there are."""
-    rows = (row for row in _store(stack).rows(batch.batch_id) if isinstance(row, RejectedRow))
+    rows = (row for row in ports.batches(stack).rows(batch.batch_id) if isinstance(row, RejectedRow))
     first = list(islice(rows, limit))
     return first, max(0, batch.progress.rows_rejected - len(first))
 
@@ -70,12 +68,6 @@ def contents(stack: Stack, source: Source) -> dict[str, str]:
     return {
         name: client.get_object(Bucket=source.bucket, Key=key)["Body"].read().decode() for name, key in keys.items()
     }
-
-
-def _store(stack: Stack) -> "DynamoBatchStore":
-    from payments.stores.batch_dynamodb import DynamoBatchStore
-
-    return DynamoBatchStore(stack.client("dynamodb"), stack["processing_status_table"], stack["payments_table"])
 
 
 def _source(stack: Stack, version: Any) -> Source:

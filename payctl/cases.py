@@ -10,7 +10,7 @@ from payctl.at_gateway import GatewaySays
 from payctl.dead_letters import DeadLetter, DeadLetterQueue, reasons
 from payctl.stack import Stack
 from payments.payment import Payment
-from payments.replaying import Decision, decide, reason_class
+from payments.replaying import Decision, decide, decide_file, reason_class
 from payments.statuses import Status
 
 NO_LOG = "no log found"
@@ -29,8 +29,8 @@ class Case:
 
     @property
     def subject(self) -> str:
-        """The payment's id, or that the message names none."""
-        return self.letter.payment_id or "malformed"
+        """The payment's id, the file's key, or that the message names neither."""
+        return self.letter.subject
 
     @property
     def status(self) -> str:
@@ -42,6 +42,7 @@ class Case:
         return {
             "message_id": self.letter.message_id,
             "payment_id": self.letter.payment_id,
+            "file": self.letter.file.key if self.letter.file else "",
             "since": self.letter.sent_at,
             "received": self.letter.received,
             "reason": self.reason,
@@ -58,7 +59,7 @@ class Examiner:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._payments = ports.payments(stack)
+        self._payments, self._batches = ports.payments(stack), ports.batches(stack)
         self._lane = ports.lane(stack).state()
 
     def all(self, limit: int | None = None) -> list[Case]:
@@ -75,7 +76,9 @@ class Examiner:
         ]
 
     def case(self, letter: DeadLetter, reason: str) -> Case:
-        """A case by the payment as it stands now."""
+        """A case by the payment, or the file's batch, as it stands now."""
+        if letter.file:
+            return Case(letter, reason, None, decide_file(self._batches.get(letter.file.batch_id)))
         payment = self._payments.get(letter.payment_id) if letter.payment_id else None
         decision = decide(letter.payment_id, payment, self._lane, started=self._started(payment))
         return Case(letter, reason, payment, decision)

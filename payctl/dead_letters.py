@@ -1,5 +1,6 @@
 """The dead-letter queue as it lies there, and why its messages ended in it. Looking at a message does not use it up."""
 
+import json
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,6 +11,8 @@ from payctl import logs, show
 from payctl.failures import from_boto3
 from payctl.stack import Stack
 from payments.batch.dispatch import MalformedMessage, payment_id_in
+from payments.batch.split import sources_in
+from payments.batch.state import Source
 from payments.clock import iso, parse_iso
 
 WAIT_SECONDS = 2
@@ -17,11 +20,16 @@ WAIT_SECONDS = 2
 HOLD_SECONDS = 120
 """How long messages stay invisible to others if this process dies before it gives them back."""
 A_REQUEST = 10
+MALFORMED = "malformed"
+"""What a message is called that is about nothing of ours."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message. `payment_id` is empty if it names none; `sent_at` is when it first entered the payment queue."""
+    """A message. `payment_id` is empty if it names none; `sent_at` is when it first entered the payment queue.
+
+    One that Lambda put here, as split failed of an upload, has the file, the event about it, and what split failed of.
+    """
 
     message_id: str
     payment_id: str
@@ -29,6 +37,14 @@ class DeadLetter:
     received: int
     body: str = field(repr=False)
     receipt_handle: str = field(repr=False)
+    file: Source | None = None
+    event: dict[str, Any] = field(default_factory=dict, repr=False)
+    failed_of: str = ""
+
+    @property
+    def subject(self) -> str:
+        """What the message is about: the payment's id, the file's key, or that it names nothing."""
+        return self.payment_id or (self.file.key if self.file else MALFORMED)
 
 
 class DeadLetterQueue:
@@ -81,9 +97,10 @@ class DeadLetterQueue:
 
 def reasons(stack: Stack, letters: Sequence[DeadLetter]) -> dict[str, str]:
     """Message id → why it was not dispatched the last time, from the function's log. What is not there is left out."""
-    if not letters:
-        return {}
-    since = parse_iso(min(letter.sent_at for letter in letters))
+    files = {letter.message_id: letter.failed_of for letter in letters if letter.file}
+    if len(files) == len(letters):
+        return files
+    since = parse_iso(min(letter.sent_at for letter in letters if not letter.file))
     try:
         search = logs.search(stack, "dispatch", "not dispatched", since)
     except Exception as error:
@@ -91,24 +108,40 @@ def reasons(stack: Stack, letters: Sequence[DeadLetter]) -> dict[str, str]:
         if problem is None:
             raise
         show.note(f"why they failed is not known: {problem.message}")
-        return {}
+        return files
     if not search.complete:
         show.note("the log is too long to search it all: some reasons may be missing, or not the last ones")
-    return {str(line.values.get("message_id")): str(line.values.get("reason", "")) for line in search.lines}
+    return files | {str(line.values.get("message_id")): str(line.values.get("reason", "")) for line in search.lines}
 
 
 def _letter(message: Any) -> DeadLetter:
     attributes = message.get("Attributes", {})
     try:
-        payment_id = payment_id_in(message["Body"])
+        about: dict[str, Any] = {"payment_id": payment_id_in(message["Body"])}
     except MalformedMessage:
-        payment_id = ""
+        about = {"payment_id": "", **_failed_event(message["Body"])}
     sent = datetime.fromtimestamp(int(attributes["SentTimestamp"]) / 1000, UTC)
     return DeadLetter(
         message_id=message["MessageId"],
-        payment_id=payment_id,
+        **about,
         sent_at=iso(sent),
         received=int(attributes.get("ApproximateReceiveCount", 0)),
         body=message["Body"],
         receipt_handle=message["ReceiptHandle"],
     )
+
+
+def _failed_event(body: str) -> dict[str, Any]:
+    """What Lambda tells of an event that a function failed of for good, if the message is that, and about one file.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html: an event that was never run,
+    because the account had no concurrency left for hours, has no response.
+    """
+    try:
+        record = json.loads(body)
+        event, error = record["requestPayload"], record.get("responsePayload") or {}
+        name = error.get("errorType") or record["requestContext"]["condition"]
+        [file] = sources_in(event)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {}
+    return {"file": file, "event": event, "failed_of": f"{name}: {error.get('errorMessage', '')}"}

@@ -11,7 +11,7 @@ import typer
 from payctl import asking, at_gateway, ports, show
 from payctl.asking import Yes
 from payctl.cases import Case, Examiner
-from payctl.dead_letters import DeadLetterQueue
+from payctl.dead_letters import MALFORMED, DeadLetterQueue
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
 from payctl.stack import Stack
@@ -19,10 +19,10 @@ from payments.clock import utc_now
 from payments.replaying import Action, Decision, reason_class, restart
 from payments.stores.port import VersionConflict
 
-app = typer.Typer(help="Batch payments that were not dispatched: the dead-letter queue.", no_args_is_help=True)
+app = typer.Typer(help="Payments not dispatched and files not taken in: the dead-letter queue.", no_args_is_help=True)
 
 PaymentId = Annotated[str | None, typer.Option("--id", metavar="PAYMENT", help="The messages of this payment.")]
-PLAN = ("payment", "status", "why it failed", "what to do", "because")
+PLAN = ("payment or file", "status", "why it failed", "what to do", "because")
 MOVED_ON = "it changed at this very moment; look again"
 
 
@@ -46,7 +46,7 @@ def list_letters(
         return
     show.table(
         f"dead letters in {stack.name}",
-        ("payment", "queued", "received", "why it failed", "status", "the gateway says", "a replay would"),
+        ("payment or file", "queued", "received", "why it failed", "status", "the gateway says", "a replay would"),
         [
             (
                 case.subject,
@@ -77,7 +77,7 @@ def replay(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Have payments of dead letters dispatched again, or asked about at the gateway first. Safe after any time."""
+    """Have payments dispatched again, or asked about at the gateway first, and files taken in. Safe after any time."""
     if [payment_id is not None, every, reason is not None].count(True) != 1:
         raise Failure("say which: --id PAYMENT, --reason WORD or --all", code=Exit.USAGE)
     stack = stack_of(context)
@@ -97,7 +97,8 @@ def replay(
     planned = [case for case in cases if case.decision.action is not Action.REFUSE]
     done: list[Case] = []
     if planned and not dry_run:
-        what = f"{counts[Action.REQUEUE]} to requeue, {counts[Action.RESTART]} to restart in {stack.name}"
+        what = ", ".join(f"{counts[action]} to {action}" for action in counts if action is not Action.REFUSE)
+        what = f"{what} in {stack.name}"
         if not yes:
             asking.confirm(f"{what}. Go on?", otherwise=f"{what}; go on")
         done = _carried_out(stack, planned, _replayer(stack))
@@ -161,15 +162,20 @@ def _to_discard(case: Case) -> Case:
     """The case with a decision in words of its own: a message that is needed is refused, and told what to do."""
     if not case.decision.needed:
         return case
-    advice = f"needed: payctl dlq replay --id {case.letter.payment_id}"
+    which = f"--id {case.letter.payment_id}" if case.letter.payment_id else "--all"
+    advice = f"needed: payctl dlq replay {which}"
     return replace(case, decision=Decision(Action.REFUSE, advice, needed=True))
 
 
 def _replayer(stack: Stack) -> Callable[[Case], str]:
     """Gives what replays one message, before it is deleted, and says what it did. Raises VersionConflict."""
     queue, store, workflow = stack.client("sqs"), ports.payments(stack), ports.workflow(stack)
+    split = ports.split(stack)
 
     def replayed(case: Case) -> str:
+        if case.decision.action is Action.SPLIT:
+            split(case.letter.event)
+            return "given to split"
         if case.decision.action is Action.REQUEUE or case.payment is None:
             queue.send_message(QueueUrl=stack["payment_queue_url"], MessageBody=case.letter.body)
             return "requeued"
@@ -230,7 +236,8 @@ def _tell_discardable(cases: Sequence[Case]) -> None:
     """How to delete what nothing needs; a malformed message has no other name than its own."""
     for letter in (case.letter for case in cases if not case.decision.needed):
         which = f"--id {letter.payment_id}" if letter.payment_id else f"--message {letter.message_id}"
-        show.note(f"nothing needs {letter.payment_id or 'a malformed message'}: payctl dlq discard {which}")
+        what = "a malformed message" if letter.subject == MALFORMED else letter.subject
+        show.note(f"nothing needs {what}: payctl dlq discard {which}")
 
 
 def _tell_done(cases: Sequence[Case], done: Sequence[Case], json: bool, *, dry_run: bool = False) -> None:
@@ -242,7 +249,8 @@ def _tell_done(cases: Sequence[Case], done: Sequence[Case], json: bool, *, dry_r
     else:
         for case in done:
             show.out.print(
-                f"{case.letter.payment_id or case.letter.message_id}: {case.done or case.decision.why}",
+                f"{case.letter.message_id if case.subject == MALFORMED else case.subject}: "
+                f"{case.done or case.decision.why}",
                 markup=False,
                 soft_wrap=True,
             )

@@ -9,8 +9,10 @@ from payctl.stack import Stack
 from payments.patience import Patience
 
 if TYPE_CHECKING:
+    from payments.batch.functions import FunctionStarter
     from payments.delivery import MappingDelivery
     from payments.gateways.stripe import StripeGateway
+    from payments.stores.batch_dynamodb import DynamoBatchStore
     from payments.stores.controls_dynamodb import DynamoLaneStore
     from payments.stores.dynamodb import DynamoAuditStore, DynamoPaymentStore
     from payments.stores.events_dynamodb import DynamoEventStore
@@ -23,6 +25,13 @@ def payments(stack: Stack) -> "DynamoPaymentStore":
     from payments.stores.dynamodb import DynamoPaymentStore
 
     return DynamoPaymentStore(stack.client("dynamodb"), stack["payments_table"])
+
+
+def batches(stack: Stack) -> "DynamoBatchStore":
+    """The batches."""
+    from payments.stores.batch_dynamodb import DynamoBatchStore
+
+    return DynamoBatchStore(stack.client("dynamodb"), stack["processing_status_table"], stack["payments_table"])
 
 
 def audit_log(stack: Stack) -> "DynamoAuditStore":
@@ -90,6 +99,13 @@ def patience(stack: Stack) -> Patience:
     """The stack's waits."""
     seconds = stack.outputs.get("patience_seconds")
     return Patience(timedelta(seconds=int(seconds))) if seconds else Patience()
+
+
+def split(stack: Stack) -> "FunctionStarter":
+    """The function that takes uploaded files in."""
+    from payments.batch.functions import FunctionStarter
+
+    return FunctionStarter(stack.client("lambda"), f"payment-split-{stack.name}")
 
 
 def execution_arn(stack: Stack, name: str) -> str:

@@ -219,8 +219,7 @@ class World:
 
     def split(self, event: dict[str, Any], context: Context) -> None:
         """A notification of S3, or the run before."""
-        sources = [Source(**event["resume"])] if "resume" in event else sources_in(event)
-        for source in sources:
+        for source in sources_in(event):
             self.splitter.split(source, owner=context.request_id, seconds_left=context.seconds_left)
 
     def report(self, event: dict[str, Any], context: Context) -> None:

@@ -11,7 +11,7 @@ from payments.batch.functions import FunctionStarter
 from payments.batch.queue import SqsPaymentQueue
 from payments.batch.rows import BatchRows
 from payments.batch.split import Splitter, sources_in
-from payments.batch.state import BatchStatus, Source
+from payments.batch.state import BatchStatus
 from payments.clock import utc_now
 from payments.config import setting
 from payments.logs import invocation, logger
@@ -40,8 +40,7 @@ log = logger()
 @invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """An S3 notification, or {"resume": …} from the run before, which ran out of time."""
-    sources = [Source(**event["resume"])] if "resume" in event else sources_in(event)
-    for source in sources:
+    for source in sources_in(event):
         batch = splitter.split(source, owner=context.aws_request_id, seconds_left=partial(_seconds_left, context))
         if batch is None:
             log.info("another run has this file", batch_id=source.batch_id)

@@ -1,7 +1,9 @@
-"""Replaying dead letters: what is to become of a message that the queue gave up on, after five deliveries in vain.
+"""Replaying dead letters: what is to become of a message that the queue gave up on, after five deliveries in vain, and
+of an uploaded file that split failed of three times.
 
 A message only ever asks for a payment's first execution. So what to do with one follows from the payment's row, and
 replaying it after days is as safe as after seconds: where a call to the gateway may have been made, it is asked first.
+A file is read by one run at a time, and its rows are stored once, however often it is given to split.
 """
 
 import re
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from payments.batch.state import Batch
 from payments.lane import LaneState
 from payments.payment import Payment
 from payments.statuses import OPEN, SETTLED, Status
@@ -25,6 +28,8 @@ class Action(StrEnum):
     """Nothing was started: the same message goes back to the queue, and is dispatched at its pace."""
     RESTART = "restart"
     """The execution that the message asks for was used up: another one asks the gateway, then goes on."""
+    SPLIT = "split"
+    """Nothing of the file was taken in: it is given to split once more."""
     REFUSE = "refuse"
     """The message is not to be replayed, at least not now."""
 
@@ -64,6 +69,13 @@ def decide(payment_id: str, payment: Payment | None, lane: LaneState, *, started
             return Decision(Action.RESTART, "its execution ended, and nothing was charged")
         case status:
             return Decision(Action.RESTART, f"the payment is {status}: the gateway is asked before anything is sent")
+
+
+def decide_file(batch: Batch | None) -> Decision:
+    """What to do with an uploaded file that split failed of; `batch` is what it had made of the file, if anything."""
+    if batch is None:
+        return Decision(Action.SPLIT, "nothing of the file was taken in")
+    return Decision(Action.REFUSE, f"the batch is {batch.status}: the sweeper sees it to its end", needed=False)
 
 
 def restart(payment: Payment, *, store: PaymentStore, workflow: Workflow, at: datetime) -> str:

@@ -171,6 +171,30 @@ def test_fault_30_splitter_when_it_dies_halfway_then_no_row_is_lost_and_none_com
     assert len(charged) == len(set(charged)) == good
 
 
+def test_fault_30_splitter_when_it_fails_of_a_file_for_good_then_a_dead_letter_keeps_it_until_it_is_replayed(
+    batch_file: BatchFiles, gateway: Gateway, client: Client, outputs: dict[str, str], payctl: Payctl, new_id: NewId
+) -> None:
+    payment_id, functions = new_id(), client("lambda")
+    split = f"payment-split-{outputs['environment_suffix']}"
+    usual = functions.get_function_configuration(FunctionName=split)["Environment"]
+    without = {name: value for name, value in usual["Variables"].items() if name != "PAYMENT_QUEUE_URL"}
+    functions.update_function_configuration(FunctionName=split, Environment={"Variables": without})  # a bad deployment
+    try:
+        name = batch_file.upload(f"{HEADER}\n{payment_id},5,USD\n")
+        [letter] = eventually(
+            lambda: [one for one in told_by(payctl("dlq", "list", "--json")) if name in one["file"]], len, every=1
+        )
+    finally:
+        functions.update_function_configuration(FunctionName=split, Environment=usual)
+    assert letter["action"] == "split"
+    assert "PAYMENT_QUEUE_URL" in letter["reason"]
+    replayed = payctl("dlq", "replay", "--reason", letter["reason_class"], "--yes")
+    assert replayed.returncode == Exit.DONE, replayed.stderr
+    assert f"{payment_id},5.00,USD,succeeded" in batch_file.result(name, "results")
+    assert len(gateway.charges(payment_id)) == 1
+    assert not [one for one in told_by(payctl("dlq", "list", "--json")) if name in one["file"]]
+
+
 def test_fault_30_batch_when_it_is_left_half_split_then_the_sweeper_has_it_finished_once(
     batch_file: BatchFiles, gateway: Gateway, events: Events, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:

@@ -14,7 +14,8 @@ READS_A_QUEUE = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttribu
 
 def recorded(aws: LocalAws, role: str) -> list[tuple[str, str, bool]]:
     """(action, resource, allowed) for all that the role asked for, in the order it first did."""
-    lines = map(json.loads, aws.permissions_path.read_text().splitlines())
+    record = aws.permissions_path.read_text() if aws.permissions_path.exists() else ""  # nobody asked yet
+    lines = map(json.loads, record.splitlines())
     return [(line["action"], line["resource"], line["allowed"]) for line in lines if line["role"] == role]
 
 
@@ -123,3 +124,26 @@ def test_key_when_a_policy_asks_for_an_encryption_context_then_only_requests_wit
     for context in ({}, {"customer_id": "cus_1"}):
         with pytest.raises(ClientError, match="AccessDenied"):
             kms.generate_data_key(KeyId=key, KeySpec="AES_256", EncryptionContext=context)
+
+
+def test_event_when_its_function_fails_for_good_then_it_is_kept_where_the_role_may_send(aws: LocalAws) -> None:
+    url, queue = new_queue(aws, "kept")
+    name = new_function(aws, new_role(aws, "keeper", "sqs:ListQueues"))
+    functions, sqs = aws.client("lambda"), aws.client("sqs")
+    functions.put_function_event_invoke_config(
+        FunctionName=name, MaximumRetryAttempts=0, DestinationConfig={"OnFailure": {"Destination": queue}}
+    )
+
+    def failing(payload: str) -> None:
+        event = json.dumps({"decline": payload})
+        functions.invoke(FunctionName=name, InvocationType="Event", Payload=event)
+
+    failing("dropped")
+    eventually(lambda: ("sqs:SendMessage", queue, False) in recorded(aws, "keeper"))
+    change_role(aws, "keeper", "sqs:SendMessage")
+    failing("kept")
+    [message] = eventually(lambda: sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages"))
+    told = json.loads(message["Body"])
+    assert told["requestPayload"] == {"decline": "kept"}
+    assert told["requestContext"]["condition"] == "RetriesExhausted"
+    assert told["responsePayload"]["errorType"]

@@ -111,6 +111,14 @@ def async_retries(_: pytest.MonkeyPatch) -> bool:
     return "request_id" not in inspect.getsource(lambda_svc.invoke_async_with_retry)
 
 
+def event_destinations(patch: pytest.MonkeyPatch) -> bool:
+    patch.setattr(app, "AUTH", True)
+    queue = "arn:aws:sqs:us-east-1:000000000000:destination"
+    sqs._act_create_queue({"QueueName": "destination"}, "")
+    lambda_svc._route_async_failure(queue, FUNCTION, {}, {})
+    return bool(sqs._queue_by_arn(queue)["messages"])
+
+
 def batch_permissions(_: pytest.MonkeyPatch) -> bool:
     headers = {"x-amz-target": "AmazonSQS.SendMessageBatch"}
     return bool(iam_actions.extract_iam_action("sqs", "POST", "/", headers, b"", {}) != "sqs:SendMessage")
@@ -344,6 +352,7 @@ PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     shared_code,
     lambda_throttling,
     async_retries,
+    event_destinations,
     batch_permissions,
     encryption_context,
     lambda_metrics,

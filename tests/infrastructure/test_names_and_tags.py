@@ -21,6 +21,7 @@ PARTS_OF_A_NAMED_RESOURCE = {
     "aws_iam_role_policy",
     "aws_kms_key",
     "aws_lambda_event_source_mapping",
+    "aws_lambda_function_event_invoke_config",
     "aws_lambda_function_recursion_config",
     "aws_lambda_permission",
     "aws_s3_bucket_lifecycle_configuration",

@@ -19,6 +19,16 @@ def test_queue_when_a_message_fails_five_times_then_it_goes_to_the_dead_letters(
     assert json.loads(queue["redrive_policy"]) == {"deadLetterTargetArn": arn(dead_letters), "maxReceiveCount": 5}
 
 
+def test_file_when_split_fails_of_it_three_times_then_its_event_goes_to_the_dead_letters(stack: Stack) -> None:
+    dead_letters, _ = stack.named("aws_sqs_queue", "payment-dead-letter-queue")
+    split, _ = stack.named("aws_lambda_function", "payment-split")
+    _, kept = stack.only("aws_lambda_function_event_invoke_config")
+
+    assert kept["function_name"] == f"${{{split}.function_name}}"
+    assert kept["destination_config"] == {"on_failure": {"destination": arn(dead_letters)}}
+    assert "maximum_retry_attempts" not in kept  # Lambda's own two are right
+
+
 def test_dead_letters_when_redriven_then_only_from_the_payment_queue(stack: Stack) -> None:
     queue, _ = stack.named("aws_sqs_queue", "payment-queue")
     _, allowed = stack.only("aws_sqs_queue_redrive_allow_policy")

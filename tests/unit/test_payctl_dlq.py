@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,18 @@ from botocore.exceptions import ClientError
 
 from payctl import asking, dead_letters, logs, ports
 from payctl.failures import Exit
+from payments.batch.state import Batch, BatchStatus, Source
+from payments.clock import iso
 from payments.errors import Misconfigured
 from payments.gateways.memory import Fault, FaultKind, MemoryGateway
 from payments.gateways.port import ChargeRequest
 from payments.lane import PausedBy
 from payments.money import Money
 from payments.statuses import Status
+from payments.stores.batch_dynamodb import DynamoBatchStore
+from payments.stores.batch_port import Claim
 from payments.stores.port import require
+from payments.stores.tables import PAYMENTS, PROCESSING_STATUS
 from tests.unit.builders import NOON, after, batch_payment
 from tests.unit.payctl_world import AwsWorld, aws_world
 
@@ -234,7 +241,7 @@ def test_replay_when_nobody_can_be_asked_then_changes_nothing(world: AwsWorld) -
     world.dead_letter(world.stored(batch_payment("pay_new")))
     result = world.payctl("dlq", "replay", "--all")
     assert result.exit_code == Exit.USAGE
-    assert "1 to requeue, 0 to restart in test" in result.stderr
+    assert "1 to requeue in test" in result.stderr
     assert (world.queued(), in_dead_letters(world)) == ([], 1)
 
 
@@ -310,3 +317,105 @@ def test_discard_when_the_payment_is_open_then_refuses_and_offers_the_replay(pay
 @pytest.mark.parametrize("which", [(), ("--id", "pay_1", "--message", "m")])
 def test_discard_when_not_exactly_one_choice_is_given_then_exits_2(which: tuple[str, ...], world: AwsWorld) -> None:
     assert world.payctl("dlq", "discard", *which, "--yes").exit_code == Exit.USAGE
+
+
+# A file that split failed of ------------------------------------------------------------------------------------------
+
+UPLOADED = {"key": "incoming/may+pay.csv", "versionId": "v1", "eTag": "e", "size": 9}
+NOTIFICATION = {"Records": [{"s3": {"bucket": {"name": "files"}, "object": UPLOADED}}]}
+FILE = Source("files", "incoming/may pay.csv", "v1", "e", 9)
+CRASHED = {"errorType": "Runtime.ExitError", "errorMessage": "RequestId: 1 Error: Runtime exited"}
+
+
+def failed(event: Any = NOTIFICATION, response: Any = CRASHED) -> str:
+    """What Lambda keeps of an event that a function failed of for good."""
+    return json.dumps(
+        {
+            "version": "1.0",
+            "requestContext": {"condition": "RetriesExhausted", "approximateInvokeCount": 3},
+            "requestPayload": event,
+            "responsePayload": response,
+        }
+    )
+
+
+@pytest.fixture
+def given_to_split(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The events that split is called with; moto runs functions in Docker alone."""
+    called: list[dict[str, Any]] = []
+    monkeypatch.setattr(ports, "split", lambda stack: called.append)
+    return called
+
+
+def split_began() -> None:
+    batch = Batch(FILE.batch_id, FILE, BatchStatus.SPLITTING, iso(NOON), iso(NOON))
+    store = DynamoBatchStore(boto3.client("dynamodb"), PROCESSING_STATUS.name, PAYMENTS.name)
+    store.claim_split(batch, Claim("run-1", NOON, NOON + timedelta(minutes=16)))
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        (CRASHED, "Runtime.ExitError: RequestId: 1 Error: Runtime exited"),
+        ({"errorMessage": "Task timed out after 900.00 seconds"}, "RetriesExhausted: Task timed out after"),
+        (None, "RetriesExhausted"),
+    ],
+)
+def test_fault_30_list_when_split_failed_of_a_file_then_names_the_file_and_why(
+    response: Any, reason: str, world: AwsWorld
+) -> None:
+    world.dead_letter(failed(response=response))
+    [letter] = json.loads(world.payctl("dlq", "list", "--json").stdout)
+    assert (letter["file"], letter["payment_id"], letter["action"]) == (FILE.key, "", "split")
+    assert letter["reason"].startswith(reason)
+    shown = world.payctl("dlq", "list")
+    assert FILE.key in shown.stdout
+    assert "malformed" not in shown.output
+
+
+def test_list_when_files_and_payments_died_then_each_has_its_reason(world: AwsWorld) -> None:
+    world.dead_letter(failed())
+    world.dead_letter(batch_payment("pay_9"), LOOKUP)
+    reasons = {letter["reason"] for letter in json.loads(world.payctl("dlq", "list", "--json").stdout)}
+    assert reasons == {LOOKUP, f"{CRASHED['errorType']}: {CRASHED['errorMessage']}"}
+
+
+def test_fault_30_replay_when_nothing_of_the_file_was_taken_in_then_split_is_given_the_very_event(
+    world: AwsWorld, given_to_split: list[dict[str, Any]]
+) -> None:
+    world.dead_letter(failed())
+    result = world.payctl("dlq", "replay", "--reason", "Runtime.ExitError", "--yes")
+    assert result.exit_code == Exit.DONE, result.output
+    assert given_to_split == [NOTIFICATION]
+    assert f"{FILE.key}: given to split" in result.stdout
+    assert in_dead_letters(world) == 0
+
+
+def test_replay_when_split_had_begun_with_the_file_then_refuses_and_offers_to_discard(
+    world: AwsWorld, given_to_split: list[dict[str, Any]]
+) -> None:
+    split_began()
+    message = world.dead_letter(failed({"resume": asdict(FILE)}))
+    result = world.payctl("dlq", "replay", "--all", "--yes")
+    assert result.exit_code == Exit.SOME_REFUSED
+    assert given_to_split == []
+    assert f"nothing needs {FILE.key}: payctl dlq discard --message {message}" in result.stderr
+    assert world.payctl("dlq", "discard", "--message", message, "--yes").exit_code == Exit.DONE
+    assert in_dead_letters(world) == 0
+
+
+def test_fault_30_discard_when_nothing_of_the_file_was_taken_in_then_refuses_and_offers_the_replay(
+    world: AwsWorld,
+) -> None:
+    message = world.dead_letter(failed())
+    result = world.payctl("dlq", "discard", "--message", message, "--yes")
+    assert result.exit_code == Exit.SOME_REFUSED
+    assert "payctl dlq replay --all" in " ".join(result.stdout.split())
+    assert in_dead_letters(world) == 1
+
+
+@pytest.mark.parametrize("body", [failed({"batch_id": "b"}), failed("text"), failed({"Records": [{}]}), "[]", "{}"])
+def test_list_when_a_message_is_no_event_about_a_file_then_it_is_malformed(body: str, world: AwsWorld) -> None:
+    world.dead_letter(body)
+    [letter] = json.loads(world.payctl("dlq", "list", "--json").stdout)
+    assert (letter["file"], letter["payment_id"], letter["discardable"]) == ("", "", True)

@@ -5,14 +5,16 @@ from typing import Any
 
 import pytest
 
+from payments.batch.state import Batch, BatchStatus, Source
 from payments.charging import Charging
+from payments.clock import iso
 from payments.gateways.memory import Fault, FaultKind, MemoryGateway
 from payments.lane import LaneState, PausedBy
 from payments.outcome import answered
 from payments.patience import Patience
 from payments.payment import Payment
 from payments.recording import record
-from payments.replaying import Action, decide, reason_class, restart
+from payments.replaying import Action, decide, decide_file, reason_class, restart
 from payments.statuses import SETTLED, TRANSITIONS, Status
 from payments.stores.customers_memory import MemoryCustomerStore
 from payments.stores.memory import MemoryPaymentStore
@@ -156,3 +158,15 @@ def test_fault_20_replay_when_the_gateway_forgot_the_key_after_25_hours_then_it_
 )
 def test_reason_class_when_dispatch_logged_a_reason_then_names_the_error(reason: str, name: str) -> None:
     assert reason_class(reason) == name
+
+
+def test_decide_file_when_nothing_of_it_was_taken_in_then_it_is_given_to_split_again() -> None:
+    assert decide_file(None).action is Action.SPLIT
+
+
+@pytest.mark.parametrize("status", BatchStatus)
+def test_decide_file_when_split_had_begun_with_it_then_nothing_needs_the_message(status: BatchStatus) -> None:
+    source = Source("files", "incoming/may.csv", "v1", "etag", 9)
+    decision = decide_file(Batch(source.batch_id, source, status, iso(NOON), iso(NOON)))
+    assert (decision.action, decision.needed) == (Action.REFUSE, False)
+    assert status in decision.why

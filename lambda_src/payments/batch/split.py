@@ -32,7 +32,12 @@ GRACE_SECONDS = 5
 
 
 def sources_in(event: Mapping[str, Any]) -> Iterator[Source]:
-    """The uploaded files that an S3 notification names. Its keys are URL-encoded; folders are no files."""
+    """The uploaded files that an S3 notification names, or the one that a run which ran out of time hands on.
+
+    A notification's keys are URL-encoded; folders are no files.
+    """
+    if "resume" in event:
+        yield Source(**event["resume"])
     for record in event.get("Records", []):
         bucket, uploaded = record["s3"]["bucket"]["name"], record["s3"]["object"]
         key = unquote_plus(uploaded["key"])

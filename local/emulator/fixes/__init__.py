@@ -15,6 +15,7 @@ FIXES: Final = (
     "shared_code",
     "lambda_throttling",
     "async_retries",
+    "event_destinations",
     "batch_permissions",
     "encryption_context",
     "lambda_metrics",
