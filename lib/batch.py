@@ -121,12 +121,15 @@ class PaymentQueue(Construct):
         )
 
     def keep_failed_events(self, function: Function) -> None:
-        """Keep as a dead letter what Lambda would drop: an event that a function failed of three times."""
+        """Keep as a dead letter what Lambda would drop: an event that a function failed of three times, or that no
+        concurrency was left for in six hours. Both are Lambda's own bounds."""
         function.allow(["sqs:SendMessage"], [self.dead_letters.arn])
         LambdaFunctionEventInvokeConfig(
             self,
             f"{function.label}_events",
             function_name=function.function.function_name,
+            maximum_retry_attempts=2,
+            maximum_event_age_in_seconds=6 * 60 * 60,
             destination_config={"on_failure": {"destination": self.dead_letters.arn}},
             depends_on=[function.policy],  # Lambda checks that the function may send there
         )

@@ -26,7 +26,7 @@ def test_file_when_split_fails_of_it_three_times_then_its_event_goes_to_the_dead
 
     assert kept["function_name"] == f"${{{split}.function_name}}"
     assert kept["destination_config"] == {"on_failure": {"destination": arn(dead_letters)}}
-    assert "maximum_retry_attempts" not in kept  # Lambda's own two are right
+    assert kept["maximum_retry_attempts"] == 2
 
 
 def test_dead_letters_when_redriven_then_only_from_the_payment_queue(stack: Stack) -> None:
