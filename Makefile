@@ -43,7 +43,7 @@ test: setup-tests lint ## Run all tests
 	wait $$others && exit $$stack
 
 .PHONY: quick
-quick: setup ## Run the tests that need no running stack: some seconds
+quick: setup ## Run the tests that need no stack, AWS or Terraform: two minutes
 	@$(PY) -m pytest --numprocesses 2 tests/unit tests/contract tests/local
 
 .PHONY: lint
