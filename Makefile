@@ -34,8 +34,8 @@ down: setup ## Stop the stack on this machine and remove all of it
 synth: setup ## Synthesise the stack of ENVIRONMENT_SUFFIX into cdktf.out
 	@ENVIRONMENT_SUFFIX=$(SUFFIX) $(PY) main.py && echo "cdktf.out/stacks/payment-$(SUFFIX)/cdk.tf.json"
 
+# the stack's tests have the machine to themselves; it is applied while the others run
 .PHONY: test
-# the stack's tests have the machine to themselves, but for the minutes that applying it takes
 test: setup-tests lint ## Run all tests
 	@$(PY) -m pytest --numprocesses 2 --ignore tests/e2e & others=$$!; \
 	trap "kill $$others 2>/dev/null || true" EXIT; \

@@ -14,6 +14,7 @@ from payments.replaying import Decision, decide, decide_file, reason_class
 from payments.statuses import Status
 
 NO_LOG = "no log found"
+MALFORMED = "malformed"
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Case:
     @property
     def subject(self) -> str:
         """The payment's id, the file's key, or that the message names neither."""
-        return self.letter.subject
+        return self.letter.payment_id or (self.letter.file.key if self.letter.file else MALFORMED)
 
     @property
     def status(self) -> str:

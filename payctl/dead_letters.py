@@ -20,8 +20,6 @@ WAIT_SECONDS = 2
 HOLD_SECONDS = 120
 """How long messages stay invisible to others if this process dies before it gives them back."""
 A_REQUEST = 10
-MALFORMED = "malformed"
-"""What a message is called that is about nothing of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +38,6 @@ class DeadLetter:
     file: Source | None = None
     event: dict[str, Any] = field(default_factory=dict, repr=False)
     failed_of: str = ""
-
-    @property
-    def subject(self) -> str:
-        """What the message is about: the payment's id, the file's key, or that it names nothing."""
-        return self.payment_id or (self.file.key if self.file else MALFORMED)
 
 
 class DeadLetterQueue:

@@ -10,8 +10,8 @@ import typer
 
 from payctl import asking, at_gateway, ports, show
 from payctl.asking import Yes
-from payctl.cases import Case, Examiner
-from payctl.dead_letters import MALFORMED, DeadLetterQueue
+from payctl.cases import MALFORMED, Case, Examiner
+from payctl.dead_letters import DeadLetterQueue
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
 from payctl.stack import Stack
@@ -234,9 +234,10 @@ def _tell_plan(stack: Stack, cases: Sequence[Case]) -> None:
 
 def _tell_discardable(cases: Sequence[Case]) -> None:
     """How to delete what nothing needs; a malformed message has no other name than its own."""
-    for letter in (case.letter for case in cases if not case.decision.needed):
+    for case in (case for case in cases if not case.decision.needed):
+        letter = case.letter
         which = f"--id {letter.payment_id}" if letter.payment_id else f"--message {letter.message_id}"
-        what = "a malformed message" if letter.subject == MALFORMED else letter.subject
+        what = "a malformed message" if case.subject == MALFORMED else case.subject
         show.note(f"nothing needs {what}: payctl dlq discard {which}")
 
 
@@ -248,11 +249,7 @@ def _tell_done(cases: Sequence[Case], done: Sequence[Case], json: bool, *, dry_r
         show.as_json([case.as_json() | {"done": case.done} for case in last])
     else:
         for case in done:
-            show.out.print(
-                f"{case.letter.message_id if case.subject == MALFORMED else case.subject}: "
-                f"{case.done or case.decision.why}",
-                markup=False,
-                soft_wrap=True,
-            )
+            which = case.letter.message_id if case.subject == MALFORMED else case.subject
+            show.out.print(f"{which}: {case.done or case.decision.why}", markup=False, soft_wrap=True)
     if any(not case.done and (case.decision.action is Action.REFUSE or not dry_run) for case in last):
         raise typer.Exit(Exit.SOME_REFUSED)

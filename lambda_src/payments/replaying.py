@@ -75,7 +75,7 @@ def decide_file(batch: Batch | None) -> Decision:
     """What to do with an uploaded file that split failed of; `batch` is what it had made of the file, if anything."""
     if batch is None:
         return Decision(Action.SPLIT, "nothing of the file was taken in")
-    return Decision(Action.REFUSE, f"the batch is {batch.status}: the sweeper sees it to its end", needed=False)
+    return Decision(Action.REFUSE, f"split took the file up, and its batch is {batch.status}", needed=False)
 
 
 def restart(payment: Payment, *, store: PaymentStore, workflow: Workflow, at: datetime) -> str:
