@@ -20,7 +20,7 @@ help: ## Show this list
 
 .PHONY: demo
 demo: setup ## Run the whole product on this machine and show what it does
-	@$(PY) -m local demo
+	@$(PY) tools/peak.py $(PY) -m local demo
 
 .PHONY: up
 up: setup ## Start the stack on this machine and leave it running
@@ -34,17 +34,13 @@ down: setup ## Stop the stack on this machine and remove all of it
 synth: setup ## Synthesise the stack of ENVIRONMENT_SUFFIX into cdktf.out
 	@ENVIRONMENT_SUFFIX=$(SUFFIX) $(PY) main.py && echo "cdktf.out/stacks/payment-$(SUFFIX)/cdk.tf.json"
 
-# the stack's tests have the machine to themselves; it is applied while the others run
 .PHONY: test
 test: setup-tests lint ## Run all tests
-	@$(PY) -m pytest --numprocesses 2 --ignore tests/e2e & others=$$!; \
-	trap "kill $$others 2>/dev/null || true" EXIT; \
-	stack=0; $(PY) -m pytest tests/e2e --after $$others || stack=$$?; \
-	wait $$others && exit $$stack
+	@$(PY) tools/peak.py tools/run-tests
 
 .PHONY: quick
 quick: setup ## Run the tests that need no stack, AWS or Terraform: two minutes
-	@$(PY) -m pytest --numprocesses 2 tests/unit tests/contract tests/local
+	@$(PY) -m pytest --numprocesses 2 --dist loadfile --durations 10 tests/unit tests/contract tests/local
 
 .PHONY: lint
 lint: setup ## Check format, style and types

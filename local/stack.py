@@ -5,6 +5,7 @@ that starts it: `LocalStack(directory)` in another process finds it again.
 """
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -14,8 +15,10 @@ from typing import Any, Self
 
 import requests
 
+from lib.settings import ENVIRONMENTS
 from local.emulator.server import LocalAws
 from local.gateway import server as gateway
+from local.machine import slowness
 from local.terraform import ROOT, Terraform
 from local.terraform import environment as terraform_environment
 from local.users import make_users
@@ -72,7 +75,17 @@ class LocalStack:
     @property
     def gateway_url(self) -> str:
         """Where the stand-in gateway answers."""
-        return str(json.loads(self._state.read_text())["gateway_url"])
+        return str(self._processes["gateway_url"])
+
+    @property
+    def patience_seconds(self) -> int:
+        """PATIENCE_SECONDS of this stack: a slow machine's payments are not taken up again for being slow."""
+        return int(self._processes["patience_seconds"])
+
+    @property
+    def _processes(self) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads(self._state.read_text())
+        return state
 
     def start(self) -> Self:
         """Start the local AWS and the stand-in gateway, unless they run already."""
@@ -80,8 +93,10 @@ class LocalStack:
             return self
         self.down()
         self.directory.mkdir(parents=True, exist_ok=True)
+        patience = math.ceil(ENVIRONMENTS[SUFFIX].patience_seconds * slowness())
         stand_in = gateway.start(self.directory / "gateway")
-        self._state.write_text(json.dumps({"gateway_pid": stand_in.pid, "gateway_url": stand_in.url}))
+        state = {"gateway_pid": stand_in.pid, "gateway_url": stand_in.url, "patience_seconds": patience}
+        self._state.write_text(json.dumps(state))
         LocalAws(self.directory / "aws", **self._options).start()
         return self
 
@@ -163,17 +178,18 @@ class LocalStack:
         return folder / "stacks" / f"payment-{SUFFIX}"
 
     def synth_settings(self, suffix: str = SUFFIX) -> dict[str, str]:
-        """All that differs from a synth for AWS: two addresses."""
+        """All that differs from a synth for AWS: two addresses, and a wait that goes by the machine."""
         return {
             "ENVIRONMENT_SUFFIX": suffix,
             "AWS_ENDPOINT_URL": self.aws.endpoint_url,
             "STRIPE_API_BASE": self.gateway_url,
+            "PATIENCE_SECONDS": str(self.patience_seconds),
         }
 
     def down(self) -> None:
         """End both processes and remove all that the run wrote."""
         if self._state.exists():
-            gateway.stop(json.loads(self._state.read_text())["gateway_pid"])
+            gateway.stop(self._processes["gateway_pid"])
         if (self.directory / "aws" / "state.json").exists():
             LocalAws.attach(self.directory / "aws").stop()
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -24,7 +24,7 @@ def upload(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A .csv or .csv.gz file.")],
     watch: Watch = False,
     download: Download = None,
-    timeout: Timeout = 3600,
+    timeout: Timeout = 300,
     json: Json = False,
 ) -> None:
     """Upload a CSV of payments. With --download it waits for the result files as well."""
@@ -52,7 +52,7 @@ def show_batch(
     batch_id: str,
     watch: Watch = False,
     download: Download = None,
-    timeout: Timeout = 3600,
+    timeout: Timeout = 300,
     json: Json = False,
 ) -> None:
     """Show how far a batch is, its totals and what was refused in it."""
@@ -90,7 +90,7 @@ def _watch(stack: Stack, batch_id: str, timeout: float, download: Path | None, j
     _tell(stack, batch, json)
     if batch.status not in ENDED:
         raise Failure(
-            f"batch {batch_id} is still {batch.status} after {timeout:g} s",
+            f"batch {batch_id} is still {batch.status}, and nothing changed for {timeout:g} s",
             details=[f"watch on with: payctl batch show {batch_id} --watch"],
             code=Exit.STILL_OPEN,
         )

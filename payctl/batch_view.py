@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.text import Text
 
 from payctl import batch_files, show
+from payctl.deadline import Deadline
 from payctl.failures import Exit, Failure
 from payctl.stack import Stack
 from payments.batch.errors import RejectedRow
@@ -26,8 +27,9 @@ DOING = {
 
 
 def watched(stack: Stack, batch_id: str, timeout_seconds: float) -> Batch:
-    """Follow a batch until it ends or the time is over, on standard error. Raises Failure if it never began."""
-    start = time.monotonic()
+    """Follow a batch on standard error until it ends, or nothing changes for the time. Raises Failure if it never
+    began."""
+    deadline = Deadline(timeout_seconds)
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -39,13 +41,13 @@ def watched(stack: Stack, batch_id: str, timeout_seconds: float) -> Batch:
         task = progress.add_task("waiting for the file to be taken up", total=None, rows="?")
         while True:
             batch = batch_files.get(stack, batch_id)
-            waited = time.monotonic() - start
+            over = deadline.over(batch)
             if batch is None:
-                if waited > min(TAKEN_UP_SECONDS, timeout_seconds):
-                    raise _not_taken_up(stack, batch_id, waited)
+                if over or deadline.waited > TAKEN_UP_SECONDS:
+                    raise _not_taken_up(stack, batch_id, deadline.waited)
             else:
                 _advance(progress, task, batch)
-                if batch.status not in DOING or waited > timeout_seconds:
+                if batch.status not in DOING or over:
                     return batch
             time.sleep(POLL_SECONDS)
 

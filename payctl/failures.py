@@ -19,7 +19,7 @@ MEANING: dict[Exit, str] = {
     Exit.FAILED: "an error, told on standard error: no stack, no connection, refused by the API or by AWS",
     Exit.USAGE: "the command line is wrong, or a value in it was refused before anything was sent",
     Exit.NOT_CHARGED: "it ended, and a payment was not charged (declined, rejected, in review …): its status says why",
-    Exit.STILL_OPEN: "still under way when --timeout was over; nothing is lost, ask again",
+    Exit.STILL_OPEN: "still under way, and nothing changed for --timeout; nothing is lost, ask again",
     Exit.SOME_REFUSED: "done, except for what was refused: each says why",
 }
 

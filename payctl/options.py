@@ -9,7 +9,7 @@ import typer
 from payctl.stack import Stack
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
-Timeout = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait before exit code 4.")]
+Timeout = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Exit code 4 when nothing changed for so long.")]
 Download = Annotated[
     Path | None,
     typer.Option(metavar="DIR", file_okay=False, help="Put the result files into this folder when they are there."),

@@ -8,6 +8,7 @@ import typer
 
 from payctl import show
 from payctl.api import Answer, Api, NoAnswer, Refused
+from payctl.deadline import Deadline
 from payctl.failures import Exit, Failure
 from payctl.options import Json, Timeout, stack_of
 from payctl.stack import Stack
@@ -62,7 +63,7 @@ def pay(
         _summary(stack, payment)
     if payment["status"] in OPEN:
         raise Failure(
-            f"{payment_id} is still {payment['status']} after {timeout:g} s",
+            f"{payment_id} is still {payment['status']}, and nothing changed for {timeout:g} s",
             details=[
                 f"ask again: payctl status {payment_id}",
                 "if payments stay pending, the gateway's key may be missing: payctl gateway set-key",
@@ -92,12 +93,12 @@ def status(context: typer.Context, payment_id: str, json: Json = False) -> None:
 
 
 def outcome(api: Api, payment_id: str, timeout_seconds: float) -> dict[str, Any]:
-    """The payment once no workflow works on it any more, or as it stands when the time is over."""
-    deadline = time.monotonic() + timeout_seconds
+    """The payment once no workflow works on it any more, or as it stands when nothing changed for the time."""
+    deadline = Deadline(timeout_seconds)
     waits = iter(POLL_SECONDS)
     while True:
         payment = api.payment(payment_id)
-        if payment["status"] not in OPEN or time.monotonic() >= deadline:
+        if payment["status"] not in OPEN or deadline.over(payment):
             return payment
         time.sleep(next(waits, POLL_SECONDS[-1]))
 

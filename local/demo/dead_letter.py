@@ -9,6 +9,7 @@ from typing import Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from payctl.deadline import Deadline
 from payctl.stack import Stack
 
 
@@ -39,8 +40,8 @@ class DeadLetter:
 
     def wait_until_quiet(self, seconds: float) -> None:
         """Wait until the alarm is over, or the time is."""
-        deadline = time.monotonic() + seconds
-        while self.alarm_rings() and time.monotonic() < deadline:
+        deadline = Deadline(seconds)
+        while self.alarm_rings() and not deadline.over(None):
             time.sleep(1)
 
     def _take_out(self) -> None:

@@ -1,7 +1,6 @@
 """A scratch queue on both topics: it hears what any subscriber would."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from payctl.deadline import Deadline
 from payctl.stack import Stack
 
 LONG_POLL_SECONDS = 2
@@ -46,9 +46,9 @@ class Listener:
                 sqs.delete_queue(QueueUrl=url)
 
     def wait(self, enough: Callable[[Self], bool], seconds: float) -> bool:
-        """Receive until there is enough, or the time is over; says whether there is enough."""
-        deadline = time.monotonic() + seconds
-        while not enough(self) and time.monotonic() < deadline:
+        """Receive until there is enough, or nothing has come for the time; says whether there is enough."""
+        deadline = Deadline(seconds)
+        while not enough(self) and not deadline.over((len(self.events), len(self.alarms))):
             self._receive()
         return enough(self)
 

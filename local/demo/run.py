@@ -21,6 +21,7 @@ from local.progress import StackSteps, Steps
 from local.stack import LocalStack
 from payctl import batch_files
 from payctl.api import Api, Refused
+from payctl.deadline import Deadline
 from payctl.payment import outcome
 from payctl.stack import Stack
 from payments.audit import AuditBroken, verify
@@ -28,11 +29,8 @@ from payments.batch.state import Batch, BatchStatus
 from payments.stores.dynamodb import DynamoAuditStore, DynamoPaymentStore
 from payments.stores.port import require
 
-OUTCOME_SECONDS = 60
-BATCH_SECONDS = 90
-EVENTS_SECONDS = 60
-ALARM_SECONDS = 90
-AUDIT_SECONDS = 20
+STILL_SECONDS = 90
+"""A step gives up when nothing has changed for so long; see payctl/deadline.py."""
 
 
 def run(local: LocalStack, console: Console) -> list[str]:
@@ -64,7 +62,7 @@ class Demonstration:
         dead_letter = DeadLetter(self._stack, self._this.payment_id("lost"))
         if dead_letter.alarm_rings():
             self._steps.begin("waiting until the alarm of an earlier run is over")
-            dead_letter.wait_until_quiet(ALARM_SECONDS)
+            dead_letter.wait_until_quiet(STILL_SECONDS)
         with Listener.on(self._stack, f"payment-demo-{self._this.id}") as listener, dead_letter:
             self._make_customers()
             self._submit()
@@ -100,7 +98,7 @@ class Demonstration:
         accepted = [answered for answered in self._findings.answered if answered.http_status == 202]
         for count, answered in enumerate(accepted, 1):
             payment_id = self._this.body(answered.call)["payment_id"]
-            self._findings.payments[payment_id] = outcome(self._api, payment_id, OUTCOME_SECONDS)
+            self._findings.payments[payment_id] = outcome(self._api, payment_id, STILL_SECONDS)
             self._steps.detail(f"{count} of {len(accepted)} have their outcome")
 
     def _upload(self) -> None:
@@ -109,9 +107,9 @@ class Demonstration:
             path = Path(folder, self._this.file_name)
             path.write_text(self._this.csv, encoding="utf-8")
             source = batch_files.upload(self._stack, path)
-        deadline = time.monotonic() + BATCH_SECONDS
+        deadline = Deadline(STILL_SECONDS)
         batch: Batch | None = None
-        while time.monotonic() < deadline:
+        while not deadline.over(batch):
             batch = batch_files.get(self._stack, source.batch_id)
             if batch:
                 read = batch.progress
@@ -141,10 +139,10 @@ class Demonstration:
         dynamodb = self._stack.client("dynamodb")
         payments = DynamoPaymentStore(dynamodb, self._stack["payments_table"])
         log = DynamoAuditStore(dynamodb, self._stack["audit_table"], self._stack["payments_table"])
-        deadline = time.monotonic() + AUDIT_SECONDS
         for payment_id in self._findings.payments:
             payment = require(payments, payment_id)
-            while payment.audited_version < payment.version and time.monotonic() < deadline:
+            deadline = Deadline(STILL_SECONDS)
+            while payment.audited_version < payment.version and not deadline.over(payment):
                 time.sleep(0.2)
                 payment = require(payments, payment_id)
             try:
@@ -164,8 +162,8 @@ class Demonstration:
             self._steps.detail(f"{len(heard.events)} events, {len(heard.alarms)} alarms")
             return expected <= told and batch_told
 
-        listener.wait(all_came, EVENTS_SECONDS)
-        listener.wait(lambda heard: any(alarm["NewStateValue"] == "ALARM" for alarm in heard.alarms), ALARM_SECONDS)
+        listener.wait(all_came, STILL_SECONDS)
+        listener.wait(lambda heard: any(alarm["NewStateValue"] == "ALARM" for alarm in heard.alarms), STILL_SECONDS)
         self._findings.events = listener.events
         self._findings.alarms = listener.alarms
 

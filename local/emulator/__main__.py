@@ -1,9 +1,9 @@
 """`python -m local.emulator`: MiniStack with our fixes, configured by its own environment variables only.
 
-Beyond MiniStack's variables (GATEWAY_PORT, BIND_HOST, AUTH, USE_SSL, TMPDIR, SFN_WAIT_SCALE, ...) five are ours:
-LAMBDA_MAX_WORKERS, warm processes a function (12), ALARM_PERIOD_SECONDS, time between two looks at queues and
-alarms (3), PERMISSIONS_FILE, where to record what roles ask for (nowhere), and SCHEDULE_SCALE and VISIBILITY_SCALE,
-which shorten times (1; see local/emulator/scales.py).
+Beyond MiniStack's variables (GATEWAY_PORT, BIND_HOST, AUTH, USE_SSL, TMPDIR, SFN_WAIT_SCALE, ...) six are ours:
+LAMBDA_PLACES and LAMBDA_PLACES_EACH, how many invocations run at a time (fixes/lambda_places.py),
+ALARM_PERIOD_SECONDS, time between two looks at queues and alarms (3), PERMISSIONS_FILE, where to record what roles ask
+for (nowhere), and SCHEDULE_SCALE and VISIBILITY_SCALE, which shorten times (1; see local/emulator/scales.py).
 """
 
 import uvloop

@@ -8,6 +8,8 @@ leave in one write, as each write costs an encryption and a system call of its o
 import asyncio
 import os
 import resource
+import socket
+import tempfile
 from typing import Any
 
 import uvicorn
@@ -16,13 +18,14 @@ from ministack.core import tls
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 KEEP_ALIVE_SECONDS = 75
+LONGEST_SOCKET_PATH = 103  # what macOS takes; Linux takes 107
 
 
 def serve() -> None:
     """Serve on BIND_HOST and GATEWAY_PORT until SIGTERM."""
     _as_many_connections_as_the_system_allows()
     certificate, key = tls.resolve_tls_material() if tls.use_ssl_enabled() else (None, None)
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=os.environ["BIND_HOST"],
         port=int(os.environ["GATEWAY_PORT"]),
@@ -40,6 +43,27 @@ def serve() -> None:
         date_header=False,
         proxy_headers=False,
     )
+    _Server(config).run()
+
+
+def shortcut() -> str:
+    """The path of the socket that functions use: see runtime/shortcut.py. "" where it is too long for a socket."""
+    path = os.path.join(tempfile.gettempdir(), "aws.sock")
+    return path if len(path) <= LONGEST_SOCKET_PATH else ""
+
+
+class _Server(uvicorn.Server):
+    """On its TLS port, and on a socket that only this user's processes can open."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.should_exit or not shortcut():
+            return
+
+        def beside() -> asyncio.Protocol:
+            return _Beside(self.config, self.server_state, self.lifespan.state)
+
+        self.servers.append(await asyncio.get_running_loop().create_unix_server(beside, shortcut()))
 
 
 def _as_many_connections_as_the_system_allows() -> None:
@@ -55,6 +79,14 @@ class _Protocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
         self.headers[-1] = (name, value)
+
+
+class _Beside(_Protocol):
+    """What comes over the socket never leaves the machine: it is as secure as TLS (aws:SecureTransport)."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.scheme = "https"
 
 
 class _OneWrite:

@@ -6,23 +6,29 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import requests
 
 from local.stack import LocalStack
 from local.terraform import ROOT
+from payctl.deadline import Deadline
 from payments.statuses import OPEN, Status
+from tests.e2e.inventory import everything
 from tests.e2e.second_suffix import Cdktf, remove_state
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 
+
+SCHEDULED = 2
+"""Functions that may be at work though nobody has asked for anything: the sweep, and what it found."""
 
 _STACK = pytest.StashKey["_Coming"]()
+_FAILED = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,8 +38,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run this folder after all others, and judge what roles asked for last, when all tests have made them ask."""
-    items.sort(key=lambda item: (_is_here(item), item.path.name == "test_least_privilege.py"))
+    """Run this folder after all others: the second suffix first, as its destroy takes a minute in the background, and
+    last what roles asked for, when all tests have made them ask."""
+    order = {"test_terraform.py": -1, "test_destroy.py": 1, "test_least_privilege.py": 2}
+    items.sort(key=lambda item: (_is_here(item), order.get(item.path.name, 0)))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -42,7 +50,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if here and hasattr(session.config, "workerinput"):
         raise pytest.UsageError("the tests in tests/e2e share one stack: run them without -n")
     if here and not session.config.option.collectonly:
-        session.config.stash[_STACK] = _Coming(with_second="test_terraform.py" in here)
+        with_second = any(name in here for name in ("test_terraform.py", "test_destroy.py"))
+        session.config.stash[_STACK] = _Coming(with_second=with_second)
         others = session.config.getoption("after", None)  # not there where this folder was not named to pytest
         while others and _runs(others):
             time.sleep(0.5)
@@ -81,12 +90,19 @@ class _Coming:
         )
         self._pool = ThreadPoolExecutor(1)  # one after the other
         self._up = self._pool.submit(self.stack.up)
+        self._plan = self._pool.submit(lambda: self.stack.terraform().plan()) if with_second else None
         self._second = self._pool.submit(self._deploy_second) if with_second else None
+        self._destroyed: Future[Destroyed] | None = None
 
     def arrived(self) -> LocalStack:
         """The stack once it is there. Raises what kept it from coming."""
         self._up.result()
         return self.stack
+
+    def plan(self) -> dict[str, Any]:
+        """What a second apply of the first stack would change. Raises what kept it from coming."""
+        assert self._plan is not None
+        return self._plan.result()
 
     def second(self) -> Cdktf:
         """The second suffix once it is there. Raises what kept it from coming."""
@@ -97,12 +113,30 @@ class _Coming:
         self._up.result()
         return Cdktf(self.stack, Path(self._directory.name) / "second").deployed()
 
+    def destroy_second(self) -> "Future[Destroyed]":
+        """Begin to destroy the second suffix, if nobody has, and tell what comes of it."""
+        if self._destroyed is None:
+            self._destroyed = self._pool.submit(self._destroy_second)
+        return self._destroyed
+
+    def _destroy_second(self) -> "Destroyed":
+        before = everything(self.stack.aws.client)
+        self.second()("destroy", "--auto-approve", "--skip-provider-lock")
+        return Destroyed(before, everything(self.stack.aws.client))
+
     def end(self) -> None:
         """Take it down again."""
         self._pool.shutdown(cancel_futures=True)
         remove_state()
         self.stack.down()
         self._directory.cleanup()
+
+
+class Destroyed(NamedTuple):
+    """What stood in the local AWS before the second suffix was destroyed, and after."""
+
+    before: dict[str, list[str]]
+    after: dict[str, list[str]]
 
 
 class Api:
@@ -143,14 +177,16 @@ class Api:
 def eventually[T](
     read: Callable[[], T], wanted: Callable[[T], object], seconds: float = PATIENCE_SECONDS, every: float = 0.05
 ) -> T:
-    """Read until it is as wanted. Fails with what was read last."""
-    deadline = time.monotonic() + seconds
+    """Read until it is as wanted. Fails with what was read last, when that has not changed for `seconds`."""
+    deadline = Deadline(seconds)
     while True:
         value = read()
         if wanted(value):
             return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not as wanted after {seconds} seconds: {value}")
+        if deadline.over(value):
+            raise AssertionError(
+                f"not as wanted after {deadline.waited:.0f} seconds, the last {seconds:.0f} without a change: {value}"
+            )
         time.sleep(every)
 
 
@@ -161,9 +197,53 @@ def local_stack(pytestconfig: pytest.Config) -> LocalStack:
 
 
 @pytest.fixture(scope="session")
+def second_plan(pytestconfig: pytest.Config, local_stack: LocalStack) -> dict[str, Any]:
+    """What another apply of the stack would change, as Terraform saw it right after the first."""
+    return pytestconfig.stash[_STACK].plan()
+
+
+@pytest.fixture(scope="session")
 def second(pytestconfig: pytest.Config) -> Cdktf:
-    """A second environment beside the first, deployed by cdktf-cli. The last test of it destroys it."""
+    """A second environment beside the first, deployed by cdktf-cli; for test_terraform.py alone."""
     return pytestconfig.stash[_STACK].second()
+
+
+@pytest.fixture(scope="session")
+def destroying(pytestconfig: pytest.Config) -> "Callable[[], Future[Destroyed]]":
+    """Begin to destroy the second environment."""
+    return pytestconfig.stash[_STACK].destroy_second
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell the fixtures of a test how it ended."""
+    report = yield
+    item.stash.setdefault(_FAILED, [])
+    if report.failed:
+        item.stash[_FAILED].append(report.when or "")
+    return report
+
+
+@pytest.fixture(autouse=True)
+def _calm_after_a_failure(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that fails leaves the stack as the next one needs it: nothing disturbed, nothing of its own under way."""
+    yield
+    if request.node.stash.get(_FAILED, None) and "local_stack" in request.fixturenames:
+        calm(request.getfixturevalue("local_stack"))
+
+
+def calm(stack: LocalStack) -> None:
+    """No faults any more, no execution under way, no message in the queue; within a minute or so, or it raises."""
+    Gateway(stack.gateway_url).behave()
+    stack.aws.disturb({})
+    sqs, executions = stack.aws.client("sqs"), stack.aws.client("stepfunctions")
+    sqs.purge_queue(QueueUrl=stack.outputs["payment_queue_url"])
+    pages = executions.get_paginator("list_executions").paginate(
+        stateMachineArn=stack.outputs["state_machine_arn"], statusFilter="RUNNING"
+    )
+    for execution in [execution for page in pages for execution in page["executions"]]:
+        executions.stop_execution(executionArn=execution["executionArn"], cause="its test has failed")
+    eventually(lambda: stack.aws.workers(busy=True), lambda busy: len(busy) <= SCHEDULED)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import requests
 
 from local.stack import LocalStack
@@ -36,6 +37,7 @@ AT_THE_GATEWAY = ("answer_lost", "server_error", "rate_limited", "latency")
 PATIENCE_SECONDS = 240
 
 
+@pytest.mark.timeout(1800)  # it ends much sooner when nothing moves: see PATIENCE_SECONDS
 def test_chaos_when_500_payments_run_through_it_then_each_is_final_and_charged_once_if_succeeded(
     api: Api, gateway: Gateway, batch_file: BatchFiles, events: Events, local_stack: LocalStack,
     client: Callable[[str], Any], outputs: dict[str, str], new_id: Callable[[], str],

@@ -70,8 +70,8 @@ def test_blocks_when_not_run_here_then_a_comment_says_where_they_are() -> None:
 
 def test_cdktf_commands_when_told_then_the_test_that_they_are_run_by_runs_them() -> None:
     told = {command for block in BLOCKS for command in re.findall(r"^cdktf (\w+)", block.script, re.MULTILINE)}
-    tests = "".join((ROOT / "tests" / "e2e" / name).read_text() for name in ("second_suffix.py", "test_terraform.py"))
-    run = set(re.findall(r"\b(?:self|second)\(\"(\w+)\"", tests))
+    tests = "".join((ROOT / "tests" / "e2e" / name).read_text() for name in ("second_suffix.py", "conftest.py"))
+    run = set(re.findall(r"\b(?:self|second\(\))\(\"(\w+)\"", tests))
     assert told == run == {"synth", "diff", "deploy", "destroy"}
 
 

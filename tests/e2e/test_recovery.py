@@ -35,9 +35,11 @@ NewId = Callable[[], str]
 Client = Callable[[str], Any]
 
 WAIT_SCALE = 0.1
-PATIENCE = timedelta(seconds=ENVIRONMENTS["local"].patience_seconds)
-SLOW_SECONDS = 12 * PATIENCE.total_seconds()
+PATIENCES = 12
+"""Units of PATIENCE_SECONDS after which even a payment that has to be asked about twice has its outcome."""
 AUTHENTICATES = "pm_card_authenticationRequired"
+UNTOLD = {"unheard": ("requires_action", "authenticate"), "settles": ("processing", "settle")}
+"""Payments that the gateway closes without an event: how each waits for it, and what closes it there."""
 
 
 def body(payment_id: str, faults: str = "", **more: Any) -> dict[str, Any]:
@@ -47,8 +49,11 @@ def body(payment_id: str, faults: str = "", **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def slow(api: Api) -> dict[str, str]:
-    """Payments whose recovery takes the sweeper's patience, all begun at once: what for → payment id."""
+def slow(api: Api, gateway: Gateway) -> dict[str, str]:
+    """Payments whose recovery takes the sweeper's patience, all begun at once: what for → payment id.
+
+    The gateway closes `unheard` and `settles` at once and tells nobody: each further look takes twice as long.
+    """
     run = uuid.uuid4().hex[:8]
     begun = {
         "absent": body(f"absent_{run}", "server_error=before"),
@@ -58,7 +63,26 @@ def slow(api: Api) -> dict[str, str]:
     }
     for one in begun.values():
         assert api.post(one).status_code == 202
-    return {what: one["payment_id"] for what, one in begun.items()}
+    payment_ids = {what: one["payment_id"] for what, one in begun.items()}
+    for what, (waiting, route) in UNTOLD.items():
+        intent = waits_for_the_gateway(api, payment_ids[what], waiting)
+        gateway.tell(f"payment_intents/{intent}/{route}", {"outcome": "succeeded"})
+    return payment_ids
+
+
+def waits_for_the_gateway(api: Api, payment_id: str, status: str) -> str:
+    """The intent of a payment that is in this status and known at the gateway."""
+    view = eventually(
+        lambda: api.get(f"/payments/{payment_id}").json(),
+        lambda seen: seen["status"] == status and "gateway_reference" in seen["references"],
+    )
+    return str(view["references"]["gateway_reference"])
+
+
+@pytest.fixture(scope="module")
+def slow_seconds(local_stack: LocalStack) -> float:
+    """How long the recovery of such a payment may stand still."""
+    return PATIENCES * local_stack.patience_seconds
 
 
 @pytest.fixture
@@ -186,9 +210,9 @@ def test_fault_9_charge_when_the_function_dies_after_the_charge_then_found_again
 
 
 def test_fault_10_payment_when_no_answer_tells_then_unknown_until_the_gateway_was_asked(
-    api: Api, gateway: Gateway, slow: dict[str, str]
+    api: Api, gateway: Gateway, slow: dict[str, str], slow_seconds: float
 ) -> None:
-    view = becomes(api, slow["present"], "succeeded", SLOW_SECONDS)
+    view = becomes(api, slow["present"], "succeeded", slow_seconds)
     assert statuses(view) == ["pending", *["processing"] * 5, "unknown", "succeeded"]
     assert len(gateway.charges(slow["present"])) == 1
     keys = {asked["idempotency_key"] for asked in gateway.requests(slow["present"]) if asked["method"] == "POST"}
@@ -196,9 +220,9 @@ def test_fault_10_payment_when_no_answer_tells_then_unknown_until_the_gateway_wa
 
 
 def test_fault_11_payment_when_a_500_is_remembered_then_unknown_until_proven_absent(
-    api: Api, gateway: Gateway, slow: dict[str, str]
+    api: Api, gateway: Gateway, slow: dict[str, str], slow_seconds: float
 ) -> None:
-    view = becomes(api, slow["absent"], "failed", SLOW_SECONDS)
+    view = becomes(api, slow["absent"], "failed", slow_seconds)
     assert view["reason"]["code"] == "not_charged"
     assert statuses(view)[-2:] == ["unknown", "failed"]
     assert gateway.charges(slow["absent"]) == []
@@ -274,13 +298,13 @@ def suspicious(client: Client, outputs: dict[str, str]) -> float:
 
 @pytest.mark.parametrize(("outcome", "status"), [("succeeded", "succeeded"), ("failed", "declined")])
 def test_fault_17_payment_when_the_customer_authenticates_then_the_webhook_finishes_it(
-    api: Api, gateway: Gateway, new_id: NewId, outcome: str, status: str
+    api: Api, gateway: Gateway, local_stack: LocalStack, new_id: NewId, outcome: str, status: str
 ) -> None:
     payment_id = new_id()
     api.post(body(payment_id, payment_method=AUTHENTICATES))
     intent = becomes(api, payment_id, "requires_action")["references"]["gateway_reference"]
     gateway.tell(f"payment_intents/{intent}/authenticate", {"outcome": outcome})
-    becomes(api, payment_id, status, PATIENCE.total_seconds())
+    becomes(api, payment_id, status, local_stack.patience_seconds)
     assert len(gateway.charges(payment_id)) == (status == "succeeded")
     if status == "declined":  # nobody can turn it into a charge any more
         refused = requests.post(
@@ -406,17 +430,11 @@ def test_fault_36_webhook_when_events_come_twice_and_in_another_order_then_nothi
     assert len(executions(client, outputs, payment_id)) == 2  # the payment's own, and one for the event
 
 
-@pytest.mark.parametrize(("what", "route"), [("unheard", "authenticate"), ("settles", "settle")])
+@pytest.mark.parametrize("what", UNTOLD)
 def test_fault_37_webhook_when_it_never_comes_then_the_poller_closes_the_payment(
-    api: Api, gateway: Gateway, slow: dict[str, str], what: str, route: str
+    api: Api, gateway: Gateway, slow: dict[str, str], slow_seconds: float, what: str
 ) -> None:
-    waiting = {"unheard": "requires_action", "settles": "processing"}[what]
-    view = eventually(
-        lambda: api.get(f"/payments/{slow[what]}").json(),
-        lambda seen: seen["status"] == waiting and "gateway_reference" in seen["references"],
-    )
-    gateway.tell(f"payment_intents/{view['references']['gateway_reference']}/{route}", {"outcome": "succeeded"})
-    becomes(api, slow[what], "succeeded", SLOW_SECONDS)
+    becomes(api, slow[what], "succeeded", slow_seconds)
     assert len(gateway.charges(slow[what])) == 1
     assert not any(sent["attempts"] for sent in gateway.events(slow[what]))
 

@@ -1,8 +1,11 @@
-"""Terraform's side of the applied stack: FAULTS 46 to 48. cdktf-cli deploys the second suffix as the README says."""
+"""Terraform's side of the applied stack: FAULTS 46 and 47. cdktf-cli deploys the second suffix as the README says.
+
+This file runs first: the second suffix is destroyed while the others run, and test_destroy.py says what came of it.
+"""
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,48 +17,21 @@ from local.users import make_users
 from payctl.session import sample
 from payctl.stack import Stack
 from tests.e2e.conftest import Api
+from tests.e2e.inventory import everything, of_suffix
 from tests.e2e.second_suffix import SUFFIX, Cdktf
 
 STACK = f"payment-{SUFFIX}"
 Client = Callable[[str], Any]
 
 
-def everything(client: Client) -> dict[str, list[str]]:
-    """The names of all that our stacks make, by service."""
-    iam, s3, dynamodb = client("iam"), client("s3"), client("dynamodb")
-    gateway, alarms = client("apigateway"), client("cloudwatch")
-    return {
-        "roles": [role["RoleName"] for role in iam.list_roles()["Roles"]],
-        "buckets": [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]],
-        "tables": dynamodb.list_tables()["TableNames"],
-        "functions": [function["FunctionName"] for function in client("lambda").list_functions()["Functions"]],
-        "layers": [layer["LayerName"] for layer in client("lambda").list_layers()["Layers"]],
-        "queues": client("sqs").list_queues().get("QueueUrls", []),
-        "topics": [topic["TopicArn"] for topic in client("sns").list_topics()["Topics"]],
-        "state machines": [m["name"] for m in client("stepfunctions").list_state_machines()["stateMachines"]],
-        "secrets": [secret["Name"] for secret in client("secretsmanager").list_secrets()["SecretList"]],
-        "user pools": [pool["Name"] for pool in client("cognito-idp").list_user_pools(MaxResults=60)["UserPools"]],
-        "web ACLs": [acl["Name"] for acl in client("wafv2").list_web_acls(Scope="REGIONAL")["WebACLs"]],
-        "usage plans": [plan["name"] for plan in gateway.get_usage_plans()["items"]],
-        "API keys": [key["name"] for key in gateway.get_api_keys()["items"]],
-        "key aliases": [alias["AliasName"] for alias in client("kms").list_aliases()["Aliases"]],
-        "apis": [api["name"] for api in gateway.get_rest_apis()["items"]],
-        "alarms": [alarm["AlarmName"] for alarm in alarms.describe_alarms()["MetricAlarms"]],
-        "dashboards": [board["DashboardName"] for board in alarms.list_dashboards()["DashboardEntries"]],
-        "log groups": [group["logGroupName"] for group in client("logs").describe_log_groups()["logGroups"]],
-    }
+@pytest.fixture(scope="module", autouse=True)
+def _then_destroyed(destroying: Callable[[], object]) -> Iterator[None]:
+    yield
+    destroying()
 
 
-def of_suffix(names: dict[str, list[str]], suffix: str) -> dict[str, list[str]]:
-    """Those of one environment; a bucket's name goes on after the suffix."""
-    return {
-        kind: [name for name in found if name.endswith(f"-{suffix}") or f"-{suffix}-" in name]
-        for kind, found in names.items()
-    }
-
-
-def test_fault_46_apply_when_run_again_then_nothing_changes(local_stack: LocalStack) -> None:
-    assert local_stack.terraform().plan() == {}
+def test_fault_46_apply_when_run_again_then_nothing_changes(second_plan: dict[str, Any]) -> None:
+    assert second_plan == {}
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +104,3 @@ def test_fault_45_key_when_disabled_then_nothing_private_is_stored_or_shown_unti
     assert api.get(f"/payments/{before['payment_id']}").json()["metadata"] == {"order": "A-17"}
     assert api.post(meanwhile).status_code == 202
     assert api.settled(meanwhile["payment_id"])["status"] == "succeeded"
-
-
-def test_fault_48_destroy_when_run_then_nothing_is_left_behind(second: Cdktf, client: Client) -> None:
-    assert all(of_suffix(everything(client), SUFFIX).values())
-    before = of_suffix(everything(client), "local")
-    second("destroy", "--auto-approve", "--skip-provider-lock")
-    after = everything(client)
-    assert {kind: found for kind, found in of_suffix(after, SUFFIX).items() if found} == {}
-    assert of_suffix(after, "local") == before

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from local.emulator.server import LocalAws
+from payctl.deadline import Deadline
 
-WAIT_SECONDS = 15
+WAIT_SECONDS = 60
 WAIT_SCALE = 0.1
 SCHEDULE_SCALE = 0.01
 VISIBILITY_SCALE = 0.1
@@ -26,7 +27,10 @@ SHELL_SETTINGS = {
 }
 
 HANDLER = """
-import boto3, json, os, sys, time
+import boto3, json, os, random, sys, tempfile, time
+
+LOADED_BY = os.getpid()
+calls = 0
 
 class CardDeclined(Exception):
     pass
@@ -48,6 +52,16 @@ def handle(event, context):
         raise CardDeclined(event["decline"])
     if "environment" in event:
         return dict(os.environ)
+    if event.get("call_itself"):
+        payload = json.dumps({"call_itself": event["call_itself"] - 1})
+        answer = boto3.client("lambda").invoke(FunctionName=context.function_name, Payload=payload)
+        return json.loads(answer["Payload"].read())
+    if "own" in event:
+        global calls
+        calls += 1
+        own = {"loaded_by": LOADED_BY, "pid": os.getpid(), "directory": tempfile.gettempdir(), "calls": calls}
+        own |= {"log_stream": context.log_stream_name, "random": random.random()}
+        return {"own": own | {"access_key": os.environ["AWS_ACCESS_KEY_ID"]}}
     if "list_queues" in event:
         boto3.client("sqs").list_queues()
     return {"statusCode": event.get("status", 200), "body": "{}", "pid": os.getpid()}
@@ -56,7 +70,7 @@ def handle(event, context):
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[LocalAws]:
-    env = {"ALARM_PERIOD_SECONDS": "0.3", "LAMBDA_MAX_WORKERS": str(MAX_WORKERS)}
+    env = {"ALARM_PERIOD_SECONDS": "0.3", "LAMBDA_PLACES_EACH": str(MAX_WORKERS)}
     emulator = LocalAws(
         wait_scale=WAIT_SCALE,
         schedule_scale=SCHEDULE_SCALE,
@@ -166,12 +180,11 @@ def function_arn(name: str) -> str:
 
 def eventually[T](ask: Callable[[], T | None]) -> T:
     """The first answer that is not empty. AssertionError after WAIT_SECONDS."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
-        if answer := ask():
-            return answer
+    deadline = Deadline(WAIT_SECONDS)
+    while not (answer := ask()):
+        assert not deadline.over(answer), f"nothing within {WAIT_SECONDS} s"
         time.sleep(0.05)
-    raise AssertionError(f"nothing within {WAIT_SECONDS} s")
+    return answer
 
 
 def printed(aws: LocalAws, function: str, line: str) -> list[float]:

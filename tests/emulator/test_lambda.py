@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from local.emulator.server import LocalAws
@@ -38,20 +39,68 @@ def test_lambda_error_when_the_process_dies_then_it_is_an_exit_error(function: s
     assert invoke(function, exit=3)["errorType"] == "Runtime.ExitError"
 
 
-def test_lambda_worker_when_it_is_killed_as_it_starts_then_it_fails_alone(
-    aws: LocalAws, deploy: Deploy, invoke: Invoke
-) -> None:
+def test_lambda_worker_when_it_is_killed_then_it_fails_alone(aws: LocalAws, deploy: Deploy, invoke: Invoke) -> None:
     name = deploy()
     at_work = invoke(name)["pid"]
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(invoke, name, sleep=2)
         eventually(lambda: aws.workers(name, busy=True))
-        second = pool.submit(invoke, name)
-        [starting] = eventually(lambda: set(aws.workers(name)) - {at_work})
-        os.kill(starting, signal.SIGKILL)
+        second = pool.submit(invoke, name, sleep=2)
+        [killed] = eventually(lambda: set(aws.workers(name)) - {at_work})
+        os.kill(killed, signal.SIGKILL)
         assert second.result()["errorType"] == "Runtime.ExitError"
         assert first.result()["pid"] == at_work
-    assert invoke(name)["pid"] != starting
+    assert invoke(name)["pid"] != killed
+
+
+def test_lambda_worker_when_a_second_is_needed_then_the_code_is_not_loaded_again_and_nothing_else_is_shared(
+    deploy: Deploy, invoke: Invoke
+) -> None:
+    name = deploy()
+    with ThreadPoolExecutor(2) as pool:
+        one, other = (answer["own"] for answer in pool.map(lambda _: invoke(name, own=True, sleep=0.5), range(2)))
+    assert one["loaded_by"] == other["loaded_by"]
+    for what in ("pid", "directory", "log_stream", "random"):
+        assert one[what] != other[what], what
+    assert one["calls"] == other["calls"] == 1
+    assert one["access_key"] == other["access_key"] != invoke(deploy(), own=True)["own"]["access_key"]
+
+
+def test_lambda_worker_when_the_process_that_loaded_its_code_was_killed_then_it_is_loaded_again(
+    deploy: Deploy, invoke: Invoke
+) -> None:
+    name = deploy()
+    before = invoke(name, own=True)["own"]
+    os.kill(before["loaded_by"], signal.SIGKILL)
+    os.kill(before["pid"], signal.SIGKILL)
+    after = eventually(lambda: invoke(name, own=True).get("own"))
+    assert after["loaded_by"] != before["loaded_by"]
+
+
+def test_lambda_worker_when_its_directory_is_full_of_files_then_none_outlives_it(
+    deploy: Deploy, invoke: Invoke
+) -> None:
+    name = deploy()
+    directory = Path(invoke(name, own=True)["own"]["directory"])
+    (directory / "left").touch()
+    invoke(name, exit=1)
+    assert not directory.exists()
+
+
+def test_lambda_places_when_a_function_calls_itself_beyond_its_bound_then_it_ends(
+    deploy: Deploy, invoke: Invoke
+) -> None:
+    answer = invoke(deploy(), call_itself=2 * MAX_WORKERS)
+    assert answer.get("statusCode") == 200, answer
+
+
+def test_lambda_error_when_the_code_cannot_be_imported_then_it_says_why(
+    aws: LocalAws, deploy: Deploy, invoke: Invoke
+) -> None:
+    name = deploy()
+    aws.client("lambda").update_function_configuration(FunctionName=name, Handler="nowhere.handle")
+    answer = eventually(lambda: found if (found := invoke(name)).get("errorMessage") else None)
+    assert "No module named 'nowhere'" in answer["errorMessage"]
 
 
 def test_lambda_log_when_the_last_line_has_no_end_then_it_is_complete_and_unmarked(

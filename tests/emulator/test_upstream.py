@@ -67,39 +67,18 @@ def call_from_a_machine(event: Any) -> str:
     return ""
 
 
+def forked_workers(_: pytest.MonkeyPatch) -> bool:
+    return "Popen" in inspect.getsource(lambda_runtime.Worker._spawn)
+
+
 def lambda_errors(_: pytest.MonkeyPatch) -> bool:
     return call_from_a_machine("lost card") != "KeyError"
 
 
-def lambda_logs(_: pytest.MonkeyPatch) -> bool:
-    def seconds() -> float:
-        started = time.monotonic()
-        call_from_a_machine(None)
-        return time.monotonic() - started
-
-    return min(seconds() for _ in range(5)) > 0.05
-
-
-def lambda_workers(_: pytest.MonkeyPatch) -> bool:
+def lambda_places(_: pytest.MonkeyPatch) -> bool:
     record, config, _name = lambda_svc._get_func_record_for_ref(FUNCTION)
     workers = [lambda_svc.acquire_worker("crowd", config, record["code_zip"])[0] for _ in range(20)]
     return None not in workers
-
-
-def worker_deaths(patch: pytest.MonkeyPatch) -> bool:
-    def die(_: Any) -> None:
-        raise RuntimeError("Worker process exited immediately. stderr: ")
-
-    ended: list[str] = []
-    patch.setattr(lambda_runtime.Worker, "_spawn", die)
-    patch.setattr(lambda_svc, "acquire_worker", lambda name, *code, **_: (lambda_runtime.Worker(name, *code), "spawn"))
-    patch.setattr(lambda_svc, "invalidate_worker", lambda name, **_: ended.append(name))
-    call_from_a_machine(None)
-    return ended == [FUNCTION]
-
-
-def shared_code(_: pytest.MonkeyPatch) -> bool:
-    return "extractall" in inspect.getsource(lambda_runtime.Worker._spawn)
 
 
 def lambda_throttling(patch: pytest.MonkeyPatch) -> bool:
@@ -345,11 +324,9 @@ def web_acls(_: pytest.MonkeyPatch) -> bool:
 
 
 PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
+    forked_workers,
     lambda_errors,
-    lambda_logs,
-    lambda_workers,
-    worker_deaths,
-    shared_code,
+    lambda_places,
     lambda_throttling,
     async_retries,
     event_destinations,

@@ -1,12 +1,15 @@
 """Every kind of environment, synthesised once for the whole folder."""
 
+import fcntl
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lib.settings import Settings
-from tests.infrastructure.synth import Stack, synthesise
+from tests.infrastructure.synth import Stack, read, synthesise
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "dev": {},
@@ -29,12 +32,21 @@ def _no_settings_of_the_shell() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def stacks(tmp_path_factory: pytest.TempPathFactory, _no_settings_of_the_shell: None) -> dict[str, Stack]:
-    """Every variant's stack by its suffix."""
-    folder = tmp_path_factory.mktemp("synth")
-    return {
-        suffix: synthesise(Settings(environment_suffix=suffix, **more), folder / suffix)
-        for suffix, more in VARIANTS.items()
-    }
+    """Every variant's stack by its suffix, synthesised once for all processes that run these tests."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "synth"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return {
+            suffix: _made_once(Settings(environment_suffix=suffix, **more), folder / suffix)
+            for suffix, more in VARIANTS.items()
+        }
+
+
+def _made_once(settings: Settings, folder: Path) -> Stack:
+    found = list(folder.glob("stacks/*/cdk.tf.json"))
+    return read(settings, found[0]) if found else synthesise(settings, folder)
 
 
 @pytest.fixture(params=VARIANTS)

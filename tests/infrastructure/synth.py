@@ -144,5 +144,9 @@ def synthesise(settings: Settings, folder: Path) -> Stack:
     stack = PaymentStack(app, settings)
     name = stack.node.id
     app.synth()
-    path = folder / "stacks" / name / "cdk.tf.json"
+    return read(settings, folder / "stacks" / name / "cdk.tf.json")
+
+
+def read(settings: Settings, path: Path) -> Stack:
+    """A stack that was synthesised before."""
     return Stack(settings, path, json.loads(path.read_text()))

@@ -8,11 +8,9 @@ from importlib import import_module
 from typing import Final
 
 FIXES: Final = (
+    "forked_workers",
     "lambda_errors",
-    "lambda_logs",
-    "lambda_workers",
-    "worker_deaths",
-    "shared_code",
+    "lambda_places",
     "lambda_throttling",
     "async_retries",
     "event_destinations",

@@ -1,0 +1,113 @@
+"""How functions reach the local AWS: boto3's own requests, signed as ever, over a UNIX socket beside its TLS port.
+
+Both ends of TLS, urllib3 and http.client take half of the time of a small call on one machine. botocore lets a
+`before-send` handler answer a request, which is where this one steps in. What streams (an object of S3, a function's
+answer) goes over TLS, as does all that does not come from a function.
+"""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+
+SOCKET = "_LOCAL_AWS_SOCKET"
+"""The environment variable with the socket's path."""
+RECEIVE_BYTES = 65536
+END_OF_HEAD = b"\r\n\r\n"
+
+_idle: list[socket.socket] = []
+_lock = threading.Lock()
+
+
+def send(request: Any, **_: Any) -> AWSResponse | None:
+    """Answer a prepared request; None for one that goes its usual way. Raises what botocore's own transport does."""
+    path = os.environ.get(SOCKET)
+    if not path or request.stream_output or not isinstance(request.body, str | bytes | bytearray | None):
+        return None
+    wire = _as_sent(request)
+    client = (getattr(request, "context", None) or {}).get("client_config")
+    connection = _idle_one()
+    reused = connection is not None
+    connection = connection or _new(path, request.url)
+    connection.settimeout(client.read_timeout if client else None)
+    try:
+        try:
+            connection.sendall(wire)
+            answer = _answer(connection, request.url)
+        except (ConnectionError, EOFError):
+            if not reused:
+                raise
+            connection.close()  # the other end had closed it while nobody used it: nothing of this was carried out
+            connection = _new(path, request.url)
+            connection.sendall(wire)
+            answer = _answer(connection, request.url)
+    except TimeoutError as late:
+        connection.close()
+        raise ReadTimeoutError(endpoint_url=request.url, error=late) from None
+    except (OSError, EOFError) as broken:
+        connection.close()
+        raise ConnectionClosedError(endpoint_url=request.url, request=request, error=broken) from None
+    with _lock:
+        _idle.append(connection)
+    return answer
+
+
+def _as_sent(request: Any) -> bytes:
+    address = urlsplit(request.url)
+    target = (address.path or "/") + (f"?{address.query}" if address.query else "")
+    body = request.body or b""
+    body = body.encode() if isinstance(body, str) else bytes(body)
+    headers = dict(request.headers.items()) | {"Host": address.netloc, "Content-Length": str(len(body))}
+    lines = [f"{request.method} {target} HTTP/1.1".encode("ascii")]
+    for name, value in headers.items():
+        lines.append(name.encode("ascii") + b": " + (value if isinstance(value, bytes) else value.encode("latin-1")))
+    return b"\r\n".join(lines) + END_OF_HEAD + body
+
+
+def _idle_one() -> socket.socket | None:
+    with _lock:
+        return _idle.pop() if _idle else None
+
+
+def _new(path: str, url: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(path)
+    except OSError as refused:
+        connection.close()
+        raise EndpointConnectionError(endpoint_url=url, error=refused) from None
+    return connection
+
+
+def _answer(connection: socket.socket, url: str) -> AWSResponse:
+    data = b""
+    while (end := data.find(END_OF_HEAD)) < 0:
+        piece = connection.recv(RECEIVE_BYTES)
+        if not piece:
+            raise EOFError("closed before it answered")
+        data += piece
+    status, *lines = data[:end].decode("latin-1").split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    length = int(next((value for name, value in headers.items() if name.lower() == "content-length"), 0))
+    body = bytearray(data[end + len(END_OF_HEAD) :])
+    while len(body) < length:
+        piece = connection.recv(RECEIVE_BYTES)
+        if not piece:
+            raise OSError("closed in the middle of its answer")
+        body += piece
+    return AWSResponse(url, int(status.split()[1]), headers, _Read(bytes(body)))  # type: ignore[arg-type]
+
+
+class _Read:
+    """A body that is here already, as botocore reads one."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def stream(self, *_: Any) -> Iterator[bytes]:
+        yield self._data
