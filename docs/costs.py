@@ -27,13 +27,13 @@ from unittest.mock import patch
 
 import boto3
 
+from fakes.gateway import MemoryGateway
+from fakes.queue_delivery import MemoryDelivery
+from fakes.workflow import MemoryWorkflow
 from lib.batch import MESSAGES_A_CALL, dispatch_pace
 from lib.settings import ENVIRONMENTS
 from lib.state_machine import Step, definition
-from payments.gateways.memory import MemoryGateway
-from payments.pace import slot_length
-from payments.stores.controls_memory import MemoryDelivery
-from payments.stores.tables import (
+from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
     CONTROLS,
     CUSTOMERS,
@@ -44,7 +44,7 @@ from payments.stores.tables import (
     TOKENS,
     Table,
 )
-from payments.workflow import MemoryWorkflow
+from payments.domain.gateway_slots import slot_length
 from tests.moto_tables import aws_in_memory, create_table
 
 Counts = Counter[str]

@@ -22,7 +22,7 @@ from lib.functions import Function
 from lib.policies import document
 from lib.settings import Environment, Settings
 from lib.storage import Bucket
-from payments.batch.state import INCOMING
+from payments.domain.batch.state import INCOMING
 
 LEAST_CONCURRENCY = 2
 """What SQS takes as the least maximum concurrency of an event source."""
@@ -43,8 +43,8 @@ class Pace(NamedTuple):
 def dispatch_pace(environment: Environment) -> Pace:
     """The pace at which all dispatchers together start no more payments a second than the gateway's whole rate.
 
-    That is a little more than the slots there are (`payments/pace.py`), so that a dispatcher that was held up catches
-    up, and no slot goes unused while payments wait. Dispatchers that see slots taken ahead of time hold back, and so
+    That is a little more than the slots there are (`gateway_rate_limiter.py`), so that a dispatcher that was held up
+    catches up, and no slot goes unused while payments wait. Dispatchers that see slots taken ahead of time hold back, and so
     leave to payments over REST what these take.
     """
     rate = environment.gateway_rate_per_second

@@ -14,7 +14,7 @@ from lib.aws import (
 from lib.aws import CognitoUserPoolAccountRecoverySettingRecoveryMechanism as RecoveryMechanism
 from lib.aws import CognitoUserPoolClientTokenValidityUnits as ValidityUnits
 from lib.settings import Settings
-from payments.identity import Role
+from payments.domain.identity import Role
 
 AUTHORIZER_CACHE_SECONDS = 60
 """How long API Gateway remembers the authorizer's answer for a token."""

@@ -17,8 +17,8 @@ from lib.aws import (
 )
 from lib.policies import waive
 from lib.settings import Settings
-from payments.http import MAX_BODY_BYTES
-from payments.identity import usage_key
+from payments.domain.identity import usage_key
+from payments.rest.http import MAX_BODY_BYTES
 
 FLOOD_SECONDS = 60
 """What the web ACL counts an address's calls over."""

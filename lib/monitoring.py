@@ -12,7 +12,7 @@ from lib.functions import Function
 from lib.notifications import Notifications
 from lib.settings import Settings
 from lib.workflow import Workflow
-from payments.metrics import (
+from payments.observability.metrics import (
     CONTRADICTING_EVENTS,
     ENTRANCES,
     GATEWAY_MISCONFIGURED,

@@ -32,9 +32,7 @@ from lib.schedule import EveryMinute
 from lib.settings import Settings
 from lib.storage import Bucket, Tables
 from lib.workflow import Workflow
-from payments.batch.state import INCOMING, RESULTS
-from payments.pace import slot_length
-from payments.stores.tables import (
+from payments.adapters.dynamodb.tables import (
     BY_BATCH,
     BY_CUSTOMER,
     BY_DAY,
@@ -44,6 +42,8 @@ from payments.stores.tables import (
     BY_UNFINISHED,
     BY_UNSETTLED,
 )
+from payments.domain.batch.state import INCOMING, RESULTS
+from payments.domain.gateway_slots import slot_length
 
 
 class PaymentStack(TerraformStack):

@@ -3,7 +3,7 @@ simulation runs the same definition."""
 
 from typing import Any, NamedTuple
 
-from payments.errors import POLICIES, UNEXPECTED, Policy
+from payments.domain.errors import POLICIES, UNEXPECTED, Policy
 
 State = dict[str, Any]
 

@@ -24,7 +24,7 @@ from lib.aws import S3BucketLifecycleConfigurationRuleNoncurrentVersionExpiratio
 from lib.encryption import Encryption
 from lib.policies import document, waive
 from lib.settings import Settings
-from payments.stores.tables import (
+from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
     CONTROLS,
     CUSTOMERS,

@@ -24,7 +24,7 @@ from local.terraform import environment as terraform_environment
 from local.users import make_users
 from payctl.session import Session, sample
 from payctl.stack import Stack
-from payments.webhooks import HANDLED
+from payments.domain.gateway_event import HANDLED
 
 DIRECTORY = ROOT / ".local"
 SUFFIX = "local"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from payctl.session import SAMPLE_USERS, write_private
-from payments.identity import Role
+from payments.domain.identity import Role
 
 
 def make_users(cognito: Any, user_pool_id: str, directory: Path) -> None:

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 from payctl import ports
 from payctl.failures import Failure, from_boto3
 from payctl.stack import Stack
-from payments.errors import Declined, PaymentError, RequiresAction
-from payments.payment import Payment
-from payments.sealed_fields import REFERENCE, context_of
-from payments.sealing import SealBroken, VaultUnavailable, is_sealed
-from payments.statuses import Status
+from payments.domain.errors import Declined, PaymentError, RequiresAction
+from payments.domain.payment import Payment
+from payments.domain.sealed_fields import REFERENCE, context_of
+from payments.domain.sealed_text import is_sealed
+from payments.domain.statuses import Status
+from payments.ports.field_encryptor import SealBroken, VaultUnavailable
 
 if TYPE_CHECKING:
-    from payments.gateways.port import PaymentGateway
+    from payments.ports.payment_gateway import PaymentGateway
 
 NO_CHARGE = "no charge"
 NO_ANSWER = "no answer"

@@ -9,8 +9,8 @@ from payctl import batch_files, batch_view, show
 from payctl.failures import Exit, Failure
 from payctl.options import Download, Json, Timeout, stack_of
 from payctl.stack import Stack
-from payments.batch.state import Batch, BatchStatus
-from payments.statuses import CAPTURED
+from payments.domain.batch.state import Batch, BatchStatus
+from payments.domain.statuses import CAPTURED
 
 app = typer.Typer(help="Batches of payments: CSV files in the bucket.", no_args_is_help=True)
 

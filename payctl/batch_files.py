@@ -7,10 +7,10 @@ from typing import Any
 
 from payctl import ports
 from payctl.stack import Stack
-from payments.batch.errors import RejectedRow
-from payments.batch.sheets import ERRORS, RESUBMIT
-from payments.batch.sheets import RESULTS as RESULT_ROWS
-from payments.batch.state import INCOMING, Batch, Source
+from payments.application.batch.result_files import ERRORS, RESUBMIT
+from payments.application.batch.result_files import RESULTS as RESULT_ROWS
+from payments.domain.batch.errors import RejectedRow
+from payments.domain.batch.state import INCOMING, Batch, Source
 
 RESULT_FILES = (RESULT_ROWS, ERRORS, RESUBMIT)
 

@@ -12,8 +12,8 @@ from payctl import batch_files, show
 from payctl.deadline import Deadline
 from payctl.failures import Exit, Failure
 from payctl.stack import Stack
-from payments.batch.errors import RejectedRow
-from payments.batch.state import Batch, BatchStatus, Source
+from payments.domain.batch.errors import RejectedRow
+from payments.domain.batch.state import Batch, BatchStatus, Source
 
 POLL_SECONDS = 0.5
 TAKEN_UP_SECONDS = 60

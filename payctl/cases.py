@@ -9,9 +9,9 @@ from payctl import ports, show
 from payctl.at_gateway import GatewaySays
 from payctl.dead_letters import DeadLetter, DeadLetterQueue, reasons
 from payctl.stack import Stack
-from payments.payment import Payment
-from payments.replaying import Decision, decide, decide_file, reason_class
-from payments.statuses import Status
+from payments.application.replay import Decision, decide, decide_file, reason_class
+from payments.domain.payment import Payment
+from payments.domain.statuses import Status
 
 NO_LOG = "no log found"
 MALFORMED = "malformed"

@@ -11,8 +11,8 @@ from payctl.asking import Yes
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
 from payctl.stack import Stack
-from payments.customers import parse_customer, parse_patch, parse_search
-from payments.payment import CUSTOMER_ID, InvalidRequest
+from payments.domain.customer import parse_customer, parse_patch, parse_search
+from payments.domain.payment import CUSTOMER_ID, InvalidRequest
 
 app = typer.Typer(help="Customers and their default payment methods.", no_args_is_help=True)
 

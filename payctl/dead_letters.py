@@ -10,10 +10,10 @@ from typing import Any
 from payctl import logs, show
 from payctl.failures import from_boto3
 from payctl.stack import Stack
-from payments.batch.dispatch import MalformedMessage, payment_id_in
-from payments.batch.split import sources_in
-from payments.batch.state import Source
-from payments.clock import iso, parse_iso
+from payments.application.batch.dispatch import MalformedMessage, payment_id_in
+from payments.application.batch.split import sources_in
+from payments.domain.batch.state import Source
+from payments.domain.clock import iso, parse_iso
 
 WAIT_SECONDS = 2
 """SQS looks on all of its servers for a request that waits; for one that does not, only on some."""

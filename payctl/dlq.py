@@ -15,9 +15,9 @@ from payctl.dead_letters import DeadLetterQueue
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
 from payctl.stack import Stack
-from payments.clock import utc_now
-from payments.replaying import Action, Decision, reason_class, restart
-from payments.stores.port import VersionConflict
+from payments.application.replay import Action, Decision, reason_class, restart
+from payments.domain.clock import utc_now
+from payments.ports.payment_store import VersionConflict
 
 app = typer.Typer(help="Payments not dispatched and files not taken in: the dead-letter queue.", no_args_is_help=True)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from payctl import ports
 from payctl.stack import Stack
-from payments.webhooks import GatewayEvent, occasion_of
+from payments.domain.gateway_event import GatewayEvent, occasion_of
 
 MAX_EVENTS = 1000
 """Of an execution; one that goes well has some thirty."""

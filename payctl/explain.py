@@ -7,7 +7,7 @@ import typer
 from payctl import show, story
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
-from payments.payment import PAYMENT_ID
+from payments.domain.payment import PAYMENT_ID
 
 
 def explain(

@@ -10,8 +10,8 @@ from payctl.asking import Yes
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
 from payctl.stack import Stack
-from payments.clock import utc_now
-from payments.lane import LaneState, PausedBy
+from payments.domain.batch_breaker import LaneState, PausedBy
+from payments.domain.clock import utc_now
 
 app = typer.Typer(help="The batch lane: see how it stands, pause and resume it.", no_args_is_help=True)
 

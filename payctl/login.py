@@ -10,8 +10,8 @@ import typer
 from payctl import asking, session, show
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
-from payments.clock import iso
-from payments.identity import Role
+from payments.domain.clock import iso
+from payments.domain.identity import Role
 
 
 def login(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from payctl.stack import Stack
-from payments.clock import iso
+from payments.domain.clock import iso
 
 MAX_PAGES = 50
 """Of a log group: CloudWatch searches up to 1 MB of lines for a page, and a page may well be empty."""

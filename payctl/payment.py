@@ -12,8 +12,8 @@ from payctl.deadline import Deadline
 from payctl.failures import Exit, Failure
 from payctl.options import Json, Timeout, stack_of
 from payctl.stack import Stack
-from payments.payment import InvalidRequest, parse_request
-from payments.statuses import CAPTURED, OPEN
+from payments.domain.payment import InvalidRequest, parse_request
+from payments.domain.statuses import CAPTURED, OPEN
 
 POLL_SECONDS = (0.1, 0.2, 0.3, 0.5, 1.0)
 """Waits between looks at a payment; the last one repeats."""

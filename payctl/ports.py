@@ -6,72 +6,73 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from payctl.stack import Stack
-from payments.patience import Patience
+from payments.domain.recovery_timeouts import Patience
 
 if TYPE_CHECKING:
-    from payments.batch.functions import FunctionStarter
-    from payments.delivery import MappingDelivery
-    from payments.gateways.stripe import StripeGateway
-    from payments.stores.batch_dynamodb import DynamoBatchStore
-    from payments.stores.controls_dynamodb import DynamoLaneStore
-    from payments.stores.dynamodb import DynamoAuditStore, DynamoPaymentStore
-    from payments.stores.events_dynamodb import DynamoEventStore
-    from payments.stores.vault_kms import KmsVault
-    from payments.workflow import StepFunctionsWorkflow
+    from payments.adapters.dynamodb.audit import DynamoAuditStore
+    from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+    from payments.adapters.dynamodb.batches import DynamoBatchStore
+    from payments.adapters.dynamodb.events import DynamoEventStore
+    from payments.adapters.dynamodb.payments import DynamoPaymentStore
+    from payments.adapters.event_source_mapping import MappingDelivery
+    from payments.adapters.kms import KmsVault
+    from payments.adapters.lambda_functions import FunctionStarter
+    from payments.adapters.step_functions import StepFunctionsWorkflow
+    from payments.adapters.stripe.gateway import StripeGateway
 
 
 def payments(stack: Stack) -> "DynamoPaymentStore":
     """The payments table."""
-    from payments.stores.dynamodb import DynamoPaymentStore
+    from payments.adapters.dynamodb.payments import DynamoPaymentStore
 
     return DynamoPaymentStore(stack.client("dynamodb"), stack["payments_table"])
 
 
 def batches(stack: Stack) -> "DynamoBatchStore":
     """The batches."""
-    from payments.stores.batch_dynamodb import DynamoBatchStore
+    from payments.adapters.dynamodb.batches import DynamoBatchStore
 
     return DynamoBatchStore(stack.client("dynamodb"), stack["processing_status_table"], stack["payments_table"])
 
 
 def audit_log(stack: Stack) -> "DynamoAuditStore":
     """The audit log."""
-    from payments.stores.dynamodb import DynamoAuditStore
+    from payments.adapters.dynamodb.audit import DynamoAuditStore
 
     return DynamoAuditStore(stack.client("dynamodb"), stack["audit_table"], stack["payments_table"])
 
 
 def vault(stack: Stack) -> "KmsVault":
     """What opens sealed fields, for an operator who may use the key."""
-    from payments.stores.vault_kms import KmsVault
+    from payments.adapters.kms import KmsVault
 
     return KmsVault(stack.client("kms"), stack["vault_key_arn"])
 
 
 def events(stack: Stack) -> "DynamoEventStore":
     """The gateway's events."""
-    from payments.stores.events_dynamodb import DynamoEventStore
+    from payments.adapters.dynamodb.events import DynamoEventStore
 
     return DynamoEventStore(stack.client("dynamodb"), stack["gateway_events_table"])
 
 
 def lane(stack: Stack) -> "DynamoLaneStore":
     """The batch lane's switch."""
-    from payments.stores.controls_dynamodb import DynamoLaneStore
+    from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
 
     return DynamoLaneStore(stack.client("dynamodb"), stack["controls_table"])
 
 
 def delivery(stack: Stack) -> "MappingDelivery":
     """The delivery of the queue's messages."""
-    from payments.delivery import MappingDelivery
+    from payments.adapters.event_source_mapping import MappingDelivery
 
     return MappingDelivery(stack.client("lambda"), stack["dispatch_mapping_id"])
 
 
 def workflow(stack: Stack) -> "StepFunctionsWorkflow":
     """The state machine."""
-    from payments.workflow import StepFunctionsWorkflow
+    from payments.adapters.step_functions import StepFunctionsWorkflow
 
     return StepFunctionsWorkflow(stack.client("stepfunctions"), stack["state_machine_arn"])
 
@@ -81,8 +82,8 @@ def gateway(stack: Stack) -> "StripeGateway":
 
     Raises Misconfigured while none is set, and ClientError for an operator who may not read it.
     """
-    from payments.gateways.credentials import GatewayKey
-    from payments.gateways.stripe import StripeGateway
+    from payments.adapters.secrets_manager import GatewayKey
+    from payments.adapters.stripe.gateway import StripeGateway
 
     key = GatewayKey(stack.client("secretsmanager"), stack["gateway_secret_arn"])
     key.read()
@@ -103,7 +104,7 @@ def patience(stack: Stack) -> Patience:
 
 def split(stack: Stack) -> "FunctionStarter":
     """The function that takes uploaded files in."""
-    from payments.batch.functions import FunctionStarter
+    from payments.adapters.lambda_functions import FunctionStarter
 
     return FunctionStarter(stack.client("lambda"), f"payment-split-{stack.name}")
 

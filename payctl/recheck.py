@@ -10,9 +10,9 @@ from payctl import at_gateway, ports, show
 from payctl.failures import Exit, Failure
 from payctl.options import Json, Timeout, stack_of
 from payctl.stack import Stack
-from payments.charging import may_call_gateway
-from payments.payment import Payment
-from payments.statuses import CAPTURED, Status
+from payments.application.charge import may_call_gateway
+from payments.domain.payment import Payment
+from payments.domain.statuses import CAPTURED, Status
 
 POLL_SECONDS = 0.5
 

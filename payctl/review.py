@@ -10,12 +10,12 @@ from payctl.asking import Yes
 from payctl.failures import Exit, Failure, from_boto3
 from payctl.options import Json, stack_of
 from payctl.stack import Stack
-from payments.cards import card_data_in
-from payments.clock import utc_now
-from payments.payment import Change, Payment
-from payments.reviewing import Verdict, decide, decision_on, is_held, occasion_of
-from payments.statuses import Status
-from payments.stores.port import VersionConflict
+from payments.application.review import Verdict, decide, decision_on, is_held, occasion_of
+from payments.domain.card_data import card_data_in
+from payments.domain.clock import utc_now
+from payments.domain.payment import Change, Payment
+from payments.domain.statuses import Status
+from payments.ports.payment_store import VersionConflict
 
 LONGEST_REASON = 200
 SAID = {Verdict.APPROVED: "approved", Verdict.REJECTED: "rejected"}

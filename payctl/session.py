@@ -13,7 +13,7 @@ import typer
 from payctl import show
 from payctl.failures import Exit, Failure
 from payctl.stack import Stack
-from payments.identity import Role
+from payments.domain.identity import Role
 
 SAMPLE_USERS = "users.json"
 """The sample users of `make up`, beside the outputs: {role: {"email", "password"}}."""

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from payctl.failures import Failure
-from payments.lane import LaneState
-from payments.statuses import CAPTURED, OPEN, Status
+from payments.domain.batch_breaker import LaneState
+from payments.domain.statuses import CAPTURED, OPEN, Status
 
 SHORT = ("version", "status", "at", "by")
 """Columns that are never wrapped; the others give way to them."""

@@ -15,12 +15,12 @@ from payctl.dead_letters import DeadLetterQueue, reasons
 from payctl.failures import Failure, from_boto3
 from payctl.stack import Stack
 from payctl.what_now import Facts, what_now
-from payments.audit import AuditBroken, AuditEntry, verify
-from payments.clock import iso, parse_iso, utc_now
-from payments.lane import LaneState
-from payments.payment import Change, Payment
-from payments.reviewing import decision_on, occasion_of
-from payments.webhooks import EventState, GatewayEvent
+from payments.application.review import decision_on, occasion_of
+from payments.domain.audit_chain import AuditBroken, AuditEntry, verify
+from payments.domain.batch_breaker import LaneState
+from payments.domain.clock import iso, parse_iso, utc_now
+from payments.domain.gateway_event import EventState, GatewayEvent
+from payments.domain.payment import Change, Payment
 
 LOG_FIELDS = ("status", "version", "wait_seconds", "code", "reason", "type", "state", "replayed")
 """What a log line is shown with, beside its message."""

@@ -11,7 +11,7 @@ from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
 from payctl.session import need_tokens
 from payctl.stack import Stack
-from payments.identity import Role
+from payments.domain.identity import Role
 
 app = typer.Typer(help="Who may log in, and as what.", no_args_is_help=True)
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from payctl.at_gateway import NO_CHARGE, GatewaySays
-from payments.clock import iso, parse_iso
-from payments.lane import LaneState, PausedBy
-from payments.patience import Patience
-from payments.payment import Payment
-from payments.reviewing import Verdict, is_held
-from payments.statuses import CAPTURED, SETTLED, Status
+from payments.application.review import Verdict, is_held
+from payments.domain.batch_breaker import LaneState, PausedBy
+from payments.domain.clock import iso, parse_iso
+from payments.domain.payment import Payment
+from payments.domain.recovery_timeouts import Patience
+from payments.domain.statuses import CAPTURED, SETTLED, Status
 
 NOT_CHARGED = (Status.DECLINED, Status.REJECTED, Status.FAILED)
 

@@ -5,9 +5,9 @@ from itertools import count
 from typing import Any
 from urllib.parse import quote_plus
 
-from payments.clock import iso
-from payments.lane import PausedBy
-from payments.webhooks import GatewayEvent
+from payments.domain.batch_breaker import PausedBy
+from payments.domain.clock import iso
+from payments.domain.gateway_event import GatewayEvent
 from simulation.faults import Mishap
 from simulation.invariants import is_at_rest
 from simulation.work import Ask, Upload, source_of

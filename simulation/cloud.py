@@ -7,10 +7,10 @@ from functools import partial
 from math import inf
 from typing import Any, BinaryIO
 
-from payments.batch.queue import QueuedPayment, QueueRefused
-from payments.batch.state import Source
-from payments.stores.batch_files import MemoryBatchFiles
-from payments.stores.controls_memory import MemoryDelivery
+from fakes.batch_files import MemoryBatchFiles
+from fakes.queue_delivery import MemoryDelivery
+from payments.domain.batch.state import Source
+from payments.ports.payment_queue import QueuedPayment, QueueRefused
 from simulation.faults import Chaos, Mishap
 from simulation.machine import Execution, Machine
 from simulation.scheduler import Ended, Scheduler, Task

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from greenlet import GreenletExit
 
-from payments.payment import Payment
+from payments.domain.payment import Payment
 from simulation.faults import Chaos, Fate, Mishap
 from simulation.scheduler import TIMED_OUT, Ended, Scheduler
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
-from payments.gateways.memory import FaultKind
+from fakes.gateway import FaultKind
 
 
 class Fate(StrEnum):

@@ -4,13 +4,13 @@ import csv
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from payments.audit import AuditBroken, verify
-from payments.batch.sheets import RESULTS
-from payments.batch.state import BatchStatus
-from payments.errors import PaymentError
-from payments.payment import Payment
-from payments.statuses import CAPTURED, FINAL, SETTLED, Status, may_move
-from payments.webhooks import EventState
+from payments.application.batch.result_files import RESULTS
+from payments.domain.audit_chain import AuditBroken, verify
+from payments.domain.batch.state import BatchStatus
+from payments.domain.errors import PaymentError
+from payments.domain.gateway_event import EventState
+from payments.domain.payment import Payment
+from payments.domain.statuses import CAPTURED, FINAL, SETTLED, Status, may_move
 from simulation.work import source_of
 from simulation.world import World
 

@@ -4,9 +4,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from payments.payment import Payment
-from payments.sealing import Vault
-from payments.stores.memory import MemoryPaymentStore
+from fakes.payments import MemoryPaymentStore
+from payments.domain.payment import Payment
+from payments.ports.field_encryptor import Vault
 
 Watch = Callable[[Payment | None, Payment], None]
 """Told of each write: the row before, and after."""

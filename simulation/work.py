@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from payments.batch.state import Source
-from payments.customers import Customer
-from payments.statuses import Status
+from payments.domain.batch.state import Source
+from payments.domain.customer import Customer
+from payments.domain.statuses import Status
 
 WELL = frozenset({Status.SUCCEEDED, Status.PARTIALLY_REFUNDED, Status.REFUNDED})
 NEEDS_CUSTOMER = "pm_card_authenticationRequired"

@@ -11,39 +11,42 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
+from fakes.audit import MemoryAuditStore
+from fakes.batch_breaker import MemoryLaneStore
+from fakes.batches import MemoryBatchStore
+from fakes.customers import MemoryCustomerStore
+from fakes.events import MemoryEventStore
+from fakes.field_encryptor import MemoryVault
+from fakes.gateway import Fault, FaultKind, MemoryGateway
+from fakes.slots import MemorySlotStore
+from fakes.tokens import MemoryTokenStore
 from lib.state_machine import Step, definition
-from payments.accepting import OtherPayment, accept
-from payments.batch import report as batch_report
-from payments.batch import sheets as batch_sheets
-from payments.batch import split as batch_split
-from payments.batch.dispatch import Dispatcher
-from payments.batch.report import Reporter
-from payments.batch.rows import BatchRows
-from payments.batch.split import Splitter, sources_in
-from payments.batch.state import Source
-from payments.charging import Charging
-from payments.clock import iso
-from payments.errors import Misconfigured
-from payments.gateways.guarded import GuardedGateway
-from payments.gateways.memory import Fault, FaultKind, MemoryGateway
-from payments.gateways.stripe_amounts import refusal
-from payments.lane import Lane
-from payments.money import Money
-from payments.pace import Pace, slot_length
-from payments.patience import Patience
-from payments.payment import Payment, parse_request
-from payments.steps import audit_step, charge_step, record_step, validate_step
-from payments.stores.batch_memory import MemoryBatchStore
-from payments.stores.controls_memory import MemoryLaneStore, MemorySlotStore
-from payments.stores.customers_memory import MemoryCustomerStore
-from payments.stores.events_memory import MemoryEventStore
-from payments.stores.memory import MemoryAuditStore
-from payments.stores.tokens_memory import MemoryTokenStore
-from payments.stores.vault_memory import MemoryVault
-from payments.sweeping import Sweeper
-from payments.validating import PaymentMethods
-from payments.webhooks import GatewayEvent, Webhooks
-from payments.workflow import StepFunctionsWorkflow
+from payments.adapters.step_functions import StepFunctionsWorkflow
+from payments.adapters.stripe.amounts import refusal
+from payments.application.accept import OtherPayment, accept
+from payments.application.batch import report as batch_report
+from payments.application.batch import result_files as batch_sheets
+from payments.application.batch import split as batch_split
+from payments.application.batch.close_rows import BatchRows
+from payments.application.batch.dispatch import Dispatcher
+from payments.application.batch.report import Reporter
+from payments.application.batch.split import Splitter, sources_in
+from payments.application.batch_breaker import Lane
+from payments.application.charge import Charging
+from payments.application.gateway_rate_limiter import Pace
+from payments.application.guarded_gateway import GuardedGateway
+from payments.application.recover import Sweeper
+from payments.application.steps import audit_step, charge_step, record_step, validate_step
+from payments.application.validate import PaymentMethods
+from payments.application.webhooks import Webhooks
+from payments.domain.batch.state import Source
+from payments.domain.clock import iso
+from payments.domain.errors import Misconfigured
+from payments.domain.gateway_event import GatewayEvent
+from payments.domain.gateway_slots import slot_length
+from payments.domain.money import Money
+from payments.domain.payment import Payment, parse_request
+from payments.domain.recovery_timeouts import Patience
 from simulation.cloud import Context, Delivery, Files, Functions, Queue, StepFunctionsClient, error_of
 from simulation.effects import Effects
 from simulation.faults import Chaos, Fate

@@ -8,7 +8,7 @@ from unittest.mock import patch
 import boto3
 from moto import mock_aws
 
-from payments.stores.tables import Key, Table
+from payments.adapters.dynamodb.tables import Key, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

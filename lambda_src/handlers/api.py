@@ -4,32 +4,32 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from payments import aws
-from payments.access import require_role
-from payments.access_log import DynamoAccessLog
-from payments.cards import card_data_in
-from payments.clock import utc_now
+from payments.adapters import aws_clients as aws
+from payments.adapters.dynamodb.access_log import DynamoAccessLog
+from payments.adapters.dynamodb.customers import DynamoCustomerStore
+from payments.adapters.dynamodb.instrumented_payments import FollowedPayments
+from payments.adapters.dynamodb.limits import DynamoLimitStore
+from payments.adapters.dynamodb.listing import DynamoPaymentListing
+from payments.adapters.dynamodb.tokens import DynamoTokenStore
+from payments.adapters.kms import KmsEmailHasher, KmsVault
+from payments.adapters.step_functions import StepFunctionsWorkflow
+from payments.application.velocity import Velocity
 from payments.config import setting
-from payments.http import Problem, answer, header, problem_answer
-from payments.identity import EVERYBODY, Caller, NotAuthenticated, caller_of
-from payments.limits import Kind, Limiter
-from payments.logs import invocation, logger
-from payments.metrics import PAYMENTS_ACCEPTED, count
-from payments.payment import NO_CARD_DATA
+from payments.domain.card_data import card_data_in
+from payments.domain.clock import utc_now
+from payments.domain.identity import EVERYBODY, Caller, NotAuthenticated, caller_of
+from payments.domain.payment import NO_CARD_DATA
+from payments.domain.token import random_token
+from payments.observability.logs import invocation, logger
+from payments.observability.metrics import PAYMENTS_ACCEPTED, count
+from payments.ports.field_encryptor import VaultUnavailable
+from payments.ports.limit_store import LimitsUnavailable
 from payments.rest import customers, legacy, listing, payments, tokens
+from payments.rest.access import require_role
+from payments.rest.http import Problem, answer, header, problem_answer
+from payments.rest.rate_limits import Kind, Limiter
 from payments.rest.request import Request
 from payments.rest.services import Services
-from payments.sealing import VaultUnavailable
-from payments.stores.customers_dynamodb import DynamoCustomerStore
-from payments.stores.followed import FollowedPayments
-from payments.stores.limits_dynamodb import DynamoLimitStore
-from payments.stores.limits_port import LimitsUnavailable
-from payments.stores.listing_dynamodb import DynamoPaymentListing
-from payments.stores.tokens_dynamodb import DynamoTokenStore
-from payments.stores.vault_kms import KmsEmailHasher, KmsVault
-from payments.tokens import random_token
-from payments.velocity import Velocity
-from payments.workflow import StepFunctionsWorkflow
 
 OPERATIONS: dict[str, Callable[[Request, Services], dict[str, Any]]] = {
     "POST /payments": payments.create_payment,

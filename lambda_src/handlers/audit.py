@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from payments import aws
-from payments.batch.functions import FunctionStarter
-from payments.batch.rows import BatchRows
+from payments.adapters import aws_clients as aws
+from payments.adapters.dynamodb.audit import DynamoAuditStore
+from payments.adapters.dynamodb.batches import DynamoBatchStore
+from payments.adapters.dynamodb.instrumented_payments import FollowedPayments
+from payments.adapters.lambda_functions import FunctionStarter
+from payments.application.batch.close_rows import BatchRows
+from payments.application.steps import audit_step
 from payments.config import setting
-from payments.logs import invocation, logger
-from payments.metrics import timed
-from payments.steps import audit_step
-from payments.stores.batch_dynamodb import DynamoBatchStore
-from payments.stores.dynamodb import DynamoAuditStore
-from payments.stores.followed import FollowedPayments
+from payments.observability.logs import invocation, logger
+from payments.observability.metrics import timed
 
 dynamodb = aws.dynamodb()
 store = FollowedPayments(dynamodb, setting("PAYMENTS_TABLE"))

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from payments.bearer import BadToken, OtherIssuer, TrustedIssuer, UserPool, verified
-from payments.clock import utc_now
+from payments.adapters.oidc.bearer_tokens import BadToken, OtherIssuer, TrustedIssuer, UserPool, verified
+from payments.adapters.oidc.signing_keys import KeysUnavailable, SigningKeys, discovered, https_reader
 from payments.config import setting
-from payments.identity import authorizer_context, usage_key
-from payments.keys import KeysUnavailable, SigningKeys, discovered, https_reader
-from payments.logs import invocation, logger
+from payments.domain.clock import utc_now
+from payments.domain.identity import authorizer_context, usage_key
+from payments.observability.logs import invocation, logger
 
 SUFFIX = setting("ENVIRONMENT_SUFFIX")
 MERCHANTS = frozenset(setting("MERCHANT_CLIENT_IDS").split(",")) - {""}

@@ -5,27 +5,28 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from payments import aws
-from payments.charging import Charging
-from payments.clock import utc_now
+from payments.adapters import aws_clients as aws
+from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+from payments.adapters.dynamodb.customers import DynamoCustomerStore
+from payments.adapters.dynamodb.instrumented_payments import FollowedPayments
+from payments.adapters.dynamodb.slots import DynamoSlotStore
+from payments.adapters.dynamodb.tokens import DynamoTokenStore
+from payments.adapters.kms import KmsVault
+from payments.adapters.secrets_manager import GatewayKey
+from payments.adapters.stripe.gateway import StripeGateway
+from payments.application.batch_breaker import Lane
+from payments.application.charge import Charging
+from payments.application.gateway_rate_limiter import Pace
+from payments.application.guarded_gateway import GuardedGateway
+from payments.application.steps import charge_step
+from payments.application.validate import PaymentMethods
 from payments.config import setting
-from payments.errors import SUSPICIOUS_DECLINE_CODES, Misconfigured
-from payments.gateways.credentials import GatewayKey
-from payments.gateways.guarded import GuardedGateway
-from payments.gateways.stripe import StripeGateway
-from payments.lane import Lane
-from payments.logs import invocation, logger
-from payments.metrics import GATEWAY_MISCONFIGURED, PAYMENTS_IN_REVIEW, SUSPICIOUS_DECLINES, count, timed
-from payments.pace import Pace
-from payments.patience import Patience
-from payments.statuses import Status
-from payments.steps import charge_step
-from payments.stores.controls_dynamodb import DynamoLaneStore, DynamoSlotStore
-from payments.stores.customers_dynamodb import DynamoCustomerStore
-from payments.stores.followed import FollowedPayments
-from payments.stores.tokens_dynamodb import DynamoTokenStore
-from payments.stores.vault_kms import KmsVault
-from payments.validating import PaymentMethods
+from payments.domain.clock import utc_now
+from payments.domain.errors import SUSPICIOUS_DECLINE_CODES, Misconfigured
+from payments.domain.recovery_timeouts import Patience
+from payments.domain.statuses import Status
+from payments.observability.logs import invocation, logger
+from payments.observability.metrics import GATEWAY_MISCONFIGURED, PAYMENTS_IN_REVIEW, SUSPICIOUS_DECLINES, count, timed
 
 dynamodb = aws.dynamodb()
 vault = KmsVault(aws.kms(), setting("VAULT_KEY_ARN"))

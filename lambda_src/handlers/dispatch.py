@@ -9,16 +9,17 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from payments import aws
-from payments.batch.dispatch import Dispatcher, LanePaused
-from payments.batch.queue import SqsPaymentQueue
-from payments.clock import utc_now
+from payments.adapters import aws_clients as aws
+from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+from payments.adapters.dynamodb.instrumented_payments import FollowedPayments
+from payments.adapters.dynamodb.slots import DynamoSlotStore
+from payments.adapters.sqs import SqsPaymentQueue
+from payments.adapters.step_functions import StepFunctionsWorkflow
+from payments.application.batch.dispatch import Dispatcher, LanePaused
+from payments.application.gateway_rate_limiter import Pace
 from payments.config import setting
-from payments.logs import about, invocation, logger
-from payments.pace import Pace
-from payments.stores.controls_dynamodb import DynamoLaneStore, DynamoSlotStore
-from payments.stores.followed import FollowedPayments
-from payments.workflow import StepFunctionsWorkflow
+from payments.domain.clock import utc_now
+from payments.observability.logs import about, invocation, logger
 
 dynamodb = aws.dynamodb()
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))

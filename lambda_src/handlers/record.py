@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from payments import aws
-from payments.clock import utc_now
+from payments.adapters import aws_clients as aws
+from payments.adapters.dynamodb.events import DynamoEventStore
+from payments.adapters.dynamodb.instrumented_payments import FollowedPayments
+from payments.application.steps import record_step
 from payments.config import setting
-from payments.logs import invocation, logger
-from payments.metrics import note_outcome, timed
-from payments.steps import record_step
-from payments.stores.events_dynamodb import DynamoEventStore
-from payments.stores.followed import FollowedPayments
+from payments.domain.clock import utc_now
+from payments.observability.logs import invocation, logger
+from payments.observability.metrics import note_outcome, timed
 
 dynamodb = aws.dynamodb()
 store = FollowedPayments(dynamodb, setting("PAYMENTS_TABLE"), saved=note_outcome)

@@ -6,15 +6,15 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from payments import aws
-from payments.batch.report import Reporter
-from payments.clock import utc_now
+from payments.adapters import aws_clients as aws
+from payments.adapters.dynamodb.batches import DynamoBatchStore
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.kms import KmsVault
+from payments.adapters.s3 import S3BatchFiles
+from payments.application.batch.report import Reporter
 from payments.config import setting
-from payments.logs import invocation, logger
-from payments.stores.batch_dynamodb import DynamoBatchStore
-from payments.stores.batch_files import S3BatchFiles
-from payments.stores.dynamodb import DynamoPaymentStore
-from payments.stores.vault_kms import KmsVault
+from payments.domain.clock import utc_now
+from payments.observability.logs import invocation, logger
 
 dynamodb, sns = aws.dynamodb(), aws.sns()
 log = logger()

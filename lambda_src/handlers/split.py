@@ -6,20 +6,20 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from payments import aws
-from payments.batch.functions import FunctionStarter
-from payments.batch.queue import SqsPaymentQueue
-from payments.batch.rows import BatchRows
-from payments.batch.split import Splitter, sources_in
-from payments.batch.state import BatchStatus
-from payments.clock import utc_now
+from payments.adapters import aws_clients as aws
+from payments.adapters.dynamodb.batches import DynamoBatchStore
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.kms import KmsVault
+from payments.adapters.lambda_functions import FunctionStarter
+from payments.adapters.s3 import S3BatchFiles
+from payments.adapters.sqs import SqsPaymentQueue
+from payments.application.batch.close_rows import BatchRows
+from payments.application.batch.split import Splitter, sources_in
 from payments.config import setting
-from payments.logs import invocation, logger
-from payments.metrics import PAYMENTS_ACCEPTED, count
-from payments.stores.batch_dynamodb import DynamoBatchStore
-from payments.stores.batch_files import S3BatchFiles
-from payments.stores.dynamodb import DynamoPaymentStore
-from payments.stores.vault_kms import KmsVault
+from payments.domain.batch.state import BatchStatus
+from payments.domain.clock import utc_now
+from payments.observability.logs import invocation, logger
+from payments.observability.metrics import PAYMENTS_ACCEPTED, count
 
 dynamodb, functions = aws.dynamodb(), aws.functions()
 batches = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))

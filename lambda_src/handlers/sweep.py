@@ -7,32 +7,32 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from payments import aws
-from payments.batch.functions import FunctionStarter
-from payments.batch.queue import SqsPaymentQueue
-from payments.batch.rows import BatchRows
-from payments.clock import utc_now
+from payments.adapters import aws_clients as aws
+from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+from payments.adapters.dynamodb.batches import DynamoBatchStore
+from payments.adapters.dynamodb.events import DynamoEventStore
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.event_source_mapping import MappingDelivery
+from payments.adapters.lambda_functions import FunctionStarter
+from payments.adapters.secrets_manager import GatewayKey
+from payments.adapters.sqs import SqsPaymentQueue
+from payments.adapters.step_functions import StepFunctionsWorkflow
+from payments.adapters.stripe.gateway import StripeGateway
+from payments.application.batch.close_rows import BatchRows
+from payments.application.guarded_gateway import GuardedGateway
+from payments.application.recover import Sweeper
+from payments.application.webhooks import Webhooks
 from payments.config import setting
-from payments.delivery import MappingDelivery
-from payments.gateways.credentials import GatewayKey
-from payments.gateways.guarded import GuardedGateway
-from payments.gateways.stripe import StripeGateway
-from payments.logs import invocation, logger
-from payments.metrics import (
+from payments.domain.clock import utc_now
+from payments.domain.recovery_timeouts import Patience
+from payments.observability.logs import invocation, logger
+from payments.observability.metrics import (
     CONTRADICTING_EVENTS,
     LANE_PAUSED,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
     count,
 )
-from payments.patience import Patience
-from payments.stores.batch_dynamodb import DynamoBatchStore
-from payments.stores.controls_dynamodb import DynamoLaneStore
-from payments.stores.dynamodb import DynamoPaymentStore
-from payments.stores.events_dynamodb import DynamoEventStore
-from payments.sweeping import Sweeper
-from payments.webhooks import Webhooks
-from payments.workflow import StepFunctionsWorkflow
 
 METRICS = {
     "in_review": PAYMENTS_IN_REVIEW,

@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from payments import aws
-from payments.clock import utc_now
+from payments.adapters import aws_clients as aws
+from payments.adapters.dynamodb.customers import DynamoCustomerStore
+from payments.adapters.dynamodb.instrumented_payments import FollowedPayments
+from payments.adapters.dynamodb.tokens import DynamoTokenStore
+from payments.adapters.stripe.amounts import refusal
+from payments.application.steps import validate_step
+from payments.application.validate import PaymentMethods
 from payments.config import setting
-from payments.gateways.stripe_amounts import refusal
-from payments.logs import invocation, logger
-from payments.metrics import timed
-from payments.steps import validate_step
-from payments.stores.customers_dynamodb import DynamoCustomerStore
-from payments.stores.followed import FollowedPayments
-from payments.stores.tokens_dynamodb import DynamoTokenStore
-from payments.validating import PaymentMethods
+from payments.domain.clock import utc_now
+from payments.observability.logs import invocation, logger
+from payments.observability.metrics import timed
 
 dynamodb = aws.dynamodb()
 store = FollowedPayments(dynamodb, setting("PAYMENTS_TABLE"))

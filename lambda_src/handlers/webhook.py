@@ -3,19 +3,20 @@
 from dataclasses import replace
 from typing import Any
 
-from payments import aws
-from payments.clock import utc_now
+from payments.adapters import aws_clients as aws
+from payments.adapters.dynamodb.events import DynamoEventStore
+from payments.adapters.dynamodb.instrumented_payments import FollowedPayments
+from payments.adapters.secrets_manager import WebhookSecrets
+from payments.adapters.step_functions import StepFunctionsWorkflow
+from payments.adapters.stripe.webhook import BadSignature, UnreadableEvent, verified_event
+from payments.application.webhooks import Webhooks
 from payments.config import setting
-from payments.errors import Misconfigured
-from payments.gateways.credentials import WebhookSecrets
-from payments.gateways.stripe_webhook import BadSignature, UnreadableEvent, verified_event
-from payments.http import Problem, answer, header, problem_answer, raw_body
-from payments.logs import invocation, logger
-from payments.metrics import CONTRADICTING_EVENTS, count
-from payments.stores.events_dynamodb import DynamoEventStore
-from payments.stores.followed import FollowedPayments
-from payments.webhooks import EventState, GatewayEvent, Webhooks
-from payments.workflow import StepFunctionsWorkflow
+from payments.domain.clock import utc_now
+from payments.domain.errors import Misconfigured
+from payments.domain.gateway_event import EventState, GatewayEvent
+from payments.observability.logs import invocation, logger
+from payments.observability.metrics import CONTRADICTING_EVENTS, count
+from payments.rest.http import Problem, answer, header, problem_answer, raw_body
 
 dynamodb = aws.dynamodb()
 secrets = WebhookSecrets(aws.secrets_manager(), setting("WEBHOOK_SECRET_ARN"))

@@ -20,13 +20,13 @@ from typing import Any
 import requests
 
 from local.stack import LocalStack, NotRunning
-from payments.batch.state import BatchStatus, Source
-from payments.clock import parse_iso, utc_now
-from payments.pace import slot_length
-from payments.statuses import OPEN
-from payments.stores.batch_dynamodb import DynamoBatchStore
-from payments.stores.dynamodb import DynamoPaymentStore
-from payments.stores.port import require
+from payments.adapters.dynamodb.batches import DynamoBatchStore
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.domain.batch.state import BatchStatus, Source
+from payments.domain.clock import parse_iso, utc_now
+from payments.domain.gateway_slots import slot_length
+from payments.domain.statuses import OPEN
+from payments.ports.payment_store import require
 
 LIMIT = 25
 BATCH, REST, WARM_UP = 500, 50, 150

@@ -9,9 +9,9 @@ import uuid
 import requests
 
 from local.stack import LocalStack, NotRunning
-from payments.batch.state import Source
-from payments.clock import parse_iso, utc_now
-from payments.stores.dynamodb import DynamoPaymentStore
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.domain.batch.state import Source
+from payments.domain.clock import parse_iso, utc_now
 
 PAYMENTS = 20
 ROWS = 200

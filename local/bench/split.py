@@ -20,17 +20,17 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 
-from payments.batch.errors import RejectedRow
-from payments.batch.file import BatchFile
-from payments.batch.queue import QueuedPayment
-from payments.batch.rows import BatchRows
-from payments.batch.split import Splitter
-from payments.batch.state import ResultRow, Source
-from payments.clock import utc_now
-from payments.payment import Payment
-from payments.stores.batch_files import MemoryBatchFiles
-from payments.stores.batch_memory import MemoryBatchStore
-from payments.stores.memory import MemoryPaymentStore
+from fakes.batch_files import MemoryBatchFiles
+from fakes.batches import MemoryBatchStore
+from fakes.payments import MemoryPaymentStore
+from payments.application.batch.close_rows import BatchRows
+from payments.application.batch.file import BatchFile
+from payments.application.batch.split import Splitter
+from payments.domain.batch.errors import RejectedRow
+from payments.domain.batch.state import ResultRow, Source
+from payments.domain.clock import utc_now
+from payments.domain.payment import Payment
+from payments.ports.payment_queue import QueuedPayment
 
 ROWS = 200_000
 MEMORY_LIMIT_MIB = 64

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 from local.demo.findings import Findings
 from local.demo.scenario import CALLS, REFUSED, ROWS, Expected, Run
-from payments.batch.sheets import RESUBMIT
-from payments.cards import card_number_in
-from payments.gateways.stripe_amounts import stripe_amount
-from payments.money import Money
-from payments.statuses import CAPTURED
+from payments.adapters.stripe.amounts import stripe_amount
+from payments.application.batch.result_files import RESUBMIT
+from payments.domain.card_data import card_number_in
+from payments.domain.money import Money
+from payments.domain.statuses import CAPTURED
 
 
 def mismatches(this: Run, found: Findings) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.demo.scenario import Call
-from payments.batch.state import Batch
+from payments.domain.batch.state import Batch
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rich.text import Text
 from local.demo.findings import Answered, Findings, RowOutcome
 from local.demo.scenario import REFUSED, Run
 from payctl import show as style
-from payments.money import Money
+from payments.domain.money import Money
 
 SHOWN_LINES = 4
 """Of each result file."""

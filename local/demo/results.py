@@ -6,7 +6,7 @@ from io import StringIO
 
 from local.demo.findings import RowOutcome
 from local.demo.scenario import REFUSED
-from payments.batch.sheets import ERRORS, RESULTS
+from payments.application.batch.result_files import ERRORS, RESULTS
 
 
 def rows_of(files: Mapping[str, str]) -> list[RowOutcome]:

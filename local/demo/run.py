@@ -24,10 +24,11 @@ from payctl.api import Api, Refused
 from payctl.deadline import Deadline
 from payctl.payment import outcome
 from payctl.stack import Stack
-from payments.audit import AuditBroken, verify
-from payments.batch.state import Batch, BatchStatus
-from payments.stores.dynamodb import DynamoAuditStore, DynamoPaymentStore
-from payments.stores.port import require
+from payments.adapters.dynamodb.audit import DynamoAuditStore
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.domain.audit_chain import AuditBroken, verify
+from payments.domain.batch.state import Batch, BatchStatus
+from payments.ports.payment_store import require
 
 STILL_SECONDS = 90
 """A step gives up when nothing has changed for so long; see payctl/deadline.py."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from payments.statuses import Status
+from payments.domain.statuses import Status
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "payments.csv"
 SAMPLE_ID = "pay_sample"

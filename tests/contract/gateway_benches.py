@@ -7,17 +7,17 @@ from typing import Any, Protocol
 
 import pytest
 
+from fakes.gateway import Fault, FaultKind, MemoryGateway
 from local.gateway.errors import ApiError
 from local.gateway.faults import Fault as StripeFault
 from local.gateway.faults import Kind
 from local.gateway.server import in_process
 from local.gateway.stand_in import StandIn
-from payments.errors import PaymentError
-from payments.gateways.memory import Fault, FaultKind, MemoryGateway
-from payments.gateways.port import ChargeRequest, PaymentGateway
-from payments.gateways.stripe import StripeGateway
-from payments.gateways.stripe_amounts import money_of, stripe_amount
-from payments.money import Money
+from payments.adapters.stripe.amounts import money_of, stripe_amount
+from payments.adapters.stripe.gateway import StripeGateway
+from payments.domain.errors import PaymentError
+from payments.domain.money import Money
+from payments.ports.payment_gateway import ChargeRequest, PaymentGateway
 
 USD = Money(9999, "USD")
 SECRET_KEY = "sk_test_contract"

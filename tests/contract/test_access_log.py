@@ -7,12 +7,15 @@ from datetime import datetime, timedelta
 import boto3
 import pytest
 
-from payments.access_log import AccessLog, Denied, DynamoAccessLog, MemoryAccessLog
-from payments.identity import Caller, Role
-from payments.payment import PAYMENT_ID
+from fakes.access_log import MemoryAccessLog
+from payments.adapters.dynamodb.access_log import DynamoAccessLog
+from payments.adapters.dynamodb.audit import DynamoAuditStore
+from payments.adapters.dynamodb.tables import AUDIT_LOG, PAYMENTS
+from payments.domain.identity import Caller, Role
+from payments.domain.payment import PAYMENT_ID
+from payments.ports.access_log import AccessLog, Denied
+from payments.rest.denied_access import record_denied
 from payments.rest.request import Request
-from payments.stores.dynamodb import DynamoAuditStore
-from payments.stores.tables import AUDIT_LOG, PAYMENTS
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import NOON
 
@@ -51,7 +54,7 @@ def asked(at: datetime = NOON, request_id: str = "request-1") -> Request:
 
 
 def test_fault_41_denied_when_kept_then_it_says_who_reached_for_what_when_how_and_from_where(bench: Bench) -> None:
-    bench.log.denied(asked(), "payment", "pay_1")
+    record_denied(bench.log, asked(), "payment", "pay_1")
     assert bench.kept() == [
         Denied(
             kind="payment",
@@ -67,26 +70,26 @@ def test_fault_41_denied_when_kept_then_it_says_who_reached_for_what_when_how_an
 
 
 def test_denied_when_two_come_at_the_very_same_time_then_both_are_kept(bench: Bench) -> None:
-    bench.log.denied(asked(request_id="request-1"), "payment", "pay_1")
-    bench.other.denied(asked(request_id="request-2"), "payment", "pay_1")
-    bench.log.denied(asked(request_id="request-3"), "payment", "pay_1")
+    record_denied(bench.log, asked(request_id="request-1"), "payment", "pay_1")
+    record_denied(bench.other, asked(request_id="request-2"), "payment", "pay_1")
+    record_denied(bench.log, asked(request_id="request-3"), "payment", "pay_1")
     assert [entry.correlation_id for entry in bench.kept()] == ["request-1", "request-2", "request-3"]
 
 
 def test_denied_when_it_happens_again_then_in_the_order_of_time(bench: Bench) -> None:
     for n in range(3):
-        bench.log.denied(asked(NOON + n * timedelta(microseconds=1), f"request-{n}"), "token", "a" * 64)
+        record_denied(bench.log, asked(NOON + n * timedelta(microseconds=1), f"request-{n}"), "token", "a" * 64)
     assert [entry.correlation_id for entry in bench.kept()] == ["request-0", "request-1", "request-2"]
 
 
 def test_denied_when_the_same_id_is_of_another_kind_then_each_stands_for_itself(bench: Bench) -> None:
     for kind in ("customer", "payment"):
-        bench.log.denied(asked(), kind, "same")
+        record_denied(bench.log, asked(), kind, "same")
     assert [(entry.kind, entry.resource_id) for entry in bench.kept()] == [("customer", "same"), ("payment", "same")]
 
 
 def test_denied_when_kept_then_nothing_of_the_request_but_that(bench: Bench) -> None:
-    bench.log.denied(asked(), "payment", "pay_1")
+    record_denied(bench.log, asked(), "payment", "pay_1")
     assert not any(secret in repr(bench.kept()) for secret in ("eyJ", "@", "Bearer"))
 
 
@@ -94,7 +97,7 @@ def test_denied_when_kept_beside_a_payments_audit_entries_then_it_is_none_of_the
     with aws_in_memory():
         create_table(PAYMENTS)
         client = create_table(AUDIT_LOG)
-        DynamoAccessLog(client, AUDIT_LOG.name).denied(asked(), "payment", "pay_1")
+        record_denied(DynamoAccessLog(client, AUDIT_LOG.name), asked(), "payment", "pay_1")
         assert DynamoAuditStore(client, AUDIT_LOG.name, PAYMENTS.name).entries("pay_1") == []
         [key] = [item["payment_id"]["S"] for item in client.scan(TableName=AUDIT_LOG.name)["Items"]]
         assert key == "denied:payment:pay_1"

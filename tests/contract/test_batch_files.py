@@ -8,9 +8,11 @@ from typing import Any
 import boto3
 import pytest
 
-from payments.batch.state import Source
-from payments.stores import batch_files
-from payments.stores.batch_files import BatchFiles, MemoryBatchFiles, S3BatchFiles
+from fakes.batch_files import MemoryBatchFiles
+from payments.adapters.s3 import S3BatchFiles
+from payments.domain.batch.state import Source
+from payments.ports import batch_files
+from payments.ports.batch_files import BatchFiles
 from tests.moto_tables import aws_in_memory
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import boto3
 import pytest
 
-from payments.batch.queue import MemoryPaymentQueue, PaymentQueue, QueuedPayment, QueueRefused, SqsPaymentQueue
+from fakes.payment_queue import MemoryPaymentQueue
+from payments.adapters.sqs import SqsPaymentQueue
+from payments.ports.payment_queue import PaymentQueue, QueuedPayment, QueueRefused
 from tests.moto_tables import aws_in_memory
 
 PAYMENTS = [QueuedPayment(f"p{n}", "b", n) for n in range(2, 12)]

@@ -10,19 +10,19 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from fakes.batches import MemoryBatchStore
+from fakes.payments import MemoryPaymentStore
 from local.emulator.server import LocalAws
-from payments.batch.errors import CellError, RejectedRow
-from payments.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
-from payments.clock import iso
-from payments.money import Money
-from payments.payment import Payment, PaymentRequest, accepted
-from payments.stores.batch_dynamodb import DynamoBatchStore
-from payments.stores.batch_memory import MemoryBatchStore
-from payments.stores.batch_port import BatchStore, Claim, NotClaimed
-from payments.stores.dynamodb import DynamoPaymentStore
-from payments.stores.memory import MemoryPaymentStore
-from payments.stores.port import PaymentStore
-from payments.stores.tables import PAYMENTS, PROCESSING_STATUS
+from payments.adapters.dynamodb.batches import DynamoBatchStore
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.dynamodb.tables import PAYMENTS, PROCESSING_STATUS
+from payments.domain.batch.errors import CellError, RejectedRow
+from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
+from payments.domain.clock import iso
+from payments.domain.money import Money
+from payments.domain.payment import Payment, PaymentRequest, accepted
+from payments.ports.batch_store import BatchStore, Claim, NotClaimed
+from payments.ports.payment_store import PaymentStore
 from tests.moto_tables import aws_in_memory, create_table
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

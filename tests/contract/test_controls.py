@@ -8,12 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from payments.clock import iso
-from payments.lane import LaneState, LaneStore, PausedBy
-from payments.pace import NoFreeSlot, SlotStore
-from payments.stores.controls_dynamodb import DynamoLaneStore, DynamoSlotStore
-from payments.stores.controls_memory import MemoryLaneStore, MemorySlotStore
-from payments.stores.tables import CONTROLS
+from fakes.batch_breaker import MemoryLaneStore
+from fakes.slots import MemorySlotStore
+from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+from payments.adapters.dynamodb.slots import DynamoSlotStore
+from payments.adapters.dynamodb.tables import CONTROLS
+from payments.domain.batch_breaker import LaneState, PausedBy
+from payments.domain.clock import iso
+from payments.ports.batch_breaker_store import LaneStore
+from payments.ports.slot_counter import NoFreeSlot, SlotStore
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import NOON
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from payments.clock import iso
-from payments.customers import Customer, CustomerRequest, changed, created, erased
-from payments.stores.customers_dynamodb import DynamoCustomerStore
-from payments.stores.customers_memory import MemoryCustomerStore
-from payments.stores.customers_port import CustomerExists, CustomerStore
-from payments.stores.port import VersionConflict
-from payments.stores.tables import CUSTOMERS
+from fakes.customers import MemoryCustomerStore
+from payments.adapters.dynamodb.customers import DynamoCustomerStore
+from payments.adapters.dynamodb.tables import CUSTOMERS
+from payments.domain.clock import iso
+from payments.domain.customer import Customer, CustomerRequest, changed, created, erased
+from payments.ports.customer_store import CustomerExists, CustomerStore
+from payments.ports.payment_store import VersionConflict
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import NOON
 

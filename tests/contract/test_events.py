@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from payments.stores.events_dynamodb import DynamoEventStore
-from payments.stores.events_memory import MemoryEventStore
-from payments.stores.tables import GATEWAY_EVENTS
-from payments.webhooks import EventState, EventStore, GatewayEvent
+from fakes.events import MemoryEventStore
+from payments.adapters.dynamodb.events import DynamoEventStore
+from payments.adapters.dynamodb.tables import GATEWAY_EVENTS
+from payments.domain.gateway_event import EventState, GatewayEvent
+from payments.ports.event_store import EventStore
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import NOON, gateway_event
 

@@ -8,11 +8,13 @@ from dataclasses import replace
 
 import pytest
 
+from fakes.gateway import TEST_PAYMENT_METHODS
 from local.gateway.cards import CARDS
 from local.gateway.faults import Fault as StripeFault
 from local.gateway.faults import Kind
 from local.gateway.server import in_process
-from payments.errors import (
+from payments.adapters.stripe.gateway import StripeGateway
+from payments.domain.errors import (
     Conflict,
     Declined,
     InvalidPayment,
@@ -23,11 +25,9 @@ from payments.errors import (
     RateLimited,
     RequiresAction,
 )
-from payments.gateways.memory import TEST_PAYMENT_METHODS
-from payments.gateways.port import ChargeRequest, GatewayCharge
-from payments.gateways.stripe import StripeGateway
-from payments.money import Money
-from payments.statuses import Status
+from payments.domain.money import Money
+from payments.domain.statuses import Status
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 from tests.contract.gateway_benches import SECRET_KEY, USD, Bench, MemoryBench, bench_of, error_of, request_for
 
 

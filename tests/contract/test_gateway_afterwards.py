@@ -7,11 +7,19 @@ from datetime import timedelta
 
 import pytest
 
-from payments.errors import Declined, Misconfigured, NotSent, OutcomeUnknown, PaymentError, RateLimited, RequiresAction
-from payments.gateways.port import GatewayCharge
-from payments.gateways.stripe import StripeGateway
-from payments.money import Money
-from payments.statuses import Status
+from payments.adapters.stripe.gateway import StripeGateway
+from payments.domain.errors import (
+    Declined,
+    Misconfigured,
+    NotSent,
+    OutcomeUnknown,
+    PaymentError,
+    RateLimited,
+    RequiresAction,
+)
+from payments.domain.money import Money
+from payments.domain.statuses import Status
+from payments.ports.payment_gateway import GatewayCharge
 from tests.contract.gateway_benches import SECRET_KEY, USD, Bench, bench_of, error_of, request_for
 
 STEP_UP = request_for(method="pm_card_threeDSecure2Required")

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from payments.limits import WINDOW
-from payments.stores.limits_dynamodb import DynamoLimitStore
-from payments.stores.limits_memory import MemoryLimitStore
-from payments.stores.limits_port import LimitStore, LimitsUnavailable
-from payments.stores.tables import LIMITS
+from fakes.limits import MemoryLimitStore
+from payments.adapters.dynamodb.limits import DynamoLimitStore
+from payments.adapters.dynamodb.tables import LIMITS
+from payments.ports.limit_store import LimitStore, LimitsUnavailable
+from payments.rest.rate_limits import WINDOW
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import NOON
 

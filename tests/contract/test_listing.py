@@ -10,16 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from payments.clock import iso
-from payments.listing import BadCursor, Cursor, Page, PaymentListing
-from payments.payment import Payment
-from payments.statuses import Status
-from payments.stores.dynamodb import DynamoPaymentStore
-from payments.stores.listing_dynamodb import DynamoPaymentListing
-from payments.stores.listing_memory import MemoryPaymentListing
-from payments.stores.memory import MemoryPaymentStore
-from payments.stores.port import PaymentStore
-from payments.stores.tables import PAYMENTS
+from fakes.listing import MemoryPaymentListing
+from fakes.payments import MemoryPaymentStore
+from payments.adapters.dynamodb.listing import DynamoPaymentListing
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.dynamodb.tables import PAYMENTS
+from payments.domain.clock import iso
+from payments.domain.listing import BadCursor, Cursor, Page
+from payments.domain.payment import Payment
+from payments.domain.statuses import Status
+from payments.ports.payment_listing import PaymentListing
+from payments.ports.payment_store import PaymentStore
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import NOON, after, payment
 

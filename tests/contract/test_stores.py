@@ -8,28 +8,23 @@ from functools import partial
 import boto3
 import pytest
 
-from payments.audit import missing_entries, verify
-from payments.clock import iso
-from payments.payment import Payment, accepted, moved
-from payments.sealed_fields import NotSealed, opened, private
-from payments.sealing import VaultUnavailable, is_sealed
-from payments.statuses import Status
-from payments.stores.dynamodb import (
-    DynamoAuditStore,
-    DynamoPaymentStore,
-    payment_values,
-    to_item,
-)
-from payments.stores.memory import MemoryAuditStore, MemoryPaymentStore
-from payments.stores.port import (
-    AlreadyExists,
-    AuditStore,
-    PaymentStore,
-    VersionConflict,
-    require,
-)
-from payments.stores.tables import AUDIT_LOG, PAYMENTS
-from payments.stores.vault_memory import MemoryVault
+from fakes.audit import MemoryAuditStore
+from fakes.field_encryptor import MemoryVault
+from fakes.payments import MemoryPaymentStore
+from payments.adapters.dynamodb.audit import DynamoAuditStore
+from payments.adapters.dynamodb.items import to_item
+from payments.adapters.dynamodb.payments import DynamoPaymentStore, payment_values
+from payments.adapters.dynamodb.tables import AUDIT_LOG, PAYMENTS
+from payments.domain.audit_chain import missing_entries, verify
+from payments.domain.clock import iso
+from payments.domain.payment import Payment, accepted, moved
+from payments.domain.sealed_fields import NotSealed, private
+from payments.domain.sealed_text import is_sealed
+from payments.domain.statuses import Status
+from payments.ports.audit_store import AuditStore
+from payments.ports.field_encryptor import VaultUnavailable
+from payments.ports.payment_store import AlreadyExists, PaymentStore, VersionConflict, require
+from payments.ports.sealed_payments import opened
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit import builders
 from tests.unit.builders import NOON, after, request

@@ -7,13 +7,14 @@ from datetime import timedelta
 import pytest
 
 from local.emulator.server import LocalAws
-from payments.lane import PausedBy
-from payments.pace import NoFreeSlot
-from payments.stores.controls_dynamodb import DynamoLaneStore, DynamoSlotStore
-from payments.stores.dynamodb import DynamoPaymentStore
-from payments.stores.events_dynamodb import DynamoEventStore
-from payments.stores.port import VersionConflict
-from payments.stores.tables import CONTROLS, GATEWAY_EVENTS, PAYMENTS
+from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+from payments.adapters.dynamodb.events import DynamoEventStore
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.dynamodb.slots import DynamoSlotStore
+from payments.adapters.dynamodb.tables import CONTROLS, GATEWAY_EVENTS, PAYMENTS
+from payments.domain.batch_breaker import PausedBy
+from payments.ports.payment_store import VersionConflict
+from payments.ports.slot_counter import NoFreeSlot
 from tests.moto_tables import create_table
 from tests.unit.builders import NOON, gateway_event, payment
 

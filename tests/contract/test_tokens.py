@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from payments.clock import iso
-from payments.stores.tables import TOKENS
-from payments.stores.tokens_dynamodb import DynamoTokenStore
-from payments.stores.tokens_memory import MemoryTokenStore
-from payments.stores.tokens_port import TokenExists, TokenStore
-from payments.tokens import Token
+from fakes.tokens import MemoryTokenStore
+from payments.adapters.dynamodb.tables import TOKENS
+from payments.adapters.dynamodb.tokens import DynamoTokenStore
+from payments.domain.clock import iso
+from payments.domain.token import Token
+from payments.ports.token_store import TokenExists, TokenStore
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import NOON
 

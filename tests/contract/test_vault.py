@@ -7,9 +7,12 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
-from payments.sealing import EmailHasher, KeyVault, SealBroken, VaultUnavailable, is_sealed
-from payments.stores.vault_kms import KmsEmailHasher, KmsVault
-from payments.stores.vault_memory import MemoryEmailHasher, MemoryVault
+from fakes.email_hasher import MemoryEmailHasher
+from fakes.field_encryptor import MemoryVault
+from payments.adapters.kms import KmsEmailHasher, KmsVault
+from payments.domain.sealed_text import is_sealed
+from payments.ports.email_hasher import EmailHasher
+from payments.ports.field_encryptor import KeyVault, SealBroken, VaultUnavailable
 from tests.moto_tables import aws_in_memory
 
 MINE = {"payment_id": "pay_1"}

@@ -17,7 +17,7 @@ import requests
 from local.stack import LocalStack
 from local.terraform import ROOT
 from payctl.deadline import Deadline
-from payments.statuses import OPEN, Status
+from payments.domain.statuses import OPEN, Status
 from tests.e2e.inventory import everything
 from tests.e2e.second_suffix import Cdktf, remove_state
 

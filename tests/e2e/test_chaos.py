@@ -14,12 +14,13 @@ import pytest
 import requests
 
 from local.stack import LocalStack
-from payments.audit import verify
-from payments.batch.state import BatchStatus
-from payments.statuses import SETTLED, Status
-from payments.stores.batch_dynamodb import DynamoBatchStore
-from payments.stores.dynamodb import DynamoAuditStore, DynamoPaymentStore
-from payments.stores.port import require
+from payments.adapters.dynamodb.audit import DynamoAuditStore
+from payments.adapters.dynamodb.batches import DynamoBatchStore
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.domain.audit_chain import verify
+from payments.domain.batch.state import BatchStatus
+from payments.domain.statuses import SETTLED, Status
+from payments.ports.payment_store import require
 from tests.e2e.conftest import Api, BatchFiles, Events, Gateway, eventually
 
 BATCH, REST = 400, 100

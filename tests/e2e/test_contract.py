@@ -9,7 +9,7 @@ import pytest
 
 from local.stack import WEBHOOK_SECRET, LocalStack
 from local.terraform import ROOT
-from payments.identity import Role
+from payments.domain.identity import Role
 
 EXAMPLES = {Role.ADMIN: 25}
 """How many requests are invented for an operation and role, beside those that the contract's limits suggest."""

@@ -12,18 +12,18 @@ import pytest
 
 from local.stack import LocalStack
 from payctl.failures import Exit
-from payments.batch.split import ROWS_A_WINDOW
-from payments.batch.state import BatchStatus
-from payments.clock import iso, utc_now
-from payments.gateways.port import ChargeRequest
-from payments.gateways.stripe import StripeGateway
-from payments.money import Money
-from payments.payment import accepted, moved
-from payments.statuses import Status
-from payments.stores.batch_dynamodb import DynamoBatchStore
-from payments.stores.controls_dynamodb import DynamoLaneStore
-from payments.stores.dynamodb import DynamoPaymentStore
-from payments.stores.vault_kms import KmsVault
+from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+from payments.adapters.dynamodb.batches import DynamoBatchStore
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.kms import KmsVault
+from payments.adapters.stripe.gateway import StripeGateway
+from payments.application.batch.split import ROWS_A_WINDOW
+from payments.domain.batch.state import BatchStatus
+from payments.domain.clock import iso, utc_now
+from payments.domain.money import Money
+from payments.domain.payment import accepted, moved
+from payments.domain.statuses import Status
+from payments.ports.payment_gateway import ChargeRequest
 from tests.e2e.conftest import Api, BatchFiles, Events, Gateway, Payctl, eventually, told_by
 from tests.unit.builders import request
 

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from local.stack import LocalStack
-from payments.clock import utc_now
-from payments.payment import accepted, parse_request
-from payments.stores.dynamodb import DynamoPaymentStore
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.domain.clock import utc_now
+from payments.domain.payment import accepted, parse_request
 from tests.e2e.conftest import Api, BatchFiles, Events, eventually
 
 UNSEEN = {

@@ -19,15 +19,16 @@ import stripe
 
 from lib.settings import ENVIRONMENTS
 from local.stack import WEBHOOK_SECRET, LocalStack
-from payments.audit import verify
-from payments.clock import utc_now
-from payments.pace import slot_length
-from payments.payment import Payment, accepted, moved
-from payments.statuses import Status
-from payments.stores.dynamodb import DynamoAuditStore, DynamoPaymentStore
-from payments.stores.events_dynamodb import DynamoEventStore
-from payments.stores.port import require
-from payments.webhooks import EventState
+from payments.adapters.dynamodb.audit import DynamoAuditStore
+from payments.adapters.dynamodb.events import DynamoEventStore
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.domain.audit_chain import verify
+from payments.domain.clock import utc_now
+from payments.domain.gateway_event import EventState
+from payments.domain.gateway_slots import slot_length
+from payments.domain.payment import Payment, accepted, moved
+from payments.domain.statuses import Status
+from payments.ports.payment_store import require
 from tests.e2e.conftest import Api, Events, Gateway, eventually
 from tests.unit.builders import request
 

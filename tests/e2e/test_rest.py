@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from local.stack import LocalStack
-from payments.audit import verify
-from payments.clock import utc_now
-from payments.payment import accepted
-from payments.stores.dynamodb import DynamoAuditStore, DynamoPaymentStore
-from payments.stores.port import require
+from payments.adapters.dynamodb.audit import DynamoAuditStore
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.domain.audit_chain import verify
+from payments.domain.clock import utc_now
+from payments.domain.payment import accepted
+from payments.ports.payment_store import require
 from tests.e2e.conftest import Api, Events, Gateway, eventually
 from tests.unit.builders import request
 

@@ -15,8 +15,8 @@ import yaml
 from local.stack import LocalStack
 from local.terraform import ROOT
 from payctl.failures import Exit
-from payments.identity import Role
-from payments.velocity import CARD_TESTING, MOST_CARDS, Source
+from payments.application.velocity import CARD_TESTING, MOST_CARDS, Source
+from payments.domain.identity import Role
 from tests.e2e.conftest import Api, Events, Gateway, Payctl, eventually, told_by
 from tests.unit.issuers import rsa_key, unsigned
 

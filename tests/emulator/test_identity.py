@@ -15,7 +15,7 @@ from local.emulator.server import LocalAws
 from local.users import make_users
 from payctl import session
 from payctl.stack import Stack
-from payments.identity import Role, usage_key
+from payments.domain.identity import Role, usage_key
 from tests.emulator.conftest import Deploy, eventually, function_arn
 from tests.unit.issuers import rsa_key, signed, unsigned
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from local.emulator.server import LocalAws
-from payments.sealing import SealBroken, VaultUnavailable
-from payments.stores.vault_kms import KmsEmailHasher, KmsVault
+from payments.adapters.kms import KmsEmailHasher, KmsVault
+from payments.ports.field_encryptor import SealBroken, VaultUnavailable
 
 MINE = {"payment_id": "pay_1"}
 VALUES = {"payment_method": "pm_1", "metadata.order": "A-17"}

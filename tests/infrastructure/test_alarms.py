@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from lib.package import ROOT
-from payments import metrics
-from payments.metrics import (
+from payments.observability import metrics
+from payments.observability.metrics import (
     CONTRADICTING_EVENTS,
     GATEWAY_MISCONFIGURED,
     LANE_PAUSED,

@@ -12,12 +12,11 @@ import yaml
 from lib.identity import AUTHORIZER_CACHE_SECONDS, BEARER_PATTERN
 from lib.package import ROOT
 from lib.settings import Settings
-from payments import customers, tokens
-from payments.access import ALLOWED
-from payments.currencies import EXPONENTS
-from payments.http import MAX_BODY_BYTES
-from payments.money import MAX_MINOR_UNITS, Money
-from payments.payment import (
+from payments.domain import customer as customers
+from payments.domain import token as tokens
+from payments.domain.currencies import EXPONENTS
+from payments.domain.money import MAX_MINOR_UNITS, Money
+from payments.domain.payment import (
     CUSTOMER_ID,
     FIELDS,
     MAX_DESCRIPTION,
@@ -29,9 +28,11 @@ from payments.payment import (
     REQUIRED_FIELDS,
     InvalidRequest,
 )
+from payments.domain.statuses import Status
 from payments.rest import legacy, listing
 from payments.rest import tokens as rest_tokens
-from payments.statuses import Status
+from payments.rest.access import ALLOWED
+from payments.rest.http import MAX_BODY_BYTES
 from tests.infrastructure.synth import Resource, Stack, synthesise, waivers
 
 CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "api" / "openapi.yaml").read_text())

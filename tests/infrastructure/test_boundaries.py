@@ -1,7 +1,11 @@
-"""Who may import what, and who may look at the clock, the environment and fractions of money."""
+"""Which layer may import what, and which file may read the clock, the environment and fractions of money."""
 
 import ast
+import sys
 from collections.abc import Callable, Iterable
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
 
 from lib.package import ROOT
 
@@ -54,8 +58,114 @@ def test_lambda_code_when_it_imports_then_nothing_of_the_infrastructure_or_the_l
     assert _found(LAMBDA, _imports, CDKTF | {"lib", "local", "payctl", "tests"}) == {}
 
 
-def test_domain_when_it_imports_then_no_handler() -> None:
-    assert _found(DOMAIN, _imports, {"handlers"}) == {}
+class Layer(NamedTuple):
+    """What a layer may import: layers of ours, and packages from elsewhere beside the standard library."""
+
+    layers: frozenset[str]
+    packages: frozenset[str] = frozenset()
+
+
+def _layer(layers: str, packages: str = "") -> Layer:
+    return Layer(frozenset(layers.split()), frozenset(packages.split()))
+
+
+LAYERS: dict[str, Layer] = {
+    "domain": _layer("domain"),
+    "ports": _layer("domain ports"),
+    "application": _layer("domain ports application"),
+    "adapters": _layer(
+        "domain ports adapters observability", "boto3 botocore cryptography jwt requests stripe urllib3"
+    ),
+    "rest": _layer("domain ports application rest observability", "simplejson"),
+    "observability": _layer("domain observability config", "aws_lambda_powertools"),
+    "config": _layer(""),
+    "handlers": _layer("domain ports application adapters rest observability config handlers", "aws_lambda_powertools"),
+}
+"""The import table of docs/architecture.md. `config` is the one module that reads the environment."""
+
+INWARDS: dict[str, Layer] = {
+    "fakes": _layer("domain ports application adapters"),
+    "simulation": _layer("domain ports application adapters observability fakes lib"),
+}
+"""Packages outside the Lambda code, and what of it they may import: they look inwards, and nothing looks back."""
+
+STUBS = "mypy_boto3_"
+"""Packages of types alone: they are imported for the type checker, and not there when a function runs."""
+
+
+def _full_imports(node: ast.AST) -> list[str]:
+    """Every imported module by its whole name, and what is imported from a package as `package.name`."""
+    match node:
+        case ast.Import(names=names):
+            return [alias.name for alias in names]
+        case ast.ImportFrom(module="payments", names=names):
+            return [f"payments.{alias.name}" for alias in names]
+        case ast.ImportFrom(module=str(module)):
+            return [module]
+    return []
+
+
+def _unit(module: str) -> str:
+    """The layer that a module of the Lambda code belongs to, else the top-level package."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "payments" and len(parts) > 1 else parts[0]
+
+
+def _imported(path: Path) -> set[str]:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    units = {_unit(module) for node in nodes for module in _full_imports(node)}
+    return {unit for unit in units if unit not in sys.stdlib_module_names and not unit.startswith(STUBS)}
+
+
+def test_layers_when_they_import_then_only_what_the_table_allows() -> None:
+    for path in sorted((ROOT / LAMBDA).rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT / LAMBDA).with_suffix("").parts)
+        if path.name == "__init__.py":
+            continue
+        layer = LAYERS[_unit(module)]
+        forbidden = _imported(path) - layer.layers - layer.packages
+        assert not forbidden, f"{module} imports {', '.join(sorted(forbidden))}, which LAYERS does not allow"
+
+
+def test_fakes_and_simulation_when_they_import_then_inwards_only() -> None:
+    known = LAYERS.keys() | {"fakes", "lib", "local", "payctl", "simulation", "tests"}
+    for folder, layer in INWARDS.items():
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            forbidden = _imported(path) & known - layer.layers - {folder}
+            assert not forbidden, f"{path.relative_to(ROOT)} imports {', '.join(sorted(forbidden))}"
+
+
+def test_protocols_when_they_are_defined_then_one_a_file_in_ports() -> None:
+    for path in sorted((ROOT / LAMBDA).rglob("*.py")):
+        classes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)]
+        protocols = [cls.name for cls in classes if "Protocol" in map(ast.unparse, cls.bases)]
+        if protocols:
+            assert path.parent.name == "ports", f"{path.relative_to(ROOT)} defines {', '.join(protocols)}"
+
+
+def test_modules_when_followed_then_no_circle() -> None:
+    modules = {}
+    for folder in (LAMBDA, "lib", "fakes", "payctl", "local", "simulation"):
+        base = ROOT / folder if folder == LAMBDA else ROOT
+        for path in (ROOT / folder).rglob("*.py"):
+            module = ".".join(path.relative_to(base).with_suffix("").parts).removesuffix(".__init__")
+            modules[module] = {name for node in ast.walk(ast.parse(path.read_text())) for name in _from(node)}
+    graph = {
+        module: {name for name in names if name in modules and name != module} for module, names in modules.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as circle:
+        raise AssertionError(f"these import one another: {' → '.join(circle.args[1])}") from None
+
+
+def _from(node: ast.AST) -> list[str]:
+    """Imported modules, and for `from package import name` the module `package.name` that it may be."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module:
+        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return []
 
 
 def test_infrastructure_when_it_imports_cdktf_then_through_the_one_door() -> None:
@@ -63,13 +173,13 @@ def test_infrastructure_when_it_imports_cdktf_then_through_the_one_door() -> Non
     assert _found(INFRASTRUCTURE, _imports, {"local", "handlers"}) == {}
 
 
-SECONDS_OF_SLEEP = {"pace.py", "batch/dispatch.py"}
+SECONDS_OF_SLEEP = {"application/gateway_rate_limiter.py", "application/batch/dispatch.py"}
 """Where a fraction is how long a function sleeps, in seconds, which is how `time.sleep` takes it. Never money."""
 
 
 def test_domain_when_it_computes_then_in_whole_numbers_and_decimals() -> None:
     assert _found(DOMAIN, _calls, {"float", "round"}) == {}
-    assert _found(DOMAIN, _operators, {"Div"}) == {"pace.py": {"Div"}}
+    assert _found(DOMAIN, _operators, {"Div"}) == {"application/gateway_rate_limiter.py": {"Div"}}
 
 
 def test_sleep_when_its_length_is_computed_then_no_money_is_near() -> None:
@@ -82,7 +192,7 @@ def test_sleep_when_its_length_is_computed_then_no_money_is_near() -> None:
 def test_time_when_it_is_needed_then_handed_in_from_the_one_clock() -> None:
     clocks = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time"}
 
-    assert _found(LAMBDA, _calls, clocks) == {"payments/clock.py": {"datetime.now"}}
+    assert _found(LAMBDA, _calls, clocks) == {"payments/domain/clock.py": {"datetime.now"}}
 
 
 def test_environment_when_it_is_read_then_in_the_one_place_for_settings() -> None:
@@ -92,4 +202,4 @@ def test_environment_when_it_is_read_then_in_the_one_place_for_settings() -> Non
 def test_aws_clients_when_they_are_made_then_in_the_one_place_that_sets_time_outs() -> None:
     makers = {"boto3.client", "boto3.resource", "boto3.Session"}
 
-    assert _found(LAMBDA, _calls, makers) == {"payments/aws.py": {"boto3.client"}}
+    assert _found(LAMBDA, _calls, makers) == {"payments/adapters/aws_clients.py": {"boto3.client"}}

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from payments import metrics
-from payments.metrics import NAMESPACE, OUTCOMES, PAYMENT_LATENCY, PAYMENTS_ACCEPTED, STEP_LATENCY
+from payments.observability import metrics
+from payments.observability.metrics import NAMESPACE, OUTCOMES, PAYMENT_LATENCY, PAYMENTS_ACCEPTED, STEP_LATENCY
 from tests.infrastructure.synth import Stack
 
 PERCENTILES = ["p50", "p95", "p99"]

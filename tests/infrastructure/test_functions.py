@@ -4,9 +4,9 @@ import ast
 
 from lib.package import ROOT
 from lib.settings import ENVIRONMENTS
-from payments.gateways.stripe import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
-from payments.pace import LONGEST_SLEEP_SECONDS
-from payments.sweeping import RESERVE_SECONDS
+from payments.adapters.stripe.gateway import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
+from payments.application.gateway_rate_limiter import LONGEST_SLEEP_SECONDS
+from payments.application.recover import RESERVE_SECONDS
 from tests.infrastructure.synth import Stack, arn
 
 API_GATEWAY_WAITS_SECONDS = 29

@@ -9,7 +9,7 @@ import pytest
 
 from lib.identity import BEARER_PATTERN
 from lib.settings import MOST_MERCHANTS, Settings
-from payments.identity import Role
+from payments.domain.identity import Role
 from tests.infrastructure.synth import ACCOUNT, Resource, Stack
 from tests.unit.issuers import person, signed
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from lib.settings import Settings
-from payments.http import MAX_BODY_BYTES
-from payments.identity import usage_key
+from payments.domain.identity import usage_key
+from payments.rest.http import MAX_BODY_BYTES
 from tests.infrastructure.synth import Resource, Stack, synthesise, waivers
 
 MANAGED = {

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from payments.stores.tables import (
+from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
     CONTROLS,
     CUSTOMERS,

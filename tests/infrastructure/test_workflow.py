@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from payments.errors import POLICIES, UNEXPECTED
+from payments.domain.errors import POLICIES, UNEXPECTED
 from tests.infrastructure.synth import ACCOUNT, REGION, Stack
 
 State = dict[str, Any]

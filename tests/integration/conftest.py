@@ -7,11 +7,11 @@ from unittest.mock import patch
 import boto3
 import pytest
 
-from payments.payment import Payment
-from payments.sealed_fields import sealed
-from payments.stores.dynamodb import DynamoPaymentStore
-from payments.stores.tables import PAYMENTS
-from payments.stores.vault_kms import KmsVault
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.dynamodb.tables import PAYMENTS
+from payments.adapters.kms import KmsVault
+from payments.domain.payment import Payment
+from payments.ports.sealed_payments import sealed
 from tests.integration.executions import Executions
 from tests.moto_tables import aws_in_memory, create_table
 

@@ -16,11 +16,11 @@ import yaml
 from botocore.exceptions import ClientError
 
 from lib.package import ROOT
-from payments.access import ALLOWED
-from payments.identity import Caller, Role, authorizer_context
-from payments.metrics import PAYMENTS_ACCEPTED
-from payments.stores.dynamodb import DynamoPaymentStore
-from payments.stores.tables import AUDIT_LOG, CUSTOMERS, LIMITS, PAYMENTS, TOKENS
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.dynamodb.tables import AUDIT_LOG, CUSTOMERS, LIMITS, PAYMENTS, TOKENS
+from payments.domain.identity import Caller, Role, authorizer_context
+from payments.observability.metrics import PAYMENTS_ACCEPTED
+from payments.rest.access import ALLOWED
 from tests.integration.executions import Executions
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_tables import create_table
@@ -94,7 +94,7 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
     """The function with the settings that lib/payment_stack.py gives it; its clock stands at noon."""
     kms = boto3.client("kms")
     lookup_key = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["Arn"]
-    patch.setattr("payments.clock.utc_now", lambda: NOON)
+    patch.setattr("payments.domain.clock.utc_now", lambda: NOON)
     function = load(
         "api",
         **{

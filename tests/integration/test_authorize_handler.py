@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from payments.identity import Role, caller_of
-from payments.keys import KeysUnavailable
+from payments.adapters.oidc.signing_keys import KeysUnavailable
+from payments.domain.identity import Role, caller_of
 from tests.integration.functions import load
 from tests.unit.builders import NOON
 from tests.unit.issuers import (
@@ -55,8 +55,8 @@ def authorize(aws: None, web: Web, monkeypatch: pytest.MonkeyPatch) -> ModuleTyp
 
 
 def loaded(web: Web, patch: pytest.MonkeyPatch, **settings: str) -> ModuleType:
-    patch.setattr("payments.keys.https_reader", lambda _: web.read)
-    patch.setattr("payments.clock.utc_now", lambda: NOON)
+    patch.setattr("payments.adapters.oidc.signing_keys.https_reader", lambda _: web.read)
+    patch.setattr("payments.domain.clock.utc_now", lambda: NOON)
     return load("authorize", **SETTINGS | settings)
 
 

@@ -14,14 +14,15 @@ from unittest.mock import patch
 import boto3
 import pytest
 
-from payments.batch.functions import FunctionStarter
-from payments.batch.rows import BatchRows
-from payments.clock import utc_now
-from payments.lane import PausedBy
-from payments.payment import moved
-from payments.statuses import Status
-from payments.stores.controls_dynamodb import DynamoLaneStore, DynamoSlotStore
-from payments.stores.tables import CONTROLS, PAYMENTS, PROCESSING_STATUS
+from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+from payments.adapters.dynamodb.slots import DynamoSlotStore
+from payments.adapters.dynamodb.tables import CONTROLS, PAYMENTS, PROCESSING_STATUS
+from payments.adapters.lambda_functions import FunctionStarter
+from payments.application.batch.close_rows import BatchRows
+from payments.domain.batch_breaker import PausedBy
+from payments.domain.clock import utc_now
+from payments.domain.payment import moved
+from payments.domain.statuses import Status
 from tests.integration.functions import Context
 from tests.moto_tables import aws_in_memory, create_table
 
@@ -190,7 +191,10 @@ def test_dispatch_when_one_message_of_ten_is_poison_then_only_that_one_returns(l
     }
     started: list[str] = []
     with (
-        patch("payments.workflow.StepFunctionsWorkflow.start", lambda self, payment_id: started.append(payment_id)),
+        patch(
+            "payments.adapters.step_functions.StepFunctionsWorkflow.start",
+            lambda self, payment_id: started.append(payment_id),
+        ),
         patch.object(lane.dispatch.log, "warning") as warning,
     ):
         answer = lane.dispatch.handler(event, Context())
@@ -210,8 +214,11 @@ def test_dispatch_when_the_lane_is_paused_then_all_messages_come_back_soon_and_n
     switch = DynamoLaneStore(boto3.client("dynamodb"), CONTROLS.name)
     started: list[str] = []
     with (
-        patch("payments.workflow.StepFunctionsWorkflow.start", lambda self, payment_id: started.append(payment_id)),
-        patch("payments.batch.queue.HANDED_BACK_SECONDS", 0),
+        patch(
+            "payments.adapters.step_functions.StepFunctionsWorkflow.start",
+            lambda self, payment_id: started.append(payment_id),
+        ),
+        patch("payments.adapters.sqs.HANDED_BACK_SECONDS", 0),
     ):
         switch.pause(PausedBy.GATEWAY, "key_refused: no", utc_now())
         event = lane.delivered()

@@ -12,19 +12,21 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from payments.errors import Conflict, Declined, Misconfigured, PaymentError, RateLimited
-from payments.gateways.port import ChargeRequest, GatewayCharge
-from payments.gateways.stripe import StripeGateway
-from payments.lane import REFUSALS_UNTIL_PAUSE, PausedBy
-from payments.metrics import GATEWAY_MISCONFIGURED, PAYMENTS_IN_REVIEW, SUSPICIOUS_DECLINES
-from payments.money import Money
-from payments.sealed_fields import opened
-from payments.sealing import VaultUnavailable, is_sealed
-from payments.statuses import Status
-from payments.stores.controls_dynamodb import DynamoLaneStore
-from payments.stores.dynamodb import DynamoPaymentStore
-from payments.stores.port import require
-from payments.stores.tables import CONTROLS, CUSTOMERS, TOKENS
+from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.dynamodb.tables import CONTROLS, CUSTOMERS, TOKENS
+from payments.adapters.stripe.gateway import StripeGateway
+from payments.application.batch_breaker import REFUSALS_UNTIL_PAUSE
+from payments.domain.batch_breaker import PausedBy
+from payments.domain.errors import Conflict, Declined, Misconfigured, PaymentError, RateLimited
+from payments.domain.money import Money
+from payments.domain.sealed_text import is_sealed
+from payments.domain.statuses import Status
+from payments.observability.metrics import GATEWAY_MISCONFIGURED, PAYMENTS_IN_REVIEW, SUSPICIOUS_DECLINES
+from payments.ports.field_encryptor import VaultUnavailable
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
+from payments.ports.payment_store import require
+from payments.ports.sealed_payments import opened
 from tests.integration.conftest import vault_of_the_stack
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_tables import create_table

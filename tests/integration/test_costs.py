@@ -10,7 +10,7 @@ import pytest
 
 from docs.costs import index_units
 from lib.package import ROOT
-from payments.stores.tables import BY_BATCH, BY_UNSETTLED, PAYMENTS
+from payments.adapters.dynamodb.tables import BY_BATCH, BY_UNSETTLED, PAYMENTS
 
 COSTS = ROOT / "docs" / "costs.md"
 README = ROOT / "README.md"

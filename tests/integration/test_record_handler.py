@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from payments.errors import Conflict, OutcomeUnknown
-from payments.metrics import OUTCOMES
-from payments.outcome import Outcome
-from payments.statuses import Status
-from payments.stores.dynamodb import DynamoPaymentStore
-from payments.stores.events_dynamodb import DynamoEventStore
-from payments.stores.tables import GATEWAY_EVENTS
+from payments.adapters.dynamodb.events import DynamoEventStore
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.dynamodb.tables import GATEWAY_EVENTS
+from payments.domain.errors import Conflict, OutcomeUnknown
+from payments.domain.outcome import Outcome
+from payments.domain.statuses import Status
+from payments.observability.metrics import OUTCOMES
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_tables import create_table
 from tests.unit.builders import after, gateway_event, payment

@@ -11,20 +11,20 @@ from unittest.mock import patch
 import boto3
 import pytest
 
-from payments.batch.functions import FunctionStarter
-from payments.batch.state import Batch, BatchStatus, Progress, Source
-from payments.clock import iso, utc_now
-from payments.gateways.stripe import StripeGateway
-from payments.lane import PausedBy
-from payments.payment import Payment, accepted
-from payments.statuses import Status
-from payments.stores.batch_dynamodb import DynamoBatchStore
-from payments.stores.batch_port import Claim
-from payments.stores.controls_dynamodb import DynamoLaneStore
-from payments.stores.dynamodb import DynamoPaymentStore
-from payments.stores.events_dynamodb import DynamoEventStore
-from payments.stores.tables import CONTROLS, GATEWAY_EVENTS, PROCESSING_STATUS
-from payments.webhooks import EventState
+from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+from payments.adapters.dynamodb.batches import DynamoBatchStore
+from payments.adapters.dynamodb.events import DynamoEventStore
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.dynamodb.tables import CONTROLS, GATEWAY_EVENTS, PROCESSING_STATUS
+from payments.adapters.lambda_functions import FunctionStarter
+from payments.adapters.stripe.gateway import StripeGateway
+from payments.domain.batch.state import Batch, BatchStatus, Progress, Source
+from payments.domain.batch_breaker import PausedBy
+from payments.domain.clock import iso, utc_now
+from payments.domain.gateway_event import EventState
+from payments.domain.payment import Payment, accepted
+from payments.domain.statuses import Status
+from payments.ports.batch_store import Claim
 from tests.integration.executions import Executions
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_mapping import event_source_mapping

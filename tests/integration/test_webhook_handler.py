@@ -14,10 +14,10 @@ from typing import Any
 import boto3
 import pytest
 
-from payments.metrics import CONTRADICTING_EVENTS
-from payments.statuses import Status
-from payments.stores.dynamodb import DynamoPaymentStore
-from payments.stores.tables import GATEWAY_EVENTS
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.dynamodb.tables import GATEWAY_EVENTS
+from payments.domain.statuses import Status
+from payments.observability.metrics import CONTRADICTING_EVENTS
 from tests.integration.executions import Executions
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_tables import create_table

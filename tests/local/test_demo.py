@@ -9,13 +9,13 @@ import pytest
 from local.demo import checks
 from local.demo.findings import Answered, Findings, RowOutcome
 from local.demo.scenario import CALLS, REFUSED, ROWS, Run
-from payments.batch.errors import RejectedRow
-from payments.batch.file import BatchFile
-from payments.batch.sheets import ERRORS, RESUBMIT, RESULTS
-from payments.batch.state import Batch, BatchStatus, Progress, Source
-from payments.gateways.stripe_amounts import stripe_amount
-from payments.money import Money
-from payments.statuses import CAPTURED
+from payments.adapters.stripe.amounts import stripe_amount
+from payments.application.batch.file import BatchFile
+from payments.application.batch.result_files import ERRORS, RESUBMIT, RESULTS
+from payments.domain.batch.errors import RejectedRow
+from payments.domain.batch.state import Batch, BatchStatus, Progress, Source
+from payments.domain.money import Money
+from payments.domain.statuses import CAPTURED
 
 RUN = Run("1121-120000")
 DUPLICATE_LINE = 19  # only the payments table knows that its id is taken

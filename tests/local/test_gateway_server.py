@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from local.gateway.server import PROJECT, StandInFailed, clean_environment, healthy, running, start, stop
-from payments.gateways.port import ChargeRequest
-from payments.gateways.stripe import StripeGateway
-from payments.money import Money
+from payments.adapters.stripe.gateway import StripeGateway
+from payments.domain.money import Money
+from payments.ports.payment_gateway import ChargeRequest
 
 
 def test_running_when_used_then_serves_the_sdk_and_is_gone_afterwards(tmp_path: Path) -> None:

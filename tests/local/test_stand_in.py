@@ -17,7 +17,7 @@ from local.gateway import amounts
 from local.gateway.faults import Fault, Kind
 from local.gateway.server import in_process
 from local.gateway.stand_in import StandIn
-from payments.gateways import stripe_amounts
+from payments.adapters.stripe import amounts as stripe_amounts
 
 SECRET_KEY = "sk_test_0123456789"
 CARD: dict[str, Any] = {

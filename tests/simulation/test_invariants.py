@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from payments.gateways.memory import FaultKind
+from fakes.gateway import FaultKind
 from simulation.faults import Fate, Mishap
 from simulation.report import time_line, told
 from simulation.run import run

@@ -8,24 +8,28 @@ from typing import Any
 
 import pytest
 
-from payments import charging, recording, steps, sweeping
-from payments.batch.rows import BatchRows
-from payments.batch.split import Splitter
-from payments.batch.state import Progress
-from payments.charging import Charging
-from payments.clock import parse_iso
-from payments.errors import POLICIES, OutcomeUnknown, PaymentError
-from payments.gateways.memory import MemoryGateway
-from payments.gateways.port import ChargeRequest, GatewayCharge
-from payments.outcome import Outcome
-from payments.patience import Patience
-from payments.payment import Payment, moved
-from payments.statuses import Status
-from payments.stores.batch_memory import MemoryBatchStore
-from payments.stores.memory import MemoryAuditStore
-from payments.stores.port import require
-from payments.webhooks import EventState, GatewayEvent, Webhooks
-from payments.workflow import StepFunctionsWorkflow
+from fakes.audit import MemoryAuditStore
+from fakes.batches import MemoryBatchStore
+from fakes.gateway import MemoryGateway
+from payments.adapters.step_functions import StepFunctionsWorkflow
+from payments.application import charge as charging
+from payments.application import record as recording
+from payments.application import recover as sweeping
+from payments.application import steps
+from payments.application.batch.close_rows import BatchRows
+from payments.application.batch.split import Splitter
+from payments.application.charge import Charging
+from payments.application.webhooks import Webhooks
+from payments.domain.batch.state import Progress
+from payments.domain.clock import parse_iso
+from payments.domain.errors import POLICIES, OutcomeUnknown, PaymentError
+from payments.domain.gateway_event import EventState, GatewayEvent
+from payments.domain.outcome import Outcome
+from payments.domain.payment import Payment, moved
+from payments.domain.recovery_timeouts import Patience
+from payments.domain.statuses import Status
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
+from payments.ports.payment_store import require
 from simulation.cloud import Context, Queue
 from simulation.run import run
 from simulation.tables import LaggingPayments

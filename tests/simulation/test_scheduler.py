@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lib.state_machine import Step, definition
-from payments.errors import UNEXPECTED
+from payments.domain.errors import UNEXPECTED
 from simulation import cloud
 from simulation.cloud import error_of
 from simulation.effects import CRASHED

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from payments.clock import iso
-from payments.money import Money
-from payments.payment import Payment, PaymentRequest, accepted, moved
-from payments.statuses import Status
-from payments.webhooks import GatewayEvent
+from payments.domain.clock import iso
+from payments.domain.gateway_event import GatewayEvent
+from payments.domain.money import Money
+from payments.domain.payment import Payment, PaymentRequest, accepted, moved
+from payments.domain.statuses import Status
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from payments.keys import KeysUnavailable
+from payments.adapters.oidc.signing_keys import KeysUnavailable
 from tests.unit.builders import NOON
 
 POOL = "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_Pool"

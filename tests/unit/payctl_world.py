@@ -15,14 +15,16 @@ from typer.testing import CliRunner, Result
 
 from payctl import show
 from payctl.app import app
-from payments.batch.queue import QueuedPayment, SqsPaymentQueue
-from payments.clock import utc_now
-from payments.payment import Payment
-from payments.stores.controls_dynamodb import DynamoLaneStore
-from payments.stores.dynamodb import DynamoAuditStore, DynamoPaymentStore
-from payments.stores.events_dynamodb import DynamoEventStore
-from payments.stores.tables import AUDIT_LOG, CONTROLS, GATEWAY_EVENTS, PAYMENTS, PROCESSING_STATUS
-from payments.stores.vault_kms import KmsVault
+from payments.adapters.dynamodb.audit import DynamoAuditStore
+from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+from payments.adapters.dynamodb.events import DynamoEventStore
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.dynamodb.tables import AUDIT_LOG, CONTROLS, GATEWAY_EVENTS, PAYMENTS, PROCESSING_STATUS
+from payments.adapters.kms import KmsVault
+from payments.adapters.sqs import SqsPaymentQueue
+from payments.domain.clock import utc_now
+from payments.domain.payment import Payment
+from payments.ports.payment_queue import QueuedPayment
 from tests.moto_mapping import event_source_mapping
 from tests.moto_tables import aws_in_memory, create_table
 

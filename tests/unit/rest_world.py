@@ -6,22 +6,23 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
-from payments.access_log import MemoryAccessLog
-from payments.customers import CustomerRequest, created, sealing_context
-from payments.http import Problem, problem_answer
-from payments.identity import Caller, Role
-from payments.limits import Kind, Limiter
+from fakes.access_log import MemoryAccessLog
+from fakes.customers import MemoryCustomerStore
+from fakes.email_hasher import MemoryEmailHasher
+from fakes.field_encryptor import MemoryVault
+from fakes.limits import MemoryLimitStore
+from fakes.listing import MemoryPaymentListing
+from fakes.payments import MemoryPaymentStore
+from fakes.tokens import MemoryTokenStore
+from fakes.workflow import MemoryWorkflow
+from payments.application.velocity import Velocity
+from payments.domain.customer import CustomerRequest, created, sealing_context
+from payments.domain.identity import Caller, Role
 from payments.rest import customers, legacy, listing, payments, tokens
+from payments.rest.http import Problem, problem_answer
+from payments.rest.rate_limits import Kind, Limiter
 from payments.rest.request import Request
 from payments.rest.services import Services
-from payments.stores.customers_memory import MemoryCustomerStore
-from payments.stores.limits_memory import MemoryLimitStore
-from payments.stores.listing_memory import MemoryPaymentListing
-from payments.stores.memory import MemoryPaymentStore
-from payments.stores.tokens_memory import MemoryTokenStore
-from payments.stores.vault_memory import MemoryEmailHasher, MemoryVault
-from payments.velocity import Velocity
-from payments.workflow import MemoryWorkflow
 from tests.unit.builders import NOON
 
 ADMIN = Caller("sub_admin", frozenset({Role.ADMIN}))

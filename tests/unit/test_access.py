@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from lib.package import ROOT
-from payments.access import ALLOWED, require_role
-from payments.http import Problem
-from payments.identity import EVERYBODY, NOBODY, Caller, Role
+from payments.domain.identity import EVERYBODY, NOBODY, Caller, Role
+from payments.rest.access import ALLOWED, require_role
+from payments.rest.http import Problem
 
 CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "api" / "openapi.yaml").read_text())
 ROLES: dict[str, set[str]] = {

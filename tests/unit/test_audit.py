@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from payments.audit import AuditBroken, AuditEntry, verify
-from payments.auditing import audit
-from payments.payment import Payment, moved
-from payments.statuses import Status
-from payments.stores.memory import MemoryAuditStore, MemoryPaymentStore
-from payments.stores.port import VersionConflict
+from fakes.audit import MemoryAuditStore
+from fakes.payments import MemoryPaymentStore
+from payments.application.audit import audit
+from payments.domain.audit_chain import AuditBroken, AuditEntry, verify
+from payments.domain.payment import Payment, moved
+from payments.domain.statuses import Status
+from payments.ports.payment_store import VersionConflict
 from tests.unit.builders import NOON, payment
 
 

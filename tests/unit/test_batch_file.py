@@ -14,11 +14,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from payments.batch import file as batch_file
-from payments.batch.errors import FileError, RejectedRow
-from payments.batch.file import BatchFile, Row
-from payments.batch.records import MAX_RECORD_BYTES, Flaw, cells_of, split_records
-from payments.money import Money
+from payments.application.batch import file as batch_file
+from payments.application.batch.file import BatchFile, Row
+from payments.application.batch.records import MAX_RECORD_BYTES, Flaw, cells_of, split_records
+from payments.domain.batch.errors import FileError, RejectedRow
+from payments.domain.money import Money
 
 HEADER = b"payment_id,amount,currency\n"
 

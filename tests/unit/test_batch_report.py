@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from payments.batch.queue import MemoryPaymentQueue
-from payments.batch.report import IndexBehind, Reporter
-from payments.batch.rows import BatchRows
-from payments.batch.split import Splitter
-from payments.batch.state import Batch, BatchStatus, Source
-from payments.money import Money
-from payments.payment import Payment, PaymentRequest, accepted, moved
-from payments.sealing import VaultUnavailable
-from payments.statuses import Status
-from payments.stores.batch_files import MemoryBatchFiles
-from payments.stores.batch_memory import MemoryBatchStore
-from payments.stores.memory import MemoryPaymentStore
-from payments.stores.vault_memory import MemoryVault
+from fakes.batch_files import MemoryBatchFiles
+from fakes.batches import MemoryBatchStore
+from fakes.field_encryptor import MemoryVault
+from fakes.payment_queue import MemoryPaymentQueue
+from fakes.payments import MemoryPaymentStore
+from payments.application.batch.close_rows import BatchRows
+from payments.application.batch.report import IndexBehind, Reporter
+from payments.application.batch.split import Splitter
+from payments.domain.batch.state import Batch, BatchStatus, Source
+from payments.domain.money import Money
+from payments.domain.payment import Payment, PaymentRequest, accepted, moved
+from payments.domain.statuses import Status
+from payments.ports.field_encryptor import VaultUnavailable
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payments.batch import split as batch_split
-from payments.batch.errors import RejectedRow
-from payments.batch.queue import MemoryPaymentQueue
-from payments.batch.rows import BatchRows
-from payments.batch.split import Splitter, sources_in
-from payments.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
-from payments.money import Money
-from payments.payment import PaymentRequest, accepted, moved
-from payments.statuses import Status
-from payments.stores.batch_files import MemoryBatchFiles
-from payments.stores.batch_memory import MemoryBatchStore
-from payments.stores.memory import MemoryPaymentStore
+from fakes.batch_files import MemoryBatchFiles
+from fakes.batches import MemoryBatchStore
+from fakes.payment_queue import MemoryPaymentQueue
+from fakes.payments import MemoryPaymentStore
+from payments.application.batch import split as batch_split
+from payments.application.batch.close_rows import BatchRows
+from payments.application.batch.split import Splitter, sources_in
+from payments.domain.batch.errors import RejectedRow
+from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
+from payments.domain.money import Money
+from payments.domain.payment import PaymentRequest, accepted, moved
+from payments.domain.statuses import Status
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 HEADER = b"payment_id,amount,currency\n"

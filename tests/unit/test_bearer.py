@@ -13,9 +13,16 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from payments.bearer import BadToken, Bearer, OtherIssuer, UserPool, verified
-from payments.identity import Caller, NotAuthenticated, Role, authorizer_context, caller_of, usage_key
-from payments.keys import REMEMBER_SECONDS, REREAD_SECONDS, KeysUnavailable, SigningKeys, discovered, https_reader
+from payments.adapters.oidc.bearer_tokens import BadToken, Bearer, OtherIssuer, UserPool, verified
+from payments.adapters.oidc.signing_keys import (
+    REMEMBER_SECONDS,
+    REREAD_SECONDS,
+    KeysUnavailable,
+    SigningKeys,
+    discovered,
+    https_reader,
+)
+from payments.domain.identity import Caller, NotAuthenticated, Role, authorizer_context, caller_of, usage_key
 from tests.local.test_stand_in_webhooks import self_signed
 from tests.unit.builders import NOON
 from tests.unit.issuers import (

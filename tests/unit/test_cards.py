@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from payments.cards import CODE, NUMBER, PIN, TRACK, card_data_in, card_number_in, without_card_numbers
-from payments.clock import iso
+from payments.domain.card_data import CODE, NUMBER, PIN, TRACK, card_data_in, card_number_in, without_card_numbers
+from payments.domain.clock import iso
 
 # the test numbers of docs.stripe.com/testing
 CARDS = [

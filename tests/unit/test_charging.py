@@ -6,9 +6,15 @@ from typing import Any
 
 import pytest
 
-from payments.charging import Charging, may_call_gateway
-from payments.customers import Customer
-from payments.errors import (
+from fakes.customers import MemoryCustomerStore
+from fakes.gateway import Fault, FaultKind, MemoryGateway
+from fakes.payments import MemoryPaymentStore
+from fakes.tokens import MemoryTokenStore
+from payments.application.charge import Charging, may_call_gateway
+from payments.application.record import record
+from payments.application.validate import PaymentMethods
+from payments.domain.customer import Customer
+from payments.domain.errors import (
     Declined,
     InvalidPayment,
     Misconfigured,
@@ -17,19 +23,13 @@ from payments.errors import (
     RateLimited,
     RequiresAction,
 )
-from payments.gateways.memory import Fault, FaultKind, MemoryGateway
-from payments.gateways.port import ChargeRequest, GatewayCharge
-from payments.money import Money
-from payments.outcome import Outcome, answered
-from payments.patience import Patience
-from payments.payment import Payment
-from payments.recording import record
-from payments.statuses import Status
-from payments.stores.customers_memory import MemoryCustomerStore
-from payments.stores.memory import MemoryPaymentStore
-from payments.stores.port import VersionConflict
-from payments.stores.tokens_memory import MemoryTokenStore
-from payments.validating import PaymentMethods
+from payments.domain.money import Money
+from payments.domain.outcome import Outcome, answered
+from payments.domain.payment import Payment
+from payments.domain.recovery_timeouts import Patience
+from payments.domain.statuses import Status
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
+from payments.ports.payment_store import VersionConflict
 from tests.unit.builders import FixedClock, after, payment
 
 STEP_UP = "pm_card_threeDSecure2Required"

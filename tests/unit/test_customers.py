@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from payments.clock import iso
-from payments.customers import (
+from payments.domain.clock import iso
+from payments.domain.customer import (
     MAX_EMAIL,
     MAX_NAME,
     Customer,
@@ -17,7 +17,7 @@ from payments.customers import (
     parse_patch,
     parse_search,
 )
-from payments.payment import InvalidRequest
+from payments.domain.payment import InvalidRequest
 from tests.unit.builders import NOON
 
 ASKED = {"customer_id": "cus_1", "email": "jo@example.com"}

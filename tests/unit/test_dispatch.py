@@ -5,7 +5,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from payments.batch.dispatch import (
+from fakes.batch_breaker import MemoryLaneStore
+from fakes.payments import MemoryPaymentStore
+from fakes.slots import MemorySlotStore
+from fakes.workflow import MemoryWorkflow
+from payments.application.batch.dispatch import (
     GIVES_WAY,
     LONGEST_BACKLOG_SECONDS,
     LONGEST_KNOCK_SECONDS,
@@ -15,12 +19,10 @@ from payments.batch.dispatch import (
     LanePaused,
     MalformedMessage,
 )
-from payments.lane import DOUBT, REFUSALS_WINDOW, PausedBy
-from payments.pace import Pace
-from payments.statuses import Status
-from payments.stores.controls_memory import MemoryLaneStore, MemorySlotStore
-from payments.stores.memory import MemoryPaymentStore
-from payments.workflow import MemoryWorkflow
+from payments.application.batch_breaker import REFUSALS_WINDOW
+from payments.application.gateway_rate_limiter import Pace
+from payments.domain.batch_breaker import DOUBT, PausedBy
+from payments.domain.statuses import Status
 from tests.unit.builders import NOON, after, batch_payment
 
 SLOT_SECONDS = 0.0625

@@ -20,20 +20,8 @@ from lib.monitoring import OLDEST_MESSAGE_SECONDS
 from lib.settings import ENVIRONMENTS, Environment, Settings
 from payctl.app import app
 from payctl.failures import Exit
-from payments.batch.bytes import MAX_FILE_BYTES
-from payments.batch.dispatch import LONGEST_BACKLOG_SECONDS
-from payments.batch.file import MAX_ROWS
-from payments.batch.records import MAX_RECORD_BYTES
-from payments.batch.sheets import ERRORS, RESUBMIT, RESULTS
-from payments.batch.state import ResultRow
-from payments.errors import POLICIES, SUSPICIOUS_DECLINE_CODES, UNEXPECTED, RateLimited
-from payments.lane import REFUSALS_UNTIL_PAUSE, REFUSALS_WINDOW
-from payments.pace import LONGEST_SLEEP_SECONDS, slot_length
-from payments.patience import Patience
-from payments.payment import FIELDS, MAX_DESCRIPTION, REQUIRED_FIELDS
-from payments.statuses import TRANSITIONS, Status
-from payments.stores.events_dynamodb import KEPT
-from payments.stores.tables import (
+from payments.adapters.dynamodb.events import KEPT
+from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
     CONTROLS,
     CUSTOMERS,
@@ -44,7 +32,21 @@ from payments.stores.tables import (
     TOKENS,
     Key,
 )
-from payments.webhooks import HANDLED, KEPT_PARKED
+from payments.application.batch.csv_decoding import MAX_FILE_BYTES
+from payments.application.batch.dispatch import LONGEST_BACKLOG_SECONDS
+from payments.application.batch.file import MAX_ROWS
+from payments.application.batch.records import MAX_RECORD_BYTES
+from payments.application.batch.result_files import ERRORS, RESUBMIT, RESULTS
+from payments.application.batch_breaker import REFUSALS_UNTIL_PAUSE, REFUSALS_WINDOW
+from payments.application.gateway_rate_limiter import LONGEST_SLEEP_SECONDS
+from payments.application.webhooks import KEPT_PARKED
+from payments.domain.batch.state import ResultRow
+from payments.domain.errors import POLICIES, SUSPICIOUS_DECLINE_CODES, UNEXPECTED, RateLimited
+from payments.domain.gateway_event import HANDLED
+from payments.domain.gateway_slots import slot_length
+from payments.domain.payment import FIELDS, MAX_DESCRIPTION, REQUIRED_FIELDS
+from payments.domain.recovery_timeouts import Patience
+from payments.domain.statuses import TRANSITIONS, Status
 from tests.unit.builders import NOON, after, batch_payment
 
 ROOT = Path(__file__).parents[2]

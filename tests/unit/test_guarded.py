@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from payments.errors import Misconfigured, PaymentError, RateLimited
-from payments.gateways.guarded import GuardedGateway
-from payments.gateways.memory import Fault, FaultKind, MemoryGateway
-from payments.gateways.port import ChargeRequest
-from payments.money import Money
+from fakes.gateway import Fault, FaultKind, MemoryGateway
+from payments.application.guarded_gateway import GuardedGateway
+from payments.domain.errors import Misconfigured, PaymentError, RateLimited
+from payments.domain.money import Money
+from payments.ports.payment_gateway import ChargeRequest
 from tests.unit.builders import FixedClock
 
 REQUEST = ChargeRequest("pay_1", Money(9999, "USD"), "pm_card_visa")

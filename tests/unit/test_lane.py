@@ -4,17 +4,18 @@ from datetime import timedelta
 
 import pytest
 
-from payments.charging import Charging
-from payments.errors import Misconfigured
-from payments.gateways.guarded import GuardedGateway
-from payments.gateways.memory import Fault, FaultKind, MemoryGateway
-from payments.lane import REFUSALS_UNTIL_PAUSE, REFUSALS_WINDOW, Lane, PausedBy
-from payments.statuses import Status
-from payments.stores.controls_memory import MemoryLaneStore
-from payments.stores.customers_memory import MemoryCustomerStore
-from payments.stores.memory import MemoryPaymentStore
-from payments.stores.tokens_memory import MemoryTokenStore
-from payments.validating import PaymentMethods
+from fakes.batch_breaker import MemoryLaneStore
+from fakes.customers import MemoryCustomerStore
+from fakes.gateway import Fault, FaultKind, MemoryGateway
+from fakes.payments import MemoryPaymentStore
+from fakes.tokens import MemoryTokenStore
+from payments.application.batch_breaker import REFUSALS_UNTIL_PAUSE, REFUSALS_WINDOW, Lane
+from payments.application.charge import Charging
+from payments.application.guarded_gateway import GuardedGateway
+from payments.application.validate import PaymentMethods
+from payments.domain.batch_breaker import PausedBy
+from payments.domain.errors import Misconfigured
+from payments.domain.statuses import Status
 from tests.unit.builders import NOON, FixedClock, payment
 
 REFUSED = Misconfigured("gateway_key_refused", "the gateway refuses our key")

@@ -5,12 +5,12 @@ from unittest.mock import Mock
 
 import pytest
 
-from payments.http import problem_answer
-from payments.identity import NOBODY, Caller, Role
-from payments.limits import Limiter, TooMany
+from fakes.limits import MemoryLimitStore
+from payments.domain.identity import NOBODY, Caller, Role
+from payments.ports.limit_store import LimitsUnavailable
+from payments.rest.http import problem_answer
+from payments.rest.rate_limits import Limiter, TooMany
 from payments.rest.request import Request
-from payments.stores.limits_memory import MemoryLimitStore
-from payments.stores.limits_port import LimitsUnavailable
 from tests.unit.builders import NOON
 
 PER_MINUTE = {"ip": 3, "customer": 2}

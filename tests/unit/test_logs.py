@@ -13,15 +13,9 @@ import boto3
 import pytest
 from aws_lambda_powertools import Logger
 
-from payments import logs
-from payments.errors import OutcomeUnknown
-from payments.gateways.port import ChargeRequest, GatewayCharge
-from payments.gateways.stripe import StripeGateway
-from payments.outcome import outcome_of
-from payments.statuses import Status
-from payments.stores.dynamodb import DynamoAuditStore
-from payments.stores.followed import FollowedPayments
-from payments.stores.tables import (
+from payments.adapters.dynamodb.audit import DynamoAuditStore
+from payments.adapters.dynamodb.instrumented_payments import FollowedPayments
+from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
     CONTROLS,
     CUSTOMERS,
@@ -30,8 +24,14 @@ from payments.stores.tables import (
     PROCESSING_STATUS,
     TOKENS,
 )
-from payments.stores.vault_kms import KmsVault
-from payments.workflow import StepFunctionsWorkflow
+from payments.adapters.kms import KmsVault
+from payments.adapters.step_functions import StepFunctionsWorkflow
+from payments.adapters.stripe.gateway import StripeGateway
+from payments.domain.errors import OutcomeUnknown
+from payments.domain.outcome import outcome_of
+from payments.domain.statuses import Status
+from payments.observability import logs
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 from tests.integration.functions import Context, load
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import batch_payment, payment
@@ -186,8 +186,11 @@ def test_lambda_code_when_it_prints_then_only_through_the_one_logger() -> None:
     found = {path.relative_to(LAMBDA).as_posix(): printing & _calls(path) for path in LAMBDA.rglob("*.py")}
 
     assert {path: calls for path, calls in found.items() if calls} == {
-        "payments/logs.py": {"Logger", "logging.getLogger"},  # and `metrics` prints numbers, by powertools
-        "payments/gateways/stripe.py": {"logging.getLogger"},  # it makes Stripe's own log say less
+        "payments/observability/logs.py": {
+            "Logger",
+            "logging.getLogger",
+        },  # and `metrics` prints numbers, by powertools
+        "payments/adapters/stripe/gateway.py": {"logging.getLogger"},  # it makes Stripe's own log say less
     }
 
 
@@ -241,7 +244,7 @@ def test_correlation_id_when_a_payment_goes_its_way_then_every_line_and_every_au
     with (
         patch.object(StripeGateway, "charge", charged),
         patch.object(StepFunctionsWorkflow, "start"),
-        patch("payments.batch.dispatch.LONGEST_KNOCK_SECONDS", 0),
+        patch("payments.application.batch.dispatch.LONGEST_KNOCK_SECONDS", 0),
     ):
         assert load("dispatch").handler({"Records": [message]}, Context()) == {"batchItemFailures": []}
         for step in ("validate", "charge", "record", "audit"):

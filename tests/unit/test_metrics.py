@@ -9,8 +9,13 @@ from unittest.mock import patch
 
 import pytest
 
-from payments import metrics
-from payments.metrics import (
+from payments.adapters.dynamodb.instrumented_payments import FollowedPayments
+from payments.adapters.dynamodb.tables import PAYMENTS
+from payments.application.record import record
+from payments.domain.outcome import Outcome
+from payments.domain.statuses import Status
+from payments.observability import metrics
+from payments.observability.metrics import (
     ENTRANCES,
     NAMESPACE,
     OUTCOMES,
@@ -23,11 +28,6 @@ from payments.metrics import (
     note_outcome,
     timed,
 )
-from payments.outcome import Outcome
-from payments.recording import record
-from payments.statuses import Status
-from payments.stores.followed import FollowedPayments
-from payments.stores.tables import PAYMENTS
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import NOON, after, payment
 

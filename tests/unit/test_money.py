@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payments.currencies import EXPONENTS
-from payments.money import MAX_MINOR_UNITS, InvalidMoney, Money
+from payments.domain.currencies import EXPONENTS
+from payments.domain.money import MAX_MINOR_UNITS, InvalidMoney, Money
 
 
 def test_exponents_always_equal_iso_4217() -> None:

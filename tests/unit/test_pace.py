@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from payments.pace import LONGEST_LEAD_SECONDS, LONGEST_SLEEP_SECONDS, NoFreeSlot, Pace, slot_length
-from payments.stores.controls_memory import MemorySlotStore
+from fakes.slots import MemorySlotStore
+from payments.application.gateway_rate_limiter import LONGEST_LEAD_SECONDS, LONGEST_SLEEP_SECONDS, Pace
+from payments.domain.gateway_slots import slot_length
+from payments.ports.slot_counter import NoFreeSlot
 from tests.unit.builders import NOON
 
 SLOT = timedelta(milliseconds=50)

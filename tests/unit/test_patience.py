@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from payments.clock import iso
-from payments.patience import Patience
-from payments.payment import Payment
-from payments.statuses import Status
+from payments.domain.clock import iso
+from payments.domain.payment import Payment
+from payments.domain.recovery_timeouts import Patience
+from payments.domain.statuses import Status
 from tests.unit.builders import NOON, after, payment
 
 UNIT = timedelta(minutes=5)

@@ -13,12 +13,12 @@ import pytest
 from payctl import batch_files, batch_view
 from payctl.failures import Exit
 from payctl.stack import Stack
-from payments.batch.errors import CellError, RejectedRow
-from payments.batch.state import Batch, BatchStatus, Progress, Source
-from payments.clock import iso
-from payments.stores.batch_dynamodb import DynamoBatchStore
-from payments.stores.batch_port import Claim
-from payments.stores.tables import PAYMENTS, PROCESSING_STATUS
+from payments.adapters.dynamodb.batches import DynamoBatchStore
+from payments.adapters.dynamodb.tables import PAYMENTS, PROCESSING_STATUS
+from payments.domain.batch.errors import CellError, RejectedRow
+from payments.domain.batch.state import Batch, BatchStatus, Progress, Source
+from payments.domain.clock import iso
+from payments.ports.batch_store import Claim
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import NOON
 from tests.unit.payctl_world import OUTPUTS, Payctl, payctl_with

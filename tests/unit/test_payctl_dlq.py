@@ -11,20 +11,20 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from fakes.gateway import Fault, FaultKind, MemoryGateway
 from payctl import asking, dead_letters, logs, ports
 from payctl.failures import Exit
-from payments.batch.state import Batch, BatchStatus, Source
-from payments.clock import iso
-from payments.errors import Misconfigured
-from payments.gateways.memory import Fault, FaultKind, MemoryGateway
-from payments.gateways.port import ChargeRequest
-from payments.lane import PausedBy
-from payments.money import Money
-from payments.statuses import Status
-from payments.stores.batch_dynamodb import DynamoBatchStore
-from payments.stores.batch_port import Claim
-from payments.stores.port import require
-from payments.stores.tables import PAYMENTS, PROCESSING_STATUS
+from payments.adapters.dynamodb.batches import DynamoBatchStore
+from payments.adapters.dynamodb.tables import PAYMENTS, PROCESSING_STATUS
+from payments.domain.batch.state import Batch, BatchStatus, Source
+from payments.domain.batch_breaker import PausedBy
+from payments.domain.clock import iso
+from payments.domain.errors import Misconfigured
+from payments.domain.money import Money
+from payments.domain.statuses import Status
+from payments.ports.batch_store import Claim
+from payments.ports.payment_gateway import ChargeRequest
+from payments.ports.payment_store import require
 from tests.unit.builders import NOON, after, batch_payment
 from tests.unit.payctl_world import AwsWorld, aws_world
 

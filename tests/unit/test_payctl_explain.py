@@ -10,22 +10,22 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from fakes.events import MemoryEventStore
+from fakes.gateway import MemoryGateway
+from fakes.payments import MemoryPaymentStore
+from fakes.workflow import MemoryWorkflow
 from payctl import at_gateway, dead_letters, executions, logs, ports
 from payctl.failures import Exit, Failure
 from payctl.stack import Stack
-from payments.auditing import audit
-from payments.clock import iso
-from payments.gateways.memory import MemoryGateway
-from payments.gateways.port import ChargeRequest
-from payments.lane import PausedBy
-from payments.money import Money
-from payments.payment import Payment
-from payments.statuses import Status
-from payments.stores.events_memory import MemoryEventStore
-from payments.stores.memory import MemoryPaymentStore
-from payments.stores.tables import AUDIT_LOG
-from payments.webhooks import ASK_AGAIN, Webhooks
-from payments.workflow import MemoryWorkflow
+from payments.adapters.dynamodb.tables import AUDIT_LOG
+from payments.application.audit import audit
+from payments.application.webhooks import ASK_AGAIN, Webhooks
+from payments.domain.batch_breaker import PausedBy
+from payments.domain.clock import iso
+from payments.domain.money import Money
+from payments.domain.payment import Payment
+from payments.domain.statuses import Status
+from payments.ports.payment_gateway import ChargeRequest
 from tests.unit.builders import NOON, FixedClock, after, batch_payment, gateway_event, payment
 from tests.unit.payctl_world import AwsWorld, aws_world
 

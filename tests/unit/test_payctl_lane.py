@@ -8,7 +8,7 @@ import pytest
 
 from payctl import asking
 from payctl.failures import Exit
-from payments.lane import LaneState, PausedBy
+from payments.domain.batch_breaker import LaneState, PausedBy
 from tests.unit.builders import NOON, batch_payment
 from tests.unit.payctl_world import AwsWorld, aws_world
 

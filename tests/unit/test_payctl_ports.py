@@ -11,7 +11,7 @@ import pytest
 from payctl import at_gateway, ports
 from payctl.failures import Failure
 from payctl.stack import Stack
-from payments.patience import Patience
+from payments.domain.recovery_timeouts import Patience
 from tests.moto_tables import aws_in_memory
 from tests.unit.payctl_world import OUTPUTS, FakeApi, fake_api
 

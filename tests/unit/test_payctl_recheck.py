@@ -9,8 +9,8 @@ import pytest
 
 from payctl import ports, recheck
 from payctl.failures import Exit
-from payments.payment import Payment
-from payments.statuses import Status
+from payments.domain.payment import Payment
+from payments.domain.statuses import Status
 from tests.unit.builders import after, payment
 from tests.unit.payctl_world import AwsWorld, aws_world
 

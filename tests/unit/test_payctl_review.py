@@ -13,13 +13,13 @@ from botocore.exceptions import ClientError
 from payctl import asking, ports, review
 from payctl.failures import Exit
 from payctl.what_now import Facts, what_now
-from payments.payment import Payment
-from payments.reviewing import Verdict, decide
-from payments.sealing import is_sealed
-from payments.statuses import Status
-from payments.stores.dynamodb import DynamoPaymentStore
-from payments.stores.tables import PAYMENTS
-from payments.velocity import CARD_TESTING
+from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.dynamodb.tables import PAYMENTS
+from payments.application.review import Verdict, decide
+from payments.application.velocity import CARD_TESTING
+from payments.domain.payment import Payment
+from payments.domain.sealed_text import is_sealed
+from payments.domain.statuses import Status
 from tests.unit.builders import NOON, after, payment
 from tests.unit.payctl_world import AwsWorld, aws_world
 

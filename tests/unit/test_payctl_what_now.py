@@ -8,11 +8,11 @@ import pytest
 
 from payctl.at_gateway import NO_CHARGE, GatewaySays
 from payctl.what_now import Facts, taken_up_after, what_now
-from payments.clock import iso
-from payments.lane import LaneState, PausedBy
-from payments.patience import Patience
-from payments.payment import Payment
-from payments.statuses import TRANSITIONS, Status
+from payments.domain.batch_breaker import LaneState, PausedBy
+from payments.domain.clock import iso
+from payments.domain.payment import Payment
+from payments.domain.recovery_timeouts import Patience
+from payments.domain.statuses import TRANSITIONS, Status
 from tests.unit.builders import NOON, after, batch_payment, payment
 
 WAYS: dict[Status, tuple[Status, ...]] = {

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from payments.payment import IllegalMove, InvalidRequest, accepted, moved, parse_request
-from payments.statuses import Status
-from payments.tokens import token_id_of
+from payments.domain.payment import IllegalMove, InvalidRequest, accepted, moved, parse_request
+from payments.domain.statuses import Status
+from payments.domain.token import token_id_of
 from tests.unit.builders import NOON, payment, request
 
 TOKEN = "ptok_" + "Aa0_" * 10 + "-x9"

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from payments.errors import NotSent
-from payments.outcome import NOT_CHARGED, Outcome, outcome_of
-from payments.payment import IllegalMove, Payment, moved
-from payments.recording import record
-from payments.statuses import Status
-from payments.stores.memory import MemoryPaymentStore
-from payments.stores.port import VersionConflict
+from fakes.payments import MemoryPaymentStore
+from payments.application.record import record
+from payments.domain.errors import NotSent
+from payments.domain.outcome import NOT_CHARGED, Outcome, outcome_of
+from payments.domain.payment import IllegalMove, Payment, moved
+from payments.domain.statuses import Status
+from payments.ports.payment_store import VersionConflict
 from tests.unit.builders import NOON, FixedClock, payment
 
 

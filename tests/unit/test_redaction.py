@@ -19,10 +19,10 @@ from aws_lambda_powertools import Logger
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payments import logs
-from payments.errors import POLICIES, SUSPICIOUS_DECLINE_CODES
-from payments.redaction import LONGEST_TEXT, redacted, redacted_text
-from payments.statuses import Status
+from payments.domain.errors import POLICIES, SUSPICIOUS_DECLINE_CODES
+from payments.domain.statuses import Status
+from payments.observability import logs
+from payments.observability.redaction import LONGEST_TEXT, redacted, redacted_text
 
 SECRETS = {
     "Visa": "4111111111111111",

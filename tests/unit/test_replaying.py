@@ -5,23 +5,23 @@ from typing import Any
 
 import pytest
 
-from payments.batch.state import Batch, BatchStatus, Source
-from payments.charging import Charging
-from payments.clock import iso
-from payments.gateways.memory import Fault, FaultKind, MemoryGateway
-from payments.lane import LaneState, PausedBy
-from payments.outcome import answered
-from payments.patience import Patience
-from payments.payment import Payment
-from payments.recording import record
-from payments.replaying import Action, decide, decide_file, reason_class, restart
-from payments.statuses import SETTLED, TRANSITIONS, Status
-from payments.stores.customers_memory import MemoryCustomerStore
-from payments.stores.memory import MemoryPaymentStore
-from payments.stores.port import VersionConflict
-from payments.stores.tokens_memory import MemoryTokenStore
-from payments.validating import PaymentMethods
-from payments.workflow import MemoryWorkflow
+from fakes.customers import MemoryCustomerStore
+from fakes.gateway import Fault, FaultKind, MemoryGateway
+from fakes.payments import MemoryPaymentStore
+from fakes.tokens import MemoryTokenStore
+from fakes.workflow import MemoryWorkflow
+from payments.application.charge import Charging
+from payments.application.record import record
+from payments.application.replay import Action, decide, decide_file, reason_class, restart
+from payments.application.validate import PaymentMethods
+from payments.domain.batch.state import Batch, BatchStatus, Source
+from payments.domain.batch_breaker import LaneState, PausedBy
+from payments.domain.clock import iso
+from payments.domain.outcome import answered
+from payments.domain.payment import Payment
+from payments.domain.recovery_timeouts import Patience
+from payments.domain.statuses import SETTLED, TRANSITIONS, Status
+from payments.ports.payment_store import VersionConflict
 from tests.unit.builders import NOON, FixedClock, after, batch_payment
 
 OPEN_LANE = LaneState()

@@ -8,19 +8,21 @@ from typing import Any
 
 import pytest
 
-from payments.access_log import MemoryAccessLog
-from payments.clock import iso
-from payments.customers import Customer, changed, erased
-from payments.http import Problem, problem_answer
-from payments.identity import Caller, Role
+from fakes.access_log import MemoryAccessLog
+from fakes.customers import MemoryCustomerStore
+from fakes.email_hasher import MemoryEmailHasher
+from fakes.field_encryptor import MemoryVault
+from fakes.listing import MemoryPaymentListing
+from fakes.payments import MemoryPaymentStore
+from payments.domain.clock import iso
+from payments.domain.customer import Customer, changed, erased
+from payments.domain.identity import Caller, Role
+from payments.domain.sealed_text import Context, is_sealed
+from payments.ports.field_encryptor import VaultUnavailable
 from payments.rest import customers as operations
+from payments.rest.http import Problem, problem_answer
 from payments.rest.owners import owns
 from payments.rest.request import Request
-from payments.sealing import Context, VaultUnavailable, is_sealed
-from payments.stores.customers_memory import MemoryCustomerStore
-from payments.stores.listing_memory import MemoryPaymentListing
-from payments.stores.memory import MemoryPaymentStore
-from payments.stores.vault_memory import MemoryEmailHasher, MemoryVault
 from tests.unit.builders import NOON, payment
 
 ADMIN = Caller("sub_admin", frozenset({Role.ADMIN}))

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from payments.customers import erased
-from payments.identity import Caller
-from payments.sealing import VaultUnavailable, is_sealed
-from payments.statuses import Status
+from payments.domain.customer import erased
+from payments.domain.identity import Caller
+from payments.domain.sealed_text import is_sealed
+from payments.domain.statuses import Status
+from payments.ports.field_encryptor import VaultUnavailable
 from tests.unit.builders import NOON, after, payment
 from tests.unit.rest_world import ADMIN, JO, OTHER_SHOP, SAM, SHOP, World
 

@@ -12,19 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from payments.access_log import MemoryAccessLog
-from payments.clock import iso
-from payments.customers import Customer
-from payments.http import Problem, problem_answer
-from payments.identity import Caller, Role
-from payments.listing import Cursor
+from fakes.access_log import MemoryAccessLog
+from fakes.customers import MemoryCustomerStore
+from fakes.listing import MemoryPaymentListing
+from fakes.payments import MemoryPaymentStore
+from payments.domain.clock import iso
+from payments.domain.customer import Customer
+from payments.domain.identity import Caller, Role
+from payments.domain.listing import Cursor
+from payments.domain.statuses import Status
 from payments.rest import listing as operations
+from payments.rest.http import Problem, problem_answer
 from payments.rest.listing import MAX_LIMIT, PARAMETERS, parse_query
 from payments.rest.request import Request
-from payments.statuses import Status
-from payments.stores.customers_memory import MemoryCustomerStore
-from payments.stores.listing_memory import MemoryPaymentListing
-from payments.stores.memory import MemoryPaymentStore
 from tests.unit.builders import NOON, after, payment
 
 OPERATOR = Caller("operator", frozenset({Role.OPERATOR}))

@@ -9,13 +9,14 @@ import pytest
 import yaml
 
 from lib.package import ROOT
-from payments.customers import erased
-from payments.http import MAX_BODY_BYTES, Problem, json_body
-from payments.identity import Caller, Role
+from payments.application.velocity import CARD_TESTING, MOST_CARDS, Source
+from payments.domain.customer import erased
+from payments.domain.identity import Caller, Role
+from payments.domain.sealed_text import is_sealed
+from payments.domain.statuses import Status
+from payments.ports.field_encryptor import VaultUnavailable
+from payments.rest.http import MAX_BODY_BYTES, Problem, json_body
 from payments.rest.payments import NEW_FOR
-from payments.sealing import VaultUnavailable, is_sealed
-from payments.statuses import Status
-from payments.velocity import CARD_TESTING, MOST_CARDS, Source
 from tests.unit.builders import NOON, after, payment
 from tests.unit.rest_world import ADMIN, IP, JO, OPERATOR, OTHER_SHOP, REQUEST_ID, SAM, SHOP, World
 

@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
-from payments.clock import iso
-from payments.customers import Customer, erased
-from payments.http import Problem
-from payments.identity import Caller, Role
+from fakes.customers import MemoryCustomerStore
+from fakes.field_encryptor import MemoryVault
+from fakes.tokens import MemoryTokenStore
+from payments.domain.clock import iso
+from payments.domain.customer import Customer, erased
+from payments.domain.identity import Caller, Role
+from payments.domain.sealed_text import is_sealed
+from payments.domain.token import Token, token_id_of
+from payments.ports.field_encryptor import VaultUnavailable
 from payments.rest import tokens as operations
+from payments.rest.http import Problem
 from payments.rest.request import Request
-from payments.sealing import VaultUnavailable, is_sealed
-from payments.stores.customers_memory import MemoryCustomerStore
-from payments.stores.tokens_memory import MemoryTokenStore
-from payments.stores.vault_memory import MemoryVault
-from payments.tokens import Token, token_id_of
 from tests.unit.builders import NOON
 
 ADMIN = Caller("sub_admin", frozenset({Role.ADMIN}))

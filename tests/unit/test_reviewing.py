@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from payments.audit import verify
-from payments.payment import Payment
-from payments.reviewing import NotHeld, Verdict, decide, decision_on, is_held, occasion_of
-from payments.statuses import Status
-from payments.stores.memory import MemoryPaymentStore
-from payments.stores.port import VersionConflict
-from payments.velocity import CARD_TESTING
+from fakes.payments import MemoryPaymentStore
+from payments.application.review import NotHeld, Verdict, decide, decision_on, is_held, occasion_of
+from payments.application.velocity import CARD_TESTING
+from payments.domain.audit_chain import verify
+from payments.domain.payment import Payment
+from payments.domain.statuses import Status
+from payments.ports.payment_store import VersionConflict
 from tests.unit.builders import NOON, after, payment
 from tests.unit.test_sweeping import World
 

@@ -8,35 +8,38 @@ from typing import Any
 
 import pytest
 
-from payments.accepting import accept
-from payments.audit import verify
-from payments.batch.accepting import accept_row
-from payments.batch.errors import RejectedRow
-from payments.batch.file import Row
-from payments.batch.rows import BatchRows
-from payments.charging import Charging
-from payments.errors import OutcomeUnknown, PaymentError, policy_of
-from payments.gateways.memory import Fault, FaultKind, MemoryGateway
-from payments.gateways.port import ChargeRequest, GatewayCharge
-from payments.money import Money
-from payments.outcome import outcome_of
-from payments.pace import Pace
-from payments.payment import Payment, PaymentRequest
-from payments.recording import record
-from payments.sealed_fields import NotSealed, opened, private, require_sealed, sealed, unlocked
-from payments.sealing import SealBroken, VaultUnavailable, is_sealed
-from payments.statuses import Status
-from payments.steps import State, audit_step, charge_step, record_step
-from payments.stores.batch_memory import MemoryBatchStore
-from payments.stores.controls_memory import MemorySlotStore
-from payments.stores.customers_memory import MemoryCustomerStore
-from payments.stores.events_memory import MemoryEventStore
-from payments.stores.memory import MemoryAuditStore, MemoryPaymentStore
-from payments.stores.tokens_memory import MemoryTokenStore
-from payments.stores.vault_memory import MemoryVault
-from payments.validating import PaymentMethods
-from payments.views import payment_view
-from payments.workflow import MemoryWorkflow
+from fakes.audit import MemoryAuditStore
+from fakes.batches import MemoryBatchStore
+from fakes.customers import MemoryCustomerStore
+from fakes.events import MemoryEventStore
+from fakes.field_encryptor import MemoryVault
+from fakes.gateway import Fault, FaultKind, MemoryGateway
+from fakes.payments import MemoryPaymentStore
+from fakes.slots import MemorySlotStore
+from fakes.tokens import MemoryTokenStore
+from fakes.workflow import MemoryWorkflow
+from payments.application.accept import accept
+from payments.application.batch.accept_row import accept_row
+from payments.application.batch.close_rows import BatchRows
+from payments.application.batch.file import Row
+from payments.application.charge import Charging
+from payments.application.gateway_rate_limiter import Pace
+from payments.application.record import record
+from payments.application.steps import State, audit_step, charge_step, record_step
+from payments.application.validate import PaymentMethods
+from payments.domain.audit_chain import verify
+from payments.domain.batch.errors import RejectedRow
+from payments.domain.errors import OutcomeUnknown, PaymentError, policy_of
+from payments.domain.money import Money
+from payments.domain.outcome import outcome_of
+from payments.domain.payment import Payment, PaymentRequest
+from payments.domain.sealed_fields import NotSealed, private, require_sealed
+from payments.domain.sealed_text import is_sealed
+from payments.domain.statuses import Status
+from payments.ports.field_encryptor import SealBroken, VaultUnavailable
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
+from payments.ports.sealed_payments import opened, sealed, unlocked
+from payments.rest.views import payment_view
 from tests.unit.builders import NOON, FixedClock, after, payment, request
 
 DEFAULT = "pm_card_visa"

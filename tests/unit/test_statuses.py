@@ -2,8 +2,8 @@
 
 import pytest
 
-from payments.errors import POLICIES, UNEXPECTED, PaymentError, policy_of
-from payments.statuses import CAPTURED, FINAL, TRANSITIONS, Status, may_move
+from payments.domain.errors import POLICIES, UNEXPECTED, PaymentError, policy_of
+from payments.domain.statuses import CAPTURED, FINAL, TRANSITIONS, Status, may_move
 
 
 def test_every_status_has_its_line() -> None:

@@ -11,28 +11,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from payments.audit import AuditEntry, verify
-from payments.batch.rows import BatchRows
-from payments.charging import Charging
-from payments.errors import POLICIES, Misconfigured, OutcomeUnknown, PaymentError, RateLimited
-from payments.events import payment_event
-from payments.gateways.memory import Fault, FaultKind, MemoryGateway
-from payments.gateways.port import ChargeRequest, GatewayCharge
-from payments.money import Money
-from payments.pace import NoFreeSlot, Pace
-from payments.payment import Payment
-from payments.sealed_fields import opened
-from payments.statuses import Status
-from payments.steps import OWN_PACE_SECONDS, State, audit_step, charge_step, record_step, validate_step
-from payments.stores.controls_memory import MemorySlotStore
-from payments.stores.customers_memory import MemoryCustomerStore
-from payments.stores.events_memory import MemoryEventStore
-from payments.stores.memory import MemoryAuditStore, MemoryPaymentStore
-from payments.stores.port import VersionConflict
-from payments.stores.tokens_memory import MemoryTokenStore
-from payments.stores.vault_memory import MemoryVault
-from payments.validating import PaymentMethods
-from payments.webhooks import EventState
+from fakes.audit import MemoryAuditStore
+from fakes.customers import MemoryCustomerStore
+from fakes.events import MemoryEventStore
+from fakes.field_encryptor import MemoryVault
+from fakes.gateway import Fault, FaultKind, MemoryGateway
+from fakes.payments import MemoryPaymentStore
+from fakes.slots import MemorySlotStore
+from fakes.tokens import MemoryTokenStore
+from payments.application.batch.close_rows import BatchRows
+from payments.application.charge import Charging
+from payments.application.gateway_rate_limiter import Pace
+from payments.application.steps import OWN_PACE_SECONDS, State, audit_step, charge_step, record_step, validate_step
+from payments.application.validate import PaymentMethods
+from payments.domain.audit_chain import AuditEntry, verify
+from payments.domain.errors import POLICIES, Misconfigured, OutcomeUnknown, PaymentError, RateLimited
+from payments.domain.events import payment_event
+from payments.domain.gateway_event import EventState
+from payments.domain.money import Money
+from payments.domain.payment import Payment
+from payments.domain.statuses import Status
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
+from payments.ports.payment_store import VersionConflict
+from payments.ports.sealed_payments import opened
+from payments.ports.slot_counter import NoFreeSlot
 from tests.unit.builders import NOON, FixedClock, after, gateway_event, payment
 
 MOST_WAITS = POLICIES[RateLimited].max_attempts

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payments.currencies import EXPONENTS
-from payments.gateways.stripe_amounts import CURRENCIES, MAX_AMOUNT, money_of, refusal, stripe_amount
-from payments.money import MAX_MINOR_UNITS, InvalidMoney, Money
+from payments.adapters.stripe.amounts import CURRENCIES, MAX_AMOUNT, money_of, refusal, stripe_amount
+from payments.domain.currencies import EXPONENTS
+from payments.domain.money import MAX_MINOR_UNITS, InvalidMoney, Money
 
 ANY_MONEY = st.builds(Money, st.integers(1, MAX_MINOR_UNITS), st.sampled_from(sorted(EXPONENTS)))
 

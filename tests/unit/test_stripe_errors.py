@@ -7,7 +7,8 @@ import requests
 import stripe
 import urllib3.exceptions
 
-from payments.errors import (
+from payments.adapters.stripe.gateway import charge_error, find_error
+from payments.domain.errors import (
     Conflict,
     Declined,
     InvalidPayment,
@@ -18,7 +19,6 @@ from payments.errors import (
     RateLimited,
     RequiresAction,
 )
-from payments.gateways.stripe import charge_error, find_error
 
 CARD_TEXT = "Your card 4242 4242 4242 4242 of jane@example.com was declined"
 

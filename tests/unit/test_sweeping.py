@@ -8,30 +8,34 @@ from unittest.mock import Mock
 
 import pytest
 
-from payments.auditing import audit
-from payments.batch.queue import MemoryPaymentQueue, QueuedPayment
-from payments.batch.rows import BatchRows
-from payments.batch.state import Batch, BatchStatus, Progress, Source
-from payments.charging import Charging
-from payments.clock import iso
-from payments.gateways.memory import Fault, FaultKind, MemoryGateway
-from payments.lane import LaneState, PausedBy
-from payments.outcome import answered
-from payments.patience import Patience
-from payments.payment import Payment
-from payments.recording import record
-from payments.statuses import Status
-from payments.stores.batch_memory import MemoryBatchStore
-from payments.stores.batch_port import Claim
-from payments.stores.controls_memory import MemoryDelivery, MemoryLaneStore
-from payments.stores.customers_memory import MemoryCustomerStore
-from payments.stores.events_memory import MemoryEventStore
-from payments.stores.memory import MemoryAuditStore, MemoryPaymentStore
-from payments.stores.tokens_memory import MemoryTokenStore
-from payments.sweeping import RESERVE_SECONDS, Sweeper
-from payments.validating import PaymentMethods
-from payments.webhooks import EventState, Webhooks
-from payments.workflow import MemoryWorkflow
+from fakes.audit import MemoryAuditStore
+from fakes.batch_breaker import MemoryLaneStore
+from fakes.batches import MemoryBatchStore
+from fakes.customers import MemoryCustomerStore
+from fakes.events import MemoryEventStore
+from fakes.gateway import Fault, FaultKind, MemoryGateway
+from fakes.payment_queue import MemoryPaymentQueue
+from fakes.payments import MemoryPaymentStore
+from fakes.queue_delivery import MemoryDelivery
+from fakes.tokens import MemoryTokenStore
+from fakes.workflow import MemoryWorkflow
+from payments.application.audit import audit
+from payments.application.batch.close_rows import BatchRows
+from payments.application.charge import Charging
+from payments.application.record import record
+from payments.application.recover import RESERVE_SECONDS, Sweeper
+from payments.application.validate import PaymentMethods
+from payments.application.webhooks import Webhooks
+from payments.domain.batch.state import Batch, BatchStatus, Progress, Source
+from payments.domain.batch_breaker import LaneState, PausedBy
+from payments.domain.clock import iso
+from payments.domain.gateway_event import EventState
+from payments.domain.outcome import answered
+from payments.domain.payment import Payment
+from payments.domain.recovery_timeouts import Patience
+from payments.domain.statuses import Status
+from payments.ports.batch_store import Claim
+from payments.ports.payment_queue import QueuedPayment
 from tests.unit.builders import NOON, FixedClock, after, batch_payment, gateway_event, payment
 
 UNIT = Patience().unit

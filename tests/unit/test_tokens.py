@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from payments.clock import iso
-from payments.tokens import TOKEN, Token, TokenStatus, random_token, token_id_of
+from payments.domain.clock import iso
+from payments.domain.token import TOKEN, Token, TokenStatus, random_token, token_id_of
 from tests.unit.builders import NOON
 
 HOUR = timedelta(hours=1)

@@ -6,22 +6,22 @@ from datetime import timedelta
 
 import pytest
 
-from payments.charging import Charging
-from payments.clock import iso
-from payments.customers import Customer
-from payments.errors import InvalidPayment
-from payments.gateways.memory import MemoryGateway
-from payments.gateways.stripe_amounts import refusal
-from payments.outcome import answered
-from payments.payment import Payment
-from payments.sealing import SealBroken, VaultUnavailable
-from payments.statuses import Status
-from payments.stores.customers_memory import MemoryCustomerStore
-from payments.stores.memory import MemoryPaymentStore
-from payments.stores.tokens_memory import MemoryTokenStore
-from payments.stores.vault_memory import MemoryVault
-from payments.tokens import Token
-from payments.validating import PaymentMethods, validate
+from fakes.customers import MemoryCustomerStore
+from fakes.field_encryptor import MemoryVault
+from fakes.gateway import MemoryGateway
+from fakes.payments import MemoryPaymentStore
+from fakes.tokens import MemoryTokenStore
+from payments.adapters.stripe.amounts import refusal
+from payments.application.charge import Charging
+from payments.application.validate import PaymentMethods, validate
+from payments.domain.clock import iso
+from payments.domain.customer import Customer
+from payments.domain.errors import InvalidPayment
+from payments.domain.outcome import answered
+from payments.domain.payment import Payment
+from payments.domain.statuses import Status
+from payments.domain.token import Token
+from payments.ports.field_encryptor import SealBroken, VaultUnavailable
 from tests.unit.builders import NOON, payment
 
 NO_DEFAULT = PaymentMethods(

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from payments.money import Money
-from payments.stores.limits_memory import MemoryLimitStore
-from payments.velocity import CARD_TESTING, MOST_CARDS, WINDOW, Source, Velocity, small
+from fakes.limits import MemoryLimitStore
+from payments.application.velocity import CARD_TESTING, MOST_CARDS, WINDOW, Source, Velocity, small
+from payments.domain.money import Money
 from tests.unit.builders import NOON
 
 ONE = Money(100, "USD")

@@ -8,24 +8,25 @@ from typing import Any
 
 import pytest
 
-from payments.charging import Charging
-from payments.errors import PaymentError
-from payments.gateways.memory import Fault, FaultKind, MemoryGateway
-from payments.money import Money
-from payments.pace import Pace
-from payments.payment import Payment
-from payments.sealed_fields import opened
-from payments.statuses import Status
-from payments.steps import State, charge_step, record_step
-from payments.stores.controls_memory import MemorySlotStore
-from payments.stores.customers_memory import MemoryCustomerStore
-from payments.stores.events_memory import MemoryEventStore
-from payments.stores.memory import MemoryPaymentStore
-from payments.stores.tokens_memory import MemoryTokenStore
-from payments.stores.vault_memory import MemoryVault
-from payments.validating import PaymentMethods
-from payments.webhooks import ASK_AGAIN, HANDLED, KEPT_PARKED, EventState, GatewayEvent, Webhooks, occasion_of
-from payments.workflow import MemoryWorkflow
+from fakes.customers import MemoryCustomerStore
+from fakes.events import MemoryEventStore
+from fakes.field_encryptor import MemoryVault
+from fakes.gateway import Fault, FaultKind, MemoryGateway
+from fakes.payments import MemoryPaymentStore
+from fakes.slots import MemorySlotStore
+from fakes.tokens import MemoryTokenStore
+from fakes.workflow import MemoryWorkflow
+from payments.application.charge import Charging
+from payments.application.gateway_rate_limiter import Pace
+from payments.application.steps import State, charge_step, record_step
+from payments.application.validate import PaymentMethods
+from payments.application.webhooks import ASK_AGAIN, KEPT_PARKED, Webhooks
+from payments.domain.errors import PaymentError
+from payments.domain.gateway_event import HANDLED, EventState, GatewayEvent, occasion_of
+from payments.domain.money import Money
+from payments.domain.payment import Payment
+from payments.domain.statuses import Status
+from payments.ports.sealed_payments import opened
 from tests.unit.builders import NOON, FixedClock, after, gateway_event, payment
 
 STEP_UP = "pm_card_threeDSecure2Required"

@@ -7,7 +7,9 @@ from typing import Any
 import boto3
 import pytest
 
-from payments.workflow import MemoryWorkflow, StepFunctionsWorkflow, Workflow
+from fakes.workflow import MemoryWorkflow
+from payments.adapters.step_functions import StepFunctionsWorkflow
+from payments.ports.workflow import Workflow
 from tests.moto_tables import aws_in_memory
 
 Started = Callable[[], dict[str, dict[str, Any]]]

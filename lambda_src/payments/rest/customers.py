@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from payments.customers import (
+from payments.domain.customer import (
     Customer,
     CustomerRequest,
     changed,
@@ -14,14 +14,15 @@ from payments.customers import (
     parse_search,
     sealing_context,
 )
-from payments.http import Problem, answer, no_content
-from payments.identity import Caller, Role
-from payments.payment import FieldError, InvalidRequest
+from payments.domain.identity import Caller, Role
+from payments.domain.payment import FieldError, InvalidRequest
+from payments.ports.customer_store import CustomerExists
+from payments.ports.payment_store import VersionConflict
+from payments.rest.denied_access import record_denied
+from payments.rest.http import Problem, answer, no_content
 from payments.rest.owners import find_customer, owns, require_own_customer
 from payments.rest.request import Request
 from payments.rest.services import Services
-from payments.stores.customers_port import CustomerExists
-from payments.stores.port import VersionConflict
 
 MOST_FOUND = 20
 """How many customers of one e-mail address are shown: each costs a call to KMS."""
@@ -184,7 +185,7 @@ def _conflict(why: str) -> Problem:
 
 
 def _taken(request: Request, services: Services, customer_id: str) -> Problem:
-    services.access_log.denied(request, "customer", customer_id)
+    record_denied(services.access_log, request, "customer", customer_id)
     return _conflict("this customer_id is taken; take another one")
 
 

@@ -7,15 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from payments.customers import CustomerRequest, parse_customer
-from payments.http import Problem, answer, has_header, header
-from payments.payment import FieldError, InvalidRequest, Payment, PaymentRequest, parse_request
+from payments.domain.customer import CustomerRequest, parse_customer
+from payments.domain.payment import FieldError, InvalidRequest, Payment, PaymentRequest, parse_request
+from payments.ports.sealed_payments import opened
 from payments.rest import customers, listing
+from payments.rest.http import Problem, answer, has_header, header
 from payments.rest.owners import require_own_customer
 from payments.rest.payments import require_payable_customer, submit
 from payments.rest.request import Request
 from payments.rest.services import Services
-from payments.sealed_fields import opened
 
 FIELDS = ("customer_id", "email", "amount", "currency")
 _FIELD_NAME = re.compile(r"[a-z_]{1,40}", re.ASCII)

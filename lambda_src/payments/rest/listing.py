@@ -7,17 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from payments.customers import Customer
-from payments.http import Problem, answer
-from payments.identity import Caller, Role
-from payments.listing import Cursor, Page
-from payments.money import shown
-from payments.payment import FieldError, Payment
+from payments.domain.customer import Customer
+from payments.domain.identity import Caller, Role
+from payments.domain.listing import Cursor, Page
+from payments.domain.money import shown
+from payments.domain.payment import FieldError, Payment
+from payments.domain.statuses import Status
+from payments.rest.http import Problem, answer
 from payments.rest.owners import require_own_customer
 from payments.rest.request import Request
 from payments.rest.services import Services
-from payments.statuses import Status
-from payments.views import link_to
+from payments.rest.views import link_to
 
 PARAMETERS = ("limit", "cursor", "status", "from", "to")
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100

@@ -3,17 +3,18 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from payments.accepting import OtherPayment, accept
-from payments.clock import parse_iso
-from payments.customers import Customer
-from payments.http import Problem, answer
-from payments.identity import Caller, Role
-from payments.payment import PAYMENT_ID, InvalidRequest, Payment, PaymentRequest, parse_request
+from payments.application.accept import OtherPayment, accept
+from payments.domain.clock import parse_iso
+from payments.domain.customer import Customer
+from payments.domain.identity import Caller, Role
+from payments.domain.payment import PAYMENT_ID, InvalidRequest, Payment, PaymentRequest, parse_request
+from payments.ports.sealed_payments import opened
+from payments.rest.denied_access import record_denied
+from payments.rest.http import Problem, answer
 from payments.rest.owners import find_customer, owns
 from payments.rest.request import Request
 from payments.rest.services import Services
-from payments.sealed_fields import opened
-from payments.views import accepted_view, link_to, payment_view
+from payments.rest.views import accepted_view, link_to, payment_view
 
 NEW_FOR = timedelta(days=1)
 """How long after a customer was last changed its default payment method counts as a card that may be a stolen one."""
@@ -39,7 +40,7 @@ def get_payment(request: Request, services: Services) -> dict[str, Any]:
     payment_id = request.path["payment_id"]
     payment = services.payments.get(payment_id) if PAYMENT_ID.fullmatch(payment_id) else None
     if payment is not None and not _may_see(request, services, payment):
-        services.access_log.denied(request, "payment", payment_id)
+        record_denied(services.access_log, request, "payment", payment_id)
         payment = None
     if payment is None:
         raise Problem(404, "not-found", "no payment has this payment_id; check it, or submit it with POST /payments")
@@ -90,7 +91,7 @@ def require_payable_customer(request: Request, services: Services, asked: Paymen
     if customer is not None and not customer.erased_at and not owns(request.caller, customer):
         if _is_known(request.caller, services.payments.get(asked.payment_id), asked):
             return None  # accepted before another created the customer: told 404, its client would pay anew
-        services.access_log.denied(request, "customer", asked.customer_id)
+        record_denied(services.access_log, request, "customer", asked.customer_id)
         raise Problem(404, "not-found", "no customer of yours has this customer_id; check it, or leave it out")
     return customer
 

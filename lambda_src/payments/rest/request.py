@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from payments.http import json_body
-from payments.identity import Caller
+from payments.domain.identity import Caller
+from payments.rest.http import json_body
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from payments.access_log import AccessLog
-from payments.limits import Limiter
-from payments.listing import PaymentListing
-from payments.sealing import EmailHasher, Vault
-from payments.stores.customers_port import CustomerStore
-from payments.stores.port import PaymentStore
-from payments.stores.tokens_port import TokenStore
-from payments.velocity import Velocity
-from payments.workflow import Workflow
+from payments.application.velocity import Velocity
+from payments.ports.access_log import AccessLog
+from payments.ports.customer_store import CustomerStore
+from payments.ports.email_hasher import EmailHasher
+from payments.ports.field_encryptor import Vault
+from payments.ports.payment_listing import PaymentListing
+from payments.ports.payment_store import PaymentStore
+from payments.ports.token_store import TokenStore
+from payments.ports.workflow import Workflow
+from payments.rest.rate_limits import Limiter
 
 
 @dataclass(frozen=True)

@@ -1,47 +1,25 @@
 """Tokens over REST: make one for a customer's payment method, tell what it is worth, revoke it."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from payments.cards import card_data_in
-from payments.clock import iso
-from payments.http import Problem, answer, no_content
-from payments.payment import (
-    CUSTOMER_ID,
-    NO_CARD_DATA,
-    PAYMENT_METHOD,
-    FieldError,
-    parse_metadata,
-)
-from payments.rest.owners import Ownership, find_customer, owns, require_own_customer
+from payments.domain.card_data import card_data_in
+from payments.domain.clock import iso
+from payments.domain.payment import CUSTOMER_ID, NO_CARD_DATA, PAYMENT_METHOD, FieldError, parse_metadata
+from payments.domain.token import DEFAULT_SECONDS, MAX_SECONDS, MIN_SECONDS, Token, token_id_of
+from payments.rest.denied_access import record_denied
+from payments.rest.http import Problem, answer, no_content
+from payments.rest.owners import find_customer, owns, require_own_customer
 from payments.rest.request import Request
-from payments.sealing import Vault
-from payments.stores.tokens_port import TokenStore
-from payments.tokens import DEFAULT_SECONDS, MAX_SECONDS, MIN_SECONDS, Token, token_id_of
+from payments.rest.services import Services
 
 FIELDS = ("customer_id", "payment_method", "metadata", "expires_in_seconds")
 REQUIRED_FIELDS = FIELDS[:2]
 _TOKEN_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _METADATA = "metadata."
-
-
-class Services(Ownership, Protocol):
-    """The ports that these operations work on."""
-
-    @property
-    def vault(self) -> Vault:
-        """Seals and opens what a token stands for."""
-
-    @property
-    def tokens(self) -> TokenStore:
-        """The tokens table."""
-
-    @property
-    def new_token(self) -> Callable[[], str]:
-        """Gives a token that nobody can guess."""
 
 
 class TokenRequest(NamedTuple):
@@ -165,5 +143,5 @@ def _own_token(request: Request, services: Services) -> Token:
         customer = find_customer(services, token.customer_id)
         if customer and owns(request.caller, customer):
             return token
-        services.access_log.denied(request, "token", token_id)
+        record_denied(services.access_log, request, "token", token_id)
     raise Problem(404, "not-found", "no token has this token_id; check it, or have one made with POST /tokens")

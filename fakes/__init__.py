@@ -1,0 +1,1 @@
+"""The ports in memory, for tests, the simulation and the cost counting. Never in the Lambda package."""

@@ -1,0 +1,31 @@
+"""The audit log in memory."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fakes.payments import MemoryPaymentStore
+from payments.domain.audit_chain import AuditEntry
+from payments.ports.payment_store import VersionConflict
+
+
+class MemoryAuditStore:
+    """The audit log in a dict of lists, beside the payments whose rows it marks."""
+
+    def __init__(self, payments: MemoryPaymentStore) -> None:
+        self.log: dict[str, list[AuditEntry]] = {}
+        self._payments = payments
+
+    def append(self, entries: Sequence[AuditEntry]) -> None:
+        """See the port."""
+        payment_id, first, last = entries[0].payment_id, entries[0], entries[-1]
+        logged = self.log.setdefault(payment_id, [])
+        row = self._payments.rows[payment_id]
+        expected = (first.sequence - 1, last.sequence)
+        if len(logged) >= first.sequence or (row.audited_version, row.version) != expected:
+            raise VersionConflict(f"audit entry {first.sequence} of payment {payment_id} exists")
+        logged.extend(entries)
+        self._payments.rows[payment_id] = replace(row, audited_version=last.sequence, audit_hash=last.hash)
+
+    def entries(self, payment_id: str) -> list[AuditEntry]:
+        """See the port."""
+        return list(self.log.get(payment_id, []))

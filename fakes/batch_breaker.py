@@ -1,0 +1,47 @@
+"""The batch breaker's state in memory."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from payments.domain.batch_breaker import LaneState, PausedBy
+from payments.domain.clock import iso
+
+
+class MemoryLaneStore:
+    """The switch in an attribute."""
+
+    def __init__(self) -> None:
+        self._state = LaneState()
+        self._refusals = 0
+        self._window_ends: datetime | None = None
+
+    def state(self) -> LaneState:
+        """See the port."""
+        return self._state
+
+    def count_refusal(self, at: datetime, window: timedelta) -> int:
+        """See the port."""
+        if self._window_ends is None or at >= self._window_ends:
+            self._refusals, self._window_ends = 0, at + window
+        self._refusals += 1
+        self._state = replace(self._state, refused_at=iso(at))
+        return self._refusals
+
+    def pause(self, by: PausedBy, reason: str, at: datetime) -> bool:
+        """See the port."""
+        if self._state.paused:
+            return False
+        self._state = LaneState(by.value, reason, iso(at), self._state.refused_at)
+        return True
+
+    def resume(self) -> bool:
+        """See the port."""
+        if not self._state.paused:
+            return False
+        self._state, self._refusals, self._window_ends = LaneState(), 0, None
+        return True
+
+    def send_canary(self, payment_id: str) -> None:
+        """See the port."""
+        if self._state.paused:
+            self._state = replace(self._state, canary=payment_id)

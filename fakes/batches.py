@@ -1,0 +1,122 @@
+"""The in-memory twin of the processing-status table."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from threading import Lock
+
+from fakes.payments import MemoryPaymentStore
+from payments.domain.batch.errors import CellError, RejectedRow
+from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow
+from payments.domain.clock import iso
+from payments.domain.payment import Payment
+from payments.ports.batch_store import Claim, NotClaimed
+
+
+@dataclass
+class _Entry:
+    batch: Batch
+    owner: str = ""
+    until: str = ""
+    rows: dict[int, RejectedRow | ResultRow] = field(default_factory=dict)
+
+
+class MemoryBatchStore:
+    """The processing-status table in a dict, beside the payments table's twin."""
+
+    def __init__(self, payments: MemoryPaymentStore) -> None:
+        self._payments = payments
+        self._entries: dict[str, _Entry] = {}
+        self._transaction = Lock()
+
+    def claim_split(self, batch: Batch, claim: Claim) -> Batch:
+        """See the port."""
+        if batch.batch_id not in self._entries:
+            self._entries[batch.batch_id] = _Entry(batch)
+        return self._claim(batch.batch_id, None, BatchStatus.SPLITTING, claim)
+
+    def save_progress(self, batch_id: str, owner: str, progress: Progress, *, release: bool = False) -> None:
+        """See the port."""
+        entry = self._owned(batch_id, owner, BatchStatus.SPLITTING)
+        entry.batch = replace(entry.batch, progress=progress)
+        if release:
+            entry.until = ""
+
+    def add_rows(self, batch_id: str, rows: Sequence[RejectedRow | ResultRow]) -> None:
+        """See the port."""
+        self._entries[batch_id].rows |= {row.line: row for row in rows}
+
+    def finish_split(
+        self, batch_id: str, owner: str, progress: Progress, at: datetime, file_errors: Sequence[CellError] = ()
+    ) -> None:
+        """See the port."""
+        entry = self._owned(batch_id, owner, BatchStatus.SPLITTING)
+        entry.batch = replace(
+            entry.batch,
+            status=BatchStatus.PROCESSING,
+            progress=progress,
+            file_errors=tuple(file_errors),
+            updated_at=iso(at),
+        )
+
+    def close_row(self, payment: Payment) -> None:
+        """See the port."""
+        with self._transaction:
+            row = self._payments.rows[payment.payment_id]
+            if not row.batch_row_closed:
+                self._payments.rows[payment.payment_id] = replace(row, batch_row_closed=True)
+                entry = self._entries[payment.batch_id]
+                entry.batch = replace(entry.batch, rows_closed=entry.batch.rows_closed + 1)
+
+    def claim_report(self, batch_id: str, claim: Claim) -> Batch:
+        """See the port."""
+        return self._claim(batch_id, BatchStatus.PROCESSING, BatchStatus.REPORTING, claim)
+
+    def complete(
+        self, batch_id: str, owner: str, status: BatchStatus, by_status: Mapping[str, int], at: datetime
+    ) -> None:
+        """See the port."""
+        entry = self._owned(batch_id, owner, BatchStatus.REPORTING)
+        entry.batch = replace(entry.batch, status=status, by_status=dict(by_status), updated_at=iso(at))
+
+    def get(self, batch_id: str) -> Batch | None:
+        """See the port."""
+        entry = self._entries.get(batch_id)
+        return _seen(entry) if entry else None
+
+    def unfinished(self) -> Iterator[str]:
+        """See the port."""
+        done = (BatchStatus.COMPLETED, BatchStatus.REJECTED)
+        batches = [entry.batch for entry in self._entries.values() if entry.batch.status not in done]
+        return iter([batch.batch_id for batch in sorted(batches, key=lambda batch: batch.created_at)])
+
+    def claim_repair(self, batch: Batch, at: datetime) -> None:
+        """See the port."""
+        entry = self._entries[batch.batch_id]
+        if entry.batch.status is not BatchStatus.PROCESSING or entry.batch.updated_at != batch.updated_at:
+            raise NotClaimed(f"batch {batch.batch_id} is another's to repair, or moved on")
+        entry.batch = replace(entry.batch, updated_at=iso(at))
+
+    def rows(self, batch_id: str) -> Iterator[RejectedRow | ResultRow]:
+        """See the port."""
+        rows = self._entries[batch_id].rows
+        return iter([rows[line] for line in sorted(rows)])
+
+    def _claim(self, batch_id: str, ready: BatchStatus | None, working: BatchStatus, claim: Claim) -> Batch:
+        entry = self._entries[batch_id]
+        free = entry.owner == claim.owner or entry.until < iso(claim.at)
+        if entry.batch.status is not ready and not (entry.batch.status is working and free):
+            raise NotClaimed(f"batch {batch_id} is {entry.batch.status}")
+        entry.batch = replace(entry.batch, status=working, updated_at=iso(claim.at))
+        entry.owner, entry.until = claim.owner, iso(claim.until)
+        return _seen(entry)
+
+    def _owned(self, batch_id: str, owner: str, status: BatchStatus) -> _Entry:
+        entry = self._entries[batch_id]
+        if entry.owner != owner or entry.batch.status is not status:
+            raise NotClaimed(f"batch {batch_id} is {entry.batch.status}, owned by {entry.owner}")
+        return entry
+
+
+def _seen(entry: _Entry) -> Batch:
+    return replace(entry.batch, owner_until=entry.until)

@@ -1,0 +1,34 @@
+"""The in-memory twin of the customers table."""
+
+from payments.domain.customer import Customer
+from payments.ports.customer_store import CustomerExists
+from payments.ports.payment_store import VersionConflict
+
+
+class MemoryCustomerStore:
+    """The customers table in a dict."""
+
+    def __init__(self, *customers: Customer) -> None:
+        self.rows = {customer.customer_id: customer for customer in customers}
+
+    def create(self, customer: Customer) -> None:
+        """See the port."""
+        existing = self.rows.setdefault(customer.customer_id, customer)
+        if existing is not customer:
+            raise CustomerExists(existing)
+
+    def get(self, customer_id: str) -> Customer | None:
+        """See the port."""
+        return self.rows.get(customer_id)
+
+    def save(self, customer: Customer) -> None:
+        """See the port."""
+        current = self.rows.get(customer.customer_id)
+        if current is None or current.version != customer.version - 1:
+            raise VersionConflict(f"customer {customer.customer_id} is not at version {customer.version - 1}")
+        self.rows[customer.customer_id] = customer
+
+    def find_by_email_hash(self, email_hash: str, limit: int) -> list[Customer]:
+        """See the port."""
+        found = [row for row in self.rows.values() if row.email_hash == email_hash]
+        return sorted(found, key=lambda row: row.created_at)[:limit]

@@ -1,0 +1,34 @@
+"""The in-memory twin of the gateway events table."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from payments.domain.gateway_event import EventState, GatewayEvent
+
+
+class MemoryEventStore:
+    """The events in a dict."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, GatewayEvent] = {}
+
+    def add(self, event: GatewayEvent) -> bool:
+        """See the port."""
+        return self.events.setdefault(event.event_id, event) is event
+
+    def settle(self, event_id: str, state: EventState, at: datetime) -> None:  # noqa: ARG002 - nothing expires here
+        """See the port."""
+        stored = self.events.get(event_id)
+        if stored and stored.state is EventState.PARKED:
+            self.events[event_id] = replace(stored, state=state)
+
+    def parked(self) -> Iterator[GatewayEvent]:
+        """See the port."""
+        waiting = [event for event in self.events.values() if event.state is EventState.PARKED]
+        return iter(sorted(waiting, key=lambda event: event.received_at))
+
+    def of_payment(self, payment_id: str) -> list[GatewayEvent]:
+        """See the port."""
+        about = [event for event in self.events.values() if event.payment_id == payment_id]
+        return sorted(about, key=lambda event: event.received_at)

@@ -1,0 +1,64 @@
+"""In-memory twins of the vault and the e-mail hasher, for tests and the simulation. They pass the same suite."""
+
+from collections.abc import Mapping
+from itertools import count
+
+from payments.domain.sealed_text import PREFIX, Context, Seal, is_sealed, needs_sealing
+from payments.ports.field_encryptor import SealBroken, VaultUnavailable
+
+
+class MemoryVault:
+    """Keeps the texts itself: what it gives out is a number. `available` is the key's switch, `calls` counts how
+    often KMS would have been asked."""
+
+    def __init__(self) -> None:
+        self.available = True
+        self.calls = 0
+        self._numbers = count()
+        self._texts: dict[str, tuple[dict[str, str], str, str]] = {}
+
+    def seal(self, context: Context, values: Mapping[str, str]) -> dict[str, str]:
+        """See the port."""
+        return self._with_key(self._new_key(), context, values) if needs_sealing(values) else dict(values)
+
+    def open(self, context: Context, values: Mapping[str, str]) -> dict[str, str]:
+        """See the port."""
+        for _ in _keys(values):
+            self._ask()
+        return {
+            field: self._opened(context, field, text) if is_sealed(text) else text for field, text in values.items()
+        }
+
+    def unlock(self, context: Context, values: Mapping[str, str]) -> tuple[dict[str, str], Seal]:
+        """See the port."""
+        plain = self.open(context, values)
+        key = next(iter(_keys(values)), None) or self._new_key()
+        return plain, lambda more: self._with_key(key, context, more)
+
+    def _ask(self) -> None:
+        if not self.available:
+            raise VaultUnavailable("the encryption key cannot be used: it is switched off")
+        self.calls += 1
+
+    def _new_key(self) -> str:
+        self._ask()
+        return f"k{self.calls}"
+
+    def _with_key(self, key: str, context: Context, values: Mapping[str, str]) -> dict[str, str]:
+        sealed = dict(values)
+        for field, text in values.items():
+            if text and not is_sealed(text):
+                sealed[field] = f"{PREFIX}{key}.{next(self._numbers)}"
+                self._texts[sealed[field]] = (dict(context), field, text)
+        return sealed
+
+    def _opened(self, context: Context, field: str, sealed: str) -> str:
+        *place, text = self._texts.get(sealed, ({}, "", ""))
+        if place != [dict(context), field]:
+            raise SealBroken(f"{field}: this sealed text is another row's or field's, or was changed")
+        return str(text)
+
+
+def _keys(values: Mapping[str, str]) -> dict[str, None]:
+    """The data keys of all sealed values, each once, in their order."""
+    return dict.fromkeys(text.removeprefix(PREFIX).partition(".")[0] for text in values.values() if is_sealed(text))

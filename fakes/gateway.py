@@ -1,0 +1,320 @@
+"""The in-memory twin of the Stripe adapter: same answers for the same test payment methods, faults on request.
+
+For unit tests and the simulation. `tests/contract/test_gateway.py` holds it to what the real adapter does.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import count
+from typing import Any, Literal
+
+from payments.adapters.stripe.rules import check_chargeable
+from payments.domain.clock import Clock, utc_now
+from payments.domain.errors import (
+    Conflict,
+    Declined,
+    Misconfigured,
+    NotSent,
+    OutcomeUnknown,
+    RateLimited,
+    RequiresAction,
+)
+from payments.domain.money import Money
+from payments.domain.statuses import Status
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
+
+KEYS_KEPT_FOR = timedelta(hours=24)
+
+_OK = ""
+_AUTHENTICATE = "authentication_required"
+_BY_OUTCOME = {
+    _OK: "visa visa_debit mastercard mastercard_debit amex discover jcb",
+    _AUTHENTICATE: ("authenticationRequired authenticationRequiredOnSetup threeDSecureRequired threeDSecure2Required"),
+    "generic_decline": "chargeDeclined visa_chargeDeclined chargeCustomerFail",
+    "insufficient_funds": "chargeDeclinedInsufficientFunds visa_chargeDeclinedInsufficientFunds",
+    "lost_card": "chargeDeclinedLostCard visa_chargeDeclinedLostCard",
+    "stolen_card": "chargeDeclinedStolenCard visa_chargeDeclinedStolenCard",
+    "fraudulent": "chargeDeclinedFraudulent",
+    "card_velocity_exceeded": ("chargeDeclinedVelocityLimitExceeded visa_chargeDeclinedVelocityLimitExceeded"),
+    "expired_card": "chargeDeclinedExpiredCard",
+    "incorrect_cvc": "chargeDeclinedIncorrectCvc",
+    "processing_error": "chargeDeclinedProcessingError",
+}
+TEST_PAYMENT_METHODS: dict[str, str] = {
+    f"pm_card_{card}": outcome for outcome, cards in _BY_OUTCOME.items() for card in cards.split()
+}
+"""Stripe's test payment methods (docs.stripe.com/testing) and the code they are declined with; empty: charged."""
+
+
+class FaultKind(StrEnum):
+    """What goes wrong."""
+
+    NOT_SENT = "not_sent"
+    UNAUTHORIZED = "unauthorized"
+    RATE_LIMITED = "rate_limited"
+    KEY_IN_USE = "key_in_use"
+    SERVER_ERROR = "server_error"
+    """Remembered under the idempotency key; the charge goes through if `executes`."""
+    ANSWER_LOST = "answer_lost"
+    """The charge goes through if `executes`."""
+    ALTERED = "altered"
+    """The answer has another `money` or `status` than the charge."""
+
+
+@dataclass(slots=True)
+class Fault:
+    """A fault for the next `times` calls for `payment_id` and of `call`; of all where empty."""
+
+    kind: FaultKind
+    payment_id: str = ""
+    call: Literal["", "charge", "find", "cancel"] = ""
+    times: int = 1
+    executes: bool = True
+    retry_after_seconds: int = 1
+    money: Money | None = None
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """One captured charge: what the money invariants count."""
+
+    payment_id: str
+    reference: str
+    money: Money
+
+
+@dataclass(frozen=True, slots=True)
+class _Intent:
+    """One attempt to charge, as the gateway keeps it. `code` says why it was declined."""
+
+    reference: str
+    payment_id: str
+    money: Money
+    status: str
+    code: str = ""
+    refunded: int = 0
+    """Minor units that went back."""
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """An idempotency key: what it was first used for, and the intent that it answers with (None: with a 500)."""
+
+    request: ChargeRequest
+    first_used: datetime
+    intent: _Intent | None
+
+
+class MemoryGateway:
+    """PaymentGateway in memory. Safe for several threads."""
+
+    name = "memory"
+
+    def __init__(
+        self,
+        clock: Clock = utc_now,
+        *,
+        search_lag: timedelta = timedelta(0),
+        tell: Callable[[str, str, str], None] = lambda *_: None,
+    ) -> None:
+        """`search_lag` is how long a search does not see a new charge; `tell` gets each event for
+        webhooks: its type, the payment id and the reference."""
+        self._clock = clock
+        self._search_lag = search_lag
+        self._tell = tell
+        self._numbers = count(1)
+        self._intents: list[_Intent] = []
+        self._keys: dict[str, _Key] = {}
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+
+    @property
+    def captured(self) -> list[Captured]:
+        """Every captured charge, oldest first."""
+        with self._lock:
+            return [
+                Captured(intent.payment_id, intent.reference, intent.money)
+                for intent in self._intents
+                if intent.status == "succeeded"
+            ]
+
+    def fail(self, fault: Fault) -> None:
+        """Let `fault` strike from now on."""
+        with self._lock:
+            self._faults.append(fault)
+
+    def charge(self, request: ChargeRequest) -> GatewayCharge:
+        """Charge a test payment method, once per payment id within 24 hours. Raises as the port says."""
+        check_chargeable(request)
+        with self._lock:
+            fault = self._strike("charge", request.payment_id)
+            intent = self._once(request, fault)
+            return _reported(intent, fault)
+
+    def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
+        """The charge of the reference; else the one with our payment id that the search sees, captured ones first."""
+        with self._lock:
+            fault = self._strike("find", payment_id)
+            if fault and fault.kind is FaultKind.SERVER_ERROR:
+                raise _answered_500()
+            if fault and fault.kind is FaultKind.ANSWER_LOST:
+                raise _no_answer()
+            if reference:
+                return _reported(self._intent(reference), fault)
+            seen = self._clock() - self._search_lag
+            intents = sorted(
+                (i for i in self._intents if i.payment_id == payment_id and (i.created_at or seen) <= seen),
+                key=lambda intent: intent.status != "succeeded",
+            )
+            return _reported(intents[0], fault) if intents else None
+
+    def cancel(self, reference: str) -> None:
+        """Cancel a charge that is neither captured nor at an end."""
+        with self._lock:
+            intent = self._intent(reference)
+            fault = self._strike("cancel", intent.payment_id)
+            broken = fault if fault and fault.kind in (FaultKind.SERVER_ERROR, FaultKind.ANSWER_LOST) else None
+            waits = intent.status in ("requires_action", "requires_payment_method")
+            if waits and (broken is None or broken.executes):
+                self._change(intent, status="canceled", event="payment_intent.canceled")
+            if broken:
+                raise _answered_500() if broken.kind is FaultKind.SERVER_ERROR else _no_answer()
+
+    # What happens at the gateway without us ------------------------------------------------------------------------
+
+    def waiting(self, status: str) -> list[Captured]:
+        """The charges in a status of the gateway's, such as `requires_action` or `processing`."""
+        with self._lock:
+            return [Captured(i.payment_id, i.reference, i.money) for i in self._intents if i.status == status]
+
+    def finish(self, reference: str, *, well: bool) -> None:
+        """The customer authenticates, or a charge settles: well, or not. No effect on a charge that is at an end."""
+        with self._lock:
+            intent = self._intent(reference)
+            if intent.status not in ("requires_action", "processing"):
+                return
+            if well:
+                self._change(intent, status="succeeded", event="payment_intent.succeeded")
+            else:
+                failed = {"status": "requires_payment_method", "code": "payment_intent_authentication_failure"}
+                self._change(intent, **failed, event="payment_intent.payment_failed")
+
+    def refund(self, reference: str, minor_units: int) -> bool:
+        """Give money back, as somebody may in the gateway's dashboard; False if that is more than there is left."""
+        with self._lock:
+            intent = self._intent(reference)
+            if intent.status != "succeeded" or intent.refunded + minor_units > intent.money.minor_units:
+                return False
+            self._change(intent, refunded=intent.refunded + minor_units, event="charge.refunded")
+            return True
+
+    def _intent(self, reference: str) -> _Intent:
+        found = next((intent for intent in self._intents if intent.reference == reference), None)
+        if found is None:
+            raise Misconfigured("search_refused", "the gateway knows no charge with this reference")
+        return found
+
+    def _change(self, intent: _Intent, *, event: str, **changes: Any) -> None:
+        changed = replace(intent, **changes)
+        self._intents[self._intents.index(intent)] = changed  # a key goes on to answer with what it was, as at Stripe
+        self._tell(event, intent.payment_id, intent.reference)
+
+    def _strike(self, call: str, payment_id: str) -> Fault | None:
+        """The oldest fault for this call, counted down. Raises those that keep the call from being carried out."""
+        fault = next((f for f in self._faults if f.payment_id in ("", payment_id) and f.call in ("", call)), None)
+        if fault is None:
+            return None
+        fault.times -= 1
+        self._faults = [fault for fault in self._faults if fault.times > 0]
+        match fault.kind:
+            case FaultKind.NOT_SENT:
+                raise NotSent("gateway_unreachable", "no connection to the gateway could be made")
+            case FaultKind.UNAUTHORIZED:
+                raise Misconfigured("gateway_key_refused", "the gateway refuses our key")
+            case FaultKind.RATE_LIMITED:
+                raise RateLimited(
+                    "rate_limit",
+                    "the gateway asked us to slow down",
+                    retry_after_seconds=fault.retry_after_seconds,
+                )
+            case FaultKind.KEY_IN_USE:
+                raise OutcomeUnknown("idempotency_key_in_use", "another request for this payment is running")
+        return fault
+
+    def _once(self, request: ChargeRequest, fault: Fault | None) -> _Intent:
+        """Execute, or answer again with what the idempotency key remembers."""
+        key = self._keys.get(request.payment_id)
+        if key is None or self._clock() - key.first_used >= KEYS_KEPT_FOR:
+            key = self._first(request, fault)
+        elif key.request != request:
+            raise Conflict("idempotency_error", "the gateway knows this payment id with other content")
+        if fault and fault.kind is FaultKind.ANSWER_LOST:
+            raise _no_answer()
+        if key.intent is None:
+            raise _answered_500()
+        return key.intent
+
+    def _first(self, request: ChargeRequest, fault: Fault | None) -> _Key:
+        """Execute a key's first request, and remember what it answers."""
+        kind = fault.kind if fault else None
+        executes = fault is None or fault.executes
+        if kind is FaultKind.ANSWER_LOST and not executes:
+            raise _no_answer()
+        intent = self._executed(request) if executes else None
+        key = _Key(request, self._clock(), None if kind is FaultKind.SERVER_ERROR else intent)
+        self._keys[request.payment_id] = key
+        return key
+
+    def _executed(self, request: ChargeRequest) -> _Intent:
+        code = TEST_PAYMENT_METHODS.get(request.payment_method)
+        if code is None:
+            raise Declined("invalid_payment_method", "the gateway does not know the payment method")
+        status = {_OK: "succeeded", _AUTHENTICATE: "requires_action"}.get(code, "requires_payment_method")
+        if "settles_later" in request.metadata and status == "succeeded":
+            status = "processing"
+        reference = f"mem_{next(self._numbers)}"
+        intent = _Intent(reference, request.payment_id, request.money, status, code, created_at=self._clock())
+        self._intents.append(intent)
+        event = {"succeeded": "succeeded", "requires_payment_method": "payment_failed"}.get(status, status)
+        self._tell(f"payment_intent.{event}", request.payment_id, reference)
+        return intent
+
+
+def _no_answer() -> OutcomeUnknown:
+    return OutcomeUnknown("no_answer", "the request may have reached the gateway, and no answer came back")
+
+
+def _answered_500() -> OutcomeUnknown:
+    return OutcomeUnknown("gateway_error", "the gateway answered 500")
+
+
+def _reported(intent: _Intent, fault: Fault | None) -> GatewayCharge:
+    """What an intent says of the charge, altered by `fault`."""
+    altered = fault if fault and fault.kind is FaultKind.ALTERED else None
+    money = (altered and altered.money) or intent.money
+    match (altered and altered.status) or intent.status:
+        case "succeeded" if intent.refunded:
+            whole = intent.refunded == intent.money.minor_units
+            status = Status.REFUNDED if whole else Status.PARTIALLY_REFUNDED
+            return GatewayCharge(intent.reference, status, money)
+        case "succeeded":
+            return GatewayCharge(intent.reference, Status.SUCCEEDED, money)
+        case "processing":
+            return GatewayCharge(intent.reference, Status.PROCESSING, money)
+        case "requires_action":
+            raise RequiresAction(
+                _AUTHENTICATE, "the customer must authenticate the payment", gateway_reference=intent.reference
+            )
+        case "requires_payment_method":
+            raise Declined(intent.code, "the card was declined", gateway_reference=intent.reference)
+        case "canceled":
+            raise Declined("canceled", "the payment was canceled", gateway_reference=intent.reference)
+        case other:
+            raise OutcomeUnknown(
+                "unknown_status", f"the gateway reports the status {other}", gateway_reference=intent.reference
+            )

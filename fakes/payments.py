@@ -1,0 +1,73 @@
+"""In-memory twins of the tables, for tests and the simulation. They pass the same contract suite as DynamoDB."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from payments.domain.clock import iso
+from payments.domain.payment import Payment
+from payments.domain.sealed_fields import new_plain_texts
+from payments.domain.statuses import SETTLED
+from payments.ports.field_encryptor import Vault
+from payments.ports.payment_store import AlreadyExists, VersionConflict
+from payments.ports.sealed_payments import sealed
+
+
+class MemoryPaymentStore:
+    """The payments table in a dict. With a vault it holds private fields as the real one does, else as they come."""
+
+    def __init__(self, vault: Vault | None = None) -> None:
+        self.rows: dict[str, Payment] = {}
+        self._vault = vault
+
+    def create(self, payment: Payment) -> None:
+        """See the port."""
+        if self._vault:
+            payment = sealed(payment, self._vault)
+        existing = self.rows.setdefault(payment.payment_id, payment)
+        if existing is not payment:
+            raise AlreadyExists(existing)
+
+    def get(self, payment_id: str) -> Payment | None:
+        """See the port."""
+        return self.rows.get(payment_id)
+
+    def save(self, payment: Payment) -> None:
+        """See the port."""
+        current = self.rows.get(payment.payment_id)
+        plain_text = self._vault and current and new_plain_texts(payment, current)
+        if current is None or current.version != payment.version - 1 or plain_text:
+            raise VersionConflict(f"payment {payment.payment_id} is not at version {payment.version - 1}")
+        self.rows[payment.payment_id] = replace(
+            payment,
+            audited_version=current.audited_version,
+            audit_hash=current.audit_hash,
+            batch_row_closed=current.batch_row_closed,
+            restarts=current.restarts,
+            restarted_at=current.restarted_at,
+        )
+
+    def of_batch(self, batch_id: str) -> Iterator[Payment]:
+        """See the port."""
+        rows = [row for row in self.rows.values() if row.batch_id == batch_id]
+        return iter(sorted(rows, key=lambda row: row.batch_line))
+
+    def unsettled(self, before: datetime) -> Iterator[str]:
+        """See the port."""
+        return iter(
+            [
+                row.payment_id
+                for row in self.rows.values()
+                if row.created_at < iso(before)
+                and not (row.source == "batch" and row.version == 1)
+                and not (row.status in SETTLED and row.audited_version == row.version)
+            ]
+        )
+
+    def claim_restart(self, payment: Payment, at: datetime) -> Payment:
+        """See the port."""
+        current = self.rows[payment.payment_id]
+        if (current.version, current.restarts) != (payment.version, payment.restarts):
+            raise VersionConflict(f"payment {payment.payment_id} was taken up by another, or moved on")
+        self.rows[payment.payment_id] = replace(current, restarts=current.restarts + 1, restarted_at=iso(at))
+        return self.rows[payment.payment_id]

@@ -1,0 +1,1 @@
+"""Stores on DynamoDB, and the shape of the tables."""

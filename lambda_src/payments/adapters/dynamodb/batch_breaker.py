@@ -1,0 +1,74 @@
+"""The batch breaker's item in the controls table."""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from payments.domain.batch_breaker import LaneState, PausedBy
+from payments.domain.clock import iso
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+_LANE = {"control": {"S": "lane"}}
+
+
+class DynamoLaneStore:
+    """The item `lane`."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def state(self) -> LaneState:
+        """See the port."""
+        item = self._client.get_item(TableName=self._table, Key=_LANE, ConsistentRead=True).get("Item", {})
+        names = ("paused_by", "reason", "since", "refused_at", "canary")
+        return LaneState(**{name: item[name]["S"] for name in names if name in item})
+
+    def count_refusal(self, at: datetime, window: timedelta) -> int:
+        """See the port."""
+        now = {":at": {"S": iso(at)}}
+        counted = self._update(
+            "SET refusals = refusals + :one, refused_at = :at", "window_ends > :at", now | {":one": {"N": "1"}}
+        )
+        if counted is None:
+            begin = {":one": {"N": "1"}, ":ends": {"S": iso(at + window)}}
+            over = "attribute_not_exists(window_ends) OR window_ends <= :at"
+            counted = self._update("SET refusals = :one, window_ends = :ends, refused_at = :at", over, now | begin)
+        # None: another began the window this very moment, and this refusal is the one that goes uncounted
+        return int(counted["refusals"]["N"]) if counted else 1
+
+    def pause(self, by: PausedBy, reason: str, at: datetime) -> bool:
+        """See the port."""
+        values = {":by": {"S": by.value}, ":reason": {"S": reason}, ":at": {"S": iso(at)}}
+        paused = self._update(
+            "SET paused_by = :by, reason = :reason, since = :at REMOVE canary",
+            "attribute_not_exists(paused_by)",
+            values,
+        )
+        return paused is not None
+
+    def resume(self) -> bool:
+        """See the port."""
+        names = "paused_by, reason, since, refused_at, canary, refusals, window_ends"
+        return self._update(f"REMOVE {names}", "attribute_exists(paused_by)", {}) is not None
+
+    def send_canary(self, payment_id: str) -> None:
+        """See the port."""
+        self._update("SET canary = :id", "attribute_exists(paused_by)", {":id": {"S": payment_id}})
+
+    def _update(self, update: str, condition: str, values: dict[str, Any]) -> dict[str, Any] | None:
+        """The item after the update; None if the condition does not hold."""
+        some_values: Any = {"ExpressionAttributeValues": values} if values else {}  # an empty one is refused
+        try:
+            return self._client.update_item(
+                TableName=self._table,
+                Key=_LANE,
+                UpdateExpression=update,
+                ConditionExpression=condition,
+                ReturnValues="ALL_NEW",
+                **some_values,
+            ).get("Attributes", {})
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return None

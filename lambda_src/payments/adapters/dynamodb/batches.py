@@ -1,0 +1,300 @@
+"""The processing-status table on DynamoDB: an item SUMMARY a batch with its counters, an item ROW#… a row set aside."""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from datetime import datetime
+from itertools import batched
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeSerializer
+from botocore.exceptions import ClientError
+
+from payments.adapters.dynamodb.items import from_item, to_item
+from payments.adapters.dynamodb.tables import BY_UNFINISHED
+from payments.domain.batch.errors import CellError, RejectedRow
+from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
+from payments.domain.clock import iso
+from payments.domain.payment import Payment
+from payments.ports.batch_store import Claim, NotClaimed
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+_serialize = TypeSerializer().serialize
+
+SUMMARY = "SUMMARY"
+COUNTER = "SUMMARY#CLOSED#"
+COUNTERS = 16
+"""Closed rows are counted on so many items. On a single one the transactions of a batch that closes by the dozen a
+second would mostly meet each other, and try again."""
+ROW = "ROW#"
+_UNFINISHED = "yes"
+_ITEMS_A_WRITE = 25  # BatchWriteItem's limit
+_TRIES = 12
+
+
+class DynamoBatchStore:
+    """The processing-status table, and of the payments table the mark `batch_row_closed`."""
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        payments_table: str,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._payments_table = payments_table
+        self._sleep = sleep
+
+    def claim_split(self, batch: Batch, claim: Claim) -> Batch:
+        """See the port."""
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=to_item(_summary_values(batch) | {"owner": claim.owner, "owner_until": iso(claim.until)}),
+                ConditionExpression="attribute_not_exists(batch_id)",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return self._claim(batch.batch_id, BatchStatus.SPLITTING, BatchStatus.SPLITTING, claim)
+        return replace(batch, owner_until=iso(claim.until))
+
+    def save_progress(self, batch_id: str, owner: str, progress: Progress, *, release: bool = False) -> None:
+        """See the port."""
+        released = {"owner_until": ""} if release else {}  # earlier than every time
+        self._update_owned(batch_id, owner, BatchStatus.SPLITTING, asdict(progress) | released)
+
+    def add_rows(self, batch_id: str, rows: Sequence[RejectedRow | ResultRow]) -> None:
+        """See the port."""
+        for some in batched(rows, _ITEMS_A_WRITE):
+            items = [to_item({"batch_id": batch_id, "item": f"{ROW}{row.line:09}"} | asdict(row)) for row in some]
+            waiting: Any = {self._table: [{"PutRequest": {"Item": item}} for item in items]}
+            for attempt in range(_TRIES):
+                waiting = self._client.batch_write_item(RequestItems=waiting)["UnprocessedItems"]
+                if not waiting:
+                    break
+                self._back_off(attempt)
+            else:
+                raise RuntimeError(f"batch {batch_id}: the table did not take all rows after {_TRIES} tries")
+
+    def finish_split(
+        self, batch_id: str, owner: str, progress: Progress, at: datetime, file_errors: Sequence[CellError] = ()
+    ) -> None:
+        """See the port."""
+        values = asdict(progress) | {
+            "status": BatchStatus.PROCESSING.value,
+            "updated_at": iso(at),
+            "file_errors": [asdict(error) for error in file_errors],
+        }
+        self._update_owned(batch_id, owner, BatchStatus.SPLITTING, values)
+
+    def close_row(self, payment: Payment) -> None:
+        """See the port. Mark and count change together, in a transaction."""
+        mark: Any = {
+            "TableName": self._payments_table,
+            "Key": to_item({"payment_id": payment.payment_id}),
+            "UpdateExpression": "SET batch_row_closed = :true",
+            "ConditionExpression": "attribute_exists(payment_id) AND attribute_not_exists(batch_row_closed)",
+            "ExpressionAttributeValues": {":true": {"BOOL": True}},
+        }
+        count: Any = {
+            "TableName": self._table,
+            "Key": _key(payment.batch_id, f"{COUNTER}{payment.batch_line % COUNTERS:02}"),
+            "UpdateExpression": "ADD rows_closed :one",
+            "ExpressionAttributeValues": {":one": {"N": "1"}},
+        }
+        try:
+            self._despite_conflicts(
+                lambda: self._client.transact_write_items(TransactItems=[{"Update": mark}, {"Update": count}])
+            )
+        except self._client.exceptions.TransactionCanceledException as cancelled:
+            if _reasons(cancelled)[:1] != ["ConditionalCheckFailed"]:  # of the mark: it was set before
+                raise
+
+    def claim_report(self, batch_id: str, claim: Claim) -> Batch:
+        """See the port."""
+        return self._claim(batch_id, BatchStatus.PROCESSING, BatchStatus.REPORTING, claim)
+
+    def complete(
+        self, batch_id: str, owner: str, status: BatchStatus, by_status: Mapping[str, int], at: datetime
+    ) -> None:
+        """See the port."""
+        values = {"status": status.value, "by_status": dict(by_status), "updated_at": iso(at)}
+        self._update_owned(batch_id, owner, BatchStatus.REPORTING, values, " REMOVE unfinished")
+
+    def get(self, batch_id: str) -> Batch | None:
+        """See the port."""
+        items = self._client.query(
+            TableName=self._table,
+            KeyConditionExpression="batch_id = :batch_id AND begins_with(#item, :summary)",
+            ExpressionAttributeNames={"#item": "item"},
+            ExpressionAttributeValues={":batch_id": {"S": batch_id}, ":summary": {"S": SUMMARY}},
+            ConsistentRead=True,
+        )["Items"]
+        # the summary sorts before its counters; a batch without it is not there
+        return _batch_of(*items) if items and items[0]["item"] == {"S": SUMMARY} else None
+
+    def unfinished(self) -> Iterator[str]:
+        """See the port."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName=BY_UNFINISHED,
+            KeyConditionExpression="unfinished = :yes",
+            ExpressionAttributeValues={":yes": {"S": _UNFINISHED}},
+        )
+        for page in pages:
+            yield from (item["batch_id"]["S"] for item in page["Items"])
+
+    def claim_repair(self, batch: Batch, at: datetime) -> None:
+        """See the port."""
+        seen = {":processing": BatchStatus.PROCESSING.value, ":seen": batch.updated_at}
+        condition = "#status = :processing AND #updated_at = :seen"
+        self._update(batch.batch_id, {"updated_at": iso(at)}, condition, seen)
+
+    def rows(self, batch_id: str) -> Iterator[RejectedRow | ResultRow]:
+        """See the port."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="batch_id = :batch_id AND begins_with(#item, :row)",
+            ExpressionAttributeNames={"#item": "item"},
+            ExpressionAttributeValues={":batch_id": {"S": batch_id}, ":row": {"S": ROW}},
+            ConsistentRead=True,
+        )
+        for page in pages:
+            yield from map(_row_of, page["Items"])
+
+    def _claim(self, batch_id: str, ready: BatchStatus, working: BatchStatus, claim: Claim) -> Batch:
+        """Take the work if the batch is `ready` for it, or if the one who is `working` on it has stopped."""
+        self._update(
+            batch_id,
+            {
+                "status": working.value,
+                "owner": claim.owner,
+                "owner_until": iso(claim.until),
+                "updated_at": iso(claim.at),
+            },
+            # splitting has no ready state of its own: the batch is created in it
+            condition=("#status = :ready OR " if ready is not working else "")
+            + "(#status = :working AND (#owner = :owner OR owner_until < :at))",
+            compared={":working": working.value, ":at": iso(claim.at)}
+            | ({":ready": ready.value} if ready is not working else {}),
+        )
+        claimed = self.get(batch_id)
+        if claimed is None:
+            raise LookupError(f"batch {batch_id} was claimed and is gone")
+        return claimed
+
+    def _update_owned(
+        self, batch_id: str, owner: str, status: BatchStatus, values: Mapping[str, Any], and_then: str = ""
+    ) -> None:
+        condition = "#owner = :claimed_by AND #status = :during"
+        self._update(batch_id, values, condition, {":claimed_by": owner, ":during": status.value}, and_then)
+
+    def _update(
+        self,
+        batch_id: str,
+        values: Mapping[str, Any],
+        condition: str,
+        compared: Mapping[str, str],
+        and_then: str = "",
+    ) -> None:
+        """Set `values` on the summary. Names are written `#name`, as `status` is a reserved word."""
+        assignments = ", ".join(f"#{name} = :{name}" for name in values)
+        names = {name for name in ("status", "owner") if f"#{name}" in condition} | set(
+            values
+        )  # a spare one is refused
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=_key(batch_id),
+                UpdateExpression=f"SET {assignments}{and_then}",
+                ConditionExpression=condition,
+                ExpressionAttributeNames={f"#{name}": name for name in names},
+                ExpressionAttributeValues={
+                    name: _serialize(value)
+                    for name, value in ({f":{name}": v for name, v in values.items()} | {**compared}).items()
+                },
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            raise NotClaimed(f"batch {batch_id} is another's, or further on already") from None
+
+    def _despite_conflicts[T](self, write: Callable[[], T]) -> T:
+        """A transaction, repeated while it meets another one that counts on the same item."""
+        for attempt in range(_TRIES - 1):
+            try:
+                return write()
+            except ClientError as error:
+                if not _met_a_transaction(error):
+                    raise
+            self._back_off(attempt)
+        return write()
+
+    def _back_off(self, attempt: int) -> None:
+        # full jitter, so that those who met do not meet again
+        self._sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311
+
+
+def _met_a_transaction(error: ClientError) -> bool:
+    reasons = _reasons(error)
+    return "TransactionConflict" in reasons and "ConditionalCheckFailed" not in reasons
+
+
+def _reasons(error: ClientError) -> list[str]:
+    return [reason.get("Code", "") for reason in error.response.get("CancellationReasons", [])]
+
+
+def _key(batch_id: str, item: str = SUMMARY) -> dict[str, Any]:
+    return {"batch_id": {"S": batch_id}, "item": {"S": item}}
+
+
+def _summary_values(batch: Batch) -> dict[str, Any]:
+    """A batch as the attributes of its summary."""
+    return {
+        "batch_id": batch.batch_id,
+        "item": SUMMARY,
+        "status": batch.status.value,
+        "created_at": batch.created_at,
+        "updated_at": batch.updated_at,
+        "unfinished": _UNFINISHED,
+        **asdict(batch.source),
+        **asdict(batch.progress),
+    }
+
+
+def _batch_of(summary: Mapping[str, Any], *counters: Mapping[str, Any]) -> Batch:
+    values = from_item(summary)
+    return Batch(
+        batch_id=values["batch_id"],
+        source=Source(
+            bucket=values["bucket"],
+            key=values["key"],
+            version_id=values.get("version_id", ""),
+            etag=values.get("etag", ""),
+            size_bytes=int(values["size_bytes"]),
+        ),
+        status=BatchStatus(values["status"]),
+        created_at=values["created_at"],
+        updated_at=values["updated_at"],
+        progress=Progress(**{field.name: int(values[field.name]) for field in fields(Progress)}),
+        rows_closed=sum(int(counter["rows_closed"]["N"]) for counter in counters),
+        file_errors=tuple(map(_error_of, values.get("file_errors", []))),
+        by_status={status: int(count) for status, count in values.get("by_status", {}).items()},
+        owner_until=values.get("owner_until", ""),
+    )
+
+
+def _row_of(item: Mapping[str, Any]) -> RejectedRow | ResultRow:
+    values = from_item(item)
+    if "errors" in values:
+        errors = tuple(map(_error_of, values["errors"]))
+        return RejectedRow(int(values["line"]), values.get("payment_id", ""), errors)
+    texts = {field.name: values.get(field.name, "") for field in fields(ResultRow)}
+    return ResultRow(**texts | {"line": int(values["line"])})
+
+
+def _error_of(values: Mapping[str, Any]) -> CellError:
+    return CellError(**{**values, "line": int(values["line"])})

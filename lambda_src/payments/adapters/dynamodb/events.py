@@ -1,0 +1,85 @@
+"""The gateway events table on DynamoDB. DynamoDB drops what was settled long ago by itself."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from payments.adapters.dynamodb.items import to_item
+from payments.adapters.dynamodb.tables import BY_PARKED, BY_PAYMENT
+from payments.domain.clock import parse_iso
+from payments.domain.gateway_event import EventState, GatewayEvent
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+KEPT = timedelta(days=90)
+_PARKED = "yes"
+
+
+class DynamoEventStore:
+    """The events table."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def add(self, event: GatewayEvent) -> bool:
+        """See the port."""
+        values: dict[str, Any] = {**asdict(event), "state": event.state.value}
+        values |= (
+            {"parked": _PARKED}
+            if event.state is EventState.PARKED
+            else {"expires_at": _expires_at(parse_iso(event.received_at))}
+        )
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=to_item(values),
+                ConditionExpression="attribute_not_exists(event_id)",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def settle(self, event_id: str, state: EventState, at: datetime) -> None:
+        """See the port."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"event_id": {"S": event_id}},
+                UpdateExpression="SET #state = :state, expires_at = :expires REMOVE parked",
+                ConditionExpression="attribute_exists(parked)",
+                ExpressionAttributeNames={"#state": "state"},
+                ExpressionAttributeValues={":state": {"S": state.value}, ":expires": {"N": str(_expires_at(at))}},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
+
+    def parked(self) -> Iterator[GatewayEvent]:
+        """See the port."""
+        return self._query(BY_PARKED, "parked", _PARKED)
+
+    def of_payment(self, payment_id: str) -> list[GatewayEvent]:
+        """See the port."""
+        return list(self._query(BY_PAYMENT, "payment_id", payment_id))
+
+    def _query(self, index: str, name: str, value: str) -> Iterator[GatewayEvent]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName=index,
+            KeyConditionExpression=f"{name} = :value",
+            ExpressionAttributeValues={":value": {"S": value}},
+        )
+        for page in pages:
+            yield from map(_event_of, page["Items"])
+
+
+def _expires_at(settled_at: datetime) -> int:
+    return int((settled_at + KEPT).timestamp())
+
+
+def _event_of(item: Mapping[str, Any]) -> GatewayEvent:
+    values = {field.name: item[field.name]["S"] for field in fields(GatewayEvent) if field.name in item}
+    return GatewayEvent(**{"gateway_reference": "", **values, "state": EventState(values["state"])})

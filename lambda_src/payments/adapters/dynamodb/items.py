@@ -1,0 +1,19 @@
+"""Python values as DynamoDB items, and back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+serialize = TypeSerializer().serialize
+deserialize = TypeDeserializer().deserialize
+
+
+def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values as DynamoDB attributes; empty ones are left out, so that indexes stay sparse."""
+    return {name: serialize(value) for name, value in values.items() if value not in ("", None, {}, [])}
+
+
+def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    """DynamoDB attributes as plain values; numbers are Decimal."""
+    return {name: deserialize(value) for name, value in item.items()}

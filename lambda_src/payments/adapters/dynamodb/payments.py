@@ -1,0 +1,192 @@
+"""The stores on DynamoDB, with conditional single-item writes."""
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from payments.adapters.dynamodb.tables import BY_BATCH, BY_UNSETTLED
+from payments.domain.clock import iso
+from payments.domain.money import Money
+from payments.domain.payment import Change, Payment
+from payments.domain.sealed_fields import require_sealed
+from payments.domain.sealed_text import is_sealed
+from payments.domain.statuses import Status
+from payments.ports.field_encryptor import Vault
+from payments.ports.payment_store import AlreadyExists, VersionConflict
+from payments.ports.sealed_payments import sealed
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+from payments.adapters.dynamodb.items import from_item, serialize, to_item
+
+_SAVED = [
+    "status",
+    "version",
+    "updated_at",
+    "status_day",
+    "unsettled",
+    "payment_method",
+    "attempts",
+    "attempted_at",
+    "gateway",
+    "gateway_reference",
+    "code",
+    "message",
+    "history",
+]
+"""What `save` writes: what a status change can change, and nothing that others write beside it."""
+_PRIVATE = ("payment_method", "gateway_reference")
+"""Those of them that are stored sealed."""
+
+
+def payment_values(payment: Payment) -> dict[str, Any]:
+    """A payment as the attributes of its row, before serialisation."""
+    values = {field.name: getattr(payment, field.name) for field in fields(payment)}
+    del values["money"]
+    waits_in_queue = payment.source == "batch" and payment.version == 1
+    return values | {
+        "minor_units": payment.money.minor_units,
+        "currency": payment.money.currency,
+        "status": payment.status.value,
+        "status_day": f"{payment.status.value}#{payment.updated_at[:10]}",
+        "created_day": payment.created_at[:10],
+        # sixteen shares of one index: on a single one all writes would meet
+        "unsettled": "" if waits_in_queue else payment.fingerprint[:1],
+        "metadata": dict(payment.metadata),
+        "history": [{**asdict(change), "status": change.status.value} for change in payment.history],
+        # 0 and False are the absence of these: left out of the row, and of the index by batch
+        "batch_line": payment.batch_line or None,
+        "batch_row_closed": payment.batch_row_closed or None,
+        "restarts": payment.restarts or None,
+    }
+
+
+def payment_of(item: Mapping[str, Any]) -> Payment:
+    """A payment from its row."""
+    values = from_item(item)
+    for index_key in ("status_day", "created_day", "unsettled"):
+        values.pop(index_key, None)
+    return Payment(
+        **values
+        | {
+            "money": Money(int(values.pop("minor_units")), values.pop("currency")),
+            "status": Status(values["status"]),
+            "version": int(values["version"]),
+            "attempts": int(values.get("attempts", 0)),
+            "audited_version": int(values.get("audited_version", 0)),
+            "batch_line": int(values.get("batch_line", 0)),
+            "restarts": int(values.get("restarts", 0)),
+            "history": tuple(
+                Change(**change | {"version": int(change["version"]), "status": Status(change["status"])})
+                for change in values.get("history", [])
+            ),
+        }
+    )
+
+
+class DynamoPaymentStore:
+    """The payments table. With a vault, `create` seals what is private; whoever creates nothing private needs none."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, vault: Vault | None = None) -> None:
+        self._client = client
+        self._table = table
+        self._vault = vault
+
+    def create(self, payment: Payment) -> None:
+        """See the port."""
+        if self._vault:
+            payment = sealed(payment, self._vault)
+        require_sealed(payment)
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=to_item(payment_values(payment)),
+                ConditionExpression="attribute_not_exists(payment_id)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as refusal:
+            refused: Any = refusal.response  # ALL_OLD: it holds the row in the way, without another read
+            raise AlreadyExists(payment_of(refused["Item"])) from None
+
+    def get(self, payment_id: str) -> Payment | None:
+        """See the port."""
+        item = self._client.get_item(
+            TableName=self._table, Key={"payment_id": {"S": payment_id}}, ConsistentRead=True
+        ).get("Item")
+        return payment_of(item) if item else None
+
+    def save(self, payment: Payment) -> None:
+        """See the port."""
+        written = {name: value for name, value in payment_values(payment).items() if name in _SAVED}
+        kept = {name: value for name, value in written.items() if value not in ("", None)}
+        removed = [name for name in written if name not in kept]
+        # a row from before fields were sealed may keep its plain text; none is ever written
+        plain = [name for name in _PRIVATE if name in kept and not is_sealed(kept[name])]
+        update = "SET " + ", ".join(f"#{name} = :{name}" for name in kept if name not in plain)
+        if removed:
+            update += " REMOVE " + ", ".join(f"#{name}" for name in removed)
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"payment_id": {"S": payment.payment_id}},
+                UpdateExpression=update,
+                ConditionExpression=" AND ".join(["#version = :previous", *(f"#{name} = :{name}" for name in plain)]),
+                ExpressionAttributeNames={f"#{name}": name for name in written},
+                ExpressionAttributeValues={
+                    ":previous": {"N": str(payment.version - 1)},
+                    **{f":{name}": serialize(value) for name, value in kept.items()},
+                },
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            why = f", or has not the plain {' and '.join(plain)} given" if plain else ""
+            raise VersionConflict(
+                f"payment {payment.payment_id} is not at version {payment.version - 1}{why}"
+            ) from None
+
+    def of_batch(self, batch_id: str) -> Iterator[Payment]:
+        """See the port."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName=BY_BATCH,
+            KeyConditionExpression="batch_id = :batch_id",
+            ExpressionAttributeValues={":batch_id": {"S": batch_id}},
+        )
+        for page in pages:
+            yield from map(payment_of, page["Items"])
+
+    def unsettled(self, before: datetime) -> Iterator[str]:
+        """See the port."""
+        shares = list("0123456789abcdef")
+        random.shuffle(shares)  # whoever stops early begins elsewhere the next time
+        for share in shares:
+            pages = self._client.get_paginator("query").paginate(
+                TableName=self._table,
+                IndexName=BY_UNSETTLED,
+                KeyConditionExpression="unsettled = :share AND created_at < :before",
+                ExpressionAttributeValues={":share": {"S": share}, ":before": {"S": iso(before)}},
+            )
+            for page in pages:
+                yield from (item["payment_id"]["S"] for item in page["Items"])
+
+    def claim_restart(self, payment: Payment, at: datetime) -> Payment:
+        """See the port."""
+        claimed = replace(payment, restarts=payment.restarts + 1, restarted_at=iso(at))
+        never = "attribute_not_exists(restarts)"
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"payment_id": {"S": payment.payment_id}},
+                UpdateExpression="SET restarts = :next, restarted_at = :at",
+                ConditionExpression=f"version = :version AND {'restarts = :seen' if payment.restarts else never}",
+                ExpressionAttributeValues={
+                    ":version": {"N": str(payment.version)},
+                    ":next": {"N": str(claimed.restarts)},
+                    ":at": {"S": claimed.restarted_at},
+                    **({":seen": {"N": str(payment.restarts)}} if payment.restarts else {}),
+                },
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            raise VersionConflict(f"payment {payment.payment_id} was taken up by another, or moved on") from None
+        return claimed

@@ -1,0 +1,75 @@
+"""The controls table on DynamoDB: an item `lane`, the switch, and an item for the pace's counter."""
+
+import math
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from payments.ports.slot_counter import NoFreeSlot
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+_TRIES = 10
+
+
+class DynamoSlotStore:
+    """The item `pace#…`, one for each length of a slot: counters of different lengths do not compare.
+
+    What `next_slot` saw holds for `remember_seconds`.
+    """
+
+    def __init__(self, client: "DynamoDBClient", table: str, slot: timedelta, *, remember_seconds: float = 0) -> None:
+        self._client = client
+        self._table = table
+        self._key: Any = {"control": {"S": f"pace#{slot // timedelta(microseconds=1)}"}}
+        self._busy = False
+        self.remember_seconds = remember_seconds
+        self._seen, self._seen_at = 0, -math.inf
+
+    def take_slot(self, first: int, last: int) -> int:
+        """See the port. One write where the guess holds that it is as busy, or idle, as at the call before."""
+        for _ in range(_TRIES):
+            if self._busy:
+                taken, counter = self._update(
+                    "SET next_slot = next_slot + :one",
+                    "next_slot BETWEEN :first AND :last",
+                    {":one": 1, ":first": first, ":last": last},
+                )
+            else:
+                taken, counter = self._update(
+                    "SET next_slot = :after",
+                    "attribute_not_exists(next_slot) OR next_slot < :first",
+                    {":after": first + 1, ":first": first},
+                )
+            if taken:
+                return counter - 1
+            if counter > last:
+                raise NoFreeSlot
+            self._busy = counter >= first
+        raise NoFreeSlot
+
+    def next_slot(self) -> int:
+        """See the port."""
+        if time.monotonic() - self._seen_at >= self.remember_seconds:
+            item = self._client.get_item(TableName=self._table, Key=self._key).get("Item", {})
+            self._seen, self._seen_at = int(item.get("next_slot", {}).get("N", 0)), time.monotonic()
+        return self._seen
+
+    def _update(self, update: str, condition: str, values: dict[str, int]) -> tuple[bool, int]:
+        """Whether the condition holds, and the counter after the update, or as it stands."""
+        try:
+            answer = self._client.update_item(
+                TableName=self._table,
+                Key=self._key,
+                UpdateExpression=update,
+                ConditionExpression=condition,
+                ExpressionAttributeValues={name: {"N": str(value)} for name, value in values.items()},
+                ReturnValues="UPDATED_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as refusal:
+            refused: Any = refusal.response
+            return False, int(refused.get("Item", {}).get("next_slot", {}).get("N", 0))
+        return True, int(answer["Attributes"]["next_slot"]["N"])

@@ -1,0 +1,44 @@
+"""Batch files in S3."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+from payments.domain.batch.state import Source
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+_RANGE_BYTES = 4 * 1024 * 1024
+_CHUNK_BYTES = 64 * 1024
+
+
+class S3BatchFiles:
+    """The bucket."""
+
+    def __init__(self, client: "S3Client") -> None:
+        self._client = client
+
+    def read(self, source: Source) -> Iterator[bytes]:
+        """See the port.
+
+        Asks for a range at a time: the rows of a large file take minutes to store, and S3 does not keep a
+        connection that nobody reads from.
+        """
+        version = {"VersionId": source.version_id} if source.version_id else {}
+        for start in range(0, source.size_bytes, _RANGE_BYTES):
+            last = min(start + _RANGE_BYTES, source.size_bytes) - 1
+            part = self._client.get_object(
+                Bucket=source.bucket,
+                Key=source.key,
+                Range=f"bytes={start}-{last}",
+                **version,  # type: ignore[arg-type]
+            )["Body"].read()
+            for offset in range(0, len(part), _CHUNK_BYTES):
+                yield part[offset : offset + _CHUNK_BYTES]
+
+    def write(self, source: Source, name: str, content: BinaryIO) -> str:
+        """See the port. Large files go up in parts."""
+        key = source.result_key(name)
+        self._client.upload_fileobj(content, source.bucket, key, ExtraArgs={"ContentType": "text/csv; charset=utf-8"})
+        return key

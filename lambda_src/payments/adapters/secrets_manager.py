@@ -1,0 +1,85 @@
+"""What the gateway and we know each other by, from Secrets Manager, remembered for some minutes."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from payments.domain.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+
+REMEMBER_SECONDS = 300
+REREAD_SECONDS = 10
+
+
+class Secret:
+    """Reads a secret when it is needed, and again after five minutes or `forget`: a rotation needs no deploy.
+
+    `missing` says what an operator has to do while nobody has set it.
+    """
+
+    def __init__(
+        self,
+        client: "SecretsManagerClient",
+        secret_arn: str,
+        missing: Misconfigured,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._secret_arn = secret_arn
+        self.missing = missing
+        self._monotonic = monotonic
+        self._value = ""
+        self._read_at = 0.0
+
+    def read(self) -> str:
+        """The secret. Raises Misconfigured while no operator has set one."""
+        if not self._value or self._monotonic() - self._read_at > REMEMBER_SECONDS:
+            try:
+                self._value = self._client.get_secret_value(SecretId=self._secret_arn)["SecretString"].strip()
+            except self._client.exceptions.ResourceNotFoundException:
+                raise self.missing from None
+            self._read_at = self._monotonic()
+        return self._value
+
+    def forget(self) -> None:
+        """Read it afresh next time: the gateway refused this one."""
+        self._value = ""
+
+    def forget_old(self) -> None:
+        """Read it afresh next time unless that was done just now: strangers must not make us read all the time."""
+        if self._monotonic() - self._read_at > REREAD_SECONDS:
+            self.forget()
+
+
+class GatewayKey(Secret):
+    """The key that we call the gateway with."""
+
+    def __init__(
+        self, client: "SecretsManagerClient", secret_arn: str, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        advice = "the gateway's secret has no value yet; set it with `payctl gateway set-key`"
+        super().__init__(client, secret_arn, Misconfigured("gateway_key_missing", advice), monotonic)
+
+
+class WebhookSecrets(Secret):
+    """The secrets that the gateway signs its events with: {"current": …}, and "previous" while one is rotated."""
+
+    def __init__(
+        self, client: "SecretsManagerClient", secret_arn: str, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        advice = (
+            "the webhook's secret has no value yet, or none of ours; set it with `payctl gateway set-webhook-secret`"
+        )
+        super().__init__(client, secret_arn, Misconfigured("webhook_secret_missing", advice), monotonic)
+
+    def read_all(self) -> list[str]:
+        """The secrets, the current one first. Raises Misconfigured while no operator has set one."""
+        try:
+            kept = json.loads(self.read())
+            return [kept[name] for name in ("current", "previous") if kept.get(name)]
+        except (ValueError, TypeError, AttributeError):
+            raise self.missing from None

@@ -1,0 +1,33 @@
+"""The workflow as a Step Functions state machine."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+
+
+class StepFunctionsWorkflow:
+    """The Step Functions state machine. An execution carries the payment's name, so AWS starts it once at most.
+
+    A name has 80 characters: 64 of the payment id, a dot, and the occasion.
+    """
+
+    def __init__(self, client: "SFNClient", state_machine_arn: str) -> None:
+        self._client = client
+        self._state_machine_arn = state_machine_arn
+
+    def start(self, payment_id: str) -> None:
+        """See the port."""
+        self._start(payment_id, {"payment_id": payment_id})
+
+    def again(self, payment_id: str, occasion: str, *, ask: bool = False, event_id: str = "") -> None:
+        """See the port."""
+        state = {"payment_id": payment_id, "ask": ask, "event_id": event_id}
+        self._start(f"{payment_id}.{occasion}", {name: value for name, value in state.items() if value})
+
+    def _start(self, name: str, state: dict[str, Any]) -> None:
+        try:
+            self._client.start_execution(stateMachineArn=self._state_machine_arn, name=name, input=json.dumps(state))
+        except self._client.exceptions.ExecutionAlreadyExists:
+            return

@@ -1,0 +1,54 @@
+"""Accepting a payment over REST: stored once, started once, whatever the client repeats."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from payments.domain.payment import Payment, PaymentRequest, accepted
+from payments.domain.statuses import Status
+from payments.ports.payment_store import AlreadyExists, PaymentStore
+from payments.ports.workflow import Workflow
+
+
+class OtherPayment(Exception):
+    """The payment_id is taken by a payment with other content. Nothing was written."""
+
+    def __init__(self, existing: Payment) -> None:
+        self.existing = existing
+        super().__init__(f"payment {existing.payment_id} exists with other content")
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """The stored payment, and whether this call found it there already."""
+
+    payment: Payment
+    replayed: bool
+
+
+def accept(
+    request: PaymentRequest,
+    *,
+    store: PaymentStore,
+    workflow: Workflow,
+    at: datetime,
+    correlation_id: str,
+    submitted_by: str = "",
+    hold: str = "",
+) -> Acceptance:
+    """Store the payment if it is new, and start its workflow unless that went on already.
+
+    Raises OtherPayment when the id is taken. A repeated call heals one that died between storing and starting.
+    """
+    payment = accepted(
+        request, at=at, source="rest", correlation_id=correlation_id, submitted_by=submitted_by, hold=hold
+    )
+    replayed = False
+    try:
+        store.create(payment)
+    except AlreadyExists as known:
+        if known.existing.fingerprint != request.fingerprint:
+            raise OtherPayment(known.existing) from None
+        payment, replayed = known.existing, True
+    if payment.status is Status.PENDING:
+        workflow.start(payment.payment_id)
+    return Acceptance(payment, replayed)

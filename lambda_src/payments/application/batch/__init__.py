@@ -1,0 +1,1 @@
+"""How a file of payments is read, dispatched and reported."""

@@ -1,0 +1,68 @@
+"""Accepting a row of a batch: stored once, or told why it is not a payment of this batch."""
+
+from datetime import datetime
+
+from payments.application.batch.file import Row
+from payments.domain.batch.errors import CellError, RejectedRow, masked
+from payments.domain.batch.state import ResultRow
+from payments.domain.payment import Payment, PaymentRequest, accepted
+from payments.domain.sealed_text import is_sealed
+from payments.ports.payment_store import AlreadyExists, PaymentStore
+
+
+def accept_row(row: Row, batch_id: str, *, store: PaymentStore, at: datetime) -> ResultRow | RejectedRow | None:
+    """Store the row's payment.
+
+    Gives None if it is stored, now or by a run before; a ResultRow if the same payment came from elsewhere; a
+    RejectedRow if its payment_id is taken. The payments table itself remembers which ids were seen: a file of
+    any length is checked for repeated ids in no memory at all.
+    """
+    line, request = row
+    try:
+        store.create(accepted(request, at=at, source="batch", batch_id=batch_id, batch_line=line))
+    except AlreadyExists as known:
+        there = known.existing
+    else:
+        return None
+    if there.batch_id == batch_id and there.batch_line == line:
+        return None
+    if there.batch_id == batch_id:
+        reason = f"line {there.batch_line} has the same payment_id and was taken"
+        return _refused(row, reason, "remove the row, or give it a payment_id of its own")
+    if there.fingerprint == request.fingerprint:
+        return ResultRow.of(line, there, already_submitted=_origin(there))
+    reason = f"the payment_id is taken by a payment {_origin(there)} with other {_differences(there, request)}"
+    return _refused(row, reason, "nothing was changed; for another payment give it a new payment_id")
+
+
+def _refused(row: Row, reason: str, what_to_do: str) -> RejectedRow:
+    payment_id = row.request.payment_id
+    error = CellError(row.line, "payment_id", masked("payment_id", payment_id), reason, what_to_do)
+    return RejectedRow(row.line, payment_id, (error,))
+
+
+def _origin(payment: Payment) -> str:
+    return f"of batch {payment.batch_id} line {payment.batch_line}" if payment.batch_id else f"over {payment.source}"
+
+
+def _differences(there: Payment, request: PaymentRequest) -> str:
+    """Names of the fields that differ, without their values: the other payment may be another customer's.
+
+    What is sealed there counts as the same unless nothing else differs: whoever reads files has no right to open it.
+    """
+    method, metadata = request.payment_method, dict(request.metadata)
+    if method and is_sealed(there.payment_method):
+        method = there.payment_method
+    metadata |= {key: text for key, text in there.metadata.items() if key in metadata and is_sealed(text)}
+    pairs = {
+        "amount": (there.money.minor_units, request.money.minor_units),
+        "currency": (there.money.currency, request.money.currency),
+        "customer_id": (there.customer_id, request.customer_id),
+        # the workflow fills in a default where the client gave none
+        "payment_method": (there.payment_method if request.payment_method else "", method),
+        "description": (there.description, request.description),
+        "metadata": (dict(there.metadata), metadata),
+    }
+    differ = [name for name, (one, other) in pairs.items() if one != other]
+    sealed = {"payment_method": [there.payment_method], "metadata": there.metadata.values()}
+    return ", ".join(differ) or " or ".join(name for name in sealed if any(map(is_sealed, sealed[name]))) or "content"

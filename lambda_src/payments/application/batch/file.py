@@ -1,0 +1,182 @@
+"""A batch file: the header checked, each row checked on its own, every refusal told with its line and column."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from payments.application.batch.csv_decoding import plain_bytes
+from payments.application.batch.records import CutOff, Flaw, Record, cells_of, split_records
+from payments.domain.batch.errors import CellError, FileError, RejectedRow, masked
+from payments.domain.card_data import card_data_in
+from payments.domain.money import shown
+from payments.domain.payment import (
+    FIELDS,
+    NO_CARD_DATA,
+    PAYMENT_ID,
+    REQUIRED_FIELDS,
+    InvalidRequest,
+    PaymentRequest,
+    parse_request,
+)
+from payments.domain.token import TOKEN
+
+MAX_ROWS = 1_000_000
+_MAX_HEADER_ERRORS = 20
+_ALLOWED = f"columns are {', '.join(REQUIRED_FIELDS)} and, if wanted, {', '.join(FIELDS[3:])}, in any order"
+_CORRECT = "correct the row and upload it again, for example in resubmit.csv"
+_ONE_CELL_EACH = 'put text with a comma between "quotes"; write amounts without thousands separator'
+_DO = {
+    Flaw.TOO_LONG: "shorten the row, or look for a missing line end",
+    Flaw.UNCLOSED_QUOTE: 'close the cell with ", and write a " inside of it twice; the rows below were read',
+    Flaw.TEXT_AFTER_QUOTE: 'write a " inside of a quoted cell twice',
+}
+
+
+class Row(NamedTuple):
+    """A row that asks for a payment. `line` is the physical line it starts on, from 1."""
+
+    line: int
+    request: PaymentRequest
+
+
+class BatchFile:
+    """A batch file that is read once, from front to back. Raises FileError if no row of it can be read."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._records = split_records(plain_bytes(chunks))
+        self.header, self.columns = _header(self._records)
+
+    def rows(self, after_line: int = 0) -> Iterator[Row | RejectedRow]:
+        """The rows below `after_line` in file order. Rows above it are passed over unread."""
+        try:
+            for count, record in enumerate(self._records, 1):
+                if count > MAX_ROWS:
+                    raise _too_many(record.line)
+                if record.line > after_line:
+                    yield self._read(record)
+        except CutOff as cut_off:
+            error = CellError(
+                cut_off.line, "", "", str(cut_off), "upload what stands from this line on as another file"
+            )
+            yield RejectedRow(cut_off.line, "", (error,))
+
+    def cells(self) -> Iterator[tuple[int, list[str]]]:
+        """Every row's line and its cells as they stand, refused or not; bytes that are not UTF-8 are surrogates."""
+        try:
+            for count, record in enumerate(self._records, 1):
+                if count > MAX_ROWS:
+                    return
+                text = record.raw.decode(errors="surrogateescape")
+                yield record.line, text.split(",") if record.flaw else cells_of(text)
+        except CutOff:
+            return
+
+    def _read(self, record: Record) -> Row | RejectedRow:
+        line, raw, flaw = record
+        if flaw:
+            return RejectedRow(line, "", (CellError(line, "", "", flaw.value, _DO[flaw]),))
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            return self._not_utf8(record)
+        if "\r" in text:  # only in quoted cells, as the line ends of some other system
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        cells = cells_of(text)
+        columns = self.columns
+        if len(cells) != len(columns):
+            reason = f"the row has {len(cells)} cells and the header {len(columns)}"
+            return self._rejected(line, cells, [("", reason, _ONE_CELL_EACH)])
+        body: dict[str, Any] = dict(zip(columns, cells, strict=True))
+        problems = []
+        if body.get("metadata"):
+            try:
+                body["metadata"] = _json_object(body["metadata"])
+            except ValueError:
+                del body["metadata"]
+                problems.append(("metadata", "not a JSON object", 'write {"order": "A-17"}, quoted for CSV'))
+        try:
+            request = parse_request(body)
+        except InvalidRequest as error:
+            problems += [(e.field, *_sentence(e.message, e.field, body)) for e in error.errors]
+        if problems:
+            return self._rejected(line, cells, problems)
+        return Row(line, request)
+
+    def _rejected(self, line: int, cells: Sequence[str], problems: list[tuple[str, str, str]]) -> RejectedRow:
+        row = dict(zip(self.columns, cells, strict=False))
+        payment_id = row.get("payment_id", "")
+        usable = PAYMENT_ID.fullmatch(payment_id) and not card_data_in(payment_id) and not TOKEN.search(payment_id)
+        errors = (CellError(line, name, masked(name, row.get(name, "")), why, do) for name, why, do in problems)
+        return RejectedRow(line, payment_id if usable else "", tuple(errors))
+
+    def _not_utf8(self, record: Record) -> RejectedRow:
+        cells = cells_of(record.raw.decode(errors="surrogateescape"))
+        bad = next(place for place, cell in enumerate(cells) if any("\udc80" <= c <= "\udcff" for c in cell))
+        name = self.columns[bad] if bad < len(self.columns) else f"cell {bad + 1}"
+        readable = ["".join(c if c < "\udc80" or c > "\udcff" else "\ufffd" for c in cell) for cell in cells]
+        problem = (name, "the cell is not UTF-8 text", "save the file as UTF-8 ('CSV UTF-8' in Excel)")
+        return self._rejected(record.line, readable, [problem])
+
+
+def _header(records: Iterator[Record]) -> tuple[list[str], list[str]]:
+    """The header's cells as they stand, and the column names they mean: blanks and capitals do not matter."""
+    try:
+        record = next(records, None)
+    except CutOff as error:
+        raise FileError(CellError(error.line, "", "", str(error), "upload the file again")) from error
+    if record is None:
+        raise FileError(CellError(1, "", "", "the file is empty", f"the first line is the header; {_ALLOWED}"))
+    line = record.line
+    if record.flaw:
+        raise FileError(CellError(line, "", "", f"header: {record.flaw.value}", _ALLOWED))
+    try:
+        cells = cells_of(record.raw.decode())
+    except UnicodeDecodeError as error:
+        raise FileError(CellError(line, "", "", "the header is not UTF-8 text", "save it as UTF-8")) from error
+    names = [cell.strip().lower() for cell in cells]
+    if len(cells) == 1 and (separator := next((s for s in ";\t|" if s in cells[0]), None)):
+        reason = f"the header's cells are separated by {separator!r}"
+        raise FileError(CellError(line, "", masked("", cells[0]), reason, "separate cells by commas"))
+    errors = []
+    for place, (cell, name) in enumerate(zip(cells, names, strict=True)):
+        if looks := card_data_in({name: ""}):
+            reason = f"the column looks like {looks}"
+            errors.append(CellError(line, f"column {place + 1}", masked("", cell), reason, NO_CARD_DATA))
+        elif name not in FIELDS:
+            reason = f"{shown(masked('', cell))[1:-1]} is not a column" if name else f"column {place + 1} has no name"
+            errors.append(CellError(line, f"column {place + 1}", masked("", cell), reason, _ALLOWED))
+        elif name in names[:place]:
+            errors.append(CellError(line, name, masked("", cell), "the column is there twice", "remove one of them"))
+    for name in REQUIRED_FIELDS:
+        if name not in names:
+            errors.append(CellError(line, name, "", f"the column {name} is missing", _ALLOWED))
+    if errors:
+        raise FileError(*errors[:_MAX_HEADER_ERRORS])
+    return cells, names
+
+
+def _json_object(text: str) -> Mapping[str, Any]:
+    """Raises ValueError for anything but a JSON object of text that UTF-8 can hold (no lone surrogates)."""
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _sentence(message: str, column: str, body: Mapping[str, Any]) -> tuple[str, str]:
+    """A refusal of the domain as a reason and what to do, the value in it masked as in the column `value`."""
+    cell = body.get(column)
+    if isinstance(cell, str) and cell:
+        message = message.replace(shown(cell), masked(column, cell))
+    reason, _, what_to_do = message.rpartition("; ")
+    return (reason, what_to_do) if reason else (message, _CORRECT)
+
+
+def _too_many(line: int) -> CutOff:
+    cut_off = CutOff(f"the file has more than {MAX_ROWS} rows; this row and those below were not read")
+    cut_off.line = line
+    return cut_off

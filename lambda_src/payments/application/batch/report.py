@@ -1,0 +1,161 @@
+"""The report of a batch: one result for every accepted row, one precise error for each other, one event."""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import batched
+from typing import Any
+
+from payments.application.batch.file import BatchFile
+from payments.application.batch.result_files import BatchSheets
+from payments.domain.batch.errors import CellError, RejectedRow
+from payments.domain.batch.state import Batch, BatchStatus, ResultRow
+from payments.domain.clock import Clock, iso
+from payments.domain.events import BATCH_EVENT
+from payments.domain.payment import REQUIRED_FIELDS
+from payments.domain.sealed_fields import REFERENCE, context_of
+from payments.domain.statuses import OPEN, Status
+from payments.ports.batch_files import BatchFiles
+from payments.ports.batch_store import BatchStore, Claim, NotClaimed
+from payments.ports.field_encryptor import Vault
+from payments.ports.payment_store import PaymentStore, require
+
+_WAITS_SECONDS = (1, 2, 4, 8, 16)
+"""Between looks at the index by batch, which is seldom more than a second behind its table."""
+_READERS, _ROWS_A_WINDOW = 8, 256
+"""Results are made ready at a time, as each one's reference is opened by a request of its own."""
+
+
+class IndexBehind(Exception):
+    """The index by batch still lacks payments after all waits. Lambda repeats the report."""
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """`publish` sends the batch's event to its subscribers."""
+
+    payments: PaymentStore
+    batches: BatchStore
+    files: BatchFiles
+    publish: Callable[[dict[str, Any]], None]
+    clock: Clock
+    sleep: Callable[[float], None]
+    vault: Vault
+
+    def report(self, batch_id: str, *, owner: str, seconds_left: float) -> Batch | None:
+        """Write the result files, send the event, and complete the batch.
+
+        Gives the batch, or None if its report is another's, done, or too early. The event goes out before the
+        batch is completed: a run that dies in between sends it again, with the same `event_id`, rather than
+        never. Raises IndexBehind.
+        """
+        batch = self.batches.get(batch_id)
+        if batch is None or (batch.status is BatchStatus.PROCESSING and not batch.ready_to_report):
+            return None
+        now = self.clock()
+        try:
+            batch = self.batches.claim_report(batch_id, Claim(owner, now, now + timedelta(seconds=seconds_left)))
+        except NotClaimed:
+            return None
+        sheets, by_status = self._complete_sheets(batch)
+        keys = {name: self.files.write(batch.source, name, content) for name, content in sheets.files().items()}
+        status = BatchStatus.REJECTED if batch.file_errors else BatchStatus.COMPLETED
+        at = self.clock()
+        self.publish(batch_event(batch, status, by_status, keys, at))
+        self.batches.complete(batch_id, owner, status, by_status, at)
+        return self.batches.get(batch_id)
+
+    def _complete_sheets(self, batch: Batch) -> tuple[BatchSheets, Mapping[str, int]]:
+        for wait_seconds in (*_WAITS_SECONDS, None):
+            sheets, by_status = self._sheets(batch)
+            if by_status.total() == batch.progress.rows_accepted:
+                return sheets, dict(by_status)
+            if wait_seconds is not None:
+                self.sleep(wait_seconds)
+        raise IndexBehind(f"batch {batch.batch_id}: {by_status.total()} of {batch.progress.rows_accepted} rows found")
+
+    def _sheets(self, batch: Batch) -> tuple[BatchSheets, Counter[str]]:
+        """The three files and how many results have which status, in one pass over all rows by line."""
+        by_status: Counter[str] = Counter()
+        if batch.file_errors:
+            sheets = BatchSheets(REQUIRED_FIELDS)
+            for error in batch.file_errors:
+                sheets.add_error(error)
+            return sheets, by_status
+        uploaded = BatchFile(self.files.read(batch.source))
+        sheets = BatchSheets(uploaded.header)
+        cells = uploaded.cells()
+        rows: Iterator[RejectedRow | ResultRow] = heapq.merge(
+            self._own_results(batch.batch_id), self.batches.rows(batch.batch_id), key=lambda row: row.line
+        )
+        for row in self._ready(rows):
+            if isinstance(row, RejectedRow):
+                for error in row.errors:
+                    sheets.add_error(error, row.payment_id)
+                found = next((entry for entry in cells if entry[0] >= row.line), None)
+                if found and found[0] == row.line:
+                    sheets.add_resubmit(found[1])
+                continue
+            sheets.add_result(row)
+            by_status[row.status] += 1
+            if row.status == Status.REJECTED:
+                sheets.add_error(_error_of(row), row.payment_id)
+        return sheets, by_status
+
+    def _own_results(self, batch_id: str) -> Iterator[ResultRow]:
+        for indexed in self.payments.of_batch(batch_id):
+            # every payment is closed by now: an indexed row that is not has been read too early
+            payment = indexed if indexed.batch_row_closed else require(self.payments, indexed.payment_id)
+            yield ResultRow.of(payment.batch_line, payment)
+
+    def _ready(self, rows: Iterable[RejectedRow | ResultRow]) -> Iterator[RejectedRow | ResultRow]:
+        """The rows as they are written, in their order: results as they stand now, in plain text."""
+        with ThreadPoolExecutor(_READERS) as pool:
+            for window in batched(rows, _ROWS_A_WINDOW):
+                yield from pool.map(self._as_written, window)
+
+    def _as_written(self, row: RejectedRow | ResultRow) -> RejectedRow | ResultRow:
+        if isinstance(row, RejectedRow):
+            return row
+        row = self._current(row)
+        texts = self.vault.open(context_of(row.payment_id), {REFERENCE: row.gateway_reference})
+        return replace(row, gateway_reference=texts[REFERENCE])
+
+    def _current(self, row: ResultRow) -> ResultRow:
+        """An earlier payment that was under way when the file was read may have its outcome by now."""
+        if row.status not in OPEN:
+            return row
+        return ResultRow.of(row.line, require(self.payments, row.payment_id), row.already_submitted)
+
+
+def batch_event(
+    batch: Batch, status: BatchStatus, by_status: Mapping[str, int], keys: Mapping[str, str], at: datetime
+) -> dict[str, Any]:
+    """What became of a batch, with its totals and where its result files stand."""
+    progress = batch.progress
+    return {
+        "event_id": batch.batch_id,
+        "event_type": BATCH_EVENT,
+        "event": f"batch.{status.value}",
+        "status": status.value,
+        "batch_id": batch.batch_id,
+        "file": batch.source.file,
+        "rows_read": progress.rows_read,
+        "accepted": progress.rows_accepted,
+        "rejected": progress.rows_rejected,
+        "already_submitted": progress.already_submitted,
+        "by_status": dict(by_status),
+        "reasons": [f"line {error.line}: {error.reason}; {error.what_to_do}" for error in batch.file_errors],
+        "bucket": batch.source.bucket,
+        "results": dict(keys),
+        "occurred_at": iso(at),
+    }
+
+
+def _error_of(row: ResultRow) -> CellError:
+    """A payment that was accepted and then refused: its id is used up."""
+    what_to_do = "correct the row and upload it with a new payment_id"
+    return CellError(row.line, "", "", row.reason or row.code, what_to_do)

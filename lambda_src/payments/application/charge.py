@@ -1,0 +1,185 @@
+"""Charge: at most once, whatever fails, whenever it fails."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from payments.application.validate import PaymentMethods
+from payments.domain.clock import Clock, iso, parse_iso
+from payments.domain.errors import (
+    Conflict,
+    Declined,
+    InvalidPayment,
+    Misconfigured,
+    NotSent,
+    OutcomeUnknown,
+    PaymentError,
+    RateLimited,
+    RequiresAction,
+)
+from payments.domain.outcome import NOT_CHARGED, Outcome
+from payments.domain.payment import Payment, moved
+from payments.domain.recovery_timeouts import Patience
+from payments.domain.statuses import Status
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, PaymentGateway
+from payments.ports.payment_store import PaymentStore, VersionConflict
+
+ACTOR = "charge"
+PROVEN_NOT_CHARGED = (NotSent, RateLimited, Misconfigured, InvalidPayment)
+"""What the gateway answers when this call charged nothing. A decline is an outcome, not a call that came to nothing."""
+
+_ASKED_ON_REQUEST = (Status.IN_REVIEW, Status.SUCCEEDED, Status.PARTIALLY_REFUNDED, Status.REFUNDED)
+
+
+@dataclass(frozen=True)
+class Charging:
+    """Charges payments, and asks what became of those that may be charged already.
+
+    Two facts make it safe that every part of it may die, be repeated, or run twice at a time:
+
+    - The row says `processing`, in a version of its own, before anything is sent, and goes back to `pending` only
+      when that very call provably charged nothing and nobody wrote the row meanwhile. So whoever finds
+      `processing` knows that a call may have charged, and asks first.
+    - Everything is sent under the payment id as idempotency key. The gateway's search may lag behind by a minute,
+      and the memory of the key may have run out (24 hours at Stripe), but not both.
+
+    After `unknown` nothing is ever sent again: only the gateway's word ends it.
+
+    It works on payments in plain text, and `row_of` makes of one the row that is stored, its private fields sealed.
+    """
+
+    gateway: PaymentGateway
+    methods: PaymentMethods
+    store: PaymentStore
+    clock: Clock
+    patience: Patience = field(default_factory=Patience)
+    row_of: Callable[[Payment], Payment] = lambda payment: payment
+
+    def charge(self, payment: Payment, *, ask: bool = False) -> Outcome:
+        """Charge a payment, or find out what became of it; `ask` asks of one that is settled or held for review, too.
+
+        Raises the errors of `PaymentGateway`, Conflict when the gateway charged other money than asked, and
+        VersionConflict when somebody else works on the payment.
+        """
+        match payment.status:
+            case Status.PENDING:
+                return self._send(payment)
+            case Status.PROCESSING:
+                found = self._find(payment)
+                return self._outcome(payment, found) if found else self._send(payment)
+            case Status.UNKNOWN:
+                return self._resolve(payment)
+            case Status.REQUIRES_ACTION:
+                return self._follow_up(payment)
+            case status if ask and status in _ASKED_ON_REQUEST:
+                found = self._find(payment)
+                return self._outcome(payment, found) if found else as_recorded(payment)
+        return as_recorded(payment)
+
+    def _send(self, payment: Payment) -> Outcome:
+        """Write the intent, in a version that fences off whoever read the row before, and send."""
+        may_be_charged = payment.status is Status.PROCESSING
+        payment = moved(
+            payment,
+            Status.PROCESSING,
+            at=self.clock(),
+            actor=ACTOR,
+            attempts=payment.attempts + 1,
+            attempted_at=payment.attempted_at or iso(self.clock()),
+            gateway=self.gateway.name,
+            # with the intent, so that every later attempt sends the same request under the same key
+            payment_method=self.methods.of(payment),
+        )
+        self.store.save(self.row_of(payment))
+        try:
+            charged = self.gateway.charge(_request_for(payment))
+        except PROVEN_NOT_CHARGED as error:
+            if may_be_charged:
+                raise _still_unknown(error) from error
+            self._let_go(payment, error)
+            raise
+        return self._outcome(payment, charged)
+
+    def _let_go(self, payment: Payment, error: PaymentError) -> None:
+        let_go = moved(payment, Status.PENDING, at=self.clock(), actor=ACTOR, code=error.code, message=error.message)
+        try:
+            self.store.save(self.row_of(let_go))
+        except VersionConflict:
+            # somebody found our intent and may have sent by now: that this call charged nothing proves little
+            raise _still_unknown(error) from error
+
+    def _find(self, payment: Payment) -> GatewayCharge | None:
+        try:
+            return self.gateway.find(payment.payment_id, payment.gateway_reference)
+        except PROVEN_NOT_CHARGED as error:
+            raise _still_unknown(error) from error
+
+    def _resolve(self, payment: Payment) -> Outcome:
+        """An unknown payment: found, or proven absent, or still unknown."""
+        found = self._find(payment)
+        if found:
+            return self._outcome(payment, found)
+        if self.clock() - parse_iso(payment.updated_at) < self.patience.proof:
+            return as_recorded(payment)
+        return Outcome(
+            Status.FAILED,
+            NOT_CHARGED,
+            "no answer came to the charge, and the gateway knows of none: nothing was charged",
+        )
+
+    def _follow_up(self, payment: Payment) -> Outcome:
+        """A payment whose customer must authenticate. It ends for good: a decline that the customer could still
+        turn into a charge with another card is cancelled first."""
+        try:
+            found = self._find(payment)
+        except RequiresAction:
+            if self.clock() - parse_iso(payment.updated_at) < self.patience.authentication:
+                raise
+            why = Declined("authentication_abandoned", "the customer did not authenticate the payment in time")
+        except Declined as declined:
+            why = declined
+        else:
+            return self._outcome(payment, found) if found else as_recorded(payment)
+        try:
+            self.gateway.cancel(payment.gateway_reference)
+            found = self._find(payment)
+        except Declined:
+            raise why from None
+        except PROVEN_NOT_CHARGED as error:
+            raise _still_unknown(error) from error
+        return self._outcome(payment, found) if found else as_recorded(payment)
+
+    def _outcome(self, payment: Payment, charged: GatewayCharge) -> Outcome:
+        # what went back altogether is no conflict any more: that is how a person ends one
+        if charged.money != payment.money and charged.status is not Status.REFUNDED:
+            raise Conflict(
+                "amount_differs",
+                f"asked for {payment.money}, the gateway reports {charged.money}; compare both and correct by hand",
+                gateway_reference=charged.reference,
+            )
+        return Outcome(charged.status, gateway=self.gateway.name, gateway_reference=charged.reference)
+
+
+def may_call_gateway(payment: Payment, *, ask: bool) -> bool:
+    """Whether `charge` asks the gateway anything for this payment."""
+    always = (Status.PENDING, Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION)
+    return payment.status in always or (ask and payment.status in _ASKED_ON_REQUEST)
+
+
+def as_recorded(payment: Payment) -> Outcome:
+    """The outcome that the payment's row holds."""
+    return Outcome(payment.status, payment.code, payment.message, payment.gateway, payment.gateway_reference)
+
+
+def _request_for(payment: Payment) -> ChargeRequest:
+    return ChargeRequest(
+        payment.payment_id, payment.money, payment.payment_method, payment.description, payment.metadata
+    )
+
+
+def _still_unknown(error: PaymentError) -> OutcomeUnknown:
+    """What an error means for a payment that may be charged: this call charged nothing, but an earlier one may have."""
+    return OutcomeUnknown(
+        "earlier_attempt_unknown",
+        f"an earlier call may have charged, and asking the gateway failed: {error.code}",
+        retry_after_seconds=error.retry_after_seconds,
+    )

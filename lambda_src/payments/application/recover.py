@@ -1,0 +1,244 @@
+"""The sweeper: whatever was accepted and then left behind is found, and taken up again.
+
+It repairs by the ordinary ways only: another execution of the workflow, another message in the queue, another run of
+the splitter or the report. All of these are safe to repeat, so a sweep may die, or meet another one, at any point.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import repeat
+
+from payments.application.batch.close_rows import BatchRows
+from payments.application.webhooks import Webhooks
+from payments.domain.batch.state import Batch, BatchStatus, Source
+from payments.domain.batch_breaker import LaneState, PausedBy
+from payments.domain.clock import Clock, iso, parse_iso
+from payments.domain.errors import PaymentError
+from payments.domain.gateway_event import EventState
+from payments.domain.payment import Payment
+from payments.domain.recovery_timeouts import Patience
+from payments.domain.statuses import CAPTURED, OPEN, SETTLED, Status
+from payments.ports.batch_breaker_store import LaneStore
+from payments.ports.batch_store import BatchStore, NotClaimed
+from payments.ports.event_store import EventStore
+from payments.ports.payment_gateway import PaymentGateway
+from payments.ports.payment_queue import MESSAGES_A_REQUEST, PaymentQueue, QueuedPayment
+from payments.ports.payment_store import PaymentStore, VersionConflict
+from payments.ports.queue_delivery import Delivery
+from payments.ports.workflow import Workflow
+
+RESERVE_SECONDS = 20
+"""Time left at which a sweep looks no further."""
+NO_CANARY = "gateway"
+"""What the lane remembers as its canary when no payment waits: a harmless question to the gateway."""
+_ANSWERED = CAPTURED | {Status.DECLINED, Status.REQUIRES_ACTION, Status.IN_REVIEW}
+"""Statuses of a canary that only an answer of the gateway can have brought about."""
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+@dataclass(frozen=True)
+class Sweeper:
+    """`resume_split` and `start_report` start those functions; `stumbled` is told what went wrong with one item, and
+    may raise to end the sweep. Everything else is a port."""
+
+    payments: PaymentStore
+    batches: BatchStore
+    events: EventStore
+    queue: PaymentQueue
+    workflow: Workflow
+    webhooks: Webhooks
+    gateway: PaymentGateway
+    lane: LaneStore
+    delivery: Delivery
+    rows: BatchRows
+    resume_split: Callable[[Source], None]
+    start_report: Callable[[str], None]
+    clock: Clock
+    patience: Patience = field(default_factory=Patience)
+    stumbled: Callable[[Exception], None] = _raise
+
+    def sweep(self, seconds_left: Callable[[], float]) -> Counter[str]:
+        """Look at everything that is not finished, and count what was found.
+
+        Stops in time: what it did not come to is the next sweep's, which begins elsewhere.
+        """
+        found: Counter[str] = Counter()
+        lane = self.lane.state()
+        with self._apart():
+            lane = self._tend_lane(lane)
+        for payment_id in self._unsettled():
+            with self._apart():
+                found.update(self._tend_payment(payment_id, lane))
+            if seconds_left() < RESERVE_SECONDS:
+                break
+        for event in self.events.parked():
+            with self._apart():
+                found["contradicting_events"] += self.webhooks.apply(event) is EventState.CONTRADICTS
+            if seconds_left() < RESERVE_SECONDS:
+                break
+        for batch_id in self.batches.unfinished():
+            with self._apart():
+                if seconds_left() >= RESERVE_SECONDS:
+                    found.update(self._tend_batch(batch_id, lane, seconds_left))
+        found["lane_paused"] = int(lane.paused)
+        return found
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """What one item fails of must not keep the others waiting."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is handed on
+            self.stumbled(error)
+
+    # Payments --------------------------------------------------------------------------------------------------------
+
+    def _unsettled(self) -> Iterator[str]:
+        return self.payments.unsettled(self.clock() - self.patience.unit)
+
+    def _tend_payment(self, payment_id: str, lane: LaneState) -> Iterator[str]:
+        now = self.clock()
+        payment = self.payments.get(payment_id)
+        if payment is None or (payment.status in SETTLED and payment.audited_version == payment.version):
+            return  # the index lags behind
+        if payment.status is Status.IN_REVIEW:
+            yield "in_review"
+            if payment.audited_version == payment.version:
+                return
+        elif self._is_overdue(payment, now):
+            yield "overdue"
+        lane_is_closed = lane.paused_by == PausedBy.GATEWAY or (lane.paused and payment.source == "batch")
+        held_back = lane_is_closed and payment.status is Status.PENDING
+        if not held_back and self.patience.is_due(payment, now) and self._take_up(payment, now):
+            yield "taken_up"
+
+    def _is_overdue(self, payment: Payment, now: datetime) -> bool:
+        """Open for so long that a person must look. A customer may take a day, and a gateway several, to settle."""
+        waits_for_others = payment.status is Status.REQUIRES_ACTION or (
+            payment.status is Status.PROCESSING and payment.gateway_reference
+        )
+        since = parse_iso(payment.attempted_at or payment.created_at)
+        return not waits_for_others and now - since >= self.patience.overdue
+
+    def _take_up(self, payment: Payment, now: datetime) -> bool:
+        claimed = self._claim(payment, now)
+        if claimed is None:
+            return False
+        if claimed.version == 1 and claimed.restarts == 1:
+            self.workflow.start(payment.payment_id)  # if it was started after all, this is no second start
+        else:
+            self.workflow.again(payment.payment_id, str(claimed.restarts + 1))
+        return True
+
+    def _claim(self, payment: Payment, now: datetime) -> Payment | None:
+        """Count a restart; None if another sweep has it, or it moved on by itself."""
+        try:
+            return self.payments.claim_restart(payment, now)
+        except VersionConflict:
+            return None
+
+    # Batches ---------------------------------------------------------------------------------------------------------
+
+    def _tend_batch(self, batch_id: str, lane: LaneState, seconds_left: Callable[[], float]) -> Iterator[str]:
+        now = self.clock()
+        batch = self.batches.get(batch_id)
+        if batch is None:
+            return
+        if batch.is_abandoned(iso(now)):
+            if batch.status is BatchStatus.SPLITTING:
+                self.resume_split(batch.source)
+            else:
+                self.start_report(batch.batch_id)
+            yield "batches_resumed"
+        elif batch.ready_to_report:
+            self.start_report(batch.batch_id)
+            yield "batches_resumed"
+        elif self._stands_still(batch, now) and not lane.paused:
+            try:
+                self.batches.claim_repair(batch, now)
+            except NotClaimed:
+                return
+            yield from self._repair_rows(batch, now, seconds_left)
+
+    def _stands_still(self, batch: Batch, now: datetime) -> bool:
+        """The file is read, the queue is empty, and still payments of it have no outcome."""
+        long_ago = now - parse_iso(batch.updated_at) >= 2 * self.patience.unit
+        return batch.status is BatchStatus.PROCESSING and long_ago and self.queue.is_empty()
+
+    def _repair_rows(self, batch: Batch, now: datetime, seconds_left: Callable[[], float]) -> Iterator[str]:
+        """Queue again what was never started, close what has an outcome. What is under way `_take_up` sees to.
+
+        Queues by the handful, so that a sweep that runs out of time has done what it looked at.
+        """
+        lost: list[QueuedPayment] = []
+        for listed in self.payments.of_batch(batch.batch_id):
+            if listed.batch_row_closed:
+                continue
+            payment = self.payments.get(listed.payment_id) or listed  # the index may lag behind
+            if payment.status not in OPEN:
+                self.rows.close(payment)
+                yield "rows_closed"
+            elif payment.status is Status.PENDING and payment.version == 1:
+                lost.append(QueuedPayment(payment.payment_id, batch.batch_id, payment.batch_line))
+                if payment.restarts:
+                    # queueing it did not help: its own execution may have died before it wrote anything, and its
+                    # name is used up
+                    self._take_up(payment, now)
+                else:
+                    self._claim(payment, now)
+            if len(lost) == MESSAGES_A_REQUEST:
+                yield from self._queue_again(lost)
+                lost = []
+            if seconds_left() < RESERVE_SECONDS:
+                break
+        if lost:
+            yield from self._queue_again(lost)
+
+    def _queue_again(self, lost: list[QueuedPayment]) -> Iterator[str]:
+        self.queue.send(lost)
+        return repeat("requeued", len(lost))
+
+    # The lane --------------------------------------------------------------------------------------------------------
+
+    def _tend_lane(self, lane: LaneState) -> LaneState:
+        """See whether a gateway that refused us takes payments again, and have messages delivered accordingly."""
+        if lane.paused_by == PausedBy.GATEWAY and self._gets_through(lane):
+            self.lane.resume()
+            lane = self.lane.state()
+        if self.delivery.is_on() == lane.paused:
+            self.delivery.switch(on=not lane.paused)
+        return lane
+
+    def _gets_through(self, lane: LaneState) -> bool:
+        """Send one payment ahead; at a later sweep, see whether the gateway took it."""
+        canary = self.payments.get(lane.canary) if lane.canary else None
+        if canary and canary.status in _ANSWERED:
+            return True
+        if canary and canary.status not in OPEN:
+            canary = None
+        waiting = canary or next(self._pending(), None)
+        if waiting is None:
+            return self._answers()
+        if self._answers():  # a canary is for a gateway that answers at all
+            self.lane.send_canary(waiting.payment_id)
+            if self.patience.is_due(waiting, self.clock()) or not canary:
+                self._take_up(waiting, self.clock())
+        return False
+
+    def _pending(self) -> Iterator[Payment]:
+        found = (self.payments.get(payment_id) for payment_id in self._unsettled())
+        return (payment for payment in found if payment and payment.status is Status.PENDING)
+
+    def _answers(self) -> bool:
+        """Ask the gateway something harmless with our key."""
+        try:
+            self.gateway.find(NO_CANARY)
+        except PaymentError:
+            return False
+        return True

@@ -1,0 +1,117 @@
+"""Validate: is there a payment method to charge, and can the gateway charge this money at all?"""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from payments.domain.clock import Clock, parse_iso
+from payments.domain.errors import InvalidPayment
+from payments.domain.money import Money
+from payments.domain.payment import Payment
+from payments.domain.sealed_text import is_sealed
+from payments.domain.statuses import Status
+from payments.domain.token import Token, TokenStatus
+from payments.ports.customer_store import CustomerStore
+from payments.ports.field_encryptor import Vault, VaultUnavailable
+from payments.ports.token_store import TokenStore
+
+LONGEST_REQUEST = timedelta(seconds=30)
+"""Longer than any call of the API takes (29 s at API Gateway): one that began so long before another is seen by it."""
+
+
+class PaymentMethods:
+    """Which payment method a payment is charged on: its own, else its token's, else its customer's, else the
+    environment's. With a vault it is given; whoever only checks needs none."""
+
+    def __init__(
+        self, customers: CustomerStore, default: str, tokens: TokenStore, clock: Clock, vault: Vault | None = None
+    ) -> None:
+        self._customers = customers
+        self._default = default
+        self._tokens = tokens
+        self._clock = clock
+        self._vault = vault
+
+    def of(self, payment: Payment) -> str:
+        """The payment method in plain text, of a payment whose own is opened already.
+
+        Raises InvalidPayment when there is none, and what the vault raises.
+        """
+        if payment.payment_method:
+            self._refuse_bad_token(payment)
+            return payment.payment_method
+        field, method = self._on_file(payment)
+        if not is_sealed(method):
+            return method
+        if self._vault is None:
+            raise VaultUnavailable("this function has no key to open a payment method with")
+        return self._vault.open({"customer_id": payment.customer_id}, {field: method})[field]
+
+    def check(self, payment: Payment) -> None:
+        """Raise InvalidPayment when there is no payment method. Opens nothing, and so needs no key."""
+        if payment.payment_method:
+            self._refuse_bad_token(payment)
+        else:
+            self._on_file(payment)
+
+    def _refuse_bad_token(self, payment: Payment) -> None:
+        """The row keeps the method of a first attempt. Where that provably charged nothing, the token still counts;
+        where it may have charged, the next attempt must be the same."""
+        if payment.token_id and payment.status is Status.PENDING:
+            self._good_token(payment)
+
+    def _on_file(self, payment: Payment) -> tuple[str, str]:
+        """The payment method as it is stored elsewhere, and the name of the field that it was sealed as."""
+        if payment.token_id:
+            return "payment_method", self._good_token(payment).payment_method
+        method = self._of_customer(payment) or self._default
+        if not method:
+            raise InvalidPayment(
+                "no_payment_method",
+                "the payment names no payment method, its customer has no default one, and this environment has "
+                "none; send it again under a new payment_id with a payment_method",
+            )
+        return "default_payment_method", method
+
+    def _of_customer(self, payment: Payment) -> str:
+        """Its customer's default, if that was the submitter's to use when the payment was accepted.
+
+        A payment may name a customer that is not stored. Somebody else may create one of that id before it is charged,
+        and theirs is not for others: who submits would else only have to guess ids that are about to be given.
+        """
+        customer = self._customers.get(payment.customer_id) if payment.customer_id else None
+        if customer is None:
+            return ""
+        if payment.submitted_by in ("", customer.created_by) or not customer.created_at:
+            return customer.default_payment_method
+        # of a customer that was stored by then, the API has seen whose it is
+        known_before = parse_iso(payment.created_at) - parse_iso(customer.created_at) >= LONGEST_REQUEST
+        return customer.default_payment_method if known_before else ""
+
+    def _good_token(self, payment: Payment) -> Token:
+        token = self._tokens.get(payment.token_id)
+        if token is None:
+            raise _refused("token_unknown", "there is no such token")
+        if token.customer_id != payment.customer_id:
+            raise _refused("token_of_another_customer", "the token belongs to another customer than the payment")
+        match token.status(self._clock()):
+            case TokenStatus.REVOKED:
+                raise _refused("token_revoked", f"the token was revoked at {token.revoked_at}")
+            case TokenStatus.EXPIRED:
+                raise _refused("token_expired", f"the token expired at {token.expires_at}")
+        return token
+
+
+def validate(payment: Payment, *, methods: PaymentMethods, refusal: Callable[[Money], str | None]) -> None:
+    """Check what the request alone could not tell, before anything is sent to a gateway.
+
+    `refusal` tells why the gateway cannot charge an amount. Raises InvalidPayment with the reason.
+    """
+    why = refusal(payment.money)
+    if why:
+        raise InvalidPayment("amount_not_chargeable", why)
+    methods.check(payment)
+
+
+def _refused(code: str, why: str) -> InvalidPayment:
+    what_to_do = "have a new one made for this customer with POST /tokens, and send it under a new payment_id"
+    return InvalidPayment(code, f"{why}; {what_to_do}")

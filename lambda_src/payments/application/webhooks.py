@@ -1,0 +1,79 @@
+"""Receive the gateway's events, and apply each once its payment is known."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from payments.domain.clock import Clock, parse_iso
+from payments.domain.gateway_event import HANDLED, REFUNDED, EventState, GatewayEvent, occasion_of
+from payments.domain.statuses import CAPTURED, Status
+from payments.ports.event_store import EventStore
+from payments.ports.payment_store import PaymentStore
+from payments.ports.workflow import Workflow
+
+KEPT_PARKED = timedelta(days=7)
+"""Stripe itself gives up on a delivery after three days; a payment that is not here by then is another system's."""
+
+ASK_AGAIN = timedelta(minutes=5)
+"""How old an event is when the gateway is asked a second time; then ten minutes, twenty, and so on."""
+
+
+@dataclass(frozen=True)
+class Webhooks:
+    """Receives events and applies them."""
+
+    events: EventStore
+    payments: PaymentStore
+    workflow: Workflow
+    clock: Clock
+
+    def receive(self, event: GatewayEvent) -> EventState:
+        """Store an event and apply it if its payment is ready for it. Once this returns it may be acknowledged.
+
+        A repeated event is applied again as long as it is parked, and does nothing after.
+        """
+        if event.type not in HANDLED or not event.payment_id:
+            return EventState.IGNORED
+        state = self._state(event)
+        asks = state is EventState.ASKS
+        self.events.add(replace(event, state=EventState.PARKED if asks else state))
+        return self._ask(event) if asks else state
+
+    def apply(self, event: GatewayEvent) -> EventState:
+        """Apply a parked event, or leave it parked. Safe to repeat."""
+        state = self._state(event)
+        if state is EventState.ASKS:
+            return self._ask(event)
+        if state is not EventState.PARKED:
+            self.events.settle(event.event_id, state, self.clock())
+        return state
+
+    def _state(self, event: GatewayEvent) -> EventState:
+        """What is to become of an event, as its payment stands now. Changes nothing."""
+        payment = self.payments.get(event.payment_id)
+        if payment is None:
+            too_old = self.clock() - parse_iso(event.received_at) > KEPT_PARKED
+            return EventState.IGNORED if too_old else EventState.PARKED
+        match payment.status:
+            case Status.PENDING:
+                return EventState.PARKED
+            case Status.PROCESSING if not payment.gateway_reference:
+                return EventState.PARKED  # a workflow waits for the same answer, and mostly has it by now
+            case Status.PROCESSING | Status.UNKNOWN | Status.REQUIRES_ACTION as status:
+                says_the_same = event.type == f"payment_intent.{status}"
+                return EventState.APPLIED if says_the_same else EventState.ASKS
+            case Status.DECLINED | Status.REJECTED | Status.FAILED:
+                money = event.type in ("payment_intent.succeeded", REFUNDED)
+                return EventState.CONTRADICTS if money else EventState.APPLIED
+            case status if status in CAPTURED | {Status.IN_REVIEW} and event.type == REFUNDED:
+                return EventState.ASKS
+        return EventState.APPLIED
+
+    def _ask(self, event: GatewayEvent) -> EventState:
+        """Have the workflow ask the gateway, one execution for each event, however often it comes.
+
+        The event stays parked until the gateway has answered. While it gives no answer, the sweeper has it asked
+        again each time the event is twice as old.
+        """
+        age = (self.clock() - parse_iso(event.received_at)) // ASK_AGAIN
+        self.workflow.again(event.payment_id, occasion_of(event, age.bit_length()), ask=True, event_id=event.event_id)
+        return EventState.PARKED

@@ -1,1 +1,0 @@
-"""The batch lane: a CSV file in, its payments stored and queued, its results out."""

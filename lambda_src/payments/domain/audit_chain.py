@@ -1,0 +1,85 @@
+"""The audit log's entries: one for each version of a payment's row, each chained to the one before by its hash."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from payments.domain.payment import Payment
+
+GENESIS = "0" * 64
+"""The `previous_hash` of a payment's first entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who did what to a payment, when, and how it came out. `sequence` is the row's version it speaks of.
+
+    The gateway's reference is the row's own text, sealed: the chain is made over that, and verifies without a key.
+    """
+
+    payment_id: str
+    sequence: int
+    at: str
+    actor: str
+    status: str
+    code: str
+    message: str
+    minor_units: int
+    currency: str
+    gateway_reference: str
+    correlation_id: str
+    previous_hash: str
+    hash: str = ""
+
+    def sealed(self) -> "AuditEntry":
+        """The entry with its hash: SHA-256 over all other fields, the previous hash among them."""
+        content = {key: value for key, value in asdict(self).items() if key != "hash"}
+        return replace(self, hash=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest())
+
+
+class AuditBroken(Exception):
+    """An audit chain that does not verify. Names the payment and the entry."""
+
+
+def missing_entries(payment: Payment) -> list[AuditEntry]:
+    """The entries that the log still lacks of `payment`'s history, chained to the one that its row names."""
+    entries = []
+    previous_hash = payment.audit_hash or GENESIS
+    for change in payment.history[payment.audited_version :]:
+        entry = AuditEntry(
+            payment_id=payment.payment_id,
+            sequence=change.version,
+            at=change.at,
+            actor=change.actor,
+            status=change.status.value,
+            code=change.code,
+            message=change.message,
+            minor_units=payment.money.minor_units,
+            currency=payment.money.currency,
+            gateway_reference=payment.gateway_reference,
+            correlation_id=payment.correlation_id,
+            previous_hash=previous_hash,
+        ).sealed()
+        previous_hash = entry.hash
+        entries.append(entry)
+    return entries
+
+
+def verify(payment: Payment, entries: Sequence[AuditEntry]) -> None:
+    """Check a payment's whole chain against its row. Raises AuditBroken naming the payment and the entry.
+
+    Finds an edited entry (its hash), a removed one (the sequence), and a cut tail (the row's audit marks).
+    """
+    previous_hash = GENESIS
+    for expected, entry in enumerate(entries, 1):
+        where = f"payment {payment.payment_id}, entry {expected}"
+        if entry.sequence != expected:
+            raise AuditBroken(f"{where} is missing: the log goes on with entry {entry.sequence}")
+        if entry.previous_hash != previous_hash or entry.sealed().hash != entry.hash:
+            raise AuditBroken(f"{where} was changed: its hash does not match its content")
+        previous_hash = entry.hash
+    if payment.audited_version > len(entries):
+        raise AuditBroken(f"payment {payment.payment_id}, entry {len(entries) + 1} is missing: the tail was cut off")
+    if payment.audited_version and entries[payment.audited_version - 1].hash != payment.audit_hash:
+        raise AuditBroken(f"payment {payment.payment_id}, entry {payment.audited_version} is not the one its row names")

@@ -1,0 +1,1 @@
+"""What a batch of payments is: its state, its rows, their errors."""

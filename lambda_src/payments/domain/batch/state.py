@@ -1,0 +1,137 @@
+"""A batch: where its file stands, how far it was read, and what became of its rows."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from payments.domain.batch.errors import CellError
+from payments.domain.payment import Payment
+
+INCOMING = "incoming/"
+RESULTS = "results/"
+_CSV_ENDING = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
+
+
+class BatchStatus(StrEnum):
+    """Where a batch stands."""
+
+    SPLITTING = "splitting"
+    """The file is being read; payments of its first rows may be charged already."""
+    PROCESSING = "processing"
+    """The whole file is read; payments are under way."""
+    REPORTING = "reporting"
+    """Every payment has an outcome; the result files are being written."""
+    COMPLETED = "completed"
+    """The result files are there, with one result for every accepted row."""
+    REJECTED = "rejected"
+    """No row of the file could be read: `errors.csv` says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One version of an uploaded file. An upload under the same key is another version, and another batch."""
+
+    bucket: str
+    key: str
+    version_id: str
+    etag: str
+    size_bytes: int
+
+    @property
+    def file(self) -> str:
+        """The key below `incoming/`: `incoming/2026/payroll.csv` is the file `2026/payroll.csv`."""
+        return self.key.removeprefix(INCOMING)
+
+    @property
+    def is_csv(self) -> bool:
+        """True for `.csv` and `.csv.gz`, in any case."""
+        return bool(_CSV_ENDING.search(self.key))
+
+    @property
+    def batch_id(self) -> str:
+        """The file's name and a hash of its version: a repeated notification means the same batch."""
+        name = re.sub(r"[^A-Za-z0-9_]+", "-", _CSV_ENDING.sub("", self.key.rpartition("/")[2]))[:40].strip("-")
+        digest = hashlib.sha256(f"{self.key}\n{self.version_id or self.etag}".encode()).hexdigest()
+        return f"{name or 'batch'}-{digest[:12]}"
+
+    def result_key(self, name: str) -> str:
+        """Where a result file stands: `results/2026/payroll.csv/errors.csv`."""
+        return f"{RESULTS}{self.file}/{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the splitter has come: all rows up to `line` are done, and counted here. Absolute, not increments.
+
+    `rows_accepted` + `rows_rejected` = `rows_read`; `already_submitted` are those accepted rows whose payment
+    was there before, from another file or over REST.
+    """
+
+    line: int = 0
+    rows_read: int = 0
+    rows_accepted: int = 0
+    rows_rejected: int = 0
+    already_submitted: int = 0
+
+    @property
+    def payments(self) -> int:
+        """How many payments the batch brought in itself."""
+        return self.rows_accepted - self.already_submitted
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch as the processing-status table holds it. `by_status` counts its results once it is completed;
+    `owner_until` says until when the run that splits or reports it has it for itself."""
+
+    batch_id: str
+    source: Source
+    status: BatchStatus
+    created_at: str
+    updated_at: str
+    progress: Progress = field(default_factory=Progress)
+    rows_closed: int = 0
+    file_errors: tuple[CellError, ...] = ()
+    by_status: Mapping[str, int] = field(default_factory=dict)
+    owner_until: str = ""
+
+    @property
+    def ready_to_report(self) -> bool:
+        """True when the file is read and every payment it brought in has an outcome."""
+        return self.status is BatchStatus.PROCESSING and self.rows_closed == self.progress.payments
+
+    def is_abandoned(self, now: str) -> bool:
+        """True when the run that splits or reports the batch has stopped before its end."""
+        return self.status in (BatchStatus.SPLITTING, BatchStatus.REPORTING) and self.owner_until < now
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """A line of `results.csv`. `already_submitted` says where the payment came from if not from this row."""
+
+    line: int
+    payment_id: str
+    amount: str
+    currency: str
+    status: str
+    code: str
+    reason: str
+    gateway_reference: str
+    already_submitted: str = ""
+
+    @classmethod
+    def of(cls, line: int, payment: Payment, already_submitted: str = "") -> "ResultRow":
+        """The result of the row on `line`, which is the payment as it stands."""
+        return cls(
+            line=line,
+            payment_id=payment.payment_id,
+            amount=str(payment.money.decimal),
+            currency=payment.money.currency,
+            status=payment.status.value,
+            code=payment.code,
+            reason=payment.message,
+            gateway_reference=payment.gateway_reference,
+            already_submitted=already_submitted,
+        )

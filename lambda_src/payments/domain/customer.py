@@ -1,0 +1,197 @@
+"""A customer: what a client may say of one, the row that we keep, and what remains of it once it is erased."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from payments.domain.card_data import card_data_in
+from payments.domain.clock import iso
+from payments.domain.payment import CUSTOMER_ID, PAYMENT_METHOD, FieldError, InvalidRequest
+from payments.domain.sealed_text import Context, is_sealed
+
+PRIVATE = ("email", "name", "default_payment_method")
+"""The fields that are stored sealed: all that can be changed, and all that a person would not want told."""
+FIELDS = ("customer_id", *PRIVATE, "subject")
+REQUIRED_FIELDS = FIELDS[:2]
+REMOVABLE = PRIVATE[1:]
+
+MAX_EMAIL = 254
+MAX_NAME = 200
+_EMAIL = re.compile(
+    r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+"
+    r"[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]",
+    re.ASCII,
+)
+"""As HTML's e-mail fields have it, with a dot in the domain and no number as its end."""
+_NAME = re.compile(rf"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{{1,{MAX_NAME}}}")
+"""All but control characters, line ends, what turns the writing direction, and halves of surrogate pairs."""
+_SUBJECT = re.compile(r"[!-~]{1,255}", re.ASCII)
+"""A token's `sub`: at most 255 ASCII characters (OpenID Connect Core 1.0, section 2)."""
+
+
+def _is_email(text: str) -> bool:
+    return len(text) <= MAX_EMAIL and bool(_EMAIL.fullmatch(text)) and not is_sealed(text)
+
+
+def _is_name(text: str) -> bool:
+    return bool(_NAME.fullmatch(text)) and not is_sealed(text)
+
+
+_RULES: dict[str, tuple[Callable[[str], object], str]] = {
+    "customer_id": (
+        CUSTOMER_ID.fullmatch,
+        "1 to 64 letters, digits, '_' or '-', starting with a letter or digit",
+    ),
+    "email": (
+        _is_email,
+        f"an address such as jo@example.com: at most {MAX_EMAIL} ASCII characters, one @ and a domain with a dot",
+    ),
+    "name": (_is_name, f"1 to {MAX_NAME} printable characters on one line"),
+    "default_payment_method": (
+        PAYMENT_METHOD.fullmatch,
+        "a payment method of the gateway such as pm_1AbC: 3 to 128 letters, digits or '_'",
+    ),
+    "subject": (_SUBJECT.fullmatch, "the `sub` of a person's token: 1 to 255 ASCII characters without blanks"),
+}
+"""Field → what fits, and the words for it."""
+_TRIMMED = ("email", "name")
+_FIELD_NAME = re.compile(r"[a-z_]{1,40}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRequest:
+    """What a client says of a new customer, checked. All but the first two may be empty."""
+
+    customer_id: str
+    email: str = field(repr=False)
+    name: str = field(default="", repr=False)
+    default_payment_method: str = field(default="", repr=False)
+    subject: str = ""
+
+    @property
+    def private(self) -> dict[str, str]:
+        """The fields that are sealed before they are stored."""
+        return {name: getattr(self, name) for name in PRIVATE}
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """The row of a customer. Every save counts `version` up by one.
+
+    `email`, `name` and `default_payment_method` are as stored: sealed. `subject` is the `sub` of the person whose
+    customer this is, "" if nobody's; `created_by` that of the caller who created it. Times are ISO 8601 UTC. A row at
+    version 0 is of before there were owners: an id with a payment method in plain text, and nothing else. An erased one
+    keeps its id, so that it is never given again, `created_at`, `version` and `erased_at`.
+    """
+
+    customer_id: str
+    email: str = ""
+    name: str = ""
+    default_payment_method: str = ""
+    email_hash: str = ""
+    subject: str = ""
+    created_by: str = ""
+    created_at: str = ""
+    updated_at: str = ""
+    version: int = 0
+    erased_at: str = ""
+
+    @property
+    def private(self) -> dict[str, str]:
+        """The fields as they are stored, for the vault to open."""
+        return {name: getattr(self, name) for name in PRIVATE}
+
+    @property
+    def context(self) -> Context:
+        """What the private fields are sealed in."""
+        return sealing_context(self.customer_id)
+
+
+def sealing_context(customer_id: str) -> Context:
+    """What a customer's private fields are sealed in."""
+    return {"customer_id": customer_id}
+
+
+def parse_customer(body: Mapping[str, Any]) -> CustomerRequest:
+    """Check a new customer as it stands in a JSON body. Raises InvalidRequest naming every refused field at once."""
+    return CustomerRequest(**_checked(body, FIELDS, required=REQUIRED_FIELDS))
+
+
+def parse_patch(body: Mapping[str, Any]) -> dict[str, str]:
+    """Check a change as it stands in a JSON body: field → its new value, "" where null removes it.
+
+    Raises InvalidRequest naming every refused field at once.
+    """
+    if not body:
+        raise InvalidRequest([FieldError("body", f"it changes nothing; give one or more of {', '.join(PRIVATE)}")])
+    removed = {name: "" for name in REMOVABLE if name in body and body[name] is None}
+    return removed | _checked({name: body[name] for name in body if name not in removed}, PRIVATE)
+
+
+def parse_search(query: Mapping[str, Any]) -> str:
+    """The e-mail address that customers are looked for by, without the blanks around it. Raises InvalidRequest."""
+    return _checked(query, ("email",), required=("email",))["email"]
+
+
+def _checked(body: Mapping[str, Any], allowed: Sequence[str], required: Sequence[str] = ()) -> dict[str, str]:
+    """The fields that are there, by their rules. No text of a body is repeated: any may be an address, or worse."""
+    errors = [FieldError(name, f"{name} is missing; needed: {', '.join(required)}") for name in required]
+    errors = [error for error in errors if error.field not in body]
+    fields = {}
+    for name, value in body.items():
+        if name not in allowed:
+            known = name if _FIELD_NAME.fullmatch(name) else "field"
+            errors.append(FieldError(known, f"there is no such field here; allowed: {', '.join(allowed)}"))
+            continue
+        fits, words = _RULES[name]
+        text = value.strip() if isinstance(value, str) and name in _TRIMMED else value
+        if not isinstance(text, str):
+            errors.append(
+                FieldError(name, f"{'null' if text is None else type(text).__name__} given; allowed: {words}")
+            )
+        elif seems := card_data_in(text):
+            errors.append(FieldError(name, f"it looks like {seems}; never send card data"))
+        elif not fits(text):
+            errors.append(FieldError(name, f"{len(text)} characters given; allowed: {words}"))
+        else:
+            fields[name] = text
+    if errors:
+        raise InvalidRequest(errors)
+    return fields
+
+
+def created(
+    request: CustomerRequest, sealed: Mapping[str, str], *, email_hash: str, subject: str, created_by: str, at: datetime
+) -> Customer:
+    """The first version of a customer's row; `sealed` are the request's private fields, sealed."""
+    return Customer(
+        request.customer_id,
+        **sealed,
+        email_hash=email_hash,
+        subject=subject,
+        created_by=created_by,
+        created_at=iso(at),
+        updated_at=iso(at),
+        version=1,
+    )
+
+
+def changed(customer: Customer, sealed: Mapping[str, str], *, at: datetime) -> Customer:
+    """The row's next version; `sealed` holds the changed fields alone, and `email_hash` with an e-mail."""
+    return replace(
+        customer,
+        **sealed,
+        # without it, a row of before there were owners would not be in the index by e-mail
+        created_at=customer.created_at or iso(at),
+        updated_at=iso(at),
+        version=customer.version + 1,
+    )
+
+
+def erased(customer: Customer, *, at: datetime) -> Customer:
+    """The row's last version: a tombstone, with nothing that tells of a person."""
+    return Customer(
+        customer.customer_id, created_at=customer.created_at, version=customer.version + 1, erased_at=iso(at)
+    )

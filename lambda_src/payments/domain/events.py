@@ -1,0 +1,25 @@
+"""The events that subscribers of the payment topic get."""
+
+from payments.domain.payment import Payment
+
+PAYMENT_EVENT = "payment"
+BATCH_EVENT = "batch"
+"""Values of the message attribute `event_type`; the attribute `status` is there to filter on."""
+
+
+def payment_event(payment: Payment) -> dict[str, str]:
+    """What became of a payment, ids and outcome only. A repeated event has the same `event_id`: drop what you know."""
+    return {
+        "event_id": f"{payment.payment_id}:{payment.version}",
+        "event_type": PAYMENT_EVENT,
+        "payment_id": payment.payment_id,
+        "status": payment.status.value,
+        "code": payment.code,
+        "message": payment.message,
+        "amount": str(payment.money.decimal),
+        "currency": payment.money.currency,
+        "gateway": payment.gateway,
+        "batch_id": payment.batch_id,
+        "correlation_id": payment.correlation_id,
+        "occurred_at": payment.updated_at,
+    }

@@ -1,0 +1,83 @@
+"""Money as integer minor units with an ISO 4217 currency. Nothing is ever rounded and no float is touched."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from payments.domain.currencies import EXPONENTS
+
+MAX_MINOR_UNITS = 99_999_999
+"""Stripe's limit for one charge: eight digits in the smallest unit (docs.stripe.com/currencies, "Minimum and
+maximum charge amounts")."""
+
+_PLAIN_DECIMAL = re.compile(r"[0-9]{1,18}(?:\.([0-9]{1,18}))?", re.ASCII)
+
+
+class InvalidMoney(ValueError):
+    """An amount or currency that cannot be taken. `field` names which; the text says what is allowed."""
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field = field
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """`minor_units` of `currency`: Money(9999, "USD") is 99.99 US dollars, Money(10, "JPY") ten yen."""
+
+    minor_units: int
+    currency: str
+
+    @classmethod
+    def parse(cls, amount: str | int | Decimal, currency: str) -> "Money":
+        """Read a decimal amount in major units, as it stands in JSON or a CSV cell.
+
+        Raises InvalidMoney for anything but a plain positive decimal with no more digits than the currency has:
+        no sign, exponent, separator, blank, NaN or float.
+        """
+        if not isinstance(currency, str) or currency not in EXPONENTS:
+            raise InvalidMoney(
+                "currency",
+                f"{shown(currency)} is not an ISO 4217 currency code; use three capital letters such as USD",
+            )
+        if isinstance(amount, bool) or not isinstance(amount, str | int | Decimal):
+            raise InvalidMoney(
+                "amount", f"{type(amount).__name__} is not an amount; give a decimal number such as 99.99"
+            )
+        text = amount if isinstance(amount, str) else str(amount)
+        match = _PLAIN_DECIMAL.fullmatch(text)
+        if not match:
+            raise InvalidMoney(
+                "amount",
+                f"{shown(text)} is not a plain decimal number; use digits and one point such as 99.99, "
+                "without sign, exponent, blank or thousands separator",
+            )
+        exponent = EXPONENTS[currency]
+        if len(match[1] or "") > exponent:
+            allowed = f"at most {exponent} decimal digits" if exponent else "no decimal digits"
+            raise InvalidMoney(
+                "amount",
+                f"{shown(text)} has more digits than {currency} has: {currency} takes {allowed}",
+            )
+        minor_units = int(Decimal(text).scaleb(exponent))
+        if not 1 <= minor_units <= MAX_MINOR_UNITS:
+            limit = cls(MAX_MINOR_UNITS, currency)
+            raise InvalidMoney(
+                "amount", f"{shown(text)} is out of range; {currency} takes {cls(1, currency)} to {limit}"
+            )
+        return cls(minor_units, currency)
+
+    @property
+    def decimal(self) -> Decimal:
+        """The amount in major units, with all the digits of its currency: Decimal("99.90")."""
+        return Decimal(self.minor_units).scaleb(-EXPONENTS[self.currency])
+
+    def __str__(self) -> str:
+        return f"{self.decimal} {self.currency}"
+
+
+def shown(value: object) -> str:
+    """A refused value for an error text: quoted, short, and with digits of long numbers hidden."""
+    text = re.sub(r"\d(?=(?:[ -]?\d){4})", "*", str(value)) if sum(c.isdigit() for c in str(value)) > 12 else str(value)
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return f"'{text[:24]}…'" if len(text) > 24 else f"'{text}'"

@@ -1,0 +1,96 @@
+"""Structured logs: JSON lines with ids and outcomes, never a request, a row's content or a token.
+
+Every line passes the redactor, and so does what a function raises, as Lambda prints that as well.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+
+from payments.domain.errors import PaymentError
+from payments.domain.payment import Payment
+from payments.observability.redaction import redacted, redacted_text
+
+
+class RedactingFormatter(LambdaPowertoolsFormatter):
+    """One JSON object a line, without what must not be told. Never raises: logging would print the arguments then."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """A record as its line."""
+        try:
+            return super().format(record)
+        except Exception as error:  # noqa: BLE001 - such as a text whose placeholders do not fit its arguments
+            where = f"{record.funcName}:{record.lineno}"
+            return self.serialize({"level": record.levelname, "location": where, "message": f"not readable: {error}"})
+
+    def serialize(self, log: Any) -> str:
+        """A line's fields as JSON."""
+        return json.dumps(redacted(log), ensure_ascii=False, separators=(",", ":"))
+
+
+@cache
+def logger() -> Logger:
+    """The function's logger. Powertools reads the service name and the level from the environment."""
+    formatter = RedactingFormatter(utc=True)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(formatter)  # what libraries warn of
+    return Logger(logger_formatter=formatter)
+
+
+def about(payment: Payment | None) -> None:
+    """From now on every line of this invocation names the payment, and the request or batch row that it came by;
+    with None none does."""
+    log = logger()
+    log.remove_keys(["payment_id", "correlation_id"])
+    if payment:
+        log.append_keys(payment_id=payment.payment_id, correlation_id=payment.correlation_id)
+
+
+def invocation[E, C, R](handler: Callable[[E, C], R]) -> Callable[[E, C], R]:
+    """A handler whose lines name the API's request, if it is one, and no payment of the invocation before; and which
+    raises nothing that must not be told, as Lambda prints the text of what a function raises."""
+
+    @wraps(handler)
+    def run(event: E, context: C) -> R:
+        log = logger()
+        about(None)
+        if request_id := _request_id(event):
+            log.append_keys(request_id=request_id)
+        try:
+            return handler(event, context)
+        except Exception as error:
+            hush(error)
+            raise
+        finally:
+            about(None)
+            log.remove_keys(["request_id"])
+
+    return run
+
+
+def _request_id(event: object) -> str:
+    context = event.get("requestContext") if isinstance(event, dict) else None
+    return str(context.get("requestId", "")) if isinstance(context, dict) else ""
+
+
+def hush(error: BaseException) -> None:
+    """Take what must not be told out of an error's text and notes, and of those within it. Its class stays, and the
+    reference in a payment error, which is sealed: the workflow goes by these."""
+    if isinstance(error, PaymentError):
+        code, message = redacted_text(error.code), redacted_text(error.message)
+        error.args = type(error)(code, message, gateway_reference=error.gateway_reference).args
+    else:
+        error.args = tuple(_hushed(argument) for argument in error.args)
+    if notes := getattr(error, "__notes__", None):
+        error.__notes__ = [redacted_text(str(note)) for note in notes]
+    for one in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+        hush(one)
+
+
+def _hushed(argument: object) -> object:
+    return redacted_text(argument) if isinstance(argument, str) else argument

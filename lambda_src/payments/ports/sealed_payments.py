@@ -1,0 +1,50 @@
+"""The field encryptor applied to a payment: encrypt and decrypt its private fields."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from payments.domain.payment import Payment
+from payments.domain.sealed_fields import REFERENCE, context_of, private, with_texts
+from payments.domain.sealed_text import Seal
+from payments.ports.field_encryptor import KeyVault, Vault
+
+
+def opened(payment: Payment, vault: Vault) -> Payment:
+    """The payment in plain text, by at most one request to KMS for each data key: mostly one, none without any.
+
+    Raises VaultUnavailable and SealBroken.
+    """
+    return with_texts(payment, vault.open(context_of(payment.payment_id), private(payment)))
+
+
+def sealed(payment: Payment, vault: Vault) -> Payment:
+    """The payment as it may be stored. Raises VaultUnavailable."""
+    return with_texts(payment, vault.seal(context_of(payment.payment_id), private(payment)))
+
+
+@dataclass(frozen=True)
+class Unlocked:
+    """A payment in plain text, with the key in hand that its row is sealed with again, whatever KMS does meanwhile."""
+
+    payment: Payment
+    row: Payment
+    seal: Seal
+
+    def sealed(self, payment: Payment) -> Payment:
+        """A later version of the payment as it may be stored."""
+        return with_texts(payment, self._texts(private(payment)))
+
+    def sealed_reference(self, reference: str) -> str:
+        """A reference of the gateway as it may be handed on."""
+        return self._texts({REFERENCE: reference})[REFERENCE]
+
+    def _texts(self, plain: Mapping[str, str]) -> dict[str, str]:
+        """What is the same as in the row keeps its very text there, so that whoever has no key can compare."""
+        known, stored = private(self.payment), private(self.row)
+        return self.seal({field: stored[field] if text == known.get(field) else text for field, text in plain.items()})
+
+
+def unlocked(row: Payment, vault: KeyVault) -> Unlocked:
+    """Open a row to work on it, by one request to KMS. Raises VaultUnavailable and SealBroken."""
+    texts, seal = vault.unlock(context_of(row.payment_id), private(row))
+    return Unlocked(with_texts(row, texts), row, seal)

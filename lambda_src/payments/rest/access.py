@@ -1,0 +1,38 @@
+"""Which role may call which operation: the one table. A test holds `x-roles` in api/openapi.yaml to it."""
+
+from payments.domain.identity import Caller, Role
+from payments.rest.http import Problem
+
+_EVERY_ROLE = frozenset(Role)
+_READERS = _EVERY_ROLE
+_KEEPERS = frozenset({Role.ADMIN, Role.MERCHANT, Role.CUSTOMER})
+_STAFF = frozenset({Role.ADMIN, Role.OPERATOR})
+_SUBMITTERS = frozenset({Role.ADMIN, Role.MERCHANT})
+
+ALLOWED: dict[str, frozenset[Role]] = {
+    "create_payment": _SUBMITTERS,
+    "get_payment": _READERS,
+    "list_payments": _STAFF,
+    "create_customer": _KEEPERS,
+    "find_customers": _STAFF,
+    "get_customer": _READERS,
+    "update_customer": _KEEPERS,
+    "delete_customer": _KEEPERS,
+    "list_customer_payments": _READERS,
+    "create_token": _KEEPERS,
+    "get_token": _READERS,
+    "revoke_token": _KEEPERS,
+    "create_customer_v1": _KEEPERS,
+    "get_customer_v1": _READERS,
+    "create_payment_v1": _SUBMITTERS,
+    "list_customer_payments_v1": _READERS,
+}
+"""Operation → roles, any of which is enough. Whose data they see is decided beside the data."""
+
+
+def require_role(caller: Caller, operation: str) -> None:
+    """Raise Problem 403 unless one of the caller's roles may call the operation."""
+    allowed = ALLOWED[operation]
+    if allowed.isdisjoint(caller.roles):
+        wanted = ", ".join(sorted(allowed))
+        raise Problem(403, "forbidden", f"this needs one of the roles {wanted}; log in as somebody who has one")

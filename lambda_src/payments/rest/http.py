@@ -1,0 +1,125 @@
+"""JSON and problem details (RFC 9457) over API Gateway's Lambda proxy integration."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
+import simplejson
+
+from payments.domain.payment import FieldError
+
+MAX_BODY_BYTES = 64 * 1024
+
+_TITLES = {
+    "invalid-request": "The request cannot be taken",
+    "conflict": "It conflicts with what is stored",
+    "not-found": "Not found",
+    "wrong-method": "This route does not do that",
+    "unauthorized": "Who is asking?",
+    "forbidden": "Your role does not allow this",
+    "invalid-signature": "The signature does not fit",
+    "unavailable": "Out of reach for now",
+    "throttled": "Too many requests",
+    "internal-error": "Something failed on our side",
+}
+"""Kinds of problem; `type` is `urn:problem:payment-api:<kind>`."""
+
+
+class Problem(Exception):
+    """A request that cannot be answered as asked. `detail` says what is wrong and what to do.
+
+    `retry_after_seconds`, if not 0, is sent as the header Retry-After.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        *,
+        retry_after_seconds: int = 0,
+    ) -> None:
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+        self.errors = errors
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(detail)
+
+
+def answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A proxy response with a JSON body; Decimals are written as numbers with all their digits."""
+    return {
+        "statusCode": status,
+        "headers": {"Content-Type": "application/json", "Cache-Control": "no-store", **(headers or {})},
+        "body": simplejson.dumps(body, use_decimal=True),
+    }
+
+
+def no_content() -> dict[str, Any]:
+    """A proxy response that says done and nothing else: 204 has no body."""
+    return {"statusCode": 204, "headers": {"Cache-Control": "no-store"}, "body": ""}
+
+
+def problem_answer(problem: Problem, request_id: str) -> dict[str, Any]:
+    """A problem as its proxy response."""
+    body: dict[str, Any] = {
+        "type": f"urn:problem:payment-api:{problem.kind}",
+        "title": _TITLES[problem.kind],
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": request_id,
+    }
+    if problem.errors:
+        body["errors"] = [asdict(error) for error in problem.errors]
+    headers = {"Content-Type": "application/problem+json"}
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"  # a 401 must say how to prove oneself (RFC 9110, 15.5.2)
+    if problem.retry_after_seconds:
+        headers["Retry-After"] = str(problem.retry_after_seconds)
+    return answer(problem.status, body, headers)
+
+
+def raw_body(event: Mapping[str, Any]) -> bytes:
+    """The request's body, byte for byte as it was sent. Raises Problem 400."""
+    body = event.get("body") or ""
+    if not event.get("isBase64Encoded"):
+        return str(body).encode()
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        raise Problem(400, "invalid-request", "the body is not what its encoding says; send it again") from None
+
+
+def has_header(event: Mapping[str, Any], name: str) -> bool:
+    """True if the header was sent, were it with nothing in it."""
+    return name.lower() in {sent.lower() for sent in event.get("headers") or {}}
+
+
+def header(event: Mapping[str, Any], name: str) -> str:
+    """A request header, however its name is written; empty if it is not there."""
+    headers = event.get("headers") or {}
+    return next((str(value) for key, value in headers.items() if key.lower() == name.lower()), "")
+
+
+def json_body(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The request's JSON object, with decimals as Decimal. Raises Problem 400 and 413."""
+    body = event.get("body") or ""
+    if len(body) > MAX_BODY_BYTES:
+        raise Problem(413, "invalid-request", f"the body is larger than {MAX_BODY_BYTES} bytes; send less")
+    try:
+        content = json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise Problem(400, "invalid-request", "the body is not JSON; send an object, in braces") from None
+    if not isinstance(content, dict):
+        raise Problem(400, "invalid-request", "the body is JSON and no object; send one, in braces")
+    return content
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

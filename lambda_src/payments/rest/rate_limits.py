@@ -1,0 +1,80 @@
+"""How much one address, one customer and one caller may change in a minute, counted for all instances together."""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from payments.domain.identity import Role
+from payments.observability.logs import logger
+from payments.ports.limit_store import LimitStore, LimitsUnavailable
+from payments.rest.http import Problem
+from payments.rest.request import Request
+
+WINDOW = timedelta(minutes=1)
+CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+"""What is counted. Reading is left to the API's throttle, the usage plans and the web ACL."""
+
+
+class Kind(StrEnum):
+    """What a limit holds for."""
+
+    IP = "ip"
+    """The address that API Gateway saw the call come from, never one that a header claims."""
+    CUSTOMER = "customer"
+    """The customer that is paid for, and a caller with the customer role."""
+
+
+class TooMany(Problem):
+    """One counter is over its limit: 429 with Retry-After, the seconds until the counter begins anew."""
+
+    def __init__(self, what: str, retry_after_seconds: int) -> None:
+        super().__init__(
+            429,
+            "throttled",
+            f"too many requests {what}; wait {retry_after_seconds} seconds, then send the same request again",
+            retry_after_seconds=retry_after_seconds,
+        )
+
+
+class Limiter:
+    """Counts in fixed windows of a minute: one write a counter, and nothing to read.
+
+    Where the counters cannot be reached, it lets the call through and logs it. They slow a greedy client down and
+    protect no money: to refuse all payments with them would make one table's outage everybody's. What holds then
+    are the limits that need no table: the web ACL, the API's throttle, which also keeps a counter far below the
+    1,000 writes per second that DynamoDB takes for one item, and the usage plans.
+    """
+
+    def __init__(self, store: LimitStore, per_minute: Mapping[str, int]) -> None:
+        """`per_minute` has the most calls for each `Kind`."""
+        self._store = store
+        self._per_minute = {Kind(kind): most for kind, most in per_minute.items()}
+
+    def check(self, request: Request, customer_id: str = "") -> None:
+        """Count a call that changes something: for its address, its caller if that is a customer, and the customer.
+
+        Raises TooMany.
+        """
+        if request.event["httpMethod"] not in CHANGING:
+            return
+        if request.ip:
+            self._count(Kind.IP, request.ip, "from your address", request.at)
+        if request.caller.has(Role.CUSTOMER):
+            self._count(Kind.CUSTOMER, f"caller {request.caller.subject}", "from you", request.at)
+        if customer_id:
+            self.check_customer(customer_id, request.at)
+
+    def check_customer(self, customer_id: str, at: datetime) -> None:
+        """Count one more change for a customer whom only the body names. Raises TooMany."""
+        self._count(Kind.CUSTOMER, customer_id, "for this customer", at)
+
+    def _count(self, kind: Kind, who: str, what: str, at: datetime) -> None:
+        ends = at.replace(second=0, microsecond=0) + WINDOW
+        try:
+            counted = self._store.count(f"{kind}#{who}#{ends:%Y-%m-%dT%H:%M}", ends)
+        except LimitsUnavailable as unavailable:
+            logger().warning("not counted: the limits table cannot be reached", kind=kind, reason=str(unavailable))
+            return
+        if counted > self._per_minute[kind]:
+            raise TooMany(what, math.ceil((ends - at).total_seconds()))
