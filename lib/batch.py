@@ -44,8 +44,8 @@ def dispatch_pace(environment: Environment) -> Pace:
     """The pace at which all dispatchers together start no more payments a second than the gateway's whole rate.
 
     That is a little more than the slots there are (`gateway_rate_limiter.py`), so that a dispatcher that was held up
-    catches up, and no slot goes unused while payments wait. Dispatchers that see slots taken ahead of time hold back, and so
-    leave to payments over REST what these take.
+    catches up, and no slot goes unused while payments wait. Dispatchers that see slots taken ahead of time hold back,
+    and so leave to payments over REST what these take.
     """
     rate = environment.gateway_rate_per_second
     concurrency = max(LEAST_CONCURRENCY, ceil(Fraction(rate, STARTS_A_SECOND)))

@@ -16,9 +16,9 @@ from typing import Any, Self
 import requests
 
 from lib.settings import ENVIRONMENTS
-from local.emulator.server import LocalAws
-from local.gateway import server as gateway
+from local.fake_stripe import server as gateway
 from local.machine import slowness
+from local.ministack.server import LocalAws
 from local.terraform import ROOT, Terraform
 from local.terraform import environment as terraform_environment
 from local.users import make_users

@@ -5,11 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from payctl import asking, show
+from payctl import prompts as asking
+from payctl import show
 from payctl.api import Api, Refused
-from payctl.asking import Yes
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
+from payctl.prompts import Yes
 from payctl.stack import Stack
 from payments.domain.customer import parse_customer, parse_patch, parse_search
 from payments.domain.payment import CUSTOMER_ID, InvalidRequest

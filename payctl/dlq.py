@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from payctl import asking, at_gateway, ports, show
-from payctl.asking import Yes
-from payctl.cases import MALFORMED, Case, Examiner
+from payctl import at_gateway, ports, show
+from payctl import prompts as asking
+from payctl.dead_letter_triage import MALFORMED, Case, Examiner
 from payctl.dead_letters import DeadLetterQueue
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
+from payctl.prompts import Yes
 from payctl.stack import Stack
 from payments.application.replay import Action, Decision, reason_class, restart
 from payments.domain.clock import utc_now

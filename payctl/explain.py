@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from payctl import show, story
+from payctl import show
+from payctl import timeline as story
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
 from payments.domain.payment import PAYMENT_ID

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from payctl import asking, show
-from payctl.asking import Yes
+from payctl import prompts as asking
+from payctl import show
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
+from payctl.prompts import Yes
 from payctl.stack import Stack
 
 app = typer.Typer(help="The payment gateway's credentials.", no_args_is_help=True)

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from payctl import asking, ports, show
-from payctl.asking import Yes
+from payctl import ports, show
+from payctl import prompts as asking
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
+from payctl.prompts import Yes
 from payctl.stack import Stack
 from payments.domain.batch_breaker import LaneState, PausedBy
 from payments.domain.clock import utc_now

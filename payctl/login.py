@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from payctl import asking, session, show
+from payctl import prompts as asking
+from payctl import session, show
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
 from payments.domain.clock import iso

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from payctl import asking, ports, show
-from payctl.asking import Yes
+from payctl import ports, show
+from payctl import prompts as asking
 from payctl.failures import Exit, Failure, from_boto3
 from payctl.options import Json, stack_of
+from payctl.prompts import Yes
 from payctl.stack import Stack
 from payments.application.review import Verdict, decide, decision_on, is_held, occasion_of
 from payments.domain.card_data import card_data_in

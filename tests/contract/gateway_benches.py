@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import pytest
 
 from fakes.gateway import Fault, FaultKind, MemoryGateway
-from local.gateway.errors import ApiError
-from local.gateway.faults import Fault as StripeFault
-from local.gateway.faults import Kind
-from local.gateway.server import in_process
-from local.gateway.stand_in import StandIn
+from local.fake_stripe.app import StandIn
+from local.fake_stripe.errors import ApiError
+from local.fake_stripe.faults import Fault as StripeFault
+from local.fake_stripe.faults import Kind
+from local.fake_stripe.server import in_process
 from payments.adapters.stripe.amounts import money_of, stripe_amount
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.domain.errors import PaymentError

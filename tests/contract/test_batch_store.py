@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from fakes.batches import MemoryBatchStore
 from fakes.payments import MemoryPaymentStore
-from local.emulator.server import LocalAws
+from local.ministack.server import LocalAws
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.tables import PAYMENTS, PROCESSING_STATUS

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from fakes.gateway import TEST_PAYMENT_METHODS
-from local.gateway.cards import CARDS
-from local.gateway.faults import Fault as StripeFault
-from local.gateway.faults import Kind
-from local.gateway.server import in_process
+from local.fake_stripe.cards import CARDS
+from local.fake_stripe.faults import Fault as StripeFault
+from local.fake_stripe.faults import Kind
+from local.fake_stripe.server import in_process
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.domain.errors import (
     Conflict,

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from local.emulator.server import LocalAws
+from local.ministack.server import LocalAws
 from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
 from payments.adapters.dynamodb.events import DynamoEventStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore

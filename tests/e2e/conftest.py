@@ -289,7 +289,7 @@ class Gateway:
         return charges
 
     def fault(self, **fault: Any) -> None:
-        """Have the gateway misbehave; see local/gateway/faults.py."""
+        """Have the gateway misbehave; see local/fake_stripe/faults.py."""
         self.tell("faults", fault)
 
     def behave(self) -> None:
@@ -297,7 +297,7 @@ class Gateway:
         self._session.delete(f"{self.url}/_stand_in/faults", timeout=10).raise_for_status()
 
     def tell(self, route: str, body: dict[str, Any] | None = None) -> None:
-        """Have the stand-in do something; see local/gateway/control.py."""
+        """Have the stand-in do something; see local/fake_stripe/control.py."""
         self._session.post(f"{self.url}/_stand_in/{route}", json=body or {}, timeout=10).raise_for_status()
 
     def forget(self, route: str) -> None:

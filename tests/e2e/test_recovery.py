@@ -1,6 +1,6 @@
 """What fails is taken up again: FAULTS 4 to 23 and 33 to 37 on the applied stack, at the stand-in gateway.
 
-A fault that one payment brings along stands in its metadata; see local/gateway/words.py.
+A fault that one payment brings along stands in its metadata; see local/fake_stripe/fault_spec.py.
 """
 
 import json

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from local.emulator.fixes.lambda_places import Places
+from local.ministack.fixes.lambda_functions.lambda_places import Places
 
 WAIT_SECONDS = 20
 

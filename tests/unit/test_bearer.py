@@ -23,7 +23,7 @@ from payments.adapters.oidc.signing_keys import (
     https_reader,
 )
 from payments.domain.identity import Caller, NotAuthenticated, Role, authorizer_context, caller_of, usage_key
-from tests.local.test_stand_in_webhooks import self_signed
+from tests.local.fake_stripe.test_webhooks import self_signed
 from tests.unit.builders import NOON
 from tests.unit.issuers import (
     AUDIENCE,

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from payctl import asking, customer
+from payctl import customer
+from payctl import prompts as asking
 from payctl.api import Answer, Refused
 from payctl.failures import Exit
 from tests.unit.payctl_world import Payctl, payctl_with

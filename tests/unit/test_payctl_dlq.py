@@ -12,7 +12,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from fakes.gateway import Fault, FaultKind, MemoryGateway
-from payctl import asking, dead_letters, logs, ports
+from payctl import dead_letters, logs, ports
+from payctl import prompts as asking
 from payctl.failures import Exit
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.tables import PAYMENTS, PROCESSING_STATUS

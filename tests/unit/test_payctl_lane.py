@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from payctl import asking
+from payctl import prompts as asking
 from payctl.failures import Exit
 from payments.domain.batch_breaker import LaneState, PausedBy
 from tests.unit.builders import NOON, batch_payment

@@ -133,7 +133,7 @@ def test_login_when_the_password_is_wrong_then_says_so_and_keeps_nothing(
 def test_login_when_the_password_was_for_the_first_time_then_asks_for_a_new_one(
     payctl: Payctl, cognito: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("payctl.asking.secret", lambda prompt: f"typed at {prompt}")
+    monkeypatch.setattr("payctl.prompts.secret", lambda prompt: f"typed at {prompt}")
     parameters = {"USER_ID_FOR_SRP": "an-id"}
     cognito.will_answer(
         200, {"ChallengeName": "NEW_PASSWORD_REQUIRED", "Session": SESSION, "ChallengeParameters": parameters}
@@ -148,7 +148,7 @@ def test_login_when_the_password_was_for_the_first_time_then_asks_for_a_new_one(
 def test_login_when_a_second_factor_is_set_up_then_asks_for_its_code(
     payctl: Payctl, cognito: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("payctl.asking.secret", lambda prompt: "123456")
+    monkeypatch.setattr("payctl.prompts.secret", lambda prompt: "123456")
     cognito.will_answer(200, {"ChallengeName": "SOFTWARE_TOKEN_MFA", "Session": SESSION, "ChallengeParameters": {}})
     cognito.will_answer(200, tokens(RefreshToken="refresh-1"))
     assert payctl("login", "--username", ANNA).exit_code == Exit.DONE

@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
-from payctl import asking
+from payctl import prompts as asking
 from payctl.failures import Exit
 from tests.moto_tables import aws_in_memory
 from tests.unit.payctl_world import OUTPUTS, Payctl, payctl_with

@@ -10,7 +10,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from payctl import asking, ports, review
+from payctl import ports, review
+from payctl import prompts as asking
 from payctl.failures import Exit
 from payctl.what_now import Facts, what_now
 from payments.adapters.dynamodb.payments import DynamoPaymentStore

@@ -1,0 +1,236 @@
+"""The road of one request through the stand-in, in the order in which Stripe decides."""
+
+import base64
+import binascii
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from local.fake_stripe import fault_spec as words
+from local.fake_stripe.async_outcomes import Afterwards
+from local.fake_stripe.clock_and_ids import Clock, NewId, random_id, utc_now
+from local.fake_stripe.errors import ApiError, invalid, key_in_use, rate_limited, server_error, unauthorized
+from local.fake_stripe.events import CAUSE, Cause
+from local.fake_stripe.faults import Faults, Kind, RateLimit, Strikes
+from local.fake_stripe.forms import items
+from local.fake_stripe.idempotency import Answer, IdempotencyKeys
+from local.fake_stripe.ledger import Ledger
+from local.fake_stripe.objects import Json
+from local.fake_stripe.refunds import Refunds
+from local.fake_stripe.request_log import RequestLog
+from local.fake_stripe.search import parse, payment_id_in
+from local.fake_stripe.settings import Settings
+from local.fake_stripe.store import Books
+from local.fake_stripe.webhooks import Webhooks
+
+ACCEPTED_KEYS = "sk_test_"
+"""Secret keys are accepted by this prefix: the stand-in is no place for a live key."""
+
+Operation = Callable[[Json, str], Json]
+"""Executes a request, given its parameters and the id from its path. Raises ApiError."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """A request as it came in: `params` nested, `object_id` from the path where there is one."""
+
+    method: str
+    path: str
+    params: Json
+    object_id: str = ""
+    authorization: str = ""
+    idempotency_key: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """What an idempotency key is bound to: the endpoint and its parameters."""
+        return hashlib.sha256(f"{self.path}\n{json.dumps(self.params, sort_keys=True)}".encode()).hexdigest()
+
+    @property
+    def secret_key(self) -> str:
+        """The key from `Authorization: Bearer <key>`, or the user of basic authentication."""
+        scheme, _, credentials = self.authorization.partition(" ")
+        if scheme.lower() != "basic":
+            return credentials
+        try:
+            return base64.b64decode(credentials).decode().partition(":")[0]
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
+
+
+class AnswerLost(ConnectionAbortedError):
+    """The connection must be closed without an answer."""
+
+
+class StandIn:
+    """Everything that the stand-in remembers, and `answer`, the road of each request."""
+
+    def __init__(self, *, clock: Clock = utc_now, new_id: NewId = random_id) -> None:
+        self._new_id = new_id
+        self.settings = Settings()
+        self.log = RequestLog(clock)
+        self.faults = Faults()
+        self.rate_limit = RateLimit(clock, self.settings)
+        self.keys = IdempotencyKeys(clock, self.settings)
+        self.webhooks = Webhooks(clock, new_id, self.faults, self.settings)
+        self.books = Books(clock, new_id, self.webhooks.emit)
+        self.ledger = Ledger(self.books, self.faults, self.settings)
+        self.refunds = Refunds(self.books)
+        self.afterwards = Afterwards(self.books, self.ledger)
+
+    def answer(self, request: ApiRequest, operation: Operation) -> Answer:
+        """Authentication, rate limit, idempotency, execution: an error of each keeps the next from happening.
+
+        Raises AnswerLost.
+        """
+        arrived = self.log.arrived(request.method, request.path)
+        cause = CAUSE.set(Cause(self._new_id("req"), request.idempotency_key))
+        payment_id = self._payment_id(request)
+        strikes: Strikes = {}
+        answer: Answer | None = None
+        try:
+            self._admit(request)
+            strikes = self._strikes(request, payment_id)
+            self._refuse(request, strikes)
+            answer = self._once(request, operation, strikes, payment_id)
+        except ApiError as error:
+            answer = self._as_error(error)
+        finally:
+            self._remember(request, payment_id, answer, arrived)
+            CAUSE.reset(cause)
+        if Kind.ANSWER_LOST in strikes:
+            raise AnswerLost
+        return answer
+
+    def reset(self) -> None:
+        """As freshly started: no endpoint for webhooks either."""
+        self.webhooks.clear()
+        self.books.clear()
+        self.keys.forget()
+        self.faults.clear()
+        self.settings.reset()
+        self.log.clear()
+
+    def _admit(self, request: ApiRequest) -> None:
+        key = request.secret_key
+        if not key.startswith(ACCEPTED_KEYS):
+            raise unauthorized(key)
+        self.rate_limit.take()
+
+    def _strikes(self, request: ApiRequest, payment_id: str) -> Strikes:
+        """The faults for this request, among them those that it brings along. Raises ApiError for an unknown one."""
+        metadata = request.params.get("metadata")
+        wish = metadata.get(words.KEY) if request.method == "POST" and isinstance(metadata, dict) else None
+        if wish:
+            try:
+                faults = words.faults_of(payment_id, str(wish))
+            except ValueError as error:
+                raise invalid(str(error), param=f"metadata[{words.KEY}]") from None
+            self.faults.add_once(payment_id, f"{request.path} {wish}", faults)
+        return self.faults.strike(request.method, payment_id)
+
+    def _refuse(self, request: ApiRequest, strikes: Strikes) -> None:
+        if Kind.UNAUTHORIZED in strikes:
+            raise unauthorized(request.secret_key)
+        if Kind.RATE_LIMITED in strikes:
+            raise rate_limited(strikes[Kind.RATE_LIMITED].retry_after_seconds)
+        if Kind.KEY_IN_USE in strikes:
+            raise key_in_use(request.idempotency_key)
+
+    def _once(self, request: ApiRequest, operation: Operation, strikes: Strikes, payment_id: str) -> Answer:
+        """Execute, or replay what was answered under the idempotency key."""
+        key = request.idempotency_key if request.method == "POST" else ""
+        if not key:
+            return self._execute(request, operation, strikes)
+        if self.keys.answered(key) and self.faults.take(Kind.KEY_FORGOTTEN, payment_id):
+            self.keys.release(key)
+        saved = self.keys.begin(key, request.fingerprint)
+        if saved:
+            replayed = {"Idempotent-Replayed": "true", "Original-Request": saved.headers["Request-Id"]}
+            return Answer(saved.status, saved.body, saved.headers | replayed | self._request_id())
+        try:
+            answer = self._execute(request, operation, strikes)
+        except BaseException:
+            self.keys.release(key)  # a parameter failed validation: Stripe saves nothing before execution begins
+            raise
+        self.keys.save(key, answer)
+        return answer
+
+    def _execute(self, request: ApiRequest, operation: Operation, strikes: Strikes) -> Answer:
+        """Raises ApiError only for what was refused before it began; later errors are answers to remember."""
+        broken, lost = strikes.get(Kind.SERVER_ERROR), strikes.get(Kind.ANSWER_LOST)
+        if lost and not lost.executes:
+            raise AnswerLost
+        if broken is None or broken.executes:
+            answer = self._carried_out(request, operation, strikes)
+        if Kind.LATENCY in strikes:
+            time.sleep(strikes[Kind.LATENCY].seconds)  # the idempotency key stays in use meanwhile
+        return self._as_error(server_error()) if broken else answer
+
+    def _carried_out(self, request: ApiRequest, operation: Operation, strikes: Strikes) -> Answer:
+        try:
+            content = operation(request.params, request.object_id)
+        except ApiError as error:
+            if error.status != 402:
+                raise
+            return self._as_error(error)
+        fields = strikes[Kind.ALTERED].fields if Kind.ALTERED in strikes else {}
+        return self._as_answer(200, self._expanded(_altered(content, fields), request), {})
+
+    def _expanded(self, content: Json, request: ApiRequest) -> Json:
+        for path in items(request.params.get("expand")):
+            for item in content["data"] if path.startswith("data.") else [content]:
+                name = path.removeprefix("data.")
+                if name in ("latest_charge", "charge") and item.get(name):
+                    item[name] = self.ledger.charge({}, item[name])
+                elif name == "payment_intent" and item.get(name):
+                    item[name] = self.ledger.retrieve({}, item[name])
+        return content
+
+    def _payment_id(self, request: ApiRequest) -> str:
+        """Our payment id, wherever the request names it: in metadata, by an object's id, or in a search."""
+        params = request.params
+        metadata = params.get("metadata")
+        if isinstance(metadata, dict) and metadata.get("payment_id"):
+            return str(metadata["payment_id"])
+        if "query" in params:
+            try:
+                return payment_id_in(parse(params["query"])) or ""
+            except ApiError:
+                return ""
+        return self.books.payment_id_of(request.object_id or str(params.get("payment_intent") or params.get("charge")))
+
+    def _remember(self, request: ApiRequest, payment_id: str, answer: Answer | None, arrived: datetime) -> None:
+        self.log.answered(
+            arrived,
+            {
+                "method": request.method,
+                "path": request.path,
+                "idempotency_key": request.idempotency_key,
+                "payment_id": payment_id,
+                "status": answer.status if answer else 0,
+                "replayed": "Idempotent-Replayed" in answer.headers if answer else False,
+                "request_id": CAUSE.get().request_id,
+            },
+        )
+
+    def _as_answer(self, status: int, content: Json, headers: dict[str, str]) -> Answer:
+        return Answer(status, json.dumps(content).encode(), headers | self._request_id())
+
+    def _as_error(self, error: ApiError) -> Answer:
+        return self._as_answer(error.status, error.body, error.headers)
+
+    @staticmethod
+    def _request_id() -> dict[str, str]:
+        return {"Request-Id": CAUSE.get().request_id}
+
+
+def _altered(content: Json, fields: dict[str, Any]) -> Json:
+    """The object, or each object of a list, with other fields than the stored ones."""
+    if "data" in content:
+        return content | {"data": [item | fields for item in content["data"]]}
+    return content | fields

@@ -1,0 +1,204 @@
+"""Misbehaviour on request: which fault strikes which request or event, how often, and the rate limit."""
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from local.fake_stripe.clock_and_ids import Clock
+from local.fake_stripe.errors import rate_limited
+from local.fake_stripe.last_second import LastSecond
+from local.fake_stripe.settings import Settings
+
+
+class Kind(StrEnum):
+    """What goes wrong. The road of a request in `stand_in.py` says where each strikes."""
+
+    UNAUTHORIZED = "unauthorized"
+    """401, as after a wrong or revoked key."""
+    RATE_LIMITED = "rate_limited"
+    """429 with `retry_after_seconds`."""
+    KEY_IN_USE = "key_in_use"
+    """409, as if another request with the key were still running."""
+    SERVER_ERROR = "server_error"
+    """500, remembered under the key; the charge goes through if `executes`."""
+    ALTERED = "altered"
+    """The answer has other `fields` than the stored object: another amount, an unheard-of status."""
+    LATENCY = "latency"
+    """The answer comes `seconds` late."""
+    ANSWER_LOST = "answer_lost"
+    """The connection closes without an answer; the charge goes through if `executes`."""
+    KEY_FORGOTTEN = "key_forgotten"
+    """A repeated idempotency key is forgotten, as after 24 hours: the request is executed anew."""
+    SETTLES_LATER = "settles_later"
+    """A charge that would succeed stays `processing` until it is settled."""
+    SEARCH_LAG = "search_lag"
+    """Search does not see the payment's intents for `seconds` after a change."""
+    WEBHOOK_LOST = "webhook_lost"
+    """An event is never sent."""
+    WEBHOOK_DOUBLED = "webhook_doubled"
+    """An event is sent twice."""
+    WEBHOOK_LATE = "webhook_late"
+    """An event is sent `seconds` late."""
+    WEBHOOK_REORDERED = "webhook_reordered"
+    """An event is held until the payment's next one was delivered, or 5 seconds passed."""
+
+
+REFUSALS = (Kind.UNAUTHORIZED, Kind.RATE_LIMITED, Kind.KEY_IN_USE)
+"""In the order in which a request meets them. One that is refused meets no other fault."""
+
+_OF_REQUESTS = frozenset({*REFUSALS, Kind.SERVER_ERROR, Kind.ALTERED, Kind.LATENCY, Kind.ANSWER_LOST})
+_LASTING = frozenset(
+    {Kind.SEARCH_LAG, Kind.WEBHOOK_LOST, Kind.WEBHOOK_DOUBLED, Kind.WEBHOOK_LATE, Kind.WEBHOOK_REORDERED}
+)
+_SECONDS = {Kind.WEBHOOK_LATE: 5.0}
+EVERY_TIME = sys.maxsize
+_PAYMENTS_TOLD = 100_000
+
+
+@dataclass(slots=True)
+class Fault:
+    """A fault for the next `times` requests of `payment_id` and `method` ("POST", "GET"); of all where empty."""
+
+    kind: Kind
+    payment_id: str = ""
+    method: str = ""
+    times: int = 1
+    executes: bool = True
+    seconds: float = 0.0
+    retry_after_seconds: int = 1
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, body: dict[str, Any]) -> "Fault":
+        """A fault from JSON. Raises ValueError that names what is wrong.
+
+        Strikes once unless `times` says more; what happens to the webhooks and searches of one payment lasts.
+        """
+        unknown = set(body) - set(cls.__slots__)
+        if unknown:
+            raise ValueError(f"unknown {', '.join(sorted(unknown))}; a fault has {', '.join(cls.__slots__)}")
+        if body.get("kind") not in list(Kind):
+            raise ValueError(f"unknown kind; there are {', '.join(Kind)}")
+        kind = Kind(body["kind"])
+        lasts = kind in _LASTING and body.get("payment_id")
+        given = {"times": EVERY_TIME if lasts else 1, "seconds": _SECONDS.get(kind, 0.0)} | body
+        if not isinstance(given["times"], int) or given["times"] < 1:
+            raise ValueError("times must be 1 or more")
+        if not isinstance(given["seconds"], int | float) or given["seconds"] < 0:
+            raise ValueError("seconds must be a number from 0 on")
+        return cls(**{**given, "kind": kind})
+
+
+Strikes = dict[Kind, Fault]
+"""The faults that strike one request, by kind."""
+
+
+class Faults:
+    """The faults still to strike. Safe for several threads."""
+
+    def __init__(self) -> None:
+        self._of_payment: dict[str, list[Fault]] = {}  # those for all under ""
+        self._told: set[tuple[str, str]] = set()
+        self._told_in_order: deque[tuple[str, str]] = deque()
+        self._lock = threading.Lock()
+
+    def add(self, fault: Fault) -> None:
+        """Let `fault` strike from now on."""
+        with self._lock:
+            self._of_payment.setdefault(fault.payment_id, []).append(fault)
+
+    def add_once(self, payment_id: str, source: str, faults: list[Fault]) -> None:
+        """Add what a request asks for itself in `source`, unless it did so before: repetitions are no new wish."""
+        with self._lock:
+            if (payment_id, source) in self._told:
+                return
+            if len(self._told) >= _PAYMENTS_TOLD:
+                self._told.discard(self._told_in_order.popleft())
+            self._told.add((payment_id, source))
+            self._told_in_order.append((payment_id, source))
+            self._of_payment.setdefault(payment_id, []).extend(faults)
+
+    def strike(self, method: str, payment_id: str) -> Strikes:
+        """The faults for this request, the oldest of each kind, and count them down.
+
+        The payment's own come before those for all. A refusal leaves the others for later requests.
+        """
+        with self._lock:
+            strikes: Strikes = {}
+            for fault in self._candidates(payment_id):
+                if fault.kind in _OF_REQUESTS and fault.method in ("", method):
+                    strikes.setdefault(fault.kind, fault)
+            refusal = next((kind for kind in REFUSALS if kind in strikes), None)
+            if refusal:
+                strikes = {refusal: strikes[refusal]}
+            for fault in strikes.values():
+                self._count_down(fault)
+            return strikes
+
+    def take(self, kind: Kind, payment_id: str) -> Fault | None:
+        """The oldest fault of this kind for the payment, counted down; None if there is none."""
+        with self._lock:
+            fault = next((fault for fault in self._candidates(payment_id) if fault.kind is kind), None)
+            if fault:
+                self._count_down(fault)
+            return fault
+
+    def lasting_fields(self, payment_id: str) -> dict[str, Any]:
+        """What every answer about this payment shows altered, and so its events too."""
+        with self._lock:
+            altered = (
+                fault.fields
+                for fault in self._candidates(payment_id)
+                if fault.kind is Kind.ALTERED and fault.times == EVERY_TIME
+            )
+            return next(altered, {})
+
+    def clear(self) -> None:
+        """Behave from now on."""
+        with self._lock:
+            self._of_payment.clear()
+            self._told.clear()
+            self._told_in_order.clear()
+
+    def __iter__(self) -> Iterator[Fault]:
+        with self._lock:
+            return iter([fault for faults in self._of_payment.values() for fault in faults])
+
+    def _candidates(self, payment_id: str) -> list[Fault]:
+        own = self._of_payment.get(payment_id, []) if payment_id else []
+        return own + self._of_payment.get("", [])
+
+    def _count_down(self, fault: Fault) -> None:
+        if fault.times == EVERY_TIME:
+            return
+        fault.times -= 1
+        if fault.times == 0:
+            faults = self._of_payment[fault.payment_id]
+            faults[:] = [other for other in faults if other is not fault]
+            if not faults:
+                del self._of_payment[fault.payment_id]
+
+
+class RateLimit:
+    """At most so many requests in any second as the settings say. Safe for several threads."""
+
+    def __init__(self, clock: Clock, settings: Settings) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._admitted = LastSecond()
+        self._lock = threading.Lock()
+
+    def take(self) -> None:
+        """Let a request through. Raises ApiError (429)."""
+        limit = self._settings.requests_per_second
+        if not limit:
+            return
+        with self._lock:
+            now = self._clock()
+            if self._admitted.count(now) >= limit:
+                raise rate_limited(1)
+            self._admitted.add(now)

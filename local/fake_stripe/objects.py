@@ -1,0 +1,138 @@
+"""Stripe's objects as its API answers them: JSON in the pinned version's shape, without the fields nobody reads."""
+
+from typing import Any
+
+from local.fake_stripe.cards import Card
+from local.fake_stripe.parameters import payment_method_types
+
+Json = dict[str, Any]
+
+
+def payment_intent(params: Json, *, intent_id: str, secret: str, amount: int, created: int) -> Json:
+    """A new payment intent; `created` in Unix seconds."""
+    method = params.get("payment_method")
+    return {
+        "id": intent_id,
+        "object": "payment_intent",
+        "amount": amount,
+        "amount_capturable": 0,
+        "amount_received": 0,
+        "canceled_at": None,
+        "cancellation_reason": None,
+        "capture_method": params.get("capture_method", "automatic_async"),
+        "client_secret": f"{intent_id}_secret_{secret}",
+        "created": created,
+        "currency": params["currency"],
+        "customer": params.get("customer"),
+        "description": params.get("description"),
+        "last_payment_error": None,
+        "latest_charge": None,
+        "livemode": False,
+        "metadata": {key: value for key, value in params.get("metadata", {}).items() if value},
+        "next_action": None,
+        "payment_method": method,
+        "payment_method_types": payment_method_types(params),
+        "status": "requires_confirmation" if method else "requires_payment_method",
+    }
+
+
+def charge(intent: Json, card: Card, *, charge_id: str, created: int) -> Json:
+    """The charge of one attempt to pay `intent` with `card`: captured, authorized only, or failed."""
+    captured = not card.code and intent["capture_method"] != "manual"
+    return {
+        "id": charge_id,
+        "object": "charge",
+        "amount": intent["amount"],
+        "amount_captured": intent["amount"] if captured else 0,
+        "amount_refunded": 0,
+        "captured": captured,
+        "created": created,
+        "currency": intent["currency"],
+        "description": intent["description"],
+        "failure_code": card.code or None,
+        "failure_message": card.message or None,
+        "livemode": False,
+        "metadata": intent["metadata"],
+        "paid": not card.code,
+        "payment_intent": intent["id"],
+        "payment_method": intent["payment_method"],
+        "payment_method_details": {"type": "card", "card": {"brand": card.brand, "last4": card.last4}},
+        "refunded": False,
+        "status": "failed" if card.code else "succeeded",
+    }
+
+
+def unsettle(charge: Json) -> None:
+    """Make a charge that goes through one that the bank has yet to pay: nothing is captured until then."""
+    charge.update(status="pending", paid=False, captured=False, amount_captured=0)
+
+
+def settle(charge: Json, *, captured: bool) -> None:
+    """The bank paid a pending charge; the money is taken at once, or only authorized."""
+    charge.update(status="succeeded", paid=True, captured=captured, amount_captured=charge["amount"] if captured else 0)
+
+
+def fail(charge: Json, card: Card) -> None:
+    """The bank did not pay a pending charge, for the reason for which `card` is declined."""
+    charge.update(status="failed", failure_code=card.code, failure_message=card.message)
+
+
+def refund(params: Json, charge: Json, *, refund_id: str, amount: int, created: int) -> Json:
+    """A refund of `amount` minor units, which reaches a card at once."""
+    return {
+        "id": refund_id,
+        "object": "refund",
+        "amount": amount,
+        "charge": charge["id"],
+        "created": created,
+        "currency": charge["currency"],
+        "metadata": {key: value for key, value in params.get("metadata", {}).items() if value},
+        "payment_intent": charge["payment_intent"],
+        "reason": params.get("reason"),
+        "status": "succeeded",
+    }
+
+
+def payment_error(card: Card, *, charge_id: str, method: str) -> Json:
+    """Why `card` was declined: an intent's `last_payment_error`, and the error that the request answers."""
+    problem = {
+        "charge": charge_id,
+        "code": card.code,
+        "decline_code": card.decline_code,
+        "message": card.message,
+        "payment_method": {"id": method, "object": "payment_method", "type": "card"},
+        "type": "card_error",
+    }
+    return {name: value for name, value in problem.items() if value}
+
+
+def authentication_error(method: str) -> Json:
+    """The `last_payment_error` of an intent whose customer failed 3-D Secure."""
+    return {
+        "code": "payment_intent_authentication_failure",
+        "message": "The provided PaymentMethod has failed authentication.",
+        "payment_method": {"id": method, "object": "payment_method", "type": "card"},
+        "type": "invalid_request_error",
+    }
+
+
+ACCOUNT: Json = {
+    "id": "acct_stand_in",
+    "object": "account",
+    "business_profile": {"name": "Stand-in for Stripe"},
+    "charges_enabled": True,
+    "country": "US",
+    "default_currency": "usd",
+    "details_submitted": True,
+    "payouts_enabled": True,
+    "type": "standard",
+}
+
+
+def balance(captured: list[Json]) -> Json:
+    """The balance: what was captured and not refunded, by currency, with no fees taken."""
+    totals: dict[str, int] = {}
+    for item in captured:
+        totals[item["currency"]] = totals.get(item["currency"], 0) + item["amount"] - item["amount_refunded"]
+    pending = [{"amount": amount, "currency": currency} for currency, amount in sorted(totals.items())]
+    return {"object": "balance", "available": [], "pending": pending, "livemode": False}

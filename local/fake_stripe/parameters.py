@@ -1,0 +1,108 @@
+"""The parameters of Stripe's requests that several operations share, and what is wrong with them."""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from local.fake_stripe.errors import ApiError, invalid
+from local.fake_stripe.forms import items
+
+_OF_CREATE = frozenset(
+    {
+        "amount",
+        "automatic_payment_methods",
+        "capture_method",
+        "confirm",
+        "currency",
+        "customer",
+        "description",
+        "expand",
+        "metadata",
+        "off_session",
+        "payment_method",
+        "payment_method_types",
+        "receipt_email",
+        "return_url",
+        "statement_descriptor_suffix",
+    }
+)
+_COMPARISONS = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
+
+
+def check_create(params: dict[str, Any]) -> None:
+    """Raise ApiError for parameters that create does not know, misses, or would not confirm."""
+    for name in ("amount", "currency"):
+        if not params.get(name):
+            raise invalid(f"Missing required param: {name}.", param=name, code="parameter_missing")
+    check_names(params, _OF_CREATE)
+    check_metadata(params)
+    if params.get("confirm") == "true" and not params.get("payment_method"):
+        raise missing_payment_method()
+    if params.get("confirm") == "true" and _may_redirect(params) and not params.get("return_url"):
+        raise invalid(
+            "This PaymentIntent is configured to accept payment methods that might redirect your customer off of "
+            "your page: provide a `return_url`, or set `automatic_payment_methods[allow_redirects]` to `never`."
+        )
+
+
+def check_names(params: dict[str, Any], known: frozenset[str]) -> None:
+    """Raise ApiError for a parameter that an operation does not know."""
+    for name in params:
+        if name not in known:
+            raise invalid(f"Received unknown parameter: {name[:40]}", param=name, code="parameter_unknown")
+
+
+def check_metadata(params: dict[str, Any]) -> None:
+    """Raise ApiError for metadata that is no flat object within Stripe's limits."""
+    metadata = params.get("metadata", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise invalid("Invalid metadata: values must be strings", param="metadata")
+    if len(metadata) > 50 or any(len(key) > 40 or len(value) > 500 for key, value in metadata.items()):
+        raise invalid("Metadata has at most 50 keys of 40 and values of 500 characters", param="metadata")
+
+
+def missing_payment_method() -> ApiError:
+    """An intent is confirmed that has no payment method."""
+    return invalid(
+        "You cannot confirm this PaymentIntent because it's missing a payment method.",
+        code="payment_intent_unexpected_state",
+    )
+
+
+def _may_redirect(params: dict[str, Any]) -> bool:
+    if params.get("payment_method_types"):
+        return any(kind != "card" for kind in items(params["payment_method_types"]))
+    automatic = params.get("automatic_payment_methods", {})
+    return not (isinstance(automatic, dict) and automatic.get("allow_redirects") == "never")
+
+
+def payment_method_types(params: dict[str, Any]) -> list[str]:
+    """The accepted kinds of payment method."""
+    return items(params.get("payment_method_types")) or ["card"]
+
+
+def limit(params: dict[str, Any]) -> int:
+    """The length of a page: 1 to 100, 10 unless told. Raises ApiError."""
+    return _number(params, "limit", 10, range(1, 101))
+
+
+def page(params: dict[str, Any]) -> int:
+    """Where a page of search results begins: what `next_page` said before. Raises ApiError."""
+    return _number(params, "page", 0, range(10**6))
+
+
+def _number(params: dict[str, Any], name: str, default: int, allowed: range) -> int:
+    text = str(params.get(name, default))
+    if not text.isdecimal() or int(text) not in allowed:
+        raise invalid(f"Invalid {name}: {text[:20]}", param=name, code="parameter_invalid_integer")
+    return int(text)
+
+
+def created_filter(params: dict[str, Any]) -> Callable[[int], bool]:
+    """A test for `created` in Unix seconds, from `created=…` or `created[gte]=…` and its like. Raises ApiError."""
+    wanted = params.get("created")
+    bounds = wanted if isinstance(wanted, dict) else {"gte": wanted, "lte": wanted} if wanted else {}
+    if not all(name in _COMPARISONS and str(value).isdigit() for name, value in bounds.items()):
+        raise invalid("Invalid created: give Unix seconds", param="created", code="parameter_invalid_integer")
+    tests = [(_COMPARISONS[name], int(value)) for name, value in bounds.items()]
+    return lambda created: all(compare(created, bound) for compare, bound in tests)

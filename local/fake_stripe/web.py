@@ -1,0 +1,72 @@
+"""The stand-in on HTTP: Stripe's routes; its own are in `control.py`."""
+
+from typing import Any
+
+from flask import Flask, Response, jsonify, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+from local.fake_stripe.app import ApiRequest, Operation, StandIn
+from local.fake_stripe.control import control_routes
+from local.fake_stripe.errors import ApiError
+from local.fake_stripe.forms import nested
+from local.fake_stripe.listener import Door
+
+
+def operations_of(stand_in: StandIn) -> dict[tuple[str, str], Operation]:
+    """What `stand_in` does for each of Stripe's routes."""
+    ledger, refunds = stand_in.ledger, stand_in.refunds
+    return {
+        ("POST", "/v1/payment_intents"): ledger.create,
+        ("GET", "/v1/payment_intents"): ledger.intents,
+        ("GET", "/v1/payment_intents/search"): ledger.search,
+        ("GET", "/v1/payment_intents/<object_id>"): ledger.retrieve,
+        ("POST", "/v1/payment_intents/<object_id>/confirm"): ledger.confirm,
+        ("POST", "/v1/payment_intents/<object_id>/cancel"): ledger.cancel,
+        ("POST", "/v1/payment_intents/<object_id>/capture"): ledger.capture,
+        ("POST", "/v1/refunds"): refunds.create,
+        ("GET", "/v1/refunds"): refunds.list,
+        ("GET", "/v1/refunds/<object_id>"): refunds.retrieve,
+        ("GET", "/v1/charges"): ledger.charges,
+        ("GET", "/v1/charges/<object_id>"): ledger.charge,
+        ("GET", "/v1/account"): ledger.account,
+        ("GET", "/v1/balance"): ledger.balance,
+    }
+
+
+def web_app(stand_in: StandIn, door: Door) -> Flask:
+    """A WSGI application that answers for `stand_in`, behind `door`."""
+    app = Flask("stand-in for Stripe")
+    app.config["PROPAGATE_EXCEPTIONS"] = True  # AnswerLost must reach the server, which closes the connection
+    for (method, rule), operation in operations_of(stand_in).items():
+        app.add_url_rule(rule, f"{method} {rule}", _view(stand_in, operation), methods=[method])
+    app.register_error_handler(HTTPException, _unrecognised)
+    app.register_blueprint(control_routes(stand_in, door))
+    return app
+
+
+def _view(stand_in: StandIn, operation: Operation) -> Any:
+    def view(object_id: str = "") -> Response:
+        fields = request.form if request.method == "POST" else request.args
+        answer = stand_in.answer(
+            ApiRequest(
+                method=request.method,
+                path=request.path,
+                params=nested(fields.items(multi=True)),
+                object_id=object_id,
+                authorization=request.headers.get("Authorization", ""),
+                idempotency_key=request.headers.get("Idempotency-Key", ""),
+            ),
+            operation,
+        )
+        echoed = {
+            name: request.headers[name] for name in ("Idempotency-Key", "Stripe-Version") if name in request.headers
+        }
+        return Response(answer.body, answer.status, answer.headers | echoed, mimetype="application/json")
+
+    return view
+
+
+def _unrecognised(error: HTTPException) -> ResponseReturnValue:
+    problem = ApiError(error.code or 500, f"Unrecognized request URL ({request.method}: {request.path}).")
+    return jsonify(problem.body), problem.status

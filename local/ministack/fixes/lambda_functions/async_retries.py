@@ -1,0 +1,29 @@
+"""A repeated asynchronous invocation keeps the request id of the first, by which a function knows its own work."""
+
+from typing import Any
+
+from ministack.services import lambda_svc
+
+from local.ministack.fixes.patching import wrap
+
+
+class AsyncEvent(dict[str, Any]):
+    """The event of an asynchronous invocation, which remembers the first attempt's request id."""
+
+    request_id = ""
+
+
+def apply() -> None:
+    wrap(lambda_svc, "invoke_async_with_retry", _mark)
+    wrap(lambda_svc, "_execute_function_warm", _keep_the_id)
+
+
+def _mark(invoke: Any, function: Any, event: Any) -> None:
+    invoke(function, AsyncEvent(event) if isinstance(event, dict) else event)
+
+
+def _keep_the_id(execute: Any, function: Any, event: Any, request_id: str) -> Any:
+    if isinstance(event, AsyncEvent):
+        event.request_id = event.request_id or request_id
+        request_id = event.request_id
+    return execute(function, event, request_id)

@@ -1,0 +1,227 @@
+"""Workers of Python functions are forked from a process that has loaded their code (local/ministack/processes.py).
+
+MiniStack unpacks code and layers, starts Python and imports everything for each worker: a second of CPU, more than a
+hundred payments' worth of work. It also ends all workers of a function when one of them is killed as it starts, waits
+50 ms for the log of a handler that prints nothing, and loses the end of a log that comes slowly.
+"""
+
+import functools
+import hashlib
+import io
+import json
+import os
+import tempfile
+import threading
+import zipfile
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Final
+
+from ministack.core import lambda_runtime, tls
+from ministack.core.responses import new_uuid
+from ministack.services import lambda_svc
+
+from local.ministack import serving
+from local.ministack.fixes.patching import wrap
+from local.ministack.processes import ExecutionEnvironment, ForkServer, Function, ProcessEnded
+from local.ministack.runtime.shortcut import SOCKET
+
+WORKER_DIED: Final = "Worker process died"
+FROM_THE_EMULATOR: Final = ("PATH", "HOME", "LANG", "TZ")
+PYTHON: Final = f"python/lib/python{'.'.join(map(str, lambda_runtime.sys.version_info[:2]))}/site-packages"
+
+LOADED_BY: Final = (
+    "FunctionArn",
+    "Version",
+    "CodeSha256",
+    "Handler",
+    "Role",
+    "Environment",
+    "Layers",
+    "MemorySize",
+    "LoggingConfig",
+)
+
+_unpacking = threading.Lock()
+_loading = threading.Lock()
+_functions: dict[str, Future[Function]] = {}
+
+
+def apply() -> None:
+    """Use them for Python functions from now on, and have the root ready for the first."""
+    wrap(lambda_runtime, "_worker_class_for", _forked)
+    wrap(lambda_svc, "invalidate_worker", _forget_the_code)
+    _root()
+
+
+def _forked(otherwise: Any, config: dict[str, Any]) -> type[lambda_runtime.Worker]:
+    python = str(config.get("Runtime", "")).startswith("python")
+    return ForkedWorker if python else otherwise(config)
+
+
+class ForkedWorker(lambda_runtime.Worker):  # type: ignore[misc]
+    """One execution environment of a Python function, made anew when it has ended."""
+
+    _proc: ExecutionEnvironment | None
+
+    def _spawn(self) -> None:
+        variables = {"AWS_LAMBDA_LOG_STREAM_NAME": new_uuid()}
+        try:
+            self._proc = _function(self.config, self.code_zip).environment(variables)
+        except (OSError, ProcessEnded):  # the process that had loaded the code was killed
+            _drop(self.func_name)
+            self._proc = _function(self.config, self.code_zip).environment(variables)
+
+    def invoke(
+        self,
+        event: Any,
+        request_id: str,
+        *,
+        trace_id: str | None = None,
+        depth: int | None = None,
+        invoked_function_arn: str | None = None,
+        **_durable: Any,
+    ) -> dict[str, Any]:
+        """Run one invocation; the answer as MiniStack's own workers give it. Raises LoadFailed."""
+        timeout = self.config.get("Timeout", 3)
+        request = {
+            "event": event,
+            "request_id": request_id,
+            "arn": invoked_function_arn or self.config.get("FunctionArn", ""),
+            "timeout": timeout,
+            "depth": depth,
+            "trace_id": trace_id,
+        }
+        with self._lock:
+            cold = self._proc is None or self._proc.poll() is not None
+            if cold:
+                self._spawn()
+            process = self._proc
+            assert process is not None  # noqa: S101 - for the type checker
+            try:
+                answer, log = process.invoke(request, timeout)
+                return {"status": "ok", "result": answer.get("result", answer), "log": log, "cold_start": cold}
+            except ProcessEnded as ended:
+                error, log = WORKER_DIED, str(ended)
+            except TimeoutError as late:
+                error, log = f"Task timed out after {timeout}.00 seconds", str(late)
+            self._proc = None
+        process.terminate()
+        process.wait()
+        return {"status": "error", "error": error, "log": log, "cold_start": cold}
+
+
+def _function(config: dict[str, Any], code_zip: bytes) -> Function:
+    """A function's loaded code: loaded once for each version of it and of its configuration. Raises LoadFailed."""
+    parts = (
+        "FunctionArn",
+        "Version",
+        "CodeSha256",
+        "Handler",
+        "Role",
+        "Environment",
+        "Layers",
+        "MemorySize",
+        "Timeout",
+    )
+    key = f"{config['FunctionName']}:{_digest(json.dumps([config.get(part) for part in parts]).encode())}"
+    with _loading:
+        mine = key not in _functions
+        loaded = _functions.setdefault(key, Future())
+    if mine:
+        try:
+            loaded.set_result(_living_root().load(_description(config, code_zip)))
+        except BaseException as failed:  # noqa: BLE001 - all who wait for it raise it
+            with _loading:
+                _functions.pop(key, None)
+            loaded.set_exception(failed)
+    return loaded.result()
+
+
+def _description(config: dict[str, Any], code_zip: bytes) -> dict[str, Any]:
+    code = _unpacked(code_zip)
+    layers = [_unpacked(lambda_svc._resolve_layer_zip(layer)) for layer in config.get("Layers") or []]
+    # in the order in which Lambda looks: the function's own, then the layers', the later ones first
+    paths = [str(layer / folder) for layer in reversed(layers) for folder in (PYTHON, "python")]
+    return {
+        "handler": config["Handler"],
+        "code": str(code),
+        "paths": paths,
+        "environment": _environment(config) | {"LAMBDA_TASK_ROOT": str(code)},
+    }
+
+
+def _environment(config: dict[str, Any]) -> dict[str, str]:
+    """https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html, and how to reach the local AWS."""
+    name = config["FunctionName"]
+    _, region = lambda_runtime._account_region_from_function_config(config)
+    own = {name: value for name in FROM_THE_EMULATOR if (value := os.environ.get(name))}
+    own |= (config.get("Environment") or {}).get("Variables") or {}
+    own |= {
+        "_HANDLER": config["Handler"],
+        "_DEPTH_HEADER": lambda_runtime.INVOKE_DEPTH_HEADER,
+        SOCKET: serving.shortcut(),
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{config['Runtime']}",
+        "AWS_LAMBDA_FUNCTION_NAME": name,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config.get("MemorySize", 128)),
+        "AWS_LAMBDA_FUNCTION_VERSION": config.get("Version", "$LATEST"),
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": (config.get("LoggingConfig") or {}).get("LogGroup", f"/aws/lambda/{name}"),
+        **lambda_runtime.execution_credentials(config),
+    }
+    own.setdefault(lambda_runtime.HOST_PREFIX_ENV, "true")
+    if "AWS_ENDPOINT_URL" in own:
+        own.pop(SOCKET)
+    else:
+        own["AWS_ENDPOINT_URL"] = (
+            f"{'https' if tls.use_ssl_enabled() else 'http'}://127.0.0.1:{os.environ['GATEWAY_PORT']}"
+        )
+        tls.trust_gateway_cert(own)
+    return own
+
+
+def _unpacked(package: bytes) -> Path:
+    """The folder with a zip file's content, which all functions and processes share."""
+    folder = Path(tempfile.gettempdir(), f"lambda-code-{_digest(package)}")
+    with _unpacking:
+        if not folder.exists():
+            unfinished = folder.with_suffix(".unfinished")
+            with zipfile.ZipFile(io.BytesIO(package)) as archive:
+                archive.extractall(unfinished)  # keeps names inside the folder
+            unfinished.rename(folder)
+    return folder
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+@functools.cache
+def _root() -> ForkServer:
+    return ForkServer({name: os.environ[name] for name in FROM_THE_EMULATOR if name in os.environ})
+
+
+def _living_root() -> ForkServer:
+    if not _root().alive:
+        _root.cache_clear()
+    return _root()
+
+
+def _forget_the_code(invalidate: Any, func_name: str, *args: Any, **kwargs: Any) -> None:
+    invalidate(func_name, *args, **kwargs)
+    _drop(func_name)
+
+
+def _drop(func_name: str) -> None:
+    with _loading:
+        keys = [key for key in _functions if key.startswith(f"{func_name}:")]
+        dropped = [_functions.pop(key) for key in keys]
+    for loaded in dropped:
+        loaded.add_done_callback(_close)
+
+
+def _close(loaded: Future[Function]) -> None:
+    if not loaded.exception():
+        loaded.result().close()

@@ -1,0 +1,141 @@
+"""Invocations take turns for a bounded number of processes, over all functions.
+
+MiniStack starts a process for every invocation in flight: 14 GB and a load of 260 in one test run. Here an invocation
+waits in a queue for its place. LAMBDA_PLACES bounds the invocations of all functions that run at a time (16 a core),
+LAMBDA_PLACES_EACH those of one (6 a core), so that a slow function does not keep the others out. Twice as many
+processes as places are kept warm. Beyond LAMBDA_ACCOUNT_CONCURRENCY invocations in all, running or waiting, MiniStack
+answers 429, as AWS does at its account limit (1,000).
+
+Nobody waits for their own caller: a function that another one invokes and waits for gets a place beyond the bound. What
+reaches a function by another way (the API, a state machine) does not name its caller; so after STALL_SECONDS in which
+no place was taken or given back, the first in the queue is let in. At twice the bound a nested call is answered 429.
+"""
+
+import os
+import threading
+import time
+from collections import Counter
+from typing import Any, Final
+
+from ministack.core import lambda_runtime
+from ministack.services import lambda_svc
+
+from local.ministack.fixes.lambda_functions.async_retries import AsyncEvent
+from local.ministack.fixes.patching import wrap
+
+CORES: Final = os.cpu_count() or 1
+STALL_SECONDS: Final = 5.0
+
+
+class Places:
+    """Who may run: at most `total` at a time and `each` of one function, in the order in which they came."""
+
+    def __init__(self, total: int, each: int, stall_seconds: float = STALL_SECONDS) -> None:
+        self.total = total
+        self._each = each
+        self._stall_seconds = stall_seconds
+        self._taken: Counter[str] = Counter()
+        self._queue: list[tuple[str, threading.Event]] = []
+        self._lock = threading.Lock()
+        self._moved_at = time.monotonic()
+        self.peak = 0
+
+    @property
+    def running(self) -> int:
+        """How many invocations have a place."""
+        return self._taken.total()
+
+    @property
+    def waiting(self) -> int:
+        """How many stand in the queue."""
+        return len(self._queue)
+
+    def take(self, function: str, *, nested: bool = False) -> bool:
+        """Return when the invocation may run. False, at once, for a nested one that no place is left for."""
+        turn = threading.Event()
+        with self._lock:
+            if nested:
+                left = self._taken.total() < 2 * self.total
+                if left:
+                    self._let_in(function)
+                return left
+            self._queue.append((function, turn))
+            self._admit()
+        while not turn.wait(self._stall_seconds):
+            self._admit_one_that_is_stuck()
+        return True
+
+    def give_back(self, function: str) -> None:
+        """The invocation has ended."""
+        with self._lock:
+            self._taken[function] -= 1
+            self._moved_at = time.monotonic()
+            self._admit()
+
+    def _admit(self) -> None:
+        still: list[tuple[str, threading.Event]] = []
+        for function, turn in self._queue:
+            if self._taken.total() < self.total and self._taken[function] < self._each:
+                self._let_in(function)
+                turn.set()
+            else:
+                still.append((function, turn))
+        self._queue = still
+
+    def _admit_one_that_is_stuck(self) -> None:
+        with self._lock:
+            stuck = time.monotonic() - self._moved_at >= self._stall_seconds
+            if stuck and self._queue and self._taken.total() < 2 * self.total:
+                function, turn = self._queue.pop(0)
+                self._let_in(function)
+                turn.set()
+
+    def _let_in(self, function: str) -> None:
+        self._taken[function] += 1
+        self._moved_at = time.monotonic()
+        self.peak = max(self.peak, self._taken.total())
+
+
+places: Final = Places(
+    total=int(os.environ.get("LAMBDA_PLACES", 16 * CORES)),
+    each=int(os.environ.get("LAMBDA_PLACES_EACH", 6 * CORES)),
+)
+
+KEPT: Final = 2 * places.total
+
+
+def apply() -> None:
+    """Have every invocation take its place, and keep no more processes than KEPT."""
+    wrap(lambda_svc, "_execute_function_warm", _in_turn)
+    wrap(lambda_svc, "acquire_worker", _instead_of_an_idle_one)
+
+
+def _in_turn(execute: Any, function: Any, event: Any, request_id: str) -> Any:
+    name = (function.get("config") or function)["FunctionName"]
+    # the depth counts hops through Invoke: 2 is a function that another one called
+    nested = lambda_svc._invoke_depth.get() > 1 and not isinstance(event, AsyncEvent)
+    if not places.take(name, nested=nested):
+        message = f"Rate Exceeded: functions wait for one another in {2 * places.total} places"
+        return lambda_svc._throttle_response(reason_code="ConcurrentInvocationLimitExceeded", msg=message)
+    try:
+        return execute(function, event, request_id)
+    finally:
+        places.give_back(name)
+
+
+def _instead_of_an_idle_one(acquire: Any, *args: Any, **kwargs: Any) -> Any:
+    """A new process ends the one that has been idle longest, when there are too many."""
+    worker, how = acquire(*args, **kwargs)
+    if how == "spawn":
+        lambda_runtime.kill_workers(_surplus())
+    return worker, how
+
+
+def _surplus() -> list[Any]:
+    with lambda_runtime._lock:
+        kept = [(worker.last_used, worker, pool) for pool in lambda_runtime._workers.values() for worker in pool]
+        idle = sorted((one for one in kept if not one[1].in_use), key=lambda one: one[0])
+        surplus = idle[: max(0, len(kept) - KEPT)]
+        for _, worker, pool in surplus:
+            pool.remove(worker)
+    return [worker for _, worker, _ in surplus]

@@ -1,0 +1,26 @@
+"""To see, change or delete one event source mapping needs the permission of that name.
+
+MiniStack asks for lambda:ListEventSourceMappings to see it, and for nothing at all to change or delete it.
+"""
+
+from typing import Any, Final
+
+from ministack.core import iam_actions
+
+from local.ministack.fixes.patching import wrap
+
+ACTIONS: Final = {
+    "GET": "GetEventSourceMapping",
+    "PUT": "UpdateEventSourceMapping",
+    "DELETE": "DeleteEventSourceMapping",
+}
+
+
+def apply() -> None:
+    wrap(iam_actions, "_lambda_action", _name_the_action)
+
+
+def _name_the_action(name: Any, method: str, path: str) -> str | None:
+    _, _, mapping = path.rstrip("/").partition("/event-source-mappings/")
+    action: str | None = ACTIONS.get(method) if mapping else name(method, path)
+    return action

@@ -1,0 +1,36 @@
+"""AWS/SQS metrics: how many messages wait and how old the oldest is, for every queue at every tick of the clock."""
+
+import time
+from typing import Any
+
+from ministack.core.responses import request_scope
+from ministack.services import cloudwatch, sqs
+
+from local.ministack.fixes.cloudwatch import clock
+
+COUNTS = {
+    "ApproximateNumberOfMessagesVisible": "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible": "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed": "ApproximateNumberOfMessagesDelayed",
+}
+
+
+def apply() -> None:
+    clock.every_tick(measure_queues)
+
+
+def measure_queues() -> None:
+    for (account, region, _), queue in sqs._queues.all_items():
+        with request_scope(account, region):
+            _measure(queue)
+
+
+def _measure(queue: dict[str, Any]) -> None:
+    sqs._refresh_counts(queue)
+    dimensions = {"QueueName": queue["name"]}
+    for metric, attribute in COUNTS.items():
+        count = float(queue["attributes"][attribute])
+        cloudwatch.record_metric("AWS/SQS", metric, count, "Count", dimensions)
+    now = time.time()
+    age = max((now - message.get("sent_at", now) for message in list(queue["messages"])), default=0.0)
+    cloudwatch.record_metric("AWS/SQS", "ApproximateAgeOfOldestMessage", age, "Seconds", dimensions)

@@ -1,0 +1,32 @@
+"""A web ACL is told back with the bodies of its answers, what it inspects and what it keeps to itself: without them a
+plan differs for ever."""
+
+from typing import Any
+
+from ministack.services import waf
+
+from local.ministack.fixes.patching import wrap
+
+FORGOTTEN = ("CustomResponseBodies", "AssociationConfig", "DataProtectionConfig")
+
+
+def apply() -> None:
+    wrap(waf, "create_web_acl_record", _create_whole)
+    wrap(waf, "_update_web_acl", _update_whole)
+
+
+def _create_whole(create: Any, name: str, scope: str, asked: dict[str, Any]) -> Any:
+    uid, arn, acl = create(name, scope, asked)
+    _keep(acl, asked)
+    return uid, arn, acl
+
+
+def _update_whole(update: Any, asked: dict[str, Any]) -> Any:
+    status, headers, body = update(asked)
+    if status == 200:
+        _keep(waf.web_acl_record(asked["Id"], asked.get("Scope", "REGIONAL")), asked)
+    return status, headers, body
+
+
+def _keep(acl: dict[str, Any], asked: dict[str, Any]) -> None:
+    acl.update({name: asked[name] for name in FORGOTTEN if name in asked})

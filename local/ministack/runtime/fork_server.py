@@ -1,0 +1,187 @@
+"""Processes for Python functions: forked from a process that has loaded the code, so a cold start takes milliseconds.
+
+Three generations, each with one thread:
+
+- The *root* imports what Lambda's own runtime brings (boto3) and forks one parent for each function.
+- A *parent* takes on one function's environment, imports its code and forks one process for each execution environment.
+- An *execution environment* serves one invocation at a time until its channel is closed or it is killed.
+
+The root runs alone (`python fork_server.py FD`), without the project on its path, so this file imports nothing but the
+standard library and boto3. Its other end is local/ministack/processes.py. Messages are a length and JSON, with the file
+descriptors that a new process is to have: a parent its control socket, an environment its channel and its log.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import sys
+import tempfile
+import time
+import traceback
+import types
+from collections.abc import Callable
+from typing import Any
+
+RAISED = "__raised__"
+END_OF_LOG = b"\x1eend-of-log\n"
+NICENESS = 10
+"""The local AWS goes first: every process waits for its answers."""
+GC_THRESHOLDS = (20_000, 20, 20)
+"""A call leaves hardly any cycle, and a collection touches, and so copies, pages that all processes share."""
+LENGTH = struct.Struct("!I")
+MOST_DESCRIPTORS = 2
+_TRACE_ID = "_X_AMZN_TRACE_ID"
+
+_depth: int | None = None  # of the invocation that runs: how many functions have called one another up to here
+
+
+def send(connection: socket.socket, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
+    """Write one message. OSError when the other end is gone."""
+    data = json.dumps(message).encode()
+    data = LENGTH.pack(len(data)) + data
+    sent = socket.send_fds(connection, [data], descriptors) if descriptors else 0
+    connection.sendall(data[sent:])
+
+
+def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """Read one message with its descriptors; None when the other end is gone."""
+    descriptors: list[int] = []
+    data = b""
+    wanted = LENGTH.size
+    while len(data) < wanted:
+        piece, found, _, _ = socket.recv_fds(connection, wanted - len(data), MOST_DESCRIPTORS)
+        descriptors += found
+        if not piece:
+            return None
+        data += piece
+        if len(data) == LENGTH.size:
+            wanted += LENGTH.unpack(data)[0]
+    return json.loads(data[LENGTH.size :]), descriptors
+
+
+def _fork_on_request(control: socket.socket, child: Callable[[dict[str, Any], list[int]], None]) -> None:
+    """Fork a process for each message, answer with its id, until the other end is gone."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # ended children need nobody to collect them
+    while request := receive(control):
+        message, descriptors = request
+        pid = os.fork()
+        if not pid:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            control.close()
+            with contextlib.suppress(KeyboardInterrupt, BrokenPipeError, ConnectionResetError):
+                child(message, descriptors)
+            os._exit(0)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        send(control, {"pid": pid})
+
+
+def _be_root(control: socket.socket) -> None:
+    os.nice(NICENESS)
+    import boto3  # noqa: F401 - here for the functions
+    import shortcut  # type: ignore[import-not-found] # it stands beside this file
+    from botocore import handlers
+
+    sys.path.pop(0)  # this file's folder
+    handlers.BUILTIN_HANDLERS += [("before-call", _pass_the_depth_on), ("before-send", shortcut.send)]
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    _fork_on_request(control, _be_parent)
+
+
+def _pass_the_depth_on(params: dict[str, Any], **_: Any) -> None:
+    if _depth is not None:
+        params["headers"].setdefault(os.environ["_DEPTH_HEADER"], str(_depth))
+
+
+def _be_parent(function: dict[str, Any], descriptors: list[int]) -> None:
+    """`function`: environment, code (a folder), paths (of its layers), handler."""
+    control = socket.socket(fileno=descriptors[0])
+    os.environ.clear()
+    os.environ.update(function["environment"])
+    sys.path[:0] = [function["code"], *function["paths"]]
+    os.chdir(function["code"])
+    module, _, name = function["handler"].rpartition(".")
+    try:
+        handler = getattr(importlib.import_module(module.replace("/", ".")), name)
+    except Exception as error:  # noqa: BLE001 - whatever a function's module raises is reported to its caller
+        traceback.print_exc()
+        send(control, {"error": f"{type(error).__name__}: {error}"})
+        return
+    send(control, {"ready": True})
+    gc.collect()
+    gc.freeze()  # else each collection in a child would touch, and so copy, every page of the parent's objects
+
+    def be_environment(message: dict[str, Any], descriptors: list[int]) -> None:
+        _be_environment(handler, message, descriptors)
+
+    _fork_on_request(control, be_environment)
+
+
+def _be_environment(handler: Callable[[Any, Any], Any], message: dict[str, Any], descriptors: list[int]) -> None:
+    """`message`: environment (what is this process's own), directory (its TMPDIR)."""
+    channel, log = socket.socket(fileno=descriptors[0]), descriptors[1]
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(log, stream.fileno())
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    os.close(log)
+    os.environ.update(message["environment"])
+    os.mkdir(os.environ["TMPDIR"])
+    tempfile.tempdir = None
+    try:
+        while request := receive(channel):
+            send(channel, _invocation(handler, *request))
+    finally:
+        shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
+
+
+def _invocation(handler: Callable[[Any, Any], Any], request: dict[str, Any], _: list[int]) -> dict[str, Any]:
+    """`request`: event, request_id, arn, timeout, depth, trace_id. The answer: result, or RAISED with the error."""
+    global _depth
+    _depth = request["depth"]
+    os.environ.pop(_TRACE_ID, None)
+    if request["trace_id"]:
+        os.environ[_TRACE_ID] = request["trace_id"]
+    try:
+        answer = {"result": handler(request["event"], _context(request))}
+        json.dumps(answer)  # Runtime.MarshalError on Lambda: the function's fault, not this process's
+    except Exception as error:  # noqa: BLE001 - the runtime's edge: whatever a handler raises is its answer
+        sys.stderr.write(f"[ERROR] {''.join(traceback.format_exception(error))}")
+        answer = {
+            RAISED: {
+                "errorMessage": str(error),
+                "errorType": type(error).__name__,
+                "requestId": request["request_id"],
+                "stackTrace": traceback.format_tb(error.__traceback__)[1:],
+            }
+        }
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.write(sys.stderr.fileno(), END_OF_LOG)
+    return answer
+
+
+def _context(request: dict[str, Any]) -> types.SimpleNamespace:
+    environment, ends = os.environ, time.monotonic() + request["timeout"]
+    return types.SimpleNamespace(
+        function_name=environment["AWS_LAMBDA_FUNCTION_NAME"],
+        function_version=environment["AWS_LAMBDA_FUNCTION_VERSION"],
+        memory_limit_in_mb=int(environment["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]),
+        log_group_name=environment["AWS_LAMBDA_LOG_GROUP_NAME"],
+        log_stream_name=environment["AWS_LAMBDA_LOG_STREAM_NAME"],
+        invoked_function_arn=request["arn"],
+        aws_request_id=request["request_id"],
+        identity=None,
+        client_context=None,
+        get_remaining_time_in_millis=lambda: max(0, int((ends - time.monotonic()) * 1000)),
+    )
+
+
+if __name__ == "__main__":
+    _be_root(socket.socket(fileno=int(sys.argv[1])))

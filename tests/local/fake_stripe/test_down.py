@@ -1,0 +1,83 @@
+"""The stand-in when nothing listens on its port: what clients see, and that it comes back by itself."""
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+import stripe
+
+from local.fake_stripe.server import running
+from tests.local.fake_stripe.test_app import SECRET_KEY, Api, serving
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    with serving() as api:
+        yield api
+
+
+def connects(url: str) -> bool:
+    host, port = url.removeprefix("http://").split(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+    except (ConnectionRefusedError, ConnectionResetError):  # a reset is for who comes as the door is being shut
+        return False
+    return True
+
+
+def wait_until(url: str, *, up: bool) -> None:
+    deadline = time.monotonic() + 10
+    while connects(url) != up:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_fault_14_connection_when_refused_then_a_pooled_client_sees_it_and_the_port_comes_back(api: Api) -> None:
+    before = api.pay("pay-1")  # leaves a connection in the SDK's pool
+    api.control("POST", "refuse_connections", {"seconds": 0.6})
+    wait_until(api.url, up=False)
+    with pytest.raises(stripe.APIConnectionError) as caught:
+        api.pay("pay-2")
+    assert "Connection refused" in str(caught.value)
+    with pytest.raises(requests.ConnectionError, match="Connection refused"):
+        api.web.get(f"{api.url}/_stand_in/health", timeout=5)
+    wait_until(api.url, up=True)
+    assert api.intents.retrieve(before.id).status == "succeeded"
+    assert [charge["payment_id"] for charge in api.stand_in.ledger.captured()] == ["pay-1"]
+
+
+def test_connection_when_it_was_open_then_is_hung_up(api: Api) -> None:
+    host, port = api.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(b"GET /_stand_in/health HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"}\n"):
+            answer += connection.recv(4096)
+        api.control("POST", "refuse_connections", {"seconds": 0.2})
+        assert connection.recv(4096) == b""
+
+
+def test_connection_when_refused_for_the_second_time_then_comes_back_again(api: Api) -> None:
+    for _ in range(2):
+        api.control("POST", "refuse_connections", {"seconds": 0.2})
+        wait_until(api.url, up=False)
+        wait_until(api.url, up=True)
+    assert api.pay().status == "succeeded"
+
+
+def test_connection_when_refused_by_a_process_of_its_own_then_comes_back_on_the_same_port(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway, requests.Session() as web:
+        web.trust_env = False
+        web.post(f"{gateway.url}/_stand_in/refuse_connections", json={"seconds": 0.5}).raise_for_status()
+        wait_until(gateway.url, up=False)
+        wait_until(gateway.url, up=True)
+        assert web.get(f"{gateway.url}/v1/balance", auth=(SECRET_KEY, "")).status_code == 200
+
+
+@pytest.mark.parametrize("body", [{}, {"seconds": 0}, {"seconds": "2"}, {"seconds": 10_000}])
+def test_refusal_when_its_time_is_wrong_then_is_refused_and_the_port_stays_open(api: Api, body: dict[str, int]) -> None:
+    assert api.web.post(f"{api.url}/_stand_in/refuse_connections", json=body).status_code == 400
+    assert connects(api.url)

@@ -1,0 +1,165 @@
+"""Functions fail, log, scale and count as on AWS."""
+
+import json
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from local.ministack.server import LocalAws
+from tests.local.ministack.conftest import MAX_WORKERS, Deploy, Invoke, Run, eventually, function_arn, metric
+
+UPSTREAM_LOG_WAIT_MS = 50
+
+
+def test_lambda_error_when_a_class_of_our_own_is_raised_then_its_name_and_stack_arrive(
+    function: str, invoke: Invoke
+) -> None:
+    answer = invoke(function, decline="lost card")
+    assert (answer["errorType"], answer["errorMessage"]) == ("CardDeclined", "lost card")
+    assert "raise CardDeclined" in answer["stackTrace"][-1]
+
+
+def test_lambda_error_when_a_machine_catches_it_by_name_then_it_is_caught(function: str, run: Run) -> None:
+    caught = {"ErrorEquals": ["CardDeclined"], "Next": "Done"}
+    execution = run({"Resource": function_arn(function), "Catch": [caught]}, decline="lost card")
+    assert execution["status"] == "SUCCEEDED"
+    assert json.loads(execution["output"])["Error"] == "CardDeclined"
+
+
+def test_lambda_error_when_it_is_raised_then_the_process_stays_warm(deploy: Deploy, invoke: Invoke) -> None:
+    name = deploy()
+    before = invoke(name)["pid"]
+    invoke(name, decline="lost card")
+    assert invoke(name)["pid"] == before
+
+
+def test_lambda_error_when_the_process_dies_then_it_is_an_exit_error(function: str, invoke: Invoke) -> None:
+    assert invoke(function, exit=3)["errorType"] == "Runtime.ExitError"
+
+
+def test_lambda_worker_when_it_is_killed_then_it_fails_alone(aws: LocalAws, deploy: Deploy, invoke: Invoke) -> None:
+    name = deploy()
+    at_work = invoke(name)["pid"]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(invoke, name, sleep=2)
+        eventually(lambda: aws.workers(name, busy=True))
+        second = pool.submit(invoke, name, sleep=2)
+        [killed] = eventually(lambda: set(aws.workers(name)) - {at_work})
+        os.kill(killed, signal.SIGKILL)
+        assert second.result()["errorType"] == "Runtime.ExitError"
+        assert first.result()["pid"] == at_work
+    assert invoke(name)["pid"] != killed
+
+
+def test_lambda_worker_when_a_second_is_needed_then_the_code_is_not_loaded_again_and_nothing_else_is_shared(
+    deploy: Deploy, invoke: Invoke
+) -> None:
+    name = deploy()
+    with ThreadPoolExecutor(2) as pool:
+        one, other = (answer["own"] for answer in pool.map(lambda _: invoke(name, own=True, sleep=0.5), range(2)))
+    assert one["loaded_by"] == other["loaded_by"]
+    for what in ("pid", "directory", "log_stream", "random"):
+        assert one[what] != other[what], what
+    assert one["calls"] == other["calls"] == 1
+    assert one["access_key"] == other["access_key"] != invoke(deploy(), own=True)["own"]["access_key"]
+
+
+def test_lambda_worker_when_the_process_that_loaded_its_code_was_killed_then_it_is_loaded_again(
+    deploy: Deploy, invoke: Invoke
+) -> None:
+    name = deploy()
+    before = invoke(name, own=True)["own"]
+    os.kill(before["loaded_by"], signal.SIGKILL)
+    os.kill(before["pid"], signal.SIGKILL)
+    after = eventually(lambda: invoke(name, own=True).get("own"))
+    assert after["loaded_by"] != before["loaded_by"]
+
+
+def test_lambda_worker_when_its_directory_is_full_of_files_then_none_outlives_it(
+    deploy: Deploy, invoke: Invoke
+) -> None:
+    name = deploy()
+    directory = Path(invoke(name, own=True)["own"]["directory"])
+    (directory / "left").touch()
+    invoke(name, exit=1)
+    assert not directory.exists()
+
+
+def test_lambda_places_when_a_function_calls_itself_beyond_its_bound_then_it_ends(
+    deploy: Deploy, invoke: Invoke
+) -> None:
+    answer = invoke(deploy(), call_itself=2 * MAX_WORKERS)
+    assert answer.get("statusCode") == 200, answer
+
+
+def test_lambda_error_when_the_code_cannot_be_imported_then_it_says_why(
+    aws: LocalAws, deploy: Deploy, invoke: Invoke
+) -> None:
+    name = deploy()
+    aws.client("lambda").update_function_configuration(FunctionName=name, Handler="nowhere.handle")
+    answer = eventually(lambda: found if (found := invoke(name)).get("errorMessage") else None)
+    assert "No module named 'nowhere'" in answer["errorMessage"]
+
+
+def test_lambda_log_when_the_last_line_has_no_end_then_it_is_complete_and_unmarked(
+    aws: LocalAws, deploy: Deploy, invoke: Invoke
+) -> None:
+    name = deploy()
+    invoke(name, print="first\nlast without newline")
+    events = aws.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+    assert [event["message"] for event in events[1:-2]] == ["first", "last without newline"]
+
+
+def test_lambda_log_when_the_handler_is_silent_then_nothing_waits_for_it(
+    aws: LocalAws, deploy: Deploy, invoke: Invoke
+) -> None:
+    name = deploy()
+    for _ in range(10):
+        invoke(name)
+    fastest_ms = metric(aws, "AWS/Lambda", "Duration", {"FunctionName": name}, "Minimum")
+    assert fastest_ms is not None
+    assert fastest_ms < UPSTREAM_LOG_WAIT_MS
+
+
+def test_lambda_workers_when_many_calls_come_at_once_then_they_share_the_few(deploy: Deploy, invoke: Invoke) -> None:
+    name = deploy()
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: invoke(name, sleep=0.1), range(8)))
+    assert 1 <= len({answer["pid"] for answer in answers}) <= MAX_WORKERS
+
+
+def test_lambda_throttle_when_a_machine_meets_it_then_it_has_its_name(aws: LocalAws, deploy: Deploy, run: Run) -> None:
+    name = deploy()
+    aws.client("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    execution = run({"Resource": function_arn(name)})
+    assert execution["error"] == "Lambda.TooManyRequestsException"
+    assert metric(aws, "AWS/Lambda", "Throttles", {"FunctionName": name}) == 1
+
+
+def test_lambda_metrics_when_a_machine_calls_then_invocations_and_errors_count(
+    aws: LocalAws, deploy: Deploy, run: Run
+) -> None:
+    name = deploy()
+    run({"Resource": function_arn(name)})
+    run({"Resource": function_arn(name)}, decline="lost card")
+
+    def count(what: str) -> float | None:
+        return metric(aws, "AWS/Lambda", what, {"FunctionName": name})
+
+    assert (count("Invocations"), count("Errors"), count("Throttles")) == (2, 1, 0)
+
+
+def test_embedded_metrics_when_a_function_prints_them_then_cloudwatch_has_them(
+    aws: LocalAws, function: str, invoke: Invoke
+) -> None:
+    directive: dict[str, Any] = {
+        "Namespace": "Payments",
+        "Dimensions": [["service"], ["service", "currency"]],
+        "Metrics": [{"Name": "charged", "Unit": "Count"}],
+    }
+    record = {"_aws": {"Timestamp": 0, "CloudWatchMetrics": [directive]}, "service": "p", "currency": "EUR"}
+    invoke(function, print=json.dumps(record | {"charged": [1, 2]}) + '\n{"_aws": "not a metric"}\n')
+    charged = metric(aws, "Payments", "charged", {"service": "p", "currency": "EUR"})
+    assert charged == metric(aws, "Payments", "charged", {"service": "p"}) == 3

@@ -1,0 +1,125 @@
+"""A queue's delivery to a function is paused and resumed as on AWS, and a message that failed comes back."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local.ministack.server import LocalAws
+from tests.local.ministack.conftest import VISIBILITY_SCALE, Deploy, eventually, new_role, printed
+
+HIDDEN_SECONDS = 10
+QUEUE = "arn:aws:sqs:us-east-1:000000000000:"
+
+
+class Mapped:
+    """A queue that a function reads."""
+
+    def __init__(self, aws: LocalAws, function: str, queue: str) -> None:
+        self.sqs, self.functions = aws.client("sqs"), aws.client("lambda")
+        hidden = {"VisibilityTimeout": str(HIDDEN_SECONDS)}
+        self.url = self.sqs.create_queue(QueueName=queue, Attributes=hidden)["QueueUrl"]
+        created = self.functions.create_event_source_mapping(
+            FunctionName=function, EventSourceArn=QUEUE + queue, BatchSize=1
+        )
+        self.uuid, self.arn = created["UUID"], created["EventSourceMappingArn"]
+
+    def switch(self, enabled: bool) -> str:
+        return str(self.functions.update_event_source_mapping(UUID=self.uuid, Enabled=enabled)["State"])
+
+    def state(self) -> str:
+        return str(self.functions.get_event_source_mapping(UUID=self.uuid)["State"])
+
+    def messages(self) -> tuple[int, int]:
+        """How many wait, and how many are being worked on."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        counts = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
+        return int(counts[names[0]]), int(counts[names[1]])
+
+
+def settles(mapped: Mapped, state: str) -> bool:
+    return eventually(lambda: mapped.state() == state)
+
+
+def test_mapping_when_it_is_paused_then_messages_wait_untouched_until_it_is_resumed(
+    aws: LocalAws, deploy: Deploy
+) -> None:
+    mapped = Mapped(aws, deploy(), "paused")
+    assert mapped.switch(enabled=False) == "Disabling"
+    settles(mapped, "Disabled")
+    mapped.sqs.send_message(QueueUrl=mapped.url, MessageBody="{}")
+    time.sleep(1.5)  # the poller looks every second
+    assert mapped.messages() == (1, 0)
+    [message] = mapped.sqs.receive_message(
+        QueueUrl=mapped.url, VisibilityTimeout=0, MessageSystemAttributeNames=["ApproximateReceiveCount"]
+    )["Messages"]
+    assert message["Attributes"]["ApproximateReceiveCount"] == "1"  # ours
+    assert mapped.switch(enabled=True) == "Enabling"
+    settles(mapped, "Enabled")
+    eventually(lambda: mapped.messages() == (0, 0))
+
+
+def test_mapping_when_it_is_between_two_states_then_another_change_is_refused(aws: LocalAws, deploy: Deploy) -> None:
+    mapped = Mapped(aws, deploy(), "hasty")
+    mapped.switch(enabled=False)
+    with pytest.raises(mapped.functions.exceptions.ResourceInUseException):
+        mapped.switch(enabled=True)
+    with pytest.raises(mapped.functions.exceptions.ResourceInUseException):
+        mapped.functions.delete_event_source_mapping(UUID=mapped.uuid)
+    settles(mapped, "Disabled")
+    assert mapped.switch(enabled=True) == "Enabling"
+
+
+def test_mapping_when_a_role_may_change_this_one_only_then_it_may_not_another(aws: LocalAws, deploy: Deploy) -> None:
+    mapped, other = Mapped(aws, deploy(), "mine"), Mapped(aws, deploy(), "others")
+    actions = ["lambda:UpdateEventSourceMapping", "lambda:GetEventSourceMapping", "lambda:DeleteEventSourceMapping"]
+    role = new_role(aws, "pauser", actions, mapped.arn)
+    session = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="pauser")["Credentials"]
+    keys = {"aws_access_key_id": session["AccessKeyId"], "aws_secret_access_key": session["SecretAccessKey"]}
+    functions = aws.client("lambda", **keys, aws_session_token=session["SessionToken"])
+    calls: list[Callable[..., Any]] = [
+        functions.get_event_source_mapping,
+        functions.update_event_source_mapping,
+        functions.delete_event_source_mapping,
+    ]
+    for call, action in zip(calls, ["Get", "Update", "Delete"], strict=True):
+        call(UUID=mapped.uuid)
+        with pytest.raises(ClientError, match=f"not authorized to perform: lambda:{action}EventSourceMapping"):
+            call(UUID=other.uuid)
+
+
+def test_message_when_its_function_fails_then_it_comes_back_after_the_scaled_time(
+    aws: LocalAws, deploy: Deploy
+) -> None:
+    function = deploy()
+    mapped = Mapped(aws, function, "failing")
+    event = json.dumps({"print": "tried\n", "decline": "lost card"})
+    mapped.sqs.send_message(QueueUrl=mapped.url, MessageBody=event)
+    eventually(lambda: len(printed(aws, function, "tried")) >= 2)
+    first, second, *_ = printed(aws, function, "tried")
+    assert HIDDEN_SECONDS * VISIBILITY_SCALE <= second - first < HIDDEN_SECONDS / 2
+
+
+def test_message_when_a_caller_receives_it_then_it_is_hidden_as_long_as_the_queue_says(aws: LocalAws) -> None:
+    sqs = aws.client("sqs")
+    url = sqs.create_queue(QueueName="by-hand", Attributes={"VisibilityTimeout": str(HIDDEN_SECONDS)})["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="m")
+    assert "Messages" in sqs.receive_message(QueueUrl=url)
+    time.sleep(2 * HIDDEN_SECONDS * VISIBILITY_SCALE)
+    assert "Messages" not in sqs.receive_message(QueueUrl=url)
+
+
+def test_message_when_it_is_handed_back_for_later_then_it_comes_back_after_the_scaled_time(aws: LocalAws) -> None:
+    sqs = aws.client("sqs")
+    url = sqs.create_queue(QueueName="handed-back", Attributes={"VisibilityTimeout": str(HIDDEN_SECONDS)})["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="m")
+    [message] = sqs.receive_message(QueueUrl=url)["Messages"]
+    handed_back = time.monotonic()
+    handle, later = message["ReceiptHandle"], int(1 / VISIBILITY_SCALE)
+    sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=later)
+    assert "Messages" not in sqs.receive_message(QueueUrl=url)
+    assert "Messages" in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=5)
+    assert 1 <= time.monotonic() - handed_back < 5

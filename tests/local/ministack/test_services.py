@@ -1,0 +1,71 @@
+"""Queues and APIs tell CloudWatch how they are."""
+
+import json
+import urllib.error
+import urllib.request
+from ssl import create_default_context
+
+from local.ministack.server import LocalAws
+from tests.local.ministack.conftest import eventually, function_arn, metric
+
+
+def test_queue_metrics_when_one_message_is_taken_and_one_waits_then_both_show(aws: LocalAws) -> None:
+    sqs = aws.client("sqs")
+    queue = sqs.create_queue(QueueName="measured")["QueueUrl"]
+    for body in ("taken", "waiting"):
+        sqs.send_message(QueueUrl=queue, MessageBody=body)
+    sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=1)
+
+    def most(name: str) -> float | None:
+        return metric(aws, "AWS/SQS", name, {"QueueName": "measured"}, "Maximum")
+
+    assert eventually(lambda: most("ApproximateNumberOfMessagesNotVisible")) == 1
+    assert most("ApproximateNumberOfMessagesVisible") in (1, 2)  # 2 if a tick came before the message was taken
+    age_seconds = most("ApproximateAgeOfOldestMessage")
+    assert age_seconds is not None
+    assert 0 < age_seconds < 60
+
+
+def test_queue_metrics_when_a_queue_is_empty_then_they_are_zero(aws: LocalAws) -> None:
+    aws.client("sqs").create_queue(QueueName="empty")
+    dimensions = {"QueueName": "empty"}
+    eventually(lambda: metric(aws, "AWS/SQS", "ApproximateAgeOfOldestMessage", dimensions, "Maximum") == 0)
+    assert metric(aws, "AWS/SQS", "ApproximateNumberOfMessagesVisible", dimensions, "Maximum") == 0
+
+
+def test_api_metrics_when_an_api_answers_well_and_badly_then_each_is_counted(aws: LocalAws, function: str) -> None:
+    client = aws.client("apigateway")
+    api = client.create_rest_api(name="measured")["id"]
+    root = client.get_resources(restApiId=api)["items"][0]["id"]
+    where = {"restApiId": api, "resourceId": root, "httpMethod": "POST"}
+    client.put_method(**where, authorizationType="NONE")
+    uri = f"arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{function_arn(function)}/invocations"
+    client.put_integration(**where, type="AWS_PROXY", integrationHttpMethod="POST", uri=uri)
+    client.create_deployment(restApiId=api, stageName="dev")
+    aws.client("lambda").add_permission(
+        FunctionName=function,
+        StatementId="api",
+        Action="lambda:InvokeFunction",
+        Principal="apigateway.amazonaws.com",
+    )
+
+    stage = f"/_aws/execute-api/{api}/dev"
+    assert post(aws, f"{stage}/", {}) == 200
+    assert post(aws, f"{stage}/nowhere", {}) == 403
+    assert post(aws, f"{stage}/", {"decline": "lost card"}) == 502
+
+    for dimensions in ({"ApiName": "measured"}, {"ApiName": "measured", "Stage": "dev"}):
+        names = ("Count", "4XXError", "5XXError")
+        counts = {name: metric(aws, "AWS/ApiGateway", name, dimensions) for name in names}
+        assert counts == {"Count": 3, "4XXError": 1, "5XXError": 1}
+        assert (metric(aws, "AWS/ApiGateway", "Latency", dimensions) or 0) > 0
+
+
+def post(aws: LocalAws, path: str, body: dict[str, str]) -> int:
+    trust = create_default_context(cafile=str(aws.ca_bundle))
+    request = urllib.request.Request(aws.endpoint_url + path, json.dumps(body).encode(), method="POST")  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, context=trust) as response:  # noqa: S310 - our own https
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code

@@ -1,0 +1,114 @@
+"""FAULT 45 on keys that are really disabled: the vault and the e-mail hasher on the local AWS."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from local.ministack.server import LocalAws
+from payments.adapters.kms import KmsEmailHasher, KmsVault
+from payments.ports.field_encryptor import SealBroken, VaultUnavailable
+
+MINE = {"payment_id": "pay_1"}
+VALUES = {"payment_method": "pm_1", "metadata.order": "A-17"}
+
+
+@dataclass
+class Keys:
+    """Two new keys, and what works with them."""
+
+    kms: Any
+    arn: str
+    lookup_arn: str
+
+    @property
+    def vault(self) -> KmsVault:
+        """A vault as the next function to start has it."""
+        return KmsVault(self.kms, self.arn)
+
+    @property
+    def hasher(self) -> KmsEmailHasher:
+        return KmsEmailHasher(self.kms, self.lookup_arn)
+
+
+@pytest.fixture
+def keys(aws: LocalAws) -> Keys:
+    kms = aws.client("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    lookup = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["Arn"]
+    return Keys(kms, key, lookup)
+
+
+def test_vault_when_it_seals_and_opens_then_as_the_suite_has_it(keys: Keys) -> None:
+    sealed = keys.vault.seal(MINE, VALUES)
+    plain, seal = keys.vault.unlock(MINE, sealed)
+    more = seal({"gateway_reference": "pi_1"})
+
+    assert plain == VALUES
+    assert keys.vault.open(MINE, sealed | more) == VALUES | {"gateway_reference": "pi_1"}
+
+
+@pytest.mark.parametrize("context", [{"payment_id": "pay_2"}, {"customer_id": "pay_1"}, {}])
+def test_open_when_the_text_is_another_rows_then_refused(keys: Keys, context: dict[str, str]) -> None:
+    with pytest.raises(SealBroken, match="payment_method"):
+        keys.vault.open(context, keys.vault.seal(MINE, {"payment_method": "pm_1"}))
+
+
+def test_open_when_the_text_is_another_fields_then_refused(keys: Keys) -> None:
+    sealed = keys.vault.seal(MINE, {"payment_method": "pm_1"})["payment_method"]
+    with pytest.raises(SealBroken, match="gateway_reference"):
+        keys.vault.open(MINE, {"gateway_reference": sealed})
+
+
+def test_fault_45_vault_when_the_key_is_disabled_then_it_fails_closed_until_it_is_enabled(keys: Keys) -> None:
+    vault = keys.vault
+    sealed = vault.seal(MINE, VALUES)
+    assert vault.open(MINE, sealed) == VALUES  # what it knew a moment ago is of no use to it now
+    keys.kms.disable_key(KeyId=keys.arn)
+
+    for attempt in (
+        lambda: vault.open(MINE, sealed),
+        lambda: vault.seal(MINE, VALUES),
+        lambda: vault.unlock(MINE, sealed),
+        lambda: vault.unlock(MINE, {}),
+    ):
+        with pytest.raises(VaultUnavailable, match="DisabledException"):
+            attempt()
+
+    keys.kms.enable_key(KeyId=keys.arn)
+    assert vault.open(MINE, sealed) == VALUES
+
+
+def test_fault_45_vault_when_the_key_is_to_be_deleted_then_it_fails_closed_until_that_is_taken_back(keys: Keys) -> None:
+    sealed = keys.vault.seal(MINE, VALUES)
+    keys.kms.schedule_key_deletion(KeyId=keys.arn, PendingWindowInDays=7)
+    with pytest.raises(VaultUnavailable, match="KMSInvalidStateException"):
+        keys.vault.open(MINE, sealed)
+
+    keys.kms.cancel_key_deletion(KeyId=keys.arn)
+    keys.kms.enable_key(KeyId=keys.arn)
+    assert keys.vault.open(MINE, sealed) == VALUES
+
+
+def test_fault_45_vault_when_the_key_is_gone_then_it_fails_closed(keys: Keys) -> None:
+    gone = keys.arn.rpartition("/")[0] + "/00000000-0000-0000-0000-000000000000"
+    with pytest.raises(VaultUnavailable, match="NotFoundException"):
+        KmsVault(keys.kms, gone).seal(MINE, VALUES)
+
+
+def test_fault_45_hash_when_the_lookup_key_is_disabled_then_no_hash_and_the_same_one_once_it_is_enabled(
+    keys: Keys,
+) -> None:
+    before = keys.hasher.hash_of("Ada@Example.com")
+    keys.kms.disable_key(KeyId=keys.lookup_arn)
+    with pytest.raises(VaultUnavailable, match="DisabledException"):
+        keys.hasher.hash_of("ada@example.com")
+
+    keys.kms.enable_key(KeyId=keys.lookup_arn)
+    assert keys.hasher.hash_of("ada@example.com") == before
+
+
+def test_hash_when_the_key_is_another_then_another_so_that_a_copied_table_tells_nothing(keys: Keys) -> None:
+    other = keys.kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["Arn"]
+    hashes = {KmsEmailHasher(keys.kms, arn).hash_of("ada@example.com") for arn in (keys.lookup_arn, other)}
+    assert len(hashes) == 2
