@@ -287,7 +287,7 @@ class Functions:
         charge.pace = replace(charge.pace, clock=self._a_second_each_charge, sleep=lambda _: None)
         audit.start_report = split.start_report = lambda _: None
         split.splitter = replace(split.splitter, workers=1)  # the meter looks at the tables between two requests
-        sweep.sweeper = replace(sweep.sweeper, workflow=workflow, gateway=gateway, delivery=MemoryDelivery())
+        sweep.recovery = replace(sweep.recovery, workflow=workflow, gateway=gateway, delivery=MemoryDelivery())
 
     def _a_second_each_charge(self) -> datetime:
         """A clock by which slots are free and none is missed, whatever the machine."""
@@ -330,7 +330,7 @@ class Functions:
         self._call("report", {"batch_id": batch_id})
         return self.meter.counts - before
 
-    def sweep(self) -> Counts:
+    def recover(self) -> Counts:
         """One look of the sweeper, when nothing was left behind."""
         before = Counter(self.meter.counts)
         if any(self._call("sweep", {}).values()):
@@ -385,7 +385,7 @@ def shares() -> dict[str, Share]:
     with aws_in_memory(), patch.dict(os.environ), redirect_stdout(io.StringIO()):
         functions = Functions()
         rest, fewer, more = functions.rest(), functions.batch(ROWS), functions.batch(2 * ROWS)
-        sweep = functions.sweep()
+        sweep = functions.recover()
     marginal = Counter({name: more[name] - fewer[name] for name in more})
     return {"REST": _share(rest), "batch": _share(marginal, ROWS), "sweep": _share(sweep)}
 

@@ -3,19 +3,19 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from payments.domain.batch_breaker import LaneState, PausedBy
+from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso
 
 
-class MemoryLaneStore:
+class MemoryBreakerStore:
     """The switch in an attribute."""
 
     def __init__(self) -> None:
-        self._state = LaneState()
+        self._state = BreakerState()
         self._refusals = 0
         self._window_ends: datetime | None = None
 
-    def state(self) -> LaneState:
+    def state(self) -> BreakerState:
         """See the port."""
         return self._state
 
@@ -31,17 +31,17 @@ class MemoryLaneStore:
         """See the port."""
         if self._state.paused:
             return False
-        self._state = LaneState(by.value, reason, iso(at), self._state.refused_at)
+        self._state = BreakerState(by.value, reason, iso(at), self._state.refused_at)
         return True
 
     def resume(self) -> bool:
         """See the port."""
         if not self._state.paused:
             return False
-        self._state, self._refusals, self._window_ends = LaneState(), 0, None
+        self._state, self._refusals, self._window_ends = BreakerState(), 0, None
         return True
 
-    def send_canary(self, payment_id: str) -> None:
+    def send_probe(self, payment_id: str) -> None:
         """See the port."""
         if self._state.paused:
             self._state = replace(self._state, canary=payment_id)

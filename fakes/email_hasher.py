@@ -3,7 +3,7 @@
 import hmac
 
 from payments.domain.sealed_text import one_spelling
-from payments.ports.field_encryptor import VaultUnavailable
+from payments.ports.field_encryptor import EncryptionUnavailable
 
 
 class MemoryEmailHasher:
@@ -15,5 +15,5 @@ class MemoryEmailHasher:
     def hash_of(self, email: str) -> str:
         """See the port."""
         if not self.available:
-            raise VaultUnavailable("the lookup key cannot be used: it is switched off")
+            raise EncryptionUnavailable("the lookup key cannot be used: it is switched off")
         return hmac.digest(b"memory", one_spelling(email).encode(), "sha256").hex()

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from itertools import count
 
 from payments.domain.sealed_text import PREFIX, Context, Seal, is_sealed, needs_sealing
-from payments.ports.field_encryptor import SealBroken, VaultUnavailable
+from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailable
 
 
-class MemoryVault:
+class MemoryFieldEncryptor:
     """Keeps the texts itself: what it gives out is a number. `available` is the key's switch, `calls` counts how
     often KMS would have been asked."""
 
@@ -37,7 +37,7 @@ class MemoryVault:
 
     def _ask(self) -> None:
         if not self.available:
-            raise VaultUnavailable("the encryption key cannot be used: it is switched off")
+            raise EncryptionUnavailable("the encryption key cannot be used: it is switched off")
         self.calls += 1
 
     def _new_key(self) -> str:
@@ -55,7 +55,7 @@ class MemoryVault:
     def _opened(self, context: Context, field: str, sealed: str) -> str:
         *place, text = self._texts.get(sealed, ({}, "", ""))
         if place != [dict(context), field]:
-            raise SealBroken(f"{field}: this sealed text is another row's or field's, or was changed")
+            raise DecryptionFailed(f"{field}: this sealed text is another row's or field's, or was changed")
         return str(text)
 
 

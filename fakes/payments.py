@@ -8,7 +8,7 @@ from payments.domain.clock import iso
 from payments.domain.payment import Payment
 from payments.domain.sealed_fields import new_plain_texts
 from payments.domain.statuses import SETTLED
-from payments.ports.field_encryptor import Vault
+from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.payment_store import AlreadyExists, VersionConflict
 from payments.ports.sealed_payments import sealed
 
@@ -16,9 +16,9 @@ from payments.ports.sealed_payments import sealed
 class MemoryPaymentStore:
     """The payments table in a dict. With a vault it holds private fields as the real one does, else as they come."""
 
-    def __init__(self, vault: Vault | None = None) -> None:
+    def __init__(self, encryptor: FieldEncryptor | None = None) -> None:
         self.rows: dict[str, Payment] = {}
-        self._vault = vault
+        self._vault = encryptor
 
     def create(self, payment: Payment) -> None:
         """See the port."""

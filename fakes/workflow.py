@@ -14,9 +14,9 @@ class MemoryWorkflow:
         if payment_id not in self.started:
             self.started.append(payment_id)
 
-    def again(self, payment_id: str, occasion: str, *, ask: bool = False, event_id: str = "") -> None:
+    def restart(self, payment_id: str, execution_suffix: str, *, ask: bool = False, event_id: str = "") -> None:
         """See the port."""
-        name = f"{payment_id}.{occasion}"
+        name = f"{payment_id}.{execution_suffix}"
         if name in self.started:
             return
         self.start(name)

@@ -13,10 +13,10 @@ from lib.notifications import Notifications
 from lib.settings import Settings
 from lib.workflow import Workflow
 from payments.observability.metrics import (
+    BATCHES_PAUSED,
     CONTRADICTING_EVENTS,
     ENTRANCES,
     GATEWAY_MISCONFIGURED,
-    LANE_PAUSED,
     NAMESPACE,
     OUTCOMES,
     PAYMENT_LATENCY,
@@ -143,7 +143,7 @@ def alarms(
             "first few the batch lane pauses; it rings until the lane is open again",
             1,
             120,
-            [ours(GATEWAY_MISCONFIGURED), ours(LANE_PAUSED)],
+            [ours(GATEWAY_MISCONFIGURED), ours(BATCHES_PAUSED)],
         ),
         Alarm(
             "sweeper-silent",

@@ -93,9 +93,9 @@ class LocalStack:
             return self
         self.down()
         self.directory.mkdir(parents=True, exist_ok=True)
-        patience = math.ceil(ENVIRONMENTS[SUFFIX].patience_seconds * slowness())
+        timeouts = math.ceil(ENVIRONMENTS[SUFFIX].patience_seconds * slowness())
         stand_in = gateway.start(self.directory / "gateway")
-        state = {"gateway_pid": stand_in.pid, "gateway_url": stand_in.url, "patience_seconds": patience}
+        state = {"gateway_pid": stand_in.pid, "gateway_url": stand_in.url, "patience_seconds": timeouts}
         self._state.write_text(json.dumps(state))
         LocalAws(self.directory / "aws", **self._options).start()
         return self

@@ -11,7 +11,7 @@ from payments.domain.payment import Payment
 from payments.domain.sealed_fields import REFERENCE, context_of
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
-from payments.ports.field_encryptor import SealBroken, VaultUnavailable
+from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailable
 
 if TYPE_CHECKING:
     from payments.ports.payment_gateway import PaymentGateway
@@ -55,10 +55,10 @@ def reference(stack: Stack, payment: Payment | None) -> str:
     if payment is None or not is_sealed(stored):
         return stored
     try:
-        return ports.vault(stack).open(context_of(payment.payment_id), {REFERENCE: stored})[REFERENCE]
-    except VaultUnavailable:
+        return ports.encryptor(stack).open(context_of(payment.payment_id), {REFERENCE: stored})[REFERENCE]
+    except EncryptionUnavailable:
         return ""
-    except SealBroken as broken:
+    except DecryptionFailed as broken:
         raise Failure(f"payment {payment.payment_id}: {broken}") from None
 
 

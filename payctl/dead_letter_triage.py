@@ -18,7 +18,7 @@ MALFORMED = "malformed"
 
 
 @dataclass(frozen=True)
-class Case:
+class TriagedLetter:
     """A dead letter and the decision about it. `says` is what the gateway says, if asked; `done` what was done, if."""
 
     letter: DeadLetter
@@ -55,7 +55,7 @@ class Case:
         }
 
 
-class Examiner:
+class DeadLetterTriage:
     """Makes cases of dead letters. The lane is looked at once: when it begins."""
 
     def __init__(self, stack: Stack) -> None:
@@ -63,12 +63,12 @@ class Examiner:
         self._payments, self._batches = ports.payments(stack), ports.batches(stack)
         self._lane = ports.lane(stack).state()
 
-    def all(self, limit: int | None = None) -> list[Case]:
+    def all(self, limit: int | None = None) -> list[TriagedLetter]:
         """All that lies in the queue, oldest first."""
         letters = sorted(DeadLetterQueue(self._stack).take(limit), key=lambda letter: letter.sent_at)
         return self.cases(letters)
 
-    def cases(self, letters: Sequence[DeadLetter]) -> list[Case]:
+    def cases(self, letters: Sequence[DeadLetter]) -> list[TriagedLetter]:
         """A case for each message, with why it failed by the log."""
         why = reasons(self._stack, letters)
         return [
@@ -76,13 +76,13 @@ class Examiner:
             for letter in show.progress("reading the payments", letters)
         ]
 
-    def case(self, letter: DeadLetter, reason: str) -> Case:
+    def case(self, letter: DeadLetter, reason: str) -> TriagedLetter:
         """A case by the payment, or the file's batch, as it stands now."""
         if letter.file:
-            return Case(letter, reason, None, decide_file(self._batches.get(letter.file.batch_id)))
+            return TriagedLetter(letter, reason, None, decide_file(self._batches.get(letter.file.batch_id)))
         payment = self._payments.get(letter.payment_id) if letter.payment_id else None
         decision = decide(letter.payment_id, payment, self._lane, started=self._started(payment))
-        return Case(letter, reason, payment, decision)
+        return TriagedLetter(letter, reason, payment, decision)
 
     def _started(self, payment: Payment | None) -> bool:
         """Whether the payment's own execution exists. Asked only where the row does not tell."""

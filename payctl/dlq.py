@@ -10,7 +10,7 @@ import typer
 
 from payctl import at_gateway, ports, show
 from payctl import prompts as asking
-from payctl.dead_letter_triage import MALFORMED, Case, Examiner
+from payctl.dead_letter_triage import MALFORMED, DeadLetterTriage, TriagedLetter
 from payctl.dead_letters import DeadLetterQueue
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
@@ -36,7 +36,7 @@ def list_letters(
 ) -> None:
     """List what lies in the dead-letter queue: since when, why, and how its payment stands. Uses nothing up."""
     stack = stack_of(context)
-    cases = Examiner(stack).all(limit)
+    cases = DeadLetterTriage(stack).all(limit)
     if ask:
         cases = _with_gateway(stack, cases)
     if json:
@@ -82,7 +82,7 @@ def replay(
     if [payment_id is not None, every, reason is not None].count(True) != 1:
         raise Failure("say which: --id PAYMENT, --reason WORD or --all", code=Exit.USAGE)
     stack = stack_of(context)
-    found = Examiner(stack).all()
+    found = DeadLetterTriage(stack).all()
     cases = [
         case
         for case in found
@@ -96,7 +96,7 @@ def replay(
         _tell_plan(stack, cases)
     counts = Counter(case.decision.action for case in cases)
     planned = [case for case in cases if case.decision.action is not Action.REFUSE]
-    done: list[Case] = []
+    done: list[TriagedLetter] = []
     if planned and not dry_run:
         what = ", ".join(f"{counts[action]} to {action}" for action in counts if action is not Action.REFUSE)
         what = f"{what} in {stack.name}"
@@ -118,7 +118,7 @@ def discard(
     if (payment_id is None) == (message is None):
         raise Failure("say which: --id PAYMENT or --message ID", code=Exit.USAGE)
     stack = stack_of(context)
-    found = Examiner(stack).all()
+    found = DeadLetterTriage(stack).all()
     cases = [
         _to_discard(case) for case in found if case.letter.payment_id == payment_id or case.letter.message_id == message
     ]
@@ -134,7 +134,7 @@ def discard(
     _tell_done(cases, done, json)
 
 
-def _with_gateway(stack: Stack, cases: Sequence[Case]) -> list[Case]:
+def _with_gateway(stack: Stack, cases: Sequence[TriagedLetter]) -> list[TriagedLetter]:
     try:
         gateway = at_gateway.gateway(stack)
     except Failure as failure:
@@ -151,7 +151,7 @@ def _with_gateway(stack: Stack, cases: Sequence[Case]) -> list[Case]:
     ]
 
 
-def _nothing_of(stack: Stack, whose: str, found: Sequence[Case]) -> Failure:
+def _nothing_of(stack: Stack, whose: str, found: Sequence[TriagedLetter]) -> Failure:
     errors = sorted({reason_class(case.reason) for case in found})
     return Failure(
         f"no message of {whose} lies in the dead-letter queue of {stack.name}",
@@ -159,7 +159,7 @@ def _nothing_of(stack: Stack, whose: str, found: Sequence[Case]) -> Failure:
     )
 
 
-def _to_discard(case: Case) -> Case:
+def _to_discard(case: TriagedLetter) -> TriagedLetter:
     """The case with a decision in words of its own: a message that is needed is refused, and told what to do."""
     if not case.decision.needed:
         return case
@@ -168,31 +168,33 @@ def _to_discard(case: Case) -> Case:
     return replace(case, decision=Decision(Action.REFUSE, advice, needed=True))
 
 
-def _replayer(stack: Stack) -> Callable[[Case], str]:
+def _replayer(stack: Stack) -> Callable[[TriagedLetter], str]:
     """Gives what replays one message, before it is deleted, and says what it did. Raises VersionConflict."""
     queue, store, workflow = stack.client("sqs"), ports.payments(stack), ports.workflow(stack)
     split = ports.split(stack)
 
-    def replayed(case: Case) -> str:
+    def replayed(case: TriagedLetter) -> str:
         if case.decision.action is Action.SPLIT:
             split(case.letter.event)
             return "given to split"
         if case.decision.action is Action.REQUEUE or case.payment is None:
             queue.send_message(QueueUrl=stack["payment_queue_url"], MessageBody=case.letter.body)
             return "requeued"
-        occasion = restart(case.payment, store=store, workflow=workflow, at=utc_now())
-        return f"execution {case.payment.payment_id}.{occasion} started"
+        execution_suffix = restart(case.payment, store=store, workflow=workflow, at=utc_now())
+        return f"execution {case.payment.payment_id}.{execution_suffix} started"
 
     return replayed
 
 
-def _carried_out(stack: Stack, planned: Sequence[Case], act: Callable[[Case], str]) -> list[Case]:
+def _carried_out(
+    stack: Stack, planned: Sequence[TriagedLetter], act: Callable[[TriagedLetter], str]
+) -> list[TriagedLetter]:
     """Take each planned message from the queue again, act on it if the decision still holds, and delete it.
 
     Gives the cases as they came out: what no longer held is refused.
     """
     waiting = {case.letter.message_id: case for case in planned}
-    queue, examiner = DeadLetterQueue(stack), Examiner(stack)
+    queue, examiner = DeadLetterQueue(stack), DeadLetterTriage(stack)
     done = []
     with closing(queue.take()) as letters, show.bar("working through the queue", len(waiting)) as advance:
         for letter in letters:
@@ -215,7 +217,7 @@ def _carried_out(stack: Stack, planned: Sequence[Case], act: Callable[[Case], st
     return done + [replace(case, decision=gone) for case in waiting.values()]
 
 
-def _tell_plan(stack: Stack, cases: Sequence[Case]) -> None:
+def _tell_plan(stack: Stack, cases: Sequence[TriagedLetter]) -> None:
     if not cases:
         show.note(f"the dead-letter queue of {stack.name} is empty")
         return
@@ -233,7 +235,7 @@ def _tell_plan(stack: Stack, cases: Sequence[Case]) -> None:
     _tell_discardable(cases)
 
 
-def _tell_discardable(cases: Sequence[Case]) -> None:
+def _tell_discardable(cases: Sequence[TriagedLetter]) -> None:
     """How to delete what nothing needs; a malformed message has no other name than its own."""
     for case in (case for case in cases if not case.decision.needed):
         letter = case.letter
@@ -242,7 +244,9 @@ def _tell_discardable(cases: Sequence[Case]) -> None:
         show.note(f"nothing needs {what}: payctl dlq discard {which}")
 
 
-def _tell_done(cases: Sequence[Case], done: Sequence[Case], json: bool, *, dry_run: bool = False) -> None:
+def _tell_done(
+    cases: Sequence[TriagedLetter], done: Sequence[TriagedLetter], json: bool, *, dry_run: bool = False
+) -> None:
     """Say what became of each, and end with SOME_REFUSED unless all went, or would go, as asked."""
     came_out = {case.letter.message_id: case for case in done}
     last = [came_out.get(case.letter.message_id, case) for case in cases]

@@ -6,7 +6,7 @@ from typing import Any
 
 from payctl import ports
 from payctl.stack import Stack
-from payments.domain.gateway_event import GatewayEvent, occasion_of
+from payments.domain.gateway_event import GatewayEvent, execution_suffix_of
 
 MAX_EVENTS = 1000
 """Of an execution; one that goes well has some thirty."""
@@ -22,7 +22,11 @@ def names(payment_id: str, restarts: int, events: list[GatewayEvent]) -> list[st
     return [
         payment_id,
         *again,
-        *(f"{payment_id}.{occasion_of(event, attempt)}" for event in events for attempt in range(EVENT_ATTEMPTS)),
+        *(
+            f"{payment_id}.{execution_suffix_of(event, attempt)}"
+            for event in events
+            for attempt in range(EVENT_ATTEMPTS)
+        ),
     ]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from payctl import show
-from payctl import timeline as story
+from payctl import timeline as timeline
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
 from payments.domain.payment import PAYMENT_ID
@@ -21,11 +21,11 @@ def explain(
     if not PAYMENT_ID.fullmatch(payment_id):
         raise Failure(f"{payment_id!r} cannot be a payment's id", code=Exit.USAGE)
     stack = stack_of(context)
-    found = story.told(stack, payment_id, ask_gateway=ask)
-    if found.payment is None and not found.moments and not found.unavailable:
+    found = timeline.told(stack, payment_id, ask_gateway=ask)
+    if found.payment is None and not found.timeline_entries and not found.unavailable:
         raise Failure(f"nothing in {stack.name} knows of a payment {payment_id}")
     if json:
-        show.as_json(story.as_json(found))
+        show.as_json(timeline.as_json(found))
         return
     payment = found.payment
     show.facts(
@@ -38,7 +38,7 @@ def explain(
         ]
     )
     show.table(
-        "time line", ("at", "where", "what"), [(moment.at, moment.where, moment.what) for moment in found.moments]
+        "time line", ("at", "where", "what"), [(entry.at, entry.where, entry.what) for entry in found.timeline_entries]
     )
     for source, problem in found.unavailable.items():
         show.note(f"{source}: {problem}")

@@ -11,7 +11,7 @@ from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
 from payctl.prompts import Yes
 from payctl.stack import Stack
-from payments.domain.batch_breaker import LaneState, PausedBy
+from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import utc_now
 
 app = typer.Typer(help="The batch lane: see how it stands, pause and resume it.", no_args_is_help=True)
@@ -98,7 +98,7 @@ def _tell(stack: Stack, json: bool) -> None:
         show.note(line)
 
 
-def _advice(state: LaneState, dead_letters: int) -> list[str]:
+def _advice(state: BreakerState, dead_letters: int) -> list[str]:
     advice = []
     if state.paused_by == PausedBy.GATEWAY:
         advice.append("mend the gateway's key or account; once a payment gets through, the lane resumes by itself")

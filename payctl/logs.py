@@ -77,5 +77,5 @@ def _read(function: str, events: list[Any]) -> Iterator[LogLine]:
             yield LogLine(iso(datetime.fromtimestamp(event["timestamp"] / 1000, UTC)), function, values)
 
 
-def _milliseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
+def _milliseconds(entry: datetime) -> int:
+    return int(entry.timestamp() * 1000)

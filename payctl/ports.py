@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from payctl.stack import Stack
-from payments.domain.recovery_timeouts import Patience
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 
 if TYPE_CHECKING:
     from payments.adapters.dynamodb.audit import DynamoAuditStore
-    from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+    from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
     from payments.adapters.dynamodb.batches import DynamoBatchStore
     from payments.adapters.dynamodb.events import DynamoEventStore
     from payments.adapters.dynamodb.payments import DynamoPaymentStore
     from payments.adapters.event_source_mapping import MappingDelivery
-    from payments.adapters.kms import KmsVault
+    from payments.adapters.kms import KmsFieldEncryptor
     from payments.adapters.lambda_functions import FunctionStarter
     from payments.adapters.step_functions import StepFunctionsWorkflow
     from payments.adapters.stripe.gateway import StripeGateway
@@ -42,11 +42,11 @@ def audit_log(stack: Stack) -> "DynamoAuditStore":
     return DynamoAuditStore(stack.client("dynamodb"), stack["audit_table"], stack["payments_table"])
 
 
-def vault(stack: Stack) -> "KmsVault":
+def encryptor(stack: Stack) -> "KmsFieldEncryptor":
     """What opens sealed fields, for an operator who may use the key."""
-    from payments.adapters.kms import KmsVault
+    from payments.adapters.kms import KmsFieldEncryptor
 
-    return KmsVault(stack.client("kms"), stack["vault_key_arn"])
+    return KmsFieldEncryptor(stack.client("kms"), stack["vault_key_arn"])
 
 
 def events(stack: Stack) -> "DynamoEventStore":
@@ -56,11 +56,11 @@ def events(stack: Stack) -> "DynamoEventStore":
     return DynamoEventStore(stack.client("dynamodb"), stack["gateway_events_table"])
 
 
-def lane(stack: Stack) -> "DynamoLaneStore":
+def lane(stack: Stack) -> "DynamoBreakerStore":
     """The batch lane's switch."""
-    from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+    from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 
-    return DynamoLaneStore(stack.client("dynamodb"), stack["controls_table"])
+    return DynamoBreakerStore(stack.client("dynamodb"), stack["controls_table"])
 
 
 def delivery(stack: Stack) -> "MappingDelivery":
@@ -96,10 +96,10 @@ def gateway(stack: Stack) -> "StripeGateway":
     return StripeGateway(key.read, base_url=base_url)
 
 
-def patience(stack: Stack) -> Patience:
+def timeouts(stack: Stack) -> RecoveryTimeouts:
     """The stack's waits."""
     seconds = stack.outputs.get("patience_seconds")
-    return Patience(timedelta(seconds=int(seconds))) if seconds else Patience()
+    return RecoveryTimeouts(timedelta(seconds=int(seconds))) if seconds else RecoveryTimeouts()
 
 
 def split(stack: Stack) -> "FunctionStarter":

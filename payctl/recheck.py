@@ -32,16 +32,16 @@ def recheck(context: typer.Context, payment_id: str, timeout: Timeout = 60, json
         )
     if not may_call_gateway(before, ask=True):
         raise Failure(f"{payment_id} is {before.status}: the gateway is not asked about it any more")
-    occasion = "o" + secrets.token_hex(5)
-    ports.workflow(stack).again(payment_id, occasion, ask=True)
+    execution_suffix = "o" + secrets.token_hex(5)
+    ports.workflow(stack).restart(payment_id, execution_suffix, ask=True)
     with show.err.status(f"{payment_id}: asking the gateway"):
-        ended = _ended(stack, f"{payment_id}.{occasion}", timeout)
+        ended = _ended(stack, f"{payment_id}.{execution_suffix}", timeout)
     after = _row(stack, payment_id)
     if json:
         show.as_json(
             {
                 "payment_id": payment_id,
-                "execution": f"{payment_id}.{occasion}",
+                "execution": f"{payment_id}.{execution_suffix}",
                 "ended": ended,
                 "before": before.status.value,
                 "after": after.status.value,
@@ -55,7 +55,7 @@ def recheck(context: typer.Context, payment_id: str, timeout: Timeout = 60, json
         _tell(stack, before, after)
     if not ended:
         raise Failure(
-            f"{payment_id}.{occasion} still runs after {timeout:g} s",
+            f"{payment_id}.{execution_suffix} still runs after {timeout:g} s",
             details=[f"see how it goes: payctl payment explain {payment_id}"],
             code=Exit.STILL_OPEN,
         )

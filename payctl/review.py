@@ -11,7 +11,7 @@ from payctl.failures import Exit, Failure, from_boto3
 from payctl.options import Json, stack_of
 from payctl.prompts import Yes
 from payctl.stack import Stack
-from payments.application.review import Verdict, decide, decision_on, is_held, occasion_of
+from payments.application.review import Verdict, decide, decision_on, execution_suffix_of, is_held
 from payments.domain.card_data import card_data_in
 from payments.domain.clock import utc_now
 from payments.domain.payment import Change, Payment
@@ -109,7 +109,7 @@ def _refused(payment: Payment, decision: Change | None) -> Failure:
 def _carry_out(stack: Stack, payment_id: str, decision: Change) -> None:
     """Start the decision's execution; the same one again is none besides. Raises Failure."""
     try:
-        ports.workflow(stack).again(payment_id, occasion_of(decision))
+        ports.workflow(stack).restart(payment_id, execution_suffix_of(decision))
     except Exception as error:
         problem = from_boto3(error)
         if problem is None:
@@ -121,7 +121,7 @@ def _carry_out(stack: Stack, payment_id: str, decision: Change) -> None:
 
 
 def _tell(stack: Stack, payment: Payment, decision: Change, json: bool) -> None:
-    execution = f"{payment.payment_id}.{occasion_of(decision)}"
+    execution = f"{payment.payment_id}.{execution_suffix_of(decision)}"
     if json:
         show.as_json(
             {

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from payctl.failures import Failure
-from payments.domain.batch_breaker import LaneState
+from payments.domain.batch_breaker import BreakerState
 from payments.domain.statuses import CAPTURED, OPEN, Status
 
 SHORT = ("version", "status", "at", "by")
@@ -103,7 +103,7 @@ def status(name: str) -> Text:
     return Text(name, "yellow" if name in undecided else "red")
 
 
-def lane(state: LaneState) -> Text:
+def lane(state: BreakerState) -> Text:
     """The batch lane as it stands, in its colour."""
     return Text("paused", "red") if state.paused else Text("open", "green")
 

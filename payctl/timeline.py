@@ -15,9 +15,9 @@ from payctl.dead_letters import DeadLetterQueue, reasons
 from payctl.failures import Failure, from_boto3
 from payctl.stack import Stack
 from payctl.what_now import Facts, what_now
-from payments.application.review import decision_on, occasion_of
+from payments.application.review import decision_on, execution_suffix_of
 from payments.domain.audit_chain import AuditBroken, AuditEntry, verify
-from payments.domain.batch_breaker import LaneState
+from payments.domain.batch_breaker import BreakerState
 from payments.domain.clock import iso, parse_iso, utc_now
 from payments.domain.gateway_event import EventState, GatewayEvent
 from payments.domain.payment import Change, Payment
@@ -29,7 +29,7 @@ AFTERWARDS = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Entry:
     """Something that happened, or stands so now: when (UTC), where, what."""
 
     at: str
@@ -38,7 +38,7 @@ class Moment:
 
 
 @dataclass
-class Story:
+class Timeline:
     """All that was found about a payment. `unavailable` says which source did not tell, and why."""
 
     stack: Stack
@@ -50,9 +50,9 @@ class Story:
     events: list[GatewayEvent] = field(default_factory=list)
     dead_letter: bool = False
     started: bool = False
-    lane: LaneState = field(default_factory=LaneState)
+    lane: BreakerState = field(default_factory=BreakerState)
     says: GatewaySays | None = None
-    moments: list[Moment] = field(default_factory=list)
+    timeline_entries: list[Entry] = field(default_factory=list)
     unavailable: dict[str, str] = field(default_factory=dict)
 
     def what_now(self) -> list[str]:
@@ -64,7 +64,7 @@ class Story:
         return what_now(
             Facts(
                 self.payment,
-                ports.patience(self.stack),
+                ports.timeouts(self.stack),
                 self.lane,
                 self.dead_letter,
                 self.started,
@@ -75,120 +75,120 @@ class Story:
         )
 
 
-def told(stack: Stack, payment_id: str, *, ask_gateway: bool) -> Story:
+def told(stack: Stack, payment_id: str, *, ask_gateway: bool) -> Timeline:
     """Ask every source. What fails at one is noted, with what it told before."""
-    story = Story(stack, payment_id)
+    timeline = Timeline(stack, payment_id)
     sources = {name: source for name, source in SOURCES.items() if ask_gateway or name != "gateway"}
     for name in show.progress("asking everywhere", list(sources)):
         try:
-            story.moments += sources[name](story)
+            timeline.timeline_entries += sources[name](timeline)
         except Failure as failure:
-            story.unavailable[name] = failure.message
+            timeline.unavailable[name] = failure.message
         except Exception as error:
             problem = from_boto3(error)
             if problem is None:
                 raise
-            story.unavailable[name] = problem.message
-    story.moments.sort(key=lambda moment: moment.at)
-    return story
+            timeline.unavailable[name] = problem.message
+    timeline.timeline_entries.sort(key=lambda entry: entry.at)
+    return timeline
 
 
-def _row(story: Story) -> Iterator[Moment]:
-    story.payment = payment = ports.payments(story.stack).get(story.payment_id)
+def _row(timeline: Timeline) -> Iterator[Entry]:
+    timeline.payment = payment = ports.payments(timeline.stack).get(timeline.payment_id)
     for change in payment.history if payment else ():
-        yield Moment(change.at, "payments table", f"{change.status} by {change.actor}{_reason(change)}")
+        yield Entry(change.at, "payments table", f"{change.status} by {change.actor}{_reason(change)}")
     if payment and payment.restarted_at:
-        yield Moment(payment.restarted_at, "payments table", f"taken up again, {payment.restarts} times so far")
-    story.reference = at_gateway.reference(story.stack, payment)
+        yield Entry(payment.restarted_at, "payments table", f"taken up again, {payment.restarts} times so far")
+    timeline.reference = at_gateway.reference(timeline.stack, payment)
 
 
-def _audit(story: Story) -> Iterator[Moment]:
-    story.entries = entries = ports.audit_log(story.stack).entries(story.payment_id)
-    if story.payment:
+def _audit(timeline: Timeline) -> Iterator[Entry]:
+    timeline.entries = entries = ports.audit_log(timeline.stack).entries(timeline.payment_id)
+    if timeline.payment:
         try:
-            verify(story.payment, entries)
+            verify(timeline.payment, entries)
         except AuditBroken as broken:
-            story.audit_problem = str(broken)
+            timeline.audit_problem = str(broken)
     elif entries:
-        story.audit_problem = f"it holds {len(entries)} entries, and the payments table no row"
-    checked = "" if story.audit_problem else ", verified"
+        timeline.audit_problem = f"it holds {len(entries)} entries, and the payments table no row"
+    checked = "" if timeline.audit_problem else ", verified"
     for entry in entries:
-        yield Moment(entry.at, "audit log", f"entry {entry.sequence}: {entry.status} by {entry.actor}{checked}")
-    if story.audit_problem:
-        yield Moment(_now(), "audit log", f"does not verify: {story.audit_problem}")
+        yield Entry(entry.at, "audit log", f"entry {entry.sequence}: {entry.status} by {entry.actor}{checked}")
+    if timeline.audit_problem:
+        yield Entry(_now(), "audit log", f"does not verify: {timeline.audit_problem}")
 
 
-def _webhooks(story: Story) -> Iterator[Moment]:
-    story.events = ports.events(story.stack).of_payment(story.payment_id)
-    for event in story.events:
+def _webhooks(timeline: Timeline) -> Iterator[Entry]:
+    timeline.events = ports.events(timeline.stack).of_payment(timeline.payment_id)
+    for event in timeline.events:
         happened = f", happened {event.occurred_at}" if event.occurred_at else ""
-        yield Moment(event.received_at, "webhook", f"{event.type} ({event.event_id}): {event.state}{happened}")
+        yield Entry(event.received_at, "webhook", f"{event.type} ({event.event_id}): {event.state}{happened}")
 
 
-def _workflow(story: Story) -> Iterator[Moment]:
-    client = story.stack.client("stepfunctions")
-    restarts = story.payment.restarts if story.payment else 0
-    decision = decision_on(story.payment) if story.payment else None
-    decided = [f"{story.payment_id}.{occasion_of(decision)}"] if decision else []
-    for name in (*executions.names(story.payment_id, restarts, story.events), *decided):
-        for at, what in executions.history(story.stack, client, name):
-            story.started = True
-            yield Moment(iso(at.astimezone(UTC)), "workflow", what)
+def _workflow(timeline: Timeline) -> Iterator[Entry]:
+    client = timeline.stack.client("stepfunctions")
+    restarts = timeline.payment.restarts if timeline.payment else 0
+    decision = decision_on(timeline.payment) if timeline.payment else None
+    decided = [f"{timeline.payment_id}.{execution_suffix_of(decision)}"] if decision else []
+    for name in (*executions.names(timeline.payment_id, restarts, timeline.events), *decided):
+        for at, what in executions.history(timeline.stack, client, name):
+            timeline.started = True
+            yield Entry(iso(at.astimezone(UTC)), "workflow", what)
 
 
-def _batch(story: Story) -> Iterator[Moment]:
-    payment = story.payment
+def _batch(timeline: Timeline) -> Iterator[Entry]:
+    payment = timeline.payment
     if payment is None or not payment.batch_id:
         return
     closed = "closed" if payment.batch_row_closed else "not closed"
-    batch = batch_files.get(story.stack, payment.batch_id)
+    batch = batch_files.get(timeline.stack, payment.batch_id)
     file = f"{batch.source.key}, which is {batch.status}" if batch else "which is not there"
     what = f"line {payment.batch_line} of batch {payment.batch_id}: {file}; the row is {closed}"
-    yield Moment(payment.created_at, "batch", what)
+    yield Entry(payment.created_at, "batch", what)
 
 
-def _dead_letters(story: Story) -> Iterator[Moment]:
-    if story.payment is None or story.payment.source != "batch":
+def _dead_letters(timeline: Timeline) -> Iterator[Entry]:
+    if timeline.payment is None or timeline.payment.source != "batch":
         return  # a payment over REST never passes through the queue
-    letters = [letter for letter in DeadLetterQueue(story.stack).take() if letter.payment_id == story.payment_id]
-    why = reasons(story.stack, letters)
-    story.dead_letter = bool(letters)
+    letters = [letter for letter in DeadLetterQueue(timeline.stack).take() if letter.payment_id == timeline.payment_id]
+    why = reasons(timeline.stack, letters)
+    timeline.dead_letter = bool(letters)
     for letter in letters:
-        yield Moment(letter.sent_at, "queue", f"message {letter.message_id} was sent")
+        yield Entry(letter.sent_at, "queue", f"message {letter.message_id} was sent")
         reason = why.get(letter.message_id, "no log found")
-        yield Moment(_now(), "queue", f"message {letter.message_id} lies in the dead-letter queue: {reason}")
+        yield Entry(_now(), "queue", f"message {letter.message_id} lies in the dead-letter queue: {reason}")
 
 
-def _lane(story: Story) -> Iterator[Moment]:
-    story.lane = lane = ports.lane(story.stack).state()
+def _lane(timeline: Timeline) -> Iterator[Entry]:
+    timeline.lane = lane = ports.lane(timeline.stack).state()
     if lane.paused:
-        yield Moment(lane.since, "lane", f"paused by the {lane.paused_by}, until now: {lane.reason}")
+        yield Entry(lane.since, "lane", f"paused by the {lane.paused_by}, until now: {lane.reason}")
 
 
-def _gateway(story: Story) -> Iterator[Moment]:
-    gateway = at_gateway.gateway(story.stack)
-    story.says = at_gateway.says(gateway, story.payment_id, story.reference)
-    yield Moment(_now(), "gateway", f"says now: {story.says}")
+def _gateway(timeline: Timeline) -> Iterator[Entry]:
+    gateway = at_gateway.gateway(timeline.stack)
+    timeline.says = at_gateway.says(gateway, timeline.payment_id, timeline.reference)
+    yield Entry(_now(), "gateway", f"says now: {timeline.says}")
 
 
-def _logs(story: Story) -> Iterator[Moment]:
-    payment = story.payment
+def _logs(timeline: Timeline) -> Iterator[Entry]:
+    payment = timeline.payment
     if payment is None:
         return  # nothing tells in which of all days to look
     since = parse_iso(payment.created_at) - timedelta(minutes=1)
     until = parse_iso(max(payment.updated_at, payment.restarted_at)) + AFTERWARDS
     cut = []
-    for function in logs.functions(story.stack):
-        found = logs.search(story.stack, function, story.payment_id, since, until)
+    for function in logs.functions(timeline.stack):
+        found = logs.search(timeline.stack, function, timeline.payment_id, since, until)
         cut += [] if found.complete else [function]
         for line in found.lines:
-            if line.values.get("payment_id") == story.payment_id:
-                yield Moment(line.at, f"log of {function}", _line(line.values))
+            if line.values.get("payment_id") == timeline.payment_id:
+                yield Entry(line.at, f"log of {function}", _line(line.values))
     if cut:
         raise Failure(f"there is too much to search in the logs of {', '.join(cut)}; use CloudWatch Logs Insights")
 
 
-SOURCES: dict[str, Callable[[Story], Iterator[Moment]]] = {
+SOURCES: dict[str, Callable[[Timeline], Iterator[Entry]]] = {
     "payments table": _row,
     "audit log": _audit,
     "webhooks": _webhooks,
@@ -215,16 +215,16 @@ def _now() -> str:
     return iso(utc_now())
 
 
-def as_json(story: Story) -> dict[str, Any]:
+def as_json(timeline: Timeline) -> dict[str, Any]:
     """The story as scripts read it."""
     return {
-        "payment_id": story.payment_id,
-        "environment": story.stack.name,
-        "status": story.payment.status.value if story.payment else None,
-        "audit_verified": bool(story.payment and story.entries) and not story.audit_problem,
-        "in_dead_letter_queue": story.dead_letter,
-        "gateway": str(story.says) if story.says else None,
-        "timeline": [{"at": moment.at, "where": moment.where, "what": moment.what} for moment in story.moments],
-        "what_now": story.what_now(),
-        "unavailable": story.unavailable,
+        "payment_id": timeline.payment_id,
+        "environment": timeline.stack.name,
+        "status": timeline.payment.status.value if timeline.payment else None,
+        "audit_verified": bool(timeline.payment and timeline.entries) and not timeline.audit_problem,
+        "in_dead_letter_queue": timeline.dead_letter,
+        "gateway": str(timeline.says) if timeline.says else None,
+        "timeline": [{"at": entry.at, "where": entry.where, "what": entry.what} for entry in timeline.timeline_entries],
+        "what_now": timeline.what_now(),
+        "unavailable": timeline.unavailable,
     }

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from payctl.at_gateway import NO_CHARGE, GatewaySays
 from payments.application.review import Verdict, is_held
-from payments.domain.batch_breaker import LaneState, PausedBy
+from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso, parse_iso
 from payments.domain.payment import Payment
-from payments.domain.recovery_timeouts import Patience
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import CAPTURED, SETTLED, Status
 
 NOT_CHARGED = (Status.DECLINED, Status.REJECTED, Status.FAILED)
@@ -32,8 +32,8 @@ class Facts:
     """What decides what is to be done. `says` is None if the gateway was not asked."""
 
     payment: Payment
-    patience: Patience = field(default_factory=Patience)
-    lane: LaneState = field(default_factory=LaneState)
+    timeouts: RecoveryTimeouts = field(default_factory=RecoveryTimeouts)
+    lane: BreakerState = field(default_factory=BreakerState)
     dead_letter: bool = False
     started: bool = False
     """An execution of the payment exists."""
@@ -48,13 +48,13 @@ def what_now(facts: Facts) -> list[str]:
     return [*_alarms(facts), *_by_status(facts)]
 
 
-def taken_up_after(payment: Payment, patience: Patience) -> datetime:
+def taken_up_after(payment: Payment, timeouts: RecoveryTimeouts) -> datetime:
     """When the sweeper takes an unsettled payment up again, unless it moves by itself before."""
     since = parse_iso(max(payment.updated_at, payment.restarted_at))
-    moment = since + patience.unit
-    while not patience.is_due(payment, moment):  # waits are whole units, a dozen at most
-        moment += patience.unit
-    return moment
+    entry = since + timeouts.unit
+    while not timeouts.is_due(payment, entry):  # waits are whole units, a dozen at most
+        entry += timeouts.unit
+    return entry
 
 
 def _alarms(facts: Facts) -> Iterator[str]:
@@ -70,7 +70,7 @@ def _alarms(facts: Facts) -> Iterator[str]:
 
 def _by_status(facts: Facts) -> Iterator[str]:
     payment = facts.payment
-    after = iso(taken_up_after(payment, facts.patience))
+    after = iso(taken_up_after(payment, facts.timeouts))
     match payment.status:
         case Status.PENDING:
             yield from _pending(facts, after)
@@ -81,7 +81,7 @@ def _by_status(facts: Facts) -> Iterator[str]:
             yield "A workflow is charging it, and a charge may have happened."
             yield f"If that workflow died, the sweeper asks the gateway after {after}."
         case Status.REQUIRES_ACTION:
-            ends = iso(parse_iso(payment.updated_at) + facts.patience.authentication)
+            ends = iso(parse_iso(payment.updated_at) + facts.timeouts.authentication)
             yield "The customer must authenticate at their bank (3-D Secure)."
             yield f"If they do not until {ends}, it is cancelled at the gateway and ends as declined."
         case Status.IN_REVIEW if is_held(payment):
@@ -92,7 +92,7 @@ def _by_status(facts: Facts) -> Iterator[str]:
             yield f"It is held for a person: {payment.message or payment.code or 'no reason was recorded'}."
             yield f"Put it right in the gateway's dashboard, then: payctl payment recheck {payment.payment_id}"
         case Status.UNKNOWN:
-            proof = iso(parse_iso(payment.updated_at) + facts.patience.proof)
+            proof = iso(parse_iso(payment.updated_at) + facts.timeouts.proof)
             yield "It was sent, and what became of it is not known. Never submit it under a new id until it is."
             yield f"The sweeper asks after {after}. If the gateway knows of no charge after {proof}, none was made."
             yield f"To know at once: payctl payment recheck {payment.payment_id}"

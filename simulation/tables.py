@@ -6,7 +6,7 @@ from datetime import datetime
 
 from fakes.payments import MemoryPaymentStore
 from payments.domain.payment import Payment
-from payments.ports.field_encryptor import Vault
+from payments.ports.field_encryptor import FieldEncryptor
 
 Watch = Callable[[Payment | None, Payment], None]
 """Told of each write: the row before, and after."""
@@ -31,8 +31,10 @@ class _Rows(dict[str, Payment]):
 class LaggingPayments(MemoryPaymentStore):
     """Reads through an index see what was written `lag_seconds` ago."""
 
-    def __init__(self, watch: Watch, monotonic: Callable[[], float], lag_seconds: float, vault: Vault) -> None:
-        super().__init__(vault)
+    def __init__(
+        self, watch: Watch, monotonic: Callable[[], float], lag_seconds: float, encryptor: FieldEncryptor
+    ) -> None:
+        super().__init__(encryptor)
         self._watch = watch
         self._monotonic = monotonic
         self._lag_seconds = lag_seconds

@@ -12,11 +12,11 @@ from typing import Any
 from unittest.mock import patch
 
 from fakes.audit import MemoryAuditStore
-from fakes.batch_breaker import MemoryLaneStore
+from fakes.batch_breaker import MemoryBreakerStore
 from fakes.batches import MemoryBatchStore
 from fakes.customers import MemoryCustomerStore
 from fakes.events import MemoryEventStore
-from fakes.field_encryptor import MemoryVault
+from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.gateway import Fault, FaultKind, MemoryGateway
 from fakes.slots import MemorySlotStore
 from fakes.tokens import MemoryTokenStore
@@ -31,11 +31,11 @@ from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.dispatch import Dispatcher
 from payments.application.batch.report import Reporter
 from payments.application.batch.split import Splitter, sources_in
-from payments.application.batch_breaker import Lane
+from payments.application.batch_breaker import BatchBreaker
 from payments.application.charge import Charging
-from payments.application.gateway_rate_limiter import Pace
+from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.guarded_gateway import GuardedGateway
-from payments.application.recover import Sweeper
+from payments.application.recover import PaymentRecovery
 from payments.application.steps import audit_step, charge_step, record_step, validate_step
 from payments.application.validate import PaymentMethods
 from payments.application.webhooks import Webhooks
@@ -46,7 +46,7 @@ from payments.domain.gateway_event import GatewayEvent
 from payments.domain.gateway_slots import slot_length
 from payments.domain.money import Money
 from payments.domain.payment import Payment, parse_request
-from payments.domain.recovery_timeouts import Patience
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from simulation.cloud import Context, Delivery, Files, Functions, Queue, StepFunctionsClient, error_of
 from simulation.effects import Effects
 from simulation.faults import Chaos, Fate
@@ -97,14 +97,14 @@ class World:
         clock, sleep, effects = self.scheduler.clock, self.scheduler.sleep, self.effects
 
         # what outlives every function: tables, bucket, queue, gateway
-        self.vault = MemoryVault()
+        self.encryptor = MemoryFieldEncryptor()
         self.payments = LaggingPayments(
-            self._row_written, self.scheduler.monotonic, self.chaos.index_lag_seconds, self.vault
+            self._row_written, self.scheduler.monotonic, self.chaos.index_lag_seconds, self.encryptor
         )
         self.batches = MemoryBatchStore(self.payments)
         self.audit_log = MemoryAuditStore(self.payments)
         self.events = MemoryEventStore()
-        self.lane = MemoryLaneStore()
+        self.lane = MemoryBreakerStore()
         self.files = Files()
         self.functions = Functions(self.scheduler, self.chaos)
         self.queue = Queue(self.scheduler, self.chaos, self.functions)
@@ -124,17 +124,17 @@ class World:
         queue = effects.of("queue", self.queue)
         files = effects.of("files", self.files, once=("write",))
         gateway = effects.of("gateway", self.gateway, fates=_DIES, prepare=self._gateway_misbehaves)
-        vault = effects.of("vault", self.vault)
+        encryptor = effects.of("vault", self.encryptor)
         invoke = effects.of("lambda", self.functions)
         client = StepFunctionsClient(self.machine)
         workflow = StepFunctionsWorkflow(effects.of("workflow", client), "arn")
-        pace = Pace(effects.of("slots", MemorySlotStore()), slot_length(25, 8), clock, sleep)
-        patience = Patience()
+        rate_limiter = GatewayRateLimiter(effects.of("slots", MemorySlotStore()), slot_length(25, 8), clock, sleep)
+        timeouts = RecoveryTimeouts()
         customers = effects.of("customers", MemoryCustomerStore(*CUSTOMERS))
-        methods = PaymentMethods(customers, "", effects.of("tokens", MemoryTokenStore()), clock, vault)
+        methods = PaymentMethods(customers, "", effects.of("tokens", MemoryTokenStore()), clock, encryptor)
 
         def refused(error: Misconfigured) -> None:
-            Lane(lane, clock).refused(error)
+            BatchBreaker(lane, clock).refused(error)
 
         def start_report(batch_id: str) -> None:
             invoke.start("report", {"batch_id": batch_id}, batch_id)
@@ -145,11 +145,11 @@ class World:
         rows = BatchRows(batches, start_report)
         self.store, self.clock, self.workflow = payments, clock, workflow
         self.webhooks = Webhooks(events, payments, workflow, clock)
-        self.charging = Charging(GuardedGateway(gateway, refused), methods, payments, clock, patience)
-        self.dispatcher = Dispatcher(payments, workflow, lane, pace, 0.1, self.scheduler.monotonic, sleep)
+        self.charging = Charging(GuardedGateway(gateway, refused), methods, payments, clock, timeouts)
+        self.dispatcher = Dispatcher(payments, workflow, lane, rate_limiter, 0.1, self.scheduler.monotonic, sleep)
         self.splitter = Splitter(payments, batches, queue, files, rows, start_split, clock, workers=2)
-        self.reporter = Reporter(payments, batches, files, effects.of("sns", self).publish, clock, sleep, vault)
-        self.sweeper = Sweeper(
+        self.reporter = Reporter(payments, batches, files, effects.of("sns", self).publish, clock, sleep, encryptor)
+        self.recovery = PaymentRecovery(
             payments,
             batches,
             events,
@@ -163,7 +163,7 @@ class World:
             start_split,
             start_report,
             clock,
-            patience,
+            timeouts,
         )
         log = effects.of("audit_log", self.audit_log, once=("append",))
 
@@ -173,7 +173,7 @@ class World:
         handlers: dict[str, Any] = {
             "validate": lambda event, _: validate_step(event, store=payments, methods=methods, refusal=refusal),
             "charge": lambda event, _: charge_step(
-                event, charging=self.charging, vault=vault, pace=pace, jitter=jitter
+                event, charging=self.charging, encryptor=encryptor, rate_limiter=rate_limiter, jitter=jitter
             ),
             "record": lambda event, _: {
                 "payment_id": record_step(event, store=payments, events=events, clock=clock).payment_id
@@ -184,7 +184,7 @@ class World:
             "report": self.report,
             "api": self.post_payment,
             "webhook": self.take_event,
-            "sweep": lambda _, context: dict(self.sweeper.sweep(context.seconds_left)),
+            "sweep": lambda _, context: dict(self.recovery.recover(context.seconds_left)),
         }
         split_seconds = random.choice((900.0, 900.0, 22.0))  # 22: hardly more than the reserve, so that it hands over
         for name, handler in handlers.items():

@@ -7,11 +7,11 @@ from typing import Any
 from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.access_log import DynamoAccessLog
 from payments.adapters.dynamodb.customers import DynamoCustomerStore
-from payments.adapters.dynamodb.instrumented_payments import FollowedPayments
+from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
 from payments.adapters.dynamodb.limits import DynamoLimitStore
 from payments.adapters.dynamodb.listing import DynamoPaymentListing
 from payments.adapters.dynamodb.tokens import DynamoTokenStore
-from payments.adapters.kms import KmsEmailHasher, KmsVault
+from payments.adapters.kms import KmsEmailHasher, KmsFieldEncryptor
 from payments.adapters.step_functions import StepFunctionsWorkflow
 from payments.application.velocity import Velocity
 from payments.config import setting
@@ -22,7 +22,7 @@ from payments.domain.payment import NO_CARD_DATA
 from payments.domain.token import random_token
 from payments.observability.logs import invocation, logger
 from payments.observability.metrics import PAYMENTS_ACCEPTED, count
-from payments.ports.field_encryptor import VaultUnavailable
+from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.ports.limit_store import LimitsUnavailable
 from payments.rest import customers, legacy, listing, payments, tokens
 from payments.rest.access import require_role
@@ -55,20 +55,20 @@ ELSEWHERE = ("POST /webhooks/stripe",)
 UNAVAILABLE_SECONDS = 5
 
 dynamodb, kms = aws.dynamodb(), aws.kms()
-vault = KmsVault(kms, setting("VAULT_KEY_ARN"))
+encryptor = KmsFieldEncryptor(kms, setting("VAULT_KEY_ARN"))
 limits = DynamoLimitStore(dynamodb, setting("LIMITS_TABLE"))
 services = Services(
-    payments=FollowedPayments(
+    payments=InstrumentedPaymentStore(
         dynamodb,
         setting("PAYMENTS_TABLE"),
-        vault,
+        encryptor,
         created=lambda _: count(PAYMENTS_ACCEPTED, step="api"),
     ),
     listing=DynamoPaymentListing(dynamodb, setting("PAYMENTS_TABLE")),
     customers=DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE")),
     tokens=DynamoTokenStore(dynamodb, setting("TOKENS_TABLE")),
     workflow=StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN")),
-    vault=vault,
+    encryptor=encryptor,
     email_hasher=KmsEmailHasher(kms, setting("EMAIL_HASH_KEY_ARN")),
     limiter=Limiter(
         limits,
@@ -95,7 +95,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     except Problem as problem:
         log.info("refused", route=route, status=problem.status, kind=problem.kind)
         return problem_answer(problem, _request_id(event))
-    except (VaultUnavailable, LimitsUnavailable):
+    except (EncryptionUnavailable, LimitsUnavailable):
         log.exception("out of reach", route=route)
         return problem_answer(_unavailable(), _request_id(event))
     except Exception:  # the last stop: whatever it is, the client gets an answer and the log the trace

@@ -5,7 +5,7 @@ from typing import Any
 from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.audit import DynamoAuditStore
 from payments.adapters.dynamodb.batches import DynamoBatchStore
-from payments.adapters.dynamodb.instrumented_payments import FollowedPayments
+from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
 from payments.adapters.lambda_functions import FunctionStarter
 from payments.application.batch.close_rows import BatchRows
 from payments.application.steps import audit_step
@@ -14,7 +14,7 @@ from payments.observability.logs import invocation, logger
 from payments.observability.metrics import timed
 
 dynamodb = aws.dynamodb()
-store = FollowedPayments(dynamodb, setting("PAYMENTS_TABLE"))
+store = InstrumentedPaymentStore(dynamodb, setting("PAYMENTS_TABLE"))
 audit_log = DynamoAuditStore(dynamodb, setting("AUDIT_TABLE"), setting("PAYMENTS_TABLE"))
 batches = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))
 start_report = FunctionStarter(aws.functions(), setting("REPORT_FUNCTION"))

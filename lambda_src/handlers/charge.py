@@ -6,34 +6,34 @@ from datetime import timedelta
 from typing import Any
 
 from payments.adapters import aws_clients as aws
-from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.customers import DynamoCustomerStore
-from payments.adapters.dynamodb.instrumented_payments import FollowedPayments
+from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
 from payments.adapters.dynamodb.slots import DynamoSlotStore
 from payments.adapters.dynamodb.tokens import DynamoTokenStore
-from payments.adapters.kms import KmsVault
+from payments.adapters.kms import KmsFieldEncryptor
 from payments.adapters.secrets_manager import GatewayKey
 from payments.adapters.stripe.gateway import StripeGateway
-from payments.application.batch_breaker import Lane
+from payments.application.batch_breaker import BatchBreaker
 from payments.application.charge import Charging
-from payments.application.gateway_rate_limiter import Pace
+from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.guarded_gateway import GuardedGateway
 from payments.application.steps import charge_step
 from payments.application.validate import PaymentMethods
 from payments.config import setting
 from payments.domain.clock import utc_now
 from payments.domain.errors import SUSPICIOUS_DECLINE_CODES, Misconfigured
-from payments.domain.recovery_timeouts import Patience
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.observability.logs import invocation, logger
 from payments.observability.metrics import GATEWAY_MISCONFIGURED, PAYMENTS_IN_REVIEW, SUSPICIOUS_DECLINES, count, timed
 
 dynamodb = aws.dynamodb()
-vault = KmsVault(aws.kms(), setting("VAULT_KEY_ARN"))
+encryptor = KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN"))
 key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"))
-lane = Lane(DynamoLaneStore(dynamodb, setting("CONTROLS_TABLE")), utc_now)
+lane = BatchBreaker(DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")), utc_now)
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
-pace = Pace(DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot), slot, utc_now, time.sleep)
+rate_limiter = GatewayRateLimiter(DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot), slot, utc_now, time.sleep)
 log = logger()
 
 
@@ -52,11 +52,11 @@ charging = Charging(
         setting("DEFAULT_PAYMENT_METHOD", ""),
         DynamoTokenStore(dynamodb, setting("TOKENS_TABLE")),
         utc_now,
-        vault,
+        encryptor,
     ),
-    store=FollowedPayments(dynamodb, setting("PAYMENTS_TABLE")),
+    store=InstrumentedPaymentStore(dynamodb, setting("PAYMENTS_TABLE")),
     clock=utc_now,
-    patience=Patience(timedelta(seconds=int(setting("PATIENCE_SECONDS")))),
+    timeouts=RecoveryTimeouts(timedelta(seconds=int(setting("PATIENCE_SECONDS")))),
 )
 
 
@@ -69,7 +69,7 @@ def jitter(most: int) -> int:
 @timed("charge")
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """State in: payment_id. State out: payment_id and outcome, or how long to wait. Raises what is retried."""
-    state = charge_step(event, charging=charging, vault=vault, pace=pace, jitter=jitter)
+    state = charge_step(event, charging=charging, encryptor=encryptor, rate_limiter=rate_limiter, jitter=jitter)
     outcome = state.get("outcome", {})
     if outcome.get("code") in SUSPICIOUS_DECLINE_CODES:
         count(SUSPICIOUS_DECLINES)

@@ -10,26 +10,26 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.adapters import aws_clients as aws
-from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
-from payments.adapters.dynamodb.instrumented_payments import FollowedPayments
+from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
+from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
 from payments.adapters.dynamodb.slots import DynamoSlotStore
 from payments.adapters.sqs import SqsPaymentQueue
 from payments.adapters.step_functions import StepFunctionsWorkflow
-from payments.application.batch.dispatch import Dispatcher, LanePaused
-from payments.application.gateway_rate_limiter import Pace
+from payments.application.batch.dispatch import BatchesPaused, Dispatcher
+from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.config import setting
 from payments.domain.clock import utc_now
-from payments.observability.logs import about, invocation, logger
+from payments.observability.logs import bind_log_context, invocation, logger
 
 dynamodb = aws.dynamodb()
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
 # a look at the counter now and then is enough to give way; a late one would show less of a backlog than there is
 slots = DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot, remember_seconds=0.1)
 dispatcher = Dispatcher(
-    payments=FollowedPayments(dynamodb, setting("PAYMENTS_TABLE")),
+    payments=InstrumentedPaymentStore(dynamodb, setting("PAYMENTS_TABLE")),
     workflow=StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN")),
-    lane=DynamoLaneStore(dynamodb, setting("CONTROLS_TABLE")),
-    pace=Pace(slots, slot, utc_now, time.sleep),
+    lane=DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")),
+    rate_limiter=GatewayRateLimiter(slots, slot, utc_now, time.sleep),
     pace_seconds=float(setting("DISPATCH_PACE_SECONDS")),
     monotonic=time.monotonic,
     sleep=time.sleep,
@@ -47,13 +47,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
 
 
 def _dispatch(record: SQSRecord) -> None:
-    about(None)  # what goes wrong with this message must not be told of the one before
+    bind_log_context(None)  # what goes wrong with this message must not be told of the one before
     try:
         payment_id = dispatcher.dispatch(record.body)
     except Exception as error:
         # the dead-letter queue keeps the message, this line its reason, found by the message id
         log.warning("not dispatched", message_id=record.message_id, reason=f"{type(error).__name__}: {error}")
-        if isinstance(error, LanePaused):
+        if isinstance(error, BatchesPaused):
             queue.hand_back(record.receipt_handle)
         raise
     log.info("dispatched", payment_id=payment_id)

@@ -4,7 +4,7 @@ from typing import Any
 
 from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.events import DynamoEventStore
-from payments.adapters.dynamodb.instrumented_payments import FollowedPayments
+from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
 from payments.application.steps import record_step
 from payments.config import setting
 from payments.domain.clock import utc_now
@@ -12,7 +12,7 @@ from payments.observability.logs import invocation, logger
 from payments.observability.metrics import note_outcome, timed
 
 dynamodb = aws.dynamodb()
-store = FollowedPayments(dynamodb, setting("PAYMENTS_TABLE"), saved=note_outcome)
+store = InstrumentedPaymentStore(dynamodb, setting("PAYMENTS_TABLE"), saved=note_outcome)
 events = DynamoEventStore(dynamodb, setting("GATEWAY_EVENTS_TABLE"))
 log = logger()
 

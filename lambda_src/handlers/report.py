@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
-from payments.adapters.kms import KmsVault
+from payments.adapters.kms import KmsFieldEncryptor
 from payments.adapters.s3 import S3BatchFiles
 from payments.application.batch.report import Reporter
 from payments.config import setting
@@ -38,7 +38,7 @@ reporter = Reporter(
     publish=publish,
     clock=utc_now,
     sleep=time.sleep,
-    vault=KmsVault(aws.kms(), setting("VAULT_KEY_ARN")),
+    encryptor=KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN")),
 )
 
 

@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
-from payments.adapters.kms import KmsVault
+from payments.adapters.kms import KmsFieldEncryptor
 from payments.adapters.lambda_functions import FunctionStarter
 from payments.adapters.s3 import S3BatchFiles
 from payments.adapters.sqs import SqsPaymentQueue
@@ -26,7 +26,9 @@ batches = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting
 start_report = FunctionStarter(functions, setting("REPORT_FUNCTION"))
 start_split = FunctionStarter(functions, setting("AWS_LAMBDA_FUNCTION_NAME"))
 splitter = Splitter(
-    payments=DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"), KmsVault(aws.kms(), setting("VAULT_KEY_ARN"))),
+    payments=DynamoPaymentStore(
+        dynamodb, setting("PAYMENTS_TABLE"), KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN"))
+    ),
     batches=batches,
     queue=SqsPaymentQueue(aws.sqs(), setting("PAYMENT_QUEUE_URL")),
     files=S3BatchFiles(aws.s3()),

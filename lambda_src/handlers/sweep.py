@@ -8,7 +8,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.adapters import aws_clients as aws
-from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.events import DynamoEventStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
@@ -20,15 +20,15 @@ from payments.adapters.step_functions import StepFunctionsWorkflow
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.application.batch.close_rows import BatchRows
 from payments.application.guarded_gateway import GuardedGateway
-from payments.application.recover import Sweeper
+from payments.application.recover import PaymentRecovery
 from payments.application.webhooks import Webhooks
 from payments.config import setting
 from payments.domain.clock import utc_now
-from payments.domain.recovery_timeouts import Patience
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.observability.logs import invocation, logger
 from payments.observability.metrics import (
+    BATCHES_PAUSED,
     CONTRADICTING_EVENTS,
-    LANE_PAUSED,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
     count,
@@ -37,7 +37,7 @@ from payments.observability.metrics import (
 METRICS = {
     "in_review": PAYMENTS_IN_REVIEW,
     "overdue": PAYMENTS_OVERDUE,
-    "lane_paused": LANE_PAUSED,
+    "lane_paused": BATCHES_PAUSED,
     "contradicting_events": CONTRADICTING_EVENTS,
 }
 """What a sweep finds that a person must know → the metric that rings for it."""
@@ -53,7 +53,7 @@ split = FunctionStarter(functions, setting("SPLIT_FUNCTION"))
 log = logger()
 
 
-stumbles: list[Exception] = []
+failures: list[Exception] = []
 """What went wrong with single items in the sweep that runs."""
 
 
@@ -62,7 +62,7 @@ def start_report(batch_id: str) -> None:
     report({"batch_id": batch_id})
 
 
-sweeper = Sweeper(
+recovery = PaymentRecovery(
     payments=payments,
     batches=batches,
     events=events,
@@ -70,29 +70,29 @@ sweeper = Sweeper(
     workflow=workflow,
     webhooks=Webhooks(events, payments, workflow, utc_now),
     gateway=GuardedGateway(StripeGateway(key.read, base_url=setting("STRIPE_API_BASE")), lambda _: key.forget()),
-    lane=DynamoLaneStore(dynamodb, setting("CONTROLS_TABLE")),
+    lane=DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")),
     delivery=MappingDelivery(functions, setting("DISPATCH_MAPPING_ID")),
     rows=BatchRows(batches, start_report),
     resume_split=lambda source: split({"resume": asdict(source)}),
     start_report=start_report,
     clock=utc_now,
-    patience=Patience(timedelta(seconds=int(setting("PATIENCE_SECONDS")))),
-    stumbled=stumbles.append,
+    timeouts=RecoveryTimeouts(timedelta(seconds=int(setting("PATIENCE_SECONDS")))),
+    on_error=failures.append,
 )
 
 
 @invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """In: nothing that matters. Out: how much of what was found. Raises what went wrong, after all else is done."""
-    stumbles.clear()
+    failures.clear()
     began_at = time.monotonic()
-    found = sweeper.sweep(lambda: context.get_remaining_time_in_millis() / 1000)
+    found = recovery.recover(lambda: context.get_remaining_time_in_millis() / 1000)
     for name, metric in METRICS.items():
         if found[name]:
             count(metric, found[name])
     log.info("swept", extra={"seconds": round(time.monotonic() - began_at, 1), **found})
-    for error in stumbles[:10]:  # Lambda prints nothing of a group but its size
+    for error in failures[:10]:  # Lambda prints nothing of a group but its size
         log.error("not tended", reason=f"{type(error).__name__}: {error}")
-    if stumbles:  # the rest is done; the function's alarm tells of these
-        raise ExceptionGroup(f"{len(stumbles)} items could not be tended", stumbles[:10])
+    if failures:  # the rest is done; the function's alarm tells of these
+        raise ExceptionGroup(f"{len(failures)} items could not be tended", failures[:10])
     return dict(found)

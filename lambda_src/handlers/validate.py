@@ -4,7 +4,7 @@ from typing import Any
 
 from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.customers import DynamoCustomerStore
-from payments.adapters.dynamodb.instrumented_payments import FollowedPayments
+from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
 from payments.adapters.dynamodb.tokens import DynamoTokenStore
 from payments.adapters.stripe.amounts import refusal
 from payments.application.steps import validate_step
@@ -15,7 +15,7 @@ from payments.observability.logs import invocation, logger
 from payments.observability.metrics import timed
 
 dynamodb = aws.dynamodb()
-store = FollowedPayments(dynamodb, setting("PAYMENTS_TABLE"))
+store = InstrumentedPaymentStore(dynamodb, setting("PAYMENTS_TABLE"))
 methods = PaymentMethods(
     DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE")),
     setting("DEFAULT_PAYMENT_METHOD", ""),

@@ -5,7 +5,7 @@ from typing import Any
 
 from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.events import DynamoEventStore
-from payments.adapters.dynamodb.instrumented_payments import FollowedPayments
+from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
 from payments.adapters.secrets_manager import WebhookSecrets
 from payments.adapters.step_functions import StepFunctionsWorkflow
 from payments.adapters.stripe.webhook import BadSignature, UnreadableEvent, verified_event
@@ -22,7 +22,7 @@ dynamodb = aws.dynamodb()
 secrets = WebhookSecrets(aws.secrets_manager(), setting("WEBHOOK_SECRET_ARN"))
 webhooks = Webhooks(
     events=DynamoEventStore(dynamodb, setting("GATEWAY_EVENTS_TABLE")),
-    payments=FollowedPayments(dynamodb, setting("PAYMENTS_TABLE")),
+    payments=InstrumentedPaymentStore(dynamodb, setting("PAYMENTS_TABLE")),
     workflow=StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN")),
     clock=utc_now,
 )

@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from local.fake_stripe.app import StandIn
+from local.fake_stripe.app import FakeStripe
 from local.fake_stripe.server import url_of, wsgi_server
 
 
@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--ready-file", type=Path, help='where to write {"url": …, "pid": …}')
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    server = wsgi_server(StandIn(), arguments.port)
+    server = wsgi_server(FakeStripe(), arguments.port)
     sys.stdout.write(f"{url_of(server)}\n")
     sys.stdout.flush()
     if arguments.ready_file:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from local.fake_stripe import fault_spec as words
+from local.fake_stripe import fault_spec as fault_spec
 from local.fake_stripe.async_outcomes import Afterwards
 from local.fake_stripe.clock_and_ids import Clock, NewId, random_id, utc_now
 from local.fake_stripe.errors import ApiError, invalid, key_in_use, rate_limited, server_error, unauthorized
@@ -24,7 +24,7 @@ from local.fake_stripe.refunds import Refunds
 from local.fake_stripe.request_log import RequestLog
 from local.fake_stripe.search import parse, payment_id_in
 from local.fake_stripe.settings import Settings
-from local.fake_stripe.store import Books
+from local.fake_stripe.store import Store
 from local.fake_stripe.webhooks import Webhooks
 
 ACCEPTED_KEYS = "sk_test_"
@@ -66,7 +66,7 @@ class AnswerLost(ConnectionAbortedError):
     """The connection must be closed without an answer."""
 
 
-class StandIn:
+class FakeStripe:
     """Everything that the stand-in remembers, and `answer`, the road of each request."""
 
     def __init__(self, *, clock: Clock = utc_now, new_id: NewId = random_id) -> None:
@@ -77,10 +77,10 @@ class StandIn:
         self.rate_limit = RateLimit(clock, self.settings)
         self.keys = IdempotencyKeys(clock, self.settings)
         self.webhooks = Webhooks(clock, new_id, self.faults, self.settings)
-        self.books = Books(clock, new_id, self.webhooks.emit)
-        self.ledger = Ledger(self.books, self.faults, self.settings)
-        self.refunds = Refunds(self.books)
-        self.afterwards = Afterwards(self.books, self.ledger)
+        self.store = Store(clock, new_id, self.webhooks.emit)
+        self.ledger = Ledger(self.store, self.faults, self.settings)
+        self.refunds = Refunds(self.store)
+        self.afterwards = Afterwards(self.store, self.ledger)
 
     def answer(self, request: ApiRequest, operation: Operation) -> Answer:
         """Authentication, rate limit, idempotency, execution: an error of each keeps the next from happening.
@@ -109,7 +109,7 @@ class StandIn:
     def reset(self) -> None:
         """As freshly started: no endpoint for webhooks either."""
         self.webhooks.clear()
-        self.books.clear()
+        self.store.clear()
         self.keys.forget()
         self.faults.clear()
         self.settings.reset()
@@ -124,12 +124,12 @@ class StandIn:
     def _strikes(self, request: ApiRequest, payment_id: str) -> Strikes:
         """The faults for this request, among them those that it brings along. Raises ApiError for an unknown one."""
         metadata = request.params.get("metadata")
-        wish = metadata.get(words.KEY) if request.method == "POST" and isinstance(metadata, dict) else None
+        wish = metadata.get(fault_spec.KEY) if request.method == "POST" and isinstance(metadata, dict) else None
         if wish:
             try:
-                faults = words.faults_of(payment_id, str(wish))
+                faults = fault_spec.faults_of(payment_id, str(wish))
             except ValueError as error:
-                raise invalid(str(error), param=f"metadata[{words.KEY}]") from None
+                raise invalid(str(error), param=f"metadata[{fault_spec.KEY}]") from None
             self.faults.add_once(payment_id, f"{request.path} {wish}", faults)
         return self.faults.strike(request.method, payment_id)
 
@@ -202,7 +202,7 @@ class StandIn:
                 return payment_id_in(parse(params["query"])) or ""
             except ApiError:
                 return ""
-        return self.books.payment_id_of(request.object_id or str(params.get("payment_intent") or params.get("charge")))
+        return self.store.payment_id_of(request.object_id or str(params.get("payment_intent") or params.get("charge")))
 
     def _remember(self, request: ApiRequest, payment_id: str, answer: Answer | None, arrived: datetime) -> None:
         self.log.answered(

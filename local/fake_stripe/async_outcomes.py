@@ -5,7 +5,7 @@ from local.fake_stripe.cards import CARDS
 from local.fake_stripe.errors import ApiError
 from local.fake_stripe.ledger import Ledger
 from local.fake_stripe.objects import Json
-from local.fake_stripe.store import Books
+from local.fake_stripe.store import Store
 
 OUTCOMES = ("succeeded", "failed")
 _DECLINE = CARDS["pm_card_chargeDeclined"]
@@ -14,13 +14,13 @@ _DECLINE = CARDS["pm_card_chargeDeclined"]
 class Afterwards:
     """Ends what the API left open. Raises ApiError: 404 for an unknown intent, 409 for one that does not wait."""
 
-    def __init__(self, books: Books, ledger: Ledger) -> None:
-        self._books = books
+    def __init__(self, store: Store, ledger: Ledger) -> None:
+        self._store = store
         self._ledger = ledger
 
     def authenticate(self, intent_id: str, outcome: str) -> Json:
         """The customer passes or fails 3-D Secure."""
-        with self._books.lock:
+        with self._store.lock:
             intent = self._waiting(intent_id, "requires_action", outcome)
             if outcome == "succeeded":
                 self._ledger.charge_card(intent, CARDS[intent["payment_method"]])
@@ -31,9 +31,9 @@ class Afterwards:
 
     def settle(self, intent_id: str, outcome: str) -> Json:
         """The bank pays, or does not."""
-        with self._books.lock:
+        with self._store.lock:
             intent = self._waiting(intent_id, "processing", outcome)
-            charge = self._books.charges[intent["latest_charge"]]
+            charge = self._store.charges[intent["latest_charge"]]
             if outcome == "succeeded":
                 objects.settle(charge, captured=intent["capture_method"] != "manual")
                 self._ledger.paid(intent, charge)
@@ -44,7 +44,7 @@ class Afterwards:
             return dict(intent)
 
     def _waiting(self, intent_id: str, status: str, outcome: str) -> Json:
-        intent = self._books.intent(intent_id)
+        intent = self._store.intent(intent_id)
         if outcome not in OUTCOMES:
             raise ApiError(400, f"outcome must be one of {', '.join(OUTCOMES)}")
         if intent["status"] != status:
@@ -55,4 +55,4 @@ class Afterwards:
         intent.update(
             status="requires_payment_method", payment_method=None, next_action=None, last_payment_error=problem
         )
-        self._books.changed(intent, "payment_failed")
+        self._store.changed(intent, "payment_failed")

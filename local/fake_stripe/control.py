@@ -21,28 +21,28 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from local.fake_stripe.app import StandIn
+from local.fake_stripe.app import FakeStripe
 from local.fake_stripe.errors import ApiError
 from local.fake_stripe.faults import Fault
-from local.fake_stripe.listener import Door
+from local.fake_stripe.listener import Listener
 from local.fake_stripe.webhooks import Endpoint
 
 LONGEST_REFUSAL_SECONDS = 600
 _DONE = {"status": "ok"}
 
 
-def control_routes(stand_in: StandIn, door: Door) -> Blueprint:
+def control_routes(stand_in: FakeStripe, listener: Listener) -> Blueprint:
     """The routes that control `stand_in`, and shut its `door`."""
     routes = Blueprint("control", __name__, url_prefix="/_stand_in")
     routes.register_error_handler(ValueError, lambda error: ({"error": {"message": str(error)}}, 400))
     routes.register_error_handler(ApiError, lambda error: (error.body, error.status))
     _add_looking_in(routes, stand_in)
-    _add_misbehaving(routes, stand_in, door)
+    _add_misbehaving(routes, stand_in, listener)
     _add_webhooks(routes, stand_in)
     return routes
 
 
-def _add_looking_in(routes: Blueprint, stand_in: StandIn) -> None:
+def _add_looking_in(routes: Blueprint, stand_in: FakeStripe) -> None:
     @routes.get("/health")
     def health() -> ResponseReturnValue:
         return {"status": "ok", "pid": os.getpid()}
@@ -65,7 +65,7 @@ def _add_looking_in(routes: Blueprint, stand_in: StandIn) -> None:
         return _DONE
 
 
-def _add_misbehaving(routes: Blueprint, stand_in: StandIn, door: Door) -> None:
+def _add_misbehaving(routes: Blueprint, stand_in: FakeStripe, listener: Listener) -> None:
     @routes.get("/faults")
     def faults() -> ResponseReturnValue:
         return {"data": [asdict(fault) for fault in stand_in.faults]}
@@ -105,7 +105,7 @@ def _add_misbehaving(routes: Blueprint, stand_in: StandIn, door: Door) -> None:
         if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_REFUSAL_SECONDS:
             raise ValueError(f"seconds must be a number above 0, at most {LONGEST_REFUSAL_SECONDS}")
         answer: Response = jsonify(_DONE)
-        answer.call_on_close(lambda: door.shut(seconds))  # this answer goes out first
+        answer.call_on_close(lambda: listener.shut(seconds))  # this answer goes out first
         return answer
 
     @routes.post("/payment_intents/<intent_id>/authenticate")
@@ -117,7 +117,7 @@ def _add_misbehaving(routes: Blueprint, stand_in: StandIn, door: Door) -> None:
         return stand_in.afterwards.settle(intent_id, str(_body().get("outcome")))
 
 
-def _add_webhooks(routes: Blueprint, stand_in: StandIn) -> None:
+def _add_webhooks(routes: Blueprint, stand_in: FakeStripe) -> None:
     @routes.get("/webhooks")
     def webhooks() -> ResponseReturnValue:
         endpoint = stand_in.webhooks.endpoint

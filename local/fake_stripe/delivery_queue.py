@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import count
 
 
-class Postman[Item]:
+class DeliveryQueue[Item]:
     """Hands each item to `deliver` when it is due. Items that are due at once keep their order."""
 
     def __init__(self, deliver: Callable[[Item], None], name: str) -> None:

@@ -7,7 +7,7 @@ from local.fake_stripe.faults import Faults, Kind
 from local.fake_stripe.objects import Json
 from local.fake_stripe.search import matches, parse, payment_id_in
 from local.fake_stripe.settings import Settings
-from local.fake_stripe.store import Books
+from local.fake_stripe.store import Store
 
 _CONFIRMABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
 _CANCELABLE = (*_CONFIRMABLE, "requires_capture", "processing")
@@ -20,8 +20,8 @@ class Ledger:
     would answer, and raise ApiError.
     """
 
-    def __init__(self, books: Books, faults: Faults, settings: Settings) -> None:
-        self._books = books
+    def __init__(self, store: Store, faults: Faults, settings: Settings) -> None:
+        self._store = store
         self._faults = faults
         self._settings = settings
 
@@ -34,26 +34,26 @@ class Ledger:
             _card(params["payment_method"])
         intent = objects.payment_intent(
             params,
-            intent_id=self._books.new_id("pi"),
-            secret=self._books.new_id("cs"),
+            intent_id=self._store.new_id("pi"),
+            secret=self._store.new_id("cs"),
             amount=amount,
-            created=self._books.now(),
+            created=self._store.now(),
         )
-        with self._books.lock:
-            self._books.add(intent)
+        with self._store.lock:
+            self._store.add(intent)
             if params.get("confirm") == "true":
                 self._attempt(intent, params)
             return dict(intent)
 
     def retrieve(self, _: Json, intent_id: str) -> Json:
         """GET /v1/payment_intents/{id}."""
-        with self._books.lock:
-            return dict(self._books.intent(intent_id))
+        with self._store.lock:
+            return dict(self._store.intent(intent_id))
 
     def confirm(self, params: Json, intent_id: str) -> Json:
         """POST /v1/payment_intents/{id}/confirm."""
-        with self._books.lock:
-            intent = self._books.intent(intent_id, _CONFIRMABLE, "confirm")
+        with self._store.lock:
+            intent = self._store.intent(intent_id, _CONFIRMABLE, "confirm")
             method = params.get("payment_method") or intent["payment_method"]
             if not method:
                 raise parameters.missing_payment_method()
@@ -64,22 +64,22 @@ class Ledger:
 
     def cancel(self, params: Json, intent_id: str) -> Json:
         """POST /v1/payment_intents/{id}/cancel."""
-        with self._books.lock:
-            intent = self._books.intent(intent_id, _CANCELABLE, "cancel")
+        with self._store.lock:
+            intent = self._store.intent(intent_id, _CANCELABLE, "cancel")
             intent.update(
                 status="canceled",
                 amount_capturable=0,
                 next_action=None,
-                canceled_at=self._books.now(),
+                canceled_at=self._store.now(),
                 cancellation_reason=params.get("cancellation_reason"),
             )
-            self._books.changed(intent, "canceled")
+            self._store.changed(intent, "canceled")
             return dict(intent)
 
     def capture(self, params: Json, intent_id: str) -> Json:
         """POST /v1/payment_intents/{id}/capture: the whole amount, or `amount_to_capture` of it."""
-        with self._books.lock:
-            intent = self._books.intent(intent_id, ("requires_capture",), "capture")
+        with self._store.lock:
+            intent = self._store.intent(intent_id, ("requires_capture",), "capture")
             amount = amounts.amount_of(params.get("amount_to_capture", str(intent["amount_capturable"])))
             if amount > intent["amount_capturable"]:
                 raise invalid(
@@ -87,30 +87,30 @@ class Ledger:
                     param="amount_to_capture",
                     code="amount_too_large",
                 )
-            charge = self._books.charges[intent["latest_charge"]]
+            charge = self._store.charges[intent["latest_charge"]]
             charge.update(captured=True, amount_captured=amount)
             self.paid(intent, charge)
             return dict(intent)
 
     def intents(self, params: Json, _: str = "") -> Json:
         """GET /v1/payment_intents: newest first, by page."""
-        return self._books.page("/v1/payment_intents", self._books.intents, params)
+        return self._store.page("/v1/payment_intents", self._store.intents, params)
 
     def charges(self, params: Json, _: str = "") -> Json:
         """GET /v1/charges: newest first, by page; of one `payment_intent` if given."""
         wanted = params.get("payment_intent")
-        return self._books.page("/v1/charges", self._books.charges, params, payment_intent=wanted)
+        return self._store.page("/v1/charges", self._store.charges, params, payment_intent=wanted)
 
     def charge(self, _: Json, charge_id: str) -> Json:
         """GET /v1/charges/{id}."""
-        return self._books.copy("charge", self._books.charges, charge_id)
+        return self._store.copy("charge", self._store.charges, charge_id)
 
     def search(self, params: Json, _: str = "") -> Json:
         """GET /v1/payment_intents/search. Lags behind as the settings and faults say."""
         clauses = parse(params.get("query", ""))
         start, limit = parameters.page(params), parameters.limit(params)
-        with self._books.lock:
-            candidates = self._books.newest_first(payment_id_in(clauses))
+        with self._store.lock:
+            candidates = self._store.newest_first(payment_id_in(clauses))
             found = [dict(intent) for intent in candidates if matches(intent, clauses) and self._indexed(intent)]
         more = len(found) > start + limit
         return {
@@ -131,7 +131,7 @@ class Ledger:
 
     def captured(self) -> list[Json]:
         """Every captured charge, oldest first, with the payment id in its metadata: the money invariants' count."""
-        with self._books.lock:
+        with self._store.lock:
             return [
                 {
                     "id": charge["id"],
@@ -141,7 +141,7 @@ class Ledger:
                     "currency": charge["currency"],
                     "payment_id": charge["metadata"].get("payment_id", ""),
                 }
-                for charge in self._books.charges.values()
+                for charge in self._store.charges.values()
                 if charge["captured"]
             ]
 
@@ -149,18 +149,18 @@ class Ledger:
         """Charge `card` for an intent of the books, whose lock the caller holds. Raises ApiError (402) for a decline,
         with the intent in the body."""
         method = intent["payment_method"]
-        charge = objects.charge(intent, card, charge_id=self._books.new_id("ch"), created=self._books.now())
-        self._books.charges[charge["id"]] = charge
+        charge = objects.charge(intent, card, charge_id=self._store.new_id("ch"), created=self._store.now())
+        self._store.charges[charge["id"]] = charge
         intent.update(latest_charge=charge["id"], next_action=None, last_payment_error=None)
         if card.code:
             problem = objects.payment_error(card, charge_id=charge["id"], method=method)
             intent.update(status="requires_payment_method", payment_method=None, last_payment_error=problem)
-            self._books.changed(intent, "payment_failed")
+            self._store.changed(intent, "payment_failed")
             raise ApiError(402, **problem, payment_intent=dict(intent), headers={"Stripe-Should-Retry": "false"})
         if self._faults.take(Kind.SETTLES_LATER, intent["metadata"].get("payment_id", "")):
             objects.unsettle(charge)
             intent.update(status="processing")
-            self._books.changed(intent, "processing")
+            self._store.changed(intent, "processing")
         else:
             self.paid(intent, charge)
 
@@ -168,16 +168,16 @@ class Ledger:
         """`charge` went through: it pays the intent, or waits to be captured."""
         if charge["captured"]:
             intent.update(status="succeeded", amount_received=charge["amount_captured"], amount_capturable=0)
-            self._books.changed(intent, "succeeded")
+            self._store.changed(intent, "succeeded")
         else:
             intent.update(status="requires_capture", amount_capturable=intent["amount"])
-            self._books.changed(intent, "amount_capturable_updated")
+            self._store.changed(intent, "amount_capturable_updated")
 
     def _attempt(self, intent: Json, params: Json) -> None:
         card = CARDS[intent["payment_method"]]
         if card.authenticates and params.get("off_session") != "true":
             intent.update(status="requires_action", next_action={"type": "use_stripe_sdk", "use_stripe_sdk": {}})
-            self._books.changed(intent, "requires_action")
+            self._store.changed(intent, "requires_action")
         else:
             self.charge_card(intent, NEEDS_AUTHENTICATION if card.authenticates else card)
 
@@ -185,7 +185,7 @@ class Ledger:
         """True if search sees the intent already."""
         fault = self._faults.take(Kind.SEARCH_LAG, intent["metadata"].get("payment_id", ""))
         lag_seconds = max(self._settings.search_lag_seconds, fault.seconds if fault else 0)
-        return self._books.age_seconds(intent["id"]) >= lag_seconds
+        return self._store.age_seconds(intent["id"]) >= lag_seconds
 
 
 def _card(method: str) -> Card:

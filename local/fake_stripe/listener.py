@@ -6,7 +6,7 @@ import threading
 from waitress.server import BaseWSGIServer
 
 
-class Door:
+class Listener:
     """Refuses connections for a number of seconds and hangs up on those who are connected.
 
     Sockets belong to the server's loop, so everything happens there. While shut, the port stays bound without

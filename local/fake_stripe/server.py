@@ -16,9 +16,9 @@ from typing import Any
 
 from waitress.server import BaseWSGIServer, create_server
 
-from local.fake_stripe.app import StandIn
+from local.fake_stripe.app import FakeStripe
 from local.fake_stripe.clock_and_ids import Clock, NewId, random_id, utc_now
-from local.fake_stripe.listener import Door
+from local.fake_stripe.listener import Listener
 from local.fake_stripe.web import web_app
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -45,15 +45,15 @@ class Running:
 
 
 def wsgi_server(
-    stand_in: StandIn, port: int = 0, sockets: dict[int, Any] | None = None, door: Door | None = None
+    stand_in: FakeStripe, port: int = 0, sockets: dict[int, Any] | None = None, listener: Listener | None = None
 ) -> BaseWSGIServer:
     """A server for `stand_in` on loopback, bound and not yet running; port 0 takes a free one.
 
     `sockets` gets what the server has open, by file descriptor; `door` can shut it and must be left before it ends.
     """
-    door = door or Door()
+    listener = listener or Listener()
     server = create_server(
-        web_app(stand_in, door),
+        web_app(stand_in, listener),
         map=sockets,
         host=HOST,
         port=port,
@@ -61,7 +61,7 @@ def wsgi_server(
         log_socket_errors=False,  # an answer that is lost on purpose is no error
         clear_untrusted_proxy_headers=True,
     )
-    door.belongs_to(server)
+    listener.belongs_to(server)
     return server
 
 
@@ -71,12 +71,12 @@ def url_of(server: BaseWSGIServer) -> str:
 
 
 @contextmanager
-def in_process(clock: Clock = utc_now, new_id: NewId = random_id) -> Iterator[tuple[str, StandIn]]:
+def in_process(clock: Clock = utc_now, new_id: NewId = random_id) -> Iterator[tuple[str, FakeStripe]]:
     """The stand-in on a thread of this process: its URL, and itself to look into."""
-    stand_in = StandIn(clock=clock, new_id=new_id)
+    stand_in = FakeStripe(clock=clock, new_id=new_id)
     sockets: dict[int, Any] = {}
-    door = Door()
-    server = wsgi_server(stand_in, sockets=sockets, door=door)
+    listener = Listener()
+    server = wsgi_server(stand_in, sockets=sockets, listener=listener)
     stopping = threading.Event()
 
     def serve() -> None:
@@ -88,7 +88,7 @@ def in_process(clock: Clock = utc_now, new_id: NewId = random_id) -> Iterator[tu
     try:
         yield url_of(server), stand_in
     finally:
-        door.leave()
+        listener.leave()
         stopping.set()
         server.pull_trigger()  # wakes the loop
         thread.join()

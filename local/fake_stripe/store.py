@@ -15,7 +15,7 @@ Tell = Callable[[str, Json], None]
 """Told of an event's type and the object it is about, in the order of the changes."""
 
 
-class Books:
+class Store:
     """Intents, charges and refunds by id, newest last: about 4 kB a payment, all kept, as a test adds up what was
     charged.
 

@@ -6,14 +6,14 @@ from flask import Flask, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from local.fake_stripe.app import ApiRequest, Operation, StandIn
+from local.fake_stripe.app import ApiRequest, FakeStripe, Operation
 from local.fake_stripe.control import control_routes
 from local.fake_stripe.errors import ApiError
 from local.fake_stripe.forms import nested
-from local.fake_stripe.listener import Door
+from local.fake_stripe.listener import Listener
 
 
-def operations_of(stand_in: StandIn) -> dict[tuple[str, str], Operation]:
+def operations_of(stand_in: FakeStripe) -> dict[tuple[str, str], Operation]:
     """What `stand_in` does for each of Stripe's routes."""
     ledger, refunds = stand_in.ledger, stand_in.refunds
     return {
@@ -34,18 +34,18 @@ def operations_of(stand_in: StandIn) -> dict[tuple[str, str], Operation]:
     }
 
 
-def web_app(stand_in: StandIn, door: Door) -> Flask:
+def web_app(stand_in: FakeStripe, listener: Listener) -> Flask:
     """A WSGI application that answers for `stand_in`, behind `door`."""
     app = Flask("stand-in for Stripe")
     app.config["PROPAGATE_EXCEPTIONS"] = True  # AnswerLost must reach the server, which closes the connection
     for (method, rule), operation in operations_of(stand_in).items():
         app.add_url_rule(rule, f"{method} {rule}", _view(stand_in, operation), methods=[method])
     app.register_error_handler(HTTPException, _unrecognised)
-    app.register_blueprint(control_routes(stand_in, door))
+    app.register_blueprint(control_routes(stand_in, listener))
     return app
 
 
-def _view(stand_in: StandIn, operation: Operation) -> Any:
+def _view(stand_in: FakeStripe, operation: Operation) -> Any:
     def view(object_id: str = "") -> Response:
         fields = request.form if request.method == "POST" else request.args
         answer = stand_in.answer(

@@ -11,7 +11,7 @@ import requests
 
 from local.fake_stripe import events
 from local.fake_stripe.clock_and_ids import Clock, NewId
-from local.fake_stripe.delivery_queue import Postman
+from local.fake_stripe.delivery_queue import DeliveryQueue
 from local.fake_stripe.errors import no_such
 from local.fake_stripe.faults import Fault, Faults, Kind
 from local.fake_stripe.settings import Settings
@@ -95,7 +95,7 @@ class Webhooks:
         self._lock = threading.RLock()
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy between the stand-in and a local endpoint
-        self._postmen = [Postman(self._deliver, f"webhooks-{number}") for number in range(_POSTMEN)]
+        self._postmen = [DeliveryQueue(self._deliver, f"webhooks-{number}") for number in range(_POSTMEN)]
 
     @property
     def endpoint(self) -> Endpoint | None:
@@ -108,8 +108,8 @@ class Webhooks:
             self._endpoint = endpoint
             if endpoint is None:
                 self._held.clear()
-                for postman in self._postmen:
-                    postman.drop()
+                for deliveries in self._postmen:
+                    deliveries.drop()
 
     def emit(self, kind: str, content: dict[str, Any]) -> None:
         """Something changed: send `content`, the intent or charge as it is now, unless a fault prevents it."""
@@ -128,7 +128,7 @@ class Webhooks:
         with self._lock:
             if event_id not in self._events:
                 raise no_such("event", event_id, param="id")
-            self._postman(self._events[event_id]).take(self._events[event_id])
+            self._deliveries(self._events[event_id]).take(self._events[event_id])
 
     def summaries(self) -> list[dict[str, Any]]:
         """The latest events, oldest first."""
@@ -143,8 +143,8 @@ class Webhooks:
 
     def stop(self) -> None:
         """Send nothing more."""
-        for postman in self._postmen:
-            postman.stop()
+        for deliveries in self._postmen:
+            deliveries.stop()
         self._session.close()
 
     def _remember(self, event: Event) -> Event:
@@ -170,9 +170,9 @@ class Webhooks:
             self._held[event.payment_id] = event
             delay_seconds = HELD_SECONDS
         for _ in range(2 if struck(Kind.WEBHOOK_DOUBLED) else 1):
-            self._postman(event).take(event, delay_seconds)
+            self._deliveries(event).take(event, delay_seconds)
 
-    def _postman(self, event: Event) -> Postman[Event]:
+    def _deliveries(self, event: Event) -> DeliveryQueue[Event]:
         """One for all events of a payment, so that they keep their order."""
         return self._postmen[zlib.crc32(event.payment_id.encode()) % len(self._postmen)]
 
@@ -191,10 +191,10 @@ class Webhooks:
                 event.delivered = True
                 held = self._held.get(event.payment_id)
                 if held and held.number < event.number:
-                    self._postman(held).hurry(held)
+                    self._deliveries(held).hurry(held)
             elif event.attempts < MAX_ATTEMPTS and self._endpoint:
                 delay_seconds = self._settings.webhook_retry_seconds * 2 ** (event.attempts - 1)
-                self._postman(event).take(event, delay_seconds)
+                self._deliveries(event).take(event, delay_seconds)
 
     def _answer(self, endpoint: Endpoint, body: bytes) -> tuple[int | None, str]:
         """The HTTP status, or None and what went wrong."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import pytest
 
 from fakes.gateway import Fault, FaultKind, MemoryGateway
-from local.fake_stripe.app import StandIn
+from local.fake_stripe.app import FakeStripe
 from local.fake_stripe.errors import ApiError
 from local.fake_stripe.faults import Fault as StripeFault
 from local.fake_stripe.faults import Kind
@@ -75,7 +75,7 @@ class MemoryBench:
 
 
 class StripeBench:
-    def __init__(self, url: str, stand_in: StandIn, clock: MovableClock) -> None:
+    def __init__(self, url: str, stand_in: FakeStripe, clock: MovableClock) -> None:
         self.clock = clock
         self.gateway = StripeGateway(lambda: SECRET_KEY, base_url=url, read_timeout_seconds=10)
         self._stand_in = stand_in

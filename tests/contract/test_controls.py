@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from fakes.batch_breaker import MemoryLaneStore
+from fakes.batch_breaker import MemoryBreakerStore
 from fakes.slots import MemorySlotStore
-from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.slots import DynamoSlotStore
 from payments.adapters.dynamodb.tables import CONTROLS
-from payments.domain.batch_breaker import LaneState, PausedBy
+from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso
-from payments.ports.batch_breaker_store import LaneStore
+from payments.ports.batch_breaker_store import BreakerStore
 from payments.ports.slot_counter import NoFreeSlot, SlotStore
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import NOON
@@ -28,8 +28,8 @@ SLOT = timedelta(milliseconds=50)
 class Controls:
     """Two of each, as two functions have them, on one table."""
 
-    lane: LaneStore
-    other_lane: LaneStore
+    lane: BreakerStore
+    other_lane: BreakerStore
     slots: SlotStore
     other_slots: SlotStore
 
@@ -37,14 +37,14 @@ class Controls:
 @pytest.fixture(params=["memory", "dynamodb"])
 def controls(request: pytest.FixtureRequest) -> Iterator[Controls]:
     if request.param == "memory":
-        lane, slots = MemoryLaneStore(), MemorySlotStore()
+        lane, slots = MemoryBreakerStore(), MemorySlotStore()
         yield Controls(lane, lane, slots, slots)
         return
     with aws_in_memory():
         client = create_table(CONTROLS)
         yield Controls(
-            DynamoLaneStore(client, CONTROLS.name),
-            DynamoLaneStore(client, CONTROLS.name),
+            DynamoBreakerStore(client, CONTROLS.name),
+            DynamoBreakerStore(client, CONTROLS.name),
             DynamoSlotStore(client, CONTROLS.name, SLOT),
             DynamoSlotStore(client, CONTROLS.name, SLOT),
         )
@@ -54,7 +54,7 @@ def controls(request: pytest.FixtureRequest) -> Iterator[Controls]:
 
 
 def test_state_when_nobody_touched_the_lane_then_open(controls: Controls) -> None:
-    assert controls.lane.state() == LaneState()
+    assert controls.lane.state() == BreakerState()
     assert not controls.lane.state().paused
 
 
@@ -78,7 +78,7 @@ def test_count_refusal_when_counted_then_the_lane_says_when_the_last_one_was_als
     for minutes in (0, 2, 7):  # the first of a window, another one, and the first of the next
         at = NOON + timedelta(minutes=minutes)
         controls.lane.count_refusal(at, WINDOW)
-        assert controls.other_lane.state() == LaneState(refused_at=iso(at))
+        assert controls.other_lane.state() == BreakerState(refused_at=iso(at))
     controls.other_lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
     assert controls.lane.state().refused_at == iso(at)
 
@@ -90,23 +90,23 @@ def test_count_refusal_when_the_lane_is_open_then_it_stays_open(controls: Contro
 
 def test_pause_when_open_then_it_says_by_whom_why_and_since_when(controls: Controls) -> None:
     assert controls.lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
-    assert controls.other_lane.state() == LaneState("gateway", "the key is refused", iso(NOON))
+    assert controls.other_lane.state() == BreakerState("gateway", "the key is refused", iso(NOON))
     assert controls.other_lane.state().paused
 
 
 def test_pause_when_paused_already_then_false_and_the_first_reason_stays(controls: Controls) -> None:
     controls.lane.pause(PausedBy.OPERATOR, "maintenance", NOON)
     assert not controls.other_lane.pause(PausedBy.GATEWAY, "the key is refused", NOON + WINDOW)
-    assert controls.lane.state() == LaneState("operator", "maintenance", iso(NOON))
+    assert controls.lane.state() == BreakerState("operator", "maintenance", iso(NOON))
 
 
 def test_resume_when_paused_then_open_and_the_refusals_are_forgotten(controls: Controls) -> None:
     for _ in range(3):
         controls.lane.count_refusal(NOON, WINDOW)
     controls.lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
-    controls.lane.send_canary("pay_1")
+    controls.lane.send_probe("pay_1")
     assert controls.lane.resume()
-    assert controls.lane.state() == LaneState()
+    assert controls.lane.state() == BreakerState()
     assert controls.lane.count_refusal(NOON, WINDOW) == 1
     assert controls.lane.pause(PausedBy.GATEWAY, "again", NOON)
 
@@ -119,8 +119,8 @@ def test_resume_when_open_then_false_and_the_refusals_count_on(controls: Control
 
 def test_send_canary_when_paused_then_remembered_until_the_next_pause(controls: Controls) -> None:
     controls.lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
-    controls.lane.send_canary("pay_1")
-    controls.lane.send_canary("pay_2")
+    controls.lane.send_probe("pay_1")
+    controls.lane.send_probe("pay_2")
     assert controls.other_lane.state().canary == "pay_2"
     controls.lane.resume()
     controls.lane.pause(PausedBy.GATEWAY, "again", NOON)
@@ -128,8 +128,8 @@ def test_send_canary_when_paused_then_remembered_until_the_next_pause(controls: 
 
 
 def test_send_canary_when_the_lane_was_resumed_meanwhile_then_nothing_changes(controls: Controls) -> None:
-    controls.lane.send_canary("pay_1")
-    assert controls.lane.state() == LaneState()
+    controls.lane.send_probe("pay_1")
+    assert controls.lane.state() == BreakerState()
 
 
 # The slots ---------------------------------------------------------------------------------------------------------

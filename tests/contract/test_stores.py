@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 from fakes.audit import MemoryAuditStore
-from fakes.field_encryptor import MemoryVault
+from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.payments import MemoryPaymentStore
 from payments.adapters.dynamodb.audit import DynamoAuditStore
 from payments.adapters.dynamodb.items import to_item
@@ -22,7 +22,7 @@ from payments.domain.sealed_fields import NotSealed, private
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
 from payments.ports.audit_store import AuditStore
-from payments.ports.field_encryptor import VaultUnavailable
+from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.ports.payment_store import AlreadyExists, PaymentStore, VersionConflict, require
 from payments.ports.sealed_payments import opened
 from tests.moto_tables import aws_in_memory, create_table
@@ -41,26 +41,26 @@ def batch_payment() -> Payment:
 class Stores:
     payments: PaymentStore
     audit: AuditStore
-    vault: MemoryVault
+    encryptor: MemoryFieldEncryptor
 
     def opened(self, payment_id: str = "pay_1") -> Payment:
-        return opened(require(self.payments, payment_id), self.vault)
+        return opened(require(self.payments, payment_id), self.encryptor)
 
 
 @pytest.fixture(params=["memory", "dynamodb"])
 def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
-    vault = MemoryVault()
+    encryptor = MemoryFieldEncryptor()
     if request.param == "memory":
-        payments = MemoryPaymentStore(vault)
-        yield Stores(payments, MemoryAuditStore(payments), vault)
+        payments = MemoryPaymentStore(encryptor)
+        yield Stores(payments, MemoryAuditStore(payments), encryptor)
         return
     with aws_in_memory():
         client = create_table(PAYMENTS)
         create_table(AUDIT_LOG)
         yield Stores(
-            DynamoPaymentStore(client, PAYMENTS.name, vault),
+            DynamoPaymentStore(client, PAYMENTS.name, encryptor),
             DynamoAuditStore(client, AUDIT_LOG.name, PAYMENTS.name),
-            vault,
+            encryptor,
         )
 
 
@@ -68,7 +68,7 @@ METADATA = {"order": "A-17", "empty": ""}
 
 
 def sealed_reference(stores: Stores) -> str:
-    return stores.vault.seal({"payment_id": "pay_1"}, {"gateway_reference": "pi_1"})["gateway_reference"]
+    return stores.encryptor.seal({"payment_id": "pay_1"}, {"gateway_reference": "pi_1"})["gateway_reference"]
 
 
 def full_payment() -> Payment:
@@ -300,23 +300,23 @@ def test_create_when_there_is_something_private_then_no_plain_text_of_it_is_in_t
     row = require(stores.payments, "pay_1")
 
     assert {name for name, text in private(row).items() if is_sealed(text)} == {"payment_method", "metadata.order"}
-    assert stores.vault.calls == 1
+    assert stores.encryptor.calls == 1
     assert (row.description, row.customer_id, row.fingerprint) == ("tea, \u2615", "c1", full_payment().fingerprint)
 
 
 def test_fault_45_create_when_the_key_is_disabled_then_nothing_is_stored(stores: Stores) -> None:
-    stores.vault.available = False
-    with pytest.raises(VaultUnavailable):
+    stores.encryptor.available = False
+    with pytest.raises(EncryptionUnavailable):
         stores.payments.create(full_payment())
     assert stores.payments.get("pay_1") is None
 
 
 def test_fault_45_get_and_save_when_the_key_is_disabled_then_they_need_none(stores: Stores) -> None:
     stores.payments.create(full_payment())
-    stores.vault.available = False
+    stores.encryptor.available = False
     after_it = save_all(stores, require(stores.payments, "pay_1"), Status.PROCESSING, Status.SUCCEEDED)
     assert stores.payments.get("pay_1") == after_it
-    with pytest.raises(VaultUnavailable):
+    with pytest.raises(EncryptionUnavailable):
         stores.opened()
 
 
@@ -337,7 +337,7 @@ def test_save_when_the_row_is_from_before_fields_were_sealed_then_it_moves_on_an
 
     dynamodb.save(refunded)
 
-    assert opened(require(dynamodb, "pay_1"), MemoryVault()) == refunded
+    assert opened(require(dynamodb, "pay_1"), MemoryFieldEncryptor()) == refunded
     with pytest.raises(VersionConflict, match="plain payment_method"):
         dynamodb.save(replace(after(refunded, Status.DISPUTED), payment_method="pm_other"))
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from local.ministack.server import LocalAws
-from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.events import DynamoEventStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.slots import DynamoSlotStore
@@ -51,7 +51,7 @@ def test_take_slot_when_many_functions_take_at_once_then_each_slot_goes_to_one(a
 
 def test_fault_19_pause_when_many_functions_pause_at_once_then_one_is_told_true(aws: LocalAws) -> None:
     def pause(number: int) -> bool:
-        store = DynamoLaneStore(aws.client("dynamodb"), CONTROLS.name)
+        store = DynamoBreakerStore(aws.client("dynamodb"), CONTROLS.name)
         return store.pause(PausedBy.GATEWAY, f"function {number}", NOON)
 
     assert sum(all_at_once(pause)) == 1

@@ -8,11 +8,11 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from fakes.email_hasher import MemoryEmailHasher
-from fakes.field_encryptor import MemoryVault
-from payments.adapters.kms import KmsEmailHasher, KmsVault
+from fakes.field_encryptor import MemoryFieldEncryptor
+from payments.adapters.kms import KmsEmailHasher, KmsFieldEncryptor
 from payments.domain.sealed_text import is_sealed
 from payments.ports.email_hasher import EmailHasher
-from payments.ports.field_encryptor import KeyVault, SealBroken, VaultUnavailable
+from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailable, RowEncryptor
 from tests.moto_tables import aws_in_memory
 
 MINE = {"payment_id": "pay_1"}
@@ -24,7 +24,7 @@ VALUES = {"payment_method": "pm_1", "metadata.order": "A-17, \u2615", "metadata.
 class Bench:
     """A vault and a hasher, the switch of their keys, and how often the real KMS would have been asked so far."""
 
-    vault: KeyVault
+    encryptor: RowEncryptor
     hasher: EmailHasher
     switch: Callable[[bool], None]
     calls: Callable[[], int]
@@ -41,12 +41,12 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 
 def memory_bench() -> Bench:
-    vault, hasher = MemoryVault(), MemoryEmailHasher()
+    encryptor, hasher = MemoryFieldEncryptor(), MemoryEmailHasher()
 
     def switch(on: bool) -> None:
-        vault.available = hasher.available = on
+        encryptor.available = hasher.available = on
 
-    return Bench(vault, hasher, switch, lambda: vault.calls)
+    return Bench(encryptor, hasher, switch, lambda: encryptor.calls)
 
 
 def kms_bench() -> Bench:
@@ -67,7 +67,7 @@ def kms_bench() -> Bench:
 
     client.meta.events.register("before-call.kms", ask)
     return Bench(
-        KmsVault(client, key),
+        KmsFieldEncryptor(client, key),
         KmsEmailHasher(client, lookup_key),
         switch,
         lambda: len(asked),
@@ -76,67 +76,67 @@ def kms_bench() -> Bench:
 
 
 def test_seal_then_open_gives_the_values_and_no_plain_text_is_left(bench: Bench) -> None:
-    sealed = bench.vault.seal(MINE, VALUES)
+    sealed = bench.encryptor.seal(MINE, VALUES)
 
     assert {name for name, text in sealed.items() if is_sealed(text)} == {"payment_method", "metadata.order"}
     assert sealed["metadata.empty"] == ""
     assert not any("pm_1" in text or "A-17" in text for text in sealed.values())
-    assert bench.vault.open(MINE, sealed) == VALUES
+    assert bench.encryptor.open(MINE, sealed) == VALUES
 
 
 def test_seal_when_called_twice_then_other_texts(bench: Bench) -> None:
-    assert bench.vault.seal(MINE, {"f": "pm_1"}) != bench.vault.seal(MINE, {"f": "pm_1"})
+    assert bench.encryptor.seal(MINE, {"f": "pm_1"}) != bench.encryptor.seal(MINE, {"f": "pm_1"})
 
 
 def test_seal_and_open_when_asked_for_several_then_one_request_each(bench: Bench) -> None:
-    sealed = bench.vault.seal(MINE, VALUES)
+    sealed = bench.encryptor.seal(MINE, VALUES)
     assert bench.calls() == 1
-    bench.vault.open(MINE, sealed)
+    bench.encryptor.open(MINE, sealed)
     assert bench.calls() == 2
 
 
 def test_seal_when_there_is_nothing_to_seal_then_nothing_changes_and_nobody_is_asked(bench: Bench) -> None:
-    sealed = bench.vault.seal(MINE, VALUES)
+    sealed = bench.encryptor.seal(MINE, VALUES)
     bench.switch(False)
-    assert bench.vault.seal(MINE, sealed) == sealed
+    assert bench.encryptor.seal(MINE, sealed) == sealed
 
 
 def test_open_when_nothing_is_sealed_then_plain_texts_pass_and_nobody_is_asked(bench: Bench) -> None:
     bench.switch(False)
-    assert bench.vault.open(MINE, VALUES) == VALUES
+    assert bench.encryptor.open(MINE, VALUES) == VALUES
 
 
 @pytest.mark.parametrize("context", [YOURS, {}, MINE | YOURS | {"customer_id": "c1"}, {"customer_id": "pay_1"}])
 def test_open_when_the_context_is_another_then_refused_naming_the_field(bench: Bench, context: dict[str, str]) -> None:
-    sealed = bench.vault.seal(MINE, {"payment_method": "pm_1"})
-    with pytest.raises(SealBroken, match="payment_method"):
-        bench.vault.open(context, sealed)
+    sealed = bench.encryptor.seal(MINE, {"payment_method": "pm_1"})
+    with pytest.raises(DecryptionFailed, match="payment_method"):
+        bench.encryptor.open(context, sealed)
 
 
 def test_open_when_a_text_was_moved_to_another_field_then_refused_naming_it(bench: Bench) -> None:
-    sealed = bench.vault.seal(MINE, {"payment_method": "pm_1", "gateway_reference": "pi_1"})
-    with pytest.raises(SealBroken, match="gateway_reference"):
-        bench.vault.open(MINE, {"gateway_reference": sealed["payment_method"]})
+    sealed = bench.encryptor.seal(MINE, {"payment_method": "pm_1", "gateway_reference": "pi_1"})
+    with pytest.raises(DecryptionFailed, match="gateway_reference"):
+        bench.encryptor.open(MINE, {"gateway_reference": sealed["payment_method"]})
 
 
 @pytest.mark.parametrize("change", [lambda t: t[:-2], lambda t: t + "AAAA", lambda t: "AAAA.".join(t.rsplit(".", 1))])
 def test_open_when_a_text_was_changed_then_refused(bench: Bench, change: Callable[[str], str]) -> None:
-    sealed = bench.vault.seal(MINE, {"f": "a longer text"})["f"]
-    with pytest.raises(SealBroken, match="f: "):
-        bench.vault.open(MINE, {"f": change(sealed)})
+    sealed = bench.encryptor.seal(MINE, {"f": "a longer text"})["f"]
+    with pytest.raises(DecryptionFailed, match="f: "):
+        bench.encryptor.open(MINE, {"f": change(sealed)})
 
 
 @pytest.mark.parametrize(
     "text", ["sealed.v1.", "sealed.v1.x", "sealed.v1..", "sealed.v1.a.b", "sealed.v1.\u2615.\u2615"]
 )
 def test_open_when_a_text_only_looks_sealed_then_refused(bench: Bench, text: str) -> None:
-    with pytest.raises(SealBroken, match="f: "):
-        bench.vault.open(MINE, {"f": text})
+    with pytest.raises(DecryptionFailed, match="f: "):
+        bench.encryptor.open(MINE, {"f": text})
 
 
 def test_unlock_when_something_is_sealed_then_its_key_seals_more_without_another_request(bench: Bench) -> None:
-    sealed = bench.vault.seal(MINE, {"metadata.order": "A-17"})
-    plain, seal = bench.vault.unlock(MINE, sealed | {"payment_method": "pm_1"})
+    sealed = bench.encryptor.seal(MINE, {"metadata.order": "A-17"})
+    plain, seal = bench.encryptor.unlock(MINE, sealed | {"payment_method": "pm_1"})
     calls = bench.calls()
     bench.switch(False)
     more = seal(sealed | {"payment_method": "pm_1", "gateway_reference": "pi_1", "empty": ""})
@@ -144,53 +144,53 @@ def test_unlock_when_something_is_sealed_then_its_key_seals_more_without_another
     assert (plain, calls, bench.calls()) == ({"metadata.order": "A-17", "payment_method": "pm_1"}, 2, 2)
     assert more["metadata.order"] == sealed["metadata.order"]
     bench.switch(True)
-    assert bench.vault.open(MINE, more) == plain | {"gateway_reference": "pi_1", "empty": ""}
+    assert bench.encryptor.open(MINE, more) == plain | {"gateway_reference": "pi_1", "empty": ""}
     assert bench.calls() == 3  # all under one data key
 
 
 def test_unlock_when_nothing_is_sealed_then_a_new_key(bench: Bench) -> None:
-    plain, seal = bench.vault.unlock(MINE, {"payment_method": ""})
+    plain, seal = bench.encryptor.unlock(MINE, {"payment_method": ""})
     sealed = seal({"payment_method": "pm_1"})
 
     assert (plain, bench.calls()) == ({"payment_method": ""}, 1)
-    assert bench.vault.open(MINE, sealed) == {"payment_method": "pm_1"}
-    with pytest.raises(SealBroken):
-        bench.vault.open(YOURS, sealed)
+    assert bench.encryptor.open(MINE, sealed) == {"payment_method": "pm_1"}
+    with pytest.raises(DecryptionFailed):
+        bench.encryptor.open(YOURS, sealed)
 
 
 def test_open_when_texts_have_several_keys_then_each_is_asked_for_once(bench: Bench) -> None:
-    one = bench.vault.seal(MINE, {"a": "1", "b": "2"})
-    other = bench.vault.seal(MINE, {"c": "3"})
-    assert bench.vault.open(MINE, one | other) == {"a": "1", "b": "2", "c": "3"}
+    one = bench.encryptor.seal(MINE, {"a": "1", "b": "2"})
+    other = bench.encryptor.seal(MINE, {"c": "3"})
+    assert bench.encryptor.open(MINE, one | other) == {"a": "1", "b": "2", "c": "3"}
     assert bench.calls() == 4
 
 
 def test_fault_45_vault_when_its_key_is_disabled_then_it_fails_closed_at_once(bench: Bench) -> None:
-    sealed = bench.vault.seal(MINE, VALUES)
-    bench.vault.open(MINE, sealed)
+    sealed = bench.encryptor.seal(MINE, VALUES)
+    bench.encryptor.open(MINE, sealed)
     bench.switch(False)
 
-    for use in (bench.vault.seal, bench.vault.unlock):
-        with pytest.raises(VaultUnavailable):
+    for use in (bench.encryptor.seal, bench.encryptor.unlock):
+        with pytest.raises(EncryptionUnavailable):
             use(MINE, VALUES)
-    for use in (bench.vault.open, bench.vault.unlock):
-        with pytest.raises(VaultUnavailable):
+    for use in (bench.encryptor.open, bench.encryptor.unlock):
+        with pytest.raises(EncryptionUnavailable):
             use(MINE, sealed)
-    with pytest.raises(VaultUnavailable):
+    with pytest.raises(EncryptionUnavailable):
         bench.hasher.hash_of("ada@example.com")
 
 
 def test_fault_45_open_when_the_key_is_enabled_again_then_all_is_there(bench: Bench) -> None:
-    sealed = bench.vault.seal(MINE, VALUES)
+    sealed = bench.encryptor.seal(MINE, VALUES)
     bench.switch(False)
     bench.switch(True)
-    assert bench.vault.open(MINE, sealed) == VALUES
+    assert bench.encryptor.open(MINE, sealed) == VALUES
 
 
 def test_fault_45_open_when_the_key_was_rotated_then_what_was_sealed_before_opens_as_well(bench: Bench) -> None:
-    before = bench.vault.seal(MINE, {"a": "1"})
+    before = bench.encryptor.seal(MINE, {"a": "1"})
     bench.rotate()
-    assert bench.vault.open(MINE, before | bench.vault.seal(MINE, {"b": "2"})) == {"a": "1", "b": "2"}
+    assert bench.encryptor.open(MINE, before | bench.encryptor.seal(MINE, {"b": "2"})) == {"a": "1", "b": "2"}
 
 
 def test_hash_when_an_address_is_spelled_otherwise_then_the_same(bench: Bench) -> None:
@@ -228,18 +228,18 @@ def test_vault_when_kms_cannot_be_used_then_unavailable_whatever_it_says(error: 
 
     with aws_in_memory():
         client = boto3.client("kms")
-        vault = KmsVault(client, client.create_key()["KeyMetadata"]["Arn"])
-        sealed = vault.seal(MINE, VALUES)
+        encryptor = KmsFieldEncryptor(client, client.create_key()["KeyMetadata"]["Arn"])
+        sealed = encryptor.seal(MINE, VALUES)
         client.meta.events.register("before-call.kms", fail)
-        with pytest.raises(VaultUnavailable):
-            vault.open(MINE, sealed)
-        with pytest.raises(VaultUnavailable):
-            vault.seal(MINE, VALUES)
+        with pytest.raises(EncryptionUnavailable):
+            encryptor.open(MINE, sealed)
+        with pytest.raises(EncryptionUnavailable):
+            encryptor.seal(MINE, VALUES)
 
 
 def test_vault_when_a_field_is_broken_then_its_text_is_in_no_message(bench: Bench) -> None:
-    sealed = bench.vault.seal(MINE, {"payment_method": "pm_1"})["payment_method"]
-    with pytest.raises(SealBroken) as broken:
-        bench.vault.open(YOURS, {"payment_method": sealed})
+    sealed = bench.encryptor.seal(MINE, {"payment_method": "pm_1"})["payment_method"]
+    with pytest.raises(DecryptionFailed) as broken:
+        bench.encryptor.open(YOURS, {"payment_method": sealed})
     assert sealed[12:] not in str(broken.value)
     assert "pm_1" not in str(broken.value)

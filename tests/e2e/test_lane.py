@@ -12,10 +12,10 @@ import pytest
 
 from local.stack import LocalStack
 from payctl.failures import Exit
-from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
-from payments.adapters.kms import KmsVault
+from payments.adapters.kms import KmsFieldEncryptor
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.application.batch.split import ROWS_A_WINDOW
 from payments.domain.batch.state import BatchStatus
@@ -34,13 +34,13 @@ RINGS = {"AlarmName": "payment-gateway-misconfigured-local", "NewStateValue": "A
 
 
 @pytest.fixture
-def lane(client: Client, outputs: dict[str, str]) -> DynamoLaneStore:
+def lane(client: Client, outputs: dict[str, str]) -> DynamoBreakerStore:
     """The lane's switch."""
-    return DynamoLaneStore(client("dynamodb"), outputs["controls_table"])
+    return DynamoBreakerStore(client("dynamodb"), outputs["controls_table"])
 
 
 @pytest.fixture
-def mended(gateway: Gateway, lane: DynamoLaneStore) -> Iterator[None]:
+def mended(gateway: Gateway, lane: DynamoBreakerStore) -> Iterator[None]:
     """The gateway takes our key again, and the lane is open, whatever a test did."""
     yield
     gateway.behave()
@@ -48,7 +48,7 @@ def mended(gateway: Gateway, lane: DynamoLaneStore) -> Iterator[None]:
 
 
 def test_fault_19_batch_when_the_gateway_refuses_our_key_then_the_lane_pauses_with_one_alarm_and_resumes(
-    batch_file: BatchFiles, gateway: Gateway, events: Events, lane: DynamoLaneStore, client: Client,
+    batch_file: BatchFiles, gateway: Gateway, events: Events, lane: DynamoBreakerStore, client: Client,
     outputs: dict[str, str], payctl: Payctl, new_id: NewId, mended: None,
 ) -> None:  # fmt: skip
     run, rows = new_id(), 200
@@ -83,7 +83,7 @@ def delivery(client: Client, outputs: dict[str, str]) -> str:
 
 
 def test_lane_when_an_operator_pauses_it_then_batches_wait_rest_goes_on_and_resume_lets_them_through(
-    api: Api, batch_file: BatchFiles, gateway: Gateway, lane: DynamoLaneStore, payctl: Payctl, new_id: NewId
+    api: Api, batch_file: BatchFiles, gateway: Gateway, lane: DynamoBreakerStore, payctl: Payctl, new_id: NewId
 ) -> None:
     in_batch, over_rest = new_id(), new_id()
     paused = payctl("lane", "pause", "--reason", "month-end", "--yes")
@@ -124,8 +124,8 @@ def test_fault_20_dead_letter_when_replayed_after_25_hours_then_the_gateway_is_a
     assert "succeeded" in letter["gateway"]
     # a restart of this moment, so that the sweeper leaves it to the operator for a while
     taken_up = replace(stuck, restarts=1, restarted_at=iso(utc_now()))
-    vault = KmsVault(client("kms"), outputs["vault_key_arn"])
-    DynamoPaymentStore(client("dynamodb"), outputs["payments_table"], vault).create(taken_up)
+    encryptor = KmsFieldEncryptor(client("kms"), outputs["vault_key_arn"])
+    DynamoPaymentStore(client("dynamodb"), outputs["payments_table"], encryptor).create(taken_up)
     replayed = payctl("dlq", "replay", "--id", payment_id, "--yes")
     assert replayed.returncode == Exit.DONE, replayed.stderr
 

@@ -8,9 +8,9 @@ import pytest
 from lib.package import ROOT
 from payments.observability import metrics
 from payments.observability.metrics import (
+    BATCHES_PAUSED,
     CONTRADICTING_EVENTS,
     GATEWAY_MISCONFIGURED,
-    LANE_PAUSED,
     NAMESPACE,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
@@ -39,7 +39,7 @@ OTHERS = {
     "oldest-queued-payment": Rings(900, 60, frozenset({"AWS/SQS ApproximateAgeOfOldestMessage"}), "Maximum"),
     # what is counted once a minute, at a sweep, is looked at over two: an alarm must not blink between two sweeps
     "gateway-misconfigured": Rings(
-        1, 120, frozenset({f"{NAMESPACE} {GATEWAY_MISCONFIGURED}", f"{NAMESPACE} {LANE_PAUSED}"})
+        1, 120, frozenset({f"{NAMESPACE} {GATEWAY_MISCONFIGURED}", f"{NAMESPACE} {BATCHES_PAUSED}"})
     ),
     "sweeper-silent": Rings(1, 600, frozenset({"AWS/Lambda Invocations"})),
     "payments-overdue": Rings(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_OVERDUE}"})),

@@ -185,9 +185,9 @@ def test_environments_when_looked_up_then_a_part_of_the_gateways_rate_is_never_u
 
 
 def test_patience_when_looked_up_then_five_minutes_and_shorter_only_where_the_gateway_is_the_stand_in() -> None:
-    patience = {kind: environment.patience_seconds for kind, environment in ENVIRONMENTS.items()}
+    timeouts = {kind: environment.patience_seconds for kind, environment in ENVIRONMENTS.items()}
 
-    assert patience == {"dev": 300, "staging": 300, "prod": 300, "local": 5}
+    assert timeouts == {"dev": 300, "staging": 300, "prod": 300, "local": 5}
 
 
 @pytest.mark.parametrize("seconds", ["1", "119"])

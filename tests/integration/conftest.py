@@ -9,16 +9,16 @@ import pytest
 
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.tables import PAYMENTS
-from payments.adapters.kms import KmsVault
+from payments.adapters.kms import KmsFieldEncryptor
 from payments.domain.payment import Payment
 from payments.ports.sealed_payments import sealed
 from tests.integration.executions import Executions
 from tests.moto_tables import aws_in_memory, create_table
 
 
-def vault_of_the_stack() -> KmsVault:
+def vault_of_the_stack() -> KmsFieldEncryptor:
     """The vault that the functions have."""
-    return KmsVault(boto3.client("kms"), os.environ["VAULT_KEY_ARN"])
+    return KmsFieldEncryptor(boto3.client("kms"), os.environ["VAULT_KEY_ARN"])
 
 
 class SealedRows(DynamoPaymentStore):

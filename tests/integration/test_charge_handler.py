@@ -12,7 +12,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.tables import CONTROLS, CUSTOMERS, TOKENS
 from payments.adapters.stripe.gateway import StripeGateway
@@ -23,7 +23,7 @@ from payments.domain.money import Money
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
 from payments.observability.metrics import GATEWAY_MISCONFIGURED, PAYMENTS_IN_REVIEW, SUSPICIOUS_DECLINES
-from payments.ports.field_encryptor import VaultUnavailable
+from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 from payments.ports.payment_store import require
 from payments.ports.sealed_payments import opened
@@ -39,7 +39,7 @@ class Till:
 
     function: ModuleType
     payments: DynamoPaymentStore
-    lane: DynamoLaneStore
+    lane: DynamoBreakerStore
     key_arn: str
     refusal: PaymentError | None = None
     keys: list[str] = field(default_factory=list)
@@ -75,7 +75,7 @@ def till(payments: DynamoPaymentStore) -> Iterator[Till]:
         PATIENCE_SECONDS="300",
         DEFAULT_PAYMENT_METHOD="",
     )
-    till = Till(function, payments, DynamoLaneStore(controls, CONTROLS.name), key_arn)
+    till = Till(function, payments, DynamoBreakerStore(controls, CONTROLS.name), key_arn)
 
     def answer(gateway: StripeGateway, request: ChargeRequest) -> GatewayCharge:
         till.keys.append(gateway._api_key())
@@ -171,9 +171,9 @@ def test_fault_45_charge_when_the_key_is_disabled_then_nothing_is_sent_and_the_l
     def refuse(**_: object) -> None:
         raise ClientError({"Error": {"Code": "DisabledException", "Message": "-"}}, "-")
 
-    client = till.function.vault._client
+    client = till.function.encryptor._client
     client.meta.events.register("before-call.kms", refuse)
-    with pytest.raises(VaultUnavailable, match="DisabledException"):
+    with pytest.raises(EncryptionUnavailable, match="DisabledException"):
         till.charge()
     row = till.payments.get("pay_1")
     assert row

@@ -11,7 +11,7 @@ from unittest.mock import patch
 import boto3
 import pytest
 
-from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.events import DynamoEventStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
@@ -37,19 +37,19 @@ SOURCE = Source("batch", "incoming/a.csv", "v1", "e", 100)
 
 
 @dataclass
-class World:
+class RecoveryScenario:
     """The stack around the sweeper, as far as moto has it."""
 
     function: ModuleType
     payments: DynamoPaymentStore
     batches: DynamoBatchStore
     events: DynamoEventStore
-    lane: DynamoLaneStore
+    lane: DynamoBreakerStore
     mapping_id: str
     queue_url: str
     invoked: list[tuple[str, dict[str, Any]]]
 
-    def sweep(self, context: Context | None = None) -> dict[str, int]:
+    def recover(self, context: Context | None = None) -> dict[str, int]:
         """One run; what it found, without what it did not."""
         found: dict[str, int] = self.function.handler({}, context or Context())
         return {name: number for name, number in found.items() if number}
@@ -78,7 +78,7 @@ class World:
 
 
 @pytest.fixture
-def world(payments: DynamoPaymentStore, executions: Executions) -> Iterator[World]:
+def scenario(payments: DynamoPaymentStore, executions: Executions) -> Iterator[RecoveryScenario]:
     """Empty tables, an empty queue whose messages are delivered, and a function that calls no gateway."""
     for table in (PROCESSING_STATUS, GATEWAY_EVENTS, CONTROLS):
         create_table(table)
@@ -108,12 +108,12 @@ def world(payments: DynamoPaymentStore, executions: Executions) -> Iterator[Worl
             PATIENCE_SECONDS="300",
         )
         client = boto3.client("dynamodb")
-        yield World(
+        yield RecoveryScenario(
             function,
             payments,
             DynamoBatchStore(client, PROCESSING_STATUS.name, "payments"),
             DynamoEventStore(client, GATEWAY_EVENTS.name),
-            DynamoLaneStore(client, CONTROLS.name),
+            DynamoBreakerStore(client, CONTROLS.name),
             mapping_id,
             queue_url,
             invoked,
@@ -121,25 +121,25 @@ def world(payments: DynamoPaymentStore, executions: Executions) -> Iterator[Worl
 
 
 def test_sweep_when_nothing_was_left_behind_then_nothing_happens_and_nothing_rings(
-    world: World, executions: Executions, capsys: pytest.CaptureFixture[str]
+    scenario: RecoveryScenario, executions: Executions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.add("p_new", at=utc_now())
+    scenario.add("p_new", at=utc_now())
 
-    assert world.sweep() == {}
+    assert scenario.recover() == {}
     assert executions.started() == {}
-    assert (world.delivery, world.invoked, world.queued()) == ("Enabled", [], [])
+    assert (scenario.delivery, scenario.invoked, scenario.queued()) == ("Enabled", [], [])
     assert metrics_in(capsys.readouterr().out) == {}
 
 
 def test_sweep_when_payments_were_left_behind_then_the_workflow_takes_each_up_once(
-    world: World, executions: Executions
+    scenario: RecoveryScenario, executions: Executions
 ) -> None:
-    world.add("p_pending")
-    world.add("p_unknown", Status.PROCESSING, Status.UNKNOWN)
-    world.add("p_unaudited", Status.PROCESSING, Status.SUCCEEDED)
+    scenario.add("p_pending")
+    scenario.add("p_unknown", Status.PROCESSING, Status.UNKNOWN)
+    scenario.add("p_unaudited", Status.PROCESSING, Status.SUCCEEDED)
 
-    assert world.sweep() == {"taken_up": 3}
-    assert world.sweep() == {}
+    assert scenario.recover() == {"taken_up": 3}
+    assert scenario.recover() == {}
     assert executions.started() == {
         "p_pending": {"payment_id": "p_pending"},
         "p_unknown.2": {"payment_id": "p_unknown"},
@@ -148,13 +148,13 @@ def test_sweep_when_payments_were_left_behind_then_the_workflow_takes_each_up_on
 
 
 def test_sweep_when_its_time_runs_short_then_it_stops_and_the_next_one_goes_on(
-    world: World, executions: Executions
+    scenario: RecoveryScenario, executions: Executions
 ) -> None:
     for number in range(3):
-        world.add(f"p{number}")
+        scenario.add(f"p{number}")
 
-    assert world.sweep(Context(milliseconds=19_000)) == {"taken_up": 1}
-    assert world.sweep() == {"taken_up": 2}
+    assert scenario.recover(Context(milliseconds=19_000)) == {"taken_up": 1}
+    assert scenario.recover() == {"taken_up": 2}
     assert executions.started().keys() == {"p0", "p1", "p2"}
 
 
@@ -166,7 +166,7 @@ def test_sweep_when_its_time_runs_short_then_it_stops_and_the_next_one_goes_on(
     ],
 )
 def test_sweep_when_a_payment_needs_a_person_then_its_metric_counts_it_at_every_sweep(
-    world: World,
+    scenario: RecoveryScenario,
     capsys: pytest.CaptureFixture[str],
     found: str,
     metric: str,
@@ -174,113 +174,113 @@ def test_sweep_when_a_payment_needs_a_person_then_its_metric_counts_it_at_every_
     minutes: int,
 ) -> None:
     at = utc_now() - timedelta(minutes=minutes)
-    world.add("p1", *statuses, at=at)
-    world.add("p2", *statuses, at=at)
+    scenario.add("p1", *statuses, at=at)
+    scenario.add("p2", *statuses, at=at)
 
     for _ in range(2):
-        assert world.sweep()[found] == 2
+        assert scenario.recover()[found] == 2
         assert metrics_in(capsys.readouterr().out)[metric] == 2
 
 
 def test_sweep_when_an_event_came_before_its_payment_then_it_is_asked_about_now(
-    world: World, executions: Executions
+    scenario: RecoveryScenario, executions: Executions
 ) -> None:
-    world.events.add(gateway_event(at=utc_now()))
-    assert world.sweep() == {}
+    scenario.events.add(gateway_event(at=utc_now()))
+    assert scenario.recover() == {}
 
-    world.add("pay_1", Status.PROCESSING, Status.UNKNOWN, at=utc_now())
-    world.sweep()
+    scenario.add("pay_1", Status.PROCESSING, Status.UNKNOWN, at=utc_now())
+    scenario.recover()
 
     assert list(executions.started().values()) == [{"payment_id": "pay_1", "ask": True, "event_id": "evt_1"}]
-    assert [event.state for event in world.events.of_payment("pay_1")] == [EventState.PARKED]  # until it is answered
+    assert [event.state for event in scenario.events.of_payment("pay_1")] == [EventState.PARKED]  # until it is answered
 
 
 def test_sweep_when_an_event_tells_of_money_for_a_payment_not_charged_then_it_is_counted_once(
-    world: World, capsys: pytest.CaptureFixture[str]
+    scenario: RecoveryScenario, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.events.add(gateway_event(at=utc_now()))
-    world.add("pay_1", Status.REJECTED, at=utc_now())
+    scenario.events.add(gateway_event(at=utc_now()))
+    scenario.add("pay_1", Status.REJECTED, at=utc_now())
 
-    assert world.sweep() == {"contradicting_events": 1}
+    assert scenario.recover() == {"contradicting_events": 1}
     assert metrics_in(capsys.readouterr().out) == {"ContradictingEvents": 1}
-    assert world.sweep() == {}
+    assert scenario.recover() == {}
 
 
-def _batch(world: World, *, payments: int) -> str:
+def _batch(scenario: RecoveryScenario, *, payments: int) -> str:
     """A batch of so many payments whose file was read long ago."""
     started = Batch(SOURCE.batch_id, SOURCE, BatchStatus.SPLITTING, iso(LONG_AGO), iso(LONG_AGO))
-    world.batches.claim_split(started, Claim("run-1", LONG_AGO, LONG_AGO + timedelta(minutes=1)))
-    world.batches.finish_split(started.batch_id, "run-1", Progress(payments, payments, payments), LONG_AGO)
+    scenario.batches.claim_split(started, Claim("run-1", LONG_AGO, LONG_AGO + timedelta(minutes=1)))
+    scenario.batches.finish_split(started.batch_id, "run-1", Progress(payments, payments, payments), LONG_AGO)
     return started.batch_id
 
 
-def test_sweep_when_a_split_died_then_it_is_resumed_with_its_file(world: World) -> None:
+def test_sweep_when_a_split_died_then_it_is_resumed_with_its_file(scenario: RecoveryScenario) -> None:
     started = Batch(SOURCE.batch_id, SOURCE, BatchStatus.SPLITTING, iso(LONG_AGO), iso(LONG_AGO))
-    world.batches.claim_split(started, Claim("run-1", LONG_AGO, LONG_AGO + timedelta(minutes=1)))
+    scenario.batches.claim_split(started, Claim("run-1", LONG_AGO, LONG_AGO + timedelta(minutes=1)))
 
-    assert world.sweep() == {"batches_resumed": 1}
-    ((function, event),) = world.invoked
+    assert scenario.recover() == {"batches_resumed": 1}
+    ((function, event),) = scenario.invoked
     assert function == "split"
     assert Source(**event["resume"]) == SOURCE
 
 
-def test_sweep_when_all_rows_are_closed_and_no_report_was_made_then_it_is_made(world: World) -> None:
-    batch_id = _batch(world, payments=0)
+def test_sweep_when_all_rows_are_closed_and_no_report_was_made_then_it_is_made(scenario: RecoveryScenario) -> None:
+    batch_id = _batch(scenario, payments=0)
 
-    assert world.sweep() == {"batches_resumed": 1}
-    assert world.invoked == [("report", {"batch_id": batch_id})]
+    assert scenario.recover() == {"batches_resumed": 1}
+    assert scenario.invoked == [("report", {"batch_id": batch_id})]
 
 
 def test_sweep_when_messages_of_a_batch_were_lost_then_its_payments_are_queued_again_and_closed_rows_counted(
-    world: World,
+    scenario: RecoveryScenario,
 ) -> None:
-    batch_id = _batch(world, payments=2)
-    world.add("p_lost", at=utc_now(), batch_id=batch_id)
-    world.add("p_done", Status.PROCESSING, Status.SUCCEEDED, at=utc_now(), batch_id=batch_id)
+    batch_id = _batch(scenario, payments=2)
+    scenario.add("p_lost", at=utc_now(), batch_id=batch_id)
+    scenario.add("p_done", Status.PROCESSING, Status.SUCCEEDED, at=utc_now(), batch_id=batch_id)
 
-    assert world.sweep() == {"requeued": 1, "rows_closed": 1}
-    assert world.queued() == ["p_lost"]
+    assert scenario.recover() == {"requeued": 1, "rows_closed": 1}
+    assert scenario.queued() == ["p_lost"]
 
 
 def test_sweep_when_the_lane_is_paused_then_messages_wait_and_batch_payments_too_until_it_is_open(
-    world: World, executions: Executions, capsys: pytest.CaptureFixture[str]
+    scenario: RecoveryScenario, executions: Executions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.add("p_batch", Status.PROCESSING, Status.PENDING, batch_id="b1")
-    world.lane.pause(PausedBy.OPERATOR, "maintenance", utc_now())
+    scenario.add("p_batch", Status.PROCESSING, Status.PENDING, batch_id="b1")
+    scenario.lane.pause(PausedBy.OPERATOR, "maintenance", utc_now())
 
-    assert world.sweep() == {"lane_paused": 1}
-    assert (world.delivery, executions.started()) == ("Disabled", {})
-    assert metrics_in(capsys.readouterr().out) == {"LanePaused": 1}
+    assert scenario.recover() == {"lane_paused": 1}
+    assert (scenario.delivery, executions.started()) == ("Disabled", {})
+    assert metrics_in(capsys.readouterr().out) == {"BatchesPaused": 1}
 
-    world.lane.resume()
-    assert world.sweep() == {"taken_up": 1}
-    assert (world.delivery, list(executions.started())) == ("Enabled", ["p_batch.2"])
+    scenario.lane.resume()
+    assert scenario.recover() == {"taken_up": 1}
+    assert (scenario.delivery, list(executions.started())) == ("Enabled", ["p_batch.2"])
 
 
 def test_sweep_when_the_gateway_still_refuses_us_then_the_lane_stays_paused(
-    world: World, executions: Executions
+    scenario: RecoveryScenario, executions: Executions
 ) -> None:
-    world.add("p1")
-    world.lane.pause(PausedBy.GATEWAY, "key_refused: no", utc_now())
+    scenario.add("p1")
+    scenario.lane.pause(PausedBy.GATEWAY, "key_refused: no", utc_now())
 
-    assert world.sweep() == {"lane_paused": 1}  # nothing listens at its address
-    assert (world.lane.state().canary, world.delivery, executions.started()) == ("", "Disabled", {})
+    assert scenario.recover() == {"lane_paused": 1}  # nothing listens at its address
+    assert (scenario.lane.state().canary, scenario.delivery, executions.started()) == ("", "Disabled", {})
 
 
 def test_sweep_when_the_gateway_answers_again_then_one_payment_goes_ahead_and_its_outcome_opens_the_lane(
-    world: World, executions: Executions
+    scenario: RecoveryScenario, executions: Executions
 ) -> None:
-    world.add("p1")
-    world.lane.pause(PausedBy.GATEWAY, "key_refused: no", utc_now())
+    scenario.add("p1")
+    scenario.lane.pause(PausedBy.GATEWAY, "key_refused: no", utc_now())
     with patch.object(StripeGateway, "find", lambda self, payment_id, reference="": None):
-        assert world.sweep() == {"lane_paused": 1}
+        assert scenario.recover() == {"lane_paused": 1}
         assert list(executions.started()) == ["p1"]
-        row = world.payments.get("p1")
+        row = scenario.payments.get("p1")
         assert row
         for status in (Status.PROCESSING, Status.SUCCEEDED):
             row = after(row, status, at=utc_now())
-            world.payments.save(row)
+            scenario.payments.save(row)
 
-        assert world.sweep() == {}
-    assert not world.lane.state().paused
-    assert world.delivery == "Enabled"
+        assert scenario.recover() == {}
+    assert not scenario.lane.state().paused
+    assert scenario.delivery == "Enabled"

@@ -26,7 +26,7 @@ from payments.domain.errors import POLICIES, OutcomeUnknown, PaymentError
 from payments.domain.gateway_event import EventState, GatewayEvent
 from payments.domain.outcome import Outcome
 from payments.domain.payment import Payment, moved
-from payments.domain.recovery_timeouts import Patience
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 from payments.ports.payment_store import require
@@ -99,7 +99,7 @@ def sends_without_asking(patch: Patch) -> None:
 
 def absence_is_proof_at_once(patch: Patch) -> None:
     """An `unknown` payment that the search does not see yet is taken for not charged."""
-    patch.setattr(Patience, "proof", property(lambda self: timedelta(0)))
+    patch.setattr(RecoveryTimeouts, "proof", property(lambda self: timedelta(0)))
 
 
 def lets_go_without_looking(patch: Patch) -> None:
@@ -178,12 +178,12 @@ def done_with_once_asked(patch: Patch) -> None:
 
 def never_looks_at_unknown(patch: Patch) -> None:
     """The sweeper leaves `unknown` payments as they are."""
-    is_due = Patience.is_due
+    is_due = RecoveryTimeouts.is_due
 
-    def due(self: Patience, payment: Payment, now: datetime) -> bool:
+    def due(self: RecoveryTimeouts, payment: Payment, now: datetime) -> bool:
         return payment.status is not Status.UNKNOWN and is_due(self, payment, now)
 
-    patch.setattr(Patience, "is_due", due)
+    patch.setattr(RecoveryTimeouts, "is_due", due)
 
 
 def random_execution_names(patch: Patch) -> None:
@@ -223,7 +223,7 @@ def deleted_before_the_start(patch: Patch) -> None:
                 del self.messages[number]
 
     patch.setattr(Queue, "_deliver", at_most_once)
-    patch.setattr(sweeping.Sweeper, "_stands_still", lambda self, batch, now: False)
+    patch.setattr(sweeping.PaymentRecovery, "_stands_still", lambda self, batch, now: False)
 
 
 def counts_rows_twice(patch: Patch) -> None:
@@ -251,7 +251,7 @@ def gives_up_without_cancelling(patch: Patch) -> None:
     follow_up = Charging._follow_up
 
     def decline(self: Charging, payment: Payment) -> Outcome:
-        if self.clock() - parse_iso(payment.updated_at) >= self.patience.authentication:
+        if self.clock() - parse_iso(payment.updated_at) >= self.timeouts.authentication:
             return Outcome(Status.DECLINED, "authentication_abandoned")
         return follow_up(self, payment)
 
@@ -260,12 +260,12 @@ def gives_up_without_cancelling(patch: Patch) -> None:
 
 def starts_nothing_twice(patch: Patch) -> None:
     """A payment that was stored and not started is never started again."""
-    patch.setattr(sweeping.Sweeper, "_take_up", lambda self, payment, now: False)
+    patch.setattr(sweeping.PaymentRecovery, "_take_up", lambda self, payment, now: False)
 
 
 def lane_stays_shut(patch: Patch) -> None:
     """Nobody looks whether the gateway takes payments again."""
-    patch.setattr(sweeping.Sweeper, "_gets_through", lambda self, lane: False)
+    patch.setattr(sweeping.PaymentRecovery, "_gets_through", lambda self, lane: False)
 
 
 BUGS: dict[Plant, set[str]] = {

@@ -21,7 +21,7 @@ def charged() -> Payment:
     return moved(at_gateway, Status.SUCCEEDED, at=NOON, actor="workflow", gateway_reference="pi_1")
 
 
-class World:
+class AuditScenario:
     """A payment with its row and its audit log."""
 
     def __init__(self) -> None:
@@ -41,9 +41,9 @@ class World:
 
 
 def audited() -> tuple[Payment, list[AuditEntry]]:
-    world = World()
-    world.audit()
-    return world.row, world.log.entries("pay_1")
+    scenario = AuditScenario()
+    scenario.audit()
+    return scenario.row, scenario.log.entries("pay_1")
 
 
 def test_audit_covers_every_version_and_the_row_says_so() -> None:
@@ -54,43 +54,43 @@ def test_audit_covers_every_version_and_the_row_says_so() -> None:
 
 
 def test_audit_when_run_twice_then_nothing_is_added() -> None:
-    world = World()
-    world.audit()
-    world.audit()
-    assert len(world.log.entries("pay_1")) == 3
+    scenario = AuditScenario()
+    scenario.audit()
+    scenario.audit()
+    assert len(scenario.log.entries("pay_1")) == 3
 
 
 def test_audit_when_the_payment_moves_on_then_the_chain_goes_on() -> None:
-    world = World()
-    world.audit()
-    world.store.save(moved(world.row, Status.REFUNDED, at=NOON, actor="operator"))
-    world.audit()
-    assert [entry.sequence for entry in world.log.entries("pay_1")] == [1, 2, 3, 4]
-    world.verify()
+    scenario = AuditScenario()
+    scenario.audit()
+    scenario.store.save(moved(scenario.row, Status.REFUNDED, at=NOON, actor="operator"))
+    scenario.audit()
+    assert [entry.sequence for entry in scenario.log.entries("pay_1")] == [1, 2, 3, 4]
+    scenario.verify()
 
 
 def test_fault_23_audit_when_the_write_fails_then_a_repeat_completes_it() -> None:
-    world = World()
+    scenario = AuditScenario()
 
     class Failing(MemoryAuditStore):
         def append(self, entries: Sequence[AuditEntry]) -> None:
             raise ConnectionError("throttled")
 
     with pytest.raises(ConnectionError):
-        audit(world.row, log=Failing(world.store))
-    assert world.row.audited_version == 0
-    world.audit()
-    world.verify()
+        audit(scenario.row, log=Failing(scenario.store))
+    assert scenario.row.audited_version == 0
+    scenario.audit()
+    scenario.verify()
 
 
 def test_audit_when_two_run_at_a_time_then_one_is_told_and_the_chain_holds() -> None:
-    world = World()
-    seen_by_both = world.row
-    world.audit()
+    scenario = AuditScenario()
+    seen_by_both = scenario.row
+    scenario.audit()
     with pytest.raises(VersionConflict):
-        audit(seen_by_both, log=world.log)
-    world.audit()
-    world.verify()
+        audit(seen_by_both, log=scenario.log)
+    scenario.audit()
+    scenario.verify()
 
 
 @pytest.mark.parametrize("field", ["status", "minor_units", "actor", "at", "gateway_reference", "message"])

@@ -11,7 +11,7 @@ import pytest
 
 from fakes.batch_files import MemoryBatchFiles
 from fakes.batches import MemoryBatchStore
-from fakes.field_encryptor import MemoryVault
+from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.payment_queue import MemoryPaymentQueue
 from fakes.payments import MemoryPaymentStore
 from payments.application.batch.close_rows import BatchRows
@@ -21,7 +21,7 @@ from payments.domain.batch.state import Batch, BatchStatus, Source
 from payments.domain.money import Money
 from payments.domain.payment import Payment, PaymentRequest, accepted, moved
 from payments.domain.statuses import Status
-from payments.ports.field_encryptor import VaultUnavailable
+from payments.ports.field_encryptor import EncryptionUnavailable
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -39,12 +39,12 @@ class LaggingIndex(MemoryPaymentStore):
 
 
 @dataclass
-class World:
+class ReportScenario:
     payments: LaggingIndex = field(default_factory=LaggingIndex)
     files: MemoryBatchFiles = field(default_factory=MemoryBatchFiles)
     events: list[dict[str, Any]] = field(default_factory=list)
     slept_seconds: list[float] = field(default_factory=list)
-    vault: MemoryVault = field(default_factory=MemoryVault)
+    encryptor: MemoryFieldEncryptor = field(default_factory=MemoryFieldEncryptor)
 
     def __post_init__(self) -> None:
         self.batches = MemoryBatchStore(self.payments)
@@ -56,7 +56,7 @@ class World:
             publish=self.events.append,
             clock=lambda: NOW,
             sleep=self.slept_seconds.append,
-            vault=self.vault,
+            encryptor=self.encryptor,
         )
 
     def split(self, content: bytes, key: str = "incoming/2026/payroll.csv", version_id: str = "v1") -> Source:
@@ -84,7 +84,7 @@ class World:
         self.rows.close(payment)
 
     def seal_reference(self, payment_id: str, reference: str) -> None:
-        sealed = self.vault.seal({"payment_id": payment_id}, {"gateway_reference": reference})["gateway_reference"]
+        sealed = self.encryptor.seal({"payment_id": payment_id}, {"gateway_reference": reference})["gateway_reference"]
         self.payments.rows[payment_id] = replace(self.payments.rows[payment_id], gateway_reference=sealed)
 
     def report(self, source: Source, owner: str = "report") -> Batch | None:
@@ -108,22 +108,22 @@ GOOD_AND_BAD = (
 )
 
 
-def finished_world() -> tuple[World, Source]:
-    world = World()
+def finished_world() -> tuple[ReportScenario, Source]:
+    scenario = ReportScenario()
     rest = PaymentRequest("rest", Money(700, "USD"), description="seven")
-    world.payments.create(accepted(rest, at=NOW, source="rest"))
-    source = world.split(GOOD_AND_BAD)
-    world.end("p1", Status.SUCCEEDED)
-    world.end("p2", Status.DECLINED, "insufficient_funds", "the card has insufficient funds")
-    world.end("p3", Status.REJECTED, "no_payment_method", "the payment has no payment method")
-    world.end("rest", Status.SUCCEEDED)
-    return world, source
+    scenario.payments.create(accepted(rest, at=NOW, source="rest"))
+    source = scenario.split(GOOD_AND_BAD)
+    scenario.end("p1", Status.SUCCEEDED)
+    scenario.end("p2", Status.DECLINED, "insufficient_funds", "the card has insufficient funds")
+    scenario.end("p3", Status.REJECTED, "no_payment_method", "the payment has no payment method")
+    scenario.end("rest", Status.SUCCEEDED)
+    return scenario, source
 
 
 def test_results_when_reported_then_every_accepted_row_has_exactly_one_result() -> None:
-    world, source = finished_world()
-    world.report(source)
-    results = world.sheet("results.csv")
+    scenario, source = finished_world()
+    scenario.report(source)
+    results = scenario.sheet("results.csv")
     assert [(row["line"], row["payment_id"], row["amount"], row["currency"], row["status"]) for row in results] == [
         ("2", "p1", "1.50", "USD", "succeeded"),
         ("3", "p2", "2", "JPY", "declined"),
@@ -137,9 +137,9 @@ def test_results_when_reported_then_every_accepted_row_has_exactly_one_result() 
 
 
 def test_errors_when_reported_then_each_says_line_column_reason_and_what_to_do() -> None:
-    world, source = finished_world()
-    world.report(source)
-    errors = world.sheet("errors.csv")
+    scenario, source = finished_world()
+    scenario.report(source)
+    errors = scenario.sheet("errors.csv")
     assert [(row["line"], row["column"], row["payment_id"]) for row in errors] == [
         ("4", "amount", "bad"),
         ("5", "", "p3"),
@@ -154,9 +154,9 @@ def test_errors_when_reported_then_each_says_line_column_reason_and_what_to_do()
 
 
 def test_resubmit_when_reported_then_it_holds_the_rejected_rows_as_they_came_without_card_numbers() -> None:
-    world, source = finished_world()
-    world.report(source)
-    resubmit = world.files.results["results/2026/payroll.csv/resubmit.csv"]
+    scenario, source = finished_world()
+    scenario.report(source)
+    resubmit = scenario.files.results["results/2026/payroll.csv/resubmit.csv"]
     assert resubmit.decode("latin-1").splitlines() == [
         "payment_id,amount,currency,description",
         "bad,-1,USD,'=cmd()",
@@ -165,141 +165,146 @@ def test_resubmit_when_reported_then_it_holds_the_rejected_rows_as_they_came_wit
         "p5,5,USD,[card number removed]",
         "p6,6,USD,Müller",
     ]
-    assert b"4242" not in b"".join(world.files.results.values())
+    assert b"4242" not in b"".join(scenario.files.results.values())
 
 
 def test_event_when_reported_then_its_totals_agree_with_the_files() -> None:
-    world, source = finished_world()
-    batch = world.report(source)
+    scenario, source = finished_world()
+    batch = scenario.report(source)
     assert batch
     assert batch.status is BatchStatus.COMPLETED
     assert batch.by_status == {"succeeded": 2, "declined": 1, "rejected": 1}
-    (event,) = world.events
+    (event,) = scenario.events
     assert (event["event_type"], event["event"], event["status"]) == ("batch", "batch.completed", "completed")
     assert (event["rows_read"], event["accepted"], event["rejected"], event["already_submitted"]) == (9, 4, 5, 1)
-    assert sum(event["by_status"].values()) == event["accepted"] == len(world.sheet("results.csv"))
+    assert sum(event["by_status"].values()) == event["accepted"] == len(scenario.sheet("results.csv"))
     assert event["file"] == "2026/payroll.csv"
-    assert set(event["results"].values()) == set(world.files.results)
+    assert set(event["results"].values()) == set(scenario.files.results)
 
 
 def test_report_when_asked_twice_then_one_event_goes_out() -> None:
-    world, source = finished_world()
-    assert world.report(source)
-    assert world.report(source, "another") is None
-    assert len(world.events) == 1
+    scenario, source = finished_world()
+    assert scenario.report(source)
+    assert scenario.report(source, "another") is None
+    assert len(scenario.events) == 1
 
 
 def test_report_when_payments_are_still_under_way_then_nothing_is_written() -> None:
-    world = World()
-    source = world.split(b"payment_id,amount,currency\np1,1,USD\n")
-    assert world.report(source) is None
-    assert world.files.results == {}
-    world.end("p1", Status.SUCCEEDED)
-    assert world.report(source)
+    scenario = ReportScenario()
+    source = scenario.split(b"payment_id,amount,currency\np1,1,USD\n")
+    assert scenario.report(source) is None
+    assert scenario.files.results == {}
+    scenario.end("p1", Status.SUCCEEDED)
+    assert scenario.report(source)
 
 
 def test_report_when_the_file_was_refused_then_the_batch_is_rejected_with_its_errors() -> None:
-    world = World()
-    source = world.split(b"payment_id;amount;currency\n")
-    batch = world.report(source)
+    scenario = ReportScenario()
+    source = scenario.split(b"payment_id;amount;currency\n")
+    batch = scenario.report(source)
     assert batch
     assert batch.status is BatchStatus.REJECTED
-    (event,) = world.events
+    (event,) = scenario.events
     assert event["event"] == "batch.rejected"
     assert "separated by ';'" in event["reasons"][0]
-    (error,) = world.sheet("errors.csv")
+    (error,) = scenario.sheet("errors.csv")
     assert (error["line"], error["what_to_do"]) == ("1", "separate cells by commas")
-    assert world.sheet("results.csv") == []
+    assert scenario.sheet("results.csv") == []
 
 
 def test_report_when_the_index_lacks_rows_then_it_waits_for_them() -> None:
-    world, source = finished_world()
-    world.payments.old_views = [[], list(world.payments.of_batch(source.batch_id))[:2]]
-    assert world.report(source)
-    assert world.slept_seconds == [1, 2]
-    assert len(world.sheet("results.csv")) == 4
+    scenario, source = finished_world()
+    scenario.payments.old_views = [[], list(scenario.payments.of_batch(source.batch_id))[:2]]
+    assert scenario.report(source)
+    assert scenario.slept_seconds == [1, 2]
+    assert len(scenario.sheet("results.csv")) == 4
 
 
 def test_report_when_the_index_shows_an_old_status_then_the_row_itself_is_asked() -> None:
-    world, source = finished_world()
+    scenario, source = finished_world()
     old = [
         replace(payment, status=Status.PROCESSING, batch_row_closed=False)
-        for payment in world.payments.of_batch(source.batch_id)
+        for payment in scenario.payments.of_batch(source.batch_id)
     ]
-    world.payments.old_views = [old]
-    world.report(source)
-    assert [row["status"] for row in world.sheet("results.csv")] == ["succeeded", "declined", "rejected", "succeeded"]
+    scenario.payments.old_views = [old]
+    scenario.report(source)
+    assert [row["status"] for row in scenario.sheet("results.csv")] == [
+        "succeeded",
+        "declined",
+        "rejected",
+        "succeeded",
+    ]
 
 
 def test_report_when_the_index_never_catches_up_then_it_fails_and_a_repetition_succeeds() -> None:
-    world, source = finished_world()
-    world.payments.old_views = [[] for _ in range(6)]
+    scenario, source = finished_world()
+    scenario.payments.old_views = [[] for _ in range(6)]
     with pytest.raises(IndexBehind):
-        world.report(source)
-    assert world.events == []
-    assert world.report(source)
-    assert len(world.events) == 1
+        scenario.report(source)
+    assert scenario.events == []
+    assert scenario.report(source)
+    assert len(scenario.events) == 1
 
 
 def test_report_when_it_died_after_the_event_then_the_repeated_event_has_the_same_id(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world, source = finished_world()
+    scenario, source = finished_world()
 
     def die(*arguments: object) -> None:
         raise ConnectionError
 
     with monkeypatch.context() as broken:
-        broken.setattr(world.batches, "complete", die)
+        broken.setattr(scenario.batches, "complete", die)
         with pytest.raises(ConnectionError):
-            world.report(source)
-    world.report(source)
-    first, again = world.events
+            scenario.report(source)
+    scenario.report(source)
+    first, again = scenario.events
     assert first == again
 
 
 def test_report_when_the_same_file_came_again_then_its_results_say_where_the_payments_are_from() -> None:
-    world, first = finished_world()
-    world.report(first)
-    again = world.split(GOOD_AND_BAD, version_id="v2")
-    batch = world.report(again)
+    scenario, first = finished_world()
+    scenario.report(first)
+    again = scenario.split(GOOD_AND_BAD, version_id="v2")
+    batch = scenario.report(again)
     assert batch
     assert (batch.progress.rows_accepted, batch.progress.already_submitted) == (4, 4)
-    results = world.sheet("results.csv")
+    results = scenario.sheet("results.csv")
     assert results[0]["already_submitted"] == f"of batch {first.batch_id} line 2"
     assert [row["status"] for row in results] == ["succeeded", "declined", "rejected", "succeeded"]
 
 
 def test_resubmit_when_uploaded_as_it_is_then_the_same_rows_are_rejected_again() -> None:
-    world, source = finished_world()
-    world.report(source)
-    resubmit = world.files.results["results/2026/payroll.csv/resubmit.csv"]
-    batch = world.batches.get(world.split(resubmit, "incoming/again.csv").batch_id)
+    scenario, source = finished_world()
+    scenario.report(source)
+    resubmit = scenario.files.results["results/2026/payroll.csv/resubmit.csv"]
+    batch = scenario.batches.get(scenario.split(resubmit, "incoming/again.csv").batch_id)
     assert batch
     # the removed card number and the mended quote make valid rows of two; the id taken twice is taken still
     assert (batch.progress.rows_accepted, batch.progress.rows_rejected) == (2, 3)
 
 
 def test_results_when_references_are_sealed_then_the_file_has_them_in_plain_text() -> None:
-    world, source = finished_world()
+    scenario, source = finished_world()
     for payment_id in ("p1", "rest"):
-        world.seal_reference(payment_id, f"pi_of_{payment_id}")
+        scenario.seal_reference(payment_id, f"pi_of_{payment_id}")
 
-    world.report(source)
+    scenario.report(source)
 
-    references = {row["payment_id"]: row["gateway_reference"] for row in world.sheet("results.csv")}
+    references = {row["payment_id"]: row["gateway_reference"] for row in scenario.sheet("results.csv")}
     assert (references["p1"], references["rest"]) == ("pi_of_p1", "pi_of_rest")
 
 
 def test_fault_45_report_when_the_key_is_disabled_then_no_file_and_made_once_it_is_enabled() -> None:
-    world, source = finished_world()
-    world.seal_reference("p1", "pi_1")
-    world.vault.available = False
-    with pytest.raises(VaultUnavailable):
-        world.report(source)
-    assert (world.files.results, world.events) == ({}, [])
+    scenario, source = finished_world()
+    scenario.seal_reference("p1", "pi_1")
+    scenario.encryptor.available = False
+    with pytest.raises(EncryptionUnavailable):
+        scenario.report(source)
+    assert (scenario.files.results, scenario.events) == ({}, [])
 
-    world.vault.available = True
-    world.report(source)
+    scenario.encryptor.available = True
+    scenario.report(source)
 
-    assert {row["gateway_reference"] for row in world.sheet("results.csv")} == {"pi_1"}
+    assert {row["gateway_reference"] for row in scenario.sheet("results.csv")} == {"pi_1"}

@@ -64,7 +64,7 @@ class Life:
 
 
 @dataclass
-class World:
+class SplitScenario:
     """The twins of everything around the splitter. They outlive its runs."""
 
     payments: MemoryPaymentStore = field(default_factory=MemoryPaymentStore)
@@ -126,39 +126,39 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("workers", [1, 16])
 def test_split_when_all_rows_are_good_then_all_are_stored_queued_and_counted(workers: int) -> None:
-    world = World()
-    source = world.files.upload("incoming/twelve.csv", TWELVE_ROWS)
-    batch = world.split(source, workers=workers)
+    scenario = SplitScenario()
+    source = scenario.files.upload("incoming/twelve.csv", TWELVE_ROWS)
+    batch = scenario.split(source, workers=workers)
     assert batch
     assert batch.status is BatchStatus.PROCESSING
     assert batch.progress == Progress(line=13, rows_read=12, rows_accepted=12)
-    assert [(message.payment_id, message.line) for message in world.queue.messages] == [
+    assert [(message.payment_id, message.line) for message in scenario.queue.messages] == [
         (f"p{n}", n + 1) for n in range(1, 13)
     ]
-    stored = world.payments.rows["p7"]
+    stored = scenario.payments.rows["p7"]
     assert (stored.source, stored.batch_id, stored.batch_line) == ("batch", source.batch_id, 8)
     assert (stored.status, stored.money) == (Status.PENDING, Money(700, "USD"))
 
 
 def test_split_when_queued_then_the_message_holds_ids_only() -> None:
-    world = World()
+    scenario = SplitScenario()
     content = b"payment_id,amount,currency,customer_id,payment_method,description\np1,1,USD,cus_1,pm_secret,private\n"
-    world.split(world.files.upload("incoming/a.csv", content))
-    (message,) = world.queue.messages
+    scenario.split(scenario.files.upload("incoming/a.csv", content))
+    (message,) = scenario.queue.messages
     assert set(message.__slots__) == {"payment_id", "batch_id", "line"}
     assert "secret" not in repr(message)
     assert "private" not in repr(message)
 
 
 def test_fault_31_split_when_an_id_stands_twice_in_the_file_then_the_first_wins_and_the_others_name_its_line() -> None:
-    world = World()
-    source = world.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\np2,2,USD\np1,1,USD\np3,3,USD\np1,9,EUR\n")
-    batch = world.split(source, workers=16)
+    scenario = SplitScenario()
+    source = scenario.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\np2,2,USD\np1,1,USD\np3,3,USD\np1,9,EUR\n")
+    batch = scenario.split(source, workers=16)
     assert batch
     assert batch.progress == Progress(line=6, rows_read=5, rows_accepted=3, rows_rejected=2)
-    assert world.payments.rows["p1"].money == Money(100, "USD")
-    assert world.payments.rows["p1"].batch_line == 2
-    rejected = list(world.batches.rows(source.batch_id))
+    assert scenario.payments.rows["p1"].money == Money(100, "USD")
+    assert scenario.payments.rows["p1"].batch_line == 2
+    rejected = list(scenario.batches.rows(source.batch_id))
     assert [row.line for row in rejected] == [4, 6]
     assert all(isinstance(row, RejectedRow) and "line 2 " in row.errors[0].reason for row in rejected)
 
@@ -166,169 +166,169 @@ def test_fault_31_split_when_an_id_stands_twice_in_the_file_then_the_first_wins_
 @given(ids=st.lists(st.sampled_from(["p1", "p2", "p3", "p4"]), max_size=14))
 @settings(deadline=None, max_examples=50)
 def test_split_when_ids_repeat_anyhow_then_each_id_is_stored_from_its_first_line(ids: list[str]) -> None:
-    world = World()
+    scenario = SplitScenario()
     content = HEADER + b"".join(b"%s,%d,USD\n" % (name.encode(), n) for n, name in enumerate(ids, 1))
-    source = world.files.upload("incoming/a.csv", content)
-    world.split(source, workers=16)
-    assert {p.payment_id: p.batch_line for p in world.payments.rows.values()} == {
+    source = scenario.files.upload("incoming/a.csv", content)
+    scenario.split(source, workers=16)
+    assert {p.payment_id: p.batch_line for p in scenario.payments.rows.values()} == {
         name: ids.index(name) + 2 for name in ids
     }
-    progress = world.batch(source).progress
+    progress = scenario.batch(source).progress
     assert progress.rows_accepted == len(set(ids))
     assert progress.rows_accepted + progress.rows_rejected == progress.rows_read == len(ids)
 
 
 def test_split_when_the_same_payment_came_over_rest_then_the_row_is_already_submitted() -> None:
-    world = World()
-    world.payments.create(accepted(PaymentRequest("p2", Money(200, "USD")), at=NOW, source="rest"))
-    source = world.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\np2,2.00,USD\n")
-    batch = world.split(source)
+    scenario = SplitScenario()
+    scenario.payments.create(accepted(PaymentRequest("p2", Money(200, "USD")), at=NOW, source="rest"))
+    source = scenario.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\np2,2.00,USD\n")
+    batch = scenario.split(source)
     assert batch
     assert batch.progress == Progress(line=3, rows_read=2, rows_accepted=2, already_submitted=1)
-    assert world.queued_ids() == {"p1"}
-    (row,) = world.batches.rows(source.batch_id)
+    assert scenario.queued_ids() == {"p1"}
+    (row,) = scenario.batches.rows(source.batch_id)
     assert isinstance(row, ResultRow)
     assert (row.line, row.payment_id, row.amount, row.already_submitted) == (3, "p2", "2.00", "over rest")
 
 
 def test_split_when_the_id_is_taken_by_other_content_then_the_row_says_which_fields_differ() -> None:
-    world = World()
-    world.payments.create(accepted(PaymentRequest("p1", Money(77700, "EUR")), at=NOW, source="rest"))
-    source = world.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\n")
-    batch = world.split(source)
+    scenario = SplitScenario()
+    scenario.payments.create(accepted(PaymentRequest("p1", Money(77700, "EUR")), at=NOW, source="rest"))
+    source = scenario.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\n")
+    batch = scenario.split(source)
     assert batch
     assert batch.progress.rows_rejected == 1
-    (row,) = world.batches.rows(source.batch_id)
+    (row,) = scenario.batches.rows(source.batch_id)
     assert isinstance(row, RejectedRow)
     assert "over rest with other amount, currency" in row.errors[0].reason
     assert "777" not in repr(row)
-    assert world.queue.messages == []
+    assert scenario.queue.messages == []
 
 
 def test_split_when_s3_notifies_twice_after_the_end_then_nothing_is_stored_or_queued_twice() -> None:
-    world = World()
-    source = world.files.upload("incoming/a.csv", TWELVE_ROWS)
-    world.split(source, owner="run-1")
-    assert world.split(source, owner="run-2") is None
-    assert len(world.queue.messages) == 12
-    assert world.batch(source).progress.rows_read == 12
+    scenario = SplitScenario()
+    source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
+    scenario.split(source, owner="run-1")
+    assert scenario.split(source, owner="run-2") is None
+    assert len(scenario.queue.messages) == 12
+    assert scenario.batch(source).progress.rows_read == 12
 
 
 def test_split_when_another_run_holds_the_file_then_this_one_does_nothing() -> None:
-    world = World()
-    source = world.files.upload("incoming/a.csv", TWELVE_ROWS)
-    world.life = Life(dies_at=5)
+    scenario = SplitScenario()
+    source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
+    scenario.life = Life(dies_at=5)
     with pytest.raises(Died):
-        world.split(source, owner="run-1", seconds_left=900)
-    world.life = Life()
-    sent = list(world.queue.messages)
-    world.now = NOW + timedelta(seconds=60)
-    assert world.split(source, owner="run-2") is None
-    assert world.queue.messages == sent
+        scenario.split(source, owner="run-1", seconds_left=900)
+    scenario.life = Life()
+    sent = list(scenario.queue.messages)
+    scenario.now = NOW + timedelta(seconds=60)
+    assert scenario.split(source, owner="run-2") is None
+    assert scenario.queue.messages == sent
 
 
 def test_split_when_the_same_file_is_uploaded_again_then_every_row_is_already_submitted() -> None:
-    world = World()
-    first = world.files.upload("incoming/a.csv", TWELVE_ROWS, "v1")
-    again = world.files.upload("incoming/a.csv", TWELVE_ROWS, "v2")
+    scenario = SplitScenario()
+    first = scenario.files.upload("incoming/a.csv", TWELVE_ROWS, "v1")
+    again = scenario.files.upload("incoming/a.csv", TWELVE_ROWS, "v2")
     assert first.batch_id != again.batch_id
-    world.split(first)
-    batch = world.split(again)
+    scenario.split(first)
+    batch = scenario.split(again)
     assert batch
     assert batch.progress == Progress(line=13, rows_read=12, rows_accepted=12, already_submitted=12)
-    assert len(world.queue.messages) == 12
-    assert world.reports == [again.batch_id]
+    assert len(scenario.queue.messages) == 12
+    assert scenario.reports == [again.batch_id]
     assert all(
         isinstance(row, ResultRow) and row.already_submitted == f"of batch {first.batch_id} line {row.line}"
-        for row in world.batches.rows(again.batch_id)
+        for row in scenario.batches.rows(again.batch_id)
     )
 
 
 @pytest.mark.parametrize("key", ["incoming/notes.txt", "incoming/payroll.xlsx", "incoming/csv"])
 def test_split_when_the_file_is_no_csv_by_name_then_the_batch_is_refused_with_the_reason(key: str) -> None:
-    world = World()
-    source = world.files.upload(key, TWELVE_ROWS)
-    batch = world.split(source)
+    scenario = SplitScenario()
+    source = scenario.files.upload(key, TWELVE_ROWS)
+    batch = scenario.split(source)
     assert batch
     assert "does not end in .csv" in batch.file_errors[0].reason
-    assert world.reports == [source.batch_id]
-    assert world.payments.rows == {}
+    assert scenario.reports == [source.batch_id]
+    assert scenario.payments.rows == {}
 
 
 @pytest.mark.parametrize("key", ["incoming/A.CSV", "incoming/a.csv.gz", "incoming/a.Csv.GZ"])
 def test_split_when_the_ending_is_written_in_capitals_or_gz_then_it_is_a_csv(key: str) -> None:
-    world = World()
-    batch = world.split(world.files.upload(key, TWELVE_ROWS))
+    scenario = SplitScenario()
+    batch = scenario.split(scenario.files.upload(key, TWELVE_ROWS))
     assert batch
     assert batch.progress.rows_accepted == 12
 
 
 def test_split_when_the_header_is_wrong_then_the_report_is_started_with_the_errors() -> None:
-    world = World()
-    source = world.files.upload("incoming/a.csv", b"id,amount\n")
-    batch = world.split(source)
+    scenario = SplitScenario()
+    source = scenario.files.upload("incoming/a.csv", b"id,amount\n")
+    batch = scenario.split(source)
     assert batch
     assert {error.column for error in batch.file_errors} == {"column 1", "payment_id", "currency"}
-    assert world.reports == [source.batch_id]
+    assert scenario.reports == [source.batch_id]
 
 
 @pytest.mark.parametrize("content", [HEADER, HEADER + b"p1,-1,USD\n"])
 def test_split_when_no_row_becomes_a_payment_then_the_report_starts_at_the_end(content: bytes) -> None:
-    world = World()
-    source = world.files.upload("incoming/a.csv", content)
-    world.split(source)
-    assert world.reports == [source.batch_id]
+    scenario = SplitScenario()
+    source = scenario.files.upload("incoming/a.csv", content)
+    scenario.split(source)
+    assert scenario.reports == [source.batch_id]
 
 
 def test_split_when_all_payments_close_before_it_ends_then_the_splitter_starts_the_report() -> None:
-    world = World()
-    source = world.files.upload("incoming/a.csv", TWELVE_ROWS)
-    world.split(source, seconds_left=[900, 900, 900, 900, 1])  # every row is done, the end is not seen yet
-    world.close_all(source)
-    assert world.reports == []
-    world.split(source, owner="run-2")
-    assert world.reports == [source.batch_id]
+    scenario = SplitScenario()
+    source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
+    scenario.split(source, seconds_left=[900, 900, 900, 900, 1])  # every row is done, the end is not seen yet
+    scenario.close_all(source)
+    assert scenario.reports == []
+    scenario.split(source, owner="run-2")
+    assert scenario.reports == [source.batch_id]
 
 
 def test_split_when_the_payments_close_after_it_then_the_last_closing_starts_the_report_once() -> None:
-    world = World()
-    source = world.files.upload("incoming/a.csv", TWELVE_ROWS)
-    world.split(source)
-    assert world.reports == []
-    world.close_all(source)
-    assert world.reports == [source.batch_id]
+    scenario = SplitScenario()
+    source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
+    scenario.split(source)
+    assert scenario.reports == []
+    scenario.close_all(source)
+    assert scenario.reports == [source.batch_id]
 
 
 def test_close_when_a_payment_is_under_way_or_of_no_batch_then_nothing_is_counted() -> None:
-    world = World()
-    source = world.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\n")
-    world.split(source)
-    rows = BatchRows(world.batches, world.reports.append)
-    rows.close(world.payments.rows["p1"])
-    rows.close(replace(world.payments.rows["p1"], batch_id="", status=Status.SUCCEEDED))
-    assert world.batch(source).rows_closed == 0
+    scenario = SplitScenario()
+    source = scenario.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\n")
+    scenario.split(source)
+    rows = BatchRows(scenario.batches, scenario.reports.append)
+    rows.close(scenario.payments.rows["p1"])
+    rows.close(replace(scenario.payments.rows["p1"], batch_id="", status=Status.SUCCEEDED))
+    assert scenario.batch(source).rows_closed == 0
 
 
 def test_close_when_the_run_before_died_before_it_started_the_report_then_a_repetition_starts_it() -> None:
-    world = World()
-    source = world.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\n")
-    world.split(source)
-    declined = replace(world.payments.rows["p1"], status=Status.SUCCEEDED)
-    world.batches.close_row(declined)
-    BatchRows(world.batches, world.reports.append).close(declined)
-    assert world.reports == [source.batch_id]
+    scenario = SplitScenario()
+    source = scenario.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\n")
+    scenario.split(source)
+    declined = replace(scenario.payments.rows["p1"], status=Status.SUCCEEDED)
+    scenario.batches.close_row(declined)
+    BatchRows(scenario.batches, scenario.reports.append).close(declined)
+    assert scenario.reports == [source.batch_id]
 
 
 def test_split_when_time_runs_short_then_it_hands_over_and_the_next_run_goes_on() -> None:
-    world = World()
-    source = world.files.upload("incoming/a.csv", TWELVE_ROWS)
+    scenario = SplitScenario()
+    source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
     for run in range(4):
-        world.split(source, owner=f"run-{run}", seconds_left=5)
-        assert world.continued == [source] * (run + 1)
-        assert world.batch(source).progress.rows_read == 3 * (run + 1)
-    world.split(source, owner="run-4", seconds_left=5)
-    assert world.batch(source).status is BatchStatus.PROCESSING
-    assert Counter(message.payment_id for message in world.queue.messages) == Counter(world.payments.rows.keys())
+        scenario.split(source, owner=f"run-{run}", seconds_left=5)
+        assert scenario.continued == [source] * (run + 1)
+        assert scenario.batch(source).progress.rows_read == 3 * (run + 1)
+    scenario.split(source, owner="run-4", seconds_left=5)
+    assert scenario.batch(source).status is BatchStatus.PROCESSING
+    assert Counter(message.payment_id for message in scenario.queue.messages) == Counter(scenario.payments.rows.keys())
 
 
 MIXED = HEADER + (
@@ -338,11 +338,11 @@ MIXED = HEADER + (
 MIXED_PROGRESS = Progress(line=14, rows_read=13, rows_accepted=8, rows_rejected=5, already_submitted=1)
 
 
-def mixed_world() -> tuple[World, Source]:
-    world = World()
-    world.payments.create(accepted(PaymentRequest("rest", Money(500, "USD")), at=NOW, source="rest"))
-    world.payments.create(accepted(PaymentRequest("other", Money(900, "USD")), at=NOW, source="rest"))
-    return world, world.files.upload("incoming/a.csv", MIXED)
+def mixed_world() -> tuple[SplitScenario, Source]:
+    scenario = SplitScenario()
+    scenario.payments.create(accepted(PaymentRequest("rest", Money(500, "USD")), at=NOW, source="rest"))
+    scenario.payments.create(accepted(PaymentRequest("other", Money(900, "USD")), at=NOW, source="rest"))
+    return scenario, scenario.files.upload("incoming/a.csv", MIXED)
 
 
 @pytest.mark.parametrize("seconds_left", [900, 5], ids=["in_one_run", "in_many_runs"])
@@ -352,25 +352,25 @@ def mixed_world() -> tuple[World, Source]:
 def test_fault_30_split_when_it_dies_at_any_step_then_no_row_is_lost_or_counted_twice(
     dies_at: int, same_owner: bool, after: bool, seconds_left: float
 ) -> None:
-    world, source = mixed_world()
-    world.life = Life(dies_at, after)
+    scenario, source = mixed_world()
+    scenario.life = Life(dies_at, after)
     run = 0
     for _ in range(12):
         try:
-            world.split(source, owner=f"run-{run}", seconds_left=seconds_left)
+            scenario.split(source, owner=f"run-{run}", seconds_left=seconds_left)
             run += 1
         except Died:
-            world.life = Life()
+            scenario.life = Life()
             if not same_owner:
                 run += 1
-                world.now += timedelta(seconds=1000)
-    batch = world.batch(source)
+                scenario.now += timedelta(seconds=1000)
+    batch = scenario.batch(source)
     assert batch.status is BatchStatus.PROCESSING
     assert batch.progress == MIXED_PROGRESS
     own = {"p1", "p2", "p3", "p5", "p6", "p7", "p8"}
-    assert {payment.payment_id for payment in world.payments.of_batch(source.batch_id)} == own
-    assert world.queued_ids() == own
-    rows = list(world.batches.rows(source.batch_id))
+    assert {payment.payment_id for payment in scenario.payments.of_batch(source.batch_id)} == own
+    assert scenario.queued_ids() == own
+    rows = list(scenario.batches.rows(source.batch_id))
     assert [(row.line, type(row)) for row in rows] == [
         (3, ResultRow),
         (5, RejectedRow),
@@ -379,16 +379,16 @@ def test_fault_30_split_when_it_dies_at_any_step_then_no_row_is_lost_or_counted_
         (10, RejectedRow),
         (12, RejectedRow),
     ]
-    world.close_all(source)
-    assert set(world.reports) == {source.batch_id}
+    scenario.close_all(source)
+    assert set(scenario.reports) == {source.batch_id}
 
 
 @pytest.mark.parametrize("seconds_left", [900, 5])
 def test_split_when_it_dies_at_any_step_then_the_steps_tried_are_all_there_are(seconds_left: float) -> None:
-    world, source = mixed_world()
-    while world.split(source, seconds_left=seconds_left):
+    scenario, source = mixed_world()
+    while scenario.split(source, seconds_left=seconds_left):
         pass
-    assert 20 < world.life.effects <= 50
+    assert 20 < scenario.life.effects <= 50
 
 
 @given(deaths=st.lists(st.integers(0, 25), max_size=6), workers=st.sampled_from([1, 4]))
@@ -396,17 +396,17 @@ def test_split_when_it_dies_at_any_step_then_the_steps_tried_are_all_there_are(s
 def test_split_when_it_dies_again_and_again_then_the_file_is_still_split_exactly(
     deaths: list[int], workers: int
 ) -> None:
-    world, source = mixed_world()
+    scenario, source = mixed_world()
     for dies_at in deaths:
-        world.life = Life(dies_at)
+        scenario.life = Life(dies_at)
         try:
-            world.split(source, owner="run", workers=workers)
+            scenario.split(source, owner="run", workers=workers)
         except Died:
             continue
-    world.life = Life()
-    world.split(source, owner="run", workers=workers)
-    assert world.batch(source).progress == MIXED_PROGRESS
-    assert world.queued_ids() == {"p1", "p2", "p3", "p5", "p6", "p7", "p8"}
+    scenario.life = Life()
+    scenario.split(source, owner="run", workers=workers)
+    assert scenario.batch(source).progress == MIXED_PROGRESS
+    assert scenario.queued_ids() == {"p1", "p2", "p3", "p5", "p6", "p7", "p8"}
 
 
 def test_sources_when_a_notification_names_them_then_keys_are_decoded_and_folders_left_out() -> None:

@@ -26,7 +26,7 @@ from payments.domain.errors import (
 from payments.domain.money import Money
 from payments.domain.outcome import Outcome, answered
 from payments.domain.payment import Payment
-from payments.domain.recovery_timeouts import Patience
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 from payments.ports.payment_store import VersionConflict
@@ -35,7 +35,7 @@ from tests.unit.builders import FixedClock, after, payment
 STEP_UP = "pm_card_threeDSecure2Required"
 
 
-class World:
+class ChargeScenario:
     """A payment, its store and a gateway whose search lags."""
 
     def __init__(self, row: Payment | None = None, *, search_lag: timedelta = timedelta(0)) -> None:
@@ -44,13 +44,13 @@ class World:
         self.store = MemoryPaymentStore()
         self.row = row or payment()
         self.store.create(self.row)
-        self.patience = Patience()
+        self.timeouts = RecoveryTimeouts()
 
     def charge(self, gateway: Any = None, *, seen: Payment | None = None, ask: bool = False) -> Outcome:
         """Charge the row as it stands, or as it was `seen` before."""
         customers = MemoryCustomerStore(Customer("c1", default_payment_method="pm_card_mastercard"))
         methods = PaymentMethods(customers, "pm_card_visa", MemoryTokenStore(), self.clock)
-        charging = Charging(gateway or self.gateway, methods, self.store, self.clock, self.patience)
+        charging = Charging(gateway or self.gateway, methods, self.store, self.clock, self.timeouts)
         return charging.charge(seen or self.now, ask=ask)
 
     def finish(self, *, ask: bool = False) -> Payment:
@@ -91,79 +91,79 @@ BUSY = RateLimited("rate_limit", "slow down")
 
 
 def test_charge_when_all_is_well_then_once_and_with_a_reference() -> None:
-    world = World()
-    outcome = world.charge()
-    assert (outcome.status, outcome.gateway, world.captured) == (Status.SUCCEEDED, "memory", 1)
+    scenario = ChargeScenario()
+    outcome = scenario.charge()
+    assert (outcome.status, outcome.gateway, scenario.captured) == (Status.SUCCEEDED, "memory", 1)
     assert outcome.gateway_reference
 
 
 def test_charge_writes_its_intent_before_it_calls_the_gateway() -> None:
-    world = World()
+    scenario = ChargeScenario()
 
     class Looks(MemoryGateway):
         def charge(self, request: ChargeRequest) -> GatewayCharge:
-            seen = world.now
+            seen = scenario.now
             assert (seen.status, seen.attempts) == (Status.PROCESSING, 1)
             assert seen.attempted_at
             return super().charge(request)
 
-    assert world.charge(Looks(world.clock)).status is Status.SUCCEEDED
+    assert scenario.charge(Looks(scenario.clock)).status is Status.SUCCEEDED
 
 
 def test_charge_when_the_intent_cannot_be_written_then_nothing_is_sent() -> None:
-    world = World()
+    scenario = ChargeScenario()
 
     class Raced(MemoryPaymentStore):
         def save(self, payment: Payment) -> None:
             raise VersionConflict("another was faster")
 
     raced = Raced()
-    raced.rows = world.store.rows
-    world.store = raced
+    raced.rows = scenario.store.rows
+    scenario.store = raced
     with pytest.raises(VersionConflict):
-        world.charge()
-    assert world.captured == 0
+        scenario.charge()
+    assert scenario.captured == 0
 
 
 def test_fault_8_charge_when_it_dies_before_the_call_then_the_next_attempt_charges_once() -> None:
-    world = World()
+    scenario = ChargeScenario()
     with pytest.raises(KeyboardInterrupt):
-        world.charge(Refusing(world.gateway, KeyboardInterrupt()))  # type: ignore[arg-type]
-    assert (world.now.status, world.captured) == (Status.PROCESSING, 0)
-    assert world.finish().status is Status.SUCCEEDED
-    assert (world.captured, world.now.attempts) == (1, 2)
+        scenario.charge(Refusing(scenario.gateway, KeyboardInterrupt()))  # type: ignore[arg-type]
+    assert (scenario.now.status, scenario.captured) == (Status.PROCESSING, 0)
+    assert scenario.finish().status is Status.SUCCEEDED
+    assert (scenario.captured, scenario.now.attempts) == (1, 2)
 
 
 def test_fault_9_charge_when_it_died_after_the_charge_then_it_is_found_again() -> None:
-    world = World()
-    first = world.charge()  # and the function dies here: nothing is recorded
-    again = world.charge()
+    scenario = ChargeScenario()
+    first = scenario.charge()  # and the function dies here: nothing is recorded
+    again = scenario.charge()
     assert again == first
-    assert world.captured == 1
+    assert scenario.captured == 1
 
 
 def test_fault_10_charge_when_the_answer_is_lost_then_unknown_and_a_retry_finds_the_charge() -> None:
-    world = World()
-    world.gateway.fail(Fault(FaultKind.ANSWER_LOST))
+    scenario = ChargeScenario()
+    scenario.gateway.fail(Fault(FaultKind.ANSWER_LOST))
     with pytest.raises(OutcomeUnknown):
-        world.charge()
-    assert world.now.status is Status.PROCESSING
-    assert world.charge().status is Status.SUCCEEDED
-    assert world.captured == 1
+        scenario.charge()
+    assert scenario.now.status is Status.PROCESSING
+    assert scenario.charge().status is Status.SUCCEEDED
+    assert scenario.captured == 1
 
 
 @pytest.mark.parametrize("executes", [True, False])
 def test_fault_11_charge_when_a_500_is_replayed_then_it_stays_unknown_until_found(executes: bool) -> None:
-    world = World()
-    world.gateway.fail(Fault(FaultKind.SERVER_ERROR, executes=executes))
+    scenario = ChargeScenario()
+    scenario.gateway.fail(Fault(FaultKind.SERVER_ERROR, executes=executes))
     with pytest.raises(OutcomeUnknown):
-        world.charge()
+        scenario.charge()
     if executes:
-        assert world.charge().status is Status.SUCCEEDED
+        assert scenario.charge().status is Status.SUCCEEDED
     else:
         with pytest.raises(OutcomeUnknown):
-            world.charge()
-    assert world.captured == int(executes)
+            scenario.charge()
+    assert scenario.captured == int(executes)
 
 
 @pytest.mark.parametrize(
@@ -177,55 +177,55 @@ def test_fault_11_charge_when_a_500_is_replayed_then_it_stays_unknown_until_foun
 def test_faults_12_14_19_charge_when_provably_not_charged_then_pending_again_and_the_retry_charges_once(
     kind: FaultKind, error: type[Exception]
 ) -> None:
-    world = World()
-    world.gateway.fail(Fault(kind))
+    scenario = ChargeScenario()
+    scenario.gateway.fail(Fault(kind))
     with pytest.raises(error):
-        world.charge()
-    assert world.now.status is Status.PENDING
-    assert world.charge().status is Status.SUCCEEDED
-    assert (world.captured, world.now.attempts) == (1, 2)
+        scenario.charge()
+    assert scenario.now.status is Status.PENDING
+    assert scenario.charge().status is Status.SUCCEEDED
+    assert (scenario.captured, scenario.now.attempts) == (1, 2)
 
 
 @pytest.mark.parametrize("kind", [FaultKind.RATE_LIMITED, FaultKind.NOT_SENT, FaultKind.UNAUTHORIZED])
 def test_charge_when_an_earlier_call_may_have_charged_then_a_refusal_proves_nothing(kind: FaultKind) -> None:
-    world = World()
-    world.gateway.fail(Fault(FaultKind.ANSWER_LOST))
+    scenario = ChargeScenario()
+    scenario.gateway.fail(Fault(FaultKind.ANSWER_LOST))
     with pytest.raises(OutcomeUnknown):
-        world.charge()
-    world.gateway.fail(Fault(kind))
+        scenario.charge()
+    scenario.gateway.fail(Fault(kind))
     with pytest.raises(OutcomeUnknown):
-        world.charge()
-    assert world.now.status is Status.PROCESSING
-    assert world.charge().status is Status.SUCCEEDED
-    assert world.captured == 1
+        scenario.charge()
+    assert scenario.now.status is Status.PROCESSING
+    assert scenario.charge().status is Status.SUCCEEDED
+    assert scenario.captured == 1
 
 
 @pytest.mark.parametrize("kind", [FaultKind.RATE_LIMITED, FaultKind.NOT_SENT, FaultKind.UNAUTHORIZED])
 def test_charge_when_the_search_does_not_see_the_earlier_call_yet_then_a_refusal_proves_nothing(
     kind: FaultKind,
 ) -> None:
-    world = World(search_lag=timedelta(minutes=1))
-    world.gateway.fail(Fault(FaultKind.ANSWER_LOST))
+    scenario = ChargeScenario(search_lag=timedelta(minutes=1))
+    scenario.gateway.fail(Fault(FaultKind.ANSWER_LOST))
     with pytest.raises(OutcomeUnknown):
-        world.charge()
-    world.gateway.fail(Fault(kind, call="charge"))
+        scenario.charge()
+    scenario.gateway.fail(Fault(kind, call="charge"))
     with pytest.raises(OutcomeUnknown):
-        world.charge()
-    assert world.now.status is Status.PROCESSING
-    assert world.charge().status is Status.SUCCEEDED
-    assert world.captured == 1
+        scenario.charge()
+    assert scenario.now.status is Status.PROCESSING
+    assert scenario.charge().status is Status.SUCCEEDED
+    assert scenario.captured == 1
 
 
 def test_charge_when_the_gateway_refuses_the_request_then_rejected_and_recorded() -> None:
-    world = World()
+    scenario = ChargeScenario()
 
     class Refuses(MemoryGateway):
         def charge(self, request: ChargeRequest) -> GatewayCharge:
             raise InvalidPayment("request_refused", "the gateway cannot take this request")
 
-    outcome = answered(lambda: world.charge(Refuses(world.clock)))
+    outcome = answered(lambda: scenario.charge(Refuses(scenario.clock)))
     assert outcome
-    assert record("pay_1", outcome, store=world.store, clock=world.clock).status is Status.REJECTED
+    assert record("pay_1", outcome, store=scenario.store, clock=scenario.clock).status is Status.REJECTED
 
 
 @pytest.mark.parametrize(
@@ -236,45 +236,45 @@ def test_charge_when_the_gateway_refuses_the_request_then_rejected_and_recorded(
     ],
 )
 def test_faults_15_16_charge_when_the_card_is_declined_then_an_answer_and_not_a_fault(method: str, code: str) -> None:
-    world = World(payment(method=method))
+    scenario = ChargeScenario(payment(method=method))
     with pytest.raises(Declined):
-        world.charge()
-    outcome = answered(world.charge)
+        scenario.charge()
+    outcome = answered(scenario.charge)
     assert outcome
-    assert (outcome.status, outcome.code, world.captured) == (Status.DECLINED, code, 0)
+    assert (outcome.status, outcome.code, scenario.captured) == (Status.DECLINED, code, 0)
 
 
 def test_fault_17_charge_when_authentication_is_needed_then_requires_action() -> None:
-    outcome = answered(World(payment(method="pm_card_authenticationRequired")).charge)
+    outcome = answered(ChargeScenario(payment(method="pm_card_authenticationRequired")).charge)
     assert outcome
     assert outcome.status is Status.REQUIRES_ACTION
 
 
 @pytest.mark.parametrize("other", [Money(1, "USD"), Money(9999, "EUR")])
 def test_fault_18_charge_when_the_gateway_reports_other_money_then_held_for_review(other: Money) -> None:
-    world = World()
-    world.gateway.fail(Fault(FaultKind.ALTERED, money=other))
-    outcome = answered(world.charge)
+    scenario = ChargeScenario()
+    scenario.gateway.fail(Fault(FaultKind.ALTERED, money=other))
+    outcome = answered(scenario.charge)
     assert outcome
-    held = record("pay_1", outcome, store=world.store, clock=world.clock)
+    held = record("pay_1", outcome, store=scenario.store, clock=scenario.clock)
     assert (held.status, held.code) == (Status.IN_REVIEW, "amount_differs")
     assert held.gateway_reference
 
 
 def test_charge_when_the_payment_has_its_outcome_then_the_gateway_is_left_alone() -> None:
-    world = World()
-    record("pay_1", world.charge(), store=world.store, clock=world.clock)
-    again = world.charge(gateway=object())
-    assert (again.status, again.gateway_reference) == (Status.SUCCEEDED, world.now.gateway_reference)
+    scenario = ChargeScenario()
+    record("pay_1", scenario.charge(), store=scenario.store, clock=scenario.clock)
+    again = scenario.charge(gateway=object())
+    assert (again.status, again.gateway_reference) == (Status.SUCCEEDED, scenario.now.gateway_reference)
 
 
 @pytest.mark.parametrize(
     ("customer", "method"), [("c1", "pm_card_mastercard"), ("c2", "pm_card_visa"), ("", "pm_card_visa")]
 )
 def test_charge_when_no_method_is_named_then_the_default_is_kept_with_the_intent(customer: str, method: str) -> None:
-    world = World(payment(method="", customer_id=customer))
-    assert world.charge().status is Status.SUCCEEDED
-    assert world.now.payment_method == method
+    scenario = ChargeScenario(payment(method="", customer_id=customer))
+    assert scenario.charge().status is Status.SUCCEEDED
+    assert scenario.now.payment_method == method
 
 
 # The fence: two attempts at a time ----------------------------------------------------------------------------------
@@ -282,187 +282,187 @@ def test_charge_when_no_method_is_named_then_the_default_is_kept_with_the_intent
 
 @pytest.mark.parametrize("lost", [False, True], ids=["charged", "answer-lost"])
 def test_charge_when_refused_after_another_attempt_sent_then_unknown_and_never_pending(lost: bool) -> None:
-    world = World(search_lag=timedelta(minutes=1))
+    scenario = ChargeScenario(search_lag=timedelta(minutes=1))
     if lost:
-        world.gateway.fail(Fault(FaultKind.ANSWER_LOST, call="charge"))
+        scenario.gateway.fail(Fault(FaultKind.ANSWER_LOST, call="charge"))
 
     def another() -> None:
-        assert world.now.status is Status.PROCESSING
+        assert scenario.now.status is Status.PROCESSING
         if lost:
             with pytest.raises(OutcomeUnknown):
-                world.charge()
+                scenario.charge()
         else:
-            assert world.charge().status is Status.SUCCEEDED
+            assert scenario.charge().status is Status.SUCCEEDED
 
     with pytest.raises(OutcomeUnknown):
-        world.charge(Refusing(world.gateway, BUSY, meanwhile=another))
-    assert world.now.status is Status.PROCESSING
-    assert world.finish().status is Status.SUCCEEDED
-    assert world.captured == 1
-    assert Status.PENDING not in [change.status for change in world.now.history[1:]]
+        scenario.charge(Refusing(scenario.gateway, BUSY, meanwhile=another))
+    assert scenario.now.status is Status.PROCESSING
+    assert scenario.finish().status is Status.SUCCEEDED
+    assert scenario.captured == 1
+    assert Status.PENDING not in [change.status for change in scenario.now.history[1:]]
 
 
 def test_charge_when_two_saw_the_payment_pending_then_one_sends() -> None:
-    world = World()
-    seen = world.now
-    world.charge()
+    scenario = ChargeScenario()
+    seen = scenario.now
+    scenario.charge()
     with pytest.raises(VersionConflict):
-        world.charge(Refusing(world.gateway, AssertionError("sent")), seen=seen)
-    assert world.captured == 1
+        scenario.charge(Refusing(scenario.gateway, AssertionError("sent")), seen=seen)
+    assert scenario.captured == 1
 
 
 def test_charge_when_the_intent_it_found_is_let_go_meanwhile_then_nothing_is_sent() -> None:
-    world = World()
+    scenario = ChargeScenario()
     intents: list[Payment] = []
     with pytest.raises(RateLimited):
-        world.charge(Refusing(world.gateway, BUSY, meanwhile=lambda: intents.append(world.now)))
+        scenario.charge(Refusing(scenario.gateway, BUSY, meanwhile=lambda: intents.append(scenario.now)))
     with pytest.raises(VersionConflict):
-        world.charge(seen=intents[0])
-    assert (world.now.status, world.captured) == (Status.PENDING, 0)
+        scenario.charge(seen=intents[0])
+    assert (scenario.now.status, scenario.captured) == (Status.PENDING, 0)
 
 
 # Unknown: only the gateway's word ends it ---------------------------------------------------------------------------
 
 
 def test_fault_11_unknown_when_found_then_its_outcome() -> None:
-    world = World()
-    world.gateway.fail(Fault(FaultKind.SERVER_ERROR))
+    scenario = ChargeScenario()
+    scenario.gateway.fail(Fault(FaultKind.SERVER_ERROR))
     with pytest.raises(OutcomeUnknown):
-        world.charge()
-    world.become(Status.UNKNOWN)
-    assert world.finish().status is Status.SUCCEEDED
-    assert world.captured == 1
+        scenario.charge()
+    scenario.become(Status.UNKNOWN)
+    assert scenario.finish().status is Status.SUCCEEDED
+    assert scenario.captured == 1
 
 
 def test_fault_11_unknown_when_not_found_then_failed_only_after_the_time_that_proves_it() -> None:
-    world = World()
-    world.gateway.fail(Fault(FaultKind.SERVER_ERROR, executes=False))
+    scenario = ChargeScenario()
+    scenario.gateway.fail(Fault(FaultKind.SERVER_ERROR, executes=False))
     with pytest.raises(OutcomeUnknown):
-        world.charge()
-    world.become(Status.UNKNOWN)
-    world.clock.wait(world.patience.proof - timedelta(seconds=5))
-    assert world.finish().status is Status.UNKNOWN
-    world.clock.wait(timedelta(seconds=5))
-    assert (world.finish().status, world.now.code) == (Status.FAILED, "not_charged")
-    assert world.captured == 0
+        scenario.charge()
+    scenario.become(Status.UNKNOWN)
+    scenario.clock.wait(scenario.timeouts.proof - timedelta(seconds=5))
+    assert scenario.finish().status is Status.UNKNOWN
+    scenario.clock.wait(timedelta(seconds=5))
+    assert (scenario.finish().status, scenario.now.code) == (Status.FAILED, "not_charged")
+    assert scenario.captured == 0
 
 
 def test_fault_11_unknown_when_found_then_nothing_is_ever_sent_again() -> None:
-    world = World()
-    world.become(Status.PROCESSING, Status.UNKNOWN)
-    world.clock.wait(timedelta(days=2))
-    world.finish()
-    assert (world.now.status, world.captured) == (Status.FAILED, 0)
+    scenario = ChargeScenario()
+    scenario.become(Status.PROCESSING, Status.UNKNOWN)
+    scenario.clock.wait(timedelta(days=2))
+    scenario.finish()
+    assert (scenario.now.status, scenario.captured) == (Status.FAILED, 0)
 
 
 @pytest.mark.parametrize("kind", [FaultKind.RATE_LIMITED, FaultKind.NOT_SENT, FaultKind.UNAUTHORIZED])
 def test_fault_11_unknown_when_the_gateway_cannot_be_asked_then_that_proves_nothing(kind: FaultKind) -> None:
-    world = World()
-    world.become(Status.PROCESSING, Status.UNKNOWN)
-    world.clock.wait(timedelta(days=2))
-    world.gateway.fail(Fault(kind))
+    scenario = ChargeScenario()
+    scenario.become(Status.PROCESSING, Status.UNKNOWN)
+    scenario.clock.wait(timedelta(days=2))
+    scenario.gateway.fail(Fault(kind))
     with pytest.raises(OutcomeUnknown):
-        world.charge()
+        scenario.charge()
 
 
 def test_unknown_when_the_charge_was_declined_then_declined() -> None:
-    world = World(payment(method="pm_card_chargeDeclinedLostCard"))
-    world.gateway.fail(Fault(FaultKind.ANSWER_LOST))
+    scenario = ChargeScenario(payment(method="pm_card_chargeDeclinedLostCard"))
+    scenario.gateway.fail(Fault(FaultKind.ANSWER_LOST))
     with pytest.raises(OutcomeUnknown):
-        world.charge()
-    world.become(Status.UNKNOWN)
-    assert (world.finish().status, world.now.code) == (Status.DECLINED, "lost_card")
+        scenario.charge()
+    scenario.become(Status.UNKNOWN)
+    assert (scenario.finish().status, scenario.now.code) == (Status.DECLINED, "lost_card")
 
 
 @pytest.mark.parametrize("status", [Status.PROCESSING, Status.UNKNOWN])
 def test_fault_20_charge_when_replayed_after_25_hours_then_the_gateway_is_asked_first(status: Status) -> None:
-    world = World()
-    world.gateway.fail(Fault(FaultKind.ANSWER_LOST))
+    scenario = ChargeScenario()
+    scenario.gateway.fail(Fault(FaultKind.ANSWER_LOST))
     with pytest.raises(OutcomeUnknown):
-        world.charge()
+        scenario.charge()
     if status is Status.UNKNOWN:
-        world.become(Status.UNKNOWN)
-    world.clock.wait(timedelta(hours=25))  # the key is forgotten: sending would charge again
-    assert world.finish().status is Status.SUCCEEDED
-    assert world.captured == 1
+        scenario.become(Status.UNKNOWN)
+    scenario.clock.wait(timedelta(hours=25))  # the key is forgotten: sending would charge again
+    assert scenario.finish().status is Status.SUCCEEDED
+    assert scenario.captured == 1
 
 
 def test_fault_10_charge_when_the_search_lags_then_the_key_keeps_it_at_one_charge() -> None:
-    world = World(search_lag=timedelta(minutes=1))
-    world.gateway.fail(Fault(FaultKind.ANSWER_LOST))
+    scenario = ChargeScenario(search_lag=timedelta(minutes=1))
+    scenario.gateway.fail(Fault(FaultKind.ANSWER_LOST))
     with pytest.raises(OutcomeUnknown):
-        world.charge()
-    assert world.gateway.find("pay_1") is None
-    assert world.finish().status is Status.SUCCEEDED
-    assert world.captured == 1
+        scenario.charge()
+    assert scenario.gateway.find("pay_1") is None
+    assert scenario.finish().status is Status.SUCCEEDED
+    assert scenario.captured == 1
 
 
 # Authentication -----------------------------------------------------------------------------------------------------
 
 
-def waiting_for_the_customer() -> World:
-    world = World(payment(method=STEP_UP))
-    assert world.finish().status is Status.REQUIRES_ACTION
-    return world
+def waiting_for_the_customer() -> ChargeScenario:
+    scenario = ChargeScenario(payment(method=STEP_UP))
+    assert scenario.finish().status is Status.REQUIRES_ACTION
+    return scenario
 
 
 def test_fault_17_requires_action_when_the_customer_authenticated_then_succeeded() -> None:
-    world = waiting_for_the_customer()
-    world.gateway.finish(world.now.gateway_reference, well=True)
-    assert world.finish().status is Status.SUCCEEDED
-    assert world.captured == 1
+    scenario = waiting_for_the_customer()
+    scenario.gateway.finish(scenario.now.gateway_reference, well=True)
+    assert scenario.finish().status is Status.SUCCEEDED
+    assert scenario.captured == 1
 
 
 def test_fault_17_requires_action_when_the_customer_takes_their_time_then_it_stays() -> None:
-    world = waiting_for_the_customer()
-    world.clock.wait(world.patience.authentication - timedelta(seconds=5))
+    scenario = waiting_for_the_customer()
+    scenario.clock.wait(scenario.timeouts.authentication - timedelta(seconds=5))
     with pytest.raises(RequiresAction):
-        world.charge()
-    version = world.now.version
-    assert world.finish().version == version
-    assert len(world.gateway.waiting("requires_action")) == 1
+        scenario.charge()
+    version = scenario.now.version
+    assert scenario.finish().version == version
+    assert len(scenario.gateway.waiting("requires_action")) == 1
 
 
 def test_fault_17_requires_action_when_abandoned_then_cancelled_and_declined() -> None:
-    world = waiting_for_the_customer()
-    world.clock.wait(world.patience.authentication)
-    assert (world.finish().status, world.now.code) == (Status.DECLINED, "authentication_abandoned")
-    world.gateway.finish(world.now.gateway_reference, well=True)
-    assert world.captured == 0
+    scenario = waiting_for_the_customer()
+    scenario.clock.wait(scenario.timeouts.authentication)
+    assert (scenario.finish().status, scenario.now.code) == (Status.DECLINED, "authentication_abandoned")
+    scenario.gateway.finish(scenario.now.gateway_reference, well=True)
+    assert scenario.captured == 0
 
 
 def test_fault_17_requires_action_when_authentication_failed_then_declined_and_no_other_card_can_pay() -> None:
-    world = waiting_for_the_customer()
-    reference = world.now.gateway_reference
-    world.gateway.finish(reference, well=False)
-    assert world.finish().status is Status.DECLINED
-    assert world.now.code == "payment_intent_authentication_failure"
-    assert [charge.reference for charge in world.gateway.waiting("canceled")] == [reference]
+    scenario = waiting_for_the_customer()
+    reference = scenario.now.gateway_reference
+    scenario.gateway.finish(reference, well=False)
+    assert scenario.finish().status is Status.DECLINED
+    assert scenario.now.code == "payment_intent_authentication_failure"
+    assert [charge.reference for charge in scenario.gateway.waiting("canceled")] == [reference]
 
 
 def test_fault_17_requires_action_when_the_customer_succeeds_just_before_the_cancel_then_succeeded() -> None:
-    world = waiting_for_the_customer()
+    scenario = waiting_for_the_customer()
 
     class LastSecond(MemoryGateway):
         def cancel(self, reference: str) -> None:
-            world.gateway.finish(reference, well=True)
-            world.gateway.cancel(reference)
+            scenario.gateway.finish(reference, well=True)
+            scenario.gateway.cancel(reference)
 
-    late = LastSecond(world.clock)
-    late.find = world.gateway.find  # type: ignore[method-assign]
-    world.clock.wait(world.patience.authentication)
-    assert world.charge(late).status is Status.SUCCEEDED
-    assert world.captured == 1
+    late = LastSecond(scenario.clock)
+    late.find = scenario.gateway.find  # type: ignore[method-assign]
+    scenario.clock.wait(scenario.timeouts.authentication)
+    assert scenario.charge(late).status is Status.SUCCEEDED
+    assert scenario.captured == 1
 
 
 @pytest.mark.parametrize("kind", [FaultKind.RATE_LIMITED, FaultKind.NOT_SENT, FaultKind.ANSWER_LOST])
 def test_fault_17_requires_action_when_the_cancel_fails_then_it_is_not_said_to_be_declined(kind: FaultKind) -> None:
-    world = waiting_for_the_customer()
-    world.clock.wait(world.patience.authentication)
-    world.gateway.fail(Fault(kind, call="cancel"))
+    scenario = waiting_for_the_customer()
+    scenario.clock.wait(scenario.timeouts.authentication)
+    scenario.gateway.fail(Fault(kind, call="cancel"))
     with pytest.raises(OutcomeUnknown):
-        world.charge()
-    assert world.finish().status is Status.DECLINED
+        scenario.charge()
+    assert scenario.finish().status is Status.DECLINED
 
 
 # Asking on request --------------------------------------------------------------------------------------------------
@@ -470,28 +470,28 @@ def test_fault_17_requires_action_when_the_cancel_fails_then_it_is_not_said_to_b
 
 @pytest.mark.parametrize(("part", "status"), [(1000, Status.PARTIALLY_REFUNDED), (9999, Status.REFUNDED)])
 def test_charge_when_asked_about_a_refunded_payment_then_the_row_follows(part: int, status: Status) -> None:
-    world = World()
-    world.gateway.refund(world.finish().gateway_reference, part)
-    assert world.finish().status is Status.SUCCEEDED  # nobody asked
-    assert world.finish(ask=True).status is status
-    assert world.captured == 1
+    scenario = ChargeScenario()
+    scenario.gateway.refund(scenario.finish().gateway_reference, part)
+    assert scenario.finish().status is Status.SUCCEEDED  # nobody asked
+    assert scenario.finish(ask=True).status is status
+    assert scenario.captured == 1
 
 
 def test_charge_when_asked_about_one_held_for_review_then_what_the_gateway_says() -> None:
-    world = World()
-    world.gateway.fail(Fault(FaultKind.ALTERED, money=Money(1, "USD")))
-    assert world.finish().status is Status.IN_REVIEW
-    assert world.finish().status is Status.IN_REVIEW  # nobody asked
-    assert world.finish(ask=True).status is Status.SUCCEEDED
+    scenario = ChargeScenario()
+    scenario.gateway.fail(Fault(FaultKind.ALTERED, money=Money(1, "USD")))
+    assert scenario.finish().status is Status.IN_REVIEW
+    assert scenario.finish().status is Status.IN_REVIEW  # nobody asked
+    assert scenario.finish(ask=True).status is Status.SUCCEEDED
 
 
 def test_charge_when_one_held_for_review_was_refunded_altogether_then_the_conflict_is_over() -> None:
-    world = World()
-    world.gateway.fail(Fault(FaultKind.ALTERED, money=Money(1, "USD")))
-    held = world.finish()
-    world.gateway.refund(held.gateway_reference, world.row.money.minor_units)
-    world.gateway.fail(Fault(FaultKind.ALTERED, money=Money(1, "USD")))  # it still reports the other amount
-    ended = world.finish(ask=True)
+    scenario = ChargeScenario()
+    scenario.gateway.fail(Fault(FaultKind.ALTERED, money=Money(1, "USD")))
+    held = scenario.finish()
+    scenario.gateway.refund(held.gateway_reference, scenario.row.money.minor_units)
+    scenario.gateway.fail(Fault(FaultKind.ALTERED, money=Money(1, "USD")))  # it still reports the other amount
+    ended = scenario.finish(ask=True)
     assert [change.status for change in ended.history][-3:] == [Status.IN_REVIEW, Status.SUCCEEDED, Status.REFUNDED]
 
 
@@ -516,7 +516,7 @@ PATHS: dict[Status, tuple[Status, ...]] = {
 @pytest.mark.parametrize("status", Status)
 def test_may_call_gateway_when_charge_calls_it_then_true_and_else_false(status: Status, ask: bool) -> None:
     """A slot of the pace is taken for each payment of which this says True."""
-    world = World()
+    scenario = ChargeScenario()
     calls: list[str] = []
 
     class Counts(MemoryGateway):
@@ -529,7 +529,7 @@ def test_may_call_gateway_when_charge_calls_it_then_true_and_else_false(status: 
             return None
 
     if PATHS[status]:
-        world.become(*PATHS[status])
-    expected = may_call_gateway(world.now, ask=ask)
-    world.charge(Counts(world.clock), ask=ask)
+        scenario.become(*PATHS[status])
+    expected = may_call_gateway(scenario.now, ask=ask)
+    scenario.charge(Counts(scenario.clock), ask=ask)
     assert bool(calls) == expected

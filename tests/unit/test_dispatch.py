@@ -5,23 +5,23 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from fakes.batch_breaker import MemoryLaneStore
+from fakes.batch_breaker import MemoryBreakerStore
 from fakes.payments import MemoryPaymentStore
 from fakes.slots import MemorySlotStore
 from fakes.workflow import MemoryWorkflow
 from payments.application.batch.dispatch import (
     GIVES_WAY,
     LONGEST_BACKLOG_SECONDS,
-    LONGEST_KNOCK_SECONDS,
+    LONGEST_PROBE_SECONDS,
     LOOK_SECONDS,
     QUIET_SECONDS,
+    BatchesPaused,
     Dispatcher,
-    LanePaused,
     MalformedMessage,
 )
 from payments.application.batch_breaker import REFUSALS_WINDOW
-from payments.application.gateway_rate_limiter import Pace
-from payments.domain.batch_breaker import DOUBT, PausedBy
+from payments.application.gateway_rate_limiter import GatewayRateLimiter
+from payments.domain.batch_breaker import COOLDOWN, PausedBy
 from payments.domain.statuses import Status
 from tests.unit.builders import NOON, after, batch_payment
 
@@ -60,20 +60,20 @@ class SlowWorkflow(MemoryWorkflow):
         super().start(payment_id)
 
 
-class World:
+class DispatchScenario:
     """Two queued payments and one dispatcher, at a gateway that was called just now."""
 
     def __init__(self, start_seconds: float = 0, pace_seconds: float = 0.5) -> None:
         self.time = Time()
         self.workflow = SlowWorkflow(self.time, start_seconds)
         self.payments = MemoryPaymentStore()
-        self.lane = MemoryLaneStore()
+        self.lane = MemoryBreakerStore()
         self.slots = MemorySlotStore()
         for name in ("p1", "p2"):
             self.payments.create(batch_payment(name))
-        pace = Pace(self.slots, timedelta(seconds=SLOT_SECONDS), self.time.now, self.time.sleep)
+        rate_limiter = GatewayRateLimiter(self.slots, timedelta(seconds=SLOT_SECONDS), self.time.now, self.time.sleep)
         self.dispatcher = Dispatcher(
-            self.payments, self.workflow, self.lane, pace, pace_seconds, self.time.monotonic, self.time.sleep
+            self.payments, self.workflow, self.lane, rate_limiter, pace_seconds, self.time.monotonic, self.time.sleep
         )
         self.charge()
 
@@ -93,84 +93,84 @@ class World:
 
 
 def test_dispatch_when_the_payment_is_pending_then_its_workflow_starts() -> None:
-    world = World()
-    assert world.dispatch() == "p1"
-    assert world.workflow.started == ["p1"]
+    scenario = DispatchScenario()
+    assert scenario.dispatch() == "p1"
+    assert scenario.workflow.started == ["p1"]
 
 
 def test_fault_25_dispatch_when_sqs_delivers_twice_then_one_execution() -> None:
-    world = World()
-    world.dispatch()
-    world.dispatch()
-    assert world.workflow.started == ["p1"]
+    scenario = DispatchScenario()
+    scenario.dispatch()
+    scenario.dispatch()
+    assert scenario.workflow.started == ["p1"]
 
 
 def test_dispatch_when_the_payment_has_an_outcome_then_it_is_not_started_again() -> None:
-    world = World()
-    world.payments.save(after(batch_payment("p1"), Status.REJECTED))
-    assert world.dispatch() == "p1"
-    assert world.workflow.started == []
+    scenario = DispatchScenario()
+    scenario.payments.save(after(batch_payment("p1"), Status.REJECTED))
+    assert scenario.dispatch() == "p1"
+    assert scenario.workflow.started == []
 
 
 @pytest.mark.parametrize(("start_seconds", "sleeps_seconds"), [(0, 0.5), (0.25, 0.25), (0.75, 0)])
 def test_dispatch_when_it_is_faster_than_the_pace_then_it_sleeps_the_rest(
     start_seconds: float, sleeps_seconds: float
 ) -> None:
-    world = World(start_seconds)
-    world.dispatch()
-    assert world.time.slept_seconds == [sleeps_seconds]
+    scenario = DispatchScenario(start_seconds)
+    scenario.dispatch()
+    assert scenario.time.slept_seconds == [sleeps_seconds]
 
 
 def test_dispatch_when_many_come_then_the_rate_stays_at_the_pace() -> None:
-    world = World(start_seconds=0.125, pace_seconds=0.25)
+    scenario = DispatchScenario(start_seconds=0.125, pace_seconds=0.25)
     for _ in range(8):
-        world.dispatch()
-    assert world.time.seconds == 8 * 0.25
+        scenario.dispatch()
+    assert scenario.time.seconds == 8 * 0.25
 
 
 # Giving way --------------------------------------------------------------------------------------------------------
 
 
 def test_dispatch_when_slots_are_taken_far_ahead_then_it_starts_nothing_until_they_are_not() -> None:
-    world = World(pace_seconds=0)
-    world.take_slots(seconds=2)
-    world.dispatch()
-    assert world.workflow.started == ["p1"]
-    assert 2 - LONGEST_BACKLOG_SECONDS <= world.time.slept_seconds[0] <= 2
+    scenario = DispatchScenario(pace_seconds=0)
+    scenario.take_slots(seconds=2)
+    scenario.dispatch()
+    assert scenario.workflow.started == ["p1"]
+    assert 2 - LONGEST_BACKLOG_SECONDS <= scenario.time.slept_seconds[0] <= 2
 
 
 @pytest.mark.parametrize("backlog_seconds", [0.0, 0.25, 0.5])
 def test_dispatch_when_slots_are_taken_a_little_ahead_then_it_starts_at_once_and_slows_down_by_as_much(
     backlog_seconds: float,
 ) -> None:
-    world = World(pace_seconds=0.25)
-    world.take_slots(seconds=backlog_seconds)
-    world.dispatch()
-    [slept_seconds] = world.time.slept_seconds
+    scenario = DispatchScenario(pace_seconds=0.25)
+    scenario.take_slots(seconds=backlog_seconds)
+    scenario.dispatch()
+    [slept_seconds] = scenario.time.slept_seconds
     assert slept_seconds == pytest.approx(0.25 + backlog_seconds * GIVES_WAY)
 
 
 def test_dispatch_when_the_backlog_grows_meanwhile_then_it_looks_again() -> None:
-    world = World(pace_seconds=0)
-    world.take_slots(seconds=1)
-    sleep, more = world.time.sleep, [1.0]
+    scenario = DispatchScenario(pace_seconds=0)
+    scenario.take_slots(seconds=1)
+    sleep, more = scenario.time.sleep, [1.0]
 
     def interrupted(seconds: float) -> None:
         sleep(seconds)
         if more:
-            world.take_slots(more.pop())
+            scenario.take_slots(more.pop())
 
-    dispatcher = replace(world.dispatcher, sleep=interrupted)
+    dispatcher = replace(scenario.dispatcher, sleep=interrupted)
     dispatcher.dispatch('{"payment_id": "p1"}')
-    assert world.time.seconds >= 2 - LONGEST_BACKLOG_SECONDS
+    assert scenario.time.seconds >= 2 - LONGEST_BACKLOG_SECONDS
 
 
 def test_dispatch_when_the_payment_has_an_outcome_then_it_gives_way_to_nobody() -> None:
-    world = World(pace_seconds=0)
-    world.payments.save(after(batch_payment("p1"), Status.REJECTED))
-    world.take_slots(seconds=2)
-    world.dispatch()
-    assert world.time.seconds == 0
+    scenario = DispatchScenario(pace_seconds=0)
+    scenario.payments.save(after(batch_payment("p1"), Status.REJECTED))
+    scenario.take_slots(seconds=2)
+    scenario.dispatch()
+    assert scenario.time.seconds == 0
 
 
 # The lane ----------------------------------------------------------------------------------------------------------
@@ -178,109 +178,109 @@ def test_dispatch_when_the_payment_has_an_outcome_then_it_gives_way_to_nobody() 
 
 @pytest.mark.parametrize("by", PausedBy)
 def test_fault_19_dispatch_when_the_lane_is_paused_then_lane_paused_says_why_and_since_when(by: PausedBy) -> None:
-    world = World()
-    world.lane.pause(by, "the key is refused", NOON)
-    with pytest.raises(LanePaused, match=r"since 2026-11-21T12:00:00.000Z: the key is refused"):
-        world.dispatch()
-    assert world.workflow.started == []
-    world.lane.resume()
-    world.dispatch()
-    assert world.workflow.started == ["p1"]
+    scenario = DispatchScenario()
+    scenario.lane.pause(by, "the key is refused", NOON)
+    with pytest.raises(BatchesPaused, match=r"since 2026-11-21T12:00:00.000Z: the key is refused"):
+        scenario.dispatch()
+    assert scenario.workflow.started == []
+    scenario.lane.resume()
+    scenario.dispatch()
+    assert scenario.workflow.started == ["p1"]
 
 
 def test_fault_19_dispatch_when_the_lane_pauses_between_two_messages_then_the_second_is_not_started() -> None:
-    world = World()
-    world.dispatch()
-    world.lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
-    with pytest.raises(LanePaused):
-        world.dispatch('{"payment_id": "p2"}')
-    assert world.workflow.started == ["p1"]
+    scenario = DispatchScenario()
+    scenario.dispatch()
+    scenario.lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
+    with pytest.raises(BatchesPaused):
+        scenario.dispatch('{"payment_id": "p2"}')
+    assert scenario.workflow.started == ["p1"]
 
 
 def test_fault_19_dispatch_when_the_gateway_refused_somebody_just_now_then_it_waits_what_the_next_answers_say() -> None:
-    world = World(pace_seconds=0)
-    world.lane.count_refusal(world.time.now(), REFUSALS_WINDOW)
-    sleep = world.time.sleep
+    scenario = DispatchScenario(pace_seconds=0)
+    scenario.lane.count_refusal(scenario.time.now(), REFUSALS_WINDOW)
+    sleep = scenario.time.sleep
 
     def more_refusals(seconds: float) -> None:
         sleep(seconds)
-        if world.time.seconds > 1:
-            world.lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
+        if scenario.time.seconds > 1:
+            scenario.lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
 
-    with pytest.raises(LanePaused):
-        replace(world.dispatcher, sleep=more_refusals).dispatch('{"payment_id": "p1"}')
-    assert world.workflow.started == []
-    assert world.time.seconds < 1.5
+    with pytest.raises(BatchesPaused):
+        replace(scenario.dispatcher, sleep=more_refusals).dispatch('{"payment_id": "p1"}')
+    assert scenario.workflow.started == []
+    assert scenario.time.seconds < 1.5
 
 
 def test_dispatch_when_no_other_refusal_follows_then_it_goes_on() -> None:
-    world = World(pace_seconds=0)
-    world.lane.count_refusal(world.time.now(), REFUSALS_WINDOW)
-    world.dispatch()
-    assert world.workflow.started == ["p1"]
-    assert world.time.seconds == pytest.approx(DOUBT.total_seconds(), abs=2 * LOOK_SECONDS)
-    since = world.time.seconds
-    world.dispatch('{"payment_id": "p2"}')
-    assert world.time.seconds == since
+    scenario = DispatchScenario(pace_seconds=0)
+    scenario.lane.count_refusal(scenario.time.now(), REFUSALS_WINDOW)
+    scenario.dispatch()
+    assert scenario.workflow.started == ["p1"]
+    assert scenario.time.seconds == pytest.approx(COOLDOWN.total_seconds(), abs=2 * LOOK_SECONDS)
+    since = scenario.time.seconds
+    scenario.dispatch('{"payment_id": "p2"}')
+    assert scenario.time.seconds == since
 
 
 # After a quiet time ------------------------------------------------------------------------------------------------
 
 
-def quiet_world() -> World:
+def quiet_world() -> DispatchScenario:
     """Nobody called the gateway for a while."""
-    world = World(pace_seconds=0)
-    world.time.seconds += QUIET_SECONDS + 1
-    return world
+    scenario = DispatchScenario(pace_seconds=0)
+    scenario.time.seconds += QUIET_SECONDS + 1
+    return scenario
 
 
 @pytest.mark.parametrize("charged_after_seconds", [0.0, 0.3, 4.0])
 def test_fault_19_dispatch_when_it_was_quiet_then_the_first_payment_goes_alone_until_one_gets_to_the_gateway(
     charged_after_seconds: float,
 ) -> None:
-    world = quiet_world()
-    sleep, quiet_since, underway = world.time.sleep, world.time.seconds, ["p1"]
+    scenario = quiet_world()
+    sleep, quiet_since, underway = scenario.time.sleep, scenario.time.seconds, ["p1"]
 
     def cold_start(seconds: float) -> None:
         sleep(seconds)
-        if underway and world.time.seconds - quiet_since >= charged_after_seconds:
+        if underway and scenario.time.seconds - quiet_since >= charged_after_seconds:
             underway.pop()
-            world.charge()
+            scenario.charge()
 
-    dispatcher = replace(world.dispatcher, sleep=cold_start)
+    dispatcher = replace(scenario.dispatcher, sleep=cold_start)
     dispatcher.dispatch('{"payment_id": "p1"}')
-    assert charged_after_seconds <= world.time.seconds - quiet_since <= charged_after_seconds + 2 * LOOK_SECONDS
-    first_took = world.time.seconds
+    assert charged_after_seconds <= scenario.time.seconds - quiet_since <= charged_after_seconds + 2 * LOOK_SECONDS
+    first_took = scenario.time.seconds
     dispatcher.dispatch('{"payment_id": "p2"}')
-    assert world.workflow.started == ["p1", "p2"]
-    assert world.time.seconds == first_took
+    assert scenario.workflow.started == ["p1", "p2"]
+    assert scenario.time.seconds == first_took
 
 
 def test_dispatch_when_the_first_payment_never_gets_to_the_gateway_then_the_others_wait_for_it_once() -> None:
-    world = quiet_world()
-    quiet_since = world.time.seconds
-    world.dispatch()
-    assert world.time.seconds - quiet_since == pytest.approx(LONGEST_KNOCK_SECONDS, abs=LOOK_SECONDS)
-    first_took = world.time.seconds
-    world.dispatch('{"payment_id": "p2"}')
-    assert world.workflow.started == ["p1", "p2"]
-    assert world.time.seconds == first_took
+    scenario = quiet_world()
+    quiet_since = scenario.time.seconds
+    scenario.dispatch()
+    assert scenario.time.seconds - quiet_since == pytest.approx(LONGEST_PROBE_SECONDS, abs=LOOK_SECONDS)
+    first_took = scenario.time.seconds
+    scenario.dispatch('{"payment_id": "p2"}')
+    assert scenario.workflow.started == ["p1", "p2"]
+    assert scenario.time.seconds == first_took
 
 
 def test_dispatch_when_it_was_quiet_here_and_others_charge_then_it_waits_for_nothing() -> None:
-    world = quiet_world()
-    world.charge()
-    quiet_since = world.time.seconds
-    world.dispatch()
-    assert world.time.seconds == quiet_since
+    scenario = quiet_world()
+    scenario.charge()
+    quiet_since = scenario.time.seconds
+    scenario.dispatch()
+    assert scenario.time.seconds == quiet_since
 
 
 def test_dispatch_when_it_was_quiet_and_there_is_nothing_to_start_then_it_waits_for_nothing() -> None:
-    world = quiet_world()
-    world.payments.save(after(batch_payment("p1"), Status.REJECTED))
-    quiet_since = world.time.seconds
-    world.dispatch()
-    assert world.time.seconds == quiet_since
+    scenario = quiet_world()
+    scenario.payments.save(after(batch_payment("p1"), Status.REJECTED))
+    quiet_since = scenario.time.seconds
+    scenario.dispatch()
+    assert scenario.time.seconds == quiet_since
 
 
 # Poison ------------------------------------------------------------------------------------------------------------
@@ -290,15 +290,15 @@ def test_dispatch_when_it_was_quiet_and_there_is_nothing_to_start_then_it_waits_
     "body", ["", "no json", "[]", "7", "null", "{}", '{"payment_id": 7}', '{"payment_id": "a b"}', "[" * 100_000]
 )
 def test_fault_27_dispatch_when_the_message_is_malformed_then_it_fails_without_repeating_it(body: str) -> None:
-    world = World()
+    scenario = DispatchScenario()
     with pytest.raises(MalformedMessage) as refused:
-        world.dispatch(body)
+        scenario.dispatch(body)
     assert "a b" not in str(refused.value)
-    assert world.workflow.started == []
+    assert scenario.workflow.started == []
 
 
 def test_dispatch_when_the_payment_is_not_stored_then_it_fails_naming_it() -> None:
-    world = World()
+    scenario = DispatchScenario()
     with pytest.raises(LookupError, match="p404"):
-        world.dispatch('{"payment_id": "p404"}')
-    assert world.workflow.started == []
+        scenario.dispatch('{"payment_id": "p404"}')
+    assert scenario.workflow.started == []

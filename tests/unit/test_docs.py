@@ -45,7 +45,7 @@ from payments.domain.errors import POLICIES, SUSPICIOUS_DECLINE_CODES, UNEXPECTE
 from payments.domain.gateway_event import HANDLED
 from payments.domain.gateway_slots import slot_length
 from payments.domain.payment import FIELDS, MAX_DESCRIPTION, REQUIRED_FIELDS
-from payments.domain.recovery_timeouts import Patience
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import TRANSITIONS, Status
 from tests.unit.builders import NOON, after, batch_payment
 
@@ -178,19 +178,19 @@ def test_tables_when_read_then_keys_and_indexes_are_those_of_the_code() -> None:
 def test_waits_when_read_then_they_are_those_of_the_code() -> None:
     rows = table(ARCHITECTURE, "Wait")
     taken_up = [_units_until_due(status, restarts=0) for status in ("unknown", "processing", "requires_action")]
-    one = Patience(timedelta(seconds=1))
+    one = RecoveryTimeouts(timedelta(seconds=1))
     ends = [int(wait.total_seconds()) for wait in (one.proof, one.authentication, one.overdue)]
 
     assert [int(units) for _, units, _ in rows] == [*taken_up, _units_until_due("unknown", restarts=9), *ends]
-    assert all(_told_time(told) == int(units) * Patience().unit for _, units, told in rows)
+    assert all(_told_time(told) == int(units) * RecoveryTimeouts().unit for _, units, told in rows)
     assert {row.patience_seconds for name, row in ENVIRONMENTS.items() if name != "local"} == {300}
-    assert Patience().unit == timedelta(seconds=300)
+    assert RecoveryTimeouts().unit == timedelta(seconds=300)
 
 
 def _units_until_due(status: str, *, restarts: int) -> int:
     """After how many units the sweeper takes up a payment in a status."""
     payment = replace(after(batch_payment(), Status.PROCESSING, Status(status)), restarts=restarts)
-    one = Patience(timedelta(minutes=1))
+    one = RecoveryTimeouts(timedelta(minutes=1))
     return next(units for units in range(100) if one.is_due(payment, NOON + units * one.unit))
 
 
@@ -225,11 +225,11 @@ def test_pace_when_told_then_it_is_the_one_of_the_code() -> None:
     rates, slots, dispatchers = [], [], []
     for name in ("dev", "prod"):
         row = ENVIRONMENTS[name]
-        pace = dispatch_pace(row)
+        rate_limiter = dispatch_pace(row)
         slot = slot_length(row.gateway_rate_per_second, row.gateway_reserve_percent)
         slots.append(round(timedelta(seconds=1) / slot))
-        rates.append(round(pace.concurrency / float(pace.seconds)))
-        dispatchers.append(pace.concurrency)
+        rates.append(round(rate_limiter.concurrency / float(rate_limiter.seconds)))
+        dispatchers.append(rate_limiter.concurrency)
     in_time = [f"{rate * OLDEST_MESSAGE_SECONDS:,}" for rate in slots]
 
     dev, prod = slots

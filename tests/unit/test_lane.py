@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from fakes.batch_breaker import MemoryLaneStore
+from fakes.batch_breaker import MemoryBreakerStore
 from fakes.customers import MemoryCustomerStore
 from fakes.gateway import Fault, FaultKind, MemoryGateway
 from fakes.payments import MemoryPaymentStore
 from fakes.tokens import MemoryTokenStore
-from payments.application.batch_breaker import REFUSALS_UNTIL_PAUSE, REFUSALS_WINDOW, Lane
+from payments.application.batch_breaker import REFUSALS_UNTIL_PAUSE, REFUSALS_WINDOW, BatchBreaker
 from payments.application.charge import Charging
 from payments.application.guarded_gateway import GuardedGateway
 from payments.application.validate import PaymentMethods
@@ -21,9 +21,9 @@ from tests.unit.builders import NOON, FixedClock, payment
 REFUSED = Misconfigured("gateway_key_refused", "the gateway refuses our key")
 
 
-def lane() -> tuple[Lane, MemoryLaneStore, FixedClock]:
-    store, clock = MemoryLaneStore(), FixedClock()
-    return Lane(store, clock), store, clock
+def lane() -> tuple[BatchBreaker, MemoryBreakerStore, FixedClock]:
+    store, clock = MemoryBreakerStore(), FixedClock()
+    return BatchBreaker(store, clock), store, clock
 
 
 def test_fault_19_refused_when_it_happens_three_times_then_the_lane_pauses_and_says_so_once() -> None:

@@ -14,7 +14,7 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from payments.adapters.dynamodb.audit import DynamoAuditStore
-from payments.adapters.dynamodb.instrumented_payments import FollowedPayments
+from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
 from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
     CONTROLS,
@@ -24,7 +24,7 @@ from payments.adapters.dynamodb.tables import (
     PROCESSING_STATUS,
     TOKENS,
 )
-from payments.adapters.kms import KmsVault
+from payments.adapters.kms import KmsFieldEncryptor
 from payments.adapters.step_functions import StepFunctionsWorkflow
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.domain.errors import OutcomeUnknown
@@ -58,7 +58,7 @@ def test_lines_when_a_payment_is_at_hand_then_each_names_it_and_the_request_it_c
     @logs.invocation
     def handler(event: dict[str, Any], context: None) -> None:
         logs.logger().info("before")
-        logs.about(payment("pay_7"))
+        logs.bind_log_context(payment("pay_7"))
         logs.logger().info("after")
 
     handler({}, None)
@@ -72,7 +72,7 @@ def test_lines_when_another_invocation_begins_then_they_name_nothing_of_the_one_
     @logs.invocation
     def handler(event: dict[str, Any], context: None) -> None:
         logs.logger().info("begun")
-        logs.about(payment())
+        logs.bind_log_context(payment())
         if event:
             raise ValueError("no")
 
@@ -87,8 +87,8 @@ def test_lines_when_another_invocation_begins_then_they_name_nothing_of_the_one_
 
 
 def test_lines_when_a_message_names_no_payment_then_they_do_not_name_that_of_the_one_before(out: io.StringIO) -> None:
-    logs.about(batch_payment("pay_1"))
-    logs.about(None)
+    logs.bind_log_context(batch_payment("pay_1"))
+    logs.bind_log_context(None)
     logs.logger().info("not dispatched")
 
     assert {"payment_id", "correlation_id"}.isdisjoint(lines(out)[0])
@@ -122,7 +122,7 @@ def test_error_when_a_function_raises_it_then_lambda_gets_its_class_and_nothing_
 
 def test_payment_error_when_a_function_raises_it_then_the_workflow_still_reads_it() -> None:
     told = OutcomeUnknown("no_answer", "no answer for jo@example.com", gateway_reference="sealed.v1.abc.def")
-    logs.hush(told)
+    logs.redact_exception(told)
 
     outcome = outcome_of({"error": {"Error": "OutcomeUnknown", "Cause": json.dumps({"errorMessage": str(told)})}})
     assert (outcome.status, outcome.code) == (Status.UNKNOWN, "no_answer")
@@ -232,9 +232,9 @@ def test_correlation_id_when_a_payment_goes_its_way_then_every_line_and_every_au
     settings: dict[str, str], out: io.StringIO
 ) -> None:
     dynamodb = boto3.client("dynamodb")
-    vault = KmsVault(boto3.client("kms"), settings["VAULT_KEY_ARN"])
+    encryptor = KmsFieldEncryptor(boto3.client("kms"), settings["VAULT_KEY_ARN"])
     asked = payment("pay_1")  # by request-1
-    FollowedPayments(dynamodb, PAYMENTS.name, vault).create(asked)
+    InstrumentedPaymentStore(dynamodb, PAYMENTS.name, encryptor).create(asked)
     state: dict[str, Any] = {"payment_id": "pay_1"}
     message = {"messageId": "m1", "body": json.dumps(state), "eventSource": "aws:sqs"}
 
@@ -244,7 +244,7 @@ def test_correlation_id_when_a_payment_goes_its_way_then_every_line_and_every_au
     with (
         patch.object(StripeGateway, "charge", charged),
         patch.object(StepFunctionsWorkflow, "start"),
-        patch("payments.application.batch.dispatch.LONGEST_KNOCK_SECONDS", 0),
+        patch("payments.application.batch.dispatch.LONGEST_PROBE_SECONDS", 0),
     ):
         assert load("dispatch").handler({"Records": [message]}, Context()) == {"batchItemFailures": []}
         for step in ("validate", "charge", "record", "audit"):

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
-from payments.adapters.dynamodb.instrumented_payments import FollowedPayments
+from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
 from payments.adapters.dynamodb.tables import PAYMENTS
 from payments.application.record import record
 from payments.domain.outcome import Outcome
@@ -140,7 +140,7 @@ def test_outcome_when_a_payment_has_none_or_had_its_own_before_then_nothing_is_c
 
 def test_outcome_when_it_is_recorded_twice_then_it_is_counted_once(capsys: pytest.CaptureFixture[str]) -> None:
     with aws_in_memory():
-        store = FollowedPayments(create_table(PAYMENTS), PAYMENTS.name, saved=note_outcome)
+        store = InstrumentedPaymentStore(create_table(PAYMENTS), PAYMENTS.name, saved=note_outcome)
         store.create(payment(method=""))
         store.save(after(payment(method=""), Status.PROCESSING))
         for _ in range(2):
@@ -155,7 +155,7 @@ def test_outcome_when_it_is_recorded_twice_then_it_is_counted_once(capsys: pytes
 def test_accepted_when_the_same_payment_comes_again_then_it_is_counted_once() -> None:
     counted: list[str] = []
     with aws_in_memory():
-        store = FollowedPayments(
+        store = InstrumentedPaymentStore(
             create_table(PAYMENTS), PAYMENTS.name, created=lambda row: counted.append(row.payment_id)
         )
         store.create(payment(method=""))

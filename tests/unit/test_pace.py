@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from fakes.slots import MemorySlotStore
-from payments.application.gateway_rate_limiter import LONGEST_LEAD_SECONDS, LONGEST_SLEEP_SECONDS, Pace
+from payments.application.gateway_rate_limiter import LONGEST_LEAD_SECONDS, LONGEST_SLEEP_SECONDS, GatewayRateLimiter
 from payments.domain.gateway_slots import slot_length
 from payments.ports.slot_counter import NoFreeSlot
 from tests.unit.builders import NOON
@@ -31,9 +31,9 @@ class SleepingClock:
         self.now += timedelta(seconds=seconds)
 
 
-def pace(slots: MemorySlotStore | None = None) -> tuple[Pace, SleepingClock]:
+def rate_limiter(slots: MemorySlotStore | None = None) -> tuple[GatewayRateLimiter, SleepingClock]:
     clock = SleepingClock()
-    return Pace(slots or MemorySlotStore(), SLOT, clock, clock.sleep), clock
+    return GatewayRateLimiter(slots or MemorySlotStore(), SLOT, clock, clock.sleep), clock
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_slot_length_when_any_rate_then_slots_never_exceed_it_and_are_no_longer_
 
 
 def test_take_when_idle_then_it_sleeps_until_its_slot_begins() -> None:
-    turn, clock = pace()
+    turn, clock = rate_limiter()
     clock.now += timedelta(milliseconds=20)  # noon is the beginning of a slot
     turn.take()()
     assert clock.slept_seconds == [pytest.approx(0.030, abs=1e-4)]
@@ -68,14 +68,14 @@ def test_take_when_many_take_then_each_sends_a_slot_after_the_one_before() -> No
     slots = MemorySlotStore()
     waits = []
     for _ in range(10):  # ten functions at the same moment
-        turn, clock = pace(slots)
+        turn, clock = rate_limiter(slots)
         turn.take()()
         waits.append(clock.slept_seconds[0])
     assert waits == [pytest.approx(0.05 * n, abs=1e-4) for n in range(1, 11)]
 
 
 def test_take_when_one_function_goes_on_taking_then_it_keeps_to_the_rate() -> None:
-    turn, clock = pace()
+    turn, clock = rate_limiter()
     for _ in range(100):
         turn.take()()
     assert (clock.now - NOON).total_seconds() == pytest.approx(100 * 0.05, abs=1e-3)
@@ -83,8 +83,8 @@ def test_take_when_one_function_goes_on_taking_then_it_keeps_to_the_rate() -> No
 
 def test_take_when_held_up_until_after_its_slot_then_another_slot_is_waited_for() -> None:
     slots = MemorySlotStore()
-    turn, clock = pace(slots)
-    held_up, (later, _) = turn.take(), pace(slots)
+    turn, clock = rate_limiter(slots)
+    held_up, (later, _) = turn.take(), rate_limiter(slots)
     later.take()
     clock.now += timedelta(milliseconds=500)
     held_up()
@@ -93,7 +93,7 @@ def test_take_when_held_up_until_after_its_slot_then_another_slot_is_waited_for(
 
 
 def test_take_when_getting_ready_took_long_the_last_time_then_a_slot_is_asked_for_that_begins_no_sooner() -> None:
-    turn, clock = pace()
+    turn, clock = rate_limiter()
     for _ in range(2):
         asked_at, wait = clock.now, turn.take()
         clock.now += timedelta(milliseconds=180)
@@ -104,7 +104,7 @@ def test_take_when_getting_ready_took_long_the_last_time_then_a_slot_is_asked_fo
 
 
 def test_take_when_getting_ready_takes_no_time_any_more_then_the_lead_is_forgotten_by_and_by() -> None:
-    turn, clock = pace()
+    turn, clock = rate_limiter()
     wait = turn.take()
     clock.now += timedelta(milliseconds=180)
     wait()
@@ -121,7 +121,7 @@ def test_take_when_getting_ready_takes_no_time_any_more_then_the_lead_is_forgott
 
 @pytest.mark.parametrize("held_up_seconds", [1.0, 60.0])
 def test_take_when_it_was_held_up_for_very_long_then_the_lead_stays_short(held_up_seconds: float) -> None:
-    turn, clock = pace()
+    turn, clock = rate_limiter()
     wait = turn.take()
     clock.now += timedelta(seconds=held_up_seconds)
     wait()
@@ -131,7 +131,7 @@ def test_take_when_it_was_held_up_for_very_long_then_the_lead_stays_short(held_u
 
 
 def test_take_when_it_waits_again_after_a_request_then_the_request_is_no_getting_ready() -> None:
-    turn, clock = pace()
+    turn, clock = rate_limiter()
     wait = turn.take()
     wait()
     clock.now += timedelta(seconds=20)  # the gateway's answer
@@ -145,11 +145,11 @@ def test_take_when_the_next_free_slot_is_too_far_off_then_refused_without_sleepi
     slots = MemorySlotStore()
     longest = 0.0
     for _ in range(int(LONGEST_SLEEP_SECONDS / 0.05)):
-        turn, clock = pace(slots)
+        turn, clock = rate_limiter(slots)
         turn.take()()
         longest = max(longest, *clock.slept_seconds)
     assert longest == pytest.approx(LONGEST_SLEEP_SECONDS, abs=1e-3)
-    turn, clock = pace(slots)
+    turn, clock = rate_limiter(slots)
     with pytest.raises(NoFreeSlot):
         turn.take()()
     assert clock.slept_seconds == []
@@ -157,10 +157,10 @@ def test_take_when_the_next_free_slot_is_too_far_off_then_refused_without_sleepi
 
 def test_backlog_seconds_when_slots_are_taken_ahead_of_time_then_how_long_the_next_one_waits() -> None:
     slots = MemorySlotStore()
-    assert pace(slots)[0].backlog_seconds() == 0
+    assert rate_limiter(slots)[0].backlog_seconds() == 0
     for _ in range(10):
-        pace(slots)[0].take()
-    turn, clock = pace(slots)
+        rate_limiter(slots)[0].take()
+    turn, clock = rate_limiter(slots)
     assert turn.backlog_seconds() == pytest.approx(11 * 0.05, abs=1e-3)
     clock.now += timedelta(seconds=10)
     assert turn.backlog_seconds() == 0
@@ -168,7 +168,7 @@ def test_backlog_seconds_when_slots_are_taken_ahead_of_time_then_how_long_the_ne
 
 def test_idle_seconds_when_the_last_slot_is_over_then_how_long_since() -> None:
     slots = MemorySlotStore()
-    turn, clock = pace(slots)
+    turn, clock = rate_limiter(slots)
     turn.take()
     assert turn.idle_seconds() == 0
     clock.now += timedelta(seconds=10)

@@ -7,12 +7,12 @@ import pytest
 
 from payments.domain.clock import iso
 from payments.domain.payment import Payment
-from payments.domain.recovery_timeouts import Patience
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from tests.unit.builders import NOON, after, payment
 
 UNIT = timedelta(minutes=5)
-PATIENCE = Patience(UNIT)
+PATIENCE = RecoveryTimeouts(UNIT)
 
 
 def row(*statuses: Status, restarts: int = 0, restarted_at: str = "") -> Payment:
@@ -55,12 +55,12 @@ def test_is_due_when_restarted_since_then_the_wait_counts_from_there() -> None:
 
 
 def test_waits_when_the_unit_is_five_minutes_then_they_are_what_the_docs_say() -> None:
-    assert Patience().unit == UNIT
-    assert Patience().proof == timedelta(minutes=10)
-    assert Patience().authentication == timedelta(days=1)
-    assert Patience().overdue == timedelta(hours=1)
+    assert RecoveryTimeouts().unit == UNIT
+    assert RecoveryTimeouts().proof == timedelta(minutes=10)
+    assert RecoveryTimeouts().authentication == timedelta(days=1)
+    assert RecoveryTimeouts().overdue == timedelta(hours=1)
 
 
 def test_proof_when_compared_with_the_gateways_lag_then_longer() -> None:
     """Search lags by up to a minute, usually (docs.stripe.com/search#data-freshness)."""
-    assert Patience().proof > 5 * timedelta(minutes=1)
+    assert RecoveryTimeouts().proof > 5 * timedelta(minutes=1)

@@ -21,14 +21,14 @@ from payments.domain.clock import iso
 from payments.ports.batch_store import Claim
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import NOON
-from tests.unit.payctl_world import OUTPUTS, Payctl, payctl_with
+from tests.unit.payctl_scenarios import OUTPUTS, Payctl, payctl_with
 
 BUCKET = OUTPUTS["batch_bucket"]
 REFUSED = RejectedRow(3, "pay_2", (CellError(3, "amount", "'1.5'", "JPY has no decimals", "write 2"),))
 
 
 @dataclass
-class World:
+class BatchScenario:
     """The bucket and the tables, and payctl on them."""
 
     s3: Any
@@ -55,7 +55,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchScenario]:
     monkeypatch.setattr(batch_view, "POLL_SECONDS", 0.01)
     with aws_in_memory():
         s3 = boto3.client("s3")
@@ -63,7 +63,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         dynamodb = create_table(PROCESSING_STATUS)
         create_table(PAYMENTS)
-        yield World(s3, DynamoBatchStore(dynamodb, PROCESSING_STATUS.name, PAYMENTS.name), payctl_with(tmp_path))
+        yield BatchScenario(
+            s3, DynamoBatchStore(dynamodb, PROCESSING_STATUS.name, PAYMENTS.name), payctl_with(tmp_path)
+        )
 
 
 @pytest.fixture
@@ -73,89 +75,93 @@ def csv_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_upload_when_done_then_names_the_batch_that_the_splitter_will_make(world: World, csv_file: Path) -> None:
-    printed = json.loads(world.payctl("batch", "upload", str(csv_file), "--json").stdout)
-    versions = world.s3.list_object_versions(Bucket=BUCKET, Prefix="incoming/")["Versions"]
+def test_upload_when_done_then_names_the_batch_that_the_splitter_will_make(
+    scenario: BatchScenario, csv_file: Path
+) -> None:
+    printed = json.loads(scenario.payctl("batch", "upload", str(csv_file), "--json").stdout)
+    versions = scenario.s3.list_object_versions(Bucket=BUCKET, Prefix="incoming/")["Versions"]
     assert [version["Key"] for version in versions] == ["incoming/payroll.csv"]
     told = Source(BUCKET, "incoming/payroll.csv", versions[0]["VersionId"], "", 0)
     assert printed == {"batch_id": told.batch_id, "bucket": BUCKET, "key": told.key}
-    stored = world.s3.get_object(Bucket=BUCKET, Key="incoming/payroll.csv")["Body"].read()
+    stored = scenario.s3.get_object(Bucket=BUCKET, Key="incoming/payroll.csv")["Body"].read()
     assert stored == csv_file.read_bytes()
 
 
-def test_upload_when_the_file_is_missing_then_exits_2(world: World) -> None:
-    assert world.payctl("batch", "upload", "no-such.csv").exit_code == Exit.USAGE
+def test_upload_when_the_file_is_missing_then_exits_2(scenario: BatchScenario) -> None:
+    assert scenario.payctl("batch", "upload", "no-such.csv").exit_code == Exit.USAGE
 
 
 def test_upload_when_watched_and_nothing_takes_it_up_then_says_where_to_look(
-    world: World, csv_file: Path, monkeypatch: pytest.MonkeyPatch
+    scenario: BatchScenario, csv_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch_view, "TAKEN_UP_SECONDS", 0.05)
-    result = world.payctl("batch", "upload", str(csv_file), "--watch")
+    result = scenario.payctl("batch", "upload", str(csv_file), "--watch")
     assert result.exit_code == Exit.STILL_OPEN
     assert "payment-split-test" in result.stderr
 
 
-def test_show_when_completed_then_shows_totals_refusals_and_result_files(world: World) -> None:
-    source = world.uploaded()
-    world.ended(source, succeeded=4, declined=1)
-    shown = world.payctl("batch", "show", source.batch_id)
+def test_show_when_completed_then_shows_totals_refusals_and_result_files(scenario: BatchScenario) -> None:
+    source = scenario.uploaded()
+    scenario.ended(source, succeeded=4, declined=1)
+    shown = scenario.payctl("batch", "show", source.batch_id)
     assert shown.exit_code == Exit.DONE
     for text in ("completed", "succeeded", "JPY has no decimals", "write 2", "results/payroll.csv/errors.csv"):
         assert text in shown.stdout
 
 
-def test_show_when_json_then_gives_the_counts(world: World) -> None:
-    source = world.uploaded()
-    world.ended(source, succeeded=4, declined=1)
-    shown = json.loads(world.payctl("batch", "show", source.batch_id, "--json").stdout)
+def test_show_when_json_then_gives_the_counts(scenario: BatchScenario) -> None:
+    source = scenario.uploaded()
+    scenario.ended(source, succeeded=4, declined=1)
+    shown = json.loads(scenario.payctl("batch", "show", source.batch_id, "--json").stdout)
     assert (shown["rows_read"], shown["rows_accepted"], shown["rows_rejected"]) == (6, 5, 1)
     assert shown["by_status"] == {"succeeded": 4, "declined": 1}
     assert shown["results"]["errors.csv"] == "results/payroll.csv/errors.csv"
 
 
-def test_show_when_watched_to_the_end_then_downloads_the_result_files(world: World, tmp_path: Path) -> None:
-    source = world.uploaded()
-    world.ended(source, succeeded=1)
+def test_show_when_watched_to_the_end_then_downloads_the_result_files(scenario: BatchScenario, tmp_path: Path) -> None:
+    source = scenario.uploaded()
+    scenario.ended(source, succeeded=1)
     folder = tmp_path / "new" / "results"
-    result = world.payctl("batch", "show", source.batch_id, "--download", str(folder))
+    result = scenario.payctl("batch", "show", source.batch_id, "--download", str(folder))
     assert result.exit_code == Exit.NOT_CHARGED  # a row was refused
     assert sorted(path.name for path in folder.iterdir()) == sorted(batch_files.RESULT_FILES)
     assert (folder / "errors.csv").read_text() == "errors.csv"
 
 
-def test_show_when_watched_and_still_working_then_exits_4(world: World) -> None:
-    source = world.uploaded()
+def test_show_when_watched_and_still_working_then_exits_4(scenario: BatchScenario) -> None:
+    source = scenario.uploaded()
     claim = Claim("me", NOON, NOON + timedelta(minutes=1))
     batch = Batch(source.batch_id, source, BatchStatus.SPLITTING, iso(NOON), iso(NOON))
-    world.store.claim_split(batch, claim)
-    result = world.payctl("batch", "show", source.batch_id, "--watch", "--timeout", "0.05")
+    scenario.store.claim_split(batch, claim)
+    result = scenario.payctl("batch", "show", source.batch_id, "--watch", "--timeout", "0.05")
     assert result.exit_code == Exit.STILL_OPEN
     assert f"payctl batch show {source.batch_id} --watch" in result.stderr
 
 
-def test_show_when_unknown_then_exits_1(world: World) -> None:
-    result = world.payctl("batch", "show", "no-such-batch")
+def test_show_when_unknown_then_exits_1(scenario: BatchScenario) -> None:
+    result = scenario.payctl("batch", "show", "no-such-batch")
     assert result.exit_code == Exit.FAILED
     assert "payctl batch list" in result.stderr
 
 
-def test_list_when_there_are_files_then_shows_each_version_newest_first(world: World) -> None:
-    first, second = world.uploaded(), world.uploaded()
-    world.ended(first, succeeded=1)
-    listed = json.loads(world.payctl("batch", "list", "--json").stdout)
+def test_list_when_there_are_files_then_shows_each_version_newest_first(scenario: BatchScenario) -> None:
+    first, second = scenario.uploaded(), scenario.uploaded()
+    scenario.ended(first, succeeded=1)
+    listed = json.loads(scenario.payctl("batch", "list", "--json").stdout)
     assert {batch["batch_id"]: batch["status"] for batch in listed} == {
         first.batch_id: "completed",
         second.batch_id: None,
     }
-    assert "not taken up" in world.payctl("batch", "list").stdout
-    assert len(json.loads(world.payctl("batch", "list", "--limit", "1", "--json").stdout)) == 1
+    assert "not taken up" in scenario.payctl("batch", "list").stdout
+    assert len(json.loads(scenario.payctl("batch", "list", "--limit", "1", "--json").stdout)) == 1
 
 
-def test_refused_rows_when_there_are_more_than_shown_then_counts_the_rest(world: World, tmp_path: Path) -> None:
-    source = world.uploaded()
-    world.ended(source, succeeded=1)
-    batch = world.store.get(source.batch_id)
+def test_refused_rows_when_there_are_more_than_shown_then_counts_the_rest(
+    scenario: BatchScenario, tmp_path: Path
+) -> None:
+    source = scenario.uploaded()
+    scenario.ended(source, succeeded=1)
+    batch = scenario.store.get(source.batch_id)
     assert batch
     stack = Stack(OUTPUTS, tmp_path)
     assert batch_files.refused_rows(stack, batch, limit=0) == ([], 1)

@@ -27,7 +27,7 @@ from payments.ports.batch_store import Claim
 from payments.ports.payment_gateway import ChargeRequest
 from payments.ports.payment_store import require
 from tests.unit.builders import NOON, after, batch_payment
-from tests.unit.payctl_world import AwsWorld, aws_world
+from tests.unit.payctl_scenarios import PayctlScenario, payctl_scenario
 
 LOOKUP = "LookupError: payment pay_9 is not in the payments table"
 THROTTLED = "ClientError: An error occurred (ThrottlingException) when calling the StartExecution operation: slow"
@@ -43,35 +43,35 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> MemoryGateway:
 
 
 @pytest.fixture
-def world(tmp_path: Path, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsWorld]:
+def scenario(tmp_path: Path, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[PayctlScenario]:
     monkeypatch.setattr(dead_letters, "WAIT_SECONDS", 0)
-    with aws_world(tmp_path) as world:
-        yield world
+    with payctl_scenario(tmp_path) as scenario:
+        yield scenario
 
 
-def listed(world: AwsWorld, *options: str) -> dict[str, Any]:
+def listed(scenario: PayctlScenario, *options: str) -> dict[str, Any]:
     """Payment id → what `dlq list` says."""
-    result = world.payctl("dlq", "list", "--json", *options)
+    result = scenario.payctl("dlq", "list", "--json", *options)
     assert result.exit_code == Exit.DONE, result.output
     return {letter["payment_id"]: letter for letter in json.loads(result.stdout)}
 
 
-def in_dead_letters(world: AwsWorld) -> int:
-    return len(world.queued("dead_letter_queue_url"))
+def in_dead_letters(scenario: PayctlScenario) -> int:
+    return len(scenario.queued("dead_letter_queue_url"))
 
 
 # list ----------------------------------------------------------------------------------------------------------------
 
 
 def test_list_when_messages_died_then_tells_why_how_they_stand_and_what_the_gateway_says(
-    world: AwsWorld, gateway: MemoryGateway
+    scenario: PayctlScenario, gateway: MemoryGateway
 ) -> None:
     gateway.charge(ChargeRequest("pay_unknown", Money(9999, "USD"), "pm_card_visa"))
-    world.dead_letter(world.stored(UNKNOWN), THROTTLED)
-    world.dead_letter(world.stored(batch_payment("pay_new")))
-    world.dead_letter("not JSON", "MalformedMessage: the message is not a JSON object with a payment_id")
-    world.dead_letter(batch_payment("pay_9"), LOOKUP)
-    told = listed(world)
+    scenario.dead_letter(scenario.stored(UNKNOWN), THROTTLED)
+    scenario.dead_letter(scenario.stored(batch_payment("pay_new")))
+    scenario.dead_letter("not JSON", "MalformedMessage: the message is not a JSON object with a payment_id")
+    scenario.dead_letter(batch_payment("pay_9"), LOOKUP)
+    told = listed(scenario)
     assert told["pay_unknown"]["reason"] == THROTTLED
     assert told["pay_unknown"]["reason_class"] == "ThrottlingException"
     assert told["pay_unknown"]["status"] == "unknown"
@@ -84,40 +84,42 @@ def test_list_when_messages_died_then_tells_why_how_they_stand_and_what_the_gate
     assert (told["pay_9"]["status"], told["pay_9"]["discardable"]) == ("", True)
 
 
-def test_list_when_shown_then_names_malformed_messages_and_counts_the_errors(world: AwsWorld) -> None:
-    message = world.dead_letter("not JSON", "MalformedMessage: no")
-    world.dead_letter(batch_payment("pay_9"), LOOKUP)
-    shown = world.payctl("dlq", "list")
+def test_list_when_shown_then_names_malformed_messages_and_counts_the_errors(scenario: PayctlScenario) -> None:
+    message = scenario.dead_letter("not JSON", "MalformedMessage: no")
+    scenario.dead_letter(batch_payment("pay_9"), LOOKUP)
+    shown = scenario.payctl("dlq", "list")
     assert "malformed" in shown.stdout
     assert f"payctl dlq discard --message {message}" in shown.stderr
     assert "LookupError 1" in shown.stderr
 
 
-def test_list_when_there_are_more_than_a_request_takes_then_lists_all_and_uses_nothing_up(world: AwsWorld) -> None:
+def test_list_when_there_are_more_than_a_request_takes_then_lists_all_and_uses_nothing_up(
+    scenario: PayctlScenario,
+) -> None:
     for number in range(23):
-        world.dead_letter(batch_payment(f"pay_{number}"))
-    assert len(listed(world, "--no-gateway")) == 23
-    assert len(listed(world, "--no-gateway", "--limit", "12")) == 12
-    url = world.outputs["dead_letter_queue_url"]
+        scenario.dead_letter(batch_payment(f"pay_{number}"))
+    assert len(listed(scenario, "--no-gateway")) == 23
+    assert len(listed(scenario, "--no-gateway", "--limit", "12")) == 12
+    url = scenario.outputs["dead_letter_queue_url"]
     counts = boto3.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     assert (counts["ApproximateNumberOfMessages"], counts["ApproximateNumberOfMessagesNotVisible"]) == ("23", "0")
 
 
-def test_list_when_the_queue_is_empty_then_says_so(world: AwsWorld) -> None:
-    assert "is empty" in world.payctl("dlq", "list").stderr
-    assert listed(world) == {}
+def test_list_when_the_queue_is_empty_then_says_so(scenario: PayctlScenario) -> None:
+    assert "is empty" in scenario.payctl("dlq", "list").stderr
+    assert listed(scenario) == {}
 
 
-def test_list_when_a_message_failed_twice_then_tells_the_last_reason(world: AwsWorld) -> None:
-    message = world.dead_letter(batch_payment("pay_9"), THROTTLED)
-    world.logged("dispatch", {"message": "not dispatched", "message_id": message, "reason": LOOKUP})
-    assert listed(world)["pay_9"]["reason"] == LOOKUP
+def test_list_when_a_message_failed_twice_then_tells_the_last_reason(scenario: PayctlScenario) -> None:
+    message = scenario.dead_letter(batch_payment("pay_9"), THROTTLED)
+    scenario.logged("dispatch", {"message": "not dispatched", "message_id": message, "reason": LOOKUP})
+    assert listed(scenario)["pay_9"]["reason"] == LOOKUP
 
 
-def test_list_when_the_gateway_refuses_then_shows_that(world: AwsWorld, gateway: MemoryGateway) -> None:
+def test_list_when_the_gateway_refuses_then_shows_that(scenario: PayctlScenario, gateway: MemoryGateway) -> None:
     gateway.fail(Fault(FaultKind.SERVER_ERROR, call="find"))
-    world.dead_letter(batch_payment("pay_9"))
-    assert listed(world)["pay_9"]["gateway"] == "no answer gateway_error"
+    scenario.dead_letter(batch_payment("pay_9"))
+    assert listed(scenario)["pay_9"]["gateway"] == "no answer gateway_error"
 
 
 REFUSED = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not you"}}, "GetSecretValue")
@@ -125,28 +127,28 @@ REFUSED = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no
 
 @pytest.mark.parametrize("error", [Misconfigured("gateway_key_missing", "set it"), REFUSED])
 def test_list_when_the_gateway_cannot_be_asked_then_says_why_and_lists_all_the_same(
-    error: Exception, world: AwsWorld, monkeypatch: pytest.MonkeyPatch
+    error: Exception, scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(stack: object) -> None:
         raise error
 
     monkeypatch.setattr(ports, "gateway", refused)
-    world.dead_letter(batch_payment("pay_9"))
-    result = world.payctl("dlq", "list", "--json")
+    scenario.dead_letter(batch_payment("pay_9"))
+    result = scenario.payctl("dlq", "list", "--json")
     assert json.loads(result.stdout)[0]["gateway"] is None
     assert "the gateway is not asked" in result.stderr
-    assert "the gateway is not asked" not in world.payctl("dlq", "list", "--no-gateway").stderr
+    assert "the gateway is not asked" not in scenario.payctl("dlq", "list", "--no-gateway").stderr
 
 
 def test_list_when_the_log_cannot_be_read_then_says_so_and_lists_all_the_same(
-    world: AwsWorld, monkeypatch: pytest.MonkeyPatch
+    scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
         raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not you"}}, "FilterLogEvents")
 
     monkeypatch.setattr(logs, "search", refused)
-    world.dead_letter(batch_payment("pay_9"), LOOKUP)
-    result = world.payctl("dlq", "list", "--json")
+    scenario.dead_letter(batch_payment("pay_9"), LOOKUP)
+    result = scenario.payctl("dlq", "list", "--json")
     assert json.loads(result.stdout)[0]["reason"] == "no log found"
     assert "AWS refused FilterLogEvents: not you" in result.stderr
 
@@ -155,169 +157,175 @@ def test_list_when_the_log_cannot_be_read_then_says_so_and_lists_all_the_same(
 
 
 def test_replay_when_the_payment_was_never_started_then_the_same_message_goes_back_to_the_queue(
-    world: AwsWorld,
+    scenario: PayctlScenario,
 ) -> None:
-    world.dead_letter(world.stored(batch_payment("pay_new")))
-    [body] = world.queued("dead_letter_queue_url")
-    result = world.payctl("dlq", "replay", "--id", "pay_new", "--yes", "--json")
+    scenario.dead_letter(scenario.stored(batch_payment("pay_new")))
+    [body] = scenario.queued("dead_letter_queue_url")
+    result = scenario.payctl("dlq", "replay", "--id", "pay_new", "--yes", "--json")
     assert result.exit_code == Exit.DONE, result.output
     assert [case["done"] for case in json.loads(result.stdout)] == ["requeued"]
-    assert world.queued() == [body]
-    assert in_dead_letters(world) == 0
-    assert world.executions() == set()
+    assert scenario.queued() == [body]
+    assert in_dead_letters(scenario) == 0
+    assert scenario.executions() == set()
 
 
 @pytest.mark.parametrize("payment", [UNKNOWN, batch_payment("pay_unknown")])
-def test_replay_when_the_execution_was_used_up_then_another_one_starts(payment: Any, world: AwsWorld) -> None:
-    world.executed("pay_unknown")
-    world.dead_letter(world.stored(payment))
-    result = world.payctl("dlq", "replay", "--all", "--yes")
+def test_replay_when_the_execution_was_used_up_then_another_one_starts(payment: Any, scenario: PayctlScenario) -> None:
+    scenario.executed("pay_unknown")
+    scenario.dead_letter(scenario.stored(payment))
+    result = scenario.payctl("dlq", "replay", "--all", "--yes")
     assert result.exit_code == Exit.DONE, result.output
     assert "execution pay_unknown.2 started" in result.stdout
-    assert world.executions() == {"pay_unknown", "pay_unknown.2"}
-    assert (world.queued(), in_dead_letters(world)) == ([], 0)
+    assert scenario.executions() == {"pay_unknown", "pay_unknown.2"}
+    assert (scenario.queued(), in_dead_letters(scenario)) == ([], 0)
 
 
-def test_replay_when_some_are_refused_then_says_why_keeps_them_and_exits_5(world: AwsWorld) -> None:
-    world.dead_letter(world.stored(batch_payment("pay_new")))
-    world.dead_letter(world.stored(SETTLED))
-    world.dead_letter("not JSON")
-    result = world.payctl("dlq", "replay", "--all", "--yes")
+def test_replay_when_some_are_refused_then_says_why_keeps_them_and_exits_5(scenario: PayctlScenario) -> None:
+    scenario.dead_letter(scenario.stored(batch_payment("pay_new")))
+    scenario.dead_letter(scenario.stored(SETTLED))
+    scenario.dead_letter("not JSON")
+    result = scenario.payctl("dlq", "replay", "--all", "--yes")
     assert result.exit_code == Exit.SOME_REFUSED
     for text in ("succeeded: settled already", "names no payment"):
         assert text in " ".join(result.stdout.split())
     assert "payctl dlq discard" in result.stderr
-    assert len(world.queued()) == 1
-    assert in_dead_letters(world) == 2
+    assert len(scenario.queued()) == 1
+    assert in_dead_letters(scenario) == 2
 
 
-def test_replay_when_the_lane_is_paused_then_refuses_and_says_why(world: AwsWorld) -> None:
-    world.lane.pause(PausedBy.OPERATOR, "the bank is down", NOON)
-    world.dead_letter(world.stored(batch_payment("pay_new")))
-    result = world.payctl("dlq", "replay", "--all", "--yes", "--json")
+def test_replay_when_the_lane_is_paused_then_refuses_and_says_why(scenario: PayctlScenario) -> None:
+    scenario.lane.pause(PausedBy.OPERATOR, "the bank is down", NOON)
+    scenario.dead_letter(scenario.stored(batch_payment("pay_new")))
+    result = scenario.payctl("dlq", "replay", "--all", "--yes", "--json")
     assert result.exit_code == Exit.SOME_REFUSED
     assert "the bank is down" in json.loads(result.stdout)[0]["why"]
-    assert in_dead_letters(world) == 1
+    assert in_dead_letters(scenario) == 1
 
 
-def test_replay_when_chosen_by_error_then_leaves_the_others(world: AwsWorld) -> None:
-    world.dead_letter(world.stored(batch_payment("pay_new")), THROTTLED)
-    world.dead_letter(world.stored(batch_payment("pay_other")), LOOKUP)
-    result = world.payctl("dlq", "replay", "--reason", "throttlingexception", "--yes")
+def test_replay_when_chosen_by_error_then_leaves_the_others(scenario: PayctlScenario) -> None:
+    scenario.dead_letter(scenario.stored(batch_payment("pay_new")), THROTTLED)
+    scenario.dead_letter(scenario.stored(batch_payment("pay_other")), LOOKUP)
+    result = scenario.payctl("dlq", "replay", "--reason", "throttlingexception", "--yes")
     assert result.exit_code == Exit.DONE, result.output
-    assert [json.loads(body)["payment_id"] for body in world.queued()] == ["pay_new"]
-    assert in_dead_letters(world) == 1
+    assert [json.loads(body)["payment_id"] for body in scenario.queued()] == ["pay_new"]
+    assert in_dead_letters(scenario) == 1
 
 
 @pytest.mark.parametrize("which", [("--id", "pay_8"), ("--reason", "KeyError")])
 def test_replay_when_none_is_meant_then_names_the_errors_that_are_there(
-    which: tuple[str, ...], world: AwsWorld
+    which: tuple[str, ...], scenario: PayctlScenario
 ) -> None:
-    world.dead_letter(world.stored(batch_payment("pay_new")), LOOKUP)
-    result = world.payctl("dlq", "replay", *which, "--yes")
+    scenario.dead_letter(scenario.stored(batch_payment("pay_new")), LOOKUP)
+    result = scenario.payctl("dlq", "replay", *which, "--yes")
     assert result.exit_code == Exit.FAILED
     assert "LookupError" in result.stderr
 
 
 @pytest.mark.parametrize("which", [(), ("--all", "--id", "pay_1"), ("--id", "pay_1", "--reason", "x")])
-def test_replay_when_not_exactly_one_choice_is_given_then_exits_2(which: tuple[str, ...], world: AwsWorld) -> None:
-    assert world.payctl("dlq", "replay", *which, "--yes").exit_code == Exit.USAGE
+def test_replay_when_not_exactly_one_choice_is_given_then_exits_2(
+    which: tuple[str, ...], scenario: PayctlScenario
+) -> None:
+    assert scenario.payctl("dlq", "replay", *which, "--yes").exit_code == Exit.USAGE
 
 
 @pytest.mark.parametrize(("more", "code"), [((), Exit.DONE), ((SETTLED,), Exit.SOME_REFUSED)])
 def test_replay_when_a_dry_run_then_changes_nothing_and_exits_as_the_real_one(
-    more: tuple[Any, ...], code: Exit, world: AwsWorld
+    more: tuple[Any, ...], code: Exit, scenario: PayctlScenario
 ) -> None:
     for payment in (batch_payment("pay_new"), UNKNOWN, *more):
-        world.dead_letter(world.stored(payment))
-    result = world.payctl("dlq", "replay", "--all", "--dry-run")
+        scenario.dead_letter(scenario.stored(payment))
+    result = scenario.payctl("dlq", "replay", "--all", "--dry-run")
     assert result.exit_code == code
     assert "requeue" in result.stdout
-    assert world.queued() == []
-    assert world.executions() == set()
-    assert in_dead_letters(world) == 2 + len(more)
+    assert scenario.queued() == []
+    assert scenario.executions() == set()
+    assert in_dead_letters(scenario) == 2 + len(more)
 
 
-def test_replay_when_nobody_can_be_asked_then_changes_nothing(world: AwsWorld) -> None:
-    world.dead_letter(world.stored(batch_payment("pay_new")))
-    result = world.payctl("dlq", "replay", "--all")
+def test_replay_when_nobody_can_be_asked_then_changes_nothing(scenario: PayctlScenario) -> None:
+    scenario.dead_letter(scenario.stored(batch_payment("pay_new")))
+    result = scenario.payctl("dlq", "replay", "--all")
     assert result.exit_code == Exit.USAGE
     assert "1 to requeue in test" in result.stderr
-    assert (world.queued(), in_dead_letters(world)) == ([], 1)
+    assert (scenario.queued(), in_dead_letters(scenario)) == ([], 1)
 
 
 @pytest.mark.parametrize(("answer", "sent"), [("y", 1), ("n", 0)])
 def test_replay_when_at_a_terminal_then_asks(
-    answer: str, sent: int, world: AwsWorld, monkeypatch: pytest.MonkeyPatch
+    answer: str, sent: int, scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "at_a_terminal", lambda: True)
-    world.dead_letter(world.stored(batch_payment("pay_new")))
-    world.payctl("dlq", "replay", "--all", stdin=f"{answer}\n")
-    assert len(world.queued()) == sent
-    assert in_dead_letters(world) == 1 - sent
+    scenario.dead_letter(scenario.stored(batch_payment("pay_new")))
+    scenario.payctl("dlq", "replay", "--all", stdin=f"{answer}\n")
+    assert len(scenario.queued()) == sent
+    assert in_dead_letters(scenario) == 1 - sent
 
 
-def while_asked(world: AwsWorld, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+def while_asked(scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
     """Let something happen between the plan and its execution."""
     monkeypatch.setattr(asking, "confirm", lambda *_, **__: happens())
 
 
 def test_replay_when_the_payment_moves_on_while_the_operator_thinks_then_it_is_left_alone(
-    world: AwsWorld, monkeypatch: pytest.MonkeyPatch
+    scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.dead_letter(world.stored(batch_payment("pay_new")))
-    moved_on = after(require(world.payments, "pay_new"), Status.PROCESSING)
-    while_asked(world, monkeypatch, lambda: world.payments.save(moved_on))
-    result = world.payctl("dlq", "replay", "--all")
+    scenario.dead_letter(scenario.stored(batch_payment("pay_new")))
+    moved_on = after(require(scenario.payments, "pay_new"), Status.PROCESSING)
+    while_asked(scenario, monkeypatch, lambda: scenario.payments.save(moved_on))
+    result = scenario.payctl("dlq", "replay", "--all")
     assert result.exit_code == Exit.SOME_REFUSED
     assert "changed at this very moment" in result.stdout
-    assert (world.queued(), in_dead_letters(world), world.executions()) == ([], 1, set())
+    assert (scenario.queued(), in_dead_letters(scenario), scenario.executions()) == ([], 1, set())
 
 
 def test_replay_when_another_operator_was_quicker_then_says_that_the_message_is_gone(
-    world: AwsWorld, monkeypatch: pytest.MonkeyPatch
+    scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.dead_letter(world.stored(batch_payment("pay_new")))
-    url = world.outputs["dead_letter_queue_url"]
-    while_asked(world, monkeypatch, lambda: boto3.client("sqs").purge_queue(QueueUrl=url))
-    result = world.payctl("dlq", "replay", "--all")
+    scenario.dead_letter(scenario.stored(batch_payment("pay_new")))
+    url = scenario.outputs["dead_letter_queue_url"]
+    while_asked(scenario, monkeypatch, lambda: boto3.client("sqs").purge_queue(QueueUrl=url))
+    result = scenario.payctl("dlq", "replay", "--all")
     assert result.exit_code == Exit.SOME_REFUSED
     assert "gone" in result.stdout
-    assert world.queued() == []
+    assert scenario.queued() == []
 
 
 # discard -------------------------------------------------------------------------------------------------------------
 
 
-def test_discard_when_the_payment_is_settled_then_deletes_its_message_only(world: AwsWorld) -> None:
-    world.dead_letter(world.stored(SETTLED))
-    world.dead_letter(world.stored(batch_payment("pay_new")))
-    result = world.payctl("dlq", "discard", "--id", "pay_settled", "--yes", "--json")
+def test_discard_when_the_payment_is_settled_then_deletes_its_message_only(scenario: PayctlScenario) -> None:
+    scenario.dead_letter(scenario.stored(SETTLED))
+    scenario.dead_letter(scenario.stored(batch_payment("pay_new")))
+    result = scenario.payctl("dlq", "discard", "--id", "pay_settled", "--yes", "--json")
     assert result.exit_code == Exit.DONE, result.output
     assert [case["done"] for case in json.loads(result.stdout)] == ["deleted"]
-    assert [json.loads(body)["payment_id"] for body in world.queued("dead_letter_queue_url")] == ["pay_new"]
+    assert [json.loads(body)["payment_id"] for body in scenario.queued("dead_letter_queue_url")] == ["pay_new"]
 
 
-def test_discard_when_malformed_then_deletes_it_by_its_own_id(world: AwsWorld) -> None:
-    message = world.dead_letter("not JSON")
-    assert world.payctl("dlq", "discard", "--message", message).exit_code == Exit.USAGE
-    assert in_dead_letters(world) == 1
-    assert world.payctl("dlq", "discard", "--message", message, "--yes").exit_code == Exit.DONE
-    assert in_dead_letters(world) == 0
+def test_discard_when_malformed_then_deletes_it_by_its_own_id(scenario: PayctlScenario) -> None:
+    message = scenario.dead_letter("not JSON")
+    assert scenario.payctl("dlq", "discard", "--message", message).exit_code == Exit.USAGE
+    assert in_dead_letters(scenario) == 1
+    assert scenario.payctl("dlq", "discard", "--message", message, "--yes").exit_code == Exit.DONE
+    assert in_dead_letters(scenario) == 0
 
 
 @pytest.mark.parametrize("payment", [batch_payment("pay_unknown"), UNKNOWN])
-def test_discard_when_the_payment_is_open_then_refuses_and_offers_the_replay(payment: Any, world: AwsWorld) -> None:
-    world.dead_letter(world.stored(payment))
-    result = world.payctl("dlq", "discard", "--id", "pay_unknown", "--yes")
+def test_discard_when_the_payment_is_open_then_refuses_and_offers_the_replay(
+    payment: Any, scenario: PayctlScenario
+) -> None:
+    scenario.dead_letter(scenario.stored(payment))
+    result = scenario.payctl("dlq", "discard", "--id", "pay_unknown", "--yes")
     assert result.exit_code == Exit.SOME_REFUSED
     assert "payctl dlq replay --id pay_unknown" in " ".join(result.stdout.split())
-    assert in_dead_letters(world) == 1
+    assert in_dead_letters(scenario) == 1
 
 
 @pytest.mark.parametrize("which", [(), ("--id", "pay_1", "--message", "m")])
-def test_discard_when_not_exactly_one_choice_is_given_then_exits_2(which: tuple[str, ...], world: AwsWorld) -> None:
-    assert world.payctl("dlq", "discard", *which, "--yes").exit_code == Exit.USAGE
+def test_discard_when_not_exactly_one_choice_is_given_then_exits_2(
+    which: tuple[str, ...], scenario: PayctlScenario
+) -> None:
+    assert scenario.payctl("dlq", "discard", *which, "--yes").exit_code == Exit.USAGE
 
 
 # A file that split failed of ------------------------------------------------------------------------------------------
@@ -363,60 +371,60 @@ def split_began() -> None:
     ],
 )
 def test_fault_30_list_when_split_failed_of_a_file_then_names_the_file_and_why(
-    response: Any, reason: str, world: AwsWorld
+    response: Any, reason: str, scenario: PayctlScenario
 ) -> None:
-    world.dead_letter(failed(response=response))
-    [letter] = json.loads(world.payctl("dlq", "list", "--json").stdout)
+    scenario.dead_letter(failed(response=response))
+    [letter] = json.loads(scenario.payctl("dlq", "list", "--json").stdout)
     assert (letter["file"], letter["payment_id"], letter["action"]) == (FILE.key, "", "split")
     assert letter["reason"].startswith(reason)
-    shown = world.payctl("dlq", "list")
+    shown = scenario.payctl("dlq", "list")
     assert FILE.key in shown.stdout
     assert "malformed" not in shown.output
 
 
-def test_list_when_files_and_payments_died_then_each_has_its_reason(world: AwsWorld) -> None:
-    world.dead_letter(failed())
-    world.dead_letter(batch_payment("pay_9"), LOOKUP)
-    reasons = {letter["reason"] for letter in json.loads(world.payctl("dlq", "list", "--json").stdout)}
+def test_list_when_files_and_payments_died_then_each_has_its_reason(scenario: PayctlScenario) -> None:
+    scenario.dead_letter(failed())
+    scenario.dead_letter(batch_payment("pay_9"), LOOKUP)
+    reasons = {letter["reason"] for letter in json.loads(scenario.payctl("dlq", "list", "--json").stdout)}
     assert reasons == {LOOKUP, f"{CRASHED['errorType']}: {CRASHED['errorMessage']}"}
 
 
 def test_fault_30_replay_when_nothing_of_the_file_was_taken_in_then_split_is_given_the_very_event(
-    world: AwsWorld, given_to_split: list[dict[str, Any]]
+    scenario: PayctlScenario, given_to_split: list[dict[str, Any]]
 ) -> None:
-    world.dead_letter(failed())
-    result = world.payctl("dlq", "replay", "--reason", "Runtime.ExitError", "--yes")
+    scenario.dead_letter(failed())
+    result = scenario.payctl("dlq", "replay", "--reason", "Runtime.ExitError", "--yes")
     assert result.exit_code == Exit.DONE, result.output
     assert given_to_split == [NOTIFICATION]
     assert f"{FILE.key}: given to split" in result.stdout
-    assert in_dead_letters(world) == 0
+    assert in_dead_letters(scenario) == 0
 
 
 def test_replay_when_split_had_begun_with_the_file_then_refuses_and_offers_to_discard(
-    world: AwsWorld, given_to_split: list[dict[str, Any]]
+    scenario: PayctlScenario, given_to_split: list[dict[str, Any]]
 ) -> None:
     split_began()
-    message = world.dead_letter(failed({"resume": asdict(FILE)}))
-    result = world.payctl("dlq", "replay", "--all", "--yes")
+    message = scenario.dead_letter(failed({"resume": asdict(FILE)}))
+    result = scenario.payctl("dlq", "replay", "--all", "--yes")
     assert result.exit_code == Exit.SOME_REFUSED
     assert given_to_split == []
     assert f"nothing needs {FILE.key}: payctl dlq discard --message {message}" in result.stderr
-    assert world.payctl("dlq", "discard", "--message", message, "--yes").exit_code == Exit.DONE
-    assert in_dead_letters(world) == 0
+    assert scenario.payctl("dlq", "discard", "--message", message, "--yes").exit_code == Exit.DONE
+    assert in_dead_letters(scenario) == 0
 
 
 def test_fault_30_discard_when_nothing_of_the_file_was_taken_in_then_refuses_and_offers_the_replay(
-    world: AwsWorld,
+    scenario: PayctlScenario,
 ) -> None:
-    message = world.dead_letter(failed())
-    result = world.payctl("dlq", "discard", "--message", message, "--yes")
+    message = scenario.dead_letter(failed())
+    result = scenario.payctl("dlq", "discard", "--message", message, "--yes")
     assert result.exit_code == Exit.SOME_REFUSED
     assert "payctl dlq replay --all" in " ".join(result.stdout.split())
-    assert in_dead_letters(world) == 1
+    assert in_dead_letters(scenario) == 1
 
 
 @pytest.mark.parametrize("body", [failed({"batch_id": "b"}), failed("text"), failed({"Records": [{}]}), "[]", "{}"])
-def test_list_when_a_message_is_no_event_about_a_file_then_it_is_malformed(body: str, world: AwsWorld) -> None:
-    world.dead_letter(body)
-    [letter] = json.loads(world.payctl("dlq", "list", "--json").stdout)
+def test_list_when_a_message_is_no_event_about_a_file_then_it_is_malformed(body: str, scenario: PayctlScenario) -> None:
+    scenario.dead_letter(body)
+    [letter] = json.loads(scenario.payctl("dlq", "list", "--json").stdout)
     assert (letter["file"], letter["payment_id"], letter["discardable"]) == ("", "", True)

@@ -27,123 +27,127 @@ from payments.domain.payment import Payment
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest
 from tests.unit.builders import NOON, FixedClock, after, batch_payment, gateway_event, payment
-from tests.unit.payctl_world import AwsWorld, aws_world
+from tests.unit.payctl_scenarios import PayctlScenario, payctl_scenario
 
 LATER = NOON + timedelta(seconds=2)
 CHARGED = after(payment(), Status.PROCESSING, Status.SUCCEEDED, at=LATER, gateway_reference="mem_1")
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsWorld]:
+def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PayctlScenario]:
     gateway = MemoryGateway()
     gateway.charge(ChargeRequest("pay_1", Money(9999, "USD"), "pm_card_visa"))
     monkeypatch.setattr(ports, "gateway", lambda stack: gateway)
     monkeypatch.setattr(dead_letters, "WAIT_SECONDS", 0)
-    with aws_world(tmp_path) as world:
-        yield world
+    with payctl_scenario(tmp_path) as scenario:
+        yield scenario
 
 
-def charged(world: AwsWorld) -> Payment:
+def charged(scenario: PayctlScenario) -> Payment:
     """A charged and audited payment."""
-    world.stored(CHARGED)
-    audit(CHARGED, log=world.audit_log)
+    scenario.stored(CHARGED)
+    audit(CHARGED, log=scenario.audit_log)
     return CHARGED
 
 
-def told(world: AwsWorld, payment_id: str = "pay_1", *options: str) -> Any:
-    result = world.payctl("payment", "explain", payment_id, "--json", *options)
+def told(scenario: PayctlScenario, payment_id: str = "pay_1", *options: str) -> Any:
+    result = scenario.payctl("payment", "explain", payment_id, "--json", *options)
     assert result.exit_code == Exit.DONE, result.output
     return json.loads(result.stdout)
 
 
-def whats(story: Any, where: str) -> list[str]:
-    return [moment["what"] for moment in story["timeline"] if moment["where"] == where]
+def whats(timeline: Any, where: str) -> list[str]:
+    return [entry["what"] for entry in timeline["timeline"] if entry["where"] == where]
 
 
-def test_explain_when_all_went_well_then_tells_one_time_line_of_all_sources(world: AwsWorld) -> None:
-    charged(world)
-    world.executed("pay_1")
-    world.events.add(gateway_event(at=LATER + timedelta(seconds=3)))
-    world.logged(
+def test_explain_when_all_went_well_then_tells_one_time_line_of_all_sources(scenario: PayctlScenario) -> None:
+    charged(scenario)
+    scenario.executed("pay_1")
+    scenario.events.add(gateway_event(at=LATER + timedelta(seconds=3)))
+    scenario.logged(
         "charge",
         {"message": "charged", "payment_id": "pay_1", "status": "succeeded", "timestamp": iso(LATER)},
         {"message": "charged", "payment_id": "pay_11", "status": "declined", "timestamp": iso(LATER)},
     )
-    story = told(world)
-    assert story["status"] == "succeeded"
-    assert whats(story, "payments table") == ["pending by rest", "processing by test", "succeeded by test"]
-    assert whats(story, "audit log") == [
+    timeline = told(scenario)
+    assert timeline["status"] == "succeeded"
+    assert whats(timeline, "payments table") == ["pending by rest", "processing by test", "succeeded by test"]
+    assert whats(timeline, "audit log") == [
         "entry 1: pending by rest, verified",
         "entry 2: processing by test, verified",
         "entry 3: succeeded by test, verified",
     ]
-    assert whats(story, "webhook")[0].startswith("payment_intent.succeeded (evt_1): parked, happened 2026-11-21")
-    assert "pay_1 started" in whats(story, "workflow")
-    assert whats(story, "log of charge") == ["charged: status succeeded"]
-    assert whats(story, "gateway") == ["says now: succeeded 99.99 USD (mem_1)"]
-    times = [moment["at"] for moment in story["timeline"]]
+    assert whats(timeline, "webhook")[0].startswith("payment_intent.succeeded (evt_1): parked, happened 2026-11-21")
+    assert "pay_1 started" in whats(timeline, "workflow")
+    assert whats(timeline, "log of charge") == ["charged: status succeeded"]
+    assert whats(timeline, "gateway") == ["says now: succeeded 99.99 USD (mem_1)"]
+    times = [entry["at"] for entry in timeline["timeline"]]
     assert times == sorted(times)
-    assert (story["audit_verified"], story["unavailable"]) == (True, {})
-    assert "captured the money" in story["what_now"][0]
+    assert (timeline["audit_verified"], timeline["unavailable"]) == (True, {})
+    assert "captured the money" in timeline["what_now"][0]
 
 
-def test_explain_when_shown_then_has_the_time_line_and_what_now(world: AwsWorld) -> None:
-    charged(world)
-    shown = world.payctl("payment", "explain", "pay_1").stdout
+def test_explain_when_shown_then_has_the_time_line_and_what_now(scenario: PayctlScenario) -> None:
+    charged(scenario)
+    shown = scenario.payctl("payment", "explain", "pay_1").stdout
     for text in ("99.99 USD", "entry 3: succeeded by test, verified", "what now", "captured the money"):
         assert text in shown
 
 
-def test_explain_when_an_audit_entry_was_edited_then_names_it_and_says_so_first(world: AwsWorld) -> None:
-    charged(world)
+def test_explain_when_an_audit_entry_was_edited_then_names_it_and_says_so_first(scenario: PayctlScenario) -> None:
+    charged(scenario)
     boto3.client("dynamodb").update_item(
         TableName=AUDIT_LOG.name,
         Key={"payment_id": {"S": "pay_1"}, "sequence": {"N": "2"}},
         UpdateExpression="SET minor_units = :less",
         ExpressionAttributeValues={":less": {"N": "1"}},
     )
-    story = told(world)
-    assert story["audit_verified"] is False
-    assert "pay_1, entry 2 was changed" in whats(story, "audit log")[-1]
-    assert "entry 2 was changed" in story["what_now"][0]
+    timeline = told(scenario)
+    assert timeline["audit_verified"] is False
+    assert "pay_1, entry 2 was changed" in whats(timeline, "audit log")[-1]
+    assert "entry 2 was changed" in timeline["what_now"][0]
 
 
-def test_explain_when_a_payment_of_a_batch_was_started_then_it_does_not_wait_in_the_queue(world: AwsWorld) -> None:
-    world.stored(batch_payment())
-    assert "waits in the queue" in " ".join(told(world)["what_now"])
-    world.executed("pay_1")
-    assert "Its workflow began" in " ".join(told(world)["what_now"])
+def test_explain_when_a_payment_of_a_batch_was_started_then_it_does_not_wait_in_the_queue(
+    scenario: PayctlScenario,
+) -> None:
+    scenario.stored(batch_payment())
+    assert "waits in the queue" in " ".join(told(scenario)["what_now"])
+    scenario.executed("pay_1")
+    assert "Its workflow began" in " ".join(told(scenario)["what_now"])
 
 
-def test_explain_when_its_message_died_then_tells_why_and_offers_the_replay(world: AwsWorld) -> None:
-    waiting = world.stored(batch_payment())
-    world.dead_letter(batch_payment("pay_2"))
-    world.dead_letter(waiting, "LookupError: payment pay_1 is not in the payments table")
-    story = told(world)
-    assert story["in_dead_letter_queue"] is True
-    assert "lies in the dead-letter queue: LookupError" in whats(story, "queue")[-1]
-    assert "line 2 of batch b1" in whats(story, "batch")[0]
-    assert "payctl dlq replay --id pay_1" in " ".join(story["what_now"])
-    assert len(world.queued("dead_letter_queue_url")) == 2
+def test_explain_when_its_message_died_then_tells_why_and_offers_the_replay(scenario: PayctlScenario) -> None:
+    waiting = scenario.stored(batch_payment())
+    scenario.dead_letter(batch_payment("pay_2"))
+    scenario.dead_letter(waiting, "LookupError: payment pay_1 is not in the payments table")
+    timeline = told(scenario)
+    assert timeline["in_dead_letter_queue"] is True
+    assert "lies in the dead-letter queue: LookupError" in whats(timeline, "queue")[-1]
+    assert "line 2 of batch b1" in whats(timeline, "batch")[0]
+    assert "payctl dlq replay --id pay_1" in " ".join(timeline["what_now"])
+    assert len(scenario.queued("dead_letter_queue_url")) == 2
 
 
-def test_explain_when_the_lane_is_paused_then_the_time_line_says_since_when(world: AwsWorld) -> None:
-    world.stored(batch_payment())
-    world.lane.pause(PausedBy.OPERATOR, "the bank is down", NOON)
-    story = told(world)
-    assert whats(story, "lane") == ["paused by the operator, until now: the bank is down"]
-    assert "payctl lane resume" in " ".join(story["what_now"])
+def test_explain_when_the_lane_is_paused_then_the_time_line_says_since_when(scenario: PayctlScenario) -> None:
+    scenario.stored(batch_payment())
+    scenario.lane.pause(PausedBy.OPERATOR, "the bank is down", NOON)
+    timeline = told(scenario)
+    assert whats(timeline, "lane") == ["paused by the operator, until now: the bank is down"]
+    assert "payctl lane resume" in " ".join(timeline["what_now"])
 
 
-def test_explain_when_it_was_restarted_or_woken_by_a_webhook_then_tells_those_executions_too(world: AwsWorld) -> None:
-    unknown = world.stored(after(payment(), Status.PROCESSING, Status.UNKNOWN))
-    world.payments.claim_restart(unknown, NOON)
+def test_explain_when_it_was_restarted_or_woken_by_a_webhook_then_tells_those_executions_too(
+    scenario: PayctlScenario,
+) -> None:
+    unknown = scenario.stored(after(payment(), Status.PROCESSING, Status.UNKNOWN))
+    scenario.payments.claim_restart(unknown, NOON)
     event = gateway_event()
-    world.events.add(event)
+    scenario.events.add(event)
     woken = executions.names("pay_1", 0, [event])[1]
     for name in ("pay_1", "pay_1.2", woken, "pay_2"):
-        world.executed(name)
-    workflow = " ".join(whats(told(world), "workflow"))
+        scenario.executed(name)
+    workflow = " ".join(whats(told(scenario), "workflow"))
     for name in ("pay_1", "pay_1.2", woken):
         assert f"{name} started" in workflow
     assert "pay_2" not in workflow
@@ -161,67 +165,67 @@ def test_names_when_an_event_woke_the_workflow_then_they_are_the_names_that_webh
 
 
 def test_explain_when_a_source_refuses_then_it_says_so_and_the_others_go_on(
-    world: AwsWorld, monkeypatch: pytest.MonkeyPatch
+    scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
         raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not you"}}, "Query")
 
-    charged(world)
+    charged(scenario)
     monkeypatch.setattr(ports, "audit_log", refused)
     monkeypatch.setattr(ports, "gateway", refused)
     monkeypatch.setattr(logs, "functions", refused)
-    story = told(world)
-    assert set(story["unavailable"]) == {"audit log", "gateway", "logs"}
-    assert "not you" in story["unavailable"]["audit log"]
-    assert len(whats(story, "payments table")) == 3
-    assert "audit log: AWS refused Query: not you" in world.payctl("payment", "explain", "pay_1").stderr
+    timeline = told(scenario)
+    assert set(timeline["unavailable"]) == {"audit log", "gateway", "logs"}
+    assert "not you" in timeline["unavailable"]["audit log"]
+    assert len(whats(timeline, "payments table")) == 3
+    assert "audit log: AWS refused Query: not you" in scenario.payctl("payment", "explain", "pay_1").stderr
 
 
 def test_explain_when_the_payments_table_refuses_then_does_not_say_that_there_is_no_row(
-    world: AwsWorld, monkeypatch: pytest.MonkeyPatch
+    scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
         raise Failure("no output")
 
     monkeypatch.setattr(ports, "payments", refused)
-    assert "could not be read" in told(world)["what_now"][0]
+    assert "could not be read" in told(scenario)["what_now"][0]
 
 
 def test_explain_when_the_gateway_is_not_to_be_asked_then_it_is_not(
-    world: AwsWorld, monkeypatch: pytest.MonkeyPatch
+    scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    charged(world)
+    charged(scenario)
     monkeypatch.setattr(at_gateway, "gateway", lambda _: pytest.fail("asked"))
-    assert told(world, "pay_1", "--no-gateway")["gateway"] is None
+    assert told(scenario, "pay_1", "--no-gateway")["gateway"] is None
 
 
-def test_explain_when_an_event_came_for_a_payment_that_has_no_row_then_says_so(world: AwsWorld) -> None:
-    world.events.add(gateway_event(payment_id="pay_5"))
-    story = told(world, "pay_5")
-    assert (story["status"], len(whats(story, "webhook"))) == (None, 1)
-    assert "no row" in story["what_now"][0]
+def test_explain_when_an_event_came_for_a_payment_that_has_no_row_then_says_so(scenario: PayctlScenario) -> None:
+    scenario.events.add(gateway_event(payment_id="pay_5"))
+    timeline = told(scenario, "pay_5")
+    assert (timeline["status"], len(whats(timeline, "webhook"))) == (None, 1)
+    assert "no row" in timeline["what_now"][0]
 
 
-def test_explain_when_nobody_knows_of_it_then_exits_1(world: AwsWorld) -> None:
-    result = world.payctl("payment", "explain", "pay_8", "--no-gateway")
+def test_explain_when_nobody_knows_of_it_then_exits_1(scenario: PayctlScenario) -> None:
+    result = scenario.payctl("payment", "explain", "pay_8", "--no-gateway")
     assert result.exit_code == Exit.FAILED
     assert "nothing in test knows of a payment pay_8" in result.stderr
 
 
-def test_explain_when_it_is_no_payment_id_then_exits_2(world: AwsWorld) -> None:
-    assert world.payctl("payment", "explain", "../x").exit_code == Exit.USAGE
+def test_explain_when_it_is_no_payment_id_then_exits_2(scenario: PayctlScenario) -> None:
+    assert scenario.payctl("payment", "explain", "../x").exit_code == Exit.USAGE
 
 
 def test_explain_when_the_logs_are_too_long_then_tells_what_was_found_and_where_to_look(
-    world: AwsWorld, monkeypatch: pytest.MonkeyPatch
+    scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    charged(world)
-    world.logged("charge", {"message": "charged", "payment_id": "pay_1", "timestamp": iso(LATER)})
+    charged(scenario)
+    scenario.logged("charge", {"message": "charged", "payment_id": "pay_1", "timestamp": iso(LATER)})
     search = logs.search
     monkeypatch.setattr(logs, "search", lambda *arguments: logs.Found(search(*arguments).lines, complete=False))
-    story = told(world)
-    assert whats(story, "log of charge") == ["charged"]
-    assert "Logs Insights" in story["unavailable"]["logs"]
+    timeline = told(scenario)
+    assert whats(timeline, "log of charge") == ["charged"]
+    assert "Logs Insights" in timeline["unavailable"]["logs"]
 
 
 # Step Functions' history ---------------------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ import pytest
 from payctl import at_gateway, ports
 from payctl.failures import Failure
 from payctl.stack import Stack
-from payments.domain.recovery_timeouts import Patience
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from tests.moto_tables import aws_in_memory
-from tests.unit.payctl_world import OUTPUTS, FakeApi, fake_api
+from tests.unit.payctl_scenarios import OUTPUTS, FakeApi, fake_api
 
 KEY = "sk_test_51AbCdEf"
 INTENT = {
@@ -79,8 +79,8 @@ def test_gateway_when_no_key_is_set_then_says_how_to_set_one_and_asks_nothing(se
 
 
 def test_patience_when_the_stack_tells_it_then_is_that_one() -> None:
-    assert ports.patience(stack(patience_seconds="10")) == Patience(timedelta(seconds=10))
-    assert ports.patience(stack()) == Patience()
+    assert ports.timeouts(stack(patience_seconds="10")) == RecoveryTimeouts(timedelta(seconds=10))
+    assert ports.timeouts(stack()) == RecoveryTimeouts()
 
 
 def test_execution_arn_when_the_machine_is_known_then_names_its_execution() -> None:

@@ -22,7 +22,7 @@ from payments.domain.payment import Payment
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
 from tests.unit.builders import NOON, after, payment
-from tests.unit.payctl_world import AwsWorld, aws_world
+from tests.unit.payctl_scenarios import PayctlScenario, payctl_scenario
 
 NEW = replace(payment(metadata={"order": "A-17"}, customer_id="cus_7"), hold=CARD_TESTING)
 HELD = after(NEW, Status.IN_REVIEW, code=CARD_TESTING, message="a fraud rule holds it; a person decides")
@@ -36,48 +36,48 @@ COMMANDS = pytest.mark.parametrize("command", [APPROVE, REJECT], ids=["approve",
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[AwsWorld]:
-    with aws_world(tmp_path) as world:
-        yield world
+def scenario(tmp_path: Path) -> Iterator[PayctlScenario]:
+    with payctl_scenario(tmp_path) as scenario:
+        yield scenario
 
 
-def stored(world: AwsWorld) -> Payment:
-    row = world.payments.get("pay_1")
+def stored(scenario: PayctlScenario) -> Payment:
+    row = scenario.payments.get("pay_1")
     assert row
     return row
 
 
 @pytest.mark.parametrize(("command", "status", "code", "message"), DECISIONS.values(), ids=list(DECISIONS))
 def test_review_when_a_fraud_rule_holds_it_then_writes_who_decided_and_starts_one_execution(
-    world: AwsWorld, command: tuple[str, ...], status: Status, code: Verdict, message: str
+    scenario: PayctlScenario, command: tuple[str, ...], status: Status, code: Verdict, message: str
 ) -> None:
-    world.stored(HELD)
-    result = world.payctl(*command, "--yes", "--json")
+    scenario.stored(HELD)
+    result = scenario.payctl(*command, "--yes", "--json")
     assert result.exit_code == Exit.DONE, result.output
     told = json.loads(result.stdout)
     assert (told["status"], told["decision"], told["execution"]) == (status, review.SAID[code], "pay_1.r3")
-    change = stored(world).history[-1]
+    change = stored(scenario).history[-1]
     assert (change.version, change.status, change.code, change.message) == (3, status, code, message)
     assert (change.actor, told["by"]) == ("operator:moto", "operator:moto")
-    assert world.executions() == {"pay_1.r3"}
+    assert scenario.executions() == {"pay_1.r3"}
 
 
 @COMMANDS
 def test_review_when_private_fields_are_sealed_then_they_stay_as_they_are(
-    world: AwsWorld, command: tuple[str, ...]
+    scenario: PayctlScenario, command: tuple[str, ...]
 ) -> None:
-    world.stored(HELD)
-    before = stored(world)
-    boto3.client("kms").disable_key(KeyId=world.outputs["vault_key_arn"].rpartition("/")[2])
-    assert world.payctl(*command, "--yes").exit_code == Exit.DONE
-    now = stored(world)
+    scenario.stored(HELD)
+    before = stored(scenario)
+    boto3.client("kms").disable_key(KeyId=scenario.outputs["vault_key_arn"].rpartition("/")[2])
+    assert scenario.payctl(*command, "--yes").exit_code == Exit.DONE
+    now = stored(scenario)
     assert is_sealed(now.payment_method)
     assert (now.payment_method, now.metadata) == (before.payment_method, before.metadata)
 
 
-def test_review_when_shown_to_a_person_then_says_what_was_decided_by_whom(world: AwsWorld) -> None:
-    world.stored(HELD)
-    result = world.payctl(*REJECT, "--yes")
+def test_review_when_shown_to_a_person_then_says_what_was_decided_by_whom(scenario: PayctlScenario) -> None:
+    scenario.stored(HELD)
+    result = scenario.payctl(*REJECT, "--yes")
     for text in ("rejected", "operator:moto", "stolen cards", "pay_1.r3", "99.99 USD"):
         assert text in result.stdout
     assert "payctl status pay_1" in result.stderr
@@ -85,26 +85,26 @@ def test_review_when_shown_to_a_person_then_says_what_was_decided_by_whom(world:
 
 @COMMANDS
 def test_review_when_done_twice_then_the_second_changes_and_starts_nothing(
-    world: AwsWorld, command: tuple[str, ...]
+    scenario: PayctlScenario, command: tuple[str, ...]
 ) -> None:
-    world.stored(HELD)
+    scenario.stored(HELD)
     for _ in range(2):
-        assert world.payctl(*command, "--yes").exit_code == Exit.DONE
-    assert stored(world).version == 3
-    assert world.executions() == {"pay_1.r3"}
+        assert scenario.payctl(*command, "--yes").exit_code == Exit.DONE
+    assert stored(scenario).version == 3
+    assert scenario.executions() == {"pay_1.r3"}
 
 
 @pytest.mark.parametrize(("first", "second"), [(APPROVE, REJECT), (REJECT, APPROVE)], ids=["approved", "rejected"])
 def test_review_when_it_was_decided_the_other_way_then_says_by_whom_and_changes_nothing(
-    world: AwsWorld, first: tuple[str, ...], second: tuple[str, ...]
+    scenario: PayctlScenario, first: tuple[str, ...], second: tuple[str, ...]
 ) -> None:
-    world.stored(HELD)
-    world.payctl(*first, "--yes")
-    row = stored(world)
-    result = world.payctl(*second, "--yes")
+    scenario.stored(HELD)
+    scenario.payctl(*first, "--yes")
+    row = stored(scenario)
+    result = scenario.payctl(*second, "--yes")
     assert result.exit_code == Exit.FAILED
     assert f"by operator:moto at {row.updated_at}; it is {row.status} now" in result.stderr
-    assert stored(world) == row
+    assert stored(scenario) == row
 
 
 class Outrun(DynamoPaymentStore):
@@ -125,59 +125,59 @@ def _real() -> DynamoPaymentStore:
 
 
 @pytest.fixture
-def outrun(monkeypatch: pytest.MonkeyPatch, world: AwsWorld) -> type[Outrun]:
+def outrun(monkeypatch: pytest.MonkeyPatch, scenario: PayctlScenario) -> type[Outrun]:
     store = type("OutrunBy", (Outrun,), {})
     monkeypatch.setattr(ports, "payments", lambda stack: store(boto3.client("dynamodb"), PAYMENTS.name))
     return store
 
 
 def test_review_when_two_approve_at_a_time_then_it_is_started_once_and_names_who_was_first(
-    world: AwsWorld, outrun: type[Outrun]
+    scenario: PayctlScenario, outrun: type[Outrun]
 ) -> None:
-    world.stored(HELD)
-    result = world.payctl(*APPROVE, "--yes", "--json")
+    scenario.stored(HELD)
+    result = scenario.payctl(*APPROVE, "--yes", "--json")
     assert result.exit_code == Exit.DONE
     assert json.loads(result.stdout)["by"] == "operator:max"
     assert "by another at this very moment" in result.stderr
-    assert stored(world).version == 3
-    assert world.executions() == {"pay_1.r3"}
+    assert stored(scenario).version == 3
+    assert scenario.executions() == {"pay_1.r3"}
 
 
 def test_review_when_another_rejects_at_the_same_time_then_nothing_is_charged_and_it_says_so(
-    world: AwsWorld, outrun: type[Outrun]
+    scenario: PayctlScenario, outrun: type[Outrun]
 ) -> None:
     outrun.verdict = Verdict.REJECTED
-    world.stored(HELD)
-    result = world.payctl(*APPROVE, "--yes")
+    scenario.stored(HELD)
+    result = scenario.payctl(*APPROVE, "--yes")
     assert result.exit_code == Exit.FAILED
     assert "rejected by operator:max" in result.stderr
-    assert stored(world).status is Status.REJECTED
-    assert world.executions() == set()
+    assert stored(scenario).status is Status.REJECTED
+    assert scenario.executions() == set()
 
 
 class Refusing:
     """A workflow that cannot be reached."""
 
-    def again(self, payment_id: str, occasion: str) -> None:
+    def restart(self, payment_id: str, execution_suffix: str) -> None:
         """See the port."""
         raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "too many"}}, "StartExecution")
 
 
 @COMMANDS
 def test_review_when_the_start_fails_then_the_decision_stands_and_the_same_command_starts_it(
-    world: AwsWorld, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+    scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
-    world.stored(HELD)
+    scenario.stored(HELD)
     with monkeypatch.context() as broken:
         broken.setattr(ports, "workflow", lambda stack: Refusing())
-        failed = world.payctl(*command, "--yes")
+        failed = scenario.payctl(*command, "--yes")
     assert failed.exit_code == Exit.FAILED
     assert "the sweeper starts it" in failed.stderr
-    row = stored(world)
+    row = stored(scenario)
     assert row.version == 3
-    assert world.payctl(*command, "--yes").exit_code == Exit.DONE
-    assert stored(world) == row
-    assert world.executions() == {"pay_1.r3"}
+    assert scenario.payctl(*command, "--yes").exit_code == Exit.DONE
+    assert stored(scenario) == row
+    assert scenario.executions() == {"pay_1.r3"}
 
 
 OTHER_REASON: dict[str, Any] = {"code": "amount_differs", "message": "compare both"}
@@ -193,62 +193,66 @@ OTHER_REASON: dict[str, Any] = {"code": "amount_differs", "message": "compare bo
     ids=["never held", "let go before"],
 )
 def test_review_when_the_gateway_charged_other_money_then_refuses_and_points_to_recheck(
-    world: AwsWorld, row: Payment, command: tuple[str, ...]
+    scenario: PayctlScenario, row: Payment, command: tuple[str, ...]
 ) -> None:
-    world.stored(row)
-    result = world.payctl(*command, "--yes")
+    scenario.stored(row)
+    result = scenario.payctl(*command, "--yes")
     assert result.exit_code == Exit.FAILED
     assert "compare both (amount_differs)" in result.stderr
     assert "payctl payment recheck pay_1" in result.stderr
-    assert (stored(world).version, world.executions()) == (row.version, set())
+    assert (stored(scenario).version, scenario.executions()) == (row.version, set())
 
 
 @COMMANDS
 @pytest.mark.parametrize("row", [NEW, after(payment(), Status.PROCESSING, Status.SUCCEEDED)])
-def test_review_when_no_rule_holds_it_then_refuses(world: AwsWorld, row: Payment, command: tuple[str, ...]) -> None:
-    world.stored(row)
-    result = world.payctl(*command, "--yes")
+def test_review_when_no_rule_holds_it_then_refuses(
+    scenario: PayctlScenario, row: Payment, command: tuple[str, ...]
+) -> None:
+    scenario.stored(row)
+    result = scenario.payctl(*command, "--yes")
     assert result.exit_code == Exit.FAILED
     assert f"{row.status}: no fraud rule holds it" in result.stderr
-    assert world.executions() == set()
+    assert scenario.executions() == set()
 
 
-def test_review_when_there_is_no_such_payment_then_exits_1(world: AwsWorld) -> None:
-    result = world.payctl("payment", "approve", "pay_8", "--yes")
+def test_review_when_there_is_no_such_payment_then_exits_1(scenario: PayctlScenario) -> None:
+    result = scenario.payctl("payment", "approve", "pay_8", "--yes")
     assert result.exit_code == Exit.FAILED
     assert "there is no payment pay_8 in test" in result.stderr
 
 
 @COMMANDS
-def test_review_when_nobody_can_be_asked_then_changes_nothing(world: AwsWorld, command: tuple[str, ...]) -> None:
-    world.stored(HELD)
-    result = world.payctl(*command)
+def test_review_when_nobody_can_be_asked_then_changes_nothing(
+    scenario: PayctlScenario, command: tuple[str, ...]
+) -> None:
+    scenario.stored(HELD)
+    result = scenario.payctl(*command)
     assert result.exit_code == Exit.USAGE
     assert "--yes" in result.stderr
-    assert stored(world).status is Status.IN_REVIEW
+    assert stored(scenario).status is Status.IN_REVIEW
 
 
 @pytest.mark.parametrize(("answer", "status"), [("y", Status.PENDING), ("n", Status.IN_REVIEW)])
 def test_review_when_at_a_terminal_then_says_what_is_held_and_asks(
-    world: AwsWorld, monkeypatch: pytest.MonkeyPatch, answer: str, status: Status
+    scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch, answer: str, status: Status
 ) -> None:
     monkeypatch.setattr(asking, "at_a_terminal", lambda: True)
-    world.stored(HELD)
-    result = world.payctl(*APPROVE, stdin=answer)
+    scenario.stored(HELD)
+    result = scenario.payctl(*APPROVE, stdin=answer)
     for text in ("pay_1 over 99.99 USD of customer cus_7", CARD_TESTING, "Have it charged?"):
         assert text in result.stderr
-    assert stored(world).status is status
+    assert stored(scenario).status is status
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 201, "two\nlines", "card 4242 4242 4242 4242"])
 def test_reject_when_the_reason_is_none_or_holds_card_data_then_refused_and_not_repeated(
-    world: AwsWorld, reason: str
+    scenario: PayctlScenario, reason: str
 ) -> None:
-    world.stored(HELD)
-    result = world.payctl("payment", "reject", "pay_1", "--reason", reason, "--yes")
+    scenario.stored(HELD)
+    result = scenario.payctl("payment", "reject", "pay_1", "--reason", reason, "--yes")
     assert result.exit_code == Exit.USAGE
     assert "4242" not in result.output
-    assert stored(world).status is Status.IN_REVIEW
+    assert stored(scenario).status is Status.IN_REVIEW
 
 
 @pytest.mark.parametrize(

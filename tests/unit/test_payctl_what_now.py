@@ -8,10 +8,10 @@ import pytest
 
 from payctl.at_gateway import NO_CHARGE, GatewaySays
 from payctl.what_now import Facts, taken_up_after, what_now
-from payments.domain.batch_breaker import LaneState, PausedBy
+from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso
 from payments.domain.payment import Payment
-from payments.domain.recovery_timeouts import Patience
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import TRANSITIONS, Status
 from tests.unit.builders import NOON, after, batch_payment, payment
 
@@ -24,8 +24,8 @@ WAYS: dict[Status, tuple[Status, ...]] = {
     Status.DISPUTED: (Status.PROCESSING, Status.SUCCEEDED, Status.DISPUTED),
     Status.DISPUTE_LOST: (Status.PROCESSING, Status.SUCCEEDED, Status.DISPUTED, Status.DISPUTE_LOST),
 }
-GATEWAY_PAUSED = LaneState(PausedBy.GATEWAY, "api_key_expired: refused", "2026-11-21T12:00:00.000Z")
-OPERATOR_PAUSED = LaneState(PausedBy.OPERATOR, "the bank is down", "2026-11-21T12:00:00.000Z")
+GATEWAY_PAUSED = BreakerState(PausedBy.GATEWAY, "api_key_expired: refused", "2026-11-21T12:00:00.000Z")
+OPERATOR_PAUSED = BreakerState(PausedBy.OPERATOR, "the bank is down", "2026-11-21T12:00:00.000Z")
 
 
 def row(status: Status, start: Payment | None = None, **changes: Any) -> Payment:
@@ -63,7 +63,7 @@ def test_what_now_when_unknown_then_names_when_it_is_asked_and_from_when_absence
 
 
 def test_what_now_when_the_stack_has_other_waits_then_uses_those() -> None:
-    assert iso(NOON + timedelta(seconds=20)) in says(Status.UNKNOWN, patience=Patience(timedelta(seconds=10)))
+    assert iso(NOON + timedelta(seconds=20)) in says(Status.UNKNOWN, timeouts=RecoveryTimeouts(timedelta(seconds=10)))
 
 
 def test_what_now_when_the_customer_must_act_then_names_the_end_of_it() -> None:
@@ -121,7 +121,7 @@ def test_what_now_when_a_settled_payment_is_not_audited_then_says_when_it_will_b
 @pytest.mark.parametrize(("restarts", "minutes"), [(0, 5), (1, 10), (3, 40), (9, 60)])
 def test_taken_up_after_when_restarted_often_then_agrees_with_the_sweepers_table(restarts: int, minutes: int) -> None:
     waiting = replace(row(Status.UNKNOWN), restarts=restarts, restarted_at=iso(NOON) if restarts else "")
-    due = taken_up_after(waiting, Patience())
+    due = taken_up_after(waiting, RecoveryTimeouts())
     assert due == NOON + timedelta(minutes=minutes)
-    assert Patience().is_due(waiting, due)
-    assert not Patience().is_due(waiting, due - timedelta(seconds=1))
+    assert RecoveryTimeouts().is_due(waiting, due)
+    assert not RecoveryTimeouts().is_due(waiting, due - timedelta(seconds=1))

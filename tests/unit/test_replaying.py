@@ -15,17 +15,17 @@ from payments.application.record import record
 from payments.application.replay import Action, decide, decide_file, reason_class, restart
 from payments.application.validate import PaymentMethods
 from payments.domain.batch.state import Batch, BatchStatus, Source
-from payments.domain.batch_breaker import LaneState, PausedBy
+from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso
 from payments.domain.outcome import answered
 from payments.domain.payment import Payment
-from payments.domain.recovery_timeouts import Patience
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import SETTLED, TRANSITIONS, Status
 from payments.ports.payment_store import VersionConflict
 from tests.unit.builders import NOON, FixedClock, after, batch_payment
 
-OPEN_LANE = LaneState()
-PAUSED = LaneState(PausedBy.OPERATOR, "the bank is down", "2026-11-21T12:00:00.000Z")
+OPEN_LANE = BreakerState()
+PAUSED = BreakerState(PausedBy.OPERATOR, "the bank is down", "2026-11-21T12:00:00.000Z")
 WAY_TO: dict[Status, tuple[Status, ...]] = {
     Status.PENDING: (),
     Status.REJECTED: (Status.REJECTED,),
@@ -69,7 +69,7 @@ def test_decide_when_a_pending_payments_execution_was_used_up_then_restarts(paym
 @pytest.mark.parametrize("status", [Status.PROCESSING, Status.UNKNOWN])
 @pytest.mark.parametrize("lane", [OPEN_LANE, PAUSED])
 def test_decide_when_money_may_have_moved_then_asks_even_while_the_lane_is_paused(
-    status: Status, lane: LaneState
+    status: Status, lane: BreakerState
 ) -> None:
     decision = decide("pay_1", row(status), lane, started=True)
     assert decision.action is Action.RESTART
@@ -124,7 +124,7 @@ def test_fault_20_replay_when_the_gateway_forgot_the_key_after_25_hours_then_it_
     gateway, store, workflow = MemoryGateway(clock), MemoryPaymentStore(), MemoryWorkflow()
     store.create(batch_payment())
     methods = PaymentMethods(MemoryCustomerStore(), "", MemoryTokenStore(), clock)
-    charging = Charging(gateway, methods, store, clock, Patience())
+    charging = Charging(gateway, methods, store, clock, RecoveryTimeouts())
 
     def charge() -> Any:
         return answered(lambda: charging.charge(store.rows["pay_1"]))
@@ -148,7 +148,7 @@ def test_fault_20_replay_when_the_gateway_forgot_the_key_after_25_hours_then_it_
     [
         ("MalformedMessage: the message's payment_id is not one", "MalformedMessage"),
         ("LookupError: payment pay_1 is not in the payments table", "LookupError"),
-        ("LanePaused: the lane is paused since 2026: gateway_key_refused: no", "LanePaused"),
+        ("BatchesPaused: the lane is paused since 2026: gateway_key_refused: no", "BatchesPaused"),
         (
             "ClientError: An error occurred (ThrottlingException) when calling the StartExecution operation: slow down",
             "ThrottlingException",

@@ -11,14 +11,14 @@ import pytest
 from fakes.access_log import MemoryAccessLog
 from fakes.customers import MemoryCustomerStore
 from fakes.email_hasher import MemoryEmailHasher
-from fakes.field_encryptor import MemoryVault
+from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.listing import MemoryPaymentListing
 from fakes.payments import MemoryPaymentStore
 from payments.domain.clock import iso
 from payments.domain.customer import Customer, changed, erased
 from payments.domain.identity import Caller, Role
 from payments.domain.sealed_text import Context, is_sealed
-from payments.ports.field_encryptor import VaultUnavailable
+from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.rest import customers as operations
 from payments.rest.http import Problem, problem_answer
 from payments.rest.owners import owns
@@ -64,11 +64,11 @@ class MeddledStore(MemoryCustomerStore):
 
 
 @dataclass
-class World:
+class CustomerScenario:
     """The ports of the operations."""
 
     customers: MeddledStore = field(default_factory=MeddledStore)
-    vault: MemoryVault = field(default_factory=MemoryVault)
+    encryptor: MemoryFieldEncryptor = field(default_factory=MemoryFieldEncryptor)
     email_hasher: MemoryEmailHasher = field(default_factory=MemoryEmailHasher)
     access_log: MemoryAccessLog = field(default_factory=MemoryAccessLog)
     payments: MemoryPaymentStore = field(default_factory=MemoryPaymentStore)
@@ -118,8 +118,8 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def scenario() -> CustomerScenario:
+    return CustomerScenario()
 
 
 UNKNOWN = "no customer has this customer_id; check it, or create it with POST /customers"
@@ -127,14 +127,17 @@ UNKNOWN = "no customer has this customer_id; check it, or create it with POST /c
 
 def not_there(answer: dict[str, Any]) -> bool:
     """True if the answer is that for an id that nobody has, word for word."""
-    return answer == World().get(ADMIN) and (answer["statusCode"], answer["body"]["detail"]) == (404, UNKNOWN)
+    return answer == CustomerScenario().get(ADMIN) and (answer["statusCode"], answer["body"]["detail"]) == (
+        404,
+        UNKNOWN,
+    )
 
 
 # Create ------------------------------------------------------------------------------------------------------------
 
 
-def test_create_when_new_then_201_with_its_place_and_the_method_masked(world: World) -> None:
-    answer = world.create()
+def test_create_when_new_then_201_with_its_place_and_the_method_masked(scenario: CustomerScenario) -> None:
+    answer = scenario.create()
     assert answer["statusCode"] == 201
     assert answer["headers"]["Location"] == "/customers/cus_1"
     assert "Idempotent-Replayed" not in answer["headers"]
@@ -147,19 +150,21 @@ def test_create_when_new_then_201_with_its_place_and_the_method_masked(world: Wo
         "updated_at": iso(NOON),
         "links": {"self": "/customers/cus_1", "payments": "/customers/cus_1/payments"},
     }
-    assert world.get(SHOP)["body"] == answer["body"]
+    assert scenario.get(SHOP)["body"] == answer["body"]
 
 
 @pytest.mark.parametrize(("method", "shown"), [("abc", "****"), ("abcde", "****e"), ("pm_1234567", "****4567")])
-def test_create_when_the_method_is_short_then_it_is_never_shown_whole(world: World, method: str, shown: str) -> None:
-    assert world.create(default_payment_method=method)["body"]["default_payment_method"] == shown
+def test_create_when_the_method_is_short_then_it_is_never_shown_whole(
+    scenario: CustomerScenario, method: str, shown: str
+) -> None:
+    assert scenario.create(default_payment_method=method)["body"]["default_payment_method"] == shown
 
 
-def test_create_when_stored_then_what_is_private_is_sealed_in_the_customers_context(world: World) -> None:
-    world.create()
-    row = world.customers.rows["cus_1"]
+def test_create_when_stored_then_what_is_private_is_sealed_in_the_customers_context(scenario: CustomerScenario) -> None:
+    scenario.create()
+    row = scenario.customers.rows["cus_1"]
     assert all(is_sealed(value) for value in row.private.values())
-    assert world.vault.open({"customer_id": "cus_1"}, row.private)["email"] == "jo@example.com"
+    assert scenario.encryptor.open({"customer_id": "cus_1"}, row.private)["email"] == "jo@example.com"
     assert row.email_hash == MemoryEmailHasher().hash_of("jo@example.com")
     assert not any(private in repr(row) for private in ("jo@", "Jo'", "pm_card"))
 
@@ -175,59 +180,61 @@ def test_create_when_stored_then_what_is_private_is_sealed_in_the_customers_cont
     ],
 )
 def test_create_when_stored_then_it_is_known_whose_it_is_and_by_whom(
-    world: World, caller: Caller, given: str, subject: str
+    scenario: CustomerScenario, caller: Caller, given: str, subject: str
 ) -> None:
-    assert world.create(caller, **({"subject": given} if given else {}))["statusCode"] == 201
-    row = world.customers.rows["cus_1"]
+    assert scenario.create(caller, **({"subject": given} if given else {}))["statusCode"] == 201
+    row = scenario.customers.rows["cus_1"]
     assert (row.subject, row.created_by) == (subject, caller.subject)
 
 
-def test_create_when_a_customer_names_another_person_then_refused(world: World) -> None:
-    answer = world.create(JO, subject="sub_sam")
+def test_create_when_a_customer_names_another_person_then_refused(scenario: CustomerScenario) -> None:
+    answer = scenario.create(JO, subject="sub_sam")
     assert (answer["statusCode"], answer["body"]["errors"][0]["field"]) == (400, "subject")
-    assert world.customers.rows == {}
+    assert scenario.customers.rows == {}
 
 
-def test_create_when_fields_are_wrong_then_400_names_them_all_and_nothing_is_stored(world: World) -> None:
-    answer = world.create(email="jo", name=7, created_by="sub_sam")
+def test_create_when_fields_are_wrong_then_400_names_them_all_and_nothing_is_stored(scenario: CustomerScenario) -> None:
+    answer = scenario.create(email="jo", name=7, created_by="sub_sam")
     assert answer["statusCode"] == 400
     assert {error["field"] for error in answer["body"]["errors"]} == {"email", "name", "created_by"}
-    assert world.customers.rows == {}
+    assert scenario.customers.rows == {}
 
 
 @pytest.mark.parametrize("caller", [SHOP, JO])
-def test_create_when_the_same_comes_again_then_200_replayed_and_one_row(world: World, caller: Caller) -> None:
-    first = world.create(caller)
-    again = world.call("create_customer", caller, body=NEW, at=NOON + timedelta(days=1))
+def test_create_when_the_same_comes_again_then_200_replayed_and_one_row(
+    scenario: CustomerScenario, caller: Caller
+) -> None:
+    first = scenario.create(caller)
+    again = scenario.call("create_customer", caller, body=NEW, at=NOON + timedelta(days=1))
     assert (again["statusCode"], again["headers"]["Idempotent-Replayed"]) == (200, "true")
     assert again["headers"]["Location"] == first["headers"]["Location"]
     assert again["body"] == first["body"]
-    assert world.customers.rows["cus_1"].version == 1
+    assert scenario.customers.rows["cus_1"].version == 1
 
 
 @pytest.mark.parametrize("other", [{"email": "jo2@example.com"}, {"name": "Jon"}, {"subject": "sub_sam"}])
 def test_create_when_it_comes_again_with_other_content_then_409_and_the_first_stays(
-    world: World, other: dict[str, Any]
+    scenario: CustomerScenario, other: dict[str, Any]
 ) -> None:
-    world.create()
-    answer = world.create(**other)
+    scenario.create()
+    answer = scenario.create(**other)
     assert (answer["statusCode"], answer["body"]["type"]) == (409, "urn:problem:payment-api:conflict")
     assert "PATCH" in answer["body"]["detail"]
-    assert world.get(SHOP)["body"]["email"] == "jo@example.com"
+    assert scenario.get(SHOP)["body"]["email"] == "jo@example.com"
 
 
 @pytest.mark.parametrize("stranger", [JO, OTHER_SHOP])
 def test_create_when_the_id_is_somebody_elses_then_409_tells_nothing_and_it_is_audited(
-    world: World, stranger: Caller
+    scenario: CustomerScenario, stranger: Caller
 ) -> None:
-    world.create()
-    same, other = world.create(stranger), world.create(stranger, email="else@example.com")
+    scenario.create()
+    same, other = scenario.create(stranger), scenario.create(stranger, email="else@example.com")
     assert same == other
     assert (same["statusCode"], same["body"]["detail"]) == (
         409,
         "nothing was stored: this customer_id is taken; take another one",
     )
-    assert world.denied == [(stranger.subject, "customer", "cus_1")] * 2
+    assert scenario.denied == [(stranger.subject, "customer", "cus_1")] * 2
 
 
 @pytest.mark.parametrize(
@@ -241,39 +248,39 @@ def test_create_when_the_id_is_somebody_elses_then_409_tells_nothing_and_it_is_a
     ids=["a person", "a merchant for a person", "a merchant for itself", "an admin for a person"],
 )
 def test_create_when_payments_name_the_id_already_then_only_an_admin_may_give_them_to_a_person(
-    world: World, caller: Caller, more: dict[str, Any], status: int
+    scenario: CustomerScenario, caller: Caller, more: dict[str, Any], status: int
 ) -> None:
-    world.payments.create(payment(customer_id="cus_1"))
-    answer = world.create(caller, **more)
+    scenario.payments.create(payment(customer_id="cus_1"))
+    answer = scenario.create(caller, **more)
     assert answer["statusCode"] == status
-    assert ("cus_1" in world.customers.rows) is (status == 201)
-    assert world.denied == ([] if status == 201 else [(caller.subject, "customer", "cus_1")])
+    assert ("cus_1" in scenario.customers.rows) is (status == 201)
+    assert scenario.denied == ([] if status == 201 else [(caller.subject, "customer", "cus_1")])
 
 
-def test_create_when_it_comes_again_after_the_first_payment_then_still_replayed(world: World) -> None:
-    world.create(JO)
-    world.payments.create(payment(customer_id="cus_1"))
-    assert world.create(JO)["statusCode"] == 200
+def test_create_when_it_comes_again_after_the_first_payment_then_still_replayed(scenario: CustomerScenario) -> None:
+    scenario.create(JO)
+    scenario.payments.create(payment(customer_id="cus_1"))
+    assert scenario.create(JO)["statusCode"] == 200
 
 
-def test_create_when_two_come_at_a_time_then_one_row_and_the_other_is_told(world: World) -> None:
-    seal = world.vault.seal
+def test_create_when_two_come_at_a_time_then_one_row_and_the_other_is_told(scenario: CustomerScenario) -> None:
+    seal = scenario.encryptor.seal
 
     def seal_while_the_other_creates(context: Context, values: Mapping[str, str]) -> dict[str, str]:
-        world.vault.seal = seal  # type: ignore[method-assign]
-        assert world.create(OTHER_SHOP)["statusCode"] == 201
+        scenario.encryptor.seal = seal  # type: ignore[method-assign]
+        assert scenario.create(OTHER_SHOP)["statusCode"] == 201
         return seal(context, values)
 
-    world.vault.seal = seal_while_the_other_creates  # type: ignore[method-assign]
-    assert world.create()["statusCode"] == 409
-    assert [(row.version, row.created_by) for row in world.customers.rows.values()] == [(1, "sub_other_shop")]
+    scenario.encryptor.seal = seal_while_the_other_creates  # type: ignore[method-assign]
+    assert scenario.create()["statusCode"] == 409
+    assert [(row.version, row.created_by) for row in scenario.customers.rows.values()] == [(1, "sub_other_shop")]
 
 
-def test_fault_45_create_when_the_key_cannot_be_used_then_nothing_is_stored(world: World) -> None:
-    world.vault.available = False
-    with pytest.raises(VaultUnavailable):
-        world.create()
-    assert world.customers.rows == {}
+def test_fault_45_create_when_the_key_cannot_be_used_then_nothing_is_stored(scenario: CustomerScenario) -> None:
+    scenario.encryptor.available = False
+    with pytest.raises(EncryptionUnavailable):
+        scenario.create()
+    assert scenario.customers.rows == {}
 
 
 # Whose it is -------------------------------------------------------------------------------------------------------
@@ -286,28 +293,28 @@ def test_fault_45_create_when_the_key_cannot_be_used_then_nothing_is_stored(worl
 )
 @pytest.mark.parametrize("operation", ["get_customer", "update_customer", "delete_customer"])
 def test_fault_41_customer_when_it_is_not_theirs_then_as_if_there_were_none_and_audited(
-    world: World, operation: str, caller: Caller, theirs: bool
+    scenario: CustomerScenario, operation: str, caller: Caller, theirs: bool
 ) -> None:
-    world.create(SHOP, subject="sub_jo")
-    before = dict(world.customers.rows)
-    answer = world.call(operation, caller, body={"name": "Mallory"})
+    scenario.create(SHOP, subject="sub_jo")
+    before = dict(scenario.customers.rows)
+    answer = scenario.call(operation, caller, body={"name": "Mallory"})
     if theirs:
         assert answer["statusCode"] in (200, 204)
-        assert world.denied == []
+        assert scenario.denied == []
         return
     assert not_there(answer)
-    assert world.customers.rows == before
-    assert world.tokens.revoked == []
-    assert world.denied == [(caller.subject, "customer", "cus_1")]
+    assert scenario.customers.rows == before
+    assert scenario.tokens.revoked == []
+    assert scenario.denied == [(caller.subject, "customer", "cus_1")]
 
 
 @pytest.mark.parametrize("operation", ["get_customer", "update_customer", "delete_customer"])
 @pytest.mark.parametrize("customer_id", ["cus_1", "../health", "x" * 3000, ""])
 def test_customer_when_nobody_has_the_id_then_404_and_nothing_to_audit(
-    world: World, operation: str, customer_id: str
+    scenario: CustomerScenario, operation: str, customer_id: str
 ) -> None:
-    assert not_there(world.call(operation, SHOP, customer_id, {"name": "Jo"}))
-    assert world.denied == []
+    assert not_there(scenario.call(operation, SHOP, customer_id, {"name": "Jo"}))
+    assert scenario.denied == []
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -322,86 +329,90 @@ def test_owns_when_the_subject_is_right_and_the_role_is_another_then_not_theirs(
     assert not owns(Caller("sub_jo", frozenset()), row)
 
 
-def test_get_when_the_row_is_of_before_there_were_owners_then_staff_sees_what_there_is(world: World) -> None:
-    world.customers.rows["cus_1"] = Customer("cus_1", default_payment_method="pm_card_visa")
+def test_get_when_the_row_is_of_before_there_were_owners_then_staff_sees_what_there_is(
+    scenario: CustomerScenario,
+) -> None:
+    scenario.customers.rows["cus_1"] = Customer("cus_1", default_payment_method="pm_card_visa")
     links = {"self": "/customers/cus_1", "payments": "/customers/cus_1/payments"}
-    assert world.get(ADMIN)["body"] == {
+    assert scenario.get(ADMIN)["body"] == {
         "customer_id": "cus_1",
         "default_payment_method": "****visa",
         "links": links,
     }
-    assert not_there(world.get(SHOP))
+    assert not_there(scenario.get(SHOP))
 
 
 # Change ------------------------------------------------------------------------------------------------------------
 
 
-def test_update_when_some_is_changed_then_the_rest_stays_and_it_is_sealed(world: World) -> None:
-    world.create()
-    answer = world.patch(email="new@example.com", default_payment_method="pm_card_mastercard")
+def test_update_when_some_is_changed_then_the_rest_stays_and_it_is_sealed(scenario: CustomerScenario) -> None:
+    scenario.create()
+    answer = scenario.patch(email="new@example.com", default_payment_method="pm_card_mastercard")
     assert answer["statusCode"] == 200
-    assert answer["body"] == world.get(SHOP)["body"]
+    assert answer["body"] == scenario.get(SHOP)["body"]
     assert (answer["body"]["email"], answer["body"]["name"]) == ("new@example.com", "Jo")
     assert answer["body"]["default_payment_method"] == "****card"
     assert (answer["body"]["created_at"], answer["body"]["updated_at"]) == (iso(NOON), iso(NOON + timedelta(hours=1)))
-    row = world.customers.rows["cus_1"]
+    row = scenario.customers.rows["cus_1"]
     assert (row.version, row.email_hash) == (2, MemoryEmailHasher().hash_of("new@example.com"))
     assert all(is_sealed(value) for value in row.private.values())
 
 
-def test_update_when_null_then_removed(world: World) -> None:
-    world.create()
-    body = world.patch(name=None, default_payment_method=None)["body"]
+def test_update_when_null_then_removed(scenario: CustomerScenario) -> None:
+    scenario.create()
+    body = scenario.patch(name=None, default_payment_method=None)["body"]
     assert not {"name", "default_payment_method"} & body.keys()
-    stored = world.customers.get("cus_1")
+    stored = scenario.customers.get("cus_1")
     assert stored
     assert stored.default_payment_method == ""
 
 
 @pytest.mark.parametrize("name", ["subject", "created_by", "customer_id", "erased_at"])
-def test_update_when_it_would_change_whose_it_is_then_refused(world: World, name: str) -> None:
-    world.create(JO)
-    answer = world.patch(JO, **{name: "sub_sam", "name": "Jon"})
+def test_update_when_it_would_change_whose_it_is_then_refused(scenario: CustomerScenario, name: str) -> None:
+    scenario.create(JO)
+    answer = scenario.patch(JO, **{name: "sub_sam", "name": "Jon"})
     assert (answer["statusCode"], answer["body"]["errors"][0]["field"]) == (400, name)
-    assert world.get(JO)["body"]["name"] == "Jo"
+    assert scenario.get(JO)["body"]["name"] == "Jo"
 
 
-def test_update_when_another_changes_it_at_the_same_time_then_both_changes_are_there(world: World) -> None:
-    world.create()
-    sealed = world.vault.seal({"customer_id": "cus_1"}, {"name": "Joan"})
-    world.customers.meddlers = [lambda row: changed(row, sealed, at=NOON)] * 2
-    answer = world.patch(email="new@example.com")
+def test_update_when_another_changes_it_at_the_same_time_then_both_changes_are_there(
+    scenario: CustomerScenario,
+) -> None:
+    scenario.create()
+    sealed = scenario.encryptor.seal({"customer_id": "cus_1"}, {"name": "Joan"})
+    scenario.customers.meddlers = [lambda row: changed(row, sealed, at=NOON)] * 2
+    answer = scenario.patch(email="new@example.com")
     assert (answer["statusCode"], answer["body"]["email"], answer["body"]["name"]) == (200, "new@example.com", "Joan")
-    assert world.customers.rows["cus_1"].version == 4
+    assert scenario.customers.rows["cus_1"].version == 4
 
 
-def test_update_when_others_never_stop_changing_it_then_409_says_to_send_it_again(world: World) -> None:
-    world.create()
-    world.customers.meddlers = [lambda row: changed(row, {}, at=NOON)] * 9
-    answer = world.patch(name="Jon")
+def test_update_when_others_never_stop_changing_it_then_409_says_to_send_it_again(scenario: CustomerScenario) -> None:
+    scenario.create()
+    scenario.customers.meddlers = [lambda row: changed(row, {}, at=NOON)] * 9
+    answer = scenario.patch(name="Jon")
     assert (answer["statusCode"], answer["body"]["type"]) == (409, "urn:problem:payment-api:conflict")
     assert "send it again" in answer["body"]["detail"]
-    assert world.get(SHOP)["body"]["name"] == "Jo"
+    assert scenario.get(SHOP)["body"]["name"] == "Jo"
 
 
-def test_update_when_it_is_erased_at_the_same_time_then_404_and_it_stays_erased(world: World) -> None:
-    world.create()
-    world.customers.meddlers = [lambda row: erased(row, at=NOON)]
-    assert not_there(world.patch(email="new@example.com"))
-    assert world.customers.rows["cus_1"] == Customer("cus_1", created_at=iso(NOON), version=2, erased_at=iso(NOON))
+def test_update_when_it_is_erased_at_the_same_time_then_404_and_it_stays_erased(scenario: CustomerScenario) -> None:
+    scenario.create()
+    scenario.customers.meddlers = [lambda row: erased(row, at=NOON)]
+    assert not_there(scenario.patch(email="new@example.com"))
+    assert scenario.customers.rows["cus_1"] == Customer("cus_1", created_at=iso(NOON), version=2, erased_at=iso(NOON))
 
 
 def test_fault_45_update_when_the_key_goes_once_it_is_stored_then_still_told_as_done(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    scenario: CustomerScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.create()
+    scenario.create()
 
     def save_and_switch_off(customer: Customer) -> None:
-        MemoryCustomerStore.save(world.customers, customer)
-        world.vault.available = False
+        MemoryCustomerStore.save(scenario.customers, customer)
+        scenario.encryptor.available = False
 
-    monkeypatch.setattr(world.customers, "save", save_and_switch_off)
-    answer = world.patch(name="Jon")
+    monkeypatch.setattr(scenario.customers, "save", save_and_switch_off)
+    answer = scenario.patch(name="Jon")
     assert (answer["statusCode"], answer["body"]["name"], answer["body"]["email"]) == (200, "Jon", "jo@example.com")
 
 
@@ -410,86 +421,88 @@ def test_fault_45_update_when_the_key_goes_once_it_is_stored_then_still_told_as_
 
 @pytest.mark.parametrize("caller", [SHOP, JO, ADMIN])
 def test_delete_when_it_is_theirs_then_204_with_a_tombstone_and_the_tokens_revoked_after_it(
-    world: World, caller: Caller
+    scenario: CustomerScenario, caller: Caller
 ) -> None:
-    world.create(subject="sub_jo")
-    answer = world.delete(caller)
+    scenario.create(subject="sub_jo")
+    answer = scenario.delete(caller)
     assert (answer["statusCode"], answer["body"]) == (204, None)
-    assert world.customers.rows["cus_1"] == Customer("cus_1", created_at=iso(NOON), version=2, erased_at=iso(NOON))
-    assert world.tokens.revoked == [("cus_1", NOON, True)]
+    assert scenario.customers.rows["cus_1"] == Customer("cus_1", created_at=iso(NOON), version=2, erased_at=iso(NOON))
+    assert scenario.tokens.revoked == [("cus_1", NOON, True)]
 
 
-def test_delete_when_repeated_then_204_and_the_tombstone_stays(world: World) -> None:
-    world.create()
-    world.delete()
-    tombstone = world.customers.rows["cus_1"]
-    assert world.delete()["statusCode"] == 204
-    assert world.customers.rows["cus_1"] == tombstone
+def test_delete_when_repeated_then_204_and_the_tombstone_stays(scenario: CustomerScenario) -> None:
+    scenario.create()
+    scenario.delete()
+    tombstone = scenario.customers.rows["cus_1"]
+    assert scenario.delete()["statusCode"] == 204
+    assert scenario.customers.rows["cus_1"] == tombstone
 
 
-def test_delete_when_it_died_before_the_tokens_then_its_repetition_revokes_them(world: World) -> None:
-    world.create()
-    world.tokens.fails = 1
+def test_delete_when_it_died_before_the_tokens_then_its_repetition_revokes_them(scenario: CustomerScenario) -> None:
+    scenario.create()
+    scenario.tokens.fails = 1
     with pytest.raises(ConnectionError):
-        world.delete()
-    assert world.delete()["statusCode"] == 204
-    assert world.tokens.revoked == [("cus_1", NOON, True)]
+        scenario.delete()
+    assert scenario.delete()["statusCode"] == 204
+    assert scenario.tokens.revoked == [("cus_1", NOON, True)]
 
 
-def test_delete_when_it_is_changed_at_the_same_time_then_erased(world: World) -> None:
-    world.create()
-    world.customers.meddlers = [lambda row: changed(row, {"name": "sealed.v1.x"}, at=NOON)]
-    assert world.delete()["statusCode"] == 204
-    assert world.customers.rows["cus_1"].private == {"email": "", "name": "", "default_payment_method": ""}
+def test_delete_when_it_is_changed_at_the_same_time_then_erased(scenario: CustomerScenario) -> None:
+    scenario.create()
+    scenario.customers.meddlers = [lambda row: changed(row, {"name": "sealed.v1.x"}, at=NOON)]
+    assert scenario.delete()["statusCode"] == 204
+    assert scenario.customers.rows["cus_1"].private == {"email": "", "name": "", "default_payment_method": ""}
 
 
-def test_delete_when_others_never_stop_changing_it_then_409_and_no_token_is_revoked(world: World) -> None:
-    world.create()
-    world.customers.meddlers = [lambda row: changed(row, {}, at=NOON)] * 9
-    assert world.delete()["statusCode"] == 409
-    assert world.tokens.revoked == []
+def test_delete_when_others_never_stop_changing_it_then_409_and_no_token_is_revoked(scenario: CustomerScenario) -> None:
+    scenario.create()
+    scenario.customers.meddlers = [lambda row: changed(row, {}, at=NOON)] * 9
+    assert scenario.delete()["statusCode"] == 409
+    assert scenario.tokens.revoked == []
 
 
 @pytest.mark.parametrize("caller", [SHOP, JO, ADMIN])
-def test_customer_when_erased_then_gone_for_all_and_its_id_is_never_given_again(world: World, caller: Caller) -> None:
-    world.create(subject="sub_jo")
-    world.delete()
-    assert not_there(world.get(caller))
-    assert not_there(world.patch(caller, name="Jo"))
-    answer = world.create(caller)
+def test_customer_when_erased_then_gone_for_all_and_its_id_is_never_given_again(
+    scenario: CustomerScenario, caller: Caller
+) -> None:
+    scenario.create(subject="sub_jo")
+    scenario.delete()
+    assert not_there(scenario.get(caller))
+    assert not_there(scenario.patch(caller, name="Jo"))
+    answer = scenario.create(caller)
     assert answer["statusCode"] == 409
     assert "erased" in answer["body"]["detail"]
-    assert world.denied == []
+    assert scenario.denied == []
 
 
 # Find --------------------------------------------------------------------------------------------------------------
 
 
-def test_find_when_an_address_is_given_then_every_customer_of_it_and_no_other(world: World) -> None:
+def test_find_when_an_address_is_given_then_every_customer_of_it_and_no_other(scenario: CustomerScenario) -> None:
     for customer_id, email in (("cus_1", "jo@example.com"), ("cus_2", "sam@example.com"), ("cus_3", "JO@example.com")):
-        world.create(customer_id=customer_id, email=email)
-    answer = world.call("find_customers", OPERATOR, query={"email": " Jo@example.com "})
+        scenario.create(customer_id=customer_id, email=email)
+    answer = scenario.call("find_customers", OPERATOR, query={"email": " Jo@example.com "})
     assert answer["statusCode"] == 200
     assert answer["body"] == {
-        "customers": [world.get(SHOP, "cus_1")["body"], world.get(SHOP, "cus_3")["body"]],
+        "customers": [scenario.get(SHOP, "cus_1")["body"], scenario.get(SHOP, "cus_3")["body"]],
         "complete": True,
     }
 
 
-def test_find_when_there_is_none_then_an_empty_list(world: World) -> None:
-    answer = world.call("find_customers", OPERATOR, query={"email": "jo@example.com"})
+def test_find_when_there_is_none_then_an_empty_list(scenario: CustomerScenario) -> None:
+    answer = scenario.call("find_customers", OPERATOR, query={"email": "jo@example.com"})
     assert answer["body"] == {"customers": [], "complete": True}
 
 
-def test_find_when_there_are_too_many_then_it_says_that_some_are_not_shown(world: World) -> None:
+def test_find_when_there_are_too_many_then_it_says_that_some_are_not_shown(scenario: CustomerScenario) -> None:
     for n in range(operations.MOST_FOUND + 1):
-        world.create(customer_id=f"cus_{n}")
-    body = world.call("find_customers", OPERATOR, query={"email": "jo@example.com"})["body"]
+        scenario.create(customer_id=f"cus_{n}")
+    body = scenario.call("find_customers", OPERATOR, query={"email": "jo@example.com"})["body"]
     assert (len(body["customers"]), body["complete"]) == (operations.MOST_FOUND, False)
 
 
 @pytest.mark.parametrize("query", [{}, {"email": "jo"}, {"email": "jo@example.com", "name": "Jo"}])
-def test_find_when_the_question_is_wrong_then_400(world: World, query: dict[str, str]) -> None:
-    answer = world.call("find_customers", OPERATOR, query=query)
+def test_find_when_the_question_is_wrong_then_400(scenario: CustomerScenario, query: dict[str, str]) -> None:
+    answer = scenario.call("find_customers", OPERATOR, query=query)
     assert answer["statusCode"] == 400
     assert answer["body"]["errors"]

@@ -10,116 +10,120 @@ from payments.domain.customer import erased
 from payments.domain.identity import Caller
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
-from payments.ports.field_encryptor import VaultUnavailable
+from payments.ports.field_encryptor import EncryptionUnavailable
 from tests.unit.builders import NOON, after, payment
-from tests.unit.rest_world import ADMIN, JO, OTHER_SHOP, SAM, SHOP, World
+from tests.unit.rest_scenario import ADMIN, JO, OTHER_SHOP, SAM, SHOP, RestScenario
 
 NEW: dict[str, Any] = {"customer_id": "cus_1", "email": "jo@example.com", "amount": 12.5, "currency": "EUR"}
 KEY = {"Idempotency-Key": "order-17"}
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def scenario() -> RestScenario:
+    return RestScenario()
 
 
-def pay(world: World, caller: Caller = SHOP, headers: Mapping[str, str] | None = None, **more: Any) -> dict[str, Any]:
+def pay(
+    scenario: RestScenario, caller: Caller = SHOP, headers: Mapping[str, str] | None = None, **more: Any
+) -> dict[str, Any]:
     """POST /v1/api/payment, NEW but for what is given."""
-    return world.call("create_payment_v1", caller, NEW | {"amount": "12.50"} | more, headers=headers)
+    return scenario.call("create_payment_v1", caller, NEW | {"amount": "12.50"} | more, headers=headers)
 
 
-def disbursements(world: World, caller: Caller = SHOP, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+def disbursements(
+    scenario: RestScenario, caller: Caller = SHOP, query: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """GET /v1/api/payment/cus_1."""
-    return world.call("list_customer_payments_v1", caller, path={"customer_id": "cus_1"}, query=query)
+    return scenario.call("list_customer_payments_v1", caller, path={"customer_id": "cus_1"}, query=query)
 
 
 # Customers ---------------------------------------------------------------------------------------------------------
 
 
-def test_customer_when_created_and_shown_then_the_same_as_under_its_newer_name(world: World) -> None:
+def test_customer_when_created_and_shown_then_the_same_as_under_its_newer_name(scenario: RestScenario) -> None:
     body = {"customer_id": "cus_1", "email": "jo@example.com", "name": "Jo", "default_payment_method": "pm_card_visa"}
-    made = world.call("create_customer_v1", SHOP, body)
-    shown = world.call("get_customer_v1", SHOP, path={"customer_id": "cus_1"})
+    made = scenario.call("create_customer_v1", SHOP, body)
+    shown = scenario.call("get_customer_v1", SHOP, path={"customer_id": "cus_1"})
 
     assert (made["statusCode"], shown["statusCode"]) == (201, 200)
-    assert made["body"] == shown["body"] == world.call("get_customer", SHOP, path={"customer_id": "cus_1"})["body"]
+    assert made["body"] == shown["body"] == scenario.call("get_customer", SHOP, path={"customer_id": "cus_1"})["body"]
     assert shown["body"]["default_payment_method"] == "****visa"
 
 
-def test_fault_41_customer_when_it_is_somebody_elses_then_404_and_audited(world: World) -> None:
-    world.add_customer(by=OTHER_SHOP)
-    answer = world.call("get_customer_v1", SHOP, path={"customer_id": "cus_1"})
-    assert answer == World().call("get_customer_v1", SHOP, path={"customer_id": "cus_1"})
-    assert (answer["statusCode"], world.denied) == (404, [(SHOP.subject, "customer", "cus_1")])
+def test_fault_41_customer_when_it_is_somebody_elses_then_404_and_audited(scenario: RestScenario) -> None:
+    scenario.add_customer(by=OTHER_SHOP)
+    answer = scenario.call("get_customer_v1", SHOP, path={"customer_id": "cus_1"})
+    assert answer == RestScenario().call("get_customer_v1", SHOP, path={"customer_id": "cus_1"})
+    assert (answer["statusCode"], scenario.denied) == (404, [(SHOP.subject, "customer", "cus_1")])
 
 
 # Payments ----------------------------------------------------------------------------------------------------------
 
 
 def test_payment_when_the_customer_is_new_then_created_with_it_and_the_payment_id_is_made_and_returned(
-    world: World,
+    scenario: RestScenario,
 ) -> None:
-    answer = pay(world)
+    answer = pay(scenario)
 
     assert (answer["statusCode"], answer["body"]["payment_id"]) == (202, "v1_id1")
     assert answer["headers"]["Location"] == "/payments/v1_id1"
     assert (answer["body"]["status"], answer["body"]["accepted_at"]) == ("pending", "2026-11-21T12:00:00.000Z")
-    row = world.payments.rows["v1_id1"]
+    row = scenario.payments.rows["v1_id1"]
     assert (row.money.minor_units, row.money.currency, row.customer_id) == (1250, "EUR", "cus_1")
     assert row.submitted_by == SHOP.subject
-    customer = world.customers.rows["cus_1"]
+    customer = scenario.customers.rows["cus_1"]
     assert (customer.created_by, customer.subject) == (SHOP.subject, "")
     assert is_sealed(customer.email)
-    assert world.vault.open(customer.context, customer.private)["email"] == "jo@example.com"
-    assert world.workflow.started == ["v1_id1"]
+    assert scenario.encryptor.open(customer.context, customer.private)["email"] == "jo@example.com"
+    assert scenario.workflow.started == ["v1_id1"]
 
 
-def test_payment_when_the_customer_is_known_then_as_it_was(world: World) -> None:
-    world.add_customer(name="Jo", default_payment_method="pm_card_visa")
-    before = dict(world.customers.rows)
-    assert pay(world, email=" JO@example.com")["statusCode"] == 202
-    assert world.customers.rows == before
+def test_payment_when_the_customer_is_known_then_as_it_was(scenario: RestScenario) -> None:
+    scenario.add_customer(name="Jo", default_payment_method="pm_card_visa")
+    before = dict(scenario.customers.rows)
+    assert pay(scenario, email=" JO@example.com")["statusCode"] == 202
+    assert scenario.customers.rows == before
 
 
-def test_payment_when_sent_twice_without_a_key_then_two_payments_of_one_customer(world: World) -> None:
-    assert [pay(world)["body"]["payment_id"] for _ in range(2)] == ["v1_id1", "v1_id2"]
-    assert world.stored == (2, 1, 0, 2)
+def test_payment_when_sent_twice_without_a_key_then_two_payments_of_one_customer(scenario: RestScenario) -> None:
+    assert [pay(scenario)["body"]["payment_id"] for _ in range(2)] == ["v1_id1", "v1_id2"]
+    assert scenario.stored == (2, 1, 0, 2)
 
 
-def test_payment_when_the_email_is_another_then_409_and_nothing_stored(world: World) -> None:
-    world.add_customer()
-    answer = pay(world, email="sam@example.com")
+def test_payment_when_the_email_is_another_then_409_and_nothing_stored(scenario: RestScenario) -> None:
+    scenario.add_customer()
+    answer = pay(scenario, email="sam@example.com")
 
     assert (answer["statusCode"], answer["body"]["type"]) == (409, "urn:problem:payment-api:conflict")
     assert "@" not in answer["body"]["detail"]
-    assert world.stored == (0, 1, 0, 0)
+    assert scenario.stored == (0, 1, 0, 0)
 
 
 def test_fault_41_payment_when_the_customer_is_somebody_elses_then_404_audited_and_no_email_is_compared(
-    world: World,
+    scenario: RestScenario,
 ) -> None:
-    world.add_customer(by=OTHER_SHOP)
-    right, wrong = pay(world), pay(world, email="sam@example.com")
+    scenario.add_customer(by=OTHER_SHOP)
+    right, wrong = pay(scenario), pay(scenario, email="sam@example.com")
 
     assert right == wrong
-    assert (right["statusCode"], world.stored) == (404, (0, 1, 0, 0))
-    assert world.denied == [(SHOP.subject, "customer", "cus_1")] * 2
+    assert (right["statusCode"], scenario.stored) == (404, (0, 1, 0, 0))
+    assert scenario.denied == [(SHOP.subject, "customer", "cus_1")] * 2
 
 
-def test_payment_when_the_customer_was_erased_then_409_and_never_created_again(world: World) -> None:
-    world.add_customer()
-    world.customers.save(erased(world.customers.rows["cus_1"], at=NOON))
-    answer = pay(world)
+def test_payment_when_the_customer_was_erased_then_409_and_never_created_again(scenario: RestScenario) -> None:
+    scenario.add_customer()
+    scenario.customers.save(erased(scenario.customers.rows["cus_1"], at=NOON))
+    answer = pay(scenario)
     assert (answer["statusCode"], "was erased" in answer["body"]["detail"]) == (409, True)
-    assert world.stored == (0, 1, 0, 0)
-    assert world.customers.rows["cus_1"].email == ""
+    assert scenario.stored == (0, 1, 0, 0)
+    assert scenario.customers.rows["cus_1"].email == ""
 
 
-def test_fault_45_payment_when_the_key_cannot_be_used_then_nothing_is_stored(world: World) -> None:
-    world.vault.available = False
-    with pytest.raises(VaultUnavailable):
-        pay(world)
-    assert world.stored == (0, 0, 0, 0)
+def test_fault_45_payment_when_the_key_cannot_be_used_then_nothing_is_stored(scenario: RestScenario) -> None:
+    scenario.encryptor.available = False
+    with pytest.raises(EncryptionUnavailable):
+        pay(scenario)
+    assert scenario.stored == (0, 0, 0, 0)
 
 
 # What is wrong with it ---------------------------------------------------------------------------------------------
@@ -131,34 +135,36 @@ def refused(answer: dict[str, Any]) -> dict[str, str]:
     return {error["field"]: error["message"] for error in answer["body"]["errors"]}
 
 
-def test_payment_when_fields_are_missing_unknown_or_wrong_then_all_are_named_at_once(world: World) -> None:
+def test_payment_when_fields_are_missing_unknown_or_wrong_then_all_are_named_at_once(scenario: RestScenario) -> None:
     body = {"customer_id": "?", "amount": "1", "currency": "euro", "colour": "red", "Role": "admin"}
-    errors = refused(world.call("create_payment_v1", SHOP, body))
+    errors = refused(scenario.call("create_payment_v1", SHOP, body))
 
     assert errors.keys() == {"customer_id", "currency", "colour", "email", "field"}
     needed = "customer_id, email, amount, currency"
     assert errors["email"] == f"email is missing; needed: {needed}"
     assert errors["colour"] == f"there is no such field here; allowed: {needed}"
-    assert world.stored == (0, 0, 0, 0)
+    assert scenario.stored == (0, 0, 0, 0)
 
 
-def test_payment_when_nothing_is_given_then_all_four_are_named(world: World) -> None:
-    answer = world.call("create_payment_v1", SHOP, {})
+def test_payment_when_nothing_is_given_then_all_four_are_named(scenario: RestScenario) -> None:
+    answer = scenario.call("create_payment_v1", SHOP, {})
     fields = [error["field"] for error in answer["body"]["errors"]]
     assert fields == ["customer_id", "email", "amount", "currency"]
 
 
 @pytest.mark.parametrize("field", ["payment_id", "payment_method", "token", "metadata", "subject", "name", "hold"])
-def test_payment_when_it_brings_a_field_of_the_newer_contract_then_refused(world: World, field: str) -> None:
+def test_payment_when_it_brings_a_field_of_the_newer_contract_then_refused(scenario: RestScenario, field: str) -> None:
     more: Any = {field: "x_1"}
-    assert refused(pay(world, **more)).keys() == {field}
-    assert world.stored == (0, 0, 0, 0)
+    assert refused(pay(scenario, **more)).keys() == {field}
+    assert scenario.stored == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("field", ["customer_id", "email", "amount", "currency"])
 @pytest.mark.parametrize("value", [None, "", [], {}, True])
-def test_payment_when_a_field_is_nothing_then_refused_and_named_once(world: World, field: str, value: Any) -> None:
-    answer = pay(world, **{field: value})
+def test_payment_when_a_field_is_nothing_then_refused_and_named_once(
+    scenario: RestScenario, field: str, value: Any
+) -> None:
+    answer = pay(scenario, **{field: value})
     assert [error["field"] for error in answer["body"]["errors"]] == [field]
 
 
@@ -166,63 +172,65 @@ def test_payment_when_a_field_is_nothing_then_refused_and_named_once(world: Worl
 
 
 @pytest.mark.parametrize("name", ["Idempotency-Key", "idempotency-key"])
-def test_payment_when_sent_again_under_its_key_then_the_same_payment_once(world: World, name: str) -> None:
-    first = pay(world, headers={name: "order-17"})
-    again = world.call("create_payment_v1", SHOP, NEW | {"amount": "12.50"}, headers=KEY, at=NOON + timedelta(days=30))
+def test_payment_when_sent_again_under_its_key_then_the_same_payment_once(scenario: RestScenario, name: str) -> None:
+    first = pay(scenario, headers={name: "order-17"})
+    again = scenario.call(
+        "create_payment_v1", SHOP, NEW | {"amount": "12.50"}, headers=KEY, at=NOON + timedelta(days=30)
+    )
 
     assert (again["statusCode"], again["headers"]["Idempotent-Replayed"]) == (202, "true")
     assert again["body"] == first["body"]
-    assert world.stored == (1, 1, 0, 1)
+    assert scenario.stored == (1, 1, 0, 1)
 
 
-def test_payment_when_another_sends_the_same_key_then_another_payment(world: World) -> None:
-    mine = pay(world, headers=KEY)
-    theirs = pay(world, OTHER_SHOP, headers=KEY, customer_id="cus_2")
+def test_payment_when_another_sends_the_same_key_then_another_payment(scenario: RestScenario) -> None:
+    mine = pay(scenario, headers=KEY)
+    theirs = pay(scenario, OTHER_SHOP, headers=KEY, customer_id="cus_2")
     assert (mine["statusCode"], theirs["statusCode"]) == (202, 202)
     assert mine["body"]["payment_id"] != theirs["body"]["payment_id"]
-    assert [row.submitted_by for row in world.payments.rows.values()] == [SHOP.subject, OTHER_SHOP.subject]
+    assert [row.submitted_by for row in scenario.payments.rows.values()] == [SHOP.subject, OTHER_SHOP.subject]
 
 
 def test_payment_when_subject_and_key_are_cut_elsewhere_then_not_the_same() -> None:
     ids = set()
     for subject, key in (("shop", "a-1"), ("shop-a", "1"), ("shopa", "-1")):
-        answer = pay(World(), Caller(subject, SHOP.roles), headers={"Idempotency-Key": key})
+        answer = pay(RestScenario(), Caller(subject, SHOP.roles), headers={"Idempotency-Key": key})
         ids.add(answer["body"]["payment_id"])
     assert len(ids) == 3
 
 
-def test_payment_when_the_amount_changes_under_its_key_then_409_and_what_to_do(world: World) -> None:
-    pay(world, headers=KEY)
-    answer = pay(world, headers=KEY, amount="13")
+def test_payment_when_the_amount_changes_under_its_key_then_409_and_what_to_do(scenario: RestScenario) -> None:
+    pay(scenario, headers=KEY)
+    answer = pay(scenario, headers=KEY, amount="13")
     assert answer["statusCode"] == 409
     assert "under a new payment_id or Idempotency-Key" in answer["body"]["detail"]
-    assert [row.money.minor_units for row in world.payments.rows.values()] == [1250]
+    assert [row.money.minor_units for row in scenario.payments.rows.values()] == [1250]
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 65, "order/17", "naïve"])
-def test_payment_when_the_key_is_no_key_then_400_names_the_header(world: World, key: str) -> None:
-    assert refused(pay(world, headers={"Idempotency-Key": key})).keys() == {"Idempotency-Key"}
-    assert world.stored == (0, 0, 0, 0)
+def test_payment_when_the_key_is_no_key_then_400_names_the_header(scenario: RestScenario, key: str) -> None:
+    assert refused(pay(scenario, headers={"Idempotency-Key": key})).keys() == {"Idempotency-Key"}
+    assert scenario.stored == (0, 0, 0, 0)
 
 
 def test_payment_id_when_made_from_any_key_then_never_taken_for_a_card_number() -> None:
-    world = World(per_customer=5000)
-    answers = [pay(world, headers={"Idempotency-Key": f"key-{n}"}) for n in range(4000)]
+    scenario = RestScenario(per_customer=5000)
+    answers = [pay(scenario, headers={"Idempotency-Key": f"key-{n}"}) for n in range(4000)]
     assert {answer["statusCode"] for answer in answers} == {202}
 
 
 # Disbursements -----------------------------------------------------------------------------------------------------
 
 
-def test_disbursements_when_asked_for_then_newest_first_with_all_that_clients_know(world: World) -> None:
-    pay(world)
-    world.payments.create(
+def test_disbursements_when_asked_for_then_newest_first_with_all_that_clients_know(scenario: RestScenario) -> None:
+    pay(scenario)
+    scenario.payments.create(
         after(
             payment("pay_2", method="", customer_id="cus_1", amount=1000, currency="JPY"),
             at=NOON,
         )
     )
-    answer = disbursements(world, ADMIN)
+    answer = disbursements(scenario, ADMIN)
 
     assert answer["statusCode"] == 200
     assert answer["body"] == {
@@ -249,23 +257,23 @@ def test_disbursements_when_asked_for_then_newest_first_with_all_that_clients_kn
     }
 
 
-def test_disbursements_when_a_method_was_chosen_then_masked(world: World) -> None:
-    pay(world)
-    sealed: Any = world.vault.seal({"payment_id": "v1_id1"}, {"payment_method": "pm_card_mastercard"})
-    world.payments.save(after(world.payments.rows["v1_id1"], Status.PROCESSING, **sealed))
+def test_disbursements_when_a_method_was_chosen_then_masked(scenario: RestScenario) -> None:
+    pay(scenario)
+    sealed: Any = scenario.encryptor.seal({"payment_id": "v1_id1"}, {"payment_method": "pm_card_mastercard"})
+    scenario.payments.save(after(scenario.payments.rows["v1_id1"], Status.PROCESSING, **sealed))
 
-    [disbursement] = disbursements(world)["body"]["disbursements"]
+    [disbursement] = disbursements(scenario)["body"]["disbursements"]
 
     assert (disbursement["payment_method"], disbursement["status"]) == ("****card", "processing")
 
 
-def test_disbursements_when_there_are_more_then_in_pages(world: World) -> None:
+def test_disbursements_when_there_are_more_then_in_pages(scenario: RestScenario) -> None:
     for n in range(5):
-        world.call("create_payment_v1", SHOP, NEW | {"amount": "12.50"}, at=NOON + n * timedelta(seconds=1))
+        scenario.call("create_payment_v1", SHOP, NEW | {"amount": "12.50"}, at=NOON + n * timedelta(seconds=1))
     seen: list[str] = []
     query = {"limit": "2"}
     for size in (2, 2, 1):
-        page = disbursements(world, query=query)["body"]
+        page = disbursements(scenario, query=query)["body"]
         assert len(page["disbursements"]) == size
         seen += [disbursement["payment_id"] for disbursement in page["disbursements"]]
         query["cursor"] = page.get("next_cursor", "")
@@ -273,29 +281,29 @@ def test_disbursements_when_there_are_more_then_in_pages(world: World) -> None:
     assert seen == ["v1_id5", "v1_id4", "v1_id3", "v1_id2", "v1_id1"]
 
 
-def test_disbursements_when_a_parameter_is_wrong_then_400_names_it(world: World) -> None:
-    world.add_customer()
-    assert refused(disbursements(world, query={"limit": "0"})).keys() == {"limit"}
+def test_disbursements_when_a_parameter_is_wrong_then_400_names_it(scenario: RestScenario) -> None:
+    scenario.add_customer()
+    assert refused(disbursements(scenario, query={"limit": "0"})).keys() == {"limit"}
 
 
-def test_disbursements_when_there_is_none_then_an_empty_list(world: World) -> None:
-    world.add_customer(subject=JO.subject)
-    assert disbursements(world, JO)["body"] == {"disbursements": []}
+def test_disbursements_when_there_is_none_then_an_empty_list(scenario: RestScenario) -> None:
+    scenario.add_customer(subject=JO.subject)
+    assert disbursements(scenario, JO)["body"] == {"disbursements": []}
 
 
 @pytest.mark.parametrize("caller", [OTHER_SHOP, SAM])
 def test_fault_41_disbursements_when_the_customer_is_somebody_elses_then_404_and_audited(
-    world: World, caller: Caller
+    scenario: RestScenario, caller: Caller
 ) -> None:
-    pay(world)
-    answer = disbursements(world, caller)
-    assert answer == disbursements(World(), caller)
-    assert (answer["statusCode"], world.denied) == (404, [(caller.subject, "customer", "cus_1")])
+    pay(scenario)
+    answer = disbursements(scenario, caller)
+    assert answer == disbursements(RestScenario(), caller)
+    assert (answer["statusCode"], scenario.denied) == (404, [(caller.subject, "customer", "cus_1")])
 
 
-def test_disbursements_when_a_merchant_asks_then_its_own_alone(world: World) -> None:
-    world.call(
+def test_disbursements_when_a_merchant_asks_then_its_own_alone(scenario: RestScenario) -> None:
+    scenario.call(
         "create_payment", OTHER_SHOP, {"payment_id": "p2", "amount": 1, "currency": "EUR", "customer_id": "cus_1"}
     )
-    pay(world)
-    assert [found["payment_id"] for found in disbursements(world)["body"]["disbursements"]] == ["v1_id1"]
+    pay(scenario)
+    assert [found["payment_id"] for found in disbursements(scenario)["body"]["disbursements"]] == ["v1_id1"]

@@ -37,7 +37,7 @@ DAY = timedelta(days=1)
 
 
 @dataclass
-class World:
+class ListingScenario:
     """The ports of the operations, with Anna as a customer of the shop."""
 
     customers: MemoryCustomerStore = field(default_factory=MemoryCustomerStore)
@@ -79,10 +79,10 @@ class World:
 
 
 def test_list_customer_payments_when_asked_then_summaries_without_anything_sealed() -> None:
-    world = World()
-    world.store("pay_1", customer_id="cus_anna", metadata={"order": "A-17"}, description="shoes")
+    scenario = ListingScenario()
+    scenario.store("pay_1", customer_id="cus_anna", metadata={"order": "A-17"}, description="shoes")
 
-    assert world.call("list_customer_payments", ANNA) == (
+    assert scenario.call("list_customer_payments", ANNA) == (
         200,
         {
             "payments": [
@@ -114,34 +114,36 @@ def test_list_customer_payments_when_asked_then_summaries_without_anything_seale
 def test_list_customer_payments_when_a_merchant_asks_then_only_what_it_submitted(
     caller: Caller, seen: list[str]
 ) -> None:
-    world = World()
-    world.store("pay_1", customer_id="cus_anna", submitted_by="shop")
-    world.store("pay_2", NOON + DAY, customer_id="cus_anna", submitted_by="rival")
-    world.store("other", NOON, customer_id="cus_bob", submitted_by="shop")
+    scenario = ListingScenario()
+    scenario.store("pay_1", customer_id="cus_anna", submitted_by="shop")
+    scenario.store("pay_2", NOON + DAY, customer_id="cus_anna", submitted_by="rival")
+    scenario.store("other", NOON, customer_id="cus_bob", submitted_by="shop")
 
-    assert world.of_anna(caller) == seen
+    assert scenario.of_anna(caller) == seen
 
 
 @pytest.mark.parametrize("caller", [BOB, RIVAL])
 def test_fault_41_list_when_it_is_another_customers_then_404_as_for_an_unknown_one_and_kept(caller: Caller) -> None:
-    world = World()
-    world.store("pay_1", customer_id="cus_anna", submitted_by="rival")
+    scenario = ListingScenario()
+    scenario.store("pay_1", customer_id="cus_anna", submitted_by="rival")
 
-    foreign = world.call("list_customer_payments", caller)
-    unknown = world.call("list_customer_payments", caller, customer_id="cus_nobody")
+    foreign = scenario.call("list_customer_payments", caller)
+    unknown = scenario.call("list_customer_payments", caller, customer_id="cus_nobody")
 
     assert foreign == unknown
     assert foreign[0] == 404
-    assert [(entry.subject, entry.resource_id) for entry in world.access_log.entries] == [(caller.subject, "cus_anna")]
+    assert [(entry.subject, entry.resource_id) for entry in scenario.access_log.entries] == [
+        (caller.subject, "cus_anna")
+    ]
 
 
 def test_list_payments_when_followed_then_the_links_lead_through_all_of_them() -> None:
-    world = World()
+    scenario = ListingScenario()
     for n in range(5):
-        world.store(f"pay_{n}", NOON - n * DAY)
+        scenario.store(f"pay_{n}", NOON - n * DAY)
     query, seen = {"limit": "2", "from": "2026-11-01"}, []
     while True:
-        _, body = world.call("list_payments", OPERATOR, query)
+        _, body = scenario.call("list_payments", OPERATOR, query)
         seen += [shown["payment_id"] for shown in body["payments"]]
         assert dict(parse_qsl(urlsplit(body["links"]["self"]).query)) == query
         if "next_cursor" not in body:
@@ -154,39 +156,39 @@ def test_list_payments_when_followed_then_the_links_lead_through_all_of_them() -
 
 
 def test_list_payments_when_no_time_is_given_then_those_of_the_last_thirty_days() -> None:
-    world = World()
-    world.store("a-moment-ahead", NOON + timedelta(minutes=1))
-    world.store("recent", NOON - 29 * DAY)
-    world.store("old", NOON - 30 * DAY)
+    scenario = ListingScenario()
+    scenario.store("a-moment-ahead", NOON + timedelta(minutes=1))
+    scenario.store("recent", NOON - 29 * DAY)
+    scenario.store("old", NOON - 30 * DAY)
 
-    assert world.of_all() == ["a-moment-ahead", "recent"]
-    assert world.of_all(since="2026-10-01") == ["a-moment-ahead", "recent", "old"]
-    assert world.of_all(to="2026-10-22") == ["old"]
+    assert scenario.of_all() == ["a-moment-ahead", "recent"]
+    assert scenario.of_all(since="2026-10-01") == ["a-moment-ahead", "recent", "old"]
+    assert scenario.of_all(to="2026-10-22") == ["old"]
 
 
 def test_list_payments_when_to_is_a_date_then_the_whole_day_is_in() -> None:
-    world = World()
+    scenario = ListingScenario()
     last = NOON.replace(hour=23, minute=59, second=59, microsecond=999_000)
-    world.store("last-of-the-day", last - DAY)
-    world.store("next-day", last - DAY + timedelta(milliseconds=1))
+    scenario.store("last-of-the-day", last - DAY)
+    scenario.store("next-day", last - DAY + timedelta(milliseconds=1))
 
-    assert world.of_all(to="2026-11-20") == ["last-of-the-day"]
-    assert world.of_all(to="2026-11-20T23:59:59.999Z") == ["last-of-the-day"]
-    assert world.of_all(to="2026-11-20T23:59:59Z") == []
-    assert world.of_all(since="2026-11-20T23:59:59.999", to="2026-11-21T00:59:59+01:00") == []
-    assert world.of_all(since="2026-11-21", to="2026-11-20") == []
+    assert scenario.of_all(to="2026-11-20") == ["last-of-the-day"]
+    assert scenario.of_all(to="2026-11-20T23:59:59.999Z") == ["last-of-the-day"]
+    assert scenario.of_all(to="2026-11-20T23:59:59Z") == []
+    assert scenario.of_all(since="2026-11-20T23:59:59.999", to="2026-11-21T00:59:59+01:00") == []
+    assert scenario.of_all(since="2026-11-21", to="2026-11-20") == []
 
 
 def test_list_payments_when_a_status_is_given_then_the_last_change_counts() -> None:
-    world = World()
-    world.store("waiting", NOON)
-    world.store("moved", NOON - 40 * DAY)
-    row = world.payments.get("moved")
+    scenario = ListingScenario()
+    scenario.store("waiting", NOON)
+    scenario.store("moved", NOON - 40 * DAY)
+    row = scenario.payments.get("moved")
     assert row
-    world.payments.save(after(row, Status.PROCESSING, at=NOON - DAY))
+    scenario.payments.save(after(row, Status.PROCESSING, at=NOON - DAY))
 
-    assert world.of_all(status="processing") == ["moved"]
-    assert world.of_all(status="pending") == ["waiting"]
+    assert scenario.of_all(status="processing") == ["moved"]
+    assert scenario.of_all(status="pending") == ["waiting"]
 
 
 def test_parse_query_when_nothing_is_asked_then_the_defaults() -> None:
@@ -236,7 +238,7 @@ def test_parse_query_when_it_is_any_text_then_taken_or_400(query: dict[str, str]
 
 
 def test_list_payments_when_the_cursor_is_broken_then_the_answer_names_it() -> None:
-    status, body = World().call("list_payments", OPERATOR, {"cursor": "broken"})
+    status, body = ListingScenario().call("list_payments", OPERATOR, {"cursor": "broken"})
 
     assert status == 400
     assert body["errors"][0]["field"] == "cursor"

@@ -14,11 +14,11 @@ from payments.domain.customer import erased
 from payments.domain.identity import Caller, Role
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
-from payments.ports.field_encryptor import VaultUnavailable
+from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.rest.http import MAX_BODY_BYTES, Problem, json_body
 from payments.rest.payments import NEW_FOR
 from tests.unit.builders import NOON, after, payment
-from tests.unit.rest_world import ADMIN, IP, JO, OPERATOR, OTHER_SHOP, REQUEST_ID, SAM, SHOP, World
+from tests.unit.rest_scenario import ADMIN, IP, JO, OPERATOR, OTHER_SHOP, REQUEST_ID, SAM, SHOP, RestScenario
 
 CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "api" / "openapi.yaml").read_text())
 CARD = "4242424242424242"
@@ -27,25 +27,25 @@ UNKNOWN = "no payment has this payment_id; check it, or submit it with POST /pay
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def scenario() -> RestScenario:
+    return RestScenario()
 
 
-def submit(world: World, caller: Caller = SHOP, **more: Any) -> dict[str, Any]:
+def submit(scenario: RestScenario, caller: Caller = SHOP, **more: Any) -> dict[str, Any]:
     """POST /payments, NEW but for what is given."""
-    return world.call("create_payment", caller, NEW | more)
+    return scenario.call("create_payment", caller, NEW | more)
 
 
-def get(world: World, caller: Caller = SHOP, payment_id: str = "pay_1") -> dict[str, Any]:
+def get(scenario: RestScenario, caller: Caller = SHOP, payment_id: str = "pay_1") -> dict[str, Any]:
     """GET /payments/{payment_id}."""
-    return world.call("get_payment", caller, path={"payment_id": payment_id})
+    return scenario.call("get_payment", caller, path={"payment_id": payment_id})
 
 
 # Submit ------------------------------------------------------------------------------------------------------------
 
 
-def test_payment_when_submitted_then_stored_started_and_202_with_its_place(world: World) -> None:
-    answer = submit(world, metadata={"order": "A-17"}, payment_method="pm_card_visa")
+def test_payment_when_submitted_then_stored_started_and_202_with_its_place(scenario: RestScenario) -> None:
+    answer = submit(scenario, metadata={"order": "A-17"}, payment_method="pm_card_visa")
 
     assert (answer["statusCode"], answer["headers"]["Location"]) == (202, "/payments/pay_1")
     assert "Idempotent-Replayed" not in answer["headers"]
@@ -55,43 +55,43 @@ def test_payment_when_submitted_then_stored_started_and_202_with_its_place(world
         "accepted_at": "2026-11-21T12:00:00.000Z",
         "links": {"self": "/payments/pay_1"},
     }
-    row = world.payments.rows["pay_1"]
+    row = scenario.payments.rows["pay_1"]
     assert (row.submitted_by, row.correlation_id, row.hold) == (SHOP.subject, REQUEST_ID, "")
     assert is_sealed(row.payment_method)
     assert is_sealed(row.metadata["order"])
-    assert world.workflow.started == ["pay_1"]
+    assert scenario.workflow.started == ["pay_1"]
 
 
-def test_payment_when_sent_again_then_the_same_answer_and_nothing_new(world: World) -> None:
-    first = submit(world)
-    again = world.call("create_payment", SHOP, NEW, at=NOON + timedelta(days=1))
+def test_payment_when_sent_again_then_the_same_answer_and_nothing_new(scenario: RestScenario) -> None:
+    first = submit(scenario)
+    again = scenario.call("create_payment", SHOP, NEW, at=NOON + timedelta(days=1))
 
     assert (again["statusCode"], again["headers"]["Idempotent-Replayed"]) == (202, "true")
     assert (again["body"], again["headers"]["Location"]) == (first["body"], first["headers"]["Location"])
-    assert world.stored == (1, 0, 0, 1)
+    assert scenario.stored == (1, 0, 0, 1)
 
 
-def test_payment_when_sent_again_by_an_admin_then_told_as_to_its_submitter(world: World) -> None:
-    first = submit(world)
-    assert submit(world, ADMIN)["body"] == first["body"]
-    assert world.payments.rows["pay_1"].submitted_by == SHOP.subject
+def test_payment_when_sent_again_by_an_admin_then_told_as_to_its_submitter(scenario: RestScenario) -> None:
+    first = submit(scenario)
+    assert submit(scenario, ADMIN)["body"] == first["body"]
+    assert scenario.payments.rows["pay_1"].submitted_by == SHOP.subject
 
 
 def test_payment_when_it_came_before_there_were_submitters_then_its_repetition_is_none_the_less_one(
-    world: World,
+    scenario: RestScenario,
 ) -> None:
-    world.payments.create(payment(method=""))
-    assert submit(world)["headers"]["Idempotent-Replayed"] == "true"
+    scenario.payments.create(payment(method=""))
+    assert submit(scenario)["headers"]["Idempotent-Replayed"] == "true"
 
 
 @pytest.mark.parametrize("amount", ["99.99", "1"], ids=["the same content", "other content"])
 def test_payment_id_when_another_merchant_has_it_then_409_tells_nothing_of_the_other_payment(
-    world: World, amount: str
+    scenario: RestScenario, amount: str
 ) -> None:
-    submit(world, description="secret tea", customer_id="cus_of_shop")
-    before = world.payments.rows["pay_1"]
+    submit(scenario, description="secret tea", customer_id="cus_of_shop")
+    before = scenario.payments.rows["pay_1"]
 
-    answer = submit(world, OTHER_SHOP, description="secret tea", customer_id="cus_of_shop", amount=amount)
+    answer = submit(scenario, OTHER_SHOP, description="secret tea", customer_id="cus_of_shop", amount=amount)
 
     assert (answer["statusCode"], answer["body"]["type"]) == (409, "urn:problem:payment-api:conflict")
     assert answer["body"]["detail"] == (
@@ -99,139 +99,139 @@ def test_payment_id_when_another_merchant_has_it_then_409_tells_nothing_of_the_o
         "Send a new payment under a new payment_id or Idempotency-Key."
     )
     assert "errors" not in answer["body"]
-    assert world.payments.rows == {"pay_1": before}
+    assert scenario.payments.rows == {"pay_1": before}
 
 
-def test_payment_when_its_submitter_sends_other_content_then_409(world: World) -> None:
-    submit(world)
-    assert submit(world, amount="1")["statusCode"] == 409
-    assert world.payments.rows["pay_1"].money.minor_units == 9999
+def test_payment_when_its_submitter_sends_other_content_then_409(scenario: RestScenario) -> None:
+    submit(scenario)
+    assert submit(scenario, amount="1")["statusCode"] == 409
+    assert scenario.payments.rows["pay_1"].money.minor_units == 9999
 
 
-def test_payment_when_fields_are_wrong_then_400_names_them_all_and_nothing_is_stored(world: World) -> None:
-    answer = submit(world, amount="1.234", customer_id="?", colour="red")
+def test_payment_when_fields_are_wrong_then_400_names_them_all_and_nothing_is_stored(scenario: RestScenario) -> None:
+    answer = submit(scenario, amount="1.234", customer_id="?", colour="red")
 
     assert (answer["statusCode"], answer["body"]["type"]) == (400, "urn:problem:payment-api:invalid-request")
     assert {error["field"] for error in answer["body"]["errors"]} == {"amount", "customer_id", "colour"}
-    assert world.stored == (0, 0, 0, 0)
+    assert scenario.stored == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("claim", ["role", "roles", "x-roles", "cognito:groups", "submitted_by", "hold", "subject"])
-def test_fault_42_role_when_claimed_in_the_body_then_no_such_field_is_known(world: World, claim: str) -> None:
-    answer = world.call("create_payment", SHOP, NEW | {claim: "admin"})
-    assert (answer["statusCode"], world.stored) == (400, (0, 0, 0, 0))
+def test_fault_42_role_when_claimed_in_the_body_then_no_such_field_is_known(scenario: RestScenario, claim: str) -> None:
+    answer = scenario.call("create_payment", SHOP, NEW | {claim: "admin"})
+    assert (answer["statusCode"], scenario.stored) == (400, (0, 0, 0, 0))
 
 
-def test_fault_42_subject_when_claimed_in_a_header_then_the_tokens_counts(world: World) -> None:
+def test_fault_42_subject_when_claimed_in_a_header_then_the_tokens_counts(scenario: RestScenario) -> None:
     headers = {"X-Subject": OTHER_SHOP.subject, "X-Roles": "admin", "Role": "admin"}
-    world.call("create_payment", SHOP, NEW, headers=headers)
+    scenario.call("create_payment", SHOP, NEW, headers=headers)
 
-    assert world.payments.rows["pay_1"].submitted_by == SHOP.subject
-    answer = world.call("get_payment", OTHER_SHOP, path={"payment_id": "pay_1"}, headers={"X-Roles": "admin"})
+    assert scenario.payments.rows["pay_1"].submitted_by == SHOP.subject
+    answer = scenario.call("get_payment", OTHER_SHOP, path={"payment_id": "pay_1"}, headers={"X-Roles": "admin"})
     assert answer["statusCode"] == 404
 
 
-def test_fault_45_payment_when_the_key_cannot_be_used_then_nothing_is_stored(world: World) -> None:
-    world.vault.available = False
-    with pytest.raises(VaultUnavailable):
-        submit(world, payment_method="pm_card_visa")
-    assert world.stored == (0, 0, 0, 0)
+def test_fault_45_payment_when_the_key_cannot_be_used_then_nothing_is_stored(scenario: RestScenario) -> None:
+    scenario.encryptor.available = False
+    with pytest.raises(EncryptionUnavailable):
+        submit(scenario, payment_method="pm_card_visa")
+    assert scenario.stored == (0, 0, 0, 0)
 
 
-def test_payment_when_it_has_no_private_field_then_no_key_is_needed(world: World) -> None:
-    world.vault.available = False
-    assert submit(world)["statusCode"] == 202
+def test_payment_when_it_has_no_private_field_then_no_key_is_needed(scenario: RestScenario) -> None:
+    scenario.encryptor.available = False
+    assert submit(scenario)["statusCode"] == 202
 
 
 # Limits ------------------------------------------------------------------------------------------------------------
 
 
 def test_payment_when_its_customer_has_too_many_then_429_says_when_to_come_back() -> None:
-    world = World(per_customer=2)
+    scenario = RestScenario(per_customer=2)
     for n in range(2):
-        submit(world, payment_id=f"pay_{n}", customer_id="cus_1")
+        submit(scenario, payment_id=f"pay_{n}", customer_id="cus_1")
 
     at = NOON + timedelta(seconds=18)
-    answer = world.call("create_payment", OTHER_SHOP, NEW | {"payment_id": "pay_3", "customer_id": "cus_1"}, at=at)
+    answer = scenario.call("create_payment", OTHER_SHOP, NEW | {"payment_id": "pay_3", "customer_id": "cus_1"}, at=at)
 
     assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (429, "42")
-    assert world.stored[0] == 2
-    assert submit(world, payment_id="pay_4", customer_id="cus_2")["statusCode"] == 202
-    assert submit(world, payment_id="pay_5")["statusCode"] == 202
+    assert scenario.stored[0] == 2
+    assert submit(scenario, payment_id="pay_4", customer_id="cus_2")["statusCode"] == 202
+    assert submit(scenario, payment_id="pay_5")["statusCode"] == 202
 
 
-def try_cards(world: World, how_many: int) -> list[str]:
+def try_cards(scenario: RestScenario, how_many: int) -> list[str]:
     """Small payments, each on another card; gives what their rows are held for."""
     for n in range(how_many):
-        submit(world, payment_id=f"pay_{n}", amount="1", customer_id="cus_1", payment_method=f"pm_{n}")
-    return [world.payments.rows[f"pay_{n}"].hold for n in range(how_many)]
+        submit(scenario, payment_id=f"pay_{n}", amount="1", customer_id="cus_1", payment_method=f"pm_{n}")
+    return [scenario.payments.rows[f"pay_{n}"].hold for n in range(how_many)]
 
 
-def test_fault_43_payment_when_one_card_too_many_then_its_row_is_held(world: World) -> None:
+def test_fault_43_payment_when_one_card_too_many_then_its_row_is_held(scenario: RestScenario) -> None:
     most = MOST_CARDS[Source.CUSTOMER]
-    assert try_cards(world, most + 2) == [""] * most + [CARD_TESTING] * 2
-    assert world.workflow.started[-1] == f"pay_{most + 1}"  # the workflow sends it to review
+    assert try_cards(scenario, most + 2) == [""] * most + [CARD_TESTING] * 2
+    assert scenario.workflow.started[-1] == f"pay_{most + 1}"  # the workflow sends it to review
 
 
 def test_fault_43_payment_when_sent_again_then_its_card_counts_once_and_its_row_is_held_as_before(
-    world: World,
+    scenario: RestScenario,
 ) -> None:
     most = MOST_CARDS[Source.CUSTOMER]
-    try_cards(world, most)
-    assert try_cards(world, most) == [""] * most
-    assert try_cards(world, most + 1)[-1] == CARD_TESTING
-    assert try_cards(world, most + 1) == [""] * most + [CARD_TESTING]
+    try_cards(scenario, most)
+    assert try_cards(scenario, most) == [""] * most
+    assert try_cards(scenario, most + 1)[-1] == CARD_TESTING
+    assert try_cards(scenario, most + 1) == [""] * most + [CARD_TESTING]
 
 
-def test_fault_43_payment_when_it_comes_by_token_then_the_token_is_the_card(world: World) -> None:
+def test_fault_43_payment_when_it_comes_by_token_then_the_token_is_the_card(scenario: RestScenario) -> None:
     most = MOST_CARDS[Source.CUSTOMER]
     for n in range(most + 1):
-        submit(world, payment_id=f"pay_{n}", amount="1", customer_id="cus_1", token=f"ptok_{n:043}")
-    holds = [row.hold for row in world.payments.rows.values()]
+        submit(scenario, payment_id=f"pay_{n}", amount="1", customer_id="cus_1", token=f"ptok_{n:043}")
+    holds = [row.hold for row in scenario.payments.rows.values()]
     assert holds == [""] * most + [CARD_TESTING]
 
 
-def test_fault_43_payment_when_each_card_is_another_new_customers_default_then_held(world: World) -> None:
+def test_fault_43_payment_when_each_card_is_another_new_customers_default_then_held(scenario: RestScenario) -> None:
     most = MOST_CARDS[Source.IP]
     for n in range(most + 2):
-        world.add_customer(f"cus_{n}", default_payment_method=f"pm_{n:03}")
-        submit(world, payment_id=f"pay_{n}", amount="1", customer_id=f"cus_{n}")
-    assert [row.hold for row in world.payments.rows.values()] == [""] * most + [CARD_TESTING] * 2
+        scenario.add_customer(f"cus_{n}", default_payment_method=f"pm_{n:03}")
+        submit(scenario, payment_id=f"pay_{n}", amount="1", customer_id=f"cus_{n}")
+    assert [row.hold for row in scenario.payments.rows.values()] == [""] * most + [CARD_TESTING] * 2
 
 
-def test_payment_when_charged_on_cards_that_were_on_file_for_long_then_none_is_held(world: World) -> None:
+def test_payment_when_charged_on_cards_that_were_on_file_for_long_then_none_is_held(scenario: RestScenario) -> None:
     for n in range(MOST_CARDS[Source.IP] + 2):
-        world.add_customer(f"cus_{n}", default_payment_method=f"pm_{n:03}")
+        scenario.add_customer(f"cus_{n}", default_payment_method=f"pm_{n:03}")
         body = NEW | {"payment_id": f"pay_{n}", "amount": "1", "customer_id": f"cus_{n}"}
-        assert world.call("create_payment", SHOP, body, at=NOON + NEW_FOR)["statusCode"] == 202
-    assert {row.hold for row in world.payments.rows.values()} == {""}
+        assert scenario.call("create_payment", SHOP, body, at=NOON + NEW_FOR)["statusCode"] == 202
+    assert {row.hold for row in scenario.payments.rows.values()} == {""}
 
 
-def test_payment_when_repeated_after_another_created_its_customer_then_still_replayed(world: World) -> None:
-    assert submit(world, customer_id="cus_1")["statusCode"] == 202
-    world.add_customer("cus_1", by=OTHER_SHOP)
+def test_payment_when_repeated_after_another_created_its_customer_then_still_replayed(scenario: RestScenario) -> None:
+    assert submit(scenario, customer_id="cus_1")["statusCode"] == 202
+    scenario.add_customer("cus_1", by=OTHER_SHOP)
 
-    answer = submit(world, customer_id="cus_1")
+    answer = submit(scenario, customer_id="cus_1")
 
     assert (answer["statusCode"], answer["headers"]["Idempotent-Replayed"]) == (202, "true")
-    assert submit(world, customer_id="cus_1", amount="1")["statusCode"] == 404
-    assert submit(world, OTHER_SHOP, customer_id="cus_1")["statusCode"] == 409
-    assert submit(world, payment_id="pay_2", customer_id="cus_1")["statusCode"] == 404
+    assert submit(scenario, customer_id="cus_1", amount="1")["statusCode"] == 404
+    assert submit(scenario, OTHER_SHOP, customer_id="cus_1")["statusCode"] == 409
+    assert submit(scenario, payment_id="pay_2", customer_id="cus_1")["statusCode"] == 404
 
 
 # Whose it is -------------------------------------------------------------------------------------------------------
 
 
-def test_get_when_its_submitter_asks_then_all_of_it_in_plain_text(world: World) -> None:
-    submit(world, metadata={"order": "A-17"}, payment_method="pm_card_visa", description="tea")
-    row = world.payments.rows["pay_1"]
-    sealed: Any = world.vault.seal({"payment_id": "pay_1"}, {"gateway_reference": "pi_1"})
-    world.payments.save(after(row, Status.PROCESSING))
-    world.payments.save(
-        after(world.payments.rows["pay_1"], Status.SUCCEEDED, gateway="stripe", **sealed),
+def test_get_when_its_submitter_asks_then_all_of_it_in_plain_text(scenario: RestScenario) -> None:
+    submit(scenario, metadata={"order": "A-17"}, payment_method="pm_card_visa", description="tea")
+    row = scenario.payments.rows["pay_1"]
+    sealed: Any = scenario.encryptor.seal({"payment_id": "pay_1"}, {"gateway_reference": "pi_1"})
+    scenario.payments.save(after(row, Status.PROCESSING))
+    scenario.payments.save(
+        after(scenario.payments.rows["pay_1"], Status.SUCCEEDED, gateway="stripe", **sealed),
     )
 
-    answer = get(world)
+    answer = get(scenario)
 
     assert answer["statusCode"] == 200
     assert answer["body"]["metadata"] == {"order": "A-17"}
@@ -256,100 +256,106 @@ SEES_NOT = {
 
 
 @pytest.mark.parametrize("caller", SEES.values(), ids=SEES)
-def test_get_when_it_is_theirs_then_shown_and_nothing_to_audit(world: World, caller: Caller) -> None:
-    world.add_customer(subject=JO.subject)
-    submit(world, **OF_JO)
-    assert get(world, caller)["body"]["customer_id"] == "cus_1"
-    assert world.denied == []
+def test_get_when_it_is_theirs_then_shown_and_nothing_to_audit(scenario: RestScenario, caller: Caller) -> None:
+    scenario.add_customer(subject=JO.subject)
+    submit(scenario, **OF_JO)
+    assert get(scenario, caller)["body"]["customer_id"] == "cus_1"
+    assert scenario.denied == []
 
 
 @pytest.mark.parametrize("caller", SEES_NOT.values(), ids=SEES_NOT)
 def test_fault_41_payment_when_it_is_not_theirs_then_as_if_there_were_none_and_audited(
-    world: World, caller: Caller
+    scenario: RestScenario, caller: Caller
 ) -> None:
-    world.add_customer(subject=JO.subject)
-    submit(world, **OF_JO)
+    scenario.add_customer(subject=JO.subject)
+    submit(scenario, **OF_JO)
 
-    answer = get(world, caller)
+    answer = get(scenario, caller)
 
-    assert answer == World().call("get_payment", ADMIN, path={"payment_id": "pay_1"})
+    assert answer == RestScenario().call("get_payment", ADMIN, path={"payment_id": "pay_1"})
     assert (answer["statusCode"], answer["body"]["detail"]) == (404, UNKNOWN)
-    [entry] = world.access_log.entries
+    [entry] = scenario.access_log.entries
     assert (entry.kind, entry.resource_id, entry.subject) == ("payment", "pay_1", caller.subject)
     assert (entry.at, entry.operation) == ("2026-11-21T12:00:00.000Z", "get_payment")
     assert (entry.ip, entry.correlation_id) == (IP, REQUEST_ID)
 
 
 @pytest.mark.parametrize("payment_id", ["pay_9", "", "../customers/cus_1", "x" * 3000, CARD])
-def test_get_when_there_is_none_then_404_and_nothing_to_audit(world: World, payment_id: str) -> None:
-    answer = get(world, SHOP, payment_id)
+def test_get_when_there_is_none_then_404_and_nothing_to_audit(scenario: RestScenario, payment_id: str) -> None:
+    answer = get(scenario, SHOP, payment_id)
     assert (answer["statusCode"], answer["body"]["detail"]) == (404, UNKNOWN)
-    assert world.denied == []
+    assert scenario.denied == []
 
 
 @pytest.mark.parametrize("customer_id", ["cus_nobodys", "cus_unknown", ""])
-def test_fault_41_payment_when_nobody_owns_its_customer_then_no_person_sees_it(world: World, customer_id: str) -> None:
-    world.add_customer("cus_nobodys", by=SHOP, subject="")
-    submit(world, customer_id=customer_id)
+def test_fault_41_payment_when_nobody_owns_its_customer_then_no_person_sees_it(
+    scenario: RestScenario, customer_id: str
+) -> None:
+    scenario.add_customer("cus_nobodys", by=SHOP, subject="")
+    submit(scenario, customer_id=customer_id)
     for person in (JO, Caller("", frozenset({Role.CUSTOMER}))):
-        assert get(world, person)["statusCode"] == 404
+        assert get(scenario, person)["statusCode"] == 404
 
 
 @pytest.mark.parametrize("caller", [SHOP, Caller("", frozenset({Role.MERCHANT}))])
-def test_fault_41_payment_when_nobody_submitted_it_then_staff_alone_sees_it(world: World, caller: Caller) -> None:
-    world.payments.create(payment())
-    assert get(world, caller)["statusCode"] == 404
-    assert get(world, OPERATOR)["statusCode"] == 200
+def test_fault_41_payment_when_nobody_submitted_it_then_staff_alone_sees_it(
+    scenario: RestScenario, caller: Caller
+) -> None:
+    scenario.payments.create(payment())
+    assert get(scenario, caller)["statusCode"] == 404
+    assert get(scenario, OPERATOR)["statusCode"] == 200
 
 
 def test_payment_when_its_customer_was_erased_then_the_person_sees_it_no_more_and_the_merchant_does(
-    world: World,
+    scenario: RestScenario,
 ) -> None:
-    world.add_customer(subject=JO.subject)
-    submit(world, **OF_JO)
-    world.customers.save(erased(world.customers.rows["cus_1"], at=NOON))
-    assert get(world, JO)["statusCode"] == 404
-    assert get(world, SHOP)["statusCode"] == 200
+    scenario.add_customer(subject=JO.subject)
+    submit(scenario, **OF_JO)
+    scenario.customers.save(erased(scenario.customers.rows["cus_1"], at=NOON))
+    assert get(scenario, JO)["statusCode"] == 404
+    assert get(scenario, SHOP)["statusCode"] == 200
 
 
 # Whom it names -----------------------------------------------------------------------------------------------------
 
 
 def test_fault_41_payment_when_it_names_somebody_elses_customer_then_404_audited_and_nothing_stored(
-    world: World,
+    scenario: RestScenario,
 ) -> None:
-    world.add_customer(by=OTHER_SHOP, default_payment_method="pm_card_visa")
+    scenario.add_customer(by=OTHER_SHOP, default_payment_method="pm_card_visa")
 
-    answer = submit(world, customer_id="cus_1")
+    answer = submit(scenario, customer_id="cus_1")
 
     assert answer["statusCode"] == 404
     assert answer["body"]["detail"] == "no customer of yours has this customer_id; check it, or leave it out"
-    assert world.stored == (0, 1, 0, 0)
-    assert world.denied == [(SHOP.subject, "customer", "cus_1")]
+    assert scenario.stored == (0, 1, 0, 0)
+    assert scenario.denied == [(SHOP.subject, "customer", "cus_1")]
 
 
 @pytest.mark.parametrize("caller", [SHOP, ADMIN])
-def test_payment_when_it_names_its_submitters_customer_then_taken(world: World, caller: Caller) -> None:
-    world.add_customer(by=SHOP)
-    assert submit(world, caller, customer_id="cus_1")["statusCode"] == 202
+def test_payment_when_it_names_its_submitters_customer_then_taken(scenario: RestScenario, caller: Caller) -> None:
+    scenario.add_customer(by=SHOP)
+    assert submit(scenario, caller, customer_id="cus_1")["statusCode"] == 202
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["never stored", "erased"])
-def test_payment_when_it_names_a_customer_that_is_not_there_then_taken(world: World, gone: bool) -> None:
+def test_payment_when_it_names_a_customer_that_is_not_there_then_taken(scenario: RestScenario, gone: bool) -> None:
     if gone:
-        world.add_customer(by=OTHER_SHOP)
-        world.customers.save(erased(world.customers.rows["cus_1"], at=NOON))
-    assert submit(world, customer_id="cus_1")["statusCode"] == 202
-    assert world.denied == []
+        scenario.add_customer(by=OTHER_SHOP)
+        scenario.customers.save(erased(scenario.customers.rows["cus_1"], at=NOON))
+    assert submit(scenario, customer_id="cus_1")["statusCode"] == 202
+    assert scenario.denied == []
 
 
-def test_list_when_a_merchant_asks_for_its_customers_payments_then_those_alone_that_it_submitted(world: World) -> None:
-    submit(world, OTHER_SHOP, payment_id="pay_other", customer_id="cus_1")
-    world.add_customer(by=SHOP, subject=JO.subject)
-    submit(world, customer_id="cus_1")
+def test_list_when_a_merchant_asks_for_its_customers_payments_then_those_alone_that_it_submitted(
+    scenario: RestScenario,
+) -> None:
+    submit(scenario, OTHER_SHOP, payment_id="pay_other", customer_id="cus_1")
+    scenario.add_customer(by=SHOP, subject=JO.subject)
+    submit(scenario, customer_id="cus_1")
 
     def listed(caller: Caller) -> list[str]:
-        answer = world.call("list_customer_payments", caller, path={"customer_id": "cus_1"})
+        answer = scenario.call("list_customer_payments", caller, path={"customer_id": "cus_1"})
         return sorted(payment["payment_id"] for payment in answer["body"]["payments"])
 
     assert listed(SHOP) == ["pay_1"]
@@ -407,27 +413,27 @@ def places(operation: str, fields: list[str]) -> Iterator[tuple[str, dict[str, A
     ],
 )
 def test_fault_44_card_data_when_it_stands_anywhere_in_a_body_then_refused_and_not_repeated(
-    world: World, operation: str, more: dict[str, Any], looks: str
+    scenario: RestScenario, operation: str, more: dict[str, Any], looks: str
 ) -> None:
     existing = operation in ("update_customer", "create_token")
     if existing:
-        world.add_customer()
-    before, stored = dict(world.customers.rows), world.stored
+        scenario.add_customer()
+    before, stored = dict(scenario.customers.rows), scenario.stored
     body = VALID[operation] | json.loads(json.dumps(more).replace("@", CARDS[looks]))
 
-    answer = world.call(operation, SHOP, body, path={"customer_id": "cus_1"})
+    answer = scenario.call(operation, SHOP, body, path={"customer_id": "cus_1"})
 
     assert answer["statusCode"] == 400
     assert answer["body"]["errors"]
     assert CARDS[looks] not in json.dumps(answer)
-    assert (world.stored, world.customers.rows) == (stored, before)
+    assert (scenario.stored, scenario.customers.rows) == (stored, before)
 
 
 @pytest.mark.parametrize("operation", VALID)
-def test_fault_44_bodies_when_they_hold_no_card_data_then_taken(world: World, operation: str) -> None:
+def test_fault_44_bodies_when_they_hold_no_card_data_then_taken(scenario: RestScenario, operation: str) -> None:
     if operation in ("update_customer", "create_token"):
-        world.add_customer()
-    answer = world.call(operation, SHOP, VALID[operation], path={"customer_id": "cus_1"})
+        scenario.add_customer()
+    answer = scenario.call(operation, SHOP, VALID[operation], path={"customer_id": "cus_1"})
     assert answer["statusCode"] in (200, 201, 202)
 
 
@@ -440,31 +446,31 @@ def test_fault_44_operations_when_they_take_a_body_then_all_are_tried() -> None:
     [("create_payment", "amount"), ("create_payment_v1", "amount"), ("create_token", "metadata")],
 )
 def test_fault_44_card_number_when_it_is_a_json_number_then_refused_and_not_repeated(
-    world: World, operation: str, field: str
+    scenario: RestScenario, operation: str, field: str
 ) -> None:
-    answer = world.call(operation, SHOP, VALID[operation] | {field: int(CARD)})
+    answer = scenario.call(operation, SHOP, VALID[operation] | {field: int(CARD)})
     assert answer["statusCode"] == 400
     assert "looks like a card number" in str(answer["body"]["errors"])
     assert CARD not in json.dumps(answer)
 
 
-def test_problems_when_payments_are_refused_then_no_answer_holds_what_is_private(world: World) -> None:
+def test_problems_when_payments_are_refused_then_no_answer_holds_what_is_private(scenario: RestScenario) -> None:
     private: dict[str, Any] = {
         "customer_id": "cus_1",
         "payment_method": "pm_card_visa",
         "metadata": {"mail": "jo@example.com"},
         "description": "for jo@example.com",
     }
-    world.add_customer()
-    submit(world, **private)
+    scenario.add_customer()
+    submit(scenario, **private)
     answers = [
-        submit(world, OTHER_SHOP, **private),
-        submit(world, **private | {"amount": "1"}),
-        submit(world, **private | {"payment_method": "pm-jo@example.com"}),
-        submit(world, **private | {"payment_method": "", "token": "ptok_short"}),
-        submit(world, **private | {"metadata": {"mail": "sealed.v1.jo@example.com"}}),
-        submit(world, **private | {"description": "\x07 jo@example.com"}),
-        get(world, OTHER_SHOP),
+        submit(scenario, OTHER_SHOP, **private),
+        submit(scenario, **private | {"amount": "1"}),
+        submit(scenario, **private | {"payment_method": "pm-jo@example.com"}),
+        submit(scenario, **private | {"payment_method": "", "token": "ptok_short"}),
+        submit(scenario, **private | {"metadata": {"mail": "sealed.v1.jo@example.com"}}),
+        submit(scenario, **private | {"description": "\x07 jo@example.com"}),
+        get(scenario, OTHER_SHOP),
     ]
     assert [answer["statusCode"] for answer in answers] == [404, 409, 400, 400, 400, 400, 404]
     for answer in answers:

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from fakes.customers import MemoryCustomerStore
-from fakes.field_encryptor import MemoryVault
+from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.tokens import MemoryTokenStore
 from payments.domain.clock import iso
 from payments.domain.customer import Customer, erased
 from payments.domain.identity import Caller, Role
 from payments.domain.sealed_text import is_sealed
 from payments.domain.token import Token, token_id_of
-from payments.ports.field_encryptor import VaultUnavailable
+from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.rest import tokens as operations
 from payments.rest.http import Problem
 from payments.rest.request import Request
@@ -55,12 +55,12 @@ class MeddledStore(MemoryTokenStore):
 
 
 @dataclass
-class World:
+class TokenScenario:
     """The ports of the operations, with the customer cus_1 of Jo, created by the shop."""
 
     customers: MemoryCustomerStore = field(default_factory=MemoryCustomerStore)
     tokens: MeddledStore = field(default_factory=MeddledStore)
-    vault: MemoryVault = field(default_factory=MemoryVault)
+    encryptor: MemoryFieldEncryptor = field(default_factory=MemoryFieldEncryptor)
     access_log: AccessLog = field(default_factory=AccessLog)
     new_token: Callable[[], str] = lambda: TOKEN
 
@@ -99,7 +99,7 @@ class World:
 
 @pytest.mark.parametrize("caller", [SHOP, JO, ADMIN])
 def test_create_token_when_the_customer_is_the_callers_then_it_is_told_this_once(caller: Caller) -> None:
-    status, body, headers = World().call("create_token", caller, NEW)
+    status, body, headers = TokenScenario().call("create_token", caller, NEW)
     assert (status, headers["Location"], headers["Cache-Control"]) == (201, f"/tokens/{TOKEN_ID}", "no-store")
     assert body == {
         "token": TOKEN,
@@ -111,20 +111,20 @@ def test_create_token_when_the_customer_is_the_callers_then_it_is_told_this_once
 
 
 def test_create_token_when_stored_then_without_itself_and_sealed_for_its_customer() -> None:
-    world = World()
-    world.create()
-    stored = world.tokens.rows[TOKEN_ID]
+    scenario = TokenScenario()
+    scenario.create()
+    stored = scenario.tokens.rows[TOKEN_ID]
     assert TOKEN not in repr(stored)
     assert (stored.customer_id, stored.created_by, stored.revoked_at) == ("cus_1", "sub_shop", "")
     assert is_sealed(stored.payment_method)
     sealed = {"payment_method": stored.payment_method, "metadata.till": stored.metadata["till"]}
     plain = {"payment_method": "pm_card_visa", "metadata.till": "7"}
-    assert world.vault.open({"customer_id": "cus_1"}, sealed) == plain
+    assert scenario.encryptor.open({"customer_id": "cus_1"}, sealed) == plain
 
 
 @pytest.mark.parametrize("seconds", [60, 31_536_000, 3600.0])
 def test_create_token_when_a_lifetime_is_given_then_it_ends_then(seconds: float) -> None:
-    body = World().create(expires_in_seconds=seconds)
+    body = TokenScenario().create(expires_in_seconds=seconds)
     assert body["expires_at"] == iso(NOON + timedelta(seconds=seconds))
 
 
@@ -153,15 +153,15 @@ def test_create_token_when_a_lifetime_is_given_then_it_ends_then(seconds: float)
     ],
 )
 def test_create_token_when_a_field_is_wrong_then_it_is_named_and_not_repeated(change: Any, name: str) -> None:
-    world = World()
-    problem = world.refused("create_token", body=NEW | change)
+    scenario = TokenScenario()
+    problem = scenario.refused("create_token", body=NEW | change)
     assert (problem.status, [error.field for error in problem.errors]) == (400, [name])
     assert "secret" not in str([problem.detail, problem.errors])
-    assert world.tokens.rows == {}
+    assert scenario.tokens.rows == {}
 
 
 def test_create_token_when_the_required_is_missing_then_both_are_told() -> None:
-    problem = World().refused("create_token", body={})
+    problem = TokenScenario().refused("create_token", body={})
     assert [error.field for error in problem.errors] == ["customer_id", "payment_method"]
 
 
@@ -180,46 +180,46 @@ def test_create_token_when_the_required_is_missing_then_both_are_told() -> None:
     ],
 )
 def test_fault_44_create_token_when_card_data_stands_anywhere_then_refused_unrepeated(change: Any, name: str) -> None:
-    world = World()
-    problem = world.refused("create_token", body=NEW | change)
+    scenario = TokenScenario()
+    problem = scenario.refused("create_token", body=NEW | change)
     assert [error.field for error in problem.errors] == [name]
     assert not any(digits in str([problem.detail, problem.errors]) for digits in ("4242", "123"))
-    assert world.tokens.rows == {}
+    assert scenario.tokens.rows == {}
 
 
 @pytest.mark.parametrize(("caller", "audited"), [(OTHER_SHOP, True), (SAM, True), (SHOP, False)])
 def test_fault_41_create_token_when_the_customer_is_not_the_callers_then_404_and_audited(
     caller: Caller, audited: bool
 ) -> None:
-    world = World()
+    scenario = TokenScenario()
     customer_id = "cus_1" if audited else "cus_2"
-    problem = world.refused("create_token", caller, body=NEW | {"customer_id": customer_id})
+    problem = scenario.refused("create_token", caller, body=NEW | {"customer_id": customer_id})
     assert problem.status == 404
-    assert bool(world.access_log.entries) == audited
-    assert world.tokens.rows == {}
+    assert bool(scenario.access_log.entries) == audited
+    assert scenario.tokens.rows == {}
 
 
 def test_create_token_when_the_customer_was_erased_then_404() -> None:
-    world = World()
-    world.erase()
-    assert world.refused("create_token", ADMIN, body=NEW).status == 404
-    assert world.tokens.rows == {}
+    scenario = TokenScenario()
+    scenario.erase()
+    assert scenario.refused("create_token", ADMIN, body=NEW).status == 404
+    assert scenario.tokens.rows == {}
 
 
 def test_create_token_when_the_customer_is_erased_at_that_very_moment_then_404_and_it_is_worth_nothing() -> None:
-    world = World()
-    world.tokens.meddle = world.erase
-    assert world.refused("create_token", ADMIN, body=NEW).status == 404
-    assert world.tokens.rows[TOKEN_ID].revoked_at
-    assert not world.tokens.rows[TOKEN_ID].payment_method
+    scenario = TokenScenario()
+    scenario.tokens.meddle = scenario.erase
+    assert scenario.refused("create_token", ADMIN, body=NEW).status == 404
+    assert scenario.tokens.rows[TOKEN_ID].revoked_at
+    assert not scenario.tokens.rows[TOKEN_ID].payment_method
 
 
 def test_fault_45_create_token_when_the_key_is_off_then_nothing_is_stored() -> None:
-    world = World()
-    world.vault.available = False
-    with pytest.raises(VaultUnavailable):
-        world.create()
-    assert world.tokens.rows == {}
+    scenario = TokenScenario()
+    scenario.encryptor.available = False
+    with pytest.raises(EncryptionUnavailable):
+        scenario.create()
+    assert scenario.tokens.rows == {}
 
 
 # Showing and revoking ----------------------------------------------------------------------------------------------
@@ -227,9 +227,9 @@ def test_fault_45_create_token_when_the_key_is_off_then_nothing_is_stored() -> N
 
 @pytest.mark.parametrize("caller", [SHOP, JO, ADMIN, OPERATOR])
 def test_get_token_when_the_customer_is_the_callers_then_all_but_itself_and_the_method(caller: Caller) -> None:
-    world = World()
-    world.create()
-    status, body, _ = world.call("get_token", caller)
+    scenario = TokenScenario()
+    scenario.create()
+    status, body, _ = scenario.call("get_token", caller)
     assert status == 200
     assert body == {
         "token_id": TOKEN_ID,
@@ -243,9 +243,9 @@ def test_get_token_when_the_customer_is_the_callers_then_all_but_itself_and_the_
 
 
 def test_get_token_when_time_is_over_then_expired() -> None:
-    world = World()
-    world.create(expires_in_seconds=60)
-    assert world.call("get_token", at=NOON + timedelta(seconds=60))[1]["status"] == "expired"
+    scenario = TokenScenario()
+    scenario.create(expires_in_seconds=60)
+    assert scenario.call("get_token", at=NOON + timedelta(seconds=60))[1]["status"] == "expired"
 
 
 @pytest.mark.parametrize("operation", ["get_token", "revoke_token"])
@@ -253,43 +253,43 @@ def test_get_token_when_time_is_over_then_expired() -> None:
 def test_fault_41_token_when_it_is_another_customers_then_404_as_if_unknown_and_audited(
     operation: str, caller: Caller
 ) -> None:
-    world = World()
-    world.create()
-    problem = world.refused(operation, caller)
-    assert (problem.status, problem.detail) == (404, world.refused(operation, token_id="0" * 64).detail)
-    assert world.access_log.entries == [(caller.subject, "token", TOKEN_ID)]
-    assert not world.tokens.rows[TOKEN_ID].revoked_at
+    scenario = TokenScenario()
+    scenario.create()
+    problem = scenario.refused(operation, caller)
+    assert (problem.status, problem.detail) == (404, scenario.refused(operation, token_id="0" * 64).detail)
+    assert scenario.access_log.entries == [(caller.subject, "token", TOKEN_ID)]
+    assert not scenario.tokens.rows[TOKEN_ID].revoked_at
 
 
 @pytest.mark.parametrize("token_id", [TOKEN, "", "A" * 64, "0" * 64])
 def test_get_token_when_there_is_none_of_this_id_then_404_without_repeating_it(token_id: str) -> None:
-    world = World()
-    world.create()
-    problem = world.refused("get_token", token_id=token_id)
+    scenario = TokenScenario()
+    scenario.create()
+    problem = scenario.refused("get_token", token_id=token_id)
     assert problem.status == 404
     assert not token_id or token_id not in problem.detail
 
 
 def test_revoke_token_when_repeated_then_204_again_and_the_first_time_stays() -> None:
-    world = World()
-    world.create()
+    scenario = TokenScenario()
+    scenario.create()
     for minutes in (1, 2):
-        assert world.call("revoke_token", JO, at=NOON + timedelta(minutes=minutes))[:2] == (204, {})
-    gone = world.refused("get_token")
+        assert scenario.call("revoke_token", JO, at=NOON + timedelta(minutes=minutes))[:2] == (204, {})
+    gone = scenario.refused("get_token")
     assert (gone.status, iso(NOON + timedelta(minutes=1)) in gone.detail) == (404, True)
 
 
 def test_revoke_token_when_the_key_is_off_then_it_works_all_the_same() -> None:
-    world = World()
-    world.create()
-    world.vault.available = False
-    assert world.call("revoke_token")[0] == 204
+    scenario = TokenScenario()
+    scenario.create()
+    scenario.encryptor.available = False
+    assert scenario.call("revoke_token")[0] == 204
 
 
 def test_get_token_when_its_customer_was_erased_then_for_staff_alone() -> None:
-    world = World()
-    world.create()
-    world.erase()
-    assert world.refused("get_token", OPERATOR).status == 404
-    assert world.refused("get_token", JO).status == 404
-    assert world.refused("get_token", SHOP).status == 404
+    scenario = TokenScenario()
+    scenario.create()
+    scenario.erase()
+    assert scenario.refused("get_token", OPERATOR).status == 404
+    assert scenario.refused("get_token", JO).status == 404
+    assert scenario.refused("get_token", SHOP).status == 404

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from fakes.payments import MemoryPaymentStore
-from payments.application.review import NotHeld, Verdict, decide, decision_on, is_held, occasion_of
+from payments.application.review import NotHeld, Verdict, decide, decision_on, execution_suffix_of, is_held
 from payments.application.velocity import CARD_TESTING
 from payments.domain.audit_chain import verify
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
 from payments.ports.payment_store import VersionConflict
 from tests.unit.builders import NOON, after, payment
-from tests.unit.test_sweeping import World
+from tests.unit.test_sweeping import RecoveryScenario
 
 NEW = replace(payment(), hold=CARD_TESTING)
 HELD = after(NEW, Status.IN_REVIEW, code=CARD_TESTING, message="a fraud rule holds it; a person decides")
@@ -53,7 +53,7 @@ def test_decide_when_a_fraud_rule_holds_it_then_the_row_says_who_decided_and_why
     change = decision_on(row)
     assert change
     assert (change.actor, change.code, change.message) == ("operator:jo", verdict, "known to us")
-    assert occasion_of(change) == "r3"
+    assert execution_suffix_of(change) == "r3"
 
 
 @pytest.mark.parametrize("verdict", Verdict)
@@ -80,10 +80,10 @@ def test_decision_when_nobody_decided_then_none() -> None:
     assert decision_on(HELD) is None
 
 
-def audited(world: World) -> Payment:
+def audited(scenario: RecoveryScenario) -> Payment:
     """The row, whose audit log is complete and verifies."""
-    row = world.payments.rows["pay_1"]
-    verify(row, world.log.entries("pay_1"))
+    row = scenario.payments.rows["pay_1"]
+    verify(row, scenario.log.entries("pay_1"))
     assert row.audited_version == row.version
     return row
 
@@ -94,24 +94,24 @@ def audited(world: World) -> Payment:
 def test_fault_43_decision_when_the_operator_dies_before_the_start_then_the_sweeper_has_it_carried_out(
     verdict: Verdict, ends: Status, charges: int
 ) -> None:
-    world = World(HELD)
-    world.run()  # the execution that found it held: it is audited up to there
-    decide(HELD, verdict, by="operator:jo", message="known to us", store=world.payments, at=world.clock())
-    assert world.sweep(after_units=0.9)["taken_up"] == 0
-    assert world.sweep(after_units=0.2)["taken_up"] == 1
-    assert world.workflow.started == ["pay_1.2"]
-    world.run()
-    assert audited(world).status is ends
-    assert [entry.actor for entry in world.log.entries("pay_1")][2] == "operator:jo"
-    world.run()  # the operator's own execution comes late
-    assert audited(world).status is ends
-    assert len(world.gateway.captured) == charges
-    assert world.sweep(after_units=12)["taken_up"] == 0
+    scenario = RecoveryScenario(HELD)
+    scenario.run()  # the execution that found it held: it is audited up to there
+    decide(HELD, verdict, by="operator:jo", message="known to us", store=scenario.payments, at=scenario.clock())
+    assert scenario.recover(after_units=0.9)["taken_up"] == 0
+    assert scenario.recover(after_units=0.2)["taken_up"] == 1
+    assert scenario.workflow.started == ["pay_1.2"]
+    scenario.run()
+    assert audited(scenario).status is ends
+    assert [entry.actor for entry in scenario.log.entries("pay_1")][2] == "operator:jo"
+    scenario.run()  # the operator's own execution comes late
+    assert audited(scenario).status is ends
+    assert len(scenario.gateway.captured) == charges
+    assert scenario.recover(after_units=12)["taken_up"] == 0
 
 
 def test_decision_when_nobody_decided_yet_then_the_sweeper_leaves_the_payment_to_a_person() -> None:
-    world = World(HELD)
-    world.run()
-    found: Any = world.sweep(after_units=12)
+    scenario = RecoveryScenario(HELD)
+    scenario.run()
+    found: Any = scenario.recover(after_units=12)
     assert (found["in_review"], found["taken_up"]) == (1, 0)
-    assert world.workflow.started == []
+    assert scenario.workflow.started == []

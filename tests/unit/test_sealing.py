@@ -12,7 +12,7 @@ from fakes.audit import MemoryAuditStore
 from fakes.batches import MemoryBatchStore
 from fakes.customers import MemoryCustomerStore
 from fakes.events import MemoryEventStore
-from fakes.field_encryptor import MemoryVault
+from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.gateway import Fault, FaultKind, MemoryGateway
 from fakes.payments import MemoryPaymentStore
 from fakes.slots import MemorySlotStore
@@ -23,7 +23,7 @@ from payments.application.batch.accept_row import accept_row
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.file import Row
 from payments.application.charge import Charging
-from payments.application.gateway_rate_limiter import Pace
+from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.record import record
 from payments.application.steps import State, audit_step, charge_step, record_step
 from payments.application.validate import PaymentMethods
@@ -36,7 +36,7 @@ from payments.domain.payment import Payment, PaymentRequest
 from payments.domain.sealed_fields import NotSealed, private, require_sealed
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
-from payments.ports.field_encryptor import SealBroken, VaultUnavailable
+from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailable
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 from payments.ports.sealed_payments import opened, sealed, unlocked
 from payments.rest.views import payment_view
@@ -61,14 +61,14 @@ class Gateway(MemoryGateway):
         return super().charge(request)
 
 
-class World:
+class EncryptionScenario:
     """The tables, the key, the gateway, and the steps of the workflow."""
 
     def __init__(self, asked: PaymentRequest | None = None) -> None:
         self.clock = FixedClock()
         self.gateway = Gateway(self.clock)
-        self.vault = MemoryVault()
-        self.store = MemoryPaymentStore(self.vault)
+        self.encryptor = MemoryFieldEncryptor()
+        self.store = MemoryPaymentStore(self.encryptor)
         self.log = MemoryAuditStore(self.store)
         self.rows = BatchRows(MemoryBatchStore(self.store), lambda batch_id: None)
         self.states: list[State] = []
@@ -79,12 +79,14 @@ class World:
         accept(asked, store=self.store, workflow=MemoryWorkflow(), at=NOON, correlation_id="request-1")
 
     def charge(self, *, ask: bool = False) -> State:
-        methods = PaymentMethods(MemoryCustomerStore(), DEFAULT, MemoryTokenStore(), self.clock, self.vault)
+        methods = PaymentMethods(MemoryCustomerStore(), DEFAULT, MemoryTokenStore(), self.clock, self.encryptor)
         return charge_step(
             {"payment_id": "pay_1", "ask": ask},
             charging=Charging(self.gateway, methods, self.store, self.clock),
-            vault=self.vault,
-            pace=Pace(MemorySlotStore(), timedelta(milliseconds=50), self.clock, sleep=lambda seconds: None),
+            encryptor=self.encryptor,
+            rate_limiter=GatewayRateLimiter(
+                MemorySlotStore(), timedelta(milliseconds=50), self.clock, sleep=lambda seconds: None
+            ),
             jitter=lambda most: 0,
         )
 
@@ -104,7 +106,7 @@ class World:
 
     @property
     def opened(self) -> Payment:
-        return opened(self.row, self.vault)
+        return opened(self.row, self.encryptor)
 
 
 def _cause(error: Exception) -> str:
@@ -115,85 +117,85 @@ def _cause(error: Exception) -> str:
 
 
 def test_payment_when_sealed_and_opened_then_it_is_what_it_was_and_nothing_private_was_to_be_read() -> None:
-    vault = MemoryVault()
+    encryptor = MemoryFieldEncryptor()
     plain = replace(payment(metadata={"order": "A-17", "empty": ""}), gateway_reference="pi_1")
 
-    stored = sealed(plain, vault)
+    stored = sealed(plain, encryptor)
 
     assert {name for name, text in private(stored).items() if is_sealed(text)} == {
         "payment_method",
         "gateway_reference",
         "metadata.order",
     }
-    assert opened(stored, vault) == plain
-    assert sealed(stored, vault) == stored
+    assert opened(stored, encryptor) == plain
+    assert sealed(stored, encryptor) == stored
     require_sealed(stored)
     with pytest.raises(NotSealed):
         require_sealed(replace(stored, gateway_reference="pi_1"))
 
 
 def test_payment_when_it_is_from_before_fields_were_sealed_then_it_opens_without_a_key() -> None:
-    vault = MemoryVault()
-    vault.available = False
-    assert opened(payment(metadata={"order": "A-17"}), vault) == payment(metadata={"order": "A-17"})
+    encryptor = MemoryFieldEncryptor()
+    encryptor.available = False
+    assert opened(payment(metadata={"order": "A-17"}), encryptor) == payment(metadata={"order": "A-17"})
 
 
 def test_payment_when_a_text_is_put_into_another_row_or_field_then_it_does_not_open() -> None:
-    vault = MemoryVault()
-    mine = sealed(payment(metadata={"order": "A-17", "note": "gift"}), vault)
+    encryptor = MemoryFieldEncryptor()
+    mine = sealed(payment(metadata={"order": "A-17", "note": "gift"}), encryptor)
     for moved_text in (
         replace(mine, payment_id="pay_2"),
         replace(mine, gateway_reference=mine.payment_method),
         replace(mine, metadata={"order": mine.metadata["note"]}),
     ):
-        with pytest.raises(SealBroken):
-            opened(moved_text, vault)
+        with pytest.raises(DecryptionFailed):
+            opened(moved_text, encryptor)
 
 
 def test_unlocked_when_a_field_is_unchanged_then_it_keeps_its_very_text() -> None:
-    vault = MemoryVault()
-    row = sealed(replace(payment(), gateway_reference="pi_1"), vault)
-    open_row = unlocked(row, vault)
+    encryptor = MemoryFieldEncryptor()
+    row = sealed(replace(payment(), gateway_reference="pi_1"), encryptor)
+    open_row = unlocked(row, encryptor)
 
     assert open_row.sealed_reference("pi_1") == row.gateway_reference
     assert open_row.sealed(open_row.payment) == row
     other = open_row.sealed_reference("pi_2")
     assert is_sealed(other)
-    assert opened(replace(row, gateway_reference=other), vault).gateway_reference == "pi_2"
+    assert opened(replace(row, gateway_reference=other), encryptor).gateway_reference == "pi_2"
 
 
 # What it costs ----------------------------------------------------------------------------------------------------
 
 
 def test_key_when_an_ordinary_payment_is_paid_then_asked_for_once_over_its_whole_life() -> None:
-    world = World(request())
-    assert world.run().status is Status.SUCCEEDED
-    assert world.vault.calls == 1
-    assert world.opened.payment_method == DEFAULT
+    scenario = EncryptionScenario(request())
+    assert scenario.run().status is Status.SUCCEEDED
+    assert scenario.encryptor.calls == 1
+    assert scenario.opened.payment_method == DEFAULT
 
 
 def test_key_when_a_payment_has_private_fields_then_asked_for_once_more_at_its_acceptance() -> None:
-    world = World(PRIVATE)
-    assert world.run().status is Status.SUCCEEDED
-    assert world.vault.calls == 2
+    scenario = EncryptionScenario(PRIVATE)
+    assert scenario.run().status is Status.SUCCEEDED
+    assert scenario.encryptor.calls == 2
 
 
 def test_key_when_a_payment_has_its_outcome_already_then_charge_asks_for_none() -> None:
-    world = World(PRIVATE)
-    row, calls = world.run(), world.vault.calls
-    world.vault.available = False
-    state = world.charge()
+    scenario = EncryptionScenario(PRIVATE)
+    row, calls = scenario.run(), scenario.encryptor.calls
+    scenario.encryptor.available = False
+    state = scenario.charge()
     assert outcome_of(state).gateway_reference == row.gateway_reference
-    assert (world.run(), world.vault.calls) == (row, calls)
+    assert (scenario.run(), scenario.encryptor.calls) == (row, calls)
 
 
 # Who sees what ----------------------------------------------------------------------------------------------------
 
 
 def test_gateway_when_it_charges_then_it_gets_the_plain_texts() -> None:
-    world = World(PRIVATE)
-    world.run()
-    (asked,) = world.gateway.requests
+    scenario = EncryptionScenario(PRIVATE)
+    scenario.run()
+    (asked,) = scenario.gateway.requests
     assert (asked.payment_method, asked.metadata) == ("pm_card_mastercard", PRIVATE.metadata)
 
 
@@ -208,66 +210,68 @@ def test_gateway_when_it_charges_then_it_gets_the_plain_texts() -> None:
 def test_row_state_and_audit_log_when_a_payment_ran_then_nothing_private_is_to_be_read(
     method: str, status: Status
 ) -> None:
-    world = World(replace(PRIVATE, payment_method=method))
-    assert world.run().status is status
-    reference = world.opened.gateway_reference
+    scenario = EncryptionScenario(replace(PRIVATE, payment_method=method))
+    assert scenario.run().status is status
+    reference = scenario.opened.gateway_reference
     assert reference.startswith("mem_")
 
-    left = json.dumps([asdict(world.row), world.states, [asdict(entry) for entry in world.log.entries("pay_1")]])
+    left = json.dumps(
+        [asdict(scenario.row), scenario.states, [asdict(entry) for entry in scenario.log.entries("pay_1")]]
+    )
     assert not any(text in left for text in (reference, method, "A-17"))
-    assert payment_view(world.opened)["references"]["gateway_reference"] == reference
+    assert payment_view(scenario.opened)["references"]["gateway_reference"] == reference
 
 
 def test_event_when_published_then_it_has_no_reference_of_the_gateway() -> None:
-    world = World(PRIVATE)
-    world.run()
-    assert "gateway_reference" not in world.states[-1]["event"]
+    scenario = EncryptionScenario(PRIVATE)
+    scenario.run()
+    assert "gateway_reference" not in scenario.states[-1]["event"]
 
 
 def test_charge_step_when_an_error_names_the_charge_then_it_is_raised_with_the_reference_sealed() -> None:
-    world = World(PRIVATE)
-    world.gateway.fail(Fault(FaultKind.ALTERED, status="requires_confirmation"))
+    scenario = EncryptionScenario(PRIVATE)
+    scenario.gateway.fail(Fault(FaultKind.ALTERED, status="requires_confirmation"))
     with pytest.raises(OutcomeUnknown) as unknown:
-        world.charge()
+        scenario.charge()
 
     assert is_sealed(unknown.value.gateway_reference)
     assert "mem_" not in str(unknown.value)
     caught = {"error": {"Error": "OutcomeUnknown", "Cause": _cause(unknown.value)}}
-    record("pay_1", outcome_of(caught), store=world.store, clock=world.clock)
-    assert world.row.status is Status.UNKNOWN
-    assert world.opened.gateway_reference.startswith("mem_")
+    record("pay_1", outcome_of(caught), store=scenario.store, clock=scenario.clock)
+    assert scenario.row.status is Status.UNKNOWN
+    assert scenario.opened.gateway_reference.startswith("mem_")
 
 
 # What is compared and what is chained -----------------------------------------------------------------------------
 
 
 def test_record_when_the_same_answer_comes_again_then_nothing_changes_and_nobody_opens_anything() -> None:
-    world = World(request(metadata={"settles_later": "yes"}))
-    settling = world.run()
+    scenario = EncryptionScenario(request(metadata={"settles_later": "yes"}))
+    settling = scenario.run()
     assert settling.status is Status.PROCESSING
     for _ in range(2):
-        assert world.run(ask=True) == settling
+        assert scenario.run(ask=True) == settling
 
 
 def test_record_when_part_of_the_money_went_back_and_it_is_told_twice_then_once() -> None:
-    world = World(PRIVATE)
-    world.run()
-    world.gateway.refund(world.opened.gateway_reference, 5000)
-    refunded = world.run(ask=True)
+    scenario = EncryptionScenario(PRIVATE)
+    scenario.run()
+    scenario.gateway.refund(scenario.opened.gateway_reference, 5000)
+    refunded = scenario.run(ask=True)
     assert refunded.status is Status.PARTIALLY_REFUNDED
-    assert world.run(ask=True) == refunded
+    assert scenario.run(ask=True) == refunded
 
 
 def test_audit_when_entries_are_written_then_they_never_change_and_verify_without_a_key() -> None:
-    world = World(PRIVATE)
-    world.run()
-    entries = world.log.entries("pay_1")
-    world.gateway.refund(world.opened.gateway_reference, 9999)
-    world.run(ask=True)
-    world.vault.available = False
+    scenario = EncryptionScenario(PRIVATE)
+    scenario.run()
+    entries = scenario.log.entries("pay_1")
+    scenario.gateway.refund(scenario.opened.gateway_reference, 9999)
+    scenario.run(ask=True)
+    scenario.encryptor.available = False
 
-    assert world.log.entries("pay_1")[: len(entries)] == entries
-    verify(world.row, world.log.entries("pay_1"))
+    assert scenario.log.entries("pay_1")[: len(entries)] == entries
+    verify(scenario.row, scenario.log.entries("pay_1"))
     assert {is_sealed(entry.gateway_reference) for entry in entries} == {True}
 
 
@@ -275,88 +279,88 @@ def test_audit_when_entries_are_written_then_they_never_change_and_verify_withou
 
 
 def test_fault_45_accept_when_the_key_is_disabled_then_refused_and_nothing_is_stored_or_started() -> None:
-    world, workflow = World(), MemoryWorkflow()
-    world.vault.available = False
-    with pytest.raises(VaultUnavailable):
-        accept(PRIVATE, store=world.store, workflow=workflow, at=NOON, correlation_id="")
-    assert (world.store.rows, workflow.started) == ({}, [])
+    scenario, workflow = EncryptionScenario(), MemoryWorkflow()
+    scenario.encryptor.available = False
+    with pytest.raises(EncryptionUnavailable):
+        accept(PRIVATE, store=scenario.store, workflow=workflow, at=NOON, correlation_id="")
+    assert (scenario.store.rows, workflow.started) == ({}, [])
 
 
 def test_fault_45_accept_when_there_is_nothing_to_seal_then_a_disabled_key_is_no_matter() -> None:
-    world = World()
-    world.vault.available = False
-    world.accept(request())
-    assert world.row.status is Status.PENDING
+    scenario = EncryptionScenario()
+    scenario.encryptor.available = False
+    scenario.accept(request())
+    assert scenario.row.status is Status.PENDING
 
 
 @pytest.mark.parametrize("asked", [request(), PRIVATE], ids=["nothing sealed yet", "sealed"])
 def test_fault_45_charge_when_the_key_is_disabled_then_nothing_is_sent_and_it_goes_on_once_it_is_enabled(
     asked: PaymentRequest,
 ) -> None:
-    world = World(asked)
-    accepted = world.row
-    world.vault.available = False
+    scenario = EncryptionScenario(asked)
+    accepted = scenario.row
+    scenario.encryptor.available = False
 
-    with pytest.raises(VaultUnavailable):
-        world.charge()
-    assert (world.row, world.gateway.requests) == (accepted, [])
-    assert world.run().status is Status.PENDING  # so the sweeper takes it up again
+    with pytest.raises(EncryptionUnavailable):
+        scenario.charge()
+    assert (scenario.row, scenario.gateway.requests) == (accepted, [])
+    assert scenario.run().status is Status.PENDING  # so the sweeper takes it up again
 
-    world.vault.available = True
-    assert world.run().status is Status.SUCCEEDED
-    assert len(world.gateway.captured) == 1
+    scenario.encryptor.available = True
+    assert scenario.run().status is Status.SUCCEEDED
+    assert len(scenario.gateway.captured) == 1
 
 
 @pytest.mark.parametrize("method", ["pm_card_mastercard", "pm_card_chargeDeclined"])
 def test_fault_45_charge_when_the_key_is_disabled_while_the_gateway_charges_then_the_outcome_is_not_lost(
     method: str,
 ) -> None:
-    world = World(replace(PRIVATE, payment_method=method))
+    scenario = EncryptionScenario(replace(PRIVATE, payment_method=method))
 
     def disable() -> None:
-        world.vault.available = False
+        scenario.encryptor.available = False
 
-    world.gateway.meanwhile = disable
-    ended = world.run()
+    scenario.gateway.meanwhile = disable
+    ended = scenario.run()
 
     assert ended.status in (Status.SUCCEEDED, Status.DECLINED)
-    world.vault.available = True
-    assert world.opened.gateway_reference.startswith("mem_")
+    scenario.encryptor.available = True
+    assert scenario.opened.gateway_reference.startswith("mem_")
 
 
 def test_fault_45_charge_when_the_key_is_disabled_and_the_gateway_refuses_then_the_row_goes_back_to_pending() -> None:
-    world = World(PRIVATE)
-    world.gateway.fail(Fault(FaultKind.NOT_SENT))
+    scenario = EncryptionScenario(PRIVATE)
+    scenario.gateway.fail(Fault(FaultKind.NOT_SENT))
 
     def disable() -> None:
-        world.vault.available = False
+        scenario.encryptor.available = False
 
-    world.gateway.meanwhile = disable
+    scenario.gateway.meanwhile = disable
     with pytest.raises(PaymentError):
-        world.charge()
-    assert world.row.status is Status.PENDING
-    assert is_sealed(world.row.payment_method)
+        scenario.charge()
+    assert scenario.row.status is Status.PENDING
+    assert is_sealed(scenario.row.payment_method)
 
 
 def test_fault_45_charge_when_the_answer_was_lost_and_the_key_is_disabled_then_unknown_until_it_is_enabled() -> None:
-    world = World(PRIVATE)
-    world.gateway.fail(Fault(FaultKind.ANSWER_LOST))
+    scenario = EncryptionScenario(PRIVATE)
+    scenario.gateway.fail(Fault(FaultKind.ANSWER_LOST))
     with suppress(PaymentError):
-        world.charge()
-    world.vault.available = False
+        scenario.charge()
+    scenario.encryptor.available = False
 
-    assert world.run().status is Status.UNKNOWN
-    assert policy_of("VaultUnavailable").status is Status.UNKNOWN
-    world.vault.available = True
-    assert world.run().status is Status.SUCCEEDED
-    assert len(world.gateway.captured) == 1
+    assert scenario.run().status is Status.UNKNOWN
+    assert policy_of("EncryptionUnavailable").status is Status.UNKNOWN
+    scenario.encryptor.available = True
+    assert scenario.run().status is Status.SUCCEEDED
+    assert len(scenario.gateway.captured) == 1
 
 
 def test_fault_45_payment_when_the_key_is_disabled_then_it_can_not_be_shown() -> None:
-    world = World(PRIVATE)
-    world.vault.available = False
-    with pytest.raises(VaultUnavailable):
-        opened(world.row, world.vault)
+    scenario = EncryptionScenario(PRIVATE)
+    scenario.encryptor.available = False
+    with pytest.raises(EncryptionUnavailable):
+        opened(scenario.row, scenario.encryptor)
 
 
 # Rows of files ----------------------------------------------------------------------------------------------------
@@ -376,27 +380,27 @@ def test_fault_45_payment_when_the_key_is_disabled_then_it_can_not_be_shown() ->
 def test_row_when_its_id_is_taken_by_a_sealed_payment_then_the_names_of_what_differs_and_no_key(
     asked: PaymentRequest, names: str
 ) -> None:
-    world = World(PRIVATE)
-    before = world.row
+    scenario = EncryptionScenario(PRIVATE)
+    before = scenario.row
 
-    refused = accept_row(Row(2, asked), "b1", store=world.store, at=NOON)
+    refused = accept_row(Row(2, asked), "b1", store=scenario.store, at=NOON)
 
     assert isinstance(refused, RejectedRow)
     assert refused.errors[0].reason.endswith(f"with other {names}")
     assert "pm_" not in str(refused)
-    assert world.row == before
+    assert scenario.row == before
 
 
 def test_row_when_the_workflow_filled_in_a_default_then_that_is_no_difference() -> None:
-    world = World(request())
-    row = world.run()
+    scenario = EncryptionScenario(request())
+    row = scenario.run()
     assert is_sealed(row.payment_method)
-    refused = accept_row(Row(2, request(amount=1)), "b1", store=world.store, at=NOON)
+    refused = accept_row(Row(2, request(amount=1)), "b1", store=scenario.store, at=NOON)
     assert isinstance(refused, RejectedRow)
     assert refused.errors[0].reason.endswith("with other amount")
 
 
 def test_row_when_it_moved_on_then_its_private_fields_are_those_it_had() -> None:
-    world = World(PRIVATE)
-    moved_on = after(world.row, Status.PROCESSING, Status.SUCCEEDED)
-    assert private(moved_on) == private(world.row)
+    scenario = EncryptionScenario(PRIVATE)
+    moved_on = after(scenario.row, Status.PROCESSING, Status.SUCCEEDED)
+    assert private(moved_on) == private(scenario.row)

@@ -14,14 +14,14 @@ from hypothesis import strategies as some
 from fakes.audit import MemoryAuditStore
 from fakes.customers import MemoryCustomerStore
 from fakes.events import MemoryEventStore
-from fakes.field_encryptor import MemoryVault
+from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.gateway import Fault, FaultKind, MemoryGateway
 from fakes.payments import MemoryPaymentStore
 from fakes.slots import MemorySlotStore
 from fakes.tokens import MemoryTokenStore
 from payments.application.batch.close_rows import BatchRows
 from payments.application.charge import Charging
-from payments.application.gateway_rate_limiter import Pace
+from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.steps import OWN_PACE_SECONDS, State, audit_step, charge_step, record_step, validate_step
 from payments.application.validate import PaymentMethods
 from payments.domain.audit_chain import AuditEntry, verify
@@ -69,13 +69,13 @@ class CountedSlots(MemorySlotStore):
         return first
 
 
-class World:
+class StepScenario:
     """A payment, and the functions of its workflow."""
 
     def __init__(self, row: Payment | None = None) -> None:
         self.clock = FixedClock()
         self.gateway = Recording(self.clock)
-        self.vault = MemoryVault()
+        self.encryptor = MemoryFieldEncryptor()
         self.store = MemoryPaymentStore()
         self.slots = CountedSlots()
         self.events = MemoryEventStore()
@@ -86,8 +86,10 @@ class World:
         return charge_step(
             state or {"payment_id": "pay_1"},
             charging=Charging(self.gateway, self.methods, self.store, self.clock),
-            vault=self.vault,
-            pace=Pace(self.slots, timedelta(milliseconds=50), lambda: NOON, sleep=lambda seconds: None),
+            encryptor=self.encryptor,
+            rate_limiter=GatewayRateLimiter(
+                self.slots, timedelta(milliseconds=50), lambda: NOON, sleep=lambda seconds: None
+            ),
             jitter=lambda most: min(most, jitter_seconds),
         )
 
@@ -113,109 +115,109 @@ class World:
 
     @property
     def opened(self) -> Payment:
-        return opened(self.now, self.vault)
+        return opened(self.now, self.encryptor)
 
 
 def test_charge_step_when_all_is_well_then_an_outcome_and_one_slot_taken() -> None:
-    world = World()
-    state = world.charge()
+    scenario = StepScenario()
+    state = scenario.charge()
     assert state["outcome"]["status"] == "succeeded"
     assert set(state) == {"payment_id", "outcome"}
-    assert world.slots.taken == 1
+    assert scenario.slots.taken == 1
 
 
 def test_charge_step_when_the_payment_has_its_outcome_then_no_slot_is_taken() -> None:
-    world = World()
-    world.record(world.charge())
-    assert world.charge()["outcome"]["status"] == "succeeded"
-    assert world.slots.taken == 1
-    world.charge({"payment_id": "pay_1", "ask": True})
-    assert world.slots.taken == 2
+    scenario = StepScenario()
+    scenario.record(scenario.charge())
+    assert scenario.charge()["outcome"]["status"] == "succeeded"
+    assert scenario.slots.taken == 1
+    scenario.charge({"payment_id": "pay_1", "ask": True})
+    assert scenario.slots.taken == 2
 
 
 def test_fault_12_charge_step_when_told_to_retry_after_then_the_workflow_waits_so_long_and_some_more() -> None:
-    world = World()
-    world.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=7))
-    assert world.charge(jitter_seconds=3) == {"payment_id": "pay_1", "waits": 1, "wait_seconds": 10}
-    assert world.now.status is Status.PENDING
+    scenario = StepScenario()
+    scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=7))
+    assert scenario.charge(jitter_seconds=3) == {"payment_id": "pay_1", "waits": 1, "wait_seconds": 10}
+    assert scenario.now.status is Status.PENDING
 
 
 def test_fault_12_charge_step_when_jittered_then_over_the_whole_length_of_the_wait() -> None:
-    world = World()
-    world.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=7))
-    assert world.charge(jitter_seconds=1000)["wait_seconds"] == 14
+    scenario = StepScenario()
+    scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=7))
+    assert scenario.charge(jitter_seconds=1000)["wait_seconds"] == 14
 
 
 def test_fault_12_charge_step_when_told_no_time_then_the_waits_double_up_to_a_minute() -> None:
-    world = World()
-    world.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=0, times=8))
+    scenario = StepScenario()
+    scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=0, times=8))
     state: State = {"payment_id": "pay_1"}
     waits = []
     for _ in range(8):
-        state = world.charge(state)
+        state = scenario.charge(state)
         waits.append(state["wait_seconds"])
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
 def test_fault_12_charge_step_when_the_wait_is_over_then_the_same_request_under_the_same_key() -> None:
-    world = World()
-    world.gateway.fail(Fault(FaultKind.RATE_LIMITED, times=3))
-    state = world.charge_until_it_ends()
-    assert world.record(state).status is Status.SUCCEEDED
-    assert len(world.gateway.requests) == 4
-    assert all(request == world.gateway.requests[0] for request in world.gateway.requests)
-    assert len(world.gateway.captured) == 1
+    scenario = StepScenario()
+    scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, times=3))
+    state = scenario.charge_until_it_ends()
+    assert scenario.record(state).status is Status.SUCCEEDED
+    assert len(scenario.gateway.requests) == 4
+    assert all(request == scenario.gateway.requests[0] for request in scenario.gateway.requests)
+    assert len(scenario.gateway.captured) == 1
 
 
 def test_fault_12_charge_step_when_the_gateway_stays_busy_then_it_gives_up_after_the_tables_attempts() -> None:
-    world = World()
-    world.gateway.fail(Fault(FaultKind.RATE_LIMITED, times=1000))
-    state = world.charge_until_it_ends()
-    assert len(world.gateway.requests) == 1 + MOST_WAITS
-    assert world.record(state).status is Status.FAILED
-    assert world.gateway.captured == []
+    scenario = StepScenario()
+    scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, times=1000))
+    state = scenario.charge_until_it_ends()
+    assert len(scenario.gateway.requests) == 1 + MOST_WAITS
+    assert scenario.record(state).status is Status.FAILED
+    assert scenario.gateway.captured == []
 
 
 def test_fault_12_charge_step_when_a_payment_may_be_charged_and_asking_is_refused_then_it_waits_and_asks_again() -> (
     None
 ):
-    world = World(after(payment(), Status.PROCESSING))
-    world.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find", retry_after_seconds=5))
-    assert world.charge() == {"payment_id": "pay_1", "waits": 1, "wait_seconds": 5}
-    assert world.now.status is Status.PROCESSING
+    scenario = StepScenario(after(payment(), Status.PROCESSING))
+    scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find", retry_after_seconds=5))
+    assert scenario.charge() == {"payment_id": "pay_1", "waits": 1, "wait_seconds": 5}
+    assert scenario.now.status is Status.PROCESSING
 
 
 def test_fault_12_charge_step_when_it_waits_then_what_is_to_be_asked_is_not_forgotten() -> None:
-    world = World()
-    world.record(world.charge())
-    world.gateway.refund(world.opened.gateway_reference, 9999)
-    world.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find"))
-    state = world.charge({"payment_id": "pay_1", "ask": True})
+    scenario = StepScenario()
+    scenario.record(scenario.charge())
+    scenario.gateway.refund(scenario.opened.gateway_reference, 9999)
+    scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find"))
+    state = scenario.charge({"payment_id": "pay_1", "ask": True})
     assert state["wait_seconds"]
-    assert world.record(world.charge(state)).status is Status.REFUNDED
+    assert scenario.record(scenario.charge(state)).status is Status.REFUNDED
 
 
 def test_fault_13_charge_step_when_the_key_is_in_use_then_unknown_and_the_retry_keeps_to_the_key() -> None:
-    world = World()
-    world.gateway.fail(Fault(FaultKind.KEY_IN_USE))
+    scenario = StepScenario()
+    scenario.gateway.fail(Fault(FaultKind.KEY_IN_USE))
     with pytest.raises(OutcomeUnknown):
-        world.charge()
+        scenario.charge()
     assert POLICIES[OutcomeUnknown].max_attempts
     assert POLICIES[OutcomeUnknown].interval_seconds
-    assert world.now.status is Status.PROCESSING
-    assert world.record(world.charge()).status is Status.SUCCEEDED
-    assert world.gateway.requests[0] == world.gateway.requests[1]
-    assert len(world.gateway.captured) == 1
+    assert scenario.now.status is Status.PROCESSING
+    assert scenario.record(scenario.charge()).status is Status.SUCCEEDED
+    assert scenario.gateway.requests[0] == scenario.gateway.requests[1]
+    assert len(scenario.gateway.captured) == 1
 
 
 def test_fault_14_charge_step_when_the_connection_is_refused_then_the_workflow_retries_and_charges_once() -> None:
-    world = World()
-    world.gateway.fail(Fault(FaultKind.NOT_SENT))
+    scenario = StepScenario()
+    scenario.gateway.fail(Fault(FaultKind.NOT_SENT))
     with pytest.raises(PaymentError) as refused:
-        world.charge()
+        scenario.charge()
     assert POLICIES[type(refused.value)].max_attempts
-    assert world.record(world.charge()).status is Status.SUCCEEDED
-    assert len(world.gateway.captured) == 1
+    assert scenario.record(scenario.charge()).status is Status.SUCCEEDED
+    assert len(scenario.gateway.captured) == 1
 
 
 @pytest.mark.parametrize(
@@ -229,20 +231,20 @@ def test_fault_14_charge_step_when_the_connection_is_refused_then_the_workflow_r
 def test_faults_15_16_charge_step_when_the_card_is_declined_then_an_outcome_and_never_a_retry(
     method: str, code: str
 ) -> None:
-    world = World(payment(method=method))
-    row = world.record(world.charge())
+    scenario = StepScenario(payment(method=method))
+    row = scenario.record(scenario.charge())
     assert (row.status, row.code) == (Status.DECLINED, code)
-    world.charge()
-    assert len(world.gateway.requests) == 1
+    scenario.charge()
+    assert len(scenario.gateway.requests) == 1
 
 
 def test_fault_19_charge_step_when_the_key_is_refused_for_good_then_the_payment_waits_and_is_not_failed() -> None:
-    world = World()
-    world.gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=2))
+    scenario = StepScenario()
+    scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=2))
     with pytest.raises(Misconfigured):
-        world.charge()
-    row = world.record(world.charge_until_it_ends())
-    assert (row.status, world.gateway.captured) == (Status.PENDING, [])
+        scenario.charge()
+    row = scenario.record(scenario.charge_until_it_ends())
+    assert (row.status, scenario.gateway.captured) == (Status.PENDING, [])
 
 
 # What gave reason to ask -------------------------------------------------------------------------------------------
@@ -250,117 +252,117 @@ def test_fault_19_charge_step_when_the_key_is_refused_for_good_then_the_payment_
 ASKED = {"payment_id": "pay_1", "ask": True, "event_id": "evt_1"}
 
 
-def told() -> World:
+def told() -> StepScenario:
     """A captured payment about which an event of the gateway is parked."""
-    world = World()
-    world.record(world.charge())
-    world.events.add(gateway_event("charge.refunded"))
-    return world
+    scenario = StepScenario()
+    scenario.record(scenario.charge())
+    scenario.events.add(gateway_event("charge.refunded"))
+    return scenario
 
 
 def test_record_step_when_the_gateway_answered_then_its_event_is_applied() -> None:
-    world = told()
-    world.record(world.charge(ASKED))
-    assert list(world.events.parked()) == []
-    assert [event.state for event in world.events.of_payment("pay_1")] == [EventState.APPLIED]
+    scenario = told()
+    scenario.record(scenario.charge(ASKED))
+    assert list(scenario.events.parked()) == []
+    assert [event.state for event in scenario.events.of_payment("pay_1")] == [EventState.APPLIED]
 
 
 def test_record_step_when_a_step_gave_up_then_the_event_stays_parked() -> None:
-    world = told()
-    world.gateway.fail(Fault(FaultKind.SERVER_ERROR, call="find"))
-    state = world.charge_until_it_ends(ASKED)
+    scenario = told()
+    scenario.gateway.fail(Fault(FaultKind.SERVER_ERROR, call="find"))
+    state = scenario.charge_until_it_ends(ASKED)
     assert "error" in state
-    world.record(state)
-    assert len(list(world.events.parked())) == 1
+    scenario.record(state)
+    assert len(list(scenario.events.parked())) == 1
 
 
 def test_fault_18_record_step_when_the_answer_is_a_conflict_then_the_event_stays_parked() -> None:
-    world = told()
-    world.gateway.fail(Fault(FaultKind.ALTERED, call="find", money=Money(4711, "CHF")))
-    state = world.charge(ASKED)
+    scenario = told()
+    scenario.gateway.fail(Fault(FaultKind.ALTERED, call="find", money=Money(4711, "CHF")))
+    state = scenario.charge(ASKED)
     assert state["outcome"]["status"] == "in_review"
-    world.record(state)
-    assert len(list(world.events.parked())) == 1
+    scenario.record(state)
+    assert len(list(scenario.events.parked())) == 1
 
 
 def test_record_step_when_the_row_cannot_be_written_then_the_event_stays_parked() -> None:
-    world = told()
-    world.gateway.refund(world.opened.gateway_reference, 9999)
-    state = world.charge(ASKED)
+    scenario = told()
+    scenario.gateway.refund(scenario.opened.gateway_reference, 9999)
+    state = scenario.charge(ASKED)
 
     def save(payment: Payment) -> None:
         raise ConnectionError("the table does not answer")
 
-    world.store.save = save  # type: ignore[method-assign]
+    scenario.store.save = save  # type: ignore[method-assign]
     with pytest.raises(ConnectionError):
-        world.record(state)
-    assert len(list(world.events.parked())) == 1
+        scenario.record(state)
+    assert len(list(scenario.events.parked())) == 1
 
 
 @pytest.mark.parametrize("own_pace", [True, False])
 def test_charge_step_when_it_waits_then_the_event_is_not_forgotten(own_pace: bool) -> None:
-    world = told()
-    world.slots.free = not own_pace
-    world.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find"))
-    state = world.charge(ASKED)
+    scenario = told()
+    scenario.slots.free = not own_pace
+    scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find"))
+    state = scenario.charge(ASKED)
     assert state["wait_seconds"]
-    world.slots.free = True
-    world.record(world.charge_until_it_ends(state))
-    assert list(world.events.parked()) == []
+    scenario.slots.free = True
+    scenario.record(scenario.charge_until_it_ends(state))
+    assert list(scenario.events.parked()) == []
 
 
 # Our own pace ------------------------------------------------------------------------------------------------------
 
 
 def test_charge_step_when_no_slot_is_free_then_it_waits_and_nothing_is_sent() -> None:
-    world = World()
-    world.slots.free = False
-    assert world.charge() == {"payment_id": "pay_1", "waits": 0, "wait_seconds": OWN_PACE_SECONDS}
-    assert (world.now.status, world.now.attempts) == (Status.PENDING, 0)
-    world.slots.free = True
-    assert world.record(world.charge({"payment_id": "pay_1", "waits": 1})).status is Status.SUCCEEDED
+    scenario = StepScenario()
+    scenario.slots.free = False
+    assert scenario.charge() == {"payment_id": "pay_1", "waits": 0, "wait_seconds": OWN_PACE_SECONDS}
+    assert (scenario.now.status, scenario.now.attempts) == (Status.PENDING, 0)
+    scenario.slots.free = True
+    assert scenario.record(scenario.charge({"payment_id": "pay_1", "waits": 1})).status is Status.SUCCEEDED
 
 
 @pytest.mark.parametrize("status", [Status.PROCESSING, Status.UNKNOWN])
 def test_charge_step_when_no_slot_is_free_to_ask_then_it_waits_as_well(status: Status) -> None:
-    world = World(after(payment(), *dict.fromkeys((Status.PROCESSING, status))))
-    world.slots.free = False
-    assert world.charge() == {"payment_id": "pay_1", "waits": 0, "wait_seconds": OWN_PACE_SECONDS}
+    scenario = StepScenario(after(payment(), *dict.fromkeys((Status.PROCESSING, status))))
+    scenario.slots.free = False
+    assert scenario.charge() == {"payment_id": "pay_1", "waits": 0, "wait_seconds": OWN_PACE_SECONDS}
 
 
 def test_charge_step_when_no_slot_is_free_for_long_then_the_payment_is_not_given_up_for_that() -> None:
-    world = World()
-    world.slots.free = False
+    scenario = StepScenario()
+    scenario.slots.free = False
     state: State = {"payment_id": "pay_1", "waits": MOST_WAITS}
     for _ in range(10 * MOST_WAITS):
-        state = world.charge(state)
+        state = scenario.charge(state)
     assert state["waits"] == MOST_WAITS
-    world.slots.free = True
-    assert world.record(world.charge(state)).status is Status.SUCCEEDED
+    scenario.slots.free = True
+    assert scenario.record(scenario.charge(state)).status is Status.SUCCEEDED
 
 
 # Validate ----------------------------------------------------------------------------------------------------------
 
 
-def validated(world: World, **state: Any) -> State:
+def validated(scenario: StepScenario, **state: Any) -> State:
     return validate_step(
-        {"payment_id": "pay_1", **state}, store=world.store, methods=world.methods, refusal=lambda money: None
+        {"payment_id": "pay_1", **state}, store=scenario.store, methods=scenario.methods, refusal=lambda money: None
     )
 
 
 def test_validate_step_when_nothing_is_wrong_then_the_state_goes_on_as_it_is() -> None:
-    assert validated(World(), ask=True, event_id="evt_1") == ASKED
+    assert validated(StepScenario(), ask=True, event_id="evt_1") == ASKED
 
 
 def test_validate_step_when_there_is_nothing_to_charge_then_rejected_without_a_call() -> None:
-    world = World(payment(method=""))
-    row = world.record(validated(world))
-    assert (row.status, world.gateway.requests) == (Status.REJECTED, [])
+    scenario = StepScenario(payment(method=""))
+    row = scenario.record(validated(scenario))
+    assert (row.status, scenario.gateway.requests) == (Status.REJECTED, [])
 
 
 def test_validate_step_when_the_payment_was_sent_before_then_it_is_past_this_question() -> None:
-    world = World(after(payment(method=""), Status.PROCESSING))
-    assert validated(world) == {"payment_id": "pay_1"}
+    scenario = StepScenario(after(payment(method=""), Status.PROCESSING))
+    assert validated(scenario) == {"payment_id": "pay_1"}
 
 
 # Audit -------------------------------------------------------------------------------------------------------------
@@ -378,30 +380,30 @@ class RowsClosed(BatchRows):
 
 
 def test_audit_step_when_run_twice_then_each_version_has_one_entry_and_the_event_is_the_same() -> None:
-    world, rows = World(), RowsClosed()
-    log = MemoryAuditStore(world.store)
-    world.record(world.charge())
-    first, again = (audit_step({"payment_id": "pay_1"}, store=world.store, log=log, rows=rows) for _ in range(2))
-    verify(world.now, log.entries("pay_1"))
+    scenario, rows = StepScenario(), RowsClosed()
+    log = MemoryAuditStore(scenario.store)
+    scenario.record(scenario.charge())
+    first, again = (audit_step({"payment_id": "pay_1"}, store=scenario.store, log=log, rows=rows) for _ in range(2))
+    verify(scenario.now, log.entries("pay_1"))
     assert [entry.status for entry in log.entries("pay_1")] == ["pending", "processing", "succeeded"]
-    assert first == again == {"payment_id": "pay_1", "status": "succeeded", "event": payment_event(world.now)}
+    assert first == again == {"payment_id": "pay_1", "status": "succeeded", "event": payment_event(scenario.now)}
     assert [row.payment_id for row in rows.closed] == ["pay_1", "pay_1"]  # closing is safe to repeat
 
 
 def test_fault_23_audit_step_when_the_write_fails_then_no_row_is_closed_and_a_retry_makes_up_for_it() -> None:
-    world, rows = World(), RowsClosed()
-    world.record(world.charge())
+    scenario, rows = StepScenario(), RowsClosed()
+    scenario.record(scenario.charge())
 
     class Failing(MemoryAuditStore):
         def append(self, entries: Sequence[AuditEntry]) -> None:
             raise VersionConflict("another wrote at this very moment")
 
     with pytest.raises(VersionConflict):
-        audit_step({"payment_id": "pay_1"}, store=world.store, log=Failing(world.store), rows=rows)
+        audit_step({"payment_id": "pay_1"}, store=scenario.store, log=Failing(scenario.store), rows=rows)
     assert rows.closed == []
-    audit_step({"payment_id": "pay_1"}, store=world.store, log=MemoryAuditStore(world.store), rows=rows)
-    assert world.now.audited_version == world.now.version
-    assert len(world.gateway.captured) == 1
+    audit_step({"payment_id": "pay_1"}, store=scenario.store, log=MemoryAuditStore(scenario.store), rows=rows)
+    assert scenario.now.audited_version == scenario.now.version
+    assert len(scenario.gateway.captured) == 1
 
 
 # Whatever fails -----------------------------------------------------------------------------------------------------
@@ -446,29 +448,29 @@ EXECUTIONS = some.lists(
 def test_faults_8_to_20_steps_when_anything_fails_at_any_time_then_one_charge_at_most_and_the_row_tells_the_truth(
     executions: list[Execution], method: str
 ) -> None:
-    world = World(payment(method=method))
+    scenario = StepScenario(payment(method=method))
     for execution in executions:
         for fault in execution.faults:
-            world.gateway.fail(replace(fault))
+            scenario.gateway.fail(replace(fault))
         if execution.dies:
             with suppress(PaymentError):
-                world.charge()
+                scenario.charge()
         else:
-            world.record(world.charge_until_it_ends())
-        captured = len(world.gateway.captured)
+            scenario.record(scenario.charge_until_it_ends())
+        captured = len(scenario.gateway.captured)
         assert captured <= 1
-        assert captured == 0 or world.now.status not in NOT_CHARGED
-        assert captured == 1 or world.now.status is not Status.SUCCEEDED
-        for waiting in world.gateway.waiting("requires_action") if execution.customer_authenticates else []:
-            world.gateway.finish(waiting.reference, well=True)
-        world.clock.wait(timedelta(minutes=execution.minutes_later))
+        assert captured == 0 or scenario.now.status not in NOT_CHARGED
+        assert captured == 1 or scenario.now.status is not Status.SUCCEEDED
+        for waiting in scenario.gateway.waiting("requires_action") if execution.customer_authenticates else []:
+            scenario.gateway.finish(waiting.reference, well=True)
+        scenario.clock.wait(timedelta(minutes=execution.minutes_later))
     for _ in range(200):  # the faults that are left strike, and then no more
-        if world.now.status in (*NOT_CHARGED, Status.SUCCEEDED):
+        if scenario.now.status in (*NOT_CHARGED, Status.SUCCEEDED):
             break
-        world.clock.wait(timedelta(minutes=11))
-        world.record(world.charge_until_it_ends())
-    assert world.now.status in (*NOT_CHARGED, Status.SUCCEEDED)
-    assert len(world.gateway.captured) == (world.now.status is Status.SUCCEEDED)
+        scenario.clock.wait(timedelta(minutes=11))
+        scenario.record(scenario.charge_until_it_ends())
+    assert scenario.now.status in (*NOT_CHARGED, Status.SUCCEEDED)
+    assert len(scenario.gateway.captured) == (scenario.now.status is Status.SUCCEEDED)
 
 
 def test_fault_43_payment_when_a_fraud_rule_holds_it_then_validate_sends_it_to_review_until_a_person_lets_it_go() -> (

@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import pytest
 
 from fakes.audit import MemoryAuditStore
-from fakes.batch_breaker import MemoryLaneStore
+from fakes.batch_breaker import MemoryBreakerStore
 from fakes.batches import MemoryBatchStore
 from fakes.customers import MemoryCustomerStore
 from fakes.events import MemoryEventStore
@@ -23,22 +23,22 @@ from payments.application.audit import audit
 from payments.application.batch.close_rows import BatchRows
 from payments.application.charge import Charging
 from payments.application.record import record
-from payments.application.recover import RESERVE_SECONDS, Sweeper
+from payments.application.recover import RESERVE_SECONDS, PaymentRecovery
 from payments.application.validate import PaymentMethods
 from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import Batch, BatchStatus, Progress, Source
-from payments.domain.batch_breaker import LaneState, PausedBy
+from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso
 from payments.domain.gateway_event import EventState
 from payments.domain.outcome import answered
 from payments.domain.payment import Payment
-from payments.domain.recovery_timeouts import Patience
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.ports.batch_store import Claim
 from payments.ports.payment_queue import QueuedPayment
 from tests.unit.builders import NOON, FixedClock, after, batch_payment, gateway_event, payment
 
-UNIT = Patience().unit
+UNIT = RecoveryTimeouts().unit
 SOURCE = Source("bucket", "incoming/payroll.csv", "v1", "etag", 1234)
 BATCH = Batch("b1", SOURCE, BatchStatus.SPLITTING, iso(NOON), iso(NOON))
 
@@ -94,7 +94,7 @@ class CountingQueue(MemoryPaymentQueue):
         super().send(payments)
 
 
-class World:
+class RecoveryScenario:
     """All that a sweep looks at."""
 
     def __init__(self, *rows: Payment) -> None:
@@ -107,11 +107,11 @@ class World:
         self.events = MemoryEventStore()
         self.queue = CountingQueue()
         self.workflow = MemoryWorkflow()
-        self.lane = MemoryLaneStore()
+        self.lane = MemoryBreakerStore()
         self.delivery = MemoryDelivery()
         self.resumed: list[Source] = []
         self.reported: list[str] = []
-        self.sweeper = Sweeper(
+        self.recovery = PaymentRecovery(
             self.payments,
             self.batches,
             self.events,
@@ -129,10 +129,10 @@ class World:
         for row in rows:
             self.payments.rows[row.payment_id] = row
 
-    def sweep(self, *, after_units: float = 0, seconds_left: Callable[[], float] = lambda: 60) -> Counter[str]:
+    def recover(self, *, after_units: float = 0, seconds_left: Callable[[], float] = lambda: 60) -> Counter[str]:
         """Sweep when so much time has passed; gives what was found."""
         self.clock.wait(after_units * UNIT)
-        return +self.sweeper.sweep(seconds_left)
+        return +self.recovery.recover(seconds_left)
 
     def run(self, payment_id: str = "pay_1") -> Payment:
         """Run an execution of the workflow; gives the row, audited."""
@@ -178,90 +178,90 @@ LEFTOVERS = {
 def test_sweep_when_a_payment_is_left_behind_then_taken_up_in_its_time_and_once(
     row: Payment, units: int, execution: str
 ) -> None:
-    world = World(row)
-    too_early = world.sweep(after_units=units - 0.1)
-    assert (too_early["taken_up"], world.workflow.started) == (0, [])
-    assert world.sweep(after_units=0.1)["taken_up"] == 1
-    assert world.sweep()["taken_up"] == 0
-    assert world.workflow.started == [execution]
+    scenario = RecoveryScenario(row)
+    too_early = scenario.recover(after_units=units - 0.1)
+    assert (too_early["taken_up"], scenario.workflow.started) == (0, [])
+    assert scenario.recover(after_units=0.1)["taken_up"] == 1
+    assert scenario.recover()["taken_up"] == 0
+    assert scenario.workflow.started == [execution]
 
 
 @pytest.mark.parametrize(("row", "units", "execution"), LEFTOVERS.values(), ids=list(LEFTOVERS))
 def test_sweep_when_two_meet_at_a_payment_then_one_takes_it_up(row: Payment, units: int, execution: str) -> None:
-    world = World(row)
+    scenario = RecoveryScenario(row)
     others: list[Counter[str]] = []
-    world.meeting.meanwhile = lambda: others.append(world.sweep())
-    ours = world.sweep(after_units=units)
+    scenario.meeting.meanwhile = lambda: others.append(scenario.recover())
+    ours = scenario.recover(after_units=units)
     assert (ours["taken_up"], others[0]["taken_up"]) == (0, 1)
-    assert world.workflow.started == [execution]
+    assert scenario.workflow.started == [execution]
 
 
 def test_sweep_when_the_payment_moves_on_by_itself_meanwhile_then_it_is_left_alone() -> None:
-    world = World(payment())
-    world.meeting.meanwhile = lambda: world.payments.save(after(payment(), Status.PROCESSING))
-    assert world.sweep(after_units=1)["taken_up"] == 0
-    assert world.workflow.started == []
+    scenario = RecoveryScenario(payment())
+    scenario.meeting.meanwhile = lambda: scenario.payments.save(after(payment(), Status.PROCESSING))
+    assert scenario.recover(after_units=1)["taken_up"] == 0
+    assert scenario.workflow.started == []
 
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.DECLINED, Status.FAILED, Status.IN_REVIEW])
 def test_sweep_when_a_payment_is_settled_or_held_and_audited_then_it_is_left_alone(status: Status) -> None:
     row = after(payment(), Status.PROCESSING, status)
-    world = World(row)
-    audit(row, log=world.log)
-    assert world.sweep(after_units=100)["taken_up"] == 0
+    scenario = RecoveryScenario(row)
+    audit(row, log=scenario.log)
+    assert scenario.recover(after_units=100)["taken_up"] == 0
 
 
 def test_sweep_when_a_payment_waits_in_the_queue_then_it_is_left_there() -> None:
-    assert World(batch_payment()).sweep(after_units=100)["taken_up"] == 0
+    assert RecoveryScenario(batch_payment()).recover(after_units=100)["taken_up"] == 0
 
 
 def test_sweep_when_a_restart_comes_to_nothing_then_the_next_waits_are_longer() -> None:
-    world = World(after(payment(), Status.PROCESSING, Status.UNKNOWN))
-    taken_up = [unit for unit in range(1, 40) if world.sweep(after_units=1)["taken_up"]]
+    scenario = RecoveryScenario(after(payment(), Status.PROCESSING, Status.UNKNOWN))
+    taken_up = [unit for unit in range(1, 40) if scenario.recover(after_units=1)["taken_up"]]
     assert taken_up == [1, 3, 7, 15, 27, 39]
-    assert len(set(world.workflow.started)) == 6
+    assert len(set(scenario.workflow.started)) == 6
 
 
 def test_fault_4_sweep_when_the_start_fails_after_the_claim_then_a_later_sweep_starts_it() -> None:
-    world = World(payment())
+    scenario = RecoveryScenario(payment())
 
     def fails(payment_id: str) -> None:
         raise ConnectionError("no answer from Step Functions")
 
-    start, world.workflow.start = world.workflow.start, fails  # type: ignore[method-assign]
+    start, scenario.workflow.start = scenario.workflow.start, fails  # type: ignore[method-assign]
     with pytest.raises(ConnectionError):
-        world.sweep(after_units=1)
-    world.workflow.start = start  # type: ignore[method-assign]
-    assert world.sweep(after_units=1)["taken_up"] == 0
-    assert world.sweep(after_units=1)["taken_up"] == 1
-    assert len(world.workflow.started) == 1
+        scenario.recover(after_units=1)
+    scenario.workflow.start = start  # type: ignore[method-assign]
+    assert scenario.recover(after_units=1)["taken_up"] == 0
+    assert scenario.recover(after_units=1)["taken_up"] == 1
+    assert len(scenario.workflow.started) == 1
 
 
 def test_fault_37_sweep_when_the_webhook_never_comes_then_the_payment_is_closed_all_the_same() -> None:
-    world = World(payment(method="pm_card_threeDSecure2Required"))
-    world.gateway.finish(world.run().gateway_reference, well=True)
-    assert world.sweep(after_units=3)["taken_up"] == 1
-    assert world.workflow.started == ["pay_1.2"]
-    assert world.run().status is Status.SUCCEEDED
-    assert world.sweep(after_units=100) == Counter()
+    scenario = RecoveryScenario(payment(method="pm_card_threeDSecure2Required"))
+    scenario.gateway.finish(scenario.run().gateway_reference, well=True)
+    assert scenario.recover(after_units=3)["taken_up"] == 1
+    assert scenario.workflow.started == ["pay_1.2"]
+    assert scenario.run().status is Status.SUCCEEDED
+    assert scenario.recover(after_units=100) == Counter()
 
 
 def test_fault_37_sweep_when_a_charge_settles_and_nobody_tells_then_the_payment_is_closed_all_the_same() -> None:
-    world = World(payment(metadata={"settles_later": "yes"}))
-    world.gateway.finish(world.run().gateway_reference, well=True)
-    assert world.sweep(after_units=2)["taken_up"] == 1
-    assert world.run().status is Status.SUCCEEDED
-    assert world.sweep(after_units=100) == Counter()
+    scenario = RecoveryScenario(payment(metadata={"settles_later": "yes"}))
+    scenario.gateway.finish(scenario.run().gateway_reference, well=True)
+    assert scenario.recover(after_units=2)["taken_up"] == 1
+    assert scenario.run().status is Status.SUCCEEDED
+    assert scenario.recover(after_units=100) == Counter()
 
 
 def test_fault_11_sweep_when_a_charge_is_unknown_then_asked_about_until_proven_absent() -> None:
-    world = World(after(payment(), Status.PROCESSING, Status.UNKNOWN))
+    scenario = RecoveryScenario(after(payment(), Status.PROCESSING, Status.UNKNOWN))
     statuses = []
     for _ in range(3):
-        assert world.sweep(after_units=1)["taken_up"] in (0, 1)
-        statuses.append(world.run().status)
+        assert scenario.recover(after_units=1)["taken_up"] in (0, 1)
+        statuses.append(scenario.run().status)
     assert statuses == [Status.UNKNOWN, Status.FAILED, Status.FAILED]
-    assert world.gateway.captured == []
+    assert scenario.gateway.captured == []
 
 
 def test_sweep_when_a_payment_is_open_for_an_hour_then_counted_as_overdue() -> None:
@@ -271,124 +271,126 @@ def test_sweep_when_a_payment_is_open_for_an_hour_then_counted_as_overdue() -> N
         "unknown": after(payment(), Status.PROCESSING, Status.UNKNOWN),
         "unaudited": after(payment(), Status.PROCESSING, Status.SUCCEEDED),
     }
-    world = World(*(replace(row, payment_id=name) for name, row in rows.items()))
-    assert world.sweep(after_units=11.9)["overdue"] == 0
-    assert world.sweep(after_units=0.1)["overdue"] == len(rows)
+    scenario = RecoveryScenario(*(replace(row, payment_id=name) for name, row in rows.items()))
+    assert scenario.recover(after_units=11.9)["overdue"] == 0
+    assert scenario.recover(after_units=0.1)["overdue"] == len(rows)
 
 
 def test_sweep_when_a_customer_or_a_bank_takes_time_then_not_overdue() -> None:
-    world = World(
+    scenario = RecoveryScenario(
         after(payment("customer"), Status.PROCESSING, Status.REQUIRES_ACTION),
         after(payment("bank"), Status.PROCESSING, gateway_reference="pi_1"),
     )
-    assert world.sweep(after_units=1000)["overdue"] == 0
+    assert scenario.recover(after_units=1000)["overdue"] == 0
 
 
 def test_sweep_when_payments_are_held_for_review_then_counted_as_such_and_not_as_overdue() -> None:
     row = after(payment(), Status.PROCESSING, Status.IN_REVIEW)
-    world = World(row)
-    audit(row, log=world.log)
-    assert world.sweep(after_units=1000) == Counter(in_review=1)
+    scenario = RecoveryScenario(row)
+    audit(row, log=scenario.log)
+    assert scenario.recover(after_units=1000) == Counter(in_review=1)
 
 
 # The gateway's events ------------------------------------------------------------------------------------------------
 
 
 def test_fault_35_sweep_when_a_parked_events_payment_is_there_then_applied_once() -> None:
-    world = World()
-    world.events.add(gateway_event())
-    world.sweep()
-    assert len(list(world.events.parked())) == 1
-    world.payments.rows["pay_1"] = after(payment(), Status.PROCESSING, Status.REQUIRES_ACTION)
-    world.sweep()
-    world.sweep()
-    assert len(world.workflow.asking) == 1
-    world.events.settle("evt_1", EventState.APPLIED, world.clock())  # as the record step does, once it is answered
-    world.sweep(after_units=10)
-    assert len(world.workflow.asking) == 1
+    scenario = RecoveryScenario()
+    scenario.events.add(gateway_event())
+    scenario.recover()
+    assert len(list(scenario.events.parked())) == 1
+    scenario.payments.rows["pay_1"] = after(payment(), Status.PROCESSING, Status.REQUIRES_ACTION)
+    scenario.recover()
+    scenario.recover()
+    assert len(scenario.workflow.asking) == 1
+    scenario.events.settle(
+        "evt_1", EventState.APPLIED, scenario.clock()
+    )  # as the record step does, once it is answered
+    scenario.recover(after_units=10)
+    assert len(scenario.workflow.asking) == 1
 
 
 def test_sweep_when_the_gateway_gives_no_answer_then_asked_again_at_five_ten_and_twenty_minutes_and_no_sooner() -> None:
     row = after(payment(), Status.PROCESSING, Status.SUCCEEDED, gateway_reference="pi_1")
-    world = World(row)
-    audit(row, log=world.log)
-    world.events.add(gateway_event("charge.refunded"))
+    scenario = RecoveryScenario(row)
+    audit(row, log=scenario.log)
+    scenario.events.add(gateway_event("charge.refunded"))
     asked = []
     for minute in range(25):
-        world.clock.now = NOON + timedelta(minutes=minute)
-        before = len(world.workflow.started)
-        world.sweep()
-        asked += [minute] * (len(world.workflow.started) - before)
+        scenario.clock.now = NOON + timedelta(minutes=minute)
+        before = len(scenario.workflow.started)
+        scenario.recover()
+        asked += [minute] * (len(scenario.workflow.started) - before)
     assert asked == [0, 5, 10, 20]
-    assert set(world.workflow.reasons.values()) == {"evt_1"}
-    assert [event.event_id for event in world.events.parked()] == ["evt_1"]
+    assert set(scenario.workflow.reasons.values()) == {"evt_1"}
+    assert [event.event_id for event in scenario.events.parked()] == ["evt_1"]
 
 
 def test_sweep_when_a_parked_event_contradicts_the_row_then_counted_once() -> None:
-    world = World(after(payment(), Status.PROCESSING, Status.DECLINED))
-    audit(world.payments.rows["pay_1"], log=world.log)
-    world.events.add(gateway_event())
-    assert world.sweep() == Counter(contradicting_events=1)
-    assert world.sweep() == Counter()
-    assert world.events.events["evt_1"].state is EventState.CONTRADICTS
+    scenario = RecoveryScenario(after(payment(), Status.PROCESSING, Status.DECLINED))
+    audit(scenario.payments.rows["pay_1"], log=scenario.log)
+    scenario.events.add(gateway_event())
+    assert scenario.recover() == Counter(contradicting_events=1)
+    assert scenario.recover() == Counter()
+    assert scenario.events.events["evt_1"].state is EventState.CONTRADICTS
 
 
 # Batches -------------------------------------------------------------------------------------------------------------
 
 
 def test_fault_30_sweep_when_the_splitter_died_then_resumed_after_its_claim_ran_out() -> None:
-    world = World()
-    world.batches.claim_split(BATCH, Claim("a", NOON, NOON + UNIT))
-    world.sweep(after_units=0.9)
-    assert world.resumed == []
-    assert world.sweep(after_units=0.1)["batches_resumed"] == 1
-    assert (world.resumed, world.reported) == ([SOURCE], [])
+    scenario = RecoveryScenario()
+    scenario.batches.claim_split(BATCH, Claim("a", NOON, NOON + UNIT))
+    scenario.recover(after_units=0.9)
+    assert scenario.resumed == []
+    assert scenario.recover(after_units=0.1)["batches_resumed"] == 1
+    assert (scenario.resumed, scenario.reported) == ([SOURCE], [])
 
 
 def test_sweep_when_nobody_started_the_report_then_started() -> None:
-    world = World()
-    world.split()
-    assert world.sweep()["batches_resumed"] == 1
-    assert (world.resumed, world.reported) == ([], ["b1"])
+    scenario = RecoveryScenario()
+    scenario.split()
+    assert scenario.recover()["batches_resumed"] == 1
+    assert (scenario.resumed, scenario.reported) == ([], ["b1"])
 
 
 def test_sweep_when_the_report_died_then_started_again_after_its_claim_ran_out() -> None:
-    world = World()
-    world.split()
-    world.batches.claim_report("b1", Claim("r", NOON, NOON + UNIT))
-    world.sweep(after_units=0.9)
-    assert world.reported == []
-    assert world.sweep(after_units=0.1)["batches_resumed"] == 1
-    assert world.reported == ["b1"]
+    scenario = RecoveryScenario()
+    scenario.split()
+    scenario.batches.claim_report("b1", Claim("r", NOON, NOON + UNIT))
+    scenario.recover(after_units=0.9)
+    assert scenario.reported == []
+    assert scenario.recover(after_units=0.1)["batches_resumed"] == 1
+    assert scenario.reported == ["b1"]
 
 
-def lost() -> World:
+def lost() -> RecoveryScenario:
     """A batch of twelve whose messages are gone: none was ever started."""
-    world = World()
-    world.split(*(batch_payment(f"p{line}", line) for line in range(2, 14)))
-    return world
+    scenario = RecoveryScenario()
+    scenario.split(*(batch_payment(f"p{line}", line) for line in range(2, 14)))
+    return scenario
 
 
 def test_sweep_when_messages_were_lost_then_queued_again_in_handfuls() -> None:
-    world = lost()
-    assert world.sweep(after_units=1.9)["requeued"] == 0
-    assert world.sweep(after_units=0.1)["requeued"] == 12
-    assert world.queue.messages == [QueuedPayment(f"p{line}", "b1", line) for line in range(2, 14)]
-    assert world.queue.handfuls == [10, 2]
+    scenario = lost()
+    assert scenario.recover(after_units=1.9)["requeued"] == 0
+    assert scenario.recover(after_units=0.1)["requeued"] == 12
+    assert scenario.queue.messages == [QueuedPayment(f"p{line}", "b1", line) for line in range(2, 14)]
+    assert scenario.queue.handfuls == [10, 2]
 
 
 def test_sweep_when_time_runs_out_within_a_batch_then_what_was_looked_at_is_queued() -> None:
-    world = lost()
+    scenario = lost()
     left = iter([60.0] * 10 + [RESERVE_SECONDS - 1] + [0.0] * 10)
-    assert world.sweep(after_units=2, seconds_left=lambda: next(left))["requeued"] == 10
-    assert [message.line for message in world.queue.messages] == list(range(2, 12))
-    world.queue.messages.clear()
-    assert world.sweep(after_units=2)["requeued"] == 12
+    assert scenario.recover(after_units=2, seconds_left=lambda: next(left))["requeued"] == 10
+    assert [message.line for message in scenario.queue.messages] == list(range(2, 12))
+    scenario.queue.messages.clear()
+    assert scenario.recover(after_units=2)["requeued"] == 12
 
 
 def test_sweep_when_it_dies_within_a_batch_then_the_handfuls_before_are_queued() -> None:
-    world = lost()
-    get, looked_at = world.payments.get, []
+    scenario = lost()
+    get, looked_at = scenario.payments.get, []
 
     def dies(payment_id: str) -> Payment | None:
         looked_at.append(payment_id)
@@ -396,89 +398,89 @@ def test_sweep_when_it_dies_within_a_batch_then_the_handfuls_before_are_queued()
             raise ConnectionError("the table does not answer")
         return get(payment_id)
 
-    world.payments.get = dies  # type: ignore[method-assign]
+    scenario.payments.get = dies  # type: ignore[method-assign]
     with pytest.raises(ConnectionError):
-        world.sweep(after_units=2)
-    assert len(world.queue.messages) == 10
+        scenario.recover(after_units=2)
+    assert len(scenario.queue.messages) == 10
 
 
 def test_sweep_when_the_index_lags_behind_the_row_then_the_row_decides() -> None:
-    world = World()
-    world.split(batch_payment())
+    scenario = RecoveryScenario()
+    scenario.split(batch_payment())
     stale = [batch_payment()]
-    world.payments.rows["pay_1"] = after(batch_payment(), Status.PROCESSING, Status.SUCCEEDED)
-    world.payments.of_batch = lambda batch_id: iter(stale)  # type: ignore[method-assign]
-    found = world.sweep(after_units=2)
+    scenario.payments.rows["pay_1"] = after(batch_payment(), Status.PROCESSING, Status.SUCCEEDED)
+    scenario.payments.of_batch = lambda batch_id: iter(stale)  # type: ignore[method-assign]
+    found = scenario.recover(after_units=2)
     assert (found["requeued"], found["rows_closed"]) == (0, 1)
 
 
 def test_sweep_when_two_meet_at_a_batch_then_one_repairs_it() -> None:
-    world = lost()
+    scenario = lost()
     others: list[Counter[str]] = []
-    world.meeting.meanwhile = lambda: others.append(world.sweep())
-    assert (world.sweep(after_units=2)["requeued"], others[0]["requeued"]) == (0, 12)
-    assert len(world.queue.messages) == 12
+    scenario.meeting.meanwhile = lambda: others.append(scenario.recover())
+    assert (scenario.recover(after_units=2)["requeued"], others[0]["requeued"]) == (0, 12)
+    assert len(scenario.queue.messages) == 12
 
 
 def test_sweep_when_messages_wait_in_the_queue_then_none_is_added() -> None:
-    world = lost()
-    world.queue.send([QueuedPayment("p2", "b1", 2)])
-    assert world.sweep(after_units=100)["requeued"] == 0
+    scenario = lost()
+    scenario.queue.send([QueuedPayment("p2", "b1", 2)])
+    assert scenario.recover(after_units=100)["requeued"] == 0
 
 
 @pytest.mark.parametrize("by", PausedBy)
 def test_sweep_when_the_lane_is_paused_then_no_message_is_added(by: PausedBy) -> None:
-    world = lost()
-    world.lane.pause(by, "", NOON)
-    world.gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=100))
-    assert world.sweep(after_units=100)["requeued"] == 0
+    scenario = lost()
+    scenario.lane.pause(by, "", NOON)
+    scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=100))
+    assert scenario.recover(after_units=100)["requeued"] == 0
 
 
 def test_sweep_when_messages_are_queued_again_and_lost_again_then_queued_again_later() -> None:
-    world = lost()
-    world.sweep(after_units=2)
-    world.queue.messages.clear()
-    assert world.sweep(after_units=1)["requeued"] == 0
-    assert world.sweep(after_units=1)["requeued"] == 12
+    scenario = lost()
+    scenario.recover(after_units=2)
+    scenario.queue.messages.clear()
+    assert scenario.recover(after_units=1)["requeued"] == 0
+    assert scenario.recover(after_units=1)["requeued"] == 12
 
 
 def test_sweep_when_a_batch_payments_execution_died_before_it_wrote_anything_then_another_is_started() -> None:
-    world = lost()
-    world.workflow.start("p2")  # and died: its name is used up, so that queueing it again starts nothing
-    world.sweep(after_units=2)
-    world.queue.messages.clear()
-    world.sweep(after_units=2)
-    assert "p2.3" in world.workflow.started
+    scenario = lost()
+    scenario.workflow.start("p2")  # and died: its name is used up, so that queueing it again starts nothing
+    scenario.recover(after_units=2)
+    scenario.queue.messages.clear()
+    scenario.recover(after_units=2)
+    assert "p2.3" in scenario.workflow.started
 
 
 def test_sweep_when_an_outcome_was_not_counted_then_its_row_is_closed_and_the_report_started() -> None:
-    world = World()
-    world.split(after(batch_payment(), Status.PROCESSING, Status.SUCCEEDED))
-    assert world.sweep(after_units=2)["rows_closed"] == 1
-    assert world.batch.rows_closed == 1
-    assert world.reported == ["b1"]
+    scenario = RecoveryScenario()
+    scenario.split(after(batch_payment(), Status.PROCESSING, Status.SUCCEEDED))
+    assert scenario.recover(after_units=2)["rows_closed"] == 1
+    assert scenario.batch.rows_closed == 1
+    assert scenario.reported == ["b1"]
 
 
 def test_sweep_when_payments_of_a_batch_were_started_then_they_are_not_queued_again() -> None:
-    world = World()
-    world.split(
+    scenario = RecoveryScenario()
+    scenario.split(
         after(batch_payment("p2", 2), Status.PROCESSING),
         after(batch_payment("p3", 3), Status.PROCESSING, Status.PENDING),
         replace(after(batch_payment("p4", 4), Status.PROCESSING, Status.SUCCEEDED), batch_row_closed=True),
         batch_payment("p5", 5),
     )
-    found = world.sweep(after_units=2)
+    found = scenario.recover(after_units=2)
     assert (found["requeued"], found["rows_closed"], found["taken_up"]) == (1, 0, 3)
-    assert [message.payment_id for message in world.queue.messages] == ["p5"]
+    assert [message.payment_id for message in scenario.queue.messages] == ["p5"]
 
 
 # The lane ------------------------------------------------------------------------------------------------------------
 
 
-def paused(*rows: Payment, by: PausedBy = PausedBy.GATEWAY) -> World:
-    world = World(*rows)
-    world.lane.pause(by, "the key is refused", NOON)
-    return world
+def paused(*rows: Payment, by: PausedBy = PausedBy.GATEWAY) -> RecoveryScenario:
+    scenario = RecoveryScenario(*rows)
+    scenario.lane.pause(by, "the key is refused", NOON)
+    return scenario
 
 
 REFUSED = after(payment(), Status.PROCESSING, Status.PENDING)
@@ -486,72 +488,72 @@ REFUSED = after(payment(), Status.PROCESSING, Status.PENDING)
 
 
 def test_fault_19_sweep_when_the_gateway_still_refuses_us_then_nothing_is_sent_and_the_lane_stays_paused() -> None:
-    world = paused(REFUSED)
-    world.gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=100))
-    assert world.sweep(after_units=100)["lane_paused"] == 1
-    assert (world.workflow.started, world.lane.state().canary) == ([], "")
-    assert not world.delivery.on
+    scenario = paused(REFUSED)
+    scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=100))
+    assert scenario.recover(after_units=100)["lane_paused"] == 1
+    assert (scenario.workflow.started, scenario.lane.state().canary) == ([], "")
+    assert not scenario.delivery.on
 
 
 def test_fault_19_sweep_when_the_gateway_answers_again_then_one_payment_goes_ahead_and_the_lane_waits_for_it() -> None:
-    world = paused(REFUSED, replace(REFUSED, payment_id="pay_2"), replace(REFUSED, payment_id="pay_3"))
-    assert world.sweep(after_units=2)["lane_paused"] == 1
-    assert len(world.workflow.started) == 1
-    assert world.workflow.started[0].partition(".")[0] == world.lane.state().canary
-    assert not world.delivery.on
+    scenario = paused(REFUSED, replace(REFUSED, payment_id="pay_2"), replace(REFUSED, payment_id="pay_3"))
+    assert scenario.recover(after_units=2)["lane_paused"] == 1
+    assert len(scenario.workflow.started) == 1
+    assert scenario.workflow.started[0].partition(".")[0] == scenario.lane.state().canary
+    assert not scenario.delivery.on
 
 
 def test_fault_19_sweep_when_the_canary_gets_through_then_the_lane_resumes_and_messages_are_delivered() -> None:
-    world = paused(REFUSED)
-    world.sweep(after_units=2)
-    assert world.run().status is Status.SUCCEEDED
-    assert world.sweep()["lane_paused"] == 0
-    assert world.lane.state() == LaneState()
-    assert world.delivery.on
+    scenario = paused(REFUSED)
+    scenario.recover(after_units=2)
+    assert scenario.run().status is Status.SUCCEEDED
+    assert scenario.recover()["lane_paused"] == 0
+    assert scenario.lane.state() == BreakerState()
+    assert scenario.delivery.on
 
 
 def test_fault_19_sweep_when_the_canary_is_declined_then_the_gateway_takes_payments_again() -> None:
-    world = paused(after(payment(method="pm_card_chargeDeclined"), Status.PROCESSING, Status.PENDING))
-    world.sweep(after_units=2)
-    assert world.run().status is Status.DECLINED
-    assert world.sweep()["lane_paused"] == 0
+    scenario = paused(after(payment(method="pm_card_chargeDeclined"), Status.PROCESSING, Status.PENDING))
+    scenario.recover(after_units=2)
+    assert scenario.run().status is Status.DECLINED
+    assert scenario.recover()["lane_paused"] == 0
 
 
 @pytest.mark.parametrize("ended", [Status.FAILED, Status.UNKNOWN])
 def test_fault_19_sweep_when_the_canary_ends_without_the_gateways_word_then_another_goes_ahead(ended: Status) -> None:
-    world = paused(REFUSED)
-    world.sweep(after_units=2)
-    world.payments.rows["pay_1"] = after(REFUSED, Status.PROCESSING, ended)
-    world.payments.rows["pay_2"] = replace(REFUSED, payment_id="pay_2")
-    assert world.sweep()["lane_paused"] == 1
-    assert world.lane.state().canary == "pay_2"
-    assert world.workflow.started == ["pay_1.2", "pay_2.2"]
+    scenario = paused(REFUSED)
+    scenario.recover(after_units=2)
+    scenario.payments.rows["pay_1"] = after(REFUSED, Status.PROCESSING, ended)
+    scenario.payments.rows["pay_2"] = replace(REFUSED, payment_id="pay_2")
+    assert scenario.recover()["lane_paused"] == 1
+    assert scenario.lane.state().canary == "pay_2"
+    assert scenario.workflow.started == ["pay_1.2", "pay_2.2"]
 
 
 def test_fault_19_sweep_when_the_canary_is_refused_too_then_the_lane_stays_paused_and_tries_again_later() -> None:
-    world = paused(REFUSED)
-    sweeps = [world.sweep(after_units=1)["lane_paused"] for _ in range(7)]
+    scenario = paused(REFUSED)
+    sweeps = [scenario.recover(after_units=1)["lane_paused"] for _ in range(7)]
     assert sweeps == [1] * 7
-    assert len(world.workflow.started) == 3  # at 1, 3 and 7 units, as for every payment that comes to nothing
+    assert len(scenario.workflow.started) == 3  # at 1, 3 and 7 units, as for every payment that comes to nothing
 
 
 def test_fault_19_sweep_when_no_payment_waits_then_the_gateways_answer_is_enough() -> None:
-    world = paused()
-    world.gateway.fail(Fault(FaultKind.UNAUTHORIZED))
-    assert world.sweep()["lane_paused"] == 1
-    assert world.sweep()["lane_paused"] == 0
+    scenario = paused()
+    scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED))
+    assert scenario.recover()["lane_paused"] == 1
+    assert scenario.recover()["lane_paused"] == 0
 
 
 def test_sweep_when_an_operator_paused_the_lane_then_only_they_resume_it() -> None:
-    world = paused(REFUSED, by=PausedBy.OPERATOR)
-    world.sweep(after_units=2)
-    world.run()
-    assert world.sweep(after_units=100)["lane_paused"] == 1
-    assert world.lane.state() == LaneState("operator", "the key is refused", iso(NOON))
-    assert not world.delivery.on
-    world.lane.resume()
-    world.sweep()
-    assert world.delivery.on
+    scenario = paused(REFUSED, by=PausedBy.OPERATOR)
+    scenario.recover(after_units=2)
+    scenario.run()
+    assert scenario.recover(after_units=100)["lane_paused"] == 1
+    assert scenario.lane.state() == BreakerState("operator", "the key is refused", iso(NOON))
+    assert not scenario.delivery.on
+    scenario.lane.resume()
+    scenario.recover()
+    assert scenario.delivery.on
 
 
 @pytest.mark.parametrize(
@@ -562,25 +564,25 @@ def test_sweep_when_the_lane_is_paused_then_pending_payments_that_belong_to_it_a
     by: str, source: str, taken_up: int
 ) -> None:
     row = after(payment() if source == "rest" else batch_payment(), Status.PROCESSING, Status.PENDING)
-    world = paused(row, by=PausedBy(by))
-    world.gateway.fail(Fault(FaultKind.UNAUTHORIZED))
-    assert world.sweep(after_units=10)["taken_up"] == taken_up
+    scenario = paused(row, by=PausedBy(by))
+    scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED))
+    assert scenario.recover(after_units=10)["taken_up"] == taken_up
 
 
 @pytest.mark.parametrize("by", PausedBy)
 def test_sweep_when_the_lane_is_paused_then_what_may_be_charged_is_still_asked_about(by: PausedBy) -> None:
-    world = paused(after(batch_payment(), Status.PROCESSING), by=by)
-    world.gateway.fail(Fault(FaultKind.UNAUTHORIZED))
-    assert world.sweep(after_units=10)["taken_up"] == 1
+    scenario = paused(after(batch_payment(), Status.PROCESSING), by=by)
+    scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED))
+    assert scenario.recover(after_units=10)["taken_up"] == 1
 
 
 def test_sweep_when_delivery_is_as_it_should_be_then_it_is_not_switched() -> None:
-    world = World()
+    scenario = RecoveryScenario()
     switched: list[bool] = []
-    world.delivery.switch = lambda *, on: switched.append(on)  # type: ignore[method-assign]
-    world.sweep()
-    world.lane.pause(PausedBy.OPERATOR, "", NOON)
-    world.sweep()
+    scenario.delivery.switch = lambda *, on: switched.append(on)  # type: ignore[method-assign]
+    scenario.recover()
+    scenario.lane.pause(PausedBy.OPERATOR, "", NOON)
+    scenario.recover()
     assert switched == [False]
 
 
@@ -588,46 +590,46 @@ def test_sweep_when_delivery_is_as_it_should_be_then_it_is_not_switched() -> Non
 
 
 def test_sweep_when_time_runs_out_then_it_stops_and_the_next_sweep_goes_on() -> None:
-    world = World(*(payment(f"pay_{number}") for number in range(5)))
-    world.batches.claim_split(BATCH, Claim("a", NOON, NOON))
+    scenario = RecoveryScenario(*(payment(f"pay_{number}") for number in range(5)))
+    scenario.batches.claim_split(BATCH, Claim("a", NOON, NOON))
     left = iter([60.0, RESERVE_SECONDS - 1, 0, 0, 0])
-    assert world.sweep(after_units=1, seconds_left=lambda: next(left)) == Counter(taken_up=2)
-    assert world.sweep() == Counter(taken_up=3, batches_resumed=1)
+    assert scenario.recover(after_units=1, seconds_left=lambda: next(left)) == Counter(taken_up=2)
+    assert scenario.recover() == Counter(taken_up=3, batches_resumed=1)
 
 
 def test_sweep_when_time_runs_out_among_events_then_it_stops_there() -> None:
-    world = World()
+    scenario = RecoveryScenario()
     for number in range(5):
-        world.payments.rows[f"p{number}"] = after(payment(f"p{number}"), Status.PROCESSING, Status.DECLINED)
-        world.events.add(gateway_event("payment_intent.canceled", f"evt_{number}", f"p{number}"))
-    world.sweep(seconds_left=lambda: 0)
-    assert len(list(world.events.parked())) == 4
-    world.sweep()
-    assert list(world.events.parked()) == []
+        scenario.payments.rows[f"p{number}"] = after(payment(f"p{number}"), Status.PROCESSING, Status.DECLINED)
+        scenario.events.add(gateway_event("payment_intent.canceled", f"evt_{number}", f"p{number}"))
+    scenario.recover(seconds_left=lambda: 0)
+    assert len(list(scenario.events.parked())) == 4
+    scenario.recover()
+    assert list(scenario.events.parked()) == []
 
 
 # One that cannot be tended --------------------------------------------------------------------------------------------
 
 
 def test_sweep_when_one_payment_cannot_be_taken_up_then_the_others_are_and_it_is_told() -> None:
-    world = World(payment("pay_bad"), payment("pay_good"))
-    world.clock.wait(timedelta(hours=1))
-    start, told = world.workflow.start, list[Exception]()
+    scenario = RecoveryScenario(payment("pay_bad"), payment("pay_good"))
+    scenario.clock.wait(timedelta(hours=1))
+    start, told = scenario.workflow.start, list[Exception]()
 
     def stumble(payment_id: str) -> None:
         if payment_id == "pay_bad":
             raise RuntimeError("no such name can be started")
         start(payment_id)
 
-    world.workflow.start = stumble  # type: ignore[method-assign]
-    found = replace(world.sweeper, stumbled=told.append).sweep(lambda: 300)
-    assert (world.workflow.started, found["taken_up"]) == (["pay_good"], 1)
+    scenario.workflow.start = stumble  # type: ignore[method-assign]
+    found = replace(scenario.recovery, on_error=told.append).recover(lambda: 300)
+    assert (scenario.workflow.started, found["taken_up"]) == (["pay_good"], 1)
     assert [str(error) for error in told] == ["no such name can be started"]
 
 
 def test_sweep_when_nobody_is_told_then_the_first_that_stumbles_ends_it() -> None:
-    world = World(payment("pay_bad"))
-    world.clock.wait(timedelta(hours=1))
-    world.workflow.start = Mock(side_effect=RuntimeError("no"))  # type: ignore[method-assign]
+    scenario = RecoveryScenario(payment("pay_bad"))
+    scenario.clock.wait(timedelta(hours=1))
+    scenario.workflow.start = Mock(side_effect=RuntimeError("no"))  # type: ignore[method-assign]
     with pytest.raises(RuntimeError):
-        world.sweeper.sweep(lambda: 300)
+        scenario.recovery.recover(lambda: 300)

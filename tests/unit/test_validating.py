@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from fakes.customers import MemoryCustomerStore
-from fakes.field_encryptor import MemoryVault
+from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.gateway import MemoryGateway
 from fakes.payments import MemoryPaymentStore
 from fakes.tokens import MemoryTokenStore
@@ -21,7 +21,7 @@ from payments.domain.outcome import answered
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
 from payments.domain.token import Token
-from payments.ports.field_encryptor import SealBroken, VaultUnavailable
+from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailable
 from tests.unit.builders import NOON, payment
 
 NO_DEFAULT = PaymentMethods(
@@ -34,16 +34,18 @@ class Till:
     """A customer with a sealed default and a token; what is asked of it, at noon unless told otherwise."""
 
     def __init__(self, default: str = "pm_environment") -> None:
-        self.vault = MemoryVault()
+        self.encryptor = MemoryFieldEncryptor()
         context = {"customer_id": "c1"}
-        sealed = self.vault.seal(context, {"payment_method": "pm_card_mastercard", "default_payment_method": "pm_c1"})
+        sealed = self.encryptor.seal(
+            context, {"payment_method": "pm_card_mastercard", "default_payment_method": "pm_c1"}
+        )
         self.tokens = MemoryTokenStore()
         self.tokens.create(
             Token(TOKEN_ID, "c1", sealed["payment_method"], {}, iso(NOON), iso(NOON + timedelta(days=1)), "sub_shop")
         )
         self.now = NOON
         customers = MemoryCustomerStore(Customer("c1", default_payment_method=sealed["default_payment_method"]))
-        self.methods = PaymentMethods(customers, default, self.tokens, lambda: self.now, self.vault)
+        self.methods = PaymentMethods(customers, default, self.tokens, lambda: self.now, self.encryptor)
         self.checks = PaymentMethods(customers, default, self.tokens, lambda: self.now)
 
 
@@ -187,31 +189,31 @@ def test_charge_when_by_token_then_on_its_method_once_it_says_so_in_the_row() ->
 
 def test_check_when_the_key_is_off_then_it_still_answers_and_nothing_was_opened() -> None:
     till = Till()
-    till.vault.available = False
-    calls = till.vault.calls
+    till.encryptor.available = False
+    calls = till.encryptor.calls
     till.methods.check(by_token())
     till.methods.check(payment(method="", customer_id="c1"))
-    assert till.vault.calls == calls
+    assert till.encryptor.calls == calls
 
 
 def test_fault_45_of_when_the_key_is_off_then_it_fails_closed() -> None:
     till = Till()
-    till.vault.available = False
+    till.encryptor.available = False
     for row in (by_token(), payment(method="", customer_id="c1")):
-        with pytest.raises(VaultUnavailable):
+        with pytest.raises(EncryptionUnavailable):
             till.methods.of(row)
 
 
 def test_of_when_it_has_no_vault_then_nothing_sealed_is_given() -> None:
     till = Till()
-    with pytest.raises(VaultUnavailable):
+    with pytest.raises(EncryptionUnavailable):
         till.checks.of(by_token())
     assert till.checks.of(payment(method="")) == "pm_environment"
 
 
 def test_of_when_a_token_was_given_another_customers_text_then_it_does_not_open() -> None:
     till = Till()
-    of_another = till.vault.seal({"customer_id": "c2"}, {"payment_method": "pm_c2"})["payment_method"]
+    of_another = till.encryptor.seal({"customer_id": "c2"}, {"payment_method": "pm_c2"})["payment_method"]
     till.tokens.rows[TOKEN_ID] = replace(till.tokens.rows[TOKEN_ID], payment_method=of_another)
-    with pytest.raises(SealBroken):
+    with pytest.raises(DecryptionFailed):
         till.methods.of(by_token())

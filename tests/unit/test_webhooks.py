@@ -10,19 +10,19 @@ import pytest
 
 from fakes.customers import MemoryCustomerStore
 from fakes.events import MemoryEventStore
-from fakes.field_encryptor import MemoryVault
+from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.gateway import Fault, FaultKind, MemoryGateway
 from fakes.payments import MemoryPaymentStore
 from fakes.slots import MemorySlotStore
 from fakes.tokens import MemoryTokenStore
 from fakes.workflow import MemoryWorkflow
 from payments.application.charge import Charging
-from payments.application.gateway_rate_limiter import Pace
+from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.steps import State, charge_step, record_step
 from payments.application.validate import PaymentMethods
 from payments.application.webhooks import ASK_AGAIN, KEPT_PARKED, Webhooks
 from payments.domain.errors import PaymentError
-from payments.domain.gateway_event import HANDLED, EventState, GatewayEvent, occasion_of
+from payments.domain.gateway_event import HANDLED, EventState, GatewayEvent, execution_suffix_of
 from payments.domain.money import Money
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
@@ -33,13 +33,13 @@ STEP_UP = "pm_card_threeDSecure2Required"
 SENT = {"gateway_reference": "pi_1"}
 
 
-class World:
+class WebhookScenario:
     """A payment, the events about it, and the gateway that knows what is true."""
 
     def __init__(self, row: Payment | None = None) -> None:
         self.clock = FixedClock()
         self.gateway = MemoryGateway(self.clock)
-        self.vault = MemoryVault()
+        self.encryptor = MemoryFieldEncryptor()
         self.payments = MemoryPaymentStore()
         self.events = MemoryEventStore()
         self.workflow = MemoryWorkflow()
@@ -56,20 +56,22 @@ class World:
             state = charge_step(
                 state,
                 charging=Charging(self.gateway, methods, self.payments, self.clock),
-                vault=self.vault,
-                pace=Pace(MemorySlotStore(), timedelta(milliseconds=50), self.clock, sleep=lambda seconds: None),
+                encryptor=self.encryptor,
+                rate_limiter=GatewayRateLimiter(
+                    MemorySlotStore(), timedelta(milliseconds=50), self.clock, sleep=lambda seconds: None
+                ),
                 jitter=lambda most: 0,
             )
         except PaymentError as error:
             cause = json.dumps({"errorMessage": str(error)})
             state = {**state, "error": {"Error": type(error).__name__, "Cause": cause}}
-        return opened(record_step(state, store=self.payments, events=self.events, clock=self.clock), self.vault)
+        return opened(record_step(state, store=self.payments, events=self.events, clock=self.clock), self.encryptor)
 
     def run_last(self) -> Payment:
         """Run the execution that was started last; gives the row."""
         return self.run(self.workflow.started[-1])
 
-    def sweep(self, *, minutes_old: int) -> None:
+    def recover(self, *, minutes_old: int) -> None:
         """Apply what is parked, as the sweeper does when the events are so old."""
         self.clock.now = NOON + timedelta(minutes=minutes_old)
         for event in list(self.events.parked()):
@@ -79,115 +81,115 @@ class World:
         return self.events.events[event.event_id].state
 
 
-def world_in(*statuses: Status, **changes: Any) -> World:
-    return World(after(payment(), *statuses, **changes))
+def world_in(*statuses: Status, **changes: Any) -> WebhookScenario:
+    return WebhookScenario(after(payment(), *statuses, **changes))
 
 
 def test_receive_when_the_payment_waits_for_it_then_the_workflow_asks_the_gateway() -> None:
-    world = World(payment(method=STEP_UP))
-    reference = world.run().gateway_reference
-    world.gateway.finish(reference, well=True)
-    assert world.webhooks.receive(gateway_event()) is EventState.PARKED
-    assert len(world.workflow.started) == len(world.workflow.asking) == 1
-    assert world.run_last().status is Status.SUCCEEDED
-    assert world.state_of(gateway_event()) is EventState.APPLIED
+    scenario = WebhookScenario(payment(method=STEP_UP))
+    reference = scenario.run().gateway_reference
+    scenario.gateway.finish(reference, well=True)
+    assert scenario.webhooks.receive(gateway_event()) is EventState.PARKED
+    assert len(scenario.workflow.started) == len(scenario.workflow.asking) == 1
+    assert scenario.run_last().status is Status.SUCCEEDED
+    assert scenario.state_of(gateway_event()) is EventState.APPLIED
 
 
 def test_receive_when_it_asks_then_the_occasion_is_a_word_of_at_most_twelve_letters_and_digits() -> None:
-    world = world_in(Status.PROCESSING, Status.UNKNOWN)
-    world.webhooks.receive(gateway_event(event_id="evt_" + "x" * 200))
-    assert re.fullmatch(r"pay_1\.[A-Za-z][A-Za-z0-9]{1,11}", world.workflow.started[0])
+    scenario = world_in(Status.PROCESSING, Status.UNKNOWN)
+    scenario.webhooks.receive(gateway_event(event_id="evt_" + "x" * 200))
+    assert re.fullmatch(r"pay_1\.[A-Za-z][A-Za-z0-9]{1,11}", scenario.workflow.started[0])
 
 
 @pytest.mark.parametrize("type", ["customer.created", "payment_intent.created", ""])
 def test_receive_when_of_no_type_that_we_handle_then_ignored_and_nothing_is_started(type: str) -> None:
-    world = world_in(Status.PROCESSING, Status.UNKNOWN)
-    assert world.webhooks.receive(gateway_event(type)) is EventState.IGNORED
-    assert world.workflow.started == []
-    assert list(world.events.parked()) == []
+    scenario = world_in(Status.PROCESSING, Status.UNKNOWN)
+    assert scenario.webhooks.receive(gateway_event(type)) is EventState.IGNORED
+    assert scenario.workflow.started == []
+    assert list(scenario.events.parked()) == []
 
 
 def test_receive_when_it_names_no_payment_then_ignored_and_not_parked() -> None:
-    world = World()
-    assert world.webhooks.receive(gateway_event(payment_id="")) is EventState.IGNORED
-    assert list(world.events.parked()) == []
+    scenario = WebhookScenario()
+    assert scenario.webhooks.receive(gateway_event(payment_id="")) is EventState.IGNORED
+    assert list(scenario.events.parked()) == []
 
 
 # Early ---------------------------------------------------------------------------------------------------------------
 
 
 def test_fault_35_receive_when_the_payments_row_is_not_there_yet_then_parked_and_applied_later() -> None:
-    world = World()
-    assert world.webhooks.receive(gateway_event()) is EventState.PARKED
-    assert list(world.events.parked()) == [gateway_event()]
-    world.payments.create(after(payment(), Status.PROCESSING, Status.UNKNOWN))
-    assert world.webhooks.apply(gateway_event()) is EventState.PARKED
-    assert len(world.workflow.asking) == 1
-    world.run_last()
-    assert world.state_of(gateway_event()) is EventState.APPLIED
+    scenario = WebhookScenario()
+    assert scenario.webhooks.receive(gateway_event()) is EventState.PARKED
+    assert list(scenario.events.parked()) == [gateway_event()]
+    scenario.payments.create(after(payment(), Status.PROCESSING, Status.UNKNOWN))
+    assert scenario.webhooks.apply(gateway_event()) is EventState.PARKED
+    assert len(scenario.workflow.asking) == 1
+    scenario.run_last()
+    assert scenario.state_of(gateway_event()) is EventState.APPLIED
 
 
 @pytest.mark.parametrize("statuses", [(), (Status.PROCESSING,)], ids=["pending", "processing"])
 def test_fault_35_receive_when_a_workflow_is_at_the_payment_then_parked_and_not_in_its_way(
     statuses: tuple[Status, ...],
 ) -> None:
-    world = world_in(*statuses) if statuses else World(payment())
-    assert world.webhooks.receive(gateway_event()) is EventState.PARKED
-    assert world.workflow.started == []
+    scenario = world_in(*statuses) if statuses else WebhookScenario(payment())
+    assert scenario.webhooks.receive(gateway_event()) is EventState.PARKED
+    assert scenario.workflow.started == []
 
 
 def test_fault_35_receive_when_delivered_again_while_parked_then_applied_if_the_time_has_come() -> None:
-    world = World()
-    world.webhooks.receive(gateway_event())
-    world.payments.create(after(payment(), Status.PROCESSING, Status.UNKNOWN))
-    assert world.workflow.asking == []
-    world.webhooks.receive(gateway_event())
-    assert len(world.workflow.asking) == 1
+    scenario = WebhookScenario()
+    scenario.webhooks.receive(gateway_event())
+    scenario.payments.create(after(payment(), Status.PROCESSING, Status.UNKNOWN))
+    assert scenario.workflow.asking == []
+    scenario.webhooks.receive(gateway_event())
+    assert len(scenario.workflow.asking) == 1
 
 
 def test_fault_35_apply_when_the_payment_never_comes_then_ignored_only_after_a_week() -> None:
-    world = World()
-    world.webhooks.receive(gateway_event())
-    world.clock.wait(KEPT_PARKED - timedelta(seconds=10))
-    assert world.webhooks.apply(gateway_event()) is EventState.PARKED
-    world.clock.wait(timedelta(seconds=10))
-    assert world.webhooks.apply(gateway_event()) is EventState.IGNORED
-    assert world.state_of(gateway_event()) is EventState.IGNORED
+    scenario = WebhookScenario()
+    scenario.webhooks.receive(gateway_event())
+    scenario.clock.wait(KEPT_PARKED - timedelta(seconds=10))
+    assert scenario.webhooks.apply(gateway_event()) is EventState.PARKED
+    scenario.clock.wait(timedelta(seconds=10))
+    assert scenario.webhooks.apply(gateway_event()) is EventState.IGNORED
+    assert scenario.state_of(gateway_event()) is EventState.IGNORED
 
 
 # Twice, and in any order --------------------------------------------------------------------------------------------
 
 
 def test_fault_36_receive_when_delivered_twice_then_one_execution() -> None:
-    world = world_in(Status.PROCESSING, Status.UNKNOWN)
-    assert [world.webhooks.receive(gateway_event()) for _ in range(3)] == [EventState.PARKED] * 3
-    assert len(world.workflow.started) == 1
+    scenario = world_in(Status.PROCESSING, Status.UNKNOWN)
+    assert [scenario.webhooks.receive(gateway_event()) for _ in range(3)] == [EventState.PARKED] * 3
+    assert len(scenario.workflow.started) == 1
 
 
 def test_fault_36_receive_when_two_events_tell_of_it_then_each_may_ask() -> None:
-    world = world_in(Status.PROCESSING, Status.UNKNOWN)
-    world.webhooks.receive(gateway_event(event_id="evt_1"))
-    world.webhooks.receive(gateway_event(event_id="evt_2"))
-    assert len(world.workflow.started) == 2
+    scenario = world_in(Status.PROCESSING, Status.UNKNOWN)
+    scenario.webhooks.receive(gateway_event(event_id="evt_1"))
+    scenario.webhooks.receive(gateway_event(event_id="evt_2"))
+    assert len(scenario.workflow.started) == 2
 
 
 @pytest.mark.parametrize("late", [type for type in HANDLED if type != "charge.refunded"])
 def test_fault_36_receive_when_the_payment_is_captured_then_a_late_event_starts_nothing(late: str) -> None:
-    world = world_in(Status.PROCESSING, Status.SUCCEEDED, **SENT)
-    assert world.webhooks.receive(gateway_event(late)) is EventState.APPLIED
-    assert world.workflow.started == []
+    scenario = world_in(Status.PROCESSING, Status.SUCCEEDED, **SENT)
+    assert scenario.webhooks.receive(gateway_event(late)) is EventState.APPLIED
+    assert scenario.workflow.started == []
 
 
 def test_fault_36_receive_when_the_refund_comes_before_the_success_then_the_row_ends_refunded() -> None:
-    world = World(payment(method=STEP_UP))
-    reference = world.run().gateway_reference
-    world.gateway.finish(reference, well=True)
-    world.gateway.refund(reference, 9999)
-    world.webhooks.receive(gateway_event("charge.refunded", "evt_2"))
-    assert world.run_last().status is Status.REFUNDED
-    world.webhooks.receive(gateway_event("payment_intent.succeeded", "evt_1"))
-    assert world.run().status is Status.REFUNDED
-    assert len(world.workflow.started) == 1
+    scenario = WebhookScenario(payment(method=STEP_UP))
+    reference = scenario.run().gateway_reference
+    scenario.gateway.finish(reference, well=True)
+    scenario.gateway.refund(reference, 9999)
+    scenario.webhooks.receive(gateway_event("charge.refunded", "evt_2"))
+    assert scenario.run_last().status is Status.REFUNDED
+    scenario.webhooks.receive(gateway_event("payment_intent.succeeded", "evt_1"))
+    assert scenario.run().status is Status.REFUNDED
+    assert len(scenario.workflow.started) == 1
 
 
 @pytest.mark.parametrize(
@@ -196,26 +198,26 @@ def test_fault_36_receive_when_the_refund_comes_before_the_success_then_the_row_
 )
 def test_fault_36_receive_when_it_says_what_the_row_says_then_nobody_is_asked(status: Status, type: str) -> None:
     path = dict.fromkeys((Status.PROCESSING, status))
-    world = world_in(*path, **SENT)
-    assert world.webhooks.receive(gateway_event(type)) is EventState.APPLIED
-    assert world.workflow.started == []
+    scenario = world_in(*path, **SENT)
+    assert scenario.webhooks.receive(gateway_event(type)) is EventState.APPLIED
+    assert scenario.workflow.started == []
 
 
 @pytest.mark.parametrize("status", [Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION])
 @pytest.mark.parametrize("type", ["payment_intent.succeeded", "payment_intent.payment_failed", "charge.refunded"])
 def test_receive_when_it_says_more_than_the_row_then_the_gateway_is_asked(status: Status, type: str) -> None:
     path = dict.fromkeys((Status.PROCESSING, status))
-    world = world_in(*path, **SENT)
-    assert world.webhooks.receive(gateway_event(type)) is EventState.PARKED
-    assert len(world.workflow.asking) == 1
+    scenario = world_in(*path, **SENT)
+    assert scenario.webhooks.receive(gateway_event(type)) is EventState.PARKED
+    assert len(scenario.workflow.asking) == 1
 
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.PARTIALLY_REFUNDED])
 def test_receive_when_money_went_back_then_the_gateway_is_asked_how_much(status: Status) -> None:
     path = dict.fromkeys((Status.PROCESSING, Status.SUCCEEDED, status))
-    world = world_in(*path, **SENT)
-    world.webhooks.receive(gateway_event("charge.refunded"))
-    assert len(world.workflow.asking) == 1
+    scenario = world_in(*path, **SENT)
+    scenario.webhooks.receive(gateway_event("charge.refunded"))
+    assert len(scenario.workflow.asking) == 1
 
 
 # Until the gateway has answered -------------------------------------------------------------------------------------
@@ -224,71 +226,71 @@ NO_ANSWER = Fault(FaultKind.SERVER_ERROR, call="find", times=100)
 OTHER_MONEY = Fault(FaultKind.ALTERED, call="find", money=Money(4711, "CHF"))
 
 
-def refunded(minor_units: int = 9999) -> World:
+def refunded(minor_units: int = 9999) -> WebhookScenario:
     """A payment whose charge, or so much of it, went back at the gateway, which tells us."""
-    world = World(payment())
-    world.gateway.refund(world.run().gateway_reference, minor_units)
-    world.webhooks.receive(gateway_event("charge.refunded"))
-    return world
+    scenario = WebhookScenario(payment())
+    scenario.gateway.refund(scenario.run().gateway_reference, minor_units)
+    scenario.webhooks.receive(gateway_event("charge.refunded"))
+    return scenario
 
 
 @pytest.mark.parametrize("kind", [FaultKind.SERVER_ERROR, FaultKind.NOT_SENT, FaultKind.UNAUTHORIZED])
 def test_receive_when_the_gateway_gives_no_answer_then_the_row_stands_and_the_event_stays_parked(
     kind: FaultKind,
 ) -> None:
-    world = refunded()
-    world.gateway.fail(Fault(kind, call="find"))
-    assert world.run_last().status is Status.SUCCEEDED
-    assert world.state_of(gateway_event()) is EventState.PARKED
+    scenario = refunded()
+    scenario.gateway.fail(Fault(kind, call="find"))
+    assert scenario.run_last().status is Status.SUCCEEDED
+    assert scenario.state_of(gateway_event()) is EventState.PARKED
 
 
 def test_apply_when_the_gateway_gives_no_answer_then_asked_again_when_the_event_is_twice_as_old_and_no_sooner() -> None:
-    world = refunded()
+    scenario = refunded()
     asked: list[int] = []
     for minute in range(1, 45):
-        world.sweep(minutes_old=minute)
-        asked += [minute] * (len(world.workflow.started) - len(asked) - 1)
+        scenario.recover(minutes_old=minute)
+        asked += [minute] * (len(scenario.workflow.started) - len(asked) - 1)
     assert asked == [ASK_AGAIN * n // timedelta(minutes=1) for n in (1, 2, 4, 8)] == [5, 10, 20, 40]
 
 
 def test_fault_18_apply_when_the_payment_is_held_for_review_and_money_went_back_then_asked_until_it_fits() -> None:
-    world = World(payment())
-    world.gateway.fail(Fault(FaultKind.ALTERED, call="charge", money=Money(4711, "CHF")))
-    held = world.run()
-    world.gateway.refund(held.gateway_reference, 5000)
-    world.webhooks.receive(gateway_event("charge.refunded"))
-    world.gateway.fail(replace(OTHER_MONEY))
-    assert held.status is world.run_last().status is Status.IN_REVIEW
-    world.sweep(minutes_old=5)
-    assert world.run_last().status is Status.PARTIALLY_REFUNDED
-    assert world.state_of(gateway_event()) is EventState.APPLIED
+    scenario = WebhookScenario(payment())
+    scenario.gateway.fail(Fault(FaultKind.ALTERED, call="charge", money=Money(4711, "CHF")))
+    held = scenario.run()
+    scenario.gateway.refund(held.gateway_reference, 5000)
+    scenario.webhooks.receive(gateway_event("charge.refunded"))
+    scenario.gateway.fail(replace(OTHER_MONEY))
+    assert held.status is scenario.run_last().status is Status.IN_REVIEW
+    scenario.recover(minutes_old=5)
+    assert scenario.run_last().status is Status.PARTIALLY_REFUNDED
+    assert scenario.state_of(gateway_event()) is EventState.APPLIED
 
 
 def test_apply_when_it_is_as_old_as_it_can_be_then_the_occasion_is_still_a_word_of_twelve() -> None:
-    assert len(occasion_of(gateway_event(), (timedelta(days=36500) // ASK_AGAIN).bit_length())) == 12
+    assert len(execution_suffix_of(gateway_event(), (timedelta(days=36500) // ASK_AGAIN).bit_length())) == 12
 
 
 def test_receive_when_the_refund_is_asked_about_without_an_answer_then_it_is_recorded_at_last_and_once() -> None:
-    world = refunded()
-    world.gateway.fail(replace(NO_ANSWER, times=2))
+    scenario = refunded()
+    scenario.gateway.fail(replace(NO_ANSWER, times=2))
     for minutes, status in ((0, Status.SUCCEEDED), (5, Status.SUCCEEDED), (10, Status.REFUNDED)):
-        world.sweep(minutes_old=minutes)
-        assert world.run_last().status is status
-    assert world.state_of(gateway_event()) is EventState.APPLIED
-    version = world.payments.rows["pay_1"].version
-    world.sweep(minutes_old=20)
-    assert len(world.workflow.started) == 3
-    assert world.run_last().version == version
+        scenario.recover(minutes_old=minutes)
+        assert scenario.run_last().status is status
+    assert scenario.state_of(gateway_event()) is EventState.APPLIED
+    version = scenario.payments.rows["pay_1"].version
+    scenario.recover(minutes_old=20)
+    assert len(scenario.workflow.started) == 3
+    assert scenario.run_last().version == version
 
 
 def test_fault_18_receive_when_the_gateway_reports_other_money_then_parked_until_it_fits() -> None:
-    world = refunded(5000)
-    world.gateway.fail(replace(OTHER_MONEY))
-    assert world.run_last().status is Status.SUCCEEDED
-    assert world.state_of(gateway_event()) is EventState.PARKED
-    world.sweep(minutes_old=5)
-    assert world.run_last().status is Status.PARTIALLY_REFUNDED
-    assert world.state_of(gateway_event()) is EventState.APPLIED
+    scenario = refunded(5000)
+    scenario.gateway.fail(replace(OTHER_MONEY))
+    assert scenario.run_last().status is Status.SUCCEEDED
+    assert scenario.state_of(gateway_event()) is EventState.PARKED
+    scenario.recover(minutes_old=5)
+    assert scenario.run_last().status is Status.PARTIALLY_REFUNDED
+    assert scenario.state_of(gateway_event()) is EventState.APPLIED
 
 
 # Against what we say ------------------------------------------------------------------------------------------------
@@ -299,20 +301,20 @@ def test_fault_18_receive_when_the_gateway_reports_other_money_then_parked_until
 def test_receive_when_the_gateway_holds_money_for_one_that_ended_without_then_a_person_must_look(
     statuses: tuple[Status, ...], type: str
 ) -> None:
-    world = world_in(*statuses)
-    assert world.webhooks.receive(gateway_event(type)) is EventState.CONTRADICTS
-    assert world.state_of(gateway_event()) is EventState.CONTRADICTS
-    assert world.workflow.started == []
-    assert world.payments.rows["pay_1"].status is statuses[-1]
+    scenario = world_in(*statuses)
+    assert scenario.webhooks.receive(gateway_event(type)) is EventState.CONTRADICTS
+    assert scenario.state_of(gateway_event()) is EventState.CONTRADICTS
+    assert scenario.workflow.started == []
+    assert scenario.payments.rows["pay_1"].status is statuses[-1]
 
 
 def test_receive_when_a_failure_is_told_of_one_that_failed_then_nothing_contradicts() -> None:
-    world = world_in(Status.PROCESSING, Status.DECLINED)
-    assert world.webhooks.receive(gateway_event("payment_intent.payment_failed")) is EventState.APPLIED
+    scenario = world_in(Status.PROCESSING, Status.DECLINED)
+    assert scenario.webhooks.receive(gateway_event("payment_intent.payment_failed")) is EventState.APPLIED
 
 
 def test_receive_when_the_event_is_of_another_payment_then_that_one_is_asked_about() -> None:
-    world = world_in(Status.PROCESSING, Status.UNKNOWN)
-    world.payments.create(after(payment("pay_2"), Status.PROCESSING, Status.UNKNOWN))
-    world.webhooks.receive(gateway_event(payment_id="pay_2"))
-    assert [name.partition(".")[0] for name in world.workflow.started] == ["pay_2"]
+    scenario = world_in(Status.PROCESSING, Status.UNKNOWN)
+    scenario.payments.create(after(payment("pay_2"), Status.PROCESSING, Status.UNKNOWN))
+    scenario.webhooks.receive(gateway_event(payment_id="pay_2"))
+    assert [name.partition(".")[0] for name in scenario.workflow.started] == ["pay_2"]

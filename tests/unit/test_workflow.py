@@ -68,10 +68,10 @@ def test_again_when_another_occasion_then_another_execution_and_the_same_occasio
 ) -> None:
     executions, started = workflow
     executions.start("pay_1")
-    executions.again("pay_1", "2")
-    executions.again("pay_1", "2")
-    executions.again("pay_1", "3", ask=True)
-    executions.again("pay_1", "e1", ask=True, event_id="evt_1")
+    executions.restart("pay_1", "2")
+    executions.restart("pay_1", "2")
+    executions.restart("pay_1", "3", ask=True)
+    executions.restart("pay_1", "e1", ask=True, event_id="evt_1")
     assert started() == {
         "pay_1": {"payment_id": "pay_1"},
         "pay_1.2": {"payment_id": "pay_1"},
@@ -85,6 +85,6 @@ def test_again_when_id_and_occasion_are_as_long_as_they_may_be_then_the_name_sti
 ) -> None:
     """Step Functions takes names of 80 characters."""
     executions, started = workflow
-    executions.again(LONGEST_ID, "e" + "f" * 11)
+    executions.restart(LONGEST_ID, "e" + "f" * 11)
     (name,) = started()
     assert len(name) == 77

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from payments.domain.sealed_text import PREFIX, Context, Seal, is_sealed, needs_sealing, one_spelling
-from payments.ports.field_encryptor import SealBroken, VaultUnavailable
+from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
@@ -24,7 +24,7 @@ _NONCE_BYTES = 12
 """NIST SP 800-38D, 8.2.2: random ones are safe for 2^32 texts a key; ours seals some dozens."""
 
 
-class KmsVault:
+class KmsFieldEncryptor:
     """A sealed text is `sealed.v1.`, the wrapped data key, a dot, and the nonce with the AES-256-GCM ciphertext.
 
     Context and field name are associated data of the ciphertext, and the context is KMS's encryption context as well.
@@ -136,13 +136,13 @@ def _kms(field: str = "") -> Iterator[None]:
         code = error.response["Error"]["Code"]
         if field and code in ("InvalidCiphertextException", "IncorrectKeyException"):
             raise _broken(field) from None
-        raise VaultUnavailable(f"the encryption key cannot be used: {code}") from None
+        raise EncryptionUnavailable(f"the encryption key cannot be used: {code}") from None
     except BotoCoreError as error:
-        raise VaultUnavailable(f"the encryption key is out of reach: {type(error).__name__}") from None
+        raise EncryptionUnavailable(f"the encryption key is out of reach: {type(error).__name__}") from None
 
 
-def _broken(field: str) -> SealBroken:
-    return SealBroken(f"{field}: this sealed text is another row's or field's, or was changed")
+def _broken(field: str) -> DecryptionFailed:
+    return DecryptionFailed(f"{field}: this sealed text is another row's or field's, or was changed")
 
 
 def _parts(field: str, text: str) -> tuple[str, str]:

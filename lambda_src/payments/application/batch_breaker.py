@@ -6,7 +6,7 @@ from datetime import timedelta
 from payments.domain.batch_breaker import PausedBy
 from payments.domain.clock import Clock
 from payments.domain.errors import PaymentError
-from payments.ports.batch_breaker_store import LaneStore
+from payments.ports.batch_breaker_store import BreakerStore
 
 REFUSALS_UNTIL_PAUSE = 3
 """One refusal may be a key in the middle of its rotation."""
@@ -14,10 +14,10 @@ REFUSALS_WINDOW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
-class Lane:
+class BatchBreaker:
     """The lane as the charge function sees it."""
 
-    store: LaneStore
+    store: BreakerStore
     clock: Clock
 
     def refused(self, error: PaymentError) -> bool:

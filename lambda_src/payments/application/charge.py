@@ -18,7 +18,7 @@ from payments.domain.errors import (
 )
 from payments.domain.outcome import NOT_CHARGED, Outcome
 from payments.domain.payment import Payment, moved
-from payments.domain.recovery_timeouts import Patience
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, PaymentGateway
 from payments.ports.payment_store import PaymentStore, VersionConflict
@@ -51,7 +51,7 @@ class Charging:
     methods: PaymentMethods
     store: PaymentStore
     clock: Clock
-    patience: Patience = field(default_factory=Patience)
+    timeouts: RecoveryTimeouts = field(default_factory=RecoveryTimeouts)
     row_of: Callable[[Payment], Payment] = lambda payment: payment
 
     def charge(self, payment: Payment, *, ask: bool = False) -> Outcome:
@@ -95,11 +95,11 @@ class Charging:
         except PROVEN_NOT_CHARGED as error:
             if may_be_charged:
                 raise _still_unknown(error) from error
-            self._let_go(payment, error)
+            self._revert_to_pending(payment, error)
             raise
         return self._outcome(payment, charged)
 
-    def _let_go(self, payment: Payment, error: PaymentError) -> None:
+    def _revert_to_pending(self, payment: Payment, error: PaymentError) -> None:
         let_go = moved(payment, Status.PENDING, at=self.clock(), actor=ACTOR, code=error.code, message=error.message)
         try:
             self.store.save(self.row_of(let_go))
@@ -118,7 +118,7 @@ class Charging:
         found = self._find(payment)
         if found:
             return self._outcome(payment, found)
-        if self.clock() - parse_iso(payment.updated_at) < self.patience.proof:
+        if self.clock() - parse_iso(payment.updated_at) < self.timeouts.proof:
             return as_recorded(payment)
         return Outcome(
             Status.FAILED,
@@ -132,7 +132,7 @@ class Charging:
         try:
             found = self._find(payment)
         except RequiresAction:
-            if self.clock() - parse_iso(payment.updated_at) < self.patience.authentication:
+            if self.clock() - parse_iso(payment.updated_at) < self.timeouts.authentication:
                 raise
             why = Declined("authentication_abandoned", "the customer did not authenticate the payment in time")
         except Declined as declined:

@@ -27,7 +27,7 @@ Turn = Callable[[], None]
 
 
 @dataclass
-class Pace:
+class GatewayRateLimiter:
     """Hands out slots of one length. `sleep` takes seconds.
 
     A slot that passes while its owner gets ready is lost to all. So none is asked for that begins sooner than the

@@ -14,14 +14,14 @@ from itertools import repeat
 from payments.application.batch.close_rows import BatchRows
 from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import Batch, BatchStatus, Source
-from payments.domain.batch_breaker import LaneState, PausedBy
+from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import Clock, iso, parse_iso
 from payments.domain.errors import PaymentError
 from payments.domain.gateway_event import EventState
 from payments.domain.payment import Payment
-from payments.domain.recovery_timeouts import Patience
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import CAPTURED, OPEN, SETTLED, Status
-from payments.ports.batch_breaker_store import LaneStore
+from payments.ports.batch_breaker_store import BreakerStore
 from payments.ports.batch_store import BatchStore, NotClaimed
 from payments.ports.event_store import EventStore
 from payments.ports.payment_gateway import PaymentGateway
@@ -32,7 +32,7 @@ from payments.ports.workflow import Workflow
 
 RESERVE_SECONDS = 20
 """Time left at which a sweep looks no further."""
-NO_CANARY = "gateway"
+PROBE_WITHOUT_PAYMENT = "gateway"
 """What the lane remembers as its canary when no payment waits: a harmless question to the gateway."""
 _ANSWERED = CAPTURED | {Status.DECLINED, Status.REQUIRES_ACTION, Status.IN_REVIEW}
 """Statuses of a canary that only an answer of the gateway can have brought about."""
@@ -43,7 +43,7 @@ def _raise(error: Exception) -> None:
 
 
 @dataclass(frozen=True)
-class Sweeper:
+class PaymentRecovery:
     """`resume_split` and `start_report` start those functions; `stumbled` is told what went wrong with one item, and
     may raise to end the sweep. Everything else is a port."""
 
@@ -54,16 +54,16 @@ class Sweeper:
     workflow: Workflow
     webhooks: Webhooks
     gateway: PaymentGateway
-    lane: LaneStore
+    lane: BreakerStore
     delivery: Delivery
     rows: BatchRows
     resume_split: Callable[[Source], None]
     start_report: Callable[[str], None]
     clock: Clock
-    patience: Patience = field(default_factory=Patience)
-    stumbled: Callable[[Exception], None] = _raise
+    timeouts: RecoveryTimeouts = field(default_factory=RecoveryTimeouts)
+    on_error: Callable[[Exception], None] = _raise
 
-    def sweep(self, seconds_left: Callable[[], float]) -> Counter[str]:
+    def recover(self, seconds_left: Callable[[], float]) -> Counter[str]:
         """Look at everything that is not finished, and count what was found.
 
         Stops in time: what it did not come to is the next sweep's, which begins elsewhere.
@@ -71,10 +71,10 @@ class Sweeper:
         found: Counter[str] = Counter()
         lane = self.lane.state()
         with self._apart():
-            lane = self._tend_lane(lane)
+            lane = self._tend_breaker(lane)
         for payment_id in self._unsettled():
             with self._apart():
-                found.update(self._tend_payment(payment_id, lane))
+                found.update(self._recover_payment(payment_id, lane))
             if seconds_left() < RESERVE_SECONDS:
                 break
         for event in self.events.parked():
@@ -85,7 +85,7 @@ class Sweeper:
         for batch_id in self.batches.unfinished():
             with self._apart():
                 if seconds_left() >= RESERVE_SECONDS:
-                    found.update(self._tend_batch(batch_id, lane, seconds_left))
+                    found.update(self._recover_batch(batch_id, lane, seconds_left))
         found["lane_paused"] = int(lane.paused)
         return found
 
@@ -95,14 +95,14 @@ class Sweeper:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - whatever it is, it is handed on
-            self.stumbled(error)
+            self.on_error(error)
 
     # Payments --------------------------------------------------------------------------------------------------------
 
     def _unsettled(self) -> Iterator[str]:
-        return self.payments.unsettled(self.clock() - self.patience.unit)
+        return self.payments.unsettled(self.clock() - self.timeouts.unit)
 
-    def _tend_payment(self, payment_id: str, lane: LaneState) -> Iterator[str]:
+    def _recover_payment(self, payment_id: str, lane: BreakerState) -> Iterator[str]:
         now = self.clock()
         payment = self.payments.get(payment_id)
         if payment is None or (payment.status in SETTLED and payment.audited_version == payment.version):
@@ -115,7 +115,7 @@ class Sweeper:
             yield "overdue"
         lane_is_closed = lane.paused_by == PausedBy.GATEWAY or (lane.paused and payment.source == "batch")
         held_back = lane_is_closed and payment.status is Status.PENDING
-        if not held_back and self.patience.is_due(payment, now) and self._take_up(payment, now):
+        if not held_back and self.timeouts.is_due(payment, now) and self._restart(payment, now):
             yield "taken_up"
 
     def _is_overdue(self, payment: Payment, now: datetime) -> bool:
@@ -124,16 +124,16 @@ class Sweeper:
             payment.status is Status.PROCESSING and payment.gateway_reference
         )
         since = parse_iso(payment.attempted_at or payment.created_at)
-        return not waits_for_others and now - since >= self.patience.overdue
+        return not waits_for_others and now - since >= self.timeouts.overdue
 
-    def _take_up(self, payment: Payment, now: datetime) -> bool:
+    def _restart(self, payment: Payment, now: datetime) -> bool:
         claimed = self._claim(payment, now)
         if claimed is None:
             return False
         if claimed.version == 1 and claimed.restarts == 1:
             self.workflow.start(payment.payment_id)  # if it was started after all, this is no second start
         else:
-            self.workflow.again(payment.payment_id, str(claimed.restarts + 1))
+            self.workflow.restart(payment.payment_id, str(claimed.restarts + 1))
         return True
 
     def _claim(self, payment: Payment, now: datetime) -> Payment | None:
@@ -145,7 +145,7 @@ class Sweeper:
 
     # Batches ---------------------------------------------------------------------------------------------------------
 
-    def _tend_batch(self, batch_id: str, lane: LaneState, seconds_left: Callable[[], float]) -> Iterator[str]:
+    def _recover_batch(self, batch_id: str, lane: BreakerState, seconds_left: Callable[[], float]) -> Iterator[str]:
         now = self.clock()
         batch = self.batches.get(batch_id)
         if batch is None:
@@ -168,7 +168,7 @@ class Sweeper:
 
     def _stands_still(self, batch: Batch, now: datetime) -> bool:
         """The file is read, the queue is empty, and still payments of it have no outcome."""
-        long_ago = now - parse_iso(batch.updated_at) >= 2 * self.patience.unit
+        long_ago = now - parse_iso(batch.updated_at) >= 2 * self.timeouts.unit
         return batch.status is BatchStatus.PROCESSING and long_ago and self.queue.is_empty()
 
     def _repair_rows(self, batch: Batch, now: datetime, seconds_left: Callable[[], float]) -> Iterator[str]:
@@ -189,7 +189,7 @@ class Sweeper:
                 if payment.restarts:
                     # queueing it did not help: its own execution may have died before it wrote anything, and its
                     # name is used up
-                    self._take_up(payment, now)
+                    self._restart(payment, now)
                 else:
                     self._claim(payment, now)
             if len(lost) == MESSAGES_A_REQUEST:
@@ -206,7 +206,7 @@ class Sweeper:
 
     # The lane --------------------------------------------------------------------------------------------------------
 
-    def _tend_lane(self, lane: LaneState) -> LaneState:
+    def _tend_breaker(self, lane: BreakerState) -> BreakerState:
         """See whether a gateway that refused us takes payments again, and have messages delivered accordingly."""
         if lane.paused_by == PausedBy.GATEWAY and self._gets_through(lane):
             self.lane.resume()
@@ -215,7 +215,7 @@ class Sweeper:
             self.delivery.switch(on=not lane.paused)
         return lane
 
-    def _gets_through(self, lane: LaneState) -> bool:
+    def _gets_through(self, lane: BreakerState) -> bool:
         """Send one payment ahead; at a later sweep, see whether the gateway took it."""
         canary = self.payments.get(lane.canary) if lane.canary else None
         if canary and canary.status in _ANSWERED:
@@ -226,9 +226,9 @@ class Sweeper:
         if waiting is None:
             return self._answers()
         if self._answers():  # a canary is for a gateway that answers at all
-            self.lane.send_canary(waiting.payment_id)
-            if self.patience.is_due(waiting, self.clock()) or not canary:
-                self._take_up(waiting, self.clock())
+            self.lane.send_probe(waiting.payment_id)
+            if self.timeouts.is_due(waiting, self.clock()) or not canary:
+                self._restart(waiting, self.clock())
         return False
 
     def _pending(self) -> Iterator[Payment]:
@@ -238,7 +238,7 @@ class Sweeper:
     def _answers(self) -> bool:
         """Ask the gateway something harmless with our key."""
         try:
-            self.gateway.find(NO_CANARY)
+            self.gateway.find(PROBE_WITHOUT_PAYMENT)
         except PaymentError:
             return False
         return True

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from payments.domain.batch.state import Batch
-from payments.domain.batch_breaker import LaneState
+from payments.domain.batch_breaker import BreakerState
 from payments.domain.payment import Payment
 from payments.domain.statuses import OPEN, SETTLED, Status
 from payments.ports.payment_store import PaymentStore
@@ -43,7 +43,7 @@ class Decision:
     needed: bool = True
 
 
-def decide(payment_id: str, payment: Payment | None, lane: LaneState, *, started: bool) -> Decision:
+def decide(payment_id: str, payment: Payment | None, lane: BreakerState, *, started: bool) -> Decision:
     """What to do with a message.
 
     `payment_id` is what the message names, empty if it is malformed; `payment` is its row, strongly consistent;
@@ -85,9 +85,9 @@ def restart(payment: Payment, *, store: PaymentStore, workflow: Workflow, at: da
     """
     if payment.status not in OPEN | {Status.UNKNOWN}:
         raise ValueError(f"payment {payment.payment_id} is {payment.status}: it needs no other execution")
-    occasion = str(store.claim_restart(payment, at).restarts + 1)
-    workflow.again(payment.payment_id, occasion)
-    return occasion
+    execution_suffix = str(store.claim_restart(payment, at).restarts + 1)
+    workflow.restart(payment.payment_id, execution_suffix)
+    return execution_suffix
 
 
 def reason_class(reason: str) -> str:

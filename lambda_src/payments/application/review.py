@@ -56,6 +56,6 @@ def decision_on(payment: Payment) -> Change | None:
     return next((change for change in reversed(payment.history) if change.code in {*Verdict}), None)
 
 
-def occasion_of(decision: Change) -> str:
+def execution_suffix_of(decision: Change) -> str:
     """The end of the name of the execution that carries a decision out."""
     return f"r{decision.version}"

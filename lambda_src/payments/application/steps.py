@@ -11,8 +11,8 @@ from typing import Any
 from payments.application.audit import audit
 from payments.application.batch.close_rows import BatchRows
 from payments.application.charge import Charging, as_recorded, may_call_gateway
-from payments.application.gateway_rate_limiter import Pace
-from payments.application.paced_gateway import PacedGateway
+from payments.application.gateway_rate_limiter import GatewayRateLimiter
+from payments.application.rate_limited_gateway import RateLimitedGateway
 from payments.application.record import record
 from payments.application.validate import PaymentMethods, validate
 from payments.domain.clock import Clock
@@ -25,7 +25,7 @@ from payments.domain.payment import Payment
 from payments.domain.statuses import Status
 from payments.ports.audit_store import AuditStore
 from payments.ports.event_store import EventStore
-from payments.ports.field_encryptor import KeyVault
+from payments.ports.field_encryptor import RowEncryptor
 from payments.ports.payment_store import PaymentStore, require
 from payments.ports.sealed_payments import Unlocked, unlocked
 from payments.ports.slot_counter import NoFreeSlot
@@ -51,11 +51,18 @@ def validate_step(
     return dict(state) | ({"outcome": refused.as_json()} if refused else {})
 
 
-def charge_step(state: Mapping[str, Any], *, charging: Charging, vault: KeyVault, pace: Pace, jitter: Jitter) -> State:
+def charge_step(
+    state: Mapping[str, Any],
+    *,
+    charging: Charging,
+    encryptor: RowEncryptor,
+    rate_limiter: GatewayRateLimiter,
+    jitter: Jitter,
+) -> State:
     """Charge in the gateway's pace; where the gateway asks for time, say how long the workflow has to wait.
 
     The payment's data key is in hand before anything is written or sent, so that whatever comes back can be sealed:
-    a key that is disabled stops a charge (VaultUnavailable), and never loses one.
+    a key that is disabled stops a charge (EncryptionUnavailable), and never loses one.
     """
     waits, ask = int(state.get("waits", 0)), bool(state.get("ask"))
     row = require(charging.store, state["payment_id"])
@@ -67,9 +74,9 @@ def charge_step(state: Mapping[str, Any], *, charging: Charging, vault: KeyVault
     if not may_call_gateway(row, ask=ask):
         return {**what_for, "outcome": as_recorded(row).as_json()}
     try:
-        open_row = unlocked(row, vault)
-        turn = pace.take()
-        charging = replace(charging, gateway=PacedGateway(charging.gateway, turn), row_of=open_row.sealed)
+        open_row = unlocked(row, encryptor)
+        turn = rate_limiter.take()
+        charging = replace(charging, gateway=RateLimitedGateway(charging.gateway, turn), row_of=open_row.sealed)
         outcome = answered(lambda: charging.charge(open_row.payment, ask=ask))
     except NoFreeSlot:
         return wait(OWN_PACE_SECONDS, waits)  # our own doing, and no reason to give a payment up

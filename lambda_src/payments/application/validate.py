@@ -11,7 +11,7 @@ from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
 from payments.domain.token import Token, TokenStatus
 from payments.ports.customer_store import CustomerStore
-from payments.ports.field_encryptor import Vault, VaultUnavailable
+from payments.ports.field_encryptor import EncryptionUnavailable, FieldEncryptor
 from payments.ports.token_store import TokenStore
 
 LONGEST_REQUEST = timedelta(seconds=30)
@@ -23,13 +23,18 @@ class PaymentMethods:
     environment's. With a vault it is given; whoever only checks needs none."""
 
     def __init__(
-        self, customers: CustomerStore, default: str, tokens: TokenStore, clock: Clock, vault: Vault | None = None
+        self,
+        customers: CustomerStore,
+        default: str,
+        tokens: TokenStore,
+        clock: Clock,
+        encryptor: FieldEncryptor | None = None,
     ) -> None:
         self._customers = customers
         self._default = default
         self._tokens = tokens
         self._clock = clock
-        self._vault = vault
+        self._vault = encryptor
 
     def of(self, payment: Payment) -> str:
         """The payment method in plain text, of a payment whose own is opened already.
@@ -43,7 +48,7 @@ class PaymentMethods:
         if not is_sealed(method):
             return method
         if self._vault is None:
-            raise VaultUnavailable("this function has no key to open a payment method with")
+            raise EncryptionUnavailable("this function has no key to open a payment method with")
         return self._vault.open({"customer_id": payment.customer_id}, {field: method})[field]
 
     def check(self, payment: Payment) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from payments.domain.clock import Clock, parse_iso
-from payments.domain.gateway_event import HANDLED, REFUNDED, EventState, GatewayEvent, occasion_of
+from payments.domain.gateway_event import HANDLED, REFUNDED, EventState, GatewayEvent, execution_suffix_of
 from payments.domain.statuses import CAPTURED, Status
 from payments.ports.event_store import EventStore
 from payments.ports.payment_store import PaymentStore
@@ -75,5 +75,7 @@ class Webhooks:
         again each time the event is twice as old.
         """
         age = (self.clock() - parse_iso(event.received_at)) // ASK_AGAIN
-        self.workflow.again(event.payment_id, occasion_of(event, age.bit_length()), ask=True, event_id=event.event_id)
+        self.workflow.restart(
+            event.payment_id, execution_suffix_of(event, age.bit_length()), ask=True, event_id=event.event_id
+        )
         return EventState.PARKED

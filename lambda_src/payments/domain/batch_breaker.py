@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from payments.domain.clock import parse_iso
 
-DOUBT = timedelta(seconds=5)
+COOLDOWN = timedelta(seconds=5)
 """How long after a refusal nothing more is started: what is under way decides."""
 
 
@@ -24,7 +24,7 @@ class PausedBy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class LaneState:
+class BreakerState:
     """Whether the lane is paused, by whom (empty: it is open), why and since when. `refused_at` is when the gateway
     last refused us, if it did since the lane was opened. `canary` is the payment that the sweeper sent ahead to see
     whether the gateway takes payments again, if it did."""
@@ -40,6 +40,6 @@ class LaneState:
         """True when no batch payment is to be started."""
         return bool(self.paused_by)
 
-    def in_doubt(self, now: datetime) -> bool:
+    def cooling_down(self, now: datetime) -> bool:
         """True when the gateway refused us this moment: the next answers tell whether that was the first of many."""
-        return bool(self.refused_at) and now - parse_iso(self.refused_at) < DOUBT
+        return bool(self.refused_at) and now - parse_iso(self.refused_at) < COOLDOWN

@@ -49,6 +49,6 @@ class GatewayEvent:
     state: EventState = EventState.PARKED
 
 
-def occasion_of(event: GatewayEvent, attempt: int = 0) -> str:
+def execution_suffix_of(event: GatewayEvent, attempt: int = 0) -> str:
     """The end of the name of the execution that an event starts at its first or a later attempt."""
     return f"e{sha256(event.event_id.encode()).hexdigest()[:9]}{attempt:02}"

@@ -12,7 +12,7 @@ _LONGEST_BACKOFF = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RecoveryTimeouts:
     """All waits, in units of one setting. Five minutes let Stripe's search catch up (it lags up to a minute) and
     let a workflow end by itself (it takes seconds, and minutes when the gateway is busy)."""
 

@@ -42,7 +42,7 @@ def logger() -> Logger:
     return Logger(logger_formatter=formatter)
 
 
-def about(payment: Payment | None) -> None:
+def bind_log_context(payment: Payment | None) -> None:
     """From now on every line of this invocation names the payment, and the request or batch row that it came by;
     with None none does."""
     log = logger()
@@ -58,16 +58,16 @@ def invocation[E, C, R](handler: Callable[[E, C], R]) -> Callable[[E, C], R]:
     @wraps(handler)
     def run(event: E, context: C) -> R:
         log = logger()
-        about(None)
+        bind_log_context(None)
         if request_id := _request_id(event):
             log.append_keys(request_id=request_id)
         try:
             return handler(event, context)
         except Exception as error:
-            hush(error)
+            redact_exception(error)
             raise
         finally:
-            about(None)
+            bind_log_context(None)
             log.remove_keys(["request_id"])
 
     return run
@@ -78,7 +78,7 @@ def _request_id(event: object) -> str:
     return str(context.get("requestId", "")) if isinstance(context, dict) else ""
 
 
-def hush(error: BaseException) -> None:
+def redact_exception(error: BaseException) -> None:
     """Take what must not be told out of an error's text and notes, and of those within it. Its class stays, and the
     reference in a payment error, which is sealed: the workflow goes by these."""
     if isinstance(error, PaymentError):
@@ -89,7 +89,7 @@ def hush(error: BaseException) -> None:
     if notes := getattr(error, "__notes__", None):
         error.__notes__ = [redacted_text(str(note)) for note in notes]
     for one in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
-        hush(one)
+        redact_exception(one)
 
 
 def _hushed(argument: object) -> object:

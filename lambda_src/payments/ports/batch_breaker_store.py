@@ -3,13 +3,13 @@
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from payments.domain.batch_breaker import LaneState, PausedBy
+from payments.domain.batch_breaker import BreakerState, PausedBy
 
 
-class LaneStore(Protocol):
+class BreakerStore(Protocol):
     """The switch. Adapters: `stores/controls_dynamodb.py` and `stores/controls_memory.py`."""
 
-    def state(self) -> LaneState:
+    def state(self) -> BreakerState:
         """The lane as it stands. Strongly consistent."""
 
     def count_refusal(self, at: datetime, window: timedelta) -> int:
@@ -21,5 +21,5 @@ class LaneStore(Protocol):
     def resume(self) -> bool:
         """Open the lane and forget the refusals. False if it was open."""
 
-    def send_canary(self, payment_id: str) -> None:
+    def send_probe(self, payment_id: str) -> None:
         """Remember which payment was sent ahead."""

@@ -7,4 +7,4 @@ class EmailHasher(Protocol):
     """Makes an e-mail address findable without storing it."""
 
     def hash_of(self, email: str) -> str:
-        """A keyed hash of the address, the same for every spelling of it. Raises VaultUnavailable."""
+        """A keyed hash of the address, the same for every spelling of it. Raises EncryptionUnavailable."""

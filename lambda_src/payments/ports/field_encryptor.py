@@ -6,31 +6,31 @@ from typing import Protocol
 from payments.domain.sealed_text import Context, Seal
 
 
-class VaultUnavailable(Exception):
+class EncryptionUnavailable(Exception):
     """The key cannot be used now: disabled, out of reach, or not allowed. Nothing was sealed or opened."""
 
 
-class SealBroken(Exception):
+class DecryptionFailed(Exception):
     """A sealed text that does not belong here: another row's or field's, or changed."""
 
 
-class Vault(Protocol):
+class FieldEncryptor(Protocol):
     """Seals and opens fields by name."""
 
     def seal(self, context: Context, values: Mapping[str, str]) -> dict[str, str]:
         """The values sealed, under one data key for all of them; empty and sealed ones come back as they are.
 
-        Raises VaultUnavailable.
+        Raises EncryptionUnavailable.
         """
 
     def open(self, context: Context, values: Mapping[str, str]) -> dict[str, str]:
         """The values in plain text; those that are not sealed come back as they are.
 
-        Raises VaultUnavailable, and SealBroken naming the field.
+        Raises EncryptionUnavailable, and DecryptionFailed naming the field.
         """
 
 
-class KeyVault(Vault, Protocol):
+class RowEncryptor(FieldEncryptor, Protocol):
     """A vault that also hands out a data key, for as long as its holder works on one row."""
 
     def unlock(self, context: Context, values: Mapping[str, str]) -> tuple[dict[str, str], Seal]:

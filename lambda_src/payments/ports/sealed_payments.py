@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from payments.domain.payment import Payment
 from payments.domain.sealed_fields import REFERENCE, context_of, private, with_texts
 from payments.domain.sealed_text import Seal
-from payments.ports.field_encryptor import KeyVault, Vault
+from payments.ports.field_encryptor import FieldEncryptor, RowEncryptor
 
 
-def opened(payment: Payment, vault: Vault) -> Payment:
+def opened(payment: Payment, encryptor: FieldEncryptor) -> Payment:
     """The payment in plain text, by at most one request to KMS for each data key: mostly one, none without any.
 
-    Raises VaultUnavailable and SealBroken.
+    Raises EncryptionUnavailable and DecryptionFailed.
     """
-    return with_texts(payment, vault.open(context_of(payment.payment_id), private(payment)))
+    return with_texts(payment, encryptor.open(context_of(payment.payment_id), private(payment)))
 
 
-def sealed(payment: Payment, vault: Vault) -> Payment:
-    """The payment as it may be stored. Raises VaultUnavailable."""
-    return with_texts(payment, vault.seal(context_of(payment.payment_id), private(payment)))
+def sealed(payment: Payment, encryptor: FieldEncryptor) -> Payment:
+    """The payment as it may be stored. Raises EncryptionUnavailable."""
+    return with_texts(payment, encryptor.seal(context_of(payment.payment_id), private(payment)))
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Unlocked:
         return self.seal({field: stored[field] if text == known.get(field) else text for field, text in plain.items()})
 
 
-def unlocked(row: Payment, vault: KeyVault) -> Unlocked:
-    """Open a row to work on it, by one request to KMS. Raises VaultUnavailable and SealBroken."""
-    texts, seal = vault.unlock(context_of(row.payment_id), private(row))
+def unlocked(row: Payment, encryptor: RowEncryptor) -> Unlocked:
+    """Open a row to work on it, by one request to KMS. Raises EncryptionUnavailable and DecryptionFailed."""
+    texts, seal = encryptor.unlock(context_of(row.payment_id), private(row))
     return Unlocked(with_texts(row, texts), row, seal)

@@ -50,7 +50,7 @@ def update_customer(request: Request, services: Services) -> dict[str, Any]:
     """PATCH /customers/{customer_id}."""
     changes = _parsed(parse_patch, request.json())
     customer = require_own_customer(request, services, request.path["customer_id"])
-    stored = services.vault.seal(customer.context, changes)
+    stored = services.encryptor.seal(customer.context, changes)
     if "email" in changes:
         stored["email_hash"] = services.email_hasher.hash_of(changes["email"])
     for _ in range(_TRIES):
@@ -100,7 +100,7 @@ def register(request: Request, services: Services, asked: CustomerRequest) -> tu
         raise _taken(request, services, asked.customer_id)
     customer = created(
         asked,
-        services.vault.seal(sealing_context(asked.customer_id), asked.private),
+        services.encryptor.seal(sealing_context(asked.customer_id), asked.private),
         email_hash=services.email_hasher.hash_of(asked.email),
         subject=subject,
         created_by=request.caller.subject,
@@ -114,7 +114,7 @@ def register(request: Request, services: Services, asked: CustomerRequest) -> tu
             raise _conflict("this customer_id was erased and is never given again; take another one") from None
         if not owns(request.caller, existing):
             raise _taken(request, services, asked.customer_id) from None
-        if services.vault.open(existing.context, existing.private) != asked.private or existing.subject != subject:
+        if services.encryptor.open(existing.context, existing.private) != asked.private or existing.subject != subject:
             raise _conflict("this customer exists with other content; change it with PATCH") from None
         return existing, True
     return customer, False
@@ -147,7 +147,7 @@ def link_to(customer_id: str) -> str:
 
 
 def _opened_view(customer: Customer, services: Services) -> dict[str, Any]:
-    return customer_view(customer, services.vault.open(customer.context, customer.private))
+    return customer_view(customer, services.encryptor.open(customer.context, customer.private))
 
 
 def _subject(caller: Caller, given: str) -> str:

@@ -48,9 +48,9 @@ def list_customer_payments_v1(request: Request, services: Services) -> dict[str,
     """GET /v1/api/payment/{customer_id}: a customer's disbursements, newest first."""
     customer = require_own_customer(request, services, request.path["customer_id"])
     page = listing.customer_page(request, services, customer)
-    private = services.vault.open(customer.context, customer.private)
+    private = services.encryptor.open(customer.context, customer.private)
     with ThreadPoolExecutor(_OPENED_AT_A_TIME) as pool:
-        payments = list(pool.map(partial(opened, vault=services.vault), page.payments))
+        payments = list(pool.map(partial(opened, encryptor=services.encryptor), page.payments))
     view: dict[str, Any] = {"disbursements": [_disbursement(payment, private["email"]) for payment in payments]}
     return answer(200, view | ({"next_cursor": page.next_cursor} if page.next_cursor else {}))
 

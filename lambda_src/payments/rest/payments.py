@@ -44,7 +44,7 @@ def get_payment(request: Request, services: Services) -> dict[str, Any]:
         payment = None
     if payment is None:
         raise Problem(404, "not-found", "no payment has this payment_id; check it, or submit it with POST /payments")
-    return answer(200, payment_view(opened(payment, services.vault)))
+    return answer(200, payment_view(opened(payment, services.encryptor)))
 
 
 def submit(request: Request, services: Services, asked: PaymentRequest, customer: Customer | None) -> dict[str, Any]:

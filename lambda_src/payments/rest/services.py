@@ -7,7 +7,7 @@ from payments.application.velocity import Velocity
 from payments.ports.access_log import AccessLog
 from payments.ports.customer_store import CustomerStore
 from payments.ports.email_hasher import EmailHasher
-from payments.ports.field_encryptor import Vault
+from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.payment_listing import PaymentListing
 from payments.ports.payment_store import PaymentStore
 from payments.ports.token_store import TokenStore
@@ -24,7 +24,7 @@ class Services:
     customers: CustomerStore
     tokens: TokenStore
     workflow: Workflow
-    vault: Vault
+    encryptor: FieldEncryptor
     email_hasher: EmailHasher
     limiter: Limiter
     velocity: Velocity

@@ -36,7 +36,7 @@ def create_token(request: Request, services: Services) -> dict[str, Any]:
     asked = parse_token_request(request.json())
     customer = require_own_customer(request, services, asked.customer_id)
     metadata = {f"{_METADATA}{key}": value for key, value in asked.metadata.items()}
-    sealed = services.vault.seal(customer.context, {"payment_method": asked.payment_method, **metadata})
+    sealed = services.encryptor.seal(customer.context, {"payment_method": asked.payment_method, **metadata})
     plain = services.new_token()
     token = Token(
         token_id_of(plain),
@@ -66,7 +66,7 @@ def get_token(request: Request, services: Services) -> dict[str, Any]:
             404, "not-found", f"the token was revoked at {token.revoked_at}; make a new one with POST /tokens"
         )
     sealed = {f"{_METADATA}{key}": value for key, value in token.metadata.items()}
-    opened = services.vault.open({"customer_id": token.customer_id}, sealed)
+    opened = services.encryptor.open({"customer_id": token.customer_id}, sealed)
     view = {
         "token_id": token.token_id,
         "customer_id": token.customer_id,

@@ -14,7 +14,7 @@ import requests
 import stripe
 
 from local.fake_stripe import amounts
-from local.fake_stripe.app import StandIn
+from local.fake_stripe.app import FakeStripe
 from local.fake_stripe.faults import Fault, Kind
 from local.fake_stripe.server import in_process
 from payments.adapters.stripe import amounts as stripe_amounts
@@ -39,7 +39,7 @@ class Api:
     def new_id(self, prefix: str) -> str:
         return f"{prefix}_{next(self._numbers)}"
 
-    def serve(self, url: str, stand_in: StandIn) -> None:
+    def serve(self, url: str, stand_in: FakeStripe) -> None:
         self.url, self.stand_in = url, stand_in
         self.intents = self.client().v1.payment_intents
         self.web = requests.Session()

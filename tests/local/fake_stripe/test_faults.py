@@ -20,8 +20,8 @@ def api() -> Iterator[Api]:
         yield api
 
 
-def pay(api: Api, words: str, *, payment_id: str = "pay-1", key: str = "", **changes: Any) -> stripe.PaymentIntent:
-    return api.pay(metadata={"payment_id": payment_id, "stand_in": words}, key=key, **changes)
+def pay(api: Api, fault_spec: str, *, payment_id: str = "pay-1", key: str = "", **changes: Any) -> stripe.PaymentIntent:
+    return api.pay(metadata={"payment_id": payment_id, "stand_in": fault_spec}, key=key, **changes)
 
 
 def found(api: Api, payment_id: str = "pay-1") -> list[stripe.PaymentIntent]:
@@ -42,13 +42,13 @@ def found(api: Api, payment_id: str = "pay-1") -> list[stripe.PaymentIntent]:
     ],
 )
 def test_word_when_in_metadata_then_strikes_its_payment_once(
-    api: Api, words: str, error: type[stripe.StripeError], status: int | None
+    api: Api, fault_spec: str, error: type[stripe.StripeError], status: int | None
 ) -> None:
     with pytest.raises(error) as caught:
-        pay(api, words)
+        pay(api, fault_spec)
     assert caught.value.http_status == status
     assert api.pay("pay-2").status == "succeeded"
-    assert pay(api, words).status == "succeeded"
+    assert pay(api, fault_spec).status == "succeeded"
 
 
 def test_fault_12_words_when_several_then_strike_in_turn_and_repetitions_count_them_down(api: Api) -> None:
@@ -110,11 +110,11 @@ def test_fault_20_key_when_forgotten_by_metadata_then_a_repetition_charges_again
     "words",
     ["gremlins", "latency=soon", "latency=-1", "rate_limited:0", "answer_lost=now", "unauthorized=1", "amount", "=1"],
 )
-def test_word_when_it_is_wrong_then_is_refused_with_the_reason_and_nothing_is_stored(api: Api, words: str) -> None:
+def test_word_when_it_is_wrong_then_is_refused_with_the_reason_and_nothing_is_stored(api: Api, fault_spec: str) -> None:
     with pytest.raises(stripe.InvalidRequestError) as caught:
-        pay(api, words)
+        pay(api, fault_spec)
     assert (caught.value.http_status, caught.value.param) == (400, "metadata[stand_in]")
-    assert words in str(caught.value)
+    assert fault_spec in str(caught.value)
     assert api.intents.list().data == []
 
 

@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from local.fake_stripe.delivery_queue import Postman
+from local.fake_stripe.delivery_queue import DeliveryQueue
 from tests.local.fake_stripe.test_app import Api, headers_of, serving
 
 SECRETS = ["whsec_old", "whsec_new"]
@@ -113,8 +113,8 @@ def settled(api: Api, count: int) -> list[Any]:
     return told(api)
 
 
-def pay(api: Api, words: str) -> stripe.PaymentIntent:
-    return api.pay(metadata={"payment_id": "pay-1", "stand_in": words})
+def pay(api: Api, fault_spec: str) -> stripe.PaymentIntent:
+    return api.pay(metadata={"payment_id": "pay-1", "stand_in": fault_spec})
 
 
 # What is sent ----------------------------------------------------------------------------------------------------
@@ -391,16 +391,16 @@ def test_webhook_when_reordered_and_no_other_follows_then_comes_after_its_time(
 
 def test_postman_when_items_are_due_at_different_times_then_delivers_in_that_order_and_stops() -> None:
     delivered: list[str] = []
-    postman: Postman[str] = Postman(delivered.append, "postman")
-    postman.take("last", 60)
-    postman.take("second", 0.05)
-    postman.take("first")
+    deliveries: DeliveryQueue[str] = DeliveryQueue(delivered.append, "postman")
+    deliveries.take("last", 60)
+    deliveries.take("second", 0.05)
+    deliveries.take("first")
     wait_for(lambda: len(delivered) == 2)
-    postman.hurry("last")
+    deliveries.hurry("last")
     wait_for(lambda: len(delivered) == 3)
     assert delivered == ["first", "second", "last"]
-    postman.take("never", 0.05)
-    postman.stop()
-    postman.take("never")
+    deliveries.take("never", 0.05)
+    deliveries.stop()
+    deliveries.take("never")
     time.sleep(0.1)
     assert delivered == ["first", "second", "last"]

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from local.ministack.server import LocalAws
-from payments.adapters.kms import KmsEmailHasher, KmsVault
-from payments.ports.field_encryptor import SealBroken, VaultUnavailable
+from payments.adapters.kms import KmsEmailHasher, KmsFieldEncryptor
+from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailable
 
 MINE = {"payment_id": "pay_1"}
 VALUES = {"payment_method": "pm_1", "metadata.order": "A-17"}
@@ -22,9 +22,9 @@ class Keys:
     lookup_arn: str
 
     @property
-    def vault(self) -> KmsVault:
+    def encryptor(self) -> KmsFieldEncryptor:
         """A vault as the next function to start has it."""
-        return KmsVault(self.kms, self.arn)
+        return KmsFieldEncryptor(self.kms, self.arn)
 
     @property
     def hasher(self) -> KmsEmailHasher:
@@ -40,60 +40,60 @@ def keys(aws: LocalAws) -> Keys:
 
 
 def test_vault_when_it_seals_and_opens_then_as_the_suite_has_it(keys: Keys) -> None:
-    sealed = keys.vault.seal(MINE, VALUES)
-    plain, seal = keys.vault.unlock(MINE, sealed)
+    sealed = keys.encryptor.seal(MINE, VALUES)
+    plain, seal = keys.encryptor.unlock(MINE, sealed)
     more = seal({"gateway_reference": "pi_1"})
 
     assert plain == VALUES
-    assert keys.vault.open(MINE, sealed | more) == VALUES | {"gateway_reference": "pi_1"}
+    assert keys.encryptor.open(MINE, sealed | more) == VALUES | {"gateway_reference": "pi_1"}
 
 
 @pytest.mark.parametrize("context", [{"payment_id": "pay_2"}, {"customer_id": "pay_1"}, {}])
 def test_open_when_the_text_is_another_rows_then_refused(keys: Keys, context: dict[str, str]) -> None:
-    with pytest.raises(SealBroken, match="payment_method"):
-        keys.vault.open(context, keys.vault.seal(MINE, {"payment_method": "pm_1"}))
+    with pytest.raises(DecryptionFailed, match="payment_method"):
+        keys.encryptor.open(context, keys.encryptor.seal(MINE, {"payment_method": "pm_1"}))
 
 
 def test_open_when_the_text_is_another_fields_then_refused(keys: Keys) -> None:
-    sealed = keys.vault.seal(MINE, {"payment_method": "pm_1"})["payment_method"]
-    with pytest.raises(SealBroken, match="gateway_reference"):
-        keys.vault.open(MINE, {"gateway_reference": sealed})
+    sealed = keys.encryptor.seal(MINE, {"payment_method": "pm_1"})["payment_method"]
+    with pytest.raises(DecryptionFailed, match="gateway_reference"):
+        keys.encryptor.open(MINE, {"gateway_reference": sealed})
 
 
 def test_fault_45_vault_when_the_key_is_disabled_then_it_fails_closed_until_it_is_enabled(keys: Keys) -> None:
-    vault = keys.vault
-    sealed = vault.seal(MINE, VALUES)
-    assert vault.open(MINE, sealed) == VALUES  # what it knew a moment ago is of no use to it now
+    encryptor = keys.encryptor
+    sealed = encryptor.seal(MINE, VALUES)
+    assert encryptor.open(MINE, sealed) == VALUES  # what it knew a moment ago is of no use to it now
     keys.kms.disable_key(KeyId=keys.arn)
 
     for attempt in (
-        lambda: vault.open(MINE, sealed),
-        lambda: vault.seal(MINE, VALUES),
-        lambda: vault.unlock(MINE, sealed),
-        lambda: vault.unlock(MINE, {}),
+        lambda: encryptor.open(MINE, sealed),
+        lambda: encryptor.seal(MINE, VALUES),
+        lambda: encryptor.unlock(MINE, sealed),
+        lambda: encryptor.unlock(MINE, {}),
     ):
-        with pytest.raises(VaultUnavailable, match="DisabledException"):
+        with pytest.raises(EncryptionUnavailable, match="DisabledException"):
             attempt()
 
     keys.kms.enable_key(KeyId=keys.arn)
-    assert vault.open(MINE, sealed) == VALUES
+    assert encryptor.open(MINE, sealed) == VALUES
 
 
 def test_fault_45_vault_when_the_key_is_to_be_deleted_then_it_fails_closed_until_that_is_taken_back(keys: Keys) -> None:
-    sealed = keys.vault.seal(MINE, VALUES)
+    sealed = keys.encryptor.seal(MINE, VALUES)
     keys.kms.schedule_key_deletion(KeyId=keys.arn, PendingWindowInDays=7)
-    with pytest.raises(VaultUnavailable, match="KMSInvalidStateException"):
-        keys.vault.open(MINE, sealed)
+    with pytest.raises(EncryptionUnavailable, match="KMSInvalidStateException"):
+        keys.encryptor.open(MINE, sealed)
 
     keys.kms.cancel_key_deletion(KeyId=keys.arn)
     keys.kms.enable_key(KeyId=keys.arn)
-    assert keys.vault.open(MINE, sealed) == VALUES
+    assert keys.encryptor.open(MINE, sealed) == VALUES
 
 
 def test_fault_45_vault_when_the_key_is_gone_then_it_fails_closed(keys: Keys) -> None:
     gone = keys.arn.rpartition("/")[0] + "/00000000-0000-0000-0000-000000000000"
-    with pytest.raises(VaultUnavailable, match="NotFoundException"):
-        KmsVault(keys.kms, gone).seal(MINE, VALUES)
+    with pytest.raises(EncryptionUnavailable, match="NotFoundException"):
+        KmsFieldEncryptor(keys.kms, gone).seal(MINE, VALUES)
 
 
 def test_fault_45_hash_when_the_lookup_key_is_disabled_then_no_hash_and_the_same_one_once_it_is_enabled(
@@ -101,7 +101,7 @@ def test_fault_45_hash_when_the_lookup_key_is_disabled_then_no_hash_and_the_same
 ) -> None:
     before = keys.hasher.hash_of("Ada@Example.com")
     keys.kms.disable_key(KeyId=keys.lookup_arn)
-    with pytest.raises(VaultUnavailable, match="DisabledException"):
+    with pytest.raises(EncryptionUnavailable, match="DisabledException"):
         keys.hasher.hash_of("ada@example.com")
 
     keys.kms.enable_key(KeyId=keys.lookup_arn)

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from payments.domain.batch_breaker import LaneState, PausedBy
+from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso
 
 if TYPE_CHECKING:
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 _LANE = {"control": {"S": "lane"}}
 
 
-class DynamoLaneStore:
+class DynamoBreakerStore:
     """The item `lane`."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
 
-    def state(self) -> LaneState:
+    def state(self) -> BreakerState:
         """See the port."""
         item = self._client.get_item(TableName=self._table, Key=_LANE, ConsistentRead=True).get("Item", {})
         names = ("paused_by", "reason", "since", "refused_at", "canary")
-        return LaneState(**{name: item[name]["S"] for name in names if name in item})
+        return BreakerState(**{name: item[name]["S"] for name in names if name in item})
 
     def count_refusal(self, at: datetime, window: timedelta) -> int:
         """See the port."""
@@ -54,7 +54,7 @@ class DynamoLaneStore:
         names = "paused_by, reason, since, refused_at, canary, refusals, window_ends"
         return self._update(f"REMOVE {names}", "attribute_exists(paused_by)", {}) is not None
 
-    def send_canary(self, payment_id: str) -> None:
+    def send_probe(self, payment_id: str) -> None:
         """See the port."""
         self._update("SET canary = :id", "attribute_exists(paused_by)", {":id": {"S": payment_id}})
 

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.domain.payment import Payment
-from payments.observability.logs import about
-from payments.ports.field_encryptor import Vault
+from payments.observability.logs import bind_log_context
+from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.payment_store import AlreadyExists
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-class FollowedPayments(DynamoPaymentStore):
+class InstrumentedPaymentStore(DynamoPaymentStore):
     """The payments table. Log lines name the payment that was read or stored last. `created` is told of each new
     payment and `saved` of each row that moved, once that is stored."""
 
@@ -21,12 +21,12 @@ class FollowedPayments(DynamoPaymentStore):
         self,
         client: "DynamoDBClient",
         table: str,
-        vault: Vault | None = None,
+        encryptor: FieldEncryptor | None = None,
         *,
         created: Callable[[Payment], None] = lambda _: None,
         saved: Callable[[Payment], None] = lambda _: None,
     ) -> None:
-        super().__init__(client, table, vault)
+        super().__init__(client, table, encryptor)
         self._created = created
         self._saved = saved
 
@@ -35,15 +35,15 @@ class FollowedPayments(DynamoPaymentStore):
         try:
             super().create(payment)
         except AlreadyExists as known:
-            about(known.existing)
+            bind_log_context(known.existing)
             raise
-        about(payment)
+        bind_log_context(payment)
         self._created(payment)
 
     def get(self, payment_id: str) -> Payment | None:
         """See the port."""
         payment = super().get(payment_id)
-        about(payment)
+        bind_log_context(payment)
         return payment
 
     def save(self, payment: Payment) -> None:

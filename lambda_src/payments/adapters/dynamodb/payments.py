@@ -13,7 +13,7 @@ from payments.domain.payment import Change, Payment
 from payments.domain.sealed_fields import require_sealed
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
-from payments.ports.field_encryptor import Vault
+from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.payment_store import AlreadyExists, VersionConflict
 from payments.ports.sealed_payments import sealed
 
@@ -89,10 +89,10 @@ def payment_of(item: Mapping[str, Any]) -> Payment:
 class DynamoPaymentStore:
     """The payments table. With a vault, `create` seals what is private; whoever creates nothing private needs none."""
 
-    def __init__(self, client: "DynamoDBClient", table: str, vault: Vault | None = None) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, encryptor: FieldEncryptor | None = None) -> None:
         self._client = client
         self._table = table
-        self._vault = vault
+        self._vault = encryptor
 
     def create(self, payment: Payment) -> None:
         """See the port."""

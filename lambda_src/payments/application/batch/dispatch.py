@@ -5,10 +5,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from payments.application.gateway_rate_limiter import Pace
+from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.domain.payment import PAYMENT_ID
 from payments.domain.statuses import OPEN
-from payments.ports.batch_breaker_store import LaneStore
+from payments.ports.batch_breaker_store import BreakerStore
 from payments.ports.payment_store import PaymentStore, require
 from payments.ports.workflow import Workflow
 
@@ -19,7 +19,7 @@ GIVES_WAY = 0.06
 starts as many as there are slots left; going at full speed until it must stop, it would leave slots unused after it."""
 QUIET_SECONDS = 30.0
 """After so long without a request to the gateway nobody knows whether it takes any: the first payment goes alone."""
-LONGEST_KNOCK_SECONDS = 20.0
+LONGEST_PROBE_SECONDS = 20.0
 """How long a dispatcher waits for that first one to reach the gateway: a cold start of each step, with time to spare.
 It may never get there, as the rules may reject it; the others must not wait for good."""
 LOOK_SECONDS = 0.1
@@ -29,7 +29,7 @@ class MalformedMessage(ValueError):
     """A queue message without a payment_id. It can never be dispatched."""
 
 
-class LanePaused(Exception):
+class BatchesPaused(Exception):
     """The batch lane is paused. The message goes back to the queue."""
 
 
@@ -47,8 +47,8 @@ class Dispatcher:
 
     payments: PaymentStore
     workflow: Workflow
-    lane: LaneStore
-    pace: Pace
+    lane: BreakerStore
+    rate_limiter: GatewayRateLimiter
     pace_seconds: float
     monotonic: Callable[[], float]
     sleep: Callable[[float], None]
@@ -57,33 +57,33 @@ class Dispatcher:
     def dispatch(self, body: str) -> str:
         """Start the payment a message names; gives its id. A payment with an outcome is not started again.
 
-        Raises LanePaused, MalformedMessage, and LookupError if the payment is not stored.
+        Raises BatchesPaused, MalformedMessage, and LookupError if the payment is not stored.
         """
         started_at = self.monotonic()
         self._check_lane()
         payment = require(self.payments, payment_id_in(body))
         takes_seconds = self.pace_seconds
         if payment.status in OPEN:
-            while (backlog := self.pace.backlog_seconds()) > LONGEST_BACKLOG_SECONDS:
-                self.sleep(backlog - LONGEST_BACKLOG_SECONDS + self.pace.slot.total_seconds())
+            while (backlog := self.rate_limiter.backlog_seconds()) > LONGEST_BACKLOG_SECONDS:
+                self.sleep(backlog - LONGEST_BACKLOG_SECONDS + self.rate_limiter.slot.total_seconds())
             self._start(payment.payment_id)
             takes_seconds += backlog * GIVES_WAY
         self.sleep(max(0.0, takes_seconds - (self.monotonic() - started_at)))
         return payment.payment_id
 
     def _check_lane(self) -> None:
-        while not (state := self.lane.state()).paused and state.in_doubt(self.pace.clock()):
+        while not (state := self.lane.state()).paused and state.cooling_down(self.rate_limiter.clock()):
             self.sleep(LOOK_SECONDS)
         if state.paused:
             self.sleep(self.pace_seconds)  # turning messages away is nothing to hurry through the whole queue for
-            raise LanePaused(f"the lane is paused since {state.since}: {state.reason}")
+            raise BatchesPaused(f"the lane is paused since {state.since}: {state.reason}")
 
     def _start(self, payment_id: str) -> None:
         now = self.monotonic()
-        knocks = now - self._last_start > QUIET_SECONDS and self.pace.idle_seconds() > QUIET_SECONDS
+        knocks = now - self._last_start > QUIET_SECONDS and self.rate_limiter.idle_seconds() > QUIET_SECONDS
         self.workflow.start(payment_id)
         self._last_start = now
-        while knocks and self.pace.idle_seconds() > self.monotonic() - now < LONGEST_KNOCK_SECONDS:
+        while knocks and self.rate_limiter.idle_seconds() > self.monotonic() - now < LONGEST_PROBE_SECONDS:
             self.sleep(LOOK_SECONDS)
 
 

@@ -10,7 +10,7 @@ from itertools import batched
 from typing import Any
 
 from payments.application.batch.file import BatchFile
-from payments.application.batch.result_files import BatchSheets
+from payments.application.batch.result_files import ResultFiles
 from payments.domain.batch.errors import CellError, RejectedRow
 from payments.domain.batch.state import Batch, BatchStatus, ResultRow
 from payments.domain.clock import Clock, iso
@@ -20,7 +20,7 @@ from payments.domain.sealed_fields import REFERENCE, context_of
 from payments.domain.statuses import OPEN, Status
 from payments.ports.batch_files import BatchFiles
 from payments.ports.batch_store import BatchStore, Claim, NotClaimed
-from payments.ports.field_encryptor import Vault
+from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.payment_store import PaymentStore, require
 
 _WAITS_SECONDS = (1, 2, 4, 8, 16)
@@ -43,7 +43,7 @@ class Reporter:
     publish: Callable[[dict[str, Any]], None]
     clock: Clock
     sleep: Callable[[float], None]
-    vault: Vault
+    encryptor: FieldEncryptor
 
     def report(self, batch_id: str, *, owner: str, seconds_left: float) -> Batch | None:
         """Write the result files, send the event, and complete the batch.
@@ -68,7 +68,7 @@ class Reporter:
         self.batches.complete(batch_id, owner, status, by_status, at)
         return self.batches.get(batch_id)
 
-    def _complete_sheets(self, batch: Batch) -> tuple[BatchSheets, Mapping[str, int]]:
+    def _complete_sheets(self, batch: Batch) -> tuple[ResultFiles, Mapping[str, int]]:
         for wait_seconds in (*_WAITS_SECONDS, None):
             sheets, by_status = self._sheets(batch)
             if by_status.total() == batch.progress.rows_accepted:
@@ -77,16 +77,16 @@ class Reporter:
                 self.sleep(wait_seconds)
         raise IndexBehind(f"batch {batch.batch_id}: {by_status.total()} of {batch.progress.rows_accepted} rows found")
 
-    def _sheets(self, batch: Batch) -> tuple[BatchSheets, Counter[str]]:
+    def _sheets(self, batch: Batch) -> tuple[ResultFiles, Counter[str]]:
         """The three files and how many results have which status, in one pass over all rows by line."""
         by_status: Counter[str] = Counter()
         if batch.file_errors:
-            sheets = BatchSheets(REQUIRED_FIELDS)
+            sheets = ResultFiles(REQUIRED_FIELDS)
             for error in batch.file_errors:
                 sheets.add_error(error)
             return sheets, by_status
         uploaded = BatchFile(self.files.read(batch.source))
-        sheets = BatchSheets(uploaded.header)
+        sheets = ResultFiles(uploaded.header)
         cells = uploaded.cells()
         rows: Iterator[RejectedRow | ResultRow] = heapq.merge(
             self._own_results(batch.batch_id), self.batches.rows(batch.batch_id), key=lambda row: row.line
@@ -121,7 +121,7 @@ class Reporter:
         if isinstance(row, RejectedRow):
             return row
         row = self._current(row)
-        texts = self.vault.open(context_of(row.payment_id), {REFERENCE: row.gateway_reference})
+        texts = self.encryptor.open(context_of(row.payment_id), {REFERENCE: row.gateway_reference})
         return replace(row, gateway_reference=texts[REFERENCE])
 
     def _current(self, row: ResultRow) -> ResultRow:

@@ -17,7 +17,7 @@ _FORMULA = re.compile(r"[=+\-@\t\r]")
 _NUMBER = re.compile(r"[+-]?[0-9.]+", re.ASCII)
 
 
-class Sheet:
+class ResultFile:
     """A CSV file in the making, in a temporary file on disk: a report of a million rows needs no memory."""
 
     def __init__(self, header: Iterable[str]) -> None:
@@ -38,13 +38,13 @@ class Sheet:
         return self._file
 
 
-class BatchSheets:
+class ResultFiles:
     """The three files: what became of every accepted row, what is wrong with the others, and those again."""
 
     def __init__(self, source_header: Iterable[str]) -> None:
-        self._results = Sheet(field.name for field in fields(ResultRow))
-        self._errors = Sheet(("line", "column", "payment_id", "value", "reason", "what_to_do"))
-        self._resubmit = Sheet(source_header)
+        self._results = ResultFile(field.name for field in fields(ResultRow))
+        self._errors = ResultFile(("line", "column", "payment_id", "value", "reason", "what_to_do"))
+        self._resubmit = ResultFile(source_header)
 
     def add_result(self, row: ResultRow) -> None:
         """A line of results.csv."""

@@ -7,7 +7,7 @@ from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Payment
 
 
 @dataclass(frozen=True)
-class PacedGateway:
+class RateLimitedGateway:
     """PaymentGateway on another one; `turn` waits right before each request, so that nothing comes in between."""
 
     gateway: PaymentGateway

@@ -16,11 +16,11 @@ from typer.testing import CliRunner, Result
 from payctl import show
 from payctl.app import app
 from payments.adapters.dynamodb.audit import DynamoAuditStore
-from payments.adapters.dynamodb.batch_breaker import DynamoLaneStore
+from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.events import DynamoEventStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.tables import AUDIT_LOG, CONTROLS, GATEWAY_EVENTS, PAYMENTS, PROCESSING_STATUS
-from payments.adapters.kms import KmsVault
+from payments.adapters.kms import KmsFieldEncryptor
 from payments.adapters.sqs import SqsPaymentQueue
 from payments.domain.clock import utc_now
 from payments.domain.payment import Payment
@@ -118,7 +118,7 @@ def payctl_with(folder: Path, **outputs: str) -> Payctl:
 
 
 @dataclass
-class AwsWorld:
+class PayctlScenario:
     """A whole stack on moto, without its functions, and payctl on it."""
 
     outputs: dict[str, str]
@@ -127,8 +127,8 @@ class AwsWorld:
     @property
     def payments(self) -> DynamoPaymentStore:
         """The payments table."""
-        vault = KmsVault(boto3.client("kms"), self.outputs["vault_key_arn"])
-        return DynamoPaymentStore(boto3.client("dynamodb"), PAYMENTS.name, vault)
+        encryptor = KmsFieldEncryptor(boto3.client("kms"), self.outputs["vault_key_arn"])
+        return DynamoPaymentStore(boto3.client("dynamodb"), PAYMENTS.name, encryptor)
 
     @property
     def audit_log(self) -> DynamoAuditStore:
@@ -141,9 +141,9 @@ class AwsWorld:
         return DynamoEventStore(boto3.client("dynamodb"), GATEWAY_EVENTS.name)
 
     @property
-    def lane(self) -> DynamoLaneStore:
+    def lane(self) -> DynamoBreakerStore:
         """The batch lane's switch."""
-        return DynamoLaneStore(boto3.client("dynamodb"), CONTROLS.name)
+        return DynamoBreakerStore(boto3.client("dynamodb"), CONTROLS.name)
 
     def delivers(self) -> bool:
         """Whether the queue's messages are delivered."""
@@ -204,7 +204,7 @@ class AwsWorld:
 
 
 @contextmanager
-def aws_world(folder: Path) -> Iterator[AwsWorld]:
+def payctl_scenario(folder: Path) -> Iterator[PayctlScenario]:
     """A stack on moto: its tables, queues, secrets, state machine and the mapping from queue to dispatch."""
     with aws_in_memory():
         for table in (PAYMENTS, AUDIT_LOG, GATEWAY_EVENTS, CONTROLS, PROCESSING_STATUS):
@@ -224,7 +224,7 @@ def aws_world(folder: Path) -> Iterator[AwsWorld]:
             "dispatch_mapping_id": event_source_mapping(),
             "vault_key_arn": boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
         }
-        yield AwsWorld(outputs, payctl_with(folder, **outputs))
+        yield PayctlScenario(outputs, payctl_with(folder, **outputs))
 
 
 def payment_view(status: str = "succeeded", **more: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from fakes.access_log import MemoryAccessLog
 from fakes.customers import MemoryCustomerStore
 from fakes.email_hasher import MemoryEmailHasher
-from fakes.field_encryptor import MemoryVault
+from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.limits import MemoryLimitStore
 from fakes.listing import MemoryPaymentListing
 from fakes.payments import MemoryPaymentStore
@@ -44,13 +44,13 @@ def operation_called(name: str) -> Callable[[Request, Services], dict[str, Any]]
     return found
 
 
-class World:
+class RestScenario:
     """All ports of the operations, empty; ids and tokens are counted."""
 
     def __init__(self, per_customer: int = PLENTY) -> None:
-        self.vault = MemoryVault()
+        self.encryptor = MemoryFieldEncryptor()
         self.email_hasher = MemoryEmailHasher()
-        self.payments = MemoryPaymentStore(self.vault)
+        self.payments = MemoryPaymentStore(self.encryptor)
         self.customers = MemoryCustomerStore()
         self.tokens = MemoryTokenStore()
         self.workflow = MemoryWorkflow()
@@ -63,7 +63,7 @@ class World:
             customers=self.customers,
             tokens=self.tokens,
             workflow=self.workflow,
-            vault=self.vault,
+            encryptor=self.encryptor,
             email_hasher=self.email_hasher,
             limiter=Limiter(self.counters, {Kind.IP: PLENTY, Kind.CUSTOMER: per_customer}),
             velocity=Velocity(self.counters),
@@ -85,7 +85,7 @@ class World:
     def add_customer(self, customer_id: str = "cus_1", by: Caller = SHOP, subject: str = "", **private: str) -> None:
         """A customer created by somebody, of the person `subject`."""
         asked = CustomerRequest(customer_id, **{"email": "jo@example.com"} | private)
-        sealed = self.vault.seal(sealing_context(customer_id), asked.private)
+        sealed = self.encryptor.seal(sealing_context(customer_id), asked.private)
         email_hash = self.email_hasher.hash_of(asked.email)
         row = created(asked, sealed, email_hash=email_hash, subject=subject, created_by=by.subject, at=NOON)
         self.customers.create(row)
