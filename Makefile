@@ -11,6 +11,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 unexport PYTHONDONTWRITEBYTECODE
 
 PIPENV_VERSION := 2026.10.3
+# what the GitHub workflows and the container install; `setup` takes any Node 20 or 22 and any Terraform from 1.11
+PYTHON_VERSION = $(shell sed -n 's/^python_version = "\(.*\)"/\1/p' Pipfile)
+NODE_VERSION := 22
+TERRAFORM_VERSION := 1.11.4
+VERSIONS = PYTHON_VERSION=$(PYTHON_VERSION) NODE_VERSION=$(NODE_VERSION) TERRAFORM_VERSION=$(TERRAFORM_VERSION)
+# what the GitHub workflows and the container install; `setup` takes any Node 20 or 22 and any Terraform from 1.11
+PYTHON_VERSION = $(shell sed -n 's/^python_version = "\(.*\)"/\1/p' Pipfile)
+NODE_VERSION := 22
+TERRAFORM_VERSION := 1.11.4
+VERSIONS = PYTHON_VERSION=$(PYTHON_VERSION) NODE_VERSION=$(NODE_VERSION) TERRAFORM_VERSION=$(TERRAFORM_VERSION)
 PY := .venv/bin/python
 SUFFIX := $(or $(ENVIRONMENT_SUFFIX),dev)
 
@@ -61,6 +71,11 @@ simulate: setup ## Run the backend under seeded faults: SEEDS=2000, or SEED=1234
 lock: .tools/pipenv ## Lock the dependencies anew, without naming an index
 	@.tools/pipenv/bin/pipenv lock --categories "packages lambda dev-packages"
 	@$$(tools/find-python) tools/strip_lock.py Pipfile.lock
+
+# what the GitHub workflows read
+.PHONY: versions
+versions:
+	@printf '%s\n' $(VERSIONS)
 
 # what cdktf.json calls: nothing but the synth may print to standard output here
 .PHONY: app
