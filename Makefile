@@ -67,6 +67,19 @@ SEEDS := 500
 simulate: setup ## Run the backend under seeded faults: SEEDS=2000, or SEED=1234 to replay one
 	@$(PY) -m simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(JSON),--json)
 
+CDKTF := .tools/cdktf/node_modules/.bin/cdktf
+.PHONY: plan
+plan: setup-deploy ## Show what a deployment of ENVIRONMENT_SUFFIX would change
+	@$(CDKTF) diff
+
+.PHONY: deploy
+deploy: setup-deploy ## Deploy ENVIRONMENT_SUFFIX and write outputs.json; asks first, unless CI is set
+	@$(CDKTF) deploy --outputs-file outputs.json $(if $(CI),--auto-approve)
+
+.PHONY: smoke
+smoke: setup ## Check the stack that was deployed: its API, its authorizer, its tables and queues; charges nothing
+	@PAYCTL_OUTPUTS="$${PAYCTL_OUTPUTS:-outputs.json}" tools/smoke $(SUFFIX)
+
 .PHONY: lock
 lock: .tools/pipenv ## Lock the dependencies anew, without naming an index
 	@.tools/pipenv/bin/pipenv lock --categories "packages lambda dev-packages"
@@ -84,6 +97,10 @@ app: setup
 
 .PHONY: setup
 setup: .venv/installed
+
+.PHONY: setup-deploy
+setup-deploy: setup
+	@$(PY) tools/install.py cdktf
 
 .PHONY: setup-tests
 setup-tests: setup
