@@ -81,6 +81,10 @@ deploy: setup-deploy ## Deploy ENVIRONMENT_SUFFIX and write outputs.json; asks f
 smoke: setup ## Check the stack that was deployed: its API, its authorizer, its tables and queues; charges nothing
 	@PAYCTL_OUTPUTS="$${PAYCTL_OUTPUTS:-outputs.json}" tools/smoke $(SUFFIX)
 
+.PHONY: image
+image: ## Build the container image with the development tools
+	docker build --tag payment-backend-tools $(VERSIONS:%=--build-arg %) - <Dockerfile
+
 .PHONY: lock
 lock: .tools/pipenv ## Lock the dependencies anew, without naming an index
 	@.tools/pipenv/bin/pipenv lock --categories "packages lambda dev-packages"
