@@ -23,7 +23,7 @@ ENTRANCES = ("api", "split")
 # What a person must see to: each has an alarm
 GATEWAY_MISCONFIGURED = "GatewayMisconfigured"
 """A call that the gateway refused whatever the payment."""
-BATCHES_PAUSED = "BatchesPaused"
+BATCHES_PAUSED = "LanePaused"
 """1 at each sweep while the batch lane is paused."""
 PAYMENTS_OVERDUE = "PaymentsOverdue"
 """Payments that a sweep found open for too long."""
