@@ -13,7 +13,7 @@ def main() -> None:
         sys.exit(str(refused))
 
     # after the settings: a wrong one is told at once, without the seconds that these imports take
-    from lib.aws import App
+    from lib.bindings import App
     from lib.payment_stack import PaymentStack
 
     app = App()

@@ -2,8 +2,7 @@
 
 from datetime import timedelta
 
-from lib.api import PaymentApi
-from lib.aws import (
+from lib.bindings import (
     AwsProvider,
     AwsProviderDefaultTags,
     Construct,
@@ -14,24 +13,25 @@ from lib.aws import (
     TerraformOutput,
     TerraformStack,
 )
-from lib.batch import (
+from lib.features.api_gateway import PaymentApi
+from lib.features.batch_queue import (
     DISPATCH_TIMEOUT_SECONDS,
     PaymentQueue,
     dispatch_pace,
     split_on_arrival,
 )
-from lib.encryption import Encryption
-from lib.functions import Code, Function
-from lib.identity import Identity
-from lib.limits import Limits
-from lib.monitoring import Monitoring
-from lib.notifications import Notifications
+from lib.features.rate_limits import Limits
+from lib.features.recovery import EveryMinute
+from lib.features.workflow import Workflow
+from lib.foundation.encryption import Encryption
+from lib.foundation.functions import Code, Function
+from lib.foundation.identity import Identity
+from lib.foundation.notifications import Notifications
+from lib.foundation.storage import Bucket, Tables
+from lib.iam import waive
+from lib.monitoring.alarms import Monitoring
 from lib.package import ROOT
-from lib.policies import waive
-from lib.schedule import EveryMinute
 from lib.settings import Settings
-from lib.storage import Bucket, Tables
-from lib.workflow import Workflow
 from payments.adapters.dynamodb.tables import (
     BY_BATCH,
     BY_CUSTOMER,

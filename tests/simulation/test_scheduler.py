@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lib.state_machine import Step, definition
+from lib.features.state_machine import Step, definition
 from payments.domain.errors import UNEXPECTED
 from simulation import cloud
 from simulation.cloud import error_of
@@ -304,7 +304,7 @@ def test_limits_when_they_are_compared_then_those_of_the_infrastructure() -> Non
     del limits["authorize"]  # who may call is settled before a run begins
     assert limits == TIMEOUT_SECONDS
 
-    settings = (ROOT / "lib" / "batch.py").read_text()
+    settings = (ROOT / "lib" / "features" / "batch_queue.py").read_text()
     assert f'"maxReceiveCount": {cloud.MAX_RECEIVES}' in settings
     assert f"visibility_timeout_seconds={VISIBILITY_TIMEOUTS} * DISPATCH_TIMEOUT_SECONDS" in settings
     assert VISIBILITY_TIMEOUTS * DISPATCH_TIMEOUT_SECONDS == cloud.VISIBILITY_SECONDS

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from lib.aws import (
+from lib.bindings import (
     ApiGatewayApiKey,
     ApiGatewayRestApi,
     ApiGatewayStage,
@@ -15,7 +15,7 @@ from lib.aws import (
     Wafv2WebAcl,
     Wafv2WebAclAssociation,
 )
-from lib.policies import waive
+from lib.iam import waive
 from lib.settings import Settings
 from payments.domain.identity import usage_key
 from payments.rest.http import MAX_BODY_BYTES

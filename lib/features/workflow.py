@@ -3,13 +3,13 @@
 import json
 from typing import Any
 
-from lib.aws import Construct, IamRole, IamRolePolicy, SfnStateMachine, SnsTopic
-from lib.encryption import Encryption
-from lib.functions import Function
-from lib.logs import log_group
-from lib.policies import allow, assumed_by, document, waive
+from lib.bindings import Construct, IamRole, IamRolePolicy, SfnStateMachine, SnsTopic
+from lib.features.state_machine import Step, definition
+from lib.foundation.encryption import Encryption
+from lib.foundation.functions import Function
+from lib.foundation.logs import log_group
+from lib.iam import allow, assumed_by, document, waive
 from lib.settings import Settings
-from lib.state_machine import Step, definition
 
 
 class Workflow(Construct):

@@ -1,13 +1,8 @@
 """The customer-managed key that everything at rest is encrypted with, and the one that e-mails are looked up by."""
 
-from typing import TYPE_CHECKING
-
-from lib.aws import Construct, KmsAlias, KmsKey
-from lib.policies import document
+from lib.bindings import Construct, KmsAlias, KmsKey
+from lib.iam import Grantee, document
 from lib.settings import Settings
-
-if TYPE_CHECKING:
-    from lib.functions import Function
 
 _USE = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*", "kms:DescribeKey"]
 _THROUGH = ("dynamodb", "s3", "sqs", "sns", "secretsmanager")
@@ -91,12 +86,12 @@ class Encryption(Construct):
         """The key's ARN."""
         return self.key.arn
 
-    def grant_fields(self, function: "Function", context_key: str, *actions: str) -> None:
+    def grant_fields(self, function: Grantee, context_key: str, *actions: str) -> None:
         """Let a function do these ("GenerateDataKey", "Decrypt") with the key itself, but only for fields of which it
         says whose they are: `context_key` ("payment_id") must be in the encryption context."""
         present = {f"kms:EncryptionContext:{context_key}": "false"}
         function.allow([f"kms:{action}" for action in actions], [self.key.arn], Null=present)
 
-    def grant_lookup(self, function: "Function") -> None:
+    def grant_lookup(self, function: Grantee) -> None:
         """Let a function make the hash that an e-mail is found by."""
         function.allow(["kms:GenerateMac"], [self.lookup_key.arn])

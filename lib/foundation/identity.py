@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lib.aws import (
+from lib.bindings import (
     CognitoResourceServer,
     CognitoResourceServerScope,
     CognitoUserGroup,
@@ -11,8 +11,8 @@ from lib.aws import (
     CognitoUserPoolDomain,
     Construct,
 )
-from lib.aws import CognitoUserPoolAccountRecoverySettingRecoveryMechanism as RecoveryMechanism
-from lib.aws import CognitoUserPoolClientTokenValidityUnits as ValidityUnits
+from lib.bindings import CognitoUserPoolAccountRecoverySettingRecoveryMechanism as RecoveryMechanism
+from lib.bindings import CognitoUserPoolClientTokenValidityUnits as ValidityUnits
 from lib.settings import Settings
 from payments.domain.identity import Role
 

@@ -1,8 +1,8 @@
 """Where data rests: tables on demand with point-in-time recovery, and buckets that only speak TLS."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lib.aws import (
+from lib.bindings import (
     Construct,
     DynamodbTable,
     DynamodbTableAttribute,
@@ -17,12 +17,12 @@ from lib.aws import (
     S3BucketServerSideEncryptionConfigurationRuleA,
     S3BucketVersioningA,
 )
-from lib.aws import S3BucketLifecycleConfigurationRuleAbortIncompleteMultipartUpload as UnfinishedUploads
-from lib.aws import S3BucketLifecycleConfigurationRuleExpiration as Expiration
-from lib.aws import S3BucketLifecycleConfigurationRuleFilter as Filter
-from lib.aws import S3BucketLifecycleConfigurationRuleNoncurrentVersionExpiration as OldVersions
-from lib.encryption import Encryption
-from lib.policies import document, waive
+from lib.bindings import S3BucketLifecycleConfigurationRuleAbortIncompleteMultipartUpload as UnfinishedUploads
+from lib.bindings import S3BucketLifecycleConfigurationRuleExpiration as Expiration
+from lib.bindings import S3BucketLifecycleConfigurationRuleFilter as Filter
+from lib.bindings import S3BucketLifecycleConfigurationRuleNoncurrentVersionExpiration as OldVersions
+from lib.foundation.encryption import Encryption
+from lib.iam import Grantee, document, waive
 from lib.settings import Settings
 from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
@@ -35,9 +35,6 @@ from payments.adapters.dynamodb.tables import (
     TOKENS,
     Table,
 )
-
-if TYPE_CHECKING:
-    from lib.functions import Function
 
 
 class PaymentTable(Construct):
@@ -73,11 +70,11 @@ class PaymentTable(Construct):
         """The table's name."""
         return self.table.name
 
-    def grant(self, function: "Function", *actions: str) -> None:
+    def grant(self, function: Grantee, *actions: str) -> None:
         """Let a function do these actions ("GetItem", …) on the table's rows."""
         function.allow([f"dynamodb:{action}" for action in actions], [self.table.arn])
 
-    def grant_index(self, function: "Function", index: str) -> None:
+    def grant_index(self, function: Grantee, index: str) -> None:
         """Let a function query one index."""
         function.allow(["dynamodb:Query"], [f"{self.table.arn}/index/{index}"])
 
@@ -195,7 +192,7 @@ class Bucket(Construct):
         """The bucket's ARN."""
         return self.bucket.arn
 
-    def grant(self, function: "Function", prefix: str, *actions: str) -> None:
+    def grant(self, function: Grantee, prefix: str, *actions: str) -> None:
         """Let a function do these actions ("GetObject", …) on objects below a prefix."""
         function.allow([f"s3:{action}" for action in actions], [f"{self.bucket.arn}/{prefix}*"])
 

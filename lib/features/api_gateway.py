@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from lib.aws import (
+from lib.bindings import (
     ApiGatewayAuthorizer,
     ApiGatewayDeployment,
     ApiGatewayGatewayResponse,
@@ -23,10 +23,10 @@ from lib.aws import (
     LambdaPermission,
     TerraformResource,
 )
-from lib.functions import Function
-from lib.identity import AUTHORIZER_CACHE_SECONDS, BEARER_PATTERN
+from lib.foundation.functions import Function
+from lib.foundation.identity import AUTHORIZER_CACHE_SECONDS, BEARER_PATTERN
+from lib.iam import waive
 from lib.package import ROOT
-from lib.policies import waive
 from lib.settings import Settings
 
 OPENAPI = ROOT / "api" / "openapi.yaml"

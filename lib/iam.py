@@ -1,11 +1,18 @@
 """IAM policy documents, and the reviewed exceptions to the security scanner's rules."""
 
 import json
-from typing import Any
+from typing import Any, Protocol
 
-from lib.aws import TerraformResource
+from lib.bindings import TerraformResource
 
 Statement = dict[str, Any]
+
+
+class Grantee(Protocol):
+    """A resource whose role takes permissions, such as a Lambda function. Tables, keys and queues grant to it."""
+
+    def allow(self, actions: list[str], resources: list[str], **conditions: dict[str, str]) -> None:
+        """Add a permission to the role."""
 
 
 def document(*statements: Statement) -> str:

@@ -5,7 +5,7 @@ from fractions import Fraction
 from math import ceil
 from typing import NamedTuple
 
-from lib.aws import (
+from lib.bindings import (
     Construct,
     LambdaEventSourceMapping,
     LambdaFunctionEventInvokeConfig,
@@ -17,11 +17,11 @@ from lib.aws import (
     SqsQueuePolicy,
     SqsQueueRedriveAllowPolicy,
 )
-from lib.encryption import Encryption
-from lib.functions import Function
-from lib.policies import document
+from lib.foundation.encryption import Encryption
+from lib.foundation.functions import Function
+from lib.foundation.storage import Bucket
+from lib.iam import document
 from lib.settings import Environment, Settings
-from lib.storage import Bucket
 from payments.domain.batch.state import INCOMING
 
 LEAST_CONCURRENCY = 2

@@ -1,7 +1,7 @@
 """A Lambda function with a role, a log group and permissions of its own; the sum of its grants is its role."""
 
 from lib import package
-from lib.aws import (
+from lib.bindings import (
     Construct,
     IamRole,
     IamRolePolicy,
@@ -9,11 +9,11 @@ from lib.aws import (
     LambdaLayerVersion,
     S3Object,
 )
-from lib.encryption import Encryption
-from lib.logs import log_group
-from lib.policies import Statement, allow, assumed_by, document, waive
+from lib.foundation.encryption import Encryption
+from lib.foundation.logs import log_group
+from lib.foundation.storage import Bucket
+from lib.iam import Statement, allow, assumed_by, document, waive
 from lib.settings import Settings
-from lib.storage import Bucket
 
 RUNTIME = "python3.12"
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lib.api import PaymentApi
-from lib.aws import CloudwatchDashboard, CloudwatchMetricAlarm, CloudwatchMetricAlarmMetricQuery, Construct
-from lib.batch import PaymentQueue
-from lib.functions import Function
-from lib.notifications import Notifications
+from lib.bindings import CloudwatchDashboard, CloudwatchMetricAlarm, CloudwatchMetricAlarmMetricQuery, Construct
+from lib.features.api_gateway import PaymentApi
+from lib.features.batch_queue import PaymentQueue
+from lib.features.workflow import Workflow
+from lib.foundation.functions import Function
+from lib.foundation.notifications import Notifications
 from lib.settings import Settings
-from lib.workflow import Workflow
 from payments.observability.metrics import (
     BATCHES_PAUSED,
     CONTRADICTING_EVENTS,

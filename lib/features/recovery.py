@@ -1,8 +1,8 @@
 """Functions that run by the clock."""
 
-from lib.aws import Construct, IamRole, IamRolePolicy, SchedulerSchedule
-from lib.functions import Function
-from lib.policies import allow, assumed_by, document, waive
+from lib.bindings import Construct, IamRole, IamRolePolicy, SchedulerSchedule
+from lib.foundation.functions import Function
+from lib.iam import allow, assumed_by, document, waive
 from lib.settings import Settings
 
 
