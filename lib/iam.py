@@ -1,4 +1,4 @@
-"""IAM policy documents, and the reviewed exceptions to the security scanner's rules."""
+"""IAM policy documents, the Grantee protocol, and the reviewed waivers of the security scanner's rules."""
 
 import json
 from typing import Any, Protocol
@@ -21,21 +21,21 @@ def document(*statements: Statement) -> str:
 
 
 def allow(actions: list[str], resources: list[str], **conditions: dict[str, str]) -> Statement:
-    """A statement of an identity's policy."""
+    """A statement of an identity-based policy."""
     statement: Statement = {"Effect": "Allow", "Action": actions, "Resource": resources}
     return statement | ({"Condition": conditions} if conditions else {})
 
 
 def assumed_by(service: str) -> str:
-    """The trust policy of a role that one AWS service takes on."""
+    """The trust policy of a role that one AWS service assumes."""
     return document({"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"})
 
 
 def waive(resource: TerraformResource, **reasons: str) -> None:
-    """Say why a scanner's rule does not hold for a resource: waive(bucket, CKV_AWS_18="…").
+    """State why a scanner's rule does not apply to a resource: waive(bucket, CKV_AWS_18="…").
 
-    The reason stands in the synthesised JSON beside the resource; a test refuses findings without one, and
-    reasons without a finding.
+    The reason is in the synthesised JSON beside the resource. A test rejects findings without a reason, and reasons
+    without a finding.
     """
     for rule, reason in reasons.items():
         resource.add_override(f"//.waived.{rule}", reason)

@@ -67,7 +67,7 @@ TIMEOUT_SECONDS = {
     "webhook": 15.0,
     "sweep": 300.0,
 }
-"""The functions' limits, as in `lib/payment_stack.py`, which needs cdktf."""
+"""The functions' limits, as in `lib/features/`, which needs cdktf."""
 PUBLISH = "arn:aws:states:::sns:publish"
 _DIES = (Fate.CRASH_BEFORE, Fate.CRASH_AFTER)
 

@@ -1,4 +1,4 @@
-"""The workflow's state machine and its role. What the machine does stands in `state_machine`."""
+"""The payment workflow: validate → charge → record → audit → publish. Its definition is in `state_machine`."""
 
 import json
 from typing import Any
@@ -6,13 +6,104 @@ from typing import Any
 from lib.bindings import Construct, IamRole, IamRolePolicy, SfnStateMachine, SnsTopic
 from lib.features.state_machine import Step, definition
 from lib.foundation.encryption import Encryption
+from lib.foundation.foundation import Foundation
 from lib.foundation.functions import Function
 from lib.foundation.logs import log_group
-from lib.iam import allow, assumed_by, document, waive
+from lib.iam import Grantee, allow, assumed_by, document, waive
 from lib.settings import Settings
 
 
-class Workflow(Construct):
+class Workflow:
+    """The functions of the steps, and the state machine that runs them."""
+
+    def __init__(self, foundation: Foundation) -> None:
+        self._foundation = foundation
+        self.validate = self._validate()
+        self.charge = self._charge()
+        self.record = self._record()
+        self.audit = self._audit()
+        self._machine = StateMachine(
+            foundation.scope,
+            foundation.settings,
+            foundation.encryption,
+            validate=self.validate,
+            charge=self.charge,
+            record=self.record,
+            audit=self.audit,
+            topic=foundation.notifications.payment_events,
+        )
+
+    @property
+    def arn(self) -> str:
+        """The state machine's ARN."""
+        return self._machine.state_machine.arn
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variable that tells a function which workflow to start."""
+        return {"STATE_MACHINE_ARN": self.arn}
+
+    def grant_start(self, function: Grantee) -> None:
+        """Let a function start executions."""
+        function.allow(["states:StartExecution"], [self.arn])
+
+    def _validate(self) -> Function:
+        base, tables = self._foundation, self._foundation.tables
+        validate = base.function("validate", 15, **base.payment_methods, **tables.payments.environment, **base.suffix)
+        tables.payments.grant(validate, "GetItem")
+        tables.customers.grant(validate, "GetItem")
+        tables.tokens.grant(validate, "GetItem")
+        return validate
+
+    def _charge(self) -> Function:
+        base, tables = self._foundation, self._foundation.tables
+        charge = base.function(
+            "charge",
+            80,  # charge, cancel and charge again take at most three gateway time-outs (69 s); the slot takes 3 s
+            **base.gateway,
+            **base.payment_methods,
+            **tables.payments.environment,
+            **base.encryption.environment,
+            **base.gateway_rate,
+            **base.patience,
+            **base.suffix,
+        )
+        tables.payments.grant(charge, "GetItem", "UpdateItem")
+        tables.customers.grant(charge, "GetItem")
+        tables.tokens.grant(charge, "GetItem")
+        tables.controls.grant(charge, "UpdateItem")
+        base.secrets.gateway.grant_read(charge)
+        base.encryption.grant_fields(charge, "payment_id", "GenerateDataKey", "Decrypt")
+        base.encryption.grant_fields(charge, "customer_id", "Decrypt")
+        return charge
+
+    def _record(self) -> Function:
+        base, tables = self._foundation, self._foundation.tables
+        record = base.function(
+            "record", 15, **tables.payments.environment, **tables.gateway_events.environment, **base.suffix
+        )
+        tables.payments.grant(record, "GetItem", "UpdateItem")
+        tables.gateway_events.grant(record, "UpdateItem")
+        return record
+
+    def _audit(self) -> Function:
+        base, tables = self._foundation, self._foundation.tables
+        audit = base.function(
+            "audit",
+            15,
+            **tables.audit_log.environment,
+            **tables.payments.environment,
+            **tables.processing_status.environment,
+            **base.report_function,
+            **base.suffix,
+        )
+        tables.payments.grant(audit, "GetItem", "UpdateItem")
+        tables.audit_log.grant(audit, "PutItem")
+        tables.processing_status.grant(audit, "Query", "UpdateItem")
+        return audit
+
+
+class StateMachine(Construct):
     """The state machine and its role."""
 
     def __init__(
@@ -33,16 +124,16 @@ class Workflow(Construct):
         statements = [
             allow(["lambda:InvokeFunction"], [step.arn for step in (validate, charge, record, audit)]),
             allow(["sns:Publish"], [topic.arn]),
-            # X-Ray has no resources to name
+            # X-Ray actions accept no resource but *
             allow(["xray:PutTraceSegments", "xray:PutTelemetryRecords"], ["*"]),
         ]
         express = settings.effective.workflow_type == "EXPRESS"
         logging: dict[str, Any] = {"level": "OFF"}
         if express:
-            # Express executions leave no history behind: their log is the only trace
+            # Express executions keep no history: the log is the only trace
             logs = log_group(self, f"/aws/vendedlogs/states/{name}", settings, encryption)
             logging = {"level": "ERROR", "include_execution_data": False, "log_destination": f"{logs.arn}:*"}
-            # the delivery of logs has no resources to name (Step Functions Developer Guide, "Logging")
+            # log delivery actions accept no resource but * (Step Functions Developer Guide, "Logging")
             statements.append(
                 allow(
                     [
@@ -76,15 +167,6 @@ class Workflow(Construct):
             if express
             else "Standard keeps every execution's history for 90 days; a log would repeat it at a price",
         )
-
-    @property
-    def arn(self) -> str:
-        """The state machine's ARN."""
-        return self.state_machine.arn
-
-    def grant_start(self, function: Function) -> None:
-        """Let a function start executions."""
-        function.allow(["states:StartExecution"], [self.arn])
 
 
 def _step(function: Function) -> Step:

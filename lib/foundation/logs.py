@@ -1,4 +1,4 @@
-"""A log group: encrypted, and kept as long as the environment says."""
+"""An encrypted log group, kept for the environment's LOG_RETENTION_DAYS."""
 
 from lib.bindings import CloudwatchLogGroup, Construct
 from lib.foundation.encryption import Encryption

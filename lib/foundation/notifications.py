@@ -1,4 +1,4 @@
-"""Topics: payment events for subscribers, alarms for people."""
+"""Topics: payment events for subscribers, alarms for operators."""
 
 from lib.bindings import Construct, SnsTopic, SnsTopicPolicy, SnsTopicSubscription
 from lib.foundation.encryption import Encryption
@@ -35,6 +35,11 @@ class Notifications(Construct):
 
     def _topic(self, name: str, settings: Settings, encryption: Encryption) -> SnsTopic:
         return SnsTopic(self, name, name=settings.name(name), display_name=name, kms_master_key_id=encryption.arn)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variable that tells a function where to publish payment events."""
+        return {"PAYMENT_EVENTS_TOPIC_ARN": self.payment_events.arn}
 
     def grant_publish(self, function: Grantee) -> None:
         """Let a function publish payment events."""

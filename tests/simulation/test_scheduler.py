@@ -299,7 +299,8 @@ def test_machine_when_a_task_times_out_then_it_goes_on_as_a_zombie_beside_its_re
 
 
 def test_limits_when_they_are_compared_then_those_of_the_infrastructure() -> None:
-    declared = re.findall(r'function\(\s*"(\w+)",\s*(\w+)', (ROOT / "lib" / "payment_stack.py").read_text())
+    features = "".join(path.read_text() for path in (ROOT / "lib" / "features").glob("*.py"))
+    declared = re.findall(r'function\(\s*"(\w+)",\s*(\w+)', features)
     limits = {name: DISPATCH_TIMEOUT_SECONDS if seconds.isupper() else int(seconds) for name, seconds in declared}
     del limits["authorize"]  # who may call is settled before a run begins
     assert limits == TIMEOUT_SECONDS
