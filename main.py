@@ -6,14 +6,14 @@ from lib.settings import SettingsError, load
 
 
 def main() -> None:
-    """Read the settings, make the stack, write it to cdktf.out."""
+    """Read the settings, create the stack, write it to cdktf.out."""
     try:
         settings = load()
     except SettingsError as refused:
         sys.exit(str(refused))
 
-    # after the settings: a wrong one is told at once, without the seconds that these imports take
-    from lib.aws import App
+    # after the settings: an invalid setting is reported at once, without the seconds that these imports take
+    from lib.bindings import App
     from lib.payment_stack import PaymentStack
 
     app = App()

@@ -30,9 +30,9 @@ import boto3
 from fakes.gateway import MemoryGateway
 from fakes.queue_delivery import MemoryDelivery
 from fakes.workflow import MemoryWorkflow
-from lib.batch import MESSAGES_A_CALL, dispatch_pace
+from lib.features.batch_queue import MESSAGES_A_CALL, dispatch_pace
+from lib.features.state_machine import Step, definition
 from lib.settings import ENVIRONMENTS
-from lib.state_machine import Step, definition
 from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
     CONTROLS,

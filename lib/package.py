@@ -1,7 +1,7 @@
 """The Lambda packages: one zip of our code and one layer of locked dependencies, byte for byte reproducible.
 
-Every archive is named by a hash of what goes into it, so a fresh checkout deploys nothing that did not change.
-Both carry bytecode that Python takes without looking at the source's time stamp: imports take half as long.
+The name of each archive contains a hash of its content: a fresh checkout deploys only what changed. Both archives
+contain bytecode that Python loads without a check of the source's time stamp, which halves the import time.
 """
 
 import hashlib
@@ -19,19 +19,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / ".build"
-_UNCHECKED_HASH = (1).to_bytes(4, "little")  # PEP 552: valid without looking at the source
-_LEFT_OUT = {"__pycache__", "bin", "tests"}  # folders of no use to a function
+_UNCHECKED_HASH = (1).to_bytes(4, "little")  # PEP 552: valid without a check of the source
+_LEFT_OUT = {"__pycache__", "bin", "tests"}  # folders that a function does not use
 _TIME = (2020, 1, 1, 0, 0, 0)
 _PLATFORMS = {
     "arm64": ["manylinux_2_28_aarch64", "manylinux2014_aarch64", "manylinux_2_17_aarch64", "any"],
     "x86_64": ["manylinux_2_28_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64", "any"],
 }
-"""What Lambda's Python 3.12 (Amazon Linux 2023, glibc 2.34) can load, by its architecture."""
-_FORMAT = b"2"  # count up when archives of the same content should change
+"""Architecture → the platforms whose wheels Lambda's Python 3.12 (Amazon Linux 2023, glibc 2.34) can load."""
+_FORMAT = b"2"  # increase it to change the archives of the same content
 
 
 def code_archive() -> Path:
-    """The zip of `lambda_src`, made if it is not there yet."""
+    """The zip of `lambda_src`. It is built if it does not exist."""
     source = ROOT / "lambda_src"
     return _archive("code", source, _tree_hash(source))
 
@@ -39,7 +39,8 @@ def code_archive() -> Path:
 def layer_archive(architecture: str = "") -> Path:
     """The zip of the layer: the `lambda` category of Pipfile.lock, below `python/`.
 
-    For Lambda's `architecture` ("arm64", "x86_64"), or, without one, for this very machine: cryptography is compiled.
+    It is built for Lambda's `architecture` ("arm64", "x86_64"), or, without one, for this machine: cryptography is
+    compiled code.
     """
     locked = json.loads((ROOT / "Pipfile.lock").read_text())["lambda"]
     made_from = json.dumps([locked, architecture or _this_machine()], sort_keys=True)
@@ -56,7 +57,7 @@ def _this_machine() -> str:
 
 
 def _install(locked: dict[str, dict[str, object]], target: Path, platforms: list[str]) -> None:
-    """pip with hashes, and nothing but wheels that run on these platforms."""
+    """Install with pip: hashes are required, and only wheels for these platforms are allowed."""
     lines = [
         f"{name}{package['version']} " + " ".join(f"--hash={digest}" for digest in _strings(package["hashes"]))
         for name, package in sorted(locked.items())
@@ -126,5 +127,5 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 def _bytecode(source: bytes, name: str) -> bytes:
     code = compile(source, name, "exec", dont_inherit=True)
-    # marshal version 2 has no references, whose use depends on what else the process holds; sets come out sorted
+    # marshal version 2 writes no references, which depend on other objects in the process, and writes sets sorted
     return MAGIC_NUMBER + _UNCHECKED_HASH + source_hash(source) + marshal.dumps(code, 2)

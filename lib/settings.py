@@ -1,4 +1,4 @@
-"""The settings of a deployment: read from the environment, typed, and checked before anything is synthesised."""
+"""The settings of a deployment: read from the environment, typed, and checked before the synth."""
 
 import re
 from collections.abc import Container
@@ -18,13 +18,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 LEAST_PATIENCE_SECONDS = 120
 MOST_PATIENCE_SECONDS = 3600
 MOST_MERCHANTS = 50
-"""Their app clients' ids have to fit into the authorizer's environment, which Lambda limits to 4 KB."""
+"""The ids of their app clients must fit into the authorizer's environment, which Lambda limits to 4 KB."""
 DEFAULT_TAGS = {"Project": "payment-backend", "ManagedBy": "cdktf"}
 
 
 @dataclass(frozen=True)
 class Environment:
-    """What differs between kinds of environments. Units are in the names."""
+    """The settings that differ between kinds of environments. Units are in the names."""
 
     lambda_memory_mb: int = 512
     lambda_architecture: Literal["arm64", "x86_64"] = "arm64"
@@ -33,12 +33,12 @@ class Environment:
     api_burst: int = 100
     workflow_type: Literal["STANDARD", "EXPRESS"] = "STANDARD"
     gateway_rate_per_second: int = 25  # Stripe's default limit for an endpoint
-    gateway_reserve_percent: int = 8  # of the gateway's rate, never used: its clock and ours may differ a little
+    gateway_reserve_percent: int = 8  # of the gateway's rate, never used: its clock and ours may differ slightly
     default_payment_method: str = ""
     force_destroy: bool = True
     auth_mode: Literal["none", "jwt"] = "jwt"
-    patience_seconds: int = 300  # how long an open payment is left alone before the sweeper takes it up again
-    rate_per_ip_per_minute: int = 3000  # calls that change something
+    patience_seconds: int = 300  # how long an open payment is left alone before recovery processes it
+    rate_per_ip_per_minute: int = 3000  # calls that change data
     rate_per_customer_per_minute: int = 60
     merchant_rate_per_second: int = 50
     merchant_quota_per_day: int = 100_000
@@ -55,22 +55,22 @@ ENVIRONMENTS: dict[str, Environment] = {
         gateway_rate_per_second=100,  # Stripe's limit in live mode
         force_destroy=False,
     ),
-    # the laptop: as dev, with a stand-in gateway that sets no limit of its own; the rate is what two cores carry
+    # one machine: as dev, with the fake Stripe, which sets no limit; the rate is what two cores sustain
     "local": Environment(
         log_retention_days=1,
         api_rate_per_second=500,
         api_burst=1000,
         gateway_rate_per_second=100,
         default_payment_method="pm_card_visa",
-        patience_seconds=5,  # the stand-in's search does not lag behind
-        # all of a laptop's calls come from one address
+        patience_seconds=5,  # the search of the fake Stripe has no delay
+        # all calls on one machine come from one address
         rate_per_ip_per_minute=100_000,
         rate_per_customer_per_minute=100_000,
         merchant_rate_per_second=500,
         merchant_quota_per_day=10_000_000,
     ),
 }
-"""The one table of differences. `staging-2` is a `staging`; a suffix of no kind (`pr-1234`) is a `dev` environment."""
+"""The only table of differences. `staging-2` is a `staging`; a suffix of no kind (`pr-1234`) is a `dev` environment."""
 
 RETENTION_DAYS = (
     1,
@@ -96,15 +96,15 @@ RETENTION_DAYS = (
     3288,
     3653,
 )
-"""The retentions that CloudWatch Logs takes."""
+"""The retentions that CloudWatch Logs accepts."""
 
 
 class SettingsError(Exception):
-    """One or more wrong settings, a line each: the variable, its value, what is allowed."""
+    """One or more invalid settings, a line each: the variable, its value, what is allowed."""
 
 
 def kind_of(suffix: str) -> str:
-    """The row of `ENVIRONMENTS` for a suffix. `prod-eu` and `production` are production: never by mistake less."""
+    """The row of `ENVIRONMENTS` for a suffix. `prod-eu` and `production` are production, never a less safe kind."""
     if suffix.startswith("prod"):
         return "prod"
     first = suffix.split("-")[0]
@@ -249,7 +249,7 @@ class Settings(BaseSettings):
 
     @property
     def effective(self) -> Environment:
-        """The environment's row with this deployment's own values over it."""
+        """The environment's row, overridden by the values of this deployment."""
         row = ENVIRONMENTS[self.kind]
         own = {name: getattr(self, name) for name in row.__dataclass_fields__}
         return Environment(**{**vars(row), **{name: value for name, value in own.items() if value is not None}})
@@ -266,16 +266,16 @@ class Settings(BaseSettings):
 
     @property
     def layer_architecture(self) -> str:
-        """What the layer's compiled packages are made for; "" is this machine, on which a local AWS runs them."""
+        """The architecture of the layer's compiled packages; "" is this machine, where a local AWS runs them."""
         return "" if self.is_local else self.effective.lambda_architecture
 
     def name(self, what: str) -> str:
-        """The name of a resource: `what` and the suffix, so that environments share no name."""
+        """The name of a resource: `what` and the suffix. Environments therefore share no name."""
         return f"{what}-{self.environment_suffix}"
 
 
 def load() -> Settings:
-    """Read and check the settings. Raises SettingsError with one line for each wrong one."""
+    """Read and check the settings. Raises SettingsError with one line for each invalid setting."""
     try:
         return Settings()
     except ValidationError as refused:

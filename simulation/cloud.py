@@ -19,7 +19,7 @@ VISIBILITY_SECONDS = 360
 MESSAGES_A_CALL = 10
 MAX_RECEIVES = 5
 CONCURRENCY = 2
-"""The queue's settings, as in `lib/batch.py`, which needs cdktf."""
+"""The queue's settings, as in `lib/features/batch_queue.py`, which needs cdktf."""
 ASYNC_RETRIES_AFTER_SECONDS = (60.0, 120.0)
 KEPT_WHILE_THROTTLED_SECONDS = 6 * 3600.0
 """Lambda repeats an asynchronous invocation twice, and one that it cannot even begin for six hours (Developer Guide,

@@ -1,6 +1,6 @@
 """An interpreter of the Amazon States Language, as much of it as our state machine uses, in virtual time.
 
-What it runs is the very definition that is deployed (`lib/state_machine.py`).
+What it runs is the very definition that is deployed (`lib/features/state_machine.py`).
 """
 
 import json

@@ -20,7 +20,7 @@ from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.gateway import Fault, FaultKind, MemoryGateway
 from fakes.slots import MemorySlotStore
 from fakes.tokens import MemoryTokenStore
-from lib.state_machine import Step, definition
+from lib.features.state_machine import Step, definition
 from payments.adapters.step_functions import StepFunctionsWorkflow
 from payments.adapters.stripe.amounts import refusal
 from payments.application.accept import OtherPayment, accept
@@ -67,7 +67,7 @@ TIMEOUT_SECONDS = {
     "webhook": 15.0,
     "sweep": 300.0,
 }
-"""The functions' limits, as in `lib/payment_stack.py`, which needs cdktf."""
+"""The functions' limits, as in `lib/features/`, which needs cdktf."""
 PUBLISH = "arn:aws:states:::sns:publish"
 _DIES = (Fate.CRASH_BEFORE, Fate.CRASH_AFTER)
 

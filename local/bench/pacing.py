@@ -98,7 +98,7 @@ class _Run:
     @contextmanager
     def _paced(self) -> Iterator[None]:
         """The functions as a deployment with this GATEWAY_RATE_PER_SECOND sets them; as they were, afterwards."""
-        from lib.batch import dispatch_pace
+        from lib.features.batch_queue import dispatch_pace
         from lib.settings import Environment
 
         environment = Environment(gateway_rate_per_second=LIMIT)

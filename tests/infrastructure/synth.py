@@ -137,7 +137,7 @@ def waivers(resource: Resource) -> dict[str, str]:
 
 def synthesise(settings: Settings, folder: Path) -> Stack:
     """Synthesise one environment into a folder."""
-    from lib.aws import App
+    from lib.bindings import App
     from lib.payment_stack import PaymentStack
 
     app = App(outdir=str(folder))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lib.identity import AUTHORIZER_CACHE_SECONDS, BEARER_PATTERN
+from lib.foundation.identity import AUTHORIZER_CACHE_SECONDS, BEARER_PATTERN
 from lib.package import ROOT
 from lib.settings import Settings
 from payments.domain import customer as customers
@@ -491,7 +491,7 @@ def test_bodies_when_of_the_contracts_example_then_they_have_all_that_is_require
 def test_deployment_when_a_model_changes_then_a_new_snapshot_is_served(
     dev: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lib.api.gateway_model", lambda contract, schema: {"type": "object"})
+    monkeypatch.setattr("lib.features.api_gateway.gateway_model", lambda contract, schema: {"type": "object"})
     changed = synthesise(dev.settings, tmp_path)
 
     assert _trigger(changed) != _trigger(dev)
@@ -508,7 +508,7 @@ def test_deployment_when_nobody_is_asked_for_a_token_any_more_then_a_new_snapsho
 def test_deployment_when_callers_are_asked_otherwise_then_a_new_snapshot_is_served(
     dev: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object
 ) -> None:
-    monkeypatch.setattr(f"lib.api.{name}", value)
+    monkeypatch.setattr(f"lib.features.api_gateway.{name}", value)
     assert _trigger(synthesise(dev.settings, tmp_path)) != _trigger(dev)
 
 

@@ -169,7 +169,7 @@ def _from(node: ast.AST) -> list[str]:
 
 
 def test_infrastructure_when_it_imports_cdktf_then_through_the_one_door() -> None:
-    assert _found(INFRASTRUCTURE, _imports, CDKTF).keys() == {"aws.py"}
+    assert _found(INFRASTRUCTURE, _imports, CDKTF).keys() == {"bindings.py"}
     assert _found(INFRASTRUCTURE, _imports, {"local", "handlers"}) == {}
 
 

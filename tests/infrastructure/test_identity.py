@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lib.identity import BEARER_PATTERN
+from lib.foundation.identity import BEARER_PATTERN
 from lib.settings import MOST_MERCHANTS, Settings
 from payments.domain.identity import Role
 from tests.infrastructure.synth import ACCOUNT, Resource, Stack
@@ -39,8 +39,8 @@ class Pool(Stack):
 
 def synthesised(folder: Path, **settings: Any) -> Pool:
     """Identity for these settings, its environment and outputs as outputs of the stack."""
-    from lib.aws import App, TerraformOutput, TerraformStack
-    from lib.identity import Identity
+    from lib.bindings import App, TerraformOutput, TerraformStack
+    from lib.foundation.identity import Identity
 
     own = Settings(**settings)
     app = App(outdir=str(folder), skip_validation=True)  # it has no provider

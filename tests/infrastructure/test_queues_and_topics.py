@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from lib.batch import LEAST_CONCURRENCY, STARTS_A_SECOND, dispatch_pace
+from lib.features.batch_queue import LEAST_CONCURRENCY, STARTS_A_SECOND, dispatch_pace
 from lib.settings import Environment
 from tests.infrastructure.synth import ACCOUNT, REGION, Stack, arn
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lib.api import load_contract
+from lib.features.api_gateway import load_contract
 from lib.settings import Settings
 from tests.infrastructure.synth import Stack, synthesise
 

@@ -91,7 +91,7 @@ def items(table: str) -> list[dict[str, Any]]:
 
 
 def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -> Api:
-    """The function with the settings that lib/payment_stack.py gives it; its clock stands at noon."""
+    """The function with the settings that lib/features/rest_api.py gives it; its clock stands at noon."""
     kms = boto3.client("kms")
     lookup_key = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["Arn"]
     patch.setattr("payments.domain.clock.utc_now", lambda: NOON)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lib.state_machine import Step, definition
+from lib.features.state_machine import Step, definition
 from payments.domain.errors import UNEXPECTED
 from simulation import cloud
 from simulation.cloud import error_of
@@ -299,12 +299,13 @@ def test_machine_when_a_task_times_out_then_it_goes_on_as_a_zombie_beside_its_re
 
 
 def test_limits_when_they_are_compared_then_those_of_the_infrastructure() -> None:
-    declared = re.findall(r'function\(\s*"(\w+)",\s*(\w+)', (ROOT / "lib" / "payment_stack.py").read_text())
+    features = "".join(path.read_text() for path in (ROOT / "lib" / "features").glob("*.py"))
+    declared = re.findall(r'function\(\s*"(\w+)",\s*(\w+)', features)
     limits = {name: DISPATCH_TIMEOUT_SECONDS if seconds.isupper() else int(seconds) for name, seconds in declared}
     del limits["authorize"]  # who may call is settled before a run begins
     assert limits == TIMEOUT_SECONDS
 
-    settings = (ROOT / "lib" / "batch.py").read_text()
+    settings = (ROOT / "lib" / "features" / "batch_queue.py").read_text()
     assert f'"maxReceiveCount": {cloud.MAX_RECEIVES}' in settings
     assert f"visibility_timeout_seconds={VISIBILITY_TIMEOUTS} * DISPATCH_TIMEOUT_SECONDS" in settings
     assert VISIBILITY_TIMEOUTS * DISPATCH_TIMEOUT_SECONDS == cloud.VISIBILITY_SECONDS

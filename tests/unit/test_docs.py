@@ -15,8 +15,8 @@ import typer
 from botocore import xform_name
 from botocore.session import Session
 
-from lib.batch import dispatch_pace
-from lib.monitoring import OLDEST_MESSAGE_SECONDS
+from lib.features.batch_queue import dispatch_pace
+from lib.monitoring.alarms import OLDEST_MESSAGE_SECONDS
 from lib.settings import ENVIRONMENTS, Environment, Settings
 from payctl.app import app
 from payctl.failures import Exit

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lib.identity import AUTHORIZER_CACHE_SECONDS, BEARER_PATTERN
+from lib.foundation.identity import AUTHORIZER_CACHE_SECONDS, BEARER_PATTERN
 from lib.package import code_archive
 from local.ministack.server import LocalAws
 from local.users import make_users

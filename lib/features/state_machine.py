@@ -1,5 +1,7 @@
-"""The state machine as Amazon States Language, made from the domain's error table. Needs nothing of cdktf: the
-simulation runs the same definition."""
+"""The state machine in Amazon States Language, made from the domain's error table.
+
+This module does not import cdktf: the simulation runs the same definition.
+"""
 
 from typing import Any, NamedTuple
 
@@ -12,7 +14,7 @@ _GRACE_SECONDS = 5
 
 
 class Step(NamedTuple):
-    """The function that carries a step out, and its time-out."""
+    """The function of a step, and its time-out."""
 
     arn: str
     timeout_seconds: int
@@ -21,7 +23,7 @@ class Step(NamedTuple):
 def retrier(errors: list[str], policy: Policy) -> dict[str, Any]:
     """One Retry entry of the Amazon States Language from one line of the error table."""
     if policy.waits_as_told:
-        # the charge step hands these to the Wait state; what is still raised has waited often enough
+        # the charge step passes these to the Wait state; one that is still raised has reached its limit of waits
         return {"ErrorEquals": errors, "MaxAttempts": 0}
     return {
         "ErrorEquals": errors,
@@ -34,10 +36,10 @@ def retrier(errors: list[str], policy: Policy) -> dict[str, Any]:
 
 
 def definition(validate: Step, charge: Step, record: Step, audit: Step, topic_arn: str) -> dict[str, Any]:
-    """The state machine. Its data is {"payment_id"} with "outcome" or "error": ids and outcomes, nothing personal."""
+    """The state machine. Its data is {"payment_id"} with "outcome" or "error": ids and outcomes, no personal data."""
     own_errors = [retrier([error.__name__], policy) for error, policy in POLICIES.items() if not policy.is_answer]
     unexpected = retrier(["States.ALL"], UNEXPECTED)
-    # whatever a step dies of is recorded too: the record step looks the error up in the same table
+    # every error of a step is recorded too: the record step looks it up in the same table
     caught = {"Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Record"}]}
 
     def task(step: Step, comment: str, retries: list[dict[str, Any]], **more: Any) -> State:

@@ -1,8 +1,8 @@
-"""A log group: encrypted, and kept as long as the environment says."""
+"""An encrypted log group, kept for the environment's LOG_RETENTION_DAYS."""
 
-from lib.aws import CloudwatchLogGroup, Construct
-from lib.encryption import Encryption
-from lib.policies import waive
+from lib.bindings import CloudwatchLogGroup, Construct
+from lib.foundation.encryption import Encryption
+from lib.iam import waive
 from lib.settings import Settings
 
 

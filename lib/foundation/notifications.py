@@ -1,14 +1,9 @@
-"""Topics: payment events for subscribers, alarms for people."""
+"""Topics: payment events for subscribers, alarms for operators."""
 
-from typing import TYPE_CHECKING
-
-from lib.aws import Construct, SnsTopic, SnsTopicPolicy, SnsTopicSubscription
-from lib.encryption import Encryption
-from lib.policies import document
+from lib.bindings import Construct, SnsTopic, SnsTopicPolicy, SnsTopicSubscription
+from lib.foundation.encryption import Encryption
+from lib.iam import Grantee, document
 from lib.settings import Settings
-
-if TYPE_CHECKING:
-    from lib.functions import Function
 
 
 class Notifications(Construct):
@@ -41,6 +36,11 @@ class Notifications(Construct):
     def _topic(self, name: str, settings: Settings, encryption: Encryption) -> SnsTopic:
         return SnsTopic(self, name, name=settings.name(name), display_name=name, kms_master_key_id=encryption.arn)
 
-    def grant_publish(self, function: "Function") -> None:
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variable that tells a function where to publish payment events."""
+        return {"PAYMENT_EVENTS_TOPIC_ARN": self.payment_events.arn}
+
+    def grant_publish(self, function: Grantee) -> None:
         """Let a function publish payment events."""
         function.allow(["sns:Publish"], [self.payment_events.arn])

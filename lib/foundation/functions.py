@@ -1,7 +1,7 @@
-"""A Lambda function with a role, a log group and permissions of its own; the sum of its grants is its role."""
+"""A Lambda function with its own role and log group. The role has exactly the permissions that were granted to it."""
 
 from lib import package
-from lib.aws import (
+from lib.bindings import (
     Construct,
     IamRole,
     IamRolePolicy,
@@ -9,17 +9,22 @@ from lib.aws import (
     LambdaLayerVersion,
     S3Object,
 )
-from lib.encryption import Encryption
-from lib.logs import log_group
-from lib.policies import Statement, allow, assumed_by, document, waive
+from lib.foundation.encryption import Encryption
+from lib.foundation.logs import log_group
+from lib.foundation.storage import Bucket
+from lib.iam import Grantee, Statement, allow, assumed_by, document, waive
 from lib.settings import Settings
-from lib.storage import Bucket
 
 RUNTIME = "python3.12"
 
 
+def function_name(settings: Settings, label: str) -> str:
+    """The deployed name of the function whose handler is `handlers/<label>.py`."""
+    return settings.name(f"payment-{label}")
+
+
 class Code(Construct):
-    """The code and the layer, uploaded under names made from their content."""
+    """The code and the layer. Each is uploaded under a name that contains the hash of its content."""
 
     def __init__(self, scope: Construct, settings: Settings, bucket: Bucket) -> None:
         super().__init__(scope, "code")
@@ -38,7 +43,7 @@ class Code(Construct):
 
 
 class Function(Construct):
-    """One function. Other constructs grant it what they own; `allow` adds to its role."""
+    """One function. The owners of other resources grant it permissions, and `allow` adds one to its role."""
 
     def __init__(
         self,
@@ -54,14 +59,14 @@ class Function(Construct):
     ) -> None:
         super().__init__(scope, f"{name}_function")
         self.label = name
-        self.name = settings.name(f"payment-{name}")
+        self.name = function_name(settings, name)
         self.timeout_seconds = timeout_seconds
         self._log_group = log_group(self, f"/aws/lambda/{self.name}", settings, encryption)
         self._role = IamRole(self, "role", name=self.name, assume_role_policy=assumed_by("lambda.amazonaws.com"))
         self._statements: list[Statement] = []
         self.policy = IamRolePolicy(self, "policy", name="permissions", role=self._role.name, policy="")
         self.allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{self._log_group.arn}:*"])
-        # X-Ray has no resources to name: its actions take nothing but *
+        # X-Ray actions accept no resource but *
         self.allow(["xray:PutTraceSegments", "xray:PutTelemetryRecords"], ["*"])
         self.function = LambdaFunction(
             self,
@@ -104,3 +109,7 @@ class Function(Construct):
         """Add a permission to the function's role."""
         self._statements.append(allow(actions, resources, **conditions))
         self.policy.policy = document(*self._statements)
+
+    def grant_invoke(self, caller: Grantee) -> None:
+        """Let another function invoke this one."""
+        caller.allow(["lambda:InvokeFunction"], [self.arn])

@@ -1,4 +1,4 @@
-"""The REST API, made from api/openapi.yaml: its routes, request models, validators and errors."""
+"""The resources of API Gateway, made from api/openapi.yaml: routes, request models, validators and errors."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from lib.aws import (
+from lib.bindings import (
     ApiGatewayAuthorizer,
     ApiGatewayDeployment,
     ApiGatewayGatewayResponse,
@@ -23,10 +23,10 @@ from lib.aws import (
     LambdaPermission,
     TerraformResource,
 )
-from lib.functions import Function
-from lib.identity import AUTHORIZER_CACHE_SECONDS, BEARER_PATTERN
+from lib.foundation.functions import Function
+from lib.foundation.identity import AUTHORIZER_CACHE_SECONDS, BEARER_PATTERN
+from lib.iam import waive
 from lib.package import ROOT
-from lib.policies import waive
 from lib.settings import Settings
 
 OPENAPI = ROOT / "api" / "openapi.yaml"
@@ -53,7 +53,7 @@ GATEWAY_ERRORS: dict[str, tuple[int, str, str, str]] = {
     "DEFAULT_4XX": (0, "refused", "The request was refused", "see the status code, and api/openapi.yaml"),
     "DEFAULT_5XX": (0, "internal-error", "Something failed on our side", "send the same request again"),
 }
-"""What API Gateway answers by itself: response type → status (0: each its own), problem kind, title, detail."""
+"""API Gateway's own errors: response type → status (0: keep its own), problem kind, title, detail."""
 _HEADERS: dict[int, dict[str, str]] = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}}
 _TOMORROW = {"Retry-After": "86400"}
 
@@ -65,16 +65,16 @@ def load_contract() -> dict[str, Any]:
 
 
 def gateway_model(contract: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """What API Gateway checks of a body: that it is an object with the contract's fields, none missing, none unknown.
+    """API Gateway's check of a body: an object with the contract's fields, no field missing, no field unknown.
 
-    Types and patterns are left to the function. It names the field, the value and what is allowed, where API Gateway
-    says "instance type (integer) does not match any allowed primitive type" of a field that it does not name.
+    The function checks types and patterns. Its error names the field, the value and what is allowed; API Gateway would
+    answer "instance type (integer) does not match any allowed primitive type" without the name of the field.
     """
     body = contract["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     return {
         "$schema": "http://json-schema.org/draft-04/schema#",
         "type": body["type"],
-        # draft 4 has no empty list of required fields
+        # draft 4 does not allow an empty list of required fields
         **({"required": body["required"]} if "required" in body else {}),
         "properties": {name: {} for name in body["properties"]},
         "additionalProperties": body["additionalProperties"],
@@ -82,9 +82,9 @@ def gateway_model(contract: dict[str, Any], schema: dict[str, Any]) -> dict[str,
 
 
 class PaymentApi(Construct):
-    """The API with its functions: an operation's `x-function` in the contract names the one behind it.
+    """The API with its functions: an operation's `x-function` in the contract names the function that serves it.
 
-    The `authorizer` function says who is asking; None where AUTH_MODE is `none`.
+    The `authorizer` function identifies the caller; it is None if AUTH_MODE is `none`.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class PaymentApi(Construct):
             name=settings.name("payment-api"),
             description=self._contract["info"]["title"],
             endpoint_configuration={"types": ["REGIONAL"]},
-            # whose usage plan counts is the authorizer's word, never the caller's
+            # the authorizer chooses the usage plan, never the caller
             api_key_source="AUTHORIZER" if authorizer else "HEADER",
             lifecycle={"create_before_destroy": True},
         )
@@ -120,7 +120,7 @@ class PaymentApi(Construct):
             for verb in VERBS:
                 if verb in operations:
                     self._method(resource_id, verb, operations[verb])
-            # so that a wrong verb is told so (405), and not that there is no such route
+            # an unsupported verb gets 405, not 404
             other = path.strip("/").replace("/", "_").replace("{", "").replace("}", "")
             self._method(resource_id, "any", {"operationId": f"other_{other}"})
         self._gateway_errors()
@@ -165,7 +165,7 @@ class PaymentApi(Construct):
             resource = known or ApiGatewayResource(
                 self, f"path{at}", rest_api_id=self.rest_api.id, parent_id=parent, path_part=part
             )
-            parent = resource.id  # type: ignore[attr-defined]  # try_find_child gives the bare construct
+            parent = resource.id  # type: ignore[attr-defined]  # try_find_child returns a plain Construct
         return parent
 
     def _method(self, resource_id: str, verb: str, operation: dict[str, Any]) -> None:
@@ -202,7 +202,7 @@ class PaymentApi(Construct):
             waive(method, CKV_AWS_59="AUTH_MODE=none is for trying it out; production refuses to synthesise with it")
 
     def _parameters(self, operation: dict[str, Any]) -> dict[str, bool]:
-        """What API Gateway hands on of path and query, and whether it must be there."""
+        """The path and query parameters that API Gateway passes on, and whether each is required."""
         places = {"path": "path", "query": "querystring"}
         parameters = [self._resolved(parameter) for parameter in operation.get("parameters", [])]
         return {
@@ -221,7 +221,7 @@ class PaymentApi(Construct):
         models = {}
         for content_type, content in operation.get("requestBody", {}).get("content", {}).items():
             if "$ref" not in content["schema"]:
-                continue  # a body that the function takes as it is
+                continue  # the function takes this body unchanged
             name = content["schema"]["$ref"].rpartition("/")[2]
             schema = json.dumps(gateway_model(self._contract, content["schema"]))
             self._schemas.append(schema)
@@ -262,7 +262,7 @@ class PaymentApi(Construct):
             )
 
     def _stage(self) -> ApiGatewayStage:
-        # a REST API only serves a snapshot of itself: a new one for every change of what it is made from
+        # a REST API serves a snapshot of itself: every change of its sources needs a new one
         auth_mode = self._settings.effective.auth_mode
         called = [function.name for function in self._functions.values()]
         answers = f"{GATEWAY_ERRORS}{_HEADERS}{_TOMORROW}"

@@ -1,12 +1,10 @@
-"""Limits before our code runs: a web ACL in front of the API, and a usage plan for each merchant behind it."""
+"""Limits that apply before our code runs: the API's web ACL, and a usage plan for each merchant."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
-from lib.aws import (
+from lib.bindings import (
     ApiGatewayApiKey,
-    ApiGatewayRestApi,
     ApiGatewayStage,
     ApiGatewayUsagePlan,
     ApiGatewayUsagePlanApiStages,
@@ -15,27 +13,29 @@ from lib.aws import (
     Wafv2WebAcl,
     Wafv2WebAclAssociation,
 )
-from lib.policies import waive
-from lib.settings import Settings
+from lib.features.rest_api import RestApi
+from lib.foundation.foundation import Foundation
+from lib.foundation.identity import Identity
+from lib.iam import waive
 from payments.domain.identity import usage_key
 from payments.rest.http import MAX_BODY_BYTES
 
 FLOOD_SECONDS = 60
-"""What the web ACL counts an address's calls over."""
+"""The period over which the web ACL counts the calls of an address."""
 FLOOD_FACTOR = 10
-"""How many times RATE_PER_IP_PER_MINUTE one address may call in all, reading included."""
+"""The most calls of one address, reads included, as a multiple of RATE_PER_IP_PER_MINUTE."""
 BURST_FACTOR = 2
-"""A merchant's burst, in times of its rate."""
+"""A merchant's burst, as a multiple of its rate."""
 
 MANAGED_RULES: dict[str, tuple[str, ...]] = {
     "AWSManagedRulesAmazonIpReputationList": (),
-    # whoever hides is refused; merchants' machines and the gateway call from hosting providers
+    # anonymous proxies are blocked; merchants' machines and Stripe call from hosting providers
     "AWSManagedRulesAnonymousIpList": ("HostingProviderIPList",),
     "AWSManagedRulesKnownBadInputsRuleSet": (),
-    # it refuses bodies from 8 KiB on: events of the gateway are larger, and our own rule has our own limit
+    # it blocks bodies from 8 KiB: Stripe's events are larger, and `body-too-large` applies our own limit
     "AWSManagedRulesCommonRuleSet": ("SizeRestrictions_BODY",),
 }
-"""AWS's groups of rules → those of their rules that only count."""
+"""AWS's managed rule groups → the rules in each that only count."""
 
 _THROTTLED = {
     "type": "urn:problem:payment-api:throttled",
@@ -51,35 +51,26 @@ _TOO_LARGE = {
 }
 
 
-class Limits(Construct):
-    """The web ACL of an API's stage; and, where callers have tokens, their usage plans.
+class RateLimits(Construct):
+    """The web ACL of the API's stage, and the usage plans of callers with tokens.
 
-    A plan counts for a key, and the authorizer says which key a call has: see `usage_key`. The value of a key is no
-    secret, as the API takes it from the authorizer's answer alone.
+    A usage plan counts the calls of an API key. The authorizer returns the key of each call: see `usage_key`. The key's
+    value is not a secret, because the API accepts it only from the authorizer.
     """
 
-    def __init__(
-        self,
-        scope: Construct,
-        settings: Settings,
-        *,
-        stage: ApiGatewayStage,
-        rest_api: ApiGatewayRestApi,
-        merchant_clients: Mapping[str, str],
-    ) -> None:
-        """`merchant_clients` gives each merchant's app client id by the merchant's name in MERCHANTS."""
-        super().__init__(scope, "limits")
-        self._settings = settings
-        self._stages = [ApiGatewayUsagePlanApiStages(api_id=rest_api.id, stage=stage.stage_name)]
-        self._web_acl(stage)
-        if settings.effective.auth_mode == "none":
-            return  # nobody says who calls, so no method asks for a key
+    def __init__(self, foundation: Foundation, api: RestApi, identity: Identity | None) -> None:
+        super().__init__(foundation.scope, "limits")
+        self._settings = settings = foundation.settings
+        self._stages = [ApiGatewayUsagePlanApiStages(api_id=api.rest_api.id, stage=api.stage.stage_name)]
+        self._web_acl(api.stage)
+        if not identity:
+            return  # without an authorizer calls have no key
         effective, suffix = settings.effective, settings.environment_suffix
-        for merchant, client_id in merchant_clients.items():
+        for merchant, client in identity.merchant_clients.items():
             rate = effective.merchant_rate_per_second
             self._plan(
                 f"merchant-{merchant}",
-                usage_key(suffix, client_id),
+                usage_key(suffix, client.id),
                 throttle_settings={"rate_limit": rate, "burst_limit": BURST_FACTOR * rate},
                 quota_settings={"limit": effective.merchant_quota_per_day, "period": "DAY"},
             )
@@ -114,7 +105,7 @@ class Limits(Construct):
                 action=_refuse(413, "too-large"),
                 statement={
                     "size_constraint_statement": {
-                        # of a larger body the web ACL is given no more than this: to go on is to be too large
+                        # the web ACL sees only the first part of an oversized body: such a body is too large
                         "field_to_match": {"body": {"oversize_handling": "MATCH"}},
                         "comparison_operator": "GT",
                         "size": MAX_BODY_BYTES,
@@ -147,7 +138,7 @@ class Limits(Construct):
             default_action={"allow": {}},
             visibility_config=_visible(self._settings.name("payment-api")),
         )
-        # in Terraform's own words: the bindings have a class for each of these blocks, and none for what a rule states
+        # overrides in Terraform's JSON: the bindings have a class for each block, but none for a rule's statement
         acl.add_override("rule", [{**rule, "priority": priority} for priority, rule in enumerate(rules)])
         acl.add_override(
             "custom_response_body",
@@ -156,10 +147,10 @@ class Limits(Construct):
                 for key, problem in (("throttled", _THROTTLED), ("too-large", _TOO_LARGE))
             ],
         )
-        # API Gateway hands 16 KiB of a body to a web ACL unless it is told otherwise
+        # by default API Gateway passes 16 KiB of a body to a web ACL
         inspected = {"default_size_inspection_limit": "KB_64"}
         acl.add_override("association_config", {"request_body": {"api_gateway": inspected}})
-        # samples hold requests of all callers as they came: tokens, and the addresses that customers are looked for by
+        # samples contain the requests of all callers, with tokens and the e-mail addresses of customer searches
         hidden = [{"field_type": "SINGLE_HEADER", "field_keys": ["authorization"]}, {"field_type": "QUERY_STRING"}]
         protected = [{"action": "SUBSTITUTION", "field": field} for field in hidden]
         acl.add_override("data_protection_config", {"data_protection": protected})

@@ -1,8 +1,8 @@
-"""Who may ask: a Cognito user pool with people, their groups, and app clients for machines with scopes."""
+"""Callers: a Cognito user pool with people in groups, and app clients with scopes for machines."""
 
 from collections.abc import Sequence
 
-from lib.aws import (
+from lib.bindings import (
     CognitoResourceServer,
     CognitoResourceServerScope,
     CognitoUserGroup,
@@ -11,15 +11,15 @@ from lib.aws import (
     CognitoUserPoolDomain,
     Construct,
 )
-from lib.aws import CognitoUserPoolAccountRecoverySettingRecoveryMechanism as RecoveryMechanism
-from lib.aws import CognitoUserPoolClientTokenValidityUnits as ValidityUnits
+from lib.bindings import CognitoUserPoolAccountRecoverySettingRecoveryMechanism as RecoveryMechanism
+from lib.bindings import CognitoUserPoolClientTokenValidityUnits as ValidityUnits
 from lib.settings import Settings
 from payments.domain.identity import Role
 
 AUTHORIZER_CACHE_SECONDS = 60
-"""How long API Gateway remembers the authorizer's answer for a token."""
+"""How long API Gateway caches the authorizer's answer for a token."""
 BEARER_PATTERN = r"^[Bb]earer [-\w]+\.[-\w]+\.[-\w]+$"
-"""What an Authorization header must look like for API Gateway to ask the authorizer at all, and not answer 401."""
+"""API Gateway invokes the authorizer only for an Authorization header of this form. Others get 401."""
 
 _MACHINES = (Role.MERCHANT, Role.OPERATOR, Role.ADMIN)
 _MEANINGS = {
@@ -31,7 +31,7 @@ _MEANINGS = {
 
 
 class Identity(Construct):
-    """The user pool of one environment: sign-up, login, refresh and password reset are Cognito's."""
+    """The user pool of one environment. Cognito does sign-up, login, refresh and password reset."""
 
     def __init__(self, scope: Construct, settings: Settings, account_id: str) -> None:
         super().__init__(scope, "identity")
@@ -43,7 +43,7 @@ class Identity(Construct):
             name=settings.name("payment-users"),
             user_pool_tier="ESSENTIALS",
             deletion_protection="ACTIVE" if protected else "INACTIVE",
-            # people are their e-mail address, in any spelling; the name in their tokens is an id that tells nothing
+            # people sign in with their e-mail address, in any case; the name in their tokens is a meaningless id
             username_attributes=["email"],
             username_configuration={"case_sensitive": False},
             auto_verified_attributes=["email"],
@@ -82,7 +82,7 @@ class Identity(Construct):
             "people",
             ["ALLOW_USER_PASSWORD_AUTH", "ALLOW_USER_SRP_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
             refresh_token_validity=30,
-            # what a person may write of themselves: nothing of it gives a right
+            # the attributes that people may change themselves: they grant no permission
             read_attributes=["email", "email_verified", "name"],
             write_attributes=["email", "name"],
         )
@@ -96,21 +96,21 @@ class Identity(Construct):
 
     @property
     def jwks_uri(self) -> str:
-        """Where the pool's public keys are."""
+        """The URL of the pool's public keys."""
         settings = self._settings
         base = f"{settings.aws_endpoint_url}/{self.pool.id}" if settings.is_local else self.issuer
         return f"{base}/.well-known/jwks.json"
 
     @property
     def token_url(self) -> str:
-        """Where machines get their tokens."""
+        """The URL where machines get their tokens."""
         settings = self._settings
         domain = f"https://{self._domain.domain}.auth.{settings.aws_region}.amazoncognito.com"
         return f"{settings.aws_endpoint_url if settings.is_local else domain}/oauth2/token"
 
     @property
     def environment(self) -> dict[str, str]:
-        """Whom the authorizer trusts."""
+        """The authorizer's variables: the issuers and clients that it trusts."""
         settings = self._settings
         return {
             "ENVIRONMENT_SUFFIX": settings.environment_suffix,
@@ -125,7 +125,7 @@ class Identity(Construct):
 
     @property
     def outputs(self) -> dict[str, str]:
-        """What callers need to get a token."""
+        """The stack outputs that callers need to get a token."""
         merchants = (f"{name}={client.id}" for name, client in self.merchant_clients.items())
         return {
             "user_pool_id": self.pool.id,
@@ -137,10 +137,10 @@ class Identity(Construct):
         }
 
     def _machine(self, name: str, role: Role) -> CognitoUserPoolClient:
-        """An app client with a secret, for the one scope of its role. Nobody can sign in through it."""
+        """An app client with a secret and the one scope of its role. People cannot sign in through it."""
         return self._client(
             name,
-            ["ALLOW_REFRESH_TOKEN_AUTH"],  # Cognito takes no empty list, and without one allows sign-ins
+            ["ALLOW_REFRESH_TOKEN_AUTH"],  # Cognito rejects an empty list, and without a list it allows sign-ins
             generate_secret=True,
             allowed_oauth_flows_user_pool_client=True,
             allowed_oauth_flows=["client_credentials"],
@@ -159,5 +159,5 @@ class Identity(Construct):
             token_validity_units=[ValidityUnits(access_token="hours", id_token="hours", refresh_token="days")],  # noqa: S106 - units
             prevent_user_existence_errors="ENABLED",
             enable_token_revocation=True,
-            **more,  # type: ignore[arg-type]  # what differs between people and machines
+            **more,  # type: ignore[arg-type]  # the arguments that differ between people and machines
         )

@@ -1,8 +1,8 @@
-"""Where data rests: tables on demand with point-in-time recovery, and buckets that only speak TLS."""
+"""Data stores: on-demand tables with point-in-time recovery, and buckets that accept only TLS."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lib.aws import (
+from lib.bindings import (
     Construct,
     DynamodbTable,
     DynamodbTableAttribute,
@@ -17,12 +17,12 @@ from lib.aws import (
     S3BucketServerSideEncryptionConfigurationRuleA,
     S3BucketVersioningA,
 )
-from lib.aws import S3BucketLifecycleConfigurationRuleAbortIncompleteMultipartUpload as UnfinishedUploads
-from lib.aws import S3BucketLifecycleConfigurationRuleExpiration as Expiration
-from lib.aws import S3BucketLifecycleConfigurationRuleFilter as Filter
-from lib.aws import S3BucketLifecycleConfigurationRuleNoncurrentVersionExpiration as OldVersions
-from lib.encryption import Encryption
-from lib.policies import document, waive
+from lib.bindings import S3BucketLifecycleConfigurationRuleAbortIncompleteMultipartUpload as UnfinishedUploads
+from lib.bindings import S3BucketLifecycleConfigurationRuleExpiration as Expiration
+from lib.bindings import S3BucketLifecycleConfigurationRuleFilter as Filter
+from lib.bindings import S3BucketLifecycleConfigurationRuleNoncurrentVersionExpiration as OldVersions
+from lib.foundation.encryption import Encryption
+from lib.iam import Grantee, document, waive
 from lib.settings import Settings
 from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
@@ -36,15 +36,16 @@ from payments.adapters.dynamodb.tables import (
     Table,
 )
 
-if TYPE_CHECKING:
-    from lib.functions import Function
-
 
 class PaymentTable(Construct):
-    """One DynamoDB table, its keys and indexes as the stores name them."""
+    """One DynamoDB table, with the keys and indexes that its adapter declares."""
 
-    def __init__(self, scope: Construct, table: Table, settings: Settings, encryption: Encryption) -> None:
+    def __init__(
+        self, scope: Construct, table: Table, variable: str, settings: Settings, encryption: Encryption
+    ) -> None:
+        """`variable` is the environment variable that gives a function the table's name."""
         super().__init__(scope, table.name)
+        self._variable = variable
         self.table = DynamodbTable(
             self,
             "table",
@@ -73,33 +74,41 @@ class PaymentTable(Construct):
         """The table's name."""
         return self.table.name
 
-    def grant(self, function: "Function", *actions: str) -> None:
-        """Let a function do these actions ("GetItem", …) on the table's rows."""
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variable that tells a function the table's name."""
+        return {self._variable: self.name}
+
+    def grant(self, function: Grantee, *actions: str) -> None:
+        """Let a function call these actions ("GetItem", …) on the table's rows."""
         function.allow([f"dynamodb:{action}" for action in actions], [self.table.arn])
 
-    def grant_index(self, function: "Function", index: str) -> None:
+    def grant_index(self, function: Grantee, index: str) -> None:
         """Let a function query one index."""
         function.allow(["dynamodb:Query"], [f"{self.table.arn}/index/{index}"])
 
 
 class Tables(Construct):
-    """The three tables of the core, and those around it: one attribute each."""
+    """All tables, one attribute each: first the three of the core, then the others."""
 
     def __init__(self, scope: Construct, settings: Settings, encryption: Encryption) -> None:
         super().__init__(scope, "tables")
-        self.payments = PaymentTable(self, PAYMENTS, settings, encryption)
-        self.processing_status = PaymentTable(self, PROCESSING_STATUS, settings, encryption)
-        self.audit_log = PaymentTable(self, AUDIT_LOG, settings, encryption)
-        self.customers = PaymentTable(self, CUSTOMERS, settings, encryption)
-        self.gateway_events = PaymentTable(self, GATEWAY_EVENTS, settings, encryption)
-        self.controls = PaymentTable(self, CONTROLS, settings, encryption)
-        self.tokens = PaymentTable(self, TOKENS, settings, encryption)
-        self.limits = PaymentTable(self, LIMITS, settings, encryption)
+        self.payments = PaymentTable(self, PAYMENTS, "PAYMENTS_TABLE", settings, encryption)
+        self.processing_status = PaymentTable(self, PROCESSING_STATUS, "PROCESSING_STATUS_TABLE", settings, encryption)
+        self.audit_log = PaymentTable(self, AUDIT_LOG, "AUDIT_TABLE", settings, encryption)
+        self.customers = PaymentTable(self, CUSTOMERS, "CUSTOMERS_TABLE", settings, encryption)
+        self.gateway_events = PaymentTable(self, GATEWAY_EVENTS, "GATEWAY_EVENTS_TABLE", settings, encryption)
+        self.controls = PaymentTable(self, CONTROLS, "CONTROLS_TABLE", settings, encryption)
+        self.tokens = PaymentTable(self, TOKENS, "TOKENS_TABLE", settings, encryption)
+        self.limits = PaymentTable(self, LIMITS, "LIMITS_TABLE", settings, encryption)
 
 
 class Bucket(Construct):
-    """A bucket: versioned, encrypted with our key, never public, TLS only. Its name carries the account's id,
-    as bucket names are global across all of AWS and a first deploy must not collide with a stranger's."""
+    """A bucket: versioned, encrypted with our key, never public, TLS only.
+
+    Its name contains the account's id. Bucket names are global across all of AWS, and a first deploy must not collide
+    with a bucket of another account.
+    """
 
     def __init__(
         self,
@@ -112,7 +121,7 @@ class Bucket(Construct):
         expire_days: dict[str, int],
         old_versions_days: int,
     ) -> None:
-        """`expire_days` says after how many days objects below a prefix go; older versions go on their own."""
+        """`expire_days`: prefix → days until its objects expire. Older versions expire after `old_versions_days`."""
         super().__init__(scope, name)
         self.bucket = S3Bucket(
             self,
@@ -160,7 +169,7 @@ class Bucket(Construct):
                     "Condition": {"Bool": {"aws:SecureTransport": "false"}},
                 }
             ),
-            depends_on=[block],  # S3 refuses two changes of a bucket's access at a time
+            depends_on=[block],  # S3 rejects two concurrent changes of a bucket's access
         )
         S3BucketLifecycleConfiguration(
             self,
@@ -195,8 +204,8 @@ class Bucket(Construct):
         """The bucket's ARN."""
         return self.bucket.arn
 
-    def grant(self, function: "Function", prefix: str, *actions: str) -> None:
-        """Let a function do these actions ("GetObject", …) on objects below a prefix."""
+    def grant(self, function: Grantee, prefix: str, *actions: str) -> None:
+        """Let a function call these actions ("GetObject", …) on objects below a prefix."""
         function.allow([f"s3:{action}" for action in actions], [f"{self.bucket.arn}/{prefix}*"])
 
 

@@ -1,21 +1,19 @@
-"""The customer-managed key that everything at rest is encrypted with, and the one that e-mails are looked up by."""
+"""The customer-managed key that encrypts all data at rest, and the HMAC key that finds customers by e-mail."""
 
-from typing import TYPE_CHECKING
-
-from lib.aws import Construct, KmsAlias, KmsKey
-from lib.policies import document
+from lib.bindings import Construct, KmsAlias, KmsKey
+from lib.iam import Grantee, document
 from lib.settings import Settings
-
-if TYPE_CHECKING:
-    from lib.functions import Function
 
 _USE = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*", "kms:DescribeKey"]
 _THROUGH = ("dynamodb", "s3", "sqs", "sns", "secretsmanager")
 
 
 class Encryption(Construct):
-    """One key, rotated every year, for tables, bucket, queues, topics, secret and logs of this environment, and for
-    the fields that are sealed one by one; beside it an HMAC key, which makes e-mails findable and opens nothing."""
+    """The two keys of one environment.
+
+    One key, rotated every year, encrypts the tables, buckets, queues, topics, secrets and logs, and the fields that are
+    encrypted one by one. The HMAC key hashes e-mail addresses to make them searchable, and decrypts nothing.
+    """
 
     def __init__(self, scope: Construct, settings: Settings, account_id: str) -> None:
         super().__init__(scope, "encryption")
@@ -25,8 +23,8 @@ class Encryption(Construct):
             "Sid": "AccountManagesTheKeyThroughIam",
             "Effect": "Allow",
             "Principal": {"AWS": f"arn:aws:iam::{account_id}:root"},
-            "Action": "kms:*",  # without it a key can become unmanageable: AWS's own default policy
-            "Resource": "*",  # in a key policy: this key
+            "Action": "kms:*",  # AWS's default policy: without it a key can become unmanageable
+            "Resource": "*",  # in a key policy, * is this key
         }
         self.key = KmsKey(
             self,
@@ -37,8 +35,8 @@ class Encryption(Construct):
             policy=document(
                 by_the_account,
                 {
-                    # whoever may use a table, queue, topic, bucket or secret may use the key through it, and only so,
-                    # as with AWS's own keys: which functions those are, their roles say
+                    # A principal that may use a table, queue, topic, bucket or secret may use the key through that
+                    # service only, as with AWS-managed keys. The functions' roles define those principals.
                     "Sid": "ThroughTheServicesThatHoldTheData",
                     "Effect": "Allow",
                     "Principal": {"AWS": "*"},
@@ -72,7 +70,7 @@ class Encryption(Construct):
             ),
         )
         KmsAlias(self, "alias", name=f"alias/{settings.name('payments')}", target_key_id=self.key.key_id)
-        # KMS rotates no HMAC key: docs/operations.md tells how it is changed
+        # KMS does not rotate HMAC keys: docs/operations.md describes how to replace it
         self.lookup_key = KmsKey(
             self,
             "lookup_key",
@@ -91,12 +89,19 @@ class Encryption(Construct):
         """The key's ARN."""
         return self.key.arn
 
-    def grant_fields(self, function: "Function", context_key: str, *actions: str) -> None:
-        """Let a function do these ("GenerateDataKey", "Decrypt") with the key itself, but only for fields of which it
-        says whose they are: `context_key` ("payment_id") must be in the encryption context."""
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variable that tells a function which key encrypts single fields."""
+        return {"VAULT_KEY_ARN": self.arn}
+
+    def grant_fields(self, function: Grantee, context_key: str, *actions: str) -> None:
+        """Let a function call these actions ("GenerateDataKey", "Decrypt") with the key itself, for single fields.
+
+        The encryption context must contain `context_key` ("payment_id"), which names the owner of the field.
+        """
         present = {f"kms:EncryptionContext:{context_key}": "false"}
         function.allow([f"kms:{action}" for action in actions], [self.key.arn], Null=present)
 
-    def grant_lookup(self, function: "Function") -> None:
-        """Let a function make the hash that an e-mail is found by."""
+    def grant_lookup(self, function: Grantee) -> None:
+        """Let a function compute the hash that finds an e-mail address."""
         function.allow(["kms:GenerateMac"], [self.lookup_key.arn])

@@ -1,6 +1,6 @@
-"""The one door to cdktf and the AWS provider: every import of theirs goes through here.
+"""The only module that imports cdktf and the AWS provider; every other module imports their classes from here.
 
-So moving to CDK Terrain (`cdktn`, the community's continuation of the archived cdktf) is a change in this file.
+A move to CDK Terrain (`cdktn`, the community's continuation of the archived cdktf) is therefore a change in this file.
 """
 
 import os
@@ -10,9 +10,9 @@ from types import ModuleType
 
 
 def _import_only_what_is_named(package: str) -> None:
-    """Stand a bare package object in for the provider's, whose __init__ imports all of its 2,100 submodules.
+    """Register a bare package object in place of the provider's, whose __init__ imports all of its 2,100 submodules.
 
-    That costs some ten seconds and a gigabyte at every synth; the submodules named below load without it.
+    That import costs about ten seconds and a gigabyte at every synth. The submodules named below load without it.
     """
     spec = find_spec(package)
     if spec is None or spec.submodule_search_locations is None:
@@ -24,10 +24,10 @@ def _import_only_what_is_named(package: str) -> None:
 
 
 _import_only_what_is_named("cdktf_cdktf_provider_aws")
-# cdktf-cli 0.21 does not run on Node 24, so Node 20 and 22 are right here, whatever jsii says of their age
+# cdktf-cli 0.21 does not run on Node 24: keep Node 20 or 22, and silence jsii's warning about their end of life
 os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "18,20")
 
-# ruff: noqa: E402  the bare package has to stand before the provider's submodules are imported
+# ruff: noqa: E402  the bare package must be registered before the provider's submodules are imported
 from cdktf import (
     App,
     LocalBackend,

@@ -1,51 +1,45 @@
-"""The batch lane: files that arrive in the bucket, the queue they are fanned out through, and its pace."""
+"""The queue of batch payments, its dead-letter queue, and the rate at which payments leave it."""
 
 import json
 from fractions import Fraction
 from math import ceil
 from typing import NamedTuple
 
-from lib.aws import (
+from lib.bindings import (
     Construct,
     LambdaEventSourceMapping,
     LambdaFunctionEventInvokeConfig,
-    LambdaFunctionRecursionConfig,
-    LambdaPermission,
-    S3BucketNotification,
-    S3BucketNotificationLambdaFunction,
     SqsQueue,
     SqsQueuePolicy,
     SqsQueueRedriveAllowPolicy,
 )
-from lib.encryption import Encryption
-from lib.functions import Function
-from lib.policies import document
+from lib.foundation.encryption import Encryption
+from lib.foundation.functions import Function
+from lib.iam import Grantee, document
 from lib.settings import Environment, Settings
-from lib.storage import Bucket
-from payments.domain.batch.state import INCOMING
 
 LEAST_CONCURRENCY = 2
-"""What SQS takes as the least maximum concurrency of an event source."""
+"""The lowest maximum concurrency that SQS accepts for an event source."""
 STARTS_A_SECOND = 10
-"""What one dispatcher starts with ease: a read and a start take well under the tenth of a second this leaves each."""
+"""What one dispatcher starts without strain: a read and a start take well under the 0.1 s that this leaves each."""
 DISPATCH_TIMEOUT_SECONDS = 60
 MESSAGES_A_CALL = 10
 _DAY_SECONDS = 24 * 60 * 60
 
 
 class Pace(NamedTuple):
-    """How many dispatchers run at a time, and how long each spends on a message at least (a decimal text)."""
+    """How many dispatchers run at a time, and the least time each spends on a message (seconds, a decimal text)."""
 
     concurrency: int
     seconds: str
 
 
 def dispatch_pace(environment: Environment) -> Pace:
-    """The pace at which all dispatchers together start no more payments a second than the gateway's whole rate.
+    """The pace at which all dispatchers together start at most the gateway's whole rate of payments a second.
 
-    That is a little more than the slots there are (`gateway_rate_limiter.py`), so that a dispatcher that was held up
-    catches up, and no slot goes unused while payments wait. Dispatchers that see slots taken ahead of time hold back,
-    and so leave to payments over REST what these take.
+    This is slightly more than the number of slots (`gateway_rate_limiter.py`). A delayed dispatcher can therefore catch
+    up, and no slot stays unused while payments wait. Dispatchers slow down when slots are reserved ahead of time, which
+    leaves the rate that REST payments need to those payments (backpressure).
     """
     rate = environment.gateway_rate_per_second
     concurrency = max(LEAST_CONCURRENCY, ceil(Fraction(rate, STARTS_A_SECOND)))
@@ -54,7 +48,7 @@ def dispatch_pace(environment: Environment) -> Pace:
 
 
 class PaymentQueue(Construct):
-    """The queue of accepted batch payments, with its dead-letter queue. It only speaks TLS."""
+    """The queue of accepted batch payments, with its dead-letter queue. Both accept only TLS."""
 
     def __init__(self, scope: Construct, settings: Settings, encryption: Encryption) -> None:
         super().__init__(scope, "queue")
@@ -70,7 +64,7 @@ class PaymentQueue(Construct):
             "payments",
             name=settings.name("payment-queue"),
             message_retention_seconds=14 * _DAY_SECONDS,
-            # six times the consumer's time-out, as AWS advises for Lambda event sources
+            # six times the consumer's time-out, as AWS recommends for Lambda event sources
             visibility_timeout_seconds=6 * DISPATCH_TIMEOUT_SECONDS,
             kms_master_key_id=encryption.arn,
             redrive_policy=_redrive(self.dead_letters.arn),
@@ -98,13 +92,20 @@ class PaymentQueue(Construct):
                 ),
             )
 
-    def grant_send(self, function: Function) -> None:
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variable that tells a function where to send messages."""
+        return {"PAYMENT_QUEUE_URL": self.queue.url}
+
+    def grant_send(self, function: Grantee) -> None:
         """Let a function send messages."""
         function.allow(["sqs:SendMessage"], [self.queue.arn])
 
     def feed(self, function: Function, concurrency: int) -> None:
-        """Hand messages to a function, ten at a time, to so many at once; it answers which of them failed, and may
-        say when these come back."""
+        """Deliver messages to a function in batches of ten, to at most `concurrency` invocations at a time.
+
+        The function's answer lists the failed messages. It may also change when these become visible again.
+        """
         poll = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
         function.allow([*poll, "sqs:ChangeMessageVisibility"], [self.queue.arn])
         self.mapping = LambdaEventSourceMapping(
@@ -116,13 +117,16 @@ class PaymentQueue(Construct):
             function_response_types=["ReportBatchItemFailures"],
             scaling_config={"maximum_concurrency": concurrency},
             depends_on=[function.policy],
-            # the lane's switch turns it off and on; an apply must not resume a lane that an incident paused
+            # the batch breaker disables and enables it; an apply must not resume batches that an incident paused
             lifecycle={"ignore_changes": ["enabled"]},
         )
 
     def keep_failed_events(self, function: Function) -> None:
-        """Keep as a dead letter what Lambda would drop: an event that a function failed of three times, or that no
-        concurrency was left for in six hours. Both are Lambda's own bounds."""
+        """Send the events that Lambda would drop to the dead-letter queue.
+
+        Lambda drops an event that failed three times, or that found no free concurrency for six hours. Both limits are
+        Lambda's own.
+        """
         function.allow(["sqs:SendMessage"], [self.dead_letters.arn])
         LambdaFunctionEventInvokeConfig(
             self,
@@ -134,44 +138,15 @@ class PaymentQueue(Construct):
             depends_on=[function.policy],  # Lambda checks that the function may send there
         )
 
-    def grant_look(self, function: Function) -> None:
-        """Let a function see how many messages wait."""
+    def grant_look(self, function: Grantee) -> None:
+        """Let a function read how many messages wait."""
         function.allow(["sqs:GetQueueAttributes"], [self.queue.arn])
 
-    def grant_switch(self, function: Function) -> None:
-        """Let a function turn the delivery of messages off and on."""
+    def grant_switch(self, function: Grantee) -> None:
+        """Let a function disable and enable the delivery of messages."""
         function.allow(["lambda:GetEventSourceMapping", "lambda:UpdateEventSourceMapping"], [self.mapping.arn])
 
 
 def _redrive(dead_letters_arn: str) -> str:
     """After five failed deliveries a message goes to the dead-letter queue."""
     return json.dumps({"deadLetterTargetArn": dead_letters_arn, "maxReceiveCount": 5}, separators=(",", ":"))
-
-
-def split_on_arrival(scope: Construct, bucket: Bucket, split: Function, account_id: str) -> None:
-    """Call the split function for every object that arrives below `incoming/`, whatever its ending:
-    a file that is not a CSV gets an answer too. It calls itself again when its time runs out."""
-    permission = LambdaPermission(
-        scope,
-        "bucket_calls_split",
-        action="lambda:InvokeFunction",
-        function_name=split.function.function_name,
-        principal="s3.amazonaws.com",
-        source_arn=bucket.arn,
-        source_account=account_id,
-    )
-    S3BucketNotification(
-        scope,
-        "arrivals",
-        bucket=bucket.name,
-        lambda_function=[
-            S3BucketNotificationLambdaFunction(
-                lambda_function_arn=split.arn, events=["s3:ObjectCreated:*"], filter_prefix=INCOMING
-            )
-        ],
-        depends_on=[permission],  # S3 checks that it may call the function when the notification is made
-    )
-    # Lambda stops a function that calls itself 16 times, as a loop; this one moves on in its file every time
-    LambdaFunctionRecursionConfig(
-        scope, "split_may_continue", function_name=split.function.function_name, recursive_loop="Allow"
-    )

@@ -1,0 +1,122 @@
+"""Payments as a file: bucket → split → queue → dispatch → workflow. At the end, report writes the results."""
+
+from lib.bindings import (
+    Construct,
+    LambdaFunctionRecursionConfig,
+    LambdaPermission,
+    S3BucketNotification,
+    S3BucketNotificationLambdaFunction,
+)
+from lib.features.batch_queue import DISPATCH_TIMEOUT_SECONDS, PaymentQueue, dispatch_pace
+from lib.features.workflow import Workflow
+from lib.foundation.foundation import Foundation
+from lib.foundation.functions import Function
+from lib.foundation.storage import Bucket
+from payments.adapters.dynamodb.tables import BY_BATCH
+from payments.domain.batch.state import INCOMING, RESULTS
+
+
+class Batch:
+    """The split, dispatch and report functions, and the queue between them."""
+
+    def __init__(self, foundation: Foundation, workflow: Workflow) -> None:
+        self._foundation = foundation
+        self.queue = PaymentQueue(foundation.scope, foundation.settings, foundation.encryption)
+        self.split = self._split()
+        self.dispatch = self._dispatch(workflow)
+        self.report = self._report()
+        for caller in (self.split, workflow.audit):
+            self.report.grant_invoke(caller)
+
+    def _split(self) -> Function:
+        base, tables, settings = self._foundation, self._foundation.tables, self._foundation.settings
+        split = base.function(
+            "split",
+            900,
+            **self.queue.environment,
+            **tables.payments.environment,
+            **tables.processing_status.environment,
+            **base.encryption.environment,
+            **base.report_function,
+            **base.suffix,
+        )
+        base.encryption.grant_fields(split, "payment_id", "GenerateDataKey")
+        base.batch_files.grant(split, INCOMING, "GetObjectVersion")  # the version that the event names
+        tables.payments.grant(split, "PutItem")
+        tables.processing_status.grant(split, "Query", "PutItem", "UpdateItem", "BatchWriteItem")
+        self.queue.grant_send(split)
+        # split.arn would be a cycle: the function depends on its own policy
+        itself = f"arn:aws:lambda:{settings.aws_region}:{base.account_id}:function:{split.name}"
+        split.allow(["lambda:InvokeFunction"], [itself])
+        split_on_arrival(base.scope, base.batch_files, split, base.account_id)
+        self.queue.keep_failed_events(split)
+        return split
+
+    def _dispatch(self, workflow: Workflow) -> Function:
+        base, tables = self._foundation, self._foundation.tables
+        pace = dispatch_pace(base.settings.effective)
+        dispatch = base.function(
+            "dispatch",
+            DISPATCH_TIMEOUT_SECONDS,
+            DISPATCH_PACE_SECONDS=pace.seconds,
+            **workflow.environment,
+            **self.queue.environment,
+            **tables.payments.environment,
+            **base.gateway_rate,
+        )
+        tables.payments.grant(dispatch, "GetItem")
+        tables.controls.grant(dispatch, "GetItem")
+        workflow.grant_start(dispatch)
+        self.queue.feed(dispatch, pace.concurrency)
+        return dispatch
+
+    def _report(self) -> Function:
+        base, tables = self._foundation, self._foundation.tables
+        report = base.function(
+            "report",
+            900,
+            **tables.payments.environment,
+            **tables.processing_status.environment,
+            **base.notifications.environment,
+            **base.encryption.environment,
+        )
+        base.encryption.grant_fields(report, "payment_id", "Decrypt")
+        base.batch_files.grant(report, INCOMING, "GetObjectVersion")
+        base.batch_files.grant(report, RESULTS, "PutObject", "AbortMultipartUpload")
+        tables.payments.grant_index(report, BY_BATCH)
+        tables.payments.grant(report, "GetItem")
+        tables.processing_status.grant(report, "Query", "UpdateItem")
+        base.notifications.grant_publish(report)
+        return report
+
+
+def split_on_arrival(scope: Construct, bucket: Bucket, split: Function, account_id: str) -> None:
+    """Invoke the split function for every object that arrives below `incoming/`.
+
+    The file name extension does not matter: a file that is not a CSV gets an answer too. The function invokes itself
+    again when its time runs out.
+    """
+    permission = LambdaPermission(
+        scope,
+        "bucket_calls_split",
+        action="lambda:InvokeFunction",
+        function_name=split.function.function_name,
+        principal="s3.amazonaws.com",
+        source_arn=bucket.arn,
+        source_account=account_id,
+    )
+    S3BucketNotification(
+        scope,
+        "arrivals",
+        bucket=bucket.name,
+        lambda_function=[
+            S3BucketNotificationLambdaFunction(
+                lambda_function_arn=split.arn, events=["s3:ObjectCreated:*"], filter_prefix=INCOMING
+            )
+        ],
+        depends_on=[permission],  # S3 checks its permission to invoke the function when the notification is created
+    )
+    # Lambda stops a function that invokes itself 16 times as a loop; this one advances in its file every time
+    LambdaFunctionRecursionConfig(
+        scope, "split_may_continue", function_name=split.function.function_name, recursive_loop="Allow"
+    )

@@ -1,0 +1,57 @@
+"""The REST API: the function behind most routes, the authorizer that checks tokens, and API Gateway before both."""
+
+from lib.features.api_gateway import PaymentApi
+from lib.features.webhooks import Webhooks
+from lib.features.workflow import Workflow
+from lib.foundation.foundation import Foundation
+from lib.foundation.functions import Function
+from lib.foundation.identity import Identity
+from payments.adapters.dynamodb.tables import BY_CUSTOMER, BY_DAY, BY_EMAIL, BY_STATUS_DAY
+
+
+class RestApi:
+    """The api and authorize functions, and the API that invokes them. Without an identity it checks no tokens."""
+
+    def __init__(
+        self, foundation: Foundation, workflow: Workflow, webhooks: Webhooks, identity: Identity | None
+    ) -> None:
+        self.authorize = foundation.function("authorize", 10, **identity.environment) if identity else None
+        self.api = _api_function(foundation, workflow)
+        functions = {"api": self.api, "webhook": webhooks.webhook}
+        self._gateway = PaymentApi(foundation.scope, foundation.settings, functions, self.authorize)
+        self.stage = self._gateway.stage
+        self.rest_api = self._gateway.rest_api
+
+
+def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
+    tables, encryption, effective = foundation.tables, foundation.encryption, foundation.settings.effective
+    api = foundation.function(
+        "api",
+        10,
+        AUTH_MODE=effective.auth_mode,
+        EMAIL_HASH_KEY_ARN=encryption.lookup_key.arn,
+        RATE_PER_IP_PER_MINUTE=str(effective.rate_per_ip_per_minute),
+        RATE_PER_CUSTOMER_PER_MINUTE=str(effective.rate_per_customer_per_minute),
+        **workflow.environment,
+        **tables.customers.environment,
+        **tables.tokens.environment,
+        **tables.limits.environment,
+        **tables.audit_log.environment,
+        **tables.payments.environment,
+        **encryption.environment,
+        **foundation.suffix,
+    )
+    tables.payments.grant(api, "GetItem", "PutItem", "BatchGetItem")
+    for index in (BY_CUSTOMER, BY_DAY, BY_STATUS_DAY):
+        tables.payments.grant_index(api, index)
+    tables.customers.grant(api, "GetItem", "PutItem")
+    tables.customers.grant_index(api, BY_EMAIL)
+    tables.tokens.grant(api, "GetItem", "PutItem", "UpdateItem")
+    tables.tokens.grant_index(api, BY_CUSTOMER)
+    tables.limits.grant(api, "UpdateItem")
+    tables.audit_log.grant(api, "PutItem")
+    encryption.grant_fields(api, "payment_id", "GenerateDataKey", "Decrypt")
+    encryption.grant_fields(api, "customer_id", "GenerateDataKey", "Decrypt")
+    encryption.grant_lookup(api)
+    workflow.grant_start(api)
+    return api

@@ -1,0 +1,24 @@
+"""Stripe's webhook events: each is stored, and starts the workflow of its payment."""
+
+from lib.features.workflow import Workflow
+from lib.foundation.foundation import Foundation
+
+
+class Webhooks:
+    """The webhook function. `rest_api` serves it at the route that the contract gives to `x-function: webhook`."""
+
+    def __init__(self, foundation: Foundation, workflow: Workflow) -> None:
+        tables, secret = foundation.tables, foundation.secrets.webhook
+        self.webhook = foundation.function(
+            "webhook",
+            15,
+            **workflow.environment,
+            **secret.environment,
+            **tables.payments.environment,
+            **tables.gateway_events.environment,
+            **foundation.suffix,
+        )
+        tables.payments.grant(self.webhook, "GetItem")
+        tables.gateway_events.grant(self.webhook, "PutItem")
+        workflow.grant_start(self.webhook)
+        secret.grant_read(self.webhook)

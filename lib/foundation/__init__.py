@@ -1,0 +1,1 @@
+"""What every feature uses: encryption, storage, functions, logs, topics, secrets and identity."""

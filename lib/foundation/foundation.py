@@ -1,0 +1,108 @@
+"""The resources that every feature uses, the environment variables that several functions share, and `function`."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
+
+from lib.bindings import Construct, DataAwsCallerIdentity
+from lib.foundation.encryption import Encryption
+from lib.foundation.functions import Code, Function, function_name
+from lib.foundation.notifications import Notifications
+from lib.foundation.secrets import Secrets
+from lib.foundation.storage import Bucket, Tables
+from lib.iam import waive
+from lib.settings import Settings
+from payments.domain.batch.state import INCOMING, RESULTS
+from payments.domain.gateway_slots import slot_length
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """What the features build on. A feature creates its own resources on `scope`, which is the stack.
+
+    The owner of a resource also defines its environment variable: `tables.payments.environment` is PAYMENTS_TABLE.
+    The properties below are the variables that come from settings.
+    """
+
+    scope: Construct
+    settings: Settings
+    account_id: str
+    encryption: Encryption
+    tables: Tables
+    batch_files: Bucket
+    notifications: Notifications
+    secrets: Secrets
+    code: Code
+
+    @classmethod
+    def create(cls, scope: Construct, settings: Settings) -> Self:
+        """Create the shared resources of one environment."""
+        account_id = DataAwsCallerIdentity(scope, "account").account_id
+        encryption = Encryption(scope, settings, account_id)
+
+        def bucket(name: str, expire_days: dict[str, int]) -> Bucket:
+            return Bucket(scope, name, settings, encryption, account_id, expire_days=expire_days, old_versions_days=30)
+
+        tables = Tables(scope, settings, encryption)
+        batch_files = bucket("payment-batch-files", {INCOMING: 90, RESULTS: 365})
+        artifacts = bucket("payment-artifacts", {})
+        waive(artifacts.bucket, CKV2_AWS_62="nothing follows an upload of code: each function names the file it runs")
+        return cls(
+            scope=scope,
+            settings=settings,
+            account_id=account_id,
+            encryption=encryption,
+            tables=tables,
+            batch_files=batch_files,
+            notifications=Notifications(scope, settings, encryption, account_id),
+            secrets=Secrets(scope, settings, encryption),
+            code=Code(scope, settings, artifacts),
+        )
+
+    def function(self, name: str, timeout_seconds: int, **environment: str) -> Function:
+        """Create the function whose handler is `handlers/<name>.py`."""
+        return Function(
+            self.scope,
+            name,
+            settings=self.settings,
+            code=self.code,
+            encryption=self.encryption,
+            timeout_seconds=timeout_seconds,
+            environment=environment,
+        )
+
+    @property
+    def suffix(self) -> dict[str, str]:
+        """The environment suffix, which is the dimension of our metrics."""
+        return {"ENVIRONMENT_SUFFIX": self.settings.environment_suffix}
+
+    @property
+    def gateway(self) -> dict[str, str]:
+        """How to reach Stripe: the secret with the API key, and the address."""
+        return {**self.secrets.gateway.environment, "STRIPE_API_BASE": self.settings.stripe_api_base}
+
+    @property
+    def gateway_rate(self) -> dict[str, str]:
+        """The gateway rate limiter: the length of a slot, and the table that counts the slots."""
+        effective = self.settings.effective
+        slot = slot_length(effective.gateway_rate_per_second, effective.gateway_reserve_percent)
+        return {"SLOT_MICROSECONDS": str(slot // timedelta(microseconds=1)), **self.tables.controls.environment}
+
+    @property
+    def patience(self) -> dict[str, str]:
+        """How long an open payment is left alone before recovery processes it."""
+        return {"PATIENCE_SECONDS": str(self.settings.effective.patience_seconds)}
+
+    @property
+    def payment_methods(self) -> dict[str, str]:
+        """Where a payment's method is found: its customer, its token, or the default."""
+        return {
+            **self.tables.customers.environment,
+            **self.tables.tokens.environment,
+            "DEFAULT_PAYMENT_METHOD": self.settings.effective.default_payment_method,
+        }
+
+    @property
+    def report_function(self) -> dict[str, str]:
+        """The name of the report function. The audit function needs it before the report function is created."""
+        return {"REPORT_FUNCTION": function_name(self.settings, "report")}

@@ -1,0 +1,44 @@
+"""Alarms and dashboard of all features."""
+
+from lib.bindings import Construct
+from lib.features.batch import Batch
+from lib.features.recovery import Recovery
+from lib.features.rest_api import RestApi
+from lib.features.webhooks import Webhooks
+from lib.features.workflow import Workflow
+from lib.foundation.foundation import Foundation
+from lib.monitoring.alarms import alarms, create_alarms
+from lib.monitoring.dashboard import create_dashboard
+
+
+class Monitoring(Construct):
+    """Creates the alarms and the dashboard."""
+
+    def __init__(
+        self,
+        foundation: Foundation,
+        *,
+        workflow: Workflow,
+        batch: Batch,
+        recovery: Recovery,
+        webhooks: Webhooks,
+        api: RestApi,
+    ) -> None:
+        super().__init__(foundation.scope, "monitoring")
+        settings = foundation.settings
+        functions = [
+            # without authorize: an invalid token is an error there, and five strangers are not a fault of ours
+            api.api,
+            webhooks.webhook,
+            batch.split,
+            batch.dispatch,
+            workflow.validate,
+            workflow.charge,
+            workflow.record,
+            workflow.audit,
+            batch.report,
+            recovery.sweep,
+        ]
+        table = alarms(settings, functions, batch.queue, workflow, api)
+        create_alarms(self, settings, foundation.notifications, table)
+        create_dashboard(self, settings, api, table)
