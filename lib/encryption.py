@@ -72,7 +72,7 @@ class Encryption(Construct):
             ),
         )
         KmsAlias(self, "alias", name=f"alias/{settings.name('payments')}", target_key_id=self.key.key_id)
-        # KMS rotates no HMAC key: docs/operations.md tells how it is changed
+        # KMS rotates no HMAC key: docs/tasks.md tells how it is changed
         self.lookup_key = KmsKey(
             self,
             "lookup_key",

@@ -1,4 +1,4 @@
-"""Alarms and the dashboard. Every alarm tells the alarms topic, and docs/operations.md has an entry under its name."""
+"""Alarms and the dashboard. Every alarm tells the alarms topic, and docs/runbooks.md has an entry under its name."""
 
 import json
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ class Alarm:
     period_seconds: int
     metrics: list[Metric] = field(default_factory=list)
     runbook: str = ""
-    """The heading in docs/operations.md, where it is not the alarm's own name."""
+    """The heading in docs/runbooks.md, where it is not the alarm's own name."""
     rings_in_silence: bool = False
 
 
@@ -236,7 +236,7 @@ class Monitoring(Construct):
                 self,
                 alarm.name,
                 alarm_name=settings.name(f"payment-{alarm.name}"),
-                alarm_description=f"{alarm.meaning}. What to do: docs/operations.md#{alarm.runbook or alarm.name}",
+                alarm_description=f"{alarm.meaning}. What to do: docs/runbooks.md#{alarm.runbook or alarm.name}",
                 comparison_operator="LessThanThreshold" if alarm.rings_in_silence else "GreaterThanOrEqualToThreshold",
                 threshold=alarm.threshold,
                 evaluation_periods=1,
