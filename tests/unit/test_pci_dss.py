@@ -11,7 +11,7 @@ SECTIONS = {1: 5, 2: 3, 3: 7, 4: 2, 5: 4, 6: 5, 7: 3, 8: 6, 9: 5, 10: 7, 11: 6, 
 """Requirement → how many sections PCI DSS 4.0.1 has of it: 1.1 to 1.5, and so on."""
 NOTHING = "—"
 
-_RESOURCE = re.compile(r"`(lib/\w+\.py)` \(`([A-Z]\w+)`\)")
+_RESOURCE = re.compile(r"`(lib/[\w/]+\.py)` \(`([A-Z]\w+)`\)")
 _PATH = re.compile(r"`((?:api|docs|lambda_src|lib|payctl|tests|tools)/[\w./-]+|Pipfile\.lock|README\.md)`")
 
 
