@@ -93,7 +93,7 @@ class Actors:
         world = self.world
         world.chaos.over = True
         world.scheduler.sleep(HOUR / 4)
-        for upload in world.work.uploads:  # docs/operations.md, "not taken up": upload the file again
+        for upload in world.work.uploads:  # docs/tasks.md, "not taken up": upload the file again
             if world.batches.get(source_of(upload).batch_id) is None:
                 self._uploader(upload)
         if self.redrives:

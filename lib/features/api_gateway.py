@@ -46,7 +46,7 @@ GATEWAY_ERRORS: dict[str, tuple[int, str, str, str]] = {
         "send a good access token as `Authorization: Bearer ...`; get one with `payctl login` and `payctl token`",
     ),
     "INVALID_API_KEY": (403, "forbidden", "Not allowed", "the caller has no usage plan; ask an operator"),
-    "WAF_FILTERED": (403, "forbidden", "Not allowed", "the request looks like an attack; see docs/operations.md"),
+    "WAF_FILTERED": (403, "forbidden", "Not allowed", "the request looks like an attack; see docs/api.md"),
     "MISSING_AUTHENTICATION_TOKEN": (404, "not-found", "No such route", "see api/openapi.yaml for the routes"),
     "ACCESS_DENIED": (403, "forbidden", "Not allowed", "the caller may not call this route"),
     "UNSUPPORTED_MEDIA_TYPE": (415, "invalid-request", "The request cannot be taken", "send application/json"),

@@ -70,7 +70,7 @@ class Encryption(Construct):
             ),
         )
         KmsAlias(self, "alias", name=f"alias/{settings.name('payments')}", target_key_id=self.key.key_id)
-        # KMS does not rotate HMAC keys: docs/operations.md describes how to replace it
+        # KMS does not rotate HMAC keys: docs/tasks.md describes how to replace it
         self.lookup_key = KmsKey(
             self,
             "lookup_key",

@@ -1,4 +1,4 @@
-"""The alarms. Each notifies the alarms topic, and docs/operations.md has an entry under its name."""
+"""The alarms. Each notifies the alarms topic, and docs/runbooks.md has an entry under its name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -46,7 +46,7 @@ class Alarm:
     period_seconds: int
     metrics: list[Metric] = field(default_factory=list)
     runbook: str = ""
-    """The heading in docs/operations.md, if it differs from the alarm's name."""
+    """The heading in docs/runbooks.md, if it differs from the alarm's name."""
     fires_on_silence: bool = False
 
 
@@ -173,7 +173,7 @@ def create_alarms(scope: Construct, settings: Settings, notifications: Notificat
             scope,
             alarm.name,
             alarm_name=settings.name(f"payment-{alarm.name}"),
-            alarm_description=f"{alarm.meaning}. What to do: docs/operations.md#{alarm.runbook or alarm.name}",
+            alarm_description=f"{alarm.meaning}. What to do: docs/runbooks.md#{alarm.runbook or alarm.name}",
             comparison_operator="LessThanThreshold" if alarm.fires_on_silence else "GreaterThanOrEqualToThreshold",
             threshold=alarm.threshold,
             evaluation_periods=1,

@@ -1,4 +1,4 @@
-"""The README's commands, run as they stand, one after the other in one shell, as a reader does."""
+"""The commands of the README and of the pages that it links, run as they stand, one after the other in one shell."""
 
 import json
 import os
@@ -22,15 +22,19 @@ _NEXT = "---- next block ----"
 
 
 class Block(NamedTuple):
-    """A bash block: what stands in the comment above it, its commands, and the JSON that the README shows below."""
+    """A bash block: what stands in the comment above it, its commands, and the JSON that the page shows below."""
 
     mark: str
     script: str
     answer: str
 
 
+PAGES = ["README.md", *(f"docs/{page}.md" for page in ("api", "batch-files", "payctl", "deploy", "runbooks", "tasks"))]
+"""All pages with commands, in the order in which a reader follows them."""
 BLOCKS = [
-    Block(*(block[name] or "" for name in Block._fields)) for block in _BLOCK.finditer((ROOT / "README.md").read_text())
+    Block(*(block[name] or "" for name in Block._fields))
+    for page in PAGES
+    for block in _BLOCK.finditer((ROOT / page).read_text())
 ]
 HERE = [block for block in BLOCKS if not block.mark]
 """Those that run on the local stack, which a comment above says of no other."""
@@ -65,7 +69,12 @@ def test_blocks_when_not_run_here_then_a_comment_says_where_they_are() -> None:
                 assert (ROOT / path).is_file(), block.mark
         else:
             assert block.mark in ("", NEEDS_AWS), block.mark
-    assert len(HERE) >= 7
+    assert len(HERE) >= 16
+
+
+def test_pages_when_they_have_commands_then_all_are_listed_here() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    assert {str(page.relative_to(ROOT)) for page in pages if "```bash" in page.read_text()} == set(PAGES)
 
 
 def test_cdktf_commands_when_told_then_the_test_that_they_are_run_by_runs_them() -> None:

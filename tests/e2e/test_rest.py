@@ -176,7 +176,7 @@ def test_fault_19_payment_when_the_gateway_refuses_our_key_then_it_waits_and_an_
     assert event["status"] == "pending"
     ringing = {"AlarmNames": ["payment-gateway-misconfigured-local"], "StateValue": "ALARM"}
     [alarm] = eventually(lambda: client("cloudwatch").describe_alarms(**ringing)["MetricAlarms"], len)
-    assert "docs/operations.md#gateway-misconfigured" in alarm["AlarmDescription"]
+    assert "docs/runbooks.md#gateway-misconfigured" in alarm["AlarmDescription"]
     # the key works again: the payment is sent ahead, and gets through
     eventually(lambda: api.get(f"/payments/{payment_id}").json()["status"], lambda status: status == "succeeded")
     assert len(gateway.charges(payment_id)) == 1

@@ -152,14 +152,14 @@ def test_alarm_when_it_watches_several_metrics_then_they_are_added_up(stack: Sta
 
 
 def test_alarms_when_they_ring_then_their_text_points_at_a_runbook_that_is_there(stack: Stack) -> None:
-    headings = re.findall(r"^#+ (.+)$", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", (ROOT / "docs" / "runbooks.md").read_text(), re.MULTILINE)
     anchors = {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
     for alarm in stack.all("aws_cloudwatch_metric_alarm").values():
-        meaning, runbook, anchor = alarm["alarm_description"].partition(". What to do: docs/operations.md#")
+        meaning, runbook, anchor = alarm["alarm_description"].partition(". What to do: docs/runbooks.md#")
         assert meaning
         assert runbook
-        assert anchor in anchors, f"docs/operations.md has no heading for {anchor}"
+        assert anchor in anchors, f"docs/runbooks.md has no heading for {anchor}"
 
 
 def test_metrics_of_ours_when_code_counts_them_then_an_alarm_watches_each_but_those_of_the_dashboard(

@@ -40,10 +40,10 @@ def test_readme_when_it_tells_the_sums_then_they_are_the_counted_ones_in_whole_d
         assert [round(Decimal(amount)) for amount in _sums(counted, name)] == [int(amount) for amount in dollars]
 
 
-def test_readme_when_it_tells_the_sweepers_price_then_it_is_the_counted_one(counted: str) -> None:
+def test_readme_when_it_tells_the_price_of_recovery_then_it_is_the_counted_one(counted: str) -> None:
     (dollars,) = re.findall(r"^\| \*\*Sum\*\* \| \| \*\*(\d+\.\d\d)\*\* \|$", counted, re.MULTILINE)
 
-    assert f"The sweeper costs ${dollars} a month" in " ".join(README.read_text().split())
+    assert f"Recovery costs ${dollars} a month" in " ".join(README.read_text().split())
 
 
 KEY = {"payment_id": {"S": "pay_1"}, "created_at": {"S": "2026-11-21T12:00:00.000Z"}}

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from datetime import timedelta
-from itertools import chain, pairwise
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +47,21 @@ from payments.domain.gateway_slots import slot_length
 from payments.domain.payment import FIELDS, MAX_DESCRIPTION, REQUIRED_FIELDS
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import TRANSITIONS, Status
+from tests.infrastructure.test_boundaries import LAYERS
 from tests.unit.builders import NOON, after, batch_payment
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-ARCHITECTURE = ROOT / "docs" / "architecture.md"
-OPERATIONS = ROOT / "docs" / "operations.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+ARCHITECTURE = DOCS / "architecture.md"
+BATCH_FILES = DOCS / "batch-files.md"
+MAP = DOCS / "README.md"
+PAYCTL = DOCS / "payctl.md"
+RUNBOOKS = DOCS / "runbooks.md"
+SETTINGS = DOCS / "settings.md"
+TASKS = DOCS / "tasks.md"
+PAGES = [README, *sorted(DOCS.glob("*.md"))]
+MAX_README_LINES = 220
 
 _CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
@@ -87,7 +95,7 @@ def bash(page: Path) -> str:
 
 
 def test_settings_table_when_read_then_it_has_exactly_the_settings_with_their_defaults() -> None:
-    told = {row[0]: row[1] for row in table(README, "Variable")}
+    told = {row[0]: row[1] for row in table(SETTINGS, "Variable")}
     by_environment = {field.name for field in fields(Environment)}
 
     assert told == {
@@ -99,9 +107,9 @@ def test_settings_table_when_read_then_it_has_exactly_the_settings_with_their_de
 
 def test_environments_table_when_read_then_it_is_the_one_of_the_code() -> None:
     header = "| By environment | " + " | ".join(ENVIRONMENTS) + " |"
-    assert header in README.read_text()
+    assert header in SETTINGS.read_text()
 
-    assert table(README, "By environment") == [
+    assert table(SETTINGS, "By environment") == [
         [field.name.upper(), *(_told(getattr(row, field.name)) for row in ENVIRONMENTS.values())]
         for field in fields(Environment)
     ]
@@ -127,7 +135,7 @@ def test_statuses_table_when_read_then_statuses_meanings_and_moves_are_those_of_
 
 def _status_docstrings() -> dict[str, str]:
     """Status → the sentence below it in the code."""
-    tree = ast.parse((ROOT / "lambda_src" / "payments" / "statuses.py").read_text())
+    tree = ast.parse((ROOT / "lambda_src" / "payments" / "domain" / "statuses.py").read_text())
     (body,) = [node.body for node in tree.body if isinstance(node, ast.ClassDef)]
     return {
         ast.literal_eval(member.value): ast.literal_eval(prose.value)
@@ -177,18 +185,18 @@ def test_tables_when_read_then_keys_and_indexes_are_those_of_the_code() -> None:
 
 def test_waits_when_read_then_they_are_those_of_the_code() -> None:
     rows = table(ARCHITECTURE, "Wait")
-    taken_up = [_units_until_due(status, restarts=0) for status in ("unknown", "processing", "requires_action")]
+    restarted = [_units_until_due(status, restarts=0) for status in ("unknown", "processing", "requires_action")]
     one = RecoveryTimeouts(timedelta(seconds=1))
     ends = [int(wait.total_seconds()) for wait in (one.proof, one.authentication, one.overdue)]
 
-    assert [int(units) for _, units, _ in rows] == [*taken_up, _units_until_due("unknown", restarts=9), *ends]
+    assert [int(units) for _, units, _ in rows] == [*restarted, _units_until_due("unknown", restarts=9), *ends]
     assert all(_told_time(told) == int(units) * RecoveryTimeouts().unit for _, units, told in rows)
     assert {row.patience_seconds for name, row in ENVIRONMENTS.items() if name != "local"} == {300}
     assert RecoveryTimeouts().unit == timedelta(seconds=300)
 
 
 def _units_until_due(status: str, *, restarts: int) -> int:
-    """After how many units the sweeper takes up a payment in a status."""
+    """After how many units recovery restarts a payment in a status."""
     payment = replace(after(batch_payment(), Status.PROCESSING, Status(status)), restarts=restarts)
     one = RecoveryTimeouts(timedelta(minutes=1))
     return next(units for units in range(100) if one.is_due(payment, NOON + units * one.unit))
@@ -200,28 +208,30 @@ def _told_time(told: str) -> timedelta:
 
 
 def test_event_types_when_told_then_they_are_those_that_are_handled() -> None:
-    assert [row[0] for row in table(OPERATIONS, "Event type")] == [*HANDLED]
+    assert [row[0] for row in table(TASKS, "Event type")] == [*HANDLED]
 
 
 NUMBERS = {1: "one", 2: "two", 3: "three", 5: "five", 7: "seven", 8: "eight"}
 ORDINALS = {3: "third"}
 
 
-def test_brakes_when_told_then_their_numbers_are_those_of_the_code() -> None:
-    architecture, operations = (" ".join(page.read_text().split()) for page in (ARCHITECTURE, OPERATIONS))
+def test_backpressure_and_breaker_when_told_then_their_numbers_are_those_of_the_code() -> None:
+    architecture, runbooks = (" ".join(page.read_text().split()) for page in (ARCHITECTURE, RUNBOOKS))
     minutes = NUMBERS[int(REFUSALS_WINDOW / timedelta(minutes=1))]
 
-    assert f"With the {ORDINALS[REFUSALS_UNTIL_PAUSE]} one in {minutes} minutes it pauses the lane" in architecture
-    assert f"With the {ORDINALS[REFUSALS_UNTIL_PAUSE]} refusal in {minutes} minutes the batch lane pauses" in operations
+    assert f"With the {ORDINALS[REFUSALS_UNTIL_PAUSE]} one in {minutes} minutes it pauses the breaker" in architecture
+    assert (
+        f"With the {ORDINALS[REFUSALS_UNTIL_PAUSE]} refusal in {minutes} minutes the batch breaker pauses" in runbooks
+    )
     assert f"After {NUMBERS[POLICIES[RateLimited].max_attempts]} waits the error is raised" in architecture
     assert f"more than {NUMBERS[int(LONGEST_SLEEP_SECONDS)]} seconds off" in architecture
     assert f"more than {LONGEST_BACKLOG_SECONDS} seconds ahead" in architecture
     assert f"given up after {NUMBERS[KEPT_PARKED.days]} days" in architecture
-    assert set(re.findall(r"`(\w+)`", operations)) >= SUSPICIOUS_DECLINE_CODES
+    assert set(re.findall(r"`(\w+)`", runbooks)) >= SUSPICIOUS_DECLINE_CODES
 
 
-def test_pace_when_told_then_it_is_the_one_of_the_code() -> None:
-    architecture, operations = (" ".join(page.read_text().split()) for page in (ARCHITECTURE, OPERATIONS))
+def test_rate_when_told_then_it_is_the_one_of_the_code() -> None:
+    architecture, runbooks = (" ".join(page.read_text().split()) for page in (ARCHITECTURE, RUNBOOKS))
     rates, slots, dispatchers = [], [], []
     for name in ("dev", "prod"):
         row = ENVIRONMENTS[name]
@@ -236,20 +246,22 @@ def test_pace_when_told_then_it_is_the_one_of_the_code() -> None:
     assert f"{rates[0]} payments a second in dev, by {dispatchers[0]} dispatchers" in architecture
     assert f"{rates[1]} a second in prod, by {dispatchers[1]}" in architecture
     assert f"more than there are slots, {dev} and {prod} a second" in architecture
-    assert f"{dev} payments a second in dev and {prod} in prod, so {' and '.join(in_time)} rows" in operations
+    assert f"{dev} payments a second in dev and {prod} in prod, so {' and '.join(in_time)} rows" in runbooks
 
 
 # The batch file, payctl, logs -----------------------------------------------------------------------------------------
 
 
 def test_columns_when_read_then_they_are_those_of_the_batch_file() -> None:
-    assert [tuple(row[:2]) for row in table(README, "Column")] == [
+    assert [tuple(row[:2]) for row in table(BATCH_FILES, "Column")] == [
         (name, "required" if name in REQUIRED_FIELDS else "optional") for name in FIELDS
     ]
 
 
 def test_result_files_when_read_then_their_columns_are_those_written() -> None:
-    told = {row[0]: [re.sub(r"[` ]|\(.*\)", "", cell) for cell in row[2].split(",")] for row in table(README, "File")}
+    told = {
+        row[0]: [re.sub(r"[` ]|\(.*\)", "", cell) for cell in row[2].split(",")] for row in table(BATCH_FILES, "File")
+    }
 
     assert told.keys() == {RESULTS, ERRORS, RESUBMIT}
     assert told[RESULTS] == [field.name for field in fields(ResultRow)]
@@ -259,19 +271,19 @@ def test_result_files_when_read_then_their_columns_are_those_written() -> None:
 def test_limits_when_read_then_they_are_those_of_the_code() -> None:
     limits = f"at most {MAX_ROWS:,} rows, {MAX_RECORD_BYTES // 1024} KiB a row, {MAX_FILE_BYTES // 1024**3} GiB of text"
 
-    assert limits in README.read_text()
-    assert f"at most {MAX_DESCRIPTION} characters" in README.read_text()
+    assert limits in BATCH_FILES.read_text()
+    assert f"at most {MAX_DESCRIPTION} characters" in BATCH_FILES.read_text()
 
 
 def test_exit_codes_when_read_then_each_of_payctl_is_told() -> None:
-    (told,) = re.findall(r"^Exit codes: (.*?)\n\n", README.read_text(), re.MULTILINE | re.DOTALL)
+    (told,) = re.findall(r"^Exit codes: (.*?)\n\n", PAYCTL.read_text() + "\n\n", re.MULTILINE | re.DOTALL)
 
     assert [int(number) for number in re.findall(r"(?:^|· )(\d)", told.replace("\n", " "))] == [*Exit]
 
 
 def test_log_messages_when_read_then_they_are_those_that_the_handlers_write() -> None:
     told = {}
-    for functions, messages, _ in table(OPERATIONS, "Function"):
+    for functions, messages, _ in table(RUNBOOKS, "Function"):
         for place, function in enumerate(functions.split(", ")):
             texts = [text.strip("` ") for text in re.split(r"`, `", messages)]
             # "validate, charge": the messages stand in the same order as the functions
@@ -295,6 +307,41 @@ def _logged(handler: Path) -> set[str]:
     return {str(message.value) for message in either if isinstance(message, ast.Constant)}
 
 
+# Layers, runbooks, the map ------------------------------------------------------------------------------------------
+
+
+def test_import_table_when_read_then_it_is_the_one_that_is_tested() -> None:
+    told = {
+        layer: (set(re.findall(r"`(\w+)`", layers)), set(re.findall(r"`(\w+)`", packages)))
+        for layer, layers, packages in table(ARCHITECTURE, "Layer", plain=False)
+    }
+
+    assert told == {f"`{name}`": (set(layer.layers), set(layer.packages)) for name, layer in LAYERS.items()}
+
+
+def test_runbooks_when_read_then_each_alarm_has_a_cause_where_to_look_what_to_do_and_an_end() -> None:
+    _, _, entries = RUNBOOKS.read_text().partition("\n## Alarms\n")
+    _, *alarms = re.split(r"^### ", entries, flags=re.MULTILINE)
+    assert len(alarms) > 10
+
+    for alarm in alarms:
+        parts = re.findall(r"^\*\*(Cause|Look|Do|Over when)\b", alarm, re.MULTILINE)
+        assert [part for part, _ in groupby(parts)] == ["Cause", "Look", "Do", "Over when"], alarm.partition("\n")[0]
+
+
+def test_map_when_read_then_it_lists_every_page() -> None:
+    listed = re.findall(r"^\| \[([\w-]+\.md)\]", MAP.read_text(), re.MULTILINE)
+
+    assert sorted(listed) == [page.name for page in PAGES[1:] if page != MAP]
+
+
+def test_readme_when_counted_then_it_is_short_and_links_to_every_page() -> None:
+    text = README.read_text()
+
+    assert len(text.splitlines()) <= MAX_README_LINES
+    assert [page.name for page in PAGES[1:] if f"(docs/{page.name}" not in text] == []
+
+
 # Links and commands ---------------------------------------------------------------------------------------------------
 
 
@@ -304,7 +351,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_when_followed_then_file_and_heading_are_there(page: Path) -> None:
     links = [link for link in _LINK.findall(_CODE.sub("", page.read_text())) if "://" not in link]
     assert links
@@ -317,7 +364,7 @@ def test_links_when_followed_then_file_and_heading_are_there(page: Path) -> None
 
 
 def test_paths_when_named_in_docs_then_they_are_there() -> None:
-    folders = "api|bin|docs|lambda_src|lib|local|payctl|simulation|tests|tools"
+    folders = "api|bin|docs|fakes|lambda_src|lib|local|payctl|simulation|tests|tools"
     for page in PAGES:
         for path in re.findall(rf"`((?:{folders})/[\w./-]+)`", page.read_text()):
             assert (ROOT / path).exists(), f"{page.name} names {path}"

@@ -1,6 +1,6 @@
 """What can go wrong with a payment, and what the workflow does about each: one table.
 
-`lib/workflow.py` makes the state machine's Retry and Catch from `POLICIES`; `handlers/record.py` takes from it
+`lib/features/workflow.py` makes the state machine's Retry and Catch from `POLICIES`; `handlers/record.py` takes from it
 the status that a caught error ends in. So the Python classes and the state machine cannot drift apart.
 """
 
