@@ -1,4 +1,4 @@
-"""The result files of a batch, read as an uploader would: one outcome for each row."""
+"""Reads the result files of a batch as the uploader does: one outcome per row."""
 
 import csv
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from payments.application.batch.result_files import ERRORS, RESULTS
 
 
 def rows_of(files: Mapping[str, str]) -> list[RowOutcome]:
-    """File name → content, as outcomes in the order of lines. A row is in results.csv, or in errors.csv alone."""
+    """Convert {file name: content} to outcomes in order of lines. A row is in results.csv, or only in errors.csv."""
     outcomes = {int(row["line"]): _accepted(row) for row in csv.DictReader(StringIO(files[RESULTS]))}
     refused: dict[int, list[dict[str, str]]] = {}
     for error in csv.DictReader(StringIO(files[ERRORS])):
