@@ -1,7 +1,9 @@
-"""A request body is checked by the model of its content type or by `$default`'s, and not at all without either.
+"""A request body is checked by the model of its content type or of `$default`. Without such a model it is not checked.
 
 MiniStack checks every content type by the model of application/json.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-method-request-validation.html
+
+Probe: `request_models` in tests/local/ministack/test_upstream.py.
 """
 
 from typing import Any

@@ -1,7 +1,10 @@
-"""An API whose keys come from its authorizer takes them from its answer, where MiniStack looks at x-api-key alone.
+"""An API with the API key source AUTHORIZER takes the key from the authorizer's answer.
 
-The answer names the key as `usageIdentifierKey`, also where it is remembered from an earlier call.
+MiniStack only reads the x-api-key header. The answer names the key as `usageIdentifierKey`, also when it is cached from
+an earlier call.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-api-key-source.html
+
+Probe: `usage_keys` in tests/local/ministack/test_upstream.py.
 """
 
 import json

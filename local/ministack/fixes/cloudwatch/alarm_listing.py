@@ -1,4 +1,9 @@
-"""DescribeAlarms over the query protocol tells all of an alarm, where MiniStack tells nine fields of it."""
+"""DescribeAlarms over the query protocol returns all fields of an alarm.
+
+MiniStack returns nine fields.
+
+Probe: `alarm_listing` in tests/local/ministack/test_upstream.py.
+"""
 
 import json
 from datetime import UTC, datetime

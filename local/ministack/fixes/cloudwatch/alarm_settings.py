@@ -1,7 +1,9 @@
-"""An alarm keeps the settings it was given, no more and no less.
+"""An alarm keeps exactly the settings that it was given.
 
-MiniStack drops metric math, drops InsufficientDataActions over the query protocol, and adds a statistic and a
-period to alarms that have none. Each makes Terraform see drift for ever.
+MiniStack drops metric math, drops InsufficientDataActions over the query protocol, and adds a statistic and a period to
+alarms that have neither. Terraform reports each of these as drift in every plan.
+
+Probe: `alarm_settings` in tests/local/ministack/test_upstream.py.
 """
 
 from typing import Any

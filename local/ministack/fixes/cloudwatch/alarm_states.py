@@ -1,8 +1,10 @@
-"""Alarms are judged as CloudWatch judges them: by their dimensions, metric math, M of N, and missing data.
+"""Alarms are evaluated as in CloudWatch: by dimensions, metric math, M of N datapoints, and missing data.
 
-MiniStack mixes all dimensions of a metric, and knows neither metric math, DatapointsToAlarm nor TreatMissingData.
-Periods here end now, not on the full minute, so that an alarm is seen within seconds of its cause.
+MiniStack mixes all dimensions of a metric and does not support metric math, DatapointsToAlarm or TreatMissingData.
+Periods here end now, not at the full minute: an alarm fires within seconds of its cause.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+
+Probe: `alarm_states` in tests/local/ministack/test_upstream.py.
 """
 
 import operator

@@ -1,6 +1,9 @@
-"""A policy can ask for a request's encryption context: MiniStack does not tell IAM about it.
+"""Policy conditions can use a request's encryption context.
 
+MiniStack does not pass the encryption context to IAM.
 https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-encryption-context
+
+Probe: `encryption_context` in tests/local/ministack/test_upstream.py.
 """
 
 import json

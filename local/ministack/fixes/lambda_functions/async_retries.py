@@ -1,4 +1,9 @@
-"""A repeated asynchronous invocation keeps the request id of the first, by which a function knows its own work."""
+"""A retried asynchronous invocation keeps the request id of the first attempt. Functions detect their own work by it.
+
+MiniStack gives each attempt a new request id.
+
+Probe: `async_retries` in tests/local/ministack/test_upstream.py.
+"""
 
 from typing import Any
 

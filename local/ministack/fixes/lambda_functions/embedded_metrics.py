@@ -1,6 +1,9 @@
-"""Embedded metric format: a JSON line with `_aws.CloudWatchMetrics` in a function's log becomes CloudWatch metrics.
+"""Embedded metric format: a JSON log line with `_aws.CloudWatchMetrics` becomes CloudWatch metrics.
 
+MiniStack ignores these lines.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+
+Probe: `embedded_metrics` in tests/local/ministack/test_upstream.py.
 """
 
 import json

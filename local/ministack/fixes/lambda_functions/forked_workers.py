@@ -1,8 +1,10 @@
 """Workers of Python functions are forked from a process that has loaded their code (local/ministack/processes.py).
 
-MiniStack unpacks code and layers, starts Python and imports everything for each worker: a second of CPU, more than a
-hundred payments' worth of work. It also ends all workers of a function when one of them is killed as it starts, waits
-50 ms for the log of a handler that prints nothing, and loses the end of a log that comes slowly.
+For each worker, MiniStack unpacks code and layers, starts Python and imports everything: one second of CPU, more than
+the work of a hundred payments. It also ends all workers of a function when one of them is killed at its start, waits
+50 ms for the log of a handler that prints nothing, and loses the end of a slow log.
+
+Probe: `forked_workers` in tests/local/ministack/test_upstream.py.
 """
 
 import functools

@@ -1,6 +1,8 @@
-"""AWS/Lambda metrics for every invocation.
+"""Records the AWS/Lambda metrics of every invocation.
 
-MiniStack counts only what comes through the Invoke API, not what API Gateway, SQS or a state machine calls.
+MiniStack only counts invocations through the Invoke API, not those by API Gateway, SQS or a state machine.
+
+Probe: `lambda_metrics` in tests/local/ministack/test_upstream.py.
 """
 
 import time

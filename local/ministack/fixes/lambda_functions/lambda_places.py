@@ -1,14 +1,17 @@
-"""Invocations take turns for a bounded number of processes, over all functions.
+"""Invocations of all functions wait for a place in a bounded number of processes.
 
 MiniStack starts a process for every invocation in flight: 14 GB and a load of 260 in one test run. Here an invocation
-waits in a queue for its place. LAMBDA_PLACES bounds the invocations of all functions that run at a time (16 a core),
-LAMBDA_PLACES_EACH those of one (6 a core), so that a slow function does not keep the others out. Twice as many
-processes as places are kept warm. Beyond LAMBDA_ACCOUNT_CONCURRENCY invocations in all, running or waiting, MiniStack
-answers 429, as AWS does at its account limit (1,000).
+waits in a queue for its place. LAMBDA_PLACES limits the concurrent invocations of all functions (16 per core).
+LAMBDA_PLACES_EACH limits those of one function (6 per core): a slow function does not block the others. The number of
+processes kept warm is twice the number of places. Above LAMBDA_ACCOUNT_CONCURRENCY invocations in total, running or
+waiting, MiniStack answers 429, as AWS does at its account limit (1,000).
 
-Nobody waits for their own caller: a function that another one invokes and waits for gets a place beyond the bound. What
-reaches a function by another way (the API, a state machine) does not name its caller; so after STALL_SECONDS in which
-no place was taken or given back, the first in the queue is let in. At twice the bound a nested call is answered 429.
+An invocation never waits for its own caller: a function that another function invokes synchronously gets a place beyond
+the limit. An invocation by another service (the API, a state machine) does not name its caller. Therefore, if no place
+is taken or released for STALL_SECONDS, the first in the queue is admitted. At twice the limit, a nested call is
+answered 429.
+
+Probe: `lambda_places` in tests/local/ministack/test_upstream.py.
 """
 
 import os

@@ -1,4 +1,9 @@
-"""A queue is read for a function only if the function's role may do so, where MiniStack asks nobody."""
+"""A queue is read for a function only if the function's role allows it.
+
+MiniStack does not check the role.
+
+Probe: `mapping_roles` in tests/local/ministack/test_upstream.py.
+"""
 
 from typing import Any
 

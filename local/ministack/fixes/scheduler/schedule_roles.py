@@ -1,7 +1,9 @@
-"""A schedule works under its role and a rule under the function's policy, and both call functions asynchronously.
+"""A schedule works under its role, a rule under the function's policy, and both invoke functions asynchronously.
 
-MiniStack asks nobody, takes any role, and calls a function once where AWS repeats a failed one twice.
+MiniStack checks no permission, accepts any role, and calls a function once. AWS retries a failed invocation twice.
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
+
+Probe: `schedule_roles` in tests/local/ministack/test_upstream.py.
 """
 
 import json

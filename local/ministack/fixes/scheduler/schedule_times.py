@@ -1,4 +1,9 @@
-"""A schedule or a rule fires when its time has come, where MiniStack looks every ten seconds only."""
+"""A schedule or a rule fires on time.
+
+MiniStack checks them only every ten seconds.
+
+Probe: `schedule_times` in tests/local/ministack/test_upstream.py.
+"""
 
 from typing import Final
 

@@ -1,4 +1,9 @@
-"""A state machine's sns:publish keeps its MessageAttributes, which subscriptions filter by."""
+"""sns:publish in a state machine keeps its MessageAttributes, which subscriptions filter by.
+
+MiniStack drops them.
+
+Probe: `publish_attributes` in tests/local/ministack/test_upstream.py.
+"""
 
 from typing import Any
 

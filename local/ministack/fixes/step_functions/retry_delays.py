@@ -1,4 +1,9 @@
-"""Retry honours MaxDelaySeconds and JitterStrategy. (SFN_WAIT_SCALE shortens the delay by itself.)"""
+"""Retry respects MaxDelaySeconds and JitterStrategy.
+
+MiniStack ignores both. (SFN_WAIT_SCALE, MiniStack's own setting, shortens the delay.)
+
+Probe: `retry_delays` in tests/local/ministack/test_upstream.py.
+"""
 
 import random
 from typing import Any

@@ -1,6 +1,9 @@
-"""A state machine calls functions and publishes only if its role allows it, where MiniStack asks nobody.
+"""A state machine calls functions and publishes messages only if its role allows it.
 
-Of the service integrations only Lambda and sns:publish are checked: those that our workflows use.
+MiniStack does not check the role. Of the service integrations only Lambda and sns:publish are checked: our workflows
+use no others.
+
+Probe: `state_machine_roles` in tests/local/ministack/test_upstream.py.
 """
 
 from contextvars import ContextVar
