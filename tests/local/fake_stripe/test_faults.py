@@ -32,7 +32,7 @@ def found(api: Api, payment_id: str = "pay-1") -> list[stripe.PaymentIntent]:
 
 
 @pytest.mark.parametrize(
-    ("words", "error", "status"),
+    ("fault_spec", "error", "status"),
     [
         ("unauthorized", stripe.AuthenticationError, 401),
         ("rate_limited=7", stripe.RateLimitError, 429),
@@ -107,7 +107,7 @@ def test_fault_20_key_when_forgotten_by_metadata_then_a_repetition_charges_again
 
 
 @pytest.mark.parametrize(
-    "words",
+    "fault_spec",
     ["gremlins", "latency=soon", "latency=-1", "rate_limited:0", "answer_lost=now", "unauthorized=1", "amount", "=1"],
 )
 def test_word_when_it_is_wrong_then_is_refused_with_the_reason_and_nothing_is_stored(api: Api, fault_spec: str) -> None:
@@ -158,7 +158,7 @@ def test_fault_when_times_and_seconds_are_left_out_then_has_its_kinds_own(
 
 def test_fault_when_seconds_are_no_number_then_is_refused(api: Api) -> None:
     answer = api.web.post(f"{api.url}/_stand_in/faults", json={"kind": "latency", "seconds": "2"})
-    assert (answer.status_code, answer.json()["error"]["message"]) == (400, "seconds must be a number from 0 on")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, "seconds must be a number of at least 0")
 
 
 def test_answer_when_lost_before_execution_then_the_log_has_it_as_unanswered(api: Api) -> None:
