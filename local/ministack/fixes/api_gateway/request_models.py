@@ -20,7 +20,7 @@ def apply() -> None:
 
 
 def model_for(method: dict[str, Any], headers: dict[str, str]) -> str | None:
-    """The name of the model that a request of these headers must match."""
+    """The name of the model that a request with these headers must match."""
     models: dict[str, str] = method.get("requestModels") or {}
     content_type = apigateway_v1._header_ci(headers, "content-type").split(";")[0].strip() or JSON
     return models.get(content_type, models.get("$default"))
@@ -30,5 +30,5 @@ def _check_by_content_type(
     check: Any, method: dict[str, Any], api_id: str, request: Any, headers: dict[str, str], *more: Any
 ) -> Any:
     model = model_for(method, headers)
-    only_this = {JSON: model} if model else {}  # JSON is where MiniStack looks last
+    only_this = {JSON: model} if model else {}  # MiniStack falls back to the model of JSON
     return check({**method, "requestModels": only_this}, api_id, request, headers, *more)

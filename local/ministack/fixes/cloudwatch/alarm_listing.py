@@ -24,7 +24,7 @@ def _describe_in_full(
 ) -> Any:
     if is_cbor or is_json:
         return describe(form, data, is_cbor, is_json)
-    # The JSON answer is complete: ask for that one and write it as XML.
+    # the JSON answer is complete: request it and convert it to XML
     response = describe({}, query_protocol.parse(form), False, True)
     status, _, body = response
     if status != 200:

@@ -34,12 +34,12 @@ def _keep_what_was_asked(
         for name in INVENTED:
             if not request.get(name):
                 alarm.pop(name, None)
-        cloudwatch._evaluate_alarm(alarm)  # MiniStack did so before the alarm was complete
+        cloudwatch._evaluate_alarm(alarm)  # MiniStack evaluated it before it was complete
     return response
 
 
 def _typed(query: dict[str, Any]) -> dict[str, Any]:
-    """A metric data query whose numbers and truth values may have come as text."""
+    """Convert the numbers and booleans of a metric data query, which may be text, to their types."""
     typed = {**query, "ReturnData": str(query.get("ReturnData", True)).lower() == "true"}
     if "Period" in query:
         typed["Period"] = int(query["Period"])

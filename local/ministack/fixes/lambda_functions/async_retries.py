@@ -13,7 +13,7 @@ from local.ministack.fixes.patching import wrap
 
 
 class AsyncEvent(dict[str, Any]):
-    """The event of an asynchronous invocation, which remembers the first attempt's request id."""
+    """The event of an asynchronous invocation. It keeps the request id of the first attempt."""
 
     request_id = ""
 

@@ -30,7 +30,7 @@ def _publish(line: str) -> None:
         values = json.loads(line)
         directives = values["_aws"]["CloudWatchMetrics"]
     except (ValueError, KeyError, TypeError):
-        return  # a log line like any other, as on AWS
+        return  # an ordinary log line, as on AWS
     for directive in directives:
         for names in directive.get("Dimensions") or [[]]:
             dimensions = {name: str(values[name]) for name in names}

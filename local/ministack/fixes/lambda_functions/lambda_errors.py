@@ -10,7 +10,7 @@ from typing import Any
 
 from ministack.services import lambda_svc
 
-from local.ministack.fixes.lambda_functions.forked_workers import WORKER_DIED
+from local.ministack.fixes.lambda_functions.forked_workers import WORKER_ENDED
 from local.ministack.fixes.patching import wrap
 from local.ministack.runtime.fork_server import RAISED
 
@@ -26,7 +26,7 @@ def _name_the_error(execute: Any, function: dict[str, Any], event: Any, request_
         return result
     if RAISED in body:
         return {"body": body[RAISED], "error": True, "log": result["log"]}
-    if body.get("errorMessage") == WORKER_DIED:
+    if body.get("errorMessage") == WORKER_ENDED:
         message = f"RequestId: {request_id} Error: Runtime exited"
         return {**result, "body": {"errorType": "Runtime.ExitError", "errorMessage": message}}
     return result

@@ -32,6 +32,6 @@ def _count_invocation(
 
 
 def _count_throttle(_emit: Any, function_name: str, *, duration_ms: float, throttle: bool, **_other: bool) -> None:
-    # The Invoke API reports a throttle once more, with a duration; the first report is the one all callers share.
+    # The Invoke API reports a throttle a second time, with a duration. The first report occurs for all callers.
     if throttle and not duration_ms:
         cloudwatch.record_metric("AWS/Lambda", "Throttles", 1, "Count", {"FunctionName": function_name})

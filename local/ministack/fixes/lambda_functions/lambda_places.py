@@ -31,7 +31,7 @@ STALL_SECONDS: Final = 5.0
 
 
 class Places:
-    """Who may run: at most `total` at a time and `each` of one function, in the order in which they came."""
+    """Admits at most `total` invocations at a time, and at most `each` of one function, in order of arrival."""
 
     def __init__(self, total: int, each: int, stall_seconds: float = STALL_SECONDS) -> None:
         self.total = total
@@ -45,16 +45,16 @@ class Places:
 
     @property
     def running(self) -> int:
-        """How many invocations have a place."""
+        """The number of invocations that have a place."""
         return self._taken.total()
 
     @property
     def waiting(self) -> int:
-        """How many stand in the queue."""
+        """The number of invocations in the queue."""
         return len(self._queue)
 
     def take(self, function: str, *, nested: bool = False) -> bool:
-        """Return when the invocation may run. False, at once, for a nested one that no place is left for."""
+        """Wait until the invocation may run. Returns False at once for a nested one if no place is left."""
         turn = threading.Event()
         with self._lock:
             if nested:
@@ -108,17 +108,17 @@ KEPT: Final = 2 * places.total
 
 
 def apply() -> None:
-    """Have every invocation take its place, and keep no more processes than KEPT."""
+    """Let every invocation wait for its place, and keep at most KEPT processes."""
     wrap(lambda_svc, "_execute_function_warm", _in_turn)
     wrap(lambda_svc, "acquire_worker", _instead_of_an_idle_one)
 
 
 def _in_turn(execute: Any, function: Any, event: Any, request_id: str) -> Any:
     name = (function.get("config") or function)["FunctionName"]
-    # the depth counts hops through Invoke: 2 is a function that another one called
+    # the depth counts hops through Invoke: 2 means that another function called this one
     nested = lambda_svc._invoke_depth.get() > 1 and not isinstance(event, AsyncEvent)
     if not places.take(name, nested=nested):
-        message = f"Rate Exceeded: functions wait for one another in {2 * places.total} places"
+        message = f"Rate Exceeded: nested invocations use all {2 * places.total} places"
         return lambda_svc._throttle_response(reason_code="ConcurrentInvocationLimitExceeded", msg=message)
     try:
         return execute(function, event, request_id)
@@ -127,7 +127,7 @@ def _in_turn(execute: Any, function: Any, event: Any, request_id: str) -> Any:
 
 
 def _instead_of_an_idle_one(acquire: Any, *args: Any, **kwargs: Any) -> Any:
-    """A new process ends the one that has been idle longest, when there are too many."""
+    """If there are too many processes, a new process ends the one that has been idle longest."""
     worker, how = acquire(*args, **kwargs)
     if how == "spawn":
         lambda_runtime.kill_workers(_surplus())

@@ -14,7 +14,7 @@ from ministack.services import lambda_svc
 
 from local.ministack.fixes.patching import wrap
 
-SETTLE_SECONDS: Final = 1.0  # on AWS some seconds, at times a minute
+SETTLE_SECONDS: Final = 1.0  # on AWS it takes some seconds, sometimes a minute
 UNSETTLED: Final = {"Enabled": "Enabling", "Disabled": "Disabling"}
 IN_USE: Final = "Cannot update the event source mapping because it is in use."
 

@@ -9,9 +9,9 @@ from typing import Final
 
 from ministack.services import eventbridge, scheduler
 
-LOOK_SECONDS: Final = 0.25
+TICK_SECONDS: Final = 0.25
 
 
 def apply() -> None:
-    eventbridge._SCHEDULER_TICK_INTERVAL = LOOK_SECONDS
-    scheduler._SCHEDULE_TICK_INTERVAL = LOOK_SECONDS
+    eventbridge._SCHEDULER_TICK_INTERVAL = TICK_SECONDS
+    scheduler._SCHEDULE_TICK_INTERVAL = TICK_SECONDS

@@ -35,7 +35,7 @@ def _start_or_find(start: Any, request: dict[str, Any]) -> Any:
 
 
 def _start_another(start: Any, request: dict[str, Any]) -> Any:
-    """An Express execution's ARN ends in an id of its own after the name."""
+    """The ARN of an Express execution ends in a unique id after the name."""
     response = start({**request, "name": f"{request['name']}:{uuid.uuid4()}"})
     stepfunctions._executions[json.loads(response[2])["executionArn"]]["name"] = request["name"]
     return response
