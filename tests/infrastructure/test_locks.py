@@ -45,7 +45,7 @@ def test_checkovs_requirements_when_read_then_each_is_pinned_with_hashes_and_no_
 def test_package_lock_when_read_then_each_package_has_a_hash_and_no_registry_is_named(lock: Any) -> None:
     packages = json.loads(lock.read_text())["packages"]
 
-    assert len(packages) > 10
+    assert len(packages) > 1  # the first is the tool itself
     assert [name for name, package in packages.items() if name and not package.keys() & {"integrity", "inBundle"}] == []
     assert [name for name, package in packages.items() if "resolved" in package] == []
 
