@@ -63,7 +63,7 @@ def show_batch(
     batch = batch_files.get(stack, batch_id)
     if batch is None:
         raise Failure(f"there is no batch {batch_id} in {stack.name}; list them with: payctl batch list")
-    _tell(stack, batch, json)
+    _print_result(stack, batch, json)
 
 
 @app.command("list")
@@ -87,7 +87,7 @@ def _watch(stack: Stack, batch_id: str, timeout: float, download: Path | None, j
     except KeyboardInterrupt:
         show.note(f"the batch continues; watch it again with: payctl batch show {batch_id} --watch")
         raise
-    _tell(stack, batch, json)
+    _print_result(stack, batch, json)
     if batch.status not in ENDED:
         raise Failure(
             f"batch {batch_id} is still {batch.status}, and nothing changed for {timeout:g} s",
@@ -101,7 +101,7 @@ def _watch(stack: Stack, batch_id: str, timeout: float, download: Path | None, j
         raise typer.Exit(Exit.NOT_CHARGED)
 
 
-def _tell(stack: Stack, batch: Batch, json: bool) -> None:
+def _print_result(stack: Stack, batch: Batch, json: bool) -> None:
     if json:
         show.as_json(batch_view.as_json(batch))
         return

@@ -41,14 +41,14 @@ def create(
     answer = Api(stack).call("POST", "/customers", body)
     if answer.replayed:
         show.note(f"{customer_id} already existed with the same data")
-    _tell(stack, answer.body, json)
+    _print_result(stack, answer.body, json)
 
 
 @app.command("show")
 def show_one(context: typer.Context, customer_id: CustomerId, json: Json = False) -> None:
     """Show a customer. Only the last four characters of the payment method are shown."""
     stack = stack_of(context)
-    _tell(stack, Api(stack).call("GET", _path(customer_id)).body, json)
+    _print_result(stack, Api(stack).call("GET", _path(customer_id)).body, json)
 
 
 @app.command("set-default")
@@ -70,7 +70,7 @@ def set_default(
             raise
         advice = f"create it with: payctl customer create {customer_id} --email ADDRESS --method METHOD"
         raise Failure(refused.message, details=[advice, *refused.details]) from None
-    _tell(stack, answer.body, json)
+    _print_result(stack, answer.body, json)
 
 
 @app.command()
@@ -107,7 +107,7 @@ def find(context: typer.Context, email: Email, json: Json = False) -> None:
         show.note("there are more customers with this address; they are not shown")
 
 
-def _tell(stack: Stack, customer: dict[str, Any], json: bool) -> None:
+def _print_result(stack: Stack, customer: dict[str, Any], json: bool) -> None:
     if json:
         show.as_json(customer)
         return

@@ -52,7 +52,7 @@ def recheck(context: typer.Context, payment_id: str, timeout: Timeout = 60, json
             }
         )
     else:
-        _tell(stack, before, after)
+        _print_result(stack, before, after)
     if not ended:
         raise Failure(
             f"{payment_id}.{execution_suffix} still runs after {timeout:g} s",
@@ -94,7 +94,7 @@ def _described(client: Any, arn: str) -> Any:
         return {"status": "RUNNING"}
 
 
-def _tell(stack: Stack, before: Payment, after: Payment) -> None:
+def _print_result(stack: Stack, before: Payment, after: Payment) -> None:
     changed = after.version != before.version
     show.facts(
         [

@@ -61,7 +61,7 @@ def _review(stack: Stack, payment_id: str, verdict: Verdict, message: str, *, ye
     if decision is None or decision.code != verdict or payment.status is Status.IN_REVIEW:
         raise _refused(payment, decision)
     _carry_out(stack, payment_id, decision)
-    _tell(stack, payment, decision, json)
+    _print_result(stack, payment, decision, json)
 
 
 def _row(stack: Stack, payment_id: str) -> Payment:
@@ -120,7 +120,7 @@ def _carry_out(stack: Stack, payment_id: str, decision: Change) -> None:
         ) from None
 
 
-def _tell(stack: Stack, payment: Payment, decision: Change, json: bool) -> None:
+def _print_result(stack: Stack, payment: Payment, decision: Change, json: bool) -> None:
     execution = f"{payment.payment_id}.{execution_suffix_of(decision)}"
     if json:
         show.as_json(

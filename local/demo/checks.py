@@ -32,14 +32,14 @@ def _calls(this: Run, found: Findings) -> Iterator[str]:
         call = answered.call
         name = f"request {call.what!r}"
         if answered.http_status != call.http_status:
-            yield f"{name}: answered {answered.http_status}, expected {call.http_status}. {answered.told}"
+            yield f"{name}: answered {answered.http_status}, expected {call.http_status}. {answered.reason}"
         if answered.replayed != call.replayed:
             yield f"{name}: {'' if answered.replayed else 'not '}marked as replayed"
         payment = found.payments.get(this.body(call)["payment_id"])
         status = payment["status"] if payment else ""
-        reason = payment.get("reason", {}) if payment else {}
-        told = answered.told or f"{reason.get('message', '')} ({reason.get('code', '')})"
-        yield from _differs(name, call.expected, status, told)
+        given = payment.get("reason", {}) if payment else {}
+        reason = answered.reason or f"{given.get('message', '')} ({given.get('code', '')})"
+        yield from _differs(name, call.expected, status, reason)
 
 
 def _rows(found: Findings) -> Iterator[str]:
@@ -51,14 +51,14 @@ def _rows(found: Findings) -> Iterator[str]:
         elif line not in ROWS:
             yield f"line {line}: this row was not uploaded, but it has a result: {row.outcome}"
         else:
-            yield from _differs(f"line {line}", ROWS[line], row.outcome, row.told)
+            yield from _differs(f"line {line}", ROWS[line], row.outcome, row.reason)
 
 
-def _differs(name: str, expected: Expected, outcome: str, told: str) -> Iterator[str]:
+def _differs(name: str, expected: Expected, outcome: str, reason: str) -> Iterator[str]:
     if outcome != expected.outcome:
-        yield f"{name}: {outcome or 'no payment'} ({told}), expected {expected.outcome or 'no payment'}"
-    elif expected.says not in told:
-        yield f"{name}: the reason is {told!r}, expected it to contain {expected.says!r}"
+        yield f"{name}: {outcome or 'no payment'} ({reason}), expected {expected.outcome or 'no payment'}"
+    elif expected.says not in reason:
+        yield f"{name}: the reason is {reason!r}, expected it to contain {expected.says!r}"
 
 
 def _batch(found: Findings) -> Iterator[str]:
@@ -99,10 +99,10 @@ def _audit(found: Findings) -> Iterator[str]:
 
 
 def _events(found: Findings) -> Iterator[str]:
-    told = {event["payment_id"]: event["status"] for event in found.events if event["event_type"] == "payment"}
+    statuses = {event["payment_id"]: event["status"] for event in found.events if event["event_type"] == "payment"}
     for payment_id, payment in found.payments.items():
-        if told.get(payment_id) != payment["status"]:
-            yield f"{payment_id}: its event has status {told.get(payment_id, 'none')}, the payment {payment['status']}"
+        if statuses.get(payment_id) != payment["status"]:
+            yield f"{payment_id}: its event has status {statuses.get(payment_id, 'none')}, not {payment['status']}"
     batch_id = found.batch.batch_id if found.batch else ""
     if [event["batch_id"] for event in found.events if event["event_type"] == "batch"] != [batch_id]:
         yield "the batch's event with its totals was not received exactly once"

@@ -10,12 +10,12 @@ from payments.domain.batch.state import Batch
 
 @dataclass(frozen=True)
 class Answered:
-    """A call with its answer. `told` is the text of the problem details if the call was rejected."""
+    """A call with its answer. `reason` is the text of the problem details if the call was rejected."""
 
     call: Call
     http_status: int
     replayed: bool
-    told: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class RowOutcome:
     payment_id: str
     amount: str
     outcome: str
-    told: str
+    reason: str
     in_results: bool
     already_submitted: str = ""
 

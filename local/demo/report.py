@@ -62,7 +62,7 @@ def _requests(this: Run, found: Findings) -> Table:
             f"{body['amount']} {body['currency']}",
             _answer(answered),
             style.status(payment["status"]) if payment else Text("rejected", "red"),
-            Text(style.reason(payment) if payment else answered.told),
+            Text(style.reason(payment) if payment else answered.reason),
         )
     return table
 
@@ -83,14 +83,14 @@ def _rows(found: Findings) -> Table:
             row.payment_id,
             row.amount,
             Text(REFUSED, "red") if row.outcome == REFUSED else style.status(row.outcome),
-            Text(_told(row)),
+            Text(_reason(row)),
         )
     return table
 
 
-def _told(row: RowOutcome) -> str:
+def _reason(row: RowOutcome) -> str:
     submitted = f"already submitted, {row.already_submitted}" if row.already_submitted else ""
-    return "; ".join(filter(None, (submitted, row.told)))
+    return "; ".join(filter(None, (submitted, row.reason)))
 
 
 def _files(console: Console, found: Findings) -> None:
@@ -106,8 +106,8 @@ def _files(console: Console, found: Findings) -> None:
 
 def _events(found: Findings) -> Table:
     table = _table("Events and alarms sent to subscribers", what="left", count="right")
-    told = Counter(event.get("event") or f"payment {event['status']}" for event in found.events)
-    for what, count in sorted(told.items()):
+    counts = Counter(event.get("event") or f"payment {event['status']}" for event in found.events)
+    for what, count in sorted(counts.items()):
         table.add_row(what, str(count))
     for alarm in found.alarms:
         table.add_row(Text(f"{alarm['AlarmName']}: {alarm['NewStateValue']}", "yellow"), "1")

@@ -26,12 +26,12 @@ def _accepted(row: dict[str, str]) -> RowOutcome:
         payment_id=row["payment_id"],
         amount=f"{row['amount']} {row['currency']}",
         outcome=row["status"],
-        told=f"{row['reason']} ({row['code']})" if row["code"] else "",
+        reason=f"{row['reason']} ({row['code']})" if row["code"] else "",
         in_results=True,
         already_submitted=row["already_submitted"],
     )
 
 
 def _refused(line: int, errors: list[dict[str, str]]) -> RowOutcome:
-    told = "; ".join(": ".join(filter(None, (error["column"], error["reason"]))) for error in errors)
-    return RowOutcome(line, errors[0]["payment_id"], "", REFUSED, told, in_results=False)
+    reason = "; ".join(": ".join(filter(None, (error["column"], error["reason"]))) for error in errors)
+    return RowOutcome(line, errors[0]["payment_id"], "", REFUSED, reason, in_results=False)

@@ -94,7 +94,7 @@ class Demonstration:
                 answer = self._api.submit(self._body(call))
                 answered = Answered(call, answer.status, answer.replayed, "")
             except Refused as refused:
-                answered = Answered(call, refused.status, False, _told(refused.problem))
+                answered = Answered(call, refused.status, False, _problem_text(refused.problem))
             self._findings.answered.append(answered)
         accepted = [answered for answered in self._findings.answered if answered.http_status == 202]
         for count, answered in enumerate(accepted, 1):
@@ -172,7 +172,7 @@ class Demonstration:
         self._findings.alarms = listener.alarms
 
 
-def _told(problem: Mapping[str, Any]) -> str:
+def _problem_text(problem: Mapping[str, Any]) -> str:
     """The errors of a problem's fields, or its detail if it names no field."""
     errors = [f"{error['field']}: {error['message']}" for error in problem.get("errors", [])]
     return "; ".join(errors) or str(problem.get("detail", ""))

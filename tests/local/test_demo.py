@@ -109,7 +109,7 @@ def _other_outcome(found: Findings) -> None:
 
 
 def _other_reason(found: Findings) -> None:
-    found.rows = [replace(row, told="no idea") if row.line == 17 else row for row in found.rows]
+    found.rows = [replace(row, reason="no idea") if row.line == 17 else row for row in found.rows]
 
 
 def _other_answer(found: Findings) -> None:
