@@ -1,4 +1,4 @@
-# Every command sets up what it needs first: the tools, the virtual environment, the locked dependencies.
+# Every command first installs what it needs: the tools, the virtual environment, the locked dependencies.
 SHELL := /bin/bash -euo pipefail
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -7,16 +7,11 @@ export PIPENV_VENV_IN_PROJECT = 1
 export PIPENV_IGNORE_VIRTUALENVS = 1
 export PIPENV_VERBOSITY = -1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
-# set, it would make every synth compile the provider's bindings anew: ten times as long
+# if set, every synthesis recompiles the provider's bindings and takes ten times as long
 unexport PYTHONDONTWRITEBYTECODE
 
 PIPENV_VERSION := 2026.10.3
-# what the GitHub workflows and the container install; `setup` takes any Node 20 or 22 and any Terraform from 1.11
-PYTHON_VERSION = $(shell sed -n 's/^python_version = "\(.*\)"/\1/p' Pipfile)
-NODE_VERSION := 22
-TERRAFORM_VERSION := 1.11.4
-VERSIONS = PYTHON_VERSION=$(PYTHON_VERSION) NODE_VERSION=$(NODE_VERSION) TERRAFORM_VERSION=$(TERRAFORM_VERSION)
-# what the GitHub workflows and the container install; `setup` takes any Node 20 or 22 and any Terraform from 1.11
+# the versions in the GitHub workflows and the container; `setup` accepts Node 20 or 22 and Terraform from 1.11 on
 PYTHON_VERSION = $(shell sed -n 's/^python_version = "\(.*\)"/\1/p' Pipfile)
 NODE_VERSION := 22
 TERRAFORM_VERSION := 1.11.4
@@ -29,7 +24,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: setup ## Run the whole product on this machine and show what it does
+demo: setup ## Run the whole product on this machine and show the results
 	@$(PY) tools/peak.py $(PY) -m local demo
 
 .PHONY: up
@@ -37,11 +32,11 @@ up: setup ## Start the stack on this machine and leave it running
 	@$(PY) -m local up
 
 .PHONY: down
-down: setup ## Stop the stack on this machine and remove all of it
+down: setup ## Stop the stack on this machine and delete its files
 	@$(PY) -m local down
 
 .PHONY: synth
-synth: setup ## Synthesise the stack of ENVIRONMENT_SUFFIX into cdktf.out
+synth: setup ## Synthesise the stack of ENVIRONMENT_SUFFIX into cdktf.out/
 	@ENVIRONMENT_SUFFIX=$(SUFFIX) $(PY) main.py && echo "cdktf.out/stacks/payment-$(SUFFIX)/cdk.tf.json"
 
 .PHONY: test
@@ -49,7 +44,7 @@ test: setup-tests lint ## Run all tests
 	@$(PY) tools/peak.py tools/run-tests
 
 .PHONY: quick
-quick: setup ## Run the tests that need no stack, AWS or Terraform: two minutes
+quick: setup ## Run the tests that need no stack, AWS or Terraform (two minutes)
 	@$(PY) -m pytest --numprocesses 2 --dist loadfile --durations 10 tests/unit tests/contract tests/local
 
 .PHONY: lint
@@ -60,12 +55,12 @@ lint: setup-lint ## Check format, style, types and the GitHub workflows
 	@.venv/bin/mypy
 
 .PHONY: bench
-bench: setup ## Measure speed and memory, as ratios side by side
+bench: setup ## Measure speed and memory, as ratios in the same run
 	@$(PY) -m local.bench
 
 SEEDS := 500
 .PHONY: simulate
-simulate: setup ## Run the backend under seeded faults: SEEDS=2000, or SEED=1234 to replay one
+simulate: setup ## Run the backend under seeded faults: SEEDS=2000, or SEED=1234 to replay one seed
 	@$(PY) -m simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(JSON),--json)
 
 CDKTF := .tools/cdktf/node_modules/.bin/cdktf
@@ -74,11 +69,11 @@ plan: setup-deploy ## Show what a deployment of ENVIRONMENT_SUFFIX would change
 	@$(CDKTF) diff
 
 .PHONY: deploy
-deploy: setup-deploy ## Deploy ENVIRONMENT_SUFFIX and write outputs.json; asks first, unless CI is set
+deploy: setup-deploy ## Deploy ENVIRONMENT_SUFFIX and write outputs.json; asks for confirmation unless CI is set
 	@$(CDKTF) deploy --outputs-file outputs.json $(if $(CI),--auto-approve)
 
 .PHONY: smoke
-smoke: setup ## Check the stack that was deployed: its API, its authorizer, its tables and queues; charges nothing
+smoke: setup ## Check the deployed stack: API, authorizer, tables and queues; charges nothing
 	@PAYCTL_OUTPUTS="$${PAYCTL_OUTPUTS:-outputs.json}" tools/smoke $(SUFFIX)
 
 .PHONY: image
@@ -86,16 +81,16 @@ image: ## Build the container image with the development tools
 	docker build --tag payment-backend-tools $(VERSIONS:%=--build-arg %) - <Dockerfile
 
 .PHONY: lock
-lock: .tools/pipenv ## Lock the dependencies anew, without naming an index
+lock: .tools/pipenv ## Lock the dependencies again, without index addresses
 	@.tools/pipenv/bin/pipenv lock --categories "packages lambda dev-packages"
 	@$$(tools/find-python) tools/strip_lock.py Pipfile.lock
 
-# what the GitHub workflows read
+# the GitHub workflows read this
 .PHONY: versions
 versions:
 	@printf '%s\n' $(VERSIONS)
 
-# what cdktf.json calls: nothing but the synth may print to standard output here
+# cdktf.json calls this: only the synthesis may print to standard output
 .PHONY: app
 app: setup
 	@$(PY) main.py
@@ -122,8 +117,8 @@ setup-tests: setup
 	@touch $@
 
 .venv/installed: Pipfile.lock | .tools/pipenv
-	@command -v node >/dev/null || { echo "Node 20 or 22 is missing: cdktf's bindings run on it; install it, then run this again" >&2; exit 1; }
-	@command -v terraform >/dev/null || { echo "terraform is missing; install Terraform 1.11 or newer, then run this again" >&2; exit 1; }
+	@command -v node >/dev/null || { echo "Node 20 or 22 is missing: cdktf's bindings need it; install it and run the command again" >&2; exit 1; }
+	@command -v terraform >/dev/null || { echo "terraform is missing; install Terraform 1.11 or newer and run the command again" >&2; exit 1; }
 	@echo "installing the locked dependencies into .venv" >&2
 	@python=$$(tools/find-python) && { [ -x $(PY) ] || "$$python" -m venv .venv; }
 	@mkdir -p .tools && .tools/pipenv/bin/pipenv sync --categories "packages lambda dev-packages" >.tools/install.log 2>&1 || { tail -n 30 .tools/install.log >&2; exit 1; }

@@ -1,4 +1,4 @@
-"""`python -m local up | down | demo`: the whole product on this machine."""
+"""`python -m local up | down | demo`: run the whole product on this machine."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +21,8 @@ NEXT_STEPS = """\
 
 
 @contextmanager
-def _errors_told() -> Iterator[None]:
-    """A fault of Terraform, the local AWS, the stand-in or the API as its text and exit code 1."""
+def _print_errors() -> Iterator[None]:
+    """Turn an error of Terraform, the local AWS, the fake Stripe or the API into its message and exit code 1."""
     try:
         yield
     except (RuntimeError, Failure) as error:
@@ -32,32 +32,32 @@ def _errors_told() -> Iterator[None]:
 
 @app.command()
 def up() -> None:
-    """Start the local AWS and the stand-in gateway, and apply the stack to them."""
+    """Start the local AWS and the fake Stripe, and apply the stack to them."""
     stack = LocalStack()
-    with _errors_told(), Steps(console) as steps:
+    with _print_errors(), Steps(console) as steps:
         stack.up(StackSteps(steps))
-    console.print(f"\nThe stack is up. Its outputs: {stack.outputs_path}\n\nGo on with:\n{NEXT_STEPS}", markup=False)
+    console.print(f"\nThe stack is running. Outputs: {stack.outputs_path}\n\nNext steps:\n{NEXT_STEPS}", markup=False)
 
 
 @app.command()
 def down() -> None:
-    """Stop all of it and remove all that it wrote."""
-    was_there = DIRECTORY.exists()
-    with _errors_told():
+    """Stop the local stack and delete all of its files."""
+    existed = DIRECTORY.exists()
+    with _print_errors():
         LocalStack().down()
-    console.print(f"The local stack is gone, with all of {DIRECTORY}." if was_there else "There is no local stack.")
+    console.print(f"The local stack is stopped and {DIRECTORY} is deleted." if existed else "There is no local stack.")
 
 
 @app.command()
 def demo() -> None:
-    """Run payments of every kind through the whole stack, show what became of them, and check it."""
+    """Run payments of every kind through the whole stack, show the outcomes, and check them."""
     from local.demo.run import run
 
-    with _errors_told():
+    with _print_errors():
         mismatches = run(LocalStack(), console)
     if mismatches:
         raise typer.Exit(1)
-    console.print(f"\nThe stack is still up: look around.\n{NEXT_STEPS}", markup=False)
+    console.print(f"\nThe stack is still running. Next steps:\n{NEXT_STEPS}", markup=False)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How quick this machine is at the moment: whatever is timed by what a machine can do is timed by this."""
+"""Measures the current speed of this machine. Times that depend on the machine are scaled by it."""
 
 import json
 import statistics
@@ -6,13 +6,13 @@ import time
 from typing import Final
 
 ORDINARY_SECONDS: Final = 0.045
-"""What the measured work takes on the machine that our times were chosen on, with nothing else to do."""
+"""The duration of the measured work on an idle reference machine. Our times were chosen on that machine."""
 SAMPLES: Final = 7
 WORK: Final = [{"payment_id": f"pay_{number}", "amount": number, "tags": ["a", "b"]} for number in range(100)]
 
 
 def slowness() -> float:
-    """How many times as long as on an ordinary, idle machine a piece of Python takes here now; 1 or more."""
+    """The slowdown against the idle reference machine, measured now with a piece of Python. At least 1."""
     return max(1.0, statistics.median(_seconds() for _ in range(SAMPLES)) / ORDINARY_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Steps of something that takes minutes, shown while they run: live on a terminal, as plain lines elsewhere."""
+"""Shows the steps of a long task while they run: live on a terminal, as plain lines elsewhere."""
 
 import re
 import time
@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 PLAIN_DETAIL_SECONDS = 15
-"""How often a step without a terminal says how far it is."""
+"""The interval between two progress lines of a step without a terminal."""
 
 _PLANNED = re.compile(r"Plan: (\d+) to add, (\d+) to change, (\d+) to destroy")
 _DONE = re.compile(r": (?:Creation|Modifications|Destruction) complete after")
 
 
 class Steps:
-    """A list of steps, one after the other, each with its time. Used as a context manager, which ends the last one."""
+    """A sequence of steps, each with its duration. Use it as a context manager: leaving it ends the last step."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -29,7 +29,7 @@ class Steps:
         )
         self._title = ""
         self._began_at = 0.0
-        self._told_at = 0.0
+        self._detail_at = 0.0
         self.seconds: dict[str, float] = {}
 
     def __enter__(self) -> Self:
@@ -48,25 +48,25 @@ class Steps:
             self._live.stop()
 
     def begin(self, title: str) -> None:
-        """Start a step; the one before has ended."""
+        """End the previous step and start this one."""
         self.end()
         self._title = title
-        self._began_at = self._told_at = time.monotonic()
+        self._began_at = self._detail_at = time.monotonic()
         if self._console.is_terminal:
             self._live.add_task(title, total=None, detail="")
         else:
             self._console.print(f"… {title}", markup=False)
 
     def detail(self, text: str) -> None:
-        """Say how far the step is."""
+        """Show the progress of the current step."""
         if self._console.is_terminal:
             self._live.update(self._live.task_ids[-1], detail=text)
-        elif time.monotonic() - self._told_at > PLAIN_DETAIL_SECONDS:
-            self._told_at = time.monotonic()
+        elif time.monotonic() - self._detail_at > PLAIN_DETAIL_SECONDS:
+            self._detail_at = time.monotonic()
             self._console.print(f"    {text}", markup=False)
 
     def end(self) -> None:
-        """Finish the step that runs, if there is one."""
+        """Finish the current step, if there is one."""
         if not self._title:
             return
         seconds = time.monotonic() - self._began_at
@@ -85,8 +85,10 @@ class Steps:
 
 
 class StackSteps:
-    """What `LocalStack.up` says, as steps: its own sentences begin one, Terraform's lines (they end in a newline)
-    tell how far it is."""
+    """Converts the messages of `LocalStack.up` to steps.
+
+    Its own sentences begin a step. Terraform's lines, which end in a newline, show the progress.
+    """
 
     def __init__(self, steps: Steps) -> None:
         self._steps = steps

@@ -1,7 +1,7 @@
-"""The whole product on one machine: the local AWS, the stand-in gateway, and the real Terraform applied to them.
+"""The whole product on one machine: the local AWS, the fake Stripe, and the real Terraform configuration.
 
-`LocalStack` keeps everything below one directory, so that several can live side by side, and outlives the process
-that starts it: `LocalStack(directory)` in another process finds it again.
+`LocalStack` keeps all files below one directory, which allows several stacks side by side. The stack outlives the
+process that starts it: `LocalStack(directory)` in another process finds it again.
 """
 
 import json
@@ -29,7 +29,7 @@ from payments.domain.gateway_event import HANDLED
 DIRECTORY = ROOT / ".local"
 SUFFIX = "local"
 GATEWAY_KEY = "sk_test_local_stand_in"
-WEBHOOK_SECRET = "whsec_local_stand_in"  # noqa: S105 - both ends of it are on this machine
+WEBHOOK_SECRET = "whsec_local_stand_in"  # noqa: S105 - sender and receiver are both on this machine
 Say = Callable[[str], None]
 
 
@@ -42,7 +42,7 @@ def _silent(text: str) -> None:
 
 
 class LocalStack:
-    """A local AWS with the stack applied to it, and the gateway that it charges at."""
+    """A local AWS with the stack applied to it, and the fake Stripe that it charges at."""
 
     def __init__(self, directory: Path = DIRECTORY, **options: Any) -> None:
         """`options` are those of `LocalAws`."""
@@ -58,7 +58,7 @@ class LocalStack:
 
     @property
     def outputs(self) -> dict[str, str]:
-        """The stack's outputs and the local run's own. Raises NotRunning."""
+        """The stack's outputs, plus those of the local run. Raises NotRunning."""
         if not self.outputs_path.exists():
             raise NotRunning("no local stack is running; start it with `make up`")
         outputs: dict[str, str] = json.loads(self.outputs_path.read_text())
@@ -74,12 +74,12 @@ class LocalStack:
 
     @property
     def gateway_url(self) -> str:
-        """Where the stand-in gateway answers."""
+        """The address of the fake Stripe."""
         return str(self._processes["gateway_url"])
 
     @property
     def patience_seconds(self) -> int:
-        """PATIENCE_SECONDS of this stack: a slow machine's payments are not taken up again for being slow."""
+        """PATIENCE_SECONDS of this stack. It is longer on a slow machine, to avoid recovery of slow payments."""
         return int(self._processes["patience_seconds"])
 
     @property
@@ -88,24 +88,24 @@ class LocalStack:
         return state
 
     def start(self) -> Self:
-        """Start the local AWS and the stand-in gateway, unless they run already."""
+        """Start the local AWS and the fake Stripe, unless they are already running."""
         if self._running():
             return self
         self.down()
         self.directory.mkdir(parents=True, exist_ok=True)
-        timeouts = math.ceil(ENVIRONMENTS[SUFFIX].patience_seconds * slowness())
-        stand_in = gateway.start(self.directory / "gateway")
-        state = {"gateway_pid": stand_in.pid, "gateway_url": stand_in.url, "patience_seconds": timeouts}
+        patience = math.ceil(ENVIRONMENTS[SUFFIX].patience_seconds * slowness())
+        fake_stripe = gateway.start(self.directory / "gateway")
+        state = {"gateway_pid": fake_stripe.pid, "gateway_url": fake_stripe.url, "patience_seconds": patience}
         self._state.write_text(json.dumps(state))
         LocalAws(self.directory / "aws", **self._options).start()
         return self
 
     def up(self, say: Say = _silent) -> dict[str, str]:
-        """Bring the whole stack up, or to the state of the code, and write its outputs.
+        """Start the stack, or update it to the current code, and write its outputs.
 
-        `say` is told each step and each line of Terraform.
+        `say` receives each step and each line of Terraform.
         """
-        say("starting the local AWS and the stand-in gateway")
+        say("starting the local AWS and the fake Stripe")
         self.start()
         terraform = self.terraform(say)
         say("applying the stack")
@@ -131,7 +131,7 @@ class LocalStack:
         return outputs
 
     def token(self, role: str) -> str:
-        """An access token of the sample user of a role: the same one until shortly before it expires.
+        """An access token of a role's sample user. It is reused until shortly before it expires.
 
         Raises NotRunning.
         """
@@ -140,9 +140,9 @@ class LocalStack:
         return self._sessions[role].access_token
 
     def send_webhooks(self, url: str) -> None:
-        """Have the stand-in gateway tell the stack what happens there, as Stripe's endpoint is set up to do."""
+        """Register the stack's webhook endpoint at the fake Stripe, as an operator does at Stripe."""
         session = requests.Session()
-        session.trust_env = False  # no proxy knows the way to this machine's loopback
+        session.trust_env = False  # a proxy cannot reach this machine's loopback
         endpoint = {
             "url": url,
             "secrets": [WEBHOOK_SECRET],
@@ -152,7 +152,7 @@ class LocalStack:
         session.post(f"{self.gateway_url}/_stand_in/webhooks", json=endpoint, timeout=10).raise_for_status()
 
     def terraform(self, say: Say = _silent) -> Terraform:
-        """Synthesise the stack and make Terraform ready to apply it."""
+        """Synthesise the stack and prepare Terraform to apply it."""
         say("synthesising the stack")
         stack = self.synth()
         terraform = Terraform(self.directory / "terraform" / SUFFIX, self.aws.environment(), say)
@@ -161,7 +161,7 @@ class LocalStack:
         return terraform
 
     def synth(self) -> Path:
-        """Run main.py as cdktf does, for this local AWS and gateway. Gives the folder of the synthesised stack."""
+        """Run main.py as cdktf does, for this local AWS and fake Stripe. Returns the folder of the stack."""
         folder = self.directory / "cdktf.out" / SUFFIX
         folder.parent.mkdir(parents=True, exist_ok=True)
         aws = self.aws.environment()
@@ -174,11 +174,11 @@ class LocalStack:
             check=False,
         )
         if run.returncode:
-            raise RuntimeError(f"the synth failed:\n{run.stdout}{run.stderr}")
+            raise RuntimeError(f"the synthesis failed:\n{run.stdout}{run.stderr}")
         return folder / "stacks" / f"payment-{SUFFIX}"
 
     def synth_settings(self, suffix: str = SUFFIX) -> dict[str, str]:
-        """All that differs from a synth for AWS: two addresses, and a wait that goes by the machine."""
+        """The settings that differ from those for AWS: two addresses, and a wait scaled to the machine."""
         return {
             "ENVIRONMENT_SUFFIX": suffix,
             "AWS_ENDPOINT_URL": self.aws.endpoint_url,
@@ -187,7 +187,7 @@ class LocalStack:
         }
 
     def down(self) -> None:
-        """End both processes and remove all that the run wrote."""
+        """Stop both processes and delete all files of the run."""
         if self._state.exists():
             gateway.stop(self._processes["gateway_pid"])
         if (self.directory / "aws" / "state.json").exists():

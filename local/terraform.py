@@ -1,4 +1,4 @@
-"""Terraform on the synthesised stack, on a local AWS: with or without a reachable provider registry."""
+"""Runs Terraform on the synthesised stack against a local AWS, with or without access to the provider registry."""
 
 import json
 import os
@@ -14,11 +14,11 @@ _PROVIDER = "registry.terraform.io/hashicorp/aws"
 
 
 class TerraformFailed(RuntimeError):
-    """Terraform ended with an error; the text holds what it said."""
+    """Terraform ended with an error. The text contains its output."""
 
 
 def environment(aws: Mapping[str, str]) -> dict[str, str]:
-    """The caller's environment, with `aws` in place of every AWS setting of their own account."""
+    """The caller's environment, with `aws` in place of the caller's own AWS settings."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     no_proxy = ",".join(filter(None, (own.get("NO_PROXY", ""), "127.0.0.1")))
     cache = TOOLS / "terraform-plugins"
@@ -31,15 +31,15 @@ def environment(aws: Mapping[str, str]) -> dict[str, str]:
         "no_proxy": no_proxy,
         "TF_IN_AUTOMATION": "1",
         "TF_PLUGIN_CACHE_DIR": str(cache),
-        "PYTHONDONTWRITEBYTECODE": "",  # set, it makes every synth compile the bindings anew: ten times as long
+        "PYTHONDONTWRITEBYTECODE": "",  # otherwise every synthesis recompiles the bindings and takes ten times as long
     }
     return own | settings | _mirror_configuration(own) | dict(aws)
 
 
 def _mirror_configuration(own: Mapping[str, str]) -> dict[str, str]:
-    """Where a machine without the registry keeps the provider in a folder below /opt, tell Terraform of it.
+    """Point Terraform to the provider in a folder below /opt, for a machine without access to the registry.
 
-    Terraform itself looks into ~/.terraform.d/plugins and the like. A configuration of the user's own comes first.
+    Terraform already searches ~/.terraform.d/plugins and similar folders. The user's own configuration comes first.
     """
     configured = own.get("TF_CLI_CONFIG_FILE")
     if configured and Path(configured).exists():
@@ -58,9 +58,9 @@ def _mirror_configuration(own: Mapping[str, str]) -> dict[str, str]:
 
 
 class Terraform:
-    """Terraform in one working directory, which also keeps the state.
+    """Terraform in one working directory, which also holds the state.
 
-    `log` gets all that Terraform prints. `on_line` is told every line of `apply` and `destroy` as it comes.
+    `log` receives all output of Terraform. `on_line` receives each line as Terraform prints it.
     """
 
     def __init__(self, directory: Path, aws: Mapping[str, str], on_line: Callable[[str], None] = print):
@@ -70,18 +70,18 @@ class Terraform:
         self._on_line = on_line
 
     def init(self, stack: Path) -> None:
-        """Take over the synthesised `stack` (its cdk.tf.json), keep the state here, and install the provider."""
+        """Copy cdk.tf.json of the synthesised `stack`, configure the state here, and install the provider."""
         self.directory.mkdir(parents=True, exist_ok=True)
         shutil.copy(stack / "cdk.tf.json", self.directory)
-        # not named terraform.tfstate: Terraform takes that for a state to migrate from
+        # the name must not be terraform.tfstate: Terraform treats that file as a state to migrate from
         self._run("init", f"-backend-config=path={self.directory / 'state.json'}")
 
     def apply(self) -> None:
-        """Create or change what the stack says."""
+        """Create or change the resources of the stack."""
         self._run("apply", "-auto-approve", "-parallelism=40")
 
     def plan(self) -> dict[str, Any]:
-        """What an apply would change: {"address": ["create"]}, resources without a change left out."""
+        """The changes of an apply: {"address": ["create"]}. Unchanged resources are left out."""
         plan = self.directory / "plan"
         self._run("plan", f"-out={plan}")
         changes = json.loads(self._run("show", "-json", str(plan), quiet=True))["resource_changes"]
@@ -89,7 +89,7 @@ class Terraform:
         return {address: action for address, action in actions.items() if action not in (["no-op"], ["read"])}
 
     def destroy(self) -> None:
-        """Remove all of it."""
+        """Delete all resources."""
         self._run("destroy", "-auto-approve", "-parallelism=40")
 
     def outputs(self) -> dict[str, str]:
@@ -119,15 +119,15 @@ class Terraform:
                         self._on_line(line)
         text = "".join(said)
         if process.returncode:
-            raise TerraformFailed(f"terraform {command} failed:\n{_errors(text)}\nAll it said is in {self.log}")
+            raise TerraformFailed(f"terraform {command} failed:\n{_errors(text)}\nThe full output is in {self.log}")
         return text
 
 
 def executable() -> str:
-    """Terraform's path. Raises TerraformFailed when it is not installed."""
+    """The path of Terraform. Raises TerraformFailed if it is not installed."""
     found = shutil.which("terraform")
     if not found:
-        raise TerraformFailed("terraform is not on the PATH; install Terraform 1.11 or newer, then run this again")
+        raise TerraformFailed("terraform is not on the PATH; install Terraform 1.11 or newer and run the command again")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Sample users of the local stack, one a role, so that it can be tried without signing anybody up."""
+"""Sample users of the local stack, one per role: the stack can be tried without a sign-up."""
 
 import json
 import secrets
@@ -11,9 +11,9 @@ from payments.domain.identity import Role
 
 
 def make_users(cognito: Any, user_pool_id: str, directory: Path) -> None:
-    """Make the users in the pool, or see that they are there; who they are is kept in `<directory>/users.json`.
+    """Create the users in the pool if they do not exist, and store them in `<directory>/users.json`.
 
-    `cognito` is a client of the pool's AWS. A second time they keep their passwords.
+    `cognito` is a client of the pool's AWS. Existing users keep their passwords.
     """
     path = directory / SAMPLE_USERS
     users: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else _new_users()
@@ -28,5 +28,5 @@ def make_users(cognito: Any, user_pool_id: str, directory: Path) -> None:
 
 
 def _new_users() -> dict[str, dict[str, str]]:
-    # what the pool asks of a password beside its length stands at the end
+    # the suffix satisfies the pool's password rules other than length
     return {role: {"email": f"{role}@example.com", "password": f"{secrets.token_urlsafe(24)}-aA1"} for role in Role}

@@ -1,4 +1,4 @@
-"""The REST API as payctl calls it: with the token of whoever is logged in, amounts as Decimal, problems as Failure."""
+"""Client of the REST API. It sends the token of the logged-in user, reads amounts as Decimal, raises Failure."""
 
 import json
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from payctl.failures import Failure
 from payctl.session import LOG_IN, current
 from payctl.stack import Stack
 
-TIMEOUT_SECONDS = (5, 35)  # API Gateway itself gives up after 29
+TIMEOUT_SECONDS = (5, 35)  # API Gateway's own timeout is 29 seconds
 RETRIES = 4
 LONGEST_WAIT_SECONDS = 120
-CHECK = "check the connection, and that the stack is up and its outputs are the current ones"
+CHECK = "check the connection, that the stack is running, and that its outputs are current"
 
 
 class Refused(Failure):
-    """The API answered with a problem (RFC 9457). `status` is that of HTTP, `problem` the answer's JSON."""
+    """The API answered with problem details (RFC 9457). `status` is the HTTP status, `problem` the JSON body."""
 
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
         self.status = status
@@ -25,18 +25,18 @@ class Refused(Failure):
         errors = [f"{error['field']}: {error['message']}" for error in problem.get("errors", [])]
         advice = [LOG_IN] if status == 401 else []
         reference = [f"request {problem['instance']}"] if problem.get("instance") else []
-        title = problem.get("title") or problem.get("message") or "no reason was given"
+        title = problem.get("title") or problem.get("message") or "the API gave no reason"
         detail = f": {problem['detail']}" if problem.get("detail") else ""
         super().__init__(f"{title} ({status}){detail}", details=errors + advice + reference)
 
 
 class NoAnswer(Failure):
-    """The API could not be reached, or its answer was lost: what it did with the request is not known."""
+    """The API was not reachable, or its answer was lost. The outcome of the request is unknown."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A successful answer: its JSON object, and whether the API knew the request already."""
+    """A successful answer: its JSON object and headers."""
 
     status: int
     body: dict[str, Any]
@@ -44,12 +44,12 @@ class Answer:
 
     @property
     def replayed(self) -> bool:
-        """True when this very payment was accepted before."""
+        """True if this request was already accepted."""
         return self.headers.get("Idempotent-Replayed") == "true"
 
 
 class Api:
-    """The payment API of a stack. Every call is safe to repeat, and is repeated on 429, 5xx and lost connections."""
+    """The payment API of a stack. Every call is idempotent. It is retried after 429, 5xx and lost connections."""
 
     def __init__(self, stack: Stack) -> None:
         import requests
@@ -57,8 +57,8 @@ class Api:
         from urllib3.exceptions import MaxRetryError
         from urllib3.util import Retry
 
-        class Patient(Retry):
-            """Gives up at once where it is told to wait for longer than anybody sits and waits: a quota of the day."""
+        class BoundedRetry(Retry):
+            """Fails at once if Retry-After is longer than LONGEST_WAIT_SECONDS, as with a daily quota."""
 
             def increment(
                 self,
@@ -75,16 +75,16 @@ class Api:
 
         self._stack = stack
         self._session = requests.Session()
-        again = Patient(
+        retries = BoundedRetry(
             RETRIES,
             backoff_factor=0.3,
             status_forcelist=(429, 500, 502, 503, 504),
-            allowed_methods=None,  # also POST: the payment_id is the idempotency key
+            allowed_methods=None,  # includes POST: the payment_id is the idempotency key
             raise_on_status=False,
         )
-        self._session.mount(stack["api_url"], HTTPAdapter(max_retries=again))
+        self._session.mount(stack["api_url"], HTTPAdapter(max_retries=retries))
         if stack.is_local:
-            self._session.trust_env = False  # the operator's proxies and certificates are not for loopback
+            self._session.trust_env = False  # the operator's proxies and certificates do not apply to loopback
             self._session.verify = stack["ca_bundle"]
 
     def submit(self, payment: Mapping[str, Any]) -> Answer:
@@ -92,15 +92,15 @@ class Api:
         return self.call("POST", "/payments", payment)
 
     def payment(self, payment_id: str) -> dict[str, Any]:
-        """GET /payments/{payment_id}. Raises Refused, with status 404 for an unknown one, and NoAnswer."""
+        """GET /payments/{payment_id}. Raises NoAnswer, and Refused: with status 404 if the payment is unknown."""
         from urllib.parse import quote
 
         return self.call("GET", f"/payments/{quote(payment_id, safe='')}").body
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
-        """Any operation, by its path with the query. Raises Refused and NoAnswer, and Failure when nobody is logged in.
+        """Call an operation by its path, including the query. An answer without a body becomes an empty object.
 
-        An answer without a body has an empty object.
+        Raises Refused and NoAnswer, and Failure if no user is logged in.
         """
         from requests import RequestException
 
@@ -116,7 +116,7 @@ class Api:
         try:
             content = json.loads(response.text, parse_float=Decimal) if response.content else {}
         except ValueError:
-            content = {"title": "the answer is not JSON; is api_url in the outputs still right?"}
+            content = {"title": "the answer is not JSON; check api_url in the outputs"}
             raise Refused(response.status_code, content) from None
         if not response.ok:
             raise Refused(response.status_code, content)

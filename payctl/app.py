@@ -1,4 +1,4 @@
-"""The command line: which commands there are, and what is common to all of them."""
+"""The command line: the list of commands, the options that all commands share, and the exit codes."""
 
 from functools import cache, partial
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated, Any, override
 import typer
 from typer.core import TyperGroup
 
-from payctl import batch, customer, dlq, explain, gateway, lane, login, payment, recheck, review, show, user
+from payctl import batch, breaker, customer, dlq, explain, gateway, login, payment, recheck, review, show, user
 from payctl.failures import MEANING, Failure, from_boto3
 from payctl.options import Json, stack_of
 from payctl.stack import find
@@ -15,15 +15,15 @@ from payctl.stack import find
 EXIT_CODES = "\n\n".join(f"{code.value}  {meaning}" for code, meaning in MEANING.items())
 
 
-class FailuresTold(TyperGroup):
-    """Ends a command that failed with its text on standard error and its exit code, without a traceback."""
+class ErrorReporter(TyperGroup):
+    """Ends a failed command with a message on standard error and an exit code, without a traceback."""
 
     @override
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except Failure as told:
-            failure = told
+        except Failure as raised:
+            failure = raised
         except Exception as error:
             found = from_boto3(error)
             if found is None:
@@ -34,7 +34,7 @@ class FailuresTold(TyperGroup):
 
 
 app = typer.Typer(
-    cls=FailuresTold,
+    cls=ErrorReporter,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -51,22 +51,23 @@ def payctl(
         typer.Option(
             envvar="PAYCTL_OUTPUTS",
             metavar="FILE",
-            help="The stack's outputs as JSON: of `make up`, `cdktf deploy --outputs-file` or "
-            "`terraform output -json`. Without it: .local/outputs.json, then outputs.json of the project.",
+            help="The stack's outputs as JSON, written by `make up`, `cdktf deploy --outputs-file` or "
+            "`terraform output -json`. Default: .local/outputs.json, then outputs.json, in the project folder.",
         ),
     ] = None,
     suffix: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The environment, when the file holds several: dev, prod, …")
+        str | None,
+        typer.Option(metavar="NAME", help="Select the environment if the file holds several: dev, prod, …"),
     ] = None,
 ) -> None:
-    """Send payments, watch batches and run the payment backend: on AWS and on this machine alike."""
+    """Send payments, follow batches and operate the payment backend, on AWS or on this machine."""
     context.obj = cache(partial(find, outputs, suffix))
 
 
 app.command()(payment.pay)
 app.command()(payment.status)
 one_payment = typer.Typer(
-    help="Look into one payment, have the gateway asked about it, decide on one that is held.", no_args_is_help=True
+    help="Inspect one payment, check it at the gateway, approve or reject it if it is held.", no_args_is_help=True
 )
 one_payment.command()(explain.explain)
 one_payment.command()(recheck.recheck)
@@ -77,7 +78,8 @@ app.add_typer(batch.app, name="batch")
 app.add_typer(customer.app, name="customer")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(gateway.app, name="gateway")
-app.add_typer(lane.app, name="lane")
+app.add_typer(breaker.app, name="breaker")
+app.add_typer(breaker.app, name="lane", help="The older name of `payctl breaker`.")
 app.add_typer(user.app, name="user")
 app.command()(login.login)
 app.command()(login.logout)
@@ -86,7 +88,7 @@ app.command()(login.token)
 
 @app.command()
 def outputs(context: typer.Context, json: Json = False) -> None:
-    """Print the outputs of the stack: its addresses and names."""
+    """Print the stack's outputs: addresses and resource names."""
     stack = stack_of(context)
     if json:
         show.as_json(stack.outputs)

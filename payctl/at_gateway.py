@@ -1,4 +1,4 @@
-"""What the gateway says now of a payment, in a few words."""
+"""The gateway's current answer about a payment, as a short text."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ NO_ANSWER = "no answer"
 
 @dataclass(frozen=True, slots=True)
 class GatewaySays:
-    """`status` is what became of the charge, NO_CHARGE, or NO_ANSWER; `code` says why."""
+    """`status` is the status of the charge, NO_CHARGE or NO_ANSWER. `code` is the reason."""
 
     status: str
     money: str = ""
@@ -30,27 +30,30 @@ class GatewaySays:
     code: str = ""
 
     def __str__(self) -> str:
-        """On one line."""
+        """The answer on one line."""
         reference = f" ({self.reference})" if self.reference else ""
         return " ".join(filter(None, (self.status, self.code, self.money))) + reference
 
 
 def gateway(stack: Stack) -> "PaymentGateway":
-    """The gateway. Raises Failure saying why it cannot be asked: no key is set, or the operator may not read it."""
+    """The gateway. Raises Failure if it cannot be asked: no key is set, or the operator may not read the key."""
     try:
         return ports.gateway(stack)
     except PaymentError as error:
-        raise Failure(f"the gateway is not asked: {error.message}") from None
+        raise Failure(f"the gateway was not asked: {error.message}") from None
     except Exception as error:
         problem = from_boto3(error)
         if problem is None:
             raise
-        raise Failure(f"the gateway is not asked: its key cannot be read: {problem.message}") from None
+        raise Failure(f"the gateway was not asked: its key cannot be read: {problem.message}") from None
 
 
 def reference(stack: Stack, payment: Payment | None) -> str:
-    """A payment's reference at the gateway, "" for none, and for an operator who may not use the key: the gateway
-    is then asked by the payment's id. Raises Failure for a reference that is not the payment's own."""
+    """A payment's reference at the gateway.
+
+    Returns "" if there is none or if the operator may not use the key: the gateway is then asked by payment id.
+    Raises Failure for a reference that belongs to another payment.
+    """
     stored = payment.gateway_reference if payment else ""
     if payment is None or not is_sealed(stored):
         return stored
@@ -63,7 +66,7 @@ def reference(stack: Stack, payment: Payment | None) -> str:
 
 
 def says(gateway: "PaymentGateway", payment_id: str, reference: str = "") -> GatewaySays:
-    """Ask. Never raises what a gateway raises: no answer is one to show, too."""
+    """Ask the gateway. Errors of the gateway are not raised: they become a status to show."""
     try:
         found = gateway.find(payment_id, reference)
     except (Declined, RequiresAction) as error:

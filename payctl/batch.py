@@ -12,9 +12,9 @@ from payctl.stack import Stack
 from payments.domain.batch.state import Batch, BatchStatus
 from payments.domain.statuses import CAPTURED
 
-app = typer.Typer(help="Batches of payments: CSV files in the bucket.", no_args_is_help=True)
+app = typer.Typer(help="Batches of payments: CSV files in the S3 bucket.", no_args_is_help=True)
 
-Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show the progress until the result files are there.")]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show progress until the result files are written.")]
 ENDED = (BatchStatus.COMPLETED, BatchStatus.REJECTED)
 
 
@@ -27,7 +27,7 @@ def upload(
     timeout: Timeout = 300,
     json: Json = False,
 ) -> None:
-    """Upload a CSV of payments. With --download it waits for the result files as well."""
+    """Upload a CSV file of payments. With --download, also wait for the result files."""
     stack = stack_of(context)
     source = batch_files.upload(stack, file)
     if watch or download:
@@ -55,7 +55,7 @@ def show_batch(
     timeout: Timeout = 300,
     json: Json = False,
 ) -> None:
-    """Show how far a batch is, its totals and what was refused in it."""
+    """Show the progress of a batch, its totals and its rejected rows."""
     stack = stack_of(context)
     if watch or download:
         _watch(stack, batch_id, timeout, download, json)
@@ -63,16 +63,16 @@ def show_batch(
     batch = batch_files.get(stack, batch_id)
     if batch is None:
         raise Failure(f"there is no batch {batch_id} in {stack.name}; list them with: payctl batch list")
-    _tell(stack, batch, json)
+    _print_result(stack, batch, json)
 
 
 @app.command("list")
 def list_batches(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of batches, newest first.")] = 20,
     json: Json = False,
 ) -> None:
-    """List the uploaded files, newest first, and where each batch stands."""
+    """List the uploaded files, newest first, with the status of each batch."""
     stack = stack_of(context)
     batches = batch_files.newest(stack, limit)
     if json:
@@ -85,13 +85,13 @@ def _watch(stack: Stack, batch_id: str, timeout: float, download: Path | None, j
     try:
         batch = batch_view.watched(stack, batch_id, timeout)
     except KeyboardInterrupt:
-        show.note(f"the batch goes on without you; look again with: payctl batch show {batch_id} --watch")
+        show.note(f"the batch continues; watch it again with: payctl batch show {batch_id} --watch")
         raise
-    _tell(stack, batch, json)
+    _print_result(stack, batch, json)
     if batch.status not in ENDED:
         raise Failure(
             f"batch {batch_id} is still {batch.status}, and nothing changed for {timeout:g} s",
-            details=[f"watch on with: payctl batch show {batch_id} --watch"],
+            details=[f"continue watching with: payctl batch show {batch_id} --watch"],
             code=Exit.STILL_OPEN,
         )
     if download:
@@ -101,9 +101,9 @@ def _watch(stack: Stack, batch_id: str, timeout: float, download: Path | None, j
         raise typer.Exit(Exit.NOT_CHARGED)
 
 
-def _tell(stack: Stack, batch: Batch, json: bool) -> None:
+def _print_result(stack: Stack, batch: Batch, json: bool) -> None:
     if json:
         show.as_json(batch_view.as_json(batch))
         return
-    refused, more = batch_files.refused_rows(stack, batch, limit=batch_view.REFUSED_SHOWN)
-    batch_view.one(stack, batch, refused, more)
+    rejected, more = batch_files.rejected_rows(stack, batch, limit=batch_view.REJECTED_SHOWN)
+    batch_view.one(stack, batch, rejected, more)

@@ -1,4 +1,4 @@
-"""Batches as they stand in the bucket and in the processing-status table."""
+"""Batches in the S3 bucket and in the processing-status table."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -16,7 +16,7 @@ RESULT_FILES = (RESULT_ROWS, ERRORS, RESUBMIT)
 
 
 def upload(stack: Stack, file: Path) -> Source:
-    """Put a file below `incoming/`; gives the version that it became, which names its batch."""
+    """Upload a file below `incoming/`. Returns its object version, which identifies the batch."""
     key = INCOMING + file.name
     with file.open("rb") as content:
         answer = stack.client("s3").put_object(Bucket=stack["batch_bucket"], Key=key, Body=content)
@@ -25,14 +25,14 @@ def upload(stack: Stack, file: Path) -> Source:
 
 
 def get(stack: Stack, batch_id: str) -> Batch | None:
-    """A batch as the splitter and the audit left it."""
+    """The stored state of a batch. None if there is no such batch."""
     return ports.batches(stack).get(batch_id)
 
 
 def newest(stack: Stack, limit: int) -> Sequence[tuple[Source, Batch | None]]:
-    """The newest files and their batches; None for one that nothing has taken up.
+    """The newest files and their batches. The batch is None if processing has not started.
 
-    From the bucket's listing, not from a scan of the table, which holds an item for every refused row too.
+    The files come from the bucket's listing. A scan of the table would also read an item for every rejected row.
     """
     versions: list[Any] = []
     pages = stack.client("s3").get_paginator("list_object_versions")
@@ -44,15 +44,15 @@ def newest(stack: Stack, limit: int) -> Sequence[tuple[Source, Batch | None]]:
     return [(source, store.get(source.batch_id)) for source in sources]
 
 
-def refused_rows(stack: Stack, batch: Batch, *, limit: int) -> tuple[Sequence[RejectedRow], int]:
-    """The first rows that were refused before they became payments, and how many more there are."""
+def rejected_rows(stack: Stack, batch: Batch, *, limit: int) -> tuple[Sequence[RejectedRow], int]:
+    """The first rows that were rejected before they became payments, and the number of further ones."""
     rows = (row for row in ports.batches(stack).rows(batch.batch_id) if isinstance(row, RejectedRow))
     first = list(islice(rows, limit))
     return first, max(0, batch.progress.rows_rejected - len(first))
 
 
 def download(stack: Stack, source: Source, folder: Path) -> Sequence[Path]:
-    """Write the result files into a folder, which is made if need be."""
+    """Write the result files into a folder. The folder is created if it does not exist."""
     folder.mkdir(parents=True, exist_ok=True)
     client = stack.client("s3")
     paths = [folder / name for name in RESULT_FILES]
@@ -62,7 +62,7 @@ def download(stack: Stack, source: Source, folder: Path) -> Sequence[Path]:
 
 
 def contents(stack: Stack, source: Source) -> dict[str, str]:
-    """The result files' texts by name."""
+    """The contents of the result files, by name."""
     client = stack.client("s3")
     keys = {name: source.result_key(name) for name in RESULT_FILES}
     return {
@@ -71,6 +71,6 @@ def contents(stack: Stack, source: Source) -> dict[str, str]:
 
 
 def _source(stack: Stack, version: Any) -> Source:
-    # a bucket that was not versioned when the file came calls its version "null"; its batch is named by the ETag
+    # the version is "null" if the bucket was not versioned at upload; the ETag then identifies the batch
     version_id = version["VersionId"] if version["VersionId"] != "null" else ""
     return Source(stack["batch_bucket"], version["Key"], version_id, version["ETag"].strip('"'), version["Size"])

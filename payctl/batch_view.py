@@ -1,4 +1,4 @@
-"""How a batch is shown: live while it is worked on, then its totals, refusals and result files."""
+"""Display of a batch: live progress, then totals, rejected rows and result files."""
 
 import time
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from payments.domain.batch.errors import RejectedRow
 from payments.domain.batch.state import Batch, BatchStatus, Source
 
 POLL_SECONDS = 0.5
-TAKEN_UP_SECONDS = 60
-"""S3 tells the splitter of a file within seconds; longer means that the notification or the function failed."""
-REFUSED_SHOWN = 20
+START_SECONDS = 60
+"""S3 notifies the split function within seconds. A longer wait means that the notification or the function failed."""
+REJECTED_SHOWN = 20
 DOING = {
     BatchStatus.SPLITTING: "reading the file",
     BatchStatus.PROCESSING: "charging",
@@ -27,8 +27,10 @@ DOING = {
 
 
 def watched(stack: Stack, batch_id: str, timeout_seconds: float) -> Batch:
-    """Follow a batch on standard error until it ends, or nothing changes for the time. Raises Failure if it never
-    began."""
+    """Show progress on standard error until the batch ends or does not change for `timeout_seconds`.
+
+    Raises Failure if the batch does not start.
+    """
     deadline = Deadline(timeout_seconds)
     with Progress(
         SpinnerColumn(),
@@ -38,13 +40,13 @@ def watched(stack: Stack, batch_id: str, timeout_seconds: float) -> Batch:
         TimeElapsedColumn(),
         console=show.err,
     ) as progress:
-        task = progress.add_task("waiting for the file to be taken up", total=None, rows="?")
+        task = progress.add_task("waiting for processing to start", total=None, rows="?")
         while True:
             batch = batch_files.get(stack, batch_id)
             over = deadline.over(batch)
             if batch is None:
-                if over or deadline.waited > TAKEN_UP_SECONDS:
-                    raise _not_taken_up(stack, batch_id, deadline.waited)
+                if over or deadline.waited > START_SECONDS:
+                    raise _not_started(stack, batch_id, deadline.waited)
             else:
                 _advance(progress, task, batch)
                 if batch.status not in DOING or over:
@@ -64,19 +66,19 @@ def _advance(progress: Progress, task: Any, batch: Batch) -> None:
     )
 
 
-def _not_taken_up(stack: Stack, batch_id: str, waited: float) -> Failure:
+def _not_started(stack: Stack, batch_id: str, waited: float) -> Failure:
     return Failure(
-        f"nothing in {stack.name} has taken up batch {batch_id} for {waited:.0f} s",
+        f"processing of batch {batch_id} in {stack.name} did not start within {waited:.0f} s",
         details=[
-            f"check the id: payctl batch list; and the log group /aws/lambda/payment-split-{stack.name}",
-            f"the file is stored: payctl batch show {batch_id} --watch goes on waiting",
+            f"check the id with: payctl batch list; check the log group /aws/lambda/payment-split-{stack.name}",
+            f"the file is stored; continue waiting with: payctl batch show {batch_id} --watch",
         ],
         code=Exit.STILL_OPEN,
     )
 
 
-def one(stack: Stack, batch: Batch, refused: Sequence[RejectedRow], more: int) -> None:
-    """A batch with its totals, its first refusals and where its result files are."""
+def one(stack: Stack, batch: Batch, rejected: Sequence[RejectedRow], more: int) -> None:
+    """Print a batch with its totals, its first rejected rows and the location of its result files."""
     read = batch.progress
     show.facts(
         [
@@ -87,28 +89,28 @@ def one(stack: Stack, batch: Batch, refused: Sequence[RejectedRow], more: int) -
             ("accepted", read.rows_accepted),
             ("rejected", read.rows_rejected),
             ("already submitted", read.already_submitted or ""),
-            ("under way", read.payments - batch.rows_closed or ""),
+            ("in progress", read.payments - batch.rows_closed or ""),
             *((f"→ {status}", count) for status, count in sorted(batch.by_status.items())),
             ("updated at", batch.updated_at),
             ("environment", stack.name),
         ]
     )
-    errors = [*batch.file_errors, *(error for row in refused for error in row.errors)]
+    errors = [*batch.file_errors, *(error for row in rejected for error in row.errors)]
     if errors:
         show.table(
-            "refused",
+            "rejected",
             ("line", "column", "value", "reason", "what to do"),
             [(error.line, error.column, error.value, error.reason, error.what_to_do) for error in errors],
         )
     if more:
-        show.note(f"and {more} more refused rows: see errors.csv")
+        show.note(f"and {more} more rejected rows: see errors.csv")
     if batch.status not in DOING:
         for key in result_keys(batch.source):
             show.out.print(Text(f"s3://{batch.source.bucket}/{key}"), soft_wrap=True)
 
 
 def listing(stack: Stack, batches: Sequence[tuple[Source, Batch | None]]) -> None:
-    """One line for each uploaded file."""
+    """Print one line per uploaded file."""
     show.table(
         f"batches in {stack.name}",
         ("batch", "file", "status", "rows", "accepted", "rejected", "closed"),
@@ -116,7 +118,7 @@ def listing(stack: Stack, batches: Sequence[tuple[Source, Batch | None]]) -> Non
             (
                 source.batch_id,
                 source.file,
-                _status(batch) if batch else Text("not taken up", "yellow"),
+                _status(batch) if batch else Text("not started", "yellow"),
                 *_counts(batch),
             )
             for source, batch in batches
@@ -125,7 +127,7 @@ def listing(stack: Stack, batches: Sequence[tuple[Source, Batch | None]]) -> Non
 
 
 def as_json(batch: Batch) -> dict[str, Any]:
-    """A batch as scripts read it."""
+    """A batch as JSON for scripts."""
     ended = batch.status not in DOING
     return {
         "batch_id": batch.batch_id,
@@ -143,7 +145,7 @@ def as_json(batch: Batch) -> dict[str, Any]:
 
 
 def listed_as_json(source: Source, batch: Batch | None) -> dict[str, Any]:
-    """A line of `listing`: the batch, or only the file while nothing has taken it up."""
+    """A line of `listing` as JSON: the batch, or only the file if processing has not started."""
     if batch:
         return as_json(batch)
     return {"batch_id": source.batch_id, "status": None, "bucket": source.bucket, "key": source.key}

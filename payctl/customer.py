@@ -5,8 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from payctl import prompts as asking
-from payctl import show
+from payctl import prompts, show
 from payctl.api import Api, Refused
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
@@ -17,9 +16,9 @@ from payments.domain.payment import CUSTOMER_ID, InvalidRequest
 
 app = typer.Typer(help="Customers and their default payment methods.", no_args_is_help=True)
 
-CustomerId = Annotated[str, typer.Argument(metavar="ID", help="Your id of the customer.")]
+CustomerId = Annotated[str, typer.Argument(metavar="ID", help="Your id for the customer.")]
 Email = Annotated[str, typer.Option(metavar="ADDRESS", help="The customer's e-mail address.")]
-METHOD = "A payment method at the gateway, such as pm_1AbC."
+METHOD = "A payment method at the gateway, for example pm_1AbC."
 
 
 @app.command()
@@ -30,26 +29,26 @@ def create(
     name: Annotated[str | None, typer.Option(help="The customer's name.")] = None,
     method: Annotated[str | None, typer.Option(help=METHOD)] = None,
     subject: Annotated[
-        str | None, typer.Option(metavar="SUB", help="Whose customer it is: the `sub` of a person who logs in.")
+        str | None, typer.Option(metavar="SUB", help="The `sub` of the user who owns this customer.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Create a customer. The very same again changes nothing."""
+    """Create a customer. Repeating the same command changes nothing."""
     given = {"customer_id": customer_id, "email": email, "name": name, "default_payment_method": method}
     body = {field: value for field, value in (given | {"subject": subject}).items() if value is not None}
     _check(parse_customer, body)
     stack = stack_of(context)
     answer = Api(stack).call("POST", "/customers", body)
     if answer.replayed:
-        show.note(f"{customer_id} was created before")
-    _tell(stack, answer.body, json)
+        show.note(f"{customer_id} already existed with the same data")
+    _print_result(stack, answer.body, json)
 
 
 @app.command("show")
 def show_one(context: typer.Context, customer_id: CustomerId, json: Json = False) -> None:
-    """Show a customer; of the payment method the last four characters."""
+    """Show a customer. Only the last four characters of the payment method are shown."""
     stack = stack_of(context)
-    _tell(stack, Api(stack).call("GET", _path(customer_id)).body, json)
+    _print_result(stack, Api(stack).call("GET", _path(customer_id)).body, json)
 
 
 @app.command("set-default")
@@ -59,7 +58,7 @@ def set_default(
     payment_method: Annotated[str, typer.Argument(metavar="METHOD", help=METHOD)],
     json: Json = False,
 ) -> None:
-    """Set what a customer's payments are charged on when they name no payment method themselves."""
+    """Set the payment method for a customer's payments that do not name one."""
     body = {"default_payment_method": payment_method}
     path = _path(customer_id)
     _check(parse_patch, body)
@@ -71,24 +70,24 @@ def set_default(
             raise
         advice = f"create it with: payctl customer create {customer_id} --email ADDRESS --method METHOD"
         raise Failure(refused.message, details=[advice, *refused.details]) from None
-    _tell(stack, answer.body, json)
+    _print_result(stack, answer.body, json)
 
 
 @app.command()
 def erase(context: typer.Context, customer_id: CustomerId, yes: Yes = False, json: Json = False) -> None:
-    """Erase what is personal of a customer, for good, and revoke their tokens. Payments stay on record."""
+    """Erase a customer's personal data permanently and revoke their tokens. Payment records are kept."""
     path = _path(customer_id)
     stack = stack_of(context)
     if not yes:
-        asking.confirm(
-            f"What {stack.name} knows of {customer_id} is gone for good, and the id is never given again. Erase it?",
-            otherwise=f"what {stack.name} knows of {customer_id} is gone for good; erase it",
+        prompts.confirm(
+            f"This permanently erases {customer_id} in {stack.name}, and the id cannot be used again. Continue?",
+            otherwise=f"this permanently erases {customer_id} in {stack.name}; confirm",
         )
     Api(stack).call("DELETE", path)
     if json:
         show.as_json({"environment": stack.name, "customer_id": customer_id, "erased": True})
         return
-    show.out.print(f"{customer_id} of {stack.name} is erased.")
+    show.out.print(f"{customer_id} in {stack.name} is erased.")
 
 
 @app.command()
@@ -105,10 +104,10 @@ def find(context: typer.Context, email: Email, json: Json = False) -> None:
     rows = [[customer.get(column, "") for column in columns] for customer in found["customers"]]
     show.table("customers", ("customer", "name", "default", "at"), rows)
     if not found["complete"]:
-        show.note("there are more with this address, which are not shown")
+        show.note("there are more customers with this address; they are not shown")
 
 
-def _tell(stack: Stack, customer: dict[str, Any], json: bool) -> None:
+def _print_result(stack: Stack, customer: dict[str, Any], json: bool) -> None:
     if json:
         show.as_json(customer)
         return
@@ -128,16 +127,16 @@ def _tell(stack: Stack, customer: dict[str, Any], json: bool) -> None:
 def _path(customer_id: str) -> str:
     if not CUSTOMER_ID.fullmatch(customer_id):
         raise Failure(
-            "the customer id is not one; give 1 to 64 letters, digits, '_' or '-', starting with a letter or digit",
+            "the customer id is not valid; give 1 to 64 letters, digits, '_' or '-', starting with a letter or digit",
             code=Exit.USAGE,
         )
     return f"/customers/{customer_id}"
 
 
 def _check[T](parse: Callable[[dict[str, str]], T], body: dict[str, str]) -> T:
-    """By the very rules of the API, before anything leaves this machine: a card number does not travel at all."""
+    """Apply the API's own rules before sending: a card number never leaves this machine."""
     try:
         return parse(body)
-    except InvalidRequest as refused:
-        errors = [f"{error.field}: {error.message}" for error in refused.errors]
-        raise Failure("nothing was sent, as some values were refused", details=errors, code=Exit.USAGE) from None
+    except InvalidRequest as invalid:
+        errors = [f"{error.field}: {error.message}" for error in invalid.errors]
+        raise Failure("nothing was sent: some values are not valid", details=errors, code=Exit.USAGE) from None

@@ -1,4 +1,4 @@
-"""A dead letter with all that decides about it: why it died, its payment as it stands, and what is to become of it."""
+"""Triage of dead letters: why each message failed, the current state of its payment, and what to do with it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,10 @@ MALFORMED = "malformed"
 
 @dataclass(frozen=True)
 class TriagedLetter:
-    """A dead letter and the decision about it. `says` is what the gateway says, if asked; `done` what was done, if."""
+    """A dead letter and the decision about it.
+
+    `says` is the gateway's answer if it was asked. `done` describes the action that was carried out, if any.
+    """
 
     letter: DeadLetter
     reason: str
@@ -30,7 +33,7 @@ class TriagedLetter:
 
     @property
     def subject(self) -> str:
-        """The payment's id, the file's key, or that the message names neither."""
+        """The payment id or the file's key. MALFORMED if the message names neither."""
         return self.letter.payment_id or (self.letter.file.key if self.letter.file else MALFORMED)
 
     @property
@@ -39,7 +42,7 @@ class TriagedLetter:
         return self.payment.status.value if self.payment else ""
 
     def as_json(self) -> dict[str, Any]:
-        """The case as scripts read it."""
+        """The letter and the decision as JSON for scripts."""
         return {
             "message_id": self.letter.message_id,
             "payment_id": self.letter.payment_id,
@@ -56,36 +59,36 @@ class TriagedLetter:
 
 
 class DeadLetterTriage:
-    """Makes cases of dead letters. The lane is looked at once: when it begins."""
+    """Triages dead letters. The state of the batch breaker is read once, at the start."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._payments, self._batches = ports.payments(stack), ports.batches(stack)
-        self._lane = ports.lane(stack).state()
+        self._breaker = ports.breaker(stack).state()
 
     def all(self, limit: int | None = None) -> list[TriagedLetter]:
-        """All that lies in the queue, oldest first."""
+        """Triage all messages in the queue, oldest first."""
         letters = sorted(DeadLetterQueue(self._stack).take(limit), key=lambda letter: letter.sent_at)
-        return self.cases(letters)
+        return self.triage_all(letters)
 
-    def cases(self, letters: Sequence[DeadLetter]) -> list[TriagedLetter]:
-        """A case for each message, with why it failed by the log."""
+    def triage_all(self, letters: Sequence[DeadLetter]) -> list[TriagedLetter]:
+        """Triage each message. The log says why it failed."""
         why = reasons(self._stack, letters)
         return [
-            self.case(letter, why.get(letter.message_id, NO_LOG))
+            self.triage(letter, why.get(letter.message_id, NO_LOG))
             for letter in show.progress("reading the payments", letters)
         ]
 
-    def case(self, letter: DeadLetter, reason: str) -> TriagedLetter:
-        """A case by the payment, or the file's batch, as it stands now."""
+    def triage(self, letter: DeadLetter, reason: str) -> TriagedLetter:
+        """Decide by the current state of the payment, or of the file's batch."""
         if letter.file:
             return TriagedLetter(letter, reason, None, decide_file(self._batches.get(letter.file.batch_id)))
         payment = self._payments.get(letter.payment_id) if letter.payment_id else None
-        decision = decide(letter.payment_id, payment, self._lane, started=self._started(payment))
+        decision = decide(letter.payment_id, payment, self._breaker, started=self._started(payment))
         return TriagedLetter(letter, reason, payment, decision)
 
     def _started(self, payment: Payment | None) -> bool:
-        """Whether the payment's own execution exists. Asked only where the row does not tell."""
+        """Whether the payment's first execution exists. Step Functions is asked only if the row does not show it."""
         if payment is None or payment.status is not Status.PENDING or payment.version > 1 or payment.restarts:
             return payment is not None
         client = self._step_functions

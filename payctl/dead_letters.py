@@ -1,4 +1,4 @@
-"""The dead-letter queue as it lies there, and why its messages ended in it. Looking at a message does not use it up."""
+"""The messages in the dead-letter queue, and why they failed. Reading a message does not remove it."""
 
 import json
 from collections.abc import Generator, Sequence
@@ -16,17 +16,17 @@ from payments.domain.batch.state import Source
 from payments.domain.clock import iso, parse_iso
 
 WAIT_SECONDS = 2
-"""SQS looks on all of its servers for a request that waits; for one that does not, only on some."""
+"""Long polling queries all SQS servers. Short polling queries only some of them."""
 HOLD_SECONDS = 120
-"""How long messages stay invisible to others if this process dies before it gives them back."""
-A_REQUEST = 10
+"""How long messages stay invisible to other consumers if this process fails before it releases them."""
+BATCH_SIZE = 10
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message. `payment_id` is empty if it names none; `sent_at` is when it first entered the payment queue.
+    """A message. `payment_id` is empty if it names none. `sent_at` is when it first entered the payment queue.
 
-    One that Lambda put here, as split failed of an upload, has the file, the event about it, and what split failed of.
+    Lambda sends a message here if split fails on an uploaded file. It has the file, its event and the error.
     """
 
     message_id: str
@@ -49,7 +49,7 @@ class DeadLetterQueue:
         self._held: dict[str, str] = {}
 
     def take(self, limit: int | None = None) -> Generator[DeadLetter]:
-        """Each message once. Those that were not deleted are visible again at the end, also at an early one."""
+        """Yield each message once. At the end, also after an early exit, undeleted messages become visible again."""
         seen: set[str] = set()
         try:
             while limit is None or len(seen) < limit:
@@ -59,7 +59,7 @@ class DeadLetterQueue:
                 seen |= {message["MessageId"] for message in new}
                 yield from map(_letter, new)
         finally:
-            self._give_back()
+            self._release()
 
     def delete(self, letter: DeadLetter) -> None:
         """Delete a message that is being held."""
@@ -69,7 +69,7 @@ class DeadLetterQueue:
     def _receive(self, limit: int | None, seen: int) -> list[Any]:
         messages: list[Any] = self._client.receive_message(
             QueueUrl=self._url,
-            MaxNumberOfMessages=A_REQUEST if limit is None else min(A_REQUEST, limit - seen),
+            MaxNumberOfMessages=BATCH_SIZE if limit is None else min(BATCH_SIZE, limit - seen),
             VisibilityTimeout=HOLD_SECONDS,
             WaitTimeSeconds=WAIT_SECONDS,
             MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
@@ -77,19 +77,19 @@ class DeadLetterQueue:
         self._held |= {message["MessageId"]: message["ReceiptHandle"] for message in messages}
         return messages
 
-    def _give_back(self) -> None:
-        for handles in batched(self._held.values(), A_REQUEST):
+    def _release(self) -> None:
+        for handles in batched(self._held.values(), BATCH_SIZE):
             entries = [
                 {"Id": str(place), "ReceiptHandle": handle, "VisibilityTimeout": 0}
                 for place, handle in enumerate(handles)
             ]
-            # one that is refused was held for too long, and is visible already
+            # SQS rejects a receipt that was held for too long: that message is already visible
             self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
         self._held.clear()
 
 
 def reasons(stack: Stack, letters: Sequence[DeadLetter]) -> dict[str, str]:
-    """Message id → why it was not dispatched the last time, from the function's log. What is not there is left out."""
+    """Message id → the last dispatch error in the function's log. Messages without a log line are left out."""
     files = {letter.message_id: letter.failed_of for letter in letters if letter.file}
     if len(files) == len(letters):
         return files
@@ -100,10 +100,10 @@ def reasons(stack: Stack, letters: Sequence[DeadLetter]) -> dict[str, str]:
         problem = from_boto3(error)
         if problem is None:
             raise
-        show.note(f"why they failed is not known: {problem.message}")
+        show.note(f"the reasons for the failures are not known: {problem.message}")
         return files
     if not search.complete:
-        show.note("the log is too long to search it all: some reasons may be missing, or not the last ones")
+        show.note("the log is too long to search completely: some reasons may be missing or outdated")
     return files | {str(line.values.get("message_id")): str(line.values.get("reason", "")) for line in search.lines}
 
 
@@ -125,10 +125,10 @@ def _letter(message: Any) -> DeadLetter:
 
 
 def _failed_event(body: str) -> dict[str, Any]:
-    """What Lambda tells of an event that a function failed of for good, if the message is that, and about one file.
+    """Read Lambda's record of an event that failed permanently. Empty if the message is not one, about one file.
 
-    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html: an event that was never run,
-    because the account had no concurrency left for hours, has no response.
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html: the record has no response if
+    the event never ran because the account had no free concurrency for hours.
     """
     try:
         record = json.loads(body)

@@ -1,16 +1,16 @@
-"""How long to wait for something that moves: a slow machine takes longer for all of it, and stands still no sooner."""
+"""A deadline that restarts with every progress: a slow machine gets more time, a stuck process does not."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 MOST_PERIODS = 20
-"""What changes for ever is given up as well, after this many times the period."""
+"""The total limit, in periods: ends the wait for something that changes forever."""
 
 
 @dataclass
 class Deadline:
-    """Over when what is looked at has not changed for `seconds`.
+    """Over if the observed value does not change for `seconds`.
 
     deadline = Deadline(60)
     while not deadline.over(look()):
@@ -28,11 +28,11 @@ class Deadline:
 
     @property
     def waited(self) -> float:
-        """Seconds since it began."""
+        """Seconds since the start."""
         return self.clock() - self._began_at
 
     def over(self, seen: object) -> bool:
-        """Whether to give up. `seen` is the progress so far: anything that compares, other than None."""
+        """Whether to give up. `seen` is the progress so far: any comparable value except None."""
         now = self.clock()
         if seen != self._last:
             self._last, self._moved_at = seen, now

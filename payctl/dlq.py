@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from payctl import at_gateway, ports, show
-from payctl import prompts as asking
+from payctl import at_gateway, ports, prompts, show
 from payctl.dead_letter_triage import MALFORMED, DeadLetterTriage, TriagedLetter
 from payctl.dead_letters import DeadLetterQueue
 from payctl.failures import Exit, Failure
@@ -20,49 +19,51 @@ from payments.application.replay import Action, Decision, reason_class, restart
 from payments.domain.clock import utc_now
 from payments.ports.payment_store import VersionConflict
 
-app = typer.Typer(help="Payments not dispatched and files not taken in: the dead-letter queue.", no_args_is_help=True)
+app = typer.Typer(
+    help="The dead-letter queue: payments that were not dispatched and files that were not read.", no_args_is_help=True
+)
 
-PaymentId = Annotated[str | None, typer.Option("--id", metavar="PAYMENT", help="The messages of this payment.")]
-PLAN = ("payment or file", "status", "why it failed", "what to do", "because")
-MOVED_ON = "it changed at this very moment; look again"
+PaymentId = Annotated[str | None, typer.Option("--id", metavar="PAYMENT", help="Select the messages of this payment.")]
+PLAN = ("payment or file", "status", "error", "action", "reason")
+CHANGED = "it changed in the meantime; list it again"
 
 
 @app.command("list")
 def list_letters(
     context: typer.Context,
-    limit: Annotated[int | None, typer.Option(min=1, help="Look at so many at most; without it at all.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of messages. Default: all.")] = None,
     ask: Annotated[bool, typer.Option("--gateway/--no-gateway", help="Ask the gateway about each payment.")] = True,
     json: Json = False,
 ) -> None:
-    """List what lies in the dead-letter queue: since when, why, and how its payment stands. Uses nothing up."""
+    """List the messages in the dead-letter queue, with time, error and payment status. Changes nothing."""
     stack = stack_of(context)
-    cases = DeadLetterTriage(stack).all(limit)
+    triaged = DeadLetterTriage(stack).all(limit)
     if ask:
-        cases = _with_gateway(stack, cases)
+        triaged = _with_gateway(stack, triaged)
     if json:
-        show.as_json([case.as_json() | {"gateway": str(case.says) if case.says else None} for case in cases])
+        show.as_json([one.as_json() | {"gateway": str(one.says) if one.says else None} for one in triaged])
         return
-    if not cases:
+    if not triaged:
         show.note(f"the dead-letter queue of {stack.name} is empty")
         return
     show.table(
         f"dead letters in {stack.name}",
-        ("payment or file", "queued", "received", "why it failed", "status", "the gateway says", "a replay would"),
+        ("payment or file", "queued", "received", "error", "status", "at the gateway", "replay action"),
         [
             (
-                case.subject,
-                case.letter.sent_at,
-                case.letter.received,
-                case.reason,
-                show.status(case.status) if case.status else "not stored",
-                case.says or "",
-                case.decision.action,
+                one.subject,
+                one.letter.sent_at,
+                one.letter.received,
+                one.reason,
+                show.status(one.status) if one.status else "not stored",
+                one.says or "",
+                one.decision.action,
             )
-            for case in cases
+            for one in triaged
         ],
     )
-    _tell_discardable(cases)
-    classes = Counter(reason_class(case.reason) for case in cases)
+    _print_discardable(triaged)
+    classes = Counter(reason_class(one.reason) for one in triaged)
     show.note("by error: " + ", ".join(f"{name} {count}" for name, count in classes.most_common()))
 
 
@@ -70,138 +71,141 @@ def list_letters(
 def replay(
     context: typer.Context,
     payment_id: PaymentId = None,
-    every: Annotated[bool, typer.Option("--all", help="All messages.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Select all messages.")] = False,
     reason: Annotated[
-        str | None, typer.Option(metavar="WORD", help="Those of an error by name: ThrottlingException, LookupError, …")
+        str | None,
+        typer.Option(metavar="WORD", help="Select messages by error name: ThrottlingException, LookupError, …"),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, and change nothing.")] = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Have payments dispatched again, or asked about at the gateway first, and files taken in. Safe after any time."""
+    """Dispatch payments again, after a check at the gateway where needed, and read files again. Safe at any time."""
     if [payment_id is not None, every, reason is not None].count(True) != 1:
-        raise Failure("say which: --id PAYMENT, --reason WORD or --all", code=Exit.USAGE)
+        raise Failure("select messages with one of --id PAYMENT, --reason WORD and --all", code=Exit.USAGE)
     stack = stack_of(context)
     found = DeadLetterTriage(stack).all()
-    cases = [
-        case
-        for case in found
+    selected = [
+        one
+        for one in found
         if every
-        or case.letter.payment_id == payment_id
-        or (reason is not None and reason_class(case.reason).lower() == reason.lower())
+        or one.letter.payment_id == payment_id
+        or (reason is not None and reason_class(one.reason).lower() == reason.lower())
     ]
-    if not cases and not every:
-        raise _nothing_of(stack, payment_id or f"the error {reason}", found)
+    if not selected and not every:
+        raise _no_match(stack, payment_id or f"the error {reason}", found)
     if not json:
-        _tell_plan(stack, cases)
-    counts = Counter(case.decision.action for case in cases)
-    planned = [case for case in cases if case.decision.action is not Action.REFUSE]
+        _print_plan(stack, selected)
+    counts = Counter(one.decision.action for one in selected)
+    planned = [one for one in selected if one.decision.action is not Action.REFUSE]
     done: list[TriagedLetter] = []
     if planned and not dry_run:
         what = ", ".join(f"{counts[action]} to {action}" for action in counts if action is not Action.REFUSE)
         what = f"{what} in {stack.name}"
         if not yes:
-            asking.confirm(f"{what}. Go on?", otherwise=f"{what}; go on")
-        done = _carried_out(stack, planned, _replayer(stack))
-    _tell_done(cases, done, json, dry_run=dry_run)
+            prompts.confirm(f"{what}. Continue?", otherwise=f"{what}; confirm")
+        done = _carry_out(stack, planned, _replayer(stack))
+    _print_done(selected, done, json, dry_run=dry_run)
 
 
 @app.command()
 def discard(
     context: typer.Context,
     payment_id: PaymentId = None,
-    message: Annotated[str | None, typer.Option(metavar="ID", help="The message of this id.")] = None,
+    message: Annotated[str | None, typer.Option(metavar="ID", help="Select the message with this id.")] = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Delete a message that nothing needs: a malformed one, or one whose payment is settled. Refuses all others."""
+    """Delete a message that is no longer needed: it is malformed, or its payment is settled. Refuses all others."""
     if (payment_id is None) == (message is None):
-        raise Failure("say which: --id PAYMENT or --message ID", code=Exit.USAGE)
+        raise Failure("select messages with one of --id PAYMENT and --message ID", code=Exit.USAGE)
     stack = stack_of(context)
     found = DeadLetterTriage(stack).all()
-    cases = [
-        _to_discard(case) for case in found if case.letter.payment_id == payment_id or case.letter.message_id == message
+    selected = [
+        _to_discard(one) for one in found if one.letter.payment_id == payment_id or one.letter.message_id == message
     ]
-    if not cases:
-        raise _nothing_of(stack, payment_id or f"the id {message}", found)
-    planned = [case for case in cases if not case.decision.needed]
+    if not selected:
+        raise _no_match(stack, payment_id or f"the id {message}", found)
+    planned = [one for one in selected if not one.decision.needed]
     if not json:
-        _tell_plan(stack, cases)
+        _print_plan(stack, selected)
     if planned and not yes:
-        what = f"{len(planned)} of {len(cases)} messages to delete in {stack.name}, for good"
-        asking.confirm(f"{what}. Go on?", otherwise=f"{what}; go on")
-    done = _carried_out(stack, planned, lambda _: "deleted") if planned else []
-    _tell_done(cases, done, json)
+        what = f"{len(planned)} of {len(selected)} messages to delete permanently in {stack.name}"
+        prompts.confirm(f"{what}. Continue?", otherwise=f"{what}; confirm")
+    done = _carry_out(stack, planned, lambda _: "deleted") if planned else []
+    _print_done(selected, done, json)
 
 
-def _with_gateway(stack: Stack, cases: Sequence[TriagedLetter]) -> list[TriagedLetter]:
+def _with_gateway(stack: Stack, triaged: Sequence[TriagedLetter]) -> list[TriagedLetter]:
     try:
         gateway = at_gateway.gateway(stack)
     except Failure as failure:
         show.note(failure.message)
-        return list(cases)
+        return list(triaged)
     return [
         replace(
-            case,
-            says=at_gateway.says(gateway, case.letter.payment_id, at_gateway.reference(stack, case.payment))
-            if case.letter.payment_id
+            one,
+            says=at_gateway.says(gateway, one.letter.payment_id, at_gateway.reference(stack, one.payment))
+            if one.letter.payment_id
             else None,
         )
-        for case in show.progress("asking the gateway", cases)
+        for one in show.progress("asking the gateway", triaged)
     ]
 
 
-def _nothing_of(stack: Stack, whose: str, found: Sequence[TriagedLetter]) -> Failure:
-    errors = sorted({reason_class(case.reason) for case in found})
+def _no_match(stack: Stack, subject: str, found: Sequence[TriagedLetter]) -> Failure:
+    errors = sorted({reason_class(one.reason) for one in found})
     return Failure(
-        f"no message of {whose} lies in the dead-letter queue of {stack.name}",
-        details=[f"{len(found)} others do, by these errors: {', '.join(errors)}"] if found else ["it is empty"],
+        f"the dead-letter queue of {stack.name} has no message of {subject}",
+        details=[f"it has {len(found)} other messages, with these errors: {', '.join(errors)}"]
+        if found
+        else ["it is empty"],
     )
 
 
-def _to_discard(case: TriagedLetter) -> TriagedLetter:
-    """The case with a decision in words of its own: a message that is needed is refused, and told what to do."""
-    if not case.decision.needed:
-        return case
-    which = f"--id {case.letter.payment_id}" if case.letter.payment_id else "--all"
-    advice = f"needed: payctl dlq replay {which}"
-    return replace(case, decision=Decision(Action.REFUSE, advice, needed=True))
+def _to_discard(triaged: TriagedLetter) -> TriagedLetter:
+    """Replace the decision for a discard: refuse a message that is still needed, and name the command to use."""
+    if not triaged.decision.needed:
+        return triaged
+    which = f"--id {triaged.letter.payment_id}" if triaged.letter.payment_id else "--all"
+    advice = f"still needed; run: payctl dlq replay {which}"
+    return replace(triaged, decision=Decision(Action.REFUSE, advice, needed=True))
 
 
 def _replayer(stack: Stack) -> Callable[[TriagedLetter], str]:
-    """Gives what replays one message, before it is deleted, and says what it did. Raises VersionConflict."""
+    """Returns a function that replays one message and describes what it did. It may raise VersionConflict."""
     queue, store, workflow = stack.client("sqs"), ports.payments(stack), ports.workflow(stack)
     split = ports.split(stack)
 
-    def replayed(case: TriagedLetter) -> str:
-        if case.decision.action is Action.SPLIT:
-            split(case.letter.event)
-            return "given to split"
-        if case.decision.action is Action.REQUEUE or case.payment is None:
-            queue.send_message(QueueUrl=stack["payment_queue_url"], MessageBody=case.letter.body)
+    def replay_one(triaged: TriagedLetter) -> str:
+        if triaged.decision.action is Action.SPLIT:
+            split(triaged.letter.event)
+            return "sent to the split function"
+        if triaged.decision.action is Action.REQUEUE or triaged.payment is None:
+            queue.send_message(QueueUrl=stack["payment_queue_url"], MessageBody=triaged.letter.body)
             return "requeued"
-        execution_suffix = restart(case.payment, store=store, workflow=workflow, at=utc_now())
-        return f"execution {case.payment.payment_id}.{execution_suffix} started"
+        execution_suffix = restart(triaged.payment, store=store, workflow=workflow, at=utc_now())
+        return f"execution {triaged.payment.payment_id}.{execution_suffix} started"
 
-    return replayed
+    return replay_one
 
 
-def _carried_out(
+def _carry_out(
     stack: Stack, planned: Sequence[TriagedLetter], act: Callable[[TriagedLetter], str]
 ) -> list[TriagedLetter]:
-    """Take each planned message from the queue again, act on it if the decision still holds, and delete it.
+    """Receive each planned message again, act on it if the decision still holds, and delete it.
 
-    Gives the cases as they came out: what no longer held is refused.
+    Returns the letters with their outcome. A letter whose decision no longer holds is refused.
     """
-    waiting = {case.letter.message_id: case for case in planned}
-    queue, examiner = DeadLetterQueue(stack), DeadLetterTriage(stack)
+    waiting = {one.letter.message_id: one for one in planned}
+    queue, triage = DeadLetterQueue(stack), DeadLetterTriage(stack)
     done = []
-    with closing(queue.take()) as letters, show.bar("working through the queue", len(waiting)) as advance:
+    with closing(queue.take()) as letters, show.bar("processing the queue", len(waiting)) as advance:
         for letter in letters:
             plan = waiting.pop(letter.message_id, None)
             if plan is None:
                 continue
-            now = examiner.case(letter, plan.reason)
+            now = triage.triage(letter, plan.reason)
             try:
                 if (now.decision.action, now.decision.needed) != (plan.decision.action, plan.decision.needed):
                     raise VersionConflict
@@ -209,52 +213,52 @@ def _carried_out(
                 queue.delete(letter)
                 done.append(replace(now, done=what))
             except VersionConflict:
-                done.append(replace(now, decision=Decision(Action.REFUSE, MOVED_ON)))
+                done.append(replace(now, decision=Decision(Action.REFUSE, CHANGED)))
             advance()
             if not waiting:
                 break
-    gone = Decision(Action.REFUSE, "the message is in somebody else's hands, or gone; look again")
-    return done + [replace(case, decision=gone) for case in waiting.values()]
+    gone = Decision(Action.REFUSE, "the message is gone, or another consumer holds it; list it again")
+    return done + [replace(one, decision=gone) for one in waiting.values()]
 
 
-def _tell_plan(stack: Stack, cases: Sequence[TriagedLetter]) -> None:
-    if not cases:
+def _print_plan(stack: Stack, triaged: Sequence[TriagedLetter]) -> None:
+    if not triaged:
         show.note(f"the dead-letter queue of {stack.name} is empty")
         return
     rows = [
         (
-            case.subject,
-            show.status(case.status) if case.status else "not stored",
-            case.reason,
-            case.decision.action,
-            case.decision.why,
+            one.subject,
+            show.status(one.status) if one.status else "not stored",
+            one.reason,
+            one.decision.action,
+            one.decision.why,
         )
-        for case in cases
+        for one in triaged
     ]
     show.table(f"dead letters in {stack.name}", PLAN, rows)
-    _tell_discardable(cases)
+    _print_discardable(triaged)
 
 
-def _tell_discardable(cases: Sequence[TriagedLetter]) -> None:
-    """How to delete what nothing needs; a malformed message has no other name than its own."""
-    for case in (case for case in cases if not case.decision.needed):
-        letter = case.letter
+def _print_discardable(triaged: Sequence[TriagedLetter]) -> None:
+    """Print how to delete messages that are not needed. A malformed message is named by its message id."""
+    for one in (one for one in triaged if not one.decision.needed):
+        letter = one.letter
         which = f"--id {letter.payment_id}" if letter.payment_id else f"--message {letter.message_id}"
-        what = "a malformed message" if case.subject == MALFORMED else case.subject
-        show.note(f"nothing needs {what}: payctl dlq discard {which}")
+        what = "a malformed message" if one.subject == MALFORMED else one.subject
+        show.note(f"{what} is no longer needed; delete it with: payctl dlq discard {which}")
 
 
-def _tell_done(
-    cases: Sequence[TriagedLetter], done: Sequence[TriagedLetter], json: bool, *, dry_run: bool = False
+def _print_done(
+    selected: Sequence[TriagedLetter], done: Sequence[TriagedLetter], json: bool, *, dry_run: bool = False
 ) -> None:
-    """Say what became of each, and end with SOME_REFUSED unless all went, or would go, as asked."""
-    came_out = {case.letter.message_id: case for case in done}
-    last = [came_out.get(case.letter.message_id, case) for case in cases]
+    """Print each outcome. Exits with SOME_REFUSED unless every message was, or would be, processed."""
+    outcomes = {one.letter.message_id: one for one in done}
+    last = [outcomes.get(one.letter.message_id, one) for one in selected]
     if json:
-        show.as_json([case.as_json() | {"done": case.done} for case in last])
+        show.as_json([one.as_json() | {"done": one.done} for one in last])
     else:
-        for case in done:
-            which = case.letter.message_id if case.subject == MALFORMED else case.subject
-            show.out.print(f"{which}: {case.done or case.decision.why}", markup=False, soft_wrap=True)
-    if any(not case.done and (case.decision.action is Action.REFUSE or not dry_run) for case in last):
+        for one in done:
+            which = one.letter.message_id if one.subject == MALFORMED else one.subject
+            show.out.print(f"{which}: {one.done or one.decision.why}", markup=False, soft_wrap=True)
+    if any(not one.done and (one.decision.action is Action.REFUSE or not dry_run) for one in last):
         raise typer.Exit(Exit.SOME_REFUSED)

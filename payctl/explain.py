@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from payctl import show
-from payctl import timeline as timeline
+from payctl import show, timeline
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
 from payments.domain.payment import PAYMENT_ID
@@ -14,16 +13,16 @@ from payments.domain.payment import PAYMENT_ID
 def explain(
     context: typer.Context,
     payment_id: str,
-    ask: Annotated[bool, typer.Option("--gateway/--no-gateway", help="Ask the gateway about it.")] = True,
+    ask: Annotated[bool, typer.Option("--gateway/--no-gateway", help="Ask the gateway about the payment.")] = True,
     json: Json = False,
 ) -> None:
-    """Tell all that is known of a payment as one time line, what comes next, and what a person has to do."""
+    """Show everything known about a payment as a timeline, what happens next, and what the operator must do."""
     if not PAYMENT_ID.fullmatch(payment_id):
-        raise Failure(f"{payment_id!r} cannot be a payment's id", code=Exit.USAGE)
+        raise Failure(f"{payment_id!r} is not a valid payment id", code=Exit.USAGE)
     stack = stack_of(context)
-    found = timeline.told(stack, payment_id, ask_gateway=ask)
+    found = timeline.collect(stack, payment_id, ask_gateway=ask)
     if found.payment is None and not found.timeline_entries and not found.unavailable:
-        raise Failure(f"nothing in {stack.name} knows of a payment {payment_id}")
+        raise Failure(f"there is no trace of a payment {payment_id} in {stack.name}")
     if json:
         show.as_json(timeline.as_json(found))
         return
@@ -38,10 +37,10 @@ def explain(
         ]
     )
     show.table(
-        "time line", ("at", "where", "what"), [(entry.at, entry.where, entry.what) for entry in found.timeline_entries]
+        "timeline", ("at", "where", "what"), [(entry.at, entry.where, entry.what) for entry in found.timeline_entries]
     )
     for source, problem in found.unavailable.items():
         show.note(f"{source}: {problem}")
-    show.heading("what now")
+    show.heading("next steps")
     for sentence in found.what_now():
         show.line(sentence)

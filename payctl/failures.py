@@ -1,10 +1,10 @@
-"""How a command ends: the exit codes, and the one error that carries a text for the operator."""
+"""The exit codes, and the one exception that carries a message for the operator."""
 
 from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """What a script reads; `MEANING` says it for the help text."""
+    """Exit codes for scripts. `MEANING` has their help texts."""
 
     DONE = 0
     FAILED = 1
@@ -16,16 +16,16 @@ class Exit(IntEnum):
 
 MEANING: dict[Exit, str] = {
     Exit.DONE: "done; with --wait or --watch: every payment was charged",
-    Exit.FAILED: "an error, told on standard error: no stack, no connection, refused by the API or by AWS",
-    Exit.USAGE: "the command line is wrong, or a value in it was refused before anything was sent",
-    Exit.NOT_CHARGED: "it ended, and a payment was not charged (declined, rejected, in review …): its status says why",
-    Exit.STILL_OPEN: "still under way, and nothing changed for --timeout; nothing is lost, ask again",
-    Exit.SOME_REFUSED: "done, except for what was refused: each says why",
+    Exit.FAILED: "an error, described on standard error: no stack, no connection, rejected by the API or by AWS",
+    Exit.USAGE: "the command line is wrong, or a value in it was rejected before anything was sent",
+    Exit.NOT_CHARGED: "ended, but a payment was not charged (declined, rejected, in review …): its status says why",
+    Exit.STILL_OPEN: "still in progress, and nothing changed within --timeout; nothing is lost, check again",
+    Exit.SOME_REFUSED: "done, except for the refused items: each gives its reason",
 }
 
 
 class Failure(Exception):
-    """Ends the command. The text says what is wrong and, after it, what to do."""
+    """Ends the command. The message says what is wrong. The details say what to do."""
 
     def __init__(self, message: str, *, details: list[str] | None = None, code: Exit = Exit.FAILED) -> None:
         self.message = message
@@ -35,15 +35,15 @@ class Failure(Exception):
 
 
 def from_boto3(error: Exception) -> Failure | None:
-    """A fault of boto3 as a Failure; None for anything else, which is a bug and keeps its traceback."""
+    """Convert an error of boto3 into a Failure. Returns None for other errors: these are bugs and keep a traceback."""
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
     match error:
         case NoCredentialsError():
-            return Failure("no AWS credentials were found; run `aws configure` or set AWS_PROFILE")
+            return Failure("no AWS credentials found; run `aws configure` or set AWS_PROFILE")
         case ClientError():
-            refusal = error.response["Error"]
-            return Failure(f"AWS refused {error.operation_name}: {refusal.get('Message') or refusal['Code']}")
+            answer = error.response["Error"]
+            return Failure(f"AWS rejected {error.operation_name}: {answer.get('Message') or answer['Code']}")
         case BotoCoreError():
-            return Failure(f"AWS could not be asked: {error}")
+            return Failure(f"the request to AWS failed: {error}")
     return None

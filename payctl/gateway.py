@@ -5,8 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from payctl import prompts as asking
-from payctl import show
+from payctl import prompts, show
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
 from payctl.prompts import Yes
@@ -15,44 +14,45 @@ from payctl.stack import Stack
 app = typer.Typer(help="The payment gateway's credentials.", no_args_is_help=True)
 
 SECRET_KEYS = ("sk_", "rk_")
-"""How Stripe's secret and restricted keys begin."""
+"""Prefixes of Stripe's secret and restricted keys."""
 WEBHOOK_SECRET = "whsec_"  # noqa: S105
-"""How Stripe's secrets for signing webhooks begin."""
+"""Prefix of Stripe's webhook signing secrets."""
 
 
 @app.command("set-key")
 def set_key(context: typer.Context, yes: Yes = False, json: Json = False) -> None:
-    """Set the gateway's secret key: typed without echo, or read from standard input. It is never printed."""
+    """Set the gateway's secret key. Type it without echo or pass it on standard input. It is never printed."""
     stack = stack_of(context)
     secret = stack["gateway_secret_arn"]
     client = stack.client("secretsmanager")
-    # asks for the versions, not for the value: an operator need not be allowed to read the key
+    # reads the versions, not the value: the operator needs no permission to read the key
     is_set = bool(client.describe_secret(SecretId=secret).get("VersionIdsToStages"))
     if is_set and not yes:
-        asking.confirm(
-            f"{stack.name} has a gateway key already. Replace it?",
-            otherwise=f"{stack.name} has a gateway key already; replace it",
+        prompts.confirm(
+            f"{stack.name} already has a gateway key. Replace it?",
+            otherwise=f"{stack.name} already has a gateway key; replace it",
         )
     client.put_secret_value(SecretId=secret, SecretString=_key(stack))
     if json:
         show.as_json({"environment": stack.name, "gateway_secret_arn": secret, "replaced": is_set})
         return
     what = "replaced" if is_set else "set"
-    show.out.print(f"The gateway's key of {stack.name} is {what}; payments use it within five minutes.")
+    show.out.print(f"The gateway key of {stack.name} is {what}. Payments use it within five minutes.")
 
 
 @app.command("set-webhook-secret")
 def set_webhook_secret(
     context: typer.Context,
     forget_previous: Annotated[
-        bool, typer.Option("--forget-previous", help="Set none, but stop accepting the one before, once Stripe has.")
+        bool,
+        typer.Option("--forget-previous", help="Set no secret. Stop accepting the previous one, after Stripe stopped."),
     ] = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Set what the gateway signs its webhooks with: typed without echo, or from standard input. Never printed.
+    """Set the webhook signing secret. Type it without echo or pass it on standard input. It is never printed.
 
-    The one before goes on being accepted, as Stripe signs with both for up to a day while it rolls them.
+    The previous secret stays accepted, because Stripe signs with both for up to a day while it rolls them.
     """
     stack = stack_of(context)
     client = stack.client("secretsmanager")
@@ -70,20 +70,20 @@ def set_webhook_secret(
             }
         )
         return
-    before = "the one before is accepted as well" if "previous" in new else "no other one is accepted"
-    what = "is set" if new != kept else "was this one already"
-    show.out.print(f"The webhook's secret of {stack.name} {what}; {before}. It is used within five minutes.")
+    before = "the previous secret is accepted too" if "previous" in new else "no other secret is accepted"
+    what = "is set" if new != kept else "is unchanged"
+    show.out.print(f"The webhook secret of {stack.name} {what}; {before}. Changes take effect within five minutes.")
 
 
 def _with_new(stack: Stack, kept: dict[str, str], yes: bool) -> dict[str, str]:
     if kept and not yes:
-        asking.confirm(
-            f"{stack.name} has a webhook secret already. Replace it, and go on accepting it as the previous one?",
-            otherwise=f"{stack.name} has a webhook secret already; replace it",
+        prompts.confirm(
+            f"{stack.name} already has a webhook secret. Replace it, and keep accepting it as the previous one?",
+            otherwise=f"{stack.name} already has a webhook secret; replace it",
         )
     secret = _webhook_secret(stack)
     if secret == kept.get("current"):
-        return kept  # a repetition must not push the real previous one out
+        return kept  # repeating the command must not drop the real previous secret
     return {"current": secret} | ({"previous": kept["current"]} if kept else {})
 
 
@@ -91,15 +91,15 @@ def _without_previous(stack: Stack, kept: dict[str, str], yes: bool) -> dict[str
     if not kept:
         raise Failure(f"{stack.name} has no webhook secret yet; set it with: payctl gateway set-webhook-secret")
     if "previous" in kept and not yes:
-        asking.confirm(
-            f"Webhooks signed with the previous secret of {stack.name} are refused from then on. Forget it?",
-            otherwise="webhooks signed with the previous secret are refused from then on; forget it",
+        prompts.confirm(
+            f"Webhooks signed with the previous secret of {stack.name} will be rejected. Forget it?",
+            otherwise="webhooks signed with the previous secret will be rejected; forget it",
         )
     return {"current": kept["current"]}
 
 
 def _kept(client: Any, secret: str) -> dict[str, str]:
-    """The secrets that are set: {"current", "previous"}; empty if there is none, or none that could be used."""
+    """The stored secrets: {"current", "previous"}. Empty if there is no usable secret."""
     try:
         kept = jsonlib.loads(client.get_secret_value(SecretId=secret)["SecretString"])
     except (client.exceptions.ResourceNotFoundException, ValueError):
@@ -110,23 +110,21 @@ def _kept(client: Any, secret: str) -> dict[str, str]:
 
 
 def _webhook_secret(stack: Stack) -> str:
-    secret = asking.secret(f"Webhook signing secret of Stripe for {stack.name}")
+    secret = prompts.secret(f"Webhook signing secret of Stripe for {stack.name}")
     if not secret.startswith(WEBHOOK_SECRET) or not _plain(secret):
         raise Failure(
-            f"this is not a webhook signing secret of Stripe: it begins with {WEBHOOK_SECRET}; nothing was changed",
+            f"this is not a webhook signing secret of Stripe: one begins with {WEBHOOK_SECRET}; nothing was changed",
             code=Exit.USAGE,
         )
     return secret
 
 
 def _key(stack: Stack) -> str:
-    key = asking.secret(f"Secret key of Stripe for {stack.name}")
+    key = prompts.secret(f"Secret key of Stripe for {stack.name}")
     if not key.startswith(SECRET_KEYS) or not _plain(key):
         raise Failure(
-            "this is not a secret key of Stripe: it begins with sk_ (secret) or rk_ (restricted); nothing was changed",
-            details=["a key that begins with pk_ is the publishable one, which cannot charge"]
-            if key[:3] == "pk_"
-            else [],
+            "this is not a secret key of Stripe: one begins with sk_ (secret) or rk_ (restricted); nothing was changed",
+            details=["a key that begins with pk_ is publishable and cannot charge"] if key[:3] == "pk_" else [],
             code=Exit.USAGE,
         )
     return key

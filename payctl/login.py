@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from payctl import prompts as asking
-from payctl import session, show
+from payctl import prompts, session, show
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
 from payments.domain.clock import iso
@@ -17,19 +16,19 @@ from payments.domain.identity import Role
 
 def login(
     context: typer.Context,
-    username: Annotated[str, typer.Option(metavar="EMAIL", help="Whom to log in; asked for without it.")] = "",
+    username: Annotated[str, typer.Option(metavar="EMAIL", help="The user to log in. Prompted for if not given.")] = "",
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
     client_id: Annotated[
-        str, typer.Option(metavar="ID", help="Log a machine in by its app client's secret instead.")
+        str, typer.Option(metavar="ID", help="Log in a machine by its app client's secret instead.")
     ] = "",
     sample: Annotated[
-        Role | None, typer.Option("--as", help="On the local stack: be the sample user of this role.")
+        Role | None, typer.Option("--as", help="On the local stack: log in as the sample user of this role.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Log in. The password or secret is typed without echo or read from standard input, and never kept."""
+    """Log in. Type the password or secret without echo or pass it on standard input. It is never stored."""
     if sum(map(bool, (username, client_id, sample))) > 1:
         raise Failure("give one of --username, --client-id and --as", code=Exit.USAGE)
     stack = stack_of(context)
@@ -50,17 +49,17 @@ def login(
 
 
 def logout(context: typer.Context, json: Json = False) -> None:
-    """End the login: its tokens cannot be renewed any more. One that is out there is good for an hour at most."""
+    """Log out: the tokens can no longer be renewed. An issued access token stays valid for at most one hour."""
     stack = stack_of(context)
     who = session.end(stack)
     if json:
         show.as_json({"environment": stack.name, "who": who or None})
         return
-    show.out.print(f"{who} is logged out of {stack.name}." if who else f"Nobody was logged in at {stack.name}.")
+    show.out.print(f"{who} is logged out of {stack.name}." if who else f"No user was logged in at {stack.name}.")
 
 
 def token(context: typer.Context, json: Json = False) -> None:
-    """Print an access token that is good now: curl -H "Authorization: Bearer $(payctl token)" …"""
+    """Print a valid access token: curl -H "Authorization: Bearer $(payctl token)" …"""
     current = session.current(stack_of(context))
     if json:
         ends_at = iso(datetime.fromtimestamp(current.expires_at, UTC))
@@ -70,25 +69,25 @@ def token(context: typer.Context, json: Json = False) -> None:
 
 
 def _email() -> str:
-    if not asking.at_a_terminal():
-        raise Failure("who is to log in? give --username, --client-id or, on the local stack, --as", code=Exit.USAGE)
+    if not prompts.at_a_terminal():
+        raise Failure("give --username, --client-id or, on the local stack, --as to log in", code=Exit.USAGE)
     return str(typer.prompt("E-mail", err=True)).strip()
 
 
 def _secret(prompt: str, from_stdin: bool) -> str:
-    secret = sys.stdin.readline().rstrip("\r\n") if from_stdin else asking.secret(prompt)
+    secret = sys.stdin.readline().rstrip("\r\n") if from_stdin else prompts.secret(prompt)
     if not secret:
-        raise Failure("nothing was given; type it, or pass it on standard input", code=Exit.USAGE)
+        raise Failure("the secret is empty; type it or pass it on standard input", code=Exit.USAGE)
     return secret
 
 
 def _answer(challenge: str) -> Mapping[str, str]:
-    """What a person says to a challenge of Cognito's. Raises Failure for one that is not for a terminal."""
+    """The user's response to a Cognito challenge. Raises Failure for a challenge that a terminal cannot answer."""
     match challenge:
         case "NEW_PASSWORD_REQUIRED":
             show.note(
-                "the password was for the first time only: at least 12 characters, with a capital letter, a "
-                "small one, a digit and a symbol"
+                "the first password is temporary; choose a new one of at least 12 characters, with an uppercase "
+                "letter, a lowercase letter, a digit and a symbol"
             )
             return {"NEW_PASSWORD": _secret("New password", from_stdin=False)}
         case "SOFTWARE_TOKEN_MFA":

@@ -1,4 +1,4 @@
-"""The functions' log lines in CloudWatch Logs, read within bounds."""
+"""Bounded reading of the functions' log lines in CloudWatch Logs."""
 
 import json
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from payctl.stack import Stack
 from payments.domain.clock import iso
 
 MAX_PAGES = 50
-"""Of a log group: CloudWatch searches up to 1 MB of lines for a page, and a page may well be empty."""
+"""Per log group. CloudWatch searches up to 1 MB of lines per page, and a page may be empty."""
 _GROUP = "/aws/lambda/payment-"
 
 
 @dataclass(frozen=True)
 class LogLine:
-    """A JSON line of a function: when it was written, and what it says."""
+    """A JSON log line of a function, with its time."""
 
     at: str
     function: str
@@ -25,7 +25,7 @@ class LogLine:
 
 @dataclass(frozen=True)
 class Found:
-    """The lines of a search, oldest first. It is not `complete` if it was given up before its end."""
+    """The lines of a search, oldest first. `complete` is false if the search stopped at its limit."""
 
     lines: list[LogLine]
     complete: bool = True
@@ -45,7 +45,7 @@ def functions(stack: Stack) -> list[str]:
 
 
 def search(stack: Stack, function: str, phrase: str, since: datetime, until: datetime | None = None) -> Found:
-    """The JSON lines of a function that hold a phrase. A function that never logged has none."""
+    """The JSON lines of a function that contain a phrase. Empty for a function that never logged."""
     client = stack.client("logs")
     asked: dict[str, Any] = {
         "logGroupName": group_of(stack, function),
@@ -72,10 +72,10 @@ def _read(function: str, events: list[Any]) -> Iterator[LogLine]:
         try:
             values = json.loads(event["message"])
         except ValueError:
-            continue  # Lambda's own lines, and traces
+            continue  # Lambda's own lines and tracebacks
         if isinstance(values, dict):
             yield LogLine(iso(datetime.fromtimestamp(event["timestamp"] / 1000, UTC)), function, values)
 
 
-def _milliseconds(entry: datetime) -> int:
-    return int(entry.timestamp() * 1000)
+def _milliseconds(time: datetime) -> int:
+    return int(time.timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""Options that several commands share, so that they read alike everywhere."""
+"""Options that several commands share, with the same help text everywhere."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,15 +8,19 @@ import typer
 
 from payctl.stack import Stack
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
-Timeout = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Exit code 4 when nothing changed for so long.")]
+Json = Annotated[bool, typer.Option("--json", help="Print only JSON on standard output.")]
+Timeout = Annotated[
+    float, typer.Option(min=0, metavar="SECONDS", help="Exit with code 4 if nothing changes for this long.")
+]
 Download = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", file_okay=False, help="Put the result files into this folder when they are there."),
+    typer.Option(
+        metavar="DIR", file_okay=False, help="Download the result files into this folder when they are written."
+    ),
 ]
 
 
 def stack_of(context: typer.Context) -> Stack:
-    """The stack that the command is for, looked up when it is first asked for. Raises Failure."""
+    """The stack of the command. The first call looks it up. Raises Failure."""
     look_up: Callable[[], Stack] = context.obj
     return look_up()

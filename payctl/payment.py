@@ -16,25 +16,26 @@ from payments.domain.payment import InvalidRequest, parse_request
 from payments.domain.statuses import CAPTURED, OPEN
 
 POLL_SECONDS = (0.1, 0.2, 0.3, 0.5, 1.0)
-"""Waits between looks at a payment; the last one repeats."""
+"""Waits between two reads of a payment. The last one repeats."""
 
 
 def pay(
     context: typer.Context,
-    amount: Annotated[str, typer.Option(help="In major units, with no more digits than the currency has: 99.99")],
+    amount: Annotated[str, typer.Option(help="In major units, with at most the currency's number of decimals: 99.99")],
     currency: Annotated[str, typer.Option(help="ISO 4217 code: USD")],
     payment_id: Annotated[
-        str | None, typer.Option("--id", help="Your id, the idempotency key for good. Without it one is made up.")
+        str | None,
+        typer.Option("--id", help="Your payment id, the permanent idempotency key. Default: a random id."),
     ] = None,
-    customer: Annotated[str, typer.Option(metavar="ID", help="Whose default payment method is used.")] = "",
-    method: Annotated[str, typer.Option(help="A payment method at the gateway, such as pm_card_visa.")] = "",
-    description: Annotated[str, typer.Option(help="For your own records and the gateway's.")] = "",
+    customer: Annotated[str, typer.Option(metavar="ID", help="Charge this customer's default payment method.")] = "",
+    method: Annotated[str, typer.Option(help="A payment method at the gateway, for example pm_card_visa.")] = "",
+    description: Annotated[str, typer.Option(help="A text for your records and the gateway's.")] = "",
     metadata: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="May be repeated.")] = None,
-    wait: Annotated[bool, typer.Option(help="Wait for the outcome, or end as soon as the payment is accepted.")] = True,
+    wait: Annotated[bool, typer.Option(help="Wait for the outcome, or end when the payment is accepted.")] = True,
     timeout: Timeout = 60,
     json: Json = False,
 ) -> None:
-    """Submit a payment and wait for its outcome. The same --id again is charged once."""
+    """Submit a payment and wait for its outcome. Repeating an --id does not charge it again."""
     stack = stack_of(context)
     payment_id = payment_id or f"pay_{secrets.token_hex(10)}"
     body: dict[str, Any] = {
@@ -51,7 +52,7 @@ def pay(
     api = Api(stack)
     answer = _submit(api, body)
     if answer.replayed:
-        show.note(f"{payment_id} was accepted before; it is not charged again")
+        show.note(f"{payment_id} was already accepted before; it is not charged again")
     if not wait:
         _accepted(stack, answer.body, json)
         return
@@ -65,8 +66,8 @@ def pay(
         raise Failure(
             f"{payment_id} is still {payment['status']}, and nothing changed for {timeout:g} s",
             details=[
-                f"ask again: payctl status {payment_id}",
-                "if payments stay pending, the gateway's key may be missing: payctl gateway set-key",
+                f"check it again with: payctl status {payment_id}",
+                "if payments stay pending, the gateway's key may be missing; set it with: payctl gateway set-key",
             ],
             code=Exit.STILL_OPEN,
         )
@@ -75,7 +76,7 @@ def pay(
 
 
 def status(context: typer.Context, payment_id: str, json: Json = False) -> None:
-    """Show what became of a payment: its status, history and references."""
+    """Show a payment: its status, history and references."""
     stack = stack_of(context)
     payment = Api(stack).payment(payment_id)
     if json:
@@ -93,7 +94,7 @@ def status(context: typer.Context, payment_id: str, json: Json = False) -> None:
 
 
 def outcome(api: Api, payment_id: str, timeout_seconds: float) -> dict[str, Any]:
-    """The payment once no workflow works on it any more, or as it stands when nothing changed for the time."""
+    """Wait until no workflow processes the payment, or until it does not change for `timeout_seconds`."""
     deadline = Deadline(timeout_seconds)
     waits = iter(POLL_SECONDS)
     while True:
@@ -110,9 +111,9 @@ def _submit(api: Api, body: dict[str, Any]) -> Answer:
         if isinstance(error, Refused) and error.status < 500:
             raise
         payment_id = body["payment_id"]
-        advice = f"submit it again with --id {payment_id}: it is charged once at most"
+        advice = f"submit it again with --id {payment_id}: it is charged at most once"
         raise Failure(
-            f"whether {payment_id} was accepted is not known: {error.message}", details=[*error.details, advice]
+            f"it is not known whether {payment_id} was accepted: {error.message}", details=[*error.details, advice]
         ) from None
 
 
@@ -120,19 +121,17 @@ def _pairs(arguments: list[str]) -> dict[str, str]:
     pairs = [argument.partition("=") for argument in arguments]
     for argument, (key, equals, _) in zip(arguments, pairs, strict=True):
         if not key or not equals:
-            raise Failure(f"--metadata {argument!r} is no pair; write --metadata order=A-17", code=Exit.USAGE)
+            raise Failure(f"--metadata {argument!r} is not KEY=VALUE; write --metadata order=A-17", code=Exit.USAGE)
     return {key: value for key, _, value in pairs}
 
 
 def _check(body: dict[str, Any]) -> None:
-    """By the very rules of the API, before anything leaves this machine: a card number does not travel at all."""
+    """Apply the API's own rules before sending: a card number never leaves this machine."""
     try:
         parse_request(body)
-    except InvalidRequest as refused:
-        errors = [f"{error.field}: {error.message}" for error in refused.errors]
-        raise Failure(
-            "the payment was not sent, as some values were refused", details=errors, code=Exit.USAGE
-        ) from None
+    except InvalidRequest as invalid:
+        errors = [f"{error.field}: {error.message}" for error in invalid.errors]
+        raise Failure("the payment was not sent: some values are not valid", details=errors, code=Exit.USAGE) from None
 
 
 def _accepted(stack: Stack, answer: dict[str, Any], json: bool) -> None:

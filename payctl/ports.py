@@ -1,4 +1,4 @@
-"""The domain's ports on a deployed stack, with the operator's own rights. SDKs are imported when they are asked for."""
+"""Adapters for a deployed stack, with the operator's own permissions. Each function imports its SDK when called."""
 
 import os
 from datetime import timedelta
@@ -29,7 +29,7 @@ def payments(stack: Stack) -> "DynamoPaymentStore":
 
 
 def batches(stack: Stack) -> "DynamoBatchStore":
-    """The batches."""
+    """The store of batches."""
     from payments.adapters.dynamodb.batches import DynamoBatchStore
 
     return DynamoBatchStore(stack.client("dynamodb"), stack["processing_status_table"], stack["payments_table"])
@@ -43,7 +43,7 @@ def audit_log(stack: Stack) -> "DynamoAuditStore":
 
 
 def encryptor(stack: Stack) -> "KmsFieldEncryptor":
-    """What opens sealed fields, for an operator who may use the key."""
+    """Decrypts sealed fields. The operator needs permission to use the key."""
     from payments.adapters.kms import KmsFieldEncryptor
 
     return KmsFieldEncryptor(stack.client("kms"), stack["vault_key_arn"])
@@ -56,15 +56,15 @@ def events(stack: Stack) -> "DynamoEventStore":
     return DynamoEventStore(stack.client("dynamodb"), stack["gateway_events_table"])
 
 
-def lane(stack: Stack) -> "DynamoBreakerStore":
-    """The batch lane's switch."""
+def breaker(stack: Stack) -> "DynamoBreakerStore":
+    """The state of the batch breaker."""
     from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 
     return DynamoBreakerStore(stack.client("dynamodb"), stack["controls_table"])
 
 
 def delivery(stack: Stack) -> "MappingDelivery":
-    """The delivery of the queue's messages."""
+    """The event source mapping that delivers the queue's messages."""
     from payments.adapters.event_source_mapping import MappingDelivery
 
     return MappingDelivery(stack.client("lambda"), stack["dispatch_mapping_id"])
@@ -78,9 +78,9 @@ def workflow(stack: Stack) -> "StepFunctionsWorkflow":
 
 
 def gateway(stack: Stack) -> "StripeGateway":
-    """The gateway, with the stack's key, which is read now.
+    """The gateway with the stack's key. This call reads the key.
 
-    Raises Misconfigured while none is set, and ClientError for an operator who may not read it.
+    Raises Misconfigured if no key is set, and ClientError if the operator may not read it.
     """
     from payments.adapters.secrets_manager import GatewayKey
     from payments.adapters.stripe.gateway import StripeGateway
@@ -91,24 +91,24 @@ def gateway(stack: Stack) -> "StripeGateway":
     if not base_url:
         return StripeGateway(key.read)
     if stack.is_local:
-        # a proxy of the operator's shell would not know the way to this machine's loopback
+        # a proxy from the operator's shell cannot reach the loopback address of this machine
         os.environ["NO_PROXY"] = urlsplit(base_url).hostname or ""
     return StripeGateway(key.read, base_url=base_url)
 
 
 def timeouts(stack: Stack) -> RecoveryTimeouts:
-    """The stack's waits."""
+    """The recovery timeouts of the stack."""
     seconds = stack.outputs.get("patience_seconds")
     return RecoveryTimeouts(timedelta(seconds=int(seconds))) if seconds else RecoveryTimeouts()
 
 
 def split(stack: Stack) -> "FunctionStarter":
-    """The function that takes uploaded files in."""
+    """The function that reads uploaded files."""
     from payments.adapters.lambda_functions import FunctionStarter
 
     return FunctionStarter(stack.client("lambda"), f"payment-split-{stack.name}")
 
 
 def execution_arn(stack: Stack, name: str) -> str:
-    """The ARN of the state machine's execution of a name."""
+    """The ARN of the state machine's execution with this name."""
     return f"{stack['state_machine_arn'].replace(':stateMachine:', ':execution:', 1)}:{name}"

@@ -1,4 +1,4 @@
-"""What payctl asks the person at the terminal, and what it demands instead where there is none."""
+"""Prompts at the terminal, and what payctl requires instead if there is no terminal."""
 
 import sys
 from typing import Annotated
@@ -7,23 +7,23 @@ import typer
 
 from payctl.failures import Exit, Failure
 
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 def at_a_terminal() -> bool:
-    """Whether there is a person to ask."""
+    """Whether standard input is a terminal, where a user can answer."""
     return sys.stdin.isatty()
 
 
 def confirm(question: str, *, otherwise: str) -> None:
-    """Have a question answered with yes. Without a terminal raises Failure saying `otherwise` and to give --yes."""
+    """Ask for confirmation. Without a terminal, raise Failure with the text `otherwise` and a request for --yes."""
     if not at_a_terminal():
         raise Failure(f"{otherwise} with --yes", code=Exit.USAGE)
     typer.confirm(question, abort=True, err=True)
 
 
 def secret(prompt: str) -> str:
-    """A secret, typed without echo or read from standard input; never printed."""
+    """Read a secret, typed without echo or from standard input. It is never printed."""
     if at_a_terminal():
         typed: str = typer.prompt(prompt, hide_input=True, err=True)
         return typed.strip()

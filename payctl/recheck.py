@@ -18,20 +18,20 @@ POLL_SECONDS = 0.5
 
 
 def recheck(context: typer.Context, payment_id: str, timeout: Timeout = 60, json: Json = False) -> None:
-    """Have the gateway asked about a payment now, and say what changed.
+    """Ask the gateway about a payment now, and show what changed.
 
-    For a payment held in review once the conflict is put right, and for an unknown one that cannot wait.
-    It is done by another execution of the workflow, under the same rules: nothing is charged twice.
+    Use it for a payment in review after the conflict is resolved, and for an unknown payment that cannot wait.
+    Another execution of the workflow does this under the same rules: no payment is charged twice.
     """
     stack = stack_of(context)
     before = _row(stack, payment_id)
     if before.status is Status.PENDING:
         raise Failure(
-            f"{payment_id} is pending: nothing was sent that the gateway could be asked about",
-            details=[f"what it waits for: payctl payment explain {payment_id}"],
+            f"{payment_id} is pending: nothing was sent to the gateway yet",
+            details=[f"see why it waits with: payctl payment explain {payment_id}"],
         )
     if not may_call_gateway(before, ask=True):
-        raise Failure(f"{payment_id} is {before.status}: the gateway is not asked about it any more")
+        raise Failure(f"{payment_id} is {before.status}: this status is final, the gateway is not asked again")
     execution_suffix = "o" + secrets.token_hex(5)
     ports.workflow(stack).restart(payment_id, execution_suffix, ask=True)
     with show.err.status(f"{payment_id}: asking the gateway"):
@@ -52,11 +52,11 @@ def recheck(context: typer.Context, payment_id: str, timeout: Timeout = 60, json
             }
         )
     else:
-        _tell(stack, before, after)
+        _print_result(stack, before, after)
     if not ended:
         raise Failure(
             f"{payment_id}.{execution_suffix} still runs after {timeout:g} s",
-            details=[f"see how it goes: payctl payment explain {payment_id}"],
+            details=[f"see its progress with: payctl payment explain {payment_id}"],
             code=Exit.STILL_OPEN,
         )
     if after.status not in CAPTURED:
@@ -71,7 +71,7 @@ def _row(stack: Stack, payment_id: str) -> Payment:
 
 
 def _ended(stack: Stack, name: str, timeout_seconds: float) -> bool:
-    """Wait for an execution; False if it still runs then. Raises Failure if it came to grief."""
+    """Wait for an execution. Returns False if it still runs at the timeout. Raises Failure if it failed."""
     client, arn = stack.client("stepfunctions"), ports.execution_arn(stack, name)
     deadline = time.monotonic() + timeout_seconds
     while (execution := _described(client, arn))["status"] == "RUNNING":
@@ -80,28 +80,28 @@ def _ended(stack: Stack, name: str, timeout_seconds: float) -> bool:
         time.sleep(POLL_SECONDS)
     if execution["status"] != "SUCCEEDED":
         raise Failure(
-            f"execution {name} {execution['status'].lower()}: {execution.get('error', 'no error was named')}",
-            details=["what it did: payctl payment explain, and the log groups of its functions"],
+            f"execution {name} {execution['status'].lower()}: {execution.get('error', 'no error name')}",
+            details=["see its steps with: payctl payment explain; see also the log groups of its functions"],
         )
     return True
 
 
 def _described(client: Any, arn: str) -> Any:
-    """The execution; one that was started just now may not be there yet."""
+    """Describe the execution. Immediately after its start it may not exist yet: then it counts as running."""
     try:
         return client.describe_execution(executionArn=arn)
     except client.exceptions.ExecutionDoesNotExist:
         return {"status": "RUNNING"}
 
 
-def _tell(stack: Stack, before: Payment, after: Payment) -> None:
+def _print_result(stack: Stack, before: Payment, after: Payment) -> None:
     changed = after.version != before.version
     show.facts(
         [
             ("payment", after.payment_id),
             ("before", show.status(before.status)),
             ("now", show.status(after.status)),
-            ("changed", "yes" if changed else "no: the gateway says what the payment says"),
+            ("changed", "yes" if changed else "no: the gateway confirms the payment's status"),
             ("reason", f"{after.message} ({after.code})" if after.code else ""),
             ("gateway reference", at_gateway.reference(stack, after)),
             ("environment", stack.name),

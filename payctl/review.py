@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from payctl import ports, show
-from payctl import prompts as asking
+from payctl import ports, prompts, show
 from payctl.failures import Exit, Failure, from_boto3
 from payctl.options import Json, stack_of
 from payctl.prompts import Yes
@@ -20,48 +19,49 @@ from payments.ports.payment_store import VersionConflict
 
 LONGEST_REASON = 200
 SAID = {Verdict.APPROVED: "approved", Verdict.REJECTED: "rejected"}
-QUESTIONS = {Verdict.APPROVED: "have it charged", Verdict.REJECTED: "reject it for good"}
+QUESTIONS = {Verdict.APPROVED: "charge it", Verdict.REJECTED: "reject it permanently"}
 
 
 def approve(context: typer.Context, payment_id: str, yes: Yes = False, json: Json = False) -> None:
-    """Have a payment charged that a fraud rule holds.
+    """Charge a payment that a fraud rule holds.
 
-    It is done by another execution of the workflow, under the same rules: approved twice, it is charged once.
+    Another execution of the workflow does this under the same rules: a second approval does not charge it twice.
     """
-    _review(stack_of(context), payment_id, Verdict.APPROVED, "a person let it go on", yes=yes, json=json)
+    _review(stack_of(context), payment_id, Verdict.APPROVED, "an operator approved it", yes=yes, json=json)
 
 
 def reject(
     context: typer.Context,
     payment_id: str,
     reason: Annotated[
-        str, typer.Option(metavar="TEXT", help="Why. It stays in the payment's history, which its customer can read.")
+        str,
+        typer.Option(metavar="TEXT", help="The reason. It is kept in the payment's history, which the customer reads."),
     ],
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Reject a payment that a fraud rule holds, for good: it is never sent to the gateway."""
+    """Permanently reject a payment that a fraud rule holds. It is never sent to the gateway."""
     reason = reason.strip()
     if not 1 <= len(reason) <= LONGEST_REASON or not reason.isprintable():
         raise Failure(f"--reason takes 1 to {LONGEST_REASON} printable characters on one line", code=Exit.USAGE)
     if looks := card_data_in(reason):
-        raise Failure(f"--reason holds what looks like {looks}; leave it out", code=Exit.USAGE)
+        raise Failure(f"--reason contains what looks like {looks}; remove it", code=Exit.USAGE)
     _review(stack_of(context), payment_id, Verdict.REJECTED, reason, yes=yes, json=json)
 
 
 def _review(stack: Stack, payment_id: str, verdict: Verdict, message: str, *, yes: bool, json: bool) -> None:
-    """Decide, unless that is done already, and see that it is carried out. Raises Failure."""
+    """Record the decision unless it is recorded already, then start its execution. Raises Failure."""
     payment = _row(stack, payment_id)
     if is_held(payment):
         if not yes:
             what, question = _what(stack, payment), QUESTIONS[verdict]
-            asking.confirm(f"{what}. {question.capitalize()}?", otherwise=f"{what}; {question}")
+            prompts.confirm(f"{what}. {question.capitalize()}?", otherwise=f"{what}; {question}")
         payment = _decided(stack, payment, verdict, message)
     decision = decision_on(payment)
     if decision is None or decision.code != verdict or payment.status is Status.IN_REVIEW:
         raise _refused(payment, decision)
     _carry_out(stack, payment_id, decision)
-    _tell(stack, payment, decision, json)
+    _print_result(stack, payment, decision, json)
 
 
 def _row(stack: Stack, payment_id: str) -> Payment:
@@ -74,31 +74,31 @@ def _row(stack: Stack, payment_id: str) -> Payment:
 def _what(stack: Stack, payment: Payment) -> str:
     whose = f" of customer {payment.customer_id}" if payment.customer_id else ""
     held = f"held since {payment.updated_at} ({payment.hold})"
-    return f"{payment.payment_id} over {payment.money}{whose} in {stack.name} is {held}"
+    return f"{payment.payment_id} of {payment.money}{whose} in {stack.name} is {held}"
 
 
 def _decided(stack: Stack, payment: Payment, verdict: Verdict, message: str) -> Payment:
-    """The row with the decision; where another decided at this very moment, with theirs."""
+    """The row with the decision. If another operator decided at the same time, the row has their decision."""
     try:
         return decide(payment, verdict, by=_operator(stack), message=message, store=ports.payments(stack), at=utc_now())
     except VersionConflict:
-        show.note(f"{payment.payment_id} was decided on by another at this very moment")
+        show.note(f"another operator decided on {payment.payment_id} at the same time")
         return _row(stack, payment.payment_id)
 
 
 def _operator(stack: Stack) -> str:
-    """Who decides: the last part of their ARN at AWS. Of an e-mail address only the name, as customers read it too."""
+    """The operator: the last part of their AWS ARN. Only the name of an e-mail address, because customers read it."""
     arn = stack.client("sts").get_caller_identity()["Arn"]
     return f"operator:{re.split('[:/]', arn)[-1].partition('@')[0]}"
 
 
 def _refused(payment: Payment, decision: Change | None) -> Failure:
-    """Why there is nothing to decide, and what to do instead."""
+    """The reason why there is nothing to decide, and what to do instead."""
     payment_id = payment.payment_id
     if payment.status is Status.IN_REVIEW:
         return Failure(
             f"{payment_id} is held for another reason: {payment.message or 'none was recorded'} ({payment.code})",
-            details=[f"put it right in the gateway's dashboard, then: payctl payment recheck {payment_id}"],
+            details=[f"correct it in the gateway's dashboard, then run: payctl payment recheck {payment_id}"],
         )
     if decision:
         said = SAID[Verdict(decision.code)]
@@ -107,7 +107,7 @@ def _refused(payment: Payment, decision: Change | None) -> Failure:
 
 
 def _carry_out(stack: Stack, payment_id: str, decision: Change) -> None:
-    """Start the decision's execution; the same one again is none besides. Raises Failure."""
+    """Start the decision's execution. A repeated start has no effect. Raises Failure."""
     try:
         ports.workflow(stack).restart(payment_id, execution_suffix_of(decision))
     except Exception as error:
@@ -115,12 +115,12 @@ def _carry_out(stack: Stack, payment_id: str, decision: Change) -> None:
         if problem is None:
             raise
         raise Failure(
-            f"{payment_id} is {SAID[Verdict(decision.code)]}, and what follows was not started: {problem.message}",
-            details=["the sweeper starts it within minutes; to do it now, give the same command again"],
+            f"{payment_id} is {SAID[Verdict(decision.code)]}, but its execution was not started: {problem.message}",
+            details=["recovery starts it within minutes; to start it now, run the same command again"],
         ) from None
 
 
-def _tell(stack: Stack, payment: Payment, decision: Change, json: bool) -> None:
+def _print_result(stack: Stack, payment: Payment, decision: Change, json: bool) -> None:
     execution = f"{payment.payment_id}.{execution_suffix_of(decision)}"
     if json:
         show.as_json(
@@ -146,4 +146,4 @@ def _tell(stack: Stack, payment: Payment, decision: Change, json: bool) -> None:
             ("environment", stack.name),
         ]
     )
-    show.note(f"how it goes on: payctl status {payment.payment_id}")
+    show.note(f"follow it with: payctl status {payment.payment_id}")

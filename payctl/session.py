@@ -1,4 +1,4 @@
-"""Who is logged in at a stack: its tokens, kept where nobody else reads them, and renewed before they expire."""
+"""The login at a stack: tokens in a file that only the owner can read, renewed before they expire."""
 
 import json
 import os
@@ -16,19 +16,19 @@ from payctl.stack import Stack
 from payments.domain.identity import Role
 
 SAMPLE_USERS = "users.json"
-"""The sample users of `make up`, beside the outputs: {role: {"email", "password"}}."""
+"""The file of sample users that `make up` writes beside the outputs: {role: {"email", "password"}}."""
 EARLY_SECONDS = 60
-"""How long before its end a token is renewed, so that it does not run out on its way."""
+"""A token is renewed this long before it expires, to keep it valid during the request."""
 TIMEOUT_SECONDS = 10
 LOG_IN = "log in with: payctl login"
 
 Ask = Callable[[str], Mapping[str, str]]
-"""Answers a challenge of Cognito's (`NEW_PASSWORD_REQUIRED`, …) with the responses that it wants."""
+"""Answers a Cognito challenge (`NEW_PASSWORD_REQUIRED`, …) with the required responses."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """A login: whose, until when (in seconds since 1970), and what a new token is got with; a machine has nothing."""
+    """A login: the user, the expiry (in seconds since 1970) and the refresh token. A machine has no refresh token."""
 
     who: str
     access_token: str
@@ -37,37 +37,37 @@ class Session:
 
     @property
     def runs_out(self) -> bool:
-        """True once its token should not be sent any more."""
+        """True if the token must be renewed before the next request."""
         return time.time() > self.expires_at - EARLY_SECONDS
 
 
 def need_tokens(stack: Stack) -> None:
-    """Raise Failure if the stack asks nobody for a token."""
+    """Raise Failure if the stack does not use tokens."""
     if stack.outputs.get("auth_mode") != "jwt":
-        raise Failure(f"{stack.name} asks for no token: its AUTH_MODE is none", code=Exit.USAGE)
+        raise Failure(f"{stack.name} uses no tokens: its AUTH_MODE is none", code=Exit.USAGE)
 
 
 def current(stack: Stack) -> Session:
-    """The login with a token that is good, renewed if need be. Raises Failure saying how to log in.
+    """The login with a valid token, renewed if necessary. Raises Failure with the command to log in.
 
-    At a local stack whoever is not logged in becomes the sample admin, and is told.
+    At a local stack without a login, this logs in the sample admin and prints a note.
     """
     need_tokens(stack)
     session = _read(stack)
     if session is None:
         if not stack.is_local:
-            raise Failure(f"nobody is logged in at {stack.name}", details=[LOG_IN])
-        show.note(f"logged in as {Role.ADMIN} of the local stack; be another with: payctl login --as {Role.CUSTOMER}")
+            raise Failure(f"no user is logged in at {stack.name}", details=[LOG_IN])
+        show.note(f"logged in as {Role.ADMIN} of the local stack; change with: payctl login --as {Role.CUSTOMER}")
         return keep(stack, sample(stack, Role.ADMIN))
     if not session.runs_out:
         return session
     if not session.refresh_token:
-        raise Failure(f"the token of {session.who} has run out", details=[f"{LOG_IN} --client-id {session.who}"])
+        raise Failure(f"the token of {session.who} has expired", details=[f"{LOG_IN} --client-id {session.who}"])
     return keep(stack, _renewed(stack, session))
 
 
 def sign_in(stack: Stack, username: str, password: str, ask: Ask) -> Session:
-    """Log a person in. Raises Cognito's refusals."""
+    """Log in a user. Raises Cognito's errors."""
     client, client_id = stack.client("cognito-idp"), stack["people_client_id"]
     answer = client.initiate_auth(
         ClientId=client_id,
@@ -86,12 +86,12 @@ def sign_in(stack: Stack, username: str, password: str, ask: Ask) -> Session:
 
 
 def sign_in_machine(stack: Stack, client_id: str, secret: str) -> Session:
-    """Get a machine's token. The secret is not kept. Raises Failure."""
+    """Get a token for a machine. The secret is not stored. Raises Failure."""
     import requests
 
     http = requests.Session()
     if stack.is_local:
-        http.trust_env = False  # the operator's proxies and certificates are not for loopback
+        http.trust_env = False  # the operator's proxies and certificates do not apply to loopback
         http.verify = stack["ca_bundle"]
     url = stack["token_url"]
     form = {"grant_type": "client_credentials"}
@@ -99,29 +99,29 @@ def sign_in_machine(stack: Stack, client_id: str, secret: str) -> Session:
         answer = http.post(url, data=form, auth=(client_id, secret), timeout=TIMEOUT_SECONDS)
         content = answer.json()
     except requests.RequestException as error:
-        raise Failure(f"{url} gave no token: {error}") from None
+        raise Failure(f"{url} returned no token: {error}") from None
     if not answer.ok:
-        raise Failure(f"{url} refused the client: {content.get('error', answer.status_code)}")
+        raise Failure(f"{url} rejected the client: {content.get('error', answer.status_code)}")
     return Session(client_id, content["access_token"], _end(content["expires_in"]))
 
 
 def sample(stack: Stack, role: str) -> Session:
-    """Log the local stack's sample user of a role in. Raises Failure where there are none."""
+    """Log in the local stack's sample user of a role. Raises Failure if the stack has no sample users."""
     path = stack.path.parent / SAMPLE_USERS
     if not stack.is_local or not path.exists():
-        raise Failure("sample users are those of the local stack; start it with `make up`", code=Exit.USAGE)
+        raise Failure("only the local stack has sample users; start it with `make up`", code=Exit.USAGE)
     user = json.loads(path.read_text())[role]
     return sign_in(stack, user["email"], user["password"], _no_challenge)
 
 
 def keep(stack: Stack, session: Session) -> Session:
-    """Remember a login for the next commands."""
+    """Store a login for the next commands."""
     write_private(_path(stack), json.dumps(asdict(session)))
     return session
 
 
 def end(stack: Stack) -> str:
-    """Revoke the login and forget it; gives whose it was, "" if nobody was logged in."""
+    """Revoke and delete the login. Returns its user, "" if no user was logged in."""
     session = _read(stack)
     if session is None:
         return ""
@@ -132,7 +132,7 @@ def end(stack: Stack) -> str:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
+    """Atomically write a file that only its owner may read."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     unfinished = path.with_suffix(f".{os.getpid()}")
     with open(unfinished, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
@@ -141,7 +141,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _path(stack: Stack) -> Path:
-    """Where a stack's login is kept: a local one's goes with the stack."""
+    """The path of a stack's login file. The login of a local stack is deleted with the stack."""
     if stack.is_local:
         return stack.path.parent / "login.json"
     return Path(typer.get_app_dir("payctl")) / f"{stack['user_pool_id']}.json"
@@ -150,7 +150,7 @@ def _path(stack: Stack) -> Path:
 def _read(stack: Stack) -> Session | None:
     try:
         return Session(**json.loads(_path(stack).read_text()))
-    except (FileNotFoundError, ValueError, TypeError):  # the latter two: not written by this payctl
+    except (FileNotFoundError, ValueError, TypeError):  # the latter two: another version of payctl wrote it
         return None
 
 
@@ -163,7 +163,7 @@ def _renewed(stack: Stack, session: Session) -> Session:
             AuthParameters={"REFRESH_TOKEN": session.refresh_token},
         )
     except client.exceptions.NotAuthorizedException:
-        raise Failure(f"the login of {session.who} at {stack.name} has ended", details=[LOG_IN]) from None
+        raise Failure(f"the login of {session.who} at {stack.name} has expired", details=[LOG_IN]) from None
     return _session(session.who, {"RefreshToken": session.refresh_token, **answer["AuthenticationResult"]})
 
 
@@ -176,4 +176,4 @@ def _end(seconds: int) -> int:
 
 
 def _no_challenge(challenge: str) -> Mapping[str, str]:
-    raise Failure(f"Cognito asks the sample user for {challenge}; start afresh with `make down` and `make up`")
+    raise Failure(f"Cognito asks the sample user for {challenge}; recreate the stack with `make down` and `make up`")

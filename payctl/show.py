@@ -1,4 +1,4 @@
-"""What payctl prints: tables for people, JSON for scripts on standard output, everything else on standard error."""
+"""Output of payctl: tables or JSON on standard output, notes, progress and errors on standard error."""
 
 import os
 import sys
@@ -16,9 +16,9 @@ from payments.domain.batch_breaker import BreakerState
 from payments.domain.statuses import CAPTURED, OPEN, Status
 
 SHORT = ("version", "status", "at", "by")
-"""Columns that are never wrapped; the others give way to them."""
+"""Columns that are never wrapped. The other columns get the remaining width."""
 PIPED_COLUMNS = 160
-"""Without a terminal rich takes 80 columns and would break ids in two."""
+"""Width without a terminal. The default of rich is 80 columns, which breaks ids in two."""
 
 
 def _console(*, stderr: bool) -> Console:
@@ -32,36 +32,36 @@ err = _console(stderr=True)
 
 
 def as_json(content: Any) -> None:
-    """Machine output; Decimals keep their digits."""
+    """Print JSON. Decimals keep their digits."""
     import simplejson
 
     out.out(simplejson.dumps(content, use_decimal=True, indent=2, ensure_ascii=False))
 
 
 def failure(problem: Failure) -> None:
-    """An error, then its details one to a line."""
+    """Print an error, then its details, one per line."""
     err.print(Text.assemble(("payctl: ", "bold red"), problem.message), soft_wrap=True)
     for detail in problem.details:
         err.print(Text(f"  {detail}"), soft_wrap=True)
 
 
 def note(text: str) -> None:
-    """A remark beside the result."""
+    """Print a remark on standard error."""
     err.print(Text(text, "dim"), soft_wrap=True)
 
 
 def heading(text: str) -> None:
-    """A heading above lines."""
+    """Print a heading."""
     out.print(Text(text, "bold"))
 
 
 def line(text: str) -> None:
-    """A sentence of the result."""
+    """Print one indented sentence of the result."""
     out.print(Text(f"  {text}"), soft_wrap=True)
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:
-    """Name and value, a line each; what is empty is left out."""
+    """Print one line per name and value. Empty values are left out."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -72,7 +72,7 @@ def facts(pairs: Iterable[tuple[str, object]]) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table; cells are text or rich Text, never markup: what a customer wrote must not colour the screen."""
+    """Print a table. Cells are text or rich Text, never markup: a customer's text must not colour the screen."""
     drawn = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
         drawn.add_column(column, overflow="fold", no_wrap=column in SHORT)
@@ -82,13 +82,13 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 
 
 def progress[T](description: str, items: Sequence[T]) -> Iterable[T]:
-    """The items, with a bar on standard error while they are worked through; none without a terminal."""
+    """Iterate over the items with a progress bar on standard error. Without a terminal there is no bar."""
     return track(items, description, console=err, transient=True, disable=not err.is_terminal)
 
 
 @contextmanager
 def bar(description: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar like that of `progress`; gives what moves it on by one."""
+    """A bar like that of `progress`. Yields a function that advances it by one."""
     shown = Progress(console=err, transient=True, disable=not err.is_terminal)
     with shown:
         task = shown.add_task(description, total=total)
@@ -96,19 +96,19 @@ def bar(description: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 def status(name: str) -> Text:
-    """A status in its colour: green has the money, red has not, yellow is not decided."""
+    """A status in colour: green if the money was captured, red if not, yellow if the outcome is open."""
     if name in CAPTURED:
         return Text(name, "green")
     undecided = {*OPEN, Status.REQUIRES_ACTION, Status.IN_REVIEW, Status.UNKNOWN}
     return Text(name, "yellow" if name in undecided else "red")
 
 
-def lane(state: BreakerState) -> Text:
-    """The batch lane as it stands, in its colour."""
-    return Text("paused", "red") if state.paused else Text("open", "green")
+def breaker(state: BreakerState) -> Text:
+    """The state of the batch breaker, in colour."""
+    return Text("paused", "red") if state.paused else Text("running", "green")
 
 
 def reason(holder: Mapping[str, Any]) -> str:
-    """The reason of a payment or of a change in its history, as one line; empty if there is none."""
+    """The reason of a payment, or of a change in its history, on one line. Empty if there is none."""
     given = holder.get("reason")
     return f"{given['message']} ({given['code']})" if given else ""

@@ -1,4 +1,4 @@
-"""Which stack payctl talks to: its outputs, and clients for AWS made from them."""
+"""The stack that payctl operates: its outputs, and AWS clients made from them."""
 
 import json
 import os
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 DEFAULTS = (ROOT / ".local" / "outputs.json", ROOT / "outputs.json")
-"""Where outputs are looked for: those of `make up` first, so that a test payment never strays to AWS."""
+"""Default paths of the outputs. The file of `make up` comes first: a test payment must not reach AWS by accident."""
 
 NOTHING_FOUND = (
-    "no stack's outputs were found",
+    "no stack outputs were found",
     [
         "on this machine: start the local stack with `make up`",
         "on AWS: write them with `cdktf deploy --outputs-file outputs.json`, "
@@ -30,7 +30,7 @@ NOTHING_FOUND = (
 
 @dataclass(frozen=True)
 class Stack:
-    """A deployed stack by its outputs. `stack["batch_bucket"]` raises Failure for an output that is not there."""
+    """A deployed stack and its outputs. `stack["batch_bucket"]` raises Failure if the output does not exist."""
 
     outputs: Mapping[str, str]
     path: Path
@@ -43,17 +43,17 @@ class Stack:
 
     @property
     def name(self) -> str:
-        """The environment's suffix, as shown to the operator."""
+        """The environment suffix, shown to the operator."""
         return self.outputs.get("environment_suffix", "?")
 
     @property
     def is_local(self) -> bool:
-        """True for the stack of `make up`, which brings its own address, certificate and credentials."""
+        """True for the stack of `make up`, which has its own address, certificate and credentials."""
         return "endpoint_url" in self.outputs
 
     @cached_property
     def session(self) -> "boto3.Session":
-        """The operator's AWS session; for a local stack one that knows nothing of their settings and profiles."""
+        """The operator's AWS session. The session for a local stack ignores their settings and profiles."""
         import boto3
         from botocore.session import Session
 
@@ -74,13 +74,13 @@ class Stack:
         config = Config(connect_timeout=5, retries={"mode": "standard", "total_max_attempts": 5})
         if not self.is_local:
             return self.session.client(service, config=config)  # type: ignore[call-overload]
-        # a proxy of the operator's shell would not know the way to this machine's loopback
+        # a proxy from the operator's shell cannot reach the loopback address of this machine
         local = config.merge(Config(proxies={}))
         return self.session.client(service, config=local, endpoint_url=self["endpoint_url"])  # type: ignore[call-overload]
 
 
 def find(path: Path | None, suffix: str | None) -> Stack:
-    """The stack of `path`, or of the first default that exists. Raises Failure saying what to run."""
+    """The stack of `path`, or of the first default that exists. Raises Failure with the command to run."""
     if path is None:
         path = next((candidate for candidate in DEFAULTS if candidate.exists()), None)
     if path is None:
@@ -104,14 +104,14 @@ def read(path: Path, suffix: str | None = None) -> dict[str, str]:
         case [outputs]:
             return outputs
         case []:
-            wanted = f"the stack of suffix {suffix!r}" if suffix is not None else "a payment stack"
-            raise Failure(f"{path} holds no outputs of {wanted}; write them with `cdktf deploy --outputs-file {path}`")
+            stack = f"the stack with suffix {suffix!r}" if suffix is not None else "a payment stack"
+            raise Failure(f"{path} has no outputs of {stack}; write them with `cdktf deploy --outputs-file {path}`")
     names = ", ".join(outputs.get("environment_suffix", name) for name, outputs in stacks.items())
-    raise Failure(f"{path} holds several stacks: {names}; choose one with --suffix", code=Exit.USAGE)
+    raise Failure(f"{path} has several stacks: {names}; choose one with --suffix", code=Exit.USAGE)
 
 
 def _stacks(content: Any) -> Iterator[tuple[str, dict[str, str]]]:
-    """Name → outputs of each stack in a file: the file itself is one, or a JSON object of several."""
+    """Name → outputs of each stack in a file. The file is one stack or a JSON object of several stacks."""
     if not isinstance(content, Mapping):
         return
     if "api_url" in content:
@@ -123,5 +123,5 @@ def _stacks(content: Any) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _value(output: Any) -> str:
-    """An output's text: cdktf writes it plainly, Terraform as {"value": …, "type": …}."""
+    """The text of an output. cdktf writes the plain value, Terraform writes {"value": …, "type": …}."""
     return str(output["value"] if isinstance(output, Mapping) else output)

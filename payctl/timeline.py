@@ -1,7 +1,7 @@
-"""The story of one payment: what every part of the system knows of it, in the order of time.
+"""The timeline of one payment: what each component recorded about it, in order of time.
 
-Each source is asked for itself. One that the operator may not read, or that does not answer, says so, and the others
-go on.
+Each source is read independently. If the operator may not read a source, or the source does not answer, the timeline
+names the problem and continues with the other sources.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,14 +23,14 @@ from payments.domain.gateway_event import EventState, GatewayEvent
 from payments.domain.payment import Change, Payment
 
 LOG_FIELDS = ("status", "version", "wait_seconds", "code", "reason", "type", "state", "replayed")
-"""What a log line is shown with, beside its message."""
-AFTERWARDS = timedelta(hours=1)
-"""How long after its last change log lines of a payment are looked for: searching costs time and money."""
+"""The fields of a log line that are shown after its message."""
+LOG_MARGIN = timedelta(hours=1)
+"""Log lines are searched until this long after the payment's last change. A search costs time and money."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something that happened, or stands so now: when (UTC), where, what."""
+    """An event, or a current state: when (UTC), where, what."""
 
     at: str
     where: str
@@ -39,7 +39,7 @@ class Entry:
 
 @dataclass
 class Timeline:
-    """All that was found about a payment. `unavailable` says which source did not tell, and why."""
+    """Everything found about a payment. `unavailable` names each source that could not be read, and why."""
 
     stack: Stack
     payment_id: str
@@ -50,22 +50,22 @@ class Timeline:
     events: list[GatewayEvent] = field(default_factory=list)
     dead_letter: bool = False
     started: bool = False
-    lane: BreakerState = field(default_factory=BreakerState)
+    breaker: BreakerState = field(default_factory=BreakerState)
     says: GatewaySays | None = None
     timeline_entries: list[Entry] = field(default_factory=list)
     unavailable: dict[str, str] = field(default_factory=dict)
 
     def what_now(self) -> list[str]:
-        """What happens next, and what a person has to do."""
+        """What happens next, and what the operator must do."""
         if self.payment is None:
             if "payments table" in self.unavailable:
-                return ["The payments table could not be read: how the payment stands is not known."]
-            return ["It has no row: it was never accepted here, or its row was lost. Nothing here will charge it."]
+                return ["The payments table could not be read: the payment's status is not known."]
+            return ["It has no row: it was never accepted here, or its row was lost. It will not be charged here."]
         return what_now(
             Facts(
                 self.payment,
                 ports.timeouts(self.stack),
-                self.lane,
+                self.breaker,
                 self.dead_letter,
                 self.started,
                 self.says,
@@ -75,11 +75,11 @@ class Timeline:
         )
 
 
-def told(stack: Stack, payment_id: str, *, ask_gateway: bool) -> Timeline:
-    """Ask every source. What fails at one is noted, with what it told before."""
+def collect(stack: Stack, payment_id: str, *, ask_gateway: bool) -> Timeline:
+    """Read every source. If a source fails, the error is noted and the entries it gave before are kept."""
     timeline = Timeline(stack, payment_id)
     sources = {name: source for name, source in SOURCES.items() if ask_gateway or name != "gateway"}
-    for name in show.progress("asking everywhere", list(sources)):
+    for name in show.progress("reading all sources", list(sources)):
         try:
             timeline.timeline_entries += sources[name](timeline)
         except Failure as failure:
@@ -98,7 +98,7 @@ def _row(timeline: Timeline) -> Iterator[Entry]:
     for change in payment.history if payment else ():
         yield Entry(change.at, "payments table", f"{change.status} by {change.actor}{_reason(change)}")
     if payment and payment.restarted_at:
-        yield Entry(payment.restarted_at, "payments table", f"taken up again, {payment.restarts} times so far")
+        yield Entry(payment.restarted_at, "payments table", f"restarted, {payment.restarts} times so far")
     timeline.reference = at_gateway.reference(timeline.stack, payment)
 
 
@@ -110,7 +110,7 @@ def _audit(timeline: Timeline) -> Iterator[Entry]:
         except AuditBroken as broken:
             timeline.audit_problem = str(broken)
     elif entries:
-        timeline.audit_problem = f"it holds {len(entries)} entries, and the payments table no row"
+        timeline.audit_problem = f"it holds {len(entries)} entries, but the payments table has no row"
     checked = "" if timeline.audit_problem else ", verified"
     for entry in entries:
         yield Entry(entry.at, "audit log", f"entry {entry.sequence}: {entry.status} by {entry.actor}{checked}")
@@ -142,27 +142,27 @@ def _batch(timeline: Timeline) -> Iterator[Entry]:
         return
     closed = "closed" if payment.batch_row_closed else "not closed"
     batch = batch_files.get(timeline.stack, payment.batch_id)
-    file = f"{batch.source.key}, which is {batch.status}" if batch else "which is not there"
+    file = f"{batch.source.key}, which is {batch.status}" if batch else "which does not exist"
     what = f"line {payment.batch_line} of batch {payment.batch_id}: {file}; the row is {closed}"
     yield Entry(payment.created_at, "batch", what)
 
 
 def _dead_letters(timeline: Timeline) -> Iterator[Entry]:
     if timeline.payment is None or timeline.payment.source != "batch":
-        return  # a payment over REST never passes through the queue
+        return  # a REST payment never passes through the queue
     letters = [letter for letter in DeadLetterQueue(timeline.stack).take() if letter.payment_id == timeline.payment_id]
     why = reasons(timeline.stack, letters)
     timeline.dead_letter = bool(letters)
     for letter in letters:
         yield Entry(letter.sent_at, "queue", f"message {letter.message_id} was sent")
         reason = why.get(letter.message_id, "no log found")
-        yield Entry(_now(), "queue", f"message {letter.message_id} lies in the dead-letter queue: {reason}")
+        yield Entry(_now(), "queue", f"message {letter.message_id} is in the dead-letter queue: {reason}")
 
 
-def _lane(timeline: Timeline) -> Iterator[Entry]:
-    timeline.lane = lane = ports.lane(timeline.stack).state()
-    if lane.paused:
-        yield Entry(lane.since, "lane", f"paused by the {lane.paused_by}, until now: {lane.reason}")
+def _breaker(timeline: Timeline) -> Iterator[Entry]:
+    timeline.breaker = breaker = ports.breaker(timeline.stack).state()
+    if breaker.paused:
+        yield Entry(breaker.since, "lane", f"paused by the {breaker.paused_by}, until now: {breaker.reason}")
 
 
 def _gateway(timeline: Timeline) -> Iterator[Entry]:
@@ -174,9 +174,9 @@ def _gateway(timeline: Timeline) -> Iterator[Entry]:
 def _logs(timeline: Timeline) -> Iterator[Entry]:
     payment = timeline.payment
     if payment is None:
-        return  # nothing tells in which of all days to look
+        return  # without a row, the days to search are not known
     since = parse_iso(payment.created_at) - timedelta(minutes=1)
-    until = parse_iso(max(payment.updated_at, payment.restarted_at)) + AFTERWARDS
+    until = parse_iso(max(payment.updated_at, payment.restarted_at)) + LOG_MARGIN
     cut = []
     for function in logs.functions(timeline.stack):
         found = logs.search(timeline.stack, function, timeline.payment_id, since, until)
@@ -185,7 +185,7 @@ def _logs(timeline: Timeline) -> Iterator[Entry]:
             if line.values.get("payment_id") == timeline.payment_id:
                 yield Entry(line.at, f"log of {function}", _line(line.values))
     if cut:
-        raise Failure(f"there is too much to search in the logs of {', '.join(cut)}; use CloudWatch Logs Insights")
+        raise Failure(f"the logs of {', '.join(cut)} are too long to search; use CloudWatch Logs Insights")
 
 
 SOURCES: dict[str, Callable[[Timeline], Iterator[Entry]]] = {
@@ -195,11 +195,11 @@ SOURCES: dict[str, Callable[[Timeline], Iterator[Entry]]] = {
     "workflow": _workflow,
     "batch": _batch,
     "queue": _dead_letters,
-    "lane": _lane,
+    "lane": _breaker,
     "gateway": _gateway,
     "logs": _logs,
 }
-"""In this order: what the row and the events say tells where else to look."""
+"""The order matters: the row and the events decide where else to look. A name is a key of the JSON output."""
 
 
 def _line(values: dict[str, Any]) -> str:
@@ -216,7 +216,7 @@ def _now() -> str:
 
 
 def as_json(timeline: Timeline) -> dict[str, Any]:
-    """The story as scripts read it."""
+    """The timeline as JSON for scripts."""
     return {
         "payment_id": timeline.payment_id,
         "environment": timeline.stack.name,

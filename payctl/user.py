@@ -1,4 +1,4 @@
-"""payctl user: people of the user pool, with the operator's AWS credentials."""
+"""payctl user: users of the user pool, managed with the operator's AWS credentials."""
 
 import secrets
 from collections.abc import Iterator
@@ -13,21 +13,21 @@ from payctl.session import need_tokens
 from payctl.stack import Stack
 from payments.domain.identity import Role
 
-app = typer.Typer(help="Who may log in, and as what.", no_args_is_help=True)
+app = typer.Typer(help="Users and their roles.", no_args_is_help=True)
 
-Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The person's e-mail address, which they log in with.")]
+Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The e-mail address that the user logs in with.")]
 
 
 @app.command()
 def add(
     context: typer.Context,
     email: Email,
-    role: Annotated[list[Role], typer.Option(help="What they may do. May be repeated.")],
+    role: Annotated[list[Role], typer.Option(help="A role to give. May be repeated.")],
     json: Json = False,
 ) -> None:
-    """Add a person, who is told their first password by e-mail, or give roles to one who is there."""
+    """Add a user, or give roles to an existing user. A new user receives a first password by e-mail."""
     if "@" not in email.strip("@"):
-        raise Failure("the e-mail address is not one; give one such as anna@example.com", code=Exit.USAGE)
+        raise Failure("the e-mail address is not valid; give one such as anna@example.com", code=Exit.USAGE)
     stack, client = _pool(context)
     whose = {"UserPoolId": stack["user_pool_id"], "Username": email}
     # the local AWS sends no e-mail
@@ -46,14 +46,14 @@ def add(
         show.as_json({"environment": stack.name, "email": email, "roles": role, "new": is_new})
     else:
         facts = [("user", email), ("roles given", ", ".join(role)), ("environment", stack.name)]
-        show.facts([*facts, ("was there already", "" if is_new else "yes")])
+        show.facts([*facts, ("already existed", "" if is_new else "yes")])
     if is_new and password:
-        show.note(f"no e-mail is sent on the local stack; the first password is {password}")
+        show.note(f"the local stack sends no e-mail; the first password is {password}")
 
 
 @app.command("list")
 def list_users(context: typer.Context, json: Json = False) -> None:
-    """List the people of the user pool, their roles, and whether they may log in."""
+    """List the users, their roles, and whether they may log in."""
     stack, client = _pool(context)
     pool = {"UserPoolId": stack["user_pool_id"]}
     roles: dict[str, list[str]] = {}
@@ -79,7 +79,7 @@ def list_users(context: typer.Context, json: Json = False) -> None:
 
 @app.command()
 def disable(context: typer.Context, email: Email, json: Json = False) -> None:
-    """Let a person log in no more, and end their logins. A token that is out there is good for an hour at most."""
+    """Disable a user and end their logins. An issued access token stays valid for at most one hour."""
     stack, client = _pool(context)
     whose = {"UserPoolId": stack["user_pool_id"], "Username": email}
     client.admin_disable_user(**whose)
@@ -87,16 +87,16 @@ def disable(context: typer.Context, email: Email, json: Json = False) -> None:
     if json:
         show.as_json({"environment": stack.name, "email": email, "status": "disabled"})
         return
-    show.out.print(f"{email} cannot log in to {stack.name} any more.", markup=False)
+    show.out.print(f"{email} can no longer log in to {stack.name}.", markup=False)
 
 
 def _refuse_unproven(stack: Stack, status: str, email: str) -> None:
-    """Whoever signed up with the address chose the password, and may be anybody until the address is proven."""
+    """Refuse a role to a user who signed up with an unconfirmed address: it may belong to another person."""
     if status == "UNCONFIRMED":
         remove = f"aws cognito-idp admin-delete-user --user-pool-id {stack['user_pool_id']} --username {email}"
         raise Failure(
-            f"somebody signed up as {email} and has not proven that the address is theirs: no role was given",
-            details=["have the person confirm it if it was them; else remove it, and add them again:", remove],
+            f"{email} signed up and has not confirmed the address: no role was given",
+            details=["ask the user to confirm it; if they did not sign up, delete it and add them again:", remove],
         )
 
 

@@ -1,4 +1,4 @@
-"""What state a payment is in, what happens next by itself, and what a person has to do: in plain words."""
+"""A payment's state, what happens next automatically, and what the operator must do, in full sentences."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,31 +16,31 @@ NOT_CHARGED = (Status.DECLINED, Status.REJECTED, Status.FAILED)
 
 SAID: dict[Status, str] = {
     Status.SUCCEEDED: "The gateway captured the money. Nothing is left to do.",
-    Status.PARTIALLY_REFUNDED: "A part of the money went back to the customer. Nothing is left to do.",
-    Status.REFUNDED: "All of the money went back to the customer. Nothing is left to do.",
-    Status.DISPUTED: "The cardholder disputes the payment: answer the dispute in the gateway's dashboard in time.",
-    Status.DISPUTE_LOST: "The bank took the money back. Nothing is left to do here.",
-    Status.DECLINED: "It was not charged, for good. The customer may pay again, under a new payment id.",
-    Status.REJECTED: "It was never sent to the gateway. Correct it, and submit it under a new payment id.",
+    Status.PARTIALLY_REFUNDED: "A part of the money was refunded to the customer. Nothing is left to do.",
+    Status.REFUNDED: "All of the money was refunded to the customer. Nothing is left to do.",
+    Status.DISPUTED: "The cardholder disputes the payment: answer in the gateway's dashboard before the deadline.",
+    Status.DISPUTE_LOST: "The bank returned the money to the cardholder. Nothing is left to do here.",
+    Status.DECLINED: "It was not charged, and this is final. The customer can pay again under a new payment id.",
+    Status.REJECTED: "It was never sent to the gateway. Correct it and submit it under a new payment id.",
     Status.FAILED: "It is proven that nothing was charged. Submit it again under a new payment id.",
 }
-"""Statuses that speak for themselves."""
+"""Sentences for statuses that need no other facts."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What decides what is to be done. `says` is None if the gateway was not asked."""
+    """The facts that decide what to do. `says` is None if the gateway was not asked."""
 
     payment: Payment
     timeouts: RecoveryTimeouts = field(default_factory=RecoveryTimeouts)
-    lane: BreakerState = field(default_factory=BreakerState)
+    breaker: BreakerState = field(default_factory=BreakerState)
     dead_letter: bool = False
     started: bool = False
     """An execution of the payment exists."""
     says: GatewaySays | None = None
     audit_problem: str = ""
     contradicted: bool = False
-    """An event of the gateway spoke of money for a payment that says it was not charged."""
+    """An event of the gateway reports money for a payment whose status says that it was not charged."""
 
 
 def what_now(facts: Facts) -> list[str]:
@@ -48,84 +48,84 @@ def what_now(facts: Facts) -> list[str]:
     return [*_alarms(facts), *_by_status(facts)]
 
 
-def taken_up_after(payment: Payment, timeouts: RecoveryTimeouts) -> datetime:
-    """When the sweeper takes an unsettled payment up again, unless it moves by itself before."""
+def recovery_due_at(payment: Payment, timeouts: RecoveryTimeouts) -> datetime:
+    """The earliest time at which recovery handles an unsettled payment that does not change before."""
     since = parse_iso(max(payment.updated_at, payment.restarted_at))
-    entry = since + timeouts.unit
-    while not timeouts.is_due(payment, entry):  # waits are whole units, a dozen at most
-        entry += timeouts.unit
-    return entry
+    due = since + timeouts.unit
+    while not timeouts.is_due(payment, due):  # waits are whole units, at most twelve
+        due += timeouts.unit
+    return due
 
 
 def _alarms(facts: Facts) -> Iterator[str]:
     payment, says = facts.payment, facts.says
     held = says is not None and says.status in CAPTURED
     if payment.status in NOT_CHARGED and (held or facts.contradicted):
-        yield f"The gateway holds money for it, though it says {payment.status}: refund it in the gateway's dashboard."
+        yield f"The gateway holds money for it, but it is {payment.status}: refund it in the gateway's dashboard."
     if payment.status in CAPTURED and says is not None and says.status == NO_CHARGE:
-        yield "The gateway knows of no such charge: compare its account and mode (live or test) with our key's."
+        yield "The gateway has no such charge: compare its account and mode (live or test) with those of our key."
     if facts.audit_problem:
-        yield f"The audit log does not verify: {facts.audit_problem}. Find out who wrote there."
+        yield f"The audit log does not verify: {facts.audit_problem}. Find out who changed it."
 
 
 def _by_status(facts: Facts) -> Iterator[str]:
     payment = facts.payment
-    after = iso(taken_up_after(payment, facts.timeouts))
+    after = iso(recovery_due_at(payment, facts.timeouts))
     match payment.status:
         case Status.PENDING:
             yield from _pending(facts, after)
         case Status.PROCESSING if payment.gateway_reference:
-            yield "The gateway settles it, which may take days. Its webhook moves the payment then."
-            yield f"The sweeper asks as well, after {after}."
+            yield "The gateway is settling it, which may take days. A webhook then updates the payment."
+            yield f"Recovery also asks the gateway after {after}."
         case Status.PROCESSING:
-            yield "A workflow is charging it, and a charge may have happened."
-            yield f"If that workflow died, the sweeper asks the gateway after {after}."
+            yield "A workflow is charging it, and the charge may already exist."
+            yield f"If that workflow failed, recovery asks the gateway after {after}."
         case Status.REQUIRES_ACTION:
             ends = iso(parse_iso(payment.updated_at) + facts.timeouts.authentication)
             yield "The customer must authenticate at their bank (3-D Secure)."
-            yield f"If they do not until {ends}, it is cancelled at the gateway and ends as declined."
+            yield f"If the customer does not authenticate before {ends}, it is cancelled at the gateway and declined."
         case Status.IN_REVIEW if is_held(payment):
-            yield f"It is held for a person: {payment.message} ({payment.hold}). Nothing was sent to the gateway."
-            yield f"To have it charged: payctl payment approve {payment.payment_id}"
-            yield f"To refuse it for good: payctl payment reject {payment.payment_id} --reason TEXT"
+            yield f"It is held for review: {payment.message} ({payment.hold}). Nothing was sent to the gateway."
+            yield f"To charge it: payctl payment approve {payment.payment_id}"
+            yield f"To reject it permanently: payctl payment reject {payment.payment_id} --reason TEXT"
         case Status.IN_REVIEW:
-            yield f"It is held for a person: {payment.message or payment.code or 'no reason was recorded'}."
-            yield f"Put it right in the gateway's dashboard, then: payctl payment recheck {payment.payment_id}"
+            yield f"It is held for review: {payment.message or payment.code or 'no reason was recorded'}."
+            yield f"Correct it in the gateway's dashboard, then run: payctl payment recheck {payment.payment_id}"
         case Status.UNKNOWN:
             proof = iso(parse_iso(payment.updated_at) + facts.timeouts.proof)
-            yield "It was sent, and what became of it is not known. Never submit it under a new id until it is."
-            yield f"The sweeper asks after {after}. If the gateway knows of no charge after {proof}, none was made."
-            yield f"To know at once: payctl payment recheck {payment.payment_id}"
+            yield "It was sent, and its outcome is unknown. Do not submit it under a new id before it is known."
+            yield f"Recovery asks the gateway after {after}. If there is no charge after {proof}, it was not charged."
+            yield f"To check it now: payctl payment recheck {payment.payment_id}"
         case Status.REJECTED if payment.code == Verdict.REJECTED:
-            yield f"A person rejected it: {payment.message}. It was never sent to the gateway. Nothing is left to do."
+            yield f"An operator rejected it: {payment.message}. It was not sent to the gateway. Nothing is left to do."
         case status:
             yield SAID[status]
     if payment.status in SETTLED and payment.audited_version < payment.version:
-        yield f"The audit log lacks its last change: the sweeper has it written after {after}."
+        yield f"The audit log lacks its last change: recovery writes it after {after}."
 
 
 def _pending(facts: Facts, after: str) -> Iterator[str]:
-    payment, lane = facts.payment, facts.lane
+    payment, breaker = facts.payment, facts.breaker
     yield "It is accepted and not charged."
     if payment.code == Verdict.APPROVED:
-        yield "A fraud rule held it, and a person let it go on."
+        yield "A fraud rule held it, and an operator approved it."
     elif payment.code:
         yield f"The last attempt charged nothing: {payment.message or payment.code}."
     if facts.dead_letter:
         yield (
-            "Its message lies in the dead-letter queue: mend what stopped it, "
-            f"then: payctl dlq replay --id {payment.payment_id}"
+            "Its message is in the dead-letter queue: fix the cause, "
+            f"then run: payctl dlq replay --id {payment.payment_id}"
         )
-    if lane.paused_by == PausedBy.GATEWAY:
-        yield f"The gateway refuses us since {lane.since} ({lane.reason}): mend the key or the account."
-        yield "Once one payment gets through, the others follow by themselves."
-    elif lane.paused and payment.source == "batch":
-        yield f"The batch lane is paused since {lane.since} ({lane.reason}): payctl lane resume"
+    if breaker.paused_by == PausedBy.GATEWAY:
+        yield f"The gateway has rejected our key or account since {breaker.since} ({breaker.reason}): fix it."
+        yield "After one successful payment, batch payments resume automatically."
+    elif breaker.paused and payment.source == "batch":
+        yield f"Batch payments have been paused since {breaker.since} ({breaker.reason}): payctl breaker resume"
     elif payment.source == "batch" and payment.version == 1 and not facts.dead_letter:
         yield (
-            "Its workflow began and has changed nothing so far: the time line shows where it is, or why it ended."
+            "Its workflow started and has changed nothing yet: the timeline shows its state, or why it ended."
             if facts.started
-            else "It waits in the queue for its turn: payctl lane status tells how many do."
+            else "It waits in the queue: payctl breaker status shows the number of waiting messages."
         )
     elif not facts.dead_letter:
-        yield f"If no workflow is at it, the sweeper starts one after {after}."
+        yield f"If no workflow is running for it, recovery starts one after {after}."

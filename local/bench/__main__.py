@@ -1,4 +1,4 @@
-"""`python -m local.bench`: all benchmarks, one after the other."""
+"""`python -m local.bench`: run all benchmarks, one after another."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""The API's benchmark: warm answers to POST /payments and GET /payments/{id}, beside a bare function's.
+"""Benchmark of the API: warm answers to POST /payments and GET /payments/{id}, compared with a bare function.
 
-The bare one is a function of two lines behind a REST API of its own in the same local AWS: what is left is ours.
+The bare function has two lines and its own REST API in the same local AWS. The difference is the cost of our code.
 """
 
 import io
@@ -24,12 +24,12 @@ _NAME = "bench-bare"
 
 
 def main() -> int:
-    """Print the table; without a running stack, how to start one."""
+    """Print the table. Without a running stack, print how to start one."""
     stack = LocalStack()
     try:
         outputs = stack.outputs
     except NotRunning as missing:
-        print(f"api: {missing}, then measure again")  # noqa: T201
+        print(f"api: {missing}, then run this again")  # noqa: T201
         return 0
     session = requests.Session()
     session.trust_env = False
@@ -52,14 +52,14 @@ def main() -> int:
             for _ in range(WARM_UP):
                 call().raise_for_status()
         times: dict[str, list[float]] = {name: [] for name in calls}
-        for _ in range(ROUNDS):  # in turn, so that all meet the same machine
+        for _ in range(ROUNDS):  # alternate, to measure all under the same conditions
             for name, call in calls.items():
                 times[name].append(_milliseconds(call))
-            time.sleep(0.2)  # the payment's workflow runs meanwhile, and is not what is measured
+            time.sleep(0.2)  # the payment's workflow runs in this time and is not measured
     for name, measured in times.items():
         p50, p95 = statistics.median(measured), statistics.quantiles(measured, n=20)[-1]
         ratio = p95 / statistics.quantiles(times["a bare function"], n=20)[-1]
-        print(f"{name:20} p50 {p50:5.1f} ms   p95 {p95:5.1f} ms   {ratio:4.1f} times the bare one's")  # noqa: T201
+        print(f"{name:20} p50 {p50:5.1f} ms   p95 {p95:5.1f} ms   {ratio:4.1f} times the bare function")  # noqa: T201
     return 0
 
 
@@ -71,7 +71,7 @@ def _milliseconds(call: Callable[[], requests.Response]) -> float:
 
 @contextmanager
 def _bare_function(stack: LocalStack) -> Iterator[str]:
-    """Its address. It is gone afterwards."""
+    """Deploy the bare function and yield its address. At the end it is deleted."""
     client, outputs = stack.aws.client, stack.outputs
     functions, gateway, iam = client("lambda"), client("apigateway"), client("iam")
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}

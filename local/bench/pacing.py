@@ -1,7 +1,7 @@
-"""The pace's benchmark: a gateway limited to 25 requests a second, a batch of 500 and 50 payments over REST meanwhile.
+"""Benchmark of the gateway rate limiter: 25 requests per second, a batch of 500 and 50 REST payments.
 
-How much of the limit is used, whether the gateway ever had to refuse (429), and how long a payment over REST takes from
-accepted to final while the batch runs.
+It measures how much of the limit is used, the number of requests that the gateway rejects (429), and the time from
+accepted to final of a REST payment while the batch runs.
 """
 
 import json
@@ -31,14 +31,14 @@ from payments.ports.payment_store import require
 LIMIT = 25
 BATCH, REST, WARM_UP = 500, 50, 150
 REST_FOR = 0.8
-"""Payments over REST come evenly over this share of the time that the batch takes."""
+"""The REST payments are distributed evenly over this share of the batch's duration."""
 LONGEST_SECONDS = 180
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What came out. `used` is a share of the limit while payments wait: from when the file is read until the queue is
-    dry."""
+    """The results. `used` is the used share of the limit while payments wait: from the end of reading the file until
+    the queue is empty."""
 
     used: float
     rest_p99_seconds: float
@@ -47,7 +47,7 @@ class Measured:
 
 
 def measure(stack: LocalStack) -> Measured:
-    """Run it on a stack that is up."""
+    """Run the benchmark on a running stack."""
     return _Run(stack).measure()
 
 
@@ -69,35 +69,35 @@ class _Run:
 
     def measure(self) -> Measured:
         run = uuid.uuid4().hex[:12]
-        with self._paced(), self._without_webhooks():
-            self._upload(f"{run}_warm_up", WARM_UP)  # the functions' processes start, as many as the load needs
+        with self._rate_limited(), self._without_webhooks():
+            self._upload(f"{run}_warm_up", WARM_UP)  # starts as many function processes as the load needs
             self._until(lambda: self._settled(f"{run}_warm_up", WARM_UP), every=1)
-            before = self._asked_for()
-            self._tell("settings", requests_per_second=LIMIT)
+            before = self._charge_requests()
+            self._configure("settings", requests_per_second=LIMIT)
             try:
                 batch = self._upload(run, BATCH)
                 self._until(lambda: self._is_read(run), every=0.1)
                 both_since = utc_now()
                 over_rest = self._submit_evenly(run)
-                self._until(self._queue_is_dry, every=0.5)
-                dry_at = utc_now()
-                self._until(lambda: self._asked_for() >= before + BATCH + REST, every=0.5)
+                self._until(self._queue_is_empty, every=0.5)
+                empty_at = utc_now()
+                self._until(lambda: self._charge_requests() >= before + BATCH + REST, every=0.5)
             finally:
-                self._tell("settings", requests_per_second=0)
+                self._configure("settings", requests_per_second=0)
             seconds = sorted(self._seconds_until_final(payment_id) for payment_id in over_rest)
-        asked = [one for one in self._look("requests") if one["payment_id"] in {*batch, *over_rest}]
+        asked = [one for one in self._read("requests") if one["payment_id"] in {*batch, *over_rest}]
         times = [datetime.fromisoformat(one["at"]) for one in asked]
-        charged = Counter(charge["payment_id"] for charge in self._look("charges"))
+        charged = Counter(charge["payment_id"] for charge in self._read("charges"))
         return Measured(
-            used=sum(both_since <= at < dry_at for at in times) / (dry_at - both_since).total_seconds() / LIMIT,
+            used=sum(both_since <= at < empty_at for at in times) / (empty_at - both_since).total_seconds() / LIMIT,
             rest_p99_seconds=seconds[ceil(0.99 * len(seconds)) - 1],
             refused=sum(one["status"] == 429 for one in asked),
             charged_not_once=sum(charged[payment_id] != 1 for payment_id in (*batch, *over_rest)),
         )
 
     @contextmanager
-    def _paced(self) -> Iterator[None]:
-        """The functions as a deployment with this GATEWAY_RATE_PER_SECOND sets them; as they were, afterwards."""
+    def _rate_limited(self) -> Iterator[None]:
+        """Configure the functions like a deployment with this GATEWAY_RATE_PER_SECOND. Restore them at the end."""
         from lib.features.batch_queue import dispatch_pace
         from lib.settings import Environment
 
@@ -129,7 +129,7 @@ class _Run:
 
     @contextmanager
     def _without_webhooks(self) -> Iterator[None]:
-        """What the gateway tells later is work of its own for this machine, and beside the point here."""
+        """Disable webhooks: they add load to this machine and are not measured here."""
         self._gateway.delete(f"{self._outputs['gateway_url']}/_stand_in/webhooks", timeout=10).raise_for_status()
         try:
             yield
@@ -137,7 +137,7 @@ class _Run:
             self._stack.send_webhooks(self._outputs["webhook_url"])
 
     def _upload(self, run: str, count: int) -> list[str]:
-        """Upload a batch file; gives the ids in it."""
+        """Upload a batch file. Returns its payment ids."""
         ids = [f"{run}_{number}" for number in range(count)]
         text = "payment_id,amount,currency\n" + "".join(f"{payment_id},5.00,USD\n" for payment_id in ids)
         bucket, key = self._outputs["batch_bucket"], f"incoming/{run}.csv"
@@ -145,7 +145,7 @@ class _Run:
         self._batch_ids[run] = Source(bucket, key, put["VersionId"], "", 0).batch_id
         return ids
 
-    def _queue_is_dry(self) -> bool:
+    def _queue_is_empty(self) -> bool:
         waiting = "ApproximateNumberOfMessages"
         url = self._outputs["payment_queue_url"]
         answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[waiting])
@@ -169,7 +169,7 @@ class _Run:
         self._api.post(f"{self._outputs['api_url']}/payments", data=body, timeout=30).raise_for_status()
 
     def _seconds_until_final(self, payment_id: str) -> float:
-        """From accepted to its outcome, by the row's own history."""
+        """The time from accepted to the outcome, from the history of the row."""
         self._until(lambda: require(self._payments, payment_id).status not in OPEN, every=0.1)
         history = require(self._payments, payment_id).history
         return (parse_iso(history[-1].at) - parse_iso(history[0].at)).total_seconds()
@@ -178,17 +178,17 @@ class _Run:
         rows = (self._payments.get(f"{run}_{number}") for number in range(count))
         return all(row and row.status not in OPEN for row in rows)
 
-    def _asked_for(self) -> int:
-        """How many charges the gateway was asked for so far."""
+    def _charge_requests(self) -> int:
+        """The number of charge requests at the gateway so far."""
         rates = self._gateway.get(f"{self._outputs['gateway_url']}/_stand_in/rates", timeout=10).json()
         return int(rates["total"])
 
-    def _look(self, what: str) -> list[dict[str, Any]]:
+    def _read(self, what: str) -> list[dict[str, Any]]:
         url = f"{self._outputs['gateway_url']}/_stand_in/{what}"
         data: list[dict[str, Any]] = self._gateway.get(url, timeout=60).json()["data"]
         return data
 
-    def _tell(self, what: str, **body: Any) -> None:
+    def _configure(self, what: str, **body: Any) -> None:
         url = f"{self._outputs['gateway_url']}/_stand_in/{what}"
         self._gateway.post(url, json=body, timeout=10).raise_for_status()
 
@@ -196,24 +196,24 @@ class _Run:
         deadline = time.monotonic() + LONGEST_SECONDS
         while not done():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the stack did not come so far within {LONGEST_SECONDS} seconds")
+                raise TimeoutError(f"the stack did not reach the expected state within {LONGEST_SECONDS} seconds")
             time.sleep(every)
 
 
 def told(measured: Measured) -> str:
-    """What was measured, as a sentence."""
+    """The results as a sentence."""
     return (
-        f"{BATCH} in a batch and {REST} over REST at a gateway that takes {LIMIT} a second: {measured.used:.0%} of it "
-        f"used, {measured.refused} refused, REST final after {measured.rest_p99_seconds:.2f} s (p99)"
+        f"{BATCH} batch and {REST} REST payments at a gateway limit of {LIMIT} per second: {measured.used:.0%} of it "
+        f"used, {measured.refused} rejected, REST final after {measured.rest_p99_seconds:.2f} s (p99)"
     )
 
 
 def main() -> int:
-    """Print what was measured; 1 if the gateway refused anything or a payment was not charged exactly once."""
+    """Print the results. Returns 1 if the gateway rejected a request or a payment was not charged exactly once."""
     try:
         measured = measure(LocalStack())
     except NotRunning as missing:
-        print(f"pacing: {missing}, then measure again")  # noqa: T201
+        print(f"pacing: {missing}, then run this again")  # noqa: T201
         return 0
     print(told(measured))  # noqa: T201
     return int(bool(measured.refused or measured.charged_not_once))

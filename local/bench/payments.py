@@ -1,4 +1,4 @@
-"""The running stack's benchmark: one warm payment over REST, and a CSV of 200."""
+"""Benchmark of the running stack: one warm REST payment, and a CSV file of 200 payments."""
 
 import json
 import statistics
@@ -19,29 +19,29 @@ OPEN = ("pending", "processing")
 
 
 def main() -> int:
-    """Print the table; without a running stack, how to start one."""
+    """Print the table. Without a running stack, print how to start one."""
     stack = LocalStack()
     try:
         outputs = stack.outputs
     except NotRunning as missing:
-        print(f"payments: {missing}, then measure again")  # noqa: T201
+        print(f"payments: {missing}, then run this again")  # noqa: T201
         return 0
     session = requests.Session()
     session.trust_env = False
     session.verify = outputs["ca_bundle"]
     session.headers["Authorization"] = f"Bearer {stack.token('merchant')}"
-    _pay(session, outputs["api_url"])  # the functions' cold start
+    _pay(session, outputs["api_url"])  # warm up: the functions' cold start
     times = [_pay(session, outputs["api_url"]) for _ in range(PAYMENTS)]
     accepted, final = (statistics.median(column) for column in zip(*times, strict=True))
     print(f"one warm payment, median of {PAYMENTS}: accepted in {accepted:.3f} s, final in {final:.3f} s")  # noqa: T201
     times = [_batch(stack, outputs) for _ in range(3)]
     final, reported = (ROWS / statistics.median(column) for column in zip(*times, strict=True))
-    print(f"{ROWS} payments in one CSV: {final:.0f} a second until final, {reported:.0f} with their results")  # noqa: T201
+    print(f"{ROWS} payments in one CSV: {final:.0f} per second until final, {reported:.0f} with result files")  # noqa: T201
     return 0
 
 
 def _pay(session: requests.Session, api_url: str) -> tuple[float, float]:
-    """Seconds until accepted, and until the status is no longer open."""
+    """Seconds until accepted, and until the status is final."""
     payment_id = f"bench_{uuid.uuid4().hex}"
     body = {"payment_id": payment_id, "amount": 5, "currency": "USD"}
     start = time.monotonic()
@@ -53,7 +53,7 @@ def _pay(session: requests.Session, api_url: str) -> tuple[float, float]:
 
 
 def _batch(stack: LocalStack, outputs: dict[str, str]) -> tuple[float, float]:
-    """Seconds from the upload until the last payment is final, and until the results are there."""
+    """Seconds from the upload until the last payment is final, and until the result files exist."""
     s3, bucket, key = stack.aws.client("s3"), outputs["batch_bucket"], f"incoming/{uuid.uuid4().hex}.csv"
     rows = [f"bench_{uuid.uuid4().hex},{number}.50,USD" for number in range(1, ROWS + 1)]
     start = utc_now()

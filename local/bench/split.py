@@ -1,8 +1,8 @@
-"""The splitter's benchmark: `python -m local.bench.split` splits a CSV of 200,000 rows.
+"""Benchmark of the splitter: `python -m local.bench.split` splits a CSV file of 200,000 rows.
 
-The real splitter runs against stores and a queue that forget what they get, so that the memory measured is its
-own. Beside it, in the same run: its parser alone, and `csv.DictReader` with a pydantic model on the same file.
-Each runs in a process of its own; memory is the peak above what the process held before it opened the file.
+The real splitter runs against stores and a queue that discard their data: the measured memory is the splitter's own.
+The same run compares it with its parser alone, and with `csv.DictReader` and a pydantic model on the same file. Each
+runs in its own process. The memory is the peak above the memory before the file is opened.
 """
 
 import csv
@@ -39,21 +39,21 @@ _CHUNK_BYTES = 64 * 1024
 
 
 class ForgetfulPayments(MemoryPaymentStore):
-    """A payments table that takes everything and keeps nothing."""
+    """A payments table that accepts every payment and stores none."""
 
     def create(self, payment: Payment) -> None:
         """See the port."""
 
 
 class ForgetfulBatches(MemoryBatchStore):
-    """A processing-status table that keeps the batch and forgets its rows."""
+    """A processing-status table that stores the batch and discards its rows."""
 
     def add_rows(self, batch_id: str, rows: Sequence[RejectedRow | ResultRow]) -> None:
         """See the port."""
 
 
 class CountingQueue:
-    """A queue that counts."""
+    """A queue that counts its messages."""
 
     def __init__(self) -> None:
         self.messages = 0
@@ -68,7 +68,7 @@ class CountingQueue:
 
 
 class FileOnDisk(MemoryBatchFiles):
-    """The bucket as a folder."""
+    """A folder in place of the bucket."""
 
     def read(self, source: Source) -> Iterator[bytes]:
         """See the port."""
@@ -76,7 +76,7 @@ class FileOnDisk(MemoryBatchFiles):
 
 
 def main() -> int:
-    """Print the table; 1 if the splitter took too much memory."""
+    """Print the table. Returns 1 if the splitter used too much memory."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "bench.csv"
         write_csv(file, ROWS)
@@ -93,7 +93,7 @@ def main() -> int:
 
 
 def write_csv(file: Path, rows: int) -> None:
-    """A file as a shop exports it: every tenth description quoted, every hundredth row wrong."""
+    """Write a typical export of a shop: every tenth description is quoted, every hundredth row is invalid."""
     with file.open("w", newline="") as out:
         writer = csv.writer(out)
         writer.writerow(["payment_id", "amount", "currency", "customer_id", "payment_method", "description"])
@@ -104,7 +104,7 @@ def write_csv(file: Path, rows: int) -> None:
 
 
 def split(file: Path) -> int:
-    """The whole splitter; gives the rows it read."""
+    """Run the whole splitter. Returns the number of rows read."""
     payments = ForgetfulPayments()
     batches, queue = ForgetfulBatches(payments), CountingQueue()
     splitter = Splitter(
@@ -119,17 +119,17 @@ def split(file: Path) -> int:
     source = Source("", str(file), "v1", "", file.stat().st_size)
     batch = splitter.split(source, owner="bench", seconds_left=timedelta(hours=1).total_seconds)
     if batch is None or queue.messages != batch.progress.rows_accepted:
-        raise RuntimeError("the benchmark's split went wrong")
+        raise RuntimeError("the split of the benchmark file failed")
     return batch.progress.rows_read
 
 
 def parse(file: Path) -> int:
-    """The parser with all checks of a row, and nothing after it."""
+    """Run only the parser, with all checks of a row."""
     return sum(1 for _ in BatchFile(_chunks(file)).rows())
 
 
 class PydanticRow(BaseModel):
-    """A row, as pydantic checks it."""
+    """A row with pydantic's validation."""
 
     payment_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
     amount: Decimal = Field(gt=0, max_digits=10, decimal_places=2)
@@ -140,7 +140,7 @@ class PydanticRow(BaseModel):
 
 
 def read_with_pydantic(file: Path) -> int:
-    """What one would write first: one bad byte ends it, one open quote swallows rows, card numbers pass."""
+    """A simple implementation: one invalid byte ends it, one open quote hides rows, and card numbers are accepted."""
     count = 0
     with file.open(newline="", encoding="utf-8") as text:
         for row in csv.DictReader(text):
@@ -160,7 +160,7 @@ WAYS: dict[str, Callable[[Path], int]] = {
 
 
 def _best(name: str, file: Path) -> tuple[float, float]:
-    """Best seconds and highest MiB above idle of some runs, each in a fresh process."""
+    """The shortest time and the highest memory above idle (MiB) of ROUNDS runs, each in a new process."""
     runs = []
     for _ in range(ROUNDS):
         child = subprocess.run(
@@ -185,7 +185,7 @@ _STATUS = Path("/proc/self/status")
 
 
 def _forget_peak() -> None:
-    """On Linux the kernel's high-water mark starts anew here, so that imports do not hide what comes after."""
+    """Reset the kernel's memory peak, on Linux: otherwise the peak of the imports can hide later use."""
     if _STATUS.exists():
         Path("/proc/self/clear_refs").write_text("5")
 

@@ -1,4 +1,4 @@
-"""The synth's benchmark: a warm synth of the whole stack beside the provider's own way to be imported."""
+"""Benchmark of the synthesis: a warm synthesis of the whole stack, compared with a plain import of the provider."""
 
 import os
 import statistics

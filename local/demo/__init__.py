@@ -1,2 +1,2 @@
-"""The demonstration: `scenario` says what is sent and what must come out, `run` does it, `listener` hears the events,
-`checks` compares, `report` draws the tables."""
+"""The demonstration. `scenario` defines requests and expected outcomes, `run` sends them, `listener` receives the
+events, `checks` compares the outcomes, `report` prints the tables."""

@@ -1,4 +1,4 @@
-"""Compares what the demonstration found with what the scenario says, and with what must always hold for money."""
+"""Compares the demonstration's findings with the scenario, and with the rules that always hold for money."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from payments.domain.statuses import CAPTURED
 
 
 def mismatches(this: Run, found: Findings) -> list[str]:
-    """Everything that is not as it should be, a sentence each."""
+    """Every difference from the expected result, one sentence each."""
     return [
         *_calls(this, found),
         *_rows(found),
@@ -27,19 +27,19 @@ def mismatches(this: Run, found: Findings) -> list[str]:
 
 def _calls(this: Run, found: Findings) -> Iterator[str]:
     if len(found.answered) != len(CALLS):
-        yield f"{len(found.answered)} of {len(CALLS)} requests were answered"
+        yield f"only {len(found.answered)} of {len(CALLS)} requests were answered"
     for answered in found.answered:
         call = answered.call
         name = f"request {call.what!r}"
         if answered.http_status != call.http_status:
-            yield f"{name}: answered {answered.http_status}, expected {call.http_status}. {answered.told}"
+            yield f"{name}: answered {answered.http_status}, expected {call.http_status}. {answered.reason}"
         if answered.replayed != call.replayed:
             yield f"{name}: {'' if answered.replayed else 'not '}marked as replayed"
         payment = found.payments.get(this.body(call)["payment_id"])
         status = payment["status"] if payment else ""
-        reason = payment.get("reason", {}) if payment else {}
-        told = answered.told or f"{reason.get('message', '')} ({reason.get('code', '')})"
-        yield from _differs(name, call.expected, status, told)
+        given = payment.get("reason", {}) if payment else {}
+        reason = answered.reason or f"{given.get('message', '')} ({given.get('code', '')})"
+        yield from _differs(name, call.expected, status, reason)
 
 
 def _rows(found: Findings) -> Iterator[str]:
@@ -47,23 +47,23 @@ def _rows(found: Findings) -> Iterator[str]:
     for line in sorted(ROWS.keys() | outcomes.keys()):
         row = outcomes.get(line)
         if row is None:
-            yield f"line {line}: in no result file"
+            yield f"line {line}: missing in the result files"
         elif line not in ROWS:
-            yield f"line {line}: no such row was uploaded, but it has a result: {row.outcome}"
+            yield f"line {line}: this row was not uploaded, but it has a result: {row.outcome}"
         else:
-            yield from _differs(f"line {line}", ROWS[line], row.outcome, row.told)
+            yield from _differs(f"line {line}", ROWS[line], row.outcome, row.reason)
 
 
-def _differs(name: str, expected: Expected, outcome: str, told: str) -> Iterator[str]:
+def _differs(name: str, expected: Expected, outcome: str, reason: str) -> Iterator[str]:
     if outcome != expected.outcome:
-        yield f"{name}: {outcome or 'no payment'} ({told}), expected {expected.outcome or 'no payment'}"
-    elif expected.says not in told:
-        yield f"{name}: the reason is {told!r}, expected to read {expected.says!r} in it"
+        yield f"{name}: {outcome or 'no payment'} ({reason}), expected {expected.outcome or 'no payment'}"
+    elif expected.says not in reason:
+        yield f"{name}: the reason is {reason!r}, expected it to contain {expected.says!r}"
 
 
 def _batch(found: Findings) -> Iterator[str]:
     if not found.batch:
-        yield "the uploaded file was not taken up"
+        yield "processing of the uploaded file did not start"
         return
     read = found.batch.progress
     refused = sum(expected.outcome == REFUSED for expected in ROWS.values())
@@ -74,11 +74,11 @@ def _batch(found: Findings) -> Iterator[str]:
         yield f"resubmit.csv has {len(resubmit.splitlines())} lines, expected the header and {refused} rows"
     for name, content in found.result_files.items():
         if card_number_in(content):
-            yield f"{name} repeats a card number"
+            yield f"{name} contains a card number"
 
 
 def _charges(found: Findings) -> Iterator[str]:
-    """At most one charge for a payment, over its amount, and none without a payment that says so."""
+    """A captured payment has exactly one charge, of its amount. No other charge exists."""
     times = Counter(charge["payment_id"] for charge in found.charges)
     for payment_id, payment in found.payments.items():
         expected = int(payment["status"] in CAPTURED)
@@ -87,9 +87,9 @@ def _charges(found: Findings) -> Iterator[str]:
     for charge in found.charges:
         charged = found.payments.get(charge["payment_id"])
         if charged is None:
-            yield f"{charge['payment_id']}: charged at the gateway, but no such payment was asked for"
+            yield f"{charge['payment_id']}: charged at the gateway, but this payment was not submitted"
         elif stripe_amount(Money.parse(charged["amount"], charged["currency"])) != charge["amount"]:
-            yield f"{charge['payment_id']}: charged {charge['amount']}, asked for {charged['amount']}"
+            yield f"{charge['payment_id']}: charged {charge['amount']}, submitted {charged['amount']}"
 
 
 def _audit(found: Findings) -> Iterator[str]:
@@ -99,19 +99,19 @@ def _audit(found: Findings) -> Iterator[str]:
 
 
 def _events(found: Findings) -> Iterator[str]:
-    told = {event["payment_id"]: event["status"] for event in found.events if event["event_type"] == "payment"}
+    statuses = {event["payment_id"]: event["status"] for event in found.events if event["event_type"] == "payment"}
     for payment_id, payment in found.payments.items():
-        if told.get(payment_id) != payment["status"]:
-            yield f"{payment_id}: its event says {told.get(payment_id, 'nothing')}, it is {payment['status']}"
+        if statuses.get(payment_id) != payment["status"]:
+            yield f"{payment_id}: its event has status {statuses.get(payment_id, 'none')}, not {payment['status']}"
     batch_id = found.batch.batch_id if found.batch else ""
     if [event["batch_id"] for event in found.events if event["event_type"] == "batch"] != [batch_id]:
-        yield "the batch's event with its totals did not come, or not once"
+        yield "the batch's event with its totals was not received exactly once"
 
 
 def _alarm(found: Findings) -> Iterator[str]:
-    ringing = [alarm["AlarmName"] for alarm in found.alarms if alarm["NewStateValue"] == "ALARM"]
-    if not any(name.startswith("payment-dead-letters-") for name in ringing):
-        yield "the alarm for the message in the dead-letter queue did not ring"
-    for name in ringing:
+    firing = [alarm["AlarmName"] for alarm in found.alarms if alarm["NewStateValue"] == "ALARM"]
+    if not any(name.startswith("payment-dead-letters-") for name in firing):
+        yield "the alarm for the message in the dead-letter queue did not fire"
+    for name in firing:
         if not name.startswith("payment-dead-letters-"):
-            yield f"the alarm {name} rang, and nothing here gave a reason to"
+            yield f"the alarm {name} fired unexpectedly"

@@ -1,5 +1,7 @@
-"""A message that nothing can process, put straight into the dead-letter queue: after five vain deliveries of six
-minutes each it would come there by itself, and nobody watches a demonstration for half an hour."""
+"""Sends an unprocessable message directly to the dead-letter queue.
+
+Through the payment queue it would need five deliveries of six minutes each: too long for a demonstration.
+"""
 
 import json
 import time
@@ -14,7 +16,7 @@ from payctl.stack import Stack
 
 
 class DeadLetter:
-    """In the queue for as long as the context lasts; taken out again after it, and no other message with it."""
+    """The message is in the queue while the context lasts. At the end only this message is deleted."""
 
     def __init__(self, stack: Stack, payment_id: str) -> None:
         self._sqs = stack.client("sqs")
@@ -30,21 +32,21 @@ class DeadLetter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(BotoCoreError, ClientError):  # what went wrong before is worth more than this
-            self._take_out()
+        with suppress(BotoCoreError, ClientError):  # must not hide an earlier error
+            self._delete()
 
-    def alarm_rings(self) -> bool:
-        """Whether the alarm of the dead-letter queue is on: then another message would not set it off."""
+    def alarm_fires(self) -> bool:
+        """Whether the alarm of the dead-letter queue is already firing: another message would not fire it again."""
         alarms = self._cloudwatch.describe_alarms(AlarmNames=[self._alarm])["MetricAlarms"]
         return any(alarm["StateValue"] == "ALARM" for alarm in alarms)
 
-    def wait_until_quiet(self, seconds: float) -> None:
-        """Wait until the alarm is over, or the time is."""
+    def wait_until_cleared(self, seconds: float) -> None:
+        """Wait until the alarm clears, for at most `seconds`."""
         deadline = Deadline(seconds)
-        while self.alarm_rings() and not deadline.over(None):
+        while self.alarm_fires() and not deadline.over(None):
             time.sleep(1)
 
-    def _take_out(self) -> None:
+    def _delete(self) -> None:
         for _ in range(10):
             answer = self._sqs.receive_message(QueueUrl=self._queue_url, MaxNumberOfMessages=10, VisibilityTimeout=5)
             for message in answer.get("Messages", []):

@@ -1,4 +1,4 @@
-"""What the demonstration found: everything that the checks and the report look at."""
+"""The findings of the demonstration: the input of the checks and of the report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,33 +10,33 @@ from payments.domain.batch.state import Batch
 
 @dataclass(frozen=True)
 class Answered:
-    """A call with the answer that it got. `told` is the problem's text where it was refused."""
+    """A call with its answer. `reason` is the text of the problem details if the call was rejected."""
 
     call: Call
     http_status: int
     replayed: bool
-    told: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class RowOutcome:
-    """What the result files say of a row: its status or REFUSED, and the reasons in one line.
+    """The result files' content about a row: its status or REFUSED, and the reasons on one line.
 
-    `in_results` is True when the row is a payment, even if one that was rejected later.
+    `in_results` is True if the row became a payment, even if the payment was rejected later.
     """
 
     line: int
     payment_id: str
     amount: str
     outcome: str
-    told: str
+    reason: str
     in_results: bool
     already_submitted: str = ""
 
 
 @dataclass
 class Findings:
-    """Filled as the demonstration goes on. `payments` are the API's answers by payment id, once all is over."""
+    """Filled during the demonstration. `payments` has the API's final answers by payment id."""
 
     answered: list[Answered] = field(default_factory=list)
     payments: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -47,4 +47,4 @@ class Findings:
     events: Sequence[Mapping[str, Any]] = ()
     alarms: Sequence[Mapping[str, Any]] = ()
     audited: dict[str, str] = field(default_factory=dict)
-    """Payment id → "" when its audit chain verifies and covers its last version, else what is wrong."""
+    """Payment id → "" if its audit chain verifies and covers its last version, else the error."""

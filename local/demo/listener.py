@@ -1,4 +1,4 @@
-"""A scratch queue on both topics: it hears what any subscriber would."""
+"""A temporary queue that subscribes to both topics and receives what any subscriber receives."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ LONG_POLL_SECONDS = 2
 
 @dataclass
 class Listener:
-    """What came so far: payment and batch events as their JSON objects, alarms as CloudWatch tells them."""
+    """The messages received so far: payment and batch events as JSON objects, alarms as CloudWatch sends them."""
 
     client: Any
     queue_url: str
@@ -27,7 +27,7 @@ class Listener:
     @classmethod
     @contextmanager
     def on(cls, stack: Stack, name: str) -> Iterator[Self]:
-        """Listen for as long as the context lasts; the queue and its subscriptions are removed after it."""
+        """Listen while the context lasts. At the end the queue and its subscriptions are deleted."""
         sqs, sns = stack.client("sqs"), stack.client("sns")
         url = sqs.create_queue(QueueName=name)["QueueUrl"]
         subscriptions: list[str] = []
@@ -40,13 +40,13 @@ class Listener:
                 subscriptions.append(answer["SubscriptionArn"])
             yield cls(sqs, url, stack["alarms_topic_arn"])
         finally:
-            with suppress(BotoCoreError, ClientError):  # what went wrong before is worth more than this
+            with suppress(BotoCoreError, ClientError):  # must not hide an earlier error
                 for subscription in subscriptions:
                     sns.unsubscribe(SubscriptionArn=subscription)
                 sqs.delete_queue(QueueUrl=url)
 
     def wait(self, enough: Callable[[Self], bool], seconds: float) -> bool:
-        """Receive until there is enough, or nothing has come for the time; says whether there is enough."""
+        """Receive until `enough` holds, or until nothing arrives for `seconds`. Returns whether `enough` holds."""
         deadline = Deadline(seconds)
         while not enough(self) and not deadline.over((len(self.events), len(self.alarms))):
             self._receive()
@@ -58,8 +58,8 @@ class Listener:
         )
         for message in answer.get("Messages", []):
             notification = json.loads(message["Body"])
-            heard = self.alarms if notification["TopicArn"] == self.alarms_topic_arn else self.events
-            heard.append(json.loads(notification["Message"]))
+            received = self.alarms if notification["TopicArn"] == self.alarms_topic_arn else self.events
+            received.append(json.loads(notification["Message"]))
             self.client.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
 
 

@@ -1,4 +1,4 @@
-"""Draws what the demonstration found."""
+"""Prints the findings of the demonstration."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ from payctl import show as style
 from payments.domain.money import Money
 
 SHOWN_LINES = 4
-"""Of each result file."""
+"""The number of lines printed of each result file."""
 
 
 def show(console: Console, this: Run, found: Findings, *, total_seconds: float, applied: Mapping[str, float]) -> None:
-    """All tables, in the order in which it happened."""
+    """Print all tables, in order of time."""
     console.print()
     console.print(_requests(this, found))
     console.print(_rows(found))
@@ -26,23 +26,23 @@ def show(console: Console, this: Run, found: Findings, *, total_seconds: float, 
     console.print(_events(found))
     console.print(_charges(found))
     proven = sum(not fault for fault in found.audited.values())
-    console.print(f"Audit log: {proven} of {len(found.audited)} payments verify, up to their last change.")
+    console.print(f"Audit log: {proven} of {len(found.audited)} payments verify up to their last change.")
     times = ", ".join(f"{title} {seconds:.0f} s" for title, seconds in applied.items() if seconds >= 1)
     console.print(f"Time: {total_seconds:.0f} s ({times}).", style="dim", soft_wrap=True)
 
 
 def verdict(console: Console, mismatches: Sequence[str]) -> None:
-    """One line when all is well, else a line for each thing that is not."""
+    """Print one line if everything is as expected, else one line per mismatch."""
     if not mismatches:
-        console.print("\n✓ Everything came out as it should.", style="bold green")
+        console.print("\n✓ All results are as expected.", style="bold green")
         return
-    console.print(f"\n✗ {len(mismatches)} things are not as they should be:", style="bold red")
+    console.print(f"\n✗ {len(mismatches)} results are not as expected:", style="bold red")
     for mismatch in mismatches:
         console.print(f"  {mismatch}", markup=False, soft_wrap=True)
 
 
 def _table(title: str, **columns: str) -> Table:
-    """A table; each column's value says how it justifies."""
+    """A table. The value of each column is its alignment."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for name, justify in columns.items():
         table.add_column(name.replace("_", " "), justify=justify, overflow="fold")  # type: ignore[arg-type]
@@ -61,8 +61,8 @@ def _requests(this: Run, found: Findings) -> Table:
             body["payment_id"],
             f"{body['amount']} {body['currency']}",
             _answer(answered),
-            style.status(payment["status"]) if payment else Text("refused", "red"),
-            Text(style.reason(payment) if payment else answered.told),
+            style.status(payment["status"]) if payment else Text("rejected", "red"),
+            Text(style.reason(payment) if payment else answered.reason),
         )
     return table
 
@@ -83,14 +83,14 @@ def _rows(found: Findings) -> Table:
             row.payment_id,
             row.amount,
             Text(REFUSED, "red") if row.outcome == REFUSED else style.status(row.outcome),
-            Text(_told(row)),
+            Text(_reason(row)),
         )
     return table
 
 
-def _told(row: RowOutcome) -> str:
-    submitted = f"submitted before, {row.already_submitted}" if row.already_submitted else ""
-    return "; ".join(filter(None, (submitted, row.told)))
+def _reason(row: RowOutcome) -> str:
+    submitted = f"already submitted, {row.already_submitted}" if row.already_submitted else ""
+    return "; ".join(filter(None, (submitted, row.reason)))
 
 
 def _files(console: Console, found: Findings) -> None:
@@ -105,9 +105,9 @@ def _files(console: Console, found: Findings) -> None:
 
 
 def _events(found: Findings) -> Table:
-    table = _table("Events and alarms that subscribers got", what="left", count="right")
-    told = Counter(event.get("event") or f"payment {event['status']}" for event in found.events)
-    for what, count in sorted(told.items()):
+    table = _table("Events and alarms sent to subscribers", what="left", count="right")
+    counts = Counter(event.get("event") or f"payment {event['status']}" for event in found.events)
+    for what, count in sorted(counts.items()):
         table.add_row(what, str(count))
     for alarm in found.alarms:
         table.add_row(Text(f"{alarm['AlarmName']}: {alarm['NewStateValue']}", "yellow"), "1")

@@ -1,4 +1,4 @@
-"""The result files of a batch, read as an uploader would: one outcome for each row."""
+"""Reads the result files of a batch as the uploader does: one outcome per row."""
 
 import csv
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from payments.application.batch.result_files import ERRORS, RESULTS
 
 
 def rows_of(files: Mapping[str, str]) -> list[RowOutcome]:
-    """File name → content, as outcomes in the order of lines. A row is in results.csv, or in errors.csv alone."""
+    """Convert {file name: content} to outcomes in order of lines. A row is in results.csv, or only in errors.csv."""
     outcomes = {int(row["line"]): _accepted(row) for row in csv.DictReader(StringIO(files[RESULTS]))}
     refused: dict[int, list[dict[str, str]]] = {}
     for error in csv.DictReader(StringIO(files[ERRORS])):
@@ -26,12 +26,12 @@ def _accepted(row: dict[str, str]) -> RowOutcome:
         payment_id=row["payment_id"],
         amount=f"{row['amount']} {row['currency']}",
         outcome=row["status"],
-        told=f"{row['reason']} ({row['code']})" if row["code"] else "",
+        reason=f"{row['reason']} ({row['code']})" if row["code"] else "",
         in_results=True,
         already_submitted=row["already_submitted"],
     )
 
 
 def _refused(line: int, errors: list[dict[str, str]]) -> RowOutcome:
-    told = "; ".join(": ".join(filter(None, (error["column"], error["reason"]))) for error in errors)
-    return RowOutcome(line, errors[0]["payment_id"], "", REFUSED, told, in_results=False)
+    reason = "; ".join(": ".join(filter(None, (error["column"], error["reason"]))) for error in errors)
+    return RowOutcome(line, errors[0]["payment_id"], "", REFUSED, reason, in_results=False)

@@ -1,4 +1,4 @@
-"""Runs the demonstration: the stack comes up, payments of every kind go in, and all that came of them is gathered."""
+"""Runs the demonstration: starts the stack, sends payments of every kind, and collects the outcomes."""
 
 import json
 import time
@@ -31,11 +31,11 @@ from payments.domain.batch.state import Batch, BatchStatus
 from payments.ports.payment_store import require
 
 STILL_SECONDS = 90
-"""A step gives up when nothing has changed for so long; see payctl/deadline.py."""
+"""A step gives up if nothing changes for this long. See payctl/deadline.py."""
 
 
 def run(local: LocalStack, console: Console) -> list[str]:
-    """Show it all; gives everything that is not as it should be, a line each."""
+    """Run and print the demonstration. Returns the mismatches, one line each."""
     began_at = time.monotonic()
     this = Run(datetime.now(UTC).strftime("%m%d-%H%M%S"))
     with Steps(console) as steps:
@@ -49,7 +49,7 @@ def run(local: LocalStack, console: Console) -> list[str]:
 
 
 class Demonstration:
-    """One pass over the scenario, on a stack that is up."""
+    """One pass over the scenario, on a running stack."""
 
     def __init__(self, stack: Stack, this: Run, steps: Steps) -> None:
         self._stack = stack
@@ -59,25 +59,25 @@ class Demonstration:
         self._findings = Findings()
 
     def run(self) -> Findings:
-        """Send everything, wait for all of it, and gather what there is to see."""
+        """Send everything, wait for all outcomes, and collect the findings."""
         dead_letter = DeadLetter(self._stack, self._this.payment_id("lost"))
-        if dead_letter.alarm_rings():
-            self._steps.begin("waiting until the alarm of an earlier run is over")
-            dead_letter.wait_until_quiet(STILL_SECONDS)
+        if dead_letter.alarm_fires():
+            self._steps.begin("waiting until the alarm of an earlier run clears")
+            dead_letter.wait_until_cleared(STILL_SECONDS)
         with Listener.on(self._stack, f"payment-demo-{self._this.id}") as listener, dead_letter:
-            self._make_customers()
+            self._create_customers()
             self._submit()
             self._upload()
             self._gather()
             self._listen(listener)
         return self._findings
 
-    def _make_customers(self) -> None:
-        self._steps.begin(f"making {len(CUSTOMER_METHODS)} customers")
+    def _create_customers(self) -> None:
+        self._steps.begin(f"creating {len(CUSTOMER_METHODS)} customers")
         for customer_id, method in CUSTOMER_METHODS.items():
             email = f"{customer_id}@example.com"
             customer = {"customer_id": customer_id, "email": email, "default_payment_method": method}
-            self._api.call("POST", "/customers", customer)  # of an earlier run: the same once more
+            self._api.call("POST", "/customers", customer)  # idempotent: an earlier run may have created it
 
     def _body(self, call: Call) -> dict[str, str]:
         body = self._this.body(call)
@@ -94,16 +94,16 @@ class Demonstration:
                 answer = self._api.submit(self._body(call))
                 answered = Answered(call, answer.status, answer.replayed, "")
             except Refused as refused:
-                answered = Answered(call, refused.status, False, _told(refused.problem))
+                answered = Answered(call, refused.status, False, _problem_text(refused.problem))
             self._findings.answered.append(answered)
         accepted = [answered for answered in self._findings.answered if answered.http_status == 202]
         for count, answered in enumerate(accepted, 1):
             payment_id = self._this.body(answered.call)["payment_id"]
             self._findings.payments[payment_id] = outcome(self._api, payment_id, STILL_SECONDS)
-            self._steps.detail(f"{count} of {len(accepted)} have their outcome")
+            self._steps.detail(f"{count} of {len(accepted)} have an outcome")
 
     def _upload(self) -> None:
-        self._steps.begin(f"uploading a CSV of {len(ROWS)} rows")
+        self._steps.begin(f"uploading a CSV file of {len(ROWS)} rows")
         with TemporaryDirectory() as folder:
             path = Path(folder, self._this.file_name)
             path.write_text(self._this.csv, encoding="utf-8")
@@ -121,7 +121,7 @@ class Demonstration:
         self._findings.batch = batch
 
     def _gather(self) -> None:
-        self._steps.begin("reading the result files, the audit log and what the gateway charged")
+        self._steps.begin("reading the result files, the audit log and the charges at the gateway")
         found = self._findings
         if found.batch and found.batch.status is BatchStatus.COMPLETED:
             found.result_files = batch_files.contents(self._stack, found.batch.source)
@@ -132,7 +132,7 @@ class Demonstration:
         self._read_audit()
         found.charges = [
             charge
-            for charge in _stand_in(self._stack["gateway_url"], "charges")
+            for charge in _fake_stripe(self._stack["gateway_url"], "charges")
             if charge["payment_id"].startswith(self._this.payment_id(""))
         ]
 
@@ -154,29 +154,32 @@ class Demonstration:
                 self._findings.audited[payment_id] = str(broken)
 
     def _listen(self, listener: Listener) -> None:
-        self._steps.begin("waiting for the events and for the dead-letter alarm")
+        self._steps.begin("waiting for the events and the dead-letter alarm")
         expected = set(self._findings.payments)
 
-        def all_came(heard: Listener) -> bool:
-            told = {event.get("payment_id") for event in heard.events}
-            batch_told = any(event["event_type"] == "batch" for event in heard.events)
-            self._steps.detail(f"{len(heard.events)} events, {len(heard.alarms)} alarms")
-            return expected <= told and batch_told
+        def complete(listening: Listener) -> bool:
+            payment_ids = {event.get("payment_id") for event in listening.events}
+            has_batch = any(event["event_type"] == "batch" for event in listening.events)
+            self._steps.detail(f"{len(listening.events)} events, {len(listening.alarms)} alarms")
+            return expected <= payment_ids and has_batch
 
-        listener.wait(all_came, STILL_SECONDS)
-        listener.wait(lambda heard: any(alarm["NewStateValue"] == "ALARM" for alarm in heard.alarms), STILL_SECONDS)
+        def alarm_fired(listening: Listener) -> bool:
+            return any(alarm["NewStateValue"] == "ALARM" for alarm in listening.alarms)
+
+        listener.wait(complete, STILL_SECONDS)
+        listener.wait(alarm_fired, STILL_SECONDS)
         self._findings.events = listener.events
         self._findings.alarms = listener.alarms
 
 
-def _told(problem: Mapping[str, Any]) -> str:
-    """What a problem says of its fields, or in general where it names none."""
+def _problem_text(problem: Mapping[str, Any]) -> str:
+    """The errors of a problem's fields, or its detail if it names no field."""
     errors = [f"{error['field']}: {error['message']}" for error in problem.get("errors", [])]
     return "; ".join(errors) or str(problem.get("detail", ""))
 
 
-def _stand_in(gateway_url: str, what: str) -> list[dict[str, Any]]:
+def _fake_stripe(gateway_url: str, what: str) -> list[dict[str, Any]]:
     with requests.Session() as session:
-        session.trust_env = False  # a proxy does not know the way to loopback
+        session.trust_env = False  # a proxy cannot reach loopback
         data: list[dict[str, Any]] = json.loads(session.get(f"{gateway_url}/_stand_in/{what}", timeout=10).text)["data"]
     return data

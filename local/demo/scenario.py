@@ -1,4 +1,4 @@
-"""What the demonstration sends, and what must come of each: two tables, and nothing else knows."""
+"""The requests and rows that the demonstration sends, with their expected outcomes: the two tables below."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from payments.domain.statuses import Status
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "payments.csv"
 SAMPLE_ID = "pay_sample"
-"""How ids in the sample begin; a run has ids of its own, so that it can be repeated."""
+"""The prefix of ids in the sample. Each run replaces it with its own prefix, to be repeatable."""
 
 CUSTOMER_METHODS = {"cus_sample": "pm_card_mastercard", "cus_broke": "pm_card_chargeDeclinedInsufficientFunds"}
-"""Customer → default payment method, set before anything is sent."""
+"""Customer → default payment method, set before the first request."""
 
 REFUSED = "refused"
-"""The outcome of a row that never became a payment."""
+"""The outcome of a row that was rejected before it became a payment."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """An outcome: a status or REFUSED, and a part of the reason that must be told."""
+    """An outcome: a status or REFUSED, and a text that the reason must contain."""
 
     outcome: str
     says: str = ""
@@ -27,8 +27,8 @@ class Expected:
 
 @dataclass(frozen=True)
 class Call:
-    """A POST /payments: what it shows, its body (the id is completed by the run), the answer's status and header,
-    and what the payment with its id is in the end; an empty outcome: there is none."""
+    """A POST /payments: a title, the body (the run completes the id), the expected HTTP status and header, and the
+    final state of the payment with this id. An empty outcome means that there is no payment."""
 
     what: str
     body: Mapping[str, str]
@@ -36,7 +36,7 @@ class Call:
     expected: Expected
     replayed: bool = False
     by_token: bool = False
-    """Paid by a token of its customer's payment method, which is made before."""
+    """Pay with a token of the customer's payment method. The token is created before."""
 
 
 def _body(name: str, amount: str, currency: str = "USD", **more: str) -> dict[str, str]:
@@ -88,7 +88,7 @@ CALLS = (
 ROWS: dict[int, Expected] = {
     2: Expected(_S.SUCCEEDED),
     3: Expected(_S.SUCCEEDED),
-    4: Expected(_S.SUCCEEDED),  # its description has a line break: it goes on in line 5
+    4: Expected(_S.SUCCEEDED),  # its description has a line break and continues in line 5
     6: Expected(_S.SUCCEEDED),
     7: Expected(_S.SUCCEEDED),
     8: Expected(_S.SUCCEEDED),
@@ -99,7 +99,7 @@ ROWS: dict[int, Expected] = {
     13: Expected(_S.DECLINED, "does not know the payment method"),
     14: Expected(_S.REJECTED, "last digit of 0"),
     15: Expected(_S.REJECTED, "IRR"),
-    16: Expected(_S.SUCCEEDED),  # the payment of the last call: charged there, only told here
+    16: Expected(_S.SUCCEEDED),  # the payment of the last call: charged there, only reported here
     17: Expected(REFUSED, "amount: '10.50' has more digits than JPY has"),
     18: Expected(REFUSED, "amount: '9.999' has more digits than USD has"),
     19: Expected(REFUSED, "payment_id: line 2 has the same payment_id"),
@@ -113,12 +113,12 @@ ROWS: dict[int, Expected] = {
     27: Expected(REFUSED, "payment_id: payment_id is missing"),
     28: Expected(REFUSED, "metadata: not a JSON object"),
 }
-"""Line of the sample → what must come of it."""
+"""Line of the sample → expected outcome."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run's own names: `id` is its time, such as 1121-160455."""
+    """The names of one run. `id` is its start time, for example 1121-160455."""
 
     id: str
 

@@ -1,6 +1,6 @@
-"""A stand-in for the Stripe API on loopback: stateful, driven by the official SDK, misbehaving on request.
+"""A fake Stripe API on loopback: stateful, compatible with the official SDK, with fault injection.
 
-`stand_in.py` is the road of one request; `books.py` what is remembered, and `ledger.py` and `refunds.py` what can be
-done with it; `cards.py` how test cards come out. `faults.py` and `words.py` are what can go wrong, `webhooks.py` what
-is sent out. `web.py` and `control.py` put it on HTTP and `server.py` starts and stops it.
+`app.py` processes a request. `store.py` holds the state, `ledger.py` and `refunds.py` implement the operations on it,
+`cards.py` defines the outcomes of test cards. `faults.py` and `fault_spec.py` define the faults, `webhooks.py` sends
+events. `web.py` and `control.py` are the HTTP routes, and `server.py` starts and stops the server.
 """

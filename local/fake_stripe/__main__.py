@@ -1,4 +1,4 @@
-"""`python -m local.fake_stripe --port 12111`: the stand-in for the Stripe API, until it is interrupted."""
+"""`python -m local.fake_stripe --port 12111`: run a fake Stripe API until it is interrupted."""
 
 import argparse
 import json
@@ -12,10 +12,10 @@ from local.fake_stripe.server import url_of, wsgi_server
 
 
 def main() -> None:
-    """Serve on loopback. Writes the URL to standard output and, as JSON, to the ready file once it listens."""
+    """Serve on loopback. When it listens, write the URL to standard output and, as JSON, to the ready file."""
     parser = argparse.ArgumentParser(prog="local.fake_stripe", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="port on loopback; 0 takes a free one")
-    parser.add_argument("--ready-file", type=Path, help='where to write {"url": …, "pid": …}')
+    parser.add_argument("--port", type=int, default=0, help="port on loopback; 0 selects a free port")
+    parser.add_argument("--ready-file", type=Path, help='file that receives {"url": …, "pid": …}')
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server = wsgi_server(FakeStripe(), arguments.port)

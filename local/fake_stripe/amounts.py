@@ -1,5 +1,7 @@
-"""Which amounts and currencies Stripe takes (docs.stripe.com/currencies). Kept apart from the adapter's own table,
-so that a test that compares the two finds a mistake in either."""
+"""The amounts and currencies that Stripe accepts (docs.stripe.com/currencies).
+
+This table is independent of the adapter's table: a test that compares them finds an error in either.
+"""
 
 from local.fake_stripe.errors import invalid
 
@@ -23,12 +25,12 @@ _MAXIMUM = 99_999_999
 
 
 def digits(currency: str) -> int:
-    """How many digits of an amount are behind the decimal point."""
+    """The number of digits after the decimal point."""
     return 3 if currency in _THREE_DIGITS.split() else 0 if currency in _NO_DIGITS.split() else 2
 
 
 def amount_of(text: str) -> int:
-    """An amount parameter as an integer. Raises ApiError."""
+    """Convert an amount parameter to an integer. Raises ApiError."""
     if not text.isascii() or not text.removeprefix("-").isdigit():
         raise invalid(f"Invalid integer: {text[:20]}", param="amount", code="parameter_invalid_integer")
     if int(text) < 1:
@@ -39,7 +41,7 @@ def amount_of(text: str) -> int:
 
 
 def check(amount: int, currency: str) -> None:
-    """Raise ApiError for an amount that Stripe does not take in `currency`, which it wants in lower case."""
+    """Raise ApiError for an amount that Stripe rejects in this currency. `currency` is in lower case."""
     if currency not in CURRENCIES:
         raise invalid(f"Invalid currency: {currency[:10]}.", param="currency")
     step = 10 if digits(currency) == 3 else 100 if currency in ("isk", "ugx") else 1

@@ -1,4 +1,4 @@
-"""The road of one request through the stand-in, in the order in which Stripe decides."""
+"""Processes one request, with the checks in the same order as Stripe."""
 
 import base64
 import binascii
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from local.fake_stripe import fault_spec as fault_spec
-from local.fake_stripe.async_outcomes import Afterwards
+from local.fake_stripe import fault_spec
+from local.fake_stripe.async_outcomes import AsyncOutcomes
 from local.fake_stripe.clock_and_ids import Clock, NewId, random_id, utc_now
 from local.fake_stripe.errors import ApiError, invalid, key_in_use, rate_limited, server_error, unauthorized
 from local.fake_stripe.events import CAUSE, Cause
@@ -28,15 +28,15 @@ from local.fake_stripe.store import Store
 from local.fake_stripe.webhooks import Webhooks
 
 ACCEPTED_KEYS = "sk_test_"
-"""Secret keys are accepted by this prefix: the stand-in is no place for a live key."""
+"""Only secret keys with this prefix are accepted: the fake Stripe must never receive a live key."""
 
 Operation = Callable[[Json, str], Json]
-"""Executes a request, given its parameters and the id from its path. Raises ApiError."""
+"""Executes a request with its parameters and the id from its path. Raises ApiError."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """A request as it came in: `params` nested, `object_id` from the path where there is one."""
+    """A received request. `params` is nested. `object_id` comes from the path, if it has one."""
 
     method: str
     path: str
@@ -47,7 +47,7 @@ class ApiRequest:
 
     @property
     def fingerprint(self) -> str:
-        """What an idempotency key is bound to: the endpoint and its parameters."""
+        """A hash of the endpoint and its parameters. An idempotency key is bound to it."""
         return hashlib.sha256(f"{self.path}\n{json.dumps(self.params, sort_keys=True)}".encode()).hexdigest()
 
     @property
@@ -67,7 +67,7 @@ class AnswerLost(ConnectionAbortedError):
 
 
 class FakeStripe:
-    """Everything that the stand-in remembers, and `answer`, the road of each request."""
+    """The state of the fake Stripe, and `answer`, which processes each request."""
 
     def __init__(self, *, clock: Clock = utc_now, new_id: NewId = random_id) -> None:
         self._new_id = new_id
@@ -80,10 +80,10 @@ class FakeStripe:
         self.store = Store(clock, new_id, self.webhooks.emit)
         self.ledger = Ledger(self.store, self.faults, self.settings)
         self.refunds = Refunds(self.store)
-        self.afterwards = Afterwards(self.store, self.ledger)
+        self.async_outcomes = AsyncOutcomes(self.store, self.ledger)
 
     def answer(self, request: ApiRequest, operation: Operation) -> Answer:
-        """Authentication, rate limit, idempotency, execution: an error of each keeps the next from happening.
+        """Apply authentication, rate limit, idempotency and execution, in this order. An error skips the later steps.
 
         Raises AnswerLost.
         """
@@ -107,7 +107,7 @@ class FakeStripe:
         return answer
 
     def reset(self) -> None:
-        """As freshly started: no endpoint for webhooks either."""
+        """Return to the state after the start. This also removes the webhook endpoint."""
         self.webhooks.clear()
         self.store.clear()
         self.keys.forget()
@@ -122,7 +122,7 @@ class FakeStripe:
         self.rate_limit.take()
 
     def _strikes(self, request: ApiRequest, payment_id: str) -> Strikes:
-        """The faults for this request, among them those that it brings along. Raises ApiError for an unknown one."""
+        """The faults for this request, including those in its metadata. Raises ApiError for an unknown fault."""
         metadata = request.params.get("metadata")
         wish = metadata.get(fault_spec.KEY) if request.method == "POST" and isinstance(metadata, dict) else None
         if wish:
@@ -142,7 +142,7 @@ class FakeStripe:
             raise key_in_use(request.idempotency_key)
 
     def _once(self, request: ApiRequest, operation: Operation, strikes: Strikes, payment_id: str) -> Answer:
-        """Execute, or replay what was answered under the idempotency key."""
+        """Execute the request, or replay the answer stored under the idempotency key."""
         key = request.idempotency_key if request.method == "POST" else ""
         if not key:
             return self._execute(request, operation, strikes)
@@ -155,20 +155,20 @@ class FakeStripe:
         try:
             answer = self._execute(request, operation, strikes)
         except BaseException:
-            self.keys.release(key)  # a parameter failed validation: Stripe saves nothing before execution begins
+            self.keys.release(key)  # a parameter failed validation: Stripe saves no answer before execution starts
             raise
         self.keys.save(key, answer)
         return answer
 
     def _execute(self, request: ApiRequest, operation: Operation, strikes: Strikes) -> Answer:
-        """Raises ApiError only for what was refused before it began; later errors are answers to remember."""
+        """Raises ApiError only for a request that is rejected before execution. Later errors are stored answers."""
         broken, lost = strikes.get(Kind.SERVER_ERROR), strikes.get(Kind.ANSWER_LOST)
         if lost and not lost.executes:
             raise AnswerLost
         if broken is None or broken.executes:
             answer = self._carried_out(request, operation, strikes)
         if Kind.LATENCY in strikes:
-            time.sleep(strikes[Kind.LATENCY].seconds)  # the idempotency key stays in use meanwhile
+            time.sleep(strikes[Kind.LATENCY].seconds)  # the idempotency key remains in use during the wait
         return self._as_error(server_error()) if broken else answer
 
     def _carried_out(self, request: ApiRequest, operation: Operation, strikes: Strikes) -> Answer:
@@ -192,7 +192,7 @@ class FakeStripe:
         return content
 
     def _payment_id(self, request: ApiRequest) -> str:
-        """Our payment id, wherever the request names it: in metadata, by an object's id, or in a search."""
+        """Our payment id, from the request's metadata, an object's id, or a search query."""
         params = request.params
         metadata = params.get("metadata")
         if isinstance(metadata, dict) and metadata.get("payment_id"):
@@ -230,7 +230,7 @@ class FakeStripe:
 
 
 def _altered(content: Json, fields: dict[str, Any]) -> Json:
-    """The object, or each object of a list, with other fields than the stored ones."""
+    """The object, or each object of a list, with some fields replaced."""
     if "data" in content:
         return content | {"data": [item | fields for item in content["data"]]}
     return content | fields

@@ -1,4 +1,4 @@
-"""What happens to an intent outside the API: the customer authenticates, or the bank settles."""
+"""Changes of an intent outside the API: the customer authenticates, or the bank settles."""
 
 from local.fake_stripe import objects
 from local.fake_stripe.cards import CARDS
@@ -11,8 +11,8 @@ OUTCOMES = ("succeeded", "failed")
 _DECLINE = CARDS["pm_card_chargeDeclined"]
 
 
-class Afterwards:
-    """Ends what the API left open. Raises ApiError: 404 for an unknown intent, 409 for one that does not wait."""
+class AsyncOutcomes:
+    """Completes open intents. Raises ApiError: 404 for an unknown intent, 409 for one that is not waiting."""
 
     def __init__(self, store: Store, ledger: Ledger) -> None:
         self._store = store
@@ -30,7 +30,7 @@ class Afterwards:
             return dict(intent)
 
     def settle(self, intent_id: str, outcome: str) -> Json:
-        """The bank pays, or does not."""
+        """The bank pays or rejects the charge."""
         with self._store.lock:
             intent = self._waiting(intent_id, "processing", outcome)
             charge = self._store.charges[intent["latest_charge"]]

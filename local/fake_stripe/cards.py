@@ -1,13 +1,13 @@
-"""Stripe's test payment methods and how a charge on each comes out (docs.stripe.com/testing): the one table."""
+"""Stripe's test payment methods and the outcome of a charge on each (docs.stripe.com/testing)."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A test card. A charge succeeds unless it is declined with `code`; `authenticates` asks for 3-D Secure first.
+    """A test card. A charge succeeds unless `code` declines it. With `authenticates`, 3-D Secure is required first.
 
-    `decline_code` is empty for the cards that Stripe declines with a code of their own.
+    `decline_code` is empty for cards that Stripe declines with a specific code.
     """
 
     brand: str = "visa"
@@ -72,4 +72,4 @@ NEEDS_AUTHENTICATION = Card(
     decline_code="authentication_required",
     message="Your card was declined. This transaction requires authentication.",
 )
-"""How a card that authenticates comes out when the customer is not there (`off_session`)."""
+"""The outcome of a card that requires authentication if the customer is absent (`off_session`)."""

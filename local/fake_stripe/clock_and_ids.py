@@ -1,14 +1,14 @@
-"""Time and ids as things that are handed in, so that a test owns both."""
+"""Injectable sources of time and ids, for tests."""
 
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 Clock = Callable[[], datetime]
-"""Gives the current time, aware and in UTC."""
+"""Returns the current time, timezone-aware and in UTC."""
 
 NewId = Callable[[str], str]
-"""Gives a new id with a prefix: "pi" → "pi_3f9c…"."""
+"""Returns a new id with a prefix: "pi" → "pi_3f9c…"."""
 
 
 def utc_now() -> datetime:
@@ -17,5 +17,5 @@ def utc_now() -> datetime:
 
 
 def random_id(prefix: str) -> str:
-    """An id like Stripe's, that no other run gives again."""
+    """An id like Stripe's, unique across runs."""
     return f"{prefix}_{secrets.token_hex(12)}"

@@ -1,17 +1,17 @@
-"""The stand-in's own routes under /_stand_in: misbehave, look in, and play the customer and the bank.
+"""The control routes of the fake Stripe under /_stand_in: inject faults, inspect, act as the customer and the bank.
 
-    GET  health, requests, charges, rates          what is and what was
-    POST reset                                     as freshly started
-    GET, POST, DELETE faults                       one fault more (see `Fault`); behave again
+    GET  health, requests, charges, rates          current state and past requests
+    POST reset                                     return to the state after the start
+    GET, POST, DELETE faults                       list faults, add one (see `Fault`), remove all
     GET, POST settings                             see `Settings`
-    DELETE idempotency_keys                        forget all of them now
-    POST refuse_connections {"seconds": 2}         nothing listens for so long, this route included
+    DELETE idempotency_keys                        forget all keys now
+    POST refuse_connections {"seconds": 2}         refuse all connections for this time, including control routes
     POST payment_intents/<id>/authenticate         {"outcome": "succeeded" or "failed"}, of 3-D Secure
     POST payment_intents/<id>/settle               the same for an intent that is `processing`
-    GET, POST, DELETE webhooks                     the events; the one endpoint (see `Endpoint`); no endpoint
-    POST webhooks/<event id>/resend                send an event once more
+    GET, POST, DELETE webhooks                     list events, set the endpoint (see `Endpoint`), remove it
+    POST webhooks/<event id>/resend                send an event again
 
-Every body is JSON; what is wrong with one is told with 400.
+Every body is JSON. An invalid body is answered with 400 and the error.
 """
 
 import os
@@ -31,111 +31,111 @@ LONGEST_REFUSAL_SECONDS = 600
 _DONE = {"status": "ok"}
 
 
-def control_routes(stand_in: FakeStripe, listener: Listener) -> Blueprint:
-    """The routes that control `stand_in`, and shut its `door`."""
+def control_routes(fake_stripe: FakeStripe, listener: Listener) -> Blueprint:
+    """The routes that control `fake_stripe`, and close its `listener` temporarily."""
     routes = Blueprint("control", __name__, url_prefix="/_stand_in")
     routes.register_error_handler(ValueError, lambda error: ({"error": {"message": str(error)}}, 400))
     routes.register_error_handler(ApiError, lambda error: (error.body, error.status))
-    _add_looking_in(routes, stand_in)
-    _add_misbehaving(routes, stand_in, listener)
-    _add_webhooks(routes, stand_in)
+    _add_inspection(routes, fake_stripe)
+    _add_faults(routes, fake_stripe, listener)
+    _add_webhooks(routes, fake_stripe)
     return routes
 
 
-def _add_looking_in(routes: Blueprint, stand_in: FakeStripe) -> None:
+def _add_inspection(routes: Blueprint, fake_stripe: FakeStripe) -> None:
     @routes.get("/health")
     def health() -> ResponseReturnValue:
         return {"status": "ok", "pid": os.getpid()}
 
     @routes.get("/requests")
     def requests() -> ResponseReturnValue:
-        return {"data": stand_in.log.entries()}
+        return {"data": fake_stripe.log.entries()}
 
     @routes.get("/rates")
     def rates() -> ResponseReturnValue:
-        return stand_in.log.rates()
+        return fake_stripe.log.rates()
 
     @routes.get("/charges")
     def charges() -> ResponseReturnValue:
-        return {"data": stand_in.ledger.captured()}
+        return {"data": fake_stripe.ledger.captured()}
 
     @routes.post("/reset")
     def reset() -> ResponseReturnValue:
-        stand_in.reset()
+        fake_stripe.reset()
         return _DONE
 
 
-def _add_misbehaving(routes: Blueprint, stand_in: FakeStripe, listener: Listener) -> None:
+def _add_faults(routes: Blueprint, fake_stripe: FakeStripe, listener: Listener) -> None:
     @routes.get("/faults")
     def faults() -> ResponseReturnValue:
-        return {"data": [asdict(fault) for fault in stand_in.faults]}
+        return {"data": [asdict(fault) for fault in fake_stripe.faults]}
 
     @routes.post("/faults")
     def add_fault() -> ResponseReturnValue:
         body = _body()
         if "requests_per_second" in body:
-            stand_in.settings.change(body)
+            fake_stripe.settings.change(body)
         else:
-            stand_in.faults.add(Fault.parse(body))
+            fake_stripe.faults.add(Fault.parse(body))
         return _DONE
 
     @routes.delete("/faults")
     def clear_faults() -> ResponseReturnValue:
-        stand_in.faults.clear()
-        stand_in.settings.requests_per_second = 0
+        fake_stripe.faults.clear()
+        fake_stripe.settings.requests_per_second = 0
         return _DONE
 
     @routes.get("/settings")
     def settings() -> ResponseReturnValue:
-        return asdict(stand_in.settings)
+        return asdict(fake_stripe.settings)
 
     @routes.post("/settings")
     def change_settings() -> ResponseReturnValue:
-        stand_in.settings.change(_body())
+        fake_stripe.settings.change(_body())
         return _DONE
 
     @routes.delete("/idempotency_keys")
     def forget_keys() -> ResponseReturnValue:
-        stand_in.keys.forget()
+        fake_stripe.keys.forget()
         return _DONE
 
     @routes.post("/refuse_connections")
     def refuse_connections() -> ResponseReturnValue:
         seconds = _body().get("seconds")
         if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_REFUSAL_SECONDS:
-            raise ValueError(f"seconds must be a number above 0, at most {LONGEST_REFUSAL_SECONDS}")
+            raise ValueError(f"seconds must be a number above 0 and at most {LONGEST_REFUSAL_SECONDS}")
         answer: Response = jsonify(_DONE)
-        answer.call_on_close(lambda: listener.shut(seconds))  # this answer goes out first
+        answer.call_on_close(lambda: listener.shut(seconds))  # after this answer is sent
         return answer
 
     @routes.post("/payment_intents/<intent_id>/authenticate")
     def authenticate(intent_id: str) -> ResponseReturnValue:
-        return stand_in.afterwards.authenticate(intent_id, str(_body().get("outcome")))
+        return fake_stripe.async_outcomes.authenticate(intent_id, str(_body().get("outcome")))
 
     @routes.post("/payment_intents/<intent_id>/settle")
     def settle(intent_id: str) -> ResponseReturnValue:
-        return stand_in.afterwards.settle(intent_id, str(_body().get("outcome")))
+        return fake_stripe.async_outcomes.settle(intent_id, str(_body().get("outcome")))
 
 
-def _add_webhooks(routes: Blueprint, stand_in: FakeStripe) -> None:
+def _add_webhooks(routes: Blueprint, fake_stripe: FakeStripe) -> None:
     @routes.get("/webhooks")
     def webhooks() -> ResponseReturnValue:
-        endpoint = stand_in.webhooks.endpoint
-        return {"url": endpoint.url if endpoint else None, "data": stand_in.webhooks.summaries()}
+        endpoint = fake_stripe.webhooks.endpoint
+        return {"url": endpoint.url if endpoint else None, "data": fake_stripe.webhooks.summaries()}
 
     @routes.post("/webhooks")
     def set_endpoint() -> ResponseReturnValue:
-        stand_in.webhooks.send_to(Endpoint.parse(_body()))
+        fake_stripe.webhooks.send_to(Endpoint.parse(_body()))
         return _DONE
 
     @routes.delete("/webhooks")
     def remove_endpoint() -> ResponseReturnValue:
-        stand_in.webhooks.send_to(None)
+        fake_stripe.webhooks.send_to(None)
         return _DONE
 
     @routes.post("/webhooks/<event_id>/resend")
     def resend(event_id: str) -> ResponseReturnValue:
-        stand_in.webhooks.resend(event_id)
+        fake_stripe.webhooks.resend(event_id)
         return _DONE
 
 

@@ -1,4 +1,4 @@
-"""Doing things later, one after another, on a thread of its own."""
+"""A queue that delivers items later, one after another, on its own thread."""
 
 import heapq
 import threading
@@ -8,7 +8,7 @@ from itertools import count
 
 
 class DeliveryQueue[Item]:
-    """Hands each item to `deliver` when it is due. Items that are due at once keep their order."""
+    """Calls `deliver` for each item when it is due. Items that are due at the same time keep their order."""
 
     def __init__(self, deliver: Callable[[Item], None], name: str) -> None:
         self._deliver = deliver
@@ -20,7 +20,7 @@ class DeliveryQueue[Item]:
         self._stopped = False
 
     def take(self, item: Item, delay_seconds: float = 0.0) -> None:
-        """Deliver `item` in so many seconds; never, once stopped. The thread starts with the first one."""
+        """Deliver `item` after `delay_seconds`, or never after `stop`. The first item starts the thread."""
         with self._changed:
             if self._stopped:
                 return
@@ -31,7 +31,7 @@ class DeliveryQueue[Item]:
             self._changed.notify()
 
     def hurry(self, item: Item) -> None:
-        """Deliver `item` now, if it is still waiting."""
+        """Deliver `item` now if it is still waiting."""
         with self._changed:
             now = time.monotonic()
             self._due = [(now if other is item else due, number, other) for due, number, other in self._due]
@@ -39,12 +39,12 @@ class DeliveryQueue[Item]:
             self._changed.notify()
 
     def drop(self) -> None:
-        """Forget everything that waits."""
+        """Discard all waiting items."""
         with self._changed:
             self._due.clear()
 
     def stop(self) -> None:
-        """Forget everything that waits and end the thread, without waiting for a delivery under way."""
+        """Discard all waiting items and end the thread, without waiting for a delivery in progress."""
         with self._changed:
             self._due.clear()
             self._stopped = True

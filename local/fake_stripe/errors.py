@@ -1,11 +1,11 @@
-"""Stripe's error answers (docs.stripe.com/api/errors), word for word where a program may look at them."""
+"""Stripe's error answers (docs.stripe.com/api/errors), with the exact texts where a program may read them."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 class ApiError(Exception):
-    """An error answer: HTTP `status`, and the fields of Stripe's `error` object, empty ones left out."""
+    """An error answer: the HTTP `status` and the fields of Stripe's `error` object. Empty fields are left out."""
 
     def __init__(self, status: int, message: str, *, headers: Mapping[str, str] | None = None, **fields: Any) -> None:
         self.status = status
@@ -16,7 +16,7 @@ class ApiError(Exception):
 
 
 def invalid(message: str, *, param: str = "", code: str = "") -> ApiError:
-    """400: a parameter fails validation, so that nothing was executed."""
+    """400: a parameter fails validation, and nothing was executed."""
     return ApiError(400, message, param=param, code=code)
 
 
@@ -26,14 +26,14 @@ def no_such(kind: str, object_id: str, *, param: str = "intent", status: int = 4
 
 
 def unauthorized(key: str) -> ApiError:
-    """401: no key, or one that is not ours. Shows no more of the key than Stripe does."""
+    """401: no key, or an unknown key. The message shows only as much of the key as Stripe does."""
     if not key:
         return ApiError(401, "You did not provide an API key.")
     return ApiError(401, f"Invalid API Key provided: {key[:8]}********")
 
 
 def rate_limited(retry_after_seconds: int) -> ApiError:
-    """429, decided before the idempotency layer: the same key may be sent again."""
+    """429, raised before the idempotency layer: the same key may be used again."""
     return ApiError(
         429,
         "Request rate limit exceeded.",
@@ -43,7 +43,7 @@ def rate_limited(retry_after_seconds: int) -> ApiError:
 
 
 def key_in_use(key: str) -> ApiError:
-    """409: a request with the same idempotency key is being executed right now."""
+    """409: a request with the same idempotency key is in progress."""
     return ApiError(
         409,
         f"There is currently another in-progress request using this Idempotent Key: {key}. Please try again later.",
@@ -63,7 +63,7 @@ def key_reused(key: str) -> ApiError:
 
 
 def server_error() -> ApiError:
-    """500, remembered under the idempotency key like every answer of an endpoint that began to execute."""
+    """500, stored under the idempotency key like every answer after execution has started."""
     return ApiError(
         500,
         "An unknown error occurred",

@@ -1,4 +1,4 @@
-"""Stripe's events (docs.stripe.com/api/events): what changed, and which request changed it."""
+"""Stripe's events (docs.stripe.com/api/events): a change and the request that caused it."""
 
 import hmac
 import json
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 API_VERSION = "2026-10-28.endive"
-"""The endpoint's version, in whose shape the objects are."""
+"""The API version of the endpoint, which defines the shape of the objects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The API request that is being answered; empty for what happens by itself."""
+    """The API request that caused the event. Empty for a change without a request."""
 
     request_id: str = ""
     idempotency_key: str = ""
 
 
 CAUSE: ContextVar[Cause] = ContextVar("cause", default=Cause())  # noqa: B039, as it is frozen
-"""Of the running thread. Events are made deep below the road of the request, which alone knows it."""
+"""The cause in the current thread. Events are created deep below the code that knows the request."""
 
 
 def payload(event_id: str, kind: str, content: dict[str, Any], *, created: int) -> bytes:
-    """The body of a delivery; `created` in Unix seconds."""
+    """The body of a delivery. `created` is in Unix seconds."""
     cause = CAUSE.get()
     event = {
         "id": event_id,

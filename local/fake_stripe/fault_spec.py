@@ -1,25 +1,25 @@
-"""Faults that a payment brings along, in its metadata under `stand_in`.
+"""Faults in the metadata of a payment, under the key `stand_in`.
 
 The value is a list of `word`, `word=value`, `word:times` or `word=value:times`, separated by spaces or commas:
-`rate_limited:2 answer_lost` is twice 429, and then a charge whose answer is lost.
+`rate_limited:2 answer_lost` means two answers with 429, then a charge whose answer is lost.
 
-    word                     value                           what happens
+    word                     value                           effect
     unauthorized                                             401
     rate_limited             Retry-After in seconds, 1       429
     key_in_use                                               409
-    server_error             `before` the charge or `after`  500, remembered under the key
+    server_error             `before` the charge or `after`  500, stored under the key
     answer_lost              `before` the charge or `after`  the connection closes without an answer
-    latency                  seconds, 1                      the answer comes late
-    amount, currency, status the value to show               every answer and event shows another value
-    key_forgotten                                            a repeated idempotency key is executed anew
+    latency                  seconds, 1                      the answer is late
+    amount, currency, status the value to show               every answer and event shows this value
+    key_forgotten                                            a repeated idempotency key is executed again
     settles_later                                            `processing` until /_stand_in/…/settle
-    search_lag               seconds, 60                     search does not see a change for so long
-    webhook_lost, webhook_doubled, webhook_reordered         events are lost, doubled, or come after the next one
-    webhook_late             seconds, 5                      events come late
+    search_lag               seconds, 60                     search does not show a change for this time
+    webhook_lost, webhook_doubled, webhook_reordered         events are lost, sent twice, or sent after the next one
+    webhook_late             seconds, 5                      events are late
 
-Without a value it is the number named here, and `after`. Without `times` a word strikes once; `amount`, `currency`,
-`status`, `search_lag` and `webhook_…` strike every time. The metadata must name the payment too, as `payment_id`.
-Repeating the request is no new wish: its words are counted down, not set again.
+The default value is the number above, or `after`. The default of `times` is once; `amount`, `currency`, `status`,
+`search_lag` and `webhook_…` apply every time. The metadata must also contain the `payment_id`. A repeated request does
+not set its faults again: they are counted down.
 """
 
 import re
@@ -31,7 +31,7 @@ from local.fake_stripe.faults import EVERY_TIME, Fault, Kind
 KEY = "stand_in"
 _WORD = re.compile(r"(?P<name>[a-z_]+)(?:=(?P<value>[a-z0-9_.]+))?(?::(?P<times>[1-9][0-9]{0,3}))?")
 _Reader = Callable[[str | None], dict[str, Any]]
-"""Reads a word's value into the fields of a fault. Raises ValueError."""
+"""Converts a word's value to fields of a fault. Raises ValueError."""
 
 
 def _nothing(value: str | None) -> dict[str, Any]:
@@ -85,11 +85,11 @@ _WORDS: dict[str, tuple[Kind, _Reader]] = {
 
 
 def faults_of(payment_id: str, text: str) -> list[Fault]:
-    """The faults that `text` asks for. Raises ValueError that names the word and what is allowed."""
+    """The faults that `text` specifies. Raises ValueError with the invalid word and the allowed ones."""
     if not payment_id:
         raise ValueError(f"metadata[{KEY}] needs a payment_id in the metadata")
     faults: list[Fault] = []
-    altered: Fault | None = None  # one for all altered fields, as an answer meets one fault of a kind
+    altered: Fault | None = None  # one fault for all altered fields: an answer gets at most one fault per kind
     for word in re.split(r"[\s,]+", text.strip(" ,")):
         fault = _fault(payment_id, word)
         if fault.kind is Kind.ALTERED and altered:

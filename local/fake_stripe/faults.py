@@ -1,4 +1,4 @@
-"""Misbehaviour on request: which fault strikes which request or event, how often, and the rate limit."""
+"""Fault injection: which fault applies to which request or event, and how often. Also the rate limit."""
 
 import sys
 import threading
@@ -15,28 +15,28 @@ from local.fake_stripe.settings import Settings
 
 
 class Kind(StrEnum):
-    """What goes wrong. The road of a request in `stand_in.py` says where each strikes."""
+    """The kinds of faults. `app.py` defines where each one applies."""
 
     UNAUTHORIZED = "unauthorized"
     """401, as after a wrong or revoked key."""
     RATE_LIMITED = "rate_limited"
     """429 with `retry_after_seconds`."""
     KEY_IN_USE = "key_in_use"
-    """409, as if another request with the key were still running."""
+    """409, as if another request with the key were in progress."""
     SERVER_ERROR = "server_error"
-    """500, remembered under the key; the charge goes through if `executes`."""
+    """500, stored under the key. The charge is executed if `executes`."""
     ALTERED = "altered"
-    """The answer has other `fields` than the stored object: another amount, an unheard-of status."""
+    """The answer has other `fields` than the stored object: another amount, an unknown status."""
     LATENCY = "latency"
-    """The answer comes `seconds` late."""
+    """The answer is `seconds` late."""
     ANSWER_LOST = "answer_lost"
-    """The connection closes without an answer; the charge goes through if `executes`."""
+    """The connection closes without an answer. The charge is executed if `executes`."""
     KEY_FORGOTTEN = "key_forgotten"
-    """A repeated idempotency key is forgotten, as after 24 hours: the request is executed anew."""
+    """A repeated idempotency key is forgotten, as after 24 hours: the request is executed again."""
     SETTLES_LATER = "settles_later"
-    """A charge that would succeed stays `processing` until it is settled."""
+    """A successful charge remains `processing` until it is settled."""
     SEARCH_LAG = "search_lag"
-    """Search does not see the payment's intents for `seconds` after a change."""
+    """Search does not show the payment's intents for `seconds` after a change."""
     WEBHOOK_LOST = "webhook_lost"
     """An event is never sent."""
     WEBHOOK_DOUBLED = "webhook_doubled"
@@ -44,11 +44,11 @@ class Kind(StrEnum):
     WEBHOOK_LATE = "webhook_late"
     """An event is sent `seconds` late."""
     WEBHOOK_REORDERED = "webhook_reordered"
-    """An event is held until the payment's next one was delivered, or 5 seconds passed."""
+    """An event is held until the payment's next event is delivered, for at most 5 seconds."""
 
 
 REFUSALS = (Kind.UNAUTHORIZED, Kind.RATE_LIMITED, Kind.KEY_IN_USE)
-"""In the order in which a request meets them. One that is refused meets no other fault."""
+"""In order of application. A rejected request gets no other fault."""
 
 _OF_REQUESTS = frozenset({*REFUSALS, Kind.SERVER_ERROR, Kind.ALTERED, Kind.LATENCY, Kind.ANSWER_LOST})
 _LASTING = frozenset(
@@ -61,7 +61,7 @@ _PAYMENTS_TOLD = 100_000
 
 @dataclass(slots=True)
 class Fault:
-    """A fault for the next `times` requests of `payment_id` and `method` ("POST", "GET"); of all where empty."""
+    """A fault for the next `times` requests with this `payment_id` and `method` ("POST", "GET"). Empty means all."""
 
     kind: Kind
     payment_id: str = ""
@@ -74,9 +74,9 @@ class Fault:
 
     @classmethod
     def parse(cls, body: dict[str, Any]) -> "Fault":
-        """A fault from JSON. Raises ValueError that names what is wrong.
+        """Parse a fault from JSON. Raises ValueError with the error.
 
-        Strikes once unless `times` says more; what happens to the webhooks and searches of one payment lasts.
+        It applies once, unless `times` is higher. Faults of webhooks and searches of one payment apply every time.
         """
         unknown = set(body) - set(cls.__slots__)
         if unknown:
@@ -89,30 +89,30 @@ class Fault:
         if not isinstance(given["times"], int) or given["times"] < 1:
             raise ValueError("times must be 1 or more")
         if not isinstance(given["seconds"], int | float) or given["seconds"] < 0:
-            raise ValueError("seconds must be a number from 0 on")
+            raise ValueError("seconds must be a number of at least 0")
         return cls(**{**given, "kind": kind})
 
 
 Strikes = dict[Kind, Fault]
-"""The faults that strike one request, by kind."""
+"""The faults that apply to one request, by kind."""
 
 
 class Faults:
-    """The faults still to strike. Safe for several threads."""
+    """The active faults. Thread-safe."""
 
     def __init__(self) -> None:
-        self._of_payment: dict[str, list[Fault]] = {}  # those for all under ""
+        self._of_payment: dict[str, list[Fault]] = {}  # faults for all payments have the key ""
         self._told: set[tuple[str, str]] = set()
         self._told_in_order: deque[tuple[str, str]] = deque()
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> None:
-        """Let `fault` strike from now on."""
+        """Activate a fault."""
         with self._lock:
             self._of_payment.setdefault(fault.payment_id, []).append(fault)
 
     def add_once(self, payment_id: str, source: str, faults: list[Fault]) -> None:
-        """Add what a request asks for itself in `source`, unless it did so before: repetitions are no new wish."""
+        """Add the faults in a request's own metadata, unless the same `source` added them before."""
         with self._lock:
             if (payment_id, source) in self._told:
                 return
@@ -123,9 +123,9 @@ class Faults:
             self._of_payment.setdefault(payment_id, []).extend(faults)
 
     def strike(self, method: str, payment_id: str) -> Strikes:
-        """The faults for this request, the oldest of each kind, and count them down.
+        """Return the faults for this request, the oldest of each kind, and count them down.
 
-        The payment's own come before those for all. A refusal leaves the others for later requests.
+        The payment's own faults come before those for all payments. A rejection leaves the others for later requests.
         """
         with self._lock:
             strikes: Strikes = {}
@@ -140,7 +140,7 @@ class Faults:
             return strikes
 
     def take(self, kind: Kind, payment_id: str) -> Fault | None:
-        """The oldest fault of this kind for the payment, counted down; None if there is none."""
+        """Return the oldest fault of this kind for the payment and count it down. None if there is none."""
         with self._lock:
             fault = next((fault for fault in self._candidates(payment_id) if fault.kind is kind), None)
             if fault:
@@ -148,7 +148,7 @@ class Faults:
             return fault
 
     def lasting_fields(self, payment_id: str) -> dict[str, Any]:
-        """What every answer about this payment shows altered, and so its events too."""
+        """The fields that are altered in every answer about this payment, and therefore also in its events."""
         with self._lock:
             altered = (
                 fault.fields
@@ -158,7 +158,7 @@ class Faults:
             return next(altered, {})
 
     def clear(self) -> None:
-        """Behave from now on."""
+        """Remove all faults."""
         with self._lock:
             self._of_payment.clear()
             self._told.clear()
@@ -184,7 +184,7 @@ class Faults:
 
 
 class RateLimit:
-    """At most so many requests in any second as the settings say. Safe for several threads."""
+    """Limits the requests in any second to the number in the settings. Thread-safe."""
 
     def __init__(self, clock: Clock, settings: Settings) -> None:
         self._clock = clock
@@ -193,7 +193,7 @@ class RateLimit:
         self._lock = threading.Lock()
 
     def take(self) -> None:
-        """Let a request through. Raises ApiError (429)."""
+        """Admit a request. Raises ApiError (429)."""
         limit = self._settings.requests_per_second
         if not limit:
             return

@@ -8,9 +8,9 @@ _NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 
 
 def nested(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """The fields as nested dicts of text: [("a[b]", "1")] → {"a": {"b": "1"}}; lists have their indexes as keys.
+    """Convert fields to nested dicts of text: [("a[b]", "1")] → {"a": {"b": "1"}}. Lists have their indexes as keys.
 
-    A name that is no such path is kept as it stands, to be refused as an unknown parameter.
+    A name that is not such a path is kept unchanged. It is rejected later as an unknown parameter.
     """
     params: dict[str, Any] = {}
     for name, value in fields:
@@ -26,5 +26,5 @@ def nested(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 
 def items(value: object) -> list[str]:
-    """The values of a list parameter in their order; nothing when it was not given."""
+    """The values of a list parameter, in order. Empty if it was not given."""
     return [str(item) for item in value.values()] if isinstance(value, dict) else [str(value)] if value else []

@@ -11,7 +11,7 @@ from local.fake_stripe.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer: the body is JSON."""
+    """An HTTP answer with a JSON body."""
 
     status: int
     body: bytes
@@ -22,11 +22,11 @@ class Answer:
 class _Entry:
     fingerprint: str
     first_used: datetime
-    answer: Answer | None = None  # None while the first request is being executed
+    answer: Answer | None = None  # None while the first request is in progress
 
 
 class IdempotencyKeys:
-    """What was answered under each key for as long as the settings say. Safe for several threads."""
+    """The answers by key, kept for the time in the settings. Thread-safe."""
 
     def __init__(self, clock: Clock, settings: Settings) -> None:
         self._clock = clock
@@ -35,9 +35,9 @@ class IdempotencyKeys:
         self._lock = threading.Lock()
 
     def begin(self, key: str, fingerprint: str) -> Answer | None:
-        """The saved answer, or None: then the caller executes and must call `save` or `release`.
+        """The saved answer, or None. After None, the caller executes the request and must call `save` or `release`.
 
-        Raises ApiError for a key that is in use, or was first used with another fingerprint.
+        Raises ApiError if the key is in use, or was first used with another fingerprint.
         """
         with self._lock:
             now = self._clock()
@@ -53,31 +53,31 @@ class IdempotencyKeys:
             return None
 
     def answered(self, key: str) -> bool:
-        """True if an answer is remembered under `key`."""
+        """True if an answer is stored under `key`."""
         with self._lock:
             entry = self._entries.get(key)
             return entry is not None and entry.answer is not None
 
     def save(self, key: str, answer: Answer) -> None:
-        """Answer the same from now on."""
+        """Store the answer of this key."""
         with self._lock:
-            if key in self._entries:  # a reset may have come in between
+            if key in self._entries:  # a reset may have removed it
                 self._entries[key].answer = answer
 
     def release(self, key: str) -> None:
-        """Nothing was executed: the key is free again."""
+        """Free the key, because nothing was executed."""
         with self._lock:
             self._entries.pop(key, None)
 
     def forget(self) -> None:
-        """Forget every key, as if 24 hours had gone by."""
+        """Forget every key, as after 24 hours."""
         with self._lock:
             self._entries.clear()
 
-    def _forget_before(self, moment: datetime) -> None:
-        """The entries are in the order of their first use, so that the oldest come first."""
+    def _forget_before(self, limit: datetime) -> None:
+        """Forget entries that were first used before `limit`. The entries are in order of first use."""
         while self._entries:
             key, entry = next(iter(self._entries.items()))
-            if entry.first_used > moment:
+            if entry.first_used > limit:
                 return
             del self._entries[key]

@@ -1,4 +1,4 @@
-"""Counting within a sliding second, for the rate limit and for what a test measures."""
+"""Counts events within a sliding second, for the rate limit and for measurements."""
 
 from collections import deque
 from datetime import datetime, timedelta
@@ -7,18 +7,18 @@ _SECOND = timedelta(seconds=1)
 
 
 class LastSecond:
-    """The moments of the last second. The caller holds a lock, so that they come in their order."""
+    """The times of events in the last second. The caller holds a lock, which keeps them in order."""
 
     def __init__(self) -> None:
-        self._moments: deque[datetime] = deque()
+        self._times: deque[datetime] = deque()
 
     def count(self, now: datetime) -> int:
-        """How many moments are less than a second ago."""
-        while self._moments and now - self._moments[0] >= _SECOND:
-            self._moments.popleft()
-        return len(self._moments)
+        """The number of events less than a second ago."""
+        while self._times and now - self._times[0] >= _SECOND:
+            self._times.popleft()
+        return len(self._times)
 
     def add(self, now: datetime) -> int:
-        """One more; gives the count with it."""
-        self._moments.append(now)
+        """Add an event and return the new count."""
+        self._times.append(now)
         return self.count(now)

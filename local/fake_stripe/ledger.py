@@ -1,4 +1,4 @@
-"""Payment intents and charges: the API's operations, and how an attempt to pay comes out."""
+"""Payment intents and charges: the operations of the API, and the outcome of a payment attempt."""
 
 from local.fake_stripe import amounts, objects, parameters
 from local.fake_stripe.cards import CARDS, NEEDS_AUTHENTICATION, Card
@@ -14,10 +14,10 @@ _CANCELABLE = (*_CONFIRMABLE, "requires_capture", "processing")
 
 
 class Ledger:
-    """Works on the books. Every method is one atomic step for several threads.
+    """Operations on the store. Every method is atomic and thread-safe.
 
-    The API's operations take the nested request parameters and the id from the path, give the object that Stripe
-    would answer, and raise ApiError.
+    The operations of the API take the nested request parameters and the id from the path, return the object that Stripe
+    returns, and raise ApiError.
     """
 
     def __init__(self, store: Store, faults: Faults, settings: Settings) -> None:
@@ -26,7 +26,7 @@ class Ledger:
         self._settings = settings
 
     def create(self, params: Json, _: str = "") -> Json:
-        """POST /v1/payment_intents. Nothing is stored when a parameter fails validation."""
+        """POST /v1/payment_intents. Nothing is stored if a parameter fails validation."""
         parameters.check_create(params)
         amount = amounts.amount_of(params["amount"])
         amounts.check(amount, params["currency"])
@@ -93,11 +93,11 @@ class Ledger:
             return dict(intent)
 
     def intents(self, params: Json, _: str = "") -> Json:
-        """GET /v1/payment_intents: newest first, by page."""
+        """GET /v1/payment_intents: newest first, paged."""
         return self._store.page("/v1/payment_intents", self._store.intents, params)
 
     def charges(self, params: Json, _: str = "") -> Json:
-        """GET /v1/charges: newest first, by page; of one `payment_intent` if given."""
+        """GET /v1/charges: newest first, paged, optionally of one `payment_intent`."""
         wanted = params.get("payment_intent")
         return self._store.page("/v1/charges", self._store.charges, params, payment_intent=wanted)
 
@@ -106,7 +106,7 @@ class Ledger:
         return self._store.copy("charge", self._store.charges, charge_id)
 
     def search(self, params: Json, _: str = "") -> Json:
-        """GET /v1/payment_intents/search. Lags behind as the settings and faults say."""
+        """GET /v1/payment_intents/search. It lags behind by the time in the settings and faults."""
         clauses = parse(params.get("query", ""))
         start, limit = parameters.page(params), parameters.limit(params)
         with self._store.lock:
@@ -130,7 +130,7 @@ class Ledger:
         return objects.balance(self.captured())
 
     def captured(self) -> list[Json]:
-        """Every captured charge, oldest first, with the payment id in its metadata: the money invariants' count."""
+        """Every captured charge, oldest first, with the payment id of its metadata. Tests check the totals."""
         with self._store.lock:
             return [
                 {
@@ -146,8 +146,10 @@ class Ledger:
             ]
 
     def charge_card(self, intent: Json, card: Card) -> None:
-        """Charge `card` for an intent of the books, whose lock the caller holds. Raises ApiError (402) for a decline,
-        with the intent in the body."""
+        """Charge `card` for a stored intent. The caller holds the lock of the store.
+
+        Raises ApiError (402) for a decline, with the intent in the body.
+        """
         method = intent["payment_method"]
         charge = objects.charge(intent, card, charge_id=self._store.new_id("ch"), created=self._store.now())
         self._store.charges[charge["id"]] = charge
@@ -165,7 +167,7 @@ class Ledger:
             self.paid(intent, charge)
 
     def paid(self, intent: Json, charge: Json) -> None:
-        """`charge` went through: it pays the intent, or waits to be captured."""
+        """Apply a successful charge: it pays the intent, or waits for its capture."""
         if charge["captured"]:
             intent.update(status="succeeded", amount_received=charge["amount_captured"], amount_capturable=0)
             self._store.changed(intent, "succeeded")
@@ -182,7 +184,7 @@ class Ledger:
             self.charge_card(intent, NEEDS_AUTHENTICATION if card.authenticates else card)
 
     def _indexed(self, intent: Json) -> bool:
-        """True if search sees the intent already."""
+        """True if search already shows the intent."""
         fault = self._faults.take(Kind.SEARCH_LAG, intent["metadata"].get("payment_id", ""))
         lag_seconds = max(self._settings.search_lag_seconds, fault.seconds if fault else 0)
         return self._store.age_seconds(intent["id"]) >= lag_seconds

@@ -1,4 +1,4 @@
-"""The port on which the stand-in listens: shut for a while, as seen from outside like a server that is down."""
+"""The listening port of the fake Stripe. It can be closed for a time, which looks like a server that is down."""
 
 import socket
 import threading
@@ -7,10 +7,10 @@ from waitress.server import BaseWSGIServer
 
 
 class Listener:
-    """Refuses connections for a number of seconds and hangs up on those who are connected.
+    """Refuses connections for a number of seconds and closes the existing connections.
 
-    Sockets belong to the server's loop, so everything happens there. While shut, the port stays bound without
-    listening: the system refuses who knocks, and gives the port to nobody else.
+    Sockets belong to the server's loop, therefore all changes run in that loop. While closed, the port stays bound
+    without listening: the system refuses connections, and no other program can take the port.
     """
 
     def __init__(self) -> None:
@@ -19,11 +19,11 @@ class Listener:
         self._lock = threading.Lock()
 
     def belongs_to(self, server: BaseWSGIServer) -> None:
-        """The server that is to be shut."""
+        """Set the server to close."""
         self._server = server
 
     def shut(self, seconds: float) -> None:
-        """Shut now, and open again in so many seconds."""
+        """Close now, and open again after `seconds`."""
         with self._lock:
             if self._server:
                 self._server.trigger.pull_trigger(self._hang_up)
@@ -32,7 +32,7 @@ class Listener:
                 self._timer.start()
 
     def leave(self) -> None:
-        """The server ends: stay as it is."""
+        """Release the server before it ends: no timer may change it any more."""
         with self._lock:
             self._server = None
             if self._timer:

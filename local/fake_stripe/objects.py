@@ -1,4 +1,4 @@
-"""Stripe's objects as its API answers them: JSON in the pinned version's shape, without the fields nobody reads."""
+"""Stripe's objects as its API returns them: JSON in the shape of the pinned version, without unused fields."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ Json = dict[str, Any]
 
 
 def payment_intent(params: Json, *, intent_id: str, secret: str, amount: int, created: int) -> Json:
-    """A new payment intent; `created` in Unix seconds."""
+    """A new payment intent. `created` is in Unix seconds."""
     method = params.get("payment_method")
     return {
         "id": intent_id,
@@ -37,7 +37,7 @@ def payment_intent(params: Json, *, intent_id: str, secret: str, amount: int, cr
 
 
 def charge(intent: Json, card: Card, *, charge_id: str, created: int) -> Json:
-    """The charge of one attempt to pay `intent` with `card`: captured, authorized only, or failed."""
+    """The charge of one attempt to pay `intent` with `card`: captured, only authorized, or failed."""
     captured = not card.code and intent["capture_method"] != "manual"
     return {
         "id": charge_id,
@@ -63,22 +63,22 @@ def charge(intent: Json, card: Card, *, charge_id: str, created: int) -> Json:
 
 
 def unsettle(charge: Json) -> None:
-    """Make a charge that goes through one that the bank has yet to pay: nothing is captured until then."""
+    """Turn a successful charge into a pending one: nothing is captured until the bank pays."""
     charge.update(status="pending", paid=False, captured=False, amount_captured=0)
 
 
 def settle(charge: Json, *, captured: bool) -> None:
-    """The bank paid a pending charge; the money is taken at once, or only authorized."""
+    """The bank paid a pending charge. The money is captured at once, or only authorized."""
     charge.update(status="succeeded", paid=True, captured=captured, amount_captured=charge["amount"] if captured else 0)
 
 
 def fail(charge: Json, card: Card) -> None:
-    """The bank did not pay a pending charge, for the reason for which `card` is declined."""
+    """The bank rejected a pending charge, with the decline reason of `card`."""
     charge.update(status="failed", failure_code=card.code, failure_message=card.message)
 
 
 def refund(params: Json, charge: Json, *, refund_id: str, amount: int, created: int) -> Json:
-    """A refund of `amount` minor units, which reaches a card at once."""
+    """A refund of `amount` minor units. It succeeds at once."""
     return {
         "id": refund_id,
         "object": "refund",
@@ -94,7 +94,7 @@ def refund(params: Json, charge: Json, *, refund_id: str, amount: int, created: 
 
 
 def payment_error(card: Card, *, charge_id: str, method: str) -> Json:
-    """Why `card` was declined: an intent's `last_payment_error`, and the error that the request answers."""
+    """The decline reason of `card`: the `last_payment_error` of an intent, and the error in the answer."""
     problem = {
         "charge": charge_id,
         "code": card.code,
@@ -119,7 +119,7 @@ def authentication_error(method: str) -> Json:
 ACCOUNT: Json = {
     "id": "acct_stand_in",
     "object": "account",
-    "business_profile": {"name": "Stand-in for Stripe"},
+    "business_profile": {"name": "Fake Stripe"},
     "charges_enabled": True,
     "country": "US",
     "default_currency": "usd",
@@ -130,7 +130,7 @@ ACCOUNT: Json = {
 
 
 def balance(captured: list[Json]) -> Json:
-    """The balance: what was captured and not refunded, by currency, with no fees taken."""
+    """The balance by currency: captured and not refunded amounts, without fees."""
     totals: dict[str, int] = {}
     for item in captured:
         totals[item["currency"]] = totals.get(item["currency"], 0) + item["amount"] - item["amount_refunded"]

@@ -1,4 +1,4 @@
-"""The parameters of Stripe's requests that several operations share, and what is wrong with them."""
+"""Validation of request parameters that several operations share."""
 
 import operator
 from collections.abc import Callable
@@ -30,7 +30,7 @@ _COMPARISONS = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte":
 
 
 def check_create(params: dict[str, Any]) -> None:
-    """Raise ApiError for parameters that create does not know, misses, or would not confirm."""
+    """Raise ApiError for parameters of create that are unknown or missing, or that prevent a confirmation."""
     for name in ("amount", "currency"):
         if not params.get(name):
             raise invalid(f"Missing required param: {name}.", param=name, code="parameter_missing")
@@ -53,7 +53,7 @@ def check_names(params: dict[str, Any], known: frozenset[str]) -> None:
 
 
 def check_metadata(params: dict[str, Any]) -> None:
-    """Raise ApiError for metadata that is no flat object within Stripe's limits."""
+    """Raise ApiError for metadata that is not a flat object within Stripe's limits."""
     metadata = params.get("metadata", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise invalid("Invalid metadata: values must be strings", param="metadata")
@@ -62,7 +62,7 @@ def check_metadata(params: dict[str, Any]) -> None:
 
 
 def missing_payment_method() -> ApiError:
-    """An intent is confirmed that has no payment method."""
+    """400: a confirmed intent has no payment method."""
     return invalid(
         "You cannot confirm this PaymentIntent because it's missing a payment method.",
         code="payment_intent_unexpected_state",
@@ -77,17 +77,17 @@ def _may_redirect(params: dict[str, Any]) -> bool:
 
 
 def payment_method_types(params: dict[str, Any]) -> list[str]:
-    """The accepted kinds of payment method."""
+    """The accepted types of payment method."""
     return items(params.get("payment_method_types")) or ["card"]
 
 
 def limit(params: dict[str, Any]) -> int:
-    """The length of a page: 1 to 100, 10 unless told. Raises ApiError."""
+    """The length of a page: 1 to 100, default 10. Raises ApiError."""
     return _number(params, "limit", 10, range(1, 101))
 
 
 def page(params: dict[str, Any]) -> int:
-    """Where a page of search results begins: what `next_page` said before. Raises ApiError."""
+    """The start of a page of search results: the `next_page` of the previous answer. Raises ApiError."""
     return _number(params, "page", 0, range(10**6))
 
 
@@ -99,7 +99,7 @@ def _number(params: dict[str, Any], name: str, default: int, allowed: range) -> 
 
 
 def created_filter(params: dict[str, Any]) -> Callable[[int], bool]:
-    """A test for `created` in Unix seconds, from `created=…` or `created[gte]=…` and its like. Raises ApiError."""
+    """A predicate for `created` in Unix seconds, from `created=…`, `created[gte]=…` and similar. Raises ApiError."""
     wanted = params.get("created")
     bounds = wanted if isinstance(wanted, dict) else {"gte": wanted, "lte": wanted} if wanted else {}
     if not all(name in _COMPARISONS and str(value).isdigit() for name, value in bounds.items()):

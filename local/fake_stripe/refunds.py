@@ -1,4 +1,4 @@
-"""Refunds (docs.stripe.com/api/refunds): money of a charge given back, in one piece or several."""
+"""Refunds (docs.stripe.com/api/refunds): full or partial refunds of a charge."""
 
 from decimal import Decimal
 
@@ -13,13 +13,13 @@ _REASONS = ("duplicate", "fraudulent", "requested_by_customer")
 
 
 class Refunds:
-    """The API's operations on refunds. They raise ApiError."""
+    """The operations of the API on refunds. They raise ApiError."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def create(self, params: Json, _: str = "") -> Json:
-        """POST /v1/refunds: of a charge, or of the one that an intent captured; the rest of it, or `amount`."""
+        """POST /v1/refunds, of a charge or of an intent's captured charge. Refunds `amount` or the rest."""
         check_names(params, _PARAMETERS)
         check_metadata(params)
         if params.get("reason") not in (None, *_REASONS):
@@ -49,7 +49,7 @@ class Refunds:
         return self._store.copy("refund", self._store.refunds, refund_id)
 
     def list(self, params: Json, _: str = "") -> Json:
-        """GET /v1/refunds: newest first, by page; of one `payment_intent` or `charge` if given."""
+        """GET /v1/refunds: newest first, paged, optionally of one `payment_intent` or `charge`."""
         wanted = {name: params.get(name) for name in ("payment_intent", "charge")}
         return self._store.page("/v1/refunds", self._store.refunds, params, **wanted)
 
@@ -73,6 +73,6 @@ class Refunds:
 
 
 def _shown(amount: int, currency: str) -> str:
-    """An amount as Stripe's sentences show it: "$10.00", "10.00 chf"."""
+    """An amount in the format of Stripe's messages: "$10.00", "10.00 chf"."""
     number = f"{Decimal(amount).scaleb(-amounts.digits(currency)):f}"
     return f"${number}" if currency == "usd" else f"{number} {currency}"

@@ -1,4 +1,4 @@
-"""What was asked of the stand-in, and how fast."""
+"""The requests to the fake Stripe, and their rates."""
 
 import threading
 from collections import Counter, deque
@@ -13,7 +13,7 @@ _CHARGES = ("POST", "/v1/payment_intents")
 
 
 class RequestLog:
-    """The latest requests, and the rates of all charges since the start. Safe for several threads."""
+    """The latest requests, and the rates of all charges since the start. Thread-safe."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -30,7 +30,7 @@ class RequestLog:
         self._last: datetime | None = None
 
     def arrived(self, method: str, path: str) -> datetime:
-        """A request came in just now."""
+        """Record the arrival of a request. Returns the time."""
         with self._lock:
             now = self._clock()
             if (method, path) == _CHARGES:
@@ -40,19 +40,19 @@ class RequestLog:
             return now
 
     def answered(self, arrived: datetime, entry: dict[str, Any]) -> None:
-        """It was answered, as `entry` says; status 0 is no answer. Holds no secret key and no parameters."""
+        """Record an answer. Status 0 means no answer. `entry` contains no secret key and no parameters."""
         with self._lock:
             self._entries.append({"at": arrived.isoformat(timespec="microseconds")} | entry)
             if (entry["method"], entry["path"]) == _CHARGES:
                 self._by_status[entry["status"]] += 1
 
     def entries(self) -> list[dict[str, Any]]:
-        """The latest requests in the order of their answers; `at` is when each arrived."""
+        """The latest requests, in order of their answers. `at` is the time of arrival."""
         with self._lock:
             return list(self._entries)
 
     def rates(self) -> dict[str, Any]:
-        """How many requests to charge came, how they were answered, and the most in any second."""
+        """The number of charge requests, the numbers by HTTP status, and the maximum in any second."""
         with self._lock:
             return {
                 "total": self._total,
@@ -63,6 +63,6 @@ class RequestLog:
             }
 
     def clear(self) -> None:
-        """As freshly started."""
+        """Return to the state after the start."""
         with self._lock:
             self._start()

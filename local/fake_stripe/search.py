@@ -1,4 +1,4 @@
-"""The part of Stripe's search language that finds payments (docs.stripe.com/search)."""
+"""The part of Stripe's search query language that finds payments (docs.stripe.com/search)."""
 
 import re
 from typing import Any
@@ -27,10 +27,10 @@ def parse(query: str) -> list[Clause]:
 
 
 def payment_id_in(clauses: list[Clause]) -> str | None:
-    """The payment that the clauses ask for; None if they name none."""
+    """The payment id in the clauses. None if there is none."""
     return next((value for field, key, value in clauses if (field, key) == ("metadata", "payment_id")), None)
 
 
 def matches(intent: dict[str, Any], clauses: list[Clause]) -> bool:
-    """True if the payment intent fulfils every clause."""
+    """True if the payment intent matches every clause."""
     return all((intent[field].get(key) if key else intent[field]) == value for field, key, value in clauses)

@@ -1,4 +1,4 @@
-"""Starting and stopping the stand-in: in this process for fast tests, or in one of its own."""
+"""Starts and stops the fake Stripe: in this process for fast tests, or in its own process."""
 
 import http.client
 import json
@@ -24,20 +24,20 @@ from local.fake_stripe.web import web_app
 PROJECT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 THREADS = 64
-"""Answers that are late on purpose must not keep others waiting."""
+"""Many, because intentionally late answers must not delay other requests."""
 
 START_TIMEOUT_SECONDS = 20.0
 STOP_TIMEOUT_SECONDS = 5.0
 _INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "SYSTEMROOT")
 
 
-class StandInFailed(RuntimeError):
-    """The stand-in did not start. The text says why, with the end of its log."""
+class FakeStripeFailed(RuntimeError):
+    """The fake Stripe did not start. The text has the reason and the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A stand-in in a process of its own."""
+    """A fake Stripe in its own process."""
 
     url: str
     pid: int
@@ -45,20 +45,21 @@ class Running:
 
 
 def wsgi_server(
-    stand_in: FakeStripe, port: int = 0, sockets: dict[int, Any] | None = None, listener: Listener | None = None
+    fake_stripe: FakeStripe, port: int = 0, sockets: dict[int, Any] | None = None, listener: Listener | None = None
 ) -> BaseWSGIServer:
-    """A server for `stand_in` on loopback, bound and not yet running; port 0 takes a free one.
+    """A server for `fake_stripe` on loopback, bound and not yet running. Port 0 selects a free port.
 
-    `sockets` gets what the server has open, by file descriptor; `door` can shut it and must be left before it ends.
+    `sockets` receives the server's open sockets by file descriptor. `listener` can close the server temporarily. Call
+    its `leave` before the server ends.
     """
     listener = listener or Listener()
     server = create_server(
-        web_app(stand_in, listener),
+        web_app(fake_stripe, listener),
         map=sockets,
         host=HOST,
         port=port,
         threads=THREADS,
-        log_socket_errors=False,  # an answer that is lost on purpose is no error
+        log_socket_errors=False,  # an intentionally lost answer is not an error
         clear_untrusted_proxy_headers=True,
     )
     listener.belongs_to(server)
@@ -66,27 +67,27 @@ def wsgi_server(
 
 
 def url_of(server: BaseWSGIServer) -> str:
-    """Where `server` listens."""
+    """The address of `server`."""
     return f"http://{HOST}:{server.effective_port}"
 
 
 @contextmanager
 def in_process(clock: Clock = utc_now, new_id: NewId = random_id) -> Iterator[tuple[str, FakeStripe]]:
-    """The stand-in on a thread of this process: its URL, and itself to look into."""
-    stand_in = FakeStripe(clock=clock, new_id=new_id)
+    """Run the fake Stripe on a thread of this process. Yields its URL and the object for inspection."""
+    fake_stripe = FakeStripe(clock=clock, new_id=new_id)
     sockets: dict[int, Any] = {}
     listener = Listener()
-    server = wsgi_server(stand_in, sockets=sockets, listener=listener)
+    server = wsgi_server(fake_stripe, sockets=sockets, listener=listener)
     stopping = threading.Event()
 
     def serve() -> None:
         while not stopping.is_set():
             server.asyncore.loop(timeout=1, map=sockets, count=1)
 
-    thread = threading.Thread(target=serve, name="stand-in", daemon=True)
+    thread = threading.Thread(target=serve, name="fake-stripe", daemon=True)
     thread.start()
     try:
-        yield url_of(server), stand_in
+        yield url_of(server), fake_stripe
     finally:
         listener.leave()
         stopping.set()
@@ -94,12 +95,12 @@ def in_process(clock: Clock = utc_now, new_id: NewId = random_id) -> Iterator[tu
         thread.join()
         server.asyncore.close_all(sockets, ignore_all=True)
         server.task_dispatcher.shutdown(timeout=STOP_TIMEOUT_SECONDS)
-        stand_in.webhooks.stop()
+        fake_stripe.webhooks.stop()
 
 
 @contextmanager
 def running(directory: Path, port: int = 0) -> Iterator[Running]:
-    """The stand-in in a process of its own, for as long as the block lasts."""
+    """Run the fake Stripe in its own process while the context lasts."""
     gateway = start(directory, port)
     try:
         yield gateway
@@ -108,9 +109,9 @@ def running(directory: Path, port: int = 0) -> Iterator[Running]:
 
 
 def start(directory: Path, port: int = 0) -> Running:
-    """Start the stand-in detached, with its log in `directory`, and wait until it answers.
+    """Start the fake Stripe as a detached process, with its log in `directory`, and wait until it answers.
 
-    It outlives this process until `stop`, here or elsewhere. Raises StandInFailed.
+    It outlives this process. Any process can call `stop`. Raises FakeStripeFailed.
     """
     directory.mkdir(parents=True, exist_ok=True)
     ready, log = directory / "gateway.json", directory / "gateway.log"
@@ -125,7 +126,7 @@ def start(directory: Path, port: int = 0) -> Running:
             stderr=output,
             start_new_session=True,
         )
-    threading.Thread(target=process.wait, daemon=True).start()  # whoever ends it, no zombie stays behind
+    threading.Thread(target=process.wait, daemon=True).start()  # prevents a zombie when any process stops it
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         if ready.exists():
@@ -133,31 +134,31 @@ def start(directory: Path, port: int = 0) -> Running:
             if healthy(url):
                 return Running(url, process.pid, log)
         time.sleep(0.02)
-    reason = f"it ended with {process.returncode}" if process.poll() is not None else "it gave no answer in time"
+    reason = f"it ended with {process.returncode}" if process.poll() is not None else "it did not answer in time"
     stop(process.pid)
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-    raise StandInFailed(f"the stand-in for the gateway did not start: {reason}. The end of {log}:\n{tail}")
+    raise FakeStripeFailed(f"the fake Stripe did not start: {reason}. The end of {log}:\n{tail}")
 
 
 def stop(pid: int) -> None:
-    """End the stand-in with this process id, started here or by another process. No error if it is gone already."""
+    """Stop the fake Stripe with this process id, which any process may have started. It may have ended before."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
         while time.monotonic() < deadline:
-            os.kill(pid, 0)  # raises when it is gone
+            os.kill(pid, 0)  # raises if the process has ended
             time.sleep(0.02)
         os.kill(pid, signal.SIGKILL)
 
 
 def clean_environment() -> dict[str, str]:
-    """What a started process gets of our environment: no keys, proxies or Python settings."""
+    """The environment of a started process, without our keys, proxies and Python settings."""
     return {name: os.environ[name] for name in _INHERITED if name in os.environ}
 
 
 def healthy(url: str) -> bool:
-    """True if a stand-in answers at `url`."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=2)  # heeds no proxy settings
+    """True if a fake Stripe answers at `url`."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=2)  # ignores proxy settings
     try:
         connection.request("GET", "/_stand_in/health")
         return connection.getresponse().status == 200

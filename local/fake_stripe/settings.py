@@ -1,4 +1,4 @@
-"""How the stand-in behaves towards everybody, settable while it runs."""
+"""Settings of the fake Stripe that apply to all requests. They can be changed while it runs."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -6,29 +6,29 @@ from typing import Any
 
 @dataclass(slots=True)
 class Settings:
-    """Shared by all parts, which read it anew for every request."""
+    """Shared by all components. They read the current values for every request."""
 
     requests_per_second: int = 0
-    """At most so many requests in any second; 0 is no limit."""
+    """The maximum number of requests in any second. 0 means no limit."""
     search_lag_seconds: float = 0.0
-    """Search does not see intents that changed in the last so many seconds. Stripe's lags by up to a minute."""
+    """Search does not show intents that changed within this time. Stripe's search lags by up to a minute."""
     idempotency_keys_hours: float = 24.0
-    """Keys are forgotten so long after their first use, as Stripe's may be after 24 hours."""
+    """Keys are forgotten this long after their first use. Stripe may forget them after 24 hours."""
     webhook_retry_seconds: float = 0.5
-    """The wait before the second try of a delivery; each further one is twice as long."""
+    """The wait before the second attempt of a delivery. Each further wait is twice as long."""
 
     def change(self, body: dict[str, Any]) -> None:
-        """Take over what `body` names, all of it or nothing. Raises ValueError that names what is wrong."""
+        """Change the settings in `body`, either all or none. Raises ValueError with the error."""
         kinds = {field.name: (int, float) if field.type is float else int for field in fields(self)}
         for name, value in body.items():
             if name not in kinds:
                 raise ValueError(f"unknown {name}; there are {', '.join(kinds)}")
             if isinstance(value, bool) or not isinstance(value, kinds[name]) or value < 0:
-                raise ValueError(f"{name} must be a number from 0 on")
+                raise ValueError(f"{name} must be a number of at least 0")
         for name, value in body.items():
             setattr(self, name, value)
 
     def reset(self) -> None:
-        """As freshly started."""
+        """Return to the defaults."""
         for field in fields(self):
             setattr(self, field.name, field.default)

@@ -1,4 +1,4 @@
-"""What the stand-in remembers: payment intents, their charges and refunds. Everything else works on these books."""
+"""The state of the fake Stripe: payment intents, their charges and refunds."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,58 +11,58 @@ from local.fake_stripe.clock_and_ids import Clock, NewId
 from local.fake_stripe.errors import ApiError, no_such
 from local.fake_stripe.objects import Json
 
-Tell = Callable[[str, Json], None]
-"""Told of an event's type and the object it is about, in the order of the changes."""
+Emit = Callable[[str, Json], None]
+"""Receives the type of an event and its object, in order of the changes."""
 
 
 class Store:
-    """Intents, charges and refunds by id, newest last: about 4 kB a payment, all kept, as a test adds up what was
-    charged.
+    """Intents, charges and refunds by id, newest last. It keeps all of them, about 4 kB per payment, because tests add
+    up the charges.
 
-    Whoever reads or changes them holds `lock`; methods that take it themselves say so.
+    Callers must hold `lock`, except for the methods whose docstring says that they take the lock.
     """
 
-    def __init__(self, clock: Clock, new_id: NewId, tell: Tell) -> None:
+    def __init__(self, clock: Clock, new_id: NewId, emit: Emit) -> None:
         self._clock = clock
-        self._tell = tell
+        self._emit = emit
         self.new_id = new_id
         self.lock = threading.RLock()
         self.intents: dict[str, Json] = {}
         self.charges: dict[str, Json] = {}
         self.refunds: dict[str, Json] = {}
         self.changed_at: dict[str, datetime] = {}
-        """When each intent changed last, by its id."""
-        self._of_payment: dict[str, list[Json]] = {}  # so that finding one among a million takes no time
+        """The time of the last change of each intent, by id."""
+        self._of_payment: dict[str, list[Json]] = {}  # an index: finding one among a million must be fast
 
     def now(self) -> int:
         """Unix seconds."""
         return int(self._clock().timestamp())
 
     def add(self, intent: Json) -> None:
-        """Store a new intent, and tell of it."""
+        """Store a new intent and emit its event."""
         self.intents[intent["id"]] = intent
         self._of_payment.setdefault(intent["metadata"].get("payment_id", ""), []).append(intent)
         self.changed(intent, "created")
 
     def newest_first(self, payment_id: str | None) -> Iterator[Json]:
-        """The intents of one payment; all where that is None."""
+        """The intents of one payment, or all if `payment_id` is None."""
         return reversed(self.intents.values() if payment_id is None else self._of_payment.get(payment_id, []))
 
     def age_seconds(self, intent_id: str) -> float:
-        """How long ago the intent changed last."""
+        """The time since the intent's last change."""
         return (self._clock() - self.changed_at[intent_id]).total_seconds()
 
     def changed(self, intent: Json, event: str) -> None:
-        """Note and tell that `intent` changed: `event` is the end of the event's type."""
+        """Record a change of `intent` and emit its event. `event` is the end of the event's type."""
         self.changed_at[intent["id"]] = self._clock()
-        self._tell(f"payment_intent.{event}", dict(intent))
+        self._emit(f"payment_intent.{event}", dict(intent))
 
     def refunded(self, charge: Json) -> None:
-        """Tell that money of `charge` was given back."""
-        self._tell("charge.refunded", dict(charge))
+        """Emit the event of a refund of `charge`."""
+        self._emit("charge.refunded", dict(charge))
 
     def intent(self, intent_id: str, allowed: tuple[str, ...] = (), verb: str = "") -> Json:
-        """An intent, to be changed. Raises ApiError for one that is unknown, or not in an allowed status."""
+        """A stored intent, which the caller may change. Raises ApiError if unknown or in another status."""
         intent = self.intents.get(intent_id)
         if intent is None:
             raise no_such("payment_intent", intent_id)
@@ -76,19 +76,19 @@ class Store:
         return intent
 
     def copy(self, kind: str, stored: dict[str, Json], object_id: str) -> Json:
-        """One object as it is now. Takes the lock. Raises ApiError (404)."""
+        """A copy of one object. Takes the lock. Raises ApiError (404)."""
         with self.lock:
             if object_id not in stored:
                 raise no_such(kind, object_id, param="id")
             return dict(stored[object_id])
 
     def page(self, url: str, stored: dict[str, Json], params: Json, **wanted: object) -> Json:
-        """Newest first, a page of those whose fields are as `wanted`, where that is not None. Takes the lock."""
+        """A page of the objects that match the `wanted` fields that are not None, newest first. Takes the lock."""
         limit, created = parameters.limit(params), parameters.created_filter(params)
         after = params.get("starting_after")
         with self.lock:
             newest_first = iter(reversed(stored.values()))
-            if after and not any(item["id"] == after for item in newest_first):  # leaves those after it
+            if after and not any(item["id"] == after for item in newest_first):  # leaves the items after it
                 raise no_such("object", after, param="starting_after", status=400)
             kept = (
                 dict(item)
@@ -99,7 +99,7 @@ class Store:
         return {"object": "list", "url": url, "has_more": len(found) > limit, "data": found[:limit]}
 
     def payment_id_of(self, object_id: str) -> str:
-        """The payment id in the metadata behind an intent, charge or refund; empty if unknown. Takes the lock."""
+        """The payment id in the metadata of an intent, charge or refund. Empty if unknown. Takes the lock."""
         with self.lock:
             refund = self.refunds.get(object_id)
             intent_id = refund["payment_intent"] if refund else object_id
@@ -107,7 +107,7 @@ class Store:
             return str(found["metadata"].get("payment_id", "")) if found else ""
 
     def clear(self) -> None:
-        """Forget everything. Takes the lock."""
+        """Delete everything. Takes the lock."""
         with self.lock:
             stored: dict[str, Any]
             for stored in (self.intents, self.charges, self.refunds, self.changed_at, self._of_payment):

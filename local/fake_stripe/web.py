@@ -1,4 +1,4 @@
-"""The stand-in on HTTP: Stripe's routes; its own are in `control.py`."""
+"""The HTTP routes of the Stripe API. The control routes are in `control.py`."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ from local.fake_stripe.forms import nested
 from local.fake_stripe.listener import Listener
 
 
-def operations_of(stand_in: FakeStripe) -> dict[tuple[str, str], Operation]:
-    """What `stand_in` does for each of Stripe's routes."""
-    ledger, refunds = stand_in.ledger, stand_in.refunds
+def operations_of(fake_stripe: FakeStripe) -> dict[tuple[str, str], Operation]:
+    """The operation of `fake_stripe` for each route of Stripe."""
+    ledger, refunds = fake_stripe.ledger, fake_stripe.refunds
     return {
         ("POST", "/v1/payment_intents"): ledger.create,
         ("GET", "/v1/payment_intents"): ledger.intents,
@@ -34,21 +34,21 @@ def operations_of(stand_in: FakeStripe) -> dict[tuple[str, str], Operation]:
     }
 
 
-def web_app(stand_in: FakeStripe, listener: Listener) -> Flask:
-    """A WSGI application that answers for `stand_in`, behind `door`."""
-    app = Flask("stand-in for Stripe")
+def web_app(fake_stripe: FakeStripe, listener: Listener) -> Flask:
+    """The WSGI application of `fake_stripe`. `listener` is for the control routes."""
+    app = Flask("fake Stripe")
     app.config["PROPAGATE_EXCEPTIONS"] = True  # AnswerLost must reach the server, which closes the connection
-    for (method, rule), operation in operations_of(stand_in).items():
-        app.add_url_rule(rule, f"{method} {rule}", _view(stand_in, operation), methods=[method])
+    for (method, rule), operation in operations_of(fake_stripe).items():
+        app.add_url_rule(rule, f"{method} {rule}", _view(fake_stripe, operation), methods=[method])
     app.register_error_handler(HTTPException, _unrecognised)
-    app.register_blueprint(control_routes(stand_in, listener))
+    app.register_blueprint(control_routes(fake_stripe, listener))
     return app
 
 
-def _view(stand_in: FakeStripe, operation: Operation) -> Any:
+def _view(fake_stripe: FakeStripe, operation: Operation) -> Any:
     def view(object_id: str = "") -> Response:
         fields = request.form if request.method == "POST" else request.args
-        answer = stand_in.answer(
+        answer = fake_stripe.answer(
             ApiRequest(
                 method=request.method,
                 path=request.path,

@@ -1,4 +1,4 @@
-"""Webhooks: every change of a payment is sent to one endpoint, signed and tried again as Stripe does."""
+"""Webhooks: sends every change of a payment to one endpoint, with signatures and retries like Stripe's."""
 
 import threading
 import zlib
@@ -18,27 +18,27 @@ from local.fake_stripe.settings import Settings
 
 MAX_ATTEMPTS = 12
 KEPT_EVENTS = 50_000
-"""About 100 MB. Beyond that the oldest event is forgotten, and sent no more."""
+"""About 100 MB. Above this number, the oldest event is discarded and no longer sent."""
 
 HELD_SECONDS = 5.0
 CONNECT_AND_READ_TIMEOUT_SECONDS = (3.0, 20.0)
-_POSTMEN = 4
+_QUEUES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where events go. One signature per secret: two while a secret is being replaced."""
+    """The receiver of events. There is one signature per secret: two while a secret is replaced."""
 
     url: str
     secrets: tuple[str, ...]
     ca_bundle: str = ""
-    """A file of certificates to trust instead of the usual ones."""
+    """A file of certificates to trust instead of the default ones."""
     enabled_events: tuple[str, ...] = ()
-    """The types that are sent; all if empty."""
+    """The types that are sent. Empty means all."""
 
     @classmethod
     def parse(cls, body: dict[str, Any]) -> "Endpoint":
-        """An endpoint from JSON. Raises ValueError that names what is wrong."""
+        """Parse an endpoint from JSON. Raises ValueError with the error."""
         unknown = set(body) - set(cls.__slots__)
         if unknown:
             raise ValueError(f"unknown {', '.join(sorted(unknown))}; an endpoint has {', '.join(cls.__slots__)}")
@@ -55,16 +55,16 @@ class Endpoint:
         return cls(url, tuple(secrets), ca_bundle, tuple(enabled))
 
     def wants(self, kind: str) -> bool:
-        """Whether the endpoint is subscribed to a type of event."""
+        """Whether the endpoint subscribes to a type of event."""
         return not self.enabled_events or kind in self.enabled_events
 
 
 @dataclass(slots=True, eq=False)
 class Event:
-    """One event and how far its delivery has come."""
+    """One event and the state of its delivery."""
 
     number: int
-    """Counts up from one event to the next."""
+    """A sequence number."""
     id: str
     type: str
     payment_id: str
@@ -76,12 +76,12 @@ class Event:
     delivered: bool = False
 
     def summary(self) -> dict[str, Any]:
-        """What `GET /_stand_in/webhooks` tells of it. `last_status` is None while no HTTP answer came."""
+        """The event in `GET /_stand_in/webhooks`. `last_status` is None before the first HTTP answer."""
         return {name: getattr(self, name) for name in self.__slots__ if name not in ("number", "body")}
 
 
 class Webhooks:
-    """The endpoint and the latest events. Safe for several threads; no call waits for a delivery."""
+    """The endpoint and the latest events. Thread-safe. No call waits for a delivery."""
 
     def __init__(self, clock: Clock, new_id: NewId, faults: Faults, settings: Settings) -> None:
         self._clock = clock
@@ -94,25 +94,25 @@ class Webhooks:
         self._numbers = count()
         self._lock = threading.RLock()
         self._session = requests.Session()
-        self._session.trust_env = False  # no proxy between the stand-in and a local endpoint
-        self._postmen = [DeliveryQueue(self._deliver, f"webhooks-{number}") for number in range(_POSTMEN)]
+        self._session.trust_env = False  # no proxy between the fake Stripe and a local endpoint
+        self._queues = [DeliveryQueue(self._deliver, f"webhooks-{number}") for number in range(_QUEUES)]
 
     @property
     def endpoint(self) -> Endpoint | None:
-        """Where events go; None while nobody wants them."""
+        """The receiver of events. None if there is none."""
         return self._endpoint
 
     def send_to(self, endpoint: Endpoint | None) -> None:
-        """Send what happens from now on to `endpoint`, or nowhere. What waits goes to the new one, or is dropped."""
+        """Send new and waiting events to `endpoint`. With None, send no events and discard the waiting ones."""
         with self._lock:
             self._endpoint = endpoint
             if endpoint is None:
                 self._held.clear()
-                for deliveries in self._postmen:
-                    deliveries.drop()
+                for queue in self._queues:
+                    queue.drop()
 
     def emit(self, kind: str, content: dict[str, Any]) -> None:
-        """Something changed: send `content`, the intent or charge as it is now, unless a fault prevents it."""
+        """Send an event with `content`, the changed intent or charge, unless a fault prevents it."""
         payment_id = str(content["metadata"].get("payment_id", ""))
         with self._lock:
             if self._endpoint is None or not self._endpoint.wants(kind):
@@ -124,11 +124,11 @@ class Webhooks:
             self._post(self._remember(Event(next(self._numbers), event_id, kind, payment_id, body)))
 
     def resend(self, event_id: str) -> None:
-        """Send an event once more, as the dashboard's button does. Raises ApiError (404)."""
+        """Send an event again, like the button in the dashboard. Raises ApiError (404)."""
         with self._lock:
             if event_id not in self._events:
                 raise no_such("event", event_id, param="id")
-            self._deliveries(self._events[event_id]).take(self._events[event_id])
+            self._queue_of(self._events[event_id]).take(self._events[event_id])
 
     def summaries(self) -> list[dict[str, Any]]:
         """The latest events, oldest first."""
@@ -136,15 +136,15 @@ class Webhooks:
             return [event.summary() for event in self._events.values()]
 
     def clear(self) -> None:
-        """No endpoint and no events."""
+        """Remove the endpoint and all events."""
         with self._lock:
             self.send_to(None)
             self._events.clear()
 
     def stop(self) -> None:
-        """Send nothing more."""
-        for deliveries in self._postmen:
-            deliveries.stop()
+        """Stop sending."""
+        for queue in self._queues:
+            queue.stop()
         self._session.close()
 
     def _remember(self, event: Event) -> Event:
@@ -165,16 +165,16 @@ class Webhooks:
         delay_seconds = 0.0
         if late := struck(Kind.WEBHOOK_LATE):
             delay_seconds = late.seconds
-        # one that is held waits for the next, which must not wait itself
+        # a held event waits for the next event, which must not be held
         elif event.payment_id not in self._held and struck(Kind.WEBHOOK_REORDERED):
             self._held[event.payment_id] = event
             delay_seconds = HELD_SECONDS
         for _ in range(2 if struck(Kind.WEBHOOK_DOUBLED) else 1):
-            self._deliveries(event).take(event, delay_seconds)
+            self._queue_of(event).take(event, delay_seconds)
 
-    def _deliveries(self, event: Event) -> DeliveryQueue[Event]:
-        """One for all events of a payment, so that they keep their order."""
-        return self._postmen[zlib.crc32(event.payment_id.encode()) % len(self._postmen)]
+    def _queue_of(self, event: Event) -> DeliveryQueue[Event]:
+        """The queue of a payment. All events of a payment use the same queue, which keeps their order."""
+        return self._queues[zlib.crc32(event.payment_id.encode()) % len(self._queues)]
 
     def _deliver(self, event: Event) -> None:
         with self._lock:
@@ -191,13 +191,13 @@ class Webhooks:
                 event.delivered = True
                 held = self._held.get(event.payment_id)
                 if held and held.number < event.number:
-                    self._deliveries(held).hurry(held)
+                    self._queue_of(held).hurry(held)
             elif event.attempts < MAX_ATTEMPTS and self._endpoint:
                 delay_seconds = self._settings.webhook_retry_seconds * 2 ** (event.attempts - 1)
-                self._deliveries(event).take(event, delay_seconds)
+                self._queue_of(event).take(event, delay_seconds)
 
     def _answer(self, endpoint: Endpoint, body: bytes) -> tuple[int | None, str]:
-        """The HTTP status, or None and what went wrong."""
+        """The HTTP status, or None and the error."""
         signature = events.signature(body, endpoint.secrets, int(self._clock().timestamp()))
         try:
             answer = self._session.post(
@@ -208,6 +208,6 @@ class Webhooks:
                 timeout=CONNECT_AND_READ_TIMEOUT_SECONDS,
                 allow_redirects=False,  # Stripe counts a redirect as a failure
             )
-        except OSError as error:  # of requests, or of a ca_bundle that is gone
+        except OSError as error:  # of requests, or of a missing ca_bundle
             return None, f"{type(error).__name__}: {error}"[:300]
         return answer.status_code, ""

@@ -1,9 +1,11 @@
-"""`python -m local.ministack`: MiniStack with our fixes, configured by its own environment variables only.
+"""`python -m local.ministack`: MiniStack with our fixes, configured only by environment variables.
 
-Beyond MiniStack's variables (GATEWAY_PORT, BIND_HOST, AUTH, USE_SSL, TMPDIR, SFN_WAIT_SCALE, ...) six are ours:
-LAMBDA_PLACES and LAMBDA_PLACES_EACH, how many invocations run at a time (fixes/lambda_places.py),
-ALARM_PERIOD_SECONDS, time between two looks at queues and alarms (3), PERMISSIONS_FILE, where to record what roles ask
-for (nowhere), and SCHEDULE_SCALE and VISIBILITY_SCALE, which shorten times (1; see local/ministack/scales.py).
+MiniStack's own variables are GATEWAY_PORT, BIND_HOST, AUTH, USE_SSL, TMPDIR, SFN_WAIT_SCALE and others. Six are ours:
+
+- LAMBDA_PLACES and LAMBDA_PLACES_EACH limit the concurrent invocations (fixes/lambda_functions/lambda_places.py).
+- ALARM_PERIOD_SECONDS is the interval between two checks of queues and alarms (default 3).
+- PERMISSIONS_FILE is the file that records the requests of roles (default none).
+- SCHEDULE_SCALE and VISIBILITY_SCALE shorten times (default 1, see local/ministack/scales.py).
 """
 
 import uvloop
@@ -15,7 +17,7 @@ from local.ministack.serving import serve
 
 def main() -> None:
     """Serve until SIGTERM."""
-    uvloop.install()  # its TLS and its loop take a third of asyncio's time, and all of AWS is on one loop here
+    uvloop.install()  # its TLS and loop take a third of asyncio's time; the whole local AWS runs on one loop
     apply_all()
     speed.apply()
     permissions.start()

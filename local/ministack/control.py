@@ -1,7 +1,7 @@
-"""What a test may ask of the running emulator itself, unsigned, on its own port.
+"""The control API of the local AWS, for tests: unsigned requests on its own port.
 
-GET /_local/workers: the living Lambda processes. GET and POST /_local/disturbances: how often each action failed so
-far, and what shall fail from now on; see local/ministack/disturbances.py.
+GET /_local/workers returns the running Lambda processes. GET /_local/disturbances returns how often each action failed.
+POST /_local/disturbances sets the actions that fail. See local/ministack/disturbances.py.
 """
 
 import json
@@ -15,7 +15,7 @@ from local.ministack.fixes.patching import wrap
 
 
 def start() -> None:
-    """Answer below /_local from now on."""
+    """Serve the paths below /_local."""
     wrap(app, "_handle_post_body_shortcuts", _answer)
 
 

@@ -1,8 +1,8 @@
-"""Faults on request: a share of what roles ask for fails as it does when AWS is busy or broken.
+"""Fault injection: a share of the requests of roles fails as if AWS were busy or broken.
 
-Only requests signed with a role's session, and what a state machine does under its role: the caller that asks for
-the faults is root and is spared. A share is of requests as they arrive, so that an SDK's own repetitions are rolled
-for again: of calls that are tried three times, 0.2 fails one in 125.
+It affects requests signed with a role's session, and the tasks that a state machine runs under its role. It does not
+affect root, which configures the faults. The share applies to each request that arrives, including an SDK's retries:
+with three attempts per call, a share of 0.2 fails one call in 125.
 """
 
 import random
@@ -21,13 +21,13 @@ from local.ministack import permissions
 from local.ministack.fixes.patching import wrap
 from local.ministack.fixes.step_functions.state_machine_roles import permission
 
-MESSAGE: Final = "A disturbance that was asked for."
+MESSAGE: Final = "An injected fault."
 REFUSED: Final = "refused"
 ANSWER_LOST: Final = "answer lost"
 
 
 class Fault(NamedTuple):
-    """How one request fails: the error it is told, and whether it is carried out all the same."""
+    """How one request fails: the error that it receives, and whether it is carried out anyway."""
 
     code: str
     status: int
@@ -55,7 +55,7 @@ BROKEN: Final = {
 
 
 class Disturbances:
-    """Which request fails, and how: each action's faults follow from the seed and the order of its requests."""
+    """Decides which request fails, and how. The faults of an action depend on the seed and the order of requests."""
 
     def __init__(self) -> None:
         self.counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -63,9 +63,9 @@ class Disturbances:
         self.set({})
 
     def set(self, shares: Mapping[str, float], seed: int = 0, lose_answers: Collection[str] = ()) -> None:
-        """Disturb these shares of these actions from now on, and nothing else.
+        """Let these shares of these actions fail, and no others.
 
-        Half of the faults of the actions in `lose_answers` come after the request was carried out.
+        For the actions in `lose_answers`, half of the faults occur after the request was carried out.
         """
         with self._lock:
             self._lose_answers = frozenset(lose_answers)
@@ -76,7 +76,7 @@ class Disturbances:
         return bool(self._shares)
 
     def fault(self, action: str) -> Fault | None:
-        """What is to become of the next request for this action, None for what it asks for."""
+        """The fault of the next request for this action. None if it succeeds."""
         with self._lock:
             if action not in self._shares:
                 return None
@@ -94,7 +94,7 @@ current: Final = Disturbances()
 
 
 def start() -> None:
-    """Stand in the way of requests and of tasks; nothing fails until `current` is told to."""
+    """Intercept requests and tasks. They fail only after `current` is set."""
     wrap(app, "_dispatch_service_request", _disturb_request)
     wrap(stepfunctions, "_invoke_resource", _disturb_task)
 

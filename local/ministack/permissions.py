@@ -1,8 +1,8 @@
-"""What each role asked for and was told, one JSON line for each, in the file that PERMISSIONS_FILE names.
+"""Records the requests of each role and the decisions, one JSON line each, in the file PERMISSIONS_FILE.
 
     {"role": "payment-charge-dev", "action": "dynamodb:GetItem", "resource": "arn:aws:…", "allowed": true}
 
-A line is written once, however often the same is asked. Users and root are not recorded.
+A repeated request is recorded once. Requests of users and root are not recorded.
 """
 
 import json
@@ -24,22 +24,22 @@ _known: Final[set[tuple[str, str, str, bool]]] = set()
 
 
 def start() -> None:
-    """Record every signed request from now on, if there is a file to record in."""
+    """Record every signed request, if PERMISSIONS_FILE is set."""
     if _path:
-        wrap(iam_evaluator, "enforce", _note_the_answer)
+        wrap(iam_evaluator, "enforce", _record_decision)
 
 
 def role_of(access_key: str) -> str:
-    """The name of the role whose session this key belongs to, "" for a user's key, root's or none."""
+    """The name of the role whose session has this key. "" for the key of a user, the key of root, or no key."""
     session = sts._sessions.get(access_key) or {}
     kind, _, rest = session.get("Arn", "").rpartition(":")[2].partition("/")
     return str(rest.partition("/")[0]) if kind == "assumed-role" else ""
 
 
 def service_may(service: str, role_arn: str, action: str, resource: str) -> bool:
-    """Whether the role lets a service do this in its name, judged and recorded as a signed request of its own.
+    """Whether the role allows a service to do this under the role. Evaluated and recorded like a signed request.
 
-    MiniStack does not ask when a service works under a role it was given. Always true without AUTH.
+    MiniStack does not check this for a service that works under a role. Always true without AUTH.
     """
     if not app.AUTH:
         return True
@@ -58,12 +58,12 @@ def service_may(service: str, role_arn: str, action: str, resource: str) -> bool
     if policy is not None:
         answer = iam_evaluator.combine_resource_policy(answer, request, *policy)
     allowed = bool(answer.decision == "Allow")
-    _note(role, action, resource, allowed)
+    _record(role, action, resource, allowed)
     return allowed
 
 
 def role_lets_service(role_arn: str, service: str, source_arn: str) -> bool:
-    """Whether the role's trust policy lets a service (`scheduler.amazonaws.com`) take it for `source_arn`.
+    """Whether the role's trust policy allows a service (`scheduler.amazonaws.com`) to assume it for `source_arn`.
 
     Always true without AUTH.
     """
@@ -72,7 +72,7 @@ def role_lets_service(role_arn: str, service: str, source_arn: str) -> bool:
 
 
 def policy_lets_service(policy: str | Policy | None, service: str, action: str, resource: str, source_arn: str) -> bool:
-    """Whether a resource's own policy lets a service do this in the name of `source_arn`. Always true without AUTH."""
+    """Whether a resource policy allows a service to do this on behalf of `source_arn`. Always true without AUTH."""
     if not app.AUTH:
         return True
     account = get_account_id()
@@ -88,7 +88,7 @@ def policy_lets_service(policy: str | Policy | None, service: str, action: str, 
     )
     document = json.loads(policy) if isinstance(policy, str) else policy or {}
     statements = document.get("Statement", [])
-    # a trust policy names no resource: it is about the role that has it
+    # a trust policy names no resource: it applies to its own role
     whole = [
         {"Resource": "*", **statement} for statement in ([statements] if isinstance(statements, dict) else statements)
     ]
@@ -96,20 +96,20 @@ def policy_lets_service(policy: str | Policy | None, service: str, action: str, 
     return bool(answer.decision == "Allow")
 
 
-def _note_the_answer(
+def _record_decision(
     enforce: Any, access_key: str, action: str, service: str, region: str, resource_arn: str = "*", **context: Any
 ) -> Any:
     refusal = enforce(access_key, action, service, region, resource_arn=resource_arn, **context)
     if role := role_of(access_key):
-        _note(role, action, resource_arn, refusal is None)
+        _record(role, action, resource_arn, refusal is None)
     return refusal
 
 
-def _note(role: str, action: str, resource: str, allowed: bool) -> None:
-    asked = (role, action, resource, allowed)
-    if not _path or asked in _known:
+def _record(role: str, action: str, resource: str, allowed: bool) -> None:
+    decision = (role, action, resource, allowed)
+    if not _path or decision in _known:
         return
-    _known.add(asked)
+    _known.add(decision)
     line = {"role": role, "action": action, "resource": resource, "allowed": allowed}
     with Path(_path).open("a") as file:
         file.write(json.dumps(line) + "\n")

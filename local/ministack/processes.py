@@ -1,7 +1,7 @@
-"""The processes of Python functions, as the local AWS asks for them: see runtime/fork_server.py, its other end.
+"""The local AWS's side of the processes of Python functions. The other side is runtime/fork_server.py.
 
-An execution environment costs a fork, and the memory that it changes. What it has of its own, as on Lambda: its
-environment variables, its credentials, its TMPDIR, and all that its code keeps in globals after its import.
+An execution environment costs one fork, plus the memory that it changes. As on Lambda, each one has its own environment
+variables, credentials and TMPDIR, and its own copy of the globals that the code changes after its import.
 """
 
 import contextlib
@@ -31,36 +31,36 @@ class ProcessEnded(Exception):
 
 
 class LoadFailed(RuntimeError):
-    """The function's code could not be imported; the text names the error."""
+    """The function's code could not be imported. The text names the error."""
 
 
 class _ForkingProcess:
-    """A process that forks on request: one request at a time. OSError and ProcessEnded when it is gone."""
+    """A process that forks on request, one request at a time. Raises OSError or ProcessEnded if it has ended."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._lock = threading.Lock()
 
     def fork(self, message: dict[str, Any], *descriptors: int) -> int:
-        """The id of the new process."""
+        """Fork a new process and return its process id."""
         with self._lock:
             send(self._control, message, descriptors)
             return int(self.answer()["pid"])
 
     def answer(self) -> dict[str, Any]:
-        """What it says next."""
+        """Its next message."""
         answer = receive(self._control)
         if answer is None:
             raise ProcessEnded
         return answer[0]
 
     def close(self) -> None:
-        """Let it end, when its children have been told to."""
+        """Close the control socket, which ends the process."""
         self._control.close()
 
 
 class ForkServer:
-    """The root, started at once and ready when it is asked."""
+    """The root process. It starts at once, and `load` waits until it is ready."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         ours, its = socket.socketpair()
@@ -71,11 +71,11 @@ class ForkServer:
 
     @property
     def alive(self) -> bool:
-        """Whether it can still be asked."""
+        """Whether the root process is running."""
         return self._process.poll() is None
 
     def load(self, function: dict[str, Any]) -> "Function":
-        """A function's code, imported in its environment; `function` as in fork_server. Raises LoadFailed."""
+        """Import a function's code in its environment. `function` is as in fork_server. Raises LoadFailed."""
         ours, its = socket.socketpair()
         with its:
             self._root.fork(function, its.fileno())
@@ -87,14 +87,14 @@ class ForkServer:
 
 
 class Function:
-    """A function's loaded code, of which execution environments are made."""
+    """A function's loaded code, which creates execution environments."""
 
     def __init__(self, parent: _ForkingProcess) -> None:
         self._parent = parent
 
     def environment(self, variables: Mapping[str, str]) -> "ExecutionEnvironment":
-        """A new one, with these variables beside the function's. OSError or ProcessEnded when the parent is gone."""
-        directory = tempfile.mktemp(prefix="lambda-tmp-")  # noqa: S306 - the child makes it; nobody else is here
+        """A new one, with these variables added to the function's. OSError or ProcessEnded if the parent ended."""
+        directory = tempfile.mktemp(prefix="lambda-tmp-")  # noqa: S306 - the child creates it; no other user is here
         own = {**variables, "TMPDIR": directory}
         ours, its = socket.socketpair()
         reader, writer = os.pipe()
@@ -110,12 +110,12 @@ class Function:
         return ExecutionEnvironment(pid, ours, reader, directory)
 
     def close(self) -> None:
-        """Have no more made; those that exist live on."""
+        """Create no further environments. Existing ones keep running."""
         self._parent.close()
 
 
 class ExecutionEnvironment:
-    """One process that serves a function, one invocation at a time. It has what MiniStack uses of a `Popen`."""
+    """One process that serves a function, one invocation at a time. It has the `Popen` methods that MiniStack uses."""
 
     def __init__(self, pid: int, channel: socket.socket, log: int, directory: str) -> None:
         self.pid = pid
@@ -126,9 +126,9 @@ class ExecutionEnvironment:
         self._in_use = threading.Lock()
 
     def invoke(self, request: dict[str, Any], seconds: float) -> tuple[dict[str, Any], str]:
-        """One invocation's answer and its log; `request` and answer as in fork_server.
+        """Run one invocation. Returns its answer and its log. `request` and answer are as in fork_server.
 
-        Raises ProcessEnded when the process ends before it answers, TimeoutError after `seconds`; both carry the log.
+        Raises ProcessEnded if the process ends before it answers, TimeoutError after `seconds`. Both carry the log.
         """
         with self._in_use:
             try:
@@ -170,7 +170,7 @@ class ExecutionEnvironment:
         return received[0] if received else None
 
     def poll(self) -> int | None:
-        """None while it lives."""
+        """None while the process runs, else -1."""
         if not self._ended:
             try:
                 self._ended = not self._channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
@@ -181,7 +181,7 @@ class ExecutionEnvironment:
         return -1 if self._ended else None
 
     def terminate(self) -> None:
-        """End it at once: it has nothing to save."""
+        """Kill the process at once: it has nothing to save."""
         if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
@@ -189,7 +189,7 @@ class ExecutionEnvironment:
     kill = terminate
 
     def wait(self, timeout: float | None = END_SECONDS) -> int:
-        """Drop what it left, once it has ended and its invocation knows. TimeoutExpired after `timeout` seconds."""
+        """Clean up after the process has ended and its invocation knows it. TimeoutExpired after `timeout` seconds."""
         if not self._in_use.acquire(timeout=END_SECONDS if timeout is None else timeout):
             raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or END_SECONDS)
         with contextlib.ExitStack() as held:

@@ -1,10 +1,11 @@
-"""Times that a test cannot wait for, made shorter. (Waits of state machines: MiniStack's own SFN_WAIT_SCALE.)
+"""Shortens times that are too long for tests. (MiniStack's own SFN_WAIT_SCALE shortens the waits of state machines.)
 
 SCHEDULE_SCALE multiplies the interval of every `rate(...)` of EventBridge Scheduler and of rules: with 0.05 a minute
-is 3 s. `cron(...)` and `at(...)` name a time of day and stay as they are.
-VISIBILITY_SCALE multiplies how long a message stays hidden that an event source mapping has read, or that somebody
-hands back for later: with 0.01 six minutes are 3.6 s. What a caller receives by itself stays hidden as long as the
-queue says. Shorter than the function runs, it brings the message a second time while the first is at work.
+is 3 s. `cron(...)` and `at(...)` name a time of day and are not changed.
+
+VISIBILITY_SCALE multiplies the visibility timeout of messages that an event source mapping reads, and the timeout that
+ChangeMessageVisibility sets: with 0.01 six minutes are 3.6 s. Messages that a caller receives directly keep the queue's
+timeout. If the scaled timeout is shorter than the function's run, the message is delivered again during the run.
 """
 
 import os
@@ -20,7 +21,7 @@ VISIBILITY_SCALE: Final = float(os.environ.get("VISIBILITY_SCALE", "1"))
 
 
 def start() -> None:
-    """Scale from now on; with 1 nothing changes."""
+    """Apply both scales. A scale of 1 changes nothing."""
     wrap(eventbridge, "_parse_rate_seconds", _shorter_interval)
     wrap(sqs, "_receive_messages_for_esm", _hidden_for_less)
     change = sqs._HANDLERS["ChangeMessageVisibility"]
@@ -35,7 +36,7 @@ def _shorter_interval(parse: Any, expression: str) -> float | None:
 def _hidden_for_less(receive: Any, queue_url: str, most: int) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = receive(queue_url, most)
     now = time.time()
-    for message in messages:  # nobody else changes it: its function has not been called yet
+    for message in messages:  # no other thread changes them: the function has not been called yet
         message["visible_at"] = now + (message["visible_at"] - now) * VISIBILITY_SCALE
     return messages
 

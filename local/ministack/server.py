@@ -3,8 +3,8 @@
     with LocalAws() as aws:
         aws.client("sqs").create_queue(QueueName="hello")
 
-It can outlive the process that starts it: give it a directory, and `LocalAws.attach(directory).stop()` ends it from
-anywhere.
+It can outlive the process that starts it: with a given directory, another process can stop it by
+`LocalAws.attach(directory).stop()`.
 """
 
 import contextlib
@@ -35,16 +35,18 @@ LOG_TAIL_CHARACTERS: Final = 3000
 
 
 class LocalAwsFailed(RuntimeError):
-    """The emulator did not come up; the text ends with the tail of its log."""
+    """The local AWS did not start. The text ends with the tail of its log."""
 
 
 class LocalAws:
-    """An emulator in a process group of its own, with a clean environment and a directory for all it writes.
+    """A local AWS in its own process group, with a clean environment and a directory for all of its files.
 
-    The directory is the emulator's alone: stop() removes it. A temporary one if none is given.
-    `wait_scale` multiplies the waits and retry delays of state machines (0.01: a minute is 0.6 s), `schedule_scale` the
-    intervals of schedules, `visibility_scale` how long messages read for a function stay hidden (both: scales.py),
-    `record_permissions` writes what each role asks for into `permissions_path`, `env` adds variables of the emulator.
+    No other program may use the directory: stop() deletes it. The default is a temporary directory.
+
+    `wait_scale` multiplies the waits and retry delays of state machines (0.01: a minute is 0.6 s). `schedule_scale`
+    multiplies the intervals of schedules, `visibility_scale` the visibility timeout of messages read for a function
+    (see scales.py). `record_permissions` writes the requests of each role to `permissions_path`. `env` adds
+    environment variables of the local AWS.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class LocalAws:
 
     @classmethod
     def attach(cls, directory: Path) -> Self:
-        """The emulator that another process started in this directory. FileNotFoundError when there is none."""
+        """The local AWS that another process started in this directory. Raises FileNotFoundError if there is none."""
         state = json.loads((directory / "state.json").read_text())
         aws = cls(directory, port=state["port"])
         aws.pid = state["pid"]
@@ -84,7 +86,7 @@ class LocalAws:
 
     @property
     def ca_bundle(self) -> Path:
-        """The emulator's own certificate, which its callers must trust."""
+        """The certificate of the local AWS, which its callers must trust."""
         return self.directory / "tmp" / "ministack-tls" / "server.crt"
 
     @property
@@ -93,12 +95,12 @@ class LocalAws:
 
     @property
     def permissions_path(self) -> Path:
-        """One JSON line for each different thing that a role asked for; see local/ministack/permissions.py."""
+        """One JSON line per distinct request of a role, see local/ministack/permissions.py."""
         return self.directory / "permissions.jsonl"
 
     @property
     def running(self) -> bool:
-        """Whether the emulator holds its lock: true for it alone, even if its process id was given away since."""
+        """Whether the local AWS holds its lock. This is reliable even if another process has its process id now."""
         try:
             with (self.directory / "lock").open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -109,7 +111,7 @@ class LocalAws:
         return False
 
     def environment(self) -> dict[str, str]:
-        """What Terraform, boto3 and the AWS CLI need in their environment to work here as root."""
+        """The environment variables with which Terraform, boto3 and the AWS CLI work here as root."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_CA_BUNDLE": str(self.ca_bundle),
@@ -120,7 +122,7 @@ class LocalAws:
         }
 
     def client(self, service: str, **options: Any) -> Any:
-        """A boto3 client with root's rights, or with those of the keys given in `options`."""
+        """A boto3 client with root's permissions, or with those of the keys in `options`."""
         import boto3
 
         settings = {
@@ -133,43 +135,44 @@ class LocalAws:
         return boto3.client(service, **settings | options)  # type: ignore[call-overload]
 
     def disturb(self, shares: Mapping[str, float], *, seed: int = 0, lose_answers: Collection[str] = ()) -> None:
-        """Let these shares of what roles ask for fail from now on, until `disturb({})`.
+        """Let these shares of the requests of roles fail, until `disturb({})`.
 
-        `shares` by IAM action: {"states:StartExecution": 0.2, "dynamodb:TransactWriteItems": 0.1}. A fault is a
-        throttle or a server error, before anything is done; for the actions in `lose_answers` half of them are server
-        errors after it is done. The same seed fails the same of an action's requests, as they arrive.
+        `shares` is by IAM action: {"states:StartExecution": 0.2, "dynamodb:TransactWriteItems": 0.1}. A fault is a
+        throttle or a server error, and the request is not carried out. For the actions in `lose_answers`, half of the
+        faults are server errors after the request was carried out. With the same seed, the same requests of an action
+        fail, in order of arrival.
         """
         self._control("disturbances", {"shares": dict(shares), "seed": seed, "lose_answers": list(lose_answers)})
 
     def disturbed(self) -> dict[str, dict[str, int]]:
-        """How many requests failed so far: {"states:StartExecution": {"refused": 3, "answer lost": 2}}."""
+        """The number of failed requests so far: {"states:StartExecution": {"refused": 3, "answer lost": 2}}."""
         counts: dict[str, dict[str, int]] = self._control("disturbances")
         return counts
 
     def workers(self, function: str = "", *, busy: bool = False) -> list[int]:
-        """The process ids of the living Lambda workers: of one function if it is named, or only of those at work."""
+        """The process ids of the running Lambda workers. Optionally only those of one function, or only busy ones."""
         workers = self._control("workers")
         return [
             worker["pid"] for worker in workers if function in ("", worker["function"]) and (worker["busy"] or not busy)
         ]
 
     def kill_worker(self, rng: random.Random, function: str = "") -> int | None:
-        """End one of the workers that are at work by SIGKILL; gives its process id, None when none is at work.
+        """Kill one busy worker with SIGKILL. Returns its process id, or None if no worker is busy.
 
         Its invocation fails with Runtime.ExitError, and the next one starts a new process.
         """
-        at_work = [pid for pid in self.workers(function, busy=True) if _group_of(pid) == self.pid]
-        if not at_work:
+        busy = [pid for pid in self.workers(function, busy=True) if _group_of(pid) == self.pid]
+        if not busy:
             return None
-        pid = rng.choice(at_work)
+        pid = rng.choice(busy)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         return pid
 
     def start(self) -> Self:
-        """Return when it answers. LocalAwsFailed when it does not, or when one is running in this directory."""
+        """Start and wait until it answers. Raises LocalAwsFailed if it does not, or if one runs in this directory."""
         if self.running:
-            raise LocalAwsFailed(f"An emulator is running in {self.directory} already.")
+            raise LocalAwsFailed(f"A local AWS is already running in {self.directory}.")
         (self.directory / "tmp").mkdir(parents=True, exist_ok=True)
         with (self.directory / "lock").open("w") as lock, self.log_path.open("wb") as log:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -193,8 +196,8 @@ class LocalAws:
         return self
 
     def stop(self) -> None:
-        """End the emulator and its Lambda workers, and remove its directory. Harmless when it is gone already."""
-        # A group we started ourselves is ours until we wait for its leader; any other must prove it with the lock.
+        """Stop the local AWS and its Lambda workers, and delete its directory. It may have ended before."""
+        # A group that this process started is ours until we wait for its leader. For any other, the lock is the proof.
         if self.pid is not None and (self._process is not None or self.running):
             self._end_group(self.pid)
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -208,7 +211,7 @@ class LocalAws:
         self.stop()
 
     def _clean_environment(self) -> dict[str, str]:
-        """Nothing of the caller's shell: its certificates, proxies and AWS settings would reach every Lambda."""
+        """Without the caller's certificates, proxies and AWS settings, which would reach every Lambda function."""
         return {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(self.directory),
@@ -227,11 +230,11 @@ class LocalAws:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                raise LocalAwsFailed(f"The emulator ended with {process.returncode}.\n{self._log_tail()}")
+                raise LocalAwsFailed(f"The local AWS ended with {process.returncode}.\n{self._log_tail()}")
             if self._answers():
                 return
             time.sleep(0.05)
-        raise LocalAwsFailed(f"The emulator did not answer within {START_SECONDS:.0f} s.\n{self._log_tail()}")
+        raise LocalAwsFailed(f"The local AWS did not answer within {START_SECONDS:.0f} s.\n{self._log_tail()}")
 
     def _answers(self) -> bool:
         try:
@@ -241,7 +244,7 @@ class LocalAws:
         return True
 
     def _control(self, what: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Ask the emulator itself, or tell it; see local/ministack/control.py."""
+        """Call the control API, see local/ministack/control.py."""
         return json.loads(self._ask(f"/_local/{what}", None if body is None else json.dumps(body).encode()))
 
     def _ask(self, path: str, body: bytes | None = None) -> bytes:
@@ -255,7 +258,7 @@ class LocalAws:
         return self.log_path.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
 
     def _end_group(self, group: int) -> None:
-        # Not SIGTERM: an open connection of any client would make it wait for ever, and it has nothing to save.
+        # Not SIGTERM: it would wait forever for an open connection of a client, and it has nothing to save.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
         deadline = time.monotonic() + STOP_SECONDS
@@ -274,7 +277,7 @@ class LocalAws:
 
 
 def _group_of(pid: int) -> int | None:
-    """The process group of a process, None when it has ended."""
+    """The process group of a process. None if the process has ended."""
     try:
         return os.getpgid(pid)
     except ProcessLookupError:

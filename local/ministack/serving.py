@@ -1,8 +1,8 @@
-"""Serves MiniStack by uvicorn and httptools instead of hypercorn and h11: all of AWS is one process here, and its HTTP
-in Python is a third of each call's time.
+"""Serves MiniStack by uvicorn and httptools instead of hypercorn and h11.
 
-Header names stay as the client wrote them: functions behind a REST API are given them so. An answer's head and body
-leave in one write, as each write costs an encryption and a system call of its own.
+The local AWS is one process, and HTTP in pure Python takes a third of the time of each call. Header names stay as the
+client wrote them, because functions behind a REST API receive them that way. The head and body of an answer are sent in
+one write, because each write costs an encryption and a system call.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from ministack.core import tls
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 KEEP_ALIVE_SECONDS = 75
-LONGEST_SOCKET_PATH = 103  # what macOS takes; Linux takes 107
+LONGEST_SOCKET_PATH = 103  # the limit of macOS; the limit of Linux is 107
 
 
 def serve() -> None:
     """Serve on BIND_HOST and GATEWAY_PORT until SIGTERM."""
-    _as_many_connections_as_the_system_allows()
+    _raise_connection_limit()
     certificate, key = tls.resolve_tls_material() if tls.use_ssl_enabled() else (None, None)
     config = uvicorn.Config(
         app,
@@ -31,14 +31,14 @@ def serve() -> None:
         port=int(os.environ["GATEWAY_PORT"]),
         http=_Protocol,
         ws="none",
-        loop="none",  # the policy that is installed already: uvloop's
+        loop="none",  # use the installed policy: uvloop
         ssl_certfile=certificate,
         ssl_keyfile=key,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=1,
         access_log=False,
         log_level="warning",
-        # MiniStack sends the headers that AWS sends; nothing stands before it whose word on the client would count
+        # MiniStack sends the headers that AWS sends; there is no proxy in front of it
         server_header=False,
         date_header=False,
         proxy_headers=False,
@@ -47,13 +47,13 @@ def serve() -> None:
 
 
 def shortcut() -> str:
-    """The path of the socket that functions use: see runtime/shortcut.py. "" where it is too long for a socket."""
+    """The path of the socket that functions use, see runtime/shortcut.py. "" if it is too long for a socket."""
     path = os.path.join(tempfile.gettempdir(), "aws.sock")
     return path if len(path) <= LONGEST_SOCKET_PATH else ""
 
 
 class _Server(uvicorn.Server):
-    """On its TLS port, and on a socket that only this user's processes can open."""
+    """Listens on the TLS port, and on a socket that only this user's processes can open."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -66,7 +66,8 @@ class _Server(uvicorn.Server):
         self.servers.append(await asyncio.get_running_loop().create_unix_server(beside, shortcut()))
 
 
-def _as_many_connections_as_the_system_allows() -> None:
+def _raise_connection_limit() -> None:
+    """Allow as many open connections as the system permits."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -82,7 +83,7 @@ class _Protocol(HttpToolsProtocol):
 
 
 class _Beside(_Protocol):
-    """What comes over the socket never leaves the machine: it is as secure as TLS (aws:SecureTransport)."""
+    """A connection over the socket. It never leaves the machine and counts as secure (aws:SecureTransport)."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -90,7 +91,7 @@ class _Beside(_Protocol):
 
 
 class _OneWrite:
-    """A transport that gathers what is written in one turn of the loop."""
+    """A transport that combines all writes of one turn of the event loop."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport

@@ -1,12 +1,12 @@
-"""The same answers in less time: all of AWS is one process here, and this is what most of its time went into.
+"""Makes MiniStack faster without changing its answers. The local AWS is one process, which spent most of its time here.
 
-- A policy and an expression are parsed once and remembered: functions send the same few over and over.
-- Items are copied by `marshal`, in a tenth of the time of `copy.deepcopy`: MiniStack copies up to four at each write.
-- Who a function's key belongs to, and the policies of its role, are looked up once, until IAM or STS is asked anything.
-- The `Date` of an answer is written once a second.
-- The garbage collector looks for cycles less often: requests leave hardly any.
-- What survives a full garbage collection is not looked through again: rows live long, and with some ten thousand of
-  them each collection stopped all of AWS for half a second and more.
+- Policies and expressions are parsed once and cached: functions send the same few repeatedly.
+- Items are copied with `marshal`, in a tenth of the time of `copy.deepcopy`. MiniStack copies up to four per write.
+- The owner of a function's key and the policies of its role are looked up once, until the next request to IAM or STS.
+- The `Date` header is formatted once per second.
+- The garbage collector runs less often, because requests leave hardly any cycles.
+- Objects that survive a full garbage collection are not scanned again. Rows live long: with about ten thousand rows,
+  each collection stopped the local AWS for half a second or more.
 """
 
 import copy
@@ -24,11 +24,12 @@ from ministack.services import dynamodb, iam, sts
 from local.ministack.fixes.patching import wrap
 
 GC_THRESHOLDS = (20_000, 20, 20)
-"""New containers before a collection of the youngest, and collections before one of the next generation."""
+"""The number of new containers before a collection of the youngest generation, and the number of collections before
+a collection of the next generation."""
 
 
 def apply() -> None:
-    """Take hold of MiniStack in this process, before it serves."""
+    """Patch MiniStack in this process, before it serves."""
     wrap(iam_evaluator, "parse_policy_document", _remembering(iam_evaluator.parse_policy_document))
     wrap(dynamodb, "_tokenize", _remembering(dynamodb._tokenize))
     dynamodb.copy = SimpleNamespace(deepcopy=copied)
@@ -42,10 +43,10 @@ def apply() -> None:
 
 
 def copied(value: Any) -> Any:
-    """What `copy.deepcopy` gives, at once for values as JSON has them."""
+    """The result of `copy.deepcopy`, faster for JSON values."""
     try:
-        return marshal.loads(marshal.dumps(value))  # noqa: S302 - what we wrote ourselves a moment ago
-    except ValueError:  # it holds something else, such as a table of MiniStack's own kind
+        return marshal.loads(marshal.dumps(value))  # noqa: S302 - the data was written in this expression
+    except ValueError:  # it holds another type, such as one of MiniStack's own table classes
         return copy.deepcopy(value)
 
 
@@ -81,10 +82,10 @@ async def _forget_afterwards(handle: Any, *request: Any) -> Any:
 _date: tuple[int, str] = (0, "")
 
 
-def _date_of_this_second(write: Any, *moment: Any, **form: Any) -> str:
+def _date_of_this_second(write: Any, *time_value: Any, **form: Any) -> str:
     global _date
-    if moment or form != {"usegmt": True}:
-        return str(write(*moment, **form))
+    if time_value or form != {"usegmt": True}:
+        return str(write(*time_value, **form))
     second = int(time.time())
     if _date[0] != second:
         _date = (second, write(**form))
@@ -92,11 +93,11 @@ def _date_of_this_second(write: Any, *moment: Any, **form: Any) -> str:
 
 
 def _remembering(parse: Any) -> Any:
-    """A wrapper of a function from text to a list; each caller is given a list of its own."""
-    remembered = lru_cache(maxsize=1024)(parse)
+    """A caching wrapper of a function from text to a list. Each caller receives its own list."""
+    cached = lru_cache(maxsize=1024)(parse)
 
     def parsed(original: Any, text: Any) -> Any:
-        return list(remembered(text)) if isinstance(text, str) else original(text)
+        return list(cached(text)) if isinstance(text, str) else original(text)
 
     return parsed
 

@@ -95,7 +95,7 @@ class StripeBench:
         ]
 
     def finish(self, reference: str, *, well: bool) -> None:
-        for end in (self._stand_in.afterwards.authenticate, self._stand_in.afterwards.settle):
+        for end in (self._stand_in.async_outcomes.authenticate, self._stand_in.async_outcomes.settle):
             with suppress(ApiError):
                 end(reference, "succeeded" if well else "failed")
 

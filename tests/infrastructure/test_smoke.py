@@ -16,7 +16,7 @@ PAYCTL = """#!/usr/bin/env bash
 [[ "$1 $2" == "--suffix pr-1" ]] || exit 2
 case "$3 $4" in
   "outputs --json") cat "$(dirname "$0")/outputs.json" ;;
-  "lane status") echo "open"; exit "$(cat "$(dirname "$0")/lane-exit-code")" ;;
+  "breaker status") echo "open"; exit "$(cat "$(dirname "$0")/lane-exit-code")" ;;
   *) exit 2 ;;
 esac
 """

@@ -109,7 +109,7 @@ def _other_outcome(found: Findings) -> None:
 
 
 def _other_reason(found: Findings) -> None:
-    found.rows = [replace(row, told="no idea") if row.line == 17 else row for row in found.rows]
+    found.rows = [replace(row, reason="no idea") if row.line == 17 else row for row in found.rows]
 
 
 def _other_answer(found: Findings) -> None:
@@ -156,22 +156,22 @@ def _another_alarm(found: Findings) -> None:
     ("break_it", "told"),
     [
         (_charged_twice, "charged 2 times"),
-        (_charged_too_much, "charged 10000, asked for 99.99"),
+        (_charged_too_much, "charged 10000, submitted 99.99"),
         (_stray_charge, "pay_stray: charged at the gateway"),
         (_declined_is_charged, "pay_9: declined, but charged 1 times"),
-        (_row_missing, "line 2: in no result file"),
+        (_row_missing, "line 2: missing in the result files"),
         (_other_outcome, "line 3: failed"),
         (_other_reason, "line 17: the reason is 'no idea'"),
         (_other_answer, "answered 202, expected 409"),
         (_not_replayed, "not marked as replayed"),
-        (_no_batch, "was not taken up"),
-        (_card_number_repeated, "errors.csv repeats a card number"),
+        (_no_batch, "did not start"),
+        (_card_number_repeated, "errors.csv contains a card number"),
         (_row_not_resubmitted, "resubmit.csv has 1 lines"),
         (_audit_broken, "entry 1 was changed"),
-        (_event_missing, "pay_2: its event says nothing"),
-        (_batch_told_twice, "or not once"),
-        (_no_alarm, "did not ring"),
-        (_another_alarm, "payment-api-5xx-local rang"),
+        (_event_missing, "pay_2: its event has status none"),
+        (_batch_told_twice, "not received exactly once"),
+        (_no_alarm, "did not fire"),
+        (_another_alarm, "payment-api-5xx-local fired"),
     ],
 )
 def test_checks_when_something_is_wrong_then_name_it(break_it: Callable[[Findings], None], told: str) -> None:

@@ -94,7 +94,7 @@ def test_upload_when_the_file_is_missing_then_exits_2(scenario: BatchScenario) -
 def test_upload_when_watched_and_nothing_takes_it_up_then_says_where_to_look(
     scenario: BatchScenario, csv_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_view, "TAKEN_UP_SECONDS", 0.05)
+    monkeypatch.setattr(batch_view, "START_SECONDS", 0.05)
     result = scenario.payctl("batch", "upload", str(csv_file), "--watch")
     assert result.exit_code == Exit.STILL_OPEN
     assert "payment-split-test" in result.stderr
@@ -152,11 +152,11 @@ def test_list_when_there_are_files_then_shows_each_version_newest_first(scenario
         first.batch_id: "completed",
         second.batch_id: None,
     }
-    assert "not taken up" in scenario.payctl("batch", "list").stdout
+    assert "not started" in scenario.payctl("batch", "list").stdout
     assert len(json.loads(scenario.payctl("batch", "list", "--limit", "1", "--json").stdout)) == 1
 
 
-def test_refused_rows_when_there_are_more_than_shown_then_counts_the_rest(
+def test_rejected_rows_when_there_are_more_than_shown_then_counts_the_rest(
     scenario: BatchScenario, tmp_path: Path
 ) -> None:
     source = scenario.uploaded()
@@ -164,5 +164,5 @@ def test_refused_rows_when_there_are_more_than_shown_then_counts_the_rest(
     batch = scenario.store.get(source.batch_id)
     assert batch
     stack = Stack(OUTPUTS, tmp_path)
-    assert batch_files.refused_rows(stack, batch, limit=0) == ([], 1)
-    assert batch_files.refused_rows(stack, batch, limit=5) == ([REFUSED], 0)
+    assert batch_files.rejected_rows(stack, batch, limit=0) == ([], 1)
+    assert batch_files.rejected_rows(stack, batch, limit=5) == ([REFUSED], 0)

@@ -81,7 +81,7 @@ def test_create_when_it_was_created_before_then_says_so(api: FakeApi, payctl: Pa
     api.headers = {"Idempotent-Replayed": "true"}
     result = payctl("customer", "create", "cus_1", "--email", "jo@example.com")
     assert result.exit_code == Exit.DONE
-    assert "cus_1 was created before" in result.stderr
+    assert "cus_1 already existed" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_erase_when_at_a_terminal_then_asks(
 ) -> None:
     monkeypatch.setattr(asking, "at_a_terminal", lambda: True)
     result = payctl("customer", "erase", "cus_1", stdin=f"{answer}\n")
-    assert "gone for good" in result.stderr
+    assert "permanently erases" in result.stderr
     assert ("is erased" in result.stdout) is bool(calls)
     assert api.calls == calls
 
@@ -184,4 +184,6 @@ def test_find_when_there_are_some_then_lists_them_and_asks_in_a_way_that_keeps_e
 
 def test_find_when_some_are_left_out_then_says_so(api: FakeApi, payctl: Payctl) -> None:
     api.body = {"customers": [JO], "complete": False}
-    assert "there are more with this address" in payctl("customer", "find", "--email", "jo@example.com").stderr
+    assert (
+        "there are more customers with this address" in payctl("customer", "find", "--email", "jo@example.com").stderr
+    )

@@ -136,8 +136,8 @@ def test_list_when_the_gateway_cannot_be_asked_then_says_why_and_lists_all_the_s
     scenario.dead_letter(batch_payment("pay_9"))
     result = scenario.payctl("dlq", "list", "--json")
     assert json.loads(result.stdout)[0]["gateway"] is None
-    assert "the gateway is not asked" in result.stderr
-    assert "the gateway is not asked" not in scenario.payctl("dlq", "list", "--no-gateway").stderr
+    assert "the gateway was not asked" in result.stderr
+    assert "the gateway was not asked" not in scenario.payctl("dlq", "list", "--no-gateway").stderr
 
 
 def test_list_when_the_log_cannot_be_read_then_says_so_and_lists_all_the_same(
@@ -150,7 +150,7 @@ def test_list_when_the_log_cannot_be_read_then_says_so_and_lists_all_the_same(
     scenario.dead_letter(batch_payment("pay_9"), LOOKUP)
     result = scenario.payctl("dlq", "list", "--json")
     assert json.loads(result.stdout)[0]["reason"] == "no log found"
-    assert "AWS refused FilterLogEvents: not you" in result.stderr
+    assert "AWS rejected FilterLogEvents: not you" in result.stderr
 
 
 # replay --------------------------------------------------------------------------------------------------------------
@@ -274,7 +274,7 @@ def test_replay_when_the_payment_moves_on_while_the_operator_thinks_then_it_is_l
     while_asked(scenario, monkeypatch, lambda: scenario.payments.save(moved_on))
     result = scenario.payctl("dlq", "replay", "--all")
     assert result.exit_code == Exit.SOME_REFUSED
-    assert "changed at this very moment" in result.stdout
+    assert "changed in the meantime" in result.stdout
     assert (scenario.queued(), in_dead_letters(scenario), scenario.executions()) == ([], 1, set())
 
 
@@ -396,7 +396,7 @@ def test_fault_30_replay_when_nothing_of_the_file_was_taken_in_then_split_is_giv
     result = scenario.payctl("dlq", "replay", "--reason", "Runtime.ExitError", "--yes")
     assert result.exit_code == Exit.DONE, result.output
     assert given_to_split == [NOTIFICATION]
-    assert f"{FILE.key}: given to split" in result.stdout
+    assert f"{FILE.key}: sent to the split function" in result.stdout
     assert in_dead_letters(scenario) == 0
 
 
@@ -408,7 +408,7 @@ def test_replay_when_split_had_begun_with_the_file_then_refuses_and_offers_to_di
     result = scenario.payctl("dlq", "replay", "--all", "--yes")
     assert result.exit_code == Exit.SOME_REFUSED
     assert given_to_split == []
-    assert f"nothing needs {FILE.key}: payctl dlq discard --message {message}" in result.stderr
+    assert f"{FILE.key} is no longer needed; delete it with: payctl dlq discard --message {message}" in result.stderr
     assert scenario.payctl("dlq", "discard", "--message", message, "--yes").exit_code == Exit.DONE
     assert in_dead_letters(scenario) == 0
 

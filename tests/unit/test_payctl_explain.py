@@ -87,10 +87,10 @@ def test_explain_when_all_went_well_then_tells_one_time_line_of_all_sources(scen
     assert "captured the money" in timeline["what_now"][0]
 
 
-def test_explain_when_shown_then_has_the_time_line_and_what_now(scenario: PayctlScenario) -> None:
+def test_explain_when_shown_then_has_the_timeline_and_the_next_steps(scenario: PayctlScenario) -> None:
     charged(scenario)
     shown = scenario.payctl("payment", "explain", "pay_1").stdout
-    for text in ("99.99 USD", "entry 3: succeeded by test, verified", "what now", "captured the money"):
+    for text in ("99.99 USD", "entry 3: succeeded by test, verified", "next steps", "captured the money"):
         assert text in shown
 
 
@@ -114,7 +114,7 @@ def test_explain_when_a_payment_of_a_batch_was_started_then_it_does_not_wait_in_
     scenario.stored(batch_payment())
     assert "waits in the queue" in " ".join(told(scenario)["what_now"])
     scenario.executed("pay_1")
-    assert "Its workflow began" in " ".join(told(scenario)["what_now"])
+    assert "Its workflow started" in " ".join(told(scenario)["what_now"])
 
 
 def test_explain_when_its_message_died_then_tells_why_and_offers_the_replay(scenario: PayctlScenario) -> None:
@@ -123,7 +123,7 @@ def test_explain_when_its_message_died_then_tells_why_and_offers_the_replay(scen
     scenario.dead_letter(waiting, "LookupError: payment pay_1 is not in the payments table")
     timeline = told(scenario)
     assert timeline["in_dead_letter_queue"] is True
-    assert "lies in the dead-letter queue: LookupError" in whats(timeline, "queue")[-1]
+    assert "is in the dead-letter queue: LookupError" in whats(timeline, "queue")[-1]
     assert "line 2 of batch b1" in whats(timeline, "batch")[0]
     assert "payctl dlq replay --id pay_1" in " ".join(timeline["what_now"])
     assert len(scenario.queued("dead_letter_queue_url")) == 2
@@ -134,7 +134,7 @@ def test_explain_when_the_lane_is_paused_then_the_time_line_says_since_when(scen
     scenario.lane.pause(PausedBy.OPERATOR, "the bank is down", NOON)
     timeline = told(scenario)
     assert whats(timeline, "lane") == ["paused by the operator, until now: the bank is down"]
-    assert "payctl lane resume" in " ".join(timeline["what_now"])
+    assert "payctl breaker resume" in " ".join(timeline["what_now"])
 
 
 def test_explain_when_it_was_restarted_or_woken_by_a_webhook_then_tells_those_executions_too(
@@ -178,7 +178,7 @@ def test_explain_when_a_source_refuses_then_it_says_so_and_the_others_go_on(
     assert set(timeline["unavailable"]) == {"audit log", "gateway", "logs"}
     assert "not you" in timeline["unavailable"]["audit log"]
     assert len(whats(timeline, "payments table")) == 3
-    assert "audit log: AWS refused Query: not you" in scenario.payctl("payment", "explain", "pay_1").stderr
+    assert "audit log: AWS rejected Query: not you" in scenario.payctl("payment", "explain", "pay_1").stderr
 
 
 def test_explain_when_the_payments_table_refuses_then_does_not_say_that_there_is_no_row(
@@ -209,7 +209,7 @@ def test_explain_when_an_event_came_for_a_payment_that_has_no_row_then_says_so(s
 def test_explain_when_nobody_knows_of_it_then_exits_1(scenario: PayctlScenario) -> None:
     result = scenario.payctl("payment", "explain", "pay_8", "--no-gateway")
     assert result.exit_code == Exit.FAILED
-    assert "nothing in test knows of a payment pay_8" in result.stderr
+    assert "there is no trace of a payment pay_8 in test" in result.stderr
 
 
 def test_explain_when_it_is_no_payment_id_then_exits_2(scenario: PayctlScenario) -> None:
@@ -274,7 +274,7 @@ def test_history_when_a_step_failed_and_was_tried_again_then_tells_errors_by_nam
         "pay_1 started",
         "pay_1: Charge",
         "pay_1: Charge failed: NotSent",
-        "pay_1: Charge again, try 2",
+        "pay_1: Charge, attempt 2",
         "pay_1: Charge timed out: States.Timeout",
         "pay_1: Wait",
         "pay_1: Record",

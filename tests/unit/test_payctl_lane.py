@@ -1,4 +1,4 @@
-"""payctl lane, on moto."""
+"""payctl breaker and its older name, payctl lane, on moto."""
 
 import json
 from collections.abc import Iterator
@@ -21,34 +21,41 @@ def scenario(tmp_path: Path) -> Iterator[PayctlScenario]:
         yield scenario
 
 
-def test_status_when_the_lane_is_open_then_counts_what_waits_and_what_died(scenario: PayctlScenario) -> None:
+@pytest.mark.parametrize("command", ["breaker", "lane"])
+def test_status_when_the_breaker_is_not_paused_then_counts_waiting_messages_and_dead_letters(
+    command: str, scenario: PayctlScenario
+) -> None:
     scenario.queue(batch_payment())
     scenario.dead_letter(batch_payment("pay_2"))
-    told = json.loads(scenario.payctl("lane", "status", "--json").stdout)
+    told = json.loads(scenario.payctl(command, "status", "--json").stdout)
     assert (told["paused"], told["delivery"]) == (False, "Enabled")
     assert (told["messages_waiting"], told["messages_under_way"], told["dead_letters"]) == (1, 0, 1)
-    shown = scenario.payctl("lane", "status")
+    shown = scenario.payctl(command, "status")
+    assert "running" in shown.stdout
     assert "payctl dlq list" in shown.stderr
 
 
 def test_status_when_the_gateway_paused_it_then_says_why_since_when_and_what_ends_it(scenario: PayctlScenario) -> None:
     scenario.lane.pause(PausedBy.GATEWAY, "gateway_key_refused", NOON)
     scenario.lane.send_probe("pay_7")
-    shown = scenario.payctl("lane", "status")
+    shown = scenario.payctl("breaker", "status")
     for text in ("paused", "gateway_key_refused", "2026-11-21T12:00:00", "pay_7"):
         assert text in shown.stdout
-    assert "resumes by itself" in shown.stderr
+    assert "resumes automatically" in shown.stderr
 
 
-def test_pause_when_confirmed_by_flag_then_pauses_and_turns_the_delivery_off(scenario: PayctlScenario) -> None:
-    result = scenario.payctl("lane", "pause", "--reason", WHY, "--yes", "--json")
+@pytest.mark.parametrize("command", ["breaker", "lane"])
+def test_pause_when_confirmed_by_flag_then_pauses_and_turns_the_delivery_off(
+    command: str, scenario: PayctlScenario
+) -> None:
+    result = scenario.payctl(command, "pause", "--reason", WHY, "--yes", "--json")
     assert json.loads(result.stdout)["paused_by"] == "operator"
     assert scenario.lane.state().reason == WHY
     assert not scenario.delivers()
 
 
 def test_pause_when_nobody_can_be_asked_then_changes_nothing(scenario: PayctlScenario) -> None:
-    result = scenario.payctl("lane", "pause", "--reason", WHY)
+    result = scenario.payctl("breaker", "pause", "--reason", WHY)
     assert result.exit_code == Exit.USAGE
     assert "--yes" in result.stderr
     assert scenario.lane.state() == BreakerState()
@@ -60,45 +67,50 @@ def test_pause_when_at_a_terminal_then_asks(
     answer: str, paused: bool, scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "at_a_terminal", lambda: True)
-    result = scenario.payctl("lane", "pause", "--reason", WHY, stdin=f"{answer}\n")
+    result = scenario.payctl("breaker", "pause", "--reason", WHY, stdin=f"{answer}\n")
     assert "Pause it?" in result.stderr
     assert scenario.lane.state().paused == paused
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "two\nlines", "x" * 201])
 def test_pause_when_the_reason_is_no_reason_then_exits_2(reason: str, scenario: PayctlScenario) -> None:
-    assert scenario.payctl("lane", "pause", "--reason", reason, "--yes").exit_code == Exit.USAGE
+    assert scenario.payctl("breaker", "pause", "--reason", reason, "--yes").exit_code == Exit.USAGE
     assert not scenario.lane.state().paused
 
 
 def test_pause_when_the_gateway_paused_it_then_the_operator_takes_over(scenario: PayctlScenario) -> None:
     scenario.lane.pause(PausedBy.GATEWAY, "gateway_key_refused", NOON)
-    scenario.payctl("lane", "pause", "--reason", WHY, "--yes")
+    scenario.payctl("breaker", "pause", "--reason", WHY, "--yes")
     assert (scenario.lane.state().paused_by, scenario.lane.state().reason) == ("operator", WHY)
 
 
 def test_pause_when_an_operator_paused_it_before_then_keeps_the_first_reason(scenario: PayctlScenario) -> None:
     scenario.lane.pause(PausedBy.OPERATOR, WHY, NOON)
-    result = scenario.payctl("lane", "pause", "--reason", "another", "--yes")
+    result = scenario.payctl("breaker", "pause", "--reason", "another", "--yes")
     assert result.exit_code == Exit.DONE
-    assert "paused already" in result.stderr
+    assert "already paused" in result.stderr
     assert scenario.lane.state().reason == WHY
 
 
 @pytest.mark.parametrize("by", list(PausedBy))
-def test_resume_when_paused_then_opens_the_lane_and_turns_the_delivery_on(
-    by: PausedBy, scenario: PayctlScenario
-) -> None:
-    scenario.payctl("lane", "pause", "--reason", WHY, "--yes")
+def test_resume_when_paused_then_resumes_and_turns_the_delivery_on(by: PausedBy, scenario: PayctlScenario) -> None:
+    scenario.payctl("breaker", "pause", "--reason", WHY, "--yes")
     scenario.lane.resume()
     scenario.lane.pause(by, WHY, NOON)
-    result = scenario.payctl("lane", "resume", "--json")
+    result = scenario.payctl("breaker", "resume", "--json")
     assert json.loads(result.stdout)["paused"] is False
     assert scenario.lane.state() == BreakerState()
     assert scenario.delivers()
 
 
-def test_resume_when_the_lane_is_open_then_says_so(scenario: PayctlScenario) -> None:
-    result = scenario.payctl("lane", "resume")
+def test_resume_when_not_paused_then_says_so(scenario: PayctlScenario) -> None:
+    result = scenario.payctl("breaker", "resume")
     assert result.exit_code == Exit.DONE
     assert "was not paused" in result.stderr
+
+
+def test_help_when_asked_for_then_lists_breaker_and_calls_lane_its_older_name(scenario: PayctlScenario) -> None:
+    shown = " ".join(scenario.payctl("--help").stdout.split())
+    assert "The batch breaker:" in shown
+    assert "The older name of `payctl breaker`." in shown
+    assert "The older name of" in scenario.payctl("lane", "--help").stdout

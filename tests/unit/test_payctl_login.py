@@ -201,7 +201,7 @@ def test_token_when_the_login_has_ended_then_says_how_to_log_in(payctl: Payctl, 
     cognito.will_answer(400, refused("NotAuthorizedException", "Refresh Token has been revoked"))
     result = payctl("token")
     assert result.exit_code == Exit.FAILED
-    assert f"the login of {ANNA} at test has ended" in result.stderr
+    assert f"the login of {ANNA} at test has expired" in result.stderr
     assert "log in with: payctl login" in result.stderr
 
 
@@ -213,13 +213,13 @@ def test_logout_when_logged_in_then_the_refresh_token_is_revoked_and_forgotten(
     assert f"{ANNA} is logged out of test." in payctl("logout").stdout
     assert cognito.received[1].body == {"Token": "refresh-1", "ClientId": "people"}
     assert list(home.iterdir()) == []
-    assert "Nobody was logged in at test." in payctl("logout").stdout
+    assert "No user was logged in at test." in payctl("logout").stdout
 
 
 def test_login_when_the_file_is_none_of_ours_then_nobody_is_logged_in(payctl: Payctl, home: Path) -> None:
     home.mkdir(parents=True)
     (home / "us-east-1_Pool.json").write_text('{"something": "else"}')
-    assert "nobody is logged in at test" in payctl("token").stderr
+    assert "no user is logged in at test" in payctl("token").stderr
 
 
 # Machines -------------------------------------------------------------------------------------------------------------
@@ -258,7 +258,7 @@ def test_login_when_the_machines_secret_is_wrong_then_says_so(payctl: Payctl, mo
     monkeypatch.setattr("requests.Session.post", lambda *_, **__: _Response(400, {"error": "invalid_client"}))
     result = payctl("login", "--client-id", "shop", stdin="wrong")
     assert result.exit_code == Exit.FAILED
-    assert "refused the client: invalid_client" in result.stderr
+    assert "rejected the client: invalid_client" in result.stderr
 
 
 def test_token_when_a_machines_has_run_out_then_says_to_log_it_in_again(
@@ -309,7 +309,7 @@ def test_login_when_as_a_sample_user_of_a_stack_on_aws_then_refused(payctl: Payc
     [
         (("--username", ANNA, "--client-id", "shop"), "give one of"),
         ((), "give --username"),
-        (("--username", ANNA, "--password-stdin"), "nothing was given"),
+        (("--username", ANNA, "--password-stdin"), "the secret is empty"),
     ],
 )
 def test_login_when_it_is_not_clear_who_then_says_what_to_give(
@@ -323,7 +323,7 @@ def test_login_when_it_is_not_clear_who_then_says_what_to_give(
 def test_login_when_the_stack_asks_for_no_token_then_says_so(tmp_path: Path) -> None:
     result = payctl_with(tmp_path, auth_mode="none")("login", "--username", ANNA)
     assert result.exit_code == Exit.USAGE
-    assert "asks for no token" in result.stderr
+    assert "uses no tokens" in result.stderr
 
 
 # Users ----------------------------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def test_set_key_when_at_a_terminal_then_asks_before_it_replaces_and_does_not_ec
     payctl("gateway", "set-key", stdin=KEY)
     monkeypatch.setattr(asking, "at_a_terminal", lambda: True)
     result = payctl("gateway", "set-key", stdin=f"{answer}\nsk_test_new\n")
-    assert "has a gateway key already. Replace it?" in result.stderr
+    assert "already has a gateway key. Replace it?" in result.stderr
     assert "sk_test_new" not in result.output
     assert _value(secrets) == stored
 
@@ -109,7 +109,7 @@ def test_set_webhook_secret_when_the_same_comes_again_then_the_previous_one_stay
 ) -> None:
     for secret in ("whsec_one", "whsec_two", "whsec_two"):
         result = payctl("gateway", "set-webhook-secret", "--yes", stdin=secret)
-    assert "was this one already" in result.stdout
+    assert "is unchanged" in result.stdout
     assert webhook_secret() == {"current": "whsec_two", "previous": "whsec_one"}
 
 

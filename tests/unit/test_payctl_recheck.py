@@ -84,7 +84,7 @@ def test_recheck_when_nothing_changed_then_says_so_with_the_reason_and_exits_3(
     scenario.stored(HELD)
     result = scenario.payctl("payment", "recheck", "pay_1")
     assert result.exit_code == Exit.NOT_CHARGED
-    for text in ("in_review", "no: the gateway says", "compare both (amount_differs)"):
+    for text in ("in_review", "no: the gateway confirms", "compare both (amount_differs)"):
         assert text in result.stdout
 
 

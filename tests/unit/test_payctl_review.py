@@ -29,7 +29,7 @@ HELD = after(NEW, Status.IN_REVIEW, code=CARD_TESTING, message="a fraud rule hol
 APPROVE = ("payment", "approve", "pay_1")
 REJECT = ("payment", "reject", "pay_1", "--reason", "stolen cards")
 DECISIONS = {
-    "approve": (APPROVE, Status.PENDING, Verdict.APPROVED, "a person let it go on"),
+    "approve": (APPROVE, Status.PENDING, Verdict.APPROVED, "an operator approved it"),
     "reject": (REJECT, Status.REJECTED, Verdict.REJECTED, "stolen cards"),
 }
 COMMANDS = pytest.mark.parametrize("command", [APPROVE, REJECT], ids=["approve", "reject"])
@@ -138,7 +138,7 @@ def test_review_when_two_approve_at_a_time_then_it_is_started_once_and_names_who
     result = scenario.payctl(*APPROVE, "--yes", "--json")
     assert result.exit_code == Exit.DONE
     assert json.loads(result.stdout)["by"] == "operator:max"
-    assert "by another at this very moment" in result.stderr
+    assert "another operator decided on" in result.stderr
     assert stored(scenario).version == 3
     assert scenario.executions() == {"pay_1.r3"}
 
@@ -172,7 +172,7 @@ def test_review_when_the_start_fails_then_the_decision_stands_and_the_same_comma
         broken.setattr(ports, "workflow", lambda stack: Refusing())
         failed = scenario.payctl(*command, "--yes")
     assert failed.exit_code == Exit.FAILED
-    assert "the sweeper starts it" in failed.stderr
+    assert "recovery starts it" in failed.stderr
     row = stored(scenario)
     assert row.version == 3
     assert scenario.payctl(*command, "--yes").exit_code == Exit.DONE
@@ -239,7 +239,7 @@ def test_review_when_at_a_terminal_then_says_what_is_held_and_asks(
     monkeypatch.setattr(asking, "at_a_terminal", lambda: True)
     scenario.stored(HELD)
     result = scenario.payctl(*APPROVE, stdin=answer)
-    for text in ("pay_1 over 99.99 USD of customer cus_7", CARD_TESTING, "Have it charged?"):
+    for text in ("pay_1 of 99.99 USD of customer cus_7", CARD_TESTING, "Charge it?"):
         assert text in result.stderr
     assert stored(scenario).status is status
 
@@ -277,7 +277,7 @@ def test_operator_when_named_in_the_history_then_by_the_arns_end_and_without_an_
 ADVICE = {
     "held": (HELD, "payctl payment approve pay_1"),
     "held for another reason": (after(NEW, Status.PROCESSING, Status.IN_REVIEW, **OTHER_REASON), "payment recheck"),
-    "let go": (after(HELD, Status.PENDING, code=Verdict.APPROVED), "a person let it go on"),
+    "let go": (after(HELD, Status.PENDING, code=Verdict.APPROVED), "an operator approved it"),
     "rejected": (after(HELD, Status.REJECTED, code=Verdict.REJECTED, message="stolen cards"), "stolen cards"),
 }
 

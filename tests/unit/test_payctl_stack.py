@@ -46,7 +46,7 @@ def test_read_when_several_stacks_then_takes_the_one_of_the_suffix(tmp_path: Pat
     ("content", "suffix", "told", "code"),
     [
         ({"payment-dev": FLAT, "payment-prod": PROD}, None, "several stacks: dev, prod; choose one", Exit.USAGE),
-        ({"payment-dev": FLAT}, "prod", "no outputs of the stack of suffix 'prod'", Exit.FAILED),
+        ({"payment-dev": FLAT}, "prod", "no outputs of the stack with suffix 'prod'", Exit.FAILED),
         ({}, None, "no outputs of a payment stack", Exit.FAILED),
         ([], None, "no outputs of a payment stack", Exit.FAILED),
         ("not json", None, "is not JSON", Exit.FAILED),

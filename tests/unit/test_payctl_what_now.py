@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from payctl.at_gateway import NO_CHARGE, GatewaySays
-from payctl.what_now import Facts, taken_up_after, what_now
+from payctl.what_now import Facts, recovery_due_at, what_now
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso
 from payments.domain.payment import Payment
@@ -80,10 +80,10 @@ def test_what_now_when_the_gateway_settles_later_then_says_that_it_may_take_days
     ("facts", "advice"),
     [
         ({"dead_letter": True}, "payctl dlq replay --id pay_1"),
-        ({"lane": GATEWAY_PAUSED}, "api_key_expired"),
-        ({"lane": OPERATOR_PAUSED}, "payctl lane resume"),
+        ({"breaker": GATEWAY_PAUSED}, "api_key_expired"),
+        ({"breaker": OPERATOR_PAUSED}, "payctl breaker resume"),
         ({}, "waits in the queue"),
-        ({"started": True}, "Its workflow began"),
+        ({"started": True}, "Its workflow started"),
     ],
 )
 def test_what_now_when_a_batch_payment_waits_then_says_what_for(facts: dict[str, Any], advice: str) -> None:
@@ -91,9 +91,9 @@ def test_what_now_when_a_batch_payment_waits_then_says_what_for(facts: dict[str,
 
 
 def test_what_now_when_a_payment_over_rest_waits_then_an_operators_pause_is_not_why() -> None:
-    assert "paused" not in says(Status.PENDING, lane=OPERATOR_PAUSED)
-    assert "the sweeper starts one after 2026-11-21T12:05" in says(Status.PENDING, lane=OPERATOR_PAUSED)
-    assert "api_key_expired" in says(Status.PENDING, lane=GATEWAY_PAUSED)
+    assert "paused" not in says(Status.PENDING, breaker=OPERATOR_PAUSED)
+    assert "recovery starts one after 2026-11-21T12:05" in says(Status.PENDING, breaker=OPERATOR_PAUSED)
+    assert "api_key_expired" in says(Status.PENDING, breaker=GATEWAY_PAUSED)
 
 
 @pytest.mark.parametrize("status", [Status.DECLINED, Status.REJECTED, Status.FAILED])
@@ -115,13 +115,13 @@ def test_what_now_when_the_audit_log_does_not_verify_then_says_so() -> None:
 
 def test_what_now_when_a_settled_payment_is_not_audited_then_says_when_it_will_be() -> None:
     unaudited = replace(row(Status.SUCCEEDED), audited_version=1)
-    assert "has it written after 2026-11-21T12:05" in " ".join(what_now(Facts(unaudited)))
+    assert "recovery writes it after 2026-11-21T12:05" in " ".join(what_now(Facts(unaudited)))
 
 
 @pytest.mark.parametrize(("restarts", "minutes"), [(0, 5), (1, 10), (3, 40), (9, 60)])
-def test_taken_up_after_when_restarted_often_then_agrees_with_the_sweepers_table(restarts: int, minutes: int) -> None:
+def test_recovery_due_at_when_restarted_often_then_agrees_with_the_timeouts(restarts: int, minutes: int) -> None:
     waiting = replace(row(Status.UNKNOWN), restarts=restarts, restarted_at=iso(NOON) if restarts else "")
-    due = taken_up_after(waiting, RecoveryTimeouts())
+    due = recovery_due_at(waiting, RecoveryTimeouts())
     assert due == NOON + timedelta(minutes=minutes)
     assert RecoveryTimeouts().is_due(waiting, due)
     assert not RecoveryTimeouts().is_due(waiting, due - timedelta(seconds=1))

@@ -1,4 +1,4 @@
-// Both linters of the Amazon States Language over {name: definition} on stdin; prints [{name, linter, message}].
+// Runs both linters of the Amazon States Language on {name: definition} from stdin. Prints [{name, linter, message}].
 const aslValidator = require("asl-validator");
 const { getLanguageService, TextDocument } = require("amazon-states-language-service");
 

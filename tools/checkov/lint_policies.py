@@ -1,4 +1,5 @@
-"""parliament over {name: policy} on stdin: prints [[name, issue, title, detail]]. Runs in checkov's environment."""
+"""Runs parliament on {name: policy} from stdin and prints [[name, issue, title, detail]]. It needs the environment of
+checkov."""
 
 import json
 import sys

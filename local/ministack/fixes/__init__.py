@@ -1,7 +1,7 @@
-"""What MiniStack 1.5.33 does differently from AWS, mended: one module a defect, each with an `apply()`.
+"""Fixes for the differences between MiniStack 1.5.33 and AWS: one module per defect, each with an `apply()`.
 
-Each module stands on its own. When upstream mends a defect, its test in tests/local/ministack/test_upstream.py says so;
-then delete the module and its line here.
+Each fix has a probe with the module's name in tests/local/ministack/test_upstream.py. The probe fails when upstream has
+fixed the defect. Then delete the module, its line here and the probe.
 """
 
 from importlib import import_module
@@ -49,7 +49,7 @@ FIXES: Final = (
 
 
 def apply_all() -> None:
-    """Mend MiniStack in this process, before it serves, and start the clock that feeds metrics and alarms."""
+    """Patch MiniStack in this process, before it serves, and start the clock that updates metrics and alarms."""
     for name in FIXES:
         import_module(f"{__name__}.{name}").apply()
     import_module(f"{__name__}.cloudwatch.clock").start()

@@ -1,4 +1,4 @@
-"""How a fix takes hold of a function of MiniStack."""
+"""Replaces functions of MiniStack."""
 
 import functools
 from collections.abc import Callable
@@ -6,9 +6,9 @@ from typing import Any
 
 
 def wrap(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
-    """Let `wrapper(original, *args)` stand in for the function `name` of a module or class.
+    """Replace the function `name` of a module or class by `wrapper(original, *args)`.
 
-    AttributeError when MiniStack no longer has that function.
+    Raises AttributeError if MiniStack no longer has this function.
     """
     original = getattr(owner, name)
 

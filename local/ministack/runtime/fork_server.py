@@ -1,14 +1,14 @@
-"""Processes for Python functions: forked from a process that has loaded the code, so a cold start takes milliseconds.
+"""Forks processes for Python functions from a process that has loaded the code: a cold start takes milliseconds.
 
-Three generations, each with one thread:
+There are three generations of processes, each with one thread:
 
-- The *root* imports what Lambda's own runtime brings (boto3) and forks one parent for each function.
-- A *parent* takes on one function's environment, imports its code and forks one process for each execution environment.
+- The *root* imports the packages of Lambda's own runtime (boto3) and forks one parent per function.
+- A *parent* sets one function's environment, imports its code and forks one process per execution environment.
 - An *execution environment* serves one invocation at a time until its channel is closed or it is killed.
 
-The root runs alone (`python fork_server.py FD`), without the project on its path, so this file imports nothing but the
-standard library and boto3. Its other end is local/ministack/processes.py. Messages are a length and JSON, with the file
-descriptors that a new process is to have: a parent its control socket, an environment its channel and its log.
+The root is a separate program (`python fork_server.py FD`) without the project on its path. Therefore this file imports
+only the standard library and boto3. Its other side is local/ministack/processes.py. A message is a length and JSON and
+the file descriptors of the new process: the control socket of a parent, or the channel and log of an environment.
 """
 
 import contextlib
@@ -31,18 +31,18 @@ from typing import Any
 RAISED = "__raised__"
 END_OF_LOG = b"\x1eend-of-log\n"
 NICENESS = 10
-"""The local AWS goes first: every process waits for its answers."""
+"""Functions run at a lower priority than the local AWS, because every process waits for its answers."""
 GC_THRESHOLDS = (20_000, 20, 20)
-"""A call leaves hardly any cycle, and a collection touches, and so copies, pages that all processes share."""
+"""Collect rarely: a call leaves hardly any cycles, and a collection writes to pages, which copies shared memory."""
 LENGTH = struct.Struct("!I")
 MOST_DESCRIPTORS = 2
 _TRACE_ID = "_X_AMZN_TRACE_ID"
 
-_depth: int | None = None  # of the invocation that runs: how many functions have called one another up to here
+_depth: int | None = None  # of the current invocation: the number of functions in its chain of calls
 
 
 def send(connection: socket.socket, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
-    """Write one message. OSError when the other end is gone."""
+    """Write one message. Raises OSError if the other end has closed."""
     data = json.dumps(message).encode()
     data = LENGTH.pack(len(data)) + data
     sent = socket.send_fds(connection, [data], descriptors) if descriptors else 0
@@ -50,7 +50,7 @@ def send(connection: socket.socket, message: dict[str, Any], descriptors: tuple[
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """Read one message with its descriptors; None when the other end is gone."""
+    """Read one message with its descriptors. None if the other end has closed."""
     descriptors: list[int] = []
     data = b""
     wanted = LENGTH.size
@@ -66,8 +66,8 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]] | Non
 
 
 def _fork_on_request(control: socket.socket, child: Callable[[dict[str, Any], list[int]], None]) -> None:
-    """Fork a process for each message, answer with its id, until the other end is gone."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # ended children need nobody to collect them
+    """Fork a process for each message and answer with its process id, until the other end closes."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps ended children
     while request := receive(control):
         message, descriptors = request
         pid = os.fork()
@@ -84,8 +84,8 @@ def _fork_on_request(control: socket.socket, child: Callable[[dict[str, Any], li
 
 def _be_root(control: socket.socket) -> None:
     os.nice(NICENESS)
-    import boto3  # noqa: F401 - here for the functions
-    import shortcut  # type: ignore[import-not-found] # it stands beside this file
+    import boto3  # noqa: F401 - preloaded for the functions
+    import shortcut  # type: ignore[import-not-found] # the module beside this file
     from botocore import handlers
 
     sys.path.pop(0)  # this file's folder
@@ -101,7 +101,7 @@ def _pass_the_depth_on(params: dict[str, Any], **_: Any) -> None:
 
 
 def _be_parent(function: dict[str, Any], descriptors: list[int]) -> None:
-    """`function`: environment, code (a folder), paths (of its layers), handler."""
+    """Run a parent. `function` has environment, code (a folder), paths (of its layers), handler."""
     control = socket.socket(fileno=descriptors[0])
     os.environ.clear()
     os.environ.update(function["environment"])
@@ -110,13 +110,13 @@ def _be_parent(function: dict[str, Any], descriptors: list[int]) -> None:
     module, _, name = function["handler"].rpartition(".")
     try:
         handler = getattr(importlib.import_module(module.replace("/", ".")), name)
-    except Exception as error:  # noqa: BLE001 - whatever a function's module raises is reported to its caller
+    except Exception as error:  # noqa: BLE001 - every error of a function's module is reported to its caller
         traceback.print_exc()
         send(control, {"error": f"{type(error).__name__}: {error}"})
         return
     send(control, {"ready": True})
     gc.collect()
-    gc.freeze()  # else each collection in a child would touch, and so copy, every page of the parent's objects
+    gc.freeze()  # otherwise each collection in a child writes to, and copies, every page of the parent's objects
 
     def be_environment(message: dict[str, Any], descriptors: list[int]) -> None:
         _be_environment(handler, message, descriptors)
@@ -125,7 +125,7 @@ def _be_parent(function: dict[str, Any], descriptors: list[int]) -> None:
 
 
 def _be_environment(handler: Callable[[Any, Any], Any], message: dict[str, Any], descriptors: list[int]) -> None:
-    """`message`: environment (what is this process's own), directory (its TMPDIR)."""
+    """Run an execution environment. `message` has environment: the variables of this process, including its TMPDIR."""
     channel, log = socket.socket(fileno=descriptors[0]), descriptors[1]
     for stream in (sys.stdout, sys.stderr):
         os.dup2(log, stream.fileno())
@@ -142,7 +142,10 @@ def _be_environment(handler: Callable[[Any, Any], Any], message: dict[str, Any],
 
 
 def _invocation(handler: Callable[[Any, Any], Any], request: dict[str, Any], _: list[int]) -> dict[str, Any]:
-    """`request`: event, request_id, arn, timeout, depth, trace_id. The answer: result, or RAISED with the error."""
+    """Run one invocation. `request` has event, request_id, arn, timeout, depth, trace_id.
+
+    The answer has the result, or RAISED with the error.
+    """
     global _depth
     _depth = request["depth"]
     os.environ.pop(_TRACE_ID, None)
@@ -150,8 +153,8 @@ def _invocation(handler: Callable[[Any, Any], Any], request: dict[str, Any], _: 
         os.environ[_TRACE_ID] = request["trace_id"]
     try:
         answer = {"result": handler(request["event"], _context(request))}
-        json.dumps(answer)  # Runtime.MarshalError on Lambda: the function's fault, not this process's
-    except Exception as error:  # noqa: BLE001 - the runtime's edge: whatever a handler raises is its answer
+        json.dumps(answer)  # an error of the function, not of this process: Runtime.MarshalError on Lambda
+    except Exception as error:  # noqa: BLE001 - every error of a handler becomes the answer
         sys.stderr.write(f"[ERROR] {''.join(traceback.format_exception(error))}")
         answer = {
             RAISED: {

@@ -1,8 +1,8 @@
-"""How functions reach the local AWS: boto3's own requests, signed as ever, over a UNIX socket beside its TLS port.
+"""Sends the functions' boto3 requests, signed as usual, to the local AWS over a UNIX socket instead of its TLS port.
 
-Both ends of TLS, urllib3 and http.client take half of the time of a small call on one machine. botocore lets a
-`before-send` handler answer a request, which is where this one steps in. What streams (an object of S3, a function's
-answer) goes over TLS, as does all that does not come from a function.
+On one machine, both ends of TLS, urllib3 and http.client take half of the time of a small call. In botocore, a
+`before-send` handler can answer a request: this module is such a handler. Streamed answers (an S3 object, a function's
+answer) still use TLS, as do all requests that do not come from a function.
 """
 
 import os
@@ -16,7 +16,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
 SOCKET = "_LOCAL_AWS_SOCKET"
-"""The environment variable with the socket's path."""
+"""The environment variable that holds the socket's path."""
 RECEIVE_BYTES = 65536
 END_OF_HEAD = b"\r\n\r\n"
 
@@ -25,7 +25,7 @@ _lock = threading.Lock()
 
 
 def send(request: Any, **_: Any) -> AWSResponse | None:
-    """Answer a prepared request; None for one that goes its usual way. Raises what botocore's own transport does."""
+    """Answer a prepared request. None if it must use TLS. Raises the same errors as botocore's own transport."""
     path = os.environ.get(SOCKET)
     if not path or request.stream_output or not isinstance(request.body, str | bytes | bytearray | None):
         return None
@@ -42,7 +42,7 @@ def send(request: Any, **_: Any) -> AWSResponse | None:
         except (ConnectionError, EOFError):
             if not reused:
                 raise
-            connection.close()  # the other end had closed it while nobody used it: nothing of this was carried out
+            connection.close()  # the other end closed it while it was idle: the request was not carried out
             connection = _new(path, request.url)
             connection.sendall(wire)
             answer = _answer(connection, request.url)
@@ -104,7 +104,7 @@ def _answer(connection: socket.socket, url: str) -> AWSResponse:
 
 
 class _Read:
-    """A body that is here already, as botocore reads one."""
+    """A body that was already read, with the interface that botocore uses."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

@@ -158,7 +158,7 @@ def test_fault_when_times_and_seconds_are_left_out_then_has_its_kinds_own(
 
 def test_fault_when_seconds_are_no_number_then_is_refused(api: Api) -> None:
     answer = api.web.post(f"{api.url}/_stand_in/faults", json={"kind": "latency", "seconds": "2"})
-    assert (answer.status_code, answer.json()["error"]["message"]) == (400, "seconds must be a number from 0 on")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, "seconds must be a number of at least 0")
 
 
 def test_answer_when_lost_before_execution_then_the_log_has_it_as_unanswered(api: Api) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.fake_stripe.server import PROJECT, StandInFailed, clean_environment, healthy, running, start, stop
+from local.fake_stripe.server import PROJECT, FakeStripeFailed, clean_environment, healthy, running, start, stop
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.domain.money import Money
 from payments.ports.payment_gateway import ChargeRequest
@@ -42,5 +42,5 @@ def test_stop_when_called_by_another_process_then_ends_it_and_twice_is_no_error(
 def test_start_when_port_is_taken_then_fails_with_the_end_of_the_log(tmp_path: Path) -> None:
     with running(tmp_path / "first") as gateway:
         port = int(gateway.url.rpartition(":")[2])
-        with pytest.raises(StandInFailed, match="Address already in use"):
+        with pytest.raises(FakeStripeFailed, match="Address already in use"):
             start(tmp_path / "second", port)

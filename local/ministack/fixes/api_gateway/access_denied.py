@@ -1,6 +1,8 @@
-"""A signed caller without permission is answered by the API's own ACCESS_DENIED gateway response.
+"""The API's own ACCESS_DENIED gateway response answers a signed caller without permission.
 
-MiniStack answers as a service does, past the API's gateway responses.
+MiniStack returns the generic error of a service and ignores the gateway responses of the API.
+
+Probe: `access_denied` in tests/local/ministack/test_upstream.py.
 """
 
 import json

@@ -1,4 +1,9 @@
-"""AWS/ApiGateway metrics of REST APIs: Count, Latency, 4XXError and 5XXError, by API and by API and stage."""
+"""Records the AWS/ApiGateway metrics of REST APIs: Count, Latency, 4XXError and 5XXError, by API and by API and stage.
+
+MiniStack does not record them.
+
+Probe: `api_metrics` in tests/local/ministack/test_upstream.py.
+"""
 
 import time
 from typing import Any

@@ -1,7 +1,9 @@
-"""A method calls its function only if the function's policy lets the API do so, where MiniStack asks nobody.
+"""A method calls its function only if the function's resource policy allows the API to do so.
 
-Without it AWS answers 500, as it does when the function is not there.
+MiniStack does not check the policy. Without the permission, AWS answers 500, as it does if the function does not exist.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-permissions.html
+
+Probe: `api_permissions` in tests/local/ministack/test_upstream.py.
 """
 
 from typing import Any

@@ -1,7 +1,9 @@
-"""A function behind a REST API gets header names as the client wrote them, and each value of a repeated one.
+"""A function behind a REST API receives header names as the client wrote them, and each value of a repeated header.
 
-MiniStack gives lower-case names and joins the values with commas; serving.py lets them come as they were sent.
+MiniStack lower-cases the names and joins the values with commas. serving.py keeps the names as they were sent.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
+
+Probe: `header_names` in tests/local/ministack/test_upstream.py.
 """
 
 from contextvars import ContextVar

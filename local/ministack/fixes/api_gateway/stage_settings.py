@@ -1,4 +1,9 @@
-"""A stage without access logs says nothing of them; MiniStack's empty settings are a difference for ever in a plan."""
+"""A stage without access logs does not return accessLogSettings.
+
+MiniStack returns empty settings, which Terraform reports as a difference in every plan.
+
+Probe: `stage_settings` in tests/local/ministack/test_upstream.py.
+"""
 
 from typing import Any
 

@@ -1,7 +1,10 @@
-"""An API whose keys come from its authorizer takes them from its answer, where MiniStack looks at x-api-key alone.
+"""An API with the API key source AUTHORIZER takes the key from the authorizer's answer.
 
-The answer names the key as `usageIdentifierKey`, also where it is remembered from an earlier call.
+MiniStack only reads the x-api-key header. The answer names the key as `usageIdentifierKey`, also when it is cached from
+an earlier call.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-api-key-source.html
+
+Probe: `usage_keys` in tests/local/ministack/test_upstream.py.
 """
 
 import json
@@ -15,7 +18,7 @@ from local.ministack.fixes.patching import wrap
 ANSWERED = "usageIdentifierKey"
 
 _key: ContextVar[str | None] = ContextVar(
-    "the key that the authorizer names, None if callers send theirs", default=None
+    "the key in the authorizer's answer, None if callers send their own key", default=None
 )
 
 
@@ -26,7 +29,7 @@ def apply() -> None:
 
 
 async def _keep_with_the_context(invoke: Any, *request: Any) -> Any:
-    """The context is the part of an answer that MiniStack caches beside the policy."""
+    """Put the key into the context: MiniStack caches only the context and the policy of an answer."""
     result = await invoke(*request)
     body = (result or {}).get("body")
     try:
@@ -43,8 +46,8 @@ async def _remember(authorize: Any, api: str, *request: Any) -> Any:
     error, context = await authorize(api, *request)
     from_authorizer = (apigateway_v1._rest_apis.get(api) or {}).get("apiKeySource") == "AUTHORIZER"
     _key.set((context or {}).get(ANSWERED, "") if from_authorizer else None)
-    told = {name: value for name, value in context.items() if name != ANSWERED} if context else context
-    return error, told
+    without_key = {name: value for name, value in context.items() if name != ANSWERED} if context else context
+    return error, without_key
 
 
 def _from_the_authorizer(read: Any, headers: dict[str, str]) -> Any:

@@ -1,4 +1,9 @@
-"""A usage plan without a quota says nothing of one; MiniStack's empty quota is a difference for ever in a plan."""
+"""A usage plan without a quota does not return a quota.
+
+MiniStack returns an empty quota, which Terraform reports as a difference in every plan.
+
+Probe: `usage_plans` in tests/local/ministack/test_upstream.py.
+"""
 
 from typing import Any
 

@@ -1,8 +1,10 @@
-"""`$context.error.validationErrorString` in a gateway response tells what is wrong with the request body.
+"""`$context.error.validationErrorString` in a gateway response describes the errors in the request body.
 
-MiniStack leaves the variable in the text. The messages are worded like AWS's, for the keywords that the product's
-models use; quotes are escaped, so that a template which puts the variable into a JSON string stays JSON.
+MiniStack does not replace the variable. The messages use AWS's wording, for the keywords in the product's models.
+Quotes are escaped: a template that puts the variable into a JSON string remains valid JSON.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-mapping-template-reference.html
+
+Probe: `validation_errors` in tests/local/ministack/test_upstream.py.
 """
 
 import json

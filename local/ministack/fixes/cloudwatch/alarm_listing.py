@@ -1,4 +1,9 @@
-"""DescribeAlarms over the query protocol tells all of an alarm, where MiniStack tells nine fields of it."""
+"""DescribeAlarms over the query protocol returns all fields of an alarm.
+
+MiniStack returns nine fields.
+
+Probe: `alarm_listing` in tests/local/ministack/test_upstream.py.
+"""
 
 import json
 from datetime import UTC, datetime
@@ -19,7 +24,7 @@ def _describe_in_full(
 ) -> Any:
     if is_cbor or is_json:
         return describe(form, data, is_cbor, is_json)
-    # The JSON answer is complete: ask for that one and write it as XML.
+    # the JSON answer is complete: request it and convert it to XML
     response = describe({}, query_protocol.parse(form), False, True)
     status, _, body = response
     if status != 200:

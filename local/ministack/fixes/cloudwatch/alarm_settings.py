@@ -1,7 +1,9 @@
-"""An alarm keeps the settings it was given, no more and no less.
+"""An alarm keeps exactly the settings that it was given.
 
-MiniStack drops metric math, drops InsufficientDataActions over the query protocol, and adds a statistic and a
-period to alarms that have none. Each makes Terraform see drift for ever.
+MiniStack drops metric math, drops InsufficientDataActions over the query protocol, and adds a statistic and a period to
+alarms that have neither. Terraform reports each of these as drift in every plan.
+
+Probe: `alarm_settings` in tests/local/ministack/test_upstream.py.
 """
 
 from typing import Any
@@ -32,12 +34,12 @@ def _keep_what_was_asked(
         for name in INVENTED:
             if not request.get(name):
                 alarm.pop(name, None)
-        cloudwatch._evaluate_alarm(alarm)  # MiniStack did so before the alarm was complete
+        cloudwatch._evaluate_alarm(alarm)  # MiniStack evaluated it before it was complete
     return response
 
 
 def _typed(query: dict[str, Any]) -> dict[str, Any]:
-    """A metric data query whose numbers and truth values may have come as text."""
+    """Convert the numbers and booleans of a metric data query, which may be text, to their types."""
     typed = {**query, "ReturnData": str(query.get("ReturnData", True)).lower() == "true"}
     if "Period" in query:
         typed["Period"] = int(query["Period"])

@@ -1,8 +1,10 @@
-"""Alarms are judged as CloudWatch judges them: by their dimensions, metric math, M of N, and missing data.
+"""Alarms are evaluated as in CloudWatch: by dimensions, metric math, M of N datapoints, and missing data.
 
-MiniStack mixes all dimensions of a metric, and knows neither metric math, DatapointsToAlarm nor TreatMissingData.
-Periods here end now, not on the full minute, so that an alarm is seen within seconds of its cause.
+MiniStack mixes all dimensions of a metric and does not support metric math, DatapointsToAlarm or TreatMissingData.
+Periods here end now, not at the full minute: an alarm fires within seconds of its cause.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+
+Probe: `alarm_states` in tests/local/ministack/test_upstream.py.
 """
 
 import operator
@@ -23,7 +25,7 @@ COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
     "LessThanOrEqualToThreshold": operator.le,
 }
 
-_one_at_a_time = threading.RLock()  # a request and the clock may judge at the same moment; actions must fire once
+_one_at_a_time = threading.RLock()  # a request and the clock may evaluate at the same time; actions must run once
 
 
 def apply() -> None:
@@ -31,7 +33,7 @@ def apply() -> None:
 
 
 def judge(alarm: dict[str, Any]) -> None:
-    """Put the alarm into the state its datapoints call for, and fire that state's actions if it is another one."""
+    """Set the alarm's state from its datapoints. If the state changes, run the actions of the new state."""
     if alarm.get("ComparisonOperator") not in COMPARISONS or not (alarm.get("MetricName") or alarm.get("Metrics")):
         return
     values = datapoints(alarm, time.time())
@@ -47,7 +49,7 @@ def judge(alarm: dict[str, Any]) -> None:
 
 
 def verdict(breaching: Sequence[bool | None], *, needed: int, missing: str) -> str | None:
-    """The state for datapoints from newest to oldest, None for a missing one; no state: keep the current one."""
+    """The state for datapoints from newest to oldest, None for a missing one. None keeps the current state."""
     known = [breach for breach in breaching if breach is not None]
     unknown = len(breaching) - len(known)
     bad = known.count(True) + (unknown if missing == "breaching" else 0)
@@ -57,14 +59,14 @@ def verdict(breaching: Sequence[bool | None], *, needed: int, missing: str) -> s
         return {"missing": "INSUFFICIENT_DATA", "ignore": None}.get(missing, "OK")
     if missing == "ignore" and bad and bad + unknown >= needed:
         return None
-    # Few datapoints, all bad, and the oldest of them as old as DatapointsToAlarm: AWS does not wait for more.
+    # few datapoints, all breaching, and the oldest is as old as DatapointsToAlarm: AWS does not wait for more
     if missing == "missing" and all(known) and True in breaching[needed - 1 :]:
         return "ALARM"
     return "OK"
 
 
 def datapoints(alarm: dict[str, Any], now: float) -> list[float | None]:
-    """The alarm's value in each of its evaluation periods, newest first; `now` in seconds since 1970."""
+    """The alarm's value in each of its evaluation periods, newest first. `now` is in seconds since 1970."""
     period = _period(alarm)
     ends = [now - number * period for number in range(int(alarm.get("EvaluationPeriods", 1)))]
     return [_value(alarm, end - period, end) for end in ends]

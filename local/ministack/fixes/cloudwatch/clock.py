@@ -1,6 +1,6 @@
-"""Every ALARM_PERIOD_SECONDS: measure what has no event of its own, then judge all alarms.
+"""Every ALARM_PERIOD_SECONDS, measures metrics that have no event, then evaluates all alarms.
 
-In the emulator's own process and by its own functions, so that neither AUTH nor TLS stands in the way.
+It runs in the process of the local AWS and calls its functions directly, without AUTH and TLS.
 """
 
 import logging
@@ -12,7 +12,7 @@ from typing import Final
 from ministack.core.responses import request_scope
 from ministack.services import cloudwatch
 
-log = logging.getLogger("emulator.clock")
+log = logging.getLogger("local_aws.clock")
 
 _period_seconds = float(os.environ.get("ALARM_PERIOD_SECONDS", "3"))
 _measurements: Final[list[Callable[[], None]]] = []
@@ -23,7 +23,7 @@ def every_tick(measurement: Callable[[], None]) -> None:
 
 
 def start() -> None:
-    threading.Thread(target=_run, daemon=True, name="emulator-clock").start()
+    threading.Thread(target=_run, daemon=True, name="local-aws-clock").start()
 
 
 def _run() -> None:

@@ -1,6 +1,6 @@
-"""What alarms use of CloudWatch's metric math: arithmetic, comparisons, AND, OR, IF, FILL, SUM, AVG, MIN, MAX.
+"""The part of CloudWatch's metric math that alarms use: arithmetic, comparisons, AND, OR, IF, FILL, SUM, AVG, MIN, MAX.
 
-One number or none (no data) a metric and period. Any arithmetic with none is none, as in CloudWatch.
+Each metric has one number, or None (no data), per period. Arithmetic with None gives None, as in CloudWatch.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
 """
 
@@ -34,12 +34,12 @@ AGGREGATES: Final[dict[str, Callable[[list[float]], float]]] = {
     "MIN": min,
     "MAX": max,
 }
-# CloudWatch's spelling in Python's.
+# CloudWatch's operators in Python's syntax
 SPELLING: Final = ((r"&&|\bAND\b", " and "), (r"\|\||\bOR\b", " or "), (r"\^", "**"))
 
 
 def evaluate(name: str, metrics: Mapping[str, Value], expressions: Mapping[str, str]) -> Value:
-    """The value of a metric or expression by its id. ValueError for what is not supported here."""
+    """The value of a metric or expression by its id. Raises ValueError for an unsupported expression."""
     if name in metrics:
         return metrics[name]
     if name not in expressions:

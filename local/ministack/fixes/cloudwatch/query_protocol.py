@@ -1,4 +1,5 @@
-"""AWS's older wire format, which Terraform's provider 5.x speaks with CloudWatch: form fields in, XML out."""
+"""The query protocol: AWS's older wire format, which the Terraform provider 5.x uses for CloudWatch. Form fields in,
+XML out."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +7,7 @@ from xml.sax.saxutils import escape
 
 
 def parse(form: Mapping[str, Any]) -> dict[str, Any]:
-    """Form fields as a tree: {"Metrics.member.1.Id": ["m"]} is {"Metrics": [{"Id": "m"}]}. All leaves are text."""
+    """Convert form fields to a tree: {"Metrics.member.1.Id": ["m"]} to {"Metrics": [{"Id": "m"}]}. Leaves are text."""
     tree: dict[str, Any] = {}
     for path, value in form.items():
         *parents, leaf = path.split(".")
@@ -27,7 +28,7 @@ def _with_lists(node: Any) -> Any:
 
 
 def to_xml(name: str, value: Any) -> str:
-    """An element, or nothing for None: AWS leaves out what is not set."""
+    """An XML element, or an empty text for None: AWS leaves out values that are not set."""
     match value:
         case None:
             return ""

@@ -1,4 +1,9 @@
-"""A repeated asynchronous invocation keeps the request id of the first, by which a function knows its own work."""
+"""A retried asynchronous invocation keeps the request id of the first attempt. Functions detect their own work by it.
+
+MiniStack gives each attempt a new request id.
+
+Probe: `async_retries` in tests/local/ministack/test_upstream.py.
+"""
 
 from typing import Any
 
@@ -8,7 +13,7 @@ from local.ministack.fixes.patching import wrap
 
 
 class AsyncEvent(dict[str, Any]):
-    """The event of an asynchronous invocation, which remembers the first attempt's request id."""
+    """The event of an asynchronous invocation. It keeps the request id of the first attempt."""
 
     request_id = ""
 

@@ -1,6 +1,9 @@
-"""Embedded metric format: a JSON line with `_aws.CloudWatchMetrics` in a function's log becomes CloudWatch metrics.
+"""Embedded metric format: a JSON log line with `_aws.CloudWatchMetrics` becomes CloudWatch metrics.
 
+MiniStack ignores these lines.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+
+Probe: `embedded_metrics` in tests/local/ministack/test_upstream.py.
 """
 
 import json
@@ -27,7 +30,7 @@ def _publish(line: str) -> None:
         values = json.loads(line)
         directives = values["_aws"]["CloudWatchMetrics"]
     except (ValueError, KeyError, TypeError):
-        return  # a log line like any other, as on AWS
+        return  # an ordinary log line, as on AWS
     for directive in directives:
         for names in directive.get("Dimensions") or [[]]:
             dimensions = {name: str(values[name]) for name in names}

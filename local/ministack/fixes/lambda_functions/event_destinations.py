@@ -1,6 +1,8 @@
-"""What a function failed of for good goes to its queue if its role may send there.
+"""A permanently failed event goes to the function's queue only if the function's role may send to the queue.
 
-MiniStack puts it there without asking.
+MiniStack does not check the role.
+
+Probe: `event_destinations` in tests/local/ministack/test_upstream.py.
 """
 
 from typing import Any

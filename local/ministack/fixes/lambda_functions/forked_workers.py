@@ -1,8 +1,10 @@
 """Workers of Python functions are forked from a process that has loaded their code (local/ministack/processes.py).
 
-MiniStack unpacks code and layers, starts Python and imports everything for each worker: a second of CPU, more than a
-hundred payments' worth of work. It also ends all workers of a function when one of them is killed as it starts, waits
-50 ms for the log of a handler that prints nothing, and loses the end of a log that comes slowly.
+For each worker, MiniStack unpacks code and layers, starts Python and imports everything: one second of CPU, more than
+the work of a hundred payments. It also ends all workers of a function when one of them is killed at its start, waits
+50 ms for the log of a handler that prints nothing, and loses the end of a slow log.
+
+Probe: `forked_workers` in tests/local/ministack/test_upstream.py.
 """
 
 import contextlib
@@ -29,8 +31,8 @@ from local.ministack.fixes.patching import wrap
 from local.ministack.processes import ExecutionEnvironment, ForkServer, Function, LoadFailed, ProcessEnded
 from local.ministack.runtime.shortcut import SOCKET
 
-WORKER_DIED: Final = "Worker process died"
-FROM_THE_EMULATOR: Final = ("PATH", "HOME", "LANG", "TZ")
+WORKER_ENDED: Final = "Worker process died"
+INHERITED_VARIABLES: Final = ("PATH", "HOME", "LANG", "TZ")
 PYTHON: Final = f"python/lib/python{'.'.join(map(str, lambda_runtime.sys.version_info[:2]))}/site-packages"
 
 LOADED_BY: Final = (
@@ -51,7 +53,7 @@ _functions: dict[str, Future[Function]] = {}
 
 
 def apply() -> None:
-    """Use them for Python functions from now on, and have the root ready for the first."""
+    """Use forked workers for Python functions, and start the root process."""
     wrap(lambda_runtime, "_worker_class_for", _forked)
     wrap(lambda_svc, "invalidate_worker", _forget_the_code)
     wrap(lambda_svc, "_create_function", _load_at_once)
@@ -67,7 +69,7 @@ def _is_python(config: dict[str, Any]) -> bool:
 
 
 class ForkedWorker(lambda_runtime.Worker):  # type: ignore[misc]
-    """One execution environment of a Python function, made anew when it has ended."""
+    """One execution environment of a Python function. A new one is created after it has ended."""
 
     _proc: ExecutionEnvironment | None
 
@@ -75,7 +77,7 @@ class ForkedWorker(lambda_runtime.Worker):  # type: ignore[misc]
         variables = {"AWS_LAMBDA_LOG_STREAM_NAME": new_uuid()}
         try:
             self._proc = _function(self.config, self.code_zip).environment(variables)
-        except (OSError, ProcessEnded):  # the process that had loaded the code was killed
+        except (OSError, ProcessEnded):  # the parent process was killed
             _drop(self.func_name)
             self._proc = _function(self.config, self.code_zip).environment(variables)
 
@@ -89,7 +91,7 @@ class ForkedWorker(lambda_runtime.Worker):  # type: ignore[misc]
         invoked_function_arn: str | None = None,
         **_durable: Any,
     ) -> dict[str, Any]:
-        """Run one invocation; the answer as MiniStack's own workers give it. Raises LoadFailed."""
+        """Run one invocation. The answer has the format of MiniStack's own workers. Raises LoadFailed."""
         timeout = self.config.get("Timeout", 3)
         request = {
             "event": event,
@@ -109,7 +111,7 @@ class ForkedWorker(lambda_runtime.Worker):  # type: ignore[misc]
                 answer, log = process.invoke(request, timeout)
                 return {"status": "ok", "result": answer.get("result", answer), "log": log, "cold_start": cold}
             except ProcessEnded as ended:
-                error, log = WORKER_DIED, str(ended)
+                error, log = WORKER_ENDED, str(ended)
             except TimeoutError as late:
                 error, log = f"Task timed out after {timeout}.00 seconds", str(late)
             self._proc = None
@@ -119,7 +121,7 @@ class ForkedWorker(lambda_runtime.Worker):  # type: ignore[misc]
 
 
 def _function(config: dict[str, Any], code_zip: bytes) -> Function:
-    """A function's loaded code: loaded once for each version of it and of its configuration. Raises LoadFailed."""
+    """A function's loaded code. It is loaded once per version of code and configuration. Raises LoadFailed."""
     parts = (
         "FunctionArn",
         "Version",
@@ -138,7 +140,7 @@ def _function(config: dict[str, Any], code_zip: bytes) -> Function:
     if mine:
         try:
             loaded.set_result(_living_root().load(_description(config, code_zip)))
-        except BaseException as failed:  # noqa: BLE001 - all who wait for it raise it
+        except BaseException as failed:  # noqa: BLE001 - every waiting thread raises it
             with _loading:
                 _functions.pop(key, None)
             loaded.set_exception(failed)
@@ -148,7 +150,7 @@ def _function(config: dict[str, Any], code_zip: bytes) -> Function:
 def _description(config: dict[str, Any], code_zip: bytes) -> dict[str, Any]:
     code = _unpacked(code_zip)
     layers = [_unpacked(lambda_svc._resolve_layer_zip(layer)) for layer in config.get("Layers") or []]
-    # in the order in which Lambda looks: the function's own, then the layers', the later ones first
+    # Lambda's search order: the function's own folder, then the layers, the last layer first
     paths = [str(layer / folder) for layer in reversed(layers) for folder in (PYTHON, "python")]
     return {
         "handler": config["Handler"],
@@ -159,10 +161,11 @@ def _description(config: dict[str, Any], code_zip: bytes) -> dict[str, Any]:
 
 
 def _environment(config: dict[str, Any]) -> dict[str, str]:
-    """https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html, and how to reach the local AWS."""
+    """The variables of https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html, and the address of the
+    local AWS."""
     name = config["FunctionName"]
     _, region = lambda_runtime._account_region_from_function_config(config)
-    own = {name: value for name in FROM_THE_EMULATOR if (value := os.environ.get(name))}
+    own = {name: value for name in INHERITED_VARIABLES if (value := os.environ.get(name))}
     own |= (config.get("Environment") or {}).get("Variables") or {}
     own |= {
         "_HANDLER": config["Handler"],
@@ -190,7 +193,7 @@ def _environment(config: dict[str, Any]) -> dict[str, str]:
 
 
 def _unpacked(package: bytes) -> Path:
-    """The folder with a zip file's content, which all functions and processes share."""
+    """The folder with a zip file's content. All functions and processes share it."""
     folder = Path(tempfile.gettempdir(), f"lambda-code-{_digest(package)}")
     with _unpacking:
         if not folder.exists():
@@ -207,7 +210,7 @@ def _digest(data: bytes) -> str:
 
 @functools.cache
 def _root() -> ForkServer:
-    return ForkServer({name: os.environ[name] for name in FROM_THE_EMULATOR if name in os.environ})
+    return ForkServer({name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ})
 
 
 def _living_root() -> ForkServer:
@@ -217,7 +220,7 @@ def _living_root() -> ForkServer:
 
 
 def _load_at_once(create: Any, data: dict[str, Any]) -> Any:
-    """Load a new function's code in the background: then its first invocation is as quick as any."""
+    """Load a new function's code in the background: its first invocation is as fast as the others."""
     response = create(data)
     function = lambda_svc._functions.get(data.get("FunctionName", "")) or {}
     config = function.get("config") or {}

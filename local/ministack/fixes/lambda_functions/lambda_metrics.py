@@ -1,6 +1,8 @@
-"""AWS/Lambda metrics for every invocation.
+"""Records the AWS/Lambda metrics of every invocation.
 
-MiniStack counts only what comes through the Invoke API, not what API Gateway, SQS or a state machine calls.
+MiniStack only counts invocations through the Invoke API, not those by API Gateway, SQS or a state machine.
+
+Probe: `lambda_metrics` in tests/local/ministack/test_upstream.py.
 """
 
 import time
@@ -30,6 +32,6 @@ def _count_invocation(
 
 
 def _count_throttle(_emit: Any, function_name: str, *, duration_ms: float, throttle: bool, **_other: bool) -> None:
-    # The Invoke API reports a throttle once more, with a duration; the first report is the one all callers share.
+    # The Invoke API reports a throttle a second time, with a duration. The first report occurs for all callers.
     if throttle and not duration_ms:
         cloudwatch.record_metric("AWS/Lambda", "Throttles", 1, "Count", {"FunctionName": function_name})

@@ -1,14 +1,17 @@
-"""Invocations take turns for a bounded number of processes, over all functions.
+"""Invocations of all functions wait for a place in a bounded number of processes.
 
 MiniStack starts a process for every invocation in flight: 14 GB and a load of 260 in one test run. Here an invocation
-waits in a queue for its place. LAMBDA_PLACES bounds the invocations of all functions that run at a time (16 a core),
-LAMBDA_PLACES_EACH those of one (6 a core), so that a slow function does not keep the others out. Twice as many
-processes as places are kept warm. Beyond LAMBDA_ACCOUNT_CONCURRENCY invocations in all, running or waiting, MiniStack
-answers 429, as AWS does at its account limit (1,000).
+waits in a queue for its place. LAMBDA_PLACES limits the concurrent invocations of all functions (16 per core).
+LAMBDA_PLACES_EACH limits those of one function (6 per core): a slow function does not block the others. The number of
+processes kept warm is twice the number of places. Above LAMBDA_ACCOUNT_CONCURRENCY invocations in total, running or
+waiting, MiniStack answers 429, as AWS does at its account limit (1,000).
 
-Nobody waits for their own caller: a function that another one invokes and waits for gets a place beyond the bound. What
-reaches a function by another way (the API, a state machine) does not name its caller; so after STALL_SECONDS in which
-no place was taken or given back, the first in the queue is let in. At twice the bound a nested call is answered 429.
+An invocation never waits for its own caller: a function that another function invokes synchronously gets a place beyond
+the limit. An invocation by another service (the API, a state machine) does not name its caller. Therefore, if no place
+is taken or released for STALL_SECONDS, the first in the queue is admitted. At twice the limit, a nested call is
+answered 429.
+
+Probe: `lambda_places` in tests/local/ministack/test_upstream.py.
 """
 
 import os
@@ -28,7 +31,7 @@ STALL_SECONDS: Final = 5.0
 
 
 class Places:
-    """Who may run: at most `total` at a time and `each` of one function, in the order in which they came."""
+    """Admits at most `total` invocations at a time, and at most `each` of one function, in order of arrival."""
 
     def __init__(self, total: int, each: int, stall_seconds: float = STALL_SECONDS) -> None:
         self.total = total
@@ -42,16 +45,16 @@ class Places:
 
     @property
     def running(self) -> int:
-        """How many invocations have a place."""
+        """The number of invocations that have a place."""
         return self._taken.total()
 
     @property
     def waiting(self) -> int:
-        """How many stand in the queue."""
+        """The number of invocations in the queue."""
         return len(self._queue)
 
     def take(self, function: str, *, nested: bool = False) -> bool:
-        """Return when the invocation may run. False, at once, for a nested one that no place is left for."""
+        """Wait until the invocation may run. Returns False at once for a nested one if no place is left."""
         turn = threading.Event()
         with self._lock:
             if nested:
@@ -105,17 +108,17 @@ KEPT: Final = 2 * places.total
 
 
 def apply() -> None:
-    """Have every invocation take its place, and keep no more processes than KEPT."""
+    """Let every invocation wait for its place, and keep at most KEPT processes."""
     wrap(lambda_svc, "_execute_function_warm", _in_turn)
     wrap(lambda_svc, "acquire_worker", _instead_of_an_idle_one)
 
 
 def _in_turn(execute: Any, function: Any, event: Any, request_id: str) -> Any:
     name = (function.get("config") or function)["FunctionName"]
-    # the depth counts hops through Invoke: 2 is a function that another one called
+    # the depth counts hops through Invoke: 2 means that another function called this one
     nested = lambda_svc._invoke_depth.get() > 1 and not isinstance(event, AsyncEvent)
     if not places.take(name, nested=nested):
-        message = f"Rate Exceeded: functions wait for one another in {2 * places.total} places"
+        message = f"Rate Exceeded: nested invocations use all {2 * places.total} places"
         return lambda_svc._throttle_response(reason_code="ConcurrentInvocationLimitExceeded", msg=message)
     try:
         return execute(function, event, request_id)
@@ -124,7 +127,7 @@ def _in_turn(execute: Any, function: Any, event: Any, request_id: str) -> Any:
 
 
 def _instead_of_an_idle_one(acquire: Any, *args: Any, **kwargs: Any) -> Any:
-    """A new process ends the one that has been idle longest, when there are too many."""
+    """If there are too many processes, a new process ends the one that has been idle longest."""
     worker, how = acquire(*args, **kwargs)
     if how == "spawn":
         lambda_runtime.kill_workers(_surplus())

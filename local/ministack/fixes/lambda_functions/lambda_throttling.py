@@ -1,4 +1,9 @@
-"""A throttled function is `Lambda.TooManyRequestsException` in a state machine, not `Lambda.Unknown`."""
+"""A throttled function fails with `Lambda.TooManyRequestsException` in a state machine.
+
+MiniStack reports `Lambda.Unknown`.
+
+Probe: `lambda_throttling` in tests/local/ministack/test_upstream.py.
+"""
 
 import json
 from typing import Any

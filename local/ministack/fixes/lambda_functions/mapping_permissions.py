@@ -1,6 +1,8 @@
-"""To see, change or delete one event source mapping needs the permission of that name.
+"""Reading, changing and deleting an event source mapping each need their own permission.
 
-MiniStack asks for lambda:ListEventSourceMappings to see it, and for nothing at all to change or delete it.
+MiniStack requires lambda:ListEventSourceMappings to read one, and no permission to change or delete one.
+
+Probe: `mapping_permissions` in tests/local/ministack/test_upstream.py.
 """
 
 from typing import Any, Final

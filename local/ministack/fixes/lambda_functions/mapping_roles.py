@@ -1,4 +1,9 @@
-"""A queue is read for a function only if the function's role may do so, where MiniStack asks nobody."""
+"""A queue is read for a function only if the function's role allows it.
+
+MiniStack does not check the role.
+
+Probe: `mapping_roles` in tests/local/ministack/test_upstream.py.
+"""
 
 from typing import Any
 
@@ -36,7 +41,7 @@ def _no_batch_unless_allowed(
 
 
 def _lacking(config: dict[str, Any], source: str) -> str | None:
-    """The first action on a queue that the function's role may not do."""
+    """The first required action on the queue that the function's role does not allow."""
     if not source.startswith("arn:aws:sqs:"):
         return None
     return next((name for name in NEEDED if not service_may("lambda", config["Role"], f"sqs:{name}", source)), None)

@@ -1,7 +1,9 @@
-"""A mapping that is switched on or off is `Enabling` or `Disabling` first, and takes no other change meanwhile.
+"""A mapping that is switched on or off is `Enabling` or `Disabling` first, and rejects other changes in that state.
 
-MiniStack is done at once, so that a caller who does not wait never meets ResourceInUseException.
+MiniStack switches at once: a caller that does not wait never receives ResourceInUseException.
 https://docs.aws.amazon.com/lambda/latest/api/API_UpdateEventSourceMapping.html
+
+Probe: `mapping_states` in tests/local/ministack/test_upstream.py.
 """
 
 import time
@@ -12,7 +14,7 @@ from ministack.services import lambda_svc
 
 from local.ministack.fixes.patching import wrap
 
-SETTLE_SECONDS: Final = 1.0  # on AWS some seconds, at times a minute
+SETTLE_SECONDS: Final = 1.0  # on AWS it takes some seconds, sometimes a minute
 UNSETTLED: Final = {"Enabled": "Enabling", "Disabled": "Disabling"}
 IN_USE: Final = "Cannot update the event source mapping because it is in use."
 

@@ -1,4 +1,9 @@
-"""An object uploaded in parts has the tags that its upload began with; MiniStack forgets them."""
+"""An object from a multipart upload has the tags of the request that created the upload.
+
+MiniStack drops them.
+
+Probe: `upload_tags` in tests/local/ministack/test_upstream.py.
+"""
 
 from typing import Any
 from urllib.parse import parse_qsl

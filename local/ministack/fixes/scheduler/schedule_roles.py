@@ -1,7 +1,9 @@
-"""A schedule works under its role and a rule under the function's policy, and both call functions asynchronously.
+"""A schedule works under its role, a rule under the function's policy, and both invoke functions asynchronously.
 
-MiniStack asks nobody, takes any role, and calls a function once where AWS repeats a failed one twice.
+MiniStack checks no permission, accepts any role, and calls a function once. AWS retries a failed invocation twice.
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
+
+Probe: `schedule_roles` in tests/local/ministack/test_upstream.py.
 """
 
 import json
@@ -14,7 +16,7 @@ from ministack.services import eventbridge, lambda_svc, scheduler
 from local.ministack.fixes.patching import wrap
 from local.ministack.permissions import policy_lets_service, role_lets_service, service_may
 
-log = logging.getLogger("emulator.schedules")
+log = logging.getLogger("local_aws.schedules")
 
 SCHEDULER = "scheduler.amazonaws.com"
 INVOKE = "lambda:InvokeFunction"
@@ -46,7 +48,7 @@ def _invoke_if_allowed(
 
 def _allowed(target: dict[str, Any], source: dict[str, Any]) -> bool:
     function = target["Arn"]
-    if "FlexibleTimeWindow" in source:  # a schedule; a rule has no such thing
+    if "FlexibleTimeWindow" in source:  # a schedule; rules do not have this field
         role = target["RoleArn"]
         return role_lets_service(role, SCHEDULER, _group_arn(source)) and service_may(
             "scheduler", role, INVOKE, function
@@ -57,7 +59,7 @@ def _allowed(target: dict[str, Any], source: dict[str, Any]) -> bool:
 
 
 def _group_arn(schedule: dict[str, Any]) -> str:
-    """What Scheduler names as aws:SourceArn: never the schedule, always its group."""
+    """The aws:SourceArn of Scheduler: always the schedule's group, never the schedule."""
     group = schedule.get("GroupName") or "default"
     return f"arn:aws:scheduler:{get_region()}:{get_account_id()}:schedule-group/{group}"
 

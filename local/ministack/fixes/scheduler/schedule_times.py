@@ -1,12 +1,17 @@
-"""A schedule or a rule fires when its time has come, where MiniStack looks every ten seconds only."""
+"""A schedule or a rule fires on time.
+
+MiniStack checks them only every ten seconds.
+
+Probe: `schedule_times` in tests/local/ministack/test_upstream.py.
+"""
 
 from typing import Final
 
 from ministack.services import eventbridge, scheduler
 
-LOOK_SECONDS: Final = 0.25
+TICK_SECONDS: Final = 0.25
 
 
 def apply() -> None:
-    eventbridge._SCHEDULER_TICK_INTERVAL = LOOK_SECONDS
-    scheduler._SCHEDULE_TICK_INTERVAL = LOOK_SECONDS
+    eventbridge._SCHEDULER_TICK_INTERVAL = TICK_SECONDS
+    scheduler._SCHEDULE_TICK_INTERVAL = TICK_SECONDS

@@ -1,4 +1,9 @@
-"""SQS and SNS batch calls need the permission of the single call: there is no `sqs:SendMessageBatch` in IAM."""
+"""SQS and SNS batch calls need the permission of the single call: IAM has no action `sqs:SendMessageBatch`.
+
+MiniStack requires a permission with the name of the batch call.
+
+Probe: `batch_permissions` in tests/local/ministack/test_upstream.py.
+"""
 
 from typing import Any
 

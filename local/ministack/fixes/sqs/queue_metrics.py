@@ -1,4 +1,9 @@
-"""AWS/SQS metrics: how many messages wait and how old the oldest is, for every queue at every tick of the clock."""
+"""Records the AWS/SQS metrics of every queue at every tick of the clock: numbers of messages, age of the oldest.
+
+MiniStack does not record them.
+
+Probe: `queue_metrics` in tests/local/ministack/test_upstream.py.
+"""
 
 import time
 from typing import Any

@@ -1,4 +1,9 @@
-"""AWS/States metrics: executions started, ended by outcome, and their time, as each happens."""
+"""Records the AWS/States metrics: started executions, ended executions by outcome, and execution time.
+
+MiniStack does not record them.
+
+Probe: `execution_metrics` in tests/local/ministack/test_upstream.py.
+"""
 
 from datetime import datetime
 from typing import Any

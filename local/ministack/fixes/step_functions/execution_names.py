@@ -1,8 +1,10 @@
-"""A start is idempotent by its name: the same name and input give the execution that is running already.
+"""A start is idempotent by its name: the same name and input return the running execution.
 
-MiniStack refuses every name it has seen. On AWS other input, or an execution that has ended, is refused, and Express
-executions may all have one name.
+MiniStack rejects every name that was used before. AWS rejects the name only with another input or after the execution
+has ended. On AWS, Express executions may share a name.
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+
+Probe: `execution_names` in tests/local/ministack/test_upstream.py.
 """
 
 import json
@@ -33,7 +35,7 @@ def _start_or_find(start: Any, request: dict[str, Any]) -> Any:
 
 
 def _start_another(start: Any, request: dict[str, Any]) -> Any:
-    """An Express execution's ARN ends in an id of its own after the name."""
+    """The ARN of an Express execution ends in a unique id after the name."""
     response = start({**request, "name": f"{request['name']}:{uuid.uuid4()}"})
     stepfunctions._executions[json.loads(response[2])["executionArn"]]["name"] = request["name"]
     return response

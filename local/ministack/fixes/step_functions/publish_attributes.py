@@ -1,4 +1,9 @@
-"""A state machine's sns:publish keeps its MessageAttributes, which subscriptions filter by."""
+"""sns:publish in a state machine keeps its MessageAttributes, which subscriptions filter by.
+
+MiniStack drops them.
+
+Probe: `publish_attributes` in tests/local/ministack/test_upstream.py.
+"""
 
 from typing import Any
 
@@ -17,7 +22,7 @@ def apply() -> None:
 
 
 def as_query_parameters(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments with the attributes flattened as in an SNS request, the one form MiniStack's publish reads."""
+    """The arguments with flattened attributes, as in an SNS request. MiniStack's publish reads only this form."""
     parameters = {name: value for name, value in arguments.items() if name != "MessageAttributes"}
     for number, (name, attribute) in enumerate(arguments.get("MessageAttributes", {}).items(), start=1):
         entry = f"MessageAttributes.entry.{number}"

@@ -1,4 +1,9 @@
-"""Retry honours MaxDelaySeconds and JitterStrategy. (SFN_WAIT_SCALE shortens the delay by itself.)"""
+"""Retry respects MaxDelaySeconds and JitterStrategy.
+
+MiniStack ignores both. (SFN_WAIT_SCALE, MiniStack's own setting, shortens the delay.)
+
+Probe: `retry_delays` in tests/local/ministack/test_upstream.py.
+"""
 
 import random
 from typing import Any
@@ -18,13 +23,13 @@ def _with_the_right_delay(
     retrier, index = find(retriers, error, retry_counts)
     if retrier is None:
         return None, index
-    # MiniStack computes interval * rate ** count from what it gets; a rate of 1 makes our delay the last word.
+    # MiniStack computes interval * rate ** count; with a rate of 1 the result is our delay
     delay = delay_seconds(retrier, retry_counts.get(index, 0))
     return {**retrier, "IntervalSeconds": delay, "BackoffRate": 1.0}, index
 
 
 def delay_seconds(retrier: dict[str, Any], retries_done: int) -> float:
-    """Seconds to wait before the next attempt: exponential, cut at MaxDelaySeconds, then jittered."""
+    """Seconds to wait before the next attempt: exponential, limited to MaxDelaySeconds, then jittered."""
     delay = retrier.get("IntervalSeconds", 1) * retrier.get("BackoffRate", 2.0) ** retries_done
     delay = min(delay, retrier.get("MaxDelaySeconds", delay))
     return random.uniform(0, delay) if retrier.get("JitterStrategy") == "FULL" else delay  # noqa: S311

@@ -1,6 +1,9 @@
-"""A state machine calls functions and publishes only if its role allows it, where MiniStack asks nobody.
+"""A state machine calls functions and publishes messages only if its role allows it.
 
-Of the service integrations only Lambda and sns:publish are checked: those that our workflows use.
+MiniStack does not check the role. Of the service integrations only Lambda and sns:publish are checked: our workflows
+use no others.
+
+Probe: `state_machine_roles` in tests/local/ministack/test_upstream.py.
 """
 
 from contextvars import ContextVar
@@ -15,7 +18,7 @@ _role: ContextVar[str] = ContextVar("the running state machine's role")
 
 
 class Permission(NamedTuple):
-    """What a task needs, and the error it ends with on AWS when its role lacks it."""
+    """The permission that a task needs, and its error on AWS if the role lacks it."""
 
     action: str
     resource: str
@@ -46,7 +49,7 @@ def _ask_the_role(invoke: Any, resource: str, arguments: Any) -> Any:
 
 
 def permission(resource: str, arguments: Any) -> Permission | None:
-    """What the role of a state machine needs for a task, None for what is not checked."""
+    """The permission that a task needs. None for tasks that are not checked."""
     if resource.startswith("arn:aws:states:::sns:publish"):
         return Permission("sns:Publish", arguments["TopicArn"], "SNS.AuthorizationErrorException")
     function = arguments["FunctionName"] if resource.startswith("arn:aws:states:::lambda:invoke") else resource

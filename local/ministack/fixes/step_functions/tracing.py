@@ -1,4 +1,9 @@
-"""A state machine remembers its tracingConfiguration, else every plan wants to set it again."""
+"""A state machine keeps its tracingConfiguration.
+
+MiniStack drops it, and Terraform sets it again in every plan.
+
+Probe: `tracing` in tests/local/ministack/test_upstream.py.
+"""
 
 import json
 from typing import Any

@@ -1,5 +1,9 @@
-"""A web ACL is told back with the bodies of its answers, what it inspects and what it keeps to itself: without them a
-plan differs for ever."""
+"""A web ACL returns its custom response bodies, association settings and data protection settings.
+
+MiniStack drops them, which Terraform reports as a difference in every plan.
+
+Probe: `web_acls` in tests/local/ministack/test_upstream.py.
+"""
 
 from typing import Any
 
