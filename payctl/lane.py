@@ -17,6 +17,8 @@ from payments.domain.clock import utc_now
 app = typer.Typer(help="The batch lane: see how it stands, pause and resume it.", no_args_is_help=True)
 
 LONGEST_REASON = 200
+_JSON_NAMES = {"probe": "canary"}
+"""Field of BreakerState → its name in the JSON output, where they differ."""
 
 
 @app.command()
@@ -72,7 +74,7 @@ def _tell(stack: Stack, json: bool) -> None:
             {
                 "environment": stack.name,
                 "paused": state.paused,
-                **asdict(state),
+                **{_JSON_NAMES.get(name, name): text for name, text in asdict(state).items()},
                 "delivery": mapping["State"],
                 "messages_waiting": waiting,
                 "messages_under_way": under_way,
@@ -86,7 +88,7 @@ def _tell(stack: Stack, json: bool) -> None:
             ("paused by", state.paused_by),
             ("why", state.reason),
             ("since", state.since),
-            ("sent ahead", state.canary),
+            ("sent ahead", state.probe),
             ("delivery", mapping["State"]),
             ("messages waiting", waiting),
             ("under way", under_way),

@@ -54,7 +54,7 @@ class Charging:
     timeouts: RecoveryTimeouts = field(default_factory=RecoveryTimeouts)
     row_of: Callable[[Payment], Payment] = lambda payment: payment
 
-    def charge(self, payment: Payment, *, ask: bool = False) -> Outcome:
+    def charge(self, payment: Payment, *, reconcile: bool = False) -> Outcome:
         """Charge a payment, or find out what became of it; `ask` asks of one that is settled or held for review, too.
 
         Raises the errors of `PaymentGateway`, Conflict when the gateway charged other money than asked, and
@@ -70,7 +70,7 @@ class Charging:
                 return self._resolve(payment)
             case Status.REQUIRES_ACTION:
                 return self._follow_up(payment)
-            case status if ask and status in _ASKED_ON_REQUEST:
+            case status if reconcile and status in _ASKED_ON_REQUEST:
                 found = self._find(payment)
                 return self._outcome(payment, found) if found else as_recorded(payment)
         return as_recorded(payment)
@@ -159,10 +159,10 @@ class Charging:
         return Outcome(charged.status, gateway=self.gateway.name, gateway_reference=charged.reference)
 
 
-def may_call_gateway(payment: Payment, *, ask: bool) -> bool:
+def may_call_gateway(payment: Payment, *, reconcile: bool) -> bool:
     """Whether `charge` asks the gateway anything for this payment."""
     always = (Status.PENDING, Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION)
-    return payment.status in always or (ask and payment.status in _ASKED_ON_REQUEST)
+    return payment.status in always or (reconcile and payment.status in _ASKED_ON_REQUEST)
 
 
 def as_recorded(payment: Payment) -> Outcome:

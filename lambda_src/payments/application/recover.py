@@ -33,9 +33,9 @@ from payments.ports.workflow import Workflow
 RESERVE_SECONDS = 20
 """Time left at which a sweep looks no further."""
 PROBE_WITHOUT_PAYMENT = "gateway"
-"""What the lane remembers as its canary when no payment waits: a harmless question to the gateway."""
+"""What the lane remembers as its probe when no payment waits: a harmless question to the gateway."""
 _ANSWERED = CAPTURED | {Status.DECLINED, Status.REQUIRES_ACTION, Status.IN_REVIEW}
-"""Statuses of a canary that only an answer of the gateway can have brought about."""
+"""Statuses of a probe that only an answer of the gateway can have brought about."""
 
 
 def _raise(error: Exception) -> None:
@@ -54,7 +54,7 @@ class PaymentRecovery:
     workflow: Workflow
     webhooks: Webhooks
     gateway: PaymentGateway
-    lane: BreakerStore
+    breaker: BreakerStore
     delivery: Delivery
     rows: BatchRows
     resume_split: Callable[[Source], None]
@@ -69,12 +69,12 @@ class PaymentRecovery:
         Stops in time: what it did not come to is the next sweep's, which begins elsewhere.
         """
         found: Counter[str] = Counter()
-        lane = self.lane.state()
+        breaker = self.breaker.state()
         with self._apart():
-            lane = self._tend_breaker(lane)
+            breaker = self._tend_breaker(breaker)
         for payment_id in self._unsettled():
             with self._apart():
-                found.update(self._recover_payment(payment_id, lane))
+                found.update(self._recover_payment(payment_id, breaker))
             if seconds_left() < RESERVE_SECONDS:
                 break
         for event in self.events.parked():
@@ -85,8 +85,8 @@ class PaymentRecovery:
         for batch_id in self.batches.unfinished():
             with self._apart():
                 if seconds_left() >= RESERVE_SECONDS:
-                    found.update(self._recover_batch(batch_id, lane, seconds_left))
-        found["lane_paused"] = int(lane.paused)
+                    found.update(self._recover_batch(batch_id, breaker, seconds_left))
+        found["lane_paused"] = int(breaker.paused)
         return found
 
     @contextmanager
@@ -102,7 +102,7 @@ class PaymentRecovery:
     def _unsettled(self) -> Iterator[str]:
         return self.payments.unsettled(self.clock() - self.timeouts.unit)
 
-    def _recover_payment(self, payment_id: str, lane: BreakerState) -> Iterator[str]:
+    def _recover_payment(self, payment_id: str, breaker: BreakerState) -> Iterator[str]:
         now = self.clock()
         payment = self.payments.get(payment_id)
         if payment is None or (payment.status in SETTLED and payment.audited_version == payment.version):
@@ -113,8 +113,8 @@ class PaymentRecovery:
                 return
         elif self._is_overdue(payment, now):
             yield "overdue"
-        lane_is_closed = lane.paused_by == PausedBy.GATEWAY or (lane.paused and payment.source == "batch")
-        held_back = lane_is_closed and payment.status is Status.PENDING
+        breaker_is_open = breaker.paused_by == PausedBy.GATEWAY or (breaker.paused and payment.source == "batch")
+        held_back = breaker_is_open and payment.status is Status.PENDING
         if not held_back and self.timeouts.is_due(payment, now) and self._restart(payment, now):
             yield "taken_up"
 
@@ -145,7 +145,7 @@ class PaymentRecovery:
 
     # Batches ---------------------------------------------------------------------------------------------------------
 
-    def _recover_batch(self, batch_id: str, lane: BreakerState, seconds_left: Callable[[], float]) -> Iterator[str]:
+    def _recover_batch(self, batch_id: str, breaker: BreakerState, seconds_left: Callable[[], float]) -> Iterator[str]:
         now = self.clock()
         batch = self.batches.get(batch_id)
         if batch is None:
@@ -159,7 +159,7 @@ class PaymentRecovery:
         elif batch.ready_to_report:
             self.start_report(batch.batch_id)
             yield "batches_resumed"
-        elif self._stands_still(batch, now) and not lane.paused:
+        elif self._stands_still(batch, now) and not breaker.paused:
             try:
                 self.batches.claim_repair(batch, now)
             except NotClaimed:
@@ -206,28 +206,28 @@ class PaymentRecovery:
 
     # The lane --------------------------------------------------------------------------------------------------------
 
-    def _tend_breaker(self, lane: BreakerState) -> BreakerState:
+    def _tend_breaker(self, breaker: BreakerState) -> BreakerState:
         """See whether a gateway that refused us takes payments again, and have messages delivered accordingly."""
-        if lane.paused_by == PausedBy.GATEWAY and self._gets_through(lane):
-            self.lane.resume()
-            lane = self.lane.state()
-        if self.delivery.is_on() == lane.paused:
-            self.delivery.switch(on=not lane.paused)
-        return lane
+        if breaker.paused_by == PausedBy.GATEWAY and self._gets_through(breaker):
+            self.breaker.resume()
+            breaker = self.breaker.state()
+        if self.delivery.is_on() == breaker.paused:
+            self.delivery.switch(on=not breaker.paused)
+        return breaker
 
-    def _gets_through(self, lane: BreakerState) -> bool:
+    def _gets_through(self, breaker: BreakerState) -> bool:
         """Send one payment ahead; at a later sweep, see whether the gateway took it."""
-        canary = self.payments.get(lane.canary) if lane.canary else None
-        if canary and canary.status in _ANSWERED:
+        probe = self.payments.get(breaker.probe) if breaker.probe else None
+        if probe and probe.status in _ANSWERED:
             return True
-        if canary and canary.status not in OPEN:
-            canary = None
-        waiting = canary or next(self._pending(), None)
+        if probe and probe.status not in OPEN:
+            probe = None
+        waiting = probe or next(self._pending(), None)
         if waiting is None:
             return self._answers()
-        if self._answers():  # a canary is for a gateway that answers at all
-            self.lane.send_probe(waiting.payment_id)
-            if self.timeouts.is_due(waiting, self.clock()) or not canary:
+        if self._answers():  # a probe is for a gateway that answers at all
+            self.breaker.send_probe(waiting.payment_id)
+            if self.timeouts.is_due(waiting, self.clock()) or not probe:
                 self._restart(waiting, self.clock())
         return False
 

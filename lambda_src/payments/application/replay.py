@@ -43,7 +43,7 @@ class Decision:
     needed: bool = True
 
 
-def decide(payment_id: str, payment: Payment | None, lane: BreakerState, *, started: bool) -> Decision:
+def decide(payment_id: str, payment: Payment | None, breaker: BreakerState, *, started: bool) -> Decision:
     """What to do with a message.
 
     `payment_id` is what the message names, empty if it is malformed; `payment` is its row, strongly consistent;
@@ -60,8 +60,8 @@ def decide(payment_id: str, payment: Payment | None, lane: BreakerState, *, star
             return Decision(Action.REFUSE, "the payment waits for its customer, and is followed up", needed=False)
         case Status.IN_REVIEW:
             return Decision(Action.REFUSE, "the payment is held for a person", needed=False)
-        case Status.PENDING if lane.paused:
-            why = f"the lane is paused by the {lane.paused_by} since {lane.since}: {lane.reason}"
+        case Status.PENDING if breaker.paused:
+            why = f"the lane is paused by the {breaker.paused_by} since {breaker.since}: {breaker.reason}"
             return Decision(Action.REFUSE, why)
         case Status.PENDING if payment.version == 1 and not started:
             return Decision(Action.REQUEUE, "the payment was never started")

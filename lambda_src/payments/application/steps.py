@@ -25,8 +25,8 @@ from payments.domain.payment import Payment
 from payments.domain.statuses import Status
 from payments.ports.audit_store import AuditStore
 from payments.ports.event_store import EventStore
-from payments.ports.field_encryptor import RowEncryptor
 from payments.ports.payment_store import PaymentStore, require
+from payments.ports.row_encryptor import RowEncryptor
 from payments.ports.sealed_payments import Unlocked, unlocked
 from payments.ports.slot_counter import NoFreeSlot
 
@@ -64,20 +64,20 @@ def charge_step(
     The payment's data key is in hand before anything is written or sent, so that whatever comes back can be sealed:
     a key that is disabled stops a charge (EncryptionUnavailable), and never loses one.
     """
-    waits, ask = int(state.get("waits", 0)), bool(state.get("ask"))
+    waits, reconcile = int(state.get("waits", 0)), bool(state.get("ask"))
     row = require(charging.store, state["payment_id"])
     what_for = {name: state[name] for name in ("payment_id", "ask", "event_id") if name in state}
 
     def wait(seconds: int, waits: int) -> State:
         return {**what_for, "waits": waits, "wait_seconds": seconds + jitter(seconds)}
 
-    if not may_call_gateway(row, ask=ask):
+    if not may_call_gateway(row, reconcile=reconcile):
         return {**what_for, "outcome": as_recorded(row).as_json()}
     try:
         open_row = unlocked(row, encryptor)
         turn = rate_limiter.take()
         charging = replace(charging, gateway=RateLimitedGateway(charging.gateway, turn), row_of=open_row.sealed)
-        outcome = answered(lambda: charging.charge(open_row.payment, ask=ask))
+        outcome = answered(lambda: charging.charge(open_row.payment, reconcile=reconcile))
     except NoFreeSlot:
         return wait(OWN_PACE_SECONDS, waits)  # our own doing, and no reason to give a payment up
     except PaymentError as error:

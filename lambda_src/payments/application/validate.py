@@ -34,7 +34,7 @@ class PaymentMethods:
         self._default = default
         self._tokens = tokens
         self._clock = clock
-        self._vault = encryptor
+        self._encryptor = encryptor
 
     def of(self, payment: Payment) -> str:
         """The payment method in plain text, of a payment whose own is opened already.
@@ -47,9 +47,9 @@ class PaymentMethods:
         field, method = self._on_file(payment)
         if not is_sealed(method):
             return method
-        if self._vault is None:
+        if self._encryptor is None:
             raise EncryptionUnavailable("this function has no key to open a payment method with")
-        return self._vault.open({"customer_id": payment.customer_id}, {field: method})[field]
+        return self._encryptor.open({"customer_id": payment.customer_id}, {field: method})[field]
 
     def check(self, payment: Payment) -> None:
         """Raise InvalidPayment when there is no payment method. Opens nothing, and so needs no key."""

@@ -76,6 +76,6 @@ class Webhooks:
         """
         age = (self.clock() - parse_iso(event.received_at)) // ASK_AGAIN
         self.workflow.restart(
-            event.payment_id, execution_suffix_of(event, age.bit_length()), ask=True, event_id=event.event_id
+            event.payment_id, execution_suffix_of(event, age.bit_length()), reconcile=True, event_id=event.event_id
         )
         return EventState.PARKED

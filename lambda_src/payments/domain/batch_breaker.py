@@ -26,14 +26,14 @@ class PausedBy(StrEnum):
 @dataclass(frozen=True, slots=True)
 class BreakerState:
     """Whether the lane is paused, by whom (empty: it is open), why and since when. `refused_at` is when the gateway
-    last refused us, if it did since the lane was opened. `canary` is the payment that the sweeper sent ahead to see
+    last refused us, if it did since the lane was opened. `probe` is the payment that the sweeper sent ahead to see
     whether the gateway takes payments again, if it did."""
 
     paused_by: str = ""
     reason: str = ""
     since: str = ""
     refused_at: str = ""
-    canary: str = ""
+    probe: str = ""
 
     @property
     def paused(self) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from payments.domain.sealed_text import Context, Seal
+from payments.domain.sealed_text import Context
 
 
 class EncryptionUnavailable(Exception):
@@ -27,14 +27,4 @@ class FieldEncryptor(Protocol):
         """The values in plain text; those that are not sealed come back as they are.
 
         Raises EncryptionUnavailable, and DecryptionFailed naming the field.
-        """
-
-
-class RowEncryptor(FieldEncryptor, Protocol):
-    """A vault that also hands out a data key, for as long as its holder works on one row."""
-
-    def unlock(self, context: Context, values: Mapping[str, str]) -> tuple[dict[str, str], Seal]:
-        """The values as `open` gives them, and a data key in hand: what it seals later needs nobody's leave any more.
-
-        It is the key that the values are sealed with, or a new one. Raises what `open` raises.
         """

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from payments.domain.payment import Payment
 from payments.domain.sealed_fields import REFERENCE, context_of, private, with_texts
 from payments.domain.sealed_text import Seal
-from payments.ports.field_encryptor import FieldEncryptor, RowEncryptor
+from payments.ports.field_encryptor import FieldEncryptor
+from payments.ports.row_encryptor import RowEncryptor
 
 
 def opened(payment: Payment, encryptor: FieldEncryptor) -> Payment:

@@ -9,7 +9,7 @@ class Workflow(Protocol):
     def start(self, payment_id: str) -> None:
         """Start the payment's execution. Starting twice is the same as once."""
 
-    def restart(self, payment_id: str, execution_suffix: str, *, ask: bool = False, event_id: str = "") -> None:
+    def restart(self, payment_id: str, execution_suffix: str, *, reconcile: bool = False, event_id: str = "") -> None:
         """Start another execution for an occasion, a word of at most 12 letters and digits that no other has.
 
         The same occasion twice is the same as once. With `ask` the gateway is asked even about a payment that is

@@ -14,7 +14,7 @@ from payments.ports.workflow import Workflow
 
 LONGEST_BACKLOG_SECONDS = 0.6
 """How far ahead of time slots may be taken before the batch lane stops: what a payment over REST waits at most."""
-GIVES_WAY = 0.06
+BACKPRESSURE = 0.06
 """The share of the backlog that each message takes longer. So dispatch slows down by and by, and comes to rest where it
 starts as many as there are slots left; going at full speed until it must stop, it would leave slots unused after it."""
 QUIET_SECONDS = 30.0
@@ -35,7 +35,7 @@ class BatchesPaused(Exception):
 
 @dataclass
 class Dispatcher:
-    """`pace_seconds` is what each message takes at least; `monotonic` and `sleep` are those of `time`.
+    """`interval_seconds` is what each message takes at least; `monotonic` and `sleep` are those of `time`.
 
     The pace of all dispatchers together is the gateway's whole rate, a little more than there are slots. They see the
     backlog that this makes, or payments over REST make, and give way to it.
@@ -47,9 +47,9 @@ class Dispatcher:
 
     payments: PaymentStore
     workflow: Workflow
-    lane: BreakerStore
+    breaker: BreakerStore
     rate_limiter: GatewayRateLimiter
-    pace_seconds: float
+    interval_seconds: float
     monotonic: Callable[[], float]
     sleep: Callable[[float], None]
     _last_start: float = field(default=-math.inf, init=False)
@@ -60,30 +60,30 @@ class Dispatcher:
         Raises BatchesPaused, MalformedMessage, and LookupError if the payment is not stored.
         """
         started_at = self.monotonic()
-        self._check_lane()
+        self._check_breaker()
         payment = require(self.payments, payment_id_in(body))
-        takes_seconds = self.pace_seconds
+        takes_seconds = self.interval_seconds
         if payment.status in OPEN:
             while (backlog := self.rate_limiter.backlog_seconds()) > LONGEST_BACKLOG_SECONDS:
                 self.sleep(backlog - LONGEST_BACKLOG_SECONDS + self.rate_limiter.slot.total_seconds())
             self._start(payment.payment_id)
-            takes_seconds += backlog * GIVES_WAY
+            takes_seconds += backlog * BACKPRESSURE
         self.sleep(max(0.0, takes_seconds - (self.monotonic() - started_at)))
         return payment.payment_id
 
-    def _check_lane(self) -> None:
-        while not (state := self.lane.state()).paused and state.cooling_down(self.rate_limiter.clock()):
+    def _check_breaker(self) -> None:
+        while not (state := self.breaker.state()).paused and state.cooling_down(self.rate_limiter.clock()):
             self.sleep(LOOK_SECONDS)
         if state.paused:
-            self.sleep(self.pace_seconds)  # turning messages away is nothing to hurry through the whole queue for
+            self.sleep(self.interval_seconds)  # turning messages away is nothing to hurry through the whole queue for
             raise BatchesPaused(f"the lane is paused since {state.since}: {state.reason}")
 
     def _start(self, payment_id: str) -> None:
         now = self.monotonic()
-        knocks = now - self._last_start > QUIET_SECONDS and self.rate_limiter.idle_seconds() > QUIET_SECONDS
+        probes = now - self._last_start > QUIET_SECONDS and self.rate_limiter.idle_seconds() > QUIET_SECONDS
         self.workflow.start(payment_id)
         self._last_start = now
-        while knocks and self.rate_limiter.idle_seconds() > self.monotonic() - now < LONGEST_PROBE_SECONDS:
+        while probes and self.rate_limiter.idle_seconds() > self.monotonic() - now < LONGEST_PROBE_SECONDS:
             self.sleep(LOOK_SECONDS)
 
 
