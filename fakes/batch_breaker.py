@@ -44,4 +44,4 @@ class MemoryBreakerStore:
     def send_probe(self, payment_id: str) -> None:
         """See the port."""
         if self._state.paused:
-            self._state = replace(self._state, canary=payment_id)
+            self._state = replace(self._state, probe=payment_id)

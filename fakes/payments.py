@@ -18,12 +18,12 @@ class MemoryPaymentStore:
 
     def __init__(self, encryptor: FieldEncryptor | None = None) -> None:
         self.rows: dict[str, Payment] = {}
-        self._vault = encryptor
+        self._encryptor = encryptor
 
     def create(self, payment: Payment) -> None:
         """See the port."""
-        if self._vault:
-            payment = sealed(payment, self._vault)
+        if self._encryptor:
+            payment = sealed(payment, self._encryptor)
         existing = self.rows.setdefault(payment.payment_id, payment)
         if existing is not payment:
             raise AlreadyExists(existing)
@@ -35,7 +35,7 @@ class MemoryPaymentStore:
     def save(self, payment: Payment) -> None:
         """See the port."""
         current = self.rows.get(payment.payment_id)
-        plain_text = self._vault and current and new_plain_texts(payment, current)
+        plain_text = self._encryptor and current and new_plain_texts(payment, current)
         if current is None or current.version != payment.version - 1 or plain_text:
             raise VersionConflict(f"payment {payment.payment_id} is not at version {payment.version - 1}")
         self.rows[payment.payment_id] = replace(

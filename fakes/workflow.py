@@ -6,7 +6,7 @@ class MemoryWorkflow:
 
     def __init__(self) -> None:
         self.started: list[str] = []
-        self.asking: list[str] = []
+        self.reconciling: list[str] = []
         self.reasons: dict[str, str] = {}
 
     def start(self, payment_id: str) -> None:
@@ -14,13 +14,13 @@ class MemoryWorkflow:
         if payment_id not in self.started:
             self.started.append(payment_id)
 
-    def restart(self, payment_id: str, execution_suffix: str, *, ask: bool = False, event_id: str = "") -> None:
+    def restart(self, payment_id: str, execution_suffix: str, *, reconcile: bool = False, event_id: str = "") -> None:
         """See the port."""
         name = f"{payment_id}.{execution_suffix}"
         if name in self.started:
             return
         self.start(name)
-        if ask:
-            self.asking.append(name)
+        if reconcile:
+            self.reconciling.append(name)
         if event_id:
             self.reasons[name] = event_id

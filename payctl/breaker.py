@@ -16,6 +16,8 @@ from payments.domain.clock import utc_now
 app = typer.Typer(help="The batch breaker: show its state, pause and resume batch payments.", no_args_is_help=True)
 
 LONGEST_REASON = 200
+_JSON_NAMES = {"probe": "canary"}
+"""Field of BreakerState → its name in the JSON output, where they differ."""
 
 
 @app.command()
@@ -71,7 +73,7 @@ def _print_status(stack: Stack, json: bool) -> None:
             {
                 "environment": stack.name,
                 "paused": state.paused,
-                **asdict(state),
+                **{_JSON_NAMES.get(name, name): text for name, text in asdict(state).items()},
                 "delivery": mapping["State"],
                 "messages_waiting": waiting,
                 "messages_under_way": under_way,
@@ -85,7 +87,7 @@ def _print_status(stack: Stack, json: bool) -> None:
             ("paused by", state.paused_by),
             ("reason", state.reason),
             ("since", state.since),
-            ("probe payment", state.canary),
+            ("probe payment", state.probe),
             ("delivery", mapping["State"]),
             ("messages waiting", waiting),
             ("messages in flight", under_way),

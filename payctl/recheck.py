@@ -30,10 +30,10 @@ def recheck(context: typer.Context, payment_id: str, timeout: Timeout = 60, json
             f"{payment_id} is pending: nothing was sent to the gateway yet",
             details=[f"see why it waits with: payctl payment explain {payment_id}"],
         )
-    if not may_call_gateway(before, ask=True):
+    if not may_call_gateway(before, reconcile=True):
         raise Failure(f"{payment_id} is {before.status}: this status is final, the gateway is not asked again")
     execution_suffix = "o" + secrets.token_hex(5)
-    ports.workflow(stack).restart(payment_id, execution_suffix, ask=True)
+    ports.workflow(stack).restart(payment_id, execution_suffix, reconcile=True)
     with show.err.status(f"{payment_id}: asking the gateway"):
         ended = _ended(stack, f"{payment_id}.{execution_suffix}", timeout)
     after = _row(stack, payment_id)

@@ -106,11 +106,11 @@ class Actors:
 
     def _operator_pauses(self) -> None:
         world = self.world
-        if world.lane.pause(PausedBy.OPERATOR, "maintenance", world.clock()):
+        if world.breaker.pause(PausedBy.OPERATOR, "maintenance", world.clock()):
             world.effects.note("operator", "pauses the lane")
         world.scheduler.sleep(600.0 * world.random.random())
-        if world.lane.state().paused_by == PausedBy.OPERATOR:
-            world.lane.resume()
+        if world.breaker.state().paused_by == PausedBy.OPERATOR:
+            world.breaker.resume()
             world.effects.note("operator", "resumes the lane")
 
     # The gateway's side --------------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def is_at_rest(world: World) -> bool:
     """Whether nobody has anything left to do."""
     return (
         not world.queue.messages
-        and not world.lane.state().paused
+        and not world.breaker.state().paused
         and world.delivery.on
         and all(_is_finished(row) for row in world.payments.rows.values())
         and not any(world.batches.unfinished())
@@ -261,8 +261,8 @@ def _dead_letters(world: World) -> Broken:
             yield message.body, f"a dead letter after {message.receives} deliveries"
 
 
-def _lane_open(world: World) -> Broken:
-    state = world.lane.state()
+def _breaker_closed(world: World) -> Broken:
+    state = world.breaker.state()
     if state.paused:
         yield "lane", f"paused by {state.paused_by} since {state.since}: {state.reason}"
     if not world.delivery.on or not world.queue.delivers:
@@ -281,5 +281,5 @@ AT_REST: dict[str, Callable[[World], Broken]] = {
     "events applied": _events_applied,
     "no contradiction": _no_contradiction,
     "dead letters": _dead_letters,
-    "lane open": _lane_open,
+    "lane open": _breaker_closed,
 }

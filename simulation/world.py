@@ -104,7 +104,7 @@ class World:
         self.batches = MemoryBatchStore(self.payments)
         self.audit_log = MemoryAuditStore(self.payments)
         self.events = MemoryEventStore()
-        self.lane = MemoryBreakerStore()
+        self.breaker = MemoryBreakerStore()
         self.files = Files()
         self.functions = Functions(self.scheduler, self.chaos)
         self.queue = Queue(self.scheduler, self.chaos, self.functions)
@@ -120,7 +120,7 @@ class World:
         payments = effects.of("payments", self.payments)
         batches = effects.of("batches", self.batches, once=("close_row",))
         events = effects.of("events", self.events)
-        lane = effects.of("lane", self.lane)
+        breaker = effects.of("lane", self.breaker)
         queue = effects.of("queue", self.queue)
         files = effects.of("files", self.files, once=("write",))
         gateway = effects.of("gateway", self.gateway, fates=_DIES, prepare=self._gateway_misbehaves)
@@ -134,7 +134,7 @@ class World:
         methods = PaymentMethods(customers, "", effects.of("tokens", MemoryTokenStore()), clock, encryptor)
 
         def refused(error: Misconfigured) -> None:
-            BatchBreaker(lane, clock).refused(error)
+            BatchBreaker(breaker, clock).refused(error)
 
         def start_report(batch_id: str) -> None:
             invoke.start("report", {"batch_id": batch_id}, batch_id)
@@ -146,7 +146,7 @@ class World:
         self.store, self.clock, self.workflow = payments, clock, workflow
         self.webhooks = Webhooks(events, payments, workflow, clock)
         self.charging = Charging(GuardedGateway(gateway, refused), methods, payments, clock, timeouts)
-        self.dispatcher = Dispatcher(payments, workflow, lane, rate_limiter, 0.1, self.scheduler.monotonic, sleep)
+        self.dispatcher = Dispatcher(payments, workflow, breaker, rate_limiter, 0.1, self.scheduler.monotonic, sleep)
         self.splitter = Splitter(payments, batches, queue, files, rows, start_split, clock, workers=2)
         self.reporter = Reporter(payments, batches, files, effects.of("sns", self).publish, clock, sleep, encryptor)
         self.recovery = PaymentRecovery(
@@ -157,7 +157,7 @@ class World:
             workflow,
             self.webhooks,
             gateway,
-            lane,
+            breaker,
             effects.of("delivery", self.delivery),
             rows,
             start_split,

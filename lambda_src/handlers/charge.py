@@ -31,7 +31,7 @@ from payments.observability.metrics import GATEWAY_MISCONFIGURED, PAYMENTS_IN_RE
 dynamodb = aws.dynamodb()
 encryptor = KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN"))
 key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"))
-lane = BatchBreaker(DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")), utc_now)
+breaker = BatchBreaker(DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")), utc_now)
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
 rate_limiter = GatewayRateLimiter(DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot), slot, utc_now, time.sleep)
 log = logger()
@@ -41,8 +41,8 @@ def refused(error: Misconfigured) -> None:
     """The gateway refuses our key or account: read the key afresh, count it, and perhaps pause the batch lane."""
     key.forget()
     count(GATEWAY_MISCONFIGURED)
-    if lane.refused(error):
-        log.error("batch lane paused", code=error.code)
+    if breaker.refused(error):
+        log.error("batch breaker opened", code=error.code)
 
 
 charging = Charging(

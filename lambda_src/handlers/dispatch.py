@@ -28,9 +28,9 @@ slots = DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot, remember_seco
 dispatcher = Dispatcher(
     payments=InstrumentedPaymentStore(dynamodb, setting("PAYMENTS_TABLE")),
     workflow=StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN")),
-    lane=DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")),
+    breaker=DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")),
     rate_limiter=GatewayRateLimiter(slots, slot, utc_now, time.sleep),
-    pace_seconds=float(setting("DISPATCH_PACE_SECONDS")),
+    interval_seconds=float(setting("DISPATCH_PACE_SECONDS")),
     monotonic=time.monotonic,
     sleep=time.sleep,
 )

@@ -70,7 +70,7 @@ recovery = PaymentRecovery(
     workflow=workflow,
     webhooks=Webhooks(events, payments, workflow, utc_now),
     gateway=GuardedGateway(StripeGateway(key.read, base_url=setting("STRIPE_API_BASE")), lambda _: key.forget()),
-    lane=DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")),
+    breaker=DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")),
     delivery=MappingDelivery(functions, setting("DISPATCH_MAPPING_ID")),
     rows=BatchRows(batches, start_report),
     resume_split=lambda source: split({"resume": asdict(source)}),

@@ -28,8 +28,8 @@ SLOT = timedelta(milliseconds=50)
 class Controls:
     """Two of each, as two functions have them, on one table."""
 
-    lane: BreakerStore
-    other_lane: BreakerStore
+    breaker: BreakerStore
+    other_breaker: BreakerStore
     slots: SlotStore
     other_slots: SlotStore
 
@@ -37,8 +37,8 @@ class Controls:
 @pytest.fixture(params=["memory", "dynamodb"])
 def controls(request: pytest.FixtureRequest) -> Iterator[Controls]:
     if request.param == "memory":
-        lane, slots = MemoryBreakerStore(), MemorySlotStore()
-        yield Controls(lane, lane, slots, slots)
+        breaker, slots = MemoryBreakerStore(), MemorySlotStore()
+        yield Controls(breaker, breaker, slots, slots)
         return
     with aws_in_memory():
         client = create_table(CONTROLS)
@@ -54,22 +54,22 @@ def controls(request: pytest.FixtureRequest) -> Iterator[Controls]:
 
 
 def test_state_when_nobody_touched_the_lane_then_open(controls: Controls) -> None:
-    assert controls.lane.state() == BreakerState()
-    assert not controls.lane.state().paused
+    assert controls.breaker.state() == BreakerState()
+    assert not controls.breaker.state().paused
 
 
 def test_count_refusal_when_within_the_window_then_all_are_counted(controls: Controls) -> None:
-    first = controls.lane.count_refusal(NOON, WINDOW)
-    second = controls.other_lane.count_refusal(NOON + timedelta(minutes=2), WINDOW)
-    third = controls.lane.count_refusal(NOON + WINDOW - timedelta(milliseconds=1), WINDOW)
+    first = controls.breaker.count_refusal(NOON, WINDOW)
+    second = controls.other_breaker.count_refusal(NOON + timedelta(minutes=2), WINDOW)
+    third = controls.breaker.count_refusal(NOON + WINDOW - timedelta(milliseconds=1), WINDOW)
     assert (first, second, third) == (1, 2, 3)
 
 
 def test_count_refusal_when_the_window_is_over_then_from_one_again(controls: Controls) -> None:
-    controls.lane.count_refusal(NOON, WINDOW)
-    controls.lane.count_refusal(NOON + timedelta(minutes=4), WINDOW)
-    assert controls.lane.count_refusal(NOON + WINDOW, WINDOW) == 1
-    assert controls.lane.count_refusal(NOON + WINDOW + timedelta(minutes=4), WINDOW) == 2
+    controls.breaker.count_refusal(NOON, WINDOW)
+    controls.breaker.count_refusal(NOON + timedelta(minutes=4), WINDOW)
+    assert controls.breaker.count_refusal(NOON + WINDOW, WINDOW) == 1
+    assert controls.breaker.count_refusal(NOON + WINDOW + timedelta(minutes=4), WINDOW) == 2
 
 
 def test_count_refusal_when_counted_then_the_lane_says_when_the_last_one_was_also_while_paused(
@@ -77,59 +77,59 @@ def test_count_refusal_when_counted_then_the_lane_says_when_the_last_one_was_als
 ) -> None:
     for minutes in (0, 2, 7):  # the first of a window, another one, and the first of the next
         at = NOON + timedelta(minutes=minutes)
-        controls.lane.count_refusal(at, WINDOW)
-        assert controls.other_lane.state() == BreakerState(refused_at=iso(at))
-    controls.other_lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
-    assert controls.lane.state().refused_at == iso(at)
+        controls.breaker.count_refusal(at, WINDOW)
+        assert controls.other_breaker.state() == BreakerState(refused_at=iso(at))
+    controls.other_breaker.pause(PausedBy.GATEWAY, "the key is refused", NOON)
+    assert controls.breaker.state().refused_at == iso(at)
 
 
 def test_count_refusal_when_the_lane_is_open_then_it_stays_open(controls: Controls) -> None:
-    controls.lane.count_refusal(NOON, WINDOW)
-    assert not controls.lane.state().paused
+    controls.breaker.count_refusal(NOON, WINDOW)
+    assert not controls.breaker.state().paused
 
 
 def test_pause_when_open_then_it_says_by_whom_why_and_since_when(controls: Controls) -> None:
-    assert controls.lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
-    assert controls.other_lane.state() == BreakerState("gateway", "the key is refused", iso(NOON))
-    assert controls.other_lane.state().paused
+    assert controls.breaker.pause(PausedBy.GATEWAY, "the key is refused", NOON)
+    assert controls.other_breaker.state() == BreakerState("gateway", "the key is refused", iso(NOON))
+    assert controls.other_breaker.state().paused
 
 
 def test_pause_when_paused_already_then_false_and_the_first_reason_stays(controls: Controls) -> None:
-    controls.lane.pause(PausedBy.OPERATOR, "maintenance", NOON)
-    assert not controls.other_lane.pause(PausedBy.GATEWAY, "the key is refused", NOON + WINDOW)
-    assert controls.lane.state() == BreakerState("operator", "maintenance", iso(NOON))
+    controls.breaker.pause(PausedBy.OPERATOR, "maintenance", NOON)
+    assert not controls.other_breaker.pause(PausedBy.GATEWAY, "the key is refused", NOON + WINDOW)
+    assert controls.breaker.state() == BreakerState("operator", "maintenance", iso(NOON))
 
 
 def test_resume_when_paused_then_open_and_the_refusals_are_forgotten(controls: Controls) -> None:
     for _ in range(3):
-        controls.lane.count_refusal(NOON, WINDOW)
-    controls.lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
-    controls.lane.send_probe("pay_1")
-    assert controls.lane.resume()
-    assert controls.lane.state() == BreakerState()
-    assert controls.lane.count_refusal(NOON, WINDOW) == 1
-    assert controls.lane.pause(PausedBy.GATEWAY, "again", NOON)
+        controls.breaker.count_refusal(NOON, WINDOW)
+    controls.breaker.pause(PausedBy.GATEWAY, "the key is refused", NOON)
+    controls.breaker.send_probe("pay_1")
+    assert controls.breaker.resume()
+    assert controls.breaker.state() == BreakerState()
+    assert controls.breaker.count_refusal(NOON, WINDOW) == 1
+    assert controls.breaker.pause(PausedBy.GATEWAY, "again", NOON)
 
 
 def test_resume_when_open_then_false_and_the_refusals_count_on(controls: Controls) -> None:
-    controls.lane.count_refusal(NOON, WINDOW)
-    assert not controls.lane.resume()
-    assert controls.lane.count_refusal(NOON, WINDOW) == 2
+    controls.breaker.count_refusal(NOON, WINDOW)
+    assert not controls.breaker.resume()
+    assert controls.breaker.count_refusal(NOON, WINDOW) == 2
 
 
-def test_send_canary_when_paused_then_remembered_until_the_next_pause(controls: Controls) -> None:
-    controls.lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
-    controls.lane.send_probe("pay_1")
-    controls.lane.send_probe("pay_2")
-    assert controls.other_lane.state().canary == "pay_2"
-    controls.lane.resume()
-    controls.lane.pause(PausedBy.GATEWAY, "again", NOON)
-    assert controls.lane.state().canary == ""
+def test_send_probe_when_paused_then_remembered_until_the_next_pause(controls: Controls) -> None:
+    controls.breaker.pause(PausedBy.GATEWAY, "the key is refused", NOON)
+    controls.breaker.send_probe("pay_1")
+    controls.breaker.send_probe("pay_2")
+    assert controls.other_breaker.state().probe == "pay_2"
+    controls.breaker.resume()
+    controls.breaker.pause(PausedBy.GATEWAY, "again", NOON)
+    assert controls.breaker.state().probe == ""
 
 
-def test_send_canary_when_the_lane_was_resumed_meanwhile_then_nothing_changes(controls: Controls) -> None:
-    controls.lane.send_probe("pay_1")
-    assert controls.lane.state() == BreakerState()
+def test_send_probe_when_the_lane_was_resumed_meanwhile_then_nothing_changes(controls: Controls) -> None:
+    controls.breaker.send_probe("pay_1")
+    assert controls.breaker.state() == BreakerState()
 
 
 # The slots ---------------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from fakes.field_encryptor import MemoryFieldEncryptor
 from payments.adapters.kms import KmsEmailHasher, KmsFieldEncryptor
 from payments.domain.sealed_text import is_sealed
 from payments.ports.email_hasher import EmailHasher
-from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailable, RowEncryptor
+from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailable
+from payments.ports.row_encryptor import RowEncryptor
 from tests.moto_tables import aws_in_memory
 
 MINE = {"payment_id": "pay_1"}

@@ -39,7 +39,7 @@ class Till:
 
     function: ModuleType
     payments: DynamoPaymentStore
-    lane: DynamoBreakerStore
+    breaker: DynamoBreakerStore
     key_arn: str
     refusal: PaymentError | None = None
     keys: list[str] = field(default_factory=list)
@@ -121,14 +121,14 @@ def test_charge_when_the_gateway_refuses_our_key_then_counted_read_afresh_and_th
 ) -> None:
     till.refusal = Misconfigured("invalid_api_key", "the key is refused")
     for attempt in range(1, REFUSALS_UNTIL_PAUSE + 1):
-        assert not till.lane.state().paused
+        assert not till.breaker.state().paused
         boto3.client("secretsmanager").put_secret_value(SecretId=till.key_arn, SecretString=f"sk_{attempt}")
         with pytest.raises(Misconfigured):
             till.charge()
 
     assert till.keys == ["sk_1", "sk_2", "sk_3"]
-    assert till.lane.state().paused_by == PausedBy.GATEWAY
-    assert "invalid_api_key" in till.lane.state().reason
+    assert till.breaker.state().paused_by == PausedBy.GATEWAY
+    assert "invalid_api_key" in till.breaker.state().reason
     assert metrics_in(capsys.readouterr().out) == {GATEWAY_MISCONFIGURED: 3}
 
 

@@ -44,7 +44,7 @@ class RecoveryScenario:
     payments: DynamoPaymentStore
     batches: DynamoBatchStore
     events: DynamoEventStore
-    lane: DynamoBreakerStore
+    breaker: DynamoBreakerStore
     mapping_id: str
     queue_url: str
     invoked: list[tuple[str, dict[str, Any]]]
@@ -246,13 +246,13 @@ def test_sweep_when_the_lane_is_paused_then_messages_wait_and_batch_payments_too
     scenario: RecoveryScenario, executions: Executions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scenario.add("p_batch", Status.PROCESSING, Status.PENDING, batch_id="b1")
-    scenario.lane.pause(PausedBy.OPERATOR, "maintenance", utc_now())
+    scenario.breaker.pause(PausedBy.OPERATOR, "maintenance", utc_now())
 
     assert scenario.recover() == {"lane_paused": 1}
     assert (scenario.delivery, executions.started()) == ("Disabled", {})
     assert metrics_in(capsys.readouterr().out) == {"BatchesPaused": 1}
 
-    scenario.lane.resume()
+    scenario.breaker.resume()
     assert scenario.recover() == {"taken_up": 1}
     assert (scenario.delivery, list(executions.started())) == ("Enabled", ["p_batch.2"])
 
@@ -261,17 +261,17 @@ def test_sweep_when_the_gateway_still_refuses_us_then_the_lane_stays_paused(
     scenario: RecoveryScenario, executions: Executions
 ) -> None:
     scenario.add("p1")
-    scenario.lane.pause(PausedBy.GATEWAY, "key_refused: no", utc_now())
+    scenario.breaker.pause(PausedBy.GATEWAY, "key_refused: no", utc_now())
 
     assert scenario.recover() == {"lane_paused": 1}  # nothing listens at its address
-    assert (scenario.lane.state().canary, scenario.delivery, executions.started()) == ("", "Disabled", {})
+    assert (scenario.breaker.state().probe, scenario.delivery, executions.started()) == ("", "Disabled", {})
 
 
 def test_sweep_when_the_gateway_answers_again_then_one_payment_goes_ahead_and_its_outcome_opens_the_lane(
     scenario: RecoveryScenario, executions: Executions
 ) -> None:
     scenario.add("p1")
-    scenario.lane.pause(PausedBy.GATEWAY, "key_refused: no", utc_now())
+    scenario.breaker.pause(PausedBy.GATEWAY, "key_refused: no", utc_now())
     with patch.object(StripeGateway, "find", lambda self, payment_id, reference="": None):
         assert scenario.recover() == {"lane_paused": 1}
         assert list(executions.started()) == ["p1"]
@@ -282,5 +282,5 @@ def test_sweep_when_the_gateway_answers_again_then_one_payment_goes_ahead_and_it
             scenario.payments.save(row)
 
         assert scenario.recover() == {}
-    assert not scenario.lane.state().paused
+    assert not scenario.breaker.state().paused
     assert scenario.delivery == "Enabled"

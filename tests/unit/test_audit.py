@@ -117,7 +117,7 @@ def test_fault_24_verify_when_an_entry_is_removed_then_it_is_named() -> None:
 
 def test_fault_24_verify_when_the_tail_is_cut_then_it_is_named() -> None:
     row, entries = audited()
-    with pytest.raises(AuditBroken, match="payment pay_1, entry 3 is missing: the tail was cut off"):
+    with pytest.raises(AuditBroken, match="payment pay_1, entry 3 is missing: the log is truncated"):
         verify(row, entries[:2])
 
 

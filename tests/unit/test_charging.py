@@ -46,16 +46,16 @@ class ChargeScenario:
         self.store.create(self.row)
         self.timeouts = RecoveryTimeouts()
 
-    def charge(self, gateway: Any = None, *, seen: Payment | None = None, ask: bool = False) -> Outcome:
+    def charge(self, gateway: Any = None, *, seen: Payment | None = None, reconcile: bool = False) -> Outcome:
         """Charge the row as it stands, or as it was `seen` before."""
         customers = MemoryCustomerStore(Customer("c1", default_payment_method="pm_card_mastercard"))
         methods = PaymentMethods(customers, "pm_card_visa", MemoryTokenStore(), self.clock)
         charging = Charging(gateway or self.gateway, methods, self.store, self.clock, self.timeouts)
-        return charging.charge(seen or self.now, ask=ask)
+        return charging.charge(seen or self.now, reconcile=reconcile)
 
-    def finish(self, *, ask: bool = False) -> Payment:
+    def finish(self, *, reconcile: bool = False) -> Payment:
         """Charge and record, as the workflow does; gives the row."""
-        outcome = answered(lambda: self.charge(ask=ask))
+        outcome = answered(lambda: self.charge(reconcile=reconcile))
         assert outcome
         return record(self.row.payment_id, outcome, store=self.store, clock=self.clock)
 
@@ -473,7 +473,7 @@ def test_charge_when_asked_about_a_refunded_payment_then_the_row_follows(part: i
     scenario = ChargeScenario()
     scenario.gateway.refund(scenario.finish().gateway_reference, part)
     assert scenario.finish().status is Status.SUCCEEDED  # nobody asked
-    assert scenario.finish(ask=True).status is status
+    assert scenario.finish(reconcile=True).status is status
     assert scenario.captured == 1
 
 
@@ -482,7 +482,7 @@ def test_charge_when_asked_about_one_held_for_review_then_what_the_gateway_says(
     scenario.gateway.fail(Fault(FaultKind.ALTERED, money=Money(1, "USD")))
     assert scenario.finish().status is Status.IN_REVIEW
     assert scenario.finish().status is Status.IN_REVIEW  # nobody asked
-    assert scenario.finish(ask=True).status is Status.SUCCEEDED
+    assert scenario.finish(reconcile=True).status is Status.SUCCEEDED
 
 
 def test_charge_when_one_held_for_review_was_refunded_altogether_then_the_conflict_is_over() -> None:
@@ -491,7 +491,7 @@ def test_charge_when_one_held_for_review_was_refunded_altogether_then_the_confli
     held = scenario.finish()
     scenario.gateway.refund(held.gateway_reference, scenario.row.money.minor_units)
     scenario.gateway.fail(Fault(FaultKind.ALTERED, money=Money(1, "USD")))  # it still reports the other amount
-    ended = scenario.finish(ask=True)
+    ended = scenario.finish(reconcile=True)
     assert [change.status for change in ended.history][-3:] == [Status.IN_REVIEW, Status.SUCCEEDED, Status.REFUNDED]
 
 
@@ -512,9 +512,9 @@ PATHS: dict[Status, tuple[Status, ...]] = {
 }
 
 
-@pytest.mark.parametrize("ask", [False, True])
+@pytest.mark.parametrize("reconcile", [False, True])
 @pytest.mark.parametrize("status", Status)
-def test_may_call_gateway_when_charge_calls_it_then_true_and_else_false(status: Status, ask: bool) -> None:
+def test_may_call_gateway_when_charge_calls_it_then_true_and_else_false(status: Status, reconcile: bool) -> None:
     """A slot of the pace is taken for each payment of which this says True."""
     scenario = ChargeScenario()
     calls: list[str] = []
@@ -530,6 +530,6 @@ def test_may_call_gateway_when_charge_calls_it_then_true_and_else_false(status: 
 
     if PATHS[status]:
         scenario.become(*PATHS[status])
-    expected = may_call_gateway(scenario.now, ask=ask)
-    scenario.charge(Counts(scenario.clock), ask=ask)
+    expected = may_call_gateway(scenario.now, reconcile=reconcile)
+    scenario.charge(Counts(scenario.clock), reconcile=reconcile)
     assert bool(calls) == expected

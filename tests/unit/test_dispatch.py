@@ -10,7 +10,7 @@ from fakes.payments import MemoryPaymentStore
 from fakes.slots import MemorySlotStore
 from fakes.workflow import MemoryWorkflow
 from payments.application.batch.dispatch import (
-    GIVES_WAY,
+    BACKPRESSURE,
     LONGEST_BACKLOG_SECONDS,
     LONGEST_PROBE_SECONDS,
     LOOK_SECONDS,
@@ -63,17 +63,23 @@ class SlowWorkflow(MemoryWorkflow):
 class DispatchScenario:
     """Two queued payments and one dispatcher, at a gateway that was called just now."""
 
-    def __init__(self, start_seconds: float = 0, pace_seconds: float = 0.5) -> None:
+    def __init__(self, start_seconds: float = 0, interval_seconds: float = 0.5) -> None:
         self.time = Time()
         self.workflow = SlowWorkflow(self.time, start_seconds)
         self.payments = MemoryPaymentStore()
-        self.lane = MemoryBreakerStore()
+        self.breaker = MemoryBreakerStore()
         self.slots = MemorySlotStore()
         for name in ("p1", "p2"):
             self.payments.create(batch_payment(name))
         rate_limiter = GatewayRateLimiter(self.slots, timedelta(seconds=SLOT_SECONDS), self.time.now, self.time.sleep)
         self.dispatcher = Dispatcher(
-            self.payments, self.workflow, self.lane, rate_limiter, pace_seconds, self.time.monotonic, self.time.sleep
+            self.payments,
+            self.workflow,
+            self.breaker,
+            rate_limiter,
+            interval_seconds,
+            self.time.monotonic,
+            self.time.sleep,
         )
         self.charge()
 
@@ -122,7 +128,7 @@ def test_dispatch_when_it_is_faster_than_the_pace_then_it_sleeps_the_rest(
 
 
 def test_dispatch_when_many_come_then_the_rate_stays_at_the_pace() -> None:
-    scenario = DispatchScenario(start_seconds=0.125, pace_seconds=0.25)
+    scenario = DispatchScenario(start_seconds=0.125, interval_seconds=0.25)
     for _ in range(8):
         scenario.dispatch()
     assert scenario.time.seconds == 8 * 0.25
@@ -132,7 +138,7 @@ def test_dispatch_when_many_come_then_the_rate_stays_at_the_pace() -> None:
 
 
 def test_dispatch_when_slots_are_taken_far_ahead_then_it_starts_nothing_until_they_are_not() -> None:
-    scenario = DispatchScenario(pace_seconds=0)
+    scenario = DispatchScenario(interval_seconds=0)
     scenario.take_slots(seconds=2)
     scenario.dispatch()
     assert scenario.workflow.started == ["p1"]
@@ -143,15 +149,15 @@ def test_dispatch_when_slots_are_taken_far_ahead_then_it_starts_nothing_until_th
 def test_dispatch_when_slots_are_taken_a_little_ahead_then_it_starts_at_once_and_slows_down_by_as_much(
     backlog_seconds: float,
 ) -> None:
-    scenario = DispatchScenario(pace_seconds=0.25)
+    scenario = DispatchScenario(interval_seconds=0.25)
     scenario.take_slots(seconds=backlog_seconds)
     scenario.dispatch()
     [slept_seconds] = scenario.time.slept_seconds
-    assert slept_seconds == pytest.approx(0.25 + backlog_seconds * GIVES_WAY)
+    assert slept_seconds == pytest.approx(0.25 + backlog_seconds * BACKPRESSURE)
 
 
 def test_dispatch_when_the_backlog_grows_meanwhile_then_it_looks_again() -> None:
-    scenario = DispatchScenario(pace_seconds=0)
+    scenario = DispatchScenario(interval_seconds=0)
     scenario.take_slots(seconds=1)
     sleep, more = scenario.time.sleep, [1.0]
 
@@ -166,7 +172,7 @@ def test_dispatch_when_the_backlog_grows_meanwhile_then_it_looks_again() -> None
 
 
 def test_dispatch_when_the_payment_has_an_outcome_then_it_gives_way_to_nobody() -> None:
-    scenario = DispatchScenario(pace_seconds=0)
+    scenario = DispatchScenario(interval_seconds=0)
     scenario.payments.save(after(batch_payment("p1"), Status.REJECTED))
     scenario.take_slots(seconds=2)
     scenario.dispatch()
@@ -179,11 +185,11 @@ def test_dispatch_when_the_payment_has_an_outcome_then_it_gives_way_to_nobody() 
 @pytest.mark.parametrize("by", PausedBy)
 def test_fault_19_dispatch_when_the_lane_is_paused_then_lane_paused_says_why_and_since_when(by: PausedBy) -> None:
     scenario = DispatchScenario()
-    scenario.lane.pause(by, "the key is refused", NOON)
+    scenario.breaker.pause(by, "the key is refused", NOON)
     with pytest.raises(BatchesPaused, match=r"since 2026-11-21T12:00:00.000Z: the key is refused"):
         scenario.dispatch()
     assert scenario.workflow.started == []
-    scenario.lane.resume()
+    scenario.breaker.resume()
     scenario.dispatch()
     assert scenario.workflow.started == ["p1"]
 
@@ -191,21 +197,21 @@ def test_fault_19_dispatch_when_the_lane_is_paused_then_lane_paused_says_why_and
 def test_fault_19_dispatch_when_the_lane_pauses_between_two_messages_then_the_second_is_not_started() -> None:
     scenario = DispatchScenario()
     scenario.dispatch()
-    scenario.lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
+    scenario.breaker.pause(PausedBy.GATEWAY, "the key is refused", NOON)
     with pytest.raises(BatchesPaused):
         scenario.dispatch('{"payment_id": "p2"}')
     assert scenario.workflow.started == ["p1"]
 
 
 def test_fault_19_dispatch_when_the_gateway_refused_somebody_just_now_then_it_waits_what_the_next_answers_say() -> None:
-    scenario = DispatchScenario(pace_seconds=0)
-    scenario.lane.count_refusal(scenario.time.now(), REFUSALS_WINDOW)
+    scenario = DispatchScenario(interval_seconds=0)
+    scenario.breaker.count_refusal(scenario.time.now(), REFUSALS_WINDOW)
     sleep = scenario.time.sleep
 
     def more_refusals(seconds: float) -> None:
         sleep(seconds)
         if scenario.time.seconds > 1:
-            scenario.lane.pause(PausedBy.GATEWAY, "the key is refused", NOON)
+            scenario.breaker.pause(PausedBy.GATEWAY, "the key is refused", NOON)
 
     with pytest.raises(BatchesPaused):
         replace(scenario.dispatcher, sleep=more_refusals).dispatch('{"payment_id": "p1"}')
@@ -214,8 +220,8 @@ def test_fault_19_dispatch_when_the_gateway_refused_somebody_just_now_then_it_wa
 
 
 def test_dispatch_when_no_other_refusal_follows_then_it_goes_on() -> None:
-    scenario = DispatchScenario(pace_seconds=0)
-    scenario.lane.count_refusal(scenario.time.now(), REFUSALS_WINDOW)
+    scenario = DispatchScenario(interval_seconds=0)
+    scenario.breaker.count_refusal(scenario.time.now(), REFUSALS_WINDOW)
     scenario.dispatch()
     assert scenario.workflow.started == ["p1"]
     assert scenario.time.seconds == pytest.approx(COOLDOWN.total_seconds(), abs=2 * LOOK_SECONDS)
@@ -229,7 +235,7 @@ def test_dispatch_when_no_other_refusal_follows_then_it_goes_on() -> None:
 
 def quiet_world() -> DispatchScenario:
     """Nobody called the gateway for a while."""
-    scenario = DispatchScenario(pace_seconds=0)
+    scenario = DispatchScenario(interval_seconds=0)
     scenario.time.seconds += QUIET_SECONDS + 1
     return scenario
 

@@ -26,9 +26,9 @@ class Asking:
         self._became = became
         self.occasions: list[str] = []
 
-    def restart(self, payment_id: str, execution_suffix: str, *, ask: bool = False) -> None:
+    def restart(self, payment_id: str, execution_suffix: str, *, reconcile: bool = False) -> None:
         """See the port."""
-        assert ask
+        assert reconcile
         self.occasions.append(execution_suffix)
         row = self._world.payments.get(payment_id)
         if row and self._became:

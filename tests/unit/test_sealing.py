@@ -78,10 +78,10 @@ class EncryptionScenario:
     def accept(self, asked: PaymentRequest) -> None:
         accept(asked, store=self.store, workflow=MemoryWorkflow(), at=NOON, correlation_id="request-1")
 
-    def charge(self, *, ask: bool = False) -> State:
+    def charge(self, *, reconcile: bool = False) -> State:
         methods = PaymentMethods(MemoryCustomerStore(), DEFAULT, MemoryTokenStore(), self.clock, self.encryptor)
         return charge_step(
-            {"payment_id": "pay_1", "ask": ask},
+            {"payment_id": "pay_1", "ask": reconcile},
             charging=Charging(self.gateway, methods, self.store, self.clock),
             encryptor=self.encryptor,
             rate_limiter=GatewayRateLimiter(
@@ -90,10 +90,10 @@ class EncryptionScenario:
             jitter=lambda most: 0,
         )
 
-    def run(self, *, ask: bool = False) -> Payment:
+    def run(self, *, reconcile: bool = False) -> Payment:
         """The workflow from charge to audit, an error caught as it is there; gives the row."""
         try:
-            state = self.charge(ask=ask)
+            state = self.charge(reconcile=reconcile)
         except Exception as error:  # noqa: BLE001 - the state machine catches them all
             state = {"payment_id": "pay_1", "error": {"Error": type(error).__name__, "Cause": _cause(error)}}
         record_step(state, store=self.store, events=MemoryEventStore(), clock=self.clock)
@@ -250,16 +250,16 @@ def test_record_when_the_same_answer_comes_again_then_nothing_changes_and_nobody
     settling = scenario.run()
     assert settling.status is Status.PROCESSING
     for _ in range(2):
-        assert scenario.run(ask=True) == settling
+        assert scenario.run(reconcile=True) == settling
 
 
 def test_record_when_part_of_the_money_went_back_and_it_is_told_twice_then_once() -> None:
     scenario = EncryptionScenario(PRIVATE)
     scenario.run()
     scenario.gateway.refund(scenario.opened.gateway_reference, 5000)
-    refunded = scenario.run(ask=True)
+    refunded = scenario.run(reconcile=True)
     assert refunded.status is Status.PARTIALLY_REFUNDED
-    assert scenario.run(ask=True) == refunded
+    assert scenario.run(reconcile=True) == refunded
 
 
 def test_audit_when_entries_are_written_then_they_never_change_and_verify_without_a_key() -> None:
@@ -267,7 +267,7 @@ def test_audit_when_entries_are_written_then_they_never_change_and_verify_withou
     scenario.run()
     entries = scenario.log.entries("pay_1")
     scenario.gateway.refund(scenario.opened.gateway_reference, 9999)
-    scenario.run(ask=True)
+    scenario.run(reconcile=True)
     scenario.encryptor.available = False
 
     assert scenario.log.entries("pay_1")[: len(entries)] == entries

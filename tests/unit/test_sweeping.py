@@ -107,7 +107,7 @@ class RecoveryScenario:
         self.events = MemoryEventStore()
         self.queue = CountingQueue()
         self.workflow = MemoryWorkflow()
-        self.lane = MemoryBreakerStore()
+        self.breaker = MemoryBreakerStore()
         self.delivery = MemoryDelivery()
         self.resumed: list[Source] = []
         self.reported: list[str] = []
@@ -119,7 +119,7 @@ class RecoveryScenario:
             self.workflow,
             Webhooks(self.events, self.payments, self.workflow, self.clock),
             self.gateway,
-            self.lane,
+            self.breaker,
             self.delivery,
             BatchRows(self.batches, self.reported.append),
             self.resumed.append,
@@ -302,12 +302,12 @@ def test_fault_35_sweep_when_a_parked_events_payment_is_there_then_applied_once(
     scenario.payments.rows["pay_1"] = after(payment(), Status.PROCESSING, Status.REQUIRES_ACTION)
     scenario.recover()
     scenario.recover()
-    assert len(scenario.workflow.asking) == 1
+    assert len(scenario.workflow.reconciling) == 1
     scenario.events.settle(
         "evt_1", EventState.APPLIED, scenario.clock()
     )  # as the record step does, once it is answered
     scenario.recover(after_units=10)
-    assert len(scenario.workflow.asking) == 1
+    assert len(scenario.workflow.reconciling) == 1
 
 
 def test_sweep_when_the_gateway_gives_no_answer_then_asked_again_at_five_ten_and_twenty_minutes_and_no_sooner() -> None:
@@ -431,7 +431,7 @@ def test_sweep_when_messages_wait_in_the_queue_then_none_is_added() -> None:
 @pytest.mark.parametrize("by", PausedBy)
 def test_sweep_when_the_lane_is_paused_then_no_message_is_added(by: PausedBy) -> None:
     scenario = lost()
-    scenario.lane.pause(by, "", NOON)
+    scenario.breaker.pause(by, "", NOON)
     scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=100))
     assert scenario.recover(after_units=100)["requeued"] == 0
 
@@ -479,7 +479,7 @@ def test_sweep_when_payments_of_a_batch_were_started_then_they_are_not_queued_ag
 
 def paused(*rows: Payment, by: PausedBy = PausedBy.GATEWAY) -> RecoveryScenario:
     scenario = RecoveryScenario(*rows)
-    scenario.lane.pause(by, "the key is refused", NOON)
+    scenario.breaker.pause(by, "the key is refused", NOON)
     return scenario
 
 
@@ -491,7 +491,7 @@ def test_fault_19_sweep_when_the_gateway_still_refuses_us_then_nothing_is_sent_a
     scenario = paused(REFUSED)
     scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=100))
     assert scenario.recover(after_units=100)["lane_paused"] == 1
-    assert (scenario.workflow.started, scenario.lane.state().canary) == ([], "")
+    assert (scenario.workflow.started, scenario.breaker.state().probe) == ([], "")
     assert not scenario.delivery.on
 
 
@@ -499,20 +499,20 @@ def test_fault_19_sweep_when_the_gateway_answers_again_then_one_payment_goes_ahe
     scenario = paused(REFUSED, replace(REFUSED, payment_id="pay_2"), replace(REFUSED, payment_id="pay_3"))
     assert scenario.recover(after_units=2)["lane_paused"] == 1
     assert len(scenario.workflow.started) == 1
-    assert scenario.workflow.started[0].partition(".")[0] == scenario.lane.state().canary
+    assert scenario.workflow.started[0].partition(".")[0] == scenario.breaker.state().probe
     assert not scenario.delivery.on
 
 
-def test_fault_19_sweep_when_the_canary_gets_through_then_the_lane_resumes_and_messages_are_delivered() -> None:
+def test_fault_19_sweep_when_the_probe_gets_through_then_the_lane_resumes_and_messages_are_delivered() -> None:
     scenario = paused(REFUSED)
     scenario.recover(after_units=2)
     assert scenario.run().status is Status.SUCCEEDED
     assert scenario.recover()["lane_paused"] == 0
-    assert scenario.lane.state() == BreakerState()
+    assert scenario.breaker.state() == BreakerState()
     assert scenario.delivery.on
 
 
-def test_fault_19_sweep_when_the_canary_is_declined_then_the_gateway_takes_payments_again() -> None:
+def test_fault_19_sweep_when_the_probe_is_declined_then_the_gateway_takes_payments_again() -> None:
     scenario = paused(after(payment(method="pm_card_chargeDeclined"), Status.PROCESSING, Status.PENDING))
     scenario.recover(after_units=2)
     assert scenario.run().status is Status.DECLINED
@@ -520,17 +520,17 @@ def test_fault_19_sweep_when_the_canary_is_declined_then_the_gateway_takes_payme
 
 
 @pytest.mark.parametrize("ended", [Status.FAILED, Status.UNKNOWN])
-def test_fault_19_sweep_when_the_canary_ends_without_the_gateways_word_then_another_goes_ahead(ended: Status) -> None:
+def test_fault_19_sweep_when_the_probe_ends_without_the_gateways_word_then_another_goes_ahead(ended: Status) -> None:
     scenario = paused(REFUSED)
     scenario.recover(after_units=2)
     scenario.payments.rows["pay_1"] = after(REFUSED, Status.PROCESSING, ended)
     scenario.payments.rows["pay_2"] = replace(REFUSED, payment_id="pay_2")
     assert scenario.recover()["lane_paused"] == 1
-    assert scenario.lane.state().canary == "pay_2"
+    assert scenario.breaker.state().probe == "pay_2"
     assert scenario.workflow.started == ["pay_1.2", "pay_2.2"]
 
 
-def test_fault_19_sweep_when_the_canary_is_refused_too_then_the_lane_stays_paused_and_tries_again_later() -> None:
+def test_fault_19_sweep_when_the_probe_is_refused_too_then_the_lane_stays_paused_and_tries_again_later() -> None:
     scenario = paused(REFUSED)
     sweeps = [scenario.recover(after_units=1)["lane_paused"] for _ in range(7)]
     assert sweeps == [1] * 7
@@ -549,9 +549,9 @@ def test_sweep_when_an_operator_paused_the_lane_then_only_they_resume_it() -> No
     scenario.recover(after_units=2)
     scenario.run()
     assert scenario.recover(after_units=100)["lane_paused"] == 1
-    assert scenario.lane.state() == BreakerState("operator", "the key is refused", iso(NOON))
+    assert scenario.breaker.state() == BreakerState("operator", "the key is refused", iso(NOON))
     assert not scenario.delivery.on
-    scenario.lane.resume()
+    scenario.breaker.resume()
     scenario.recover()
     assert scenario.delivery.on
 
@@ -581,7 +581,7 @@ def test_sweep_when_delivery_is_as_it_should_be_then_it_is_not_switched() -> Non
     switched: list[bool] = []
     scenario.delivery.switch = lambda *, on: switched.append(on)  # type: ignore[method-assign]
     scenario.recover()
-    scenario.lane.pause(PausedBy.OPERATOR, "", NOON)
+    scenario.breaker.pause(PausedBy.OPERATOR, "", NOON)
     scenario.recover()
     assert switched == [False]
 

@@ -51,7 +51,7 @@ class WebhookScenario:
         """Run an execution that was started, or the payment's own, as the workflow does; gives the row, opened."""
         methods = PaymentMethods(MemoryCustomerStore(), "", MemoryTokenStore(), self.clock)
         reason = {"event_id": self.workflow.reasons[name]} if name in self.workflow.reasons else {}
-        state: State = {"payment_id": "pay_1", "ask": name in self.workflow.asking, **reason}
+        state: State = {"payment_id": "pay_1", "ask": name in self.workflow.reconciling, **reason}
         try:
             state = charge_step(
                 state,
@@ -90,7 +90,7 @@ def test_receive_when_the_payment_waits_for_it_then_the_workflow_asks_the_gatewa
     reference = scenario.run().gateway_reference
     scenario.gateway.finish(reference, well=True)
     assert scenario.webhooks.receive(gateway_event()) is EventState.PARKED
-    assert len(scenario.workflow.started) == len(scenario.workflow.asking) == 1
+    assert len(scenario.workflow.started) == len(scenario.workflow.reconciling) == 1
     assert scenario.run_last().status is Status.SUCCEEDED
     assert scenario.state_of(gateway_event()) is EventState.APPLIED
 
@@ -124,7 +124,7 @@ def test_fault_35_receive_when_the_payments_row_is_not_there_yet_then_parked_and
     assert list(scenario.events.parked()) == [gateway_event()]
     scenario.payments.create(after(payment(), Status.PROCESSING, Status.UNKNOWN))
     assert scenario.webhooks.apply(gateway_event()) is EventState.PARKED
-    assert len(scenario.workflow.asking) == 1
+    assert len(scenario.workflow.reconciling) == 1
     scenario.run_last()
     assert scenario.state_of(gateway_event()) is EventState.APPLIED
 
@@ -142,9 +142,9 @@ def test_fault_35_receive_when_delivered_again_while_parked_then_applied_if_the_
     scenario = WebhookScenario()
     scenario.webhooks.receive(gateway_event())
     scenario.payments.create(after(payment(), Status.PROCESSING, Status.UNKNOWN))
-    assert scenario.workflow.asking == []
+    assert scenario.workflow.reconciling == []
     scenario.webhooks.receive(gateway_event())
-    assert len(scenario.workflow.asking) == 1
+    assert len(scenario.workflow.reconciling) == 1
 
 
 def test_fault_35_apply_when_the_payment_never_comes_then_ignored_only_after_a_week() -> None:
@@ -209,7 +209,7 @@ def test_receive_when_it_says_more_than_the_row_then_the_gateway_is_asked(status
     path = dict.fromkeys((Status.PROCESSING, status))
     scenario = world_in(*path, **SENT)
     assert scenario.webhooks.receive(gateway_event(type)) is EventState.PARKED
-    assert len(scenario.workflow.asking) == 1
+    assert len(scenario.workflow.reconciling) == 1
 
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.PARTIALLY_REFUNDED])
@@ -217,7 +217,7 @@ def test_receive_when_money_went_back_then_the_gateway_is_asked_how_much(status:
     path = dict.fromkeys((Status.PROCESSING, Status.SUCCEEDED, status))
     scenario = world_in(*path, **SENT)
     scenario.webhooks.receive(gateway_event("charge.refunded"))
-    assert len(scenario.workflow.asking) == 1
+    assert len(scenario.workflow.reconciling) == 1
 
 
 # Until the gateway has answered -------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def in_memory() -> tuple[Workflow, Started]:
     workflow = MemoryWorkflow()
 
     def state(name: str) -> dict[str, Any]:
-        ask = {"ask": True} if name in workflow.asking else {}
+        ask = {"ask": True} if name in workflow.reconciling else {}
         reason = {"event_id": workflow.reasons[name]} if name in workflow.reasons else {}
         return {"payment_id": name.partition(".")[0]} | ask | reason
 
@@ -70,8 +70,8 @@ def test_again_when_another_occasion_then_another_execution_and_the_same_occasio
     executions.start("pay_1")
     executions.restart("pay_1", "2")
     executions.restart("pay_1", "2")
-    executions.restart("pay_1", "3", ask=True)
-    executions.restart("pay_1", "e1", ask=True, event_id="evt_1")
+    executions.restart("pay_1", "3", reconcile=True)
+    executions.restart("pay_1", "e1", reconcile=True, event_id="evt_1")
     assert started() == {
         "pay_1": {"payment_id": "pay_1"},
         "pay_1.2": {"payment_id": "pay_1"},

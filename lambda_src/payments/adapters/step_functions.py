@@ -21,9 +21,9 @@ class StepFunctionsWorkflow:
         """See the port."""
         self._start(payment_id, {"payment_id": payment_id})
 
-    def restart(self, payment_id: str, execution_suffix: str, *, ask: bool = False, event_id: str = "") -> None:
+    def restart(self, payment_id: str, execution_suffix: str, *, reconcile: bool = False, event_id: str = "") -> None:
         """See the port."""
-        state = {"payment_id": payment_id, "ask": ask, "event_id": event_id}
+        state = {"payment_id": payment_id, "ask": reconcile, "event_id": event_id}
         self._start(f"{payment_id}.{execution_suffix}", {name: value for name, value in state.items() if value})
 
     def _start(self, name: str, state: dict[str, Any]) -> None:

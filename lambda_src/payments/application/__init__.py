@@ -1,1 +1,1 @@
-"""What the system does, one use case a file. It reaches the outside through ports only."""
+"""The use cases of the system, one a file. They reach external systems only through ports."""

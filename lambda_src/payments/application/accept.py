@@ -1,4 +1,4 @@
-"""Accepting a payment over REST: stored once, started once, whatever the client repeats."""
+"""Accept a payment over REST: store it once and start it once, however often the client repeats the request."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from payments.ports.workflow import Workflow
 
 
 class OtherPayment(Exception):
-    """The payment_id is taken by a payment with other content. Nothing was written."""
+    """The payment_id belongs to a payment with other content. Nothing was written."""
 
     def __init__(self, existing: Payment) -> None:
         self.existing = existing
@@ -19,7 +19,7 @@ class OtherPayment(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """The stored payment, and whether this call found it there already."""
+    """The stored payment, and whether it existed before this call."""
 
     payment: Payment
     replayed: bool
@@ -35,9 +35,9 @@ def accept(
     submitted_by: str = "",
     hold: str = "",
 ) -> Acceptance:
-    """Store the payment if it is new, and start its workflow unless that went on already.
+    """Store the payment if it is new, and start its workflow while it is pending.
 
-    Raises OtherPayment when the id is taken. A repeated call heals one that died between storing and starting.
+    Raises OtherPayment if the id is taken. A repeated call repairs one that failed between storing and starting.
     """
     payment = accepted(
         request, at=at, source="rest", correlation_id=correlation_id, submitted_by=submitted_by, hold=hold

@@ -1,4 +1,4 @@
-"""Audit: one chained entry for every version of a payment's row, and the row's word that they are there."""
+"""Write the audit log: one chained entry for every version of a payment's row."""
 
 from payments.domain.audit_chain import missing_entries
 from payments.domain.payment import Payment
@@ -6,10 +6,10 @@ from payments.ports.audit_store import AuditStore
 
 
 def audit(payment: Payment, *, log: AuditStore) -> None:
-    """Append the entries that the log still lacks of the payment's history.
+    """Append the entries of the payment's history that the log does not have yet, and mark the row as audited.
 
-    Running it again adds nothing. Of two at a time one raises VersionConflict: it reads the row again and finds
-    nothing left to do.
+    A second run adds nothing. Of two runs at the same time, one raises VersionConflict. Its retry reads the row again
+    and finds nothing to do.
     """
     entries = missing_entries(payment)
     if entries:

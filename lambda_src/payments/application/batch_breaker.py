@@ -1,4 +1,4 @@
-"""Open the batch breaker after repeated refusals of our key or account."""
+"""Open the batch breaker when the gateway repeatedly rejects our key or account."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,19 +9,19 @@ from payments.domain.errors import PaymentError
 from payments.ports.batch_breaker_store import BreakerStore
 
 REFUSALS_UNTIL_PAUSE = 3
-"""One refusal may be a key in the middle of its rotation."""
+"""A single refusal can happen while the key is rotated."""
 REFUSALS_WINDOW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
 class BatchBreaker:
-    """The lane as the charge function sees it."""
+    """The batch breaker as the charge function uses it."""
 
     store: BreakerStore
     clock: Clock
 
     def refused(self, error: PaymentError) -> bool:
-        """The gateway refused us whatever the payment. After the first few the lane pauses: True, once a pause."""
+        """Count a refusal of our key or account. Returns True if this refusal opened the breaker."""
         now = self.clock()
         refusals = self.store.count_refusal(now, REFUSALS_WINDOW)
         reason = f"{error.code}: {error.message}"

@@ -1,4 +1,4 @@
-"""Charge: at most once, whatever fails, whenever it fails."""
+"""Charge a payment at most once, whichever component fails."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,26 +25,27 @@ from payments.ports.payment_store import PaymentStore, VersionConflict
 
 ACTOR = "charge"
 PROVEN_NOT_CHARGED = (NotSent, RateLimited, Misconfigured, InvalidPayment)
-"""What the gateway answers when this call charged nothing. A decline is an outcome, not a call that came to nothing."""
+"""The errors of a gateway call that charged nothing. A decline is not one of them: it is an outcome."""
 
 _ASKED_ON_REQUEST = (Status.IN_REVIEW, Status.SUCCEEDED, Status.PARTIALLY_REFUNDED, Status.REFUNDED)
 
 
 @dataclass(frozen=True)
 class Charging:
-    """Charges payments, and asks what became of those that may be charged already.
+    """Charges payments, and reconciles payments that may already be charged with the gateway.
 
-    Two facts make it safe that every part of it may die, be repeated, or run twice at a time:
+    Two rules make it safe to crash, to repeat and to run twice at the same time:
 
-    - The row says `processing`, in a version of its own, before anything is sent, and goes back to `pending` only
-      when that very call provably charged nothing and nobody wrote the row meanwhile. So whoever finds
-      `processing` knows that a call may have charged, and asks first.
-    - Everything is sent under the payment id as idempotency key. The gateway's search may lag behind by a minute,
-      and the memory of the key may have run out (24 hours at Stripe), but not both.
+    - Before a request is sent, the row becomes `processing` in a version of its own. It returns to `pending` only if
+      that same call provably charged nothing and no other execution wrote the row meanwhile. An execution that reads
+      `processing` therefore knows that a call may have charged, and queries the gateway first.
+    - Every request uses the payment id as idempotency key. The gateway's search index may lag by a minute, and the
+      idempotency key may have expired (after 24 hours at Stripe), but not both at the same time.
 
-    After `unknown` nothing is ever sent again: only the gateway's word ends it.
+    After `unknown`, no request to charge is sent again: only the gateway's answer ends that status.
 
-    It works on payments in plain text, and `row_of` makes of one the row that is stored, its private fields sealed.
+    The class works on payments in plain text. `row_of` converts a payment to the row to store, with its private fields
+    encrypted.
     """
 
     gateway: PaymentGateway
@@ -54,11 +55,12 @@ class Charging:
     timeouts: RecoveryTimeouts = field(default_factory=RecoveryTimeouts)
     row_of: Callable[[Payment], Payment] = lambda payment: payment
 
-    def charge(self, payment: Payment, *, ask: bool = False) -> Outcome:
-        """Charge a payment, or find out what became of it; `ask` asks of one that is settled or held for review, too.
+    def charge(self, payment: Payment, *, reconcile: bool = False) -> Outcome:
+        """Charge a payment, or find the result of an earlier charge.
 
-        Raises the errors of `PaymentGateway`, Conflict when the gateway charged other money than asked, and
-        VersionConflict when somebody else works on the payment.
+        With `reconcile`, the gateway is also queried for a payment that is settled or held for review. Raises the
+        errors of `PaymentGateway`, Conflict if the gateway charged another amount or currency than requested, and
+        VersionConflict if another execution works on the payment.
         """
         match payment.status:
             case Status.PENDING:
@@ -70,13 +72,13 @@ class Charging:
                 return self._resolve(payment)
             case Status.REQUIRES_ACTION:
                 return self._follow_up(payment)
-            case status if ask and status in _ASKED_ON_REQUEST:
+            case status if reconcile and status in _ASKED_ON_REQUEST:
                 found = self._find(payment)
                 return self._outcome(payment, found) if found else as_recorded(payment)
         return as_recorded(payment)
 
     def _send(self, payment: Payment) -> Outcome:
-        """Write the intent, in a version that fences off whoever read the row before, and send."""
+        """Write the intent in a new version, which fences off executions that read the row before, and send."""
         may_be_charged = payment.status is Status.PROCESSING
         payment = moved(
             payment,
@@ -86,7 +88,7 @@ class Charging:
             attempts=payment.attempts + 1,
             attempted_at=payment.attempted_at or iso(self.clock()),
             gateway=self.gateway.name,
-            # with the intent, so that every later attempt sends the same request under the same key
+            # stored with the intent, so that every later attempt sends the same request under the same key
             payment_method=self.methods.of(payment),
         )
         self.store.save(self.row_of(payment))
@@ -104,7 +106,7 @@ class Charging:
         try:
             self.store.save(self.row_of(let_go))
         except VersionConflict:
-            # somebody found our intent and may have sent by now: that this call charged nothing proves little
+            # another execution read our intent and may have sent it: this failed call proves nothing any more
             raise _still_unknown(error) from error
 
     def _find(self, payment: Payment) -> GatewayCharge | None:
@@ -114,7 +116,7 @@ class Charging:
             raise _still_unknown(error) from error
 
     def _resolve(self, payment: Payment) -> Outcome:
-        """An unknown payment: found, or proven absent, or still unknown."""
+        """Resolve an unknown payment: found, proven absent, or still unknown."""
         found = self._find(payment)
         if found:
             return self._outcome(payment, found)
@@ -123,12 +125,12 @@ class Charging:
         return Outcome(
             Status.FAILED,
             NOT_CHARGED,
-            "no answer came to the charge, and the gateway knows of none: nothing was charged",
+            "the charge got no answer, and the gateway has no such charge: nothing was charged",
         )
 
     def _follow_up(self, payment: Payment) -> Outcome:
-        """A payment whose customer must authenticate. It ends for good: a decline that the customer could still
-        turn into a charge with another card is cancelled first."""
+        """Handle a payment whose customer must authenticate. The end is final: a declined charge is cancelled first,
+        because the customer could still complete it with another card."""
         try:
             found = self._find(payment)
         except RequiresAction:
@@ -149,24 +151,24 @@ class Charging:
         return self._outcome(payment, found) if found else as_recorded(payment)
 
     def _outcome(self, payment: Payment, charged: GatewayCharge) -> Outcome:
-        # what went back altogether is no conflict any more: that is how a person ends one
+        # a full refund ends a conflict: this is how an operator resolves one
         if charged.money != payment.money and charged.status is not Status.REFUNDED:
             raise Conflict(
                 "amount_differs",
-                f"asked for {payment.money}, the gateway reports {charged.money}; compare both and correct by hand",
+                f"requested {payment.money}, the gateway reports {charged.money}; compare both and correct it manually",
                 gateway_reference=charged.reference,
             )
         return Outcome(charged.status, gateway=self.gateway.name, gateway_reference=charged.reference)
 
 
-def may_call_gateway(payment: Payment, *, ask: bool) -> bool:
-    """Whether `charge` asks the gateway anything for this payment."""
+def may_call_gateway(payment: Payment, *, reconcile: bool) -> bool:
+    """Whether `charge` calls the gateway for this payment."""
     always = (Status.PENDING, Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION)
-    return payment.status in always or (ask and payment.status in _ASKED_ON_REQUEST)
+    return payment.status in always or (reconcile and payment.status in _ASKED_ON_REQUEST)
 
 
 def as_recorded(payment: Payment) -> Outcome:
-    """The outcome that the payment's row holds."""
+    """The outcome that the payment's row already holds."""
     return Outcome(payment.status, payment.code, payment.message, payment.gateway, payment.gateway_reference)
 
 
@@ -177,9 +179,9 @@ def _request_for(payment: Payment) -> ChargeRequest:
 
 
 def _still_unknown(error: PaymentError) -> OutcomeUnknown:
-    """What an error means for a payment that may be charged: this call charged nothing, but an earlier one may have."""
+    """The meaning of an error for a payment that may be charged: this call charged nothing, an earlier one may have."""
     return OutcomeUnknown(
         "earlier_attempt_unknown",
-        f"an earlier call may have charged, and asking the gateway failed: {error.code}",
+        f"an earlier call may have charged, and the query to the gateway failed: {error.code}",
         retry_after_seconds=error.retry_after_seconds,
     )

@@ -1,8 +1,8 @@
-"""The pace: all functions together send the gateway no more requests a second than it allows.
+"""The gateway rate limiter: all functions together send no more requests a second than the gateway allows.
 
-Time is cut into slots, one request each. A counter holds the next free slot; whoever wants to send takes it, and
-sleeps until it begins. So the gateway sees an even stream, whoever sends, and nobody meets its limit. The batch lane
-looks how far ahead the counter is and holds back, so that a payment over REST waits for some slots at most.
+Time is divided into slots of one request each. A counter holds the next free slot. A function takes a slot and sleeps
+until it begins. The gateway therefore receives an even stream of requests within its limit. The batch dispatchers read
+how far ahead the counter is and slow down (backpressure), so that a REST payment waits for a few slots at most.
 """
 
 from collections.abc import Callable
@@ -13,25 +13,25 @@ from payments.domain.clock import Clock
 from payments.ports.slot_counter import SlotStore
 
 LONGEST_SLEEP_SECONDS = 3.0
-"""How long a function waits for its slot by itself. Beyond that the workflow waits, which costs nothing."""
+"""The longest time that a function sleeps until its slot. Beyond it the workflow waits, which costs nothing."""
 SLOTS_LATE_AT_MOST = 1
-"""How late a request may be for its slot: the reserve of a rate has room for that many more in a second."""
+"""How many slots late a request may be. The rate's reserve has room for that many more requests in a second."""
 SLOTS_MISSED_AT_MOST = 3
-"""A function that is late again and again is on a machine that has no time to be even: it sends."""
+"""After this many missed slots the function sends anyway: its machine is too slow to keep to the slots."""
 LONGEST_LEAD_SECONDS = 0.25
-"""How far ahead of time a slot is asked for at most, so as to be ready for it."""
+"""The longest lead: how far ahead of time a slot is requested, so that the function is ready when it begins."""
 LEAD_KEPT = 0.9
-"""The share of a lead that is kept from one time to the next, so that a slow one is forgotten after some dozen."""
+"""The share of the lead that is kept each time. One slow preparation is forgotten after a few dozen requests."""
 Turn = Callable[[], None]
-"""Waits until its slot begins; at once when that is past."""
+"""Waits until its slot begins. Returns at once if the slot has already begun."""
 
 
 @dataclass
 class GatewayRateLimiter:
     """Hands out slots of one length. `sleep` takes seconds.
 
-    A slot that passes while its owner gets ready is lost to all. So none is asked for that begins sooner than the
-    owner will be ready, going by how long that took the last times: the lead.
+    A slot that begins before its owner is ready is lost. The limiter therefore measures how long functions take to
+    get ready (the lead), and takes no slot that begins earlier.
     """
 
     slots: SlotStore
@@ -41,11 +41,11 @@ class GatewayRateLimiter:
     _lead: float = field(default=0.0, init=False)  # in slots
 
     def take(self) -> Turn:
-        """Take a slot of one's own; gives what waits until it begins. Raises NoFreeSlot when it is too far off.
+        """Take a slot. Returns a function that waits until the slot begins. Raises NoFreeSlot if it is too far away.
 
-        What has to be done before the request is best done between the two: the closer the wait to the request, the
-        more even the stream. Who comes too late for the slot takes another one, as those who were held up together
-        would otherwise all send at once; waiting may raise NoFreeSlot, too, for that reason.
+        Prepare the request between the two calls: the closer the wait is to the request, the more even is the stream.
+        A caller that is too late for its slot takes another one, so that delayed callers do not all send at the same
+        time. The wait can therefore also raise NoFreeSlot.
         """
         asked_at = self._slots_passed()
         mine = self._next(self._lead)
@@ -53,7 +53,7 @@ class GatewayRateLimiter:
 
         def wait() -> None:
             nonlocal mine, waits_first
-            if waits_first:  # a later wait follows a request, which is no getting ready
+            if waits_first:  # a later wait follows a request and measures no preparation
                 self._learn(self._slots_passed() - asked_at)
             waits_first = False
             for _ in range(SLOTS_MISSED_AT_MOST):
@@ -74,11 +74,11 @@ class GatewayRateLimiter:
         return self.slots.take_slot(int(now + lead) + 1, int(now) + ahead)
 
     def backlog_seconds(self) -> float:
-        """How long a slot taken now would have to wait."""
+        """How many seconds a slot taken now would have to wait."""
         return max(0.0, (self.slots.next_slot() - self._slots_passed()) * self.slot.total_seconds())
 
     def idle_seconds(self) -> float:
-        """How long ago the last slot that was taken ended; 0 while it has not."""
+        """How many seconds ago the last slot taken ended; 0 before its end."""
         return max(0.0, (self._slots_passed() - self.slots.next_slot()) * self.slot.total_seconds())
 
     def _slots_passed(self) -> float:

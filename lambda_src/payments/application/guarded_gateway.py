@@ -1,4 +1,4 @@
-"""A gateway that tells when it refuses us whatever the payment."""
+"""A gateway that reports every refusal of our key or account."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Payment
 
 @dataclass(frozen=True)
 class GuardedGateway:
-    """PaymentGateway on another one; `refused` is called with each Misconfigured before that goes on its way."""
+    """Wraps a PaymentGateway. Calls `refused` with each Misconfigured error before it raises the error."""
 
     gateway: PaymentGateway
     refused: Callable[[Misconfigured], None]
 
     @property
     def name(self) -> str:
-        """The name of the gateway itself."""
+        """The name of the wrapped gateway."""
         return self.gateway.name
 
     def charge(self, request: ChargeRequest) -> GatewayCharge:
-        """See the port."""
+        """Charge at the wrapped gateway; calls `refused` on Misconfigured."""
         return self._told(lambda: self.gateway.charge(request))
 
     def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
-        """See the port."""
+        """Find the charge at the wrapped gateway; calls `refused` on Misconfigured."""
         return self._told(lambda: self.gateway.find(payment_id, reference))
 
     def cancel(self, reference: str) -> None:
-        """See the port."""
+        """Cancel at the wrapped gateway; calls `refused` on Misconfigured."""
         self._told(lambda: self.gateway.cancel(reference))
 
     def _told[T](self, call: Callable[[], T]) -> T:

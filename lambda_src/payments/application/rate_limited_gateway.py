@@ -1,4 +1,4 @@
-"""A gateway that is asked when it is one's turn, and not a moment earlier."""
+"""A gateway that sends each request in its slot."""
 
 from dataclasses import dataclass
 
@@ -8,27 +8,27 @@ from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Payment
 
 @dataclass(frozen=True)
 class RateLimitedGateway:
-    """PaymentGateway on another one; `turn` waits right before each request, so that nothing comes in between."""
+    """Wraps a PaymentGateway. `turn` waits right before each request, so that no other work delays it."""
 
     gateway: PaymentGateway
     turn: Turn
 
     @property
     def name(self) -> str:
-        """The name of the gateway itself."""
+        """The name of the wrapped gateway."""
         return self.gateway.name
 
     def charge(self, request: ChargeRequest) -> GatewayCharge:
-        """See the port."""
+        """Wait for the slot, then charge at the wrapped gateway. The wait may raise NoFreeSlot."""
         self.turn()
         return self.gateway.charge(request)
 
     def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
-        """See the port."""
+        """Wait for the slot, then find the charge at the wrapped gateway. The wait may raise NoFreeSlot."""
         self.turn()
         return self.gateway.find(payment_id, reference)
 
     def cancel(self, reference: str) -> None:
-        """See the port."""
+        """Wait for the slot, then cancel at the wrapped gateway. The wait may raise NoFreeSlot."""
         self.turn()
         self.gateway.cancel(reference)

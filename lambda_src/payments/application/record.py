@@ -1,4 +1,4 @@
-"""Record: write what became of a payment onto its row, in the order of versions."""
+"""Record: write the outcome of a payment to its row, in the order of versions."""
 
 from payments.domain.clock import Clock
 from payments.domain.outcome import NOT_CHARGED, Outcome
@@ -11,11 +11,11 @@ _TRIES = 5
 
 
 def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clock) -> Payment:
-    """Move the payment to the outcome's status and give its row as it stands afterwards.
+    """Move the payment to the outcome's status and return its current row.
 
-    Running twice changes nothing the second time. A row that another execution moved on in between is left as it
-    is. Raises VersionConflict after some lost races, LookupError for a payment that is not stored, and IllegalMove
-    for an outcome that the payment cannot have and that must not be dropped: better a failed workflow and its alarm.
+    A second run changes nothing. A row that another execution has moved on is not changed. Raises VersionConflict
+    after several lost races, LookupError if the payment is not stored, and IllegalMove if the payment cannot have the
+    outcome and the outcome must not be dropped. The workflow then fails and its alarm fires.
     """
     for _ in range(_TRIES):
         payment = require(store, payment_id)
@@ -24,7 +24,7 @@ def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clo
         known = status is payment.status and not _tells_another_reference(outcome, payment)
         moved_on = payment.status not in OPEN and not may_move(payment.status, status)
         if moved_on and status in CAPTURED and payment.status not in CAPTURED:
-            raise IllegalMove(f"payment {payment_id} is {payment.status}, and the gateway holds a charge for it")
+            raise IllegalMove(f"payment {payment_id} is {payment.status}, but the gateway holds a charge for it")
         if (
             known
             or moved_on
@@ -52,35 +52,35 @@ def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clo
 
 
 def _as_far_as_it_came(outcome: Status, current: Status) -> Status:
-    """A step that died while the row is `pending` died with no call to the gateway under way. That is our trouble,
-    not the payment's: it stays `pending`, and the sweeper takes it up again."""
+    """A step that fails while the row is `pending` has no running call to the gateway. The failure is ours, not the
+    payment's: the payment stays `pending`, and recovery restarts it."""
     return current if outcome is Status.UNKNOWN and current is Status.PENDING else outcome
 
 
 def _tells_another_reference(outcome: Outcome, payment: Payment) -> bool:
-    """Whether there is a reference to note down. They are sealed here, and the same one sealed twice reads differently:
-    charge hands on the row's own text, but two that asked while the row had none do not know of each other. So the
-    first one stays where there is nothing more to ask for."""
+    """Whether the outcome has a reference to record. References are encrypted here, and the same reference encrypted
+    twice gives different texts. The charge step returns the row's own text, but two executions that query the gateway
+    while the row has no reference do not know of each other. A settled row therefore keeps its first reference."""
     if payment.status in SETTLED and payment.gateway_reference:
         return False
     return outcome.gateway_reference not in ("", payment.gateway_reference)
 
 
 def _next_step(current: Status, target: Status) -> Status:
-    """The status to move to now. A refund follows a capture, also where our row missed that."""
+    """The status to move to now. A refund follows a capture, even if our row missed the capture."""
     refunded = target in (Status.PARTIALLY_REFUNDED, Status.REFUNDED)
     missed = refunded and not may_move(current, target) and may_move(current, Status.SUCCEEDED)
     return Status.SUCCEEDED if missed else target
 
 
 def _was_held_before(outcome: Outcome, payment: Payment) -> bool:
-    """A fraud rule holds a payment once: an execution that says so late must not undo what a person decided since."""
+    """A fraud rule holds a payment once. An execution that reports the hold late must not undo the decision on it."""
     held = any(change.status is Status.IN_REVIEW for change in payment.history)
     return held and bool(payment.hold) and outcome.code == payment.hold
 
 
 def _speaks_of_another_attempt(outcome: Outcome, current: Status) -> bool:
-    """That an attempt came to nothing leaves its payment `pending`. A row that says otherwise is at another attempt,
-    which may have charged."""
+    """A failed attempt leaves its payment `pending`. A row in another status belongs to another attempt, which may have
+    charged."""
     came_to_nothing = outcome.status in (Status.PENDING, Status.FAILED) and outcome.code != NOT_CHARGED
     return came_to_nothing and current in (Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION)

@@ -1,7 +1,8 @@
-"""The sweeper: whatever was accepted and then left behind is found, and taken up again.
+"""Recovery: find payments, events and batches that were accepted and then stopped, and resume them.
 
-It repairs by the ordinary ways only: another execution of the workflow, another message in the queue, another run of
-the splitter or the report. All of these are safe to repeat, so a sweep may die, or meet another one, at any point.
+It uses only the ordinary mechanisms: another execution of the workflow, another message in the queue, another run of
+the splitter or the report. All of these are safe to repeat. A recovery run may therefore fail at any point, or run at
+the same time as another one.
 """
 
 from collections import Counter
@@ -31,11 +32,11 @@ from payments.ports.queue_delivery import Delivery
 from payments.ports.workflow import Workflow
 
 RESERVE_SECONDS = 20
-"""Time left at which a sweep looks no further."""
+"""The remaining time at which a recovery run stops looking for more work."""
 PROBE_WITHOUT_PAYMENT = "gateway"
-"""What the lane remembers as its canary when no payment waits: a harmless question to the gateway."""
+"""The value of the breaker's probe when no payment waits: a harmless query to the gateway."""
 _ANSWERED = CAPTURED | {Status.DECLINED, Status.REQUIRES_ACTION, Status.IN_REVIEW}
-"""Statuses of a canary that only an answer of the gateway can have brought about."""
+"""Statuses of a probe that only an answer of the gateway can cause."""
 
 
 def _raise(error: Exception) -> None:
@@ -44,8 +45,8 @@ def _raise(error: Exception) -> None:
 
 @dataclass(frozen=True)
 class PaymentRecovery:
-    """`resume_split` and `start_report` start those functions; `stumbled` is told what went wrong with one item, and
-    may raise to end the sweep. Everything else is a port."""
+    """`resume_split` and `start_report` start those functions. `on_error` receives the error of a single item, and may
+    raise it to end the run. All other arguments are ports."""
 
     payments: PaymentStore
     batches: BatchStore
@@ -54,7 +55,7 @@ class PaymentRecovery:
     workflow: Workflow
     webhooks: Webhooks
     gateway: PaymentGateway
-    lane: BreakerStore
+    breaker: BreakerStore
     delivery: Delivery
     rows: BatchRows
     resume_split: Callable[[Source], None]
@@ -64,17 +65,17 @@ class PaymentRecovery:
     on_error: Callable[[Exception], None] = _raise
 
     def recover(self, seconds_left: Callable[[], float]) -> Counter[str]:
-        """Look at everything that is not finished, and count what was found.
+        """Check everything that is not finished, and count what was found.
 
-        Stops in time: what it did not come to is the next sweep's, which begins elsewhere.
+        The run stops before its time limit. The next run begins elsewhere and continues with the rest.
         """
         found: Counter[str] = Counter()
-        lane = self.lane.state()
+        breaker = self.breaker.state()
         with self._apart():
-            lane = self._tend_breaker(lane)
+            breaker = self._tend_breaker(breaker)
         for payment_id in self._unsettled():
             with self._apart():
-                found.update(self._recover_payment(payment_id, lane))
+                found.update(self._recover_payment(payment_id, breaker))
             if seconds_left() < RESERVE_SECONDS:
                 break
         for event in self.events.parked():
@@ -85,16 +86,16 @@ class PaymentRecovery:
         for batch_id in self.batches.unfinished():
             with self._apart():
                 if seconds_left() >= RESERVE_SECONDS:
-                    found.update(self._recover_batch(batch_id, lane, seconds_left))
-        found["lane_paused"] = int(lane.paused)
+                    found.update(self._recover_batch(batch_id, breaker, seconds_left))
+        found["lane_paused"] = int(breaker.paused)
         return found
 
     @contextmanager
     def _apart(self) -> Iterator[None]:
-        """What one item fails of must not keep the others waiting."""
+        """Isolate the errors of one item, so that the other items are still processed."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is handed on
+        except Exception as error:  # noqa: BLE001 - every error is passed on
             self.on_error(error)
 
     # Payments --------------------------------------------------------------------------------------------------------
@@ -102,24 +103,25 @@ class PaymentRecovery:
     def _unsettled(self) -> Iterator[str]:
         return self.payments.unsettled(self.clock() - self.timeouts.unit)
 
-    def _recover_payment(self, payment_id: str, lane: BreakerState) -> Iterator[str]:
+    def _recover_payment(self, payment_id: str, breaker: BreakerState) -> Iterator[str]:
         now = self.clock()
         payment = self.payments.get(payment_id)
         if payment is None or (payment.status in SETTLED and payment.audited_version == payment.version):
-            return  # the index lags behind
+            return  # the index is behind the table
         if payment.status is Status.IN_REVIEW:
             yield "in_review"
             if payment.audited_version == payment.version:
                 return
         elif self._is_overdue(payment, now):
             yield "overdue"
-        lane_is_closed = lane.paused_by == PausedBy.GATEWAY or (lane.paused and payment.source == "batch")
-        held_back = lane_is_closed and payment.status is Status.PENDING
+        breaker_is_open = breaker.paused_by == PausedBy.GATEWAY or (breaker.paused and payment.source == "batch")
+        held_back = breaker_is_open and payment.status is Status.PENDING
         if not held_back and self.timeouts.is_due(payment, now) and self._restart(payment, now):
             yield "taken_up"
 
     def _is_overdue(self, payment: Payment, now: datetime) -> bool:
-        """Open for so long that a person must look. A customer may take a day, and a gateway several, to settle."""
+        """Open for so long that an operator must look. A customer may take a day to authenticate, and a gateway several
+        days to settle."""
         waits_for_others = payment.status is Status.REQUIRES_ACTION or (
             payment.status is Status.PROCESSING and payment.gateway_reference
         )
@@ -131,13 +133,13 @@ class PaymentRecovery:
         if claimed is None:
             return False
         if claimed.version == 1 and claimed.restarts == 1:
-            self.workflow.start(payment.payment_id)  # if it was started after all, this is no second start
+            self.workflow.start(payment.payment_id)  # if it was started after all, this call changes nothing
         else:
             self.workflow.restart(payment.payment_id, str(claimed.restarts + 1))
         return True
 
     def _claim(self, payment: Payment, now: datetime) -> Payment | None:
-        """Count a restart; None if another sweep has it, or it moved on by itself."""
+        """Count a restart. None if another recovery run claimed it or the payment moved on."""
         try:
             return self.payments.claim_restart(payment, now)
         except VersionConflict:
@@ -145,7 +147,7 @@ class PaymentRecovery:
 
     # Batches ---------------------------------------------------------------------------------------------------------
 
-    def _recover_batch(self, batch_id: str, lane: BreakerState, seconds_left: Callable[[], float]) -> Iterator[str]:
+    def _recover_batch(self, batch_id: str, breaker: BreakerState, seconds_left: Callable[[], float]) -> Iterator[str]:
         now = self.clock()
         batch = self.batches.get(batch_id)
         if batch is None:
@@ -159,7 +161,7 @@ class PaymentRecovery:
         elif batch.ready_to_report:
             self.start_report(batch.batch_id)
             yield "batches_resumed"
-        elif self._stands_still(batch, now) and not lane.paused:
+        elif self._stands_still(batch, now) and not breaker.paused:
             try:
                 self.batches.claim_repair(batch, now)
             except NotClaimed:
@@ -167,28 +169,29 @@ class PaymentRecovery:
             yield from self._repair_rows(batch, now, seconds_left)
 
     def _stands_still(self, batch: Batch, now: datetime) -> bool:
-        """The file is read, the queue is empty, and still payments of it have no outcome."""
+        """The file is read and the queue is empty, but some payments of the batch have no outcome."""
         long_ago = now - parse_iso(batch.updated_at) >= 2 * self.timeouts.unit
         return batch.status is BatchStatus.PROCESSING and long_ago and self.queue.is_empty()
 
     def _repair_rows(self, batch: Batch, now: datetime, seconds_left: Callable[[], float]) -> Iterator[str]:
-        """Queue again what was never started, close what has an outcome. What is under way `_take_up` sees to.
+        """Queue payments that were never started, and close rows that have an outcome. `_recover_payment` handles the
+        running ones.
 
-        Queues by the handful, so that a sweep that runs out of time has done what it looked at.
+        Messages are queued in groups of ten, so that a run that reaches its time limit has finished what it checked.
         """
         lost: list[QueuedPayment] = []
         for listed in self.payments.of_batch(batch.batch_id):
             if listed.batch_row_closed:
                 continue
-            payment = self.payments.get(listed.payment_id) or listed  # the index may lag behind
+            payment = self.payments.get(listed.payment_id) or listed  # the index may be behind the table
             if payment.status not in OPEN:
                 self.rows.close(payment)
                 yield "rows_closed"
             elif payment.status is Status.PENDING and payment.version == 1:
                 lost.append(QueuedPayment(payment.payment_id, batch.batch_id, payment.batch_line))
                 if payment.restarts:
-                    # queueing it did not help: its own execution may have died before it wrote anything, and its
-                    # name is used up
+                    # queueing it did not help: its own execution may have failed before it wrote anything, and its
+                    # name cannot be used again
                     self._restart(payment, now)
                 else:
                     self._claim(payment, now)
@@ -204,30 +207,30 @@ class PaymentRecovery:
         self.queue.send(lost)
         return repeat("requeued", len(lost))
 
-    # The lane --------------------------------------------------------------------------------------------------------
+    # The batch breaker -----------------------------------------------------------------------------------------------
 
-    def _tend_breaker(self, lane: BreakerState) -> BreakerState:
-        """See whether a gateway that refused us takes payments again, and have messages delivered accordingly."""
-        if lane.paused_by == PausedBy.GATEWAY and self._gets_through(lane):
-            self.lane.resume()
-            lane = self.lane.state()
-        if self.delivery.is_on() == lane.paused:
-            self.delivery.switch(on=not lane.paused)
-        return lane
+    def _tend_breaker(self, breaker: BreakerState) -> BreakerState:
+        """Close the breaker if the gateway accepts payments again, and switch the delivery of messages accordingly."""
+        if breaker.paused_by == PausedBy.GATEWAY and self._gets_through(breaker):
+            self.breaker.resume()
+            breaker = self.breaker.state()
+        if self.delivery.is_on() == breaker.paused:
+            self.delivery.switch(on=not breaker.paused)
+        return breaker
 
-    def _gets_through(self, lane: BreakerState) -> bool:
-        """Send one payment ahead; at a later sweep, see whether the gateway took it."""
-        canary = self.payments.get(lane.canary) if lane.canary else None
-        if canary and canary.status in _ANSWERED:
+    def _gets_through(self, breaker: BreakerState) -> bool:
+        """Start one payment as a probe. A later run checks whether the gateway processed it."""
+        probe = self.payments.get(breaker.probe) if breaker.probe else None
+        if probe and probe.status in _ANSWERED:
             return True
-        if canary and canary.status not in OPEN:
-            canary = None
-        waiting = canary or next(self._pending(), None)
+        if probe and probe.status not in OPEN:
+            probe = None
+        waiting = probe or next(self._pending(), None)
         if waiting is None:
             return self._answers()
-        if self._answers():  # a canary is for a gateway that answers at all
-            self.lane.send_probe(waiting.payment_id)
-            if self.timeouts.is_due(waiting, self.clock()) or not canary:
+        if self._answers():  # send a probe only to a gateway that answers
+            self.breaker.send_probe(waiting.payment_id)
+            if self.timeouts.is_due(waiting, self.clock()) or not probe:
                 self._restart(waiting, self.clock())
         return False
 
@@ -236,7 +239,7 @@ class PaymentRecovery:
         return (payment for payment in found if payment and payment.status is Status.PENDING)
 
     def _answers(self) -> bool:
-        """Ask the gateway something harmless with our key."""
+        """Send a harmless query to the gateway with our key."""
         try:
             self.gateway.find(PROBE_WITHOUT_PAYMENT)
         except PaymentError:

@@ -1,9 +1,9 @@
-"""Replaying dead letters: what is to become of a message that the queue gave up on, after five deliveries in vain, and
-of an uploaded file that split failed of three times.
+"""Replay dead letters: what to do with a message that the queue dropped after five failed deliveries, and with an
+uploaded file that the split function failed on three times.
 
-A message only ever asks for a payment's first execution. So what to do with one follows from the payment's row, and
-replaying it after days is as safe as after seconds: where a call to the gateway may have been made, it is asked first.
-A file is read by one run at a time, and its rows are stored once, however often it is given to split.
+A message only requests the first execution of a payment. The payment's row therefore decides what to do with it, and a
+replay is as safe after days as after seconds: if a call to the gateway may have been made, the gateway is queried
+first. One run at a time reads a file, and each row is stored once, however often the file is passed to split.
 """
 
 import re
@@ -22,76 +22,76 @@ _AWS_CODE = re.compile(r"An error occurred \((\w+)\)")
 
 
 class Action(StrEnum):
-    """What to do with a message."""
+    """What to do with a dead letter."""
 
     REQUEUE = "requeue"
-    """Nothing was started: the same message goes back to the queue, and is dispatched at its pace."""
+    """No execution was started: the message returns to the queue and is dispatched at the usual rate."""
     RESTART = "restart"
-    """The execution that the message asks for was used up: another one asks the gateway, then goes on."""
+    """The execution that the message requests already ran: another one queries the gateway and then continues."""
     SPLIT = "split"
-    """Nothing of the file was taken in: it is given to split once more."""
+    """No row of the file was stored: the file is passed to split again."""
     REFUSE = "refuse"
-    """The message is not to be replayed, at least not now."""
+    """Do not replay the message, at least not now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do, and why in plain words. A message that is not `needed` may be deleted: nothing would be lost."""
+    """The action and its reason in plain words. A message that is not `needed` can be deleted without any loss."""
 
     action: Action
     why: str
     needed: bool = True
 
 
-def decide(payment_id: str, payment: Payment | None, lane: BreakerState, *, started: bool) -> Decision:
-    """What to do with a message.
+def decide(payment_id: str, payment: Payment | None, breaker: BreakerState, *, started: bool) -> Decision:
+    """Decide what to do with a message.
 
-    `payment_id` is what the message names, empty if it is malformed; `payment` is its row, strongly consistent;
-    `started` says whether an execution of the payment's own name exists, whatever became of it.
+    `payment_id` is the id in the message, empty if the message is malformed. `payment` is its row, read strongly
+    consistently. `started` is true if an execution with the payment's own name exists, in any state.
     """
     if not payment_id:
-        return Decision(Action.REFUSE, "the message names no payment: somebody else wrote it", needed=False)
+        return Decision(Action.REFUSE, "the message names no payment: another program wrote it", needed=False)
     if payment is None:
         return Decision(Action.REFUSE, "its payment is not in the payments table: nothing to charge", needed=False)
     match payment.status:
         case status if status in SETTLED:
-            return Decision(Action.REFUSE, f"the payment is {status}: settled already", needed=False)
+            return Decision(Action.REFUSE, f"the payment is {status}: already settled", needed=False)
         case Status.REQUIRES_ACTION:
-            return Decision(Action.REFUSE, "the payment waits for its customer, and is followed up", needed=False)
+            return Decision(Action.REFUSE, "the payment waits for its customer; recovery follows up", needed=False)
         case Status.IN_REVIEW:
-            return Decision(Action.REFUSE, "the payment is held for a person", needed=False)
-        case Status.PENDING if lane.paused:
-            why = f"the lane is paused by the {lane.paused_by} since {lane.since}: {lane.reason}"
+            return Decision(Action.REFUSE, "the payment is held for an operator", needed=False)
+        case Status.PENDING if breaker.paused:
+            why = f"the batch breaker was opened by the {breaker.paused_by} at {breaker.since}: {breaker.reason}"
             return Decision(Action.REFUSE, why)
         case Status.PENDING if payment.version == 1 and not started:
             return Decision(Action.REQUEUE, "the payment was never started")
         case Status.PENDING:
-            return Decision(Action.RESTART, "its execution ended, and nothing was charged")
+            return Decision(Action.RESTART, "its execution ended without a charge")
         case status:
-            return Decision(Action.RESTART, f"the payment is {status}: the gateway is asked before anything is sent")
+            return Decision(Action.RESTART, f"the payment is {status}: the gateway is queried before anything is sent")
 
 
 def decide_file(batch: Batch | None) -> Decision:
-    """What to do with an uploaded file that split failed of; `batch` is what it had made of the file, if anything."""
+    """Decide what to do with a file that split failed on. `batch` is the file's batch, or None if there is none."""
     if batch is None:
-        return Decision(Action.SPLIT, "nothing of the file was taken in")
-    return Decision(Action.REFUSE, f"split took the file up, and its batch is {batch.status}", needed=False)
+        return Decision(Action.SPLIT, "no row of the file was stored")
+    return Decision(Action.REFUSE, f"split started on the file, and its batch is {batch.status}", needed=False)
 
 
 def restart(payment: Payment, *, store: PaymentStore, workflow: Workflow, at: datetime) -> str:
-    """Start another execution of an open or unknown payment; gives its occasion, the end of its name.
+    """Start another execution of an open or unknown payment. Returns the suffix of its name.
 
-    Raises VersionConflict if the payment moved on, or if another took it up at this moment.
+    Raises VersionConflict if the payment moved on, or if another caller restarts it at the same time.
     """
     if payment.status not in OPEN | {Status.UNKNOWN}:
-        raise ValueError(f"payment {payment.payment_id} is {payment.status}: it needs no other execution")
+        raise ValueError(f"payment {payment.payment_id} is {payment.status}: it needs no further execution")
     execution_suffix = str(store.claim_restart(payment, at).restarts + 1)
     workflow.restart(payment.payment_id, execution_suffix)
     return execution_suffix
 
 
 def reason_class(reason: str) -> str:
-    """The error's name in a reason as dispatch logs it: `LookupError`, or AWS's own code such as `ThrottlingException`.
+    """The error's name in a reason logged by dispatch: `LookupError`, or an AWS code such as `ThrottlingException`.
 
     Empty for an empty reason.
     """

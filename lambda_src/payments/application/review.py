@@ -1,8 +1,8 @@
-"""Reviewing: what a person decides of a payment that a fraud rule holds.
+"""Review: an operator decides on a payment that a fraud rule holds.
 
-The decision is one conditional write, so of two people one decides. Its execution is named after the version that it
-made: whoever starts it, and however often, starts it once. If nobody comes to start it, the sweeper finds the payment
-pending, or rejected and not audited, and takes it up as any other.
+The decision is one conditional write: of two operators, only one decides. The execution is named after the version
+that the decision wrote, so that repeated starts run it once. If it is never started, recovery finds the payment
+pending, or rejected and not audited, and restarts it like any other.
 """
 
 from datetime import datetime
@@ -14,35 +14,35 @@ from payments.ports.payment_store import PaymentStore
 
 
 class Verdict(StrEnum):
-    """What a person decides. The value is the change's code in the history, the audit log and the events."""
+    """The operator's decision. The value is the change's code in the history, the audit log and the events."""
 
     APPROVED = "approved_in_review"
-    """It is charged."""
+    """The payment is charged."""
     REJECTED = "rejected_in_review"
-    """It is never sent to the gateway."""
+    """The payment is never sent to the gateway."""
 
 
 _LEADS_TO = {Verdict.APPROVED: Status.PENDING, Verdict.REJECTED: Status.REJECTED}
 
 
 class NotHeld(Exception):
-    """No fraud rule holds the payment, or not any more: there is nothing to decide."""
+    """No fraud rule holds the payment at this time: there is nothing to decide."""
 
 
 def is_held(payment: Payment) -> bool:
-    """Whether a fraud rule holds it now.
+    """Whether a fraud rule holds the payment now.
 
-    One that was sent before is none: what the gateway did with it is asked, not decided.
+    A payment that was already sent is not held: the gateway is queried for its result instead.
     """
     in_review = payment.status is Status.IN_REVIEW
     return in_review and bool(payment.hold) and payment.code == payment.hold and not payment.attempts
 
 
 def decide(payment: Payment, verdict: Verdict, *, by: str, message: str, store: PaymentStore, at: datetime) -> Payment:
-    """Write the verdict onto a payment as it was read; gives its row. `by` and `message` go into its history.
+    """Write the verdict to a payment as it was read, and return its row. `by` and `message` appear in its history.
 
-    Raises NotHeld, and VersionConflict if somebody else changed the row since it was read. Needs no vault: what is
-    sealed stays as it is.
+    Raises NotHeld, and VersionConflict if the row changed since it was read. Needs no encryptor: encrypted texts stay
+    as they are.
     """
     if not is_held(payment):
         raise NotHeld(f"payment {payment.payment_id} is {payment.status}, and no fraud rule holds it")
@@ -57,5 +57,5 @@ def decision_on(payment: Payment) -> Change | None:
 
 
 def execution_suffix_of(decision: Change) -> str:
-    """The end of the name of the execution that carries a decision out."""
+    """The suffix of the name of the execution that carries out a decision."""
     return f"r{decision.version}"

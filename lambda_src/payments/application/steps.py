@@ -1,7 +1,7 @@
-"""The steps of the workflow, from a state in to a state out: what each function runs, and the simulation as well.
+"""The workflow's steps, from an input state to an output state. The functions and the simulation run them.
 
-A state is {"payment_id"} with "outcome" or "error", and on its way "ask", "event_id", "waits" and "wait_seconds": ids,
-outcomes and numbers, nothing personal. The gateway's reference in it is sealed.
+A state is {"payment_id"} with "outcome" or "error", and in between "ask", "event_id", "waits" and "wait_seconds": ids,
+outcomes and numbers, no personal data. The gateway's reference in it is encrypted.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,25 +25,25 @@ from payments.domain.payment import Payment
 from payments.domain.statuses import Status
 from payments.ports.audit_store import AuditStore
 from payments.ports.event_store import EventStore
-from payments.ports.field_encryptor import RowEncryptor
 from payments.ports.payment_store import PaymentStore, require
+from payments.ports.row_encryptor import RowEncryptor
 from payments.ports.sealed_payments import Unlocked, unlocked
 from payments.ports.slot_counter import NoFreeSlot
 
 State = dict[str, Any]
 LONGEST_WAIT_SECONDS = 900
-"""However long the gateway asks for, an attempt is made in a quarter of an hour: all of them end on the day on which
-the gateway still knows our key."""
+"""The longest wait before an attempt, even if the gateway requests more. All attempts end within the day in which the
+gateway still remembers our idempotency key."""
 OWN_PACE_SECONDS = 5
-"""How long the workflow waits before it asks again for a slot of our own pace, and as much again by chance."""
+"""How long the workflow waits before it requests a slot again; a random wait of up to the same length is added."""
 Jitter = Callable[[int], int]
-"""Gives a random whole number from 0 to its argument."""
+"""Returns a random integer from 0 to its argument."""
 
 
 def validate_step(
     state: Mapping[str, Any], *, store: PaymentStore, methods: PaymentMethods, refusal: Callable[[Money], str | None]
 ) -> State:
-    """Refuse what can never be charged. A payment that went further before is past this question."""
+    """Reject a payment that can never be charged. A payment that is not `pending` any more passes unchecked."""
     payment = require(store, state["payment_id"])
     if payment.status is not Status.PENDING:
         return dict(state)
@@ -59,27 +59,27 @@ def charge_step(
     rate_limiter: GatewayRateLimiter,
     jitter: Jitter,
 ) -> State:
-    """Charge in the gateway's pace; where the gateway asks for time, say how long the workflow has to wait.
+    """Charge within the gateway's rate. If the gateway requests a delay, return how long the workflow has to wait.
 
-    The payment's data key is in hand before anything is written or sent, so that whatever comes back can be sealed:
-    a key that is disabled stops a charge (EncryptionUnavailable), and never loses one.
+    The payment's data key is obtained before anything is written or sent, so that every answer can be encrypted. A
+    disabled key stops a charge (EncryptionUnavailable) but never loses one.
     """
-    waits, ask = int(state.get("waits", 0)), bool(state.get("ask"))
+    waits, reconcile = int(state.get("waits", 0)), bool(state.get("ask"))
     row = require(charging.store, state["payment_id"])
     what_for = {name: state[name] for name in ("payment_id", "ask", "event_id") if name in state}
 
     def wait(seconds: int, waits: int) -> State:
         return {**what_for, "waits": waits, "wait_seconds": seconds + jitter(seconds)}
 
-    if not may_call_gateway(row, ask=ask):
+    if not may_call_gateway(row, reconcile=reconcile):
         return {**what_for, "outcome": as_recorded(row).as_json()}
     try:
         open_row = unlocked(row, encryptor)
         turn = rate_limiter.take()
         charging = replace(charging, gateway=RateLimitedGateway(charging.gateway, turn), row_of=open_row.sealed)
-        outcome = answered(lambda: charging.charge(open_row.payment, ask=ask))
+        outcome = answered(lambda: charging.charge(open_row.payment, reconcile=reconcile))
     except NoFreeSlot:
-        return wait(OWN_PACE_SECONDS, waits)  # our own doing, and no reason to give a payment up
+        return wait(OWN_PACE_SECONDS, waits)  # caused by our own rate limit, so it does not count as an attempt
     except PaymentError as error:
         seconds = _seconds_to_wait(error, waits)
         if not seconds and error.gateway_reference:
@@ -88,15 +88,15 @@ def charge_step(
             raise
         return wait(seconds, waits + 1)
     if outcome is None:
-        raise AssertionError("charge gives an outcome or raises")
+        raise AssertionError("charge returns an outcome or raises")
     sealed = replace(outcome, gateway_reference=open_row.sealed_reference(outcome.gateway_reference))
     return {**what_for, "outcome": sealed.as_json()}
 
 
 def record_step(state: Mapping[str, Any], *, store: PaymentStore, events: EventStore, clock: Clock) -> Payment:
-    """Write the outcome, or what a caught error means, onto the payment's row; gives the row.
+    """Write the outcome, or the meaning of a caught error, to the payment's row, and return the row.
 
-    The gateway's event that gave reason to ask is done with when the gateway gave an answer that stands.
+    If a gateway event caused the query, the event is settled once the gateway gave a final answer.
     """
     outcome = outcome_of(state)
     payment = record(state["payment_id"], outcome, store=store, clock=clock)
@@ -106,7 +106,7 @@ def record_step(state: Mapping[str, Any], *, store: PaymentStore, events: EventS
 
 
 def audit_step(state: Mapping[str, Any], *, store: PaymentStore, log: AuditStore, rows: BatchRows) -> State:
-    """Append what the audit log lacks, close the payment's batch row, hand on the event to publish."""
+    """Append the missing audit entries, close the payment's batch row, and return the event to publish."""
     payment = require(store, state["payment_id"])
     audit(payment, log=log)
     rows.close(payment)
@@ -114,7 +114,7 @@ def audit_step(state: Mapping[str, Any], *, store: PaymentStore, log: AuditStore
 
 
 def _sealed(error: PaymentError, open_row: Unlocked) -> PaymentError:
-    """The error as the state machine and the log may have it."""
+    """The error with its gateway reference encrypted, as the state machine and the log may hold it."""
     return type(error)(
         error.code,
         error.message,
@@ -124,14 +124,14 @@ def _sealed(error: PaymentError, open_row: Unlocked) -> PaymentError:
 
 
 def _held(payment: Payment) -> Outcome | None:
-    """What a fraud rule said when the payment was accepted; not once a person let it go on."""
+    """The hold that a fraud rule placed at acceptance; None once an operator released the payment."""
     if not payment.hold or any(change.status is Status.IN_REVIEW for change in payment.history):
         return None
-    return Outcome(Status.IN_REVIEW, payment.hold, "a fraud rule holds it; a person decides")
+    return Outcome(Status.IN_REVIEW, payment.hold, "a fraud rule holds the payment; an operator decides")
 
 
 def _seconds_to_wait(error: PaymentError, waits: int) -> int:
-    """How long before the next attempt, as the gateway told, or growing from wait to wait; 0: not by waiting."""
+    """Seconds until the next attempt: as the gateway requested, or growing with each wait. 0 if waiting cannot help."""
     policy = POLICIES[type(error)]
     most = POLICIES[RateLimited].max_attempts
     if waits >= most or not (policy.waits_as_told or error.retry_after_seconds):

@@ -1,4 +1,4 @@
-"""Validate: is there a payment method to charge, and can the gateway charge this money at all?"""
+"""Validate: check that the payment has a payment method and that the gateway can charge the amount."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,12 +15,13 @@ from payments.ports.field_encryptor import EncryptionUnavailable, FieldEncryptor
 from payments.ports.token_store import TokenStore
 
 LONGEST_REQUEST = timedelta(seconds=30)
-"""Longer than any call of the API takes (29 s at API Gateway): one that began so long before another is seen by it."""
+"""Longer than any API call takes (29 s at API Gateway). A call sees every row written by a call that began this long
+before it."""
 
 
 class PaymentMethods:
-    """Which payment method a payment is charged on: its own, else its token's, else its customer's, else the
-    environment's. With a vault it is given; whoever only checks needs none."""
+    """Selects the payment method of a payment: its own, else its token's, else its customer's, else the environment's.
+    `of` needs an encryptor; `check` does not."""
 
     def __init__(
         self,
@@ -34,12 +35,12 @@ class PaymentMethods:
         self._default = default
         self._tokens = tokens
         self._clock = clock
-        self._vault = encryptor
+        self._encryptor = encryptor
 
     def of(self, payment: Payment) -> str:
-        """The payment method in plain text, of a payment whose own is opened already.
+        """The payment method in plain text, of a payment whose own payment method is already decrypted.
 
-        Raises InvalidPayment when there is none, and what the vault raises.
+        Raises InvalidPayment if there is no payment method, and the errors of the encryptor.
         """
         if payment.payment_method:
             self._refuse_bad_token(payment)
@@ -47,57 +48,58 @@ class PaymentMethods:
         field, method = self._on_file(payment)
         if not is_sealed(method):
             return method
-        if self._vault is None:
-            raise EncryptionUnavailable("this function has no key to open a payment method with")
-        return self._vault.open({"customer_id": payment.customer_id}, {field: method})[field]
+        if self._encryptor is None:
+            raise EncryptionUnavailable("this function has no key to decrypt a payment method")
+        return self._encryptor.open({"customer_id": payment.customer_id}, {field: method})[field]
 
     def check(self, payment: Payment) -> None:
-        """Raise InvalidPayment when there is no payment method. Opens nothing, and so needs no key."""
+        """Raise InvalidPayment if there is no payment method. Decrypts nothing and therefore needs no key."""
         if payment.payment_method:
             self._refuse_bad_token(payment)
         else:
             self._on_file(payment)
 
     def _refuse_bad_token(self, payment: Payment) -> None:
-        """The row keeps the method of a first attempt. Where that provably charged nothing, the token still counts;
-        where it may have charged, the next attempt must be the same."""
+        """The row keeps the payment method of the first attempt. If that attempt provably charged nothing, the token
+        must still be valid. If it may have charged, the next attempt must send the same request."""
         if payment.token_id and payment.status is Status.PENDING:
             self._good_token(payment)
 
     def _on_file(self, payment: Payment) -> tuple[str, str]:
-        """The payment method as it is stored elsewhere, and the name of the field that it was sealed as."""
+        """The payment method as stored elsewhere, and the field name under which it was encrypted."""
         if payment.token_id:
             return "payment_method", self._good_token(payment).payment_method
         method = self._of_customer(payment) or self._default
         if not method:
             raise InvalidPayment(
                 "no_payment_method",
-                "the payment names no payment method, its customer has no default one, and this environment has "
-                "none; send it again under a new payment_id with a payment_method",
+                "the payment has no payment method, its customer has no default one, and neither has this "
+                "environment; send it again under a new payment_id with a payment_method",
             )
         return "default_payment_method", method
 
     def _of_customer(self, payment: Payment) -> str:
-        """Its customer's default, if that was the submitter's to use when the payment was accepted.
+        """The customer's default, if the submitter was allowed to use it when the payment was accepted.
 
-        A payment may name a customer that is not stored. Somebody else may create one of that id before it is charged,
-        and theirs is not for others: who submits would else only have to guess ids that are about to be given.
+        A payment may name a customer that is not stored. Another caller may create a customer of that id before the
+        payment is charged, and the submitter must not use its payment method. Otherwise a submitter could guess ids
+        that are about to be created.
         """
         customer = self._customers.get(payment.customer_id) if payment.customer_id else None
         if customer is None:
             return ""
         if payment.submitted_by in ("", customer.created_by) or not customer.created_at:
             return customer.default_payment_method
-        # of a customer that was stored by then, the API has seen whose it is
+        # if the customer was already stored, the API checked its owner when it accepted the payment
         known_before = parse_iso(payment.created_at) - parse_iso(customer.created_at) >= LONGEST_REQUEST
         return customer.default_payment_method if known_before else ""
 
     def _good_token(self, payment: Payment) -> Token:
         token = self._tokens.get(payment.token_id)
         if token is None:
-            raise _refused("token_unknown", "there is no such token")
+            raise _refused("token_unknown", "the token does not exist")
         if token.customer_id != payment.customer_id:
-            raise _refused("token_of_another_customer", "the token belongs to another customer than the payment")
+            raise _refused("token_of_another_customer", "the token belongs to another customer")
         match token.status(self._clock()):
             case TokenStatus.REVOKED:
                 raise _refused("token_revoked", f"the token was revoked at {token.revoked_at}")
@@ -107,9 +109,9 @@ class PaymentMethods:
 
 
 def validate(payment: Payment, *, methods: PaymentMethods, refusal: Callable[[Money], str | None]) -> None:
-    """Check what the request alone could not tell, before anything is sent to a gateway.
+    """Check what the request alone cannot show, before anything is sent to a gateway.
 
-    `refusal` tells why the gateway cannot charge an amount. Raises InvalidPayment with the reason.
+    `refusal` returns why the gateway cannot charge an amount, or None. Raises InvalidPayment with the reason.
     """
     why = refusal(payment.money)
     if why:
@@ -118,5 +120,5 @@ def validate(payment: Payment, *, methods: PaymentMethods, refusal: Callable[[Mo
 
 
 def _refused(code: str, why: str) -> InvalidPayment:
-    what_to_do = "have a new one made for this customer with POST /tokens, and send it under a new payment_id"
+    what_to_do = "create a new one for this customer with POST /tokens, and send it under a new payment_id"
     return InvalidPayment(code, f"{why}; {what_to_do}")

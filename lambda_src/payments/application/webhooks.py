@@ -1,4 +1,4 @@
-"""Receive the gateway's events, and apply each once its payment is known."""
+"""Receive the gateway's events, and apply each one once its payment is known."""
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -11,10 +11,10 @@ from payments.ports.payment_store import PaymentStore
 from payments.ports.workflow import Workflow
 
 KEPT_PARKED = timedelta(days=7)
-"""Stripe itself gives up on a delivery after three days; a payment that is not here by then is another system's."""
+"""Stripe stops delivering after three days. An event whose payment is still missing belongs to another system."""
 
 ASK_AGAIN = timedelta(minutes=5)
-"""How old an event is when the gateway is asked a second time; then ten minutes, twenty, and so on."""
+"""The age of an event at the gateway's second query. Later queries follow after 10 minutes, 20 minutes and so on."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Webhooks:
     clock: Clock
 
     def receive(self, event: GatewayEvent) -> EventState:
-        """Store an event and apply it if its payment is ready for it. Once this returns it may be acknowledged.
+        """Store an event, and apply it if its payment is ready. After this returns, the event may be acknowledged.
 
-        A repeated event is applied again as long as it is parked, and does nothing after.
+        A repeated event is applied again while it is parked; afterwards it has no effect.
         """
         if event.type not in HANDLED or not event.payment_id:
             return EventState.IGNORED
@@ -39,7 +39,7 @@ class Webhooks:
         return self._ask(event) if asks else state
 
     def apply(self, event: GatewayEvent) -> EventState:
-        """Apply a parked event, or leave it parked. Safe to repeat."""
+        """Apply a parked event, or leave it parked. It is safe to repeat."""
         state = self._state(event)
         if state is EventState.ASKS:
             return self._ask(event)
@@ -48,7 +48,7 @@ class Webhooks:
         return state
 
     def _state(self, event: GatewayEvent) -> EventState:
-        """What is to become of an event, as its payment stands now. Changes nothing."""
+        """The next state of an event, given its payment's current state. Changes nothing."""
         payment = self.payments.get(event.payment_id)
         if payment is None:
             too_old = self.clock() - parse_iso(event.received_at) > KEPT_PARKED
@@ -57,7 +57,7 @@ class Webhooks:
             case Status.PENDING:
                 return EventState.PARKED
             case Status.PROCESSING if not payment.gateway_reference:
-                return EventState.PARKED  # a workflow waits for the same answer, and mostly has it by now
+                return EventState.PARKED  # a workflow waits for the same answer, and usually has it by now
             case Status.PROCESSING | Status.UNKNOWN | Status.REQUIRES_ACTION as status:
                 says_the_same = event.type == f"payment_intent.{status}"
                 return EventState.APPLIED if says_the_same else EventState.ASKS
@@ -69,13 +69,13 @@ class Webhooks:
         return EventState.APPLIED
 
     def _ask(self, event: GatewayEvent) -> EventState:
-        """Have the workflow ask the gateway, one execution for each event, however often it comes.
+        """Start a workflow execution that queries the gateway: one for each event, however often it arrives.
 
-        The event stays parked until the gateway has answered. While it gives no answer, the sweeper has it asked
-        again each time the event is twice as old.
+        The event stays parked until the gateway answers. Without an answer, recovery starts another query each time
+        the age of the event has doubled.
         """
         age = (self.clock() - parse_iso(event.received_at)) // ASK_AGAIN
         self.workflow.restart(
-            event.payment_id, execution_suffix_of(event, age.bit_length()), ask=True, event_id=event.event_id
+            event.payment_id, execution_suffix_of(event, age.bit_length()), reconcile=True, event_id=event.event_id
         )
         return EventState.PARKED

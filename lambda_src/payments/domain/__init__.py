@@ -1,1 +1,1 @@
-"""What a payment is and may become. Standard library only."""
+"""What a payment is and which changes it allows. Standard library only."""

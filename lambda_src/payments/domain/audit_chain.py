@@ -1,4 +1,4 @@
-"""The audit log's entries: one for each version of a payment's row, each chained to the one before by its hash."""
+"""Audit log entries: one for each version of a payment's row, chained by hash."""
 
 import hashlib
 import json
@@ -13,9 +13,9 @@ GENESIS = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Who did what to a payment, when, and how it came out. `sequence` is the row's version it speaks of.
+    """Who did what to a payment, when, and with which result. `sequence` is the version of the row it describes.
 
-    The gateway's reference is the row's own text, sealed: the chain is made over that, and verifies without a key.
+    `gateway_reference` is the encrypted text of the row. The hash covers that text, so a check needs no key.
     """
 
     payment_id: str
@@ -33,17 +33,17 @@ class AuditEntry:
     hash: str = ""
 
     def sealed(self) -> "AuditEntry":
-        """The entry with its hash: SHA-256 over all other fields, the previous hash among them."""
+        """The entry with its hash: SHA-256 over all other fields, including the previous hash."""
         content = {key: value for key, value in asdict(self).items() if key != "hash"}
         return replace(self, hash=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest())
 
 
 class AuditBroken(Exception):
-    """An audit chain that does not verify. Names the payment and the entry."""
+    """An audit chain that does not verify. The text names the payment and the entry."""
 
 
 def missing_entries(payment: Payment) -> list[AuditEntry]:
-    """The entries that the log still lacks of `payment`'s history, chained to the one that its row names."""
+    """The entries of `payment`'s history that the log does not have yet, chained to the last one its row names."""
     entries = []
     previous_hash = payment.audit_hash or GENESIS
     for change in payment.history[payment.audited_version :]:
@@ -67,19 +67,19 @@ def missing_entries(payment: Payment) -> list[AuditEntry]:
 
 
 def verify(payment: Payment, entries: Sequence[AuditEntry]) -> None:
-    """Check a payment's whole chain against its row. Raises AuditBroken naming the payment and the entry.
+    """Check the whole chain of a payment against its row. Raises AuditBroken naming the payment and the entry.
 
-    Finds an edited entry (its hash), a removed one (the sequence), and a cut tail (the row's audit marks).
+    Detects a changed entry (by its hash), a removed one (by the sequence) and a truncated log (by the row's marks).
     """
     previous_hash = GENESIS
     for expected, entry in enumerate(entries, 1):
         where = f"payment {payment.payment_id}, entry {expected}"
         if entry.sequence != expected:
-            raise AuditBroken(f"{where} is missing: the log goes on with entry {entry.sequence}")
+            raise AuditBroken(f"{where} is missing: the next entry of the log is {entry.sequence}")
         if entry.previous_hash != previous_hash or entry.sealed().hash != entry.hash:
             raise AuditBroken(f"{where} was changed: its hash does not match its content")
         previous_hash = entry.hash
     if payment.audited_version > len(entries):
-        raise AuditBroken(f"payment {payment.payment_id}, entry {len(entries) + 1} is missing: the tail was cut off")
+        raise AuditBroken(f"payment {payment.payment_id}, entry {len(entries) + 1} is missing: the log is truncated")
     if payment.audited_version and entries[payment.audited_version - 1].hash != payment.audit_hash:
         raise AuditBroken(f"payment {payment.payment_id}, entry {payment.audited_version} is not the one its row names")

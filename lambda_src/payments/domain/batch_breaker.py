@@ -1,7 +1,7 @@
-"""The batch lane's switch: it pauses when the gateway refuses us whatever the payment, and resumes when it is mended.
+"""The batch breaker: it opens when the gateway rejects our key or account, and closes when the gateway accepts again.
 
-Without it, a wrong key would send ten thousand payments into retries that cannot help. The switch is an item in a
-table; that the queue's messages wait meanwhile is seen to by the sweeper, which turns their delivery off.
+Without it, a wrong key would send ten thousand payments into retries that cannot succeed. The breaker is an item in
+the controls table. While it is open, the sweep function turns off the delivery of queued messages.
 """
 
 from dataclasses import dataclass
@@ -11,35 +11,35 @@ from enum import StrEnum
 from payments.domain.clock import parse_iso
 
 COOLDOWN = timedelta(seconds=5)
-"""How long after a refusal nothing more is started: what is under way decides."""
+"""Cooldown: no payment starts for this long after a refusal, until the running payments show a result."""
 
 
 class PausedBy(StrEnum):
-    """Who paused the lane."""
+    """Who opened the breaker, which pauses the batches."""
 
     GATEWAY = "gateway"
-    """It refused our key or account; a payment that gets through resumes the lane."""
+    """The gateway rejected our key or account. The first payment that gets through closes the breaker."""
     OPERATOR = "operator"
-    """`payctl lane pause`; only `payctl lane resume` resumes it."""
+    """`payctl lane pause`. Only `payctl lane resume` closes the breaker."""
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerState:
-    """Whether the lane is paused, by whom (empty: it is open), why and since when. `refused_at` is when the gateway
-    last refused us, if it did since the lane was opened. `canary` is the payment that the sweeper sent ahead to see
-    whether the gateway takes payments again, if it did."""
+    """Whether the breaker is open, who opened it (empty: it is closed), why and since when. `refused_at` is the time
+    of the gateway's last refusal since the breaker was closed, or empty. `probe` is the payment that recovery started
+    to test whether the gateway accepts payments again, or empty."""
 
     paused_by: str = ""
     reason: str = ""
     since: str = ""
     refused_at: str = ""
-    canary: str = ""
+    probe: str = ""
 
     @property
     def paused(self) -> bool:
-        """True when no batch payment is to be started."""
+        """True while the breaker is open: no batch payment may start."""
         return bool(self.paused_by)
 
     def cooling_down(self, now: datetime) -> bool:
-        """True when the gateway refused us this moment: the next answers tell whether that was the first of many."""
+        """True for a short time after a refusal: the next answers show whether more refusals follow."""
         return bool(self.refused_at) and now - parse_iso(self.refused_at) < COOLDOWN

@@ -1,4 +1,4 @@
-"""Card data must never enter: what looks like a card number or a code is refused at every entrance."""
+"""Card data detection: every input that looks like a card number or card code is rejected."""
 
 import re
 import unicodedata
@@ -23,19 +23,20 @@ _NAMES = {
     **dict.fromkeys(("trackdata", "track1", "track2", "track1data", "track2data", "magstripe"), TRACK),
     **dict.fromkeys(("pin", "cardpin", "pinblock"), PIN),
 }
-"""What a field of this name holds, however the name is written: `Card-Number` is `cardnumber`. What PCI DSS 4.0.1
-calls account data (requirement 3); `cvv` and `cvc` are seen in any name."""
+"""Field name → what the field holds. Names are compared in lower case without separators: `Card-Number` is
+`cardnumber`. The list is the account data of PCI DSS 4.0.1 (requirement 3). `cvv` and `cvc` match within any name."""
 
 # Card numbers begin with 3 to 6 (Amex, Visa, Mastercard, Discover, …) or 22 to 27 (Mastercard's second range): ISO/IEC
-# 7812. Without that every tenth long order number or time stamp would pass the Luhn check and be refused.
+# 7812. Without this check, one in ten long order numbers or time stamps would pass the Luhn check and be rejected.
 _BEGINNING = re.compile(r"[3-6]|2[2-7]")
 _DIGITS = re.compile(r"[0-9]+")
 _RUN = re.compile(r"[0-9](?:[\s./-]{0,3}[0-9]){12,}", re.ASCII)
 _AS_ON_THE_CARD = re.compile(
     r"(?<![0-9])[0-9]{4}([^0-9a-z])(?:[0-9]{4}\1[0-9]{4}\1[0-9]{4}|[0-9]{6}\1[0-9]{5})(?![0-9])"
 )
-"""The groups that are stamped on a card, whatever stands between them: `4242_4242_4242_4242` could be an id. Lists of
-other numbers have such separators as well, and are not looked at."""
+"""The groups embossed on a card, with the same separator between them. The separator may be any character except a
+digit or a letter, because `4242_4242_4242_4242` could be an id. Lists of other numbers use such separators too, so only
+these groupings count."""
 _OTHER_NUMBER = re.compile(
     r"""(?<![0-9a-z])(?:
         (?=[0-9-]*[a-f])(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})
@@ -44,10 +45,10 @@ _OTHER_NUMBER = re.compile(
         | (?<=[0-9])\.(?=[0-9]{10})""",
     re.VERBOSE,
 )
-"""UUIDs and hashes, of which one in a thousand has a card number by its digits alone; telephone numbers (E.164: + and
-up to 15 digits); a decimal point with many digits after it. None of them is part of a card number."""
+"""Numbers that are not part of a card number: UUIDs and hashes (one in a thousand contains a card number by its digits
+alone), telephone numbers (E.164: + and up to 15 digits), and a decimal point followed by many digits."""
 _DOUBLED = str.maketrans("0123456789", "0246813579")
-"""Each digit's double, and the sum of that one's digits."""
+"""Each digit doubled, with the digits of the double added up."""
 _CODE = re.compile(
     r"(?<![a-z0-9])(?:card[\s_-]?)?(?:cvv2?|cvc2?|security[\s_-]?code|verification[\s_-]?value)"
     r"[^a-z0-9]{0,4}(?:(?:is|code|number|no)[^a-z0-9]{1,4})?[0-9]{3,4}(?![a-z0-9])"
@@ -60,18 +61,18 @@ _LIKE_ASCII |= dict.fromkeys("\N{MIDDLE DOT}\N{BULLET}\N{BULLET OPERATOR}", ".")
 
 
 def card_number_in(text: str) -> bool:
-    """True if 13 to 19 digits of any script, also with blanks, dots, dashes or slashes between them, are a card
-    number by all looks."""
+    """True if 13 to 19 digits of any script form a card number by prefix and checksum. Blanks, dots, dashes and
+    slashes between the digits are allowed."""
     return any(_numbers(_folded(text)[0]))
 
 
 def card_data_in(value: Any) -> str:
     """What a JSON value of any depth, or a text, looks like: "" or "a card number", "a card verification code", …
 
-    Never holds the value. Names are looked at as well, and a number that is split over a name and its value.
+    The result never contains the value. Field names are checked too, and numbers split over a name and its value.
     """
     left = [value]
-    while left:  # no recursion: what is nested deeply must not break the check
+    while left:  # no recursion: deep nesting must not break the check
         value = left.pop()
         if isinstance(value, Mapping):
             for name, content in value.items():
@@ -89,7 +90,7 @@ def card_data_in(value: Any) -> str:
 
 
 def without_card_numbers(text: str) -> str:
-    """`text` with everything taken out that looks like a card number, or like a code or what else a card has."""
+    """`text` with card numbers, card codes and other card data replaced by a note in brackets."""
     text = _FIELD.sub(lambda field: _emptied(field) if _named(field[1]) else field[0], text)
     folded, places = _folded(text)
     found = [(*span, "[card number removed]") for span in _numbers(folded)]
@@ -113,7 +114,7 @@ def _looks(text: str) -> str:
 
 
 def _named(name: str) -> str:
-    """What a field of this name holds."""
+    """What a field of this name holds, or ""."""
     plain = "".join(c for c in _folded(name)[0] if c.isalnum())
     if "cvv" in plain or "cvc" in plain or plain.endswith("securitycode"):
         return CODE
@@ -121,7 +122,7 @@ def _named(name: str) -> str:
 
 
 def _joined(name: str, content: str) -> str:
-    """A name and its value, where the name may be a part of a number; `line_4` is not."""
+    """A name and its value as one text if the name may be part of a number. `line_4` is not."""
     return f"{name} {content}" if sum(c.isnumeric() for c in name) >= 4 else content
 
 
@@ -130,8 +131,8 @@ def _emptied(field: re.Match[str]) -> str:
 
 
 def _numbers(folded: str) -> Iterator[tuple[int, int]]:
-    """Where card numbers stand. Each begins and ends with a group of digits, among whatever other groups there are:
-    a date, or the code after the number."""
+    """The positions of card numbers. Each begins and ends with a group of digits. Other groups, such as a date or a
+    card code, may stand before or after it."""
     folded = _AS_ON_THE_CARD.sub(lambda groups: groups[0].replace(groups[1], "-"), folded)
     if _RUN.search(folded):
         folded = _OTHER_NUMBER.sub(lambda other: "x" * len(other[0]), folded)
@@ -155,7 +156,7 @@ def _passes_luhn(digits: str) -> bool:
 
 
 def _folded(text: str) -> tuple[str, Sequence[int]]:
-    """The text in plain small letters and digits, and the place in `text` that each of its characters comes from."""
+    """The text in lower-case ASCII letters and digits, and for each of its characters the position in `text`."""
     if text.isascii():
         return text.lower(), range(len(text))
     folded, places = [], []
@@ -168,10 +169,10 @@ def _folded(text: str) -> tuple[str, Sequence[int]]:
 
 @lru_cache(maxsize=1024)
 def _plain(character: str) -> str:
-    """A character as ASCII where it looks like it; nothing for those that do not show."""
+    """A character as the ASCII character it looks like, or "" if it is invisible."""
     if character.isascii():
         return character.lower()
-    digit = unicodedata.digit(character, None)  # of any script, also ① and ٤, which NFKC leaves as they are or not
+    digit = unicodedata.digit(character, None)  # of any script, including ① and ٤; NFKC does not convert all of them
     if digit is not None:
         return str(digit)
     category = unicodedata.category(character)

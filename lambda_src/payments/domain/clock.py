@@ -1,10 +1,10 @@
-"""Time as a thing that is handed in, so that tests and the simulation own it."""
+"""Time as an argument, so that tests and the simulation control it."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 Clock = Callable[[], datetime]
-"""Gives the current time, aware and in UTC."""
+"""Returns the current time, timezone-aware and in UTC."""
 
 
 def utc_now() -> datetime:
@@ -13,7 +13,7 @@ def utc_now() -> datetime:
 
 
 def iso(moment: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds and `Z`: sorts as text in the order of time."""
+    """ISO 8601 in UTC with milliseconds and `Z`. The alphabetical order is the order of time."""
     if moment.tzinfo is None:
         raise ValueError(f"naive time {moment!r}: pass an aware datetime in UTC")
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,7 +1,7 @@
-"""ISO 4217 (2026-01-01): how many decimal digits each currency has.
+"""ISO 4217 (2026-01-01): the number of decimal digits of each currency.
 
-Codes without minor units (gold, test codes, "no currency") cannot be charged and are left out. A test compares
-this table with the `iso4217` package, so an amendment of the standard shows up there.
+Codes without minor units (gold, test codes, "no currency") cannot be charged and are not listed. A test compares
+this table with the `iso4217` package and fails when the standard changes.
 """
 
 _BY_EXPONENT: dict[int, str] = {

@@ -1,4 +1,4 @@
-"""A customer: what a client may say of one, the row that we keep, and what remains of it once it is erased."""
+"""A customer: the request of a client, the stored row, and what remains after erasure."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from payments.domain.payment import CUSTOMER_ID, PAYMENT_METHOD, FieldError, Inv
 from payments.domain.sealed_text import Context, is_sealed
 
 PRIVATE = ("email", "name", "default_payment_method")
-"""The fields that are stored sealed: all that can be changed, and all that a person would not want told."""
+"""The fields that are stored encrypted: all fields that can change, which are all fields with personal data."""
 FIELDS = ("customer_id", *PRIVATE, "subject")
 REQUIRED_FIELDS = FIELDS[:2]
 REMOVABLE = PRIVATE[1:]
@@ -24,9 +24,9 @@ _EMAIL = re.compile(
     r"[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]",
     re.ASCII,
 )
-"""As HTML's e-mail fields have it, with a dot in the domain and no number as its end."""
+"""The format of HTML's e-mail fields, with a dot in the domain and no number at its end."""
 _NAME = re.compile(rf"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{{1,{MAX_NAME}}}")
-"""All but control characters, line ends, what turns the writing direction, and halves of surrogate pairs."""
+"""All characters except control characters, line ends, direction marks and halves of surrogate pairs."""
 _SUBJECT = re.compile(r"[!-~]{1,255}", re.ASCII)
 """A token's `sub`: at most 255 ASCII characters (OpenID Connect Core 1.0, section 2)."""
 
@@ -55,14 +55,14 @@ _RULES: dict[str, tuple[Callable[[str], object], str]] = {
     ),
     "subject": (_SUBJECT.fullmatch, "the `sub` of a person's token: 1 to 255 ASCII characters without blanks"),
 }
-"""Field → what fits, and the words for it."""
+"""Field → the check of its value, and a description of the allowed values."""
 _TRIMMED = ("email", "name")
 _FIELD_NAME = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class CustomerRequest:
-    """What a client says of a new customer, checked. All but the first two may be empty."""
+    """A client's request for a new customer, validated. All fields but the first two may be empty."""
 
     customer_id: str
     email: str = field(repr=False)
@@ -72,18 +72,18 @@ class CustomerRequest:
 
     @property
     def private(self) -> dict[str, str]:
-        """The fields that are sealed before they are stored."""
+        """The fields that are encrypted before they are stored."""
         return {name: getattr(self, name) for name in PRIVATE}
 
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """The row of a customer. Every save counts `version` up by one.
+    """The row of a customer. Every save increments `version` by one.
 
-    `email`, `name` and `default_payment_method` are as stored: sealed. `subject` is the `sub` of the person whose
-    customer this is, "" if nobody's; `created_by` that of the caller who created it. Times are ISO 8601 UTC. A row at
-    version 0 is of before there were owners: an id with a payment method in plain text, and nothing else. An erased one
-    keeps its id, so that it is never given again, `created_at`, `version` and `erased_at`.
+    `email`, `name` and `default_payment_method` are stored encrypted. `subject` is the `sub` of the person who owns
+    this customer, or "". `created_by` is the `sub` of the caller who created it. Times are ISO 8601 UTC. A row at
+    version 0 was written before owners existed: it has an id and a payment method in plain text, and nothing else. An
+    erased row keeps `created_at`, `version`, `erased_at` and its id, so that the id is never reused.
     """
 
     customer_id: str
@@ -100,50 +100,50 @@ class Customer:
 
     @property
     def private(self) -> dict[str, str]:
-        """The fields as they are stored, for the vault to open."""
+        """The fields as stored, to be decrypted."""
         return {name: getattr(self, name) for name in PRIVATE}
 
     @property
     def context(self) -> Context:
-        """What the private fields are sealed in."""
+        """The encryption context of the private fields."""
         return sealing_context(self.customer_id)
 
 
 def sealing_context(customer_id: str) -> Context:
-    """What a customer's private fields are sealed in."""
+    """The encryption context of a customer's private fields."""
     return {"customer_id": customer_id}
 
 
 def parse_customer(body: Mapping[str, Any]) -> CustomerRequest:
-    """Check a new customer as it stands in a JSON body. Raises InvalidRequest naming every refused field at once."""
+    """Validate a new customer from a JSON body. Raises InvalidRequest naming all invalid fields."""
     return CustomerRequest(**_checked(body, FIELDS, required=REQUIRED_FIELDS))
 
 
 def parse_patch(body: Mapping[str, Any]) -> dict[str, str]:
-    """Check a change as it stands in a JSON body: field → its new value, "" where null removes it.
+    """Validate a change from a JSON body. Returns field → new value, with "" for a field that null removes.
 
-    Raises InvalidRequest naming every refused field at once.
+    Raises InvalidRequest naming all invalid fields.
     """
     if not body:
-        raise InvalidRequest([FieldError("body", f"it changes nothing; give one or more of {', '.join(PRIVATE)}")])
+        raise InvalidRequest([FieldError("body", f"it changes nothing; send one or more of {', '.join(PRIVATE)}")])
     removed = {name: "" for name in REMOVABLE if name in body and body[name] is None}
     return removed | _checked({name: body[name] for name in body if name not in removed}, PRIVATE)
 
 
 def parse_search(query: Mapping[str, Any]) -> str:
-    """The e-mail address that customers are looked for by, without the blanks around it. Raises InvalidRequest."""
+    """The e-mail address to search customers by, without surrounding blanks. Raises InvalidRequest."""
     return _checked(query, ("email",), required=("email",))["email"]
 
 
 def _checked(body: Mapping[str, Any], allowed: Sequence[str], required: Sequence[str] = ()) -> dict[str, str]:
-    """The fields that are there, by their rules. No text of a body is repeated: any may be an address, or worse."""
-    errors = [FieldError(name, f"{name} is missing; needed: {', '.join(required)}") for name in required]
+    """The validated fields. Error texts never repeat a value of the body: it may be an address or card data."""
+    errors = [FieldError(name, f"{name} is missing; required: {', '.join(required)}") for name in required]
     errors = [error for error in errors if error.field not in body]
     fields = {}
     for name, value in body.items():
         if name not in allowed:
             known = name if _FIELD_NAME.fullmatch(name) else "field"
-            errors.append(FieldError(known, f"there is no such field here; allowed: {', '.join(allowed)}"))
+            errors.append(FieldError(known, f"unknown field; allowed: {', '.join(allowed)}"))
             continue
         fits, words = _RULES[name]
         text = value.strip() if isinstance(value, str) and name in _TRIMMED else value
@@ -179,11 +179,11 @@ def created(
 
 
 def changed(customer: Customer, sealed: Mapping[str, str], *, at: datetime) -> Customer:
-    """The row's next version; `sealed` holds the changed fields alone, and `email_hash` with an e-mail."""
+    """The row's next version. `sealed` holds only the changed fields, and `email_hash` if the e-mail changed."""
     return replace(
         customer,
         **sealed,
-        # without it, a row of before there were owners would not be in the index by e-mail
+        # the index by e-mail needs created_at, which rows written before owners existed do not have
         created_at=customer.created_at or iso(at),
         updated_at=iso(at),
         version=customer.version + 1,
@@ -191,7 +191,7 @@ def changed(customer: Customer, sealed: Mapping[str, str], *, at: datetime) -> C
 
 
 def erased(customer: Customer, *, at: datetime) -> Customer:
-    """The row's last version: a tombstone, with nothing that tells of a person."""
+    """The row's last version: a tombstone without personal data."""
     return Customer(
         customer.customer_id, created_at=customer.created_at, version=customer.version + 1, erased_at=iso(at)
     )

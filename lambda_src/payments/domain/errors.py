@@ -1,7 +1,7 @@
-"""What can go wrong with a payment, and what the workflow does about each: one table.
+"""The errors of a payment, and how the workflow handles each: one table.
 
-`lib/features/workflow.py` makes the state machine's Retry and Catch from `POLICIES`; `handlers/record.py` takes from it
-the status that a caught error ends in. So the Python classes and the state machine cannot drift apart.
+`lib/features/state_machine.py` makes the Retry and Catch rules of the state machine from `POLICIES`. The record step
+takes the status of a caught error from it. The Python classes and the state machine therefore always agree.
 """
 
 import json
@@ -11,10 +11,10 @@ from payments.domain.statuses import Status
 
 
 class PaymentError(Exception):
-    """A payment error. Its text is a small JSON object, as a state machine hands on nothing but the text.
+    """A payment error. Its text is a small JSON object, because a state machine passes on only the text.
 
-    `code` is a short machine word, `message` a sentence for people. Neither ever holds personal data, a token
-    or a card number, since both end up in the execution history and the audit log.
+    `code` is a short machine-readable word, `message` a sentence for people. Neither contains personal data, a token
+    or a card number: both appear in the execution history and the audit log.
     """
 
     def __init__(self, code: str, message: str, *, gateway_reference: str = "", retry_after_seconds: int = 0) -> None:
@@ -28,50 +28,50 @@ class PaymentError(Exception):
 
 
 class InvalidPayment(PaymentError):
-    """The payment breaks a rule of ours. It is never sent."""
+    """The payment breaks one of our rules. It is never sent to the gateway."""
 
 
 class Declined(PaymentError):
-    """The issuer or the gateway said no. Asking again would not change it."""
+    """The issuer or the gateway declined the payment. A retry does not change the answer."""
 
 
 class RequiresAction(PaymentError):
-    """The customer must authenticate before the gateway goes on."""
+    """The customer must authenticate before the gateway continues."""
 
 
 class Conflict(PaymentError):
-    """The gateway reports something other than we asked for: another amount or currency. A person must look."""
+    """The gateway reports another amount or currency than we requested. An operator must decide."""
 
 
 class RateLimited(PaymentError):
-    """The gateway asked us to slow down (429). Nothing was charged."""
+    """The gateway answered 429 (too many requests). Nothing was charged."""
 
 
 class NotSent(PaymentError):
-    """The request provably never reached the gateway. Safe to retry."""
+    """The request provably did not reach the gateway. It is safe to retry."""
 
 
 class OutcomeUnknown(PaymentError):
-    """The request was sent and no answer tells what became of it. Ask first, never assume."""
+    """The request was sent and its result is not known. Query the gateway before sending again."""
 
 
 class Misconfigured(PaymentError):
-    """The gateway refuses our credentials or account: no payment can get through until a person mends it."""
+    """The gateway rejects our key or account. No payment succeeds until an operator corrects it."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What the workflow does with an error class.
+    """How the workflow handles an error class.
 
-    An error with `max_attempts` 0 is an answer, not a fault: the handler returns it as an outcome, so that five
-    declined cards do not ring the Lambda error alarm. All others are raised, retried and, in the end, caught.
-    Delays are seconds; each delay is jittered over its whole length so that a crowd of retries spreads out.
-    With `waits_as_told` the workflow waits as long as the gateway asked for (Retry-After) before each attempt; the
-    intervals are those of an answer that asks for none.
+    An error with `max_attempts` 0 is an answer, not a failure. The handler returns it as an outcome, so that declined
+    cards do not fire the alarm on Lambda errors. All other errors are raised, retried and finally caught.
+    Delays are in seconds. Each delay is jittered over its whole length, so that many retries spread out.
+    With `waits_as_told` the workflow waits as long as the gateway requests (Retry-After) before each attempt. The
+    intervals apply when the answer requests no delay.
     """
 
     status: Status
-    """The status the payment ends in when this error is its last word."""
+    """The status of the payment when this error remains after all attempts."""
     max_attempts: int = 0
     interval_seconds: int = 1
     backoff_rate: int = 2
@@ -80,7 +80,7 @@ class Policy:
 
     @property
     def is_answer(self) -> bool:
-        """True when the error is a result to hand on, not a fault to retry."""
+        """True when the error is a result to return, not a failure to retry."""
         return self.max_attempts == 0
 
 
@@ -89,23 +89,23 @@ POLICIES: dict[type[PaymentError], Policy] = {
     Declined: Policy(Status.DECLINED),
     RequiresAction: Policy(Status.REQUIRES_ACTION),
     Conflict: Policy(Status.IN_REVIEW),
-    # 1+2+4+8+16+32+60+60 s: about three minutes of a busy gateway before the payment is given up as not charged
+    # 1+2+4+8+16+32+60+60 s: about three minutes of a busy gateway; then the payment fails as not charged
     RateLimited: Policy(Status.FAILED, max_attempts=8, interval_seconds=1, waits_as_told=True),
     NotSent: Policy(Status.FAILED, max_attempts=6, interval_seconds=1, max_delay_seconds=30),
-    # the retry asks the gateway for the payment before it sends anything
+    # the retry queries the gateway for the payment before it sends anything
     OutcomeUnknown: Policy(Status.UNKNOWN, max_attempts=4, interval_seconds=2, max_delay_seconds=30),
-    # a key that was just rotated works again within seconds; anything longer needs a person, and the payment waits
+    # a rotated key works again within seconds; a longer outage needs an operator, and the payment waits
     Misconfigured: Policy(Status.PENDING, max_attempts=2, interval_seconds=2),
 }
 
 UNEXPECTED = Policy(Status.UNKNOWN, max_attempts=4, interval_seconds=1, max_delay_seconds=20)
-"""Anything without a class of its own: a crash, a timeout, a throttled function or table. After the charge step
-it may hide a charge, so it never ends in `failed` there."""
+"""The policy of every other error: a crash, a timeout, a throttled function or table. In the charge step such an error
+may hide a charge, so the status there is never `failed`."""
 
 SUSPICIOUS_DECLINE_CODES = frozenset(
     {"lost_card", "stolen_card", "pickup_card", "fraudulent", "card_velocity_exceeded"}
 )
-"""Declines that speak of a card in wrong hands (docs.stripe.com/declines/codes): many of them mean card testing."""
+"""Decline codes of lost or stolen cards (docs.stripe.com/declines/codes). Many of them indicate card testing."""
 
 _BY_NAME = {error.__name__: error for error in POLICIES}
 

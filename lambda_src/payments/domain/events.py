@@ -1,14 +1,14 @@
-"""The events that subscribers of the payment topic get."""
+"""The events that subscribers of the payment topic receive."""
 
 from payments.domain.payment import Payment
 
 PAYMENT_EVENT = "payment"
 BATCH_EVENT = "batch"
-"""Values of the message attribute `event_type`; the attribute `status` is there to filter on."""
+"""Values of the message attribute `event_type`. Subscribers can filter on the attribute `status`."""
 
 
 def payment_event(payment: Payment) -> dict[str, str]:
-    """What became of a payment, ids and outcome only. A repeated event has the same `event_id`: drop what you know."""
+    """The outcome of a payment with its ids. A repeated event has the same `event_id`; subscribers drop duplicates."""
     return {
         "event_id": f"{payment.payment_id}:{payment.version}",
         "event_type": PAYMENT_EVENT,

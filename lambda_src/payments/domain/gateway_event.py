@@ -1,7 +1,8 @@
-"""The gateway's events: stored once before they are acknowledged, and taken as a hint to ask what is true now.
+"""The gateway's events: each is stored once before it is acknowledged, and triggers a query to the gateway.
 
-An event's own content decides nothing: events come late, twice, in any order or never. So what an event says about a
-payment is asked of the gateway, by the workflow, under the same rules as ever. That makes every order the right one.
+The content of an event decides nothing, because events can arrive late, twice, out of order or not at all. The
+workflow queries the gateway for the payment instead, under the same rules as for every charge. The order of events
+therefore does not matter.
 """
 
 from dataclasses import dataclass
@@ -17,28 +18,28 @@ _ABOUT_CHARGES = (
     "payment_intent.requires_action",
 )
 HANDLED = (*_ABOUT_CHARGES, REFUNDED)
-"""The event types that the endpoint has to be subscribed to. All others are acknowledged and ignored."""
+"""The event types that the endpoint must subscribe to. All others are acknowledged and ignored."""
 
 
 class EventState(StrEnum):
-    """What became of an event."""
+    """The state of an event."""
 
     PARKED = "parked"
-    """It came before its payment's row, while a workflow is at the payment, or the gateway was asked and has not
-    answered yet: the sweeper looks again."""
+    """The event waits: its payment is not stored yet, a workflow is processing the payment, or the gateway was queried
+    and has not answered yet. Recovery checks again."""
     ASKS = "asks"
-    """The workflow is to ask the gateway; never stored."""
+    """The workflow must query the gateway. This state is never stored."""
     APPLIED = "applied"
-    """The gateway was asked and has answered, or the row tells as much already."""
+    """The gateway was queried and has answered, or the row already has the event's status."""
     IGNORED = "ignored"
-    """Of no type that we handle, or about no payment of ours."""
+    """The type is not handled, or the event is not about one of our payments."""
     CONTRADICTS = "contradicts"
-    """The gateway holds money for a payment that we say was not charged. A person must look."""
+    """The gateway holds money for a payment that we recorded as not charged. An operator must decide."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayEvent:
-    """A verified event: ids and times only. `payment_id` is empty if it names none."""
+    """A verified event: ids and times only. `payment_id` is empty if the event names no payment."""
 
     event_id: str
     type: str
@@ -50,5 +51,5 @@ class GatewayEvent:
 
 
 def execution_suffix_of(event: GatewayEvent, attempt: int = 0) -> str:
-    """The end of the name of the execution that an event starts at its first or a later attempt."""
+    """The suffix of the execution's name that an event starts at its first attempt (0) or a later one."""
     return f"e{sha256(event.event_id.encode()).hexdigest()[:9]}{attempt:02}"

@@ -1,4 +1,4 @@
-"""Who is asking: a caller with roles, from a verified token's claims."""
+"""The caller of a request and its roles, from a verified token's claims."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,47 +8,47 @@ from typing import Any
 
 
 class Role(StrEnum):
-    """What a caller may do; the values are the groups of the user pool and the scopes of machines."""
+    """What a caller may do. The values are groups of the user pool and scopes of machine clients."""
 
     ADMIN = "admin"
-    """Refunds and manages; may do all that others may."""
+    """Makes refunds and manages the system; has all rights of the other roles."""
     OPERATOR = "operator"
-    """Reads everything, and handles disputes."""
+    """Reads all data and handles disputes."""
     MERCHANT = "merchant"
-    """Submits payments and keeps customers; sees what it submitted and created itself."""
+    """Submits payments and manages customers; sees what it submitted and created."""
     CUSTOMER = "customer"
-    """Sees what is their own."""
+    """Sees its own data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody with a good token. `subject` is the token's `sub`: it never changes and is never given twice."""
+    """The holder of a valid token. `subject` is the token's `sub`: it never changes and is never reused."""
 
     subject: str
     roles: frozenset[Role]
 
     @property
     def sees_all(self) -> bool:
-        """True for those whom everybody's data is shown to."""
+        """True for callers who may see the data of all callers."""
         return not self.roles.isdisjoint({Role.ADMIN, Role.OPERATOR})
 
     def has(self, role: Role) -> bool:
-        """True if it is one of the caller's roles."""
+        """True if the caller has the role."""
         return role in self.roles
 
 
 NOBODY = Caller("nobody", frozenset())
-"""On routes that ask for no token."""
+"""The caller on routes that need no token."""
 EVERYBODY = Caller("everybody", frozenset({Role.ADMIN}))
-"""Whoever calls where AUTH_MODE is `none`."""
+"""Every caller where AUTH_MODE is `none`."""
 
 
 class NotAuthenticated(Exception):
-    """Nobody with a good token is asking, or no longer: 401. The text says what to do."""
+    """The request has no valid token, or the token has expired: 401. The text says what to do."""
 
 
 def authorizer_context(caller: Caller, expires_at: datetime) -> dict[str, str]:
-    """A caller as the authorizer hands it to the functions behind the API: texts only, as API Gateway takes them."""
+    """A caller as the authorizer passes it to the functions behind the API. API Gateway accepts only texts here."""
     return {
         "subject": caller.subject,
         "roles": ",".join(sorted(caller.roles)),
@@ -59,8 +59,8 @@ def authorizer_context(caller: Caller, expires_at: datetime) -> dict[str, str]:
 def caller_of(authorizer: Mapping[str, Any], at: datetime) -> Caller:
     """The caller in a request's `requestContext.authorizer`, the inverse of `authorizer_context`.
 
-    Raises NotAuthenticated if the authorizer did not speak, or if its answer, which API Gateway remembers for a
-    minute, has outlived the token.
+    Raises NotAuthenticated if there is no authorizer result, or if the token has expired since. API Gateway caches
+    the authorizer's result for a minute.
     """
     try:
         subject, roles = authorizer["subject"], authorizer["roles"]
@@ -74,9 +74,9 @@ def caller_of(authorizer: Mapping[str, Any], at: datetime) -> Caller:
 
 
 def usage_key(suffix: str, merchant_client_id: str = "") -> str:
-    """The value of the API key that a request is counted under: one a merchant's app client, one for all others.
+    """The value of the API key that a request counts against: one for each merchant's app client, one for all others.
 
-    Not a secret: API Gateway takes it from the authorizer alone, never from the caller.
+    It is not a secret: API Gateway takes it only from the authorizer, never from the caller.
     """
     whose = f"merchant-{merchant_client_id}" if merchant_client_id else "people-and-others"
     return f"payment-api-{suffix}-{whose}"

@@ -1,4 +1,4 @@
-"""Payments in pages, newest first: the port, and the cursor that says where the next page begins."""
+"""Pages of payments, newest first, and the cursor where the next page begins."""
 
 import base64
 import re
@@ -13,32 +13,32 @@ _DAY = re.compile(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _TIME = re.compile(_DAY.pattern + r"T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z", re.ASCII)
 _SEPARATOR = " "
 _TICK = timedelta(milliseconds=1)
-"""As fine as our times are."""
+"""The resolution of our times."""
 
 
 class BadCursor(ValueError):
-    """A text that is no cursor of ours."""
+    """The text is not a cursor of this API."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A position in a list: all that is older than it follows.
+    """A position in a list. The next page begins after it.
 
-    `at` is the time of the last payment shown (ISO 8601, as its row has it) and `payment_id` its id; or `at` is a day
-    all by itself, where nothing of this day or a later one is left. It holds no more than that: whose payments are
-    listed is asked anew for every page, so that a cursor reaches nothing that its sender could not list anyway.
+    `at` is the time of the last payment shown (ISO 8601, as in its row) and `payment_id` its id. With an empty
+    `payment_id`, `at` is a day: no payment of that day or a later one is left. The cursor holds nothing else. The
+    access check runs again for every page, so a cursor gives no access to more than its sender may list anyway.
     """
 
     at: str
     payment_id: str = ""
 
     def __str__(self) -> str:
-        """Letters, digits, '-' and '_'."""
+        """The cursor as text of letters, digits, '-' and '_'."""
         return base64.urlsafe_b64encode(f"{self.at}{_SEPARATOR}{self.payment_id}".encode()).decode().rstrip("=")
 
     @property
     def newest(self) -> str:
-        """The newest time that a payment after this position can have."""
+        """The latest time that a payment after this position can have."""
         return self.at if self.payment_id else iso(datetime.fromisoformat(f"{self.at}T00:00Z") - _TICK)
 
     @classmethod
@@ -58,9 +58,9 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some payments in their order. `next_cursor`, a cursor as text, is "" if there is nothing more.
+    """Some payments in order. `next_cursor` is a cursor as text, or "" on the last page.
 
-    A page may be short or empty and have one all the same.
+    A page may be short or empty and still have a `next_cursor`.
     """
 
     payments: Sequence[Payment]

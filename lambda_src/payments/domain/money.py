@@ -1,4 +1,4 @@
-"""Money as integer minor units with an ISO 4217 currency. Nothing is ever rounded and no float is touched."""
+"""Money as integer minor units with an ISO 4217 currency. Amounts are never rounded and never floats."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _PLAIN_DECIMAL = re.compile(r"[0-9]{1,18}(?:\.([0-9]{1,18}))?", re.ASCII)
 
 
 class InvalidMoney(ValueError):
-    """An amount or currency that cannot be taken. `field` names which; the text says what is allowed."""
+    """An amount or currency that is not allowed. `field` names which; the text says what is allowed."""
 
     def __init__(self, field: str, message: str) -> None:
         self.field = field
@@ -30,9 +30,9 @@ class Money:
 
     @classmethod
     def parse(cls, amount: str | int | Decimal, currency: str) -> "Money":
-        """Read a decimal amount in major units, as it stands in JSON or a CSV cell.
+        """Read a decimal amount in major units from JSON or a CSV cell.
 
-        Raises InvalidMoney for anything but a plain positive decimal with no more digits than the currency has:
+        Raises InvalidMoney for everything except a plain positive decimal with no more digits than the currency has:
         no sign, exponent, separator, blank, NaN or float.
         """
         if not isinstance(currency, str) or currency not in EXPONENTS:
@@ -69,7 +69,7 @@ class Money:
 
     @property
     def decimal(self) -> Decimal:
-        """The amount in major units, with all the digits of its currency: Decimal("99.90")."""
+        """The amount in major units, with all digits of its currency: Decimal("99.90")."""
         return Decimal(self.minor_units).scaleb(-EXPONENTS[self.currency])
 
     def __str__(self) -> str:
@@ -77,7 +77,7 @@ class Money:
 
 
 def shown(value: object) -> str:
-    """A refused value for an error text: quoted, short, and with digits of long numbers hidden."""
+    """A rejected value for an error text: quoted, shortened, with the digits of long numbers masked."""
     text = re.sub(r"\d(?=(?:[ -]?\d){4})", "*", str(value)) if sum(c.isdigit() for c in str(value)) > 12 else str(value)
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return f"'{text[:24]}…'" if len(text) > 24 else f"'{text}'"

@@ -1,4 +1,4 @@
-"""What a workflow step says became of a payment: the only thing that travels through the state machine."""
+"""The result of a workflow step for a payment: the only data that passes through the state machine."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,12 +9,12 @@ from payments.domain.errors import POLICIES, PaymentError, policy_of
 from payments.domain.statuses import Status
 
 NOT_CHARGED = "not_charged"
-"""The code of an outcome `failed` that the gateway's word proves, and not an attempt that came to nothing."""
+"""The code of an outcome `failed` that the gateway's answer proves, as opposed to failed attempts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A status with its reason and the gateway's reference, sealed once it leaves a step; never personal data."""
+    """A status with its reason and the gateway's reference, which is encrypted outside a step. No personal data."""
 
     status: Status
     code: str = ""
@@ -23,14 +23,14 @@ class Outcome:
     gateway_reference: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """The outcome as a step returns it."""
+        """The outcome as JSON, as a step returns it."""
         return {**asdict(self), "status": self.status.value}
 
 
 def answered(step: Callable[[], Outcome | None]) -> Outcome | None:
-    """Run a step and turn the errors that are answers (declined, invalid, …) into its outcome.
+    """Run a step and convert the errors that are answers (declined, invalid, …) into its outcome.
 
-    All other errors pass: the state machine retries and, at last, catches them.
+    All other errors pass: the state machine retries and finally catches them.
     """
     try:
         return step()
@@ -42,7 +42,7 @@ def answered(step: Callable[[], Outcome | None]) -> Outcome | None:
 
 
 def outcome_of(state: Mapping[str, Any]) -> Outcome:
-    """The outcome in a state machine's data: a step's own, or what a caught error means by the error table.
+    """The outcome in a state machine's data: the one that a step returned, or the one that a caught error maps to.
 
     A caught error looks like {"Error": "NotSent", "Cause": "{\\"errorMessage\\": …}"}, as Lambda reports it.
     """
@@ -55,13 +55,13 @@ def outcome_of(state: Mapping[str, Any]) -> Outcome:
     return Outcome(
         status,
         code=details.get("code") or name.replace(".", "_").lower(),
-        message=details.get("message") or f"the step ended with {name}",
+        message=details.get("message") or f"the step failed with {name}",
         gateway_reference=details.get("gateway_reference", ""),
     )
 
 
 def _details(cause: str) -> dict[str, str]:
-    """The PaymentError inside a Lambda error's cause. Any other error's text stays out: it may tell too much."""
+    """The PaymentError inside a Lambda error's cause. The text of other errors is dropped: it may hold private data."""
     try:
         details = json.loads(json.loads(cause)["errorMessage"])
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""A payment: what a client asks for, the row that we keep, and the only way a row changes."""
+"""A payment: the client's request, the stored row, and the only function that changes a row."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from payments.domain.statuses import Status, may_move
 from payments.domain.token import TOKEN, token_id_of
 
 PAYMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
-"""Also the execution's name (80 characters there) and the gateway's idempotency key, hence the plain alphabet."""
+"""Also the execution's name (80 characters at most) and the gateway's idempotency key, hence the plain alphabet."""
 CUSTOMER_ID = PAYMENT_ID
 PAYMENT_METHOD = re.compile(r"(?!ptok_)[A-Za-z0-9_]{3,128}", re.ASCII)
 MAX_DESCRIPTION = 500
@@ -26,24 +26,24 @@ MAX_METADATA_VALUE = 500
 FIELDS = ("payment_id", "amount", "currency", "customer_id", "payment_method", "token", "description", "metadata")
 REQUIRED_FIELDS = FIELDS[:3]
 SECRET_FIELDS = ("payment_method", "token")
-"""What may be worth money, or something else sent by mistake: a refused value of these is not repeated."""
-NO_CARD_DATA = "never send card data, send a payment method of the gateway or a token of ours"
-_ASTRAY = "a token stands in it; send tokens in the field token alone"
-_OURS = f"a text that begins with {PREFIX!r} is ours; send other text"
+"""Fields whose rejected values are not repeated: they may be worth money, or be other data sent by mistake."""
+NO_CARD_DATA = "never send card data; send a payment method of the gateway or a token of this API"
+_ASTRAY = "the value contains a token; send tokens only in the field token"
+_OURS = f"texts that begin with {PREFIX!r} are reserved; send other text"
 Refuse = Callable[[str, str], None]
-"""Takes the name of a refused field and a sentence."""
+"""Takes the name of a rejected field and a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One refused field: which, and a sentence that says what is wrong, what is allowed and what to do."""
+    """One rejected field: its name, and a sentence that says what is wrong, what is allowed and what to do."""
 
     field: str
     message: str
 
 
 class InvalidRequest(ValueError):
-    """A payment request with one or more refused fields, all named."""
+    """A request with one or more rejected fields, all of them named."""
 
     def __init__(self, errors: list[FieldError]) -> None:
         self.errors = errors
@@ -52,7 +52,7 @@ class InvalidRequest(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:
-    """What a client asks for, checked. `customer_id`, `payment_method`, `token`, `description` may be empty."""
+    """A client's request, validated. `customer_id`, `payment_method`, `token` and `description` may be empty."""
 
     payment_id: str
     money: Money
@@ -64,12 +64,12 @@ class PaymentRequest:
 
     @property
     def token_id(self) -> str:
-        """What the token is kept under; "" without one."""
+        """The key that the token is stored under, or "" without a token."""
         return token_id_of(self.token) if self.token else ""
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the content: the same payment_id with another fingerprint is another payment (409)."""
+        """SHA-256 over the content. The same payment_id with another fingerprint is another payment (409)."""
         content = {
             "payment_id": self.payment_id,
             "minor_units": self.money.minor_units,
@@ -79,15 +79,15 @@ class PaymentRequest:
             "description": self.description,
             "metadata": dict(self.metadata),
         }
-        if self.token:  # else as it was before there were tokens
+        if self.token:  # without a token the fingerprint stays as it was before tokens existed
             content["token_id"] = self.token_id
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def parse_request(body: Mapping[str, Any]) -> PaymentRequest:
-    """Check a request as it stands in a JSON body or a CSV row (amounts as text, int or Decimal).
+    """Validate a request from a JSON body or a CSV row (amounts as text, int or Decimal).
 
-    Raises InvalidRequest naming every refused field at once.
+    Raises InvalidRequest naming all rejected fields.
     """
     errors: list[FieldError] = []
 
@@ -103,7 +103,7 @@ def parse_request(body: Mapping[str, Any]) -> PaymentRequest:
         else:
             refuse(
                 name if _plain(name) else "field",
-                f"{shown(name)} is not known; allowed are {', '.join(FIELDS)}",
+                f"unknown field {shown(name)}; allowed are {', '.join(FIELDS)}",
             )
     for name in REQUIRED_FIELDS:
         if body.get(name) in (None, ""):
@@ -135,11 +135,11 @@ def parse_request(body: Mapping[str, Any]) -> PaymentRequest:
         PAYMENT_METHOD,
         "a payment method of the gateway such as pm_1AbC: 3 to 128 letters, digits or '_'",
     )
-    token = text("token", TOKEN, "what POST /tokens gave: ptok_ and 43 letters, digits, '_' or '-'")
+    token = text("token", TOKEN, "a token from POST /tokens: ptok_ and 43 letters, digits, '_' or '-'")
     if token and body.get("payment_method"):
-        refuse("token", "a payment_method is given as well; send one of the two")
+        refuse("token", "the request also has a payment_method; send only one of the two")
     if token and not body.get("customer_id"):
-        refuse("customer_id", "a token is bound to a customer; send its customer_id as well")
+        refuse("customer_id", "a token belongs to a customer; send its customer_id too")
     description = text("description", None, f"at most {MAX_DESCRIPTION} printable characters")
     given = clean.get("metadata")
     metadata = {} if given in (None, "") else parse_metadata(given, refuse)
@@ -157,7 +157,7 @@ def parse_request(body: Mapping[str, Any]) -> PaymentRequest:
 
 
 def parse_metadata(value: Any, refuse: Refuse) -> dict[str, str]:
-    """Check metadata in which no card data was seen; gives {} for what is refused."""
+    """Validate metadata that was already checked for card data. Returns {} if it is rejected."""
     if not isinstance(value, Mapping) or not all(isinstance(v, str) for v in value.values()):
         refuse("metadata", 'give a JSON object with text values such as {"order": "A-17"}')
     elif len(value) > MAX_METADATA_KEYS:
@@ -167,18 +167,18 @@ def parse_metadata(value: Any, refuse: Refuse) -> dict[str, str]:
     elif any(TOKEN.search(k) or TOKEN.search(v) for k, v in value.items()):
         refuse("metadata", _ASTRAY)
     elif "payment_id" in value:
-        refuse("metadata", "the key 'payment_id' is ours; use another name")
+        refuse("metadata", "the key 'payment_id' is reserved; use another name")
     elif not all(METADATA_KEY.fullmatch(k) and len(v) <= MAX_METADATA_VALUE for k, v in value.items()):
         refuse("metadata", f"a key has 1 to 40 printable ASCII characters, a value at most {MAX_METADATA_VALUE}")
     elif any(map(_unprintable, value.values())):
-        refuse("metadata", "a value has characters that cannot be printed; send plain text")
+        refuse("metadata", "a value has unprintable characters; send plain text")
     else:
         return dict(value)
     return {}
 
 
 def _unprintable(text: str) -> bool:
-    """True for control characters, and for halves of surrogate pairs, which no UTF-8 can hold."""
+    """True for control characters, and for halves of surrogate pairs, which UTF-8 cannot encode."""
     return any((ord(c) < 32 and c not in "\n\t") or ord(c) == 127 or 0xD800 <= ord(c) <= 0xDFFF for c in text)
 
 
@@ -188,7 +188,7 @@ def _plain(name: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One status change in a payment's history. `version` is the row's version after it."""
+    """One status change in a payment's history. `version` is the row's version after the change."""
 
     version: int
     status: Status
@@ -200,12 +200,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """The row of a payment. Changes only through `moved`, which counts `version` up by one and adds to `history`.
+    """The row of a payment. It changes only through `moved`, which increments `version` and appends to `history`.
 
-    Times are ISO 8601 UTC. `audited_version` and `audit_hash` say up to where the audit log covers the row;
-    `restarts` and `restarted_at` how often, and when last, the sweeper took it up again. `submitted_by` is the subject
-    of the caller who submitted it, `token_id` names the token that it is charged on, and `hold` is the code of the
-    fraud rule that holds it for review.
+    Times are ISO 8601 UTC. `audited_version` and `audit_hash` say how far the audit log covers the row. `restarts` and
+    `restarted_at` say how often, and when last, recovery restarted it. `submitted_by` is the subject of the caller who
+    submitted it. `token_id` names the token that it is charged on. `hold` is the code of the fraud rule that holds it
+    for review.
     """
 
     payment_id: str

@@ -1,4 +1,4 @@
-"""How long a payment may stay as it is before somebody does something about it: the one table of waits."""
+"""How long a payment may stay in a status before recovery acts on it: all time-outs in one table."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,19 +8,19 @@ from payments.domain.payment import Payment
 from payments.domain.statuses import Status
 
 _LONGEST_BACKOFF = 12
-"""Units between two restarts of a payment at most: an hour, at five minutes a unit."""
+"""The most units between two restarts of a payment: one hour, at five minutes a unit."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecoveryTimeouts:
-    """All waits, in units of one setting. Five minutes let Stripe's search catch up (it lags up to a minute) and
-    let a workflow end by itself (it takes seconds, and minutes when the gateway is busy)."""
+    """All time-outs, in units of one setting. Five minutes let Stripe's search index catch up (it lags up to a minute)
+    and let a workflow finish (it takes seconds, and minutes when the gateway is busy)."""
 
     unit: timedelta = timedelta(minutes=5)
 
     @property
     def proof(self) -> timedelta:
-        """How long after a payment became `unknown` the gateway's "no such charge" is proof that there is none."""
+        """How long after a payment became `unknown` the gateway's "no such charge" proves that there is no charge."""
         return 2 * self.unit
 
     @property
@@ -30,18 +30,18 @@ class RecoveryTimeouts:
 
     @property
     def overdue(self) -> timedelta:
-        """How long a payment may be open before a person is alarmed: an hour."""
+        """How long a payment may stay open before an alarm notifies an operator: one hour."""
         return 12 * self.unit
 
     def is_due(self, payment: Payment, now: datetime) -> bool:
-        """Whether an unsettled payment should be taken up again: each time it has to wait twice as long."""
+        """Whether recovery should restart an unsettled payment. The wait doubles with each restart."""
         units: int = min(_FIRST_WAIT[payment.status] * 2**payment.restarts, _LONGEST_BACKOFF)
         return now - parse_iso(max(payment.updated_at, payment.restarted_at)) >= units * self.unit
 
 
 _FIRST_WAIT: dict[Status, int] = dict.fromkeys(Status, 1) | {
-    Status.PROCESSING: 2,  # the workflow may still be at it: it safely could be joined, but need not
-    Status.REQUIRES_ACTION: 3,  # the gateway's event tells sooner
+    Status.PROCESSING: 2,  # a workflow may still be running; a second one is safe but not needed
+    Status.REQUIRES_ACTION: 3,  # the gateway's event usually arrives earlier
 }
-"""Units until a payment in this status is first taken up again. One that is settled and still not audited is, too:
-its workflow died between the two."""
+"""Units until the first restart of a payment in this status. It includes payments that are settled but not audited:
+their workflow failed between the two steps."""

@@ -1,6 +1,7 @@
-"""The fields of a payment that are stored sealed: its payment method, the gateway's reference, each metadata value.
+"""The fields of a payment that are stored encrypted: payment method, gateway reference, and each metadata value.
 
-Metadata keys stay as they are. Stores hold and give rows with sealed texts; who needs the plain ones opens the row.
+Metadata keys are not encrypted. Stores read and write rows with encrypted texts; code that needs plain text decrypts
+the row.
 """
 
 from collections.abc import Mapping
@@ -14,28 +15,28 @@ _METADATA = "metadata."
 
 
 class NotSealed(Exception):
-    """A row with plain text where only sealed texts are stored. A mistake of ours: nothing was stored."""
+    """A row with plain text where only encrypted text may be stored. This is a bug; nothing was stored."""
 
 
 def context_of(payment_id: str) -> Context:
-    """Whose fields they are."""
+    """The encryption context of a payment's fields."""
     return {"payment_id": payment_id}
 
 
 def private(payment: Payment) -> dict[str, str]:
-    """The texts by field name, sealed or not; the value of a metadata key is the field `metadata.KEY`."""
+    """The texts by field name, encrypted or not. The value of a metadata key has the field name `metadata.KEY`."""
     metadata = {f"{_METADATA}{key}": value for key, value in payment.metadata.items()}
     return {"payment_method": payment.payment_method, REFERENCE: payment.gateway_reference, **metadata}
 
 
 def require_sealed(payment: Payment) -> None:
-    """Raise NotSealed if any of its private fields is plain text."""
+    """Raise NotSealed if a private field is plain text."""
     if needs_sealing(private(payment)):
-        raise NotSealed(f"payment {payment.payment_id} has private fields in plain text: the store needs a vault")
+        raise NotSealed(f"payment {payment.payment_id} has private fields in plain text: the store needs an encryptor")
 
 
 def new_plain_texts(payment: Payment, before: Payment) -> list[str]:
-    """The private fields that hold plain text which the row did not hold before."""
+    """The names of private fields with plain text that the row did not hold before."""
     known = private(before)
     return [
         field for field, text in private(payment).items() if needs_sealing({field: text}) and text != known.get(field)
@@ -43,6 +44,7 @@ def new_plain_texts(payment: Payment, before: Payment) -> list[str]:
 
 
 def with_texts(payment: Payment, texts: Mapping[str, str]) -> Payment:
+    """The payment with these texts in its private fields, by the field names of `private`."""
     return replace(
         payment,
         payment_method=texts["payment_method"],

@@ -1,7 +1,7 @@
-"""Who reached for what is not theirs: kept in the audit log, beside the payments' own entries.
+"""Denied accesses, stored in the audit log's table next to the payments' entries.
 
-These entries stand each for itself. They are about callers, not about a row's versions, so there is no chain to hold
-them to. No function may update or delete in the table, and the code puts only what is not there yet.
+Each entry is independent. The entries are about callers, not about the versions of a row, so they form no chain. No
+function may update or delete items in the table, and the code only adds items that do not exist yet.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """One denied access. `kind` and `resource_id` name what was reached for, `subject` and `roles` who did."""
+    """One denied access. `kind` and `resource_id` name the resource, `subject` and `roles` the caller."""
 
     kind: str
     resource_id: str
@@ -24,7 +24,7 @@ class Denied:
 
 
 class AccessLog(Protocol):
-    """Keeps denied accesses. Adapters: `DynamoAccessLog` and its twin `MemoryAccessLog`."""
+    """Stores denied accesses."""
 
     def denied(self, entry: Denied, at: datetime) -> None:
-        """Keep an entry of this time, to the microsecond."""
+        """Store an entry of this time, to the microsecond."""

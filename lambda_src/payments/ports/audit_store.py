@@ -7,13 +7,13 @@ from payments.domain.audit_chain import AuditEntry
 
 
 class AuditStore(Protocol):
-    """The audit log: append-only, one entry a version of a payment's row."""
+    """The audit log: append-only, one entry for each version of a payment's row."""
 
     def append(self, entries: Sequence[AuditEntry]) -> None:
-        """Add a payment's next entries and mark its row as audited up to the last of them: all or nothing.
+        """Add the next entries of a payment and mark its row as audited up to the last of them, in one transaction.
 
-        The last entry must be that of the row's current version. Raises VersionConflict if it is not, or if a
-        sequence is taken; nothing is ever overwritten.
+        The last entry must belong to the row's current version. Raises VersionConflict if it does not, or if a
+        sequence is taken. Entries are never overwritten.
         """
 
     def entries(self, payment_id: str) -> list[AuditEntry]:

@@ -7,19 +7,19 @@ from payments.domain.batch_breaker import BreakerState, PausedBy
 
 
 class BreakerStore(Protocol):
-    """The switch. Adapters: `stores/controls_dynamodb.py` and `stores/controls_memory.py`."""
+    """The stored state of the batch breaker."""
 
     def state(self) -> BreakerState:
-        """The lane as it stands. Strongly consistent."""
+        """The current state. Strongly consistent."""
 
     def count_refusal(self, at: datetime, window: timedelta) -> int:
-        """Count a refusal by the gateway, and remember when; gives how many there were since the window's first."""
+        """Count a refusal by the gateway and store its time. Returns the number of refusals in the current window."""
 
     def pause(self, by: PausedBy, reason: str, at: datetime) -> bool:
-        """Pause the lane. False, and no change, if it was paused already: of many only one is told True."""
+        """Open the breaker. Returns False, without a change, if it is already open: only one caller gets True."""
 
     def resume(self) -> bool:
-        """Open the lane and forget the refusals. False if it was open."""
+        """Close the breaker and forget the refusals. Returns False if it is not open."""
 
     def send_probe(self, payment_id: str) -> None:
-        """Remember which payment was sent ahead."""
+        """Store which payment was started as the probe. No effect if the breaker is closed."""

@@ -1,4 +1,4 @@
-"""The port to the bucket of batch files, its adapter on S3 and its in-memory twin."""
+"""Storage of batch files: uploads and result files."""
 
 from collections.abc import Iterator
 from typing import BinaryIO, Protocol
@@ -7,10 +7,10 @@ from payments.domain.batch.state import Source
 
 
 class BatchFiles(Protocol):
-    """Uploaded files to read, result files to write."""
+    """Reads uploaded files and writes result files."""
 
     def read(self, source: Source) -> Iterator[bytes]:
         """The file's bytes from the start, in chunks."""
 
     def write(self, source: Source, name: str, content: BinaryIO) -> str:
-        """Store a result file of `source`; gives its key."""
+        """Store a result file of `source`, and return its key."""

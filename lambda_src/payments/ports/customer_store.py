@@ -1,4 +1,4 @@
-"""The port to the customers table. Adapters: `customers_dynamodb.py` (real) and `customers_memory.py` (its twin)."""
+"""Storage of customers."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from payments.domain.customer import Customer
 
 
 class CustomerExists(Exception):
-    """The customer_id is taken, be it by an erased customer. `existing` is the row."""
+    """The customer_id is taken, possibly by an erased customer. `existing` is the row."""
 
     def __init__(self, existing: Customer) -> None:
         self.existing = existing
@@ -14,19 +14,19 @@ class CustomerExists(Exception):
 
 
 class CustomerStore(Protocol):
-    """The customers table. Private fields come and go as they are stored: sealed."""
+    """The customers table. Private fields are passed in and out encrypted."""
 
     def create(self, customer: Customer) -> None:
-        """Store version 1. Raises CustomerExists, with the row that was there first."""
+        """Store version 1. Raises CustomerExists with the existing row."""
 
     def get(self, customer_id: str) -> Customer | None:
-        """The current row, an erased one as well. Strongly consistent."""
+        """The current row, including an erased one, or None. Strongly consistent."""
 
     def save(self, customer: Customer) -> None:
-        """Store `customer` in place of its previous version (`customer.version - 1`), of which nothing is left.
+        """Replace the previous version (`customer.version - 1`) by `customer`. Nothing of the old version remains.
 
         Raises VersionConflict.
         """
 
     def find_by_email_hash(self, email_hash: str, limit: int) -> list[Customer]:
-        """At most so many customers with this e-mail address, oldest first. A new one may be missing for a second."""
+        """Up to `limit` customers with this e-mail address, oldest first. A new one may be missing for a second."""

@@ -1,10 +1,10 @@
-"""A keyed hash that finds an e-mail address without storing it."""
+"""A keyed hash to find an e-mail address without storing it."""
 
 from typing import Protocol
 
 
 class EmailHasher(Protocol):
-    """Makes an e-mail address findable without storing it."""
+    """Computes the hash that customers are searched by."""
 
     def hash_of(self, email: str) -> str:
-        """A keyed hash of the address, the same for every spelling of it. Raises EncryptionUnavailable."""
+        """A keyed hash of the address, equal for all its spellings. Raises EncryptionUnavailable."""

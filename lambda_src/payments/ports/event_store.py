@@ -8,13 +8,13 @@ from payments.domain.gateway_event import EventState, GatewayEvent
 
 
 class EventStore(Protocol):
-    """The events table. Adapters: `stores/events_dynamodb.py` and `stores/events_memory.py`."""
+    """The gateway events table."""
 
     def add(self, event: GatewayEvent) -> bool:
-        """Store an event. False if it is there already."""
+        """Store an event. Returns False if it is already stored."""
 
     def settle(self, event_id: str, state: EventState, at: datetime) -> None:
-        """Say what became of an event. Only a parked one changes."""
+        """Set the final state of an event. Only a parked event changes."""
 
     def parked(self) -> Iterator[GatewayEvent]:
         """The parked events, oldest first. Eventually consistent."""

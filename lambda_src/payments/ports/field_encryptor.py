@@ -3,38 +3,28 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from payments.domain.sealed_text import Context, Seal
+from payments.domain.sealed_text import Context
 
 
 class EncryptionUnavailable(Exception):
-    """The key cannot be used now: disabled, out of reach, or not allowed. Nothing was sealed or opened."""
+    """The key cannot be used now: it is disabled, unreachable or not allowed. Nothing was encrypted or decrypted."""
 
 
 class DecryptionFailed(Exception):
-    """A sealed text that does not belong here: another row's or field's, or changed."""
+    """An encrypted text that belongs to another row or field, or was changed."""
 
 
 class FieldEncryptor(Protocol):
-    """Seals and opens fields by name."""
+    """Encrypts ("seals") and decrypts ("opens") fields by name."""
 
     def seal(self, context: Context, values: Mapping[str, str]) -> dict[str, str]:
-        """The values sealed, under one data key for all of them; empty and sealed ones come back as they are.
+        """The values encrypted under one data key. Empty and encrypted values are returned unchanged.
 
         Raises EncryptionUnavailable.
         """
 
     def open(self, context: Context, values: Mapping[str, str]) -> dict[str, str]:
-        """The values in plain text; those that are not sealed come back as they are.
+        """The values in plain text. Values that are not encrypted are returned unchanged.
 
         Raises EncryptionUnavailable, and DecryptionFailed naming the field.
-        """
-
-
-class RowEncryptor(FieldEncryptor, Protocol):
-    """A vault that also hands out a data key, for as long as its holder works on one row."""
-
-    def unlock(self, context: Context, values: Mapping[str, str]) -> tuple[dict[str, str], Seal]:
-        """The values as `open` gives them, and a data key in hand: what it seals later needs nobody's leave any more.
-
-        It is the key that the values are sealed with, or a new one. Raises what `open` raises.
         """

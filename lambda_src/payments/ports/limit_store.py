@@ -1,24 +1,24 @@
-"""The port to the counters that all function instances share. Adapters: `limits_dynamodb.py`, `limits_memory.py`."""
+"""Counters that all function instances share."""
 
 from datetime import datetime
 from typing import Protocol
 
 
 class LimitsUnavailable(Exception):
-    """The counters cannot be reached. Whoever counts decides what that means."""
+    """The counters cannot be reached. The caller decides how to continue."""
 
 
 class LimitStore(Protocol):
-    """The limits table. A counter is gone some time after `ends`, when nobody asks for it any more.
+    """The limits table. A counter is deleted some time after `ends`.
 
-    Both calls are one write each, and raise LimitsUnavailable.
+    Each call is one write, and raises LimitsUnavailable.
     """
 
     def count(self, counter: str, ends: datetime) -> int:
-        """Count one more; gives how many there are now."""
+        """Add one to a counter, and return its value."""
 
     def add(self, counter: str, member: str, *, most: int, ends: datetime) -> int:
-        """Put `member` into a set; gives how many different ones it has now.
+        """Add `member` to a set, and return the number of its different members.
 
-        A set with more than `most` takes no more members and stays as it is: the answer is `most` + 1 then.
+        A set with more than `most` members accepts no more: the result is then `most` + 1.
         """

@@ -1,4 +1,4 @@
-"""The port to a payment gateway. Adapters: `stripe.py` (the real one) and `memory.py` (its in-memory twin)."""
+"""The payment gateway, such as Stripe."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,9 +10,9 @@ from payments.domain.statuses import Status
 
 @dataclass(frozen=True, slots=True)
 class ChargeRequest:
-    """What to charge. The same payment always gives the same request, so the gateway's idempotency holds.
+    """What to charge. The same payment always gives the same request, as the gateway's idempotency requires.
 
-    `payment_id` is also the idempotency key, and our own reference stored at the gateway.
+    `payment_id` is also the idempotency key, and our reference stored at the gateway.
     """
 
     payment_id: str
@@ -24,8 +24,8 @@ class ChargeRequest:
 
 @dataclass(frozen=True, slots=True)
 class GatewayCharge:
-    """A charge as the gateway reports it. `reference` is its id there, `status` SUCCEEDED, PROCESSING, or, when
-    money went back since, PARTIALLY_REFUNDED or REFUNDED; `money` is what was charged, refunded or not."""
+    """A charge as the gateway reports it. `reference` is its id there. `status` is SUCCEEDED, PROCESSING, or after a
+    refund PARTIALLY_REFUNDED or REFUNDED. `money` is the charged amount, refunded or not."""
 
     reference: str
     status: Status
@@ -33,28 +33,28 @@ class GatewayCharge:
 
 
 class PaymentGateway(Protocol):
-    """What the charge step asks of a gateway.
+    """The calls that the charge step makes to a gateway.
 
-    `charge` and `find` raise Declined or RequiresAction when that is what became of the charge (with the gateway's
-    reference), and RateLimited, NotSent, OutcomeUnknown or Misconfigured when the gateway gave no such answer.
+    `charge` and `find` raise Declined or RequiresAction if that is the state of the charge (with the gateway's
+    reference), and RateLimited, NotSent, OutcomeUnknown or Misconfigured if the gateway gave no such answer.
     """
 
     @property
     def name(self) -> str:
-        """The name that rows and events carry."""
+        """The gateway's name in rows and events."""
 
     def charge(self, request: ChargeRequest) -> GatewayCharge:
-        """Charge, with the payment id as idempotency key. Raises InvalidPayment for what it can never charge."""
+        """Charge, with the payment id as idempotency key. Raises InvalidPayment for a payment it can never charge."""
 
     def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
-        """The charge with this reference, if we know it, else the one that carries our payment id.
+        """The charge with this reference, if it is known, else the one that carries our payment id.
 
-        None when the gateway knows of none. Without a reference that is proof only some minutes after an attempt.
+        None if the gateway has no such charge. Without a reference that is proof only some minutes after an attempt.
         """
 
     def cancel(self, reference: str) -> None:
-        """See to it that a charge that waits for its customer can never be captured any more.
+        """Make sure that a charge that waits for its customer can never be captured.
 
-        What was captured or ended before stays as it is: ask with `find` what became of it. Raises RateLimited,
-        NotSent, OutcomeUnknown or Misconfigured.
+        A captured or ended charge does not change: use `find` for its state. Raises RateLimited, NotSent,
+        OutcomeUnknown or Misconfigured.
         """

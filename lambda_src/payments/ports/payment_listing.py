@@ -8,9 +8,9 @@ from payments.domain.statuses import Status
 
 
 class PaymentListing(Protocol):
-    """Payments from the newest to the oldest, `limit` at most (1 to 100) of those from `since` on and before `until`.
+    """Payments from newest to oldest, at most `limit` (1 to 100), from `since` (inclusive) to `until` (exclusive).
 
-    Eventually consistent. While nothing is written, the pages put together hold every payment once.
+    Eventually consistent. Without writes in between, all pages together contain every payment once.
     """
 
     def of_customer(
@@ -24,9 +24,9 @@ class PaymentListing(Protocol):
         after: Cursor | None = None,
         submitted_by: str = "",
     ) -> Page:
-        """One customer's payments by the time of their acceptance; `submitted_by` narrows them to one submitter's."""
+        """One customer's payments by time of acceptance, only those submitted by `submitted_by` if it is given."""
 
     def all(
         self, *, status: Status | None = None, since: datetime, until: datetime, limit: int, after: Cursor | None = None
     ) -> Page:
-        """Everybody's, by the time of their acceptance; those in one status by the time of their last change."""
+        """The payments of all callers, by time of acceptance; with `status`, those in it by time of last change."""

@@ -1,4 +1,4 @@
-"""The queue between the batch lane and the workflow: ids of payments to start, ten to a request."""
+"""The queue between the splitter and the dispatchers: ids of payments to start, ten to a request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ MESSAGES_A_REQUEST = 10
 
 @dataclass(frozen=True, slots=True)
 class QueuedPayment:
-    """A message. It carries ids only: what is to be charged stands in the payments table."""
+    """A message. It contains ids only: the payments table has what to charge."""
 
     payment_id: str
     batch_id: str
@@ -17,14 +17,14 @@ class QueuedPayment:
 
 
 class QueueRefused(Exception):
-    """The queue did not take all messages after some tries. Those it took may come twice when they are resent."""
+    """The queue did not accept all messages after several tries. Accepted messages may arrive twice when resent."""
 
 
 class PaymentQueue(Protocol):
-    """Where accepted payments wait for their paced start."""
+    """The queue where accepted payments wait for their start."""
 
     def send(self, payments: Sequence[QueuedPayment]) -> None:
         """Queue up to ten payments. Raises QueueRefused."""
 
     def is_empty(self) -> bool:
-        """Whether no message waits or is being worked on, as far as the queue knows: its counts lag by seconds."""
+        """True if no message waits or is being processed. The queue's counts lag by seconds."""

@@ -1,4 +1,4 @@
-"""The ports to our own state. Adapters: `dynamodb.py` (real) and `memory.py` (twins that pass the same tests)."""
+"""Storage of payments."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -8,7 +8,7 @@ from payments.domain.payment import Payment
 
 
 class AlreadyExists(Exception):
-    """A payment with this id is stored already. `existing` is its row."""
+    """A payment with this id is already stored. `existing` is its row."""
 
     def __init__(self, existing: Payment) -> None:
         self.existing = existing
@@ -16,40 +16,40 @@ class AlreadyExists(Exception):
 
 
 class VersionConflict(Exception):
-    """Somebody else changed the row in between. Read it again and decide anew."""
+    """Another execution changed the row meanwhile. Read it again and decide again."""
 
 
 class PaymentStore(Protocol):
     """The payments table. Every write is conditional; every read by id is strongly consistent."""
 
     def create(self, payment: Payment) -> None:
-        """Store version 1. Raises AlreadyExists, with the row that was there first."""
+        """Store version 1. Raises AlreadyExists with the existing row."""
 
     def get(self, payment_id: str) -> Payment | None:
-        """The current row."""
+        """The current row, or None."""
 
     def save(self, payment: Payment) -> None:
-        """Store `payment` over its previous version (`payment.version - 1`). Raises VersionConflict.
+        """Replace the previous version (`payment.version - 1`) by `payment`. Raises VersionConflict.
 
-        Leaves the marks of others alone: `AuditStore`, `BatchStore` and `claim_restart` write those.
+        Does not change the marks that `AuditStore`, `BatchStore` and `claim_restart` write.
         """
 
     def unsettled(self, before: datetime) -> Iterator[str]:
-        """The ids of payments created before a time that somebody still waits for. Eventually consistent.
+        """The ids of payments created before a time that are not settled and audited. Eventually consistent.
 
-        A payment is in from its creation on (one of a batch: from its first change, as until then it waits in the
-        queue) until the audit log covers a version of it in a settled status.
+        A payment is in the list from its creation (a batch payment: from its first change, because until then it waits
+        in the queue) until the audit log covers a version of it in a settled status.
         """
 
     def claim_restart(self, payment: Payment, at: datetime) -> Payment:
-        """Count one more restart of a payment that stands as given. Raises VersionConflict for all but one."""
+        """Count one more restart of the payment's given version. Raises VersionConflict for all callers but one."""
 
     def of_batch(self, batch_id: str) -> Iterator[Payment]:
         """The payments of a batch in the order of their lines. Eventually consistent."""
 
 
 def require(store: PaymentStore, payment_id: str) -> Payment:
-    """The current row of a payment that must be there. Raises LookupError naming it."""
+    """The current row of a payment that must exist. Raises LookupError naming it."""
     payment = store.get(payment_id)
     if payment is None:
         raise LookupError(f"payment {payment_id} is not in the payments table")

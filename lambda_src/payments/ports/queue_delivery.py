@@ -1,4 +1,4 @@
-"""Delivery of queued messages to the dispatchers: on or off."""
+"""Delivery of queued messages to the dispatchers, on or off."""
 
 from typing import Protocol
 
@@ -7,7 +7,7 @@ class Delivery(Protocol):
     """The delivery of the queue's messages to the dispatchers."""
 
     def is_on(self) -> bool:
-        """Whether messages are delivered, or about to be."""
+        """True if messages are delivered, or delivery is starting."""
 
     def switch(self, *, on: bool) -> None:
-        """Turn it on or off. Takes some seconds; messages wait in the queue meanwhile."""
+        """Switch delivery on or off. It takes some seconds; messages wait in the queue meanwhile."""

@@ -1,4 +1,4 @@
-"""The field encryptor applied to a payment: encrypt and decrypt its private fields."""
+"""The field encryptor applied to the private fields of a payment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from payments.domain.payment import Payment
 from payments.domain.sealed_fields import REFERENCE, context_of, private, with_texts
 from payments.domain.sealed_text import Seal
-from payments.ports.field_encryptor import FieldEncryptor, RowEncryptor
+from payments.ports.field_encryptor import FieldEncryptor
+from payments.ports.row_encryptor import RowEncryptor
 
 
 def opened(payment: Payment, encryptor: FieldEncryptor) -> Payment:
-    """The payment in plain text, by at most one request to KMS for each data key: mostly one, none without any.
+    """The payment in plain text. Needs at most one request to KMS for each data key: usually one, or none at all.
 
     Raises EncryptionUnavailable and DecryptionFailed.
     """
@@ -18,33 +19,33 @@ def opened(payment: Payment, encryptor: FieldEncryptor) -> Payment:
 
 
 def sealed(payment: Payment, encryptor: FieldEncryptor) -> Payment:
-    """The payment as it may be stored. Raises EncryptionUnavailable."""
+    """The payment with its private fields encrypted, as it may be stored. Raises EncryptionUnavailable."""
     return with_texts(payment, encryptor.seal(context_of(payment.payment_id), private(payment)))
 
 
 @dataclass(frozen=True)
 class Unlocked:
-    """A payment in plain text, with the key in hand that its row is sealed with again, whatever KMS does meanwhile."""
+    """A payment in plain text with the data key of its row. Encrypting it again needs no further request to KMS."""
 
     payment: Payment
     row: Payment
     seal: Seal
 
     def sealed(self, payment: Payment) -> Payment:
-        """A later version of the payment as it may be stored."""
+        """A later version of the payment, encrypted, as it may be stored."""
         return with_texts(payment, self._texts(private(payment)))
 
     def sealed_reference(self, reference: str) -> str:
-        """A reference of the gateway as it may be handed on."""
+        """A gateway reference, encrypted, as it may be passed on."""
         return self._texts({REFERENCE: reference})[REFERENCE]
 
     def _texts(self, plain: Mapping[str, str]) -> dict[str, str]:
-        """What is the same as in the row keeps its very text there, so that whoever has no key can compare."""
+        """A value that did not change keeps the row's encrypted text, so that code without a key can compare it."""
         known, stored = private(self.payment), private(self.row)
         return self.seal({field: stored[field] if text == known.get(field) else text for field, text in plain.items()})
 
 
 def unlocked(row: Payment, encryptor: RowEncryptor) -> Unlocked:
-    """Open a row to work on it, by one request to KMS. Raises EncryptionUnavailable and DecryptionFailed."""
+    """Decrypt a row to work on it, with one request to KMS. Raises EncryptionUnavailable and DecryptionFailed."""
     texts, seal = encryptor.unlock(context_of(row.payment_id), private(row))
     return Unlocked(with_texts(row, texts), row, seal)

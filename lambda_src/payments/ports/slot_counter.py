@@ -1,17 +1,17 @@
-"""The counter that hands out the gateway's slots."""
+"""The counter that assigns the slots of the gateway rate limiter."""
 
 from typing import Protocol
 
 
 class NoFreeSlot(Exception):
-    """All slots up to the last one asked for are taken."""
+    """All slots up to the last requested one are taken."""
 
 
 class SlotStore(Protocol):
-    """The counter. Adapters: `stores/controls_dynamodb.py` and `stores/controls_memory.py`."""
+    """The counter of taken slots."""
 
     def take_slot(self, first: int, last: int) -> int:
-        """Take the first free slot from `first` to `last`, each only once. Raises NoFreeSlot."""
+        """Take the first free slot from `first` to `last`. Each slot is given once. Raises NoFreeSlot."""
 
     def next_slot(self) -> int:
-        """The slot after the last one that was taken; 0 before any. Eventually consistent."""
+        """The slot after the last one taken; 0 if there is none. Eventually consistent."""

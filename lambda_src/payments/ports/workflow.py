@@ -1,17 +1,18 @@
-"""The port to the workflow that carries a payment from accepted to audited."""
+"""The workflow that processes a payment from accepted to audited."""
 
 from typing import Protocol
 
 
 class Workflow(Protocol):
-    """Starts executions: one a payment, and more of them where one came to nothing."""
+    """Starts executions of the workflow: one for each payment, and further ones to recover it."""
 
     def start(self, payment_id: str) -> None:
-        """Start the payment's execution. Starting twice is the same as once."""
+        """Start the payment's execution. A repeated call has no effect."""
 
-    def restart(self, payment_id: str, execution_suffix: str, *, ask: bool = False, event_id: str = "") -> None:
-        """Start another execution for an occasion, a word of at most 12 letters and digits that no other has.
+    def restart(self, payment_id: str, execution_suffix: str, *, reconcile: bool = False, event_id: str = "") -> None:
+        """Start another execution, named by `execution_suffix` (1 to 12 letters and digits, unique for the payment).
 
-        The same occasion twice is the same as once. With `ask` the gateway is asked even about a payment that is
-        settled or held for review; `event_id` is the gateway's event that gave reason to, and is done with then.
+        A repeated call with the same suffix has no effect. With `reconcile` the gateway is queried even for a payment
+        that is settled or held for review. `event_id` is the gateway event that caused the restart; the execution
+        settles it.
         """

@@ -1,1 +1,1 @@
-"""What the REST API does: one function an operation of api/openapi.yaml, on ports alone."""
+"""The REST API: one function for each operation of api/openapi.yaml, using ports only."""

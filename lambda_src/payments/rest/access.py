@@ -1,4 +1,4 @@
-"""Which role may call which operation: the one table. A test holds `x-roles` in api/openapi.yaml to it."""
+"""Which role may call which operation. A test compares this table with `x-roles` in api/openapi.yaml."""
 
 from payments.domain.identity import Caller, Role
 from payments.rest.http import Problem
@@ -27,12 +27,12 @@ ALLOWED: dict[str, frozenset[Role]] = {
     "create_payment_v1": _SUBMITTERS,
     "list_customer_payments_v1": _READERS,
 }
-"""Operation → roles, any of which is enough. Whose data they see is decided beside the data."""
+"""Operation → roles, any of which is sufficient. The operations decide whose data the caller sees."""
 
 
 def require_role(caller: Caller, operation: str) -> None:
-    """Raise Problem 403 unless one of the caller's roles may call the operation."""
+    """Raise Problem 403 if no role of the caller may call the operation."""
     allowed = ALLOWED[operation]
     if allowed.isdisjoint(caller.roles):
         wanted = ", ".join(sorted(allowed))
-        raise Problem(403, "forbidden", f"this needs one of the roles {wanted}; log in as somebody who has one")
+        raise Problem(403, "forbidden", f"this needs one of the roles {wanted}; log in as a user who has one")

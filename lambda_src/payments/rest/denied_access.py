@@ -1,4 +1,4 @@
-"""The audit entry for a request that asked for somebody else's resource."""
+"""The audit entry for a request to another caller's resource."""
 
 from payments.domain.clock import iso
 from payments.ports.access_log import AccessLog, Denied
@@ -6,7 +6,7 @@ from payments.rest.request import Request
 
 
 def record_denied(log: AccessLog, request: Request, kind: str, resource_id: str) -> None:
-    """Keep that the request's caller asked for something of this kind that exists and is not theirs."""
+    """Record that the caller requested an existing resource of this kind that belongs to another caller."""
     entry = Denied(
         kind=kind,
         resource_id=resource_id,

@@ -15,24 +15,24 @@ from payments.domain.payment import FieldError
 MAX_BODY_BYTES = 64 * 1024
 
 _TITLES = {
-    "invalid-request": "The request cannot be taken",
-    "conflict": "It conflicts with what is stored",
+    "invalid-request": "Invalid request",
+    "conflict": "Conflict with stored data",
     "not-found": "Not found",
-    "wrong-method": "This route does not do that",
-    "unauthorized": "Who is asking?",
-    "forbidden": "Your role does not allow this",
-    "invalid-signature": "The signature does not fit",
-    "unavailable": "Out of reach for now",
+    "wrong-method": "Method not allowed",
+    "unauthorized": "Unauthorized",
+    "forbidden": "Forbidden for your role",
+    "invalid-signature": "Invalid signature",
+    "unavailable": "Temporarily unavailable",
     "throttled": "Too many requests",
-    "internal-error": "Something failed on our side",
+    "internal-error": "Internal error",
 }
-"""Kinds of problem; `type` is `urn:problem:payment-api:<kind>`."""
+"""Kind of problem → title. `type` is `urn:problem:payment-api:<kind>`."""
 
 
 class Problem(Exception):
-    """A request that cannot be answered as asked. `detail` says what is wrong and what to do.
+    """A request that is rejected with problem details. `detail` says what is wrong and what to do.
 
-    `retry_after_seconds`, if not 0, is sent as the header Retry-After.
+    A `retry_after_seconds` above 0 is sent as the header Retry-After.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Problem(Exception):
 
 
 def answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """A proxy response with a JSON body; Decimals are written as numbers with all their digits."""
+    """A proxy response with a JSON body. Decimals become numbers with all their digits."""
     return {
         "statusCode": status,
         "headers": {"Content-Type": "application/json", "Cache-Control": "no-store", **(headers or {})},
@@ -62,12 +62,12 @@ def answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | No
 
 
 def no_content() -> dict[str, Any]:
-    """A proxy response that says done and nothing else: 204 has no body."""
+    """A proxy response 204, which has no body."""
     return {"statusCode": 204, "headers": {"Cache-Control": "no-store"}, "body": ""}
 
 
 def problem_answer(problem: Problem, request_id: str) -> dict[str, Any]:
-    """A problem as its proxy response."""
+    """The proxy response of a problem."""
     body: dict[str, Any] = {
         "type": f"urn:problem:payment-api:{problem.kind}",
         "title": _TITLES[problem.kind],
@@ -79,30 +79,30 @@ def problem_answer(problem: Problem, request_id: str) -> dict[str, Any]:
         body["errors"] = [asdict(error) for error in problem.errors]
     headers = {"Content-Type": "application/problem+json"}
     if problem.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"  # a 401 must say how to prove oneself (RFC 9110, 15.5.2)
+        headers["WWW-Authenticate"] = "Bearer"  # a 401 must name the authentication scheme (RFC 9110, 15.5.2)
     if problem.retry_after_seconds:
         headers["Retry-After"] = str(problem.retry_after_seconds)
     return answer(problem.status, body, headers)
 
 
 def raw_body(event: Mapping[str, Any]) -> bytes:
-    """The request's body, byte for byte as it was sent. Raises Problem 400."""
+    """The request's body, exactly as it was sent. Raises Problem 400."""
     body = event.get("body") or ""
     if not event.get("isBase64Encoded"):
         return str(body).encode()
     try:
         return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError):
-        raise Problem(400, "invalid-request", "the body is not what its encoding says; send it again") from None
+        raise Problem(400, "invalid-request", "the body does not match its encoding; send it again") from None
 
 
 def has_header(event: Mapping[str, Any], name: str) -> bool:
-    """True if the header was sent, were it with nothing in it."""
+    """True if the header was sent, even with an empty value."""
     return name.lower() in {sent.lower() for sent in event.get("headers") or {}}
 
 
 def header(event: Mapping[str, Any], name: str) -> str:
-    """A request header, however its name is written; empty if it is not there."""
+    """A request header, in any capitalization of its name; "" if it was not sent."""
     headers = event.get("headers") or {}
     return next((str(value) for key, value in headers.items() if key.lower() == name.lower()), "")
 
@@ -115,9 +115,9 @@ def json_body(event: Mapping[str, Any]) -> dict[str, Any]:
     try:
         content = json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        raise Problem(400, "invalid-request", "the body is not JSON; send an object, in braces") from None
+        raise Problem(400, "invalid-request", "the body is not JSON; send a JSON object in braces") from None
     if not isinstance(content, dict):
-        raise Problem(400, "invalid-request", "the body is JSON and no object; send one, in braces")
+        raise Problem(400, "invalid-request", "the body is not a JSON object; send an object in braces")
     return content
 
 

@@ -1,4 +1,4 @@
-"""The older contract, which clients use already: the same customers and payments under other names."""
+"""The older contract of existing clients: the same customers and payments under other names."""
 
 import hashlib
 import re
@@ -34,7 +34,7 @@ def get_customer_v1(request: Request, services: Services) -> dict[str, Any]:
 
 
 def create_payment_v1(request: Request, services: Services) -> dict[str, Any]:
-    """POST /v1/api/payment: a payment_id is made; a customer that is not known yet is created."""
+    """POST /v1/api/payment: creates the payment_id, and the customer if it does not exist."""
     customer, payment = _asked(request.json(), _payment_id(request, services))
     known = require_payable_customer(request, services, payment)
     if known is None or known.erased_at:
@@ -56,14 +56,14 @@ def list_customer_payments_v1(request: Request, services: Services) -> dict[str,
 
 
 def _asked(body: Mapping[str, Any], payment_id: str) -> tuple[CustomerRequest, PaymentRequest]:
-    """Both parts of a request, with the refused fields of both at once. Raises Problem 400."""
+    """Both parts of a request. Raises Problem 400 with the invalid fields of both."""
     errors = [
-        FieldError(name, f"{name} is missing; needed: {', '.join(FIELDS)}") for name in FIELDS if name not in body
+        FieldError(name, f"{name} is missing; required: {', '.join(FIELDS)}") for name in FIELDS if name not in body
     ]
     errors += [
         FieldError(
             name if _FIELD_NAME.fullmatch(name) else "field",
-            f"there is no such field here; allowed: {', '.join(FIELDS)}",
+            f"unknown field; allowed: {', '.join(FIELDS)}",
         )
         for name in body
         if name not in FIELDS
@@ -78,21 +78,21 @@ def _asked(body: Mapping[str, Any], payment_id: str) -> tuple[CustomerRequest, P
             known = {error.field for error in errors}
             errors += [error for error in refused.errors if error.field not in known]
     if errors:
-        detail = "some fields were refused, nothing was stored; correct them and send the payment again"
+        detail = "some fields are invalid, nothing was stored; correct them and send the payment again"
         raise Problem(400, "invalid-request", detail, errors)
     customer, payment = parts
     return customer, payment
 
 
 def _payment_id(request: Request, services: Services) -> str:
-    """A new one; for a request with an Idempotency-Key always the same of this caller."""
+    """A new id. With an Idempotency-Key, always the same id for this caller and key."""
     key = header(request.event, "Idempotency-Key")
     if not has_header(request.event, "Idempotency-Key"):
         return f"v1_{services.new_id()}"
     if not _KEY.fullmatch(key):
         error = FieldError("Idempotency-Key", "allowed: 1 to 64 letters, digits, '_' or '-'")
-        raise Problem(400, "invalid-request", "the header was refused, nothing was stored", [error])
-    # 40 digits are seen as a hash: of any other length, one in hundreds would be taken for a card number
+        raise Problem(400, "invalid-request", "the header is invalid, nothing was stored", [error])
+    # 40 hex digits are recognized as a hash; another length would look like a card number once in hundreds
     return f"v1_{hashlib.sha256(f'{request.caller.subject} {key}'.encode()).hexdigest()[:40]}"
 
 

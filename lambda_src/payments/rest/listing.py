@@ -1,4 +1,4 @@
-"""Lists of payments over REST: newest first, in pages, narrowed by status and time."""
+"""Lists of payments over REST: newest first, in pages, filtered by status and time."""
 
 import re
 from collections.abc import Mapping
@@ -22,21 +22,21 @@ from payments.rest.views import link_to
 PARAMETERS = ("limit", "cursor", "status", "from", "to")
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 DEFAULT_SPAN = timedelta(days=30)
-"""How far a list of everybody's payments goes back unless `from` says so."""
+"""How far back the list of all payments goes without `from`."""
 BEGINNING, END = datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
-"""No payment is older or younger: times beyond mean these."""
+"""Payments are never outside this range. Times beyond it are replaced by these."""
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _DATE_TIME = re.compile(
     _DATE.pattern + r"T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})?", re.ASCII
 )
 _DAY = timedelta(days=1)
 _TICK = timedelta(milliseconds=1)
-"""As fine as the times of payments are."""
+"""The resolution of the times of payments."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a page is asked for, checked. `until` is the first time that is not asked for any more."""
+    """The validated parameters of a page. `until` is exclusive."""
 
     limit: int
     after: Cursor | None
@@ -65,7 +65,7 @@ def list_customer_payments(request: Request, services: Services) -> dict[str, An
 
 
 def customer_page(request: Request, services: Services, customer: Customer) -> Page:
-    """A page of the customer's payments as far as the caller may see them. Raises Problem 400 naming what is wrong."""
+    """A page of the customer's payments that the caller may see. Raises Problem 400 naming the invalid parameters."""
     asked = parse_query(request.query)
     return services.listing.of_customer(
         customer.customer_id,
@@ -79,7 +79,7 @@ def customer_page(request: Request, services: Services, customer: Customer) -> P
 
 
 def page_view(page: Page, path: str, query: Mapping[str, str]) -> dict[str, Any]:
-    """How the API shows a page; `path` and `query` are those it was asked with."""
+    """A page as the API shows it. `path` and `query` are those of the request."""
     view: dict[str, Any] = {"payments": [payment_summary(payment) for payment in page.payments]}
     links = {"self": _link(path, query)}
     if page.next_cursor:
@@ -89,7 +89,7 @@ def page_view(page: Page, path: str, query: Mapping[str, str]) -> dict[str, Any]
 
 
 def payment_summary(payment: Payment) -> dict[str, Any]:
-    """A payment in a list: nothing that is stored sealed. What is empty is left out."""
+    """A payment in a list, without encrypted fields. Empty fields are omitted."""
     summary = {
         "payment_id": payment.payment_id,
         "status": payment.status.value,
@@ -105,7 +105,7 @@ def payment_summary(payment: Payment) -> dict[str, Any]:
 
 
 def parse_query(query: Mapping[str, str]) -> Asked:
-    """Check what a page is asked for. Raises Problem 400 naming every refused parameter at once."""
+    """Validate the parameters of a page. Raises Problem 400 naming all invalid parameters."""
     errors: list[FieldError] = []
 
     def parsed[T](name: str, parse: Any, allowed: str, default: T) -> T:
@@ -120,17 +120,17 @@ def parse_query(query: Mapping[str, str]) -> Asked:
 
     for name in query:
         if name not in PARAMETERS:
-            errors.append(FieldError("parameter", f"{shown(name)} is not known; allowed are {', '.join(PARAMETERS)}"))
+            errors.append(FieldError("parameter", f"unknown parameter {shown(name)}; allowed: {', '.join(PARAMETERS)}"))
     when = "give a date or a date and time in UTC such as 2026-11-21 or 2026-11-21T12:00:00Z"
     asked = Asked(
         limit=parsed("limit", _limit, f"give a whole number from 1 to {MAX_LIMIT}", DEFAULT_LIMIT),
-        after=parsed("cursor", Cursor.parse, "give the next_cursor of the page before, or none", None),
+        after=parsed("cursor", Cursor.parse, "give the next_cursor of the previous page, or none", None),
         status=parsed("status", Status, f"allowed are {', '.join(Status)}", None),
         since=parsed("from", _moment, when, None),
         until=parsed("to", _end, when, None),
     )
     if errors:
-        raise Problem(400, "invalid-request", "some parameters were refused; correct them and ask again", errors)
+        raise Problem(400, "invalid-request", "some parameters are invalid; correct them and send it again", errors)
     return asked
 
 
@@ -149,12 +149,12 @@ def _moment(text: str) -> datetime:
 
 
 def _end(text: str) -> datetime:
-    """What is asked for with it is in: a date with the whole of its day."""
+    """The exclusive end of a range that includes the given time, or the whole day of a given date."""
     return _moment(text) + (_DAY if _DATE.fullmatch(text) else _TICK)
 
 
 def _submitter(caller: Caller, customer: Customer) -> str:
-    """Whose payments alone are shown: a merchant's own. Staff, and a person who is the customer, see all of them."""
+    """The submitter to filter by: a merchant sees only its own payments; staff and the customer see all of them."""
     is_the_customer = caller.has(Role.CUSTOMER) and caller.subject == customer.subject
     return "" if caller.sees_all or is_the_customer else caller.subject
 

@@ -1,4 +1,4 @@
-"""Whose a customer is: the one rule for customers, their tokens and the list of their payments."""
+"""Who owns a customer: one rule for customers, their tokens and the list of their payments."""
 
 from payments.domain.customer import Customer
 from payments.domain.identity import Caller, Role
@@ -10,24 +10,24 @@ from payments.rest.services import Services
 
 
 def owns(caller: Caller, customer: Customer) -> bool:
-    """True if the caller may see and change the customer: staff any, a person their own, a merchant whom it created.
+    """True if the caller may see and change the customer: staff any, a person their own, a merchant those it created.
 
-    Rows of before there were owners, and what remains of an erased customer, are for staff alone.
+    Rows written before owners existed, and erased customers, are visible to staff only.
     """
     if caller.sees_all:
         return True
     owners = {Role.CUSTOMER: customer.subject, Role.MERCHANT: customer.created_by}
-    # an owner that is not there is nobody's, whatever a token says
+    # an empty owner matches no caller, even one whose token has an empty subject
     return any(owner and owner == caller.subject and caller.has(role) for role, owner in owners.items())
 
 
 def find_customer(services: Services, customer_id: str) -> Customer | None:
-    """Anybody's customer, an erased one as well. What cannot be an id is not looked up."""
+    """The customer with this id, of any owner, including an erased one. An invalid id is not looked up."""
     return services.customers.get(customer_id) if CUSTOMER_ID.fullmatch(customer_id) else None
 
 
 def require_own_customer(request: Request, services: Services, customer_id: str) -> Customer:
-    """The caller's customer. Raises Problem 404, in the same words whether it is unknown, erased or somebody else's."""
+    """The caller's customer. Raises Problem 404 with the same text if it is unknown, erased or another caller's."""
     customer = find_customer(services, customer_id)
     if customer is not None and not customer.erased_at:
         if owns(request.caller, customer):

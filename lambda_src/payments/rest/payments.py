@@ -1,4 +1,4 @@
-"""Payments over REST: submit one, and see what became of it."""
+"""Payments over REST: submit a payment, and read its status."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from payments.rest.services import Services
 from payments.rest.views import accepted_view, link_to, payment_view
 
 NEW_FOR = timedelta(days=1)
-"""How long after a customer was last changed its default payment method counts as a card that may be a stolen one."""
+"""How long after a customer's last change its default payment method counts as a new card, which may be stolen."""
 
 
 def create_payment(request: Request, services: Services) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def create_payment(request: Request, services: Services) -> dict[str, Any]:
         raise Problem(
             400,
             "invalid-request",
-            "some fields were refused, nothing was stored; correct them and send the payment again",
+            "some fields are invalid, nothing was stored; correct them and send the payment again",
             refused.errors,
         ) from None
     customer = require_payable_customer(request, services, asked)
@@ -48,7 +48,7 @@ def get_payment(request: Request, services: Services) -> dict[str, Any]:
 
 
 def submit(request: Request, services: Services, asked: PaymentRequest, customer: Customer | None) -> dict[str, Any]:
-    """Accept a checked payment and answer 202; `customer` is the stored one that it names.
+    """Accept a validated payment and answer 202. `customer` is the stored customer that it names, or None.
 
     Raises Problem 409 if its id is taken, and 429.
     """
@@ -83,21 +83,22 @@ def submit(request: Request, services: Services, asked: PaymentRequest, customer
 
 
 def require_payable_customer(request: Request, services: Services, asked: PaymentRequest) -> Customer | None:
-    """A payment may name a customer that is not stored, and is then charged on its own method or the environment's.
+    """The stored customer that the payment names, or None. A payment may name a customer that is not stored; it is then
+    charged on its own payment method or the environment's.
 
-    Gives the one that is stored. Raises Problem 404 for somebody else's: its default payment method is not for others.
+    Raises Problem 404 for another caller's customer, whose default payment method must not be used.
     """
     customer = find_customer(services, asked.customer_id) if asked.customer_id else None
     if customer is not None and not customer.erased_at and not owns(request.caller, customer):
         if _is_known(request.caller, services.payments.get(asked.payment_id), asked):
-            return None  # accepted before another created the customer: told 404, its client would pay anew
+            return None  # accepted before another caller created the customer: after a 404 its client would pay again
         record_denied(services.access_log, request, "customer", asked.customer_id)
-        raise Problem(404, "not-found", "no customer of yours has this customer_id; check it, or leave it out")
+        raise Problem(404, "not-found", "you have no customer with this customer_id; check it, or leave it out")
     return customer
 
 
 def _new_on_file(customer: Customer | None, at: datetime) -> str:
-    """The customer's default payment method, sealed, while it may have been stored just to try it out; else ""."""
+    """The customer's default payment method, encrypted, while it is new enough to be a card on trial; else ""."""
     if customer is None or not customer.updated_at or at - parse_iso(customer.updated_at) >= NEW_FOR:
         return ""
     return customer.default_payment_method
@@ -107,7 +108,7 @@ def _may_see(request: Request, services: Services, payment: Payment) -> bool:
     caller = request.caller
     if caller.sees_all:
         return True
-    if not caller.subject:  # what nobody submitted or owns is nobody's, whatever a token says
+    if not caller.subject:  # a payment without submitter or owner matches no caller, even one with an empty subject
         return False
     if caller.has(Role.MERCHANT) and payment.submitted_by == caller.subject:
         return True
@@ -116,8 +117,8 @@ def _may_see(request: Request, services: Services, payment: Payment) -> bool:
 
 
 def _may_repeat(caller: Caller, payment: Payment) -> bool:
-    """False if another submitted this very payment: told 202, its second submitter would wait for a charge that never
-    comes. One without a submitter is of a file, or of before they were kept."""
+    """False if another caller submitted this same payment: after a 202 the second submitter would wait for a charge that
+    never comes. A payment without a submitter is from a file, or from before submitters were stored."""
     return caller.sees_all or payment.submitted_by in ("", caller.subject)
 
 
@@ -126,10 +127,10 @@ def _is_known(caller: Caller, payment: Payment | None, asked: PaymentRequest) ->
 
 
 def _taken(payment_id: str) -> Problem:
-    """Tells nothing of what is there: it may be another's."""
+    """The problem does not describe the existing payment: it may be another caller's."""
     return Problem(
         409,
         "conflict",
-        f"payment_id {payment_id} is taken by a payment with other content; nothing was changed. "
+        f"payment_id {payment_id} belongs to a payment with other content; nothing was changed. "
         "Send a new payment under a new payment_id or Idempotency-Key.",
     )

@@ -1,4 +1,4 @@
-"""How much one address, one customer and one caller may change in a minute, counted for all instances together."""
+"""Limits of changing calls a minute for an address, a customer and a caller, counted over all function instances."""
 
 import math
 from collections.abc import Mapping
@@ -13,20 +13,20 @@ from payments.rest.request import Request
 
 WINDOW = timedelta(minutes=1)
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-"""What is counted. Reading is left to the API's throttle, the usage plans and the web ACL."""
+"""The methods that are counted. Reads are limited by the API's throttle, the usage plans and the web ACL."""
 
 
 class Kind(StrEnum):
-    """What a limit holds for."""
+    """What a limit applies to."""
 
     IP = "ip"
-    """The address that API Gateway saw the call come from, never one that a header claims."""
+    """The address that API Gateway received the call from, never one from a header."""
     CUSTOMER = "customer"
-    """The customer that is paid for, and a caller with the customer role."""
+    """The customer of a payment, and a caller with the customer role."""
 
 
 class TooMany(Problem):
-    """One counter is over its limit: 429 with Retry-After, the seconds until the counter begins anew."""
+    """A counter is over its limit: 429 with Retry-After, the seconds until the next window."""
 
     def __init__(self, what: str, retry_after_seconds: int) -> None:
         super().__init__(
@@ -38,21 +38,21 @@ class TooMany(Problem):
 
 
 class Limiter:
-    """Counts in fixed windows of a minute: one write a counter, and nothing to read.
+    """Counts in fixed windows of one minute: one write for each counter, and no reads.
 
-    Where the counters cannot be reached, it lets the call through and logs it. They slow a greedy client down and
-    protect no money: to refuse all payments with them would make one table's outage everybody's. What holds then
-    are the limits that need no table: the web ACL, the API's throttle, which also keeps a counter far below the
-    1,000 writes per second that DynamoDB takes for one item, and the usage plans.
+    If the counters cannot be reached, the call continues and a warning is logged. The counters slow down clients that
+    send too much; they do not protect money. Rejecting all payments would turn the outage of one table into an outage
+    for every client. The other limits still apply then: the web ACL, the API's throttle and the usage plans. The
+    throttle also keeps a counter far below the 1,000 writes per second that DynamoDB accepts for one item.
     """
 
     def __init__(self, store: LimitStore, per_minute: Mapping[str, int]) -> None:
-        """`per_minute` has the most calls for each `Kind`."""
+        """`per_minute` holds the most calls for each `Kind`."""
         self._store = store
         self._per_minute = {Kind(kind): most for kind, most in per_minute.items()}
 
     def check(self, request: Request, customer_id: str = "") -> None:
-        """Count a call that changes something: for its address, its caller if that is a customer, and the customer.
+        """Count a call that changes data: for its address, its caller if that is a customer, and the customer.
 
         Raises TooMany.
         """
@@ -66,7 +66,7 @@ class Limiter:
             self.check_customer(customer_id, request.at)
 
     def check_customer(self, customer_id: str, at: datetime) -> None:
-        """Count one more change for a customer whom only the body names. Raises TooMany."""
+        """Count a change for a customer that only the body names. Raises TooMany."""
         self._count(Kind.CUSTOMER, customer_id, "for this customer", at)
 
     def _count(self, kind: Kind, who: str, what: str, at: datetime) -> None:

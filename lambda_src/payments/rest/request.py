@@ -1,4 +1,4 @@
-"""A request as the operations see it, and the ports that they work on."""
+"""A request as the operations receive it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from payments.rest.http import json_body
 
 @dataclass(frozen=True)
 class Request:
-    """One call of an operation. `path` and `query` are decoded parameters; `event` is API Gateway's own."""
+    """One call of an operation. `path` and `query` are decoded parameters. `event` is API Gateway's event."""
 
     operation: str
     caller: Caller

@@ -1,4 +1,4 @@
-"""The ports that the operations of the REST API work on."""
+"""The ports that the operations of the REST API use."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from payments.rest.rate_limits import Limiter
 
 @dataclass(frozen=True)
 class Services:
-    """`new_id` and `new_token` are random, and given so that tests own them."""
+    """`new_id` and `new_token` return random texts. They are arguments so that tests control them."""
 
     payments: PaymentStore
     listing: PaymentListing

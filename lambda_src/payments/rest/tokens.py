@@ -1,4 +1,4 @@
-"""Tokens over REST: make one for a customer's payment method, tell what it is worth, revoke it."""
+"""Tokens over REST: create one for a customer's payment method, read its status, revoke it."""
 
 import re
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _METADATA = "metadata."
 
 
 class TokenRequest(NamedTuple):
-    """What a client asks a token for, checked."""
+    """A client's request for a token, validated."""
 
     customer_id: str
     payment_method: str
@@ -50,7 +50,7 @@ def create_token(request: Request, services: Services) -> dict[str, Any]:
     services.tokens.create(token)
     try:
         require_own_customer(request, services, asked.customer_id)
-    except Problem:  # erased at this very moment, perhaps too early to see the new token
+    except Problem:  # the customer was erased at this moment, possibly before the new token was visible
         services.tokens.revoke(token.token_id, request.at)
         raise
     link = link_to(token.token_id)
@@ -63,7 +63,7 @@ def get_token(request: Request, services: Services) -> dict[str, Any]:
     token = _own_token(request, services)
     if token.revoked_at:
         raise Problem(
-            404, "not-found", f"the token was revoked at {token.revoked_at}; make a new one with POST /tokens"
+            404, "not-found", f"the token was revoked at {token.revoked_at}; create a new one with POST /tokens"
         )
     sealed = {f"{_METADATA}{key}": value for key, value in token.metadata.items()}
     opened = services.encryptor.open({"customer_id": token.customer_id}, sealed)
@@ -86,12 +86,12 @@ def revoke_token(request: Request, services: Services) -> dict[str, Any]:
 
 
 def link_to(token_id: str) -> str:
-    """Where to ask for a token, relative to the API's base address."""
+    """The link to a token, relative to the API's base address."""
     return f"/tokens/{token_id}"
 
 
 def parse_token_request(body: Mapping[str, Any]) -> TokenRequest:
-    """Check what a client asks a token for. Raises Problem 400 naming every refused field at once; no value is told."""
+    """Validate a request for a token. Raises Problem 400 naming all invalid fields, without their values."""
     errors: list[FieldError] = []
 
     def refuse(name: str, message: str) -> None:
@@ -105,14 +105,14 @@ def parse_token_request(body: Mapping[str, Any]) -> TokenRequest:
         elif name in FIELDS:
             clean[name] = value
         else:
-            refuse(field, f"there is no such field here; allowed: {', '.join(FIELDS)}")
+            refuse(field, f"unknown field; allowed: {', '.join(FIELDS)}")
 
     def text(name: str, pattern: re.Pattern[str], allowed: str) -> str:
         value = clean.get(name)
         if isinstance(value, str) and pattern.fullmatch(value):
             return value
         if name in clean or name not in body:
-            refuse(name, f"{'missing' if name not in body else 'a value given that is none'}; needed: {allowed}")
+            refuse(name, f"{'missing' if name not in body else 'invalid value given'}; required: {allowed}")
         return ""
 
     customer_id = text("customer_id", CUSTOMER_ID, "the customer that the token is bound to")
@@ -125,7 +125,7 @@ def parse_token_request(body: Mapping[str, Any]) -> TokenRequest:
         raise Problem(
             400,
             "invalid-request",
-            "some fields were refused, nothing was stored; correct them and send it again",
+            "some fields are invalid, nothing was stored; correct them and send it again",
             errors,
         )
     return TokenRequest(customer_id, payment_method, metadata, timedelta(seconds=int(seconds)))
@@ -136,7 +136,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _own_token(request: Request, services: Services) -> Token:
-    """Raises Problem 404, in the same words whether it is unknown or another's customer's."""
+    """The caller's token. Raises Problem 404 with the same text if it is unknown or belongs to another caller."""
     token_id = request.path["token_id"]
     token = services.tokens.get(token_id) if _TOKEN_ID.fullmatch(token_id) else None
     if token:
@@ -144,4 +144,4 @@ def _own_token(request: Request, services: Services) -> Token:
         if customer and owns(request.caller, customer):
             return token
         record_denied(services.access_log, request, "token", token_id)
-    raise Problem(404, "not-found", "no token has this token_id; check it, or have one made with POST /tokens")
+    raise Problem(404, "not-found", "no token has this token_id; check it, or create one with POST /tokens")

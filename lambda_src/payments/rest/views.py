@@ -1,4 +1,4 @@
-"""How the API shows a payment. Payment methods and fingerprints stay inside."""
+"""Payments as the API shows them. Payment methods and fingerprints are never shown."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from payments.domain.statuses import Status
 
 
 def link_to(payment_id: str) -> str:
-    """Where to ask for a payment, relative to the API's base address."""
+    """The link to a payment, relative to the API's base address."""
     return f"/payments/{payment_id}"
 
 
 def accepted_view(payment: Payment) -> dict[str, Any]:
-    """The answer to a submitted payment: built from what never changes, so that a repeated call gets the same."""
+    """The answer to a submitted payment. It contains only fields that never change, so repeated calls get the same."""
     return {
         "payment_id": payment.payment_id,
         "status": Status.PENDING.value,
@@ -22,7 +22,7 @@ def accepted_view(payment: Payment) -> dict[str, Any]:
 
 
 def payment_view(payment: Payment) -> dict[str, Any]:
-    """An opened payment with its status, history and references; what is empty is left out."""
+    """A decrypted payment with its status, history and references. Empty fields are omitted."""
     view = {
         "payment_id": payment.payment_id,
         "status": payment.status.value,
@@ -41,7 +41,7 @@ def payment_view(payment: Payment) -> dict[str, Any]:
                     "version": change.version,
                     "status": change.status.value,
                     "at": change.at,
-                    "actor": change.actor.partition(":")[0],  # an operator's name is for the audit log alone
+                    "actor": change.actor.partition(":")[0],  # an operator's name appears only in the audit log
                     "reason": _reason(change.code, change.message),
                 }
             )

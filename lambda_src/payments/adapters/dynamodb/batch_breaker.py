@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-_LANE = {"control": {"S": "lane"}}
+_BREAKER = {"control": {"S": "lane"}}
+_FIELDS = {name: name for name in ("paused_by", "reason", "since", "refused_at")} | {"canary": "probe"}
+"""Stored attribute → field of BreakerState."""
 
 
 class DynamoBreakerStore:
@@ -22,9 +24,8 @@ class DynamoBreakerStore:
 
     def state(self) -> BreakerState:
         """See the port."""
-        item = self._client.get_item(TableName=self._table, Key=_LANE, ConsistentRead=True).get("Item", {})
-        names = ("paused_by", "reason", "since", "refused_at", "canary")
-        return BreakerState(**{name: item[name]["S"] for name in names if name in item})
+        item = self._client.get_item(TableName=self._table, Key=_BREAKER, ConsistentRead=True).get("Item", {})
+        return BreakerState(**{field: item[name]["S"] for name, field in _FIELDS.items() if name in item})
 
     def count_refusal(self, at: datetime, window: timedelta) -> int:
         """See the port."""
@@ -64,7 +65,7 @@ class DynamoBreakerStore:
         try:
             return self._client.update_item(
                 TableName=self._table,
-                Key=_LANE,
+                Key=_BREAKER,
                 UpdateExpression=update,
                 ConditionExpression=condition,
                 ReturnValues="ALL_NEW",

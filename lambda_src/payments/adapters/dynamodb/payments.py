@@ -92,12 +92,12 @@ class DynamoPaymentStore:
     def __init__(self, client: "DynamoDBClient", table: str, encryptor: FieldEncryptor | None = None) -> None:
         self._client = client
         self._table = table
-        self._vault = encryptor
+        self._encryptor = encryptor
 
     def create(self, payment: Payment) -> None:
         """See the port."""
-        if self._vault:
-            payment = sealed(payment, self._vault)
+        if self._encryptor:
+            payment = sealed(payment, self._encryptor)
         require_sealed(payment)
         try:
             self._client.put_item(

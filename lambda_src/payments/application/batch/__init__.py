@@ -1,1 +1,1 @@
-"""How a file of payments is read, dispatched and reported."""
+"""Read, dispatch and report a file of payments."""

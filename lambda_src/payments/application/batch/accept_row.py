@@ -1,4 +1,4 @@
-"""Accepting a row of a batch: stored once, or told why it is not a payment of this batch."""
+"""Accept a row of a batch: store its payment once, or say why it is not a payment of this batch."""
 
 from datetime import datetime
 
@@ -13,9 +13,9 @@ from payments.ports.payment_store import AlreadyExists, PaymentStore
 def accept_row(row: Row, batch_id: str, *, store: PaymentStore, at: datetime) -> ResultRow | RejectedRow | None:
     """Store the row's payment.
 
-    Gives None if it is stored, now or by a run before; a ResultRow if the same payment came from elsewhere; a
-    RejectedRow if its payment_id is taken. The payments table itself remembers which ids were seen: a file of
-    any length is checked for repeated ids in no memory at all.
+    Returns None if this run or an earlier one stored it, a ResultRow if the same payment came from elsewhere, and a
+    RejectedRow if its payment_id is taken. The payments table remembers the ids, so a file of any length is checked
+    for repeated ids without using memory.
     """
     line, request = row
     try:
@@ -27,12 +27,12 @@ def accept_row(row: Row, batch_id: str, *, store: PaymentStore, at: datetime) ->
     if there.batch_id == batch_id and there.batch_line == line:
         return None
     if there.batch_id == batch_id:
-        reason = f"line {there.batch_line} has the same payment_id and was taken"
+        reason = f"line {there.batch_line} has the same payment_id and was accepted"
         return _refused(row, reason, "remove the row, or give it a payment_id of its own")
     if there.fingerprint == request.fingerprint:
         return ResultRow.of(line, there, already_submitted=_origin(there))
-    reason = f"the payment_id is taken by a payment {_origin(there)} with other {_differences(there, request)}"
-    return _refused(row, reason, "nothing was changed; for another payment give it a new payment_id")
+    reason = f"the payment_id belongs to a payment {_origin(there)} with other {_differences(there, request)}"
+    return _refused(row, reason, "nothing was changed; use a new payment_id for another payment")
 
 
 def _refused(row: Row, reason: str, what_to_do: str) -> RejectedRow:
@@ -46,9 +46,9 @@ def _origin(payment: Payment) -> str:
 
 
 def _differences(there: Payment, request: PaymentRequest) -> str:
-    """Names of the fields that differ, without their values: the other payment may be another customer's.
+    """The names of the fields that differ, without their values: the other payment may be another customer's.
 
-    What is sealed there counts as the same unless nothing else differs: whoever reads files has no right to open it.
+    An encrypted field counts as equal unless no other field differs, because this function may not decrypt it.
     """
     method, metadata = request.payment_method, dict(request.metadata)
     if method and is_sealed(there.payment_method):
@@ -58,7 +58,7 @@ def _differences(there: Payment, request: PaymentRequest) -> str:
         "amount": (there.money.minor_units, request.money.minor_units),
         "currency": (there.money.currency, request.money.currency),
         "customer_id": (there.customer_id, request.customer_id),
-        # the workflow fills in a default where the client gave none
+        # the workflow sets a default if the client gave no payment method
         "payment_method": (there.payment_method if request.payment_method else "", method),
         "description": (there.description, request.description),
         "metadata": (dict(there.metadata), metadata),

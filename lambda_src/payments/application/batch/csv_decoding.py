@@ -1,4 +1,4 @@
-"""The bytes of a batch file as it was uploaded, as plain UTF-8 bytes: gunzipped, without a byte order mark."""
+"""The bytes of an uploaded batch file as plain UTF-8 bytes: decompressed, without a byte order mark."""
 
 import zlib
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ from payments.application.batch.records import CutOff
 from payments.domain.batch.errors import CellError, FileError
 
 MAX_FILE_BYTES = 4 * 1024**3
-"""After decompression: a small gzip must not keep the splitter busy for ever."""
+"""The limit after decompression: a small gzip file must not keep the splitter busy without end."""
 
 _STEP_BYTES = 64 * 1024
 _NOT_CSV = (
@@ -20,7 +20,7 @@ _NOT_CSV = (
 
 
 def plain_bytes(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The file's text. Raises FileError if it is no UTF-8 text at all, CutOff where it ends too early."""
+    """The file's text in chunks. Raises FileError if it is not UTF-8 text, and CutOff if it ends too early."""
     head, chunks = _peek(chunks)
     if head.startswith(b"\x1f\x8b"):
         head, chunks = _peek(_gunzipped(chunks))
@@ -29,7 +29,7 @@ def plain_bytes(chunks: Iterable[bytes]) -> Iterator[bytes]:
             raise FileError(CellError(1, "", "", reason, what_to_do))
     if b"\0" in head[:4]:
         raise FileError(
-            CellError(1, "", "", "the file holds zero bytes: it is UTF-16 text or not text", "save it as UTF-8")
+            CellError(1, "", "", "the file has zero bytes: it is UTF-16 text or not text", "save it as UTF-8")
         )
     total_bytes = 0
     for chunk in chunks:
@@ -40,7 +40,7 @@ def plain_bytes(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _peek(chunks: Iterable[bytes], count: int = 4) -> tuple[bytes, Iterable[bytes]]:
-    """The first `count` bytes or more, if there are as many, and all chunks again."""
+    """The first `count` bytes or more, if the file is long enough, and all chunks from the start."""
     rest = iter(chunks)
     head = b""
     for chunk in rest:
@@ -51,7 +51,7 @@ def _peek(chunks: Iterable[bytes], count: int = 4) -> tuple[bytes, Iterable[byte
 
 
 def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Decompressed in steps of bounded size; a gzip may have several members."""
+    """Decompress in steps of bounded size. A gzip file may have several members."""
     member = zlib.decompressobj(wbits=31)
     for chunk in chunks:
         data = chunk
@@ -71,4 +71,4 @@ def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
             if not data and len(text) < _STEP_BYTES:
                 break
     if not member.eof:
-        raise CutOff("the gzip data ends too early: the upload was not complete")
+        raise CutOff("the gzip data ends too early: the upload was incomplete")

@@ -1,4 +1,4 @@
-"""Dispatch: start the workflow of queued payments, one after the other, no faster than the pace."""
+"""Dispatch: start the workflow of queued payments one by one, within the gateway's rate."""
 
 import json
 import math
@@ -13,15 +13,16 @@ from payments.ports.payment_store import PaymentStore, require
 from payments.ports.workflow import Workflow
 
 LONGEST_BACKLOG_SECONDS = 0.6
-"""How far ahead of time slots may be taken before the batch lane stops: what a payment over REST waits at most."""
-GIVES_WAY = 0.06
-"""The share of the backlog that each message takes longer. So dispatch slows down by and by, and comes to rest where it
-starts as many as there are slots left; going at full speed until it must stop, it would leave slots unused after it."""
+"""The most seconds of slots that may be taken ahead of time before dispatch stops: the longest wait of a REST
+payment."""
+BACKPRESSURE = 0.06
+"""The share of the backlog that is added to the time for each message. Dispatch therefore slows down gradually, until
+it starts as many payments as there are free slots. At full speed until a hard stop, slots would stay unused after it."""
 QUIET_SECONDS = 30.0
-"""After so long without a request to the gateway nobody knows whether it takes any: the first payment goes alone."""
+"""After this many seconds without a request to the gateway its state is unknown: the first payment goes alone."""
 LONGEST_PROBE_SECONDS = 20.0
-"""How long a dispatcher waits for that first one to reach the gateway: a cold start of each step, with time to spare.
-It may never get there, as the rules may reject it; the others must not wait for good."""
+"""How long a dispatcher waits for the first payment to reach the gateway: a cold start of each step, and a margin. The
+payment may never reach it, because validation can reject it; the others must not wait without end."""
 LOOK_SECONDS = 0.1
 
 
@@ -30,65 +31,65 @@ class MalformedMessage(ValueError):
 
 
 class BatchesPaused(Exception):
-    """The batch lane is paused. The message goes back to the queue."""
+    """The batch breaker is open. The message returns to the queue."""
 
 
 @dataclass
 class Dispatcher:
-    """`pace_seconds` is what each message takes at least; `monotonic` and `sleep` are those of `time`.
+    """`interval_seconds` is the least time for each message. `monotonic` and `sleep` are those of the module `time`.
 
-    The pace of all dispatchers together is the gateway's whole rate, a little more than there are slots. They see the
-    backlog that this makes, or payments over REST make, and give way to it.
+    All dispatchers together start payments at the gateway's whole rate, slightly more than there are slots. They read
+    the backlog that they and the REST payments cause, and slow down with it (backpressure).
 
-    A gateway that refuses all should meet a handful of payments, not a hundred. So the lane's switch is looked at
-    before each message, nothing is started for some seconds after a refusal, and after a quiet time each dispatcher
-    goes on only when the first payments have got to the gateway.
+    A gateway that rejects everything should receive a few payments, not a hundred. Dispatch therefore checks the
+    breaker before each message, starts nothing during the cooldown after a refusal, and after a quiet time starts one
+    payment as a probe and waits until it has reached the gateway.
     """
 
     payments: PaymentStore
     workflow: Workflow
-    lane: BreakerStore
+    breaker: BreakerStore
     rate_limiter: GatewayRateLimiter
-    pace_seconds: float
+    interval_seconds: float
     monotonic: Callable[[], float]
     sleep: Callable[[float], None]
     _last_start: float = field(default=-math.inf, init=False)
 
     def dispatch(self, body: str) -> str:
-        """Start the payment a message names; gives its id. A payment with an outcome is not started again.
+        """Start the payment that a message names, and return its id. A payment with an outcome is not started again.
 
         Raises BatchesPaused, MalformedMessage, and LookupError if the payment is not stored.
         """
         started_at = self.monotonic()
-        self._check_lane()
+        self._check_breaker()
         payment = require(self.payments, payment_id_in(body))
-        takes_seconds = self.pace_seconds
+        takes_seconds = self.interval_seconds
         if payment.status in OPEN:
             while (backlog := self.rate_limiter.backlog_seconds()) > LONGEST_BACKLOG_SECONDS:
                 self.sleep(backlog - LONGEST_BACKLOG_SECONDS + self.rate_limiter.slot.total_seconds())
             self._start(payment.payment_id)
-            takes_seconds += backlog * GIVES_WAY
+            takes_seconds += backlog * BACKPRESSURE
         self.sleep(max(0.0, takes_seconds - (self.monotonic() - started_at)))
         return payment.payment_id
 
-    def _check_lane(self) -> None:
-        while not (state := self.lane.state()).paused and state.cooling_down(self.rate_limiter.clock()):
+    def _check_breaker(self) -> None:
+        while not (state := self.breaker.state()).paused and state.cooling_down(self.rate_limiter.clock()):
             self.sleep(LOOK_SECONDS)
         if state.paused:
-            self.sleep(self.pace_seconds)  # turning messages away is nothing to hurry through the whole queue for
-            raise BatchesPaused(f"the lane is paused since {state.since}: {state.reason}")
+            self.sleep(self.interval_seconds)  # return the messages slowly, not the whole queue at once
+            raise BatchesPaused(f"the batch breaker is open since {state.since}: {state.reason}")
 
     def _start(self, payment_id: str) -> None:
         now = self.monotonic()
-        knocks = now - self._last_start > QUIET_SECONDS and self.rate_limiter.idle_seconds() > QUIET_SECONDS
+        probes = now - self._last_start > QUIET_SECONDS and self.rate_limiter.idle_seconds() > QUIET_SECONDS
         self.workflow.start(payment_id)
         self._last_start = now
-        while knocks and self.rate_limiter.idle_seconds() > self.monotonic() - now < LONGEST_PROBE_SECONDS:
+        while probes and self.rate_limiter.idle_seconds() > self.monotonic() - now < LONGEST_PROBE_SECONDS:
             self.sleep(LOOK_SECONDS)
 
 
 def payment_id_in(body: str) -> str:
-    """The payment_id of a message. Raises MalformedMessage without repeating what the message holds."""
+    """The payment_id of a message. Raises MalformedMessage, whose text does not repeat the message."""
     try:
         payment_id = json.loads(body)["payment_id"]
     except (ValueError, TypeError, KeyError, RecursionError):

@@ -1,4 +1,4 @@
-"""A batch file: the header checked, each row checked on its own, every refusal told with its line and column."""
+"""A batch file: the header is checked first, then each row. Every error names its line and column."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,32 +22,32 @@ from payments.domain.token import TOKEN
 
 MAX_ROWS = 1_000_000
 _MAX_HEADER_ERRORS = 20
-_ALLOWED = f"columns are {', '.join(REQUIRED_FIELDS)} and, if wanted, {', '.join(FIELDS[3:])}, in any order"
+_ALLOWED = f"columns are {', '.join(REQUIRED_FIELDS)} and optionally {', '.join(FIELDS[3:])}, in any order"
 _CORRECT = "correct the row and upload it again, for example in resubmit.csv"
 _ONE_CELL_EACH = 'put text with a comma between "quotes"; write amounts without thousands separator'
 _DO = {
     Flaw.TOO_LONG: "shorten the row, or look for a missing line end",
-    Flaw.UNCLOSED_QUOTE: 'close the cell with ", and write a " inside of it twice; the rows below were read',
-    Flaw.TEXT_AFTER_QUOTE: 'write a " inside of a quoted cell twice',
+    Flaw.UNCLOSED_QUOTE: 'close the cell with ", and write a " inside it twice; the rows below were read',
+    Flaw.TEXT_AFTER_QUOTE: 'write a " inside a quoted cell twice',
 }
 
 
 class Row(NamedTuple):
-    """A row that asks for a payment. `line` is the physical line it starts on, from 1."""
+    """A row that requests a payment. `line` is the physical line it starts on, counted from 1."""
 
     line: int
     request: PaymentRequest
 
 
 class BatchFile:
-    """A batch file that is read once, from front to back. Raises FileError if no row of it can be read."""
+    """A batch file that is read once, from start to end. Raises FileError if no row of it can be read."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._records = split_records(plain_bytes(chunks))
         self.header, self.columns = _header(self._records)
 
     def rows(self, after_line: int = 0) -> Iterator[Row | RejectedRow]:
-        """The rows below `after_line` in file order. Rows above it are passed over unread."""
+        """The rows after `after_line` in file order. Earlier rows are skipped without a check."""
         try:
             for count, record in enumerate(self._records, 1):
                 if count > MAX_ROWS:
@@ -55,13 +55,11 @@ class BatchFile:
                 if record.line > after_line:
                     yield self._read(record)
         except CutOff as cut_off:
-            error = CellError(
-                cut_off.line, "", "", str(cut_off), "upload what stands from this line on as another file"
-            )
+            error = CellError(cut_off.line, "", "", str(cut_off), "upload the part from this line on as another file")
             yield RejectedRow(cut_off.line, "", (error,))
 
     def cells(self) -> Iterator[tuple[int, list[str]]]:
-        """Every row's line and its cells as they stand, refused or not; bytes that are not UTF-8 are surrogates."""
+        """The line and the unchanged cells of every row, rejected or not. Bytes that are not UTF-8 are surrogates."""
         try:
             for count, record in enumerate(self._records, 1):
                 if count > MAX_ROWS:
@@ -79,7 +77,7 @@ class BatchFile:
             text = raw.decode()
         except UnicodeDecodeError:
             return self._not_utf8(record)
-        if "\r" in text:  # only in quoted cells, as the line ends of some other system
+        if "\r" in text:  # only in quoted cells: line ends of another system
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         cells = cells_of(text)
         columns = self.columns
@@ -119,7 +117,7 @@ class BatchFile:
 
 
 def _header(records: Iterator[Record]) -> tuple[list[str], list[str]]:
-    """The header's cells as they stand, and the column names they mean: blanks and capitals do not matter."""
+    """The header's cells as uploaded, and the column names they mean. Blanks and capitals do not matter."""
     try:
         record = next(records, None)
     except CutOff as error:
@@ -146,7 +144,7 @@ def _header(records: Iterator[Record]) -> tuple[list[str], list[str]]:
             reason = f"{shown(masked('', cell))[1:-1]} is not a column" if name else f"column {place + 1} has no name"
             errors.append(CellError(line, f"column {place + 1}", masked("", cell), reason, _ALLOWED))
         elif name in names[:place]:
-            errors.append(CellError(line, name, masked("", cell), "the column is there twice", "remove one of them"))
+            errors.append(CellError(line, name, masked("", cell), "the column appears twice", "remove one of them"))
     for name in REQUIRED_FIELDS:
         if name not in names:
             errors.append(CellError(line, name, "", f"the column {name} is missing", _ALLOWED))
@@ -156,7 +154,7 @@ def _header(records: Iterator[Record]) -> tuple[list[str], list[str]]:
 
 
 def _json_object(text: str) -> Mapping[str, Any]:
-    """Raises ValueError for anything but a JSON object of text that UTF-8 can hold (no lone surrogates)."""
+    """Parse a JSON object. Raises ValueError for other JSON, and for text that UTF-8 cannot encode (lone surrogates)."""
     try:
         value = json.loads(text)
     except RecursionError as error:
@@ -168,7 +166,7 @@ def _json_object(text: str) -> Mapping[str, Any]:
 
 
 def _sentence(message: str, column: str, body: Mapping[str, Any]) -> tuple[str, str]:
-    """A refusal of the domain as a reason and what to do, the value in it masked as in the column `value`."""
+    """Split a domain error text into a reason and what to do. Its value is masked as in the column `value`."""
     cell = body.get(column)
     if isinstance(cell, str) and cell:
         message = message.replace(shown(cell), masked(column, cell))
@@ -177,6 +175,6 @@ def _sentence(message: str, column: str, body: Mapping[str, Any]) -> tuple[str, 
 
 
 def _too_many(line: int) -> CutOff:
-    cut_off = CutOff(f"the file has more than {MAX_ROWS} rows; this row and those below were not read")
+    cut_off = CutOff(f"the file has more than {MAX_ROWS} rows; this row and the following rows were not read")
     cut_off.line = line
     return cut_off

@@ -1,8 +1,8 @@
-"""A CSV file's bytes as records: streamed, in bounded memory, with nothing swallowed.
+"""Split a CSV file's bytes into records: streamed, in bounded memory, without dropping any input silently.
 
-The bytes are split before they are decoded, so that one row that is not UTF-8 spoils no other row. RFC 4180,
-read strictly where that protects rows and mildly where it costs nothing: a quote is special only at the start
-of a cell; quoted cells may hold commas, quotes and line ends; lines end in LF, CRLF or CR.
+The bytes are split before they are decoded, so that a row that is not UTF-8 does not affect other rows. The format is
+RFC 4180, strict where that protects rows and lenient where it is safe: a quote is special only at the start of a cell;
+quoted cells may contain commas, quotes and line ends; lines end in LF, CRLF or CR.
 """
 
 import csv
@@ -13,22 +13,22 @@ from enum import StrEnum
 from typing import NamedTuple
 
 MAX_RECORD_BYTES = 64 * 1024
-"""Seven cells within their limits need less than half of it."""
+"""Seven cells of the maximum length need less than half of it."""
 
 
 class Flaw(StrEnum):
-    """Why a record cannot be read; the value is a sentence for people."""
+    """Why a record cannot be read. The value is a sentence for people."""
 
     NONE = ""
     TOO_LONG = f"the row is longer than {MAX_RECORD_BYTES} bytes"
     UNCLOSED_QUOTE = 'a cell starts with " and its closing " is missing'
-    TEXT_AFTER_QUOTE = 'a cell that starts with " goes on after its closing "'
+    TEXT_AFTER_QUOTE = 'a cell that starts with " continues after its closing "'
 
 
 class Record(NamedTuple):
-    """One record: the physical line it starts on (from 1), its bytes without the line end, and its flaw if any.
+    """One record: the physical line it starts on (from 1), its bytes without the line end, and its flaw, if any.
 
-    A flawed record holds its first line only, at most MAX_RECORD_BYTES of it.
+    A flawed record contains only its first line, up to MAX_RECORD_BYTES of it.
     """
 
     line: int
@@ -37,7 +37,7 @@ class Record(NamedTuple):
 
 
 class CutOff(Exception):
-    """The bytes end before the file does. The text says why, `line` is the first line that is not complete."""
+    """The bytes end before the file does. The text says why. `line` is the first incomplete line."""
 
     line = 0
 
@@ -48,11 +48,11 @@ def cells_of(text: str) -> list[str]:
 
 
 def split_records(chunks: Iterable[bytes]) -> Iterator[Record]:
-    """The records of a file, blank lines left out. The same records come out however the bytes are chunked.
+    """The records of a file, without blank lines. The result does not depend on how the bytes are split into chunks.
 
-    If a quote is not closed, only its own line is refused, and the lines after it are read again as records:
-    one forgotten quote must not turn a thousand payments into a description. Raises CutOff at the end if
-    `chunks` does; the incomplete last line, which may hold half an amount, is not given.
+    If a quote is not closed, only its own line is rejected, and the following lines are read again as records. One
+    missing quote must not turn a thousand payments into one description. Raises CutOff at the end if `chunks` does.
+    The incomplete last line, which may contain half an amount, is not returned.
     """
     lines = _Lines(chunks)
     held: list[bytes] = []  # the lines of a record whose quote is still open
@@ -81,7 +81,7 @@ def split_records(chunks: Iterable[bytes]) -> Iterator[Record]:
         if line and held_bytes <= MAX_RECORD_BYTES and _stays_open(content):
             continue
         whole = b"".join(held).rstrip(b"\r\n")
-        # The wrong number of cells: what closed this quote was the opening quote of some later row.
+        # The wrong number of cells: the opening quote of a later row closed this quote.
         if held_bytes <= MAX_RECORD_BYTES and _closes(content) and _width(whole) == (width or _width(whole)):
             width = _width(whole)
             yield Record(start, whole)
@@ -93,9 +93,9 @@ def split_records(chunks: Iterable[bytes]) -> Iterator[Record]:
 
 
 class _Lines:
-    """Physical lines with their ends, which can be put back; b"" at the end, again each time it is asked.
+    """Physical lines with their line ends, which can be put back; then b"" for every further request.
 
-    A line may be cut to MAX_RECORD_BYTES + 1 bytes: enough to see that it is too long.
+    A long line may be cut to MAX_RECORD_BYTES + 1 bytes, which is enough to see that it is too long.
     """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
@@ -136,11 +136,11 @@ class _Lines:
             yield b""
 
 
-# Possessive repeats (*+) never go back, so the time stays linear whatever the bytes.
+# Possessive repeats (*+) never backtrack. The time therefore stays linear for all input.
 _INSIDE = rb'[^"]*+(?:""[^"]*+)*+'
 _QUOTED = rb'"' + _INSIDE + rb'"(?=,|\Z)'
-_MILD = rb"(?:" + _QUOTED + rb'|(?!")[^,]*+)'  # 5" pipe: a quote inside a plain cell is a character
-_STRICT = rb"(?:" + _QUOTED + rb'|[^",]*+(?=,|\Z))'  # but after a line break it would be a guess
+_MILD = rb"(?:" + _QUOTED + rb'|(?!")[^,]*+)'  # 5" pipe: a quote inside an unquoted cell is an ordinary character
+_STRICT = rb"(?:" + _QUOTED + rb'|[^",]*+(?=,|\Z))'  # after a line break it would be ambiguous
 _WHOLE = re.compile(_MILD + rb"(?:," + _MILD + rb")*+")
 _OPEN = re.compile(rb"(?:" + _MILD + rb',)*+"' + _INSIDE)
 _STAYS_OPEN = re.compile(_INSIDE + rb'(?:"(?:,' + _STRICT + rb')*+,"' + _INSIDE + rb")?+")
@@ -148,7 +148,7 @@ _CLOSES = re.compile(_INSIDE + rb'"(?:,' + _STRICT + rb")*+")
 
 
 def _stays_open(content: bytes) -> bool:
-    """True if a quoted cell is open after this line, as one was before it."""
+    """True if a quoted cell that was open before this line is still open after it."""
     return _STAYS_OPEN.fullmatch(content) is not None
 
 

@@ -1,4 +1,4 @@
-"""The report of a batch: one result for every accepted row, one precise error for each other, one event."""
+"""The report of a batch: one result for every accepted row, one error for every rejected row, and one event."""
 
 import heapq
 from collections import Counter
@@ -24,13 +24,13 @@ from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.payment_store import PaymentStore, require
 
 _WAITS_SECONDS = (1, 2, 4, 8, 16)
-"""Between looks at the index by batch, which is seldom more than a second behind its table."""
+"""The waits between reads of the index by batch, which is rarely more than a second behind its table."""
 _READERS, _ROWS_A_WINDOW = 8, 256
-"""Results are made ready at a time, as each one's reference is opened by a request of its own."""
+"""How many results are prepared at a time. Each one needs a request of its own to decrypt its reference."""
 
 
 class IndexBehind(Exception):
-    """The index by batch still lacks payments after all waits. Lambda repeats the report."""
+    """The index by batch is still incomplete after all waits. Lambda retries the report."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Reporter:
     def report(self, batch_id: str, *, owner: str, seconds_left: float) -> Batch | None:
         """Write the result files, send the event, and complete the batch.
 
-        Gives the batch, or None if its report is another's, done, or too early. The event goes out before the
-        batch is completed: a run that dies in between sends it again, with the same `event_id`, rather than
-        never. Raises IndexBehind.
+        Returns the batch, or None if another run has its report, the report is done, or it is too early. The event is
+        sent before the batch is completed. A run that fails in between is repeated and sends the event again with the
+        same `event_id`; the event is therefore never lost. Raises IndexBehind.
         """
         batch = self.batches.get(batch_id)
         if batch is None or (batch.status is BatchStatus.PROCESSING and not batch.ready_to_report):
@@ -78,7 +78,7 @@ class Reporter:
         raise IndexBehind(f"batch {batch.batch_id}: {by_status.total()} of {batch.progress.rows_accepted} rows found")
 
     def _sheets(self, batch: Batch) -> tuple[ResultFiles, Counter[str]]:
-        """The three files and how many results have which status, in one pass over all rows by line."""
+        """The three files and the number of results by status, in one pass over all rows in the order of lines."""
         by_status: Counter[str] = Counter()
         if batch.file_errors:
             sheets = ResultFiles(REQUIRED_FIELDS)
@@ -107,12 +107,12 @@ class Reporter:
 
     def _own_results(self, batch_id: str) -> Iterator[ResultRow]:
         for indexed in self.payments.of_batch(batch_id):
-            # every payment is closed by now: an indexed row that is not has been read too early
+            # every payment is closed by now: if an indexed row is not closed, the index is behind the table
             payment = indexed if indexed.batch_row_closed else require(self.payments, indexed.payment_id)
             yield ResultRow.of(payment.batch_line, payment)
 
     def _ready(self, rows: Iterable[RejectedRow | ResultRow]) -> Iterator[RejectedRow | ResultRow]:
-        """The rows as they are written, in their order: results as they stand now, in plain text."""
+        """The rows in their order, ready to write: results with their current status, in plain text."""
         with ThreadPoolExecutor(_READERS) as pool:
             for window in batched(rows, _ROWS_A_WINDOW):
                 yield from pool.map(self._as_written, window)
@@ -125,7 +125,7 @@ class Reporter:
         return replace(row, gateway_reference=texts[REFERENCE])
 
     def _current(self, row: ResultRow) -> ResultRow:
-        """An earlier payment that was under way when the file was read may have its outcome by now."""
+        """The current result of an earlier payment that was still running when the file was read."""
         if row.status not in OPEN:
             return row
         return ResultRow.of(row.line, require(self.payments, row.payment_id), row.already_submitted)
@@ -134,7 +134,7 @@ class Reporter:
 def batch_event(
     batch: Batch, status: BatchStatus, by_status: Mapping[str, int], keys: Mapping[str, str], at: datetime
 ) -> dict[str, Any]:
-    """What became of a batch, with its totals and where its result files stand."""
+    """The event of a batch: its status, its totals, and the keys of its result files."""
     progress = batch.progress
     return {
         "event_id": batch.batch_id,
@@ -156,6 +156,6 @@ def batch_event(
 
 
 def _error_of(row: ResultRow) -> CellError:
-    """A payment that was accepted and then refused: its id is used up."""
+    """The error of a payment that was accepted and then rejected. Its id cannot be used again."""
     what_to_do = "correct the row and upload it with a new payment_id"
     return CellError(row.line, "", "", row.reason or row.code, what_to_do)

@@ -1,4 +1,4 @@
-"""The splitter: the rows of an uploaded file become stored payments and queued ids, once each."""
+"""The splitter: store the rows of an uploaded file as payments and queue their ids, once each."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,20 +21,20 @@ from payments.ports.payment_queue import MESSAGES_A_REQUEST, PaymentQueue, Queue
 from payments.ports.payment_store import PaymentStore
 
 ROWS_A_WINDOW = 100
-"""Rows stored at the same time. Windows follow one another, so the first row with a payment_id always wins."""
+"""Rows stored at the same time. Windows run one after another, so the first row with a payment_id always wins."""
 WINDOWS_A_CHECKPOINT = 1
-"""One write for a hundred rows is little, and a run that dies again and again comes forward all the same."""
+"""One write for a hundred rows is cheap, and a file makes progress even if every run fails early."""
 WORKERS = 16
 RESERVE_SECONDS = 20
-"""Time left at which a run hands over to the next: enough for one more window on a slow table."""
+"""The remaining time at which a run hands over to the next: enough for one more window on a slow table."""
 GRACE_SECONDS = 5
-"""How long after a run's time limit another may take its work over."""
+"""How long after a run's time limit another run may take over its work."""
 
 
 def sources_in(event: Mapping[str, Any]) -> Iterator[Source]:
-    """The uploaded files that an S3 notification names, or the one that a run which ran out of time hands on.
+    """The uploaded files that an S3 notification names, or the one that a run handed on when its time ran out.
 
-    A notification's keys are URL-encoded; folders are no files.
+    The keys of a notification are URL-encoded. Folders are skipped.
     """
     if "resume" in event:
         yield Source(**event["resume"])
@@ -49,7 +49,7 @@ def sources_in(event: Mapping[str, Any]) -> Iterator[Source]:
 
 @dataclass(frozen=True)
 class Splitter:
-    """`continue_later` starts another run that goes on with the file where this one stopped."""
+    """`continue_later` starts another run, which continues with the file where this one stopped."""
 
     payments: PaymentStore
     batches: BatchStore
@@ -61,11 +61,11 @@ class Splitter:
     workers: int = WORKERS
 
     def split(self, source: Source, *, owner: str, seconds_left: Callable[[], float]) -> Batch | None:
-        """Read the file from its checkpoint on until its end or until time runs short.
+        """Read the file from its checkpoint until its end or until time runs short.
 
-        Gives the batch as it stands then, or None if another run holds the file or it is split already. Every
-        row is stored before it is queued, and queued before the checkpoint passes it: a run that dies repeats
-        at most the rows since its checkpoint, which find themselves stored and are queued again.
+        Returns the batch's current state, or None if another run owns the file or it is already split. Every row is
+        stored before it is queued, and queued before the checkpoint passes it. After a failure, the next run repeats
+        only the rows since the checkpoint: it finds them stored and queues them again.
         """
         now = self.clock()
         new = Batch(source.batch_id, source, BatchStatus.SPLITTING, iso(now), iso(now))
@@ -73,7 +73,7 @@ class Splitter:
         try:
             batch = self.batches.claim_split(new, claim)
         except NotClaimed:
-            self.rows.report_if_done(new.batch_id)  # the run before may have died just before it asked
+            self.rows.report_if_done(new.batch_id)  # the earlier run may have failed just before this call
             return None
         try:
             file = self._open(source)
@@ -96,7 +96,7 @@ class Splitter:
         return BatchFile(self.files.read(source))
 
     def _read(self, file: BatchFile, batch: Batch, owner: str, seconds_left: Callable[[], float]) -> Progress | None:
-        """All rows after the checkpoint; None if time ran short, but never before one window is done."""
+        """Process all rows after the checkpoint. None if time ran short, but never before one window is done."""
         progress = batch.progress
         with ThreadPoolExecutor(self.workers) as pool:
             for count, window in enumerate(batched(file.rows(progress.line), ROWS_A_WINDOW), 1):
@@ -136,7 +136,7 @@ class Splitter:
     def _store(
         self, pool: ThreadPoolExecutor, batch_id: str, rows: Sequence[Row]
     ) -> Iterator[tuple[Row, ResultRow | RejectedRow | None]]:
-        """Store the rows' payments, some at a time; rows with the same payment_id one after the other."""
+        """Store the rows' payments, several at a time. Rows with the same payment_id are stored one after another."""
         by_id: dict[str, list[Row]] = {}
         for row in rows:
             by_id.setdefault(row.request.payment_id, []).append(row)

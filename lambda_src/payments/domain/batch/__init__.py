@@ -1,1 +1,1 @@
-"""What a batch of payments is: its state, its rows, their errors."""
+"""A batch of payments: its state, its rows and their errors."""

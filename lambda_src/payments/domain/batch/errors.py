@@ -1,4 +1,4 @@
-"""How a batch file's errors are told: which line and column, the masked value, why, and what to do."""
+"""The errors of a batch file: line and column, the masked value, the reason, and what to do."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from payments.domain.token import TOKEN
 
 @dataclass(frozen=True, slots=True)
 class CellError:
-    """One thing that is wrong in a file. `column` is empty when it is the whole row, `value` is masked."""
+    """One error in a file. `column` is empty when it concerns the whole row. `value` is masked."""
 
     line: int
     column: str
@@ -21,7 +21,7 @@ class CellError:
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """A row that was refused, with everything that is wrong in it. `payment_id` is empty if it is not usable."""
+    """A rejected row with all its errors. `payment_id` is empty if it is not usable."""
 
     line: int
     payment_id: str
@@ -29,7 +29,7 @@ class RejectedRow:
 
 
 class FileError(Exception):
-    """A file of which no row can be read: not a CSV, a wrong header."""
+    """A file without a readable row, for example because it is not a CSV or has a wrong header."""
 
     def __init__(self, *errors: CellError) -> None:
         self.errors = errors
@@ -37,7 +37,7 @@ class FileError(Exception):
 
 
 def masked(column: str, value: str) -> str:
-    """A cell as an error may show it: short, without card data, and of a token only its kind."""
+    """A cell as an error may show it: short, without card data, and with only the beginning of secret values."""
     value = TOKEN.sub("[token removed]", without_card_numbers(value))
     if column in SECRET_FIELDS:
         value = value and value[:3] + "…"

@@ -1,4 +1,4 @@
-"""A batch: where its file stands, how far it was read, and what became of its rows."""
+"""A batch: the state of its file, the rows read so far, and the results of its payments."""
 
 import hashlib
 import re
@@ -15,18 +15,18 @@ _CSV_ENDING = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
 
 
 class BatchStatus(StrEnum):
-    """Where a batch stands."""
+    """The status of a batch."""
 
     SPLITTING = "splitting"
-    """The file is being read; payments of its first rows may be charged already."""
+    """The file is being read. Payments of its first rows may already be charged."""
     PROCESSING = "processing"
-    """The whole file is read; payments are under way."""
+    """The whole file is read. Payments are running."""
     REPORTING = "reporting"
-    """Every payment has an outcome; the result files are being written."""
+    """Every payment has an outcome. The result files are being written."""
     COMPLETED = "completed"
-    """The result files are there, with one result for every accepted row."""
+    """The result files are complete, with one result for every accepted row."""
     REJECTED = "rejected"
-    """No row of the file could be read: `errors.csv` says why."""
+    """No row of the file could be read. `errors.csv` says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Source:
 
     @property
     def file(self) -> str:
-        """The key below `incoming/`: `incoming/2026/payroll.csv` is the file `2026/payroll.csv`."""
+        """The key without `incoming/`: `incoming/2026/payroll.csv` is the file `2026/payroll.csv`."""
         return self.key.removeprefix(INCOMING)
 
     @property
@@ -51,22 +51,22 @@ class Source:
 
     @property
     def batch_id(self) -> str:
-        """The file's name and a hash of its version: a repeated notification means the same batch."""
+        """The file's name and a hash of its version. A repeated notification therefore names the same batch."""
         name = re.sub(r"[^A-Za-z0-9_]+", "-", _CSV_ENDING.sub("", self.key.rpartition("/")[2]))[:40].strip("-")
         digest = hashlib.sha256(f"{self.key}\n{self.version_id or self.etag}".encode()).hexdigest()
         return f"{name or 'batch'}-{digest[:12]}"
 
     def result_key(self, name: str) -> str:
-        """Where a result file stands: `results/2026/payroll.csv/errors.csv`."""
+        """The key of a result file: `results/2026/payroll.csv/errors.csv`."""
         return f"{RESULTS}{self.file}/{name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the splitter has come: all rows up to `line` are done, and counted here. Absolute, not increments.
+    """How far the splitter has read. All rows up to `line` are processed and counted. Totals, not increments.
 
-    `rows_accepted` + `rows_rejected` = `rows_read`; `already_submitted` are those accepted rows whose payment
-    was there before, from another file or over REST.
+    `rows_accepted` + `rows_rejected` = `rows_read`. `already_submitted` counts the accepted rows whose payment already
+    existed, from another file or over REST.
     """
 
     line: int = 0
@@ -77,14 +77,14 @@ class Progress:
 
     @property
     def payments(self) -> int:
-        """How many payments the batch brought in itself."""
+        """The number of payments that the batch created."""
         return self.rows_accepted - self.already_submitted
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch as the processing-status table holds it. `by_status` counts its results once it is completed;
-    `owner_until` says until when the run that splits or reports it has it for itself."""
+    """A batch as in the processing-status table. `by_status` counts its results once it is completed. `owner_until` is
+    the time until which the current split or report run owns the batch."""
 
     batch_id: str
     source: Source
@@ -99,17 +99,17 @@ class Batch:
 
     @property
     def ready_to_report(self) -> bool:
-        """True when the file is read and every payment it brought in has an outcome."""
+        """True when the file is read and every payment that it created has an outcome."""
         return self.status is BatchStatus.PROCESSING and self.rows_closed == self.progress.payments
 
     def is_abandoned(self, now: str) -> bool:
-        """True when the run that splits or reports the batch has stopped before its end."""
+        """True when the run that splits or reports the batch stopped before it finished."""
         return self.status in (BatchStatus.SPLITTING, BatchStatus.REPORTING) and self.owner_until < now
 
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:
-    """A line of `results.csv`. `already_submitted` says where the payment came from if not from this row."""
+    """A line of `results.csv`. `already_submitted` says where the payment came from if this row did not create it."""
 
     line: int
     payment_id: str
@@ -123,7 +123,7 @@ class ResultRow:
 
     @classmethod
     def of(cls, line: int, payment: Payment, already_submitted: str = "") -> "ResultRow":
-        """The result of the row on `line`, which is the payment as it stands."""
+        """The result of the row on `line`: the payment's current state."""
         return cls(
             line=line,
             payment_id=payment.payment_id,
