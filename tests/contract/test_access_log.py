@@ -53,7 +53,8 @@ def asked(at: datetime = NOON, request_id: str = "request-1") -> Request:
     return Request("get_payment", JO, at, request_id, "192.0.2.1", {"payment_id": "pay_1"}, {}, event)
 
 
-def test_fault_41_denied_when_kept_then_it_says_who_reached_for_what_when_how_and_from_where(bench: Bench) -> None:
+@pytest.mark.fault(41)
+def test_denied_when_kept_then_it_says_who_reached_for_what_when_how_and_from_where(bench: Bench) -> None:
     record_denied(bench.log, asked(), "payment", "pay_1")
     assert bench.kept() == [
         Denied(

@@ -48,7 +48,8 @@ def test_add_when_there_is_nothing_to_wait_for_then_never_parked(events: EventSt
     assert events.of_payment("pay_1") == [settled]
 
 
-def test_fault_36_add_when_it_is_there_already_then_false_and_the_first_stays(events: EventStore) -> None:
+@pytest.mark.fault(36)
+def test_add_when_it_is_there_already_then_false_and_the_first_stays(events: EventStore) -> None:
     events.add(gateway_event())
     events.settle(gateway_event().event_id, EventState.APPLIED, NOON)
     assert not events.add(replace(gateway_event(), type="charge.refunded"))

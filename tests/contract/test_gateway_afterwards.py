@@ -72,7 +72,8 @@ def test_find_when_the_search_lags_then_a_reference_finds_it_at_once_and_the_pay
     assert found(lagging) == charged
 
 
-def test_fault_10_charge_when_the_search_lags_then_the_key_keeps_it_at_one_charge(lagging: Bench) -> None:
+@pytest.mark.fault(10)
+def test_charge_when_the_search_lags_then_the_key_keeps_it_at_one_charge(lagging: Bench) -> None:
     lagging.fault("answer_lost")
     error_of(lambda: lagging.gateway.charge(request_for()))
     assert found(lagging) is None
@@ -95,7 +96,8 @@ def test_find_when_the_reference_is_unknown_then_never_claims_that_nothing_was_c
 # Authentication ------------------------------------------------------------------------------------------------------
 
 
-def test_fault_17_find_when_the_customer_authenticated_then_succeeded(bench: Bench) -> None:
+@pytest.mark.fault(17)
+def test_find_when_the_customer_authenticated_then_succeeded(bench: Bench) -> None:
     reference = waiting(bench)
     assert bench.captured() == []
     bench.finish(reference, well=True)
@@ -103,7 +105,8 @@ def test_fault_17_find_when_the_customer_authenticated_then_succeeded(bench: Ben
     assert bench.captured() == [("pay-1", USD)]
 
 
-def test_fault_17_find_when_authentication_failed_then_declined(bench: Bench) -> None:
+@pytest.mark.fault(17)
+def test_find_when_authentication_failed_then_declined(bench: Bench) -> None:
     reference = waiting(bench)
     bench.finish(reference, well=False)
     told = found(bench, reference)
@@ -112,7 +115,8 @@ def test_fault_17_find_when_authentication_failed_then_declined(bench: Bench) ->
     assert bench.captured() == []
 
 
-def test_fault_17_charge_when_repeated_after_authentication_then_the_key_tells_what_was_and_find_what_is(
+@pytest.mark.fault(17)
+def test_charge_when_repeated_after_authentication_then_the_key_tells_what_was_and_find_what_is(
     bench: Bench,
 ) -> None:
     reference = waiting(bench)

@@ -254,7 +254,8 @@ def test_unsettled_when_there_are_many_then_each_comes_once(stores: Stores) -> N
     assert sorted(unsettled(stores)) == sorted(names)
 
 
-def test_fault_23_append_when_the_row_moved_on_then_refused_and_nothing_is_written(stores: Stores) -> None:
+@pytest.mark.fault(23)
+def test_append_when_the_row_moved_on_then_refused_and_nothing_is_written(stores: Stores) -> None:
     stores.payments.create(payment())
     processing = save_all(stores, payment(), Status.PROCESSING)
     succeeded = save_all(stores, processing, Status.SUCCEEDED)
@@ -304,14 +305,16 @@ def test_create_when_there_is_something_private_then_no_plain_text_of_it_is_in_t
     assert (row.description, row.customer_id, row.fingerprint) == ("tea, \u2615", "c1", full_payment().fingerprint)
 
 
-def test_fault_45_create_when_the_key_is_disabled_then_nothing_is_stored(stores: Stores) -> None:
+@pytest.mark.fault(45)
+def test_create_when_the_key_is_disabled_then_nothing_is_stored(stores: Stores) -> None:
     stores.encryptor.available = False
     with pytest.raises(EncryptionUnavailable):
         stores.payments.create(full_payment())
     assert stores.payments.get("pay_1") is None
 
 
-def test_fault_45_get_and_save_when_the_key_is_disabled_then_they_need_none(stores: Stores) -> None:
+@pytest.mark.fault(45)
+def test_get_and_save_when_the_key_is_disabled_then_they_need_none(stores: Stores) -> None:
     stores.payments.create(full_payment())
     stores.encryptor.available = False
     after_it = save_all(stores, require(stores.payments, "pay_1"), Status.PROCESSING, Status.SUCCEEDED)

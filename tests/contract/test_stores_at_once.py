@@ -49,7 +49,8 @@ def test_take_slot_when_many_functions_take_at_once_then_each_slot_goes_to_one(a
         DynamoSlotStore(aws.client("dynamodb"), CONTROLS.name, timedelta(milliseconds=50)).take_slot(1000, last)
 
 
-def test_fault_19_pause_when_many_functions_pause_at_once_then_one_is_told_true(aws: LocalAws) -> None:
+@pytest.mark.fault(19)
+def test_pause_when_many_functions_pause_at_once_then_one_is_told_true(aws: LocalAws) -> None:
     def pause(number: int) -> bool:
         store = DynamoBreakerStore(aws.client("dynamodb"), CONTROLS.name)
         return store.pause(PausedBy.GATEWAY, f"function {number}", NOON)
@@ -70,7 +71,8 @@ def test_claim_restart_when_many_sweeps_claim_at_once_then_one_has_it(aws: Local
     assert sum(all_at_once(claim)) == 1
 
 
-def test_fault_36_add_when_an_event_is_delivered_many_times_at_once_then_one_is_the_first(aws: LocalAws) -> None:
+@pytest.mark.fault(36)
+def test_add_when_an_event_is_delivered_many_times_at_once_then_one_is_the_first(aws: LocalAws) -> None:
     def add(_: int) -> bool:
         return DynamoEventStore(aws.client("dynamodb"), GATEWAY_EVENTS.name).add(gateway_event())
 

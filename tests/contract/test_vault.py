@@ -166,7 +166,8 @@ def test_open_when_texts_have_several_keys_then_each_is_asked_for_once(bench: Be
     assert bench.calls() == 4
 
 
-def test_fault_45_vault_when_its_key_is_disabled_then_it_fails_closed_at_once(bench: Bench) -> None:
+@pytest.mark.fault(45)
+def test_vault_when_its_key_is_disabled_then_it_fails_closed_at_once(bench: Bench) -> None:
     sealed = bench.encryptor.seal(MINE, VALUES)
     bench.encryptor.open(MINE, sealed)
     bench.switch(False)
@@ -181,14 +182,16 @@ def test_fault_45_vault_when_its_key_is_disabled_then_it_fails_closed_at_once(be
         bench.hasher.hash_of("ada@example.com")
 
 
-def test_fault_45_open_when_the_key_is_enabled_again_then_all_is_there(bench: Bench) -> None:
+@pytest.mark.fault(45)
+def test_open_when_the_key_is_enabled_again_then_all_is_there(bench: Bench) -> None:
     sealed = bench.encryptor.seal(MINE, VALUES)
     bench.switch(False)
     bench.switch(True)
     assert bench.encryptor.open(MINE, sealed) == VALUES
 
 
-def test_fault_45_open_when_the_key_was_rotated_then_what_was_sealed_before_opens_as_well(bench: Bench) -> None:
+@pytest.mark.fault(45)
+def test_open_when_the_key_was_rotated_then_what_was_sealed_before_opens_as_well(bench: Bench) -> None:
     before = bench.encryptor.seal(MINE, {"a": "1"})
     bench.rotate()
     assert bench.encryptor.open(MINE, before | bench.encryptor.seal(MINE, {"b": "2"})) == {"a": "1", "b": "2"}

@@ -60,7 +60,8 @@ def test_batch_when_good_and_bad_rows_are_mixed_then_each_has_its_result(
     assert (view["source"], view["references"]["batch_line"]) == ("batch", 2)
 
 
-def test_fault_6_batch_when_a_payment_came_over_rest_before_then_one_payment(
+@pytest.mark.fault(6)
+def test_batch_when_a_payment_came_over_rest_before_then_one_payment(
     batch_file: BatchFiles, api: Api, gateway: Gateway, new_id: NewId
 ) -> None:
     same, other = new_id(), new_id()
@@ -75,7 +76,8 @@ def test_fault_6_batch_when_a_payment_came_over_rest_before_then_one_payment(
     assert [len(gateway.charges(payment_id)) for payment_id in (same, other)] == [1, 1]
 
 
-def test_fault_26_batch_when_the_same_file_comes_again_then_nothing_is_charged_twice_and_the_uploader_is_told(
+@pytest.mark.fault(26)
+def test_batch_when_the_same_file_comes_again_then_nothing_is_charged_twice_and_the_uploader_is_told(
     batch_file: BatchFiles, gateway: Gateway, events: Events, new_id: NewId
 ) -> None:
     ids = [new_id() for _ in range(12)]
@@ -91,6 +93,7 @@ def test_fault_26_batch_when_the_same_file_comes_again_then_nothing_is_charged_t
     assert [len(gateway.charges(payment_id)) for payment_id in ids] == [1] * 12
 
 
+@pytest.mark.fault(28)
 @pytest.mark.parametrize(
     ("encode", "name"),
     [
@@ -100,7 +103,7 @@ def test_fault_26_batch_when_the_same_file_comes_again_then_nothing_is_charged_t
         (lambda text: text.encode(), "name with blanks & ümlaut.csv"),
     ],
 )
-def test_fault_28_batch_when_the_file_is_written_otherwise_then_it_is_read(
+def test_batch_when_the_file_is_written_otherwise_then_it_is_read(
     batch_file: BatchFiles, new_id: NewId, encode: Callable[[str], bytes], name: str
 ) -> None:
     payment_id = new_id()
@@ -109,6 +112,7 @@ def test_fault_28_batch_when_the_file_is_written_otherwise_then_it_is_read(
     assert (row["payment_id"], row["status"]) == (payment_id, "succeeded")
 
 
+@pytest.mark.fault(28)
 @pytest.mark.parametrize(
     ("content", "name", "says"),
     [
@@ -119,7 +123,7 @@ def test_fault_28_batch_when_the_file_is_written_otherwise_then_it_is_read(
         (b"%PDF-1.7", "report.pdf", ".csv"),
     ],
 )
-def test_fault_28_batch_when_the_file_cannot_be_read_then_the_uploader_learns_why(
+def test_batch_when_the_file_cannot_be_read_then_the_uploader_learns_why(
     batch_file: BatchFiles, events: Events, new_id: NewId, content: bytes, name: str, says: str
 ) -> None:
     name = batch_file.upload(content, f"{new_id()}-{name}")
@@ -129,7 +133,8 @@ def test_fault_28_batch_when_the_file_cannot_be_read_then_the_uploader_learns_wh
     assert event["status"] == "rejected"
 
 
-def test_fault_25_queue_when_a_message_comes_twice_then_one_payment(
+@pytest.mark.fault(25)
+def test_queue_when_a_message_comes_twice_then_one_payment(
     batch_file: BatchFiles, client: Client, outputs: dict[str, str], gateway: Gateway, api: Api, new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -144,7 +149,8 @@ def test_fault_25_queue_when_a_message_comes_twice_then_one_payment(
     assert len(gateway.charges(payment_id)) == 1
 
 
-def test_fault_27_queue_when_one_message_of_ten_is_poison_then_only_that_one_reaches_the_dead_letters(
+@pytest.mark.fault(27)
+def test_queue_when_one_message_of_ten_is_poison_then_only_that_one_reaches_the_dead_letters(
     client: Client, outputs: dict[str, str], events: Events, api: Api, new_id: NewId
 ) -> None:
     sqs, queue, dead = client("sqs"), outputs["payment_queue_url"], outputs["dead_letter_queue_url"]

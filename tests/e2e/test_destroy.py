@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from concurrent.futures import Future
 
+import pytest
+
 from tests.e2e.conftest import Destroyed
 from tests.e2e.inventory import of_suffix
 from tests.e2e.second_suffix import SUFFIX
 
 
-def test_fault_48_destroy_when_run_then_nothing_is_left_behind(destroying: Callable[[], Future[Destroyed]]) -> None:
+@pytest.mark.fault(48)
+def test_destroy_when_run_then_nothing_is_left_behind(destroying: Callable[[], Future[Destroyed]]) -> None:
     before, after = destroying().result()
     assert all(of_suffix(before, SUFFIX).values())
     assert {kind: found for kind, found in of_suffix(after, SUFFIX).items() if found} == {}

@@ -47,7 +47,8 @@ def mended(gateway: Gateway, lane: DynamoBreakerStore) -> Iterator[None]:
     eventually(lane.state, lambda state: not state.paused, 120, every=0.5)
 
 
-def test_fault_19_batch_when_the_gateway_refuses_our_key_then_the_lane_pauses_with_one_alarm_and_resumes(
+@pytest.mark.fault(19)
+def test_batch_when_the_gateway_refuses_our_key_then_the_lane_pauses_with_one_alarm_and_resumes(
     batch_file: BatchFiles, gateway: Gateway, events: Events, lane: DynamoBreakerStore, client: Client,
     outputs: dict[str, str], payctl: Payctl, new_id: NewId, mended: None,
 ) -> None:  # fmt: skip
@@ -102,7 +103,8 @@ def test_lane_when_an_operator_pauses_it_then_batches_wait_rest_goes_on_and_resu
     assert len(gateway.charges(in_batch)) == 1
 
 
-def test_fault_20_dead_letter_when_replayed_after_25_hours_then_the_gateway_is_asked_first(
+@pytest.mark.fault(20)
+def test_dead_letter_when_replayed_after_25_hours_then_the_gateway_is_asked_first(
     api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], payctl: Payctl, new_id: NewId
 ) -> None:
     payment_id, yesterday = new_id(), utc_now() - timedelta(hours=25)
@@ -153,7 +155,8 @@ def test_explain_when_a_payment_had_its_troubles_then_one_time_line_tells_them(
     assert payment_id in shown.stdout
 
 
-def test_fault_30_splitter_when_it_dies_halfway_then_no_row_is_lost_and_none_comes_twice(
+@pytest.mark.fault(30)
+def test_splitter_when_it_dies_halfway_then_no_row_is_lost_and_none_comes_twice(
     batch_file: BatchFiles, gateway: Gateway, local_stack: LocalStack, new_id: NewId
 ) -> None:
     run, rows, good = new_id(), 40 * ROWS_A_WINDOW, 20
@@ -171,7 +174,8 @@ def test_fault_30_splitter_when_it_dies_halfway_then_no_row_is_lost_and_none_com
     assert len(charged) == len(set(charged)) == good
 
 
-def test_fault_30_splitter_when_it_fails_of_a_file_for_good_then_a_dead_letter_keeps_it_until_it_is_replayed(
+@pytest.mark.fault(30)
+def test_splitter_when_it_fails_of_a_file_for_good_then_a_dead_letter_keeps_it_until_it_is_replayed(
     batch_file: BatchFiles, gateway: Gateway, client: Client, outputs: dict[str, str], payctl: Payctl, new_id: NewId
 ) -> None:
     payment_id, functions = new_id(), client("lambda")
@@ -195,7 +199,8 @@ def test_fault_30_splitter_when_it_fails_of_a_file_for_good_then_a_dead_letter_k
     assert not [one for one in told_by(payctl("dlq", "list", "--json")) if name in one["file"]]
 
 
-def test_fault_30_batch_when_it_is_left_half_split_then_the_sweeper_has_it_finished_once(
+@pytest.mark.fault(30)
+def test_batch_when_it_is_left_half_split_then_the_sweeper_has_it_finished_once(
     batch_file: BatchFiles, gateway: Gateway, events: Events, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     run = new_id()

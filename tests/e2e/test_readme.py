@@ -126,7 +126,8 @@ def test_payctl_when_run_as_told_then_the_payment_succeeds_and_the_batches_are_l
     assert '"key": "incoming/payroll.csv"' in output
 
 
-def test_fault_10_payment_when_its_answer_is_lost_as_told_then_it_is_found_charged(printed: dict[str, str]) -> None:
+@pytest.mark.fault(10)
+def test_payment_when_its_answer_is_lost_as_told_then_it_is_found_charged(printed: dict[str, str]) -> None:
     (output,) = [text for script, text in printed.items() if "stand_in=answer_lost" in script]
     assert "order_18" in output
     assert "succeeded" in output

@@ -123,7 +123,8 @@ def executions(client: Client, outputs: dict[str, str], payment_id: str) -> list
 # Ingress ---------------------------------------------------------------------------------------------------------
 
 
-def test_fault_4_payment_when_its_start_fails_then_the_sweeper_starts_it_once(
+@pytest.mark.fault(4)
+def test_payment_when_its_start_fails_then_the_sweeper_starts_it_once(
     api: Api, gateway: Gateway, local_stack: LocalStack, client: Client, outputs: dict[str, str], new_id: NewId,
     undisturbed: None,
 ) -> None:  # fmt: skip
@@ -137,7 +138,8 @@ def test_fault_4_payment_when_its_start_fails_then_the_sweeper_starts_it_once(
     assert len(gateway.charges(payment_id)) == 1
 
 
-def test_fault_5_payment_when_the_start_did_happen_and_its_answer_is_lost_then_no_second_execution(
+@pytest.mark.fault(5)
+def test_payment_when_the_start_did_happen_and_its_answer_is_lost_then_no_second_execution(
     api: Api, gateway: Gateway, local_stack: LocalStack, client: Client, outputs: dict[str, str], new_id: NewId,
     undisturbed: None,
 ) -> None:  # fmt: skip
@@ -154,7 +156,8 @@ def test_fault_5_payment_when_the_start_did_happen_and_its_answer_is_lost_then_n
     assert lost >= 1
 
 
-def test_fault_7_payment_when_its_id_comes_again_after_thirty_days_then_still_one_payment(
+@pytest.mark.fault(7)
+def test_payment_when_its_id_comes_again_after_thirty_days_then_still_one_payment(
     api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], rows: DynamoPaymentStore, new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -173,7 +176,8 @@ def test_fault_7_payment_when_its_id_comes_again_after_thirty_days_then_still_on
 # Charge ----------------------------------------------------------------------------------------------------------
 
 
-def test_fault_8_charge_when_the_function_dies_before_the_call_then_charged_once(
+@pytest.mark.fault(8)
+def test_charge_when_the_function_dies_before_the_call_then_charged_once(
     api: Api, gateway: Gateway, local_stack: LocalStack, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -197,7 +201,8 @@ def hold_slots(dynamodb: Any, controls: str, seconds: float) -> None:
     )
 
 
-def test_fault_9_charge_when_the_function_dies_after_the_charge_then_found_again_and_charged_once(
+@pytest.mark.fault(9)
+def test_charge_when_the_function_dies_after_the_charge_then_found_again_and_charged_once(
     api: Api, gateway: Gateway, local_stack: LocalStack, new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -210,7 +215,8 @@ def test_fault_9_charge_when_the_function_dies_after_the_charge_then_found_again
     assert [one["method"] for one in sorted(asked, key=lambda one: str(one["at"]))] == ["POST", "GET"]
 
 
-def test_fault_10_payment_when_no_answer_tells_then_unknown_until_the_gateway_was_asked(
+@pytest.mark.fault(10)
+def test_payment_when_no_answer_tells_then_unknown_until_the_gateway_was_asked(
     api: Api, gateway: Gateway, slow: dict[str, str], slow_seconds: float
 ) -> None:
     view = becomes(api, slow["present"], "succeeded", slow_seconds)
@@ -220,7 +226,8 @@ def test_fault_10_payment_when_no_answer_tells_then_unknown_until_the_gateway_wa
     assert keys == {slow["present"]}
 
 
-def test_fault_11_payment_when_a_500_is_remembered_then_unknown_until_proven_absent(
+@pytest.mark.fault(11)
+def test_payment_when_a_500_is_remembered_then_unknown_until_proven_absent(
     api: Api, gateway: Gateway, slow: dict[str, str], slow_seconds: float
 ) -> None:
     view = becomes(api, slow["absent"], "failed", slow_seconds)
@@ -229,7 +236,8 @@ def test_fault_11_payment_when_a_500_is_remembered_then_unknown_until_proven_abs
     assert gateway.charges(slow["absent"]) == []
 
 
-def test_fault_12_payment_when_the_gateway_says_when_to_come_back_then_that_is_honoured_with_the_same_key(
+@pytest.mark.fault(12)
+def test_payment_when_the_gateway_says_when_to_come_back_then_that_is_honoured_with_the_same_key(
     api: Api, gateway: Gateway, new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -247,7 +255,8 @@ def test_fault_12_payment_when_the_gateway_says_when_to_come_back_then_that_is_h
     assert all(wait >= 15 * WAIT_SCALE for wait in waited), waited
 
 
-def test_fault_13_payment_when_its_key_is_in_use_then_it_waits_and_comes_again_with_the_same(
+@pytest.mark.fault(13)
+def test_payment_when_its_key_is_in_use_then_it_waits_and_comes_again_with_the_same(
     api: Api, gateway: Gateway, new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -260,7 +269,8 @@ def test_fault_13_payment_when_its_key_is_in_use_then_it_waits_and_comes_again_w
     assert len(gateway.charges(payment_id)) == 1
 
 
-def test_fault_14_payment_when_the_gateway_refuses_connections_then_retried_and_charged_once(
+@pytest.mark.fault(14)
+def test_payment_when_the_gateway_refuses_connections_then_retried_and_charged_once(
     api: Api, gateway: Gateway, new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -271,7 +281,8 @@ def test_fault_14_payment_when_the_gateway_refuses_connections_then_retried_and_
     assert len(gateway.charges(payment_id)) == 1
 
 
-def test_fault_16_payment_when_the_card_is_stolen_then_declined_once_and_counted_as_suspicious(
+@pytest.mark.fault(16)
+def test_payment_when_the_card_is_stolen_then_declined_once_and_counted_as_suspicious(
     api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -297,8 +308,9 @@ def suspicious(client: Client, outputs: dict[str, str]) -> float:
     return float(sum(point["Sum"] for point in points))
 
 
+@pytest.mark.fault(17)
 @pytest.mark.parametrize(("outcome", "status"), [("succeeded", "succeeded"), ("failed", "declined")])
-def test_fault_17_payment_when_the_customer_authenticates_then_the_webhook_finishes_it(
+def test_payment_when_the_customer_authenticates_then_the_webhook_finishes_it(
     api: Api, gateway: Gateway, local_stack: LocalStack, new_id: NewId, outcome: str, status: str
 ) -> None:
     payment_id = new_id()
@@ -315,7 +327,8 @@ def test_fault_17_payment_when_the_customer_authenticates_then_the_webhook_finis
         assert refused.status_code == 400
 
 
-def test_fault_18_payment_when_the_gateway_reports_another_amount_then_an_alarm_rings(
+@pytest.mark.fault(18)
+def test_payment_when_the_gateway_reports_another_amount_then_an_alarm_rings(
     api: Api, gateway: Gateway, events: Events, new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -327,14 +340,15 @@ def test_fault_18_payment_when_the_gateway_reports_another_amount_then_an_alarm_
 # Record and audit ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(21, 23)
 @pytest.mark.parametrize(
     "action",
     [
-        pytest.param("dynamodb:UpdateItem", id="test_fault_21_record_when_the_table_throttles"),
-        pytest.param("dynamodb:TransactWriteItems", id="test_fault_23_audit_when_the_write_fails"),
+        pytest.param("dynamodb:UpdateItem", id="record_when_the_table_throttles", marks=pytest.mark.fault(21)),
+        pytest.param("dynamodb:TransactWriteItems", id="audit_when_the_write_fails", marks=pytest.mark.fault(23)),
     ],
 )
-def test_faults_21_23_table_when_it_fails_after_the_charge_then_only_that_step_repeats(
+def test_table_when_it_fails_after_the_charge_then_only_that_step_repeats(
     api: Api, gateway: Gateway, local_stack: LocalStack, client: Client, outputs: dict[str, str],
     rows: DynamoPaymentStore, new_id: NewId, undisturbed: None, action: str,
 ) -> None:  # fmt: skip
@@ -367,7 +381,8 @@ def deliver(api: Api, text: str, secret: str = WEBHOOK_SECRET, **header: Any) ->
     return api.post(text, "/webhooks/stripe", headers={"Stripe-Signature": signature})
 
 
-def test_fault_33_webhook_when_its_signature_does_not_fit_then_400_and_nothing_is_stored(
+@pytest.mark.fault(33)
+def test_webhook_when_its_signature_does_not_fit_then_400_and_nothing_is_stored(
     api: Api, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -385,7 +400,8 @@ def test_fault_33_webhook_when_its_signature_does_not_fit_then_400_and_nothing_i
     assert DynamoEventStore(client("dynamodb"), outputs["gateway_events_table"]).of_payment(payment_id) == []
 
 
-def test_fault_34_webhook_when_its_secret_is_rotated_then_both_secrets_verify(
+@pytest.mark.fault(34)
+def test_webhook_when_its_secret_is_rotated_then_both_secrets_verify(
     api: Api, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     secrets = client("secretsmanager")
@@ -401,7 +417,8 @@ def test_fault_34_webhook_when_its_secret_is_rotated_then_both_secrets_verify(
         secrets.put_secret_value(SecretId=outputs["webhook_secret_arn"], SecretString=alone)
 
 
-def test_fault_35_webhook_when_it_comes_before_its_payment_then_parked_and_applied_later(
+@pytest.mark.fault(35)
+def test_webhook_when_it_comes_before_its_payment_then_parked_and_applied_later(
     api: Api, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     store = DynamoEventStore(client("dynamodb"), outputs["gateway_events_table"])
@@ -416,7 +433,8 @@ def test_fault_35_webhook_when_it_comes_before_its_payment_then_parked_and_appli
     )
 
 
-def test_fault_36_webhook_when_events_come_twice_and_in_another_order_then_nothing_goes_back(
+@pytest.mark.fault(36)
+def test_webhook_when_events_come_twice_and_in_another_order_then_nothing_goes_back(
     api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -431,8 +449,9 @@ def test_fault_36_webhook_when_events_come_twice_and_in_another_order_then_nothi
     assert len(executions(client, outputs, payment_id)) == 2  # the payment's own, and one for the event
 
 
+@pytest.mark.fault(37)
 @pytest.mark.parametrize("what", UNTOLD)
-def test_fault_37_webhook_when_it_never_comes_then_the_poller_closes_the_payment(
+def test_webhook_when_it_never_comes_then_the_poller_closes_the_payment(
     api: Api, gateway: Gateway, slow: dict[str, str], slow_seconds: float, what: str
 ) -> None:
     becomes(api, slow[what], "succeeded", slow_seconds)

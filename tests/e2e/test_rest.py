@@ -51,7 +51,8 @@ def test_payment_when_submitted_then_charged_recorded_audited_and_told(
     assert (row.audited_version, len(log)) == (row.version, row.version)
 
 
-def test_fault_1_payment_when_sent_again_then_the_same_answer_one_execution_one_charge(
+@pytest.mark.fault(1)
+def test_payment_when_sent_again_then_the_same_answer_one_execution_one_charge(
     api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -67,7 +68,8 @@ def test_fault_1_payment_when_sent_again_then_the_same_answer_one_execution_one_
     assert len(gateway.charges(payment_id)) == 1
 
 
-def test_fault_2_payment_when_the_id_comes_with_other_content_then_409_and_nothing_changes(
+@pytest.mark.fault(2)
+def test_payment_when_the_id_comes_with_other_content_then_409_and_nothing_changes(
     api: Api, gateway: Gateway, new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -80,7 +82,8 @@ def test_fault_2_payment_when_the_id_comes_with_other_content_then_409_and_nothi
     assert len(gateway.charges(payment_id)) == 1
 
 
-def test_fault_3_payment_when_posted_by_many_at_once_then_accepted_and_charged_once(
+@pytest.mark.fault(3)
+def test_payment_when_posted_by_many_at_once_then_accepted_and_charged_once(
     api: Api, gateway: Gateway, new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -93,7 +96,8 @@ def test_fault_3_payment_when_posted_by_many_at_once_then_accepted_and_charged_o
     assert len(gateway.charges(payment_id)) == 1
 
 
-def test_fault_4_payment_when_it_was_stored_but_not_started_then_a_repeat_starts_it_once(
+@pytest.mark.fault(4)
+def test_payment_when_it_was_stored_but_not_started_then_a_repeat_starts_it_once(
     api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -104,6 +108,7 @@ def test_fault_4_payment_when_it_was_stored_but_not_started_then_a_repeat_starts
     assert len(gateway.charges(payment_id)) == 1
 
 
+@pytest.mark.fault(15, 16, 17)
 @pytest.mark.parametrize(
     ("method", "status", "code"),
     [
@@ -112,7 +117,7 @@ def test_fault_4_payment_when_it_was_stored_but_not_started_then_a_repeat_starts
         ("pm_card_authenticationRequired", "requires_action", "authentication_required"),
     ],
 )
-def test_faults_15_16_17_payment_when_the_card_does_not_pay_then_its_reason_and_one_attempt(
+def test_payment_when_the_card_does_not_pay_then_its_reason_and_one_attempt(
     api: Api, gateway: Gateway, events: Events, new_id: NewId, method: str, status: str, code: str
 ) -> None:
     payment_id = new_id()
@@ -125,7 +130,8 @@ def test_faults_15_16_17_payment_when_the_card_does_not_pay_then_its_reason_and_
     assert event["attributes"]["status"] == status
 
 
-def test_fault_10_payment_when_the_gateways_answer_is_lost_then_found_and_charged_once(
+@pytest.mark.fault(10)
+def test_payment_when_the_gateways_answer_is_lost_then_found_and_charged_once(
     api: Api, gateway: Gateway, new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -135,7 +141,8 @@ def test_fault_10_payment_when_the_gateways_answer_is_lost_then_found_and_charge
     assert len(gateway.charges(payment_id)) == 1
 
 
-def test_fault_11_payment_when_a_500_is_replayed_then_it_stays_unknown_and_never_failed(
+@pytest.mark.fault(11)
+def test_payment_when_a_500_is_replayed_then_it_stays_unknown_and_never_failed(
     api: Api, gateway: Gateway, new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -145,7 +152,8 @@ def test_fault_11_payment_when_a_500_is_replayed_then_it_stays_unknown_and_never
     assert gateway.charges(payment_id) == []
 
 
-def test_fault_12_payment_when_the_gateway_is_busy_then_it_waits_and_charges_once(
+@pytest.mark.fault(12)
+def test_payment_when_the_gateway_is_busy_then_it_waits_and_charges_once(
     api: Api, gateway: Gateway, new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -156,7 +164,8 @@ def test_fault_12_payment_when_the_gateway_is_busy_then_it_waits_and_charges_onc
     assert len(gateway.charges(payment_id)) == 1
 
 
-def test_fault_18_payment_when_the_gateway_reports_another_amount_then_held_for_review(
+@pytest.mark.fault(18)
+def test_payment_when_the_gateway_reports_another_amount_then_held_for_review(
     api: Api, gateway: Gateway, new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -166,7 +175,8 @@ def test_fault_18_payment_when_the_gateway_reports_another_amount_then_held_for_
     assert (view["status"], view["reason"]["code"]) == ("in_review", "amount_differs")
 
 
-def test_fault_19_payment_when_the_gateway_refuses_our_key_then_it_waits_and_an_alarm_rings(
+@pytest.mark.fault(19)
+def test_payment_when_the_gateway_refuses_our_key_then_it_waits_and_an_alarm_rings(
     api: Api, gateway: Gateway, events: Events, client: Client, new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -240,7 +250,8 @@ def test_health_when_asked_then_ok(api: Api) -> None:
     assert api.get("/health").json() == {"status": "ok"}
 
 
-def test_fault_44_card_numbers_tokens_and_keys_are_in_no_log_and_no_history(
+@pytest.mark.fault(44)
+def test_card_numbers_tokens_and_keys_are_in_no_log_and_no_history(
     api: Api, local_stack: LocalStack, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     payment_id = new_id()

@@ -75,7 +75,8 @@ def customer_of_the_sample(api_as: ApiAs) -> str:
     return customer_id
 
 
-def test_fault_41_payment_when_it_is_anothers_then_404_as_if_unknown_and_audited(
+@pytest.mark.fault(41)
+def test_payment_when_it_is_anothers_then_404_as_if_unknown_and_audited(
     api_as: ApiAs, client: Client, outputs: dict[str, str], new_id: NewId, customer_of_the_sample: str
 ) -> None:
     theirs, others = new_id(), new_id()
@@ -97,9 +98,8 @@ def test_fault_41_payment_when_it_is_anothers_then_404_as_if_unknown_and_audited
     assert entry["correlation_id"]["S"] == refused.json()["instance"]
 
 
-def test_fault_41_customer_when_it_is_anothers_then_404_on_every_route_of_it(
-    api_as: ApiAs, customer_of_the_sample: str
-) -> None:
+@pytest.mark.fault(41)
+def test_customer_when_it_is_anothers_then_404_on_every_route_of_it(api_as: ApiAs, customer_of_the_sample: str) -> None:
     merchant = api_as("merchant")
     path = f"/customers/{customer_of_the_sample}"
     assert merchant.get(path).status_code == 404
@@ -121,10 +121,9 @@ def _claims(local_stack: LocalStack, **more: Any) -> dict[str, Any]:
     return {name: value for name, value in (good | more).items() if value is not None}
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize("attack", ["none", "HS256", "other key", "expired", "other issuer", "changed", "ID token"])
-def test_fault_42_token_when_it_is_forged_then_401(
-    local_stack: LocalStack, outputs: dict[str, str], attack: str
-) -> None:
+def test_token_when_it_is_forged_then_401(local_stack: LocalStack, outputs: dict[str, str], attack: str) -> None:
     good = local_stack.token("customer")
     kid = jwt.get_unverified_header(good)["kid"]
     admin = _claims(local_stack, **{"cognito:groups": ["admin"]})
@@ -144,7 +143,8 @@ def test_fault_42_token_when_it_is_forged_then_401(
     assert refused.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_fault_42_role_when_claimed_in_body_or_header_then_ignored(api_as: ApiAs, new_id: NewId) -> None:
+@pytest.mark.fault(42)
+def test_role_when_claimed_in_body_or_header_then_ignored(api_as: ApiAs, new_id: NewId) -> None:
     body = {"payment_id": new_id(), "amount": 5, "currency": "USD"}
     claims = {"X-Role": "admin", "X-Groups": "admin", "Roles": "admin"}
     assert api_as("customer").post(body, headers=claims).status_code == 403
@@ -152,7 +152,8 @@ def test_fault_42_role_when_claimed_in_body_or_header_then_ignored(api_as: ApiAs
     assert api_as("merchant").get("/payments").status_code == 403
 
 
-def test_fault_43_small_charges_when_on_many_cards_then_held_across_instances(
+@pytest.mark.fault(43)
+def test_small_charges_when_on_many_cards_then_held_across_instances(
     api_as: ApiAs,
     gateway: Gateway,
     events: Events,

@@ -30,7 +30,8 @@ def _then_destroyed(destroying: Callable[[], object]) -> Iterator[None]:
     destroying()
 
 
-def test_fault_46_apply_when_run_again_then_nothing_changes(second_plan: dict[str, Any]) -> None:
+@pytest.mark.fault(46)
+def test_apply_when_run_again_then_nothing_changes(second_plan: dict[str, Any]) -> None:
     assert second_plan == {}
 
 
@@ -68,7 +69,8 @@ def test_deployed_stack_when_called_without_one_of_its_own_tokens_then_nobody_co
     assert paid["status"] == "succeeded"
 
 
-def test_fault_47_two_suffixes_when_side_by_side_then_no_crosstalk(
+@pytest.mark.fault(47)
+def test_two_suffixes_when_side_by_side_then_no_crosstalk(
     second_outputs: Path, api: Api, client: Client, new_id: Callable[[], str]
 ) -> None:
     payctl(second_outputs, "gateway", "set-key", "--yes", stdin="sk_test_second")
@@ -82,7 +84,8 @@ def test_fault_47_two_suffixes_when_side_by_side_then_no_crosstalk(
     assert all(beside.values()), f"nothing of the second environment among: {[k for k, v in beside.items() if not v]}"
 
 
-def test_fault_45_key_when_disabled_then_nothing_private_is_stored_or_shown_until_it_is_enabled_again(
+@pytest.mark.fault(45)
+def test_key_when_disabled_then_nothing_private_is_stored_or_shown_until_it_is_enabled_again(
     second_outputs: Path, client: Client, new_id: Callable[[], str]
 ) -> None:
     payctl(second_outputs, "gateway", "set-key", "--yes", stdin="sk_test_second")

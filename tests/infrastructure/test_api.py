@@ -165,7 +165,8 @@ def test_paths_when_they_hold_a_parameter_then_the_contract_describes_it_and_dem
 # Who is asking -----------------------------------------------------------------------------------------------------
 
 
-def test_fault_42_methods_when_called_without_a_token_then_only_health_and_webhook_let_them_in(stack: Stack) -> None:
+@pytest.mark.fault(42)
+def test_methods_when_called_without_a_token_then_only_health_and_webhook_let_them_in(stack: Stack) -> None:
     authorizer, _ = stack.only("aws_api_gateway_authorizer")
     for route, (_, method) in _methods(stack).items():
         if route in OPEN:

@@ -92,14 +92,16 @@ def test_groups_and_scopes_when_synthesised_then_they_are_the_roles(dev: Pool) -
     assert {scope["scope_name"] for scope in server["scope"]} == set(Role) - {Role.CUSTOMER}
 
 
-def test_fault_42_people_when_they_change_what_is_theirs_then_nothing_of_it_gives_a_right(dev: Pool) -> None:
+@pytest.mark.fault(42)
+def test_people_when_they_change_what_is_theirs_then_nothing_of_it_gives_a_right(dev: Pool) -> None:
     people = dev.clients["payment-people-dev"]
     assert people["write_attributes"] == ["email", "name"]
     assert not any(attribute.startswith("custom:") for attribute in people["read_attributes"])
     assert "schema" not in dev.pool
 
 
-def test_fault_42_people_when_they_log_in_then_by_a_client_that_gives_no_scopes_and_tells_no_names(dev: Pool) -> None:
+@pytest.mark.fault(42)
+def test_people_when_they_log_in_then_by_a_client_that_gives_no_scopes_and_tells_no_names(dev: Pool) -> None:
     people = dev.clients["payment-people-dev"]
     assert "generate_secret" not in people
     assert "allowed_oauth_flows" not in people
@@ -110,11 +112,12 @@ def test_fault_42_people_when_they_log_in_then_by_a_client_that_gives_no_scopes_
     assert (people["refresh_token_validity"], units["refresh_token"]) == (30, "days")
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize(
     ("name", "scope"),
     [("operations", Role.OPERATOR), ("merchant-shop", Role.MERCHANT), ("merchant-partner", Role.MERCHANT)],
 )
-def test_fault_42_machine_when_it_has_a_client_then_for_one_scope_and_nobody_logs_in_by_it(
+def test_machine_when_it_has_a_client_then_for_one_scope_and_nobody_logs_in_by_it(
     name: str, scope: Role, dev: Pool
 ) -> None:
     client = dev.clients[f"payment-{name}-dev"]
@@ -124,7 +127,8 @@ def test_fault_42_machine_when_it_has_a_client_then_for_one_scope_and_nobody_log
     assert client["explicit_auth_flows"] == ["ALLOW_REFRESH_TOKEN_AUTH"]
 
 
-def test_fault_42_authorizer_when_deployed_then_it_trusts_this_pool_its_clients_and_the_one_other_issuer(
+@pytest.mark.fault(42)
+def test_authorizer_when_deployed_then_it_trusts_this_pool_its_clients_and_the_one_other_issuer(
     dev: Pool,
 ) -> None:
     told = dev.outputs
@@ -161,8 +165,9 @@ def test_merchants_when_there_are_as_many_as_allowed_then_lambda_takes_the_autho
     )
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize("header", ["Bearer", "Bearer a.b", "Basic dXNlcjpwYXNz", "Bearer a.b.c d", " Bearer a.b.c"])
-def test_fault_42_header_when_it_is_no_token_then_api_gateway_need_not_ask(header: str) -> None:
+def test_header_when_it_is_no_token_then_api_gateway_need_not_ask(header: str) -> None:
     assert not re.fullmatch(BEARER_PATTERN, header)
 
 

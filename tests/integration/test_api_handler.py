@@ -167,8 +167,9 @@ BODIES: dict[str, Any] = {
 PATH = {"payment_id": "pay_1", "customer_id": "cus_1", "token_id": "a" * 64}
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize("role", Role)
-def test_fault_42_routes_when_called_in_a_role_then_403_or_let_in_as_the_contract_says(api: Api, role: Role) -> None:
+def test_routes_when_called_in_a_role_then_403_or_let_in_as_the_contract_says(api: Api, role: Role) -> None:
     caller = Caller("somebody", frozenset({role}))
     statuses = {
         operation: api.ask(
@@ -188,7 +189,8 @@ def test_fault_42_routes_when_called_in_a_role_then_403_or_let_in_as_the_contrac
     assert all(is_problem(answer, 403, "forbidden") for op, answer in statuses.items() if op not in let_in)
 
 
-def test_fault_42_role_when_claimed_in_body_query_or_header_then_ignored(api: Api) -> None:
+@pytest.mark.fault(42)
+def test_role_when_claimed_in_body_query_or_header_then_ignored(api: Api) -> None:
     claims = {"role": "admin", "roles": "admin", "X-Roles": "admin", "Role": "admin", "cognito:groups": "admin"}
     context = {"authorizer": authorizer_context(JO, LATE) | {"claims": {"cognito:groups": "admin"}}}
 
@@ -198,6 +200,7 @@ def test_fault_42_role_when_claimed_in_body_query_or_header_then_ignored(api: Ap
     assert items(PAYMENTS.name) == []
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize(
     "context",
     [
@@ -210,7 +213,7 @@ def test_fault_42_role_when_claimed_in_body_query_or_header_then_ignored(api: Ap
     ],
     ids=["none", "null", "empty", "no end", "an unknown role", "another authorizer's"],
 )
-def test_fault_42_request_when_the_authorizer_did_not_speak_then_401(api: Api, context: dict[str, Any]) -> None:
+def test_request_when_the_authorizer_did_not_speak_then_401(api: Api, context: dict[str, Any]) -> None:
     headers = {"Authorization": "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJzdWJfc2hvcCJ9."}
     answer = api.ask("POST /payments", None, PAY, headers=headers, context=context)
 
@@ -219,7 +222,8 @@ def test_fault_42_request_when_the_authorizer_did_not_speak_then_401(api: Api, c
     assert items(PAYMENTS.name) == []
 
 
-def test_fault_42_token_when_it_expired_while_its_authorizers_answer_was_remembered_then_401(api: Api) -> None:
+@pytest.mark.fault(42)
+def test_token_when_it_expired_while_its_authorizers_answer_was_remembered_then_401(api: Api) -> None:
     context = {"authorizer": authorizer_context(SHOP, NOON)}
     answer = api.ask("POST /payments", None, PAY, context=context)
     assert is_problem(answer, 401, "unauthorized")
@@ -315,8 +319,9 @@ def test_older_contract_when_a_new_customer_pays_then_its_disbursements_are_list
     assert (disbursement["payment_id"], disbursement["email"]) == (made["body"]["payment_id"], "ada@example.org")
 
 
+@pytest.mark.fault(41)
 @pytest.mark.parametrize("kind", ["payment", "customer", "token"])
-def test_fault_41_id_when_it_is_anothers_then_404_like_an_unknown_one_and_one_entry_in_the_audit_log(
+def test_id_when_it_is_anothers_then_404_like_an_unknown_one_and_one_entry_in_the_audit_log(
     api: Api, kind: str
 ) -> None:
     api.ask("POST /customers", SHOP, CUSTOMER)
@@ -376,6 +381,7 @@ def test_customer_when_paid_for_too_often_then_429_whoever_submits(
 # Faults ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(45)
 @pytest.mark.parametrize(
     ("route", "body"),
     [
@@ -385,7 +391,7 @@ def test_customer_when_paid_for_too_often_then_429_whoever_submits(
         ("POST /v1/api/payment", BODIES["create_payment_v1"]),
     ],
 )
-def test_fault_45_request_when_the_key_is_disabled_then_503_and_nothing_is_stored(
+def test_request_when_the_key_is_disabled_then_503_and_nothing_is_stored(
     api: Api, no_key: None, executions: Executions, route: str, body: Any
 ) -> None:
     answer = api.ask(route, SHOP, body)
@@ -397,9 +403,8 @@ def test_fault_45_request_when_the_key_is_disabled_then_503_and_nothing_is_store
     assert (items(PAYMENTS.name), items(CUSTOMERS.name), executions.started()) == ([], [], {})
 
 
-def test_fault_43_payment_when_cards_cannot_be_counted_then_503_and_nothing_is_stored(
-    api: Api, executions: Executions
-) -> None:
+@pytest.mark.fault(43)
+def test_payment_when_cards_cannot_be_counted_then_503_and_nothing_is_stored(api: Api, executions: Executions) -> None:
     boto3.client("dynamodb").delete_table(TableName=LIMITS.name)
     answer = api.submit(amount="1", payment_method="pm_card_visa")
     assert is_problem(answer, 503, "unavailable")
@@ -415,6 +420,7 @@ def test_request_when_something_fails_then_500_without_its_text(api: Api) -> Non
     assert any(line["message"] == "request failed" and "exception" in line for line in api.lines())
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize(
     "sent",
     [
@@ -425,7 +431,7 @@ def test_request_when_something_fails_then_500_without_its_text(api: Api) -> Non
     ],
     ids=["header", "header with more", "query", "path"],
 )
-def test_fault_44_card_number_when_it_stands_outside_the_body_then_refused_and_neither_told_nor_logged(
+def test_card_number_when_it_stands_outside_the_body_then_refused_and_neither_told_nor_logged(
     api: Api, executions: Executions, sent: dict[str, Any]
 ) -> None:
     answer = api.ask("POST /v1/api/payment", SHOP, BODIES["create_payment_v1"], **sent)

@@ -111,6 +111,7 @@ def test_another_issuers_merchant_when_named_as_a_client_of_ours_then_is_not_cou
 ADMIN = person("admin")
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize(
     "token",
     [
@@ -140,7 +141,7 @@ ADMIN = person("admin")
         "nothing",
     ],
 )
-def test_fault_42_token_when_it_is_no_good_then_401_and_the_log_has_the_reason_but_not_the_token(
+def test_token_when_it_is_no_good_then_401_and_the_log_has_the_reason_but_not_the_token(
     token: str, authorize: ModuleType, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(Exception, match=r"^Unauthorized$"):
@@ -153,13 +154,15 @@ def test_fault_42_token_when_it_is_no_good_then_401_and_the_log_has_the_reason_b
     assert SUBJECT not in logged
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize("scheme", ["", "Basic ", "Bearer"])
-def test_fault_42_header_when_it_is_not_a_bearer_token_then_401(scheme: str, authorize: ModuleType) -> None:
+def test_header_when_it_is_not_a_bearer_token_then_401(scheme: str, authorize: ModuleType) -> None:
     with pytest.raises(Exception, match=r"^Unauthorized$"):
         asked(authorize, signed(ADMIN), scheme)
 
 
-def test_fault_42_keys_when_out_of_reach_then_nobody_is_let_in_and_the_log_says_so(
+@pytest.mark.fault(42)
+def test_keys_when_out_of_reach_then_nobody_is_let_in_and_the_log_says_so(
     authorize: ModuleType, web: Web, caplog: pytest.LogCaptureFixture
 ) -> None:
     web.pages.clear()
@@ -171,7 +174,8 @@ def test_fault_42_keys_when_out_of_reach_then_nobody_is_let_in_and_the_log_says_
     assert token not in str(vars(record))
 
 
-def test_fault_42_another_issuer_when_none_is_set_then_its_tokens_are_refused(
+@pytest.mark.fault(42)
+def test_another_issuer_when_none_is_set_then_its_tokens_are_refused(
     aws: None, web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authorize = loaded(web, monkeypatch, OIDC_ISSUER="", OIDC_AUDIENCE="", MERCHANT_CLIENT_IDS="")
@@ -181,7 +185,8 @@ def test_fault_42_another_issuer_when_none_is_set_then_its_tokens_are_refused(
     assert web.reads == [POOL_KEYS]
 
 
-def test_fault_42_client_when_empty_then_it_is_not_taken_for_an_empty_setting(
+@pytest.mark.fault(42)
+def test_client_when_empty_then_it_is_not_taken_for_an_empty_setting(
     aws: None, web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authorize = loaded(web, monkeypatch, MERCHANT_CLIENT_IDS="")

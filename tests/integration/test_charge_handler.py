@@ -142,7 +142,8 @@ def test_charge_when_a_card_is_declined_then_only_what_speaks_of_a_card_in_wrong
     assert metrics_in(capsys.readouterr().out) == counted
 
 
-def test_fault_18_charge_when_the_gateway_has_other_content_for_the_id_then_held_and_counted(
+@pytest.mark.fault(18)
+def test_charge_when_the_gateway_has_other_content_for_the_id_then_held_and_counted(
     till: Till, capsys: pytest.CaptureFixture[str]
 ) -> None:
     till.refusal = Conflict("idempotency_error", "the id is known with other content")
@@ -151,7 +152,8 @@ def test_fault_18_charge_when_the_gateway_has_other_content_for_the_id_then_held
     assert metrics_in(capsys.readouterr().out) == {PAYMENTS_IN_REVIEW: 1}
 
 
-def test_fault_18_charge_when_other_money_shows_only_after_the_capture_then_counted_though_the_row_stands(
+@pytest.mark.fault(18)
+def test_charge_when_other_money_shows_only_after_the_capture_then_counted_though_the_row_stands(
     till: Till, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     captured = after(payment("pay_2"), Status.PROCESSING, Status.SUCCEEDED, gateway_reference="pi_2")
@@ -165,7 +167,8 @@ def test_fault_18_charge_when_other_money_shows_only_after_the_capture_then_coun
     assert metrics_in(capsys.readouterr().out) == {PAYMENTS_IN_REVIEW: 1}
 
 
-def test_fault_45_charge_when_the_key_is_disabled_then_nothing_is_sent_and_the_log_tells_nothing_private(
+@pytest.mark.fault(45)
+def test_charge_when_the_key_is_disabled_then_nothing_is_sent_and_the_log_tells_nothing_private(
     till: Till, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(**_: object) -> None:

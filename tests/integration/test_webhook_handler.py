@@ -151,8 +151,9 @@ FORGED: dict[str, Callable[[bytes], tuple[bytes, dict[str, str]]]] = {
 }
 
 
+@pytest.mark.fault(33)
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
-def test_fault_33_event_when_its_signature_does_not_fit_then_400_and_nothing_stored(
+def test_event_when_its_signature_does_not_fit_then_400_and_nothing_stored(
     endpoint: Endpoint, executions: Executions, forged: Callable[[bytes], tuple[bytes, dict[str, str]]]
 ) -> None:
     body, headers = forged(event())
@@ -166,18 +167,21 @@ def test_fault_33_event_when_its_signature_does_not_fit_then_400_and_nothing_sto
     assert executions.started() == {}
 
 
-def test_fault_33_event_when_its_signature_is_as_old_as_stripes_libraries_allow_then_taken(endpoint: Endpoint) -> None:
+@pytest.mark.fault(33)
+def test_event_when_its_signature_is_as_old_as_stripes_libraries_allow_then_taken(endpoint: Endpoint) -> None:
     headers = {"Stripe-Signature": signature(event(), seconds_old=290)}
 
     assert endpoint.receive(event(), headers)["statusCode"] == 200
 
 
-def test_fault_34_event_when_its_body_comes_base64_encoded_then_it_verifies(endpoint: Endpoint) -> None:
+@pytest.mark.fault(34)
+def test_event_when_its_body_comes_base64_encoded_then_it_verifies(endpoint: Endpoint) -> None:
     assert endpoint.deliver(event(), encoded=True) == 200
     assert endpoint.stored() == {"evt_1": "parked"}
 
 
-def test_fault_34_event_when_its_encoding_is_broken_then_400_and_nothing_stored(endpoint: Endpoint) -> None:
+@pytest.mark.fault(34)
+def test_event_when_its_encoding_is_broken_then_400_and_nothing_stored(endpoint: Endpoint) -> None:
     request = {
         "requestContext": {},
         "headers": {"Stripe-Signature": signature(event())},
@@ -189,7 +193,8 @@ def test_fault_34_event_when_its_encoding_is_broken_then_400_and_nothing_stored(
     assert endpoint.stored() == {}
 
 
-def test_fault_34_events_when_a_secret_is_rotated_then_both_verify_and_afterwards_the_new_one_alone(
+@pytest.mark.fault(34)
+def test_events_when_a_secret_is_rotated_then_both_verify_and_afterwards_the_new_one_alone(
     endpoint: Endpoint,
 ) -> None:
     endpoint.set_secrets(current=NEXT_SECRET, previous=SECRET)
@@ -203,7 +208,8 @@ def test_fault_34_events_when_a_secret_is_rotated_then_both_verify_and_afterward
     assert endpoint.stored().keys() == {"evt_old", "evt_new", "evt_newer"}
 
 
-def test_fault_34_event_when_its_header_carries_two_signatures_then_one_that_fits_is_enough(endpoint: Endpoint) -> None:
+@pytest.mark.fault(34)
+def test_event_when_its_header_carries_two_signatures_then_one_that_fits_is_enough(endpoint: Endpoint) -> None:
     other = signature(event(), NEXT_SECRET).partition(",")[2]
 
     answer = endpoint.receive(event(), {"stripe-signature": f"{signature(event())},{other}"})
@@ -211,7 +217,8 @@ def test_fault_34_event_when_its_header_carries_two_signatures_then_one_that_fit
     assert answer["statusCode"] == 200
 
 
-def test_fault_34_event_when_the_secret_was_rotated_since_it_was_read_then_it_is_read_again(
+@pytest.mark.fault(34)
+def test_event_when_the_secret_was_rotated_since_it_was_read_then_it_is_read_again(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert endpoint.deliver(event("evt_1")) == 200

@@ -29,9 +29,10 @@ def lets_in(caller: Caller, operation: str) -> bool:
     return True
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("operation", ROLES)
-def test_fault_42_operation_when_called_in_a_role_then_as_the_contract_says(operation: str, role: Role) -> None:
+def test_operation_when_called_in_a_role_then_as_the_contract_says(operation: str, role: Role) -> None:
     assert lets_in(Caller("somebody", frozenset({role})), operation) is (role in ROLES[operation])
 
 

@@ -69,7 +69,8 @@ def test_audit_when_the_payment_moves_on_then_the_chain_goes_on() -> None:
     scenario.verify()
 
 
-def test_fault_23_audit_when_the_write_fails_then_a_repeat_completes_it() -> None:
+@pytest.mark.fault(23)
+def test_audit_when_the_write_fails_then_a_repeat_completes_it() -> None:
     scenario = AuditScenario()
 
     class Failing(MemoryAuditStore):
@@ -93,8 +94,9 @@ def test_audit_when_two_run_at_a_time_then_one_is_told_and_the_chain_holds() -> 
     scenario.verify()
 
 
+@pytest.mark.fault(24)
 @pytest.mark.parametrize("field", ["status", "minor_units", "actor", "at", "gateway_reference", "message"])
-def test_fault_24_verify_when_an_entry_is_edited_then_it_is_named(field: str) -> None:
+def test_verify_when_an_entry_is_edited_then_it_is_named(field: str) -> None:
     row, entries = audited()
     forged: dict[str, Any] = {field: 1 if field == "minor_units" else "forged"}
     entries[1] = replace(entries[1], **forged)
@@ -102,26 +104,30 @@ def test_fault_24_verify_when_an_entry_is_edited_then_it_is_named(field: str) ->
         verify(row, entries)
 
 
-def test_fault_24_verify_when_an_edited_entry_is_sealed_again_then_the_next_betrays_it() -> None:
+@pytest.mark.fault(24)
+def test_verify_when_an_edited_entry_is_sealed_again_then_the_next_betrays_it() -> None:
     row, entries = audited()
     entries[1] = replace(entries[1], message="forged").sealed()
     with pytest.raises(AuditBroken, match="payment pay_1, entry 3 was changed"):
         verify(row, entries)
 
 
-def test_fault_24_verify_when_an_entry_is_removed_then_it_is_named() -> None:
+@pytest.mark.fault(24)
+def test_verify_when_an_entry_is_removed_then_it_is_named() -> None:
     row, entries = audited()
     with pytest.raises(AuditBroken, match="payment pay_1, entry 2 is missing"):
         verify(row, [entries[0], entries[2]])
 
 
-def test_fault_24_verify_when_the_tail_is_cut_then_it_is_named() -> None:
+@pytest.mark.fault(24)
+def test_verify_when_the_tail_is_cut_then_it_is_named() -> None:
     row, entries = audited()
     with pytest.raises(AuditBroken, match="payment pay_1, entry 3 is missing: the log is truncated"):
         verify(row, entries[:2])
 
 
-def test_fault_24_verify_when_the_last_entry_is_replaced_then_the_row_betrays_it() -> None:
+@pytest.mark.fault(24)
+def test_verify_when_the_last_entry_is_replaced_then_the_row_betrays_it() -> None:
     row, entries = audited()
     entries[2] = replace(entries[2], message="forged").sealed()
     with pytest.raises(AuditBroken, match="entry 3 is not the one its row names"):

@@ -225,7 +225,8 @@ def test_file_when_it_has_too_many_rows_then_the_first_row_not_read_is_named(mon
     ]
 
 
-def test_fault_29_row_of_10_mb_when_streamed_then_it_is_rejected_in_bounded_memory() -> None:
+@pytest.mark.fault(29)
+def test_row_of_10_mb_when_streamed_then_it_is_rejected_in_bounded_memory() -> None:
     def chunks() -> Iterator[bytes]:
         yield HEADER + b"p1,1,USD\nlong,1,"
         for _ in range(160):
@@ -246,7 +247,8 @@ def test_gzip_of_a_long_row_when_streamed_then_it_is_rejected_in_bounded_memory(
     assert peak() < 1_000_000
 
 
-def test_fault_29_file_of_a_million_rows_when_resumed_near_its_end_then_the_rest_is_read_in_bounded_memory() -> None:
+@pytest.mark.fault(29)
+def test_file_of_a_million_rows_when_resumed_near_its_end_then_the_rest_is_read_in_bounded_memory() -> None:
     def chunks() -> Iterator[bytes]:
         yield HEADER
         for thousand in range(1000):
@@ -335,9 +337,10 @@ def test_cell_when_it_holds_a_card_number_then_it_is_refused_and_not_repeated(co
     assert "4242" not in repr(row)
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize("column", ["amount", "currency", "token", "description", "metadata"])
 @pytest.mark.parametrize("text", ["4242.4242.4242.4242", "４２４２４２４２４２４２４２４２", "cvv: 4242"])
-def test_fault_44_cell_when_it_holds_card_data_in_any_writing_then_it_is_refused_and_not_repeated(
+def test_cell_when_it_holds_card_data_in_any_writing_then_it_is_refused_and_not_repeated(
     column: str, text: str
 ) -> None:
     cells = {"payment_id": "p1", "amount": "1", "currency": "USD"}
@@ -350,8 +353,9 @@ def test_fault_44_cell_when_it_holds_card_data_in_any_writing_then_it_is_refused
     assert not any(told in repr(row) for told in ("4242", "４２"))
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize("column", ["cvv", "Card Number", "PAN", "security_code", "4242424242424242"])
-def test_fault_44_header_when_a_column_is_for_card_data_then_the_file_is_refused_with_that_reason(column: str) -> None:
+def test_header_when_a_column_is_for_card_data_then_the_file_is_refused_with_that_reason(column: str) -> None:
     (error,) = refusal(f"payment_id,amount,currency,{column}\np1,1,USD,987\n".encode()).errors
     assert error.reason.startswith("the column looks like a card")
     assert not any(told in repr(error) for told in ("4242", "987"))

@@ -296,7 +296,8 @@ def test_results_when_references_are_sealed_then_the_file_has_them_in_plain_text
     assert (references["p1"], references["rest"]) == ("pi_of_p1", "pi_of_rest")
 
 
-def test_fault_45_report_when_the_key_is_disabled_then_no_file_and_made_once_it_is_enabled() -> None:
+@pytest.mark.fault(45)
+def test_report_when_the_key_is_disabled_then_no_file_and_made_once_it_is_enabled() -> None:
     scenario, source = finished_world()
     scenario.seal_reference("p1", "pi_1")
     scenario.encryptor.available = False

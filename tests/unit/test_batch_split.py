@@ -150,7 +150,8 @@ def test_split_when_queued_then_the_message_holds_ids_only() -> None:
     assert "private" not in repr(message)
 
 
-def test_fault_31_split_when_an_id_stands_twice_in_the_file_then_the_first_wins_and_the_others_name_its_line() -> None:
+@pytest.mark.fault(31)
+def test_split_when_an_id_stands_twice_in_the_file_then_the_first_wins_and_the_others_name_its_line() -> None:
     scenario = SplitScenario()
     source = scenario.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\np2,2,USD\np1,1,USD\np3,3,USD\np1,9,EUR\n")
     batch = scenario.split(source, workers=16)
@@ -345,11 +346,12 @@ def mixed_world() -> tuple[SplitScenario, Source]:
     return scenario, scenario.files.upload("incoming/a.csv", MIXED)
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize("seconds_left", [900, 5], ids=["in_one_run", "in_many_runs"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("same_owner", [True, False], ids=["repeated_by_lambda", "taken_over_later"])
 @pytest.mark.parametrize("dies_at", range(50))
-def test_fault_30_split_when_it_dies_at_any_step_then_no_row_is_lost_or_counted_twice(
+def test_split_when_it_dies_at_any_step_then_no_row_is_lost_or_counted_twice(
     dies_at: int, same_owner: bool, after: bool, seconds_left: float
 ) -> None:
     scenario, source = mixed_world()

@@ -202,8 +202,9 @@ def _with_other_claims(token: str, claims: dict[str, Any]) -> str:
     return ".".join((header, unsigned(claims).split(".")[1], signature))
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize("attack", FORGED)
-def test_fault_42_token_when_forged_or_not_for_us_then_refused_with_the_reason(attack: str) -> None:
+def test_token_when_forged_or_not_for_us_then_refused_with_the_reason(attack: str) -> None:
     make, reason = FORGED[attack]
     token = make()
     with pytest.raises(BadToken, match=reason) as refused:
@@ -213,11 +214,13 @@ def test_fault_42_token_when_forged_or_not_for_us_then_refused_with_the_reason(a
     assert not token or token not in str(refused.value)
 
 
-def test_fault_42_groups_when_they_are_of_another_pools_token_then_they_count_for_nothing() -> None:
+@pytest.mark.fault(42)
+def test_groups_when_they_are_of_another_pools_token_then_they_count_for_nothing() -> None:
     claims = elsewhere(**{"cognito:groups": ["admin"], "username": "anna"})
     assert check(signed(claims, rsa_key("other"), kid="other-1")).caller.roles == {Role.CUSTOMER}
 
 
+@pytest.mark.fault(42)
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 @pytest.mark.parametrize(
     "key",
@@ -231,7 +234,7 @@ def test_fault_42_groups_when_they_are_of_another_pools_token_then_they_count_fo
     ],
     ids=["shared secret", "no kind", "half a key", "for encryption", "1024 bits", "for HS256"],
 )
-def test_fault_42_key_when_the_issuer_publishes_one_that_is_not_for_this_then_its_tokens_are_refused(
+def test_key_when_the_issuer_publishes_one_that_is_not_for_this_then_its_tokens_are_refused(
     key: dict[str, Any],
 ) -> None:
     web = usual_web()
@@ -241,7 +244,8 @@ def test_fault_42_key_when_the_issuer_publishes_one_that_is_not_for_this_then_it
         check(token, web)
 
 
-def test_fault_42_key_when_on_another_curve_then_its_tokens_are_refused() -> None:
+@pytest.mark.fault(42)
+def test_key_when_on_another_curve_then_its_tokens_are_refused() -> None:
     key = ec.generate_private_key(ec.SECP256K1())
     web = usual_web()
     web.pages[OTHER_KEYS] = {"keys": [jwk(key, "odd")]}
@@ -347,7 +351,8 @@ def test_keys_when_the_answer_holds_none_then_it_is_no_answer(answer: Any) -> No
         pool.keys.find("pool-1")
 
 
-def test_fault_42_configuration_when_it_is_another_issuers_then_its_keys_are_not_taken() -> None:
+@pytest.mark.fault(42)
+def test_configuration_when_it_is_another_issuers_then_its_keys_are_not_taken() -> None:
     web = usual_web()
     web.pages[f"{OTHER}.well-known/openid-configuration"] = {"issuer": "https://evil.example", "jwks_uri": OTHER_KEYS}
     with pytest.raises(KeysUnavailable, match="another issuer's"):
@@ -404,7 +409,8 @@ def test_reader_when_the_answer_is_elsewhere_or_no_json_then_there_are_no_keys(
         https_reader(bundle)(url + path)
 
 
-def test_fault_42_reader_when_the_certificate_is_not_trusted_then_there_are_no_keys(server: tuple[str, str]) -> None:
+@pytest.mark.fault(42)
+def test_reader_when_the_certificate_is_not_trusted_then_there_are_no_keys(server: tuple[str, str]) -> None:
     url, _ = server
     with pytest.raises(KeysUnavailable, match="gave no keys"):
         https_reader()(f"{url}/keys")
@@ -432,16 +438,18 @@ def test_caller_without_a_role_when_handed_on_then_has_none() -> None:
     assert caller_of(authorizer_context(nobody, NOON + timedelta(hours=1)), NOON) == nobody
 
 
-def test_fault_42_authorizers_answer_when_it_outlived_the_token_then_nobody_is_asking() -> None:
+@pytest.mark.fault(42)
+def test_authorizers_answer_when_it_outlived_the_token_then_nobody_is_asking() -> None:
     with pytest.raises(NotAuthenticated, match="has expired"):
         caller_of(authorizer_context(ANNA, NOON), NOON)
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize(
     "handed_on",
     [{}, {"subject": "anna", "roles": "admin"}, {"subject": "anna", "roles": "king", "expires_at": "9999999999"}],
 )
-def test_fault_42_authorizer_when_it_did_not_speak_then_nobody_is_asking(handed_on: dict[str, str]) -> None:
+def test_authorizer_when_it_did_not_speak_then_nobody_is_asking(handed_on: dict[str, str]) -> None:
     with pytest.raises(NotAuthenticated, match="bearer token"):
         caller_of(handed_on, NOON)
 

@@ -125,7 +125,8 @@ def test_charge_when_the_intent_cannot_be_written_then_nothing_is_sent() -> None
     assert scenario.captured == 0
 
 
-def test_fault_8_charge_when_it_dies_before_the_call_then_the_next_attempt_charges_once() -> None:
+@pytest.mark.fault(8)
+def test_charge_when_it_dies_before_the_call_then_the_next_attempt_charges_once() -> None:
     scenario = ChargeScenario()
     with pytest.raises(KeyboardInterrupt):
         scenario.charge(Refusing(scenario.gateway, KeyboardInterrupt()))  # type: ignore[arg-type]
@@ -134,7 +135,8 @@ def test_fault_8_charge_when_it_dies_before_the_call_then_the_next_attempt_charg
     assert (scenario.captured, scenario.now.attempts) == (1, 2)
 
 
-def test_fault_9_charge_when_it_died_after_the_charge_then_it_is_found_again() -> None:
+@pytest.mark.fault(9)
+def test_charge_when_it_died_after_the_charge_then_it_is_found_again() -> None:
     scenario = ChargeScenario()
     first = scenario.charge()  # and the function dies here: nothing is recorded
     again = scenario.charge()
@@ -142,7 +144,8 @@ def test_fault_9_charge_when_it_died_after_the_charge_then_it_is_found_again() -
     assert scenario.captured == 1
 
 
-def test_fault_10_charge_when_the_answer_is_lost_then_unknown_and_a_retry_finds_the_charge() -> None:
+@pytest.mark.fault(10)
+def test_charge_when_the_answer_is_lost_then_unknown_and_a_retry_finds_the_charge() -> None:
     scenario = ChargeScenario()
     scenario.gateway.fail(Fault(FaultKind.ANSWER_LOST))
     with pytest.raises(OutcomeUnknown):
@@ -152,8 +155,9 @@ def test_fault_10_charge_when_the_answer_is_lost_then_unknown_and_a_retry_finds_
     assert scenario.captured == 1
 
 
+@pytest.mark.fault(11)
 @pytest.mark.parametrize("executes", [True, False])
-def test_fault_11_charge_when_a_500_is_replayed_then_it_stays_unknown_until_found(executes: bool) -> None:
+def test_charge_when_a_500_is_replayed_then_it_stays_unknown_until_found(executes: bool) -> None:
     scenario = ChargeScenario()
     scenario.gateway.fail(Fault(FaultKind.SERVER_ERROR, executes=executes))
     with pytest.raises(OutcomeUnknown):
@@ -166,6 +170,7 @@ def test_fault_11_charge_when_a_500_is_replayed_then_it_stays_unknown_until_foun
     assert scenario.captured == int(executes)
 
 
+@pytest.mark.fault(12, 14, 19)
 @pytest.mark.parametrize(
     ("kind", "error"),
     [
@@ -174,7 +179,7 @@ def test_fault_11_charge_when_a_500_is_replayed_then_it_stays_unknown_until_foun
         (FaultKind.UNAUTHORIZED, Misconfigured),
     ],
 )
-def test_faults_12_14_19_charge_when_provably_not_charged_then_pending_again_and_the_retry_charges_once(
+def test_charge_when_provably_not_charged_then_pending_again_and_the_retry_charges_once(
     kind: FaultKind, error: type[Exception]
 ) -> None:
     scenario = ChargeScenario()
@@ -228,6 +233,7 @@ def test_charge_when_the_gateway_refuses_the_request_then_rejected_and_recorded(
     assert record("pay_1", outcome, store=scenario.store, clock=scenario.clock).status is Status.REJECTED
 
 
+@pytest.mark.fault(15, 16)
 @pytest.mark.parametrize(
     ("method", "code"),
     [
@@ -235,7 +241,7 @@ def test_charge_when_the_gateway_refuses_the_request_then_rejected_and_recorded(
         ("pm_card_chargeDeclinedLostCard", "lost_card"),
     ],
 )
-def test_faults_15_16_charge_when_the_card_is_declined_then_an_answer_and_not_a_fault(method: str, code: str) -> None:
+def test_charge_when_the_card_is_declined_then_an_answer_and_not_a_fault(method: str, code: str) -> None:
     scenario = ChargeScenario(payment(method=method))
     with pytest.raises(Declined):
         scenario.charge()
@@ -244,14 +250,16 @@ def test_faults_15_16_charge_when_the_card_is_declined_then_an_answer_and_not_a_
     assert (outcome.status, outcome.code, scenario.captured) == (Status.DECLINED, code, 0)
 
 
-def test_fault_17_charge_when_authentication_is_needed_then_requires_action() -> None:
+@pytest.mark.fault(17)
+def test_charge_when_authentication_is_needed_then_requires_action() -> None:
     outcome = answered(ChargeScenario(payment(method="pm_card_authenticationRequired")).charge)
     assert outcome
     assert outcome.status is Status.REQUIRES_ACTION
 
 
+@pytest.mark.fault(18)
 @pytest.mark.parametrize("other", [Money(1, "USD"), Money(9999, "EUR")])
-def test_fault_18_charge_when_the_gateway_reports_other_money_then_held_for_review(other: Money) -> None:
+def test_charge_when_the_gateway_reports_other_money_then_held_for_review(other: Money) -> None:
     scenario = ChargeScenario()
     scenario.gateway.fail(Fault(FaultKind.ALTERED, money=other))
     outcome = answered(scenario.charge)
@@ -324,7 +332,8 @@ def test_charge_when_the_intent_it_found_is_let_go_meanwhile_then_nothing_is_sen
 # Unknown: only the gateway's word ends it ---------------------------------------------------------------------------
 
 
-def test_fault_11_unknown_when_found_then_its_outcome() -> None:
+@pytest.mark.fault(11)
+def test_unknown_when_found_then_its_outcome() -> None:
     scenario = ChargeScenario()
     scenario.gateway.fail(Fault(FaultKind.SERVER_ERROR))
     with pytest.raises(OutcomeUnknown):
@@ -334,7 +343,8 @@ def test_fault_11_unknown_when_found_then_its_outcome() -> None:
     assert scenario.captured == 1
 
 
-def test_fault_11_unknown_when_not_found_then_failed_only_after_the_time_that_proves_it() -> None:
+@pytest.mark.fault(11)
+def test_unknown_when_not_found_then_failed_only_after_the_time_that_proves_it() -> None:
     scenario = ChargeScenario()
     scenario.gateway.fail(Fault(FaultKind.SERVER_ERROR, executes=False))
     with pytest.raises(OutcomeUnknown):
@@ -347,7 +357,8 @@ def test_fault_11_unknown_when_not_found_then_failed_only_after_the_time_that_pr
     assert scenario.captured == 0
 
 
-def test_fault_11_unknown_when_found_then_nothing_is_ever_sent_again() -> None:
+@pytest.mark.fault(11)
+def test_unknown_when_found_then_nothing_is_ever_sent_again() -> None:
     scenario = ChargeScenario()
     scenario.become(Status.PROCESSING, Status.UNKNOWN)
     scenario.clock.wait(timedelta(days=2))
@@ -355,8 +366,9 @@ def test_fault_11_unknown_when_found_then_nothing_is_ever_sent_again() -> None:
     assert (scenario.now.status, scenario.captured) == (Status.FAILED, 0)
 
 
+@pytest.mark.fault(11)
 @pytest.mark.parametrize("kind", [FaultKind.RATE_LIMITED, FaultKind.NOT_SENT, FaultKind.UNAUTHORIZED])
-def test_fault_11_unknown_when_the_gateway_cannot_be_asked_then_that_proves_nothing(kind: FaultKind) -> None:
+def test_unknown_when_the_gateway_cannot_be_asked_then_that_proves_nothing(kind: FaultKind) -> None:
     scenario = ChargeScenario()
     scenario.become(Status.PROCESSING, Status.UNKNOWN)
     scenario.clock.wait(timedelta(days=2))
@@ -374,8 +386,9 @@ def test_unknown_when_the_charge_was_declined_then_declined() -> None:
     assert (scenario.finish().status, scenario.now.code) == (Status.DECLINED, "lost_card")
 
 
+@pytest.mark.fault(20)
 @pytest.mark.parametrize("status", [Status.PROCESSING, Status.UNKNOWN])
-def test_fault_20_charge_when_replayed_after_25_hours_then_the_gateway_is_asked_first(status: Status) -> None:
+def test_charge_when_replayed_after_25_hours_then_the_gateway_is_asked_first(status: Status) -> None:
     scenario = ChargeScenario()
     scenario.gateway.fail(Fault(FaultKind.ANSWER_LOST))
     with pytest.raises(OutcomeUnknown):
@@ -387,7 +400,8 @@ def test_fault_20_charge_when_replayed_after_25_hours_then_the_gateway_is_asked_
     assert scenario.captured == 1
 
 
-def test_fault_10_charge_when_the_search_lags_then_the_key_keeps_it_at_one_charge() -> None:
+@pytest.mark.fault(10)
+def test_charge_when_the_search_lags_then_the_key_keeps_it_at_one_charge() -> None:
     scenario = ChargeScenario(search_lag=timedelta(minutes=1))
     scenario.gateway.fail(Fault(FaultKind.ANSWER_LOST))
     with pytest.raises(OutcomeUnknown):
@@ -406,14 +420,16 @@ def waiting_for_the_customer() -> ChargeScenario:
     return scenario
 
 
-def test_fault_17_requires_action_when_the_customer_authenticated_then_succeeded() -> None:
+@pytest.mark.fault(17)
+def test_requires_action_when_the_customer_authenticated_then_succeeded() -> None:
     scenario = waiting_for_the_customer()
     scenario.gateway.finish(scenario.now.gateway_reference, well=True)
     assert scenario.finish().status is Status.SUCCEEDED
     assert scenario.captured == 1
 
 
-def test_fault_17_requires_action_when_the_customer_takes_their_time_then_it_stays() -> None:
+@pytest.mark.fault(17)
+def test_requires_action_when_the_customer_takes_their_time_then_it_stays() -> None:
     scenario = waiting_for_the_customer()
     scenario.clock.wait(scenario.timeouts.authentication - timedelta(seconds=5))
     with pytest.raises(RequiresAction):
@@ -423,7 +439,8 @@ def test_fault_17_requires_action_when_the_customer_takes_their_time_then_it_sta
     assert len(scenario.gateway.waiting("requires_action")) == 1
 
 
-def test_fault_17_requires_action_when_abandoned_then_cancelled_and_declined() -> None:
+@pytest.mark.fault(17)
+def test_requires_action_when_abandoned_then_cancelled_and_declined() -> None:
     scenario = waiting_for_the_customer()
     scenario.clock.wait(scenario.timeouts.authentication)
     assert (scenario.finish().status, scenario.now.code) == (Status.DECLINED, "authentication_abandoned")
@@ -431,7 +448,8 @@ def test_fault_17_requires_action_when_abandoned_then_cancelled_and_declined() -
     assert scenario.captured == 0
 
 
-def test_fault_17_requires_action_when_authentication_failed_then_declined_and_no_other_card_can_pay() -> None:
+@pytest.mark.fault(17)
+def test_requires_action_when_authentication_failed_then_declined_and_no_other_card_can_pay() -> None:
     scenario = waiting_for_the_customer()
     reference = scenario.now.gateway_reference
     scenario.gateway.finish(reference, well=False)
@@ -440,7 +458,8 @@ def test_fault_17_requires_action_when_authentication_failed_then_declined_and_n
     assert [charge.reference for charge in scenario.gateway.waiting("canceled")] == [reference]
 
 
-def test_fault_17_requires_action_when_the_customer_succeeds_just_before_the_cancel_then_succeeded() -> None:
+@pytest.mark.fault(17)
+def test_requires_action_when_the_customer_succeeds_just_before_the_cancel_then_succeeded() -> None:
     scenario = waiting_for_the_customer()
 
     class LastSecond(MemoryGateway):
@@ -455,8 +474,9 @@ def test_fault_17_requires_action_when_the_customer_succeeds_just_before_the_can
     assert scenario.captured == 1
 
 
+@pytest.mark.fault(17)
 @pytest.mark.parametrize("kind", [FaultKind.RATE_LIMITED, FaultKind.NOT_SENT, FaultKind.ANSWER_LOST])
-def test_fault_17_requires_action_when_the_cancel_fails_then_it_is_not_said_to_be_declined(kind: FaultKind) -> None:
+def test_requires_action_when_the_cancel_fails_then_it_is_not_said_to_be_declined(kind: FaultKind) -> None:
     scenario = waiting_for_the_customer()
     scenario.clock.wait(scenario.timeouts.authentication)
     scenario.gateway.fail(Fault(kind, call="cancel"))

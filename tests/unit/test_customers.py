@@ -138,8 +138,9 @@ def test_parse_customer_when_the_name_cannot_be_printed_on_a_line_then_refused(n
     assert refused(parse_customer, ASKED | {"name": name}).keys() == {"name"}
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize("field", ["customer_id", "email", "name", "default_payment_method", "subject"])
-def test_fault_44_parse_customer_when_a_field_looks_like_a_card_number_then_refused_unrepeated(field: str) -> None:
+def test_parse_customer_when_a_field_looks_like_a_card_number_then_refused_unrepeated(field: str) -> None:
     told = refused(parse_customer, ASKED | {field: "4242424242424242"})
     assert "card number" in told[field]
     assert "4242" not in str(told)

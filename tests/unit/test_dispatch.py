@@ -104,7 +104,8 @@ def test_dispatch_when_the_payment_is_pending_then_its_workflow_starts() -> None
     assert scenario.workflow.started == ["p1"]
 
 
-def test_fault_25_dispatch_when_sqs_delivers_twice_then_one_execution() -> None:
+@pytest.mark.fault(25)
+def test_dispatch_when_sqs_delivers_twice_then_one_execution() -> None:
     scenario = DispatchScenario()
     scenario.dispatch()
     scenario.dispatch()
@@ -182,8 +183,9 @@ def test_dispatch_when_the_payment_has_an_outcome_then_it_gives_way_to_nobody() 
 # The lane ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(19)
 @pytest.mark.parametrize("by", PausedBy)
-def test_fault_19_dispatch_when_the_lane_is_paused_then_lane_paused_says_why_and_since_when(by: PausedBy) -> None:
+def test_dispatch_when_the_lane_is_paused_then_lane_paused_says_why_and_since_when(by: PausedBy) -> None:
     scenario = DispatchScenario()
     scenario.breaker.pause(by, "the key is refused", NOON)
     with pytest.raises(BatchesPaused, match=r"since 2026-11-21T12:00:00.000Z: the key is refused"):
@@ -194,7 +196,8 @@ def test_fault_19_dispatch_when_the_lane_is_paused_then_lane_paused_says_why_and
     assert scenario.workflow.started == ["p1"]
 
 
-def test_fault_19_dispatch_when_the_lane_pauses_between_two_messages_then_the_second_is_not_started() -> None:
+@pytest.mark.fault(19)
+def test_dispatch_when_the_lane_pauses_between_two_messages_then_the_second_is_not_started() -> None:
     scenario = DispatchScenario()
     scenario.dispatch()
     scenario.breaker.pause(PausedBy.GATEWAY, "the key is refused", NOON)
@@ -203,7 +206,8 @@ def test_fault_19_dispatch_when_the_lane_pauses_between_two_messages_then_the_se
     assert scenario.workflow.started == ["p1"]
 
 
-def test_fault_19_dispatch_when_the_gateway_refused_somebody_just_now_then_it_waits_what_the_next_answers_say() -> None:
+@pytest.mark.fault(19)
+def test_dispatch_when_the_gateway_refused_somebody_just_now_then_it_waits_what_the_next_answers_say() -> None:
     scenario = DispatchScenario(interval_seconds=0)
     scenario.breaker.count_refusal(scenario.time.now(), REFUSALS_WINDOW)
     sleep = scenario.time.sleep
@@ -240,8 +244,9 @@ def quiet_world() -> DispatchScenario:
     return scenario
 
 
+@pytest.mark.fault(19)
 @pytest.mark.parametrize("charged_after_seconds", [0.0, 0.3, 4.0])
-def test_fault_19_dispatch_when_it_was_quiet_then_the_first_payment_goes_alone_until_one_gets_to_the_gateway(
+def test_dispatch_when_it_was_quiet_then_the_first_payment_goes_alone_until_one_gets_to_the_gateway(
     charged_after_seconds: float,
 ) -> None:
     scenario = quiet_world()
@@ -292,10 +297,11 @@ def test_dispatch_when_it_was_quiet_and_there_is_nothing_to_start_then_it_waits_
 # Poison ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(27)
 @pytest.mark.parametrize(
     "body", ["", "no json", "[]", "7", "null", "{}", '{"payment_id": 7}', '{"payment_id": "a b"}', "[" * 100_000]
 )
-def test_fault_27_dispatch_when_the_message_is_malformed_then_it_fails_without_repeating_it(body: str) -> None:
+def test_dispatch_when_the_message_is_malformed_then_it_fails_without_repeating_it(body: str) -> None:
     scenario = DispatchScenario()
     with pytest.raises(MalformedMessage) as refused:
         scenario.dispatch(body)

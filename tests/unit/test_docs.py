@@ -434,16 +434,18 @@ def test_payctl_commands_when_read_then_command_and_options_exist() -> None:
 GUARANTEES = ROOT / "docs" / "guarantees.md"
 FAULTS_OF_THIS_RELEASE = (*range(1, 38), *range(41, 49))
 """38 to 40 are about refunds."""
-_FAULT_TEST = re.compile(r"""(?:def |")test_faults?_((?:[0-9]+_)+)(?:to_([0-9]+)_)?""")
+_FAULT_MARK = re.compile(r"pytest\.mark\.fault\(([^()]*(?:\([^()]*\))?)\)")
 
 
 def _fault_tests() -> dict[int, set[str]]:
-    """Fault → the folders of tests/ that have a test named after it."""
+    """Fault → the folders of tests/ that have a test marked with its number."""
     found: dict[int, set[str]] = {}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        for numbers, last in _FAULT_TEST.findall(path.read_text()):
-            named = [int(number) for number in numbers.strip("_").split("_")]
-            for fault in range(named[0], int(last) + 1) if last else named:
+        for arguments in _FAULT_MARK.findall(path.read_text()):
+            begins, _, ends = arguments.removeprefix("*range(").rstrip(")").partition(", ")
+            marked = arguments.startswith("*range(")
+            numbers = range(int(begins), int(ends)) if marked else map(int, arguments.split(", "))
+            for fault in numbers:
                 found.setdefault(fault, set()).add(path.relative_to(ROOT / "tests").parts[0])
     return found
 

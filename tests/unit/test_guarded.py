@@ -26,8 +26,9 @@ def guarded() -> tuple[GuardedGateway, MemoryGateway, str, list[Misconfigured]]:
     return GuardedGateway(gateway, told.append), gateway, gateway.charge(REQUEST).reference, told
 
 
+@pytest.mark.fault(19)
 @pytest.mark.parametrize("call", CALLS)
-def test_fault_19_call_when_the_gateway_refuses_us_then_it_is_told_and_goes_on_its_way(call: str) -> None:
+def test_call_when_the_gateway_refuses_us_then_it_is_told_and_goes_on_its_way(call: str) -> None:
     guard, gateway, reference, told = guarded()
     gateway.fail(Fault(FaultKind.UNAUTHORIZED))
     with pytest.raises(Misconfigured) as refused:

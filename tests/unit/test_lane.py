@@ -26,21 +26,24 @@ def lane() -> tuple[BatchBreaker, MemoryBreakerStore, FixedClock]:
     return BatchBreaker(store, clock), store, clock
 
 
-def test_fault_19_refused_when_it_happens_three_times_then_the_lane_pauses_and_says_so_once() -> None:
+@pytest.mark.fault(19)
+def test_refused_when_it_happens_three_times_then_the_lane_pauses_and_says_so_once() -> None:
     switch, store, _ = lane()
     assert [switch.refused(REFUSED) for _ in range(10)] == [False, False, True] + 7 * [False]
     assert store.state().paused_by == PausedBy.GATEWAY
     assert store.state().reason == "gateway_key_refused: the gateway refuses our key"
 
 
-def test_fault_19_refused_when_it_happens_less_often_then_the_lane_stays_open() -> None:
+@pytest.mark.fault(19)
+def test_refused_when_it_happens_less_often_then_the_lane_stays_open() -> None:
     switch, store, _ = lane()
     for _ in range(REFUSALS_UNTIL_PAUSE - 1):
         switch.refused(REFUSED)
     assert not store.state().paused
 
 
-def test_fault_19_refused_when_a_rotated_key_fails_now_and_then_then_the_window_forgets() -> None:
+@pytest.mark.fault(19)
+def test_refused_when_a_rotated_key_fails_now_and_then_then_the_window_forgets() -> None:
     switch, store, clock = lane()
     for _ in range(4):
         switch.refused(REFUSED)
@@ -49,7 +52,8 @@ def test_fault_19_refused_when_a_rotated_key_fails_now_and_then_then_the_window_
     assert not store.state().paused
 
 
-def test_fault_19_refused_when_the_lane_was_resumed_then_the_next_pause_rings_again() -> None:
+@pytest.mark.fault(19)
+def test_refused_when_the_lane_was_resumed_then_the_next_pause_rings_again() -> None:
     switch, store, _ = lane()
     for _ in range(5):
         switch.refused(REFUSED)
@@ -64,7 +68,8 @@ def test_refused_when_an_operator_paused_the_lane_then_it_stays_theirs_and_rings
     assert store.state().paused_by == PausedBy.OPERATOR
 
 
-def test_fault_19_charge_when_the_key_is_wrong_then_many_payments_pause_the_lane_once_and_none_fails() -> None:
+@pytest.mark.fault(19)
+def test_charge_when_the_key_is_wrong_then_many_payments_pause_the_lane_once_and_none_fails() -> None:
     switch, store, clock = lane()
     gateway, payments = MemoryGateway(clock), MemoryPaymentStore()
     gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=1000))

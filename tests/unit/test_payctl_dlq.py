@@ -362,6 +362,7 @@ def split_began() -> None:
     store.claim_split(batch, Claim("run-1", NOON, NOON + timedelta(minutes=16)))
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize(
     ("response", "reason"),
     [
@@ -370,7 +371,7 @@ def split_began() -> None:
         (None, "RetriesExhausted"),
     ],
 )
-def test_fault_30_list_when_split_failed_of_a_file_then_names_the_file_and_why(
+def test_list_when_split_failed_of_a_file_then_names_the_file_and_why(
     response: Any, reason: str, scenario: PayctlScenario
 ) -> None:
     scenario.dead_letter(failed(response=response))
@@ -389,7 +390,8 @@ def test_list_when_files_and_payments_died_then_each_has_its_reason(scenario: Pa
     assert reasons == {LOOKUP, f"{CRASHED['errorType']}: {CRASHED['errorMessage']}"}
 
 
-def test_fault_30_replay_when_nothing_of_the_file_was_taken_in_then_split_is_given_the_very_event(
+@pytest.mark.fault(30)
+def test_replay_when_nothing_of_the_file_was_taken_in_then_split_is_given_the_very_event(
     scenario: PayctlScenario, given_to_split: list[dict[str, Any]]
 ) -> None:
     scenario.dead_letter(failed())
@@ -413,7 +415,8 @@ def test_replay_when_split_had_begun_with_the_file_then_refuses_and_offers_to_di
     assert in_dead_letters(scenario) == 0
 
 
-def test_fault_30_discard_when_nothing_of_the_file_was_taken_in_then_refuses_and_offers_the_replay(
+@pytest.mark.fault(30)
+def test_discard_when_nothing_of_the_file_was_taken_in_then_refuses_and_offers_the_replay(
     scenario: PayctlScenario,
 ) -> None:
     message = scenario.dead_letter(failed())

@@ -65,12 +65,14 @@ def test_record_when_the_outcome_names_no_gateway_then_the_rows_own_stays() -> N
     assert (done.gateway, done.gateway_reference) == ("stripe", "pi_1")
 
 
-def test_fault_22_record_when_a_webhook_was_faster_then_its_word_stands() -> None:
+@pytest.mark.fault(22)
+def test_record_when_a_webhook_was_faster_then_its_word_stands() -> None:
     store = stored(Status.PROCESSING, Status.SUCCEEDED, Status.REFUNDED)
     assert recorded(store, CHARGED).status is Status.REFUNDED
 
 
-def test_fault_22_record_when_the_row_changes_meanwhile_then_it_decides_anew() -> None:
+@pytest.mark.fault(22)
+def test_record_when_the_row_changes_meanwhile_then_it_decides_anew() -> None:
     class Raced(MemoryPaymentStore):
         def save(self, payment: Payment) -> None:
             if not getattr(self, "raced", False):
@@ -119,9 +121,10 @@ def test_record_when_another_attempt_may_have_charged_then_that_ours_did_not_pro
     assert recorded(store, Outcome(status, "connection_refused")) == before
 
 
+@pytest.mark.fault(36)
 @pytest.mark.parametrize("refunded", [Status.PARTIALLY_REFUNDED, Status.REFUNDED])
 @pytest.mark.parametrize("missed", [(), (Status.UNKNOWN,), (Status.REQUIRES_ACTION,), (Status.IN_REVIEW,)])
-def test_fault_36_record_when_the_money_went_back_before_we_knew_of_it_then_both_are_on_record(
+def test_record_when_the_money_went_back_before_we_knew_of_it_then_both_are_on_record(
     missed: tuple[Status, ...], refunded: Status
 ) -> None:
     row = recorded(stored(Status.PROCESSING, *missed), Outcome(refunded, gateway_reference="pi_1"))
@@ -148,8 +151,9 @@ def test_record_when_the_gateway_holds_money_for_a_payment_that_ended_then_it_is
     assert store.rows["pay_1"].status is final
 
 
+@pytest.mark.fault(36)
 @pytest.mark.parametrize("outcome", [Status.DECLINED, Status.UNKNOWN, Status.REQUIRES_ACTION, Status.IN_REVIEW])
-def test_fault_36_record_when_captured_then_a_late_answer_does_not_take_it_back(outcome: Status) -> None:
+def test_record_when_captured_then_a_late_answer_does_not_take_it_back(outcome: Status) -> None:
     assert recorded(stored(Status.PROCESSING, Status.SUCCEEDED), Outcome(outcome)).status is Status.SUCCEEDED
 
 
@@ -178,8 +182,9 @@ def test_outcome_of_when_anything_else_was_caught_then_unknown_and_its_text_stay
     assert "4242" not in outcome.message
 
 
+@pytest.mark.fault(43)
 @pytest.mark.parametrize("since", [(Status.PENDING,), (Status.PENDING, Status.PROCESSING), (Status.REJECTED,)])
-def test_fault_43_record_when_a_late_execution_says_held_then_what_a_person_decided_stands(
+def test_record_when_a_late_execution_says_held_then_what_a_person_decided_stands(
     since: tuple[Status, ...],
 ) -> None:
     store = stored(Status.IN_REVIEW, *since)

@@ -229,7 +229,8 @@ def test_line_when_an_error_tells_a_secret_then_text_trace_and_notes_do_not(give
     assert shown.line()["exception_name"] == "ValueError"
 
 
-def test_fault_44_card_number_when_its_digits_are_apart_or_of_any_script_then_it_is_in_no_line() -> None:
+@pytest.mark.fault(44)
+def test_card_number_when_its_digits_are_apart_or_of_any_script_then_it_is_in_no_line() -> None:
     separators = [
         " ",
         "-",

@@ -116,8 +116,9 @@ def test_restart_when_the_payment_needs_none_then_refuses(status: Status) -> Non
     assert store.rows["pay_1"].restarts == 0
 
 
+@pytest.mark.fault(20)
 @pytest.mark.parametrize("executes", [True, False])
-def test_fault_20_replay_when_the_gateway_forgot_the_key_after_25_hours_then_it_is_asked_first_and_charges_once(
+def test_replay_when_the_gateway_forgot_the_key_after_25_hours_then_it_is_asked_first_and_charges_once(
     executes: bool,
 ) -> None:
     clock = FixedClock()

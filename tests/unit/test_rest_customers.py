@@ -276,7 +276,8 @@ def test_create_when_two_come_at_a_time_then_one_row_and_the_other_is_told(scena
     assert [(row.version, row.created_by) for row in scenario.customers.rows.values()] == [(1, "sub_other_shop")]
 
 
-def test_fault_45_create_when_the_key_cannot_be_used_then_nothing_is_stored(scenario: CustomerScenario) -> None:
+@pytest.mark.fault(45)
+def test_create_when_the_key_cannot_be_used_then_nothing_is_stored(scenario: CustomerScenario) -> None:
     scenario.encryptor.available = False
     with pytest.raises(EncryptionUnavailable):
         scenario.create()
@@ -286,13 +287,14 @@ def test_fault_45_create_when_the_key_cannot_be_used_then_nothing_is_stored(scen
 # Whose it is -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(41)
 @pytest.mark.parametrize(
     ("caller", "theirs"),
     [(ADMIN, True), (OPERATOR, True), (SHOP, True), (OTHER_SHOP, False), (JO, True), (SAM, False)],
     ids=["admin", "operator", "its merchant", "another merchant", "the person", "another person"],
 )
 @pytest.mark.parametrize("operation", ["get_customer", "update_customer", "delete_customer"])
-def test_fault_41_customer_when_it_is_not_theirs_then_as_if_there_were_none_and_audited(
+def test_customer_when_it_is_not_theirs_then_as_if_there_were_none_and_audited(
     scenario: CustomerScenario, operation: str, caller: Caller, theirs: bool
 ) -> None:
     scenario.create(SHOP, subject="sub_jo")
@@ -402,7 +404,8 @@ def test_update_when_it_is_erased_at_the_same_time_then_404_and_it_stays_erased(
     assert scenario.customers.rows["cus_1"] == Customer("cus_1", created_at=iso(NOON), version=2, erased_at=iso(NOON))
 
 
-def test_fault_45_update_when_the_key_goes_once_it_is_stored_then_still_told_as_done(
+@pytest.mark.fault(45)
+def test_update_when_the_key_goes_once_it_is_stored_then_still_told_as_done(
     scenario: CustomerScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scenario.create()

@@ -50,7 +50,8 @@ def test_customer_when_created_and_shown_then_the_same_as_under_its_newer_name(s
     assert shown["body"]["default_payment_method"] == "****visa"
 
 
-def test_fault_41_customer_when_it_is_somebody_elses_then_404_and_audited(scenario: RestScenario) -> None:
+@pytest.mark.fault(41)
+def test_customer_when_it_is_somebody_elses_then_404_and_audited(scenario: RestScenario) -> None:
     scenario.add_customer(by=OTHER_SHOP)
     answer = scenario.call("get_customer_v1", SHOP, path={"customer_id": "cus_1"})
     assert answer == RestScenario().call("get_customer_v1", SHOP, path={"customer_id": "cus_1"})
@@ -99,7 +100,8 @@ def test_payment_when_the_email_is_another_then_409_and_nothing_stored(scenario:
     assert scenario.stored == (0, 1, 0, 0)
 
 
-def test_fault_41_payment_when_the_customer_is_somebody_elses_then_404_audited_and_no_email_is_compared(
+@pytest.mark.fault(41)
+def test_payment_when_the_customer_is_somebody_elses_then_404_audited_and_no_email_is_compared(
     scenario: RestScenario,
 ) -> None:
     scenario.add_customer(by=OTHER_SHOP)
@@ -119,7 +121,8 @@ def test_payment_when_the_customer_was_erased_then_409_and_never_created_again(s
     assert scenario.customers.rows["cus_1"].email == ""
 
 
-def test_fault_45_payment_when_the_key_cannot_be_used_then_nothing_is_stored(scenario: RestScenario) -> None:
+@pytest.mark.fault(45)
+def test_payment_when_the_key_cannot_be_used_then_nothing_is_stored(scenario: RestScenario) -> None:
     scenario.encryptor.available = False
     with pytest.raises(EncryptionUnavailable):
         pay(scenario)
@@ -291,8 +294,9 @@ def test_disbursements_when_there_is_none_then_an_empty_list(scenario: RestScena
     assert disbursements(scenario, JO)["body"] == {"disbursements": []}
 
 
+@pytest.mark.fault(41)
 @pytest.mark.parametrize("caller", [OTHER_SHOP, SAM])
-def test_fault_41_disbursements_when_the_customer_is_somebody_elses_then_404_and_audited(
+def test_disbursements_when_the_customer_is_somebody_elses_then_404_and_audited(
     scenario: RestScenario, caller: Caller
 ) -> None:
     pay(scenario)

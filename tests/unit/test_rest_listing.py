@@ -122,8 +122,9 @@ def test_list_customer_payments_when_a_merchant_asks_then_only_what_it_submitted
     assert scenario.of_anna(caller) == seen
 
 
+@pytest.mark.fault(41)
 @pytest.mark.parametrize("caller", [BOB, RIVAL])
-def test_fault_41_list_when_it_is_another_customers_then_404_as_for_an_unknown_one_and_kept(caller: Caller) -> None:
+def test_list_when_it_is_another_customers_then_404_as_for_an_unknown_one_and_kept(caller: Caller) -> None:
     scenario = ListingScenario()
     scenario.store("pay_1", customer_id="cus_anna", submitted_by="rival")
 

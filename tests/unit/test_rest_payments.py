@@ -116,13 +116,15 @@ def test_payment_when_fields_are_wrong_then_400_names_them_all_and_nothing_is_st
     assert scenario.stored == (0, 0, 0, 0)
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize("claim", ["role", "roles", "x-roles", "cognito:groups", "submitted_by", "hold", "subject"])
-def test_fault_42_role_when_claimed_in_the_body_then_no_such_field_is_known(scenario: RestScenario, claim: str) -> None:
+def test_role_when_claimed_in_the_body_then_no_such_field_is_known(scenario: RestScenario, claim: str) -> None:
     answer = scenario.call("create_payment", SHOP, NEW | {claim: "admin"})
     assert (answer["statusCode"], scenario.stored) == (400, (0, 0, 0, 0))
 
 
-def test_fault_42_subject_when_claimed_in_a_header_then_the_tokens_counts(scenario: RestScenario) -> None:
+@pytest.mark.fault(42)
+def test_subject_when_claimed_in_a_header_then_the_tokens_counts(scenario: RestScenario) -> None:
     headers = {"X-Subject": OTHER_SHOP.subject, "X-Roles": "admin", "Role": "admin"}
     scenario.call("create_payment", SHOP, NEW, headers=headers)
 
@@ -131,7 +133,8 @@ def test_fault_42_subject_when_claimed_in_a_header_then_the_tokens_counts(scenar
     assert answer["statusCode"] == 404
 
 
-def test_fault_45_payment_when_the_key_cannot_be_used_then_nothing_is_stored(scenario: RestScenario) -> None:
+@pytest.mark.fault(45)
+def test_payment_when_the_key_cannot_be_used_then_nothing_is_stored(scenario: RestScenario) -> None:
     scenario.encryptor.available = False
     with pytest.raises(EncryptionUnavailable):
         submit(scenario, payment_method="pm_card_visa")
@@ -167,13 +170,15 @@ def try_cards(scenario: RestScenario, how_many: int) -> list[str]:
     return [scenario.payments.rows[f"pay_{n}"].hold for n in range(how_many)]
 
 
-def test_fault_43_payment_when_one_card_too_many_then_its_row_is_held(scenario: RestScenario) -> None:
+@pytest.mark.fault(43)
+def test_payment_when_one_card_too_many_then_its_row_is_held(scenario: RestScenario) -> None:
     most = MOST_CARDS[Source.CUSTOMER]
     assert try_cards(scenario, most + 2) == [""] * most + [CARD_TESTING] * 2
     assert scenario.workflow.started[-1] == f"pay_{most + 1}"  # the workflow sends it to review
 
 
-def test_fault_43_payment_when_sent_again_then_its_card_counts_once_and_its_row_is_held_as_before(
+@pytest.mark.fault(43)
+def test_payment_when_sent_again_then_its_card_counts_once_and_its_row_is_held_as_before(
     scenario: RestScenario,
 ) -> None:
     most = MOST_CARDS[Source.CUSTOMER]
@@ -183,7 +188,8 @@ def test_fault_43_payment_when_sent_again_then_its_card_counts_once_and_its_row_
     assert try_cards(scenario, most + 1) == [""] * most + [CARD_TESTING]
 
 
-def test_fault_43_payment_when_it_comes_by_token_then_the_token_is_the_card(scenario: RestScenario) -> None:
+@pytest.mark.fault(43)
+def test_payment_when_it_comes_by_token_then_the_token_is_the_card(scenario: RestScenario) -> None:
     most = MOST_CARDS[Source.CUSTOMER]
     for n in range(most + 1):
         submit(scenario, payment_id=f"pay_{n}", amount="1", customer_id="cus_1", token=f"ptok_{n:043}")
@@ -191,7 +197,8 @@ def test_fault_43_payment_when_it_comes_by_token_then_the_token_is_the_card(scen
     assert holds == [""] * most + [CARD_TESTING]
 
 
-def test_fault_43_payment_when_each_card_is_another_new_customers_default_then_held(scenario: RestScenario) -> None:
+@pytest.mark.fault(43)
+def test_payment_when_each_card_is_another_new_customers_default_then_held(scenario: RestScenario) -> None:
     most = MOST_CARDS[Source.IP]
     for n in range(most + 2):
         scenario.add_customer(f"cus_{n}", default_payment_method=f"pm_{n:03}")
@@ -263,8 +270,9 @@ def test_get_when_it_is_theirs_then_shown_and_nothing_to_audit(scenario: RestSce
     assert scenario.denied == []
 
 
+@pytest.mark.fault(41)
 @pytest.mark.parametrize("caller", SEES_NOT.values(), ids=SEES_NOT)
-def test_fault_41_payment_when_it_is_not_theirs_then_as_if_there_were_none_and_audited(
+def test_payment_when_it_is_not_theirs_then_as_if_there_were_none_and_audited(
     scenario: RestScenario, caller: Caller
 ) -> None:
     scenario.add_customer(subject=JO.subject)
@@ -287,20 +295,18 @@ def test_get_when_there_is_none_then_404_and_nothing_to_audit(scenario: RestScen
     assert scenario.denied == []
 
 
+@pytest.mark.fault(41)
 @pytest.mark.parametrize("customer_id", ["cus_nobodys", "cus_unknown", ""])
-def test_fault_41_payment_when_nobody_owns_its_customer_then_no_person_sees_it(
-    scenario: RestScenario, customer_id: str
-) -> None:
+def test_payment_when_nobody_owns_its_customer_then_no_person_sees_it(scenario: RestScenario, customer_id: str) -> None:
     scenario.add_customer("cus_nobodys", by=SHOP, subject="")
     submit(scenario, customer_id=customer_id)
     for person in (JO, Caller("", frozenset({Role.CUSTOMER}))):
         assert get(scenario, person)["statusCode"] == 404
 
 
+@pytest.mark.fault(41)
 @pytest.mark.parametrize("caller", [SHOP, Caller("", frozenset({Role.MERCHANT}))])
-def test_fault_41_payment_when_nobody_submitted_it_then_staff_alone_sees_it(
-    scenario: RestScenario, caller: Caller
-) -> None:
+def test_payment_when_nobody_submitted_it_then_staff_alone_sees_it(scenario: RestScenario, caller: Caller) -> None:
     scenario.payments.create(payment())
     assert get(scenario, caller)["statusCode"] == 404
     assert get(scenario, OPERATOR)["statusCode"] == 200
@@ -319,7 +325,8 @@ def test_payment_when_its_customer_was_erased_then_the_person_sees_it_no_more_an
 # Whom it names -----------------------------------------------------------------------------------------------------
 
 
-def test_fault_41_payment_when_it_names_somebody_elses_customer_then_404_audited_and_nothing_stored(
+@pytest.mark.fault(41)
+def test_payment_when_it_names_somebody_elses_customer_then_404_audited_and_nothing_stored(
     scenario: RestScenario,
 ) -> None:
     scenario.add_customer(by=OTHER_SHOP, default_payment_method="pm_card_visa")
@@ -403,6 +410,7 @@ def places(operation: str, fields: list[str]) -> Iterator[tuple[str, dict[str, A
     yield "a field's name", {"@": "note"}
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize("looks", CARDS)
 @pytest.mark.parametrize(
     ("operation", "more"),
@@ -412,7 +420,7 @@ def places(operation: str, fields: list[str]) -> Iterator[tuple[str, dict[str, A
         for place, more in places(operation, fields)
     ],
 )
-def test_fault_44_card_data_when_it_stands_anywhere_in_a_body_then_refused_and_not_repeated(
+def test_card_data_when_it_stands_anywhere_in_a_body_then_refused_and_not_repeated(
     scenario: RestScenario, operation: str, more: dict[str, Any], looks: str
 ) -> None:
     existing = operation in ("update_customer", "create_token")
@@ -429,23 +437,26 @@ def test_fault_44_card_data_when_it_stands_anywhere_in_a_body_then_refused_and_n
     assert (scenario.stored, scenario.customers.rows) == (stored, before)
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize("operation", VALID)
-def test_fault_44_bodies_when_they_hold_no_card_data_then_taken(scenario: RestScenario, operation: str) -> None:
+def test_bodies_when_they_hold_no_card_data_then_taken(scenario: RestScenario, operation: str) -> None:
     if operation in ("update_customer", "create_token"):
         scenario.add_customer()
     answer = scenario.call(operation, SHOP, VALID[operation], path={"customer_id": "cus_1"})
     assert answer["statusCode"] in (200, 201, 202)
 
 
-def test_fault_44_operations_when_they_take_a_body_then_all_are_tried() -> None:
+@pytest.mark.fault(44)
+def test_operations_when_they_take_a_body_then_all_are_tried() -> None:
     assert contracts_bodies().keys() == VALID.keys()
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize(
     ("operation", "field"),
     [("create_payment", "amount"), ("create_payment_v1", "amount"), ("create_token", "metadata")],
 )
-def test_fault_44_card_number_when_it_is_a_json_number_then_refused_and_not_repeated(
+def test_card_number_when_it_is_a_json_number_then_refused_and_not_repeated(
     scenario: RestScenario, operation: str, field: str
 ) -> None:
     answer = scenario.call(operation, SHOP, VALID[operation] | {field: int(CARD)})

@@ -165,6 +165,7 @@ def test_create_token_when_the_required_is_missing_then_both_are_told() -> None:
     assert [error.field for error in problem.errors] == ["customer_id", "payment_method"]
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize(
     ("change", "name"),
     [
@@ -179,7 +180,7 @@ def test_create_token_when_the_required_is_missing_then_both_are_told() -> None:
         ({"cvc": "123"}, "cvc"),
     ],
 )
-def test_fault_44_create_token_when_card_data_stands_anywhere_then_refused_unrepeated(change: Any, name: str) -> None:
+def test_create_token_when_card_data_stands_anywhere_then_refused_unrepeated(change: Any, name: str) -> None:
     scenario = TokenScenario()
     problem = scenario.refused("create_token", body=NEW | change)
     assert [error.field for error in problem.errors] == [name]
@@ -187,10 +188,9 @@ def test_fault_44_create_token_when_card_data_stands_anywhere_then_refused_unrep
     assert scenario.tokens.rows == {}
 
 
+@pytest.mark.fault(41)
 @pytest.mark.parametrize(("caller", "audited"), [(OTHER_SHOP, True), (SAM, True), (SHOP, False)])
-def test_fault_41_create_token_when_the_customer_is_not_the_callers_then_404_and_audited(
-    caller: Caller, audited: bool
-) -> None:
+def test_create_token_when_the_customer_is_not_the_callers_then_404_and_audited(caller: Caller, audited: bool) -> None:
     scenario = TokenScenario()
     customer_id = "cus_1" if audited else "cus_2"
     problem = scenario.refused("create_token", caller, body=NEW | {"customer_id": customer_id})
@@ -214,7 +214,8 @@ def test_create_token_when_the_customer_is_erased_at_that_very_moment_then_404_a
     assert not scenario.tokens.rows[TOKEN_ID].payment_method
 
 
-def test_fault_45_create_token_when_the_key_is_off_then_nothing_is_stored() -> None:
+@pytest.mark.fault(45)
+def test_create_token_when_the_key_is_off_then_nothing_is_stored() -> None:
     scenario = TokenScenario()
     scenario.encryptor.available = False
     with pytest.raises(EncryptionUnavailable):
@@ -248,11 +249,10 @@ def test_get_token_when_time_is_over_then_expired() -> None:
     assert scenario.call("get_token", at=NOON + timedelta(seconds=60))[1]["status"] == "expired"
 
 
+@pytest.mark.fault(41)
 @pytest.mark.parametrize("operation", ["get_token", "revoke_token"])
 @pytest.mark.parametrize("caller", [OTHER_SHOP, SAM])
-def test_fault_41_token_when_it_is_another_customers_then_404_as_if_unknown_and_audited(
-    operation: str, caller: Caller
-) -> None:
+def test_token_when_it_is_another_customers_then_404_as_if_unknown_and_audited(operation: str, caller: Caller) -> None:
     scenario = TokenScenario()
     scenario.create()
     problem = scenario.refused(operation, caller)

@@ -88,10 +88,11 @@ def audited(scenario: RecoveryScenario) -> Payment:
     return row
 
 
+@pytest.mark.fault(43)
 @pytest.mark.parametrize(
     ("verdict", "ends", "charges"), [(Verdict.APPROVED, Status.SUCCEEDED, 1), (Verdict.REJECTED, Status.REJECTED, 0)]
 )
-def test_fault_43_decision_when_the_operator_dies_before_the_start_then_the_sweeper_has_it_carried_out(
+def test_decision_when_the_operator_dies_before_the_start_then_the_sweeper_has_it_carried_out(
     verdict: Verdict, ends: Status, charges: int
 ) -> None:
     scenario = RecoveryScenario(HELD)

@@ -278,7 +278,8 @@ def test_audit_when_entries_are_written_then_they_never_change_and_verify_withou
 # FAULT 45 ---------------------------------------------------------------------------------------------------------
 
 
-def test_fault_45_accept_when_the_key_is_disabled_then_refused_and_nothing_is_stored_or_started() -> None:
+@pytest.mark.fault(45)
+def test_accept_when_the_key_is_disabled_then_refused_and_nothing_is_stored_or_started() -> None:
     scenario, workflow = EncryptionScenario(), MemoryWorkflow()
     scenario.encryptor.available = False
     with pytest.raises(EncryptionUnavailable):
@@ -286,15 +287,17 @@ def test_fault_45_accept_when_the_key_is_disabled_then_refused_and_nothing_is_st
     assert (scenario.store.rows, workflow.started) == ({}, [])
 
 
-def test_fault_45_accept_when_there_is_nothing_to_seal_then_a_disabled_key_is_no_matter() -> None:
+@pytest.mark.fault(45)
+def test_accept_when_there_is_nothing_to_seal_then_a_disabled_key_is_no_matter() -> None:
     scenario = EncryptionScenario()
     scenario.encryptor.available = False
     scenario.accept(request())
     assert scenario.row.status is Status.PENDING
 
 
+@pytest.mark.fault(45)
 @pytest.mark.parametrize("asked", [request(), PRIVATE], ids=["nothing sealed yet", "sealed"])
-def test_fault_45_charge_when_the_key_is_disabled_then_nothing_is_sent_and_it_goes_on_once_it_is_enabled(
+def test_charge_when_the_key_is_disabled_then_nothing_is_sent_and_it_goes_on_once_it_is_enabled(
     asked: PaymentRequest,
 ) -> None:
     scenario = EncryptionScenario(asked)
@@ -311,8 +314,9 @@ def test_fault_45_charge_when_the_key_is_disabled_then_nothing_is_sent_and_it_go
     assert len(scenario.gateway.captured) == 1
 
 
+@pytest.mark.fault(45)
 @pytest.mark.parametrize("method", ["pm_card_mastercard", "pm_card_chargeDeclined"])
-def test_fault_45_charge_when_the_key_is_disabled_while_the_gateway_charges_then_the_outcome_is_not_lost(
+def test_charge_when_the_key_is_disabled_while_the_gateway_charges_then_the_outcome_is_not_lost(
     method: str,
 ) -> None:
     scenario = EncryptionScenario(replace(PRIVATE, payment_method=method))
@@ -328,7 +332,8 @@ def test_fault_45_charge_when_the_key_is_disabled_while_the_gateway_charges_then
     assert scenario.opened.gateway_reference.startswith("mem_")
 
 
-def test_fault_45_charge_when_the_key_is_disabled_and_the_gateway_refuses_then_the_row_goes_back_to_pending() -> None:
+@pytest.mark.fault(45)
+def test_charge_when_the_key_is_disabled_and_the_gateway_refuses_then_the_row_goes_back_to_pending() -> None:
     scenario = EncryptionScenario(PRIVATE)
     scenario.gateway.fail(Fault(FaultKind.NOT_SENT))
 
@@ -342,7 +347,8 @@ def test_fault_45_charge_when_the_key_is_disabled_and_the_gateway_refuses_then_t
     assert is_sealed(scenario.row.payment_method)
 
 
-def test_fault_45_charge_when_the_answer_was_lost_and_the_key_is_disabled_then_unknown_until_it_is_enabled() -> None:
+@pytest.mark.fault(45)
+def test_charge_when_the_answer_was_lost_and_the_key_is_disabled_then_unknown_until_it_is_enabled() -> None:
     scenario = EncryptionScenario(PRIVATE)
     scenario.gateway.fail(Fault(FaultKind.ANSWER_LOST))
     with suppress(PaymentError):
@@ -356,7 +362,8 @@ def test_fault_45_charge_when_the_answer_was_lost_and_the_key_is_disabled_then_u
     assert len(scenario.gateway.captured) == 1
 
 
-def test_fault_45_payment_when_the_key_is_disabled_then_it_can_not_be_shown() -> None:
+@pytest.mark.fault(45)
+def test_payment_when_the_key_is_disabled_then_it_can_not_be_shown() -> None:
     scenario = EncryptionScenario(PRIVATE)
     scenario.encryptor.available = False
     with pytest.raises(EncryptionUnavailable):

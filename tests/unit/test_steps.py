@@ -135,20 +135,23 @@ def test_charge_step_when_the_payment_has_its_outcome_then_no_slot_is_taken() ->
     assert scenario.slots.taken == 2
 
 
-def test_fault_12_charge_step_when_told_to_retry_after_then_the_workflow_waits_so_long_and_some_more() -> None:
+@pytest.mark.fault(12)
+def test_charge_step_when_told_to_retry_after_then_the_workflow_waits_so_long_and_some_more() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=7))
     assert scenario.charge(jitter_seconds=3) == {"payment_id": "pay_1", "waits": 1, "wait_seconds": 10}
     assert scenario.now.status is Status.PENDING
 
 
-def test_fault_12_charge_step_when_jittered_then_over_the_whole_length_of_the_wait() -> None:
+@pytest.mark.fault(12)
+def test_charge_step_when_jittered_then_over_the_whole_length_of_the_wait() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=7))
     assert scenario.charge(jitter_seconds=1000)["wait_seconds"] == 14
 
 
-def test_fault_12_charge_step_when_told_no_time_then_the_waits_double_up_to_a_minute() -> None:
+@pytest.mark.fault(12)
+def test_charge_step_when_told_no_time_then_the_waits_double_up_to_a_minute() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=0, times=8))
     state: State = {"payment_id": "pay_1"}
@@ -159,7 +162,8 @@ def test_fault_12_charge_step_when_told_no_time_then_the_waits_double_up_to_a_mi
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
-def test_fault_12_charge_step_when_the_wait_is_over_then_the_same_request_under_the_same_key() -> None:
+@pytest.mark.fault(12)
+def test_charge_step_when_the_wait_is_over_then_the_same_request_under_the_same_key() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, times=3))
     state = scenario.charge_until_it_ends()
@@ -169,7 +173,8 @@ def test_fault_12_charge_step_when_the_wait_is_over_then_the_same_request_under_
     assert len(scenario.gateway.captured) == 1
 
 
-def test_fault_12_charge_step_when_the_gateway_stays_busy_then_it_gives_up_after_the_tables_attempts() -> None:
+@pytest.mark.fault(12)
+def test_charge_step_when_the_gateway_stays_busy_then_it_gives_up_after_the_tables_attempts() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, times=1000))
     state = scenario.charge_until_it_ends()
@@ -178,16 +183,16 @@ def test_fault_12_charge_step_when_the_gateway_stays_busy_then_it_gives_up_after
     assert scenario.gateway.captured == []
 
 
-def test_fault_12_charge_step_when_a_payment_may_be_charged_and_asking_is_refused_then_it_waits_and_asks_again() -> (
-    None
-):
+@pytest.mark.fault(12)
+def test_charge_step_when_a_payment_may_be_charged_and_asking_is_refused_then_it_waits_and_asks_again() -> None:
     scenario = StepScenario(after(payment(), Status.PROCESSING))
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find", retry_after_seconds=5))
     assert scenario.charge() == {"payment_id": "pay_1", "waits": 1, "wait_seconds": 5}
     assert scenario.now.status is Status.PROCESSING
 
 
-def test_fault_12_charge_step_when_it_waits_then_what_is_to_be_asked_is_not_forgotten() -> None:
+@pytest.mark.fault(12)
+def test_charge_step_when_it_waits_then_what_is_to_be_asked_is_not_forgotten() -> None:
     scenario = StepScenario()
     scenario.record(scenario.charge())
     scenario.gateway.refund(scenario.opened.gateway_reference, 9999)
@@ -197,7 +202,8 @@ def test_fault_12_charge_step_when_it_waits_then_what_is_to_be_asked_is_not_forg
     assert scenario.record(scenario.charge(state)).status is Status.REFUNDED
 
 
-def test_fault_13_charge_step_when_the_key_is_in_use_then_unknown_and_the_retry_keeps_to_the_key() -> None:
+@pytest.mark.fault(13)
+def test_charge_step_when_the_key_is_in_use_then_unknown_and_the_retry_keeps_to_the_key() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.KEY_IN_USE))
     with pytest.raises(OutcomeUnknown):
@@ -210,7 +216,8 @@ def test_fault_13_charge_step_when_the_key_is_in_use_then_unknown_and_the_retry_
     assert len(scenario.gateway.captured) == 1
 
 
-def test_fault_14_charge_step_when_the_connection_is_refused_then_the_workflow_retries_and_charges_once() -> None:
+@pytest.mark.fault(14)
+def test_charge_step_when_the_connection_is_refused_then_the_workflow_retries_and_charges_once() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.NOT_SENT))
     with pytest.raises(PaymentError) as refused:
@@ -220,6 +227,7 @@ def test_fault_14_charge_step_when_the_connection_is_refused_then_the_workflow_r
     assert len(scenario.gateway.captured) == 1
 
 
+@pytest.mark.fault(15, 16)
 @pytest.mark.parametrize(
     ("method", "code"),
     [
@@ -228,9 +236,7 @@ def test_fault_14_charge_step_when_the_connection_is_refused_then_the_workflow_r
         ("pm_card_chargeDeclinedStolenCard", "stolen_card"),
     ],
 )
-def test_faults_15_16_charge_step_when_the_card_is_declined_then_an_outcome_and_never_a_retry(
-    method: str, code: str
-) -> None:
+def test_charge_step_when_the_card_is_declined_then_an_outcome_and_never_a_retry(method: str, code: str) -> None:
     scenario = StepScenario(payment(method=method))
     row = scenario.record(scenario.charge())
     assert (row.status, row.code) == (Status.DECLINED, code)
@@ -238,7 +244,8 @@ def test_faults_15_16_charge_step_when_the_card_is_declined_then_an_outcome_and_
     assert len(scenario.gateway.requests) == 1
 
 
-def test_fault_19_charge_step_when_the_key_is_refused_for_good_then_the_payment_waits_and_is_not_failed() -> None:
+@pytest.mark.fault(19)
+def test_charge_step_when_the_key_is_refused_for_good_then_the_payment_waits_and_is_not_failed() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=2))
     with pytest.raises(Misconfigured):
@@ -276,7 +283,8 @@ def test_record_step_when_a_step_gave_up_then_the_event_stays_parked() -> None:
     assert len(list(scenario.events.parked())) == 1
 
 
-def test_fault_18_record_step_when_the_answer_is_a_conflict_then_the_event_stays_parked() -> None:
+@pytest.mark.fault(18)
+def test_record_step_when_the_answer_is_a_conflict_then_the_event_stays_parked() -> None:
     scenario = told()
     scenario.gateway.fail(Fault(FaultKind.ALTERED, call="find", money=Money(4711, "CHF")))
     state = scenario.charge(ASKED)
@@ -390,7 +398,8 @@ def test_audit_step_when_run_twice_then_each_version_has_one_entry_and_the_event
     assert [row.payment_id for row in rows.closed] == ["pay_1", "pay_1"]  # closing is safe to repeat
 
 
-def test_fault_23_audit_step_when_the_write_fails_then_no_row_is_closed_and_a_retry_makes_up_for_it() -> None:
+@pytest.mark.fault(23)
+def test_audit_step_when_the_write_fails_then_no_row_is_closed_and_a_retry_makes_up_for_it() -> None:
     scenario, rows = StepScenario(), RowsClosed()
     scenario.record(scenario.charge())
 
@@ -443,9 +452,10 @@ EXECUTIONS = some.lists(
 )
 
 
+@pytest.mark.fault(*range(8, 21))
 @settings(max_examples=300)
 @given(EXECUTIONS, METHODS)
-def test_faults_8_to_20_steps_when_anything_fails_at_any_time_then_one_charge_at_most_and_the_row_tells_the_truth(
+def test_steps_when_anything_fails_at_any_time_then_one_charge_at_most_and_the_row_tells_the_truth(
     executions: list[Execution], method: str
 ) -> None:
     scenario = StepScenario(payment(method=method))
@@ -473,9 +483,8 @@ def test_faults_8_to_20_steps_when_anything_fails_at_any_time_then_one_charge_at
     assert len(scenario.gateway.captured) == (scenario.now.status is Status.SUCCEEDED)
 
 
-def test_fault_43_payment_when_a_fraud_rule_holds_it_then_validate_sends_it_to_review_until_a_person_lets_it_go() -> (
-    None
-):
+@pytest.mark.fault(43)
+def test_payment_when_a_fraud_rule_holds_it_then_validate_sends_it_to_review_until_a_person_lets_it_go() -> None:
     store = MemoryPaymentStore()
     held = replace(payment(), hold="card_testing")
     store.create(held)

@@ -222,7 +222,8 @@ def test_sweep_when_a_restart_comes_to_nothing_then_the_next_waits_are_longer() 
     assert len(set(scenario.workflow.started)) == 6
 
 
-def test_fault_4_sweep_when_the_start_fails_after_the_claim_then_a_later_sweep_starts_it() -> None:
+@pytest.mark.fault(4)
+def test_sweep_when_the_start_fails_after_the_claim_then_a_later_sweep_starts_it() -> None:
     scenario = RecoveryScenario(payment())
 
     def fails(payment_id: str) -> None:
@@ -237,7 +238,8 @@ def test_fault_4_sweep_when_the_start_fails_after_the_claim_then_a_later_sweep_s
     assert len(scenario.workflow.started) == 1
 
 
-def test_fault_37_sweep_when_the_webhook_never_comes_then_the_payment_is_closed_all_the_same() -> None:
+@pytest.mark.fault(37)
+def test_sweep_when_the_webhook_never_comes_then_the_payment_is_closed_all_the_same() -> None:
     scenario = RecoveryScenario(payment(method="pm_card_threeDSecure2Required"))
     scenario.gateway.finish(scenario.run().gateway_reference, well=True)
     assert scenario.recover(after_units=3)["taken_up"] == 1
@@ -246,7 +248,8 @@ def test_fault_37_sweep_when_the_webhook_never_comes_then_the_payment_is_closed_
     assert scenario.recover(after_units=100) == Counter()
 
 
-def test_fault_37_sweep_when_a_charge_settles_and_nobody_tells_then_the_payment_is_closed_all_the_same() -> None:
+@pytest.mark.fault(37)
+def test_sweep_when_a_charge_settles_and_nobody_tells_then_the_payment_is_closed_all_the_same() -> None:
     scenario = RecoveryScenario(payment(metadata={"settles_later": "yes"}))
     scenario.gateway.finish(scenario.run().gateway_reference, well=True)
     assert scenario.recover(after_units=2)["taken_up"] == 1
@@ -254,7 +257,8 @@ def test_fault_37_sweep_when_a_charge_settles_and_nobody_tells_then_the_payment_
     assert scenario.recover(after_units=100) == Counter()
 
 
-def test_fault_11_sweep_when_a_charge_is_unknown_then_asked_about_until_proven_absent() -> None:
+@pytest.mark.fault(11)
+def test_sweep_when_a_charge_is_unknown_then_asked_about_until_proven_absent() -> None:
     scenario = RecoveryScenario(after(payment(), Status.PROCESSING, Status.UNKNOWN))
     statuses = []
     for _ in range(3):
@@ -294,7 +298,8 @@ def test_sweep_when_payments_are_held_for_review_then_counted_as_such_and_not_as
 # The gateway's events ------------------------------------------------------------------------------------------------
 
 
-def test_fault_35_sweep_when_a_parked_events_payment_is_there_then_applied_once() -> None:
+@pytest.mark.fault(35)
+def test_sweep_when_a_parked_events_payment_is_there_then_applied_once() -> None:
     scenario = RecoveryScenario()
     scenario.events.add(gateway_event())
     scenario.recover()
@@ -338,7 +343,8 @@ def test_sweep_when_a_parked_event_contradicts_the_row_then_counted_once() -> No
 # Batches -------------------------------------------------------------------------------------------------------------
 
 
-def test_fault_30_sweep_when_the_splitter_died_then_resumed_after_its_claim_ran_out() -> None:
+@pytest.mark.fault(30)
+def test_sweep_when_the_splitter_died_then_resumed_after_its_claim_ran_out() -> None:
     scenario = RecoveryScenario()
     scenario.batches.claim_split(BATCH, Claim("a", NOON, NOON + UNIT))
     scenario.recover(after_units=0.9)
@@ -487,7 +493,8 @@ REFUSED = after(payment(), Status.PROCESSING, Status.PENDING)
 """A payment that the gateway refused with everything else."""
 
 
-def test_fault_19_sweep_when_the_gateway_still_refuses_us_then_nothing_is_sent_and_the_lane_stays_paused() -> None:
+@pytest.mark.fault(19)
+def test_sweep_when_the_gateway_still_refuses_us_then_nothing_is_sent_and_the_lane_stays_paused() -> None:
     scenario = paused(REFUSED)
     scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=100))
     assert scenario.recover(after_units=100)["lane_paused"] == 1
@@ -495,7 +502,8 @@ def test_fault_19_sweep_when_the_gateway_still_refuses_us_then_nothing_is_sent_a
     assert not scenario.delivery.on
 
 
-def test_fault_19_sweep_when_the_gateway_answers_again_then_one_payment_goes_ahead_and_the_lane_waits_for_it() -> None:
+@pytest.mark.fault(19)
+def test_sweep_when_the_gateway_answers_again_then_one_payment_goes_ahead_and_the_lane_waits_for_it() -> None:
     scenario = paused(REFUSED, replace(REFUSED, payment_id="pay_2"), replace(REFUSED, payment_id="pay_3"))
     assert scenario.recover(after_units=2)["lane_paused"] == 1
     assert len(scenario.workflow.started) == 1
@@ -503,7 +511,8 @@ def test_fault_19_sweep_when_the_gateway_answers_again_then_one_payment_goes_ahe
     assert not scenario.delivery.on
 
 
-def test_fault_19_sweep_when_the_probe_gets_through_then_the_lane_resumes_and_messages_are_delivered() -> None:
+@pytest.mark.fault(19)
+def test_sweep_when_the_probe_gets_through_then_the_lane_resumes_and_messages_are_delivered() -> None:
     scenario = paused(REFUSED)
     scenario.recover(after_units=2)
     assert scenario.run().status is Status.SUCCEEDED
@@ -512,15 +521,17 @@ def test_fault_19_sweep_when_the_probe_gets_through_then_the_lane_resumes_and_me
     assert scenario.delivery.on
 
 
-def test_fault_19_sweep_when_the_probe_is_declined_then_the_gateway_takes_payments_again() -> None:
+@pytest.mark.fault(19)
+def test_sweep_when_the_probe_is_declined_then_the_gateway_takes_payments_again() -> None:
     scenario = paused(after(payment(method="pm_card_chargeDeclined"), Status.PROCESSING, Status.PENDING))
     scenario.recover(after_units=2)
     assert scenario.run().status is Status.DECLINED
     assert scenario.recover()["lane_paused"] == 0
 
 
+@pytest.mark.fault(19)
 @pytest.mark.parametrize("ended", [Status.FAILED, Status.UNKNOWN])
-def test_fault_19_sweep_when_the_probe_ends_without_the_gateways_word_then_another_goes_ahead(ended: Status) -> None:
+def test_sweep_when_the_probe_ends_without_the_gateways_word_then_another_goes_ahead(ended: Status) -> None:
     scenario = paused(REFUSED)
     scenario.recover(after_units=2)
     scenario.payments.rows["pay_1"] = after(REFUSED, Status.PROCESSING, ended)
@@ -530,14 +541,16 @@ def test_fault_19_sweep_when_the_probe_ends_without_the_gateways_word_then_anoth
     assert scenario.workflow.started == ["pay_1.2", "pay_2.2"]
 
 
-def test_fault_19_sweep_when_the_probe_is_refused_too_then_the_lane_stays_paused_and_tries_again_later() -> None:
+@pytest.mark.fault(19)
+def test_sweep_when_the_probe_is_refused_too_then_the_lane_stays_paused_and_tries_again_later() -> None:
     scenario = paused(REFUSED)
     sweeps = [scenario.recover(after_units=1)["lane_paused"] for _ in range(7)]
     assert sweeps == [1] * 7
     assert len(scenario.workflow.started) == 3  # at 1, 3 and 7 units, as for every payment that comes to nothing
 
 
-def test_fault_19_sweep_when_no_payment_waits_then_the_gateways_answer_is_enough() -> None:
+@pytest.mark.fault(19)
+def test_sweep_when_no_payment_waits_then_the_gateways_answer_is_enough() -> None:
     scenario = paused()
     scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED))
     assert scenario.recover()["lane_paused"] == 1

@@ -196,7 +196,8 @@ def test_check_when_the_key_is_off_then_it_still_answers_and_nothing_was_opened(
     assert till.encryptor.calls == calls
 
 
-def test_fault_45_of_when_the_key_is_off_then_it_fails_closed() -> None:
+@pytest.mark.fault(45)
+def test_of_when_the_key_is_off_then_it_fails_closed() -> None:
     till = Till()
     till.encryptor.available = False
     for row in (by_token(), payment(method="", customer_id="c1")):

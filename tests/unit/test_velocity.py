@@ -29,8 +29,9 @@ def velocities() -> list[Velocity]:
     return [Velocity(store), Velocity(store)]
 
 
+@pytest.mark.fault(43)
 @pytest.mark.parametrize("source", Source)
-def test_fault_43_card_testing_when_small_charges_on_many_cards_then_held_across_instances(source: Source) -> None:
+def test_card_testing_when_small_charges_on_many_cards_then_held_across_instances(source: Source) -> None:
     instances, tester = velocities(), SOURCES[source]("tester")
 
     holds = [
@@ -41,8 +42,9 @@ def test_fault_43_card_testing_when_small_charges_on_many_cards_then_held_across
     assert holds == [""] * MOST_CARDS[source] + [CARD_TESTING] * 5
 
 
+@pytest.mark.fault(43)
 @given(some.data())
-def test_fault_43_card_testing_when_interleaved_in_any_way_then_held_from_the_first_card_over_the_limit_on(
+def test_card_testing_when_interleaved_in_any_way_then_held_from_the_first_card_over_the_limit_on(
     data: some.DataObject,
 ) -> None:
     instances, source = velocities(), Source.CUSTOMER
@@ -55,11 +57,12 @@ def test_fault_43_card_testing_when_interleaved_in_any_way_then_held_from_the_fi
         assert bool(held) == (len(seen) > MOST_CARDS[source])
 
 
+@pytest.mark.fault(43)
 @given(
     some.lists(some.tuples(some.integers(1, 500), some.integers(1, MOST_CARDS[Source.CUSTOMER])), max_size=60),
     some.lists(some.tuples(some.integers(501, 99_999), some.integers(0, 1000)), max_size=60),
 )
-def test_fault_43_ordinary_shopping_when_few_cards_or_larger_amounts_then_never_held(
+def test_ordinary_shopping_when_few_cards_or_larger_amounts_then_never_held(
     few_cards: list[tuple[int, int]], larger: list[tuple[int, int]]
 ) -> None:
     instances = velocities()
@@ -69,7 +72,8 @@ def test_fault_43_ordinary_shopping_when_few_cards_or_larger_amounts_then_never_
         assert not instances[n % 2].hold(Money(amount, "EUR"), f"pm_{card}", at=NOON, **shopper)
 
 
-def test_fault_43_sources_when_one_is_over_then_it_is_held_whatever_the_others_are() -> None:
+@pytest.mark.fault(43)
+def test_sources_when_one_is_over_then_it_is_held_whatever_the_others_are() -> None:
     velocity, _ = velocities()
     for n in range(MOST_CARDS[Source.CUSTOMER]):
         velocity.hold(ONE, f"pm_{n}", at=NOON, ip=f"198.51.100.{n}", customer_id="cus_1")
@@ -78,7 +82,8 @@ def test_fault_43_sources_when_one_is_over_then_it_is_held_whatever_the_others_a
     assert not velocity.hold(ONE, "pm_last", at=NOON, ip="192.0.2.1", customer_id="cus_2")
 
 
-def test_fault_43_window_when_it_is_over_then_cards_are_counted_anew() -> None:
+@pytest.mark.fault(43)
+def test_window_when_it_is_over_then_cards_are_counted_anew() -> None:
     velocity, _ = velocities()
     for n in range(MOST_CARDS[Source.CUSTOMER] + 1):
         velocity.hold(ONE, f"pm_{n}", at=NOON, customer_id="cus_1")
@@ -88,7 +93,8 @@ def test_fault_43_window_when_it_is_over_then_cards_are_counted_anew() -> None:
     assert not velocity.hold(ONE, "pm_1", at=NOON + WINDOW, customer_id="cus_1")
 
 
-def test_fault_43_payment_without_own_method_when_repeated_then_it_counts_nothing() -> None:
+@pytest.mark.fault(43)
+def test_payment_without_own_method_when_repeated_then_it_counts_nothing() -> None:
     store = MemoryLimitStore()
     for n in range(9):
         assert not Velocity(store).hold(ONE, "", at=NOON, customer_id=f"cus_{n}", ip="203.0.113.7")
@@ -96,7 +102,8 @@ def test_fault_43_payment_without_own_method_when_repeated_then_it_counts_nothin
     assert not store.members
 
 
-def test_fault_43_cards_when_counted_then_only_their_hashes_are_kept() -> None:
+@pytest.mark.fault(43)
+def test_cards_when_counted_then_only_their_hashes_are_kept() -> None:
     store = MemoryLimitStore()
     Velocity(store).hold(ONE, "pm_secret", at=NOON, ip="203.0.113.7")
 

@@ -118,7 +118,8 @@ def test_receive_when_it_names_no_payment_then_ignored_and_not_parked() -> None:
 # Early ---------------------------------------------------------------------------------------------------------------
 
 
-def test_fault_35_receive_when_the_payments_row_is_not_there_yet_then_parked_and_applied_later() -> None:
+@pytest.mark.fault(35)
+def test_receive_when_the_payments_row_is_not_there_yet_then_parked_and_applied_later() -> None:
     scenario = WebhookScenario()
     assert scenario.webhooks.receive(gateway_event()) is EventState.PARKED
     assert list(scenario.events.parked()) == [gateway_event()]
@@ -129,8 +130,9 @@ def test_fault_35_receive_when_the_payments_row_is_not_there_yet_then_parked_and
     assert scenario.state_of(gateway_event()) is EventState.APPLIED
 
 
+@pytest.mark.fault(35)
 @pytest.mark.parametrize("statuses", [(), (Status.PROCESSING,)], ids=["pending", "processing"])
-def test_fault_35_receive_when_a_workflow_is_at_the_payment_then_parked_and_not_in_its_way(
+def test_receive_when_a_workflow_is_at_the_payment_then_parked_and_not_in_its_way(
     statuses: tuple[Status, ...],
 ) -> None:
     scenario = world_in(*statuses) if statuses else WebhookScenario(payment())
@@ -138,7 +140,8 @@ def test_fault_35_receive_when_a_workflow_is_at_the_payment_then_parked_and_not_
     assert scenario.workflow.started == []
 
 
-def test_fault_35_receive_when_delivered_again_while_parked_then_applied_if_the_time_has_come() -> None:
+@pytest.mark.fault(35)
+def test_receive_when_delivered_again_while_parked_then_applied_if_the_time_has_come() -> None:
     scenario = WebhookScenario()
     scenario.webhooks.receive(gateway_event())
     scenario.payments.create(after(payment(), Status.PROCESSING, Status.UNKNOWN))
@@ -147,7 +150,8 @@ def test_fault_35_receive_when_delivered_again_while_parked_then_applied_if_the_
     assert len(scenario.workflow.reconciling) == 1
 
 
-def test_fault_35_apply_when_the_payment_never_comes_then_ignored_only_after_a_week() -> None:
+@pytest.mark.fault(35)
+def test_apply_when_the_payment_never_comes_then_ignored_only_after_a_week() -> None:
     scenario = WebhookScenario()
     scenario.webhooks.receive(gateway_event())
     scenario.clock.wait(KEPT_PARKED - timedelta(seconds=10))
@@ -160,27 +164,31 @@ def test_fault_35_apply_when_the_payment_never_comes_then_ignored_only_after_a_w
 # Twice, and in any order --------------------------------------------------------------------------------------------
 
 
-def test_fault_36_receive_when_delivered_twice_then_one_execution() -> None:
+@pytest.mark.fault(36)
+def test_receive_when_delivered_twice_then_one_execution() -> None:
     scenario = world_in(Status.PROCESSING, Status.UNKNOWN)
     assert [scenario.webhooks.receive(gateway_event()) for _ in range(3)] == [EventState.PARKED] * 3
     assert len(scenario.workflow.started) == 1
 
 
-def test_fault_36_receive_when_two_events_tell_of_it_then_each_may_ask() -> None:
+@pytest.mark.fault(36)
+def test_receive_when_two_events_tell_of_it_then_each_may_ask() -> None:
     scenario = world_in(Status.PROCESSING, Status.UNKNOWN)
     scenario.webhooks.receive(gateway_event(event_id="evt_1"))
     scenario.webhooks.receive(gateway_event(event_id="evt_2"))
     assert len(scenario.workflow.started) == 2
 
 
+@pytest.mark.fault(36)
 @pytest.mark.parametrize("late", [type for type in HANDLED if type != "charge.refunded"])
-def test_fault_36_receive_when_the_payment_is_captured_then_a_late_event_starts_nothing(late: str) -> None:
+def test_receive_when_the_payment_is_captured_then_a_late_event_starts_nothing(late: str) -> None:
     scenario = world_in(Status.PROCESSING, Status.SUCCEEDED, **SENT)
     assert scenario.webhooks.receive(gateway_event(late)) is EventState.APPLIED
     assert scenario.workflow.started == []
 
 
-def test_fault_36_receive_when_the_refund_comes_before_the_success_then_the_row_ends_refunded() -> None:
+@pytest.mark.fault(36)
+def test_receive_when_the_refund_comes_before_the_success_then_the_row_ends_refunded() -> None:
     scenario = WebhookScenario(payment(method=STEP_UP))
     reference = scenario.run().gateway_reference
     scenario.gateway.finish(reference, well=True)
@@ -192,11 +200,12 @@ def test_fault_36_receive_when_the_refund_comes_before_the_success_then_the_row_
     assert len(scenario.workflow.started) == 1
 
 
+@pytest.mark.fault(36)
 @pytest.mark.parametrize(
     ("status", "type"),
     [(Status.PROCESSING, "payment_intent.processing"), (Status.REQUIRES_ACTION, "payment_intent.requires_action")],
 )
-def test_fault_36_receive_when_it_says_what_the_row_says_then_nobody_is_asked(status: Status, type: str) -> None:
+def test_receive_when_it_says_what_the_row_says_then_nobody_is_asked(status: Status, type: str) -> None:
     path = dict.fromkeys((Status.PROCESSING, status))
     scenario = world_in(*path, **SENT)
     assert scenario.webhooks.receive(gateway_event(type)) is EventState.APPLIED
@@ -253,7 +262,8 @@ def test_apply_when_the_gateway_gives_no_answer_then_asked_again_when_the_event_
     assert asked == [ASK_AGAIN * n // timedelta(minutes=1) for n in (1, 2, 4, 8)] == [5, 10, 20, 40]
 
 
-def test_fault_18_apply_when_the_payment_is_held_for_review_and_money_went_back_then_asked_until_it_fits() -> None:
+@pytest.mark.fault(18)
+def test_apply_when_the_payment_is_held_for_review_and_money_went_back_then_asked_until_it_fits() -> None:
     scenario = WebhookScenario(payment())
     scenario.gateway.fail(Fault(FaultKind.ALTERED, call="charge", money=Money(4711, "CHF")))
     held = scenario.run()
@@ -283,7 +293,8 @@ def test_receive_when_the_refund_is_asked_about_without_an_answer_then_it_is_rec
     assert scenario.run_last().version == version
 
 
-def test_fault_18_receive_when_the_gateway_reports_other_money_then_parked_until_it_fits() -> None:
+@pytest.mark.fault(18)
+def test_receive_when_the_gateway_reports_other_money_then_parked_until_it_fits() -> None:
     scenario = refunded(5000)
     scenario.gateway.fail(replace(OTHER_MONEY))
     assert scenario.run_last().status is Status.SUCCEEDED

@@ -23,7 +23,8 @@ def end(api: Api, intent_id: str, how: str, outcome: str) -> tuple[int, str]:
     return answer.status_code, answer.json().get("error", {}).get("message", "")
 
 
-def test_fault_17_authentication_when_passed_then_captures_the_charge(api: Api) -> None:
+@pytest.mark.fault(17)
+def test_authentication_when_passed_then_captures_the_charge(api: Api) -> None:
     waiting = api.pay(payment_method=AUTHENTICATES)
     assert end(api, waiting.id, "authenticate", "succeeded") == (200, "")
     paid = api.intents.retrieve(waiting.id)

@@ -35,7 +35,8 @@ def wait_until(url: str, *, up: bool) -> None:
         time.sleep(0.01)
 
 
-def test_fault_14_connection_when_refused_then_a_pooled_client_sees_it_and_the_port_comes_back(api: Api) -> None:
+@pytest.mark.fault(14)
+def test_connection_when_refused_then_a_pooled_client_sees_it_and_the_port_comes_back(api: Api) -> None:
     before = api.pay("pay-1")  # leaves a connection in the SDK's pool
     api.control("POST", "refuse_connections", {"seconds": 0.6})
     wait_until(api.url, up=False)

@@ -51,7 +51,8 @@ def test_word_when_in_metadata_then_strikes_its_payment_once(
     assert pay(api, fault_spec).status == "succeeded"
 
 
-def test_fault_12_words_when_several_then_strike_in_turn_and_repetitions_count_them_down(api: Api) -> None:
+@pytest.mark.fault(12)
+def test_words_when_several_then_strike_in_turn_and_repetitions_count_them_down(api: Api) -> None:
     for _ in range(2):
         with pytest.raises(stripe.RateLimitError) as caught:
             pay(api, "rate_limited=7:2, answer_lost", key="k")
@@ -62,9 +63,10 @@ def test_fault_12_words_when_several_then_strike_in_turn_and_repetitions_count_t
     assert len(api.stand_in.ledger.captured()) == 1
 
 
+@pytest.mark.fault(10, 11)
 @pytest.mark.parametrize("word", ["server_error", "answer_lost"])
 @pytest.mark.parametrize(("moment", "charges"), [("", 1), ("=after", 1), ("=before", 0)])
-def test_fault_10_11_word_when_it_names_the_moment_then_charge_went_through_or_not(
+def test_word_when_it_names_the_moment_then_charge_went_through_or_not(
     api: Api, word: str, moment: str, charges: int
 ) -> None:
     with pytest.raises(stripe.StripeError):
@@ -72,7 +74,8 @@ def test_fault_10_11_word_when_it_names_the_moment_then_charge_went_through_or_n
     assert len(api.stand_in.ledger.captured()) == len(found(api)) == charges
 
 
-def test_fault_18_amount_and_status_when_altered_in_metadata_then_every_answer_shows_them(api: Api) -> None:
+@pytest.mark.fault(18)
+def test_amount_and_status_when_altered_in_metadata_then_every_answer_shows_them(api: Api) -> None:
     made = pay(api, "amount=1234 currency=eur status=frozen", key="k")
     again = pay(api, "amount=1234 currency=eur status=frozen", key="k")
     for shown in (made, again, api.intents.retrieve(made.id), *found(api)):
@@ -99,7 +102,8 @@ def test_latency_when_in_metadata_then_answer_is_late_and_the_log_tells_when_the
     assert api.control("GET", "requests")["data"][-1]["at"] == arrived.isoformat(timespec="microseconds")
 
 
-def test_fault_20_key_when_forgotten_by_metadata_then_a_repetition_charges_again(api: Api) -> None:
+@pytest.mark.fault(20)
+def test_key_when_forgotten_by_metadata_then_a_repetition_charges_again(api: Api) -> None:
     first = pay(api, "key_forgotten", key="k")
     assert pay(api, "key_forgotten", key="k").id != first.id
     assert headers_of(pay(api, "key_forgotten", key="k"))["Idempotent-Replayed"] == "true"

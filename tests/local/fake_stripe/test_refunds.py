@@ -108,7 +108,8 @@ def test_refund_when_two_of_60_of_100_come_at_once_then_one_succeeds(api: Api) -
     assert sorted(outcomes) == ["refused", "succeeded"]
 
 
-def test_fault_39_refund_when_its_answer_is_lost_then_the_same_key_gives_the_one_refund(api: Api) -> None:
+@pytest.mark.fault(39)
+def test_refund_when_its_answer_is_lost_then_the_same_key_gives_the_one_refund(api: Api) -> None:
     intent = api.pay("pay-1")
     api.stand_in.faults.add(Fault(Kind.ANSWER_LOST, payment_id="pay-1"))
     with pytest.raises(stripe.APIConnectionError):

@@ -321,9 +321,8 @@ def test_endpoint_when_it_is_wrong_then_is_refused_and_the_old_one_stays(
 # Faults ----------------------------------------------------------------------------------------------------------
 
 
-def test_fault_37_webhook_when_lost_by_metadata_then_only_that_payments_never_come(
-    api: Api, receiver: Receiver
-) -> None:
+@pytest.mark.fault(37)
+def test_webhook_when_lost_by_metadata_then_only_that_payments_never_come(api: Api, receiver: Receiver) -> None:
     pay(api, "webhook_lost")
     api.pay("pay-2")
     events = settled(api, 2)
@@ -342,7 +341,8 @@ def test_webhook_when_lost_once_for_all_then_the_next_one_comes(api: Api, receiv
     assert receiver.types == ["succeeded"]
 
 
-def test_fault_36_webhook_when_doubled_then_comes_twice_with_the_same_id(api: Api, receiver: Receiver) -> None:
+@pytest.mark.fault(36)
+def test_webhook_when_doubled_then_comes_twice_with_the_same_id(api: Api, receiver: Receiver) -> None:
     api.control("POST", "faults", {"kind": "webhook_doubled", "payment_id": "pay-1", "times": 1})
     api.pay("pay-1")
     wait_for(lambda: len(receiver.bodies) == 3)
@@ -360,7 +360,8 @@ def test_webhook_when_late_then_comes_after_so_many_seconds(api: Api, receiver: 
     assert receiver.types == ["created", "succeeded"]
 
 
-def test_fault_36_webhook_when_reordered_then_comes_after_the_next_one(
+@pytest.mark.fault(36)
+def test_webhook_when_reordered_then_comes_after_the_next_one(
     api: Api, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhooks, "HELD_SECONDS", 1000.0)  # the next one lets it go, not the time

@@ -271,19 +271,20 @@ FORGED = {
 }
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize("attack", FORGED)
-def test_fault_42_token_when_forged_or_not_for_us_then_401(attack: str, api: Api, pool: Pool) -> None:
+def test_token_when_forged_or_not_for_us_then_401(attack: str, api: Api, pool: Pool) -> None:
     assert api.get(f"Bearer {FORGED[attack](pool)}") == (401, {"message": "Unauthorized"})
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize("header", [None, "Bearer", "Bearer let-me-in", "Basic dXNlcjpwYXNz", "Bearer a.b.c"])
-def test_fault_42_header_when_it_is_no_token_then_401(header: str | None, api: Api) -> None:
+def test_header_when_it_is_no_token_then_401(header: str | None, api: Api) -> None:
     assert api.get(header) == (401, {"message": "Unauthorized"})
 
 
-def test_fault_42_keys_when_out_of_reach_then_nobody_is_let_in(
-    aws: LocalAws, role: str, deploy: Deploy, pool: Pool
-) -> None:
+@pytest.mark.fault(42)
+def test_keys_when_out_of_reach_then_nobody_is_let_in(aws: LocalAws, role: str, deploy: Deploy, pool: Pool) -> None:
     nowhere = f"{aws.endpoint_url}/nowhere/.well-known/jwks.json"
     api = Api(aws, deploy_authorizer(aws, role, pool, "authorize-nowhere", nowhere), deploy())
     assert api.get(f"Bearer {pool.token('admin')}")[0] == 500

@@ -60,7 +60,8 @@ def test_open_when_the_text_is_another_fields_then_refused(keys: Keys) -> None:
         keys.encryptor.open(MINE, {"gateway_reference": sealed})
 
 
-def test_fault_45_vault_when_the_key_is_disabled_then_it_fails_closed_until_it_is_enabled(keys: Keys) -> None:
+@pytest.mark.fault(45)
+def test_vault_when_the_key_is_disabled_then_it_fails_closed_until_it_is_enabled(keys: Keys) -> None:
     encryptor = keys.encryptor
     sealed = encryptor.seal(MINE, VALUES)
     assert encryptor.open(MINE, sealed) == VALUES  # what it knew a moment ago is of no use to it now
@@ -79,7 +80,8 @@ def test_fault_45_vault_when_the_key_is_disabled_then_it_fails_closed_until_it_i
     assert encryptor.open(MINE, sealed) == VALUES
 
 
-def test_fault_45_vault_when_the_key_is_to_be_deleted_then_it_fails_closed_until_that_is_taken_back(keys: Keys) -> None:
+@pytest.mark.fault(45)
+def test_vault_when_the_key_is_to_be_deleted_then_it_fails_closed_until_that_is_taken_back(keys: Keys) -> None:
     sealed = keys.encryptor.seal(MINE, VALUES)
     keys.kms.schedule_key_deletion(KeyId=keys.arn, PendingWindowInDays=7)
     with pytest.raises(EncryptionUnavailable, match="KMSInvalidStateException"):
@@ -90,13 +92,15 @@ def test_fault_45_vault_when_the_key_is_to_be_deleted_then_it_fails_closed_until
     assert keys.encryptor.open(MINE, sealed) == VALUES
 
 
-def test_fault_45_vault_when_the_key_is_gone_then_it_fails_closed(keys: Keys) -> None:
+@pytest.mark.fault(45)
+def test_vault_when_the_key_is_gone_then_it_fails_closed(keys: Keys) -> None:
     gone = keys.arn.rpartition("/")[0] + "/00000000-0000-0000-0000-000000000000"
     with pytest.raises(EncryptionUnavailable, match="NotFoundException"):
         KmsFieldEncryptor(keys.kms, gone).seal(MINE, VALUES)
 
 
-def test_fault_45_hash_when_the_lookup_key_is_disabled_then_no_hash_and_the_same_one_once_it_is_enabled(
+@pytest.mark.fault(45)
+def test_hash_when_the_lookup_key_is_disabled_then_no_hash_and_the_same_one_once_it_is_enabled(
     keys: Keys,
 ) -> None:
     before = keys.hasher.hash_of("Ada@Example.com")
