@@ -163,7 +163,7 @@ def _renewed(stack: Stack, session: Session) -> Session:
             AuthParameters={"REFRESH_TOKEN": session.refresh_token},
         )
     except client.exceptions.NotAuthorizedException:
-        raise Failure(f"the login of {session.who} at {stack.name} has expired", details=[LOG_IN]) from None
+        raise Failure(f"the login of {session.who} at {stack.name} has ended", details=[LOG_IN]) from None
     return _session(session.who, {"RefreshToken": session.refresh_token, **answer["AuthenticationResult"]})
 
 

@@ -152,7 +152,7 @@ class _Run:
         return bool(answer["Attributes"][waiting] == "0")
 
     def _is_read(self, run: str) -> bool:
-        """Whether the batch's file is read, and its last payment queued."""
+        """Whether the whole file is read and its last payment is queued."""
         batch = self._batches.get(self._batch_ids[run])
         return batch is not None and batch.status is not BatchStatus.SPLITTING
 

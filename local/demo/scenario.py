@@ -47,8 +47,8 @@ _S = Status
 
 CALLS = (
     Call("a payment", _body("good", "99.99"), 202, Expected(_S.SUCCEEDED)),
-    Call("the same once more", _body("good", "99.99"), 202, Expected(_S.SUCCEEDED), replayed=True),
-    Call("its id, another amount", _body("good", "1.00"), 409, Expected(_S.SUCCEEDED, "other content")),
+    Call("the same request again", _body("good", "99.99"), 202, Expected(_S.SUCCEEDED), replayed=True),
+    Call("the same id, another amount", _body("good", "1.00"), 409, Expected(_S.SUCCEEDED, "other content")),
     Call("dinars have 3 digits", _body("dinar", "3.500", "KWD"), 202, Expected(_S.SUCCEEDED)),
     Call("yen have none", _body("yens", "10.50", "JPY"), 400, Expected("", "more digits than JPY has")),
     Call("a card number", _body("pan", "5.00", description="4242424242424242"), 400, Expected("", "card number")),
@@ -59,7 +59,7 @@ CALLS = (
         Expected(_S.DECLINED, "the card was declined"),
     ),
     Call(
-        "a customer's empty card",
+        "a customer without funds",
         _body("broke", "8.00", "EUR", customer_id="cus_broke"),
         202,
         Expected(_S.DECLINED, "insufficient_funds"),

@@ -201,7 +201,7 @@ def test_token_when_the_login_has_ended_then_says_how_to_log_in(payctl: Payctl, 
     cognito.will_answer(400, refused("NotAuthorizedException", "Refresh Token has been revoked"))
     result = payctl("token")
     assert result.exit_code == Exit.FAILED
-    assert f"the login of {ANNA} at test has expired" in result.stderr
+    assert f"the login of {ANNA} at test has ended" in result.stderr
     assert "log in with: payctl login" in result.stderr
 
 

@@ -69,7 +69,7 @@ class Places:
         return True
 
     def give_back(self, function: str) -> None:
-        """The invocation has ended."""
+        """Release the place of an ended invocation."""
         with self._lock:
             self._taken[function] -= 1
             self._moved_at = time.monotonic()
