@@ -55,9 +55,7 @@ class BatchFile:
                 if record.line > after_line:
                     yield self._read(record)
         except CutOff as cut_off:
-            error = CellError(
-                cut_off.line, "", "", str(cut_off), "upload the part from this line on as another file"
-            )
+            error = CellError(cut_off.line, "", "", str(cut_off), "upload the part from this line on as another file")
             yield RejectedRow(cut_off.line, "", (error,))
 
     def cells(self) -> Iterator[tuple[int, list[str]]]:
@@ -156,7 +154,7 @@ def _header(records: Iterator[Record]) -> tuple[list[str], list[str]]:
 
 
 def _json_object(text: str) -> Mapping[str, Any]:
-    """Parse a JSON object. Raises ValueError for other JSON, and for text that UTF-8 cannot encode (lone surrogates)."""
+    """Parse a JSON object. Raises ValueError for other JSON, and for text that is not valid UTF-8 (lone surrogates)."""
     try:
         value = json.loads(text)
     except RecursionError as error:
