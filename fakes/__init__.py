@@ -1,1 +1,1 @@
-"""The ports in memory, for tests, the simulation and the cost counting. Never in the Lambda package."""
+"""In-memory implementations of the ports for tests, the simulation and cost counting. Never in the Lambda package."""

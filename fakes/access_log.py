@@ -12,5 +12,5 @@ class MemoryAccessLog:
         self.entries: list[Denied] = []
 
     def denied(self, entry: Denied, at: datetime) -> None:  # noqa: ARG002 - the port's
-        """See the port."""
+        """Append the entry to the list."""
         self.entries.append(entry)

@@ -9,14 +9,14 @@ from payments.ports.payment_store import VersionConflict
 
 
 class MemoryAuditStore:
-    """The audit log in a dict of lists, beside the payments whose rows it marks."""
+    """The audit log in a dict of lists, next to the fake payments store whose rows it marks."""
 
     def __init__(self, payments: MemoryPaymentStore) -> None:
         self.log: dict[str, list[AuditEntry]] = {}
         self._payments = payments
 
     def append(self, entries: Sequence[AuditEntry]) -> None:
-        """See the port."""
+        """Add the entries and mark the row. Raises VersionConflict under the same conditions as the real table."""
         payment_id, first, last = entries[0].payment_id, entries[0], entries[-1]
         logged = self.log.setdefault(payment_id, [])
         row = self._payments.rows[payment_id]
@@ -27,5 +27,5 @@ class MemoryAuditStore:
         self._payments.rows[payment_id] = replace(row, audited_version=last.sequence, audit_hash=last.hash)
 
     def entries(self, payment_id: str) -> list[AuditEntry]:
-        """See the port."""
+        """All entries of a payment, oldest first."""
         return list(self.log.get(payment_id, []))

@@ -7,7 +7,7 @@ from payments.domain.batch.state import Source
 
 
 class MemoryBatchFiles:
-    """Files in a dict: (key, version id) or a result's key → bytes. `chunk_bytes` is how it reads them."""
+    """Files in a dict: (key, version id) or a result's key → bytes. `chunk_bytes` is the size of the chunks read."""
 
     def __init__(self, chunk_bytes: int = 7) -> None:
         self.uploads: dict[tuple[str, str], bytes] = {}
@@ -15,18 +15,18 @@ class MemoryBatchFiles:
         self._chunk_bytes = chunk_bytes
 
     def upload(self, key: str, content: bytes, version_id: str = "v1") -> Source:
-        """Put a file there, as an uploader does."""
+        """Store a file, as an uploader does."""
         self.uploads[key, version_id] = content
         return Source("bucket", key, version_id, "etag", len(content))
 
     def read(self, source: Source) -> Iterator[bytes]:
-        """See the port."""
+        """The bytes of the file's version, in chunks."""
         content = self.uploads[source.key, source.version_id]
         for offset in range(0, len(content), self._chunk_bytes):
             yield content[offset : offset + self._chunk_bytes]
 
     def write(self, source: Source, name: str, content: BinaryIO) -> str:
-        """See the port."""
+        """Store a result file, and return its key."""
         key = source.result_key(name)
         self.results[key] = content.read()
         return key

@@ -1,4 +1,4 @@
-"""The in-memory twin of the processing-status table."""
+"""The in-memory fake of the processing-status table."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +22,7 @@ class _Entry:
 
 
 class MemoryBatchStore:
-    """The processing-status table in a dict, beside the payments table's twin."""
+    """The processing-status table in a dict, next to the fake payments table."""
 
     def __init__(self, payments: MemoryPaymentStore) -> None:
         self._payments = payments
@@ -30,26 +30,26 @@ class MemoryBatchStore:
         self._transaction = Lock()
 
     def claim_split(self, batch: Batch, claim: Claim) -> Batch:
-        """See the port."""
+        """Create the batch or take over its split, and return it. Raises NotClaimed."""
         if batch.batch_id not in self._entries:
             self._entries[batch.batch_id] = _Entry(batch)
         return self._claim(batch.batch_id, None, BatchStatus.SPLITTING, claim)
 
     def save_progress(self, batch_id: str, owner: str, progress: Progress, *, release: bool = False) -> None:
-        """See the port."""
+        """Store the progress; `release` ends the claim. Raises NotClaimed if the claim is lost."""
         entry = self._owned(batch_id, owner, BatchStatus.SPLITTING)
         entry.batch = replace(entry.batch, progress=progress)
         if release:
             entry.until = ""
 
     def add_rows(self, batch_id: str, rows: Sequence[RejectedRow | ResultRow]) -> None:
-        """See the port."""
+        """Store rows that have a result without a payment of this batch. Safe to repeat."""
         self._entries[batch_id].rows |= {row.line: row for row in rows}
 
     def finish_split(
         self, batch_id: str, owner: str, progress: Progress, at: datetime, file_errors: Sequence[CellError] = ()
     ) -> None:
-        """See the port."""
+        """Store that the whole file is read, or its errors. Raises NotClaimed if the claim is lost."""
         entry = self._owned(batch_id, owner, BatchStatus.SPLITTING)
         entry.batch = replace(
             entry.batch,
@@ -60,7 +60,7 @@ class MemoryBatchStore:
         )
 
     def close_row(self, payment: Payment) -> None:
-        """See the port."""
+        """Set the payment's mark and count its row. No effect if the mark is already set."""
         with self._transaction:
             row = self._payments.rows[payment.payment_id]
             if not row.batch_row_closed:
@@ -69,36 +69,36 @@ class MemoryBatchStore:
                 entry.batch = replace(entry.batch, rows_closed=entry.batch.rows_closed + 1)
 
     def claim_report(self, batch_id: str, claim: Claim) -> Batch:
-        """See the port."""
+        """Start or take over the report, and return the batch. Raises NotClaimed."""
         return self._claim(batch_id, BatchStatus.PROCESSING, BatchStatus.REPORTING, claim)
 
     def complete(
         self, batch_id: str, owner: str, status: BatchStatus, by_status: Mapping[str, int], at: datetime
     ) -> None:
-        """See the port."""
+        """Store the status and the result counts. Raises NotClaimed if the claim is lost."""
         entry = self._owned(batch_id, owner, BatchStatus.REPORTING)
         entry.batch = replace(entry.batch, status=status, by_status=dict(by_status), updated_at=iso(at))
 
     def get(self, batch_id: str) -> Batch | None:
-        """See the port."""
+        """The batch's current state, or None."""
         entry = self._entries.get(batch_id)
         return _seen(entry) if entry else None
 
     def unfinished(self) -> Iterator[str]:
-        """See the port."""
+        """The ids of batches without a report, oldest first."""
         done = (BatchStatus.COMPLETED, BatchStatus.REJECTED)
         batches = [entry.batch for entry in self._entries.values() if entry.batch.status not in done]
         return iter([batch.batch_id for batch in sorted(batches, key=lambda batch: batch.created_at)])
 
     def claim_repair(self, batch: Batch, at: datetime) -> None:
-        """See the port."""
+        """Claim the check of a batch's rows. Raises NotClaimed for all callers but one."""
         entry = self._entries[batch.batch_id]
         if entry.batch.status is not BatchStatus.PROCESSING or entry.batch.updated_at != batch.updated_at:
             raise NotClaimed(f"batch {batch.batch_id} is another's to repair, or moved on")
         entry.batch = replace(entry.batch, updated_at=iso(at))
 
     def rows(self, batch_id: str) -> Iterator[RejectedRow | ResultRow]:
-        """See the port."""
+        """The rows that `add_rows` stored, in the order of lines."""
         rows = self._entries[batch_id].rows
         return iter([rows[line] for line in sorted(rows)])
 

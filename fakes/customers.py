@@ -1,4 +1,4 @@
-"""The in-memory twin of the customers table."""
+"""The in-memory fake of the customers table."""
 
 from payments.domain.customer import Customer
 from payments.ports.customer_store import CustomerExists
@@ -12,23 +12,23 @@ class MemoryCustomerStore:
         self.rows = {customer.customer_id: customer for customer in customers}
 
     def create(self, customer: Customer) -> None:
-        """See the port."""
+        """Store version 1. Raises CustomerExists with the existing row."""
         existing = self.rows.setdefault(customer.customer_id, customer)
         if existing is not customer:
             raise CustomerExists(existing)
 
     def get(self, customer_id: str) -> Customer | None:
-        """See the port."""
+        """The current row, including an erased one, or None."""
         return self.rows.get(customer_id)
 
     def save(self, customer: Customer) -> None:
-        """See the port."""
+        """Replace the previous version. Raises VersionConflict."""
         current = self.rows.get(customer.customer_id)
         if current is None or current.version != customer.version - 1:
             raise VersionConflict(f"customer {customer.customer_id} is not at version {customer.version - 1}")
         self.rows[customer.customer_id] = customer
 
     def find_by_email_hash(self, email_hash: str, limit: int) -> list[Customer]:
-        """See the port."""
+        """Up to `limit` customers with this e-mail address, oldest first."""
         found = [row for row in self.rows.values() if row.email_hash == email_hash]
         return sorted(found, key=lambda row: row.created_at)[:limit]

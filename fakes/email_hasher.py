@@ -7,13 +7,13 @@ from payments.ports.field_encryptor import EncryptionUnavailable
 
 
 class MemoryEmailHasher:
-    """HMAC-SHA-256 under a key that everybody knows. `available` is its switch."""
+    """HMAC-SHA-256 under a public key. `available` switches the key on and off."""
 
     def __init__(self) -> None:
         self.available = True
 
     def hash_of(self, email: str) -> str:
-        """See the port."""
+        """The HMAC of the normalized address in hexadecimal. Raises EncryptionUnavailable while switched off."""
         if not self.available:
             raise EncryptionUnavailable("the lookup key cannot be used: it is switched off")
         return hmac.digest(b"memory", one_spelling(email).encode(), "sha256").hex()

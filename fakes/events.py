@@ -1,4 +1,4 @@
-"""The in-memory twin of the gateway events table."""
+"""The in-memory fake of the gateway events table."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,21 +14,21 @@ class MemoryEventStore:
         self.events: dict[str, GatewayEvent] = {}
 
     def add(self, event: GatewayEvent) -> bool:
-        """See the port."""
+        """Store an event. False if it is already stored."""
         return self.events.setdefault(event.event_id, event) is event
 
     def settle(self, event_id: str, state: EventState, at: datetime) -> None:  # noqa: ARG002 - nothing expires here
-        """See the port."""
+        """Set the state of a parked event. No effect on others."""
         stored = self.events.get(event_id)
         if stored and stored.state is EventState.PARKED:
             self.events[event_id] = replace(stored, state=state)
 
     def parked(self) -> Iterator[GatewayEvent]:
-        """See the port."""
+        """The parked events, oldest first."""
         waiting = [event for event in self.events.values() if event.state is EventState.PARKED]
         return iter(sorted(waiting, key=lambda event: event.received_at))
 
     def of_payment(self, payment_id: str) -> list[GatewayEvent]:
-        """See the port."""
+        """The events of a payment, oldest first."""
         about = [event for event in self.events.values() if event.payment_id == payment_id]
         return sorted(about, key=lambda event: event.received_at)

@@ -1,4 +1,4 @@
-"""In-memory twins of the vault and the e-mail hasher, for tests and the simulation. They pass the same suite."""
+"""The in-memory fake of the field encryptor. It passes the same contract suite as the real one."""
 
 from collections.abc import Mapping
 from itertools import count
@@ -8,8 +8,8 @@ from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailab
 
 
 class MemoryFieldEncryptor:
-    """Keeps the texts itself: what it gives out is a number. `available` is the key's switch, `calls` counts how
-    often KMS would have been asked."""
+    """Keeps the texts in memory and returns numbers for them. `available` switches the key on and off. `calls` counts
+    the requests that KMS would have received."""
 
     def __init__(self) -> None:
         self.available = True
@@ -18,11 +18,11 @@ class MemoryFieldEncryptor:
         self._texts: dict[str, tuple[dict[str, str], str, str]] = {}
 
     def seal(self, context: Context, values: Mapping[str, str]) -> dict[str, str]:
-        """See the port."""
+        """Replace plain values by sealed texts under one new data key. Raises EncryptionUnavailable."""
         return self._with_key(self._new_key(), context, values) if needs_sealing(values) else dict(values)
 
     def open(self, context: Context, values: Mapping[str, str]) -> dict[str, str]:
-        """See the port."""
+        """The plain values. Raises EncryptionUnavailable, and DecryptionFailed naming the field."""
         for _ in _keys(values):
             self._ask()
         return {
@@ -30,7 +30,7 @@ class MemoryFieldEncryptor:
         }
 
     def unlock(self, context: Context, values: Mapping[str, str]) -> tuple[dict[str, str], Seal]:
-        """See the port."""
+        """The plain values, and a function that seals later values without another call."""
         plain = self.open(context, values)
         key = next(iter(_keys(values)), None) or self._new_key()
         return plain, lambda more: self._with_key(key, context, more)

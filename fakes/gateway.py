@@ -1,6 +1,6 @@
-"""The in-memory twin of the Stripe adapter: same answers for the same test payment methods, faults on request.
+"""The in-memory fake of the Stripe adapter: same answers for the same test payment methods, and faults on request.
 
-For unit tests and the simulation. `tests/contract/test_gateway.py` holds it to what the real adapter does.
+For unit tests and the simulation. `tests/contract/test_gateway.py` runs the same tests on it and on the real adapter.
 """
 
 import threading
@@ -46,27 +46,27 @@ _BY_OUTCOME = {
 TEST_PAYMENT_METHODS: dict[str, str] = {
     f"pm_card_{card}": outcome for outcome, cards in _BY_OUTCOME.items() for card in cards.split()
 }
-"""Stripe's test payment methods (docs.stripe.com/testing) and the code they are declined with; empty: charged."""
+"""Stripe's test payment methods (docs.stripe.com/testing) and their decline codes. An empty code means charged."""
 
 
 class FaultKind(StrEnum):
-    """What goes wrong."""
+    """The kind of a fault."""
 
     NOT_SENT = "not_sent"
     UNAUTHORIZED = "unauthorized"
     RATE_LIMITED = "rate_limited"
     KEY_IN_USE = "key_in_use"
     SERVER_ERROR = "server_error"
-    """Remembered under the idempotency key; the charge goes through if `executes`."""
+    """Stored under the idempotency key. The charge is made if `executes`."""
     ANSWER_LOST = "answer_lost"
-    """The charge goes through if `executes`."""
+    """The charge is made if `executes`."""
     ALTERED = "altered"
     """The answer has another `money` or `status` than the charge."""
 
 
 @dataclass(slots=True)
 class Fault:
-    """A fault for the next `times` calls for `payment_id` and of `call`; of all where empty."""
+    """A fault for the next `times` calls for `payment_id` and of `call`. Empty values match all."""
 
     kind: FaultKind
     payment_id: str = ""
@@ -80,7 +80,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """One captured charge: what the money invariants count."""
+    """One captured charge, as the money invariants count it."""
 
     payment_id: str
     reference: str
@@ -89,7 +89,7 @@ class Captured:
 
 @dataclass(frozen=True, slots=True)
 class _Intent:
-    """One attempt to charge, as the gateway keeps it. `code` says why it was declined."""
+    """One attempt to charge, as the gateway stores it. `code` is its decline code."""
 
     reference: str
     payment_id: str
@@ -97,13 +97,13 @@ class _Intent:
     status: str
     code: str = ""
     refunded: int = 0
-    """Minor units that went back."""
+    """Refunded minor units."""
     created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """An idempotency key: what it was first used for, and the intent that it answers with (None: with a 500)."""
+    """An idempotency key: its first request, and the intent that it answers with (None: it answers 500)."""
 
     request: ChargeRequest
     first_used: datetime
@@ -122,8 +122,8 @@ class MemoryGateway:
         search_lag: timedelta = timedelta(0),
         tell: Callable[[str, str, str], None] = lambda *_: None,
     ) -> None:
-        """`search_lag` is how long a search does not see a new charge; `tell` gets each event for
-        webhooks: its type, the payment id and the reference."""
+        """`search_lag` is how long a search does not find a new charge. `tell` receives each event for webhooks: its
+        type, the payment id and the reference."""
         self._clock = clock
         self._search_lag = search_lag
         self._tell = tell
@@ -144,12 +144,12 @@ class MemoryGateway:
             ]
 
     def fail(self, fault: Fault) -> None:
-        """Let `fault` strike from now on."""
+        """Add a fault that applies from now on."""
         with self._lock:
             self._faults.append(fault)
 
     def charge(self, request: ChargeRequest) -> GatewayCharge:
-        """Charge a test payment method, once per payment id within 24 hours. Raises as the port says."""
+        """Charge a test payment method, once for each payment id within 24 hours. Raises the errors of the port."""
         check_chargeable(request)
         with self._lock:
             fault = self._strike("charge", request.payment_id)
@@ -157,7 +157,7 @@ class MemoryGateway:
             return _reported(intent, fault)
 
     def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
-        """The charge of the reference; else the one with our payment id that the search sees, captured ones first."""
+        """The charge of the reference, else the one with our payment id that the search finds, captured ones first."""
         with self._lock:
             fault = self._strike("find", payment_id)
             if fault and fault.kind is FaultKind.SERVER_ERROR:
@@ -174,7 +174,7 @@ class MemoryGateway:
             return _reported(intents[0], fault) if intents else None
 
     def cancel(self, reference: str) -> None:
-        """Cancel a charge that is neither captured nor at an end."""
+        """Cancel a charge that is neither captured nor ended."""
         with self._lock:
             intent = self._intent(reference)
             fault = self._strike("cancel", intent.payment_id)
@@ -185,15 +185,15 @@ class MemoryGateway:
             if broken:
                 raise _answered_500() if broken.kind is FaultKind.SERVER_ERROR else _no_answer()
 
-    # What happens at the gateway without us ------------------------------------------------------------------------
+    # Changes at the gateway without a call of ours -----------------------------------------------------------------
 
     def waiting(self, status: str) -> list[Captured]:
-        """The charges in a status of the gateway's, such as `requires_action` or `processing`."""
+        """The charges in a status of the gateway, such as `requires_action` or `processing`."""
         with self._lock:
             return [Captured(i.payment_id, i.reference, i.money) for i in self._intents if i.status == status]
 
     def finish(self, reference: str, *, well: bool) -> None:
-        """The customer authenticates, or a charge settles: well, or not. No effect on a charge that is at an end."""
+        """The customer authenticates or a charge settles, successfully or not. No effect on a charge that has ended."""
         with self._lock:
             intent = self._intent(reference)
             if intent.status not in ("requires_action", "processing"):
@@ -205,7 +205,7 @@ class MemoryGateway:
                 self._change(intent, **failed, event="payment_intent.payment_failed")
 
     def refund(self, reference: str, minor_units: int) -> bool:
-        """Give money back, as somebody may in the gateway's dashboard; False if that is more than there is left."""
+        """Refund money, as a user of the gateway's dashboard may do. False if it is more than the rest."""
         with self._lock:
             intent = self._intent(reference)
             if intent.status != "succeeded" or intent.refunded + minor_units > intent.money.minor_units:
@@ -216,16 +216,16 @@ class MemoryGateway:
     def _intent(self, reference: str) -> _Intent:
         found = next((intent for intent in self._intents if intent.reference == reference), None)
         if found is None:
-            raise Misconfigured("search_refused", "the gateway knows no charge with this reference")
+            raise Misconfigured("search_refused", "the gateway has no charge with this reference")
         return found
 
     def _change(self, intent: _Intent, *, event: str, **changes: Any) -> None:
         changed = replace(intent, **changes)
-        self._intents[self._intents.index(intent)] = changed  # a key goes on to answer with what it was, as at Stripe
+        self._intents[self._intents.index(intent)] = changed  # a key still answers with the old one, as at Stripe
         self._tell(event, intent.payment_id, intent.reference)
 
     def _strike(self, call: str, payment_id: str) -> Fault | None:
-        """The oldest fault for this call, counted down. Raises those that keep the call from being carried out."""
+        """The oldest fault for this call, counted down. Raises the error of faults that prevent the call."""
         fault = next((f for f in self._faults if f.payment_id in ("", payment_id) and f.call in ("", call)), None)
         if fault is None:
             return None
@@ -247,12 +247,12 @@ class MemoryGateway:
         return fault
 
     def _once(self, request: ChargeRequest, fault: Fault | None) -> _Intent:
-        """Execute, or answer again with what the idempotency key remembers."""
+        """Execute the request, or return the stored answer of its idempotency key."""
         key = self._keys.get(request.payment_id)
         if key is None or self._clock() - key.first_used >= KEYS_KEPT_FOR:
             key = self._first(request, fault)
         elif key.request != request:
-            raise Conflict("idempotency_error", "the gateway knows this payment id with other content")
+            raise Conflict("idempotency_error", "the gateway has this payment id with other content")
         if fault and fault.kind is FaultKind.ANSWER_LOST:
             raise _no_answer()
         if key.intent is None:
@@ -260,7 +260,7 @@ class MemoryGateway:
         return key.intent
 
     def _first(self, request: ChargeRequest, fault: Fault | None) -> _Key:
-        """Execute a key's first request, and remember what it answers."""
+        """Execute the first request of a key, and store its answer."""
         kind = fault.kind if fault else None
         executes = fault is None or fault.executes
         if kind is FaultKind.ANSWER_LOST and not executes:
@@ -286,7 +286,7 @@ class MemoryGateway:
 
 
 def _no_answer() -> OutcomeUnknown:
-    return OutcomeUnknown("no_answer", "the request may have reached the gateway, and no answer came back")
+    return OutcomeUnknown("no_answer", "the request may have reached the gateway, but no answer arrived")
 
 
 def _answered_500() -> OutcomeUnknown:
@@ -294,7 +294,7 @@ def _answered_500() -> OutcomeUnknown:
 
 
 def _reported(intent: _Intent, fault: Fault | None) -> GatewayCharge:
-    """What an intent says of the charge, altered by `fault`."""
+    """The charge in an intent, altered by `fault`."""
     altered = fault if fault and fault.kind is FaultKind.ALTERED else None
     money = (altered and altered.money) or intent.money
     match (altered and altered.status) or intent.status:

@@ -1,4 +1,4 @@
-"""In-memory twin of the lists of payments."""
+"""The in-memory fake of the lists of payments."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -11,7 +11,7 @@ from payments.domain.statuses import Status
 
 
 class MemoryPaymentListing:
-    """Lists over the twin of the payments table."""
+    """Lists over the fake payments table."""
 
     def __init__(self, store: MemoryPaymentStore) -> None:
         self._store = store
@@ -27,7 +27,7 @@ class MemoryPaymentListing:
         after: Cursor | None = None,
         submitted_by: str = "",
     ) -> Page:
-        """See the port."""
+        """A page of one customer's payments, newest first."""
         rows = [
             row
             for row in self._store.rows.values()
@@ -40,7 +40,7 @@ class MemoryPaymentListing:
     def all(
         self, *, status: Status | None = None, since: datetime, until: datetime, limit: int, after: Cursor | None = None
     ) -> Page:
-        """See the port."""
+        """A page of all payments, newest first; with `status`, by the time of their last change."""
         rows = [row for row in self._store.rows.values() if status in (None, row.status)]
         return _page(rows, lambda row: row.updated_at if status else row.created_at, since, until, limit, after)
 

@@ -6,15 +6,15 @@ from payments.ports.payment_queue import QueuedPayment
 
 
 class MemoryPaymentQueue:
-    """A twin that keeps what was sent."""
+    """Keeps the messages that were sent."""
 
     def __init__(self) -> None:
         self.messages: list[QueuedPayment] = []
 
     def send(self, payments: Sequence[QueuedPayment]) -> None:
-        """See the port."""
+        """Append the messages to the list."""
         self.messages += payments
 
     def is_empty(self) -> bool:
-        """See the port."""
+        """True if no message is in the list."""
         return not self.messages

@@ -1,4 +1,4 @@
-"""In-memory twins of the tables, for tests and the simulation. They pass the same contract suite as DynamoDB."""
+"""The in-memory fake of the payments table. It passes the same contract suite as DynamoDB."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,14 +14,14 @@ from payments.ports.sealed_payments import sealed
 
 
 class MemoryPaymentStore:
-    """The payments table in a dict. With a vault it holds private fields as the real one does, else as they come."""
+    """The payments table in a dict. With an encryptor it encrypts private fields as the real store does."""
 
     def __init__(self, encryptor: FieldEncryptor | None = None) -> None:
         self.rows: dict[str, Payment] = {}
         self._encryptor = encryptor
 
     def create(self, payment: Payment) -> None:
-        """See the port."""
+        """Store version 1. Raises AlreadyExists with the existing row."""
         if self._encryptor:
             payment = sealed(payment, self._encryptor)
         existing = self.rows.setdefault(payment.payment_id, payment)
@@ -29,11 +29,11 @@ class MemoryPaymentStore:
             raise AlreadyExists(existing)
 
     def get(self, payment_id: str) -> Payment | None:
-        """See the port."""
+        """The current row, or None."""
         return self.rows.get(payment_id)
 
     def save(self, payment: Payment) -> None:
-        """See the port."""
+        """Replace the previous version, but not the marks of others. Raises VersionConflict."""
         current = self.rows.get(payment.payment_id)
         plain_text = self._encryptor and current and new_plain_texts(payment, current)
         if current is None or current.version != payment.version - 1 or plain_text:
@@ -48,12 +48,12 @@ class MemoryPaymentStore:
         )
 
     def of_batch(self, batch_id: str) -> Iterator[Payment]:
-        """See the port."""
+        """The payments of a batch in the order of lines."""
         rows = [row for row in self.rows.values() if row.batch_id == batch_id]
         return iter(sorted(rows, key=lambda row: row.batch_line))
 
     def unsettled(self, before: datetime) -> Iterator[str]:
-        """See the port."""
+        """The ids of payments created before a time that are not settled and audited."""
         return iter(
             [
                 row.payment_id
@@ -65,7 +65,7 @@ class MemoryPaymentStore:
         )
 
     def claim_restart(self, payment: Payment, at: datetime) -> Payment:
-        """See the port."""
+        """Count one more restart. Raises VersionConflict if the version or the restarts changed."""
         current = self.rows[payment.payment_id]
         if (current.version, current.restarts) != (payment.version, payment.restarts):
             raise VersionConflict(f"payment {payment.payment_id} was taken up by another, or moved on")

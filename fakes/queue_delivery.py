@@ -2,15 +2,15 @@
 
 
 class MemoryDelivery:
-    """A switch that remembers how it stands."""
+    """A switch that remembers its position."""
 
     def __init__(self) -> None:
         self.on = True
 
     def is_on(self) -> bool:
-        """See the port."""
+        """True if the switch is on."""
         return self.on
 
     def switch(self, *, on: bool) -> None:
-        """See the port."""
+        """Set the switch. It takes effect at once."""
         self.on = on

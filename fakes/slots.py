@@ -1,4 +1,4 @@
-"""In-memory twins of the controls table: the lane's switch and the pace's counter."""
+"""The in-memory fake of the gateway rate limiter's counter."""
 
 from payments.ports.slot_counter import NoFreeSlot
 
@@ -10,7 +10,7 @@ class MemorySlotStore:
         self._next = 0
 
     def take_slot(self, first: int, last: int) -> int:
-        """See the port."""
+        """Take the first free slot from `first` to `last`. Raises NoFreeSlot."""
         mine = max(self._next, first)
         if mine > last:
             raise NoFreeSlot
@@ -18,5 +18,5 @@ class MemorySlotStore:
         return mine
 
     def next_slot(self) -> int:
-        """See the port."""
+        """The slot after the last one taken; 0 if there is none."""
         return self._next

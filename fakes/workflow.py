@@ -1,8 +1,8 @@
-"""A workflow that remembers what was started."""
+"""The in-memory fake of the workflow."""
 
 
 class MemoryWorkflow:
-    """A twin that remembers the names of the executions that were started, which of them ask, and for which event."""
+    """Remembers the names of started executions, which of them reconcile, and the gateway event of each."""
 
     def __init__(self) -> None:
         self.started: list[str] = []
@@ -10,12 +10,12 @@ class MemoryWorkflow:
         self.reasons: dict[str, str] = {}
 
     def start(self, payment_id: str) -> None:
-        """See the port."""
+        """Remember the payment's execution. No effect if it was started before."""
         if payment_id not in self.started:
             self.started.append(payment_id)
 
     def restart(self, payment_id: str, execution_suffix: str, *, reconcile: bool = False, event_id: str = "") -> None:
-        """See the port."""
+        """Remember the execution `<payment_id>.<execution_suffix>`. No effect if it was started before."""
         name = f"{payment_id}.{execution_suffix}"
         if name in self.started:
             return

@@ -1,4 +1,4 @@
-"""`make simulate`: run many seeds on all cores, or one and show all of it."""
+"""`make simulate`: run many seeds on all cores, or one seed with its whole trace."""
 
 import argparse
 import json
@@ -15,11 +15,11 @@ from simulation.report import Total, summary, time_line, told
 from simulation.run import Verdict, run
 
 FAILURES_SHOWN = 3
-"""So many failing seeds end the search: the first is mended first."""
+"""The search ends after this many failing seeds, because the first is fixed first."""
 
 
 def main() -> int:
-    """Exit status: 0 when every invariant held, 1 when one did not."""
+    """Exit status: 0 if every invariant held, 1 otherwise."""
     parser = argparse.ArgumentParser(prog="make simulate", description=__doc__)
     parser.add_argument("--seeds", type=int, default=500, help="how many seeds to run")
     parser.add_argument("--first", type=int, default=0, help="the first of them")

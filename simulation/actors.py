@@ -1,4 +1,4 @@
-"""Whoever acts from outside: clients, uploaders, the schedule, the gateway's deliveries, customers, operators."""
+"""The actors outside the system: clients, uploaders, the schedule, webhook deliveries, customers, operators."""
 
 from functools import partial
 from itertools import count
@@ -21,20 +21,20 @@ HOUR = 3600.0
 
 
 class Actors:
-    """Brings a world to life."""
+    """Starts the actors of a world."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.redrives = world.random.random() < 0.5
-        """Whether an operator redrives what failed."""
+        """Whether an operator redrives failed executions and dead letters."""
         self._events = count(1)
         world.on_gateway_event = self._gateway_event  # type: ignore[method-assign]
 
     def begin(self) -> None:
-        """Have everybody begin at some time of the active phase."""
+        """Start every actor at some time of the active phase."""
         world, random, scheduler = self.world, self.world.random, self.world.scheduler
         phase = min(world.chaos.active_seconds, 600.0)
-        crowd = random.choice((1.0, 10.0, phase))  # sometimes all come at once
+        crowd = random.choice((1.0, 10.0, phase))  # sometimes all start at the same time
         for ask in world.work.over_rest:
             for _ in range(random.choice((1, 1, 1, 2, 3))):
                 begins = random.random() * crowd
@@ -52,7 +52,7 @@ class Actors:
             body = random.choice(("not json", "{}", '{"payment_id": "nobody"}'))
             scheduler.spawn("stranger", lambda: world.queue.put(body, poison=True), after=random.random() * phase)
 
-    # Those who want payments ---------------------------------------------------------------------------------------
+    # Clients and uploaders -----------------------------------------------------------------------------------------
 
     def _client(self, ask: Ask) -> None:
         world, random = self.world, self.world.random
@@ -74,14 +74,15 @@ class Actors:
         notification = {"Records": [{"s3": {"bucket": {"name": source.bucket}, "object": place}}]}
         world.functions.start("split", notification, upload.key)
 
-    # Those who keep it going ---------------------------------------------------------------------------------------
+    # The schedule and operators ------------------------------------------------------------------------------------
 
     def _schedule(self) -> None:
-        """A sweep a minute; when all faults are long over, less and less often, as only days of waiting remain."""
+        """One recovery run a minute. Long after the last fault the runs become rarer, because only days of waiting
+        remain."""
         world, every = self.world, SWEEP_EVERY_SECONDS
         while True:
             now = world.scheduler.monotonic()
-            # a sweep finds nothing in a world at rest
+            # recovery finds nothing in a world at rest
             if not (world.chaos.no_sweeps.holds(now) or world.chaos.blackout.holds(now) or is_at_rest(world)):
                 for _ in range(2 if world.chaos.mishap(Mishap.DOUBLED) else 1):
                     world.functions.call("sweep", {})
@@ -93,7 +94,7 @@ class Actors:
         world = self.world
         world.chaos.over = True
         world.scheduler.sleep(HOUR / 4)
-        for upload in world.work.uploads:  # docs/tasks.md, "not taken up": upload the file again
+        for upload in world.work.uploads:  # docs/tasks.md: upload a file again that was never split
             if world.batches.get(source_of(upload).batch_id) is None:
                 self._uploader(upload)
         if self.redrives:
@@ -133,12 +134,12 @@ class Actors:
                 world.scheduler.spawn("dashboard", partial(self._refund, reference, share), after=after)
 
     def _refund(self, reference: str, share: int) -> None:
-        """Somebody refunds a charge, or a share of it, in the gateway's dashboard."""
+        """A user of the gateway's dashboard refunds a charge, or a share of it."""
         captured = next(charge for charge in self.world.gateway.captured if charge.reference == reference)
         self.world.gateway.refund(reference, captured.money.minor_units // share)
 
     def _customer(self, reference: str) -> None:
-        """Authenticates soon, late, badly, or never."""
+        """The customer authenticates soon, late, unsuccessfully, or never."""
         world, random = self.world, self.world.random
         if random.random() < 0.2:
             return
@@ -146,7 +147,7 @@ class Actors:
         world.scheduler.spawn("customer", lambda: world.gateway.finish(reference, well=well), after=after)
 
     def _early_event(self) -> None:
-        """An event that comes before its payment."""
+        """An event that arrives before its payment."""
         about = self.world.random.choice([ask.payment_id for ask in self.world.work.over_rest] + ["of_another_system"])
         self._deliver(self._event("payment_intent.succeeded", about, ""), after=0.0)
 

@@ -1,4 +1,4 @@
-"""What AWS does around our functions: it calls them, repeats them, gives up on them, and keeps their messages."""
+"""AWS around our functions: it invokes and retries them, gives up, and stores their messages."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -22,26 +22,26 @@ CONCURRENCY = 2
 """The queue's settings, as in `lib/features/batch_queue.py`, which needs cdktf."""
 ASYNC_RETRIES_AFTER_SECONDS = (60.0, 120.0)
 KEPT_WHILE_THROTTLED_SECONDS = 6 * 3600.0
-"""Lambda repeats an asynchronous invocation twice, and one that it cannot even begin for six hours (Developer Guide,
-"How Lambda handles errors and retries with asynchronous invocation")."""
+"""Lambda retries an asynchronous invocation twice, and one that it cannot start for six hours (Developer Guide, "How
+Lambda handles errors and retries with asynchronous invocation")."""
 
 
 class CallLost(Exception):
-    """The connection to Lambda broke: nobody knows whether the function runs."""
+    """The connection to Lambda broke. The function may or may not run."""
 
 
 class TooManyRequests(Exception):
-    """Lambda starts no more functions."""
+    """Lambda starts no more functions at this time."""
 
 
 def error_of(error: Exception) -> Ended:
-    """How Lambda reports an exception: its class by name, its text in a JSON object."""
+    """An exception as Lambda reports it: its class by name, its text in a JSON object."""
     return Ended(error=type(error).__name__, cause=json.dumps({"errorMessage": str(error)}))
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a handler is told about its invocation."""
+    """The invocation context of a handler."""
 
     request_id: str
     seconds_left: Callable[[], float]
@@ -51,7 +51,7 @@ Handler = Callable[[Any, Context], Any]
 
 
 class Functions:
-    """Lambda. Handlers take and give what JSON can hold."""
+    """Lambda. Handlers receive and return JSON values."""
 
     def __init__(self, scheduler: Scheduler, chaos: Chaos) -> None:
         self._scheduler = scheduler
@@ -64,7 +64,7 @@ class Functions:
         self._handlers[name] = (handler, timeout_seconds)
 
     def call(self, name: str, event: Any, *, request_id: str = "", about: str = "") -> Task:
-        """Invoke a function; the task ends as the caller sees it end. `about` names the invocation in the trace."""
+        """Invoke a function. The task ends as its caller sees it end. `about` names the invocation in the trace."""
         scheduler, chaos = self._scheduler, self._chaos
         handler, timeout_seconds = self._handlers[name]
         actor = f"{name} {about}" if about else name
@@ -87,7 +87,7 @@ class Functions:
         return task
 
     def start(self, name: str, event: Any, about: str = "") -> None:
-        """Invoke a function without waiting for it. Lambda keeps the event and repeats it when the run dies."""
+        """Invoke a function without waiting for it. Lambda stores the event and retries it if the run fails."""
         for _ in range(2 if self._chaos.mishap(Mishap.DOUBLED) else 1):
             request_id = self.request_id()
             self._scheduler.spawn(f"lambda {name}", partial(self._see_through, name, event, request_id, about))
@@ -120,9 +120,9 @@ def _raiser(error: Exception) -> Callable[[], None]:
 
 
 class StepFunctionsClient:
-    """`start_execution` of the SDK. A name is used once, for good."""
+    """The SDK's `start_execution`. A name can be used only once."""
 
-    class exceptions:  # noqa: N801 - it is called so in the SDK
+    class exceptions:  # noqa: N801 - the SDK's name
         """The client's exceptions."""
 
         class ExecutionAlreadyExists(Exception):
@@ -132,7 +132,7 @@ class StepFunctionsClient:
         self._machine = machine
 
     def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> None:  # noqa: N803, ARG002
-        """Start an execution; the same again while that one runs is the same as once."""
+        """Start an execution. A repeated call with the same input has no effect while it runs."""
         state = json.loads(input)
         there: Execution | None = self._machine.executions.get(name)
         if there is None:
@@ -143,7 +143,7 @@ class StepFunctionsClient:
 
 @dataclass(slots=True)
 class Message:
-    """A message in the queue. `poison` says that no dispatcher can make anything of it."""
+    """A message in the queue. No dispatcher can process one with `poison`."""
 
     number: int
     body: str
@@ -153,9 +153,9 @@ class Message:
 
 
 class Queue:
-    """SQS with its event source mapping: hands messages to `dispatch`, up to ten at a time, two calls at a time.
+    """SQS with its event source mapping: passes messages to `dispatch`, up to ten at a time, in two calls at a time.
 
-    What fails comes back after the visibility timeout, five times, and then goes to the dead-letter queue.
+    A failed message returns after the visibility timeout, five times, and then goes to the dead-letter queue.
     """
 
     def __init__(self, scheduler: Scheduler, chaos: Chaos, functions: Functions) -> None:
@@ -170,7 +170,7 @@ class Queue:
         self._numbers = 0
 
     def send(self, payments: Sequence[QueuedPayment]) -> None:
-        """See `payments.batch.queue.PaymentQueue`. Sometimes takes only some of them."""
+        """Queue the payments. Sometimes accepts only some of them and raises an error."""
         refuses = not self._chaos.over and self._chaos.random.random() < 0.03
         taken = payments[: len(payments) // 2] if refuses else payments
         for payment in taken:
@@ -180,18 +180,18 @@ class Queue:
             raise QueueRefused(f"{len(payments) - len(taken)} of {len(payments)} messages were refused")
 
     def is_empty(self) -> bool:
-        """See `payments.batch.queue.PaymentQueue`."""
+        """True if no message waits or is being processed."""
         return not self.messages
 
     def put(self, body: str, *, poison: bool = False) -> None:
-        """Queue a message as it stands."""
+        """Queue a message unchanged."""
         self._numbers += 1
         message = Message(self._numbers, body, self._scheduler.monotonic(), poison=poison)
         self.messages[message.number] = message
         self.look_again(self._chaos.random.random())
 
     def look_again(self, after: float) -> None:
-        """See after some seconds what there is to deliver, unless that is going to happen sooner anyway."""
+        """Deliver waiting messages after some seconds, unless a delivery is already planned earlier."""
         at = self._scheduler.monotonic() + after
         if at < self._next_look:
             self._next_look = at
@@ -203,7 +203,7 @@ class Queue:
             self._deliver()
 
     def redrive(self) -> None:
-        """Give the dead letters that are no poison another chance, as an operator does after an incident."""
+        """Return the dead letters without `poison` to the queue, as an operator does after an incident."""
         back = [message for message in self.dead_letters if not message.poison]
         self.dead_letters = [message for message in self.dead_letters if message.poison]
         for message in back:
@@ -246,7 +246,7 @@ class Queue:
 
 
 class Delivery(MemoryDelivery):
-    """The switch of the event source mapping: it takes some seconds."""
+    """The switch of the event source mapping. A change takes some seconds."""
 
     def __init__(self, queue: Queue, scheduler: Scheduler) -> None:
         super().__init__()
@@ -254,7 +254,7 @@ class Delivery(MemoryDelivery):
         self._scheduler = scheduler
 
     def switch(self, *, on: bool) -> None:
-        """See the port."""
+        """Switch the delivery on or off, after some seconds."""
         super().switch(on=on)
 
         def take_effect() -> None:
@@ -265,14 +265,14 @@ class Delivery(MemoryDelivery):
 
 
 class Files(MemoryBatchFiles):
-    """The bucket. Keeps every version of a result file apart: (batch id, name) → bytes."""
+    """The bucket. Stores every version of a result file separately: (batch id, name) → bytes."""
 
     def __init__(self) -> None:
         super().__init__(chunk_bytes=4096)
         self.written: dict[tuple[str, str], bytes] = {}
 
     def write(self, source: Source, name: str, content: BinaryIO) -> str:
-        """See the port."""
+        """Store a version of a result file, and return its key."""
         key = super().write(source, name, content)
         self.written[source.batch_id, name] = self.results[key]
         return key

@@ -1,8 +1,8 @@
-"""Every effect on the world outside a function goes through here: others run before it, and faults strike.
+"""Every effect of a function on the world outside. At each one, other tasks may run and faults may strike.
 
-An effect is a method call of a store, the gateway, the queue, the workflow or the files. What a function does between
-two of them nobody else can see, so the pause before each is the pause after the one before as well, and these are all
-the places where a crash or another actor can make a difference.
+An effect is a method call of a store, the gateway, the queue, the workflow or the files. Other tasks cannot see what
+a function does between two effects. The pause before an effect is therefore also the pause after the last one, and
+these are all points where a crash or another actor can make a difference.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,15 +19,15 @@ CRASHED = Ended(error="Runtime.ExitError", cause="the function died")
 
 
 GATEWAY_TAKES_SECONDS = 23.0
-"""The longest that a call of the gateway may take: `gateways/stripe.py` gives up then."""
+"""The longest time of a gateway call: the time-outs of `adapters/stripe/gateway.py`."""
 
 
 class Throttled(Exception):
-    """The service refused the request, or its answer got lost."""
+    """The service rejected the request, or its answer was lost."""
 
 
 class Entry(NamedTuple):
-    """A line of the trace: when (microseconds), who, what, with which arguments, and how it came out."""
+    """A line of the trace: time (microseconds), actor, effect, its arguments, and its result."""
 
     at: int
     actor: str
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
 
 
 class Effects:
-    """Makes proxies that turn method calls into effects, and keeps the trace of a run."""
+    """Makes proxies that turn method calls into effects, and stores the trace of a run."""
 
     def __init__(self, scheduler: Scheduler, chaos: Chaos) -> None:
         self.trace: list[Entry] = []
@@ -55,16 +55,16 @@ class Effects:
         once: tuple[str, ...] = (),
         prepare: Callable[[str, tuple[Any, ...]], None] | None = None,
     ) -> Any:
-        """`target` with every method an effect that may meet `fates`. The requests of those in `once` carry a token,
-        so that a repetition by the SDK changes nothing. `prepare` is called right before an effect."""
+        """`target` with every method turned into an effect that may meet `fates`. Requests of the methods in `once`
+        carry a token, so that an SDK retry changes nothing. `prepare` is called right before an effect."""
         return _Proxy(self, name, target, fates, once, prepare)
 
     def note(self, actor: str, effect: str, *arguments: Any, outcome: Any = None) -> None:
-        """Add to the trace what is no effect of a function: what the gateway, AWS or a person did."""
+        """Add an action to the trace that is not an effect of a function: of the gateway, AWS or an operator."""
         self.trace.append(Entry(self._scheduler.now, actor, effect, arguments, outcome))
 
     def perform(self, call: Callable[[], Any], fates: tuple[Fate, ...], repeatable: bool, slow: bool) -> Any:
-        """Carry out one effect of the running function, as its fate wills."""
+        """Perform one effect of the running function, with the fate drawn for it."""
         chaos = self._chaos
         self._pause()
         if slow and chaos.mishap(Mishap.SLOW_GATEWAY):
@@ -87,7 +87,7 @@ class Effects:
                 result = call()
             if isinstance(result, Iterator):
                 result = iter(list(result))
-        except Exception as error:  # noqa: BLE001 - it is the effect's answer, which travels on below
+        except Exception as error:  # noqa: BLE001 - it is the effect's result, raised below
             raised = error
         if fate is Fate.CRASH_AFTER:
             self._crash()
@@ -115,7 +115,7 @@ class Effects:
 
 
 class _Proxy:
-    """Stands for `target`; its methods are effects, its other attributes are the target's."""
+    """Stands for `target`: its methods are effects, its other attributes are those of the target."""
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ class _Proxy:
 
 
 def shown(value: Any) -> str:
-    """A value of the trace in a few words."""
+    """A short text for a value of the trace."""
     match value:
         case Payment():
             return f"{value.payment_id} v{value.version} {value.status} {value.gateway_reference}".rstrip()

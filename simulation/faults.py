@@ -1,4 +1,4 @@
-"""What goes wrong in a run: which kinds of faults, how often, and until when. All of it comes from the seed."""
+"""The faults of a run: which kinds, how often, and until when. All of it is derived from the seed."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,36 +9,36 @@ from fakes.gateway import FaultKind
 
 
 class Fate(StrEnum):
-    """What happens to one effect."""
+    """The fate of one effect."""
 
     FINE = "fine"
     CRASH_BEFORE = "crash before"
-    """The function dies; the effect never happens."""
+    """The function crashes before the effect."""
     CRASH_AFTER = "crash after"
-    """The effect happens; the function dies before it knows."""
+    """The effect happens, and the function crashes before it gets the result."""
     REFUSED = "refused"
-    """Throttled: an exception, and no effect."""
+    """Throttled: an exception without an effect."""
     ANSWER_LOST = "answer lost"
-    """The effect happens, and the caller gets an exception."""
+    """The effect happens, but the caller gets an exception."""
     REPEATED = "repeated"
-    """The SDK got no answer and sent the request again by itself: it happens twice, and the second answer counts."""
+    """The SDK got no answer and sent the request again: the effect happens twice, and the second answer counts."""
 
 
 class Mishap(StrEnum):
-    """What happens around functions, messages and people."""
+    """Faults around functions, messages and people."""
 
     LATE_START = "late start"
-    """A function begins seconds after it was called: its caller may give up while it still runs."""
+    """A function starts seconds after it was called. Its caller may give up while it still runs."""
     CALL_LOST = "call lost"
-    """The caller is told of an error and the function goes on all the same: a zombie."""
+    """The caller gets an error while the function continues to run: a zombie."""
     DOUBLED = "doubled"
-    """An event, a message or a request comes twice."""
+    """An event, a message or a request arrives twice."""
     LOST = "lost"
-    """A webhook is never delivered, a client gets no answer."""
+    """A webhook is never delivered, or a client gets no answer."""
     STALL = "stall"
-    """A function stands still for a long time between two effects."""
+    """A function pauses for a long time between two effects."""
     SLOW_GATEWAY = "slow gateway"
-    """A request to the gateway is on its way for many seconds."""
+    """A request to the gateway takes many seconds."""
 
 
 FATES = tuple(Fate)[1:]
@@ -62,30 +62,30 @@ _WHEN_DOWN = (
 
 
 _HOW_OFTEN = (0.02, 0.1, 0.1, 0.4)
-"""How often a mishap happens in a run that has it: in some runs nearly every other time, so that they meet."""
+"""How often a mishap happens in a run with it. In some runs it is almost every other time, so that mishaps meet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """From when to when, in virtual seconds."""
+    """The start and end of an outage in virtual seconds."""
 
     begins: float = 0.0
     ends: float = 0.0
 
     def holds(self, now: float) -> bool:
-        """Whether it is under way."""
+        """Whether the outage is active."""
         return self.begins <= now < self.ends
 
 
 class Chaos:
-    """The faults of one run. Each kind strikes in some runs and spares others: what is rare alone meets more."""
+    """The faults of one run. Each kind occurs only in some runs, so that rare faults also meet others."""
 
     def __init__(self, random: Random) -> None:
         self.random = random
         self.struck: Counter[str] = Counter()
         self.over = False
         wildness = random.choice((0.0, 0.3, 0.6, 1.0, 1.0))
-        # faults end here, so that the system must come to rest
+        # faults end here, so that the system can come to rest
         self.active_seconds = random.choice((60.0, 300.0, 1200.0, 1200.0, 4000.0))
         fates = {
             fate: wildness * random.random() * most if random.random() < 0.6 else 0.0 for fate, most in MOST.items()
@@ -103,7 +103,7 @@ class Chaos:
         kinds: list[FaultKind] = [kind for kind in FaultKind if kind is not FaultKind.ALTERED and random.random() < 0.5]
         self._gateway_kinds: list[FaultKind] = kinds
         self._gateway_rate = wildness * random.choice((0.05, 0.2, 0.5)) if kinds else 0.0
-        if random.random() < 0.2:  # a storm: the network breaks calls, and the gateway is slow and refuses
+        if random.random() < 0.2:  # a storm: the network breaks calls, and the gateway is slow and rejects requests
             self._mishaps |= dict.fromkeys((Mishap.CALL_LOST, Mishap.SLOW_GATEWAY, Mishap.LATE_START), 0.5)
             self._gateway_kinds = list(_WHEN_DOWN)
             self._gateway_rate = 0.4
@@ -119,7 +119,7 @@ class Chaos:
         self.ends_at = max(self.active_seconds, *(outage.ends for outage in outages))
 
     def fate(self) -> Fate:
-        """What happens to the next effect."""
+        """The fate of the next effect."""
         if self.over:
             return Fate.FINE
         drawn = self.random.random()
@@ -128,14 +128,14 @@ class Chaos:
         return next(fate for rate, fate in self._fates if drawn < rate)
 
     def mishap(self, mishap: Mishap) -> bool:
-        """Whether it happens now."""
+        """Whether the mishap happens now."""
         if self.over or not self._mishaps[mishap] or self.random.random() >= self._mishaps[mishap]:
             return False
         self.struck[mishap.value] += 1
         return True
 
     def gateway_fault(self, now: float) -> FaultKind | None:
-        """What goes wrong with the next call of the gateway."""
+        """The fault of the next gateway call, or None."""
         if self.over:
             return None
         if self.refused_by_gateway.holds(now):

@@ -1,4 +1,4 @@
-"""What must hold, whatever went wrong: some after every write, the rest once the system has come to rest."""
+"""The invariants, which hold under all faults: some are checked after every write, the others once the system rests."""
 
 import csv
 from collections import Counter
@@ -16,14 +16,14 @@ from simulation.world import World
 
 NOT_CHARGED = FINAL - CAPTURED
 Broken = Iterator[tuple[str, str]]
-"""What each invariant finds: whom it is about, and what is wrong."""
+"""The violations of an invariant: the payment or object, and what is wrong."""
 
 
 # After every write -------------------------------------------------------------------------------------------------
 
 
 def watch(world: World) -> None:
-    """Check what is cheap after every write of a row and every change at the gateway."""
+    """Run the cheap checks after every write of a row and every change at the gateway."""
 
     def row_written(before: Payment | None, after: Payment) -> None:
         for invariant, check in AT_EVERY_WRITE.items():
@@ -95,14 +95,14 @@ AT_EVERY_WRITE: dict[str, Callable[[World, Payment | None, Payment], str]] = {
 
 
 def check_at_rest(world: World) -> None:
-    """Check everything else."""
+    """Run all other checks."""
     for invariant, check in AT_REST.items():
         for about, problem in check(world):
             world.break_(invariant, about, problem)
 
 
 def is_at_rest(world: World) -> bool:
-    """Whether nobody has anything left to do."""
+    """Whether no task has anything left to do."""
     return (
         not world.queue.messages
         and not world.breaker.state().paused
@@ -186,7 +186,7 @@ def _published(world: World) -> Broken:
 
 
 def _started_once(world: World) -> Broken:
-    """Whatever is repeated, a payment has one first execution; all others have an occasion in their name."""
+    """Under all repetitions a payment has one first execution; all others have a suffix in their name."""
     first = Counter(e.input["payment_id"] for e in world.machine.executions.values() if "." not in e.name)
     for payment_id, number in first.items():
         if number > 1:
@@ -225,11 +225,11 @@ def _batches_told(world: World) -> Broken:
 
 
 def _events_applied(world: World) -> Broken:
-    """What the gateway told last about a payment, and we acknowledged, is what the row says."""
+    """The row has the gateway's last acknowledged event about its payment."""
     taken = {event.event_id for event in world.acknowledged}
     for payment_id, last in world.latest.items():
         row = world.payments.rows[payment_id]
-        # a conflict is for a person to end, unless money went back since
+        # an operator ends a conflict, unless money was refunded since
         held = row.status is Status.IN_REVIEW and last.type != "charge.refunded"
         if last.event_id not in taken or held:
             continue

@@ -1,6 +1,6 @@
-"""An interpreter of the Amazon States Language, as much of it as our state machine uses, in virtual time.
+"""An interpreter of the Amazon States Language in virtual time, limited to what our state machine uses.
 
-What it runs is the very definition that is deployed (`lib/features/state_machine.py`).
+It runs the same definition that is deployed (`lib/features/state_machine.py`).
 """
 
 import json
@@ -13,13 +13,13 @@ from simulation.scheduler import Ended, Scheduler, Task
 
 State = dict[str, Any]
 Resource = Callable[[Any], Task]
-"""Begins what a task state names, with its input."""
+"""Starts the resource of a task state with its input."""
 TIMEOUT = Ended(error="States.Timeout", cause="the task did not end in time")
 
 
 @dataclass(slots=True)
 class Execution:
-    """One run of the state machine. `state` is where it stands, or where it failed; `visited` where it has been."""
+    """One run of the state machine. `state` is its current or failed state; `visited` are its states so far."""
 
     name: str
     input: State
@@ -31,7 +31,7 @@ class Execution:
 
 
 class Machine:
-    """Runs executions of one definition. `resources` gives a resource's ARN what begins it."""
+    """Runs executions of one definition. `resources` maps a resource's ARN to the function that starts it."""
 
     def __init__(
         self,
@@ -50,14 +50,14 @@ class Machine:
         self._note = note
 
     def start(self, name: str, state: State) -> Execution:
-        """Begin an execution. The caller makes sure of the name."""
+        """Start an execution. The caller makes sure that the name is new."""
         execution = Execution(name, state, self._definition["StartAt"], state)
         self.executions[name] = execution
         self._scheduler.spawn(f"workflow {name}", lambda: self._run(execution), after=self._random.random())
         return execution
 
     def redrive(self, execution: Execution) -> None:
-        """Go on with a failed execution from the state in which it failed."""
+        """Continue a failed execution from the state in which it failed."""
         execution.status = "RUNNING"
         self._scheduler.spawn(f"workflow {execution.name}", lambda: self._run(execution))
 
@@ -87,7 +87,7 @@ class Machine:
         sent = _resolved(state["Parameters"], given) if "Parameters" in state else given
         ended = self._with_retries(state, sent, execution.name)
         if ended.well:
-            # what a function returns travels as JSON
+            # a function's result is passed on as JSON
             execution.data = _placed(state, given, ended.value)
             if state.get("End"):
                 execution.status = "SUCCEEDED"
@@ -142,14 +142,14 @@ def _is_present(data: Any, path: str) -> bool:
 
 
 def _at(data: Any, path: str) -> Any:
-    """What stands at a path such as `$.event.status`."""
+    """The value at a path such as `$.event.status`."""
     for name in path.removeprefix("$").split(".")[1:]:
         data = data[name]
     return data
 
 
 def _placed(state: State, given: Any, result: Any) -> Any:
-    """The data after a result came in: replaced by it, kept, or with the result in one of its fields."""
+    """The data after a result: replaced by it, unchanged, or with the result in one of its fields."""
     path = state.get("ResultPath", "$")
     if path is None:
         return given
@@ -157,7 +157,7 @@ def _placed(state: State, given: Any, result: Any) -> Any:
 
 
 def _resolved(template: Mapping[str, Any], data: Any) -> dict[str, Any]:
-    """Parameters with their paths looked up. Of the intrinsic functions there is `States.JsonToString`."""
+    """Parameters with their paths resolved. Of the intrinsic functions only `States.JsonToString` is supported."""
     resolved: dict[str, Any] = {}
     for name, value in template.items():
         if isinstance(value, Mapping):

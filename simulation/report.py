@@ -1,4 +1,4 @@
-"""What a person sees: the time line of a payment, and the sum of many runs."""
+"""The output: the timeline of a payment, and the totals of many runs."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ from simulation.effects import Entry, shown
 from simulation.run import Verdict
 
 _LINES = 120
-"""The longest time line that a violation shows; the replay shows all."""
+"""The longest timeline that a violation shows. The replay shows all of it."""
 
 
 def line_of(entry: Entry) -> str:
-    """A line of a time line: when, who, what, and how it came out."""
+    """A line of a timeline: time, actor, effect and result."""
     at = timedelta(microseconds=entry.at)
     arguments = shown(entry.arguments)
     outcome = "" if entry.outcome is None else f" → {shown(entry.outcome)}"
@@ -24,12 +24,12 @@ def line_of(entry: Entry) -> str:
 
 
 def time_line(verdict: Verdict, about: str = "") -> list[str]:
-    """The trace as lines; only those that speak of `about`."""
+    """The trace as lines; with `about`, only the lines that mention it."""
     return [line for line in map(line_of, verdict.trace) if about in line]
 
 
 def told(verdict: Verdict) -> str:
-    """A run's first violation with all that is needed to understand it, and the command that replays it."""
+    """A run's first violation with everything needed to understand it, and the command that replays it."""
     violation = verdict.violations[0]
     lines = time_line(verdict, violation.about)
     left_out = [f"  … {len(lines) - _LINES} earlier lines"] if len(lines) > _LINES else []
@@ -45,7 +45,7 @@ def told(verdict: Verdict) -> str:
 
 @dataclass(slots=True)
 class Total:
-    """The sum of many runs."""
+    """The totals of many runs."""
 
     seeds: int = 0
     failed: list[int] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Total:
     struck: Counter[str] = field(default_factory=Counter)
 
     def add(self, verdict: Verdict) -> None:
-        """Count a run in."""
+        """Add a run to the totals."""
         self.seeds += 1
         self.effects += verdict.effects
         self.executions += verdict.executions
@@ -67,7 +67,7 @@ class Total:
             self.failed.append(verdict.seed)
 
     def as_json(self, seconds: float) -> dict[str, Any]:
-        """For machines. `seconds` is how long all took."""
+        """The totals for programs. `seconds` is the time of all runs."""
         return {
             "seeds": self.seeds,
             "failed": self.failed,
@@ -81,7 +81,7 @@ class Total:
 
 
 def summary(total: Total, seconds: float) -> Table:
-    """For people: what was run, what became of it, and how often each fault struck."""
+    """The totals for people: the runs, their results, and how often each fault occurred."""
     table = Table(show_header=False, box=None)
     told = total.as_json(seconds)
     for name in ("payments", "faults"):

@@ -1,4 +1,4 @@
-"""One run: from a seed to its verdict."""
+"""One run, from a seed to its verdict."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ from simulation.work import work_of
 from simulation.world import World, small_windows
 
 LONGEST_HOURS = 72
-"""Virtual hours after the last fault in which everything must have come to rest: a customer may take 24."""
+"""Virtual hours after the last fault in which the system must come to rest: a customer may take 24."""
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """An invariant that did not hold: for whom, and what was found."""
+    """An invariant that did not hold: for which object, and what was found."""
 
     invariant: str
     about: str
@@ -25,7 +25,7 @@ class Violation:
 
 @dataclass(slots=True)
 class Verdict:
-    """What became of a run."""
+    """The result of a run."""
 
     seed: int
     violations: list[Violation] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Verdict:
 
 def run(seed: int, *, keep_trace: bool = False) -> Verdict:
     """Run a seed. The same seed gives the same verdict and the same trace."""
-    random = Random(seed)  # noqa: S311 - it has to be repeatable
+    random = Random(seed)  # noqa: S311 - it must be repeatable
     with small_windows():
         world = World(random, work_of(random))
         try:

@@ -1,8 +1,8 @@
-"""Who runs when: tasks that take turns in one thread, on a clock of their own.
+"""The scheduler: tasks that take turns in one thread, in virtual time.
 
-A task is a greenlet. It runs until it sleeps or waits, and what it does in between nobody else sees half done. The
-heap of what comes next is all there is to time: it jumps from one entry to the next. Nothing here is random; the same
-calls give the same order.
+A task is a greenlet. It runs until it sleeps or waits, and other tasks never see its work in between half done. The
+heap of the next entries is the clock: time jumps from one entry to the next. Nothing is random here: the same calls
+give the same order.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _SECOND = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a task ended: with a value, or with an error's name and text, as AWS would tell them to the caller."""
+    """The end of a task: its value, or an error's name and text as AWS would report them to the caller."""
 
     value: Any = None
     error: str = ""
@@ -28,7 +28,7 @@ class Ended:
 
     @property
     def well(self) -> bool:
-        """Whether it came to its end without an error."""
+        """Whether the task ended without an error."""
         return not self.error
 
 
@@ -36,8 +36,8 @@ TIMED_OUT = Ended(error="Sandbox.Timedout", cause="the function ran into its tim
 
 
 class Task:
-    """Something that runs. `deadline` is when it is dropped wherever it stands, in microseconds; None: never.
-    A `daemon` is not waited for."""
+    """A running task. `deadline` is the time in microseconds at which it is stopped at any point; None: never. The
+    scheduler does not wait for a `daemon`."""
 
     __slots__ = ("_body", "_waiters", "actor", "daemon", "deadline", "doom", "ended", "pace", "thread", "token")
 
@@ -55,16 +55,16 @@ class Task:
 
 
 class Scheduler:
-    """Runs tasks in virtual time. `error_of` tells how an exception that ends a task is reported."""
+    """Runs tasks in virtual time. `error_of` converts an exception that ends a task to its report."""
 
     def __init__(self, error_of: Callable[[Exception], Ended]) -> None:
         self.now = 0
         self.current: Task | None = None
         self.closed = False
         self.halted = False
-        """Set by whoever has seen enough: nothing more runs."""
+        """Set to stop the run: no task continues."""
         self.busy = 0
-        """How many tasks are not at their end, daemons left out."""
+        """The number of unfinished tasks without daemons."""
         self._error_of = error_of
         self._heap: list[tuple[int, int, Task, int]] = []
         self._order = count()
@@ -72,10 +72,10 @@ class Scheduler:
         self._dropped: list[greenlet] = []
         self._idle: list[greenlet] = []
 
-    # What tasks call ------------------------------------------------------------------------------------------------
+    # For tasks ------------------------------------------------------------------------------------------------------
 
     def clock(self) -> datetime:
-        """The virtual time as the domain's clock tells it."""
+        """The virtual time as the domain's clock."""
         return START + timedelta(microseconds=self.now)
 
     def monotonic(self) -> float:
@@ -91,7 +91,7 @@ class Scheduler:
         limit: float | None = None,
         daemon: bool = False,
     ) -> Task:
-        """Have `body` run `after` seconds from now, for at most `limit` seconds."""
+        """Run `body` in `after` seconds, for at most `limit` seconds."""
         begins = self.now + int(after * _SECOND)
         task = Task(actor, body, None if limit is None else begins + int(limit * _SECOND), daemon)
         self.busy += not daemon
@@ -99,7 +99,7 @@ class Scheduler:
         return task
 
     def sleep(self, seconds: float) -> None:
-        """Let others run for a while."""
+        """Let other tasks run for a while."""
         if self.closed:
             raise GreenletExit
         task = self._running()
@@ -111,7 +111,7 @@ class Scheduler:
         self._hub.switch()
 
     def wait(self, other: Task, seconds: float | None = None) -> Ended | None:
-        """Wait for a task's end; None if it has not come after `seconds`."""
+        """Wait for the end of a task. None if it has not ended after `seconds`."""
         if other.ended is None:
             task = self._running()
             other._waiters.append(task)
@@ -121,9 +121,9 @@ class Scheduler:
         return other.ended
 
     def crash(self, seen_as: Ended, *, at_once: bool = True) -> None:
-        """End the running task here and now: nothing of it runs any more, no `except` and no `finally`.
+        """End the running task immediately. None of its code runs any more, not even `except` and `finally`.
 
-        Whoever waits for it is told now, or only when its time limit is over.
+        Tasks that wait for it see its end now, or only after its time limit.
         """
         task = self._running()
         if at_once or task.deadline is None:
@@ -133,10 +133,10 @@ class Scheduler:
             self._push(max(task.deadline, self.now), task)
         self._hub.switch()
 
-    # What drives them -----------------------------------------------------------------------------------------------
+    # For the driver -------------------------------------------------------------------------------------------------
 
     def run(self, until: float | None = None) -> None:
-        """Run what comes next until nothing does, or up to a time in seconds."""
+        """Run the next entries until there are no more, or up to a time in seconds."""
         limit = None if until is None else int(until * _SECOND)
         heap = self._heap
         while heap and not self.halted:
@@ -158,14 +158,14 @@ class Scheduler:
             self.current = None
 
     def close(self) -> None:
-        """End the run: whatever is still under way is gone, and finds every door shut."""
+        """End the run: unfinished tasks are dropped, and every further effect fails."""
         self.closed = True
         self._heap.clear()
         self._dropped.clear()
         self._idle.clear()
 
     def _work(self, task: Task) -> None:
-        """Run one task after the other: a new greenlet for each takes three times as long as one that is used again."""
+        """Run one task after another. A new greenlet for each task takes three times as long as a reused one."""
         while True:
             self._live(task)
             task.thread = None
@@ -176,13 +176,13 @@ class Scheduler:
         body, task._body = task._body, None
         try:
             ended = Ended(body() if body else None)
-        except Exception as error:  # noqa: BLE001 - a function's exception is its answer to whoever called it
+        except Exception as error:  # noqa: BLE001 - a function's exception is its result for the caller
             ended = self._error_of(error)
         self._end(task, ended)
 
     def _drop(self, task: Task, ended: Ended) -> None:
         if task.thread is not None:
-            self._dropped.append(task.thread)  # collected, it would run its `finally`
+            self._dropped.append(task.thread)  # garbage collection would run its `finally`
         self._end(task, ended)
 
     def _end(self, task: Task, ended: Ended) -> None:

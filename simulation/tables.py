@@ -1,4 +1,4 @@
-"""The payments table, with two things that the plain twin lacks: indexes that lag, and an eye on every write."""
+"""The payments table with two additions to the plain fake: indexes that lag, and a callback for every write."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from payments.domain.payment import Payment
 from payments.ports.field_encryptor import FieldEncryptor
 
 Watch = Callable[[Payment | None, Payment], None]
-"""Told of each write: the row before, and after."""
+"""Called with each write: the row before, and after."""
 
 
 class _Rows(dict[str, Payment]):
@@ -29,7 +29,7 @@ class _Rows(dict[str, Payment]):
 
 
 class LaggingPayments(MemoryPaymentStore):
-    """Reads through an index see what was written `lag_seconds` ago."""
+    """Reads through an index return the state of `lag_seconds` ago."""
 
     def __init__(
         self, watch: Watch, monotonic: Callable[[], float], lag_seconds: float, encryptor: FieldEncryptor
@@ -43,12 +43,12 @@ class LaggingPayments(MemoryPaymentStore):
         self.rows = _Rows(self._written)
 
     def of_batch(self, batch_id: str) -> Iterator[Payment]:
-        """See the port."""
+        """The payments of a batch in the order of lines, as the index has them."""
         self._catch_up()
         return self._index.of_batch(batch_id)
 
     def unsettled(self, before: datetime) -> Iterator[str]:
-        """See the port."""
+        """The ids of unsettled payments, as the index has them."""
         self._catch_up()
         return self._index.unsettled(before)
 

@@ -1,4 +1,4 @@
-"""What is asked of the system in a run: payments over REST and in files, good ones, bad ones, and some twice."""
+"""The work of a run: payments over REST and in files, valid ones, invalid ones, and repeated ones."""
 
 import json
 from dataclasses import dataclass, field
@@ -23,12 +23,12 @@ _KINDS: dict[str, tuple[int, dict[str, str], frozenset[Status]]] = {
     "no card": (1, {"customer_id": "cus_without"}, frozenset({Status.REJECTED})),
     "not chargeable": (1, {"currency": "KWD", "amount": "1.234"}, frozenset({Status.REJECTED})),
 }
-"""Kind of payment → how often, its fields, and what may become of it when nothing goes wrong."""
+"""Kind of payment → its frequency, its fields, and its possible statuses without faults."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One payment that somebody wants. `ends_in` are the statuses that its content allows, faults aside."""
+    """One requested payment. `ends_in` are the statuses that its content allows without faults."""
 
     payment_id: str
     fields: dict[str, str]
@@ -36,7 +36,7 @@ class Ask:
 
     @property
     def body(self) -> dict[str, Any]:
-        """As JSON over REST."""
+        """The payment as JSON for REST."""
         body: dict[str, Any] = {"payment_id": self.payment_id, **self.fields}
         if "metadata" in body:
             body["metadata"] = {body["metadata"]: "yes"}
@@ -44,7 +44,7 @@ class Ask:
 
     @property
     def row(self) -> str:
-        """As a row of a file."""
+        """The payment as a row of a file."""
         metadata = json.dumps({self.fields["metadata"]: "yes"}).replace('"', '""') if "metadata" in self.fields else ""
         cells = [self.fields.get(name, "") for name in ("amount", "currency", "customer_id", "payment_method")]
         return ",".join([self.payment_id, *cells, f'"{metadata}"' if metadata else ""])
@@ -55,7 +55,7 @@ HEADER = "payment_id,amount,currency,customer_id,payment_method,metadata"
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file. `rows_read` is how many rows the splitter has to find in it; -1 if it cannot be read at all."""
+    """A file. `rows_read` is the number of rows that the splitter must find; -1 if the file is unreadable."""
 
     key: str
     version: str
@@ -64,20 +64,20 @@ class Upload:
 
 
 def source_of(upload: Upload) -> Source:
-    """The version of a file that an upload makes."""
+    """The version of a file that an upload creates."""
     return Source("bucket", upload.key, upload.version, "etag", len(upload.content))
 
 
 @dataclass(slots=True)
 class Work:
-    """All that a run asks for. `ends_in` says for each payment id what may become of it."""
+    """All requests of a run. `ends_in` holds the possible statuses for each payment id."""
 
     over_rest: list[Ask] = field(default_factory=list)
     uploads: list[Upload] = field(default_factory=list)
     ends_in: dict[str, frozenset[Status]] = field(default_factory=dict)
 
     def allow(self, ask: Ask) -> None:
-        """Of two payments with one id either may come first."""
+        """Allow the statuses of a payment. Of two payments with one id either may come first."""
         self.ends_in[ask.payment_id] = self.ends_in.get(ask.payment_id, frozenset()) | ask.ends_in
 
 

@@ -1,4 +1,4 @@
-"""The world of a run: the domain's own code, wired as the handlers wire it, and twins of AWS and the gateway."""
+"""The world of a run: the domain's own code, wired as in the handlers, with fakes of AWS and the gateway."""
 
 import json
 from collections import Counter
@@ -73,7 +73,7 @@ _DIES = (Fate.CRASH_BEFORE, Fate.CRASH_AFTER)
 
 
 class World:
-    """Everything there is in a run. What nobody but AWS or the gateway may touch is reached through effects only."""
+    """Everything in a run. Parts of AWS and of the gateway are reached only through effects."""
 
     def __init__(self, random: Random, work: Work) -> None:
         self.random = random
@@ -83,20 +83,20 @@ class World:
         self.effects = Effects(self.scheduler, self.chaos)
         self.published: list[dict[str, Any]] = []
         self.altered: set[str] = set()
-        """The payments about which the gateway reported other money than there was."""
+        """The payments for which the gateway reported an altered amount."""
         self.told: list[tuple[str, int, str]] = []
-        """What clients were answered: payment id, HTTP status, fingerprint of what they asked for."""
+        """The answers to clients: payment id, HTTP status, fingerprint of the request."""
         self.captures: Counter[str] = Counter()
-        """How many charges the gateway captured, by payment id."""
+        """The number of charges that the gateway captured, by payment id."""
         self.redriven = False
-        """Whether an operator gave what had failed another chance after the last fault."""
+        """Whether an operator redrove failed executions and messages after the last fault."""
         self.acknowledged: list[GatewayEvent] = []
-        """The gateway's events that we took."""
+        """The gateway events that we acknowledged."""
         self.broken: list[tuple[str, str, str]] = []
-        """Invariants that were violated: name, payment id or what it is about, and how."""
+        """Violated invariants: name, payment id or object, and how."""
         clock, sleep, effects = self.scheduler.clock, self.scheduler.sleep, self.effects
 
-        # what outlives every function: tables, bucket, queue, gateway
+        # parts that outlive every function: tables, bucket, queue, gateway
         self.encryptor = MemoryFieldEncryptor()
         self.payments = LaggingPayments(
             self._row_written, self.scheduler.monotonic, self.chaos.index_lag_seconds, self.encryptor
@@ -114,9 +114,9 @@ class World:
         )
         self.machine = self._machine()
         self.latest: dict[str, GatewayEvent] = {}
-        """The gateway's last event about each payment, whether it was delivered or not."""
+        """The gateway's last event about each payment, delivered or not."""
 
-        # the same, as functions see it: through effects
+        # the same parts as functions see them: through effects
         payments = effects.of("payments", self.payments)
         batches = effects.of("batches", self.batches, once=("close_row",))
         events = effects.of("events", self.events)
@@ -205,34 +205,34 @@ class World:
         return answer
 
     def take_event(self, event: dict[str, Any], _: Context) -> dict[str, Any]:
-        """POST /webhooks/stripe, its signature verified."""
+        """POST /webhooks/stripe, with a verified signature."""
         self.webhooks.receive(GatewayEvent(**event, received_at=iso(self.clock())))
         return {"status": 200}
 
     def dispatch(self, event: dict[str, Any], _: Context) -> dict[str, Any]:
-        """Messages of the queue."""
+        """Process messages of the queue."""
         records = event["Records"]
         failed = []
         for record in records:
             try:
                 self.dispatcher.dispatch(record["body"])
-            except Exception:  # noqa: BLE001 - as in the handler: only this message comes back
+            except Exception:  # noqa: BLE001 - as in the handler: only this message returns
                 failed.append(record["messageId"])
         return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}
 
     def split(self, event: dict[str, Any], context: Context) -> None:
-        """A notification of S3, or the run before."""
+        """Process a notification of S3, or continue an earlier run."""
         for source in sources_in(event):
             self.splitter.split(source, owner=context.request_id, seconds_left=context.seconds_left)
 
     def report(self, event: dict[str, Any], context: Context) -> None:
-        """A batch whose rows are closed."""
+        """Report a batch whose rows are closed."""
         self.reporter.report(event["batch_id"], owner=context.request_id, seconds_left=context.seconds_left())
 
-    # What AWS and the gateway do on their side ---------------------------------------------------------------------
+    # AWS and the gateway -------------------------------------------------------------------------------------------
 
     def publish(self, event: dict[str, Any]) -> None:
-        """SNS takes an event."""
+        """Accept an event, as SNS does."""
         self.published.append(event)
 
     def _machine(self) -> Machine:
@@ -258,7 +258,7 @@ class World:
         return self.scheduler.spawn(f"publish {event['payment_id']}", lambda: sns.publish(event))
 
     def _gateway_misbehaves(self, call: str, arguments: tuple[Any, ...]) -> None:
-        """Have a fault strike the gateway's next call."""
+        """Let a fault strike the gateway's next call."""
         if call not in ("charge", "find", "cancel"):
             return
         chaos, about = self.chaos, arguments[0]
@@ -280,22 +280,22 @@ class World:
         self.on_gateway_event(kind, payment_id, reference)
 
     def on_gateway_event(self, kind: str, payment_id: str, reference: str) -> None:
-        """Replaced by whoever delivers the gateway's events."""
+        """Replaced by the actor that delivers the gateway's events."""
 
     def _row_written(self, before: Payment | None, after: Payment) -> None:
         self.on_row_written(before, after)
 
     def on_row_written(self, before: Payment | None, after: Payment) -> None:
-        """Replaced by whoever watches the rows."""
+        """Replaced by the invariants that watch the rows."""
 
     def break_(self, invariant: str, about: str, how: str) -> None:
-        """Note a violated invariant, and stop."""
+        """Record a violated invariant, and stop."""
         self.broken.append((invariant, about, how))
         self.scheduler.halted = True
 
 
 class _OneByOne:
-    """Stands for the thread pools of splitter and report: greenlets cannot change threads."""
+    """Replaces the thread pools of splitter and report: greenlets cannot change threads."""
 
     def __init__(self, workers: int) -> None:
         pass
@@ -312,7 +312,7 @@ class _OneByOne:
 
 @contextmanager
 def small_windows() -> Iterator[None]:
-    """Let the splitter's windows be as small as the files, and keep its files and threads out of the way."""
+    """Make the splitter's windows as small as the files, and replace its temporary files and threads."""
     with (
         patch.object(batch_split, "ROWS_A_WINDOW", 2),
         patch.object(batch_split, "WINDOWS_A_CHECKPOINT", 2),

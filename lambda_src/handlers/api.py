@@ -1,4 +1,4 @@
-"""The REST API: each operation of api/openapi.yaml, for callers whose role may call it."""
+"""The REST API: the operations of api/openapi.yaml, for callers whose role may call them."""
 
 import uuid
 from collections.abc import Callable
@@ -51,7 +51,7 @@ OPERATIONS: dict[str, Callable[[Request, Services], dict[str, Any]]] = {
 }
 HEALTH = "GET /health"
 ELSEWHERE = ("POST /webhooks/stripe",)
-"""Answered by other functions."""
+"""Routes of other functions."""
 UNAVAILABLE_SECONDS = 5
 
 dynamodb, kms = aws.dynamodb(), aws.kms()
@@ -88,19 +88,19 @@ log = logger()
 
 @invocation
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """A proxy event in, a proxy response out; every error is a problem that says what to do."""
+    """Proxy event in, proxy response out. Every error becomes a problem that says what to do."""
     route = f"{event['httpMethod']} {event['resource']}"
     try:
         return answer(200, {"status": "ok"}) if route == HEALTH else _answer(route, event)
     except Problem as problem:
-        log.info("refused", route=route, status=problem.status, kind=problem.kind)
+        log.info("rejected", route=route, status=problem.status, kind=problem.kind)
         return problem_answer(problem, _request_id(event))
     except (EncryptionUnavailable, LimitsUnavailable):
-        log.exception("out of reach", route=route)
+        log.exception("dependency unavailable", route=route)
         return problem_answer(_unavailable(), _request_id(event))
-    except Exception:  # the last stop: whatever it is, the client gets an answer and the log the trace
+    except Exception:  # any other error: the client gets an answer, and the log the stack trace
         log.exception("request failed", route=route)
-        failed = Problem(500, "internal-error", "it may be stored or not: send the same request again")
+        failed = Problem(500, "internal-error", "the request may or may not be stored; send the same request again")
         return problem_answer(failed, _request_id(event))
 
 
@@ -118,10 +118,10 @@ def _answer(route: str, event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_card_data(request: Request) -> None:
-    """In what stands outside a body; the operations look at theirs. Raises Problem 400."""
+    """Check everything outside the body; the operations check their bodies. Raises Problem 400."""
     sent = [*request.path.values(), *request.query.values(), header(request.event, "Idempotency-Key")]
     if looks := card_data_in(sent):
-        raise Problem(400, "invalid-request", f"the request holds {looks}: {NO_CARD_DATA}; nothing was stored")
+        raise Problem(400, "invalid-request", f"the request contains {looks}: {NO_CARD_DATA}; nothing was stored")
 
 
 def _other_verb(event: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _other_verb(event: dict[str, Any]) -> dict[str, Any]:
     allowed = ", ".join(
         verb for verb, _, path in (route.partition(" ") for route in routes) if path == event["resource"]
     )
-    wrong = Problem(405, "wrong-method", f"this route takes {allowed}; see api/openapi.yaml")
+    wrong = Problem(405, "wrong-method", f"this route allows {allowed}; see api/openapi.yaml")
     refused = problem_answer(wrong, _request_id(event))
     return refused | {"headers": refused["headers"] | {"Allow": allowed}}
 
@@ -162,7 +162,7 @@ def _unavailable() -> Problem:
     return Problem(
         503,
         "unavailable",
-        "what this needs cannot be reached now, and nothing was stored; send the same request again in a while",
+        "a required service cannot be reached now, and nothing was stored; send the same request again later",
         retry_after_seconds=UNAVAILABLE_SECONDS,
     )
 

@@ -1,4 +1,4 @@
-"""Audit: append what the audit log lacks, close the payment's batch row, and hand on the event to publish."""
+"""Audit: append missing entries to the audit log, close the payment's batch row, and return the event to publish."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Authorize: API Gateway asks whose a bearer token is, before any route but those without one."""
+"""Authorize: verify the bearer token of a request. API Gateway calls it for every route that needs a token."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ log = logger()
 
 
 class Unauthorized(Exception):
-    """API Gateway answers 401 to an error of this very text, and 500 to every other."""
+    """API Gateway answers 401 to an error with exactly this text, and 500 to every other error."""
 
     def __init__(self) -> None:
         super().__init__("Unauthorized")
@@ -43,18 +43,18 @@ issuers = _trusted()
 
 @invocation
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """A token in, who it speaks for out. The policy is good for the whole stage, as API Gateway remembers it for all
-    of a token's requests: what a caller may do is decided by the function behind, by role."""
+    """Token in, caller and policy out. The policy allows the whole stage, because API Gateway caches it for all
+    requests with the token. The function behind the API decides by role what the caller may do."""
     try:
         scheme, _, token = str(event["authorizationToken"]).partition(" ")
         if scheme.lower() != "bearer":
-            raise BadToken("it is not a bearer token")
+            raise BadToken("the header has no bearer token")
         bearer = verified(token, issuers, clock=utc_now)
     except BadToken as refused:
-        log.warning("token refused", reason=str(refused))
+        log.warning("token rejected", reason=str(refused))
         raise Unauthorized from None
     except KeysUnavailable as error:
-        log.error("keys out of reach, so nobody is let in", reason=str(error))
+        log.error("signing keys unavailable, all requests are rejected", reason=str(error))
         raise
     caller = bearer.caller
     api, stage, *_ = event["methodArn"].split("/")

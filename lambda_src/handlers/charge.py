@@ -1,4 +1,4 @@
-"""Charge: read the payment, ask the gateway, say what happened."""
+"""Charge: read the payment, charge it at the gateway, return the outcome."""
 
 import random
 import time
@@ -38,7 +38,7 @@ log = logger()
 
 
 def refused(error: Misconfigured) -> None:
-    """The gateway refuses our key or account: read the key afresh, count it, and perhaps pause the batch lane."""
+    """Handle a rejected key or account: read the key again, count the refusal, and open the batch breaker if needed."""
     key.forget()
     count(GATEWAY_MISCONFIGURED)
     if breaker.refused(error):
@@ -61,20 +61,20 @@ charging = Charging(
 
 
 def jitter(most: int) -> int:
-    """A random whole number from 0 to `most`."""
-    return random.randint(0, most)  # noqa: S311 - it spreads retries and guards nothing
+    """A random integer from 0 to `most`."""
+    return random.randint(0, most)  # noqa: S311 - it spreads retries and needs no security
 
 
 @invocation
 @timed("charge")
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """State in: payment_id. State out: payment_id and outcome, or how long to wait. Raises what is retried."""
+    """State in: payment_id. State out: payment_id and outcome, or how long to wait. Raises errors to be retried."""
     state = charge_step(event, charging=charging, encryptor=encryptor, rate_limiter=rate_limiter, jitter=jitter)
     outcome = state.get("outcome", {})
     if outcome.get("code") in SUSPICIOUS_DECLINE_CODES:
         count(SUSPICIOUS_DECLINES)
     if outcome.get("status") == Status.IN_REVIEW:
-        count(PAYMENTS_IN_REVIEW)  # while it is held, the sweeper goes on counting it
+        count(PAYMENTS_IN_REVIEW)  # recovery counts it again while it is held
     log.info(
         "charged" if outcome else "waiting",
         payment_id=event["payment_id"],

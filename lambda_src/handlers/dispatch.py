@@ -1,4 +1,4 @@
-"""Dispatch: start the workflow of each queued payment, paced."""
+"""Dispatch: start the workflow of each queued payment, within the gateway's rate."""
 
 import time
 from datetime import timedelta
@@ -23,7 +23,7 @@ from payments.observability.logs import bind_log_context, invocation, logger
 
 dynamodb = aws.dynamodb()
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
-# a look at the counter now and then is enough to give way; a late one would show less of a backlog than there is
+# an occasional read of the counter is enough for backpressure; an older value would show too small a backlog
 slots = DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot, remember_seconds=0.1)
 dispatcher = Dispatcher(
     payments=InstrumentedPaymentStore(dynamodb, setting("PAYMENTS_TABLE")),
@@ -35,23 +35,23 @@ dispatcher = Dispatcher(
     sleep=time.sleep,
 )
 queue = SqsPaymentQueue(aws.sqs(), setting("PAYMENT_QUEUE_URL"))
-# a batch of poison messages is no fault of the function: the dead-letter queue has its own alarm
+# malformed messages are not a failure of the function: the dead-letter queue has its own alarm
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 log = logger()
 
 
 @invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """SQS messages in; the ids of those that failed out, so that only they come back."""
+    """SQS messages in, the ids of the failed ones out. SQS delivers only those again."""
     return process_partial_response(event=event, record_handler=_dispatch, processor=processor, context=context)
 
 
 def _dispatch(record: SQSRecord) -> None:
-    bind_log_context(None)  # what goes wrong with this message must not be told of the one before
+    bind_log_context(None)  # errors of this message must not be logged with the payment of the last one
     try:
         payment_id = dispatcher.dispatch(record.body)
     except Exception as error:
-        # the dead-letter queue keeps the message, this line its reason, found by the message id
+        # the dead-letter queue keeps the message; this line has its reason, found by the message id
         log.warning("not dispatched", message_id=record.message_id, reason=f"{type(error).__name__}: {error}")
         if isinstance(error, BatchesPaused):
             queue.hand_back(record.receipt_handle)

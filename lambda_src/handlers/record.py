@@ -1,4 +1,4 @@
-"""Record: write the outcome, or what a caught error means, onto the payment's row."""
+"""Record: write the outcome, or the meaning of a caught error, to the payment's row."""
 
 from typing import Any
 

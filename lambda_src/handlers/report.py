@@ -1,4 +1,4 @@
-"""Report: write a batch's result files and tell its subscribers."""
+"""Report: write a batch's result files and notify its subscribers."""
 
 import json
 import time
@@ -21,7 +21,7 @@ log = logger()
 
 
 def publish(event: dict[str, Any]) -> None:
-    """Send the batch's event, with what subscribers filter on as attributes."""
+    """Send the batch's event. Its message attributes are the fields that subscribers filter on."""
     sns.publish(
         TopicArn=setting("PAYMENT_EVENTS_TOPIC_ARN"),
         Message=json.dumps(event),
@@ -44,10 +44,10 @@ reporter = Reporter(
 
 @invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """In: {"batch_id": …}, from the splitter or from the audit of the batch's last payment."""
+    """Event in: {"batch_id": …}, from the splitter or from the audit step of the batch's last payment."""
     seconds_left = context.get_remaining_time_in_millis() / 1000
     batch = reporter.report(event["batch_id"], owner=context.aws_request_id, seconds_left=seconds_left)
     if batch is None:
-        log.info("another run reports this batch, or did", batch_id=event["batch_id"])
+        log.info("another run owns this report, or it is done", batch_id=event["batch_id"])
     else:
         log.info("reported", batch_id=batch.batch_id, status=batch.status, by_status=dict(batch.by_status))

@@ -1,4 +1,4 @@
-"""Split: read an uploaded batch file, store its payments, queue their ids."""
+"""Split: read an uploaded batch file, store its payments, and queue their ids."""
 
 from dataclasses import asdict
 from functools import partial
@@ -41,11 +41,11 @@ log = logger()
 
 @invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """An S3 notification, or {"resume": …} from the run before, which ran out of time."""
+    """Event in: an S3 notification, or {"resume": …} from an earlier run that reached its time limit."""
     for source in sources_in(event):
         batch = splitter.split(source, owner=context.aws_request_id, seconds_left=partial(_seconds_left, context))
         if batch is None:
-            log.info("another run has this file", batch_id=source.batch_id)
+            log.info("another run owns this file", batch_id=source.batch_id)
         else:
             if batch.status is not BatchStatus.SPLITTING and batch.progress.payments:
                 count(PAYMENTS_ACCEPTED, batch.progress.payments, step="split")  # once, at the end of the file

@@ -1,4 +1,4 @@
-"""Sweep: once a minute, find what was left behind and take it up again."""
+"""Sweep: once a minute, find payments, events and batches that stopped, and recover them."""
 
 import time
 from dataclasses import asdict
@@ -40,7 +40,7 @@ METRICS = {
     "lane_paused": BATCHES_PAUSED,
     "contradicting_events": CONTRADICTING_EVENTS,
 }
-"""What a sweep finds that a person must know → the metric that rings for it."""
+"""Findings that an operator must know → the metric whose alarm fires."""
 
 dynamodb, functions = aws.dynamodb(), aws.functions()
 payments = DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"))
@@ -54,11 +54,11 @@ log = logger()
 
 
 failures: list[Exception] = []
-"""What went wrong with single items in the sweep that runs."""
+"""The errors of single items in the current run."""
 
 
 def start_report(batch_id: str) -> None:
-    """Have a batch's report made."""
+    """Start the report of a batch."""
     report({"batch_id": batch_id})
 
 
@@ -83,7 +83,7 @@ recovery = PaymentRecovery(
 
 @invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """In: nothing that matters. Out: how much of what was found. Raises what went wrong, after all else is done."""
+    """Event in: any. Out: the number of findings by kind. Raises the errors of single items after all other work."""
     failures.clear()
     began_at = time.monotonic()
     found = recovery.recover(lambda: context.get_remaining_time_in_millis() / 1000)
@@ -91,8 +91,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
         if found[name]:
             count(metric, found[name])
     log.info("swept", extra={"seconds": round(time.monotonic() - began_at, 1), **found})
-    for error in failures[:10]:  # Lambda prints nothing of a group but its size
-        log.error("not tended", reason=f"{type(error).__name__}: {error}")
-    if failures:  # the rest is done; the function's alarm tells of these
-        raise ExceptionGroup(f"{len(failures)} items could not be tended", failures[:10])
+    for error in failures[:10]:  # Lambda prints only the size of an exception group
+        log.error("not recovered", reason=f"{type(error).__name__}: {error}")
+    if failures:  # the other items are done; the function's alarm reports these
+        raise ExceptionGroup(f"{len(failures)} items could not be recovered", failures[:10])
     return dict(found)

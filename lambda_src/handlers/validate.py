@@ -1,4 +1,4 @@
-"""Validate: find what to charge the payment on, and refuse what can never be charged."""
+"""Validate: find the payment method, and reject payments that can never be charged."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ log = logger()
 @invocation
 @timed("validate")
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """State in: payment_id. State out: the same, and an outcome if the payment is refused."""
+    """State in: payment_id. State out: the same, with an outcome if the payment is rejected."""
     state = validate_step(event, store=store, methods=methods, refusal=refusal)
     log.info(
         "validated",

@@ -1,4 +1,4 @@
-"""Webhook: take Stripe's events. The route is POST /webhooks/stripe of api/openapi.yaml; its signature is its proof."""
+"""Webhook: receive Stripe's events. The route is POST /webhooks/stripe of api/openapi.yaml; a signature protects it."""
 
 from dataclasses import replace
 from typing import Any
@@ -31,15 +31,15 @@ log = logger()
 
 @invocation
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """A proxy event in, a proxy response out. 200 once the event is stored; whatever else, Stripe sends it again."""
+    """Proxy event in, proxy response out. 200 once the event is stored; otherwise Stripe sends it again."""
     request_id = str(event["requestContext"].get("requestId", ""))
     try:
         received = _verified(event)
         state = webhooks.receive(received)
     except Problem as problem:
-        log.warning("webhook refused", status=problem.status, detail=problem.detail)
+        log.warning("webhook rejected", status=problem.status, detail=problem.detail)
         return problem_answer(problem, request_id)
-    except Exception:  # not stored, or not surely: the gateway must send it again
+    except Exception:  # the event may not be stored: the gateway must send it again
         log.exception("webhook failed", request_id=request_id)
         return problem_answer(Problem(500, "internal-error", "send the event again"), request_id)
     if state is EventState.CONTRADICTS:
@@ -49,15 +49,15 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 
 def _verified(event: dict[str, Any]) -> GatewayEvent:
-    """The event, if its signature fits. Raises Problem."""
+    """The event, if its signature is valid. Raises Problem."""
     signature = header(event, "Stripe-Signature")
     try:
-        # the reference stands in the payment's row, sealed, and nothing needs it here
+        # the payment's row holds the reference, encrypted, and it is not needed here
         return replace(
             verified_event(raw_body(event), signature, secrets.read_all(), clock=utc_now), gateway_reference=""
         )
     except BadSignature as error:
-        secrets.forget_old()  # perhaps a secret was just rotated
+        secrets.forget_old()  # the secret may have been rotated
         raise Problem(400, "invalid-signature", f"{error}; nothing was stored") from None
     except UnreadableEvent as error:
         raise Problem(400, "invalid-request", f"{error}; nothing was stored") from None

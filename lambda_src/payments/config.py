@@ -1,14 +1,14 @@
-"""The functions' settings: environment variables that `lib/` sets. No function reads the environment elsewhere."""
+"""The functions' settings: environment variables that `lib/` sets. Other code does not read the environment."""
 
 import os
 
 
 class SettingMissing(RuntimeError):
-    """A function was deployed without a setting it needs."""
+    """A function was deployed without a required setting."""
 
 
 def setting(name: str, default: str | None = None) -> str:
-    """The value of a setting; `default` only where an empty value means something.
+    """The value of a setting. Pass `default` only where an empty value is meaningful.
 
     Raises SettingMissing naming the variable.
     """

@@ -43,7 +43,7 @@ def test_send_when_sqs_takes_some_at_a_time_then_each_message_is_sent_once(takes
 
 
 def test_send_when_sqs_keeps_refusing_then_it_says_so() -> None:
-    with pytest.raises(QueueRefused, match="4 of 10 messages were refused: InternalError"):
+    with pytest.raises(QueueRefused, match="4 of 10 messages were rejected: InternalError"):
         queue(StubbornSqs(1)).send(PAYMENTS)
 
 

@@ -489,7 +489,7 @@ def test_answers_and_log_lines_when_all_goes_wrong_then_nothing_private_in_any(
 def test_lines_when_a_request_is_answered_then_they_tell_route_status_and_who_and_its_id(api: Api) -> None:
     api.submit()
     api.ask("GET /payments", SHOP)
-    answered, refused = (line for line in api.lines() if line["message"] in ("answered", "refused"))
+    answered, refused = (line for line in api.lines() if line["message"] in ("answered", "rejected"))
     assert (answered["route"], answered["status"], answered["subject"]) == ("POST /payments", 202, SHOP.subject)
     assert (refused["route"], refused["status"], refused["kind"]) == ("GET /payments", 403, "forbidden")
     assert answered["request_id"] == refused["request_id"] == REQUEST_ID

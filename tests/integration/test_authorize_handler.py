@@ -147,7 +147,7 @@ def test_token_when_it_is_no_good_then_401_and_the_log_has_the_reason_but_not_th
     with pytest.raises(Exception, match=r"^Unauthorized$"):
         asked(authorize, token)
     (record,) = caplog.records
-    assert record.getMessage() == "token refused"
+    assert record.getMessage() == "token rejected"
     logged = str(vars(record))
     assert "'reason': 'it" in logged
     assert not token or token not in logged
@@ -170,7 +170,7 @@ def test_keys_when_out_of_reach_then_nobody_is_let_in_and_the_log_says_so(
     with pytest.raises(KeysUnavailable):  # 500
         asked(authorize, token)
     (record,) = caplog.records
-    assert (record.levelname, record.getMessage()) == ("ERROR", "keys out of reach, so nobody is let in")
+    assert (record.levelname, record.getMessage()) == ("ERROR", "signing keys unavailable, all requests are rejected")
     assert token not in str(vars(record))
 
 

@@ -330,7 +330,7 @@ def test_webhook_when_it_logs_and_answers_then_never_a_secret_a_signature_or_wha
     said = log.getvalue() + json.dumps(answers)
 
     assert [answer["statusCode"] for answer in answers] == [200, 400, 500]
-    assert "webhook refused" in said
+    assert "webhook rejected" in said
     assert "webhook failed" in said
     for unsaid in (SECRET, headers["Stripe-Signature"].rpartition("=")[2], CARD):
         assert unsaid not in said

@@ -114,7 +114,7 @@ def test_row_when_all_columns_are_there_then_the_whole_request_is_read() -> None
         (b"\xef\xbb\xbf", 1, "", "the file is empty"),
         (b"payment_id,amount\np1,1\n", 1, "currency", "the column currency is missing"),
         (b"\n\nid,amount,currency,payment_id\n", 3, "column 1", "'id' is not a column"),
-        (b"payment_id,amount,currency,amount\n", 1, "amount", "the column is there twice"),
+        (b"payment_id,amount,currency,amount\n", 1, "amount", "the column appears twice"),
         (b"payment_id,amount,currency,\n", 1, "column 4", "column 4 has no name"),
         (b"payment_id;amount;currency\np1;1;USD\n", 1, "", "the header's cells are separated by ';'"),
         (b"payment_id,amount,curr\xffency\n", 1, "", "the header is not UTF-8 text"),
@@ -125,16 +125,16 @@ def test_row_when_all_columns_are_there_then_the_whole_request_is_read() -> None
             "payment_id,amount,currency\n".encode("utf-16-le"),
             1,
             "",
-            "the file holds zero bytes: it is UTF-16 text or not text",
+            "the file has zero bytes: it is UTF-16 text or not text",
         ),
         (
             gzip.compress("payment_id\n".encode("utf-16-be"), mtime=0),
             1,
             "",
-            "the file holds zero bytes: it is UTF-16 text or not text",
+            "the file has zero bytes: it is UTF-16 text or not text",
         ),
         (b"PK\x03\x04 a workbook", 1, "", "the file is a ZIP archive or an Excel workbook"),
-        (gzip.compress(HEADER, mtime=0)[:15], 1, "", "the gzip data ends too early: the upload was not complete"),
+        (gzip.compress(HEADER, mtime=0)[:15], 1, "", "the gzip data ends too early: the upload was incomplete"),
         (b"\x1f\x8b no gzip at all", 1, "", "the gzip data is damaged here"),
     ],
 )
@@ -212,7 +212,7 @@ def test_gzip_when_it_is_cut_off_then_the_rows_above_are_read_and_half_a_row_is_
     first, last = rows_of(cut)
     assert isinstance(first, Row)
     assert isinstance(last, RejectedRow)
-    assert (last.line, last.errors[0].reason) == (3, "the gzip data ends too early: the upload was not complete")
+    assert (last.line, last.errors[0].reason) == (3, "the gzip data ends too early: the upload was incomplete")
 
 
 def test_file_when_it_has_too_many_rows_then_the_first_row_not_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +221,7 @@ def test_file_when_it_has_too_many_rows_then_the_first_row_not_read_is_named(mon
     assert told(rows) == [
         (2, "p1"),
         (3, "p2"),
-        (4, "the file has more than 2 rows; this row and those below were not read"),
+        (4, "the file has more than 2 rows; this row and the following rows were not read"),
     ]
 
 

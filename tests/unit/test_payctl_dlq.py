@@ -186,7 +186,7 @@ def test_replay_when_some_are_refused_then_says_why_keeps_them_and_exits_5(scena
     scenario.dead_letter("not JSON")
     result = scenario.payctl("dlq", "replay", "--all", "--yes")
     assert result.exit_code == Exit.SOME_REFUSED
-    for text in ("succeeded: settled already", "names no payment"):
+    for text in ("succeeded: already settled", "names no payment"):
         assert text in " ".join(result.stdout.split())
     assert "payctl dlq discard" in result.stderr
     assert len(scenario.queued()) == 1

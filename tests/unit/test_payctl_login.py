@@ -173,7 +173,7 @@ def test_pay_when_the_token_is_refused_then_says_how_to_get_another(
     payctl: Payctl, api: FakeApi, cognito: FakeApi
 ) -> None:
     logged_in(payctl, cognito)
-    api.will_answer(401, {"title": "Who is asking?", "status": 401})
+    api.will_answer(401, {"title": "Unauthorized", "status": 401})
     result = payctl(*PAY)
     assert result.exit_code == Exit.FAILED
     assert "log in with: payctl login" in result.stderr

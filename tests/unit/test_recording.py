@@ -146,7 +146,7 @@ def test_record_when_the_gateway_proves_that_nothing_was_charged_then_failed() -
 @pytest.mark.parametrize("final", [Status.DECLINED, Status.FAILED])
 def test_record_when_the_gateway_holds_money_for_a_payment_that_ended_then_it_is_not_dropped(final: Status) -> None:
     store = stored(Status.PROCESSING, final)
-    with pytest.raises(IllegalMove, match=f"is {final}, and the gateway holds a charge"):
+    with pytest.raises(IllegalMove, match=f"is {final}, but the gateway holds a charge"):
         recorded(store, CHARGED)
     assert store.rows["pay_1"].status is final
 

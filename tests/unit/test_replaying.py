@@ -73,14 +73,14 @@ def test_decide_when_money_may_have_moved_then_asks_even_while_the_lane_is_pause
 ) -> None:
     decision = decide("pay_1", row(status), lane, started=True)
     assert decision.action is Action.RESTART
-    assert "asked before" in decision.why
+    assert "queried before" in decision.why
 
 
 @pytest.mark.parametrize("started", [True, False])
 def test_decide_when_the_lane_is_paused_then_nothing_pending_is_started_and_it_says_why(started: bool) -> None:
     decision = decide("pay_1", row(Status.PENDING), PAUSED, started=started)
     assert (decision.action, decision.needed) == (Action.REFUSE, True)
-    assert "paused by the operator" in decision.why
+    assert "opened by the operator" in decision.why
     assert "the bank is down" in decision.why
 
 
@@ -111,7 +111,7 @@ def test_restart_when_two_do_it_at_once_then_one_execution_of_a_name_of_its_own_
 def test_restart_when_the_payment_needs_none_then_refuses(status: Status) -> None:
     store = MemoryPaymentStore()
     store.create(row(status))
-    with pytest.raises(ValueError, match="needs no other execution"):
+    with pytest.raises(ValueError, match="needs no further execution"):
         restart(row(status), store=store, workflow=MemoryWorkflow(), at=NOON)
     assert store.rows["pay_1"].restarts == 0
 
@@ -149,7 +149,7 @@ def test_replay_when_the_gateway_forgot_the_key_after_25_hours_then_it_is_asked_
     [
         ("MalformedMessage: the message's payment_id is not one", "MalformedMessage"),
         ("LookupError: payment pay_1 is not in the payments table", "LookupError"),
-        ("BatchesPaused: the lane is paused since 2026: gateway_key_refused: no", "BatchesPaused"),
+        ("BatchesPaused: the batch breaker is open since 2026: gateway_key_refused: no", "BatchesPaused"),
         (
             "ClientError: An error occurred (ThrottlingException) when calling the StartExecution operation: slow down",
             "ThrottlingException",

@@ -232,7 +232,7 @@ def test_create_when_the_id_is_somebody_elses_then_409_tells_nothing_and_it_is_a
     assert same == other
     assert (same["statusCode"], same["body"]["detail"]) == (
         409,
-        "nothing was stored: this customer_id is taken; take another one",
+        "nothing was stored: this customer_id is taken; use another one",
     )
     assert scenario.denied == [(stranger.subject, "customer", "cus_1")] * 2
 
@@ -393,7 +393,7 @@ def test_update_when_others_never_stop_changing_it_then_409_says_to_send_it_agai
     scenario.customers.meddlers = [lambda row: changed(row, {}, at=NOON)] * 9
     answer = scenario.patch(name="Jon")
     assert (answer["statusCode"], answer["body"]["type"]) == (409, "urn:problem:payment-api:conflict")
-    assert "send it again" in answer["body"]["detail"]
+    assert "send the request again" in answer["body"]["detail"]
     assert scenario.get(SHOP)["body"]["name"] == "Jo"
 
 

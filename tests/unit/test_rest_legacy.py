@@ -144,8 +144,8 @@ def test_payment_when_fields_are_missing_unknown_or_wrong_then_all_are_named_at_
 
     assert errors.keys() == {"customer_id", "currency", "colour", "email", "field"}
     needed = "customer_id, email, amount, currency"
-    assert errors["email"] == f"email is missing; needed: {needed}"
-    assert errors["colour"] == f"there is no such field here; allowed: {needed}"
+    assert errors["email"] == f"email is missing; required: {needed}"
+    assert errors["colour"] == f"unknown field; allowed: {needed}"
     assert scenario.stored == (0, 0, 0, 0)
 
 

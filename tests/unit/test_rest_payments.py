@@ -95,7 +95,7 @@ def test_payment_id_when_another_merchant_has_it_then_409_tells_nothing_of_the_o
 
     assert (answer["statusCode"], answer["body"]["type"]) == (409, "urn:problem:payment-api:conflict")
     assert answer["body"]["detail"] == (
-        "payment_id pay_1 is taken by a payment with other content; nothing was changed. "
+        "payment_id pay_1 belongs to a payment with other content; nothing was changed. "
         "Send a new payment under a new payment_id or Idempotency-Key."
     )
     assert "errors" not in answer["body"]
@@ -334,7 +334,7 @@ def test_payment_when_it_names_somebody_elses_customer_then_404_audited_and_noth
     answer = submit(scenario, customer_id="cus_1")
 
     assert answer["statusCode"] == 404
-    assert answer["body"]["detail"] == "no customer of yours has this customer_id; check it, or leave it out"
+    assert answer["body"]["detail"] == "you have no customer with this customer_id; check it, or leave it out"
     assert scenario.stored == (0, 1, 0, 0)
     assert scenario.denied == [(SHOP.subject, "customer", "cus_1")]
 

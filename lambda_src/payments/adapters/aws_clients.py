@@ -1,4 +1,4 @@
-"""The one place that makes AWS clients: low-level, with explicit time-outs and retries."""
+"""Creates all AWS clients: low-level, with explicit time-outs and retries."""
 
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 CONFIG = Config(
     connect_timeout=2,
     read_timeout=5,
-    # standard mode retries throttling and connection faults with jittered backoff; the state machine does the rest
+    # standard mode retries throttling and connection errors with jittered backoff; the state machine handles the rest
     retries={"mode": "standard", "total_max_attempts": 3},
-    parameter_validation=False,  # AWS checks them as well; doing it here first costs a tenth of every call
+    parameter_validation=False,  # AWS validates them too; a second check here takes a tenth of every call's time
     max_pool_connections=20,
-    # what CloudTrail shows of who asked; boto3's own, put together anew for each call, is a sixth of the call's time
+    # the caller's name in CloudTrail; boto3 builds its own for each call, which takes a sixth of the call's time
     user_agent="payment-backend",
 )
 

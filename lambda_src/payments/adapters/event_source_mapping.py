@@ -1,4 +1,4 @@
-"""The delivery of the queue's messages to the dispatchers: an event source mapping of Lambda's, on or off."""
+"""Delivery of the queue's messages to the dispatchers: a Lambda event source mapping, on or off."""
 
 from typing import TYPE_CHECKING
 
@@ -10,19 +10,19 @@ _ON = ("Creating", "Enabling", "Enabled", "Updating")
 
 
 class MappingDelivery:
-    """The event source mapping."""
+    """Delivery by the event source mapping of the dispatch function."""
 
     def __init__(self, client: "LambdaClient", mapping_id: str) -> None:
         self._client = client
         self._mapping_id = mapping_id
 
     def is_on(self) -> bool:
-        """Whether messages are delivered, or about to be."""
+        """True if the mapping is enabled, or is being created, enabled or updated."""
         return self._client.get_event_source_mapping(UUID=self._mapping_id)["State"] in _ON
 
     def switch(self, *, on: bool) -> None:
-        """Turn it on or off. Lambda takes some seconds, and refuses while it is at an earlier change."""
+        """Enable or disable the mapping. Lambda needs some seconds, and rejects a change while another one runs."""
         try:
             self._client.update_event_source_mapping(UUID=self._mapping_id, Enabled=on)
         except self._client.exceptions.ResourceInUseException:
-            return  # the next sweep sees how it stands then
+            return  # the next recovery run checks the state again

@@ -1,6 +1,6 @@
-"""The vault on AWS KMS: the key never leaves it. Each seal has a data key of its own, stored with it, wrapped by KMS.
+"""Field encryption with AWS KMS. The key never leaves KMS. Each seal uses a new data key, stored with it, KMS-wrapped.
 
-No data key outlives the call that asked for it: once the key is disabled, nothing is sealed or opened any more.
+No data key outlives the call that requested it. Once the KMS key is disabled, nothing is encrypted or decrypted.
 """
 
 import binascii
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 _NONCE_BYTES = 12
-"""NIST SP 800-38D, 8.2.2: random ones are safe for 2^32 texts a key; ours seals some dozens."""
+"""NIST SP 800-38D, 8.2.2: random nonces are safe for 2^32 texts a key; a data key here seals a few dozen."""
 
 
 class KmsFieldEncryptor:
     """A sealed text is `sealed.v1.`, the wrapped data key, a dot, and the nonce with the AES-256-GCM ciphertext.
 
-    Context and field name are associated data of the ciphertext, and the context is KMS's encryption context as well.
+    Context and field name are associated data of the ciphertext. The context is also KMS's encryption context.
     """
 
     def __init__(self, client: "KMSClient", key_arn: str) -> None:
@@ -35,15 +35,24 @@ class KmsFieldEncryptor:
         self._key_arn = key_arn
 
     def seal(self, context: Context, values: Mapping[str, str]) -> dict[str, str]:
-        """See the port."""
+        """Encrypt the plain values under one new data key: one request to KMS, or none if all are empty or encrypted.
+
+        Raises EncryptionUnavailable.
+        """
         return self._new_key(context).seal(values) if needs_sealing(values) else dict(values)
 
     def open(self, context: Context, values: Mapping[str, str]) -> dict[str, str]:
-        """See the port."""
+        """Decrypt the encrypted values: one request to KMS for each data key among them.
+
+        Raises EncryptionUnavailable, and DecryptionFailed naming the field.
+        """
         return self._opened(values, self._keys(context, values))
 
     def unlock(self, context: Context, values: Mapping[str, str]) -> tuple[dict[str, str], Seal]:
-        """See the port."""
+        """Decrypt the values, and return them with the `seal` of their first data key, or of a new one.
+
+        Raises EncryptionUnavailable, and DecryptionFailed naming the field.
+        """
         keys = self._keys(context, values)
         key = next(iter(keys.values()), None) or self._new_key(context)
         return self._opened(values, keys), key.seal
@@ -56,7 +65,7 @@ class KmsFieldEncryptor:
         return _DataKey(context, _encoded(made["CiphertextBlob"]), made["Plaintext"])
 
     def _keys(self, context: Context, values: Mapping[str, str]) -> dict[str, "_DataKey"]:
-        """The data keys of all sealed values, by their wrapped form: mostly one."""
+        """The data keys of all encrypted values by their wrapped form; usually there is one."""
         keys: dict[str, _DataKey] = {}
         for field, text in values.items():
             if is_sealed(text) and (wrapped := _parts(field, text)[0]) not in keys:
@@ -78,7 +87,7 @@ class KmsFieldEncryptor:
 
 
 class _DataKey:
-    """A data key, in the clear for as long as this object lives."""
+    """A data key in plain text, for the lifetime of this object."""
 
     def __init__(self, context: Context, wrapped: str, key: bytes) -> None:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # who seals nothing does not load it
@@ -112,14 +121,14 @@ class _DataKey:
 
 
 class KmsEmailHasher:
-    """HMAC-SHA-256 under a key of KMS, so that nobody without the right to ask can try addresses."""
+    """HMAC-SHA-256 under a KMS key. Only principals with permission for the key can test addresses."""
 
     def __init__(self, client: "KMSClient", key_arn: str) -> None:
         self._client = client
         self._key_arn = key_arn
 
     def hash_of(self, email: str) -> str:
-        """See the port."""
+        """The HMAC of the normalized address in hexadecimal: one request to KMS. Raises EncryptionUnavailable."""
         with _kms():
             made = self._client.generate_mac(
                 KeyId=self._key_arn, MacAlgorithm="HMAC_SHA_256", Message=one_spelling(email).encode()
@@ -129,7 +138,7 @@ class KmsEmailHasher:
 
 @contextmanager
 def _kms(field: str = "") -> Iterator[None]:
-    """Turn what KMS answers into the port's errors; `field` is the one that is being opened."""
+    """Convert errors of KMS to errors of the port. `field` is the field that is being decrypted, or ""."""
     try:
         yield
     except ClientError as error:
@@ -138,15 +147,15 @@ def _kms(field: str = "") -> Iterator[None]:
             raise _broken(field) from None
         raise EncryptionUnavailable(f"the encryption key cannot be used: {code}") from None
     except BotoCoreError as error:
-        raise EncryptionUnavailable(f"the encryption key is out of reach: {type(error).__name__}") from None
+        raise EncryptionUnavailable(f"the encryption key cannot be reached: {type(error).__name__}") from None
 
 
 def _broken(field: str) -> DecryptionFailed:
-    return DecryptionFailed(f"{field}: this sealed text is another row's or field's, or was changed")
+    return DecryptionFailed(f"{field}: this sealed text belongs to another row or field, or was changed")
 
 
 def _parts(field: str, text: str) -> tuple[str, str]:
-    """The wrapped key and the ciphertext."""
+    """The wrapped data key and the ciphertext of a sealed text."""
     wrapped, _, ciphertext = text.removeprefix(PREFIX).partition(".")
     if not wrapped or not ciphertext:
         raise _broken(field)

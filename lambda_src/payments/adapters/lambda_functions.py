@@ -1,4 +1,4 @@
-"""Starting a function of ours without waiting for it. Lambda keeps the event and repeats it if the run dies."""
+"""Asynchronous starts of Lambda functions. Lambda stores the event and retries it if the run fails."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 class FunctionStarter:
-    """Starts one function: `FunctionStarter(client, name)({"batch_id": …})`."""
+    """Starts one function without waiting for it: `FunctionStarter(client, name)({"batch_id": …})`."""
 
     def __init__(self, client: "LambdaClient", function_name: str) -> None:
         self._client = client

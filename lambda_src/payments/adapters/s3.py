@@ -14,16 +14,16 @@ _CHUNK_BYTES = 64 * 1024
 
 
 class S3BatchFiles:
-    """The bucket."""
+    """The bucket of batch files."""
 
     def __init__(self, client: "S3Client") -> None:
         self._client = client
 
     def read(self, source: Source) -> Iterator[bytes]:
-        """See the port.
+        """The bytes of the file's version, in chunks of up to 64 KiB.
 
-        Asks for a range at a time: the rows of a large file take minutes to store, and S3 does not keep a
-        connection that nobody reads from.
+        Requests a range of 4 MiB at a time: the rows of a large file take minutes to store, and S3 closes a connection
+        that is not read.
         """
         version = {"VersionId": source.version_id} if source.version_id else {}
         for start in range(0, source.size_bytes, _RANGE_BYTES):
@@ -38,7 +38,7 @@ class S3BatchFiles:
                 yield part[offset : offset + _CHUNK_BYTES]
 
     def write(self, source: Source, name: str, content: BinaryIO) -> str:
-        """See the port. Large files go up in parts."""
+        """Upload a result file, large files in parts, and return its key."""
         key = source.result_key(name)
         self._client.upload_fileobj(content, source.bucket, key, ExtraArgs={"ContentType": "text/csv; charset=utf-8"})
         return key

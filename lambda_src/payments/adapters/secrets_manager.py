@@ -1,4 +1,4 @@
-"""What the gateway and we know each other by, from Secrets Manager, remembered for some minutes."""
+"""The gateway's secrets from Secrets Manager, cached for some minutes."""
 
 import json
 import time
@@ -16,9 +16,9 @@ REREAD_SECONDS = 10
 
 
 class Secret:
-    """Reads a secret when it is needed, and again after five minutes or `forget`: a rotation needs no deploy.
+    """Reads a secret when it is needed, and again after five minutes or `forget`. A rotation needs no deployment.
 
-    `missing` says what an operator has to do while nobody has set it.
+    `missing` is raised while the secret has no value. Its text says what an operator has to do.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Secret:
         self._read_at = 0.0
 
     def read(self) -> str:
-        """The secret. Raises Misconfigured while no operator has set one."""
+        """The secret. Raises Misconfigured until an operator has set one."""
         if not self._value or self._monotonic() - self._read_at > REMEMBER_SECONDS:
             try:
                 self._value = self._client.get_secret_value(SecretId=self._secret_arn)["SecretString"].strip()
@@ -46,17 +46,17 @@ class Secret:
         return self._value
 
     def forget(self) -> None:
-        """Read it afresh next time: the gateway refused this one."""
+        """Discard the cached secret after the gateway rejected it; the next call reads it again."""
         self._value = ""
 
     def forget_old(self) -> None:
-        """Read it afresh next time unless that was done just now: strangers must not make us read all the time."""
+        """Discard the cached secret unless it was just read. Invalid requests must not cause reads all the time."""
         if self._monotonic() - self._read_at > REREAD_SECONDS:
             self.forget()
 
 
 class GatewayKey(Secret):
-    """The key that we call the gateway with."""
+    """The key for our calls to the gateway."""
 
     def __init__(
         self, client: "SecretsManagerClient", secret_arn: str, monotonic: Callable[[], float] = time.monotonic
@@ -66,18 +66,16 @@ class GatewayKey(Secret):
 
 
 class WebhookSecrets(Secret):
-    """The secrets that the gateway signs its events with: {"current": …}, and "previous" while one is rotated."""
+    """The secrets that the gateway signs its events with: {"current": …}, and "previous" during a rotation."""
 
     def __init__(
         self, client: "SecretsManagerClient", secret_arn: str, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        advice = (
-            "the webhook's secret has no value yet, or none of ours; set it with `payctl gateway set-webhook-secret`"
-        )
+        advice = "the webhook's secret has no valid value yet; set it with `payctl gateway set-webhook-secret`"
         super().__init__(client, secret_arn, Misconfigured("webhook_secret_missing", advice), monotonic)
 
     def read_all(self) -> list[str]:
-        """The secrets, the current one first. Raises Misconfigured while no operator has set one."""
+        """The secrets, the current one first. Raises Misconfigured until an operator has set one."""
         try:
             kept = json.loads(self.read())
             return [kept[name] for name in ("current", "previous") if kept.get(name)]

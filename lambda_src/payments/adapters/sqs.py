@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 from payments.ports.payment_queue import QueuedPayment, QueueRefused
 
 HANDED_BACK_SECONDS = 120
-"""How long a message stays hidden that is handed back unworked: two sweeps, so that the delivery is off by then, and
-less than the six minutes that a dispatcher's death hides it for, as the payment waits for this after the resume."""
+"""How long a returned message stays hidden. Two recovery runs fit in it, so delivery is off by then. It is less than
+the six minutes after a failed dispatcher, because the payment waits this long after delivery resumes."""
 _TRIES = 6
 _COUNTS: list[Any] = [
     "ApproximateNumberOfMessages",
@@ -23,7 +23,7 @@ _COUNTS: list[Any] = [
 
 
 class SqsPaymentQueue:
-    """The SQS queue."""
+    """The payment queue as an SQS queue."""
 
     def __init__(self, client: "SQSClient", queue_url: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self._client = client
@@ -31,7 +31,10 @@ class SqsPaymentQueue:
         self._sleep = sleep
 
     def send(self, payments: Sequence[QueuedPayment]) -> None:
-        """See the port. SQS may take some messages of a request and refuse others; those are sent again."""
+        """Queue up to ten payments in one request, and resend the messages that SQS rejected, with jittered backoff.
+
+        Raises QueueRefused after 6 tries.
+        """
         waiting: dict[str, Any] = {
             str(place): {"Id": str(place), "MessageBody": json.dumps(asdict(payment))}
             for place, payment in enumerate(payments)
@@ -44,15 +47,15 @@ class SqsPaymentQueue:
                 return
             self._sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311
         refusals = {failure.get("Code", "") for failure in answer.get("Failed", [])}
-        raise QueueRefused(f"{len(waiting)} of {len(payments)} messages were refused: {', '.join(sorted(refusals))}")
+        raise QueueRefused(f"{len(waiting)} of {len(payments)} messages were rejected: {', '.join(sorted(refusals))}")
 
     def is_empty(self) -> bool:
-        """See the port."""
+        """True if SQS counts no visible, hidden or delayed message. The counts are approximate."""
         counts = self._client.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=_COUNTS)["Attributes"]
         return not any(int(counts[name]) for name in _COUNTS)
 
     def hand_back(self, receipt_handle: str) -> None:
-        """Have a message come back that this function received and is not to work on now."""
+        """Return a received message to the queue unprocessed. It becomes visible after 120 seconds."""
         self._client.change_message_visibility(
             QueueUrl=self._queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=HANDED_BACK_SECONDS
         )

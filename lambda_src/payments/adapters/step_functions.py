@@ -1,4 +1,4 @@
-"""The workflow as a Step Functions state machine."""
+"""The workflow as an AWS Step Functions state machine."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -8,9 +8,9 @@ if TYPE_CHECKING:
 
 
 class StepFunctionsWorkflow:
-    """The Step Functions state machine. An execution carries the payment's name, so AWS starts it once at most.
+    """Starts executions of the state machine. The execution's name contains the payment id, so AWS starts each once.
 
-    A name has 80 characters: 64 of the payment id, a dot, and the occasion.
+    A name has at most 80 characters: 64 of the payment id, a dot, and the suffix.
     """
 
     def __init__(self, client: "SFNClient", state_machine_arn: str) -> None:
@@ -18,11 +18,14 @@ class StepFunctionsWorkflow:
         self._state_machine_arn = state_machine_arn
 
     def start(self, payment_id: str) -> None:
-        """See the port."""
+        """Start the execution named after the payment. No effect if it already exists."""
         self._start(payment_id, {"payment_id": payment_id})
 
     def restart(self, payment_id: str, execution_suffix: str, *, reconcile: bool = False, event_id: str = "") -> None:
-        """See the port."""
+        """Start the execution `<payment_id>.<execution_suffix>`. No effect if it already exists.
+
+        With `reconcile` its input has "ask": true. `event_id` is passed on in the input.
+        """
         state = {"payment_id": payment_id, "ask": reconcile, "event_id": event_id}
         self._start(f"{payment_id}.{execution_suffix}", {name: value for name, value in state.items() if value})
 

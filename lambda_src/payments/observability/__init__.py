@@ -1,1 +1,1 @@
-"""Logs, metrics, and the redaction of what is printed."""
+"""Logs, metrics, and the redaction of log lines."""

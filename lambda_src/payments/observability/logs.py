@@ -1,6 +1,6 @@
 """Structured logs: JSON lines with ids and outcomes, never a request, a row's content or a token.
 
-Every line passes the redactor, and so does what a function raises, as Lambda prints that as well.
+Every line passes the redactor. The exceptions of a function pass it too, because Lambda prints them.
 """
 
 import json
@@ -18,18 +18,18 @@ from payments.observability.redaction import redacted, redacted_text
 
 
 class RedactingFormatter(LambdaPowertoolsFormatter):
-    """One JSON object a line, without what must not be told. Never raises: logging would print the arguments then."""
+    """Formats a record as one line of redacted JSON. Never raises: logging would then print the arguments."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """A record as its line."""
+        """The line of a record."""
         try:
             return super().format(record)
-        except Exception as error:  # noqa: BLE001 - such as a text whose placeholders do not fit its arguments
+        except Exception as error:  # noqa: BLE001 - for example a text whose placeholders do not match its arguments
             where = f"{record.funcName}:{record.lineno}"
             return self.serialize({"level": record.levelname, "location": where, "message": f"not readable: {error}"})
 
     def serialize(self, log: Any) -> str:
-        """A line's fields as JSON."""
+        """The fields of a line as redacted JSON."""
         return json.dumps(redacted(log), ensure_ascii=False, separators=(",", ":"))
 
 
@@ -38,13 +38,12 @@ def logger() -> Logger:
     """The function's logger. Powertools reads the service name and the level from the environment."""
     formatter = RedactingFormatter(utc=True)
     for handler in logging.getLogger().handlers:
-        handler.setFormatter(formatter)  # what libraries warn of
+        handler.setFormatter(formatter)  # for the warnings of libraries
     return Logger(logger_formatter=formatter)
 
 
 def bind_log_context(payment: Payment | None) -> None:
-    """From now on every line of this invocation names the payment, and the request or batch row that it came by;
-    with None none does."""
+    """Add the payment's id and correlation id to all further lines of this invocation. None removes them."""
     log = logger()
     log.remove_keys(["payment_id", "correlation_id"])
     if payment:
@@ -52,8 +51,8 @@ def bind_log_context(payment: Payment | None) -> None:
 
 
 def invocation[E, C, R](handler: Callable[[E, C], R]) -> Callable[[E, C], R]:
-    """A handler whose lines name the API's request, if it is one, and no payment of the invocation before; and which
-    raises nothing that must not be told, as Lambda prints the text of what a function raises."""
+    """Wrap a handler: its log lines have the API's request id, if there is one, and no payment of an earlier
+    invocation. Its exceptions are redacted, because Lambda prints their texts."""
 
     @wraps(handler)
     def run(event: E, context: C) -> R:
@@ -79,8 +78,8 @@ def _request_id(event: object) -> str:
 
 
 def redact_exception(error: BaseException) -> None:
-    """Take what must not be told out of an error's text and notes, and of those within it. Its class stays, and the
-    reference in a payment error, which is sealed: the workflow goes by these."""
+    """Redact the text and notes of an error, and of the errors within it. Its class stays, and so does the encrypted
+    reference in a payment error: the workflow reads both."""
     if isinstance(error, PaymentError):
         code, message = redacted_text(error.code), redacted_text(error.message)
         error.args = type(error)(code, message, gateway_reference=error.gateway_reference).args

@@ -1,4 +1,4 @@
-"""The payment metrics that alarms and the dashboard read, in CloudWatch's embedded format: lines in the log."""
+"""The payment metrics of the alarms and the dashboard, in CloudWatch's embedded metric format: lines in the log."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,24 +17,24 @@ from payments.domain.statuses import CAPTURED, Status
 
 NAMESPACE = "Payments"
 STEPS = ("validate", "charge", "record", "audit")
-"""Values of the dimension `step`, and of that alone; `api` and `split` count what they accept under theirs."""
+"""Values of the dimension `step` for STEP_LATENCY. `api` and `split` count accepted payments under their own names."""
 ENTRANCES = ("api", "split")
 
-# What a person must see to: each has an alarm
+# Metrics with an alarm
 GATEWAY_MISCONFIGURED = "GatewayMisconfigured"
-"""A call that the gateway refused whatever the payment."""
+"""A gateway call that was rejected because of our key or account."""
 BATCHES_PAUSED = "LanePaused"
-"""1 at each sweep while the batch lane is paused."""
+"""1 at each recovery run while the batch breaker is open."""
 PAYMENTS_OVERDUE = "PaymentsOverdue"
-"""Payments that a sweep found open for too long."""
+"""Payments that recovery found open for too long."""
 PAYMENTS_IN_REVIEW = "PaymentsInReview"
-"""Payments that a sweep, or the record step, found held for a person."""
+"""Payments held for an operator, counted by recovery and by the record step."""
 CONTRADICTING_EVENTS = "ContradictingEvents"
-"""Events of the gateway about money for a payment that says it was not charged."""
+"""Gateway events about money for a payment that is recorded as not charged."""
 SUSPICIOUS_DECLINES = "SuspiciousDeclines"
 """Declines of lost, stolen or otherwise suspicious cards."""
 
-# What the dashboard shows, by the dimensions `service` and `step`
+# Metrics of the dashboard, by the dimensions `service` and `step`
 PAYMENTS_ACCEPTED: Final = "PaymentsAccepted"
 """Payments stored for the first time, over REST or from a file."""
 OUTCOMES: Final = {
@@ -44,11 +44,11 @@ OUTCOMES: Final = {
     Status.FAILED: "PaymentsFailed",
     Status.UNKNOWN: "PaymentsUnknown",
 }
-"""Status → payments whose row moved there. One that was unknown counts again under what it turns out to be."""
+"""Status → the metric of payments that moved to it. An unknown payment counts again under its final status."""
 STEP_LATENCY: Final = "StepLatency"
-"""Milliseconds of one run of a step, the gateway's time and the wait for a slot included."""
+"""Milliseconds of one run of a step, including the gateway's time and the wait for a slot."""
 PAYMENT_LATENCY: Final = "PaymentLatency"
-"""Milliseconds from accepted to the outcome; one that is still unknown has none yet."""
+"""Milliseconds from acceptance to the outcome. An unknown payment has none yet."""
 
 
 @cache
@@ -57,23 +57,23 @@ def _metrics() -> Metrics:
 
 
 def count(metric: str, value: int = 1, *, step: str = "") -> None:
-    """Count `metric` for this environment. Printed at once: nothing is lost if the function dies after."""
+    """Count `metric` for this environment. It is printed at once, so a later failure of the function loses nothing."""
     note(metric, value)
     _print(step)
 
 
 def note(metric: str, value: int = 1) -> None:
-    """Count `metric` on the line that the step's latency is printed on."""
+    """Count `metric` on the line of the step's latency."""
     _metrics().add_metric(name=metric, unit=MetricUnit.Count, value=value)
 
 
 def note_outcome(payment: Payment) -> None:
-    """Count a row that moved, by the status it moved to.
+    """Count a moved row by its new status.
 
-    Told of each stored version once. A function that dies between storing and printing counts one too few, and its
-    repetition finds nothing to store: the table is the truth, and these are graphs.
+    Called once for each stored version. A function that fails between storing and printing counts one too few, and
+    its retry finds nothing to store. The table is exact; these metrics are for graphs.
     """
-    captured_before = any(change.status in CAPTURED for change in payment.history[:-1])  # a dispute that was won
+    captured_before = any(change.status in CAPTURED for change in payment.history[:-1])  # a won dispute
     if payment.status not in OUTCOMES or captured_before:
         return
     note(OUTCOMES[payment.status])
@@ -86,7 +86,7 @@ def note_outcome(payment: Payment) -> None:
 
 @contextmanager
 def timed(step: str, monotonic: Callable[[], float] = time.monotonic) -> Iterator[None]:
-    """Measure one run of a step, also one that raises, and print it with what was noted meanwhile: one line."""
+    """Measure one run of a step, even if it raises, and print it with the metrics noted meanwhile in one line."""
     began_at = monotonic()
     try:
         yield

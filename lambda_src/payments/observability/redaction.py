@@ -1,7 +1,7 @@
-"""What is logged tells nothing: secrets, card data and what names a person are taken out of every value.
+"""Redaction of log values: secrets, card data and personal data are removed.
 
-It would rather take out too much than too little, never raises, and takes time in proportion to what it reads, which
-it bounds: no text stops a payment.
+It removes too much rather than too little and never raises. Its time grows linearly with the text, whose length is
+bounded. No text can therefore stop a payment.
 """
 
 import base64
@@ -18,25 +18,25 @@ from urllib.parse import unquote
 from payments.domain.card_data import card_number_in
 
 LONGEST_TEXT = 8 * 1024
-"""Characters of one text that are read; the rest is left out."""
+"""The most characters of one text that are read. The rest is left out."""
 LONGEST_LINE = 64 * 1024
-"""Characters of all texts of a line."""
+"""The most characters of all texts of a line."""
 MOST_VALUES = 2000
 DEEPEST = 12
 _MARGIN = 512
-"""Left out at the end of a text that was cut: half a secret is not recognised."""
+"""Left out at the end of a text that was cut, because half a secret is not recognized."""
 _DECODINGS = 2
-"""How often a text is decoded, where one encoding holds another."""
+"""How often a text is decoded when encodings are nested."""
 
 IDENTIFIERS = frozenset({"payment_id", "batch_id", "correlation_id", "request_id", "event_id", "message_id"})
-"""What lines are found by. Their own alphabet is all that is left to them: a payment may be called re_2026."""
+"""Fields that lines are searched by. Only their alphabet is checked: a payment may be called re_2026."""
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 _MADE_BY_US = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"  # a UUID
     r"|1-[0-9a-f]{8}-[0-9a-f]{24}"  # a trace of X-Ray
     r"|\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.,]\d{1,6}(?:Z|[+-]\d\d:?\d\d)"  # the time
 )
-"""Texts that are long rows of digits by chance, and never a card."""
+"""Texts with long rows of digits that are never card numbers."""
 _PLAIN_KEYS = frozenset({"timestamp", "xray_trace_id", "correlation_id", "request_id"})
 
 _ENDINGS = (
@@ -73,13 +73,13 @@ _ENDINGS = (
     "customername",
     "cardholdername",
 )
-"""What a name ends with whose value is not told, in a text such as `db_password=…` or `"email": "…"`."""
+"""Names whose values are redacted end with one of these, in a text such as `db_password=…` or `"email": "…"`."""
 _WHOLE_NAMES = frozenset({"name", "pan", "pwd", "auth", "pin", "phone"})
 _IN_FIELDS = frozenset({"description", "body", "rawbody"})
-"""And of fields alone: these words stand in sentences as well."""
+"""Names that count only as fields, because they are also ordinary words in sentences."""
 _SENSITIVE = re.compile("|".join((*_ENDINGS, *_WHOLE_NAMES, "e[-_ ]mail", "api", "card", "key", "_")), re.IGNORECASE)
 _HEADERS = ("authorization", "cookie", "signature")
-"""Values that go on to the end of their line, with blanks and semicolons in them."""
+"""Names whose values extend to the end of the line, with blanks and semicolons in them."""
 
 _RULES = tuple(
     (label, re.compile(pattern))
@@ -111,21 +111,21 @@ _BRACKETS = {"{": "}", "[": "]", "(": ")"}
 
 
 def redacted(value: Any) -> Any:
-    """`value` as JSON can hold it, at any depth without what must not be told. Never raises."""
+    """`value` as JSON can hold it, redacted at any depth. Never raises."""
     try:
         return _Line().value(value, 0)
-    except Exception as error:  # noqa: BLE001 - whatever it is: what could not be read is not told
+    except Exception as error:  # noqa: BLE001 - after any error the value is not logged
         return f"[redacted: not readable, {type(error).__name__}]"
 
 
 def redacted_text(text: str) -> str:
-    """A text without what must not be told. Never raises."""
+    """The redacted text. Never raises."""
     told = redacted(text)
     return told if isinstance(told, str) else ""
 
 
 class _Line:
-    """What is left to read of one line."""
+    """The characters and values of one line that may still be read."""
 
     def __init__(self) -> None:
         self._characters = LONGEST_LINE
@@ -169,7 +169,7 @@ class _Line:
     def _items(self, items: list[Any], depth: int) -> list[Any] | str:
         few = items[:MOST_VALUES]
         told = [self.value(item, depth + 1) for item in few if self._values >= 0]
-        # a number in pieces, one an item
+        # a number that is split over several items
         pieces = " ".join(str(item)[:40] for item in told if isinstance(item, int | str))
         return "[redacted: card number]" if _without_cards(pieces) != pieces else told
 
@@ -183,7 +183,7 @@ class _Line:
 
 
 def _is_plain(name: str, value: str) -> bool:
-    """True for ids and times that stand as they are. A card number is none, wherever it stands."""
+    """True for ids and times that are logged unchanged. A card number is never one of them."""
     if name in _PLAIN_KEYS and _MADE_BY_US.fullmatch(value):
         return True
     return (
@@ -195,7 +195,7 @@ def _is_plain(name: str, value: str) -> bool:
 
 
 _OF_IDENTIFIERS = ("payment method", "gateway reference")
-"""What a payment's id may look like."""
+"""Patterns that a payment's id may match."""
 
 
 def _number(value: float) -> Any:
@@ -211,13 +211,13 @@ def _number(value: float) -> Any:
 def _as_text(value: Any) -> str:
     try:
         return str(value)
-    except Exception:  # noqa: BLE001 - a text that a class of somebody makes
+    except Exception:  # noqa: BLE001 - the class of the value may raise any error here
         return f"[not readable: {type(value).__name__}]"
 
 
 @lru_cache(maxsize=256)
 def _field(key: str) -> tuple[str, str]:
-    """A field's name as it may be told, and what makes its value sensitive; empty if nothing does."""
+    """A field's name, redacted, and the word that makes its value sensitive, or ""."""
     name = _clean(key, _DECODINGS)
     plain = _squeezed(name)
     if plain in _WHOLE_NAMES or plain in _IN_FIELDS:
@@ -230,7 +230,7 @@ def _squeezed(name: str) -> str:
 
 
 def _clean(text: str, decodings: int) -> str:
-    """A text of bounded length without what must not be told."""
+    """A text of bounded length, redacted."""
     text = _canonical(text)
     if decodings:
         inside = _as_json(text, decodings)
@@ -250,8 +250,8 @@ def _clean(text: str, decodings: int) -> str:
 
 
 def _canonical(text: str) -> str:
-    """One way to write each character: full-width letters are letters, every script's digits are 0 to 9, what cannot
-    be seen is gone, and so are halves of characters, which could not be printed."""
+    """One way to write each character: full-width letters become letters, digits of every script become 0 to 9, and
+    invisible characters and halves of surrogate pairs are removed."""
     return text if text.isascii() else "".join(map(_plain_character, unicodedata.normalize("NFKC", text)))
 
 
@@ -266,7 +266,7 @@ def _plain_character(character: str) -> str:
 
 
 def _as_json(text: str, decodings: int) -> str | None:
-    """A text that is JSON, its content without what must not be told; None if it is not, or nothing had to go."""
+    """The redacted content of a text that is JSON; None if it is not JSON or nothing was redacted."""
     bare = text.strip()
     if not bare or bare[0] not in '{["' or bare[-1] not in '}]"':
         return None
@@ -292,11 +292,11 @@ def _unescaped(escape: re.Match[str]) -> str:
 
 
 def _without_encoded(token: str) -> str:
-    """A word, unless it is base64 of something that must not be told, wherever in the word that begins."""
+    """A word, or a note if it contains base64 of sensitive text, at any offset."""
     standard = token.rstrip("=").translate({ord("-"): "+", ord("_"): "/"})
     for offset in range(4):
         body = standard[offset:]
-        body = body[: len(body) - (len(body) % 4 == 1)]  # no base64 leaves one character over
+        body = body[: len(body) - (len(body) % 4 == 1)]  # base64 never leaves a single character over
         content = base64.b64decode(body + "=" * (-len(body) % 4)).decode(errors="replace")
         for readable in _READABLE.findall(content):
             if _clean(readable, 0) != _canonical(readable):
@@ -305,7 +305,7 @@ def _without_encoded(token: str) -> str:
 
 
 def _without_named(text: str) -> str:
-    """A text without the values that stand after a sensitive name: `password=…`, `"email": "…"`, `Cookie: …`."""
+    """A text without the values after a sensitive name: `password=…`, `"email": "…"`, `Cookie: …`."""
     told: list[str] = []
     done = 0
     for mark in _MARK.finditer(text):
@@ -321,7 +321,7 @@ def _without_named(text: str) -> str:
 
 
 def _name_before(text: str, mark: int, least: int) -> str:
-    """The sensitive name before a colon or an equals sign; empty if none stands there."""
+    """The sensitive name before a colon or an equals sign, or ""."""
     end, least = mark, max(least, mark - 80)
     while end > least and text[end - 1] in " \t\"'\\])":
         end -= 1
@@ -337,7 +337,7 @@ def _name_before(text: str, mark: int, least: int) -> str:
 
 
 def _value_after(text: str, begin: int, name: str) -> tuple[int, int]:
-    """Where the value after a mark begins and ends; one that never ends goes to the end of the text."""
+    """The start and end of the value after a mark. A value without an end extends to the end of the text."""
     while begin < len(text) and text[begin] in " \t\\>=:" and text[begin] != "\n":
         begin += 1
     if begin == len(text):
@@ -364,7 +364,7 @@ def _closing(text: str, begin: int) -> int:
 
 
 def _without_cards(text: str) -> str:
-    """A text without any 13 to 19 digits that are a card number by all looks, whatever stands between them."""
+    """A text without 13 to 19 digits that form a card number, with any separators between them."""
     told: list[str] = []
     done = 0
     for begin, end in _cards(text):
@@ -375,12 +375,12 @@ def _without_cards(text: str) -> str:
 
 
 def _cards(text: str) -> Iterator[tuple[int, int]]:
-    """Where card numbers begin and end, in the order of their beginnings. Stricter than what is refused at an
-    entrance: a card number glued to other digits is found as well."""
+    """The start and end of card numbers, in the order of their starts. Stricter than the input check: it also finds a
+    card number next to other digits."""
     for run in _DIGITS.finditer(_TIME.sub(lambda time: "t" * len(time[0]), text)):
         places = [place for place in range(*run.span()) if "0" <= text[place] <= "9"]
         digits = [int(text[place]) for place in places]
-        # sums of the first digits, doubled at odd places, and at even ones: Luhn's sum of any part is a difference
+        # prefix sums with the digits doubled at odd and at even places: Luhn's sum of any part is a difference of two
         odd, even = [0], [0]
         for place, digit in enumerate(digits):
             twice = digit * 2 - 9 * (digit > 4)
@@ -388,7 +388,7 @@ def _cards(text: str) -> Iterator[tuple[int, int]]:
             even.append(even[-1] + (digit if place % 2 else twice))
         for begin in range(len(digits) - 12):
             if not (digits[begin] in (3, 4, 5, 6) or (digits[begin] == 2 and 2 <= digits[begin + 1] <= 7)):
-                continue  # the beginnings of ISO/IEC 7812, as in `cards`
+                continue  # the prefixes of ISO/IEC 7812, as in `card_data`
             for end in range(min(begin + 19, len(digits)), begin + 12, -1):
                 sums = odd if end % 2 else even  # the last digit is not doubled
                 if (sums[end] - sums[begin]) % 10 == 0 and _stands_alone(places, begin, end):
@@ -397,8 +397,8 @@ def _cards(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _stands_alone(places: list[int], begin: int, end: int) -> bool:
-    """True for digits in one piece, and for several pieces whose first begins or whose last ends with them: others
-    are the middle of a row of numbers, such as a date and a time."""
+    """True for digits in one piece, and for several pieces that begin or end at the border of a digit group. Other
+    pieces are the middle of a row of numbers, such as a date and a time."""
     in_one_piece = places[end - 1] - places[begin] == end - 1 - begin
     begins = begin == 0 or places[begin - 1] < places[begin] - 1
     ends = end == len(places) or places[end] > places[end - 1] + 1

@@ -25,9 +25,9 @@ from payments.rest.request import Request
 from payments.rest.services import Services
 
 MOST_FOUND = 20
-"""How many customers of one e-mail address are shown: each costs a call to KMS."""
+"""The most customers shown for one e-mail address: each one costs a call to KMS."""
 _TRIES = 5
-"""How often a change is made anew when others changed the customer in between."""
+"""How often a change is retried when other callers change the customer at the same time."""
 
 
 def create_customer(request: Request, services: Services) -> dict[str, Any]:
@@ -55,11 +55,11 @@ def update_customer(request: Request, services: Services) -> dict[str, Any]:
         stored["email_hash"] = services.email_hasher.hash_of(changes["email"])
     for _ in range(_TRIES):
         customer = changed(customer, stored, at=request.at)
-        view = _opened_view(customer, services)  # before it is saved: a key that is gone then changes nothing
+        view = _opened_view(customer, services)  # decrypt before saving: without the key nothing changes
         try:
             services.customers.save(customer)
         except VersionConflict:
-            # by now it may have other fields, another owner, or be erased
+            # the new version may have other fields, another owner, or be erased
             customer = require_own_customer(request, services, customer.customer_id)
         else:
             return answer(200, view)
@@ -67,7 +67,7 @@ def update_customer(request: Request, services: Services) -> dict[str, Any]:
 
 
 def delete_customer(request: Request, services: Services) -> dict[str, Any]:
-    """DELETE /customers/{customer_id}: erases what is personal. A repetition goes on where the one before ended."""
+    """DELETE /customers/{customer_id}: erase the personal data. A repeated call completes one that failed midway."""
     customer_id = request.path["customer_id"]
     for _ in range(_TRIES):
         customer = find_customer(services, customer_id)
@@ -76,7 +76,7 @@ def delete_customer(request: Request, services: Services) -> dict[str, Any]:
                 services.customers.save(erased(require_own_customer(request, services, customer_id), at=request.at))
             except VersionConflict:
                 continue
-        # after erasing, as from then on no new one is made
+        # after the erasure, because from then on no new token can be created
         services.tokens.revoke_all_of(customer_id, request.at)
         return no_content()
     raise _overtaken()
@@ -91,9 +91,9 @@ def find_customers(request: Request, services: Services) -> dict[str, Any]:
 
 
 def register(request: Request, services: Services, asked: CustomerRequest) -> tuple[Customer, bool]:
-    """Store a new customer; gives its row, and whether this very one was there already.
+    """Store a new customer. Returns its row, and whether the same customer already existed.
 
-    Raises Problem 400 for a `subject` that the caller may not give, and 409 for an id that is taken.
+    Raises Problem 400 for a `subject` that the caller may not set, and 409 for an id that is taken.
     """
     subject = _subject(request.caller, asked.subject)
     if subject and _has_payments(request, services, asked.customer_id):
@@ -111,7 +111,7 @@ def register(request: Request, services: Services, asked: CustomerRequest) -> tu
     except CustomerExists as taken:
         existing = taken.existing
         if existing.erased_at:
-            raise _conflict("this customer_id was erased and is never given again; take another one") from None
+            raise _conflict("this customer_id was erased and is never reused; use another one") from None
         if not owns(request.caller, existing):
             raise _taken(request, services, asked.customer_id) from None
         if services.encryptor.open(existing.context, existing.private) != asked.private or existing.subject != subject:
@@ -121,7 +121,7 @@ def register(request: Request, services: Services, asked: CustomerRequest) -> tu
 
 
 def customer_view(customer: Customer, private: Mapping[str, str]) -> dict[str, Any]:
-    """How the API shows a customer; `private` are its private fields in plain text. What is empty is left out."""
+    """A customer as the API shows it. `private` are its private fields in plain text. Empty fields are omitted."""
     view = {
         "customer_id": customer.customer_id,
         "email": private["email"],
@@ -137,12 +137,12 @@ def customer_view(customer: Customer, private: Mapping[str, str]) -> dict[str, A
 
 
 def masked_method(method: str) -> str:
-    """A payment method as it is shown: its last four characters, and never the whole of a short one."""
+    """A payment method as the API shows it: its last four characters, and never the whole text of a short one."""
     return f"****{method[4:][-4:]}" if method else ""
 
 
 def link_to(customer_id: str) -> str:
-    """Where to ask for a customer, relative to the API's base address."""
+    """The link to a customer, relative to the API's base address."""
     return f"/customers/{customer_id}"
 
 
@@ -151,17 +151,17 @@ def _opened_view(customer: Customer, services: Services) -> dict[str, Any]:
 
 
 def _subject(caller: Caller, given: str) -> str:
-    """Whose customer a new one is: a person's own, or whose a merchant or an admin says."""
+    """The owner of a new customer: the caller, or the subject that a merchant or an admin gives."""
     if caller.has(Role.MERCHANT) or caller.has(Role.ADMIN):
         return given
     if given not in ("", caller.subject):
-        error = FieldError("subject", "only a merchant or an admin says whose customer it is; leave it out")
+        error = FieldError("subject", "only a merchant or an admin may set the owner of a customer; leave it out")
         raise _refused([error])
     return caller.subject
 
 
 def _has_payments(request: Request, services: Services, customer_id: str) -> bool:
-    """Payments may name a customer that is not stored: whoever took the id afterwards would see them."""
+    """Whether payments name this customer, which is not stored. A new owner of the id would see these payments."""
     if request.caller.has(Role.ADMIN) or find_customer(services, customer_id):
         return False
     return bool(services.listing.of_customer(customer_id, limit=1).payments)
@@ -176,7 +176,7 @@ def _parsed[T, B](parse: Callable[[B], T], given: B) -> T:
 
 def _refused(errors: list[FieldError]) -> Problem:
     return Problem(
-        400, "invalid-request", "some fields were refused, nothing was changed; correct them and send it again", errors
+        400, "invalid-request", "some fields are invalid, nothing was changed; correct them and send it again", errors
     )
 
 
@@ -186,8 +186,8 @@ def _conflict(why: str) -> Problem:
 
 def _taken(request: Request, services: Services, customer_id: str) -> Problem:
     record_denied(services.access_log, request, "customer", customer_id)
-    return _conflict("this customer_id is taken; take another one")
+    return _conflict("this customer_id is taken; use another one")
 
 
 def _overtaken() -> Problem:
-    return Problem(409, "conflict", "others changed the customer in between, and nothing was changed; send it again")
+    return Problem(409, "conflict", "the customer changed at the same time, nothing was stored; send the request again")

@@ -117,8 +117,8 @@ def _may_see(request: Request, services: Services, payment: Payment) -> bool:
 
 
 def _may_repeat(caller: Caller, payment: Payment) -> bool:
-    """False if another caller submitted this same payment: after a 202 the second one would wait for a charge that
-    never comes. A payment without a submitter is from a file, or from before submitters were stored."""
+    """False if another caller submitted this same payment: after a 202 the second submitter would wait for a charge
+    that never comes. A payment without a submitter is from a file, or from before submitters were stored."""
     return caller.sees_all or payment.submitted_by in ("", caller.subject)
 
 

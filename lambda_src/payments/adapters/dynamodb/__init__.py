@@ -1,1 +1,1 @@
-"""Stores on DynamoDB, and the shape of the tables."""
+"""Stores on DynamoDB, and the schema of the tables."""

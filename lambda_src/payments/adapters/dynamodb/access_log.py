@@ -13,14 +13,14 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class DynamoAccessLog:
-    """Denied accesses in the audit table, under `denied:<kind>:<id>`, numbered by the microsecond."""
+    """Denied accesses in the audit table under `denied:<kind>:<id>`, numbered by the microsecond."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
 
     def denied(self, entry: Denied, at: datetime) -> None:
-        """See the port."""
+        """Add the entry under the next free number from the time's microsecond on. Never overwrites an item."""
         sequence = (at - EPOCH) // timedelta(microseconds=1)
         while not self._put(entry, sequence):
             sequence += 1

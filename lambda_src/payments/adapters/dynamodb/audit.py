@@ -14,7 +14,7 @@ from payments.adapters.dynamodb.items import from_item, serialize
 
 
 class DynamoAuditStore:
-    """The audit log table, and the marks on the payments table that say how far it goes."""
+    """The audit log table, and the marks in the payments table that say how far it covers a row."""
 
     def __init__(self, client: "DynamoDBClient", table: str, payments_table: str) -> None:
         self._client = client
@@ -22,7 +22,7 @@ class DynamoAuditStore:
         self._payments_table = payments_table
 
     def append(self, entries: Sequence[AuditEntry]) -> None:
-        """See the port."""
+        """Add the entries and update the row's marks in one transaction. Raises VersionConflict."""
         first, last = entries[0], entries[-1]
         settled = Status(last.status) in SETTLED
         puts: list[Any] = [
@@ -52,12 +52,12 @@ class DynamoAuditStore:
         try:
             self._client.transact_write_items(TransactItems=[*puts, mark])
         except self._client.exceptions.TransactionCanceledException:
-            # a condition that failed, or another writer at this very moment: in both cases the row is to be read anew
+            # a failed condition or a concurrent writer: in both cases the row must be read again
             raise VersionConflict(f"audit entry {first.sequence} of payment {last.payment_id} exists") from None
 
     def entries(self, payment_id: str) -> list[AuditEntry]:
-        """See the port."""
-        # a payment's history is some entries long: one page of at most 1 MB always holds it
+        """All entries of a payment, oldest first. Strongly consistent."""
+        # a payment's history has few entries and always fits in one page of 1 MB
         items = self._client.query(
             TableName=self._table,
             KeyConditionExpression="payment_id = :payment_id",

@@ -16,19 +16,19 @@ _FIELDS = {name: name for name in ("paused_by", "reason", "since", "refused_at")
 
 
 class DynamoBreakerStore:
-    """The item `lane`."""
+    """The item `lane` of the controls table."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
 
     def state(self) -> BreakerState:
-        """See the port."""
+        """The current state, from a strongly consistent read."""
         item = self._client.get_item(TableName=self._table, Key=_BREAKER, ConsistentRead=True).get("Item", {})
         return BreakerState(**{field: item[name]["S"] for name, field in _FIELDS.items() if name in item})
 
     def count_refusal(self, at: datetime, window: timedelta) -> int:
-        """See the port."""
+        """Count a refusal in the current window, or start a new window. Returns the count, with at most two writes."""
         now = {":at": {"S": iso(at)}}
         counted = self._update(
             "SET refusals = refusals + :one, refused_at = :at", "window_ends > :at", now | {":one": {"N": "1"}}
@@ -37,11 +37,11 @@ class DynamoBreakerStore:
             begin = {":one": {"N": "1"}, ":ends": {"S": iso(at + window)}}
             over = "attribute_not_exists(window_ends) OR window_ends <= :at"
             counted = self._update("SET refusals = :one, window_ends = :ends, refused_at = :at", over, now | begin)
-        # None: another began the window this very moment, and this refusal is the one that goes uncounted
+        # None: another caller started the window at the same moment, and this refusal is not counted
         return int(counted["refusals"]["N"]) if counted else 1
 
     def pause(self, by: PausedBy, reason: str, at: datetime) -> bool:
-        """See the port."""
+        """Open the breaker with one conditional write. False if it is already open."""
         values = {":by": {"S": by.value}, ":reason": {"S": reason}, ":at": {"S": iso(at)}}
         paused = self._update(
             "SET paused_by = :by, reason = :reason, since = :at REMOVE canary",
@@ -51,17 +51,17 @@ class DynamoBreakerStore:
         return paused is not None
 
     def resume(self) -> bool:
-        """See the port."""
+        """Close the breaker and delete its counters with one conditional write. False if it is not open."""
         names = "paused_by, reason, since, refused_at, canary, refusals, window_ends"
         return self._update(f"REMOVE {names}", "attribute_exists(paused_by)", {}) is not None
 
     def send_probe(self, payment_id: str) -> None:
-        """See the port."""
+        """Store the probe's payment id. No effect if the breaker is closed."""
         self._update("SET canary = :id", "attribute_exists(paused_by)", {":id": {"S": payment_id}})
 
     def _update(self, update: str, condition: str, values: dict[str, Any]) -> dict[str, Any] | None:
-        """The item after the update; None if the condition does not hold."""
-        some_values: Any = {"ExpressionAttributeValues": values} if values else {}  # an empty one is refused
+        """The item after the update, or None if the condition does not hold."""
+        some_values: Any = {"ExpressionAttributeValues": values} if values else {}  # DynamoDB rejects an empty mapping
         try:
             return self._client.update_item(
                 TableName=self._table,

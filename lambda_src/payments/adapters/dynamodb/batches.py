@@ -1,4 +1,4 @@
-"""The processing-status table on DynamoDB: an item SUMMARY a batch with its counters, an item ROW#… a row set aside."""
+"""The processing-status table: for each batch an item SUMMARY, counter items, and an item ROW#… for a row set aside."""
 
 import random
 import time
@@ -28,8 +28,8 @@ _serialize = TypeSerializer().serialize
 SUMMARY = "SUMMARY"
 COUNTER = "SUMMARY#CLOSED#"
 COUNTERS = 16
-"""Closed rows are counted on so many items. On a single one the transactions of a batch that closes by the dozen a
-second would mostly meet each other, and try again."""
+"""The number of items that count closed rows. With a single one, the transactions of a batch that closes dozens of rows
+a second would often conflict and be retried."""
 ROW = "ROW#"
 _UNFINISHED = "yes"
 _ITEMS_A_WRITE = 25  # BatchWriteItem's limit
@@ -37,7 +37,7 @@ _TRIES = 12
 
 
 class DynamoBatchStore:
-    """The processing-status table, and of the payments table the mark `batch_row_closed`."""
+    """The processing-status table, and the mark `batch_row_closed` in the payments table."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class DynamoBatchStore:
         self._sleep = sleep
 
     def claim_split(self, batch: Batch, claim: Claim) -> Batch:
-        """See the port."""
+        """Create the batch or take over its split with one conditional write, and return it. Raises NotClaimed."""
         try:
             self._client.put_item(
                 TableName=self._table,
@@ -64,12 +64,12 @@ class DynamoBatchStore:
         return replace(batch, owner_until=iso(claim.until))
 
     def save_progress(self, batch_id: str, owner: str, progress: Progress, *, release: bool = False) -> None:
-        """See the port."""
+        """Store the progress if `owner` still has the claim; `release` ends the claim. Raises NotClaimed."""
         released = {"owner_until": ""} if release else {}  # earlier than every time
         self._update_owned(batch_id, owner, BatchStatus.SPLITTING, asdict(progress) | released)
 
     def add_rows(self, batch_id: str, rows: Sequence[RejectedRow | ResultRow]) -> None:
-        """See the port."""
+        """Write the rows in requests of 25 items, and resend unprocessed ones. Not atomic, but safe to repeat."""
         for some in batched(rows, _ITEMS_A_WRITE):
             items = [to_item({"batch_id": batch_id, "item": f"{ROW}{row.line:09}"} | asdict(row)) for row in some]
             waiting: Any = {self._table: [{"PutRequest": {"Item": item}} for item in items]}
@@ -79,12 +79,12 @@ class DynamoBatchStore:
                     break
                 self._back_off(attempt)
             else:
-                raise RuntimeError(f"batch {batch_id}: the table did not take all rows after {_TRIES} tries")
+                raise RuntimeError(f"batch {batch_id}: the table did not accept all rows after {_TRIES} tries")
 
     def finish_split(
         self, batch_id: str, owner: str, progress: Progress, at: datetime, file_errors: Sequence[CellError] = ()
     ) -> None:
-        """See the port."""
+        """Store the final progress and the file's errors, and move the batch to processing. Raises NotClaimed."""
         values = asdict(progress) | {
             "status": BatchStatus.PROCESSING.value,
             "updated_at": iso(at),
@@ -93,7 +93,7 @@ class DynamoBatchStore:
         self._update_owned(batch_id, owner, BatchStatus.SPLITTING, values)
 
     def close_row(self, payment: Payment) -> None:
-        """See the port. Mark and count change together, in a transaction."""
+        """Set the payment's mark and increment a counter in one transaction. No effect if the mark is already set."""
         mark: Any = {
             "TableName": self._payments_table,
             "Key": to_item({"payment_id": payment.payment_id}),
@@ -112,22 +112,22 @@ class DynamoBatchStore:
                 lambda: self._client.transact_write_items(TransactItems=[{"Update": mark}, {"Update": count}])
             )
         except self._client.exceptions.TransactionCanceledException as cancelled:
-            if _reasons(cancelled)[:1] != ["ConditionalCheckFailed"]:  # of the mark: it was set before
+            if _reasons(cancelled)[:1] != ["ConditionalCheckFailed"]:  # for the mark: it was already set
                 raise
 
     def claim_report(self, batch_id: str, claim: Claim) -> Batch:
-        """See the port."""
+        """Start or take over the report with one conditional write, and return the batch. Raises NotClaimed."""
         return self._claim(batch_id, BatchStatus.PROCESSING, BatchStatus.REPORTING, claim)
 
     def complete(
         self, batch_id: str, owner: str, status: BatchStatus, by_status: Mapping[str, int], at: datetime
     ) -> None:
-        """See the port."""
+        """Store the status and the result counts if `owner` still has the claim. Raises NotClaimed."""
         values = {"status": status.value, "by_status": dict(by_status), "updated_at": iso(at)}
         self._update_owned(batch_id, owner, BatchStatus.REPORTING, values, " REMOVE unfinished")
 
     def get(self, batch_id: str) -> Batch | None:
-        """See the port."""
+        """The batch with the sum of its counters, from a strongly consistent query, or None."""
         items = self._client.query(
             TableName=self._table,
             KeyConditionExpression="batch_id = :batch_id AND begins_with(#item, :summary)",
@@ -135,11 +135,11 @@ class DynamoBatchStore:
             ExpressionAttributeValues={":batch_id": {"S": batch_id}, ":summary": {"S": SUMMARY}},
             ConsistentRead=True,
         )["Items"]
-        # the summary sorts before its counters; a batch without it is not there
+        # the summary sorts before its counters; without it the batch does not exist
         return _batch_of(*items) if items and items[0]["item"] == {"S": SUMMARY} else None
 
     def unfinished(self) -> Iterator[str]:
-        """See the port."""
+        """The ids of batches without a report, oldest first, from the sparse index. Eventually consistent."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             IndexName=BY_UNFINISHED,
@@ -150,13 +150,13 @@ class DynamoBatchStore:
             yield from (item["batch_id"]["S"] for item in page["Items"])
 
     def claim_repair(self, batch: Batch, at: datetime) -> None:
-        """See the port."""
+        """Claim the check by moving `updated_at` with a conditional write. Raises NotClaimed."""
         seen = {":processing": BatchStatus.PROCESSING.value, ":seen": batch.updated_at}
         condition = "#status = :processing AND #updated_at = :seen"
         self._update(batch.batch_id, {"updated_at": iso(at)}, condition, seen)
 
     def rows(self, batch_id: str) -> Iterator[RejectedRow | ResultRow]:
-        """See the port."""
+        """The rows set aside, in the order of lines. Strongly consistent."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="batch_id = :batch_id AND begins_with(#item, :row)",
@@ -168,7 +168,7 @@ class DynamoBatchStore:
             yield from map(_row_of, page["Items"])
 
     def _claim(self, batch_id: str, ready: BatchStatus, working: BatchStatus, claim: Claim) -> Batch:
-        """Take the work if the batch is `ready` for it, or if the one who is `working` on it has stopped."""
+        """Claim the work if the batch is `ready` for it, or if the owner that is `working` on it has stopped."""
         self._update(
             batch_id,
             {
@@ -177,7 +177,7 @@ class DynamoBatchStore:
                 "owner_until": iso(claim.until),
                 "updated_at": iso(claim.at),
             },
-            # splitting has no ready state of its own: the batch is created in it
+            # splitting has no ready state: the batch is created in it
             condition=("#status = :ready OR " if ready is not working else "")
             + "(#status = :working AND (#owner = :owner OR owner_until < :at))",
             compared={":working": working.value, ":at": iso(claim.at)}
@@ -185,7 +185,7 @@ class DynamoBatchStore:
         )
         claimed = self.get(batch_id)
         if claimed is None:
-            raise LookupError(f"batch {batch_id} was claimed and is gone")
+            raise LookupError(f"batch {batch_id} was claimed but does not exist")
         return claimed
 
     def _update_owned(
@@ -202,11 +202,11 @@ class DynamoBatchStore:
         compared: Mapping[str, str],
         and_then: str = "",
     ) -> None:
-        """Set `values` on the summary. Names are written `#name`, as `status` is a reserved word."""
+        """Set `values` on the summary. Names are written as `#name`, because `status` is a reserved word."""
         assignments = ", ".join(f"#{name} = :{name}" for name in values)
         names = {name for name in ("status", "owner") if f"#{name}" in condition} | set(
             values
-        )  # a spare one is refused
+        )  # DynamoDB rejects unused values
         try:
             self._client.update_item(
                 TableName=self._table,
@@ -220,10 +220,10 @@ class DynamoBatchStore:
                 },
             )
         except self._client.exceptions.ConditionalCheckFailedException:
-            raise NotClaimed(f"batch {batch_id} is another's, or further on already") from None
+            raise NotClaimed(f"batch {batch_id} belongs to another run, or is already further") from None
 
     def _despite_conflicts[T](self, write: Callable[[], T]) -> T:
-        """A transaction, repeated while it meets another one that counts on the same item."""
+        """Run a transaction, and repeat it while it conflicts with another one on the same item."""
         for attempt in range(_TRIES - 1):
             try:
                 return write()
@@ -234,7 +234,7 @@ class DynamoBatchStore:
         return write()
 
     def _back_off(self, attempt: int) -> None:
-        # full jitter, so that those who met do not meet again
+        # full jitter, so that conflicting writers do not meet again
         self._sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311
 
 
@@ -252,7 +252,7 @@ def _key(batch_id: str, item: str = SUMMARY) -> dict[str, Any]:
 
 
 def _summary_values(batch: Batch) -> dict[str, Any]:
-    """A batch as the attributes of its summary."""
+    """A batch as the attributes of its summary item."""
     return {
         "batch_id": batch.batch_id,
         "item": SUMMARY,

@@ -1,4 +1,4 @@
-"""The customers table on DynamoDB, an item a customer."""
+"""The customers table: one item for each customer."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -22,7 +22,7 @@ class DynamoCustomerStore:
         self._table = table
 
     def create(self, customer: Customer) -> None:
-        """See the port."""
+        """Store version 1 with a conditional put. Raises CustomerExists with the existing row, without another read."""
         try:
             self._client.put_item(
                 TableName=self._table,
@@ -31,18 +31,21 @@ class DynamoCustomerStore:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except self._client.exceptions.ConditionalCheckFailedException as refusal:
-            refused: Any = refusal.response  # ALL_OLD: it holds the row in the way, without another read
+            refused: Any = refusal.response  # ALL_OLD: it contains the existing row, without another read
             raise CustomerExists(_customer_of(refused["Item"])) from None
 
     def get(self, customer_id: str) -> Customer | None:
-        """See the port."""
+        """The current row, including an erased one, from a strongly consistent read, or None."""
         item = self._client.get_item(
             TableName=self._table, Key={"customer_id": {"S": customer_id}}, ConsistentRead=True
         ).get("Item")
         return _customer_of(item) if item else None
 
     def save(self, customer: Customer) -> None:
-        """See the port. Puts the whole item, so that of an erased customer no attribute is left behind."""
+        """Put the whole item if the previous version is stored. No attribute of an erased customer remains.
+
+        Raises VersionConflict.
+        """
         previous = customer.version - 1
         condition: dict[str, Any] = (
             {
@@ -50,7 +53,7 @@ class DynamoCustomerStore:
                 "ExpressionAttributeValues": {":previous": {"N": str(previous)}},
             }
             if previous
-            # rows of before there were owners have no version
+            # rows written before owners existed have no version
             else {"ConditionExpression": "attribute_exists(customer_id) AND attribute_not_exists(version)"}
         )
         try:
@@ -59,7 +62,7 @@ class DynamoCustomerStore:
             raise VersionConflict(f"customer {customer.customer_id} is not at version {previous}") from None
 
     def find_by_email_hash(self, email_hash: str, limit: int) -> list[Customer]:
-        """See the port."""
+        """Query the index by e-mail hash, oldest first, then read the rows and drop those that have changed since."""
         keys = self._client.query(
             TableName=self._table,
             IndexName=BY_EMAIL,
@@ -68,7 +71,7 @@ class DynamoCustomerStore:
             Limit=limit,
         )["Items"]
         rows = [self.get(key["customer_id"]["S"]) for key in keys]
-        # the index is behind the table by a moment: in between one may have been erased, or changed its address
+        # the index is slightly behind the table: a customer may meanwhile be erased or have another address
         return [row for row in rows if row and row.email_hash == email_hash]
 
 

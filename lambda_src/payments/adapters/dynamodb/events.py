@@ -1,4 +1,4 @@
-"""The gateway events table on DynamoDB. DynamoDB drops what was settled long ago by itself."""
+"""The gateway events table. DynamoDB deletes settled events after their expiry time."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
@@ -19,14 +19,14 @@ _PARKED = "yes"
 
 
 class DynamoEventStore:
-    """The events table."""
+    """The gateway events table."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
 
     def add(self, event: GatewayEvent) -> bool:
-        """See the port."""
+        """Store an event with a conditional put. False if it is already stored."""
         values: dict[str, Any] = {**asdict(event), "state": event.state.value}
         values |= (
             {"parked": _PARKED}
@@ -44,7 +44,7 @@ class DynamoEventStore:
         return True
 
     def settle(self, event_id: str, state: EventState, at: datetime) -> None:
-        """See the port."""
+        """Set the state of a parked event and its expiry time with one conditional write. No effect on others."""
         try:
             self._client.update_item(
                 TableName=self._table,
@@ -58,11 +58,11 @@ class DynamoEventStore:
             return
 
     def parked(self) -> Iterator[GatewayEvent]:
-        """See the port."""
+        """The parked events from the sparse index, oldest first. Eventually consistent."""
         return self._query(BY_PARKED, "parked", _PARKED)
 
     def of_payment(self, payment_id: str) -> list[GatewayEvent]:
-        """See the port."""
+        """The events of a payment from the index by payment, oldest first. Eventually consistent."""
         return list(self._query(BY_PAYMENT, "payment_id", payment_id))
 
     def _query(self, index: str, name: str, value: str) -> Iterator[GatewayEvent]:

@@ -1,4 +1,4 @@
-"""The payments table as the functions use it that tell of payments: their log lines and metrics go by its rows."""
+"""The payments table for functions whose log lines and metrics follow its rows."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 class InstrumentedPaymentStore(DynamoPaymentStore):
-    """The payments table. Log lines name the payment that was read or stored last. `created` is told of each new
-    payment and `saved` of each row that moved, once that is stored."""
+    """The payments table. Log lines name the payment that was read or stored last. `created` is called with each new
+    payment and `saved` with each saved row, after it is stored."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class InstrumentedPaymentStore(DynamoPaymentStore):
         self._saved = saved
 
     def create(self, payment: Payment) -> None:
-        """See the port."""
+        """Store version 1, set the log context, and call `created`. Raises AlreadyExists, also with the context set."""
         try:
             super().create(payment)
         except AlreadyExists as known:
@@ -41,12 +41,12 @@ class InstrumentedPaymentStore(DynamoPaymentStore):
         self._created(payment)
 
     def get(self, payment_id: str) -> Payment | None:
-        """See the port."""
+        """The current row, or None; sets the log context."""
         payment = super().get(payment_id)
         bind_log_context(payment)
         return payment
 
     def save(self, payment: Payment) -> None:
-        """See the port."""
+        """Store the next version, then call `saved`. Raises VersionConflict."""
         super().save(payment)
         self._saved(payment)

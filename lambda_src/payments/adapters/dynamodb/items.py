@@ -10,10 +10,10 @@ deserialize = TypeDeserializer().deserialize
 
 
 def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values as DynamoDB attributes; empty ones are left out, so that indexes stay sparse."""
+    """Plain values as DynamoDB attributes. Empty values are left out, which keeps indexes sparse."""
     return {name: serialize(value) for name, value in values.items() if value not in ("", None, {}, [])}
 
 
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
-    """DynamoDB attributes as plain values; numbers are Decimal."""
+    """DynamoDB attributes as plain values. Numbers are Decimal."""
     return {name: deserialize(value) for name, value in item.items()}

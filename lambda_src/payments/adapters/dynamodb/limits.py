@@ -1,4 +1,4 @@
-"""The limits table on DynamoDB: an item a counter, changed by `ADD`, so that no count is lost between instances."""
+"""The limits table: one item for each counter, changed with `ADD`, so that no instance loses a count."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,15 @@ class DynamoLimitStore:
         self._table = table
 
     def count(self, counter: str, ends: datetime) -> int:
-        """See the port."""
+        """Add one with one write, and return the new value. Raises LimitsUnavailable."""
         item = self._update(counter, "ADD hits :one", ends, {":one": {"N": "1"}})
         return int(item["hits"]["N"])
 
     def add(self, counter: str, member: str, *, most: int, ends: datetime) -> int:
-        """See the port. The condition keeps an item small, whatever is thrown at it."""
+        """Add to a string set with one write, and return its size. The condition bounds the size of the item.
+
+        Raises LimitsUnavailable.
+        """
         try:
             item = self._update(
                 counter,

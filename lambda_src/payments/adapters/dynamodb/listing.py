@@ -1,4 +1,4 @@
-"""Lists of payments on DynamoDB: over the payments table's indexes, each read from its newest end."""
+"""Lists of payments from the indexes of the payments table, each read from its newest end."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 READS_A_CALL = 32
-"""Steps that one call makes at most, whatever is left: a query for each day of a month, and to see that it is over."""
+"""The most queries of one call: one for each day of a month, and one to see that no more follow."""
 ROWS_A_READ = 100
-"""Rows that a query looks at where a filter may drop most of them."""
+"""The rows that a query reads when a filter may drop most of them."""
 _BEGINNING, _END = "0", "9"
-"""Before and after every ISO 8601 time."""
+"""Texts before and after every ISO 8601 time."""
 _DAY = timedelta(days=1)
 _TICK = timedelta(milliseconds=1)
 
@@ -31,9 +31,9 @@ Item = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class _Range:
-    """What is asked of an index: partitions from the newest on, and the times in them (both ends are in).
+    """A range of an index: its partitions from the newest on, and the times in them (both ends included).
 
-    With each partition comes the position that one is at when it is done, None at the end of all.
+    Each partition comes with the position after it, or None after the last one.
     """
 
     index: str
@@ -45,7 +45,7 @@ class _Range:
 
     @property
     def sort(self) -> str:
-        """The attribute with the times."""
+        """The name of the attribute with the times."""
         return PAYMENTS.indexes[self.index].sort
 
 
@@ -67,7 +67,7 @@ class DynamoPaymentListing:
         after: Cursor | None = None,
         submitted_by: str = "",
     ) -> Page:
-        """See the port."""
+        """Query the index by customer, newest first, and read the full rows. Eventually consistent."""
         asked = {"status": status.value if status else "", "submitted_by": submitted_by}
         filters = {name: value for name, value in asked.items() if value}
         low, high = iso(since) if since else _BEGINNING, _newest(iso(until - _TICK) if until else _END, after)
@@ -79,7 +79,8 @@ class DynamoPaymentListing:
     def all(
         self, *, status: Status | None = None, since: datetime, until: datetime, limit: int, after: Cursor | None = None
     ) -> Page:
-        """See the port."""
+        """Query the index by day, or by status and day, one day after another. A page may be short. Eventually
+        consistent."""
         low, high = iso(since), _newest(iso(until - _TICK), after)
         days = _days_back(high, low)
         if status:
@@ -91,7 +92,7 @@ class DynamoPaymentListing:
         return Page(self._rows([key["payment_id"]["S"] for key in keys]), cursor)
 
     def _collect(self, asked: _Range, after: Cursor | None, limit: int) -> tuple[Sequence[Item], str]:
-        """The items of a page, and the cursor of the next one, "" if there is nothing more."""
+        """The items of a page, and the cursor of the next page, or "" on the last one."""
         found: list[Item] = []
         position = None
         for items, position in islice(self._reads(asked, after), READS_A_CALL):  # noqa: B007 - the last one counts
@@ -101,8 +102,8 @@ class DynamoPaymentListing:
         return found, str(position) if position else ""
 
     def _reads(self, asked: _Range, after: Cursor | None) -> Iterator[tuple[Sequence[Item], Cursor | None]]:
-        """Query after query, each with the position that one is at then, None at the end of all."""
-        # a key outside of the times that are asked for would be refused, and from there all is still to come
+        """The results of one query after another, each with the position after it, or None after the last one."""
+        # DynamoDB rejects a start key outside of the requested times; in that case all items are still to come
         resumes = after if after and after.payment_id and after.at == asked.high else None
         for partition, done in asked.partitions:
             start = _start_key(asked.index, partition, resumes) if resumes else None
@@ -139,7 +140,7 @@ class DynamoPaymentListing:
         """The rows of these payments, in this order."""
         rows: dict[str, Payment] = {}
         wanted: Any = [{"payment_id": {"S": payment_id}} for payment_id in payment_ids]
-        while wanted:  # DynamoDB gives 16 MB at a time, and less when it is busy
+        while wanted:  # DynamoDB returns 16 MB at a time, and less when it is busy
             answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": wanted}})
             for item in answer["Responses"].get(self._table, []):
                 row = payment_of(item)
@@ -150,12 +151,12 @@ class DynamoPaymentListing:
 
 
 def _newest(high: str, after: Cursor | None) -> str:
-    """The newest time that may still follow: `high`, or the position that was come to."""
+    """The newest time that may still follow: `high`, or the position reached."""
     return min(high, after.newest) if after else high
 
 
 def _days_back(newest: str, oldest: str) -> Iterator[str]:
-    """The days from the newest time's to the oldest time's."""
+    """The days from the newest time to the oldest."""
     day, last = date.fromisoformat(newest[:10]), date.fromisoformat(oldest[:10])
     while day >= last:
         yield day.isoformat()

@@ -1,4 +1,4 @@
-"""The stores on DynamoDB, with conditional single-item writes."""
+"""The payments table, with conditional writes of single items."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -36,13 +36,13 @@ _SAVED = [
     "message",
     "history",
 ]
-"""What `save` writes: what a status change can change, and nothing that others write beside it."""
+"""The attributes that `save` writes: those that a status change can change, and no marks that other code writes."""
 _PRIVATE = ("payment_method", "gateway_reference")
-"""Those of them that are stored sealed."""
+"""The ones of them that are stored encrypted."""
 
 
 def payment_values(payment: Payment) -> dict[str, Any]:
-    """A payment as the attributes of its row, before serialisation."""
+    """A payment as the attributes of its row, before serialization."""
     values = {field.name: getattr(payment, field.name) for field in fields(payment)}
     del values["money"]
     waits_in_queue = payment.source == "batch" and payment.version == 1
@@ -52,11 +52,11 @@ def payment_values(payment: Payment) -> dict[str, Any]:
         "status": payment.status.value,
         "status_day": f"{payment.status.value}#{payment.updated_at[:10]}",
         "created_day": payment.created_at[:10],
-        # sixteen shares of one index: on a single one all writes would meet
+        # sixteen shares of one index: with a single one all writes would go to the same partition
         "unsettled": "" if waits_in_queue else payment.fingerprint[:1],
         "metadata": dict(payment.metadata),
         "history": [{**asdict(change), "status": change.status.value} for change in payment.history],
-        # 0 and False are the absence of these: left out of the row, and of the index by batch
+        # 0 and False are stored as absent attributes, in the row and in the index by batch
         "batch_line": payment.batch_line or None,
         "batch_row_closed": payment.batch_row_closed or None,
         "restarts": payment.restarts or None,
@@ -64,7 +64,7 @@ def payment_values(payment: Payment) -> dict[str, Any]:
 
 
 def payment_of(item: Mapping[str, Any]) -> Payment:
-    """A payment from its row."""
+    """The payment in a row."""
     values = from_item(item)
     for index_key in ("status_day", "created_day", "unsettled"):
         values.pop(index_key, None)
@@ -87,7 +87,7 @@ def payment_of(item: Mapping[str, Any]) -> Payment:
 
 
 class DynamoPaymentStore:
-    """The payments table. With a vault, `create` seals what is private; whoever creates nothing private needs none."""
+    """The payments table. With an encryptor, `create` encrypts private fields. Without them, none is needed."""
 
     def __init__(self, client: "DynamoDBClient", table: str, encryptor: FieldEncryptor | None = None) -> None:
         self._client = client
@@ -95,7 +95,7 @@ class DynamoPaymentStore:
         self._encryptor = encryptor
 
     def create(self, payment: Payment) -> None:
-        """See the port."""
+        """Store version 1 with a conditional put, private fields encrypted. Raises AlreadyExists with the row."""
         if self._encryptor:
             payment = sealed(payment, self._encryptor)
         require_sealed(payment)
@@ -107,22 +107,22 @@ class DynamoPaymentStore:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except self._client.exceptions.ConditionalCheckFailedException as refusal:
-            refused: Any = refusal.response  # ALL_OLD: it holds the row in the way, without another read
+            refused: Any = refusal.response  # ALL_OLD: it contains the existing row, without another read
             raise AlreadyExists(payment_of(refused["Item"])) from None
 
     def get(self, payment_id: str) -> Payment | None:
-        """See the port."""
+        """The current row from a strongly consistent read, or None."""
         item = self._client.get_item(
             TableName=self._table, Key={"payment_id": {"S": payment_id}}, ConsistentRead=True
         ).get("Item")
         return payment_of(item) if item else None
 
     def save(self, payment: Payment) -> None:
-        """See the port."""
+        """Update the changed attributes if the previous version is stored. Raises VersionConflict, and NotSealed."""
         written = {name: value for name, value in payment_values(payment).items() if name in _SAVED}
         kept = {name: value for name, value in written.items() if value not in ("", None)}
         removed = [name for name in written if name not in kept]
-        # a row from before fields were sealed may keep its plain text; none is ever written
+        # a row from before encryption may keep its plain text; new plain text is never written
         plain = [name for name in _PRIVATE if name in kept and not is_sealed(kept[name])]
         update = "SET " + ", ".join(f"#{name} = :{name}" for name in kept if name not in plain)
         if removed:
@@ -140,13 +140,13 @@ class DynamoPaymentStore:
                 },
             )
         except self._client.exceptions.ConditionalCheckFailedException:
-            why = f", or has not the plain {' and '.join(plain)} given" if plain else ""
+            why = f", or does not have the given plain {' and '.join(plain)}" if plain else ""
             raise VersionConflict(
                 f"payment {payment.payment_id} is not at version {payment.version - 1}{why}"
             ) from None
 
     def of_batch(self, batch_id: str) -> Iterator[Payment]:
-        """See the port."""
+        """The payments of a batch from its index, in the order of lines. Eventually consistent."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             IndexName=BY_BATCH,
@@ -157,9 +157,9 @@ class DynamoPaymentStore:
             yield from map(payment_of, page["Items"])
 
     def unsettled(self, before: datetime) -> Iterator[str]:
-        """See the port."""
+        """The ids in the sixteen shares of the index of unsettled payments, in random order of shares."""
         shares = list("0123456789abcdef")
-        random.shuffle(shares)  # whoever stops early begins elsewhere the next time
+        random.shuffle(shares)  # a run that stops early begins elsewhere the next time
         for share in shares:
             pages = self._client.get_paginator("query").paginate(
                 TableName=self._table,
@@ -171,7 +171,7 @@ class DynamoPaymentStore:
                 yield from (item["payment_id"]["S"] for item in page["Items"])
 
     def claim_restart(self, payment: Payment, at: datetime) -> Payment:
-        """See the port."""
+        """Increment `restarts` with one conditional write. Raises VersionConflict if it or the version changed."""
         claimed = replace(payment, restarts=payment.restarts + 1, restarted_at=iso(at))
         never = "attribute_not_exists(restarts)"
         try:
@@ -188,5 +188,5 @@ class DynamoPaymentStore:
                 },
             )
         except self._client.exceptions.ConditionalCheckFailedException:
-            raise VersionConflict(f"payment {payment.payment_id} was taken up by another, or moved on") from None
+            raise VersionConflict(f"payment {payment.payment_id} was restarted by another run, or moved on") from None
         return claimed

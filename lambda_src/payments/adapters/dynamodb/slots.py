@@ -1,4 +1,4 @@
-"""The controls table on DynamoDB: an item `lane`, the switch, and an item for the pace's counter."""
+"""The rate limiter's counter in the controls table."""
 
 import math
 import time
@@ -15,9 +15,9 @@ _TRIES = 10
 
 
 class DynamoSlotStore:
-    """The item `pace#…`, one for each length of a slot: counters of different lengths do not compare.
+    """The item `pace#…`, one for each slot length: counters of different lengths cannot be compared.
 
-    What `next_slot` saw holds for `remember_seconds`.
+    A value read by `next_slot` is cached for `remember_seconds`.
     """
 
     def __init__(self, client: "DynamoDBClient", table: str, slot: timedelta, *, remember_seconds: float = 0) -> None:
@@ -29,7 +29,10 @@ class DynamoSlotStore:
         self._seen, self._seen_at = 0, -math.inf
 
     def take_slot(self, first: int, last: int) -> int:
-        """See the port. One write where the guess holds that it is as busy, or idle, as at the call before."""
+        """Take a slot with a conditional write. One write is enough if the load is as at the last call, busy or idle.
+
+        Raises NoFreeSlot, also after 10 lost races.
+        """
         for _ in range(_TRIES):
             if self._busy:
                 taken, counter = self._update(
@@ -51,14 +54,14 @@ class DynamoSlotStore:
         raise NoFreeSlot
 
     def next_slot(self) -> int:
-        """See the port."""
+        """The slot after the last one taken, 0 if there is none, possibly from the cache. Eventually consistent."""
         if time.monotonic() - self._seen_at >= self.remember_seconds:
             item = self._client.get_item(TableName=self._table, Key=self._key).get("Item", {})
             self._seen, self._seen_at = int(item.get("next_slot", {}).get("N", 0)), time.monotonic()
         return self._seen
 
     def _update(self, update: str, condition: str, values: dict[str, int]) -> tuple[bool, int]:
-        """Whether the condition holds, and the counter after the update, or as it stands."""
+        """Whether the condition holds, and the counter after the update, or its current value."""
         try:
             answer = self._client.update_item(
                 TableName=self._table,

@@ -1,11 +1,11 @@
-"""The shape of the tables: their keys and indexes. The infrastructure and the tests create them from this."""
+"""The schema of the tables: their keys and indexes. The infrastructure and the tests create the tables from it."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key's attributes; `types` gives each one's DynamoDB type: "S" text, "N" number."""
+    """The attributes of a key. `types` holds each one's DynamoDB type: "S" text, "N" number."""
 
     partition: str
     sort: str = ""
@@ -19,10 +19,10 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: its name before the environment's suffix, its key, its indexes by name.
+    """A table: its name before the environment's suffix, its key, and its indexes by name.
 
-    Indexes in `keys_only` hold nothing but keys: whoever reads them goes on to the row itself. `expires` names the
-    attribute with the time (epoch seconds) after which DynamoDB drops an item.
+    Indexes in `keys_only` contain only keys; their readers then read the row. `expires` names the attribute with the
+    time (epoch seconds) after which DynamoDB deletes an item.
     """
 
     name: str
@@ -55,12 +55,12 @@ PAYMENTS = Table(
     Key("payment_id"),
     {
         BY_CUSTOMER: Key("customer_id", "created_at"),
-        # "succeeded#2026-11-21": a status alone would be one hot partition
+        # "succeeded#2026-11-21": a status without the day would be a hot partition
         BY_STATUS_DAY: Key("status_day", "updated_at"),
         BY_BATCH: Key("batch_id", "batch_line", "SN"),
-        # what the sweeper looks at: a hexadecimal digit while a payment is not settled, else absent
+        # for recovery: a hexadecimal digit while a payment is not settled, else absent
         BY_UNSETTLED: Key("unsettled", "created_at"),
-        # "2026-11-21", the day of acceptance: written once a payment, as its keys never change
+        # "2026-11-21", the day of acceptance: written once for a payment, because its keys never change
         BY_DAY: Key("created_day", "created_at"),
     },
     keys_only=frozenset({BY_UNSETTLED, BY_DAY}),
@@ -76,13 +76,13 @@ AUDIT_LOG = Table("payment-audit-log", Key("payment_id", "sequence", "SN"))
 CUSTOMERS = Table(
     "customers",
     Key("customer_id"),
-    # a keyed hash: the e-mail itself is stored sealed
+    # a keyed hash: the e-mail address is stored encrypted
     {BY_EMAIL: Key("email_hash", "created_at")},
     keys_only=frozenset({BY_EMAIL}),
 )
 TOKENS = Table(
     "payment-tokens",
-    # the token's hash: whoever reads the table has no token
+    # the token's hash: the table contains no tokens
     Key("token_id"),
     {BY_CUSTOMER: Key("customer_id", "created_at")},
     expires="purge_at",

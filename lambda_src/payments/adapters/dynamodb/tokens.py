@@ -1,4 +1,4 @@
-"""The tokens table on DynamoDB. DynamoDB drops a token by itself, long after it has expired."""
+"""The tokens table. DynamoDB deletes a token long after it has expired."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -26,7 +26,7 @@ class DynamoTokenStore:
         self._table = table
 
     def create(self, token: Token) -> None:
-        """See the port."""
+        """Store a token with a conditional put. Raises TokenExists."""
         values = {name: getattr(token, name) for name in _NAMES}
         try:
             self._client.put_item(
@@ -38,14 +38,14 @@ class DynamoTokenStore:
             raise TokenExists(token.token_id) from None
 
     def get(self, token_id: str) -> Token | None:
-        """See the port."""
+        """The current token from a strongly consistent read, or None."""
         item = self._client.get_item(TableName=self._table, Key={"token_id": {"S": token_id}}, ConsistentRead=True).get(
             "Item"
         )
         return _token_of(item) if item else None
 
     def revoke(self, token_id: str, at: datetime) -> None:
-        """See the port."""
+        """Set the revocation time and remove payment method and metadata with one conditional write."""
         try:
             self._client.update_item(
                 TableName=self._table,
@@ -58,7 +58,7 @@ class DynamoTokenStore:
             return
 
     def revoke_all_of(self, customer_id: str, at: datetime) -> None:
-        """See the port."""
+        """Query the index by customer and revoke each token. Not atomic, but safe to repeat."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             IndexName=BY_CUSTOMER,

@@ -1,4 +1,4 @@
-"""Is a bearer token good, and whose is it? Signed by an issuer that we trust, for us, and of now."""
+"""Verify bearer tokens: signed by a trusted issuer, issued for us, and valid now."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 LEEWAY = timedelta(seconds=30)
-"""How far another clock may be ahead of ours."""
+"""How far another clock may be ahead of or behind ours."""
 ALGORITHMS = {"RSA": ("RS256", "PS256"), "EC": ("ES256",)}
-"""Kind of key → how it may have signed. No algorithm with a shared secret: a public key is no secret."""
+"""Kind of key → allowed signature algorithms. No algorithm with a shared secret: a public key is not secret."""
 MAX_SUBJECT = 255
-"""What OpenID Connect allows of a `sub`."""
+"""The maximum length of a `sub` in OpenID Connect."""
 _ONLY_THE_SIGNATURE: "Options" = {
     "enforce_minimum_key_length": True,
-    # checked here, by our own clock and each issuer's rules
+    # checked in this module, with our clock and each issuer's rules
     "verify_exp": False,
     "verify_nbf": False,
     "verify_iat": False,
@@ -36,12 +36,12 @@ Claims = Mapping[str, Any]
 
 
 class BadToken(Exception):
-    """A token that proves nothing. The text says why, and holds nothing of the token's content."""
+    """An invalid token. The text says why, without any content of the token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """Who a good token speaks for, and until when."""
+    """The caller of a valid token, and its expiry time."""
 
     caller: Caller
     expires_at: datetime
@@ -49,7 +49,7 @@ class Bearer:
 
 @dataclass(frozen=True)
 class UserPool:
-    """Our Cognito user pool. Its access tokens have no audience: they name the app client that they were given to.
+    """Our Cognito user pool. Its access tokens have no audience; they name the app client that they were issued to.
 
     People have the roles of their groups, machines those of their scopes: `<scope_prefix>merchant`.
     """
@@ -60,11 +60,11 @@ class UserPool:
     scope_prefix: str
 
     def caller(self, claims: Claims) -> Caller:
-        """Whom verified claims speak for. Raises BadToken if the token is not for us."""
+        """The caller of verified claims. Raises BadToken if the token is not for us."""
         if claims.get("token_use") != "access":
             raise BadToken("it is not an access token")
         if claims.get("client_id") not in self.client_ids:
-            raise BadToken("it was given to an app client that is none of ours")
+            raise BadToken("it was issued to an unknown app client")
         if "username" in claims:
             roles = _roles(claims.get("cognito:groups")) or {Role.CUSTOMER}
         else:
@@ -84,7 +84,7 @@ class OtherIssuer:
     roles_claim: str
 
     def caller(self, claims: Claims) -> Caller:
-        """Whom verified claims speak for, marked, so that it can name nobody of the user pool.
+        """The caller of verified claims. Its subject has a prefix, so that it never equals one of the user pool.
 
         Raises BadToken if the token is not for us.
         """
@@ -96,11 +96,11 @@ class OtherIssuer:
 
 
 TrustedIssuer = UserPool | OtherIssuer
-"""Who makes tokens that we take: each says whom its verified claims speak for."""
+"""The issuers of accepted tokens. Each one maps verified claims to a caller."""
 
 
 def verified(token: str, issuers: Sequence[TrustedIssuer], *, clock: Clock) -> Bearer:
-    """Whom a token speaks for. Raises BadToken, and KeysUnavailable when that cannot be known now."""
+    """The caller of a token. Raises BadToken, and KeysUnavailable if the token cannot be verified now."""
     try:
         header = jwt.get_unverified_header(token)
         named = jwt.decode(token, options={"verify_signature": False}).get("iss")
@@ -115,18 +115,18 @@ def verified(token: str, issuers: Sequence[TrustedIssuer], *, clock: Clock) -> B
 
 
 def _signed(token: str, header: Mapping[str, Any], keys: SigningKeys) -> Claims:
-    """The claims, once the signature is the named key's."""
+    """The claims, if the signature was made with the named key."""
     algorithm, kid = header.get("alg"), header.get("kid")
     if algorithm not in _ALL_ALGORITHMS or not isinstance(kid, str):
-        raise BadToken("it is not signed as we ask for: RS256, PS256 or ES256, by a named key")
+        raise BadToken("it is not signed with RS256, PS256 or ES256 and a named key")
     key = keys.find(kid)
     if key is None:
         raise BadToken("its issuer has no such key")
-    # the key says how it signs, never the token: else a public key could be passed off as a shared secret
+    # the key decides on the algorithm, never the token: otherwise a public key could be used as a shared secret
     if algorithm not in ALGORITHMS.get(key.get("kty", ""), ()) or key.get("alg", algorithm) != algorithm:
         raise BadToken("its key does not sign so")
     if key.get("use", "sig") != "sig" or key.get("crv", "P-256") != "P-256":
-        raise BadToken("its key is not for signatures that we take")
+        raise BadToken("its key is not for accepted signature algorithms")
     try:
         claims: Claims = jwt.decode(
             token,
@@ -140,7 +140,7 @@ def _signed(token: str, header: Mapping[str, Any], keys: SigningKeys) -> Claims:
 
 
 def _in_force(claims: Claims, now: datetime) -> datetime:
-    """When a token that is good now ends."""
+    """The expiry time of a token that is valid now."""
     expires_at = _time(claims, "exp")
     if expires_at is None:
         raise BadToken("it says no end")
@@ -175,6 +175,6 @@ def _subject(claims: Claims) -> str:
 
 
 def _roles(names: object) -> set[Role]:
-    """The roles among group names; other groups are none of our business."""
+    """The roles among group names. Other groups are ignored."""
     given = [names] if isinstance(names, str) else names
     return {role for role in Role if role in given} if isinstance(given, list) else set()

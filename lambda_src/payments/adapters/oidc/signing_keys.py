@@ -1,4 +1,4 @@
-"""An issuer's public keys: read when a token names one that is not known yet, and kept in the process."""
+"""An issuer's public keys: read when a token names an unknown key, and cached in the process."""
 
 import json
 import ssl
@@ -9,22 +9,22 @@ from collections.abc import Callable, Mapping
 from typing import Any, override
 
 REREAD_SECONDS = 60
-"""How long after one reading another key's name makes us read again: strangers must not make us do it all the time."""
+"""The least time between two reads for unknown keys: invalid tokens must not cause reads all the time."""
 REMEMBER_SECONDS = 3600
-"""How long keys are used without looking whether the issuer still has them."""
+"""How long keys are used without checking that the issuer still has them."""
 TIMEOUT_SECONDS = 2
 MAX_BYTES = 256 * 1024
 
 Read = Callable[[str], Any]
-"""Gives the JSON at an address. Raises KeysUnavailable."""
+"""Returns the JSON at an address. Raises KeysUnavailable."""
 
 
 class KeysUnavailable(Exception):
-    """An issuer's keys could not be read: whether a token of it is good is not known."""
+    """An issuer's keys could not be read. Its tokens cannot be verified."""
 
 
 class SigningKeys:
-    """The keys (JWKs) of one issuer by their ids. `locate` says where they are, by reading if it has to."""
+    """The keys (JWKs) of one issuer by their ids. `locate` returns their address, and may read it from the issuer."""
 
     def __init__(self, read: Read, locate: Callable[[], str], monotonic: Callable[[], float] = time.monotonic) -> None:
         self._read = read
@@ -34,10 +34,10 @@ class SigningKeys:
         self._asked_at = self._read_at = 0.0
 
     def find(self, kid: str) -> Mapping[str, Any] | None:
-        """The key of this id, None if the issuer has none. Raises KeysUnavailable."""
+        """The key of this id, or None if the issuer has no such key. Raises KeysUnavailable."""
         now = self._monotonic()
         if now - self._read_at > REMEMBER_SECONDS:
-            self._keys = {}  # one that the issuer withdrew must not be good for longer
+            self._keys = {}  # a key that the issuer withdrew must not stay valid
         if not self._keys or (kid not in self._keys and now - self._asked_at > REREAD_SECONDS):
             self._asked_at = now
             self._keys = _by_id(self._read(self._locate()))
@@ -46,15 +46,16 @@ class SigningKeys:
 
 
 def discovered(issuer: str, read: Read) -> str:
-    """Where an OpenID Connect issuer keeps its keys, by its own configuration. Raises KeysUnavailable."""
+    """The address of an OpenID Connect issuer's keys, from its configuration. Raises KeysUnavailable."""
     configuration = read(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
     if not isinstance(configuration, Mapping) or configuration.get("issuer") != issuer:
-        raise KeysUnavailable(f"the configuration that {issuer} answers with is another issuer's")
+        raise KeysUnavailable(f"the configuration from {issuer} names another issuer")
     return str(configuration.get("jwks_uri"))
 
 
 def https_reader(ca_bundle: str = "") -> Read:
-    """Reads JSON over https, trusting the system's authorities or those in `ca_bundle`; follows no redirect."""
+    """A function that reads JSON over https. It trusts the system's authorities or those in `ca_bundle`, and follows no
+    redirect."""
     trust = ssl.create_default_context(cafile=ca_bundle or None)
     opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=trust), _NoRedirect())
 
@@ -73,7 +74,7 @@ def https_reader(ca_bundle: str = "") -> Read:
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     @override
     def redirect_request(self, *_: Any) -> None:
-        """Refuses: what stands elsewhere is not the issuer's word."""
+        """Reject redirects: another address cannot speak for the issuer."""
 
 
 def _by_id(content: Any) -> dict[str, Mapping[str, Any]]:

@@ -1,1 +1,1 @@
-"""The payment gateway on Stripe."""
+"""The payment gateway Stripe."""

@@ -7,7 +7,7 @@ from payments.domain.currencies import EXPONENTS
 from payments.domain.money import InvalidMoney, Money
 
 MAX_AMOUNT = 99_999_999
-"""Stripe takes at most eight digits, counted in its own units."""
+"""Stripe accepts at most eight digits, counted in its own units."""
 
 _CODES = (
     "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BRL BSD BWP BYN BZD CAD CDF CHF CLP "
@@ -30,31 +30,31 @@ _STEP = {
     "ISK": 100,
     "UGX": 100,
 } | {currency: 10 for currency in CURRENCIES if EXPONENTS[currency] == 3}  # the last of three digits must be 0
-"""Stripe's amount must be a multiple of this; of 1 for a currency that is not named."""
+"""Stripe's amount must be a multiple of this number. Currencies that are not listed have 1."""
 
 
 def refusal(money: Money) -> str | None:
-    """Why Stripe can never charge `money`, as a sentence that says what is allowed; None when it can.
+    """Why Stripe can never charge `money`, as a sentence that says what is allowed; None if it can.
 
-    Leaves out the minimum: Stripe takes it in the currency that the account settles in, at the day's rate.
+    The minimum amount is not checked: it depends on the account's settlement currency and the day's exchange rate.
     """
     currency = money.currency
     if currency not in CURRENCIES:
-        return f"Stripe does not charge cards in {currency}; ask for another currency"
+        return f"Stripe does not charge cards in {currency}; use another currency"
     amount, rest = _converted(money)
     if rest:
-        return f"Stripe takes {currency} in whole units only; {money} has a fraction"
+        return f"Stripe accepts {currency} only in whole units; {money} has a fraction"
     if amount % _STEP.get(currency, 1):
-        return f"Stripe takes {currency} with a last digit of 0 only; {money} ends otherwise"
+        return f"Stripe accepts {currency} only with a last digit of 0; {money} has another one"
     if not 0 < amount <= MAX_AMOUNT:
-        return f"Stripe takes at most {money_of(_highest(currency), currency)}; {money} is out of range"
+        return f"Stripe accepts at most {money_of(_highest(currency), currency)}; {money} is out of range"
     return None
 
 
 def stripe_amount(money: Money) -> int:
     """`money` as the integer that Stripe expects: 99.99 USD → 9999, 10 ISK → 1000, 1200.00 MGA → 1200.
 
-    Raises InvalidMoney for what Stripe can never charge.
+    Raises InvalidMoney for amounts that Stripe can never charge.
     """
     reason = refusal(money)
     if reason:
@@ -63,7 +63,7 @@ def stripe_amount(money: Money) -> int:
 
 
 def money_of(amount: int, currency: str) -> Money:
-    """The inverse of `stripe_amount`, for what Stripe reports; it writes currencies in lower case.
+    """The inverse of `stripe_amount`, for amounts that Stripe reports. Stripe writes currencies in lower case.
 
     Raises InvalidMoney for a currency that Stripe does not charge in, or an amount that ISO 4217 cannot express.
     """
@@ -75,12 +75,12 @@ def money_of(amount: int, currency: str) -> Money:
         return Money(amount * 10**shift, code)
     minor_units, remainder = divmod(amount, 10**-shift)
     if remainder:
-        raise InvalidMoney("amount", f"{amount} at Stripe is no whole amount of {code}")
+        raise InvalidMoney("amount", f"{amount} at Stripe is not a whole amount of {code}")
     return Money(minor_units, code)
 
 
 def _converted(money: Money) -> tuple[int, int]:
-    """Stripe's amount, and the rest that it cannot express: a fraction shows instead of being rounded away."""
+    """Stripe's amount, and the remainder that it cannot express, so that fractions are detected and never rounded."""
     exponent = EXPONENTS[money.currency]
     shift = _EXPONENT_AT_STRIPE.get(money.currency, exponent) - exponent
     return (money.minor_units * 10**shift, 0) if shift >= 0 else divmod(money.minor_units, 10**-shift)

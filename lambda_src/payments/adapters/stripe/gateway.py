@@ -1,4 +1,4 @@
-"""The gateway port on Stripe's Payment Intents, through the official SDK. The only module that imports the SDK."""
+"""The payment gateway port on Stripe's Payment Intents, with the official SDK. Only this module imports the SDK."""
 
 import logging
 import re
@@ -27,17 +27,17 @@ from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 
 API_VERSION = "2026-10-28.endive"
-"""Pinned, so that neither an upgrade of the SDK nor the account's default changes what the answers mean."""
+"""Pinned, so that neither an SDK upgrade nor the account's default version changes the meaning of answers."""
 
 CONNECT_TIMEOUT_SECONDS = 3.0
 READ_TIMEOUT_SECONDS = 20.0
-"""An issuer may take seconds; a function that calls this adapter needs a timeout longer than both together."""
+"""An issuer may take seconds. A function that uses this adapter needs a time-out longer than the sum of both."""
 
 logging.getLogger("stripe").setLevel(logging.WARNING)  # at INFO the SDK logs error texts, which name payment methods
 
 
 class StripeGateway:
-    """PaymentGateway on Stripe. Never retries by itself: retries are the workflow's, where they can be seen."""
+    """PaymentGateway on Stripe. It never retries: the workflow retries, where the retries are visible."""
 
     name = "stripe"
 
@@ -49,10 +49,10 @@ class StripeGateway:
         connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
     ) -> None:
-        """`api_key` is asked for the secret key before every call, so that a rotated key works at once."""
+        """`api_key` returns the secret key. It is called before every request, so a rotated key works at once."""
         self._api_key = api_key
         self._intents = stripe.StripeClient(
-            api_key="",  # every call brings its own
+            api_key="",  # every call passes its own
             base_addresses={"api": base_url},
             stripe_version=API_VERSION,
             max_network_retries=0,
@@ -62,8 +62,8 @@ class StripeGateway:
     def charge(self, request: ChargeRequest) -> GatewayCharge:
         """Create and confirm a payment intent, with the payment id as idempotency key and in its metadata.
 
-        Stripe keeps the key for 24 hours, so a later repetition has to `find` first. Raises as the port says,
-        and Conflict when Stripe knows the payment id with other content.
+        Stripe keeps the key for 24 hours; a later repetition must call `find` first. Raises the errors of the port, and
+        Conflict if Stripe has the payment id with other content.
         """
         check_chargeable(request)
         params = _intent_params(request)
@@ -78,9 +78,9 @@ class StripeGateway:
     def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
         """The intent of the reference, else the one with our payment id in its metadata; of several the captured one.
 
-        Stripe's search is eventually consistent, usually within a minute (docs.stripe.com/search#data-freshness).
-        So None proves that nothing was charged only some minutes after the attempt. Until then, charge again
-        with the same idempotency key: that answers with the first outcome instead of charging twice.
+        Stripe's search is eventually consistent, usually within a minute (docs.stripe.com/search#data-freshness). None
+        therefore proves that nothing was charged only some minutes after the attempt. Until then, charge again with the
+        same idempotency key: Stripe returns the first result and does not charge twice.
         """
         key = self._api_key()
         if reference:
@@ -100,7 +100,7 @@ class StripeGateway:
         return _charge_of(intents[0]) if intents else None
 
     def cancel(self, reference: str) -> None:
-        """Cancel a payment intent. Stripe refuses that for one that is captured or canceled: nothing to do then."""
+        """Cancel a payment intent. No effect on a captured or canceled one, which Stripe does not cancel."""
         key = self._api_key()
 
         def cancel() -> None:
@@ -118,7 +118,7 @@ def _intent_params(request: ChargeRequest) -> Any:
         "amount": stripe_amount(request.money),
         "currency": request.money.currency.lower(),
         "payment_method": request.payment_method,
-        "payment_method_types": ["card"],  # nothing that sends the customer to another site
+        "payment_method_types": ["card"],  # no method that redirects the customer to another site
         "confirm": True,
         "metadata": {**request.metadata, "payment_id": request.payment_id},
     }
@@ -130,14 +130,14 @@ def _asked[T](call: Callable[[], T], as_payment_error: Callable[[stripe.StripeEr
         return call()
     except stripe.StripeError as error:
         problem = as_payment_error(error)
-    raise problem  # outside the except, so that no traceback shows Stripe's text: it names payment methods
+    raise problem  # outside the except block: the traceback must not show Stripe's text, which names payment methods
 
 
-# What Stripe's errors mean ---------------------------------------------------------------------------------------
+# The meaning of Stripe's errors --------------------------------------------------------------------------------------
 
 
 def charge_error(error: stripe.StripeError) -> PaymentError:
-    """What an error of Stripe means for a charge: the one table. Holds codes and our own sentences only."""
+    """The payment error that a Stripe error means for a charge. It contains only codes and our own sentences."""
     code, reference = _code(_body(error)), _reference(_body(error))
     match error:
         case stripe.CardError():
@@ -151,22 +151,22 @@ def charge_error(error: stripe.StripeError) -> PaymentError:
         case stripe.AuthenticationError() | stripe.PermissionError():
             return Misconfigured(code or "gateway_key_refused", "Stripe refuses our key or account")
         case stripe.IdempotencyError():
-            return Conflict("idempotency_error", "Stripe knows this payment id with other content")
+            return Conflict("idempotency_error", "Stripe has this payment id with other content")
         case stripe.InvalidRequestError():
             return _invalid_request(code, error.param or "")
         case stripe.APIConnectionError() if _never_left(error):
             return NotSent("gateway_unreachable", "no connection to Stripe could be made")
         case stripe.APIConnectionError():
-            return OutcomeUnknown("no_answer", "the request may have reached Stripe, and no answer came back")
+            return OutcomeUnknown("no_answer", "the request may have reached Stripe, but no answer arrived")
         case _ if code == "idempotency_key_in_use":
-            # not RateLimited, which may end in `failed`: the request that holds the key may be charging right now
+            # not RateLimited, which may end in `failed`: the request that holds the key may be charging now
             return OutcomeUnknown(code, "another request for this payment is still running at Stripe")
-        case _:  # 500 and the like, remembered under the key whether or not the charge went through
+        case _:  # such as 500, which Stripe stores under the key whether or not the charge was made
             return OutcomeUnknown(code or "gateway_error", f"Stripe answered {error.http_status or 'unreadably'}")
 
 
 def find_error(error: stripe.StripeError) -> PaymentError:
-    """The same for a search, where a refused request speaks of us and never of the payment."""
+    """The payment error that a Stripe error means for a search. A rejected search is never caused by the payment."""
     if isinstance(error, stripe.InvalidRequestError):
         return Misconfigured(_code(_body(error)) or "search_refused", "Stripe refuses to search for payments")
     return charge_error(error)
@@ -186,15 +186,15 @@ _FIELDS_OF_A_PAYMENT = ("amount", "currency", "payment_method", "description", "
 
 
 def _invalid_request(code: str, parameter: str) -> PaymentError:
-    """A 400 comes before any charge. It rejects this one payment unless it speaks of our account or our code:
-    those would reject every other payment as well."""
+    """The meaning of a 400, which comes before any charge. It rejects this one payment, unless it concerns our account
+    or our code: those would reject every other payment too."""
     field = parameter.partition("[")[0]
     if code.startswith(_CODES_OF_OUR_ACCOUNT) or (field and field not in _FIELDS_OF_A_PAYMENT):
-        return Misconfigured(code or "request_refused", "Stripe refuses our requests, whatever the payment")
+        return Misconfigured(code or "request_refused", "Stripe rejects all our requests, not only this payment")
     if code == "resource_missing" and field == "payment_method":
         return Declined("invalid_payment_method", "Stripe does not know the payment method")
     return InvalidPayment(
-        code or "request_refused", f"Stripe refuses the payment's {field or 'content'}; nothing was charged"
+        code or "request_refused", f"Stripe rejects the payment's {field or 'content'}; nothing was charged"
     )
 
 
@@ -205,7 +205,7 @@ def _card_problem(code: str, reference: str) -> PaymentError:
 
 
 def _never_left(error: stripe.APIConnectionError) -> bool:
-    """True if no connection was made: refused, no such host, or no answer to the connect."""
+    """True if no connection was made: it was refused, the host is unknown, or the connect had no answer."""
     cause = error.__cause__
     reason = getattr(cause.args[0], "reason", None) if cause and cause.args else None
     return isinstance(cause, requests.ConnectTimeout) or isinstance(reason, urllib3.exceptions.NewConnectionError)
@@ -216,11 +216,11 @@ def _retry_after_seconds(error: stripe.StripeError) -> int:
     return int(value) if re.fullmatch("[0-9]{1,5}", value) else 0
 
 
-# What Stripe's objects mean --------------------------------------------------------------------------------------
+# The meaning of Stripe's objects -------------------------------------------------------------------------------------
 
 
 def _charge_of(intent: stripe.PaymentIntent) -> GatewayCharge:
-    """What a payment intent says of the charge. A status that we do not know proves nothing."""
+    """The charge in a payment intent. Raises OutcomeUnknown for an unknown status, which proves nothing."""
     problem = intent.last_payment_error
     match intent.status:
         case "succeeded":
@@ -242,7 +242,7 @@ def _charge_of(intent: stripe.PaymentIntent) -> GatewayCharge:
 
 
 def _captured_status(intent: stripe.PaymentIntent) -> Status:
-    """SUCCEEDED, or what refunds made of it since. Only an answer to `find` holds the charge itself."""
+    """SUCCEEDED, or the status after refunds. Only the answer to `find` contains the charge with its refunds."""
     charge = intent.latest_charge
     refunded = charge.amount_refunded if isinstance(charge, stripe.Charge) else 0
     if not refunded:
@@ -256,13 +256,13 @@ def _gateway_charge(intent: stripe.PaymentIntent, status: Status, amount: int) -
     except InvalidMoney:
         raise Conflict(
             "unreadable_amount",
-            "Stripe reports an amount that we could not have asked for",
+            "Stripe reports an amount that we cannot have requested",
             gateway_reference=intent.id,
         ) from None
 
 
 def _preference(intent: stripe.PaymentIntent) -> int:
-    """Where an intent stands among several of one payment: money that moved first, then money that may move."""
+    """The rank of an intent among several of one payment: captured money first, then money that may be captured."""
     order = ("succeeded", "processing", "", "requires_action", "requires_payment_method", "canceled")
     return order.index(intent.status if intent.status in order else "")
 
@@ -273,7 +273,7 @@ def _body(error: stripe.StripeError) -> Mapping[str, Any]:
 
 
 def _code(problem: Mapping[str, Any]) -> str:
-    """The finer of Stripe's two codes: `decline_code` (insufficient_funds) before `code` (card_declined)."""
+    """The more precise of Stripe's two codes: `decline_code` (insufficient_funds) before `code` (card_declined)."""
     return _word(problem.get("decline_code")) or _word(problem.get("code"))
 
 
@@ -283,5 +283,5 @@ def _reference(problem: Mapping[str, Any]) -> str:
 
 
 def _word(value: object) -> str:
-    """A code as it may enter our logs: one plain word, or nothing."""
+    """A code that may be logged: one plain word, or ""."""
     return value if isinstance(value, str) and re.fullmatch("[a-z][a-z0-9_]{0,63}", value) else ""

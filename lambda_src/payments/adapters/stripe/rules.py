@@ -1,4 +1,4 @@
-"""What Stripe can never charge, so that it need not be asked. Imports no SDK: the in-memory twin has the same rules."""
+"""What Stripe can never charge, checked before any call. Imports no SDK, so the fake uses the same rules."""
 
 from payments.adapters.stripe.amounts import refusal
 from payments.domain.errors import InvalidPayment
@@ -11,6 +11,6 @@ def check_chargeable(request: ChargeRequest) -> None:
     if reason:
         raise InvalidPayment("amount_not_supported", reason)
     if not request.payment_method:
-        raise InvalidPayment("payment_method_missing", "Stripe charges a payment method such as pm_1AbC; give one")
+        raise InvalidPayment("payment_method_missing", "Stripe needs a payment method such as pm_1AbC; send one")
     if any(bracket in key for key in request.metadata for bracket in "[]"):
-        raise InvalidPayment("metadata_not_supported", "Stripe takes no square brackets in metadata keys")
+        raise InvalidPayment("metadata_not_supported", "Stripe does not accept square brackets in metadata keys")

@@ -1,4 +1,4 @@
-"""Stripe's webhook: is it Stripe that calls, and what does the event speak of?"""
+"""Stripe's webhooks: verify the signature, and read the event."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,24 +12,24 @@ from payments.domain.gateway_event import GatewayEvent
 from payments.domain.payment import PAYMENT_ID
 
 TOLERANCE_SECONDS = 300
-"""How old a signature may be: Stripe's own libraries take five minutes."""
+"""The maximum age of a signature: Stripe's own libraries accept five minutes."""
 
 
 class BadSignature(Exception):
-    """The request is not Stripe's, not of now, or not as Stripe sent it. Nothing of it may be used."""
+    """The request is not from Stripe, too old, or changed. Its content must not be used."""
 
 
 class UnreadableEvent(Exception):
-    """Signed by Stripe, and still no event."""
+    """Signed by Stripe, but not a readable event."""
 
 
 def verified_event(body: bytes, signature: str, secrets: Sequence[str], *, clock: Clock) -> GatewayEvent:
-    """The event in a request whose `Stripe-Signature` fits one of the endpoint's secrets (two while one is rotated).
+    """The event in a request whose `Stripe-Signature` matches one of the endpoint's secrets (two during a rotation).
 
-    Takes ids and times from it and nothing else. Raises BadSignature and UnreadableEvent.
+    Reads only ids and times from it. Raises BadSignature and UnreadableEvent.
     """
     if not any(_fits(body, signature, secret) for secret in secrets):
-        raise BadSignature("the Stripe-Signature header does not fit the body, or is older than five minutes")
+        raise BadSignature("the Stripe-Signature header does not match the body, or is older than five minutes")
     try:
         event = json.loads(body)
         about = event["data"]["object"]
@@ -48,20 +48,20 @@ def verified_event(body: bytes, signature: str, secrets: Sequence[str], *, clock
 def _fits(body: bytes, signature: str, secret: str) -> bool:
     try:
         stripe.WebhookSignature.verify_header(body, signature, secret, TOLERANCE_SECONDS)
-    except (stripe.SignatureVerificationError, ValueError, TypeError):  # the latter two: not text at all
+    except (stripe.SignatureVerificationError, ValueError, TypeError):  # the last two: the header or body is not text
         return False
     return True
 
 
 def _payment_id(about: Mapping[str, Any]) -> str:
-    """Our payment id in an object's metadata; empty if the object is none of ours."""
+    """Our payment id in an object's metadata, or "" if the object is not ours."""
     metadata = about.get("metadata")
     payment_id = metadata.get("payment_id", "") if isinstance(metadata, Mapping) else ""
     return payment_id if isinstance(payment_id, str) and PAYMENT_ID.fullmatch(payment_id) else ""
 
 
 def _word(value: object) -> str:
-    """An id or a type as it may be stored and logged. Raises ValueError."""
+    """An id or a type that may be stored and logged. Raises ValueError for other values."""
     if value is None:
         return ""
     if not isinstance(value, str) or not value.isascii() or not value.isprintable() or len(value) > 255:

@@ -17,7 +17,7 @@ LONGEST_BACKLOG_SECONDS = 0.6
 payment."""
 BACKPRESSURE = 0.06
 """The share of the backlog that is added to the time for each message. Dispatch therefore slows down gradually, until
-it starts as many payments as there are free slots. Full speed until a hard stop would leave slots unused after it."""
+it starts as many payments as there are free slots. At full speed until a hard stop, slots would stay unused."""
 QUIET_SECONDS = 30.0
 """After this many seconds without a request to the gateway its state is unknown: the first payment goes alone."""
 LONGEST_PROBE_SECONDS = 20.0

@@ -154,7 +154,7 @@ def _header(records: Iterator[Record]) -> tuple[list[str], list[str]]:
 
 
 def _json_object(text: str) -> Mapping[str, Any]:
-    """Parse a JSON object. Raises ValueError for other JSON and for text that UTF-8 cannot encode (lone surrogates)."""
+    """Parse a JSON object. Raises ValueError for other JSON, and for text that is not valid UTF-8 (lone surrogates)."""
     try:
         value = json.loads(text)
     except RecursionError as error:
