@@ -94,7 +94,7 @@ class MemoryBatchStore:
         """Claim the check of a batch's rows. Raises NotClaimed for all callers but one."""
         entry = self._entries[batch.batch_id]
         if entry.batch.status is not BatchStatus.PROCESSING or entry.batch.updated_at != batch.updated_at:
-            raise NotClaimed(f"batch {batch.batch_id} is another's to repair, or moved on")
+            raise NotClaimed(f"batch {batch.batch_id} was claimed by another run, or moved on")
         entry.batch = replace(entry.batch, updated_at=iso(at))
 
     def rows(self, batch_id: str) -> Iterator[RejectedRow | ResultRow]:

@@ -55,7 +55,7 @@ class MemoryFieldEncryptor:
     def _opened(self, context: Context, field: str, sealed: str) -> str:
         *place, text = self._texts.get(sealed, ({}, "", ""))
         if place != [dict(context), field]:
-            raise DecryptionFailed(f"{field}: this sealed text is another row's or field's, or was changed")
+            raise DecryptionFailed(f"{field}: this sealed text belongs to another row or field, or was changed")
         return str(text)
 
 

@@ -68,6 +68,6 @@ class MemoryPaymentStore:
         """Count one more restart. Raises VersionConflict if the version or the restarts changed."""
         current = self.rows[payment.payment_id]
         if (current.version, current.restarts) != (payment.version, payment.restarts):
-            raise VersionConflict(f"payment {payment.payment_id} was taken up by another, or moved on")
+            raise VersionConflict(f"payment {payment.payment_id} was restarted by another run, or moved on")
         self.rows[payment.payment_id] = replace(current, restarts=current.restarts + 1, restarted_at=iso(at))
         return self.rows[payment.payment_id]

@@ -108,11 +108,11 @@ class Actors:
     def _operator_pauses(self) -> None:
         world = self.world
         if world.breaker.pause(PausedBy.OPERATOR, "maintenance", world.clock()):
-            world.effects.note("operator", "pauses the lane")
+            world.effects.note("operator", "opens the batch breaker")
         world.scheduler.sleep(600.0 * world.random.random())
         if world.breaker.state().paused_by == PausedBy.OPERATOR:
             world.breaker.resume()
-            world.effects.note("operator", "resumes the lane")
+            world.effects.note("operator", "closes the batch breaker")
 
     # The gateway's side --------------------------------------------------------------------------------------------
 

@@ -177,7 +177,7 @@ class Queue:
             for _ in range(2 if self._chaos.mishap(Mishap.DOUBLED) else 1):
                 self.put(json.dumps(asdict(payment)))
         if refuses:
-            raise QueueRefused(f"{len(payments) - len(taken)} of {len(payments)} messages were refused")
+            raise QueueRefused(f"{len(payments) - len(taken)} of {len(payments)} messages were rejected")
 
     def is_empty(self) -> bool:
         """True if no message waits or is being processed."""

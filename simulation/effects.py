@@ -15,7 +15,7 @@ from payments.domain.payment import Payment
 from simulation.faults import Chaos, Fate, Mishap
 from simulation.scheduler import TIMED_OUT, Ended, Scheduler
 
-CRASHED = Ended(error="Runtime.ExitError", cause="the function died")
+CRASHED = Ended(error="Runtime.ExitError", cause="the function crashed")
 
 
 GATEWAY_TAKES_SECONDS = 23.0
@@ -110,7 +110,7 @@ class Effects:
     def _crash(self) -> None:
         at_once = self._random() < 0.7
         task = self._scheduler.current
-        self.note(task.actor if task else "", "dies")
+        self.note(task.actor if task else "", "crashes")
         self._scheduler.crash(CRASHED if at_once else TIMED_OUT, at_once=at_once)
 
 

@@ -57,7 +57,7 @@ def _history_grows(_: World, before: Payment | None, after: Payment) -> str:
     if after.version == before.version:
         return "" if (after.history, after.status) == (before.history, before.status) else "a version was rewritten"
     if after.version != before.version + 1 or after.history[:-1] != before.history:
-        return f"version {after.version} does not go on from version {before.version}"
+        return f"version {after.version} does not follow version {before.version}"
     return ""
 
 
@@ -127,7 +127,7 @@ def _accepted_is_stored(world: World) -> Broken:
     for payment_id, status, fingerprint in world.told:
         row = world.payments.rows.get(payment_id)
         if row is None:
-            yield payment_id, f"the client was told {status}, and there is no row"
+            yield payment_id, f"the client got {status}, but there is no row"
         elif (row.fingerprint == fingerprint) is not (status == 202):
             yield (
                 payment_id,
@@ -143,7 +143,7 @@ def _charged_as_asked(world: World) -> Broken:
     money = {charge.payment_id: charge.money for charge in world.gateway.captured}
     for row in world.payments.rows.values():
         if row.status in CAPTURED and not charges[row.payment_id]:
-            yield row.payment_id, f"the row says {row.status}, and the gateway captured nothing"
+            yield row.payment_id, f"the row says {row.status}, but the gateway captured nothing"
         if row.payment_id in money and money[row.payment_id] != row.money:
             yield row.payment_id, f"captured {money[row.payment_id]} instead of {row.money}"
         if charges[row.payment_id] and row.status not in CAPTURED | {Status.IN_REVIEW}:
@@ -157,7 +157,7 @@ def _every_status_has_its_cause(world: World) -> Broken:
             if row.payment_id not in world.altered:
                 yield row.payment_id, f"in review without a conflict: {row.code}"
         elif row.status in SETTLED and row.status not in allowed:
-            yield row.payment_id, f"{row.status} ({row.code}), and nothing in its content calls for that"
+            yield row.payment_id, f"{row.status} ({row.code}), which its content does not allow"
 
 
 def _audited(world: World) -> Broken:
@@ -182,7 +182,7 @@ def _published(world: World) -> Broken:
     }
     for row in world.payments.rows.values():
         if row.status in SETTLED and f"{row.payment_id}:{row.version}" not in told and row.payment_id not in died:
-            yield row.payment_id, f"nobody was told of version {row.version}, {row.status}"
+            yield row.payment_id, f"no event was published for version {row.version}, {row.status}"
 
 
 def _started_once(world: World) -> Broken:
@@ -199,12 +199,12 @@ def _batches_told(world: World) -> Broken:
         batch = world.batches.get(source.batch_id)
         about = f"{upload.key} {upload.version}"
         if batch is None:
-            yield about, "uploaded, and no batch"
+            yield about, "uploaded, but there is no batch"
             continue
         progress = batch.progress
         if upload.rows_read < 0:
             if batch.status is not BatchStatus.REJECTED:
-                yield about, f"cannot be read, and is {batch.status}"
+                yield about, f"unreadable, but {batch.status}"
             continue
         if batch.status is not BatchStatus.COMPLETED:
             yield about, f"still {batch.status}: {batch.rows_closed} of {progress.payments} rows closed"
@@ -221,7 +221,7 @@ def _batches_told(world: World) -> Broken:
         if any(result["status"] == "pending" and not result["already_submitted"] for result in results):
             yield about, "a row of its own is reported without its outcome"
         if not any(event["event_id"] == source.batch_id for event in world.published):
-            yield about, "nobody was told of the batch"
+            yield about, "no event was published for the batch"
 
 
 def _events_applied(world: World) -> Broken:

@@ -76,7 +76,7 @@ class Machine:
                     following = state["Next"]
                 case other:
                     raise NotImplementedError(
-                        f"the workflow has a state of type {other} now: interpret it here as well"
+                        f"the workflow has a state of type {other}, which this interpreter does not support"
                     )
             if following is None:
                 return

@@ -154,8 +154,8 @@ def _caller(authorizer: dict[str, Any], at: Any) -> Caller:
         return EVERYBODY
     try:
         return caller_of(authorizer, at)
-    except NotAuthenticated as nobody:
-        raise Problem(401, "unauthorized", str(nobody)) from None
+    except NotAuthenticated as rejected:
+        raise Problem(401, "unauthorized", str(rejected)) from None
 
 
 def _unavailable() -> Problem:
