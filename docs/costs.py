@@ -279,12 +279,14 @@ class Functions:
         api, audit, charge, dispatch, _, _, split, sweep, _, webhook = self._modules.values()
         workflow, gateway = MemoryWorkflow(), MemoryGateway()
         api.services = replace(api.services, workflow=workflow)
-        busy = replace(dispatch.dispatcher.pace, clock=self._a_second_each_charge)  # somebody charged a second ago
-        dispatch.dispatcher = replace(dispatch.dispatcher, workflow=workflow, pace=busy)
+        busy = replace(
+            dispatch.dispatcher.rate_limiter, clock=self._a_second_each_charge
+        )  # somebody charged a second ago
+        dispatch.dispatcher = replace(dispatch.dispatcher, workflow=workflow, rate_limiter=busy)
         dispatch.slots.remember_seconds = 0  # as if each message took so long that the backlog is looked at anew
         webhook.webhooks = replace(webhook.webhooks, workflow=workflow)
         charge.charging = replace(charge.charging, gateway=gateway)
-        charge.pace = replace(charge.pace, clock=self._a_second_each_charge, sleep=lambda _: None)
+        charge.rate_limiter = replace(charge.rate_limiter, clock=self._a_second_each_charge, sleep=lambda _: None)
         audit.start_report = split.start_report = lambda _: None
         split.splitter = replace(split.splitter, workers=1)  # the meter looks at the tables between two requests
         sweep.recovery = replace(sweep.recovery, workflow=workflow, gateway=gateway, delivery=MemoryDelivery())

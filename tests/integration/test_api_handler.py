@@ -25,7 +25,7 @@ from tests.integration.executions import Executions
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_tables import create_table
 from tests.unit.builders import NOON
-from tests.unit.rest_scenario import ADMIN, IP, JO, OPERATOR, OTHER_SHOP, REQUEST_ID, SHOP
+from tests.unit.rest.scenario import ADMIN, IP, JO, OPERATOR, OTHER_SHOP, REQUEST_ID, SHOP
 
 CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "api" / "openapi.yaml").read_text())
 ROUTES: dict[str, str] = {

@@ -12,7 +12,7 @@ from payctl import customer
 from payctl import prompts as asking
 from payctl.api import Answer, Refused
 from payctl.failures import Exit
-from tests.unit.payctl_scenarios import Payctl, payctl_with
+from tests.unit.payctl.scenarios import Payctl, payctl_with
 
 JO = {
     "customer_id": "cus_1",

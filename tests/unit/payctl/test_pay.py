@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from payctl.app import app
 from payctl.failures import MEANING, Exit
-from tests.unit.payctl_scenarios import ACCEPTED, FakeApi, Payctl, fake_api, payctl_with, payment_view
+from tests.unit.payctl.scenarios import ACCEPTED, FakeApi, Payctl, fake_api, payctl_with, payment_view
 
 PAY = ("pay", "--id", "pay_1", "--amount", "99.99", "--currency", "USD")
 

@@ -12,7 +12,7 @@ from payctl.failures import Exit
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
 from tests.unit.builders import after, payment
-from tests.unit.payctl_scenarios import PayctlScenario, payctl_scenario
+from tests.unit.payctl.scenarios import PayctlScenario, payctl_scenario
 
 UNKNOWN = after(payment(), Status.PROCESSING, Status.UNKNOWN)
 HELD = after(payment(), Status.PROCESSING, Status.IN_REVIEW, code="amount_differs", message="compare both")

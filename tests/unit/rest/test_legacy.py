@@ -12,7 +12,7 @@ from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
 from payments.ports.field_encryptor import EncryptionUnavailable
 from tests.unit.builders import NOON, after, payment
-from tests.unit.rest_scenario import ADMIN, JO, OTHER_SHOP, SAM, SHOP, RestScenario
+from tests.unit.rest.scenario import ADMIN, JO, OTHER_SHOP, SAM, SHOP, RestScenario
 
 NEW: dict[str, Any] = {"customer_id": "cus_1", "email": "jo@example.com", "amount": 12.5, "currency": "EUR"}
 KEY = {"Idempotency-Key": "order-17"}

@@ -16,6 +16,7 @@ from payments.domain.customer import Customer, erased
 from payments.domain.identity import Caller, Role
 from payments.domain.sealed_text import is_sealed
 from payments.domain.token import Token, token_id_of
+from payments.ports.access_log import Denied
 from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.rest import tokens as operations
 from payments.rest.http import Problem
@@ -40,8 +41,8 @@ class AccessLog:
     def __init__(self) -> None:
         self.entries: list[tuple[str, str, str]] = []
 
-    def denied(self, request: Request, kind: str, resource_id: str) -> None:
-        self.entries.append((request.caller.subject, kind, resource_id))
+    def denied(self, entry: Denied, at: datetime) -> None:
+        self.entries.append((entry.subject, entry.kind, entry.resource_id))
 
 
 class MeddledStore(MemoryTokenStore):

@@ -13,8 +13,8 @@ from payments.domain.audit_chain import verify
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
 from payments.ports.payment_store import VersionConflict
+from tests.unit.application.test_recover import RecoveryScenario
 from tests.unit.builders import NOON, after, payment
-from tests.unit.test_sweeping import RecoveryScenario
 
 NEW = replace(payment(), hold=CARD_TESTING)
 HELD = after(NEW, Status.IN_REVIEW, code=CARD_TESTING, message="a fraud rule holds it; a person decides")

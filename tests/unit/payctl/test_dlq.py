@@ -27,7 +27,7 @@ from payments.ports.batch_store import Claim
 from payments.ports.payment_gateway import ChargeRequest
 from payments.ports.payment_store import require
 from tests.unit.builders import NOON, after, batch_payment
-from tests.unit.payctl_scenarios import PayctlScenario, payctl_scenario
+from tests.unit.payctl.scenarios import PayctlScenario, payctl_scenario
 
 LOOKUP = "LookupError: payment pay_9 is not in the payments table"
 THROTTLED = "ClientError: An error occurred (ThrottlingException) when calling the StartExecution operation: slow"

@@ -11,7 +11,7 @@ import pytest
 from payctl import prompts as asking
 from payctl.failures import Exit
 from tests.moto_tables import aws_in_memory
-from tests.unit.payctl_scenarios import OUTPUTS, Payctl, payctl_with
+from tests.unit.payctl.scenarios import OUTPUTS, Payctl, payctl_with
 
 KEY = "sk_test_51AbCdEf"
 

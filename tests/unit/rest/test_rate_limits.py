@@ -132,7 +132,7 @@ def test_check_when_the_table_cannot_be_reached_then_the_call_goes_on_and_a_log_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     log = Mock()
-    monkeypatch.setattr("payments.limits.logger", lambda: log)
+    monkeypatch.setattr("payments.rest.rate_limits.logger", lambda: log)
     limiter(Unreachable()).check(call(), customer_id="cus_1")
 
     printed = str(log.warning.call_args_list)

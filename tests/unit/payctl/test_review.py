@@ -22,7 +22,7 @@ from payments.domain.payment import Payment
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
 from tests.unit.builders import NOON, after, payment
-from tests.unit.payctl_scenarios import PayctlScenario, payctl_scenario
+from tests.unit.payctl.scenarios import PayctlScenario, payctl_scenario
 
 NEW = replace(payment(metadata={"order": "A-17"}, customer_id="cus_7"), hold=CARD_TESTING)
 HELD = after(NEW, Status.IN_REVIEW, code=CARD_TESTING, message="a fraud rule holds it; a person decides")

@@ -10,7 +10,7 @@ from payctl import prompts as asking
 from payctl.failures import Exit
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from tests.unit.builders import NOON, batch_payment
-from tests.unit.payctl_scenarios import PayctlScenario, payctl_scenario
+from tests.unit.payctl.scenarios import PayctlScenario, payctl_scenario
 
 WHY = "the bank is down"
 

@@ -18,7 +18,7 @@ from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.rest.http import MAX_BODY_BYTES, Problem, json_body
 from payments.rest.payments import NEW_FOR
 from tests.unit.builders import NOON, after, payment
-from tests.unit.rest_scenario import ADMIN, IP, JO, OPERATOR, OTHER_SHOP, REQUEST_ID, SAM, SHOP, RestScenario
+from tests.unit.rest.scenario import ADMIN, IP, JO, OPERATOR, OTHER_SHOP, REQUEST_ID, SAM, SHOP, RestScenario
 
 CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "api" / "openapi.yaml").read_text())
 CARD = "4242424242424242"

@@ -21,7 +21,7 @@ from payments.domain.clock import iso
 from payments.ports.batch_store import Claim
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import NOON
-from tests.unit.payctl_scenarios import OUTPUTS, Payctl, payctl_with
+from tests.unit.payctl.scenarios import OUTPUTS, Payctl, payctl_with
 
 BUCKET = OUTPUTS["batch_bucket"]
 REFUSED = RejectedRow(3, "pay_2", (CellError(3, "amount", "'1.5'", "JPY has no decimals", "write 2"),))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from payctl.failures import Exit
-from tests.unit.payctl_scenarios import ACCEPTED, FakeApi, Payctl, fake_api, payctl_with
+from tests.unit.payctl.scenarios import ACCEPTED, FakeApi, Payctl, fake_api, payctl_with
 
 PAY = ("pay", "--amount", "99.99", "--currency", "USD", "--id", "pay_1", "--no-wait")
 ANNA = "anna@example.com"

@@ -31,7 +31,7 @@ from payments.observability.metrics import (
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import NOON, after, payment
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)

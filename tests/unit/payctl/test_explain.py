@@ -27,7 +27,7 @@ from payments.domain.payment import Payment
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest
 from tests.unit.builders import NOON, FixedClock, after, batch_payment, gateway_event, payment
-from tests.unit.payctl_scenarios import PayctlScenario, payctl_scenario
+from tests.unit.payctl.scenarios import PayctlScenario, payctl_scenario
 
 LATER = NOON + timedelta(seconds=2)
 CHARGED = after(payment(), Status.PROCESSING, Status.SUCCEEDED, at=LATER, gateway_reference="mem_1")

@@ -50,7 +50,7 @@ from payments.domain.statuses import TRANSITIONS, Status
 from tests.infrastructure.test_boundaries import LAYERS
 from tests.unit.builders import NOON, after, batch_payment
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 ARCHITECTURE = DOCS / "architecture.md"

@@ -58,7 +58,7 @@ def kms_bench() -> Bench:
     disabled: list[bool] = [False]
 
     def ask(model: object, **_: object) -> None:
-        """moto's keys work while they are disabled; the local AWS's do not: tests/local/ministack/test_vault.py."""
+        """moto's keys work while they are disabled; the local AWS's do not: tests/local/ministack/test_kms.py."""
         asked.append(getattr(model, "name", ""))
         if disabled[0]:
             raise ClientError({"Error": {"Code": "DisabledException", "Message": f"{key} is disabled."}}, "-")

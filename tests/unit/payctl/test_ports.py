@@ -13,7 +13,7 @@ from payctl.failures import Failure
 from payctl.stack import Stack
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from tests.moto_tables import aws_in_memory
-from tests.unit.payctl_scenarios import OUTPUTS, FakeApi, fake_api
+from tests.unit.payctl.scenarios import OUTPUTS, FakeApi, fake_api
 
 KEY = "sk_test_51AbCdEf"
 INTENT = {

@@ -36,7 +36,7 @@ from tests.integration.functions import Context, load
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import batch_payment, payment
 
-LAMBDA = Path(__file__).parents[2] / "lambda_src"
+LAMBDA = Path(__file__).parents[3] / "lambda_src"
 HANDLERS = sorted(path for path in (LAMBDA / "handlers").glob("*.py") if path.stem != "__init__")
 
 

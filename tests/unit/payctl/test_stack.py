@@ -10,7 +10,7 @@ import pytest
 
 from payctl import stack
 from payctl.failures import Exit, Failure
-from tests.unit.payctl_scenarios import OUTPUTS, payctl_with
+from tests.unit.payctl.scenarios import OUTPUTS, payctl_with
 
 FLAT = OUTPUTS | {"api_url": "https://api.example/dev", "environment_suffix": "dev"}
 PROD = FLAT | {"environment_suffix": "prod"}
