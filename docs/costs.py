@@ -279,9 +279,7 @@ class Functions:
         api, audit, charge, dispatch, _, _, split, sweep, _, webhook = self._modules.values()
         workflow, gateway = MemoryWorkflow(), MemoryGateway()
         api.services = replace(api.services, workflow=workflow)
-        busy = replace(
-            dispatch.dispatcher.rate_limiter, clock=self._a_second_each_charge
-        )  # somebody charged a second ago
+        busy = replace(dispatch.dispatcher.rate_limiter, clock=self._a_second_each_charge)
         dispatch.dispatcher = replace(dispatch.dispatcher, workflow=workflow, rate_limiter=busy)
         dispatch.slots.remember_seconds = 0  # as if each message took so long that the backlog is looked at anew
         webhook.webhooks = replace(webhook.webhooks, workflow=workflow)

@@ -9,9 +9,9 @@ import boto3
 import pytest
 
 from fakes.batch_files import MemoryBatchFiles
+from payments.adapters import s3
 from payments.adapters.s3 import S3BatchFiles
 from payments.domain.batch.state import Source
-from payments.ports import batch_files
 from payments.ports.batch_files import BatchFiles
 from tests.moto_tables import aws_in_memory
 
@@ -32,7 +32,7 @@ def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
             memory, lambda key, content: memory.upload(key, content, next(versions)), memory.results.__getitem__
         )
         return
-    monkeypatch.setattr(batch_files, "_RANGE_BYTES", 1000)
+    monkeypatch.setattr(s3, "_RANGE_BYTES", 1000)
     with aws_in_memory():
         client = boto3.client("s3")
         client.create_bucket(Bucket="bucket")

@@ -127,10 +127,10 @@ def test_bytecode_when_the_source_is_newer_then_it_still_loads_and_is_what_runs(
 ) -> None:
     """Taken from the bytecode alone: the source beside it is emptied, and its time stamp is now."""
     zipfile.ZipFile(archives[0]).extractall(tmp_path)
-    (tmp_path / "payments" / "statuses.py").write_text("")
+    (tmp_path / "payments" / "domain" / "statuses.py").write_text("")
 
     run = subprocess.run(
-        [sys.executable, "-c", "from payments.statuses import Status; print(Status.SUCCEEDED)"],
+        [sys.executable, "-c", "from payments.domain.statuses import Status; print(Status.SUCCEEDED)"],
         env={"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]},
         cwd=tmp_path,
         capture_output=True,

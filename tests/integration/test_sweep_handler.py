@@ -250,7 +250,7 @@ def test_sweep_when_the_lane_is_paused_then_messages_wait_and_batch_payments_too
 
     assert scenario.recover() == {"lane_paused": 1}
     assert (scenario.delivery, executions.started()) == ("Disabled", {})
-    assert metrics_in(capsys.readouterr().out) == {"BatchesPaused": 1}
+    assert metrics_in(capsys.readouterr().out) == {"LanePaused": 1}
 
     scenario.breaker.resume()
     assert scenario.recover() == {"taken_up": 1}

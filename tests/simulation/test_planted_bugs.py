@@ -110,7 +110,7 @@ def lets_go_without_looking(patch: Patch) -> None:
         if current and current.status is Status.PROCESSING:
             self.store.save(moved(current, Status.PENDING, at=self.clock(), actor="charge"))
 
-    patch.setattr(Charging, "_let_go", let_go)
+    patch.setattr(Charging, "_revert_to_pending", let_go)
 
 
 def saves_over_others(patch: Patch) -> None:
@@ -260,7 +260,7 @@ def gives_up_without_cancelling(patch: Patch) -> None:
 
 def starts_nothing_twice(patch: Patch) -> None:
     """A payment that was stored and not started is never started again."""
-    patch.setattr(sweeping.PaymentRecovery, "_take_up", lambda self, payment, now: False)
+    patch.setattr(sweeping.PaymentRecovery, "_restart", lambda self, payment, now: False)
 
 
 def lane_stays_shut(patch: Patch) -> None:
