@@ -45,7 +45,7 @@ test: setup-tests lint ## Run all tests
 
 .PHONY: quick
 quick: setup ## Run the tests that need no stack, AWS or Terraform (two minutes)
-	@$(PY) -m pytest --numprocesses 2 --dist loadfile --durations 10 tests/unit tests/contract tests/local
+	@$(PY) -m pytest --numprocesses 2 --dist loadfile --durations 10 tests/unit tests/contract tests/local --ignore tests/local/ministack
 
 .PHONY: lint
 lint: setup-lint ## Check format, style, types and the GitHub workflows
