@@ -223,7 +223,7 @@ def _value_size(value: Mapping[str, Any]) -> int:
 
 
 class Functions:
-    """The functions as they are deployed, on AWS in memory, with the gateway's in-memory twin."""
+    """The functions as they are deployed, on AWS in memory, with the gateway's fake."""
 
     def __init__(self) -> None:
         session = boto3.Session()
@@ -331,7 +331,7 @@ class Functions:
         return self.meter.counts - before
 
     def recover(self) -> Counts:
-        """One look of the sweeper, when nothing was left behind."""
+        """One run of recovery that finds nothing."""
         before = Counter(self.meter.counts)
         if any(self._call("sweep", {}).values()):
             raise AssertionError("a sweep that is counted must find nothing")
@@ -380,7 +380,7 @@ Share = dict[str, Decimal]
 
 
 def shares() -> dict[str, Share]:
-    """What one payment takes, by the lane it comes in, and what one sweep does."""
+    """What one payment takes, over REST and in a batch, and what one run of recovery takes."""
     # what functions print are log lines and metrics: both are priced on their own
     with aws_in_memory(), patch.dict(os.environ), redirect_stdout(io.StringIO()):
         functions = Functions()
@@ -426,7 +426,7 @@ def gateway_second(workflow_type: str) -> Decimal:
 
 
 def sweeps(share: Share) -> dict[str, Decimal]:
-    """Dollars a month for the sweeper of an environment in which nothing is left behind, by line of the bill."""
+    """Dollars a month for recovery that finds nothing, by line of the bill."""
     gb_seconds = Decimal(MEASURED["sweep"]) / 1000 * DEV.lambda_memory_mb / 1024
     by_sweep = {
         "scheduled calls": PRICES["scheduled calls"],
@@ -440,17 +440,19 @@ def sweeps(share: Share) -> dict[str, Decimal]:
 
 def tables() -> str:
     """The tables of docs/costs.md."""
-    by_lane = shares()
-    sweep = by_lane.pop("sweep")
+    by_entrance = shares()
+    sweep = by_entrance.pop("sweep")
     lines = ["| One payment takes | over REST | in a batch |", "|---|---:|---:|"]
     lines += [f"| state transitions (Standard) | {transitions()} | {transitions()} |"]
     for name in UNITS:
-        lines.append(f"| {name} | " + " | ".join(_short(by_lane[lane].get(name)) for lane in by_lane) + " |")
-    runs = [sum(count for name, count in share.items() if name.endswith(" runs")) for share in by_lane.values()]
+        lines.append(
+            f"| {name} | " + " | ".join(_short(by_entrance[entrance].get(name)) for entrance in by_entrance) + " |"
+        )
+    runs = [sum(count for name, count in share.items() if name.endswith(" runs")) for share in by_entrance.values()]
     lines.append("| Lambda requests | " + " | ".join(_short(Decimal(count)) for count in runs) + " |")
 
-    columns = [(lane, kind) for lane in by_lane for kind in ("STANDARD", "EXPRESS")]
-    bills = [priced(by_lane[lane], kind) for lane, kind in columns]
+    columns = [(entrance, kind) for entrance in by_entrance for kind in ("STANDARD", "EXPRESS")]
+    bills = [priced(by_entrance[entrance], kind) for entrance, kind in columns]
     lines += ["", "| Dollars for a million payments | " + " | ".join(f"{a}, {b.title()}" for a, b in columns) + " |"]
     lines += ["|---" + "|---:" * len(columns) + "|"]
     lines += [f"| {line} | " + " | ".join(_dollars(bill[line]) for bill in bills) + " |" for line in bills[0]]
@@ -461,7 +463,7 @@ def tables() -> str:
     bill = sweeps(sweep)
     lines += [
         "",
-        f"| The sweeper, {MINUTES_A_MONTH:,} times a month | one sweep | dollars a month |",
+        f"| Recovery, {MINUTES_A_MONTH:,} times a month | one run | dollars a month |",
         "|---|---:|---:|",
     ]
     by_sweep = {"scheduled calls": "1", "Lambda requests": "1", "Lambda time": f"{MEASURED['sweep']} ms"}
