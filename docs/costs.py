@@ -445,9 +445,8 @@ def tables() -> str:
     lines = ["| One payment takes | over REST | in a batch |", "|---|---:|---:|"]
     lines += [f"| state transitions (Standard) | {transitions()} | {transitions()} |"]
     for name in UNITS:
-        lines.append(
-            f"| {name} | " + " | ".join(_short(by_entrance[entrance].get(name)) for entrance in by_entrance) + " |"
-        )
+        counts = [_short(share.get(name)) for share in by_entrance.values()]
+        lines.append(f"| {name} | " + " | ".join(counts) + " |")
     runs = [sum(count for name, count in share.items() if name.endswith(" runs")) for share in by_entrance.values()]
     lines.append("| Lambda requests | " + " | ".join(_short(Decimal(count)) for count in runs) + " |")
 

@@ -120,15 +120,15 @@ def alarms(
         ),
         Alarm(
             "gateway-misconfigured",
-            "the gateway rejects our key or account: no payment succeeds until an operator corrects it. After the first "
-            "few rejections the batch breaker pauses batches; the alarm clears when batches run again",
+            "the gateway rejects our key or account: no payment succeeds until an operator corrects it. After the "
+            "first few rejections the batch breaker pauses batches; the alarm clears when batches run again",
             1,
             120,
             [ours(GATEWAY_MISCONFIGURED), ours(BATCHES_PAUSED)],
         ),
         Alarm(
             "sweeper-silent",
-            "recovery has not run for 10 minutes: payments that stopped are not restarted, and other alarms stay silent",
+            "recovery has not run for 10 minutes: payments that stopped are not restarted, and alarms stay silent",
             1,
             600,
             [Metric("AWS/Lambda", "Invocations", {"FunctionName": settings.name("payment-sweep")})],
