@@ -230,6 +230,23 @@ def test_line_when_an_error_tells_a_secret_then_text_trace_and_notes_do_not(give
 
 
 @pytest.mark.fault(44)
+@pytest.mark.parametrize("depth", range(8))
+def test_card_number_when_its_escapes_are_escaped_again_then_it_is_in_no_line(depth: int) -> None:
+    text = "".join(chr(0xFF10 + int(digit)) for digit in SECRETS["Visa"])
+    for _ in range(depth):
+        text = str([json.dumps({"b": text})])
+
+    def fail(log: Logger) -> None:
+        try:
+            raise ValueError(f"with {text}", text)
+        except ValueError:
+            log.exception("request failed")
+
+    assert not is_in(SECRETS["Visa"], line_with(text))
+    assert not is_in(SECRETS["Visa"], printed(fail).out.getvalue())
+
+
+@pytest.mark.fault(44)
 def test_card_number_when_its_digits_are_apart_or_of_any_script_then_it_is_in_no_line() -> None:
     separators = [
         " ",
