@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 TOOLS = ROOT / ".tools"
 _PROVIDER = "registry.terraform.io/hashicorp/aws"
+
+LONGEST_SECONDS = 1800
+"""The time limit of one command. An apply takes two minutes on an ordinary machine."""
 
 
 class TerraformFailed(RuntimeError):
@@ -111,12 +115,16 @@ class Terraform:
             text=True,
         ) as process:
             assert process.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
+            limit = threading.Timer(LONGEST_SECONDS, process.kill)
+            limit.daemon = True
+            limit.start()
             with self.log.open("a") as log:
                 for line in process.stdout:
                     said.append(line)
                     if not quiet:
                         log.write(line)
                         self._on_line(line)
+            limit.cancel()
         text = "".join(said)
         if process.returncode:
             raise TerraformFailed(f"terraform {command} failed:\n{_errors(text)}\nThe full output is in {self.log}")

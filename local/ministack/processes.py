@@ -24,6 +24,8 @@ from local.ministack.runtime.fork_server import END_OF_LOG, receive, send
 SERVER: Final = Path(__file__).parent / "runtime" / "fork_server.py"
 LOG_BYTES: Final = 65536
 END_SECONDS: Final = 2.0
+ANSWER_SECONDS: Final = 60.0
+"""The time limit for importing a function's code, and for a fork. Lambda allows 10 s; a busy machine takes longer."""
 
 
 class ProcessEnded(Exception):
@@ -39,6 +41,7 @@ class _ForkingProcess:
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
+        control.settimeout(ANSWER_SECONDS)
         self._lock = threading.Lock()
 
     def fork(self, message: dict[str, Any], *descriptors: int) -> int:
@@ -48,7 +51,7 @@ class _ForkingProcess:
             return int(self.answer()["pid"])
 
     def answer(self) -> dict[str, Any]:
-        """Its next message."""
+        """Its next message. TimeoutError after ANSWER_SECONDS."""
         answer = receive(self._control)
         if answer is None:
             raise ProcessEnded
@@ -78,9 +81,17 @@ class ForkServer:
         """Import a function's code in its environment. `function` is as in fork_server. Raises LoadFailed."""
         ours, its = socket.socketpair()
         with its:
-            self._root.fork(function, its.fileno())
+            pid = self._root.fork(function, its.fileno())
         parent = _ForkingProcess(ours)
-        if error := parent.answer().get("error"):
+        try:
+            error = parent.answer().get("error", "")
+        except TimeoutError:
+            error = f"the import did not end within {ANSWER_SECONDS:.0f} s"
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        except ProcessEnded:
+            error = "the process ended during the import"
+        if error:
             parent.close()
             raise LoadFailed(error)
         return Function(parent)

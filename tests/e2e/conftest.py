@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -24,6 +25,8 @@ from tests.e2e.second_suffix import Cdktf, remove_state
 PATIENCE_SECONDS = 120
 
 
+LONGEST_WAIT_SECONDS = 3600
+"""How long the other tests may take before those of the stack start beside them."""
 SCHEDULED = 2
 """Functions that may be at work though nobody has asked for anything: the sweep, and what it found."""
 
@@ -50,10 +53,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if here and hasattr(session.config, "workerinput"):
         raise pytest.UsageError("the tests in tests/e2e share one stack: run them without -n")
     if here and not session.config.option.collectonly:
+        signal.signal(
+            signal.SIGTERM, signal.default_int_handler
+        )  # pytest then ends its fixtures, and with them the stack
         with_second = any(name in here for name in ("test_terraform.py", "test_destroy.py"))
         session.config.stash[_STACK] = _Coming(with_second=with_second)
         others = session.config.getoption("after", None)  # not there where this folder was not named to pytest
-        while others and _runs(others):
+        deadline = time.monotonic() + LONGEST_WAIT_SECONDS
+        while others and _runs(others) and time.monotonic() < deadline:
             time.sleep(0.5)
 
 

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 from local.stack import LocalStack
-from local.terraform import ROOT, TOOLS, environment
+from local.terraform import LONGEST_SECONDS, ROOT, TOOLS, environment
 
 SUFFIX = "pr-e2e"
 
@@ -28,6 +28,7 @@ class Cdktf:
             capture_output=True,
             text=True,
             check=False,
+            timeout=LONGEST_SECONDS,
         )
         assert run.returncode == 0, f"cdktf {command}:\n{run.stdout[-3000:]}\n{run.stderr[-3000:]}"
         return run.stdout

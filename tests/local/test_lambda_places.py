@@ -71,3 +71,14 @@ def test_places_when_nothing_moves_then_the_first_in_the_queue_is_let_in(come: C
     come(places, "the other").join(WAIT_SECONDS)
     assert ran == ["the other"]
     assert places.peak == 2
+
+
+def test_places_when_only_others_move_then_the_stuck_function_is_let_in(come: Come, ran: list[str]) -> None:
+    places = Places(total=4, each=1, stall_seconds=0.1)
+    places.take("calls itself over the API")
+    waits = come(places, "calls itself over the API")
+    while waits.is_alive():
+        places.take("sweeps every second")
+        places.give_back("sweeps every second")
+        waits.join(0.02)
+    assert ran == ["calls itself over the API"]

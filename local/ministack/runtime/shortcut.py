@@ -21,6 +21,7 @@ RECEIVE_BYTES = 65536
 END_OF_HEAD = b"\r\n\r\n"
 
 _idle: list[socket.socket] = []
+os.register_at_fork(after_in_child=_idle.clear)  # two processes must never read the answers of one connection
 _lock = threading.Lock()
 
 
@@ -38,14 +39,14 @@ def send(request: Any, **_: Any) -> AWSResponse | None:
     try:
         try:
             connection.sendall(wire)
-            answer = _answer(connection, request.url)
+            answer = _answer(connection, request.url, head_only=request.method == "HEAD")
         except (ConnectionError, EOFError):
             if not reused:
                 raise
             connection.close()  # the other end closed it while it was idle: the request was not carried out
             connection = _new(path, request.url)
             connection.sendall(wire)
-            answer = _answer(connection, request.url)
+            answer = _answer(connection, request.url, head_only=request.method == "HEAD")
     except TimeoutError as late:
         connection.close()
         raise ReadTimeoutError(endpoint_url=request.url, error=late) from None
@@ -84,7 +85,7 @@ def _new(path: str, url: str) -> socket.socket:
     return connection
 
 
-def _answer(connection: socket.socket, url: str) -> AWSResponse:
+def _answer(connection: socket.socket, url: str, *, head_only: bool) -> AWSResponse:
     data = b""
     while (end := data.find(END_OF_HEAD)) < 0:
         piece = connection.recv(RECEIVE_BYTES)
@@ -93,7 +94,9 @@ def _answer(connection: socket.socket, url: str) -> AWSResponse:
         data += piece
     status, *lines = data[:end].decode("latin-1").split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines)
-    length = int(next((value for name, value in headers.items() if name.lower() == "content-length"), 0))
+    length = (
+        0 if head_only else int(next((value for name, value in headers.items() if name.lower() == "content-length"), 0))
+    )
     body = bytearray(data[end + len(END_OF_HEAD) :])
     while len(body) < length:
         piece = connection.recv(RECEIVE_BYTES)

@@ -35,6 +35,8 @@ WORKER_ENDED: Final = "Worker process died"
 INHERITED_VARIABLES: Final = ("PATH", "HOME", "LANG", "TZ")
 PYTHON: Final = f"python/lib/python{'.'.join(map(str, lambda_runtime.sys.version_info[:2]))}/site-packages"
 
+SPAWN_TRIES: Final = 3
+
 LOADED_BY: Final = (
     "FunctionArn",
     "Version",
@@ -74,12 +76,15 @@ class ForkedWorker(lambda_runtime.Worker):  # type: ignore[misc]
     _proc: ExecutionEnvironment | None
 
     def _spawn(self) -> None:
-        variables = {"AWS_LAMBDA_LOG_STREAM_NAME": new_uuid()}
-        try:
-            self._proc = _function(self.config, self.code_zip).environment(variables)
-        except (OSError, ProcessEnded):  # the parent process was killed
-            _drop(self.func_name)
-            self._proc = _function(self.config, self.code_zip).environment(variables)
+        for attempt in range(SPAWN_TRIES):
+            function = _function(self.config, self.code_zip)
+            try:
+                self._proc = function.environment({"AWS_LAMBDA_LOG_STREAM_NAME": new_uuid()})
+                return
+            except (OSError, ProcessEnded):  # the parent process was killed: load the code again
+                _drop_this(function)
+                if attempt == SPAWN_TRIES - 1:
+                    raise
 
     def invoke(
         self,
@@ -122,18 +127,8 @@ class ForkedWorker(lambda_runtime.Worker):  # type: ignore[misc]
 
 def _function(config: dict[str, Any], code_zip: bytes) -> Function:
     """A function's loaded code. It is loaded once per version of code and configuration. Raises LoadFailed."""
-    parts = (
-        "FunctionArn",
-        "Version",
-        "CodeSha256",
-        "Handler",
-        "Role",
-        "Environment",
-        "Layers",
-        "MemorySize",
-        "Timeout",
-    )
-    key = f"{config['FunctionName']}:{_digest(json.dumps([config.get(part) for part in parts]).encode())}"
+    version = json.dumps([config.get(part) for part in LOADED_BY])
+    key = f"{config['FunctionName']}:{_digest(version.encode())}"
     with _loading:
         mine = key not in _functions
         loaded = _functions.setdefault(key, Future())
@@ -237,6 +232,15 @@ def _try_to_load(config: dict[str, Any], code_zip: bytes) -> None:
 def _forget_the_code(invalidate: Any, func_name: str, *args: Any, **kwargs: Any) -> None:
     invalidate(func_name, *args, **kwargs)
     _drop(func_name)
+
+
+def _drop_this(function: Function) -> None:
+    """Forget a function whose parent process has ended, unless another thread has loaded it anew."""
+    with _loading:
+        for key, loaded in list(_functions.items()):
+            if loaded.done() and not loaded.exception() and loaded.result() is function:
+                del _functions[key]
+    function.close()
 
 
 def _drop(func_name: str) -> None:

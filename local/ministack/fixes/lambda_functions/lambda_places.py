@@ -8,8 +8,8 @@ waiting, MiniStack answers 429, as AWS does at its account limit (1,000).
 
 An invocation never waits for its own caller: a function that another function invokes synchronously gets a place beyond
 the limit. An invocation by another service (the API, a state machine) does not name its caller. Therefore, if no place
-is taken or released for STALL_SECONDS, the first in the queue is admitted. At twice the limit, a nested call is
-answered 429.
+of its function is taken or released for STALL_SECONDS, a waiting invocation is admitted, up to twice the limit. At
+twice the limit, a nested call is answered 429.
 
 Probe: `lambda_places` in tests/local/ministack/test_upstream.py.
 """
@@ -27,7 +27,7 @@ from local.ministack.fixes.lambda_functions.async_retries import AsyncEvent
 from local.ministack.fixes.patching import wrap
 
 CORES: Final = os.cpu_count() or 1
-STALL_SECONDS: Final = 5.0
+STALL_SECONDS: Final = 10.0
 
 
 class Places:
@@ -40,7 +40,7 @@ class Places:
         self._taken: Counter[str] = Counter()
         self._queue: list[tuple[str, threading.Event]] = []
         self._lock = threading.Lock()
-        self._moved_at = time.monotonic()
+        self._moved_at: dict[str, float] = {}
         self.peak = 0
 
     @property
@@ -64,15 +64,16 @@ class Places:
                 return left
             self._queue.append((function, turn))
             self._admit()
+        since = time.monotonic()
         while not turn.wait(self._stall_seconds):
-            self._admit_one_that_is_stuck()
+            self._admit_if_stuck(function, turn, since)
         return True
 
     def give_back(self, function: str) -> None:
         """Release the place of an ended invocation."""
         with self._lock:
             self._taken[function] -= 1
-            self._moved_at = time.monotonic()
+            self._moved_at[function] = time.monotonic()
             self._admit()
 
     def _admit(self) -> None:
@@ -85,17 +86,18 @@ class Places:
                 still.append((function, turn))
         self._queue = still
 
-    def _admit_one_that_is_stuck(self) -> None:
+    def _admit_if_stuck(self, function: str, turn: threading.Event, since: float) -> None:
         with self._lock:
-            stuck = time.monotonic() - self._moved_at >= self._stall_seconds
-            if stuck and self._queue and self._taken.total() < 2 * self.total:
-                function, turn = self._queue.pop(0)
+            moved_at = max(since, self._moved_at.get(function, since))
+            stuck = time.monotonic() - moved_at >= self._stall_seconds
+            if stuck and not turn.is_set() and self._taken.total() < 2 * self.total:
+                self._queue.remove((function, turn))
                 self._let_in(function)
                 turn.set()
 
     def _let_in(self, function: str) -> None:
         self._taken[function] += 1
-        self._moved_at = time.monotonic()
+        self._moved_at[function] = time.monotonic()
         self.peak = max(self.peak, self._taken.total())
 
 
