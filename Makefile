@@ -44,7 +44,7 @@ test: setup-tests lint ## Run all tests
 	@$(PY) tools/peak.py tools/run-tests
 
 .PHONY: quick
-quick: setup ## Run the tests that need no stack, AWS or Terraform (two minutes)
+quick: setup ## Run the tests that need no stack, AWS or Terraform
 	@$(PY) -m pytest --numprocesses 2 --dist loadfile --durations 10 tests/unit tests/contract tests/local --ignore tests/local/ministack
 
 .PHONY: lint
