@@ -28,7 +28,8 @@ def test_api_when_called_by_schemathesis_as_a_role_then_it_does_what_the_contrac
         "--phases": "examples,coverage,fuzzing,stateful" if role is Role.ADMIN else "examples,fuzzing",
         "--max-examples": str(EXAMPLES.get(role, OTHERS)),
         "--seed": "1",
-        "--workers": "2",
+        # stateful scenarios share short ids: with two workers one erases the customer that the other has just created
+        "--workers": "1" if role is Role.ADMIN else "2",
         "--generation-database": "none",
         "--request-timeout": "30",
     }
