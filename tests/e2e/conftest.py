@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 120
 LONGEST_WAIT_SECONDS = 3600
 """How long the other tests may take before those of the stack start beside them."""
 SCHEDULED = 2
-"""Functions that may be at work though nobody has asked for anything: the sweep, and what it found."""
+"""Functions that may run without a request from a test: the scheduled recovery, and what it restarts."""
 
 _STACK = pytest.StashKey["_Coming"]()
 _FAILED = pytest.StashKey[list[str]]()
@@ -121,7 +121,7 @@ class _Coming:
         return Cdktf(self.stack, Path(self._directory.name) / "second").deployed()
 
     def destroy_second(self) -> "Future[Destroyed]":
-        """Begin to destroy the second suffix, if nobody has, and tell what comes of it."""
+        """Begin to destroy the second suffix, once, and return the future of the result."""
         if self._destroyed is None:
             self._destroyed = self._pool.submit(self._destroy_second)
         return self._destroyed

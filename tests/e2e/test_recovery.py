@@ -53,7 +53,7 @@ def body(payment_id: str, faults: str = "", **more: Any) -> dict[str, Any]:
 def slow(api: Api, gateway: Gateway) -> dict[str, str]:
     """Payments whose recovery takes the sweeper's patience, all begun at once: what for → payment id.
 
-    The gateway closes `unheard` and `settles` at once and tells nobody: each further look takes twice as long.
+    The gateway closes `unheard` and `settles` at once, without an event. Each further poll waits twice as long.
     """
     run = uuid.uuid4().hex[:8]
     begun = {
