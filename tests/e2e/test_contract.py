@@ -24,7 +24,6 @@ def test_api_when_called_by_schemathesis_as_a_role_then_it_does_what_the_contrac
         "--url": outputs["api_url"],
         "--header": f"Authorization: Bearer {local_stack.token(role)}",
         "--tls-verify": outputs["ca_bundle"],
-        "--checks": "all",
         "--phases": "examples,coverage,fuzzing,stateful" if role is Role.ADMIN else "examples,fuzzing",
         "--max-examples": str(EXAMPLES.get(role, OTHERS)),
         "--seed": "1",
@@ -34,7 +33,8 @@ def test_api_when_called_by_schemathesis_as_a_role_then_it_does_what_the_contrac
         "--request-timeout": "30",
     }
     run = subprocess.run(
-        [str(Path(sys.executable).with_name("st")), "run", "--no-color", "--continue-on-failure"]
+        [str(Path(sys.executable).with_name("st")), "--config-file", str(Path(__file__).with_name("schemathesis.toml"))]
+        + ["run", "--no-color", "--continue-on-failure"]
         + [part for setting in settings.items() for part in setting]
         + [str(ROOT / "api" / "openapi.yaml")],
         cwd=tmp_path,
