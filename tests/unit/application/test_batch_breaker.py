@@ -27,7 +27,7 @@ def lane() -> tuple[BatchBreaker, MemoryBreakerStore, FixedClock]:
 
 
 @pytest.mark.fault(19)
-def test_refused_when_it_happens_three_times_then_the_lane_pauses_and_says_so_once() -> None:
+def test_breaker_pauses_at_the_third_refusal_and_reports_it_once() -> None:
     switch, store, _ = lane()
     assert [switch.refused(REFUSED) for _ in range(10)] == [False, False, True] + 7 * [False]
     assert store.state().paused_by == PausedBy.GATEWAY
@@ -35,7 +35,7 @@ def test_refused_when_it_happens_three_times_then_the_lane_pauses_and_says_so_on
 
 
 @pytest.mark.fault(19)
-def test_refused_when_it_happens_less_often_then_the_lane_stays_open() -> None:
+def test_breaker_does_not_pause_after_fewer_refusals() -> None:
     switch, store, _ = lane()
     for _ in range(REFUSALS_UNTIL_PAUSE - 1):
         switch.refused(REFUSED)
@@ -43,7 +43,7 @@ def test_refused_when_it_happens_less_often_then_the_lane_stays_open() -> None:
 
 
 @pytest.mark.fault(19)
-def test_refused_when_a_rotated_key_fails_now_and_then_then_the_window_forgets() -> None:
+def test_breaker_forgets_refusals_of_a_rotated_key_after_its_window() -> None:
     switch, store, clock = lane()
     for _ in range(4):
         switch.refused(REFUSED)
@@ -53,7 +53,7 @@ def test_refused_when_a_rotated_key_fails_now_and_then_then_the_window_forgets()
 
 
 @pytest.mark.fault(19)
-def test_refused_when_the_lane_was_resumed_then_the_next_pause_rings_again() -> None:
+def test_breaker_fires_the_alarm_again_when_paused_after_a_resume() -> None:
     switch, store, _ = lane()
     for _ in range(5):
         switch.refused(REFUSED)
@@ -61,7 +61,7 @@ def test_refused_when_the_lane_was_resumed_then_the_next_pause_rings_again() -> 
     assert [switch.refused(REFUSED) for _ in range(4)] == [False, False, True, False]
 
 
-def test_refused_when_an_operator_paused_the_lane_then_it_stays_theirs_and_rings_no_alarm() -> None:
+def test_breaker_paused_by_an_operator_stays_theirs_and_fires_no_alarm() -> None:
     switch, store, _ = lane()
     store.pause(PausedBy.OPERATOR, "maintenance", NOON - timedelta(hours=1))
     assert not any(switch.refused(REFUSED) for _ in range(5))
@@ -69,7 +69,7 @@ def test_refused_when_an_operator_paused_the_lane_then_it_stays_theirs_and_rings
 
 
 @pytest.mark.fault(19)
-def test_charge_when_the_key_is_wrong_then_many_payments_pause_the_lane_once_and_none_fails() -> None:
+def test_charges_with_a_wrong_key_pause_batches_once_and_fail_no_payment() -> None:
     switch, store, clock = lane()
     gateway, payments = MemoryGateway(clock), MemoryPaymentStore()
     gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=1000))

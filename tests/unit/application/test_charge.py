@@ -126,7 +126,7 @@ def test_charge_when_the_intent_cannot_be_written_then_nothing_is_sent() -> None
 
 
 @pytest.mark.fault(8)
-def test_charge_when_it_dies_before_the_call_then_the_next_attempt_charges_once() -> None:
+def test_charge_after_a_crash_before_the_call_charges_once() -> None:
     scenario = ChargeScenario()
     with pytest.raises(KeyboardInterrupt):
         scenario.charge(Refusing(scenario.gateway, KeyboardInterrupt()))  # type: ignore[arg-type]
@@ -136,7 +136,7 @@ def test_charge_when_it_dies_before_the_call_then_the_next_attempt_charges_once(
 
 
 @pytest.mark.fault(9)
-def test_charge_when_it_died_after_the_charge_then_it_is_found_again() -> None:
+def test_charge_after_an_unrecorded_charge_finds_it_again() -> None:
     scenario = ChargeScenario()
     first = scenario.charge()  # and the function dies here: nothing is recorded
     again = scenario.charge()
@@ -145,7 +145,7 @@ def test_charge_when_it_died_after_the_charge_then_it_is_found_again() -> None:
 
 
 @pytest.mark.fault(10)
-def test_charge_when_the_answer_is_lost_then_unknown_and_a_retry_finds_the_charge() -> None:
+def test_charge_with_a_lost_answer_is_unknown_and_a_retry_finds_it() -> None:
     scenario = ChargeScenario()
     scenario.gateway.fail(Fault(FaultKind.ANSWER_LOST))
     with pytest.raises(OutcomeUnknown):
@@ -179,9 +179,7 @@ def test_charge_when_a_500_is_replayed_then_it_stays_unknown_until_found(execute
         (FaultKind.UNAUTHORIZED, Misconfigured),
     ],
 )
-def test_charge_when_provably_not_charged_then_pending_again_and_the_retry_charges_once(
-    kind: FaultKind, error: type[Exception]
-) -> None:
+def test_charge_provably_not_made_is_pending_and_a_retry_charges_once(kind: FaultKind, error: type[Exception]) -> None:
     scenario = ChargeScenario()
     scenario.gateway.fail(Fault(kind))
     with pytest.raises(error):
@@ -192,7 +190,7 @@ def test_charge_when_provably_not_charged_then_pending_again_and_the_retry_charg
 
 
 @pytest.mark.parametrize("kind", [FaultKind.RATE_LIMITED, FaultKind.NOT_SENT, FaultKind.UNAUTHORIZED])
-def test_charge_when_an_earlier_call_may_have_charged_then_a_refusal_proves_nothing(kind: FaultKind) -> None:
+def test_charge_refused_after_a_possible_earlier_charge_is_unknown(kind: FaultKind) -> None:
     scenario = ChargeScenario()
     scenario.gateway.fail(Fault(FaultKind.ANSWER_LOST))
     with pytest.raises(OutcomeUnknown):
@@ -206,7 +204,7 @@ def test_charge_when_an_earlier_call_may_have_charged_then_a_refusal_proves_noth
 
 
 @pytest.mark.parametrize("kind", [FaultKind.RATE_LIMITED, FaultKind.NOT_SENT, FaultKind.UNAUTHORIZED])
-def test_charge_when_the_search_does_not_see_the_earlier_call_yet_then_a_refusal_proves_nothing(
+def test_charge_refused_while_search_misses_the_earlier_call_is_unknown(
     kind: FaultKind,
 ) -> None:
     scenario = ChargeScenario(search_lag=timedelta(minutes=1))
@@ -221,7 +219,7 @@ def test_charge_when_the_search_does_not_see_the_earlier_call_yet_then_a_refusal
     assert scenario.captured == 1
 
 
-def test_charge_when_the_gateway_refuses_the_request_then_rejected_and_recorded() -> None:
+def test_charge_request_refused_by_the_gateway_is_recorded_as_rejected() -> None:
     scenario = ChargeScenario()
 
     class Refuses(MemoryGateway):
@@ -269,7 +267,7 @@ def test_charge_when_the_gateway_reports_other_money_then_held_for_review(other:
     assert held.gateway_reference
 
 
-def test_charge_when_the_payment_has_its_outcome_then_the_gateway_is_left_alone() -> None:
+def test_charge_of_a_payment_with_an_outcome_does_not_call_the_gateway() -> None:
     scenario = ChargeScenario()
     record("pay_1", scenario.charge(), store=scenario.store, clock=scenario.clock)
     again = scenario.charge(gateway=object())
@@ -279,7 +277,7 @@ def test_charge_when_the_payment_has_its_outcome_then_the_gateway_is_left_alone(
 @pytest.mark.parametrize(
     ("customer", "method"), [("c1", "pm_card_mastercard"), ("c2", "pm_card_visa"), ("", "pm_card_visa")]
 )
-def test_charge_when_no_method_is_named_then_the_default_is_kept_with_the_intent(customer: str, method: str) -> None:
+def test_charge_without_a_named_method_stores_the_default_with_the_intent(customer: str, method: str) -> None:
     scenario = ChargeScenario(payment(method="", customer_id=customer))
     assert scenario.charge().status is Status.SUCCEEDED
     assert scenario.now.payment_method == method
@@ -289,7 +287,7 @@ def test_charge_when_no_method_is_named_then_the_default_is_kept_with_the_intent
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["charged", "answer-lost"])
-def test_charge_when_refused_after_another_attempt_sent_then_unknown_and_never_pending(lost: bool) -> None:
+def test_charge_refused_after_another_attempt_sent_is_unknown_not_pending(lost: bool) -> None:
     scenario = ChargeScenario(search_lag=timedelta(minutes=1))
     if lost:
         scenario.gateway.fail(Fault(FaultKind.ANSWER_LOST, call="charge"))
@@ -319,7 +317,7 @@ def test_charge_when_two_saw_the_payment_pending_then_one_sends() -> None:
     assert scenario.captured == 1
 
 
-def test_charge_when_the_intent_it_found_is_let_go_meanwhile_then_nothing_is_sent() -> None:
+def test_charge_sends_nothing_when_the_intent_it_saw_is_withdrawn() -> None:
     scenario = ChargeScenario()
     intents: list[Payment] = []
     with pytest.raises(RateLimited):
@@ -344,7 +342,7 @@ def test_unknown_when_found_then_its_outcome() -> None:
 
 
 @pytest.mark.fault(11)
-def test_unknown_when_not_found_then_failed_only_after_the_time_that_proves_it() -> None:
+def test_unknown_payment_not_found_fails_only_after_the_proof_time() -> None:
     scenario = ChargeScenario()
     scenario.gateway.fail(Fault(FaultKind.SERVER_ERROR, executes=False))
     with pytest.raises(OutcomeUnknown):
@@ -388,7 +386,7 @@ def test_unknown_when_the_charge_was_declined_then_declined() -> None:
 
 @pytest.mark.fault(20)
 @pytest.mark.parametrize("status", [Status.PROCESSING, Status.UNKNOWN])
-def test_charge_when_replayed_after_25_hours_then_the_gateway_is_asked_first(status: Status) -> None:
+def test_charge_replayed_after_25_hours_asks_the_gateway_first(status: Status) -> None:
     scenario = ChargeScenario()
     scenario.gateway.fail(Fault(FaultKind.ANSWER_LOST))
     with pytest.raises(OutcomeUnknown):
@@ -449,7 +447,7 @@ def test_requires_action_when_abandoned_then_cancelled_and_declined() -> None:
 
 
 @pytest.mark.fault(17)
-def test_requires_action_when_authentication_failed_then_declined_and_no_other_card_can_pay() -> None:
+def test_requires_action_with_failed_authentication_declines_and_cancels() -> None:
     scenario = waiting_for_the_customer()
     reference = scenario.now.gateway_reference
     scenario.gateway.finish(reference, well=False)
@@ -459,7 +457,7 @@ def test_requires_action_when_authentication_failed_then_declined_and_no_other_c
 
 
 @pytest.mark.fault(17)
-def test_requires_action_when_the_customer_succeeds_just_before_the_cancel_then_succeeded() -> None:
+def test_requires_action_completed_just_before_the_cancel_succeeds() -> None:
     scenario = waiting_for_the_customer()
 
     class LastSecond(MemoryGateway):
@@ -476,7 +474,7 @@ def test_requires_action_when_the_customer_succeeds_just_before_the_cancel_then_
 
 @pytest.mark.fault(17)
 @pytest.mark.parametrize("kind", [FaultKind.RATE_LIMITED, FaultKind.NOT_SENT, FaultKind.ANSWER_LOST])
-def test_requires_action_when_the_cancel_fails_then_it_is_not_said_to_be_declined(kind: FaultKind) -> None:
+def test_requires_action_with_a_failed_cancel_is_not_yet_declined(kind: FaultKind) -> None:
     scenario = waiting_for_the_customer()
     scenario.clock.wait(scenario.timeouts.authentication)
     scenario.gateway.fail(Fault(kind, call="cancel"))
@@ -497,7 +495,7 @@ def test_charge_when_asked_about_a_refunded_payment_then_the_row_follows(part: i
     assert scenario.captured == 1
 
 
-def test_charge_when_asked_about_one_held_for_review_then_what_the_gateway_says() -> None:
+def test_charge_reconciling_a_payment_in_review_follows_the_gateway() -> None:
     scenario = ChargeScenario()
     scenario.gateway.fail(Fault(FaultKind.ALTERED, money=Money(1, "USD")))
     assert scenario.finish().status is Status.IN_REVIEW
@@ -505,7 +503,7 @@ def test_charge_when_asked_about_one_held_for_review_then_what_the_gateway_says(
     assert scenario.finish(reconcile=True).status is Status.SUCCEEDED
 
 
-def test_charge_when_one_held_for_review_was_refunded_altogether_then_the_conflict_is_over() -> None:
+def test_charge_reconciling_a_full_refund_in_review_ends_the_conflict() -> None:
     scenario = ChargeScenario()
     scenario.gateway.fail(Fault(FaultKind.ALTERED, money=Money(1, "USD")))
     held = scenario.finish()

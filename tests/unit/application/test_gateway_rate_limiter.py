@@ -40,16 +40,12 @@ def rate_limiter(slots: MemorySlotStore | None = None) -> tuple[GatewayRateLimit
     ("rate", "reserve", "microseconds"),
     [(25, 20, 50_000), (100, 20, 12_500), (100, 0, 10_000), (1, 0, 1_000_000), (3, 0, 333_334), (7, 30, 204_082)],
 )
-def test_slot_length_when_the_rate_divides_unevenly_then_rounded_up_to_a_microsecond(
-    rate: int, reserve: int, microseconds: int
-) -> None:
+def test_slot_length_of_an_uneven_rate_rounds_up_to_a_microsecond(rate: int, reserve: int, microseconds: int) -> None:
     assert slot_length(rate, reserve) == timedelta(microseconds=microseconds)
 
 
 @given(some.integers(1, 10_000), some.integers(0, 99))
-def test_slot_length_when_any_rate_then_slots_never_exceed_it_and_are_no_longer_than_needed(
-    rate: int, reserve: int
-) -> None:
+def test_slot_length_stays_within_any_rate_and_is_as_short_as_possible(rate: int, reserve: int) -> None:
     slot = slot_length(rate, reserve)
     million_times_100 = 100 * timedelta(seconds=1) / timedelta(microseconds=1)
     allowed = rate * (100 - reserve)
@@ -81,7 +77,7 @@ def test_take_when_one_function_goes_on_taking_then_it_keeps_to_the_rate() -> No
     assert (clock.now - NOON).total_seconds() == pytest.approx(100 * 0.05, abs=1e-3)
 
 
-def test_take_when_held_up_until_after_its_slot_then_another_slot_is_waited_for() -> None:
+def test_take_delayed_past_its_slot_waits_for_another_slot() -> None:
     slots = MemorySlotStore()
     turn, clock = rate_limiter(slots)
     held_up, (later, _) = turn.take(), rate_limiter(slots)
@@ -92,7 +88,7 @@ def test_take_when_held_up_until_after_its_slot_then_another_slot_is_waited_for(
     assert slots.next_slot() == int(NOON.timestamp() / 0.05) + 12  # ten passed unused, the eleventh is ours
 
 
-def test_take_when_getting_ready_took_long_the_last_time_then_a_slot_is_asked_for_that_begins_no_sooner() -> None:
+def test_take_asks_for_a_later_slot_after_a_slow_preparation() -> None:
     turn, clock = rate_limiter()
     for _ in range(2):
         asked_at, wait = clock.now, turn.take()
@@ -103,7 +99,7 @@ def test_take_when_getting_ready_took_long_the_last_time_then_a_slot_is_asked_fo
     assert clock.now - asked_at == timedelta(milliseconds=200)
 
 
-def test_take_when_getting_ready_takes_no_time_any_more_then_the_lead_is_forgotten_by_and_by() -> None:
+def test_take_gradually_forgets_the_lead_when_preparation_is_fast_again() -> None:
     turn, clock = rate_limiter()
     wait = turn.take()
     clock.now += timedelta(milliseconds=180)
@@ -130,7 +126,7 @@ def test_take_when_it_was_held_up_for_very_long_then_the_lead_stays_short(held_u
     assert clock.now - asked_at <= timedelta(seconds=LONGEST_LEAD_SECONDS) + SLOT
 
 
-def test_take_when_it_waits_again_after_a_request_then_the_request_is_no_getting_ready() -> None:
+def test_take_when_waiting_again_does_not_count_a_request_as_preparation() -> None:
     turn, clock = rate_limiter()
     wait = turn.take()
     wait()
@@ -141,7 +137,7 @@ def test_take_when_it_waits_again_after_a_request_then_the_request_is_no_getting
     assert clock.now - asked_at <= SLOT
 
 
-def test_take_when_the_next_free_slot_is_too_far_off_then_refused_without_sleeping() -> None:
+def test_take_refuses_without_sleeping_when_the_next_slot_is_too_far_off() -> None:
     slots = MemorySlotStore()
     longest = 0.0
     for _ in range(int(LONGEST_SLEEP_SECONDS / 0.05)):
@@ -155,7 +151,7 @@ def test_take_when_the_next_free_slot_is_too_far_off_then_refused_without_sleepi
     assert clock.slept_seconds == []
 
 
-def test_backlog_seconds_when_slots_are_taken_ahead_of_time_then_how_long_the_next_one_waits() -> None:
+def test_backlog_seconds_is_how_long_the_next_call_waits() -> None:
     slots = MemorySlotStore()
     assert rate_limiter(slots)[0].backlog_seconds() == 0
     for _ in range(10):

@@ -28,7 +28,7 @@ def guarded() -> tuple[GuardedGateway, MemoryGateway, str, list[Misconfigured]]:
 
 @pytest.mark.fault(19)
 @pytest.mark.parametrize("call", CALLS)
-def test_call_when_the_gateway_refuses_us_then_it_is_told_and_goes_on_its_way(call: str) -> None:
+def test_unauthorized_call_is_reported_and_still_raised(call: str) -> None:
     guard, gateway, reference, told = guarded()
     gateway.fail(Fault(FaultKind.UNAUTHORIZED))
     with pytest.raises(Misconfigured) as refused:
@@ -37,7 +37,7 @@ def test_call_when_the_gateway_refuses_us_then_it_is_told_and_goes_on_its_way(ca
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_call_when_the_gateway_is_only_busy_then_nothing_is_told(call: str) -> None:
+def test_call_to_a_busy_gateway_is_not_reported(call: str) -> None:
     guard, gateway, reference, told = guarded()
     gateway.fail(Fault(FaultKind.RATE_LIMITED))
     with pytest.raises(RateLimited):
@@ -53,7 +53,7 @@ def test_call_when_all_is_well_then_the_answer_of_the_gateway_itself(call: str) 
     assert (guard.name, told) == (gateway.name, [])
 
 
-def test_call_when_the_card_is_declined_then_nothing_is_told() -> None:
+def test_call_with_a_declined_card_is_not_reported() -> None:
     guard, _, _, told = guarded()
     with pytest.raises(PaymentError):
         guard.charge(ChargeRequest("pay_2", Money(9999, "USD"), "pm_card_chargeDeclined"))

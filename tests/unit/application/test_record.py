@@ -37,7 +37,7 @@ def test_record_when_run_twice_then_the_second_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.PARTIALLY_REFUNDED])
-def test_record_when_another_execution_found_the_same_and_sealed_it_anew_then_nothing_changes(status: Status) -> None:
+def test_record_of_the_same_outcome_sealed_anew_changes_nothing(status: Status) -> None:
     """Two asked while the row had no reference; what comes last would else be a version that nobody is told of."""
     store = stored(Status.PROCESSING, Status.UNKNOWN)
     first = recorded(store, Outcome(status, gateway_reference="sealed.v1.one"))
@@ -46,7 +46,7 @@ def test_record_when_another_execution_found_the_same_and_sealed_it_anew_then_no
     assert store.rows["pay_1"] == first
 
 
-def test_record_when_still_processing_then_the_last_reference_is_the_one_to_ask_by() -> None:
+def test_record_keeps_the_last_reference_while_still_processing() -> None:
     store = stored(Status.PROCESSING)
     for reference in ("pi_1", "pi_2"):
         recorded(store, Outcome(Status.PROCESSING, gateway_reference=reference))
@@ -96,24 +96,24 @@ def test_record_when_races_never_end_then_it_gives_up_loudly() -> None:
         recorded(store, CHARGED)
 
 
-def test_record_when_an_open_payment_cannot_have_the_outcome_then_it_is_not_dropped() -> None:
+def test_record_raises_on_an_impossible_outcome_of_an_open_payment() -> None:
     with pytest.raises(IllegalMove):
         recorded(stored(Status.PROCESSING), Outcome(Status.REJECTED))
 
 
-def test_record_when_a_step_died_before_anything_was_sent_then_the_payment_waits_for_the_sweeper() -> None:
+def test_record_after_a_crash_with_nothing_sent_leaves_it_pending() -> None:
     store = stored()
     assert recorded(store, Outcome(Status.UNKNOWN, "lambda_unknown")) == store.rows["pay_1"]
     assert store.rows["pay_1"].status is Status.PENDING
 
 
-def test_record_when_a_step_died_after_the_intent_then_unknown_and_never_failed() -> None:
+def test_record_after_a_crash_following_the_intent_is_unknown_not_failed() -> None:
     assert recorded(stored(Status.PROCESSING), Outcome(Status.UNKNOWN)).status is Status.UNKNOWN
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.FAILED])
 @pytest.mark.parametrize("path", [(), (Status.UNKNOWN,), (Status.REQUIRES_ACTION,)])
-def test_record_when_another_attempt_may_have_charged_then_that_ours_did_not_proves_nothing(
+def test_record_of_no_charge_changes_nothing_if_another_may_have_charged(
     status: Status, path: tuple[Status, ...]
 ) -> None:
     store = stored(Status.PROCESSING, *path)
@@ -124,7 +124,7 @@ def test_record_when_another_attempt_may_have_charged_then_that_ours_did_not_pro
 @pytest.mark.fault(36)
 @pytest.mark.parametrize("refunded", [Status.PARTIALLY_REFUNDED, Status.REFUNDED])
 @pytest.mark.parametrize("missed", [(), (Status.UNKNOWN,), (Status.REQUIRES_ACTION,), (Status.IN_REVIEW,)])
-def test_record_when_the_money_went_back_before_we_knew_of_it_then_both_are_on_record(
+def test_record_of_a_refund_before_we_knew_the_success_records_both(
     missed: tuple[Status, ...], refunded: Status
 ) -> None:
     row = recorded(stored(Status.PROCESSING, *missed), Outcome(refunded, gateway_reference="pi_1"))
@@ -138,13 +138,13 @@ def test_record_when_a_disputed_payment_is_refunded_then_in_one_step(refunded: S
     assert [change.status for change in row.history][-2:] == [Status.DISPUTED, refunded]
 
 
-def test_record_when_the_gateway_proves_that_nothing_was_charged_then_failed() -> None:
+def test_record_fails_a_payment_proven_not_charged() -> None:
     store = stored(Status.PROCESSING, Status.UNKNOWN)
     assert recorded(store, Outcome(Status.FAILED, NOT_CHARGED)).status is Status.FAILED
 
 
 @pytest.mark.parametrize("final", [Status.DECLINED, Status.FAILED])
-def test_record_when_the_gateway_holds_money_for_a_payment_that_ended_then_it_is_not_dropped(final: Status) -> None:
+def test_record_raises_when_the_gateway_holds_money_for_an_ended_payment(final: Status) -> None:
     store = stored(Status.PROCESSING, final)
     with pytest.raises(IllegalMove, match=f"is {final}, but the gateway holds a charge"):
         recorded(store, CHARGED)
@@ -162,7 +162,7 @@ def test_record_when_the_payment_is_not_stored_then_it_is_named() -> None:
         recorded(MemoryPaymentStore(), CHARGED)
 
 
-def test_outcome_of_when_an_error_of_ours_was_caught_then_its_policy_and_its_words() -> None:
+def test_outcome_of_an_error_of_ours_has_its_policy_and_message() -> None:
     error = NotSent("connection_refused", "the gateway could not be reached")
     cause = json.dumps({"errorMessage": str(error), "errorType": "NotSent"})
     outcome = outcome_of({"payment_id": "p", "error": {"Error": "NotSent", "Cause": cause}})
@@ -176,7 +176,7 @@ def test_outcome_of_when_an_error_of_ours_was_caught_then_its_policy_and_its_wor
 @pytest.mark.parametrize(
     "cause", ["", "no json", '{"errorMessage": "boom 4242424242424242"}', '{"errorMessage": "[]"}']
 )
-def test_outcome_of_when_anything_else_was_caught_then_unknown_and_its_text_stays_out(cause: str) -> None:
+def test_outcome_of_any_other_error_is_unknown_without_its_text(cause: str) -> None:
     outcome = outcome_of({"payment_id": "p", "error": {"Error": "States.Timeout", "Cause": cause}})
     assert (outcome.status, outcome.code) == (Status.UNKNOWN, "states_timeout")
     assert "4242" not in outcome.message
@@ -184,7 +184,7 @@ def test_outcome_of_when_anything_else_was_caught_then_unknown_and_its_text_stay
 
 @pytest.mark.fault(43)
 @pytest.mark.parametrize("since", [(Status.PENDING,), (Status.PENDING, Status.PROCESSING), (Status.REJECTED,)])
-def test_record_when_a_late_execution_says_held_then_what_a_person_decided_stands(
+def test_record_of_a_late_hold_keeps_what_the_operator_decided(
     since: tuple[Status, ...],
 ) -> None:
     store = stored(Status.IN_REVIEW, *since)

@@ -175,9 +175,7 @@ LEFTOVERS = {
 
 
 @pytest.mark.parametrize(("row", "units", "execution"), LEFTOVERS.values(), ids=list(LEFTOVERS))
-def test_sweep_when_a_payment_is_left_behind_then_taken_up_in_its_time_and_once(
-    row: Payment, units: int, execution: str
-) -> None:
+def test_recovery_takes_up_a_leftover_payment_when_due_and_only_once(row: Payment, units: int, execution: str) -> None:
     scenario = RecoveryScenario(row)
     too_early = scenario.recover(after_units=units - 0.1)
     assert (too_early["taken_up"], scenario.workflow.started) == (0, [])
@@ -187,7 +185,7 @@ def test_sweep_when_a_payment_is_left_behind_then_taken_up_in_its_time_and_once(
 
 
 @pytest.mark.parametrize(("row", "units", "execution"), LEFTOVERS.values(), ids=list(LEFTOVERS))
-def test_sweep_when_two_meet_at_a_payment_then_one_takes_it_up(row: Payment, units: int, execution: str) -> None:
+def test_concurrent_recoveries_take_up_a_payment_once(row: Payment, units: int, execution: str) -> None:
     scenario = RecoveryScenario(row)
     others: list[Counter[str]] = []
     scenario.meeting.meanwhile = lambda: others.append(scenario.recover())
@@ -196,7 +194,7 @@ def test_sweep_when_two_meet_at_a_payment_then_one_takes_it_up(row: Payment, uni
     assert scenario.workflow.started == [execution]
 
 
-def test_sweep_when_the_payment_moves_on_by_itself_meanwhile_then_it_is_left_alone() -> None:
+def test_recovery_leaves_a_payment_alone_that_moves_on_meanwhile() -> None:
     scenario = RecoveryScenario(payment())
     scenario.meeting.meanwhile = lambda: scenario.payments.save(after(payment(), Status.PROCESSING))
     assert scenario.recover(after_units=1)["taken_up"] == 0
@@ -204,18 +202,18 @@ def test_sweep_when_the_payment_moves_on_by_itself_meanwhile_then_it_is_left_alo
 
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.DECLINED, Status.FAILED, Status.IN_REVIEW])
-def test_sweep_when_a_payment_is_settled_or_held_and_audited_then_it_is_left_alone(status: Status) -> None:
+def test_recovery_leaves_an_audited_settled_or_held_payment_alone(status: Status) -> None:
     row = after(payment(), Status.PROCESSING, status)
     scenario = RecoveryScenario(row)
     audit(row, log=scenario.log)
     assert scenario.recover(after_units=100)["taken_up"] == 0
 
 
-def test_sweep_when_a_payment_waits_in_the_queue_then_it_is_left_there() -> None:
+def test_recovery_leaves_a_queued_payment_in_the_queue() -> None:
     assert RecoveryScenario(batch_payment()).recover(after_units=100)["taken_up"] == 0
 
 
-def test_sweep_when_a_restart_comes_to_nothing_then_the_next_waits_are_longer() -> None:
+def test_recovery_waits_longer_after_each_restart_without_effect() -> None:
     scenario = RecoveryScenario(after(payment(), Status.PROCESSING, Status.UNKNOWN))
     taken_up = [unit for unit in range(1, 40) if scenario.recover(after_units=1)["taken_up"]]
     assert taken_up == [1, 3, 7, 15, 27, 39]
@@ -223,7 +221,7 @@ def test_sweep_when_a_restart_comes_to_nothing_then_the_next_waits_are_longer() 
 
 
 @pytest.mark.fault(4)
-def test_sweep_when_the_start_fails_after_the_claim_then_a_later_sweep_starts_it() -> None:
+def test_recovery_starts_it_later_when_the_start_fails_after_the_claim() -> None:
     scenario = RecoveryScenario(payment())
 
     def fails(payment_id: str) -> None:
@@ -239,7 +237,7 @@ def test_sweep_when_the_start_fails_after_the_claim_then_a_later_sweep_starts_it
 
 
 @pytest.mark.fault(37)
-def test_sweep_when_the_webhook_never_comes_then_the_payment_is_closed_all_the_same() -> None:
+def test_recovery_closes_a_payment_whose_webhook_never_comes() -> None:
     scenario = RecoveryScenario(payment(method="pm_card_threeDSecure2Required"))
     scenario.gateway.finish(scenario.run().gateway_reference, well=True)
     assert scenario.recover(after_units=3)["taken_up"] == 1
@@ -249,7 +247,7 @@ def test_sweep_when_the_webhook_never_comes_then_the_payment_is_closed_all_the_s
 
 
 @pytest.mark.fault(37)
-def test_sweep_when_a_charge_settles_and_nobody_tells_then_the_payment_is_closed_all_the_same() -> None:
+def test_recovery_closes_a_charge_that_settled_without_a_webhook() -> None:
     scenario = RecoveryScenario(payment(metadata={"settles_later": "yes"}))
     scenario.gateway.finish(scenario.run().gateway_reference, well=True)
     assert scenario.recover(after_units=2)["taken_up"] == 1
@@ -258,7 +256,7 @@ def test_sweep_when_a_charge_settles_and_nobody_tells_then_the_payment_is_closed
 
 
 @pytest.mark.fault(11)
-def test_sweep_when_a_charge_is_unknown_then_asked_about_until_proven_absent() -> None:
+def test_recovery_asks_about_an_unknown_charge_until_proven_absent() -> None:
     scenario = RecoveryScenario(after(payment(), Status.PROCESSING, Status.UNKNOWN))
     statuses = []
     for _ in range(3):
@@ -268,7 +266,7 @@ def test_sweep_when_a_charge_is_unknown_then_asked_about_until_proven_absent() -
     assert scenario.gateway.captured == []
 
 
-def test_sweep_when_a_payment_is_open_for_an_hour_then_counted_as_overdue() -> None:
+def test_recovery_counts_payments_open_for_an_hour_as_overdue() -> None:
     rows = {
         "pending": payment(),
         "processing": after(payment(), Status.PROCESSING),
@@ -280,7 +278,7 @@ def test_sweep_when_a_payment_is_open_for_an_hour_then_counted_as_overdue() -> N
     assert scenario.recover(after_units=0.1)["overdue"] == len(rows)
 
 
-def test_sweep_when_a_customer_or_a_bank_takes_time_then_not_overdue() -> None:
+def test_recovery_counts_no_wait_for_a_customer_or_bank_as_overdue() -> None:
     scenario = RecoveryScenario(
         after(payment("customer"), Status.PROCESSING, Status.REQUIRES_ACTION),
         after(payment("bank"), Status.PROCESSING, gateway_reference="pi_1"),
@@ -288,7 +286,7 @@ def test_sweep_when_a_customer_or_a_bank_takes_time_then_not_overdue() -> None:
     assert scenario.recover(after_units=1000)["overdue"] == 0
 
 
-def test_sweep_when_payments_are_held_for_review_then_counted_as_such_and_not_as_overdue() -> None:
+def test_recovery_counts_payments_in_review_but_not_as_overdue() -> None:
     row = after(payment(), Status.PROCESSING, Status.IN_REVIEW)
     scenario = RecoveryScenario(row)
     audit(row, log=scenario.log)
@@ -299,7 +297,7 @@ def test_sweep_when_payments_are_held_for_review_then_counted_as_such_and_not_as
 
 
 @pytest.mark.fault(35)
-def test_sweep_when_a_parked_events_payment_is_there_then_applied_once() -> None:
+def test_recovery_applies_a_parked_event_once_when_its_payment_exists() -> None:
     scenario = RecoveryScenario()
     scenario.events.add(gateway_event())
     scenario.recover()
@@ -315,7 +313,7 @@ def test_sweep_when_a_parked_events_payment_is_there_then_applied_once() -> None
     assert len(scenario.workflow.reconciling) == 1
 
 
-def test_sweep_when_the_gateway_gives_no_answer_then_asked_again_at_five_ten_and_twenty_minutes_and_no_sooner() -> None:
+def test_recovery_asks_again_at_5_10_and_20_minutes_without_an_answer() -> None:
     row = after(payment(), Status.PROCESSING, Status.SUCCEEDED, gateway_reference="pi_1")
     scenario = RecoveryScenario(row)
     audit(row, log=scenario.log)
@@ -331,7 +329,7 @@ def test_sweep_when_the_gateway_gives_no_answer_then_asked_again_at_five_ten_and
     assert [event.event_id for event in scenario.events.parked()] == ["evt_1"]
 
 
-def test_sweep_when_a_parked_event_contradicts_the_row_then_counted_once() -> None:
+def test_recovery_counts_a_contradicting_parked_event_once() -> None:
     scenario = RecoveryScenario(after(payment(), Status.PROCESSING, Status.DECLINED))
     audit(scenario.payments.rows["pay_1"], log=scenario.log)
     scenario.events.add(gateway_event())
@@ -344,7 +342,7 @@ def test_sweep_when_a_parked_event_contradicts_the_row_then_counted_once() -> No
 
 
 @pytest.mark.fault(30)
-def test_sweep_when_the_splitter_died_then_resumed_after_its_claim_ran_out() -> None:
+def test_recovery_resumes_a_crashed_splitter_after_its_claim_expired() -> None:
     scenario = RecoveryScenario()
     scenario.batches.claim_split(BATCH, Claim("a", NOON, NOON + UNIT))
     scenario.recover(after_units=0.9)
@@ -353,14 +351,14 @@ def test_sweep_when_the_splitter_died_then_resumed_after_its_claim_ran_out() -> 
     assert (scenario.resumed, scenario.reported) == ([SOURCE], [])
 
 
-def test_sweep_when_nobody_started_the_report_then_started() -> None:
+def test_recovery_starts_a_report_that_was_never_started() -> None:
     scenario = RecoveryScenario()
     scenario.split()
     assert scenario.recover()["batches_resumed"] == 1
     assert (scenario.resumed, scenario.reported) == ([], ["b1"])
 
 
-def test_sweep_when_the_report_died_then_started_again_after_its_claim_ran_out() -> None:
+def test_recovery_restarts_a_crashed_report_after_its_claim_expired() -> None:
     scenario = RecoveryScenario()
     scenario.split()
     scenario.batches.claim_report("b1", Claim("r", NOON, NOON + UNIT))
@@ -377,7 +375,7 @@ def lost() -> RecoveryScenario:
     return scenario
 
 
-def test_sweep_when_messages_were_lost_then_queued_again_in_handfuls() -> None:
+def test_recovery_requeues_lost_messages_in_groups_of_ten() -> None:
     scenario = lost()
     assert scenario.recover(after_units=1.9)["requeued"] == 0
     assert scenario.recover(after_units=0.1)["requeued"] == 12
@@ -385,7 +383,7 @@ def test_sweep_when_messages_were_lost_then_queued_again_in_handfuls() -> None:
     assert scenario.queue.handfuls == [10, 2]
 
 
-def test_sweep_when_time_runs_out_within_a_batch_then_what_was_looked_at_is_queued() -> None:
+def test_recovery_out_of_time_within_a_batch_queues_what_it_looked_at() -> None:
     scenario = lost()
     left = iter([60.0] * 10 + [RESERVE_SECONDS - 1] + [0.0] * 10)
     assert scenario.recover(after_units=2, seconds_left=lambda: next(left))["requeued"] == 10
@@ -394,7 +392,7 @@ def test_sweep_when_time_runs_out_within_a_batch_then_what_was_looked_at_is_queu
     assert scenario.recover(after_units=2)["requeued"] == 12
 
 
-def test_sweep_when_it_dies_within_a_batch_then_the_handfuls_before_are_queued() -> None:
+def test_recovery_failing_within_a_batch_has_queued_the_groups_before() -> None:
     scenario = lost()
     get, looked_at = scenario.payments.get, []
 
@@ -410,7 +408,7 @@ def test_sweep_when_it_dies_within_a_batch_then_the_handfuls_before_are_queued()
     assert len(scenario.queue.messages) == 10
 
 
-def test_sweep_when_the_index_lags_behind_the_row_then_the_row_decides() -> None:
+def test_recovery_trusts_the_row_when_the_index_lags() -> None:
     scenario = RecoveryScenario()
     scenario.split(batch_payment())
     stale = [batch_payment()]
@@ -420,7 +418,7 @@ def test_sweep_when_the_index_lags_behind_the_row_then_the_row_decides() -> None
     assert (found["requeued"], found["rows_closed"]) == (0, 1)
 
 
-def test_sweep_when_two_meet_at_a_batch_then_one_repairs_it() -> None:
+def test_concurrent_recoveries_repair_a_batch_once() -> None:
     scenario = lost()
     others: list[Counter[str]] = []
     scenario.meeting.meanwhile = lambda: others.append(scenario.recover())
@@ -428,21 +426,21 @@ def test_sweep_when_two_meet_at_a_batch_then_one_repairs_it() -> None:
     assert len(scenario.queue.messages) == 12
 
 
-def test_sweep_when_messages_wait_in_the_queue_then_none_is_added() -> None:
+def test_recovery_adds_no_message_while_messages_wait_in_the_queue() -> None:
     scenario = lost()
     scenario.queue.send([QueuedPayment("p2", "b1", 2)])
     assert scenario.recover(after_units=100)["requeued"] == 0
 
 
 @pytest.mark.parametrize("by", PausedBy)
-def test_sweep_when_the_lane_is_paused_then_no_message_is_added(by: PausedBy) -> None:
+def test_recovery_adds_no_message_while_batches_are_paused(by: PausedBy) -> None:
     scenario = lost()
     scenario.breaker.pause(by, "", NOON)
     scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=100))
     assert scenario.recover(after_units=100)["requeued"] == 0
 
 
-def test_sweep_when_messages_are_queued_again_and_lost_again_then_queued_again_later() -> None:
+def test_recovery_requeues_messages_lost_again_after_a_wait() -> None:
     scenario = lost()
     scenario.recover(after_units=2)
     scenario.queue.messages.clear()
@@ -450,7 +448,7 @@ def test_sweep_when_messages_are_queued_again_and_lost_again_then_queued_again_l
     assert scenario.recover(after_units=1)["requeued"] == 12
 
 
-def test_sweep_when_a_batch_payments_execution_died_before_it_wrote_anything_then_another_is_started() -> None:
+def test_recovery_restarts_a_batch_payment_whose_execution_wrote_nothing() -> None:
     scenario = lost()
     scenario.workflow.start("p2")  # and died: its name is used up, so that queueing it again starts nothing
     scenario.recover(after_units=2)
@@ -459,7 +457,7 @@ def test_sweep_when_a_batch_payments_execution_died_before_it_wrote_anything_the
     assert "p2.3" in scenario.workflow.started
 
 
-def test_sweep_when_an_outcome_was_not_counted_then_its_row_is_closed_and_the_report_started() -> None:
+def test_recovery_closes_an_uncounted_row_and_starts_the_report() -> None:
     scenario = RecoveryScenario()
     scenario.split(after(batch_payment(), Status.PROCESSING, Status.SUCCEEDED))
     assert scenario.recover(after_units=2)["rows_closed"] == 1
@@ -467,7 +465,7 @@ def test_sweep_when_an_outcome_was_not_counted_then_its_row_is_closed_and_the_re
     assert scenario.reported == ["b1"]
 
 
-def test_sweep_when_payments_of_a_batch_were_started_then_they_are_not_queued_again() -> None:
+def test_recovery_does_not_requeue_started_payments_of_a_batch() -> None:
     scenario = RecoveryScenario()
     scenario.split(
         after(batch_payment("p2", 2), Status.PROCESSING),
@@ -494,7 +492,7 @@ REFUSED = after(payment(), Status.PROCESSING, Status.PENDING)
 
 
 @pytest.mark.fault(19)
-def test_sweep_when_the_gateway_still_refuses_us_then_nothing_is_sent_and_the_lane_stays_paused() -> None:
+def test_recovery_sends_nothing_and_stays_paused_while_still_refused() -> None:
     scenario = paused(REFUSED)
     scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=100))
     assert scenario.recover(after_units=100)["lane_paused"] == 1
@@ -503,7 +501,7 @@ def test_sweep_when_the_gateway_still_refuses_us_then_nothing_is_sent_and_the_la
 
 
 @pytest.mark.fault(19)
-def test_sweep_when_the_gateway_answers_again_then_one_payment_goes_ahead_and_the_lane_waits_for_it() -> None:
+def test_recovery_sends_one_probe_and_stays_paused_once_gateway_answers() -> None:
     scenario = paused(REFUSED, replace(REFUSED, payment_id="pay_2"), replace(REFUSED, payment_id="pay_3"))
     assert scenario.recover(after_units=2)["lane_paused"] == 1
     assert len(scenario.workflow.started) == 1
@@ -512,7 +510,7 @@ def test_sweep_when_the_gateway_answers_again_then_one_payment_goes_ahead_and_th
 
 
 @pytest.mark.fault(19)
-def test_sweep_when_the_probe_gets_through_then_the_lane_resumes_and_messages_are_delivered() -> None:
+def test_recovery_resumes_batches_and_delivery_after_a_successful_probe() -> None:
     scenario = paused(REFUSED)
     scenario.recover(after_units=2)
     assert scenario.run().status is Status.SUCCEEDED
@@ -522,7 +520,7 @@ def test_sweep_when_the_probe_gets_through_then_the_lane_resumes_and_messages_ar
 
 
 @pytest.mark.fault(19)
-def test_sweep_when_the_probe_is_declined_then_the_gateway_takes_payments_again() -> None:
+def test_recovery_resumes_batches_after_a_declined_probe() -> None:
     scenario = paused(after(payment(method="pm_card_chargeDeclined"), Status.PROCESSING, Status.PENDING))
     scenario.recover(after_units=2)
     assert scenario.run().status is Status.DECLINED
@@ -531,7 +529,7 @@ def test_sweep_when_the_probe_is_declined_then_the_gateway_takes_payments_again(
 
 @pytest.mark.fault(19)
 @pytest.mark.parametrize("ended", [Status.FAILED, Status.UNKNOWN])
-def test_sweep_when_the_probe_ends_without_the_gateways_word_then_another_goes_ahead(ended: Status) -> None:
+def test_recovery_sends_another_probe_after_one_without_a_gateway_answer(ended: Status) -> None:
     scenario = paused(REFUSED)
     scenario.recover(after_units=2)
     scenario.payments.rows["pay_1"] = after(REFUSED, Status.PROCESSING, ended)
@@ -542,7 +540,7 @@ def test_sweep_when_the_probe_ends_without_the_gateways_word_then_another_goes_a
 
 
 @pytest.mark.fault(19)
-def test_sweep_when_the_probe_is_refused_too_then_the_lane_stays_paused_and_tries_again_later() -> None:
+def test_recovery_stays_paused_after_a_refused_probe_and_retries_later() -> None:
     scenario = paused(REFUSED)
     sweeps = [scenario.recover(after_units=1)["lane_paused"] for _ in range(7)]
     assert sweeps == [1] * 7
@@ -550,14 +548,14 @@ def test_sweep_when_the_probe_is_refused_too_then_the_lane_stays_paused_and_trie
 
 
 @pytest.mark.fault(19)
-def test_sweep_when_no_payment_waits_then_the_gateways_answer_is_enough() -> None:
+def test_recovery_resumes_when_the_gateway_answers_and_no_payment_waits() -> None:
     scenario = paused()
     scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED))
     assert scenario.recover()["lane_paused"] == 1
     assert scenario.recover()["lane_paused"] == 0
 
 
-def test_sweep_when_an_operator_paused_the_lane_then_only_they_resume_it() -> None:
+def test_recovery_leaves_it_to_the_operator_to_resume_their_pause() -> None:
     scenario = paused(REFUSED, by=PausedBy.OPERATOR)
     scenario.recover(after_units=2)
     scenario.run()
@@ -573,9 +571,7 @@ def test_sweep_when_an_operator_paused_the_lane_then_only_they_resume_it() -> No
     ("by", "source", "taken_up"),
     [("gateway", "rest", 0), ("gateway", "batch", 0), ("operator", "rest", 1), ("operator", "batch", 0)],
 )
-def test_sweep_when_the_lane_is_paused_then_pending_payments_that_belong_to_it_are_held_back(
-    by: str, source: str, taken_up: int
-) -> None:
+def test_recovery_holds_back_the_pending_payments_that_a_pause_covers(by: str, source: str, taken_up: int) -> None:
     row = after(payment() if source == "rest" else batch_payment(), Status.PROCESSING, Status.PENDING)
     scenario = paused(row, by=PausedBy(by))
     scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED))
@@ -583,13 +579,13 @@ def test_sweep_when_the_lane_is_paused_then_pending_payments_that_belong_to_it_a
 
 
 @pytest.mark.parametrize("by", PausedBy)
-def test_sweep_when_the_lane_is_paused_then_what_may_be_charged_is_still_asked_about(by: PausedBy) -> None:
+def test_recovery_asks_about_a_possible_charge_even_while_paused(by: PausedBy) -> None:
     scenario = paused(after(batch_payment(), Status.PROCESSING), by=by)
     scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED))
     assert scenario.recover(after_units=10)["taken_up"] == 1
 
 
-def test_sweep_when_delivery_is_as_it_should_be_then_it_is_not_switched() -> None:
+def test_recovery_does_not_switch_delivery_that_is_already_right() -> None:
     scenario = RecoveryScenario()
     switched: list[bool] = []
     scenario.delivery.switch = lambda *, on: switched.append(on)  # type: ignore[method-assign]
@@ -602,7 +598,7 @@ def test_sweep_when_delivery_is_as_it_should_be_then_it_is_not_switched() -> Non
 # In time -------------------------------------------------------------------------------------------------------------
 
 
-def test_sweep_when_time_runs_out_then_it_stops_and_the_next_sweep_goes_on() -> None:
+def test_recovery_out_of_time_stops_and_the_next_one_continues() -> None:
     scenario = RecoveryScenario(*(payment(f"pay_{number}") for number in range(5)))
     scenario.batches.claim_split(BATCH, Claim("a", NOON, NOON))
     left = iter([60.0, RESERVE_SECONDS - 1, 0, 0, 0])
@@ -610,7 +606,7 @@ def test_sweep_when_time_runs_out_then_it_stops_and_the_next_sweep_goes_on() -> 
     assert scenario.recover() == Counter(taken_up=3, batches_resumed=1)
 
 
-def test_sweep_when_time_runs_out_among_events_then_it_stops_there() -> None:
+def test_recovery_out_of_time_among_events_stops_there() -> None:
     scenario = RecoveryScenario()
     for number in range(5):
         scenario.payments.rows[f"p{number}"] = after(payment(f"p{number}"), Status.PROCESSING, Status.DECLINED)
@@ -624,7 +620,7 @@ def test_sweep_when_time_runs_out_among_events_then_it_stops_there() -> None:
 # One that cannot be tended --------------------------------------------------------------------------------------------
 
 
-def test_sweep_when_one_payment_cannot_be_taken_up_then_the_others_are_and_it_is_told() -> None:
+def test_recovery_reports_a_payment_that_fails_and_takes_up_the_others() -> None:
     scenario = RecoveryScenario(payment("pay_bad"), payment("pay_good"))
     scenario.clock.wait(timedelta(hours=1))
     start, told = scenario.workflow.start, list[Exception]()
@@ -640,7 +636,7 @@ def test_sweep_when_one_payment_cannot_be_taken_up_then_the_others_are_and_it_is
     assert [str(error) for error in told] == ["no such name can be started"]
 
 
-def test_sweep_when_nobody_is_told_then_the_first_that_stumbles_ends_it() -> None:
+def test_recovery_without_on_error_stops_at_the_first_failure() -> None:
     scenario = RecoveryScenario(payment("pay_bad"))
     scenario.clock.wait(timedelta(hours=1))
     scenario.workflow.start = Mock(side_effect=RuntimeError("no"))  # type: ignore[method-assign]

@@ -42,13 +42,13 @@ def row(status: Status) -> Payment:
     return after(batch_payment(), *WAY_TO.get(status, (Status.PROCESSING, status)))
 
 
-def test_decide_when_the_message_is_malformed_then_refuses_and_lets_it_be_discarded() -> None:
+def test_decide_refuses_a_malformed_message_and_lets_it_be_discarded() -> None:
     decision = decide("", None, OPEN_LANE, started=False)
     assert (decision.action, decision.needed) == (Action.REFUSE, False)
     assert "names no payment" in decision.why
 
 
-def test_decide_when_the_payment_is_not_in_the_table_then_refuses_and_lets_it_be_discarded() -> None:
+def test_decide_refuses_a_missing_payment_and_lets_it_be_discarded() -> None:
     decision = decide("pay_1", None, OPEN_LANE, started=False)
     assert (decision.action, decision.needed) == (Action.REFUSE, False)
     assert "not in the payments table" in decision.why
@@ -62,22 +62,20 @@ def test_decide_when_the_payment_was_never_started_then_requeues() -> None:
     ("payment", "started"),
     [(row(Status.PENDING), True), (after(row(Status.PROCESSING), Status.PENDING), False)],
 )
-def test_decide_when_a_pending_payments_execution_was_used_up_then_restarts(payment: Payment, started: bool) -> None:
+def test_decide_restarts_a_pending_payment_whose_execution_is_used_up(payment: Payment, started: bool) -> None:
     assert decide("pay_1", payment, OPEN_LANE, started=started).action is Action.RESTART
 
 
 @pytest.mark.parametrize("status", [Status.PROCESSING, Status.UNKNOWN])
 @pytest.mark.parametrize("lane", [OPEN_LANE, PAUSED])
-def test_decide_when_money_may_have_moved_then_asks_even_while_the_lane_is_paused(
-    status: Status, lane: BreakerState
-) -> None:
+def test_decide_asks_when_money_may_have_moved_even_while_paused(status: Status, lane: BreakerState) -> None:
     decision = decide("pay_1", row(status), lane, started=True)
     assert decision.action is Action.RESTART
     assert "queried before" in decision.why
 
 
 @pytest.mark.parametrize("started", [True, False])
-def test_decide_when_the_lane_is_paused_then_nothing_pending_is_started_and_it_says_why(started: bool) -> None:
+def test_decide_starts_nothing_pending_while_paused_and_says_why(started: bool) -> None:
     decision = decide("pay_1", row(Status.PENDING), PAUSED, started=started)
     assert (decision.action, decision.needed) == (Action.REFUSE, True)
     assert "opened by the operator" in decision.why
@@ -85,18 +83,18 @@ def test_decide_when_the_lane_is_paused_then_nothing_pending_is_started_and_it_s
 
 
 @pytest.mark.parametrize("status", sorted(SETTLED | {Status.REQUIRES_ACTION, Status.IN_REVIEW}))
-def test_decide_when_no_execution_is_needed_then_refuses_and_lets_it_be_discarded(status: Status) -> None:
+def test_decide_refuses_an_unneeded_execution_and_lets_it_be_discarded(status: Status) -> None:
     decision = decide("pay_1", row(status), PAUSED, started=True)
     assert (decision.action, decision.needed) == (Action.REFUSE, False)
 
 
 @pytest.mark.parametrize("status", sorted(TRANSITIONS))
-def test_decide_when_a_status_is_in_the_table_then_only_what_still_needs_work_must_be_kept(status: Status) -> None:
+def test_decide_keeps_only_messages_of_statuses_that_still_need_work(status: Status) -> None:
     needed = {Status.PENDING, Status.PROCESSING, Status.UNKNOWN}
     assert decide("pay_1", row(status), OPEN_LANE, started=True).needed == (status in needed)
 
 
-def test_restart_when_two_do_it_at_once_then_one_execution_of_a_name_of_its_own_starts() -> None:
+def test_concurrent_restarts_start_one_execution_with_its_own_name() -> None:
     store, workflow = MemoryPaymentStore(), MemoryWorkflow()
     store.create(row(Status.UNKNOWN))
     seen = store.rows["pay_1"]
@@ -118,7 +116,7 @@ def test_restart_when_the_payment_needs_none_then_refuses(status: Status) -> Non
 
 @pytest.mark.fault(20)
 @pytest.mark.parametrize("executes", [True, False])
-def test_replay_when_the_gateway_forgot_the_key_after_25_hours_then_it_is_asked_first_and_charges_once(
+def test_replay_after_25_hours_asks_the_gateway_first_and_charges_once(
     executes: bool,
 ) -> None:
     clock = FixedClock()
@@ -161,12 +159,12 @@ def test_reason_class_when_dispatch_logged_a_reason_then_names_the_error(reason:
     assert reason_class(reason) == name
 
 
-def test_decide_file_when_nothing_of_it_was_taken_in_then_it_is_given_to_split_again() -> None:
+def test_decide_file_gives_an_untouched_file_to_split_again() -> None:
     assert decide_file(None).action is Action.SPLIT
 
 
 @pytest.mark.parametrize("status", BatchStatus)
-def test_decide_file_when_split_had_begun_with_it_then_nothing_needs_the_message(status: BatchStatus) -> None:
+def test_decide_file_needs_no_message_once_split_has_begun(status: BatchStatus) -> None:
     source = Source("files", "incoming/may.csv", "v1", "etag", 9)
     decision = decide_file(Batch(source.batch_id, source, status, iso(NOON), iso(NOON)))
     assert (decision.action, decision.needed) == (Action.REFUSE, False)

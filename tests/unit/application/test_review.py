@@ -43,9 +43,7 @@ def storing(*rows: Payment) -> MemoryPaymentStore:
 @pytest.mark.parametrize(
     ("verdict", "status"), [(Verdict.APPROVED, Status.PENDING), (Verdict.REJECTED, Status.REJECTED)]
 )
-def test_decide_when_a_fraud_rule_holds_it_then_the_row_says_who_decided_and_why(
-    verdict: Verdict, status: Status
-) -> None:
+def test_decide_on_a_held_payment_records_who_decided_and_why(verdict: Verdict, status: Status) -> None:
     store = storing(HELD)
     row = decided(HELD, verdict, store)
     assert store.rows["pay_1"] == row
@@ -58,7 +56,7 @@ def test_decide_when_a_fraud_rule_holds_it_then_the_row_says_who_decided_and_why
 
 @pytest.mark.parametrize("verdict", Verdict)
 @pytest.mark.parametrize("row", NOT_HELD.values(), ids=list(NOT_HELD))
-def test_decide_when_no_fraud_rule_holds_it_then_refuses_and_writes_nothing(row: Payment, verdict: Verdict) -> None:
+def test_decide_refuses_and_writes_nothing_when_no_fraud_rule_holds_it(row: Payment, verdict: Verdict) -> None:
     assert not is_held(row)
     store = storing(row)
     with pytest.raises(NotHeld):
@@ -76,7 +74,7 @@ def test_decide_when_two_decide_on_the_same_row_then_one_of_them_does(first: Ver
     assert store.rows["pay_1"] == row
 
 
-def test_decision_when_nobody_decided_then_none() -> None:
+def test_decision_on_an_undecided_payment_is_none() -> None:
     assert decision_on(HELD) is None
 
 
@@ -92,7 +90,7 @@ def audited(scenario: RecoveryScenario) -> Payment:
 @pytest.mark.parametrize(
     ("verdict", "ends", "charges"), [(Verdict.APPROVED, Status.SUCCEEDED, 1), (Verdict.REJECTED, Status.REJECTED, 0)]
 )
-def test_decision_when_the_operator_dies_before_the_start_then_the_sweeper_has_it_carried_out(
+def test_decision_that_was_never_started_is_carried_out_by_recovery(
     verdict: Verdict, ends: Status, charges: int
 ) -> None:
     scenario = RecoveryScenario(HELD)
@@ -110,7 +108,7 @@ def test_decision_when_the_operator_dies_before_the_start_then_the_sweeper_has_i
     assert scenario.recover(after_units=12)["taken_up"] == 0
 
 
-def test_decision_when_nobody_decided_yet_then_the_sweeper_leaves_the_payment_to_a_person() -> None:
+def test_recovery_leaves_an_undecided_payment_to_an_operator() -> None:
     scenario = RecoveryScenario(HELD)
     scenario.run()
     found: Any = scenario.recover(after_units=12)

@@ -116,7 +116,7 @@ def _cause(error: Exception) -> str:
 # The fields of a payment ------------------------------------------------------------------------------------------
 
 
-def test_payment_when_sealed_and_opened_then_it_is_what_it_was_and_nothing_private_was_to_be_read() -> None:
+def test_payment_survives_sealing_and_hides_all_private_fields() -> None:
     encryptor = MemoryFieldEncryptor()
     plain = replace(payment(metadata={"order": "A-17", "empty": ""}), gateway_reference="pi_1")
 
@@ -134,13 +134,13 @@ def test_payment_when_sealed_and_opened_then_it_is_what_it_was_and_nothing_priva
         require_sealed(replace(stored, gateway_reference="pi_1"))
 
 
-def test_payment_when_it_is_from_before_fields_were_sealed_then_it_opens_without_a_key() -> None:
+def test_payment_from_before_sealing_opens_without_a_key() -> None:
     encryptor = MemoryFieldEncryptor()
     encryptor.available = False
     assert opened(payment(metadata={"order": "A-17"}), encryptor) == payment(metadata={"order": "A-17"})
 
 
-def test_payment_when_a_text_is_put_into_another_row_or_field_then_it_does_not_open() -> None:
+def test_payment_with_text_moved_to_another_row_or_field_does_not_open() -> None:
     encryptor = MemoryFieldEncryptor()
     mine = sealed(payment(metadata={"order": "A-17", "note": "gift"}), encryptor)
     for moved_text in (
@@ -167,20 +167,20 @@ def test_unlocked_when_a_field_is_unchanged_then_it_keeps_its_very_text() -> Non
 # What it costs ----------------------------------------------------------------------------------------------------
 
 
-def test_key_when_an_ordinary_payment_is_paid_then_asked_for_once_over_its_whole_life() -> None:
+def test_key_is_used_once_in_the_whole_life_of_an_ordinary_payment() -> None:
     scenario = EncryptionScenario(request())
     assert scenario.run().status is Status.SUCCEEDED
     assert scenario.encryptor.calls == 1
     assert scenario.opened.payment_method == DEFAULT
 
 
-def test_key_when_a_payment_has_private_fields_then_asked_for_once_more_at_its_acceptance() -> None:
+def test_key_is_used_once_more_at_acceptance_for_private_fields() -> None:
     scenario = EncryptionScenario(PRIVATE)
     assert scenario.run().status is Status.SUCCEEDED
     assert scenario.encryptor.calls == 2
 
 
-def test_key_when_a_payment_has_its_outcome_already_then_charge_asks_for_none() -> None:
+def test_charge_of_a_payment_with_an_outcome_uses_no_key() -> None:
     scenario = EncryptionScenario(PRIVATE)
     row, calls = scenario.run(), scenario.encryptor.calls
     scenario.encryptor.available = False
@@ -207,9 +207,7 @@ def test_gateway_when_it_charges_then_it_gets_the_plain_texts() -> None:
         ("pm_card_threeDSecure2Required", Status.REQUIRES_ACTION),
     ],
 )
-def test_row_state_and_audit_log_when_a_payment_ran_then_nothing_private_is_to_be_read(
-    method: str, status: Status
-) -> None:
+def test_row_state_and_audit_log_of_a_payment_show_nothing_private(method: str, status: Status) -> None:
     scenario = EncryptionScenario(replace(PRIVATE, payment_method=method))
     assert scenario.run().status is status
     reference = scenario.opened.gateway_reference
@@ -228,7 +226,7 @@ def test_event_when_published_then_it_has_no_reference_of_the_gateway() -> None:
     assert "gateway_reference" not in scenario.states[-1]["event"]
 
 
-def test_charge_step_when_an_error_names_the_charge_then_it_is_raised_with_the_reference_sealed() -> None:
+def test_charge_step_seals_the_reference_in_an_error_that_names_it() -> None:
     scenario = EncryptionScenario(PRIVATE)
     scenario.gateway.fail(Fault(FaultKind.ALTERED, status="requires_confirmation"))
     with pytest.raises(OutcomeUnknown) as unknown:
@@ -245,7 +243,7 @@ def test_charge_step_when_an_error_names_the_charge_then_it_is_raised_with_the_r
 # What is compared and what is chained -----------------------------------------------------------------------------
 
 
-def test_record_when_the_same_answer_comes_again_then_nothing_changes_and_nobody_opens_anything() -> None:
+def test_record_of_the_same_answer_again_changes_nothing() -> None:
     scenario = EncryptionScenario(request(metadata={"settles_later": "yes"}))
     settling = scenario.run()
     assert settling.status is Status.PROCESSING
@@ -253,7 +251,7 @@ def test_record_when_the_same_answer_comes_again_then_nothing_changes_and_nobody
         assert scenario.run(reconcile=True) == settling
 
 
-def test_record_when_part_of_the_money_went_back_and_it_is_told_twice_then_once() -> None:
+def test_partial_refund_reported_twice_is_recorded_once() -> None:
     scenario = EncryptionScenario(PRIVATE)
     scenario.run()
     scenario.gateway.refund(scenario.opened.gateway_reference, 5000)
@@ -262,7 +260,7 @@ def test_record_when_part_of_the_money_went_back_and_it_is_told_twice_then_once(
     assert scenario.run(reconcile=True) == refunded
 
 
-def test_audit_when_entries_are_written_then_they_never_change_and_verify_without_a_key() -> None:
+def test_audit_entries_never_change_and_verify_without_a_key() -> None:
     scenario = EncryptionScenario(PRIVATE)
     scenario.run()
     entries = scenario.log.entries("pay_1")
@@ -279,7 +277,7 @@ def test_audit_when_entries_are_written_then_they_never_change_and_verify_withou
 
 
 @pytest.mark.fault(45)
-def test_accept_when_the_key_is_disabled_then_refused_and_nothing_is_stored_or_started() -> None:
+def test_accept_with_a_disabled_key_stores_and_starts_nothing() -> None:
     scenario, workflow = EncryptionScenario(), MemoryWorkflow()
     scenario.encryptor.available = False
     with pytest.raises(EncryptionUnavailable):
@@ -288,7 +286,7 @@ def test_accept_when_the_key_is_disabled_then_refused_and_nothing_is_stored_or_s
 
 
 @pytest.mark.fault(45)
-def test_accept_when_there_is_nothing_to_seal_then_a_disabled_key_is_no_matter() -> None:
+def test_accept_with_nothing_to_seal_works_with_a_disabled_key() -> None:
     scenario = EncryptionScenario()
     scenario.encryptor.available = False
     scenario.accept(request())
@@ -297,7 +295,7 @@ def test_accept_when_there_is_nothing_to_seal_then_a_disabled_key_is_no_matter()
 
 @pytest.mark.fault(45)
 @pytest.mark.parametrize("asked", [request(), PRIVATE], ids=["nothing sealed yet", "sealed"])
-def test_charge_when_the_key_is_disabled_then_nothing_is_sent_and_it_goes_on_once_it_is_enabled(
+def test_charge_with_a_disabled_key_sends_nothing_until_it_is_enabled(
     asked: PaymentRequest,
 ) -> None:
     scenario = EncryptionScenario(asked)
@@ -316,7 +314,7 @@ def test_charge_when_the_key_is_disabled_then_nothing_is_sent_and_it_goes_on_onc
 
 @pytest.mark.fault(45)
 @pytest.mark.parametrize("method", ["pm_card_mastercard", "pm_card_chargeDeclined"])
-def test_charge_when_the_key_is_disabled_while_the_gateway_charges_then_the_outcome_is_not_lost(
+def test_charge_keeps_the_outcome_when_the_key_is_disabled_meanwhile(
     method: str,
 ) -> None:
     scenario = EncryptionScenario(replace(PRIVATE, payment_method=method))
@@ -333,7 +331,7 @@ def test_charge_when_the_key_is_disabled_while_the_gateway_charges_then_the_outc
 
 
 @pytest.mark.fault(45)
-def test_charge_when_the_key_is_disabled_and_the_gateway_refuses_then_the_row_goes_back_to_pending() -> None:
+def test_charge_not_sent_while_the_key_is_disabled_returns_to_pending() -> None:
     scenario = EncryptionScenario(PRIVATE)
     scenario.gateway.fail(Fault(FaultKind.NOT_SENT))
 
@@ -348,7 +346,7 @@ def test_charge_when_the_key_is_disabled_and_the_gateway_refuses_then_the_row_go
 
 
 @pytest.mark.fault(45)
-def test_charge_when_the_answer_was_lost_and_the_key_is_disabled_then_unknown_until_it_is_enabled() -> None:
+def test_charge_with_a_lost_answer_is_unknown_until_the_key_is_enabled() -> None:
     scenario = EncryptionScenario(PRIVATE)
     scenario.gateway.fail(Fault(FaultKind.ANSWER_LOST))
     with suppress(PaymentError):
@@ -384,9 +382,7 @@ def test_payment_when_the_key_is_disabled_then_it_can_not_be_shown() -> None:
         (replace(PRIVATE, payment_method="pm_secret_1", description="tea"), "description"),
     ],
 )
-def test_row_when_its_id_is_taken_by_a_sealed_payment_then_the_names_of_what_differs_and_no_key(
-    asked: PaymentRequest, names: str
-) -> None:
+def test_row_with_a_taken_id_names_what_differs_from_the_sealed_payment(asked: PaymentRequest, names: str) -> None:
     scenario = EncryptionScenario(PRIVATE)
     before = scenario.row
 
@@ -398,7 +394,7 @@ def test_row_when_its_id_is_taken_by_a_sealed_payment_then_the_names_of_what_dif
     assert scenario.row == before
 
 
-def test_row_when_the_workflow_filled_in_a_default_then_that_is_no_difference() -> None:
+def test_row_with_a_taken_id_ignores_a_default_that_the_workflow_set() -> None:
     scenario = EncryptionScenario(request())
     row = scenario.run()
     assert is_sealed(row.payment_method)

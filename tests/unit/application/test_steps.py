@@ -126,7 +126,7 @@ def test_charge_step_when_all_is_well_then_an_outcome_and_one_slot_taken() -> No
     assert scenario.slots.taken == 1
 
 
-def test_charge_step_when_the_payment_has_its_outcome_then_no_slot_is_taken() -> None:
+def test_charge_step_takes_no_slot_for_a_payment_with_an_outcome() -> None:
     scenario = StepScenario()
     scenario.record(scenario.charge())
     assert scenario.charge()["outcome"]["status"] == "succeeded"
@@ -136,7 +136,7 @@ def test_charge_step_when_the_payment_has_its_outcome_then_no_slot_is_taken() ->
 
 
 @pytest.mark.fault(12)
-def test_charge_step_when_told_to_retry_after_then_the_workflow_waits_so_long_and_some_more() -> None:
+def test_charge_step_waits_for_the_retry_after_time_plus_jitter() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=7))
     assert scenario.charge(jitter_seconds=3) == {"payment_id": "pay_1", "waits": 1, "wait_seconds": 10}
@@ -151,7 +151,7 @@ def test_charge_step_when_jittered_then_over_the_whole_length_of_the_wait() -> N
 
 
 @pytest.mark.fault(12)
-def test_charge_step_when_told_no_time_then_the_waits_double_up_to_a_minute() -> None:
+def test_charge_step_without_retry_after_doubles_waits_up_to_a_minute() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=0, times=8))
     state: State = {"payment_id": "pay_1"}
@@ -163,7 +163,7 @@ def test_charge_step_when_told_no_time_then_the_waits_double_up_to_a_minute() ->
 
 
 @pytest.mark.fault(12)
-def test_charge_step_when_the_wait_is_over_then_the_same_request_under_the_same_key() -> None:
+def test_charge_step_after_a_wait_sends_the_same_request_and_key() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, times=3))
     state = scenario.charge_until_it_ends()
@@ -174,7 +174,7 @@ def test_charge_step_when_the_wait_is_over_then_the_same_request_under_the_same_
 
 
 @pytest.mark.fault(12)
-def test_charge_step_when_the_gateway_stays_busy_then_it_gives_up_after_the_tables_attempts() -> None:
+def test_charge_step_gives_up_on_a_busy_gateway_after_the_most_waits() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, times=1000))
     state = scenario.charge_until_it_ends()
@@ -184,7 +184,7 @@ def test_charge_step_when_the_gateway_stays_busy_then_it_gives_up_after_the_tabl
 
 
 @pytest.mark.fault(12)
-def test_charge_step_when_a_payment_may_be_charged_and_asking_is_refused_then_it_waits_and_asks_again() -> None:
+def test_charge_step_waits_when_asking_about_a_possible_charge_is_refused() -> None:
     scenario = StepScenario(after(payment(), Status.PROCESSING))
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find", retry_after_seconds=5))
     assert scenario.charge() == {"payment_id": "pay_1", "waits": 1, "wait_seconds": 5}
@@ -192,7 +192,7 @@ def test_charge_step_when_a_payment_may_be_charged_and_asking_is_refused_then_it
 
 
 @pytest.mark.fault(12)
-def test_charge_step_when_it_waits_then_what_is_to_be_asked_is_not_forgotten() -> None:
+def test_charge_step_remembers_to_ask_the_gateway_across_a_wait() -> None:
     scenario = StepScenario()
     scenario.record(scenario.charge())
     scenario.gateway.refund(scenario.opened.gateway_reference, 9999)
@@ -203,7 +203,7 @@ def test_charge_step_when_it_waits_then_what_is_to_be_asked_is_not_forgotten() -
 
 
 @pytest.mark.fault(13)
-def test_charge_step_when_the_key_is_in_use_then_unknown_and_the_retry_keeps_to_the_key() -> None:
+def test_charge_step_with_the_key_in_use_is_unknown_and_retries_that_key() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.KEY_IN_USE))
     with pytest.raises(OutcomeUnknown):
@@ -217,7 +217,7 @@ def test_charge_step_when_the_key_is_in_use_then_unknown_and_the_retry_keeps_to_
 
 
 @pytest.mark.fault(14)
-def test_charge_step_when_the_connection_is_refused_then_the_workflow_retries_and_charges_once() -> None:
+def test_charge_step_retries_a_refused_connection_and_charges_once() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.NOT_SENT))
     with pytest.raises(PaymentError) as refused:
@@ -236,7 +236,7 @@ def test_charge_step_when_the_connection_is_refused_then_the_workflow_retries_an
         ("pm_card_chargeDeclinedStolenCard", "stolen_card"),
     ],
 )
-def test_charge_step_when_the_card_is_declined_then_an_outcome_and_never_a_retry(method: str, code: str) -> None:
+def test_charge_step_with_a_declined_card_has_an_outcome_and_no_retry(method: str, code: str) -> None:
     scenario = StepScenario(payment(method=method))
     row = scenario.record(scenario.charge())
     assert (row.status, row.code) == (Status.DECLINED, code)
@@ -245,7 +245,7 @@ def test_charge_step_when_the_card_is_declined_then_an_outcome_and_never_a_retry
 
 
 @pytest.mark.fault(19)
-def test_charge_step_when_the_key_is_refused_for_good_then_the_payment_waits_and_is_not_failed() -> None:
+def test_charge_step_with_a_refused_key_leaves_the_payment_pending() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=2))
     with pytest.raises(Misconfigured):
@@ -284,7 +284,7 @@ def test_record_step_when_a_step_gave_up_then_the_event_stays_parked() -> None:
 
 
 @pytest.mark.fault(18)
-def test_record_step_when_the_answer_is_a_conflict_then_the_event_stays_parked() -> None:
+def test_record_step_with_a_conflicting_answer_keeps_the_event_parked() -> None:
     scenario = told()
     scenario.gateway.fail(Fault(FaultKind.ALTERED, call="find", money=Money(4711, "CHF")))
     state = scenario.charge(ASKED)
@@ -293,7 +293,7 @@ def test_record_step_when_the_answer_is_a_conflict_then_the_event_stays_parked()
     assert len(list(scenario.events.parked())) == 1
 
 
-def test_record_step_when_the_row_cannot_be_written_then_the_event_stays_parked() -> None:
+def test_record_step_that_cannot_write_the_row_keeps_the_event_parked() -> None:
     scenario = told()
     scenario.gateway.refund(scenario.opened.gateway_reference, 9999)
     state = scenario.charge(ASKED)
@@ -322,7 +322,7 @@ def test_charge_step_when_it_waits_then_the_event_is_not_forgotten(own_pace: boo
 # Our own pace ------------------------------------------------------------------------------------------------------
 
 
-def test_charge_step_when_no_slot_is_free_then_it_waits_and_nothing_is_sent() -> None:
+def test_charge_step_without_a_free_slot_waits_and_sends_nothing() -> None:
     scenario = StepScenario()
     scenario.slots.free = False
     assert scenario.charge() == {"payment_id": "pay_1", "waits": 0, "wait_seconds": OWN_PACE_SECONDS}
@@ -338,7 +338,7 @@ def test_charge_step_when_no_slot_is_free_to_ask_then_it_waits_as_well(status: S
     assert scenario.charge() == {"payment_id": "pay_1", "waits": 0, "wait_seconds": OWN_PACE_SECONDS}
 
 
-def test_charge_step_when_no_slot_is_free_for_long_then_the_payment_is_not_given_up_for_that() -> None:
+def test_charge_step_never_gives_up_a_payment_for_lack_of_free_slots() -> None:
     scenario = StepScenario()
     scenario.slots.free = False
     state: State = {"payment_id": "pay_1", "waits": MOST_WAITS}
@@ -358,17 +358,17 @@ def validated(scenario: StepScenario, **state: Any) -> State:
     )
 
 
-def test_validate_step_when_nothing_is_wrong_then_the_state_goes_on_as_it_is() -> None:
+def test_validate_step_passes_on_the_state_when_nothing_is_wrong() -> None:
     assert validated(StepScenario(), ask=True, event_id="evt_1") == ASKED
 
 
-def test_validate_step_when_there_is_nothing_to_charge_then_rejected_without_a_call() -> None:
+def test_validate_step_with_nothing_to_charge_rejects_without_a_call() -> None:
     scenario = StepScenario(payment(method=""))
     row = scenario.record(validated(scenario))
     assert (row.status, scenario.gateway.requests) == (Status.REJECTED, [])
 
 
-def test_validate_step_when_the_payment_was_sent_before_then_it_is_past_this_question() -> None:
+def test_validate_step_skips_the_check_of_a_payment_sent_before() -> None:
     scenario = StepScenario(after(payment(method=""), Status.PROCESSING))
     assert validated(scenario) == {"payment_id": "pay_1"}
 
@@ -387,7 +387,7 @@ class RowsClosed(BatchRows):
         self.closed.append(payment)
 
 
-def test_audit_step_when_run_twice_then_each_version_has_one_entry_and_the_event_is_the_same() -> None:
+def test_audit_step_run_twice_adds_no_entry_and_gives_the_same_event() -> None:
     scenario, rows = StepScenario(), RowsClosed()
     log = MemoryAuditStore(scenario.store)
     scenario.record(scenario.charge())
@@ -399,7 +399,7 @@ def test_audit_step_when_run_twice_then_each_version_has_one_entry_and_the_event
 
 
 @pytest.mark.fault(23)
-def test_audit_step_when_the_write_fails_then_no_row_is_closed_and_a_retry_makes_up_for_it() -> None:
+def test_audit_step_that_fails_to_write_closes_no_row_and_can_be_retried() -> None:
     scenario, rows = StepScenario(), RowsClosed()
     scenario.record(scenario.charge())
 
@@ -455,7 +455,7 @@ EXECUTIONS = some.lists(
 @pytest.mark.fault(*range(8, 21))
 @settings(max_examples=300)
 @given(EXECUTIONS, METHODS)
-def test_steps_when_anything_fails_at_any_time_then_one_charge_at_most_and_the_row_tells_the_truth(
+def test_steps_charge_at_most_once_and_keep_the_row_true_under_any_fault(
     executions: list[Execution], method: str
 ) -> None:
     scenario = StepScenario(payment(method=method))
@@ -484,7 +484,7 @@ def test_steps_when_anything_fails_at_any_time_then_one_charge_at_most_and_the_r
 
 
 @pytest.mark.fault(43)
-def test_payment_when_a_fraud_rule_holds_it_then_validate_sends_it_to_review_until_a_person_lets_it_go() -> None:
+def test_validate_step_sends_a_held_payment_to_review_until_it_is_released() -> None:
     store = MemoryPaymentStore()
     held = replace(payment(), hold="card_testing")
     store.create(held)

@@ -67,7 +67,7 @@ def test_validate_when_all_is_well_then_silent() -> None:
 
 
 @pytest.mark.parametrize("customer", ["", "c2"])
-def test_validate_when_there_is_no_payment_method_then_rejected_with_that_reason(customer: str) -> None:
+def test_validate_without_a_payment_method_rejects_with_that_reason(customer: str) -> None:
     nameless = payment(method="", customer_id=customer)
     with pytest.raises(InvalidPayment, match="no default one"):
         validate(nameless, methods=NO_DEFAULT, refusal=refusal)
@@ -108,7 +108,7 @@ def test_of_when_there_are_several_then_the_nearest_in_plain_text(row: Payment, 
         (by_token(), expire, "token_expired"),
     ],
 )
-def test_of_when_the_token_is_not_good_then_refused_with_what_to_do_and_no_other_method_is_taken(
+def test_of_refuses_a_bad_token_with_advice_and_takes_no_other_method(
     row: Payment, before: Callable[[Till], None] | None, code: str
 ) -> None:
     till = Till()
@@ -122,14 +122,14 @@ def test_of_when_the_token_is_not_good_then_refused_with_what_to_do_and_no_other
         assert row.token_id not in refused.value.message
 
 
-def test_of_when_the_token_was_revoked_after_the_payment_was_sent_then_the_row_counts() -> None:
+def test_of_uses_the_row_when_the_token_is_revoked_after_sending() -> None:
     till = Till()
     revoke(till)
     sent = replace(by_token(), payment_method="pm_card_mastercard", status=Status.PROCESSING)
     assert till.methods.of(sent) == "pm_card_mastercard"
 
 
-def test_charge_when_the_token_is_revoked_after_validation_then_rejected_and_nothing_is_sent() -> None:
+def test_charge_rejects_a_token_revoked_after_validation_and_sends_nothing() -> None:
     till, store = Till(), MemoryPaymentStore()
     gateway = MemoryGateway(lambda: NOON)
     row = by_token()
@@ -143,7 +143,7 @@ def test_charge_when_the_token_is_revoked_after_validation_then_rejected_and_not
     assert gateway.find("pay_1", "") is None
 
 
-def test_of_when_the_token_was_revoked_while_the_payment_waits_again_then_refused() -> None:
+def test_of_refuses_a_token_revoked_while_the_payment_waits_again() -> None:
     till = Till()
     # an attempt came to nothing, and its payment method stayed in the row
     waits = replace(by_token(), payment_method="pm_card_mastercard", attempts=1)
@@ -169,7 +169,7 @@ CREATED = Customer("c1", default_payment_method="pm_c1", created_by="sub_shop", 
     ],
     ids=["before", "with", "while it may have been", "long after", "their own submits", "from a file"],
 )
-def test_of_when_the_customer_was_created_after_the_payment_then_their_method_is_for_their_owner_alone(
+def test_of_uses_the_method_of_a_newer_customer_only_for_its_owner(
     submitted_by: str, accepted_after: timedelta, method: str
 ) -> None:
     methods = PaymentMethods(MemoryCustomerStore(CREATED), "pm_environment", MemoryTokenStore(), lambda: NOON)
@@ -178,7 +178,7 @@ def test_of_when_the_customer_was_created_after_the_payment_then_their_method_is
     assert methods.of(row) == method
 
 
-def test_charge_when_by_token_then_on_its_method_once_it_says_so_in_the_row() -> None:
+def test_charge_by_token_uses_its_method_and_stores_it_in_the_row() -> None:
     till, store = Till(), MemoryPaymentStore()
     gateway = MemoryGateway(lambda: NOON)
     store.create(by_token())
@@ -187,7 +187,7 @@ def test_charge_when_by_token_then_on_its_method_once_it_says_so_in_the_row() ->
     assert (store.rows["pay_1"].payment_method, store.rows["pay_1"].token_id) == ("pm_card_mastercard", TOKEN_ID)
 
 
-def test_check_when_the_key_is_off_then_it_still_answers_and_nothing_was_opened() -> None:
+def test_check_with_the_key_off_answers_without_opening_anything() -> None:
     till = Till()
     till.encryptor.available = False
     calls = till.encryptor.calls
@@ -205,14 +205,14 @@ def test_of_when_the_key_is_off_then_it_fails_closed() -> None:
             till.methods.of(row)
 
 
-def test_of_when_it_has_no_vault_then_nothing_sealed_is_given() -> None:
+def test_of_without_an_encryptor_gives_nothing_sealed() -> None:
     till = Till()
     with pytest.raises(EncryptionUnavailable):
         till.checks.of(by_token())
     assert till.checks.of(payment(method="")) == "pm_environment"
 
 
-def test_of_when_a_token_was_given_another_customers_text_then_it_does_not_open() -> None:
+def test_of_does_not_open_a_token_with_the_text_of_another_customer() -> None:
     till = Till()
     of_another = till.encryptor.seal({"customer_id": "c2"}, {"payment_method": "pm_c2"})["payment_method"]
     till.tokens.rows[TOKEN_ID] = replace(till.tokens.rows[TOKEN_ID], payment_method=of_another)

@@ -31,7 +31,7 @@ def velocities() -> list[Velocity]:
 
 @pytest.mark.fault(43)
 @pytest.mark.parametrize("source", Source)
-def test_card_testing_when_small_charges_on_many_cards_then_held_across_instances(source: Source) -> None:
+def test_small_charges_on_many_cards_are_held_across_instances(source: Source) -> None:
     instances, tester = velocities(), SOURCES[source]("tester")
 
     holds = [
@@ -44,7 +44,7 @@ def test_card_testing_when_small_charges_on_many_cards_then_held_across_instance
 
 @pytest.mark.fault(43)
 @given(some.data())
-def test_card_testing_when_interleaved_in_any_way_then_held_from_the_first_card_over_the_limit_on(
+def test_card_testing_in_any_interleaving_is_held_once_over_the_limit(
     data: some.DataObject,
 ) -> None:
     instances, source = velocities(), Source.CUSTOMER
@@ -62,7 +62,7 @@ def test_card_testing_when_interleaved_in_any_way_then_held_from_the_first_card_
     some.lists(some.tuples(some.integers(1, 500), some.integers(1, MOST_CARDS[Source.CUSTOMER])), max_size=60),
     some.lists(some.tuples(some.integers(501, 99_999), some.integers(0, 1000)), max_size=60),
 )
-def test_ordinary_shopping_when_few_cards_or_larger_amounts_then_never_held(
+def test_ordinary_shopping_with_few_cards_or_larger_sums_is_never_held(
     few_cards: list[tuple[int, int]], larger: list[tuple[int, int]]
 ) -> None:
     instances = velocities()
@@ -73,7 +73,7 @@ def test_ordinary_shopping_when_few_cards_or_larger_amounts_then_never_held(
 
 
 @pytest.mark.fault(43)
-def test_sources_when_one_is_over_then_it_is_held_whatever_the_others_are() -> None:
+def test_one_source_over_its_limit_is_held_regardless_of_the_others() -> None:
     velocity, _ = velocities()
     for n in range(MOST_CARDS[Source.CUSTOMER]):
         velocity.hold(ONE, f"pm_{n}", at=NOON, ip=f"198.51.100.{n}", customer_id="cus_1")
@@ -114,7 +114,7 @@ def test_cards_when_counted_then_only_their_hashes_are_kept() -> None:
 
 
 @pytest.mark.parametrize(("most", "currency"), [("5.00", "USD"), ("500", "JPY"), ("5.000", "KWD"), ("0.1000", "CLF")])
-def test_small_when_the_amount_is_at_the_edge_then_one_unit_more_is_not_small(most: str, currency: str) -> None:
+def test_small_includes_the_limit_and_excludes_one_unit_more(most: str, currency: str) -> None:
     edge = Money.parse(Decimal(most), currency)
 
     assert small(edge)

@@ -85,7 +85,7 @@ def world_in(*statuses: Status, **changes: Any) -> WebhookScenario:
     return WebhookScenario(after(payment(), *statuses, **changes))
 
 
-def test_receive_when_the_payment_waits_for_it_then_the_workflow_asks_the_gateway() -> None:
+def test_receive_of_an_awaited_event_makes_the_workflow_ask_the_gateway() -> None:
     scenario = WebhookScenario(payment(method=STEP_UP))
     reference = scenario.run().gateway_reference
     scenario.gateway.finish(reference, well=True)
@@ -95,14 +95,14 @@ def test_receive_when_the_payment_waits_for_it_then_the_workflow_asks_the_gatewa
     assert scenario.state_of(gateway_event()) is EventState.APPLIED
 
 
-def test_receive_when_it_asks_then_the_occasion_is_a_word_of_at_most_twelve_letters_and_digits() -> None:
+def test_receive_uses_an_alphanumeric_suffix_of_at_most_12_characters() -> None:
     scenario = world_in(Status.PROCESSING, Status.UNKNOWN)
     scenario.webhooks.receive(gateway_event(event_id="evt_" + "x" * 200))
     assert re.fullmatch(r"pay_1\.[A-Za-z][A-Za-z0-9]{1,11}", scenario.workflow.started[0])
 
 
 @pytest.mark.parametrize("type", ["customer.created", "payment_intent.created", ""])
-def test_receive_when_of_no_type_that_we_handle_then_ignored_and_nothing_is_started(type: str) -> None:
+def test_receive_ignores_an_unhandled_type_and_starts_nothing(type: str) -> None:
     scenario = world_in(Status.PROCESSING, Status.UNKNOWN)
     assert scenario.webhooks.receive(gateway_event(type)) is EventState.IGNORED
     assert scenario.workflow.started == []
@@ -119,7 +119,7 @@ def test_receive_when_it_names_no_payment_then_ignored_and_not_parked() -> None:
 
 
 @pytest.mark.fault(35)
-def test_receive_when_the_payments_row_is_not_there_yet_then_parked_and_applied_later() -> None:
+def test_receive_parks_an_event_without_a_row_and_applies_it_later() -> None:
     scenario = WebhookScenario()
     assert scenario.webhooks.receive(gateway_event()) is EventState.PARKED
     assert list(scenario.events.parked()) == [gateway_event()]
@@ -132,7 +132,7 @@ def test_receive_when_the_payments_row_is_not_there_yet_then_parked_and_applied_
 
 @pytest.mark.fault(35)
 @pytest.mark.parametrize("statuses", [(), (Status.PROCESSING,)], ids=["pending", "processing"])
-def test_receive_when_a_workflow_is_at_the_payment_then_parked_and_not_in_its_way(
+def test_receive_parks_an_event_and_starts_nothing_while_a_workflow_runs(
     statuses: tuple[Status, ...],
 ) -> None:
     scenario = world_in(*statuses) if statuses else WebhookScenario(payment())
@@ -141,7 +141,7 @@ def test_receive_when_a_workflow_is_at_the_payment_then_parked_and_not_in_its_wa
 
 
 @pytest.mark.fault(35)
-def test_receive_when_delivered_again_while_parked_then_applied_if_the_time_has_come() -> None:
+def test_receive_of_a_parked_event_again_applies_it_when_it_can() -> None:
     scenario = WebhookScenario()
     scenario.webhooks.receive(gateway_event())
     scenario.payments.create(after(payment(), Status.PROCESSING, Status.UNKNOWN))
@@ -181,14 +181,14 @@ def test_receive_when_two_events_tell_of_it_then_each_may_ask() -> None:
 
 @pytest.mark.fault(36)
 @pytest.mark.parametrize("late", [type for type in HANDLED if type != "charge.refunded"])
-def test_receive_when_the_payment_is_captured_then_a_late_event_starts_nothing(late: str) -> None:
+def test_receive_of_a_late_event_for_a_captured_payment_starts_nothing(late: str) -> None:
     scenario = world_in(Status.PROCESSING, Status.SUCCEEDED, **SENT)
     assert scenario.webhooks.receive(gateway_event(late)) is EventState.APPLIED
     assert scenario.workflow.started == []
 
 
 @pytest.mark.fault(36)
-def test_receive_when_the_refund_comes_before_the_success_then_the_row_ends_refunded() -> None:
+def test_receive_of_a_refund_before_the_success_ends_refunded() -> None:
     scenario = WebhookScenario(payment(method=STEP_UP))
     reference = scenario.run().gateway_reference
     scenario.gateway.finish(reference, well=True)
@@ -205,7 +205,7 @@ def test_receive_when_the_refund_comes_before_the_success_then_the_row_ends_refu
     ("status", "type"),
     [(Status.PROCESSING, "payment_intent.processing"), (Status.REQUIRES_ACTION, "payment_intent.requires_action")],
 )
-def test_receive_when_it_says_what_the_row_says_then_nobody_is_asked(status: Status, type: str) -> None:
+def test_receive_of_what_the_row_already_says_does_not_ask_the_gateway(status: Status, type: str) -> None:
     path = dict.fromkeys((Status.PROCESSING, status))
     scenario = world_in(*path, **SENT)
     assert scenario.webhooks.receive(gateway_event(type)) is EventState.APPLIED
@@ -244,7 +244,7 @@ def refunded(minor_units: int = 9999) -> WebhookScenario:
 
 
 @pytest.mark.parametrize("kind", [FaultKind.SERVER_ERROR, FaultKind.NOT_SENT, FaultKind.UNAUTHORIZED])
-def test_receive_when_the_gateway_gives_no_answer_then_the_row_stands_and_the_event_stays_parked(
+def test_receive_without_a_gateway_answer_keeps_row_and_parked_event(
     kind: FaultKind,
 ) -> None:
     scenario = refunded()
@@ -253,7 +253,7 @@ def test_receive_when_the_gateway_gives_no_answer_then_the_row_stands_and_the_ev
     assert scenario.state_of(gateway_event()) is EventState.PARKED
 
 
-def test_apply_when_the_gateway_gives_no_answer_then_asked_again_when_the_event_is_twice_as_old_and_no_sooner() -> None:
+def test_apply_without_an_answer_asks_again_when_the_event_is_twice_as_old() -> None:
     scenario = refunded()
     asked: list[int] = []
     for minute in range(1, 45):
@@ -263,7 +263,7 @@ def test_apply_when_the_gateway_gives_no_answer_then_asked_again_when_the_event_
 
 
 @pytest.mark.fault(18)
-def test_apply_when_the_payment_is_held_for_review_and_money_went_back_then_asked_until_it_fits() -> None:
+def test_apply_asks_about_a_refund_of_one_in_review_until_it_fits() -> None:
     scenario = WebhookScenario(payment())
     scenario.gateway.fail(Fault(FaultKind.ALTERED, call="charge", money=Money(4711, "CHF")))
     held = scenario.run()
@@ -276,11 +276,11 @@ def test_apply_when_the_payment_is_held_for_review_and_money_went_back_then_aske
     assert scenario.state_of(gateway_event()) is EventState.APPLIED
 
 
-def test_apply_when_it_is_as_old_as_it_can_be_then_the_occasion_is_still_a_word_of_twelve() -> None:
+def test_suffix_of_the_oldest_possible_event_has_12_characters() -> None:
     assert len(execution_suffix_of(gateway_event(), (timedelta(days=36500) // ASK_AGAIN).bit_length())) == 12
 
 
-def test_receive_when_the_refund_is_asked_about_without_an_answer_then_it_is_recorded_at_last_and_once() -> None:
+def test_receive_of_an_unanswered_refund_records_it_in_the_end_and_once() -> None:
     scenario = refunded()
     scenario.gateway.fail(replace(NO_ANSWER, times=2))
     for minutes, status in ((0, Status.SUCCEEDED), (5, Status.SUCCEEDED), (10, Status.REFUNDED)):
@@ -294,7 +294,7 @@ def test_receive_when_the_refund_is_asked_about_without_an_answer_then_it_is_rec
 
 
 @pytest.mark.fault(18)
-def test_receive_when_the_gateway_reports_other_money_then_parked_until_it_fits() -> None:
+def test_receive_parks_the_event_until_the_reported_amount_fits() -> None:
     scenario = refunded(5000)
     scenario.gateway.fail(replace(OTHER_MONEY))
     assert scenario.run_last().status is Status.SUCCEEDED
@@ -309,9 +309,7 @@ def test_receive_when_the_gateway_reports_other_money_then_parked_until_it_fits(
 
 @pytest.mark.parametrize("statuses", [(Status.PROCESSING, Status.DECLINED), (Status.REJECTED,), (Status.FAILED,)])
 @pytest.mark.parametrize("type", ["payment_intent.succeeded", "charge.refunded"])
-def test_receive_when_the_gateway_holds_money_for_one_that_ended_without_then_a_person_must_look(
-    statuses: tuple[Status, ...], type: str
-) -> None:
+def test_receive_of_money_for_a_payment_that_ended_unpaid_contradicts(statuses: tuple[Status, ...], type: str) -> None:
     scenario = world_in(*statuses)
     assert scenario.webhooks.receive(gateway_event(type)) is EventState.CONTRADICTS
     assert scenario.state_of(gateway_event()) is EventState.CONTRADICTS
@@ -319,12 +317,12 @@ def test_receive_when_the_gateway_holds_money_for_one_that_ended_without_then_a_
     assert scenario.payments.rows["pay_1"].status is statuses[-1]
 
 
-def test_receive_when_a_failure_is_told_of_one_that_failed_then_nothing_contradicts() -> None:
+def test_receive_of_a_failure_for_a_failed_payment_is_no_contradiction() -> None:
     scenario = world_in(Status.PROCESSING, Status.DECLINED)
     assert scenario.webhooks.receive(gateway_event("payment_intent.payment_failed")) is EventState.APPLIED
 
 
-def test_receive_when_the_event_is_of_another_payment_then_that_one_is_asked_about() -> None:
+def test_receive_of_an_event_for_another_payment_asks_about_that_one() -> None:
     scenario = world_in(Status.PROCESSING, Status.UNKNOWN)
     scenario.payments.create(after(payment("pay_2"), Status.PROCESSING, Status.UNKNOWN))
     scenario.webhooks.receive(gateway_event(payment_id="pay_2"))

@@ -112,7 +112,7 @@ def test_dispatch_when_sqs_delivers_twice_then_one_execution() -> None:
     assert scenario.workflow.started == ["p1"]
 
 
-def test_dispatch_when_the_payment_has_an_outcome_then_it_is_not_started_again() -> None:
+def test_dispatch_does_not_restart_a_payment_that_has_an_outcome() -> None:
     scenario = DispatchScenario()
     scenario.payments.save(after(batch_payment("p1"), Status.REJECTED))
     assert scenario.dispatch() == "p1"
@@ -138,7 +138,7 @@ def test_dispatch_when_many_come_then_the_rate_stays_at_the_pace() -> None:
 # Giving way --------------------------------------------------------------------------------------------------------
 
 
-def test_dispatch_when_slots_are_taken_far_ahead_then_it_starts_nothing_until_they_are_not() -> None:
+def test_dispatch_waits_until_a_long_slot_backlog_has_shrunk() -> None:
     scenario = DispatchScenario(interval_seconds=0)
     scenario.take_slots(seconds=2)
     scenario.dispatch()
@@ -147,7 +147,7 @@ def test_dispatch_when_slots_are_taken_far_ahead_then_it_starts_nothing_until_th
 
 
 @pytest.mark.parametrize("backlog_seconds", [0.0, 0.25, 0.5])
-def test_dispatch_when_slots_are_taken_a_little_ahead_then_it_starts_at_once_and_slows_down_by_as_much(
+def test_dispatch_starts_at_once_and_slows_down_by_a_short_slot_backlog(
     backlog_seconds: float,
 ) -> None:
     scenario = DispatchScenario(interval_seconds=0.25)
@@ -172,7 +172,7 @@ def test_dispatch_when_the_backlog_grows_meanwhile_then_it_looks_again() -> None
     assert scenario.time.seconds >= 2 - LONGEST_BACKLOG_SECONDS
 
 
-def test_dispatch_when_the_payment_has_an_outcome_then_it_gives_way_to_nobody() -> None:
+def test_dispatch_does_not_wait_for_slots_if_the_payment_has_an_outcome() -> None:
     scenario = DispatchScenario(interval_seconds=0)
     scenario.payments.save(after(batch_payment("p1"), Status.REJECTED))
     scenario.take_slots(seconds=2)
@@ -185,7 +185,7 @@ def test_dispatch_when_the_payment_has_an_outcome_then_it_gives_way_to_nobody() 
 
 @pytest.mark.fault(19)
 @pytest.mark.parametrize("by", PausedBy)
-def test_dispatch_when_the_lane_is_paused_then_lane_paused_says_why_and_since_when(by: PausedBy) -> None:
+def test_dispatch_while_paused_fails_with_the_reason_and_since_when(by: PausedBy) -> None:
     scenario = DispatchScenario()
     scenario.breaker.pause(by, "the key is refused", NOON)
     with pytest.raises(BatchesPaused, match=r"since 2026-11-21T12:00:00.000Z: the key is refused"):
@@ -197,7 +197,7 @@ def test_dispatch_when_the_lane_is_paused_then_lane_paused_says_why_and_since_wh
 
 
 @pytest.mark.fault(19)
-def test_dispatch_when_the_lane_pauses_between_two_messages_then_the_second_is_not_started() -> None:
+def test_dispatch_stops_when_batches_are_paused_between_two_messages() -> None:
     scenario = DispatchScenario()
     scenario.dispatch()
     scenario.breaker.pause(PausedBy.GATEWAY, "the key is refused", NOON)
@@ -207,7 +207,7 @@ def test_dispatch_when_the_lane_pauses_between_two_messages_then_the_second_is_n
 
 
 @pytest.mark.fault(19)
-def test_dispatch_when_the_gateway_refused_somebody_just_now_then_it_waits_what_the_next_answers_say() -> None:
+def test_dispatch_waits_after_a_refusal_and_notices_a_following_pause() -> None:
     scenario = DispatchScenario(interval_seconds=0)
     scenario.breaker.count_refusal(scenario.time.now(), REFUSALS_WINDOW)
     sleep = scenario.time.sleep
@@ -246,7 +246,7 @@ def quiet_world() -> DispatchScenario:
 
 @pytest.mark.fault(19)
 @pytest.mark.parametrize("charged_after_seconds", [0.0, 0.3, 4.0])
-def test_dispatch_when_it_was_quiet_then_the_first_payment_goes_alone_until_one_gets_to_the_gateway(
+def test_dispatch_after_idle_time_starts_one_payment_until_a_gateway_call(
     charged_after_seconds: float,
 ) -> None:
     scenario = quiet_world()
@@ -267,7 +267,7 @@ def test_dispatch_when_it_was_quiet_then_the_first_payment_goes_alone_until_one_
     assert scenario.time.seconds == first_took
 
 
-def test_dispatch_when_the_first_payment_never_gets_to_the_gateway_then_the_others_wait_for_it_once() -> None:
+def test_dispatch_waits_once_for_a_first_payment_that_never_gets_through() -> None:
     scenario = quiet_world()
     quiet_since = scenario.time.seconds
     scenario.dispatch()
@@ -278,7 +278,7 @@ def test_dispatch_when_the_first_payment_never_gets_to_the_gateway_then_the_othe
     assert scenario.time.seconds == first_took
 
 
-def test_dispatch_when_it_was_quiet_here_and_others_charge_then_it_waits_for_nothing() -> None:
+def test_dispatch_after_idle_time_does_not_wait_when_others_charge() -> None:
     scenario = quiet_world()
     scenario.charge()
     quiet_since = scenario.time.seconds
@@ -286,7 +286,7 @@ def test_dispatch_when_it_was_quiet_here_and_others_charge_then_it_waits_for_not
     assert scenario.time.seconds == quiet_since
 
 
-def test_dispatch_when_it_was_quiet_and_there_is_nothing_to_start_then_it_waits_for_nothing() -> None:
+def test_dispatch_after_idle_time_does_not_wait_with_nothing_to_start() -> None:
     scenario = quiet_world()
     scenario.payments.save(after(batch_payment("p1"), Status.REJECTED))
     quiet_since = scenario.time.seconds
@@ -301,7 +301,7 @@ def test_dispatch_when_it_was_quiet_and_there_is_nothing_to_start_then_it_waits_
 @pytest.mark.parametrize(
     "body", ["", "no json", "[]", "7", "null", "{}", '{"payment_id": 7}', '{"payment_id": "a b"}', "[" * 100_000]
 )
-def test_dispatch_when_the_message_is_malformed_then_it_fails_without_repeating_it(body: str) -> None:
+def test_dispatch_fails_on_a_malformed_message_without_repeating_it(body: str) -> None:
     scenario = DispatchScenario()
     with pytest.raises(MalformedMessage) as refused:
         scenario.dispatch(body)

@@ -84,7 +84,7 @@ def test_file_when_in_a_tolerated_form_then_its_rows_are_read(
     assert told(rows_of(content, chunk_bytes)) == expected
 
 
-def test_row_when_cells_are_quoted_then_commas_quotes_and_line_ends_are_text() -> None:
+def test_quoted_cell_may_hold_commas_quotes_and_line_ends() -> None:
     content = b'payment_id,amount,currency,description\np1,1,USD,"a, ""b""\r\nc\n\nd"\np2,2,USD,5" pipe\n'
     first, second = rows_of(content)
     assert isinstance(first, Row)
@@ -138,7 +138,7 @@ def test_row_when_all_columns_are_there_then_the_whole_request_is_read() -> None
         (b"\x1f\x8b no gzip at all", 1, "", "the gzip data is damaged here"),
     ],
 )
-def test_file_when_it_has_no_readable_header_then_the_error_says_where_and_why(
+def test_file_without_a_readable_header_reports_where_and_why(
     content: bytes, line: int, column: str, reason: str
 ) -> None:
     errors = refusal(content).errors
@@ -146,11 +146,11 @@ def test_file_when_it_has_no_readable_header_then_the_error_says_where_and_why(
     assert all(error.what_to_do for error in errors)
 
 
-def test_header_when_a_card_number_stands_in_it_then_the_error_does_not_repeat_it() -> None:
+def test_header_error_does_not_repeat_a_card_number() -> None:
     assert "4242" not in repr(refusal(b"payment_id,amount,currency,4242424242424242\n").errors)
 
 
-def test_header_when_it_has_a_thousand_unknown_columns_then_the_error_stays_small() -> None:
+def test_header_with_a_thousand_unknown_columns_gives_20_errors() -> None:
     assert len(refusal(b",".join(b"x%d" % n for n in range(1000))).errors) == 20
 
 
@@ -180,7 +180,7 @@ def test_row_when_a_cell_is_not_utf8_then_the_error_names_its_column() -> None:
     assert (row.payment_id, error.line, error.column, error.value) == ("p1", 2, "description", "'M\ufffdller'")
 
 
-def test_quote_when_it_stays_open_then_a_later_quote_does_not_swallow_the_rows_between() -> None:
+def test_unclosed_quote_does_not_swallow_the_rows_up_to_a_later_quote() -> None:
     content = (
         b"payment_id,amount,currency,description\n"
         b'p1,1,USD,"unclosed\n'
@@ -191,21 +191,21 @@ def test_quote_when_it_stays_open_then_a_later_quote_does_not_swallow_the_rows_b
     assert told(rows_of(content)) == [(2, Flaw.UNCLOSED_QUOTE.value), (3, "p2"), (4, "p3"), (5, "p4")]
 
 
-def test_quote_when_each_of_many_lines_leaves_one_open_then_each_line_is_rejected_in_linear_time() -> None:
+def test_many_unclosed_quotes_are_rejected_line_by_line_in_linear_time() -> None:
     rows = rows_of(HEADER + b'p,"1,USD\n' * 40_000)
     assert [row.line for row in rows] == list(range(2, 40_002))
     assert all(isinstance(row, RejectedRow) for row in rows)
     assert growth(lambda lines: rows_of(HEADER + b'p,"1,USD\n' * lines), 40_000) < LINEAR
 
 
-def test_quoted_cell_when_it_never_closes_in_a_large_file_then_all_rows_below_are_read() -> None:
+def test_unclosed_quote_in_a_large_file_loses_no_row_below() -> None:
     below = b"".join(b"p%d,1,USD\n" % n for n in range(20_000))
     rows = rows_of(HEADER + b'first,"1,USD\n' + below)
     assert told(rows[:2]) == [(2, Flaw.UNCLOSED_QUOTE.value), (3, "p0")]
     assert sum(isinstance(row, Row) for row in rows) == 20_000
 
 
-def test_gzip_when_it_is_cut_off_then_the_rows_above_are_read_and_half_a_row_is_not() -> None:
+def test_truncated_gzip_yields_the_whole_rows_and_rejects_the_half_row() -> None:
     # stored blocks, so that the cut falls inside of the last row and its amount
     whole = gzip.compress(HEADER + b"p1,1,USD\np2,100.00,USD\n", compresslevel=0, mtime=0)
     cut = whole[: whole.index(b"p2,10") + 5]
@@ -215,7 +215,7 @@ def test_gzip_when_it_is_cut_off_then_the_rows_above_are_read_and_half_a_row_is_
     assert (last.line, last.errors[0].reason) == (3, "the gzip data ends too early: the upload was incomplete")
 
 
-def test_file_when_it_has_too_many_rows_then_the_first_row_not_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_with_too_many_rows_names_the_first_row_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_file, "MAX_ROWS", 2)
     rows = rows_of(HEADER + b"p1,1,USD\np2,1,USD\np3,1,USD\np4,1,USD\n")
     assert told(rows) == [
@@ -239,7 +239,7 @@ def test_row_of_10_mb_when_streamed_then_it_is_rejected_in_bounded_memory() -> N
     assert peak() < 1_000_000
 
 
-def test_gzip_of_a_long_row_when_streamed_then_it_is_rejected_in_bounded_memory() -> None:
+def test_gzip_of_a_long_row_is_rejected_in_bounded_memory() -> None:
     content = gzip.compress(HEADER + b"x" * 50_000_000 + b"\np2,2,USD\n", mtime=0)
     with peak_bytes() as peak:
         rows = rows_of(content)
@@ -248,7 +248,7 @@ def test_gzip_of_a_long_row_when_streamed_then_it_is_rejected_in_bounded_memory(
 
 
 @pytest.mark.fault(29)
-def test_file_of_a_million_rows_when_resumed_near_its_end_then_the_rest_is_read_in_bounded_memory() -> None:
+def test_file_of_a_million_rows_resumes_near_its_end_in_bounded_memory() -> None:
     def chunks() -> Iterator[bytes]:
         yield HEADER
         for thousand in range(1000):
@@ -281,7 +281,7 @@ def test_file_of_a_million_rows_when_resumed_near_its_end_then_the_rest_is_read_
         ("1234567890123456789", "USD"),
     ],
 )
-def test_amount_when_it_is_not_a_plain_amount_of_its_currency_then_the_row_says_so(amount: str, currency: str) -> None:
+def test_invalid_amount_for_its_currency_is_rejected_with_a_reason(amount: str, currency: str) -> None:
     (row,) = rows_of(HEADER + f"p1,{amount},{currency}\n".encode())
     assert isinstance(row, RejectedRow)
     assert [(error.line, error.column) for error in row.errors] == [(2, "amount")]
@@ -297,15 +297,13 @@ def test_currency_when_unknown_then_the_row_says_so(currency: str) -> None:
 
 
 @pytest.mark.parametrize(("amount", "currency", "minor_units"), [("1.234", "KWD", 1234), ("10", "JPY", 10)])
-def test_amount_when_it_has_the_digits_of_its_currency_then_it_is_taken_exactly(
-    amount: str, currency: str, minor_units: int
-) -> None:
+def test_amount_with_the_digits_of_its_currency_is_read_exactly(amount: str, currency: str, minor_units: int) -> None:
     (row,) = rows_of(HEADER + f"p1,{amount},{currency}\n".encode())
     assert isinstance(row, Row)
     assert row.request.money == Money(minor_units, currency)
 
 
-def test_row_when_several_cells_are_wrong_then_all_are_told() -> None:
+def test_row_with_several_wrong_cells_reports_all_of_them() -> None:
     content = b"payment_id,amount,currency,metadata\nno spaces,-1,USD,{not json\n"
     (row,) = rows_of(content)
     assert isinstance(row, RejectedRow)
@@ -326,7 +324,7 @@ def test_metadata_when_not_an_object_of_text_then_the_cell_is_refused(metadata: 
 
 @pytest.mark.parametrize("column", ["payment_id", "customer_id", "payment_method", "description", "metadata"])
 @pytest.mark.parametrize("card", ["4242424242424242", "4242 4242 4242 4242", "4242-4242-4242-4242"])
-def test_cell_when_it_holds_a_card_number_then_it_is_refused_and_not_repeated(column: str, card: str) -> None:
+def test_cell_with_a_card_number_is_rejected_and_not_repeated(column: str, card: str) -> None:
     cells = {"payment_id": "p1", "amount": "1", "currency": "USD"}
     cells[column] = f'{{"card": "{card}"}}' if column == "metadata" else card
     sheet = io.StringIO()
@@ -340,9 +338,7 @@ def test_cell_when_it_holds_a_card_number_then_it_is_refused_and_not_repeated(co
 @pytest.mark.fault(44)
 @pytest.mark.parametrize("column", ["amount", "currency", "token", "description", "metadata"])
 @pytest.mark.parametrize("text", ["4242.4242.4242.4242", "４２４２４２４２４２４２４２４２", "cvv: 4242"])
-def test_cell_when_it_holds_card_data_in_any_writing_then_it_is_refused_and_not_repeated(
-    column: str, text: str
-) -> None:
+def test_cell_with_card_data_in_any_notation_is_rejected_and_not_repeated(column: str, text: str) -> None:
     cells = {"payment_id": "p1", "amount": "1", "currency": "USD"}
     cells[column] = f'{{"a": "{text}"}}' if column == "metadata" else text
     sheet = io.StringIO()
@@ -355,7 +351,7 @@ def test_cell_when_it_holds_card_data_in_any_writing_then_it_is_refused_and_not_
 
 @pytest.mark.fault(44)
 @pytest.mark.parametrize("column", ["cvv", "Card Number", "PAN", "security_code", "4242424242424242"])
-def test_header_when_a_column_is_for_card_data_then_the_file_is_refused_with_that_reason(column: str) -> None:
+def test_file_with_a_column_for_card_data_is_refused_for_that_reason(column: str) -> None:
     (error,) = refusal(f"payment_id,amount,currency,{column}\np1,1,USD,987\n".encode()).errors
     assert error.reason.startswith("the column looks like a card")
     assert not any(told in repr(error) for told in ("4242", "987"))
@@ -412,7 +408,7 @@ def test_records_when_bytes_are_arbitrary_then_every_line_is_accounted_for(conte
 
 
 @given(content=st.binary(max_size=300))
-def test_rows_when_bytes_are_arbitrary_then_each_is_a_row_or_a_told_error(content: bytes) -> None:
+def test_arbitrary_bytes_yield_rows_or_reported_errors(content: bytes) -> None:
     for row in rows_of(HEADER + content):
         assert isinstance(row, Row) or row.errors
 

@@ -120,7 +120,7 @@ def finished_world() -> tuple[ReportScenario, Source]:
     return scenario, source
 
 
-def test_results_when_reported_then_every_accepted_row_has_exactly_one_result() -> None:
+def test_results_have_exactly_one_line_for_each_accepted_row() -> None:
     scenario, source = finished_world()
     scenario.report(source)
     results = scenario.sheet("results.csv")
@@ -136,7 +136,7 @@ def test_results_when_reported_then_every_accepted_row_has_exactly_one_result() 
     assert [row["already_submitted"] for row in results] == ["", "", "", "over rest"]
 
 
-def test_errors_when_reported_then_each_says_line_column_reason_and_what_to_do() -> None:
+def test_errors_state_line_column_reason_and_what_to_do() -> None:
     scenario, source = finished_world()
     scenario.report(source)
     errors = scenario.sheet("errors.csv")
@@ -153,7 +153,7 @@ def test_errors_when_reported_then_each_says_line_column_reason_and_what_to_do()
     assert all(row["reason"] and row["what_to_do"] for row in errors)
 
 
-def test_resubmit_when_reported_then_it_holds_the_rejected_rows_as_they_came_without_card_numbers() -> None:
+def test_resubmit_file_keeps_rejected_rows_but_without_card_numbers() -> None:
     scenario, source = finished_world()
     scenario.report(source)
     resubmit = scenario.files.results["results/2026/payroll.csv/resubmit.csv"]
@@ -198,7 +198,7 @@ def test_report_when_payments_are_still_under_way_then_nothing_is_written() -> N
     assert scenario.report(source)
 
 
-def test_report_when_the_file_was_refused_then_the_batch_is_rejected_with_its_errors() -> None:
+def test_report_of_a_refused_file_rejects_the_batch_with_its_errors() -> None:
     scenario = ReportScenario()
     source = scenario.split(b"payment_id;amount;currency\n")
     batch = scenario.report(source)
@@ -220,7 +220,7 @@ def test_report_when_the_index_lacks_rows_then_it_waits_for_them() -> None:
     assert len(scenario.sheet("results.csv")) == 4
 
 
-def test_report_when_the_index_shows_an_old_status_then_the_row_itself_is_asked() -> None:
+def test_report_reads_the_row_itself_when_the_index_shows_an_old_status() -> None:
     scenario, source = finished_world()
     old = [
         replace(payment, status=Status.PROCESSING, batch_row_closed=False)
@@ -236,7 +236,7 @@ def test_report_when_the_index_shows_an_old_status_then_the_row_itself_is_asked(
     ]
 
 
-def test_report_when_the_index_never_catches_up_then_it_fails_and_a_repetition_succeeds() -> None:
+def test_report_fails_when_the_index_stays_behind_and_a_retry_succeeds() -> None:
     scenario, source = finished_world()
     scenario.payments.old_views = [[] for _ in range(6)]
     with pytest.raises(IndexBehind):
@@ -246,7 +246,7 @@ def test_report_when_the_index_never_catches_up_then_it_fails_and_a_repetition_s
     assert len(scenario.events) == 1
 
 
-def test_report_when_it_died_after_the_event_then_the_repeated_event_has_the_same_id(
+def test_report_retried_after_the_event_was_sent_repeats_the_same_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scenario, source = finished_world()
@@ -263,7 +263,7 @@ def test_report_when_it_died_after_the_event_then_the_repeated_event_has_the_sam
     assert first == again
 
 
-def test_report_when_the_same_file_came_again_then_its_results_say_where_the_payments_are_from() -> None:
+def test_report_of_the_same_file_again_says_where_payments_came_from() -> None:
     scenario, first = finished_world()
     scenario.report(first)
     again = scenario.split(GOOD_AND_BAD, version_id="v2")
@@ -275,7 +275,7 @@ def test_report_when_the_same_file_came_again_then_its_results_say_where_the_pay
     assert [row["status"] for row in results] == ["succeeded", "declined", "rejected", "succeeded"]
 
 
-def test_resubmit_when_uploaded_as_it_is_then_the_same_rows_are_rejected_again() -> None:
+def test_resubmit_file_uploaded_unchanged_rejects_only_rows_still_wrong() -> None:
     scenario, source = finished_world()
     scenario.report(source)
     resubmit = scenario.files.results["results/2026/payroll.csv/resubmit.csv"]
@@ -285,7 +285,7 @@ def test_resubmit_when_uploaded_as_it_is_then_the_same_rows_are_rejected_again()
     assert (batch.progress.rows_accepted, batch.progress.rows_rejected) == (2, 3)
 
 
-def test_results_when_references_are_sealed_then_the_file_has_them_in_plain_text() -> None:
+def test_results_show_sealed_references_in_plain_text() -> None:
     scenario, source = finished_world()
     for payment_id in ("p1", "rest"):
         scenario.seal_reference(payment_id, f"pi_of_{payment_id}")
@@ -297,7 +297,7 @@ def test_results_when_references_are_sealed_then_the_file_has_them_in_plain_text
 
 
 @pytest.mark.fault(45)
-def test_report_when_the_key_is_disabled_then_no_file_and_made_once_it_is_enabled() -> None:
+def test_report_fails_without_files_until_a_disabled_key_is_enabled() -> None:
     scenario, source = finished_world()
     scenario.seal_reference("p1", "pi_1")
     scenario.encryptor.available = False

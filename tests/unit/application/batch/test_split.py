@@ -125,7 +125,7 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 16])
-def test_split_when_all_rows_are_good_then_all_are_stored_queued_and_counted(workers: int) -> None:
+def test_split_stores_queues_and_counts_all_good_rows(workers: int) -> None:
     scenario = SplitScenario()
     source = scenario.files.upload("incoming/twelve.csv", TWELVE_ROWS)
     batch = scenario.split(source, workers=workers)
@@ -151,7 +151,7 @@ def test_split_when_queued_then_the_message_holds_ids_only() -> None:
 
 
 @pytest.mark.fault(31)
-def test_split_when_an_id_stands_twice_in_the_file_then_the_first_wins_and_the_others_name_its_line() -> None:
+def test_split_keeps_the_first_row_of_an_id_and_repeats_name_its_line() -> None:
     scenario = SplitScenario()
     source = scenario.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\np2,2,USD\np1,1,USD\np3,3,USD\np1,9,EUR\n")
     batch = scenario.split(source, workers=16)
@@ -166,7 +166,7 @@ def test_split_when_an_id_stands_twice_in_the_file_then_the_first_wins_and_the_o
 
 @given(ids=st.lists(st.sampled_from(["p1", "p2", "p3", "p4"]), max_size=14))
 @settings(deadline=None, max_examples=50)
-def test_split_when_ids_repeat_anyhow_then_each_id_is_stored_from_its_first_line(ids: list[str]) -> None:
+def test_split_stores_each_id_from_its_first_line_for_any_repetition(ids: list[str]) -> None:
     scenario = SplitScenario()
     content = HEADER + b"".join(b"%s,%d,USD\n" % (name.encode(), n) for n, name in enumerate(ids, 1))
     source = scenario.files.upload("incoming/a.csv", content)
@@ -179,7 +179,7 @@ def test_split_when_ids_repeat_anyhow_then_each_id_is_stored_from_its_first_line
     assert progress.rows_accepted + progress.rows_rejected == progress.rows_read == len(ids)
 
 
-def test_split_when_the_same_payment_came_over_rest_then_the_row_is_already_submitted() -> None:
+def test_split_marks_a_payment_sent_over_rest_as_already_submitted() -> None:
     scenario = SplitScenario()
     scenario.payments.create(accepted(PaymentRequest("p2", Money(200, "USD")), at=NOW, source="rest"))
     source = scenario.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\np2,2.00,USD\n")
@@ -192,7 +192,7 @@ def test_split_when_the_same_payment_came_over_rest_then_the_row_is_already_subm
     assert (row.line, row.payment_id, row.amount, row.already_submitted) == (3, "p2", "2.00", "over rest")
 
 
-def test_split_when_the_id_is_taken_by_other_content_then_the_row_says_which_fields_differ() -> None:
+def test_split_rejects_a_taken_id_naming_the_fields_that_differ() -> None:
     scenario = SplitScenario()
     scenario.payments.create(accepted(PaymentRequest("p1", Money(77700, "EUR")), at=NOW, source="rest"))
     source = scenario.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\n")
@@ -206,7 +206,7 @@ def test_split_when_the_id_is_taken_by_other_content_then_the_row_says_which_fie
     assert scenario.queue.messages == []
 
 
-def test_split_when_s3_notifies_twice_after_the_end_then_nothing_is_stored_or_queued_twice() -> None:
+def test_split_ignores_a_second_s3_notification_after_its_end() -> None:
     scenario = SplitScenario()
     source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
     scenario.split(source, owner="run-1")
@@ -228,7 +228,7 @@ def test_split_when_another_run_holds_the_file_then_this_one_does_nothing() -> N
     assert scenario.queue.messages == sent
 
 
-def test_split_when_the_same_file_is_uploaded_again_then_every_row_is_already_submitted() -> None:
+def test_split_of_the_same_file_again_marks_every_row_already_submitted() -> None:
     scenario = SplitScenario()
     first = scenario.files.upload("incoming/a.csv", TWELVE_ROWS, "v1")
     again = scenario.files.upload("incoming/a.csv", TWELVE_ROWS, "v2")
@@ -246,7 +246,7 @@ def test_split_when_the_same_file_is_uploaded_again_then_every_row_is_already_su
 
 
 @pytest.mark.parametrize("key", ["incoming/notes.txt", "incoming/payroll.xlsx", "incoming/csv"])
-def test_split_when_the_file_is_no_csv_by_name_then_the_batch_is_refused_with_the_reason(key: str) -> None:
+def test_split_refuses_a_file_not_named_csv_with_the_reason(key: str) -> None:
     scenario = SplitScenario()
     source = scenario.files.upload(key, TWELVE_ROWS)
     batch = scenario.split(source)
@@ -257,14 +257,14 @@ def test_split_when_the_file_is_no_csv_by_name_then_the_batch_is_refused_with_th
 
 
 @pytest.mark.parametrize("key", ["incoming/A.CSV", "incoming/a.csv.gz", "incoming/a.Csv.GZ"])
-def test_split_when_the_ending_is_written_in_capitals_or_gz_then_it_is_a_csv(key: str) -> None:
+def test_split_accepts_csv_endings_in_capitals_or_with_gz(key: str) -> None:
     scenario = SplitScenario()
     batch = scenario.split(scenario.files.upload(key, TWELVE_ROWS))
     assert batch
     assert batch.progress.rows_accepted == 12
 
 
-def test_split_when_the_header_is_wrong_then_the_report_is_started_with_the_errors() -> None:
+def test_split_with_a_wrong_header_starts_the_report_with_the_errors() -> None:
     scenario = SplitScenario()
     source = scenario.files.upload("incoming/a.csv", b"id,amount\n")
     batch = scenario.split(source)
@@ -274,14 +274,14 @@ def test_split_when_the_header_is_wrong_then_the_report_is_started_with_the_erro
 
 
 @pytest.mark.parametrize("content", [HEADER, HEADER + b"p1,-1,USD\n"])
-def test_split_when_no_row_becomes_a_payment_then_the_report_starts_at_the_end(content: bytes) -> None:
+def test_split_starts_the_report_at_the_end_when_no_row_is_a_payment(content: bytes) -> None:
     scenario = SplitScenario()
     source = scenario.files.upload("incoming/a.csv", content)
     scenario.split(source)
     assert scenario.reports == [source.batch_id]
 
 
-def test_split_when_all_payments_close_before_it_ends_then_the_splitter_starts_the_report() -> None:
+def test_split_starts_the_report_when_all_payments_closed_before_its_end() -> None:
     scenario = SplitScenario()
     source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
     scenario.split(source, seconds_left=[900, 900, 900, 900, 1])  # every row is done, the end is not seen yet
@@ -291,7 +291,7 @@ def test_split_when_all_payments_close_before_it_ends_then_the_splitter_starts_t
     assert scenario.reports == [source.batch_id]
 
 
-def test_split_when_the_payments_close_after_it_then_the_last_closing_starts_the_report_once() -> None:
+def test_last_payment_to_close_after_the_split_starts_the_report_once() -> None:
     scenario = SplitScenario()
     source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
     scenario.split(source)
@@ -300,7 +300,7 @@ def test_split_when_the_payments_close_after_it_then_the_last_closing_starts_the
     assert scenario.reports == [source.batch_id]
 
 
-def test_close_when_a_payment_is_under_way_or_of_no_batch_then_nothing_is_counted() -> None:
+def test_close_counts_no_payment_under_way_or_without_a_batch() -> None:
     scenario = SplitScenario()
     source = scenario.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\n")
     scenario.split(source)
@@ -310,7 +310,7 @@ def test_close_when_a_payment_is_under_way_or_of_no_batch_then_nothing_is_counte
     assert scenario.batch(source).rows_closed == 0
 
 
-def test_close_when_the_run_before_died_before_it_started_the_report_then_a_repetition_starts_it() -> None:
+def test_close_repeated_after_a_crash_starts_the_missing_report() -> None:
     scenario = SplitScenario()
     source = scenario.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\n")
     scenario.split(source)
@@ -320,7 +320,7 @@ def test_close_when_the_run_before_died_before_it_started_the_report_then_a_repe
     assert scenario.reports == [source.batch_id]
 
 
-def test_split_when_time_runs_short_then_it_hands_over_and_the_next_run_goes_on() -> None:
+def test_split_short_of_time_hands_over_and_the_next_run_continues() -> None:
     scenario = SplitScenario()
     source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
     for run in range(4):
@@ -351,7 +351,7 @@ def mixed_world() -> tuple[SplitScenario, Source]:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("same_owner", [True, False], ids=["repeated_by_lambda", "taken_over_later"])
 @pytest.mark.parametrize("dies_at", range(50))
-def test_split_when_it_dies_at_any_step_then_no_row_is_lost_or_counted_twice(
+def test_split_crashing_at_any_step_loses_and_double_counts_no_row(
     dies_at: int, same_owner: bool, after: bool, seconds_left: float
 ) -> None:
     scenario, source = mixed_world()
@@ -386,7 +386,7 @@ def test_split_when_it_dies_at_any_step_then_no_row_is_lost_or_counted_twice(
 
 
 @pytest.mark.parametrize("seconds_left", [900, 5])
-def test_split_when_it_dies_at_any_step_then_the_steps_tried_are_all_there_are(seconds_left: float) -> None:
+def test_split_has_no_more_steps_than_the_crash_test_tries(seconds_left: float) -> None:
     scenario, source = mixed_world()
     while scenario.split(source, seconds_left=seconds_left):
         pass
@@ -395,9 +395,7 @@ def test_split_when_it_dies_at_any_step_then_the_steps_tried_are_all_there_are(s
 
 @given(deaths=st.lists(st.integers(0, 25), max_size=6), workers=st.sampled_from([1, 4]))
 @settings(deadline=None, max_examples=60)
-def test_split_when_it_dies_again_and_again_then_the_file_is_still_split_exactly(
-    deaths: list[int], workers: int
-) -> None:
+def test_split_crashing_repeatedly_still_splits_the_file_exactly(deaths: list[int], workers: int) -> None:
     scenario, source = mixed_world()
     for dies_at in deaths:
         scenario.life = Life(dies_at)
@@ -411,7 +409,7 @@ def test_split_when_it_dies_again_and_again_then_the_file_is_still_split_exactly
     assert scenario.queued_ids() == {"p1", "p2", "p3", "p5", "p6", "p7", "p8"}
 
 
-def test_sources_when_a_notification_names_them_then_keys_are_decoded_and_folders_left_out() -> None:
+def test_sources_of_a_notification_have_decoded_keys_and_no_folders() -> None:
     def record(key: str) -> dict[str, Any]:
         uploaded = {"key": key, "versionId": "v1", "eTag": "e", "size": 3}
         return {"s3": {"bucket": {"name": "b"}, "object": uploaded}}
@@ -420,7 +418,7 @@ def test_sources_when_a_notification_names_them_then_keys_are_decoded_and_folder
     assert list(sources_in(event)) == [Source("b", "incoming/May payé(1).csv", "v1", "e", 3)]
 
 
-def test_batch_id_when_made_from_a_key_then_it_is_plain_and_differs_by_version_and_folder() -> None:
+def test_batch_id_is_plain_and_differs_by_version_and_folder() -> None:
     ids = [
         Source("b", key, version, "e", 0).batch_id
         for key, version in [
