@@ -54,7 +54,7 @@ def asked(at: datetime = NOON, request_id: str = "request-1") -> Request:
 
 
 @pytest.mark.fault(41)
-def test_denied_when_kept_then_it_says_who_reached_for_what_when_how_and_from_where(bench: Bench) -> None:
+def test_denied_entry_says_who_asked_for_what_when_how_and_from_where(bench: Bench) -> None:
     record_denied(bench.log, asked(), "payment", "pay_1")
     assert bench.kept() == [
         Denied(
@@ -83,7 +83,7 @@ def test_denied_when_it_happens_again_then_in_the_order_of_time(bench: Bench) ->
     assert [entry.correlation_id for entry in bench.kept()] == ["request-0", "request-1", "request-2"]
 
 
-def test_denied_when_the_same_id_is_of_another_kind_then_each_stands_for_itself(bench: Bench) -> None:
+def test_denied_entries_of_the_same_id_are_separate_per_kind(bench: Bench) -> None:
     for kind in ("customer", "payment"):
         record_denied(bench.log, asked(), kind, "same")
     assert [(entry.kind, entry.resource_id) for entry in bench.kept()] == [("customer", "same"), ("payment", "same")]
@@ -94,7 +94,7 @@ def test_denied_when_kept_then_nothing_of_the_request_but_that(bench: Bench) -> 
     assert not any(secret in repr(bench.kept()) for secret in ("eyJ", "@", "Bearer"))
 
 
-def test_denied_when_kept_beside_a_payments_audit_entries_then_it_is_none_of_them() -> None:
+def test_denied_entry_is_not_among_a_payments_audit_entries() -> None:
     with aws_in_memory():
         create_table(PAYMENTS)
         client = create_table(AUDIT_LOG)

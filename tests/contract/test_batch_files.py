@@ -53,7 +53,7 @@ def test_read_when_of_any_size_then_the_bytes_come_in_order(bucket: Bucket, size
     assert b"".join(bucket.files.read(bucket.upload("incoming/a.csv", content))) == content
 
 
-def test_read_when_the_key_was_uploaded_again_then_the_version_asked_for_comes(bucket: Bucket) -> None:
+def test_read_returns_the_requested_version_of_a_key_uploaded_again(bucket: Bucket) -> None:
     first = bucket.upload("incoming/a.csv", b"first")
     bucket.upload("incoming/a.csv", b"second")
     assert b"".join(bucket.files.read(first)) == b"first"

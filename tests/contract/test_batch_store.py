@@ -93,7 +93,7 @@ def test_claim_split_when_another_works_on_it_then_refused(stores: Stores) -> No
 
 
 @pytest.mark.parametrize(("owner", "seconds"), [("a", 1), ("b", 61)])
-def test_claim_split_when_repeated_by_its_owner_or_expired_then_the_progress_goes_on(
+def test_claim_split_by_its_owner_or_after_expiry_keeps_the_progress(
     stores: Stores, owner: str, seconds: float
 ) -> None:
     stores.batches.claim_split(BATCH, claim("a"))
@@ -115,7 +115,7 @@ def test_save_progress_when_another_took_over_then_refused(stores: Stores) -> No
     assert current(stores).progress == Progress()
 
 
-def test_finish_split_when_done_then_nobody_splits_again(stores: Stores) -> None:
+def test_finished_split_cannot_be_claimed_again(stores: Stores) -> None:
     assert processing(stores).status is BatchStatus.PROCESSING
     assert current(stores).progress == PROGRESS
     for owner in ("a", "b"):
@@ -131,7 +131,7 @@ def test_finish_split_when_the_file_is_refused_then_its_errors_are_kept(stores: 
     assert current(stores).ready_to_report
 
 
-def test_rows_when_added_twice_and_out_of_order_then_each_comes_once_by_line(stores: Stores) -> None:
+def test_rows_added_twice_and_out_of_order_are_listed_once_by_line(stores: Stores) -> None:
     rejected = RejectedRow(1000, "", (CellError(1000, "amount", "'-1'", "negative", "make it positive"),))
     known = ResultRow(9, "pay_9", "1.00", "USD", "succeeded", "", "", "pi_1", "over rest")
     stores.batches.claim_split(BATCH, claim("a"))
@@ -147,7 +147,7 @@ def test_rows_when_there_are_many_then_all_come_back(stores: Stores) -> None:
     assert list(stores.batches.rows(BATCH.batch_id)) == rows
 
 
-def test_close_row_when_repeated_then_counted_once_and_the_payment_is_marked(stores: Stores) -> None:
+def test_close_row_repeated_counts_once_and_marks_the_payment(stores: Stores) -> None:
     stores.payments.create(payment())
     processing(stores)
     for _ in range(3):
@@ -197,7 +197,7 @@ def test_claim_report_when_the_file_is_still_split_then_refused(stores: Stores) 
 # Batches that somebody still waits for -----------------------------------------------------------------------------
 
 
-def test_unfinished_when_some_wait_for_their_report_then_those_oldest_first(stores: Stores) -> None:
+def test_unfinished_lists_batches_awaiting_their_report_oldest_first(stores: Stores) -> None:
     for name, minutes in (("second", 1), ("first", 0), ("third", 2)):
         created = replace(BATCH, batch_id=name, created_at=iso(NOW + timedelta(minutes=minutes)))
         stores.batches.claim_split(created, claim("a"))
@@ -208,14 +208,14 @@ def test_unfinished_when_some_wait_for_their_report_then_those_oldest_first(stor
 
 
 @pytest.mark.parametrize("end", [BatchStatus.COMPLETED, BatchStatus.REJECTED])
-def test_unfinished_when_the_report_is_told_then_no_longer(stores: Stores, end: BatchStatus) -> None:
+def test_unfinished_omits_a_batch_once_its_report_is_complete(stores: Stores, end: BatchStatus) -> None:
     processing(stores)
     stores.batches.claim_report(BATCH.batch_id, claim("r"))
     stores.batches.complete(BATCH.batch_id, "r", end, {}, NOW)
     assert list(stores.batches.unfinished()) == []
 
 
-def test_is_abandoned_when_the_splitter_died_then_only_after_its_claim_ran_out(stores: Stores) -> None:
+def test_split_is_abandoned_only_after_its_claim_expires(stores: Stores) -> None:
     stores.batches.claim_split(BATCH, claim("a", lasts_seconds=60))
     assert not current(stores).is_abandoned(iso(NOW + timedelta(seconds=60)))
     assert current(stores).is_abandoned(iso(NOW + timedelta(seconds=61)))
@@ -227,7 +227,7 @@ def test_is_abandoned_when_the_splitter_handed_on_then_at_once(stores: Stores) -
     assert current(stores).is_abandoned(iso(NOW))
 
 
-def test_is_abandoned_when_the_report_died_then_only_after_its_claim_ran_out(stores: Stores) -> None:
+def test_report_is_abandoned_only_after_its_claim_expires(stores: Stores) -> None:
     assert not processing(stores).is_abandoned(iso(NOW + timedelta(days=1)))  # nobody works on it: nobody has stopped
     claimed = stores.batches.claim_report(BATCH.batch_id, claim("r", lasts_seconds=60))
     assert claimed.owner_until == current(stores).owner_until == iso(NOW + timedelta(seconds=60))
@@ -322,7 +322,7 @@ def test_close_row_when_the_table_fails_otherwise_then_it_says_so(faulty: Any) -
         stores.batches.close_row(payment())
 
 
-def test_add_rows_when_the_table_leaves_some_unprocessed_then_they_are_written_again(faulty: Any) -> None:
+def test_add_rows_writes_unprocessed_rows_again(faulty: Any) -> None:
     stores, _ = faulty("batch_write_item", [lambda arguments: {"UnprocessedItems": arguments["RequestItems"]}] * 2)
     row = RejectedRow(2, "", (CellError(2, "", "", "x", "y"),))
     stores.batches.claim_split(BATCH, claim("a"))

@@ -53,7 +53,7 @@ def controls(request: pytest.FixtureRequest) -> Iterator[Controls]:
 # The lane ----------------------------------------------------------------------------------------------------------
 
 
-def test_state_when_nobody_touched_the_lane_then_open(controls: Controls) -> None:
+def test_untouched_breaker_is_not_paused(controls: Controls) -> None:
     assert controls.breaker.state() == BreakerState()
     assert not controls.breaker.state().paused
 
@@ -72,9 +72,7 @@ def test_count_refusal_when_the_window_is_over_then_from_one_again(controls: Con
     assert controls.breaker.count_refusal(NOON + WINDOW + timedelta(minutes=4), WINDOW) == 2
 
 
-def test_count_refusal_when_counted_then_the_lane_says_when_the_last_one_was_also_while_paused(
-    controls: Controls,
-) -> None:
+def test_count_refusal_keeps_the_time_of_the_last_one_also_while_paused(controls: Controls) -> None:
     for minutes in (0, 2, 7):  # the first of a window, another one, and the first of the next
         at = NOON + timedelta(minutes=minutes)
         controls.breaker.count_refusal(at, WINDOW)
@@ -83,7 +81,7 @@ def test_count_refusal_when_counted_then_the_lane_says_when_the_last_one_was_als
     assert controls.breaker.state().refused_at == iso(at)
 
 
-def test_count_refusal_when_the_lane_is_open_then_it_stays_open(controls: Controls) -> None:
+def test_count_refusal_does_not_pause_the_breaker(controls: Controls) -> None:
     controls.breaker.count_refusal(NOON, WINDOW)
     assert not controls.breaker.state().paused
 
@@ -127,7 +125,7 @@ def test_send_probe_when_paused_then_remembered_until_the_next_pause(controls: C
     assert controls.breaker.state().probe == ""
 
 
-def test_send_probe_when_the_lane_was_resumed_meanwhile_then_nothing_changes(controls: Controls) -> None:
+def test_send_probe_changes_nothing_when_the_breaker_is_not_paused(controls: Controls) -> None:
     controls.breaker.send_probe("pay_1")
     assert controls.breaker.state() == BreakerState()
 
@@ -145,13 +143,13 @@ def test_take_slot_when_idle_then_the_first_of_the_range(controls: Controls) -> 
     assert controls.slots.next_slot() == 501
 
 
-def test_take_slot_when_busy_then_one_after_the_other_whoever_asks(controls: Controls) -> None:
+def test_take_slot_gives_consecutive_slots_across_instances(controls: Controls) -> None:
     counters = [controls.slots, controls.other_slots]
     assert [counters[n % 2].take_slot(100, 160) for n in range(6)] == [100, 101, 102, 103, 104, 105]
     assert controls.slots.next_slot() == 106
 
 
-def test_take_slot_when_all_up_to_the_last_are_taken_then_no_free_slot_and_none_is_lost(controls: Controls) -> None:
+def test_take_slot_fails_when_all_are_taken_and_loses_no_slot(controls: Controls) -> None:
     assert [controls.slots.take_slot(100, 102) for _ in range(3)] == [100, 101, 102]
     for counter in (controls.slots, controls.other_slots):
         with pytest.raises(NoFreeSlot):
@@ -179,7 +177,7 @@ def taken(counters: list[SlotStore], ranges: list[Range]) -> list[int | None]:
     return slots
 
 
-def test_take_slot_when_asked_for_any_ranges_then_never_one_twice_nor_outside_and_the_twin_agrees() -> None:
+def test_take_slot_is_unique_and_in_range_and_the_same_in_memory() -> None:
     with aws_in_memory():
         client = create_table(CONTROLS)
 

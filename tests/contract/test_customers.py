@@ -83,7 +83,7 @@ def test_get_when_there_is_none_then_none(table: Table) -> None:
     assert table.store.get("cus_1") is None
 
 
-def test_create_when_the_id_is_taken_then_the_first_stays_and_is_told(table: Table) -> None:
+def test_create_with_a_taken_id_keeps_and_returns_the_first(table: Table) -> None:
     table.store.create(customer())
     with pytest.raises(CustomerExists) as taken:
         table.other.create(customer(email_hash="hash_2"))
@@ -121,13 +121,13 @@ def test_save_when_there_is_none_then_refused(table: Table) -> None:
     assert table.store.get("cus_1") is None
 
 
-def test_get_when_the_row_is_of_before_there_were_owners_then_at_version_zero(table: Table) -> None:
+def test_get_returns_rows_from_before_owners_at_version_zero(table: Table) -> None:
     assert table.store.get("cus_old") == OLD_ROW
     assert table.store.get("cus_bare") == BARE_ROW
     assert OLD_ROW.version == BARE_ROW.version == 0
 
 
-def test_save_when_a_row_of_before_there_were_owners_is_changed_then_one_of_two_is_stored(table: Table) -> None:
+def test_save_of_a_row_from_before_owners_stores_one_of_two_changes(table: Table) -> None:
     first = changed(OLD_ROW, {"email": "sealed.v1.e", "email_hash": "hash_1"}, at=NOON)
     table.store.save(first)
     with pytest.raises(VersionConflict):
@@ -137,9 +137,7 @@ def test_save_when_a_row_of_before_there_were_owners_is_changed_then_one_of_two_
 
 
 @pytest.mark.parametrize("row", [customer(name="sealed.v1.n"), OLD_ROW], ids=["now", "before there were owners"])
-def test_save_when_erased_then_nothing_personal_is_left_and_the_id_is_never_given_again(
-    table: Table, row: Customer
-) -> None:
+def test_erased_customer_keeps_nothing_personal_and_its_id_is_not_reused(table: Table, row: Customer) -> None:
     if row.version:
         table.store.create(row)
     table.store.save(erased(row, at=NOON))
@@ -162,9 +160,7 @@ def test_save_when_it_was_erased_meanwhile_then_it_stays_erased(table: Table) ->
     assert table.store.get("cus_1") == tombstone
 
 
-def test_get_when_there_is_a_default_method_then_as_it_is_stored_with_who_created_the_customer_when(
-    table: Table,
-) -> None:
+def test_get_returns_the_default_method_with_creator_and_creation_time(table: Table) -> None:
     table.store.create(customer())
     row = table.other.get("cus_1")
     assert row
@@ -172,9 +168,7 @@ def test_get_when_there_is_a_default_method_then_as_it_is_stored_with_who_create
     assert (row.created_by, row.created_at) == ("sub_shop", iso(NOON))
 
 
-def test_find_by_email_hash_when_several_have_it_then_the_oldest_first_and_no_more_than_asked_for(
-    table: Table,
-) -> None:
+def test_find_by_email_hash_returns_the_oldest_first_up_to_the_limit(table: Table) -> None:
     rows = [customer(f"cus_{9 - n}", seconds=n) for n in range(3)]
     for row in [*rows, customer("cus_other", email_hash="hash_2")]:
         table.store.create(row)
@@ -183,7 +177,7 @@ def test_find_by_email_hash_when_several_have_it_then_the_oldest_first_and_no_mo
     assert table.store.find_by_email_hash("hash_3", 10) == []
 
 
-def test_find_by_email_hash_when_changed_or_erased_then_not_found_by_the_old_one(table: Table) -> None:
+def test_find_by_email_hash_ignores_hashes_since_changed_or_erased(table: Table) -> None:
     for row in (customer(), customer("cus_2")):
         table.store.create(row)
     table.store.save(changed(customer(), {"email": "sealed.v1.x", "email_hash": "hash_2"}, at=NOON))

@@ -88,7 +88,7 @@ def test_of_payment_when_several_are_about_it_then_those_oldest_first(events: Ev
 
 
 @pytest.mark.parametrize("parked_first", [True, False])
-def test_dynamodb_add_when_settled_then_dropped_after_ninety_days_and_never_while_parked(parked_first: bool) -> None:
+def test_dynamodb_event_expires_90_days_after_settling_never_while_parked(parked_first: bool) -> None:
     def expires_at() -> str | None:
         item = client.get_item(TableName=GATEWAY_EVENTS.name, Key={"event_id": {"S": "evt_1"}})["Item"]
         return item.get(GATEWAY_EVENTS.expires, {}).get("N")

@@ -96,13 +96,13 @@ def test_seal_and_open_when_asked_for_several_then_one_request_each(bench: Bench
     assert bench.calls() == 2
 
 
-def test_seal_when_there_is_nothing_to_seal_then_nothing_changes_and_nobody_is_asked(bench: Bench) -> None:
+def test_seal_of_sealed_values_changes_nothing_without_a_request(bench: Bench) -> None:
     sealed = bench.encryptor.seal(MINE, VALUES)
     bench.switch(False)
     assert bench.encryptor.seal(MINE, sealed) == sealed
 
 
-def test_open_when_nothing_is_sealed_then_plain_texts_pass_and_nobody_is_asked(bench: Bench) -> None:
+def test_open_passes_plain_texts_through_without_a_request(bench: Bench) -> None:
     bench.switch(False)
     assert bench.encryptor.open(MINE, VALUES) == VALUES
 
@@ -114,7 +114,7 @@ def test_open_when_the_context_is_another_then_refused_naming_the_field(bench: B
         bench.encryptor.open(context, sealed)
 
 
-def test_open_when_a_text_was_moved_to_another_field_then_refused_naming_it(bench: Bench) -> None:
+def test_open_refuses_a_text_moved_to_another_field_naming_it(bench: Bench) -> None:
     sealed = bench.encryptor.seal(MINE, {"payment_method": "pm_1", "gateway_reference": "pi_1"})
     with pytest.raises(DecryptionFailed, match="gateway_reference"):
         bench.encryptor.open(MINE, {"gateway_reference": sealed["payment_method"]})
@@ -135,7 +135,7 @@ def test_open_when_a_text_only_looks_sealed_then_refused(bench: Bench, text: str
         bench.encryptor.open(MINE, {"f": text})
 
 
-def test_unlock_when_something_is_sealed_then_its_key_seals_more_without_another_request(bench: Bench) -> None:
+def test_unlock_lets_the_same_key_seal_more_without_another_request(bench: Bench) -> None:
     sealed = bench.encryptor.seal(MINE, {"metadata.order": "A-17"})
     plain, seal = bench.encryptor.unlock(MINE, sealed | {"payment_method": "pm_1"})
     calls = bench.calls()
@@ -167,7 +167,7 @@ def test_open_when_texts_have_several_keys_then_each_is_asked_for_once(bench: Be
 
 
 @pytest.mark.fault(45)
-def test_vault_when_its_key_is_disabled_then_it_fails_closed_at_once(bench: Bench) -> None:
+def test_encryption_fails_closed_at_once_when_its_key_is_disabled(bench: Bench) -> None:
     sealed = bench.encryptor.seal(MINE, VALUES)
     bench.encryptor.open(MINE, sealed)
     bench.switch(False)
@@ -191,7 +191,7 @@ def test_open_when_the_key_is_enabled_again_then_all_is_there(bench: Bench) -> N
 
 
 @pytest.mark.fault(45)
-def test_open_when_the_key_was_rotated_then_what_was_sealed_before_opens_as_well(bench: Bench) -> None:
+def test_open_reads_fields_sealed_before_a_key_rotation(bench: Bench) -> None:
     before = bench.encryptor.seal(MINE, {"a": "1"})
     bench.rotate()
     assert bench.encryptor.open(MINE, before | bench.encryptor.seal(MINE, {"b": "2"})) == {"a": "1", "b": "2"}
@@ -226,7 +226,7 @@ def test_hash_when_made_then_64_hexadecimal_digits_and_no_address(bench: Bench) 
     ],
     ids=str,
 )
-def test_vault_when_kms_cannot_be_used_then_unavailable_whatever_it_says(error: Exception) -> None:
+def test_encryptor_is_unavailable_when_kms_cannot_be_used(error: Exception) -> None:
     def fail(**_: object) -> None:
         raise error
 
@@ -241,7 +241,7 @@ def test_vault_when_kms_cannot_be_used_then_unavailable_whatever_it_says(error: 
             encryptor.seal(MINE, VALUES)
 
 
-def test_vault_when_a_field_is_broken_then_its_text_is_in_no_message(bench: Bench) -> None:
+def test_decryption_error_of_a_broken_field_does_not_show_its_text(bench: Bench) -> None:
     sealed = bench.encryptor.seal(MINE, {"payment_method": "pm_1"})["payment_method"]
     with pytest.raises(DecryptionFailed) as broken:
         bench.encryptor.open(YOURS, {"payment_method": sealed})

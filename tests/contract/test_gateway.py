@@ -56,7 +56,7 @@ def test_charge_when_card_is_good_then_captures_the_amount_once(bench: Bench) ->
 
 
 @pytest.mark.parametrize("method", sorted(CARDS))
-def test_charge_when_method_is_a_documented_test_card_then_comes_out_as_documented(bench: Bench, method: str) -> None:
+def test_charge_with_a_documented_test_card_has_its_documented_outcome(bench: Bench, method: str) -> None:
     card = CARDS[method]
     if card.authenticates:
         expected: type[PaymentError] | None = RequiresAction
@@ -72,11 +72,11 @@ def test_charge_when_method_is_a_documented_test_card_then_comes_out_as_document
     assert bench.captured() == []
 
 
-def test_test_cards_when_compared_between_twin_and_stand_in_then_are_the_same() -> None:
+def test_test_cards_of_memory_gateway_and_fake_stripe_are_the_same() -> None:
     assert set(TEST_PAYMENT_METHODS) == set(CARDS)
 
 
-def test_charge_when_funds_are_insufficient_then_is_declined_again_without_a_second_attempt(bench: Bench) -> None:
+def test_insufficient_funds_are_declined_again_without_a_second_attempt(bench: Bench) -> None:
     """FAULTS 15: asking again does not change the answer."""
     request = request_for(method="pm_card_visa_chargeDeclinedInsufficientFunds")
     first, again = (error_of(lambda: bench.gateway.charge(request)) for _ in range(2))
@@ -88,7 +88,7 @@ def test_charge_when_funds_are_insufficient_then_is_declined_again_without_a_sec
 
 
 @pytest.mark.parametrize(("card", "code"), [("LostCard", "lost_card"), ("StolenCard", "stolen_card")])
-def test_charge_when_card_is_lost_or_stolen_then_is_declined_with_that_code(bench: Bench, card: str, code: str) -> None:
+def test_charge_of_a_lost_or_stolen_card_is_declined_with_that_code(bench: Bench, card: str, code: str) -> None:
     """FAULTS 16: the code is what fraud velocity counts."""
     request = request_for(method=f"pm_card_visa_chargeDeclined{card}")
     error = error_of(lambda: bench.gateway.charge(request))
@@ -96,7 +96,7 @@ def test_charge_when_card_is_lost_or_stolen_then_is_declined_with_that_code(benc
     assert bench.captured() == []
 
 
-def test_charge_when_authentication_is_required_then_requires_action_and_is_found_so(bench: Bench) -> None:
+def test_charge_needing_authentication_requires_action_and_find_agrees(bench: Bench) -> None:
     """FAULTS 17."""
     request = request_for(method="pm_card_threeDSecure2Required")
     charged, found = (
@@ -107,7 +107,7 @@ def test_charge_when_authentication_is_required_then_requires_action_and_is_foun
     assert charged.gateway_reference == found.gateway_reference != ""
 
 
-def test_charge_when_payment_method_is_unknown_then_is_declined_and_nothing_is_stored(bench: Bench) -> None:
+def test_charge_of_an_unknown_method_is_declined_and_nothing_is_stored(bench: Bench) -> None:
     error = error_of(lambda: bench.gateway.charge(request_for(method="pm_1NoSuchMethod")))
     assert (type(error), error.code) == (Declined, "invalid_payment_method")
     assert bench.gateway.find("pay-1") is None
@@ -133,9 +133,7 @@ def test_charge_when_it_can_never_be_charged_then_is_invalid(bench: Bench, reque
     [Money(500, "JPY"), Money(5, "ISK"), Money(700, "UGX"), Money(120000, "MGA"), Money(5120, "KWD")],
     ids=str,
 )
-def test_charge_when_currency_has_other_units_at_the_gateway_then_the_same_money_comes_back(
-    bench: Bench, money: Money
-) -> None:
+def test_charge_returns_the_same_money_in_currencies_with_other_units(bench: Bench, money: Money) -> None:
     assert bench.gateway.charge(request_for(money=money)).money == money
     found = bench.gateway.find("pay-1")
     assert found is not None
@@ -177,14 +175,14 @@ def test_find_when_nothing_was_charged_then_is_none(bench: Bench) -> None:
     assert bench.gateway.find("pay-1") is None
 
 
-def test_find_when_function_died_after_the_charge_then_finds_it_by_our_own_reference(bench: Bench) -> None:
+def test_find_by_payment_id_finds_the_charge_of_a_crashed_function(bench: Bench) -> None:
     """FAULTS 9."""
     charged = bench.gateway.charge(request_for())
     assert bench.gateway.find("pay-1") == charged
     assert len(bench.captured()) == 1
 
 
-def test_find_when_card_was_declined_then_says_so_with_the_same_code_and_reference(bench: Bench) -> None:
+def test_find_of_a_declined_charge_has_the_same_code_and_reference(bench: Bench) -> None:
     request = request_for(method="pm_card_visa_chargeDeclinedLostCard")
     charged, found = (
         error_of(lambda: bench.gateway.charge(request)),
@@ -197,7 +195,7 @@ def test_find_when_card_was_declined_then_says_so_with_the_same_code_and_referen
     )
 
 
-def test_charge_when_answer_is_lost_then_is_unknown_and_the_same_key_finds_the_one_charge(bench: Bench) -> None:
+def test_lost_charge_answer_is_unknown_and_the_same_key_finds_one_charge(bench: Bench) -> None:
     """FAULTS 10: never `failed`; asking and sending again both tell of the same charge."""
     bench.fault("answer_lost", payment_id="pay-1")
     error = error_of(lambda: bench.gateway.charge(request_for()))
@@ -206,7 +204,7 @@ def test_charge_when_answer_is_lost_then_is_unknown_and_the_same_key_finds_the_o
     assert len(bench.captured()) == 1
 
 
-def test_charge_when_request_is_lost_on_the_way_then_is_unknown_and_the_same_key_charges_once(bench: Bench) -> None:
+def test_lost_charge_request_is_unknown_and_the_same_key_charges_once(bench: Bench) -> None:
     bench.fault("answer_lost", executes=False)
     assert type(error_of(lambda: bench.gateway.charge(request_for()))) is OutcomeUnknown
     assert bench.gateway.find("pay-1") is None
@@ -215,7 +213,7 @@ def test_charge_when_request_is_lost_on_the_way_then_is_unknown_and_the_same_key
 
 
 @pytest.mark.parametrize("executes", [True, False], ids=["charged", "not-charged"])
-def test_charge_when_gateway_remembers_a_500_then_stays_unknown_until_find_tells(bench: Bench, executes: bool) -> None:
+def test_charge_with_a_replayed_500_is_unknown_until_find_settles_it(bench: Bench, executes: bool) -> None:
     """FAULTS 11: the 500 is replayed for the key, charged or not; only the search tells."""
     bench.fault("server_error", executes=executes)
     for _ in range(2):
@@ -226,7 +224,7 @@ def test_charge_when_gateway_remembers_a_500_then_stays_unknown_until_find_tells
     assert len(bench.captured()) == executes
 
 
-def test_charge_when_rate_limited_then_says_how_long_to_wait_and_the_same_key_charges(bench: Bench) -> None:
+def test_rate_limited_charge_says_the_delay_and_the_same_key_charges(bench: Bench) -> None:
     """FAULTS 12."""
     bench.fault("rate_limited", retry_after_seconds=7)
     error = error_of(lambda: bench.gateway.charge(request_for()))
@@ -237,7 +235,7 @@ def test_charge_when_rate_limited_then_says_how_long_to_wait_and_the_same_key_ch
     assert len(bench.captured()) == 1
 
 
-def test_charge_when_key_is_in_use_then_is_unknown_and_the_same_key_charges_later(bench: Bench) -> None:
+def test_charge_with_a_key_in_use_is_unknown_and_charges_later(bench: Bench) -> None:
     """FAULTS 13: whoever holds the key may be charging, so it is not called uncharged."""
     bench.fault("key_in_use")
     error = error_of(lambda: bench.gateway.charge(request_for()))
@@ -247,14 +245,14 @@ def test_charge_when_key_is_in_use_then_is_unknown_and_the_same_key_charges_late
 
 
 @pytest.mark.parametrize("other", [Money(9998, "USD"), Money(9999, "EUR")], ids=["another-amount", "another-currency"])
-def test_charge_when_gateway_reports_other_money_then_hands_it_on_as_reported(bench: Bench, other: Money) -> None:
+def test_charge_hands_on_other_money_as_the_gateway_reports_it(bench: Bench, other: Money) -> None:
     """FAULTS 18: the charge step compares, and holds the payment."""
     bench.fault("altered", money=other)
     assert bench.gateway.charge(request_for()).money == other
 
 
 @pytest.mark.parametrize("call", ["charge", "find"])
-def test_calls_when_gateway_reports_an_unheard_of_status_then_outcome_is_unknown(bench: Bench, call: str) -> None:
+def test_unknown_gateway_status_makes_the_outcome_unknown(bench: Bench, call: str) -> None:
     bench.fault("altered", call=call, status="teleported")
     if call == "find":
         bench.gateway.charge(request_for())
@@ -269,7 +267,7 @@ def test_charge_when_gateway_is_still_settling_then_is_processing(bench: Bench) 
 
 
 @pytest.mark.parametrize("call", ["charge", "find"])
-def test_calls_when_key_is_wrong_then_are_misconfigured_and_nothing_is_declined(bench: Bench, call: str) -> None:
+def test_wrong_api_key_is_misconfigured_and_declines_nothing(bench: Bench, call: str) -> None:
     """FAULTS 19: no payment is failed for it."""
     bench.fault("unauthorized", times=3)
     for number in range(3):
@@ -277,7 +275,7 @@ def test_calls_when_key_is_wrong_then_are_misconfigured_and_nothing_is_declined(
     assert bench.gateway.charge(request_for()).status is Status.SUCCEEDED
 
 
-def test_find_when_replayed_after_25_hours_then_tells_of_the_charge_that_the_key_has_forgotten(bench: Bench) -> None:
+def test_find_after_25_hours_returns_the_charge_the_key_has_forgotten(bench: Bench) -> None:
     """FAULTS 20: ask first. Sending first would charge again, which is why this order matters."""
     charged = bench.gateway.charge(request_for())
     bench.clock.advance(hours=25)
@@ -292,7 +290,7 @@ def test_charge_when_repeated_within_24_hours_then_the_key_still_holds(bench: Be
     assert bench.gateway.charge(request_for()) == charged
 
 
-def test_find_when_a_captured_and_a_declined_attempt_exist_then_prefers_the_captured_one(bench: Bench) -> None:
+def test_find_prefers_a_captured_over_a_declined_attempt(bench: Bench) -> None:
     captured = bench.gateway.charge(request_for())
     bench.clock.advance(hours=25)
     error_of(lambda: bench.gateway.charge(request_for(method="pm_card_visa_chargeDeclined")))
@@ -303,7 +301,7 @@ def test_find_when_a_captured_and_a_declined_attempt_exist_then_prefers_the_capt
     ("kind", "expected"),
     [("answer_lost", OutcomeUnknown), ("server_error", OutcomeUnknown), ("rate_limited", RateLimited)],
 )
-def test_find_when_gateway_misbehaves_then_never_claims_that_nothing_was_charged(
+def test_find_with_a_failing_gateway_never_says_nothing_was_charged(
     bench: Bench, kind: str, expected: type[PaymentError]
 ) -> None:
     charged = bench.gateway.charge(request_for())
@@ -325,9 +323,7 @@ def test_find_when_gateway_misbehaves_then_never_claims_that_nothing_was_charged
         ("pm_card_visa", "answer_lost"),
     ],
 )
-def test_errors_when_shown_with_their_traceback_then_hold_no_token_and_no_key(
-    bench: Bench, method: str, kind: str
-) -> None:
+def test_error_tracebacks_hold_no_token_and_no_key(bench: Bench, method: str, kind: str) -> None:
     if kind:
         bench.fault(kind)
     error = error_of(lambda: bench.gateway.charge(request_for(method=method)))
@@ -336,9 +332,7 @@ def test_errors_when_shown_with_their_traceback_then_hold_no_token_and_no_key(
     assert "sk_test" not in shown
 
 
-def test_calls_when_everything_is_logged_then_logs_hold_no_token_and_no_key(
-    bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_debug_logs_hold_no_token_and_no_key(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     bench.gateway.charge(request_for())
     error_of(lambda: bench.gateway.charge(request_for("pay-2", "pm_1SecretLooking")))
@@ -349,7 +343,7 @@ def test_calls_when_everything_is_logged_then_logs_hold_no_token_and_no_key(
 # Unreachable: each gateway in its own way --------------------------------------------------------------------------
 
 
-def test_memory_charge_when_not_sent_then_is_not_sent_and_a_retry_charges_once() -> None:
+def test_memory_charge_not_sent_is_reported_so_and_a_retry_charges_once() -> None:
     """FAULTS 14."""
     bench = MemoryBench()
     bench.fault("not_sent")
@@ -369,7 +363,7 @@ def test_stripe_charge_when_no_connection_is_made_then_is_not_sent(base_url: str
     assert (type(error), error.code) == (NotSent, "gateway_unreachable")
 
 
-def test_stripe_charge_when_answer_comes_after_the_timeout_then_is_unknown_and_charged_once() -> None:
+def test_stripe_charge_answered_after_the_timeout_is_unknown_but_made_once() -> None:
     """FAULTS 10: the read timeout, as against the closed connection above."""
     with in_process() as (url, stand_in):
         stand_in.faults.add(StripeFault(Kind.LATENCY, seconds=0.6))

@@ -64,7 +64,7 @@ def assert_canceled(bench: Bench, reference: str) -> None:
 # Found ---------------------------------------------------------------------------------------------------------------
 
 
-def test_find_when_the_search_lags_then_a_reference_finds_it_at_once_and_the_payment_id_later(lagging: Bench) -> None:
+def test_find_under_search_lag_sees_a_reference_at_once_and_the_id_later(lagging: Bench) -> None:
     charged = lagging.gateway.charge(request_for())
     assert found(lagging) is None
     assert found(lagging, charged.reference) == charged
@@ -88,7 +88,7 @@ def test_find_when_the_card_was_declined_then_a_reference_tells_so_too(lagging: 
     assert (told.code, told.gateway_reference) == (charged.code, charged.gateway_reference)
 
 
-def test_find_when_the_reference_is_unknown_then_never_claims_that_nothing_was_charged(bench: Bench) -> None:
+def test_find_of_an_unknown_reference_never_says_nothing_was_charged(bench: Bench) -> None:
     bench.gateway.charge(request_for())
     assert isinstance(found(bench, "pi_of_another_account"), Misconfigured)
 
@@ -116,9 +116,7 @@ def test_find_when_authentication_failed_then_declined(bench: Bench) -> None:
 
 
 @pytest.mark.fault(17)
-def test_charge_when_repeated_after_authentication_then_the_key_tells_what_was_and_find_what_is(
-    bench: Bench,
-) -> None:
+def test_after_authentication_charge_replays_and_find_sees_the_new_state(bench: Bench) -> None:
     reference = waiting(bench)
     bench.finish(reference, well=True)
     assert isinstance(error_of(lambda: bench.gateway.charge(STEP_UP)), RequiresAction)
@@ -131,7 +129,7 @@ def test_charge_when_repeated_after_authentication_then_the_key_tells_what_was_a
 # Cancelled -----------------------------------------------------------------------------------------------------------
 
 
-def test_cancel_when_the_charge_waits_for_its_customer_then_canceled_for_good(bench: Bench) -> None:
+def test_cancel_of_a_charge_awaiting_its_customer_is_final(bench: Bench) -> None:
     reference = waiting(bench)
     bench.gateway.cancel(reference)
     assert_canceled(bench, reference)
@@ -160,7 +158,7 @@ def test_cancel_when_the_charge_is_captured_then_it_stays_captured(bench: Bench)
     assert len(bench.captured()) == 1
 
 
-def test_cancel_when_the_customer_was_a_moment_faster_then_it_stays_captured(bench: Bench) -> None:
+def test_cancel_after_the_customer_paid_leaves_it_captured(bench: Bench) -> None:
     reference = waiting(bench)
     bench.finish(reference, well=True)
     bench.gateway.cancel(reference)
@@ -178,7 +176,7 @@ def test_cancel_when_the_customer_was_a_moment_faster_then_it_stays_captured(ben
         ("answer_lost", False, OutcomeUnknown),
     ],
 )
-def test_cancel_when_the_gateway_misbehaves_then_it_says_so_and_a_repetition_cancels(
+def test_cancel_reports_gateway_failures_and_cancels_when_repeated(
     bench: Bench, kind: str, executes: bool, expected: type[PaymentError]
 ) -> None:
     reference = waiting(bench)
@@ -229,9 +227,7 @@ def test_find_when_money_went_back_then_how_much_and_what_was_charged(bench: Ben
 
 
 @pytest.mark.parametrize("money", [Money(500, "JPY"), Money(500, "ISK"), Money(5120, "KWD")], ids=str)
-def test_find_when_refunded_in_a_currency_with_other_units_then_the_money_charged_comes_back(
-    bench: Bench, money: Money
-) -> None:
+def test_find_of_a_partial_refund_returns_the_money_charged(bench: Bench, money: Money) -> None:
     charged = bench.gateway.charge(request_for(money=money))
     bench.refund(charged.reference, 100)
     assert found(bench) == replace(charged, status=Status.PARTIALLY_REFUNDED)

@@ -36,12 +36,12 @@ def test_count_when_another_counter_then_from_one(instances: Instances) -> None:
     assert instances[1].count("ip#2", NOON) == 1
 
 
-def test_add_when_members_repeat_then_each_counts_once_whoever_adds_it(instances: Instances) -> None:
+def test_add_counts_repeated_members_once_across_instances(instances: Instances) -> None:
     added = [instances[n % 2].add("cards#1", member, most=9, ends=NOON) for n, member in enumerate("aabbac")]
     assert added == [1, 1, 2, 2, 2, 3]
 
 
-def test_add_when_there_are_more_than_most_then_the_set_stays_full_and_takes_no_more(instances: Instances) -> None:
+def test_add_beyond_the_maximum_keeps_the_set_full_and_takes_no_more(instances: Instances) -> None:
     added = [instances[n % 2].add("cards#1", member, most=2, ends=NOON) for n, member in enumerate("abcdea")]
     assert added == [1, 2, 3, 3, 3, 3]
 
@@ -52,7 +52,7 @@ def test_add_when_counted_under_the_same_name_then_both_stand_side_by_side(insta
     assert instances[1].count("x", NOON) == 2
 
 
-def test_items_when_written_then_dynamodb_drops_them_once_their_window_is_over() -> None:
+def test_dynamodb_items_expire_once_their_window_is_over() -> None:
     with aws_in_memory():
         client = create_table(LIMITS)
         store = DynamoLimitStore(client, LIMITS.name)

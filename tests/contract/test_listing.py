@@ -107,7 +107,7 @@ def test_of_customer_when_the_page_is_exactly_full_then_it_is_the_last(lists: Li
     assert lists.listing.of_customer("cus_1", limit=1).next_cursor == str(Cursor(iso(NOON + DAY), "pay_1"))
 
 
-def test_of_customer_when_narrowed_then_status_submitter_and_times_all_hold(lists: Lists) -> None:
+def test_of_customer_applies_status_submitter_and_times_together(lists: Lists) -> None:
     stored(lists, "too-old", NOON - timedelta(milliseconds=1), customer_id="cus_1", submitted_by="shop")
     stored(lists, "first", NOON, customer_id="cus_1", submitted_by="shop")
     stored(lists, "others", NOON + DAY, customer_id="cus_1", submitted_by="rival")
@@ -123,7 +123,7 @@ def test_of_customer_when_narrowed_then_status_submitter_and_times_all_hold(list
     assert ids(page) == ["last", "first"]
 
 
-def test_of_customer_when_the_cursor_is_of_another_customer_then_only_own_payments_follow(lists: Lists) -> None:
+def test_of_customer_with_a_foreign_cursor_lists_only_own_payments(lists: Lists) -> None:
     for n in range(4):
         stored(lists, f"pay_{n}", NOON + n * DAY, customer_id=f"cus_{n % 2}")
     foreign = Cursor.parse(lists.listing.of_customer("cus_1", limit=1).next_cursor)
@@ -132,7 +132,7 @@ def test_of_customer_when_the_cursor_is_of_another_customer_then_only_own_paymen
 
 
 @pytest.mark.parametrize("day", [-40, 0, 40])
-def test_lists_when_the_cursor_is_outside_of_the_times_then_an_answer_all_the_same(lists: Lists, day: int) -> None:
+def test_lists_accept_a_cursor_outside_of_their_times(lists: Lists, day: int) -> None:
     stored(lists, "pay_1", NOON, customer_id="cus_1")
     expected = ["pay_1"] if day > 0 else []
     for cursor in (Cursor(iso(NOON + day * DAY), "pay_1"), Cursor(iso(NOON + day * DAY)[:10])):
@@ -188,7 +188,7 @@ def test_all_when_years_have_none_then_short_pages_lead_to_the_end(lists: Lists)
         assert put_together(pages) == ["new", "old"]
 
 
-def test_all_when_the_row_of_the_cursor_has_moved_on_then_the_list_goes_on_behind_it(lists: Lists) -> None:
+def test_all_continues_after_a_cursor_whose_row_has_moved_on(lists: Lists) -> None:
     for n in range(4):
         stored(lists, f"pay_{n}", NOON + timedelta(minutes=n))
     asked: Any = {"status": Status.PENDING, "since": SINCE, "until": UNTIL, "limit": 2}
@@ -245,12 +245,12 @@ def holds(lists: Lists, rows: list[Row], limit: int) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(ROWS, some.integers(1, 6))
-def test_pages_when_put_together_in_memory_then_all_rows_newest_first_none_twice(rows: list[Row], limit: int) -> None:
+def test_memory_pages_hold_all_rows_once_newest_first(rows: list[Row], limit: int) -> None:
     store = MemoryPaymentStore()
     holds(Lists(store, MemoryPaymentListing(store)), rows, limit)
 
 
-def test_pages_when_put_together_from_dynamodb_then_all_rows_newest_first_none_twice() -> None:
+def test_dynamodb_pages_hold_all_rows_once_newest_first() -> None:
     with aws_in_memory():
         client = create_table(PAYMENTS)
 

@@ -89,7 +89,7 @@ def test_get_when_there_is_none_then_none_and_require_names_it(stores: Stores) -
         require(stores.payments, "pay_1")
 
 
-def test_create_when_the_id_is_taken_then_the_first_stays_and_is_told(stores: Stores) -> None:
+def test_create_with_a_taken_id_keeps_and_returns_the_first(stores: Stores) -> None:
     stores.payments.create(payment())
     with pytest.raises(AlreadyExists) as taken:
         stores.payments.create(payment(amount=1))
@@ -157,7 +157,7 @@ def test_append_then_the_log_and_the_row_agree(stores: Stores) -> None:
     assert len(stores.audit.entries("pay_1")) == 3
 
 
-def test_append_when_the_sequence_is_taken_then_refused_and_nothing_changes(stores: Stores) -> None:
+def test_append_of_a_taken_sequence_is_refused_and_changes_nothing(stores: Stores) -> None:
     stores.payments.create(payment())
     stores.audit.append(missing_entries(payment()))
     before = stores.audit.entries("pay_1")
@@ -237,7 +237,7 @@ def test_unsettled_when_audited_and_still_waited_for_then_it_stays(stores: Store
     assert unsettled(stores) == ["pay_1"]
 
 
-def test_unsettled_when_a_settled_payment_is_refunded_then_back_until_that_is_audited(stores: Stores) -> None:
+def test_unsettled_lists_a_refunded_payment_until_the_refund_is_audited(stores: Stores) -> None:
     stores.payments.create(payment())
     row = save_all(stores, payment(), Status.PROCESSING, Status.SUCCEEDED)
     audit_now(stores)
@@ -285,7 +285,7 @@ def test_claim_restart_when_the_payment_moved_on_by_itself_then_refused(stores: 
     assert stores.payments.get("pay_1") == moved_on
 
 
-def test_claim_restart_when_a_writer_read_the_row_before_then_its_save_keeps_the_count(stores: Stores) -> None:
+def test_claim_restart_count_survives_a_save_of_a_row_read_before(stores: Stores) -> None:
     stores.payments.create(payment())
     stores.payments.claim_restart(payment(), LATER)
     save_all(stores, payment(), Status.PROCESSING)
@@ -296,7 +296,7 @@ def test_claim_restart_when_a_writer_read_the_row_before_then_its_save_keeps_the
 # What is stored sealed --------------------------------------------------------------------------------------------
 
 
-def test_create_when_there_is_something_private_then_no_plain_text_of_it_is_in_the_row(stores: Stores) -> None:
+def test_create_leaves_no_private_plain_text_in_the_row(stores: Stores) -> None:
     stores.payments.create(full_payment())
     row = require(stores.payments, "pay_1")
 
@@ -324,16 +324,14 @@ def test_get_and_save_when_the_key_is_disabled_then_they_need_none(stores: Store
 
 
 @pytest.mark.parametrize("field", ["payment_method", "gateway_reference"])
-def test_save_when_a_private_field_is_plain_then_refused_and_nothing_changes(stores: Stores, field: str) -> None:
+def test_save_of_a_plain_private_field_is_refused_and_changes_nothing(stores: Stores, field: str) -> None:
     stores.payments.create(payment())
     with pytest.raises(VersionConflict):
         stores.payments.save(moved(payment(), Status.PROCESSING, at=NOON, actor="c", **{field: "plain_1"}))
     assert stores.payments.get("pay_1") == payment()
 
 
-def test_save_when_the_row_is_from_before_fields_were_sealed_then_it_moves_on_and_keeps_its_text(
-    dynamodb: DynamoPaymentStore,
-) -> None:
+def test_save_of_a_row_from_before_sealing_works_and_keeps_its_text(dynamodb: DynamoPaymentStore) -> None:
     before = after(builders.payment(), Status.PROCESSING, Status.SUCCEEDED, gateway_reference="pi_1")
     boto3.client("dynamodb").put_item(TableName=PAYMENTS.name, Item=to_item(payment_values(before)))
     refunded = after(before, Status.REFUNDED)
@@ -345,9 +343,7 @@ def test_save_when_the_row_is_from_before_fields_were_sealed_then_it_moves_on_an
         dynamodb.save(replace(after(refunded, Status.DISPUTED), payment_method="pm_other"))
 
 
-def test_create_when_the_store_has_no_vault_then_plain_text_is_refused_and_nothing_is_stored(
-    dynamodb: DynamoPaymentStore,
-) -> None:
+def test_create_without_an_encryptor_refuses_plain_text_storing_nothing(dynamodb: DynamoPaymentStore) -> None:
     with pytest.raises(NotSealed, match="pay_1"):
         dynamodb.create(builders.payment())
     assert dynamodb.get("pay_1") is None

@@ -35,7 +35,7 @@ def all_at_once[T](call: Callable[[int], T]) -> list[T]:
         return list(pool.map(call, range(FUNCTIONS)))
 
 
-def test_take_slot_when_many_functions_take_at_once_then_each_slot_goes_to_one(aws: LocalAws) -> None:
+def test_take_slot_by_many_functions_at_once_gives_each_slot_to_one(aws: LocalAws) -> None:
     slots_each = 10
     last = 1000 + FUNCTIONS * slots_each - 1
 
@@ -50,7 +50,7 @@ def test_take_slot_when_many_functions_take_at_once_then_each_slot_goes_to_one(a
 
 
 @pytest.mark.fault(19)
-def test_pause_when_many_functions_pause_at_once_then_one_is_told_true(aws: LocalAws) -> None:
+def test_pause_by_many_functions_at_once_succeeds_for_one(aws: LocalAws) -> None:
     def pause(number: int) -> bool:
         store = DynamoBreakerStore(aws.client("dynamodb"), CONTROLS.name)
         return store.pause(PausedBy.GATEWAY, f"function {number}", NOON)
@@ -58,7 +58,7 @@ def test_pause_when_many_functions_pause_at_once_then_one_is_told_true(aws: Loca
     assert sum(all_at_once(pause)) == 1
 
 
-def test_claim_restart_when_many_sweeps_claim_at_once_then_one_has_it(aws: LocalAws) -> None:
+def test_claim_restart_by_many_runs_at_once_succeeds_for_one(aws: LocalAws) -> None:
     DynamoPaymentStore(aws.client("dynamodb"), PAYMENTS.name).create(payment(method=""))
 
     def claim(_: int) -> bool:
@@ -72,7 +72,7 @@ def test_claim_restart_when_many_sweeps_claim_at_once_then_one_has_it(aws: Local
 
 
 @pytest.mark.fault(36)
-def test_add_when_an_event_is_delivered_many_times_at_once_then_one_is_the_first(aws: LocalAws) -> None:
+def test_event_added_many_times_at_once_is_new_only_once(aws: LocalAws) -> None:
     def add(_: int) -> bool:
         return DynamoEventStore(aws.client("dynamodb"), GATEWAY_EVENTS.name).add(gateway_event())
 

@@ -67,7 +67,7 @@ def test_create_when_the_id_is_taken_then_refused_and_the_first_stays(table: Tab
     assert table.store.get("t1") == token()
 
 
-def test_revoke_when_it_is_there_then_it_keeps_when_and_nothing_of_what_it_stood_for(table: Table) -> None:
+def test_revoke_keeps_the_time_and_nothing_the_token_stood_for(table: Table) -> None:
     table.store.create(token())
     table.store.revoke("t1", NOON + timedelta(minutes=1))
     revoked = token(revoked_at=iso(NOON + timedelta(minutes=1)), payment_method="", metadata={})
@@ -88,7 +88,7 @@ def test_revoke_when_there_is_none_then_none_is_made(table: Table) -> None:
     assert table.store.get("t1") is None
 
 
-def test_revoke_all_of_when_a_customer_has_some_then_these_alone_each_at_its_first_time(table: Table) -> None:
+def test_revoke_all_of_revokes_only_its_customers_and_keeps_first_times(table: Table) -> None:
     for made in (token(), token("t2"), token("t3", "cus_2")):
         table.store.create(made)
     table.store.revoke("t1", NOON)
@@ -104,7 +104,7 @@ def test_revoke_all_of_when_a_customer_has_none_then_nothing_happens(table: Tabl
     assert table.store.get("t1") == token()
 
 
-def test_create_when_on_dynamodb_then_it_is_dropped_ninety_days_after_its_end() -> None:
+def test_dynamodb_token_is_purged_90_days_after_it_expires() -> None:
     with aws_in_memory():
         client = create_table(TOKENS)
         DynamoTokenStore(client, TOKENS.name).create(token())

@@ -169,7 +169,7 @@ PATH = {"payment_id": "pay_1", "customer_id": "cus_1", "token_id": "a" * 64}
 
 @pytest.mark.fault(42)
 @pytest.mark.parametrize("role", Role)
-def test_routes_when_called_in_a_role_then_403_or_let_in_as_the_contract_says(api: Api, role: Role) -> None:
+def test_routes_allow_a_role_what_the_contract_says_and_else_answer_403(api: Api, role: Role) -> None:
     caller = Caller("somebody", frozenset({role}))
     statuses = {
         operation: api.ask(
@@ -223,7 +223,7 @@ def test_request_when_the_authorizer_did_not_speak_then_401(api: Api, context: d
 
 
 @pytest.mark.fault(42)
-def test_token_when_it_expired_while_its_authorizers_answer_was_remembered_then_401(api: Api) -> None:
+def test_token_that_expired_under_a_cached_authorizer_answer_gets_401(api: Api) -> None:
     context = {"authorizer": authorizer_context(SHOP, NOON)}
     answer = api.ask("POST /payments", None, PAY, context=context)
     assert is_problem(answer, 401, "unauthorized")
@@ -240,7 +240,7 @@ def test_auth_mode_when_none_then_everybody_is_let_in(
     assert items(PAYMENTS.name)[0]["submitted_by"] == "everybody"
 
 
-def test_health_when_nobody_asks_then_ok(api: Api) -> None:
+def test_health_without_a_caller_is_ok(api: Api) -> None:
     answer = api.ask("GET /health", None)
     assert (answer["statusCode"], answer["body"]) == (200, {"status": "ok"})
 
@@ -248,7 +248,7 @@ def test_health_when_nobody_asks_then_ok(api: Api) -> None:
 # Routes ------------------------------------------------------------------------------------------------------------
 
 
-def test_operations_when_compared_then_the_routes_are_those_of_the_contract(api: Api) -> None:
+def test_operations_and_routes_are_those_of_the_contract(api: Api) -> None:
     handled = {operation.__name__: route for route, operation in api.function.OPERATIONS.items()}
     assert handled | {"get_health": api.function.HEALTH, "receive_stripe_event": "POST /webhooks/stripe"} == ROUTES
     assert handled.keys() == ALLOWED.keys()
@@ -281,7 +281,7 @@ def test_body_when_it_is_no_json_object_then_400(api: Api) -> None:
 # What it does ------------------------------------------------------------------------------------------------------
 
 
-def test_payment_when_submitted_then_sealed_in_the_table_started_counted_and_shown_to_its_submitter(
+def test_payment_is_sealed_started_counted_and_shown_to_its_submitter(
     api: Api, executions: Executions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert api.submit(payment_method="pm_card_visa", metadata={"order": "A-17"})["statusCode"] == 202
@@ -311,7 +311,7 @@ def test_customer_and_token_when_made_then_both_are_found_again(api: Api) -> Non
     assert "was revoked" in api.ask("GET /tokens/{token_id}", SHOP, path=path)["body"]["detail"]
 
 
-def test_older_contract_when_a_new_customer_pays_then_its_disbursements_are_listed(api: Api) -> None:
+def test_older_contract_lists_a_new_customers_payment_as_disbursement(api: Api) -> None:
     made = api.ask("POST /v1/api/payment", SHOP, BODIES["create_payment_v1"], headers={"idempotency-key": "k1"})
     assert made["statusCode"] == 202
     listed = api.ask("GET /v1/api/payment/{customer_id}", SHOP, path={"customer_id": "cus_1"})
@@ -321,9 +321,7 @@ def test_older_contract_when_a_new_customer_pays_then_its_disbursements_are_list
 
 @pytest.mark.fault(41)
 @pytest.mark.parametrize("kind", ["payment", "customer", "token"])
-def test_id_when_it_is_anothers_then_404_like_an_unknown_one_and_one_entry_in_the_audit_log(
-    api: Api, kind: str
-) -> None:
+def test_id_of_another_owner_gets_404_like_unknown_and_one_audit_entry(api: Api, kind: str) -> None:
     api.ask("POST /customers", SHOP, CUSTOMER)
     token = api.ask("POST /tokens", SHOP, {"customer_id": "cus_1", "payment_method": "pm_card_visa"})["body"]
     api.submit(customer_id="cus_1")
@@ -354,7 +352,7 @@ def test_id_when_it_is_anothers_then_404_like_an_unknown_one_and_one_entry_in_th
 # Limits ------------------------------------------------------------------------------------------------------------
 
 
-def test_address_when_it_changes_too_much_then_429_says_when_to_come_back_and_reading_goes_on(
+def test_address_over_its_rate_gets_429_with_retry_after_but_may_read(
     tables: None, executions: Executions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = loaded(executions, monkeypatch, RATE_PER_IP_PER_MINUTE="2")
@@ -369,7 +367,7 @@ def test_address_when_it_changes_too_much_then_429_says_when_to_come_back_and_re
     assert api.ask("GET /payments/{payment_id}", SHOP, path={"payment_id": "pay_0"})["statusCode"] == 200
 
 
-def test_customer_when_paid_for_too_often_then_429_whoever_submits(
+def test_customer_over_its_payment_rate_gets_429_from_any_submitter(
     tables: None, executions: Executions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = loaded(executions, monkeypatch, RATE_PER_CUSTOMER_PER_MINUTE="1")
@@ -404,7 +402,7 @@ def test_request_when_the_key_is_disabled_then_503_and_nothing_is_stored(
 
 
 @pytest.mark.fault(43)
-def test_payment_when_cards_cannot_be_counted_then_503_and_nothing_is_stored(api: Api, executions: Executions) -> None:
+def test_payment_gets_503_and_is_not_stored_if_cards_cannot_be_counted(api: Api, executions: Executions) -> None:
     boto3.client("dynamodb").delete_table(TableName=LIMITS.name)
     answer = api.submit(amount="1", payment_method="pm_card_visa")
     assert is_problem(answer, 503, "unavailable")
@@ -431,7 +429,7 @@ def test_request_when_something_fails_then_500_without_its_text(api: Api) -> Non
     ],
     ids=["header", "header with more", "query", "path"],
 )
-def test_card_number_when_it_stands_outside_the_body_then_refused_and_neither_told_nor_logged(
+def test_card_number_outside_the_body_is_refused_not_echoed_or_logged(
     api: Api, executions: Executions, sent: dict[str, Any]
 ) -> None:
     answer = api.ask("POST /v1/api/payment", SHOP, BODIES["create_payment_v1"], **sent)
@@ -442,9 +440,7 @@ def test_card_number_when_it_stands_outside_the_body_then_refused_and_neither_to
     assert (items(PAYMENTS.name), items(CUSTOMERS.name), executions.started()) == ([], [], {})
 
 
-def test_answers_and_log_lines_when_all_goes_wrong_then_nothing_private_in_any(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_answers_and_logs_of_failures_show_nothing_private(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     api.ask("POST /customers", SHOP, CUSTOMER)
     token = api.ask("POST /tokens", SHOP, {"customer_id": "cus_1", "payment_method": "pm_card_visa"})["body"]["token"]
     private: dict[str, Any] = {
@@ -486,7 +482,7 @@ def test_answers_and_log_lines_when_all_goes_wrong_then_nothing_private_in_any(
             assert unsaid not in said
 
 
-def test_lines_when_a_request_is_answered_then_they_tell_route_status_and_who_and_its_id(api: Api) -> None:
+def test_log_lines_of_a_request_show_route_status_caller_and_request_id(api: Api) -> None:
     api.submit()
     api.ask("GET /payments", SHOP)
     answered, refused = (line for line in api.lines() if line["message"] in ("answered", "rejected"))

@@ -67,9 +67,7 @@ def asked(function: ModuleType, token: str, scheme: str = "Bearer ") -> dict[str
     return answer
 
 
-def test_person_when_the_token_is_good_then_the_whole_stage_is_open_and_the_function_behind_knows_who_asks(
-    authorize: ModuleType,
-) -> None:
+def test_valid_user_token_opens_the_whole_stage_and_passes_the_caller_on(authorize: ModuleType) -> None:
     answer = asked(authorize, signed(person("operator")))
     assert answer["principalId"] == SUBJECT
     assert answer["policyDocument"]["Statement"] == [
@@ -95,15 +93,13 @@ def test_person_when_the_token_is_good_then_the_whole_stage_is_open_and_the_func
         (person("merchant"), "payment-api-test-people-and-others"),
     ],
 )
-def test_requests_when_counted_then_each_merchants_machine_for_itself_and_all_others_together(
+def test_requests_are_counted_per_merchant_machine_and_else_together(
     claims: dict[str, Any], key: str, authorize: ModuleType
 ) -> None:
     assert asked(authorize, signed(claims))["usageIdentifierKey"] == key
 
 
-def test_another_issuers_merchant_when_named_as_a_client_of_ours_then_is_not_counted_as_it(
-    authorize: ModuleType,
-) -> None:
+def test_other_issuers_merchant_with_our_client_id_is_not_counted_as_it(authorize: ModuleType) -> None:
     answer = asked(authorize, signed(elsewhere("merchant", sub=SHOP), rsa_key("other"), kid="other-1"))
     assert answer["usageIdentifierKey"] == "payment-api-test-people-and-others"
 
@@ -141,7 +137,7 @@ ADMIN = person("admin")
         "nothing",
     ],
 )
-def test_token_when_it_is_no_good_then_401_and_the_log_has_the_reason_but_not_the_token(
+def test_bad_token_gets_401_and_the_log_has_the_reason_not_the_token(
     token: str, authorize: ModuleType, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(Exception, match=r"^Unauthorized$"):
@@ -162,7 +158,7 @@ def test_header_when_it_is_not_a_bearer_token_then_401(scheme: str, authorize: M
 
 
 @pytest.mark.fault(42)
-def test_keys_when_out_of_reach_then_nobody_is_let_in_and_the_log_says_so(
+def test_unreachable_signing_keys_reject_requests_and_are_logged(
     authorize: ModuleType, web: Web, caplog: pytest.LogCaptureFixture
 ) -> None:
     web.pages.clear()

@@ -133,7 +133,7 @@ def lane(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchBreaker]:
             yield BatchBreaker(split, dispatch, report, s3, sqs, queue_url, events_url, invoked)
 
 
-def test_lane_when_a_file_is_uploaded_then_its_results_and_one_event_come_out(lane: BatchBreaker) -> None:
+def test_uploaded_file_yields_its_results_and_one_event(lane: BatchBreaker) -> None:
     content = HEADER + b"p1,1.50,USD\nbad,-1,USD\np2,2,JPY\np1,9,USD\n"
     lane.split.handler(lane.upload("incoming/2026/may pay.csv", content), Context())
     queued = lane.messages(lane.queue_url)
@@ -162,7 +162,7 @@ def test_lane_when_a_file_is_uploaded_then_its_results_and_one_event_come_out(la
     assert told["by_status"] == {"succeeded": 2}
 
 
-def test_split_when_time_runs_short_then_it_invokes_itself_and_that_run_ends_the_file(lane: BatchBreaker) -> None:
+def test_split_short_of_time_invokes_itself_and_finishes_the_file(lane: BatchBreaker) -> None:
     content = HEADER + b"".join(b"p%03d,1,USD\n" % n for n in range(250))
     lane.split.handler(lane.upload("incoming/a.csv", content), Context(milliseconds=1000))
     ((function, event),) = lane.invoked
@@ -181,7 +181,7 @@ def test_split_when_no_row_can_be_read_then_the_report_rejects_the_batch(lane: B
     assert "does not end in .csv" in lane.result("results/notes.txt/errors.csv")
 
 
-def test_dispatch_when_one_message_of_ten_is_poison_then_only_that_one_returns(lane: BatchBreaker) -> None:
+def test_dispatch_returns_only_the_poison_message_of_ten(lane: BatchBreaker) -> None:
     content = HEADER + b"".join(b"p%d,1,USD\n" % n for n in range(9))
     lane.split.handler(lane.upload("incoming/a.csv", content), Context())
     bodies = [json.dumps(message) for message in lane.messages(lane.queue_url)]
@@ -204,16 +204,12 @@ def test_dispatch_when_one_message_of_ten_is_poison_then_only_that_one_returns(l
     assert "payment_id" in warning.call_args.kwargs["reason"]
 
 
-def test_dispatch_when_all_messages_are_poison_then_all_return_and_the_function_does_not_fail(
-    lane: BatchBreaker,
-) -> None:
+def test_dispatch_of_only_poison_messages_returns_all_without_failing(lane: BatchBreaker) -> None:
     event = {"Records": [{"messageId": "m1", "body": "{}", "eventSource": "aws:sqs"}]}
     assert lane.dispatch.handler(event, Context()) == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
 
 
-def test_dispatch_when_the_lane_is_paused_then_all_messages_come_back_soon_and_nothing_is_started(
-    lane: BatchBreaker,
-) -> None:
+def test_paused_dispatch_returns_all_messages_soon_and_starts_nothing(lane: BatchBreaker) -> None:
     lane.split.handler(lane.upload("incoming/a.csv", HEADER + b"p1,1,USD\np2,1,USD\n"), Context())
     switch = DynamoBreakerStore(boto3.client("dynamodb"), CONTROLS.name)
     started: list[str] = []

@@ -87,7 +87,7 @@ def till(payments: DynamoPaymentStore) -> Iterator[Till]:
         yield till
 
 
-def test_charge_when_the_gateway_takes_the_payment_then_its_outcome_in_a_slot_of_its_own(till: Till) -> None:
+def test_charge_accepted_by_the_gateway_has_its_outcome_and_own_slot(till: Till) -> None:
     before = time.time() / 0.02
     assert till.next_slot() == 0
 
@@ -101,7 +101,7 @@ def test_charge_when_the_gateway_takes_the_payment_then_its_outcome_in_a_slot_of
     assert before < till.next_slot() <= time.time() / 0.02 + 1  # sent in its slot, not before
 
 
-def test_charge_when_the_gateway_asks_for_time_then_it_says_how_long_to_wait_and_the_payment_is_pending(
+def test_rate_limited_charge_says_how_long_to_wait_and_stays_pending(
     till: Till, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(random, "randint", lambda low, high: high)
@@ -116,7 +116,7 @@ def test_charge_when_the_gateway_asks_for_time_then_it_says_how_long_to_wait_and
     assert till.charge(waits=2)["outcome"]["status"] == "succeeded"
 
 
-def test_charge_when_the_gateway_refuses_our_key_then_counted_read_afresh_and_the_lane_paused_after_some(
+def test_refused_api_key_is_counted_reread_and_finally_pauses_the_breaker(
     till: Till, capsys: pytest.CaptureFixture[str]
 ) -> None:
     till.refusal = Misconfigured("invalid_api_key", "the key is refused")
@@ -133,7 +133,7 @@ def test_charge_when_the_gateway_refuses_our_key_then_counted_read_afresh_and_th
 
 
 @pytest.mark.parametrize(("code", "counted"), [("stolen_card", {SUSPICIOUS_DECLINES: 1}), ("insufficient_funds", {})])
-def test_charge_when_a_card_is_declined_then_only_what_speaks_of_a_card_in_wrong_hands_is_counted(
+def test_charge_counts_only_suspicious_declines(
     till: Till, capsys: pytest.CaptureFixture[str], code: str, counted: dict[str, int]
 ) -> None:
     till.refusal = Declined(code, "the card was declined")
@@ -143,7 +143,7 @@ def test_charge_when_a_card_is_declined_then_only_what_speaks_of_a_card_in_wrong
 
 
 @pytest.mark.fault(18)
-def test_charge_when_the_gateway_has_other_content_for_the_id_then_held_and_counted(
+def test_charge_with_other_content_for_its_id_is_held_and_counted(
     till: Till, capsys: pytest.CaptureFixture[str]
 ) -> None:
     till.refusal = Conflict("idempotency_error", "the id is known with other content")
@@ -153,7 +153,7 @@ def test_charge_when_the_gateway_has_other_content_for_the_id_then_held_and_coun
 
 
 @pytest.mark.fault(18)
-def test_charge_when_other_money_shows_only_after_the_capture_then_counted_though_the_row_stands(
+def test_other_money_found_after_the_capture_is_counted_and_the_row_stays(
     till: Till, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     captured = after(payment("pay_2"), Status.PROCESSING, Status.SUCCEEDED, gateway_reference="pi_2")
@@ -168,7 +168,7 @@ def test_charge_when_other_money_shows_only_after_the_capture_then_counted_thoug
 
 
 @pytest.mark.fault(45)
-def test_charge_when_the_key_is_disabled_then_nothing_is_sent_and_the_log_tells_nothing_private(
+def test_charge_with_a_disabled_key_sends_nothing_and_logs_nothing_private(
     till: Till, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(**_: object) -> None:

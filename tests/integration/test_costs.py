@@ -28,7 +28,7 @@ def test_tables_when_counted_anew_then_they_are_the_ones_in_the_docs(counted: st
     assert counted in COSTS.read_text(), f"put into docs/costs.md what `python -m docs.costs` prints:\n{counted}"
 
 
-def test_readme_when_it_tells_the_sums_then_they_are_the_counted_ones_in_whole_dollars(counted: str) -> None:
+def test_readme_sums_are_the_counted_ones_in_whole_dollars(counted: str) -> None:
     told = re.search(
         r"over REST cost about \$(\d+) at AWS with Standard workflows and \$(\d+) with Express ones, "
         r"in a batch \$(\d+) and \$(\d+)",
@@ -40,7 +40,7 @@ def test_readme_when_it_tells_the_sums_then_they_are_the_counted_ones_in_whole_d
         assert [round(Decimal(amount)) for amount in _sums(counted, name)] == [int(amount) for amount in dollars]
 
 
-def test_readme_when_it_tells_the_price_of_recovery_then_it_is_the_counted_one(counted: str) -> None:
+def test_readme_price_of_recovery_is_the_counted_one(counted: str) -> None:
     (dollars,) = re.findall(r"^\| \*\*Sum\*\* \| \| \*\*(\d+\.\d\d)\*\* \|$", counted, re.MULTILINE)
 
     assert f"Recovery costs ${dollars} a month" in " ".join(README.read_text().split())
@@ -65,7 +65,7 @@ LONG = {"description": {"S": "x" * 1500}}
     ],
     ids=["in", "unchanged", "shorter", "its key changes", "keys only in", "keys unchanged", "keys out", "never in"],
 )
-def test_index_units_when_a_row_changes_then_what_the_index_holds_of_it_is_written(
+def test_index_units_count_what_a_row_change_writes_to_the_index(
     index: str, before: dict[str, Any], after: dict[str, Any], units: int
 ) -> None:
     assert index_units(PAYMENTS, index, before, after) == units

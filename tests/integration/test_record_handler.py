@@ -56,14 +56,12 @@ def books(payments: DynamoPaymentStore) -> Books:
     return Books(load("record", PAYMENTS_TABLE="payments", GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name), payments, events)
 
 
-def test_record_when_the_payment_was_charged_then_its_row_says_so_and_no_event_is_touched(books: Books) -> None:
+def test_record_of_a_charge_updates_its_row_and_leaves_events_parked(books: Books) -> None:
     assert books.record(outcome=SUCCEEDED) is Status.SUCCEEDED
     assert [event.event_id for event in books.events.parked()] == ["evt_1"]
 
 
-def test_record_when_the_gateway_answered_what_an_event_made_us_ask_then_the_event_is_parked_no_more(
-    books: Books,
-) -> None:
+def test_record_of_the_answer_to_an_event_applies_the_event(books: Books) -> None:
     books.record(outcome=SUCCEEDED)
 
     assert books.record(outcome=REFUNDED, ask=True, event_id="evt_1") is Status.REFUNDED
@@ -74,7 +72,7 @@ def test_record_when_the_gateway_answered_what_an_event_made_us_ask_then_the_eve
 @pytest.mark.parametrize(
     "came", [{"outcome": CONFLICT}, {"error": NO_ANSWER}], ids=["other money", "no answer of the gateway"]
 )
-def test_record_when_the_answer_does_not_stand_or_none_came_then_row_and_event_stay_and_nothing_is_counted(
+def test_record_without_a_valid_answer_keeps_row_and_event_uncounted(
     books: Books, came: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     books.record(outcome=SUCCEEDED)

@@ -120,7 +120,7 @@ def scenario(payments: DynamoPaymentStore, executions: Executions) -> Iterator[R
         )
 
 
-def test_sweep_when_nothing_was_left_behind_then_nothing_happens_and_nothing_rings(
+def test_recovery_with_nothing_left_behind_does_and_counts_nothing(
     scenario: RecoveryScenario, executions: Executions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scenario.add("p_new", at=utc_now())
@@ -131,9 +131,7 @@ def test_sweep_when_nothing_was_left_behind_then_nothing_happens_and_nothing_rin
     assert metrics_in(capsys.readouterr().out) == {}
 
 
-def test_sweep_when_payments_were_left_behind_then_the_workflow_takes_each_up_once(
-    scenario: RecoveryScenario, executions: Executions
-) -> None:
+def test_recovery_restarts_each_payment_left_behind_once(scenario: RecoveryScenario, executions: Executions) -> None:
     scenario.add("p_pending")
     scenario.add("p_unknown", Status.PROCESSING, Status.UNKNOWN)
     scenario.add("p_unaudited", Status.PROCESSING, Status.SUCCEEDED)
@@ -147,7 +145,7 @@ def test_sweep_when_payments_were_left_behind_then_the_workflow_takes_each_up_on
     }
 
 
-def test_sweep_when_its_time_runs_short_then_it_stops_and_the_next_one_goes_on(
+def test_recovery_short_of_time_stops_and_the_next_run_continues(
     scenario: RecoveryScenario, executions: Executions
 ) -> None:
     for number in range(3):
@@ -165,7 +163,7 @@ def test_sweep_when_its_time_runs_short_then_it_stops_and_the_next_one_goes_on(
         ("in_review", "PaymentsInReview", (Status.PROCESSING, Status.IN_REVIEW), 6),
     ],
 )
-def test_sweep_when_a_payment_needs_a_person_then_its_metric_counts_it_at_every_sweep(
+def test_recovery_counts_payments_needing_an_operator_in_every_run(
     scenario: RecoveryScenario,
     capsys: pytest.CaptureFixture[str],
     found: str,
@@ -182,7 +180,7 @@ def test_sweep_when_a_payment_needs_a_person_then_its_metric_counts_it_at_every_
         assert metrics_in(capsys.readouterr().out)[metric] == 2
 
 
-def test_sweep_when_an_event_came_before_its_payment_then_it_is_asked_about_now(
+def test_recovery_asks_about_a_payment_whose_event_came_first(
     scenario: RecoveryScenario, executions: Executions
 ) -> None:
     scenario.events.add(gateway_event(at=utc_now()))
@@ -195,7 +193,7 @@ def test_sweep_when_an_event_came_before_its_payment_then_it_is_asked_about_now(
     assert [event.state for event in scenario.events.of_payment("pay_1")] == [EventState.PARKED]  # until it is answered
 
 
-def test_sweep_when_an_event_tells_of_money_for_a_payment_not_charged_then_it_is_counted_once(
+def test_recovery_counts_a_money_event_for_an_uncharged_payment_once(
     scenario: RecoveryScenario, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scenario.events.add(gateway_event(at=utc_now()))
@@ -214,7 +212,7 @@ def _batch(scenario: RecoveryScenario, *, payments: int) -> str:
     return started.batch_id
 
 
-def test_sweep_when_a_split_died_then_it_is_resumed_with_its_file(scenario: RecoveryScenario) -> None:
+def test_recovery_resumes_an_abandoned_split_with_its_file(scenario: RecoveryScenario) -> None:
     started = Batch(SOURCE.batch_id, SOURCE, BatchStatus.SPLITTING, iso(LONG_AGO), iso(LONG_AGO))
     scenario.batches.claim_split(started, Claim("run-1", LONG_AGO, LONG_AGO + timedelta(minutes=1)))
 
@@ -224,16 +222,14 @@ def test_sweep_when_a_split_died_then_it_is_resumed_with_its_file(scenario: Reco
     assert Source(**event["resume"]) == SOURCE
 
 
-def test_sweep_when_all_rows_are_closed_and_no_report_was_made_then_it_is_made(scenario: RecoveryScenario) -> None:
+def test_recovery_makes_a_missing_report_once_all_rows_are_closed(scenario: RecoveryScenario) -> None:
     batch_id = _batch(scenario, payments=0)
 
     assert scenario.recover() == {"batches_resumed": 1}
     assert scenario.invoked == [("report", {"batch_id": batch_id})]
 
 
-def test_sweep_when_messages_of_a_batch_were_lost_then_its_payments_are_queued_again_and_closed_rows_counted(
-    scenario: RecoveryScenario,
-) -> None:
+def test_recovery_queues_lost_batch_payments_again_and_counts_closed_rows(scenario: RecoveryScenario) -> None:
     batch_id = _batch(scenario, payments=2)
     scenario.add("p_lost", at=utc_now(), batch_id=batch_id)
     scenario.add("p_done", Status.PROCESSING, Status.SUCCEEDED, at=utc_now(), batch_id=batch_id)
@@ -242,7 +238,7 @@ def test_sweep_when_messages_of_a_batch_were_lost_then_its_payments_are_queued_a
     assert scenario.queued() == ["p_lost"]
 
 
-def test_sweep_when_the_lane_is_paused_then_messages_wait_and_batch_payments_too_until_it_is_open(
+def test_recovery_holds_messages_and_batch_payments_while_paused(
     scenario: RecoveryScenario, executions: Executions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scenario.add("p_batch", Status.PROCESSING, Status.PENDING, batch_id="b1")
@@ -257,7 +253,7 @@ def test_sweep_when_the_lane_is_paused_then_messages_wait_and_batch_payments_too
     assert (scenario.delivery, list(executions.started())) == ("Enabled", ["p_batch.2"])
 
 
-def test_sweep_when_the_gateway_still_refuses_us_then_the_lane_stays_paused(
+def test_recovery_stays_paused_while_the_gateway_still_fails(
     scenario: RecoveryScenario, executions: Executions
 ) -> None:
     scenario.add("p1")
@@ -267,7 +263,7 @@ def test_sweep_when_the_gateway_still_refuses_us_then_the_lane_stays_paused(
     assert (scenario.breaker.state().probe, scenario.delivery, executions.started()) == ("", "Disabled", {})
 
 
-def test_sweep_when_the_gateway_answers_again_then_one_payment_goes_ahead_and_its_outcome_opens_the_lane(
+def test_recovery_probes_an_answering_gateway_with_one_payment_and_resumes(
     scenario: RecoveryScenario, executions: Executions
 ) -> None:
     scenario.add("p1")

@@ -102,9 +102,7 @@ def endpoint(payments: DynamoPaymentStore, executions: Executions) -> Endpoint:
     return endpoint
 
 
-def test_event_when_signed_then_it_is_stored_and_the_workflow_asks_what_is_true(
-    endpoint: Endpoint, executions: Executions
-) -> None:
+def test_signed_event_is_stored_and_the_workflow_asks_the_gateway(endpoint: Endpoint, executions: Executions) -> None:
     answer = endpoint.receive(event(), {"Stripe-Signature": signature(event())})
 
     assert (answer["statusCode"], answer["body"]) == (200, {"received": True})
@@ -114,9 +112,7 @@ def test_event_when_signed_then_it_is_stored_and_the_workflow_asks_what_is_true(
     assert state == {"payment_id": "pay_1", "ask": True, "event_id": "evt_1"}
 
 
-def test_event_when_its_payments_row_is_not_there_yet_then_stored_for_the_sweeper(
-    endpoint: Endpoint, executions: Executions
-) -> None:
+def test_event_before_its_payment_row_is_stored_for_recovery(endpoint: Endpoint, executions: Executions) -> None:
     assert endpoint.deliver(event(payment_id="pay_later")) == 200
     assert endpoint.stored() == {"evt_1": "parked"}
     assert executions.started() == {}
@@ -168,7 +164,7 @@ def test_event_when_its_signature_does_not_fit_then_400_and_nothing_stored(
 
 
 @pytest.mark.fault(33)
-def test_event_when_its_signature_is_as_old_as_stripes_libraries_allow_then_taken(endpoint: Endpoint) -> None:
+def test_event_signature_as_old_as_stripes_libraries_allow_is_accepted(endpoint: Endpoint) -> None:
     headers = {"Stripe-Signature": signature(event(), seconds_old=290)}
 
     assert endpoint.receive(event(), headers)["statusCode"] == 200
@@ -194,9 +190,7 @@ def test_event_when_its_encoding_is_broken_then_400_and_nothing_stored(endpoint:
 
 
 @pytest.mark.fault(34)
-def test_events_when_a_secret_is_rotated_then_both_verify_and_afterwards_the_new_one_alone(
-    endpoint: Endpoint,
-) -> None:
+def test_rotated_secret_verifies_beside_the_old_one_until_that_is_removed(endpoint: Endpoint) -> None:
     endpoint.set_secrets(current=NEXT_SECRET, previous=SECRET)
     assert endpoint.deliver(event("evt_old"), secret=SECRET) == 200
     assert endpoint.deliver(event("evt_new"), secret=NEXT_SECRET) == 200
@@ -209,7 +203,7 @@ def test_events_when_a_secret_is_rotated_then_both_verify_and_afterwards_the_new
 
 
 @pytest.mark.fault(34)
-def test_event_when_its_header_carries_two_signatures_then_one_that_fits_is_enough(endpoint: Endpoint) -> None:
+def test_event_with_two_signatures_needs_only_one_that_fits(endpoint: Endpoint) -> None:
     other = signature(event(), NEXT_SECRET).partition(",")[2]
 
     answer = endpoint.receive(event(), {"stripe-signature": f"{signature(event())},{other}"})
@@ -218,7 +212,7 @@ def test_event_when_its_header_carries_two_signatures_then_one_that_fits_is_enou
 
 
 @pytest.mark.fault(34)
-def test_event_when_the_secret_was_rotated_since_it_was_read_then_it_is_read_again(
+def test_event_signed_with_a_newly_rotated_secret_has_it_read_again(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert endpoint.deliver(event("evt_1")) == 200
@@ -243,16 +237,14 @@ def test_event_when_it_cannot_be_stored_then_500_so_that_it_comes_again(
     assert endpoint.stored() == {"evt_1": "parked"}
 
 
-def test_event_when_the_workflow_cannot_be_started_then_it_is_stored_for_the_sweeper_and_comes_again(
-    endpoint: Endpoint, executions: Executions
-) -> None:
+def test_event_is_stored_and_gets_500_if_the_workflow_cannot_start(endpoint: Endpoint, executions: Executions) -> None:
     boto3.client("stepfunctions").delete_state_machine(stateMachineArn=executions.arn)
 
     assert endpoint.deliver(event()) == 500
     assert endpoint.stored() == {"evt_1": "parked"}
 
 
-def test_event_when_nobody_has_set_the_secret_then_503_with_what_to_do(
+def test_event_without_a_configured_secret_gets_503_with_what_to_do(
     payments: DynamoPaymentStore, executions: Executions
 ) -> None:
     create_table(GATEWAY_EVENTS)
@@ -306,7 +298,7 @@ def test_event_when_it_is_none_of_ours_then_acknowledged_and_not_stored(
     assert executions.started() == {}
 
 
-def test_event_when_it_tells_of_money_for_a_payment_that_was_not_charged_then_counted_and_kept(
+def test_money_event_for_an_uncharged_payment_is_counted_and_kept(
     endpoint: Endpoint, payments: DynamoPaymentStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     payments.create(payment("pay_9"))
@@ -318,7 +310,7 @@ def test_event_when_it_tells_of_money_for_a_payment_that_was_not_charged_then_co
     assert metrics_in(capsys.readouterr().out) == {CONTRADICTING_EVENTS: 1}
 
 
-def test_webhook_when_it_logs_and_answers_then_never_a_secret_a_signature_or_what_the_event_says(
+def test_webhook_never_logs_or_returns_secret_signature_or_event_content(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = StringIO()

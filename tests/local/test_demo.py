@@ -22,7 +22,7 @@ DUPLICATE_LINE = 19  # only the payments table knows that its id is taken
 AMOUNTS = {"succeeded": ("99.99", "USD"), "declined": ("20.00", "USD"), "requires_action": ("45.00", "EUR")}
 
 
-def test_the_sample_when_parsed_then_refuses_the_rows_that_the_table_says_for_its_reasons() -> None:
+def test_sample_rejects_the_expected_rows_for_the_expected_reasons() -> None:
     rows = {row.line: row for row in BatchFile([RUN.csv.encode()]).rows()}
     assert rows.keys() == ROWS.keys()
     refused = {

@@ -60,7 +60,7 @@ def test_places_when_one_function_has_its_share_then_another_goes_before(come: C
     assert ran == ["quick", "slow"]
 
 
-def test_places_when_a_call_is_nested_then_it_does_not_wait_and_at_twice_the_bound_it_is_refused() -> None:
+def test_nested_call_does_not_wait_and_is_refused_at_twice_the_bound() -> None:
     places = Places(total=2, each=1)
     assert [places.take("itself", nested=True) for _ in range(5)] == [True, True, True, True, False]
 

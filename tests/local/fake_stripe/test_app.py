@@ -116,14 +116,14 @@ def test_capture_when_capture_is_manual_then_takes_the_money_only_then(api: Api)
     assert [charge["amount"] for charge in api.stand_in.ledger.captured()] == [5000]
 
 
-def test_cancel_when_intent_is_open_then_cancels_and_when_it_succeeded_then_refuses(api: Api) -> None:
+def test_cancel_accepts_open_intents_and_refuses_succeeded_ones(api: Api) -> None:
     assert api.intents.cancel(api.pay(confirm=False).id).status == "canceled"
     with pytest.raises(stripe.InvalidRequestError) as caught:
         api.intents.cancel(api.pay().id)
     assert caught.value.code == "payment_intent_unexpected_state"
 
 
-def test_create_when_card_is_declined_then_error_carries_the_intent_and_another_card_may_pay_it(api: Api) -> None:
+def test_declined_create_returns_its_intent_payable_with_another_card(api: Api) -> None:
     with pytest.raises(stripe.CardError) as caught:
         api.pay(payment_method="pm_card_visa_chargeDeclinedInsufficientFunds")
     error = caught.value.error
@@ -136,7 +136,7 @@ def test_create_when_card_is_declined_then_error_carries_the_intent_and_another_
     assert (paid.status, paid.last_payment_error) == ("succeeded", None)
 
 
-def test_create_when_card_authenticates_then_requires_action_and_declines_off_session(api: Api) -> None:
+def test_authenticating_card_requires_action_or_declines_off_session(api: Api) -> None:
     on_session = api.pay(payment_method="pm_card_authenticationRequired")
     assert on_session.status == "requires_action"
     assert on_session.next_action is not None
@@ -163,7 +163,7 @@ def test_create_when_card_authenticates_then_requires_action_and_declines_off_se
         ({"metadata": {"k" * 41: "v"}}, None, "metadata"),
     ],
 )
-def test_create_when_a_parameter_is_wrong_then_is_refused_and_nothing_is_stored(
+def test_create_refuses_wrong_parameters_and_stores_nothing(
     api: Api, changes: dict[str, Any], code: str | None, param: str | None
 ) -> None:
     with pytest.raises(stripe.InvalidRequestError) as caught:
@@ -178,7 +178,7 @@ def test_retrieve_when_intent_is_unknown_then_is_404(api: Api) -> None:
     assert (caught.value.http_status, caught.value.code) == (404, "resource_missing")
 
 
-def test_currencies_when_compared_with_the_adapters_table_then_are_the_same() -> None:
+def test_currencies_equal_those_of_the_adapters_table() -> None:
     assert {currency.upper() for currency in amounts.CURRENCIES} == stripe_amounts.CURRENCIES
 
 
@@ -202,7 +202,7 @@ def test_list_when_filtered_by_time_then_gives_only_that_time(api: Api) -> None:
     assert [intent.id for intent in api.intents.list({"created": {"gt": since}}).data] == []
 
 
-def test_search_when_asked_by_metadata_and_status_then_finds_those_that_fulfil_both(api: Api) -> None:
+def test_search_by_metadata_and_status_finds_intents_matching_both(api: Api) -> None:
     paid, waiting = api.pay("pay-1"), api.pay("pay-1", confirm=False)
     api.pay("pay-2")
 
@@ -240,14 +240,14 @@ def test_balance_when_charges_were_captured_then_adds_them_up_by_currency(api: A
 
 
 @pytest.mark.parametrize("key", ["sk_live_0123456789", "pk_test_0123456789", "nonsense"])
-def test_request_when_secret_key_is_wrong_then_is_401_and_shows_no_more_than_its_start(api: Api, key: str) -> None:
+def test_wrong_secret_key_gets_401_showing_no_more_than_its_start(api: Api, key: str) -> None:
     with pytest.raises(stripe.AuthenticationError) as caught:
         api.client(key).v1.balance.retrieve()
     assert caught.value.http_status == 401
     assert key[9:] not in str(caught.value) or len(key) < 9
 
 
-def test_request_when_it_has_no_key_then_is_401_and_with_basic_authentication_is_accepted(api: Api) -> None:
+def test_request_without_key_gets_401_and_basic_auth_is_accepted(api: Api) -> None:
     assert api.web.get(f"{api.url}/v1/balance").status_code == 401
     assert api.web.get(f"{api.url}/v1/balance", auth=(SECRET_KEY, "")).status_code == 200
 
@@ -306,7 +306,7 @@ def test_key_when_request_was_refused_before_it_began_then_is_free_again(api: Ap
     assert api.pay(key="k").status == "succeeded"
 
 
-def test_key_when_used_with_other_parameters_or_endpoint_then_is_an_idempotency_error(api: Api) -> None:
+def test_key_with_other_parameters_or_endpoint_is_an_idempotency_error(api: Api) -> None:
     intent = api.pay(key="k", confirm=False)
     with pytest.raises(stripe.IdempotencyError):
         api.pay(key="k", amount=5000)
@@ -339,7 +339,7 @@ def test_key_when_24_hours_went_by_then_is_forgotten(api: Api) -> None:
     assert api.pay(key="k").id != first.id
 
 
-def test_key_when_told_to_forget_then_charges_again(api: Api) -> None:
+def test_forgotten_idempotency_key_charges_again(api: Api) -> None:
     first = api.pay(key="k")
     api.web.delete(f"{api.url}/_stand_in/idempotency_keys")
     assert api.pay(key="k").id != first.id
@@ -348,7 +348,7 @@ def test_key_when_told_to_forget_then_charges_again(api: Api) -> None:
 # Looking in, and misbehaving -------------------------------------------------------------------------------------
 
 
-def test_request_log_when_requests_were_made_then_tells_of_each_and_holds_no_secret(api: Api) -> None:
+def test_request_log_lists_each_request_and_holds_no_secret(api: Api) -> None:
     api.pay("pay-1", key="k")
     api.pay("pay-1", key="k")
     api.intents.search({"query": 'metadata["payment_id"]:"pay-1"'})
@@ -393,7 +393,7 @@ def test_reset_when_asked_then_forgets_everything(api: Api) -> None:
     assert len(api.stand_in.ledger.captured()) == 1
 
 
-def test_fault_when_set_for_one_payment_then_strikes_that_one_and_only_so_often(api: Api) -> None:
+def test_fault_hits_only_its_payment_and_only_the_given_times(api: Api) -> None:
     fault = {"kind": "rate_limited", "payment_id": "pay-2", "times": 2, "retry_after_seconds": 7}
     assert api.web.post(f"{api.url}/_stand_in/faults", json=fault).status_code == 200
     api.pay("pay-1")

@@ -32,7 +32,7 @@ def test_authentication_when_passed_then_captures_the_charge(api: Api) -> None:
     assert [charge["payment_intent"] for charge in api.stand_in.ledger.captured()] == [waiting.id]
 
 
-def test_authentication_when_failed_then_intent_says_why_and_another_card_may_pay_it(api: Api) -> None:
+def test_failed_authentication_is_explained_and_another_card_may_pay(api: Api) -> None:
     waiting = api.pay(payment_method=AUTHENTICATES)
     assert end(api, waiting.id, "authenticate", "failed") == (200, "")
     failed = api.intents.retrieve(waiting.id)
@@ -50,7 +50,7 @@ def test_authentication_when_capture_is_manual_then_waits_for_capture(api: Api) 
     assert api.intents.retrieve(waiting.id).status == "requires_capture"
 
 
-def test_payment_when_it_settles_later_then_is_processing_and_takes_no_money_until_then(api: Api) -> None:
+def test_payment_settling_later_is_processing_and_captures_nothing_before(api: Api) -> None:
     pending = api.pay(metadata={"payment_id": "pay-1", "stand_in": "settles_later"})
     charge = api.client().v1.charges.retrieve(str(pending.latest_charge))
     assert (pending.status, pending.amount_received, charge.status) == ("processing", 0, "pending")
@@ -73,7 +73,7 @@ def test_payment_when_settling_fails_then_takes_no_money_and_says_why(api: Api) 
     assert api.stand_in.ledger.captured() == []
 
 
-def test_settling_later_when_asked_for_all_over_http_then_counts_the_charges(api: Api) -> None:
+def test_settles_later_fault_for_all_set_over_http_counts_the_charges(api: Api) -> None:
     api.control("POST", "faults", {"kind": "settles_later", "times": 2})
     with pytest.raises(stripe.CardError):
         api.pay(payment_method="pm_card_chargeDeclined")  # a declined card leaves nothing to settle

@@ -36,7 +36,7 @@ def wait_until(url: str, *, up: bool) -> None:
 
 
 @pytest.mark.fault(14)
-def test_connection_when_refused_then_a_pooled_client_sees_it_and_the_port_comes_back(api: Api) -> None:
+def test_refused_connection_reaches_a_pooled_client_and_the_port_returns(api: Api) -> None:
     before = api.pay("pay-1")  # leaves a connection in the SDK's pool
     api.control("POST", "refuse_connections", {"seconds": 0.6})
     wait_until(api.url, up=False)
@@ -69,7 +69,7 @@ def test_connection_when_refused_for_the_second_time_then_comes_back_again(api: 
     assert api.pay().status == "succeeded"
 
 
-def test_connection_when_refused_by_a_process_of_its_own_then_comes_back_on_the_same_port(tmp_path: Path) -> None:
+def test_port_of_a_separate_process_returns_after_refusing_connections(tmp_path: Path) -> None:
     with running(tmp_path) as gateway, requests.Session() as web:
         web.trust_env = False
         web.post(f"{gateway.url}/_stand_in/refuse_connections", json={"seconds": 0.5}).raise_for_status()
@@ -79,6 +79,6 @@ def test_connection_when_refused_by_a_process_of_its_own_then_comes_back_on_the_
 
 
 @pytest.mark.parametrize("body", [{}, {"seconds": 0}, {"seconds": "2"}, {"seconds": 10_000}])
-def test_refusal_when_its_time_is_wrong_then_is_refused_and_the_port_stays_open(api: Api, body: dict[str, int]) -> None:
+def test_refusal_with_a_wrong_duration_gets_400_and_keeps_the_port_open(api: Api, body: dict[str, int]) -> None:
     assert api.web.post(f"{api.url}/_stand_in/refuse_connections", json=body).status_code == 400
     assert connects(api.url)

@@ -52,7 +52,7 @@ def test_word_when_in_metadata_then_strikes_its_payment_once(
 
 
 @pytest.mark.fault(12)
-def test_words_when_several_then_strike_in_turn_and_repetitions_count_them_down(api: Api) -> None:
+def test_metadata_faults_apply_in_turn_and_count_their_repetitions(api: Api) -> None:
     for _ in range(2):
         with pytest.raises(stripe.RateLimitError) as caught:
             pay(api, "rate_limited=7:2, answer_lost", key="k")
@@ -75,7 +75,7 @@ def test_word_when_it_names_the_moment_then_charge_went_through_or_not(
 
 
 @pytest.mark.fault(18)
-def test_amount_and_status_when_altered_in_metadata_then_every_answer_shows_them(api: Api) -> None:
+def test_amount_and_status_altered_in_metadata_show_in_every_answer(api: Api) -> None:
     made = pay(api, "amount=1234 currency=eur status=frozen", key="k")
     again = pay(api, "amount=1234 currency=eur status=frozen", key="k")
     for shown in (made, again, api.intents.retrieve(made.id), *found(api)):
@@ -84,12 +84,12 @@ def test_amount_and_status_when_altered_in_metadata_then_every_answer_shows_them
     assert api.pay("pay-2").amount == 9999
 
 
-def test_amount_when_altered_for_a_number_of_answers_then_is_right_afterwards(api: Api) -> None:
+def test_amount_altered_for_some_answers_is_right_afterwards(api: Api) -> None:
     made = pay(api, "amount=1234:2")
     assert [made.amount, *(api.intents.retrieve(made.id).amount for _ in range(2))] == [1234, 1234, 9999]
 
 
-def test_latency_when_in_metadata_then_answer_is_late_and_the_log_tells_when_the_request_arrived(api: Api) -> None:
+def test_latency_in_metadata_delays_the_answer_not_its_logged_arrival(api: Api) -> None:
     arrived = api.now
     slow = threading.Thread(target=pay, args=(api, "latency=0.3"))
     start = time.monotonic()
@@ -114,7 +114,7 @@ def test_key_when_forgotten_by_metadata_then_a_repetition_charges_again(api: Api
     "fault_spec",
     ["gremlins", "latency=soon", "latency=-1", "rate_limited:0", "answer_lost=now", "unauthorized=1", "amount", "=1"],
 )
-def test_word_when_it_is_wrong_then_is_refused_with_the_reason_and_nothing_is_stored(api: Api, fault_spec: str) -> None:
+def test_wrong_metadata_fault_is_refused_with_reason_and_nothing_stored(api: Api, fault_spec: str) -> None:
     with pytest.raises(stripe.InvalidRequestError) as caught:
         pay(api, fault_spec)
     assert (caught.value.http_status, caught.value.param) == (400, "metadata[stand_in]")
@@ -165,7 +165,7 @@ def test_fault_when_seconds_are_no_number_then_is_refused(api: Api) -> None:
     assert (answer.status_code, answer.json()["error"]["message"]) == (400, "seconds must be a number of at least 0")
 
 
-def test_answer_when_lost_before_execution_then_the_log_has_it_as_unanswered(api: Api) -> None:
+def test_answer_lost_before_execution_is_logged_as_unanswered(api: Api) -> None:
     api.control("POST", "faults", {"kind": "answer_lost", "executes": False})
     with pytest.raises(stripe.APIConnectionError):
         api.pay(key="k")
@@ -176,7 +176,7 @@ def test_answer_when_lost_before_execution_then_the_log_has_it_as_unanswered(api
 # Settings --------------------------------------------------------------------------------------------------------
 
 
-def test_search_when_it_lags_then_sees_a_change_only_afterwards_and_retrieve_sees_it_at_once(api: Api) -> None:
+def test_lagging_search_sees_changes_late_and_retrieve_at_once(api: Api) -> None:
     api.control("POST", "settings", {"search_lag_seconds": 3})
     made = api.pay("pay-1", confirm=False)
     assert found(api) == []
@@ -234,7 +234,7 @@ def test_settings_when_one_is_wrong_then_nothing_is_changed(api: Api, body: Any)
 # Rates -----------------------------------------------------------------------------------------------------------
 
 
-def test_rates_when_the_limit_is_exceeded_then_tell_how_many_came_and_how_they_were_answered(api: Api) -> None:
+def test_rates_count_requests_by_status_when_the_limit_is_exceeded(api: Api) -> None:
     api.control("POST", "settings", {"requests_per_second": 2})
     first: datetime = api.now
     outcomes = []
@@ -256,7 +256,7 @@ def test_rates_when_the_limit_is_exceeded_then_tell_how_many_came_and_how_they_w
     }
 
 
-def test_rate_limit_when_many_come_at_once_then_lets_no_more_through_than_it_says(api: Api) -> None:
+def test_rate_limit_holds_for_concurrent_requests(api: Api) -> None:
     api.control("POST", "settings", {"requests_per_second": 5})
 
     def attempt() -> None:

@@ -38,7 +38,7 @@ def test_refund_when_no_amount_is_given_then_gives_back_the_whole_charge(api: Ap
     assert [entry.amount for entry in api.client().v1.balance.retrieve().pending] == [0]
 
 
-def test_refund_when_partial_then_leaves_the_rest_and_both_are_listed_newest_first(api: Api) -> None:
+def test_partial_refunds_leave_the_rest_and_are_listed_newest_first(api: Api) -> None:
     intent, other = api.pay("pay-1"), api.pay("pay-2")
     first, second = refund(api, intent, amount=4000), refund(api, intent, amount=5000)
     refund(api, other)
@@ -60,7 +60,7 @@ def test_refund_when_partial_then_leaves_the_rest_and_both_are_listed_newest_fir
         ("kwd", 10000, r"Refund amount \(6.000 kwd\) is greater than unrefunded amount on charge \(4.000 kwd\)"),
     ],
 )
-def test_refund_when_more_than_is_left_then_is_refused_with_stripes_sentence(
+def test_refund_above_the_rest_is_refused_with_stripes_message(
     api: Api, currency: str, paid: int, message: str
 ) -> None:
     intent = api.pay(amount=paid, currency=currency)
@@ -109,7 +109,7 @@ def test_refund_when_two_of_60_of_100_come_at_once_then_one_succeeds(api: Api) -
 
 
 @pytest.mark.fault(39)
-def test_refund_when_its_answer_is_lost_then_the_same_key_gives_the_one_refund(api: Api) -> None:
+def test_refund_retried_after_a_lost_answer_with_its_key_refunds_once(api: Api) -> None:
     intent = api.pay("pay-1")
     api.stand_in.faults.add(Fault(Kind.ANSWER_LOST, payment_id="pay-1"))
     with pytest.raises(stripe.APIConnectionError):

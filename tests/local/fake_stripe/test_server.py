@@ -31,7 +31,7 @@ def test_clean_environment_when_ours_holds_secrets_then_leaves_them_out(monkeypa
     assert not {"STRIPE_SECRET_KEY", "HTTP_PROXY"} & set(clean_environment())
 
 
-def test_stop_when_called_by_another_process_then_ends_it_and_twice_is_no_error(tmp_path: Path) -> None:
+def test_stop_from_another_process_ends_the_server_and_is_idempotent(tmp_path: Path) -> None:
     gateway = start(tmp_path)
     code = f"from local.fake_stripe.server import stop; stop({gateway.pid})"
     subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, timeout=20)

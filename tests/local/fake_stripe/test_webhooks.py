@@ -125,9 +125,7 @@ def pay(api: Api, fault_spec: str) -> stripe.PaymentIntent:
 # What is sent ----------------------------------------------------------------------------------------------------
 
 
-def test_event_when_a_payment_succeeds_then_is_stripes_and_verifies_with_both_secrets(
-    api: Api, receiver: Receiver
-) -> None:
+def test_success_event_is_shaped_like_stripes_and_signed_with_both_secrets(api: Api, receiver: Receiver) -> None:
     intent = api.pay("pay-1", key="k")
     settled(api, 2)
     assert receiver.types == ["created", "succeeded"]
@@ -166,7 +164,7 @@ def test_events_when_a_payment_goes_its_ways_then_are_those_of_each_change(api: 
     assert authenticated["data"]["object"]["status"] == "requires_payment_method"
 
 
-def test_events_when_a_payment_settles_later_and_is_refunded_then_tell_of_both(api: Api, receiver: Receiver) -> None:
+def test_events_report_a_later_settlement_and_a_refund(api: Api, receiver: Receiver) -> None:
     pending = pay(api, "settles_later")
     api.control("POST", f"payment_intents/{pending.id}/settle", {"outcome": "succeeded"})
     api.client().v1.refunds.create({"payment_intent": pending.id, "amount": 999})
@@ -183,7 +181,7 @@ def test_event_when_capture_is_manual_then_tells_what_can_be_captured(api: Api, 
     assert receiver.types == ["created", "amount_capturable_updated", "succeeded"]
 
 
-def test_event_when_the_payments_amount_is_altered_for_good_then_shows_it_too(api: Api, receiver: Receiver) -> None:
+def test_event_shows_a_permanently_altered_amount(api: Api, receiver: Receiver) -> None:
     pay(api, "amount=1234")
     settled(api, 2)
     assert [event["data"]["object"]["amount"] for event in receiver.events] == [1234, 1234]
@@ -215,9 +213,7 @@ def test_delivery_when_not_answered_with_2xx_then_is_tried_again(api: Api, recei
     assert receiver.bodies[0] == receiver.bodies[1] == receiver.bodies[2]
 
 
-def test_delivery_when_nobody_listens_then_is_told_as_unanswered_and_goes_on_at_the_new_endpoint(
-    api: Api, receiver: Receiver
-) -> None:
+def test_unanswered_delivery_is_reported_and_continues_at_a_new_endpoint(api: Api, receiver: Receiver) -> None:
     api.control("POST", "webhooks", {"url": "http://127.0.0.1:1/", "secrets": ["whsec_x"]})
     api.pay(confirm=False)
     wait_for(lambda: told(api)[0]["attempts"] >= 2)
@@ -286,9 +282,7 @@ def self_signed(folder: Path) -> tuple[str, str]:
     return str(folder / "certificate.pem"), str(folder / "key.pem")
 
 
-def test_endpoint_when_it_has_its_own_certificate_then_is_trusted_only_with_the_bundle(
-    api: Api, tmp_path: Path
-) -> None:
+def test_endpoint_with_own_certificate_is_trusted_only_with_its_ca_bundle(api: Api, tmp_path: Path) -> None:
     certificate, key = self_signed(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -370,9 +364,7 @@ def test_webhook_when_reordered_then_comes_after_the_next_one(
     assert receiver.types == ["succeeded", "created"]
 
 
-def test_webhook_when_reordered_while_an_earlier_one_is_still_under_way_then_waits_for_the_next(
-    api: Api, receiver: Receiver
-) -> None:
+def test_reordered_webhook_waits_for_the_next_while_another_is_in_flight(api: Api, receiver: Receiver) -> None:
     receiver.seconds = 0.2
     made = api.pay("pay-1", confirm=False)
     api.control("POST", "faults", {"kind": "webhook_reordered", "payment_id": "pay-1"})
@@ -383,7 +375,7 @@ def test_webhook_when_reordered_while_an_earlier_one_is_still_under_way_then_wai
     assert receiver.types == ["created", "charge.refunded", "succeeded"]
 
 
-def test_webhook_when_reordered_and_no_other_follows_then_comes_after_its_time(
+def test_reordered_webhook_without_a_successor_arrives_after_its_delay(
     api: Api, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("local.fake_stripe.webhooks.HELD_SECONDS", 0.3)
@@ -396,7 +388,7 @@ def test_webhook_when_reordered_and_no_other_follows_then_comes_after_its_time(
 # The thread behind it --------------------------------------------------------------------------------------------
 
 
-def test_postman_when_items_are_due_at_different_times_then_delivers_in_that_order_and_stops() -> None:
+def test_delivery_queue_delivers_in_due_order_and_stops() -> None:
     delivered: list[str] = []
     deliveries: DeliveryQueue[str] = DeliveryQueue(delivered.append, "postman")
     deliveries.take("last", 60)

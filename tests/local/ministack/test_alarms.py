@@ -113,7 +113,7 @@ def test_alarm_when_it_is_metric_math_then_the_expression_decides(aws: LocalAws,
     assert reaches(aws, name, "ALARM")
 
 
-def test_alarm_when_its_state_changes_then_its_topic_is_told_once(aws: LocalAws, put_alarm: PutAlarm) -> None:
+def test_alarm_state_change_notifies_its_topic_once(aws: LocalAws, put_alarm: PutAlarm) -> None:
     sqs, sns = aws.client("sqs"), aws.client("sns")
     topic = sns.create_topic(Name="alarms")["TopicArn"]
     queue = sqs.create_queue(QueueName="alarms")["QueueUrl"]
@@ -128,9 +128,7 @@ def test_alarm_when_its_state_changes_then_its_topic_is_told_once(aws: LocalAws,
     assert [json.loads(message["Body"])["NewStateValue"] for message in messages] == ["ALARM"]
 
 
-def test_alarm_when_it_is_set_and_described_over_either_protocol_then_it_is_whole(
-    aws: LocalAws, query_client: Any
-) -> None:
+def test_alarm_set_over_either_protocol_is_described_completely_over_both(aws: LocalAws, query_client: Any) -> None:
     settings = {
         "AlarmDescription": "Read <the> runbook & act",
         "ActionsEnabled": True,

@@ -72,7 +72,7 @@ def gets(client: Any, table: str, times: int) -> list[str]:
     return [outcome(client.get_item, TableName=table, Key={"id": {"S": "1"}}) for _ in range(times)]
 
 
-def test_disturb_when_a_share_is_asked_for_then_the_seed_says_which_of_a_roles_calls_fail(
+def test_disturb_with_a_share_fails_a_roles_calls_chosen_by_the_seed(
     aws: LocalAws, session: dict[str, Any], table: str
 ) -> None:
     client = aws.client("dynamodb", **session)
@@ -85,7 +85,7 @@ def test_disturb_when_a_share_is_asked_for_then_the_seed_says_which_of_a_roles_c
     assert 9 <= 60 - runs[0].count("") <= 27
 
 
-def test_disturb_when_everything_fails_then_root_and_other_actions_are_spared_and_faults_are_counted(
+def test_disturb_everything_spares_root_and_other_actions_and_is_counted(
     aws: LocalAws, session: dict[str, Any], table: str
 ) -> None:
     before = aws.disturbed().get(GET, {}).get("refused", 0)
@@ -144,9 +144,7 @@ def test_disturb_when_answers_are_lost_then_half_of_the_failed_starts_run(
     assert aws.disturbed()[START] == {"refused": 20 - started, "answer lost": started}
 
 
-def test_disturb_when_a_machine_calls_a_function_then_its_task_fails_and_is_retried(
-    aws: LocalAws, function: str, run: Run
-) -> None:
+def test_disturbed_function_call_fails_its_task_and_is_retried(aws: LocalAws, function: str, run: Run) -> None:
     aws.disturb({"lambda:InvokeFunction": 1})
     error = run({"Resource": function_arn(function)})["error"]
     assert error in ("Lambda.TooManyRequestsException", "Lambda.ServiceException")
@@ -170,9 +168,7 @@ def test_kill_worker_when_none_is_at_work_then_none_is_killed(aws: LocalAws, dep
     assert invoke(name)["pid"] == pid
 
 
-def test_kill_worker_when_a_machine_waits_for_it_then_the_task_fails_and_the_retry_has_a_new_worker(
-    aws: LocalAws, deploy: Deploy, role: str
-) -> None:
+def test_killed_worker_fails_its_task_and_the_retry_gets_a_new_worker(aws: LocalAws, deploy: Deploy, role: str) -> None:
     name, client = deploy(), aws.client("stepfunctions")
     retry = {"ErrorEquals": ["Runtime.ExitError"], "MaxAttempts": 3, "IntervalSeconds": 1}
     task = {"Type": "Task", "Resource": function_arn(name), "Retry": [retry], "End": True}
@@ -202,7 +198,7 @@ def test_kill_worker_when_a_message_is_at_work_then_it_comes_back(aws: LocalAws,
     assert done - killed_at > 10 * VISIBILITY_SCALE - 0.5
 
 
-def test_kill_worker_when_nobody_waits_for_it_then_the_call_is_repeated(aws: LocalAws, deploy: Deploy) -> None:
+def test_asynchronous_call_of_a_killed_worker_is_repeated(aws: LocalAws, deploy: Deploy) -> None:
     name = deploy()
     event = json.dumps({"sleep": 0.5, "print": "done"})
     aws.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=event)

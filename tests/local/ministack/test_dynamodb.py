@@ -59,13 +59,13 @@ def update(expression: str, **values: Any) -> dict[str, Any]:
     return {"TableName": TABLE, "Key": ROW, "UpdateExpression": expression, **given}
 
 
-def test_index_when_it_has_keys_only_then_a_query_gives_the_keys_and_a_count_nothing_else(table: Any) -> None:
+def test_keys_only_index_returns_keys_only_and_counts_without_items(table: Any) -> None:
     assert due(table)["Items"] == [KEYS]
     counted = due(table, Select="COUNT")
     assert (counted["Count"], "Items" in counted) == (1, False)
 
 
-def test_index_when_its_key_is_removed_then_the_row_leaves_it_and_comes_back_with_it(table: Any) -> None:
+def test_row_leaves_an_index_without_its_key_and_returns_with_it(table: Any) -> None:
     table.update_item(**update("REMOVE due_at"))
     assert due(table)["Count"] == 0
     table.update_item(**update("SET due_at = :at", at={"N": "7"}))
@@ -105,7 +105,7 @@ def test_index_when_its_key_has_a_wrong_value_then_the_write_is_refused(table: A
     assert due(table)["Items"] == [KEYS]
 
 
-def test_condition_when_it_fails_then_the_item_is_told_if_asked_for(table: Any) -> None:
+def test_failed_condition_returns_the_item_if_requested(table: Any) -> None:
     wrong = update("SET version = :next", next={"N": "3"}, seen={"N": "2"}) | {"ConditionExpression": "version = :seen"}
     with pytest.raises(ClientError) as refused:
         table.update_item(**wrong, ReturnValuesOnConditionCheckFailure="ALL_OLD")
@@ -116,7 +116,7 @@ def test_condition_when_it_fails_then_the_item_is_told_if_asked_for(table: Any) 
     assert "Item" not in untold.value.response
 
 
-def test_condition_when_it_fails_in_a_transaction_then_its_reason_tells_the_item_if_asked_for(table: Any) -> None:
+def test_failed_transaction_condition_returns_the_item_if_requested(table: Any) -> None:
     wrong = update("SET version = :next", next={"N": "3"}, seen={"N": "2"}) | {"ConditionExpression": "version = :seen"}
     free = {"Put": {"TableName": TABLE, "Item": {"id": {"S": "pay_2"}}}}
     with pytest.raises(ClientError) as refused:
@@ -131,7 +131,7 @@ def test_condition_when_it_fails_in_a_transaction_then_its_reason_tells_the_item
     assert "Item" not in untold.value.response["CancellationReasons"][0]
 
 
-def test_update_when_it_adds_and_sets_if_missing_then_only_what_it_wrote_is_told(table: Any) -> None:
+def test_update_with_add_and_if_not_exists_returns_only_what_it_wrote(table: Any) -> None:
     change = update(
         "SET opened_at = if_not_exists(opened_at, :at), version = if_not_exists(version, :at) ADD tries :one",
         at={"N": "9"},
@@ -161,7 +161,7 @@ def test_transaction_when_its_token_comes_again_then_it_is_done_once(table: Any)
         )
 
 
-def test_query_when_it_is_limited_then_the_pages_of_an_index_hold_all_rows_once(table: Any) -> None:
+def test_limited_index_query_pages_hold_every_row_once(table: Any) -> None:
     for number in range(2, 8):
         item = LEASED | {"id": {"S": f"pay_{number}"}}
         table.put_item(TableName=TABLE, Item=item)

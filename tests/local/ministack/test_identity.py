@@ -168,9 +168,7 @@ def api(aws: LocalAws, role: str, deploy: Deploy, pool: Pool) -> Api:
 
 
 @pytest.mark.parametrize("sample", Role)
-def test_sample_user_when_logged_in_then_the_function_behind_knows_their_role(
-    sample: Role, api: Api, pool: Pool
-) -> None:
+def test_sample_user_login_passes_its_role_to_the_function(sample: Role, api: Api, pool: Pool) -> None:
     caller = api.caller(pool.token(sample))
     assert caller["roles"] == sample
     assert caller["subject"] == caller["principalId"]
@@ -186,7 +184,7 @@ def test_machine_when_it_shows_its_secret_then_its_scope_is_its_role(api: Api, p
     assert usage_key("test", shop).endswith(shop)
 
 
-def test_users_when_made_again_then_they_are_the_same_with_the_same_passwords(api: Api, pool: Pool) -> None:
+def test_sample_users_made_again_keep_their_subjects_and_passwords(api: Api, pool: Pool) -> None:
     before = (pool.folder / session.SAMPLE_USERS).read_text()
     subject = api.caller(pool.token("merchant"))["subject"]
     make_users(pool.cognito, pool.id, pool.folder)
@@ -204,7 +202,7 @@ def test_somebody_when_they_sign_up_by_themselves_then_they_are_a_customer(api: 
     assert api.caller(token)["roles"] == "customer"
 
 
-def test_login_when_it_is_renewed_and_then_ended_then_there_are_no_more_tokens(api: Api, pool: Pool) -> None:
+def test_login_can_be_renewed_and_gives_no_tokens_once_ended(api: Api, pool: Pool) -> None:
     stack = pool.stack
     first = session.keep(stack, session.sample(stack, "operator"))
     session.keep(stack, session.Session(first.who, first.access_token, 0, first.refresh_token))
@@ -284,7 +282,7 @@ def test_header_when_it_is_no_token_then_401(header: str | None, api: Api) -> No
 
 
 @pytest.mark.fault(42)
-def test_keys_when_out_of_reach_then_nobody_is_let_in(aws: LocalAws, role: str, deploy: Deploy, pool: Pool) -> None:
+def test_unreachable_signing_keys_reject_a_valid_token(aws: LocalAws, role: str, deploy: Deploy, pool: Pool) -> None:
     nowhere = f"{aws.endpoint_url}/nowhere/.well-known/jwks.json"
     api = Api(aws, deploy_authorizer(aws, role, pool, "authorize-nowhere", nowhere), deploy())
     assert api.get(f"Bearer {pool.token('admin')}")[0] == 500

@@ -39,7 +39,7 @@ def keys(aws: LocalAws) -> Keys:
     return Keys(kms, key, lookup)
 
 
-def test_vault_when_it_seals_and_opens_then_as_the_suite_has_it(keys: Keys) -> None:
+def test_encryptor_opens_sealed_fields_and_those_added_after_unlock(keys: Keys) -> None:
     sealed = keys.encryptor.seal(MINE, VALUES)
     plain, seal = keys.encryptor.unlock(MINE, sealed)
     more = seal({"gateway_reference": "pi_1"})
@@ -61,7 +61,7 @@ def test_open_when_the_text_is_another_fields_then_refused(keys: Keys) -> None:
 
 
 @pytest.mark.fault(45)
-def test_vault_when_the_key_is_disabled_then_it_fails_closed_until_it_is_enabled(keys: Keys) -> None:
+def test_encryptor_fails_closed_while_its_key_is_disabled(keys: Keys) -> None:
     encryptor = keys.encryptor
     sealed = encryptor.seal(MINE, VALUES)
     assert encryptor.open(MINE, sealed) == VALUES  # what it knew a moment ago is of no use to it now
@@ -81,7 +81,7 @@ def test_vault_when_the_key_is_disabled_then_it_fails_closed_until_it_is_enabled
 
 
 @pytest.mark.fault(45)
-def test_vault_when_the_key_is_to_be_deleted_then_it_fails_closed_until_that_is_taken_back(keys: Keys) -> None:
+def test_encryptor_fails_closed_while_its_key_is_pending_deletion(keys: Keys) -> None:
     sealed = keys.encryptor.seal(MINE, VALUES)
     keys.kms.schedule_key_deletion(KeyId=keys.arn, PendingWindowInDays=7)
     with pytest.raises(EncryptionUnavailable, match="KMSInvalidStateException"):
@@ -93,16 +93,14 @@ def test_vault_when_the_key_is_to_be_deleted_then_it_fails_closed_until_that_is_
 
 
 @pytest.mark.fault(45)
-def test_vault_when_the_key_is_gone_then_it_fails_closed(keys: Keys) -> None:
+def test_encryptor_fails_closed_when_its_key_does_not_exist(keys: Keys) -> None:
     gone = keys.arn.rpartition("/")[0] + "/00000000-0000-0000-0000-000000000000"
     with pytest.raises(EncryptionUnavailable, match="NotFoundException"):
         KmsFieldEncryptor(keys.kms, gone).seal(MINE, VALUES)
 
 
 @pytest.mark.fault(45)
-def test_hash_when_the_lookup_key_is_disabled_then_no_hash_and_the_same_one_once_it_is_enabled(
-    keys: Keys,
-) -> None:
+def test_hash_fails_while_its_key_is_disabled_and_is_unchanged_after(keys: Keys) -> None:
     before = keys.hasher.hash_of("Ada@Example.com")
     keys.kms.disable_key(KeyId=keys.lookup_arn)
     with pytest.raises(EncryptionUnavailable, match="DisabledException"):
@@ -112,7 +110,7 @@ def test_hash_when_the_lookup_key_is_disabled_then_no_hash_and_the_same_one_once
     assert keys.hasher.hash_of("ada@example.com") == before
 
 
-def test_hash_when_the_key_is_another_then_another_so_that_a_copied_table_tells_nothing(keys: Keys) -> None:
+def test_hash_differs_under_another_key(keys: Keys) -> None:
     other = keys.kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["Arn"]
     hashes = {KmsEmailHasher(keys.kms, arn).hash_of("ada@example.com") for arn in (keys.lookup_arn, other)}
     assert len(hashes) == 2

@@ -13,9 +13,7 @@ from tests.local.ministack.conftest import MAX_WORKERS, Deploy, Invoke, Run, eve
 UPSTREAM_LOG_WAIT_MS = 50
 
 
-def test_lambda_error_when_a_class_of_our_own_is_raised_then_its_name_and_stack_arrive(
-    function: str, invoke: Invoke
-) -> None:
+def test_lambda_error_of_our_own_class_keeps_its_name_and_stack(function: str, invoke: Invoke) -> None:
     answer = invoke(function, decline="lost card")
     assert (answer["errorType"], answer["errorMessage"]) == ("CardDeclined", "lost card")
     assert "raise CardDeclined" in answer["stackTrace"][-1]
@@ -35,7 +33,7 @@ def test_lambda_error_when_it_is_raised_then_the_process_stays_warm(deploy: Depl
     assert invoke(name)["pid"] == before
 
 
-def test_lambda_error_when_the_process_dies_then_it_is_an_exit_error(function: str, invoke: Invoke) -> None:
+def test_lambda_process_that_exits_is_an_exit_error(function: str, invoke: Invoke) -> None:
     assert invoke(function, exit=3)["errorType"] == "Runtime.ExitError"
 
 
@@ -53,9 +51,7 @@ def test_lambda_worker_when_it_is_killed_then_it_fails_alone(aws: LocalAws, depl
     assert invoke(name)["pid"] != killed
 
 
-def test_lambda_worker_when_a_second_is_needed_then_the_code_is_not_loaded_again_and_nothing_else_is_shared(
-    deploy: Deploy, invoke: Invoke
-) -> None:
+def test_second_lambda_worker_shares_the_loaded_code_and_nothing_else(deploy: Deploy, invoke: Invoke) -> None:
     name = deploy()
     with ThreadPoolExecutor(2) as pool:
         one, other = (answer["own"] for answer in pool.map(lambda _: invoke(name, own=True, sleep=0.5), range(2)))
@@ -66,9 +62,7 @@ def test_lambda_worker_when_a_second_is_needed_then_the_code_is_not_loaded_again
     assert one["access_key"] == other["access_key"] != invoke(deploy(), own=True)["own"]["access_key"]
 
 
-def test_lambda_worker_when_the_process_that_loaded_its_code_was_killed_then_it_is_loaded_again(
-    deploy: Deploy, invoke: Invoke
-) -> None:
+def test_lambda_code_is_loaded_again_after_its_loader_process_is_killed(deploy: Deploy, invoke: Invoke) -> None:
     name = deploy()
     before = invoke(name, own=True)["own"]
     os.kill(before["loaded_by"], signal.SIGKILL)
@@ -77,9 +71,7 @@ def test_lambda_worker_when_the_process_that_loaded_its_code_was_killed_then_it_
     assert after["loaded_by"] != before["loaded_by"]
 
 
-def test_lambda_worker_when_its_directory_is_full_of_files_then_none_outlives_it(
-    deploy: Deploy, invoke: Invoke
-) -> None:
+def test_lambda_worker_directory_is_removed_with_its_files(deploy: Deploy, invoke: Invoke) -> None:
     name = deploy()
     directory = Path(invoke(name, own=True)["own"]["directory"])
     (directory / "left").touch()
@@ -87,9 +79,7 @@ def test_lambda_worker_when_its_directory_is_full_of_files_then_none_outlives_it
     assert not directory.exists()
 
 
-def test_lambda_places_when_a_function_calls_itself_beyond_its_bound_then_it_ends(
-    deploy: Deploy, invoke: Invoke
-) -> None:
+def test_lambda_function_calling_itself_beyond_its_bound_ends(deploy: Deploy, invoke: Invoke) -> None:
     answer = invoke(deploy(), call_itself=2 * MAX_WORKERS)
     assert answer.get("statusCode") == 200, answer
 
@@ -103,9 +93,7 @@ def test_lambda_error_when_the_code_cannot_be_imported_then_it_says_why(
     assert "No module named 'nowhere'" in answer["errorMessage"]
 
 
-def test_lambda_log_when_the_last_line_has_no_end_then_it_is_complete_and_unmarked(
-    aws: LocalAws, deploy: Deploy, invoke: Invoke
-) -> None:
+def test_lambda_log_keeps_a_last_line_without_newline_as_printed(aws: LocalAws, deploy: Deploy, invoke: Invoke) -> None:
     name = deploy()
     invoke(name, print="first\nlast without newline")
     events = aws.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
@@ -123,7 +111,7 @@ def test_lambda_log_when_the_handler_is_silent_then_nothing_waits_for_it(
     assert fastest_ms < UPSTREAM_LOG_WAIT_MS
 
 
-def test_lambda_workers_when_many_calls_come_at_once_then_they_share_the_few(deploy: Deploy, invoke: Invoke) -> None:
+def test_concurrent_lambda_calls_share_the_few_workers(deploy: Deploy, invoke: Invoke) -> None:
     name = deploy()
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: invoke(name, sleep=0.1), range(8)))
@@ -138,7 +126,7 @@ def test_lambda_throttle_when_a_machine_meets_it_then_it_has_its_name(aws: Local
     assert metric(aws, "AWS/Lambda", "Throttles", {"FunctionName": name}) == 1
 
 
-def test_lambda_metrics_when_a_machine_calls_then_invocations_and_errors_count(
+def test_lambda_metrics_count_invocations_and_errors_of_a_state_machine(
     aws: LocalAws, deploy: Deploy, run: Run
 ) -> None:
     name = deploy()
@@ -151,9 +139,7 @@ def test_lambda_metrics_when_a_machine_calls_then_invocations_and_errors_count(
     assert (count("Invocations"), count("Errors"), count("Throttles")) == (2, 1, 0)
 
 
-def test_embedded_metrics_when_a_function_prints_them_then_cloudwatch_has_them(
-    aws: LocalAws, function: str, invoke: Invoke
-) -> None:
+def test_embedded_metrics_printed_by_a_function_reach_cloudwatch(aws: LocalAws, function: str, invoke: Invoke) -> None:
     directive: dict[str, Any] = {
         "Namespace": "Payments",
         "Dimensions": [["service"], ["service", "currency"]],

@@ -44,9 +44,7 @@ def settles(mapped: Mapped, state: str) -> bool:
     return eventually(lambda: mapped.state() == state)
 
 
-def test_mapping_when_it_is_paused_then_messages_wait_untouched_until_it_is_resumed(
-    aws: LocalAws, deploy: Deploy
-) -> None:
+def test_paused_mapping_leaves_messages_untouched_until_resumed(aws: LocalAws, deploy: Deploy) -> None:
     mapped = Mapped(aws, deploy(), "paused")
     assert mapped.switch(enabled=False) == "Disabling"
     settles(mapped, "Disabled")
@@ -62,7 +60,7 @@ def test_mapping_when_it_is_paused_then_messages_wait_untouched_until_it_is_resu
     eventually(lambda: mapped.messages() == (0, 0))
 
 
-def test_mapping_when_it_is_between_two_states_then_another_change_is_refused(aws: LocalAws, deploy: Deploy) -> None:
+def test_mapping_between_two_states_refuses_another_change(aws: LocalAws, deploy: Deploy) -> None:
     mapped = Mapped(aws, deploy(), "hasty")
     mapped.switch(enabled=False)
     with pytest.raises(mapped.functions.exceptions.ResourceInUseException):
@@ -73,7 +71,7 @@ def test_mapping_when_it_is_between_two_states_then_another_change_is_refused(aw
     assert mapped.switch(enabled=True) == "Enabling"
 
 
-def test_mapping_when_a_role_may_change_this_one_only_then_it_may_not_another(aws: LocalAws, deploy: Deploy) -> None:
+def test_role_that_may_change_one_mapping_may_not_change_another(aws: LocalAws, deploy: Deploy) -> None:
     mapped, other = Mapped(aws, deploy(), "mine"), Mapped(aws, deploy(), "others")
     actions = ["lambda:UpdateEventSourceMapping", "lambda:GetEventSourceMapping", "lambda:DeleteEventSourceMapping"]
     role = new_role(aws, "pauser", actions, mapped.arn)
@@ -91,9 +89,7 @@ def test_mapping_when_a_role_may_change_this_one_only_then_it_may_not_another(aw
             call(UUID=other.uuid)
 
 
-def test_message_when_its_function_fails_then_it_comes_back_after_the_scaled_time(
-    aws: LocalAws, deploy: Deploy
-) -> None:
+def test_message_returns_after_the_scaled_time_when_its_function_fails(aws: LocalAws, deploy: Deploy) -> None:
     function = deploy()
     mapped = Mapped(aws, function, "failing")
     event = json.dumps({"print": "tried\n", "decline": "lost card"})
@@ -103,7 +99,7 @@ def test_message_when_its_function_fails_then_it_comes_back_after_the_scaled_tim
     assert HIDDEN_SECONDS * VISIBILITY_SCALE <= second - first < HIDDEN_SECONDS / 2
 
 
-def test_message_when_a_caller_receives_it_then_it_is_hidden_as_long_as_the_queue_says(aws: LocalAws) -> None:
+def test_message_received_by_a_caller_is_hidden_for_the_queues_timeout(aws: LocalAws) -> None:
     sqs = aws.client("sqs")
     url = sqs.create_queue(QueueName="by-hand", Attributes={"VisibilityTimeout": str(HIDDEN_SECONDS)})["QueueUrl"]
     sqs.send_message(QueueUrl=url, MessageBody="m")
@@ -112,7 +108,7 @@ def test_message_when_a_caller_receives_it_then_it_is_hidden_as_long_as_the_queu
     assert "Messages" not in sqs.receive_message(QueueUrl=url)
 
 
-def test_message_when_it_is_handed_back_for_later_then_it_comes_back_after_the_scaled_time(aws: LocalAws) -> None:
+def test_message_handed_back_for_later_returns_after_the_scaled_time(aws: LocalAws) -> None:
     sqs = aws.client("sqs")
     url = sqs.create_queue(QueueName="handed-back", Attributes={"VisibilityTimeout": str(HIDDEN_SECONDS)})["QueueUrl"]
     sqs.send_message(QueueUrl=url, MessageBody="m")

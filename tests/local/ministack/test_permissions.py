@@ -26,7 +26,7 @@ def new_queue(aws: LocalAws, name: str) -> tuple[str, str]:
     return url, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
 
 
-def test_permissions_when_a_function_asks_twice_then_one_line_tells_its_role(aws: LocalAws, invoke: Invoke) -> None:
+def test_permission_used_twice_by_a_function_is_recorded_once_for_its_role(aws: LocalAws, invoke: Invoke) -> None:
     name = new_function(aws, new_role(aws, "asker", "sqs:ListQueues"))
     for _ in range(2):
         invoke(name, list_queues=True)
@@ -38,9 +38,7 @@ def test_permissions_when_a_function_asks_twice_then_one_line_tells_its_role(aws
     ]
 
 
-def test_state_machine_when_its_role_may_not_call_the_function_then_the_task_fails(
-    aws: LocalAws, function: str
-) -> None:
+def test_state_machine_without_permission_for_a_function_fails_its_task(aws: LocalAws, function: str) -> None:
     role = new_role(aws, "idle-machine", "sns:Publish")
     error = run_once(aws, role, {"Resource": function_arn(function)})["error"]
     assert error == "Lambda.AWSLambdaException"
@@ -84,7 +82,7 @@ def test_queue_mapping_when_the_role_may_not_read_then_it_is_refused(aws: LocalA
         )
 
 
-def test_queue_mapping_when_a_permission_is_taken_away_then_messages_wait_until_it_is_back(aws: LocalAws) -> None:
+def test_queue_mapping_waits_until_a_removed_permission_is_back(aws: LocalAws) -> None:
     name = new_function(aws, new_role(aws, "reader", READS_A_QUEUE))
     url, arn = new_queue(aws, "readable")
     functions, sqs = aws.client("lambda"), aws.client("sqs")
@@ -104,9 +102,7 @@ def test_queue_mapping_when_a_permission_is_taken_away_then_messages_wait_until_
     ]
 
 
-def test_key_when_a_policy_asks_for_an_encryption_context_then_only_requests_with_it_get_through(
-    aws: LocalAws,
-) -> None:
+def test_policy_on_encryption_context_refuses_kms_requests_without_it(aws: LocalAws) -> None:
     key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
     role = new_role(aws, "sealer", "sqs:ListQueues")
     condition = {"Null": {"kms:EncryptionContext:payment_id": "false"}}
@@ -126,7 +122,7 @@ def test_key_when_a_policy_asks_for_an_encryption_context_then_only_requests_wit
             kms.generate_data_key(KeyId=key, KeySpec="AES_256", EncryptionContext=context)
 
 
-def test_event_when_its_function_fails_for_good_then_it_is_kept_where_the_role_may_send(aws: LocalAws) -> None:
+def test_failed_event_goes_to_its_destination_if_the_role_may_send_there(aws: LocalAws) -> None:
     url, queue = new_queue(aws, "kept")
     name = new_function(aws, new_role(aws, "keeper", "sqs:ListQueues"))
     functions, sqs = aws.client("lambda"), aws.client("sqs")

@@ -91,9 +91,7 @@ def post(aws: LocalAws, api: str) -> Post:
         ([], '[instance type (array) does not match any allowed primitive type (allowed: ["object"])]'),
     ],
 )
-def test_request_body_when_it_is_wrong_then_the_answer_is_json_and_tells_how(
-    post: Post, body: Any, explanation: str
-) -> None:
+def test_wrong_request_body_gets_a_json_answer_with_the_reason(post: Post, body: Any, explanation: str) -> None:
     status, answer = post("/open", body)
     assert (status, answer["detail"]) == (400, f"BAD_REQUEST_BODY: {explanation}")
 
@@ -102,13 +100,11 @@ def test_request_body_when_it_is_right_then_it_is_taken(post: Post) -> None:
     assert post("/open", VALID, content_type="application/json; charset=utf-8") == (200, {})
 
 
-def test_request_body_when_its_content_type_has_no_model_then_it_is_not_checked(post: Post) -> None:
+def test_request_body_of_a_type_without_model_is_not_checked(post: Post) -> None:
     assert post("/open", "{", content_type="text/csv")[0] == 200
 
 
-def test_signed_request_when_the_caller_lacks_the_permission_then_the_gateway_response_tells(
-    aws: LocalAws, post: Post
-) -> None:
+def test_signed_request_without_permission_gets_the_gateway_response(aws: LocalAws, post: Post) -> None:
     role = new_role(aws, "caller", "sqs:SendMessage")
     session = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="caller")["Credentials"]
     signer = Credentials(session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"])

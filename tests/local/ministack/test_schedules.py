@@ -47,9 +47,7 @@ def trusting(aws: LocalAws, name: str, service: str, source: str = SOURCE) -> st
     return role
 
 
-def test_schedule_when_its_role_may_then_it_calls_every_minute_until_it_is_deleted(
-    aws: LocalAws, deploy: Deploy
-) -> None:
+def test_permitted_schedule_calls_every_minute_until_it_is_deleted(aws: LocalAws, deploy: Deploy) -> None:
     function = deploy()
     new_schedule(aws, "sweep", function, trusting(aws, "sweeper", "scheduler.amazonaws.com"))
     eventually(lambda: len(printed(aws, function, "swept")) >= 4)

@@ -47,7 +47,7 @@ def test_answer_when_read_as_it_comes_then_head_and_body_are_in_one_piece(aws: L
             assert piece.endswith(b"}")
 
 
-def test_stop_when_a_function_is_running_then_no_process_and_no_file_is_left() -> None:
+def test_stop_with_a_running_function_leaves_no_process_and_no_file() -> None:
     aws = LocalAws().start()
     group = busy(aws)
     aws.stop()
@@ -64,7 +64,7 @@ def test_stop_when_the_emulator_was_killed_then_its_workers_end_too() -> None:
     assert not aws.directory.exists()
 
 
-def test_attach_when_another_process_started_it_then_it_is_used_and_stopped_from_here(tmp_path: Path) -> None:
+def test_attach_uses_and_stops_a_server_started_by_another_process(tmp_path: Path) -> None:
     directory = tmp_path / "aws"
     starter = """import pathlib, sys; from local.ministack.server import LocalAws
 LocalAws(pathlib.Path(sys.argv[1])).start()"""
@@ -78,7 +78,7 @@ LocalAws(pathlib.Path(sys.argv[1])).start()"""
     assert not directory.exists()
 
 
-def test_attach_when_the_process_id_belongs_to_another_by_now_then_that_one_is_spared(tmp_path: Path) -> None:
+def test_attach_spares_an_unrelated_process_with_the_recorded_id(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
         (tmp_path / "lock").touch()
         (tmp_path / "state.json").write_text(json.dumps({"pid": stranger.pid, "port": 1}))
@@ -89,7 +89,7 @@ def test_attach_when_the_process_id_belongs_to_another_by_now_then_that_one_is_s
         stranger.kill()
 
 
-def test_start_when_the_port_is_taken_then_the_error_tells_it_and_nothing_is_left() -> None:
+def test_start_on_a_taken_port_fails_with_the_reason_and_leaves_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         aws = LocalAws(port=taken.getsockname()[1])
         with pytest.raises(LocalAwsFailed, match="already in use"):
@@ -97,7 +97,7 @@ def test_start_when_the_port_is_taken_then_the_error_tells_it_and_nothing_is_lef
     assert not aws.directory.exists()
 
 
-def test_start_when_one_runs_in_the_directory_then_it_is_refused_and_the_first_lives_on(aws: LocalAws) -> None:
+def test_second_start_in_a_directory_is_refused_and_the_first_runs_on(aws: LocalAws) -> None:
     with pytest.raises(LocalAwsFailed, match="already"):
         LocalAws(aws.directory).start()
     assert aws.running

@@ -9,7 +9,7 @@ from local.ministack.server import LocalAws
 from tests.local.ministack.conftest import eventually, function_arn, metric
 
 
-def test_queue_metrics_when_one_message_is_taken_and_one_waits_then_both_show(aws: LocalAws) -> None:
+def test_queue_metrics_show_a_message_in_flight_and_one_waiting(aws: LocalAws) -> None:
     sqs = aws.client("sqs")
     queue = sqs.create_queue(QueueName="measured")["QueueUrl"]
     for body in ("taken", "waiting"):
@@ -33,7 +33,7 @@ def test_queue_metrics_when_a_queue_is_empty_then_they_are_zero(aws: LocalAws) -
     assert metric(aws, "AWS/SQS", "ApproximateNumberOfMessagesVisible", dimensions, "Maximum") == 0
 
 
-def test_api_metrics_when_an_api_answers_well_and_badly_then_each_is_counted(aws: LocalAws, function: str) -> None:
+def test_api_metrics_count_requests_client_errors_and_server_errors(aws: LocalAws, function: str) -> None:
     client = aws.client("apigateway")
     api = client.create_rest_api(name="measured")["id"]
     root = client.get_resources(restApiId=api)["items"][0]["id"]

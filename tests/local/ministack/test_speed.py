@@ -32,7 +32,7 @@ def test_copied_when_the_copy_is_changed_then_the_original_is_not(kind: Any) -> 
     assert original["history"]["L"][0]["M"]["version"]["N"] == "1"
 
 
-def test_remembering_when_a_caller_changes_its_list_then_the_next_one_has_it_whole() -> None:
+def test_remembered_list_is_unaffected_by_a_caller_that_changes_it() -> None:
     parsed: list[str] = []
 
     def parse(text: str) -> list[str]:
@@ -45,7 +45,7 @@ def test_remembering_when_a_caller_changes_its_list_then_the_next_one_has_it_who
     assert parsed == ["a b"]
 
 
-def test_keep_survivors_when_everything_was_collected_then_it_is_not_looked_through_again() -> None:
+def test_keep_survivors_freezes_objects_only_after_a_full_collection() -> None:
     rows: list[Any] = [{"M": {}} for _ in range(10)]
     gc.collect()
     before = gc.get_freeze_count()

@@ -61,7 +61,7 @@ def new_machine(aws: LocalAws, role: str, name: str, kind: str = "STANDARD") -> 
     )
 
 
-def test_start_when_the_same_name_and_input_are_running_then_it_is_that_execution(aws: LocalAws, role: str) -> None:
+def test_start_with_a_running_name_and_input_returns_that_execution(aws: LocalAws, role: str) -> None:
     client = aws.client("stepfunctions")
     start = {"stateMachineArn": new_machine(aws, role, "idempotent"), "name": "pay_1", "input": '{"id": 1}'}
     first = client.start_execution(**start)

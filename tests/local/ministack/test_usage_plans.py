@@ -86,7 +86,7 @@ def get(aws: LocalAws) -> Get:
     return ask
 
 
-def test_key_when_the_authorizer_names_one_of_a_plan_then_the_call_goes_through(get: Get) -> None:
+def test_call_with_a_usage_plan_key_from_the_authorizer_goes_through(get: Get) -> None:
     # the second answer of the authorizer is the remembered one
     assert [get("shop")[0] for _ in range(2)] == [200, 200]
 
@@ -105,7 +105,7 @@ def test_quota_when_it_is_used_up_then_429_for_this_key_alone(get: Get) -> None:
     assert get("shop")[0] == 200
 
 
-def test_usage_plan_when_it_has_no_quota_then_none_is_told(aws: LocalAws) -> None:
+def test_usage_plan_without_quota_reports_none(aws: LocalAws) -> None:
     client = aws.client("apigateway")
     made = client.create_usage_plan(name="unlimited", throttle={"rateLimit": 5, "burstLimit": 10})
 
@@ -113,7 +113,7 @@ def test_usage_plan_when_it_has_no_quota_then_none_is_told(aws: LocalAws) -> Non
     assert "quota" not in client.get_usage_plan(usagePlanId=made["id"])
 
 
-def test_web_acl_when_made_and_changed_then_it_is_told_back_whole(aws: LocalAws) -> None:
+def test_web_acl_created_and_changed_is_returned_completely(aws: LocalAws) -> None:
     client: Any = aws.client("wafv2")
     seen = {"SampledRequestsEnabled": True, "CloudWatchMetricsEnabled": True, "MetricName": "m"}
     asked: dict[str, Any] = {

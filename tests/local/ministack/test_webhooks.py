@@ -82,7 +82,7 @@ def test_webhook_when_the_function_does_not_let_its_route_then_it_is_a_500(aws: 
     assert api.post("/webhooks", BODY)[0] == 200
 
 
-def test_webhook_when_it_is_unsigned_then_its_body_and_its_signature_header_arrive_as_sent(api: Api) -> None:
+def test_unsigned_webhook_passes_body_and_signature_header_as_sent(api: Api) -> None:
     status, event = api.post(
         "/webhooks", BODY, ("Content-Type", "application/json; charset=utf-8"), ("Stripe-Signature", SIGNATURE)
     )
@@ -93,7 +93,7 @@ def test_webhook_when_it_is_unsigned_then_its_body_and_its_signature_header_arri
     assert not {"stripe-signature", "content-type"} & event["headers"].keys()
 
 
-def test_webhook_when_a_header_comes_twice_then_the_last_counts_and_both_are_there(api: Api) -> None:
+def test_webhook_header_sent_twice_keeps_both_values_and_the_last_counts(api: Api) -> None:
     _, event = api.post("/webhooks", BODY, ("Stripe-Signature", "t=1,v1=0a"), ("stripe-signature", "t=2,v1=0b"))
     assert event["headers"]["Stripe-Signature"] == "t=2,v1=0b"
     assert event["multiValueHeaders"]["Stripe-Signature"] == ["t=1,v1=0a", "t=2,v1=0b"]
@@ -105,6 +105,6 @@ def test_webhook_when_its_type_is_binary_then_it_arrives_in_base64(api: Api, bod
     assert (base64.b64decode(event["body"]), event["isBase64Encoded"]) == (body, True)
 
 
-def test_payment_when_it_is_unsigned_then_it_is_refused_beside_the_open_route(api: Api) -> None:
+def test_unsigned_payment_is_refused_beside_the_open_webhook_route(api: Api) -> None:
     status, answer = api.post("/payments", BODY, ("Content-Type", "application/json"))
     assert (status, answer["message"]) == (403, "Missing Authentication Token")
