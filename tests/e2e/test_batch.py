@@ -77,7 +77,7 @@ def test_batch_when_a_payment_came_over_rest_before_then_one_payment(
 
 
 @pytest.mark.fault(26)
-def test_batch_when_the_same_file_comes_again_then_nothing_is_charged_twice_and_the_uploader_is_told(
+def test_same_file_again_charges_nothing_twice_and_is_reported(
     batch_file: BatchFiles, gateway: Gateway, events: Events, new_id: NewId
 ) -> None:
     ids = [new_id() for _ in range(12)]
@@ -150,7 +150,7 @@ def test_queue_when_a_message_comes_twice_then_one_payment(
 
 
 @pytest.mark.fault(27)
-def test_queue_when_one_message_of_ten_is_poison_then_only_that_one_reaches_the_dead_letters(
+def test_only_the_poison_message_of_ten_reaches_the_dead_letters(
     client: Client, outputs: dict[str, str], events: Events, api: Api, new_id: NewId
 ) -> None:
     sqs, queue, dead = client("sqs"), outputs["payment_queue_url"], outputs["dead_letter_queue_url"]
@@ -181,9 +181,7 @@ def _messages(client: Client, url: str) -> int:
     return sum(int(attributes[name]) for name in names)
 
 
-def test_batch_when_it_is_large_then_every_row_ends_once_and_is_charged_once(
-    batch_file: BatchFiles, gateway: Gateway, new_id: NewId
-) -> None:
+def test_large_batch_ends_and_charges_every_row_once(batch_file: BatchFiles, gateway: Gateway, new_id: NewId) -> None:
     prefix = new_id()
     name = batch_file.upload("\n".join([HEADER, *(f"{prefix}_{n},{n}.50,USD" for n in range(1, 201))]))
     results = rows(batch_file.result(name, "results", seconds=120))

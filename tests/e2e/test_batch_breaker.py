@@ -48,7 +48,7 @@ def mended(gateway: Gateway, lane: DynamoBreakerStore) -> Iterator[None]:
 
 
 @pytest.mark.fault(19)
-def test_batch_when_the_gateway_refuses_our_key_then_the_lane_pauses_with_one_alarm_and_resumes(
+def test_batches_pause_with_one_alarm_on_a_refused_key_and_resume(
     batch_file: BatchFiles, gateway: Gateway, events: Events, lane: DynamoBreakerStore, client: Client,
     outputs: dict[str, str], payctl: Payctl, new_id: NewId, mended: None,
 ) -> None:  # fmt: skip
@@ -83,7 +83,7 @@ def delivery(client: Client, outputs: dict[str, str]) -> str:
     return str(mapping["State"])
 
 
-def test_lane_when_an_operator_pauses_it_then_batches_wait_rest_goes_on_and_resume_lets_them_through(
+def test_operator_pause_holds_batches_but_not_rest_until_resume(
     api: Api, batch_file: BatchFiles, gateway: Gateway, lane: DynamoBreakerStore, payctl: Payctl, new_id: NewId
 ) -> None:
     in_batch, over_rest = new_id(), new_id()
@@ -104,7 +104,7 @@ def test_lane_when_an_operator_pauses_it_then_batches_wait_rest_goes_on_and_resu
 
 
 @pytest.mark.fault(20)
-def test_dead_letter_when_replayed_after_25_hours_then_the_gateway_is_asked_first(
+def test_dead_letter_replayed_after_25_hours_asks_the_gateway_first(
     api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], payctl: Payctl, new_id: NewId
 ) -> None:
     payment_id, yesterday = new_id(), utc_now() - timedelta(hours=25)
@@ -138,9 +138,7 @@ def test_dead_letter_when_replayed_after_25_hours_then_the_gateway_is_asked_firs
     assert {one["method"] for one in asked} == {"GET"}
 
 
-def test_explain_when_a_payment_had_its_troubles_then_one_time_line_tells_them(
-    api: Api, payctl: Payctl, new_id: NewId
-) -> None:
+def test_explain_shows_a_troubled_payment_in_one_time_line(api: Api, payctl: Payctl, new_id: NewId) -> None:
     payment_id = new_id()
     body = {"payment_id": payment_id, "amount": 5, "currency": "USD"}
     api.post(body | {"metadata": {"stand_in": "rate_limited:2"}})
@@ -156,7 +154,7 @@ def test_explain_when_a_payment_had_its_troubles_then_one_time_line_tells_them(
 
 
 @pytest.mark.fault(30)
-def test_splitter_when_it_dies_halfway_then_no_row_is_lost_and_none_comes_twice(
+def test_splitter_killed_halfway_loses_no_row_and_repeats_none(
     batch_file: BatchFiles, gateway: Gateway, local_stack: LocalStack, new_id: NewId
 ) -> None:
     run, rows, good = new_id(), 40 * ROWS_A_WINDOW, 20
@@ -175,7 +173,7 @@ def test_splitter_when_it_dies_halfway_then_no_row_is_lost_and_none_comes_twice(
 
 
 @pytest.mark.fault(30)
-def test_splitter_when_it_fails_of_a_file_for_good_then_a_dead_letter_keeps_it_until_it_is_replayed(
+def test_split_failure_keeps_the_file_as_a_dead_letter_until_replayed(
     batch_file: BatchFiles, gateway: Gateway, client: Client, outputs: dict[str, str], payctl: Payctl, new_id: NewId
 ) -> None:
     payment_id, functions = new_id(), client("lambda")
@@ -200,7 +198,7 @@ def test_splitter_when_it_fails_of_a_file_for_good_then_a_dead_letter_keeps_it_u
 
 
 @pytest.mark.fault(30)
-def test_batch_when_it_is_left_half_split_then_the_sweeper_has_it_finished_once(
+def test_half_split_batch_is_finished_once_by_recovery(
     batch_file: BatchFiles, gateway: Gateway, events: Events, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     run = new_id()
@@ -228,7 +226,7 @@ def test_batch_when_it_is_left_half_split_then_the_sweeper_has_it_finished_once(
     assert len(charged) == len(set(charged)) == 5
 
 
-def test_batch_when_its_message_is_lost_then_the_sweeper_queues_it_again(
+def test_lost_batch_message_is_queued_again_by_recovery(
     api: Api, batch_file: BatchFiles, gateway: Gateway, client: Client, outputs: dict[str, str], payctl: Payctl,
     new_id: NewId,
 ) -> None:  # fmt: skip

@@ -39,7 +39,7 @@ PATIENCE_SECONDS = 240
 
 
 @pytest.mark.timeout(1800)  # it ends much sooner when nothing moves: see PATIENCE_SECONDS
-def test_chaos_when_500_payments_run_through_it_then_each_is_final_and_charged_once_if_succeeded(
+def test_chaos_ends_500_payments_and_charges_each_success_once(
     api: Api, gateway: Gateway, batch_file: BatchFiles, events: Events, local_stack: LocalStack,
     client: Callable[[str], Any], outputs: dict[str, str], new_id: Callable[[], str],
 ) -> None:  # fmt: skip

@@ -17,7 +17,7 @@ OTHERS = 2
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_api_when_called_by_schemathesis_as_a_role_then_it_does_what_the_contract_says(
+def test_api_conforms_to_the_contract_under_schemathesis(
     local_stack: LocalStack, outputs: dict[str, str], tmp_path: Path, role: Role
 ) -> None:
     settings = {

@@ -9,7 +9,7 @@ from local.bench.pacing import measure, told
 from local.stack import LocalStack
 
 
-def test_pace_when_a_batch_and_rest_share_a_limited_gateway_then_no_429_and_each_is_charged_once(
+def test_pace_avoids_429_and_charges_batch_and_rest_payments_once(
     local_stack: LocalStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
     measured = measure(local_stack)

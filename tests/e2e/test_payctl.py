@@ -21,7 +21,7 @@ def test_pay_when_sent_twice_then_shows_the_outcome_and_is_charged_once(
     assert [charge["amount"] for charge in gateway.charges(payment_id)] == [9999]
 
 
-def test_pay_when_the_card_is_declined_then_exits_3_and_status_tells_the_history(
+def test_pay_declined_exits_3_and_status_shows_the_history(
     payctl: Payctl, gateway: Gateway, new_id: Callable[[], str]
 ) -> None:
     payment_id = new_id()
@@ -47,7 +47,7 @@ def test_pay_when_the_id_has_other_content_then_exits_1_with_the_problem(
     assert "409" in refused.stderr
 
 
-def test_customer_set_default_when_a_payment_names_no_method_then_it_is_charged_on_it(payctl: Payctl) -> None:
+def test_customer_default_method_is_used_if_a_payment_names_none(payctl: Payctl) -> None:
     customer_id = f"cus_{uuid.uuid4().hex[:12]}"
     assert payctl("customer", "create", customer_id, "--email", "jo@example.com").returncode == Exit.DONE
     assert payctl("customer", "set-default", customer_id, "pm_card_chargeDeclinedLostCard").returncode == Exit.DONE
@@ -74,9 +74,7 @@ def test_batch_upload_when_watched_then_downloads_the_results_of_every_row(payct
     assert listed[batch["batch_id"]] == "completed"
 
 
-def test_gateway_set_key_when_one_is_set_then_replaces_it_and_payments_still_go_through(
-    payctl: Payctl, local_stack: LocalStack
-) -> None:
+def test_gateway_set_key_replaces_the_key_and_payments_still_succeed(payctl: Payctl, local_stack: LocalStack) -> None:
     key = f"sk_test_{uuid.uuid4().hex}"
     assert payctl("gateway", "set-key", stdin=key).returncode == Exit.USAGE
     replaced = payctl("gateway", "set-key", "--yes", stdin=key)

@@ -77,14 +77,14 @@ def test_pages_when_they_have_commands_then_all_are_listed_here() -> None:
     assert {str(page.relative_to(ROOT)) for page in pages if "```bash" in page.read_text()} == set(PAGES)
 
 
-def test_cdktf_commands_when_told_then_the_test_that_they_are_run_by_runs_them() -> None:
+def test_documented_cdktf_commands_are_those_that_the_tests_run() -> None:
     told = {command for block in BLOCKS for command in re.findall(r"^cdktf (\w+)", block.script, re.MULTILINE)}
     tests = "".join((ROOT / "tests" / "e2e" / name).read_text() for name in ("second_suffix.py", "conftest.py"))
     run = set(re.findall(r"\b(?:self|second\(\))\(\"(\w+)\"", tests))
     assert told == run == {"synth", "diff", "deploy", "destroy"}
 
 
-def test_answers_when_the_commands_are_run_then_they_have_the_shape_that_the_readme_shows(
+def test_answers_have_the_shape_that_the_readme_shows(
     printed: dict[str, str],
 ) -> None:
     shown = [block for block in HERE if block.answer]
@@ -102,7 +102,7 @@ def shape(value: Any) -> Any:
     return type(value).__name__
 
 
-def test_file_when_uploaded_as_told_then_every_row_is_charged_and_the_result_files_are_there(
+def test_documented_upload_charges_every_row_and_writes_result_files(
     printed: dict[str, str],
 ) -> None:
     (output,) = [text for script, text in printed.items() if "payroll.csv" in script]
@@ -112,14 +112,14 @@ def test_file_when_uploaded_as_told_then_every_row_is_charged_and_the_result_fil
         assert f"==> results/{name} <==" in output
 
 
-def test_sample_when_uploaded_as_told_then_the_exit_code_says_that_not_every_row_was_charged(
+def test_sample_upload_exits_with_3_as_not_every_row_is_charged(
     printed: dict[str, str],
 ) -> None:
     (output,) = [text for script, text in printed.items() if "samples/payments.csv" in script]
     assert "exit code 3: not every row was charged" in output
 
 
-def test_payctl_when_run_as_told_then_the_payment_succeeds_and_the_batches_are_listed(printed: dict[str, str]) -> None:
+def test_documented_payctl_payment_succeeds_and_batches_are_listed(printed: dict[str, str]) -> None:
     (output,) = [text for script, text in printed.items() if "order_17" in script]
     assert "order=A-17" in output
     assert "succeeded" in output
@@ -127,7 +127,7 @@ def test_payctl_when_run_as_told_then_the_payment_succeeds_and_the_batches_are_l
 
 
 @pytest.mark.fault(10)
-def test_payment_when_its_answer_is_lost_as_told_then_it_is_found_charged(printed: dict[str, str]) -> None:
+def test_documented_payment_with_a_lost_answer_is_found_charged(printed: dict[str, str]) -> None:
     (output,) = [text for script, text in printed.items() if "stand_in=answer_lost" in script]
     assert "order_18" in output
     assert "succeeded" in output

@@ -124,7 +124,7 @@ def executions(client: Client, outputs: dict[str, str], payment_id: str) -> list
 
 
 @pytest.mark.fault(4)
-def test_payment_when_its_start_fails_then_the_sweeper_starts_it_once(
+def test_payment_whose_start_fails_is_started_once_by_recovery(
     api: Api, gateway: Gateway, local_stack: LocalStack, client: Client, outputs: dict[str, str], new_id: NewId,
     undisturbed: None,
 ) -> None:  # fmt: skip
@@ -139,7 +139,7 @@ def test_payment_when_its_start_fails_then_the_sweeper_starts_it_once(
 
 
 @pytest.mark.fault(5)
-def test_payment_when_the_start_did_happen_and_its_answer_is_lost_then_no_second_execution(
+def test_lost_start_answer_leads_to_no_second_execution(
     api: Api, gateway: Gateway, local_stack: LocalStack, client: Client, outputs: dict[str, str], new_id: NewId,
     undisturbed: None,
 ) -> None:  # fmt: skip
@@ -157,7 +157,7 @@ def test_payment_when_the_start_did_happen_and_its_answer_is_lost_then_no_second
 
 
 @pytest.mark.fault(7)
-def test_payment_when_its_id_comes_again_after_thirty_days_then_still_one_payment(
+def test_payment_id_repeated_after_thirty_days_is_still_one_payment(
     api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], rows: DynamoPaymentStore, new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -177,7 +177,7 @@ def test_payment_when_its_id_comes_again_after_thirty_days_then_still_one_paymen
 
 
 @pytest.mark.fault(8)
-def test_charge_when_the_function_dies_before_the_call_then_charged_once(
+def test_charge_killed_before_the_call_charges_once(
     api: Api, gateway: Gateway, local_stack: LocalStack, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -202,7 +202,7 @@ def hold_slots(dynamodb: Any, controls: str, seconds: float) -> None:
 
 
 @pytest.mark.fault(9)
-def test_charge_when_the_function_dies_after_the_charge_then_found_again_and_charged_once(
+def test_charge_killed_after_the_charge_finds_it_and_charges_once(
     api: Api, gateway: Gateway, local_stack: LocalStack, new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -216,7 +216,7 @@ def test_charge_when_the_function_dies_after_the_charge_then_found_again_and_cha
 
 
 @pytest.mark.fault(10)
-def test_payment_when_no_answer_tells_then_unknown_until_the_gateway_was_asked(
+def test_payment_without_an_answer_is_unknown_until_the_gateway_is_asked(
     api: Api, gateway: Gateway, slow: dict[str, str], slow_seconds: float
 ) -> None:
     view = becomes(api, slow["present"], "succeeded", slow_seconds)
@@ -237,9 +237,7 @@ def test_payment_when_a_500_is_remembered_then_unknown_until_proven_absent(
 
 
 @pytest.mark.fault(12)
-def test_payment_when_the_gateway_says_when_to_come_back_then_that_is_honoured_with_the_same_key(
-    api: Api, gateway: Gateway, new_id: NewId
-) -> None:
+def test_payment_honours_retry_after_with_the_same_key(api: Api, gateway: Gateway, new_id: NewId) -> None:
     payment_id = new_id()
     api.post(body(payment_id))
     eventually(lambda: gateway.charges(payment_id), len)
@@ -256,9 +254,7 @@ def test_payment_when_the_gateway_says_when_to_come_back_then_that_is_honoured_w
 
 
 @pytest.mark.fault(13)
-def test_payment_when_its_key_is_in_use_then_it_waits_and_comes_again_with_the_same(
-    api: Api, gateway: Gateway, new_id: NewId
-) -> None:
+def test_payment_with_its_key_in_use_is_retried_with_the_same_key(api: Api, gateway: Gateway, new_id: NewId) -> None:
     payment_id = new_id()
     gateway.fault(kind="key_in_use", payment_id=payment_id, method="POST", times=2)
     api.post(body(payment_id))
@@ -270,9 +266,7 @@ def test_payment_when_its_key_is_in_use_then_it_waits_and_comes_again_with_the_s
 
 
 @pytest.mark.fault(14)
-def test_payment_when_the_gateway_refuses_connections_then_retried_and_charged_once(
-    api: Api, gateway: Gateway, new_id: NewId
-) -> None:
+def test_refused_connections_are_retried_and_charged_once(api: Api, gateway: Gateway, new_id: NewId) -> None:
     payment_id = new_id()
     gateway.tell("refuse_connections", {"seconds": 0.8})
     api.post(body(payment_id))
@@ -282,7 +276,7 @@ def test_payment_when_the_gateway_refuses_connections_then_retried_and_charged_o
 
 
 @pytest.mark.fault(16)
-def test_payment_when_the_card_is_stolen_then_declined_once_and_counted_as_suspicious(
+def test_stolen_card_is_declined_once_and_counted_as_suspicious(
     api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -310,7 +304,7 @@ def suspicious(client: Client, outputs: dict[str, str]) -> float:
 
 @pytest.mark.fault(17)
 @pytest.mark.parametrize(("outcome", "status"), [("succeeded", "succeeded"), ("failed", "declined")])
-def test_payment_when_the_customer_authenticates_then_the_webhook_finishes_it(
+def test_webhook_finishes_a_payment_after_authentication(
     api: Api, gateway: Gateway, local_stack: LocalStack, new_id: NewId, outcome: str, status: str
 ) -> None:
     payment_id = new_id()
@@ -328,7 +322,7 @@ def test_payment_when_the_customer_authenticates_then_the_webhook_finishes_it(
 
 
 @pytest.mark.fault(18)
-def test_payment_when_the_gateway_reports_another_amount_then_an_alarm_rings(
+def test_other_amount_at_the_gateway_fires_the_review_alarm(
     api: Api, gateway: Gateway, events: Events, new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -382,7 +376,7 @@ def deliver(api: Api, text: str, secret: str = WEBHOOK_SECRET, **header: Any) ->
 
 
 @pytest.mark.fault(33)
-def test_webhook_when_its_signature_does_not_fit_then_400_and_nothing_is_stored(
+def test_webhook_with_a_bad_signature_gets_400_and_stores_nothing(
     api: Api, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -418,7 +412,7 @@ def test_webhook_when_its_secret_is_rotated_then_both_secrets_verify(
 
 
 @pytest.mark.fault(35)
-def test_webhook_when_it_comes_before_its_payment_then_parked_and_applied_later(
+def test_webhook_before_its_payment_is_parked_and_applied_later(
     api: Api, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     store = DynamoEventStore(client("dynamodb"), outputs["gateway_events_table"])
@@ -434,7 +428,7 @@ def test_webhook_when_it_comes_before_its_payment_then_parked_and_applied_later(
 
 
 @pytest.mark.fault(36)
-def test_webhook_when_events_come_twice_and_in_another_order_then_nothing_goes_back(
+def test_webhook_events_doubled_and_reordered_move_nothing_back(
     api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -459,7 +453,7 @@ def test_webhook_when_it_never_comes_then_the_poller_closes_the_payment(
     assert not any(sent["attempts"] for sent in gateway.events(slow[what]))
 
 
-def test_refund_when_made_at_the_gateway_then_the_webhook_tells_and_the_payment_says_so(
+def test_refund_made_at_the_gateway_reaches_the_payment_by_webhook(
     api: Api, gateway: Gateway, rows: DynamoPaymentStore, new_id: NewId
 ) -> None:
     payment_id = new_id()

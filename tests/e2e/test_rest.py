@@ -25,7 +25,7 @@ def body(payment_id: str, **more: Any) -> dict[str, Any]:
     return {"payment_id": payment_id, "amount": 99.99, "currency": "USD"} | more
 
 
-def test_payment_when_submitted_then_charged_recorded_audited_and_told(
+def test_payment_is_charged_recorded_audited_and_published(
     api: Api, gateway: Gateway, events: Events, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -52,7 +52,7 @@ def test_payment_when_submitted_then_charged_recorded_audited_and_told(
 
 
 @pytest.mark.fault(1)
-def test_payment_when_sent_again_then_the_same_answer_one_execution_one_charge(
+def test_payment_sent_again_has_one_answer_one_execution_one_charge(
     api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -69,9 +69,7 @@ def test_payment_when_sent_again_then_the_same_answer_one_execution_one_charge(
 
 
 @pytest.mark.fault(2)
-def test_payment_when_the_id_comes_with_other_content_then_409_and_nothing_changes(
-    api: Api, gateway: Gateway, new_id: NewId
-) -> None:
+def test_payment_id_with_other_content_gets_409_and_changes_nothing(api: Api, gateway: Gateway, new_id: NewId) -> None:
     payment_id = new_id()
     api.post(body(payment_id))
     before = api.settled(payment_id)
@@ -83,7 +81,7 @@ def test_payment_when_the_id_comes_with_other_content_then_409_and_nothing_chang
 
 
 @pytest.mark.fault(3)
-def test_payment_when_posted_by_many_at_once_then_accepted_and_charged_once(
+def test_payment_posted_20_times_at_once_is_accepted_and_charged_once(
     api: Api, gateway: Gateway, new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -97,7 +95,7 @@ def test_payment_when_posted_by_many_at_once_then_accepted_and_charged_once(
 
 
 @pytest.mark.fault(4)
-def test_payment_when_it_was_stored_but_not_started_then_a_repeat_starts_it_once(
+def test_repeat_starts_a_stored_but_unstarted_payment_once(
     api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -117,7 +115,7 @@ def test_payment_when_it_was_stored_but_not_started_then_a_repeat_starts_it_once
         ("pm_card_authenticationRequired", "requires_action", "authentication_required"),
     ],
 )
-def test_payment_when_the_card_does_not_pay_then_its_reason_and_one_attempt(
+def test_card_that_does_not_pay_gives_its_reason_after_one_attempt(
     api: Api, gateway: Gateway, events: Events, new_id: NewId, method: str, status: str, code: str
 ) -> None:
     payment_id = new_id()
@@ -131,9 +129,7 @@ def test_payment_when_the_card_does_not_pay_then_its_reason_and_one_attempt(
 
 
 @pytest.mark.fault(10)
-def test_payment_when_the_gateways_answer_is_lost_then_found_and_charged_once(
-    api: Api, gateway: Gateway, new_id: NewId
-) -> None:
+def test_payment_is_found_and_charged_once_after_a_lost_answer(api: Api, gateway: Gateway, new_id: NewId) -> None:
     payment_id = new_id()
     gateway.fault(kind="answer_lost", payment_id=payment_id, method="POST")
     api.post(body(payment_id))
@@ -142,9 +138,7 @@ def test_payment_when_the_gateways_answer_is_lost_then_found_and_charged_once(
 
 
 @pytest.mark.fault(11)
-def test_payment_when_a_500_is_replayed_then_it_stays_unknown_and_never_failed(
-    api: Api, gateway: Gateway, new_id: NewId
-) -> None:
+def test_payment_stays_unknown_not_failed_after_a_replayed_500(api: Api, gateway: Gateway, new_id: NewId) -> None:
     payment_id = new_id()
     gateway.fault(kind="server_error", payment_id=payment_id, method="POST", executes=False)
     api.post(body(payment_id))
@@ -165,9 +159,7 @@ def test_payment_when_the_gateway_is_busy_then_it_waits_and_charges_once(
 
 
 @pytest.mark.fault(18)
-def test_payment_when_the_gateway_reports_another_amount_then_held_for_review(
-    api: Api, gateway: Gateway, new_id: NewId
-) -> None:
+def test_other_amount_at_the_gateway_is_held_for_review(api: Api, gateway: Gateway, new_id: NewId) -> None:
     payment_id = new_id()
     gateway.fault(kind="altered", payment_id=payment_id, method="POST", fields={"amount_received": 1})
     api.post(body(payment_id))
@@ -176,7 +168,7 @@ def test_payment_when_the_gateway_reports_another_amount_then_held_for_review(
 
 
 @pytest.mark.fault(19)
-def test_payment_when_the_gateway_refuses_our_key_then_it_waits_and_an_alarm_rings(
+def test_refused_key_makes_the_payment_wait_and_fires_an_alarm(
     api: Api, gateway: Gateway, events: Events, client: Client, new_id: NewId
 ) -> None:
     payment_id = new_id()
@@ -226,9 +218,7 @@ def test_payment_when_it_has_no_method_then_the_customers_default_is_used(
         (body("pay_1", description="\ud800"), "description"),
     ],
 )
-def test_payment_when_the_request_is_wrong_then_400_says_what_and_nothing_is_stored(
-    api: Api, sent: Any, says: str
-) -> None:
+def test_wrong_request_gets_400_with_the_fault_and_stores_nothing(api: Api, sent: Any, says: str) -> None:
     refused = api.post(sent)
     assert refused.status_code == 400
     assert refused.headers["Content-Type"] == "application/problem+json"

@@ -48,7 +48,7 @@ def _body(operation: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("role", [*Role, NOBODY])
 @pytest.mark.parametrize(("verb", "path", "operation"), _operations())
-def test_route_when_called_by_a_role_then_it_is_let_in_as_the_contract_says(
+def test_route_admits_each_role_as_the_contract_says(
     api_as: ApiAs, outputs: dict[str, str], verb: str, path: str, operation: dict[str, Any], role: str
 ) -> None:
     api = Api(outputs) if role == NOBODY else api_as(role)
@@ -212,7 +212,7 @@ def test_token_when_it_was_made_then_payments_take_it_until_it_is_revoked(
     assert "pm_card_visa" not in stored
 
 
-def test_private_fields_when_stored_then_none_is_in_plain_text_in_any_table(
+def test_private_fields_are_in_plain_text_in_no_table(
     api_as: ApiAs, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     admin, customer_id, payment_id = api_as("admin"), f"cus_{uuid.uuid4().hex[:12]}", new_id()
@@ -238,7 +238,7 @@ def test_private_fields_when_stored_then_none_is_in_plain_text_in_any_table(
         assert private not in everything
 
 
-def test_customer_when_erased_then_nothing_personal_is_left_and_the_payments_are(
+def test_erased_customer_leaves_payments_but_no_personal_data(
     api_as: ApiAs, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     admin, customer_id, payment_id = api_as("admin"), f"cus_{uuid.uuid4().hex[:12]}", new_id()

@@ -55,7 +55,7 @@ def payctl(outputs: Path, *arguments: str, stdin: str = "") -> Any:
     return json.loads(run.stdout)
 
 
-def test_deployed_stack_when_called_without_one_of_its_own_tokens_then_nobody_comes_in(
+def test_deployed_stack_refuses_calls_without_its_own_token(
     second_outputs: Path, local_stack: LocalStack, new_id: Callable[[], str]
 ) -> None:
     outputs = json.loads(second_outputs.read_text())
@@ -85,7 +85,7 @@ def test_two_suffixes_when_side_by_side_then_no_crosstalk(
 
 
 @pytest.mark.fault(45)
-def test_key_when_disabled_then_nothing_private_is_stored_or_shown_until_it_is_enabled_again(
+def test_disabled_key_stores_and_shows_nothing_private_until_enabled(
     second_outputs: Path, client: Client, new_id: Callable[[], str]
 ) -> None:
     payctl(second_outputs, "gateway", "set-key", "--yes", stdin="sk_test_second")

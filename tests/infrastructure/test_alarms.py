@@ -83,7 +83,7 @@ def _labels(stack: Stack) -> list[str]:
     return [label for label in labels if label != "authorize"]
 
 
-def test_alarms_when_synthesised_then_exactly_the_expected_ones_with_their_thresholds(stack: Stack) -> None:
+def test_alarms_are_exactly_those_expected_with_their_thresholds(stack: Stack) -> None:
     expected = {f"{label}-errors": FUNCTION_ERRORS for label in _labels(stack)} | OTHERS
     rings = {
         alarm["alarm_name"].removeprefix("payment-").removesuffix(f"-{stack.suffix}"): _rings(alarm)
@@ -93,14 +93,14 @@ def test_alarms_when_synthesised_then_exactly_the_expected_ones_with_their_thres
     assert rings == expected
 
 
-def test_alarms_when_they_ring_or_stop_then_the_alarms_topic_is_told(stack: Stack) -> None:
+def test_alarms_notify_the_alarms_topic_when_they_fire_or_clear(stack: Stack) -> None:
     topic, _ = stack.named("aws_sns_topic", "payment-alarms")
 
     for alarm in stack.all("aws_cloudwatch_metric_alarm").values():
         assert alarm["alarm_actions"] == alarm["ok_actions"] == [arn(topic)]
 
 
-def test_alarms_when_nothing_happens_then_they_are_quiet_but_for_the_sweepers(stack: Stack) -> None:
+def test_missing_data_notifies_only_for_the_recovery_function(stack: Stack) -> None:
     topic, _ = stack.named("aws_sns_topic", "payment-alarms")
     watchman = _alarm(stack, "sweeper-silent")
 
@@ -113,7 +113,7 @@ def test_alarms_when_nothing_happens_then_they_are_quiet_but_for_the_sweepers(st
             assert alarm["treat_missing_data"] == "notBreaching"
 
 
-def test_function_alarms_when_synthesised_then_each_watches_its_own_function(stack: Stack) -> None:
+def test_each_function_alarm_watches_its_own_function(stack: Stack) -> None:
     for label in _labels(stack):
         assert _alarm(stack, f"{label}-errors")["dimensions"] == {"FunctionName": f"payment-{label}-{stack.suffix}"}
 
@@ -151,7 +151,7 @@ def test_alarm_when_it_watches_several_metrics_then_they_are_added_up(stack: Sta
         assert query is total or f"FILL({query['id']}, 0)" in total["expression"]
 
 
-def test_alarms_when_they_ring_then_their_text_points_at_a_runbook_that_is_there(stack: Stack) -> None:
+def test_alarm_descriptions_point_at_an_existing_runbook(stack: Stack) -> None:
     headings = re.findall(r"^#+ (.+)$", (ROOT / "docs" / "runbooks.md").read_text(), re.MULTILINE)
     anchors = {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
@@ -162,7 +162,7 @@ def test_alarms_when_they_ring_then_their_text_points_at_a_runbook_that_is_there
         assert anchor in anchors, f"docs/runbooks.md has no heading for {anchor}"
 
 
-def test_metrics_of_ours_when_code_counts_them_then_an_alarm_watches_each_but_those_of_the_dashboard(
+def test_every_custom_metric_has_an_alarm_except_the_dashboard_ones(
     stack: Stack,
 ) -> None:
     names = {value for name, value in vars(metrics).items() if name.isupper() and isinstance(value, str)}

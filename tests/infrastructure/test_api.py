@@ -100,13 +100,13 @@ BODIES = {schema for operation in OPERATIONS.values() for schema in _bodies(oper
 # Routes ------------------------------------------------------------------------------------------------------------
 
 
-def test_methods_when_synthesised_then_they_are_those_of_the_contract_and_one_for_every_other_verb(
+def test_methods_match_the_contract_plus_one_any_method_per_path(
     stack: Stack,
 ) -> None:
     assert _methods(stack).keys() == OPERATIONS.keys() | OTHER_VERBS
 
 
-def test_routes_of_the_function_when_compared_then_they_are_those_of_the_contract() -> None:
+def test_routes_of_the_api_function_match_the_contract() -> None:
     # read, not imported: the module makes its clients from a function's environment
     source = (ROOT / "lambda_src" / "handlers" / "api.py").read_text()
     (routes,) = [
@@ -125,13 +125,13 @@ def test_routes_of_the_function_when_compared_then_they_are_those_of_the_contrac
     assert set(handled.values()) == ALLOWED.keys()
 
 
-def test_routes_of_other_functions_when_listed_then_the_webhook_is_the_only_one() -> None:
+def test_webhook_is_the_only_route_of_another_function() -> None:
     others = {route: _function_of(operation) for route, operation in OPERATIONS.items() if "x-function" in operation}
 
     assert others == {WEBHOOK: "webhook"}
 
 
-def test_methods_when_called_then_the_function_that_the_contract_names_answers(stack: Stack) -> None:
+def test_methods_invoke_the_function_that_the_contract_names(stack: Stack) -> None:
     for route, (address, method) in _methods(stack).items():
         function, _ = stack.named("aws_lambda_function", f"payment-{_function_of(OPERATIONS.get(route, {}))}")
         _, integration = stack.only("aws_api_gateway_integration", http_method=f"${{{address}.http_method}}")
@@ -155,7 +155,7 @@ def test_methods_when_called_then_body_and_parameters_are_validated(stack: Stack
         }
 
 
-def test_paths_when_they_hold_a_parameter_then_the_contract_describes_it_and_demands_it() -> None:
+def test_path_parameters_are_described_and_required_by_the_contract() -> None:
     for route, operation in OPERATIONS.items():
         described = {parameter["name"] for parameter in _parameters(operation) if parameter["in"] == "path"}
         assert described == {part[1:-1] for part in route.split("/") if part.startswith("{")}
@@ -166,7 +166,7 @@ def test_paths_when_they_hold_a_parameter_then_the_contract_describes_it_and_dem
 
 
 @pytest.mark.fault(42)
-def test_methods_when_called_without_a_token_then_only_health_and_webhook_let_them_in(stack: Stack) -> None:
+def test_only_health_and_webhook_are_open_without_a_token(stack: Stack) -> None:
     authorizer, _ = stack.only("aws_api_gateway_authorizer")
     for route, (_, method) in _methods(stack).items():
         if route in OPEN:
@@ -180,7 +180,7 @@ def test_methods_when_called_without_a_token_then_only_health_and_webhook_let_th
             assert "CKV_AWS_59" not in method.get("//", {}).get("waived", {})
 
 
-def test_authorizer_when_asked_then_by_the_bearer_token_alone_and_its_answer_is_remembered_for_a_minute(
+def test_authorizer_gets_only_bearer_tokens_and_is_cached_for_a_minute(
     stack: Stack,
 ) -> None:
     _, authorizer = stack.only("aws_api_gateway_authorizer")
@@ -193,12 +193,12 @@ def test_authorizer_when_asked_then_by_the_bearer_token_alone_and_its_answer_is_
     assert authorizer["authorizer_result_ttl_in_seconds"] == AUTHORIZER_CACHE_SECONDS == 60
 
 
-def test_usage_plans_when_they_count_then_by_the_authorizers_word_and_not_the_callers(stack: Stack) -> None:
+def test_usage_plans_take_the_key_from_the_authorizer_not_the_caller(stack: Stack) -> None:
     _, api = stack.only("aws_api_gateway_rest_api")
     assert api["api_key_source"] == "AUTHORIZER"
 
 
-def test_auth_mode_when_none_then_nobody_is_asked_for_a_token_or_a_key(tmp_path: Path) -> None:
+def test_auth_mode_none_asks_for_no_token_or_key(tmp_path: Path) -> None:
     stack = synthesise(Settings(environment_suffix="dev", auth_mode="none"), tmp_path)
 
     assert stack.all("aws_api_gateway_authorizer") == {}
@@ -215,13 +215,13 @@ def test_open_methods_when_they_let_everybody_in_then_with_a_reason(stack: Stack
     assert (signature["name"], signature["in"], signature["required"]) == ("Stripe-Signature", "header", True)
 
 
-def test_contract_when_it_lifts_the_proof_of_who_calls_then_for_health_and_webhook_alone() -> None:
+def test_contract_lifts_authentication_only_for_health_and_webhook() -> None:
     assert {route for route, operation in OPERATIONS.items() if operation.get("security") == []} == OPEN
     assert CONTRACT["security"] == [{"bearer": []}]
     assert not [route for route, operation in OPERATIONS.items() if operation.get("security", []) != []]
 
 
-def test_contract_when_an_operation_asks_for_a_token_then_it_tells_what_can_go_wrong() -> None:
+def test_contract_lists_the_error_responses_of_every_operation() -> None:
     for route, operation in OPERATIONS.items():
         told = set(operation["responses"])
         assert {"429", "500"} <= told
@@ -245,9 +245,7 @@ def _model(stack: Stack, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", sorted(BODIES))
-def test_model_when_compared_with_the_contract_then_it_knows_the_same_fields_and_judges_no_value(
-    stack: Stack, name: str
-) -> None:
+def test_model_has_the_contracts_fields_and_constrains_no_value(stack: Stack, name: str) -> None:
     model, contract = _model(stack, name), SCHEMAS[name]
 
     assert (model["type"], model["additionalProperties"]) == ("object", False)
@@ -260,7 +258,7 @@ def test_models_when_they_demand_no_field_then_they_do_not_say_so(stack: Stack) 
     assert all(_model(stack, name).get("required", ["one"]) for name in BODIES)
 
 
-def test_models_when_synthesised_then_every_request_body_with_a_schema_of_the_contracts_has_one(stack: Stack) -> None:
+def test_every_request_body_with_a_contract_schema_has_a_model(stack: Stack) -> None:
     for route, (_, method) in _methods(stack).items():
         models = {
             kind: stack.addresses[_address(name)]["name"] for kind, name in method.get("request_models", {}).items()
@@ -282,7 +280,7 @@ def _fields(schema: str) -> tuple[str, ...]:
     return tuple(SCHEMAS[schema]["properties"])
 
 
-def test_contract_when_compared_with_the_code_then_payments_have_the_same_fields_and_limits() -> None:
+def test_contract_and_code_agree_on_payment_fields_and_limits() -> None:
     request = SCHEMAS["PaymentRequest"]
     properties, metadata = request["properties"], SCHEMAS["Metadata"]
 
@@ -299,7 +297,7 @@ def test_contract_when_compared_with_the_code_then_payments_have_the_same_fields
     assert _fields("PaymentRequestV1") == tuple(SCHEMAS["PaymentRequestV1"]["required"]) == legacy.FIELDS
 
 
-def test_contract_when_compared_with_the_code_then_customers_have_the_same_fields_and_limits() -> None:
+def test_contract_and_code_agree_on_customer_fields_and_limits() -> None:
     assert _fields("CustomerRequest") == customers.FIELDS
     assert _fields("CustomerRequestV1") == customers.FIELDS[:-1]
     for schema in ("CustomerRequest", "CustomerRequestV1"):
@@ -365,7 +363,7 @@ def test_customers_field_when_judged_by_contract_and_code_then_alike(field: str,
         assert by_contract
 
 
-def test_contract_when_compared_with_the_code_then_tokens_have_the_same_fields_and_limits() -> None:
+def test_contract_and_code_agree_on_token_fields_and_limits() -> None:
     request = SCHEMAS["TokenRequest"]
     expires = request["properties"]["expires_in_seconds"]
 
@@ -380,14 +378,14 @@ def test_contract_when_compared_with_the_code_then_tokens_have_the_same_fields_a
 
 
 @pytest.mark.parametrize("route", ["GET /payments", "GET /customers/{customer_id}/payments"])
-def test_contract_when_compared_with_the_code_then_lists_have_the_same_parameters(route: str) -> None:
+def test_contract_and_code_agree_on_list_parameters(route: str) -> None:
     query = {p["name"]: p["schema"] for p in _parameters(OPERATIONS[route]) if p["in"] == "query"}
 
     assert tuple(query) == listing.PARAMETERS
     assert (query["limit"]["maximum"], query["limit"]["default"]) == (listing.MAX_LIMIT, listing.DEFAULT_LIMIT)
 
 
-def test_contract_when_compared_with_the_code_then_money_has_the_same_currencies_digits_and_limits() -> None:
+def test_contract_and_code_agree_on_currencies_digits_and_amount_limits() -> None:
     known: dict[str, int] = {}
     for group in SCHEMAS["Money"]["anyOf"]:
         number, text = group["properties"]["amount"]["anyOf"]
@@ -406,7 +404,7 @@ def test_contract_when_compared_with_the_code_then_money_has_the_same_currencies
     assert known == EXPONENTS
 
 
-def test_body_when_larger_than_the_code_takes_then_the_contract_knows_what_it_is_told() -> None:
+def test_body_limit_is_64_kib_and_problems_have_type_title_and_detail() -> None:
     assert MAX_BODY_BYTES == 64 * 1024
     assert SCHEMAS["Problem"]["required"] == ["type", "title", "detail"]
 
@@ -415,7 +413,7 @@ def test_statuses_of_the_contract_when_compared_then_they_are_the_domains() -> N
     assert SCHEMAS["Status"]["enum"] == [status.value for status in Status]
 
 
-def test_errors_of_the_gateway_when_it_refuses_by_itself_then_problem_details_that_say_what_to_do(stack: Stack) -> None:
+def test_api_gateway_errors_are_problem_details_with_their_headers(stack: Stack) -> None:
     responses = {r["response_type"]: r for r in stack.all("aws_api_gateway_gateway_response").values()}
 
     assert {
@@ -441,7 +439,7 @@ def test_errors_of_the_gateway_when_it_refuses_by_itself_then_problem_details_th
     assert responses["UNAUTHORIZED"]["response_parameters"]["gatewayresponse.header.WWW-Authenticate"] == "'Bearer'"
 
 
-def test_stage_when_synthesised_then_throttled_as_the_environment_says_and_traced(stack: Stack) -> None:
+def test_stage_is_traced_and_throttled_as_the_environment_says(stack: Stack) -> None:
     _, stage = stack.only("aws_api_gateway_stage")
     _, limits = stack.only("aws_api_gateway_method_settings")
 
@@ -452,7 +450,7 @@ def test_stage_when_synthesised_then_throttled_as_the_environment_says_and_trace
     assert limits["settings"]["throttling_burst_limit"] == stack.settings.effective.api_burst
 
 
-def test_deployment_when_made_then_everything_it_takes_a_snapshot_of_is_there_first(stack: Stack) -> None:
+def test_deployment_waits_for_all_that_it_snapshots(stack: Stack) -> None:
     _, deployment = stack.only("aws_api_gateway_deployment")
     parts = {
         address
@@ -464,7 +462,7 @@ def test_deployment_when_made_then_everything_it_takes_a_snapshot_of_is_there_fi
     assert deployment["lifecycle"] == {"create_before_destroy": True}
 
 
-def test_functions_when_the_api_calls_them_then_only_this_api_may_and_only_those_of_its_routes(stack: Stack) -> None:
+def test_only_this_api_may_invoke_only_the_functions_of_its_routes(stack: Stack) -> None:
     api, _ = stack.only("aws_api_gateway_rest_api")
     permissions = {
         stack.resolve(permission["function_name"]): permission
@@ -482,7 +480,7 @@ def test_functions_when_the_api_calls_them_then_only_this_api_may_and_only_those
 
 
 @pytest.mark.parametrize("route", [route for route, operation in OPERATIONS.items() if _bodies(operation)])
-def test_bodies_when_of_the_contracts_example_then_they_have_all_that_is_required(route: str) -> None:
+def test_contract_examples_have_all_required_fields(route: str) -> None:
     [(content_type, name)] = _bodies(OPERATIONS[route]).items()
     example = OPERATIONS[route]["requestBody"]["content"][content_type]["example"]
 
@@ -498,15 +496,13 @@ def test_deployment_when_a_model_changes_then_a_new_snapshot_is_served(
     assert _trigger(changed) != _trigger(dev)
 
 
-def test_deployment_when_nobody_is_asked_for_a_token_any_more_then_a_new_snapshot_is_served(
-    dev: Stack, tmp_path: Path
-) -> None:
+def test_deployment_takes_a_new_snapshot_when_auth_is_turned_off(dev: Stack, tmp_path: Path) -> None:
     open_to_all = synthesise(Settings(environment_suffix="dev", auth_mode="none"), tmp_path)
     assert _trigger(open_to_all) != _trigger(dev)
 
 
 @pytest.mark.parametrize(("name", "value"), [("BEARER_PATTERN", "^Bearer .+$"), ("AUTHORIZER_CACHE_SECONDS", 0)])
-def test_deployment_when_callers_are_asked_otherwise_then_a_new_snapshot_is_served(
+def test_deployment_takes_a_new_snapshot_when_the_authorizer_changes(
     dev: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object
 ) -> None:
     monkeypatch.setattr(f"lib.features.api_gateway.{name}", value)

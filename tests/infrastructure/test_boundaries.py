@@ -54,7 +54,7 @@ def _words(node: ast.AST) -> list[str]:
     return []
 
 
-def test_lambda_code_when_it_imports_then_nothing_of_the_infrastructure_or_the_local_run() -> None:
+def test_lambda_code_imports_nothing_of_infrastructure_or_local_run() -> None:
     assert _found(LAMBDA, _imports, CDKTF | {"lib", "local", "payctl", "tests"}) == {}
 
 
@@ -199,7 +199,7 @@ def test_environment_when_it_is_read_then_in_the_one_place_for_settings() -> Non
     assert _found(LAMBDA, _attributes, {"os.environ", "os.getenv"}) == {"payments/config.py": {"os.environ"}}
 
 
-def test_aws_clients_when_they_are_made_then_in_the_one_place_that_sets_time_outs() -> None:
+def test_aws_clients_are_made_only_where_time_outs_are_set() -> None:
     makers = {"boto3.client", "boto3.resource", "boto3.Session"}
 
     assert _found(LAMBDA, _calls, makers) == {"payments/adapters/aws_clients.py": {"boto3.client"}}

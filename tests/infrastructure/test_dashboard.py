@@ -30,18 +30,14 @@ def graph(widgets: list[Widget], title: str) -> list[tuple[str, str, dict[str, s
     ]
 
 
-def test_dashboard_when_synthesised_then_payments_stand_by_what_became_of_them(
-    stack: Stack, widgets: list[Widget]
-) -> None:
+def test_dashboard_shows_payments_by_outcome(stack: Stack, widgets: list[Widget]) -> None:
     accepted = [(NAMESPACE, PAYMENTS_ACCEPTED, {"service": stack.suffix, "step": s}, "Sum") for s in ("api", "split")]
     ended = [(NAMESPACE, name, {"service": stack.suffix, "step": "record"}, "Sum") for name in OUTCOMES.values()]
 
     assert graph(widgets, "payments by outcome") == accepted + ended
 
 
-def test_dashboard_when_synthesised_then_each_step_of_the_workflow_has_its_percentiles(
-    stack: Stack, widgets: list[Widget]
-) -> None:
+def test_dashboard_shows_percentiles_of_each_workflow_step(stack: Stack, widgets: list[Widget]) -> None:
     functions = {
         stack.resolve(state["Resource"]).removeprefix("${").rpartition(":")[2]
         for state in stack.definition()["States"].values()
@@ -57,9 +53,7 @@ def test_dashboard_when_synthesised_then_each_step_of_the_workflow_has_its_perce
     }
 
 
-def test_dashboard_when_synthesised_then_it_shows_how_long_payments_take_and_how_the_api_answers(
-    stack: Stack, widgets: list[Widget]
-) -> None:
+def test_dashboard_shows_payment_latency_and_api_requests(stack: Stack, widgets: list[Widget]) -> None:
     api = {"ApiName": f"payment-api-{stack.suffix}", "Stage": stack.suffix}
 
     assert graph(widgets, "milliseconds from accepted to outcome") == [
@@ -71,9 +65,7 @@ def test_dashboard_when_synthesised_then_it_shows_how_long_payments_take_and_how
     ]
 
 
-def test_dashboard_when_synthesised_then_every_alarm_stands_below_with_what_it_watches_and_its_threshold(
-    stack: Stack, widgets: list[Widget]
-) -> None:
+def test_dashboard_shows_every_alarm_with_its_metrics_and_threshold(stack: Stack, widgets: list[Widget]) -> None:
     below = {widget["properties"]["title"]: widget["properties"] for widget in widgets if widget["y"] > 0}
     alarms = {
         alarm["alarm_name"].removeprefix("payment-").removesuffix(f"-{stack.suffix}"): alarm
@@ -87,7 +79,7 @@ def test_dashboard_when_synthesised_then_every_alarm_stands_below_with_what_it_w
         assert below[name]["annotations"]["horizontal"] == [{"label": "alarm", "value": alarm["threshold"]}]
 
 
-def test_dashboard_when_synthesised_then_no_graph_lies_on_another_or_beyond_the_edge(widgets: list[Widget]) -> None:
+def test_dashboard_graphs_do_not_overlap_or_leave_the_grid(widgets: list[Widget]) -> None:
     taken = [
         (x, y)
         for widget in widgets
@@ -99,7 +91,7 @@ def test_dashboard_when_synthesised_then_no_graph_lies_on_another_or_beyond_the_
     assert max(x for x, _ in taken) < 24
 
 
-def test_functions_when_they_count_or_time_then_they_know_the_environment_they_count_for(stack: Stack) -> None:
+def test_functions_that_emit_metrics_know_their_environment(stack: Stack) -> None:
     counting = {*metrics.STEPS, *metrics.ENTRANCES, "sweep", "webhook"}
     knowing = {
         function["function_name"].removeprefix("payment-").removesuffix(f"-{stack.suffix}")

@@ -56,7 +56,7 @@ def commands() -> list[str]:
 # Versions -------------------------------------------------------------------------------------------------------------
 
 
-def test_versions_when_printed_then_they_are_those_of_the_pipfile_and_the_makefile() -> None:
+def test_printed_versions_are_those_of_the_pipfile_and_the_makefile() -> None:
     pipfile = tomllib.loads((ROOT / "Pipfile").read_text())
 
     assert versions() == {
@@ -89,7 +89,7 @@ def test_devcontainer_when_opened_then_it_runs_the_image_that_make_builds() -> N
     assert f"WORKDIR {devcontainer['workspaceFolder']}\n" in DOCKERFILE
 
 
-def test_workflows_when_they_install_a_tool_then_in_the_version_that_make_prints() -> None:
+def test_workflows_install_tools_in_the_versions_that_make_prints() -> None:
     told = {name: f"${{{{ steps.versions.outputs.{name} }}}}" for name in versions()}
     inputs: dict[str, str] = {}
     for step in steps():
@@ -106,27 +106,27 @@ def test_workflows_when_they_install_a_tool_then_in_the_version_that_make_prints
 # Workflows and hooks --------------------------------------------------------------------------------------------------
 
 
-def test_workflows_when_they_run_a_command_then_it_is_a_target_of_the_makefile() -> None:
+def test_workflows_run_only_targets_of_the_makefile() -> None:
     assert len(commands()) > 5
     for command in commands():
         assert re.fullmatch(r'make(?: --silent)? [a-z-]+(?: >> "\$GITHUB_OUTPUT")?', command), command
         assert command.removeprefix("make ").removeprefix("--silent ").split()[0] in TARGETS, command
 
 
-def test_workflows_when_they_use_an_action_then_it_is_ours_or_pinned_by_its_major_version() -> None:
+def test_workflow_actions_are_ours_or_pinned_by_major_version() -> None:
     used = [step["uses"] for step in steps() if "uses" in step]
 
     assert [action for action in used if not re.fullmatch(r"\./\.github/actions/[\w-]+|[\w./-]+@v\d+", action)] == []
     assert all((ROOT / action).is_dir() for action in used if action.startswith("./"))
 
 
-def test_ci_when_it_runs_then_lint_quick_and_all_tests_are_jobs_of_their_own() -> None:
+def test_ci_runs_lint_quick_and_all_tests_as_separate_jobs() -> None:
     assert {name: job["steps"][-1]["run"] for name, job in jobs("ci").items()} == {
         name: f"make {name}" for name in ("lint", "quick", "test")
     }
 
 
-def test_deployment_when_it_runs_then_by_environment_and_each_after_the_one_before() -> None:
+def test_deployment_goes_from_dev_to_staging_to_prod() -> None:
     deployments = {name: job for name, job in jobs("deploy").items() if name != "plan"}
 
     assert [(name, job.get("needs")) for name, job in deployments.items()] == [
@@ -154,7 +154,7 @@ def test_deployment_when_it_logs_in_then_by_a_role_and_no_key_is_stored() -> Non
     assert [path.name for path in [*WORKFLOWS, ACTION] if "secrets" in path.read_text()] == []
 
 
-def test_deployment_when_it_runs_then_it_has_every_setting_that_no_table_decides() -> None:
+def test_deployment_passes_every_setting_that_no_table_decides() -> None:
     (stack,) = jobs("environment").values()
     not_deployed = {"aws_endpoint_url", "stripe_api_base"}  # those of the local stack
     settings = {name for name, field in Settings.model_fields.items() if field.default is not None} - not_deployed
@@ -215,7 +215,7 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("fault", PLANTED)
-def test_workflow_linter_when_a_fault_is_planted_then_it_names_the_fault_and_fails(fault: str, tmp_path: Path) -> None:
+def test_workflow_linter_names_a_planted_fault_and_fails(fault: str, tmp_path: Path) -> None:
     right, wrong, message = PLANTED[fault]
     assert right in CI
     workflow = tmp_path / "ci.yml"
@@ -228,7 +228,7 @@ def test_workflow_linter_when_a_fault_is_planted_then_it_names_the_fault_and_fai
     assert str(workflow) in run.stderr
 
 
-def test_workflow_linter_when_nothing_is_wrong_then_it_passes_also_with_variables(tmp_path: Path) -> None:
+def test_workflow_linter_passes_a_valid_workflow_with_variables(tmp_path: Path) -> None:
     workflow = tmp_path / "ci.yml"
     workflow.write_text(CI.replace("make lint", "make lint ${{ vars.ANY }}"))
 

@@ -13,7 +13,7 @@ ENCRYPTED = {
 """Kinds that name the key by one attribute. Tables and buckets: see test_storage.py."""
 
 
-def test_keys_when_synthesised_then_one_that_is_rotated_and_one_that_only_makes_hashes(stack: Stack) -> None:
+def test_keys_are_one_rotated_and_one_only_for_hashes(stack: Stack) -> None:
     rotated, _ = stack.only("aws_kms_key", enable_key_rotation=True)
     hashes, key = stack.only("aws_kms_key", customer_master_key_spec="HMAC_256")
 
@@ -34,7 +34,7 @@ def test_everything_at_rest_when_synthesised_then_encrypted_with_the_key(stack: 
         assert {resource[attribute] for resource in resources.values()} == {arn(key)}
 
 
-def test_key_policies_when_read_then_nobody_outside_the_account_may_use_a_key(stack: Stack) -> None:
+def test_key_policies_allow_no_use_from_outside_the_account(stack: Stack) -> None:
     statements = [s for key in stack.all("aws_kms_key").values() for s in stack.statements(key["policy"])]
 
     for statement in statements:
@@ -42,7 +42,7 @@ def test_key_policies_when_read_then_nobody_outside_the_account_may_use_a_key(st
         assert by_root_of_the_account or ACCOUNT in json.dumps(statement["Condition"]), statement["Sid"]
 
 
-def test_key_policies_when_read_then_only_the_account_itself_may_manage_a_key(stack: Stack) -> None:
+def test_key_policies_let_only_the_account_itself_manage_a_key(stack: Stack) -> None:
     use = {"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*", "kms:DescribeKey"}
     for key in stack.all("aws_kms_key").values():
         first, *others = stack.statements(key["policy"])
@@ -51,13 +51,13 @@ def test_key_policies_when_read_then_only_the_account_itself_may_manage_a_key(st
         assert all(set(statement["Action"]) <= use for statement in others)
 
 
-def test_lookup_key_when_its_policy_is_read_then_no_service_may_use_it_for_anybody(stack: Stack) -> None:
+def test_lookup_key_policy_lets_no_service_use_it(stack: Stack) -> None:
     _, key = stack.only("aws_kms_key", customer_master_key_spec="HMAC_256")
 
     assert len(stack.statements(key["policy"])) == 1
 
 
-def test_secrets_when_synthesised_then_terraform_has_the_places_and_never_the_values(stack: Stack) -> None:
+def test_terraform_creates_secrets_without_their_values(stack: Stack) -> None:
     secrets = stack.all("aws_secretsmanager_secret").values()
 
     assert {secret["name"]: secret["description"].partition("set with: ")[2] for secret in secrets} == {
@@ -68,7 +68,7 @@ def test_secrets_when_synthesised_then_terraform_has_the_places_and_never_the_va
     assert "variable" not in stack.document
 
 
-def test_synthesised_json_when_searched_then_no_secret_of_the_gateways_is_in_it(stack: Stack) -> None:
+def test_synthesised_json_contains_no_gateway_secret(stack: Stack) -> None:
     text = stack.path.read_text()
 
     assert not any(prefix in text for prefix in ("sk_live", "sk_test", "rk_live", "rk_test", "whsec_"))

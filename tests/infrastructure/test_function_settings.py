@@ -57,7 +57,7 @@ def _settings_of(handler: str) -> set[str]:
     return set().union(*map(_read_in, _reached_from(path)))
 
 
-def test_settings_when_a_function_reads_them_then_the_stack_gives_them_and_nothing_else(stack: Stack) -> None:
+def test_functions_get_exactly_the_settings_that_their_code_reads(stack: Stack) -> None:
     given = {
         function["handler"]: set(function["environment"]["variables"]) - BY_POWERTOOLS
         for function in stack.all("aws_lambda_function").values()
@@ -66,7 +66,7 @@ def test_settings_when_a_function_reads_them_then_the_stack_gives_them_and_nothi
     assert given == {handler: _settings_of(handler) - BY_LAMBDA - BY_A_LOCAL_AWS for handler in given}
 
 
-def test_powertools_when_a_function_logs_then_it_is_told_the_functions_name(stack: Stack) -> None:
+def test_powertools_gets_the_functions_name(stack: Stack) -> None:
     for function in stack.all("aws_lambda_function").values():
         variables = function["environment"]["variables"]
         assert f"{variables['POWERTOOLS_SERVICE_NAME']}-{stack.suffix}" == function["function_name"]

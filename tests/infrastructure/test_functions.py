@@ -28,7 +28,7 @@ def test_handlers_when_read_then_each_has_the_function_that_lambda_calls() -> No
         assert [argument.arg for argument in handler.args.args] == ["event", "context"], path.name
 
 
-def test_functions_when_synthesised_then_python_312_on_arm64_with_tracing_and_the_layer(stack: Stack) -> None:
+def test_functions_run_python_312_on_arm64_with_tracing_and_the_layer(stack: Stack) -> None:
     layer, layer_version = stack.only("aws_lambda_layer_version")
 
     assert layer_version["compatible_architectures"] == ["arm64"]
@@ -41,7 +41,7 @@ def test_functions_when_synthesised_then_python_312_on_arm64_with_tracing_and_th
         assert 0 < function["timeout"] <= 900
 
 
-def test_roles_when_synthesised_then_each_function_has_its_own_that_only_lambda_may_take_on(stack: Stack) -> None:
+def test_each_function_has_its_own_role_that_only_lambda_can_assume(stack: Stack) -> None:
     functions = stack.all("aws_lambda_function").values()
     roles = {function["role"] for function in functions}
 
@@ -63,7 +63,7 @@ def test_functions_when_made_then_their_permissions_are_there_first(stack: Stack
         assert stack.resolve(stack.addresses[policy]["role"]) == function["function_name"]
 
 
-def test_log_groups_when_synthesised_then_each_function_has_one_with_the_environments_retention(stack: Stack) -> None:
+def test_each_function_has_a_log_group_with_the_environments_retention(stack: Stack) -> None:
     retention = stack.settings.effective.log_retention_days
 
     for function in stack.all("aws_lambda_function").values():
@@ -71,7 +71,7 @@ def test_log_groups_when_synthesised_then_each_function_has_one_with_the_environ
         assert group["retention_in_days"] == retention > 0
 
 
-def test_variables_when_synthesised_then_they_are_names_addresses_and_arns_and_never_a_secret(stack: Stack) -> None:
+def test_environment_variables_never_hold_a_secret(stack: Stack) -> None:
     for function in stack.all("aws_lambda_function").values():
         for name, value in function["environment"]["variables"].items():
             secretive = any(word in name for word in ("KEY", "PASSWORD", "TOKEN", "CREDENTIAL"))
@@ -80,7 +80,7 @@ def test_variables_when_synthesised_then_they_are_names_addresses_and_arns_and_n
             assert "secret_string" not in value, name
 
 
-def test_gateway_when_in_production_then_it_is_stripe_itself_and_there_is_no_test_card(prod: Stack) -> None:
+def test_production_calls_stripe_itself_and_has_no_test_card(prod: Stack) -> None:
     for name in ("payment-charge", "payment-sweep"):
         _, function = prod.named("aws_lambda_function", name)
         assert function["environment"]["variables"]["STRIPE_API_BASE"] == "https://api.stripe.com"
@@ -90,26 +90,26 @@ def test_gateway_when_in_production_then_it_is_stripe_itself_and_there_is_no_tes
     assert ENVIRONMENTS["staging"].default_payment_method == ""
 
 
-def test_charge_when_the_gateway_hangs_at_every_call_then_it_ends_before_its_time_out(stack: Stack) -> None:
+def test_charge_ends_before_its_time_out_if_every_gateway_call_hangs(stack: Stack) -> None:
     _, charge = stack.named("aws_lambda_function", "payment-charge")
     asks_cancels_and_asks_again = 3 * (CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS)
 
     assert asks_cancels_and_asks_again + LONGEST_SLEEP_SECONDS < charge["timeout"]
 
 
-def test_sweep_when_it_stops_in_time_and_the_gateway_hangs_then_it_ends_before_its_time_out(stack: Stack) -> None:
+def test_recovery_ends_before_its_time_out_if_the_gateway_hangs(stack: Stack) -> None:
     _, sweep = stack.named("aws_lambda_function", "payment-sweep")
     asks_twice = 2 * (CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS)  # does it answer, and is the canary through
 
     assert asks_twice + RESERVE_SECONDS < sweep["timeout"]
 
 
-def test_functions_behind_the_api_when_they_are_slow_then_they_end_before_api_gateway_gives_up(stack: Stack) -> None:
+def test_api_and_webhook_functions_end_before_api_gateway_gives_up(stack: Stack) -> None:
     for name in ("payment-api", "payment-webhook"):
         assert stack.named("aws_lambda_function", name)[1]["timeout"] < API_GATEWAY_WAITS_SECONDS
 
 
-def test_split_when_its_time_runs_out_then_it_may_call_itself_more_often_than_lambdas_loop_guard_allows(
+def test_split_may_call_itself_beyond_lambdas_loop_guard(
     stack: Stack,
 ) -> None:
     split, _ = stack.named("aws_lambda_function", "payment-split")

@@ -66,13 +66,11 @@ def test_pool_when_synthesised_then_its_names_carry_the_suffix(dev: Pool) -> Non
 
 
 @pytest.mark.parametrize(("suffix", "protection"), [("dev", "INACTIVE"), ("prod", "ACTIVE")])
-def test_pool_when_it_holds_real_people_then_it_cannot_be_deleted_by_mistake(
-    suffix: str, protection: str, tmp_path: Path
-) -> None:
+def test_user_pool_is_protected_from_deletion_only_in_production(suffix: str, protection: str, tmp_path: Path) -> None:
     assert synthesised(tmp_path, environment_suffix=suffix).pool["deletion_protection"] == protection
 
 
-def test_people_when_they_sign_up_then_by_a_verified_address_and_a_strong_password(dev: Pool) -> None:
+def test_sign_up_needs_a_verified_address_and_a_strong_password(dev: Pool) -> None:
     pool = dev.pool
     assert pool["username_attributes"] == pool["auto_verified_attributes"] == ["email"]
     assert pool["user_attribute_update_settings"] == {"attributes_require_verification_before_update": ["email"]}
@@ -93,7 +91,7 @@ def test_groups_and_scopes_when_synthesised_then_they_are_the_roles(dev: Pool) -
 
 
 @pytest.mark.fault(42)
-def test_people_when_they_change_what_is_theirs_then_nothing_of_it_gives_a_right(dev: Pool) -> None:
+def test_attributes_that_users_can_change_grant_no_rights(dev: Pool) -> None:
     people = dev.clients["payment-people-dev"]
     assert people["write_attributes"] == ["email", "name"]
     assert not any(attribute.startswith("custom:") for attribute in people["read_attributes"])
@@ -101,7 +99,7 @@ def test_people_when_they_change_what_is_theirs_then_nothing_of_it_gives_a_right
 
 
 @pytest.mark.fault(42)
-def test_people_when_they_log_in_then_by_a_client_that_gives_no_scopes_and_tells_no_names(dev: Pool) -> None:
+def test_user_login_client_gives_no_scopes_and_hides_unknown_users(dev: Pool) -> None:
     people = dev.clients["payment-people-dev"]
     assert "generate_secret" not in people
     assert "allowed_oauth_flows" not in people
@@ -117,9 +115,7 @@ def test_people_when_they_log_in_then_by_a_client_that_gives_no_scopes_and_tells
     ("name", "scope"),
     [("operations", Role.OPERATOR), ("merchant-shop", Role.MERCHANT), ("merchant-partner", Role.MERCHANT)],
 )
-def test_machine_when_it_has_a_client_then_for_one_scope_and_nobody_logs_in_by_it(
-    name: str, scope: Role, dev: Pool
-) -> None:
+def test_machine_client_has_one_scope_and_no_user_login(name: str, scope: Role, dev: Pool) -> None:
     client = dev.clients[f"payment-{name}-dev"]
     assert client["generate_secret"] is True
     assert client["allowed_oauth_flows"] == ["client_credentials"]
@@ -128,7 +124,7 @@ def test_machine_when_it_has_a_client_then_for_one_scope_and_nobody_logs_in_by_i
 
 
 @pytest.mark.fault(42)
-def test_authorizer_when_deployed_then_it_trusts_this_pool_its_clients_and_the_one_other_issuer(
+def test_authorizer_trusts_this_pool_its_clients_and_the_other_issuer(
     dev: Pool,
 ) -> None:
     told = dev.outputs
@@ -143,14 +139,14 @@ def test_authorizer_when_deployed_then_it_trusts_this_pool_its_clients_and_the_o
     assert told["token_url"] == f"https://payment-dev-{ACCOUNT}.auth.us-east-1.amazoncognito.com/oauth2/token"
 
 
-def test_local_stack_when_synthesised_then_keys_and_tokens_come_from_the_local_aws(tmp_path: Path) -> None:
+def test_local_stack_takes_keys_and_tokens_from_the_local_aws(tmp_path: Path) -> None:
     told = synthesised(tmp_path, **LOCAL).outputs
     assert told["USER_POOL_JWKS_URI"] == f"https://127.0.0.1:4566/{told['user_pool_id']}/.well-known/jwks.json"
     assert told["token_url"] == "https://127.0.0.1:4566/oauth2/token"
     assert told["issuer"].startswith("https://cognito-idp.")
 
 
-def test_merchants_when_there_are_as_many_as_allowed_then_lambda_takes_the_authorizers_environment(
+def test_authorizer_environment_fits_lambda_with_the_most_merchants(
     tmp_path: Path,
 ) -> None:
     long = dict.fromkeys(("oidc_audience", "oidc_roles_claim"), "x" * 255)

@@ -66,7 +66,7 @@ def test_web_acl_when_a_rule_is_looked_at_then_what_it_refuses_is_seen(stack: St
     assert [rule["priority"] for rule in acl["rule"]] == list(range(len(acl["rule"])))
 
 
-def test_web_acl_when_it_keeps_samples_then_without_tokens_and_what_is_asked_for(stack: Stack) -> None:
+def test_web_acl_samples_leave_out_tokens_and_query_strings(stack: Stack) -> None:
     _, acl = stack.only("aws_wafv2_web_acl")
     protected = acl["data_protection_config"]["data_protection"]
 
@@ -77,7 +77,7 @@ def test_web_acl_when_it_keeps_samples_then_without_tokens_and_what_is_asked_for
     ]
 
 
-def test_flood_rule_when_synthesised_then_it_leaves_room_for_what_the_code_counts(stack: Stack) -> None:
+def test_flood_rule_blocks_at_ten_times_the_limit_of_the_code(stack: Stack) -> None:
     rule = _rules(stack)["flood-from-one-address"]
     rate = rule["statement"]["rate_based_statement"]
     response = rule["action"]["block"]["custom_response"]
@@ -89,7 +89,7 @@ def test_flood_rule_when_synthesised_then_it_leaves_room_for_what_the_code_count
     assert _body(stack, response["custom_response_body_key"])["type"] == "urn:problem:payment-api:throttled"
 
 
-def test_size_rule_when_a_body_is_larger_than_all_that_is_inspected_then_it_is_refused(stack: Stack) -> None:
+def test_size_rule_refuses_bodies_larger_than_the_inspected_size(stack: Stack) -> None:
     rule = _rules(stack)["body-too-large"]
     size = rule["statement"]["size_constraint_statement"]
     _, acl = stack.only("aws_wafv2_web_acl")
@@ -102,7 +102,7 @@ def test_size_rule_when_a_body_is_larger_than_all_that_is_inspected_then_it_is_r
     assert rule["action"]["block"]["custom_response"]["response_code"] == 413
 
 
-def test_managed_rules_when_synthesised_then_they_refuse_all_but_hosts_and_bodies_by_their_own_size(
+def test_managed_rules_block_except_for_hosting_ips_and_body_size(
     stack: Stack,
 ) -> None:
     groups = {
@@ -118,7 +118,7 @@ def test_managed_rules_when_synthesised_then_they_refuse_all_but_hosts_and_bodie
     assert sorted(only_counted) == ["HostingProviderIPList", "SizeRestrictions_BODY"]
 
 
-def test_usage_plans_when_there_are_merchants_then_each_has_its_own_and_all_others_share_one(
+def test_each_merchant_has_a_usage_plan_and_all_others_share_one(
     with_merchants: Stack,
 ) -> None:
     plans = {plan["name"]: plan for plan in with_merchants.all("aws_api_gateway_usage_plan").values()}
@@ -140,7 +140,7 @@ def test_usage_plans_when_there_are_merchants_then_each_has_its_own_and_all_othe
     assert "quota_settings" not in others
 
 
-def test_keys_when_there_are_merchants_then_they_are_those_that_the_authorizer_names(with_merchants: Stack) -> None:
+def test_api_keys_are_those_that_the_authorizer_names(with_merchants: Stack) -> None:
     clients = {
         name: address
         for address, client in with_merchants.all("aws_cognito_user_pool_client").items()
@@ -164,7 +164,7 @@ def test_keys_when_there_are_merchants_then_they_are_those_that_the_authorizer_n
 PLAN_KEY = "aws_api_gateway_usage_plan_key"
 
 
-def test_usage_plans_when_synthesised_then_every_method_that_asks_who_calls_asks_for_a_key(stack: Stack) -> None:
+def test_every_method_with_an_authorizer_requires_an_api_key(stack: Stack) -> None:
     methods = stack.all("aws_api_gateway_method").values()
 
     assert {method.get("api_key_required", False) for method in methods if method["authorization"] == "CUSTOM"} == {

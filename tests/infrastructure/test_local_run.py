@@ -9,9 +9,7 @@ from lib.settings import LEAST_PATIENCE_SECONDS, Settings
 from tests.infrastructure.synth import Stack, synthesise
 
 
-def test_local_synth_when_compared_with_one_for_aws_then_only_addresses_the_patience_and_the_machine_differ(
-    stacks: dict[str, Stack], tmp_path: Path
-) -> None:
+def test_local_synth_differs_only_in_addresses_time_outs_and_machine(stacks: dict[str, Stack], tmp_path: Path) -> None:
     local = stacks["local"]
     patience_seconds = LEAST_PATIENCE_SECONDS  # at AWS the local one is refused
     for_aws = synthesise(Settings(environment_suffix="local", patience_seconds=patience_seconds), tmp_path)

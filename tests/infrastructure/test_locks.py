@@ -24,7 +24,7 @@ def test_pipfile_lock_when_read_then_it_names_no_index() -> None:
     assert "[[source]]\n" not in (ROOT / "Pipfile").read_text()
 
 
-def test_pipfile_lock_when_lambda_and_tests_share_a_package_then_it_is_the_same_release() -> None:
+def test_pipfile_lock_gives_lambda_and_tests_the_same_releases() -> None:
     shared = LOCK["lambda"].keys() & LOCK["default"].keys()
 
     assert LOCK["lambda"].keys() - shared == set()
@@ -33,7 +33,7 @@ def test_pipfile_lock_when_lambda_and_tests_share_a_package_then_it_is_the_same_
     }
 
 
-def test_checkovs_requirements_when_read_then_each_is_pinned_with_hashes_and_no_index_is_named() -> None:
+def test_checkov_requirements_are_pinned_with_hashes_and_name_no_index() -> None:
     text = REQUIREMENTS.read_text().replace("\\\n", " ")
     pinned = re.compile(r"[a-z0-9][a-z0-9._-]*==\S+( ; [^#]+?)?( +--hash=sha256:[0-9a-f]{64})+")
 
@@ -42,7 +42,7 @@ def test_checkovs_requirements_when_read_then_each_is_pinned_with_hashes_and_no_
 
 
 @pytest.mark.parametrize("lock", NODE_TOOLS, ids=lambda path: path.parent.name)
-def test_package_lock_when_read_then_each_package_has_a_hash_and_no_registry_is_named(lock: Any) -> None:
+def test_package_lock_has_a_hash_for_each_package_and_no_registry(lock: Any) -> None:
     packages = json.loads(lock.read_text())["packages"]
 
     assert len(packages) > 1  # the first is the tool itself

@@ -46,7 +46,7 @@ def _names(stack: Stack) -> set[str]:
     }
 
 
-def test_kinds_when_synthesised_then_each_is_known_as_named_or_part_of_a_named_one(stack: Stack) -> None:
+def test_every_kind_is_known_as_named_or_part_of_a_named_one(stack: Stack) -> None:
     assert set(stack.document["resource"]) <= NAMED_BY.keys() | PARTS_OF_A_NAMED_RESOURCE
 
 
@@ -62,7 +62,7 @@ def test_names_when_synthesised_for_many_suffixes_then_none_is_shared(stacks: di
     assert len(names) == len(set(names)) > 100
 
 
-def test_bucket_names_when_synthesised_then_they_carry_the_account_and_fit_s3(stack: Stack) -> None:
+def test_bucket_names_carry_the_account_and_fit_s3(stack: Stack) -> None:
     for bucket in stack.all("aws_s3_bucket").values():
         assert re.fullmatch(r"[a-z0-9-]{3,63}", stack.resolve(bucket["bucket"]))
         assert bucket["bucket"].endswith("${data.aws_caller_identity.account.account_id}")
@@ -74,7 +74,7 @@ def test_state_when_there_are_many_suffixes_then_each_has_its_own(stacks: dict[s
     assert len(states) == len(stacks)
 
 
-def test_tags_when_settings_add_and_replace_some_then_the_provider_puts_the_sum_on_everything(
+def test_provider_tags_everything_with_defaults_merged_with_settings(
     stacks: dict[str, Stack],
 ) -> None:
     (provider,) = stacks["pr-1234"].document["provider"]["aws"]

@@ -53,9 +53,7 @@ def archives() -> list[Path]:
     return [package.code_archive(), package.layer_archive("arm64")]
 
 
-def test_archives_when_made_in_two_checkouts_at_other_times_then_the_same_bytes(
-    tmp_path: Path, archives: list[Path]
-) -> None:
+def test_archives_from_checkouts_of_other_times_have_the_same_bytes(tmp_path: Path, archives: list[Path]) -> None:
     checkouts = [_checkout(tmp_path / str(at), modified_at=at) for at in (1_000_000_000, 1_700_000_000)]
     with ThreadPoolExecutor() as pool:
         first, second = pool.map(
@@ -77,7 +75,7 @@ def test_archive_when_a_line_of_code_changes_then_it_has_another_name(tmp_path: 
     assert code.name != package.code_archive().name
 
 
-def test_archives_when_listed_then_every_module_has_bytecode_beside_it_and_nothing_strange_is_there(
+def test_archives_have_bytecode_for_every_module_and_nothing_stray(
     archives: list[Path],
 ) -> None:
     for path in archives:
@@ -89,7 +87,7 @@ def test_archives_when_listed_then_every_module_has_bytecode_beside_it_and_nothi
         assert not any(part in ("bin", "tests") for name in names for part in name.parts)
 
 
-def test_layer_when_made_for_an_architecture_then_everything_compiled_is_for_that_one(
+def test_layer_has_binaries_only_for_its_architecture(
     archives: list[Path],
 ) -> None:
     for path, machine in ((archives[1], AARCH64), (package.layer_archive("x86_64"), X86_64)):
@@ -107,7 +105,7 @@ def test_code_when_listed_then_only_handlers_and_payments(archives: list[Path]) 
     assert {name.parts[0] for name in names} == {"handlers", "payments"}
 
 
-def test_layer_when_listed_then_below_python_and_without_what_lambda_brings(archives: list[Path]) -> None:
+def test_layer_is_below_python_without_what_lambda_provides(archives: list[Path]) -> None:
     names = [PurePosixPath(name) for name in zipfile.ZipFile(archives[1]).namelist()]
     packages = {name.parts[1] for name in names}
 
@@ -122,9 +120,7 @@ def test_archives_when_unzipped_then_small_enough_for_lambda(archives: list[Path
     assert size < MAX_UNZIPPED_BYTES
 
 
-def test_bytecode_when_the_source_is_newer_then_it_still_loads_and_is_what_runs(
-    tmp_path: Path, archives: list[Path]
-) -> None:
+def test_bytecode_loads_and_runs_even_if_the_source_is_newer(tmp_path: Path, archives: list[Path]) -> None:
     """Taken from the bytecode alone: the source beside it is emptied, and its time stamp is now."""
     zipfile.ZipFile(archives[0]).extractall(tmp_path)
     (tmp_path / "payments" / "domain" / "statuses.py").write_text("")

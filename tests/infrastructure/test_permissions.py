@@ -101,7 +101,7 @@ def _grants(stack: Stack) -> set[tuple[str, str, str]]:
     }
 
 
-def test_policies_when_synthesised_then_one_inline_policy_a_role_and_nothing_denied_or_inverted(stack: Stack) -> None:
+def test_each_role_has_one_inline_policy_without_deny_or_inversion(stack: Stack) -> None:
     assert len(stack.role_policies()) == len(stack.all("aws_iam_role")) == len(stack.all("aws_iam_role_policy"))
     for policy in stack.role_policies().values():
         for statement in stack.statements(policy):
@@ -109,7 +109,7 @@ def test_policies_when_synthesised_then_one_inline_policy_a_role_and_nothing_den
             assert statement["Effect"] == "Allow"
 
 
-def test_key_when_a_role_uses_it_itself_then_only_for_fields_that_it_says_the_owner_of(stack: Stack) -> None:
+def test_roles_use_the_key_only_for_fields_whose_owner_they_name(stack: Stack) -> None:
     found: dict[str, dict[str, set[str]]] = {}
     for role, policy in stack.role_policies().items():
         who = role.removeprefix("payment-").removesuffix(f"-{stack.suffix}")
@@ -134,7 +134,7 @@ def test_resources_when_a_star_then_only_for_the_reviewed_actions(stack: Stack) 
     assert {action for _, action, resource in _grants(stack) if resource == "*"} == reviewed
 
 
-def test_resources_when_not_a_star_then_they_are_of_this_suffix_and_wild_only_below_a_name(stack: Stack) -> None:
+def test_resources_carry_the_suffix_and_end_in_a_wildcard_at_most(stack: Stack) -> None:
     for who, action, resource in _grants(stack):
         if resource != "*" and not resource.endswith(f":event-source-mapping:{MAPPING_ID}") and ":key/" not in resource:
             name, _, below = resource.partition(f"-{stack.suffix}")
@@ -166,14 +166,14 @@ def test_audit_log_when_written_then_entries_are_only_ever_added(stack: Stack) -
     assert actions - {"dynamodb:GetItem", "dynamodb:Query"} == {"dynamodb:PutItem"}
 
 
-def test_delivery_of_messages_when_switched_then_that_of_the_payment_queue_and_no_other(stack: Stack) -> None:
+def test_delivery_can_be_switched_only_for_the_payment_queue(stack: Stack) -> None:
     stack.only("aws_lambda_event_source_mapping")  # so the mapping that a policy names is this one
     switches = {what for _, action, what in _grants(stack) if action.endswith("EventSourceMapping")}
 
     assert [what.rpartition(":")[2] for what in switches] == [MAPPING_ID]
 
 
-def test_function_permissions_when_a_service_calls_then_only_from_a_named_source(stack: Stack) -> None:
+def test_services_may_invoke_functions_only_from_a_named_source(stack: Stack) -> None:
     permissions = stack.all("aws_lambda_permission").values()
 
     assert {permission["principal"] for permission in permissions} == {"apigateway.amazonaws.com", "s3.amazonaws.com"}

@@ -12,14 +12,14 @@ from tests.infrastructure.synth import ACCOUNT, REGION, Stack, arn
 _DAYS_14 = 14 * 24 * 60 * 60
 
 
-def test_queue_when_a_message_fails_five_times_then_it_goes_to_the_dead_letters(stack: Stack) -> None:
+def test_message_goes_to_the_dead_letters_after_five_failures(stack: Stack) -> None:
     dead_letters, _ = stack.named("aws_sqs_queue", "payment-dead-letter-queue")
     _, queue = stack.named("aws_sqs_queue", "payment-queue")
 
     assert json.loads(queue["redrive_policy"]) == {"deadLetterTargetArn": arn(dead_letters), "maxReceiveCount": 5}
 
 
-def test_file_when_split_fails_of_it_three_times_then_its_event_goes_to_the_dead_letters(stack: Stack) -> None:
+def test_file_event_goes_to_the_dead_letters_after_three_split_failures(stack: Stack) -> None:
     dead_letters, _ = stack.named("aws_sqs_queue", "payment-dead-letter-queue")
     split, _ = stack.named("aws_lambda_function", "payment-split")
     _, kept = stack.only("aws_lambda_function_event_invoke_config")
@@ -39,18 +39,18 @@ def test_dead_letters_when_redriven_then_only_from_the_payment_queue(stack: Stac
     }
 
 
-def test_queues_when_nobody_looks_for_days_then_messages_are_kept_as_long_as_sqs_can(stack: Stack) -> None:
+def test_queues_keep_messages_as_long_as_sqs_can(stack: Stack) -> None:
     assert {queue["message_retention_seconds"] for queue in stack.all("aws_sqs_queue").values()} == {_DAYS_14}
 
 
-def test_queue_when_dispatch_works_on_a_message_then_it_is_hidden_six_times_the_time_out(stack: Stack) -> None:
+def test_queue_hides_a_message_for_six_times_the_dispatch_time_out(stack: Stack) -> None:
     _, queue = stack.named("aws_sqs_queue", "payment-queue")
     _, dispatch = stack.named("aws_lambda_function", "payment-dispatch")
 
     assert queue["visibility_timeout_seconds"] == 6 * dispatch["timeout"]
 
 
-def test_dispatch_when_fed_then_ten_a_call_partial_failures_and_a_bound_on_concurrency(stack: Stack) -> None:
+def test_dispatch_mapping_sets_batch_size_partial_failures_and_concurrency(stack: Stack) -> None:
     queue, _ = stack.named("aws_sqs_queue", "payment-queue")
     dispatch, _ = stack.named("aws_lambda_function", "payment-dispatch")
     _, mapping = stack.only("aws_lambda_event_source_mapping", event_source_arn=arn(queue))
@@ -61,14 +61,14 @@ def test_dispatch_when_fed_then_ten_a_call_partial_failures_and_a_bound_on_concu
     assert mapping["scaling_config"]["maximum_concurrency"] >= LEAST_CONCURRENCY
 
 
-def test_dispatch_when_the_lane_is_paused_then_an_apply_does_not_resume_it(stack: Stack) -> None:
+def test_paused_dispatch_is_not_resumed_by_an_apply(stack: Stack) -> None:
     _, mapping = stack.only("aws_lambda_event_source_mapping")
 
     assert mapping["lifecycle"] == {"ignore_changes": ["enabled"]}
     assert "enabled" not in mapping
 
 
-def test_slots_when_every_one_is_used_then_the_gateways_rate_less_the_reserve_is_kept_by_all_who_send(
+def test_slots_keep_all_senders_within_the_gateway_rate_less_reserve(
     stack: Stack,
 ) -> None:
     environment = stack.settings.effective
@@ -83,7 +83,7 @@ def test_slots_when_every_one_is_used_then_the_gateways_rate_less_the_reserve_is
     assert allowed * Fraction(999, 1000) <= Fraction(1_000_000, int(microseconds)) <= allowed
 
 
-def test_dispatch_when_all_run_at_their_pace_then_more_than_the_slots_and_never_more_than_the_gateways_rate(
+def test_dispatch_pace_exceeds_the_slots_but_never_the_gateway_rate(
     stack: Stack,
 ) -> None:
     _, dispatch = stack.named("aws_lambda_function", "payment-dispatch")
@@ -98,13 +98,13 @@ def test_dispatch_when_all_run_at_their_pace_then_more_than_the_slots_and_never_
     assert rate * (100 - reserve) / 100 < payments_a_second <= rate
 
 
-def test_dispatch_when_ten_messages_wait_for_their_pace_then_it_ends_before_its_time_out(stack: Stack) -> None:
+def test_dispatch_of_ten_paced_messages_ends_before_its_time_out(stack: Stack) -> None:
     _, dispatch = stack.named("aws_lambda_function", "payment-dispatch")
 
     assert 10 * float(dispatch["environment"]["variables"]["DISPATCH_PACE_SECONDS"]) < dispatch["timeout"] / 2
 
 
-def test_uploads_when_below_incoming_then_they_call_split_and_only_the_own_bucket_may(stack: Stack) -> None:
+def test_uploads_below_incoming_call_split_only_from_the_own_bucket(stack: Stack) -> None:
     split, _ = stack.named("aws_lambda_function", "payment-split")
     _, notification = stack.only("aws_s3_bucket_notification")
     permission_address, permission = stack.only("aws_lambda_permission", principal="s3.amazonaws.com")
@@ -120,7 +120,7 @@ def test_uploads_when_below_incoming_then_they_call_split_and_only_the_own_bucke
     assert permission_address in notification["depends_on"]
 
 
-def test_topics_when_synthesised_then_one_for_payment_events_and_one_for_alarms(stack: Stack) -> None:
+def test_topics_are_one_for_payment_events_and_one_for_alarms(stack: Stack) -> None:
     names = {topic["name"] for topic in stack.all("aws_sns_topic").values()}
 
     assert names == {f"payment-events-{stack.suffix}", f"payment-alarms-{stack.suffix}"}
@@ -148,9 +148,7 @@ def test_alarm_recipients_when_set_then_each_is_subscribed(prod: Stack, dev: Sta
 
 @pytest.mark.parametrize("rate", [1, 2, 7, 25, 100, 333, 1000])
 @pytest.mark.parametrize("reserve", [0, 8, 50])
-def test_pace_when_the_gateway_allows_more_then_more_dispatchers_and_never_more_than_it_allows(
-    rate: int, reserve: int
-) -> None:
+def test_pace_adds_dispatchers_within_what_the_gateway_allows(rate: int, reserve: int) -> None:
     pace = dispatch_pace(Environment(gateway_rate_per_second=rate, gateway_reserve_percent=reserve))
 
     assert rate * Fraction(999, 1000) <= pace.concurrency / Fraction(pace.seconds) <= rate

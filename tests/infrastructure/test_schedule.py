@@ -7,7 +7,7 @@ def _schedule(stack: Stack) -> Resource:
     return stack.named("aws_scheduler_schedule", "payment-sweep-schedule")[1]
 
 
-def test_schedule_when_synthesised_then_the_sweeper_runs_once_a_minute_and_nothing_else_by_the_clock(
+def test_recovery_runs_every_minute_and_is_the_only_schedule(
     stack: Stack,
 ) -> None:
     sweep, _ = stack.named("aws_lambda_function", "payment-sweep")
@@ -20,11 +20,11 @@ def test_schedule_when_synthesised_then_the_sweeper_runs_once_a_minute_and_nothi
     assert "state" not in schedule  # enabled, as AWS has it unless told otherwise
 
 
-def test_schedule_when_a_call_fails_then_it_is_not_repeated_as_the_next_minute_comes_anyway(stack: Stack) -> None:
+def test_schedule_does_not_retry_a_failed_call(stack: Stack) -> None:
     assert _schedule(stack)["target"]["retry_policy"] == {"maximum_retry_attempts": 0}
 
 
-def test_schedule_when_it_calls_then_under_a_role_that_may_call_the_sweeper_and_nothing_else(stack: Stack) -> None:
+def test_schedule_calls_under_a_role_that_may_only_call_recovery(stack: Stack) -> None:
     role, _ = stack.named("aws_iam_role", "payment-sweep-schedule")
     policy = stack.role_policies()[f"payment-sweep-schedule-{stack.suffix}"]
 

@@ -47,7 +47,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("variable", "value", "allowed"), WRONG)
-def test_setting_when_wrong_then_one_line_names_variable_value_and_what_is_allowed(
+def test_wrong_setting_is_one_line_of_variable_value_and_what_is_allowed(
     variable: str, value: str, allowed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -60,7 +60,7 @@ def test_setting_when_wrong_then_one_line_names_variable_value_and_what_is_allow
     assert allowed in line.partition("allowed; ")[2]
 
 
-def test_every_setting_when_it_can_be_wrong_then_it_is_among_the_wrong_ones_tested() -> None:
+def test_every_setting_has_a_tested_wrong_value() -> None:
     tested = {variable for variable, _, _ in WRONG} | {"ALARM_EMAILS"}
 
     assert tested == {name.upper() for name in Settings.model_fields}
@@ -83,7 +83,7 @@ def test_settings_when_several_are_wrong_then_each_has_its_line(monkeypatch: pyt
     assert [line.partition(":")[0] for line in str(refused.value).splitlines()] == ["AWS_REGION", "API_BURST"]
 
 
-def test_settings_when_nothing_is_set_then_dev_in_us_east_1_with_local_state() -> None:
+def test_settings_default_to_dev_in_us_east_1_with_local_state() -> None:
     settings = load()
 
     assert settings.environment_suffix == "dev"
@@ -133,7 +133,7 @@ def test_suffix_when_not_in_the_table_then_it_is_a_dev_environment(suffix: str, 
 
 
 @pytest.mark.parametrize("suffix", ENVIRONMENTS)
-def test_environments_when_their_own_values_are_set_as_settings_then_all_are_allowed(suffix: str) -> None:
+def test_environments_own_values_are_allowed_as_settings(suffix: str) -> None:
     row = vars(ENVIRONMENTS[suffix])
     endpoint = "https://127.0.0.1:4566" if suffix == "local" else ""
 
@@ -179,19 +179,19 @@ def test_merchants_when_one_comes_twice_or_they_are_too_many_then_refused(
         load()
 
 
-def test_environments_when_looked_up_then_a_part_of_the_gateways_rate_is_never_used() -> None:
+def test_every_environment_reserves_part_of_the_gateway_rate() -> None:
     for environment in ENVIRONMENTS.values():
         assert environment.gateway_reserve_percent == 8
 
 
-def test_patience_when_looked_up_then_five_minutes_and_shorter_only_where_the_gateway_is_the_stand_in() -> None:
+def test_recovery_time_outs_are_five_minutes_except_locally() -> None:
     timeouts = {kind: environment.patience_seconds for kind, environment in ENVIRONMENTS.items()}
 
     assert timeouts == {"dev": 300, "staging": 300, "prod": 300, "local": 5}
 
 
 @pytest.mark.parametrize("seconds", ["1", "119"])
-def test_patience_when_shorter_than_the_gateways_search_may_lag_then_refused_with_the_reason(
+def test_recovery_time_out_below_the_gateways_search_lag_is_refused(
     seconds: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATIENCE_SECONDS", seconds)
@@ -204,7 +204,7 @@ def test_patience_when_shorter_than_the_gateways_search_may_lag_then_refused_wit
     assert line.endswith("allowed: 120 to 3600")
 
 
-def test_patience_when_the_local_environments_goes_to_aws_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_recovery_time_out_is_refused_on_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENVIRONMENT_SUFFIX", "local")
 
     with pytest.raises(SettingsError, match=r"^PATIENCE_SECONDS: 5 is not allowed"):
@@ -212,7 +212,7 @@ def test_patience_when_the_local_environments_goes_to_aws_then_refused(monkeypat
 
 
 @pytest.mark.parametrize(("seconds", "endpoint"), [("120", ""), ("3600", ""), ("1", "https://127.0.0.1:4566")])
-def test_patience_when_long_enough_or_on_a_local_aws_then_taken(
+def test_recovery_time_out_is_taken_if_long_enough_or_on_a_local_aws(
     seconds: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATIENCE_SECONDS", seconds)
@@ -221,7 +221,7 @@ def test_patience_when_long_enough_or_on_a_local_aws_then_taken(
     assert load().effective.patience_seconds == int(seconds)
 
 
-def test_main_when_a_setting_is_wrong_then_it_says_the_line_and_ends_with_1() -> None:
+def test_main_prints_a_wrong_setting_and_exits_with_1() -> None:
     run = subprocess.run(
         [sys.executable, "main.py"],
         cwd=ROOT,

@@ -30,7 +30,7 @@ OUTPUTS = {
 """What operators and payctl rely on."""
 
 
-def test_state_when_a_bucket_is_set_then_it_is_there_encrypted_locked_and_under_the_suffix(tmp_path: Path) -> None:
+def test_state_bucket_is_used_encrypted_locked_and_under_the_suffix(tmp_path: Path) -> None:
     stack = synthesise(
         Settings(
             environment_suffix="pr-7",
@@ -52,7 +52,7 @@ def test_state_when_a_bucket_is_set_then_it_is_there_encrypted_locked_and_under_
     }
 
 
-def test_state_when_only_the_bucket_is_set_then_it_is_looked_for_in_the_stacks_region(tmp_path: Path) -> None:
+def test_state_bucket_is_in_the_stacks_region_unless_set(tmp_path: Path) -> None:
     stack = synthesise(Settings(aws_region="eu-west-1", terraform_state_bucket="our-state"), tmp_path)
 
     assert stack.document["terraform"]["backend"]["s3"]["region"] == "eu-west-1"
@@ -65,19 +65,19 @@ def test_state_when_no_bucket_is_set_then_a_file_of_the_suffix(stack: Stack) -> 
     assert backend["local"]["path"].endswith(f"/terraform.{stack.suffix}.tfstate")
 
 
-def test_provider_when_synthesised_then_the_aws_releases_that_were_seen_to_work(stack: Stack) -> None:
+def test_provider_takes_the_aws_releases_that_were_seen_to_work(stack: Stack) -> None:
     assert stack.document["terraform"]["required_providers"] == {"aws": {"source": "aws", "version": ">= 5.100, < 7"}}
     assert stack.document["provider"]["aws"][0]["region"] == stack.settings.aws_region
 
 
-def test_outputs_when_synthesised_then_all_that_operators_rely_on_are_there_and_none_is_secret(stack: Stack) -> None:
+def test_outputs_have_all_that_operators_rely_on_and_no_secret(stack: Stack) -> None:
     outputs = stack.document["output"]
 
     assert outputs.keys() >= OUTPUTS
     assert not any("secret_string" in output["value"] or output.get("sensitive") for output in outputs.values())
 
 
-def test_webhook_url_when_given_to_the_gateway_then_it_is_the_route_of_the_contract(stack: Stack) -> None:
+def test_webhook_url_is_the_route_of_the_contract(stack: Stack) -> None:
     stage, _ = stack.only("aws_api_gateway_stage")
     outputs = stack.document["output"]
 
@@ -85,7 +85,7 @@ def test_webhook_url_when_given_to_the_gateway_then_it_is_the_route_of_the_contr
     assert outputs["webhook_url"]["value"].removeprefix(outputs["api_url"]["value"]) in load_contract()["paths"]
 
 
-def test_lanes_switch_when_operators_look_for_it_then_it_is_the_queues_own_mapping(stack: Stack) -> None:
+def test_dispatch_mapping_output_is_the_queues_own_mapping(stack: Stack) -> None:
     mapping, _ = stack.only("aws_lambda_event_source_mapping")
 
     assert stack.document["output"]["dispatch_mapping_id"]["value"] == f"${{{mapping}.id}}"

@@ -55,9 +55,7 @@ def test_tables_when_synthesised_then_they_are_those_of_the_stores(stack: Stack)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_table_when_synthesised_then_it_has_the_keys_and_indexes_that_the_stores_use(
-    stack: Stack, table: Table
-) -> None:
+def test_table_has_the_keys_and_indexes_that_the_stores_use(stack: Stack, table: Table) -> None:
     _, resource = stack.named("aws_dynamodb_table", table.name)
     attributes = {attribute["name"]: attribute["type"] for attribute in resource["attribute"]}
     indexes = {index["name"]: index for index in resource.get("global_secondary_index", [])}
@@ -70,7 +68,7 @@ def test_table_when_synthesised_then_it_has_the_keys_and_indexes_that_the_stores
         assert indexes[name]["projection_type"] == ("KEYS_ONLY" if name in table.keys_only else "ALL")
 
 
-def test_what_holds_data_when_the_code_is_moved_about_then_terraform_knows_it_under_the_address_it_had(
+def test_resources_with_data_keep_their_terraform_addresses(
     stack: Stack,
 ) -> None:
     kinds = {address.partition(".")[0] for address in KEPT_BY_ADDRESS}
@@ -79,7 +77,7 @@ def test_what_holds_data_when_the_code_is_moved_about_then_terraform_knows_it_un
     assert {address for kind in kinds for address in stack.all(kind)} == KEPT_BY_ADDRESS
 
 
-def test_rows_when_time_passes_then_only_settled_events_old_tokens_and_counters_ever_go(stack: Stack) -> None:
+def test_only_settled_events_old_tokens_and_counters_expire(stack: Stack) -> None:
     expiring = {
         table["name"].removesuffix(f"-{stack.suffix}"): table["ttl"]
         for table in stack.all("aws_dynamodb_table").values()
@@ -102,20 +100,20 @@ def test_tables_when_synthesised_then_on_demand_encrypted_and_recoverable(stack:
         assert table["point_in_time_recovery"] == {"enabled": True}
 
 
-def test_tables_and_buckets_when_in_production_then_a_destroy_cannot_take_the_data(prod: Stack) -> None:
+def test_production_data_is_protected_from_a_destroy(prod: Stack) -> None:
     assert all(table["deletion_protection_enabled"] for table in prod.all("aws_dynamodb_table").values())
     assert not any(bucket.get("force_destroy") for bucket in prod.all("aws_s3_bucket").values())
     assert {key["deletion_window_in_days"] for key in prod.all("aws_kms_key").values()} == {30}
     assert {secret["recovery_window_in_days"] for secret in prod.all("aws_secretsmanager_secret").values()} == {30}
 
 
-def test_tables_and_buckets_when_not_in_production_then_a_destroy_takes_all(dev: Stack) -> None:
+def test_data_outside_production_goes_with_a_destroy(dev: Stack) -> None:
     assert not any(table["deletion_protection_enabled"] for table in dev.all("aws_dynamodb_table").values())
     assert all(bucket["force_destroy"] for bucket in dev.all("aws_s3_bucket").values())
     assert {secret["recovery_window_in_days"] for secret in dev.all("aws_secretsmanager_secret").values()} == {0}
 
 
-def test_buckets_when_synthesised_then_versioned_encrypted_and_never_public(stack: Stack) -> None:
+def test_buckets_are_versioned_encrypted_and_never_public(stack: Stack) -> None:
     key, _ = stack.only("aws_kms_key", enable_key_rotation=True)
 
     assert stack.all("aws_s3_bucket")
@@ -157,7 +155,7 @@ def _assert_tls_only(statements: list[dict[str, Any]], action: str, resource: ob
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def test_buckets_when_time_passes_then_old_versions_and_unfinished_uploads_go(stack: Stack) -> None:
+def test_buckets_expire_old_versions_and_unfinished_uploads(stack: Stack) -> None:
     for bucket in stack.all("aws_s3_bucket"):
         rules = _of_bucket(stack, "aws_s3_bucket_lifecycle_configuration", bucket)["rule"]
         (everywhere,) = [rule for rule in rules if rule["filter"] == [{"prefix": ""}]]

@@ -35,7 +35,7 @@ def _paths(states: dict[str, State], at: str, before: tuple[str, ...] = ()) -> l
     return [path for name in sorted(followers) for path in _paths(states, name, way)]
 
 
-def test_states_when_synthesised_then_the_steps_of_a_payment_each_a_function(stack: Stack) -> None:
+def test_tasks_are_the_payment_steps_each_with_its_function(stack: Stack) -> None:
     states = _states(stack)
 
     assert {name for name, state in states.items() if state["Type"] == "Task"} == set(TASKS)
@@ -66,7 +66,7 @@ def test_logging_when_express_then_errors_without_the_payments_data(stacks: dict
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_task_when_it_hangs_then_its_timeout_ends_it_after_the_functions_own(stack: Stack, name: str) -> None:
+def test_task_times_out_after_its_functions_own_time_out(stack: Stack, name: str) -> None:
     timeout = _states(stack)[name]["TimeoutSeconds"]
 
     if name in FUNCTIONS:
@@ -76,7 +76,7 @@ def test_task_when_it_hangs_then_its_timeout_ends_it_after_the_functions_own(sta
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_task_when_something_unexpected_happens_then_the_last_retrier_takes_it(stack: Stack, name: str) -> None:
+def test_task_retries_unexpected_errors_with_the_last_retrier(stack: Stack, name: str) -> None:
     *before, last = _states(stack)[name]["Retry"]
 
     assert last["ErrorEquals"] == ["States.ALL"]
@@ -84,7 +84,7 @@ def test_task_when_something_unexpected_happens_then_the_last_retrier_takes_it(s
     assert all("States.ALL" not in retrier["ErrorEquals"] for retrier in before)
 
 
-def test_charge_when_an_error_of_the_table_is_raised_then_it_has_that_errors_retrier(stack: Stack) -> None:
+def test_charge_has_the_retrier_of_each_error_in_the_table(stack: Stack) -> None:
     *own, _ = _states(stack)["Charge"]["Retry"]
     retriers = {name: retrier for retrier in own for name in retrier["ErrorEquals"]}
 
@@ -97,7 +97,7 @@ def test_charge_when_an_error_of_the_table_is_raised_then_it_has_that_errors_ret
         assert retriers[name]["MaxDelaySeconds"] == policy.max_delay_seconds
 
 
-def test_rate_limit_when_the_charge_still_raises_it_then_it_waited_often_enough_and_nothing_retries_it(
+def test_workflow_does_not_retry_a_rate_limit_that_charge_raises(
     stack: Stack,
 ) -> None:
     retriers = {name: retrier for retrier in _states(stack)["Charge"]["Retry"] for name in retrier["ErrorEquals"]}
@@ -106,7 +106,7 @@ def test_rate_limit_when_the_charge_still_raises_it_then_it_waited_often_enough_
     assert retriers["RateLimited"] == {"ErrorEquals": ["RateLimited"], "MaxAttempts": 0}
 
 
-def test_charge_when_the_gateway_asks_for_time_then_the_workflow_waits_so_long_and_charges_again(stack: Stack) -> None:
+def test_workflow_waits_as_the_gateway_asks_and_charges_again(stack: Stack) -> None:
     states = _states(stack)
     wait = {key: value for key, value in states["Wait"].items() if key != "Comment"}
 
@@ -119,7 +119,7 @@ def test_charge_when_the_gateway_asks_for_time_then_the_workflow_waits_so_long_a
     assert wait == {"Type": "Wait", "SecondsPath": "$.wait_seconds", "Next": "Charge"}
 
 
-def test_answers_when_a_card_is_declined_or_the_like_then_nothing_retries_them(stack: Stack) -> None:
+def test_declines_and_other_answers_are_never_retried(stack: Stack) -> None:
     retried = {
         error
         for state in _states(stack).values()
@@ -130,7 +130,7 @@ def test_answers_when_a_card_is_declined_or_the_like_then_nothing_retries_them(s
     assert ANSWERS & retried == set()
 
 
-def test_retriers_when_many_payments_fail_at_once_then_all_are_jittered_and_bounded(stack: Stack) -> None:
+def test_retriers_are_jittered_and_bounded(stack: Stack) -> None:
     retriers = [
         retrier
         for state in _states(stack).values()
@@ -146,18 +146,16 @@ def test_retriers_when_many_payments_fail_at_once_then_all_are_jittered_and_boun
 
 
 @pytest.mark.parametrize("name", ["Validate", "Charge"])
-def test_step_when_it_dies_for_good_then_whatever_it_died_of_is_recorded(stack: Stack, name: str) -> None:
+def test_step_that_fails_for_good_is_recorded_with_any_error(stack: Stack, name: str) -> None:
     assert _states(stack)[name]["Catch"] == [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Record"}]
 
 
 @pytest.mark.parametrize("name", ["Record", "Audit", "Publish"])
-def test_step_when_a_payment_cannot_be_recorded_audited_or_told_then_the_workflow_fails_and_rings(
-    stack: Stack, name: str
-) -> None:
+def test_workflow_fails_if_a_step_after_the_outcome_fails(stack: Stack, name: str) -> None:
     assert "Catch" not in _states(stack)[name]
 
 
-def test_ways_out_when_all_are_followed_then_each_ends_in_record_audit_publish(stack: Stack) -> None:
+def test_every_path_ends_in_record_audit_publish(stack: Stack) -> None:
     states = _states(stack)
     paths = _paths(states, stack.definition()["StartAt"])
     ways = [path for path in paths if len(set(path)) == len(path)]
@@ -180,7 +178,7 @@ def test_refused_payment_when_validated_then_it_is_never_charged(stack: Stack) -
     assert choice["Default"] == "Charge"
 
 
-def test_event_when_published_then_subscribers_can_filter_on_its_status_and_type(stack: Stack) -> None:
+def test_event_carries_status_and_type_for_subscription_filters(stack: Stack) -> None:
     publish = _states(stack)["Publish"]
 
     assert publish["Resource"] == "arn:aws:states:::sns:publish"

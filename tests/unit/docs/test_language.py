@@ -1,6 +1,8 @@
 """Words that were retired stay retired: one word of the field for each thing, in code and prose (docs/glossary.md)."""
 
+import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,32 @@ def test_retired_word_when_looked_for_then_only_in_names_that_are_deployed(word:
             if pattern.search(rest):
                 found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
     assert not found, f"say {RETIRED[word]!r} instead of {word!r}:\n" + "\n".join(found)
+
+
+MOST_CHARACTERS = 70
+"""How long the name of a test may be."""
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+@cache
+def _definitions() -> list[tuple[str, Definition]]:
+    """Every function and class below tests/, and where it stands."""
+    return [
+        (f"{path.relative_to(ROOT)}:{node.lineno}", node)
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, Definition)
+    ]
+
+
+def test_names_of_tests_have_at_most_70_characters() -> None:
+    names = [(at, node.name) for at, node in _definitions() if node.name.startswith("test_")]
+    long = [f"{at}: {name} has {len(name)}" for at, name in names if len(name) > MOST_CHARACTERS]
+    assert names
+    assert not long, "shorten these names:\n" + "\n".join(long)
+
+
+def test_no_class_in_the_tests_is_called_world() -> None:
+    found = [at for at, node in _definitions() if isinstance(node, ast.ClassDef) and node.name == "World"]
+    assert not found, "World is a class of the simulation; name these by what they hold:\n" + "\n".join(found)
