@@ -10,7 +10,7 @@ from simulation.run import run
 SEEDS = 200
 
 
-def test_invariants_when_everything_goes_wrong_then_they_hold_and_every_fault_did_strike() -> None:
+def test_invariants_hold_under_every_kind_of_fault() -> None:
     struck: Counter[str] = Counter()
     statuses: Counter[str] = Counter()
     for seed in range(SEEDS):
@@ -26,7 +26,7 @@ def test_invariants_when_everything_goes_wrong_then_they_hold_and_every_fault_di
     assert {status for status in ends if statuses[status] < 20} == set()
 
 
-def test_time_line_when_a_seed_is_replayed_then_it_says_when_who_what_and_how_it_came_out() -> None:
+def test_time_line_of_a_replayed_seed_shows_time_actor_call_and_result() -> None:
     verdict = run(1, keep_trace=True)
     line = next(line for line in time_line(verdict, "rest_1") if "payments.create" in line)
 

@@ -296,7 +296,7 @@ BUGS: dict[Plant, set[str]] = {
 
 
 @pytest.mark.parametrize(("plant", "invariants"), BUGS.items(), ids=[bug.__name__ for bug in BUGS])
-def test_simulation_when_a_safety_measure_is_broken_then_an_invariant_says_so(
+def test_simulation_detects_a_broken_safety_measure_by_an_invariant(
     plant: Plant, invariants: set[str], monkeypatch: Patch
 ) -> None:
     plant(monkeypatch)

@@ -64,7 +64,7 @@ def test_time_when_it_is_run_up_to_a_moment_then_later_tasks_still_wait(schedule
     assert (task.ended, scheduler.busy) == (Ended("done"), 0)
 
 
-def test_crash_when_a_task_dies_then_no_finally_runs_and_the_waiting_one_is_told(scheduler: Scheduler) -> None:
+def test_crash_skips_finally_blocks_and_is_reported_to_the_waiting_task(scheduler: Scheduler) -> None:
     ran: list[str] = []
 
     def dies() -> None:
@@ -86,7 +86,7 @@ def test_crash_when_a_task_dies_then_no_finally_runs_and_the_waiting_one_is_told
     assert ran == []
 
 
-def test_crash_when_it_shows_at_the_time_limit_only_then_the_waiting_one_is_told_then(scheduler: Scheduler) -> None:
+def test_delayed_crash_is_reported_to_the_waiting_task_at_its_time_limit(scheduler: Scheduler) -> None:
     doomed = scheduler.spawn("doomed", lambda: scheduler.crash(CRASHED, at_once=False), limit=60.0)
 
     def wait() -> tuple[Ended | None, float]:
@@ -141,7 +141,7 @@ def digest(seeds: range) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def test_seed_when_it_is_run_again_in_other_processes_then_the_trace_is_the_same() -> None:
+def test_seed_gives_the_same_trace_in_other_processes() -> None:
     seeds = range(5, 10)
     code = f"from tests.simulation.test_scheduler import digest; print(digest({seeds!r}))"
     found = {
@@ -217,7 +217,7 @@ class Steps:
 WAY = ["Validate", "IsItRefused", "Charge", "MustItWait", "Record", "Audit", "Publish"]
 
 
-def test_machine_when_all_goes_well_then_it_goes_the_whole_way_and_publishes_the_event(scheduler: Scheduler) -> None:
+def test_machine_runs_every_step_and_publishes_the_event(scheduler: Scheduler) -> None:
     steps = Steps(scheduler)
     execution = steps.run()
 
@@ -239,7 +239,7 @@ def test_machine_when_the_charge_asks_for_time_then_it_waits_as_long(scheduler: 
     assert second - first == pytest.approx(40.0)
 
 
-def test_machine_when_a_step_keeps_failing_then_retried_by_the_error_table_and_caught(scheduler: Scheduler) -> None:
+def test_machine_retries_a_failing_step_by_the_error_table_and_catches_it(scheduler: Scheduler) -> None:
     steps = Steps(scheduler, charge=[ValueError("again and again")])
     execution = steps.run()
 
@@ -265,7 +265,7 @@ def test_machine_when_errors_differ_then_each_kind_has_retries_of_its_own(schedu
     assert "error" not in steps.given("record")
 
 
-def test_machine_when_record_fails_for_good_then_the_execution_fails_and_is_redriven_from_there(
+def test_machine_redrives_an_execution_from_its_failed_record_step(
     scheduler: Scheduler,
 ) -> None:
     steps = Steps(scheduler, record=[ValueError("full")])
@@ -278,7 +278,7 @@ def test_machine_when_record_fails_for_good_then_the_execution_fails_and_is_redr
     assert (execution.status, len(steps.times("charge"))) == ("SUCCEEDED", 1)
 
 
-def test_machine_when_a_task_times_out_then_it_goes_on_as_a_zombie_beside_its_retry(scheduler: Scheduler) -> None:
+def test_machine_lets_a_timed_out_task_run_on_beside_its_retry(scheduler: Scheduler) -> None:
     ended: list[float] = []
 
     def slow() -> dict[str, Any]:

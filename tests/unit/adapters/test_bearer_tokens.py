@@ -77,9 +77,7 @@ def seconds(after: timedelta) -> int:
         (("staff", "operator"), {Role.OPERATOR}),
     ],
 )
-def test_person_when_in_groups_then_has_their_roles_and_else_is_a_customer(
-    groups: tuple[str, ...], roles: set[Role]
-) -> None:
+def test_user_gets_the_roles_of_its_groups_or_else_customer(groups: tuple[str, ...], roles: set[Role]) -> None:
     bearer = check(signed(person(*groups)))
     assert bearer.caller == Caller(SUBJECT, frozenset(roles))
     assert bearer.expires_at == NOON + timedelta(hours=1)
@@ -95,13 +93,11 @@ def test_person_when_in_groups_then_has_their_roles_and_else_is_a_customer(
         (("payment-api-prod/admin",), set()),
     ],
 )
-def test_machine_when_it_has_scopes_then_its_roles_are_those_of_our_api_and_no_other(
-    scopes: tuple[str, ...], roles: set[Role]
-) -> None:
+def test_machine_gets_roles_from_scopes_of_our_api_only(scopes: tuple[str, ...], roles: set[Role]) -> None:
     assert check(signed(machine(SHOP, *scopes))).caller == Caller(SHOP, frozenset(roles))
 
 
-def test_person_when_their_token_has_a_scope_of_machines_then_it_gives_no_role() -> None:
+def test_user_gets_no_extra_role_from_a_machine_scope() -> None:
     assert check(signed(person(scope=f"{SCOPE}admin"))).caller.roles == {Role.CUSTOMER}
 
 
@@ -126,12 +122,12 @@ def test_another_issuers_token_when_for_us_then_its_roles_claim_counts(
     assert check(signed(claims, rsa_key("other"), kid="other-1")).caller.roles == expected
 
 
-def test_another_issuers_subject_when_it_is_that_of_a_user_then_it_names_somebody_else() -> None:
+def test_subject_of_another_issuer_differs_from_the_same_pool_subject() -> None:
     caller = check(signed(elsewhere("customer", sub=SUBJECT), rsa_key("other"), kid="other-1")).caller
     assert caller.subject == f"oidc|{SUBJECT}"
 
 
-def test_another_issuers_scopes_when_they_are_those_of_our_machines_then_they_give_no_role() -> None:
+def test_machine_scopes_from_another_issuer_give_no_extra_role() -> None:
     claims = elsewhere(scope=f"{SCOPE}admin", username=None)
     assert check(signed(claims, rsa_key("other"), kid="other-1")).caller.roles == {Role.CUSTOMER}
 
@@ -215,7 +211,7 @@ def test_token_when_forged_or_not_for_us_then_refused_with_the_reason(attack: st
 
 
 @pytest.mark.fault(42)
-def test_groups_when_they_are_of_another_pools_token_then_they_count_for_nothing() -> None:
+def test_cognito_groups_from_another_issuer_give_no_extra_role() -> None:
     claims = elsewhere(**{"cognito:groups": ["admin"], "username": "anna"})
     assert check(signed(claims, rsa_key("other"), kid="other-1")).caller.roles == {Role.CUSTOMER}
 
@@ -234,7 +230,7 @@ def test_groups_when_they_are_of_another_pools_token_then_they_count_for_nothing
     ],
     ids=["shared secret", "no kind", "half a key", "for encryption", "1024 bits", "for HS256"],
 )
-def test_key_when_the_issuer_publishes_one_that_is_not_for_this_then_its_tokens_are_refused(
+def test_tokens_of_an_unsuitable_published_key_are_refused(
     key: dict[str, Any],
 ) -> None:
     web = usual_web()
@@ -262,7 +258,7 @@ def test_token_when_another_clock_is_half_a_minute_ahead_then_it_is_good(claim: 
 
 
 @pytest.mark.parametrize(("after", "good"), [(3599, True), (3600, False), (3629, False)])
-def test_token_when_its_hour_is_over_then_it_is_no_good_by_the_clock_that_is_handed_in(after: int, good: bool) -> None:
+def test_token_expires_after_its_hour_by_the_given_clock(after: int, good: bool) -> None:
     token = signed(person())
     if good:
         check(token, after=timedelta(seconds=after))
@@ -297,7 +293,7 @@ def test_keys_when_known_then_read_once() -> None:
     assert pool.reads == 1
 
 
-def test_keys_when_strangers_name_unknown_ones_then_read_again_once_a_minute_at_most() -> None:
+def test_unknown_key_ids_reload_the_keys_at_most_once_a_minute() -> None:
     pool = Keys()
     assert [pool.keys.find(f"stranger-{number}") for number in range(50)] == [None] * 50
     assert pool.reads == 1
@@ -315,7 +311,7 @@ def test_keys_when_the_issuer_adds_one_then_it_is_known_within_a_minute() -> Non
     assert pool.keys.find("pool-2")
 
 
-def test_keys_when_the_issuer_withdraws_one_then_it_is_good_for_no_longer_than_an_hour() -> None:
+def test_withdrawn_key_is_accepted_for_at_most_an_hour() -> None:
     pool = Keys()
     assert pool.keys.find("pool-1")
     pool.publish("pool-2")
@@ -333,7 +329,7 @@ def test_keys_when_out_of_reach_then_said_and_asked_again_the_next_time() -> Non
     assert pool.keys.find("pool-1")
 
 
-def test_keys_when_old_and_out_of_reach_then_nobody_is_let_in_by_them() -> None:
+def test_stale_keys_are_not_used_when_the_issuer_is_unreachable() -> None:
     pool = Keys()
     pool.keys.find("pool-1")
     del pool.web.pages[POOL_KEYS]
@@ -352,7 +348,7 @@ def test_keys_when_the_answer_holds_none_then_it_is_no_answer(answer: Any) -> No
 
 
 @pytest.mark.fault(42)
-def test_configuration_when_it_is_another_issuers_then_its_keys_are_not_taken() -> None:
+def test_configuration_naming_another_issuer_yields_no_keys() -> None:
     web = usual_web()
     web.pages[f"{OTHER}.well-known/openid-configuration"] = {"issuer": "https://evil.example", "jwks_uri": OTHER_KEYS}
     with pytest.raises(KeysUnavailable, match="names another issuer"):
@@ -401,9 +397,7 @@ def test_reader_when_the_certificate_is_trusted_then_reads(server: tuple[str, st
 
 
 @pytest.mark.parametrize("path", ["/moved", "/page"])
-def test_reader_when_the_answer_is_elsewhere_or_no_json_then_there_are_no_keys(
-    path: str, server: tuple[str, str]
-) -> None:
+def test_reader_takes_no_keys_from_a_redirect_or_non_json_answer(path: str, server: tuple[str, str]) -> None:
     url, bundle = server
     with pytest.raises(KeysUnavailable, match="gave no keys"):
         https_reader(bundle)(url + path)
@@ -427,7 +421,7 @@ def test_reader_when_the_address_is_not_https_then_it_is_not_asked(url: str) -> 
 ANNA = Caller("anna", frozenset({Role.OPERATOR, Role.MERCHANT}))
 
 
-def test_caller_when_handed_on_by_the_authorizer_then_is_the_same_behind_it() -> None:
+def test_caller_survives_the_authorizer_context_unchanged() -> None:
     handed_on = authorizer_context(ANNA, NOON + timedelta(seconds=1))
     assert all(isinstance(value, str) for value in handed_on.values())
     assert caller_of(handed_on, NOON) == ANNA
@@ -439,7 +433,7 @@ def test_caller_without_a_role_when_handed_on_then_has_none() -> None:
 
 
 @pytest.mark.fault(42)
-def test_authorizers_answer_when_it_outlived_the_token_then_nobody_is_asking() -> None:
+def test_authorizer_context_that_outlived_its_token_is_refused() -> None:
     with pytest.raises(NotAuthenticated, match="has expired"):
         caller_of(authorizer_context(ANNA, NOON), NOON)
 
@@ -449,11 +443,11 @@ def test_authorizers_answer_when_it_outlived_the_token_then_nobody_is_asking() -
     "handed_on",
     [{}, {"subject": "anna", "roles": "admin"}, {"subject": "anna", "roles": "king", "expires_at": "9999999999"}],
 )
-def test_authorizer_when_it_did_not_speak_then_nobody_is_asking(handed_on: dict[str, str]) -> None:
+def test_missing_or_invalid_authorizer_context_is_refused(handed_on: dict[str, str]) -> None:
     with pytest.raises(NotAuthenticated, match="bearer token"):
         caller_of(handed_on, NOON)
 
 
-def test_usage_key_when_a_merchants_then_its_own_and_else_the_one_of_all_others() -> None:
+def test_usage_key_is_a_merchants_own_or_the_shared_one() -> None:
     assert usage_key("dev", SHOP) == "payment-api-dev-merchant-shop-client"
     assert usage_key("dev") == "payment-api-dev-people-and-others"

@@ -63,7 +63,7 @@ def test_start_when_repeated_then_one_execution_named_by_the_payment(workflow: t
     assert started() == {"pay_1": {"payment_id": "pay_1"}}
 
 
-def test_again_when_another_occasion_then_another_execution_and_the_same_occasion_none(
+def test_restart_starts_one_execution_per_occasion(
     workflow: tuple[Workflow, Started],
 ) -> None:
     executions, started = workflow
@@ -80,7 +80,7 @@ def test_again_when_another_occasion_then_another_execution_and_the_same_occasio
     }
 
 
-def test_again_when_id_and_occasion_are_as_long_as_they_may_be_then_the_name_still_fits(
+def test_restart_name_fits_with_the_longest_id_and_occasion(
     workflow: tuple[Workflow, Started],
 ) -> None:
     """Step Functions takes names of 80 characters."""

@@ -58,7 +58,7 @@ def test_refusal_when_stripe_cannot_charge_then_says_why(money: Money, says: str
 
 
 @given(ANY_MONEY)
-def test_stripe_amount_when_charged_and_reported_back_then_is_the_same_money(money: Money) -> None:
+def test_stripe_amount_converts_back_to_the_same_money(money: Money) -> None:
     if refusal(money):
         with pytest.raises(InvalidMoney):
             stripe_amount(money)
@@ -68,7 +68,7 @@ def test_stripe_amount_when_charged_and_reported_back_then_is_the_same_money(mon
 
 
 @given(st.integers(1, MAX_AMOUNT), st.sampled_from(sorted(CURRENCIES)))
-def test_money_of_when_stripe_reports_an_amount_then_keeps_its_value_or_refuses(amount: int, currency: str) -> None:
+def test_money_of_a_stripe_amount_keeps_its_value_or_refuses(amount: int, currency: str) -> None:
     digits_at_stripe = {"ISK": 2, "UGX": 2, "MGA": 0}.get(currency, EXPONENTS[currency])
     try:
         money = money_of(amount, currency.lower())
@@ -84,7 +84,7 @@ def test_money_of_when_currency_is_not_stripes_then_is_refused() -> None:
         money_of(100, "xau")
 
 
-def test_currencies_when_compared_with_iso_4217_then_are_all_known_and_three_digit_ones_are_stripes_five() -> None:
+def test_currencies_are_in_iso_4217_and_five_have_three_decimals() -> None:
     assert set(EXPONENTS) >= CURRENCIES
     assert {currency for currency in CURRENCIES if EXPONENTS[currency] == 3} == {"BHD", "JOD", "KWD", "OMR", "TND"}
     assert not {currency for currency in CURRENCIES if EXPONENTS[currency] > 3}

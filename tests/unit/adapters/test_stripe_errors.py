@@ -87,7 +87,7 @@ ANSWERED_WITH: list[tuple[stripe.StripeError, type[PaymentError], str]] = [
 
 
 @pytest.mark.parametrize(("error", "expected", "code"), ANSWERED_WITH)
-def test_charge_error_when_stripe_answers_so_then_says_what_to_do_and_repeats_no_text(
+def test_charge_error_maps_the_stripe_error_and_repeats_no_text(
     error: stripe.StripeError, expected: type[PaymentError], code: str
 ) -> None:
     problem = charge_error(error)
@@ -104,6 +104,6 @@ def test_charge_error_when_told_to_wait_then_hands_on_whole_seconds_only(header:
     assert charge_error(error).retry_after_seconds == seconds
 
 
-def test_find_error_when_the_search_itself_is_refused_then_no_payment_is_blamed() -> None:
+def test_find_error_never_blames_the_payment_for_a_refused_search() -> None:
     assert type(find_error(invalid("resource_missing", "payment_method"))) is Misconfigured
     assert type(find_error(stripe.APIError(CARD_TEXT, http_status=500))) is OutcomeUnknown

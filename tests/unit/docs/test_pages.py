@@ -94,7 +94,7 @@ def bash(page: Path) -> str:
 # Settings -------------------------------------------------------------------------------------------------------------
 
 
-def test_settings_table_when_read_then_it_has_exactly_the_settings_with_their_defaults() -> None:
+def test_settings_table_lists_exactly_the_settings_with_their_defaults() -> None:
     told = {row[0]: row[1] for row in table(SETTINGS, "Variable")}
     by_environment = {field.name for field in fields(Environment)}
 
@@ -122,7 +122,7 @@ def _told(value: object) -> str:
 # Statuses, errors, tables ---------------------------------------------------------------------------------------------
 
 
-def test_statuses_table_when_read_then_statuses_meanings_and_moves_are_those_of_the_code() -> None:
+def test_statuses_table_matches_statuses_meanings_and_moves_in_the_code() -> None:
     meanings = _status_docstrings()
     rows = table(ARCHITECTURE, "Status")
 
@@ -144,7 +144,7 @@ def _status_docstrings() -> dict[str, str]:
     }
 
 
-def test_error_table_when_read_then_it_is_the_one_the_workflow_is_made_from() -> None:
+def test_error_table_matches_the_one_the_workflow_is_built_from() -> None:
     named = [(error.__name__, policy) for error, policy in POLICIES.items()] + [("anything else", UNEXPECTED)]
 
     assert table(ARCHITECTURE, "Error") == [
@@ -215,7 +215,7 @@ NUMBERS = {1: "one", 2: "two", 3: "three", 5: "five", 7: "seven", 8: "eight"}
 ORDINALS = {3: "third"}
 
 
-def test_backpressure_and_breaker_when_told_then_their_numbers_are_those_of_the_code() -> None:
+def test_backpressure_and_breaker_numbers_match_the_code() -> None:
     architecture, runbooks = (" ".join(page.read_text().split()) for page in (ARCHITECTURE, RUNBOOKS))
     minutes = NUMBERS[int(REFUSALS_WINDOW / timedelta(minutes=1))]
 
@@ -275,13 +275,13 @@ def test_limits_when_read_then_they_are_those_of_the_code() -> None:
     assert f"at most {MAX_DESCRIPTION} characters" in BATCH_FILES.read_text()
 
 
-def test_exit_codes_when_read_then_each_of_payctl_is_told() -> None:
+def test_exit_codes_in_the_docs_are_those_of_payctl() -> None:
     (told,) = re.findall(r"^Exit codes: (.*?)\n\n", PAYCTL.read_text() + "\n\n", re.MULTILINE | re.DOTALL)
 
     assert [int(number) for number in re.findall(r"(?:^|· )(\d)", told.replace("\n", " "))] == [*Exit]
 
 
-def test_log_messages_when_read_then_they_are_those_that_the_handlers_write() -> None:
+def test_log_messages_table_matches_what_the_handlers_write() -> None:
     told = {}
     for functions, messages, _ in table(RUNBOOKS, "Function"):
         for place, function in enumerate(functions.split(", ")):
@@ -319,7 +319,7 @@ def test_import_table_when_read_then_it_is_the_one_that_is_tested() -> None:
     assert told == {f"`{name}`": (set(layer.layers), set(layer.packages)) for name, layer in LAYERS.items()}
 
 
-def test_runbooks_when_read_then_each_alarm_has_a_cause_where_to_look_what_to_do_and_an_end() -> None:
+def test_runbook_of_each_alarm_has_the_parts_cause_look_do_and_over_when() -> None:
     _, _, entries = RUNBOOKS.read_text().partition("\n## Alarms\n")
     _, *alarms = re.split(r"^### ", entries, flags=re.MULTILINE)
     assert len(alarms) > 10

@@ -28,7 +28,7 @@ def row_id(row: list[str]) -> str:
     return row[0].split()[0]
 
 
-def test_requirements_when_counted_then_each_section_of_the_standard_has_one_row_in_order() -> None:
+def test_requirements_have_one_row_per_section_of_the_standard_in_order() -> None:
     expected = [f"{number}.{section}" for number, last in SECTIONS.items() for section in range(1, last + 1)]
 
     assert [row_id(row) for row in rows()] == expected
@@ -36,7 +36,7 @@ def test_requirements_when_counted_then_each_section_of_the_standard_has_one_row
 
 
 @pytest.mark.parametrize("row", rows(), ids=row_id)
-def test_requirement_when_read_then_it_says_what_is_done_what_shows_it_and_what_stays(row: list[str]) -> None:
+def test_requirement_says_what_is_done_its_evidence_and_what_remains(row: list[str]) -> None:
     name, done, shown_by, stays = row
 
     assert re.fullmatch(r"\d+\.\d+ [A-Z].+", name)
@@ -67,7 +67,7 @@ def test_tests_when_a_requirement_names_them_then_they_have_tests() -> None:
         assert "\ndef test_" in (ROOT / path).read_text(), f"{path} has no test"
 
 
-def test_page_when_read_then_it_promises_no_certificate_and_says_where_its_scope_ends() -> None:
+def test_page_promises_no_certificate_and_states_its_scope() -> None:
     page = " ".join(PAGE.read_text().split())
 
     assert "Deploying it certifies nobody." in page

@@ -84,7 +84,7 @@ def test_audit_when_the_write_fails_then_a_repeat_completes_it() -> None:
     scenario.verify()
 
 
-def test_audit_when_two_run_at_a_time_then_one_is_told_and_the_chain_holds() -> None:
+def test_audit_run_twice_at_once_raises_a_conflict_and_the_chain_holds() -> None:
     scenario = AuditScenario()
     seen_by_both = scenario.row
     scenario.audit()
@@ -105,7 +105,7 @@ def test_verify_when_an_entry_is_edited_then_it_is_named(field: str) -> None:
 
 
 @pytest.mark.fault(24)
-def test_verify_when_an_edited_entry_is_sealed_again_then_the_next_betrays_it() -> None:
+def test_verify_detects_a_resealed_edit_by_the_next_entry() -> None:
     row, entries = audited()
     entries[1] = replace(entries[1], message="forged").sealed()
     with pytest.raises(AuditBroken, match="payment pay_1, entry 3 was changed"):

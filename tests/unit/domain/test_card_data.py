@@ -108,7 +108,7 @@ GROUPS = ["4242", "4242", "4242", "4242"]
         ),
     ],
 )
-def test_card_number_in_when_its_digits_are_separated_then_seen_and_removed(separator: str) -> None:
+def test_card_number_with_separated_digits_is_found_and_removed(separator: str) -> None:
     for text in (separator.join(GROUPS), separator.join("4242424242424242")):
         assert card_number_in(f"on {text}, please")
         assert without_card_numbers(f"on {text}, please") == "on [card number removed], please"
@@ -116,7 +116,7 @@ def test_card_number_in_when_its_digits_are_separated_then_seen_and_removed(sepa
 
 @pytest.mark.fault(44)
 @pytest.mark.parametrize("zero", ["０", "٠", "०", "⁰", "₀", "\U0001d7ce", "\U0001d7f6"])
-def test_card_number_in_when_its_digits_are_of_another_script_then_seen_and_removed(zero: str) -> None:
+def test_card_number_in_digits_of_another_script_is_found_and_removed(zero: str) -> None:
     digits = {
         str(unicodedata.digit(chr(code))): chr(code) for code in range(0x1FFFF) if _of_the_script(chr(code), zero)
     }
@@ -230,7 +230,7 @@ def test_card_data_in_when_a_name_is_another_then_let_through(name: str) -> None
         {"4242": 424242424242},
     ],
 )
-def test_card_data_in_when_a_number_stands_anywhere_then_seen_and_never_told(value: Any) -> None:
+def test_card_data_in_finds_a_number_anywhere_without_repeating_it(value: Any) -> None:
     assert card_data_in(value) == NUMBER
 
 
@@ -241,7 +241,7 @@ def test_card_data_in_when_there_is_none_then_empty(value: Any) -> None:
     assert card_data_in(value) == ""
 
 
-def test_card_data_in_when_nested_deeper_than_python_recurses_then_seen_all_the_same() -> None:
+def test_card_data_in_finds_a_number_nested_beyond_the_recursion_limit() -> None:
     value: Any = "4242424242424242"
     for _ in range(20_000):
         value = [value]
@@ -287,12 +287,12 @@ def test_card_data_in_when_digits_are_random_then_few_are_refused() -> None:
 
 
 @given(some.text(max_size=60))
-def test_without_card_numbers_when_any_text_comes_then_nothing_stays_that_looks_like_card_data(text: str) -> None:
+def test_without_card_numbers_leaves_no_card_data_in_any_text(text: str) -> None:
     assert card_data_in(without_card_numbers(text)) == ""
 
 
 @given(some.text(alphabet='42 -.cv"１{}:', max_size=60))
-def test_without_card_numbers_when_text_is_near_to_card_data_then_nothing_of_it_stays(text: str) -> None:
+def test_without_card_numbers_keeps_near_misses_and_removes_card_data(text: str) -> None:
     assert card_data_in(without_card_numbers(text)) == ""
     if not card_data_in(text) and '"' not in text:
         assert without_card_numbers(text) == text

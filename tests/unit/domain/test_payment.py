@@ -98,9 +98,7 @@ def test_parse_request_when_several_are_wrong_then_all_are_named() -> None:
         ({"card": {"number": "4242 4242 4242 4242"}}, "card"),
     ],
 )
-def test_parse_request_when_card_data_stands_anywhere_then_refused_unrepeated(
-    change: dict[str, Any], field: str
-) -> None:
+def test_parse_request_refuses_card_data_anywhere_without_repeating_it(change: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         parse_request(GOOD | change)
     assert [error.field for error in refused.value.errors] == [field]
@@ -109,7 +107,7 @@ def test_parse_request_when_card_data_stands_anywhere_then_refused_unrepeated(
 
 
 @pytest.mark.parametrize("field", ["payment_id", "customer_id", "payment_method", "description", "metadata", "colour"])
-def test_parse_request_when_a_token_stands_elsewhere_then_refused_unrepeated(field: str) -> None:
+def test_parse_request_refuses_a_misplaced_token_without_repeating_it(field: str) -> None:
     value = {"a": TOKEN} if field == "metadata" else TOKEN
     with pytest.raises(InvalidRequest) as refused:
         parse_request(GOOD | {field: value})
@@ -131,12 +129,12 @@ def test_accepted_when_by_token_then_the_row_holds_its_id_alone() -> None:
     assert TOKEN not in repr(parsed) + repr(row)
 
 
-def test_fingerprint_when_by_token_then_another_than_without_or_by_another_one() -> None:
+def test_fingerprint_differs_by_token_and_without_one() -> None:
     plain, one, other = (request(customer_id="c1", token=token) for token in ("", TOKEN, f"{TOKEN[:-1]}y"))
     assert len({plain.fingerprint, one.fingerprint, other.fingerprint}) == 3
 
 
-def test_fingerprint_when_there_is_no_token_then_as_it_was_before_there_were_tokens() -> None:
+def test_fingerprint_without_a_token_is_unchanged_since_before_tokens() -> None:
     """Rows of then are compared with what clients send again now."""
     assert request().fingerprint == "d51d4b26cac4647662d134a45ad168b86f8c3b9dc20f6f0c345d5fe769aa038b"
 
@@ -172,7 +170,7 @@ def test_moved_when_the_table_forbids_it_then_refused() -> None:
         moved(payment(), Status.SUCCEEDED, at=NOON, actor="nobody")
 
 
-def test_parse_request_when_a_payment_method_is_wrong_then_it_is_not_repeated() -> None:
+def test_parse_request_does_not_repeat_an_invalid_payment_method() -> None:
     with pytest.raises(InvalidRequest) as refused:
         parse_request(GOOD | {"payment_method": "pm-secret-token"})
     assert "secret" not in str(refused.value)

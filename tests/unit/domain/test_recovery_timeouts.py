@@ -37,13 +37,11 @@ def first_due(waiting: Payment) -> int:
         ((Status.PROCESSING, Status.SUCCEEDED), 1),
     ],
 )
-def test_is_due_when_never_restarted_then_after_the_first_wait_of_its_status(
-    statuses: tuple[Status, ...], units: int
-) -> None:
+def test_is_due_without_restarts_after_the_first_wait_of_its_status(statuses: tuple[Status, ...], units: int) -> None:
     assert first_due(row(*statuses)) == units
 
 
-def test_is_due_when_restarted_again_and_again_then_each_wait_is_twice_as_long_up_to_an_hour() -> None:
+def test_is_due_doubles_the_wait_per_restart_up_to_an_hour() -> None:
     assert [first_due(row(restarts=restarts)) for restarts in range(6)] == [1, 2, 4, 8, 12, 12]
     assert first_due(row(restarts=1000)) == 12
 
@@ -54,7 +52,7 @@ def test_is_due_when_restarted_since_then_the_wait_counts_from_there() -> None:
     assert PATIENCE.is_due(waiting, NOON + 12 * UNIT)
 
 
-def test_waits_when_the_unit_is_five_minutes_then_they_are_what_the_docs_say() -> None:
+def test_waits_with_the_default_unit_match_the_docs() -> None:
     assert RecoveryTimeouts().unit == UNIT
     assert RecoveryTimeouts().proof == timedelta(minutes=10)
     assert RecoveryTimeouts().authentication == timedelta(days=1)

@@ -12,7 +12,7 @@ from tests.unit.builders import NOON
 HOUR = timedelta(hours=1)
 
 
-def test_random_token_when_made_then_each_another_with_256_bits_behind_a_name() -> None:
+def test_random_token_is_unique_and_has_the_token_format() -> None:
     made = {random_token() for _ in range(200)}
     assert len(made) == 200
     assert all(TOKEN.fullmatch(each) for each in made)

@@ -54,7 +54,7 @@ def lines(out: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
 
-def test_lines_when_a_payment_is_at_hand_then_each_names_it_and_the_request_it_came_by(out: io.StringIO) -> None:
+def test_lines_after_binding_a_payment_carry_its_id_and_correlation_id(out: io.StringIO) -> None:
     @logs.invocation
     def handler(event: dict[str, Any], context: None) -> None:
         logs.logger().info("before")
@@ -68,7 +68,7 @@ def test_lines_when_a_payment_is_at_hand_then_each_names_it_and_the_request_it_c
     assert (after["payment_id"], after["correlation_id"]) == ("pay_7", "request-1")
 
 
-def test_lines_when_another_invocation_begins_then_they_name_nothing_of_the_one_before(out: io.StringIO) -> None:
+def test_lines_carry_nothing_from_an_earlier_invocation(out: io.StringIO) -> None:
     @logs.invocation
     def handler(event: dict[str, Any], context: None) -> None:
         logs.logger().info("begun")
@@ -86,7 +86,7 @@ def test_lines_when_another_invocation_begins_then_they_name_nothing_of_the_one_
     assert all({"payment_id", "correlation_id", "request_id"}.isdisjoint(line) for line in others)
 
 
-def test_lines_when_a_message_names_no_payment_then_they_do_not_name_that_of_the_one_before(out: io.StringIO) -> None:
+def test_lines_of_a_message_without_a_payment_do_not_name_the_previous_one(out: io.StringIO) -> None:
     logs.bind_log_context(batch_payment("pay_1"))
     logs.bind_log_context(None)
     logs.logger().info("not dispatched")
@@ -103,7 +103,7 @@ def test_lines_when_a_message_names_no_payment_then_they_do_not_name_that_of_the
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_error_when_a_function_raises_it_then_lambda_gets_its_class_and_nothing_secret(error: Exception) -> None:
+def test_error_raised_by_a_function_keeps_its_class_and_hides_secrets(error: Exception) -> None:
     error.add_note("for jo@example.com")
 
     @logs.invocation
@@ -120,7 +120,7 @@ def test_error_when_a_function_raises_it_then_lambda_gets_its_class_and_nothing_
     assert "[redacted: " in told
 
 
-def test_payment_error_when_a_function_raises_it_then_the_workflow_still_reads_it() -> None:
+def test_redacted_payment_error_is_still_readable_by_the_workflow() -> None:
     told = OutcomeUnknown("no_answer", "no answer for jo@example.com", gateway_reference="sealed.v1.abc.def")
     logs.redact_exception(told)
 
@@ -130,7 +130,7 @@ def test_payment_error_when_a_function_raises_it_then_the_workflow_still_reads_i
     assert outcome.gateway_reference == "sealed.v1.abc.def"
 
 
-def test_libraries_when_they_warn_then_their_lines_pass_the_redactor_as_well() -> None:
+def test_library_warnings_are_redacted_too() -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     root = logging.getLogger()
@@ -157,7 +157,7 @@ def _calls(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.stem)
-def test_handler_when_it_logs_then_with_the_one_logger_and_within_an_invocation(path: Path) -> None:
+def test_handler_uses_the_shared_logger_and_the_invocation_decorator(path: Path) -> None:
     tree = ast.parse(path.read_text())
     (handler,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "handler"]
 
@@ -228,7 +228,7 @@ def settings() -> Iterator[dict[str, str]]:
             yield made
 
 
-def test_correlation_id_when_a_payment_goes_its_way_then_every_line_and_every_audit_entry_has_it(
+def test_correlation_id_is_in_every_log_line_and_audit_entry_of_a_payment(
     settings: dict[str, str], out: io.StringIO
 ) -> None:
     dynamodb = boto3.client("dynamodb")

@@ -56,7 +56,7 @@ def definitions(line: dict[str, Any]) -> tuple[dict[str, str], list[str], set[st
     return units, dimensions, {group["Namespace"] for group in groups}
 
 
-def test_count_when_it_is_of_no_step_then_the_line_has_the_environment_alone(
+def test_count_without_a_step_has_only_the_environment_dimension(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     count(PAYMENTS_OVERDUE, 3)
@@ -66,7 +66,7 @@ def test_count_when_it_is_of_no_step_then_the_line_has_the_environment_alone(
     assert definitions(line) == ({PAYMENTS_OVERDUE: "Count"}, ["service"], {NAMESPACE})
 
 
-def test_count_when_it_is_of_a_step_then_the_next_one_is_not_counted_under_it(
+def test_count_with_a_step_does_not_leak_it_into_the_next_count(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     count(PAYMENTS_ACCEPTED, 2, step="split")
@@ -78,7 +78,7 @@ def test_count_when_it_is_of_a_step_then_the_next_one_is_not_counted_under_it(
     assert definitions(overdue)[1] == ["service"]
 
 
-def test_step_when_it_ran_then_one_line_with_its_milliseconds_and_what_was_noted(
+def test_step_writes_one_line_with_its_latency_and_noted_outcome(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     times = iter([10.0, 10.25])
@@ -104,9 +104,7 @@ def test_step_when_it_fails_then_its_time_is_printed_nevertheless(capsys: pytest
 
 
 @pytest.mark.parametrize("status", OUTCOMES)
-def test_outcome_when_a_payment_has_one_then_it_is_counted_once_and_timed_unless_it_is_unknown(
-    status: Status, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_outcome_is_counted_once_and_timed_unless_unknown(status: Status, capsys: pytest.CaptureFixture[str]) -> None:
     with timed("record"):
         before = [] if status is Status.REJECTED else [Status.PROCESSING]
         note_outcome(after(payment(), *before, status))
@@ -128,7 +126,7 @@ def test_outcome_when_a_payment_has_one_then_it_is_counted_once_and_timed_unless
     ],
     ids=lambda way: way[-1] if len(way) < 4 else "dispute won",
 )
-def test_outcome_when_a_payment_has_none_or_had_its_own_before_then_nothing_is_counted(
+def test_outcome_is_not_counted_when_absent_or_counted_before(
     way: list[Status], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with timed("record"):
@@ -152,7 +150,7 @@ def test_outcome_when_it_is_recorded_twice_then_it_is_counted_once(capsys: pytes
     assert OUTCOMES[Status.DECLINED] not in second
 
 
-def test_accepted_when_the_same_payment_comes_again_then_it_is_counted_once() -> None:
+def test_accepted_counts_a_repeated_payment_once() -> None:
     counted: list[str] = []
     with aws_in_memory():
         store = InstrumentedPaymentStore(
@@ -165,7 +163,7 @@ def test_accepted_when_the_same_payment_comes_again_then_it_is_counted_once() ->
     assert counted == ["pay_1"]
 
 
-def test_costs_when_they_tell_the_number_of_metrics_then_it_is_the_one_of_the_code() -> None:
+def test_costs_page_states_the_number_of_metrics_in_the_code() -> None:
     told = " ".join((ROOT / "docs" / "costs.md").read_text().split())
     numbers = {2: "two", 4: "four", 5: "five", 6: "six"}
     of_alarms = {value for name, value in vars(metrics).items() if name.isupper() and isinstance(value, str)} - {

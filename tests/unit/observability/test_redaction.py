@@ -211,7 +211,7 @@ def test_line_when_a_secret_is_anywhere_in_it_then_it_cannot_be_read(given_to_lo
 
 
 @given(planted())
-def test_line_when_an_error_tells_a_secret_then_text_trace_and_notes_do_not(given_to_log: tuple[str, Any]) -> None:
+def test_line_hides_a_secret_in_error_text_traceback_and_notes(given_to_log: tuple[str, Any]) -> None:
     secret, value = given_to_log
 
     def fail(log: Logger) -> None:
@@ -231,7 +231,7 @@ def test_line_when_an_error_tells_a_secret_then_text_trace_and_notes_do_not(give
 
 @pytest.mark.fault(44)
 @pytest.mark.parametrize("depth", range(8))
-def test_card_number_when_its_escapes_are_escaped_again_then_it_is_in_no_line(depth: int) -> None:
+def test_card_number_in_nested_escapes_is_in_no_line(depth: int) -> None:
     text = "".join(chr(0xFF10 + int(digit)) for digit in SECRETS["Visa"])
     for _ in range(depth):
         text = str([json.dumps({"b": text})])
@@ -247,7 +247,7 @@ def test_card_number_when_its_escapes_are_escaped_again_then_it_is_in_no_line(de
 
 
 @pytest.mark.fault(44)
-def test_card_number_when_its_digits_are_apart_or_of_any_script_then_it_is_in_no_line() -> None:
+def test_card_number_with_separated_or_non_ascii_digits_is_in_no_line() -> None:
     separators = [
         " ",
         "-",
@@ -293,7 +293,7 @@ def test_text_when_it_has_a_card_verification_value_then_that_is_taken_out(text:
 
 
 @pytest.mark.parametrize("name", SPEAKING_NAMES)
-def test_value_when_its_name_speaks_of_a_secret_then_it_is_not_told_whatever_it_is(name: str) -> None:
+def test_value_under_a_secret_name_is_hidden_in_every_form(name: str) -> None:
     first = HIDDEN.split()[0]
     dresses: list[Any] = [
         {name: HIDDEN},
@@ -328,12 +328,12 @@ def test_value_when_its_name_speaks_of_a_secret_then_it_is_not_told_whatever_it_
         "x-api-key: 2YotnFZFEjr1zCsicMWpAA",
     ],
 )
-def test_text_when_it_is_a_header_that_lets_somebody_in_then_its_value_is_taken_out(text: str) -> None:
+def test_text_of_a_credential_header_loses_its_value(text: str) -> None:
     assert "2YotnFZFEjr1zCsicMWpAA" not in redacted_text(text)
     assert "YWxhZGRpbjpvcGVuc2VzYW1l" not in redacted_text(text)
 
 
-def test_line_when_nothing_in_it_is_secret_then_every_value_is_told_as_it_is() -> None:
+def test_line_without_secrets_keeps_every_value_unchanged() -> None:
     fields: dict[str, Any] = {
         "payment_id": "pay_123456",
         "correlation_id": "41111111-1111-1111-1111-111111111111",
@@ -368,7 +368,7 @@ def test_line_when_nothing_in_it_is_secret_then_every_value_is_told_as_it_is() -
 
 
 @pytest.mark.parametrize("payment_id", ["re_2026", "pi_1", "ch_55", "tok_1234", "card_12345678901234", "pm_order_7"])
-def test_payment_id_when_it_looks_like_the_gateways_own_then_its_lines_are_still_found(payment_id: str) -> None:
+def test_payment_id_that_looks_like_a_gateway_id_is_kept(payment_id: str) -> None:
     assert redacted({"payment_id": payment_id}) == {"payment_id": payment_id}
 
 
@@ -377,7 +377,7 @@ def test_payment_id_when_it_is_a_secret_then_it_is_taken_out(name: str) -> None:
     assert SECRETS[name] not in json.dumps(redacted({"payment_id": SECRETS[name], "correlation_id": SECRETS[name]}))
 
 
-def test_reason_when_something_is_taken_out_then_it_says_what_and_keeps_the_rest() -> None:
+def test_redaction_names_what_it_removed_and_keeps_the_rest() -> None:
     assert redacted_text("sent 4111 1111 1111 1111 to jo@example.com") == (
         "sent [redacted: card number] to [redacted: e-mail]"
     )
@@ -390,7 +390,7 @@ def test_text_when_it_was_redacted_before_then_nothing_changes(given_to_log: tup
     assert not is_in(given_to_log[0], redacted_text(once))
 
 
-def test_line_when_what_is_logged_cannot_be_read_then_it_is_printed_nevertheless() -> None:
+def test_line_is_printed_even_for_unreadable_values() -> None:
     endless: list[Any] = []
     endless += [endless] * 50
     for value in [
@@ -406,7 +406,7 @@ def test_line_when_what_is_logged_cannot_be_read_then_it_is_printed_nevertheless
         assert json.loads(line_with(value).encode())["message"] == "charged"
 
 
-def test_line_when_its_text_does_not_fit_its_arguments_then_logging_does_not_print_them() -> None:
+def test_line_with_mismatched_format_arguments_does_not_print_them() -> None:
     record = logging.LogRecord("x", logging.INFO, "x.py", 1, "%d payments for %s", (SECRETS["Visa"], "jo@a.com"), None)
     line = json.loads(logs.RedactingFormatter(utc=True).format(record))
 
@@ -433,7 +433,7 @@ def test_text_when_it_is_made_to_be_slow_then_work_grows_no_faster_than_it(piece
 
 @pytest.mark.parametrize("name", SECRETS)
 @pytest.mark.parametrize("cut", [1, 5, 9, 15])
-def test_text_when_its_end_is_cut_off_within_a_secret_then_no_piece_of_it_is_left(name: str, cut: int) -> None:
+def test_text_truncated_within_a_secret_keeps_no_part_of_it(name: str, cut: int) -> None:
     secret = SECRETS[name]
     for margin in (0, 256, 512, 1024):
         text = "x " * ((LONGEST_TEXT + margin - cut) // 2) + secret + " y" * 2000

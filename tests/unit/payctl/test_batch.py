@@ -91,7 +91,7 @@ def test_upload_when_the_file_is_missing_then_exits_2(scenario: BatchScenario) -
     assert scenario.payctl("batch", "upload", "no-such.csv").exit_code == Exit.USAGE
 
 
-def test_upload_when_watched_and_nothing_takes_it_up_then_says_where_to_look(
+def test_upload_watch_says_where_to_look_when_the_split_never_starts(
     scenario: BatchScenario, csv_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch_view, "START_SECONDS", 0.05)

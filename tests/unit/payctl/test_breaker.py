@@ -22,9 +22,7 @@ def scenario(tmp_path: Path) -> Iterator[PayctlScenario]:
 
 
 @pytest.mark.parametrize("command", ["breaker", "lane"])
-def test_status_when_the_breaker_is_not_paused_then_counts_waiting_messages_and_dead_letters(
-    command: str, scenario: PayctlScenario
-) -> None:
+def test_status_of_a_running_breaker_counts_messages_and_dead_letters(command: str, scenario: PayctlScenario) -> None:
     scenario.queue(batch_payment())
     scenario.dead_letter(batch_payment("pay_2"))
     told = json.loads(scenario.payctl(command, "status", "--json").stdout)
@@ -35,7 +33,7 @@ def test_status_when_the_breaker_is_not_paused_then_counts_waiting_messages_and_
     assert "payctl dlq list" in shown.stderr
 
 
-def test_status_when_the_gateway_paused_it_then_says_why_since_when_and_what_ends_it(scenario: PayctlScenario) -> None:
+def test_status_of_a_gateway_pause_shows_reason_start_and_how_it_ends(scenario: PayctlScenario) -> None:
     scenario.lane.pause(PausedBy.GATEWAY, "gateway_key_refused", NOON)
     scenario.lane.send_probe("pay_7")
     shown = scenario.payctl("breaker", "status")
@@ -45,16 +43,14 @@ def test_status_when_the_gateway_paused_it_then_says_why_since_when_and_what_end
 
 
 @pytest.mark.parametrize("command", ["breaker", "lane"])
-def test_pause_when_confirmed_by_flag_then_pauses_and_turns_the_delivery_off(
-    command: str, scenario: PayctlScenario
-) -> None:
+def test_pause_confirmed_by_flag_pauses_and_disables_delivery(command: str, scenario: PayctlScenario) -> None:
     result = scenario.payctl(command, "pause", "--reason", WHY, "--yes", "--json")
     assert json.loads(result.stdout)["paused_by"] == "operator"
     assert scenario.lane.state().reason == WHY
     assert not scenario.delivers()
 
 
-def test_pause_when_nobody_can_be_asked_then_changes_nothing(scenario: PayctlScenario) -> None:
+def test_pause_changes_nothing_without_a_terminal_or_yes(scenario: PayctlScenario) -> None:
     result = scenario.payctl("breaker", "pause", "--reason", WHY)
     assert result.exit_code == Exit.USAGE
     assert "--yes" in result.stderr
@@ -84,7 +80,7 @@ def test_pause_when_the_gateway_paused_it_then_the_operator_takes_over(scenario:
     assert (scenario.lane.state().paused_by, scenario.lane.state().reason) == ("operator", WHY)
 
 
-def test_pause_when_an_operator_paused_it_before_then_keeps_the_first_reason(scenario: PayctlScenario) -> None:
+def test_pause_keeps_the_first_reason_of_an_operators_earlier_pause(scenario: PayctlScenario) -> None:
     scenario.lane.pause(PausedBy.OPERATOR, WHY, NOON)
     result = scenario.payctl("breaker", "pause", "--reason", "another", "--yes")
     assert result.exit_code == Exit.DONE
@@ -109,7 +105,7 @@ def test_resume_when_not_paused_then_says_so(scenario: PayctlScenario) -> None:
     assert "was not paused" in result.stderr
 
 
-def test_help_when_asked_for_then_lists_breaker_and_calls_lane_its_older_name(scenario: PayctlScenario) -> None:
+def test_help_lists_breaker_and_marks_its_older_name(scenario: PayctlScenario) -> None:
     shown = " ".join(scenario.payctl("--help").stdout.split())
     assert "The batch breaker:" in shown
     assert "The older name of `payctl breaker`." in shown

@@ -55,7 +55,7 @@ def payctl(tmp_path: Path) -> Payctl:
     return payctl_with(tmp_path)
 
 
-def test_create_when_all_options_are_given_then_sends_them_and_shows_the_customer(api: FakeApi, payctl: Payctl) -> None:
+def test_create_sends_all_options_and_shows_the_customer(api: FakeApi, payctl: Payctl) -> None:
     more = ("--name", "Jo", "--method", "pm_card_visa", "--subject", "sub_jo")
     result = payctl("customer", "create", "cus_1", "--email", "jo@example.com", *more)
     assert result.exit_code == Exit.DONE
@@ -99,7 +99,7 @@ def test_create_when_it_was_created_before_then_says_so(api: FakeApi, payctl: Pa
         ("find", "--email", "jo"),
     ],
 )
-def test_customer_when_a_value_is_wrong_then_nothing_is_sent_and_it_is_not_repeated(
+def test_customer_neither_sends_nor_repeats_an_invalid_value(
     arguments: tuple[str, ...], api: FakeApi, payctl: Payctl
 ) -> None:
     result = payctl("customer", *arguments)
@@ -114,9 +114,7 @@ def test_show_when_there_is_one_then_shows_it(api: FakeApi, payctl: Payctl) -> N
     assert api.calls == [("GET", "/customers/cus_1", None)] * 2
 
 
-def test_show_when_the_row_is_of_before_there_were_owners_then_shows_what_there_is(
-    api: FakeApi, payctl: Payctl
-) -> None:
+def test_show_displays_a_row_without_an_owner(api: FakeApi, payctl: Payctl) -> None:
     api.body = {"customer_id": "cus_1", "default_payment_method": "****visa"}
     assert "****visa" in payctl("customer", "show", "cus_1").stdout
 
@@ -134,7 +132,7 @@ def test_set_default_when_given_then_changes_that_alone(api: FakeApi, payctl: Pa
     assert api.calls == [("PATCH", "/customers/cus_1", {"default_payment_method": "pm_card_visa"})] * 2
 
 
-def test_set_default_when_there_is_no_such_customer_then_says_how_to_create_it(api: FakeApi, payctl: Payctl) -> None:
+def test_set_default_says_how_to_create_an_unknown_customer(api: FakeApi, payctl: Payctl) -> None:
     api.status, api.body = 404, UNKNOWN
     result = payctl("customer", "set-default", "cus_1", "pm_card_visa")
     assert result.exit_code == Exit.FAILED
@@ -149,7 +147,7 @@ def test_set_default_when_refused_otherwise_then_tells_that_alone(api: FakeApi, 
     assert "create" not in result.stderr
 
 
-def test_erase_when_nobody_can_be_asked_then_only_with_yes(api: FakeApi, payctl: Payctl) -> None:
+def test_erase_needs_yes_without_a_terminal(api: FakeApi, payctl: Payctl) -> None:
     refused = payctl("customer", "erase", "cus_1")
     assert refused.exit_code == Exit.USAGE
     assert "--yes" in refused.stderr
@@ -170,9 +168,7 @@ def test_erase_when_at_a_terminal_then_asks(
     assert api.calls == calls
 
 
-def test_find_when_there_are_some_then_lists_them_and_asks_in_a_way_that_keeps_every_character(
-    api: FakeApi, payctl: Payctl
-) -> None:
+def test_find_lists_all_matches_and_escapes_the_address_in_the_url(api: FakeApi, payctl: Payctl) -> None:
     api.body = {"customers": [JO, {"customer_id": "cus_2"}], "complete": True}
     result = payctl("customer", "find", "--email", " jo+a&b@example.com ")
     for shown in ("cus_1", "[red]Jo[/red]", "cus_2"):

@@ -24,7 +24,7 @@ def test_deadline_when_something_changes_then_it_starts_anew() -> None:
     assert deadline.waited == 55
 
 
-def test_deadline_when_nothing_ever_changes_then_it_is_over_after_its_seconds() -> None:
+def test_deadline_is_over_after_its_seconds_without_a_change() -> None:
     clock = Clock()
     deadline = Deadline(10, clock)
     clock.seconds += 9.9

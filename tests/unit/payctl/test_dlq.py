@@ -63,7 +63,7 @@ def in_dead_letters(scenario: PayctlScenario) -> int:
 # list ----------------------------------------------------------------------------------------------------------------
 
 
-def test_list_when_messages_died_then_tells_why_how_they_stand_and_what_the_gateway_says(
+def test_list_shows_reason_status_gateway_answer_and_action_per_message(
     scenario: PayctlScenario, gateway: MemoryGateway
 ) -> None:
     gateway.charge(ChargeRequest("pay_unknown", Money(9999, "USD"), "pm_card_visa"))
@@ -84,7 +84,7 @@ def test_list_when_messages_died_then_tells_why_how_they_stand_and_what_the_gate
     assert (told["pay_9"]["status"], told["pay_9"]["discardable"]) == ("", True)
 
 
-def test_list_when_shown_then_names_malformed_messages_and_counts_the_errors(scenario: PayctlScenario) -> None:
+def test_list_marks_malformed_messages_and_counts_errors(scenario: PayctlScenario) -> None:
     message = scenario.dead_letter("not JSON", "MalformedMessage: no")
     scenario.dead_letter(batch_payment("pay_9"), LOOKUP)
     shown = scenario.payctl("dlq", "list")
@@ -93,7 +93,7 @@ def test_list_when_shown_then_names_malformed_messages_and_counts_the_errors(sce
     assert "LookupError 1" in shown.stderr
 
 
-def test_list_when_there_are_more_than_a_request_takes_then_lists_all_and_uses_nothing_up(
+def test_list_reads_more_than_one_request_returns_and_consumes_nothing(
     scenario: PayctlScenario,
 ) -> None:
     for number in range(23):
@@ -126,7 +126,7 @@ REFUSED = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no
 
 
 @pytest.mark.parametrize("error", [Misconfigured("gateway_key_missing", "set it"), REFUSED])
-def test_list_when_the_gateway_cannot_be_asked_then_says_why_and_lists_all_the_same(
+def test_list_works_and_says_why_when_the_gateway_cannot_be_asked(
     error: Exception, scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(stack: object) -> None:
@@ -140,7 +140,7 @@ def test_list_when_the_gateway_cannot_be_asked_then_says_why_and_lists_all_the_s
     assert "the gateway was not asked" not in scenario.payctl("dlq", "list", "--no-gateway").stderr
 
 
-def test_list_when_the_log_cannot_be_read_then_says_so_and_lists_all_the_same(
+def test_list_works_and_says_so_when_the_log_cannot_be_read(
     scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
@@ -156,7 +156,7 @@ def test_list_when_the_log_cannot_be_read_then_says_so_and_lists_all_the_same(
 # replay --------------------------------------------------------------------------------------------------------------
 
 
-def test_replay_when_the_payment_was_never_started_then_the_same_message_goes_back_to_the_queue(
+def test_replay_requeues_the_same_message_of_a_payment_never_started(
     scenario: PayctlScenario,
 ) -> None:
     scenario.dead_letter(scenario.stored(batch_payment("pay_new")))
@@ -193,7 +193,7 @@ def test_replay_when_some_are_refused_then_says_why_keeps_them_and_exits_5(scena
     assert in_dead_letters(scenario) == 2
 
 
-def test_replay_when_the_lane_is_paused_then_refuses_and_says_why(scenario: PayctlScenario) -> None:
+def test_replay_refuses_while_the_breaker_is_paused_and_says_why(scenario: PayctlScenario) -> None:
     scenario.lane.pause(PausedBy.OPERATOR, "the bank is down", NOON)
     scenario.dead_letter(scenario.stored(batch_payment("pay_new")))
     result = scenario.payctl("dlq", "replay", "--all", "--yes", "--json")
@@ -229,7 +229,7 @@ def test_replay_when_not_exactly_one_choice_is_given_then_exits_2(
 
 
 @pytest.mark.parametrize(("more", "code"), [((), Exit.DONE), ((SETTLED,), Exit.SOME_REFUSED)])
-def test_replay_when_a_dry_run_then_changes_nothing_and_exits_as_the_real_one(
+def test_replay_dry_run_changes_nothing_and_exits_like_a_real_run(
     more: tuple[Any, ...], code: Exit, scenario: PayctlScenario
 ) -> None:
     for payment in (batch_payment("pay_new"), UNKNOWN, *more):
@@ -242,7 +242,7 @@ def test_replay_when_a_dry_run_then_changes_nothing_and_exits_as_the_real_one(
     assert in_dead_letters(scenario) == 2 + len(more)
 
 
-def test_replay_when_nobody_can_be_asked_then_changes_nothing(scenario: PayctlScenario) -> None:
+def test_replay_changes_nothing_without_a_terminal_or_yes(scenario: PayctlScenario) -> None:
     scenario.dead_letter(scenario.stored(batch_payment("pay_new")))
     result = scenario.payctl("dlq", "replay", "--all")
     assert result.exit_code == Exit.USAGE
@@ -266,7 +266,7 @@ def while_asked(scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch, happe
     monkeypatch.setattr(asking, "confirm", lambda *_, **__: happens())
 
 
-def test_replay_when_the_payment_moves_on_while_the_operator_thinks_then_it_is_left_alone(
+def test_replay_skips_a_payment_that_changes_during_the_confirmation(
     scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scenario.dead_letter(scenario.stored(batch_payment("pay_new")))
@@ -278,7 +278,7 @@ def test_replay_when_the_payment_moves_on_while_the_operator_thinks_then_it_is_l
     assert (scenario.queued(), in_dead_letters(scenario), scenario.executions()) == ([], 1, set())
 
 
-def test_replay_when_another_operator_was_quicker_then_says_that_the_message_is_gone(
+def test_replay_says_that_another_operator_already_took_the_message(
     scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scenario.dead_letter(scenario.stored(batch_payment("pay_new")))
@@ -311,9 +311,7 @@ def test_discard_when_malformed_then_deletes_it_by_its_own_id(scenario: PayctlSc
 
 
 @pytest.mark.parametrize("payment", [batch_payment("pay_unknown"), UNKNOWN])
-def test_discard_when_the_payment_is_open_then_refuses_and_offers_the_replay(
-    payment: Any, scenario: PayctlScenario
-) -> None:
+def test_discard_refuses_an_open_payment_and_offers_the_replay(payment: Any, scenario: PayctlScenario) -> None:
     scenario.dead_letter(scenario.stored(payment))
     result = scenario.payctl("dlq", "discard", "--id", "pay_unknown", "--yes")
     assert result.exit_code == Exit.SOME_REFUSED
@@ -391,7 +389,7 @@ def test_list_when_files_and_payments_died_then_each_has_its_reason(scenario: Pa
 
 
 @pytest.mark.fault(30)
-def test_replay_when_nothing_of_the_file_was_taken_in_then_split_is_given_the_very_event(
+def test_replay_sends_split_the_same_event_when_no_line_was_ingested(
     scenario: PayctlScenario, given_to_split: list[dict[str, Any]]
 ) -> None:
     scenario.dead_letter(failed())
@@ -402,7 +400,7 @@ def test_replay_when_nothing_of_the_file_was_taken_in_then_split_is_given_the_ve
     assert in_dead_letters(scenario) == 0
 
 
-def test_replay_when_split_had_begun_with_the_file_then_refuses_and_offers_to_discard(
+def test_replay_refuses_a_file_split_has_begun_and_offers_to_discard(
     scenario: PayctlScenario, given_to_split: list[dict[str, Any]]
 ) -> None:
     split_began()
@@ -416,7 +414,7 @@ def test_replay_when_split_had_begun_with_the_file_then_refuses_and_offers_to_di
 
 
 @pytest.mark.fault(30)
-def test_discard_when_nothing_of_the_file_was_taken_in_then_refuses_and_offers_the_replay(
+def test_discard_refuses_a_file_not_ingested_and_offers_the_replay(
     scenario: PayctlScenario,
 ) -> None:
     message = scenario.dead_letter(failed())

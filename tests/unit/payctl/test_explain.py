@@ -60,7 +60,7 @@ def whats(timeline: Any, where: str) -> list[str]:
     return [entry["what"] for entry in timeline["timeline"] if entry["where"] == where]
 
 
-def test_explain_when_all_went_well_then_tells_one_time_line_of_all_sources(scenario: PayctlScenario) -> None:
+def test_explain_merges_all_sources_of_a_payment_into_one_timeline(scenario: PayctlScenario) -> None:
     charged(scenario)
     scenario.executed("pay_1")
     scenario.events.add(gateway_event(at=LATER + timedelta(seconds=3)))
@@ -94,7 +94,7 @@ def test_explain_when_shown_then_has_the_timeline_and_the_next_steps(scenario: P
         assert text in shown
 
 
-def test_explain_when_an_audit_entry_was_edited_then_names_it_and_says_so_first(scenario: PayctlScenario) -> None:
+def test_explain_reports_an_edited_audit_entry_first(scenario: PayctlScenario) -> None:
     charged(scenario)
     boto3.client("dynamodb").update_item(
         TableName=AUDIT_LOG.name,
@@ -108,7 +108,7 @@ def test_explain_when_an_audit_entry_was_edited_then_names_it_and_says_so_first(
     assert "entry 2 was changed" in timeline["what_now"][0]
 
 
-def test_explain_when_a_payment_of_a_batch_was_started_then_it_does_not_wait_in_the_queue(
+def test_explain_shows_a_started_batch_payment_as_no_longer_queued(
     scenario: PayctlScenario,
 ) -> None:
     scenario.stored(batch_payment())
@@ -117,7 +117,7 @@ def test_explain_when_a_payment_of_a_batch_was_started_then_it_does_not_wait_in_
     assert "Its workflow started" in " ".join(told(scenario)["what_now"])
 
 
-def test_explain_when_its_message_died_then_tells_why_and_offers_the_replay(scenario: PayctlScenario) -> None:
+def test_explain_gives_the_dead_letter_reason_and_offers_the_replay(scenario: PayctlScenario) -> None:
     waiting = scenario.stored(batch_payment())
     scenario.dead_letter(batch_payment("pay_2"))
     scenario.dead_letter(waiting, "LookupError: payment pay_1 is not in the payments table")
@@ -129,7 +129,7 @@ def test_explain_when_its_message_died_then_tells_why_and_offers_the_replay(scen
     assert len(scenario.queued("dead_letter_queue_url")) == 2
 
 
-def test_explain_when_the_lane_is_paused_then_the_time_line_says_since_when(scenario: PayctlScenario) -> None:
+def test_explain_shows_the_breaker_pause_in_the_timeline(scenario: PayctlScenario) -> None:
     scenario.stored(batch_payment())
     scenario.lane.pause(PausedBy.OPERATOR, "the bank is down", NOON)
     timeline = told(scenario)
@@ -137,7 +137,7 @@ def test_explain_when_the_lane_is_paused_then_the_time_line_says_since_when(scen
     assert "payctl breaker resume" in " ".join(timeline["what_now"])
 
 
-def test_explain_when_it_was_restarted_or_woken_by_a_webhook_then_tells_those_executions_too(
+def test_explain_includes_executions_of_restarts_and_webhooks(
     scenario: PayctlScenario,
 ) -> None:
     unknown = scenario.stored(after(payment(), Status.PROCESSING, Status.UNKNOWN))
@@ -153,7 +153,7 @@ def test_explain_when_it_was_restarted_or_woken_by_a_webhook_then_tells_those_ex
     assert "pay_2" not in workflow
 
 
-def test_names_when_an_event_woke_the_workflow_then_they_are_the_names_that_webhooks_gives() -> None:
+def test_names_match_the_executions_that_webhooks_start_for_an_event() -> None:
     payments, events, workflow, clock = MemoryPaymentStore(), MemoryEventStore(), MemoryWorkflow(), FixedClock()
     event, webhooks = gateway_event(), Webhooks(events, payments, workflow, clock)
     payments.create(after(payment(), Status.PROCESSING, Status.UNKNOWN))
@@ -164,7 +164,7 @@ def test_names_when_an_event_woke_the_workflow_then_they_are_the_names_that_webh
     assert workflow.started == executions.names("pay_1", 0, [event])[1:]
 
 
-def test_explain_when_a_source_refuses_then_it_says_so_and_the_others_go_on(
+def test_explain_names_unavailable_sources_and_shows_the_others(
     scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
@@ -181,7 +181,7 @@ def test_explain_when_a_source_refuses_then_it_says_so_and_the_others_go_on(
     assert "audit log: AWS rejected Query: not you" in scenario.payctl("payment", "explain", "pay_1").stderr
 
 
-def test_explain_when_the_payments_table_refuses_then_does_not_say_that_there_is_no_row(
+def test_explain_says_the_payments_table_could_not_be_read(
     scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
@@ -199,14 +199,14 @@ def test_explain_when_the_gateway_is_not_to_be_asked_then_it_is_not(
     assert told(scenario, "pay_1", "--no-gateway")["gateway"] is None
 
 
-def test_explain_when_an_event_came_for_a_payment_that_has_no_row_then_says_so(scenario: PayctlScenario) -> None:
+def test_explain_reports_an_event_whose_payment_has_no_row(scenario: PayctlScenario) -> None:
     scenario.events.add(gateway_event(payment_id="pay_5"))
     timeline = told(scenario, "pay_5")
     assert (timeline["status"], len(whats(timeline, "webhook"))) == (None, 1)
     assert "no row" in timeline["what_now"][0]
 
 
-def test_explain_when_nobody_knows_of_it_then_exits_1(scenario: PayctlScenario) -> None:
+def test_explain_of_an_unknown_payment_exits_1(scenario: PayctlScenario) -> None:
     result = scenario.payctl("payment", "explain", "pay_8", "--no-gateway")
     assert result.exit_code == Exit.FAILED
     assert "there is no trace of a payment pay_8 in test" in result.stderr
@@ -216,7 +216,7 @@ def test_explain_when_it_is_no_payment_id_then_exits_2(scenario: PayctlScenario)
     assert scenario.payctl("payment", "explain", "../x").exit_code == Exit.USAGE
 
 
-def test_explain_when_the_logs_are_too_long_then_tells_what_was_found_and_where_to_look(
+def test_explain_shows_incomplete_logs_and_points_to_logs_insights(
     scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     charged(scenario)
@@ -256,7 +256,7 @@ def entered(state: str, kind: str = "Task") -> dict[str, Any]:
     return {"type": f"{kind}StateEntered", "stateEnteredEventDetails": {"name": state}}
 
 
-def test_history_when_a_step_failed_and_was_tried_again_then_tells_errors_by_name_without_their_causes() -> None:
+def test_history_of_a_retried_step_names_errors_without_their_causes() -> None:
     failed = {"error": "NotSent", "cause": "a long text that is not ours to show"}
     assert history(
         {"type": "ExecutionStarted", "executionStartedEventDetails": {"input": "{}"}},

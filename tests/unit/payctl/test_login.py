@@ -103,7 +103,7 @@ def logged_in(payctl: Payctl, cognito: FakeApi, access: str = "access-1", second
 # People ---------------------------------------------------------------------------------------------------------------
 
 
-def test_login_when_the_password_is_right_then_the_token_is_sent_and_kept_where_nobody_else_reads_it(
+def test_login_stores_the_token_readable_by_the_owner_only_and_sends_it(
     payctl: Payctl, api: FakeApi, cognito: FakeApi, home: Path
 ) -> None:
     logged_in(payctl, cognito)
@@ -130,7 +130,7 @@ def test_login_when_the_password_is_wrong_then_says_so_and_keeps_nothing(
     assert not home.exists()
 
 
-def test_login_when_the_password_was_for_the_first_time_then_asks_for_a_new_one(
+def test_login_with_a_temporary_password_asks_for_a_new_one(
     payctl: Payctl, cognito: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("payctl.prompts.secret", lambda prompt: f"typed at {prompt}")
@@ -155,14 +155,14 @@ def test_login_when_a_second_factor_is_set_up_then_asks_for_its_code(
     assert cognito.received[1].body["ChallengeResponses"] == {"USERNAME": ANNA, "SOFTWARE_TOKEN_MFA_CODE": "123456"}
 
 
-def test_login_when_cognito_asks_for_what_a_terminal_cannot_give_then_says_so(payctl: Payctl, cognito: FakeApi) -> None:
+def test_login_reports_a_cognito_challenge_it_cannot_answer(payctl: Payctl, cognito: FakeApi) -> None:
     cognito.will_answer(200, {"ChallengeName": "WEB_AUTHN", "Session": SESSION, "ChallengeParameters": {}})
     result = payctl("login", "--username", ANNA, stdin=PASSWORD)
     assert result.exit_code == Exit.FAILED
     assert "WEB_AUTHN, which payctl cannot answer" in result.stderr
 
 
-def test_pay_when_nobody_is_logged_in_then_says_how_and_sends_nothing(payctl: Payctl, api: FakeApi) -> None:
+def test_pay_without_a_login_says_how_to_log_in_and_sends_nothing(payctl: Payctl, api: FakeApi) -> None:
     result = payctl(*PAY)
     assert result.exit_code == Exit.FAILED
     assert "log in with: payctl login" in result.stderr
@@ -205,9 +205,7 @@ def test_token_when_the_login_has_ended_then_says_how_to_log_in(payctl: Payctl, 
     assert "log in with: payctl login" in result.stderr
 
 
-def test_logout_when_logged_in_then_the_refresh_token_is_revoked_and_forgotten(
-    payctl: Payctl, cognito: FakeApi, home: Path
-) -> None:
+def test_logout_revokes_and_deletes_the_refresh_token(payctl: Payctl, cognito: FakeApi, home: Path) -> None:
     logged_in(payctl, cognito)
     cognito.will_answer(200, {})
     assert f"{ANNA} is logged out of test." in payctl("logout").stdout
@@ -216,7 +214,7 @@ def test_logout_when_logged_in_then_the_refresh_token_is_revoked_and_forgotten(
     assert "No user was logged in at test." in payctl("logout").stdout
 
 
-def test_login_when_the_file_is_none_of_ours_then_nobody_is_logged_in(payctl: Payctl, home: Path) -> None:
+def test_login_file_in_another_format_counts_as_logged_out(payctl: Payctl, home: Path) -> None:
     home.mkdir(parents=True)
     (home / "us-east-1_Pool.json").write_text('{"something": "else"}')
     assert "no user is logged in at test" in payctl("token").stderr
@@ -225,7 +223,7 @@ def test_login_when_the_file_is_none_of_ours_then_nobody_is_logged_in(payctl: Pa
 # Machines -------------------------------------------------------------------------------------------------------------
 
 
-def test_login_when_a_machine_then_its_secret_is_sent_to_the_token_url_and_not_kept(
+def test_login_of_a_machine_sends_its_secret_to_the_token_url_only(
     payctl: Payctl, cognito: FakeApi, home: Path
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -276,7 +274,7 @@ def test_token_when_a_machines_has_run_out_then_says_to_log_it_in_again(
 # The local stack ------------------------------------------------------------------------------------------------------
 
 
-def test_pay_when_nobody_is_logged_in_at_a_local_stack_then_becomes_admin_and_says_so_once(
+def test_pay_at_a_local_stack_logs_in_as_admin_and_says_so_once(
     local: Payctl, api: FakeApi, cognito: FakeApi, tmp_path: Path
 ) -> None:
     cognito.will_answer(200, tokens(RefreshToken="refresh-1"))
@@ -336,7 +334,7 @@ def _operator(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
 
 
 @pytest.mark.usefixtures("_operator")
-def test_user_add_when_new_then_is_told_by_email_and_has_the_roles(payctl: Payctl, cognito: FakeApi) -> None:
+def test_user_add_emails_a_new_user_and_assigns_the_roles(payctl: Payctl, cognito: FakeApi) -> None:
     cognito.will_answer(200, {"User": {"Username": "an-id"}})
     cognito.will_answer(200, {})
     result = payctl("user", "add", ANNA, "--role", "merchant", "--role", "operator")
@@ -359,9 +357,7 @@ def test_user_add_when_there_already_then_is_given_the_role(payctl: Payctl, cogn
 
 
 @pytest.mark.usefixtures("_operator")
-def test_user_add_when_somebody_signed_up_with_an_address_that_is_not_proven_then_no_role_is_given(
-    payctl: Payctl, cognito: FakeApi
-) -> None:
+def test_user_add_gives_no_role_to_a_user_with_an_unconfirmed_address(payctl: Payctl, cognito: FakeApi) -> None:
     cognito.will_answer(400, refused("UsernameExistsException"))
     cognito.will_answer(200, {"UserStatus": "UNCONFIRMED"})
     result = payctl("user", "add", ANNA, "--role", "admin")
@@ -370,9 +366,7 @@ def test_user_add_when_somebody_signed_up_with_an_address_that_is_not_proven_the
     assert asked(cognito) == ["AdminCreateUser", "AdminGetUser"]
 
 
-def test_user_add_when_on_the_local_stack_then_the_first_password_is_told_as_no_email_is_sent(
-    local: Payctl, cognito: FakeApi
-) -> None:
+def test_user_add_on_the_local_stack_prints_the_temporary_password(local: Payctl, cognito: FakeApi) -> None:
     cognito.will_answer(200, {"User": {"Username": "an-id"}})
     cognito.will_answer(200, {})
     result = local("user", "add", ANNA, "--role", "merchant")

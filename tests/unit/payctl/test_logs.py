@@ -47,7 +47,7 @@ class OneClient(Stack):
         return vars(self)["_client"]
 
 
-def test_search_when_there_are_several_pages_then_reads_all_in_the_order_of_time() -> None:
+def test_search_reads_all_pages_and_sorts_lines_by_time() -> None:
     client = Logs([json.dumps({"message": "second"})], [], [json.dumps({"message": "first"})])
     found = logs.search(OneClient(client), "charge", "pay_1", NOON, NOON)
     assert [line.values["message"] for line in found.lines] == ["first", "second"]

@@ -62,7 +62,7 @@ def test_set_key_when_it_is_no_secret_key_then_changes_nothing(key: str, payctl:
 
 
 @pytest.mark.parametrize(("answer", "stored"), [("y", "sk_test_new"), ("n", KEY)])
-def test_set_key_when_at_a_terminal_then_asks_before_it_replaces_and_does_not_echo(
+def test_set_key_at_a_terminal_confirms_a_replacement_and_does_not_echo(
     answer: str, stored: str, payctl: Payctl, secrets: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payctl("gateway", "set-key", stdin=KEY)
@@ -81,18 +81,14 @@ def webhook_secret(payctl: Payctl) -> Any:
     return lambda: json.loads(client.get_secret_value(SecretId=OUTPUTS["webhook_secret_arn"])["SecretString"])
 
 
-def test_set_webhook_secret_when_there_is_none_then_stores_it_and_never_prints_it(
-    payctl: Payctl, webhook_secret: Any
-) -> None:
+def test_set_webhook_secret_stores_the_first_one_and_never_prints_it(payctl: Payctl, webhook_secret: Any) -> None:
     result = payctl("gateway", "set-webhook-secret", stdin="whsec_one\n")
     assert result.exit_code == Exit.DONE
     assert webhook_secret() == {"current": "whsec_one"}
     assert "whsec_" not in result.output
 
 
-def test_set_webhook_secret_when_rotated_then_the_last_two_are_accepted_and_the_one_before_can_be_forgotten(
-    payctl: Payctl, webhook_secret: Any
-) -> None:
+def test_set_webhook_secret_rotation_keeps_the_previous_until_forgotten(payctl: Payctl, webhook_secret: Any) -> None:
     for secret in ("whsec_one", "whsec_two", "whsec_three"):
         result = payctl("gateway", "set-webhook-secret", "--yes", "--json", stdin=secret)
     assert json.loads(result.stdout)["previous_accepted"] is True
@@ -104,18 +100,14 @@ def test_set_webhook_secret_when_rotated_then_the_last_two_are_accepted_and_the_
     assert webhook_secret() == {"current": "whsec_three"}
 
 
-def test_set_webhook_secret_when_the_same_comes_again_then_the_previous_one_stays(
-    payctl: Payctl, webhook_secret: Any
-) -> None:
+def test_set_webhook_secret_sent_twice_keeps_the_previous_one(payctl: Payctl, webhook_secret: Any) -> None:
     for secret in ("whsec_one", "whsec_two", "whsec_two"):
         result = payctl("gateway", "set-webhook-secret", "--yes", stdin=secret)
     assert "is unchanged" in result.stdout
     assert webhook_secret() == {"current": "whsec_two", "previous": "whsec_one"}
 
 
-def test_set_webhook_secret_when_one_is_set_and_nobody_can_be_asked_then_changes_nothing(
-    payctl: Payctl, webhook_secret: Any
-) -> None:
+def test_set_webhook_secret_replaces_nothing_without_a_terminal_or_yes(payctl: Payctl, webhook_secret: Any) -> None:
     payctl("gateway", "set-webhook-secret", stdin="whsec_one")
     result = payctl("gateway", "set-webhook-secret", stdin="whsec_two")
     assert result.exit_code == Exit.USAGE
@@ -124,7 +116,7 @@ def test_set_webhook_secret_when_one_is_set_and_nobody_can_be_asked_then_changes
 
 
 @pytest.mark.parametrize("secret", ["", "sk_test_51AbCd", "whsec_one whsec_two", "whsec_\x07"])
-def test_set_webhook_secret_when_it_is_none_then_refuses_without_repeating_it(
+def test_set_webhook_secret_refuses_an_invalid_one_without_repeating_it(
     secret: str, payctl: Payctl, webhook_secret: Any
 ) -> None:
     result = payctl("gateway", "set-webhook-secret", "--yes", stdin=secret)

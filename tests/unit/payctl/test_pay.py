@@ -40,7 +40,7 @@ def test_pay_when_charged_then_shows_status_amount_and_reference(api: FakeApi, p
     ]
 
 
-def test_pay_when_all_options_given_then_sends_them_with_the_amount_as_text(api: FakeApi, payctl: Payctl) -> None:
+def test_pay_sends_all_options_with_the_amount_as_text(api: FakeApi, payctl: Payctl) -> None:
     api.will_answer(202, ACCEPTED)
     more = ("--customer", "cus_1", "--method", "pm_card_visa", "--description", "a, b", "--metadata", "order=A=1")
     payctl(*PAY, *more, "--metadata", "shop=", "--no-wait")
@@ -156,7 +156,7 @@ def test_pay_when_throttled_then_tries_again(api: FakeApi, payctl: Payctl) -> No
     assert len(api.received) == 2
 
 
-def test_pay_when_the_api_fails_to_the_end_then_says_that_a_repetition_is_safe(
+def test_pay_says_a_repeat_is_safe_when_the_api_keeps_failing(
     api: FakeApi, payctl: Payctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("payctl.api.RETRIES", 1)
@@ -176,7 +176,7 @@ def test_pay_when_nothing_answers_then_says_that_a_repetition_is_safe(
     assert "--id pay_1: it is charged at most once" in result.stderr
 
 
-def test_pay_when_the_answer_is_no_json_then_doubts_the_outputs(api: FakeApi, payctl: Payctl) -> None:
+def test_pay_suggests_checking_the_outputs_when_the_answer_is_not_json(api: FakeApi, payctl: Payctl) -> None:
     api.will_answer(404, "<html>")
     assert "check api_url in the outputs" in payctl(*PAY).stderr
 

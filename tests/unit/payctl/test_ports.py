@@ -61,7 +61,7 @@ def test_gateway_when_asked_then_with_the_stacks_key_at_the_stacks_address(
     assert request.headers["Authorization"] == f"Bearer {KEY}"
 
 
-def test_gateway_when_the_stack_is_local_then_goes_past_the_operators_proxy(
+def test_gateway_of_a_local_stack_bypasses_the_operators_proxy(
     secrets: Any, stripe: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secrets.put_secret_value(SecretId=OUTPUTS["gateway_secret_arn"], SecretString=KEY)
@@ -72,13 +72,13 @@ def test_gateway_when_the_stack_is_local_then_goes_past_the_operators_proxy(
     assert at_gateway.says(gateway, "pay_1").status == "succeeded"
 
 
-def test_gateway_when_no_key_is_set_then_says_how_to_set_one_and_asks_nothing(secrets: Any, stripe: FakeApi) -> None:
+def test_gateway_without_a_key_says_how_to_set_one_and_sends_nothing(secrets: Any, stripe: FakeApi) -> None:
     with pytest.raises(Failure, match="payctl gateway set-key"):
         at_gateway.gateway(stack(gateway_url=stripe.url))
     assert stripe.received == []
 
 
-def test_patience_when_the_stack_tells_it_then_is_that_one() -> None:
+def test_timeouts_use_the_unit_from_the_stack_outputs() -> None:
     assert ports.timeouts(stack(patience_seconds="10")) == RecoveryTimeouts(timedelta(seconds=10))
     assert ports.timeouts(stack()) == RecoveryTimeouts()
 

@@ -77,7 +77,7 @@ def test_recheck_when_done_twice_then_each_is_an_execution_of_its_own(
     assert len(set(workflow.occasions)) == 2
 
 
-def test_recheck_when_nothing_changed_then_says_so_with_the_reason_and_exits_3(
+def test_recheck_without_a_change_gives_the_reason_and_exits_3(
     scenario: PayctlScenario, comes_out: Callable[..., Asking]
 ) -> None:
     comes_out(None)
@@ -125,7 +125,7 @@ def test_recheck_when_the_execution_failed_then_names_its_error(
     assert "failed: IllegalMove" in result.stderr
 
 
-def test_described_when_the_execution_is_not_there_yet_then_counts_as_running() -> None:
+def test_described_counts_a_missing_execution_as_running() -> None:
     class Client:
         class exceptions:  # noqa: N801 - as boto3 names it
             ExecutionDoesNotExist = LookupError

@@ -48,7 +48,7 @@ def stored(scenario: PayctlScenario) -> Payment:
 
 
 @pytest.mark.parametrize(("command", "status", "code", "message"), DECISIONS.values(), ids=list(DECISIONS))
-def test_review_when_a_fraud_rule_holds_it_then_writes_who_decided_and_starts_one_execution(
+def test_review_of_a_held_payment_records_the_actor_and_starts_it_once(
     scenario: PayctlScenario, command: tuple[str, ...], status: Status, code: Verdict, message: str
 ) -> None:
     scenario.stored(HELD)
@@ -75,7 +75,7 @@ def test_review_when_private_fields_are_sealed_then_they_stay_as_they_are(
     assert (now.payment_method, now.metadata) == (before.payment_method, before.metadata)
 
 
-def test_review_when_shown_to_a_person_then_says_what_was_decided_by_whom(scenario: PayctlScenario) -> None:
+def test_review_prints_what_was_decided_and_by_whom(scenario: PayctlScenario) -> None:
     scenario.stored(HELD)
     result = scenario.payctl(*REJECT, "--yes")
     for text in ("rejected", "operator:moto", "stolen cards", "pay_1.r3", "99.99 USD"):
@@ -95,7 +95,7 @@ def test_review_when_done_twice_then_the_second_changes_and_starts_nothing(
 
 
 @pytest.mark.parametrize(("first", "second"), [(APPROVE, REJECT), (REJECT, APPROVE)], ids=["approved", "rejected"])
-def test_review_when_it_was_decided_the_other_way_then_says_by_whom_and_changes_nothing(
+def test_review_against_an_earlier_decision_names_its_actor_and_keeps_it(
     scenario: PayctlScenario, first: tuple[str, ...], second: tuple[str, ...]
 ) -> None:
     scenario.stored(HELD)
@@ -131,7 +131,7 @@ def outrun(monkeypatch: pytest.MonkeyPatch, scenario: PayctlScenario) -> type[Ou
     return store
 
 
-def test_review_when_two_approve_at_a_time_then_it_is_started_once_and_names_who_was_first(
+def test_review_approved_twice_at_once_starts_once_and_names_the_first(
     scenario: PayctlScenario, outrun: type[Outrun]
 ) -> None:
     scenario.stored(HELD)
@@ -143,7 +143,7 @@ def test_review_when_two_approve_at_a_time_then_it_is_started_once_and_names_who
     assert scenario.executions() == {"pay_1.r3"}
 
 
-def test_review_when_another_rejects_at_the_same_time_then_nothing_is_charged_and_it_says_so(
+def test_review_approval_losing_to_a_rejection_fails_and_starts_nothing(
     scenario: PayctlScenario, outrun: type[Outrun]
 ) -> None:
     outrun.verdict = Verdict.REJECTED
@@ -164,7 +164,7 @@ class Refusing:
 
 
 @COMMANDS
-def test_review_when_the_start_fails_then_the_decision_stands_and_the_same_command_starts_it(
+def test_review_keeps_the_decision_when_the_start_fails_and_a_rerun_starts(
     scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     scenario.stored(HELD)
@@ -192,7 +192,7 @@ OTHER_REASON: dict[str, Any] = {"code": "amount_differs", "message": "compare bo
     ],
     ids=["never held", "let go before"],
 )
-def test_review_when_the_gateway_charged_other_money_then_refuses_and_points_to_recheck(
+def test_review_refuses_an_amount_mismatch_and_points_to_recheck(
     scenario: PayctlScenario, row: Payment, command: tuple[str, ...]
 ) -> None:
     scenario.stored(row)
@@ -222,9 +222,7 @@ def test_review_when_there_is_no_such_payment_then_exits_1(scenario: PayctlScena
 
 
 @COMMANDS
-def test_review_when_nobody_can_be_asked_then_changes_nothing(
-    scenario: PayctlScenario, command: tuple[str, ...]
-) -> None:
+def test_review_changes_nothing_without_a_terminal_or_yes(scenario: PayctlScenario, command: tuple[str, ...]) -> None:
     scenario.stored(HELD)
     result = scenario.payctl(*command)
     assert result.exit_code == Exit.USAGE
@@ -245,9 +243,7 @@ def test_review_when_at_a_terminal_then_says_what_is_held_and_asks(
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 201, "two\nlines", "card 4242 4242 4242 4242"])
-def test_reject_when_the_reason_is_none_or_holds_card_data_then_refused_and_not_repeated(
-    scenario: PayctlScenario, reason: str
-) -> None:
+def test_reject_refuses_an_invalid_reason_and_repeats_no_card_data(scenario: PayctlScenario, reason: str) -> None:
     scenario.stored(HELD)
     result = scenario.payctl("payment", "reject", "pay_1", "--reason", reason, "--yes")
     assert result.exit_code == Exit.USAGE
@@ -263,7 +259,7 @@ def test_reject_when_the_reason_is_none_or_holds_card_data_then_refused_and_not_
         ("arn:aws:iam::123456789012:root", "operator:root"),
     ],
 )
-def test_operator_when_named_in_the_history_then_by_the_arns_end_and_without_an_address(arn: str, actor: str) -> None:
+def test_operator_in_the_history_is_the_arn_suffix_without_an_email_domain(arn: str, actor: str) -> None:
     class Stack:
         def client(self, service: str) -> Any:
             return self
@@ -283,7 +279,7 @@ ADVICE = {
 
 
 @pytest.mark.parametrize(("row", "advice"), ADVICE.values(), ids=list(ADVICE))
-def test_what_now_when_a_rule_held_it_then_says_how_a_person_decides_or_did(row: Payment, advice: str) -> None:
+def test_what_now_for_a_held_payment_gives_the_decision_or_how_to_decide(row: Payment, advice: str) -> None:
     text = " ".join(what_now(Facts(row)))
     assert advice in text
     assert ("payctl payment approve" in text) == (row is HELD)

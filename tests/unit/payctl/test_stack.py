@@ -88,7 +88,7 @@ def test_an_output_when_missing_then_says_to_deploy_again(tmp_path: Path) -> Non
         stack.Stack({}, tmp_path)["customers_table"]
 
 
-def test_client_when_local_then_heeds_nothing_of_the_operators_aws_settings(
+def test_client_of_a_local_stack_ignores_the_operators_aws_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "a-profile-that-does-not-exist")
@@ -102,7 +102,7 @@ def test_client_when_local_then_heeds_nothing_of_the_operators_aws_settings(
     assert client._endpoint.http_session._verify == "/some/ca.pem"
 
 
-def test_client_when_on_aws_then_uses_the_operators_credentials_in_the_stacks_region(
+def test_client_on_aws_uses_operator_credentials_and_the_stacks_region(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_PROFILE", raising=False)
@@ -120,7 +120,7 @@ def test_outputs_when_asked_then_prints_them(tmp_path: Path) -> None:
     assert "https://api.example/test" in payctl("outputs").stdout
 
 
-def test_bin_payctl_when_called_from_elsewhere_then_finds_files_of_the_callers_directory(tmp_path: Path) -> None:
+def test_bin_payctl_resolves_files_in_the_callers_directory(tmp_path: Path) -> None:
     _written(tmp_path, FLAT)
     run = subprocess.run(
         [stack.ROOT / "bin" / "payctl", "--outputs", "outputs.json", "outputs", "--json"],

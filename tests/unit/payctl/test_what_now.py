@@ -39,7 +39,7 @@ def says(status: Status, start: Payment | None = None, **facts: Any) -> str:
 
 
 @pytest.mark.parametrize("status", sorted(TRANSITIONS))
-def test_what_now_when_a_payment_is_in_any_status_then_says_something_and_no_alarm(status: Status) -> None:
+def test_what_now_gives_advice_without_an_audit_warning_for_every_status(status: Status) -> None:
     sentences = what_now(Facts(row(status)))
     assert sentences
     assert all(sentence.strip() for sentence in sentences)
@@ -51,12 +51,12 @@ def test_what_now_when_a_recheck_helps_then_offers_it(status: Status) -> None:
     assert "payctl payment recheck pay_1" in says(status)
 
 
-def test_what_now_when_held_for_a_person_then_repeats_why() -> None:
+def test_what_now_for_a_payment_in_review_repeats_the_reason() -> None:
     held = row(Status.IN_REVIEW, code="amount_differs", message="asked for 1, the gateway reports 2")
     assert "the gateway reports 2" in " ".join(what_now(Facts(held)))
 
 
-def test_what_now_when_unknown_then_names_when_it_is_asked_and_from_when_absence_is_proof() -> None:
+def test_what_now_when_unknown_gives_the_times_of_lookup_and_absence_proof() -> None:
     text = says(Status.UNKNOWN)
     assert iso(NOON + timedelta(minutes=5)) in text
     assert iso(NOON + timedelta(minutes=10)) in text
@@ -70,7 +70,7 @@ def test_what_now_when_the_customer_must_act_then_names_the_end_of_it() -> None:
     assert iso(NOON + timedelta(days=1)) in says(Status.REQUIRES_ACTION)
 
 
-def test_what_now_when_the_gateway_settles_later_then_says_that_it_may_take_days() -> None:
+def test_what_now_says_it_may_take_days_when_the_gateway_settles_later() -> None:
     settling = row(Status.PROCESSING, gateway_reference="pi_1")
     assert "may take days" in " ".join(what_now(Facts(settling)))
     assert "A workflow is charging it" in says(Status.PROCESSING)
@@ -90,21 +90,21 @@ def test_what_now_when_a_batch_payment_waits_then_says_what_for(facts: dict[str,
     assert advice in says(Status.PENDING, batch_payment(), **facts)
 
 
-def test_what_now_when_a_payment_over_rest_waits_then_an_operators_pause_is_not_why() -> None:
+def test_what_now_for_a_waiting_rest_payment_ignores_an_operator_pause() -> None:
     assert "paused" not in says(Status.PENDING, breaker=OPERATOR_PAUSED)
     assert "recovery starts one after 2026-11-21T12:05" in says(Status.PENDING, breaker=OPERATOR_PAUSED)
     assert "api_key_expired" in says(Status.PENDING, breaker=GATEWAY_PAUSED)
 
 
 @pytest.mark.parametrize("status", [Status.DECLINED, Status.REJECTED, Status.FAILED])
-def test_what_now_when_the_gateway_holds_money_for_what_was_not_charged_then_that_comes_first(status: Status) -> None:
+def test_what_now_starts_with_money_held_for_an_uncharged_payment(status: Status) -> None:
     held = GatewaySays("succeeded", "99.99 USD", "pi_1")
     for facts in (Facts(row(status), says=held), Facts(row(status), contradicted=True)):
         assert "holds money" in what_now(facts)[0]
     assert "holds money" not in says(status, says=GatewaySays("declined"))
 
 
-def test_what_now_when_the_gateway_knows_no_charge_of_a_captured_payment_then_doubts_the_account() -> None:
+def test_what_now_questions_the_account_when_a_captured_charge_is_missing() -> None:
     assert "account and mode" in says(Status.SUCCEEDED, says=GatewaySays(NO_CHARGE))
     assert "account and mode" not in says(Status.FAILED, says=GatewaySays(NO_CHARGE))
 
@@ -113,13 +113,13 @@ def test_what_now_when_the_audit_log_does_not_verify_then_says_so() -> None:
     assert "entry 2 was changed" in says(Status.SUCCEEDED, audit_problem="entry 2 was changed")
 
 
-def test_what_now_when_a_settled_payment_is_not_audited_then_says_when_it_will_be() -> None:
+def test_what_now_says_when_a_missing_audit_entry_is_written() -> None:
     unaudited = replace(row(Status.SUCCEEDED), audited_version=1)
     assert "recovery writes it after 2026-11-21T12:05" in " ".join(what_now(Facts(unaudited)))
 
 
 @pytest.mark.parametrize(("restarts", "minutes"), [(0, 5), (1, 10), (3, 40), (9, 60)])
-def test_recovery_due_at_when_restarted_often_then_agrees_with_the_timeouts(restarts: int, minutes: int) -> None:
+def test_recovery_due_at_agrees_with_the_timeouts_after_restarts(restarts: int, minutes: int) -> None:
     waiting = replace(row(Status.UNKNOWN), restarts=restarts, restarted_at=iso(NOON) if restarts else "")
     due = recovery_due_at(waiting, RecoveryTimeouts())
     assert due == NOON + timedelta(minutes=minutes)

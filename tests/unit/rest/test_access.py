@@ -68,12 +68,12 @@ def test_operation_when_one_of_several_roles_is_enough_then_let_in() -> None:
     assert not lets_in(both, "create_payment")
 
 
-def test_operation_when_refused_then_the_problem_names_the_roles_that_would_do() -> None:
+def test_refused_operation_names_the_required_roles() -> None:
     with pytest.raises(Problem) as refused:
         require_role(Caller("somebody", frozenset({Role.OPERATOR})), "create_payment")
     assert "one of the roles admin, merchant;" in refused.value.detail
 
 
-def test_operation_when_it_is_in_no_table_then_nobody_is_let_in() -> None:
+def test_operation_missing_from_the_role_table_is_refused() -> None:
     with pytest.raises(KeyError):
         require_role(EVERYBODY, "unknown")

@@ -160,7 +160,7 @@ def test_create_when_the_method_is_short_then_it_is_never_shown_whole(
     assert scenario.create(default_payment_method=method)["body"]["default_payment_method"] == shown
 
 
-def test_create_when_stored_then_what_is_private_is_sealed_in_the_customers_context(scenario: CustomerScenario) -> None:
+def test_create_seals_private_fields_in_the_customers_context(scenario: CustomerScenario) -> None:
     scenario.create()
     row = scenario.customers.rows["cus_1"]
     assert all(is_sealed(value) for value in row.private.values())
@@ -187,13 +187,13 @@ def test_create_when_stored_then_it_is_known_whose_it_is_and_by_whom(
     assert (row.subject, row.created_by) == (subject, caller.subject)
 
 
-def test_create_when_a_customer_names_another_person_then_refused(scenario: CustomerScenario) -> None:
+def test_create_refuses_a_customer_who_names_another_subject(scenario: CustomerScenario) -> None:
     answer = scenario.create(JO, subject="sub_sam")
     assert (answer["statusCode"], answer["body"]["errors"][0]["field"]) == (400, "subject")
     assert scenario.customers.rows == {}
 
 
-def test_create_when_fields_are_wrong_then_400_names_them_all_and_nothing_is_stored(scenario: CustomerScenario) -> None:
+def test_create_with_invalid_fields_names_them_all_and_stores_nothing(scenario: CustomerScenario) -> None:
     answer = scenario.create(email="jo", name=7, created_by="sub_sam")
     assert answer["statusCode"] == 400
     assert {error["field"] for error in answer["body"]["errors"]} == {"email", "name", "created_by"}
@@ -213,7 +213,7 @@ def test_create_when_the_same_comes_again_then_200_replayed_and_one_row(
 
 
 @pytest.mark.parametrize("other", [{"email": "jo2@example.com"}, {"name": "Jon"}, {"subject": "sub_sam"}])
-def test_create_when_it_comes_again_with_other_content_then_409_and_the_first_stays(
+def test_create_repeated_with_other_content_gives_409_and_keeps_the_first(
     scenario: CustomerScenario, other: dict[str, Any]
 ) -> None:
     scenario.create()
@@ -224,7 +224,7 @@ def test_create_when_it_comes_again_with_other_content_then_409_and_the_first_st
 
 
 @pytest.mark.parametrize("stranger", [JO, OTHER_SHOP])
-def test_create_when_the_id_is_somebody_elses_then_409_tells_nothing_and_it_is_audited(
+def test_create_with_another_owners_id_gives_audited_409_without_details(
     scenario: CustomerScenario, stranger: Caller
 ) -> None:
     scenario.create()
@@ -247,7 +247,7 @@ def test_create_when_the_id_is_somebody_elses_then_409_tells_nothing_and_it_is_a
     ],
     ids=["a person", "a merchant for a person", "a merchant for itself", "an admin for a person"],
 )
-def test_create_when_payments_name_the_id_already_then_only_an_admin_may_give_them_to_a_person(
+def test_create_for_an_id_with_payments_needs_an_admin_to_set_a_subject(
     scenario: CustomerScenario, caller: Caller, more: dict[str, Any], status: int
 ) -> None:
     scenario.payments.create(payment(customer_id="cus_1"))
@@ -257,13 +257,13 @@ def test_create_when_payments_name_the_id_already_then_only_an_admin_may_give_th
     assert scenario.denied == ([] if status == 201 else [(caller.subject, "customer", "cus_1")])
 
 
-def test_create_when_it_comes_again_after_the_first_payment_then_still_replayed(scenario: CustomerScenario) -> None:
+def test_create_repeated_after_the_first_payment_is_still_replayed(scenario: CustomerScenario) -> None:
     scenario.create(JO)
     scenario.payments.create(payment(customer_id="cus_1"))
     assert scenario.create(JO)["statusCode"] == 200
 
 
-def test_create_when_two_come_at_a_time_then_one_row_and_the_other_is_told(scenario: CustomerScenario) -> None:
+def test_create_race_stores_one_row_and_gives_the_loser_409(scenario: CustomerScenario) -> None:
     seal = scenario.encryptor.seal
 
     def seal_while_the_other_creates(context: Context, values: Mapping[str, str]) -> dict[str, str]:
@@ -294,7 +294,7 @@ def test_create_when_the_key_cannot_be_used_then_nothing_is_stored(scenario: Cus
     ids=["admin", "operator", "its merchant", "another merchant", "the person", "another person"],
 )
 @pytest.mark.parametrize("operation", ["get_customer", "update_customer", "delete_customer"])
-def test_customer_when_it_is_not_theirs_then_as_if_there_were_none_and_audited(
+def test_customer_of_another_owner_gives_an_audited_404_as_if_missing(
     scenario: CustomerScenario, operation: str, caller: Caller, theirs: bool
 ) -> None:
     scenario.create(SHOP, subject="sub_jo")
@@ -312,7 +312,7 @@ def test_customer_when_it_is_not_theirs_then_as_if_there_were_none_and_audited(
 
 @pytest.mark.parametrize("operation", ["get_customer", "update_customer", "delete_customer"])
 @pytest.mark.parametrize("customer_id", ["cus_1", "../health", "x" * 3000, ""])
-def test_customer_when_nobody_has_the_id_then_404_and_nothing_to_audit(
+def test_unknown_customer_gives_404_without_an_audit_entry(
     scenario: CustomerScenario, operation: str, customer_id: str
 ) -> None:
     assert not_there(scenario.call(operation, SHOP, customer_id, {"name": "Jo"}))
@@ -324,14 +324,14 @@ def test_owns_when_neither_has_a_subject_then_only_staff(role: Role) -> None:
     assert owns(Caller("", frozenset({role})), Customer("cus_old")) is (role in (Role.ADMIN, Role.OPERATOR))
 
 
-def test_owns_when_the_subject_is_right_and_the_role_is_another_then_not_theirs() -> None:
+def test_owns_is_false_for_the_right_subject_with_another_role() -> None:
     row = Customer("cus_1", subject="sub_jo", created_by="sub_shop")
     assert not owns(Caller("sub_jo", frozenset({Role.MERCHANT})), row)
     assert not owns(Caller("sub_shop", frozenset({Role.CUSTOMER})), row)
     assert not owns(Caller("sub_jo", frozenset()), row)
 
 
-def test_get_when_the_row_is_of_before_there_were_owners_then_staff_sees_what_there_is(
+def test_get_of_a_row_without_an_owner_is_for_staff_only(
     scenario: CustomerScenario,
 ) -> None:
     scenario.customers.rows["cus_1"] = Customer("cus_1", default_payment_method="pm_card_visa")
@@ -377,7 +377,7 @@ def test_update_when_it_would_change_whose_it_is_then_refused(scenario: Customer
     assert scenario.get(JO)["body"]["name"] == "Jo"
 
 
-def test_update_when_another_changes_it_at_the_same_time_then_both_changes_are_there(
+def test_update_keeps_a_concurrent_change(
     scenario: CustomerScenario,
 ) -> None:
     scenario.create()
@@ -388,7 +388,7 @@ def test_update_when_another_changes_it_at_the_same_time_then_both_changes_are_t
     assert scenario.customers.rows["cus_1"].version == 4
 
 
-def test_update_when_others_never_stop_changing_it_then_409_says_to_send_it_again(scenario: CustomerScenario) -> None:
+def test_update_gives_409_with_retry_advice_after_endless_conflicts(scenario: CustomerScenario) -> None:
     scenario.create()
     scenario.customers.meddlers = [lambda row: changed(row, {}, at=NOON)] * 9
     answer = scenario.patch(name="Jon")
@@ -397,7 +397,7 @@ def test_update_when_others_never_stop_changing_it_then_409_says_to_send_it_agai
     assert scenario.get(SHOP)["body"]["name"] == "Jo"
 
 
-def test_update_when_it_is_erased_at_the_same_time_then_404_and_it_stays_erased(scenario: CustomerScenario) -> None:
+def test_update_during_an_erasure_gives_404_and_it_stays_erased(scenario: CustomerScenario) -> None:
     scenario.create()
     scenario.customers.meddlers = [lambda row: erased(row, at=NOON)]
     assert not_there(scenario.patch(email="new@example.com"))
@@ -405,7 +405,7 @@ def test_update_when_it_is_erased_at_the_same_time_then_404_and_it_stays_erased(
 
 
 @pytest.mark.fault(45)
-def test_update_when_the_key_goes_once_it_is_stored_then_still_told_as_done(
+def test_update_still_succeeds_when_the_key_fails_after_the_save(
     scenario: CustomerScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scenario.create()
@@ -423,7 +423,7 @@ def test_update_when_the_key_goes_once_it_is_stored_then_still_told_as_done(
 
 
 @pytest.mark.parametrize("caller", [SHOP, JO, ADMIN])
-def test_delete_when_it_is_theirs_then_204_with_a_tombstone_and_the_tokens_revoked_after_it(
+def test_delete_by_owner_or_admin_leaves_a_tombstone_and_revokes_tokens(
     scenario: CustomerScenario, caller: Caller
 ) -> None:
     scenario.create(subject="sub_jo")
@@ -441,7 +441,7 @@ def test_delete_when_repeated_then_204_and_the_tombstone_stays(scenario: Custome
     assert scenario.customers.rows["cus_1"] == tombstone
 
 
-def test_delete_when_it_died_before_the_tokens_then_its_repetition_revokes_them(scenario: CustomerScenario) -> None:
+def test_delete_retried_after_a_failed_token_revocation_revokes_them(scenario: CustomerScenario) -> None:
     scenario.create()
     scenario.tokens.fails = 1
     with pytest.raises(ConnectionError):
@@ -457,7 +457,7 @@ def test_delete_when_it_is_changed_at_the_same_time_then_erased(scenario: Custom
     assert scenario.customers.rows["cus_1"].private == {"email": "", "name": "", "default_payment_method": ""}
 
 
-def test_delete_when_others_never_stop_changing_it_then_409_and_no_token_is_revoked(scenario: CustomerScenario) -> None:
+def test_delete_gives_409_and_revokes_no_token_after_endless_conflicts(scenario: CustomerScenario) -> None:
     scenario.create()
     scenario.customers.meddlers = [lambda row: changed(row, {}, at=NOON)] * 9
     assert scenario.delete()["statusCode"] == 409
@@ -465,9 +465,7 @@ def test_delete_when_others_never_stop_changing_it_then_409_and_no_token_is_revo
 
 
 @pytest.mark.parametrize("caller", [SHOP, JO, ADMIN])
-def test_customer_when_erased_then_gone_for_all_and_its_id_is_never_given_again(
-    scenario: CustomerScenario, caller: Caller
-) -> None:
+def test_erased_customer_is_gone_for_all_and_its_id_is_not_reused(scenario: CustomerScenario, caller: Caller) -> None:
     scenario.create(subject="sub_jo")
     scenario.delete()
     assert not_there(scenario.get(caller))
@@ -481,7 +479,7 @@ def test_customer_when_erased_then_gone_for_all_and_its_id_is_never_given_again(
 # Find --------------------------------------------------------------------------------------------------------------
 
 
-def test_find_when_an_address_is_given_then_every_customer_of_it_and_no_other(scenario: CustomerScenario) -> None:
+def test_find_returns_exactly_the_customers_with_the_address(scenario: CustomerScenario) -> None:
     for customer_id, email in (("cus_1", "jo@example.com"), ("cus_2", "sam@example.com"), ("cus_3", "JO@example.com")):
         scenario.create(customer_id=customer_id, email=email)
     answer = scenario.call("find_customers", OPERATOR, query={"email": " Jo@example.com "})

@@ -40,7 +40,7 @@ def disbursements(
 # Customers ---------------------------------------------------------------------------------------------------------
 
 
-def test_customer_when_created_and_shown_then_the_same_as_under_its_newer_name(scenario: RestScenario) -> None:
+def test_v1_customer_equals_the_current_representation(scenario: RestScenario) -> None:
     body = {"customer_id": "cus_1", "email": "jo@example.com", "name": "Jo", "default_payment_method": "pm_card_visa"}
     made = scenario.call("create_customer_v1", SHOP, body)
     shown = scenario.call("get_customer_v1", SHOP, path={"customer_id": "cus_1"})
@@ -61,7 +61,7 @@ def test_customer_when_it_is_somebody_elses_then_404_and_audited(scenario: RestS
 # Payments ----------------------------------------------------------------------------------------------------------
 
 
-def test_payment_when_the_customer_is_new_then_created_with_it_and_the_payment_id_is_made_and_returned(
+def test_payment_creates_a_new_customer_and_returns_a_generated_payment_id(
     scenario: RestScenario,
 ) -> None:
     answer = pay(scenario)
@@ -86,7 +86,7 @@ def test_payment_when_the_customer_is_known_then_as_it_was(scenario: RestScenari
     assert scenario.customers.rows == before
 
 
-def test_payment_when_sent_twice_without_a_key_then_two_payments_of_one_customer(scenario: RestScenario) -> None:
+def test_payment_sent_twice_without_a_key_makes_two_for_one_customer(scenario: RestScenario) -> None:
     assert [pay(scenario)["body"]["payment_id"] for _ in range(2)] == ["v1_id1", "v1_id2"]
     assert scenario.stored == (2, 1, 0, 2)
 
@@ -101,7 +101,7 @@ def test_payment_when_the_email_is_another_then_409_and_nothing_stored(scenario:
 
 
 @pytest.mark.fault(41)
-def test_payment_when_the_customer_is_somebody_elses_then_404_audited_and_no_email_is_compared(
+def test_payment_for_anothers_customer_gives_audited_404_for_any_email(
     scenario: RestScenario,
 ) -> None:
     scenario.add_customer(by=OTHER_SHOP)
@@ -112,7 +112,7 @@ def test_payment_when_the_customer_is_somebody_elses_then_404_audited_and_no_ema
     assert scenario.denied == [(SHOP.subject, "customer", "cus_1")] * 2
 
 
-def test_payment_when_the_customer_was_erased_then_409_and_never_created_again(scenario: RestScenario) -> None:
+def test_payment_for_an_erased_customer_gives_409_and_does_not_recreate_it(scenario: RestScenario) -> None:
     scenario.add_customer()
     scenario.customers.save(erased(scenario.customers.rows["cus_1"], at=NOON))
     answer = pay(scenario)
@@ -138,7 +138,7 @@ def refused(answer: dict[str, Any]) -> dict[str, str]:
     return {error["field"]: error["message"] for error in answer["body"]["errors"]}
 
 
-def test_payment_when_fields_are_missing_unknown_or_wrong_then_all_are_named_at_once(scenario: RestScenario) -> None:
+def test_payment_names_all_missing_unknown_and_invalid_fields_at_once(scenario: RestScenario) -> None:
     body = {"customer_id": "?", "amount": "1", "currency": "euro", "colour": "red", "Role": "admin"}
     errors = refused(scenario.call("create_payment_v1", SHOP, body))
 
@@ -202,7 +202,7 @@ def test_payment_when_subject_and_key_are_cut_elsewhere_then_not_the_same() -> N
     assert len(ids) == 3
 
 
-def test_payment_when_the_amount_changes_under_its_key_then_409_and_what_to_do(scenario: RestScenario) -> None:
+def test_payment_with_a_changed_amount_under_its_key_gives_409_with_advice(scenario: RestScenario) -> None:
     pay(scenario, headers=KEY)
     answer = pay(scenario, headers=KEY, amount="13")
     assert answer["statusCode"] == 409
@@ -216,7 +216,7 @@ def test_payment_when_the_key_is_no_key_then_400_names_the_header(scenario: Rest
     assert scenario.stored == (0, 0, 0, 0)
 
 
-def test_payment_id_when_made_from_any_key_then_never_taken_for_a_card_number() -> None:
+def test_payment_id_made_from_a_key_never_looks_like_a_card_number() -> None:
     scenario = RestScenario(per_customer=5000)
     answers = [pay(scenario, headers={"Idempotency-Key": f"key-{n}"}) for n in range(4000)]
     assert {answer["statusCode"] for answer in answers} == {202}
@@ -225,7 +225,7 @@ def test_payment_id_when_made_from_any_key_then_never_taken_for_a_card_number() 
 # Disbursements -----------------------------------------------------------------------------------------------------
 
 
-def test_disbursements_when_asked_for_then_newest_first_with_all_that_clients_know(scenario: RestScenario) -> None:
+def test_disbursements_are_newest_first_with_every_legacy_field(scenario: RestScenario) -> None:
     pay(scenario)
     scenario.payments.create(
         after(
@@ -296,9 +296,7 @@ def test_disbursements_when_there_is_none_then_an_empty_list(scenario: RestScena
 
 @pytest.mark.fault(41)
 @pytest.mark.parametrize("caller", [OTHER_SHOP, SAM])
-def test_disbursements_when_the_customer_is_somebody_elses_then_404_and_audited(
-    scenario: RestScenario, caller: Caller
-) -> None:
+def test_disbursements_of_another_owners_customer_give_an_audited_404(scenario: RestScenario, caller: Caller) -> None:
     pay(scenario)
     answer = disbursements(scenario, caller)
     assert answer == disbursements(RestScenario(), caller)

@@ -78,7 +78,7 @@ class ListingScenario:
         return [shown["payment_id"] for shown in body["payments"]]
 
 
-def test_list_customer_payments_when_asked_then_summaries_without_anything_sealed() -> None:
+def test_list_customer_payments_returns_summaries_without_sealed_fields() -> None:
     scenario = ListingScenario()
     scenario.store("pay_1", customer_id="cus_anna", metadata={"order": "A-17"}, description="shoes")
 
@@ -111,9 +111,7 @@ def test_list_customer_payments_when_asked_then_summaries_without_anything_seale
         (SHOP, ["pay_1"]),
     ],
 )
-def test_list_customer_payments_when_a_merchant_asks_then_only_what_it_submitted(
-    caller: Caller, seen: list[str]
-) -> None:
+def test_list_customer_payments_shows_a_merchant_only_its_own(caller: Caller, seen: list[str]) -> None:
     scenario = ListingScenario()
     scenario.store("pay_1", customer_id="cus_anna", submitted_by="shop")
     scenario.store("pay_2", NOON + DAY, customer_id="cus_anna", submitted_by="rival")
@@ -124,7 +122,7 @@ def test_list_customer_payments_when_a_merchant_asks_then_only_what_it_submitted
 
 @pytest.mark.fault(41)
 @pytest.mark.parametrize("caller", [BOB, RIVAL])
-def test_list_when_it_is_another_customers_then_404_as_for_an_unknown_one_and_kept(caller: Caller) -> None:
+def test_list_for_another_customer_gives_an_audited_404_as_if_unknown(caller: Caller) -> None:
     scenario = ListingScenario()
     scenario.store("pay_1", customer_id="cus_anna", submitted_by="rival")
 
@@ -138,7 +136,7 @@ def test_list_when_it_is_another_customers_then_404_as_for_an_unknown_one_and_ke
     ]
 
 
-def test_list_payments_when_followed_then_the_links_lead_through_all_of_them() -> None:
+def test_list_payments_links_lead_through_all_pages() -> None:
     scenario = ListingScenario()
     for n in range(5):
         scenario.store(f"pay_{n}", NOON - n * DAY)
@@ -156,7 +154,7 @@ def test_list_payments_when_followed_then_the_links_lead_through_all_of_them() -
     assert "next" not in body["links"]
 
 
-def test_list_payments_when_no_time_is_given_then_those_of_the_last_thirty_days() -> None:
+def test_list_payments_without_a_time_covers_the_last_thirty_days() -> None:
     scenario = ListingScenario()
     scenario.store("a-moment-ahead", NOON + timedelta(minutes=1))
     scenario.store("recent", NOON - 29 * DAY)
@@ -224,7 +222,7 @@ def test_parse_query_when_several_are_wrong_or_unknown_then_all_are_named() -> N
     assert "unknown parameter 'since'" in str(refused.value.errors)
 
 
-def test_parse_query_when_a_time_is_far_off_then_taken_for_the_end_of_all_times() -> None:
+def test_parse_query_clamps_times_to_the_years_2000_and_3000() -> None:
     asked = parse_query({"from": "0001-01-01", "to": "9999-12-31"})
 
     assert asked.since

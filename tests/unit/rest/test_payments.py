@@ -77,7 +77,7 @@ def test_payment_when_sent_again_by_an_admin_then_told_as_to_its_submitter(scena
     assert scenario.payments.rows["pay_1"].submitted_by == SHOP.subject
 
 
-def test_payment_when_it_came_before_there_were_submitters_then_its_repetition_is_none_the_less_one(
+def test_payment_stored_without_a_submitter_is_still_replayed(
     scenario: RestScenario,
 ) -> None:
     scenario.payments.create(payment(method=""))
@@ -85,9 +85,7 @@ def test_payment_when_it_came_before_there_were_submitters_then_its_repetition_i
 
 
 @pytest.mark.parametrize("amount", ["99.99", "1"], ids=["the same content", "other content"])
-def test_payment_id_when_another_merchant_has_it_then_409_tells_nothing_of_the_other_payment(
-    scenario: RestScenario, amount: str
-) -> None:
+def test_payment_id_of_another_merchant_gives_409_without_its_details(scenario: RestScenario, amount: str) -> None:
     submit(scenario, description="secret tea", customer_id="cus_of_shop")
     before = scenario.payments.rows["pay_1"]
 
@@ -108,7 +106,7 @@ def test_payment_when_its_submitter_sends_other_content_then_409(scenario: RestS
     assert scenario.payments.rows["pay_1"].money.minor_units == 9999
 
 
-def test_payment_when_fields_are_wrong_then_400_names_them_all_and_nothing_is_stored(scenario: RestScenario) -> None:
+def test_payment_with_invalid_fields_names_them_all_and_stores_nothing(scenario: RestScenario) -> None:
     answer = submit(scenario, amount="1.234", customer_id="?", colour="red")
 
     assert (answer["statusCode"], answer["body"]["type"]) == (400, "urn:problem:payment-api:invalid-request")
@@ -149,7 +147,7 @@ def test_payment_when_it_has_no_private_field_then_no_key_is_needed(scenario: Re
 # Limits ------------------------------------------------------------------------------------------------------------
 
 
-def test_payment_when_its_customer_has_too_many_then_429_says_when_to_come_back() -> None:
+def test_payment_over_the_customer_limit_gives_429_with_retry_after() -> None:
     scenario = RestScenario(per_customer=2)
     for n in range(2):
         submit(scenario, payment_id=f"pay_{n}", customer_id="cus_1")
@@ -178,7 +176,7 @@ def test_payment_when_one_card_too_many_then_its_row_is_held(scenario: RestScena
 
 
 @pytest.mark.fault(43)
-def test_payment_when_sent_again_then_its_card_counts_once_and_its_row_is_held_as_before(
+def test_payment_sent_again_counts_its_card_once_and_keeps_its_hold(
     scenario: RestScenario,
 ) -> None:
     most = MOST_CARDS[Source.CUSTOMER]
@@ -206,7 +204,7 @@ def test_payment_when_each_card_is_another_new_customers_default_then_held(scena
     assert [row.hold for row in scenario.payments.rows.values()] == [""] * most + [CARD_TESTING] * 2
 
 
-def test_payment_when_charged_on_cards_that_were_on_file_for_long_then_none_is_held(scenario: RestScenario) -> None:
+def test_payment_on_a_card_long_on_file_is_never_held(scenario: RestScenario) -> None:
     for n in range(MOST_CARDS[Source.IP] + 2):
         scenario.add_customer(f"cus_{n}", default_payment_method=f"pm_{n:03}")
         body = NEW | {"payment_id": f"pay_{n}", "amount": "1", "customer_id": f"cus_{n}"}
@@ -214,7 +212,7 @@ def test_payment_when_charged_on_cards_that_were_on_file_for_long_then_none_is_h
     assert {row.hold for row in scenario.payments.rows.values()} == {""}
 
 
-def test_payment_when_repeated_after_another_created_its_customer_then_still_replayed(scenario: RestScenario) -> None:
+def test_payment_is_still_replayed_once_another_owner_has_its_customer(scenario: RestScenario) -> None:
     assert submit(scenario, customer_id="cus_1")["statusCode"] == 202
     scenario.add_customer("cus_1", by=OTHER_SHOP)
 
@@ -272,9 +270,7 @@ def test_get_when_it_is_theirs_then_shown_and_nothing_to_audit(scenario: RestSce
 
 @pytest.mark.fault(41)
 @pytest.mark.parametrize("caller", SEES_NOT.values(), ids=SEES_NOT)
-def test_payment_when_it_is_not_theirs_then_as_if_there_were_none_and_audited(
-    scenario: RestScenario, caller: Caller
-) -> None:
+def test_payment_of_another_owner_gives_an_audited_404_as_if_missing(scenario: RestScenario, caller: Caller) -> None:
     scenario.add_customer(subject=JO.subject)
     submit(scenario, **OF_JO)
 
@@ -297,7 +293,7 @@ def test_get_when_there_is_none_then_404_and_nothing_to_audit(scenario: RestScen
 
 @pytest.mark.fault(41)
 @pytest.mark.parametrize("customer_id", ["cus_nobodys", "cus_unknown", ""])
-def test_payment_when_nobody_owns_its_customer_then_no_person_sees_it(scenario: RestScenario, customer_id: str) -> None:
+def test_payment_without_an_owning_subject_is_hidden_from_customers(scenario: RestScenario, customer_id: str) -> None:
     scenario.add_customer("cus_nobodys", by=SHOP, subject="")
     submit(scenario, customer_id=customer_id)
     for person in (JO, Caller("", frozenset({Role.CUSTOMER}))):
@@ -306,13 +302,13 @@ def test_payment_when_nobody_owns_its_customer_then_no_person_sees_it(scenario: 
 
 @pytest.mark.fault(41)
 @pytest.mark.parametrize("caller", [SHOP, Caller("", frozenset({Role.MERCHANT}))])
-def test_payment_when_nobody_submitted_it_then_staff_alone_sees_it(scenario: RestScenario, caller: Caller) -> None:
+def test_payment_without_a_submitter_is_visible_to_staff_only(scenario: RestScenario, caller: Caller) -> None:
     scenario.payments.create(payment())
     assert get(scenario, caller)["statusCode"] == 404
     assert get(scenario, OPERATOR)["statusCode"] == 200
 
 
-def test_payment_when_its_customer_was_erased_then_the_person_sees_it_no_more_and_the_merchant_does(
+def test_payment_is_hidden_from_an_erased_customer_but_not_its_merchant(
     scenario: RestScenario,
 ) -> None:
     scenario.add_customer(subject=JO.subject)
@@ -326,7 +322,7 @@ def test_payment_when_its_customer_was_erased_then_the_person_sees_it_no_more_an
 
 
 @pytest.mark.fault(41)
-def test_payment_when_it_names_somebody_elses_customer_then_404_audited_and_nothing_stored(
+def test_payment_for_another_owners_customer_gives_an_audited_404(
     scenario: RestScenario,
 ) -> None:
     scenario.add_customer(by=OTHER_SHOP, default_payment_method="pm_card_visa")
@@ -354,7 +350,7 @@ def test_payment_when_it_names_a_customer_that_is_not_there_then_taken(scenario:
     assert scenario.denied == []
 
 
-def test_list_when_a_merchant_asks_for_its_customers_payments_then_those_alone_that_it_submitted(
+def test_list_shows_a_merchant_only_payments_it_submitted_for_its_customer(
     scenario: RestScenario,
 ) -> None:
     submit(scenario, OTHER_SHOP, payment_id="pay_other", customer_id="cus_1")
@@ -420,7 +416,7 @@ def places(operation: str, fields: list[str]) -> Iterator[tuple[str, dict[str, A
         for place, more in places(operation, fields)
     ],
 )
-def test_card_data_when_it_stands_anywhere_in_a_body_then_refused_and_not_repeated(
+def test_card_data_anywhere_in_a_body_is_refused_and_not_repeated(
     scenario: RestScenario, operation: str, more: dict[str, Any], looks: str
 ) -> None:
     existing = operation in ("update_customer", "create_token")
@@ -456,7 +452,7 @@ def test_operations_when_they_take_a_body_then_all_are_tried() -> None:
     ("operation", "field"),
     [("create_payment", "amount"), ("create_payment_v1", "amount"), ("create_token", "metadata")],
 )
-def test_card_number_when_it_is_a_json_number_then_refused_and_not_repeated(
+def test_card_number_as_a_json_number_is_refused_and_not_repeated(
     scenario: RestScenario, operation: str, field: str
 ) -> None:
     answer = scenario.call(operation, SHOP, VALID[operation] | {field: int(CARD)})
@@ -465,7 +461,7 @@ def test_card_number_when_it_is_a_json_number_then_refused_and_not_repeated(
     assert CARD not in json.dumps(answer)
 
 
-def test_problems_when_payments_are_refused_then_no_answer_holds_what_is_private(scenario: RestScenario) -> None:
+def test_refused_payments_return_problems_without_private_data(scenario: RestScenario) -> None:
     private: dict[str, Any] = {
         "customer_id": "cus_1",
         "payment_method": "pm_card_visa",

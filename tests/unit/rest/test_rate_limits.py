@@ -29,7 +29,7 @@ def limiter(store: MemoryLimitStore | None = None) -> Limiter:
     return Limiter(store or MemoryLimitStore(), PER_MINUTE)
 
 
-def test_check_when_the_address_is_over_its_limit_then_too_many_until_the_window_ends() -> None:
+def test_check_refuses_an_address_over_its_limit_until_the_window_ends() -> None:
     limits = limiter()
     for _ in range(3):
         limits.check(call())
@@ -41,7 +41,7 @@ def test_check_when_the_address_is_over_its_limit_then_too_many_until_the_window
     limits.check(call(at=NOON + timedelta(seconds=60)))
 
 
-def test_check_when_two_instances_share_the_table_then_the_limit_holds_across_them() -> None:
+def test_check_applies_the_limit_across_instances_sharing_the_table() -> None:
     store = MemoryLimitStore()
     instances = [limiter(store), limiter(store)]
     for n in range(3):
@@ -52,7 +52,7 @@ def test_check_when_two_instances_share_the_table_then_the_limit_holds_across_th
             instance.check(call())
 
 
-def test_check_when_a_header_claims_another_address_then_the_real_one_is_counted() -> None:
+def test_check_counts_the_real_address_and_ignores_the_header() -> None:
     limits = limiter()
     for n in range(3):
         limits.check(call(header=f"198.51.100.{n}"))
@@ -87,7 +87,7 @@ def test_check_when_something_is_changed_then_one_write_for_each_counter(verb: s
     ]
 
 
-def test_check_when_a_customer_calls_from_many_addresses_then_the_caller_is_held() -> None:
+def test_check_limits_a_caller_across_addresses() -> None:
     limits = limiter()
     for n in range(2):
         limits.check(call(caller=ANNA, ip=f"198.51.100.{n}"))
@@ -96,7 +96,7 @@ def test_check_when_a_customer_calls_from_many_addresses_then_the_caller_is_held
         limits.check(call(caller=ANNA, ip="198.51.100.9"))
 
 
-def test_check_when_a_customer_is_paid_for_too_often_then_this_customer_alone_is_held() -> None:
+def test_check_limits_payments_for_one_customer_only() -> None:
     limits = limiter()
     for n in range(2):
         limits.check(call(ip=f"198.51.100.{n}"), customer_id="cus_1")
@@ -106,7 +106,7 @@ def test_check_when_a_customer_is_paid_for_too_often_then_this_customer_alone_is
     limits.check(call(), customer_id="cus_2")
 
 
-def test_check_when_a_customer_id_is_a_callers_subject_then_they_do_not_share_a_count() -> None:
+def test_check_counts_a_customer_id_apart_from_an_equal_caller_subject() -> None:
     limits = limiter()
     for n in range(2):
         limits.check(call(caller=ANNA, ip=f"198.51.100.{n}"))
@@ -114,7 +114,7 @@ def test_check_when_a_customer_id_is_a_callers_subject_then_they_do_not_share_a_
     limits.check_customer("anna", NOON)
 
 
-def test_check_when_nobody_and_no_address_then_nothing_to_count() -> None:
+def test_check_without_caller_and_address_counts_nothing() -> None:
     store = MemoryLimitStore()
     limiter(store).check(call(ip="", caller=NOBODY))
 
@@ -128,7 +128,7 @@ class Unreachable(MemoryLimitStore):
         raise LimitsUnavailable("EndpointConnectionError of the limits table")
 
 
-def test_check_when_the_table_cannot_be_reached_then_the_call_goes_on_and_a_log_line_says_so(
+def test_check_allows_the_call_and_logs_when_the_table_is_unreachable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     log = Mock()

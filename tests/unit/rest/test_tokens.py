@@ -99,7 +99,7 @@ class TokenScenario:
 
 
 @pytest.mark.parametrize("caller", [SHOP, JO, ADMIN])
-def test_create_token_when_the_customer_is_the_callers_then_it_is_told_this_once(caller: Caller) -> None:
+def test_create_token_returns_the_token_with_no_store(caller: Caller) -> None:
     status, body, headers = TokenScenario().call("create_token", caller, NEW)
     assert (status, headers["Location"], headers["Cache-Control"]) == (201, f"/tokens/{TOKEN_ID}", "no-store")
     assert body == {
@@ -111,7 +111,7 @@ def test_create_token_when_the_customer_is_the_callers_then_it_is_told_this_once
     }
 
 
-def test_create_token_when_stored_then_without_itself_and_sealed_for_its_customer() -> None:
+def test_create_token_stores_no_plain_token_and_seals_the_rest() -> None:
     scenario = TokenScenario()
     scenario.create()
     stored = scenario.tokens.rows[TOKEN_ID]
@@ -153,7 +153,7 @@ def test_create_token_when_a_lifetime_is_given_then_it_ends_then(seconds: float)
         ({"colour": "secret"}, "colour"),
     ],
 )
-def test_create_token_when_a_field_is_wrong_then_it_is_named_and_not_repeated(change: Any, name: str) -> None:
+def test_create_token_names_an_invalid_field_without_repeating_it(change: Any, name: str) -> None:
     scenario = TokenScenario()
     problem = scenario.refused("create_token", body=NEW | change)
     assert (problem.status, [error.field for error in problem.errors]) == (400, [name])
@@ -181,7 +181,7 @@ def test_create_token_when_the_required_is_missing_then_both_are_told() -> None:
         ({"cvc": "123"}, "cvc"),
     ],
 )
-def test_create_token_when_card_data_stands_anywhere_then_refused_unrepeated(change: Any, name: str) -> None:
+def test_create_token_refuses_card_data_anywhere_without_repeating_it(change: Any, name: str) -> None:
     scenario = TokenScenario()
     problem = scenario.refused("create_token", body=NEW | change)
     assert [error.field for error in problem.errors] == [name]
@@ -191,7 +191,7 @@ def test_create_token_when_card_data_stands_anywhere_then_refused_unrepeated(cha
 
 @pytest.mark.fault(41)
 @pytest.mark.parametrize(("caller", "audited"), [(OTHER_SHOP, True), (SAM, True), (SHOP, False)])
-def test_create_token_when_the_customer_is_not_the_callers_then_404_and_audited(caller: Caller, audited: bool) -> None:
+def test_create_token_gives_404_and_audits_another_owners_customer(caller: Caller, audited: bool) -> None:
     scenario = TokenScenario()
     customer_id = "cus_1" if audited else "cus_2"
     problem = scenario.refused("create_token", caller, body=NEW | {"customer_id": customer_id})
@@ -207,7 +207,7 @@ def test_create_token_when_the_customer_was_erased_then_404() -> None:
     assert scenario.tokens.rows == {}
 
 
-def test_create_token_when_the_customer_is_erased_at_that_very_moment_then_404_and_it_is_worth_nothing() -> None:
+def test_create_token_during_an_erasure_gives_404_and_revokes_the_token() -> None:
     scenario = TokenScenario()
     scenario.tokens.meddle = scenario.erase
     assert scenario.refused("create_token", ADMIN, body=NEW).status == 404
@@ -228,7 +228,7 @@ def test_create_token_when_the_key_is_off_then_nothing_is_stored() -> None:
 
 
 @pytest.mark.parametrize("caller", [SHOP, JO, ADMIN, OPERATOR])
-def test_get_token_when_the_customer_is_the_callers_then_all_but_itself_and_the_method(caller: Caller) -> None:
+def test_get_token_hides_the_token_and_the_payment_method(caller: Caller) -> None:
     scenario = TokenScenario()
     scenario.create()
     status, body, _ = scenario.call("get_token", caller)
@@ -253,7 +253,7 @@ def test_get_token_when_time_is_over_then_expired() -> None:
 @pytest.mark.fault(41)
 @pytest.mark.parametrize("operation", ["get_token", "revoke_token"])
 @pytest.mark.parametrize("caller", [OTHER_SHOP, SAM])
-def test_token_when_it_is_another_customers_then_404_as_if_unknown_and_audited(operation: str, caller: Caller) -> None:
+def test_token_of_another_customer_gives_an_audited_404_as_if_unknown(operation: str, caller: Caller) -> None:
     scenario = TokenScenario()
     scenario.create()
     problem = scenario.refused(operation, caller)
@@ -263,7 +263,7 @@ def test_token_when_it_is_another_customers_then_404_as_if_unknown_and_audited(o
 
 
 @pytest.mark.parametrize("token_id", [TOKEN, "", "A" * 64, "0" * 64])
-def test_get_token_when_there_is_none_of_this_id_then_404_without_repeating_it(token_id: str) -> None:
+def test_get_token_with_an_unknown_id_gives_404_without_repeating_it(token_id: str) -> None:
     scenario = TokenScenario()
     scenario.create()
     problem = scenario.refused("get_token", token_id=token_id)
@@ -271,7 +271,7 @@ def test_get_token_when_there_is_none_of_this_id_then_404_without_repeating_it(t
     assert not token_id or token_id not in problem.detail
 
 
-def test_revoke_token_when_repeated_then_204_again_and_the_first_time_stays() -> None:
+def test_revoke_token_repeated_gives_204_and_keeps_the_first_time() -> None:
     scenario = TokenScenario()
     scenario.create()
     for minutes in (1, 2):
