@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 PART = 16
 LINEAR = 4 * PART
-"""Sixteen times the input takes linear work 16 times as long, quadratic work 256 times: a factor of 4 each for noise."""
+"""Sixteen times the input takes linear work 16 times as long, quadratic work 256 times: a factor of 4 for noise."""
 LEAST_SECONDS = 0.005
 """Less than this is mostly the clock's own resolution."""
 
