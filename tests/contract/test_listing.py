@@ -243,7 +243,7 @@ def holds(lists: Lists, rows: list[Row], limit: int) -> None:
         assert all(0 < len(page.payments) <= limit for page in pages[:-1])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(ROWS, some.integers(1, 6))
 def test_memory_pages_hold_all_rows_once_newest_first(rows: list[Row], limit: int) -> None:
     store = MemoryPaymentStore()
@@ -254,7 +254,7 @@ def test_dynamodb_pages_hold_all_rows_once_newest_first() -> None:
     with aws_in_memory():
         client = create_table(PAYMENTS)
 
-        @settings(max_examples=20, deadline=None)
+        @settings(max_examples=20)
         @given(ROWS, some.integers(1, 6))
         def on_dynamodb(rows: list[Row], limit: int) -> None:
             client.delete_table(TableName=PAYMENTS.name)

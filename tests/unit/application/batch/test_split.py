@@ -165,7 +165,7 @@ def test_split_keeps_the_first_row_of_an_id_and_repeats_name_its_line() -> None:
 
 
 @given(ids=st.lists(st.sampled_from(["p1", "p2", "p3", "p4"]), max_size=14))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_split_stores_each_id_from_its_first_line_for_any_repetition(ids: list[str]) -> None:
     scenario = SplitScenario()
     content = HEADER + b"".join(b"%s,%d,USD\n" % (name.encode(), n) for n, name in enumerate(ids, 1))
@@ -394,7 +394,7 @@ def test_split_has_no_more_steps_than_the_crash_test_tries(seconds_left: float) 
 
 
 @given(deaths=st.lists(st.integers(0, 25), max_size=6), workers=st.sampled_from([1, 4]))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_split_crashing_repeatedly_still_splits_the_file_exactly(deaths: list[int], workers: int) -> None:
     scenario, source = mixed_world()
     for dies_at in deaths:
