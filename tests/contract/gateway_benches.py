@@ -1,4 +1,4 @@
-"""Gateways to test, with their other side: the in-memory twin, and Stripe's adapter on the stand-in."""
+"""Gateways to test, with their other side: the in-memory fake, and Stripe's adapter on the stand-in."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress

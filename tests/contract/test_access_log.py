@@ -1,4 +1,4 @@
-"""One suite for the log of denied accesses on DynamoDB (moto) and for its in-memory twin."""
+"""One suite for the log of denied accesses on DynamoDB (moto) and for its in-memory fake."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields

@@ -1,4 +1,4 @@
-"""One suite for the processing-status table on DynamoDB (moto) and for its in-memory twin."""
+"""One suite for the processing-status table on DynamoDB (moto) and for its in-memory fake."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""One suite for the controls table on DynamoDB (moto) and for its in-memory twins: the lane's switch, the counter."""
+"""One suite for the controls table on DynamoDB (moto) and for its in-memory fakes: the lane's switch, the counter."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -186,14 +186,14 @@ def test_take_slot_is_unique_and_in_range_and_the_same_in_memory() -> None:
         def holds(ranges: list[Range]) -> None:
             client.delete_table(TableName=CONTROLS.name)
             create_table(CONTROLS)
-            twin = MemorySlotStore()
+            fake = MemorySlotStore()
             slots = taken([DynamoSlotStore(client, CONTROLS.name, SLOT) for _ in range(2)], ranges)
             given_out = [slot for slot in slots if slot is not None]
             assert len(given_out) == len(set(given_out))
             assert all(
                 slot is None or first <= slot <= last for slot, (first, last, _) in zip(slots, ranges, strict=True)
             )
-            assert slots == taken([twin, twin], ranges)
+            assert slots == taken([fake, fake], ranges)
 
         holds()
 

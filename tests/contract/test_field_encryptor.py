@@ -1,4 +1,4 @@
-"""One suite for the vault and the e-mail hasher on KMS (moto) and for their in-memory twins."""
+"""One suite for the vault and the e-mail hasher on KMS (moto) and for their in-memory fakes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What every PaymentGateway does, run against the in-memory twin and against Stripe's adapter on the stand-in."""
+"""What every PaymentGateway does, run against the in-memory fake and against Stripe's adapter on the stand-in."""
 
 import logging
 import traceback
@@ -370,8 +370,8 @@ def test_stripe_charge_answered_after_the_timeout_is_unknown_but_made_once() -> 
         hasty = StripeGateway(lambda: SECRET_KEY, base_url=url, read_timeout_seconds=0.2)
         error = error_of(lambda: hasty.charge(request_for()))
         assert (type(error), error.code) == (OutcomeUnknown, "no_answer")
-        patient = StripeGateway(lambda: SECRET_KEY, base_url=url)
-        found = patient.find("pay-1")
+        gateway = StripeGateway(lambda: SECRET_KEY, base_url=url)
+        found = gateway.find("pay-1")
         assert found is not None
         assert found.status is Status.SUCCEEDED
         assert len(stand_in.ledger.captured()) == 1

@@ -1,4 +1,4 @@
-"""One suite for the limits table on DynamoDB (moto) and for its in-memory twin."""
+"""One suite for the limits table on DynamoDB (moto) and for its in-memory fake."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""One suite for the lists of payments on DynamoDB (moto) and for their in-memory twin."""
+"""One suite for the lists of payments on DynamoDB (moto) and for their in-memory fake."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""One suite for the payments and audit tables on DynamoDB (moto) and for their in-memory twins."""
+"""One suite for the payments and audit tables on DynamoDB (moto) and for their in-memory fakes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -445,7 +445,7 @@ def payctl(local_stack: LocalStack, tmp_path: Path) -> Payctl:
     return run
 
 
-def told_by(run: subprocess.CompletedProcess[str]) -> Any:
+def json_of(run: subprocess.CompletedProcess[str]) -> Any:
     """What a command of payctl wrote as JSON."""
     assert run.stdout, run.stderr
     return json.loads(run.stdout)

@@ -77,9 +77,9 @@ def test_chaos_ends_500_payments_and_charges_each_success_once(
 
     results = batch_file.result(name, "results", PATIENCE_SECONDS)
     assert sorted(line.split(",")[1] for line in results.splitlines()[1:]) == sorted(batch_ids)
-    [told] = {event["batch_id"] for event in eventually(lambda: events.of(event_type="batch", file=name), len)}
+    [batch_id] = {event["batch_id"] for event in eventually(lambda: events.of(event_type="batch", file=name), len)}
     batches = DynamoBatchStore(client("dynamodb"), outputs["processing_status_table"], outputs["payments_table"])
-    batch = batches.get(told)
+    batch = batches.get(batch_id)
     assert batch is not None
     assert (batch.status, batch.progress.rows_accepted, batch.rows_closed) == (BatchStatus.COMPLETED, BATCH, BATCH)
 

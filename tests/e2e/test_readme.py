@@ -78,10 +78,10 @@ def test_pages_when_they_have_commands_then_all_are_listed_here() -> None:
 
 
 def test_documented_cdktf_commands_are_those_that_the_tests_run() -> None:
-    told = {command for block in BLOCKS for command in re.findall(r"^cdktf (\w+)", block.script, re.MULTILINE)}
+    named = {command for block in BLOCKS for command in re.findall(r"^cdktf (\w+)", block.script, re.MULTILINE)}
     tests = "".join((ROOT / "tests" / "e2e" / name).read_text() for name in ("second_suffix.py", "conftest.py"))
     run = set(re.findall(r"\b(?:self|second\(\))\(\"(\w+)\"", tests))
-    assert told == run == {"synth", "diff", "deploy", "destroy"}
+    assert named == run == {"synth", "diff", "deploy", "destroy"}
 
 
 def test_answers_have_the_shape_that_the_readme_shows(

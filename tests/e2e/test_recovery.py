@@ -36,10 +36,10 @@ NewId = Callable[[], str]
 Client = Callable[[str], Any]
 
 WAIT_SCALE = 0.1
-PATIENCES = 12
+UNITS_OF_WAITING = 12
 """Units of PATIENCE_SECONDS after which even a payment that has to be asked about twice has its outcome."""
 AUTHENTICATES = "pm_card_authenticationRequired"
-UNTOLD = {"unheard": ("requires_action", "authenticate"), "settles": ("processing", "settle")}
+WITHOUT_WEBHOOK = {"unheard": ("requires_action", "authenticate"), "settles": ("processing", "settle")}
 """Payments that the gateway closes without an event: how each waits for it, and what closes it there."""
 
 
@@ -65,7 +65,7 @@ def slow(api: Api, gateway: Gateway) -> dict[str, str]:
     for one in begun.values():
         assert api.post(one).status_code == 202
     payment_ids = {what: one["payment_id"] for what, one in begun.items()}
-    for what, (waiting, route) in UNTOLD.items():
+    for what, (waiting, route) in WITHOUT_WEBHOOK.items():
         intent = waits_for_the_gateway(api, payment_ids[what], waiting)
         gateway.tell(f"payment_intents/{intent}/{route}", {"outcome": "succeeded"})
     return payment_ids
@@ -83,7 +83,7 @@ def waits_for_the_gateway(api: Api, payment_id: str, status: str) -> str:
 @pytest.fixture(scope="module")
 def slow_seconds(local_stack: LocalStack) -> float:
     """How long the recovery of such a payment may stand still."""
-    return PATIENCES * local_stack.patience_seconds
+    return UNITS_OF_WAITING * local_stack.patience_seconds
 
 
 @pytest.fixture
@@ -444,7 +444,7 @@ def test_webhook_events_doubled_and_reordered_move_nothing_back(
 
 
 @pytest.mark.fault(37)
-@pytest.mark.parametrize("what", UNTOLD)
+@pytest.mark.parametrize("what", WITHOUT_WEBHOOK)
 def test_webhook_when_it_never_comes_then_the_poller_closes_the_payment(
     api: Api, gateway: Gateway, slow: dict[str, str], slow_seconds: float, what: str
 ) -> None:

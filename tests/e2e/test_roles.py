@@ -17,7 +17,7 @@ from local.terraform import ROOT
 from payctl.failures import Exit
 from payments.application.velocity import CARD_TESTING, MOST_CARDS, Source
 from payments.domain.identity import Role
-from tests.e2e.conftest import Api, Events, Gateway, Payctl, eventually, told_by
+from tests.e2e.conftest import Api, Events, Gateway, Payctl, eventually, json_of
 from tests.unit.issuers import rsa_key, unsigned
 
 ApiAs = Callable[[str], Api]
@@ -189,7 +189,7 @@ def test_small_charges_when_on_many_cards_then_held_across_instances(
     assert gateway.requests(bad) == []
     for payment_id, status in ((good, "succeeded"), (bad, "rejected")):  # told once it is audited
         eventually(partial(events.of, payment_id=payment_id, status=status), bool)
-        assert told_by(payctl("payment", "explain", payment_id, "--json"))["audit_verified"]
+        assert json_of(payctl("payment", "explain", payment_id, "--json"))["audit_verified"]
 
 
 def test_token_when_it_was_made_then_payments_take_it_until_it_is_revoked(

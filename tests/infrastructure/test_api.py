@@ -223,14 +223,14 @@ def test_contract_lifts_authentication_only_for_health_and_webhook() -> None:
 
 def test_contract_lists_the_error_responses_of_every_operation() -> None:
     for route, operation in OPERATIONS.items():
-        told = set(operation["responses"])
-        assert {"429", "500"} <= told
+        documented = set(operation["responses"])
+        assert {"429", "500"} <= documented
         if route not in OPEN:
-            assert {"400", "401", "403", "503"} <= told
+            assert {"400", "401", "403", "503"} <= documented
         if _bodies(operation):
-            assert {"400", "413", "415"} <= told
+            assert {"400", "413", "415"} <= documented
         if "{" in route:
-            assert "404" in told
+            assert "404" in documented
         assert operation["responses"]["429"] == {"$ref": "#/components/responses/TooMany"}
 
 
@@ -373,8 +373,8 @@ def test_contract_and_code_agree_on_token_fields_and_limits() -> None:
     assert expires["default"] == tokens.DEFAULT_SECONDS
     assert SCHEMAS["NewToken"]["properties"]["token"]["pattern"] == f"^{tokens.TOKEN.pattern}$"
     assert re.search(SCHEMAS["TokenId"]["pattern"], tokens.token_id_of("ptok_x"))
-    told = SCHEMAS["Token"]["properties"]["status"]["enum"]
-    assert told == [status.value for status in tokens.TokenStatus if status is not tokens.TokenStatus.REVOKED]
+    documented = SCHEMAS["Token"]["properties"]["status"]["enum"]
+    assert documented == [status.value for status in tokens.TokenStatus if status is not tokens.TokenStatus.REVOKED]
 
 
 @pytest.mark.parametrize("route", ["GET /payments", "GET /customers/{customer_id}/payments"])

@@ -90,16 +90,16 @@ def test_devcontainer_when_opened_then_it_runs_the_image_that_make_builds() -> N
 
 
 def test_workflows_install_tools_in_the_versions_that_make_prints() -> None:
-    told = {name: f"${{{{ steps.versions.outputs.{name} }}}}" for name in versions()}
+    expected = {name: f"${{{{ steps.versions.outputs.{name} }}}}" for name in versions()}
     inputs: dict[str, str] = {}
     for step in steps():
         inputs |= {name: value for name, value in step.get("with", {}).items() if re.search("version", name)}
 
     assert 'make --silent versions >> "$GITHUB_OUTPUT"' in commands()
     assert inputs == {
-        "python-version": told["PYTHON_VERSION"],
-        "node-version": told["NODE_VERSION"],
-        "terraform_version": told["TERRAFORM_VERSION"],
+        "python-version": expected["PYTHON_VERSION"],
+        "node-version": expected["NODE_VERSION"],
+        "terraform_version": expected["TERRAFORM_VERSION"],
     }
 
 

@@ -16,7 +16,7 @@ from tests.integration.executions import Executions
 from tests.moto_tables import aws_in_memory, create_table
 
 
-def vault_of_the_stack() -> KmsFieldEncryptor:
+def stack_encryptor() -> KmsFieldEncryptor:
     """The vault that the functions have."""
     return KmsFieldEncryptor(boto3.client("kms"), os.environ["VAULT_KEY_ARN"])
 
@@ -26,7 +26,7 @@ class SealedRows(DynamoPaymentStore):
 
     def save(self, payment: Payment) -> None:
         """See the port."""
-        super().save(sealed(payment, vault_of_the_stack()))
+        super().save(sealed(payment, stack_encryptor()))
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def aws() -> Iterator[None]:
 @pytest.fixture
 def payments(aws: None) -> DynamoPaymentStore:
     """The payments table, filled with rows that are written in plain text here and sealed there."""
-    return SealedRows(create_table(PAYMENTS), PAYMENTS.name, vault_of_the_stack())
+    return SealedRows(create_table(PAYMENTS), PAYMENTS.name, stack_encryptor())
 
 
 @pytest.fixture

@@ -29,14 +29,14 @@ def test_tables_when_counted_anew_then_they_are_the_ones_in_the_docs(counted: st
 
 
 def test_readme_sums_are_the_counted_ones_in_whole_dollars(counted: str) -> None:
-    told = re.search(
+    stated = re.search(
         r"over REST cost about \$(\d+) at AWS with Standard workflows and \$(\d+) with Express ones, "
         r"in a batch \$(\d+) and \$(\d+)",
         " ".join(README.read_text().split()),
     )
-    assert told
+    assert stated
 
-    for name, dollars in zip(("Standard", "Express"), (told.groups()[::2], told.groups()[1::2]), strict=True):
+    for name, dollars in zip(("Standard", "Express"), (stated.groups()[::2], stated.groups()[1::2]), strict=True):
         assert [round(Decimal(amount)) for amount in _sums(counted, name)] == [int(amount) for amount in dollars]
 
 

@@ -14,8 +14,7 @@ from fakes.gateway import MemoryGateway
 from payments.adapters.step_functions import StepFunctionsWorkflow
 from payments.application import charge as charging
 from payments.application import record as recording
-from payments.application import recover as sweeping
-from payments.application import steps
+from payments.application import recover, steps
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.split import Splitter
 from payments.application.charge import Charging
@@ -105,12 +104,12 @@ def absence_is_proof_at_once(patch: Patch) -> None:
 def lets_go_without_looking(patch: Patch) -> None:
     """After a refusal the row goes back to `pending`, whoever wrote it meanwhile."""
 
-    def let_go(self: Charging, payment: Payment, error: PaymentError) -> None:
+    def revert_to_pending(self: Charging, payment: Payment, error: PaymentError) -> None:
         current = self.store.get(payment.payment_id)
         if current and current.status is Status.PROCESSING:
             self.store.save(moved(current, Status.PENDING, at=self.clock(), actor="charge"))
 
-    patch.setattr(Charging, "_revert_to_pending", let_go)
+    patch.setattr(Charging, "_revert_to_pending", revert_to_pending)
 
 
 def saves_over_others(patch: Patch) -> None:
@@ -223,7 +222,7 @@ def deleted_before_the_start(patch: Patch) -> None:
                 del self.messages[number]
 
     patch.setattr(Queue, "_deliver", at_most_once)
-    patch.setattr(sweeping.PaymentRecovery, "_stands_still", lambda self, batch, now: False)
+    patch.setattr(recover.PaymentRecovery, "_stands_still", lambda self, batch, now: False)
 
 
 def counts_rows_twice(patch: Patch) -> None:
@@ -260,12 +259,12 @@ def gives_up_without_cancelling(patch: Patch) -> None:
 
 def starts_nothing_twice(patch: Patch) -> None:
     """A payment that was stored and not started is never started again."""
-    patch.setattr(sweeping.PaymentRecovery, "_restart", lambda self, payment, now: False)
+    patch.setattr(recover.PaymentRecovery, "_restart", lambda self, payment, now: False)
 
 
-def lane_stays_shut(patch: Patch) -> None:
+def breaker_stays_paused(patch: Patch) -> None:
     """Nobody looks whether the gateway takes payments again."""
-    patch.setattr(sweeping.PaymentRecovery, "_gets_through", lambda self, lane: False)
+    patch.setattr(recover.PaymentRecovery, "_gets_through", lambda self, breaker: False)
 
 
 BUGS: dict[Plant, set[str]] = {
@@ -290,7 +289,7 @@ BUGS: dict[Plant, set[str]] = {
     resends_for_the_customer: {"charged once", "pending is proof"},
     gives_up_without_cancelling: {"no charge after a no"},
     starts_nothing_twice: {"all settled"},
-    lane_stays_shut: {"lane open"},
+    breaker_stays_paused: {"lane open"},
 }
 """Planted bug → the invariants by which it shows first."""
 

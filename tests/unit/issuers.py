@@ -45,8 +45,8 @@ def jwk(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, kid: str, **more: s
     return {name: value for name, value in public.items() if name != "key_ops"} | {"kid": kid, "use": "sig"} | more
 
 
-def person(*groups: str, **more: Any) -> dict[str, Any]:
-    """The claims of an access token that the pool gives a person. A claim of None is left out."""
+def user(*groups: str, **more: Any) -> dict[str, Any]:
+    """The claims of an access token that the pool gives a user. A claim of None is left out."""
     claims = {
         "iss": POOL,
         "sub": SUBJECT,

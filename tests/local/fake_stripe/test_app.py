@@ -354,11 +354,11 @@ def test_request_log_lists_each_request_and_holds_no_secret(api: Api) -> None:
     api.intents.search({"query": 'metadata["payment_id"]:"pay-1"'})
     text = api.web.get(f"{api.url}/_stand_in/requests").text
     log = json.loads(text)["data"]
-    told = [
+    reported = [
         (entry["method"], entry["path"], entry["idempotency_key"], entry["payment_id"], entry["replayed"])
         for entry in log
     ]
-    assert told == [
+    assert reported == [
         ("POST", "/v1/payment_intents", "k", "pay-1", False),
         ("POST", "/v1/payment_intents", "k", "pay-1", True),
         ("GET", "/v1/payment_intents/search", "", "pay-1", False),

@@ -106,7 +106,7 @@ def wait_for(happened: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def told(api: Api) -> list[Any]:
+def reported(api: Api) -> list[Any]:
     """What the stand-in says about its events."""
     data: list[Any] = api.control("GET", "webhooks")["data"]
     return data
@@ -114,8 +114,8 @@ def told(api: Api) -> list[Any]:
 
 def settled(api: Api, count: int) -> list[Any]:
     """The same, once so many events were delivered."""
-    wait_for(lambda: sum(event["delivered"] for event in told(api)) >= count)
-    return told(api)
+    wait_for(lambda: sum(event["delivered"] for event in reported(api)) >= count)
+    return reported(api)
 
 
 def pay(api: Api, fault_spec: str) -> stripe.PaymentIntent:
@@ -216,8 +216,8 @@ def test_delivery_when_not_answered_with_2xx_then_is_tried_again(api: Api, recei
 def test_unanswered_delivery_is_reported_and_continues_at_a_new_endpoint(api: Api, receiver: Receiver) -> None:
     api.control("POST", "webhooks", {"url": "http://127.0.0.1:1/", "secrets": ["whsec_x"]})
     api.pay(confirm=False)
-    wait_for(lambda: told(api)[0]["attempts"] >= 2)
-    event = told(api)[0]
+    wait_for(lambda: reported(api)[0]["attempts"] >= 2)
+    event = reported(api)[0]
     assert (event["delivered"], event["last_status"]) == (False, None)
     assert "ConnectionError" in event["last_error"]
     api.control("POST", "webhooks", {"url": receiver.url, "secrets": ["whsec_x"]})
@@ -228,9 +228,9 @@ def test_delivery_when_it_fails_for_good_then_ends_after_twelve_attempts(api: Ap
     api.control("POST", "settings", {"webhook_retry_seconds": 0})
     receiver.statuses = [500] * 100
     api.pay(confirm=False)
-    wait_for(lambda: bool(told(api)[0]["attempts"] >= 12))
+    wait_for(lambda: bool(reported(api)[0]["attempts"] >= 12))
     time.sleep(0.1)
-    assert (told(api)[0]["attempts"], told(api)[0]["delivered"], len(receiver.bodies)) == (12, False, 12)
+    assert (reported(api)[0]["attempts"], reported(api)[0]["delivered"], len(receiver.bodies)) == (12, False, 12)
 
 
 def test_delivery_when_asked_for_again_then_sends_the_same_event(api: Api, receiver: Receiver) -> None:
@@ -239,7 +239,7 @@ def test_delivery_when_asked_for_again_then_sends_the_same_event(api: Api, recei
     api.control("POST", f"webhooks/{event['id']}/resend")
     wait_for(lambda: len(receiver.bodies) == 2)
     assert receiver.bodies[0] == receiver.bodies[1]
-    wait_for(lambda: told(api)[0]["attempts"] == 2)
+    wait_for(lambda: reported(api)[0]["attempts"] == 2)
     assert api.web.post(f"{api.url}/_stand_in/webhooks/evt_nope/resend").status_code == 404
 
 
@@ -289,8 +289,8 @@ def test_endpoint_with_own_certificate_is_trusted_only_with_its_ca_bundle(api: A
     with receiving(context) as receiver:
         api.control("POST", "webhooks", {"url": receiver.url, "secrets": SECRETS})
         api.pay(confirm=False)
-        wait_for(lambda: told(api)[0]["attempts"] >= 1)
-        assert "SSLError" in told(api)[0]["last_error"]
+        wait_for(lambda: reported(api)[0]["attempts"] >= 1)
+        assert "SSLError" in reported(api)[0]["last_error"]
         api.control("POST", "webhooks", {"url": receiver.url, "secrets": SECRETS, "ca_bundle": certificate})
         settled(api, 1)
 
@@ -369,7 +369,7 @@ def test_reordered_webhook_waits_for_the_next_while_another_is_in_flight(api: Ap
     made = api.pay("pay-1", confirm=False)
     api.control("POST", "faults", {"kind": "webhook_reordered", "payment_id": "pay-1"})
     api.intents.confirm(made.id)
-    wait_for(lambda: told(api)[0]["delivered"])
+    wait_for(lambda: reported(api)[0]["delivered"])
     api.client().v1.refunds.create({"payment_intent": made.id})
     settled(api, 3)
     assert receiver.types == ["created", "charge.refunded", "succeeded"]
@@ -390,7 +390,7 @@ def test_reordered_webhook_without_a_successor_arrives_after_its_delay(
 
 def test_delivery_queue_delivers_in_due_order_and_stops() -> None:
     delivered: list[str] = []
-    deliveries: DeliveryQueue[str] = DeliveryQueue(delivered.append, "postman")
+    deliveries: DeliveryQueue[str] = DeliveryQueue(delivered.append, "webhook-delivery")
     deliveries.take("last", 60)
     deliveries.take("second", 0.05)
     deliveries.take("first")

@@ -139,7 +139,7 @@ def test_failed_event_goes_to_its_destination_if_the_role_may_send_there(aws: Lo
     change_role(aws, "keeper", "sqs:SendMessage")
     failing("kept")
     [message] = eventually(lambda: sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages"))
-    told = json.loads(message["Body"])
-    assert told["requestPayload"] == {"decline": "kept"}
-    assert told["requestContext"]["condition"] == "RetriesExhausted"
-    assert told["responsePayload"]["errorType"]
+    failure = json.loads(message["Body"])
+    assert failure["requestPayload"] == {"decline": "kept"}
+    assert failure["requestContext"]["condition"] == "RetriesExhausted"
+    assert failure["responsePayload"]["errorType"]

@@ -1,4 +1,4 @@
-"""A usage plan counts for the key that the authorizer names, and a web ACL is told back as it was made."""
+"""A usage plan counts for the key that the authorizer names, and a web ACL is returned as it was created."""
 
 import io
 import json
@@ -128,10 +128,10 @@ def test_web_acl_created_and_changed_is_returned_completely(aws: LocalAws) -> No
     }
     made = client.create_web_acl(**asked, Scope="REGIONAL")["Summary"]
     same = {"Name": "acl", "Scope": "REGIONAL", "Id": made["Id"]}
-    told = client.get_web_acl(**same)
+    returned = client.get_web_acl(**same)
 
-    assert {name: told["WebACL"][name] for name in asked} == asked
+    assert {name: returned["WebACL"][name] for name in asked} == asked
 
     asked["CustomResponseBodies"]["late"]["Content"] = "wait longer"
-    client.update_web_acl(**asked, Scope="REGIONAL", Id=made["Id"], LockToken=told["LockToken"])
+    client.update_web_acl(**asked, Scope="REGIONAL", Id=made["Id"], LockToken=returned["LockToken"])
     assert client.get_web_acl(**same)["WebACL"]["CustomResponseBodies"] == asked["CustomResponseBodies"]

@@ -44,7 +44,7 @@ BATCH = Batch("b1", SOURCE, BatchStatus.SPLITTING, iso(NOON), iso(NOON))
 
 
 class Meeting:
-    """Runs `meanwhile` once, right before a claim: where two sweeps meet."""
+    """Runs `meanwhile` once, right before a claim: where two runs meet."""
 
     def __init__(self) -> None:
         self.meanwhile: Callable[[], object] | None = None
@@ -396,13 +396,13 @@ def test_recovery_failing_within_a_batch_has_queued_the_groups_before() -> None:
     scenario = lost()
     get, looked_at = scenario.payments.get, []
 
-    def dies(payment_id: str) -> Payment | None:
+    def crash(payment_id: str) -> Payment | None:
         looked_at.append(payment_id)
         if len(looked_at) > 11:
             raise ConnectionError("the table does not answer")
         return get(payment_id)
 
-    scenario.payments.get = dies  # type: ignore[method-assign]
+    scenario.payments.get = crash  # type: ignore[method-assign]
     with pytest.raises(ConnectionError):
         scenario.recover(after_units=2)
     assert len(scenario.queue.messages) == 10
@@ -542,8 +542,8 @@ def test_recovery_sends_another_probe_after_one_without_a_gateway_answer(ended: 
 @pytest.mark.fault(19)
 def test_recovery_stays_paused_after_a_refused_probe_and_retries_later() -> None:
     scenario = paused(REFUSED)
-    sweeps = [scenario.recover(after_units=1)["lane_paused"] for _ in range(7)]
-    assert sweeps == [1] * 7
+    runs = [scenario.recover(after_units=1)["lane_paused"] for _ in range(7)]
+    assert runs == [1] * 7
     assert len(scenario.workflow.started) == 3  # at 1, 3 and 7 units, as for every payment that comes to nothing
 
 
@@ -623,17 +623,17 @@ def test_recovery_out_of_time_among_events_stops_there() -> None:
 def test_recovery_reports_a_payment_that_fails_and_takes_up_the_others() -> None:
     scenario = RecoveryScenario(payment("pay_bad"), payment("pay_good"))
     scenario.clock.wait(timedelta(hours=1))
-    start, told = scenario.workflow.start, list[Exception]()
+    start, errors = scenario.workflow.start, list[Exception]()
 
-    def stumble(payment_id: str) -> None:
+    def fail(payment_id: str) -> None:
         if payment_id == "pay_bad":
             raise RuntimeError("no such name can be started")
         start(payment_id)
 
-    scenario.workflow.start = stumble  # type: ignore[method-assign]
-    found = replace(scenario.recovery, on_error=told.append).recover(lambda: 300)
+    scenario.workflow.start = fail  # type: ignore[method-assign]
+    found = replace(scenario.recovery, on_error=errors.append).recover(lambda: 300)
     assert (scenario.workflow.started, found["taken_up"]) == (["pay_good"], 1)
-    assert [str(error) for error in told] == ["no such name can be started"]
+    assert [str(error) for error in errors] == ["no such name can be started"]
 
 
 def test_recovery_without_on_error_stops_at_the_first_failure() -> None:

@@ -259,7 +259,7 @@ def test_charge_step_with_a_refused_key_leaves_the_payment_pending() -> None:
 ASKED = {"payment_id": "pay_1", "ask": True, "event_id": "evt_1"}
 
 
-def told() -> StepScenario:
+def charged_with_event() -> StepScenario:
     """A captured payment about which an event of the gateway is parked."""
     scenario = StepScenario()
     scenario.record(scenario.charge())
@@ -268,14 +268,14 @@ def told() -> StepScenario:
 
 
 def test_record_step_when_the_gateway_answered_then_its_event_is_applied() -> None:
-    scenario = told()
+    scenario = charged_with_event()
     scenario.record(scenario.charge(ASKED))
     assert list(scenario.events.parked()) == []
     assert [event.state for event in scenario.events.of_payment("pay_1")] == [EventState.APPLIED]
 
 
 def test_record_step_when_a_step_gave_up_then_the_event_stays_parked() -> None:
-    scenario = told()
+    scenario = charged_with_event()
     scenario.gateway.fail(Fault(FaultKind.SERVER_ERROR, call="find"))
     state = scenario.charge_until_it_ends(ASKED)
     assert "error" in state
@@ -285,7 +285,7 @@ def test_record_step_when_a_step_gave_up_then_the_event_stays_parked() -> None:
 
 @pytest.mark.fault(18)
 def test_record_step_with_a_conflicting_answer_keeps_the_event_parked() -> None:
-    scenario = told()
+    scenario = charged_with_event()
     scenario.gateway.fail(Fault(FaultKind.ALTERED, call="find", money=Money(4711, "CHF")))
     state = scenario.charge(ASKED)
     assert state["outcome"]["status"] == "in_review"
@@ -294,7 +294,7 @@ def test_record_step_with_a_conflicting_answer_keeps_the_event_parked() -> None:
 
 
 def test_record_step_that_cannot_write_the_row_keeps_the_event_parked() -> None:
-    scenario = told()
+    scenario = charged_with_event()
     scenario.gateway.refund(scenario.opened.gateway_reference, 9999)
     state = scenario.charge(ASKED)
 
@@ -309,7 +309,7 @@ def test_record_step_that_cannot_write_the_row_keeps_the_event_parked() -> None:
 
 @pytest.mark.parametrize("own_pace", [True, False])
 def test_charge_step_when_it_waits_then_the_event_is_not_forgotten(own_pace: bool) -> None:
-    scenario = told()
+    scenario = charged_with_event()
     scenario.slots.free = not own_pace
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find"))
     state = scenario.charge(ASKED)
@@ -433,7 +433,7 @@ class Execution:
     """What happens to one execution of the workflow, and afterwards."""
 
     faults: list[Fault]
-    dies: bool
+    crashes: bool
     """After its first call, before it records anything."""
     customer_authenticates: bool
     minutes_later: int
@@ -462,7 +462,7 @@ def test_steps_charge_at_most_once_and_keep_the_row_true_under_any_fault(
     for execution in executions:
         for fault in execution.faults:
             scenario.gateway.fail(replace(fault))
-        if execution.dies:
+        if execution.crashes:
             with suppress(PaymentError):
                 scenario.charge()
         else:

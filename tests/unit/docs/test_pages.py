@@ -95,10 +95,10 @@ def bash(page: Path) -> str:
 
 
 def test_settings_table_lists_exactly_the_settings_with_their_defaults() -> None:
-    told = {row[0]: row[1] for row in table(SETTINGS, "Variable")}
+    documented = {row[0]: row[1] for row in table(SETTINGS, "Variable")}
     by_environment = {field.name for field in fields(Environment)}
 
-    assert told == {
+    assert documented == {
         name.upper(): "by environment" if name in by_environment else field.default or "none"
         for name, field in Settings.model_fields.items()
     }
@@ -110,12 +110,12 @@ def test_environments_table_when_read_then_it_is_the_one_of_the_code() -> None:
     assert header in SETTINGS.read_text()
 
     assert table(SETTINGS, "By environment") == [
-        [field.name.upper(), *(_told(getattr(row, field.name)) for row in ENVIRONMENTS.values())]
+        [field.name.upper(), *(_shown(getattr(row, field.name)) for row in ENVIRONMENTS.values())]
         for field in fields(Environment)
     ]
 
 
-def _told(value: object) -> str:
+def _shown(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value) or "none"
 
 
@@ -166,8 +166,8 @@ def test_tables_when_read_then_keys_and_indexes_are_those_of_the_code() -> None:
     def shown(key: Key) -> str:
         return ", ".join(f"`{name}`" for name in key.attributes)
 
-    told = {row[0]: (row[1], row[2]) for row in table(ARCHITECTURE, "Table", plain=False)}
-    assert told == {
+    documented = {row[0]: (row[1], row[2]) for row in table(ARCHITECTURE, "Table", plain=False)}
+    assert documented == {
         f"`{known.name}`": (
             shown(known.key),
             ", ".join(
@@ -190,7 +190,7 @@ def test_waits_when_read_then_they_are_those_of_the_code() -> None:
     ends = [int(wait.total_seconds()) for wait in (one.proof, one.authentication, one.overdue)]
 
     assert [int(units) for _, units, _ in rows] == [*restarted, _units_until_due("unknown", restarts=9), *ends]
-    assert all(_told_time(told) == int(units) * RecoveryTimeouts().unit for _, units, told in rows)
+    assert all(_duration(wait) == int(units) * RecoveryTimeouts().unit for _, units, wait in rows)
     assert {row.patience_seconds for name, row in ENVIRONMENTS.items() if name != "local"} == {300}
     assert RecoveryTimeouts().unit == timedelta(seconds=300)
 
@@ -202,8 +202,8 @@ def _units_until_due(status: str, *, restarts: int) -> int:
     return next(units for units in range(100) if one.is_due(payment, NOON + units * one.unit))
 
 
-def _told_time(told: str) -> timedelta:
-    number, unit = told.replace("an hour", "1 hours").replace("a day", "1 days").split()
+def _duration(text: str) -> timedelta:
+    number, unit = text.replace("an hour", "1 hours").replace("a day", "1 days").split()
     return timedelta(**{unit: int(number)})
 
 
@@ -259,13 +259,13 @@ def test_columns_when_read_then_they_are_those_of_the_batch_file() -> None:
 
 
 def test_result_files_when_read_then_their_columns_are_those_written() -> None:
-    told = {
+    documented = {
         row[0]: [re.sub(r"[` ]|\(.*\)", "", cell) for cell in row[2].split(",")] for row in table(BATCH_FILES, "File")
     }
 
-    assert told.keys() == {RESULTS, ERRORS, RESUBMIT}
-    assert told[RESULTS] == [field.name for field in fields(ResultRow)]
-    assert told[ERRORS] == ["line", "column", "payment_id", "value", "reason", "what_to_do"]
+    assert documented.keys() == {RESULTS, ERRORS, RESUBMIT}
+    assert documented[RESULTS] == [field.name for field in fields(ResultRow)]
+    assert documented[ERRORS] == ["line", "column", "payment_id", "value", "reason", "what_to_do"]
 
 
 def test_limits_when_read_then_they_are_those_of_the_code() -> None:
@@ -276,20 +276,20 @@ def test_limits_when_read_then_they_are_those_of_the_code() -> None:
 
 
 def test_exit_codes_in_the_docs_are_those_of_payctl() -> None:
-    (told,) = re.findall(r"^Exit codes: (.*?)\n\n", PAYCTL.read_text() + "\n\n", re.MULTILINE | re.DOTALL)
+    (documented,) = re.findall(r"^Exit codes: (.*?)\n\n", PAYCTL.read_text() + "\n\n", re.MULTILINE | re.DOTALL)
 
-    assert [int(number) for number in re.findall(r"(?:^|· )(\d)", told.replace("\n", " "))] == [*Exit]
+    assert [int(number) for number in re.findall(r"(?:^|· )(\d)", documented.replace("\n", " "))] == [*Exit]
 
 
 def test_log_messages_table_matches_what_the_handlers_write() -> None:
-    told = {}
+    documented = {}
     for functions, messages, _ in table(RUNBOOKS, "Function"):
         for place, function in enumerate(functions.split(", ")):
             texts = [text.strip("` ") for text in re.split(r"`, `", messages)]
             # "validate, charge": the messages stand in the same order as the functions
-            told[function] = {texts[place]} if ", " in functions else set(texts)
+            documented[function] = {texts[place]} if ", " in functions else set(texts)
 
-    assert told == {path.stem: _logged(path) for path in _handlers()}
+    assert documented == {path.stem: _logged(path) for path in _handlers()}
 
 
 def _handlers() -> list[Path]:
@@ -311,12 +311,12 @@ def _logged(handler: Path) -> set[str]:
 
 
 def test_import_table_when_read_then_it_is_the_one_that_is_tested() -> None:
-    told = {
+    documented = {
         layer: (set(re.findall(r"`(\w+)`", layers)), set(re.findall(r"`(\w+)`", packages)))
         for layer, layers, packages in table(ARCHITECTURE, "Layer", plain=False)
     }
 
-    assert told == {f"`{name}`": (set(layer.layers), set(layer.packages)) for name, layer in LAYERS.items()}
+    assert documented == {f"`{name}`": (set(layer.layers), set(layer.packages)) for name, layer in LAYERS.items()}
 
 
 def test_runbook_of_each_alarm_has_the_parts_cause_look_do_and_over_when() -> None:
@@ -451,10 +451,10 @@ def _fault_tests() -> dict[int, set[str]]:
 
 
 def test_fault_table_when_read_then_each_fault_has_the_tests_it_names() -> None:
-    told = {int(row[0]): set(row[3].split(", ")) for row in table(GUARANTEES, "Fault")}
+    documented = {int(row[0]): set(row[3].split(", ")) for row in table(GUARANTEES, "Fault")}
     named = _fault_tests()
 
-    assert told == {fault: named.get(fault, set()) for fault in FAULTS_OF_THIS_RELEASE}
+    assert documented == {fault: named.get(fault, set()) for fault in FAULTS_OF_THIS_RELEASE}
 
 
 def test_guarantees_when_they_name_invariants_then_the_simulation_has_them() -> None:
@@ -462,6 +462,6 @@ def test_guarantees_when_they_name_invariants_then_the_simulation_has_them() -> 
 
     page = GUARANTEES.read_text().replace("\n", " ")
     known = {*AT_EVERY_WRITE, *AT_REST, "charged once", "intent before effect"}
-    told = set(re.findall(r"`([a-z]+(?: [a-z]+)+)`", page)) - {"make bench"}
-    assert told <= known
-    assert {"charged once", "all settled", "audited"} <= {*told, *re.findall(r"`(audited)`", page)}
+    documented = set(re.findall(r"`([a-z]+(?: [a-z]+)+)`", page)) - {"make bench"}
+    assert documented <= known
+    assert {"charged once", "all settled", "audited"} <= {*documented, *re.findall(r"`(audited)`", page)}

@@ -141,7 +141,7 @@ class PayctlScenario:
         return DynamoEventStore(boto3.client("dynamodb"), GATEWAY_EVENTS.name)
 
     @property
-    def lane(self) -> DynamoBreakerStore:
+    def breaker(self) -> DynamoBreakerStore:
         """The batch lane's switch."""
         return DynamoBreakerStore(boto3.client("dynamodb"), CONTROLS.name)
 

@@ -81,8 +81,8 @@ def test_upload_when_done_then_names_the_batch_that_the_splitter_will_make(
     printed = json.loads(scenario.payctl("batch", "upload", str(csv_file), "--json").stdout)
     versions = scenario.s3.list_object_versions(Bucket=BUCKET, Prefix="incoming/")["Versions"]
     assert [version["Key"] for version in versions] == ["incoming/payroll.csv"]
-    told = Source(BUCKET, "incoming/payroll.csv", versions[0]["VersionId"], "", 0)
-    assert printed == {"batch_id": told.batch_id, "bucket": BUCKET, "key": told.key}
+    source = Source(BUCKET, "incoming/payroll.csv", versions[0]["VersionId"], "", 0)
+    assert printed == {"batch_id": source.batch_id, "bucket": BUCKET, "key": source.key}
     stored = scenario.s3.get_object(Bucket=BUCKET, Key="incoming/payroll.csv")["Body"].read()
     assert stored == csv_file.read_bytes()
 

@@ -71,17 +71,17 @@ def test_list_shows_reason_status_gateway_answer_and_action_per_message(
     scenario.dead_letter(scenario.stored(batch_payment("pay_new")))
     scenario.dead_letter("not JSON", "MalformedMessage: the message is not a JSON object with a payment_id")
     scenario.dead_letter(batch_payment("pay_9"), LOOKUP)
-    told = listed(scenario)
-    assert told["pay_unknown"]["reason"] == THROTTLED
-    assert told["pay_unknown"]["reason_class"] == "ThrottlingException"
-    assert told["pay_unknown"]["status"] == "unknown"
-    assert told["pay_unknown"]["gateway"] == "succeeded 99.99 USD (mem_1)"
-    assert told["pay_unknown"]["action"] == "restart"
-    assert told["pay_new"]["reason"] == "no log found"
-    assert told["pay_new"]["gateway"] == "no charge"
-    assert told["pay_new"]["action"] == "requeue"
-    assert (told[""]["reason_class"], told[""]["gateway"]) == ("MalformedMessage", None)
-    assert (told["pay_9"]["status"], told["pay_9"]["discardable"]) == ("", True)
+    entries = listed(scenario)
+    assert entries["pay_unknown"]["reason"] == THROTTLED
+    assert entries["pay_unknown"]["reason_class"] == "ThrottlingException"
+    assert entries["pay_unknown"]["status"] == "unknown"
+    assert entries["pay_unknown"]["gateway"] == "succeeded 99.99 USD (mem_1)"
+    assert entries["pay_unknown"]["action"] == "restart"
+    assert entries["pay_new"]["reason"] == "no log found"
+    assert entries["pay_new"]["gateway"] == "no charge"
+    assert entries["pay_new"]["action"] == "requeue"
+    assert (entries[""]["reason_class"], entries[""]["gateway"]) == ("MalformedMessage", None)
+    assert (entries["pay_9"]["status"], entries["pay_9"]["discardable"]) == ("", True)
 
 
 def test_list_marks_malformed_messages_and_counts_errors(scenario: PayctlScenario) -> None:
@@ -194,7 +194,7 @@ def test_replay_when_some_are_refused_then_says_why_keeps_them_and_exits_5(scena
 
 
 def test_replay_refuses_while_the_breaker_is_paused_and_says_why(scenario: PayctlScenario) -> None:
-    scenario.lane.pause(PausedBy.OPERATOR, "the bank is down", NOON)
+    scenario.breaker.pause(PausedBy.OPERATOR, "the bank is down", NOON)
     scenario.dead_letter(scenario.stored(batch_payment("pay_new")))
     result = scenario.payctl("dlq", "replay", "--all", "--yes", "--json")
     assert result.exit_code == Exit.SOME_REFUSED

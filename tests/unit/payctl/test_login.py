@@ -1,4 +1,4 @@
-"""payctl login, logout, token and user: against a Cognito that answers what it is told to."""
+"""payctl login, logout, token and user: against a Cognito with prepared answers."""
 
 import json
 from collections.abc import Iterator
@@ -303,7 +303,7 @@ def test_login_when_as_a_sample_user_of_a_stack_on_aws_then_refused(payctl: Payc
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--username", ANNA, "--client-id", "shop"), "give one of"),
         ((), "give --username"),
@@ -311,11 +311,11 @@ def test_login_when_as_a_sample_user_of_a_stack_on_aws_then_refused(payctl: Payc
     ],
 )
 def test_login_when_it_is_not_clear_who_then_says_what_to_give(
-    arguments: tuple[str, ...], told: str, payctl: Payctl
+    arguments: tuple[str, ...], message: str, payctl: Payctl
 ) -> None:
     result = payctl("login", *arguments)
     assert result.exit_code == Exit.USAGE
-    assert told in result.stderr
+    assert message in result.stderr
 
 
 def test_login_when_the_stack_asks_for_no_token_then_says_so(tmp_path: Path) -> None:

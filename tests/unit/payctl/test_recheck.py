@@ -60,10 +60,10 @@ def test_recheck_when_the_gateway_knows_then_says_what_changed(
     scenario.stored(UNKNOWN)
     result = scenario.payctl("payment", "recheck", "pay_1", "--json")
     assert result.exit_code == Exit.DONE, result.output
-    told = json.loads(result.stdout)
-    assert (told["before"], told["after"], told["changed"]) == ("unknown", "succeeded", True)
+    printed = json.loads(result.stdout)
+    assert (printed["before"], printed["after"], printed["changed"]) == ("unknown", "succeeded", True)
     [execution_suffix] = workflow.occasions
-    assert told["execution"] == f"pay_1.{execution_suffix}"
+    assert printed["execution"] == f"pay_1.{execution_suffix}"
     assert (execution_suffix[0], len(execution_suffix), execution_suffix.isalnum()) == ("o", 11, True)
 
 

@@ -54,11 +54,11 @@ def test_review_of_a_held_payment_records_the_actor_and_starts_it_once(
     scenario.stored(HELD)
     result = scenario.payctl(*command, "--yes", "--json")
     assert result.exit_code == Exit.DONE, result.output
-    told = json.loads(result.stdout)
-    assert (told["status"], told["decision"], told["execution"]) == (status, review.SAID[code], "pay_1.r3")
+    printed = json.loads(result.stdout)
+    assert (printed["status"], printed["decision"], printed["execution"]) == (status, review.SAID[code], "pay_1.r3")
     change = stored(scenario).history[-1]
     assert (change.version, change.status, change.code, change.message) == (3, status, code, message)
-    assert (change.actor, told["by"]) == ("operator:moto", "operator:moto")
+    assert (change.actor, printed["by"]) == ("operator:moto", "operator:moto")
     assert scenario.executions() == {"pay_1.r3"}
 
 

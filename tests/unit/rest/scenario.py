@@ -1,4 +1,4 @@
-"""The REST layer on in-memory twins: callers of each role, and whatever they ask for."""
+"""The REST layer on in-memory fakes: callers of each role, and whatever they ask for."""
 
 import json
 from collections.abc import Callable, Mapping
