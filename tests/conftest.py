@@ -1,4 +1,4 @@
-"""For all tests: boto3 parses each service's model once a process, where each of some thousand sessions did so anew."""
+"""For all tests: boto3 parses each service's model once a process instead of once in each of a thousand sessions."""
 
 import functools
 

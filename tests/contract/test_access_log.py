@@ -24,7 +24,7 @@ JO = Caller("sub_jo", frozenset({Role.CUSTOMER, Role.MERCHANT}))
 
 @dataclass
 class Bench:
-    """A log, another instance's on the same table, and what is kept in the order it came."""
+    """A log, another instance's log on the same table, and the stored entries in order of arrival."""
 
     log: AccessLog
     other: AccessLog

@@ -1,5 +1,5 @@
-"""What becomes of a charge after the gateway's first answer, on the twin and on Stripe's adapter: found, authenticated,
-cancelled, settled, refunded."""
+"""A charge after the gateway's first answer, on the fake and on Stripe's adapter: found, authenticated, cancelled,
+settled, refunded."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -35,18 +35,18 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 @pytest.fixture(params=["memory", "stripe"])
 def lagging(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """A gateway whose search does not see the last minute."""
+    """A gateway whose search lags by a minute."""
     with bench_of(request.param, search_lag=LAG) as bench:
         yield bench
 
 
 def waiting(bench: Bench) -> str:
-    """The reference of a charge that waits for its customer."""
+    """The reference of a charge that requires authentication."""
     return error_of(lambda: bench.gateway.charge(STEP_UP)).gateway_reference
 
 
 def found(bench: Bench, reference: str = "") -> GatewayCharge | PaymentError | None:
-    """What the gateway tells of the charge."""
+    """What the gateway reports about the charge."""
     try:
         return bench.gateway.find("pay-1", reference)
     except PaymentError as error:

@@ -1,4 +1,4 @@
-"""The batch breaker and the operator's tools on the applied stack: FAULTS 19, 20 and 30, and what payctl says of them."""
+"""The batch breaker and the operator's tools on the applied stack: FAULTS 19, 20 and 30, and payctl's output."""
 
 import json
 import random
@@ -41,7 +41,7 @@ def breaker(client: Client, outputs: dict[str, str]) -> DynamoBreakerStore:
 
 @pytest.fixture
 def mended(gateway: Gateway, breaker: DynamoBreakerStore) -> Iterator[None]:
-    """The gateway takes our key again, and the breaker is open, whatever a test did."""
+    """After each test the gateway accepts our key, and the breaker is not paused."""
     yield
     gateway.behave()
     eventually(breaker.state, lambda state: not state.paused, 120, every=0.5)
@@ -60,7 +60,7 @@ def test_batches_pause_with_one_alarm_on_a_refused_key_and_resume(
     paused = eventually(breaker.state, lambda state: state.paused)
     assert paused.paused_by == "gateway"
     eventually(lambda: delivery(client, outputs), lambda state: state == "Disabled")
-    time.sleep(3)  # what was on its way has ended
+    time.sleep(3)  # running payments have ended
     refused = {one["payment_id"] for one in gateway.all_requests() if one["payment_id"].startswith(run)}
     assert len(refused) < rows / 2
     eventually(lambda: alarms.describe_alarms(AlarmNames=[ALARM["AlarmName"]])["MetricAlarms"][0]["StateValue"],
@@ -93,7 +93,7 @@ def test_operator_pause_holds_batches_but_not_rest_until_resume(
         name = batch_file.upload(f"{HEADER}\n{in_batch},5,USD\n")
         api.post({"payment_id": over_rest, "amount": 5, "currency": "USD"})
         assert api.settled(over_rest)["status"] == "succeeded"
-        time.sleep(5)  # a sweep or two
+        time.sleep(5)  # one or two recovery runs
         assert api.get(f"/payments/{in_batch}").json()["status"] == "pending"
         assert breaker.state().paused_by == "operator"
     finally:
@@ -108,7 +108,7 @@ def test_dead_letter_replayed_after_25_hours_asks_the_gateway_first(
     api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], payctl: Payctl, new_id: NewId
 ) -> None:
     payment_id, yesterday = new_id(), utc_now() - timedelta(hours=25)
-    # it was charged then, and everything of ours died before it was written down
+    # it was charged, and our function crashed before it stored the result
     StripeGateway(lambda: "sk_test_x", base_url=gateway.url).charge(
         ChargeRequest(payment_id, Money(9999, "USD"), "pm_card_visa")
     )
@@ -124,7 +124,7 @@ def test_dead_letter_replayed_after_25_hours_asks_the_gateway_first(
     listed = json_of(payctl("dlq", "list", "--json"))
     [letter] = [one for one in listed if one["payment_id"] == payment_id]
     assert "succeeded" in letter["gateway"]
-    # a restart of this moment, so that the sweeper leaves it to the operator for a while
+    # restarted just now: recovery leaves it to the operator for a while
     taken_up = replace(stuck, restarts=1, restarted_at=iso(utc_now()))
     encryptor = KmsFieldEncryptor(client("kms"), outputs["vault_key_arn"])
     DynamoPaymentStore(client("dynamodb"), outputs["payments_table"], encryptor).create(taken_up)
@@ -205,7 +205,7 @@ def test_half_split_batch_is_finished_once_by_recovery(
     name = batch_file.upload("\n".join([HEADER, *(f"{run}_{number},5,USD" for number in range(5))]))
     batch_file.result(name, "results")
     [event] = eventually(lambda: events.of(event_type="batch", file=name), len)
-    # as a splitter leaves it that died after its last window and before it could say so
+    # as after a splitter that crashed between its last window and the final write
     client("dynamodb").update_item(
         TableName=outputs["processing_status_table"],
         Key={"batch_id": {"S": event["batch_id"]}, "item": {"S": "SUMMARY"}},

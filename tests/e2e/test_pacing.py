@@ -1,6 +1,6 @@
-"""The pace on the applied stack: a batch and REST share a limited gateway, and it never has to refuse.
+"""The gateway rate limiter on the applied stack: a batch and REST share a limited gateway, which rejects no request.
 
-How fast that goes, `make bench` measures; a test that asserts times fails on a machine that is busy.
+`make bench` measures the speed: a test of times would fail on a busy machine.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""payctl as an operator runs it: a process of its own, on the applied stack."""
+"""payctl as an operator runs it: its own process, on the applied stack."""
 
 import uuid
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""What fails is taken up again: FAULTS 4 to 23 and 33 to 37 on the applied stack, at the stand-in gateway.
+"""Recovery: FAULTS 4 to 23 and 33 to 37 on the applied stack, with the fake Stripe.
 
-A fault that one payment brings along stands in its metadata; see local/fake_stripe/fault_spec.py.
+The fault of a single payment is in its metadata; see local/fake_stripe/fault_spec.py.
 """
 
 import json
@@ -37,23 +37,23 @@ Client = Callable[[str], Any]
 
 WAIT_SCALE = 0.1
 UNITS_OF_WAITING = 12
-"""Units of PATIENCE_SECONDS after which even a payment that has to be asked about twice has its outcome."""
+"""Units of PATIENCE_SECONDS after which a payment has its outcome, even if it takes two queries."""
 AUTHENTICATES = "pm_card_authenticationRequired"
 WITHOUT_WEBHOOK = {"unheard": ("requires_action", "authenticate"), "settles": ("processing", "settle")}
-"""Payments that the gateway closes without an event: how each waits for it, and what closes it there."""
+"""Payments that the gateway ends without an event: the status of each until then, and the route that ends it."""
 
 
 def body(payment_id: str, faults: str = "", **more: Any) -> dict[str, Any]:
-    """A payment over 99.99 USD that brings its faults along."""
+    """A payment of 99.99 USD with its faults in the metadata."""
     metadata = {"metadata": {"stand_in": faults}} if faults else {}
     return {"payment_id": payment_id, "amount": 99.99, "currency": "USD"} | metadata | more
 
 
 @pytest.fixture(scope="module")
 def slow(api: Api, gateway: Gateway) -> dict[str, str]:
-    """Payments whose recovery takes the sweeper's patience, all begun at once: what for → payment id.
+    """Payments whose recovery takes several units of waiting, all started at once: name → payment id.
 
-    The gateway closes `unheard` and `settles` at once, without an event. Each further poll waits twice as long.
+    The gateway ends `unheard` and `settles` at once, without an event. Each further poll waits twice as long.
     """
     run = uuid.uuid4().hex[:8]
     begun = {
@@ -72,7 +72,7 @@ def slow(api: Api, gateway: Gateway) -> dict[str, str]:
 
 
 def waits_for_the_gateway(api: Api, payment_id: str, status: str) -> str:
-    """The intent of a payment that is in this status and known at the gateway."""
+    """The intent of a payment once the payment has this status and the gateway knows it."""
     view = eventually(
         lambda: api.get(f"/payments/{payment_id}").json(),
         lambda seen: seen["status"] == status and "gateway_reference" in seen["references"],
@@ -82,7 +82,7 @@ def waits_for_the_gateway(api: Api, payment_id: str, status: str) -> str:
 
 @pytest.fixture(scope="module")
 def slow_seconds(local_stack: LocalStack) -> float:
-    """How long the recovery of such a payment may stand still."""
+    """How long the recovery of such a payment may show no change."""
     return UNITS_OF_WAITING * local_stack.patience_seconds
 
 
@@ -94,7 +94,7 @@ def rows(client: Client, outputs: dict[str, str]) -> DynamoPaymentStore:
 
 @pytest.fixture
 def undisturbed(local_stack: LocalStack) -> Any:
-    """Whatever a test disturbs is in order again after it."""
+    """Restore everything that a test disturbed."""
     yield
     local_stack.aws.disturb({})
 
@@ -165,7 +165,7 @@ def test_payment_id_repeated_after_thirty_days_is_still_one_payment(
     first = accepted(request(payment_id), at=long_ago, source="rest")
     charged = moved(moved(first, Status.PROCESSING, at=long_ago, actor="charge"), Status.SUCCEEDED, at=long_ago,
                     actor="workflow")  # fmt: skip
-    rows.create(replace(charged, audited_version=charged.version))  # or the sweeper would have its audit made up for
+    rows.create(replace(charged, audited_version=charged.version))  # otherwise recovery would add the missing audit
     again = api.post(body(payment_id))
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (202, "true")
     time.sleep(1)
@@ -191,7 +191,7 @@ def test_charge_killed_before_the_call_charges_once(
 
 
 def hold_slots(dynamodb: Any, controls: str, seconds: float) -> None:
-    """Take all slots of the next seconds."""
+    """Reserve all slots of the next seconds."""
     local = ENVIRONMENTS["local"]
     slot = slot_length(local.gateway_rate_per_second, local.gateway_reserve_percent)
     until = int((utc_now().timestamp() + seconds) / slot.total_seconds())
@@ -271,7 +271,7 @@ def test_refused_connections_are_retried_and_charged_once(api: Api, gateway: Gat
     gateway.tell("refuse_connections", {"seconds": 0.8})
     api.post(body(payment_id))
     view = becomes(api, payment_id, "succeeded")
-    assert "pending" in statuses(view)[1:], "no attempt met the closed door"
+    assert "pending" in statuses(view)[1:], "no attempt met the closed port"
     assert len(gateway.charges(payment_id)) == 1
 
 
@@ -288,7 +288,7 @@ def test_stolen_card_is_declined_once_and_counted_as_suspicious(
 
 
 def suspicious(client: Client, outputs: dict[str, str]) -> float:
-    """How many suspicious declines were counted in the last hours."""
+    """The number of suspicious declines counted in the last hours."""
     now = utc_now()
     points = client("cloudwatch").get_metric_statistics(
         Namespace="Payments",
@@ -313,7 +313,7 @@ def test_webhook_finishes_a_payment_after_authentication(
     gateway.tell(f"payment_intents/{intent}/authenticate", {"outcome": outcome})
     becomes(api, payment_id, status, local_stack.patience_seconds)
     assert len(gateway.charges(payment_id)) == (status == "succeeded")
-    if status == "declined":  # nobody can turn it into a charge any more
+    if status == "declined":  # it can never become a charge
         refused = requests.post(
             f"{gateway.url}/v1/payment_intents/{intent}/confirm",
             data={"payment_method": "pm_card_visa"}, auth=("sk_test_x", ""), timeout=10,
@@ -402,7 +402,7 @@ def test_webhook_when_its_secret_is_rotated_then_both_secrets_verify(
     both = json.dumps({"current": "whsec_new", "previous": WEBHOOK_SECRET})
     secrets.put_secret_value(SecretId=outputs["webhook_secret_arn"], SecretString=both)
     try:
-        # a running function may have read the secret before; one signature that does not fit makes it look again
+        # a running function may have cached the old secret; an invalid signature makes it read again
         eventually(lambda: deliver(api, event(new_id()), "whsec_new").status_code, lambda code: code == 200, 20)
         assert deliver(api, event(new_id()), WEBHOOK_SECRET).status_code == 200
         assert deliver(api, event(new_id()), "whsec_none").status_code == 400

@@ -1,4 +1,4 @@
-"""Who may do what on the applied stack, cell by cell; and those who try to get around it."""
+"""The role matrix on the applied stack, cell by cell, and attempts to bypass it."""
 
 import json
 import time
@@ -27,7 +27,7 @@ Client = Callable[[str], Any]
 CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "api" / "openapi.yaml").read_text())
 NOBODY = "nobody"
 NOT_THERE = {"{payment_id}": "nothing_here", "{customer_id}": "nobody_here", "{token_id}": "0" * 64}
-"""What stands in a path for each parameter: ids of nothing, so that no cell changes anything."""
+"""The value of each path parameter: ids that do not exist, so that no cell changes anything."""
 
 
 def _operations() -> list[Any]:
@@ -40,7 +40,7 @@ def _operations() -> list[Any]:
 
 
 def _body(operation: dict[str, Any]) -> dict[str, Any]:
-    """The contract's own example, about things that are not there yet."""
+    """The contract's own example, with ids that do not exist yet."""
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     fresh = {name: f"{name[:3]}_{uuid.uuid4().hex[:12]}" for name in ("payment_id", "customer_id")}
     return {name: fresh.get(name, value) for name, value in content.get("example", {}).items()}
@@ -68,7 +68,7 @@ def test_route_admits_each_role_as_the_contract_says(
 
 @pytest.fixture
 def customer_of_the_sample(api_as: ApiAs) -> str:
-    """A customer that the sample user with the customer role made for themself."""
+    """A customer that the sample user with the customer role created for themself."""
     customer_id = f"cus_{uuid.uuid4().hex[:12]}"
     made = api_as("customer").post({"customer_id": customer_id, "email": "jo@example.com"}, "/customers")
     assert made.status_code == 201, made.text
@@ -187,7 +187,7 @@ def test_small_charges_when_on_many_cards_then_held_across_instances(
     assert approved["history"][2]["actor"] == "operator"
     assert (rejected["status"], rejected["reason"]["message"]) == ("rejected", "a thief")
     assert gateway.requests(bad) == []
-    for payment_id, status in ((good, "succeeded"), (bad, "rejected")):  # told once it is audited
+    for payment_id, status in ((good, "succeeded"), (bad, "rejected")):  # published once it is audited
         eventually(partial(events.of, payment_id=payment_id, status=status), bool)
         assert json_of(payctl("payment", "explain", payment_id, "--json"))["audit_verified"]
 

@@ -1,4 +1,4 @@
-"""The alarms: when they ring, whom they tell, and that there is a runbook for each."""
+"""The alarms: when they fire, whom they notify, and that each has a runbook."""
 
 import re
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ OTHERS = {
         1, 300, frozenset(f"AWS/States Executions{end}" for end in ("Failed", "TimedOut", "Aborted"))
     ),
     "oldest-queued-payment": Expected(900, 60, frozenset({"AWS/SQS ApproximateAgeOfOldestMessage"}), "Maximum"),
-    # what is counted once a minute, at a sweep, is looked at over two: an alarm must not blink between two sweeps
+    # recovery counts these once a minute: two minutes keep the alarm from flapping between two runs
     "gateway-misconfigured": Expected(
         1, 120, frozenset({f"{NAMESPACE} {GATEWAY_MISCONFIGURED}", f"{NAMESPACE} {BATCHES_PAUSED}"})
     ),
@@ -77,7 +77,7 @@ def _alarm(stack: Stack, name: str) -> Resource:
 
 
 def _labels(stack: Stack) -> list[str]:
-    """The functions but the authorizer, which has to raise to say 401; where it fails itself the API answers 500."""
+    """All functions except the authorizer, which raises to answer 401. If it fails itself, the API answers 500."""
     names = [function["function_name"] for function in stack.all("aws_lambda_function").values()]
     labels = [name.removeprefix("payment-").removesuffix(f"-{stack.suffix}") for name in names]
     return [label for label in labels if label != "authorize"]

@@ -16,7 +16,7 @@ CDKTF = {"cdktf", "cdktf_cdktf_provider_aws", "constructs"}
 
 
 def _found(folder: str, look: Callable[[ast.AST], Iterable[str]], forbidden: set[str]) -> dict[str, set[str]]:
-    """File below a folder → what of the forbidden it has; files that have none are left out."""
+    """File below a folder → the forbidden names in it. Files without any are left out."""
     found = {}
     for path in sorted((ROOT / folder).rglob("*.py")):
         names = {name for node in ast.walk(ast.parse(path.read_text())) for name in look(node)}
@@ -33,7 +33,7 @@ def _imports(node: ast.AST) -> list[str]:
 
 
 def _calls(node: ast.AST) -> list[str]:
-    """What is called, as it is written: `float`, `datetime.now`."""
+    """The called functions as written: `float`, `datetime.now`."""
     return [ast.unparse(node.func)] if isinstance(node, ast.Call) else []
 
 
@@ -47,7 +47,7 @@ def _attributes(node: ast.AST) -> list[str]:
 
 
 def _words(node: ast.AST) -> list[str]:
-    """What is named: a variable, an attribute, something imported."""
+    """The name of a variable, an attribute or an import."""
     match node:
         case ast.Name(id=word) | ast.Attribute(attr=word) | ast.alias(name=word):
             return [word]
@@ -59,7 +59,7 @@ def test_lambda_code_imports_nothing_of_infrastructure_or_local_run() -> None:
 
 
 class Layer(NamedTuple):
-    """What a layer may import: layers of ours, and packages from elsewhere beside the standard library."""
+    """What a layer may import: our layers, and third-party packages. The standard library is always allowed."""
 
     layers: frozenset[str]
     packages: frozenset[str] = frozenset()
@@ -87,10 +87,10 @@ INWARDS: dict[str, Layer] = {
     "fakes": _layer("domain ports application adapters"),
     "simulation": _layer("domain ports application adapters observability fakes lib"),
 }
-"""Packages outside the Lambda code, and what of it they may import: they look inwards, and nothing looks back."""
+"""Packages outside of the Lambda code, and the layers that they may import. The Lambda code imports none of them."""
 
 STUBS = "mypy_boto3_"
-"""Packages of types alone: they are imported for the type checker, and not there when a function runs."""
+"""Packages that contain only types: imported for the type checker, and absent when a function runs."""
 
 
 def _full_imports(node: ast.AST) -> list[str]:
@@ -174,7 +174,7 @@ def test_infrastructure_when_it_imports_cdktf_then_through_the_one_door() -> Non
 
 
 SECONDS_OF_SLEEP = {"application/gateway_rate_limiter.py", "application/batch/dispatch.py"}
-"""Where a fraction is how long a function sleeps, in seconds, which is how `time.sleep` takes it. Never money."""
+"""The modules where a fraction is a number of seconds to sleep, as `time.sleep` takes it. Never money."""
 
 
 def test_domain_when_it_computes_then_in_whole_numbers_and_decimals() -> None:

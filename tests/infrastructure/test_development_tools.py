@@ -25,7 +25,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
 def make(*arguments: str) -> str:
-    """What make prints, free of the settings of a make that runs this test."""
+    """make's output, without the settings of a make that runs this test."""
     environment = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}}
     return subprocess.run(
         ["make", "--silent", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=True

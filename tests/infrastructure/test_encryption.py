@@ -1,4 +1,4 @@
-"""The keys, and the secrets that Terraform never knows."""
+"""The keys, and the secrets whose values Terraform never has."""
 
 import json
 

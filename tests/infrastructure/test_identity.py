@@ -1,4 +1,4 @@
-"""The user pool: who may become what, how long tokens last, and whom the authorizer trusts."""
+"""The user pool: roles, lifetimes of tokens, and the issuers and clients that the authorizer trusts."""
 
 import json
 import re

@@ -43,7 +43,7 @@ WRONG = [
     ("MERCHANT_RATE_PER_SECOND", "0", "from 1 to 10000"),
     ("MERCHANT_QUOTA_PER_DAY", "0", "from 1 to 1000000000"),
 ]
-"""Variable, a value that it must not take, and a part of what is said to be allowed."""
+"""Variable, a value that it must reject, and a part of the text that says what is allowed."""
 
 
 @pytest.mark.parametrize(("variable", "value", "allowed"), WRONG)

@@ -1,4 +1,4 @@
-"""tools/smoke on a stack that answers as it is told to; payctl is replaced."""
+"""tools/smoke on a stack with prepared answers; payctl is replaced."""
 
 import json
 import os

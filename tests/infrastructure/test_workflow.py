@@ -1,4 +1,4 @@
-"""The state machine against the domain's error table: what is retried, what is caught, and where every way ends."""
+"""The state machine against the domain's error table: what is retried, what is caught, and where every path ends."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def _next(state: State) -> set[str]:
 
 
 def _paths(states: dict[str, State], at: str, before: tuple[str, ...] = ()) -> list[list[str]]:
-    """Every way from a state to the end, or back to a state that it passed before."""
+    """Every path from a state to the end, or back to a state that it passed before."""
     way, followers = (*before, at), _next(states[at])
     if at in before or not followers:
         return [list(way)]

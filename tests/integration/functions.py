@@ -8,7 +8,7 @@ from types import ModuleType
 
 
 class Context:
-    """What Lambda hands to a function."""
+    """The context that Lambda passes to a function."""
 
     function_name = "split"
     memory_limit_in_mb = 512
@@ -24,16 +24,15 @@ class Context:
 
 
 def load(name: str, **settings: str) -> ModuleType:
-    """A handler's module as a new function has it: its clients and settings are made when it is loaded.
-
-    Changes the environment, which the caller must restore.
+    """A handler's module, freshly loaded as in a new function, with its clients and settings. Changes the environment, which
+    the caller must restore.
     """
     os.environ.update(settings)
     return importlib.reload(importlib.import_module(f"handlers.{name}"))
 
 
 def metrics_in(printed: str) -> Counter[str]:
-    """What a function counted: the metrics among its printed lines, in CloudWatch's embedded format."""
+    """The metrics that a function printed, in CloudWatch's embedded format."""
     counted: Counter[str] = Counter()
     for line in printed.splitlines():
         if "CloudWatchMetrics" in line:

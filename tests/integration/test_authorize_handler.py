@@ -1,4 +1,4 @@
-"""The authorize function as Lambda loads it: what API Gateway gets for a token, and what the log says."""
+"""The authorize function as Lambda loads it: the answer for a token, and the log."""
 
 import json
 from types import ModuleType
@@ -61,7 +61,7 @@ def loaded(web: Web, patch: pytest.MonkeyPatch, **settings: str) -> ModuleType:
 
 
 def asked(function: ModuleType, token: str, scheme: str = "Bearer ") -> dict[str, Any]:
-    """What API Gateway gets for a token."""
+    """The authorizer's answer for a token."""
     event = {"type": "TOKEN", "authorizationToken": scheme + token, "methodArn": METHOD}
     answer: dict[str, Any] = json.loads(json.dumps(function.handler(event, None)))
     return answer

@@ -44,7 +44,7 @@ class BatchScenario:
     invoked: list[tuple[str, dict[str, Any]]]
 
     def upload(self, key: str, content: bytes) -> dict[str, Any]:
-        """Put a file into the bucket; gives the notification S3 sends."""
+        """Upload a file. Returns S3's notification."""
         version = self.s3.put_object(Bucket="batch", Key=key, Body=content)["VersionId"]
         uploaded = {"key": key.replace(" ", "+"), "versionId": version, "eTag": "e", "size": len(content)}
         return {"Records": [{"s3": {"bucket": {"name": "batch"}, "object": uploaded}}]}
@@ -56,7 +56,7 @@ class BatchScenario:
         return found
 
     def delivered(self) -> dict[str, Any]:
-        """What Lambda hands to dispatch."""
+        """The event that Lambda passes to dispatch."""
         received = self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages", [])
         records = [
             {
@@ -70,7 +70,7 @@ class BatchScenario:
         return {"Records": records}
 
     def succeed(self, payment_id: str) -> None:
-        """What the workflow does with a payment, as far as the batch sees it."""
+        """The workflow's changes to a payment, as far as the batch sees them."""
         store = self.report.reporter.payments
         processing = moved(store.get(payment_id), Status.PROCESSING, at=utc_now(), actor="test")
         store.save(processing)
@@ -102,7 +102,7 @@ def scenario(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchScenario]:
         )
         create_table(PAYMENTS)
         create_table(PROCESSING_STATUS)
-        just_now = int(time.time() / SLOT.total_seconds())  # somebody charged
+        just_now = int(time.time() / SLOT.total_seconds())  # a recent charge
         DynamoSlotStore(create_table(CONTROLS), CONTROLS.name, SLOT).take_slot(just_now, just_now)
         for name, value in {
             "PAYMENTS_TABLE": PAYMENTS.name,
@@ -124,7 +124,7 @@ def scenario(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchScenario]:
         def invoke(starter: FunctionStarter, event: dict[str, Any]) -> None:
             invoked.append((starter._function_name, json.loads(json.dumps(event))))
 
-        # moto runs functions in Docker alone
+        # moto runs functions only in Docker
         with patch.object(FunctionStarter, "__call__", invoke):
             split, dispatch, report = (
                 importlib.reload(importlib.import_module(f"handlers.{name}"))
@@ -230,7 +230,7 @@ def test_paused_dispatch_returns_all_messages_soon_and_starts_nothing(scenario: 
         paused = scenario.dispatch.handler(event, Context())
         none_yet = list(started)
         switch.resume()
-        again = scenario.delivered()  # none would be there within the queue's own time
+        again = scenario.delivered()  # within the queue's own visibility timeout there would be none
         resumed = scenario.dispatch.handler(again, Context())
 
     assert paused == {"batchItemFailures": [{"itemIdentifier": one["messageId"]} for one in event["Records"]]}

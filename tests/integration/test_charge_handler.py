@@ -1,4 +1,4 @@
-"""The charge function on moto: its slot, its key, and what it counts. What Stripe answers is put in its place."""
+"""The charge function on moto: its slot, its key, and its metrics. Stripe's answers are replaced."""
 
 import random
 import time
@@ -35,7 +35,7 @@ from tests.unit.builders import after, payment
 
 @dataclass
 class Till:
-    """The function, what Stripe answers next, and the keys it was called with."""
+    """The function, Stripe's next answers, and the keys of its requests."""
 
     function: ModuleType
     payments: DynamoPaymentStore
@@ -45,12 +45,12 @@ class Till:
     keys: list[str] = field(default_factory=list)
 
     def charge(self, payment_id: str = "pay_1", **state: Any) -> dict[str, Any]:
-        """What the workflow gets."""
+        """The output for the workflow."""
         answer: dict[str, Any] = self.function.handler({"payment_id": payment_id, **state}, Context())
         return answer
 
     def next_slot(self) -> int:
-        """The slot after the last one that was taken; 0 before any."""
+        """The slot after the last one that was taken, 0 if there is none."""
         key: Any = {"control": {"S": "pace#20000"}}
         item = boto3.client("dynamodb").get_item(TableName=CONTROLS.name, Key=key).get("Item", {})
         return int(item.get("next_slot", {}).get("N", 0))
@@ -58,7 +58,7 @@ class Till:
 
 @pytest.fixture
 def till(payments: DynamoPaymentStore) -> Iterator[Till]:
-    """A function with an accepted payment, at a gateway that takes it unless told otherwise."""
+    """A function with an accepted payment. By default the gateway charges it."""
     controls = create_table(CONTROLS)
     create_table(CUSTOMERS)
     payments.create(payment())

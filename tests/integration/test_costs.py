@@ -1,4 +1,4 @@
-"""The costs that the docs tell are those that the code has."""
+"""The costs in the docs are those that the code computes."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ README = ROOT / "README.md"
 
 @pytest.fixture(scope="module")
 def counted() -> str:
-    """What docs/costs.py prints. In a process of its own, as it loads every handler."""
+    """The output of docs/costs.py, run in its own process because it loads every handler."""
     run = subprocess.run([sys.executable, "-m", "docs.costs"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return run.stdout

@@ -1,4 +1,4 @@
-"""The record function on moto: the payment's row, and the gateway's event that gave reason to ask."""
+"""The record function on moto: the payment's row, and the gateway event that caused the query."""
 
 import json
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from tests.moto_tables import create_table
 from tests.unit.builders import after, gateway_event, payment
 
 REFERENCE = "sealed.v1.wrapped.text"
-"""As charge hands it on: record has no key, and needs none."""
+"""As charge passes it on: record has no key and needs none."""
 SUCCEEDED = Outcome(Status.SUCCEEDED, gateway="stripe", gateway_reference=REFERENCE).as_json()
 REFUNDED = Outcome(Status.REFUNDED, gateway="stripe", gateway_reference=REFERENCE).as_json()
 CONFLICT = Outcome(Status.IN_REVIEW, Conflict("amount_differs", "").code).as_json()
@@ -31,14 +31,14 @@ NO_ANSWER = {
 
 @dataclass
 class RecordScenario:
-    """The function and what it writes to."""
+    """The function and the tables that it writes."""
 
     function: ModuleType
     payments: DynamoPaymentStore
     events: DynamoEventStore
 
     def record(self, **state: Any) -> Status:
-        """Record what became of the payment; gives its status in the table."""
+        """Record the payment's outcome. Returns its status in the table."""
         given = {"payment_id": "pay_1", **state}
         assert self.function.handler(given, Context()) == {"payment_id": "pay_1"}
         row = self.payments.get("pay_1")

@@ -1,4 +1,4 @@
-"""The demonstration's sample and checks: the table of outcomes holds, and no fault goes unnamed."""
+"""The demonstration's sample and checks: the table of outcomes holds, and every fault is named."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,7 @@ from payments.domain.money import Money
 from payments.domain.statuses import CAPTURED
 
 RUN = Run("1121-120000")
-DUPLICATE_LINE = 19  # only the payments table knows that its id is taken
+DUPLICATE_LINE = 19  # its id is taken only in the payments table
 AMOUNTS = {"succeeded": ("99.99", "USD"), "declined": ("20.00", "USD"), "requires_action": ("45.00", "EUR")}
 
 
@@ -42,7 +42,7 @@ def test_a_run_when_it_renames_the_sample_then_leaves_no_id_of_the_sample() -> N
 
 
 def perfect() -> Findings:
-    """What a stack without fault gives."""
+    """The findings on a stack without a fault."""
     found = Findings()
     for call in CALLS:
         payment_id = RUN.body(call)["payment_id"]

@@ -1,4 +1,4 @@
-"""Webhooks of the stand-in, received by a server of the test's own and verified by the official SDK."""
+"""Webhooks of the fake Stripe, received by the test's own server and verified by the official SDK."""
 
 import json
 import ssl
@@ -40,7 +40,7 @@ class Receiver:
 
     @property
     def types(self) -> list[str]:
-        """What was received, without the common beginning."""
+        """The received events, without the common beginning."""
         return [json.loads(body)["type"].removeprefix("payment_intent.") for body in self.bodies]
 
     @property
@@ -50,7 +50,7 @@ class Receiver:
 
 @contextmanager
 def receiving(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
-    """A receiver that listens on loopback, over TLS if a context is given."""
+    """A receiver on loopback, with TLS if a context is given."""
     receiver = Receiver()
     receiver.may_answer.set()
 
@@ -67,7 +67,7 @@ def receiving(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
             self.end_headers()
 
         def do_GET(self) -> None:
-            """Where a redirect leads: nobody should follow it."""
+            """The target of a redirect, which must not be followed."""
             self.send_response(200)
             self.end_headers()
 
@@ -107,13 +107,13 @@ def wait_for(happened: Callable[[], bool]) -> None:
 
 
 def reported(api: Api) -> list[Any]:
-    """What the stand-in says about its events."""
+    """The events as the fake Stripe reports them."""
     data: list[Any] = api.control("GET", "webhooks")["data"]
     return data
 
 
 def settled(api: Api, count: int) -> list[Any]:
-    """The same, once so many events were delivered."""
+    """The same, once this many events were delivered."""
     wait_for(lambda: sum(event["delivered"] for event in reported(api)) >= count)
     return reported(api)
 
@@ -358,7 +358,7 @@ def test_webhook_when_late_then_comes_after_so_many_seconds(api: Api, receiver: 
 def test_webhook_when_reordered_then_comes_after_the_next_one(
     api: Api, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "HELD_SECONDS", 1000.0)  # the next one lets it go, not the time
+    monkeypatch.setattr(webhooks, "HELD_SECONDS", 1000.0)  # the next event releases it, not the time
     pay(api, "webhook_reordered")
     settled(api, 2)
     assert receiver.types == ["succeeded", "created"]

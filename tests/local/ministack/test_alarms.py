@@ -1,4 +1,4 @@
-"""Alarms keep their settings and change their state as CloudWatch's do."""
+"""Alarms keep their settings and change their state as in CloudWatch."""
 
 import json
 import time
@@ -123,7 +123,7 @@ def test_alarm_state_change_notifies_its_topic_once(aws: LocalAws, put_alarm: Pu
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
     put_alarm("notified", **on("notified"), AlarmActions=[topic])
     put_value(aws, 9, "notified")
-    time.sleep(1)  # some ticks of the clock, each a chance to tell it twice
+    time.sleep(1)  # some ticks of the clock, each of which could notify twice
     messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
     assert [json.loads(message["Body"])["NewStateValue"] for message in messages] == ["ALARM"]
 
