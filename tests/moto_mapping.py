@@ -8,7 +8,7 @@ import boto3
 
 
 def event_source_mapping() -> str:
-    """Map a queue to an empty function `dispatch`. Returns the mapping's id. The queue is used by nothing else and gets no
+    """Map a queue to an empty function `dispatch`. Returns the mapping's id. The queue is used only here and gets no
     messages: moto would call the function for each, in Docker.
     """
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})

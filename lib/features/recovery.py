@@ -28,7 +28,7 @@ class Recovery:
             **tables.processing_status.environment,
             **tables.gateway_events.environment,
             **tables.controls.environment,
-            **foundation.patience,
+            **foundation.recovery_timeouts,
             **foundation.suffix,
         )
         tables.payments.grant(sweep, "GetItem", "UpdateItem")

@@ -22,7 +22,7 @@ class Step(NamedTuple):
 
 def retrier(errors: list[str], policy: Policy) -> dict[str, Any]:
     """One Retry entry of the Amazon States Language from one line of the error table."""
-    if policy.waits_as_told:
+    if policy.waits_as_requested:
         # the charge step passes these to the Wait state; one that is still raised has reached its limit of waits
         return {"ErrorEquals": errors, "MaxAttempts": 0}
     return {

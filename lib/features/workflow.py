@@ -65,7 +65,7 @@ class Workflow:
             **tables.payments.environment,
             **base.encryption.environment,
             **base.gateway_rate,
-            **base.patience,
+            **base.recovery_timeouts,
             **base.suffix,
         )
         tables.payments.grant(charge, "GetItem", "UpdateItem")

@@ -89,7 +89,7 @@ class Foundation:
         return {"SLOT_MICROSECONDS": str(slot // timedelta(microseconds=1)), **self.tables.controls.environment}
 
     @property
-    def patience(self) -> dict[str, str]:
+    def recovery_timeouts(self) -> dict[str, str]:
         """How long an open payment is left alone before recovery processes it."""
         return {"PATIENCE_SECONDS": str(self.settings.effective.patience_seconds)}
 

@@ -50,7 +50,7 @@ def controls(request: pytest.FixtureRequest) -> Iterator[Controls]:
         )
 
 
-# The batch breaker ----------------------------------------------------------------------------------------------------------
+# The batch breaker ---------------------------------------------------------------------------------------------------
 
 
 def test_untouched_breaker_is_not_paused(controls: Controls) -> None:

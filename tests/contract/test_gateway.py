@@ -141,7 +141,7 @@ def test_charge_returns_the_same_money_in_currencies_with_other_units(bench: Ben
     assert bench.captured() == [("pay-1", money)]
 
 
-# Once, under every failure --------------------------------------------------------------------------------------------
+# Once, under every failure -------------------------------------------------------------------------------------------
 
 
 def test_charge_when_repeated_then_answers_the_same_and_captures_once(bench: Bench) -> None:
@@ -310,7 +310,7 @@ def test_find_with_a_failing_gateway_never_says_nothing_was_charged(
     assert bench.gateway.find("pay-1") == charged
 
 
-# The content of errors ------------------------------------------------------------------------------------------------
+# The content of errors -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

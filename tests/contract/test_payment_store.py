@@ -293,7 +293,7 @@ def test_claim_restart_count_survives_a_save_of_a_row_read_before(stores: Stores
     assert (row.status, row.restarts, row.restarted_at) == (Status.PROCESSING, 1, iso(LATER))
 
 
-# Fields that are stored encrypted --------------------------------------------------------------------------------------------
+# Fields that are stored encrypted ------------------------------------------------------------------------------------
 
 
 def test_create_leaves_no_private_plain_text_in_the_row(stores: Stores) -> None:

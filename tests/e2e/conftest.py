@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run this folder after all others. The second suffix comes first, because its destroy takes a minute in the background.
+    """Run this folder after all others. The second suffix comes first: its destroy takes a minute in the background.
     The requests of roles come last, when all tests have caused them."""
     order = {"test_terraform.py": -1, "test_destroy.py": 1, "test_least_privilege.py": 2}
     items.sort(key=lambda item: (_is_here(item), order.get(item.path.name, 0)))
@@ -223,7 +223,7 @@ def destroying(pytestconfig: pytest.Config) -> "Callable[[], Future[Destroyed]]"
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Tell the fixtures of a test how it ended."""
+    """Give the fixtures of a test its result."""
     report = yield
     item.stash.setdefault(_FAILED, [])
     if report.failed:
@@ -240,7 +240,7 @@ def _calm_after_a_failure(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def calm(stack: LocalStack) -> None:
-    """Remove all faults, and wait up to about a minute until no execution runs and no message waits. Raises if some remain."""
+    """Remove all faults, and wait about a minute at most until no execution runs and no message waits, or raise."""
     Gateway(stack.gateway_url).behave()
     stack.aws.disturb({})
     sqs, executions = stack.aws.client("sqs"), stack.aws.client("stepfunctions")
@@ -297,13 +297,13 @@ class Gateway:
 
     def fault(self, **fault: Any) -> None:
         """Inject a fault into the gateway; see local/fake_stripe/faults.py."""
-        self.tell("faults", fault)
+        self.control("faults", fault)
 
     def behave(self) -> None:
         """Remove all faults and limits."""
         self._session.delete(f"{self.url}/_stand_in/faults", timeout=10).raise_for_status()
 
-    def tell(self, route: str, body: dict[str, Any] | None = None) -> None:
+    def control(self, route: str, body: dict[str, Any] | None = None) -> None:
         """POST to a control route of the fake Stripe; see local/fake_stripe/control.py."""
         self._session.post(f"{self.url}/_stand_in/{route}", json=body or {}, timeout=10).raise_for_status()
 

@@ -1,4 +1,4 @@
-"""Chaos: processes are killed, tables throttle, starts fail and messages arrive twice while a batch and REST payments run."""
+"""Chaos while a batch and REST payments run: killed processes, throttled tables, failed starts, repeated messages."""
 
 import json
 import random

@@ -67,7 +67,7 @@ def slow(api: Api, gateway: Gateway) -> dict[str, str]:
     payment_ids = {what: one["payment_id"] for what, one in begun.items()}
     for what, (waiting, route) in WITHOUT_WEBHOOK.items():
         intent = waits_for_the_gateway(api, payment_ids[what], waiting)
-        gateway.tell(f"payment_intents/{intent}/{route}", {"outcome": "succeeded"})
+        gateway.control(f"payment_intents/{intent}/{route}", {"outcome": "succeeded"})
     return payment_ids
 
 
@@ -268,7 +268,7 @@ def test_payment_with_its_key_in_use_is_retried_with_the_same_key(api: Api, gate
 @pytest.mark.fault(14)
 def test_refused_connections_are_retried_and_charged_once(api: Api, gateway: Gateway, new_id: NewId) -> None:
     payment_id = new_id()
-    gateway.tell("refuse_connections", {"seconds": 0.8})
+    gateway.control("refuse_connections", {"seconds": 0.8})
     api.post(body(payment_id))
     view = becomes(api, payment_id, "succeeded")
     assert "pending" in statuses(view)[1:], "no attempt met the closed port"
@@ -310,7 +310,7 @@ def test_webhook_finishes_a_payment_after_authentication(
     payment_id = new_id()
     api.post(body(payment_id, payment_method=AUTHENTICATES))
     intent = becomes(api, payment_id, "requires_action")["references"]["gateway_reference"]
-    gateway.tell(f"payment_intents/{intent}/authenticate", {"outcome": outcome})
+    gateway.control(f"payment_intents/{intent}/authenticate", {"outcome": outcome})
     becomes(api, payment_id, status, local_stack.patience_seconds)
     assert len(gateway.charges(payment_id)) == (status == "succeeded")
     if status == "declined":  # it can never become a charge
@@ -434,7 +434,7 @@ def test_webhook_events_doubled_and_reordered_move_nothing_back(
     payment_id = new_id()
     api.post(body(payment_id, "webhook_doubled webhook_reordered", payment_method=AUTHENTICATES))
     intent = becomes(api, payment_id, "requires_action")["references"]["gateway_reference"]
-    gateway.tell(f"payment_intents/{intent}/authenticate", {"outcome": "succeeded"})
+    gateway.control(f"payment_intents/{intent}/authenticate", {"outcome": "succeeded"})
     becomes(api, payment_id, "succeeded")
     eventually(lambda: gateway.events(payment_id), lambda sent: all(one["attempts"] >= 2 for one in sent))
     view = api.get(f"/payments/{payment_id}").json()

@@ -25,7 +25,7 @@ NewId = Callable[[], str]
 Client = Callable[[str], Any]
 
 CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "api" / "openapi.yaml").read_text())
-NOBODY = "nobody"
+NO_ROLE = "no role"
 NOT_THERE = {"{payment_id}": "nothing_here", "{customer_id}": "nobody_here", "{token_id}": "0" * 64}
 """The value of each path parameter: ids that do not exist, so that no cell changes anything."""
 
@@ -46,19 +46,19 @@ def _body(operation: dict[str, Any]) -> dict[str, Any]:
     return {name: fresh.get(name, value) for name, value in content.get("example", {}).items()}
 
 
-@pytest.mark.parametrize("role", [*Role, NOBODY])
+@pytest.mark.parametrize("role", [*Role, NO_ROLE])
 @pytest.mark.parametrize(("verb", "path", "operation"), _operations())
 def test_route_admits_each_role_as_the_contract_says(
     api_as: ApiAs, outputs: dict[str, str], verb: str, path: str, operation: dict[str, Any], role: str
 ) -> None:
-    api = Api(outputs) if role == NOBODY else api_as(role)
+    api = Api(outputs) if role == NO_ROLE else api_as(role)
     for parameter, value in NOT_THERE.items():
         path = path.replace(parameter, value)
     body = _body(operation)
     sent: dict[str, Any] = {"data": json.dumps(body), "headers": {"Content-Type": "application/json"}} if body else {}
     query = {"email": "jo@example.com"} if operation["operationId"] == "find_customers" else {}
     status = api.call(verb, path, params=query, **sent).status_code
-    if role == NOBODY:
+    if role == NO_ROLE:
         assert status == 401
     elif role in operation["x-roles"]:
         assert status in (200, 201, 202, 204, 404)
@@ -217,13 +217,13 @@ def test_private_fields_are_in_plain_text_in_no_table(
 ) -> None:
     admin, customer_id, payment_id = api_as("admin"), f"cus_{uuid.uuid4().hex[:12]}", new_id()
     email, secret = f"{uuid.uuid4().hex}@example.com", uuid.uuid4().hex
-    person = {
+    customer = {
         "customer_id": customer_id,
         "email": email,
         "name": secret,
         "default_payment_method": "pm_card_mastercard",
     }
-    assert admin.post(person, "/customers").status_code == 201
+    assert admin.post(customer, "/customers").status_code == 201
     body = {"payment_id": payment_id, "amount": 5, "currency": "USD", "customer_id": customer_id}
     admin.post(body | {"metadata": {"order": secret}})
     view = admin.settled(payment_id)

@@ -102,13 +102,13 @@ def test_alarms_notify_the_alarms_topic_when_they_fire_or_clear(stack: Stack) ->
 
 def test_missing_data_notifies_only_for_the_recovery_function(stack: Stack) -> None:
     topic, _ = stack.named("aws_sns_topic", "payment-alarms")
-    watchman = _alarm(stack, "sweeper-silent")
+    silent = _alarm(stack, "sweeper-silent")
 
-    assert watchman["comparison_operator"] == "LessThanThreshold"
-    assert watchman["treat_missing_data"] == "missing"
-    assert watchman["insufficient_data_actions"] == [arn(topic)]
+    assert silent["comparison_operator"] == "LessThanThreshold"
+    assert silent["treat_missing_data"] == "missing"
+    assert silent["insufficient_data_actions"] == [arn(topic)]
     for alarm in stack.all("aws_cloudwatch_metric_alarm").values():
-        if alarm is not watchman:
+        if alarm is not silent:
             assert alarm["comparison_operator"] == "GreaterThanOrEqualToThreshold"
             assert alarm["treat_missing_data"] == "notBreaching"
 

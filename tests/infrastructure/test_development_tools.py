@@ -53,7 +53,7 @@ def commands() -> list[str]:
     return [step["run"] for step in steps() if "run" in step]
 
 
-# Versions -------------------------------------------------------------------------------------------------------------
+# Versions ------------------------------------------------------------------------------------------------------------
 
 
 def test_printed_versions_are_those_of_the_pipfile_and_the_makefile() -> None:
@@ -103,7 +103,7 @@ def test_workflows_install_tools_in_the_versions_that_make_prints() -> None:
     }
 
 
-# Workflows and hooks --------------------------------------------------------------------------------------------------
+# Workflows and hooks -------------------------------------------------------------------------------------------------
 
 
 def test_workflows_run_only_targets_of_the_makefile() -> None:
@@ -189,7 +189,7 @@ def test_editorconfig_when_read_then_lines_are_as_long_as_ruff_allows() -> None:
     assert f"max_line_length = {ruff['line-length']}\n" in (ROOT / ".editorconfig").read_text()
 
 
-# The linter of the workflows ------------------------------------------------------------------------------------------
+# The linter of the workflows -----------------------------------------------------------------------------------------
 
 
 def lint(workflow: Path) -> subprocess.CompletedProcess[str]:

@@ -62,8 +62,8 @@ FIELDS = {
     },
     "customer_id": {"api": {"kms:GenerateDataKey", "kms:Decrypt"}, "charge": {"kms:Decrypt"}},
 }
-"""Owner of the fields → the functions that encrypt and decrypt them. All other encrypted data is used through the service
-that holds it, which the key's own policy allows."""
+"""Owner of the fields → the functions that encrypt and decrypt them. All other encrypted data is used through the
+service that holds it, which the key's own policy allows."""
 
 NEVER = (
     "dynamodb:DeleteItem",

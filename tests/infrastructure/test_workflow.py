@@ -11,7 +11,7 @@ State = dict[str, Any]
 FUNCTIONS = {"Validate": "validate", "Charge": "charge", "Record": "record", "Audit": "audit"}
 TASKS = [*FUNCTIONS, "Publish"]
 RAISED = {error.__name__: policy for error, policy in POLICIES.items() if not policy.is_answer}
-WAITED_FOR = {name for name, policy in RAISED.items() if policy.waits_as_told}
+WAITED_FOR = {name for name, policy in RAISED.items() if policy.waits_as_requested}
 ANSWERS = {error.__name__ for error, policy in POLICIES.items() if policy.is_answer}
 
 

@@ -24,8 +24,9 @@ class Context:
 
 
 def load(name: str, **settings: str) -> ModuleType:
-    """A handler's module, freshly loaded as in a new function, with its clients and settings. Changes the environment, which
-    the caller must restore.
+    """A handler's module, loaded as in a new function, with its clients and settings.
+
+    Changes the environment, which the caller must restore.
     """
     os.environ.update(settings)
     return importlib.reload(importlib.import_module(f"handlers.{name}"))

@@ -1,4 +1,4 @@
-"""The sweep function on moto: it recovers stopped work by the ordinary operations, and counts what an operator must know."""
+"""The sweep function on moto: it restarts stopped work, and counts what an operator must know."""
 
 import json
 from collections.abc import Iterator

@@ -218,7 +218,9 @@ def test_event_signed_with_a_newly_rotated_secret_has_it_read_again(
     assert endpoint.deliver(event("evt_1")) == 200
     endpoint.set_secrets(current=NEXT_SECRET)
 
-    assert endpoint.deliver(event("evt_2"), secret=NEXT_SECRET) == 400  # read just now: unsigned requests cause no further read
+    assert (
+        endpoint.deliver(event("evt_2"), secret=NEXT_SECRET) == 400
+    )  # read just now: unsigned requests cause no further read
     monkeypatch.setattr(endpoint.function.secrets, "_monotonic", lambda: time.monotonic() + 11)
     assert endpoint.deliver(event("evt_2"), secret=NEXT_SECRET) == 400
     assert endpoint.deliver(event("evt_2"), secret=NEXT_SECRET) == 200

@@ -134,8 +134,8 @@ def _seconds_to_wait(error: PaymentError, waits: int) -> int:
     """Seconds until the next attempt: as the gateway requested, or growing with each wait. 0 if waiting cannot help."""
     policy = POLICIES[type(error)]
     most = POLICIES[RateLimited].max_attempts
-    if waits >= most or not (policy.waits_as_told or error.retry_after_seconds):
+    if waits >= most or not (policy.waits_as_requested or error.retry_after_seconds):
         return 0
-    told = min(error.retry_after_seconds, LONGEST_WAIT_SECONDS)
+    requested = min(error.retry_after_seconds, LONGEST_WAIT_SECONDS)
     own: int = min(policy.interval_seconds * policy.backoff_rate**waits, policy.max_delay_seconds)
-    return max(told, own)
+    return max(requested, own)

@@ -23,7 +23,10 @@ def connects(url: str) -> bool:
     host, port = url.removeprefix("http://").split(":")
     try:
         socket.create_connection((host, int(port)), timeout=2).close()
-    except (ConnectionRefusedError, ConnectionResetError):  # a reset is for a client that connects while the port closes
+    except (
+        ConnectionRefusedError,
+        ConnectionResetError,
+    ):  # a reset is for a client that connects while the port closes
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""Injected faults affect only roles, by the seed; a killed worker is an error for its caller, and the next call works."""
+"""Injected faults affect only roles, by the seed; a killed worker fails its caller, and the next call works."""
 
 import json
 import random

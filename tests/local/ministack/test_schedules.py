@@ -49,7 +49,7 @@ def trusting(aws: LocalAws, name: str, service: str, source: str = SOURCE) -> st
 
 def test_permitted_schedule_calls_every_minute_until_it_is_deleted(aws: LocalAws, deploy: Deploy) -> None:
     function = deploy()
-    new_schedule(aws, "sweep", function, trusting(aws, "sweeper", "scheduler.amazonaws.com"))
+    new_schedule(aws, "sweep", function, trusting(aws, "scheduled", "scheduler.amazonaws.com"))
     eventually(lambda: len(printed(aws, function, "swept")) >= 4)
     aws.client("scheduler").delete_schedule(Name="sweep")
     calls = printed(aws, function, "swept")

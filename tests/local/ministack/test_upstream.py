@@ -1,4 +1,6 @@
-"""Each fix is still needed: MiniStack, unpatched in this process, still has the defect. A failure here is good news: delete the fix named in it, its line in FIXES, and its probe.
+"""Each fix is still needed: MiniStack, unpatched in this process, still has the defect.
+
+A failure here is good news: delete the fix named in it, its line in FIXES, and its probe.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Bearer tokens: whose they are, and every way in which one is not good."""
+"""Bearer tokens: their caller, and every kind of invalid token."""
 
 import json
 import ssl
@@ -49,7 +49,7 @@ from tests.unit.issuers import (
 )
 
 SCOPE = "payment-api-test/"
-"""What the scopes of our own API begin with."""
+"""The prefix of our API's scopes."""
 
 
 def check(token: str, web: Web | None = None, after: timedelta = timedelta()) -> Bearer:
@@ -64,7 +64,7 @@ def seconds(after: timedelta) -> int:
     return int((NOON + after).timestamp())
 
 
-# Whose it is ----------------------------------------------------------------------------------------------------------
+# The caller ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_signature_when_of_a_kind_that_fits_the_key_then_it_is_taken(alg: str, k
     assert check(signed(elsewhere("merchant"), key, kid=kid, alg=alg)).caller.has(Role.MERCHANT)
 
 
-# Attacks --------------------------------------------------------------------------------------------------------------
+# Attacks -------------------------------------------------------------------------------------------------------------
 
 ADMIN = user("admin")
 FORGED: dict[str, tuple[Callable[[], str], str]] = {
@@ -249,7 +249,7 @@ def test_key_when_on_another_curve_then_its_tokens_are_refused() -> None:
         check(signed(elsewhere("admin"), ec_key(), kid="odd", alg="ES256"), web)
 
 
-# Time -----------------------------------------------------------------------------------------------------------------
+# Time ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("claim", ["nbf", "iat"])
@@ -267,11 +267,11 @@ def test_token_expires_after_its_hour_by_the_given_clock(after: int, good: bool)
             check(token, after=timedelta(seconds=after))
 
 
-# Keys -----------------------------------------------------------------------------------------------------------------
+# Keys ----------------------------------------------------------------------------------------------------------------
 
 
 class Keys:
-    """The pool's keys as one process has them, with a clock to turn."""
+    """The pool's keys in one process, with an adjustable clock."""
 
     def __init__(self) -> None:
         self.web = usual_web()
@@ -355,7 +355,7 @@ def test_configuration_naming_another_issuer_yields_no_keys() -> None:
         check(signed(elsewhere("admin"), rsa_key("other"), kid="other-1"), web)
 
 
-# Reading them ---------------------------------------------------------------------------------------------------------
+# Reading them --------------------------------------------------------------------------------------------------------
 
 
 class Page(BaseHTTPRequestHandler):
@@ -416,7 +416,7 @@ def test_reader_when_the_address_is_not_https_then_it_is_not_asked(url: str) -> 
         https_reader()(url)
 
 
-# Behind the authorizer ------------------------------------------------------------------------------------------------
+# Behind the authorizer -----------------------------------------------------------------------------------------------
 
 ANNA = Caller("anna", frozenset({Role.OPERATOR, Role.MERCHANT}))
 

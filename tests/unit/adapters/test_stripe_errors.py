@@ -1,4 +1,4 @@
-"""The table from Stripe's errors to ours, for the answers that the stand-in does not give."""
+"""The table from Stripe's errors to ours, for the answers that the fake Stripe does not give."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The gateway that tells when it refuses us whatever the payment (FAULTS 19)."""
+"""The gateway wrapper that reports refusals of our key or account (FAULTS 19)."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Replaying dead letters: what is sent again, what is asked about first, and what is left alone."""
+"""Replaying dead letters: what is sent again, what is queried first, and what is not replayed."""
 
 from datetime import timedelta
 from typing import Any
@@ -130,7 +130,7 @@ def test_replay_after_25_hours_asks_the_gateway_first_and_charges_once(
 
     gateway.fail(Fault(FaultKind.ANSWER_LOST, executes=executes))
     with pytest.raises(Exception, match="no_answer"):
-        charge()  # and the function dies before anything is recorded
+        charge()  # the function crashes before anything is recorded
     clock.wait(timedelta(hours=25))
 
     seen = store.rows["pay_1"]

@@ -1,4 +1,4 @@
-"""README and docs say what the code does: their tables, links, commands and limits are held against it."""
+"""README and docs match the code: a comparison of their tables, links, commands and limits."""
 
 import ast
 import re
@@ -82,16 +82,16 @@ def table(page: Path, first_column: str, *, plain: bool = True) -> list[list[str
 
 
 def words(cell: str) -> set[str]:
-    """What stands in backquotes in a cell whose outer ones are off."""
+    """The backquoted texts in a cell without its outer backquotes."""
     return set(re.findall(r"[a-z_]{3,}", cell.replace("`", "")))
 
 
 def bash(page: Path) -> str:
-    """All bash blocks of a page, lines that go on joined."""
+    """All bash blocks of a page, with continued lines joined."""
     return "\n".join(_BASH.findall(page.read_text())).replace("\\\n", " ")
 
 
-# Settings -------------------------------------------------------------------------------------------------------------
+# Settings ------------------------------------------------------------------------------------------------------------
 
 
 def test_settings_table_lists_exactly_the_settings_with_their_defaults() -> None:
@@ -119,7 +119,7 @@ def _shown(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value) or "none"
 
 
-# Statuses, errors, tables ---------------------------------------------------------------------------------------------
+# Statuses, errors, tables --------------------------------------------------------------------------------------------
 
 
 def test_statuses_table_matches_statuses_meanings_and_moves_in_the_code() -> None:
@@ -154,7 +154,7 @@ def test_error_table_matches_the_one_the_workflow_is_built_from() -> None:
             name,
             str(policy.max_attempts),
             f"as Stripe asks, at least from {policy.interval_seconds} s to {policy.max_delay_seconds} s"
-            if policy.waits_as_told
+            if policy.waits_as_requested
             else f"from {policy.interval_seconds} s, at most {policy.max_delay_seconds} s",
             policy.status.value,
         ]
@@ -180,7 +180,7 @@ def test_tables_when_read_then_keys_and_indexes_are_those_of_the_code() -> None:
     assert f"dropped after {KEPT.days} days (`{GATEWAY_EVENTS.expires}`)" in ARCHITECTURE.read_text()
 
 
-# Recovery -------------------------------------------------------------------------------------------------------------
+# Recovery ------------------------------------------------------------------------------------------------------------
 
 
 def test_waits_when_read_then_they_are_those_of_the_code() -> None:
@@ -196,7 +196,7 @@ def test_waits_when_read_then_they_are_those_of_the_code() -> None:
 
 
 def _units_until_due(status: str, *, restarts: int) -> int:
-    """After how many units recovery restarts a payment in a status."""
+    """The units after which recovery restarts a payment in a status."""
     payment = replace(after(batch_payment(), Status.PROCESSING, Status(status)), restarts=restarts)
     one = RecoveryTimeouts(timedelta(minutes=1))
     return next(units for units in range(100) if one.is_due(payment, NOON + units * one.unit))
@@ -249,7 +249,7 @@ def test_rate_when_told_then_it_is_the_one_of_the_code() -> None:
     assert f"{dev} payments a second in dev and {prod} in prod, so {' and '.join(in_time)} rows" in runbooks
 
 
-# The batch file, payctl, logs -----------------------------------------------------------------------------------------
+# The batch file, payctl, logs ----------------------------------------------------------------------------------------
 
 
 def test_columns_when_read_then_they_are_those_of_the_batch_file() -> None:
@@ -342,7 +342,7 @@ def test_readme_when_counted_then_it_is_short_and_links_to_every_page() -> None:
     assert [page.name for page in PAGES[1:] if f"(docs/{page.name}" not in text] == []
 
 
-# Links and commands ---------------------------------------------------------------------------------------------------
+# Links and commands --------------------------------------------------------------------------------------------------
 
 
 def anchors(page: Path) -> set[str]:
@@ -429,7 +429,7 @@ def test_payctl_commands_when_read_then_command_and_options_exist() -> None:
         assert {word for word in rest if word.startswith("-")} <= known, f"payctl {' '.join(words_of_it)}"
 
 
-# Guarantees -----------------------------------------------------------------------------------------------------------
+# Guarantees ----------------------------------------------------------------------------------------------------------
 
 GUARANTEES = ROOT / "docs" / "guarantees.md"
 FAULTS_OF_THIS_RELEASE = (*range(1, 38), *range(41, 49))

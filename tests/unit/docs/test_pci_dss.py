@@ -1,4 +1,4 @@
-"""docs/pci-dss.md has every requirement, and all that it names is there."""
+"""docs/pci-dss.md has every requirement, and everything that it names exists."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a client may say of a customer, and how a customer's row changes."""
+"""The fields of a customer that a client may set, and the changes of a customer's row."""
 
 from datetime import timedelta
 from typing import Any

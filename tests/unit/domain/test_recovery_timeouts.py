@@ -1,4 +1,4 @@
-"""How long a payment may stay as it is: the table of waits."""
+"""How long a payment may stay in a status: the table of time-outs."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Log lines: one way to write them, in every function, and one id that leads from the API to the audit log."""
+"""Log lines: the same format in every function, and one id from the API to the audit log."""
 
 import ast
 import io
@@ -149,7 +149,7 @@ def test_library_warnings_are_redacted_too() -> None:
     assert "jo@example.com" not in stream.getvalue()
 
 
-# How handlers log -----------------------------------------------------------------------------------------------------
+# How handlers log ----------------------------------------------------------------------------------------------------
 
 
 def _calls(path: Path) -> set[str]:
@@ -190,11 +190,11 @@ def test_lambda_code_when_it_prints_then_only_through_the_one_logger() -> None:
             "Logger",
             "logging.getLogger",
         },  # and `metrics` prints numbers, by powertools
-        "payments/adapters/stripe/gateway.py": {"logging.getLogger"},  # it makes Stripe's own log say less
+        "payments/adapters/stripe/gateway.py": {"logging.getLogger"},  # it reduces Stripe's own log
     }
 
 
-# From the API to the audit log ----------------------------------------------------------------------------------------
+# From the API to the audit log ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture

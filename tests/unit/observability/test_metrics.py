@@ -1,4 +1,4 @@
-"""What functions count and time: lines of CloudWatch's embedded format, one an invocation."""
+"""The metrics of functions: lines in CloudWatch's embedded format, one an invocation."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""payctl dlq, on moto: nothing that is looked at is used up, nothing that is needed is deleted."""
+"""payctl dlq, on moto: reading removes no message, and no needed message is deleted."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -262,7 +262,7 @@ def test_replay_when_at_a_terminal_then_asks(
 
 
 def while_asked(scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
-    """Let something happen between the plan and its execution."""
+    """Run a change between the plan and its execution."""
     monkeypatch.setattr(asking, "confirm", lambda *_, **__: happens())
 
 
@@ -326,7 +326,7 @@ def test_discard_when_not_exactly_one_choice_is_given_then_exits_2(
     assert scenario.payctl("dlq", "discard", *which, "--yes").exit_code == Exit.USAGE
 
 
-# A file that split failed of ------------------------------------------------------------------------------------------
+# A file that split failed on -----------------------------------------------------------------------------------------
 
 UPLOADED = {"key": "incoming/may+pay.csv", "versionId": "v1", "eTag": "e", "size": 9}
 NOTIFICATION = {"Records": [{"s3": {"bucket": {"name": "files"}, "object": UPLOADED}}]}
@@ -335,7 +335,7 @@ CRASHED = {"errorType": "Runtime.ExitError", "errorMessage": "RequestId: 1 Error
 
 
 def failed(event: Any = NOTIFICATION, response: Any = CRASHED) -> str:
-    """What Lambda keeps of an event that a function failed of for good."""
+    """Lambda's record of an event that failed permanently."""
     return json.dumps(
         {
             "version": "1.0",
@@ -348,7 +348,7 @@ def failed(event: Any = NOTIFICATION, response: Any = CRASHED) -> str:
 
 @pytest.fixture
 def given_to_split(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The events that split is called with; moto runs functions in Docker alone."""
+    """The events that split is called with. moto runs functions only in Docker."""
     called: list[dict[str, Any]] = []
     monkeypatch.setattr(ports, "split", lambda stack: called.append)
     return called

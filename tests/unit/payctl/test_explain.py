@@ -1,4 +1,4 @@
-"""payctl payment explain, on moto: one time line of all sources, whichever of them answer."""
+"""payctl payment explain, on moto: one timeline of all sources that answer."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""payctl payment recheck, on moto: another execution that asks, and what it changed."""
+"""payctl payment recheck, on moto: another execution that queries the gateway, and its changes."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ HELD = after(payment(), Status.PROCESSING, Status.IN_REVIEW, code="amount_differ
 
 
 class Asking:
-    """A workflow whose execution comes out at once: the row moves to a status, or stays."""
+    """A workflow whose execution ends at once: the row moves to a status, or stays."""
 
     def __init__(self, scenario: PayctlScenario, became: Status | None) -> None:
         self._world = scenario

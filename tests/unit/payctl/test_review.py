@@ -1,4 +1,4 @@
-"""payctl payment approve and reject, on moto: who may decide on what, once, and what is started then."""
+"""payctl payment approve and reject, on moto: one decision for a held payment, and the execution that it starts."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from tests.unit.builders import NOON, after, payment
 from tests.unit.payctl.scenarios import PayctlScenario, payctl_scenario
 
 NEW = replace(payment(metadata={"order": "A-17"}, customer_id="cus_7"), hold=CARD_TESTING)
-HELD = after(NEW, Status.IN_REVIEW, code=CARD_TESTING, message="a fraud rule holds it; a person decides")
+HELD = after(NEW, Status.IN_REVIEW, code=CARD_TESTING, message="a fraud rule holds it; an operator decides")
 APPROVE = ("payment", "approve", "pay_1")
 REJECT = ("payment", "reject", "pay_1", "--reason", "stolen cards")
 DECISIONS = {
@@ -108,7 +108,7 @@ def test_review_against_an_earlier_decision_names_its_actor_and_keeps_it(
 
 
 class Outrun(DynamoPaymentStore):
-    """A store where another operator's decision comes right before ours."""
+    """A store where another operator decides right before us."""
 
     verdict = Verdict.APPROVED
 

@@ -1,4 +1,4 @@
-"""Lists of payments over REST: what is asked for, who sees what, and how it is shown."""
+"""Lists of payments over REST: parameters, visibility and format."""
 
 import json
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ class ListingScenario:
     def call(
         self, operation: str, caller: Caller, query: Mapping[str, str] | None = None, customer_id: str = "cus_anna"
     ) -> tuple[int, Any]:
-        """The status and the JSON of an operation's answer, a problem as well."""
+        """The status and the JSON of an operation's answer or problem."""
         request = Request(operation, caller, NOON, "r1", "192.0.2.1", {"customer_id": customer_id}, query or {}, {})
         try:
             answer = getattr(operations, operation)(request, self)

@@ -1,4 +1,4 @@
-"""Batch files as they really come: FAULTS 28, 29, 31 and 32, and what random files do."""
+"""Batch files of many origins: FAULTS 28, 29, 31 and 32, and random files."""
 
 import csv
 import gzip
@@ -41,7 +41,7 @@ def summary(rows: list[Row | RejectedRow]) -> list[tuple[int, str]]:
 
 @contextmanager
 def peak_bytes() -> Iterator[Callable[[], int]]:
-    """Gives the most memory that was held at a time inside of the block."""
+    """Returns the peak memory inside of the block."""
     peak = 0
     tracemalloc.start()
     try:
@@ -206,7 +206,7 @@ def test_unclosed_quote_in_a_large_file_loses_no_row_below() -> None:
 
 
 def test_truncated_gzip_yields_the_whole_rows_and_rejects_the_half_row() -> None:
-    # stored blocks, so that the cut falls inside of the last row and its amount
+    # stored blocks: the cut falls inside of the last row's amount
     whole = gzip.compress(HEADER + b"p1,1,USD\np2,100.00,USD\n", compresslevel=0, mtime=0)
     cut = whole[: whole.index(b"p2,10") + 5]
     first, last = rows_of(cut)
@@ -395,7 +395,7 @@ def test_records_when_chunked_anyhow_then_the_same_come_out(content: bytes, cuts
 
 @given(content=_MESSY | st.binary(max_size=200))
 def test_records_when_bytes_are_arbitrary_then_every_line_is_accounted_for(content: bytes) -> None:
-    """Each line that is not blank stands in exactly one record."""
+    """Each line that is not blank is in exactly one record."""
     lines = content.splitlines()
     covered: list[int] = []
     for record in split_records([content]):

@@ -1,4 +1,4 @@
-"""The splitter: FAULTS 25, 26, 30, 31 and what it does when it dies at any of its steps."""
+"""The splitter: FAULTS 25, 26, 30 and 31, and crashes at each of its steps."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -29,11 +29,11 @@ TWELVE_ROWS = HEADER + b"".join(b"p%d,%d.00,USD\n" % (n, n) for n in range(1, 13
 
 
 class Crashed(Exception):
-    """The function dies: out of memory, timed out, its host gone."""
+    """The function crashes: out of memory, timed out, or its host lost."""
 
 
 class Mortal:
-    """Passes calls on to `target`; at the call numbered `crashes_at` of all its kind, dies before or after it."""
+    """Passes calls on to `target`. Crashes before or after the call numbered `crashes_at` of all effects."""
 
     def __init__(self, target: Any, life: "Life") -> None:
         self._target = target
@@ -65,7 +65,7 @@ class Life:
 
 @dataclass
 class SplitScenario:
-    """The twins of everything around the splitter. They outlive its runs."""
+    """The fakes of everything around the splitter. They outlive its runs."""
 
     payments: MemoryPaymentStore = field(default_factory=MemoryPaymentStore)
     queue: MemoryPaymentQueue = field(default_factory=MemoryPaymentQueue)
@@ -284,7 +284,9 @@ def test_split_starts_the_report_at_the_end_when_no_row_is_a_payment(content: by
 def test_split_starts_the_report_when_all_payments_closed_before_its_end() -> None:
     scenario = SplitScenario()
     source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
-    scenario.split(source, seconds_left=[900, 900, 900, 900, 1])  # every row is done, the end is not seen yet
+    scenario.split(
+        source, seconds_left=[900, 900, 900, 900, 1]
+    )  # every row is processed, the end of the file is not reached yet
     scenario.close_all(source)
     assert scenario.reports == []
     scenario.split(source, owner="run-2")
