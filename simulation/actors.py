@@ -49,7 +49,7 @@ class Actors:
         if random.random() < 0.1:
             self._early_event()
         if random.random() < 0.1:
-            body = random.choice(("not json", "{}", '{"payment_id": "nobody"}'))
+            body = random.choice(("not json", "{}", '{"payment_id": "unknown"}'))
             scheduler.spawn("stranger", lambda: world.queue.put(body, poison=True), after=random.random() * phase)
 
     # Clients and uploaders -----------------------------------------------------------------------------------------
@@ -108,11 +108,11 @@ class Actors:
     def _operator_pauses(self) -> None:
         world = self.world
         if world.breaker.pause(PausedBy.OPERATOR, "maintenance", world.clock()):
-            world.effects.note("operator", "opens the batch breaker")
+            world.effects.note("operator", "pauses the batch breaker")
         world.scheduler.sleep(600.0 * world.random.random())
         if world.breaker.state().paused_by == PausedBy.OPERATOR:
             world.breaker.resume()
-            world.effects.note("operator", "closes the batch breaker")
+            world.effects.note("operator", "resumes the batch breaker")
 
     # The gateway's side --------------------------------------------------------------------------------------------
 

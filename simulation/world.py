@@ -69,7 +69,7 @@ TIMEOUT_SECONDS = {
 }
 """The functions' limits, as in `lib/features/`, which needs cdktf."""
 PUBLISH = "arn:aws:states:::sns:publish"
-_DIES = (Fate.CRASH_BEFORE, Fate.CRASH_AFTER)
+_CRASHES = (Fate.CRASH_BEFORE, Fate.CRASH_AFTER)
 
 
 class World:
@@ -123,7 +123,7 @@ class World:
         breaker = effects.of("breaker", self.breaker)
         queue = effects.of("queue", self.queue)
         files = effects.of("files", self.files, once=("write",))
-        gateway = effects.of("gateway", self.gateway, fates=_DIES, prepare=self._gateway_misbehaves)
+        gateway = effects.of("gateway", self.gateway, fates=_CRASHES, prepare=self._gateway_misbehaves)
         encryptor = effects.of("encryptor", self.encryptor)
         invoke = effects.of("lambda", self.functions)
         client = StepFunctionsClient(self.machine)

@@ -46,7 +46,7 @@ class Foundation:
         tables = Tables(scope, settings, encryption)
         batch_files = bucket("payment-batch-files", {INCOMING: 90, RESULTS: 365})
         artifacts = bucket("payment-artifacts", {})
-        waive(artifacts.bucket, CKV2_AWS_62="nothing follows an upload of code: each function names the file it runs")
+        waive(artifacts.bucket, CKV2_AWS_62="no event follows an upload of code: each function names its file")
         return cls(
             scope=scope,
             settings=settings,

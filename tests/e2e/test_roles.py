@@ -26,7 +26,7 @@ Client = Callable[[str], Any]
 
 CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "api" / "openapi.yaml").read_text())
 NO_ROLE = "no role"
-NOT_THERE = {"{payment_id}": "nothing_here", "{customer_id}": "nobody_here", "{token_id}": "0" * 64}
+NOT_THERE = {"{payment_id}": "nothing_here", "{customer_id}": "not_here", "{token_id}": "0" * 64}
 """The value of each path parameter: ids that do not exist, so that no cell changes anything."""
 
 

@@ -127,7 +127,7 @@ def saves_over_others(patch: Patch) -> None:
     patch.setattr(LaggingPayments, "save", save)
 
 
-def records_whatever_comes(patch: Patch) -> None:
+def records_any_outcome(patch: Patch) -> None:
     """An outcome is written over any status."""
 
     def record(payment_id: str, outcome: Outcome, *, store: Any, clock: Any) -> Payment:
@@ -277,7 +277,7 @@ BUGS: dict[Plant, set[str]] = {
     absence_is_proof_at_once: {"no charge after a no"},
     lets_go_without_looking: {"pending is proof", "intent before effect"},
     saves_over_others: {"history only grows"},
-    records_whatever_comes: {"legal moves only"},
+    records_any_outcome: {"legal moves only"},
     acknowledges_before_storing: {"events applied"},
     forgets_early_events: {"events applied"},
     done_with_once_asked: {"events applied"},

@@ -122,7 +122,7 @@ def test_wait_when_it_is_over_before_the_task_then_the_task_goes_on(scheduler: S
     assert slow.ended == Ended(None)
 
 
-def test_exception_when_it_ends_a_task_then_told_as_lambda_tells_it(scheduler: Scheduler) -> None:
+def test_exception_of_a_task_is_reported_as_by_lambda(scheduler: Scheduler) -> None:
     task = scheduler.spawn("wrong", lambda: int("no number"))
     scheduler.run()
 

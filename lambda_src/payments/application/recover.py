@@ -210,7 +210,7 @@ class PaymentRecovery:
     # The batch breaker -----------------------------------------------------------------------------------------------
 
     def _recover_breaker(self, breaker: BreakerState) -> BreakerState:
-        """Close the breaker if the gateway accepts payments again, and switch the delivery of messages accordingly."""
+        """Resume the breaker if the gateway accepts payments again, and switch the delivery of messages accordingly."""
         if breaker.paused_by == PausedBy.GATEWAY and self._gets_through(breaker):
             self.breaker.resume()
             breaker = self.breaker.state()

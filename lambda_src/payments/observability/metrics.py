@@ -24,7 +24,7 @@ ENTRANCES = ("api", "split")
 GATEWAY_MISCONFIGURED = "GatewayMisconfigured"
 """A gateway call that was rejected because of our key or account."""
 BATCHES_PAUSED = "LanePaused"
-"""1 at each recovery run while the batch breaker is open."""
+"""1 at each recovery run while the batch breaker is paused."""
 PAYMENTS_OVERDUE = "PaymentsOverdue"
 """Payments that recovery found open for too long."""
 PAYMENTS_IN_REVIEW = "PaymentsInReview"

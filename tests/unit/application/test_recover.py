@@ -163,14 +163,14 @@ class RecoveryScenario:
 
 LEFTOVERS = {
     "accepted and never started": (payment(), 1, "pay_1"),
-    "let go and never retried": (after(payment(), Status.PROCESSING, Status.PENDING), 1, "pay_1.2"),
+    "back to pending and never retried": (after(payment(), Status.PROCESSING, Status.PENDING), 1, "pay_1.2"),
     "crashed while charging": (after(payment(), Status.PROCESSING), 2, "pay_1.2"),
     "unknown": (after(payment(), Status.PROCESSING, Status.UNKNOWN), 1, "pay_1.2"),
     "waits for its customer": (after(payment(), Status.PROCESSING, Status.REQUIRES_ACTION), 3, "pay_1.2"),
     "settles": (after(payment(), Status.PROCESSING, gateway_reference="pi_1"), 2, "pay_1.2"),
     "settled and not audited": (after(payment(), Status.PROCESSING, Status.SUCCEEDED), 1, "pay_1.2"),
     "held for review and not audited": (after(payment(), Status.PROCESSING, Status.IN_REVIEW), 1, "pay_1.2"),
-    "of a batch, and let go": (after(batch_payment(), Status.PROCESSING, Status.PENDING), 1, "pay_1.2"),
+    "of a batch, and back to pending": (after(batch_payment(), Status.PROCESSING, Status.PENDING), 1, "pay_1.2"),
 }
 
 

@@ -147,7 +147,7 @@ def test_replay_after_25_hours_asks_the_gateway_first_and_charges_once(
     [
         ("MalformedMessage: the message's payment_id is not one", "MalformedMessage"),
         ("LookupError: payment pay_1 is not in the payments table", "LookupError"),
-        ("BatchesPaused: the batch breaker is open since 2026: gateway_key_refused: no", "BatchesPaused"),
+        ("BatchesPaused: the batch breaker has been paused since 2026: gateway_key_refused: no", "BatchesPaused"),
         (
             "ClientError: An error occurred (ThrottlingException) when calling the StartExecution operation: slow down",
             "ThrottlingException",

@@ -22,9 +22,9 @@ CONFLICT: dict[str, Any] = {"code": "amount_differs", "message": "compare both"}
 NOT_HELD = {
     "pending yet": NEW,
     "other money": after(payment(), Status.PROCESSING, Status.IN_REVIEW, **CONFLICT),
-    "let go before, then other money": after(HELD, Status.PENDING, Status.PROCESSING, Status.IN_REVIEW, **CONFLICT),
+    "approved before, then other money": after(HELD, Status.PENDING, Status.PROCESSING, Status.IN_REVIEW, **CONFLICT),
     "sent meanwhile": replace(HELD, attempts=1),
-    "let go": after(HELD, Status.PENDING),
+    "approved": after(HELD, Status.PENDING),
     "rejected": after(HELD, Status.REJECTED),
 }
 

@@ -207,7 +207,7 @@ def _duration(text: str) -> timedelta:
     return timedelta(**{unit: int(number)})
 
 
-def test_event_types_when_told_then_they_are_those_that_are_handled() -> None:
+def test_event_types_in_the_docs_are_those_that_are_handled() -> None:
     assert [row[0] for row in table(TASKS, "Event type")] == [*HANDLED]
 
 
@@ -230,7 +230,7 @@ def test_backpressure_and_breaker_numbers_match_the_code() -> None:
     assert set(re.findall(r"`(\w+)`", runbooks)) >= SUSPICIOUS_DECLINE_CODES
 
 
-def test_rate_when_told_then_it_is_the_one_of_the_code() -> None:
+def test_rate_in_the_docs_is_the_one_of_the_code() -> None:
     architecture, runbooks = (" ".join(page.read_text().split()) for page in (ARCHITECTURE, RUNBOOKS))
     rates, slots, dispatchers = [], [], []
     for name in ("dev", "prod"):

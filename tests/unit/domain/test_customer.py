@@ -70,7 +70,7 @@ def test_parse_customer_names_all_invalid_fields_without_their_values() -> None:
     assert not any(word in " ".join(errors.values()) for word in ("localhost", "cus 1", "Role", "admin"))
 
 
-def test_parse_customer_when_the_required_is_missing_then_told() -> None:
+def test_parse_customer_names_the_missing_required_fields() -> None:
     assert refused(parse_customer, {}).keys() == {"customer_id", "email"}
 
 

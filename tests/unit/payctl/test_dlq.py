@@ -381,7 +381,7 @@ def test_list_when_split_failed_of_a_file_then_names_the_file_and_why(
     assert "malformed" not in shown.output
 
 
-def test_list_when_files_and_payments_died_then_each_has_its_reason(scenario: PayctlScenario) -> None:
+def test_list_gives_each_dead_file_and_payment_its_reason(scenario: PayctlScenario) -> None:
     scenario.dead_letter(failed())
     scenario.dead_letter(batch_payment("pay_9"), LOOKUP)
     reasons = {letter["reason"] for letter in json.loads(scenario.payctl("dlq", "list", "--json").stdout)}

@@ -142,10 +142,10 @@ def test_pay_when_the_id_is_taken_then_shows_the_problem(api: FakeApi, payctl: P
 
 
 def test_pay_when_the_quota_of_the_day_is_used_up_then_says_so_at_once(payctl: Payctl, api: FakeApi) -> None:
-    api.will_answer(429, {"title": "The quota is used up"}, Retry_After="86400")
+    api.will_answer(429, {"title": "Quota exceeded"}, Retry_After="86400")
     result = payctl(*PAY)
     assert result.exit_code == Exit.FAILED
-    assert "The quota is used up (429)" in result.stderr
+    assert "Quota exceeded (429)" in result.stderr
     assert len(api.received) == 1
 
 
@@ -160,7 +160,7 @@ def test_pay_says_a_repeat_is_safe_when_the_api_keeps_failing(
     api: FakeApi, payctl: Payctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("payctl.api.RETRIES", 1)
-    api.will_answer(500, {"title": "Something failed on our side"}, Retry_After="0")
+    api.will_answer(500, {"title": "Internal error"}, Retry_After="0")
     result = payctl(*PAY)
     assert result.exit_code == Exit.FAILED
     assert "not known whether" in result.stderr

@@ -190,7 +190,7 @@ OTHER_REASON: dict[str, Any] = {"code": "amount_differs", "message": "compare bo
         after(payment(), Status.PROCESSING, Status.IN_REVIEW, **OTHER_REASON),
         after(HELD, Status.PENDING, Status.PROCESSING, Status.IN_REVIEW, **OTHER_REASON),
     ],
-    ids=["never held", "let go before"],
+    ids=["never held", "approved before"],
 )
 def test_review_refuses_an_amount_mismatch_and_points_to_recheck(
     scenario: PayctlScenario, row: Payment, command: tuple[str, ...]
@@ -273,7 +273,7 @@ def test_operator_in_the_history_is_the_arn_suffix_without_an_email_domain(arn: 
 ADVICE = {
     "held": (HELD, "payctl payment approve pay_1"),
     "held for another reason": (after(NEW, Status.PROCESSING, Status.IN_REVIEW, **OTHER_REASON), "payment recheck"),
-    "let go": (after(HELD, Status.PENDING, code=Verdict.APPROVED), "an operator approved it"),
+    "approved": (after(HELD, Status.PENDING, code=Verdict.APPROVED), "an operator approved it"),
     "rejected": (after(HELD, Status.REJECTED, code=Verdict.REJECTED, message="stolen cards"), "stolen cards"),
 }
 

@@ -127,7 +127,7 @@ def test_list_for_another_customer_gives_an_audited_404_as_if_unknown(caller: Ca
     scenario.store("pay_1", customer_id="cus_anna", submitted_by="rival")
 
     foreign = scenario.call("list_customer_payments", caller)
-    unknown = scenario.call("list_customer_payments", caller, customer_id="cus_nobody")
+    unknown = scenario.call("list_customer_payments", caller, customer_id="cus_unknown")
 
     assert foreign == unknown
     assert foreign[0] == 404

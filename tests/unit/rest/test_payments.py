@@ -71,7 +71,7 @@ def test_payment_when_sent_again_then_the_same_answer_and_nothing_new(scenario: 
     assert scenario.stored == (1, 0, 0, 1)
 
 
-def test_payment_when_sent_again_by_an_admin_then_told_as_to_its_submitter(scenario: RestScenario) -> None:
+def test_payment_repeated_by_an_admin_gets_the_answer_of_its_submitter(scenario: RestScenario) -> None:
     first = submit(scenario)
     assert submit(scenario, ADMIN)["body"] == first["body"]
     assert scenario.payments.rows["pay_1"].submitted_by == SHOP.subject
@@ -292,9 +292,9 @@ def test_get_when_there_is_none_then_404_and_nothing_to_audit(scenario: RestScen
 
 
 @pytest.mark.fault(41)
-@pytest.mark.parametrize("customer_id", ["cus_nobodys", "cus_unknown", ""])
+@pytest.mark.parametrize("customer_id", ["cus_ownerless", "cus_unknown", ""])
 def test_payment_without_an_owning_subject_is_hidden_from_customers(scenario: RestScenario, customer_id: str) -> None:
-    scenario.add_customer("cus_nobodys", by=SHOP, subject="")
+    scenario.add_customer("cus_ownerless", by=SHOP, subject="")
     submit(scenario, customer_id=customer_id)
     for person in (JO, Caller("", frozenset({Role.CUSTOMER}))):
         assert get(scenario, person)["statusCode"] == 404

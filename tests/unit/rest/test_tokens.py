@@ -161,7 +161,7 @@ def test_create_token_names_an_invalid_field_without_repeating_it(change: Any, n
     assert scenario.tokens.rows == {}
 
 
-def test_create_token_when_the_required_is_missing_then_both_are_told() -> None:
+def test_create_token_names_both_missing_required_fields() -> None:
     problem = TokenScenario().refused("create_token", body={})
     assert [error.field for error in problem.errors] == ["customer_id", "payment_method"]
 

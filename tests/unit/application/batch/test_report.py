@@ -251,11 +251,11 @@ def test_report_retried_after_the_event_was_sent_repeats_the_same_event(
 ) -> None:
     scenario, source = finished_world()
 
-    def die(*arguments: object) -> None:
+    def crash(*arguments: object) -> None:
         raise ConnectionError
 
     with monkeypatch.context() as broken:
-        broken.setattr(scenario.batches, "complete", die)
+        broken.setattr(scenario.batches, "complete", crash)
         with pytest.raises(ConnectionError):
             scenario.report(source)
     scenario.report(source)
