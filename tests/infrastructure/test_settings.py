@@ -200,7 +200,7 @@ def test_recovery_time_out_below_the_gateways_search_lag_is_refused(
         load()
 
     (line,) = str(refused.value).splitlines()
-    assert line.startswith(f"PATIENCE_SECONDS: {seconds} is not allowed, as Stripe's search may lag behind")
+    assert line.startswith(f"PATIENCE_SECONDS: {seconds} is not allowed: Stripe's search may lag by a minute")
     assert line.endswith("allowed: 120 to 3600")
 
 
