@@ -228,7 +228,7 @@ def test_is_abandoned_when_the_splitter_handed_on_then_at_once(stores: Stores) -
 
 
 def test_report_is_abandoned_only_after_its_claim_expires(stores: Stores) -> None:
-    assert not processing(stores).is_abandoned(iso(NOW + timedelta(days=1)))  # no run owns it, so none has stopped
+    assert not processing(stores).is_abandoned(iso(NOW + timedelta(days=1)))  # no run owns it: none has stopped
     claimed = stores.batches.claim_report(BATCH.batch_id, claim("r", lasts_seconds=60))
     assert claimed.owner_until == current(stores).owner_until == iso(NOW + timedelta(seconds=60))
     assert not claimed.is_abandoned(iso(NOW + timedelta(seconds=60)))

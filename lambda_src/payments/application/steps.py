@@ -79,7 +79,7 @@ def charge_step(
         charging = replace(charging, gateway=RateLimitedGateway(charging.gateway, turn), row_of=open_row.sealed)
         outcome = answered(lambda: charging.charge(open_row.payment, reconcile=reconcile))
     except NoFreeSlot:
-        return wait(OWN_PACE_SECONDS, waits)  # caused by our own rate limit, so it does not count as an attempt
+        return wait(OWN_PACE_SECONDS, waits)  # caused by our own rate limit: it does not count as an attempt
     except PaymentError as error:
         seconds = _seconds_to_wait(error, waits)
         if not seconds and error.gateway_reference:

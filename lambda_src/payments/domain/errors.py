@@ -100,7 +100,7 @@ POLICIES: dict[type[PaymentError], Policy] = {
 
 UNEXPECTED = Policy(Status.UNKNOWN, max_attempts=4, interval_seconds=1, max_delay_seconds=20)
 """The policy of every other error: a crash, a timeout, a throttled function or table. In the charge step such an error
-may hide a charge, so the status there is never `failed`."""
+may hide a charge: the status there is never `failed`."""
 
 SUSPICIOUS_DECLINE_CODES = frozenset(
     {"lost_card", "stolen_card", "pickup_card", "fraudulent", "card_velocity_exceeded"}

@@ -57,7 +57,7 @@ def _metrics() -> Metrics:
 
 
 def count(metric: str, value: int = 1, *, step: str = "") -> None:
-    """Count `metric` for this environment. It is printed at once, so a later failure of the function loses nothing."""
+    """Count `metric` for this environment. It is printed at once: a later failure of the function loses nothing."""
     note(metric, value)
     _print(step)
 

@@ -71,7 +71,7 @@ def handle(event, context):
 @pytest.fixture(scope="session")
 def aws() -> Iterator[LocalAws]:
     env = {"ALARM_PERIOD_SECONDS": "0.3", "LAMBDA_PLACES_EACH": str(MAX_WORKERS)}
-    emulator = LocalAws(
+    local_aws = LocalAws(
         wait_scale=WAIT_SCALE,
         schedule_scale=SCHEDULE_SCALE,
         visibility_scale=VISIBILITY_SCALE,
@@ -81,9 +81,9 @@ def aws() -> Iterator[LocalAws]:
     with pytest.MonkeyPatch.context() as shell:
         for name, value in SHELL_SETTINGS.items():
             shell.setenv(name, value)
-        emulator.start()
-    yield emulator
-    emulator.stop()
+        local_aws.start()
+    yield local_aws
+    local_aws.stop()
 
 
 def new_role(aws: LocalAws, name: str = "all", may: str | list[str] = "*", on: str = "*") -> str:

@@ -450,7 +450,7 @@ def test_recovery_requeues_messages_lost_again_after_a_wait() -> None:
 
 def test_recovery_restarts_a_batch_payment_whose_execution_wrote_nothing() -> None:
     scenario = lost()
-    scenario.workflow.start("p2")  # and failed: its name is used, so another message starts nothing
+    scenario.workflow.start("p2")  # and failed: its name is used, and another message starts nothing
     scenario.recover(after_units=2)
     scenario.queue.messages.clear()
     scenario.recover(after_units=2)
