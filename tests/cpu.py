@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 PART = 16
 LINEAR = 4 * PART
-"""With 16 times the input, linear work takes 16 times as long and quadratic work 256 times. The limit of 64 leaves each
-a factor of 4 for noise."""
+"""With 16 times the input, linear work takes 16 times as long, quadratic work 256 times: a factor of 4 for noise."""
 LEAST_SECONDS = 0.005
 """Shorter times are mostly the clock's resolution."""
 
