@@ -69,7 +69,7 @@ TIMEOUT_SECONDS = {
 }
 """The functions' limits, as in `lib/features/`, which needs cdktf."""
 PUBLISH = "arn:aws:states:::sns:publish"
-_DIES = (Fate.CRASH_BEFORE, Fate.CRASH_AFTER)
+_CRASHES = (Fate.CRASH_BEFORE, Fate.CRASH_AFTER)
 
 
 class World:
@@ -84,7 +84,7 @@ class World:
         self.published: list[dict[str, Any]] = []
         self.altered: set[str] = set()
         """The payments for which the gateway reported an altered amount."""
-        self.told: list[tuple[str, int, str]] = []
+        self.answered: list[tuple[str, int, str]] = []
         """The answers to clients: payment id, HTTP status, fingerprint of the request."""
         self.captures: Counter[str] = Counter()
         """The number of charges that the gateway captured, by payment id."""
@@ -120,11 +120,11 @@ class World:
         payments = effects.of("payments", self.payments)
         batches = effects.of("batches", self.batches, once=("close_row",))
         events = effects.of("events", self.events)
-        breaker = effects.of("lane", self.breaker)
+        breaker = effects.of("breaker", self.breaker)
         queue = effects.of("queue", self.queue)
         files = effects.of("files", self.files, once=("write",))
-        gateway = effects.of("gateway", self.gateway, fates=_DIES, prepare=self._gateway_misbehaves)
-        encryptor = effects.of("vault", self.encryptor)
+        gateway = effects.of("gateway", self.gateway, fates=_CRASHES, prepare=self._gateway_misbehaves)
+        encryptor = effects.of("encryptor", self.encryptor)
         invoke = effects.of("lambda", self.functions)
         client = StepFunctionsClient(self.machine)
         workflow = StepFunctionsWorkflow(effects.of("workflow", client), "arn")

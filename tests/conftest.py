@@ -1,5 +1,5 @@
-"""For all tests: nothing depends on the machine's speed, and boto3 parses each service's model once a process, where
-each of some thousand sessions did so anew."""
+"""For all tests: no result depends on the machine's speed, and boto3 parses each service's model once a process instead
+of once in each of a thousand sessions."""
 
 import functools
 

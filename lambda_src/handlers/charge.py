@@ -38,11 +38,11 @@ log = logger()
 
 
 def refused(error: Misconfigured) -> None:
-    """Handle a rejected key or account: read the key again, count the refusal, and open the batch breaker if needed."""
+    """Handle a rejected key or account: read the key again, count the refusal, pause the batch breaker if needed."""
     key.forget()
     count(GATEWAY_MISCONFIGURED)
     if breaker.refused(error):
-        log.error("batch breaker opened", code=error.code)
+        log.error("batch breaker paused", code=error.code)
 
 
 charging = Charging(

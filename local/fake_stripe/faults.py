@@ -56,7 +56,7 @@ _LASTING = frozenset(
 )
 _SECONDS = {Kind.WEBHOOK_LATE: 5.0}
 EVERY_TIME = sys.maxsize
-_PAYMENTS_TOLD = 100_000
+_SEEN_AT_MOST = 100_000
 
 
 @dataclass(slots=True)
@@ -102,8 +102,8 @@ class Faults:
 
     def __init__(self) -> None:
         self._of_payment: dict[str, list[Fault]] = {}  # faults for all payments have the key ""
-        self._told: set[tuple[str, str]] = set()
-        self._told_in_order: deque[tuple[str, str]] = deque()
+        self._seen: set[tuple[str, str]] = set()
+        self._seen_in_order: deque[tuple[str, str]] = deque()
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> None:
@@ -114,12 +114,12 @@ class Faults:
     def add_once(self, payment_id: str, source: str, faults: list[Fault]) -> None:
         """Add the faults in a request's own metadata, unless the same `source` added them before."""
         with self._lock:
-            if (payment_id, source) in self._told:
+            if (payment_id, source) in self._seen:
                 return
-            if len(self._told) >= _PAYMENTS_TOLD:
-                self._told.discard(self._told_in_order.popleft())
-            self._told.add((payment_id, source))
-            self._told_in_order.append((payment_id, source))
+            if len(self._seen) >= _SEEN_AT_MOST:
+                self._seen.discard(self._seen_in_order.popleft())
+            self._seen.add((payment_id, source))
+            self._seen_in_order.append((payment_id, source))
             self._of_payment.setdefault(payment_id, []).extend(faults)
 
     def strike(self, method: str, payment_id: str) -> Strikes:
@@ -161,8 +161,8 @@ class Faults:
         """Remove all faults."""
         with self._lock:
             self._of_payment.clear()
-            self._told.clear()
-            self._told_in_order.clear()
+            self._seen.clear()
+            self._seen_in_order.clear()
 
     def __iter__(self) -> Iterator[Fault]:
         with self._lock:

@@ -1,4 +1,4 @@
-"""Sending to the queue: all messages arrive, though SQS may take only some of a request."""
+"""Sending to the queue: all messages arrive, even if SQS accepts only some of a request."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ PAYMENTS = [QueuedPayment(f"p{n}", "b", n) for n in range(2, 12)]
 
 
 class StubbornSqs:
-    """Takes the first `takes` messages of each request and refuses the others."""
+    """Accepts the first `takes` messages of each request and refuses the others."""
 
     def __init__(self, takes: int) -> None:
         self.takes = takes
@@ -49,7 +49,7 @@ def test_send_when_sqs_keeps_refusing_then_it_says_so() -> None:
 
 @pytest.fixture(params=["memory", "sqs"])
 def real(request: pytest.FixtureRequest) -> Iterator[tuple[PaymentQueue, Callable[[], object]]]:
-    """An empty queue, and a way to have all its messages received and worked on."""
+    """An empty queue, and a function that receives and processes all of its messages."""
     if request.param == "memory":
         memory = MemoryPaymentQueue()
         yield memory, lambda: None

@@ -1,4 +1,4 @@
-"""One suite for the controls table on DynamoDB (moto) and for its in-memory twins: the lane's switch, the counter."""
+"""One suite for the controls table on DynamoDB (moto) and for its in-memory fakes: the batch breaker, the counter."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ SLOT = timedelta(milliseconds=50)
 
 @dataclass(frozen=True)
 class Controls:
-    """Two of each, as two functions have them, on one table."""
+    """Two of each on one table, as in two functions."""
 
     breaker: BreakerStore
     other_breaker: BreakerStore
@@ -50,7 +50,7 @@ def controls(request: pytest.FixtureRequest) -> Iterator[Controls]:
         )
 
 
-# The lane ----------------------------------------------------------------------------------------------------------
+# The batch breaker ---------------------------------------------------------------------------------------------------
 
 
 def test_untouched_breaker_is_not_paused(controls: Controls) -> None:
@@ -167,7 +167,7 @@ RANGES = some.lists(
 
 
 def taken(counters: list[SlotStore], ranges: list[Range]) -> list[int | None]:
-    """The slots that the calls get, None for NoFreeSlot; the third number says which counter is asked."""
+    """The slots that the calls get, None for NoFreeSlot. The third number selects the counter."""
     slots: list[int | None] = []
     for first, last, who in ranges:
         try:
@@ -186,20 +186,20 @@ def test_take_slot_is_unique_and_in_range_and_the_same_in_memory() -> None:
         def holds(ranges: list[Range]) -> None:
             client.delete_table(TableName=CONTROLS.name)
             create_table(CONTROLS)
-            twin = MemorySlotStore()
+            fake = MemorySlotStore()
             slots = taken([DynamoSlotStore(client, CONTROLS.name, SLOT) for _ in range(2)], ranges)
             given_out = [slot for slot in slots if slot is not None]
             assert len(given_out) == len(set(given_out))
             assert all(
                 slot is None or first <= slot <= last for slot, (first, last, _) in zip(slots, ranges, strict=True)
             )
-            assert slots == taken([twin, twin], ranges)
+            assert slots == taken([fake, fake], ranges)
 
         holds()
 
 
 def test_slots_when_their_length_changes_then_they_are_counted_anew() -> None:
-    """A slot's number is time over its length: numbers of different lengths do not compare."""
+    """A slot's number is the time divided by its length: numbers of different lengths cannot be compared."""
     with aws_in_memory():
         client = create_table(CONTROLS)
         DynamoSlotStore(client, CONTROLS.name, SLOT).take_slot(1000, 1060)

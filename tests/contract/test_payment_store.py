@@ -1,4 +1,4 @@
-"""One suite for the payments and audit tables on DynamoDB (moto) and for their in-memory twins."""
+"""One suite for the payments and audit tables on DynamoDB (moto) and for their in-memory fakes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ from tests.unit import builders
 from tests.unit.builders import NOON, after, request
 
 payment = partial(builders.payment, method="")
-"""With nothing to seal: what is sealed has tests of its own."""
+"""Without private fields: encrypted fields have their own tests."""
 
 
 def batch_payment() -> Payment:
@@ -186,7 +186,7 @@ def test_of_batch_gives_its_payments_by_line(stores: Stores) -> None:
     assert [row.payment_id for row in stores.payments.of_batch("b1")] == ["b", "a", "c"]
 
 
-# What somebody still waits for ------------------------------------------------------------------------------------
+# Open payments ------------------------------------------------------------------------------------
 
 LATER = NOON + timedelta(hours=1)
 WAITING = [Status.UNKNOWN, Status.REQUIRES_ACTION, Status.IN_REVIEW]
@@ -293,7 +293,7 @@ def test_claim_restart_count_survives_a_save_of_a_row_read_before(stores: Stores
     assert (row.status, row.restarts, row.restarted_at) == (Status.PROCESSING, 1, iso(LATER))
 
 
-# What is stored sealed --------------------------------------------------------------------------------------------
+# Fields that are stored encrypted ------------------------------------------------------------------------------------
 
 
 def test_create_leaves_no_private_plain_text_in_the_row(stores: Stores) -> None:

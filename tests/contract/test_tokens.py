@@ -1,4 +1,4 @@
-"""One suite for the tokens table on DynamoDB (moto) and for its in-memory twin."""
+"""One suite for the tokens table on DynamoDB (moto) and for its in-memory fake."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from tests.unit.builders import NOON
 
 
 def token(name: str = "t1", customer_id: str = "cus_1", **more: Any) -> Token:
-    """A token as it is stored, for an hour from noon on."""
+    """A token as it is stored, valid for an hour from noon."""
     made = Token(
         name,
         customer_id,
@@ -33,7 +33,7 @@ def token(name: str = "t1", customer_id: str = "cus_1", **more: Any) -> Token:
 
 @dataclass(frozen=True)
 class Table:
-    """Two stores on one table, as two functions have them."""
+    """Two stores on one table, as in two functions."""
 
     store: TokenStore
     other: TokenStore

@@ -1,4 +1,4 @@
-"""The charge function on moto: its slot, its key, and what it counts. What Stripe answers is put in its place."""
+"""The charge function on moto: its slot, its key, and its metrics. Stripe's answers are replaced."""
 
 import random
 import time
@@ -27,7 +27,7 @@ from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 from payments.ports.payment_store import require
 from payments.ports.sealed_payments import opened
-from tests.integration.conftest import vault_of_the_stack
+from tests.integration.conftest import stack_encryptor
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_tables import create_table
 from tests.unit.builders import after, payment
@@ -35,7 +35,7 @@ from tests.unit.builders import after, payment
 
 @dataclass
 class Till:
-    """The function, what Stripe answers next, and the keys it was called with."""
+    """The function, Stripe's next answers, and the keys of its requests."""
 
     function: ModuleType
     payments: DynamoPaymentStore
@@ -45,12 +45,12 @@ class Till:
     keys: list[str] = field(default_factory=list)
 
     def charge(self, payment_id: str = "pay_1", **state: Any) -> dict[str, Any]:
-        """What the workflow gets."""
+        """The output for the workflow."""
         answer: dict[str, Any] = self.function.handler({"payment_id": payment_id, **state}, Context())
         return answer
 
     def next_slot(self) -> int:
-        """The slot after the last one that was taken; 0 before any."""
+        """The slot after the last one that was taken, 0 if there is none."""
         key: Any = {"control": {"S": "pace#20000"}}
         item = boto3.client("dynamodb").get_item(TableName=CONTROLS.name, Key=key).get("Item", {})
         return int(item.get("next_slot", {}).get("N", 0))
@@ -58,7 +58,7 @@ class Till:
 
 @pytest.fixture
 def till(payments: DynamoPaymentStore) -> Iterator[Till]:
-    """A function with an accepted payment, at a gateway that takes it unless told otherwise."""
+    """A function with an accepted payment. By default the gateway charges it."""
     controls = create_table(CONTROLS)
     create_table(CUSTOMERS)
     payments.create(payment())
@@ -97,7 +97,7 @@ def test_charge_accepted_by_the_gateway_has_its_outcome_and_own_slot(till: Till)
     assert state["outcome"]["status"] == "succeeded"
     reference = {"gateway_reference": state["outcome"]["gateway_reference"]}
     assert is_sealed(reference["gateway_reference"])
-    assert vault_of_the_stack().open({"payment_id": "pay_1"}, reference) == {"gateway_reference": "pi_1"}
+    assert stack_encryptor().open({"payment_id": "pay_1"}, reference) == {"gateway_reference": "pi_1"}
     assert before < till.next_slot() <= time.time() / 0.02 + 1  # sent in its slot, not before
 
 
@@ -163,7 +163,7 @@ def test_other_money_found_after_the_capture_is_counted_and_the_row_stays(
     monkeypatch.setattr(StripeGateway, "find", lambda gateway, payment_id, reference: other)
 
     assert till.charge("pay_2", ask=True)["outcome"]["code"] == "amount_differs"
-    assert opened(require(till.payments, "pay_2"), vault_of_the_stack()) == captured
+    assert opened(require(till.payments, "pay_2"), stack_encryptor()) == captured
     assert metrics_in(capsys.readouterr().out) == {PAYMENTS_IN_REVIEW: 1}
 
 

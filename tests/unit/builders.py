@@ -13,7 +13,7 @@ NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
 class FixedClock:
-    """A clock that goes on by a second whenever it is read."""
+    """A clock that advances by a second at every read."""
 
     def __init__(self, start: datetime = NOON) -> None:
         self.now = start
@@ -28,7 +28,7 @@ class FixedClock:
 
 
 def request(payment_id: str = "pay_1", amount: int = 9999, currency: str = "USD", **more: Any) -> PaymentRequest:
-    """A payment request over 99.99 USD."""
+    """A payment request for 99.99 USD."""
     return PaymentRequest(payment_id, Money(amount, currency), **more)
 
 

@@ -102,9 +102,9 @@ class Charging:
         return self._outcome(payment, charged)
 
     def _revert_to_pending(self, payment: Payment, error: PaymentError) -> None:
-        let_go = moved(payment, Status.PENDING, at=self.clock(), actor=ACTOR, code=error.code, message=error.message)
+        reverted = moved(payment, Status.PENDING, at=self.clock(), actor=ACTOR, code=error.code, message=error.message)
         try:
-            self.store.save(self.row_of(let_go))
+            self.store.save(self.row_of(reverted))
         except VersionConflict:
             # another execution read our intent and may have sent it: this failed call proves nothing any more
             raise _still_unknown(error) from error

@@ -21,17 +21,17 @@ class GuardedGateway:
 
     def charge(self, request: ChargeRequest) -> GatewayCharge:
         """Charge at the wrapped gateway; calls `refused` on Misconfigured."""
-        return self._told(lambda: self.gateway.charge(request))
+        return self._reporting(lambda: self.gateway.charge(request))
 
     def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
         """Find the charge at the wrapped gateway; calls `refused` on Misconfigured."""
-        return self._told(lambda: self.gateway.find(payment_id, reference))
+        return self._reporting(lambda: self.gateway.find(payment_id, reference))
 
     def cancel(self, reference: str) -> None:
         """Cancel at the wrapped gateway; calls `refused` on Misconfigured."""
-        self._told(lambda: self.gateway.cancel(reference))
+        self._reporting(lambda: self.gateway.cancel(reference))
 
-    def _told[T](self, call: Callable[[], T]) -> T:
+    def _reporting[T](self, call: Callable[[], T]) -> T:
         try:
             return call()
         except Misconfigured as error:

@@ -72,7 +72,7 @@ class PaymentRecovery:
         found: Counter[str] = Counter()
         breaker = self.breaker.state()
         with self._apart():
-            breaker = self._tend_breaker(breaker)
+            breaker = self._recover_breaker(breaker)
         for payment_id in self._unsettled():
             with self._apart():
                 found.update(self._recover_payment(payment_id, breaker))
@@ -209,8 +209,8 @@ class PaymentRecovery:
 
     # The batch breaker -----------------------------------------------------------------------------------------------
 
-    def _tend_breaker(self, breaker: BreakerState) -> BreakerState:
-        """Close the breaker if the gateway accepts payments again, and switch the delivery of messages accordingly."""
+    def _recover_breaker(self, breaker: BreakerState) -> BreakerState:
+        """Resume the breaker if the gateway accepts payments again, and switch the delivery of messages accordingly."""
         if breaker.paused_by == PausedBy.GATEWAY and self._gets_through(breaker):
             self.breaker.resume()
             breaker = self.breaker.state()

@@ -16,10 +16,10 @@ class BreakerStore(Protocol):
         """Count a refusal by the gateway and store its time. Returns the number of refusals in the current window."""
 
     def pause(self, by: PausedBy, reason: str, at: datetime) -> bool:
-        """Open the breaker. Returns False, without a change, if it is already open: only one caller gets True."""
+        """Pause the breaker. Returns False, without a change, if it is already paused: only one caller gets True."""
 
     def resume(self) -> bool:
-        """Close the breaker and forget the refusals. Returns False if it is not open."""
+        """Resume the breaker and forget the refusals. Returns False if it is not paused."""
 
     def send_probe(self, payment_id: str) -> None:
-        """Store which payment was started as the probe. No effect if the breaker is closed."""
+        """Store which payment was started as the probe. No effect if the breaker is not paused."""

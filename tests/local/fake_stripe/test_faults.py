@@ -1,4 +1,4 @@
-"""Faults that a payment brings along in its metadata, settings for all, and what a test can measure."""
+"""Faults in a payment's metadata, settings for all requests, and what a test can measure."""
 
 import threading
 import time

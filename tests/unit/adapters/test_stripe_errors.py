@@ -1,4 +1,4 @@
-"""The table from Stripe's errors to ours, for the answers that the stand-in does not give."""
+"""The table from Stripe's errors to ours, for the answers that the fake Stripe does not give."""
 
 from typing import Any
 
@@ -99,7 +99,7 @@ def test_charge_error_maps_the_stripe_error_and_repeats_no_text(
 @pytest.mark.parametrize(
     ("header", "seconds"), [("7", 7), ("0", 0), ("", 0), ("-1", 0), ("Fri, 31 Dec 2027 23:59:59 GMT", 0)]
 )
-def test_charge_error_when_told_to_wait_then_hands_on_whole_seconds_only(header: str, seconds: int) -> None:
+def test_charge_error_with_retry_after_passes_on_whole_seconds_only(header: str, seconds: int) -> None:
     error = stripe.RateLimitError(CARD_TEXT, headers={"Retry-After": header})
     assert charge_error(error).retry_after_seconds == seconds
 

@@ -1,4 +1,4 @@
-"""The batch lane's switch as the charge function uses it (FAULTS 19)."""
+"""The batch breaker as the charge function uses it (FAULTS 19)."""
 
 from datetime import timedelta
 
@@ -21,60 +21,60 @@ from tests.unit.builders import NOON, FixedClock, payment
 REFUSED = Misconfigured("gateway_key_refused", "the gateway refuses our key")
 
 
-def lane() -> tuple[BatchBreaker, MemoryBreakerStore, FixedClock]:
+def breaker_scenario() -> tuple[BatchBreaker, MemoryBreakerStore, FixedClock]:
     store, clock = MemoryBreakerStore(), FixedClock()
     return BatchBreaker(store, clock), store, clock
 
 
 @pytest.mark.fault(19)
 def test_breaker_pauses_at_the_third_refusal_and_reports_it_once() -> None:
-    switch, store, _ = lane()
-    assert [switch.refused(REFUSED) for _ in range(10)] == [False, False, True] + 7 * [False]
+    breaker, store, _ = breaker_scenario()
+    assert [breaker.refused(REFUSED) for _ in range(10)] == [False, False, True] + 7 * [False]
     assert store.state().paused_by == PausedBy.GATEWAY
     assert store.state().reason == "gateway_key_refused: the gateway refuses our key"
 
 
 @pytest.mark.fault(19)
 def test_breaker_does_not_pause_after_fewer_refusals() -> None:
-    switch, store, _ = lane()
+    breaker, store, _ = breaker_scenario()
     for _ in range(REFUSALS_UNTIL_PAUSE - 1):
-        switch.refused(REFUSED)
+        breaker.refused(REFUSED)
     assert not store.state().paused
 
 
 @pytest.mark.fault(19)
 def test_breaker_forgets_refusals_of_a_rotated_key_after_its_window() -> None:
-    switch, store, clock = lane()
+    breaker, store, clock = breaker_scenario()
     for _ in range(4):
-        switch.refused(REFUSED)
-        switch.refused(REFUSED)
+        breaker.refused(REFUSED)
+        breaker.refused(REFUSED)
         clock.wait(REFUSALS_WINDOW)
     assert not store.state().paused
 
 
 @pytest.mark.fault(19)
 def test_breaker_fires_the_alarm_again_when_paused_after_a_resume() -> None:
-    switch, store, _ = lane()
+    breaker, store, _ = breaker_scenario()
     for _ in range(5):
-        switch.refused(REFUSED)
+        breaker.refused(REFUSED)
     store.resume()
-    assert [switch.refused(REFUSED) for _ in range(4)] == [False, False, True, False]
+    assert [breaker.refused(REFUSED) for _ in range(4)] == [False, False, True, False]
 
 
 def test_breaker_paused_by_an_operator_stays_theirs_and_fires_no_alarm() -> None:
-    switch, store, _ = lane()
+    breaker, store, _ = breaker_scenario()
     store.pause(PausedBy.OPERATOR, "maintenance", NOON - timedelta(hours=1))
-    assert not any(switch.refused(REFUSED) for _ in range(5))
+    assert not any(breaker.refused(REFUSED) for _ in range(5))
     assert store.state().paused_by == PausedBy.OPERATOR
 
 
 @pytest.mark.fault(19)
 def test_charges_with_a_wrong_key_pause_batches_once_and_fail_no_payment() -> None:
-    switch, store, clock = lane()
+    breaker, store, clock = breaker_scenario()
     gateway, payments = MemoryGateway(clock), MemoryPaymentStore()
     gateway.fail(Fault(FaultKind.UNAUTHORIZED, times=1000))
     alarms: list[bool] = []
-    guarded = GuardedGateway(gateway, lambda error: alarms.append(switch.refused(error)))
+    guarded = GuardedGateway(gateway, lambda error: alarms.append(breaker.refused(error)))
     charging = Charging(guarded, PaymentMethods(MemoryCustomerStore(), "", MemoryTokenStore(), clock), payments, clock)
     for number in range(20):
         payments.create(payment(f"pay_{number}"))

@@ -41,7 +41,7 @@ class DynamoBreakerStore:
         return int(counted["refusals"]["N"]) if counted else 1
 
     def pause(self, by: PausedBy, reason: str, at: datetime) -> bool:
-        """Open the breaker with one conditional write. False if it is already open."""
+        """Pause the breaker with one conditional write. False if it is already paused."""
         values = {":by": {"S": by.value}, ":reason": {"S": reason}, ":at": {"S": iso(at)}}
         paused = self._update(
             "SET paused_by = :by, reason = :reason, since = :at REMOVE canary",
@@ -51,12 +51,12 @@ class DynamoBreakerStore:
         return paused is not None
 
     def resume(self) -> bool:
-        """Close the breaker and delete its counters with one conditional write. False if it is not open."""
+        """Resume the breaker and delete its counters with one conditional write. False if it is not paused."""
         names = "paused_by, reason, since, refused_at, canary, refusals, window_ends"
         return self._update(f"REMOVE {names}", "attribute_exists(paused_by)", {}) is not None
 
     def send_probe(self, payment_id: str) -> None:
-        """Store the probe's payment id. No effect if the breaker is closed."""
+        """Store the probe's payment id. No effect if the breaker is not paused."""
         self._update("SET canary = :id", "attribute_exists(paused_by)", {":id": {"S": payment_id}})
 
     def _update(self, update: str, condition: str, values: dict[str, Any]) -> dict[str, Any] | None:
