@@ -51,6 +51,12 @@ def after(row: Payment, *statuses: Status, at: datetime = NOON, **changes: Any) 
     return row
 
 
+def versions(number: int) -> Payment:
+    """A payment that succeeded after many attempts, at version `number`, which is 3 or more. Nothing is audited."""
+    attempts = [Status.PROCESSING, Status.PENDING] * number
+    return after(payment(method=""), *attempts[: number - 3], Status.PROCESSING, Status.SUCCEEDED)
+
+
 def gateway_event(
     type: str = "payment_intent.succeeded", event_id: str = "evt_1", payment_id: str = "pay_1", at: datetime = NOON
 ) -> GatewayEvent:
