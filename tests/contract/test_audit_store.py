@@ -1,9 +1,10 @@
 """One suite for the audit log on DynamoDB (moto) and for its in-memory fake."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -21,7 +22,7 @@ from payments.ports.audit_store import AuditStore
 from payments.ports.payment_store import PaymentStore, VersionConflict, require
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit import builders
-from tests.unit.builders import NOON, after, versions
+from tests.unit.builders import NOON, after, largest_row, versions
 from tests.unit.interruptions import Interrupted
 
 if TYPE_CHECKING:
@@ -201,3 +202,28 @@ def test_entries_when_there_is_more_than_a_page_then_all_are_read() -> None:
         audit(stores.row, log=stores.audit)
         stores.verify()
         assert len(stores.entries) == 250
+
+
+# Bytes ----------------------------------------------------------------------------------------------------------------
+
+
+def test_create_of_the_largest_row_fits_into_an_item() -> None:
+    """DynamoDB's limit is 400 KB. moto knows it."""
+    with aws_in_memory():
+        payments = DynamoPaymentStore(create_table(PAYMENTS), PAYMENTS.name)
+        payments.create(largest_row())
+        assert require(payments, largest_row().payment_id) == largest_row()
+
+
+def test_audit_of_the_largest_row_stays_far_below_4_mb_a_transaction() -> None:
+    """DynamoDB's limit, which moto does not know. A request is larger than its items."""
+    sizes = []
+
+    class Measured:
+        def transact_write_items(self, **request: Any) -> None:
+            sizes.append(len(json.dumps(request)))
+
+    client: Any = Measured()
+    audit(largest_row(), log=DynamoAuditStore(client, AUDIT_LOG.name, PAYMENTS.name))
+    assert len(sizes) == 11
+    assert max(sizes) < 400_000
