@@ -25,8 +25,6 @@ from tests.e2e.second_suffix import Cdktf, remove_state
 PATIENCE_SECONDS = 120
 
 
-LONGEST_WAIT_SECONDS = 3600
-"""How long the other tests may take before those of the stack start beside them."""
 SCHEDULED = 2
 """Functions that may run without a request from a test: the scheduled recovery, and what it restarts."""
 
@@ -34,21 +32,18 @@ _STACK = pytest.StashKey["_Coming"]()
 _FAILED = pytest.StashKey[list[str]]()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let `make test` apply the stack, which is mostly waiting, while others use the machine."""
-    text = "apply the stack at once, and begin with its tests when the process with this id has ended"
-    parser.addoption("--after", type=int, metavar="PID", help=text)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run this folder after all others: the second suffix first, as its destroy takes a minute in the background, and
-    last what roles asked for, when all tests have made them ask."""
-    order = {"test_terraform.py": -1, "test_destroy.py": 1, "test_least_privilege.py": 2}
+    """Run this folder after all others. The second suffix is deployed beside the first files and destroyed beside those
+    after test_terraform.py. Last comes what roles asked for, when all tests have made them ask."""
+    first = ("test_batch.py", "test_contract.py", "test_readme.py", "test_terraform.py")
+    last = ("test_destroy.py", "test_least_privilege.py")
+    order = {name: index - len(first) for index, name in enumerate(first)}
+    order |= {name: index for index, name in enumerate(last, 1)}
     items.sort(key=lambda item: (_is_here(item), order.get(item.path.name, 0)))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Apply the stack while other tests run, and then the second one: each takes two minutes, mostly of waiting."""
+    """Apply the stack, and then the second one beside the first tests: each takes two minutes, mostly of waiting."""
     here = [item.path.name for item in session.items if _is_here(item)]
     if here and hasattr(session.config, "workerinput"):
         raise pytest.UsageError("the tests in tests/e2e share one stack: run them without -n")
@@ -58,24 +53,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         )  # pytest then ends its fixtures, and with them the stack
         with_second = any(name in here for name in ("test_terraform.py", "test_destroy.py"))
         session.config.stash[_STACK] = _Coming(with_second=with_second)
-        others = session.config.getoption("after", None)  # not there where this folder was not named to pytest
-        deadline = time.monotonic() + LONGEST_WAIT_SECONDS
-        while others and _runs(others) and time.monotonic() < deadline:
-            time.sleep(0.5)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Leave nothing running, whether the stack was asked for or not."""
     if coming := session.config.stash.get(_STACK, None):
         coming.end()
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def _is_here(item: pytest.Item) -> bool:

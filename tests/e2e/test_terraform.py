@@ -1,6 +1,7 @@
 """Terraform's side of the applied stack: FAULTS 46 and 47. cdktf-cli deploys the second suffix as the README says.
 
-This file runs first: the second suffix is destroyed while the others run, and test_destroy.py says what came of it.
+The second suffix is deployed while the files before this one run, and destroyed while the others run. test_destroy.py
+says what came of that.
 """
 
 import json
