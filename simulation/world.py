@@ -102,7 +102,7 @@ class World:
             self._row_written, self.scheduler.monotonic, self.chaos.index_lag_seconds, self.encryptor
         )
         self.batches = MemoryBatchStore(self.payments)
-        self.audit_log = MemoryAuditStore(self.payments)
+        self.audit_log = MemoryAuditStore(self.payments, most_entries=2)  # so small that a payment needs several
         self.events = MemoryEventStore()
         self.breaker = MemoryBreakerStore()
         self.files = Files()

@@ -6,10 +6,11 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from fakes.payment_queue import MemoryPaymentQueue
 from payments.adapters.sqs import SqsPaymentQueue
-from payments.ports.payment_queue import PaymentQueue, QueuedPayment, QueueRefused
+from payments.ports.payment_queue import MESSAGES_A_REQUEST, PaymentQueue, QueuedPayment, QueueRefused
 from tests.moto_tables import aws_in_memory
 
 PAYMENTS = [QueuedPayment(f"p{n}", "b", n) for n in range(2, 12)]
@@ -58,6 +59,13 @@ def real(request: pytest.FixtureRequest) -> Iterator[tuple[PaymentQueue, Callabl
         client = boto3.client("sqs")
         url = client.create_queue(QueueName="payments")["QueueUrl"]
         yield SqsPaymentQueue(client, url), lambda: client.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+
+
+def test_send_of_more_than_a_request_takes_is_refused(real: tuple[PaymentQueue, Callable[[], object]]) -> None:
+    with pytest.raises((ValueError, ClientError)):
+        real[0].send([*PAYMENTS, QueuedPayment("p12", "b", 12)])
+    assert len(PAYMENTS) == MESSAGES_A_REQUEST
+    assert real[0].is_empty()
 
 
 def test_is_empty_when_nothing_was_sent_then_true(real: tuple[PaymentQueue, Callable[[], object]]) -> None:

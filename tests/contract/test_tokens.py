@@ -124,6 +124,21 @@ def test_revoke_all_of_when_there_are_more_than_a_page_then_all_are_found(monkey
     assert all(one and one.revoked_at for one in found)
 
 
+def test_revoke_all_of_when_repeated_then_it_continues_with_the_others() -> None:
+    """A call that runs out of time leaves the rest to the next: it must not spend its own time on the same tokens."""
+    writes = []
+    with aws_in_memory():
+        client = create_table(TOKENS)
+        store = DynamoTokenStore(client, TOKENS.name)
+        for number in range(5):
+            store.create(token(f"t{number}"))
+        for number in range(3):
+            store.revoke(f"t{number}", NOON)
+        client.meta.events.register("before-call.dynamodb.UpdateItem", lambda **call: writes.append(call))
+        store.revoke_all_of("cus_1", NOON)
+    assert len(writes) == 2
+
+
 def _small_pages(get_paginator: Callable[..., Any]) -> Callable[..., Any]:
     """Pages of two items."""
 

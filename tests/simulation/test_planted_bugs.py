@@ -76,7 +76,7 @@ def nothing_is_audited(patch: Patch) -> None:
 def audited_twice(patch: Patch) -> None:
     """The audit log accepts entries that it already has."""
 
-    def append(self: MemoryAuditStore, entries: Any) -> None:
+    def append(self: MemoryAuditStore, entries: Any, *, row_version: int) -> None:
         self.log.setdefault(entries[0].payment_id, []).extend(entries)
         row = self._payments.rows[entries[0].payment_id]
         self._payments.rows[row.payment_id] = replace(
@@ -84,6 +84,18 @@ def audited_twice(patch: Patch) -> None:
         )
 
     patch.setattr(MemoryAuditStore, "append", append)
+
+
+def audited_by_the_first_transaction(patch: Patch) -> None:
+    """The first of several transactions marks the whole row as audited."""
+    append = MemoryAuditStore.append
+
+    def marks_all(self: MemoryAuditStore, entries: Any, *, row_version: int) -> None:
+        append(self, entries, row_version=row_version)
+        row = self._payments.rows[entries[0].payment_id]
+        self._payments.rows[row.payment_id] = replace(row, audited_version=row_version)
+
+    patch.setattr(MemoryAuditStore, "append", marks_all)
 
 
 def sends_without_asking(patch: Patch) -> None:
@@ -273,6 +285,7 @@ BUGS: dict[Plant, set[str]] = {
     failed_instead_of_unknown: {"no charge after a no"},
     nothing_is_audited: {"audited"},
     audited_twice: {"audited"},
+    audited_by_the_first_transaction: {"audited"},
     sends_without_asking: {"charged once", "all settled"},
     absence_is_proof_at_once: {"no charge after a no"},
     lets_go_without_looking: {"pending is proof", "intent before effect"},

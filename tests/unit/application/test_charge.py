@@ -1,6 +1,7 @@
 """Charging: FAULTS 8 to 20 in our own state. The gateway's behaviour is in tests/contract."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from fakes.customers import MemoryCustomerStore
 from fakes.gateway import Fault, FaultKind, MemoryGateway
 from fakes.payments import MemoryPaymentStore
 from fakes.tokens import MemoryTokenStore
-from payments.application.charge import Charging, may_call_gateway
+from payments.application.charge import MOST_VERSIONS, Charging, may_call_gateway
 from payments.application.record import record
 from payments.application.validate import PaymentMethods
 from payments.domain.customer import Customer
@@ -327,7 +328,26 @@ def test_charge_sends_nothing_when_the_intent_it_saw_is_withdrawn() -> None:
     assert (scenario.now.status, scenario.captured) == (Status.PENDING, 0)
 
 
-# Unknown: only the gateway's answer ends it --------------------------------------------------------------------------
+@pytest.mark.parametrize(("status", "ends_in"), [(Status.PENDING, Status.FAILED), (Status.PROCESSING, Status.UNKNOWN)])
+def test_charge_of_a_row_with_too_many_versions_is_not_sent(status: Status, ends_in: Status) -> None:
+    scenario = ChargeScenario(replace(after(payment(), Status.PROCESSING, status), version=MOST_VERSIONS))
+    row = scenario.finish()
+    assert (row.status, row.code, scenario.captured) == (ends_in, "too_many_attempts", 0)
+
+
+def test_charge_of_a_row_just_below_the_most_versions_is_sent() -> None:
+    scenario = ChargeScenario(replace(payment(), version=MOST_VERSIONS - 1))
+    assert (scenario.finish().status, scenario.captured) == (Status.SUCCEEDED, 1)
+
+
+def test_charge_at_the_most_versions_still_finds_an_earlier_charge() -> None:
+    scenario = ChargeScenario(replace(payment(), version=MOST_VERSIONS - 1))
+    scenario.charge()
+    assert (scenario.now.version, scenario.finish().status) == (MOST_VERSIONS, Status.SUCCEEDED)
+    assert scenario.captured == 1
+
+
+# Unknown: only the gateway's answer ends it -------------------------------------------------------------------------
 
 
 @pytest.mark.fault(11)

@@ -1,7 +1,6 @@
 """The workflow's steps from state to state: waits that the gateway requests, and the meaning of a step's last error."""
 
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -24,7 +23,7 @@ from payments.application.charge import Charging
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.steps import OWN_PACE_SECONDS, State, audit_step, charge_step, record_step, validate_step
 from payments.application.validate import PaymentMethods
-from payments.domain.audit_chain import AuditEntry, verify
+from payments.domain.audit_chain import verify
 from payments.domain.errors import POLICIES, Misconfigured, OutcomeUnknown, PaymentError, RateLimited
 from payments.domain.events import payment_event
 from payments.domain.gateway_event import EventState
@@ -32,10 +31,10 @@ from payments.domain.money import Money
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
-from payments.ports.payment_store import VersionConflict
 from payments.ports.sealed_payments import opened
 from payments.ports.slot_counter import NoFreeSlot
-from tests.unit.builders import NOON, FixedClock, after, gateway_event, payment
+from tests.unit.builders import NOON, FixedClock, after, gateway_event, payment, versions
+from tests.unit.interruptions import Interrupted
 
 MOST_WAITS = POLICIES[RateLimited].max_attempts
 
@@ -399,20 +398,17 @@ def test_audit_step_run_twice_adds_no_entry_and_gives_the_same_event() -> None:
 
 
 @pytest.mark.fault(23)
-def test_audit_step_that_fails_to_write_closes_no_row_and_can_be_retried() -> None:
-    scenario, rows = StepScenario(), RowsClosed()
-    scenario.record(scenario.charge())
-
-    class Failing(MemoryAuditStore):
-        def append(self, entries: Sequence[AuditEntry]) -> None:
-            raise VersionConflict("another wrote at this very moment")
-
-    with pytest.raises(VersionConflict):
-        audit_step({"payment_id": "pay_1"}, store=scenario.store, log=Failing(scenario.store), rows=rows)
-    assert rows.closed == []
-    audit_step({"payment_id": "pay_1"}, store=scenario.store, log=MemoryAuditStore(scenario.store), rows=rows)
-    assert scenario.now.audited_version == scenario.now.version
-    assert len(scenario.gateway.captured) == 1
+@pytest.mark.parametrize("appends", [0, 1, 2])
+def test_audit_step_that_fails_midway_closes_no_row_and_can_be_retried(appends: int) -> None:
+    scenario, rows = StepScenario(versions(250)), RowsClosed()
+    log = MemoryAuditStore(scenario.store)
+    with pytest.raises(ConnectionError):
+        audit_step({"payment_id": "pay_1"}, store=scenario.store, log=Interrupted(log, appends), rows=rows)
+    assert (scenario.now.audited_version, rows.closed) == (appends * log.most_entries, [])
+    audit_step({"payment_id": "pay_1"}, store=scenario.store, log=log, rows=rows)
+    verify(scenario.now, log.entries("pay_1"))
+    assert (scenario.now.audited_version, len(rows.closed)) == (250, 1)
+    assert scenario.gateway.requests == []
 
 
 # Any failure -----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from payments.domain.payment import IllegalMove, InvalidRequest, accepted, moved, parse_request
+from payments.domain.payment import MAX_MESSAGE, IllegalMove, InvalidRequest, accepted, moved, parse_request
 from payments.domain.statuses import Status
 from payments.domain.token import token_id_of
 from tests.unit.builders import NOON, payment, request
@@ -163,6 +163,11 @@ def test_moved_counts_the_version_and_keeps_the_history() -> None:
         (2, "processing"),
         (3, "succeeded"),
     ]
+
+
+def test_moved_cuts_a_message_that_is_too_long_for_a_history() -> None:
+    row = moved(payment(), Status.FAILED, at=NOON, actor="workflow", message="x" * (MAX_MESSAGE + 1))
+    assert row.message == row.history[-1].message == "x" * MAX_MESSAGE
 
 
 def test_moved_when_the_table_forbids_it_then_refused() -> None:
