@@ -216,7 +216,7 @@ class MemoryGateway:
     def _intent(self, reference: str) -> _Intent:
         found = next((intent for intent in self._intents if intent.reference == reference), None)
         if found is None:
-            raise Misconfigured("search_refused", "the gateway has no charge with this reference")
+            raise OutcomeUnknown("charge_not_found", "the gateway does not know the charge under our key")
         return found
 
     def _change(self, intent: _Intent, *, event: str, **changes: Any) -> None:
