@@ -122,11 +122,12 @@ class PaymentRecovery:
     def _is_overdue(self, payment: Payment, now: datetime) -> bool:
         """Open for so long that an operator must look. A customer may take a day to authenticate, and a gateway several
         days to settle."""
-        waits_for_others = payment.status is Status.REQUIRES_ACTION or (
-            payment.status is Status.PROCESSING and payment.gateway_reference
-        )
-        since = parse_iso(payment.attempted_at or payment.created_at)
-        return not waits_for_others and now - since >= self.timeouts.overdue
+        if payment.status is Status.PROCESSING and payment.gateway_reference:
+            return False
+        longest = self.timeouts.overdue
+        if payment.status is Status.REQUIRES_ACTION:  # the first restart after that day declines it
+            longest = self.timeouts.authentication + 2 * self.timeouts.overdue
+        return now - parse_iso(payment.attempted_at or payment.created_at) >= longest
 
     def _restart(self, payment: Payment, now: datetime) -> bool:
         claimed = self._claim(payment, now)

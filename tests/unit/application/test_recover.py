@@ -29,6 +29,7 @@ from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import Batch, BatchStatus, Progress, Source
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso
+from payments.domain.errors import OutcomeUnknown
 from payments.domain.gateway_event import EventState
 from payments.domain.outcome import answered
 from payments.domain.payment import Payment
@@ -283,7 +284,20 @@ def test_recovery_counts_no_wait_for_a_customer_or_bank_as_overdue() -> None:
         after(payment("customer"), Status.PROCESSING, Status.REQUIRES_ACTION),
         after(payment("bank"), Status.PROCESSING, gateway_reference="pi_1"),
     )
-    assert scenario.recover(after_units=1000)["overdue"] == 0
+    assert scenario.recover(after_units=311.9)["overdue"] == 0
+
+
+@pytest.mark.fault(53)
+def test_payment_whose_charge_the_gateway_does_not_know_is_overdue_at_last() -> None:
+    """A 404 for the reference of a payment that waits for its customer proves nothing, and no other alarm fires."""
+    scenario = RecoveryScenario(
+        after(payment(), Status.PROCESSING, Status.REQUIRES_ACTION, gateway_reference="pi_of_another_account")
+    )
+    scenario.clock.wait(312 * UNIT)
+    with pytest.raises(OutcomeUnknown):
+        scenario.run()
+    assert scenario.payments.rows["pay_1"].status is Status.REQUIRES_ACTION
+    assert scenario.recover()["overdue"] == 1
 
 
 def test_recovery_counts_payments_in_review_but_not_as_overdue() -> None:

@@ -1,4 +1,4 @@
-"""The payment gateway port on Stripe's Payment Intents, with the official SDK. What an error means is in `errors.py`."""
+"""The payment gateway port on Stripe's Payment Intents, with the official SDK. `errors.py` has the errors."""
 
 import logging
 from collections.abc import Callable
