@@ -70,7 +70,7 @@ class Fault:
 
     kind: FaultKind
     payment_id: str = ""
-    call: Literal["", "charge", "find", "cancel"] = ""
+    call: Literal["", "charge", "find", "cancel", "check_account"] = ""
     times: int = 1
     executes: bool = True
     retry_after_seconds: int = 1
@@ -184,6 +184,15 @@ class MemoryGateway:
                 self._change(intent, status="canceled", event="payment_intent.canceled")
             if broken:
                 raise _answered_500() if broken.kind is FaultKind.SERVER_ERROR else _no_answer()
+
+    def check_account(self) -> None:
+        """Answer, unless a fault for no payment or for all payments prevents it."""
+        with self._lock:
+            fault = self._strike("check_account", "")
+            if fault and fault.kind is FaultKind.SERVER_ERROR:
+                raise _answered_500()
+            if fault and fault.kind is FaultKind.ANSWER_LOST:
+                raise _no_answer()
 
     # Changes at the gateway without a call of ours -----------------------------------------------------------------
 

@@ -265,9 +265,9 @@ class World:
 
     def _gateway_misbehaves(self, call: str, arguments: tuple[Any, ...]) -> None:
         """Let a fault strike the gateway's next call."""
-        if call not in ("charge", "find", "cancel"):
+        if call not in ("charge", "find", "cancel", "check_account"):
             return
-        chaos, about = self.chaos, arguments[0]
+        chaos, about = self.chaos, arguments[0] if arguments else ""
         payment_id = str(getattr(about, "payment_id", about)) if call != "cancel" else ""
         kind = chaos.gateway_fault(self.scheduler.monotonic())
         if kind is None:

@@ -10,7 +10,8 @@ from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Payment
 @dataclass(frozen=True)
 class GuardedGateway:
     """Wraps a PaymentGateway. Calls `refused` with the payment id and each Misconfigured error before it raises the
-    error. The id is "" for a cancel, which knows only a reference: the query before it knows the payment."""
+    error. The id is "" for a check of the account, and for a cancel, which knows only a reference: the query before it
+    knows the payment."""
 
     gateway: PaymentGateway
     refused: Callable[[str, Misconfigured], object]
@@ -31,6 +32,10 @@ class GuardedGateway:
     def cancel(self, reference: str) -> None:
         """Cancel at the wrapped gateway; calls `refused` on Misconfigured."""
         self._reporting("", lambda: self.gateway.cancel(reference))
+
+    def check_account(self) -> None:
+        """Check the account at the wrapped gateway; calls `refused` on Misconfigured."""
+        self._reporting("", self.gateway.check_account)
 
     def _reporting[T](self, payment_id: str, call: Callable[[], T]) -> T:
         try:

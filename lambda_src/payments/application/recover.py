@@ -33,8 +33,6 @@ from payments.ports.workflow import Workflow
 
 RESERVE_SECONDS = 20
 """The remaining time at which a recovery run stops looking for more work."""
-PROBE_WITHOUT_PAYMENT = "gateway"
-"""The value of the breaker's probe when no payment waits: a harmless query to the gateway."""
 _ANSWERED = CAPTURED | {Status.DECLINED, Status.REQUIRES_ACTION, Status.IN_REVIEW}
 """Statuses of a probe that only an answer of the gateway can cause."""
 
@@ -240,9 +238,9 @@ class PaymentRecovery:
         return (payment for payment in found if payment and payment.status is Status.PENDING)
 
     def _answers(self) -> bool:
-        """Send a harmless query to the gateway with our key."""
+        """Whether the gateway answers a neutral question."""
         try:
-            self.gateway.find(PROBE_WITHOUT_PAYMENT)
+            self.gateway.check_account()
         except PaymentError:
             return False
         return True

@@ -128,11 +128,13 @@ SUSPICIOUS = [
     search(400, OutcomeUnknown, "parameter_invalid", code="parameter_invalid", param="query"),
     search(404, OutcomeUnknown, "gateway_error"),
     search(402, OutcomeUnknown, "gateway_error"),
+    Line(Call.LIST, 400, OutcomeUnknown, "gateway_error"),
+    Line(Call.LIST, 404, OutcomeUnknown, "gateway_error"),
 ]
 ACCOUNT = [
     *(
         Line(call, status, Misconfigured, code, {"code": code} if code != "gateway_key_refused" else {})
-        for call in (Call.CHARGE, Call.RETRIEVE, Call.SEARCH, Call.CANCEL)
+        for call in Call
         for status, code in (
             (401, "gateway_key_refused"),
             (401, "api_key_expired"),
@@ -163,17 +165,13 @@ TWO_AT_ONCE = [
         for type in ("invalid_request_error", "idempotency_error", "api_error")
     ),
     charge(429, RateLimited, "lock_timeout", code="lock_timeout"),
-    *(
-        Line(call, status, RateLimited, "rate_limit", {"code": "rate_limit"})
-        for call in (Call.CHARGE, Call.RETRIEVE, Call.SEARCH, Call.CANCEL)
-        for status in (429, 400)
-    ),
+    *(Line(call, status, RateLimited, "rate_limit", {"code": "rate_limit"}) for call in Call for status in (429, 400)),
     charge(429, RateLimited, "rate_limit"),
 ]
 BROKEN = [
     *(
         Line(call, status, OutcomeUnknown, "gateway_error", type="api_error")
-        for call in (Call.CHARGE, Call.RETRIEVE, Call.SEARCH, Call.CANCEL)
+        for call in Call
         for status in (500, 502, 503)
     ),
     charge(500, OutcomeUnknown, "some_new_code", type="api_error", code="some_new_code"),
@@ -186,6 +184,7 @@ CALLS: dict[Call, Callable[[StripeGateway], object]] = {
     Call.CHARGE: lambda gateway: gateway.charge(REQUEST),
     Call.RETRIEVE: lambda gateway: gateway.find("pay_1", "pi_1"),
     Call.SEARCH: lambda gateway: gateway.find("pay_1"),
+    Call.LIST: lambda gateway: gateway.check_account(),
     Call.CANCEL: lambda gateway: gateway.cancel("pi_1"),
 }
 

@@ -96,6 +96,15 @@ class StripeGateway:
             if refused.code != "payment_intent_unexpected_state":
                 raise
 
+    def check_account(self) -> None:
+        """List the newest payment intent.
+
+        A search would be refused in India. The balance would need a permission that a restricted key for charges does
+        not have; to list payment intents, the permission to create them is enough (docs.stripe.com/keys).
+        """
+        key = self._api_key()
+        _asked(lambda: self._intents.list({"limit": 1}, options={"api_key": key}), Call.LIST)
+
 
 def _intent_params(request: ChargeRequest) -> Any:
     params: dict[str, Any] = {
