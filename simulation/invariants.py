@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from payments.application.batch.result_files import RESULTS
+from payments.application.batch_breaker import PAYMENTS_UNTIL_PAUSE
 from payments.domain.audit_chain import AuditBroken, verify
 from payments.domain.batch.state import BatchStatus
 from payments.domain.errors import PaymentError
@@ -273,6 +274,12 @@ def _breaker_resumed(world: World) -> Broken:
         yield "breaker", "not paused, and no messages are delivered"
 
 
+def _paused_on_evidence(world: World) -> Broken:
+    for payments in world.evidence:
+        if payments < PAYMENTS_UNTIL_PAUSE:
+            yield "breaker", f"paused after refusals of {payments} payments"
+
+
 AT_REST: dict[str, Callable[[World], Broken]] = {
     "charged as asked": _charged_as_asked,
     "accepted is stored": _accepted_is_stored,
@@ -286,4 +293,5 @@ AT_REST: dict[str, Callable[[World], Broken]] = {
     "no contradiction": _no_contradiction,
     "dead letters": _dead_letters,
     "breaker resumed": _breaker_resumed,
+    "paused on evidence": _paused_on_evidence,
 }

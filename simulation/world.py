@@ -88,6 +88,10 @@ class World:
         """The answers to clients: payment id, HTTP status, fingerprint of the request."""
         self.captures: Counter[str] = Counter()
         """The number of charges that the gateway captured, by payment id."""
+        self.refused: set[str] = set()
+        """The payments for which the gateway rejected our key."""
+        self.evidence: list[int] = []
+        """The number of refused payments each time the batch breaker was paused."""
         self.redriven = False
         """Whether an operator redrove failed executions and messages after the last fault."""
         self.acknowledged: list[GatewayEvent] = []
@@ -133,8 +137,10 @@ class World:
         customers = effects.of("customers", MemoryCustomerStore(*CUSTOMERS))
         methods = PaymentMethods(customers, "", effects.of("tokens", MemoryTokenStore()), clock, encryptor)
 
-        def refused(error: Misconfigured) -> None:
-            BatchBreaker(breaker, clock).refused(error)
+        def refused(payment_id: str, error: Misconfigured) -> None:
+            self.refused.update(filter(None, [payment_id]))
+            if BatchBreaker(breaker, clock).refused(payment_id, error):
+                self.evidence.append(len(self.refused))
 
         def start_report(batch_id: str) -> None:
             invoke.start("report", {"batch_id": batch_id}, batch_id)
@@ -259,9 +265,9 @@ class World:
 
     def _gateway_misbehaves(self, call: str, arguments: tuple[Any, ...]) -> None:
         """Let a fault strike the gateway's next call."""
-        if call not in ("charge", "find", "cancel"):
+        if call not in ("charge", "find", "cancel", "check_account"):
             return
-        chaos, about = self.chaos, arguments[0]
+        chaos, about = self.chaos, arguments[0] if arguments else ""
         payment_id = str(getattr(about, "payment_id", about)) if call != "cancel" else ""
         kind = chaos.gateway_fault(self.scheduler.monotonic())
         if kind is None:

@@ -37,11 +37,11 @@ rate_limiter = GatewayRateLimiter(DynamoSlotStore(dynamodb, setting("CONTROLS_TA
 log = logger()
 
 
-def refused(error: Misconfigured) -> None:
-    """Handle a rejected key or account: read the key again, count the refusal, pause the batch breaker if needed."""
+def refused(payment_id: str, error: Misconfigured) -> None:
+    """Handle a rejected key or account: read the key again, count the payment, pause the batch breaker if needed."""
     key.forget()
     count(GATEWAY_MISCONFIGURED)
-    if breaker.refused(error):
+    if breaker.refused(payment_id, error):
         log.error("batch breaker paused", code=error.code)
 
 

@@ -37,6 +37,8 @@ class Kind(StrEnum):
     """A successful charge remains `processing` until it is settled."""
     SEARCH_LAG = "search_lag"
     """Search does not show the payment's intents for `seconds` after a change."""
+    SEARCH_REFUSED = "search_refused"
+    """Search answers 400, as for an account in India."""
     WEBHOOK_LOST = "webhook_lost"
     """An event is never sent."""
     WEBHOOK_DOUBLED = "webhook_doubled"
@@ -52,7 +54,14 @@ REFUSALS = (Kind.UNAUTHORIZED, Kind.RATE_LIMITED, Kind.KEY_IN_USE)
 
 _OF_REQUESTS = frozenset({*REFUSALS, Kind.SERVER_ERROR, Kind.ALTERED, Kind.LATENCY, Kind.ANSWER_LOST})
 _LASTING = frozenset(
-    {Kind.SEARCH_LAG, Kind.WEBHOOK_LOST, Kind.WEBHOOK_DOUBLED, Kind.WEBHOOK_LATE, Kind.WEBHOOK_REORDERED}
+    {
+        Kind.SEARCH_LAG,
+        Kind.SEARCH_REFUSED,
+        Kind.WEBHOOK_LOST,
+        Kind.WEBHOOK_DOUBLED,
+        Kind.WEBHOOK_LATE,
+        Kind.WEBHOOK_REORDERED,
+    }
 )
 _SECONDS = {Kind.WEBHOOK_LATE: 5.0}
 EVERY_TIME = sys.maxsize

@@ -310,6 +310,54 @@ def test_find_with_a_failing_gateway_never_says_nothing_was_charged(
     assert bench.gateway.find("pay-1") == charged
 
 
+# The account --------------------------------------------------------------------------------------------------------
+
+
+def test_check_account_answers_before_the_first_payment_and_later(bench: Bench) -> None:
+    bench.gateway.check_account()
+    bench.gateway.charge(request_for())
+    bench.gateway.check_account()
+    assert len(bench.captured()) == 1
+
+
+@pytest.mark.fault(53)
+@pytest.mark.parametrize("method", ["pm_card_chargeDeclined", "pm_card_threeDSecure2Required"])
+def test_check_account_asks_about_no_payment_of_any_name(bench: Bench, method: str) -> None:
+    """`gateway` was the payment id that the question used."""
+    error_of(lambda: bench.gateway.charge(request_for("gateway", method)))
+    bench.gateway.check_account()
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("unauthorized", Misconfigured),
+        ("rate_limited", RateLimited),
+        ("server_error", OutcomeUnknown),
+        ("answer_lost", OutcomeUnknown),
+    ],
+)
+def test_check_account_reports_a_refusing_or_failing_gateway(
+    bench: Bench, kind: str, expected: type[PaymentError]
+) -> None:
+    bench.fault(kind, call="check_account")
+    assert type(error_of(bench.gateway.check_account)) is expected
+    bench.gateway.check_account()
+
+
+@pytest.mark.fault(53)
+def test_stripe_account_without_search_is_no_refused_account() -> None:
+    """As in India: the search is refused, and everything else works."""
+    with in_process() as (url, fake_stripe):
+        fake_stripe.faults.add(StripeFault(Kind.SEARCH_REFUSED, times=10))
+        gateway = StripeGateway(lambda: SECRET_KEY, base_url=url)
+        error = error_of(lambda: gateway.find("pay-1"))
+        assert (type(error), error.code) == (OutcomeUnknown, "search_refused")
+        gateway.check_account()
+        charged = gateway.charge(request_for())
+        assert gateway.find("pay-1", charged.reference) == charged
+
+
 # The content of errors -----------------------------------------------------------------------------------------------
 
 

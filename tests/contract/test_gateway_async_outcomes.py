@@ -88,9 +88,12 @@ def test_find_when_the_card_was_declined_then_a_reference_tells_so_too(lagging: 
     assert (outcome.code, outcome.gateway_reference) == (charged.code, charged.gateway_reference)
 
 
+@pytest.mark.fault(53)
 def test_find_of_an_unknown_reference_never_says_nothing_was_charged(bench: Bench) -> None:
     bench.gateway.charge(request_for())
-    assert isinstance(found(bench, "pi_of_another_account"), Misconfigured)
+    told = found(bench, "pi_of_another_account")
+    assert isinstance(told, OutcomeUnknown)
+    assert told.code == "charge_not_found"
 
 
 # Authentication ------------------------------------------------------------------------------------------------------
@@ -188,8 +191,10 @@ def test_cancel_reports_gateway_failures_and_cancels_when_repeated(
     assert_canceled(bench, reference)
 
 
+@pytest.mark.fault(53)
 def test_cancel_when_the_reference_is_unknown_then_it_says_so(bench: Bench) -> None:
-    assert isinstance(error_of(lambda: bench.gateway.cancel("pi_of_another_account")), Misconfigured)
+    error = error_of(lambda: bench.gateway.cancel("pi_of_another_account"))
+    assert (type(error), error.code) == (OutcomeUnknown, "charge_not_found")
 
 
 def test_stripe_cancel_when_no_connection_is_made_then_is_not_sent() -> None:

@@ -16,7 +16,7 @@ from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.tables import CONTROLS, CUSTOMERS, TOKENS
 from payments.adapters.stripe.gateway import StripeGateway
-from payments.application.batch_breaker import REFUSALS_UNTIL_PAUSE
+from payments.application.batch_breaker import PAYMENTS_UNTIL_PAUSE
 from payments.domain.batch_breaker import PausedBy
 from payments.domain.errors import Conflict, Declined, Misconfigured, PaymentError, RateLimited
 from payments.domain.money import Money
@@ -120,11 +120,12 @@ def test_refused_api_key_is_counted_reread_and_finally_pauses_the_breaker(
     till: Till, capsys: pytest.CaptureFixture[str]
 ) -> None:
     till.refusal = Misconfigured("invalid_api_key", "the key is refused")
-    for attempt in range(1, REFUSALS_UNTIL_PAUSE + 1):
+    for attempt in range(1, PAYMENTS_UNTIL_PAUSE + 1):
         assert not till.breaker.state().paused
+        till.payments.create(payment(f"refused_{attempt}"))
         boto3.client("secretsmanager").put_secret_value(SecretId=till.key_arn, SecretString=f"sk_{attempt}")
         with pytest.raises(Misconfigured):
-            till.charge()
+            till.charge(f"refused_{attempt}")
 
     assert till.keys == ["sk_1", "sk_2", "sk_3"]
     assert till.breaker.state().paused_by == PausedBy.GATEWAY

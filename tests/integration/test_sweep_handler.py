@@ -268,7 +268,7 @@ def test_recovery_probes_an_answering_gateway_with_one_payment_and_resumes(
 ) -> None:
     scenario.add("p1")
     scenario.breaker.pause(PausedBy.GATEWAY, "key_refused: no", utc_now())
-    with patch.object(StripeGateway, "find", lambda self, payment_id, reference="": None):
+    with patch.object(StripeGateway, "check_account", lambda self: None):
         assert scenario.recover() == {"lane_paused": 1}
         assert list(executions.started()) == ["p1"]
         row = scenario.payments.get("p1")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fakes.audit import MemoryAuditStore
+from fakes.batch_breaker import MemoryBreakerStore
 from fakes.batches import MemoryBatchStore
 from fakes.gateway import MemoryGateway
 from payments.adapters.step_functions import StepFunctionsWorkflow
@@ -279,6 +280,17 @@ def breaker_stays_paused(patch: Patch) -> None:
     patch.setattr(recover.PaymentRecovery, "_gets_through", lambda self, breaker: False)
 
 
+def counts_each_attempt(patch: Patch) -> None:
+    """Three attempts of one payment pause the breaker."""
+    attempts = count()
+    count_refusal = MemoryBreakerStore.count_refusal
+
+    def counted(self: MemoryBreakerStore, payment_id: str, at: datetime, window: timedelta) -> int:
+        return count_refusal(self, f"{payment_id}#{next(attempts)}", at, window)
+
+    patch.setattr(MemoryBreakerStore, "count_refusal", counted)
+
+
 BUGS: dict[Plant, set[str]] = {
     no_intent: {"intent before effect"},
     new_key_every_time: {"charged once"},
@@ -303,6 +315,7 @@ BUGS: dict[Plant, set[str]] = {
     gives_up_without_cancelling: {"no charge after a no"},
     starts_nothing_twice: {"all settled"},
     breaker_stays_paused: {"breaker resumed"},
+    counts_each_attempt: {"paused on evidence"},
 }
 """Planted bug → the invariants that it violates first."""
 

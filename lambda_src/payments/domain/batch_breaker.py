@@ -10,6 +10,9 @@ from enum import StrEnum
 
 from payments.domain.clock import parse_iso
 
+MOST_REFUSED_PAYMENTS = 100
+"""The most payments that one window of refusals remembers. The next one begins another window."""
+
 COOLDOWN = timedelta(seconds=5)
 """Cooldown: no payment starts for this long after a refusal, until the running payments show a result."""
 

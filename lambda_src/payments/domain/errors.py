@@ -28,7 +28,7 @@ class PaymentError(Exception):
 
 
 class InvalidPayment(PaymentError):
-    """The payment breaks one of our rules. It is never sent to the gateway."""
+    """The payment breaks one of our rules, or the gateway rejects its content. This request charged nothing."""
 
 
 class Declined(PaymentError):

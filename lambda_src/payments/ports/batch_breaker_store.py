@@ -12,8 +12,9 @@ class BreakerStore(Protocol):
     def state(self) -> BreakerState:
         """The current state. Strongly consistent."""
 
-    def count_refusal(self, at: datetime, window: timedelta) -> int:
-        """Count a refusal by the gateway and store its time. Returns the number of refusals in the current window."""
+    def count_refusal(self, payment_id: str, at: datetime, window: timedelta) -> int:
+        """Add a payment that the gateway refused, and store the time. Returns the number of refused payments in the
+        current window, in which each payment counts once. A window holds at most MOST_REFUSED_PAYMENTS."""
 
     def pause(self, by: PausedBy, reason: str, at: datetime) -> bool:
         """Pause the breaker. Returns False, without a change, if it is already paused: only one caller gets True."""

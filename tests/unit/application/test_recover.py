@@ -29,12 +29,15 @@ from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import Batch, BatchStatus, Progress, Source
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso
+from payments.domain.errors import OutcomeUnknown, PaymentError
 from payments.domain.gateway_event import EventState
+from payments.domain.money import Money
 from payments.domain.outcome import answered
 from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.ports.batch_store import Claim
+from payments.ports.payment_gateway import ChargeRequest
 from payments.ports.payment_queue import QueuedPayment
 from tests.unit.builders import NOON, FixedClock, after, batch_payment, gateway_event, payment
 
@@ -283,7 +286,20 @@ def test_recovery_counts_no_wait_for_a_customer_or_bank_as_overdue() -> None:
         after(payment("customer"), Status.PROCESSING, Status.REQUIRES_ACTION),
         after(payment("bank"), Status.PROCESSING, gateway_reference="pi_1"),
     )
-    assert scenario.recover(after_units=1000)["overdue"] == 0
+    assert scenario.recover(after_units=311.9)["overdue"] == 0
+
+
+@pytest.mark.fault(53)
+def test_payment_whose_charge_the_gateway_does_not_know_is_overdue_at_last() -> None:
+    """A 404 for the reference of a payment that waits for its customer proves nothing, and no other alarm fires."""
+    scenario = RecoveryScenario(
+        after(payment(), Status.PROCESSING, Status.REQUIRES_ACTION, gateway_reference="pi_of_another_account")
+    )
+    scenario.clock.wait(312 * UNIT)
+    with pytest.raises(OutcomeUnknown):
+        scenario.run()
+    assert scenario.payments.rows["pay_1"].status is Status.REQUIRES_ACTION
+    assert scenario.recover()["overdue"] == 1
 
 
 def test_recovery_counts_payments_in_review_but_not_as_overdue() -> None:
@@ -552,6 +568,23 @@ def test_recovery_resumes_when_the_gateway_answers_and_no_payment_waits() -> Non
     scenario = paused()
     scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED))
     assert scenario.recover()["lane_paused"] == 1
+    assert scenario.recover()["lane_paused"] == 0
+
+
+@pytest.mark.fault(53)
+@pytest.mark.parametrize("method", ["pm_card_chargeDeclined", "pm_card_threeDSecure2Required"])
+def test_recovery_resumes_although_a_payment_named_gateway_did_not_succeed(method: str) -> None:
+    """`gateway` was the payment id of the question to the gateway."""
+    scenario = paused()
+    with pytest.raises(PaymentError):
+        scenario.gateway.charge(ChargeRequest("gateway", Money(9999, "USD"), method))
+    assert scenario.recover()["lane_paused"] == 0
+
+
+@pytest.mark.fault(53)
+def test_recovery_resumes_where_the_gateway_refuses_to_search() -> None:
+    scenario = paused()
+    scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED, call="find", times=100))
     assert scenario.recover()["lane_paused"] == 0
 
 

@@ -209,7 +209,7 @@ def test_dispatch_stops_when_batches_are_paused_between_two_messages() -> None:
 @pytest.mark.fault(19)
 def test_dispatch_waits_after_a_refusal_and_notices_a_following_pause() -> None:
     scenario = DispatchScenario(interval_seconds=0)
-    scenario.breaker.count_refusal(scenario.time.now(), REFUSALS_WINDOW)
+    scenario.breaker.count_refusal("p0", scenario.time.now(), REFUSALS_WINDOW)
     sleep = scenario.time.sleep
 
     def more_refusals(seconds: float) -> None:
@@ -225,7 +225,7 @@ def test_dispatch_waits_after_a_refusal_and_notices_a_following_pause() -> None:
 
 def test_dispatch_when_no_other_refusal_follows_then_it_goes_on() -> None:
     scenario = DispatchScenario(interval_seconds=0)
-    scenario.breaker.count_refusal(scenario.time.now(), REFUSALS_WINDOW)
+    scenario.breaker.count_refusal("p0", scenario.time.now(), REFUSALS_WINDOW)
     scenario.dispatch()
     assert scenario.workflow.started == ["p1"]
     assert scenario.time.seconds == pytest.approx(COOLDOWN.total_seconds(), abs=2 * LOOK_SECONDS)
