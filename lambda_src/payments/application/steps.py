@@ -88,11 +88,11 @@ def charge_step(
     except RateLimited as error:
         now = charging.clock()
         waited = now - parse_iso(row.attempted_at) if row.attempted_at else timedelta(0)
-        if waited >= charging.timeouts.rate_limit:
-            raise  # a payment that was never sent fails; the record step leaves every other one as it is
         seconds = _seconds_to_wait(error, waited)
         seconds += jitter(seconds)
         charging.store.postpone(row.payment_id, now + timedelta(seconds=seconds))
+        if waited >= charging.timeouts.rate_limit:
+            raise  # a payment that was never sent fails; every other one keeps its status, and recovery restarts it
         return wait(seconds)
     except PaymentError as error:
         if error.gateway_reference:

@@ -535,7 +535,7 @@ def test_steps_charge_at_most_once_and_keep_the_row_true_under_any_fault(
         for waiting in scenario.gateway.waiting("requires_action") if execution.customer_authenticates else []:
             scenario.gateway.finish(waiting.reference, well=True)
         scenario.clock.wait(timedelta(minutes=execution.minutes_later))
-    for _ in range(200):  # the remaining faults apply, and then no more
+    for _ in range(500):  # the remaining faults apply, and then no more
         if scenario.now.status in (*NOT_CHARGED, Status.SUCCEEDED):
             break
         scenario.clock.wait(timedelta(minutes=11))
