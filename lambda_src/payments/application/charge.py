@@ -27,6 +27,10 @@ ACTOR = "charge"
 PROVEN_NOT_CHARGED = (NotSent, RateLimited, Misconfigured, InvalidPayment)
 """The errors of a gateway call that charged nothing. A decline is not one of them: it is an outcome."""
 
+MOST_VERSIONS = 1_000
+"""A payment whose row has this version is not sent again. Its history then has up to 200 KB, of the 400 KB that
+DynamoDB allows a row: enough room to record every outcome. 500 attempts with a rejected key take about a week."""
+
 _ASKED_ON_REQUEST = (Status.IN_REVIEW, Status.SUCCEEDED, Status.PARTIALLY_REFUNDED, Status.REFUNDED)
 
 
@@ -80,6 +84,11 @@ class Charging:
     def _send(self, payment: Payment) -> Outcome:
         """Write the intent in a new version, which fences off executions that read the row before, and send."""
         may_be_charged = payment.status is Status.PROCESSING
+        if payment.version >= MOST_VERSIONS:
+            status = Status.UNKNOWN if may_be_charged else Status.FAILED
+            return Outcome(
+                status, "too_many_attempts", f"{payment.attempts} attempts had no result; it is not sent again"
+            )
         payment = moved(
             payment,
             Status.PROCESSING,
@@ -96,24 +105,24 @@ class Charging:
             charged = self.gateway.charge(_request_for(payment))
         except PROVEN_NOT_CHARGED as error:
             if may_be_charged:
-                raise _still_unknown(error) from error
+                raise _earlier_unknown(error) from error
             self._revert_to_pending(payment, error)
             raise
         return self._outcome(payment, charged)
 
     def _revert_to_pending(self, payment: Payment, error: PaymentError) -> None:
-        let_go = moved(payment, Status.PENDING, at=self.clock(), actor=ACTOR, code=error.code, message=error.message)
+        reverted = moved(payment, Status.PENDING, at=self.clock(), actor=ACTOR, code=error.code, message=error.message)
         try:
-            self.store.save(self.row_of(let_go))
+            self.store.save(self.row_of(reverted))
         except VersionConflict:
             # another execution read our intent and may have sent it: this failed call proves nothing any more
-            raise _still_unknown(error) from error
+            raise _earlier_unknown(error) from error
 
     def _find(self, payment: Payment) -> GatewayCharge | None:
         try:
             return self.gateway.find(payment.payment_id, payment.gateway_reference)
         except PROVEN_NOT_CHARGED as error:
-            raise _still_unknown(error) from error
+            raise _earlier_unknown(error) from error
 
     def _resolve(self, payment: Payment) -> Outcome:
         """Resolve an unknown payment: found, proven absent, or still unknown."""
@@ -147,7 +156,7 @@ class Charging:
         except Declined:
             raise why from None
         except PROVEN_NOT_CHARGED as error:
-            raise _still_unknown(error) from error
+            raise _earlier_unknown(error) from error
         return self._outcome(payment, found) if found else as_recorded(payment)
 
     def _outcome(self, payment: Payment, charged: GatewayCharge) -> Outcome:
@@ -178,10 +187,14 @@ def _request_for(payment: Payment) -> ChargeRequest:
     )
 
 
-def _still_unknown(error: PaymentError) -> OutcomeUnknown:
-    """The meaning of an error for a payment that may be charged: this call charged nothing, an earlier one may have."""
+def _earlier_unknown(error: PaymentError) -> PaymentError:
+    """The meaning of an error for a payment that may be charged: this call charged nothing, an earlier one may have.
+
+    RateLimited stays what it is: the workflow waits in every status of the payment.
+    """
+    if isinstance(error, RateLimited):
+        return error
     return OutcomeUnknown(
         "earlier_attempt_unknown",
         f"an earlier call may have charged, and the query to the gateway failed: {error.code}",
-        retry_after_seconds=error.retry_after_seconds,
     )

@@ -1,10 +1,10 @@
-"""The workflow's steps from state to state: waiting as the gateway asks, and what a step's last word becomes."""
+"""The workflow's steps from state to state: waits that the gateway requests, and the meaning of a step's last error."""
 
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -22,26 +22,34 @@ from fakes.tokens import MemoryTokenStore
 from payments.application.batch.close_rows import BatchRows
 from payments.application.charge import Charging
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
-from payments.application.steps import OWN_PACE_SECONDS, State, audit_step, charge_step, record_step, validate_step
+from payments.application.steps import (
+    LONGEST_WAIT_SECONDS,
+    OWN_PACE_SECONDS,
+    State,
+    audit_step,
+    charge_step,
+    record_step,
+    validate_step,
+)
 from payments.application.validate import PaymentMethods
-from payments.domain.audit_chain import AuditEntry, verify
-from payments.domain.errors import POLICIES, Misconfigured, OutcomeUnknown, PaymentError, RateLimited
+from payments.domain.audit_chain import verify
+from payments.domain.clock import iso
+from payments.domain.errors import POLICIES, Misconfigured, OutcomeUnknown, PaymentError
 from payments.domain.events import payment_event
 from payments.domain.gateway_event import EventState
 from payments.domain.money import Money
 from payments.domain.payment import Payment
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
-from payments.ports.payment_store import VersionConflict
 from payments.ports.sealed_payments import opened
 from payments.ports.slot_counter import NoFreeSlot
-from tests.unit.builders import NOON, FixedClock, after, gateway_event, payment
-
-MOST_WAITS = POLICIES[RateLimited].max_attempts
+from tests.unit.builders import NOON, FixedClock, after, gateway_event, payment, versions
+from tests.unit.interruptions import Interrupted
 
 
 class Recording(MemoryGateway):
-    """Remembers what it was asked to charge, and under which key."""
+    """Records the requests to charge and their keys."""
 
     def __init__(self, clock: FixedClock) -> None:
         super().__init__(clock, search_lag=timedelta(minutes=1))
@@ -69,6 +77,12 @@ class CountedSlots(MemorySlotStore):
         return first
 
 
+def processed(status: Status) -> Payment:
+    """A payment that may be charged, in a status after its first attempt."""
+    passed = [Status.PROCESSING] if status is Status.PROCESSING else [Status.PROCESSING, status]
+    return after(payment(), *passed, gateway_reference="pi_1", attempted_at=iso(NOON))
+
+
 class StepScenario:
     """A payment, and the functions of its workflow."""
 
@@ -93,8 +107,15 @@ class StepScenario:
             jitter=lambda most: min(most, jitter_seconds),
         )
 
+    def charge_ends(self) -> State:
+        """The state after a charge step, or the error that it raised."""
+        try:
+            return self.charge()
+        except PaymentError as error:
+            return {"error": error}
+
     def charge_until_it_ends(self, state: State | None = None) -> State:
-        """As the workflow does: charge again after each wait; a last error becomes a caught one."""
+        """Like the workflow: charge again after each wait, and catch the last error."""
         try:
             state = self.charge(state)
             while "wait_seconds" in state:
@@ -139,7 +160,7 @@ def test_charge_step_takes_no_slot_for_a_payment_with_an_outcome() -> None:
 def test_charge_step_waits_for_the_retry_after_time_plus_jitter() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=7))
-    assert scenario.charge(jitter_seconds=3) == {"payment_id": "pay_1", "waits": 1, "wait_seconds": 10}
+    assert scenario.charge(jitter_seconds=3) == {"payment_id": "pay_1", "wait_seconds": 10}
     assert scenario.now.status is Status.PENDING
 
 
@@ -151,15 +172,46 @@ def test_charge_step_when_jittered_then_over_the_whole_length_of_the_wait() -> N
 
 
 @pytest.mark.fault(12)
-def test_charge_step_without_retry_after_doubles_waits_up_to_a_minute() -> None:
+def test_charge_step_without_retry_after_waits_as_long_as_it_waited() -> None:
     scenario = StepScenario()
-    scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=0, times=8))
-    state: State = {"payment_id": "pay_1"}
+    scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=0, times=1000))
     waits = []
-    for _ in range(8):
-        state = scenario.charge(state)
-        waits.append(state["wait_seconds"])
-    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+    for _ in range(13):
+        waits.append(scenario.charge()["wait_seconds"])
+        scenario.clock.wait(timedelta(seconds=waits[-1]))
+    assert waits == sorted(waits)
+    assert (waits[0], waits[-1]) == (1, 900)
+    assert all(later <= 2 * earlier + 10 for earlier, later in pairwise(waits))  # the clock moves with each look at it
+
+
+@pytest.mark.fault(12)
+def test_charge_step_caps_the_wait_that_the_gateway_requests() -> None:
+    scenario = StepScenario()
+    scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=86_400))
+    assert scenario.charge()["wait_seconds"] == LONGEST_WAIT_SECONDS
+
+
+@pytest.mark.fault(12)
+@pytest.mark.parametrize("status", [Status.PENDING, Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION])
+def test_executions_send_nothing_before_the_time_on_the_row(status: Status) -> None:
+    row = payment() if status is Status.PENDING else processed(status)
+    scenario = StepScenario(row)
+    scenario.store.postpone("pay_1", NOON + timedelta(seconds=75))
+    scenario.clock.wait(timedelta(seconds=38.5))
+    assert scenario.charge({"payment_id": "pay_1", "ask": True})["wait_seconds"] in (36, 37)
+    assert scenario.slots.taken == 0
+    assert scenario.now.status is status
+    scenario.clock.wait(timedelta(seconds=37))
+    assert "wait_seconds" not in scenario.charge_ends()
+    assert scenario.slots.taken == 1
+
+
+@pytest.mark.fault(12)
+def test_charge_step_stores_its_wait_with_jitter_on_the_row() -> None:
+    scenario = StepScenario()
+    scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=75))
+    assert scenario.charge(jitter_seconds=32)["wait_seconds"] == 107
+    assert scenario.now.not_before == iso(scenario.clock.now + timedelta(seconds=107))
 
 
 @pytest.mark.fault(12)
@@ -174,20 +226,33 @@ def test_charge_step_after_a_wait_sends_the_same_request_and_key() -> None:
 
 
 @pytest.mark.fault(12)
-def test_charge_step_gives_up_on_a_busy_gateway_after_the_most_waits() -> None:
+def test_charge_step_fails_a_payment_limited_for_a_day_as_never_sent() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, times=1000))
     state = scenario.charge_until_it_ends()
-    assert len(scenario.gateway.requests) == 1 + MOST_WAITS
+    waited = scenario.clock() - NOON
+    assert RecoveryTimeouts().rate_limit <= waited < RecoveryTimeouts().rate_limit + timedelta(minutes=15)
     assert scenario.record(state).status is Status.FAILED
     assert scenario.gateway.captured == []
+
+
+@pytest.mark.fault(54)
+@pytest.mark.parametrize("status", [Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION])
+def test_question_limited_for_a_day_changes_no_status(status: Status) -> None:
+    scenario = StepScenario(processed(status))
+    scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find", times=1000))
+    state = scenario.charge_until_it_ends({"payment_id": "pay_1", "ask": True, "event_id": "evt_1"})
+    assert state["error"]["Error"] == "RateLimited"
+    scenario.events.add(gateway_event("payment_intent.succeeded", event_id="evt_1"))
+    assert scenario.record(state).status is status
+    assert scenario.events.of_payment("pay_1")[0].state is EventState.PARKED
 
 
 @pytest.mark.fault(12)
 def test_charge_step_waits_when_asking_about_a_possible_charge_is_refused() -> None:
     scenario = StepScenario(after(payment(), Status.PROCESSING))
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find", retry_after_seconds=5))
-    assert scenario.charge() == {"payment_id": "pay_1", "waits": 1, "wait_seconds": 5}
+    assert scenario.charge() == {"payment_id": "pay_1", "wait_seconds": 5}
     assert scenario.now.status is Status.PROCESSING
 
 
@@ -198,7 +263,7 @@ def test_charge_step_remembers_to_ask_the_gateway_across_a_wait() -> None:
     scenario.gateway.refund(scenario.opened.gateway_reference, 9999)
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find"))
     state = scenario.charge({"payment_id": "pay_1", "ask": True})
-    assert state["wait_seconds"]
+    scenario.clock.wait(timedelta(seconds=state["wait_seconds"]))
     assert scenario.record(scenario.charge(state)).status is Status.REFUNDED
 
 
@@ -254,13 +319,13 @@ def test_charge_step_with_a_refused_key_leaves_the_payment_pending() -> None:
     assert (row.status, scenario.gateway.captured) == (Status.PENDING, [])
 
 
-# What gave reason to ask -------------------------------------------------------------------------------------------
+# The event that caused a query ---------------------------------------------------------------------------------------
 
 ASKED = {"payment_id": "pay_1", "ask": True, "event_id": "evt_1"}
 
 
-def told() -> StepScenario:
-    """A captured payment about which an event of the gateway is parked."""
+def charged_with_event() -> StepScenario:
+    """A captured payment with a parked event of the gateway."""
     scenario = StepScenario()
     scenario.record(scenario.charge())
     scenario.events.add(gateway_event("charge.refunded"))
@@ -268,14 +333,14 @@ def told() -> StepScenario:
 
 
 def test_record_step_when_the_gateway_answered_then_its_event_is_applied() -> None:
-    scenario = told()
+    scenario = charged_with_event()
     scenario.record(scenario.charge(ASKED))
     assert list(scenario.events.parked()) == []
     assert [event.state for event in scenario.events.of_payment("pay_1")] == [EventState.APPLIED]
 
 
 def test_record_step_when_a_step_gave_up_then_the_event_stays_parked() -> None:
-    scenario = told()
+    scenario = charged_with_event()
     scenario.gateway.fail(Fault(FaultKind.SERVER_ERROR, call="find"))
     state = scenario.charge_until_it_ends(ASKED)
     assert "error" in state
@@ -285,7 +350,7 @@ def test_record_step_when_a_step_gave_up_then_the_event_stays_parked() -> None:
 
 @pytest.mark.fault(18)
 def test_record_step_with_a_conflicting_answer_keeps_the_event_parked() -> None:
-    scenario = told()
+    scenario = charged_with_event()
     scenario.gateway.fail(Fault(FaultKind.ALTERED, call="find", money=Money(4711, "CHF")))
     state = scenario.charge(ASKED)
     assert state["outcome"]["status"] == "in_review"
@@ -294,7 +359,7 @@ def test_record_step_with_a_conflicting_answer_keeps_the_event_parked() -> None:
 
 
 def test_record_step_that_cannot_write_the_row_keeps_the_event_parked() -> None:
-    scenario = told()
+    scenario = charged_with_event()
     scenario.gateway.refund(scenario.opened.gateway_reference, 9999)
     state = scenario.charge(ASKED)
 
@@ -309,7 +374,7 @@ def test_record_step_that_cannot_write_the_row_keeps_the_event_parked() -> None:
 
 @pytest.mark.parametrize("own_pace", [True, False])
 def test_charge_step_when_it_waits_then_the_event_is_not_forgotten(own_pace: bool) -> None:
-    scenario = told()
+    scenario = charged_with_event()
     scenario.slots.free = not own_pace
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find"))
     state = scenario.charge(ASKED)
@@ -319,32 +384,31 @@ def test_charge_step_when_it_waits_then_the_event_is_not_forgotten(own_pace: boo
     assert list(scenario.events.parked()) == []
 
 
-# Our own pace ------------------------------------------------------------------------------------------------------
+# Our own rate limit --------------------------------------------------------------------------------------------------
 
 
 def test_charge_step_without_a_free_slot_waits_and_sends_nothing() -> None:
     scenario = StepScenario()
     scenario.slots.free = False
-    assert scenario.charge() == {"payment_id": "pay_1", "waits": 0, "wait_seconds": OWN_PACE_SECONDS}
+    assert scenario.charge() == {"payment_id": "pay_1", "wait_seconds": OWN_PACE_SECONDS}
     assert (scenario.now.status, scenario.now.attempts) == (Status.PENDING, 0)
     scenario.slots.free = True
-    assert scenario.record(scenario.charge({"payment_id": "pay_1", "waits": 1})).status is Status.SUCCEEDED
+    assert scenario.record(scenario.charge()).status is Status.SUCCEEDED
 
 
 @pytest.mark.parametrize("status", [Status.PROCESSING, Status.UNKNOWN])
 def test_charge_step_when_no_slot_is_free_to_ask_then_it_waits_as_well(status: Status) -> None:
     scenario = StepScenario(after(payment(), *dict.fromkeys((Status.PROCESSING, status))))
     scenario.slots.free = False
-    assert scenario.charge() == {"payment_id": "pay_1", "waits": 0, "wait_seconds": OWN_PACE_SECONDS}
+    assert scenario.charge() == {"payment_id": "pay_1", "wait_seconds": OWN_PACE_SECONDS}
 
 
 def test_charge_step_never_gives_up_a_payment_for_lack_of_free_slots() -> None:
     scenario = StepScenario()
     scenario.slots.free = False
-    state: State = {"payment_id": "pay_1", "waits": MOST_WAITS}
-    for _ in range(10 * MOST_WAITS):
+    state: State = {"payment_id": "pay_1"}
+    for _ in range(100):
         state = scenario.charge(state)
-    assert state["waits"] == MOST_WAITS
     scenario.slots.free = True
     assert scenario.record(scenario.charge(state)).status is Status.SUCCEEDED
 
@@ -377,7 +441,7 @@ def test_validate_step_skips_the_check_of_a_payment_sent_before() -> None:
 
 
 class RowsClosed(BatchRows):
-    """Remembers which payments' rows were to be closed."""
+    """Records the payments whose rows were to be closed."""
 
     def __init__(self) -> None:
         self.closed: list[Payment] = []
@@ -399,23 +463,20 @@ def test_audit_step_run_twice_adds_no_entry_and_gives_the_same_event() -> None:
 
 
 @pytest.mark.fault(23)
-def test_audit_step_that_fails_to_write_closes_no_row_and_can_be_retried() -> None:
-    scenario, rows = StepScenario(), RowsClosed()
-    scenario.record(scenario.charge())
-
-    class Failing(MemoryAuditStore):
-        def append(self, entries: Sequence[AuditEntry]) -> None:
-            raise VersionConflict("another wrote at this very moment")
-
-    with pytest.raises(VersionConflict):
-        audit_step({"payment_id": "pay_1"}, store=scenario.store, log=Failing(scenario.store), rows=rows)
-    assert rows.closed == []
-    audit_step({"payment_id": "pay_1"}, store=scenario.store, log=MemoryAuditStore(scenario.store), rows=rows)
-    assert scenario.now.audited_version == scenario.now.version
-    assert len(scenario.gateway.captured) == 1
+@pytest.mark.parametrize("appends", [0, 1, 2])
+def test_audit_step_that_fails_midway_closes_no_row_and_can_be_retried(appends: int) -> None:
+    scenario, rows = StepScenario(versions(250)), RowsClosed()
+    log = MemoryAuditStore(scenario.store)
+    with pytest.raises(ConnectionError):
+        audit_step({"payment_id": "pay_1"}, store=scenario.store, log=Interrupted(log, appends), rows=rows)
+    assert (scenario.now.audited_version, rows.closed) == (appends * log.most_entries, [])
+    audit_step({"payment_id": "pay_1"}, store=scenario.store, log=log, rows=rows)
+    verify(scenario.now, log.entries("pay_1"))
+    assert (scenario.now.audited_version, len(rows.closed)) == (250, 1)
+    assert scenario.gateway.requests == []
 
 
-# Whatever fails -----------------------------------------------------------------------------------------------------
+# Any failure -----------------------------------------------------------------------------------------------------
 
 FAULTS = some.builds(
     Fault,
@@ -430,10 +491,10 @@ NOT_CHARGED = (Status.DECLINED, Status.REJECTED, Status.FAILED)
 
 @dataclass(frozen=True)
 class Execution:
-    """What happens to one execution of the workflow, and afterwards."""
+    """The faults of one execution of the workflow, and the events after it."""
 
     faults: list[Fault]
-    dies: bool
+    crashes: bool
     """After its first call, before it records anything."""
     customer_authenticates: bool
     minutes_later: int
@@ -462,7 +523,7 @@ def test_steps_charge_at_most_once_and_keep_the_row_true_under_any_fault(
     for execution in executions:
         for fault in execution.faults:
             scenario.gateway.fail(replace(fault))
-        if execution.dies:
+        if execution.crashes:
             with suppress(PaymentError):
                 scenario.charge()
         else:
@@ -474,7 +535,7 @@ def test_steps_charge_at_most_once_and_keep_the_row_true_under_any_fault(
         for waiting in scenario.gateway.waiting("requires_action") if execution.customer_authenticates else []:
             scenario.gateway.finish(waiting.reference, well=True)
         scenario.clock.wait(timedelta(minutes=execution.minutes_later))
-    for _ in range(200):  # the faults that are left strike, and then no more
+    for _ in range(500):  # the remaining faults apply, and then no more
         if scenario.now.status in (*NOT_CHARGED, Status.SUCCEEDED):
             break
         scenario.clock.wait(timedelta(minutes=11))
