@@ -93,8 +93,8 @@ class Connection(asyncio.Protocol):
     async def _answer_all(self) -> None:
         try:
             while self._waiting:
-                method, *request = self._waiting.popleft()
-                status, fields, content = await self._answer(method, *request)
+                method, url, headers, body = self._waiting.popleft()
+                status, fields, content = await self._answer(method, url, headers, body)
                 head = b"".join(name + b": " + value + b"\r\n" for name, value in fields)
                 self._transport.write(_status_line(status) + head + b"\r\n" + (b"" if method == "HEAD" else content))
         finally:

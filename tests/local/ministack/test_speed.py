@@ -66,7 +66,7 @@ def test_keep_survivors_freezes_objects_only_after_a_full_collection() -> None:
 
 
 NUMBERS = some.integers().map(str) | some.decimals(allow_nan=False).map(str) | some.text(max_size=6)
-VALUES = some.recursive(
+VALUES: some.SearchStrategy[Any] = some.recursive(
     some.fixed_dictionaries({"S": some.text(max_size=6)})
     | some.fixed_dictionaries({"N": NUMBERS})
     | some.fixed_dictionaries({"B": some.sampled_from(["", "YWJj", "x", b"abc"])})
