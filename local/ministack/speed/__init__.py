@@ -5,7 +5,7 @@
 - The owner of a function's key and the policies of its role are looked up once, until the next request to IAM or STS.
 - The `Date` header is formatted once per second.
 - The garbage collector runs less often, because requests leave hardly any cycles.
-- The rules for DynamoDB's items: see items.py. The work around each request: see requests.py.
+- DynamoDB's rules for items (items.py), the work around each request (requests.py) and around each task (threads.py).
 - The statements of a role's policies that concern an action and a resource are selected once.
 - Objects that survive a full garbage collection are not scanned again. Rows live long: with about ten thousand rows,
   each collection stopped the local AWS for half a second or more.
@@ -24,7 +24,7 @@ from ministack.core import iam_evaluator, responses
 from ministack.services import dynamodb, iam, sts
 
 from local.ministack.fixes.patching import wrap
-from local.ministack.speed import items, requests
+from local.ministack.speed import items, requests, threads
 
 GC_THRESHOLDS = (20_000, 20, 20)
 """The number of new containers before a collection of the youngest generation, and the number of collections before
@@ -41,12 +41,14 @@ def apply() -> None:
     wrap(dynamodb, "_tokenize", _remembering(dynamodb._tokenize))
     dynamodb.copy = SimpleNamespace(deepcopy=copied)
     wrap(iam_evaluator, "resolve_principal", _known_principal)
+    wrap(iam_evaluator, "_gather_role_policies", _known_policies)
     wrap(iam_evaluator, "evaluate", _evaluate_what_concerns)
     wrap(responses, "_account_from_sts_session", _known_account)
     for service in (iam, sts):
         wrap(service, "handle_request", _forget_afterwards)
     items.apply()
     requests.apply()
+    threads.apply()
     wrap(app, "formatdate", _date_of_this_second)
     gc.set_threshold(*GC_THRESHOLDS)
     gc.callbacks.append(_keep_survivors)
@@ -62,6 +64,7 @@ def copied(value: Any) -> Any:
 
 _principals: dict[str, Any] = {}
 _accounts: dict[str, str] = {}
+_role_policies: dict[tuple[str, str], "Policies"] = {}
 
 
 def _known_principal(resolve: Any, access_key: str, account: str, credential: Any = None) -> Any:
@@ -70,14 +73,19 @@ def _known_principal(resolve: Any, access_key: str, account: str, credential: An
     principal = resolve(access_key, account, credential)
     session = sts._sessions.get(access_key) or {}
     if isinstance(principal, iam_evaluator.PrincipalInfo) and session and not session.get("Expiration"):
-        if principal.policies is not None:
-            principal.policies = Policies(principal.policies)
         _principals[access_key] = principal
     return principal
 
 
+def _known_policies(gather: Any, role: str, account: str) -> Any:
+    known = _role_policies  # if IAM changes meanwhile, the result goes into a dictionary that is not read again
+    if (role, account) not in known:
+        known[role, account] = Policies(gather(role, account))
+    return known[role, account]
+
+
 class Policies(list[Any]):
-    """The parsed policies of a known principal. They never change: a change of IAM makes a new principal."""
+    """The parsed policies of a role. They never change: after a change of IAM they are gathered anew."""
 
     def __init__(self, policies: Any) -> None:
         super().__init__(policies)
@@ -116,11 +124,13 @@ def _known_account(look_up: Any, access_key: str) -> str | None:
 
 
 async def _forget_afterwards(handle: Any, *request: Any) -> Any:
+    global _role_policies
     try:
         return await handle(*request)
     finally:
         _principals.clear()
         _accounts.clear()
+        _role_policies = {}
 
 
 _date: tuple[int, str] = (0, "")

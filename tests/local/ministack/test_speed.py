@@ -3,6 +3,8 @@
 import copy
 import gc
 import json
+import threading
+import time
 from collections import defaultdict
 from typing import Any
 
@@ -10,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from ministack.core import iam_actions, iam_evaluator, router
-from ministack.services import dynamodb
+from ministack.services import dynamodb, stepfunctions
 
 from local.ministack import speed
-from local.ministack.speed import items, requests
+from local.ministack.speed import items, requests, threads
 
 ITEMS = some.recursive(
     some.none() | some.booleans() | some.integers() | some.text() | some.binary(),
@@ -182,3 +184,33 @@ def test_concerning_statements_decide_as_all_statements_do(action: str, resource
     known = speed.Policies(policies)
     for _ in range(2):
         assert speed._evaluate_what_concerns(iam_evaluator.evaluate, request, known) == expected
+
+
+def test_tasks_of_an_execution_share_a_thread_until_one_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    def task(_: str, seconds: float) -> str:
+        time.sleep(seconds)
+        if seconds < 0.01:
+            return threading.current_thread().name
+        raise LookupError("late, so its result is ignored")
+
+    monkeypatch.setattr(stepfunctions, "_invoke_resource", task)
+    first, second = (threads.invoke_with_timeout("arn", 0, 5) for _ in range(2))
+    assert first == second != threading.current_thread().name
+    with pytest.raises(LookupError):
+        threads.invoke_with_timeout("arn", 0.01, 5)
+    assert threads.invoke_with_timeout("arn", 0, 5) == first
+    with pytest.raises(stepfunctions._ExecutionError, match="timed out after"):
+        threads.invoke_with_timeout("arn", 0.3, 0.05)
+    assert threads.invoke_with_timeout("arn", 0, 5) != first
+
+
+def test_policies_gathered_during_a_change_of_iam_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "_role_policies", {})
+
+    def gather_while_iam_changes(_role: str, _account: str) -> list[str]:
+        monkeypatch.setattr(speed, "_role_policies", {})
+        return ["old"]
+
+    assert speed._known_policies(gather_while_iam_changes, "role", "1") == ["old"]
+    assert speed._known_policies(lambda *_: ["new"], "role", "1") == ["new"]
+    assert speed._known_policies(lambda *_: ["not read"], "role", "1") == ["new"]

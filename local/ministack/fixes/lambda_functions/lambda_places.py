@@ -77,14 +77,20 @@ class Places:
             self._admit()
 
     def _admit(self) -> None:
-        still: list[tuple[str, threading.Event]] = []
-        for function, turn in self._queue:
-            if self._taken.total() < self.total and self._taken[function] < self._each:
-                self._let_in(function)
-                turn.set()
-            else:
-                still.append((function, turn))
-        self._queue = still
+        left = self.total - self._taken.total()
+        full = {function for function, taken in self._taken.items() if taken >= self._each}
+        position = 0
+        while left > 0 and position < len(self._queue):
+            function, turn = self._queue[position]
+            if function in full:
+                position += 1
+                continue
+            del self._queue[position]
+            self._let_in(function)
+            turn.set()
+            left -= 1
+            if self._taken[function] >= self._each:
+                full.add(function)
 
     def _admit_if_stuck(self, function: str, turn: threading.Event, since: float) -> None:
         with self._lock:
