@@ -115,6 +115,7 @@ def _status_line(status: int) -> bytes:
 
 async def _answer(host: str, method: str, url: bytes, raw: Headers, body: bytes) -> tuple[int, Headers, bytes]:
     _here.set(True)
+    _current.set(None)
     headers = {name.decode("latin-1").lower(): decode_header_value(value) for name, value in raw}
     if (
         method == "POST"
@@ -247,8 +248,10 @@ def _authenticate(check: Any, access_key: str, account: str) -> Any:
         or request.presigned
     ):
         return check(access_key, account)
-    iam_evaluator._signed_request.set(None)
     token = request.headers.get("x-amz-security-token", "")
+    if not token and not sts._sessions.get(access_key):
+        return check(access_key, account)  # a long-term key: its id is no secret, so its signature counts
+    iam_evaluator._signed_request.set(None)
     account = responses._account_from_sts_session(access_key) or account
     found = iam_evaluator.resolve_credential(access_key, account, token)
     if isinstance(found, iam_evaluator.CredentialResolutionError):

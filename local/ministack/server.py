@@ -173,7 +173,9 @@ class LocalAws:
         """Start and wait until it answers. Raises LocalAwsFailed if it does not, or if one runs in this directory."""
         if self.running:
             raise LocalAwsFailed(f"A local AWS is already running in {self.directory}.")
-        (self.directory / "tmp").mkdir(parents=True, exist_ok=True)
+        private = self.directory / "tmp"
+        private.mkdir(parents=True, exist_ok=True)
+        private.chmod(0o700)  # the socket in it takes requests without signatures
         with (self.directory / "lock").open("w") as lock, self.log_path.open("wb") as log:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._process = subprocess.Popen(

@@ -157,6 +157,19 @@ def test_socket_refuses_an_unknown_key(session: Session, table: str) -> None:
     assert session.ask(headers, get).body["message"].startswith(WRONG)
 
 
+def test_socket_refuses_a_long_term_key_without_its_signature(aws: LocalAws, session: Session, table: str) -> None:
+    get = {"TableName": table, "Key": {"id": {"S": "a"}}}
+    headers = session.unsigned(get, "DynamoDB_20120810.GetItem")
+    iam = aws.client("iam")
+    iam.create_user(UserName="long-term")
+    everything = {"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+    iam.put_user_policy(UserName="long-term", PolicyName="all", PolicyDocument=json.dumps(everything))
+    key = iam.create_access_key(UserName="long-term")["AccessKey"]["AccessKeyId"]
+    headers["Authorization"] = headers["Authorization"].replace(session.keys.access_key, key)
+    del headers["X-Amz-Security-Token"]
+    assert session.ask(headers, get).status >= 400
+
+
 def test_socket_holds_a_role_to_its_policy_and_to_changes_of_it(aws: LocalAws, session: Session, table: str) -> None:
     get = {"TableName": table, "Key": {"id": {"S": "a"}}}
     headers = session.unsigned(get, "DynamoDB_20120810.GetItem")

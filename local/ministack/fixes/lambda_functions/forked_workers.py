@@ -103,7 +103,7 @@ class ForkedWorker(lambda_runtime.Worker):  # type: ignore[misc]
             "request_id": request_id,
             "arn": invoked_function_arn or self.config.get("FunctionArn", ""),
             "timeout": timeout,
-            "depth": depth,
+            "depth": max(1, depth or 0),  # MiniStack counts from Invoke on; what the function invokes is nested always
             "trace_id": trace_id,
         }
         with self._lock:

@@ -26,7 +26,7 @@ from ministack.services import lambda_svc
 from local.ministack.fixes.lambda_functions.async_retries import AsyncEvent
 from local.ministack.fixes.patching import wrap
 
-CORES: Final = os.cpu_count() or 1
+CORES: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 STALL_SECONDS: Final = 10.0
 
 
