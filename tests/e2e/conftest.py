@@ -58,6 +58,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Stop everything, whether a test used the stack or not."""
     if coming := session.config.stash.get(_STACK, None):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not leave the stack behind
         coming.end()
 
 
@@ -115,8 +116,12 @@ class _Coming:
         return Destroyed(before, everything(self.stack.aws.client))
 
     def end(self) -> None:
-        """Remove the stack."""
-        self._pool.shutdown(cancel_futures=True)
+        """Remove the stack. A command that is still changing it is stopped first."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        work = [future for future in (self._up, self._plan, self._second, self._destroyed) if future]
+        while not all(future.done() for future in work):
+            subprocess.run(["pkill", "-P", str(os.getpid()), "-x", "terraform|node|python"], check=False)
+            time.sleep(1)
         remove_state()
         self.stack.down()
         self._directory.cleanup()
