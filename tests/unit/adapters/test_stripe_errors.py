@@ -62,6 +62,9 @@ ANSWERED_WITH: list[tuple[stripe.StripeError, type[PaymentError], str]] = [
     (stripe.PermissionError(CARD_TEXT), Misconfigured, "gateway_key_refused"),
     (stripe.IdempotencyError(CARD_TEXT), Conflict, "idempotency_error"),
     (invalid("amount_too_small", "amount"), InvalidPayment, "amount_too_small"),
+    (invalid("amount_too_large", "amount"), InvalidPayment, "amount_too_large"),
+    (invalid("amount_too_small"), InvalidPayment, "amount_too_small"),
+    (invalid("amount_too_small", "line_items"), InvalidPayment, "amount_too_small"),  # never our account's fault
     (invalid("", "metadata[order]"), InvalidPayment, "request_refused"),
     (invalid("payment_method_unactivated"), InvalidPayment, "payment_method_unactivated"),
     (invalid("resource_missing", "payment_method"), Declined, "invalid_payment_method"),
@@ -94,6 +97,16 @@ def test_charge_error_maps_the_stripe_error_and_repeats_no_text(
     assert (type(problem), problem.code) == (expected, code)
     assert "4242" not in str(problem)
     assert "jane" not in str(problem)
+
+
+@pytest.mark.fault(59)
+@pytest.mark.parametrize(
+    ("code", "limit"), [("amount_too_small", "at least 0.50 EUR"), ("amount_too_large", "at most 999999.99 EUR")]
+)
+def test_charge_error_of_an_amount_outside_the_limits_names_the_limit(code: str, limit: str) -> None:
+    problem = charge_error(invalid(code, "amount"), "EUR")
+    assert type(problem) is InvalidPayment
+    assert limit in problem.message
 
 
 @pytest.mark.parametrize(

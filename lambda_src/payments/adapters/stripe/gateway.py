@@ -9,7 +9,7 @@ import requests
 import stripe
 import urllib3.exceptions
 
-from payments.adapters.stripe.amounts import money_of, stripe_amount
+from payments.adapters.stripe.amounts import LIMIT_CODES, limit, money_of, stripe_amount
 from payments.adapters.stripe.rules import check_chargeable
 from payments.domain.errors import (
     Conflict,
@@ -71,7 +71,7 @@ class StripeGateway:
         return _charge_of(
             _asked(
                 lambda: self._intents.create(params, options={"api_key": key, "idempotency_key": request.payment_id}),
-                charge_error,
+                lambda error: charge_error(error, request.money.currency),
             )
         )
 
@@ -136,8 +136,11 @@ def _asked[T](call: Callable[[], T], as_payment_error: Callable[[stripe.StripeEr
 # The meaning of Stripe's errors --------------------------------------------------------------------------------------
 
 
-def charge_error(error: stripe.StripeError) -> PaymentError:
-    """The payment error that a Stripe error means for a charge. It contains only codes and our own sentences."""
+def charge_error(error: stripe.StripeError, currency: str = "") -> PaymentError:
+    """The payment error that a Stripe error means for a charge. It contains only codes and our own sentences.
+
+    `currency` is the payment's. With it, the error of an amount outside Stripe's limits names the limit.
+    """
     code, reference = _code(_body(error)), _reference(_body(error))
     match error:
         case stripe.CardError():
@@ -153,7 +156,7 @@ def charge_error(error: stripe.StripeError) -> PaymentError:
         case stripe.IdempotencyError():
             return Conflict("idempotency_error", "Stripe has this payment id with other content")
         case stripe.InvalidRequestError():
-            return _invalid_request(code, error.param or "")
+            return _invalid_request(code, error.param or "", currency)
         case stripe.APIConnectionError() if _never_left(error):
             return NotSent("gateway_unreachable", "no connection to Stripe could be made")
         case stripe.APIConnectionError():
@@ -185,9 +188,12 @@ _CODES_OF_OUR_ACCOUNT = (
 _FIELDS_OF_A_PAYMENT = ("amount", "currency", "payment_method", "description", "metadata")
 
 
-def _invalid_request(code: str, parameter: str) -> PaymentError:
+def _invalid_request(code: str, parameter: str, currency: str) -> PaymentError:
     """The meaning of a 400, which comes before any charge. It rejects this one payment, unless it concerns our account
     or our code: those would reject every other payment too."""
+    if code in LIMIT_CODES:
+        reason = limit(code, currency) if currency else "the amount is outside Stripe's limits"
+        return InvalidPayment(code, f"{reason}; nothing was charged")
     field = parameter.partition("[")[0]
     if code.startswith(_CODES_OF_OUR_ACCOUNT) or (field and field not in _FIELDS_OF_A_PAYMENT):
         return Misconfigured(code or "request_refused", "Stripe rejects all our requests, not only this payment")
