@@ -112,7 +112,7 @@ CLIENT = {"sourceIp": "192.0.2.1"}
 ROWS = 10
 """Batches of this many rows and of twice as many are compared, so that what each file costs once drops out."""
 MINUTES_A_MONTH = 365 * 24 * 60 // 12
-SIGNED_WITH = "whsec_of_nobody"
+SIGNED_WITH = "whsec_unused"
 _LONGER_AT_KMS = bytes(184 - 96)
 """A wrapped data key is 184 bytes at KMS and 96 on moto."""
 _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
@@ -227,7 +227,7 @@ class Functions:
 
     def __init__(self) -> None:
         session = boto3.Session()
-        dynamodb = session.client("dynamodb")  # the meter's own, which nobody counts
+        dynamodb = session.client("dynamodb")  # the meter's own, which is not counted
         for table in TABLES.values():
             create_table(table, dynamodb)
         session.client("s3").create_bucket(Bucket="files")
@@ -290,7 +290,7 @@ class Functions:
         sweep.recovery = replace(sweep.recovery, workflow=workflow, gateway=gateway, delivery=MemoryDelivery())
 
     def _a_second_each_charge(self) -> datetime:
-        """A clock by which slots are free and none is missed, whatever the machine."""
+        """A clock by which slots are free and none is missed, on every machine."""
         return _BEGINNING + timedelta(seconds=self.meter.counts["charge runs"])
 
     def rest(self) -> Counts:

@@ -11,18 +11,24 @@ from payments.ports.payment_store import VersionConflict
 class MemoryAuditStore:
     """The audit log in a dict of lists, next to the fake payments store whose rows it marks."""
 
-    def __init__(self, payments: MemoryPaymentStore) -> None:
+    def __init__(self, payments: MemoryPaymentStore, most_entries: int = 99) -> None:
+        """`most_entries` is DynamoDB's limit of a transaction, less one item for the row, or a smaller number."""
+        self.most_entries = most_entries
         self.log: dict[str, list[AuditEntry]] = {}
         self._payments = payments
 
-    def append(self, entries: Sequence[AuditEntry]) -> None:
-        """Add the entries and mark the row. Raises VersionConflict under the same conditions as the real table."""
+    def append(self, entries: Sequence[AuditEntry], *, row_version: int) -> None:
+        """Add the entries and mark the row. Raises VersionConflict under the same conditions as the real table.
+
+        Raises ValueError where DynamoDB rejects the transaction as too large.
+        """
+        if len(entries) > self.most_entries:
+            raise ValueError(f"{len(entries)} entries given; a transaction takes {self.most_entries}")
         payment_id, first, last = entries[0].payment_id, entries[0], entries[-1]
         logged = self.log.setdefault(payment_id, [])
         row = self._payments.rows[payment_id]
-        expected = (first.sequence - 1, last.sequence)
-        if len(logged) >= first.sequence or (row.audited_version, row.version) != expected:
-            raise VersionConflict(f"audit entry {first.sequence} of payment {payment_id} exists")
+        if len(logged) >= first.sequence or (row.audited_version, row.version) != (first.sequence - 1, row_version):
+            raise VersionConflict(f"payment {payment_id} moved on, or has audit entry {first.sequence} already")
         logged.extend(entries)
         self._payments.rows[payment_id] = replace(row, audited_version=last.sequence, audit_hash=last.hash)
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from payments.domain.batch_breaker import BreakerState, PausedBy
+from payments.domain.batch_breaker import MOST_REFUSED_PAYMENTS, BreakerState, PausedBy
 from payments.domain.clock import iso
 
 
@@ -12,20 +12,20 @@ class MemoryBreakerStore:
 
     def __init__(self) -> None:
         self._state = BreakerState()
-        self._refusals = 0
+        self._refused: set[str] = set()
         self._window_ends: datetime | None = None
 
     def state(self) -> BreakerState:
         """The current state."""
         return self._state
 
-    def count_refusal(self, at: datetime, window: timedelta) -> int:
-        """Count a refusal in the current window, or start a new one. Returns the count."""
-        if self._window_ends is None or at >= self._window_ends:
-            self._refusals, self._window_ends = 0, at + window
-        self._refusals += 1
+    def count_refusal(self, payment_id: str, at: datetime, window: timedelta) -> int:
+        """Add the payment to the current window, or start a new one. Returns the number of payments in it."""
+        if self._window_ends is None or at >= self._window_ends or len(self._refused) >= MOST_REFUSED_PAYMENTS:
+            self._refused, self._window_ends = set(), at + window
+        self._refused.add(payment_id)
         self._state = replace(self._state, refused_at=iso(at))
-        return self._refusals
+        return len(self._refused)
 
     def pause(self, by: PausedBy, reason: str, at: datetime) -> bool:
         """Open the breaker. False if it is already open."""
@@ -38,7 +38,7 @@ class MemoryBreakerStore:
         """Close the breaker and forget the refusals. False if it is not open."""
         if not self._state.paused:
             return False
-        self._state, self._refusals, self._window_ends = BreakerState(), 0, None
+        self._state, self._refused, self._window_ends = BreakerState(), set(), None
         return True
 
     def send_probe(self, payment_id: str) -> None:

@@ -72,7 +72,7 @@ class Fault:
 
     kind: FaultKind
     payment_id: str = ""
-    call: Literal["", "charge", "find", "cancel"] = ""
+    call: Literal["", "charge", "find", "cancel", "check_account"] = ""
     times: int = 1
     executes: bool = True
     retry_after_seconds: int = 1
@@ -187,6 +187,15 @@ class MemoryGateway:
             if broken:
                 raise _answered_500() if broken.kind is FaultKind.SERVER_ERROR else _no_answer()
 
+    def check_account(self) -> None:
+        """Answer, unless a fault for no payment or for all payments prevents it."""
+        with self._lock:
+            fault = self._strike("check_account", "")
+            if fault and fault.kind is FaultKind.SERVER_ERROR:
+                raise _answered_500()
+            if fault and fault.kind is FaultKind.ANSWER_LOST:
+                raise _no_answer()
+
     # Changes at the gateway without a call of ours -----------------------------------------------------------------
 
     def waiting(self, status: str) -> list[Captured]:
@@ -218,7 +227,7 @@ class MemoryGateway:
     def _intent(self, reference: str) -> _Intent:
         found = next((intent for intent in self._intents if intent.reference == reference), None)
         if found is None:
-            raise Misconfigured("search_refused", "the gateway has no charge with this reference")
+            raise OutcomeUnknown("charge_not_found", "the gateway does not know the charge under our key")
         return found
 
     def _change(self, intent: _Intent, *, event: str, **changes: Any) -> None:

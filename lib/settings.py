@@ -165,7 +165,7 @@ def _pairs(value: Any) -> Any:
 
 
 _RETENTION = _number(RETENTION_DAYS, f"one of {', '.join(map(str, RETENTION_DAYS))}")
-_PATIENCE = _number(
+_UNIT_SECONDS = _number(
     range(1, MOST_PATIENCE_SECONDS + 1),
     f"a whole number from {LEAST_PATIENCE_SECONDS} to {MOST_PATIENCE_SECONDS}, or from 1 on a local AWS",
 )
@@ -221,7 +221,7 @@ class Settings(BaseSettings):
     ) = None
     force_destroy: bool | None = None
     auth_mode: Literal["none", "jwt"] | None = None
-    patience_seconds: Annotated[int, _PATIENCE] | None = None
+    patience_seconds: Annotated[int, _UNIT_SECONDS] | None = None
     rate_per_ip_per_minute: Annotated[int, _between(1, 100_000)] | None = None
     rate_per_customer_per_minute: Annotated[int, _between(1, 100_000)] | None = None
     merchant_rate_per_second: Annotated[int, _between(1, 10_000)] | None = None
@@ -230,14 +230,14 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _production_is_protected(self) -> Self:
         if self.kind == "prod" and self.effective.auth_mode == "none":
-            raise ValueError("AUTH_MODE: 'none' is refused in production; allowed: jwt")
+            raise ValueError("AUTH_MODE: 'none' is not allowed in production; allowed: jwt")
         return self
 
     @model_validator(mode="after")
     def _tokens_of_another_issuer_are_for_us(self) -> Self:
         if self.oidc_issuer and not self.oidc_audience:
             raise ValueError(
-                "OIDC_AUDIENCE: not set, so tokens that the issuer makes for others would be taken as well; allowed: "
+                "OIDC_AUDIENCE: not set: the API would accept tokens that the issuer made for other services; allowed: "
                 "the `aud` of its tokens for this API"
             )
         return self
@@ -247,9 +247,9 @@ class Settings(BaseSettings):
         seconds = self.effective.patience_seconds
         if seconds < LEAST_PATIENCE_SECONDS and not self.is_local:
             raise ValueError(
-                f"PATIENCE_SECONDS: {seconds} is not allowed, as Stripe's search may lag behind by a minute and a "
-                f"payment that it does not know yet would be taken for not charged; allowed: {LEAST_PATIENCE_SECONDS} "
-                f"to {MOST_PATIENCE_SECONDS}"
+                f"PATIENCE_SECONDS: {seconds} is not allowed: Stripe's search may lag by a minute, and a payment that "
+                f"it does not show yet would count as not charged; allowed: {LEAST_PATIENCE_SECONDS} to "
+                f"{MOST_PATIENCE_SECONDS}"
             )
         return self
 

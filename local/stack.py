@@ -93,9 +93,9 @@ class LocalStack:
             return self
         self.down()
         self.directory.mkdir(parents=True, exist_ok=True)
-        patience = math.ceil(ENVIRONMENTS[SUFFIX].patience_seconds * slowness())
+        seconds = math.ceil(ENVIRONMENTS[SUFFIX].patience_seconds * slowness())
         fake_stripe = gateway.start(self.directory / "gateway")
-        state = {"gateway_pid": fake_stripe.pid, "gateway_url": fake_stripe.url, "patience_seconds": patience}
+        state = {"gateway_pid": fake_stripe.pid, "gateway_url": fake_stripe.url, "patience_seconds": seconds}
         self._state.write_text(json.dumps(state))
         LocalAws(self.directory / "aws", **self._options).start()
         return self

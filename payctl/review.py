@@ -13,11 +13,10 @@ from payctl.stack import Stack
 from payments.application.review import Verdict, decide, decision_on, execution_suffix_of, is_held
 from payments.domain.card_data import card_data_in
 from payments.domain.clock import utc_now
-from payments.domain.payment import Change, Payment
+from payments.domain.payment import MAX_MESSAGE, Change, Payment
 from payments.domain.statuses import Status
 from payments.ports.payment_store import VersionConflict
 
-LONGEST_REASON = 200
 SAID = {Verdict.APPROVED: "approved", Verdict.REJECTED: "rejected"}
 QUESTIONS = {Verdict.APPROVED: "charge it", Verdict.REJECTED: "reject it permanently"}
 
@@ -42,8 +41,8 @@ def reject(
 ) -> None:
     """Permanently reject a payment that a fraud rule holds. It is never sent to the gateway."""
     reason = reason.strip()
-    if not 1 <= len(reason) <= LONGEST_REASON or not reason.isprintable():
-        raise Failure(f"--reason takes 1 to {LONGEST_REASON} printable characters on one line", code=Exit.USAGE)
+    if not 1 <= len(reason) <= MAX_MESSAGE or not reason.isprintable():
+        raise Failure(f"--reason takes 1 to {MAX_MESSAGE} printable characters on one line", code=Exit.USAGE)
     if looks := card_data_in(reason):
         raise Failure(f"--reason contains what looks like {looks}; remove it", code=Exit.USAGE)
     _review(stack_of(context), payment_id, Verdict.REJECTED, reason, yes=yes, json=json)

@@ -5,5 +5,3 @@ and `cloud` (AWS), `work` (the payments of a run), `world` (all of it wired arou
 (clients, operators and other outside actors), `invariants` (what must hold), `run` (one seed from start to verdict),
 `report` (the output).
 """
-
-import lib  # noqa: F401 - it adds the domain to the path

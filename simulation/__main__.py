@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from rich.console import Console
 from rich.progress import Progress
 
-from simulation.report import Total, summary, time_line, told
+from simulation.report import Total, failure_of, summary, time_line
 from simulation.run import Verdict, run
 
 FAILURES_SHOWN = 3
@@ -51,7 +51,7 @@ def _many(first: int, seeds: int, *, as_json: bool) -> int:
             progress.advance(task)
             if verdict.violations:
                 failed += 1
-                progress.console.print(told(run(verdict.seed, keep_trace=True)), markup=False, highlight=False)
+                progress.console.print(failure_of(run(verdict.seed, keep_trace=True)), markup=False, highlight=False)
             if failed == FAILURES_SHOWN:
                 break
     seconds = time.perf_counter() - began

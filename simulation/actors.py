@@ -15,7 +15,7 @@ from simulation.world import World
 
 CLIENT_WAITS_SECONDS = 29.0
 """The longest that API Gateway waits for a function."""
-SWEEP_EVERY_SECONDS = 60.0
+RECOVERY_EVERY_SECONDS = 60.0
 WEBHOOK_AGAIN_AFTER_SECONDS = (60.0, 600.0, 3600.0)
 HOUR = 3600.0
 
@@ -42,14 +42,14 @@ class Actors:
         for upload in world.work.uploads:
             begins = random.random() * crowd + (60.0 * random.random() if upload.version != "v1" else 0.0)
             scheduler.spawn(f"uploader {upload.key}", partial(self._uploader, upload), after=begins)
-        scheduler.spawn("schedule", self._schedule, after=random.random() * SWEEP_EVERY_SECONDS, daemon=True)
+        scheduler.spawn("schedule", self._schedule, after=random.random() * RECOVERY_EVERY_SECONDS, daemon=True)
         scheduler.spawn("end of faults", self._end_of_faults, after=world.chaos.ends_at)
         if random.random() < 0.15:
             scheduler.spawn("operator", self._operator_pauses, after=random.random() * phase)
         if random.random() < 0.1:
             self._early_event()
         if random.random() < 0.1:
-            body = random.choice(("not json", "{}", '{"payment_id": "nobody"}'))
+            body = random.choice(("not json", "{}", '{"payment_id": "unknown"}'))
             scheduler.spawn("stranger", lambda: world.queue.put(body, poison=True), after=random.random() * phase)
 
     # Clients and uploaders -----------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ class Actors:
             ended = world.scheduler.wait(call, CLIENT_WAITS_SECONDS)
             if ended and ended.well and not world.chaos.mishap(Mishap.LOST):
                 answer = ended.value
-                world.told.append((ask.payment_id, answer["status"], answer["fingerprint"]))
+                world.answered.append((ask.payment_id, answer["status"], answer["fingerprint"]))
                 if not world.chaos.mishap(Mishap.DOUBLED):
                     return
             world.scheduler.sleep(random.choice((0.1, 2.0, 60.0)) * random.random())
@@ -79,11 +79,11 @@ class Actors:
     def _schedule(self) -> None:
         """One recovery run a minute. Long after the last fault the runs become rarer, because only days of waiting
         remain."""
-        world, every = self.world, SWEEP_EVERY_SECONDS
+        world, every = self.world, RECOVERY_EVERY_SECONDS
         while True:
             now = world.scheduler.monotonic()
             # recovery finds nothing in a world at rest
-            if not (world.chaos.no_sweeps.holds(now) or world.chaos.blackout.holds(now) or is_at_rest(world)):
+            if not (world.chaos.recovery_stopped.holds(now) or world.chaos.blackout.holds(now) or is_at_rest(world)):
                 for _ in range(2 if world.chaos.mishap(Mishap.DOUBLED) else 1):
                     world.functions.call("sweep", {})
             if world.chaos.over and now > world.chaos.ends_at + HOUR / 4:
@@ -108,11 +108,11 @@ class Actors:
     def _operator_pauses(self) -> None:
         world = self.world
         if world.breaker.pause(PausedBy.OPERATOR, "maintenance", world.clock()):
-            world.effects.note("operator", "opens the batch breaker")
+            world.effects.note("operator", "pauses the batch breaker")
         world.scheduler.sleep(600.0 * world.random.random())
         if world.breaker.state().paused_by == PausedBy.OPERATOR:
             world.breaker.resume()
-            world.effects.note("operator", "closes the batch breaker")
+            world.effects.note("operator", "resumes the batch breaker")
 
     # The gateway's side --------------------------------------------------------------------------------------------
 

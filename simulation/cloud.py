@@ -8,6 +8,7 @@ from math import inf
 from typing import Any, BinaryIO
 
 from fakes.batch_files import MemoryBatchFiles
+from fakes.payment_queue import require_one_request
 from fakes.queue_delivery import MemoryDelivery
 from payments.domain.batch.state import Source
 from payments.ports.payment_queue import QueuedPayment, QueueRefused
@@ -171,6 +172,7 @@ class Queue:
 
     def send(self, payments: Sequence[QueuedPayment]) -> None:
         """Queue the payments. Sometimes accepts only some of them and raises an error."""
+        require_one_request(payments)
         refuses = not self._chaos.over and self._chaos.random.random() < 0.03
         taken = payments[: len(payments) // 2] if refuses else payments
         for payment in taken:

@@ -114,8 +114,8 @@ class Chaos:
         self.gateway_down = self._outage(0.3, (20.0, 120.0, 1500.0))
         self._down_with = random.sample(_WHEN_DOWN, random.randint(1, 3))
         self.blackout = self._outage(0.12, (400.0, 8000.0, 90_000.0))
-        self.no_sweeps = self._outage(0.2, (400.0, 8000.0, 90_000.0))
-        outages = (self.refused_by_gateway, self.gateway_down, self.blackout, self.no_sweeps)
+        self.recovery_stopped = self._outage(0.2, (400.0, 8000.0, 90_000.0))
+        outages = (self.refused_by_gateway, self.gateway_down, self.blackout, self.recovery_stopped)
         self.ends_at = max(self.active_seconds, *(outage.ends for outage in outages))
 
     def fate(self) -> Fate:

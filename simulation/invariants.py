@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from payments.application.batch.result_files import RESULTS
+from payments.application.batch_breaker import PAYMENTS_UNTIL_PAUSE
 from payments.domain.audit_chain import AuditBroken, verify
 from payments.domain.batch.state import BatchStatus
 from payments.domain.errors import PaymentError
@@ -124,14 +125,14 @@ def _all_settled(world: World) -> Broken:
 
 
 def _accepted_is_stored(world: World) -> Broken:
-    for payment_id, status, fingerprint in world.told:
+    for payment_id, status, fingerprint in world.answered:
         row = world.payments.rows.get(payment_id)
         if row is None:
             yield payment_id, f"the client got {status}, but there is no row"
         elif (row.fingerprint == fingerprint) is not (status == 202):
             yield (
                 payment_id,
-                f"the client was told {status}, and the row is {'' if status == 409 else 'not '}its payment",
+                f"the client received {status}, and the row is {'' if status == 409 else 'not '}its payment",
             )
 
 
@@ -176,12 +177,16 @@ def _audited(world: World) -> Broken:
 
 
 def _published(world: World) -> Broken:
-    told = {event["event_id"] for event in world.published}
-    died = {
+    published = {event["event_id"] for event in world.published}
+    failed = {
         execution.input["payment_id"] for execution in world.machine.executions.values() if execution.status == "FAILED"
     }
     for row in world.payments.rows.values():
-        if row.status in SETTLED and f"{row.payment_id}:{row.version}" not in told and row.payment_id not in died:
+        if (
+            row.status in SETTLED
+            and f"{row.payment_id}:{row.version}" not in published
+            and row.payment_id not in failed
+        ):
             yield row.payment_id, f"no event was published for version {row.version}, {row.status}"
 
 
@@ -193,7 +198,7 @@ def _started_once(world: World) -> Broken:
             yield payment_id, f"{number} first executions"
 
 
-def _batches_told(world: World) -> Broken:
+def _batches_reported(world: World) -> Broken:
     for upload in world.work.uploads:
         source = source_of(upload)
         batch = world.batches.get(source.batch_id)
@@ -261,12 +266,18 @@ def _dead_letters(world: World) -> Broken:
             yield message.body, f"a dead letter after {message.receives} deliveries"
 
 
-def _breaker_closed(world: World) -> Broken:
+def _breaker_resumed(world: World) -> Broken:
     state = world.breaker.state()
     if state.paused:
-        yield "lane", f"paused by {state.paused_by} since {state.since}: {state.reason}"
+        yield "breaker", f"paused by {state.paused_by} since {state.since}: {state.reason}"
     if not world.delivery.on or not world.queue.delivers:
-        yield "lane", "open, and no messages are delivered"
+        yield "breaker", "not paused, and no messages are delivered"
+
+
+def _paused_on_evidence(world: World) -> Broken:
+    for payments in world.evidence:
+        if payments < PAYMENTS_UNTIL_PAUSE:
+            yield "breaker", f"paused after refusals of {payments} payments"
 
 
 AT_REST: dict[str, Callable[[World], Broken]] = {
@@ -277,9 +288,10 @@ AT_REST: dict[str, Callable[[World], Broken]] = {
     "audited": _audited,
     "published": _published,
     "started once": _started_once,
-    "batches told": _batches_told,
+    "batches reported": _batches_reported,
     "events applied": _events_applied,
     "no contradiction": _no_contradiction,
     "dead letters": _dead_letters,
-    "lane open": _breaker_closed,
+    "breaker resumed": _breaker_resumed,
+    "paused on evidence": _paused_on_evidence,
 }

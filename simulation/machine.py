@@ -109,7 +109,7 @@ class Machine:
             ended = self._scheduler.wait(task, state.get("TimeoutSeconds")) or TIMEOUT
             if ended.well:
                 return ended
-            self._note(f"workflow {name}", "was told", outcome=ended.error)
+            self._note(f"workflow {name}", "got", outcome=ended.error)
             place = next((place for place, retrier in enumerate(retriers) if _matches(retrier, ended.error)), None)
             if place is None or retries[place] >= retriers[place].get("MaxAttempts", 3):
                 return ended

@@ -28,7 +28,7 @@ def time_line(verdict: Verdict, about: str = "") -> list[str]:
     return [line for line in map(line_of, verdict.trace) if about in line]
 
 
-def told(verdict: Verdict) -> str:
+def failure_of(verdict: Verdict) -> str:
     """A run's first violation with everything needed to understand it, and the command that replays it."""
     violation = verdict.violations[0]
     lines = time_line(verdict, violation.about)
@@ -83,10 +83,10 @@ class Total:
 def summary(total: Total, seconds: float) -> Table:
     """The totals for people: the runs, their results, and how often each fault occurred."""
     table = Table(show_header=False, box=None)
-    told = total.as_json(seconds)
+    shown_totals = total.as_json(seconds)
     for name in ("payments", "faults"):
-        told[name] = ", ".join(f"{kind} {number:,}" for kind, number in told[name].items())
-    told["failed"] = ", ".join(map(str, total.failed)) or "none"
-    for name, value in told.items():
+        shown_totals[name] = ", ".join(f"{kind} {number:,}" for kind, number in shown_totals[name].items())
+    shown_totals["failed"] = ", ".join(map(str, total.failed)) or "none"
+    for name, value in shown_totals.items():
         table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
     return table

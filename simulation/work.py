@@ -19,7 +19,7 @@ _KINDS: dict[str, tuple[int, dict[str, str], frozenset[Status]]] = {
     "authenticates": (4, {"payment_method": NEEDS_CUSTOMER}, WELL | {Status.DECLINED}),
     "no money": (2, {"payment_method": "pm_card_chargeDeclinedInsufficientFunds"}, frozenset({Status.DECLINED})),
     "lost card": (1, {"payment_method": "pm_card_visa_chargeDeclinedLostCard"}, frozenset({Status.DECLINED})),
-    "unknown card": (1, {"payment_method": "pm_card_nobody_knows"}, frozenset({Status.DECLINED})),
+    "unknown card": (1, {"payment_method": "pm_card_unknown"}, frozenset({Status.DECLINED})),
     "no card": (1, {"customer_id": "cus_without"}, frozenset({Status.REJECTED})),
     "not chargeable": (1, {"currency": "KWD", "amount": "1.234"}, frozenset({Status.REJECTED})),
 }

@@ -69,7 +69,7 @@ TIMEOUT_SECONDS = {
 }
 """The functions' limits, as in `lib/features/`, which needs cdktf."""
 PUBLISH = "arn:aws:states:::sns:publish"
-_DIES = (Fate.CRASH_BEFORE, Fate.CRASH_AFTER)
+_CRASHES = (Fate.CRASH_BEFORE, Fate.CRASH_AFTER)
 
 
 class World:
@@ -84,10 +84,14 @@ class World:
         self.published: list[dict[str, Any]] = []
         self.altered: set[str] = set()
         """The payments for which the gateway reported an altered amount."""
-        self.told: list[tuple[str, int, str]] = []
+        self.answered: list[tuple[str, int, str]] = []
         """The answers to clients: payment id, HTTP status, fingerprint of the request."""
         self.captures: Counter[str] = Counter()
         """The number of charges that the gateway captured, by payment id."""
+        self.refused: set[str] = set()
+        """The payments for which the gateway rejected our key."""
+        self.evidence: list[int] = []
+        """The number of refused payments each time the batch breaker was paused."""
         self.redriven = False
         """Whether an operator redrove failed executions and messages after the last fault."""
         self.acknowledged: list[GatewayEvent] = []
@@ -102,7 +106,7 @@ class World:
             self._row_written, self.scheduler.monotonic, self.chaos.index_lag_seconds, self.encryptor
         )
         self.batches = MemoryBatchStore(self.payments)
-        self.audit_log = MemoryAuditStore(self.payments)
+        self.audit_log = MemoryAuditStore(self.payments, most_entries=2)  # so small that a payment needs several
         self.events = MemoryEventStore()
         self.breaker = MemoryBreakerStore()
         self.files = Files()
@@ -120,11 +124,11 @@ class World:
         payments = effects.of("payments", self.payments)
         batches = effects.of("batches", self.batches, once=("close_row",))
         events = effects.of("events", self.events)
-        breaker = effects.of("lane", self.breaker)
+        breaker = effects.of("breaker", self.breaker)
         queue = effects.of("queue", self.queue)
         files = effects.of("files", self.files, once=("write",))
-        gateway = effects.of("gateway", self.gateway, fates=_DIES, prepare=self._gateway_misbehaves)
-        encryptor = effects.of("vault", self.encryptor)
+        gateway = effects.of("gateway", self.gateway, fates=_CRASHES, prepare=self._gateway_misbehaves)
+        encryptor = effects.of("encryptor", self.encryptor)
         invoke = effects.of("lambda", self.functions)
         client = StepFunctionsClient(self.machine)
         workflow = StepFunctionsWorkflow(effects.of("workflow", client), "arn")
@@ -133,8 +137,10 @@ class World:
         customers = effects.of("customers", MemoryCustomerStore(*CUSTOMERS))
         methods = PaymentMethods(customers, "", effects.of("tokens", MemoryTokenStore()), clock, encryptor)
 
-        def refused(error: Misconfigured) -> None:
-            BatchBreaker(breaker, clock).refused(error)
+        def refused(payment_id: str, error: Misconfigured) -> None:
+            self.refused.update(filter(None, [payment_id]))
+            if BatchBreaker(breaker, clock).refused(payment_id, error):
+                self.evidence.append(len(self.refused))
 
         def start_report(batch_id: str) -> None:
             invoke.start("report", {"batch_id": batch_id}, batch_id)
@@ -259,9 +265,9 @@ class World:
 
     def _gateway_misbehaves(self, call: str, arguments: tuple[Any, ...]) -> None:
         """Let a fault strike the gateway's next call."""
-        if call not in ("charge", "find", "cancel"):
+        if call not in ("charge", "find", "cancel", "check_account"):
             return
-        chaos, about = self.chaos, arguments[0]
+        chaos, about = self.chaos, arguments[0] if arguments else ""
         payment_id = str(getattr(about, "payment_id", about)) if call != "cancel" else ""
         kind = chaos.gateway_fault(self.scheduler.monotonic())
         if kind is None:

@@ -1,4 +1,4 @@
-"""A delivery of a queue's messages to a function, on moto: what the lane's switch turns off and on."""
+"""The event source mapping on moto, which the batch breaker disables and enables."""
 
 import io
 import json
@@ -8,9 +8,8 @@ import boto3
 
 
 def event_source_mapping() -> str:
-    """Map a queue to a function `dispatch` that holds nothing; gives the mapping's id.
-
-    The queue is the mapping's alone and gets no messages: moto would call the function for each, in Docker.
+    """Map a queue to an empty function `dispatch`. Returns the mapping's id. The queue is used only here and gets no
+    messages: moto would call the function for each, in Docker.
     """
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
     role = boto3.client("iam").create_role(RoleName="dispatch", AssumeRolePolicyDocument=trust)["Role"]["Arn"]

@@ -24,7 +24,7 @@ def aws_in_memory() -> Iterator[None]:
 
 
 def create_table(table: Table, client: "DynamoDBClient | None" = None) -> "DynamoDBClient":
-    """Create a table under its bare name, with a client of moto's unless one is given; gives the client."""
+    """Create a table under its bare name, with the given client or a new one of moto. Returns the client."""
     client = client or boto3.client("dynamodb")
     indexes: Any = [
         {

@@ -37,12 +37,12 @@ rate_limiter = GatewayRateLimiter(DynamoSlotStore(dynamodb, setting("CONTROLS_TA
 log = logger()
 
 
-def refused(error: Misconfigured) -> None:
-    """Handle a rejected key or account: read the key again, count the refusal, and open the batch breaker if needed."""
+def refused(payment_id: str, error: Misconfigured) -> None:
+    """Handle a rejected key or account: read the key again, count the payment, pause the batch breaker if needed."""
     key.forget()
     count(GATEWAY_MISCONFIGURED)
-    if breaker.refused(error):
-        log.error("batch breaker opened", code=error.code)
+    if breaker.refused(payment_id, error):
+        log.error("batch breaker paused", code=error.code)
 
 
 charging = Charging(

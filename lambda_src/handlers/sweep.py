@@ -69,7 +69,7 @@ recovery = PaymentRecovery(
     queue=SqsPaymentQueue(aws.sqs(), setting("PAYMENT_QUEUE_URL")),
     workflow=workflow,
     webhooks=Webhooks(events, payments, workflow, utc_now),
-    gateway=GuardedGateway(StripeGateway(key.read, base_url=setting("STRIPE_API_BASE")), lambda _: key.forget()),
+    gateway=GuardedGateway(StripeGateway(key.read, base_url=setting("STRIPE_API_BASE")), lambda *_: key.forget()),
     breaker=DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")),
     delivery=MappingDelivery(functions, setting("DISPATCH_MAPPING_ID")),
     rows=BatchRows(batches, start_report),

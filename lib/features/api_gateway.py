@@ -34,24 +34,29 @@ VERBS = ("get", "post", "put", "patch", "delete")
 
 _INVALID = "the request does not match the contract: $context.error.validationErrorString; correct it and send it again"
 GATEWAY_ERRORS: dict[str, tuple[int, str, str, str]] = {
-    "BAD_REQUEST_BODY": (400, "invalid-request", "The request cannot be taken", _INVALID),
-    "BAD_REQUEST_PARAMETERS": (400, "invalid-request", "The request cannot be taken", _INVALID),
-    "REQUEST_TOO_LARGE": (413, "invalid-request", "The request is too large", "send one payment at a time"),
+    "BAD_REQUEST_BODY": (400, "invalid-request", "Invalid request", _INVALID),
+    "BAD_REQUEST_PARAMETERS": (400, "invalid-request", "Invalid request", _INVALID),
+    "REQUEST_TOO_LARGE": (413, "invalid-request", "Request too large", "send one payment at a time"),
     "THROTTLED": (429, "throttled", "Too many requests", "wait a second, then send the same request again"),
-    "QUOTA_EXCEEDED": (429, "throttled", "The quota is used up", "it begins anew tomorrow; ask for a larger one"),
+    "QUOTA_EXCEEDED": (
+        429,
+        "throttled",
+        "Quota exceeded",
+        "the quota resets tomorrow; ask an operator for a larger one",
+    ),
     "UNAUTHORIZED": (
         401,
         "unauthorized",
-        "Who is asking?",
-        "send a good access token as `Authorization: Bearer ...`; get one with `payctl login` and `payctl token`",
+        "Unauthorized",
+        "send a valid access token as `Authorization: Bearer ...`; get one with `payctl login` and `payctl token`",
     ),
-    "INVALID_API_KEY": (403, "forbidden", "Not allowed", "the caller has no usage plan; ask an operator"),
-    "WAF_FILTERED": (403, "forbidden", "Not allowed", "the request looks like an attack; see docs/api.md"),
-    "MISSING_AUTHENTICATION_TOKEN": (404, "not-found", "No such route", "see api/openapi.yaml for the routes"),
-    "ACCESS_DENIED": (403, "forbidden", "Not allowed", "the caller may not call this route"),
-    "UNSUPPORTED_MEDIA_TYPE": (415, "invalid-request", "The request cannot be taken", "send application/json"),
-    "DEFAULT_4XX": (0, "refused", "The request was refused", "see the status code, and api/openapi.yaml"),
-    "DEFAULT_5XX": (0, "internal-error", "Something failed on our side", "send the same request again"),
+    "INVALID_API_KEY": (403, "forbidden", "Forbidden", "the caller has no usage plan; ask an operator"),
+    "WAF_FILTERED": (403, "forbidden", "Forbidden", "the web ACL blocked the request; see docs/api.md"),
+    "MISSING_AUTHENTICATION_TOKEN": (404, "not-found", "Route not found", "see api/openapi.yaml for the routes"),
+    "ACCESS_DENIED": (403, "forbidden", "Forbidden", "the caller may not call this route"),
+    "UNSUPPORTED_MEDIA_TYPE": (415, "invalid-request", "Invalid request", "send application/json"),
+    "DEFAULT_4XX": (0, "refused", "Request rejected", "see the status code, and api/openapi.yaml"),
+    "DEFAULT_5XX": (0, "internal-error", "Internal error", "send the same request again"),
 }
 """API Gateway's own errors: response type → status (0: keep its own), problem kind, title, detail."""
 _HEADERS: dict[int, dict[str, str]] = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}}
@@ -197,9 +202,9 @@ class PaymentApi(Construct):
         )
         self._made += [method, integration]
         if open_to_all:
-            waive(method, CKV_AWS_59="it tells nothing (health), or checks its caller's own signature (webhooks)")
+            waive(method, CKV_AWS_59="it returns no data (health), or verifies the signature of its caller (webhooks)")
         elif not authorizer:
-            waive(method, CKV_AWS_59="AUTH_MODE=none is for trying it out; production refuses to synthesise with it")
+            waive(method, CKV_AWS_59="AUTH_MODE=none is for a trial; the synthesis of production fails with it")
 
     def _parameters(self, operation: dict[str, Any]) -> dict[str, bool]:
         """The path and query parameters that API Gateway passes on, and whether each is required."""
@@ -287,9 +292,9 @@ class PaymentApi(Construct):
         waive(
             stage,
             CKV_AWS_76="needs a role in the account's API Gateway settings, which all stacks share; the function logs",
-            CKV_AWS_120="answers about payments must never come from a cache",
+            CKV_AWS_120="answers about payments must not come from a cache",
             CKV2_AWS_4="needs the same account-wide role; the function logs every request with its id",
-            CKV2_AWS_51="callers prove themselves by tokens; a client certificate would be a second, weaker proof",
+            CKV2_AWS_51="callers authenticate with tokens; a client certificate would add nothing",
         )
         limits = ApiGatewayMethodSettings(
             self,
@@ -303,5 +308,5 @@ class PaymentApi(Construct):
                 "throttling_burst_limit": self._settings.effective.api_burst,
             },
         )
-        waive(limits, CKV_AWS_225="answers about payments must never come from a cache")
+        waive(limits, CKV_AWS_225="answers about payments must not come from a cache")
         return stage

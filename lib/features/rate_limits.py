@@ -45,7 +45,7 @@ _THROTTLED = {
 }
 _TOO_LARGE = {
     "type": "urn:problem:payment-api:invalid-request",
-    "title": "The request is too large",
+    "title": "Request too large",
     "status": 413,
     "detail": f"the body is larger than {MAX_BODY_BYTES} bytes; send one payment at a time",
 }
@@ -154,7 +154,10 @@ class RateLimits(Construct):
         hidden = [{"field_type": "SINGLE_HEADER", "field_keys": ["authorization"]}, {"field_type": "QUERY_STRING"}]
         protected = [{"action": "SUBSTITUTION", "field": field} for field in hidden]
         acl.add_override("data_protection_config", {"data_protection": protected})
-        waive(acl, CKV2_AWS_31="metrics and samples show what it refuses; the function logs every request with its id")
+        waive(
+            acl,
+            CKV2_AWS_31="metrics and samples show the blocked requests; the function logs every request with its id",
+        )
         Wafv2WebAclAssociation(self, "web_acl_association", resource_arn=stage.arn, web_acl_arn=acl.arn)
 
 

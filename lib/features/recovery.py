@@ -28,7 +28,7 @@ class Recovery:
             **tables.processing_status.environment,
             **tables.gateway_events.environment,
             **tables.controls.environment,
-            **foundation.patience,
+            **foundation.recovery_timeouts,
             **foundation.suffix,
         )
         tables.payments.grant(sweep, "GetItem", "UpdateItem")
@@ -76,4 +76,4 @@ class EveryMinute(Construct):
             },
             depends_on=[policy],
         )
-        waive(schedule, CKV_AWS_297="it carries no data: the function finds in the tables what is to be done")
+        waive(schedule, CKV_AWS_297="it carries no data: the function finds its work in the tables")

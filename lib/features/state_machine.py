@@ -22,7 +22,7 @@ class Step(NamedTuple):
 
 def retrier(errors: list[str], policy: Policy) -> dict[str, Any]:
     """One Retry entry of the Amazon States Language from one line of the error table."""
-    if policy.waits_as_told:
+    if policy.waits_as_requested:
         # the charge step passes these to the Wait state; one that is still raised has reached its limit of waits
         return {"ErrorEquals": errors, "MaxAttempts": 0}
     return {
@@ -57,28 +57,28 @@ def definition(validate: Step, charge: Step, record: Step, audit: Step, topic_ar
         return {"Type": "Choice", "Choices": [present], "Default": otherwise}
 
     return {
-        "Comment": "One payment, from accepted to audited. Every way out ends in Record and Audit.",
+        "Comment": "One payment, from accepted to audited. Every path ends in Record and Audit.",
         "StartAt": "Validate",
         "States": {
             "Validate": task(
-                validate, "Find what to charge it on; refuse what can never be charged", [unexpected], **caught
+                validate, "Find the payment method; reject payments that can never be charged", [unexpected], **caught
             )
             | {"Next": "IsItRefused"},
             "IsItRefused": choice("$.outcome", "Record", "Charge"),
-            "Charge": task(charge, "Ask the gateway, at most once in effect", [*own_errors, unexpected], **caught)
+            "Charge": task(charge, "Charge at the gateway, at most once", [*own_errors, unexpected], **caught)
             | {"Next": "MustItWait"},
             "MustItWait": choice("$.wait_seconds", "Wait", "Record"),
             "Wait": {
                 "Type": "Wait",
-                "Comment": "As long as the gateway asked for",
+                "Comment": "As long as the gateway requested",
                 "SecondsPath": "$.wait_seconds",
                 "Next": "Charge",
             },
-            "Record": task(record, "Write the outcome onto the row", [unexpected], Next="Audit"),
-            "Audit": task(audit, "Chain it into the audit log", [unexpected], Next="Publish"),
+            "Record": task(record, "Write the outcome to the row", [unexpected], Next="Audit"),
+            "Audit": task(audit, "Append the missing audit entries", [unexpected], Next="Publish"),
             "Publish": {
                 "Type": "Task",
-                "Comment": "Tell the subscribers, who filter on the status",
+                "Comment": "Notify the subscribers, who filter on the status",
                 "Resource": "arn:aws:states:::sns:publish",
                 "TimeoutSeconds": 10,
                 "Parameters": {

@@ -72,7 +72,7 @@ class Workflow:
             **tables.payments.environment,
             **base.encryption.environment,
             **base.gateway_rate,
-            **base.patience,
+            **base.recovery_timeouts,
             **base.suffix,
         )
         tables.payments.grant(charge, "GetItem", "UpdateItem")
@@ -170,9 +170,9 @@ class StateMachine(Construct):
         )
         waive(
             self.state_machine,
-            CKV_AWS_285="errors are logged; what a payment carries through the workflow stays out of logs"
+            CKV_AWS_285="errors are logged; the data of an execution stays out of logs"
             if express
-            else "Standard keeps every execution's history for 90 days; a log would repeat it at a price",
+            else "Standard keeps every execution's history for 90 days; a log would cost more and repeat it",
         )
 
 

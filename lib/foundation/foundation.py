@@ -46,7 +46,7 @@ class Foundation:
         tables = Tables(scope, settings, encryption)
         batch_files = bucket("payment-batch-files", {INCOMING: 90, RESULTS: 365})
         artifacts = bucket("payment-artifacts", {})
-        waive(artifacts.bucket, CKV2_AWS_62="nothing follows an upload of code: each function names the file it runs")
+        waive(artifacts.bucket, CKV2_AWS_62="no event follows an upload of code: each function names its file")
         return cls(
             scope=scope,
             settings=settings,
@@ -89,7 +89,7 @@ class Foundation:
         return {"SLOT_MICROSECONDS": str(slot // timedelta(microseconds=1)), **self.tables.controls.environment}
 
     @property
-    def patience(self) -> dict[str, str]:
+    def recovery_timeouts(self) -> dict[str, str]:
         """How long an open payment is left alone before recovery processes it."""
         return {"PATIENCE_SECONDS": str(self.settings.effective.patience_seconds)}
 

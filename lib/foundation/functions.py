@@ -93,11 +93,11 @@ class Function(Construct):
         )
         waive(
             self.function,
-            CKV_AWS_115="the gateway's rate is the limit, kept by the dispatch pace, not a share of the account",
+            CKV_AWS_115="dispatch keeps to the gateway's rate; no reserved concurrency is needed",
             CKV_AWS_116="every caller waits for the answer, has a dead-letter queue, or a resume point in the table",
-            CKV_AWS_117="it talks to AWS and to the gateway's public API: a VPC adds a NAT gateway's price, no wall",
+            CKV_AWS_117="it calls AWS and the gateway's public API: a VPC adds a NAT gateway's price, no protection",
             CKV_AWS_173="its variables are names and addresses; secrets are in Secrets Manager",
-            CKV_AWS_272="only the deploying role writes the bucket that the code comes from",
+            CKV_AWS_272="only the deploying role writes to the bucket of the code",
         )
 
     @property

@@ -23,10 +23,10 @@ BEARER_PATTERN = r"^[Bb]earer [-\w]+\.[-\w]+\.[-\w]+$"
 
 _MACHINES = (Role.MERCHANT, Role.OPERATOR, Role.ADMIN)
 _MEANINGS = {
-    Role.ADMIN: "Refunds and manages",
-    Role.OPERATOR: "Reads everything, handles disputes",
-    Role.MERCHANT: "Submits payments, keeps customers",
-    Role.CUSTOMER: "Sees what is their own",
+    Role.ADMIN: "Makes refunds and manages the system",
+    Role.OPERATOR: "Reads all data and handles disputes",
+    Role.MERCHANT: "Submits payments and manages customers",
+    Role.CUSTOMER: "Sees its own data",
 }
 
 

@@ -11,5 +11,5 @@ def log_group(scope: Construct, name: str, settings: Settings, encryption: Encry
     days = settings.effective.log_retention_days
     group = CloudwatchLogGroup(scope, "logs", name=name, retention_in_days=days, kms_key_id=encryption.arn)
     if days < 365:
-        waive(group, CKV_AWS_338="only production keeps its logs for a year: a setting, and its price")
+        waive(group, CKV_AWS_338="only production keeps its logs for a year, by a setting: longer retention costs more")
     return group

@@ -30,7 +30,7 @@ class Secret:
             kms_key_id=encryption.arn,
             recovery_window_in_days=0 if settings.effective.force_destroy else 30,
         )
-        waive(self._secret, CKV2_AWS_57="Stripe makes it: an operator rotates it there, then runs payctl")
+        waive(self._secret, CKV2_AWS_57="Stripe issues it: an operator rotates it there, then runs payctl")
 
     @property
     def arn(self) -> str:
@@ -56,7 +56,7 @@ class Secrets:
             "gateway_secret",
             name="payment-gateway-stripe",
             variable="GATEWAY_SECRET_ARN",
-            description="The secret API key of Stripe; set with: payctl gateway set-key",
+            description="Stripe's secret API key; set it with: payctl gateway set-key",
             settings=settings,
             encryption=encryption,
         )
@@ -65,7 +65,7 @@ class Secrets:
             "webhook_secret",
             name="payment-webhook-stripe",
             variable="WEBHOOK_SECRET_ARN",
-            description="What Stripe signs its events with; set with: payctl gateway set-webhook-secret",
+            description="The signing secret of Stripe's webhook; set it with: payctl gateway set-webhook-secret",
             settings=settings,
             encryption=encryption,
         )

@@ -190,8 +190,8 @@ class Bucket(Construct):
         )
         waive(
             self.bucket,
-            CKV_AWS_18="access logs are best effort, into one more bucket to guard; CloudTrail data events are not",
-            CKV_AWS_144="a copy in a second region is the backup's task, not each bucket's",
+            CKV_AWS_18="access logs are best effort and need one more bucket; CloudTrail data events do not",
+            CKV_AWS_144="a copy in a second region is the task of a backup, not of each bucket",
         )
 
     @property

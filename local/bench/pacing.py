@@ -200,7 +200,7 @@ class _Run:
             time.sleep(every)
 
 
-def told(measured: Measured) -> str:
+def described(measured: Measured) -> str:
     """The results as a sentence."""
     return (
         f"{BATCH} batch and {REST} REST payments at a gateway limit of {LIMIT} per second: {measured.used:.0%} of it "
@@ -215,7 +215,7 @@ def main() -> int:
     except NotRunning as missing:
         print(f"pacing: {missing}, then run this again")  # noqa: T201
         return 0
-    print(told(measured))  # noqa: T201
+    print(described(measured))  # noqa: T201
     return int(bool(measured.refused or measured.charged_not_once))
 
 

@@ -14,11 +14,12 @@ The value is a list of `word`, `word=value`, `word:times` or `word=value:times`,
     key_forgotten                                            a repeated idempotency key is executed again
     settles_later                                            `processing` until /_stand_in/…/settle
     search_lag               seconds, 60                     search does not show a change for this time
+    search_refused                                           search answers 400, as for an account in India
     webhook_lost, webhook_doubled, webhook_reordered         events are lost, sent twice, or sent after the next one
     webhook_late             seconds, 5                      events are late
 
 The default value is the number above, or `after`. The default of `times` is once; `amount`, `currency`, `status`,
-`search_lag` and `webhook_…` apply every time. The metadata must also contain the `payment_id`. A repeated request does
+`search_…` and `webhook_…` apply every time. The metadata must also contain the `payment_id`. A repeated request does
 not set its faults again: they are counted down.
 """
 
@@ -77,6 +78,7 @@ _WORDS: dict[str, tuple[Kind, _Reader]] = {
     "key_forgotten": (Kind.KEY_FORGOTTEN, _nothing),
     "settles_later": (Kind.SETTLES_LATER, _nothing),
     "search_lag": (Kind.SEARCH_LAG, _seconds("seconds", 60)),
+    "search_refused": (Kind.SEARCH_REFUSED, _nothing),
     "webhook_lost": (Kind.WEBHOOK_LOST, _nothing),
     "webhook_doubled": (Kind.WEBHOOK_DOUBLED, _nothing),
     "webhook_late": (Kind.WEBHOOK_LATE, _seconds("seconds", 5)),

@@ -37,6 +37,8 @@ class Kind(StrEnum):
     """A successful charge remains `processing` until it is settled."""
     SEARCH_LAG = "search_lag"
     """Search does not show the payment's intents for `seconds` after a change."""
+    SEARCH_REFUSED = "search_refused"
+    """Search answers 400, as for an account in India."""
     WEBHOOK_LOST = "webhook_lost"
     """An event is never sent."""
     WEBHOOK_DOUBLED = "webhook_doubled"
@@ -52,11 +54,18 @@ REFUSALS = (Kind.UNAUTHORIZED, Kind.RATE_LIMITED, Kind.KEY_IN_USE)
 
 _OF_REQUESTS = frozenset({*REFUSALS, Kind.SERVER_ERROR, Kind.ALTERED, Kind.LATENCY, Kind.ANSWER_LOST})
 _LASTING = frozenset(
-    {Kind.SEARCH_LAG, Kind.WEBHOOK_LOST, Kind.WEBHOOK_DOUBLED, Kind.WEBHOOK_LATE, Kind.WEBHOOK_REORDERED}
+    {
+        Kind.SEARCH_LAG,
+        Kind.SEARCH_REFUSED,
+        Kind.WEBHOOK_LOST,
+        Kind.WEBHOOK_DOUBLED,
+        Kind.WEBHOOK_LATE,
+        Kind.WEBHOOK_REORDERED,
+    }
 )
 _SECONDS = {Kind.WEBHOOK_LATE: 5.0}
 EVERY_TIME = sys.maxsize
-_PAYMENTS_TOLD = 100_000
+_SEEN_AT_MOST = 100_000
 
 
 @dataclass(slots=True)
@@ -102,8 +111,8 @@ class Faults:
 
     def __init__(self) -> None:
         self._of_payment: dict[str, list[Fault]] = {}  # faults for all payments have the key ""
-        self._told: set[tuple[str, str]] = set()
-        self._told_in_order: deque[tuple[str, str]] = deque()
+        self._seen: set[tuple[str, str]] = set()
+        self._seen_in_order: deque[tuple[str, str]] = deque()
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> None:
@@ -114,12 +123,12 @@ class Faults:
     def add_once(self, payment_id: str, source: str, faults: list[Fault]) -> None:
         """Add the faults in a request's own metadata, unless the same `source` added them before."""
         with self._lock:
-            if (payment_id, source) in self._told:
+            if (payment_id, source) in self._seen:
                 return
-            if len(self._told) >= _PAYMENTS_TOLD:
-                self._told.discard(self._told_in_order.popleft())
-            self._told.add((payment_id, source))
-            self._told_in_order.append((payment_id, source))
+            if len(self._seen) >= _SEEN_AT_MOST:
+                self._seen.discard(self._seen_in_order.popleft())
+            self._seen.add((payment_id, source))
+            self._seen_in_order.append((payment_id, source))
             self._of_payment.setdefault(payment_id, []).extend(faults)
 
     def strike(self, method: str, payment_id: str) -> Strikes:
@@ -161,8 +170,8 @@ class Faults:
         """Remove all faults."""
         with self._lock:
             self._of_payment.clear()
-            self._told.clear()
-            self._told_in_order.clear()
+            self._seen.clear()
+            self._seen_in_order.clear()
 
     def __iter__(self) -> Iterator[Fault]:
         with self._lock:

@@ -108,6 +108,8 @@ class Ledger:
     def search(self, params: Json, _: str = "") -> Json:
         """GET /v1/payment_intents/search. It lags behind by the time in the settings and faults."""
         clauses = parse(params.get("query", ""))
+        if self._faults.take(Kind.SEARCH_REFUSED, payment_id_in(clauses) or ""):
+            raise invalid("The search feature is temporarily unavailable in your region.")
         start, limit = parameters.page(params), parameters.limit(params)
         with self._store.lock:
             candidates = self._store.newest_first(payment_id_in(clauses))

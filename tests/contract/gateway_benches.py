@@ -1,4 +1,4 @@
-"""Gateways to test, with their other side: the in-memory twin, and Stripe's adapter on the stand-in."""
+"""Gateways to test, each with its provider's side: the in-memory fake, and Stripe's adapter on the fake Stripe."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -35,7 +35,7 @@ class MovableClock:
 
 
 class Bench(Protocol):
-    """A gateway, and the other side of it."""
+    """A gateway, and the provider's side of it."""
 
     clock: MovableClock
 
@@ -44,16 +44,16 @@ class Bench(Protocol):
         """The gateway under test."""
 
     def fault(self, kind: str, **details: Any) -> None:
-        """Let a fault strike the next call, or as `details` say."""
+        """Inject a fault into the next call, or as `details` say."""
 
     def captured(self) -> list[tuple[str, Money]]:
         """Payment id and money of every captured charge."""
 
     def finish(self, reference: str, *, well: bool) -> None:
-        """The customer authenticates, or a charge settles: well, or not. Nothing if the charge waits for neither."""
+        """The customer authenticates, or a charge settles, successfully or not. No effect on other charges."""
 
     def refund(self, reference: str, minor_units: int) -> None:
-        """Give money back in the gateway's dashboard."""
+        """Refund money in the gateway's dashboard."""
 
 
 class MemoryBench:
@@ -85,7 +85,7 @@ class StripeBench:
         if money:
             amount = stripe_amount(money)
             fields |= {"amount": amount, "amount_received": amount, "currency": money.currency.lower()}
-        method = {"charge": "POST", "cancel": "POST", "find": "GET", "": ""}[call]
+        method = {"charge": "POST", "cancel": "POST", "find": "GET", "check_account": "GET", "": ""}[call]
         self._stand_in.faults.add(StripeFault(Kind(kind), method=method, fields=fields, **details))
 
     def captured(self) -> list[tuple[str, Money]]:

@@ -1,4 +1,4 @@
-"""One suite for the log of denied accesses on DynamoDB (moto) and for its in-memory twin."""
+"""One suite for the log of denied accesses on DynamoDB (moto) and for its in-memory fake."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -24,7 +24,7 @@ JO = Caller("sub_jo", frozenset({Role.CUSTOMER, Role.MERCHANT}))
 
 @dataclass
 class Bench:
-    """A log, another instance's on the same table, and what is kept in the order it came."""
+    """A log, another instance's log on the same table, and the stored entries in order of arrival."""
 
     log: AccessLog
     other: AccessLog

@@ -1,4 +1,4 @@
-"""One suite for the bucket of batch files on S3 (moto) and for its in-memory twin."""
+"""One suite for the bucket of batch files on S3 (moto) and for its in-memory fake."""
 
 import io
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Sending to the queue: all messages arrive, though SQS may take only some of a request."""
+"""Sending to the queue: all messages arrive, even if SQS accepts only some of a request."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -6,17 +6,18 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from fakes.payment_queue import MemoryPaymentQueue
 from payments.adapters.sqs import SqsPaymentQueue
-from payments.ports.payment_queue import PaymentQueue, QueuedPayment, QueueRefused
+from payments.ports.payment_queue import MESSAGES_A_REQUEST, PaymentQueue, QueuedPayment, QueueRefused
 from tests.moto_tables import aws_in_memory
 
 PAYMENTS = [QueuedPayment(f"p{n}", "b", n) for n in range(2, 12)]
 
 
 class StubbornSqs:
-    """Takes the first `takes` messages of each request and refuses the others."""
+    """Accepts the first `takes` messages of each request and refuses the others."""
 
     def __init__(self, takes: int) -> None:
         self.takes = takes
@@ -49,7 +50,7 @@ def test_send_when_sqs_keeps_refusing_then_it_says_so() -> None:
 
 @pytest.fixture(params=["memory", "sqs"])
 def real(request: pytest.FixtureRequest) -> Iterator[tuple[PaymentQueue, Callable[[], object]]]:
-    """An empty queue, and a way to have all its messages received and worked on."""
+    """An empty queue, and a function that receives and processes all of its messages."""
     if request.param == "memory":
         memory = MemoryPaymentQueue()
         yield memory, lambda: None
@@ -58,6 +59,13 @@ def real(request: pytest.FixtureRequest) -> Iterator[tuple[PaymentQueue, Callabl
         client = boto3.client("sqs")
         url = client.create_queue(QueueName="payments")["QueueUrl"]
         yield SqsPaymentQueue(client, url), lambda: client.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+
+
+def test_send_of_more_than_a_request_takes_is_refused(real: tuple[PaymentQueue, Callable[[], object]]) -> None:
+    with pytest.raises((ValueError, ClientError)):
+        real[0].send([*PAYMENTS, QueuedPayment("p12", "b", 12)])
+    assert len(PAYMENTS) == MESSAGES_A_REQUEST
+    assert real[0].is_empty()
 
 
 def test_is_empty_when_nothing_was_sent_then_true(real: tuple[PaymentQueue, Callable[[], object]]) -> None:

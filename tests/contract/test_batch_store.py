@@ -1,4 +1,4 @@
-"""One suite for the processing-status table on DynamoDB (moto) and for its in-memory twin."""
+"""One suite for the processing-status table on DynamoDB (moto) and for its in-memory fake."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -194,7 +194,7 @@ def test_claim_report_when_the_file_is_still_split_then_refused(stores: Stores) 
         stores.batches.claim_report(BATCH.batch_id, claim("a", seconds=1000))
 
 
-# Batches that somebody still waits for -----------------------------------------------------------------------------
+# Batches that are still open -----------------------------------------------------------------------------
 
 
 def test_unfinished_lists_batches_awaiting_their_report_oldest_first(stores: Stores) -> None:
@@ -228,7 +228,7 @@ def test_is_abandoned_when_the_splitter_handed_on_then_at_once(stores: Stores) -
 
 
 def test_report_is_abandoned_only_after_its_claim_expires(stores: Stores) -> None:
-    assert not processing(stores).is_abandoned(iso(NOW + timedelta(days=1)))  # nobody works on it: nobody has stopped
+    assert not processing(stores).is_abandoned(iso(NOW + timedelta(days=1)))  # no run owns it: none has stopped
     claimed = stores.batches.claim_report(BATCH.batch_id, claim("r", lasts_seconds=60))
     assert claimed.owner_until == current(stores).owner_until == iso(NOW + timedelta(seconds=60))
     assert not claimed.is_abandoned(iso(NOW + timedelta(seconds=60)))
@@ -253,7 +253,7 @@ def test_claim_repair_when_the_batch_is_reported_meanwhile_then_refused(stores: 
 
 
 class FaultyClient:
-    """A DynamoDB client whose `operation` first fails as told."""
+    """A DynamoDB client whose `operation` first fails with the given errors."""
 
     def __init__(self, client: Any, operation: str, failures: list[Any]) -> None:
         self._client = client

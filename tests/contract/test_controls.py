@@ -1,8 +1,9 @@
-"""One suite for the controls table on DynamoDB (moto) and for its in-memory twins: the lane's switch, the counter."""
+"""One suite for the controls table on DynamoDB (moto) and for its in-memory fakes: the batch breaker, the counter."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from fakes.slots import MemorySlotStore
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.slots import DynamoSlotStore
 from payments.adapters.dynamodb.tables import CONTROLS
-from payments.domain.batch_breaker import BreakerState, PausedBy
+from payments.domain.batch_breaker import MOST_REFUSED_PAYMENTS, BreakerState, PausedBy
 from payments.domain.clock import iso
 from payments.ports.batch_breaker_store import BreakerStore
 from payments.ports.slot_counter import NoFreeSlot, SlotStore
@@ -26,7 +27,7 @@ SLOT = timedelta(milliseconds=50)
 
 @dataclass(frozen=True)
 class Controls:
-    """Two of each, as two functions have them, on one table."""
+    """Two of each on one table, as in two functions."""
 
     breaker: BreakerStore
     other_breaker: BreakerStore
@@ -50,7 +51,7 @@ def controls(request: pytest.FixtureRequest) -> Iterator[Controls]:
         )
 
 
-# The lane ----------------------------------------------------------------------------------------------------------
+# The batch breaker ---------------------------------------------------------------------------------------------------
 
 
 def test_untouched_breaker_is_not_paused(controls: Controls) -> None:
@@ -58,31 +59,53 @@ def test_untouched_breaker_is_not_paused(controls: Controls) -> None:
     assert not controls.breaker.state().paused
 
 
-def test_count_refusal_when_within_the_window_then_all_are_counted(controls: Controls) -> None:
-    first = controls.breaker.count_refusal(NOON, WINDOW)
-    second = controls.other_breaker.count_refusal(NOON + timedelta(minutes=2), WINDOW)
-    third = controls.breaker.count_refusal(NOON + WINDOW - timedelta(milliseconds=1), WINDOW)
-    assert (first, second, third) == (1, 2, 3)
+@pytest.mark.fault(53)
+def test_count_refusal_counts_each_payment_of_the_window_once(controls: Controls) -> None:
+    counts = [
+        controls.breaker.count_refusal("pay_1", NOON, WINDOW),
+        controls.other_breaker.count_refusal("pay_2", NOON + timedelta(minutes=2), WINDOW),
+        controls.breaker.count_refusal("pay_1", NOON + timedelta(minutes=3), WINDOW),
+        controls.breaker.count_refusal("pay_3", NOON + WINDOW - timedelta(milliseconds=1), WINDOW),
+    ]
+    assert counts == [1, 2, 2, 3]
 
 
 def test_count_refusal_when_the_window_is_over_then_from_one_again(controls: Controls) -> None:
-    controls.breaker.count_refusal(NOON, WINDOW)
-    controls.breaker.count_refusal(NOON + timedelta(minutes=4), WINDOW)
-    assert controls.breaker.count_refusal(NOON + WINDOW, WINDOW) == 1
-    assert controls.breaker.count_refusal(NOON + WINDOW + timedelta(minutes=4), WINDOW) == 2
+    controls.breaker.count_refusal("pay_1", NOON, WINDOW)
+    controls.breaker.count_refusal("pay_2", NOON + timedelta(minutes=4), WINDOW)
+    assert controls.breaker.count_refusal("pay_3", NOON + WINDOW, WINDOW) == 1
+    assert controls.breaker.count_refusal("pay_1", NOON + WINDOW + timedelta(minutes=4), WINDOW) == 2
+
+
+def test_count_refusal_of_too_many_payments_begins_another_window(controls: Controls) -> None:
+    counts = [
+        controls.breaker.count_refusal(f"pay_{number}", NOON, WINDOW) for number in range(MOST_REFUSED_PAYMENTS + 2)
+    ]
+    assert counts == [*range(1, MOST_REFUSED_PAYMENTS + 1), 1, 2]
+
+
+def test_count_refusal_continues_the_window_of_an_older_version() -> None:
+    """It has no payments, and the older version must still be able to count on."""
+    with aws_in_memory():
+        client = create_table(CONTROLS)
+        key: Any = {"control": {"S": "lane"}}
+        older = {"refusals": {"N": "2"}, "window_ends": {"S": iso(NOON + WINDOW)}}
+        client.put_item(TableName=CONTROLS.name, Item=key | older)
+        assert DynamoBreakerStore(client, CONTROLS.name).count_refusal("pay_1", NOON, WINDOW) == 1
+        assert client.get_item(TableName=CONTROLS.name, Key=key)["Item"]["refusals"] == {"N": "3"}
 
 
 def test_count_refusal_keeps_the_time_of_the_last_one_also_while_paused(controls: Controls) -> None:
     for minutes in (0, 2, 7):  # the first of a window, another one, and the first of the next
         at = NOON + timedelta(minutes=minutes)
-        controls.breaker.count_refusal(at, WINDOW)
+        controls.breaker.count_refusal("pay_1", at, WINDOW)
         assert controls.other_breaker.state() == BreakerState(refused_at=iso(at))
     controls.other_breaker.pause(PausedBy.GATEWAY, "the key is refused", NOON)
     assert controls.breaker.state().refused_at == iso(at)
 
 
 def test_count_refusal_does_not_pause_the_breaker(controls: Controls) -> None:
-    controls.breaker.count_refusal(NOON, WINDOW)
+    controls.breaker.count_refusal("pay_1", NOON, WINDOW)
     assert not controls.breaker.state().paused
 
 
@@ -99,20 +122,20 @@ def test_pause_when_paused_already_then_false_and_the_first_reason_stays(control
 
 
 def test_resume_when_paused_then_open_and_the_refusals_are_forgotten(controls: Controls) -> None:
-    for _ in range(3):
-        controls.breaker.count_refusal(NOON, WINDOW)
+    for number in range(3):
+        controls.breaker.count_refusal(f"pay_{number}", NOON, WINDOW)
     controls.breaker.pause(PausedBy.GATEWAY, "the key is refused", NOON)
     controls.breaker.send_probe("pay_1")
     assert controls.breaker.resume()
     assert controls.breaker.state() == BreakerState()
-    assert controls.breaker.count_refusal(NOON, WINDOW) == 1
+    assert controls.breaker.count_refusal("pay_4", NOON, WINDOW) == 1
     assert controls.breaker.pause(PausedBy.GATEWAY, "again", NOON)
 
 
 def test_resume_when_open_then_false_and_the_refusals_count_on(controls: Controls) -> None:
-    controls.breaker.count_refusal(NOON, WINDOW)
+    controls.breaker.count_refusal("pay_1", NOON, WINDOW)
     assert not controls.breaker.resume()
-    assert controls.breaker.count_refusal(NOON, WINDOW) == 2
+    assert controls.breaker.count_refusal("pay_2", NOON, WINDOW) == 2
 
 
 def test_send_probe_when_paused_then_remembered_until_the_next_pause(controls: Controls) -> None:
@@ -167,7 +190,7 @@ RANGES = some.lists(
 
 
 def taken(counters: list[SlotStore], ranges: list[Range]) -> list[int | None]:
-    """The slots that the calls get, None for NoFreeSlot; the third number says which counter is asked."""
+    """The slots that the calls get, None for NoFreeSlot. The third number selects the counter."""
     slots: list[int | None] = []
     for first, last, who in ranges:
         try:
@@ -181,25 +204,25 @@ def test_take_slot_is_unique_and_in_range_and_the_same_in_memory() -> None:
     with aws_in_memory():
         client = create_table(CONTROLS)
 
-        @settings(max_examples=40, deadline=None)
+        @settings(max_examples=40)
         @given(RANGES)
         def holds(ranges: list[Range]) -> None:
             client.delete_table(TableName=CONTROLS.name)
             create_table(CONTROLS)
-            twin = MemorySlotStore()
+            fake = MemorySlotStore()
             slots = taken([DynamoSlotStore(client, CONTROLS.name, SLOT) for _ in range(2)], ranges)
             given_out = [slot for slot in slots if slot is not None]
             assert len(given_out) == len(set(given_out))
             assert all(
                 slot is None or first <= slot <= last for slot, (first, last, _) in zip(slots, ranges, strict=True)
             )
-            assert slots == taken([twin, twin], ranges)
+            assert slots == taken([fake, fake], ranges)
 
         holds()
 
 
 def test_slots_when_their_length_changes_then_they_are_counted_anew() -> None:
-    """A slot's number is time over its length: numbers of different lengths do not compare."""
+    """A slot's number is the time divided by its length: numbers of different lengths cannot be compared."""
     with aws_in_memory():
         client = create_table(CONTROLS)
         DynamoSlotStore(client, CONTROLS.name, SLOT).take_slot(1000, 1060)

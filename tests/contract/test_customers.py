@@ -1,4 +1,4 @@
-"""One suite for the customers table on DynamoDB (moto) and for its in-memory twin."""
+"""One suite for the customers table on DynamoDB (moto) and for its in-memory fake."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -37,7 +37,7 @@ BARE_ROW = Customer("cus_bare")
 
 @dataclass(frozen=True)
 class Table:
-    """Two stores on one table that holds OLD_ROW and BARE_ROW, as two functions have them, and what is really there."""
+    """Two stores on one table that holds OLD_ROW and BARE_ROW, as in two functions, and the stored items."""
 
     store: CustomerStore
     other: CustomerStore

@@ -1,4 +1,4 @@
-"""One suite for the gateway events table on DynamoDB (moto) and for its in-memory twin."""
+"""One suite for the gateway events table on DynamoDB (moto) and for its in-memory fake."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""One suite for the vault and the e-mail hasher on KMS (moto) and for their in-memory twins."""
+"""One suite for the field encryptor and the e-mail hasher on KMS (moto) and for their in-memory fakes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ VALUES = {"payment_method": "pm_1", "metadata.order": "A-17, \u2615", "metadata.
 
 @dataclass
 class Bench:
-    """A vault and a hasher, the switch of their keys, and how often the real KMS would have been asked so far."""
+    """An encryptor and a hasher, the switch of their keys, and the number of requests that KMS would have received."""
 
     encryptor: RowEncryptor
     hasher: EmailHasher

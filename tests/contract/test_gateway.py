@@ -1,4 +1,4 @@
-"""What every PaymentGateway does, run against the in-memory twin and against Stripe's adapter on the stand-in."""
+"""What every PaymentGateway does, run against the in-memory fake and against Stripe's adapter on the fake Stripe."""
 
 import logging
 import traceback
@@ -77,7 +77,7 @@ def test_test_cards_of_memory_gateway_and_fake_stripe_are_the_same() -> None:
 
 
 def test_insufficient_funds_are_declined_again_without_a_second_attempt(bench: Bench) -> None:
-    """FAULTS 15: asking again does not change the answer."""
+    """FAULTS 15: a repeated request gets the same answer."""
     request = request_for(method="pm_card_visa_chargeDeclinedInsufficientFunds")
     first, again = (error_of(lambda: bench.gateway.charge(request)) for _ in range(2))
     assert (type(again), again.code, again.gateway_reference) == (
@@ -171,7 +171,7 @@ def test_charge_returns_the_same_money_in_currencies_with_other_units(bench: Ben
     assert bench.captured() == [("pay-1", money)]
 
 
-# Once, whatever fails --------------------------------------------------------------------------------------------
+# Once, under every failure -------------------------------------------------------------------------------------------
 
 
 def test_charge_when_repeated_then_answers_the_same_and_captures_once(bench: Bench) -> None:
@@ -200,7 +200,7 @@ def test_charge_when_many_ask_at_once_for_one_payment_then_captures_once(bench: 
 
 
 def test_find_when_nothing_was_charged_then_is_none(bench: Bench) -> None:
-    """FAULTS 8: the function died before the call, so that its successor may charge."""
+    """FAULTS 8: the function crashed before the call; the next one may charge."""
     bench.gateway.charge(request_for("pay-2"))
     assert bench.gateway.find("pay-1") is None
 
@@ -226,7 +226,7 @@ def test_find_of_a_declined_charge_has_the_same_code_and_reference(bench: Bench)
 
 
 def test_lost_charge_answer_is_unknown_and_the_same_key_finds_one_charge(bench: Bench) -> None:
-    """FAULTS 10: never `failed`; asking and sending again both tell of the same charge."""
+    """FAULTS 10: never `failed`; a query and a repeated request both return the same charge."""
     bench.fault("answer_lost", payment_id="pay-1")
     error = error_of(lambda: bench.gateway.charge(request_for()))
     assert (type(error), error.code) == (OutcomeUnknown, "no_answer")
@@ -244,7 +244,7 @@ def test_lost_charge_request_is_unknown_and_the_same_key_charges_once(bench: Ben
 
 @pytest.mark.parametrize("executes", [True, False], ids=["charged", "not-charged"])
 def test_charge_with_a_replayed_500_is_unknown_until_find_settles_it(bench: Bench, executes: bool) -> None:
-    """FAULTS 11: the 500 is replayed for the key, charged or not; only the search tells."""
+    """FAULTS 11: the 500 is replayed for the key, charged or not; only the search shows the result."""
     bench.fault("server_error", executes=executes)
     for _ in range(2):
         error = error_of(lambda: bench.gateway.charge(request_for()))
@@ -266,7 +266,7 @@ def test_rate_limited_charge_says_the_delay_and_the_same_key_charges(bench: Benc
 
 
 def test_charge_with_a_key_in_use_is_unknown_and_charges_later(bench: Bench) -> None:
-    """FAULTS 13: whoever holds the key may be charging, so it is not called uncharged."""
+    """FAULTS 13: the request that holds the key may be charging; the result is unknown."""
     bench.fault("key_in_use")
     error = error_of(lambda: bench.gateway.charge(request_for()))
     assert (type(error), error.code) == (OutcomeUnknown, "idempotency_key_in_use")
@@ -298,7 +298,7 @@ def test_charge_when_gateway_is_still_settling_then_is_processing(bench: Bench) 
 
 @pytest.mark.parametrize("call", ["charge", "find"])
 def test_wrong_api_key_is_misconfigured_and_declines_nothing(bench: Bench, call: str) -> None:
-    """FAULTS 19: no payment is failed for it."""
+    """FAULTS 19: no payment fails because of it."""
     bench.fault("unauthorized", times=3)
     for number in range(3):
         assert type(error_of(asking(bench, call, f"pay-{number}"))) is Misconfigured
@@ -306,7 +306,7 @@ def test_wrong_api_key_is_misconfigured_and_declines_nothing(bench: Bench, call:
 
 
 def test_find_after_25_hours_returns_the_charge_the_key_has_forgotten(bench: Bench) -> None:
-    """FAULTS 20: ask first. Sending first would charge again, which is why this order matters."""
+    """FAULTS 20: query first. Sending first would charge again."""
     charged = bench.gateway.charge(request_for())
     bench.clock.advance(hours=25)
     assert bench.gateway.find("pay-1") == charged
@@ -340,7 +340,55 @@ def test_find_with_a_failing_gateway_never_says_nothing_was_charged(
     assert bench.gateway.find("pay-1") == charged
 
 
-# What errors tell ------------------------------------------------------------------------------------------------
+# The account --------------------------------------------------------------------------------------------------------
+
+
+def test_check_account_answers_before_the_first_payment_and_later(bench: Bench) -> None:
+    bench.gateway.check_account()
+    bench.gateway.charge(request_for())
+    bench.gateway.check_account()
+    assert len(bench.captured()) == 1
+
+
+@pytest.mark.fault(53)
+@pytest.mark.parametrize("method", ["pm_card_chargeDeclined", "pm_card_threeDSecure2Required"])
+def test_check_account_asks_about_no_payment_of_any_name(bench: Bench, method: str) -> None:
+    """`gateway` was the payment id that the question used."""
+    error_of(lambda: bench.gateway.charge(request_for("gateway", method)))
+    bench.gateway.check_account()
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("unauthorized", Misconfigured),
+        ("rate_limited", RateLimited),
+        ("server_error", OutcomeUnknown),
+        ("answer_lost", OutcomeUnknown),
+    ],
+)
+def test_check_account_reports_a_refusing_or_failing_gateway(
+    bench: Bench, kind: str, expected: type[PaymentError]
+) -> None:
+    bench.fault(kind, call="check_account")
+    assert type(error_of(bench.gateway.check_account)) is expected
+    bench.gateway.check_account()
+
+
+@pytest.mark.fault(53)
+def test_stripe_account_without_search_is_no_refused_account() -> None:
+    """As in India: the search is refused, and everything else works."""
+    with in_process() as (url, fake_stripe):
+        fake_stripe.faults.add(StripeFault(Kind.SEARCH_REFUSED, times=10))
+        gateway = StripeGateway(lambda: SECRET_KEY, base_url=url)
+        error = error_of(lambda: gateway.find("pay-1"))
+        assert (type(error), error.code) == (OutcomeUnknown, "search_refused")
+        gateway.check_account()
+        charged = gateway.charge(request_for())
+        assert gateway.find("pay-1", charged.reference) == charged
+
+
+# The content of errors -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -370,7 +418,7 @@ def test_debug_logs_hold_no_token_and_no_key(bench: Bench, caplog: pytest.LogCap
     assert "sk_test" not in caplog.text
 
 
-# Unreachable: each gateway in its own way --------------------------------------------------------------------------
+# Unreachable, for each gateway --------------------------------------------------------------------------
 
 
 def test_memory_charge_not_sent_is_reported_so_and_a_retry_charges_once() -> None:
@@ -405,14 +453,14 @@ def test_stripe_maximum_of_a_card_brand_rejects_that_payment_and_no_other() -> N
 
 
 def test_stripe_charge_answered_after_the_timeout_is_unknown_but_made_once() -> None:
-    """FAULTS 10: the read timeout, as against the closed connection above."""
+    """FAULTS 10: the read timeout, in contrast to the closed connection above."""
     with in_process() as (url, stand_in):
         stand_in.faults.add(StripeFault(Kind.LATENCY, seconds=0.6))
         hasty = StripeGateway(lambda: SECRET_KEY, base_url=url, read_timeout_seconds=0.2)
         error = error_of(lambda: hasty.charge(request_for()))
         assert (type(error), error.code) == (OutcomeUnknown, "no_answer")
-        patient = StripeGateway(lambda: SECRET_KEY, base_url=url)
-        found = patient.find("pay-1")
+        gateway = StripeGateway(lambda: SECRET_KEY, base_url=url)
+        found = gateway.find("pay-1")
         assert found is not None
         assert found.status is Status.SUCCEEDED
         assert len(stand_in.ledger.captured()) == 1

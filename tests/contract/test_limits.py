@@ -1,4 +1,4 @@
-"""One suite for the limits table on DynamoDB (moto) and for its in-memory twin."""
+"""One suite for the limits table on DynamoDB (moto) and for its in-memory fake."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ Instances = list[LimitStore]
 
 @pytest.fixture(params=["memory", "dynamodb"])
 def instances(request: pytest.FixtureRequest) -> Iterator[Instances]:
-    """Two stores on one table, as two instances of a function have them."""
+    """Two stores on one table, as in two instances of a function."""
     if request.param == "memory":
         yield [MemoryLimitStore()] * 2
         return

@@ -1,4 +1,4 @@
-"""One suite for the lists of payments on DynamoDB (moto) and for their in-memory twin."""
+"""One suite for the lists of payments on DynamoDB (moto) and for their in-memory fake."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -48,14 +48,14 @@ def lists(request: pytest.FixtureRequest) -> Iterator[Lists]:
 
 
 def at(row: Payment, moment: datetime) -> Payment:
-    """The payment as if it was accepted at another time."""
+    """The payment, accepted at another time."""
     first = replace(row.history[0], at=iso(moment))
     return replace(row, created_at=iso(moment), updated_at=iso(moment), history=(first,))
 
 
 def stored(lists: Lists, payment_id: str, moment: datetime = NOON, **more: Any) -> str:
     submitted_by = more.pop("submitted_by", "")
-    row = payment(payment_id, method="", **more)  # nothing that would have to be sealed
+    row = payment(payment_id, method="", **more)  # no private fields to encrypt
     lists.store.create(replace(at(row, moment), submitted_by=submitted_by))
     return payment_id
 
@@ -71,7 +71,7 @@ def ids(page: Page) -> list[str]:
 
 
 def all_pages(ask: Callable[[Cursor | None], Page]) -> list[Page]:
-    """The pages one after the other, each asked for with the cursor as a client gives it back."""
+    """The pages one after the other, each requested with the cursor of the page before, as a client does."""
     pages = [ask(None)]
     while pages[-1].next_cursor:
         assert len(pages) < 100, "it never ends"
@@ -203,7 +203,7 @@ Row = tuple[int, int, int, int]
 ROWS = some.lists(
     some.tuples(some.integers(0, 3), some.integers(0, 3), some.integers(0, 1), some.integers(0, 1)), max_size=24
 )
-"""Day, minute (many share one), customer, and whether it moved on."""
+"""Day, minute (many share one), customer, and whether its status changed."""
 
 
 def fill(lists: Lists, rows: list[Row]) -> None:
@@ -215,7 +215,7 @@ def fill(lists: Lists, rows: list[Row]) -> None:
 
 
 def holds(lists: Lists, rows: list[Row], limit: int) -> None:
-    """Pages put together are all rows, the newest first, none twice, whatever is asked for."""
+    """All pages together contain every row once, newest first, for every filter."""
     fill(lists, rows)
     numbered = [(f"pay_{n}", *row) for n, row in enumerate(rows)]
     times: Any = {"since": SINCE, "until": UNTIL, "limit": limit}
@@ -243,7 +243,7 @@ def holds(lists: Lists, rows: list[Row], limit: int) -> None:
         assert all(0 < len(page.payments) <= limit for page in pages[:-1])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(ROWS, some.integers(1, 6))
 def test_memory_pages_hold_all_rows_once_newest_first(rows: list[Row], limit: int) -> None:
     store = MemoryPaymentStore()
@@ -254,7 +254,7 @@ def test_dynamodb_pages_hold_all_rows_once_newest_first() -> None:
     with aws_in_memory():
         client = create_table(PAYMENTS)
 
-        @settings(max_examples=20, deadline=None)
+        @settings(max_examples=20)
         @given(ROWS, some.integers(1, 6))
         def on_dynamodb(rows: list[Row], limit: int) -> None:
             client.delete_table(TableName=PAYMENTS.name)

@@ -1,4 +1,4 @@
-"""One suite for the payments and audit tables on DynamoDB (moto) and for their in-memory twins."""
+"""One suite for the payments table on DynamoDB (moto) and for its in-memory fake."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +15,8 @@ from payments.adapters.dynamodb.audit import DynamoAuditStore
 from payments.adapters.dynamodb.items import to_item
 from payments.adapters.dynamodb.payments import DynamoPaymentStore, payment_values
 from payments.adapters.dynamodb.tables import AUDIT_LOG, PAYMENTS
-from payments.domain.audit_chain import missing_entries, verify
+from payments.application.audit import audit
+from payments.domain.audit_chain import missing_entries
 from payments.domain.clock import iso
 from payments.domain.payment import Payment, accepted, moved
 from payments.domain.sealed_fields import NotSealed, private
@@ -30,7 +31,7 @@ from tests.unit import builders
 from tests.unit.builders import NOON, after, request
 
 payment = partial(builders.payment, method="")
-"""With nothing to seal: what is sealed has tests of its own."""
+"""Without private fields: encrypted fields have their own tests."""
 
 
 def batch_payment() -> Payment:
@@ -140,42 +141,11 @@ def test_save_when_the_payment_is_not_stored_then_refused(stores: Stores) -> Non
 
 def test_save_leaves_the_audit_marks_alone(stores: Stores) -> None:
     stores.payments.create(payment())
-    stores.audit.append(missing_entries(payment()))
+    stores.audit.append(missing_entries(payment()), row_version=1)
     stores.payments.save(moved(payment(), Status.PROCESSING, at=NOON, actor="charge"))
     row = require(stores.payments, "pay_1")
     assert (row.version, row.audited_version) == (2, 1)
     assert row.audit_hash
-
-
-def test_append_then_the_log_and_the_row_agree(stores: Stores) -> None:
-    stores.payments.create(payment())
-    done = moved(moved(payment(), Status.PROCESSING, at=NOON, actor="c"), Status.SUCCEEDED, at=NOON, actor="w")
-    stores.payments.save(moved(payment(), Status.PROCESSING, at=NOON, actor="c"))
-    stores.payments.save(done)
-    stores.audit.append(missing_entries(done))
-    verify(require(stores.payments, "pay_1"), stores.audit.entries("pay_1"))
-    assert len(stores.audit.entries("pay_1")) == 3
-
-
-def test_append_of_a_taken_sequence_is_refused_and_changes_nothing(stores: Stores) -> None:
-    stores.payments.create(payment())
-    stores.audit.append(missing_entries(payment()))
-    before = stores.audit.entries("pay_1")
-    with pytest.raises(VersionConflict):
-        stores.audit.append(missing_entries(payment()))
-    assert stores.audit.entries("pay_1") == before
-
-
-def test_append_when_entries_would_be_left_out_then_refused(stores: Stores) -> None:
-    stores.payments.create(payment())
-    later = missing_entries(moved(payment(), Status.PROCESSING, at=NOON, actor="c"))[1:]
-    with pytest.raises(VersionConflict):
-        stores.audit.append(later)
-    assert stores.audit.entries("pay_1") == []
-
-
-def test_entries_when_there_are_none_then_empty(stores: Stores) -> None:
-    assert stores.audit.entries("pay_1") == []
 
 
 def test_of_batch_gives_its_payments_by_line(stores: Stores) -> None:
@@ -186,7 +156,7 @@ def test_of_batch_gives_its_payments_by_line(stores: Stores) -> None:
     assert [row.payment_id for row in stores.payments.of_batch("b1")] == ["b", "a", "c"]
 
 
-# What somebody still waits for ------------------------------------------------------------------------------------
+# Open payments ------------------------------------------------------------------------------------
 
 LATER = NOON + timedelta(hours=1)
 WAITING = [Status.UNKNOWN, Status.REQUIRES_ACTION, Status.IN_REVIEW]
@@ -205,7 +175,7 @@ def save_all(stores: Stores, row: Payment, *statuses: Status) -> Payment:
 
 
 def audit_now(stores: Stores) -> None:
-    stores.audit.append(missing_entries(require(stores.payments, "pay_1")))
+    audit(require(stores.payments, "pay_1"), log=stores.audit)
 
 
 def test_unsettled_when_accepted_over_rest_then_in_from_creation_on(stores: Stores) -> None:
@@ -254,17 +224,6 @@ def test_unsettled_when_there_are_many_then_each_comes_once(stores: Stores) -> N
     assert sorted(unsettled(stores)) == sorted(names)
 
 
-@pytest.mark.fault(23)
-def test_append_when_the_row_moved_on_then_refused_and_nothing_is_written(stores: Stores) -> None:
-    stores.payments.create(payment())
-    processing = save_all(stores, payment(), Status.PROCESSING)
-    succeeded = save_all(stores, processing, Status.SUCCEEDED)
-    with pytest.raises(VersionConflict):
-        stores.audit.append(missing_entries(processing))
-    assert stores.audit.entries("pay_1") == []
-    assert stores.payments.get("pay_1") == succeeded
-
-
 def test_claim_restart_when_two_saw_the_same_then_one_has_it(stores: Stores) -> None:
     stores.payments.create(payment())
     claimed = stores.payments.claim_restart(payment(), LATER)
@@ -293,7 +252,7 @@ def test_claim_restart_count_survives_a_save_of_a_row_read_before(stores: Stores
     assert (row.status, row.restarts, row.restarted_at) == (Status.PROCESSING, 1, iso(LATER))
 
 
-# What is stored sealed --------------------------------------------------------------------------------------------
+# Fields that are stored encrypted ------------------------------------------------------------------------------------
 
 
 def test_create_leaves_no_private_plain_text_in_the_row(stores: Stores) -> None:

@@ -1,4 +1,4 @@
-"""One suite for the tokens table on DynamoDB (moto) and for its in-memory twin."""
+"""One suite for the tokens table on DynamoDB (moto) and for its in-memory fake."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from tests.unit.builders import NOON
 
 
 def token(name: str = "t1", customer_id: str = "cus_1", **more: Any) -> Token:
-    """A token as it is stored, for an hour from noon on."""
+    """A token as it is stored, valid for an hour from noon."""
     made = Token(
         name,
         customer_id,
@@ -33,7 +33,7 @@ def token(name: str = "t1", customer_id: str = "cus_1", **more: Any) -> Token:
 
 @dataclass(frozen=True)
 class Table:
-    """Two stores on one table, as two functions have them."""
+    """Two stores on one table, as in two functions."""
 
     store: TokenStore
     other: TokenStore
@@ -122,6 +122,21 @@ def test_revoke_all_of_when_there_are_more_than_a_page_then_all_are_found(monkey
         store.revoke_all_of("cus_1", NOON)
         found = [store.get(f"t{number}") for number in range(5)]
     assert all(one and one.revoked_at for one in found)
+
+
+def test_revoke_all_of_when_repeated_then_it_continues_with_the_others() -> None:
+    """A call that runs out of time leaves the rest to the next: it must not spend its own time on the same tokens."""
+    writes = []
+    with aws_in_memory():
+        client = create_table(TOKENS)
+        store = DynamoTokenStore(client, TOKENS.name)
+        for number in range(5):
+            store.create(token(f"t{number}"))
+        for number in range(3):
+            store.revoke(f"t{number}", NOON)
+        client.meta.events.register("before-call.dynamodb.UpdateItem", lambda **call: writes.append(call))
+        store.revoke_all_of("cus_1", NOON)
+    assert len(writes) == 2
 
 
 def _small_pages(get_paginator: Callable[..., Any]) -> Callable[..., Any]:

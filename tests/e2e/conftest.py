@@ -1,4 +1,4 @@
-"""The real stack, applied once to a local AWS with IAM enforced, and what tests ask of it."""
+"""The real stack, applied once to a local AWS with IAM enforced, and the fixtures that tests use."""
 
 import json
 import os
@@ -25,8 +25,6 @@ from tests.e2e.second_suffix import Cdktf, remove_state
 PATIENCE_SECONDS = 120
 
 
-LONGEST_WAIT_SECONDS = 3600
-"""How long the other tests may take before those of the stack start beside them."""
 SCHEDULED = 2
 """Functions that may run without a request from a test: the scheduled recovery, and what it restarts."""
 
@@ -34,21 +32,18 @@ _STACK = pytest.StashKey["_Coming"]()
 _FAILED = pytest.StashKey[list[str]]()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let `make test` apply the stack, which is mostly waiting, while others use the machine."""
-    text = "apply the stack at once, and begin with its tests when the process with this id has ended"
-    parser.addoption("--after", type=int, metavar="PID", help=text)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run this folder after all others: the second suffix first, as its destroy takes a minute in the background, and
-    last what roles asked for, when all tests have made them ask."""
-    order = {"test_terraform.py": -1, "test_destroy.py": 1, "test_least_privilege.py": 2}
+    """Run this folder after all others. The second suffix is deployed beside the first files and destroyed beside those
+    after test_terraform.py. The requests of roles come last, when all tests have caused them."""
+    first = ("test_batch.py", "test_contract.py", "test_readme.py", "test_terraform.py")
+    last = ("test_destroy.py", "test_least_privilege.py")
+    order = {name: index - len(first) for index, name in enumerate(first)}
+    order |= {name: index for index, name in enumerate(last, 1)}
     items.sort(key=lambda item: (_is_here(item), order.get(item.path.name, 0)))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Apply the stack while other tests run, and then the second one: each takes two minutes, mostly of waiting."""
+    """Apply the stack, and then the second one beside the first tests: each takes two minutes, mostly waiting."""
     here = [item.path.name for item in session.items if _is_here(item)]
     if here and hasattr(session.config, "workerinput"):
         raise pytest.UsageError("the tests in tests/e2e share one stack: run them without -n")
@@ -58,24 +53,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         )  # pytest then ends its fixtures, and with them the stack
         with_second = any(name in here for name in ("test_terraform.py", "test_destroy.py"))
         session.config.stash[_STACK] = _Coming(with_second=with_second)
-        others = session.config.getoption("after", None)  # not there where this folder was not named to pytest
-        deadline = time.monotonic() + LONGEST_WAIT_SECONDS
-        while others and _runs(others) and time.monotonic() < deadline:
-            time.sleep(0.5)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Leave nothing running, whether the stack was asked for or not."""
+    """Stop everything, whether a test used the stack or not."""
     if coming := session.config.stash.get(_STACK, None):
         coming.end()
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def _is_here(item: pytest.Item) -> bool:
@@ -83,8 +66,8 @@ def _is_here(item: pytest.Item) -> bool:
 
 
 class _Coming:
-    """The applied stack, on its way. Everything it writes is below a directory of its own, so that a `make up` is not
-    disturbed. A minute of waiting is 6 seconds here, a sweep comes every 3, and a lost message after 7."""
+    """The stack that is being applied. All of its files are below its own directory, apart from those of a `make up`.
+    A minute of waiting is 6 seconds here, recovery runs every 3, and a lost message returns after 7."""
 
     def __init__(self, *, with_second: bool) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="e2e-")
@@ -102,17 +85,17 @@ class _Coming:
         self._destroyed: Future[Destroyed] | None = None
 
     def arrived(self) -> LocalStack:
-        """The stack once it is there. Raises what kept it from coming."""
+        """The stack once it is applied. Raises the error that prevented it."""
         self._up.result()
         return self.stack
 
     def plan(self) -> dict[str, Any]:
-        """What a second apply of the first stack would change. Raises what kept it from coming."""
+        """What a second apply of the first stack would change. Raises the error that prevented it."""
         assert self._plan is not None
         return self._plan.result()
 
     def second(self) -> Cdktf:
-        """The second suffix once it is there. Raises what kept it from coming."""
+        """The second suffix once it is deployed. Raises the error that prevented it."""
         assert self._second is not None
         return self._second.result()
 
@@ -132,7 +115,7 @@ class _Coming:
         return Destroyed(before, everything(self.stack.aws.client))
 
     def end(self) -> None:
-        """Take it down again."""
+        """Remove the stack."""
         self._pool.shutdown(cancel_futures=True)
         remove_state()
         self.stack.down()
@@ -140,20 +123,20 @@ class _Coming:
 
 
 class Destroyed(NamedTuple):
-    """What stood in the local AWS before the second suffix was destroyed, and after."""
+    """The resources in the local AWS before and after the second suffix was destroyed."""
 
     before: dict[str, list[str]]
     after: dict[str, list[str]]
 
 
 class Api:
-    """The REST API as a client sees it, with the token that `token` gives, or with none."""
+    """The REST API as a client sees it, with the token that `token` returns, or without one."""
 
     def __init__(self, outputs: dict[str, str], token: Callable[[], str] | None = None) -> None:
         self._url = outputs["api_url"]
         self._token = token
         self._session = requests.Session()
-        self._session.trust_env = False  # no proxy, no certificates of the machine
+        self._session.trust_env = False  # ignores the machine's proxy and certificates
         self._session.verify = outputs["ca_bundle"]
 
     def post(
@@ -169,7 +152,7 @@ class Api:
         return self.call("GET", path)
 
     def call(self, method: str, path: str, headers: dict[str, str] | None = None, **options: Any) -> requests.Response:
-        """Any request; headers that are given win over the token's."""
+        """Any request. The given headers replace the token's."""
         bearer = {"Authorization": f"Bearer {self._token()}"} if self._token else {}
         sent = bearer | (headers or {})
         return self._session.request(method, self._url + path, headers=sent, timeout=30, **options)
@@ -184,7 +167,7 @@ class Api:
 def eventually[T](
     read: Callable[[], T], wanted: Callable[[T], object], seconds: float = PATIENCE_SECONDS, every: float = 0.05
 ) -> T:
-    """Read until it is as wanted. Fails with what was read last, when that has not changed for `seconds`."""
+    """Read until the condition holds. Fails with the last value if that has not changed for `seconds`."""
     deadline = Deadline(seconds)
     while True:
         value = read()
@@ -211,7 +194,7 @@ def second_plan(pytestconfig: pytest.Config, local_stack: LocalStack) -> dict[st
 
 @pytest.fixture(scope="session")
 def second(pytestconfig: pytest.Config) -> Cdktf:
-    """A second environment beside the first, deployed by cdktf-cli; for test_terraform.py alone."""
+    """A second environment beside the first, deployed by cdktf-cli. Only for test_terraform.py."""
     return pytestconfig.stash[_STACK].second()
 
 
@@ -223,7 +206,7 @@ def destroying(pytestconfig: pytest.Config) -> "Callable[[], Future[Destroyed]]"
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Tell the fixtures of a test how it ended."""
+    """Give the fixtures of a test its result."""
     report = yield
     item.stash.setdefault(_FAILED, [])
     if report.failed:
@@ -233,14 +216,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(autouse=True)
 def _calm_after_a_failure(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A test that fails leaves the stack as the next one needs it: nothing disturbed, nothing of its own under way."""
+    """After a failed test, restore the stack for the next one: no fault, no running execution, no message."""
     yield
     if request.node.stash.get(_FAILED, None) and "local_stack" in request.fixturenames:
         calm(request.getfixturevalue("local_stack"))
 
 
 def calm(stack: LocalStack) -> None:
-    """No faults any more, no execution under way, no message in the queue; within a minute or so, or it raises."""
+    """Remove all faults, and wait about a minute at most until no execution runs and no message waits, or raise."""
     Gateway(stack.gateway_url).behave()
     stack.aws.disturb({})
     sqs, executions = stack.aws.client("sqs"), stack.aws.client("stepfunctions")
@@ -261,24 +244,24 @@ def outputs(local_stack: LocalStack) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def api_as(local_stack: LocalStack, outputs: dict[str, str]) -> Callable[[str], Api]:
-    """The REST API as the sample user of a role calls it."""
+    """The REST API, called by the sample user of a role."""
     return lambda role: Api(outputs, lambda: local_stack.token(role))
 
 
 @pytest.fixture(scope="session")
 def api(api_as: Callable[[str], Api]) -> Api:
-    """The REST API as an admin calls it."""
+    """The REST API, called by an admin."""
     return api_as("admin")
 
 
 @pytest.fixture
 def new_id() -> Callable[[], str]:
-    """Payment ids that no other test uses, in groups that are too short to look like a card number."""
+    """Payment ids that no other test uses. Their groups of digits are too short for a card number."""
     return lambda: f"pay_{uuid.uuid4().hex[:8]}x{uuid.uuid4().hex[:8]}"
 
 
 class Gateway:
-    """The stand-in gateway's books."""
+    """The state of the fake Stripe."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -296,36 +279,36 @@ class Gateway:
         return charges
 
     def fault(self, **fault: Any) -> None:
-        """Have the gateway misbehave; see local/fake_stripe/faults.py."""
-        self.tell("faults", fault)
+        """Inject a fault into the gateway; see local/fake_stripe/faults.py."""
+        self.control("faults", fault)
 
     def behave(self) -> None:
-        """No fault any more, and no limit."""
+        """Remove all faults and limits."""
         self._session.delete(f"{self.url}/_stand_in/faults", timeout=10).raise_for_status()
 
-    def tell(self, route: str, body: dict[str, Any] | None = None) -> None:
-        """Have the stand-in do something; see local/fake_stripe/control.py."""
+    def control(self, route: str, body: dict[str, Any] | None = None) -> None:
+        """POST to a control route of the fake Stripe; see local/fake_stripe/control.py."""
         self._session.post(f"{self.url}/_stand_in/{route}", json=body or {}, timeout=10).raise_for_status()
 
     def forget(self, route: str) -> None:
-        """Have the stand-in do without something."""
+        """DELETE a control route of the fake Stripe."""
         self._session.delete(f"{self.url}/_stand_in/{route}", timeout=10).raise_for_status()
 
     def all_requests(self) -> list[dict[str, Any]]:
-        """What was asked, in the order of the answers."""
+        """The requests, in order of their answers."""
         requests: list[dict[str, Any]] = self._session.get(f"{self.url}/_stand_in/requests", timeout=30).json()["data"]
         return requests
 
     def requests(self, payment_id: str) -> list[dict[str, Any]]:
-        """What was asked about a payment, in the order of the answers."""
+        """The requests about a payment, in order of their answers."""
         return [request for request in self.all_requests() if request["payment_id"] == payment_id]
 
     def charges_asked_for(self) -> int:
-        """How many requests to charge there were so far."""
+        """The number of requests to charge so far."""
         return int(self._session.get(f"{self.url}/_stand_in/rates", timeout=10).json()["total"])
 
     def charge_requests(self) -> list[dict[str, Any]]:
-        """Every request to charge, in the order of the answers."""
+        """Every request to charge, in order of their answers."""
         create = ("POST", "/v1/payment_intents")
         return [request for request in self.all_requests() if (request["method"], request["path"]) == create]
 
@@ -337,13 +320,13 @@ class Gateway:
 
 @pytest.fixture(scope="session")
 def gateway(outputs: dict[str, str]) -> Gateway:
-    """The stand-in gateway."""
+    """The fake Stripe."""
     return Gateway(outputs["gateway_url"])
 
 
 @pytest.fixture(scope="session")
 def client(local_stack: LocalStack) -> Callable[[str], Any]:
-    """boto3 clients on the local AWS, as an operator with all rights."""
+    """boto3 clients on the local AWS, with an operator's full permissions."""
     clients: dict[str, Any] = {}
 
     def make(service: str) -> Any:
@@ -353,7 +336,7 @@ def client(local_stack: LocalStack) -> Callable[[str], Any]:
 
 
 class Events:
-    """What subscribers of both topics were told, read from a queue of the test's own."""
+    """The messages of both topics, read from the test's own queue."""
 
     def __init__(self, sqs: Any, url: str) -> None:
         self._sqs = sqs
@@ -361,7 +344,7 @@ class Events:
         self.seen: list[dict[str, Any]] = []
 
     def of(self, **wanted: str) -> list[dict[str, Any]]:
-        """The events so far that have these values."""
+        """The events so far with these values."""
         while messages := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages"):
             for message in messages:
                 envelope = json.loads(message["Body"])
@@ -398,7 +381,7 @@ def events(outputs: dict[str, str], client: Callable[[str], Any]) -> Events:
 
 @pytest.fixture
 def batch_file(outputs: dict[str, str], client: Callable[[str], Any]) -> "BatchFiles":
-    """Uploads and results of the batch lane."""
+    """Uploads and results of batches."""
     return BatchFiles(client("s3"), outputs["batch_bucket"])
 
 
@@ -410,14 +393,14 @@ class BatchFiles:
         self.bucket = bucket
 
     def upload(self, content: str | bytes | Path, name: str = "") -> str:
-        """Upload a file; gives its name below incoming/."""
+        """Upload a file. Returns its name below incoming/."""
         name = name or f"{uuid.uuid4().hex[:12]}.csv"
         body = content.read_bytes() if isinstance(content, Path) else content
         self._s3.put_object(Bucket=self.bucket, Key=f"incoming/{name}", Body=body)
         return name
 
     def result(self, name: str, which: str, seconds: float = PATIENCE_SECONDS) -> str:
-        """The text of results/<name>/<which>.csv once it is there."""
+        """The text of results/<name>/<which>.csv once it exists."""
         key = f"results/{name}/{which}.csv"
         eventually(lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=key).get("KeyCount", 0), bool, seconds)
         text: str = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read().decode()
@@ -429,7 +412,7 @@ Payctl = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def payctl(local_stack: LocalStack, tmp_path: Path) -> Payctl:
-    """bin/payctl from a directory of the operator's own, with AWS settings of their own that do not matter here."""
+    """bin/payctl in an operator's own directory, with their own AWS settings, which must have no effect here."""
     own = {
         "PAYCTL_OUTPUTS": str(local_stack.outputs_path),
         "AWS_PROFILE": "no-such-profile",
@@ -445,7 +428,7 @@ def payctl(local_stack: LocalStack, tmp_path: Path) -> Payctl:
     return run
 
 
-def told_by(run: subprocess.CompletedProcess[str]) -> Any:
-    """What a command of payctl wrote as JSON."""
+def json_of(run: subprocess.CompletedProcess[str]) -> Any:
+    """The JSON output of a payctl command."""
     assert run.stdout, run.stderr
     return json.loads(run.stdout)

@@ -31,8 +31,8 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if case.path == "/webhooks/stripe":
         kwargs["auth"] = Signed()
     if case.query:
-        case.query.pop("cursor", None)  # nobody invents one: it comes with the page before
+        case.query.pop("cursor", None)  # a client never invents one: it comes with the previous page
     if isinstance(case.body, dict) and isinstance(case.body.get("amount"), float):
-        # for a float 57 * 0.01, or 0.5700000000000001, is a multiple of 0.01 and 10.0 has no digits; for money not
+        # as floats, 0.5700000000000001 (57 * 0.01) is a multiple of 0.01, and 10.0 has no digits; as money they are not
         amount = round(case.body["amount"], 4)
         case.body["amount"] = int(amount) if amount.is_integer() else amount

@@ -1,4 +1,4 @@
-"""What stands in the local AWS, by kind: how tests see what an environment has made, and left behind."""
+"""The resources in the local AWS, by kind: what an environment created, and what it left behind."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ Client = Callable[[str], Any]
 
 
 def everything(client: Client) -> dict[str, list[str]]:
-    """The names of all that our stacks make, by service."""
+    """The names of all resources that our stacks create, by service."""
     iam, s3, dynamodb = client("iam"), client("s3"), client("dynamodb")
     gateway, alarms = client("apigateway"), client("cloudwatch")
     return {
@@ -33,7 +33,7 @@ def everything(client: Client) -> dict[str, list[str]]:
 
 
 def of_suffix(names: dict[str, list[str]], suffix: str) -> dict[str, list[str]]:
-    """Those of one environment; a bucket's name goes on after the suffix."""
+    """The resources of one environment. A bucket's name continues after the suffix."""
     return {
         kind: [name for name in found if name.endswith(f"-{suffix}") or f"-{suffix}-" in name]
         for kind, found in names.items()

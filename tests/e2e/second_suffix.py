@@ -10,7 +10,7 @@ SUFFIX = "pr-e2e"
 
 
 class Cdktf:
-    """cdktf-cli 0.21 in the project's root, with its output and state out of the project's way."""
+    """cdktf-cli 0.21 in the project's root, with its output and state outside of the project."""
 
     def __init__(self, local_stack: LocalStack, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ class Cdktf:
         return run.stdout
 
     def deployed(self) -> "Cdktf":
-        """Deploy it, from nothing."""
+        """Deploy it from an empty state."""
         self("synth")
         assert "to add" in self("diff", "--skip-provider-lock")
         self("deploy", "--auto-approve", "--skip-provider-lock", "--outputs-file", str(self.outputs))
@@ -42,6 +42,6 @@ class Cdktf:
 
 
 def remove_state() -> None:
-    """Leave no state of it in the project's root."""
+    """Remove its state from the project's root."""
     for leftover in ROOT.glob(f"terraform.{SUFFIX}.tfstate*"):
         leftover.unlink()

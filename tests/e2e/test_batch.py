@@ -1,4 +1,4 @@
-"""Batches on the applied stack: FAULTS 6 and 25 to 31 where S3, SQS and Lambda are the real thing."""
+"""Batches on the applied stack: FAULTS 6 and 25 to 31 with S3, SQS and Lambda."""
 
 import csv
 import gzip
@@ -160,7 +160,7 @@ def test_only_the_poison_message_of_ten_reaches_the_dead_letters(
     visibility = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
     sqs.set_queue_attributes(
         QueueUrl=queue, Attributes={"VisibilityTimeout": "50"}
-    )  # a second, at the scale of these tests
+    )  # a second, at the time scale of these tests
     try:
         bodies = [json.dumps({"payment_id": payment_id, "batch_id": "b", "line": 1}) for payment_id in ids]
         bodies.append("poison")

@@ -1,4 +1,4 @@
-"""The batch lane and the operator's tools on the applied stack: FAULTS 19, 20 and 30, and what payctl says of them."""
+"""The batch breaker and the operator's tools on the applied stack: FAULTS 19, 20 and 30, and payctl's output."""
 
 import json
 import random
@@ -24,48 +24,48 @@ from payments.domain.money import Money
 from payments.domain.payment import accepted, moved
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest
-from tests.e2e.conftest import Api, BatchFiles, Events, Gateway, Payctl, eventually, told_by
+from tests.e2e.conftest import Api, BatchFiles, Events, Gateway, Payctl, eventually, json_of
 from tests.unit.builders import request
 
 NewId = Callable[[], str]
 Client = Callable[[str], Any]
 HEADER = "payment_id,amount,currency"
-RINGS = {"AlarmName": "payment-gateway-misconfigured-local", "NewStateValue": "ALARM"}
+ALARM = {"AlarmName": "payment-gateway-misconfigured-local", "NewStateValue": "ALARM"}
 
 
 @pytest.fixture
-def lane(client: Client, outputs: dict[str, str]) -> DynamoBreakerStore:
-    """The lane's switch."""
+def breaker(client: Client, outputs: dict[str, str]) -> DynamoBreakerStore:
+    """The stored state of the batch breaker."""
     return DynamoBreakerStore(client("dynamodb"), outputs["controls_table"])
 
 
 @pytest.fixture
-def mended(gateway: Gateway, lane: DynamoBreakerStore) -> Iterator[None]:
-    """The gateway takes our key again, and the lane is open, whatever a test did."""
+def mended(gateway: Gateway, breaker: DynamoBreakerStore) -> Iterator[None]:
+    """After each test the gateway accepts our key, and the breaker is not paused."""
     yield
     gateway.behave()
-    eventually(lane.state, lambda state: not state.paused, 120, every=0.5)
+    eventually(breaker.state, lambda state: not state.paused, 120, every=0.5)
 
 
 @pytest.mark.fault(19)
 def test_batches_pause_with_one_alarm_on_a_refused_key_and_resume(
-    batch_file: BatchFiles, gateway: Gateway, events: Events, lane: DynamoBreakerStore, client: Client,
+    batch_file: BatchFiles, gateway: Gateway, events: Events, breaker: DynamoBreakerStore, client: Client,
     outputs: dict[str, str], payctl: Payctl, new_id: NewId, mended: None,
 ) -> None:  # fmt: skip
     run, rows = new_id(), 200
-    rung = len(events.of(**RINGS))
+    fired = len(events.of(**ALARM))
     alarms = client("cloudwatch")
     gateway.fault(kind="unauthorized", times=100_000)
     name = batch_file.upload("\n".join([HEADER, *(f"{run}_{number},5,USD" for number in range(rows))]))
-    paused = eventually(lane.state, lambda state: state.paused)
+    paused = eventually(breaker.state, lambda state: state.paused)
     assert paused.paused_by == "gateway"
     eventually(lambda: delivery(client, outputs), lambda state: state == "Disabled")
-    time.sleep(3)  # what was on its way has ended
+    time.sleep(3)  # running payments have ended
     refused = {one["payment_id"] for one in gateway.all_requests() if one["payment_id"].startswith(run)}
     assert len(refused) < rows / 2
-    eventually(lambda: alarms.describe_alarms(AlarmNames=[RINGS["AlarmName"]])["MetricAlarms"][0]["StateValue"],
+    eventually(lambda: alarms.describe_alarms(AlarmNames=[ALARM["AlarmName"]])["MetricAlarms"][0]["StateValue"],
                lambda state: state == "ALARM")  # fmt: skip
-    status = told_by(payctl("lane", "status", "--json"))
+    status = json_of(payctl("breaker", "status", "--json"))
     assert (status["paused_by"], status["delivery"]) == ("gateway", "Disabled")
 
     gateway.behave()
@@ -73,8 +73,8 @@ def test_batches_pause_with_one_alarm_on_a_refused_key_and_resume(
     assert [line.split(",")[4] for line in results.splitlines()[1:]] == ["succeeded"] * rows
     charged = [charge["payment_id"] for charge in gateway.all_charges() if charge["payment_id"].startswith(run)]
     assert len(charged) == len(set(charged)) == rows
-    assert not lane.state().paused
-    assert len(events.of(**RINGS)) <= rung + 1
+    assert not breaker.state().paused
+    assert len(events.of(**ALARM)) <= fired + 1
 
 
 def delivery(client: Client, outputs: dict[str, str]) -> str:
@@ -84,20 +84,20 @@ def delivery(client: Client, outputs: dict[str, str]) -> str:
 
 
 def test_operator_pause_holds_batches_but_not_rest_until_resume(
-    api: Api, batch_file: BatchFiles, gateway: Gateway, lane: DynamoBreakerStore, payctl: Payctl, new_id: NewId
+    api: Api, batch_file: BatchFiles, gateway: Gateway, breaker: DynamoBreakerStore, payctl: Payctl, new_id: NewId
 ) -> None:
     in_batch, over_rest = new_id(), new_id()
-    paused = payctl("lane", "pause", "--reason", "month-end", "--yes")
+    paused = payctl("breaker", "pause", "--reason", "month-end", "--yes")
     assert paused.returncode == Exit.DONE, paused.stderr
     try:
         name = batch_file.upload(f"{HEADER}\n{in_batch},5,USD\n")
         api.post({"payment_id": over_rest, "amount": 5, "currency": "USD"})
         assert api.settled(over_rest)["status"] == "succeeded"
-        time.sleep(5)  # a sweep or two
+        time.sleep(5)  # one or two recovery runs
         assert api.get(f"/payments/{in_batch}").json()["status"] == "pending"
-        assert lane.state().paused_by == "operator"
+        assert breaker.state().paused_by == "operator"
     finally:
-        resumed = payctl("lane", "resume")
+        resumed = payctl("breaker", "resume")
     assert resumed.returncode == Exit.DONE, resumed.stderr
     assert f"{in_batch},5.00,USD,succeeded" in batch_file.result(name, "results")
     assert len(gateway.charges(in_batch)) == 1
@@ -108,7 +108,7 @@ def test_dead_letter_replayed_after_25_hours_asks_the_gateway_first(
     api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], payctl: Payctl, new_id: NewId
 ) -> None:
     payment_id, yesterday = new_id(), utc_now() - timedelta(hours=25)
-    # it was charged then, and everything of ours died before it was written down
+    # it was charged, and our function crashed before it stored the result
     StripeGateway(lambda: "sk_test_x", base_url=gateway.url).charge(
         ChargeRequest(payment_id, Money(9999, "USD"), "pm_card_visa")
     )
@@ -121,10 +121,10 @@ def test_dead_letter_replayed_after_25_hours_asks_the_gateway_first(
     message = json.dumps({"payment_id": payment_id, "batch_id": "yesterdays", "line": 2})
     client("sqs").send_message(QueueUrl=outputs["dead_letter_queue_url"], MessageBody=message)
 
-    listed = told_by(payctl("dlq", "list", "--json"))
+    listed = json_of(payctl("dlq", "list", "--json"))
     [letter] = [one for one in listed if one["payment_id"] == payment_id]
     assert "succeeded" in letter["gateway"]
-    # a restart of this moment, so that the sweeper leaves it to the operator for a while
+    # restarted just now: recovery leaves it to the operator for a while
     taken_up = replace(stuck, restarts=1, restarted_at=iso(utc_now()))
     encryptor = KmsFieldEncryptor(client("kms"), outputs["vault_key_arn"])
     DynamoPaymentStore(client("dynamodb"), outputs["payments_table"], encryptor).create(taken_up)
@@ -144,9 +144,9 @@ def test_explain_shows_a_troubled_payment_in_one_time_line(api: Api, payctl: Pay
     api.post(body | {"metadata": {"stand_in": "rate_limited:2"}})
     api.settled(payment_id)
     eventually(lambda: api.get(f"/payments/{payment_id}").json(), lambda seen: seen["status"] == "succeeded")
-    told = told_by(payctl("payment", "explain", payment_id, "--json"))
-    assert {"payments table", "audit log", "workflow", "gateway"} <= {entry["where"] for entry in told["timeline"]}
-    times = [entry["at"] for entry in told["timeline"]]
+    explained = json_of(payctl("payment", "explain", payment_id, "--json"))
+    assert {"payments table", "audit log", "workflow", "gateway"} <= {entry["where"] for entry in explained["timeline"]}
+    times = [entry["at"] for entry in explained["timeline"]]
     assert times == sorted(times)
     shown = payctl("payment", "explain", payment_id)
     assert shown.returncode == Exit.DONE, shown.stderr
@@ -184,7 +184,7 @@ def test_split_failure_keeps_the_file_as_a_dead_letter_until_replayed(
     try:
         name = batch_file.upload(f"{HEADER}\n{payment_id},5,USD\n")
         [letter] = eventually(
-            lambda: [one for one in told_by(payctl("dlq", "list", "--json")) if name in one["file"]], len, every=1
+            lambda: [one for one in json_of(payctl("dlq", "list", "--json")) if name in one["file"]], len, every=1
         )
     finally:
         functions.update_function_configuration(FunctionName=split, Environment=usual)
@@ -194,7 +194,7 @@ def test_split_failure_keeps_the_file_as_a_dead_letter_until_replayed(
     assert replayed.returncode == Exit.DONE, replayed.stderr
     assert f"{payment_id},5.00,USD,succeeded" in batch_file.result(name, "results")
     assert len(gateway.charges(payment_id)) == 1
-    assert not [one for one in told_by(payctl("dlq", "list", "--json")) if name in one["file"]]
+    assert not [one for one in json_of(payctl("dlq", "list", "--json")) if name in one["file"]]
 
 
 @pytest.mark.fault(30)
@@ -204,11 +204,11 @@ def test_half_split_batch_is_finished_once_by_recovery(
     run = new_id()
     name = batch_file.upload("\n".join([HEADER, *(f"{run}_{number},5,USD" for number in range(5))]))
     batch_file.result(name, "results")
-    [told] = eventually(lambda: events.of(event_type="batch", file=name), len)
-    # as a splitter leaves it that died after its last window and before it could say so
+    [event] = eventually(lambda: events.of(event_type="batch", file=name), len)
+    # as after a splitter that crashed between its last window and the final write
     client("dynamodb").update_item(
         TableName=outputs["processing_status_table"],
-        Key={"batch_id": {"S": told["batch_id"]}, "item": {"S": "SUMMARY"}},
+        Key={"batch_id": {"S": event["batch_id"]}, "item": {"S": "SUMMARY"}},
         UpdateExpression="SET #status = :splitting, owner_until = :past, unfinished = :yes, line = :none, "
         "rows_read = :none, rows_accepted = :none",
         ExpressionAttributeNames={"#status": "status"},
@@ -218,7 +218,7 @@ def test_half_split_batch_is_finished_once_by_recovery(
     )  # fmt: skip
     batches = DynamoBatchStore(client("dynamodb"), outputs["processing_status_table"], outputs["payments_table"])
     batch = eventually(
-        lambda: batches.get(told["batch_id"]), lambda now: now is not None and now.status is BatchStatus.COMPLETED
+        lambda: batches.get(event["batch_id"]), lambda now: now is not None and now.status is BatchStatus.COMPLETED
     )
     assert batch is not None
     assert (batch.progress.rows_read, batch.progress.rows_accepted, batch.rows_closed) == (5, 5, 5)
@@ -231,7 +231,7 @@ def test_lost_batch_message_is_queued_again_by_recovery(
     new_id: NewId,
 ) -> None:  # fmt: skip
     payment_id, sqs = new_id(), client("sqs")
-    assert payctl("lane", "pause", "--reason", "a test", "--yes").returncode == Exit.DONE
+    assert payctl("breaker", "pause", "--reason", "a test", "--yes").returncode == Exit.DONE
     try:
         eventually(lambda: delivery(client, outputs), lambda state: state == "Disabled")
         name = batch_file.upload(f"{HEADER}\n{payment_id},5,USD\n")
@@ -241,6 +241,6 @@ def test_lost_batch_message_is_queued_again_by_recovery(
         assert payment_id in message["Body"]
         sqs.delete_message(QueueUrl=outputs["payment_queue_url"], ReceiptHandle=message["ReceiptHandle"])
     finally:
-        assert payctl("lane", "resume").returncode == Exit.DONE
+        assert payctl("breaker", "resume").returncode == Exit.DONE
     assert f"{payment_id},5.00,USD,succeeded" in batch_file.result(name, "results")
     assert len(gateway.charges(payment_id)) == 1

@@ -1,4 +1,4 @@
-"""Chaos: processes die, tables throttle, starts fail and messages come twice, while a batch and REST payments run."""
+"""Chaos while a batch and REST payments run: killed processes, throttled tables, failed starts, repeated messages."""
 
 import json
 import random
@@ -38,7 +38,7 @@ AT_THE_GATEWAY = ("answer_lost", "server_error", "rate_limited", "latency")
 PATIENCE_SECONDS = 240
 
 
-@pytest.mark.timeout(1800)  # it ends much sooner when nothing moves: see PATIENCE_SECONDS
+@pytest.mark.timeout(1800)  # it ends much sooner if nothing changes: see PATIENCE_SECONDS
 def test_chaos_ends_500_payments_and_charges_each_success_once(
     api: Api, gateway: Gateway, batch_file: BatchFiles, events: Events, local_stack: LocalStack,
     client: Callable[[str], Any], outputs: dict[str, str], new_id: Callable[[], str],
@@ -77,9 +77,9 @@ def test_chaos_ends_500_payments_and_charges_each_success_once(
 
     results = batch_file.result(name, "results", PATIENCE_SECONDS)
     assert sorted(line.split(",")[1] for line in results.splitlines()[1:]) == sorted(batch_ids)
-    [told] = {event["batch_id"] for event in eventually(lambda: events.of(event_type="batch", file=name), len)}
+    [batch_id] = {event["batch_id"] for event in eventually(lambda: events.of(event_type="batch", file=name), len)}
     batches = DynamoBatchStore(client("dynamodb"), outputs["processing_status_table"], outputs["payments_table"])
-    batch = batches.get(told)
+    batch = batches.get(batch_id)
     assert batch is not None
     assert (batch.status, batch.progress.rows_accepted, batch.rows_closed) == (BatchStatus.COMPLETED, BATCH, BATCH)
 
@@ -88,7 +88,7 @@ def test_chaos_ends_500_payments_and_charges_each_success_once(
 def chaos(
     stack: LocalStack, sqs: Any, queue_url: str, batch_ids: list[str], rng: random.Random
 ) -> Iterator[Counter[str]]:
-    """Disturb the stack until the end; counts the processes that were killed."""
+    """Disturb the stack until the end. Counts the killed processes."""
     killed: Counter[str] = Counter()
     over = threading.Event()
 
@@ -124,6 +124,6 @@ def submit_until_accepted(api: Api, payment_id: str, method: str) -> None:
 
 
 def open_ones(payments: DynamoPaymentStore, payment_ids: dict[str, str]) -> list[str]:
-    """Those that somebody still waits for."""
+    """The payments that are still open."""
     found = ((payment_id, payments.get(payment_id)) for payment_id in payment_ids)
     return [payment_id for payment_id, row in found if row is None or row.status not in SETTLED]

@@ -12,7 +12,7 @@ from local.terraform import ROOT
 from payments.domain.identity import Role
 
 EXAMPLES = {Role.ADMIN: 25}
-"""How many requests are invented for an operation and role, beside those that the contract's limits suggest."""
+"""The number of random requests for an operation and role, in addition to those at the contract's limits."""
 OTHERS = 2
 
 

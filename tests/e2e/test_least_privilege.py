@@ -1,7 +1,7 @@
-"""Least privilege, both ways: no role lacks a permission that it needs, and none has one that it never uses.
+"""Least privilege, both ways: each role has every permission that it needs, and uses every permission that it has.
 
-Everything that a role asks for is on record since the stack was applied. This file runs after all others of the
-folder, which take what is left behind on its roads, and makes each ordinary road of a payment run once itself.
+Every request of a role is recorded since the stack was applied. This file runs after all others of the folder, which
+cover the recovery paths, and runs each ordinary path of a payment once itself.
 """
 
 import json
@@ -29,14 +29,14 @@ UNSEEN = {
 """Granted actions that no local run can show, each with its reason."""
 
 NO_TIME_LEFT_SECONDS = 20
-"""A time limit of the splitter that is less than it keeps in reserve: it hands over after every window."""
+"""A time limit of the splitter below its reserve: it hands over after every window."""
 
 COLD_START_SECONDS = 120
 """A change of a function's settings ends its warm processes, and a busy machine starts new ones slowly."""
 
 
 class Asked(NamedTuple):
-    """One request of a role, once however often it was made."""
+    """One distinct request of a role."""
 
     role: str
     action: str
@@ -52,14 +52,14 @@ class Granted(NamedTuple):
     pattern: str
 
     def covers(self, asked: Asked) -> bool:
-        """Whether a request is one of those that this allows."""
+        """Whether this permission covers the request."""
         same = (asked.role, asked.action) == (self.role, self.action)
         return same and fnmatchcase(asked.resource, self.pattern)
 
 
 @pytest.fixture(scope="module")
 def granted(client: Callable[[str], Any], outputs: dict[str, str]) -> list[Granted]:
-    """All that the policies of the stack's roles allow."""
+    """All permissions in the policies of the stack's roles."""
     return list(_grants(client("iam"), outputs["environment_suffix"]))
 
 
@@ -81,7 +81,7 @@ def asked(
     outputs: dict[str, str],
     granted: list[Granted],
 ) -> list[Asked]:
-    """All that the stack's roles asked for, after each road of a payment."""
+    """All requests of the stack's roles, after each path of a payment."""
     pay_over_rest(api, client("dynamodb"), outputs["customers_table"])
     with no_time_left(client("lambda"), f"payment-split-{outputs['environment_suffix']}"):
         payments = DynamoPaymentStore(client("dynamodb"), outputs["payments_table"])
@@ -109,7 +109,7 @@ def pay_by_batch(api: Api, payments: DynamoPaymentStore, files: BatchFiles, even
     payments.create(accepted(parse_request(stuck), at=utc_now(), source="rest"))
     mixed = files.upload("payment_id,amount,currency\nleast_good,12.00,EUR\nleast_bad,ten,EUR\nleast_stuck,12.00,EUR\n")
     all_bad = files.upload("payment_id,amount,currency\nleast_bad,ten,EUR\n")
-    for file in (mixed, all_bad):  # the event is the last that a report asks for
+    for file in (mixed, all_bad):  # the event is the last request of a report
         eventually(partial(events.of, file=file), bool, COLD_START_SECONDS)
     api.post(stuck)
     eventually(partial(events.of, payment_id="least_stuck"), bool)  # and a workflow
@@ -117,7 +117,7 @@ def pay_by_batch(api: Api, payments: DynamoPaymentStore, files: BatchFiles, even
 
 @contextmanager
 def no_time_left(functions: Any, splitter: str) -> Iterator[None]:
-    """Let the splitter run out of time at once, so that it calls itself to go on."""
+    """Let the splitter run out of time at once, so that it calls itself to continue."""
     usual = functions.get_function_configuration(FunctionName=splitter)["Timeout"]
     limit(functions, splitter, NO_TIME_LEFT_SECONDS)
     try:
@@ -127,7 +127,7 @@ def no_time_left(functions: Any, splitter: str) -> Iterator[None]:
 
 
 def limit(functions: Any, name: str, seconds: int) -> None:
-    """Change a function's time limit, and wait until the change holds."""
+    """Change a function's time limit, and wait until the change is active."""
     functions.update_function_configuration(FunctionName=name, Timeout=seconds)
     eventually(
         lambda: functions.get_function_configuration(FunctionName=name)["LastUpdateStatus"],

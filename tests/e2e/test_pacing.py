@@ -1,11 +1,11 @@
-"""The pace on the applied stack: a batch and REST share a limited gateway, and it never has to refuse.
+"""The gateway rate limiter on the applied stack: a batch and REST share a limited gateway, which rejects no request.
 
-How fast that goes, `make bench` measures; a test that asserts times fails on a machine that is busy.
+`make bench` measures the speed: a test of times would fail on a busy machine.
 """
 
 import pytest
 
-from local.bench.pacing import measure, told
+from local.bench.pacing import described, measure
 from local.stack import LocalStack
 
 
@@ -14,5 +14,5 @@ def test_pace_avoids_429_and_charges_batch_and_rest_payments_once(
 ) -> None:
     measured = measure(local_stack)
     with capsys.disabled():
-        print(f"\n{told(measured)}")  # noqa: T201
+        print(f"\n{described(measured)}")  # noqa: T201
     assert (measured.refused, measured.charged_not_once) == (0, 0)

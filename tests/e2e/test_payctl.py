@@ -1,4 +1,4 @@
-"""payctl as an operator runs it: a process of its own, on the applied stack."""
+"""payctl as an operator runs it: its own process, on the applied stack."""
 
 import uuid
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from local.stack import LocalStack
 from payctl.failures import Exit
-from tests.e2e.conftest import Gateway, Payctl, told_by
+from tests.e2e.conftest import Gateway, Payctl, json_of
 
 
 def test_pay_when_sent_twice_then_shows_the_outcome_and_is_charged_once(
@@ -16,7 +16,7 @@ def test_pay_when_sent_twice_then_shows_the_outcome_and_is_charged_once(
     pay = ("pay", "--id", payment_id, "--amount", "99.99", "--currency", "USD", "--metadata", "order=A-17", "--json")
     first, second = payctl(*pay), payctl(*pay)
     assert (first.returncode, second.returncode) == (Exit.DONE, Exit.DONE), first.stderr + second.stderr
-    assert told_by(first)["status"] == told_by(second)["status"] == "succeeded"
+    assert json_of(first)["status"] == json_of(second)["status"] == "succeeded"
     assert "accepted before" in second.stderr
     assert [charge["amount"] for charge in gateway.charges(payment_id)] == [9999]
 
@@ -52,7 +52,7 @@ def test_customer_default_method_is_used_if_a_payment_names_none(payctl: Payctl)
     assert payctl("customer", "create", customer_id, "--email", "jo@example.com").returncode == Exit.DONE
     assert payctl("customer", "set-default", customer_id, "pm_card_chargeDeclinedLostCard").returncode == Exit.DONE
     paid = payctl("pay", "--amount", "5", "--currency", "USD", "--customer", customer_id, "--json")
-    assert told_by(paid)["reason"]["code"] == "lost_card"
+    assert json_of(paid)["reason"]["code"] == "lost_card"
 
 
 def test_batch_upload_when_watched_then_downloads_the_results_of_every_row(payctl: Payctl, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_batch_upload_when_watched_then_downloads_the_results_of_every_row(payct
     file.write_text(f"payment_id,amount,currency\n{name}_1,10.00,USD\n{name}_2,1.5,JPY\n{name}_3,500,JPY\n")
     uploaded = payctl("batch", "upload", file.name, "--watch", "--download", "results", "--json")
     assert uploaded.returncode == Exit.NOT_CHARGED, uploaded.stderr
-    batch = told_by(uploaded)
+    batch = json_of(uploaded)
     assert (batch["status"], batch["rows_accepted"], batch["rows_rejected"]) == ("completed", 2, 1)
     assert batch["by_status"] == {"succeeded": 2}
     assert f"{name}_3" in (tmp_path / "results" / "results.csv").read_text()
@@ -70,7 +70,7 @@ def test_batch_upload_when_watched_then_downloads_the_results_of_every_row(payct
 
     shown = payctl("batch", "show", batch["batch_id"])
     assert "more digits than JPY has" in shown.stdout
-    listed = {entry["batch_id"]: entry["status"] for entry in told_by(payctl("batch", "list", "--json"))}
+    listed = {entry["batch_id"]: entry["status"] for entry in json_of(payctl("batch", "list", "--json"))}
     assert listed[batch["batch_id"]] == "completed"
 
 
@@ -86,4 +86,4 @@ def test_gateway_set_key_replaces_the_key_and_payments_still_succeed(payctl: Pay
 
 
 def test_outputs_when_asked_then_prints_those_of_the_stack(payctl: Payctl, outputs: dict[str, str]) -> None:
-    assert told_by(payctl("outputs", "--json")) == outputs
+    assert json_of(payctl("outputs", "--json")) == outputs

@@ -1,4 +1,4 @@
-"""The commands of the README and of the pages that it links, run as they stand, one after the other in one shell."""
+"""The commands of the README and of the pages that it links, run unchanged, one after the other in one shell."""
 
 import json
 import os
@@ -22,7 +22,7 @@ _NEXT = "---- next block ----"
 
 
 class Block(NamedTuple):
-    """A bash block: what stands in the comment above it, its commands, and the JSON that the page shows below."""
+    """A bash block: the comment above it, its commands, and the JSON that the page shows below."""
 
     mark: str
     script: str
@@ -37,14 +37,14 @@ BLOCKS = [
     for block in _BLOCK.finditer((ROOT / page).read_text())
 ]
 HERE = [block for block in BLOCKS if not block.mark]
-"""Those that run on the local stack, which a comment above says of no other."""
+"""The blocks that run on the local stack: those without a comment that says otherwise."""
 
 
 @pytest.fixture(scope="module")
 def printed(local_stack: LocalStack, api: Api, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What each block printed, by its commands. Run beside the project, so that files they write do not stay in it."""
+    """The output of each block, by its commands. Run outside of the project, so that their files do not stay in it."""
     api.post({"payment_id": "readme_first", "amount": 1, "currency": "USD"})
-    api.settled("readme_first")  # the README's sleep is for a stack that is awake
+    api.settled("readme_first")  # the README's sleep is for a stack that is already warm
     folder = tmp_path_factory.mktemp("readme")
     for name in ("bin", "local"):
         (folder / name).symlink_to(ROOT / name)
@@ -78,10 +78,10 @@ def test_pages_when_they_have_commands_then_all_are_listed_here() -> None:
 
 
 def test_documented_cdktf_commands_are_those_that_the_tests_run() -> None:
-    told = {command for block in BLOCKS for command in re.findall(r"^cdktf (\w+)", block.script, re.MULTILINE)}
+    named = {command for block in BLOCKS for command in re.findall(r"^cdktf (\w+)", block.script, re.MULTILINE)}
     tests = "".join((ROOT / "tests" / "e2e" / name).read_text() for name in ("second_suffix.py", "conftest.py"))
     run = set(re.findall(r"\b(?:self|second\(\))\(\"(\w+)\"", tests))
-    assert told == run == {"synth", "diff", "deploy", "destroy"}
+    assert named == run == {"synth", "diff", "deploy", "destroy"}
 
 
 def test_answers_have_the_shape_that_the_readme_shows(
@@ -94,7 +94,7 @@ def test_answers_have_the_shape_that_the_readme_shows(
 
 
 def shape(value: Any) -> Any:
-    """JSON without what differs from run to run: names of fields, kinds of values, and every status as it is."""
+    """JSON without the values that differ between runs: field names, types of values, and every status unchanged."""
     if isinstance(value, dict):
         return {name: part if name in ("status", "type", "actor") else shape(part) for name, part in value.items()}
     if isinstance(value, list):

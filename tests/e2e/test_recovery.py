@@ -1,6 +1,6 @@
-"""What fails is taken up again: FAULTS 4 to 23 and 33 to 37 on the applied stack, at the stand-in gateway.
+"""Recovery: FAULTS 4 to 23 and 33 to 37 on the applied stack, with the fake Stripe.
 
-A fault that one payment brings along stands in its metadata; see local/fake_stripe/fault_spec.py.
+The fault of a single payment is in its metadata; see local/fake_stripe/fault_spec.py.
 """
 
 import json
@@ -36,24 +36,24 @@ NewId = Callable[[], str]
 Client = Callable[[str], Any]
 
 WAIT_SCALE = 0.1
-PATIENCES = 12
-"""Units of PATIENCE_SECONDS after which even a payment that has to be asked about twice has its outcome."""
+UNITS_OF_WAITING = 12
+"""Units of PATIENCE_SECONDS after which a payment has its outcome, even if it takes two queries."""
 AUTHENTICATES = "pm_card_authenticationRequired"
-UNTOLD = {"unheard": ("requires_action", "authenticate"), "settles": ("processing", "settle")}
-"""Payments that the gateway closes without an event: how each waits for it, and what closes it there."""
+WITHOUT_WEBHOOK = {"unheard": ("requires_action", "authenticate"), "settles": ("processing", "settle")}
+"""Payments that the gateway ends without an event: the status of each until then, and the route that ends it."""
 
 
 def body(payment_id: str, faults: str = "", **more: Any) -> dict[str, Any]:
-    """A payment over 99.99 USD that brings its faults along."""
+    """A payment of 99.99 USD with its faults in the metadata."""
     metadata = {"metadata": {"stand_in": faults}} if faults else {}
     return {"payment_id": payment_id, "amount": 99.99, "currency": "USD"} | metadata | more
 
 
 @pytest.fixture(scope="module")
 def slow(api: Api, gateway: Gateway) -> dict[str, str]:
-    """Payments whose recovery takes the sweeper's patience, all begun at once: what for → payment id.
+    """Payments whose recovery takes several units of waiting, all started at once: name → payment id.
 
-    The gateway closes `unheard` and `settles` at once, without an event. Each further poll waits twice as long.
+    The gateway ends `unheard` and `settles` at once, without an event. Each further poll waits twice as long.
     """
     run = uuid.uuid4().hex[:8]
     begun = {
@@ -65,14 +65,14 @@ def slow(api: Api, gateway: Gateway) -> dict[str, str]:
     for one in begun.values():
         assert api.post(one).status_code == 202
     payment_ids = {what: one["payment_id"] for what, one in begun.items()}
-    for what, (waiting, route) in UNTOLD.items():
+    for what, (waiting, route) in WITHOUT_WEBHOOK.items():
         intent = waits_for_the_gateway(api, payment_ids[what], waiting)
-        gateway.tell(f"payment_intents/{intent}/{route}", {"outcome": "succeeded"})
+        gateway.control(f"payment_intents/{intent}/{route}", {"outcome": "succeeded"})
     return payment_ids
 
 
 def waits_for_the_gateway(api: Api, payment_id: str, status: str) -> str:
-    """The intent of a payment that is in this status and known at the gateway."""
+    """The intent of a payment once the payment has this status and the gateway knows it."""
     view = eventually(
         lambda: api.get(f"/payments/{payment_id}").json(),
         lambda seen: seen["status"] == status and "gateway_reference" in seen["references"],
@@ -82,8 +82,8 @@ def waits_for_the_gateway(api: Api, payment_id: str, status: str) -> str:
 
 @pytest.fixture(scope="module")
 def slow_seconds(local_stack: LocalStack) -> float:
-    """How long the recovery of such a payment may stand still."""
-    return PATIENCES * local_stack.patience_seconds
+    """How long the recovery of such a payment may show no change."""
+    return UNITS_OF_WAITING * local_stack.patience_seconds
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def rows(client: Client, outputs: dict[str, str]) -> DynamoPaymentStore:
 
 @pytest.fixture
 def undisturbed(local_stack: LocalStack) -> Any:
-    """Whatever a test disturbs is in order again after it."""
+    """Restore everything that a test disturbed."""
     yield
     local_stack.aws.disturb({})
 
@@ -165,7 +165,7 @@ def test_payment_id_repeated_after_thirty_days_is_still_one_payment(
     first = accepted(request(payment_id), at=long_ago, source="rest")
     charged = moved(moved(first, Status.PROCESSING, at=long_ago, actor="charge"), Status.SUCCEEDED, at=long_ago,
                     actor="workflow")  # fmt: skip
-    rows.create(replace(charged, audited_version=charged.version))  # or the sweeper would have its audit made up for
+    rows.create(replace(charged, audited_version=charged.version))  # otherwise recovery would add the missing audit
     again = api.post(body(payment_id))
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (202, "true")
     time.sleep(1)
@@ -191,7 +191,7 @@ def test_charge_killed_before_the_call_charges_once(
 
 
 def hold_slots(dynamodb: Any, controls: str, seconds: float) -> None:
-    """Take all slots of the next seconds."""
+    """Reserve all slots of the next seconds."""
     local = ENVIRONMENTS["local"]
     slot = slot_length(local.gateway_rate_per_second, local.gateway_reserve_percent)
     until = int((utc_now().timestamp() + seconds) / slot.total_seconds())
@@ -268,10 +268,10 @@ def test_payment_with_its_key_in_use_is_retried_with_the_same_key(api: Api, gate
 @pytest.mark.fault(14)
 def test_refused_connections_are_retried_and_charged_once(api: Api, gateway: Gateway, new_id: NewId) -> None:
     payment_id = new_id()
-    gateway.tell("refuse_connections", {"seconds": 0.8})
+    gateway.control("refuse_connections", {"seconds": 0.8})
     api.post(body(payment_id))
     view = becomes(api, payment_id, "succeeded")
-    assert "pending" in statuses(view)[1:], "no attempt met the closed door"
+    assert "pending" in statuses(view)[1:], "no attempt met the closed port"
     assert len(gateway.charges(payment_id)) == 1
 
 
@@ -288,7 +288,7 @@ def test_stolen_card_is_declined_once_and_counted_as_suspicious(
 
 
 def suspicious(client: Client, outputs: dict[str, str]) -> float:
-    """How many suspicious declines were counted in the last hours."""
+    """The number of suspicious declines counted in the last hours."""
     now = utc_now()
     points = client("cloudwatch").get_metric_statistics(
         Namespace="Payments",
@@ -310,10 +310,10 @@ def test_webhook_finishes_a_payment_after_authentication(
     payment_id = new_id()
     api.post(body(payment_id, payment_method=AUTHENTICATES))
     intent = becomes(api, payment_id, "requires_action")["references"]["gateway_reference"]
-    gateway.tell(f"payment_intents/{intent}/authenticate", {"outcome": outcome})
+    gateway.control(f"payment_intents/{intent}/authenticate", {"outcome": outcome})
     becomes(api, payment_id, status, local_stack.patience_seconds)
     assert len(gateway.charges(payment_id)) == (status == "succeeded")
-    if status == "declined":  # nobody can turn it into a charge any more
+    if status == "declined":  # it can never become a charge
         refused = requests.post(
             f"{gateway.url}/v1/payment_intents/{intent}/confirm",
             data={"payment_method": "pm_card_visa"}, auth=("sk_test_x", ""), timeout=10,
@@ -402,7 +402,7 @@ def test_webhook_when_its_secret_is_rotated_then_both_secrets_verify(
     both = json.dumps({"current": "whsec_new", "previous": WEBHOOK_SECRET})
     secrets.put_secret_value(SecretId=outputs["webhook_secret_arn"], SecretString=both)
     try:
-        # a running function may have read the secret before; one signature that does not fit makes it look again
+        # a running function may have cached the old secret; an invalid signature makes it read again
         eventually(lambda: deliver(api, event(new_id()), "whsec_new").status_code, lambda code: code == 200, 20)
         assert deliver(api, event(new_id()), WEBHOOK_SECRET).status_code == 200
         assert deliver(api, event(new_id()), "whsec_none").status_code == 400
@@ -434,7 +434,7 @@ def test_webhook_events_doubled_and_reordered_move_nothing_back(
     payment_id = new_id()
     api.post(body(payment_id, "webhook_doubled webhook_reordered", payment_method=AUTHENTICATES))
     intent = becomes(api, payment_id, "requires_action")["references"]["gateway_reference"]
-    gateway.tell(f"payment_intents/{intent}/authenticate", {"outcome": "succeeded"})
+    gateway.control(f"payment_intents/{intent}/authenticate", {"outcome": "succeeded"})
     becomes(api, payment_id, "succeeded")
     eventually(lambda: gateway.events(payment_id), lambda sent: all(one["attempts"] >= 2 for one in sent))
     view = api.get(f"/payments/{payment_id}").json()
@@ -444,7 +444,7 @@ def test_webhook_events_doubled_and_reordered_move_nothing_back(
 
 
 @pytest.mark.fault(37)
-@pytest.mark.parametrize("what", UNTOLD)
+@pytest.mark.parametrize("what", WITHOUT_WEBHOOK)
 def test_webhook_when_it_never_comes_then_the_poller_closes_the_payment(
     api: Api, gateway: Gateway, slow: dict[str, str], slow_seconds: float, what: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""Payments over REST on the applied stack: the fault catalogue's ingress and charge, as a client meets them."""
+"""Payments over REST on the applied stack: the ingress and charge faults of the catalogue, as a client sees them."""
 
 import json
 from collections.abc import Callable
@@ -179,7 +179,7 @@ def test_refused_key_makes_the_payment_wait_and_fires_an_alarm(
     ringing = {"AlarmNames": ["payment-gateway-misconfigured-local"], "StateValue": "ALARM"}
     [alarm] = eventually(lambda: client("cloudwatch").describe_alarms(**ringing)["MetricAlarms"], len)
     assert "docs/runbooks.md#gateway-misconfigured" in alarm["AlarmDescription"]
-    # the key works again: the payment is sent ahead, and gets through
+    # the key works again: one payment does not pause the batches, and recovery restarts it
     eventually(lambda: api.get(f"/payments/{payment_id}").json()["status"], lambda status: status == "succeeded")
     assert len(gateway.charges(payment_id)) == 1
 

@@ -1,4 +1,4 @@
-"""Who may do what on the applied stack, cell by cell; and those who try to get around it."""
+"""The role matrix on the applied stack, cell by cell, and attempts to bypass it."""
 
 import json
 import time
@@ -17,7 +17,7 @@ from local.terraform import ROOT
 from payctl.failures import Exit
 from payments.application.velocity import CARD_TESTING, MOST_CARDS, Source
 from payments.domain.identity import Role
-from tests.e2e.conftest import Api, Events, Gateway, Payctl, eventually, told_by
+from tests.e2e.conftest import Api, Events, Gateway, Payctl, eventually, json_of
 from tests.unit.issuers import rsa_key, unsigned
 
 ApiAs = Callable[[str], Api]
@@ -25,9 +25,9 @@ NewId = Callable[[], str]
 Client = Callable[[str], Any]
 
 CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "api" / "openapi.yaml").read_text())
-NOBODY = "nobody"
-NOT_THERE = {"{payment_id}": "nothing_here", "{customer_id}": "nobody_here", "{token_id}": "0" * 64}
-"""What stands in a path for each parameter: ids of nothing, so that no cell changes anything."""
+NO_ROLE = "no role"
+NOT_THERE = {"{payment_id}": "nothing_here", "{customer_id}": "not_here", "{token_id}": "0" * 64}
+"""The value of each path parameter: ids that do not exist, so that no cell changes anything."""
 
 
 def _operations() -> list[Any]:
@@ -40,25 +40,25 @@ def _operations() -> list[Any]:
 
 
 def _body(operation: dict[str, Any]) -> dict[str, Any]:
-    """The contract's own example, about things that are not there yet."""
+    """The contract's own example, with ids that do not exist yet."""
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     fresh = {name: f"{name[:3]}_{uuid.uuid4().hex[:12]}" for name in ("payment_id", "customer_id")}
     return {name: fresh.get(name, value) for name, value in content.get("example", {}).items()}
 
 
-@pytest.mark.parametrize("role", [*Role, NOBODY])
+@pytest.mark.parametrize("role", [*Role, NO_ROLE])
 @pytest.mark.parametrize(("verb", "path", "operation"), _operations())
 def test_route_admits_each_role_as_the_contract_says(
     api_as: ApiAs, outputs: dict[str, str], verb: str, path: str, operation: dict[str, Any], role: str
 ) -> None:
-    api = Api(outputs) if role == NOBODY else api_as(role)
+    api = Api(outputs) if role == NO_ROLE else api_as(role)
     for parameter, value in NOT_THERE.items():
         path = path.replace(parameter, value)
     body = _body(operation)
     sent: dict[str, Any] = {"data": json.dumps(body), "headers": {"Content-Type": "application/json"}} if body else {}
     query = {"email": "jo@example.com"} if operation["operationId"] == "find_customers" else {}
     status = api.call(verb, path, params=query, **sent).status_code
-    if role == NOBODY:
+    if role == NO_ROLE:
         assert status == 401
     elif role in operation["x-roles"]:
         assert status in (200, 201, 202, 204, 404)
@@ -68,7 +68,7 @@ def test_route_admits_each_role_as_the_contract_says(
 
 @pytest.fixture
 def customer_of_the_sample(api_as: ApiAs) -> str:
-    """A customer that the sample user with the customer role made for themself."""
+    """A customer that the sample user with the customer role created for themself."""
     customer_id = f"cus_{uuid.uuid4().hex[:12]}"
     made = api_as("customer").post({"customer_id": customer_id, "email": "jo@example.com"}, "/customers")
     assert made.status_code == 201, made.text
@@ -187,9 +187,9 @@ def test_small_charges_when_on_many_cards_then_held_across_instances(
     assert approved["history"][2]["actor"] == "operator"
     assert (rejected["status"], rejected["reason"]["message"]) == ("rejected", "a thief")
     assert gateway.requests(bad) == []
-    for payment_id, status in ((good, "succeeded"), (bad, "rejected")):  # told once it is audited
+    for payment_id, status in ((good, "succeeded"), (bad, "rejected")):  # published once it is audited
         eventually(partial(events.of, payment_id=payment_id, status=status), bool)
-        assert told_by(payctl("payment", "explain", payment_id, "--json"))["audit_verified"]
+        assert json_of(payctl("payment", "explain", payment_id, "--json"))["audit_verified"]
 
 
 def test_token_when_it_was_made_then_payments_take_it_until_it_is_revoked(
@@ -217,13 +217,13 @@ def test_private_fields_are_in_plain_text_in_no_table(
 ) -> None:
     admin, customer_id, payment_id = api_as("admin"), f"cus_{uuid.uuid4().hex[:12]}", new_id()
     email, secret = f"{uuid.uuid4().hex}@example.com", uuid.uuid4().hex
-    person = {
+    customer = {
         "customer_id": customer_id,
         "email": email,
         "name": secret,
         "default_payment_method": "pm_card_mastercard",
     }
-    assert admin.post(person, "/customers").status_code == 201
+    assert admin.post(customer, "/customers").status_code == 201
     body = {"payment_id": payment_id, "amount": 5, "currency": "USD", "customer_id": customer_id}
     admin.post(body | {"metadata": {"order": secret}})
     view = admin.settled(payment_id)

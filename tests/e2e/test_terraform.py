@@ -1,6 +1,7 @@
 """Terraform's side of the applied stack: FAULTS 46 and 47. cdktf-cli deploys the second suffix as the README says.
 
-This file runs first: the second suffix is destroyed while the others run, and test_destroy.py says what came of it.
+The second suffix is deployed while the files before this one run, and destroyed while the others run. test_destroy.py
+says what came of that.
 """
 
 import json
@@ -37,7 +38,7 @@ def test_apply_when_run_again_then_nothing_changes(second_plan: dict[str, Any]) 
 
 @pytest.fixture(scope="module")
 def second_outputs(second: Cdktf, local_stack: LocalStack) -> Path:
-    """What cdktf wrote of the second environment, with the addresses that the local AWS answers at."""
+    """cdktf's outputs of the second environment, with the addresses of the local AWS."""
     outputs = json.loads(second.outputs.read_text())[STACK]
     local = {name: local_stack.outputs[name] for name in ("endpoint_url", "gateway_url", "ca_bundle")}
     local["api_url"] = f"{local['endpoint_url']}/_aws/execute-api/{outputs['rest_api_id']}/{outputs['api_stage']}"

@@ -51,7 +51,7 @@ def _made_once(settings: Settings, folder: Path) -> Stack:
 
 @pytest.fixture(params=VARIANTS)
 def stack(request: pytest.FixtureRequest, stacks: dict[str, Stack]) -> Stack:
-    """Each variant in turn: what holds, holds in all of them."""
+    """Each variant in turn: these tests hold for all of them."""
     return stacks[request.param]
 
 

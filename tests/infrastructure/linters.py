@@ -1,4 +1,4 @@
-"""The linters that live outside the project's environment; tools/install.py puts them into .tools."""
+"""The linters outside of the project's environment; tools/install.py installs them into .tools."""
 
 import json
 import os
@@ -13,7 +13,7 @@ SOURCES = ROOT / "tools"
 
 
 def run(command: list[str | Path], *, stdin: str = "", **environment: str) -> str:
-    """What a linter prints. It may find something, not fail: output that is no JSON shows as an error there."""
+    """The output of a linter. Findings are allowed, failures are not: output that is not JSON raises an error."""
     program = Path(command[0])
     assert not program.is_absolute() or program.exists(), f"{program.name} is not installed; run `make setup`"
     done = subprocess.run(

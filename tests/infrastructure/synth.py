@@ -1,4 +1,4 @@
-"""The synthesised stack as the tests look at it: what Terraform will be given, parsed."""
+"""The synthesised stack as the tests read it: Terraform's input, parsed."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from lib.settings import Settings
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 MAPPING_ID = "00000000-0000-4000-8000-000000000000"
-"""What an event source mapping is called by: Lambda makes it up, it is in no name of ours."""
+"""The id of an event source mapping. Lambda generates it; it contains none of our names."""
 Resource = dict[str, Any]
 Statement = dict[str, Any]
 
@@ -81,7 +81,7 @@ class Stack:
         return {f"{kind}.{key}": resource for key, resource in self.document["resource"].get(kind, {}).items()}
 
     def only(self, kind: str, **attributes: Any) -> tuple[str, Resource]:
-        """The one resource of a kind that has these attributes, with its address; anything but one is an error."""
+        """The only resource of a kind with these attributes, with its address. Raises unless there is exactly one."""
         found = [
             (address, resource)
             for address, resource in self.all(kind).items()
@@ -95,7 +95,7 @@ class Stack:
         return self.only(kind, **{NAMED_BY[kind]: f"{name}-{self.suffix}"})
 
     def resolve(self, text: str) -> str:
-        """A text of the JSON with every reference replaced by what it may well be after an apply."""
+        """A text of the JSON with every reference replaced by a plausible value."""
         return _REFERENCE.sub(self._value, text)
 
     def _value(self, reference: re.Match[str]) -> str:
@@ -114,7 +114,7 @@ class Stack:
         return statements
 
     def role_policies(self) -> dict[str, str]:
-        """Role name → the policy document that says what it may do, as it stands in the JSON."""
+        """Role name → its policy document, unchanged from the JSON."""
         return {self.resolve(policy["role"]): policy["policy"] for policy in self.all("aws_iam_role_policy").values()}
 
     def definition(self) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def arn(address: str) -> str:
 
 
 def waivers(resource: Resource) -> dict[str, str]:
-    """The scanner's rules that are waived for a resource, with the reasons."""
+    """The scanner's rules that are waived for a resource, with their reasons."""
     waived: dict[str, str] = resource["//"].get("waived", {})
     return waived
 
@@ -148,5 +148,5 @@ def synthesise(settings: Settings, folder: Path) -> Stack:
 
 
 def read(settings: Settings, path: Path) -> Stack:
-    """A stack that was synthesised before."""
+    """A stack that is already synthesised."""
     return Stack(settings, path, json.loads(path.read_text()))

@@ -1,4 +1,4 @@
-"""The alarms: when they ring, whom they tell, and that there is a runbook for each."""
+"""The alarms: when they fire, whom they notify, and that each has a runbook."""
 
 import re
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from tests.infrastructure.synth import Resource, Stack, arn
 
 
 @dataclass(frozen=True)
-class Rings:
-    """What an alarm must watch: rings at `threshold` within `seconds`."""
+class Expected:
+    """What an alarm must watch: it fires at `threshold` within `seconds`."""
 
     threshold: int
     seconds: int
@@ -29,23 +29,23 @@ class Rings:
     statistic: str = "Sum"
 
 
-FUNCTION_ERRORS = Rings(5, 600, frozenset({"AWS/Lambda Errors"}))
+FUNCTION_ERRORS = Expected(5, 600, frozenset({"AWS/Lambda Errors"}))
 OTHERS = {
-    "dead-letters": Rings(1, 60, frozenset({"AWS/SQS ApproximateNumberOfMessagesVisible"}), "Maximum"),
-    "api-5xx": Rings(10, 600, frozenset({"AWS/ApiGateway 5XXError"})),
-    "workflow-failures": Rings(
+    "dead-letters": Expected(1, 60, frozenset({"AWS/SQS ApproximateNumberOfMessagesVisible"}), "Maximum"),
+    "api-5xx": Expected(10, 600, frozenset({"AWS/ApiGateway 5XXError"})),
+    "workflow-failures": Expected(
         1, 300, frozenset(f"AWS/States Executions{end}" for end in ("Failed", "TimedOut", "Aborted"))
     ),
-    "oldest-queued-payment": Rings(900, 60, frozenset({"AWS/SQS ApproximateAgeOfOldestMessage"}), "Maximum"),
-    # what is counted once a minute, at a sweep, is looked at over two: an alarm must not blink between two sweeps
-    "gateway-misconfigured": Rings(
+    "oldest-queued-payment": Expected(900, 60, frozenset({"AWS/SQS ApproximateAgeOfOldestMessage"}), "Maximum"),
+    # recovery counts these once a minute: two minutes keep the alarm from flapping between two runs
+    "gateway-misconfigured": Expected(
         1, 120, frozenset({f"{NAMESPACE} {GATEWAY_MISCONFIGURED}", f"{NAMESPACE} {BATCHES_PAUSED}"})
     ),
-    "sweeper-silent": Rings(1, 600, frozenset({"AWS/Lambda Invocations"})),
-    "payments-overdue": Rings(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_OVERDUE}"})),
-    "payments-in-review": Rings(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_IN_REVIEW}"})),
-    "gateway-contradicts": Rings(1, 60, frozenset({f"{NAMESPACE} {CONTRADICTING_EVENTS}"})),
-    "suspicious-declines": Rings(10, 600, frozenset({f"{NAMESPACE} {SUSPICIOUS_DECLINES}"})),
+    "sweeper-silent": Expected(1, 600, frozenset({"AWS/Lambda Invocations"})),
+    "payments-overdue": Expected(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_OVERDUE}"})),
+    "payments-in-review": Expected(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_IN_REVIEW}"})),
+    "gateway-contradicts": Expected(1, 60, frozenset({f"{NAMESPACE} {CONTRADICTING_EVENTS}"})),
+    "suspicious-declines": Expected(10, 600, frozenset({f"{NAMESPACE} {SUSPICIOUS_DECLINES}"})),
 }
 OURS = (
     "gateway-misconfigured",
@@ -64,12 +64,12 @@ def _metrics(alarm: Resource) -> list[Resource]:
     return [query["metric"] for query in alarm["metric_query"] if "metric" in query]
 
 
-def _rings(alarm: Resource) -> Rings:
+def _watched(alarm: Resource) -> Expected:
     metrics = _metrics(alarm)
     (seconds,) = {metric["period"] for metric in metrics}
     (statistic,) = {metric["stat"] for metric in metrics}
     names = frozenset(f"{metric['namespace']} {metric['metric_name']}" for metric in metrics)
-    return Rings(alarm["threshold"], seconds * alarm["evaluation_periods"], names, statistic)
+    return Expected(alarm["threshold"], seconds * alarm["evaluation_periods"], names, statistic)
 
 
 def _alarm(stack: Stack, name: str) -> Resource:
@@ -77,7 +77,7 @@ def _alarm(stack: Stack, name: str) -> Resource:
 
 
 def _labels(stack: Stack) -> list[str]:
-    """The functions but the authorizer, which has to raise to say 401; where it fails itself the API answers 500."""
+    """All functions except the authorizer, which raises to answer 401. If it fails itself, the API answers 500."""
     names = [function["function_name"] for function in stack.all("aws_lambda_function").values()]
     labels = [name.removeprefix("payment-").removesuffix(f"-{stack.suffix}") for name in names]
     return [label for label in labels if label != "authorize"]
@@ -85,12 +85,12 @@ def _labels(stack: Stack) -> list[str]:
 
 def test_alarms_are_exactly_those_expected_with_their_thresholds(stack: Stack) -> None:
     expected = {f"{label}-errors": FUNCTION_ERRORS for label in _labels(stack)} | OTHERS
-    rings = {
-        alarm["alarm_name"].removeprefix("payment-").removesuffix(f"-{stack.suffix}"): _rings(alarm)
+    watched = {
+        alarm["alarm_name"].removeprefix("payment-").removesuffix(f"-{stack.suffix}"): _watched(alarm)
         for alarm in stack.all("aws_cloudwatch_metric_alarm").values()
     }
 
-    assert rings == expected
+    assert watched == expected
 
 
 def test_alarms_notify_the_alarms_topic_when_they_fire_or_clear(stack: Stack) -> None:
@@ -102,13 +102,13 @@ def test_alarms_notify_the_alarms_topic_when_they_fire_or_clear(stack: Stack) ->
 
 def test_missing_data_notifies_only_for_the_recovery_function(stack: Stack) -> None:
     topic, _ = stack.named("aws_sns_topic", "payment-alarms")
-    watchman = _alarm(stack, "sweeper-silent")
+    silent = _alarm(stack, "sweeper-silent")
 
-    assert watchman["comparison_operator"] == "LessThanThreshold"
-    assert watchman["treat_missing_data"] == "missing"
-    assert watchman["insufficient_data_actions"] == [arn(topic)]
+    assert silent["comparison_operator"] == "LessThanThreshold"
+    assert silent["treat_missing_data"] == "missing"
+    assert silent["insufficient_data_actions"] == [arn(topic)]
     for alarm in stack.all("aws_cloudwatch_metric_alarm").values():
-        if alarm is not watchman:
+        if alarm is not silent:
             assert alarm["comparison_operator"] == "GreaterThanOrEqualToThreshold"
             assert alarm["treat_missing_data"] == "notBreaching"
 

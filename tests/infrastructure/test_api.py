@@ -46,9 +46,9 @@ OPERATIONS = {
 }
 WEBHOOK, HEALTH = "POST /webhooks/stripe", "GET /health"
 OPEN = {WEBHOOK, HEALTH}
-"""Routes that ask for no token."""
+"""Routes that need no token."""
 OTHER_VERBS = {f"ANY {path}" for path in CONTRACT["paths"]}
-"""What answers 405 where there is such a path and no such verb."""
+"""The method that answers 405 on a path without the requested verb."""
 PLACES = {"path": "path", "query": "querystring"}
 
 
@@ -87,7 +87,7 @@ def _parameters(operation: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _bodies(operation: dict[str, Any]) -> dict[str, str]:
-    """Content type → the schema of the contract's that a request's body has."""
+    """Content type → the contract's schema of the request body."""
     content = operation.get("requestBody", {}).get("content", {})
     return {
         kind: body["schema"]["$ref"].rpartition("/")[2] for kind, body in content.items() if "$ref" in body["schema"]
@@ -162,7 +162,7 @@ def test_path_parameters_are_described_and_required_by_the_contract() -> None:
         assert all(parameter["required"] for parameter in _parameters(operation) if parameter["in"] == "path")
 
 
-# Who is asking -----------------------------------------------------------------------------------------------------
+# Authorization -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.fault(42)
@@ -210,7 +210,7 @@ def test_auth_mode_none_asks_for_no_token_or_key(tmp_path: Path) -> None:
 
 def test_open_methods_when_they_let_everybody_in_then_with_a_reason(stack: Stack) -> None:
     for route in OPEN:
-        assert "its caller's own signature" in waivers(_methods(stack)[route][1])["CKV_AWS_59"]
+        assert "the signature of its caller" in waivers(_methods(stack)[route][1])["CKV_AWS_59"]
     (signature,) = OPERATIONS[WEBHOOK]["parameters"]
     assert (signature["name"], signature["in"], signature["required"]) == ("Stripe-Signature", "header", True)
 
@@ -223,14 +223,14 @@ def test_contract_lifts_authentication_only_for_health_and_webhook() -> None:
 
 def test_contract_lists_the_error_responses_of_every_operation() -> None:
     for route, operation in OPERATIONS.items():
-        told = set(operation["responses"])
-        assert {"429", "500"} <= told
+        documented = set(operation["responses"])
+        assert {"429", "500"} <= documented
         if route not in OPEN:
-            assert {"400", "401", "403", "503"} <= told
+            assert {"400", "401", "403", "503"} <= documented
         if _bodies(operation):
-            assert {"400", "413", "415"} <= told
+            assert {"400", "413", "415"} <= documented
         if "{" in route:
-            assert "404" in told
+            assert "404" in documented
         assert operation["responses"]["429"] == {"$ref": "#/components/responses/TooMany"}
 
 
@@ -270,7 +270,7 @@ def test_every_request_body_with_a_contract_schema_has_a_model(stack: Stack) -> 
 def test_webhooks_body_when_it_comes_then_api_gateway_does_not_judge_it(stack: Stack) -> None:
     _, method = _methods(stack)[WEBHOOK]
 
-    assert "request_models" not in method  # what is signed decides, byte for byte
+    assert "request_models" not in method  # the signature covers the body byte for byte
 
 
 # The contract and the code -----------------------------------------------------------------------------------------
@@ -373,8 +373,8 @@ def test_contract_and_code_agree_on_token_fields_and_limits() -> None:
     assert expires["default"] == tokens.DEFAULT_SECONDS
     assert SCHEMAS["NewToken"]["properties"]["token"]["pattern"] == f"^{tokens.TOKEN.pattern}$"
     assert re.search(SCHEMAS["TokenId"]["pattern"], tokens.token_id_of("ptok_x"))
-    told = SCHEMAS["Token"]["properties"]["status"]["enum"]
-    assert told == [status.value for status in tokens.TokenStatus if status is not tokens.TokenStatus.REVOKED]
+    documented = SCHEMAS["Token"]["properties"]["status"]["enum"]
+    assert documented == [status.value for status in tokens.TokenStatus if status is not tokens.TokenStatus.REVOKED]
 
 
 @pytest.mark.parametrize("route", ["GET /payments", "GET /customers/{customer_id}/payments"])
@@ -428,7 +428,7 @@ def test_api_gateway_errors_are_problem_details_with_their_headers(stack: Stack)
     for response in responses.values():
         problem = json.loads(response["response_templates"]["application/json"])
         assert set(SCHEMAS["Problem"]["required"]) <= problem.keys() <= SCHEMAS["Problem"]["properties"].keys()
-        # of a strange header it would repeat the text, which may be a token
+        # for an unknown header it would repeat the text, which may be a token
         assert "$context.error.message" not in problem["detail"]
         assert problem.get("status") == (int(response["status_code"]) if "status_code" in response else None)
         assert response["response_parameters"]["gatewayresponse.header.Content-Type"] == "'application/problem+json'"

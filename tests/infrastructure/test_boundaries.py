@@ -16,7 +16,7 @@ CDKTF = {"cdktf", "cdktf_cdktf_provider_aws", "constructs"}
 
 
 def _found(folder: str, look: Callable[[ast.AST], Iterable[str]], forbidden: set[str]) -> dict[str, set[str]]:
-    """File below a folder → what of the forbidden it has; files that have none are left out."""
+    """File below a folder → the forbidden names in it. Files without any are left out."""
     found = {}
     for path in sorted((ROOT / folder).rglob("*.py")):
         names = {name for node in ast.walk(ast.parse(path.read_text())) for name in look(node)}
@@ -33,7 +33,7 @@ def _imports(node: ast.AST) -> list[str]:
 
 
 def _calls(node: ast.AST) -> list[str]:
-    """What is called, as it is written: `float`, `datetime.now`."""
+    """The called functions as written: `float`, `datetime.now`."""
     return [ast.unparse(node.func)] if isinstance(node, ast.Call) else []
 
 
@@ -47,7 +47,7 @@ def _attributes(node: ast.AST) -> list[str]:
 
 
 def _words(node: ast.AST) -> list[str]:
-    """What is named: a variable, an attribute, something imported."""
+    """The name of a variable, an attribute or an import."""
     match node:
         case ast.Name(id=word) | ast.Attribute(attr=word) | ast.alias(name=word):
             return [word]
@@ -59,7 +59,7 @@ def test_lambda_code_imports_nothing_of_infrastructure_or_local_run() -> None:
 
 
 class Layer(NamedTuple):
-    """What a layer may import: layers of ours, and packages from elsewhere beside the standard library."""
+    """What a layer may import: our layers, and third-party packages. The standard library is always allowed."""
 
     layers: frozenset[str]
     packages: frozenset[str] = frozenset()
@@ -87,10 +87,10 @@ INWARDS: dict[str, Layer] = {
     "fakes": _layer("domain ports application adapters"),
     "simulation": _layer("domain ports application adapters observability fakes lib"),
 }
-"""Packages outside the Lambda code, and what of it they may import: they look inwards, and nothing looks back."""
+"""Packages outside of the Lambda code, and the layers that they may import. The Lambda code imports none of them."""
 
 STUBS = "mypy_boto3_"
-"""Packages of types alone: they are imported for the type checker, and not there when a function runs."""
+"""Packages that contain only types: imported for the type checker, and absent when a function runs."""
 
 
 def _full_imports(node: ast.AST) -> list[str]:
@@ -173,8 +173,55 @@ def test_infrastructure_when_it_imports_cdktf_then_through_the_one_door() -> Non
     assert _found(INFRASTRUCTURE, _imports, {"local", "handlers"}) == {}
 
 
+PARTS: dict[str, set[str]] = {
+    "foundation": {"foundation"},
+    "features": {"foundation", "features"},
+    "monitoring": {"foundation", "features", "monitoring"},
+}
+"""Part of lib → the parts that it may import. payment_stack.py composes them. All may import settings and iam."""
+
+FEATURES: dict[str, set[str]] = {
+    "api_gateway": set(),
+    "batch": {"batch_queue", "workflow"},  # dispatch starts the workflow of each queued payment
+    "batch_queue": set(),
+    "rate_limits": {"rest_api"},  # the web ACL and the usage plans belong to the API's stage
+    "recovery": {"batch", "workflow"},  # it starts executions, the splitter and the report, and queues messages
+    "rest_api": {"api_gateway", "webhooks", "workflow"},  # it serves the webhook's route, and starts the workflow
+    "state_machine": set(),
+    "webhooks": {"workflow"},  # an event starts an execution
+    "workflow": {"state_machine"},
+}
+"""Feature → the features that it imports, because it grants itself the use of their resources."""
+
+
+def _parts_of_lib(path: Path) -> set[tuple[str, str]]:
+    """Part and module of each import from a part of lib: `lib.features.batch` is ("features", "batch")."""
+    modules = {name for node in ast.walk(ast.parse(path.read_text())) for name in _from(node)}
+    dotted = [module.split(".") for module in modules]
+    return {(parts[1], parts[2]) for parts in dotted if parts[0] == "lib" and len(parts) > 2 and parts[1] in PARTS}
+
+
+def test_parts_of_lib_when_they_import_then_only_what_the_table_allows() -> None:
+    for part, allowed in PARTS.items():
+        for path in sorted((ROOT / INFRASTRUCTURE / part).rglob("*.py")):
+            forbidden = {f"{other}.{module}" for other, module in _parts_of_lib(path) if other not in allowed}
+            assert not forbidden, f"{path.relative_to(ROOT)} imports {', '.join(sorted(forbidden))}"
+            names = {name for node in ast.walk(ast.parse(path.read_text())) for name in _from(node)}
+            assert "lib.payment_stack" not in names, f"{path.relative_to(ROOT)} imports the stack that composes it"
+
+
+def test_features_when_they_import_one_another_then_as_the_table_says() -> None:
+    found = {
+        path.stem: {module for part, module in _parts_of_lib(path) if part == "features"}
+        for path in (ROOT / INFRASTRUCTURE / "features").glob("*.py")
+        if path.name != "__init__.py"
+    }
+    modules = FEATURES.keys()
+    assert {feature: imported & modules for feature, imported in found.items()} == FEATURES
+
+
 SECONDS_OF_SLEEP = {"application/gateway_rate_limiter.py", "application/batch/dispatch.py"}
-"""Where a fraction is how long a function sleeps, in seconds, which is how `time.sleep` takes it. Never money."""
+"""The modules where a fraction is a number of seconds to sleep, as `time.sleep` takes it. Never money."""
 
 
 def test_domain_when_it_computes_then_in_whole_numbers_and_decimals() -> None:

@@ -22,7 +22,7 @@ def _findings(stacks: list[Stack]) -> dict[Path, set[Finding]]:
 
 @pytest.fixture(scope="module")
 def findings(stacks: dict[str, Stack]) -> dict[Path, set[Finding]]:
-    """What checkov finds in the scanned stacks, in one run."""
+    """checkov's findings in the scanned stacks, from one run."""
     return _findings([stacks[suffix] for suffix in SCANNED])
 
 

@@ -1,4 +1,4 @@
-"""The dashboard: how payments fare on top, and below what every alarm watches."""
+"""The dashboard: the progress of payments on top, and below the metrics of every alarm."""
 
 import json
 from typing import Any

@@ -25,7 +25,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
 def make(*arguments: str) -> str:
-    """What make prints, free of the settings of a make that runs this test."""
+    """make's output, without the settings of a make that runs this test."""
     environment = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}}
     return subprocess.run(
         ["make", "--silent", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
@@ -53,7 +53,7 @@ def commands() -> list[str]:
     return [step["run"] for step in steps() if "run" in step]
 
 
-# Versions -------------------------------------------------------------------------------------------------------------
+# Versions ------------------------------------------------------------------------------------------------------------
 
 
 def test_printed_versions_are_those_of_the_pipfile_and_the_makefile() -> None:
@@ -90,20 +90,20 @@ def test_devcontainer_when_opened_then_it_runs_the_image_that_make_builds() -> N
 
 
 def test_workflows_install_tools_in_the_versions_that_make_prints() -> None:
-    told = {name: f"${{{{ steps.versions.outputs.{name} }}}}" for name in versions()}
+    expected = {name: f"${{{{ steps.versions.outputs.{name} }}}}" for name in versions()}
     inputs: dict[str, str] = {}
     for step in steps():
         inputs |= {name: value for name, value in step.get("with", {}).items() if re.search("version", name)}
 
     assert 'make --silent versions >> "$GITHUB_OUTPUT"' in commands()
     assert inputs == {
-        "python-version": told["PYTHON_VERSION"],
-        "node-version": told["NODE_VERSION"],
-        "terraform_version": told["TERRAFORM_VERSION"],
+        "python-version": expected["PYTHON_VERSION"],
+        "node-version": expected["NODE_VERSION"],
+        "terraform_version": expected["TERRAFORM_VERSION"],
     }
 
 
-# Workflows and hooks --------------------------------------------------------------------------------------------------
+# Workflows and hooks -------------------------------------------------------------------------------------------------
 
 
 def test_workflows_run_only_targets_of_the_makefile() -> None:
@@ -189,7 +189,7 @@ def test_editorconfig_when_read_then_lines_are_as_long_as_ruff_allows() -> None:
     assert f"max_line_length = {ruff['line-length']}\n" in (ROOT / ".editorconfig").read_text()
 
 
-# The linter of the workflows ------------------------------------------------------------------------------------------
+# The linter of the workflows -----------------------------------------------------------------------------------------
 
 
 def lint(workflow: Path) -> subprocess.CompletedProcess[str]:

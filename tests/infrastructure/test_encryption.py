@@ -1,4 +1,4 @@
-"""The keys, and the secrets that Terraform never knows."""
+"""The keys, and the secrets whose values Terraform never has."""
 
 import json
 
@@ -60,7 +60,7 @@ def test_lookup_key_policy_lets_no_service_use_it(stack: Stack) -> None:
 def test_terraform_creates_secrets_without_their_values(stack: Stack) -> None:
     secrets = stack.all("aws_secretsmanager_secret").values()
 
-    assert {secret["name"]: secret["description"].partition("set with: ")[2] for secret in secrets} == {
+    assert {secret["name"]: secret["description"].partition("set it with: ")[2] for secret in secrets} == {
         f"payment-gateway-stripe-{stack.suffix}": "payctl gateway set-key",
         f"payment-webhook-stripe-{stack.suffix}": "payctl gateway set-webhook-secret",
     }

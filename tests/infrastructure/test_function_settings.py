@@ -13,7 +13,7 @@ BY_POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "LOG_LEVEL"}
 
 
 def _path(module: str) -> Path | None:
-    """The file of a module of ours, or None for anybody else's."""
+    """The file of one of our modules, or None for other modules."""
     path = SOURCE.joinpath(*module.split("."))
     candidates = [path.with_suffix(".py"), path / "__init__.py"]
     return next((candidate for candidate in candidates if candidate.exists()), None)

@@ -108,7 +108,7 @@ def test_charge_ends_before_its_time_out_if_every_gateway_call_hangs(stack: Stac
 
 def test_recovery_ends_before_its_time_out_if_the_gateway_hangs(stack: Stack) -> None:
     _, sweep = stack.named("aws_lambda_function", "payment-sweep")
-    asks_twice = 2 * (CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS)  # does it answer, and is the canary through
+    asks_twice = 2 * (CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS)  # a harmless query, and the query for the probe
 
     assert asks_twice + RESERVE_SECONDS < sweep["timeout"]
 

@@ -1,4 +1,4 @@
-"""The user pool: who may become what, how long tokens last, and whom the authorizer trusts."""
+"""The user pool: roles, lifetimes of tokens, and the issuers and clients that the authorizer trusts."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from lib.foundation.identity import BEARER_PATTERN
 from lib.settings import MOST_MERCHANTS, Settings
 from payments.domain.identity import Role
 from tests.infrastructure.synth import ACCOUNT, Resource, Stack
-from tests.unit.issuers import person, signed
+from tests.unit.issuers import signed, user
 
 LAMBDA_ENVIRONMENT_BYTES = 4096
 CLIENT_ID_LETTERS = 26
@@ -127,23 +127,23 @@ def test_machine_client_has_one_scope_and_no_user_login(name: str, scope: Role, 
 def test_authorizer_trusts_this_pool_its_clients_and_the_other_issuer(
     dev: Pool,
 ) -> None:
-    told = dev.outputs
-    pool = told["user_pool_id"]
+    outputs = dev.outputs
+    pool = outputs["user_pool_id"]
 
-    assert told["USER_POOL_ISSUER"] == told["issuer"] == f"https://cognito-idp.us-east-1.amazonaws.com/{pool}"
-    assert told["USER_POOL_JWKS_URI"] == f"{told['issuer']}/.well-known/jwks.json"
-    assert told["CLIENT_IDS"] == f"{told['people_client_id']},{told['operations_client_id']}"
-    shop, partner = told["MERCHANT_CLIENT_IDS"].split(",")
-    assert told["merchant_client_ids"] == f"shop={shop},partner={partner}"
-    assert (told["OIDC_ISSUER"], told["OIDC_AUDIENCE"], told["OIDC_ROLES_CLAIM"]) == tuple(OTHER.values())
-    assert told["token_url"] == f"https://payment-dev-{ACCOUNT}.auth.us-east-1.amazoncognito.com/oauth2/token"
+    assert outputs["USER_POOL_ISSUER"] == outputs["issuer"] == f"https://cognito-idp.us-east-1.amazonaws.com/{pool}"
+    assert outputs["USER_POOL_JWKS_URI"] == f"{outputs['issuer']}/.well-known/jwks.json"
+    assert outputs["CLIENT_IDS"] == f"{outputs['people_client_id']},{outputs['operations_client_id']}"
+    shop, partner = outputs["MERCHANT_CLIENT_IDS"].split(",")
+    assert outputs["merchant_client_ids"] == f"shop={shop},partner={partner}"
+    assert (outputs["OIDC_ISSUER"], outputs["OIDC_AUDIENCE"], outputs["OIDC_ROLES_CLAIM"]) == tuple(OTHER.values())
+    assert outputs["token_url"] == f"https://payment-dev-{ACCOUNT}.auth.us-east-1.amazoncognito.com/oauth2/token"
 
 
 def test_local_stack_takes_keys_and_tokens_from_the_local_aws(tmp_path: Path) -> None:
-    told = synthesised(tmp_path, **LOCAL).outputs
-    assert told["USER_POOL_JWKS_URI"] == f"https://127.0.0.1:4566/{told['user_pool_id']}/.well-known/jwks.json"
-    assert told["token_url"] == "https://127.0.0.1:4566/oauth2/token"
-    assert told["issuer"].startswith("https://cognito-idp.")
+    outputs = synthesised(tmp_path, **LOCAL).outputs
+    assert outputs["USER_POOL_JWKS_URI"] == f"https://127.0.0.1:4566/{outputs['user_pool_id']}/.well-known/jwks.json"
+    assert outputs["token_url"] == "https://127.0.0.1:4566/oauth2/token"
+    assert outputs["issuer"].startswith("https://cognito-idp.")
 
 
 def test_authorizer_environment_fits_lambda_with_the_most_merchants(
@@ -151,9 +151,9 @@ def test_authorizer_environment_fits_lambda_with_the_most_merchants(
 ) -> None:
     long = dict.fromkeys(("oidc_audience", "oidc_roles_claim"), "x" * 255)
     names = [f"merchant-{number}" for number in range(MOST_MERCHANTS)]
-    told = synthesised(tmp_path, merchants=names, oidc_issuer=f"https://{'x' * 247}", **long).outputs
+    outputs = synthesised(tmp_path, merchants=names, oidc_issuer=f"https://{'x' * 247}", **long).outputs
     clients = {"MERCHANT_CLIENT_IDS": MOST_MERCHANTS, "CLIENT_IDS": 2}
-    sizes = {name: len(name) + len(value) for name, value in told.items() if name.isupper() and name not in clients}
+    sizes = {name: len(name) + len(value) for name, value in outputs.items() if name.isupper() and name not in clients}
 
     assert (
         sum(sizes.values()) + sum(len(name) + count * (CLIENT_ID_LETTERS + 1) for name, count in clients.items())
@@ -168,4 +168,4 @@ def test_header_when_it_is_no_token_then_api_gateway_need_not_ask(header: str) -
 
 
 def test_header_when_it_is_a_token_then_the_authorizer_is_asked() -> None:
-    assert re.fullmatch(BEARER_PATTERN, f"Bearer {signed(person())}")
+    assert re.fullmatch(BEARER_PATTERN, f"Bearer {signed(user())}")

@@ -95,7 +95,7 @@ def test_size_rule_refuses_bodies_larger_than_the_inspected_size(stack: Stack) -
     _, acl = stack.only("aws_wafv2_web_acl")
 
     assert (size["comparison_operator"], size["size"]) == ("GT", MAX_BODY_BYTES)
-    # a size is compared with what is inspected: what is longer must match by being longer
+    # the size is that of the inspected part: a longer body must match by its length
     assert size["field_to_match"]["body"]["oversize_handling"] == "MATCH"
     assert acl["association_config"]["request_body"]["api_gateway"]["default_size_inspection_limit"] == "KB_64"
     assert MAX_BODY_BYTES == 64 * 1024
@@ -114,7 +114,7 @@ def test_managed_rules_block_except_for_hosting_ips_and_body_size(
     assert {group["name"] for group in groups.values()} == MANAGED
     assert all(_rules(stack)[name]["override_action"] == {"none": {}} for name in groups)
     only_counted = [override["name"] for group in groups.values() for override in group["rule_action_override"]]
-    # merchants' machines and the gateway's events come from hosts, and our own rule has our own size
+    # merchants' machines and the gateway call from hosting providers, and our own rule limits the size
     assert sorted(only_counted) == ["HostingProviderIPList", "SizeRestrictions_BODY"]
 
 

@@ -1,4 +1,4 @@
-"""The local run is the same Terraform: nothing is left out or loosened for it."""
+"""The local run uses the same Terraform: nothing is left out or weakened for it."""
 
 import copy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Locked dependencies: the same everywhere, whatever index they come from."""
+"""Locked dependencies: the same from every package index."""
 
 import json
 import re
@@ -51,7 +51,7 @@ def test_package_lock_has_a_hash_for_each_package_and_no_registry(lock: Any) -> 
 
 
 def test_tracked_files_when_searched_then_none_names_a_package_index() -> None:
-    # the host that an index would be reached at, put together so that this file does not name it either
+    # the host of an index, assembled so that this file does not contain it either
     hosts = ["pypi" + ".org", "pythonhosted" + ".org", "registry.npmjs" + ".org", "registry.yarnpkg" + ".com"]
     patterns = [option for host in hosts for option in ("-e", host)]
     run = subprocess.run(

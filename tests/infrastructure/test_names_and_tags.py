@@ -37,7 +37,7 @@ PARTS_OF_A_NAMED_RESOURCE = {
     "aws_sqs_queue_redrive_allow_policy",
     "aws_wafv2_web_acl_association",
 }
-"""Kinds without a name of their own in the account. A new kind has to be put here or into NAMED_BY."""
+"""Kinds without their own name in the account. Add a new kind here or to NAMED_BY."""
 
 
 def _names(stack: Stack) -> set[str]:

@@ -1,4 +1,4 @@
-"""The Lambda packages: the same bytes from any checkout, with bytecode that loads, and nothing that does not belong."""
+"""The Lambda packages: the same bytes from any checkout, with bytecode that loads, and no unneeded files."""
 
 import os
 import shutil
@@ -15,13 +15,13 @@ from tests.infrastructure.synth import Stack
 
 ELF_MACHINE = slice(18, 20)
 AARCH64, X86_64 = b"\xb7\x00", b"\x3e\x00"
-"""Where a compiled file says what machine it is for, and what it says (System V ABI, e_machine)."""
+"""The offset of a compiled file's machine type, and its values (System V ABI, e_machine)."""
 MAX_UNZIPPED_BYTES = 250 * 1024 * 1024
-"""What Lambda takes for code and layers together."""
+"""Lambda's limit for code and layers together."""
 
 
 def _checkout(folder: Path, *, modified_at: int) -> Path:
-    """A copy of what the packages are made from, with its own time stamps and a stray bytecode folder."""
+    """A copy of the packages' sources, with its own time stamps and a stray bytecode folder."""
     for name in ("lib", "lambda_src"):
         shutil.copytree(package.ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(package.ROOT / "Pipfile.lock", folder)
@@ -34,7 +34,7 @@ def _checkout(folder: Path, *, modified_at: int) -> Path:
 
 
 def _build(checkout: Path, hash_seed: int, *kinds: str) -> list[Path]:
-    """The archives of these kinds, made in a process of their own as a synth in that checkout would."""
+    """The archives of these kinds, built in their own process, as by a synth in that checkout."""
     calls = ", ".join(f"package.{kind}" for kind in kinds)
     made = subprocess.run(
         [sys.executable, "-c", f"from lib import package; print({calls})"],
@@ -121,7 +121,7 @@ def test_archives_when_unzipped_then_small_enough_for_lambda(archives: list[Path
 
 
 def test_bytecode_loads_and_runs_even_if_the_source_is_newer(tmp_path: Path, archives: list[Path]) -> None:
-    """Taken from the bytecode alone: the source beside it is emptied, and its time stamp is now."""
+    """Loaded from the bytecode alone: the source beside it is emptied, and its time stamp is now."""
     zipfile.ZipFile(archives[0]).extractall(tmp_path)
     (tmp_path / "payments" / "domain" / "statuses.py").write_text("")
 

@@ -1,4 +1,4 @@
-"""Least privilege, read from the synthesised policies. Which permissions are really used, the e2e level shows."""
+"""Least privilege, read from the synthesised policies. tests/e2e shows which permissions are used."""
 
 from fnmatch import fnmatchcase
 
@@ -9,7 +9,7 @@ EVERYWHERE = {
     "xray:PutTraceSegments",
     "xray:PutTelemetryRecords",
 }
-"""The actions that may be allowed on every resource, and why that is not too much."""
+"""The actions that may be allowed on every resource, each with its reason."""
 
 EVERYWHERE_FOR_EXPRESS = {
     # the delivery of execution logs has no resource to name (Step Functions Developer Guide, "Logging")
@@ -50,7 +50,7 @@ ONLY = {
     ("kms:GenerateMac", "*:key/encryption_lookup_key_*"): {"api"},
     ("kms:*", "*:key/encryption_lookup_key_*"): {"api"},
 }
-"""What matters most, and who alone may do it: (action, on what) → functions, the state machine
+"""The most important permissions and their only holders: (action, resource) → functions, the state machine
 `processor`, or the schedule `sweep-schedule`."""
 
 FIELDS = {
@@ -62,8 +62,8 @@ FIELDS = {
     },
     "customer_id": {"api": {"kms:GenerateDataKey", "kms:Decrypt"}, "charge": {"kms:Decrypt"}},
 }
-"""Whose fields → who seals and opens them. Everything else that is encrypted is used through the service that holds it,
-which the key's own policy lets roles do."""
+"""Owner of the fields → the functions that encrypt and decrypt them. All other encrypted data is used through the
+service that holds it, which the key's own policy allows."""
 
 NEVER = (
     "dynamodb:DeleteItem",
@@ -72,7 +72,7 @@ NEVER = (
     "s3:DeleteObject",
     "s3:PutBucketPolicy",
     "kms:Encrypt",
-    "kms:ReEncryptFrom",  # what is sealed for one payment is never made another's
+    "kms:ReEncryptFrom",  # text that is encrypted for one payment never becomes another's
     "kms:ReEncryptTo",
     "kms:CreateGrant",
     "kms:DisableKey",
@@ -87,11 +87,11 @@ NEVER = (
     "lambda:UpdateFunctionCode",
     "lambda:UpdateFunctionConfiguration",
 )
-"""Actions that nothing here needs: no payment, audit entry, file or log is ever deleted by a function."""
+"""Actions that no function needs: no function ever deletes a payment, audit entry, file or log."""
 
 
 def _grants(stack: Stack) -> set[tuple[str, str, str]]:
-    """All that roles may do: (who, action, resource), who without prefix and suffix."""
+    """All permissions of roles: (role without prefix and suffix, action, resource)."""
     return {
         (role.removeprefix("payment-").removesuffix(f"-{stack.suffix}"), action, resource)
         for role, policy in stack.role_policies().items()

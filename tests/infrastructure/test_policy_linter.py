@@ -1,4 +1,4 @@
-"""parliament, a linter that knows every IAM action and what it can be allowed on."""
+"""parliament, a linter that knows every IAM action and its resources."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ from tests.infrastructure import linters
 from tests.infrastructure.synth import Stack
 
 RESOURCE_POLICIES = ("aws_s3_bucket_policy", "aws_sns_topic_policy", "aws_sqs_queue_policy")
-"""Not the key's: in a key policy "*" is the key itself, which parliament does not know."""
+"""All but the key's: in a key policy "*" is the key itself, which parliament does not know."""
 
 
 def _policies(stack: Stack) -> dict[str, Any]:

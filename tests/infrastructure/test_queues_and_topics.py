@@ -1,4 +1,4 @@
-"""The batch lane's queue with its dead letters, and the topics."""
+"""The payment queue with its dead-letter queue, and the topics."""
 
 import json
 from fractions import Fraction
@@ -78,7 +78,7 @@ def test_slots_keep_all_senders_within_the_gateway_rate_less_reserve(
         for function in stack.all("aws_lambda_function").values()
         if "SLOT_MICROSECONDS" in function["environment"]["variables"]
     }
-    (microseconds,) = slots  # charge takes slots, dispatch looks at the same counter
+    (microseconds,) = slots  # charge takes slots, dispatch reads the same counter
 
     assert allowed * Fraction(999, 1000) <= Fraction(1_000_000, int(microseconds)) <= allowed
 

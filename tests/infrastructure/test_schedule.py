@@ -1,4 +1,4 @@
-"""The sweeper's schedule: once a minute, by a role that may call the sweeper and nothing else."""
+"""The schedule of recovery: once a minute, by a role that may invoke the sweep function and nothing else."""
 
 from tests.infrastructure.synth import ACCOUNT, REGION, Resource, Stack, arn
 
@@ -17,7 +17,7 @@ def test_recovery_runs_every_minute_and_is_the_only_schedule(
     assert schedule["schedule_expression"] == "rate(1 minute)"
     assert schedule["flexible_time_window"] == {"mode": "OFF"}
     assert schedule["target"]["arn"] == arn(sweep)
-    assert "state" not in schedule  # enabled, as AWS has it unless told otherwise
+    assert "state" not in schedule  # enabled, AWS's default
 
 
 def test_schedule_does_not_retry_a_failed_call(stack: Stack) -> None:
@@ -58,4 +58,4 @@ def test_schedule_when_the_stack_is_destroyed_then_it_goes_with_it(stack: Stack)
 
     assert schedule["name"].endswith(f"-{stack.suffix}")
     assert not schedule.get("lifecycle", {}).get("prevent_destroy")
-    assert "group_name" not in schedule  # one of our own would have to be removed as well
+    assert "group_name" not in schedule  # a schedule group of our own would have to be removed too

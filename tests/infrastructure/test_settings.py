@@ -45,7 +45,7 @@ WRONG = [
     ("MERCHANT_RATE_PER_SECOND", "0", "from 1 to 10000"),
     ("MERCHANT_QUOTA_PER_DAY", "0", "from 1 to 1000000000"),
 ]
-"""Variable, a value that it must not take, and a part of what is said to be allowed."""
+"""Variable, a value that it must reject, and a part of the text that says what is allowed."""
 
 
 @pytest.mark.parametrize(("variable", "value", "allowed"), WRONG)
@@ -69,9 +69,9 @@ def test_every_setting_has_a_tested_wrong_value() -> None:
 
 
 def test_alarm_recipients_when_one_is_wrong_then_that_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALARM_EMAILS", "oncall@example.com, nobody")
+    monkeypatch.setenv("ALARM_EMAILS", "oncall@example.com, anna")
 
-    with pytest.raises(SettingsError, match=r"^ALARM_EMAILS: 'nobody' is not allowed; allowed: addresses such as .*$"):
+    with pytest.raises(SettingsError, match=r"^ALARM_EMAILS: 'anna' is not allowed; allowed: addresses such as .*$"):
         load()
 
 
@@ -156,7 +156,7 @@ def test_production_when_it_should_be_open_to_all_then_refused(monkeypatch: pyte
     monkeypatch.setenv("ENVIRONMENT_SUFFIX", "prod")
     monkeypatch.setenv("AUTH_MODE", "none")
 
-    with pytest.raises(SettingsError, match=r"^AUTH_MODE: 'none' is refused in production; allowed: jwt$"):
+    with pytest.raises(SettingsError, match=r"^AUTH_MODE: 'none' is not allowed in production; allowed: jwt$"):
         load()
 
 
@@ -167,7 +167,7 @@ def test_callers_when_looked_up_then_everywhere_they_need_a_token() -> None:
 def test_another_issuer_when_its_audience_is_not_set_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OIDC_ISSUER", "https://login.example.com/")
 
-    with pytest.raises(SettingsError, match=r"^OIDC_AUDIENCE: not set, so tokens that the issuer makes for others"):
+    with pytest.raises(SettingsError, match=r"^OIDC_AUDIENCE: not set: the API would accept tokens"):
         load()
 
 
@@ -202,7 +202,7 @@ def test_recovery_time_out_below_the_gateways_search_lag_is_refused(
         load()
 
     (line,) = str(refused.value).splitlines()
-    assert line.startswith(f"PATIENCE_SECONDS: {seconds} is not allowed, as Stripe's search may lag behind")
+    assert line.startswith(f"PATIENCE_SECONDS: {seconds} is not allowed: Stripe's search may lag by a minute")
     assert line.endswith("allowed: 120 to 3600")
 
 

@@ -1,4 +1,4 @@
-"""tools/smoke on a stack that answers as it is told to; payctl is replaced."""
+"""tools/smoke on a stack with prepared answers; payctl is replaced."""
 
 import json
 import os
@@ -16,7 +16,7 @@ PAYCTL = """#!/usr/bin/env bash
 [[ "$1 $2" == "--suffix pr-1" ]] || exit 2
 case "$3 $4" in
   "outputs --json") cat "$(dirname "$0")/outputs.json" ;;
-  "breaker status") echo "open"; exit "$(cat "$(dirname "$0")/lane-exit-code")" ;;
+  "breaker status") echo "open"; exit "$(cat "$(dirname "$0")/breaker-exit-code")" ;;
   *) exit 2 ;;
 esac
 """
@@ -56,10 +56,10 @@ def smoke(server: HTTPServer, tmp_path: Path) -> Smoke:
     payctl.write_text(PAYCTL)
     payctl.chmod(0o755)
 
-    def run(*, auth_mode: str = "jwt", lane_exit_code: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(*, auth_mode: str = "jwt", breaker_exit_code: int = 0) -> subprocess.CompletedProcess[str]:
         outputs = {"api_url": f"http://127.0.0.1:{server.server_port}/dev", "auth_mode": auth_mode}
         (tmp_path / "bin" / "outputs.json").write_text(json.dumps(outputs))
-        (tmp_path / "bin" / "lane-exit-code").write_text(str(lane_exit_code))
+        (tmp_path / "bin" / "breaker-exit-code").write_text(str(breaker_exit_code))
         command = [str(tmp_path / "tools" / "smoke"), "pr-1"]
         environment = os.environ | {"NO_PROXY": "127.0.0.1"}
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
@@ -101,4 +101,4 @@ def test_smoke_when_the_api_cannot_be_reached_then_it_fails(smoke: Smoke, server
 
 
 def test_smoke_when_payctl_cannot_read_the_stack_then_it_fails(smoke: Smoke) -> None:
-    assert smoke(lane_exit_code=1).returncode == 1
+    assert smoke(breaker_exit_code=1).returncode == 1

@@ -1,4 +1,4 @@
-"""Where Terraform keeps its state, which provider it takes, and what a stack tells about itself."""
+"""Where Terraform keeps its state, which provider it uses, and the outputs of a stack."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Where data rests: encrypted with our key, never public, over TLS only, and recoverable."""
+"""Data at rest: encrypted with our key, never public, over TLS only, and recoverable."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ KEPT_BY_ADDRESS = {
     "aws_sqs_queue.queue_dead_letters_8990C0AD",
     "aws_sqs_queue.queue_payments_561B0853",
 }
-"""All that holds what cannot be made again, by its address in Terraform's state."""
+"""The resources whose data cannot be recreated, by their address in Terraform's state."""
 
 
 def _of_bucket(stack: Stack, kind: str, bucket: str) -> Resource:
@@ -73,7 +73,7 @@ def test_resources_with_data_keep_their_terraform_addresses(
 ) -> None:
     kinds = {address.partition(".")[0] for address in KEPT_BY_ADDRESS}
 
-    # under another address Terraform would destroy it, with all it holds, and make an empty one
+    # under another address Terraform would destroy it with its data and create an empty one
     assert {address for kind in kinds for address in stack.all(kind)} == KEPT_BY_ADDRESS
 
 

@@ -1,4 +1,4 @@
-"""The state machine against the domain's error table: what is retried, what is caught, and where every way ends."""
+"""The state machine against the domain's error table: what is retried, what is caught, and where every path ends."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ State = dict[str, Any]
 FUNCTIONS = {"Validate": "validate", "Charge": "charge", "Record": "record", "Audit": "audit"}
 TASKS = [*FUNCTIONS, "Publish"]
 RAISED = {error.__name__: policy for error, policy in POLICIES.items() if not policy.is_answer}
-WAITED_FOR = {name for name, policy in RAISED.items() if policy.waits_as_told}
+WAITED_FOR = {name for name, policy in RAISED.items() if policy.waits_as_requested}
 ANSWERS = {error.__name__ for error, policy in POLICIES.items() if policy.is_answer}
 
 
@@ -28,7 +28,7 @@ def _next(state: State) -> set[str]:
 
 
 def _paths(states: dict[str, State], at: str, before: tuple[str, ...] = ()) -> list[list[str]]:
-    """Every way from a state to the end, or back to a state that it passed before."""
+    """Every path from a state to the end, or back to a state that it passed before."""
     way, followers = (*before, at), _next(states[at])
     if at in before or not followers:
         return [list(way)]

@@ -1,4 +1,4 @@
-"""Two linters of the Amazon States Language on the state machine; the local AWS takes broken definitions."""
+"""Two linters of the Amazon States Language on the state machine; the local AWS accepts invalid definitions."""
 
 from copy import deepcopy
 from typing import Any

@@ -1,4 +1,4 @@
-"""AWS in memory, with the environment as it was before each test."""
+"""AWS in memory, with the environment restored after each test."""
 
 import os
 from collections.abc import Iterator
@@ -16,22 +16,22 @@ from tests.integration.executions import Executions
 from tests.moto_tables import aws_in_memory, create_table
 
 
-def vault_of_the_stack() -> KmsFieldEncryptor:
-    """The vault that the functions have."""
+def stack_encryptor() -> KmsFieldEncryptor:
+    """The field encryptor of the deployed functions."""
     return KmsFieldEncryptor(boto3.client("kms"), os.environ["VAULT_KEY_ARN"])
 
 
 class SealedRows(DynamoPaymentStore):
-    """Seals every version of a row, as charge does in the workflow."""
+    """Encrypts every version of a row, as charge does in the workflow."""
 
     def save(self, payment: Payment) -> None:
         """See the port."""
-        super().save(sealed(payment, vault_of_the_stack()))
+        super().save(sealed(payment, stack_encryptor()))
 
 
 @pytest.fixture
 def aws() -> Iterator[None]:
-    """moto with a key to seal with; the settings that a test makes for a function go with it."""
+    """moto with a key for field encryption. A function's settings made by a test are removed at the end."""
     with patch.dict(os.environ, {"ENVIRONMENT_SUFFIX": "test"}), aws_in_memory():
         os.environ["VAULT_KEY_ARN"] = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
         yield
@@ -39,8 +39,8 @@ def aws() -> Iterator[None]:
 
 @pytest.fixture
 def payments(aws: None) -> DynamoPaymentStore:
-    """The payments table, filled with rows that are written in plain text here and sealed there."""
-    return SealedRows(create_table(PAYMENTS), PAYMENTS.name, vault_of_the_stack())
+    """The payments table. It encrypts the plain-text rows that a test writes."""
+    return SealedRows(create_table(PAYMENTS), PAYMENTS.name, stack_encryptor())
 
 
 @pytest.fixture

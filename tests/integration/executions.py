@@ -1,4 +1,4 @@
-"""The executions of the workflow, as moto keeps them: it starts them and runs nothing."""
+"""The executions of the workflow in moto, which starts them and runs nothing."""
 
 import json
 from dataclasses import dataclass

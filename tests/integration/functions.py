@@ -8,7 +8,7 @@ from types import ModuleType
 
 
 class Context:
-    """What Lambda hands to a function."""
+    """The context that Lambda passes to a function."""
 
     function_name = "split"
     memory_limit_in_mb = 512
@@ -24,7 +24,7 @@ class Context:
 
 
 def load(name: str, **settings: str) -> ModuleType:
-    """A handler's module as a new function has it: its clients and settings are made when it is loaded.
+    """A handler's module, loaded as in a new function, with its clients and settings.
 
     Changes the environment, which the caller must restore.
     """
@@ -33,7 +33,7 @@ def load(name: str, **settings: str) -> ModuleType:
 
 
 def metrics_in(printed: str) -> Counter[str]:
-    """What a function counted: the metrics among its printed lines, in CloudWatch's embedded format."""
+    """The metrics that a function printed, in CloudWatch's embedded format."""
     counted: Counter[str] = Counter()
     for line in printed.splitlines():
         if "CloudWatchMetrics" in line:

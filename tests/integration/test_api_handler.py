@@ -1,4 +1,4 @@
-"""The API function on moto: who gets through, what an answer and a log line never hold, and what happens in a fault."""
+"""The API function on moto: authorization, what answers and log lines never contain, and the behaviour under faults."""
 
 import json
 import os
@@ -42,7 +42,7 @@ LATE = NOON + timedelta(hours=1)
 
 @dataclass
 class Api:
-    """The deployed function, as far as moto has it. `now` is its clock."""
+    """The deployed function, as far as moto supports it. `now` is its clock."""
 
     function: ModuleType
     log: StringIO
@@ -91,7 +91,7 @@ def items(table: str) -> list[dict[str, Any]]:
 
 
 def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -> Api:
-    """The function with the settings that lib/features/rest_api.py gives it; its clock stands at noon."""
+    """The function with the settings of lib/features/rest_api.py. Its clock is fixed at noon."""
     kms = boto3.client("kms")
     lookup_key = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["Arn"]
     patch.setattr("payments.domain.clock.utc_now", lambda: NOON)
@@ -131,7 +131,7 @@ def api(tables: None, executions: Executions, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def no_key(api: Api) -> Iterator[None]:
-    """The keys are disabled; moto's work none the less."""
+    """The keys are disabled; moto's keys work in that state too."""
 
     def refuse(**_: object) -> None:
         raise ClientError({"Error": {"Code": "DisabledException", "Message": "arn:aws:kms:key is disabled."}}, "-")
@@ -143,7 +143,7 @@ def no_key(api: Api) -> Iterator[None]:
 
 
 def is_problem(answer: dict[str, Any], status: int, kind: str) -> bool:
-    """True if it is a whole problem of this status and kind."""
+    """True if it is a complete problem of this status and kind."""
     body = answer["body"]
     return (
         answer["statusCode"] == body["status"] == status
@@ -154,7 +154,7 @@ def is_problem(answer: dict[str, Any], status: int, kind: str) -> bool:
     )
 
 
-# Who gets through --------------------------------------------------------------------------------------------------
+# Authorization --------------------------------------------------------------------------------------------------
 
 BODIES: dict[str, Any] = {
     "create_payment": PAY,
@@ -278,7 +278,7 @@ def test_body_when_it_is_no_json_object_then_400(api: Api) -> None:
         assert is_problem(api.ask("POST /payments", SHOP, body), 400, "invalid-request")
 
 
-# What it does ------------------------------------------------------------------------------------------------------
+# Operations ------------------------------------------------------------------------------------------------------
 
 
 def test_payment_is_sealed_started_counted_and_shown_to_its_submitter(
@@ -407,7 +407,7 @@ def test_payment_gets_503_and_is_not_stored_if_cards_cannot_be_counted(api: Api,
     answer = api.submit(amount="1", payment_method="pm_card_visa")
     assert is_problem(answer, 503, "unavailable")
     assert (items(PAYMENTS.name), executions.started()) == ([], {})
-    assert api.submit()["statusCode"] == 202  # nothing to try out: the environment's own card
+    assert api.submit()["statusCode"] == 202  # no card on trial: the environment's own card
 
 
 def test_request_when_something_fails_then_500_without_its_text(api: Api) -> None:
@@ -466,7 +466,7 @@ def test_answers_and_logs_of_failures_show_nothing_private(api: Api, monkeypatch
         lambda: api.ask("GET /payments/{payment_id}", JO, path={"payment_id": "pay_1"}, headers=headers),
     ]
     answers = [ask() for ask in refused]
-    # and when what is at hand is in the error's own text
+    # also if the data is in the error's own text
     sealed = next(item["payment_method"] for item in items(PAYMENTS.name))
 
     def fail(_: object) -> None:

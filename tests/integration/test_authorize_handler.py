@@ -1,4 +1,4 @@
-"""The authorize function as Lambda loads it: what API Gateway gets for a token, and what the log says."""
+"""The authorize function as Lambda loads it: the answer for a token, and the log."""
 
 import json
 from types import ModuleType
@@ -22,10 +22,10 @@ from tests.unit.issuers import (
     Web,
     elsewhere,
     machine,
-    person,
     rsa_key,
     signed,
     unsigned,
+    user,
     usual_web,
     with_public_key_as_secret,
 )
@@ -61,14 +61,14 @@ def loaded(web: Web, patch: pytest.MonkeyPatch, **settings: str) -> ModuleType:
 
 
 def asked(function: ModuleType, token: str, scheme: str = "Bearer ") -> dict[str, Any]:
-    """What API Gateway gets for a token."""
+    """The authorizer's answer for a token."""
     event = {"type": "TOKEN", "authorizationToken": scheme + token, "methodArn": METHOD}
     answer: dict[str, Any] = json.loads(json.dumps(function.handler(event, None)))
     return answer
 
 
 def test_valid_user_token_opens_the_whole_stage_and_passes_the_caller_on(authorize: ModuleType) -> None:
-    answer = asked(authorize, signed(person("operator")))
+    answer = asked(authorize, signed(user("operator")))
     assert answer["principalId"] == SUBJECT
     assert answer["policyDocument"]["Statement"] == [
         {
@@ -90,7 +90,7 @@ def test_valid_user_token_opens_the_whole_stage_and_passes_the_caller_on(authori
     [
         (machine(SHOP, "payment-api-test/merchant"), f"payment-api-test-merchant-{SHOP}"),
         (machine(OPERATIONS, "payment-api-test/operator"), "payment-api-test-people-and-others"),
-        (person("merchant"), "payment-api-test-people-and-others"),
+        (user("merchant"), "payment-api-test-people-and-others"),
     ],
 )
 def test_requests_are_counted_per_merchant_machine_and_else_together(
@@ -104,7 +104,7 @@ def test_other_issuers_merchant_with_our_client_id_is_not_counted_as_it(authoriz
     assert answer["usageIdentifierKey"] == "payment-api-test-people-and-others"
 
 
-ADMIN = person("admin")
+ADMIN = user("admin")
 
 
 @pytest.mark.fault(42)
@@ -115,11 +115,11 @@ ADMIN = person("admin")
         with_public_key_as_secret(ADMIN),
         signed(ADMIN, rsa_key("mine")),
         signed(ADMIN, kid="pool-9"),
-        signed(person("admin", iss="https://evil.example")),
-        signed(person("admin", client_id="somebody")),
-        signed(person("admin", token_use="id")),
-        signed(person("admin", exp=int(NOON.timestamp()))),
-        signed(person("admin", nbf=int(NOON.timestamp()) + 60)),
+        signed(user("admin", iss="https://evil.example")),
+        signed(user("admin", client_id="somebody")),
+        signed(user("admin", token_use="id")),
+        signed(user("admin", exp=int(NOON.timestamp()))),
+        signed(user("admin", nbf=int(NOON.timestamp()) + 60)),
         signed(elsewhere("admin", aud="elsewhere"), rsa_key("other"), kid="other-1"),
         "",
     ],

@@ -1,4 +1,4 @@
-"""The batch lane's three functions, wired as they are deployed, on moto: a file in, result files and an event out."""
+"""The three batch functions, wired as deployed, on moto: a file in, result files and an event out."""
 
 import importlib
 import json
@@ -31,8 +31,8 @@ SLOT = timedelta(milliseconds=10)
 
 
 @dataclass
-class BatchBreaker:
-    """The stack's batch lane, as far as moto has it."""
+class BatchScenario:
+    """The batch part of the stack, as far as moto supports it."""
 
     split: ModuleType
     dispatch: ModuleType
@@ -44,7 +44,7 @@ class BatchBreaker:
     invoked: list[tuple[str, dict[str, Any]]]
 
     def upload(self, key: str, content: bytes) -> dict[str, Any]:
-        """Put a file into the bucket; gives the notification S3 sends."""
+        """Upload a file. Returns S3's notification."""
         version = self.s3.put_object(Bucket="batch", Key=key, Body=content)["VersionId"]
         uploaded = {"key": key.replace(" ", "+"), "versionId": version, "eTag": "e", "size": len(content)}
         return {"Records": [{"s3": {"bucket": {"name": "batch"}, "object": uploaded}}]}
@@ -56,7 +56,7 @@ class BatchBreaker:
         return found
 
     def delivered(self) -> dict[str, Any]:
-        """What Lambda hands to dispatch."""
+        """The event that Lambda passes to dispatch."""
         received = self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages", [])
         records = [
             {
@@ -70,7 +70,7 @@ class BatchBreaker:
         return {"Records": records}
 
     def succeed(self, payment_id: str) -> None:
-        """What the workflow does with a payment, as far as the batch sees it."""
+        """The workflow's changes to a payment, as far as the batch sees them."""
         store = self.report.reporter.payments
         processing = moved(store.get(payment_id), Status.PROCESSING, at=utc_now(), actor="test")
         store.save(processing)
@@ -86,7 +86,7 @@ class BatchBreaker:
 
 
 @pytest.fixture
-def lane(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchBreaker]:
+def scenario(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchScenario]:
     with aws_in_memory():
         s3, sqs, sns = boto3.client("s3"), boto3.client("sqs"), boto3.client("sns")
         s3.create_bucket(Bucket="batch")
@@ -102,7 +102,7 @@ def lane(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchBreaker]:
         )
         create_table(PAYMENTS)
         create_table(PROCESSING_STATUS)
-        just_now = int(time.time() / SLOT.total_seconds())  # somebody charged
+        just_now = int(time.time() / SLOT.total_seconds())  # a recent charge
         DynamoSlotStore(create_table(CONTROLS), CONTROLS.name, SLOT).take_slot(just_now, just_now)
         for name, value in {
             "PAYMENTS_TABLE": PAYMENTS.name,
@@ -124,67 +124,72 @@ def lane(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchBreaker]:
         def invoke(starter: FunctionStarter, event: dict[str, Any]) -> None:
             invoked.append((starter._function_name, json.loads(json.dumps(event))))
 
-        # moto runs functions in Docker alone
+        # moto runs functions only in Docker
         with patch.object(FunctionStarter, "__call__", invoke):
             split, dispatch, report = (
                 importlib.reload(importlib.import_module(f"handlers.{name}"))
                 for name in ("split", "dispatch", "report")
             )
-            yield BatchBreaker(split, dispatch, report, s3, sqs, queue_url, events_url, invoked)
+            yield BatchScenario(split, dispatch, report, s3, sqs, queue_url, events_url, invoked)
 
 
-def test_uploaded_file_yields_its_results_and_one_event(lane: BatchBreaker) -> None:
+def test_uploaded_file_yields_its_results_and_one_event(scenario: BatchScenario) -> None:
     content = HEADER + b"p1,1.50,USD\nbad,-1,USD\np2,2,JPY\np1,9,USD\n"
-    lane.split.handler(lane.upload("incoming/2026/may pay.csv", content), Context())
-    queued = lane.messages(lane.queue_url)
+    scenario.split.handler(scenario.upload("incoming/2026/may pay.csv", content), Context())
+    queued = scenario.messages(scenario.queue_url)
     assert sorted(message["payment_id"] for message in queued) == ["p1", "p2"]
     assert all(set(message) == {"payment_id", "batch_id", "line"} for message in queued)
 
-    lane.succeed("p1")
-    assert lane.invoked == []
-    lane.succeed("p2")
-    ((function, event),) = lane.invoked
+    scenario.succeed("p1")
+    assert scenario.invoked == []
+    scenario.succeed("p2")
+    ((function, event),) = scenario.invoked
     assert (function, event) == ("report", {"batch_id": queued[0]["batch_id"]})
-    lane.report.handler(event, Context())
+    scenario.report.handler(event, Context())
 
     folder = "results/2026/may pay.csv"
-    assert [line.split(",")[:5] for line in lane.result(f"{folder}/results.csv").splitlines()[1:]] == [
+    assert [line.split(",")[:5] for line in scenario.result(f"{folder}/results.csv").splitlines()[1:]] == [
         ["2", "p1", "1.50", "USD", "succeeded"],
         ["4", "p2", "2", "JPY", "succeeded"],
     ]
-    assert [line.split(",")[:3] for line in lane.result(f"{folder}/errors.csv").splitlines()[1:]] == [
+    assert [line.split(",")[:3] for line in scenario.result(f"{folder}/errors.csv").splitlines()[1:]] == [
         ["3", "amount", "bad"],
         ["5", "payment_id", "p1"],
     ]
-    assert lane.result(f"{folder}/resubmit.csv").splitlines()[1:] == ["bad,-1,USD", "p1,9,USD"]
-    (told,) = lane.messages(lane.events_url)
-    assert (told["event"], told["accepted"], told["rejected"], told["rows_read"]) == ("batch.completed", 2, 2, 4)
-    assert told["by_status"] == {"succeeded": 2}
+    assert scenario.result(f"{folder}/resubmit.csv").splitlines()[1:] == ["bad,-1,USD", "p1,9,USD"]
+    (published,) = scenario.messages(scenario.events_url)
+    assert (published["event"], published["accepted"], published["rejected"], published["rows_read"]) == (
+        "batch.completed",
+        2,
+        2,
+        4,
+    )
+    assert published["by_status"] == {"succeeded": 2}
 
 
-def test_split_short_of_time_invokes_itself_and_finishes_the_file(lane: BatchBreaker) -> None:
+def test_split_short_of_time_invokes_itself_and_finishes_the_file(scenario: BatchScenario) -> None:
     content = HEADER + b"".join(b"p%03d,1,USD\n" % n for n in range(250))
-    lane.split.handler(lane.upload("incoming/a.csv", content), Context(milliseconds=1000))
-    ((function, event),) = lane.invoked
+    scenario.split.handler(scenario.upload("incoming/a.csv", content), Context(milliseconds=1000))
+    ((function, event),) = scenario.invoked
     assert function == "split"
     assert event["resume"]["key"] == "incoming/a.csv"
-    lane.split.handler(event, Context())
-    assert {m["payment_id"] for m in lane.messages(lane.queue_url)} == {f"p{n:03d}" for n in range(250)}
+    scenario.split.handler(event, Context())
+    assert {m["payment_id"] for m in scenario.messages(scenario.queue_url)} == {f"p{n:03d}" for n in range(250)}
 
 
-def test_split_when_no_row_can_be_read_then_the_report_rejects_the_batch(lane: BatchBreaker) -> None:
-    lane.split.handler(lane.upload("incoming/notes.txt", b"hello"), Context())
-    ((_, event),) = lane.invoked
-    lane.report.handler(event, Context())
-    (told,) = lane.messages(lane.events_url)
-    assert told["event"] == "batch.rejected"
-    assert "does not end in .csv" in lane.result("results/notes.txt/errors.csv")
+def test_split_when_no_row_can_be_read_then_the_report_rejects_the_batch(scenario: BatchScenario) -> None:
+    scenario.split.handler(scenario.upload("incoming/notes.txt", b"hello"), Context())
+    ((_, event),) = scenario.invoked
+    scenario.report.handler(event, Context())
+    (published,) = scenario.messages(scenario.events_url)
+    assert published["event"] == "batch.rejected"
+    assert "does not end in .csv" in scenario.result("results/notes.txt/errors.csv")
 
 
-def test_dispatch_returns_only_the_poison_message_of_ten(lane: BatchBreaker) -> None:
+def test_dispatch_returns_only_the_poison_message_of_ten(scenario: BatchScenario) -> None:
     content = HEADER + b"".join(b"p%d,1,USD\n" % n for n in range(9))
-    lane.split.handler(lane.upload("incoming/a.csv", content), Context())
-    bodies = [json.dumps(message) for message in lane.messages(lane.queue_url)]
+    scenario.split.handler(scenario.upload("incoming/a.csv", content), Context())
+    bodies = [json.dumps(message) for message in scenario.messages(scenario.queue_url)]
     bodies.insert(4, '{"payment_id": "never stored"}')
     event = {
         "Records": [{"messageId": f"m{n}", "body": body, "eventSource": "aws:sqs"} for n, body in enumerate(bodies)]
@@ -195,22 +200,22 @@ def test_dispatch_returns_only_the_poison_message_of_ten(lane: BatchBreaker) -> 
             "payments.adapters.step_functions.StepFunctionsWorkflow.start",
             lambda self, payment_id: started.append(payment_id),
         ),
-        patch.object(lane.dispatch.log, "warning") as warning,
+        patch.object(scenario.dispatch.log, "warning") as warning,
     ):
-        answer = lane.dispatch.handler(event, Context())
+        answer = scenario.dispatch.handler(event, Context())
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m4"}]}
     assert sorted(started) == [f"p{n}" for n in range(9)]
     assert warning.call_args.kwargs["message_id"] == "m4"
     assert "payment_id" in warning.call_args.kwargs["reason"]
 
 
-def test_dispatch_of_only_poison_messages_returns_all_without_failing(lane: BatchBreaker) -> None:
+def test_dispatch_of_only_poison_messages_returns_all_without_failing(scenario: BatchScenario) -> None:
     event = {"Records": [{"messageId": "m1", "body": "{}", "eventSource": "aws:sqs"}]}
-    assert lane.dispatch.handler(event, Context()) == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
+    assert scenario.dispatch.handler(event, Context()) == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
 
 
-def test_paused_dispatch_returns_all_messages_soon_and_starts_nothing(lane: BatchBreaker) -> None:
-    lane.split.handler(lane.upload("incoming/a.csv", HEADER + b"p1,1,USD\np2,1,USD\n"), Context())
+def test_paused_dispatch_returns_all_messages_soon_and_starts_nothing(scenario: BatchScenario) -> None:
+    scenario.split.handler(scenario.upload("incoming/a.csv", HEADER + b"p1,1,USD\np2,1,USD\n"), Context())
     switch = DynamoBreakerStore(boto3.client("dynamodb"), CONTROLS.name)
     started: list[str] = []
     with (
@@ -221,12 +226,12 @@ def test_paused_dispatch_returns_all_messages_soon_and_starts_nothing(lane: Batc
         patch("payments.adapters.sqs.HANDED_BACK_SECONDS", 0),
     ):
         switch.pause(PausedBy.GATEWAY, "key_refused: no", utc_now())
-        event = lane.delivered()
-        paused = lane.dispatch.handler(event, Context())
+        event = scenario.delivered()
+        paused = scenario.dispatch.handler(event, Context())
         none_yet = list(started)
         switch.resume()
-        again = lane.delivered()  # none would be there within the queue's own time
-        resumed = lane.dispatch.handler(again, Context())
+        again = scenario.delivered()  # within the queue's own visibility timeout there would be none
+        resumed = scenario.dispatch.handler(again, Context())
 
     assert paused == {"batchItemFailures": [{"itemIdentifier": one["messageId"]} for one in event["Records"]]}
     assert none_yet == []

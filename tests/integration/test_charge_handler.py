@@ -1,4 +1,4 @@
-"""The charge function on moto: its slot, its key, and what it counts. What Stripe answers is put in its place."""
+"""The charge function on moto: its slot, its key, and its metrics. Stripe's answers are replaced."""
 
 import random
 import time
@@ -16,7 +16,7 @@ from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.tables import CONTROLS, CUSTOMERS, TOKENS
 from payments.adapters.stripe.gateway import StripeGateway
-from payments.application.batch_breaker import REFUSALS_UNTIL_PAUSE
+from payments.application.batch_breaker import PAYMENTS_UNTIL_PAUSE
 from payments.domain.batch_breaker import PausedBy
 from payments.domain.errors import Conflict, Declined, Misconfigured, PaymentError, RateLimited
 from payments.domain.money import Money
@@ -27,7 +27,7 @@ from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 from payments.ports.payment_store import require
 from payments.ports.sealed_payments import opened
-from tests.integration.conftest import vault_of_the_stack
+from tests.integration.conftest import stack_encryptor
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_tables import create_table
 from tests.unit.builders import after, payment
@@ -35,7 +35,7 @@ from tests.unit.builders import after, payment
 
 @dataclass
 class Till:
-    """The function, what Stripe answers next, and the keys it was called with."""
+    """The function, Stripe's next answers, and the keys of its requests."""
 
     function: ModuleType
     payments: DynamoPaymentStore
@@ -45,12 +45,12 @@ class Till:
     keys: list[str] = field(default_factory=list)
 
     def charge(self, payment_id: str = "pay_1", **state: Any) -> dict[str, Any]:
-        """What the workflow gets."""
+        """The output for the workflow."""
         answer: dict[str, Any] = self.function.handler({"payment_id": payment_id, **state}, Context())
         return answer
 
     def next_slot(self) -> int:
-        """The slot after the last one that was taken; 0 before any."""
+        """The slot after the last one that was taken, 0 if there is none."""
         key: Any = {"control": {"S": "pace#20000"}}
         item = boto3.client("dynamodb").get_item(TableName=CONTROLS.name, Key=key).get("Item", {})
         return int(item.get("next_slot", {}).get("N", 0))
@@ -58,7 +58,7 @@ class Till:
 
 @pytest.fixture
 def till(payments: DynamoPaymentStore) -> Iterator[Till]:
-    """A function with an accepted payment, at a gateway that takes it unless told otherwise."""
+    """A function with an accepted payment. By default the gateway charges it."""
     controls = create_table(CONTROLS)
     create_table(CUSTOMERS)
     payments.create(payment())
@@ -97,7 +97,7 @@ def test_charge_accepted_by_the_gateway_has_its_outcome_and_own_slot(till: Till)
     assert state["outcome"]["status"] == "succeeded"
     reference = {"gateway_reference": state["outcome"]["gateway_reference"]}
     assert is_sealed(reference["gateway_reference"])
-    assert vault_of_the_stack().open({"payment_id": "pay_1"}, reference) == {"gateway_reference": "pi_1"}
+    assert stack_encryptor().open({"payment_id": "pay_1"}, reference) == {"gateway_reference": "pi_1"}
     assert before < till.next_slot() <= time.time() / 0.02 + 1  # sent in its slot, not before
 
 
@@ -120,11 +120,12 @@ def test_refused_api_key_is_counted_reread_and_finally_pauses_the_breaker(
     till: Till, capsys: pytest.CaptureFixture[str]
 ) -> None:
     till.refusal = Misconfigured("invalid_api_key", "the key is refused")
-    for attempt in range(1, REFUSALS_UNTIL_PAUSE + 1):
+    for attempt in range(1, PAYMENTS_UNTIL_PAUSE + 1):
         assert not till.breaker.state().paused
+        till.payments.create(payment(f"refused_{attempt}"))
         boto3.client("secretsmanager").put_secret_value(SecretId=till.key_arn, SecretString=f"sk_{attempt}")
         with pytest.raises(Misconfigured):
-            till.charge()
+            till.charge(f"refused_{attempt}")
 
     assert till.keys == ["sk_1", "sk_2", "sk_3"]
     assert till.breaker.state().paused_by == PausedBy.GATEWAY
@@ -163,7 +164,7 @@ def test_other_money_found_after_the_capture_is_counted_and_the_row_stays(
     monkeypatch.setattr(StripeGateway, "find", lambda gateway, payment_id, reference: other)
 
     assert till.charge("pay_2", ask=True)["outcome"]["code"] == "amount_differs"
-    assert opened(require(till.payments, "pay_2"), vault_of_the_stack()) == captured
+    assert opened(require(till.payments, "pay_2"), stack_encryptor()) == captured
     assert metrics_in(capsys.readouterr().out) == {PAYMENTS_IN_REVIEW: 1}
 
 

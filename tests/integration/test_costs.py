@@ -1,4 +1,4 @@
-"""The costs that the docs tell are those that the code has."""
+"""The costs in the docs are those that the code computes."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ README = ROOT / "README.md"
 
 @pytest.fixture(scope="module")
 def counted() -> str:
-    """What docs/costs.py prints. In a process of its own, as it loads every handler."""
+    """The output of docs/costs.py, run in its own process because it loads every handler."""
     run = subprocess.run([sys.executable, "-m", "docs.costs"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return run.stdout
@@ -29,14 +29,14 @@ def test_tables_when_counted_anew_then_they_are_the_ones_in_the_docs(counted: st
 
 
 def test_readme_sums_are_the_counted_ones_in_whole_dollars(counted: str) -> None:
-    told = re.search(
+    stated = re.search(
         r"over REST cost about \$(\d+) at AWS with Standard workflows and \$(\d+) with Express ones, "
         r"in a batch \$(\d+) and \$(\d+)",
         " ".join(README.read_text().split()),
     )
-    assert told
+    assert stated
 
-    for name, dollars in zip(("Standard", "Express"), (told.groups()[::2], told.groups()[1::2]), strict=True):
+    for name, dollars in zip(("Standard", "Express"), (stated.groups()[::2], stated.groups()[1::2]), strict=True):
         assert [round(Decimal(amount)) for amount in _sums(counted, name)] == [int(amount) for amount in dollars]
 
 

@@ -1,4 +1,4 @@
-"""The record function on moto: the payment's row, and the gateway's event that gave reason to ask."""
+"""The record function on moto: the payment's row, and the gateway event that caused the query."""
 
 import json
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from tests.moto_tables import create_table
 from tests.unit.builders import after, gateway_event, payment
 
 REFERENCE = "sealed.v1.wrapped.text"
-"""As charge hands it on: record has no key, and needs none."""
+"""As charge passes it on: record has no key and needs none."""
 SUCCEEDED = Outcome(Status.SUCCEEDED, gateway="stripe", gateway_reference=REFERENCE).as_json()
 REFUNDED = Outcome(Status.REFUNDED, gateway="stripe", gateway_reference=REFERENCE).as_json()
 CONFLICT = Outcome(Status.IN_REVIEW, Conflict("amount_differs", "").code).as_json()
@@ -30,15 +30,15 @@ NO_ANSWER = {
 
 
 @dataclass
-class Books:
-    """The function and what it writes to."""
+class RecordScenario:
+    """The function and the tables that it writes."""
 
     function: ModuleType
     payments: DynamoPaymentStore
     events: DynamoEventStore
 
     def record(self, **state: Any) -> Status:
-        """Record what became of the payment; gives its status in the table."""
+        """Record the payment's outcome. Returns its status in the table."""
         given = {"payment_id": "pay_1", **state}
         assert self.function.handler(given, Context()) == {"payment_id": "pay_1"}
         row = self.payments.get("pay_1")
@@ -47,37 +47,39 @@ class Books:
 
 
 @pytest.fixture
-def books(payments: DynamoPaymentStore) -> Books:
+def scenario(payments: DynamoPaymentStore) -> RecordScenario:
     """The function, a payment that is being charged, and a parked event about it."""
     events = DynamoEventStore(create_table(GATEWAY_EVENTS), GATEWAY_EVENTS.name)
     payments.create(payment())
     payments.save(after(payment(), Status.PROCESSING))
     events.add(gateway_event("charge.refunded"))
-    return Books(load("record", PAYMENTS_TABLE="payments", GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name), payments, events)
+    return RecordScenario(
+        load("record", PAYMENTS_TABLE="payments", GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name), payments, events
+    )
 
 
-def test_record_of_a_charge_updates_its_row_and_leaves_events_parked(books: Books) -> None:
-    assert books.record(outcome=SUCCEEDED) is Status.SUCCEEDED
-    assert [event.event_id for event in books.events.parked()] == ["evt_1"]
+def test_record_of_a_charge_updates_its_row_and_leaves_events_parked(scenario: RecordScenario) -> None:
+    assert scenario.record(outcome=SUCCEEDED) is Status.SUCCEEDED
+    assert [event.event_id for event in scenario.events.parked()] == ["evt_1"]
 
 
-def test_record_of_the_answer_to_an_event_applies_the_event(books: Books) -> None:
-    books.record(outcome=SUCCEEDED)
+def test_record_of_the_answer_to_an_event_applies_the_event(scenario: RecordScenario) -> None:
+    scenario.record(outcome=SUCCEEDED)
 
-    assert books.record(outcome=REFUNDED, ask=True, event_id="evt_1") is Status.REFUNDED
-    assert list(books.events.parked()) == []
-    assert [event.state for event in books.events.of_payment("pay_1")] == ["applied"]
+    assert scenario.record(outcome=REFUNDED, ask=True, event_id="evt_1") is Status.REFUNDED
+    assert list(scenario.events.parked()) == []
+    assert [event.state for event in scenario.events.of_payment("pay_1")] == ["applied"]
 
 
 @pytest.mark.parametrize(
     "came", [{"outcome": CONFLICT}, {"error": NO_ANSWER}], ids=["other money", "no answer of the gateway"]
 )
 def test_record_without_a_valid_answer_keeps_row_and_event_uncounted(
-    books: Books, came: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    scenario: RecordScenario, came: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    books.record(outcome=SUCCEEDED)
+    scenario.record(outcome=SUCCEEDED)
     assert metrics_in(capsys.readouterr().out) == {OUTCOMES[Status.SUCCEEDED]: 1}
 
-    assert books.record(ask=True, event_id="evt_1", **came) is Status.SUCCEEDED
-    assert [event.event_id for event in books.events.parked()] == ["evt_1"]
+    assert scenario.record(ask=True, event_id="evt_1", **came) is Status.SUCCEEDED
+    assert [event.event_id for event in scenario.events.parked()] == ["evt_1"]
     assert metrics_in(capsys.readouterr().out) == {}

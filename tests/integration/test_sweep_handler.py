@@ -1,4 +1,4 @@
-"""The sweep function on moto: what was left behind is taken up in ordinary ways, what a person must know counted."""
+"""The sweep function on moto: it restarts stopped work, and counts what an operator must know."""
 
 import json
 from collections.abc import Iterator
@@ -32,13 +32,13 @@ from tests.moto_tables import create_table
 from tests.unit.builders import after, gateway_event, request
 
 LONG_AGO = utc_now() - timedelta(minutes=11)
-"""Twice the patience of these tests, and a minute."""
+"""Twice the PATIENCE_SECONDS of these tests, and a minute."""
 SOURCE = Source("batch", "incoming/a.csv", "v1", "e", 100)
 
 
 @dataclass
 class RecoveryScenario:
-    """The stack around the sweeper, as far as moto has it."""
+    """The stack around the sweep function, as far as moto supports it."""
 
     function: ModuleType
     payments: DynamoPaymentStore
@@ -50,14 +50,14 @@ class RecoveryScenario:
     invoked: list[tuple[str, dict[str, Any]]]
 
     def recover(self, context: Context | None = None) -> dict[str, int]:
-        """One run; what it found, without what it did not."""
+        """One run. Returns its findings, without zeros."""
         found: dict[str, int] = self.function.handler({}, context or Context())
         return {name: number for name, number in found.items() if number}
 
     def add(
         self, payment_id: str, *statuses: Status, at: datetime = LONG_AGO, batch_id: str = "", **changes: Any
     ) -> Payment:
-        """Store a payment that went through statuses, all at one time."""
+        """Store a payment that went through these statuses at the same time."""
         asked = request(payment_id, payment_method="pm_card_visa")
         row = accepted(asked, at=at, source="batch" if batch_id else "rest", batch_id=batch_id, batch_line=2)
         self.payments.create(row)
@@ -68,7 +68,7 @@ class RecoveryScenario:
 
     @property
     def delivery(self) -> str:
-        """How the event source mapping stands."""
+        """The state of the event source mapping."""
         return str(boto3.client("lambda").get_event_source_mapping(UUID=self.mapping_id)["State"])
 
     def queued(self) -> list[str]:
@@ -90,7 +90,7 @@ def scenario(payments: DynamoPaymentStore, executions: Executions) -> Iterator[R
     def invoke(starter: FunctionStarter, event: dict[str, Any]) -> None:
         invoked.append((starter._function_name, json.loads(json.dumps(event))))
 
-    # moto runs functions in Docker alone
+    # moto runs functions only in Docker
     with patch.object(FunctionStarter, "__call__", invoke):
         function = load(
             "sweep",
@@ -205,7 +205,7 @@ def test_recovery_counts_a_money_event_for_an_uncharged_payment_once(
 
 
 def _batch(scenario: RecoveryScenario, *, payments: int) -> str:
-    """A batch of so many payments whose file was read long ago."""
+    """A batch of this many payments whose file was read long ago."""
     started = Batch(SOURCE.batch_id, SOURCE, BatchStatus.SPLITTING, iso(LONG_AGO), iso(LONG_AGO))
     scenario.batches.claim_split(started, Claim("run-1", LONG_AGO, LONG_AGO + timedelta(minutes=1)))
     scenario.batches.finish_split(started.batch_id, "run-1", Progress(payments, payments, payments), LONG_AGO)
@@ -268,7 +268,7 @@ def test_recovery_probes_an_answering_gateway_with_one_payment_and_resumes(
 ) -> None:
     scenario.add("p1")
     scenario.breaker.pause(PausedBy.GATEWAY, "key_refused: no", utc_now())
-    with patch.object(StripeGateway, "find", lambda self, payment_id, reference="": None):
+    with patch.object(StripeGateway, "check_account", lambda self: None):
         assert scenario.recover() == {"lane_paused": 1}
         assert list(executions.started()) == ["p1"]
         row = scenario.payments.get("p1")

@@ -1,4 +1,4 @@
-"""The webhook function on moto: who may tell us something, and that nothing is acknowledged before it is kept."""
+"""The webhook function on moto: signatures, and that no event is acknowledged before it is stored."""
 
 import base64
 import hashlib
@@ -28,7 +28,7 @@ CARD = "4242424242424242"
 
 
 def event(event_id: str = "evt_1", type: str = "payment_intent.succeeded", payment_id: str = "pay_1") -> bytes:
-    """An event as Stripe writes it, with what we must never keep."""
+    """An event as Stripe writes it, with data that we must never store."""
     about = {
         "id": "pi_1",
         "object": "payment_intent",
@@ -40,7 +40,7 @@ def event(event_id: str = "evt_1", type: str = "payment_intent.succeeded", payme
 
 
 def signature(body: bytes, secret: str = SECRET, *, seconds_old: int = 0, scheme: str = "v1") -> str:
-    """Stripe's signature scheme (docs.stripe.com/webhooks/signature), written down a second time."""
+    """Stripe's signature scheme (docs.stripe.com/webhooks/signature), implemented independently."""
     signed_at = int(time.time()) - seconds_old
     digest = hmac.new(secret.encode(), f"{signed_at}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={signed_at},{scheme}={digest}"
@@ -48,13 +48,13 @@ def signature(body: bytes, secret: str = SECRET, *, seconds_old: int = 0, scheme
 
 @dataclass
 class Endpoint:
-    """The deployed webhook, as far as moto has it."""
+    """The deployed webhook, as far as moto supports it."""
 
     function: ModuleType
     secret_arn: str
 
     def receive(self, body: bytes, headers: dict[str, str], *, encoded: bool = False) -> dict[str, Any]:
-        """What the gateway is answered; `body` of a problem parsed."""
+        """The answer to the gateway, with the `body` of a problem parsed."""
         text = base64.b64encode(body).decode() if encoded else body.decode()
         request = {
             "httpMethod": "POST",
@@ -67,12 +67,12 @@ class Endpoint:
         return answer | {"body": json.loads(answer["body"])}
 
     def deliver(self, body: bytes, *, secret: str = SECRET, encoded: bool = False) -> int:
-        """Sign and send, as Stripe does; gives the status."""
+        """Sign and send, as Stripe does. Returns the status."""
         status: int = self.receive(body, {"Stripe-Signature": signature(body, secret)}, encoded=encoded)["statusCode"]
         return status
 
     def stored(self) -> dict[str, str]:
-        """The events that are kept, and their states."""
+        """The stored events and their states."""
         items = boto3.client("dynamodb").scan(TableName=GATEWAY_EVENTS.name)["Items"]
         return {item["event_id"]["S"]: item["state"]["S"] for item in items}
 
@@ -83,7 +83,7 @@ class Endpoint:
 
 @pytest.fixture
 def endpoint(payments: DynamoPaymentStore, executions: Executions) -> Endpoint:
-    """The webhook with a secret, and an unknown payment that a good event would make the workflow ask about."""
+    """The webhook with a secret, and an unknown payment that a valid event would make the workflow query."""
     create_table(GATEWAY_EVENTS)
     payments.create(payment())
     processing = after(payment(), Status.PROCESSING)
@@ -106,7 +106,7 @@ def test_signed_event_is_stored_and_the_workflow_asks_the_gateway(endpoint: Endp
     answer = endpoint.receive(event(), {"Stripe-Signature": signature(event())})
 
     assert (answer["statusCode"], answer["body"]) == (200, {"received": True})
-    assert endpoint.stored() == {"evt_1": "parked"}  # until the execution has recorded what the gateway answers
+    assert endpoint.stored() == {"evt_1": "parked"}  # until the execution has recorded the gateway's answer
     ((name, state),) = executions.started().items()
     assert name.startswith("pay_1.e")
     assert state == {"payment_id": "pay_1", "ask": True, "event_id": "evt_1"}
@@ -218,7 +218,9 @@ def test_event_signed_with_a_newly_rotated_secret_has_it_read_again(
     assert endpoint.deliver(event("evt_1")) == 200
     endpoint.set_secrets(current=NEXT_SECRET)
 
-    assert endpoint.deliver(event("evt_2"), secret=NEXT_SECRET) == 400  # read just now: strangers cost us nothing
+    assert (
+        endpoint.deliver(event("evt_2"), secret=NEXT_SECRET) == 400
+    )  # read just now: unsigned requests cause no further read
     monkeypatch.setattr(endpoint.function.secrets, "_monotonic", lambda: time.monotonic() + 11)
     assert endpoint.deliver(event("evt_2"), secret=NEXT_SECRET) == 400
     assert endpoint.deliver(event("evt_2"), secret=NEXT_SECRET) == 200

@@ -1,4 +1,4 @@
-"""The demonstration's sample and checks: the table of outcomes holds, and no fault goes unnamed."""
+"""The demonstration's sample and checks: the table of outcomes holds, and every fault is named."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,7 @@ from payments.domain.money import Money
 from payments.domain.statuses import CAPTURED
 
 RUN = Run("1121-120000")
-DUPLICATE_LINE = 19  # only the payments table knows that its id is taken
+DUPLICATE_LINE = 19  # its id is taken only in the payments table
 AMOUNTS = {"succeeded": ("99.99", "USD"), "declined": ("20.00", "USD"), "requires_action": ("45.00", "EUR")}
 
 
@@ -32,8 +32,8 @@ def test_sample_rejects_the_expected_rows_for_the_expected_reasons() -> None:
     }
     expected = {line for line, row in ROWS.items() if row.outcome == REFUSED}
     assert refused.keys() == expected - {DUPLICATE_LINE}
-    for line, told in refused.items():
-        assert ROWS[line].says in told
+    for line, message in refused.items():
+        assert ROWS[line].says in message
 
 
 def test_a_run_when_it_renames_the_sample_then_leaves_no_id_of_the_sample() -> None:
@@ -42,12 +42,12 @@ def test_a_run_when_it_renames_the_sample_then_leaves_no_id_of_the_sample() -> N
 
 
 def perfect() -> Findings:
-    """What a stack without fault gives."""
+    """The findings on a stack without a fault."""
     found = Findings()
     for call in CALLS:
         payment_id = RUN.body(call)["payment_id"]
-        told = "" if call.http_status == 202 else call.expected.says
-        found.answered.append(Answered(call, call.http_status, call.replayed, told))
+        message = "" if call.http_status == 202 else call.expected.says
+        found.answered.append(Answered(call, call.http_status, call.replayed, message))
         if call.expected.outcome:
             reason = {"reason": {"message": call.expected.says, "code": "code"}}
             found.payments[payment_id] = _payment(call.expected.outcome) | reason
@@ -140,7 +140,7 @@ def _event_missing(found: Findings) -> None:
     found.events = [event for event in found.events if event.get("payment_id") != "pay_2"]
 
 
-def _batch_told_twice(found: Findings) -> None:
+def _batch_event_twice(found: Findings) -> None:
     found.events = [*found.events, found.events[-1]]
 
 
@@ -153,7 +153,7 @@ def _another_alarm(found: Findings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("break_it", "told"),
+    ("break_it", "message"),
     [
         (_charged_twice, "charged 2 times"),
         (_charged_too_much, "charged 10000, submitted 99.99"),
@@ -169,12 +169,12 @@ def _another_alarm(found: Findings) -> None:
         (_row_not_resubmitted, "resubmit.csv has 1 lines"),
         (_audit_broken, "entry 1 was changed"),
         (_event_missing, "pay_2: its event has status none"),
-        (_batch_told_twice, "not received exactly once"),
+        (_batch_event_twice, "not received exactly once"),
         (_no_alarm, "did not fire"),
         (_another_alarm, "payment-api-5xx-local fired"),
     ],
 )
-def test_checks_when_something_is_wrong_then_name_it(break_it: Callable[[Findings], None], told: str) -> None:
+def test_checks_when_something_is_wrong_then_name_it(break_it: Callable[[Findings], None], message: str) -> None:
     found = perfect()
     break_it(found)
-    assert any(told in mismatch for mismatch in checks.mismatches(RUN, found))
+    assert any(message in mismatch for mismatch in checks.mismatches(RUN, found))

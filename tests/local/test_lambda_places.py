@@ -1,4 +1,4 @@
-"""Invocations take turns for the local AWS's processes, and none waits for its own caller."""
+"""Invocations wait in turn for the local AWS's processes, and never for their own caller."""
 
 import threading
 from collections.abc import Callable
@@ -12,13 +12,13 @@ WAIT_SECONDS = 20
 
 @pytest.fixture
 def ran() -> list[str]:
-    """Who ran, in order."""
+    """The invocations in the order in which they ran."""
     return []
 
 
 @pytest.fixture
 def come(ran: list[str]) -> Callable[[Places, str], threading.Thread]:
-    """Let an invocation of a function come; it stands in the queue, or runs, when this returns."""
+    """Start an invocation of a function. On return it waits in the queue or runs."""
 
     def start(places: Places, function: str) -> threading.Thread:
         def run() -> None:

@@ -1,4 +1,4 @@
-"""The steps of `make up` and `make demo` where there is no terminal."""
+"""The steps of `make up` and `make demo` without a terminal."""
 
 import contextlib
 from io import StringIO

@@ -1,10 +1,10 @@
-"""The backend holds its invariants under everything that the simulation can do to it."""
+"""The backend keeps its invariants under all faults of the simulation."""
 
 from collections import Counter
 
 from fakes.gateway import FaultKind
 from simulation.faults import Fate, Mishap
-from simulation.report import time_line, told
+from simulation.report import failure_of, time_line
 from simulation.run import run
 
 SEEDS = 200
@@ -15,11 +15,11 @@ def test_invariants_hold_under_every_kind_of_fault() -> None:
     statuses: Counter[str] = Counter()
     for seed in range(SEEDS):
         verdict = run(seed)
-        assert not verdict.violations, told(run(seed, keep_trace=True))
+        assert not verdict.violations, failure_of(run(seed, keep_trace=True))
         struck += verdict.struck
         statuses += verdict.statuses
 
-    kinds = [kind for kind in FaultKind if kind is not FaultKind.ALTERED]  # that one is too rare to ask for
+    kinds = [kind for kind in FaultKind if kind is not FaultKind.ALTERED]  # this one is too rare to require
     expected = {*list(Fate)[1:], *Mishap, *(f"gateway {kind}" for kind in kinds), "blackout"}
     assert {fault for fault in expected if struck[fault] < 20} == set()
     ends = {"succeeded", "declined", "rejected", "failed", "partially_refunded", "refunded"}

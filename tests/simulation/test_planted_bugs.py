@@ -1,4 +1,4 @@
-"""Each safety measure is broken once, and the simulation has to see it. What it does not see, it does not guard."""
+"""Each safety measure is removed once, and the simulation must detect it. An undetected one is not protected."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from fakes.audit import MemoryAuditStore
+from fakes.batch_breaker import MemoryBreakerStore
 from fakes.batches import MemoryBatchStore
 from fakes.gateway import MemoryGateway
 from payments.adapters.step_functions import StepFunctionsWorkflow
 from payments.application import charge as charging
 from payments.application import record as recording
-from payments.application import recover as sweeping
-from payments.application import steps
+from payments.application import recover, steps
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.split import Splitter
 from payments.application.charge import Charging
@@ -41,7 +41,7 @@ Plant = Callable[[Patch], None]
 
 
 def no_intent(patch: Patch) -> None:
-    """Send, and say `processing` only afterwards."""
+    """Send first, and write `processing` afterwards."""
 
     def send(self: Charging, payment: Payment) -> Outcome:
         payment = replace(payment, payment_method=self.methods.of(payment))
@@ -53,7 +53,7 @@ def no_intent(patch: Patch) -> None:
 
 
 def new_key_every_time(patch: Patch) -> None:
-    """The gateway sees another idempotency key at every attempt."""
+    """Every attempt uses another idempotency key."""
     charge = MemoryGateway.charge
 
     def forgetful(self: MemoryGateway, request: ChargeRequest) -> GatewayCharge:
@@ -64,7 +64,7 @@ def new_key_every_time(patch: Patch) -> None:
 
 
 def failed_instead_of_unknown(patch: Patch) -> None:
-    """No answer is taken for a no, and so written over a payment that may be charged."""
+    """A missing answer counts as a refusal, and is written over a payment that may be charged."""
     patch.setattr(recording, "_speaks_of_another_attempt", lambda outcome, current: False)
     patch.setitem(POLICIES, OutcomeUnknown, replace(POLICIES[OutcomeUnknown], status=Status.FAILED))
 
@@ -75,9 +75,9 @@ def nothing_is_audited(patch: Patch) -> None:
 
 
 def audited_twice(patch: Patch) -> None:
-    """The audit log takes entries that it has."""
+    """The audit log accepts entries that it already has."""
 
-    def append(self: MemoryAuditStore, entries: Any) -> None:
+    def append(self: MemoryAuditStore, entries: Any, *, row_version: int) -> None:
         self.log.setdefault(entries[0].payment_id, []).extend(entries)
         row = self._payments.rows[entries[0].payment_id]
         self._payments.rows[row.payment_id] = replace(
@@ -87,8 +87,20 @@ def audited_twice(patch: Patch) -> None:
     patch.setattr(MemoryAuditStore, "append", append)
 
 
+def audited_by_the_first_transaction(patch: Patch) -> None:
+    """The first of several transactions marks the whole row as audited."""
+    append = MemoryAuditStore.append
+
+    def marks_all(self: MemoryAuditStore, entries: Any, *, row_version: int) -> None:
+        append(self, entries, row_version=row_version)
+        row = self._payments.rows[entries[0].payment_id]
+        self._payments.rows[row.payment_id] = replace(row, audited_version=row_version)
+
+    patch.setattr(MemoryAuditStore, "append", marks_all)
+
+
 def sends_without_asking(patch: Patch) -> None:
-    """Whoever finds `processing` sends again and relies on the key, which the gateway forgets."""
+    """An execution that finds `processing` sends again and relies on the key, which the gateway forgets."""
     find = Charging._find
 
     def found(self: Charging, payment: Payment) -> GatewayCharge | None:
@@ -98,23 +110,23 @@ def sends_without_asking(patch: Patch) -> None:
 
 
 def absence_is_proof_at_once(patch: Patch) -> None:
-    """An `unknown` payment that the search does not see yet is taken for not charged."""
+    """An `unknown` payment that the search does not show yet counts as not charged."""
     patch.setattr(RecoveryTimeouts, "proof", property(lambda self: timedelta(0)))
 
 
 def lets_go_without_looking(patch: Patch) -> None:
-    """After a refusal the row goes back to `pending`, whoever wrote it meanwhile."""
+    """After a refusal the row returns to `pending`, even if another execution wrote it meanwhile."""
 
-    def let_go(self: Charging, payment: Payment, error: PaymentError) -> None:
+    def revert_to_pending(self: Charging, payment: Payment, error: PaymentError) -> None:
         current = self.store.get(payment.payment_id)
         if current and current.status is Status.PROCESSING:
             self.store.save(moved(current, Status.PENDING, at=self.clock(), actor="charge"))
 
-    patch.setattr(Charging, "_revert_to_pending", let_go)
+    patch.setattr(Charging, "_revert_to_pending", revert_to_pending)
 
 
 def saves_over_others(patch: Patch) -> None:
-    """A save does not look at the version that it overwrites."""
+    """A save does not check the version that it overwrites."""
 
     def save(self: LaggingPayments, payment: Payment) -> None:
         current = self.rows[payment.payment_id]
@@ -128,7 +140,7 @@ def saves_over_others(patch: Patch) -> None:
     patch.setattr(LaggingPayments, "save", save)
 
 
-def records_whatever_comes(patch: Patch) -> None:
+def records_any_outcome(patch: Patch) -> None:
     """An outcome is written over any status."""
 
     def record(payment_id: str, outcome: Outcome, *, store: Any, clock: Any) -> Payment:
@@ -143,7 +155,7 @@ def records_whatever_comes(patch: Patch) -> None:
 
 
 def acknowledges_before_storing(patch: Patch) -> None:
-    """The gateway gets its 200 while the event is still to be stored."""
+    """The gateway gets its 200 before the event is stored."""
 
     def take(self: World, event: dict[str, Any], context: Context) -> dict[str, Any]:
         self.scheduler.spawn("afterwards", lambda: receive(self, event, context), limit=10.0)
@@ -154,7 +166,7 @@ def acknowledges_before_storing(patch: Patch) -> None:
 
 
 def forgets_early_events(patch: Patch) -> None:
-    """An event that finds its payment under way is settled instead of parked."""
+    """An event whose payment is still running is settled instead of parked."""
     state = Webhooks._state
 
     def settled(self: Webhooks, event: GatewayEvent) -> EventState:
@@ -165,7 +177,7 @@ def forgets_early_events(patch: Patch) -> None:
 
 
 def done_with_once_asked(patch: Patch) -> None:
-    """An event is done with when its execution has started, whether the gateway answers or not."""
+    """An event is settled when its execution starts, even if the gateway never answers."""
     ask = Webhooks._ask
 
     def asked(self: Webhooks, event: GatewayEvent) -> EventState:
@@ -177,7 +189,7 @@ def done_with_once_asked(patch: Patch) -> None:
 
 
 def never_looks_at_unknown(patch: Patch) -> None:
-    """The sweeper leaves `unknown` payments as they are."""
+    """Recovery ignores `unknown` payments."""
     is_due = RecoveryTimeouts.is_due
 
     def due(self: RecoveryTimeouts, payment: Payment, now: datetime) -> bool:
@@ -187,7 +199,7 @@ def never_looks_at_unknown(patch: Patch) -> None:
 
 
 def random_execution_names(patch: Patch) -> None:
-    """Every start has a name of its own."""
+    """Every start has a new name."""
     numbers = count()
     start = StepFunctionsWorkflow._start
 
@@ -198,7 +210,7 @@ def random_execution_names(patch: Patch) -> None:
 
 
 def checkpoint_before_rows(patch: Patch) -> None:
-    """The splitter notes a window as done before it stores and queues it."""
+    """The splitter moves its checkpoint past a window before it stores and queues it."""
     window = Splitter._window
 
     def early(self: Splitter, pool: Any, batch_id: str, rows: Any, progress: Progress) -> Progress:
@@ -212,7 +224,7 @@ def checkpoint_before_rows(patch: Patch) -> None:
 
 
 def deleted_before_the_start(patch: Patch) -> None:
-    """A message is gone once it is handed out, whatever the dispatcher makes of it; and nobody queues it again."""
+    """A message is deleted when it is delivered, even if dispatch fails, and recovery does not queue it again."""
     deliver = Queue._deliver
 
     def at_most_once(self: Queue) -> None:
@@ -223,7 +235,7 @@ def deleted_before_the_start(patch: Patch) -> None:
                 del self.messages[number]
 
     patch.setattr(Queue, "_deliver", at_most_once)
-    patch.setattr(sweeping.PaymentRecovery, "_stands_still", lambda self, batch, now: False)
+    patch.setattr(recover.PaymentRecovery, "_stands_still", lambda self, batch, now: False)
 
 
 def counts_rows_twice(patch: Patch) -> None:
@@ -242,7 +254,7 @@ def counts_rows_twice(patch: Patch) -> None:
 
 
 def resends_for_the_customer(patch: Patch) -> None:
-    """A payment that waits for its customer is sent again instead of asked about."""
+    """A payment that waits for its customer is sent again instead of queried."""
     patch.setattr(Charging, "_follow_up", Charging._send)
 
 
@@ -260,12 +272,23 @@ def gives_up_without_cancelling(patch: Patch) -> None:
 
 def starts_nothing_twice(patch: Patch) -> None:
     """A payment that was stored and not started is never started again."""
-    patch.setattr(sweeping.PaymentRecovery, "_restart", lambda self, payment, now: False)
+    patch.setattr(recover.PaymentRecovery, "_restart", lambda self, payment, now: False)
 
 
-def lane_stays_shut(patch: Patch) -> None:
-    """Nobody looks whether the gateway takes payments again."""
-    patch.setattr(sweeping.PaymentRecovery, "_gets_through", lambda self, lane: False)
+def breaker_stays_paused(patch: Patch) -> None:
+    """Recovery does not check whether the gateway accepts payments again."""
+    patch.setattr(recover.PaymentRecovery, "_gets_through", lambda self, breaker: False)
+
+
+def counts_each_attempt(patch: Patch) -> None:
+    """Three attempts of one payment pause the breaker."""
+    attempts = count()
+    count_refusal = MemoryBreakerStore.count_refusal
+
+    def counted(self: MemoryBreakerStore, payment_id: str, at: datetime, window: timedelta) -> int:
+        return count_refusal(self, f"{payment_id}#{next(attempts)}", at, window)
+
+    patch.setattr(MemoryBreakerStore, "count_refusal", counted)
 
 
 BUGS: dict[Plant, set[str]] = {
@@ -274,25 +297,27 @@ BUGS: dict[Plant, set[str]] = {
     failed_instead_of_unknown: {"no charge after a no"},
     nothing_is_audited: {"audited"},
     audited_twice: {"audited"},
+    audited_by_the_first_transaction: {"audited"},
     sends_without_asking: {"charged once", "all settled"},
     absence_is_proof_at_once: {"no charge after a no"},
     lets_go_without_looking: {"pending is proof", "intent before effect"},
     saves_over_others: {"history only grows"},
-    records_whatever_comes: {"legal moves only"},
+    records_any_outcome: {"legal moves only"},
     acknowledges_before_storing: {"events applied"},
     forgets_early_events: {"events applied"},
     done_with_once_asked: {"events applied"},
     never_looks_at_unknown: {"all settled"},
     random_execution_names: {"started once"},
-    checkpoint_before_rows: {"batches told"},
+    checkpoint_before_rows: {"batches reported"},
     deleted_before_the_start: {"all settled"},
-    counts_rows_twice: {"batches told"},
+    counts_rows_twice: {"batches reported"},
     resends_for_the_customer: {"charged once", "pending is proof"},
     gives_up_without_cancelling: {"no charge after a no"},
     starts_nothing_twice: {"all settled"},
-    lane_stays_shut: {"lane open"},
+    breaker_stays_paused: {"breaker resumed"},
+    counts_each_attempt: {"paused on evidence"},
 }
-"""Planted bug → the invariants by which it shows first."""
+"""Planted bug → the invariants that it violates first."""
 
 
 @pytest.mark.parametrize(("plant", "invariants"), BUGS.items(), ids=[bug.__name__ for bug in BUGS])

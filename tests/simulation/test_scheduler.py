@@ -67,7 +67,7 @@ def test_time_when_it_is_run_up_to_a_moment_then_later_tasks_still_wait(schedule
 def test_crash_skips_finally_blocks_and_is_reported_to_the_waiting_task(scheduler: Scheduler) -> None:
     ran: list[str] = []
 
-    def dies() -> None:
+    def crashes() -> None:
         try:
             scheduler.sleep(1.0)
             scheduler.crash(CRASHED)
@@ -78,7 +78,7 @@ def test_crash_skips_finally_blocks_and_is_reported_to_the_waiting_task(schedule
         finally:
             ran.append("finally")
 
-    doomed = scheduler.spawn("doomed", dies)
+    doomed = scheduler.spawn("doomed", crashes)
     waiting = scheduler.spawn("waiting", lambda: scheduler.wait(doomed))
     scheduler.run()
 
@@ -122,7 +122,7 @@ def test_wait_when_it_is_over_before_the_task_then_the_task_goes_on(scheduler: S
     assert slow.ended == Ended(None)
 
 
-def test_exception_when_it_ends_a_task_then_told_as_lambda_tells_it(scheduler: Scheduler) -> None:
+def test_exception_of_a_task_is_reported_as_by_lambda(scheduler: Scheduler) -> None:
     task = scheduler.spawn("wrong", lambda: int("no number"))
     scheduler.run()
 
@@ -135,7 +135,7 @@ def test_exception_when_it_ends_a_task_then_told_as_lambda_tells_it(scheduler: S
 
 
 def digest(seeds: range) -> str:
-    """All that happened in some runs, as one hash."""
+    """The traces of some runs as one hash."""
     lines = [line for seed in seeds for line in time_line(run(seed, keep_trace=True))]
     assert len(lines) > 1000
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
@@ -173,7 +173,7 @@ def test_faults_when_they_are_over_then_none_strikes_any_more() -> None:
 
 
 class Steps:
-    """Stands for the functions: each call takes an answer from a list, an exception or a value, the last for ever."""
+    """Replaces the functions: each call takes the next answer of a list, an exception or a value. The last repeats."""
 
     def __init__(self, scheduler: Scheduler, **answers: list[Any]) -> None:
         self.scheduler = scheduler
@@ -302,7 +302,7 @@ def test_limits_when_they_are_compared_then_those_of_the_infrastructure() -> Non
     features = "".join(path.read_text() for path in (ROOT / "lib" / "features").glob("*.py"))
     declared = re.findall(r'function\(\s*"(\w+)",\s*(\w+)', features)
     limits = {name: DISPATCH_TIMEOUT_SECONDS if seconds.isupper() else int(seconds) for name, seconds in declared}
-    del limits["authorize"]  # who may call is settled before a run begins
+    del limits["authorize"]  # permissions are fixed before a run begins
     assert limits == TIMEOUT_SECONDS
 
     settings = (ROOT / "lib" / "features" / "batch_queue.py").read_text()

@@ -3,17 +3,26 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from payments.application.charge import MOST_VERSIONS
 from payments.domain.clock import iso
 from payments.domain.gateway_event import GatewayEvent
 from payments.domain.money import Money
-from payments.domain.payment import Payment, PaymentRequest, accepted, moved
+from payments.domain.payment import (
+    MAX_DESCRIPTION,
+    MAX_MESSAGE,
+    MAX_METADATA_KEYS,
+    Payment,
+    PaymentRequest,
+    accepted,
+    moved,
+)
 from payments.domain.statuses import Status
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
 class FixedClock:
-    """A clock that goes on by a second whenever it is read."""
+    """A clock that advances by a second at every read."""
 
     def __init__(self, start: datetime = NOON) -> None:
         self.now = start
@@ -28,7 +37,7 @@ class FixedClock:
 
 
 def request(payment_id: str = "pay_1", amount: int = 9999, currency: str = "USD", **more: Any) -> PaymentRequest:
-    """A payment request over 99.99 USD."""
+    """A payment request for 99.99 USD."""
     return PaymentRequest(payment_id, Money(amount, currency), **more)
 
 
@@ -49,6 +58,30 @@ def after(row: Payment, *statuses: Status, at: datetime = NOON, **changes: Any) 
     for place, status in enumerate(statuses, 1):
         row = moved(row, status, at=at, actor="test", **(changes if place == len(statuses) else {}))
     return row
+
+
+def versions(number: int) -> Payment:
+    """A payment that succeeded after many attempts, at version `number`, which is 3 or more. Nothing is audited."""
+    attempts = [Status.PROCESSING, Status.PENDING] * number
+    return after(payment(method=""), *attempts[: number - 3], Status.PROCESSING, Status.SUCCEEDED)
+
+
+def largest_row() -> Payment:
+    """A payment with the most versions that are sent, and the longest texts in every field."""
+    sealed = "sealed.v1." + "k" * 246 + "."
+    asked = request(
+        "p" * 64,
+        customer_id="c" * 64,
+        payment_method=sealed + "m" * 208,
+        description="\U0001f4b6" * MAX_DESCRIPTION,
+        metadata={f"{n:040}": sealed + "v" * 2704 for n in range(MAX_METADATA_KEYS)},
+    )
+    paid = accepted(asked, at=NOON, source="rest", correlation_id="r" * 128, submitted_by="s" * 255, batch_id="b" * 128)
+    told = {"code": "c" * 64, "message": "m" * MAX_MESSAGE}
+    while paid.version < MOST_VERSIONS:
+        paid = moved(paid, Status.PROCESSING, at=NOON, actor="charge")
+        paid = moved(paid, Status.PENDING, at=NOON, actor="charge", **told)
+    return moved(paid, Status.FAILED, at=NOON, actor="workflow", gateway_reference=sealed + "g" * 128, **told)
 
 
 def gateway_event(

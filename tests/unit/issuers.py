@@ -1,4 +1,4 @@
-"""Issuers of tokens for tests: keys, the JSON that publishes them, and tokens good and bad."""
+"""Issuers of tokens for tests: keys, the JSON that publishes them, and valid and invalid tokens."""
 
 import base64
 import hashlib
@@ -45,8 +45,8 @@ def jwk(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, kid: str, **more: s
     return {name: value for name, value in public.items() if name != "key_ops"} | {"kid": kid, "use": "sig"} | more
 
 
-def person(*groups: str, **more: Any) -> dict[str, Any]:
-    """The claims of an access token that the pool gives a person. A claim of None is left out."""
+def user(*groups: str, **more: Any) -> dict[str, Any]:
+    """The claims of an access token that the pool gives a user. A claim of None is left out."""
     claims = {
         "iss": POOL,
         "sub": SUBJECT,
@@ -90,7 +90,7 @@ def unsigned(claims: Mapping[str, Any], **header: Any) -> str:
 
 
 def with_public_key_as_secret(claims: Mapping[str, Any]) -> str:
-    """A token signed with HS256, the pool's public key being taken for the shared secret."""
+    """A token signed with HS256, with the pool's public key as the shared secret."""
     public = rsa_key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     text = f"{_part({'alg': 'HS256', 'kid': 'pool-1'})}.{_part(claims)}"
     return f"{text}.{_base64(hmac.digest(public, text.encode(), hashlib.sha256))}"
@@ -105,7 +105,7 @@ def _base64(content: bytes) -> str:
 
 
 class Web:
-    """What stands at addresses, and how often each was read. An address with nothing is out of reach."""
+    """The content of addresses, and the number of reads of each. Other addresses are unreachable."""
 
     def __init__(self, pages: Mapping[str, Any]) -> None:
         self.pages = dict(pages)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 from payments.ports.payment_queue import QueuedPayment, QueueRefused
 
 HANDED_BACK_SECONDS = 120
-"""How long a returned message stays hidden. Two recovery runs fit in it, so delivery is off by then. It is less than
+"""How long a returned message stays hidden. Two recovery runs fit in it: delivery is off by then. It is less than
 the six minutes after a failed dispatcher, because the payment waits this long after delivery resumes."""
 _TRIES = 6
 _COUNTS: list[Any] = [

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 class StepFunctionsWorkflow:
-    """Starts executions of the state machine. The execution's name contains the payment id, so AWS starts each once.
+    """Starts executions of the state machine. The execution's name contains the payment id: AWS starts each once.
 
     A name has at most 80 characters: 64 of the payment id, a dot, and the suffix.
     """

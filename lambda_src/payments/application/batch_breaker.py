@@ -1,4 +1,4 @@
-"""Open the batch breaker when the gateway repeatedly rejects our key or account."""
+"""Pause the batch breaker when the gateway rejects our key or account for several payments."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,8 +8,8 @@ from payments.domain.clock import Clock
 from payments.domain.errors import PaymentError
 from payments.ports.batch_breaker_store import BreakerStore
 
-REFUSALS_UNTIL_PAUSE = 3
-"""A single refusal can happen while the key is rotated."""
+PAYMENTS_UNTIL_PAUSE = 3
+"""A payment or two can be refused while the key is rotated. One payment proves nothing: each is tried several times."""
 REFUSALS_WINDOW = timedelta(minutes=5)
 
 
@@ -20,9 +20,14 @@ class BatchBreaker:
     store: BreakerStore
     clock: Clock
 
-    def refused(self, error: PaymentError) -> bool:
-        """Count a refusal of our key or account. Returns True if this refusal opened the breaker."""
+    def refused(self, payment_id: str, error: PaymentError) -> bool:
+        """Count a payment whose request was refused for our key or account. Returns True if it paused the breaker.
+
+        A refusal without a payment id counts nothing.
+        """
+        if not payment_id:
+            return False
         now = self.clock()
-        refusals = self.store.count_refusal(now, REFUSALS_WINDOW)
+        payments = self.store.count_refusal(payment_id, now, REFUSALS_WINDOW)
         reason = f"{error.code}: {error.message}"
-        return refusals >= REFUSALS_UNTIL_PAUSE and self.store.pause(PausedBy.GATEWAY, reason, now)
+        return payments >= PAYMENTS_UNTIL_PAUSE and self.store.pause(PausedBy.GATEWAY, reason, now)

@@ -27,6 +27,10 @@ ACTOR = "charge"
 PROVEN_NOT_CHARGED = (NotSent, RateLimited, Misconfigured, InvalidPayment)
 """The errors of a gateway call that charged nothing. A decline is not one of them: it is an outcome."""
 
+MOST_VERSIONS = 1_000
+"""A payment whose row has this version is not sent again. Its history then has up to 200 KB, of the 400 KB that
+DynamoDB allows a row: enough room to record every outcome. 500 attempts with a rejected key take about a week."""
+
 _ASKED_ON_REQUEST = (Status.IN_REVIEW, Status.SUCCEEDED, Status.PARTIALLY_REFUNDED, Status.REFUNDED)
 
 
@@ -80,6 +84,11 @@ class Charging:
     def _send(self, payment: Payment) -> Outcome:
         """Write the intent in a new version, which fences off executions that read the row before, and send."""
         may_be_charged = payment.status is Status.PROCESSING
+        if payment.version >= MOST_VERSIONS:
+            status = Status.UNKNOWN if may_be_charged else Status.FAILED
+            return Outcome(
+                status, "too_many_attempts", f"{payment.attempts} attempts had no result; it is not sent again"
+            )
         payment = moved(
             payment,
             Status.PROCESSING,
@@ -102,9 +111,9 @@ class Charging:
         return self._outcome(payment, charged)
 
     def _revert_to_pending(self, payment: Payment, error: PaymentError) -> None:
-        let_go = moved(payment, Status.PENDING, at=self.clock(), actor=ACTOR, code=error.code, message=error.message)
+        reverted = moved(payment, Status.PENDING, at=self.clock(), actor=ACTOR, code=error.code, message=error.message)
         try:
-            self.store.save(self.row_of(let_go))
+            self.store.save(self.row_of(reverted))
         except VersionConflict:
             # another execution read our intent and may have sent it: this failed call proves nothing any more
             raise _still_unknown(error) from error

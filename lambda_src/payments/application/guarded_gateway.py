@@ -9,10 +9,12 @@ from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Payment
 
 @dataclass(frozen=True)
 class GuardedGateway:
-    """Wraps a PaymentGateway. Calls `refused` with each Misconfigured error before it raises the error."""
+    """Wraps a PaymentGateway. Calls `refused` with the payment id and each Misconfigured error before it raises the
+    error. The id is "" for a check of the account, and for a cancel, which knows only a reference: the query before it
+    knows the payment."""
 
     gateway: PaymentGateway
-    refused: Callable[[Misconfigured], None]
+    refused: Callable[[str, Misconfigured], object]
 
     @property
     def name(self) -> str:
@@ -21,19 +23,23 @@ class GuardedGateway:
 
     def charge(self, request: ChargeRequest) -> GatewayCharge:
         """Charge at the wrapped gateway; calls `refused` on Misconfigured."""
-        return self._told(lambda: self.gateway.charge(request))
+        return self._reporting(request.payment_id, lambda: self.gateway.charge(request))
 
     def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
         """Find the charge at the wrapped gateway; calls `refused` on Misconfigured."""
-        return self._told(lambda: self.gateway.find(payment_id, reference))
+        return self._reporting(payment_id, lambda: self.gateway.find(payment_id, reference))
 
     def cancel(self, reference: str) -> None:
         """Cancel at the wrapped gateway; calls `refused` on Misconfigured."""
-        self._told(lambda: self.gateway.cancel(reference))
+        self._reporting("", lambda: self.gateway.cancel(reference))
 
-    def _told[T](self, call: Callable[[], T]) -> T:
+    def check_account(self) -> None:
+        """Check the account at the wrapped gateway; calls `refused` on Misconfigured."""
+        self._reporting("", self.gateway.check_account)
+
+    def _reporting[T](self, payment_id: str, call: Callable[[], T]) -> T:
         try:
             return call()
         except Misconfigured as error:
-            self.refused(error)
+            self.refused(payment_id, error)
             raise

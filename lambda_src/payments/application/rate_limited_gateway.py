@@ -32,3 +32,8 @@ class RateLimitedGateway:
         """Wait for the slot, then cancel at the wrapped gateway. The wait may raise NoFreeSlot."""
         self.turn()
         self.gateway.cancel(reference)
+
+    def check_account(self) -> None:
+        """Wait for the slot, then check the account at the wrapped gateway. The wait may raise NoFreeSlot."""
+        self.turn()
+        self.gateway.check_account()

@@ -33,8 +33,6 @@ from payments.ports.workflow import Workflow
 
 RESERVE_SECONDS = 20
 """The remaining time at which a recovery run stops looking for more work."""
-PROBE_WITHOUT_PAYMENT = "gateway"
-"""The value of the breaker's probe when no payment waits: a harmless query to the gateway."""
 _ANSWERED = CAPTURED | {Status.DECLINED, Status.REQUIRES_ACTION, Status.IN_REVIEW}
 """Statuses of a probe that only an answer of the gateway can cause."""
 
@@ -72,7 +70,7 @@ class PaymentRecovery:
         found: Counter[str] = Counter()
         breaker = self.breaker.state()
         with self._apart():
-            breaker = self._tend_breaker(breaker)
+            breaker = self._recover_breaker(breaker)
         for payment_id in self._unsettled():
             with self._apart():
                 found.update(self._recover_payment(payment_id, breaker))
@@ -122,11 +120,12 @@ class PaymentRecovery:
     def _is_overdue(self, payment: Payment, now: datetime) -> bool:
         """Open for so long that an operator must look. A customer may take a day to authenticate, and a gateway several
         days to settle."""
-        waits_for_others = payment.status is Status.REQUIRES_ACTION or (
-            payment.status is Status.PROCESSING and payment.gateway_reference
-        )
-        since = parse_iso(payment.attempted_at or payment.created_at)
-        return not waits_for_others and now - since >= self.timeouts.overdue
+        if payment.status is Status.PROCESSING and payment.gateway_reference:
+            return False
+        longest = self.timeouts.overdue
+        if payment.status is Status.REQUIRES_ACTION:  # the first restart after that day declines it
+            longest = self.timeouts.authentication + 2 * self.timeouts.overdue
+        return now - parse_iso(payment.attempted_at or payment.created_at) >= longest
 
     def _restart(self, payment: Payment, now: datetime) -> bool:
         claimed = self._claim(payment, now)
@@ -209,8 +208,8 @@ class PaymentRecovery:
 
     # The batch breaker -----------------------------------------------------------------------------------------------
 
-    def _tend_breaker(self, breaker: BreakerState) -> BreakerState:
-        """Close the breaker if the gateway accepts payments again, and switch the delivery of messages accordingly."""
+    def _recover_breaker(self, breaker: BreakerState) -> BreakerState:
+        """Resume the breaker if the gateway accepts payments again, and switch the delivery of messages accordingly."""
         if breaker.paused_by == PausedBy.GATEWAY and self._gets_through(breaker):
             self.breaker.resume()
             breaker = self.breaker.state()
@@ -239,9 +238,9 @@ class PaymentRecovery:
         return (payment for payment in found if payment and payment.status is Status.PENDING)
 
     def _answers(self) -> bool:
-        """Send a harmless query to the gateway with our key."""
+        """Whether the gateway answers a neutral question."""
         try:
-            self.gateway.find(PROBE_WITHOUT_PAYMENT)
+            self.gateway.check_account()
         except PaymentError:
             return False
         return True

@@ -61,7 +61,7 @@ def decide(payment_id: str, payment: Payment | None, breaker: BreakerState, *, s
         case Status.IN_REVIEW:
             return Decision(Action.REFUSE, "the payment is held for an operator", needed=False)
         case Status.PENDING if breaker.paused:
-            why = f"the batch breaker was opened by the {breaker.paused_by} at {breaker.since}: {breaker.reason}"
+            why = f"the batch breaker was paused by the {breaker.paused_by} at {breaker.since}: {breaker.reason}"
             return Decision(Action.REFUSE, why)
         case Status.PENDING if payment.version == 1 and not started:
             return Decision(Action.REQUEUE, "the payment was never started")

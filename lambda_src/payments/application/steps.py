@@ -79,7 +79,7 @@ def charge_step(
         charging = replace(charging, gateway=RateLimitedGateway(charging.gateway, turn), row_of=open_row.sealed)
         outcome = answered(lambda: charging.charge(open_row.payment, reconcile=reconcile))
     except NoFreeSlot:
-        return wait(OWN_PACE_SECONDS, waits)  # caused by our own rate limit, so it does not count as an attempt
+        return wait(OWN_PACE_SECONDS, waits)  # caused by our own rate limit: it does not count as an attempt
     except PaymentError as error:
         seconds = _seconds_to_wait(error, waits)
         if not seconds and error.gateway_reference:
@@ -134,8 +134,8 @@ def _seconds_to_wait(error: PaymentError, waits: int) -> int:
     """Seconds until the next attempt: as the gateway requested, or growing with each wait. 0 if waiting cannot help."""
     policy = POLICIES[type(error)]
     most = POLICIES[RateLimited].max_attempts
-    if waits >= most or not (policy.waits_as_told or error.retry_after_seconds):
+    if waits >= most or not (policy.waits_as_requested or error.retry_after_seconds):
         return 0
-    told = min(error.retry_after_seconds, LONGEST_WAIT_SECONDS)
+    requested = min(error.retry_after_seconds, LONGEST_WAIT_SECONDS)
     own: int = min(policy.interval_seconds * policy.backoff_rate**waits, policy.max_delay_seconds)
-    return max(told, own)
+    return max(requested, own)

@@ -15,7 +15,7 @@ GENESIS = "0" * 64
 class AuditEntry:
     """Who did what to a payment, when, and with which result. `sequence` is the version of the row it describes.
 
-    `gateway_reference` is the encrypted text of the row. The hash covers that text, so a check needs no key.
+    `gateway_reference` is the encrypted text of the row. The hash covers that text: a check needs no key.
     """
 
     payment_id: str

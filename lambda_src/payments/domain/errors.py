@@ -28,7 +28,7 @@ class PaymentError(Exception):
 
 
 class InvalidPayment(PaymentError):
-    """The payment breaks one of our rules. It is never sent to the gateway."""
+    """The payment breaks one of our rules, or the gateway rejects its content. This request charged nothing."""
 
 
 class Declined(PaymentError):
@@ -66,7 +66,7 @@ class Policy:
     An error with `max_attempts` 0 is an answer, not a failure. The handler returns it as an outcome, so that declined
     cards do not fire the alarm on Lambda errors. All other errors are raised, retried and finally caught.
     Delays are in seconds. Each delay is jittered over its whole length, so that many retries spread out.
-    With `waits_as_told` the workflow waits as long as the gateway requests (Retry-After) before each attempt. The
+    With `waits_as_requested` the workflow waits as long as the gateway requests (Retry-After) before each attempt. The
     intervals apply when the answer requests no delay.
     """
 
@@ -76,7 +76,7 @@ class Policy:
     interval_seconds: int = 1
     backoff_rate: int = 2
     max_delay_seconds: int = 60
-    waits_as_told: bool = False
+    waits_as_requested: bool = False
 
     @property
     def is_answer(self) -> bool:
@@ -90,7 +90,7 @@ POLICIES: dict[type[PaymentError], Policy] = {
     RequiresAction: Policy(Status.REQUIRES_ACTION),
     Conflict: Policy(Status.IN_REVIEW),
     # 1+2+4+8+16+32+60+60 s: about three minutes of a busy gateway; then the payment fails as not charged
-    RateLimited: Policy(Status.FAILED, max_attempts=8, interval_seconds=1, waits_as_told=True),
+    RateLimited: Policy(Status.FAILED, max_attempts=8, interval_seconds=1, waits_as_requested=True),
     NotSent: Policy(Status.FAILED, max_attempts=6, interval_seconds=1, max_delay_seconds=30),
     # the retry queries the gateway for the payment before it sends anything
     OutcomeUnknown: Policy(Status.UNKNOWN, max_attempts=4, interval_seconds=2, max_delay_seconds=30),
@@ -100,7 +100,7 @@ POLICIES: dict[type[PaymentError], Policy] = {
 
 UNEXPECTED = Policy(Status.UNKNOWN, max_attempts=4, interval_seconds=1, max_delay_seconds=20)
 """The policy of every other error: a crash, a timeout, a throttled function or table. In the charge step such an error
-may hide a charge, so the status there is never `failed`."""
+may hide a charge: the status there is never `failed`."""
 
 SUSPICIOUS_DECLINE_CODES = frozenset(
     {"lost_card", "stolen_card", "pickup_card", "fraudulent", "card_velocity_exceeded"}

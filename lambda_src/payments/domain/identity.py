@@ -37,8 +37,6 @@ class Caller:
         return role in self.roles
 
 
-NOBODY = Caller("nobody", frozenset())
-"""The caller on routes that need no token."""
 EVERYBODY = Caller("everybody", frozenset({Role.ADMIN}))
 """Every caller where AUTH_MODE is `none`."""
 

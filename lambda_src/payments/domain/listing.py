@@ -26,7 +26,7 @@ class Cursor:
 
     `at` is the time of the last payment shown (ISO 8601, as in its row) and `payment_id` its id. With an empty
     `payment_id`, `at` is a day: no payment of that day or a later one is left. The cursor holds nothing else. The
-    access check runs again for every page, so a cursor gives no access to more than its sender may list anyway.
+    access check runs again for every page: a cursor gives no access to more than its sender may list anyway.
     """
 
     at: str

@@ -23,6 +23,8 @@ MAX_DESCRIPTION = 500
 MAX_METADATA_KEYS = 20
 METADATA_KEY = re.compile(r"[ -~]{1,40}", re.ASCII)
 MAX_METADATA_VALUE = 500
+MAX_MESSAGE = 200
+"""The longest message of a change, in characters. The rest is cut off: a row holds its whole history."""
 FIELDS = ("payment_id", "amount", "currency", "customer_id", "payment_method", "token", "description", "metadata")
 REQUIRED_FIELDS = FIELDS[:3]
 SECRET_FIELDS = ("payment_method", "token")
@@ -290,7 +292,7 @@ def moved(
     message: str = "",
     **changes: Any,
 ) -> Payment:
-    """The payment's next version, in `status`, with `changes` to other fields.
+    """The payment's next version, in `status`, with `changes` to other fields. A long `message` is cut.
 
     Raises IllegalMove if the transition table forbids it.
     """
@@ -298,6 +300,7 @@ def moved(
         raise IllegalMove(f"payment {payment.payment_id} cannot move from {payment.status} to {status}")
     now = iso(at)
     version = payment.version + 1
+    message = message[:MAX_MESSAGE]
     return replace(
         payment,
         status=status,

@@ -22,7 +22,7 @@ class Status(StrEnum):
     DECLINED = "declined"
     """The issuer or the gateway declined the payment."""
     REJECTED = "rejected"
-    """Invalid, or rejected by us. It was never sent to a gateway."""
+    """Invalid, or rejected by us or by the gateway. Nothing was charged."""
     UNKNOWN = "unknown"
     """Sent, and the result is not known yet. Only proof from the gateway changes this status."""
     FAILED = "failed"

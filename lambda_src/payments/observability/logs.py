@@ -84,12 +84,12 @@ def redact_exception(error: BaseException) -> None:
         code, message = redacted_text(error.code), redacted_text(error.message)
         error.args = type(error)(code, message, gateway_reference=error.gateway_reference).args
     else:
-        error.args = tuple(_hushed(argument) for argument in error.args)
+        error.args = tuple(_redacted_argument(argument) for argument in error.args)
     if notes := getattr(error, "__notes__", None):
         error.__notes__ = [redacted_text(str(note)) for note in notes]
     for one in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
         redact_exception(one)
 
 
-def _hushed(argument: object) -> object:
+def _redacted_argument(argument: object) -> object:
     return redacted_text(argument) if isinstance(argument, str) else argument

@@ -24,7 +24,7 @@ ENTRANCES = ("api", "split")
 GATEWAY_MISCONFIGURED = "GatewayMisconfigured"
 """A gateway call that was rejected because of our key or account."""
 BATCHES_PAUSED = "LanePaused"
-"""1 at each recovery run while the batch breaker is open."""
+"""1 at each recovery run while the batch breaker is paused."""
 PAYMENTS_OVERDUE = "PaymentsOverdue"
 """Payments that recovery found open for too long."""
 PAYMENTS_IN_REVIEW = "PaymentsInReview"
@@ -57,7 +57,7 @@ def _metrics() -> Metrics:
 
 
 def count(metric: str, value: int = 1, *, step: str = "") -> None:
-    """Count `metric` for this environment. It is printed at once, so a later failure of the function loses nothing."""
+    """Count `metric` for this environment. It is printed at once: a later failure of the function loses nothing."""
     note(metric, value)
     _print(step)
 

@@ -120,8 +120,8 @@ def redacted(value: Any) -> Any:
 
 def redacted_text(text: str) -> str:
     """The redacted text. Never raises."""
-    told = redacted(text)
-    return told if isinstance(told, str) else ""
+    clean = redacted(text)
+    return clean if isinstance(clean, str) else ""
 
 
 class _Line:
@@ -153,25 +153,25 @@ class _Line:
         return self.text(_as_text(value))
 
     def _fields(self, fields: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-        told: dict[str, Any] = {}
+        clean: dict[str, Any] = {}
         for key, value in fields.items():
             if self._values < 0:
                 break
             name, sensitive = _field(_as_text(key)[:200])
             if sensitive and not (value is None or isinstance(value, bool) or value == ""):
-                told[name] = f"[redacted: {sensitive}]"
+                clean[name] = f"[redacted: {sensitive}]"
             elif isinstance(value, str) and _is_plain(name, value):
-                told[name] = str.__str__(value)
+                clean[name] = str.__str__(value)
             else:
-                told[name] = self.value(value, depth + 1)
-        return told
+                clean[name] = self.value(value, depth + 1)
+        return clean
 
     def _items(self, items: list[Any], depth: int) -> list[Any] | str:
         few = items[:MOST_VALUES]
-        told = [self.value(item, depth + 1) for item in few if self._values >= 0]
+        clean = [self.value(item, depth + 1) for item in few if self._values >= 0]
         # a number that is split over several items
-        pieces = " ".join(str(item)[:40] for item in told if isinstance(item, int | str))
-        return "[redacted: card number]" if _without_cards(pieces) != pieces else told
+        pieces = " ".join(str(item)[:40] for item in clean if isinstance(item, int | str))
+        return "[redacted: card number]" if _without_cards(pieces) != pieces else clean
 
     def text(self, text: str) -> str:
         most = min(LONGEST_TEXT, self._characters)
@@ -238,9 +238,9 @@ def _clean(text: str, decodings: int) -> str:
             return inside
         decoded = _canonical(_decoded(text))
         if decoded != text:
-            told = _clean(decoded, decodings - 1)
-            if told != decoded:
-                return told
+            clean = _clean(decoded, decodings - 1)
+            if clean != decoded:
+                return clean
     if _SENSITIVE.search(text):
         text = _without_named(text)
     for label, rule in _RULES:
@@ -273,8 +273,8 @@ def _as_json(text: str, decodings: int) -> str | None:
     try:
         content = json.loads(bare)
         line = _Line()
-        told = line.value(content, DEEPEST // 2) if not isinstance(content, str) else _clean(content, decodings - 1)
-        return None if told == content else json.dumps(told, ensure_ascii=False)
+        clean = line.value(content, DEEPEST // 2) if not isinstance(content, str) else _clean(content, decodings - 1)
+        return None if clean == content else json.dumps(clean, ensure_ascii=False)
     except (ValueError, RecursionError):
         return None
 
@@ -306,7 +306,7 @@ def _without_encoded(token: str) -> str:
 
 def _without_named(text: str) -> str:
     """A text without the values after a sensitive name: `password=…`, `"email": "…"`, `Cookie: …`."""
-    told: list[str] = []
+    clean: list[str] = []
     done = 0
     for mark in _MARK.finditer(text):
         if mark.start() < done:
@@ -315,9 +315,9 @@ def _without_named(text: str) -> str:
         if name:
             begin, end = _value_after(text, mark.end(), name)
             if begin < end:
-                told += [text[done:begin], f"[redacted: {name}]"]
+                clean += [text[done:begin], f"[redacted: {name}]"]
                 done = end
-    return "".join([*told, text[done:]])
+    return "".join([*clean, text[done:]])
 
 
 def _name_before(text: str, mark: int, least: int) -> str:
@@ -365,13 +365,13 @@ def _closing(text: str, begin: int) -> int:
 
 def _without_cards(text: str) -> str:
     """A text without 13 to 19 digits that form a card number, with any separators between them."""
-    told: list[str] = []
+    clean: list[str] = []
     done = 0
     for begin, end in _cards(text):
-        if begin > done or not told:
-            told += [text[done:begin], "[redacted: card number]"]
+        if begin > done or not clean:
+            clean += [text[done:begin], "[redacted: card number]"]
         done = max(done, end)
-    return "".join([*told, text[done:]])
+    return "".join([*clean, text[done:]])
 
 
 def _cards(text: str) -> Iterator[tuple[int, int]]:

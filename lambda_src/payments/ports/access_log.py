@@ -1,6 +1,6 @@
 """Denied accesses, stored in the audit log's table next to the payments' entries.
 
-Each entry is independent. The entries are about callers, not about the versions of a row, so they form no chain. No
+Each entry is independent. The entries are about callers, not about the versions of a row: they form no chain. No
 function may update or delete items in the table, and the code only adds items that do not exist yet.
 """
 

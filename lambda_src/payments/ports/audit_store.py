@@ -9,12 +9,16 @@ from payments.domain.audit_chain import AuditEntry
 class AuditStore(Protocol):
     """The audit log: append-only, one entry for each version of a payment's row."""
 
-    def append(self, entries: Sequence[AuditEntry]) -> None:
+    most_entries: int
+    """The most entries of one append. An append of more fails and writes nothing."""
+
+    def append(self, entries: Sequence[AuditEntry], *, row_version: int) -> None:
         """Add the next entries of a payment and mark its row as audited up to the last of them, in one transaction.
 
-        The last entry must belong to the row's current version. Raises VersionConflict if it does not, or if a
-        sequence is taken. Entries are never overwritten.
+        `row_version` is the version of the row that the entries were made from. With the entry of this version, the
+        log covers the row: if its status is settled, it leaves the unsettled payments. Raises VersionConflict if the
+        row moved on, or if a sequence is taken or left out. Entries are never overwritten.
         """
 
     def entries(self, payment_id: str) -> list[AuditEntry]:
-        """All entries of a payment, oldest first."""
+        """All entries of a payment, oldest first. Strongly consistent."""

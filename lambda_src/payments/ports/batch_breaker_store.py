@@ -12,14 +12,15 @@ class BreakerStore(Protocol):
     def state(self) -> BreakerState:
         """The current state. Strongly consistent."""
 
-    def count_refusal(self, at: datetime, window: timedelta) -> int:
-        """Count a refusal by the gateway and store its time. Returns the number of refusals in the current window."""
+    def count_refusal(self, payment_id: str, at: datetime, window: timedelta) -> int:
+        """Add a payment that the gateway refused, and store the time. Returns the number of refused payments in the
+        current window, in which each payment counts once. A window holds at most MOST_REFUSED_PAYMENTS."""
 
     def pause(self, by: PausedBy, reason: str, at: datetime) -> bool:
-        """Open the breaker. Returns False, without a change, if it is already open: only one caller gets True."""
+        """Pause the breaker. Returns False, without a change, if it is already paused: only one caller gets True."""
 
     def resume(self) -> bool:
-        """Close the breaker and forget the refusals. Returns False if it is not open."""
+        """Resume the breaker and forget the refusals. Returns False if it is not paused."""
 
     def send_probe(self, payment_id: str) -> None:
-        """Store which payment was started as the probe. No effect if the breaker is closed."""
+        """Store which payment was started as the probe. No effect if the breaker is not paused."""

@@ -18,7 +18,7 @@ class NotClaimed(Exception):
 class Claim:
     """Who works on a batch, and until when. After `until`, another run may take over.
 
-    `owner` is the invocation's request id. Lambda keeps it when it retries a failed invocation, so the retry takes over
+    `owner` is the invocation's request id. Lambda keeps it when it retries a failed invocation: the retry takes over
     at once.
     """
 

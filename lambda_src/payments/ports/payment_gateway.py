@@ -33,7 +33,7 @@ class GatewayCharge:
 
 
 class PaymentGateway(Protocol):
-    """The calls that the charge step makes to a gateway.
+    """The calls that the charge step and recovery make to a gateway.
 
     `charge` and `find` raise Declined or RequiresAction if that is the state of the charge (with the gateway's
     reference), and RateLimited, NotSent, OutcomeUnknown or Misconfigured if the gateway gave no such answer.
@@ -57,4 +57,11 @@ class PaymentGateway(Protocol):
 
         A captured or ended charge does not change: use `find` for its state. Raises RateLimited, NotSent,
         OutcomeUnknown or Misconfigured.
+        """
+
+    def check_account(self) -> None:
+        """Ask a neutral question with our key: it names no payment and changes nothing.
+
+        Returns if the gateway answers it, which does not prove that the account may charge. Raises RateLimited,
+        NotSent, OutcomeUnknown or Misconfigured.
         """

@@ -12,7 +12,7 @@ def link_to(payment_id: str) -> str:
 
 
 def accepted_view(payment: Payment) -> dict[str, Any]:
-    """The answer to a submitted payment. It contains only fields that never change, so repeated calls get the same."""
+    """The answer to a submitted payment. It contains only fields that never change: repeated calls get the same."""
     return {
         "payment_id": payment.payment_id,
         "status": Status.PENDING.value,

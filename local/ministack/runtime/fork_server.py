@@ -89,6 +89,8 @@ def _be_root(control: socket.socket) -> None:
     from botocore import handlers
 
     sys.path.pop(0)  # this file's folder
+    # a module that the package lacks must be missing here as well, although this project is installed
+    sys.meta_path[:] = [finder for finder in sys.meta_path if "__editable__" not in str(finder)]
     handlers.BUILTIN_HANDLERS += [("before-call", _pass_the_depth_on), ("before-send", shortcut.send)]
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

@@ -1,4 +1,4 @@
-"""The stand-in's own semantics, driven by the official SDK: what Stripe documents is what it does."""
+"""The semantics of the fake Stripe, driven by the official SDK: it does what Stripe documents."""
 
 import json
 import threading
@@ -31,7 +31,7 @@ CARD: dict[str, Any] = {
 
 
 class Api:
-    """The stand-in with its SDK client, its clock, and ids that count up."""
+    """The fake Stripe with its SDK client, its clock, and ids that count up."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -59,7 +59,7 @@ class Api:
         return self.intents.create(params, options={"idempotency_key": key} if key else {})
 
     def control(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """One of the stand-in's own routes: the answer's JSON."""
+        """The JSON answer of a control route of the fake Stripe."""
         answer = self.web.request(method, f"{self.url}/_stand_in/{path}", json=body, timeout=10)
         answer.raise_for_status()
         return answer.json()
@@ -67,7 +67,7 @@ class Api:
 
 @contextmanager
 def serving() -> Iterator[Api]:
-    """The stand-in, with all that a test drives it with."""
+    """The fake Stripe, with everything that a test controls it with."""
     api = Api()
     with in_process(clock=lambda: api.now, new_id=api.new_id) as (url, stand_in):
         api.serve(url, stand_in)
@@ -393,7 +393,7 @@ def test_forgotten_idempotency_key_charges_again(api: Api) -> None:
     assert api.pay(key="k").id != first.id
 
 
-# Looking in, and misbehaving -------------------------------------------------------------------------------------
+# Inspection and faults -------------------------------------------------------------------------------------
 
 
 def test_request_log_lists_each_request_and_holds_no_secret(api: Api) -> None:
@@ -402,11 +402,11 @@ def test_request_log_lists_each_request_and_holds_no_secret(api: Api) -> None:
     api.intents.search({"query": 'metadata["payment_id"]:"pay-1"'})
     text = api.web.get(f"{api.url}/_stand_in/requests").text
     log = json.loads(text)["data"]
-    told = [
+    reported = [
         (entry["method"], entry["path"], entry["idempotency_key"], entry["payment_id"], entry["replayed"])
         for entry in log
     ]
-    assert told == [
+    assert reported == [
         ("POST", "/v1/payment_intents", "k", "pay-1", False),
         ("POST", "/v1/payment_intents", "k", "pay-1", True),
         ("GET", "/v1/payment_intents/search", "", "pay-1", False),

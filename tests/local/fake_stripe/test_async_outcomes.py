@@ -1,4 +1,4 @@
-"""What customers and banks do after the API answered: 3-D Secure, and settling later."""
+"""Changes by customers and banks after the API answered: 3-D Secure, and late settlement."""
 
 from collections.abc import Iterator
 

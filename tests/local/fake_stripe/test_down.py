@@ -1,4 +1,4 @@
-"""The stand-in when nothing listens on its port: what clients see, and that it comes back by itself."""
+"""The fake Stripe while it refuses connections: what clients see, and that it accepts connections again on time."""
 
 import socket
 import time
@@ -23,7 +23,10 @@ def connects(url: str) -> bool:
     host, port = url.removeprefix("http://").split(":")
     try:
         socket.create_connection((host, int(port)), timeout=2).close()
-    except (ConnectionRefusedError, ConnectionResetError):  # a reset is for who comes as the door is being shut
+    except (
+        ConnectionRefusedError,
+        ConnectionResetError,
+    ):  # a reset is for a client that connects while the port closes
         return False
     return True
 

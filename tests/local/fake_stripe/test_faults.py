@@ -1,4 +1,4 @@
-"""Faults that a payment brings along in its metadata, settings for all, and what a test can measure."""
+"""Faults in a payment's metadata, settings for all requests, and what a test can measure."""
 
 import threading
 import time
@@ -123,7 +123,7 @@ def test_wrong_metadata_fault_is_refused_with_reason_and_nothing_stored(api: Api
 
 
 def test_word_when_it_is_unknown_then_refusal_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="settles_later, search_lag, webhook_lost"):
+    with pytest.raises(ValueError, match="settles_later, search_lag, search_refused, webhook_lost"):
         faults_of("pay-1", "gremlins")
 
 
@@ -195,6 +195,16 @@ def test_search_when_it_lags_for_one_payment_then_sees_the_others(api: Api) -> N
     assert (len(found(api)), len(found(api, "pay-2"))) == (0, 1)
     api.now += timedelta(seconds=30)
     assert len(found(api)) == 1
+
+
+def test_search_refused_for_one_payment_still_lists_and_finds_others(api: Api) -> None:
+    pay(api, "search_refused")
+    api.pay("pay-2")
+    for _ in range(2):
+        with pytest.raises(stripe.InvalidRequestError, match="unavailable in your region"):
+            found(api)
+    assert len(found(api, "pay-2")) == 1
+    assert len(api.intents.list({"limit": 10}).data) == 2
 
 
 def test_keys_when_their_hours_are_set_then_are_forgotten_after_them(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""Refunds at the stand-in, driven by the official SDK."""
+"""Refunds at the fake Stripe, driven by the official SDK."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Starting and stopping the stand-in as a process of its own."""
+"""Starting and stopping the fake Stripe in its own process."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Webhooks of the stand-in, received by a server of the test's own and verified by the official SDK."""
+"""Webhooks of the fake Stripe, received by the test's own server and verified by the official SDK."""
 
 import json
 import ssl
@@ -40,7 +40,7 @@ class Receiver:
 
     @property
     def types(self) -> list[str]:
-        """What was received, without the common beginning."""
+        """The received events, without the common beginning."""
         return [json.loads(body)["type"].removeprefix("payment_intent.") for body in self.bodies]
 
     @property
@@ -50,7 +50,7 @@ class Receiver:
 
 @contextmanager
 def receiving(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
-    """A receiver that listens on loopback, over TLS if a context is given."""
+    """A receiver on loopback, with TLS if a context is given."""
     receiver = Receiver()
     receiver.may_answer.set()
 
@@ -67,7 +67,7 @@ def receiving(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
             self.end_headers()
 
         def do_GET(self) -> None:
-            """Where a redirect leads: nobody should follow it."""
+            """The target of a redirect, which must not be followed."""
             self.send_response(200)
             self.end_headers()
 
@@ -106,16 +106,16 @@ def wait_for(happened: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def told(api: Api) -> list[Any]:
-    """What the stand-in says about its events."""
+def reported(api: Api) -> list[Any]:
+    """The events as the fake Stripe reports them."""
     data: list[Any] = api.control("GET", "webhooks")["data"]
     return data
 
 
 def settled(api: Api, count: int) -> list[Any]:
-    """The same, once so many events were delivered."""
-    wait_for(lambda: sum(event["delivered"] for event in told(api)) >= count)
-    return told(api)
+    """The same, once this many events were delivered."""
+    wait_for(lambda: sum(event["delivered"] for event in reported(api)) >= count)
+    return reported(api)
 
 
 def pay(api: Api, fault_spec: str) -> stripe.PaymentIntent:
@@ -216,8 +216,8 @@ def test_delivery_when_not_answered_with_2xx_then_is_tried_again(api: Api, recei
 def test_unanswered_delivery_is_reported_and_continues_at_a_new_endpoint(api: Api, receiver: Receiver) -> None:
     api.control("POST", "webhooks", {"url": "http://127.0.0.1:1/", "secrets": ["whsec_x"]})
     api.pay(confirm=False)
-    wait_for(lambda: told(api)[0]["attempts"] >= 2)
-    event = told(api)[0]
+    wait_for(lambda: reported(api)[0]["attempts"] >= 2)
+    event = reported(api)[0]
     assert (event["delivered"], event["last_status"]) == (False, None)
     assert "ConnectionError" in event["last_error"]
     api.control("POST", "webhooks", {"url": receiver.url, "secrets": ["whsec_x"]})
@@ -228,9 +228,9 @@ def test_delivery_when_it_fails_for_good_then_ends_after_twelve_attempts(api: Ap
     api.control("POST", "settings", {"webhook_retry_seconds": 0})
     receiver.statuses = [500] * 100
     api.pay(confirm=False)
-    wait_for(lambda: bool(told(api)[0]["attempts"] >= 12))
+    wait_for(lambda: bool(reported(api)[0]["attempts"] >= 12))
     time.sleep(0.1)
-    assert (told(api)[0]["attempts"], told(api)[0]["delivered"], len(receiver.bodies)) == (12, False, 12)
+    assert (reported(api)[0]["attempts"], reported(api)[0]["delivered"], len(receiver.bodies)) == (12, False, 12)
 
 
 def test_delivery_when_asked_for_again_then_sends_the_same_event(api: Api, receiver: Receiver) -> None:
@@ -239,7 +239,7 @@ def test_delivery_when_asked_for_again_then_sends_the_same_event(api: Api, recei
     api.control("POST", f"webhooks/{event['id']}/resend")
     wait_for(lambda: len(receiver.bodies) == 2)
     assert receiver.bodies[0] == receiver.bodies[1]
-    wait_for(lambda: told(api)[0]["attempts"] == 2)
+    wait_for(lambda: reported(api)[0]["attempts"] == 2)
     assert api.web.post(f"{api.url}/_stand_in/webhooks/evt_nope/resend").status_code == 404
 
 
@@ -289,8 +289,8 @@ def test_endpoint_with_own_certificate_is_trusted_only_with_its_ca_bundle(api: A
     with receiving(context) as receiver:
         api.control("POST", "webhooks", {"url": receiver.url, "secrets": SECRETS})
         api.pay(confirm=False)
-        wait_for(lambda: told(api)[0]["attempts"] >= 1)
-        assert "SSLError" in told(api)[0]["last_error"]
+        wait_for(lambda: reported(api)[0]["attempts"] >= 1)
+        assert "SSLError" in reported(api)[0]["last_error"]
         api.control("POST", "webhooks", {"url": receiver.url, "secrets": SECRETS, "ca_bundle": certificate})
         settled(api, 1)
 
@@ -358,7 +358,7 @@ def test_webhook_when_late_then_comes_after_so_many_seconds(api: Api, receiver: 
 def test_webhook_when_reordered_then_comes_after_the_next_one(
     api: Api, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "HELD_SECONDS", 1000.0)  # the next one lets it go, not the time
+    monkeypatch.setattr(webhooks, "HELD_SECONDS", 1000.0)  # the next event releases it, not the time
     pay(api, "webhook_reordered")
     settled(api, 2)
     assert receiver.types == ["succeeded", "created"]
@@ -369,7 +369,7 @@ def test_reordered_webhook_waits_for_the_next_while_another_is_in_flight(api: Ap
     made = api.pay("pay-1", confirm=False)
     api.control("POST", "faults", {"kind": "webhook_reordered", "payment_id": "pay-1"})
     api.intents.confirm(made.id)
-    wait_for(lambda: told(api)[0]["delivered"])
+    wait_for(lambda: reported(api)[0]["delivered"])
     api.client().v1.refunds.create({"payment_intent": made.id})
     settled(api, 3)
     assert receiver.types == ["created", "charge.refunded", "succeeded"]
@@ -390,7 +390,7 @@ def test_reordered_webhook_without_a_successor_arrives_after_its_delay(
 
 def test_delivery_queue_delivers_in_due_order_and_stops() -> None:
     delivered: list[str] = []
-    deliveries: DeliveryQueue[str] = DeliveryQueue(delivered.append, "postman")
+    deliveries: DeliveryQueue[str] = DeliveryQueue(delivered.append, "webhook-delivery")
     deliveries.take("last", 60)
     deliveries.take("second", 0.05)
     deliveries.take("first")

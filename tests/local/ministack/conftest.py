@@ -1,4 +1,4 @@
-"""One running emulator for the whole folder, with a function and state machines to try it with."""
+"""One running local AWS for the whole folder, with a function and state machines for the tests."""
 
 import io
 import json
@@ -71,7 +71,7 @@ def handle(event, context):
 @pytest.fixture(scope="session")
 def aws() -> Iterator[LocalAws]:
     env = {"ALARM_PERIOD_SECONDS": "0.3", "LAMBDA_PLACES_EACH": str(MAX_WORKERS)}
-    emulator = LocalAws(
+    local_aws = LocalAws(
         wait_scale=WAIT_SCALE,
         schedule_scale=SCHEDULE_SCALE,
         visibility_scale=VISIBILITY_SCALE,
@@ -81,9 +81,9 @@ def aws() -> Iterator[LocalAws]:
     with pytest.MonkeyPatch.context() as shell:
         for name, value in SHELL_SETTINGS.items():
             shell.setenv(name, value)
-        emulator.start()
-    yield emulator
-    emulator.stop()
+        local_aws.start()
+    yield local_aws
+    local_aws.stop()
 
 
 def new_role(aws: LocalAws, name: str = "all", may: str | list[str] = "*", on: str = "*") -> str:
@@ -103,7 +103,7 @@ def change_role(aws: LocalAws, name: str, may: str | list[str], on: str = "*") -
 
 
 def new_function(aws: LocalAws, role: str) -> str:
-    """A function that does what its event says; gives its name."""
+    """A function that does what its event says. Returns its name."""
     name = f"f-{uuid.uuid4().hex[:8]}"
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
@@ -133,7 +133,7 @@ def role(aws: LocalAws) -> str:
 
 @pytest.fixture(scope="session")
 def deploy(aws: LocalAws, role: str) -> Deploy:
-    """Make a function that no other test has touched; gives its name."""
+    """Create a function that no other test uses. Returns its name."""
     return lambda: new_function(aws, role)
 
 
@@ -145,7 +145,7 @@ def function(deploy: Deploy) -> str:
 
 @pytest.fixture(scope="session")
 def invoke(aws: LocalAws) -> Invoke:
-    """Call a function; gives its answer."""
+    """Call a function. Returns its answer."""
     client = aws.client("lambda")
 
     def call(name: str, **event: Any) -> Any:
@@ -193,7 +193,7 @@ def printed(aws: LocalAws, function: str, line: str) -> list[float]:
 
 
 def log(aws: LocalAws, function: str) -> list[str]:
-    """What the function printed, and what Lambda said of it."""
+    """The function's output and Lambda's own log lines."""
     return [event["message"] for event in _log_events(aws, function)]
 
 

@@ -1,4 +1,4 @@
-"""Alarms keep their settings and change their state as CloudWatch's do."""
+"""Alarms keep their settings and change their state as in CloudWatch."""
 
 import json
 import time
@@ -121,9 +121,9 @@ def test_alarm_state_change_notifies_its_topic_once(aws: LocalAws, put_alarm: Pu
     allow = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps({"Statement": [allow]})})
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
-    put_alarm("told", **on("told"), AlarmActions=[topic])
-    put_value(aws, 9, "told")
-    time.sleep(1)  # some ticks of the clock, each a chance to tell it twice
+    put_alarm("notified", **on("notified"), AlarmActions=[topic])
+    put_value(aws, 9, "notified")
+    time.sleep(1)  # some ticks of the clock, each of which could notify twice
     messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
     assert [json.loads(message["Body"])["NewStateValue"] for message in messages] == ["ALARM"]
 

@@ -1,4 +1,4 @@
-"""Faults on request hit roles only, by the seed; a killed worker is an error to its caller, and the next call works."""
+"""Injected faults affect only roles, by the seed; a killed worker fails its caller, and the next call works."""
 
 import json
 import random
@@ -154,7 +154,7 @@ def test_disturbed_function_call_fails_its_task_and_is_retried(aws: LocalAws, fu
 
 
 def kill_when_busy(aws: LocalAws, function: str) -> int:
-    """Kill the function's worker as soon as it is at work; gives its process id."""
+    """Kill the function's worker as soon as it is busy. Returns its process id."""
     return eventually(lambda: aws.kill_worker(RNG, function))
 
 

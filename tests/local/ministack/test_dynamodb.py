@@ -111,9 +111,9 @@ def test_failed_condition_returns_the_item_if_requested(table: Any) -> None:
         table.update_item(**wrong, ReturnValuesOnConditionCheckFailure="ALL_OLD")
     answer: Any = refused.value.response
     assert (answer["Error"]["Code"], answer["Item"]) == ("ConditionalCheckFailedException", LEASED)
-    with pytest.raises(ClientError) as untold:
+    with pytest.raises(ClientError) as raised:
         table.update_item(**wrong)
-    assert "Item" not in untold.value.response
+    assert "Item" not in raised.value.response
 
 
 def test_failed_transaction_condition_returns_the_item_if_requested(table: Any) -> None:
@@ -126,9 +126,9 @@ def test_failed_transaction_condition_returns_the_item_if_requested(table: Any) 
     reasons = refused.value.response["CancellationReasons"]
     assert [reason["Code"] for reason in reasons] == ["None", "ConditionalCheckFailed"]
     assert [reason.get("Item") for reason in reasons] == [None, LEASED]
-    with pytest.raises(ClientError) as untold:
+    with pytest.raises(ClientError) as raised:
         table.transact_write_items(TransactItems=[{"Update": wrong}])
-    assert "Item" not in untold.value.response["CancellationReasons"][0]
+    assert "Item" not in raised.value.response["CancellationReasons"][0]
 
 
 def test_update_with_add_and_if_not_exists_returns_only_what_it_wrote(table: Any) -> None:
@@ -137,8 +137,8 @@ def test_update_with_add_and_if_not_exists_returns_only_what_it_wrote(table: Any
         at={"N": "9"},
         one={"N": "1"},
     )
-    told = table.update_item(**change, ReturnValues="UPDATED_NEW")["Attributes"]
-    assert told == {"opened_at": {"N": "9"}, "version": {"N": "1"}, "tries": {"N": "1"}}
+    returned = table.update_item(**change, ReturnValues="UPDATED_NEW")["Attributes"]
+    assert returned == {"opened_at": {"N": "9"}, "version": {"N": "1"}, "tries": {"N": "1"}}
     assert table.update_item(**change, ReturnValues="UPDATED_NEW")["Attributes"]["tries"] == {"N": "2"}
     assert table.update_item(**update("REMOVE due"), ReturnValues="UPDATED_OLD")["Attributes"] == {"due": LEASED["due"]}
     assert "Attributes" not in table.update_item(**update("REMOVE nothing"), ReturnValues="UPDATED_NEW")

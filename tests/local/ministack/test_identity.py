@@ -1,4 +1,4 @@
-"""A user pool as the stack makes it, the real authorizer before a route, and every token that does not open it."""
+"""A user pool as in the stack, the real authorizer before a route, and every kind of token that it rejects."""
 
 import http.client
 import json
@@ -24,7 +24,7 @@ SCOPES = ("merchant", "operator", "admin")
 
 @dataclass
 class Pool:
-    """A user pool with its sample users, a client for people and one for a merchant's machine."""
+    """A user pool with its sample users, a client for users and one for a merchant's machine."""
 
     aws: LocalAws
     folder: Path
@@ -76,7 +76,7 @@ class Pool:
 
 
 class Api:
-    """GET /webhooks, before which the authorizer stands; answers with its event."""
+    """GET /webhooks behind the authorizer. It answers with its event."""
 
     def __init__(self, aws: LocalAws, authorizer: str, function: str) -> None:
         client = aws.client("apigateway")
@@ -119,7 +119,7 @@ class Api:
             connection.close()
 
     def caller(self, token: str) -> dict[str, Any]:
-        """What the function behind is told of a good token's caller."""
+        """The caller of a valid token, as the function behind the authorizer receives it."""
         status, event = self.get(f"Bearer {token}")
         assert status == 200, event
         authorizer: dict[str, Any] = event["requestContext"]["authorizer"]
@@ -214,7 +214,7 @@ def test_login_can_be_renewed_and_gives_no_tokens_once_ended(api: Api, pool: Poo
 
 
 def claims_of(pool: Pool, **more: Any) -> dict[str, Any]:
-    """What an admin's token of the pool would say."""
+    """The claims of an admin's token of the pool."""
     return {
         "iss": f"https://cognito-idp.us-east-1.amazonaws.com/{pool.id}",
         "sub": "somebody",

@@ -1,4 +1,4 @@
-"""FAULT 45 on keys that are really disabled: the vault and the e-mail hasher on the local AWS."""
+"""FAULT 45 on keys that are really disabled: the field encryptor and the e-mail hasher on the local AWS."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ VALUES = {"payment_method": "pm_1", "metadata.order": "A-17"}
 
 @dataclass
 class Keys:
-    """Two new keys, and what works with them."""
+    """Two new keys and their adapters."""
 
     kms: Any
     arn: str
@@ -23,7 +23,7 @@ class Keys:
 
     @property
     def encryptor(self) -> KmsFieldEncryptor:
-        """A vault as the next function to start has it."""
+        """A field encryptor, as in a new function instance."""
         return KmsFieldEncryptor(self.kms, self.arn)
 
     @property
@@ -64,7 +64,7 @@ def test_open_when_the_text_is_another_fields_then_refused(keys: Keys) -> None:
 def test_encryptor_fails_closed_while_its_key_is_disabled(keys: Keys) -> None:
     encryptor = keys.encryptor
     sealed = encryptor.seal(MINE, VALUES)
-    assert encryptor.open(MINE, sealed) == VALUES  # what it knew a moment ago is of no use to it now
+    assert encryptor.open(MINE, sealed) == VALUES  # data that it decrypted before is not cached
     keys.kms.disable_key(KeyId=keys.arn)
 
     for attempt in (

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from local.ministack.server import LocalAws
 from tests.local.ministack.conftest import MAX_WORKERS, Deploy, Invoke, Run, eventually, function_arn, metric
 
@@ -84,13 +86,14 @@ def test_lambda_function_calling_itself_beyond_its_bound_ends(deploy: Deploy, in
     assert answer.get("statusCode") == 200, answer
 
 
-def test_lambda_error_when_the_code_cannot_be_imported_then_it_says_why(
-    aws: LocalAws, deploy: Deploy, invoke: Invoke
+@pytest.mark.parametrize("module", ["nowhere", "payments"], ids=["unknown", "installed here, not in the package"])
+def test_lambda_whose_module_is_missing_says_which_one(
+    aws: LocalAws, deploy: Deploy, invoke: Invoke, module: str
 ) -> None:
     name = deploy()
-    aws.client("lambda").update_function_configuration(FunctionName=name, Handler="nowhere.handle")
+    aws.client("lambda").update_function_configuration(FunctionName=name, Handler=f"{module}.handle")
     answer = eventually(lambda: found if (found := invoke(name)).get("errorMessage") else None)
-    assert "No module named 'nowhere'" in answer["errorMessage"]
+    assert f"No module named '{module}'" in answer["errorMessage"]
 
 
 def test_lambda_log_keeps_a_last_line_without_newline_as_printed(aws: LocalAws, deploy: Deploy, invoke: Invoke) -> None:

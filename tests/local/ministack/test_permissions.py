@@ -1,4 +1,4 @@
-"""What roles ask for is recorded, and services that work under a role are held to it as on AWS."""
+"""The requests of roles are recorded, and services that act under a role are limited by it, as on AWS."""
 
 import json
 from typing import Any
@@ -13,8 +13,8 @@ READS_A_QUEUE = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttribu
 
 
 def recorded(aws: LocalAws, role: str) -> list[tuple[str, str, bool]]:
-    """(action, resource, allowed) for all that the role asked for, in the order it first did."""
-    record = aws.permissions_path.read_text() if aws.permissions_path.exists() else ""  # nobody asked yet
+    """(action, resource, allowed) of the role's distinct requests, in order of the first."""
+    record = aws.permissions_path.read_text() if aws.permissions_path.exists() else ""  # no request yet
     lines = map(json.loads, record.splitlines())
     return [(line["action"], line["resource"], line["allowed"]) for line in lines if line["role"] == role]
 
@@ -65,7 +65,7 @@ def test_state_machine_when_its_role_may_then_the_task_succeeds(aws: LocalAws, f
 
 
 def run_once(aws: LocalAws, role: str, task: dict[str, Any]) -> dict[str, Any]:
-    """Run a machine of one task under the role; gives the ended execution."""
+    """Run a machine of one task under the role. Returns the ended execution."""
     client = aws.client("stepfunctions")
     definition = json.dumps({"StartAt": "Try", "States": {"Try": {"Type": "Task", "End": True, **task}}})
     name = f"guarded-{len(client.list_state_machines()['stateMachines'])}"
@@ -139,7 +139,7 @@ def test_failed_event_goes_to_its_destination_if_the_role_may_send_there(aws: Lo
     change_role(aws, "keeper", "sqs:SendMessage")
     failing("kept")
     [message] = eventually(lambda: sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages"))
-    told = json.loads(message["Body"])
-    assert told["requestPayload"] == {"decline": "kept"}
-    assert told["requestContext"]["condition"] == "RetriesExhausted"
-    assert told["responsePayload"]["errorType"]
+    failure = json.loads(message["Body"])
+    assert failure["requestPayload"] == {"decline": "kept"}
+    assert failure["requestContext"]["condition"] == "RetriesExhausted"
+    assert failure["responsePayload"]["errorType"]

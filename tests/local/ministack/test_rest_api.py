@@ -1,4 +1,4 @@
-"""A REST API checks bodies by their content type, and explains its refusals through its gateway responses."""
+"""A REST API checks bodies by their content type, and explains rejections in its gateway responses."""
 
 import json
 import urllib.error
@@ -36,7 +36,7 @@ type Post = Callable[..., Answer]
 
 @pytest.fixture(scope="module")
 def api(aws: LocalAws) -> str:
-    """The URL of an API with /open and /signed, both with the model, which answers {} to all that it takes."""
+    """The URL of an API with /open and /signed, both with the model. It answers {} to every accepted request."""
     client = aws.client("apigateway")
     api = client.create_rest_api(name="guarded")["id"]
     client.create_model(restApiId=api, name="Payment", contentType="application/json", schema=json.dumps(MODEL))
@@ -56,7 +56,7 @@ def api(aws: LocalAws) -> str:
 
 @pytest.fixture
 def post(aws: LocalAws, api: str) -> Post:
-    """POST a body; gives the status and the JSON answer."""
+    """POST a body. Returns the status and the JSON answer."""
     trust = create_default_context(cafile=str(aws.ca_bundle))
 
     def send(path: str, body: Any, *, content_type: str = "application/json", signer: Any = None) -> Answer:

@@ -49,13 +49,13 @@ def trusting(aws: LocalAws, name: str, service: str, source: str = SOURCE) -> st
 
 def test_permitted_schedule_calls_every_minute_until_it_is_deleted(aws: LocalAws, deploy: Deploy) -> None:
     function = deploy()
-    new_schedule(aws, "sweep", function, trusting(aws, "sweeper", "scheduler.amazonaws.com"))
+    new_schedule(aws, "sweep", function, trusting(aws, "scheduled", "scheduler.amazonaws.com"))
     eventually(lambda: len(printed(aws, function, "swept")) >= 4)
     aws.client("scheduler").delete_schedule(Name="sweep")
     calls = printed(aws, function, "swept")
     between = [later - earlier for earlier, later in pairwise(calls)]
     assert MINUTE / 2 < sum(between) / len(between) < MINUTE * 2
-    time.sleep(MINUTE)  # one that was under way
+    time.sleep(MINUTE)  # a call that was already running
     last = len(printed(aws, function, "swept"))
     time.sleep(2 * MINUTE)
     assert len(printed(aws, function, "swept")) == last
@@ -92,7 +92,7 @@ def test_schedule_when_the_function_fails_then_the_call_is_repeated_twice(
     new_schedule(aws, "failing", function, role, print="swept by REQUEST_ID\n", decline="lost card")
 
     def attempts() -> Counter[str]:
-        """How often each call was tried."""
+        """The number of attempts of each call."""
         return Counter(line for line in log(aws, function) if line.startswith("swept by"))
 
     eventually(attempts)

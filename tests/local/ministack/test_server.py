@@ -1,4 +1,4 @@
-"""The emulator comes up clean, says why when it does not, and leaves nothing behind."""
+"""The local AWS starts clean, reports why it cannot start, and leaves nothing behind."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def living(group: int) -> list[str]:
 
 
 def busy(aws: LocalAws) -> int:
-    """Let the emulator have a Lambda worker in the middle of something; gives its process group."""
+    """Start a busy Lambda worker in the local AWS. Returns its process group."""
     name = new_function(aws, new_role(aws))
     payload = json.dumps({"sleep": 50})
     aws.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=payload)

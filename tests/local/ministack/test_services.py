@@ -1,4 +1,4 @@
-"""Queues and APIs tell CloudWatch how they are."""
+"""Queues and APIs report their metrics to CloudWatch."""
 
 import json
 import urllib.error

@@ -1,6 +1,6 @@
-"""Each fix is still needed: MiniStack, unmended in this process, still misbehaves.
+"""Each fix is still needed: MiniStack, unpatched in this process, still has the defect.
 
-A failure here is good news. Delete the fix named in it, its line in FIXES, and its probe.
+A failure here is good news: delete the fix named in it, its line in FIXES, and its probe.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ FUNCTION = "probe"
 
 @pytest.fixture(scope="module", autouse=True)
 def function() -> Iterator[None]:
-    """A function in this process's own MiniStack, which raises what it is told to and is silent otherwise."""
+    """A function in this process's own MiniStack. It raises the requested error, or prints nothing."""
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
         archive.writestr("code.py", "def handle(event, context):\n    if event: raise KeyError(event)")
@@ -212,7 +212,7 @@ def schedule_roles(patch: pytest.MonkeyPatch) -> bool:
 
 
 def refused_request(patch: pytest.MonkeyPatch, content_type: str) -> Any:
-    """What comes of {} where `a` is required of JSON: None or an error of API Gateway's own."""
+    """The answer to {} where JSON requires `a`: None, or API Gateway's own error."""
     patch.setattr(apigateway_v1, "_request_validators", {"api": {"v": {"validateRequestBody": True}}})
     patch.setattr(apigateway_v1, "_models", {"api": {"Model": {"schema": '{"required": ["a"]}'}}})
     method = {"requestValidatorId": "v", "requestModels": {"application/json": "Model"}}

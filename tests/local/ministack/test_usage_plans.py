@@ -1,4 +1,4 @@
-"""A usage plan counts for the key that the authorizer names, and a web ACL is told back as it was made."""
+"""A usage plan counts for the key that the authorizer names, and a web ACL is returned as it was created."""
 
 import io
 import json
@@ -50,7 +50,7 @@ def _function(aws: LocalAws, role: str, code: str) -> str:
 
 @pytest.fixture(scope="module")
 def get(aws: LocalAws) -> Get:
-    """Ask an API that wants a key from its authorizer, with plans for `shop` and `small` (two calls a day)."""
+    """Call an API with the authorizer's key, with plans for `shop` and `small` (two calls a day)."""
     client, role = aws.client("apigateway"), new_role(aws, "keys")
     api = client.create_rest_api(name="keyed", apiKeySource="AUTHORIZER")["id"]
     root = client.get_resources(restApiId=api)["items"][0]["id"]
@@ -87,7 +87,7 @@ def get(aws: LocalAws) -> Get:
 
 
 def test_call_with_a_usage_plan_key_from_the_authorizer_goes_through(get: Get) -> None:
-    # the second answer of the authorizer is the remembered one
+    # the second answer of the authorizer is from its cache
     assert [get("shop")[0] for _ in range(2)] == [200, 200]
 
 
@@ -128,10 +128,10 @@ def test_web_acl_created_and_changed_is_returned_completely(aws: LocalAws) -> No
     }
     made = client.create_web_acl(**asked, Scope="REGIONAL")["Summary"]
     same = {"Name": "acl", "Scope": "REGIONAL", "Id": made["Id"]}
-    told = client.get_web_acl(**same)
+    returned = client.get_web_acl(**same)
 
-    assert {name: told["WebACL"][name] for name in asked} == asked
+    assert {name: returned["WebACL"][name] for name in asked} == asked
 
     asked["CustomResponseBodies"]["late"]["Content"] = "wait longer"
-    client.update_web_acl(**asked, Scope="REGIONAL", Id=made["Id"], LockToken=told["LockToken"])
+    client.update_web_acl(**asked, Scope="REGIONAL", Id=made["Id"], LockToken=returned["LockToken"])
     assert client.get_web_acl(**same)["WebACL"]["CustomResponseBodies"] == asked["CustomResponseBodies"]

@@ -21,7 +21,7 @@ type Sent = tuple[int, dict[str, Any]]
 
 
 class Api:
-    """POST /webhooks takes whatever comes, POST /payments what is signed; both answer with their event."""
+    """POST /webhooks accepts every request, POST /payments only signed ones. Both answer with their event."""
 
     def __init__(self, aws: LocalAws, function: str) -> None:
         client = aws.client("apigateway")
@@ -40,7 +40,7 @@ class Api:
         self._port = aws.port
 
     def let(self, aws: LocalAws, function: str, source: str) -> None:
-        """Allow what is `source` below the API to call the function, and nothing else."""
+        """Allow only `source` below the API to call the function."""
         client, statement = aws.client("lambda"), {"FunctionName": function, "StatementId": "api"}
         with contextlib.suppress(client.exceptions.ResourceNotFoundException):
             client.remove_permission(**statement)

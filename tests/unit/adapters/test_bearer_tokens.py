@@ -1,4 +1,4 @@
-"""Bearer tokens: whose they are, and every way in which one is not good."""
+"""Bearer tokens: their caller, and every kind of invalid token."""
 
 import json
 import ssl
@@ -40,16 +40,16 @@ from tests.unit.issuers import (
     elsewhere,
     jwk,
     machine,
-    person,
     rsa_key,
     signed,
     unsigned,
+    user,
     usual_web,
     with_public_key_as_secret,
 )
 
 SCOPE = "payment-api-test/"
-"""What the scopes of our own API begin with."""
+"""The prefix of our API's scopes."""
 
 
 def check(token: str, web: Web | None = None, after: timedelta = timedelta()) -> Bearer:
@@ -64,7 +64,7 @@ def seconds(after: timedelta) -> int:
     return int((NOON + after).timestamp())
 
 
-# Whose it is ----------------------------------------------------------------------------------------------------------
+# The caller ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def seconds(after: timedelta) -> int:
     ],
 )
 def test_user_gets_the_roles_of_its_groups_or_else_customer(groups: tuple[str, ...], roles: set[Role]) -> None:
-    bearer = check(signed(person(*groups)))
+    bearer = check(signed(user(*groups)))
     assert bearer.caller == Caller(SUBJECT, frozenset(roles))
     assert bearer.expires_at == NOON + timedelta(hours=1)
 
@@ -98,7 +98,7 @@ def test_machine_gets_roles_from_scopes_of_our_api_only(scopes: tuple[str, ...],
 
 
 def test_user_gets_no_extra_role_from_a_machine_scope() -> None:
-    assert check(signed(person(scope=f"{SCOPE}admin"))).caller.roles == {Role.CUSTOMER}
+    assert check(signed(user(scope=f"{SCOPE}admin"))).caller.roles == {Role.CUSTOMER}
 
 
 def test_machine_when_its_token_has_groups_then_they_give_no_role() -> None:
@@ -138,58 +138,58 @@ def test_signature_when_of_a_kind_that_fits_the_key_then_it_is_taken(alg: str, k
     assert check(signed(elsewhere("merchant"), key, kid=kid, alg=alg)).caller.has(Role.MERCHANT)
 
 
-# Attacks --------------------------------------------------------------------------------------------------------------
+# Attacks -------------------------------------------------------------------------------------------------------------
 
-ADMIN = person("admin")
+ADMIN = user("admin")
 FORGED: dict[str, tuple[Callable[[], str], str]] = {
     "alg none": (lambda: unsigned(ADMIN), "not signed with"),
     "alg None": (lambda: unsigned(ADMIN, alg="None"), "not signed with"),
-    "alg RS256 and no signature": (lambda: unsigned(ADMIN, alg="RS256"), "signature does not fit"),
+    "alg RS256 and no signature": (lambda: unsigned(ADMIN, alg="RS256"), "signature does not match"),
     "HS256 with the public key": (lambda: with_public_key_as_secret(ADMIN), "not signed with"),
-    "PS256 with a key for RS256": (lambda: signed(ADMIN, alg="PS256"), "key does not sign so"),
-    "ES256 with the id of an RSA key": (lambda: signed(ADMIN, ec_key(), alg="ES256"), "key does not sign so"),
+    "PS256 with a key for RS256": (lambda: signed(ADMIN, alg="PS256"), "key does not fit the algorithm"),
+    "ES256 with the id of an RSA key": (lambda: signed(ADMIN, ec_key(), alg="ES256"), "key does not fit the algorithm"),
     "RS512": (lambda: signed(ADMIN, alg="RS512"), "not signed with"),
-    "another key": (lambda: signed(ADMIN, rsa_key("mine")), "signature does not fit"),
+    "another key": (lambda: signed(ADMIN, rsa_key("mine")), "signature does not match"),
     "another key, brought along": (
         lambda: signed(ADMIN, rsa_key("mine"), jwk=jwk(rsa_key("mine"), "pool-1"), jku="https://evil.example/jwks"),
-        "signature does not fit",
+        "signature does not match",
     ),
     "unknown kid": (lambda: signed(ADMIN, kid="pool-9"), "no such key"),
     "a kid that is a path": (lambda: signed(ADMIN, kid="../../dev/null"), "no such key"),
     "no kid": (lambda: signed(ADMIN, kid=None), "and a named key"),
     "a critical header that we do not know": (lambda: signed(ADMIN, crit=["exp"]), "not a JWT"),
-    "wrong issuer": (lambda: signed(person("admin", iss=f"{POOL}2")), "issuer is not trusted"),
-    "issuer with a slash": (lambda: signed(person("admin", iss=f"{POOL}/")), "issuer is not trusted"),
-    "issuer as a list": (lambda: unsigned(person("admin", iss=[POOL])), "issuer is not trusted"),
-    "no issuer": (lambda: signed(person("admin", iss=None)), "issuer is not trusted"),
+    "wrong issuer": (lambda: signed(user("admin", iss=f"{POOL}2")), "issuer is not trusted"),
+    "issuer with a slash": (lambda: signed(user("admin", iss=f"{POOL}/")), "issuer is not trusted"),
+    "issuer as a list": (lambda: unsigned(user("admin", iss=[POOL])), "issuer is not trusted"),
+    "no issuer": (lambda: signed(user("admin", iss=None)), "issuer is not trusted"),
     "the other issuer's key": (lambda: signed(ADMIN, rsa_key("other"), kid="other-1"), "no such key"),
     "the pool's key in the other issuer's name": (lambda: signed(elsewhere("admin")), "no such key"),
-    "an ID token": (lambda: signed(person("admin", token_use="id", aud=PEOPLE, client_id=None)), "not an access token"),
-    "a refresh token": (lambda: signed(person("admin", token_use="refresh")), "not an access token"),
-    "an unknown client": (lambda: signed(person("admin", client_id="somebody")), "an unknown app client"),
-    "no client": (lambda: signed(person("admin", client_id=None)), "an unknown app client"),
+    "an ID token": (lambda: signed(user("admin", token_use="id", aud=PEOPLE, client_id=None)), "not an access token"),
+    "a refresh token": (lambda: signed(user("admin", token_use="refresh")), "not an access token"),
+    "an unknown client": (lambda: signed(user("admin", client_id="somebody")), "an unknown app client"),
+    "no client": (lambda: signed(user("admin", client_id=None)), "an unknown app client"),
     "wrong audience": (
         lambda: signed(elsewhere("admin", aud="elsewhere"), rsa_key("other"), kid="other-1"),
         "another audience",
     ),
     "no audience": (lambda: signed(elsewhere("admin", aud=None), rsa_key("other"), kid="other-1"), "another audience"),
-    "expired": (lambda: signed(person("admin", exp=seconds(timedelta()))), "has expired"),
-    "no end": (lambda: signed(person("admin", exp=None)), "says no end"),
-    "an end that is a text": (lambda: signed(person("admin", exp=str(seconds(timedelta(1))))), "not a time"),
-    "an end that is true": (lambda: signed(person("admin", exp=True)), "not a time"),
-    "an end beyond all time": (lambda: signed(person("admin", exp=10**30)), "not a time"),
-    "not yet valid": (lambda: signed(person("admin", nbf=seconds(timedelta(seconds=31)))), "not valid yet"),
-    "made in the future": (lambda: signed(person("admin", iat=seconds(timedelta(seconds=31)))), "not valid yet"),
-    "no subject": (lambda: signed(person("admin", sub=None)), "whose it is"),
-    "an empty subject": (lambda: signed(person("admin", sub="")), "whose it is"),
-    "a subject with a line break": (lambda: signed(person("admin", sub="anna\nadmin")), "whose it is"),
-    "a subject without end": (lambda: signed(person("admin", sub="a" * 256)), "whose it is"),
-    "a subject that is a number": (lambda: unsigned(person("admin", sub=1), alg="RS256"), "signature does not fit"),
+    "expired": (lambda: signed(user("admin", exp=seconds(timedelta()))), "has expired"),
+    "no end": (lambda: signed(user("admin", exp=None)), "no expiry time"),
+    "an end that is a text": (lambda: signed(user("admin", exp=str(seconds(timedelta(1))))), "not a time"),
+    "an end that is true": (lambda: signed(user("admin", exp=True)), "not a time"),
+    "an end beyond all time": (lambda: signed(user("admin", exp=10**30)), "not a time"),
+    "not yet valid": (lambda: signed(user("admin", nbf=seconds(timedelta(seconds=31)))), "not valid yet"),
+    "made in the future": (lambda: signed(user("admin", iat=seconds(timedelta(seconds=31)))), "not valid yet"),
+    "no subject": (lambda: signed(user("admin", sub=None)), "no valid subject"),
+    "an empty subject": (lambda: signed(user("admin", sub="")), "no valid subject"),
+    "a subject with a line break": (lambda: signed(user("admin", sub="anna\nadmin")), "no valid subject"),
+    "a subject without end": (lambda: signed(user("admin", sub="a" * 256)), "no valid subject"),
+    "a subject that is a number": (lambda: unsigned(user("admin", sub=1), alg="RS256"), "signature does not match"),
     "no token": (lambda: "", "not a JWT"),
     "any text": (lambda: "let-me-in", "not a JWT"),
     "three empty parts": (lambda: "..", "not a JWT"),
     "claims that are a list": (lambda: "eyJhbGciOiJSUzI1NiIsImtpZCI6InBvb2wtMSJ9.W10.", "not a JWT"),
-    "one bit changed": (lambda: _with_other_claims(signed(person("customer")), person("admin")), "does not fit"),
+    "one bit changed": (lambda: _with_other_claims(signed(user("customer")), user("admin")), "does not match"),
 }
 
 
@@ -249,17 +249,17 @@ def test_key_when_on_another_curve_then_its_tokens_are_refused() -> None:
         check(signed(elsewhere("admin"), ec_key(), kid="odd", alg="ES256"), web)
 
 
-# Time -----------------------------------------------------------------------------------------------------------------
+# Time ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("claim", ["nbf", "iat"])
 def test_token_when_another_clock_is_half_a_minute_ahead_then_it_is_good(claim: str) -> None:
-    assert check(signed(person(**{claim: seconds(timedelta(seconds=30))}))).caller.subject == SUBJECT
+    assert check(signed(user(**{claim: seconds(timedelta(seconds=30))}))).caller.subject == SUBJECT
 
 
 @pytest.mark.parametrize(("after", "good"), [(3599, True), (3600, False), (3629, False)])
 def test_token_expires_after_its_hour_by_the_given_clock(after: int, good: bool) -> None:
-    token = signed(person())
+    token = signed(user())
     if good:
         check(token, after=timedelta(seconds=after))
     else:
@@ -267,11 +267,11 @@ def test_token_expires_after_its_hour_by_the_given_clock(after: int, good: bool)
             check(token, after=timedelta(seconds=after))
 
 
-# Keys -----------------------------------------------------------------------------------------------------------------
+# Keys ----------------------------------------------------------------------------------------------------------------
 
 
 class Keys:
-    """The pool's keys as one process has them, with a clock to turn."""
+    """The pool's keys in one process, with an adjustable clock."""
 
     def __init__(self) -> None:
         self.web = usual_web()
@@ -355,7 +355,7 @@ def test_configuration_naming_another_issuer_yields_no_keys() -> None:
         check(signed(elsewhere("admin"), rsa_key("other"), kid="other-1"), web)
 
 
-# Reading them ---------------------------------------------------------------------------------------------------------
+# Reading them --------------------------------------------------------------------------------------------------------
 
 
 class Page(BaseHTTPRequestHandler):
@@ -416,7 +416,7 @@ def test_reader_when_the_address_is_not_https_then_it_is_not_asked(url: str) -> 
         https_reader()(url)
 
 
-# Behind the authorizer ------------------------------------------------------------------------------------------------
+# Behind the authorizer -----------------------------------------------------------------------------------------------
 
 ANNA = Caller("anna", frozenset({Role.OPERATOR, Role.MERCHANT}))
 
@@ -428,8 +428,8 @@ def test_caller_survives_the_authorizer_context_unchanged() -> None:
 
 
 def test_caller_without_a_role_when_handed_on_then_has_none() -> None:
-    nobody = Caller("a-machine", frozenset())
-    assert caller_of(authorizer_context(nobody, NOON + timedelta(hours=1)), NOON) == nobody
+    caller = Caller("a-machine", frozenset())
+    assert caller_of(authorizer_context(caller, NOON + timedelta(hours=1)), NOON) == caller
 
 
 @pytest.mark.fault(42)

@@ -1,4 +1,4 @@
-"""Executions: one for each name, whoever starts it, however often."""
+"""Executions: one for each name, however often and from wherever it is started."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from payments.ports.workflow import Workflow
 from tests.moto_tables import aws_in_memory
 
 Started = Callable[[], dict[str, dict[str, Any]]]
-"""Gives the executions that were started: name → state that goes in."""
+"""Returns the started executions: name → input."""
 LONGEST_ID = "p" * 64
 
 
@@ -83,7 +83,7 @@ def test_restart_starts_one_execution_per_occasion(
 def test_restart_name_fits_with_the_longest_id_and_occasion(
     workflow: tuple[Workflow, Started],
 ) -> None:
-    """Step Functions takes names of 80 characters."""
+    """Step Functions accepts names of up to 80 characters."""
     executions, started = workflow
     executions.restart(LONGEST_ID, "e" + "f" * 11)
     (name,) = started()

@@ -1,4 +1,4 @@
-"""Stripe's amounts against ISO 4217: nothing is rounded, and what goes there comes back the same."""
+"""Stripe's amounts against ISO 4217: nothing is rounded, and the conversion is reversible."""
 
 import pytest
 from hypothesis import given

@@ -1,6 +1,7 @@
-"""Charging: FAULTS 8 to 20 as far as our own state goes. What the gateway does is in tests/contract."""
+"""Charging: FAULTS 8 to 20 in our own state. The gateway's behaviour is in tests/contract."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from fakes.customers import MemoryCustomerStore
 from fakes.gateway import Fault, FaultKind, MemoryGateway
 from fakes.payments import MemoryPaymentStore
 from fakes.tokens import MemoryTokenStore
-from payments.application.charge import Charging, may_call_gateway
+from payments.application.charge import MOST_VERSIONS, Charging, may_call_gateway
 from payments.application.record import record
 from payments.application.validate import PaymentMethods
 from payments.domain.customer import Customer
@@ -47,7 +48,7 @@ class ChargeScenario:
         self.timeouts = RecoveryTimeouts()
 
     def charge(self, gateway: Any = None, *, seen: Payment | None = None, reconcile: bool = False) -> Outcome:
-        """Charge the row as it stands, or as it was `seen` before."""
+        """Charge the current row, or the row as it was `seen` before."""
         customers = MemoryCustomerStore(Customer("c1", default_payment_method="pm_card_mastercard"))
         methods = PaymentMethods(customers, "pm_card_visa", MemoryTokenStore(), self.clock)
         charging = Charging(gateway or self.gateway, methods, self.store, self.clock, self.timeouts)
@@ -73,7 +74,7 @@ class ChargeScenario:
 
 
 class Refusing:
-    """The same gateway on a bad line: it refuses our charge, and before that `meanwhile` happens."""
+    """The same gateway over a failing connection: it refuses our charge, and `meanwhile` runs before that."""
 
     name = "memory"
 
@@ -138,7 +139,7 @@ def test_charge_after_a_crash_before_the_call_charges_once() -> None:
 @pytest.mark.fault(9)
 def test_charge_after_an_unrecorded_charge_finds_it_again() -> None:
     scenario = ChargeScenario()
-    first = scenario.charge()  # and the function dies here: nothing is recorded
+    first = scenario.charge()  # the function crashes here: nothing is recorded
     again = scenario.charge()
     assert again == first
     assert scenario.captured == 1
@@ -327,7 +328,26 @@ def test_charge_sends_nothing_when_the_intent_it_saw_is_withdrawn() -> None:
     assert (scenario.now.status, scenario.captured) == (Status.PENDING, 0)
 
 
-# Unknown: only the gateway's word ends it ---------------------------------------------------------------------------
+@pytest.mark.parametrize(("status", "ends_in"), [(Status.PENDING, Status.FAILED), (Status.PROCESSING, Status.UNKNOWN)])
+def test_charge_of_a_row_with_too_many_versions_is_not_sent(status: Status, ends_in: Status) -> None:
+    scenario = ChargeScenario(replace(after(payment(), Status.PROCESSING, status), version=MOST_VERSIONS))
+    row = scenario.finish()
+    assert (row.status, row.code, scenario.captured) == (ends_in, "too_many_attempts", 0)
+
+
+def test_charge_of_a_row_just_below_the_most_versions_is_sent() -> None:
+    scenario = ChargeScenario(replace(payment(), version=MOST_VERSIONS - 1))
+    assert (scenario.finish().status, scenario.captured) == (Status.SUCCEEDED, 1)
+
+
+def test_charge_at_the_most_versions_still_finds_an_earlier_charge() -> None:
+    scenario = ChargeScenario(replace(payment(), version=MOST_VERSIONS - 1))
+    scenario.charge()
+    assert (scenario.now.version, scenario.finish().status) == (MOST_VERSIONS, Status.SUCCEEDED)
+    assert scenario.captured == 1
+
+
+# Unknown: only the gateway's answer ends it -------------------------------------------------------------------------
 
 
 @pytest.mark.fault(11)
@@ -483,14 +503,14 @@ def test_requires_action_with_a_failed_cancel_is_not_yet_declined(kind: FaultKin
     assert scenario.finish().status is Status.DECLINED
 
 
-# Asking on request --------------------------------------------------------------------------------------------------
+# Queries on request --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("part", "status"), [(1000, Status.PARTIALLY_REFUNDED), (9999, Status.REFUNDED)])
 def test_charge_when_asked_about_a_refunded_payment_then_the_row_follows(part: int, status: Status) -> None:
     scenario = ChargeScenario()
     scenario.gateway.refund(scenario.finish().gateway_reference, part)
-    assert scenario.finish().status is Status.SUCCEEDED  # nobody asked
+    assert scenario.finish().status is Status.SUCCEEDED  # no query was requested
     assert scenario.finish(reconcile=True).status is status
     assert scenario.captured == 1
 
@@ -499,7 +519,7 @@ def test_charge_reconciling_a_payment_in_review_follows_the_gateway() -> None:
     scenario = ChargeScenario()
     scenario.gateway.fail(Fault(FaultKind.ALTERED, money=Money(1, "USD")))
     assert scenario.finish().status is Status.IN_REVIEW
-    assert scenario.finish().status is Status.IN_REVIEW  # nobody asked
+    assert scenario.finish().status is Status.IN_REVIEW  # no query was requested
     assert scenario.finish(reconcile=True).status is Status.SUCCEEDED
 
 
@@ -533,7 +553,7 @@ PATHS: dict[Status, tuple[Status, ...]] = {
 @pytest.mark.parametrize("reconcile", [False, True])
 @pytest.mark.parametrize("status", Status)
 def test_may_call_gateway_when_charge_calls_it_then_true_and_else_false(status: Status, reconcile: bool) -> None:
-    """A slot of the pace is taken for each payment of which this says True."""
+    """A slot is taken for each payment for which this returns True."""
     scenario = ChargeScenario()
     calls: list[str] = []
 

@@ -1,4 +1,4 @@
-"""The pace: slots of an exact length, each sender asleep until its own."""
+"""The gateway rate limiter: slots of an exact length; each caller sleeps until its own."""
 
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ SLOT = timedelta(milliseconds=50)
 
 
 class SleepingClock:
-    """A clock that only sleeping moves."""
+    """A clock that only sleeping advances."""
 
     def __init__(self) -> None:
         self.now = NOON
@@ -94,7 +94,7 @@ def test_take_asks_for_a_later_slot_after_a_slow_preparation() -> None:
         asked_at, wait = clock.now, turn.take()
         clock.now += timedelta(milliseconds=180)
         wait()
-    # the first time it came too late for its slot; the second time it was ready for the one that it had asked for
+    # the first time it was too late for its slot; the second time it was ready in time
     assert len(clock.slept_seconds) == 3
     assert clock.now - asked_at == timedelta(milliseconds=200)
 

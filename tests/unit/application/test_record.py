@@ -38,7 +38,7 @@ def test_record_when_run_twice_then_the_second_changes_nothing() -> None:
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.PARTIALLY_REFUNDED])
 def test_record_of_the_same_outcome_sealed_anew_changes_nothing(status: Status) -> None:
-    """Two asked while the row had no reference; what comes last would else be a version that nobody is told of."""
+    """Two executions queried while the row had no reference: the last one must not write a version without an event."""
     store = stored(Status.PROCESSING, Status.UNKNOWN)
     first = recorded(store, Outcome(status, gateway_reference="sealed.v1.one"))
     assert first.status is status

@@ -1,4 +1,4 @@
-"""The sweeper: each kind of leftover is found when its time has come, and taken up once (FAULTS 4, 19, 30, 35, 37)."""
+"""Recovery: each kind of stopped work is found when it is due, and restarted once (FAULTS 4, 19, 30, 35, 37)."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -29,12 +29,15 @@ from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import Batch, BatchStatus, Progress, Source
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso
+from payments.domain.errors import OutcomeUnknown, PaymentError
 from payments.domain.gateway_event import EventState
+from payments.domain.money import Money
 from payments.domain.outcome import answered
 from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.ports.batch_store import Claim
+from payments.ports.payment_gateway import ChargeRequest
 from payments.ports.payment_queue import QueuedPayment
 from tests.unit.builders import NOON, FixedClock, after, batch_payment, gateway_event, payment
 
@@ -44,7 +47,7 @@ BATCH = Batch("b1", SOURCE, BatchStatus.SPLITTING, iso(NOON), iso(NOON))
 
 
 class Meeting:
-    """Runs `meanwhile` once, right before a claim: where two sweeps meet."""
+    """Runs `meanwhile` once, right before a claim: where two runs meet."""
 
     def __init__(self) -> None:
         self.meanwhile: Callable[[], object] | None = None
@@ -56,7 +59,7 @@ class Meeting:
 
 
 class MetPayments(MemoryPaymentStore):
-    """Payments whose claim another sweep may come before."""
+    """Payments that another recovery run may claim first."""
 
     def __init__(self, meeting: Meeting) -> None:
         super().__init__()
@@ -69,7 +72,7 @@ class MetPayments(MemoryPaymentStore):
 
 
 class MetBatches(MemoryBatchStore):
-    """Batches whose repair another sweep may come before."""
+    """Batches that another recovery run may repair first."""
 
     def __init__(self, payments: MemoryPaymentStore, meeting: Meeting) -> None:
         super().__init__(payments)
@@ -95,7 +98,7 @@ class CountingQueue(MemoryPaymentQueue):
 
 
 class RecoveryScenario:
-    """All that a sweep looks at."""
+    """Everything that a recovery run reads."""
 
     def __init__(self, *rows: Payment) -> None:
         self.clock = FixedClock()
@@ -130,12 +133,12 @@ class RecoveryScenario:
             self.payments.rows[row.payment_id] = row
 
     def recover(self, *, after_units: float = 0, seconds_left: Callable[[], float] = lambda: 60) -> Counter[str]:
-        """Sweep when so much time has passed; gives what was found."""
+        """Run recovery after this time. Returns the findings."""
         self.clock.wait(after_units * UNIT)
         return +self.recovery.recover(seconds_left)
 
     def run(self, payment_id: str = "pay_1") -> Payment:
-        """Run an execution of the workflow; gives the row, audited."""
+        """Run an execution of the workflow. Returns the row, audited."""
         methods = PaymentMethods(MemoryCustomerStore(), "", MemoryTokenStore(), self.clock)
         charging = Charging(self.gateway, methods, self.payments, self.clock)
         outcome = answered(lambda: charging.charge(self.payments.rows[payment_id]))
@@ -163,14 +166,14 @@ class RecoveryScenario:
 
 LEFTOVERS = {
     "accepted and never started": (payment(), 1, "pay_1"),
-    "let go and never retried": (after(payment(), Status.PROCESSING, Status.PENDING), 1, "pay_1.2"),
-    "died while charging": (after(payment(), Status.PROCESSING), 2, "pay_1.2"),
+    "back to pending and never retried": (after(payment(), Status.PROCESSING, Status.PENDING), 1, "pay_1.2"),
+    "crashed while charging": (after(payment(), Status.PROCESSING), 2, "pay_1.2"),
     "unknown": (after(payment(), Status.PROCESSING, Status.UNKNOWN), 1, "pay_1.2"),
     "waits for its customer": (after(payment(), Status.PROCESSING, Status.REQUIRES_ACTION), 3, "pay_1.2"),
     "settles": (after(payment(), Status.PROCESSING, gateway_reference="pi_1"), 2, "pay_1.2"),
     "settled and not audited": (after(payment(), Status.PROCESSING, Status.SUCCEEDED), 1, "pay_1.2"),
     "held for review and not audited": (after(payment(), Status.PROCESSING, Status.IN_REVIEW), 1, "pay_1.2"),
-    "of a batch, and let go": (after(batch_payment(), Status.PROCESSING, Status.PENDING), 1, "pay_1.2"),
+    "of a batch, and back to pending": (after(batch_payment(), Status.PROCESSING, Status.PENDING), 1, "pay_1.2"),
 }
 
 
@@ -283,7 +286,20 @@ def test_recovery_counts_no_wait_for_a_customer_or_bank_as_overdue() -> None:
         after(payment("customer"), Status.PROCESSING, Status.REQUIRES_ACTION),
         after(payment("bank"), Status.PROCESSING, gateway_reference="pi_1"),
     )
-    assert scenario.recover(after_units=1000)["overdue"] == 0
+    assert scenario.recover(after_units=311.9)["overdue"] == 0
+
+
+@pytest.mark.fault(53)
+def test_payment_whose_charge_the_gateway_does_not_know_is_overdue_at_last() -> None:
+    """A 404 for the reference of a payment that waits for its customer proves nothing, and no other alarm fires."""
+    scenario = RecoveryScenario(
+        after(payment(), Status.PROCESSING, Status.REQUIRES_ACTION, gateway_reference="pi_of_another_account")
+    )
+    scenario.clock.wait(312 * UNIT)
+    with pytest.raises(OutcomeUnknown):
+        scenario.run()
+    assert scenario.payments.rows["pay_1"].status is Status.REQUIRES_ACTION
+    assert scenario.recover()["overdue"] == 1
 
 
 def test_recovery_counts_payments_in_review_but_not_as_overdue() -> None:
@@ -396,13 +412,13 @@ def test_recovery_failing_within_a_batch_has_queued_the_groups_before() -> None:
     scenario = lost()
     get, looked_at = scenario.payments.get, []
 
-    def dies(payment_id: str) -> Payment | None:
+    def crash(payment_id: str) -> Payment | None:
         looked_at.append(payment_id)
         if len(looked_at) > 11:
             raise ConnectionError("the table does not answer")
         return get(payment_id)
 
-    scenario.payments.get = dies  # type: ignore[method-assign]
+    scenario.payments.get = crash  # type: ignore[method-assign]
     with pytest.raises(ConnectionError):
         scenario.recover(after_units=2)
     assert len(scenario.queue.messages) == 10
@@ -450,7 +466,7 @@ def test_recovery_requeues_messages_lost_again_after_a_wait() -> None:
 
 def test_recovery_restarts_a_batch_payment_whose_execution_wrote_nothing() -> None:
     scenario = lost()
-    scenario.workflow.start("p2")  # and died: its name is used up, so that queueing it again starts nothing
+    scenario.workflow.start("p2")  # and failed: its name is used, and another message starts nothing
     scenario.recover(after_units=2)
     scenario.queue.messages.clear()
     scenario.recover(after_units=2)
@@ -478,7 +494,7 @@ def test_recovery_does_not_requeue_started_payments_of_a_batch() -> None:
     assert [message.payment_id for message in scenario.queue.messages] == ["p5"]
 
 
-# The lane ------------------------------------------------------------------------------------------------------------
+# The batch breaker ---------------------------------------------------------------------------------------------------
 
 
 def paused(*rows: Payment, by: PausedBy = PausedBy.GATEWAY) -> RecoveryScenario:
@@ -542,9 +558,9 @@ def test_recovery_sends_another_probe_after_one_without_a_gateway_answer(ended: 
 @pytest.mark.fault(19)
 def test_recovery_stays_paused_after_a_refused_probe_and_retries_later() -> None:
     scenario = paused(REFUSED)
-    sweeps = [scenario.recover(after_units=1)["lane_paused"] for _ in range(7)]
-    assert sweeps == [1] * 7
-    assert len(scenario.workflow.started) == 3  # at 1, 3 and 7 units, as for every payment that comes to nothing
+    runs = [scenario.recover(after_units=1)["lane_paused"] for _ in range(7)]
+    assert runs == [1] * 7
+    assert len(scenario.workflow.started) == 3  # at 1, 3 and 7 units, as for every open payment
 
 
 @pytest.mark.fault(19)
@@ -552,6 +568,23 @@ def test_recovery_resumes_when_the_gateway_answers_and_no_payment_waits() -> Non
     scenario = paused()
     scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED))
     assert scenario.recover()["lane_paused"] == 1
+    assert scenario.recover()["lane_paused"] == 0
+
+
+@pytest.mark.fault(53)
+@pytest.mark.parametrize("method", ["pm_card_chargeDeclined", "pm_card_threeDSecure2Required"])
+def test_recovery_resumes_although_a_payment_named_gateway_did_not_succeed(method: str) -> None:
+    """`gateway` was the payment id of the question to the gateway."""
+    scenario = paused()
+    with pytest.raises(PaymentError):
+        scenario.gateway.charge(ChargeRequest("gateway", Money(9999, "USD"), method))
+    assert scenario.recover()["lane_paused"] == 0
+
+
+@pytest.mark.fault(53)
+def test_recovery_resumes_where_the_gateway_refuses_to_search() -> None:
+    scenario = paused()
+    scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED, call="find", times=100))
     assert scenario.recover()["lane_paused"] == 0
 
 
@@ -617,23 +650,23 @@ def test_recovery_out_of_time_among_events_stops_there() -> None:
     assert list(scenario.events.parked()) == []
 
 
-# One that cannot be tended --------------------------------------------------------------------------------------------
+# A payment whose recovery fails --------------------------------------------------------------------------------------
 
 
 def test_recovery_reports_a_payment_that_fails_and_takes_up_the_others() -> None:
     scenario = RecoveryScenario(payment("pay_bad"), payment("pay_good"))
     scenario.clock.wait(timedelta(hours=1))
-    start, told = scenario.workflow.start, list[Exception]()
+    start, errors = scenario.workflow.start, list[Exception]()
 
-    def stumble(payment_id: str) -> None:
+    def fail(payment_id: str) -> None:
         if payment_id == "pay_bad":
             raise RuntimeError("no such name can be started")
         start(payment_id)
 
-    scenario.workflow.start = stumble  # type: ignore[method-assign]
-    found = replace(scenario.recovery, on_error=told.append).recover(lambda: 300)
+    scenario.workflow.start = fail  # type: ignore[method-assign]
+    found = replace(scenario.recovery, on_error=errors.append).recover(lambda: 300)
     assert (scenario.workflow.started, found["taken_up"]) == (["pay_good"], 1)
-    assert [str(error) for error in told] == ["no such name can be started"]
+    assert [str(error) for error in errors] == ["no such name can be started"]
 
 
 def test_recovery_without_on_error_stops_at_the_first_failure() -> None:

@@ -1,4 +1,4 @@
-"""Replaying dead letters: what is sent again, what is asked about first, and what is left alone."""
+"""Replaying dead letters: what is sent again, what is queried first, and what is not replayed."""
 
 from datetime import timedelta
 from typing import Any
@@ -24,7 +24,7 @@ from payments.domain.statuses import SETTLED, TRANSITIONS, Status
 from payments.ports.payment_store import VersionConflict
 from tests.unit.builders import NOON, FixedClock, after, batch_payment
 
-OPEN_LANE = BreakerState()
+NOT_PAUSED = BreakerState()
 PAUSED = BreakerState(PausedBy.OPERATOR, "the bank is down", "2026-11-21T12:00:00.000Z")
 WAY_TO: dict[Status, tuple[Status, ...]] = {
     Status.PENDING: (),
@@ -43,19 +43,19 @@ def row(status: Status) -> Payment:
 
 
 def test_decide_refuses_a_malformed_message_and_lets_it_be_discarded() -> None:
-    decision = decide("", None, OPEN_LANE, started=False)
+    decision = decide("", None, NOT_PAUSED, started=False)
     assert (decision.action, decision.needed) == (Action.REFUSE, False)
     assert "names no payment" in decision.why
 
 
 def test_decide_refuses_a_missing_payment_and_lets_it_be_discarded() -> None:
-    decision = decide("pay_1", None, OPEN_LANE, started=False)
+    decision = decide("pay_1", None, NOT_PAUSED, started=False)
     assert (decision.action, decision.needed) == (Action.REFUSE, False)
     assert "not in the payments table" in decision.why
 
 
 def test_decide_when_the_payment_was_never_started_then_requeues() -> None:
-    assert decide("pay_1", row(Status.PENDING), OPEN_LANE, started=False).action is Action.REQUEUE
+    assert decide("pay_1", row(Status.PENDING), NOT_PAUSED, started=False).action is Action.REQUEUE
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ def test_decide_when_the_payment_was_never_started_then_requeues() -> None:
     [(row(Status.PENDING), True), (after(row(Status.PROCESSING), Status.PENDING), False)],
 )
 def test_decide_restarts_a_pending_payment_whose_execution_is_used_up(payment: Payment, started: bool) -> None:
-    assert decide("pay_1", payment, OPEN_LANE, started=started).action is Action.RESTART
+    assert decide("pay_1", payment, NOT_PAUSED, started=started).action is Action.RESTART
 
 
 @pytest.mark.parametrize("status", [Status.PROCESSING, Status.UNKNOWN])
-@pytest.mark.parametrize("lane", [OPEN_LANE, PAUSED])
-def test_decide_asks_when_money_may_have_moved_even_while_paused(status: Status, lane: BreakerState) -> None:
-    decision = decide("pay_1", row(status), lane, started=True)
+@pytest.mark.parametrize("breaker", [NOT_PAUSED, PAUSED])
+def test_decide_asks_when_money_may_have_moved_even_while_paused(status: Status, breaker: BreakerState) -> None:
+    decision = decide("pay_1", row(status), breaker, started=True)
     assert decision.action is Action.RESTART
     assert "queried before" in decision.why
 
@@ -91,7 +91,7 @@ def test_decide_refuses_an_unneeded_execution_and_lets_it_be_discarded(status: S
 @pytest.mark.parametrize("status", sorted(TRANSITIONS))
 def test_decide_keeps_only_messages_of_statuses_that_still_need_work(status: Status) -> None:
     needed = {Status.PENDING, Status.PROCESSING, Status.UNKNOWN}
-    assert decide("pay_1", row(status), OPEN_LANE, started=True).needed == (status in needed)
+    assert decide("pay_1", row(status), NOT_PAUSED, started=True).needed == (status in needed)
 
 
 def test_concurrent_restarts_start_one_execution_with_its_own_name() -> None:
@@ -130,11 +130,11 @@ def test_replay_after_25_hours_asks_the_gateway_first_and_charges_once(
 
     gateway.fail(Fault(FaultKind.ANSWER_LOST, executes=executes))
     with pytest.raises(Exception, match="no_answer"):
-        charge()  # and the function dies before anything is recorded
+        charge()  # the function crashes before anything is recorded
     clock.wait(timedelta(hours=25))
 
     seen = store.rows["pay_1"]
-    assert decide("pay_1", seen, OPEN_LANE, started=True).action is Action.RESTART
+    assert decide("pay_1", seen, NOT_PAUSED, started=True).action is Action.RESTART
     restart(seen, store=store, workflow=workflow, at=clock())
     outcome = charge()
     assert record("pay_1", outcome, store=store, clock=clock).status is Status.SUCCEEDED
@@ -147,7 +147,7 @@ def test_replay_after_25_hours_asks_the_gateway_first_and_charges_once(
     [
         ("MalformedMessage: the message's payment_id is not one", "MalformedMessage"),
         ("LookupError: payment pay_1 is not in the payments table", "LookupError"),
-        ("BatchesPaused: the batch breaker is open since 2026: gateway_key_refused: no", "BatchesPaused"),
+        ("BatchesPaused: the batch breaker has been paused since 2026: gateway_key_refused: no", "BatchesPaused"),
         (
             "ClientError: An error occurred (ThrottlingException) when calling the StartExecution operation: slow down",
             "ThrottlingException",

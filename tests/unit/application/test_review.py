@@ -1,4 +1,4 @@
-"""Deciding on payments that a fraud rule holds: which can be, once, and nothing is lost or charged twice."""
+"""Decisions on payments that a fraud rule holds: only held ones, only once, and no payment is lost or charged twice."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -17,14 +17,14 @@ from tests.unit.application.test_recover import RecoveryScenario
 from tests.unit.builders import NOON, after, payment
 
 NEW = replace(payment(), hold=CARD_TESTING)
-HELD = after(NEW, Status.IN_REVIEW, code=CARD_TESTING, message="a fraud rule holds it; a person decides")
+HELD = after(NEW, Status.IN_REVIEW, code=CARD_TESTING, message="a fraud rule holds it; an operator decides")
 CONFLICT: dict[str, Any] = {"code": "amount_differs", "message": "compare both"}
 NOT_HELD = {
     "pending yet": NEW,
     "other money": after(payment(), Status.PROCESSING, Status.IN_REVIEW, **CONFLICT),
-    "let go before, then other money": after(HELD, Status.PENDING, Status.PROCESSING, Status.IN_REVIEW, **CONFLICT),
+    "approved before, then other money": after(HELD, Status.PENDING, Status.PROCESSING, Status.IN_REVIEW, **CONFLICT),
     "sent meanwhile": replace(HELD, attempts=1),
-    "let go": after(HELD, Status.PENDING),
+    "approved": after(HELD, Status.PENDING),
     "rejected": after(HELD, Status.REJECTED),
 }
 
@@ -94,7 +94,7 @@ def test_decision_that_was_never_started_is_carried_out_by_recovery(
     verdict: Verdict, ends: Status, charges: int
 ) -> None:
     scenario = RecoveryScenario(HELD)
-    scenario.run()  # the execution that found it held: it is audited up to there
+    scenario.run()  # the execution that held it: the audit log covers that version
     decide(HELD, verdict, by="operator:jo", message="known to us", store=scenario.payments, at=scenario.clock())
     assert scenario.recover(after_units=0.9)["taken_up"] == 0
     assert scenario.recover(after_units=0.2)["taken_up"] == 1
@@ -102,7 +102,7 @@ def test_decision_that_was_never_started_is_carried_out_by_recovery(
     scenario.run()
     assert audited(scenario).status is ends
     assert [entry.actor for entry in scenario.log.entries("pay_1")][2] == "operator:jo"
-    scenario.run()  # the operator's own execution comes late
+    scenario.run()  # the operator's own execution runs late
     assert audited(scenario).status is ends
     assert len(scenario.gateway.captured) == charges
     assert scenario.recover(after_units=12)["taken_up"] == 0

@@ -1,4 +1,4 @@
-"""A payment whose private fields are sealed, from acceptance to event: FAULT 45, and what nobody gets to see."""
+"""A payment with encrypted private fields, from acceptance to event: FAULT 45, and what stays hidden."""
 
 import json
 from contextlib import suppress
@@ -47,7 +47,7 @@ PRIVATE = request(payment_method="pm_card_mastercard", metadata={"order": "A-17"
 
 
 class Gateway(MemoryGateway):
-    """Remembers what it was asked to charge; `meanwhile` happens while it charges."""
+    """Records the requests to charge. `meanwhile` runs during a charge."""
 
     def __init__(self, clock: FixedClock) -> None:
         super().__init__(clock)
@@ -91,7 +91,7 @@ class EncryptionScenario:
         )
 
     def run(self, *, reconcile: bool = False) -> Payment:
-        """The workflow from charge to audit, an error caught as it is there; gives the row."""
+        """The workflow from charge to audit, with its error handling. Returns the row."""
         try:
             state = self.charge(reconcile=reconcile)
         except Exception as error:  # noqa: BLE001 - the state machine catches them all
@@ -164,7 +164,7 @@ def test_unlocked_when_a_field_is_unchanged_then_it_keeps_its_very_text() -> Non
     assert opened(replace(row, gateway_reference=other), encryptor).gateway_reference == "pi_2"
 
 
-# What it costs ----------------------------------------------------------------------------------------------------
+# The number of KMS requests ------------------------------------------------------------------------------------------
 
 
 def test_key_is_used_once_in_the_whole_life_of_an_ordinary_payment() -> None:
@@ -189,7 +189,7 @@ def test_charge_of_a_payment_with_an_outcome_uses_no_key() -> None:
     assert (scenario.run(), scenario.encryptor.calls) == (row, calls)
 
 
-# Who sees what ----------------------------------------------------------------------------------------------------
+# Visibility ----------------------------------------------------------------------------------------------------
 
 
 def test_gateway_when_it_charges_then_it_gets_the_plain_texts() -> None:
@@ -240,7 +240,7 @@ def test_charge_step_seals_the_reference_in_an_error_that_names_it() -> None:
     assert scenario.opened.gateway_reference.startswith("mem_")
 
 
-# What is compared and what is chained -----------------------------------------------------------------------------
+# Comparison and audit chain -----------------------------------------------------------------------------
 
 
 def test_record_of_the_same_answer_again_changes_nothing() -> None:
@@ -305,7 +305,7 @@ def test_charge_with_a_disabled_key_sends_nothing_until_it_is_enabled(
     with pytest.raises(EncryptionUnavailable):
         scenario.charge()
     assert (scenario.row, scenario.gateway.requests) == (accepted, [])
-    assert scenario.run().status is Status.PENDING  # so the sweeper takes it up again
+    assert scenario.run().status is Status.PENDING  # recovery restarts it
 
     scenario.encryptor.available = True
     assert scenario.run().status is Status.SUCCEEDED

@@ -1,7 +1,6 @@
-"""The workflow's steps from state to state: waiting as the gateway asks, and what a step's last word becomes."""
+"""The workflow's steps from state to state: waits that the gateway requests, and the meaning of a step's last error."""
 
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -24,7 +23,7 @@ from payments.application.charge import Charging
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.steps import OWN_PACE_SECONDS, State, audit_step, charge_step, record_step, validate_step
 from payments.application.validate import PaymentMethods
-from payments.domain.audit_chain import AuditEntry, verify
+from payments.domain.audit_chain import verify
 from payments.domain.errors import POLICIES, Misconfigured, OutcomeUnknown, PaymentError, RateLimited
 from payments.domain.events import payment_event
 from payments.domain.gateway_event import EventState
@@ -32,16 +31,16 @@ from payments.domain.money import Money
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
-from payments.ports.payment_store import VersionConflict
 from payments.ports.sealed_payments import opened
 from payments.ports.slot_counter import NoFreeSlot
-from tests.unit.builders import NOON, FixedClock, after, gateway_event, payment
+from tests.unit.builders import NOON, FixedClock, after, gateway_event, payment, versions
+from tests.unit.interruptions import Interrupted
 
 MOST_WAITS = POLICIES[RateLimited].max_attempts
 
 
 class Recording(MemoryGateway):
-    """Remembers what it was asked to charge, and under which key."""
+    """Records the requests to charge and their keys."""
 
     def __init__(self, clock: FixedClock) -> None:
         super().__init__(clock, search_lag=timedelta(minutes=1))
@@ -94,7 +93,7 @@ class StepScenario:
         )
 
     def charge_until_it_ends(self, state: State | None = None) -> State:
-        """As the workflow does: charge again after each wait; a last error becomes a caught one."""
+        """Like the workflow: charge again after each wait, and catch the last error."""
         try:
             state = self.charge(state)
             while "wait_seconds" in state:
@@ -254,13 +253,13 @@ def test_charge_step_with_a_refused_key_leaves_the_payment_pending() -> None:
     assert (row.status, scenario.gateway.captured) == (Status.PENDING, [])
 
 
-# What gave reason to ask -------------------------------------------------------------------------------------------
+# The event that caused a query ---------------------------------------------------------------------------------------
 
 ASKED = {"payment_id": "pay_1", "ask": True, "event_id": "evt_1"}
 
 
-def told() -> StepScenario:
-    """A captured payment about which an event of the gateway is parked."""
+def charged_with_event() -> StepScenario:
+    """A captured payment with a parked event of the gateway."""
     scenario = StepScenario()
     scenario.record(scenario.charge())
     scenario.events.add(gateway_event("charge.refunded"))
@@ -268,14 +267,14 @@ def told() -> StepScenario:
 
 
 def test_record_step_when_the_gateway_answered_then_its_event_is_applied() -> None:
-    scenario = told()
+    scenario = charged_with_event()
     scenario.record(scenario.charge(ASKED))
     assert list(scenario.events.parked()) == []
     assert [event.state for event in scenario.events.of_payment("pay_1")] == [EventState.APPLIED]
 
 
 def test_record_step_when_a_step_gave_up_then_the_event_stays_parked() -> None:
-    scenario = told()
+    scenario = charged_with_event()
     scenario.gateway.fail(Fault(FaultKind.SERVER_ERROR, call="find"))
     state = scenario.charge_until_it_ends(ASKED)
     assert "error" in state
@@ -285,7 +284,7 @@ def test_record_step_when_a_step_gave_up_then_the_event_stays_parked() -> None:
 
 @pytest.mark.fault(18)
 def test_record_step_with_a_conflicting_answer_keeps_the_event_parked() -> None:
-    scenario = told()
+    scenario = charged_with_event()
     scenario.gateway.fail(Fault(FaultKind.ALTERED, call="find", money=Money(4711, "CHF")))
     state = scenario.charge(ASKED)
     assert state["outcome"]["status"] == "in_review"
@@ -294,7 +293,7 @@ def test_record_step_with_a_conflicting_answer_keeps_the_event_parked() -> None:
 
 
 def test_record_step_that_cannot_write_the_row_keeps_the_event_parked() -> None:
-    scenario = told()
+    scenario = charged_with_event()
     scenario.gateway.refund(scenario.opened.gateway_reference, 9999)
     state = scenario.charge(ASKED)
 
@@ -309,7 +308,7 @@ def test_record_step_that_cannot_write_the_row_keeps_the_event_parked() -> None:
 
 @pytest.mark.parametrize("own_pace", [True, False])
 def test_charge_step_when_it_waits_then_the_event_is_not_forgotten(own_pace: bool) -> None:
-    scenario = told()
+    scenario = charged_with_event()
     scenario.slots.free = not own_pace
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find"))
     state = scenario.charge(ASKED)
@@ -319,7 +318,7 @@ def test_charge_step_when_it_waits_then_the_event_is_not_forgotten(own_pace: boo
     assert list(scenario.events.parked()) == []
 
 
-# Our own pace ------------------------------------------------------------------------------------------------------
+# Our own rate limit --------------------------------------------------------------------------------------------------
 
 
 def test_charge_step_without_a_free_slot_waits_and_sends_nothing() -> None:
@@ -377,7 +376,7 @@ def test_validate_step_skips_the_check_of_a_payment_sent_before() -> None:
 
 
 class RowsClosed(BatchRows):
-    """Remembers which payments' rows were to be closed."""
+    """Records the payments whose rows were to be closed."""
 
     def __init__(self) -> None:
         self.closed: list[Payment] = []
@@ -399,23 +398,20 @@ def test_audit_step_run_twice_adds_no_entry_and_gives_the_same_event() -> None:
 
 
 @pytest.mark.fault(23)
-def test_audit_step_that_fails_to_write_closes_no_row_and_can_be_retried() -> None:
-    scenario, rows = StepScenario(), RowsClosed()
-    scenario.record(scenario.charge())
-
-    class Failing(MemoryAuditStore):
-        def append(self, entries: Sequence[AuditEntry]) -> None:
-            raise VersionConflict("another wrote at this very moment")
-
-    with pytest.raises(VersionConflict):
-        audit_step({"payment_id": "pay_1"}, store=scenario.store, log=Failing(scenario.store), rows=rows)
-    assert rows.closed == []
-    audit_step({"payment_id": "pay_1"}, store=scenario.store, log=MemoryAuditStore(scenario.store), rows=rows)
-    assert scenario.now.audited_version == scenario.now.version
-    assert len(scenario.gateway.captured) == 1
+@pytest.mark.parametrize("appends", [0, 1, 2])
+def test_audit_step_that_fails_midway_closes_no_row_and_can_be_retried(appends: int) -> None:
+    scenario, rows = StepScenario(versions(250)), RowsClosed()
+    log = MemoryAuditStore(scenario.store)
+    with pytest.raises(ConnectionError):
+        audit_step({"payment_id": "pay_1"}, store=scenario.store, log=Interrupted(log, appends), rows=rows)
+    assert (scenario.now.audited_version, rows.closed) == (appends * log.most_entries, [])
+    audit_step({"payment_id": "pay_1"}, store=scenario.store, log=log, rows=rows)
+    verify(scenario.now, log.entries("pay_1"))
+    assert (scenario.now.audited_version, len(rows.closed)) == (250, 1)
+    assert scenario.gateway.requests == []
 
 
-# Whatever fails -----------------------------------------------------------------------------------------------------
+# Any failure -----------------------------------------------------------------------------------------------------
 
 FAULTS = some.builds(
     Fault,
@@ -430,10 +426,10 @@ NOT_CHARGED = (Status.DECLINED, Status.REJECTED, Status.FAILED)
 
 @dataclass(frozen=True)
 class Execution:
-    """What happens to one execution of the workflow, and afterwards."""
+    """The faults of one execution of the workflow, and the events after it."""
 
     faults: list[Fault]
-    dies: bool
+    crashes: bool
     """After its first call, before it records anything."""
     customer_authenticates: bool
     minutes_later: int
@@ -462,7 +458,7 @@ def test_steps_charge_at_most_once_and_keep_the_row_true_under_any_fault(
     for execution in executions:
         for fault in execution.faults:
             scenario.gateway.fail(replace(fault))
-        if execution.dies:
+        if execution.crashes:
             with suppress(PaymentError):
                 scenario.charge()
         else:
@@ -474,7 +470,7 @@ def test_steps_charge_at_most_once_and_keep_the_row_true_under_any_fault(
         for waiting in scenario.gateway.waiting("requires_action") if execution.customer_authenticates else []:
             scenario.gateway.finish(waiting.reference, well=True)
         scenario.clock.wait(timedelta(minutes=execution.minutes_later))
-    for _ in range(200):  # the faults that are left strike, and then no more
+    for _ in range(200):  # the remaining faults apply, and then no more
         if scenario.now.status in (*NOT_CHARGED, Status.SUCCEEDED):
             break
         scenario.clock.wait(timedelta(minutes=11))

@@ -31,7 +31,7 @@ TOKEN_ID = "a" * 64
 
 
 class Till:
-    """A customer with a sealed default and a token; what is asked of it, at noon unless told otherwise."""
+    """A customer with an encrypted default and a token, queried at noon by default."""
 
     def __init__(self, default: str = "pm_environment") -> None:
         self.encryptor = MemoryFieldEncryptor()
@@ -91,7 +91,14 @@ def test_validate_when_the_gateway_cannot_charge_the_amount_then_rejected() -> N
         (payment(method=""), "pm_environment"),
         (replace(by_token(), payment_method="pm_own"), "pm_own"),
     ],
-    ids=["its own", "its token's", "its customer's", "of an unknown customer", "of nobody", "sent before by token"],
+    ids=[
+        "its own",
+        "its token's",
+        "its customer's",
+        "of an unknown customer",
+        "of no customer",
+        "sent before by token",
+    ],
 )
 def test_of_when_there_are_several_then_the_nearest_in_plain_text(row: Payment, method: str) -> None:
     till = Till()
@@ -145,7 +152,7 @@ def test_charge_rejects_a_token_revoked_after_validation_and_sends_nothing() -> 
 
 def test_of_refuses_a_token_revoked_while_the_payment_waits_again() -> None:
     till = Till()
-    # an attempt came to nothing, and its payment method stayed in the row
+    # an attempt charged nothing, and its payment method stayed in the row
     waits = replace(by_token(), payment_method="pm_card_mastercard", attempts=1)
     revoke(till)
     for ask in (till.methods.of, till.checks.check):
@@ -154,7 +161,7 @@ def test_of_refuses_a_token_revoked_while_the_payment_waits_again() -> None:
 
 
 CREATED = Customer("c1", default_payment_method="pm_c1", created_by="sub_shop", created_at=iso(NOON))
-"""A customer's default, and when the customer was created by whom."""
+"""A customer's default, and when and by whom the customer was created."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Events of the gateway as far as our own state goes (FAULTS 22, 33 to 37): a hint to ask, never an answer."""
+"""Events of the gateway in our own state (FAULTS 22, 33 to 37): each causes a query and is never an answer."""
 
 import json
 import re
@@ -34,7 +34,7 @@ SENT = {"gateway_reference": "pi_1"}
 
 
 class WebhookScenario:
-    """A payment, the events about it, and the gateway that knows what is true."""
+    """A payment, the events about it, and the gateway."""
 
     def __init__(self, row: Payment | None = None) -> None:
         self.clock = FixedClock()
@@ -48,7 +48,7 @@ class WebhookScenario:
             self.payments.create(row)
 
     def run(self, name: str = "") -> Payment:
-        """Run an execution that was started, or the payment's own, as the workflow does; gives the row, opened."""
+        """Run a started execution, or the payment's first one, like the workflow. Returns the row in plain text."""
         methods = PaymentMethods(MemoryCustomerStore(), "", MemoryTokenStore(), self.clock)
         reason = {"event_id": self.workflow.reasons[name]} if name in self.workflow.reasons else {}
         state: State = {"payment_id": "pay_1", "ask": name in self.workflow.reconciling, **reason}
@@ -68,11 +68,11 @@ class WebhookScenario:
         return opened(record_step(state, store=self.payments, events=self.events, clock=self.clock), self.encryptor)
 
     def run_last(self) -> Payment:
-        """Run the execution that was started last; gives the row."""
+        """Run the execution that was started last. Returns the row."""
         return self.run(self.workflow.started[-1])
 
     def recover(self, *, minutes_old: int) -> None:
-        """Apply what is parked, as the sweeper does when the events are so old."""
+        """Apply the parked events, as recovery does at this age."""
         self.clock.now = NOON + timedelta(minutes=minutes_old)
         for event in list(self.events.parked()):
             self.webhooks.apply(event)
@@ -236,7 +236,7 @@ OTHER_MONEY = Fault(FaultKind.ALTERED, call="find", money=Money(4711, "CHF"))
 
 
 def refunded(minor_units: int = 9999) -> WebhookScenario:
-    """A payment whose charge, or so much of it, went back at the gateway, which tells us."""
+    """A payment that the gateway refunded, in whole or in part, with the event."""
     scenario = WebhookScenario(payment())
     scenario.gateway.refund(scenario.run().gateway_reference, minor_units)
     scenario.webhooks.receive(gateway_event("charge.refunded"))
@@ -304,7 +304,7 @@ def test_receive_parks_the_event_until_the_reported_amount_fits() -> None:
     assert scenario.state_of(gateway_event()) is EventState.APPLIED
 
 
-# Against what we say ------------------------------------------------------------------------------------------------
+# Contradictions ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("statuses", [(Status.PROCESSING, Status.DECLINED), (Status.REJECTED,), (Status.FAILED,)])

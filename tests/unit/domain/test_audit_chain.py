@@ -1,10 +1,12 @@
 """The audit chain: FAULTS 23 and 24."""
 
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from fakes.audit import MemoryAuditStore
 from fakes.payments import MemoryPaymentStore
@@ -13,7 +15,8 @@ from payments.domain.audit_chain import AuditBroken, AuditEntry, verify
 from payments.domain.payment import Payment, moved
 from payments.domain.statuses import Status
 from payments.ports.payment_store import VersionConflict
-from tests.unit.builders import NOON, payment
+from tests.unit.builders import NOON, payment, versions
+from tests.unit.interruptions import Interrupted
 
 
 def charged() -> Payment:
@@ -24,10 +27,10 @@ def charged() -> Payment:
 class AuditScenario:
     """A payment with its row and its audit log."""
 
-    def __init__(self) -> None:
+    def __init__(self, row: Payment | None = None, most_entries: int = 99) -> None:
         self.store = MemoryPaymentStore()
-        self.log = MemoryAuditStore(self.store)
-        self.store.rows["pay_1"] = charged()
+        self.log = MemoryAuditStore(self.store, most_entries)
+        self.store.rows["pay_1"] = row or charged()
 
     @property
     def row(self) -> Payment:
@@ -72,13 +75,8 @@ def test_audit_when_the_payment_moves_on_then_the_chain_goes_on() -> None:
 @pytest.mark.fault(23)
 def test_audit_when_the_write_fails_then_a_repeat_completes_it() -> None:
     scenario = AuditScenario()
-
-    class Failing(MemoryAuditStore):
-        def append(self, entries: Sequence[AuditEntry]) -> None:
-            raise ConnectionError("throttled")
-
     with pytest.raises(ConnectionError):
-        audit(scenario.row, log=Failing(scenario.store))
+        audit(scenario.row, log=Interrupted(scenario.log, 0))
     assert scenario.row.audited_version == 0
     scenario.audit()
     scenario.verify()
@@ -92,6 +90,24 @@ def test_audit_run_twice_at_once_raises_a_conflict_and_the_chain_holds() -> None
         audit(seen_by_both, log=scenario.log)
     scenario.audit()
     scenario.verify()
+
+
+@given(
+    number=some.integers(3, 12),
+    most_entries=some.integers(1, 5),
+    crashes=some.lists(some.integers(0, 3), max_size=4),
+)
+def test_audit_in_any_parts_with_any_crashes_gives_the_same_chain(
+    number: int, most_entries: int, crashes: list[int]
+) -> None:
+    whole, scenario = AuditScenario(versions(number)), AuditScenario(versions(number), most_entries)
+    whole.audit()
+    for appends in crashes:
+        with suppress(ConnectionError):
+            audit(scenario.row, log=Interrupted(scenario.log, appends))
+        scenario.verify()
+    scenario.audit()
+    assert (scenario.row, scenario.log.log) == (whole.row, whole.log.log)
 
 
 @pytest.mark.fault(24)

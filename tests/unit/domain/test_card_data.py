@@ -1,4 +1,4 @@
-"""What looks like a card number, and what only looks long."""
+"""Texts that look like card numbers, and other long numbers."""
 
 import unicodedata
 from datetime import UTC, date, datetime, timedelta
@@ -78,7 +78,7 @@ def test_card_number_in_when_digits_are_only_many_then_let_through(text: str) ->
     assert without_card_numbers(text) == text
 
 
-# However it is written ---------------------------------------------------------------------------------------------
+# Every notation ---------------------------------------------------------------------------------------------
 
 GROUPS = ["4242", "4242", "4242", "4242"]
 

@@ -1,4 +1,4 @@
-"""What a client may say of a customer, and how a customer's row changes."""
+"""The fields of a customer that a client may set, and the changes of a customer's row."""
 
 from datetime import timedelta
 from typing import Any
@@ -52,7 +52,7 @@ def test_parse_customer_leaves_optional_fields_empty() -> None:
 
 
 def test_parse_customer_names_all_invalid_fields_without_their_values() -> None:
-    told = refused(
+    errors = refused(
         parse_customer,
         {
             "customer_id": "cus 1",
@@ -65,12 +65,12 @@ def test_parse_customer_names_all_invalid_fields_without_their_values() -> None:
         },
     )
     fields = {"customer_id", "email", "name", "default_payment_method", "subject", "created_by", "field"}
-    assert told.keys() == fields
-    assert all(message for message in told.values())
-    assert not any(word in " ".join(told.values()) for word in ("localhost", "cus 1", "Role", "admin"))
+    assert errors.keys() == fields
+    assert all(message for message in errors.values())
+    assert not any(word in " ".join(errors.values()) for word in ("localhost", "cus 1", "Role", "admin"))
 
 
-def test_parse_customer_when_the_required_is_missing_then_told() -> None:
+def test_parse_customer_names_the_missing_required_fields() -> None:
     assert refused(parse_customer, {}).keys() == {"customer_id", "email"}
 
 
@@ -111,9 +111,9 @@ def test_parse_search_when_the_address_is_plausible_then_taken(email: str) -> No
     ],
 )
 def test_parse_search_refuses_an_invalid_address_without_repeating_it(email: Any) -> None:
-    told = refused(parse_search, {"email": email})["email"]
-    assert "example.com" not in told.replace("jo@example.com", "")
-    assert "4242" not in told
+    error = refused(parse_search, {"email": email})["email"]
+    assert "example.com" not in error.replace("jo@example.com", "")
+    assert "4242" not in error
 
 
 def test_parse_search_when_it_asks_for_something_else_then_refused() -> None:
@@ -141,9 +141,9 @@ def test_parse_customer_refuses_an_invalid_name(name: str) -> None:
 @pytest.mark.fault(44)
 @pytest.mark.parametrize("field", ["customer_id", "email", "name", "default_payment_method", "subject"])
 def test_parse_customer_refuses_a_card_number_without_repeating_it(field: str) -> None:
-    told = refused(parse_customer, ASKED | {field: "4242424242424242"})
-    assert "card number" in told[field]
-    assert "4242" not in str(told)
+    errors = refused(parse_customer, ASKED | {field: "4242424242424242"})
+    assert "card number" in errors[field]
+    assert "4242" not in str(errors)
 
 
 def test_parse_patch_when_fields_are_given_then_these_alone() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from payments.domain.payment import IllegalMove, InvalidRequest, accepted, moved, parse_request
+from payments.domain.payment import MAX_MESSAGE, IllegalMove, InvalidRequest, accepted, moved, parse_request
 from payments.domain.statuses import Status
 from payments.domain.token import token_id_of
 from tests.unit.builders import NOON, payment, request
@@ -135,7 +135,7 @@ def test_fingerprint_differs_by_token_and_without_one() -> None:
 
 
 def test_fingerprint_without_a_token_is_unchanged_since_before_tokens() -> None:
-    """Rows of then are compared with what clients send again now."""
+    """Stored rows of that time are compared with repeated requests now."""
     assert request().fingerprint == "d51d4b26cac4647662d134a45ad168b86f8c3b9dc20f6f0c345d5fe769aa038b"
 
 
@@ -165,9 +165,14 @@ def test_moved_counts_the_version_and_keeps_the_history() -> None:
     ]
 
 
+def test_moved_cuts_a_message_that_is_too_long_for_a_history() -> None:
+    row = moved(payment(), Status.FAILED, at=NOON, actor="workflow", message="x" * (MAX_MESSAGE + 1))
+    assert row.message == row.history[-1].message == "x" * MAX_MESSAGE
+
+
 def test_moved_when_the_table_forbids_it_then_refused() -> None:
     with pytest.raises(IllegalMove, match="pay_1 cannot move from pending to succeeded"):
-        moved(payment(), Status.SUCCEEDED, at=NOON, actor="nobody")
+        moved(payment(), Status.SUCCEEDED, at=NOON, actor="test")
 
 
 def test_parse_request_does_not_repeat_an_invalid_payment_method() -> None:

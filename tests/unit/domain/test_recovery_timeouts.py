@@ -1,4 +1,4 @@
-"""How long a payment may stay as it is: the table of waits."""
+"""How long a payment may stay in a status: the table of time-outs."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -12,7 +12,7 @@ from payments.domain.statuses import Status
 from tests.unit.builders import NOON, after, payment
 
 UNIT = timedelta(minutes=5)
-PATIENCE = RecoveryTimeouts(UNIT)
+TIMEOUTS = RecoveryTimeouts(UNIT)
 
 
 def row(*statuses: Status, restarts: int = 0, restarted_at: str = "") -> Payment:
@@ -21,8 +21,8 @@ def row(*statuses: Status, restarts: int = 0, restarted_at: str = "") -> Payment
 
 def first_due(waiting: Payment) -> int:
     """The units since its last change after which the payment is due."""
-    units = next(units for units in range(100) if PATIENCE.is_due(waiting, NOON + units * UNIT))
-    assert not PATIENCE.is_due(waiting, NOON + units * UNIT - timedelta(seconds=1))
+    units = next(units for units in range(100) if TIMEOUTS.is_due(waiting, NOON + units * UNIT))
+    assert not TIMEOUTS.is_due(waiting, NOON + units * UNIT - timedelta(seconds=1))
     return units
 
 
@@ -48,8 +48,8 @@ def test_is_due_doubles_the_wait_per_restart_up_to_an_hour() -> None:
 
 def test_is_due_when_restarted_since_then_the_wait_counts_from_there() -> None:
     waiting = row(restarts=1, restarted_at=iso(NOON + 10 * UNIT))
-    assert not PATIENCE.is_due(waiting, NOON + 12 * UNIT - timedelta(seconds=1))
-    assert PATIENCE.is_due(waiting, NOON + 12 * UNIT)
+    assert not TIMEOUTS.is_due(waiting, NOON + 12 * UNIT - timedelta(seconds=1))
+    assert TIMEOUTS.is_due(waiting, NOON + 12 * UNIT)
 
 
 def test_waits_with_the_default_unit_match_the_docs() -> None:

@@ -1,4 +1,4 @@
-"""What a token is, and what it is worth when."""
+"""Tokens, and their status over time."""
 
 import hashlib
 from datetime import timedelta

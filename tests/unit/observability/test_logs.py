@@ -1,4 +1,4 @@
-"""Log lines: one way to write them, in every function, and one id that leads from the API to the audit log."""
+"""Log lines: the same format in every function, and one id from the API to the audit log."""
 
 import ast
 import io
@@ -114,17 +114,17 @@ def test_error_raised_by_a_function_keeps_its_class_and_hides_secrets(error: Exc
         handler(None, None)
 
     inside = raised.value.exceptions if isinstance(raised.value, ExceptionGroup) else ()
-    told = f"{raised.value} {raised.value.args} {raised.value.__notes__} {inside}"
-    assert "jo@example.com" not in told
-    assert "sk_live_" not in told
-    assert "[redacted: " in told
+    text = f"{raised.value} {raised.value.args} {raised.value.__notes__} {inside}"
+    assert "jo@example.com" not in text
+    assert "sk_live_" not in text
+    assert "[redacted: " in text
 
 
 def test_redacted_payment_error_is_still_readable_by_the_workflow() -> None:
-    told = OutcomeUnknown("no_answer", "no answer for jo@example.com", gateway_reference="sealed.v1.abc.def")
-    logs.redact_exception(told)
+    error = OutcomeUnknown("no_answer", "no answer for jo@example.com", gateway_reference="sealed.v1.abc.def")
+    logs.redact_exception(error)
 
-    outcome = outcome_of({"error": {"Error": "OutcomeUnknown", "Cause": json.dumps({"errorMessage": str(told)})}})
+    outcome = outcome_of({"error": {"Error": "OutcomeUnknown", "Cause": json.dumps({"errorMessage": str(error)})}})
     assert (outcome.status, outcome.code) == (Status.UNKNOWN, "no_answer")
     assert outcome.message == "no answer for [redacted: e-mail]"
     assert outcome.gateway_reference == "sealed.v1.abc.def"
@@ -149,7 +149,7 @@ def test_library_warnings_are_redacted_too() -> None:
     assert "jo@example.com" not in stream.getvalue()
 
 
-# How handlers log -----------------------------------------------------------------------------------------------------
+# How handlers log ----------------------------------------------------------------------------------------------------
 
 
 def _calls(path: Path) -> set[str]:
@@ -190,11 +190,11 @@ def test_lambda_code_when_it_prints_then_only_through_the_one_logger() -> None:
             "Logger",
             "logging.getLogger",
         },  # and `metrics` prints numbers, by powertools
-        "payments/adapters/stripe/gateway.py": {"logging.getLogger"},  # it makes Stripe's own log say less
+        "payments/adapters/stripe/gateway.py": {"logging.getLogger"},  # it reduces Stripe's own log
     }
 
 
-# From the API to the audit log ----------------------------------------------------------------------------------------
+# From the API to the audit log ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -251,9 +251,9 @@ def test_correlation_id_is_in_every_log_line_and_audit_entry_of_a_payment(
             state = load(step).handler(state, Context())
 
     assert state["status"] == Status.SUCCEEDED
-    told = [(line["message"], line.get("payment_id"), line.get("correlation_id")) for line in lines(out)]
+    logged = [(line["message"], line.get("payment_id"), line.get("correlation_id")) for line in lines(out)]
     messages = ["dispatched", "validated", "charged", "recorded", "audited"]
-    assert told == [(message, "pay_1", "request-1") for message in messages]
+    assert logged == [(message, "pay_1", "request-1") for message in messages]
     entries = DynamoAuditStore(dynamodb, AUDIT_LOG.name, PAYMENTS.name).entries("pay_1")
     assert {entry.correlation_id for entry in entries} == {"request-1"}
     assert "pi_3Mtw" not in out.getvalue()

@@ -1,4 +1,4 @@
-"""What functions count and time: lines of CloudWatch's embedded format, one an invocation."""
+"""The metrics of functions: lines in CloudWatch's embedded format, one an invocation."""
 
 import json
 from collections.abc import Iterator
@@ -164,7 +164,7 @@ def test_accepted_counts_a_repeated_payment_once() -> None:
 
 
 def test_costs_page_states_the_number_of_metrics_in_the_code() -> None:
-    told = " ".join((ROOT / "docs" / "costs.md").read_text().split())
+    page = " ".join((ROOT / "docs" / "costs.md").read_text().split())
     numbers = {2: "two", 4: "four", 5: "five", 6: "six"}
     of_alarms = {value for name, value in vars(metrics).items() if name.isupper() and isinstance(value, str)} - {
         NAMESPACE,
@@ -177,4 +177,4 @@ def test_costs_page_states_the_number_of_metrics_in_the_code() -> None:
         f"{numbers[len(ENTRANCES)]} for accepted payments, {numbers[len(OUTCOMES)]} for outcomes, "
         f"{numbers[len(STEPS)]} for the steps' latencies, one from accepted to outcome, "
         f"and {numbers[len(of_alarms)]} that alarms watch"
-    ) in told
+    ) in page

@@ -1,5 +1,5 @@
-"""The redactor against those who would get a secret into a log: planted at any depth, in any dress, and looked for in
-the bytes of the line."""
+"""The redactor against secrets in log values: planted at any depth and in any encoding, and searched in the
+line's bytes."""
 
 import base64
 import io
@@ -72,7 +72,7 @@ HIDDEN = "correct horse battery"
 
 
 class Careless:
-    """An object that tells all in its text."""
+    """An object whose text contains everything."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret
@@ -113,19 +113,19 @@ def printed(write: Callable[[Logger], object]) -> Printed:
 
 
 def line_with(value: Any) -> str:
-    """The line of something that is logged."""
+    """The line of a logged value."""
     return printed(lambda log: log.info("charged", tried=value)).out.getvalue()
 
 
 def seen(text: str) -> str:
-    """What somebody sees who looks closely: without escapes, one way to write each character, nothing invisible."""
+    """The text as a careful reader sees it: no escapes, one form of each character, nothing invisible."""
     text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), text)
     text = "".join(str(unicodedata.digit(c, c)) for c in unicodedata.normalize("NFKC", text))
     return "".join(c for c in text if unicodedata.category(c) != "Cf")
 
 
 def is_in(secret: str, line: str) -> bool:
-    """True if a secret can be read in a line; a number, also across whatever separates its digits."""
+    """True if a secret can be read in a line; a number also across any separators of its digits."""
     if secret.isdigit():
         return secret in re.sub("[^0-9A-Za-z]", "", seen(line))
     return secret in seen(line)
@@ -182,7 +182,7 @@ VALUES = st.recursive(
 
 @st.composite
 def planted(draw: st.DrawFn) -> tuple[str, Any]:
-    """A secret, and something that holds it in some dress at some depth among other things."""
+    """A secret, and a value that contains it in some encoding at some depth among other values."""
     secret = SECRETS[draw(st.sampled_from(list(SECRETS)))]
     value: Any = WRAPPED[draw(st.sampled_from([dress for dress in WRAPPED if dress != "after much else"]))](secret)
     for _ in range(draw(st.integers(0, 4))):

@@ -1,4 +1,4 @@
-"""Worlds for payctl in tests: a REST API that answers what it is told to, a stack on moto, outputs that point there."""
+"""Scenarios for payctl: a REST API with prepared answers, a stack on moto, and outputs that point to them."""
 
 import json
 import threading
@@ -29,7 +29,7 @@ from tests.moto_mapping import event_source_mapping
 from tests.moto_tables import aws_in_memory, create_table
 
 for console in (show.out, show.err):
-    console.width = show.PIPED_COLUMNS  # whatever the tests run in
+    console.width = show.PIPED_COLUMNS  # in every terminal
 OUTPUTS = {
     "environment_suffix": "test",
     "region": "us-east-1",
@@ -106,7 +106,7 @@ type Payctl = Callable[..., Result]
 
 
 def payctl_with(folder: Path, **outputs: str) -> Payctl:
-    """payctl on a stack with OUTPUTS and these; called with the command line's words, and `input` for its stdin."""
+    """payctl on a stack with OUTPUTS and these. Call it with the command line's words and `input` for its stdin."""
     path = folder / "outputs.json"
     path.write_text(json.dumps(OUTPUTS | {"api_url": "https://api.example/test"} | outputs))
     runner = CliRunner()
@@ -141,8 +141,8 @@ class PayctlScenario:
         return DynamoEventStore(boto3.client("dynamodb"), GATEWAY_EVENTS.name)
 
     @property
-    def lane(self) -> DynamoBreakerStore:
-        """The batch lane's switch."""
+    def breaker(self) -> DynamoBreakerStore:
+        """The stored state of the batch breaker."""
         return DynamoBreakerStore(boto3.client("dynamodb"), CONTROLS.name)
 
     def delivers(self) -> bool:
@@ -151,12 +151,12 @@ class PayctlScenario:
         return mapping["State"] == "Enabled"
 
     def stored(self, payment: Payment) -> Payment:
-        """Store a payment as it stands."""
+        """Store a payment unchanged."""
         self.payments.create(payment)
         return payment
 
     def executed(self, name: str) -> None:
-        """Leave an execution of a name behind."""
+        """Start an execution with this name."""
         boto3.client("stepfunctions").start_execution(
             stateMachineArn=self.outputs["state_machine_arn"], name=name, input="{}"
         )
@@ -167,7 +167,7 @@ class PayctlScenario:
         return {execution["name"] for execution in answer["executions"]}
 
     def dead_letter(self, payment: Payment | str, reason: str = "") -> str:
-        """Put a payment's message, or a text, into the dead-letter queue, and log why; gives the message's id."""
+        """Put a payment's message, or a text, into the dead-letter queue, and log the reason. Returns its id."""
         url = self.outputs["dead_letter_queue_url"]
         sqs = boto3.client("sqs")
         if isinstance(payment, str):
@@ -180,7 +180,7 @@ class PayctlScenario:
         return message_id
 
     def queued(self, queue: str = "payment_queue_url") -> list[Any]:
-        """The bodies that wait in a queue, visible to all; looking at them leaves them there."""
+        """The bodies of the visible messages in a queue. Reading does not remove them."""
         answer = boto3.client("sqs").receive_message(
             QueueUrl=self.outputs[queue], MaxNumberOfMessages=10, VisibilityTimeout=0
         )
@@ -192,7 +192,7 @@ class PayctlScenario:
         queue.send([QueuedPayment(payment.payment_id, payment.batch_id, payment.batch_line)])
 
     def logged(self, function: str, *lines: dict[str, Any]) -> None:
-        """Write log lines of a function, now; one that has a `timestamp` is written for that time."""
+        """Write log lines of a function with the current time, or with a line's own `timestamp`."""
         logs, name = boto3.client("logs"), f"/aws/lambda/payment-{function}-test"
         if not logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]:
             logs.create_log_group(logGroupName=name)
@@ -228,7 +228,7 @@ def payctl_scenario(folder: Path) -> Iterator[PayctlScenario]:
 
 
 def payment_view(status: str = "succeeded", **more: Any) -> dict[str, Any]:
-    """A payment as GET /payments/{payment_id} answers it."""
+    """A payment as GET /payments/{payment_id} returns it."""
     return {
         "payment_id": "pay_1",
         "status": status,

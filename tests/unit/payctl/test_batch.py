@@ -1,4 +1,4 @@
-"""payctl batch, on moto: the bucket and the processing-status table as the functions leave them."""
+"""payctl batch, on moto: the bucket and the processing-status table as the functions write them."""
 
 import json
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ class BatchScenario:
     payctl: Payctl
 
     def ended(self, source: Source, **by_status: int) -> None:
-        """Leave a batch as the functions do: row 3 refused, all others with an outcome."""
+        """Write a batch as the functions do: row 3 rejected, all others with an outcome."""
         accepted = sum(by_status.values())
         claim = Claim("me", NOON, NOON + timedelta(minutes=1))
         self.store.claim_split(Batch(source.batch_id, source, BatchStatus.SPLITTING, iso(NOON), iso(NOON)), claim)
@@ -49,7 +49,7 @@ class BatchScenario:
         self.store.complete(source.batch_id, "me", BatchStatus.COMPLETED, by_status, NOON)
 
     def uploaded(self, name: str = "payroll.csv", content: bytes = b"payment_id,amount,currency\n") -> Source:
-        """A file as an uploader puts it there, without payctl."""
+        """A file uploaded without payctl."""
         answer = self.s3.put_object(Bucket=BUCKET, Key=f"incoming/{name}", Body=content)
         return Source(BUCKET, f"incoming/{name}", answer["VersionId"], answer["ETag"].strip('"'), len(content))
 
@@ -81,8 +81,8 @@ def test_upload_when_done_then_names_the_batch_that_the_splitter_will_make(
     printed = json.loads(scenario.payctl("batch", "upload", str(csv_file), "--json").stdout)
     versions = scenario.s3.list_object_versions(Bucket=BUCKET, Prefix="incoming/")["Versions"]
     assert [version["Key"] for version in versions] == ["incoming/payroll.csv"]
-    told = Source(BUCKET, "incoming/payroll.csv", versions[0]["VersionId"], "", 0)
-    assert printed == {"batch_id": told.batch_id, "bucket": BUCKET, "key": told.key}
+    source = Source(BUCKET, "incoming/payroll.csv", versions[0]["VersionId"], "", 0)
+    assert printed == {"batch_id": source.batch_id, "bucket": BUCKET, "key": source.key}
     stored = scenario.s3.get_object(Bucket=BUCKET, Key="incoming/payroll.csv")["Body"].read()
     assert stored == csv_file.read_bytes()
 

@@ -25,17 +25,17 @@ def scenario(tmp_path: Path) -> Iterator[PayctlScenario]:
 def test_status_of_a_running_breaker_counts_messages_and_dead_letters(command: str, scenario: PayctlScenario) -> None:
     scenario.queue(batch_payment())
     scenario.dead_letter(batch_payment("pay_2"))
-    told = json.loads(scenario.payctl(command, "status", "--json").stdout)
-    assert (told["paused"], told["delivery"]) == (False, "Enabled")
-    assert (told["messages_waiting"], told["messages_under_way"], told["dead_letters"]) == (1, 0, 1)
+    printed = json.loads(scenario.payctl(command, "status", "--json").stdout)
+    assert (printed["paused"], printed["delivery"]) == (False, "Enabled")
+    assert (printed["messages_waiting"], printed["messages_under_way"], printed["dead_letters"]) == (1, 0, 1)
     shown = scenario.payctl(command, "status")
     assert "running" in shown.stdout
     assert "payctl dlq list" in shown.stderr
 
 
 def test_status_of_a_gateway_pause_shows_reason_start_and_how_it_ends(scenario: PayctlScenario) -> None:
-    scenario.lane.pause(PausedBy.GATEWAY, "gateway_key_refused", NOON)
-    scenario.lane.send_probe("pay_7")
+    scenario.breaker.pause(PausedBy.GATEWAY, "gateway_key_refused", NOON)
+    scenario.breaker.send_probe("pay_7")
     shown = scenario.payctl("breaker", "status")
     for text in ("paused", "gateway_key_refused", "2026-11-21T12:00:00", "pay_7"):
         assert text in shown.stdout
@@ -46,7 +46,7 @@ def test_status_of_a_gateway_pause_shows_reason_start_and_how_it_ends(scenario: 
 def test_pause_confirmed_by_flag_pauses_and_disables_delivery(command: str, scenario: PayctlScenario) -> None:
     result = scenario.payctl(command, "pause", "--reason", WHY, "--yes", "--json")
     assert json.loads(result.stdout)["paused_by"] == "operator"
-    assert scenario.lane.state().reason == WHY
+    assert scenario.breaker.state().reason == WHY
     assert not scenario.delivers()
 
 
@@ -54,7 +54,7 @@ def test_pause_changes_nothing_without_a_terminal_or_yes(scenario: PayctlScenari
     result = scenario.payctl("breaker", "pause", "--reason", WHY)
     assert result.exit_code == Exit.USAGE
     assert "--yes" in result.stderr
-    assert scenario.lane.state() == BreakerState()
+    assert scenario.breaker.state() == BreakerState()
     assert scenario.delivers()
 
 
@@ -65,37 +65,37 @@ def test_pause_when_at_a_terminal_then_asks(
     monkeypatch.setattr(asking, "at_a_terminal", lambda: True)
     result = scenario.payctl("breaker", "pause", "--reason", WHY, stdin=f"{answer}\n")
     assert "Pause it?" in result.stderr
-    assert scenario.lane.state().paused == paused
+    assert scenario.breaker.state().paused == paused
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "two\nlines", "x" * 201])
 def test_pause_when_the_reason_is_no_reason_then_exits_2(reason: str, scenario: PayctlScenario) -> None:
     assert scenario.payctl("breaker", "pause", "--reason", reason, "--yes").exit_code == Exit.USAGE
-    assert not scenario.lane.state().paused
+    assert not scenario.breaker.state().paused
 
 
 def test_pause_when_the_gateway_paused_it_then_the_operator_takes_over(scenario: PayctlScenario) -> None:
-    scenario.lane.pause(PausedBy.GATEWAY, "gateway_key_refused", NOON)
+    scenario.breaker.pause(PausedBy.GATEWAY, "gateway_key_refused", NOON)
     scenario.payctl("breaker", "pause", "--reason", WHY, "--yes")
-    assert (scenario.lane.state().paused_by, scenario.lane.state().reason) == ("operator", WHY)
+    assert (scenario.breaker.state().paused_by, scenario.breaker.state().reason) == ("operator", WHY)
 
 
 def test_pause_keeps_the_first_reason_of_an_operators_earlier_pause(scenario: PayctlScenario) -> None:
-    scenario.lane.pause(PausedBy.OPERATOR, WHY, NOON)
+    scenario.breaker.pause(PausedBy.OPERATOR, WHY, NOON)
     result = scenario.payctl("breaker", "pause", "--reason", "another", "--yes")
     assert result.exit_code == Exit.DONE
     assert "already paused" in result.stderr
-    assert scenario.lane.state().reason == WHY
+    assert scenario.breaker.state().reason == WHY
 
 
 @pytest.mark.parametrize("by", list(PausedBy))
 def test_resume_when_paused_then_resumes_and_turns_the_delivery_on(by: PausedBy, scenario: PayctlScenario) -> None:
     scenario.payctl("breaker", "pause", "--reason", WHY, "--yes")
-    scenario.lane.resume()
-    scenario.lane.pause(by, WHY, NOON)
+    scenario.breaker.resume()
+    scenario.breaker.pause(by, WHY, NOON)
     result = scenario.payctl("breaker", "resume", "--json")
     assert json.loads(result.stdout)["paused"] is False
-    assert scenario.lane.state() == BreakerState()
+    assert scenario.breaker.state() == BreakerState()
     assert scenario.delivers()
 
 

@@ -1,4 +1,4 @@
-"""payctl customer, against an API that answers what it is told to."""
+"""payctl customer, against an API with prepared answers."""
 
 import json
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ UNKNOWN = {"title": "Not found", "detail": "no customer has this customer_id", "
 
 @dataclass
 class FakeApi:
-    """Answers every call with `status`, `body` and `headers`, and remembers the calls."""
+    """Answers every call with `status`, `body` and `headers`, and records the calls."""
 
     status: int = 200
     body: dict[str, Any] = field(default_factory=lambda: dict(JO))

@@ -1,4 +1,4 @@
-"""A wait ends when nothing moves, not when all of it takes long."""
+"""A wait ends when nothing changes, not when the whole takes long."""
 
 from payctl.deadline import MOST_PERIODS, Deadline
 

@@ -1,4 +1,4 @@
-"""payctl dlq, on moto: nothing that is looked at is used up, nothing that is needed is deleted."""
+"""payctl dlq, on moto: reading removes no message, and no needed message is deleted."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -71,17 +71,17 @@ def test_list_shows_reason_status_gateway_answer_and_action_per_message(
     scenario.dead_letter(scenario.stored(batch_payment("pay_new")))
     scenario.dead_letter("not JSON", "MalformedMessage: the message is not a JSON object with a payment_id")
     scenario.dead_letter(batch_payment("pay_9"), LOOKUP)
-    told = listed(scenario)
-    assert told["pay_unknown"]["reason"] == THROTTLED
-    assert told["pay_unknown"]["reason_class"] == "ThrottlingException"
-    assert told["pay_unknown"]["status"] == "unknown"
-    assert told["pay_unknown"]["gateway"] == "succeeded 99.99 USD (mem_1)"
-    assert told["pay_unknown"]["action"] == "restart"
-    assert told["pay_new"]["reason"] == "no log found"
-    assert told["pay_new"]["gateway"] == "no charge"
-    assert told["pay_new"]["action"] == "requeue"
-    assert (told[""]["reason_class"], told[""]["gateway"]) == ("MalformedMessage", None)
-    assert (told["pay_9"]["status"], told["pay_9"]["discardable"]) == ("", True)
+    entries = listed(scenario)
+    assert entries["pay_unknown"]["reason"] == THROTTLED
+    assert entries["pay_unknown"]["reason_class"] == "ThrottlingException"
+    assert entries["pay_unknown"]["status"] == "unknown"
+    assert entries["pay_unknown"]["gateway"] == "succeeded 99.99 USD (mem_1)"
+    assert entries["pay_unknown"]["action"] == "restart"
+    assert entries["pay_new"]["reason"] == "no log found"
+    assert entries["pay_new"]["gateway"] == "no charge"
+    assert entries["pay_new"]["action"] == "requeue"
+    assert (entries[""]["reason_class"], entries[""]["gateway"]) == ("MalformedMessage", None)
+    assert (entries["pay_9"]["status"], entries["pay_9"]["discardable"]) == ("", True)
 
 
 def test_list_marks_malformed_messages_and_counts_errors(scenario: PayctlScenario) -> None:
@@ -194,7 +194,7 @@ def test_replay_when_some_are_refused_then_says_why_keeps_them_and_exits_5(scena
 
 
 def test_replay_refuses_while_the_breaker_is_paused_and_says_why(scenario: PayctlScenario) -> None:
-    scenario.lane.pause(PausedBy.OPERATOR, "the bank is down", NOON)
+    scenario.breaker.pause(PausedBy.OPERATOR, "the bank is down", NOON)
     scenario.dead_letter(scenario.stored(batch_payment("pay_new")))
     result = scenario.payctl("dlq", "replay", "--all", "--yes", "--json")
     assert result.exit_code == Exit.SOME_REFUSED
@@ -262,7 +262,7 @@ def test_replay_when_at_a_terminal_then_asks(
 
 
 def while_asked(scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
-    """Let something happen between the plan and its execution."""
+    """Run a change between the plan and its execution."""
     monkeypatch.setattr(asking, "confirm", lambda *_, **__: happens())
 
 
@@ -326,7 +326,7 @@ def test_discard_when_not_exactly_one_choice_is_given_then_exits_2(
     assert scenario.payctl("dlq", "discard", *which, "--yes").exit_code == Exit.USAGE
 
 
-# A file that split failed of ------------------------------------------------------------------------------------------
+# A file that split failed on -----------------------------------------------------------------------------------------
 
 UPLOADED = {"key": "incoming/may+pay.csv", "versionId": "v1", "eTag": "e", "size": 9}
 NOTIFICATION = {"Records": [{"s3": {"bucket": {"name": "files"}, "object": UPLOADED}}]}
@@ -335,7 +335,7 @@ CRASHED = {"errorType": "Runtime.ExitError", "errorMessage": "RequestId: 1 Error
 
 
 def failed(event: Any = NOTIFICATION, response: Any = CRASHED) -> str:
-    """What Lambda keeps of an event that a function failed of for good."""
+    """Lambda's record of an event that failed permanently."""
     return json.dumps(
         {
             "version": "1.0",
@@ -348,7 +348,7 @@ def failed(event: Any = NOTIFICATION, response: Any = CRASHED) -> str:
 
 @pytest.fixture
 def given_to_split(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The events that split is called with; moto runs functions in Docker alone."""
+    """The events that split is called with. moto runs functions only in Docker."""
     called: list[dict[str, Any]] = []
     monkeypatch.setattr(ports, "split", lambda stack: called.append)
     return called
@@ -381,7 +381,7 @@ def test_list_when_split_failed_of_a_file_then_names_the_file_and_why(
     assert "malformed" not in shown.output
 
 
-def test_list_when_files_and_payments_died_then_each_has_its_reason(scenario: PayctlScenario) -> None:
+def test_list_gives_each_dead_file_and_payment_its_reason(scenario: PayctlScenario) -> None:
     scenario.dead_letter(failed())
     scenario.dead_letter(batch_payment("pay_9"), LOOKUP)
     reasons = {letter["reason"] for letter in json.loads(scenario.payctl("dlq", "list", "--json").stdout)}

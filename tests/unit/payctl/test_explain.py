@@ -1,4 +1,4 @@
-"""payctl payment explain, on moto: one time line of all sources, whichever of them answer."""
+"""payctl payment explain, on moto: one timeline of all sources that answer."""
 
 import json
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def charged(scenario: PayctlScenario) -> Payment:
     return CHARGED
 
 
-def told(scenario: PayctlScenario, payment_id: str = "pay_1", *options: str) -> Any:
+def explained(scenario: PayctlScenario, payment_id: str = "pay_1", *options: str) -> Any:
     result = scenario.payctl("payment", "explain", payment_id, "--json", *options)
     assert result.exit_code == Exit.DONE, result.output
     return json.loads(result.stdout)
@@ -69,7 +69,7 @@ def test_explain_merges_all_sources_of_a_payment_into_one_timeline(scenario: Pay
         {"message": "charged", "payment_id": "pay_1", "status": "succeeded", "timestamp": iso(LATER)},
         {"message": "charged", "payment_id": "pay_11", "status": "declined", "timestamp": iso(LATER)},
     )
-    timeline = told(scenario)
+    timeline = explained(scenario)
     assert timeline["status"] == "succeeded"
     assert whats(timeline, "payments table") == ["pending by rest", "processing by test", "succeeded by test"]
     assert whats(timeline, "audit log") == [
@@ -102,7 +102,7 @@ def test_explain_reports_an_edited_audit_entry_first(scenario: PayctlScenario) -
         UpdateExpression="SET minor_units = :less",
         ExpressionAttributeValues={":less": {"N": "1"}},
     )
-    timeline = told(scenario)
+    timeline = explained(scenario)
     assert timeline["audit_verified"] is False
     assert "pay_1, entry 2 was changed" in whats(timeline, "audit log")[-1]
     assert "entry 2 was changed" in timeline["what_now"][0]
@@ -112,16 +112,16 @@ def test_explain_shows_a_started_batch_payment_as_no_longer_queued(
     scenario: PayctlScenario,
 ) -> None:
     scenario.stored(batch_payment())
-    assert "waits in the queue" in " ".join(told(scenario)["what_now"])
+    assert "waits in the queue" in " ".join(explained(scenario)["what_now"])
     scenario.executed("pay_1")
-    assert "Its workflow started" in " ".join(told(scenario)["what_now"])
+    assert "Its workflow started" in " ".join(explained(scenario)["what_now"])
 
 
 def test_explain_gives_the_dead_letter_reason_and_offers_the_replay(scenario: PayctlScenario) -> None:
     waiting = scenario.stored(batch_payment())
     scenario.dead_letter(batch_payment("pay_2"))
     scenario.dead_letter(waiting, "LookupError: payment pay_1 is not in the payments table")
-    timeline = told(scenario)
+    timeline = explained(scenario)
     assert timeline["in_dead_letter_queue"] is True
     assert "is in the dead-letter queue: LookupError" in whats(timeline, "queue")[-1]
     assert "line 2 of batch b1" in whats(timeline, "batch")[0]
@@ -131,8 +131,8 @@ def test_explain_gives_the_dead_letter_reason_and_offers_the_replay(scenario: Pa
 
 def test_explain_shows_the_breaker_pause_in_the_timeline(scenario: PayctlScenario) -> None:
     scenario.stored(batch_payment())
-    scenario.lane.pause(PausedBy.OPERATOR, "the bank is down", NOON)
-    timeline = told(scenario)
+    scenario.breaker.pause(PausedBy.OPERATOR, "the bank is down", NOON)
+    timeline = explained(scenario)
     assert whats(timeline, "lane") == ["paused by the operator, until now: the bank is down"]
     assert "payctl breaker resume" in " ".join(timeline["what_now"])
 
@@ -147,7 +147,7 @@ def test_explain_includes_executions_of_restarts_and_webhooks(
     woken = executions.names("pay_1", 0, [event])[1]
     for name in ("pay_1", "pay_1.2", woken, "pay_2"):
         scenario.executed(name)
-    workflow = " ".join(whats(told(scenario), "workflow"))
+    workflow = " ".join(whats(explained(scenario), "workflow"))
     for name in ("pay_1", "pay_1.2", woken):
         assert f"{name} started" in workflow
     assert "pay_2" not in workflow
@@ -174,7 +174,7 @@ def test_explain_names_unavailable_sources_and_shows_the_others(
     monkeypatch.setattr(ports, "audit_log", refused)
     monkeypatch.setattr(ports, "gateway", refused)
     monkeypatch.setattr(logs, "functions", refused)
-    timeline = told(scenario)
+    timeline = explained(scenario)
     assert set(timeline["unavailable"]) == {"audit log", "gateway", "logs"}
     assert "not you" in timeline["unavailable"]["audit log"]
     assert len(whats(timeline, "payments table")) == 3
@@ -188,7 +188,7 @@ def test_explain_says_the_payments_table_could_not_be_read(
         raise Failure("no output")
 
     monkeypatch.setattr(ports, "payments", refused)
-    assert "could not be read" in told(scenario)["what_now"][0]
+    assert "could not be read" in explained(scenario)["what_now"][0]
 
 
 def test_explain_when_the_gateway_is_not_to_be_asked_then_it_is_not(
@@ -196,12 +196,12 @@ def test_explain_when_the_gateway_is_not_to_be_asked_then_it_is_not(
 ) -> None:
     charged(scenario)
     monkeypatch.setattr(at_gateway, "gateway", lambda _: pytest.fail("asked"))
-    assert told(scenario, "pay_1", "--no-gateway")["gateway"] is None
+    assert explained(scenario, "pay_1", "--no-gateway")["gateway"] is None
 
 
 def test_explain_reports_an_event_whose_payment_has_no_row(scenario: PayctlScenario) -> None:
     scenario.events.add(gateway_event(payment_id="pay_5"))
-    timeline = told(scenario, "pay_5")
+    timeline = explained(scenario, "pay_5")
     assert (timeline["status"], len(whats(timeline, "webhook"))) == (None, 1)
     assert "no row" in timeline["what_now"][0]
 
@@ -223,7 +223,7 @@ def test_explain_shows_incomplete_logs_and_points_to_logs_insights(
     scenario.logged("charge", {"message": "charged", "payment_id": "pay_1", "timestamp": iso(LATER)})
     search = logs.search
     monkeypatch.setattr(logs, "search", lambda *arguments: logs.Found(search(*arguments).lines, complete=False))
-    timeline = told(scenario)
+    timeline = explained(scenario)
     assert whats(timeline, "log of charge") == ["charged"]
     assert "Logs Insights" in timeline["unavailable"]["logs"]
 

@@ -1,4 +1,4 @@
-"""payctl login, logout, token and user: against a Cognito that answers what it is told to."""
+"""payctl login, logout, token and user: against a Cognito with prepared answers."""
 
 import json
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def fresh(server: FakeApi) -> FakeApi:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where payctl keeps logins; there are no AWS credentials here."""
+    """The folder of payctl's logins, without AWS credentials."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -55,7 +55,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def payctl(api: FakeApi, cognito: FakeApi, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Payctl:
-    """payctl on a stack on AWS that asks for tokens."""
+    """payctl on a stack on AWS that requires tokens."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", cognito.url)
     return payctl_with(tmp_path, **stack(api, cognito))
 
@@ -89,7 +89,7 @@ def refused(name: str, message: str = "no") -> dict[str, str]:
 
 
 def asked(cognito: FakeApi) -> list[str]:
-    """What Cognito was asked for, by its name."""
+    """The names of the requests to Cognito."""
     return [request.headers["X-Amz-Target"].rpartition(".")[2] for request in cognito.received]
 
 
@@ -100,7 +100,7 @@ def logged_in(payctl: Payctl, cognito: FakeApi, access: str = "access-1", second
     cognito.answers.clear()
 
 
-# People ---------------------------------------------------------------------------------------------------------------
+# Users' logins -------------------------------------------------------------------------------------------------------
 
 
 def test_login_stores_the_token_readable_by_the_owner_only_and_sends_it(
@@ -220,7 +220,7 @@ def test_login_file_in_another_format_counts_as_logged_out(payctl: Payctl, home:
     assert "no user is logged in at test" in payctl("token").stderr
 
 
-# Machines -------------------------------------------------------------------------------------------------------------
+# Machines ------------------------------------------------------------------------------------------------------------
 
 
 def test_login_of_a_machine_sends_its_secret_to_the_token_url_only(
@@ -271,7 +271,7 @@ def test_token_when_a_machines_has_run_out_then_says_to_log_it_in_again(
     assert "log in with: payctl login --client-id shop" in result.stderr
 
 
-# The local stack ------------------------------------------------------------------------------------------------------
+# The local stack -----------------------------------------------------------------------------------------------------
 
 
 def test_pay_at_a_local_stack_logs_in_as_admin_and_says_so_once(
@@ -303,7 +303,7 @@ def test_login_when_as_a_sample_user_of_a_stack_on_aws_then_refused(payctl: Payc
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--username", ANNA, "--client-id", "shop"), "give one of"),
         ((), "give --username"),
@@ -311,11 +311,11 @@ def test_login_when_as_a_sample_user_of_a_stack_on_aws_then_refused(payctl: Payc
     ],
 )
 def test_login_when_it_is_not_clear_who_then_says_what_to_give(
-    arguments: tuple[str, ...], told: str, payctl: Payctl
+    arguments: tuple[str, ...], message: str, payctl: Payctl
 ) -> None:
     result = payctl("login", *arguments)
     assert result.exit_code == Exit.USAGE
-    assert told in result.stderr
+    assert message in result.stderr
 
 
 def test_login_when_the_stack_asks_for_no_token_then_says_so(tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ def test_login_when_the_stack_asks_for_no_token_then_says_so(tmp_path: Path) -> 
     assert "uses no tokens" in result.stderr
 
 
-# Users ----------------------------------------------------------------------------------------------------------------
+# Users ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

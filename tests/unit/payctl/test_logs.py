@@ -1,4 +1,4 @@
-"""Reading the functions' logs: all pages, within bounds, and only what is ours."""
+"""Reading the functions' logs: all pages, within limits, and only our own lines."""
 
 import json
 from pathlib import Path

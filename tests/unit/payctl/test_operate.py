@@ -75,7 +75,7 @@ def test_set_key_at_a_terminal_confirms_a_replacement_and_does_not_echo(
 
 @pytest.fixture
 def webhook_secret(payctl: Payctl) -> Any:
-    """Gives what is stored as the webhook's secret."""
+    """Returns the stored webhook secret."""
     client = boto3.client("secretsmanager")
     client.create_secret(Name=OUTPUTS["webhook_secret_arn"])
     return lambda: json.loads(client.get_secret_value(SecretId=OUTPUTS["webhook_secret_arn"])["SecretString"])

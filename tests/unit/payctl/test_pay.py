@@ -107,7 +107,7 @@ def test_pay_when_a_card_number_is_given_then_sends_nothing(api: FakeApi, payctl
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--amount", "10.50", "--currency", "JPY"), "no decimal digits"),
         (("--amount", "1", "--currency", "usd"), "three capital letters"),
@@ -116,11 +116,11 @@ def test_pay_when_a_card_number_is_given_then_sends_nothing(api: FakeApi, payctl
     ],
 )
 def test_pay_when_a_value_is_wrong_then_says_what_is_allowed(
-    arguments: tuple[str, ...], told: str, api: FakeApi, payctl: Payctl
+    arguments: tuple[str, ...], message: str, api: FakeApi, payctl: Payctl
 ) -> None:
     result = payctl("pay", *arguments)
     assert result.exit_code == Exit.USAGE
-    assert told in result.stderr
+    assert message in result.stderr
     assert api.received == []
 
 
@@ -136,16 +136,16 @@ def test_pay_when_the_id_is_taken_then_shows_the_problem(api: FakeApi, payctl: P
     api.will_answer(409, problem)
     result = payctl(*PAY)
     assert result.exit_code == Exit.FAILED
-    for told in ("belongs to another payment (409)", "under a new payment_id", "amount: it is another", "request-7"):
-        assert told in result.stderr
+    for message in ("belongs to another payment (409)", "under a new payment_id", "amount: it is another", "request-7"):
+        assert message in result.stderr
     assert result.stdout == ""
 
 
 def test_pay_when_the_quota_of_the_day_is_used_up_then_says_so_at_once(payctl: Payctl, api: FakeApi) -> None:
-    api.will_answer(429, {"title": "The quota is used up"}, Retry_After="86400")
+    api.will_answer(429, {"title": "Quota exceeded"}, Retry_After="86400")
     result = payctl(*PAY)
     assert result.exit_code == Exit.FAILED
-    assert "The quota is used up (429)" in result.stderr
+    assert "Quota exceeded (429)" in result.stderr
     assert len(api.received) == 1
 
 
@@ -160,7 +160,7 @@ def test_pay_says_a_repeat_is_safe_when_the_api_keeps_failing(
     api: FakeApi, payctl: Payctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("payctl.api.RETRIES", 1)
-    api.will_answer(500, {"title": "Something failed on our side"}, Retry_After="0")
+    api.will_answer(500, {"title": "Internal error"}, Retry_After="0")
     result = payctl(*PAY)
     assert result.exit_code == Exit.FAILED
     assert "not known whether" in result.stderr

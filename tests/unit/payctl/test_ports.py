@@ -1,4 +1,4 @@
-"""The ports that payctl makes from a stack's outputs; what they do is tested with those who use them."""
+"""The ports that payctl creates from a stack's outputs. Their behaviour is tested with the commands that use them."""
 
 from collections.abc import Iterator
 from datetime import timedelta

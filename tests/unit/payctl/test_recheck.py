@@ -1,4 +1,4 @@
-"""payctl payment recheck, on moto: another execution that asks, and what it changed."""
+"""payctl payment recheck, on moto: another execution that queries the gateway, and its changes."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ HELD = after(payment(), Status.PROCESSING, Status.IN_REVIEW, code="amount_differ
 
 
 class Asking:
-    """A workflow whose execution comes out at once: the row moves to a status, or stays."""
+    """A workflow whose execution ends at once: the row moves to a status, or stays."""
 
     def __init__(self, scenario: PayctlScenario, became: Status | None) -> None:
         self._world = scenario
@@ -60,10 +60,10 @@ def test_recheck_when_the_gateway_knows_then_says_what_changed(
     scenario.stored(UNKNOWN)
     result = scenario.payctl("payment", "recheck", "pay_1", "--json")
     assert result.exit_code == Exit.DONE, result.output
-    told = json.loads(result.stdout)
-    assert (told["before"], told["after"], told["changed"]) == ("unknown", "succeeded", True)
+    printed = json.loads(result.stdout)
+    assert (printed["before"], printed["after"], printed["changed"]) == ("unknown", "succeeded", True)
     [execution_suffix] = workflow.occasions
-    assert told["execution"] == f"pay_1.{execution_suffix}"
+    assert printed["execution"] == f"pay_1.{execution_suffix}"
     assert (execution_suffix[0], len(execution_suffix), execution_suffix.isalnum()) == ("o", 11, True)
 
 

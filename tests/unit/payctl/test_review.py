@@ -1,4 +1,4 @@
-"""payctl payment approve and reject, on moto: who may decide on what, once, and what is started then."""
+"""payctl payment approve and reject, on moto: one decision for a held payment, and the execution that it starts."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from tests.unit.builders import NOON, after, payment
 from tests.unit.payctl.scenarios import PayctlScenario, payctl_scenario
 
 NEW = replace(payment(metadata={"order": "A-17"}, customer_id="cus_7"), hold=CARD_TESTING)
-HELD = after(NEW, Status.IN_REVIEW, code=CARD_TESTING, message="a fraud rule holds it; a person decides")
+HELD = after(NEW, Status.IN_REVIEW, code=CARD_TESTING, message="a fraud rule holds it; an operator decides")
 APPROVE = ("payment", "approve", "pay_1")
 REJECT = ("payment", "reject", "pay_1", "--reason", "stolen cards")
 DECISIONS = {
@@ -54,11 +54,11 @@ def test_review_of_a_held_payment_records_the_actor_and_starts_it_once(
     scenario.stored(HELD)
     result = scenario.payctl(*command, "--yes", "--json")
     assert result.exit_code == Exit.DONE, result.output
-    told = json.loads(result.stdout)
-    assert (told["status"], told["decision"], told["execution"]) == (status, review.SAID[code], "pay_1.r3")
+    printed = json.loads(result.stdout)
+    assert (printed["status"], printed["decision"], printed["execution"]) == (status, review.SAID[code], "pay_1.r3")
     change = stored(scenario).history[-1]
     assert (change.version, change.status, change.code, change.message) == (3, status, code, message)
-    assert (change.actor, told["by"]) == ("operator:moto", "operator:moto")
+    assert (change.actor, printed["by"]) == ("operator:moto", "operator:moto")
     assert scenario.executions() == {"pay_1.r3"}
 
 
@@ -108,7 +108,7 @@ def test_review_against_an_earlier_decision_names_its_actor_and_keeps_it(
 
 
 class Outrun(DynamoPaymentStore):
-    """A store where another operator's decision comes right before ours."""
+    """A store where another operator decides right before us."""
 
     verdict = Verdict.APPROVED
 
@@ -190,7 +190,7 @@ OTHER_REASON: dict[str, Any] = {"code": "amount_differs", "message": "compare bo
         after(payment(), Status.PROCESSING, Status.IN_REVIEW, **OTHER_REASON),
         after(HELD, Status.PENDING, Status.PROCESSING, Status.IN_REVIEW, **OTHER_REASON),
     ],
-    ids=["never held", "let go before"],
+    ids=["never held", "approved before"],
 )
 def test_review_refuses_an_amount_mismatch_and_points_to_recheck(
     scenario: PayctlScenario, row: Payment, command: tuple[str, ...]
@@ -273,7 +273,7 @@ def test_operator_in_the_history_is_the_arn_suffix_without_an_email_domain(arn: 
 ADVICE = {
     "held": (HELD, "payctl payment approve pay_1"),
     "held for another reason": (after(NEW, Status.PROCESSING, Status.IN_REVIEW, **OTHER_REASON), "payment recheck"),
-    "let go": (after(HELD, Status.PENDING, code=Verdict.APPROVED), "an operator approved it"),
+    "approved": (after(HELD, Status.PENDING, code=Verdict.APPROVED), "an operator approved it"),
     "rejected": (after(HELD, Status.REJECTED, code=Verdict.REJECTED, message="stolen cards"), "stolen cards"),
 }
 

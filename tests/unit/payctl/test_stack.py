@@ -43,7 +43,7 @@ def test_read_when_several_stacks_then_takes_the_one_of_the_suffix(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("content", "suffix", "told", "code"),
+    ("content", "suffix", "message", "code"),
     [
         ({"payment-dev": FLAT, "payment-prod": PROD}, None, "several stacks: dev, prod; choose one", Exit.USAGE),
         ({"payment-dev": FLAT}, "prod", "no outputs of the stack with suffix 'prod'", Exit.FAILED),
@@ -53,9 +53,9 @@ def test_read_when_several_stacks_then_takes_the_one_of_the_suffix(tmp_path: Pat
     ],
 )
 def test_read_when_there_is_not_one_stack_then_says_what_to_do(
-    content: Any, suffix: str | None, told: str, code: Exit, tmp_path: Path
+    content: Any, suffix: str | None, message: str, code: Exit, tmp_path: Path
 ) -> None:
-    with pytest.raises(Failure, match=told) as raised:
+    with pytest.raises(Failure, match=message) as raised:
         stack.read(_written(tmp_path, content), suffix)
     assert raised.value.code is code
 

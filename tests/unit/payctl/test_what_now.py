@@ -1,4 +1,4 @@
-"""What an operator is told of a payment's state: for every status, and where something is wrong."""
+"""The sentences about a payment's state for the operator: for every status, and for every problem."""
 
 from dataclasses import replace
 from datetime import timedelta

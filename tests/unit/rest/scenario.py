@@ -1,4 +1,4 @@
-"""The REST layer on in-memory twins: callers of each role, and whatever they ask for."""
+"""The REST layer on in-memory fakes: callers of each role, and their requests."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -74,16 +74,16 @@ class RestScenario:
 
     @property
     def denied(self) -> list[tuple[str, str, str]]:
-        """Who reached for what that is not theirs."""
+        """The denied accesses to other callers' data."""
         return [(entry.subject, entry.kind, entry.resource_id) for entry in self.access_log.entries]
 
     @property
     def stored(self) -> tuple[int, int, int, int]:
-        """How many payments, customers, tokens and executions there are."""
+        """The numbers of payments, customers, tokens and executions."""
         return len(self.payments.rows), len(self.customers.rows), len(self.tokens.rows), len(self.workflow.started)
 
     def add_customer(self, customer_id: str = "cus_1", by: Caller = SHOP, subject: str = "", **private: str) -> None:
-        """A customer created by somebody, of the person `subject`."""
+        """A customer created by a caller and owned by `subject`."""
         asked = CustomerRequest(customer_id, **{"email": "jo@example.com"} | private)
         sealed = self.encryptor.seal(sealing_context(customer_id), asked.private)
         email_hash = self.email_hasher.hash_of(asked.email)
@@ -101,7 +101,7 @@ class RestScenario:
         headers: Mapping[str, str] | None = None,
         at: datetime = NOON,
     ) -> dict[str, Any]:
-        """The answer of an operation, a problem as well, with its JSON read."""
+        """The answer of an operation, or its problem, with parsed JSON."""
         event = {"body": json.dumps(body), "headers": headers}
         request = Request(operation, caller, at, REQUEST_ID, IP, path or {}, query or {}, event)
         try:

@@ -1,4 +1,4 @@
-"""Customers over REST: who may do what, what is stored, and what happens when two do it at once."""
+"""Customers over REST: permissions, stored data, and concurrent changes."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -37,7 +37,7 @@ NEW = {"customer_id": "cus_1", "email": "jo@example.com", "name": "Jo", "default
 
 @dataclass
 class Tokens:
-    """Remembers whose tokens were revoked, and how the customer stood then."""
+    """Records whose tokens were revoked, and the state of the customer then."""
 
     customers: MemoryCustomerStore
     revoked: list[tuple[str, datetime, bool]] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Tokens:
 
 
 class MeddledStore(MemoryCustomerStore):
-    """A customers table on which others write just before each of our saves, so often as there are `meddlers`."""
+    """A customers table on which another caller writes just before our saves, once for each of `meddlers`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class CustomerScenario:
 
     @property
     def denied(self) -> list[tuple[str, str, str]]:
-        """Who reached for what that is not theirs."""
+        """The denied accesses to other callers' data."""
         return [(entry.subject, entry.kind, entry.resource_id) for entry in self.access_log.entries]
 
     def call(
@@ -91,7 +91,7 @@ class CustomerScenario:
         query: Mapping[str, str] | None = None,
         at: datetime = NOON,
     ) -> dict[str, Any]:
-        """The answer of an operation, a problem as well, with its JSON read."""
+        """The answer of an operation, or its problem, with parsed JSON."""
         path = {"customer_id": customer_id}
         request = Request(operation, caller, at, "r1", "192.0.2.1", path, query or {}, {"body": json.dumps(body)})
         try:
@@ -101,7 +101,7 @@ class CustomerScenario:
         return answer | {"body": json.loads(answer["body"]) if answer["body"] else None}
 
     def create(self, caller: Caller = SHOP, **more: Any) -> dict[str, Any]:
-        """POST /customers, NEW but for what is given."""
+        """POST /customers with NEW and the given fields."""
         return self.call("create_customer", caller, body=NEW | more)
 
     def get(self, caller: Caller, customer_id: str = "cus_1") -> dict[str, Any]:
@@ -126,7 +126,7 @@ UNKNOWN = "no customer has this customer_id; check it, or create it with POST /c
 
 
 def not_there(answer: dict[str, Any]) -> bool:
-    """True if the answer is that for an id that nobody has, word for word."""
+    """True if the answer equals that for an unknown id, word for word."""
     return answer == CustomerScenario().get(ADMIN) and (answer["statusCode"], answer["body"]["detail"]) == (
         404,
         UNKNOWN,
@@ -284,7 +284,7 @@ def test_create_when_the_key_cannot_be_used_then_nothing_is_stored(scenario: Cus
     assert scenario.customers.rows == {}
 
 
-# Whose it is -------------------------------------------------------------------------------------------------------
+# Ownership -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.fault(41)

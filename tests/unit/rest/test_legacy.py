@@ -1,4 +1,4 @@
-"""The older contract: what its clients send and get, as they are used to it, and what they never get."""
+"""The older contract: the requests and answers of its clients, and what it never returns."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -26,7 +26,7 @@ def scenario() -> RestScenario:
 def pay(
     scenario: RestScenario, caller: Caller = SHOP, headers: Mapping[str, str] | None = None, **more: Any
 ) -> dict[str, Any]:
-    """POST /v1/api/payment, NEW but for what is given."""
+    """POST /v1/api/payment with NEW and the given fields."""
     return scenario.call("create_payment_v1", caller, NEW | {"amount": "12.50"} | more, headers=headers)
 
 
@@ -129,7 +129,7 @@ def test_payment_when_the_key_cannot_be_used_then_nothing_is_stored(scenario: Re
     assert scenario.stored == (0, 0, 0, 0)
 
 
-# What is wrong with it ---------------------------------------------------------------------------------------------
+# Rejected requests ---------------------------------------------------------------------------------------------
 
 
 def refused(answer: dict[str, Any]) -> dict[str, str]:

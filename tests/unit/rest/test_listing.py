@@ -1,4 +1,4 @@
-"""Lists of payments over REST: what is asked for, who sees what, and how it is shown."""
+"""Lists of payments over REST: parameters, visibility and format."""
 
 import json
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ class ListingScenario:
     def call(
         self, operation: str, caller: Caller, query: Mapping[str, str] | None = None, customer_id: str = "cus_anna"
     ) -> tuple[int, Any]:
-        """The status and the JSON of an operation's answer, a problem as well."""
+        """The status and the JSON of an operation's answer or problem."""
         request = Request(operation, caller, NOON, "r1", "192.0.2.1", {"customer_id": customer_id}, query or {}, {})
         try:
             answer = getattr(operations, operation)(request, self)
@@ -127,7 +127,7 @@ def test_list_for_another_customer_gives_an_audited_404_as_if_unknown(caller: Ca
     scenario.store("pay_1", customer_id="cus_anna", submitted_by="rival")
 
     foreign = scenario.call("list_customer_payments", caller)
-    unknown = scenario.call("list_customer_payments", caller, customer_id="cus_nobody")
+    unknown = scenario.call("list_customer_payments", caller, customer_id="cus_unknown")
 
     assert foreign == unknown
     assert foreign[0] == 404

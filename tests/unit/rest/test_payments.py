@@ -1,4 +1,4 @@
-"""Payments over REST: whose they are, what is never told, and what never gets in."""
+"""Payments over REST: ownership, data that is never shown, and data that is never accepted."""
 
 import json
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def scenario() -> RestScenario:
 
 
 def submit(scenario: RestScenario, caller: Caller = SHOP, **more: Any) -> dict[str, Any]:
-    """POST /payments, NEW but for what is given."""
+    """POST /payments with NEW and the given fields."""
     return scenario.call("create_payment", caller, NEW | more)
 
 
@@ -71,7 +71,7 @@ def test_payment_when_sent_again_then_the_same_answer_and_nothing_new(scenario: 
     assert scenario.stored == (1, 0, 0, 1)
 
 
-def test_payment_when_sent_again_by_an_admin_then_told_as_to_its_submitter(scenario: RestScenario) -> None:
+def test_payment_repeated_by_an_admin_gets_the_answer_of_its_submitter(scenario: RestScenario) -> None:
     first = submit(scenario)
     assert submit(scenario, ADMIN)["body"] == first["body"]
     assert scenario.payments.rows["pay_1"].submitted_by == SHOP.subject
@@ -162,7 +162,7 @@ def test_payment_over_the_customer_limit_gives_429_with_retry_after() -> None:
 
 
 def try_cards(scenario: RestScenario, how_many: int) -> list[str]:
-    """Small payments, each on another card; gives what their rows are held for."""
+    """Small payments, each on another card. Returns the codes of their holds."""
     for n in range(how_many):
         submit(scenario, payment_id=f"pay_{n}", amount="1", customer_id="cus_1", payment_method=f"pm_{n}")
     return [scenario.payments.rows[f"pay_{n}"].hold for n in range(how_many)]
@@ -224,7 +224,7 @@ def test_payment_is_still_replayed_once_another_owner_has_its_customer(scenario:
     assert submit(scenario, payment_id="pay_2", customer_id="cus_1")["statusCode"] == 404
 
 
-# Whose it is -------------------------------------------------------------------------------------------------------
+# Ownership -------------------------------------------------------------------------------------------------------
 
 
 def test_get_when_its_submitter_asks_then_all_of_it_in_plain_text(scenario: RestScenario) -> None:
@@ -255,7 +255,7 @@ SEES_NOT = {
     "another person": SAM,
     "the person as a merchant": Caller(JO.subject, frozenset({Role.MERCHANT})),
     "the merchant as a person": Caller(SHOP.subject, frozenset({Role.CUSTOMER})),
-    "nobody's subject": Caller("", frozenset({Role.MERCHANT, Role.CUSTOMER})),
+    "an empty subject": Caller("", frozenset({Role.MERCHANT, Role.CUSTOMER})),
     "the submitter without a role": Caller(SHOP.subject, frozenset()),
 }
 
@@ -292,9 +292,9 @@ def test_get_when_there_is_none_then_404_and_nothing_to_audit(scenario: RestScen
 
 
 @pytest.mark.fault(41)
-@pytest.mark.parametrize("customer_id", ["cus_nobodys", "cus_unknown", ""])
+@pytest.mark.parametrize("customer_id", ["cus_ownerless", "cus_unknown", ""])
 def test_payment_without_an_owning_subject_is_hidden_from_customers(scenario: RestScenario, customer_id: str) -> None:
-    scenario.add_customer("cus_nobodys", by=SHOP, subject="")
+    scenario.add_customer("cus_ownerless", by=SHOP, subject="")
     submit(scenario, customer_id=customer_id)
     for person in (JO, Caller("", frozenset({Role.CUSTOMER}))):
         assert get(scenario, person)["statusCode"] == 404
@@ -318,7 +318,7 @@ def test_payment_is_hidden_from_an_erased_customer_but_not_its_merchant(
     assert get(scenario, SHOP)["statusCode"] == 200
 
 
-# Whom it names -----------------------------------------------------------------------------------------------------
+# The named customer --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.fault(41)
@@ -376,7 +376,7 @@ VALID: dict[str, dict[str, Any]] = {
     "create_customer_v1": {"customer_id": "cus_1", "email": "jo@example.com"},
     "create_payment_v1": {"customer_id": "cus_1", "email": "jo@example.com", "amount": "1", "currency": "EUR"},
 }
-"""Operation → a body that it takes."""
+"""Operation → a valid body."""
 CARDS = {"a number": CARD, "a number with blanks": "4242 4242 4242 4242", "a code": "cvv 123"}
 
 

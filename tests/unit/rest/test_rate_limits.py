@@ -1,4 +1,4 @@
-"""Limits per address and per customer: counted for all instances, told with the time to wait."""
+"""Limits per address and per customer: counted over all instances, and answered with the time to wait."""
 
 from datetime import datetime, timedelta
 from unittest.mock import Mock
@@ -6,7 +6,7 @@ from unittest.mock import Mock
 import pytest
 
 from fakes.limits import MemoryLimitStore
-from payments.domain.identity import NOBODY, Caller, Role
+from payments.domain.identity import Caller, Role
 from payments.ports.limit_store import LimitsUnavailable
 from payments.rest.http import problem_answer
 from payments.rest.rate_limits import Limiter, TooMany
@@ -116,7 +116,7 @@ def test_check_counts_a_customer_id_apart_from_an_equal_caller_subject() -> None
 
 def test_check_without_caller_and_address_counts_nothing() -> None:
     store = MemoryLimitStore()
-    limiter(store).check(call(ip="", caller=NOBODY))
+    limiter(store).check(call(ip="", caller=Caller("machine", frozenset())))
 
     assert not store.hits
 

@@ -1,4 +1,4 @@
-"""Tokens over REST: who may do what, what is stored, and what is never told."""
+"""Tokens over REST: permissions, stored data, and data that is never shown."""
 
 import json
 from collections.abc import Callable
@@ -36,7 +36,7 @@ NEW = {"customer_id": "cus_1", "payment_method": "pm_card_visa", "metadata": {"t
 
 
 class AccessLog:
-    """Remembers who reached for what."""
+    """Records the denied accesses."""
 
     def __init__(self) -> None:
         self.entries: list[tuple[str, str, str]] = []
@@ -46,7 +46,7 @@ class AccessLog:
 
 
 class MeddledStore(MemoryTokenStore):
-    """A tokens table on which something happens just before a token gets in."""
+    """A tokens table with a change just before a token is stored."""
 
     meddle: Callable[[], None] = staticmethod(lambda: None)
 
@@ -79,7 +79,7 @@ class TokenScenario:
         return answer["statusCode"], json.loads(answer["body"] or "{}"), answer["headers"]
 
     def create(self, caller: Caller = SHOP, **change: Any) -> dict[str, Any]:
-        """Have a token made; gives the answer's body."""
+        """Create a token. Returns the answer's body."""
         status, body, _ = self.call("create_token", caller, NEW | change)
         assert status == 201
         return body
@@ -161,7 +161,7 @@ def test_create_token_names_an_invalid_field_without_repeating_it(change: Any, n
     assert scenario.tokens.rows == {}
 
 
-def test_create_token_when_the_required_is_missing_then_both_are_told() -> None:
+def test_create_token_names_both_missing_required_fields() -> None:
     problem = TokenScenario().refused("create_token", body={})
     assert [error.field for error in problem.errors] == ["customer_id", "payment_method"]
 

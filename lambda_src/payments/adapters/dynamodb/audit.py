@@ -12,19 +12,24 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 from payments.adapters.dynamodb.items import from_item, serialize
 
+_ITEMS_A_TRANSACTION = 100
+"""TransactWriteItems' limit. Its other limit, 4 MB, is far away: an entry has about one kilobyte."""
+
 
 class DynamoAuditStore:
     """The audit log table, and the marks in the payments table that say how far it covers a row."""
+
+    most_entries = _ITEMS_A_TRANSACTION - 1  # one item is the row with its marks
 
     def __init__(self, client: "DynamoDBClient", table: str, payments_table: str) -> None:
         self._client = client
         self._table = table
         self._payments_table = payments_table
 
-    def append(self, entries: Sequence[AuditEntry]) -> None:
+    def append(self, entries: Sequence[AuditEntry], *, row_version: int) -> None:
         """Add the entries and update the row's marks in one transaction. Raises VersionConflict."""
         first, last = entries[0], entries[-1]
-        settled = Status(last.status) in SETTLED
+        done = last.sequence == row_version and Status(last.status) in SETTLED
         puts: list[Any] = [
             {
                 "Put": {
@@ -40,12 +45,13 @@ class DynamoAuditStore:
                 "TableName": self._payments_table,
                 "Key": {"payment_id": {"S": last.payment_id}},
                 "UpdateExpression": "SET audited_version = :last, audit_hash = :hash"
-                + (" REMOVE unsettled" if settled else ""),
-                "ConditionExpression": "audited_version = :before AND version = :last",
+                + (" REMOVE unsettled" if done else ""),
+                "ConditionExpression": "audited_version = :before AND version = :version",
                 "ExpressionAttributeValues": {
                     ":before": {"N": str(first.sequence - 1)},
                     ":last": {"N": str(last.sequence)},
                     ":hash": {"S": last.hash},
+                    ":version": {"N": str(row_version)},
                 },
             }
         }
@@ -53,18 +59,19 @@ class DynamoAuditStore:
             self._client.transact_write_items(TransactItems=[*puts, mark])
         except self._client.exceptions.TransactionCanceledException:
             # a failed condition or a concurrent writer: in both cases the row must be read again
-            raise VersionConflict(f"audit entry {first.sequence} of payment {last.payment_id} exists") from None
+            raise VersionConflict(
+                f"payment {last.payment_id} moved on, or has audit entry {first.sequence} already"
+            ) from None
 
     def entries(self, payment_id: str) -> list[AuditEntry]:
         """All entries of a payment, oldest first. Strongly consistent."""
-        # a payment's history has few entries and always fits in one page of 1 MB
-        items = self._client.query(
+        pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="payment_id = :payment_id",
             ExpressionAttributeValues={":payment_id": {"S": payment_id}},
             ConsistentRead=True,
-        )["Items"]
-        return [_audit_entry_of(item) for item in items]
+        )
+        return [_audit_entry_of(item) for page in pages for item in page["Items"]]
 
 
 def _audit_entry_of(item: Mapping[str, Any]) -> AuditEntry:

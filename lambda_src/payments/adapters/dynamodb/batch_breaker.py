@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from payments.domain.batch_breaker import BreakerState, PausedBy
+from payments.domain.batch_breaker import MOST_REFUSED_PAYMENTS, BreakerState, PausedBy
 from payments.domain.clock import iso
 
 if TYPE_CHECKING:
@@ -27,21 +27,31 @@ class DynamoBreakerStore:
         item = self._client.get_item(TableName=self._table, Key=_BREAKER, ConsistentRead=True).get("Item", {})
         return BreakerState(**{field: item[name]["S"] for name, field in _FIELDS.items() if name in item})
 
-    def count_refusal(self, at: datetime, window: timedelta) -> int:
-        """Count a refusal in the current window, or start a new window. Returns the count, with at most two writes."""
-        now = {":at": {"S": iso(at)}}
+    def count_refusal(self, payment_id: str, at: datetime, window: timedelta) -> int:
+        """Add the payment to the current window, or start a new window, with at most two writes. `refusals` counts
+        each refusal, as before `refused_payments` existed."""
+        values: dict[str, Any] = {
+            ":payment": {"SS": [payment_id]},
+            ":one": {"N": "1"},
+            ":at": {"S": iso(at)},
+            ":most": {"N": str(MOST_REFUSED_PAYMENTS)},
+        }
         counted = self._update(
-            "SET refusals = refusals + :one, refused_at = :at", "window_ends > :at", now | {":one": {"N": "1"}}
+            "SET refusals = refusals + :one, refused_at = :at ADD refused_payments :payment",
+            "window_ends > :at AND (attribute_not_exists(refused_payments) OR size(refused_payments) < :most)",
+            values,
         )
         if counted is None:
-            begin = {":one": {"N": "1"}, ":ends": {"S": iso(at + window)}}
-            over = "attribute_not_exists(window_ends) OR window_ends <= :at"
-            counted = self._update("SET refusals = :one, window_ends = :ends, refused_at = :at", over, now | begin)
-        # None: another caller started the window at the same moment, and this refusal is not counted
-        return int(counted["refusals"]["N"]) if counted else 1
+            counted = self._update(
+                "SET refusals = :one, refused_at = :at, refused_payments = :payment, window_ends = :ends",
+                "attribute_not_exists(window_ends) OR window_ends <= :at OR size(refused_payments) >= :most",
+                values | {":ends": {"S": iso(at + window)}},
+            )
+        # None: another caller started the window at the same moment, and this payment is not counted
+        return len(counted["refused_payments"]["SS"]) if counted else 1
 
     def pause(self, by: PausedBy, reason: str, at: datetime) -> bool:
-        """Open the breaker with one conditional write. False if it is already open."""
+        """Pause the breaker with one conditional write. False if it is already paused."""
         values = {":by": {"S": by.value}, ":reason": {"S": reason}, ":at": {"S": iso(at)}}
         paused = self._update(
             "SET paused_by = :by, reason = :reason, since = :at REMOVE canary",
@@ -51,12 +61,12 @@ class DynamoBreakerStore:
         return paused is not None
 
     def resume(self) -> bool:
-        """Close the breaker and delete its counters with one conditional write. False if it is not open."""
-        names = "paused_by, reason, since, refused_at, canary, refusals, window_ends"
+        """Resume the breaker and delete its counters with one conditional write. False if it is not paused."""
+        names = "paused_by, reason, since, refused_at, canary, refusals, refused_payments, window_ends"
         return self._update(f"REMOVE {names}", "attribute_exists(paused_by)", {}) is not None
 
     def send_probe(self, payment_id: str) -> None:
-        """Store the probe's payment id. No effect if the breaker is closed."""
+        """Store the probe's payment id. No effect if the breaker is not paused."""
         self._update("SET canary = :id", "attribute_exists(paused_by)", {":id": {"S": payment_id}})
 
     def _update(self, update: str, condition: str, values: dict[str, Any]) -> dict[str, Any] | None:

@@ -58,11 +58,15 @@ class DynamoTokenStore:
             return
 
     def revoke_all_of(self, customer_id: str, at: datetime) -> None:
-        """Query the index by customer and revoke each token. Not atomic, but safe to repeat."""
+        """Query the index by customer for the tokens that are not revoked, and revoke each. Not atomic.
+
+        A repeated call continues with the tokens that an interrupted one left.
+        """
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             IndexName=BY_CUSTOMER,
             KeyConditionExpression="customer_id = :customer_id",
+            FilterExpression="attribute_not_exists(revoked_at)",
             ExpressionAttributeValues={":customer_id": {"S": customer_id}},
             ProjectionExpression="token_id",
         )

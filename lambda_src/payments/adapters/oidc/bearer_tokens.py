@@ -124,7 +124,7 @@ def _signed(token: str, header: Mapping[str, Any], keys: SigningKeys) -> Claims:
         raise BadToken("its issuer has no such key")
     # the key decides on the algorithm, never the token: otherwise a public key could be used as a shared secret
     if algorithm not in ALGORITHMS.get(key.get("kty", ""), ()) or key.get("alg", algorithm) != algorithm:
-        raise BadToken("its key does not sign so")
+        raise BadToken("its key does not fit the algorithm")
     if key.get("use", "sig") != "sig" or key.get("crv", "P-256") != "P-256":
         raise BadToken("its key is not for accepted signature algorithms")
     try:
@@ -135,7 +135,7 @@ def _signed(token: str, header: Mapping[str, Any], keys: SigningKeys) -> Claims:
             options=_ONLY_THE_SIGNATURE,
         )
     except (jwt.PyJWTError, ValueError, TypeError):
-        raise BadToken("its signature does not fit") from None
+        raise BadToken("its signature does not match") from None
     return claims
 
 
@@ -143,7 +143,7 @@ def _in_force(claims: Claims, now: datetime) -> datetime:
     """The expiry time of a token that is valid now."""
     expires_at = _time(claims, "exp")
     if expires_at is None:
-        raise BadToken("it says no end")
+        raise BadToken("it has no expiry time")
     if expires_at <= now:
         raise BadToken("it has expired")
     for name in ("nbf", "iat"):
@@ -168,9 +168,9 @@ def _time(claims: Claims, name: str) -> datetime | None:
 def _subject(claims: Claims) -> str:
     subject = claims.get("sub")
     if not isinstance(subject, str) or not subject.isascii() or not subject.isprintable():
-        raise BadToken("it says not whose it is")
+        raise BadToken("it has no valid subject")
     if not 0 < len(subject) <= MAX_SUBJECT:
-        raise BadToken("it says not whose it is")
+        raise BadToken("it has no valid subject")
     return subject
 
 

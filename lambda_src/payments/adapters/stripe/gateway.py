@@ -1,27 +1,15 @@
-"""The payment gateway port on Stripe's Payment Intents, with the official SDK. Only this module imports the SDK."""
+"""The payment gateway port on Stripe's Payment Intents, with the official SDK. `errors.py` has the errors."""
 
 import logging
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import requests
 import stripe
-import urllib3.exceptions
 
-from payments.adapters.stripe.amounts import LIMIT_CODES, limit, money_of, stripe_amount
+from payments.adapters.stripe.amounts import money_of, stripe_amount
+from payments.adapters.stripe.errors import Call, code_of, payment_error, word
 from payments.adapters.stripe.rules import check_chargeable
-from payments.domain.errors import (
-    Conflict,
-    Declined,
-    InvalidPayment,
-    Misconfigured,
-    NotSent,
-    OutcomeUnknown,
-    PaymentError,
-    RateLimited,
-    RequiresAction,
-)
+from payments.domain.errors import Conflict, Declined, OutcomeUnknown, PaymentError, RequiresAction
 from payments.domain.money import InvalidMoney
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
@@ -71,7 +59,8 @@ class StripeGateway:
         return _charge_of(
             _asked(
                 lambda: self._intents.create(params, options={"api_key": key, "idempotency_key": request.payment_id}),
-                lambda error: charge_error(error, request.money.currency),
+                Call.CHARGE,
+                request.money.currency,
             )
         )
 
@@ -86,7 +75,7 @@ class StripeGateway:
         if reference:
             known = _asked(
                 lambda: self._intents.retrieve(reference, {"expand": ["latest_charge"]}, options={"api_key": key}),
-                find_error,
+                Call.RETRIEVE,
             )
             return _charge_of(known)
         query = f'metadata["payment_id"]:"{payment_id}"'  # the id's plain alphabet needs no escaping
@@ -94,7 +83,7 @@ class StripeGateway:
             lambda: self._intents.search(
                 {"query": query, "limit": 100, "expand": ["data.latest_charge"]}, options={"api_key": key}
             ),
-            find_error,
+            Call.SEARCH,
         )
         intents = sorted(found.data, key=_preference)
         return _charge_of(intents[0]) if intents else None
@@ -102,15 +91,20 @@ class StripeGateway:
     def cancel(self, reference: str) -> None:
         """Cancel a payment intent. No effect on a captured or canceled one, which Stripe does not cancel."""
         key = self._api_key()
+        try:
+            _asked(lambda: self._intents.cancel(reference, options={"api_key": key}), Call.CANCEL)
+        except OutcomeUnknown as refused:
+            if refused.code != "payment_intent_unexpected_state":
+                raise
 
-        def cancel() -> None:
-            try:
-                self._intents.cancel(reference, options={"api_key": key})
-            except stripe.InvalidRequestError as refused:
-                if _code(_body(refused)) != "payment_intent_unexpected_state":
-                    raise
+    def check_account(self) -> None:
+        """List the newest payment intent.
 
-        _asked(cancel, find_error)
+        A search would be refused in India. The balance would need a permission that a restricted key for charges does
+        not have; to list payment intents, the permission to create them is enough (docs.stripe.com/keys).
+        """
+        key = self._api_key()
+        _asked(lambda: self._intents.list({"limit": 1}, options={"api_key": key}), Call.LIST)
 
 
 def _intent_params(request: ChargeRequest) -> Any:
@@ -125,101 +119,12 @@ def _intent_params(request: ChargeRequest) -> Any:
     return params | ({"description": request.description} if request.description else {})
 
 
-def _asked[T](call: Callable[[], T], as_payment_error: Callable[[stripe.StripeError], PaymentError]) -> T:
+def _asked[T](request: Callable[[], T], call: Call, currency: str = "") -> T:
     try:
-        return call()
+        return request()
     except stripe.StripeError as error:
-        problem = as_payment_error(error)
+        problem = payment_error(call, error, currency)
     raise problem  # outside the except block: the traceback must not show Stripe's text, which names payment methods
-
-
-# The meaning of Stripe's errors --------------------------------------------------------------------------------------
-
-
-def charge_error(error: stripe.StripeError, currency: str = "") -> PaymentError:
-    """The payment error that a Stripe error means for a charge. It contains only codes and our own sentences.
-
-    `currency` is the payment's. With it, the error of an amount outside Stripe's limits names the limit.
-    """
-    code, reference = _code(_body(error)), _reference(_body(error))
-    match error:
-        case stripe.CardError():
-            return _card_problem(code, reference)
-        case stripe.RateLimitError():
-            return RateLimited(
-                code or "rate_limit",
-                "Stripe asked us to slow down",
-                retry_after_seconds=_retry_after_seconds(error),
-            )
-        case stripe.AuthenticationError() | stripe.PermissionError():
-            return Misconfigured(code or "gateway_key_refused", "Stripe refuses our key or account")
-        case stripe.IdempotencyError():
-            return Conflict("idempotency_error", "Stripe has this payment id with other content")
-        case stripe.InvalidRequestError():
-            return _invalid_request(code, error.param or "", currency)
-        case stripe.APIConnectionError() if _never_left(error):
-            return NotSent("gateway_unreachable", "no connection to Stripe could be made")
-        case stripe.APIConnectionError():
-            return OutcomeUnknown("no_answer", "the request may have reached Stripe, but no answer arrived")
-        case _ if code == "idempotency_key_in_use":
-            # not RateLimited, which may end in `failed`: the request that holds the key may be charging now
-            return OutcomeUnknown(code, "another request for this payment is still running at Stripe")
-        case _:  # such as 500, which Stripe stores under the key whether or not the charge was made
-            return OutcomeUnknown(code or "gateway_error", f"Stripe answered {error.http_status or 'unreadably'}")
-
-
-def find_error(error: stripe.StripeError) -> PaymentError:
-    """The payment error that a Stripe error means for a search. A rejected search is never caused by the payment."""
-    if isinstance(error, stripe.InvalidRequestError):
-        return Misconfigured(_code(_body(error)) or "search_refused", "Stripe refuses to search for payments")
-    return charge_error(error)
-
-
-_CODES_OF_OUR_ACCOUNT = (
-    "account_",
-    "api_key_",
-    "capability_",
-    "livemode_",
-    "parameter_unknown",
-    "platform_",
-    "secret_key_",
-    "testmode_",
-)
-_FIELDS_OF_A_PAYMENT = ("amount", "currency", "payment_method", "description", "metadata")
-
-
-def _invalid_request(code: str, parameter: str, currency: str) -> PaymentError:
-    """The meaning of a 400, which comes before any charge. It rejects this one payment, unless it concerns our account
-    or our code: those would reject every other payment too."""
-    if code in LIMIT_CODES:
-        reason = limit(code, currency) if currency else "the amount is outside Stripe's limits"
-        return InvalidPayment(code, f"{reason}; nothing was charged")
-    field = parameter.partition("[")[0]
-    if code.startswith(_CODES_OF_OUR_ACCOUNT) or (field and field not in _FIELDS_OF_A_PAYMENT):
-        return Misconfigured(code or "request_refused", "Stripe rejects all our requests, not only this payment")
-    if code == "resource_missing" and field == "payment_method":
-        return Declined("invalid_payment_method", "Stripe does not know the payment method")
-    return InvalidPayment(
-        code or "request_refused", f"Stripe rejects the payment's {field or 'content'}; nothing was charged"
-    )
-
-
-def _card_problem(code: str, reference: str) -> PaymentError:
-    if code == "authentication_required":
-        return RequiresAction(code, "the customer must authenticate the payment", gateway_reference=reference)
-    return Declined(code or "card_declined", "the card was declined", gateway_reference=reference)
-
-
-def _never_left(error: stripe.APIConnectionError) -> bool:
-    """True if no connection was made: it was refused, the host is unknown, or the connect had no answer."""
-    cause = error.__cause__
-    reason = getattr(cause.args[0], "reason", None) if cause and cause.args else None
-    return isinstance(cause, requests.ConnectTimeout) or isinstance(reason, urllib3.exceptions.NewConnectionError)
-
-
-def _retry_after_seconds(error: stripe.StripeError) -> int:
-    value = str((error.headers or {}).get("Retry-After", ""))
-    return int(value) if re.fullmatch("[0-9]{1,5}", value) else 0
 
 
 # The meaning of Stripe's objects -------------------------------------------------------------------------------------
@@ -236,15 +141,21 @@ def _charge_of(intent: stripe.PaymentIntent) -> GatewayCharge:
         case "requires_action":
             raise _card_problem("authentication_required", intent.id)
         case "requires_payment_method":
-            raise _card_problem(_code(problem.to_dict()) if problem else "", intent.id)
+            raise _card_problem(code_of(problem.to_dict()) if problem else "", intent.id)
         case "canceled":
             raise Declined("canceled", "the payment was canceled at Stripe", gateway_reference=intent.id)
         case other:
             raise OutcomeUnknown(
                 "unknown_status",
-                f"Stripe reports the status {_word(other) or 'unreadable'}",
+                f"Stripe reports the status {word(other) or 'unreadable'}",
                 gateway_reference=intent.id,
             )
+
+
+def _card_problem(code: str, reference: str) -> PaymentError:
+    if code == "authentication_required":
+        return RequiresAction(code, "the customer must authenticate the payment", gateway_reference=reference)
+    return Declined(code or "card_declined", "the card was declined", gateway_reference=reference)
 
 
 def _captured_status(intent: stripe.PaymentIntent) -> Status:
@@ -271,23 +182,3 @@ def _preference(intent: stripe.PaymentIntent) -> int:
     """The rank of an intent among several of one payment: captured money first, then money that may be captured."""
     order = ("succeeded", "processing", "", "requires_action", "requires_payment_method", "canceled")
     return order.index(intent.status if intent.status in order else "")
-
-
-def _body(error: stripe.StripeError) -> Mapping[str, Any]:
-    content = error.json_body.get("error") if isinstance(error.json_body, Mapping) else None
-    return content if isinstance(content, Mapping) else {}
-
-
-def _code(problem: Mapping[str, Any]) -> str:
-    """The more precise of Stripe's two codes: `decline_code` (insufficient_funds) before `code` (card_declined)."""
-    return _word(problem.get("decline_code")) or _word(problem.get("code"))
-
-
-def _reference(problem: Mapping[str, Any]) -> str:
-    intent = problem.get("payment_intent")
-    return str(intent.get("id", "")) if isinstance(intent, Mapping) else ""
-
-
-def _word(value: object) -> str:
-    """A code that may be logged: one plain word, or ""."""
-    return value if isinstance(value, str) and re.fullmatch("[a-z][a-z0-9_]{0,63}", value) else ""

@@ -1,4 +1,4 @@
-"""What Stripe can never charge, checked before any call. Imports no SDK, so the fake uses the same rules."""
+"""What Stripe can never charge, checked before any call. Imports no SDK, because the fake uses it too."""
 
 from payments.adapters.stripe.amounts import refusal
 from payments.domain.errors import InvalidPayment

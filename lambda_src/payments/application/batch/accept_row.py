@@ -14,7 +14,7 @@ def accept_row(row: Row, batch_id: str, *, store: PaymentStore, at: datetime) ->
     """Store the row's payment.
 
     Returns None if this run or an earlier one stored it, a ResultRow if the same payment came from elsewhere, and a
-    RejectedRow if its payment_id is taken. The payments table remembers the ids, so a file of any length is checked
+    RejectedRow if its payment_id is taken. The payments table remembers the ids: a file of any length is checked
     for repeated ids without using memory.
     """
     line, request = row

@@ -31,7 +31,7 @@ class MalformedMessage(ValueError):
 
 
 class BatchesPaused(Exception):
-    """The batch breaker is open. The message returns to the queue."""
+    """The batch breaker is paused. The message returns to the queue."""
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Dispatcher:
             self.sleep(LOOK_SECONDS)
         if state.paused:
             self.sleep(self.interval_seconds)  # return the messages slowly, not the whole queue at once
-            raise BatchesPaused(f"the batch breaker is open since {state.since}: {state.reason}")
+            raise BatchesPaused(f"the batch breaker has been paused since {state.since}: {state.reason}")
 
     def _start(self, payment_id: str) -> None:
         now = self.monotonic()

@@ -21,7 +21,7 @@ from payments.ports.payment_queue import MESSAGES_A_REQUEST, PaymentQueue, Queue
 from payments.ports.payment_store import PaymentStore
 
 ROWS_A_WINDOW = 100
-"""Rows stored at the same time. Windows run one after another, so the first row with a payment_id always wins."""
+"""Rows stored at the same time. Windows run one after another: the first row with a payment_id always wins."""
 WINDOWS_A_CHECKPOINT = 1
 """One write for a hundred rows is cheap, and a file makes progress even if every run fails early."""
 WORKERS = 16

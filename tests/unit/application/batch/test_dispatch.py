@@ -1,4 +1,4 @@
-"""Dispatch: one start a payment, paced; what cannot be dispatched says why (FAULTS 19, 25 and 27)."""
+"""Dispatch: one start a payment, at a limited rate, and a reason for each message that fails (FAULTS 19, 25 and 27)."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -30,7 +30,7 @@ SLOT_SECONDS = 0.0625
 
 @dataclass
 class Time:
-    """A clock that only `sleep` and `work` move."""
+    """A clock that only `sleep` and `work` advance."""
 
     seconds: float = 0.0
     slept_seconds: list[float] = field(default_factory=list)
@@ -61,7 +61,7 @@ class SlowWorkflow(MemoryWorkflow):
 
 
 class DispatchScenario:
-    """Two queued payments and one dispatcher, at a gateway that was called just now."""
+    """Two queued payments and one dispatcher. The gateway was called just now."""
 
     def __init__(self, start_seconds: float = 0, interval_seconds: float = 0.5) -> None:
         self.time = Time()
@@ -87,12 +87,12 @@ class DispatchScenario:
         return self.dispatcher.dispatch(body)
 
     def charge(self) -> None:
-        """Let somebody call the gateway this moment."""
+        """Another function calls the gateway now."""
         now = int(self.time.now().timestamp() / SLOT_SECONDS)
         self.slots.take_slot(now - 1, now)
 
     def take_slots(self, seconds: float) -> None:
-        """Let payments over REST take all slots for so long."""
+        """REST payments take all slots for this time."""
         first = int(self.time.now().timestamp() / SLOT_SECONDS)
         for _ in range(int(seconds / SLOT_SECONDS)):
             self.slots.take_slot(first, first + 10**6)
@@ -135,7 +135,7 @@ def test_dispatch_when_many_come_then_the_rate_stays_at_the_pace() -> None:
     assert scenario.time.seconds == 8 * 0.25
 
 
-# Giving way --------------------------------------------------------------------------------------------------------
+# Backpressure --------------------------------------------------------------------------------------------------------
 
 
 def test_dispatch_waits_until_a_long_slot_backlog_has_shrunk() -> None:
@@ -180,7 +180,7 @@ def test_dispatch_does_not_wait_for_slots_if_the_payment_has_an_outcome() -> Non
     assert scenario.time.seconds == 0
 
 
-# The lane ----------------------------------------------------------------------------------------------------------
+# The batch breaker ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.fault(19)
@@ -209,7 +209,7 @@ def test_dispatch_stops_when_batches_are_paused_between_two_messages() -> None:
 @pytest.mark.fault(19)
 def test_dispatch_waits_after_a_refusal_and_notices_a_following_pause() -> None:
     scenario = DispatchScenario(interval_seconds=0)
-    scenario.breaker.count_refusal(scenario.time.now(), REFUSALS_WINDOW)
+    scenario.breaker.count_refusal("p0", scenario.time.now(), REFUSALS_WINDOW)
     sleep = scenario.time.sleep
 
     def more_refusals(seconds: float) -> None:
@@ -225,7 +225,7 @@ def test_dispatch_waits_after_a_refusal_and_notices_a_following_pause() -> None:
 
 def test_dispatch_when_no_other_refusal_follows_then_it_goes_on() -> None:
     scenario = DispatchScenario(interval_seconds=0)
-    scenario.breaker.count_refusal(scenario.time.now(), REFUSALS_WINDOW)
+    scenario.breaker.count_refusal("p0", scenario.time.now(), REFUSALS_WINDOW)
     scenario.dispatch()
     assert scenario.workflow.started == ["p1"]
     assert scenario.time.seconds == pytest.approx(COOLDOWN.total_seconds(), abs=2 * LOOK_SECONDS)
@@ -238,7 +238,7 @@ def test_dispatch_when_no_other_refusal_follows_then_it_goes_on() -> None:
 
 
 def quiet_world() -> DispatchScenario:
-    """Nobody called the gateway for a while."""
+    """The gateway was not called for a while."""
     scenario = DispatchScenario(interval_seconds=0)
     scenario.time.seconds += QUIET_SECONDS + 1
     return scenario

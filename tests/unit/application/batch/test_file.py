@@ -1,4 +1,4 @@
-"""Batch files as they really come: FAULTS 28, 29, 31 and 32, and what random files do."""
+"""Batch files of many origins: FAULTS 28, 29, 31 and 32, and random files."""
 
 import csv
 import gzip
@@ -31,7 +31,7 @@ def chunked(content: bytes, chunk_bytes: int) -> Iterator[bytes]:
     return (content[at : at + chunk_bytes] for at in range(0, len(content), chunk_bytes))
 
 
-def told(rows: list[Row | RejectedRow]) -> list[tuple[int, str]]:
+def summary(rows: list[Row | RejectedRow]) -> list[tuple[int, str]]:
     """Line and payment_id of accepted rows, line and reasons of rejected ones."""
     return [
         (row.line, row.request.payment_id if isinstance(row, Row) else "; ".join(e.reason for e in row.errors))
@@ -41,7 +41,7 @@ def told(rows: list[Row | RejectedRow]) -> list[tuple[int, str]]:
 
 @contextmanager
 def peak_bytes() -> Iterator[Callable[[], int]]:
-    """Gives the most memory that was held at a time inside of the block."""
+    """Returns the peak memory inside of the block."""
     peak = 0
     tracemalloc.start()
     try:
@@ -81,7 +81,7 @@ def refusal(content: bytes) -> FileError:
 def test_file_when_in_a_tolerated_form_then_its_rows_are_read(
     content: bytes, expected: list[tuple[int, str]], chunk_bytes: int
 ) -> None:
-    assert told(rows_of(content, chunk_bytes)) == expected
+    assert summary(rows_of(content, chunk_bytes)) == expected
 
 
 def test_quoted_cell_may_hold_commas_quotes_and_line_ends() -> None:
@@ -170,7 +170,7 @@ def test_header_with_a_thousand_unknown_columns_gives_20_errors() -> None:
 @pytest.mark.parametrize("chunk_bytes", [5, 65536])
 def test_row_when_it_cannot_be_read_then_it_alone_is_rejected(bad_line: bytes, reason: str, chunk_bytes: int) -> None:
     content = HEADER + b"p1,1,USD\n" + bad_line + b"\np2,2,USD\np3,3,USD\n"
-    assert told(rows_of(content, chunk_bytes)) == [(2, "p1"), (3, reason), (4, "p2"), (5, "p3")]
+    assert summary(rows_of(content, chunk_bytes)) == [(2, "p1"), (3, reason), (4, "p2"), (5, "p3")]
 
 
 def test_row_when_a_cell_is_not_utf8_then_the_error_names_its_column() -> None:
@@ -188,7 +188,7 @@ def test_unclosed_quote_does_not_swallow_the_rows_up_to_a_later_quote() -> None:
         b'p3,3,USD,"quoted, with comma"\n'
         b'p4,4,USD,",starts with a comma"\n'
     )
-    assert told(rows_of(content)) == [(2, Flaw.UNCLOSED_QUOTE.value), (3, "p2"), (4, "p3"), (5, "p4")]
+    assert summary(rows_of(content)) == [(2, Flaw.UNCLOSED_QUOTE.value), (3, "p2"), (4, "p3"), (5, "p4")]
 
 
 def test_many_unclosed_quotes_are_rejected_line_by_line_in_linear_time() -> None:
@@ -201,12 +201,12 @@ def test_many_unclosed_quotes_are_rejected_line_by_line_in_linear_time() -> None
 def test_unclosed_quote_in_a_large_file_loses_no_row_below() -> None:
     below = b"".join(b"p%d,1,USD\n" % n for n in range(20_000))
     rows = rows_of(HEADER + b'first,"1,USD\n' + below)
-    assert told(rows[:2]) == [(2, Flaw.UNCLOSED_QUOTE.value), (3, "p0")]
+    assert summary(rows[:2]) == [(2, Flaw.UNCLOSED_QUOTE.value), (3, "p0")]
     assert sum(isinstance(row, Row) for row in rows) == 20_000
 
 
 def test_truncated_gzip_yields_the_whole_rows_and_rejects_the_half_row() -> None:
-    # stored blocks, so that the cut falls inside of the last row and its amount
+    # stored blocks: the cut falls inside of the last row's amount
     whole = gzip.compress(HEADER + b"p1,1,USD\np2,100.00,USD\n", compresslevel=0, mtime=0)
     cut = whole[: whole.index(b"p2,10") + 5]
     first, last = rows_of(cut)
@@ -218,7 +218,7 @@ def test_truncated_gzip_yields_the_whole_rows_and_rejects_the_half_row() -> None
 def test_file_with_too_many_rows_names_the_first_row_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_file, "MAX_ROWS", 2)
     rows = rows_of(HEADER + b"p1,1,USD\np2,1,USD\np3,1,USD\np4,1,USD\n")
-    assert told(rows) == [
+    assert summary(rows) == [
         (2, "p1"),
         (3, "p2"),
         (4, "the file has more than 2 rows; this row and the following rows were not read"),
@@ -235,7 +235,7 @@ def test_row_of_10_mb_when_streamed_then_it_is_rejected_in_bounded_memory() -> N
 
     with peak_bytes() as peak:
         rows = list(BatchFile(chunks()).rows())
-    assert told(rows) == [(2, "p1"), (3, Flaw.TOO_LONG.value), (4, "p2")]
+    assert summary(rows) == [(2, "p1"), (3, Flaw.TOO_LONG.value), (4, "p2")]
     assert peak() < 1_000_000
 
 
@@ -243,7 +243,7 @@ def test_gzip_of_a_long_row_is_rejected_in_bounded_memory() -> None:
     content = gzip.compress(HEADER + b"x" * 50_000_000 + b"\np2,2,USD\n", mtime=0)
     with peak_bytes() as peak:
         rows = rows_of(content)
-    assert told(rows) == [(2, Flaw.TOO_LONG.value), (3, "p2")]
+    assert summary(rows) == [(2, Flaw.TOO_LONG.value), (3, "p2")]
     assert peak() < 1_000_000
 
 
@@ -256,7 +256,7 @@ def test_file_of_a_million_rows_resumes_near_its_end_in_bounded_memory() -> None
 
     with peak_bytes() as peak:
         rows = list(BatchFile(chunks()).rows(after_line=999_999))
-    assert told(rows) == [(1_000_000, "p999998"), (1_000_001, "p999999")]
+    assert summary(rows) == [(1_000_000, "p999998"), (1_000_001, "p999999")]
     assert peak() < 1_000_000
 
 
@@ -346,7 +346,7 @@ def test_cell_with_card_data_in_any_notation_is_rejected_and_not_repeated(column
     (row,) = rows_of(sheet.getvalue().encode())
     assert isinstance(row, RejectedRow)
     assert column in [error.column for error in row.errors]
-    assert not any(told in repr(row) for told in ("4242", "４２"))
+    assert not any(digits in repr(row) for digits in ("4242", "４２"))
 
 
 @pytest.mark.fault(44)
@@ -354,7 +354,7 @@ def test_cell_with_card_data_in_any_notation_is_rejected_and_not_repeated(column
 def test_file_with_a_column_for_card_data_is_refused_for_that_reason(column: str) -> None:
     (error,) = refusal(f"payment_id,amount,currency,{column}\np1,1,USD,987\n".encode()).errors
     assert error.reason.startswith("the column looks like a card")
-    assert not any(told in repr(error) for told in ("4242", "987"))
+    assert not any(digits in repr(error) for digits in ("4242", "987"))
 
 
 def test_row_when_it_names_a_token_then_the_payment_is_by_token() -> None:
@@ -395,7 +395,7 @@ def test_records_when_chunked_anyhow_then_the_same_come_out(content: bytes, cuts
 
 @given(content=_MESSY | st.binary(max_size=200))
 def test_records_when_bytes_are_arbitrary_then_every_line_is_accounted_for(content: bytes) -> None:
-    """Each line that is not blank stands in exactly one record."""
+    """Each line that is not blank is in exactly one record."""
     lines = content.splitlines()
     covered: list[int] = []
     for record in split_records([content]):

@@ -27,7 +27,7 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 class LaggingIndex(MemoryPaymentStore):
-    """A payments table whose index by batch shows an old state for some reads, as a real one may."""
+    """A payments table whose index by batch is behind for some reads, as a real one may be."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -251,11 +251,11 @@ def test_report_retried_after_the_event_was_sent_repeats_the_same_event(
 ) -> None:
     scenario, source = finished_world()
 
-    def die(*arguments: object) -> None:
+    def crash(*arguments: object) -> None:
         raise ConnectionError
 
     with monkeypatch.context() as broken:
-        broken.setattr(scenario.batches, "complete", die)
+        broken.setattr(scenario.batches, "complete", crash)
         with pytest.raises(ConnectionError):
             scenario.report(source)
     scenario.report(source)
@@ -281,7 +281,7 @@ def test_resubmit_file_uploaded_unchanged_rejects_only_rows_still_wrong() -> Non
     resubmit = scenario.files.results["results/2026/payroll.csv/resubmit.csv"]
     batch = scenario.batches.get(scenario.split(resubmit, "incoming/again.csv").batch_id)
     assert batch
-    # the removed card number and the mended quote make valid rows of two; the id taken twice is taken still
+    # without the card number and with the quote corrected, two rows are valid; the repeated id is still taken
     assert (batch.progress.rows_accepted, batch.progress.rows_rejected) == (2, 3)
 
 

@@ -1,4 +1,4 @@
-"""The splitter: FAULTS 25, 26, 30, 31 and what it does when it dies at any of its steps."""
+"""The splitter: FAULTS 25, 26, 30 and 31, and crashes at each of its steps."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -28,12 +28,12 @@ HEADER = b"payment_id,amount,currency\n"
 TWELVE_ROWS = HEADER + b"".join(b"p%d,%d.00,USD\n" % (n, n) for n in range(1, 13))
 
 
-class Died(Exception):
-    """The function dies: out of memory, timed out, its host gone."""
+class Crashed(Exception):
+    """The function crashes: out of memory, timed out, or its host lost."""
 
 
 class Mortal:
-    """Passes calls on to `target`; at the call numbered `dies_at` of all its kind, dies before or after it."""
+    """Passes calls on to `target`. Crashes before or after the call numbered `crashes_at` of all effects."""
 
     def __init__(self, target: Any, life: "Life") -> None:
         self._target = target
@@ -45,19 +45,19 @@ class Mortal:
 
 @dataclass
 class Life:
-    """Counts side effects and ends at one of them. `dies_at` -1: never."""
+    """Counts side effects and ends at one of them. `crashes_at` -1: never."""
 
-    dies_at: int = -1
+    crashes_at: int = -1
     after: bool = False
     effects: int = 0
 
     def limited(self, effect: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
             self.effects += 1
-            if self.effects - 1 == self.dies_at:
+            if self.effects - 1 == self.crashes_at:
                 if self.after:
                     effect(*arguments, **options)
-                raise Died
+                raise Crashed
             return effect(*arguments, **options)
 
         return call
@@ -65,7 +65,7 @@ class Life:
 
 @dataclass
 class SplitScenario:
-    """The twins of everything around the splitter. They outlive its runs."""
+    """The fakes of everything around the splitter. They outlive its runs."""
 
     payments: MemoryPaymentStore = field(default_factory=MemoryPaymentStore)
     queue: MemoryPaymentQueue = field(default_factory=MemoryPaymentQueue)
@@ -165,7 +165,7 @@ def test_split_keeps_the_first_row_of_an_id_and_repeats_name_its_line() -> None:
 
 
 @given(ids=st.lists(st.sampled_from(["p1", "p2", "p3", "p4"]), max_size=14))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_split_stores_each_id_from_its_first_line_for_any_repetition(ids: list[str]) -> None:
     scenario = SplitScenario()
     content = HEADER + b"".join(b"%s,%d,USD\n" % (name.encode(), n) for n, name in enumerate(ids, 1))
@@ -218,8 +218,8 @@ def test_split_ignores_a_second_s3_notification_after_its_end() -> None:
 def test_split_when_another_run_holds_the_file_then_this_one_does_nothing() -> None:
     scenario = SplitScenario()
     source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
-    scenario.life = Life(dies_at=5)
-    with pytest.raises(Died):
+    scenario.life = Life(crashes_at=5)
+    with pytest.raises(Crashed):
         scenario.split(source, owner="run-1", seconds_left=900)
     scenario.life = Life()
     sent = list(scenario.queue.messages)
@@ -284,7 +284,9 @@ def test_split_starts_the_report_at_the_end_when_no_row_is_a_payment(content: by
 def test_split_starts_the_report_when_all_payments_closed_before_its_end() -> None:
     scenario = SplitScenario()
     source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
-    scenario.split(source, seconds_left=[900, 900, 900, 900, 1])  # every row is done, the end is not seen yet
+    scenario.split(
+        source, seconds_left=[900, 900, 900, 900, 1]
+    )  # every row is processed, the end of the file is not reached yet
     scenario.close_all(source)
     assert scenario.reports == []
     scenario.split(source, owner="run-2")
@@ -350,18 +352,18 @@ def mixed_world() -> tuple[SplitScenario, Source]:
 @pytest.mark.parametrize("seconds_left", [900, 5], ids=["in_one_run", "in_many_runs"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("same_owner", [True, False], ids=["repeated_by_lambda", "taken_over_later"])
-@pytest.mark.parametrize("dies_at", range(50))
+@pytest.mark.parametrize("crashes_at", range(50))
 def test_split_crashing_at_any_step_loses_and_double_counts_no_row(
-    dies_at: int, same_owner: bool, after: bool, seconds_left: float
+    crashes_at: int, same_owner: bool, after: bool, seconds_left: float
 ) -> None:
     scenario, source = mixed_world()
-    scenario.life = Life(dies_at, after)
+    scenario.life = Life(crashes_at, after)
     run = 0
     for _ in range(12):
         try:
             scenario.split(source, owner=f"run-{run}", seconds_left=seconds_left)
             run += 1
-        except Died:
+        except Crashed:
             scenario.life = Life()
             if not same_owner:
                 run += 1
@@ -394,14 +396,14 @@ def test_split_has_no_more_steps_than_the_crash_test_tries(seconds_left: float) 
 
 
 @given(deaths=st.lists(st.integers(0, 25), max_size=6), workers=st.sampled_from([1, 4]))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_split_crashing_repeatedly_still_splits_the_file_exactly(deaths: list[int], workers: int) -> None:
     scenario, source = mixed_world()
-    for dies_at in deaths:
-        scenario.life = Life(dies_at)
+    for crashes_at in deaths:
+        scenario.life = Life(crashes_at)
         try:
             scenario.split(source, owner="run", workers=workers)
-        except Died:
+        except Crashed:
             continue
     scenario.life = Life()
     scenario.split(source, owner="run", workers=workers)
