@@ -45,7 +45,13 @@ class MemoryPaymentStore:
             batch_row_closed=current.batch_row_closed,
             restarts=current.restarts,
             restarted_at=current.restarted_at,
+            not_before=current.not_before,
         )
+
+    def postpone(self, payment_id: str, until: datetime) -> None:
+        """Set `not_before`, unless the stored time is later."""
+        row = self.rows[payment_id]
+        self.rows[payment_id] = replace(row, not_before=max(row.not_before, iso(until)))
 
     def of_batch(self, batch_id: str) -> Iterator[Payment]:
         """The payments of a batch in the order of lines."""

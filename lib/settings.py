@@ -34,7 +34,8 @@ class Environment:
     api_rate_per_second: int = 50
     api_burst: int = 100
     workflow_type: Literal["STANDARD", "EXPRESS"] = "STANDARD"
-    gateway_rate_per_second: int = 25  # Stripe's default limit for an endpoint
+    # docs.stripe.com/rate-limits: 25 a second for one endpoint, in live mode as well, where all together may have 100
+    gateway_rate_per_second: int = 25
     gateway_reserve_percent: int = 8  # of the gateway's rate, never used: its clock and ours may differ slightly
     default_payment_method: str = ""
     force_destroy: bool = True
@@ -54,7 +55,6 @@ ENVIRONMENTS: dict[str, Environment] = {
         log_retention_days=365,
         api_rate_per_second=200,
         api_burst=400,
-        gateway_rate_per_second=100,  # Stripe's limit in live mode
         force_destroy=False,
     ),
     # one machine: as dev, with the fake Stripe, which sets no limit; the rate is what two cores sustain

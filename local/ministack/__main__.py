@@ -10,7 +10,7 @@ MiniStack's own variables are GATEWAY_PORT, BIND_HOST, AUTH, USE_SSL, TMPDIR, SF
 
 import uvloop
 
-from local.ministack import control, disturbances, permissions, scales, speed
+from local.ministack import control, disturbances, permissions, private_socket, scales, speed
 from local.ministack.fixes import apply_all
 from local.ministack.serving import serve
 
@@ -20,6 +20,7 @@ def main() -> None:
     uvloop.install()  # its TLS and loop take a third of asyncio's time; the whole local AWS runs on one loop
     apply_all()
     speed.apply()
+    private_socket.start()
     permissions.start()
     scales.start()
     disturbances.start()

@@ -17,6 +17,8 @@ from ministack.app import app
 from ministack.core import tls
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from local.ministack import private_socket
+
 KEEP_ALIVE_SECONDS = 75
 LONGEST_SOCKET_PATH = 103  # the limit of macOS; the limit of Linux is 107
 
@@ -60,10 +62,10 @@ class _Server(uvicorn.Server):
         if self.should_exit or not shortcut():
             return
 
-        def beside() -> asyncio.Protocol:
-            return _Beside(self.config, self.server_state, self.lifespan.state)
+        def connection() -> asyncio.Protocol:
+            return private_socket.Connection(f"127.0.0.1:{self.config.port}")
 
-        self.servers.append(await asyncio.get_running_loop().create_unix_server(beside, shortcut()))
+        self.servers.append(await asyncio.get_running_loop().create_unix_server(connection, shortcut()))
 
 
 def _raise_connection_limit() -> None:
@@ -80,14 +82,6 @@ class _Protocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
         self.headers[-1] = (name, value)
-
-
-class _Beside(_Protocol):
-    """A connection over the socket. It never leaves the machine and counts as secure (aws:SecureTransport)."""
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self.scheme = "https"
 
 
 class _OneWrite:

@@ -91,9 +91,9 @@ def test_find_when_the_card_was_declined_then_a_reference_tells_so_too(lagging: 
 @pytest.mark.fault(53)
 def test_find_of_an_unknown_reference_never_says_nothing_was_charged(bench: Bench) -> None:
     bench.gateway.charge(request_for())
-    told = found(bench, "pi_of_another_account")
-    assert isinstance(told, OutcomeUnknown)
-    assert told.code == "charge_not_found"
+    error = found(bench, "pi_of_another_account")
+    assert isinstance(error, OutcomeUnknown)
+    assert error.code == "charge_not_found"
 
 
 # Authentication ------------------------------------------------------------------------------------------------------

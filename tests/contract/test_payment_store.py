@@ -252,6 +252,26 @@ def test_claim_restart_count_survives_a_save_of_a_row_read_before(stores: Stores
     assert (row.status, row.restarts, row.restarted_at) == (Status.PROCESSING, 1, iso(LATER))
 
 
+# The time that an attempt waits for -------------------------------------------------------------------------------
+
+
+def test_postpone_keeps_the_latest_time(stores: Stores) -> None:
+    stores.payments.create(payment())
+    for until in (LATER, LATER - timedelta(hours=1)):
+        stores.payments.postpone("pay_1", until)
+        assert require(stores.payments, "pay_1") == replace(payment(), not_before=iso(LATER))
+    stores.payments.postpone("pay_1", LATER + timedelta(seconds=1))
+    assert require(stores.payments, "pay_1").not_before == iso(LATER + timedelta(seconds=1))
+
+
+def test_postponed_time_survives_a_save_of_a_row_read_before(stores: Stores) -> None:
+    stores.payments.create(payment())
+    stores.payments.postpone("pay_1", LATER)
+    save_all(stores, payment(), Status.PROCESSING)
+    row = require(stores.payments, "pay_1")
+    assert (row.status, row.not_before) == (Status.PROCESSING, iso(LATER))
+
+
 # Fields that are stored encrypted ------------------------------------------------------------------------------------
 
 

@@ -35,7 +35,6 @@ from tests.unit.builders import request
 NewId = Callable[[], str]
 Client = Callable[[str], Any]
 
-WAIT_SCALE = 0.1
 UNITS_OF_WAITING = 12
 """Units of PATIENCE_SECONDS after which a payment has its outcome, even if it takes two queries."""
 AUTHENTICATES = "pm_card_authenticationRequired"
@@ -242,7 +241,7 @@ def test_payment_honours_retry_after_with_the_same_key(api: Api, gateway: Gatewa
     api.post(body(payment_id))
     eventually(lambda: gateway.charges(payment_id), len)
     payment_id = new_id()
-    gateway.fault(kind="rate_limited", payment_id=payment_id, times=2, retry_after_seconds=15)
+    gateway.fault(kind="rate_limited", payment_id=payment_id, times=2, retry_after_seconds=3)
     api.post(body(payment_id))
     becomes(api, payment_id, "succeeded")
     asked = gateway.requests(payment_id)
@@ -250,7 +249,7 @@ def test_payment_honours_retry_after_with_the_same_key(api: Api, gateway: Gatewa
     assert {one["idempotency_key"] for one in asked} == {payment_id}
     times = [datetime.fromisoformat(one["at"]).timestamp() for one in asked]
     waited = [later - earlier for earlier, later in pairwise(times)]
-    assert all(wait >= 15 * WAIT_SCALE for wait in waited), waited
+    assert all(wait >= 3 for wait in waited), waited  # the row keeps the time, although waits are shorter here
 
 
 @pytest.mark.fault(13)

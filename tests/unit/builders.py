@@ -77,11 +77,11 @@ def largest_row() -> Payment:
         metadata={f"{n:040}": sealed + "v" * 2704 for n in range(MAX_METADATA_KEYS)},
     )
     paid = accepted(asked, at=NOON, source="rest", correlation_id="r" * 128, submitted_by="s" * 255, batch_id="b" * 128)
-    told = {"code": "c" * 64, "message": "m" * MAX_MESSAGE}
+    reason = {"code": "c" * 64, "message": "m" * MAX_MESSAGE}
     while paid.version < MOST_VERSIONS:
         paid = moved(paid, Status.PROCESSING, at=NOON, actor="charge")
-        paid = moved(paid, Status.PENDING, at=NOON, actor="charge", **told)
-    return moved(paid, Status.FAILED, at=NOON, actor="workflow", gateway_reference=sealed + "g" * 128, **told)
+        paid = moved(paid, Status.PENDING, at=NOON, actor="charge", **reason)
+    return moved(paid, Status.FAILED, at=NOON, actor="workflow", gateway_reference=sealed + "g" * 128, **reason)
 
 
 def gateway_event(

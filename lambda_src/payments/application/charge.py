@@ -105,7 +105,7 @@ class Charging:
             charged = self.gateway.charge(_request_for(payment))
         except PROVEN_NOT_CHARGED as error:
             if may_be_charged:
-                raise _still_unknown(error) from error
+                raise _earlier_unknown(error) from error
             self._revert_to_pending(payment, error)
             raise
         return self._outcome(payment, charged)
@@ -116,13 +116,13 @@ class Charging:
             self.store.save(self.row_of(reverted))
         except VersionConflict:
             # another execution read our intent and may have sent it: this failed call proves nothing any more
-            raise _still_unknown(error) from error
+            raise _earlier_unknown(error) from error
 
     def _find(self, payment: Payment) -> GatewayCharge | None:
         try:
             return self.gateway.find(payment.payment_id, payment.gateway_reference)
         except PROVEN_NOT_CHARGED as error:
-            raise _still_unknown(error) from error
+            raise _earlier_unknown(error) from error
 
     def _resolve(self, payment: Payment) -> Outcome:
         """Resolve an unknown payment: found, proven absent, or still unknown."""
@@ -156,7 +156,7 @@ class Charging:
         except Declined:
             raise why from None
         except PROVEN_NOT_CHARGED as error:
-            raise _still_unknown(error) from error
+            raise _earlier_unknown(error) from error
         return self._outcome(payment, found) if found else as_recorded(payment)
 
     def _outcome(self, payment: Payment, charged: GatewayCharge) -> Outcome:
@@ -187,10 +187,14 @@ def _request_for(payment: Payment) -> ChargeRequest:
     )
 
 
-def _still_unknown(error: PaymentError) -> OutcomeUnknown:
-    """The meaning of an error for a payment that may be charged: this call charged nothing, an earlier one may have."""
+def _earlier_unknown(error: PaymentError) -> PaymentError:
+    """The meaning of an error for a payment that may be charged: this call charged nothing, an earlier one may have.
+
+    RateLimited stays what it is: the workflow waits in every status of the payment.
+    """
+    if isinstance(error, RateLimited):
+        return error
     return OutcomeUnknown(
         "earlier_attempt_unknown",
         f"an earlier call may have charged, and the query to the gateway failed: {error.code}",
-        retry_after_seconds=error.retry_after_seconds,
     )

@@ -1,11 +1,13 @@
 """The workflow's steps, from an input state to an output state. The functions and the simulation run them.
 
-A state is {"payment_id"} with "outcome" or "error", and in between "ask", "event_id", "waits" and "wait_seconds": ids,
-outcomes and numbers, no personal data. The gateway's reference in it is encrypted.
+A state is {"payment_id"} with "outcome" or "error", and in between "ask", "event_id" and "wait_seconds": ids, outcomes
+and numbers, no personal data. The gateway's reference in it is encrypted.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from payments.application.audit import audit
@@ -15,7 +17,7 @@ from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.rate_limited_gateway import RateLimitedGateway
 from payments.application.record import record
 from payments.application.validate import PaymentMethods, validate
-from payments.domain.clock import Clock
+from payments.domain.clock import Clock, iso, parse_iso
 from payments.domain.errors import POLICIES, PaymentError, RateLimited
 from payments.domain.events import payment_event
 from payments.domain.gateway_event import EventState
@@ -32,8 +34,7 @@ from payments.ports.slot_counter import NoFreeSlot
 
 State = dict[str, Any]
 LONGEST_WAIT_SECONDS = 900
-"""The longest wait before an attempt, even if the gateway requests more. All attempts end within the day in which the
-gateway still remembers our idempotency key."""
+"""The longest wait before an attempt, even if the gateway requests more."""
 OWN_PACE_SECONDS = 5
 """How long the workflow waits before it requests a slot again; a random wait of up to the same length is added."""
 Jitter = Callable[[int], int]
@@ -59,34 +60,44 @@ def charge_step(
     rate_limiter: GatewayRateLimiter,
     jitter: Jitter,
 ) -> State:
-    """Charge within the gateway's rate. If the gateway requests a delay, return how long the workflow has to wait.
+    """Charge within the gateway's rate. If the gateway answers 429, return how long the workflow has to wait.
+
+    The row then holds that time, and every execution waits for it. Waits are not attempts, and end at a deadline.
 
     The payment's data key is obtained before anything is written or sent, so that every answer can be encrypted. A
     disabled key stops a charge (EncryptionUnavailable) but never loses one.
     """
-    waits, reconcile = int(state.get("waits", 0)), bool(state.get("ask"))
+    reconcile = bool(state.get("ask"))
     row = require(charging.store, state["payment_id"])
     what_for = {name: state[name] for name in ("payment_id", "ask", "event_id") if name in state}
 
-    def wait(seconds: int, waits: int) -> State:
-        return {**what_for, "waits": waits, "wait_seconds": seconds + jitter(seconds)}
+    def wait(seconds: int) -> State:
+        return {**what_for, "wait_seconds": seconds}
 
     if not may_call_gateway(row, reconcile=reconcile):
         return {**what_for, "outcome": as_recorded(row).as_json()}
+    if early := _seconds_until(row.not_before, charging.clock()):
+        return wait(early)
     try:
         open_row = unlocked(row, encryptor)
         turn = rate_limiter.take()
         charging = replace(charging, gateway=RateLimitedGateway(charging.gateway, turn), row_of=open_row.sealed)
         outcome = answered(lambda: charging.charge(open_row.payment, reconcile=reconcile))
     except NoFreeSlot:
-        return wait(OWN_PACE_SECONDS, waits)  # caused by our own rate limit: it does not count as an attempt
+        return wait(OWN_PACE_SECONDS + jitter(OWN_PACE_SECONDS))
+    except RateLimited as error:
+        now = charging.clock()
+        waited = now - parse_iso(row.attempted_at) if row.attempted_at else timedelta(0)
+        seconds = _seconds_to_wait(error, waited)
+        seconds += jitter(seconds)
+        charging.store.postpone(row.payment_id, now + timedelta(seconds=seconds))
+        if waited >= charging.timeouts.rate_limit:
+            raise  # a payment that was never sent fails; every other one keeps its status, and recovery restarts it
+        return wait(seconds)
     except PaymentError as error:
-        seconds = _seconds_to_wait(error, waits)
-        if not seconds and error.gateway_reference:
+        if error.gateway_reference:
             raise _sealed(error, open_row) from None
-        if not seconds:
-            raise
-        return wait(seconds, waits + 1)
+        raise
     if outcome is None:
         raise AssertionError("charge returns an outcome or raises")
     sealed = replace(outcome, gateway_reference=open_row.sealed_reference(outcome.gateway_reference))
@@ -130,12 +141,15 @@ def _held(payment: Payment) -> Outcome | None:
     return Outcome(Status.IN_REVIEW, payment.hold, "a fraud rule holds the payment; an operator decides")
 
 
-def _seconds_to_wait(error: PaymentError, waits: int) -> int:
-    """Seconds until the next attempt: as the gateway requested, or growing with each wait. 0 if waiting cannot help."""
-    policy = POLICIES[type(error)]
-    most = POLICIES[RateLimited].max_attempts
-    if waits >= most or not (policy.waits_as_requested or error.retry_after_seconds):
+def _seconds_until(not_before: str, now: datetime) -> int:
+    """Whole seconds until a payment may be sent; 0 if it may be sent now."""
+    if not_before <= iso(now):
         return 0
-    requested = min(error.retry_after_seconds, LONGEST_WAIT_SECONDS)
-    own: int = min(policy.interval_seconds * policy.backoff_rate**waits, policy.max_delay_seconds)
-    return max(requested, own)
+    return min(math.ceil((parse_iso(not_before) - now).total_seconds()), 2 * LONGEST_WAIT_SECONDS)
+
+
+def _seconds_to_wait(error: RateLimited, waited: timedelta) -> int:
+    """Seconds until the next attempt: as the gateway requested, or as long as the payment waited until now."""
+    policy = POLICIES[RateLimited]
+    own = min(max(int(waited.total_seconds()), policy.interval_seconds), policy.max_delay_seconds)
+    return max(min(error.retry_after_seconds, LONGEST_WAIT_SECONDS), own)

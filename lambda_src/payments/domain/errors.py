@@ -66,8 +66,8 @@ class Policy:
     An error with `max_attempts` 0 is an answer, not a failure. The handler returns it as an outcome, so that declined
     cards do not fire the alarm on Lambda errors. All other errors are raised, retried and finally caught.
     Delays are in seconds. Each delay is jittered over its whole length, so that many retries spread out.
-    With `waits_as_requested` the workflow waits as long as the gateway requests (Retry-After) before each attempt. The
-    intervals apply when the answer requests no delay.
+    With `waits_as_requested` the workflow waits as long as the gateway requests (Retry-After), or as long as it waited
+    until now, within the interval and the maximum. The number of these waits is not limited: they end at a deadline.
     """
 
     status: Status
@@ -89,8 +89,10 @@ POLICIES: dict[type[PaymentError], Policy] = {
     Declined: Policy(Status.DECLINED),
     RequiresAction: Policy(Status.REQUIRES_ACTION),
     Conflict: Policy(Status.IN_REVIEW),
-    # 1+2+4+8+16+32+60+60 s: about three minutes of a busy gateway; then the payment fails as not charged
-    RateLimited: Policy(Status.FAILED, max_attempts=8, interval_seconds=1, waits_as_requested=True),
+    # it waits for a day, see RecoveryTimeouts.rate_limit; then a payment that was never sent fails
+    RateLimited: Policy(
+        Status.FAILED, max_attempts=1, interval_seconds=1, max_delay_seconds=900, waits_as_requested=True
+    ),
     NotSent: Policy(Status.FAILED, max_attempts=6, interval_seconds=1, max_delay_seconds=30),
     # the retry queries the gateway for the payment before it sends anything
     OutcomeUnknown: Policy(Status.UNKNOWN, max_attempts=4, interval_seconds=2, max_delay_seconds=30),

@@ -207,7 +207,7 @@ class Payment:
     Times are ISO 8601 UTC. `audited_version` and `audit_hash` say how far the audit log covers the row. `restarts` and
     `restarted_at` say how often, and when last, recovery restarted it. `submitted_by` is the subject of the caller who
     submitted it. `token_id` names the token that it is charged on. `hold` is the code of the fraud rule that holds it
-    for review.
+    for review. No request about it goes to the gateway before `not_before`, if that is set.
     """
 
     payment_id: str
@@ -240,6 +240,7 @@ class Payment:
     submitted_by: str = ""
     token_id: str = ""
     hold: str = ""
+    not_before: str = ""
 
 
 class IllegalMove(Exception):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from payments.domain.clock import parse_iso
+from payments.domain.clock import iso, parse_iso
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
 
@@ -29,12 +29,23 @@ class RecoveryTimeouts:
         return 288 * self.unit
 
     @property
+    def rate_limit(self) -> timedelta:
+        """How long a payment waits for a gateway that answers 429, from its first attempt on: a day at five minutes a
+        unit."""
+        return 288 * self.unit
+
+    @property
     def overdue(self) -> timedelta:
         """How long a payment may stay open before an alarm notifies an operator: one hour."""
         return 12 * self.unit
 
     def is_due(self, payment: Payment, now: datetime) -> bool:
-        """Whether recovery should restart an unsettled payment. The wait doubles with each restart."""
+        """Whether recovery should restart an unsettled payment. The wait doubles with each restart.
+
+        A payment that must wait for the gateway is not due before that time; its workflow may have ended meanwhile.
+        """
+        if iso(now) < payment.not_before:
+            return False
         units: int = min(_FIRST_WAIT[payment.status] * 2**payment.restarts, _LONGEST_BACKOFF)
         return now - parse_iso(max(payment.updated_at, payment.restarted_at)) >= units * self.unit
 

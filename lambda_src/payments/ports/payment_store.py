@@ -31,7 +31,7 @@ class PaymentStore(Protocol):
     def save(self, payment: Payment) -> None:
         """Replace the previous version (`payment.version - 1`) by `payment`. Raises VersionConflict.
 
-        Does not change the marks that `AuditStore`, `BatchStore` and `claim_restart` write.
+        Does not change the marks that `AuditStore`, `BatchStore`, `claim_restart` and `postpone` write.
         """
 
     def unsettled(self, before: datetime) -> Iterator[str]:
@@ -43,6 +43,12 @@ class PaymentStore(Protocol):
 
     def claim_restart(self, payment: Payment, at: datetime) -> Payment:
         """Count one more restart of the payment's given version. Raises VersionConflict for all callers but one."""
+
+    def postpone(self, payment_id: str, until: datetime) -> None:
+        """Set the payment's `not_before`, in any status and version. An earlier time than the stored one has no effect.
+
+        The payment must exist.
+        """
 
     def of_batch(self, batch_id: str) -> Iterator[Payment]:
         """The payments of a batch in the order of their lines. Eventually consistent."""

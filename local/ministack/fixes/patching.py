@@ -17,3 +17,12 @@ def wrap(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
         return wrapper(original, *args, **kwargs)
 
     setattr(owner, name, replacement)
+
+
+def replace(owner: Any, name: str, replacement: Any) -> None:
+    """Replace a function or variable of a module, without the cost of a wrapper.
+
+    Raises AttributeError if MiniStack no longer has this name.
+    """
+    getattr(owner, name)
+    setattr(owner, name, replacement)

@@ -86,12 +86,14 @@ def _be_root(control: socket.socket) -> None:
     os.nice(NICENESS)
     import boto3  # noqa: F401 - preloaded for the functions
     import shortcut  # type: ignore[import-not-found] # the module beside this file
-    from botocore import handlers
+    from botocore import client, endpoint, handlers
 
     sys.path.pop(0)  # this file's folder
     # a module that the package lacks must be missing here as well, although this project is installed
     sys.meta_path[:] = [finder for finder in sys.meta_path if "__editable__" not in str(finder)]
     handlers.BUILTIN_HANDLERS += [("before-call", _pass_the_depth_on), ("before-send", shortcut.send)]
+    endpoint.Endpoint.create_request = shortcut.create_request  # type: ignore[method-assign]
+    client.BaseClient._resolve_endpoint_ruleset = shortcut.resolve_endpoint  # type: ignore[attr-defined]
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     _fork_on_request(control, _be_parent)

@@ -1,28 +1,83 @@
-"""Sends the functions' boto3 requests, signed as usual, to the local AWS over a UNIX socket instead of its TLS port.
+"""Sends the functions' boto3 requests to the local AWS over a UNIX socket instead of its TLS port.
 
 On one machine, both ends of TLS, urllib3 and http.client take half of the time of a small call. In botocore, a
-`before-send` handler can answer a request: this module is such a handler. Streamed answers (an S3 object, a function's
+`before-send` handler can answer a request: `send` is such a handler. Streamed answers (an S3 object, a function's
 answer) still use TLS, as do all requests that do not come from a function.
+
+Half of what remains is the signature. `create_request` leaves it out: no other user's program can open the socket. The
+request names the function's credentials as a signed one does, so that the local AWS asks the function's role. Nor does
+`resolve_endpoint` work out the one address of the local AWS for each call anew.
 """
 
 import os
 import socket
 import threading
-from collections.abc import Iterator
-from typing import Any
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSResponse
+from botocore.client import BaseClient
+from botocore.endpoint import Endpoint
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
 SOCKET = "_LOCAL_AWS_SOCKET"
 """The environment variable that holds the socket's path."""
+UNSIGNED = frozenset({"dynamodb", "kms", "secretsmanager", "sqs", "states"})
+"""The services, by their names in signatures, whose requests are plain JSON and whose answers are never streamed."""
 RECEIVE_BYTES = 65536
+_ADDRESS = "_local_aws_address"
 END_OF_HEAD = b"\r\n\r\n"
 
+_create_request = Endpoint.create_request
+_resolve_endpoint = BaseClient._resolve_endpoint_ruleset  # type: ignore[attr-defined]
 _idle: list[socket.socket] = []
 os.register_at_fork(after_in_child=_idle.clear)  # two processes must never read the answers of one connection
 _lock = threading.Lock()
+
+
+class UnsignedRequest(NamedTuple):
+    """What `send` needs of a botocore request."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: str | bytes
+    context: Mapping[str, Any]
+    stream_output: bool = False
+
+
+def create_request(endpoint: Endpoint, params: dict[str, Any], operation_model: Any = None) -> Any:
+    """Replaces `Endpoint.create_request`: it builds and signs the request of each attempt."""
+    service = operation_model.service_model.signing_name if operation_model else ""
+    if service not in UNSIGNED or not os.environ.get(SOCKET) or not isinstance(params["body"], str | bytes):
+        return _create_request(endpoint, params, operation_model)
+    region = params["context"]["client_region"]
+    headers = params["headers"] | _credentials(f"{region}/{service}")
+    return UnsignedRequest(params["method"], params["url"], headers, params["body"], params["context"])
+
+
+def resolve_endpoint(client: BaseClient, operation_model: Any, *arguments: Any, **named: Any) -> Any:
+    """Replaces `BaseClient._resolve_endpoint_ruleset`, whose result depends on the call at AWS only."""
+    if operation_model.service_model.signing_name not in UNSIGNED or not os.environ.get(SOCKET):
+        return _resolve_endpoint(client, operation_model, *arguments, **named)
+    known = client.__dict__.get(_ADDRESS)
+    if known is None:
+        known = client.__dict__[_ADDRESS] = _resolve_endpoint(client, operation_model, *arguments, **named)
+    return known
+
+
+def _credentials(scope: str) -> dict[str, str]:
+    """The headers of a signed request, with zeros as signature. A function's credentials are in its environment."""
+    at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    credential = f"{os.environ['AWS_ACCESS_KEY_ID']}/{at[:8]}/{scope}/aws4_request"
+    signature = f"SignedHeaders=host;x-amz-date, Signature={'0' * 64}"
+    return {
+        "Authorization": f"AWS4-HMAC-SHA256 Credential={credential}, {signature}",
+        "X-Amz-Date": at,
+        "X-Amz-Security-Token": os.environ["AWS_SESSION_TOKEN"],
+    }
 
 
 def send(request: Any, **_: Any) -> AWSResponse | None:

@@ -78,7 +78,7 @@ def test_decide_asks_when_money_may_have_moved_even_while_paused(status: Status,
 def test_decide_starts_nothing_pending_while_paused_and_says_why(started: bool) -> None:
     decision = decide("pay_1", row(Status.PENDING), PAUSED, started=started)
     assert (decision.action, decision.needed) == (Action.REFUSE, True)
-    assert "opened by the operator" in decision.why
+    assert "paused by the operator" in decision.why
     assert "the bank is down" in decision.why
 
 

@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -21,22 +22,30 @@ from fakes.tokens import MemoryTokenStore
 from payments.application.batch.close_rows import BatchRows
 from payments.application.charge import Charging
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
-from payments.application.steps import OWN_PACE_SECONDS, State, audit_step, charge_step, record_step, validate_step
+from payments.application.steps import (
+    LONGEST_WAIT_SECONDS,
+    OWN_PACE_SECONDS,
+    State,
+    audit_step,
+    charge_step,
+    record_step,
+    validate_step,
+)
 from payments.application.validate import PaymentMethods
 from payments.domain.audit_chain import verify
-from payments.domain.errors import POLICIES, Misconfigured, OutcomeUnknown, PaymentError, RateLimited
+from payments.domain.clock import iso
+from payments.domain.errors import POLICIES, Misconfigured, OutcomeUnknown, PaymentError
 from payments.domain.events import payment_event
 from payments.domain.gateway_event import EventState
 from payments.domain.money import Money
 from payments.domain.payment import Payment
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 from payments.ports.sealed_payments import opened
 from payments.ports.slot_counter import NoFreeSlot
 from tests.unit.builders import NOON, FixedClock, after, gateway_event, payment, versions
 from tests.unit.interruptions import Interrupted
-
-MOST_WAITS = POLICIES[RateLimited].max_attempts
 
 
 class Recording(MemoryGateway):
@@ -68,6 +77,12 @@ class CountedSlots(MemorySlotStore):
         return first
 
 
+def processed(status: Status) -> Payment:
+    """A payment that may be charged, in a status after its first attempt."""
+    passed = [Status.PROCESSING] if status is Status.PROCESSING else [Status.PROCESSING, status]
+    return after(payment(), *passed, gateway_reference="pi_1", attempted_at=iso(NOON))
+
+
 class StepScenario:
     """A payment, and the functions of its workflow."""
 
@@ -91,6 +106,13 @@ class StepScenario:
             ),
             jitter=lambda most: min(most, jitter_seconds),
         )
+
+    def charge_ends(self) -> State:
+        """The state after a charge step, or the error that it raised."""
+        try:
+            return self.charge()
+        except PaymentError as error:
+            return {"error": error}
 
     def charge_until_it_ends(self, state: State | None = None) -> State:
         """Like the workflow: charge again after each wait, and catch the last error."""
@@ -138,7 +160,7 @@ def test_charge_step_takes_no_slot_for_a_payment_with_an_outcome() -> None:
 def test_charge_step_waits_for_the_retry_after_time_plus_jitter() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=7))
-    assert scenario.charge(jitter_seconds=3) == {"payment_id": "pay_1", "waits": 1, "wait_seconds": 10}
+    assert scenario.charge(jitter_seconds=3) == {"payment_id": "pay_1", "wait_seconds": 10}
     assert scenario.now.status is Status.PENDING
 
 
@@ -150,15 +172,46 @@ def test_charge_step_when_jittered_then_over_the_whole_length_of_the_wait() -> N
 
 
 @pytest.mark.fault(12)
-def test_charge_step_without_retry_after_doubles_waits_up_to_a_minute() -> None:
+def test_charge_step_without_retry_after_waits_as_long_as_it_waited() -> None:
     scenario = StepScenario()
-    scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=0, times=8))
-    state: State = {"payment_id": "pay_1"}
+    scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=0, times=1000))
     waits = []
-    for _ in range(8):
-        state = scenario.charge(state)
-        waits.append(state["wait_seconds"])
-    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+    for _ in range(13):
+        waits.append(scenario.charge()["wait_seconds"])
+        scenario.clock.wait(timedelta(seconds=waits[-1]))
+    assert waits == sorted(waits)
+    assert (waits[0], waits[-1]) == (1, 900)
+    assert all(later <= 2 * earlier + 10 for earlier, later in pairwise(waits))  # the clock moves with each look at it
+
+
+@pytest.mark.fault(12)
+def test_charge_step_caps_the_wait_that_the_gateway_requests() -> None:
+    scenario = StepScenario()
+    scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=86_400))
+    assert scenario.charge()["wait_seconds"] == LONGEST_WAIT_SECONDS
+
+
+@pytest.mark.fault(12)
+@pytest.mark.parametrize("status", [Status.PENDING, Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION])
+def test_executions_send_nothing_before_the_time_on_the_row(status: Status) -> None:
+    row = payment() if status is Status.PENDING else processed(status)
+    scenario = StepScenario(row)
+    scenario.store.postpone("pay_1", NOON + timedelta(seconds=75))
+    scenario.clock.wait(timedelta(seconds=38.5))
+    assert scenario.charge({"payment_id": "pay_1", "ask": True})["wait_seconds"] in (36, 37)
+    assert scenario.slots.taken == 0
+    assert scenario.now.status is status
+    scenario.clock.wait(timedelta(seconds=37))
+    assert "wait_seconds" not in scenario.charge_ends()
+    assert scenario.slots.taken == 1
+
+
+@pytest.mark.fault(12)
+def test_charge_step_stores_its_wait_with_jitter_on_the_row() -> None:
+    scenario = StepScenario()
+    scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=75))
+    assert scenario.charge(jitter_seconds=32)["wait_seconds"] == 107
+    assert scenario.now.not_before == iso(scenario.clock.now + timedelta(seconds=107))
 
 
 @pytest.mark.fault(12)
@@ -173,20 +226,33 @@ def test_charge_step_after_a_wait_sends_the_same_request_and_key() -> None:
 
 
 @pytest.mark.fault(12)
-def test_charge_step_gives_up_on_a_busy_gateway_after_the_most_waits() -> None:
+def test_charge_step_fails_a_payment_limited_for_a_day_as_never_sent() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, times=1000))
     state = scenario.charge_until_it_ends()
-    assert len(scenario.gateway.requests) == 1 + MOST_WAITS
+    waited = scenario.clock() - NOON
+    assert RecoveryTimeouts().rate_limit <= waited < RecoveryTimeouts().rate_limit + timedelta(minutes=15)
     assert scenario.record(state).status is Status.FAILED
     assert scenario.gateway.captured == []
+
+
+@pytest.mark.fault(54)
+@pytest.mark.parametrize("status", [Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION])
+def test_question_limited_for_a_day_changes_no_status(status: Status) -> None:
+    scenario = StepScenario(processed(status))
+    scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find", times=1000))
+    state = scenario.charge_until_it_ends({"payment_id": "pay_1", "ask": True, "event_id": "evt_1"})
+    assert state["error"]["Error"] == "RateLimited"
+    scenario.events.add(gateway_event("payment_intent.succeeded", event_id="evt_1"))
+    assert scenario.record(state).status is status
+    assert scenario.events.of_payment("pay_1")[0].state is EventState.PARKED
 
 
 @pytest.mark.fault(12)
 def test_charge_step_waits_when_asking_about_a_possible_charge_is_refused() -> None:
     scenario = StepScenario(after(payment(), Status.PROCESSING))
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find", retry_after_seconds=5))
-    assert scenario.charge() == {"payment_id": "pay_1", "waits": 1, "wait_seconds": 5}
+    assert scenario.charge() == {"payment_id": "pay_1", "wait_seconds": 5}
     assert scenario.now.status is Status.PROCESSING
 
 
@@ -197,7 +263,7 @@ def test_charge_step_remembers_to_ask_the_gateway_across_a_wait() -> None:
     scenario.gateway.refund(scenario.opened.gateway_reference, 9999)
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find"))
     state = scenario.charge({"payment_id": "pay_1", "ask": True})
-    assert state["wait_seconds"]
+    scenario.clock.wait(timedelta(seconds=state["wait_seconds"]))
     assert scenario.record(scenario.charge(state)).status is Status.REFUNDED
 
 
@@ -324,26 +390,25 @@ def test_charge_step_when_it_waits_then_the_event_is_not_forgotten(own_pace: boo
 def test_charge_step_without_a_free_slot_waits_and_sends_nothing() -> None:
     scenario = StepScenario()
     scenario.slots.free = False
-    assert scenario.charge() == {"payment_id": "pay_1", "waits": 0, "wait_seconds": OWN_PACE_SECONDS}
+    assert scenario.charge() == {"payment_id": "pay_1", "wait_seconds": OWN_PACE_SECONDS}
     assert (scenario.now.status, scenario.now.attempts) == (Status.PENDING, 0)
     scenario.slots.free = True
-    assert scenario.record(scenario.charge({"payment_id": "pay_1", "waits": 1})).status is Status.SUCCEEDED
+    assert scenario.record(scenario.charge()).status is Status.SUCCEEDED
 
 
 @pytest.mark.parametrize("status", [Status.PROCESSING, Status.UNKNOWN])
 def test_charge_step_when_no_slot_is_free_to_ask_then_it_waits_as_well(status: Status) -> None:
     scenario = StepScenario(after(payment(), *dict.fromkeys((Status.PROCESSING, status))))
     scenario.slots.free = False
-    assert scenario.charge() == {"payment_id": "pay_1", "waits": 0, "wait_seconds": OWN_PACE_SECONDS}
+    assert scenario.charge() == {"payment_id": "pay_1", "wait_seconds": OWN_PACE_SECONDS}
 
 
 def test_charge_step_never_gives_up_a_payment_for_lack_of_free_slots() -> None:
     scenario = StepScenario()
     scenario.slots.free = False
-    state: State = {"payment_id": "pay_1", "waits": MOST_WAITS}
-    for _ in range(10 * MOST_WAITS):
+    state: State = {"payment_id": "pay_1"}
+    for _ in range(100):
         state = scenario.charge(state)
-    assert state["waits"] == MOST_WAITS
     scenario.slots.free = True
     assert scenario.record(scenario.charge(state)).status is Status.SUCCEEDED
 
@@ -470,7 +535,7 @@ def test_steps_charge_at_most_once_and_keep_the_row_true_under_any_fault(
         for waiting in scenario.gateway.waiting("requires_action") if execution.customer_authenticates else []:
             scenario.gateway.finish(waiting.reference, well=True)
         scenario.clock.wait(timedelta(minutes=execution.minutes_later))
-    for _ in range(200):  # the remaining faults apply, and then no more
+    for _ in range(500):  # the remaining faults apply, and then no more
         if scenario.now.status in (*NOT_CHARGED, Status.SUCCEEDED):
             break
         scenario.clock.wait(timedelta(minutes=11))

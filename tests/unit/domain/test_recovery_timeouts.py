@@ -41,6 +41,13 @@ def test_is_due_without_restarts_after_the_first_wait_of_its_status(statuses: tu
     assert first_due(row(*statuses)) == units
 
 
+@pytest.mark.fault(12)
+def test_is_due_never_before_the_time_that_the_gateway_requests() -> None:
+    waiting = replace(payment(), not_before=iso(NOON + timedelta(days=1)))
+    assert not TIMEOUTS.is_due(waiting, NOON + timedelta(days=1) - timedelta(seconds=1))
+    assert TIMEOUTS.is_due(waiting, NOON + timedelta(days=1))
+
+
 def test_is_due_doubles_the_wait_per_restart_up_to_an_hour() -> None:
     assert [first_due(row(restarts=restarts)) for restarts in range(6)] == [1, 2, 4, 8, 12, 12]
     assert first_due(row(restarts=1000)) == 12

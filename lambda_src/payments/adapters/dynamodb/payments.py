@@ -145,6 +145,20 @@ class DynamoPaymentStore:
                 f"payment {payment.payment_id} is not at version {payment.version - 1}{why}"
             ) from None
 
+    def postpone(self, payment_id: str, until: datetime) -> None:
+        """Set `not_before` with one conditional write. No effect if the stored time is later."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"payment_id": {"S": payment_id}},
+                UpdateExpression="SET not_before = :until",
+                ConditionExpression="attribute_exists(version)"
+                " AND (attribute_not_exists(not_before) OR not_before < :until)",
+                ExpressionAttributeValues={":until": {"S": iso(until)}},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
+
     def of_batch(self, batch_id: str) -> Iterator[Payment]:
         """The payments of a batch from its index, in the order of lines. Eventually consistent."""
         pages = self._client.get_paginator("query").paginate(

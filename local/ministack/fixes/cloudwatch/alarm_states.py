@@ -16,6 +16,7 @@ from typing import Any, Final
 from ministack.services import cloudwatch
 
 from local.ministack.fixes.cloudwatch.metric_math import evaluate
+from local.ministack.fixes.cloudwatch.metric_points import points_between
 from local.ministack.fixes.patching import wrap
 
 COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
@@ -95,11 +96,7 @@ def _value(alarm: dict[str, Any], start: float, end: float) -> float | None:
 def _statistic(metric: dict[str, Any], statistic: str, unit: str | None, start: float, end: float) -> float | None:
     dimensions = {dimension["Name"]: dimension["Value"] for dimension in metric.get("Dimensions") or ()}
     key = (metric["Namespace"], metric["MetricName"], cloudwatch._dims_key(dimensions))
-    points = [
-        point
-        for point in list(cloudwatch._metrics.get(key) or ())
-        if start < point["Timestamp"] <= end and unit in (None, point.get("Unit"))
-    ]
+    points = [point for point in points_between(key, start, end) if unit in (None, point.get("Unit"))]
     if not points:
         return None
     value: float | None = cloudwatch._stat_value(cloudwatch._calc_stats(points), statistic, points)
