@@ -11,11 +11,13 @@ from enum import StrEnum
 from itertools import count
 from typing import Any, Literal
 
+from payments.adapters.stripe.amounts import CURRENCIES, limit, refusal
 from payments.adapters.stripe.rules import check_chargeable
 from payments.domain.clock import Clock, utc_now
 from payments.domain.errors import (
     Conflict,
     Declined,
+    InvalidPayment,
     Misconfigured,
     NotSent,
     OutcomeUnknown,
@@ -280,6 +282,8 @@ class MemoryGateway:
         return key
 
     def _executed(self, request: ChargeRequest) -> _Intent:
+        if refusal(request.money, settlement_currencies=CURRENCIES):  # no charge of the fakes is converted
+            raise InvalidPayment("amount_too_small", limit("amount_too_small", request.money.currency))
         code = TEST_PAYMENT_METHODS.get(request.payment_method)
         if code is None:
             raise Declined("invalid_payment_method", "the gateway does not know the payment method")

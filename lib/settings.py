@@ -15,6 +15,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from payments.adapters.stripe.amounts import CURRENCIES
+
 LEAST_PATIENCE_SECONDS = 120
 MOST_PATIENCE_SECONDS = 3600
 MOST_MERCHANTS = 50
@@ -141,6 +143,12 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _settled(currency: str) -> str:
+    if currency not in CURRENCIES:
+        raise ValueError("currencies that Stripe charges in, such as USD,EUR, in capital letters")
+    return currency
+
+
 def _few(names: list[str]) -> list[str]:
     if len(names) != len(set(names)) or len(names) > MOST_MERCHANTS:
         raise ValueError(f"at most {MOST_MERCHANTS} names, each once")
@@ -193,6 +201,9 @@ class Settings(BaseSettings):
     alarm_emails: Annotated[list[Annotated[str, _EMAIL]], NoDecode, BeforeValidator(_split)] = []
     tags: Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)] = {}
     merchants: Annotated[list[Annotated[str, _MERCHANT]], NoDecode, BeforeValidator(_split), AfterValidator(_few)] = []
+    settlement_currencies: Annotated[
+        list[Annotated[str, AfterValidator(_settled)]], NoDecode, BeforeValidator(_split)
+    ] = []
     oidc_issuer: Annotated[str, _ISSUER] = ""
     oidc_audience: Annotated[str, _CLAIM] = ""
     oidc_roles_claim: Annotated[str, _CLAIM] = "groups"

@@ -1,5 +1,6 @@
 """Validate: find the payment method, and reject payments that can never be charged."""
 
+from functools import partial
 from typing import Any
 
 from payments.adapters import aws_clients as aws
@@ -22,6 +23,8 @@ methods = PaymentMethods(
     DynamoTokenStore(dynamodb, setting("TOKENS_TABLE")),
     utc_now,
 )
+settlement_currencies = frozenset(setting("SETTLEMENT_CURRENCIES", "").split(","))
+refused = partial(refusal, settlement_currencies=settlement_currencies)
 log = logger()
 
 
@@ -29,7 +32,7 @@ log = logger()
 @timed("validate")
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """State in: payment_id. State out: the same, with an outcome if the payment is rejected."""
-    state = validate_step(event, store=store, methods=methods, refusal=refusal)
+    state = validate_step(event, store=store, methods=methods, refusal=refused)
     log.info(
         "validated",
         payment_id=event["payment_id"],

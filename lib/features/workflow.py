@@ -49,7 +49,14 @@ class Workflow:
 
     def _validate(self) -> Function:
         base, tables = self._foundation, self._foundation.tables
-        validate = base.function("validate", 15, **base.payment_methods, **tables.payments.environment, **base.suffix)
+        validate = base.function(
+            "validate",
+            15,
+            SETTLEMENT_CURRENCIES=",".join(base.settings.settlement_currencies),
+            **base.payment_methods,
+            **tables.payments.environment,
+            **base.suffix,
+        )
         tables.payments.grant(validate, "GetItem")
         tables.customers.grant(validate, "GetItem")
         tables.tokens.grant(validate, "GetItem")

@@ -31,7 +31,7 @@ class Ledger:
         amount = amounts.amount_of(params["amount"])
         amounts.check(amount, params["currency"])
         if params.get("payment_method"):
-            _card(params["payment_method"])
+            amounts.check(amount, params["currency"], _card(params["payment_method"]).brand)
         intent = objects.payment_intent(
             params,
             intent_id=self._store.new_id("pi"),
@@ -57,7 +57,7 @@ class Ledger:
             method = params.get("payment_method") or intent["payment_method"]
             if not method:
                 raise parameters.missing_payment_method()
-            _card(method)
+            amounts.check(intent["amount"], intent["currency"], _card(method).brand)
             intent["payment_method"] = method
             self._attempt(intent, params)
             return dict(intent)

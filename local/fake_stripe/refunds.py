@@ -1,7 +1,5 @@
 """Refunds (docs.stripe.com/api/refunds): full or partial refunds of a charge."""
 
-from decimal import Decimal
-
 from local.fake_stripe import amounts, objects
 from local.fake_stripe.errors import ApiError, invalid, no_such
 from local.fake_stripe.objects import Json
@@ -31,7 +29,7 @@ class Refunds:
             if charge["refunded"]:
                 raise invalid(f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
             if amount > left:
-                asked, rest = (_shown(value, charge["currency"]) for value in (amount, left))
+                asked, rest = (amounts.shown(value, charge["currency"]) for value in (amount, left))
                 raise invalid(
                     f"Refund amount ({asked}) is greater than unrefunded amount on charge ({rest})", param="amount"
                 )
@@ -70,9 +68,3 @@ class Refunds:
         if not charge["captured"]:
             raise ApiError(400, f"Charge {charge_id} was not captured and cannot be refunded.", param="charge")
         return charge
-
-
-def _shown(amount: int, currency: str) -> str:
-    """An amount in the format of Stripe's messages: "$10.00", "10.00 chf"."""
-    number = f"{Decimal(amount).scaleb(-amounts.digits(currency)):f}"
-    return f"${number}" if currency == "usd" else f"{number} {currency}"

@@ -128,6 +128,36 @@ def test_charge_when_it_can_never_be_charged_then_is_invalid(bench: Bench, reque
     assert bench.gateway.find("pay-1") is None
 
 
+@pytest.mark.fault(59)
+@pytest.mark.parametrize(
+    ("money", "limit"),
+    [(Money(1_000_000_00, "USD"), "999999.99 USD"), (Money(10_000_000_000_00, "IDR"), "9999999999.99 IDR")],
+    ids=str,
+)
+def test_charge_above_the_maximum_is_invalid_and_is_not_sent(bench: Bench, money: Money, limit: str) -> None:
+    bench.fault("server_error")  # the answer to the first request
+    error = error_of(lambda: bench.gateway.charge(request_for(money=money)))
+    assert (type(error), error.code) == (InvalidPayment, "amount_not_supported")
+    assert f"at most {limit}" in error.message
+    assert type(error_of(lambda: bench.gateway.charge(request_for()))) is OutcomeUnknown
+
+
+@pytest.mark.fault(59)
+def test_charge_below_the_minimum_rejects_that_payment_and_no_other(bench: Bench) -> None:
+    error = error_of(lambda: bench.gateway.charge(request_for(money=Money(49, "USD"))))
+    assert (type(error), error.code) == (InvalidPayment, "amount_too_small")
+    assert "at least 0.50 USD" in error.message
+    assert bench.gateway.find("pay-1") is None
+    assert bench.gateway.charge(request_for("pay-2", money=Money(50, "USD"))).status is Status.SUCCEEDED
+
+
+@pytest.mark.fault(59)
+@pytest.mark.parametrize("money", [Money(1_000_000_00, "IDR"), Money(9_999_999_999_99, "IDR")], ids=str)
+def test_charge_takes_twelve_digits_of_rupiah(bench: Bench, money: Money) -> None:
+    assert bench.gateway.charge(request_for(money=money)).money == money
+    assert bench.captured() == [("pay-1", money)]
+
+
 @pytest.mark.parametrize(
     "money",
     [Money(500, "JPY"), Money(5, "ISK"), Money(700, "UGX"), Money(120000, "MGA"), Money(5120, "KWD")],
@@ -409,6 +439,17 @@ def test_stripe_charge_when_no_connection_is_made_then_is_not_sent(base_url: str
     gateway = StripeGateway(lambda: SECRET_KEY, base_url=base_url, connect_timeout_seconds=2)
     error = error_of(lambda: gateway.charge(request_for()))
     assert (type(error), error.code) == (NotSent, "gateway_unreachable")
+
+
+@pytest.mark.fault(59)
+def test_stripe_maximum_of_a_card_brand_rejects_that_payment_and_no_other() -> None:
+    """Which brand a payment method has is known only to Stripe."""
+    rupiah = Money(10_000_000_00, "IDR")
+    with bench_of("stripe") as bench:
+        error = error_of(lambda: bench.gateway.charge(request_for(method="pm_card_amex", money=rupiah)))
+        assert (type(error), error.code) == (InvalidPayment, "amount_too_large")
+        assert "at most 9999999999.99 IDR, and less on some cards" in error.message
+        assert bench.gateway.charge(request_for("pay-2", money=rupiah)).status is Status.SUCCEEDED
 
 
 def test_stripe_charge_answered_after_the_timeout_is_unknown_but_made_once() -> None:

@@ -15,7 +15,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "dev": {},
     "staging": {},
     "prod": {"alarm_emails": ["oncall@example.com"]},
-    "pr-1234": {"tags": {"Team": "payments", "Project": "checkout"}},
+    "pr-1234": {"tags": {"Team": "payments", "Project": "checkout"}, "settlement_currencies": ["USD", "EUR"]},
     "express": {"workflow_type": "EXPRESS"},
     "local": {"aws_endpoint_url": "https://127.0.0.1:4566", "stripe_api_base": "http://127.0.0.1:8420"},
 }

@@ -15,7 +15,7 @@ from lib.settings import Settings
 from payments.domain import customer as customers
 from payments.domain import token as tokens
 from payments.domain.currencies import EXPONENTS
-from payments.domain.money import MAX_MINOR_UNITS, Money
+from payments.domain.money import Money, max_minor_units
 from payments.domain.payment import (
     CUSTOMER_ID,
     FIELDS,
@@ -389,10 +389,11 @@ def test_contract_and_code_agree_on_currencies_digits_and_amount_limits() -> Non
     known: dict[str, int] = {}
     for group in SCHEMAS["Money"]["anyOf"]:
         number, text = group["properties"]["amount"]["anyOf"]
-        [exponent] = {EXPONENTS[currency] for currency in group["properties"]["currency"]["enum"]}
-        known |= dict.fromkeys(group["properties"]["currency"]["enum"], exponent)
-        currency = group["properties"]["currency"]["enum"][0]
-        least, most = Money(1, currency).decimal, Money(MAX_MINOR_UNITS, currency).decimal
+        currency, *others = group["properties"]["currency"]["enum"]
+        exponent, maximum = EXPONENTS[currency], max_minor_units(currency)
+        assert {(EXPONENTS[other], max_minor_units(other)) for other in others} <= {(exponent, maximum)}
+        known |= dict.fromkeys((currency, *others), exponent)
+        least, most = Money(1, currency).decimal, Money(maximum, currency).decimal
         assert number["type"] == ("number" if exponent else "integer")
         assert (str(number["minimum"]), str(number["maximum"])) == (str(float(least)) if exponent else "1", str(most))
         assert number.get("multipleOf", 1) == number["minimum"]

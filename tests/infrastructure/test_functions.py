@@ -2,6 +2,8 @@
 
 import ast
 
+import pytest
+
 from lib.package import ROOT
 from lib.settings import ENVIRONMENTS
 from payments.adapters.stripe.gateway import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
@@ -88,6 +90,13 @@ def test_production_calls_stripe_itself_and_has_no_test_card(prod: Stack) -> Non
 
     assert validate["environment"]["variables"]["DEFAULT_PAYMENT_METHOD"] == ""
     assert ENVIRONMENTS["staging"].default_payment_method == ""
+
+
+@pytest.mark.parametrize(("suffix", "currencies"), [("pr-1234", "USD,EUR"), ("prod", "")])
+def test_validate_knows_the_settlement_currencies(stacks: dict[str, Stack], suffix: str, currencies: str) -> None:
+    _, validate = stacks[suffix].named("aws_lambda_function", "payment-validate")
+
+    assert validate["environment"]["variables"]["SETTLEMENT_CURRENCIES"] == currencies
 
 
 def test_charge_ends_before_its_time_out_if_every_gateway_call_hangs(stack: Stack) -> None:

@@ -33,6 +33,8 @@ WRONG = [
     ("AUTH_MODE", "open", "'none' or 'jwt'"),
     ("AUTH_MODE", "iam", "'none' or 'jwt'"),
     ("MERCHANTS", "My_Shop", "names such as shop,partner"),
+    ("SETTLEMENT_CURRENCIES", "usd", "such as USD,EUR, in capital letters"),
+    ("SETTLEMENT_CURRENCIES", "USX", "currencies that Stripe charges in"),
     ("OIDC_ISSUER", "http://login.example.com", "an https address"),
     ("OIDC_AUDIENCE", "payment api", "without spaces"),
     ("OIDC_ROLES_CLAIM", "my roles", "without spaces"),

@@ -7,8 +7,14 @@ from decimal import Decimal
 from payments.domain.currencies import EXPONENTS
 
 MAX_MINOR_UNITS = 99_999_999
-"""Stripe's limit for one charge: eight digits in the smallest unit (docs.stripe.com/currencies, "Minimum and
-maximum charge amounts")."""
+"""The largest amount that we accept in minor units: eight digits, unless `HIGHER_MAXIMUM` has the currency."""
+
+HIGHER_MAXIMUM: dict[str, int] = {
+    currency: 10**digits - 1
+    for currency, digits in {"COP": 10, "HUF": 10, "IDR": 12, "INR": 9, "JPY": 10, "LBP": 11, "MGA": 10}.items()
+}
+"""Currency code → the largest amount in minor units, where the gateway takes more than eight digits. The sources are in
+the gateway's own table, and a test compares both. A payment above the gateway's limit is rejected by Validate."""
 
 _PLAIN_DECIMAL = re.compile(r"[0-9]{1,18}(?:\.([0-9]{1,18}))?", re.ASCII)
 
@@ -60,10 +66,11 @@ class Money:
                 f"{shown(text)} has more digits than {currency} has: {currency} takes {allowed}",
             )
         minor_units = int(Decimal(text).scaleb(exponent))
-        if not 1 <= minor_units <= MAX_MINOR_UNITS:
-            limit = cls(MAX_MINOR_UNITS, currency)
+        limit = max_minor_units(currency)
+        if not 1 <= minor_units <= limit:
             raise InvalidMoney(
-                "amount", f"{shown(text)} is out of range; {currency} takes {cls(1, currency)} to {limit}"
+                "amount",
+                f"{shown(text)} is out of range; {currency} takes {cls(1, currency)} to {cls(limit, currency)}",
             )
         return cls(minor_units, currency)
 
@@ -74,6 +81,11 @@ class Money:
 
     def __str__(self) -> str:
         return f"{self.decimal} {self.currency}"
+
+
+def max_minor_units(currency: str) -> int:
+    """The largest amount that we accept in a currency, in its minor units."""
+    return HIGHER_MAXIMUM.get(currency, MAX_MINOR_UNITS)
 
 
 def shown(value: object) -> str:

@@ -18,6 +18,7 @@ from local.fake_stripe.app import FakeStripe
 from local.fake_stripe.faults import Fault, Kind
 from local.fake_stripe.server import in_process
 from payments.adapters.stripe import amounts as stripe_amounts
+from payments.domain.money import InvalidMoney
 
 SECRET_KEY = "sk_test_0123456789"
 CARD: dict[str, Any] = {
@@ -150,6 +151,9 @@ def test_authenticating_card_requires_action_or_declines_off_session(api: Api) -
     [
         ({"amount": 49}, "amount_too_small", "amount"),
         ({"amount": 100_000_000}, "amount_too_large", "amount"),
+        ({"amount": 1_000_000_000_000, "currency": "idr"}, "amount_too_large", "amount"),
+        ({"amount": 1_000_000_000, "currency": "idr", "payment_method": "pm_card_amex"}, "amount_too_large", "amount"),
+        ({"amount": 29, "currency": "gbp"}, "amount_too_small", "amount"),
         ({"amount": "9.99"}, "parameter_invalid_integer", "amount"),
         ({"amount": -5}, "parameter_invalid_integer", "amount"),
         ({"amount": 5124, "currency": "kwd"}, "invalid_charge_amount", "amount"),
@@ -178,8 +182,52 @@ def test_retrieve_when_intent_is_unknown_then_is_404(api: Api) -> None:
     assert (caught.value.http_status, caught.value.code) == (404, "resource_missing")
 
 
+@pytest.mark.fault(59)
+@pytest.mark.parametrize(
+    ("amount", "currency", "message"),
+    [
+        (49, "usd", "Amount must be at least $0.50"),
+        (17499, "huf", "Amount must be at least 175.00 huf"),
+        (100_000_000, "usd", "Amount must be no more than $999999.99"),
+        (10_000_000_000, "jpy", "Amount must be no more than 9999999999 jpy"),
+    ],
+)
+def test_create_outside_the_limits_gets_400_naming_the_limit(
+    api: Api, amount: int, currency: str, message: str
+) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        api.pay(amount=amount, currency=currency)
+    assert caught.value.error is not None
+    assert (caught.value.error.type, caught.value.error.message) == ("invalid_request_error", message)
+
+
+def test_confirm_with_amex_refuses_more_than_nine_digits(api: Api) -> None:
+    waiting = api.pay(amount=1_000_000_000, currency="idr", confirm=False, payment_method="pm_card_visa")
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        api.intents.confirm(waiting.id, {"payment_method": "pm_card_amex"})
+    assert caught.value.code == "amount_too_large"
+    assert api.intents.confirm(waiting.id).status == "succeeded"
+
+
 def test_currencies_equal_those_of_the_adapters_table() -> None:
     assert {currency.upper() for currency in amounts.CURRENCIES} == stripe_amounts.CURRENCIES
+
+
+@pytest.mark.parametrize("currency", sorted(amounts.CURRENCIES))
+def test_limits_and_steps_equal_those_of_the_adapters_table(currency: str) -> None:
+    step, (least, most) = amounts.step(currency), amounts.limits(currency)
+    smallest = stripe_amounts.smallest(currency.upper())
+    assert least == (stripe_amounts.stripe_amount(smallest) if smallest else 1)
+    assert most - most % step == stripe_amounts.stripe_amount(stripe_amounts.largest(currency.upper()))
+    for amount in (1, 10, 100):
+        assert (amount % step == 0) == _chargeable(amount, currency)
+
+
+def _chargeable(amount: int, currency: str) -> bool:
+    try:
+        return stripe_amounts.refusal(stripe_amounts.money_of(amount, currency)) is None
+    except InvalidMoney:
+        return False
 
 
 # Lists and search ------------------------------------------------------------------------------------------------

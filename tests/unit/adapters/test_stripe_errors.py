@@ -84,6 +84,10 @@ ONE_OBJECT = [
 ]
 CONTENT = [
     charge(400, InvalidPayment, "amount_too_small", code="amount_too_small", param="amount"),
+    charge(400, InvalidPayment, "amount_too_large", code="amount_too_large", param="amount"),
+    charge(400, InvalidPayment, "amount_too_small", code="amount_too_small"),
+    # never a fault of our account
+    charge(400, InvalidPayment, "amount_too_small", code="amount_too_small", param="payment_method_types"),
     charge(400, InvalidPayment, "request_refused", param="metadata[order]"),
     charge(400, InvalidPayment, "request_refused", param="description"),
     charge(400, InvalidPayment, "payment_method_unactivated", code="payment_method_unactivated"),
@@ -240,6 +244,17 @@ def test_refused_saved_card_rejects_its_payment_as_not_charged(line: Line) -> No
 @pytest.mark.parametrize("line", [*CARDS, *ONE_OBJECT, *CONTENT, *SAVED_CARDS, *SUSPICIOUS], ids=str)
 def test_error_about_one_object_is_never_an_error_about_the_account(line: Line) -> None:
     assert not isinstance(meaning(line), Misconfigured)
+
+
+@pytest.mark.fault(59)
+@pytest.mark.parametrize(
+    ("code", "limit"), [("amount_too_small", "at least 0.50 USD"), ("amount_too_large", "at most 999999.99 USD")]
+)
+def test_refused_amount_rejects_its_payment_with_the_limit(code: str, limit: str) -> None:
+    error = meaning(charge(400, InvalidPayment, code, code=code, param="amount"))
+    assert type(error) is InvalidPayment
+    assert limit in error.message
+    assert "charged nothing" in error.message
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if line.call is not Call.CHARGE], ids=str)

@@ -1,4 +1,4 @@
-"""Money: FAULTS 32, and the table of currencies."""
+"""Money: FAULTS 32 and 59, and the table of currencies."""
 
 from decimal import Decimal
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payments.domain.currencies import EXPONENTS
-from payments.domain.money import MAX_MINOR_UNITS, InvalidMoney, Money
+from payments.domain.money import InvalidMoney, Money, max_minor_units
 
 
 def test_exponents_always_equal_iso_4217() -> None:
@@ -69,9 +69,33 @@ def test_parse_when_the_amount_is_not_plain_then_refused_with_the_reason(
     assert refused.value.field == field
 
 
-@given(st.integers(1, MAX_MINOR_UNITS), st.sampled_from(sorted(EXPONENTS)))
-def test_parse_when_given_what_str_wrote_then_the_same_money(minor_units: int, currency: str) -> None:
-    money = Money(minor_units, currency)
+@pytest.mark.fault(59)
+@pytest.mark.parametrize(
+    ("largest", "above", "currency"),
+    [
+        ("999999.99", "1000000.00", "USD"),
+        ("9999999999.99", "10000000000.00", "IDR"),
+        ("999999999.99", "1000000000.00", "LBP"),
+        ("99999999.99", "100000000.00", "COP"),
+        ("99999999.99", "100000000.00", "HUF"),
+        ("99999999.99", "100000000.00", "MGA"),
+        ("9999999.99", "10000000.00", "INR"),
+        ("9999999999", "10000000000", "JPY"),
+        ("99999999", "100000000", "KRW"),
+        ("99999.999", "100000.000", "KWD"),
+    ],
+)
+def test_parse_takes_the_largest_amount_and_refuses_more_with_the_limit(
+    largest: str, above: str, currency: str
+) -> None:
+    assert str(Money.parse(largest, currency)) == f"{largest} {currency}"
+    with pytest.raises(InvalidMoney, match=rf"is out of range; {currency} takes .* to {largest} {currency}$"):
+        Money.parse(above, currency)
+
+
+@given(st.sampled_from(sorted(EXPONENTS)), st.data())
+def test_parse_when_given_what_str_wrote_then_the_same_money(currency: str, data: st.DataObject) -> None:
+    money = Money(data.draw(st.integers(1, max_minor_units(currency))), currency)
     assert Money.parse(str(money).split(" ", maxsplit=1)[0], currency) == money
 
 

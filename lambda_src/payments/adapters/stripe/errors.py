@@ -20,6 +20,7 @@ import requests
 import stripe
 import urllib3.exceptions
 
+from payments.adapters.stripe.amounts import LIMIT_CODES, limit
 from payments.domain.errors import (
     Conflict,
     Declined,
@@ -68,7 +69,8 @@ class Row:
     """One row: the answers that it matches, and the error that they mean. An empty condition matches all.
 
     A code in `codes` that ends in `_` is a prefix. `code` is ours, for an answer without a code of Stripe's; with
-    `renames` for every answer. `message` may name the answer's `{status}` and `{parameter}`.
+    `renames` for every answer. `message` may name the answer's `{status}`, its `{parameter}` and the `{limit}` of the
+    amount.
     """
 
     error: type[PaymentError]
@@ -188,6 +190,15 @@ ROWS = (
         codes=_OF_ANOTHER_ACCOUNT,
         renames=True,
     ),
+    # The amount of one payment, independent of the parameter that Stripe names
+    Row(
+        InvalidPayment,
+        "amount_refused",
+        "{limit}" + _NOTHING_CHARGED,
+        calls=_CHARGE,
+        statuses=(400,),
+        codes=tuple(sorted(LIMIT_CODES)),
+    ),
     # Our key, our account, and what every request of ours has
     Row(Misconfigured, "gateway_key_refused", "Stripe refuses our key", statuses=(401,)),
     Row(Misconfigured, "gateway_key_refused", "Stripe refuses our account", statuses=_REFUSED, codes=_OF_OUR_ACCOUNT),
@@ -283,17 +294,22 @@ def row_of(answer: Answer) -> Row:
     return next(row for row in ROWS if row.matches(answer))
 
 
-def payment_error(call: Call, error: stripe.StripeError) -> PaymentError:
+def payment_error(call: Call, error: stripe.StripeError, currency: str = "") -> PaymentError:
     """The payment error that Stripe's answer to `call` means. It contains only codes and our own sentences: Stripe's
-    text may name payment methods and people."""
+    text may name payment methods and people. With the payment's `currency`, it names the limit of the amount."""
     answer = _answer(call, error)
     row = row_of(answer)
     return row.error(
         row.code if row.renames else answer.code or row.code,
-        row.message.format(status=answer.status, parameter=answer.parameter),
+        row.message.format(status=answer.status, parameter=answer.parameter, limit=_limit(answer.code, currency)),
         gateway_reference=_reference(_body(error)),
         retry_after_seconds=_retry_after_seconds(error) if row.error is RateLimited else 0,
     )
+
+
+def _limit(code: str, currency: str) -> str:
+    known = currency and code in LIMIT_CODES
+    return limit(code, currency) if known else "the amount is outside Stripe's limits"
 
 
 def code_of(problem: Mapping[str, Any]) -> str:

@@ -60,6 +60,7 @@ class StripeGateway:
             _asked(
                 lambda: self._intents.create(params, options={"api_key": key, "idempotency_key": request.payment_id}),
                 Call.CHARGE,
+                request.money.currency,
             )
         )
 
@@ -118,11 +119,11 @@ def _intent_params(request: ChargeRequest) -> Any:
     return params | ({"description": request.description} if request.description else {})
 
 
-def _asked[T](request: Callable[[], T], call: Call) -> T:
+def _asked[T](request: Callable[[], T], call: Call, currency: str = "") -> T:
     try:
         return request()
     except stripe.StripeError as error:
-        problem = payment_error(call, error)
+        problem = payment_error(call, error, currency)
     raise problem  # outside the except block: the traceback must not show Stripe's text, which names payment methods
 
 
