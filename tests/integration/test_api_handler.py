@@ -323,9 +323,7 @@ def test_next_action_is_read_with_the_stored_key_once_it_is_set(
 ) -> None:
     path, route = {"payment_id": "pay_1"}, "GET /payments/{payment_id}"
     with in_process() as (url, _):
-        api = loaded(
-            executions, monkeypatch, STRIPE_API_BASE=url, VAULT_KEY_ARN=os.environ["VAULT_KEY_ARN"]
-        )
+        api = loaded(executions, monkeypatch, STRIPE_API_BASE=url, VAULT_KEY_ARN=os.environ["VAULT_KEY_ARN"])
         assert api.submit()["statusCode"] == 202
         reference = requires_action(url, payments)
 

@@ -8,8 +8,9 @@ from typing import Protocol
 class NextAction:
     """How the customer continues a charge. For the payer alone: it is never stored or logged.
 
-    `method` is the gateway's word for the way, such as `use_stripe_sdk` or `redirect_to_url`. `redirect_url` is the page
-    to open, if there is one. `payment_method` is the one to confirm again, if the gateway removed it from the charge.
+    `method` is the gateway's word for the way, such as `use_stripe_sdk` or `redirect_to_url`. `redirect_url` is the
+    page to open, if there is one. `payment_method` is the one to confirm again, if the gateway removed it from the
+    charge.
     """
 
     method: str

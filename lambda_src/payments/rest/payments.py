@@ -65,7 +65,7 @@ def _with_next_action(services: Services, payment: Payment) -> dict[str, Any]:
     except PaymentError as error:
         logger().warning("next action not read", payment_id=payment.payment_id, code=error.code)
         retry_after_seconds = error.retry_after_seconds or RETRY_AFTER_SECONDS
-    except Exception:  # for example the store of the gateway's key does not answer
+    except Exception:  # noqa: BLE001 - for example the store of the gateway's key does not answer
         logger().exception("next action not read", payment_id=payment.payment_id)
         retry_after_seconds = RETRY_AFTER_SECONDS
     else:

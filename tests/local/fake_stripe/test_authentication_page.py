@@ -58,9 +58,7 @@ def test_redirect_shows_a_form_and_returns_the_customer_to_the_shop(api: Api) ->
 
 
 @pytest.mark.fault(17)
-@pytest.mark.parametrize(
-    ("outcome", "status"), [("succeeded", "succeeded"), ("failed", "requires_payment_method")]
-)
+@pytest.mark.parametrize(("outcome", "status"), [("succeeded", "succeeded"), ("failed", "requires_payment_method")])
 def test_page_passes_or_fails_the_authentication_once(api: Api, outcome: str, status: str) -> None:
     intent = waiting(api)
     answer = finish(api, str(intent.client_secret), outcome)
