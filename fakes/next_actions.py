@@ -6,7 +6,7 @@ from payments.ports.next_actions import NextAction
 
 
 class MemoryNextActions:
-    """The next actions of a gateway in memory. Its faults for `find` apply. `asked` has the references, oldest first."""
+    """The next actions of a gateway in memory, with its faults for `find`. `asked` has the references, oldest first."""
 
     def __init__(self, gateway: MemoryGateway) -> None:
         self._gateway = gateway

@@ -48,25 +48,26 @@ class StripeNextActions:
 
 def _next_action(intent: stripe.PaymentIntent) -> NextAction | None:
     """What Stripe's object says. A shape that is not known here is no action."""
-    match intent.to_dict():
+    content: dict[str, Any] = intent.to_dict()
+    match content:
         case {
             "status": "requires_action",
             "client_secret": str(secret),
-            "next_action": {"type": str(method), **details},
+            "next_action": {"type": str(method)} as action,
         }:
-            return NextAction(word(method), secret, redirect_url=_redirect_url(details))
+            return NextAction(word(method), secret, redirect_url=_redirect_url(action))
         # Stripe declined a charge without its customer and removed the card: the customer confirms it again
         case {
             "status": "requires_payment_method",
             "client_secret": str(secret),
-            "last_payment_error": {"payment_method": {"id": str(payment_method)}, **problem},
+            "last_payment_error": {"payment_method": {"id": str(payment_method)}} as problem,
         } if code_of(problem) == "authentication_required":
             return NextAction(BY_STRIPE_JS, secret, payment_method=payment_method)
     return None
 
 
-def _redirect_url(details: Mapping[str, Any]) -> str:
-    match details:
+def _redirect_url(action: Mapping[str, Any]) -> str:
+    match action:
         case {"redirect_to_url": {"url": str(url)}}:
             return url
     return ""
