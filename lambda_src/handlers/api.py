@@ -12,7 +12,10 @@ from payments.adapters.dynamodb.limits import DynamoLimitStore
 from payments.adapters.dynamodb.listing import DynamoPaymentListing
 from payments.adapters.dynamodb.tokens import DynamoTokenStore
 from payments.adapters.kms import KmsEmailHasher, KmsFieldEncryptor
+from payments.adapters.secrets_manager import GatewayKey
 from payments.adapters.step_functions import StepFunctionsWorkflow
+from payments.adapters.stripe.next_actions import StripeNextActions
+from payments.application.rate_limited_next_actions import RateLimitedNextActions
 from payments.application.velocity import Velocity
 from payments.config import setting
 from payments.domain.card_data import card_data_in
@@ -57,6 +60,7 @@ UNAVAILABLE_SECONDS = 5
 dynamodb, kms = aws.dynamodb(), aws.kms()
 encryptor = KmsFieldEncryptor(kms, setting("VAULT_KEY_ARN"))
 limits = DynamoLimitStore(dynamodb, setting("LIMITS_TABLE"))
+gateway_key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"))
 services = Services(
     payments=InstrumentedPaymentStore(
         dynamodb,
@@ -79,6 +83,11 @@ services = Services(
     ),
     velocity=Velocity(limits),
     access_log=DynamoAccessLog(dynamodb, setting("AUDIT_TABLE")),
+    next_actions=RateLimitedNextActions(
+        StripeNextActions(gateway_key.read, refused=gateway_key.forget, base_url=setting("STRIPE_API_BASE")),
+        limits,
+        utc_now,
+    ),
     new_id=lambda: uuid.uuid4().hex,
     new_token=random_token,
 )

@@ -39,6 +39,7 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
         **tables.audit_log.environment,
         **tables.payments.environment,
         **encryption.environment,
+        **foundation.gateway,
         **foundation.suffix,
     )
     tables.payments.grant(api, "GetItem", "PutItem", "BatchGetItem")
@@ -53,5 +54,6 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
     encryption.grant_fields(api, "payment_id", "GenerateDataKey", "Decrypt")
     encryption.grant_fields(api, "customer_id", "GenerateDataKey", "Decrypt")
     encryption.grant_lookup(api)
+    foundation.secrets.gateway.grant_read(api)  # for the next action of a payment that its customer must authenticate
     workflow.grant_start(api)
     return api

@@ -1,6 +1,6 @@
 """Compares the demonstration's findings with the scenario, and with the rules that always hold for money."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from local.demo.findings import Findings
@@ -40,6 +40,8 @@ def _calls(this: Run, found: Findings) -> Iterator[str]:
         given = payment.get("reason", {}) if payment else {}
         reason = answered.reason or f"{given.get('message', '')} ({given.get('code', '')})"
         yield from _differs(name, call.expected, status, reason)
+        if call.authenticates and this.body(call)["payment_id"] not in found.authenticated:
+            yield f"{name}: it had no next action for its customer"
 
 
 def _rows(found: Findings) -> Iterator[str]:
@@ -99,10 +101,14 @@ def _audit(found: Findings) -> Iterator[str]:
 
 
 def _events(found: Findings) -> Iterator[str]:
-    statuses = {event["payment_id"]: event["status"] for event in found.events if event["event_type"] == "payment"}
+    statuses: dict[str, set[str]] = defaultdict(set)  # a payment that required action has two events, in any order
+    for event in found.events:
+        if event["event_type"] == "payment":
+            statuses[event["payment_id"]].add(event["status"])
     for payment_id, payment in found.payments.items():
-        if statuses.get(payment_id) != payment["status"]:
-            yield f"{payment_id}: its event has status {statuses.get(payment_id, 'none')}, not {payment['status']}"
+        if payment["status"] not in statuses[payment_id]:
+            had = ", ".join(sorted(statuses[payment_id])) or "none"
+            yield f"{payment_id}: its event has status {had}, not {payment['status']}"
     batch_id = found.batch.batch_id if found.batch else ""
     if [event["batch_id"] for event in found.events if event["event_type"] == "batch"] != [batch_id]:
         yield "the batch's event with its totals was not received exactly once"

@@ -40,6 +40,8 @@ class Findings:
 
     answered: list[Answered] = field(default_factory=list)
     payments: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    authenticated: dict[str, str] = field(default_factory=dict)
+    """Payment id → the method of its next action, with which its customer authenticated."""
     batch: Batch | None = None
     result_files: dict[str, str] = field(default_factory=dict)
     rows: list[RowOutcome] = field(default_factory=list)

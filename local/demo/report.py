@@ -25,6 +25,9 @@ def show(console: Console, this: Run, found: Findings, *, total_seconds: float, 
     _files(console, found)
     console.print(_events(found))
     console.print(_charges(found))
+    for payment_id, method in found.authenticated.items():
+        done = f"{payment_id} required action, and its customer authenticated with its next_action ({method})"
+        console.print(f"3-D Secure: {done}.", soft_wrap=True)
     proven = sum(not fault for fault in found.audited.values())
     console.print(f"Audit log: {proven} of {len(found.audited)} payments verify up to their last change.")
     times = ", ".join(f"{title} {seconds:.0f} s" for title, seconds in applied.items() if seconds >= 1)

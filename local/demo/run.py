@@ -1,8 +1,7 @@
 """Runs the demonstration: starts the stack, sends payments of every kind, and collects the outcomes."""
 
-import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +16,7 @@ from local.demo.findings import Answered, Findings
 from local.demo.listener import Listener
 from local.demo.results import rows_of
 from local.demo.scenario import CALLS, CUSTOMER_METHODS, ROWS, Call, Run
+from local.fake_stripe.objects import AUTHENTICATION_PATH, CLIENT_SECRET
 from local.progress import StackSteps, Steps
 from local.stack import LocalStack
 from payctl import batch_files
@@ -28,6 +28,7 @@ from payments.adapters.dynamodb.audit import DynamoAuditStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.domain.audit_chain import AuditBroken, verify
 from payments.domain.batch.state import Batch, BatchStatus
+from payments.domain.statuses import Status
 from payments.ports.payment_store import require
 
 STILL_SECONDS = 90
@@ -67,6 +68,7 @@ class Demonstration:
         with Listener.on(self._stack, f"payment-demo-{self._this.id}") as listener, dead_letter:
             self._create_customers()
             self._submit()
+            self._authenticate()
             self._upload()
             self._gather()
             self._listen(listener)
@@ -102,6 +104,26 @@ class Demonstration:
             self._findings.payments[payment_id] = outcome(self._api, payment_id, STILL_SECONDS)
             self._steps.detail(f"{count} of {len(accepted)} have an outcome")
 
+    def _authenticate(self) -> None:
+        """Act as the customers who must pass 3-D Secure, with nothing but what the API gives them."""
+        self._steps.begin("passing 3-D Secure")
+        for payment_id in (self._this.body(call)["payment_id"] for call in CALLS if call.authenticates):
+            payment = self._read_until(payment_id, lambda payment: "next_action" in payment)
+            if action := payment.get("next_action"):
+                form = {CLIENT_SECRET: action["client_secret"], "outcome": "succeeded"}
+                _fake_stripe("POST", self._stack["gateway_url"] + AUTHENTICATION_PATH, form)
+                self._findings.authenticated[payment_id] = action["method"]
+                settled = self._read_until(payment_id, lambda payment: payment["status"] != Status.REQUIRES_ACTION)
+                self._findings.payments[payment_id] = settled
+
+    def _read_until(self, payment_id: str, enough: Callable[[Mapping[str, Any]], bool]) -> dict[str, Any]:
+        deadline = Deadline(STILL_SECONDS)
+        payment = self._api.payment(payment_id)
+        while not enough(payment) and not deadline.over(payment):
+            time.sleep(1)
+            payment = self._api.payment(payment_id)
+        return payment
+
     def _upload(self) -> None:
         self._steps.begin(f"uploading a CSV file of {len(ROWS)} rows")
         with TemporaryDirectory() as folder:
@@ -132,7 +154,7 @@ class Demonstration:
         self._read_audit()
         found.charges = [
             charge
-            for charge in _fake_stripe(self._stack["gateway_url"], "charges")
+            for charge in _fake_stripe("GET", f"{self._stack['gateway_url']}/_stand_in/charges")["data"]
             if charge["payment_id"].startswith(self._this.payment_id(""))
         ]
 
@@ -155,13 +177,13 @@ class Demonstration:
 
     def _listen(self, listener: Listener) -> None:
         self._steps.begin("waiting for the events and the dead-letter alarm")
-        expected = set(self._findings.payments)
+        expected = {(payment_id, payment["status"]) for payment_id, payment in self._findings.payments.items()}
 
         def complete(listening: Listener) -> bool:
-            payment_ids = {event.get("payment_id") for event in listening.events}
+            outcomes = {(event.get("payment_id"), event.get("status")) for event in listening.events}
             has_batch = any(event["event_type"] == "batch" for event in listening.events)
             self._steps.detail(f"{len(listening.events)} events, {len(listening.alarms)} alarms")
-            return expected <= payment_ids and has_batch
+            return expected <= outcomes and has_batch
 
         def alarm_fired(listening: Listener) -> bool:
             return any(alarm["NewStateValue"] == "ALARM" for alarm in listening.alarms)
@@ -178,8 +200,10 @@ def _problem_text(problem: Mapping[str, Any]) -> str:
     return "; ".join(errors) or str(problem.get("detail", ""))
 
 
-def _fake_stripe(gateway_url: str, what: str) -> list[dict[str, Any]]:
+def _fake_stripe(method: str, url: str, form: Mapping[str, str] | None = None) -> dict[str, Any]:
     with requests.Session() as session:
         session.trust_env = False  # a proxy cannot reach loopback
-        data: list[dict[str, Any]] = json.loads(session.get(f"{gateway_url}/_stand_in/{what}", timeout=10).text)["data"]
-    return data
+        answer = session.request(method, url, data=form, timeout=10)
+    answer.raise_for_status()
+    content: dict[str, Any] = answer.json()
+    return content

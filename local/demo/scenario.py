@@ -37,6 +37,8 @@ class Call:
     replayed: bool = False
     by_token: bool = False
     """Pay with a token of the customer's payment method. The token is created before."""
+    authenticates: bool = False
+    """The customer authenticates with the payment's next action once it is `requires_action`."""
 
 
 def _body(name: str, amount: str, currency: str = "USD", **more: str) -> dict[str, str]:
@@ -72,10 +74,11 @@ CALLS = (
         by_token=True,
     ),
     Call(
-        "3-D Secure needed",
+        "3-D Secure, authenticated",
         _body("auth", "45.00", "EUR", payment_method="pm_card_authenticationRequired"),
         202,
-        Expected(_S.REQUIRES_ACTION),
+        Expected(_S.SUCCEEDED),
+        authenticates=True,
     ),
     Call(
         "also a row of the file",

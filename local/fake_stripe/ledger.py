@@ -1,5 +1,7 @@
 """Payment intents and charges: the operations of the API, and the outcome of a payment attempt."""
 
+import secrets
+
 from local.fake_stripe import amounts, objects, parameters
 from local.fake_stripe.cards import CARDS, NEEDS_AUTHENTICATION, Card
 from local.fake_stripe.errors import ApiError, invalid, no_such
@@ -24,6 +26,8 @@ class Ledger:
         self._store = store
         self._faults = faults
         self._settings = settings
+        self.base_url = ""
+        """The address of this server, which the addresses in its answers begin with."""
 
     def create(self, params: Json, _: str = "") -> Json:
         """POST /v1/payment_intents. Nothing is stored if a parameter fails validation."""
@@ -49,6 +53,15 @@ class Ledger:
         """GET /v1/payment_intents/{id}."""
         with self._store.lock:
             return dict(self._store.intent(intent_id))
+
+    def of_secret(self, client_secret: str) -> Json:
+        """The intent with this client secret. Raises ApiError."""
+        intent_id = client_secret.partition("_secret_")[0]
+        with self._store.lock:
+            intent = self._store.intents.get(intent_id)
+            if intent is None or not secrets.compare_digest(intent["client_secret"], client_secret):
+                raise invalid("The client_secret provided does not match any PaymentIntent.", param="client_secret")
+            return dict(intent)
 
     def confirm(self, params: Json, intent_id: str) -> Json:
         """POST /v1/payment_intents/{id}/confirm."""
@@ -180,7 +193,8 @@ class Ledger:
     def _attempt(self, intent: Json, params: Json) -> None:
         card = CARDS[intent["payment_method"]]
         if card.authenticates and params.get("off_session") != "true":
-            intent.update(status="requires_action", next_action={"type": "use_stripe_sdk", "use_stripe_sdk": {}})
+            action = objects.authentication(intent, self.base_url, params.get("return_url", ""))
+            intent.update(status="requires_action", next_action=action)
             self._store.changed(intent, "requires_action")
         else:
             self.charge_card(intent, NEEDS_AUTHENTICATION if card.authenticates else card)

@@ -7,6 +7,9 @@ from local.fake_stripe.parameters import payment_method_types
 
 Json = dict[str, Any]
 
+AUTHENTICATION_PATH = "/3d_secure"
+CLIENT_SECRET = "payment_intent_client_secret"  # noqa: S105 - the name of a parameter
+
 
 def payment_intent(params: Json, *, intent_id: str, secret: str, amount: int, created: int) -> Json:
     """A new payment intent. `created` is in Unix seconds."""
@@ -34,6 +37,15 @@ def payment_intent(params: Json, *, intent_id: str, secret: str, amount: int, cr
         "payment_method_types": payment_method_types(params),
         "status": "requires_confirmation" if method else "requires_payment_method",
     }
+
+
+def authentication(intent: Json, base_url: str, return_url: str) -> Json:
+    """The `next_action` of an intent that requires 3-D Secure: a redirect if it has a `return_url`, else Stripe.js."""
+    url = f"{base_url}{AUTHENTICATION_PATH}?{CLIENT_SECRET}={intent['client_secret']}"
+    if return_url:
+        return {"type": "redirect_to_url", "redirect_to_url": {"return_url": return_url, "url": url}}
+    # its content is only for Stripe.js
+    return {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect", "stripe_js": url}}
 
 
 def charge(intent: Json, card: Card, *, charge_id: str, created: int) -> Json:

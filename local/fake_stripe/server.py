@@ -62,6 +62,7 @@ def wsgi_server(
         log_socket_errors=False,  # an intentionally lost answer is not an error
         clear_untrusted_proxy_headers=True,
     )
+    fake_stripe.ledger.base_url = url_of(server)
     listener.belongs_to(server)
     return server
 

@@ -1,4 +1,5 @@
-"""The HTTP routes of the Stripe API. The control routes are in `control.py`."""
+"""The HTTP routes of the Stripe API. The control routes are in `control.py`, the page of 3-D Secure in
+`authentication_page.py`."""
 
 from typing import Any
 
@@ -7,6 +8,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from local.fake_stripe.app import ApiRequest, FakeStripe, Operation
+from local.fake_stripe.authentication_page import authentication_page
 from local.fake_stripe.control import control_routes
 from local.fake_stripe.errors import ApiError
 from local.fake_stripe.forms import nested
@@ -41,6 +43,7 @@ def web_app(fake_stripe: FakeStripe, listener: Listener) -> Flask:
     for (method, rule), operation in operations_of(fake_stripe).items():
         app.add_url_rule(rule, f"{method} {rule}", _view(fake_stripe, operation), methods=[method])
     app.register_error_handler(HTTPException, _unrecognised)
+    app.register_blueprint(authentication_page(fake_stripe))
     app.register_blueprint(control_routes(fake_stripe, listener))
     return app
 

@@ -92,15 +92,18 @@ def asked(
 
 
 def pay_over_rest(api: Api, dynamodb: Any, customers: str) -> None:
-    """A payment on the customer's default method, and a decline."""
+    """A payment on the customer's default method, a decline, and one with a next action, for Stripe's key."""
     customer = {"customer_id": "least_privilege", "default_payment_method": "pm_card_mastercard"}
     dynamodb.put_item(TableName=customers, Item={name: {"S": text} for name, text in customer.items()})
     by_default = {"amount": 12, "currency": "EUR", "customer_id": "least_privilege"}
     declined = {"amount": 12, "currency": "EUR", "payment_method": "pm_card_chargeDeclined"}
-    for payment_id, body in (("least_default", by_default), ("least_declined", declined)):
+    authenticates = {"amount": 12, "currency": "EUR", "payment_method": "pm_card_authenticationRequired"}
+    bodies = {"least_default": by_default, "least_declined": declined, "least_authenticates": authenticates}
+    for payment_id, body in bodies.items():
         api.post({"payment_id": payment_id} | body)
     assert api.settled("least_default")["status"] == "succeeded"
     assert api.settled("least_declined")["status"] == "declined"
+    assert "next_action" in api.settled("least_authenticates")
 
 
 def pay_by_batch(api: Api, payments: DynamoPaymentStore, files: BatchFiles, events: Events) -> None:

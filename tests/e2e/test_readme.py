@@ -88,7 +88,7 @@ def test_answers_have_the_shape_that_the_readme_shows(
     printed: dict[str, str],
 ) -> None:
     shown = [block for block in HERE if block.answer]
-    assert len(shown) == 5
+    assert len(shown) == 6
     for block in shown:
         assert shape(json.loads(printed[block.script])) == shape(json.loads(block.answer)), block.script
 
@@ -100,6 +100,11 @@ def shape(value: Any) -> Any:
     if isinstance(value, list):
         return [shape(part) for part in value]
     return type(value).__name__
+
+
+def test_documented_3d_secure_payment_is_finished(printed: dict[str, str]) -> None:
+    (output,) = [text for script, text in printed.items() if "/3d_secure" in script]
+    assert '"status":"succeeded"' in output.replace(" ", "")
 
 
 def test_documented_upload_charges_every_row_and_writes_result_files(

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import requests
 
 from local.stack import LocalStack
 from payments.adapters.dynamodb.audit import DynamoAuditStore
@@ -126,6 +127,27 @@ def test_card_that_does_not_pay_gives_its_reason_after_one_attempt(
     assert gateway.charges(payment_id) == []
     [event] = eventually(lambda: events.of(payment_id=payment_id), len)
     assert event["attributes"]["status"] == status
+
+
+@pytest.mark.fault(17)
+@pytest.mark.parametrize(("outcome", "status"), [("succeeded", "succeeded"), ("failed", "declined")])
+def test_next_action_is_all_a_client_needs_to_finish_3d_secure(
+    api: Api, gateway: Gateway, local_stack: LocalStack, new_id: NewId, outcome: str, status: str
+) -> None:
+    payment_id = new_id()
+    api.post(body(payment_id, payment_method="pm_card_threeDSecure2Required"))
+    api.settled(payment_id)
+    answer = eventually(lambda: api.get(f"/payments/{payment_id}"), lambda answer: "next_action" in answer.json())
+    assert answer.headers["Cache-Control"] == "no-store"
+    form = {"payment_intent_client_secret": answer.json()["next_action"]["client_secret"], "outcome": outcome}
+    requests.post(f"{gateway.url}/3d_secure", data=form, timeout=10).raise_for_status()
+    view = eventually(
+        lambda: api.get(f"/payments/{payment_id}").json(),
+        lambda view: view["status"] == status,
+        local_stack.patience_seconds,
+    )
+    assert "next_action" not in view
+    assert len(gateway.charges(payment_id)) == (status == "succeeded")
 
 
 @pytest.mark.fault(10)

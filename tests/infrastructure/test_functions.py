@@ -6,8 +6,10 @@ import pytest
 
 from lib.package import ROOT
 from lib.settings import ENVIRONMENTS
+from payments.adapters.stripe import next_actions
 from payments.adapters.stripe.gateway import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from payments.application.gateway_rate_limiter import LONGEST_SLEEP_SECONDS
+from payments.application.rate_limited_next_actions import READS_PER_SECOND
 from payments.application.recover import RESERVE_SECONDS
 from tests.infrastructure.synth import Stack, arn
 
@@ -83,7 +85,7 @@ def test_environment_variables_never_hold_a_secret(stack: Stack) -> None:
 
 
 def test_production_calls_stripe_itself_and_has_no_test_card(prod: Stack) -> None:
-    for name in ("payment-charge", "payment-sweep"):
+    for name in ("payment-api", "payment-charge", "payment-sweep"):
         _, function = prod.named("aws_lambda_function", name)
         assert function["environment"]["variables"]["STRIPE_API_BASE"] == "https://api.stripe.com"
     _, validate = prod.named("aws_lambda_function", "payment-validate")
@@ -116,6 +118,21 @@ def test_recovery_ends_before_its_time_out_if_the_gateway_hangs(stack: Stack) ->
 def test_api_and_webhook_functions_end_before_api_gateway_gives_up(stack: Stack) -> None:
     for name in ("payment-api", "payment-webhook"):
         assert stack.named("aws_lambda_function", name)[1]["timeout"] < API_GATEWAY_WAITS_SECONDS
+
+
+def test_api_answers_before_its_time_out_if_a_read_at_the_gateway_hangs(stack: Stack) -> None:
+    _, api = stack.named("aws_lambda_function", "payment-api")
+    read = next_actions.CONNECT_TIMEOUT_SECONDS + next_actions.READ_TIMEOUT_SECONDS
+
+    assert read < api["timeout"] / 2  # the other half is for the tables and the keys
+
+
+def test_reads_of_next_actions_and_all_slots_stay_within_the_rate(stack: Stack) -> None:
+    """A Stripe sandbox has one rate for all requests."""
+    _, charge = stack.named("aws_lambda_function", "payment-charge")
+    slots = 1_000_000 / int(charge["environment"]["variables"]["SLOT_MICROSECONDS"])
+
+    assert slots + READS_PER_SECOND <= stack.settings.effective.gateway_rate_per_second
 
 
 def test_split_may_call_itself_beyond_lambdas_loop_guard(

@@ -25,7 +25,7 @@ EVERYWHERE_FOR_EXPRESS = {
 """The same, for the state machine of an EXPRESS workflow."""
 
 ONLY = {
-    ("secretsmanager:GetSecretValue", "*:secret:payment-gateway-stripe-*"): {"charge", "sweep"},
+    ("secretsmanager:GetSecretValue", "*:secret:payment-gateway-stripe-*"): {"api", "charge", "sweep"},
     ("secretsmanager:GetSecretValue", "*:secret:payment-webhook-stripe-*"): {"webhook"},
     ("states:StartExecution", "*:stateMachine:payment-processor-*"): {"api", "dispatch", "webhook", "sweep"},
     ("dynamodb:PutItem", "*:table/payments-*"): {"api", "split"},

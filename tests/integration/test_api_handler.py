@@ -16,15 +16,22 @@ import yaml
 from botocore.exceptions import ClientError
 
 from lib.package import ROOT
+from local.fake_stripe.server import in_process
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.tables import AUDIT_LOG, CUSTOMERS, LIMITS, PAYMENTS, TOKENS
+from payments.adapters.stripe.gateway import StripeGateway
+from payments.domain.errors import RequiresAction
 from payments.domain.identity import Caller, Role, authorizer_context
+from payments.domain.money import Money
+from payments.domain.statuses import Status
 from payments.observability.metrics import PAYMENTS_ACCEPTED
+from payments.ports.payment_gateway import ChargeRequest
+from payments.ports.payment_store import require
 from payments.rest.access import ALLOWED
 from tests.integration.executions import Executions
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_tables import create_table
-from tests.unit.builders import NOON
+from tests.unit.builders import NOON, after
 from tests.unit.rest.scenario import ADMIN, IP, JO, OPERATOR, OTHER_SHOP, REQUEST_ID, SHOP
 
 CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "api" / "openapi.yaml").read_text())
@@ -107,6 +114,8 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
             "AUDIT_TABLE": AUDIT_LOG.name,
             "VAULT_KEY_ARN": kms.create_key()["KeyMetadata"]["Arn"],
             "EMAIL_HASH_KEY_ARN": lookup_key,
+            "GATEWAY_SECRET_ARN": "payment-gateway-stripe",
+            "STRIPE_API_BASE": "http://127.0.0.1:9",
             "RATE_PER_IP_PER_MINUTE": "1000",
             "RATE_PER_CUSTOMER_PER_MINUTE": "1000",
             "ENVIRONMENT_SUFFIX": "test",
@@ -294,6 +303,41 @@ def test_payment_is_sealed_started_counted_and_shown_to_its_submitter(
     assert executions.started() == {"pay_1": {"payment_id": "pay_1"}}
     shown = api.ask("GET /payments/{payment_id}", SHOP, path={"payment_id": "pay_1"})["body"]
     assert (shown["metadata"], shown["references"]["correlation_id"]) == ({"order": "A-17"}, REQUEST_ID)
+
+
+def requires_action(url: str, payments: DynamoPaymentStore) -> str:
+    """Let pay_1 wait for its customer at the fake Stripe, as the charge step does. Returns the charge's reference."""
+    asked = ChargeRequest("pay_1", Money(9999, "USD"), "pm_card_authenticationRequired")
+    with pytest.raises(RequiresAction) as caught:
+        StripeGateway(lambda: "sk_test_api", base_url=url).charge(asked)
+    row = after(require(payments, "pay_1"), Status.PROCESSING)
+    payments.save(row)
+    reference = caught.value.gateway_reference
+    payments.save(after(row, Status.REQUIRES_ACTION, gateway="stripe", gateway_reference=reference))
+    return reference
+
+
+@pytest.mark.fault(17)
+def test_next_action_is_read_with_the_stored_key_once_it_is_set(
+    tables: None, payments: DynamoPaymentStore, executions: Executions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, route = {"payment_id": "pay_1"}, "GET /payments/{payment_id}"
+    with in_process() as (url, _):
+        api = loaded(executions, monkeypatch, STRIPE_API_BASE=url, VAULT_KEY_ARN=os.environ["VAULT_KEY_ARN"])
+        assert api.submit()["statusCode"] == 202
+        reference = requires_action(url, payments)
+
+        without_a_key = api.ask(route, SHOP, path=path)
+        assert (without_a_key["statusCode"], without_a_key["headers"]["Retry-After"]) == (200, "5")
+        assert "next_action" not in without_a_key["body"]
+
+        boto3.client("secretsmanager").create_secret(Name="payment-gateway-stripe", SecretString="sk_test_api")
+        answer = api.ask(route, SHOP, path=path)
+        assert answer["headers"]["Cache-Control"] == "no-store"
+        assert answer["body"]["next_action"]["client_secret"].startswith(f"{reference}_secret_")
+        assert "_secret_" not in json.dumps([items(PAYMENTS.name), items(LIMITS.name), items(AUDIT_LOG.name)])
+        assert "_secret_" not in api.log.getvalue()
+        assert "Retry-After" in api.ask(route, SHOP, path=path)["headers"]  # the two slots of this second are taken
 
 
 def test_customer_and_token_when_made_then_both_are_found_again(api: Api) -> None:

@@ -51,6 +51,8 @@ def perfect() -> Findings:
         if call.expected.outcome:
             reason = {"reason": {"message": call.expected.says, "code": "code"}}
             found.payments[payment_id] = _payment(call.expected.outcome) | reason
+        if call.authenticates:
+            found.authenticated[payment_id] = "use_stripe_sdk"
     for line, expected in ROWS.items():
         accepted = expected.outcome != REFUSED
         found.rows.append(RowOutcome(line, f"pay_{line}", "", expected.outcome, expected.says, accepted))
@@ -148,6 +150,17 @@ def _no_alarm(found: Findings) -> None:
     found.alarms = ()
 
 
+def _not_authenticated(found: Findings) -> None:
+    found.authenticated.clear()
+
+
+def _only_the_event_before_it_authenticated(found: Findings) -> None:
+    found.events = [
+        dict(event, status="requires_action") if event.get("payment_id") == RUN.payment_id("auth") else event
+        for event in found.events
+    ]
+
+
 def _another_alarm(found: Findings) -> None:
     found.alarms = [*found.alarms, {"AlarmName": "payment-api-5xx-local", "NewStateValue": "ALARM"}]
 
@@ -170,6 +183,8 @@ def _another_alarm(found: Findings) -> None:
         (_audit_broken, "entry 1 was changed"),
         (_event_missing, "pay_2: its event has status none"),
         (_batch_event_twice, "not received exactly once"),
+        (_not_authenticated, "it had no next action"),
+        (_only_the_event_before_it_authenticated, "its event has status requires_action, not succeeded"),
         (_no_alarm, "did not fire"),
         (_another_alarm, "payment-api-5xx-local fired"),
     ],

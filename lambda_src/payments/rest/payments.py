@@ -6,18 +6,24 @@ from typing import Any
 from payments.application.accept import OtherPayment, accept
 from payments.domain.clock import parse_iso
 from payments.domain.customer import Customer
+from payments.domain.errors import PaymentError
 from payments.domain.identity import Caller, Role
 from payments.domain.payment import PAYMENT_ID, InvalidRequest, Payment, PaymentRequest, parse_request
+from payments.domain.statuses import Status
+from payments.observability.logs import logger
 from payments.ports.sealed_payments import opened
+from payments.rest.access import ALLOWED
 from payments.rest.denied_access import record_denied
 from payments.rest.http import Problem, answer
 from payments.rest.owners import find_customer, owns
 from payments.rest.request import Request
 from payments.rest.services import Services
-from payments.rest.views import accepted_view, link_to, payment_view
+from payments.rest.views import accepted_view, link_to, next_action_view, payment_view
 
 NEW_FOR = timedelta(days=1)
 """How long after a customer's last change its default payment method counts as a new card, which may be stolen."""
+RETRY_AFTER_SECONDS = 5
+"""When to read the next action again if the gateway did not say."""
 
 
 def create_payment(request: Request, services: Services) -> dict[str, Any]:
@@ -39,12 +45,32 @@ def get_payment(request: Request, services: Services) -> dict[str, Any]:
     """GET /payments/{payment_id}."""
     payment_id = request.path["payment_id"]
     payment = services.payments.get(payment_id) if PAYMENT_ID.fullmatch(payment_id) else None
-    if payment is not None and not _may_see(request, services, payment):
+    takes_part = payment is not None and _takes_part(request, services, payment)
+    if payment is not None and not (takes_part or request.caller.sees_all):
         record_denied(services.access_log, request, "payment", payment_id)
         payment = None
     if payment is None:
         raise Problem(404, "not-found", "no payment has this payment_id; check it, or submit it with POST /payments")
-    return answer(200, payment_view(opened(payment, services.encryptor)))
+    payment = opened(payment, services.encryptor)
+    if takes_part and payment.status is Status.REQUIRES_ACTION and payment.gateway_reference:
+        return _with_next_action(services, payment)
+    return answer(200, payment_view(payment))
+
+
+def _with_next_action(services: Services, payment: Payment) -> dict[str, Any]:
+    """The payment with what its customer must do. If the gateway was not asked or did not answer, the payment without
+    it and a Retry-After: an error there must not hide the payment."""
+    try:
+        action = services.next_actions.next_action(payment.gateway_reference)
+    except PaymentError as error:
+        logger().warning("next action not read", payment_id=payment.payment_id, code=error.code)
+        retry_after_seconds = error.retry_after_seconds or RETRY_AFTER_SECONDS
+    except Exception:  # noqa: BLE001 - for example the store of the gateway's key does not answer
+        logger().exception("next action not read", payment_id=payment.payment_id)
+        retry_after_seconds = RETRY_AFTER_SECONDS
+    else:
+        return answer(200, payment_view(payment) | ({"next_action": next_action_view(action)} if action else {}))
+    return answer(200, payment_view(payment), {"Retry-After": str(retry_after_seconds)})
 
 
 def submit(request: Request, services: Services, asked: PaymentRequest, customer: Customer | None) -> dict[str, Any]:
@@ -104,13 +130,12 @@ def _new_on_file(customer: Customer | None, at: datetime) -> str:
     return customer.default_payment_method
 
 
-def _may_see(request: Request, services: Services, payment: Payment) -> bool:
+def _takes_part(request: Request, services: Services, payment: Payment) -> bool:
+    """True for the payment's submitter and for the customer that owns it."""
     caller = request.caller
-    if caller.sees_all:
-        return True
     if not caller.subject:  # a payment without submitter or owner matches no caller, even one with an empty subject
         return False
-    if caller.has(Role.MERCHANT) and payment.submitted_by == caller.subject:
+    if payment.submitted_by == caller.subject and not caller.roles.isdisjoint(ALLOWED["create_payment"]):
         return True
     customer = find_customer(services, payment.customer_id) if caller.has(Role.CUSTOMER) else None
     return customer is not None and customer.subject == caller.subject

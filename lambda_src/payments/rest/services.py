@@ -8,6 +8,7 @@ from payments.ports.access_log import AccessLog
 from payments.ports.customer_store import CustomerStore
 from payments.ports.email_hasher import EmailHasher
 from payments.ports.field_encryptor import FieldEncryptor
+from payments.ports.next_actions import NextActions
 from payments.ports.payment_listing import PaymentListing
 from payments.ports.payment_store import PaymentStore
 from payments.ports.token_store import TokenStore
@@ -29,5 +30,6 @@ class Services:
     limiter: Limiter
     velocity: Velocity
     access_log: AccessLog
+    next_actions: NextActions
     new_id: Callable[[], str]
     new_token: Callable[[], str]

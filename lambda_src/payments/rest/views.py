@@ -1,9 +1,12 @@
-"""Payments as the API shows them. Payment methods and fingerprints are never shown."""
+"""Payments as the API shows them. Payment methods and fingerprints are never shown, but for a method that its customer
+must confirm again."""
 
+from dataclasses import asdict
 from typing import Any
 
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
+from payments.ports.next_actions import NextAction
 
 
 def link_to(payment_id: str) -> str:
@@ -57,6 +60,11 @@ def payment_view(payment: Payment) -> dict[str, Any]:
         "batch_line": payment.batch_line,
     }
     return _filled(view) | {"references": _filled(references)}
+
+
+def next_action_view(action: NextAction) -> dict[str, Any]:
+    """What the customer must do next. Only for the payment's submitter and its customer."""
+    return _filled(asdict(action))
 
 
 def _reason(code: str, message: str) -> dict[str, str]:

@@ -10,11 +10,14 @@ from fakes.access_log import MemoryAccessLog
 from fakes.customers import MemoryCustomerStore
 from fakes.email_hasher import MemoryEmailHasher
 from fakes.field_encryptor import MemoryFieldEncryptor
+from fakes.gateway import MemoryGateway
 from fakes.limits import MemoryLimitStore
 from fakes.listing import MemoryPaymentListing
+from fakes.next_actions import MemoryNextActions
 from fakes.payments import MemoryPaymentStore
 from fakes.tokens import MemoryTokenStore
 from fakes.workflow import MemoryWorkflow
+from payments.application.rate_limited_next_actions import RateLimitedNextActions
 from payments.application.velocity import Velocity
 from payments.domain.customer import CustomerRequest, created, sealing_context
 from payments.domain.identity import Caller, Role
@@ -56,6 +59,8 @@ class RestScenario:
         self.workflow = MemoryWorkflow()
         self.counters = MemoryLimitStore()
         self.access_log = MemoryAccessLog()
+        self.gateway = MemoryGateway()
+        self.next_actions = MemoryNextActions(self.gateway)
         ids, made = count(1), count(1)
         self.services = Services(
             payments=self.payments,
@@ -68,6 +73,7 @@ class RestScenario:
             limiter=Limiter(self.counters, {Kind.IP: PLENTY, Kind.CUSTOMER: per_customer}),
             velocity=Velocity(self.counters),
             access_log=self.access_log,
+            next_actions=RateLimitedNextActions(self.next_actions, self.counters, lambda: NOON),
             new_id=lambda: f"id{next(ids)}",
             new_token=lambda: f"ptok_{next(made):043}",
         )

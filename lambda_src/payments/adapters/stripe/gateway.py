@@ -7,15 +7,13 @@ from typing import Any
 import stripe
 
 from payments.adapters.stripe.amounts import money_of, stripe_amount
+from payments.adapters.stripe.client import payment_intents
 from payments.adapters.stripe.errors import Call, code_of, payment_error, word
 from payments.adapters.stripe.rules import check_chargeable
 from payments.domain.errors import Conflict, Declined, OutcomeUnknown, PaymentError, RequiresAction
 from payments.domain.money import InvalidMoney
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
-
-API_VERSION = "2026-10-28.endive"
-"""Pinned, so that neither an SDK upgrade nor the account's default version changes the meaning of answers."""
 
 CONNECT_TIMEOUT_SECONDS = 3.0
 READ_TIMEOUT_SECONDS = 20.0
@@ -39,13 +37,7 @@ class StripeGateway:
     ) -> None:
         """`api_key` returns the secret key. It is called before every request, so a rotated key works at once."""
         self._api_key = api_key
-        self._intents = stripe.StripeClient(
-            api_key="",  # every call passes its own
-            base_addresses={"api": base_url},
-            stripe_version=API_VERSION,
-            max_network_retries=0,
-            http_client=stripe.RequestsClient(timeout=(connect_timeout_seconds, read_timeout_seconds)),
-        ).v1.payment_intents
+        self._intents = payment_intents(base_url, connect_timeout_seconds, read_timeout_seconds)
 
     def charge(self, request: ChargeRequest) -> GatewayCharge:
         """Create and confirm a payment intent, with the payment id as idempotency key and in its metadata.

@@ -1,0 +1,51 @@
+"""The page on which a customer passes or fails 3-D Secure: behind the redirect address, and in place of Stripe.js.
+
+    GET  /3d_secure?payment_intent_client_secret=…           a form with two buttons
+    POST /3d_secure  payment_intent_client_secret, outcome   `outcome` is succeeded or failed
+
+The client secret is the only credential. After POST the customer is sent to the `return_url` of the intent, if it has
+one. Stripe's own page and Stripe.js have other addresses, which callers do not build themselves.
+"""
+
+from html import escape
+from urllib.parse import urlencode
+
+from flask import Blueprint, redirect, request
+from flask.typing import ResponseReturnValue
+
+from local.fake_stripe.app import FakeStripe
+from local.fake_stripe.errors import ApiError
+from local.fake_stripe.objects import AUTHENTICATION_PATH, CLIENT_SECRET, Json
+
+_FORM = """<!doctype html><title>3-D Secure test page</title>
+<form method="post"><input type="hidden" name="{name}" value="{secret}">
+<button name="outcome" value="succeeded">Complete</button> <button name="outcome" value="failed">Fail</button></form>
+"""
+
+
+def authentication_page(fake_stripe: FakeStripe) -> Blueprint:
+    """The routes of the page."""
+    page = Blueprint("authentication", __name__)
+    page.register_error_handler(ApiError, lambda error: (error.body, error.status))
+
+    @page.get(AUTHENTICATION_PATH)
+    def form() -> ResponseReturnValue:
+        intent = fake_stripe.ledger.of_secret(request.args.get(CLIENT_SECRET, ""))
+        return _FORM.format(name=CLIENT_SECRET, secret=escape(intent["client_secret"]))
+
+    @page.post(AUTHENTICATION_PATH)
+    def finish() -> ResponseReturnValue:
+        waiting = fake_stripe.ledger.of_secret(request.form.get(CLIENT_SECRET, ""))
+        intent = fake_stripe.async_outcomes.authenticate(waiting["id"], request.form.get("outcome", ""))
+        return _back(waiting) or {"payment_intent": intent["id"], "status": intent["status"]}
+
+    return page
+
+
+def _back(intent: Json) -> ResponseReturnValue | None:
+    """To the address to which the intent's customer returns, with the parameters that Stripe adds."""
+    target = ((intent["next_action"] or {}).get("redirect_to_url") or {}).get("return_url")
+    if not target:
+        return None
+    added = urlencode({"payment_intent": intent["id"], CLIENT_SECRET: intent["client_secret"]})
+    return redirect(f"{target}{'&' if '?' in target else '?'}{added}", 303)
