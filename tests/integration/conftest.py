@@ -25,7 +25,7 @@ class SealedRows(DynamoPaymentStore):
     """Encrypts every version of a row, as charge does in the workflow."""
 
     def save(self, payment: Payment) -> None:
-        """See the port."""
+        """Store the encrypted version."""
         super().save(sealed(payment, stack_encryptor()))
 
 

@@ -66,7 +66,7 @@ class MetPayments(MemoryPaymentStore):
         self._meeting = meeting
 
     def claim_restart(self, payment: Payment, at: datetime) -> Payment:
-        """See the port."""
+        """Let the other run claim first, once it is planned."""
         self._meeting.happen()
         return super().claim_restart(payment, at)
 
@@ -79,7 +79,7 @@ class MetBatches(MemoryBatchStore):
         self._meeting = meeting
 
     def claim_repair(self, batch: Batch, at: datetime) -> None:
-        """See the port."""
+        """Let the other run repair first, once it is planned."""
         self._meeting.happen()
         super().claim_repair(batch, at)
 
@@ -92,7 +92,7 @@ class CountingQueue(MemoryPaymentQueue):
         self.handfuls: list[int] = []
 
     def send(self, payments: Sequence[QueuedPayment]) -> None:
-        """See the port."""
+        """Count the messages of this request."""
         self.handfuls.append(len(payments))
         super().send(payments)
 

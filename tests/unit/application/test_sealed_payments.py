@@ -55,7 +55,7 @@ class Gateway(MemoryGateway):
         self.meanwhile: Any = lambda: None
 
     def charge(self, request: ChargeRequest) -> GatewayCharge:
-        """See the port."""
+        """Record the request and run `meanwhile` before the charge."""
         self.requests.append(request)
         self.meanwhile()
         return super().charge(request)

@@ -56,7 +56,7 @@ class Recording(MemoryGateway):
         self.requests: list[ChargeRequest] = []
 
     def charge(self, request: ChargeRequest) -> GatewayCharge:
-        """See the port."""
+        """Record the request, then charge."""
         self.requests.append(request)
         return super().charge(request)
 
@@ -70,7 +70,7 @@ class CountedSlots(MemorySlotStore):
         self.free = True
 
     def take_slot(self, first: int, last: int) -> int:
-        """See the port."""
+        """Count a slot and return the first allowed one. Raises NoFreeSlot if none is free."""
         if not self.free:
             raise NoFreeSlot
         self.taken += 1

@@ -111,6 +111,12 @@ def test_pattern_ignores_other_words(text: str) -> None:
     assert not _pattern("lane").search(text)
 
 
+def test_docstrings_when_read_then_none_only_refers_to_another_place() -> None:
+    refers = re.compile(r'"""See [^."]*\.?"""')
+    found = [f"{at}: {line}" for at, line in _lines() if at.split(":")[0].endswith(".py") and refers.search(line)]
+    assert not found, "say what the method does in this class:\n" + "\n".join(found)
+
+
 MOST_CHARACTERS = 70
 """How long the name of a test may be."""
 

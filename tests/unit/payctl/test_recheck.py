@@ -27,7 +27,7 @@ class Asking:
         self.occasions: list[str] = []
 
     def restart(self, payment_id: str, execution_suffix: str, *, reconcile: bool = False) -> None:
-        """See the port."""
+        """Move the row at once. Requires `reconcile`, which a recheck always sets."""
         assert reconcile
         self.occasions.append(execution_suffix)
         row = self._world.payments.get(payment_id)

@@ -113,7 +113,7 @@ class Outrun(DynamoPaymentStore):
     verdict = Verdict.APPROVED
 
     def save(self, payment: Payment) -> None:
-        """See the port."""
+        """Decide as the other operator first. The given version is then out of date."""
         row = self.get(payment.payment_id)
         assert row
         decide(row, self.verdict, by="operator:max", message="his reason", store=_real(), at=NOON)
@@ -159,7 +159,7 @@ class Refusing:
     """A workflow that cannot be reached."""
 
     def restart(self, payment_id: str, execution_suffix: str) -> None:
-        """See the port."""
+        """Fail as a throttled StartExecution does."""
         raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "too many"}}, "StartExecution")
 
 

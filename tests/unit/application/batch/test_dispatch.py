@@ -55,7 +55,7 @@ class SlowWorkflow(MemoryWorkflow):
         self._seconds = seconds
 
     def start(self, payment_id: str) -> None:
-        """See the port."""
+        """Let the time pass that a start takes."""
         self._time.seconds += self._seconds
         super().start(payment_id)
 

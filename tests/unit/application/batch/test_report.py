@@ -34,7 +34,7 @@ class LaggingIndex(MemoryPaymentStore):
         self.old_views: list[list[Payment]] = []
 
     def of_batch(self, batch_id: str) -> Iterator[Payment]:
-        """See the port."""
+        """Return the next old view, or the table's content when none is left."""
         return iter(self.old_views.pop(0)) if self.old_views else super().of_batch(batch_id)
 
 
