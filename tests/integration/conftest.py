@@ -11,7 +11,7 @@ from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.tables import PAYMENTS
 from payments.adapters.kms import KmsFieldEncryptor
 from payments.domain.payment import Payment
-from payments.ports.sealed_payments import sealed
+from payments.domain.sealed_fields import rewritten
 from tests.integration.executions import Executions
 from tests.moto_tables import aws_in_memory, create_table
 
@@ -26,7 +26,7 @@ class SealedRows(DynamoPaymentStore):
 
     def save(self, payment: Payment) -> None:
         """Store the encrypted version."""
-        super().save(sealed(payment, stack_encryptor()))
+        super().save(rewritten(payment, stack_encryptor().seal))
 
 
 @pytest.fixture

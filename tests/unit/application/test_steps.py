@@ -22,6 +22,7 @@ from fakes.tokens import MemoryTokenStore
 from payments.application.batch.close_rows import BatchRows
 from payments.application.charge import Charging
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
+from payments.application.sealed_payments import opened
 from payments.application.steps import (
     LONGEST_WAIT_SECONDS,
     OWN_PACE_SECONDS,
@@ -42,7 +43,6 @@ from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
-from payments.ports.sealed_payments import opened
 from payments.ports.slot_counter import NoFreeSlot
 from tests.unit.builders import NOON, FixedClock, after, gateway_event, payment, versions
 from tests.unit.interruptions import Interrupted
