@@ -15,7 +15,7 @@ import typer
 from botocore import xform_name
 from botocore.session import Session
 
-from lib.features.batch_queue import dispatch_pace
+from lib.dispatch_rate import dispatch_rate
 from lib.monitoring.alarms import OLDEST_MESSAGE_SECONDS
 from lib.settings import ENVIRONMENTS, Environment, Settings
 from payctl import show
@@ -240,11 +240,11 @@ def test_rate_in_the_docs_is_the_one_of_the_code() -> None:
     rates, slots, dispatchers = [], [], []
     assert ENVIRONMENTS["dev"].gateway_rate_per_second == ENVIRONMENTS["prod"].gateway_rate_per_second == 25
     for row in (ENVIRONMENTS["prod"], replace(ENVIRONMENTS["prod"], gateway_rate_per_second=100)):
-        rate_limiter = dispatch_pace(row)
+        dispatchers_of_it = dispatch_rate(row)
         slot = slot_length(row.gateway_rate_per_second, row.gateway_reserve_percent)
         slots.append(round(timedelta(seconds=1) / slot))
-        rates.append(round(rate_limiter.concurrency / float(rate_limiter.seconds)))
-        dispatchers.append(rate_limiter.concurrency)
+        rates.append(round(dispatchers_of_it.concurrency / float(dispatchers_of_it.seconds)))
+        dispatchers.append(dispatchers_of_it.concurrency)
     in_time = [f"{rate * OLDEST_MESSAGE_SECONDS:,}" for rate in slots]
 
     default, granted = slots
