@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from payctl import ports
+from payctl import adapters
 from payctl.failures import Failure, from_boto3
 from payctl.stack import Stack
 from payments.domain.errors import Declined, PaymentError, RequiresAction
@@ -14,7 +14,7 @@ from payments.domain.statuses import Status
 from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailable
 
 if TYPE_CHECKING:
-    from payments.ports.payment_gateway import PaymentGateway
+    from payments.adapters.payment_gateway import PaymentGateway
 
 NO_CHARGE = "no charge"
 NO_ANSWER = "no answer"
@@ -38,7 +38,7 @@ class GatewaySays:
 def gateway(stack: Stack) -> "PaymentGateway":
     """The gateway. Raises Failure if it cannot be asked: no key is set, or the operator may not read the key."""
     try:
-        return ports.gateway(stack)
+        return adapters.gateway(stack)
     except PaymentError as error:
         raise Failure(f"the gateway was not asked: {error.message}") from None
     except Exception as error:
@@ -58,7 +58,7 @@ def reference(stack: Stack, payment: Payment | None) -> str:
     if payment is None or not is_sealed(stored):
         return stored
     try:
-        return ports.encryptor(stack).open(context_of(payment.payment_id), {REFERENCE: stored})[REFERENCE]
+        return adapters.encryptor(stack).open(context_of(payment.payment_id), {REFERENCE: stored})[REFERENCE]
     except EncryptionUnavailable:
         return ""
     except DecryptionFailed as broken:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from payctl import ports, show
+from payctl import adapters, show
 from payctl.at_gateway import GatewaySays
 from payctl.dead_letters import DeadLetter, DeadLetterQueue, reasons
 from payctl.stack import Stack
@@ -63,8 +63,8 @@ class DeadLetterTriage:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._payments, self._batches = ports.payments(stack), ports.batches(stack)
-        self._breaker = ports.breaker(stack).state()
+        self._payments, self._batches = adapters.payments(stack), adapters.batches(stack)
+        self._breaker = adapters.breaker(stack).state()
 
     def all(self, limit: int | None = None) -> list[TriagedLetter]:
         """Triage all messages in the queue, oldest first."""
@@ -93,7 +93,7 @@ class DeadLetterTriage:
             return payment is not None
         client = self._step_functions
         try:
-            client.describe_execution(executionArn=ports.execution_arn(self._stack, payment.payment_id))
+            client.describe_execution(executionArn=adapters.execution_arn(self._stack, payment.payment_id))
         except client.exceptions.ExecutionDoesNotExist:
             return False
         return True

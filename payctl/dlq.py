@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from payctl import at_gateway, ports, prompts, show
+from payctl import adapters, at_gateway, prompts, show
 from payctl.dead_letter_triage import MALFORMED, DeadLetterTriage, TriagedLetter
 from payctl.dead_letters import DeadLetterQueue
 from payctl.failures import Exit, Failure
@@ -174,8 +174,8 @@ def _to_discard(triaged: TriagedLetter) -> TriagedLetter:
 
 def _replayer(stack: Stack) -> Callable[[TriagedLetter], str]:
     """Returns a function that replays one message and describes what it did. It may raise VersionConflict."""
-    queue, store, workflow = stack.client("sqs"), ports.payments(stack), ports.workflow(stack)
-    split = ports.split(stack)
+    queue, store, workflow = stack.client("sqs"), adapters.payments(stack), adapters.workflow(stack)
+    split = adapters.split(stack)
 
     def replay_one(triaged: TriagedLetter) -> str:
         if triaged.decision.action is Action.SPLIT:

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from payctl import at_gateway, ports, show
+from payctl import adapters, at_gateway, show
 from payctl.failures import Exit, Failure
 from payctl.options import Json, Timeout, stack_of
 from payctl.stack import Stack
@@ -33,7 +33,7 @@ def recheck(context: typer.Context, payment_id: str, timeout: Timeout = 60, json
     if not may_call_gateway(before, reconcile=True):
         raise Failure(f"{payment_id} is {before.status}: this status is final, the gateway is not asked again")
     execution_suffix = "o" + secrets.token_hex(5)
-    ports.workflow(stack).restart(payment_id, execution_suffix, reconcile=True)
+    adapters.workflow(stack).restart(payment_id, execution_suffix, reconcile=True)
     with show.err.status(f"{payment_id}: asking the gateway"):
         ended = _ended(stack, f"{payment_id}.{execution_suffix}", timeout)
     after = _row(stack, payment_id)
@@ -64,7 +64,7 @@ def recheck(context: typer.Context, payment_id: str, timeout: Timeout = 60, json
 
 
 def _row(stack: Stack, payment_id: str) -> Payment:
-    payment = ports.payments(stack).get(payment_id)
+    payment = adapters.payments(stack).get(payment_id)
     if payment is None:
         raise Failure(f"there is no payment {payment_id} in {stack.name}")
     return payment
@@ -72,7 +72,7 @@ def _row(stack: Stack, payment_id: str) -> Payment:
 
 def _ended(stack: Stack, name: str, timeout_seconds: float) -> bool:
     """Wait for an execution. Returns False if it still runs at the timeout. Raises Failure if it failed."""
-    client, arn = stack.client("stepfunctions"), ports.execution_arn(stack, name)
+    client, arn = stack.client("stepfunctions"), adapters.execution_arn(stack, name)
     deadline = time.monotonic() + timeout_seconds
     while (execution := _described(client, arn))["status"] == "RUNNING":
         if time.monotonic() >= deadline:

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from fakes.gateway import Fault, FaultKind, MemoryGateway
-from payctl import dead_letters, logs, ports
+from payctl import adapters, dead_letters, logs
 from payctl import prompts as asking
 from payctl.failures import Exit
 from payments.adapters.dynamodb.batches import DynamoBatchStore
@@ -38,7 +38,7 @@ UNKNOWN = after(batch_payment("pay_unknown"), Status.PROCESSING, Status.UNKNOWN)
 @pytest.fixture
 def gateway(monkeypatch: pytest.MonkeyPatch) -> MemoryGateway:
     gateway = MemoryGateway()
-    monkeypatch.setattr(ports, "gateway", lambda stack: gateway)
+    monkeypatch.setattr(adapters, "gateway", lambda stack: gateway)
     return gateway
 
 
@@ -132,7 +132,7 @@ def test_list_works_and_says_why_when_the_gateway_cannot_be_asked(
     def refused(stack: object) -> None:
         raise error
 
-    monkeypatch.setattr(ports, "gateway", refused)
+    monkeypatch.setattr(adapters, "gateway", refused)
     scenario.dead_letter(batch_payment("pay_9"))
     result = scenario.payctl("dlq", "list", "--json")
     assert json.loads(result.stdout)[0]["gateway"] is None
@@ -350,7 +350,7 @@ def failed(event: Any = NOTIFICATION, response: Any = CRASHED) -> str:
 def given_to_split(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The events that split is called with. moto runs functions only in Docker."""
     called: list[dict[str, Any]] = []
-    monkeypatch.setattr(ports, "split", lambda stack: called.append)
+    monkeypatch.setattr(adapters, "split", lambda stack: called.append)
     return called
 
 

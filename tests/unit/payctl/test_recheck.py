@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from payctl import ports, recheck
+from payctl import adapters, recheck
 from payctl.failures import Exit
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
@@ -46,7 +46,7 @@ def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Payctl
 def comes_out(scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Asking]:
     def set_up(became: Status | None, status: str = "SUCCEEDED", **more: str) -> Asking:
         workflow = Asking(scenario, became)
-        monkeypatch.setattr(ports, "workflow", lambda stack: workflow)
+        monkeypatch.setattr(adapters, "workflow", lambda stack: workflow)
         monkeypatch.setattr(recheck, "_described", lambda client, arn: {"status": status, **more})
         return workflow
 

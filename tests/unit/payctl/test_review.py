@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from payctl import ports, review
+from payctl import adapters, review
 from payctl import prompts as asking
 from payctl.failures import Exit
 from payctl.what_now import Facts, what_now
@@ -127,7 +127,7 @@ def _real() -> DynamoPaymentStore:
 @pytest.fixture
 def outrun(monkeypatch: pytest.MonkeyPatch, scenario: PayctlScenario) -> type[Outrun]:
     store = type("OutrunBy", (Outrun,), {})
-    monkeypatch.setattr(ports, "payments", lambda stack: store(boto3.client("dynamodb"), PAYMENTS.name))
+    monkeypatch.setattr(adapters, "payments", lambda stack: store(boto3.client("dynamodb"), PAYMENTS.name))
     return store
 
 
@@ -169,7 +169,7 @@ def test_review_keeps_the_decision_when_the_start_fails_and_a_rerun_starts(
 ) -> None:
     scenario.stored(HELD)
     with monkeypatch.context() as broken:
-        broken.setattr(ports, "workflow", lambda stack: Refusing())
+        broken.setattr(adapters, "workflow", lambda stack: Refusing())
         failed = scenario.payctl(*command, "--yes")
     assert failed.exit_code == Exit.FAILED
     assert "recovery starts it" in failed.stderr
