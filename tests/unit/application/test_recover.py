@@ -1,4 +1,4 @@
-"""Recovery: each kind of stopped work is found when it is due, and restarted once (FAULTS 4, 19, 30, 35, 37)."""
+"""Recovery: each kind of stopped work is found when it is due, and restarted once."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Events of the gateway in our own state (FAULTS 22, 33 to 37): each causes a query and is never an answer."""
+"""Events of the gateway in our own state: each causes a query and is never an answer."""
 
 import json
 import re

@@ -10,8 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from payctl import adapters, review
-from payctl import prompts as asking
+from payctl import adapters, prompts, review
 from payctl.failures import Exit
 from payctl.what_now import Facts, what_now
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
@@ -234,7 +233,7 @@ def test_review_changes_nothing_without_a_terminal_or_yes(scenario: PayctlScenar
 def test_review_when_at_a_terminal_then_says_what_is_held_and_asks(
     scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch, answer: str, status: Status
 ) -> None:
-    monkeypatch.setattr(asking, "at_a_terminal", lambda: True)
+    monkeypatch.setattr(prompts, "at_a_terminal", lambda: True)
     scenario.stored(HELD)
     result = scenario.payctl(*APPROVE, stdin=answer)
     for text in ("pay_1 of 99.99 USD of customer cus_7", CARD_TESTING, "Charge it?"):

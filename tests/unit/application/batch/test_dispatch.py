@@ -1,4 +1,4 @@
-"""Dispatch: one start a payment, at a limited rate, and a reason for each message that fails (FAULTS 19, 25 and 27)."""
+"""Dispatch: one start a payment, at a limited rate, and a reason for each message that fails."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Batch files of many origins: FAULTS 28, 29, 31 and 32, and random files."""
+"""Batch files of many origins, and random files."""
 
 import csv
 import gzip

@@ -1,4 +1,4 @@
-"""The splitter: FAULTS 25, 26, 30 and 31, and crashes at each of its steps."""
+"""The splitter, also with crashes at each of its steps."""
 
 from collections import Counter
 from collections.abc import Callable
