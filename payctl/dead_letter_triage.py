@@ -21,7 +21,7 @@ MALFORMED = "malformed"
 class TriagedLetter:
     """A dead letter and the decision about it.
 
-    `says` is the gateway's answer if it was asked. `done` describes the action that was carried out, if any.
+    `says` is the gateway's answer if it was queried. `done` describes the action that was carried out, if any.
     """
 
     letter: DeadLetter
@@ -88,7 +88,7 @@ class DeadLetterTriage:
         return TriagedLetter(letter, reason, payment, decision)
 
     def _started(self, payment: Payment | None) -> bool:
-        """Whether the payment's first execution exists. Step Functions is asked only if the row does not show it."""
+        """Whether the payment's first execution exists. Step Functions is queried only if the row does not show it."""
         if payment is None or payment.status is not Status.PENDING or payment.version > 1 or payment.restarts:
             return payment is not None
         client = self._step_functions

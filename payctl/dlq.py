@@ -32,7 +32,7 @@ CHANGED = "it changed in the meantime; list it again"
 def list_letters(
     context: typer.Context,
     limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of messages. Default: all.")] = None,
-    ask: Annotated[bool, typer.Option("--gateway/--no-gateway", help="Ask the gateway about each payment.")] = True,
+    ask: Annotated[bool, typer.Option("--gateway/--no-gateway", help="Query the gateway for each payment.")] = True,
     json: Json = False,
 ) -> None:
     """List the messages in the dead-letter queue, with time, error and payment status. Changes nothing."""
@@ -149,7 +149,7 @@ def _with_gateway(stack: Stack, triaged: Sequence[TriagedLetter]) -> list[Triage
             if one.letter.payment_id
             else None,
         )
-        for one in show.progress("asking the gateway", triaged)
+        for one in show.progress("querying the gateway", triaged)
     ]
 
 

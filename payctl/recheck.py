@@ -18,7 +18,7 @@ POLL_SECONDS = 0.5
 
 
 def recheck(context: typer.Context, payment_id: str, timeout: Timeout = 60, json: Json = False) -> None:
-    """Ask the gateway about a payment now, and show what changed.
+    """Query the gateway for a payment now, and show what changed.
 
     Use it for a payment in review after the conflict is resolved, and for an unknown payment that cannot wait.
     Another execution of the workflow does this under the same rules: no payment is charged twice.
@@ -31,10 +31,10 @@ def recheck(context: typer.Context, payment_id: str, timeout: Timeout = 60, json
             details=[f"see why it waits with: payctl payment explain {payment_id}"],
         )
     if not may_call_gateway(before, reconcile=True):
-        raise Failure(f"{payment_id} is {before.status}: this status is final, the gateway is not asked again")
+        raise Failure(f"{payment_id} is {before.status}: this status is final, the gateway is not queried again")
     execution_suffix = "o" + secrets.token_hex(5)
     adapters.workflow(stack).restart(payment_id, execution_suffix, reconcile=True)
-    with show.err.status(f"{payment_id}: asking the gateway"):
+    with show.err.status(f"{payment_id}: querying the gateway"):
         ended = _ended(stack, f"{payment_id}.{execution_suffix}", timeout)
     after = _row(stack, payment_id)
     if json:
