@@ -14,10 +14,11 @@ import pytest
 import typer
 from botocore import xform_name
 from botocore.session import Session
+from pydantic import ValidationError
 
 from lib.dispatch_rate import dispatch_rate
 from lib.monitoring.alarms import OLDEST_MESSAGE_SECONDS
-from lib.settings import ENVIRONMENTS, Environment, Settings
+from lib.settings import ENVIRONMENTS, MOST_MERCHANTS, RETENTION_DAYS, Environment, Settings
 from payctl import show
 from payctl.app import app
 from payctl.failures import Exit
@@ -118,6 +119,30 @@ def test_environments_table_when_read_then_it_is_the_one_of_the_code() -> None:
         [field.name.upper(), *(_shown(getattr(row, field.name)) for row in ENVIRONMENTS.values())]
         for field in fields(Environment)
     ]
+
+
+def test_allowed_values_in_the_settings_table_are_those_of_the_code() -> None:
+    allowed = {row[0]: row[2] for row in table(SETTINGS, "Variable")}
+    ranges = {name: found[0] for name, cell in allowed.items() if (found := re.match(r"\d+ to \d+", cell))}
+    choices = {name: cell for name, cell in allowed.items() if "`, `" in cell and name != "FORCE_DESTROY"}
+    assert len(ranges) > 8
+    assert len(choices) > 2
+
+    for name, numbers in ranges.items():
+        assert numbers in re.findall(r"\d+ to \d+", _refusal(name)), f"{name} accepts {_refusal(name)}"
+    first, _, last = allowed["LOG_RETENTION_DAYS"].partition(" … ")
+    assert (first, int(last)) == (", ".join(map(str, RETENTION_DAYS[:6])), RETENTION_DAYS[-1])
+    for name, cell in choices.items():
+        assert cell.split("`, `") == re.findall(r"'(\w+)'", _refusal(name).partition("[")[0])
+    assert allowed["MERCHANTS"].startswith(f"up to {MOST_MERCHANTS} names")
+
+
+def _refusal(name: str) -> str:
+    """What the code says about a value that this setting never accepts."""
+    with pytest.raises(ValidationError) as refused:
+        Settings.model_validate({name.lower(): "?"})
+    (problem,) = refused.value.errors()
+    return problem["msg"]
 
 
 def _shown(value: object) -> str:
