@@ -67,7 +67,7 @@ class PaymentQueue(Construct):
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variable that tells a function where to send messages."""
+        """The variable with the URL of the queue, for functions that send messages."""
         return {"PAYMENT_QUEUE_URL": self.queue.url}
 
     def grant_send(self, function: Grantee) -> None:
