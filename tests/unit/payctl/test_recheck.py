@@ -24,12 +24,12 @@ class Asking:
     def __init__(self, scenario: PayctlScenario, became: Status | None) -> None:
         self._world = scenario
         self._became = became
-        self.occasions: list[str] = []
+        self.suffixes: list[str] = []
 
     def restart(self, payment_id: str, execution_suffix: str, *, reconcile: bool = False) -> None:
         """Move the row at once. Requires `reconcile`, which a recheck always sets."""
         assert reconcile
-        self.occasions.append(execution_suffix)
+        self.suffixes.append(execution_suffix)
         row = self._world.payments.get(payment_id)
         if row and self._became:
             self._world.payments.save(after(row, self._became))
@@ -62,7 +62,7 @@ def test_recheck_when_the_gateway_knows_then_says_what_changed(
     assert result.exit_code == Exit.DONE, result.output
     printed = json.loads(result.stdout)
     assert (printed["before"], printed["after"], printed["changed"]) == ("unknown", "succeeded", True)
-    [execution_suffix] = workflow.occasions
+    [execution_suffix] = workflow.suffixes
     assert printed["execution"] == f"pay_1.{execution_suffix}"
     assert (execution_suffix[0], len(execution_suffix), execution_suffix.isalnum()) == ("o", 11, True)
 
@@ -74,7 +74,7 @@ def test_recheck_when_done_twice_then_each_is_an_execution_of_its_own(
     scenario.stored(HELD)
     for _ in range(2):
         assert scenario.payctl("payment", "recheck", "pay_1").exit_code == Exit.NOT_CHARGED
-    assert len(set(workflow.occasions)) == 2
+    assert len(set(workflow.suffixes)) == 2
 
 
 def test_recheck_without_a_change_gives_the_reason_and_exits_3(
@@ -97,7 +97,7 @@ def test_recheck_when_there_is_nothing_to_ask_then_starts_nothing(
     result = scenario.payctl("payment", "recheck", "pay_1")
     assert result.exit_code == Exit.FAILED
     assert row.status in result.stderr
-    assert workflow.occasions == []
+    assert workflow.suffixes == []
 
 
 def test_recheck_when_there_is_no_such_payment_then_exits_1(scenario: PayctlScenario) -> None:

@@ -106,7 +106,7 @@ def test_review_against_an_earlier_decision_names_its_actor_and_keeps_it(
     assert stored(scenario) == row
 
 
-class Outrun(DynamoPaymentStore):
+class DecidedFirst(DynamoPaymentStore):
     """A store where another operator decides right before us."""
 
     verdict = Verdict.APPROVED
@@ -124,14 +124,14 @@ def _real() -> DynamoPaymentStore:
 
 
 @pytest.fixture
-def outrun(monkeypatch: pytest.MonkeyPatch, scenario: PayctlScenario) -> type[Outrun]:
-    store = type("OutrunBy", (Outrun,), {})
+def outrun(monkeypatch: pytest.MonkeyPatch, scenario: PayctlScenario) -> type[DecidedFirst]:
+    store = type("OutrunBy", (DecidedFirst,), {})
     monkeypatch.setattr(adapters, "payments", lambda stack: store(boto3.client("dynamodb"), PAYMENTS.name))
     return store
 
 
 def test_review_approved_twice_at_once_starts_once_and_names_the_first(
-    scenario: PayctlScenario, outrun: type[Outrun]
+    scenario: PayctlScenario, outrun: type[DecidedFirst]
 ) -> None:
     scenario.stored(HELD)
     result = scenario.payctl(*APPROVE, "--yes", "--json")
@@ -143,7 +143,7 @@ def test_review_approved_twice_at_once_starts_once_and_names_the_first(
 
 
 def test_review_approval_losing_to_a_rejection_fails_and_starts_nothing(
-    scenario: PayctlScenario, outrun: type[Outrun]
+    scenario: PayctlScenario, outrun: type[DecidedFirst]
 ) -> None:
     outrun.verdict = Verdict.REJECTED
     scenario.stored(HELD)
