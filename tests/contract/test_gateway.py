@@ -408,8 +408,8 @@ def test_stripe_charge_when_no_connection_is_made_then_is_not_sent(base_url: str
 
 def test_stripe_charge_answered_after_the_timeout_is_unknown_but_made_once() -> None:
     """The read timeout, in contrast to the closed connection above."""
-    with in_process() as (url, stand_in):
-        stand_in.faults.add(StripeFault(Kind.LATENCY, seconds=0.6))
+    with in_process() as (url, fake_stripe):
+        fake_stripe.faults.add(StripeFault(Kind.LATENCY, seconds=0.6))
         hasty = StripeGateway(lambda: SECRET_KEY, base_url=url, read_timeout_seconds=0.2)
         error = error_of(lambda: hasty.charge(request_for()))
         assert (type(error), error.code) == (OutcomeUnknown, "no_answer")
@@ -417,4 +417,4 @@ def test_stripe_charge_answered_after_the_timeout_is_unknown_but_made_once() -> 
         found = gateway.find("pay-1")
         assert found is not None
         assert found.status is Status.SUCCEEDED
-        assert len(stand_in.ledger.captured()) == 1
+        assert len(fake_stripe.ledger.captured()) == 1
