@@ -37,7 +37,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         yield bench
 
 
-def asking(bench: Bench, call: str, payment_id: str = "pay-1") -> Callable[[], object]:
+def calling(bench: Bench, call: str, payment_id: str = "pay-1") -> Callable[[], object]:
     """One of the port's two calls, ready to be made."""
     if call == "find":
         return lambda: bench.gateway.find(payment_id)
@@ -253,7 +253,7 @@ def test_unknown_gateway_status_makes_the_outcome_unknown(bench: Bench, call: st
     bench.fault("altered", call=call, status="teleported")
     if call == "find":
         bench.gateway.charge(request_for())
-    error = error_of(asking(bench, call))
+    error = error_of(calling(bench, call))
     assert (type(error), error.code) == (OutcomeUnknown, "unknown_status")
     assert error.gateway_reference
 
@@ -268,7 +268,7 @@ def test_wrong_api_key_is_misconfigured_and_declines_nothing(bench: Bench, call:
     """No payment fails because of it."""
     bench.fault("unauthorized", times=3)
     for number in range(3):
-        assert type(error_of(asking(bench, call, f"pay-{number}"))) is Misconfigured
+        assert type(error_of(calling(bench, call, f"pay-{number}"))) is Misconfigured
     assert bench.gateway.charge(request_for()).status is Status.SUCCEEDED
 
 

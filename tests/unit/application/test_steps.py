@@ -249,7 +249,7 @@ def test_question_limited_for_a_day_changes_no_status(status: Status) -> None:
 
 
 @pytest.mark.fault(12)
-def test_charge_step_waits_when_asking_about_a_possible_charge_is_refused() -> None:
+def test_charge_step_waits_when_a_query_for_a_possible_charge_is_refused() -> None:
     scenario = StepScenario(after(payment(), Status.PROCESSING))
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find", retry_after_seconds=5))
     assert scenario.charge() == {"payment_id": "pay_1", "wait_seconds": 5}
@@ -372,10 +372,10 @@ def test_record_step_that_cannot_write_the_row_keeps_the_event_parked() -> None:
     assert len(list(scenario.events.parked())) == 1
 
 
-@pytest.mark.parametrize("own_pace", [True, False])
-def test_charge_step_when_it_waits_then_the_event_is_not_forgotten(own_pace: bool) -> None:
+@pytest.mark.parametrize("no_free_slot", [True, False])
+def test_charge_step_when_it_waits_then_the_event_is_not_forgotten(no_free_slot: bool) -> None:
     scenario = charged_with_event()
-    scenario.slots.free = not own_pace
+    scenario.slots.free = not no_free_slot
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find"))
     state = scenario.charge(ASKED)
     assert state["wait_seconds"]

@@ -18,7 +18,7 @@ UNKNOWN = after(payment(), Status.PROCESSING, Status.UNKNOWN)
 HELD = after(payment(), Status.PROCESSING, Status.IN_REVIEW, code="amount_differs", message="compare both")
 
 
-class Asking:
+class RecheckWorkflow:
     """A workflow whose execution ends at once: the row moves to a status, or stays."""
 
     def __init__(self, scenario: PayctlScenario, became: Status | None) -> None:
@@ -43,9 +43,9 @@ def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Payctl
 
 
 @pytest.fixture
-def comes_out(scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Asking]:
-    def set_up(became: Status | None, status: str = "SUCCEEDED", **more: str) -> Asking:
-        workflow = Asking(scenario, became)
+def comes_out(scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RecheckWorkflow]:
+    def set_up(became: Status | None, status: str = "SUCCEEDED", **more: str) -> RecheckWorkflow:
+        workflow = RecheckWorkflow(scenario, became)
         monkeypatch.setattr(adapters, "workflow", lambda stack: workflow)
         monkeypatch.setattr(recheck, "_described", lambda client, arn: {"status": status, **more})
         return workflow
@@ -54,7 +54,7 @@ def comes_out(scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch) -> Call
 
 
 def test_recheck_when_the_gateway_knows_then_says_what_changed(
-    scenario: PayctlScenario, comes_out: Callable[..., Asking]
+    scenario: PayctlScenario, comes_out: Callable[..., RecheckWorkflow]
 ) -> None:
     workflow = comes_out(Status.SUCCEEDED)
     scenario.stored(UNKNOWN)
@@ -68,7 +68,7 @@ def test_recheck_when_the_gateway_knows_then_says_what_changed(
 
 
 def test_recheck_when_done_twice_then_each_is_an_execution_of_its_own(
-    scenario: PayctlScenario, comes_out: Callable[..., Asking]
+    scenario: PayctlScenario, comes_out: Callable[..., RecheckWorkflow]
 ) -> None:
     workflow = comes_out(None)
     scenario.stored(HELD)
@@ -78,7 +78,7 @@ def test_recheck_when_done_twice_then_each_is_an_execution_of_its_own(
 
 
 def test_recheck_without_a_change_gives_the_reason_and_exits_3(
-    scenario: PayctlScenario, comes_out: Callable[..., Asking]
+    scenario: PayctlScenario, comes_out: Callable[..., RecheckWorkflow]
 ) -> None:
     comes_out(None)
     scenario.stored(HELD)
@@ -90,7 +90,7 @@ def test_recheck_without_a_change_gives_the_reason_and_exits_3(
 
 @pytest.mark.parametrize("row", [payment(), after(payment(), Status.PROCESSING, Status.DECLINED)])
 def test_recheck_when_there_is_nothing_to_ask_then_starts_nothing(
-    row: Payment, scenario: PayctlScenario, comes_out: Callable[..., Asking]
+    row: Payment, scenario: PayctlScenario, comes_out: Callable[..., RecheckWorkflow]
 ) -> None:
     workflow = comes_out(None)
     scenario.stored(row)
@@ -116,7 +116,7 @@ def test_recheck_when_the_execution_still_runs_then_exits_4(scenario: PayctlScen
 
 
 def test_recheck_when_the_execution_failed_then_names_its_error(
-    scenario: PayctlScenario, comes_out: Callable[..., Asking]
+    scenario: PayctlScenario, comes_out: Callable[..., RecheckWorkflow]
 ) -> None:
     comes_out(None, "FAILED", error="IllegalMove")
     scenario.stored(UNKNOWN)

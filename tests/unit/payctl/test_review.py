@@ -124,14 +124,14 @@ def _real() -> DynamoPaymentStore:
 
 
 @pytest.fixture
-def outrun(monkeypatch: pytest.MonkeyPatch, scenario: PayctlScenario) -> type[DecidedFirst]:
+def decided_first(monkeypatch: pytest.MonkeyPatch, scenario: PayctlScenario) -> type[DecidedFirst]:
     store = type("OutrunBy", (DecidedFirst,), {})
     monkeypatch.setattr(adapters, "payments", lambda stack: store(boto3.client("dynamodb"), PAYMENTS.name))
     return store
 
 
 def test_review_approved_twice_at_once_starts_once_and_names_the_first(
-    scenario: PayctlScenario, outrun: type[DecidedFirst]
+    scenario: PayctlScenario, decided_first: type[DecidedFirst]
 ) -> None:
     scenario.stored(HELD)
     result = scenario.payctl(*APPROVE, "--yes", "--json")
@@ -143,9 +143,9 @@ def test_review_approved_twice_at_once_starts_once_and_names_the_first(
 
 
 def test_review_approval_losing_to_a_rejection_fails_and_starts_nothing(
-    scenario: PayctlScenario, outrun: type[DecidedFirst]
+    scenario: PayctlScenario, decided_first: type[DecidedFirst]
 ) -> None:
-    outrun.verdict = Verdict.REJECTED
+    decided_first.verdict = Verdict.REJECTED
     scenario.stored(HELD)
     result = scenario.payctl(*APPROVE, "--yes")
     assert result.exit_code == Exit.FAILED
