@@ -30,7 +30,7 @@ import boto3
 from fakes.gateway import MemoryGateway
 from fakes.queue_delivery import MemoryDelivery
 from fakes.workflow import MemoryWorkflow
-from lib.features.batch_queue import MESSAGES_A_CALL, dispatch_pace
+from lib.dispatch_rate import MESSAGES_A_CALL, dispatch_rate
 from lib.features.state_machine import Step, definition
 from lib.settings import ENVIRONMENTS
 from payments.adapters.dynamodb.tables import (
@@ -403,7 +403,7 @@ def priced(share: Share, workflow_type: str) -> dict[str, Decimal]:
     milliseconds["charge"] += waits_for_slot
     if "dispatch" in runs:
         milliseconds |= {row: Decimal(MEASURED[row]) for row in ("split", "report")}
-        milliseconds["dispatch"] = Decimal(dispatch_pace(DEV).seconds) * 1000  # it sleeps for the rest of the pace
+        milliseconds["dispatch"] = Decimal(dispatch_rate(DEV).seconds) * 1000  # it sleeps for the rest of that time
     log_bytes = sum(runs.values(), Decimal(0)) * LOG_BYTES + (DISPATCHED_BYTES if "dispatch" in runs else 0)
     memory_gb = Decimal(DEV.lambda_memory_mb) / 1024
     steps = waits_for_slot + sum(MEASURED[name] for name in ("validate", "charge", "record", "audit"))

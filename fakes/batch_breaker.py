@@ -28,20 +28,20 @@ class MemoryBreakerStore:
         return len(self._refused)
 
     def pause(self, by: PausedBy, reason: str, at: datetime) -> bool:
-        """Open the breaker. False if it is already open."""
+        """Pause the breaker. False if it is already paused."""
         if self._state.paused:
             return False
         self._state = BreakerState(by.value, reason, iso(at), self._state.refused_at)
         return True
 
     def resume(self) -> bool:
-        """Close the breaker and forget the refusals. False if it is not open."""
+        """Resume the breaker and forget the refusals. False if it is not paused."""
         if not self._state.paused:
             return False
         self._state, self._refused, self._window_ends = BreakerState(), set(), None
         return True
 
     def send_probe(self, payment_id: str) -> None:
-        """Store the probe's payment id. No effect if the breaker is closed."""
+        """Store the probe's payment id. No effect if the breaker is running."""
         if self._state.paused:
             self._state = replace(self._state, probe=payment_id)

@@ -6,11 +6,10 @@ from datetime import datetime
 
 from payments.domain.clock import iso
 from payments.domain.payment import Payment
-from payments.domain.sealed_fields import new_plain_texts
+from payments.domain.sealed_fields import new_plain_texts, rewritten
 from payments.domain.statuses import SETTLED
 from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.payment_store import AlreadyExists, VersionConflict
-from payments.ports.sealed_payments import sealed
 
 
 class MemoryPaymentStore:
@@ -23,7 +22,7 @@ class MemoryPaymentStore:
     def create(self, payment: Payment) -> None:
         """Store version 1. Raises AlreadyExists with the existing row."""
         if self._encryptor:
-            payment = sealed(payment, self._encryptor)
+            payment = rewritten(payment, self._encryptor.seal)
         existing = self.rows.setdefault(payment.payment_id, payment)
         if existing is not payment:
             raise AlreadyExists(existing)

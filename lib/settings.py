@@ -17,8 +17,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from payments.adapters.stripe.amounts import CURRENCIES
 
-LEAST_PATIENCE_SECONDS = 120
-MOST_PATIENCE_SECONDS = 3600
+LEAST_UNIT_SECONDS = 120
+MOST_UNIT_SECONDS = 3600
 MOST_MERCHANTS = 50
 """The ids of their app clients must fit into the authorizer's environment, which Lambda limits to 4 KB."""
 DEFAULT_TAGS = {"Project": "payment-backend", "ManagedBy": "cdktf"}
@@ -166,8 +166,8 @@ def _pairs(value: Any) -> Any:
 
 _RETENTION = _number(RETENTION_DAYS, f"one of {', '.join(map(str, RETENTION_DAYS))}")
 _UNIT_SECONDS = _number(
-    range(1, MOST_PATIENCE_SECONDS + 1),
-    f"a whole number from {LEAST_PATIENCE_SECONDS} to {MOST_PATIENCE_SECONDS}, or from 1 on a local AWS",
+    range(1, MOST_UNIT_SECONDS + 1),
+    f"a whole number from {LEAST_UNIT_SECONDS} to {MOST_UNIT_SECONDS}, or from 1 on a local AWS",
 )
 _SUFFIX = _pattern(
     "[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?",
@@ -245,11 +245,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _the_gateway_has_time_to_know(self) -> Self:
         seconds = self.effective.patience_seconds
-        if seconds < LEAST_PATIENCE_SECONDS and not self.is_local:
+        if seconds < LEAST_UNIT_SECONDS and not self.is_local:
             raise ValueError(
                 f"PATIENCE_SECONDS: {seconds} is not allowed: Stripe's search may lag by a minute, and a payment that "
-                f"it does not show yet would count as not charged; allowed: {LEAST_PATIENCE_SECONDS} to "
-                f"{MOST_PATIENCE_SECONDS}"
+                f"it does not show yet would count as not charged; allowed: {LEAST_UNIT_SECONDS} to "
+                f"{MOST_UNIT_SECONDS}"
             )
         return self
 

@@ -28,8 +28,8 @@ from payments.domain.gateway_event import HANDLED
 
 DIRECTORY = ROOT / ".local"
 SUFFIX = "local"
-GATEWAY_KEY = "sk_test_local_stand_in"
-WEBHOOK_SECRET = "whsec_local_stand_in"  # noqa: S105 - sender and receiver are both on this machine
+GATEWAY_KEY = "sk_test_local_fake_stripe"
+WEBHOOK_SECRET = "whsec_local_fake_stripe"  # noqa: S105 - sender and receiver are both on this machine
 Say = Callable[[str], None]
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from payctl import ports
+from payctl import adapters
 from payctl.failures import Failure, from_boto3
 from payctl.stack import Stack
 from payments.domain.errors import Declined, PaymentError, RequiresAction
@@ -14,7 +14,7 @@ from payments.domain.statuses import Status
 from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailable
 
 if TYPE_CHECKING:
-    from payments.ports.payment_gateway import PaymentGateway
+    from payments.adapters.payment_gateway import PaymentGateway
 
 NO_CHARGE = "no charge"
 NO_ANSWER = "no answer"
@@ -36,29 +36,29 @@ class GatewaySays:
 
 
 def gateway(stack: Stack) -> "PaymentGateway":
-    """The gateway. Raises Failure if it cannot be asked: no key is set, or the operator may not read the key."""
+    """The gateway. Raises Failure if it cannot be queried: no key is set, or the operator may not read the key."""
     try:
-        return ports.gateway(stack)
+        return adapters.gateway(stack)
     except PaymentError as error:
-        raise Failure(f"the gateway was not asked: {error.message}") from None
+        raise Failure(f"the gateway was not queried: {error.message}") from None
     except Exception as error:
         problem = from_boto3(error)
         if problem is None:
             raise
-        raise Failure(f"the gateway was not asked: its key cannot be read: {problem.message}") from None
+        raise Failure(f"the gateway was not queried: its key cannot be read: {problem.message}") from None
 
 
 def reference(stack: Stack, payment: Payment | None) -> str:
     """A payment's reference at the gateway.
 
-    Returns "" if there is none or if the operator may not use the key: the gateway is then asked by payment id.
+    Returns "" if there is none or if the operator may not use the key: the gateway is then queried by payment id.
     Raises Failure for a reference that belongs to another payment.
     """
     stored = payment.gateway_reference if payment else ""
     if payment is None or not is_sealed(stored):
         return stored
     try:
-        return ports.encryptor(stack).open(context_of(payment.payment_id), {REFERENCE: stored})[REFERENCE]
+        return adapters.encryptor(stack).open(context_of(payment.payment_id), {REFERENCE: stored})[REFERENCE]
     except EncryptionUnavailable:
         return ""
     except DecryptionFailed as broken:
@@ -66,7 +66,7 @@ def reference(stack: Stack, payment: Payment | None) -> str:
 
 
 def says(gateway: "PaymentGateway", payment_id: str, reference: str = "") -> GatewaySays:
-    """Ask the gateway. Errors of the gateway are not raised: they become a status to show."""
+    """Query the gateway. Errors of the gateway are not raised: they become a status to show."""
     try:
         found = gateway.find(payment_id, reference)
     except (Declined, RequiresAction) as error:

@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from payctl import ports
+from payctl import adapters
 from payctl.stack import Stack
 from payments.application.batch.result_files import ERRORS, RESUBMIT
 from payments.application.batch.result_files import RESULTS as RESULT_ROWS
@@ -26,7 +26,7 @@ def upload(stack: Stack, file: Path) -> Source:
 
 def get(stack: Stack, batch_id: str) -> Batch | None:
     """The stored state of a batch. None if there is no such batch."""
-    return ports.batches(stack).get(batch_id)
+    return adapters.batches(stack).get(batch_id)
 
 
 def newest(stack: Stack, limit: int) -> Sequence[tuple[Source, Batch | None]]:
@@ -39,14 +39,14 @@ def newest(stack: Stack, limit: int) -> Sequence[tuple[Source, Batch | None]]:
     for page in pages.paginate(Bucket=stack["batch_bucket"], Prefix=INCOMING):
         versions += (version for version in page.get("Versions", []) if not version["Key"].endswith("/"))
     versions.sort(key=lambda version: version["LastModified"], reverse=True)
-    store = ports.batches(stack)
+    store = adapters.batches(stack)
     sources = [_source(stack, version) for version in versions[:limit]]
     return [(source, store.get(source.batch_id)) for source in sources]
 
 
 def rejected_rows(stack: Stack, batch: Batch, *, limit: int) -> tuple[Sequence[RejectedRow], int]:
     """The first rows that were rejected before they became payments, and the number of further ones."""
-    rows = (row for row in ports.batches(stack).rows(batch.batch_id) if isinstance(row, RejectedRow))
+    rows = (row for row in adapters.batches(stack).rows(batch.batch_id) if isinstance(row, RejectedRow))
     first = list(islice(rows, limit))
     return first, max(0, batch.progress.rows_rejected - len(first))
 

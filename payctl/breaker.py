@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from payctl import ports, prompts, show
+from payctl import adapters, prompts, show
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
 from payctl.prompts import Yes
@@ -43,13 +43,13 @@ def pause(
             f"No batch payment starts in {stack.name} until you resume the batch breaker. Pause it?",
             otherwise=f"no batch payment starts in {stack.name} until the batch breaker is resumed; pause it",
         )
-    store = ports.breaker(stack)
+    store = adapters.breaker(stack)
     before = store.state()
     if before.paused_by == PausedBy.GATEWAY:
         store.resume()  # take over: a breaker that the gateway paused resumes automatically after a successful payment
     if not store.pause(PausedBy.OPERATOR, reason, utc_now()):
         show.note("the batch breaker is already paused; the first reason is kept")
-    ports.delivery(stack).switch(on=False)
+    adapters.delivery(stack).switch(on=False)
     _print_status(stack, json)
 
 
@@ -57,14 +57,14 @@ def pause(
 def resume(context: typer.Context, json: Json = False) -> None:
     """Resume batch payments, after a pause by an operator or by the gateway."""
     stack = stack_of(context)
-    if not ports.breaker(stack).resume():
+    if not adapters.breaker(stack).resume():
         show.note("the batch breaker was not paused")
-    ports.delivery(stack).switch(on=True)
+    adapters.delivery(stack).switch(on=True)
     _print_status(stack, json)
 
 
 def _print_status(stack: Stack, json: bool) -> None:
-    state = ports.breaker(stack).state()
+    state = adapters.breaker(stack).state()
     mapping = stack.client("lambda").get_event_source_mapping(UUID=stack["dispatch_mapping_id"])
     waiting, under_way = _counts(stack, "payment_queue_url")
     dead, dead_in_flight = _counts(stack, "dead_letter_queue_url")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from payctl import ports, show
+from payctl import adapters, show
 from payctl.at_gateway import GatewaySays
 from payctl.dead_letters import DeadLetter, DeadLetterQueue, reasons
 from payctl.stack import Stack
@@ -21,7 +21,7 @@ MALFORMED = "malformed"
 class TriagedLetter:
     """A dead letter and the decision about it.
 
-    `says` is the gateway's answer if it was asked. `done` describes the action that was carried out, if any.
+    `says` is the gateway's answer if it was queried. `done` describes the action that was carried out, if any.
     """
 
     letter: DeadLetter
@@ -63,8 +63,8 @@ class DeadLetterTriage:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._payments, self._batches = ports.payments(stack), ports.batches(stack)
-        self._breaker = ports.breaker(stack).state()
+        self._payments, self._batches = adapters.payments(stack), adapters.batches(stack)
+        self._breaker = adapters.breaker(stack).state()
 
     def all(self, limit: int | None = None) -> list[TriagedLetter]:
         """Triage all messages in the queue, oldest first."""
@@ -88,12 +88,12 @@ class DeadLetterTriage:
         return TriagedLetter(letter, reason, payment, decision)
 
     def _started(self, payment: Payment | None) -> bool:
-        """Whether the payment's first execution exists. Step Functions is asked only if the row does not show it."""
+        """Whether the payment's first execution exists. Step Functions is queried only if the row does not show it."""
         if payment is None or payment.status is not Status.PENDING or payment.version > 1 or payment.restarts:
             return payment is not None
         client = self._step_functions
         try:
-            client.describe_execution(executionArn=ports.execution_arn(self._stack, payment.payment_id))
+            client.describe_execution(executionArn=adapters.execution_arn(self._stack, payment.payment_id))
         except client.exceptions.ExecutionDoesNotExist:
             return False
         return True

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 MOST_PERIODS = 20
-"""The total limit, in periods: ends the wait for something that changes forever."""
+"""The total limit, in periods. It ends the wait for a value that keeps changing without a result."""
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from payctl import at_gateway, ports, prompts, show
+from payctl import adapters, at_gateway, prompts, show
 from payctl.dead_letter_triage import MALFORMED, DeadLetterTriage, TriagedLetter
 from payctl.dead_letters import DeadLetterQueue
 from payctl.failures import Exit, Failure
@@ -32,7 +32,7 @@ CHANGED = "it changed in the meantime; list it again"
 def list_letters(
     context: typer.Context,
     limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of messages. Default: all.")] = None,
-    ask: Annotated[bool, typer.Option("--gateway/--no-gateway", help="Ask the gateway about each payment.")] = True,
+    ask: Annotated[bool, typer.Option("--gateway/--no-gateway", help="Query the gateway for each payment.")] = True,
     json: Json = False,
 ) -> None:
     """List the messages in the dead-letter queue, with time, error and payment status. Changes nothing."""
@@ -149,7 +149,7 @@ def _with_gateway(stack: Stack, triaged: Sequence[TriagedLetter]) -> list[Triage
             if one.letter.payment_id
             else None,
         )
-        for one in show.progress("asking the gateway", triaged)
+        for one in show.progress("querying the gateway", triaged)
     ]
 
 
@@ -174,8 +174,8 @@ def _to_discard(triaged: TriagedLetter) -> TriagedLetter:
 
 def _replayer(stack: Stack) -> Callable[[TriagedLetter], str]:
     """Returns a function that replays one message and describes what it did. It may raise VersionConflict."""
-    queue, store, workflow = stack.client("sqs"), ports.payments(stack), ports.workflow(stack)
-    split = ports.split(stack)
+    queue, store, workflow = stack.client("sqs"), adapters.payments(stack), adapters.workflow(stack)
+    split = adapters.split(stack)
 
     def replay_one(triaged: TriagedLetter) -> str:
         if triaged.decision.action is Action.SPLIT:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from payctl import ports
+from payctl import adapters
 from payctl.stack import Stack
 from payments.domain.gateway_event import GatewayEvent, execution_suffix_of
 
@@ -32,7 +32,7 @@ def names(payment_id: str, restarts: int, events: list[GatewayEvent]) -> list[st
 
 def history(stack: Stack, client: Any, name: str) -> list[tuple[datetime, str]]:
     """The states, failures with error names, and retries of an execution, with times. Empty if it does not exist."""
-    arn = ports.execution_arn(stack, name)
+    arn = adapters.execution_arn(stack, name)
     try:
         events = client.get_execution_history(executionArn=arn, maxResults=MAX_EVENTS)["events"]
     except client.exceptions.ExecutionDoesNotExist:

@@ -13,7 +13,7 @@ from payments.domain.payment import PAYMENT_ID
 def explain(
     context: typer.Context,
     payment_id: str,
-    ask: Annotated[bool, typer.Option("--gateway/--no-gateway", help="Ask the gateway about the payment.")] = True,
+    ask: Annotated[bool, typer.Option("--gateway/--no-gateway", help="Query the gateway for the payment.")] = True,
     json: Json = False,
 ) -> None:
     """Show everything known about a payment as a timeline, what happens next, and what the operator must do."""

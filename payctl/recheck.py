@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from payctl import at_gateway, ports, show
+from payctl import adapters, at_gateway, show
 from payctl.failures import Exit, Failure
 from payctl.options import Json, Timeout, stack_of
 from payctl.stack import Stack
@@ -18,7 +18,7 @@ POLL_SECONDS = 0.5
 
 
 def recheck(context: typer.Context, payment_id: str, timeout: Timeout = 60, json: Json = False) -> None:
-    """Ask the gateway about a payment now, and show what changed.
+    """Query the gateway for a payment now, and show what changed.
 
     Use it for a payment in review after the conflict is resolved, and for an unknown payment that cannot wait.
     Another execution of the workflow does this under the same rules: no payment is charged twice.
@@ -31,10 +31,10 @@ def recheck(context: typer.Context, payment_id: str, timeout: Timeout = 60, json
             details=[f"see why it waits with: payctl payment explain {payment_id}"],
         )
     if not may_call_gateway(before, reconcile=True):
-        raise Failure(f"{payment_id} is {before.status}: this status is final, the gateway is not asked again")
+        raise Failure(f"{payment_id} is {before.status}: this status is final, the gateway is not queried again")
     execution_suffix = "o" + secrets.token_hex(5)
-    ports.workflow(stack).restart(payment_id, execution_suffix, reconcile=True)
-    with show.err.status(f"{payment_id}: asking the gateway"):
+    adapters.workflow(stack).restart(payment_id, execution_suffix, reconcile=True)
+    with show.err.status(f"{payment_id}: querying the gateway"):
         ended = _ended(stack, f"{payment_id}.{execution_suffix}", timeout)
     after = _row(stack, payment_id)
     if json:
@@ -64,7 +64,7 @@ def recheck(context: typer.Context, payment_id: str, timeout: Timeout = 60, json
 
 
 def _row(stack: Stack, payment_id: str) -> Payment:
-    payment = ports.payments(stack).get(payment_id)
+    payment = adapters.payments(stack).get(payment_id)
     if payment is None:
         raise Failure(f"there is no payment {payment_id} in {stack.name}")
     return payment
@@ -72,7 +72,7 @@ def _row(stack: Stack, payment_id: str) -> Payment:
 
 def _ended(stack: Stack, name: str, timeout_seconds: float) -> bool:
     """Wait for an execution. Returns False if it still runs at the timeout. Raises Failure if it failed."""
-    client, arn = stack.client("stepfunctions"), ports.execution_arn(stack, name)
+    client, arn = stack.client("stepfunctions"), adapters.execution_arn(stack, name)
     deadline = time.monotonic() + timeout_seconds
     while (execution := _described(client, arn))["status"] == "RUNNING":
         if time.monotonic() >= deadline:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from payctl import ports, prompts, show
+from payctl import adapters, prompts, show
 from payctl.failures import Exit, Failure, from_boto3
 from payctl.options import Json, stack_of
 from payctl.prompts import Yes
@@ -64,7 +64,7 @@ def _review(stack: Stack, payment_id: str, verdict: Verdict, message: str, *, ye
 
 
 def _row(stack: Stack, payment_id: str) -> Payment:
-    payment = ports.payments(stack).get(payment_id)
+    payment = adapters.payments(stack).get(payment_id)
     if payment is None:
         raise Failure(f"there is no payment {payment_id} in {stack.name}")
     return payment
@@ -79,7 +79,9 @@ def _what(stack: Stack, payment: Payment) -> str:
 def _decided(stack: Stack, payment: Payment, verdict: Verdict, message: str) -> Payment:
     """The row with the decision. If another operator decided at the same time, the row has their decision."""
     try:
-        return decide(payment, verdict, by=_operator(stack), message=message, store=ports.payments(stack), at=utc_now())
+        return decide(
+            payment, verdict, by=_operator(stack), message=message, store=adapters.payments(stack), at=utc_now()
+        )
     except VersionConflict:
         show.note(f"another operator decided on {payment.payment_id} at the same time")
         return _row(stack, payment.payment_id)
@@ -108,7 +110,7 @@ def _refused(payment: Payment, decision: Change | None) -> Failure:
 def _carry_out(stack: Stack, payment_id: str, decision: Change) -> None:
     """Start the decision's execution. A repeated start has no effect. Raises Failure."""
     try:
-        ports.workflow(stack).restart(payment_id, execution_suffix_of(decision))
+        adapters.workflow(stack).restart(payment_id, execution_suffix_of(decision))
     except Exception as error:
         problem = from_boto3(error)
         if problem is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from typing import Any
 
-from payctl import at_gateway, batch_files, executions, logs, ports, show
+from payctl import adapters, at_gateway, batch_files, executions, logs, show
 from payctl.at_gateway import GatewaySays
 from payctl.dead_letters import DeadLetterQueue, reasons
 from payctl.failures import Failure, from_boto3
@@ -64,7 +64,7 @@ class Timeline:
         return what_now(
             Facts(
                 self.payment,
-                ports.timeouts(self.stack),
+                adapters.timeouts(self.stack),
                 self.breaker,
                 self.dead_letter,
                 self.started,
@@ -94,7 +94,7 @@ def collect(stack: Stack, payment_id: str, *, ask_gateway: bool) -> Timeline:
 
 
 def _row(timeline: Timeline) -> Iterator[Entry]:
-    timeline.payment = payment = ports.payments(timeline.stack).get(timeline.payment_id)
+    timeline.payment = payment = adapters.payments(timeline.stack).get(timeline.payment_id)
     for change in payment.history if payment else ():
         yield Entry(change.at, "payments table", f"{change.status} by {change.actor}{_reason(change)}")
     if payment and payment.restarted_at:
@@ -103,7 +103,7 @@ def _row(timeline: Timeline) -> Iterator[Entry]:
 
 
 def _audit(timeline: Timeline) -> Iterator[Entry]:
-    timeline.entries = entries = ports.audit_log(timeline.stack).entries(timeline.payment_id)
+    timeline.entries = entries = adapters.audit_log(timeline.stack).entries(timeline.payment_id)
     if timeline.payment:
         try:
             verify(timeline.payment, entries)
@@ -119,7 +119,7 @@ def _audit(timeline: Timeline) -> Iterator[Entry]:
 
 
 def _webhooks(timeline: Timeline) -> Iterator[Entry]:
-    timeline.events = ports.events(timeline.stack).of_payment(timeline.payment_id)
+    timeline.events = adapters.events(timeline.stack).of_payment(timeline.payment_id)
     for event in timeline.events:
         happened = f", happened {event.occurred_at}" if event.occurred_at else ""
         yield Entry(event.received_at, "webhook", f"{event.type} ({event.event_id}): {event.state}{happened}")
@@ -160,7 +160,7 @@ def _dead_letters(timeline: Timeline) -> Iterator[Entry]:
 
 
 def _breaker(timeline: Timeline) -> Iterator[Entry]:
-    timeline.breaker = breaker = ports.breaker(timeline.stack).state()
+    timeline.breaker = breaker = adapters.breaker(timeline.stack).state()
     if breaker.paused:
         yield Entry(breaker.since, "lane", f"paused by the {breaker.paused_by}, until now: {breaker.reason}")
 

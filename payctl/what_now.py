@@ -29,7 +29,7 @@ SAID: dict[Status, str] = {
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts that decide what to do. `says` is None if the gateway was not asked."""
+    """The facts that decide what to do. `says` is None if the gateway was not queried."""
 
     payment: Payment
     timeouts: RecoveryTimeouts = field(default_factory=RecoveryTimeouts)
@@ -76,10 +76,10 @@ def _by_status(facts: Facts) -> Iterator[str]:
             yield from _pending(facts, after)
         case Status.PROCESSING if payment.gateway_reference:
             yield "The gateway is settling it, which may take days. A webhook then updates the payment."
-            yield f"Recovery also asks the gateway after {after}."
+            yield f"Recovery also queries the gateway after {after}."
         case Status.PROCESSING:
             yield "A workflow is charging it, and the charge may already exist."
-            yield f"If that workflow failed, recovery asks the gateway after {after}."
+            yield f"If that workflow failed, recovery queries the gateway after {after}."
         case Status.REQUIRES_ACTION:
             ends = iso(parse_iso(payment.updated_at) + facts.timeouts.authentication)
             yield "The customer must authenticate at their bank (3-D Secure)."
@@ -94,7 +94,7 @@ def _by_status(facts: Facts) -> Iterator[str]:
         case Status.UNKNOWN:
             proof = iso(parse_iso(payment.updated_at) + facts.timeouts.proof)
             yield "It was sent, and its outcome is unknown. Do not submit it under a new id before it is known."
-            yield f"Recovery asks the gateway after {after}. If there is no charge after {proof}, it was not charged."
+            yield f"Recovery queries the gateway after {after}. If it has no charge after {proof}, it was not charged."
             yield f"To check it now: payctl payment recheck {payment.payment_id}"
         case Status.REJECTED if payment.code == Verdict.REJECTED:
             yield f"An operator rejected it: {payment.message}. It was not sent to the gateway. Nothing is left to do."

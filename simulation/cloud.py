@@ -82,7 +82,7 @@ class Functions:
             return json.loads(json.dumps(answer)) if answer and name != "sweep" else None
 
         task = scheduler.spawn(actor, run, after=after, limit=timeout_seconds)
-        task.pace = chaos.random.choice((0.02, 0.1, 0.5, 3.0))
+        task.slowness = chaos.random.choice((0.02, 0.1, 0.5, 3.0))
         if chaos.mishap(Mishap.CALL_LOST):
             return scheduler.spawn(actor, _raiser(CallLost("connection reset")), after=2.0 * chaos.random.random())
         return task

@@ -102,7 +102,7 @@ class Effects:
         if self._scheduler.closed or task is None:
             raise GreenletExit
         drawn = self._random()
-        seconds = 0.002 + task.pace * drawn * drawn * drawn
+        seconds = 0.002 + task.slowness * drawn * drawn * drawn
         if self._chaos.mishap(Mishap.STALL):
             seconds += 90.0 * self._random()
         self._scheduler.sleep(seconds)

@@ -39,13 +39,13 @@ class Task:
     """A running task. `deadline` is the time in microseconds at which it is stopped at any point; None: never. The
     scheduler does not wait for a `daemon`."""
 
-    __slots__ = ("_body", "_waiters", "actor", "daemon", "deadline", "doom", "ended", "pace", "thread", "token")
+    __slots__ = ("_body", "_waiters", "actor", "daemon", "deadline", "doom", "ended", "slowness", "thread", "token")
 
     def __init__(self, actor: str, body: Callable[[], Any], deadline: int | None, daemon: bool) -> None:
         self.actor = actor
         self.deadline = deadline
         self.daemon = daemon
-        self.pace = 1.0
+        self.slowness = 1.0
         self.ended: Ended | None = None
         self.doom: Ended | None = None
         self.token = 0

@@ -25,7 +25,7 @@ from payments.adapters.step_functions import StepFunctionsWorkflow
 from payments.adapters.stripe.amounts import refusal
 from payments.application.accept import OtherPayment, accept
 from payments.application.batch import report as batch_report
-from payments.application.batch import result_files as batch_sheets
+from payments.application.batch import result_files
 from payments.application.batch import split as batch_split
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.dispatch import Dispatcher
@@ -324,6 +324,6 @@ def small_windows() -> Iterator[None]:
         patch.object(batch_split, "WINDOWS_A_CHECKPOINT", 2),
         patch.object(batch_split, "ThreadPoolExecutor", _OneByOne),
         patch.object(batch_report, "ThreadPoolExecutor", _OneByOne),
-        patch.object(batch_sheets, "TemporaryFile", lambda _mode: BytesIO()),
+        patch.object(result_files, "TemporaryFile", lambda _mode: BytesIO()),
     ):
         yield

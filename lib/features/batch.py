@@ -7,7 +7,8 @@ from lib.bindings import (
     S3BucketNotification,
     S3BucketNotificationLambdaFunction,
 )
-from lib.features.batch_queue import DISPATCH_TIMEOUT_SECONDS, PaymentQueue, dispatch_pace
+from lib.dispatch_rate import dispatch_rate
+from lib.features.batch_queue import DISPATCH_TIMEOUT_SECONDS, PaymentQueue
 from lib.features.workflow import Workflow
 from lib.foundation.foundation import Foundation
 from lib.foundation.functions import Function
@@ -54,11 +55,11 @@ class Batch:
 
     def _dispatch(self, workflow: Workflow) -> Function:
         base, tables = self._foundation, self._foundation.tables
-        pace = dispatch_pace(base.settings.effective)
+        rate = dispatch_rate(base.settings.effective)
         dispatch = base.function(
             "dispatch",
             DISPATCH_TIMEOUT_SECONDS,
-            DISPATCH_PACE_SECONDS=pace.seconds,
+            DISPATCH_PACE_SECONDS=rate.seconds,
             **workflow.environment,
             **self.queue.environment,
             **tables.payments.environment,
@@ -67,7 +68,7 @@ class Batch:
         tables.payments.grant(dispatch, "GetItem")
         tables.controls.grant(dispatch, "GetItem")
         workflow.grant_start(dispatch)
-        self.queue.feed(dispatch, pace.concurrency)
+        self.queue.feed(dispatch, rate.concurrency)
         return dispatch
 
     def _report(self) -> Function:

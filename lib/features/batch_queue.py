@@ -1,9 +1,6 @@
-"""The queue of batch payments, its dead-letter queue, and the rate at which payments leave it."""
+"""The queue of batch payments, its dead-letter queue, and its delivery to the dispatch function."""
 
 import json
-from fractions import Fraction
-from math import ceil
-from typing import NamedTuple
 
 from lib.bindings import (
     Construct,
@@ -13,38 +10,14 @@ from lib.bindings import (
     SqsQueuePolicy,
     SqsQueueRedriveAllowPolicy,
 )
+from lib.dispatch_rate import MESSAGES_A_CALL
 from lib.foundation.encryption import Encryption
 from lib.foundation.functions import Function
 from lib.iam import Grantee, document
-from lib.settings import Environment, Settings
+from lib.settings import Settings
 
-LEAST_CONCURRENCY = 2
-"""The lowest maximum concurrency that SQS accepts for an event source."""
-STARTS_A_SECOND = 10
-"""What one dispatcher starts without strain: a read and a start take well under the 0.1 s that this leaves each."""
 DISPATCH_TIMEOUT_SECONDS = 60
-MESSAGES_A_CALL = 10
 _DAY_SECONDS = 24 * 60 * 60
-
-
-class Pace(NamedTuple):
-    """How many dispatchers run at a time, and the least time each spends on a message (seconds, a decimal text)."""
-
-    concurrency: int
-    seconds: str
-
-
-def dispatch_pace(environment: Environment) -> Pace:
-    """The pace at which all dispatchers together start at most the gateway's whole rate of payments a second.
-
-    This is slightly more than the number of slots (`gateway_rate_limiter.py`). A delayed dispatcher can therefore catch
-    up, and no slot stays unused while payments wait. Dispatchers slow down when slots are reserved ahead of time, which
-    leaves the rate that REST payments need to those payments (backpressure).
-    """
-    rate = environment.gateway_rate_per_second
-    concurrency = max(LEAST_CONCURRENCY, ceil(Fraction(rate, STARTS_A_SECOND)))
-    microseconds = ceil(Fraction(concurrency * 1_000_000, rate))
-    return Pace(concurrency, f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06}")
 
 
 class PaymentQueue(Construct):
@@ -94,7 +67,7 @@ class PaymentQueue(Construct):
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variable that tells a function where to send messages."""
+        """The variable with the URL of the queue, for functions that send messages."""
         return {"PAYMENT_QUEUE_URL": self.queue.url}
 
     def grant_send(self, function: Grantee) -> None:

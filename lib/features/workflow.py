@@ -40,7 +40,7 @@ class Workflow:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variable that tells a function which workflow to start."""
+        """The variable with the ARN of the workflow, for functions that start it."""
         return {"STATE_MACHINE_ARN": self.arn}
 
     def grant_start(self, function: Grantee) -> None:

@@ -91,7 +91,7 @@ class Encryption(Construct):
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variable that tells a function which key encrypts single fields."""
+        """The variable with the ARN of the key that encrypts single fields."""
         return {"VAULT_KEY_ARN": self.arn}
 
     def grant_fields(self, function: Grantee, context_key: str, *actions: str) -> None:

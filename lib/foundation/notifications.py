@@ -38,7 +38,7 @@ class Notifications(Construct):
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variable that tells a function where to publish payment events."""
+        """The variable with the ARN of the topic of payment events."""
         return {"PAYMENT_EVENTS_TOPIC_ARN": self.payment_events.arn}
 
     def grant_publish(self, function: Grantee) -> None:

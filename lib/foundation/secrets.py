@@ -39,7 +39,7 @@ class Secret:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variable that tells a function where the secret is."""
+        """The variable with the ARN of the secret."""
         return {self._variable: self.arn}
 
     def grant_read(self, function: Grantee) -> None:

@@ -76,7 +76,7 @@ class PaymentTable(Construct):
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variable that tells a function the table's name."""
+        """The variable with the name of the table."""
         return {self._variable: self.name}
 
     def grant(self, function: Grantee, *actions: str) -> None:

@@ -27,7 +27,7 @@ class Monitoring(Construct):
         super().__init__(foundation.scope, "monitoring")
         settings = foundation.settings
         functions = [
-            # without authorize: an invalid token is an error there, and five strangers are not a fault of ours
+            # without authorize: it fails for an invalid token, and five invalid tokens are not an error of the service
             api.api,
             webhooks.webhook,
             batch.split,

@@ -2,7 +2,7 @@
 
 import sys
 
-from local.bench import api, pacing, payments, split, synth
+from local.bench import api, payments, rate_limit, split, synth
 
 if __name__ == "__main__":
-    sys.exit(max(benchmark.main() for benchmark in (split, synth, payments, api, pacing)))
+    sys.exit(max(benchmark.main() for benchmark in (split, synth, payments, api, rate_limit)))

@@ -42,14 +42,14 @@ class ForgetfulPayments(MemoryPaymentStore):
     """A payments table that accepts every payment and stores none."""
 
     def create(self, payment: Payment) -> None:
-        """See the port."""
+        """Accept the payment and keep nothing of it."""
 
 
 class ForgetfulBatches(MemoryBatchStore):
     """A processing-status table that stores the batch and discards its rows."""
 
     def add_rows(self, batch_id: str, rows: Sequence[RejectedRow | ResultRow]) -> None:
-        """See the port."""
+        """Accept the rows and keep nothing of them."""
 
 
 class CountingQueue:
@@ -59,11 +59,11 @@ class CountingQueue:
         self.messages = 0
 
     def send(self, payments: Sequence[QueuedPayment]) -> None:
-        """See the port."""
+        """Count the messages and drop them."""
         self.messages += len(payments)
 
     def is_empty(self) -> bool:
-        """See the port."""
+        """True until a message is sent."""
         return not self.messages
 
 
@@ -71,7 +71,7 @@ class FileOnDisk(MemoryBatchFiles):
     """A folder in place of the bucket."""
 
     def read(self, source: Source) -> Iterator[bytes]:
-        """See the port."""
+        """Read the file in chunks. The source's key is its path."""
         return _chunks(Path(source.key))
 
 

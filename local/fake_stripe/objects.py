@@ -129,7 +129,7 @@ def authentication_error(method: str) -> Json:
 
 
 ACCOUNT: Json = {
-    "id": "acct_stand_in",
+    "id": "acct_fake_stripe",
     "object": "account",
     "business_profile": {"name": "Fake Stripe"},
     "charges_enabled": True,

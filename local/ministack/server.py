@@ -82,6 +82,7 @@ class LocalAws:
 
     @property
     def endpoint_url(self) -> str:
+        """The address of every service, over TLS."""
         return f"https://127.0.0.1:{self.port}"
 
     @property
@@ -91,7 +92,8 @@ class LocalAws:
 
     @property
     def log_path(self) -> Path:
-        return self.directory / "emulator.log"
+        """What MiniStack has printed since its last start."""
+        return self.directory / "ministack.log"
 
     @property
     def permissions_path(self) -> Path:

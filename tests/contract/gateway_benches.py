@@ -75,10 +75,10 @@ class MemoryBench:
 
 
 class StripeBench:
-    def __init__(self, url: str, stand_in: FakeStripe, clock: MovableClock) -> None:
+    def __init__(self, url: str, fake_stripe: FakeStripe, clock: MovableClock) -> None:
         self.clock = clock
         self.gateway = StripeGateway(lambda: SECRET_KEY, base_url=url, read_timeout_seconds=10)
-        self._stand_in = stand_in
+        self._fake_stripe = fake_stripe
 
     def fault(self, kind: str, *, call: str = "", money: Money | None = None, status: str = "", **details: Any) -> None:
         fields: dict[str, Any] = {"status": status} if status else {}
@@ -86,21 +86,21 @@ class StripeBench:
             amount = stripe_amount(money)
             fields |= {"amount": amount, "amount_received": amount, "currency": money.currency.lower()}
         method = {"charge": "POST", "cancel": "POST", "find": "GET", "check_account": "GET", "": ""}[call]
-        self._stand_in.faults.add(StripeFault(Kind(kind), method=method, fields=fields, **details))
+        self._fake_stripe.faults.add(StripeFault(Kind(kind), method=method, fields=fields, **details))
 
     def captured(self) -> list[tuple[str, Money]]:
         return [
             (charge["payment_id"], money_of(charge["amount"], charge["currency"]))
-            for charge in self._stand_in.ledger.captured()
+            for charge in self._fake_stripe.ledger.captured()
         ]
 
     def finish(self, reference: str, *, well: bool) -> None:
-        for end in (self._stand_in.async_outcomes.authenticate, self._stand_in.async_outcomes.settle):
+        for end in (self._fake_stripe.async_outcomes.authenticate, self._fake_stripe.async_outcomes.settle):
             with suppress(ApiError):
                 end(reference, "succeeded" if well else "failed")
 
     def refund(self, reference: str, minor_units: int) -> None:
-        self._stand_in.refunds.create({"payment_intent": reference, "amount": str(minor_units)})
+        self._fake_stripe.refunds.create({"payment_intent": reference, "amount": str(minor_units)})
 
 
 @contextmanager
@@ -110,9 +110,9 @@ def bench_of(name: str, search_lag: timedelta = timedelta(0)) -> Iterator[Bench]
         yield MemoryBench(search_lag)
         return
     clock = MovableClock()
-    with in_process(clock=clock) as (url, stand_in):
-        stand_in.settings.search_lag_seconds = search_lag.total_seconds()
-        yield StripeBench(url, stand_in, clock)
+    with in_process(clock=clock) as (url, fake_stripe):
+        fake_stripe.settings.search_lag_seconds = search_lag.total_seconds()
+        yield StripeBench(url, fake_stripe, clock)
 
 
 def request_for(payment_id: str = "pay-1", method: str = "pm_card_visa", money: Money = USD) -> ChargeRequest:

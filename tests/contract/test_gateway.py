@@ -37,7 +37,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         yield bench
 
 
-def asking(bench: Bench, call: str, payment_id: str = "pay-1") -> Callable[[], object]:
+def calling(bench: Bench, call: str, payment_id: str = "pay-1") -> Callable[[], object]:
     """One of the port's two calls, ready to be made."""
     if call == "find":
         return lambda: bench.gateway.find(payment_id)
@@ -77,7 +77,7 @@ def test_test_cards_of_memory_gateway_and_fake_stripe_are_the_same() -> None:
 
 
 def test_insufficient_funds_are_declined_again_without_a_second_attempt(bench: Bench) -> None:
-    """FAULTS 15: a repeated request gets the same answer."""
+    """A repeated request gets the same answer."""
     request = request_for(method="pm_card_visa_chargeDeclinedInsufficientFunds")
     first, again = (error_of(lambda: bench.gateway.charge(request)) for _ in range(2))
     assert (type(again), again.code, again.gateway_reference) == (
@@ -89,7 +89,7 @@ def test_insufficient_funds_are_declined_again_without_a_second_attempt(bench: B
 
 @pytest.mark.parametrize(("card", "code"), [("LostCard", "lost_card"), ("StolenCard", "stolen_card")])
 def test_charge_of_a_lost_or_stolen_card_is_declined_with_that_code(bench: Bench, card: str, code: str) -> None:
-    """FAULTS 16: the code is what fraud velocity counts."""
+    """The code is what fraud velocity counts."""
     request = request_for(method=f"pm_card_visa_chargeDeclined{card}")
     error = error_of(lambda: bench.gateway.charge(request))
     assert (type(error), error.code) == (Declined, code)
@@ -97,7 +97,6 @@ def test_charge_of_a_lost_or_stolen_card_is_declined_with_that_code(bench: Bench
 
 
 def test_charge_needing_authentication_requires_action_and_find_agrees(bench: Bench) -> None:
-    """FAULTS 17."""
     request = request_for(method="pm_card_threeDSecure2Required")
     charged, found = (
         error_of(lambda: bench.gateway.charge(request)),
@@ -200,13 +199,12 @@ def test_charge_when_many_ask_at_once_for_one_payment_then_captures_once(bench: 
 
 
 def test_find_when_nothing_was_charged_then_is_none(bench: Bench) -> None:
-    """FAULTS 8: the function crashed before the call; the next one may charge."""
+    """The function crashed before the call; the next one may charge."""
     bench.gateway.charge(request_for("pay-2"))
     assert bench.gateway.find("pay-1") is None
 
 
 def test_find_by_payment_id_finds_the_charge_of_a_crashed_function(bench: Bench) -> None:
-    """FAULTS 9."""
     charged = bench.gateway.charge(request_for())
     assert bench.gateway.find("pay-1") == charged
     assert len(bench.captured()) == 1
@@ -226,7 +224,7 @@ def test_find_of_a_declined_charge_has_the_same_code_and_reference(bench: Bench)
 
 
 def test_lost_charge_answer_is_unknown_and_the_same_key_finds_one_charge(bench: Bench) -> None:
-    """FAULTS 10: never `failed`; a query and a repeated request both return the same charge."""
+    """Never `failed`; a query and a repeated request both return the same charge."""
     bench.fault("answer_lost", payment_id="pay-1")
     error = error_of(lambda: bench.gateway.charge(request_for()))
     assert (type(error), error.code) == (OutcomeUnknown, "no_answer")
@@ -244,7 +242,7 @@ def test_lost_charge_request_is_unknown_and_the_same_key_charges_once(bench: Ben
 
 @pytest.mark.parametrize("executes", [True, False], ids=["charged", "not-charged"])
 def test_charge_with_a_replayed_500_is_unknown_until_find_settles_it(bench: Bench, executes: bool) -> None:
-    """FAULTS 11: the 500 is replayed for the key, charged or not; only the search shows the result."""
+    """The 500 is replayed for the key, charged or not; only the search shows the result."""
     bench.fault("server_error", executes=executes)
     for _ in range(2):
         error = error_of(lambda: bench.gateway.charge(request_for()))
@@ -255,7 +253,6 @@ def test_charge_with_a_replayed_500_is_unknown_until_find_settles_it(bench: Benc
 
 
 def test_rate_limited_charge_says_the_delay_and_the_same_key_charges(bench: Bench) -> None:
-    """FAULTS 12."""
     bench.fault("rate_limited", retry_after_seconds=7)
     error = error_of(lambda: bench.gateway.charge(request_for()))
     assert isinstance(error, RateLimited)
@@ -266,7 +263,7 @@ def test_rate_limited_charge_says_the_delay_and_the_same_key_charges(bench: Benc
 
 
 def test_charge_with_a_key_in_use_is_unknown_and_charges_later(bench: Bench) -> None:
-    """FAULTS 13: the request that holds the key may be charging; the result is unknown."""
+    """The request that holds the key may be charging; the result is unknown."""
     bench.fault("key_in_use")
     error = error_of(lambda: bench.gateway.charge(request_for()))
     assert (type(error), error.code) == (OutcomeUnknown, "idempotency_key_in_use")
@@ -276,7 +273,7 @@ def test_charge_with_a_key_in_use_is_unknown_and_charges_later(bench: Bench) -> 
 
 @pytest.mark.parametrize("other", [Money(9998, "USD"), Money(9999, "EUR")], ids=["another-amount", "another-currency"])
 def test_charge_hands_on_other_money_as_the_gateway_reports_it(bench: Bench, other: Money) -> None:
-    """FAULTS 18: the charge step compares, and holds the payment."""
+    """The charge step compares, and holds the payment."""
     bench.fault("altered", money=other)
     assert bench.gateway.charge(request_for()).money == other
 
@@ -286,7 +283,7 @@ def test_unknown_gateway_status_makes_the_outcome_unknown(bench: Bench, call: st
     bench.fault("altered", call=call, status="teleported")
     if call == "find":
         bench.gateway.charge(request_for())
-    error = error_of(asking(bench, call))
+    error = error_of(calling(bench, call))
     assert (type(error), error.code) == (OutcomeUnknown, "unknown_status")
     assert error.gateway_reference
 
@@ -298,15 +295,15 @@ def test_charge_when_gateway_is_still_settling_then_is_processing(bench: Bench) 
 
 @pytest.mark.parametrize("call", ["charge", "find"])
 def test_wrong_api_key_is_misconfigured_and_declines_nothing(bench: Bench, call: str) -> None:
-    """FAULTS 19: no payment fails because of it."""
+    """No payment fails because of it."""
     bench.fault("unauthorized", times=3)
     for number in range(3):
-        assert type(error_of(asking(bench, call, f"pay-{number}"))) is Misconfigured
+        assert type(error_of(calling(bench, call, f"pay-{number}"))) is Misconfigured
     assert bench.gateway.charge(request_for()).status is Status.SUCCEEDED
 
 
 def test_find_after_25_hours_returns_the_charge_the_key_has_forgotten(bench: Bench) -> None:
-    """FAULTS 20: query first. Sending first would charge again."""
+    """Query first. Sending first would charge again."""
     charged = bench.gateway.charge(request_for())
     bench.clock.advance(hours=25)
     assert bench.gateway.find("pay-1") == charged
@@ -422,7 +419,6 @@ def test_debug_logs_hold_no_token_and_no_key(bench: Bench, caplog: pytest.LogCap
 
 
 def test_memory_charge_not_sent_is_reported_so_and_a_retry_charges_once() -> None:
-    """FAULTS 14."""
     bench = MemoryBench()
     bench.fault("not_sent")
     assert type(error_of(lambda: bench.gateway.charge(request_for()))) is NotSent
@@ -435,7 +431,6 @@ def test_memory_charge_not_sent_is_reported_so_and_a_retry_charges_once() -> Non
     "base_url", ["http://127.0.0.1:1", "http://gateway.invalid"], ids=["connection-refused", "no-such-host"]
 )
 def test_stripe_charge_when_no_connection_is_made_then_is_not_sent(base_url: str) -> None:
-    """FAULTS 14."""
     gateway = StripeGateway(lambda: SECRET_KEY, base_url=base_url, connect_timeout_seconds=2)
     error = error_of(lambda: gateway.charge(request_for()))
     assert (type(error), error.code) == (NotSent, "gateway_unreachable")
@@ -453,9 +448,9 @@ def test_stripe_maximum_of_a_card_brand_rejects_that_payment_and_no_other() -> N
 
 
 def test_stripe_charge_answered_after_the_timeout_is_unknown_but_made_once() -> None:
-    """FAULTS 10: the read timeout, in contrast to the closed connection above."""
-    with in_process() as (url, stand_in):
-        stand_in.faults.add(StripeFault(Kind.LATENCY, seconds=0.6))
+    """The read timeout, in contrast to the closed connection above."""
+    with in_process() as (url, fake_stripe):
+        fake_stripe.faults.add(StripeFault(Kind.LATENCY, seconds=0.6))
         hasty = StripeGateway(lambda: SECRET_KEY, base_url=url, read_timeout_seconds=0.2)
         error = error_of(lambda: hasty.charge(request_for()))
         assert (type(error), error.code) == (OutcomeUnknown, "no_answer")
@@ -463,4 +458,4 @@ def test_stripe_charge_answered_after_the_timeout_is_unknown_but_made_once() -> 
         found = gateway.find("pay-1")
         assert found is not None
         assert found.status is Status.SUCCEEDED
-        assert len(stand_in.ledger.captured()) == 1
+        assert len(fake_stripe.ledger.captured()) == 1

@@ -198,7 +198,6 @@ def test_cancel_when_the_reference_is_unknown_then_it_says_so(bench: Bench) -> N
 
 
 def test_stripe_cancel_when_no_connection_is_made_then_is_not_sent() -> None:
-    """FAULTS 14."""
     gateway = StripeGateway(lambda: SECRET_KEY, base_url="http://127.0.0.1:1", connect_timeout_seconds=2)
     assert isinstance(error_of(lambda: gateway.cancel("pi_1")), NotSent)
 

@@ -16,6 +16,7 @@ from payments.adapters.dynamodb.items import to_item
 from payments.adapters.dynamodb.payments import DynamoPaymentStore, payment_values
 from payments.adapters.dynamodb.tables import AUDIT_LOG, PAYMENTS
 from payments.application.audit import audit
+from payments.application.sealed_payments import opened
 from payments.domain.audit_chain import missing_entries
 from payments.domain.clock import iso
 from payments.domain.payment import Payment, accepted, moved
@@ -25,7 +26,6 @@ from payments.domain.statuses import Status
 from payments.ports.audit_store import AuditStore
 from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.ports.payment_store import AlreadyExists, PaymentStore, VersionConflict, require
-from payments.ports.sealed_payments import opened
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit import builders
 from tests.unit.builders import NOON, after, request

@@ -1,4 +1,4 @@
-"""Batches on the applied stack: FAULTS 6 and 25 to 31 with S3, SQS and Lambda."""
+"""Batches on the applied stack, with S3, SQS and Lambda."""
 
 import csv
 import gzip

@@ -1,4 +1,4 @@
-"""The batch breaker and the operator's tools on the applied stack: FAULTS 19, 20 and 30, and payctl's output."""
+"""The batch breaker and the operator's tools on the applied stack, and payctl's output."""
 
 import json
 import random

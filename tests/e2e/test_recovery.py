@@ -1,4 +1,4 @@
-"""Recovery: FAULTS 4 to 23 and 33 to 37 on the applied stack, with the fake Stripe.
+"""Recovery on the applied stack, with the faults of the fake Stripe.
 
 The fault of a single payment is in its metadata; see local/fake_stripe/fault_spec.py.
 """

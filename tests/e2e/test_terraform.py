@@ -1,4 +1,4 @@
-"""Terraform's side of the applied stack: FAULTS 46 and 47. cdktf-cli deploys the second suffix as the README says.
+"""Terraform's side of the applied stack. cdktf-cli deploys the second suffix as the README says.
 
 The second suffix is deployed while the files before this one run, and destroyed while the others run. test_destroy.py
 says what came of that.

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from lib import package
-from lib.settings import LEAST_PATIENCE_SECONDS, Settings
+from lib.settings import LEAST_UNIT_SECONDS, Settings
 from tests.infrastructure.synth import Stack, synthesise
 
 
 def test_local_synth_differs_only_in_addresses_time_outs_and_machine(stacks: dict[str, Stack], tmp_path: Path) -> None:
     local = stacks["local"]
-    patience_seconds = LEAST_PATIENCE_SECONDS  # at AWS the local one is refused
+    patience_seconds = LEAST_UNIT_SECONDS  # at AWS the local one is refused
     for_aws = synthesise(Settings(environment_suffix="local", patience_seconds=patience_seconds), tmp_path)
     expected = copy.deepcopy(for_aws.document)
     expected["provider"]["aws"][0]["s3_use_path_style"] = True

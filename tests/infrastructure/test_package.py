@@ -67,8 +67,8 @@ def test_archives_from_checkouts_of_other_times_have_the_same_bytes(tmp_path: Pa
 
 def test_archive_when_a_line_of_code_changes_then_it_has_another_name(tmp_path: Path) -> None:
     checkout = _checkout(tmp_path / "checkout", modified_at=1_000_000_000)
-    with (checkout / "lambda_src" / "payments" / "money.py").open("a") as module:
-        module.write("# changed\n")
+    module = checkout / "lambda_src" / "payments" / "domain" / "money.py"
+    module.write_text(f"{module.read_text()}# changed\n")
 
     (code,) = _build(checkout, 1, "code_archive()")
 

@@ -11,7 +11,7 @@ from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.tables import PAYMENTS
 from payments.adapters.kms import KmsFieldEncryptor
 from payments.domain.payment import Payment
-from payments.ports.sealed_payments import sealed
+from payments.domain.sealed_fields import rewritten
 from tests.integration.executions import Executions
 from tests.moto_tables import aws_in_memory, create_table
 
@@ -25,8 +25,8 @@ class SealedRows(DynamoPaymentStore):
     """Encrypts every version of a row, as charge does in the workflow."""
 
     def save(self, payment: Payment) -> None:
-        """See the port."""
-        super().save(sealed(payment, stack_encryptor()))
+        """Store the encrypted version."""
+        super().save(rewritten(payment, stack_encryptor().seal))
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.tables import CONTROLS, CUSTOMERS, TOKENS
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.application.batch_breaker import PAYMENTS_UNTIL_PAUSE
+from payments.application.sealed_payments import opened
 from payments.domain.batch_breaker import PausedBy
 from payments.domain.errors import Conflict, Declined, Misconfigured, PaymentError, RateLimited
 from payments.domain.money import Money
@@ -26,7 +27,6 @@ from payments.observability.metrics import GATEWAY_MISCONFIGURED, PAYMENTS_IN_RE
 from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 from payments.ports.payment_store import require
-from payments.ports.sealed_payments import opened
 from tests.integration.conftest import stack_encryptor
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_tables import create_table

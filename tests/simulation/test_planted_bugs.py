@@ -99,7 +99,7 @@ def audited_by_the_first_transaction(patch: Patch) -> None:
     patch.setattr(MemoryAuditStore, "append", marks_all)
 
 
-def sends_without_asking(patch: Patch) -> None:
+def sends_without_a_query(patch: Patch) -> None:
     """An execution that finds `processing` sends again and relies on the key, which the gateway forgets."""
     find = Charging._find
 
@@ -298,7 +298,7 @@ BUGS: dict[Plant, set[str]] = {
     nothing_is_audited: {"audited"},
     audited_twice: {"audited"},
     audited_by_the_first_transaction: {"audited"},
-    sends_without_asking: {"charged once", "all settled"},
+    sends_without_a_query: {"charged once", "all settled"},
     absence_is_proof_at_once: {"no charge after a no"},
     lets_go_without_looking: {"pending is proof", "intent before effect"},
     saves_over_others: {"history only grows"},

@@ -112,7 +112,7 @@ class Web:
         self.reads: list[str] = []
 
     def read(self, url: str) -> Any:
-        """See payments.keys.Read."""
+        """Record the address and return its page. Raises KeysUnavailable for an address without one."""
         self.reads.append(url)
         if url not in self.pages:
             raise KeysUnavailable(f"{url} gave no keys: timed out")

@@ -1,4 +1,7 @@
-"""Creates all AWS clients: low-level, with explicit time-outs and retries."""
+"""Creates all AWS clients: low-level, with explicit time-outs and retries.
+
+Each attempt has 2 seconds to connect and 5 seconds to read; a call makes at most 3 attempts (CONFIG).
+"""
 
 from typing import TYPE_CHECKING
 

@@ -112,8 +112,8 @@ class PaymentRecovery:
                 return
         elif self._is_overdue(payment, now):
             yield "overdue"
-        breaker_is_open = breaker.paused_by == PausedBy.GATEWAY or (breaker.paused and payment.source == "batch")
-        held_back = breaker_is_open and payment.status is Status.PENDING
+        breaker_pauses_it = breaker.paused_by == PausedBy.GATEWAY or (breaker.paused and payment.source == "batch")
+        held_back = breaker_pauses_it and payment.status is Status.PENDING
         if not held_back and self.timeouts.is_due(payment, now) and self._restart(payment, now):
             yield "taken_up"
 

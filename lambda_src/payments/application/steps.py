@@ -16,6 +16,7 @@ from payments.application.charge import Charging, as_recorded, may_call_gateway
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.rate_limited_gateway import RateLimitedGateway
 from payments.application.record import record
+from payments.application.sealed_payments import Unlocked, unlocked
 from payments.application.validate import PaymentMethods, validate
 from payments.domain.clock import Clock, iso, parse_iso
 from payments.domain.errors import POLICIES, PaymentError, RateLimited
@@ -29,7 +30,6 @@ from payments.ports.audit_store import AuditStore
 from payments.ports.event_store import EventStore
 from payments.ports.payment_store import PaymentStore, require
 from payments.ports.row_encryptor import RowEncryptor
-from payments.ports.sealed_payments import Unlocked, unlocked
 from payments.ports.slot_counter import NoFreeSlot
 
 State = dict[str, Any]

@@ -4,7 +4,7 @@ Metadata keys are not encrypted. Stores read and write rows with encrypted texts
 the row.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from payments.domain.payment import Payment
@@ -41,6 +41,14 @@ def new_plain_texts(payment: Payment, before: Payment) -> list[str]:
     return [
         field for field, text in private(payment).items() if needs_sealing({field: text}) and text != known.get(field)
     ]
+
+
+def rewritten(payment: Payment, rewrite: Callable[[Context, Mapping[str, str]], Mapping[str, str]]) -> Payment:
+    """The payment with its private fields as `rewrite` returns them: an encryptor's `seal` or `open`.
+
+    Raises what `rewrite` raises.
+    """
+    return with_texts(payment, rewrite(context_of(payment.payment_id), private(payment)))
 
 
 def with_texts(payment: Payment, texts: Mapping[str, str]) -> Payment:

@@ -31,7 +31,10 @@ _TRIES = 5
 
 
 def create_customer(request: Request, services: Services) -> dict[str, Any]:
-    """POST /customers."""
+    """POST /customers: 201 with the customer, or 200 and `Idempotent-Replayed` if the same one already exists.
+
+    Raises Problem 400 naming the invalid fields, and 409 for an id that is taken.
+    """
     asked = _parsed(parse_customer, request.json())
     customer, replayed = register(request, services, asked)
     headers = {"Location": link_to(customer.customer_id)}
@@ -41,13 +44,17 @@ def create_customer(request: Request, services: Services) -> dict[str, Any]:
 
 
 def get_customer(request: Request, services: Services) -> dict[str, Any]:
-    """GET /customers/{customer_id}."""
+    """GET /customers/{customer_id}: 200 with the customer in plain text. Raises Problem 404 if the caller has none."""
     customer = require_own_customer(request, services, request.path["customer_id"])
     return answer(200, _opened_view(customer, services))
 
 
 def update_customer(request: Request, services: Services) -> dict[str, Any]:
-    """PATCH /customers/{customer_id}."""
+    """PATCH /customers/{customer_id}: 200 with the changed customer.
+
+    Raises Problem 400 naming the invalid fields, 404 if the caller has no such customer, and 409 if other callers
+    change it at the same time.
+    """
     changes = _parsed(parse_patch, request.json())
     customer = require_own_customer(request, services, request.path["customer_id"])
     stored = services.encryptor.seal(customer.context, changes)
@@ -67,7 +74,10 @@ def update_customer(request: Request, services: Services) -> dict[str, Any]:
 
 
 def delete_customer(request: Request, services: Services) -> dict[str, Any]:
-    """DELETE /customers/{customer_id}: erase the personal data. A repeated call completes one that failed midway."""
+    """DELETE /customers/{customer_id}: erase the personal data, 204. A repeated call completes one that failed midway.
+
+    Raises Problem 404 if the caller has no such customer, and 409 if other callers change it at the same time.
+    """
     customer_id = request.path["customer_id"]
     for _ in range(_TRIES):
         customer = find_customer(services, customer_id)
@@ -83,7 +93,10 @@ def delete_customer(request: Request, services: Services) -> dict[str, Any]:
 
 
 def find_customers(request: Request, services: Services) -> dict[str, Any]:
-    """GET /customers?email=…"""
+    """GET /customers?email=…: 200 with at most MOST_FOUND `customers`. `complete` is false if there are more.
+
+    Raises Problem 400 for an invalid address.
+    """
     email = _parsed(parse_search, request.query)
     found = services.customers.find_by_email_hash(services.email_hasher.hash_of(email), MOST_FOUND + 1)
     views = [_opened_view(customer, services) for customer in found[:MOST_FOUND]]

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from payments.application.sealed_payments import opened
 from payments.domain.customer import CustomerRequest, parse_customer
 from payments.domain.payment import FieldError, InvalidRequest, Payment, PaymentRequest, parse_request
-from payments.ports.sealed_payments import opened
 from payments.rest import customers, listing
 from payments.rest.http import Problem, answer, has_header, header
 from payments.rest.owners import require_own_customer

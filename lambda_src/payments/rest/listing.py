@@ -46,7 +46,10 @@ class Asked:
 
 
 def list_payments(request: Request, services: Services) -> dict[str, Any]:
-    """GET /payments."""
+    """GET /payments: 200 with a page of `payments`, newest first, `next_cursor` if there may be more, and links.
+
+    Raises Problem 400 naming the invalid parameters.
+    """
     asked = parse_query(request.query)
     tomorrow = request.at.replace(hour=0, minute=0, second=0, microsecond=0) + _DAY
     until = min(asked.until or tomorrow, tomorrow)
@@ -58,7 +61,10 @@ def list_payments(request: Request, services: Services) -> dict[str, Any]:
 
 
 def list_customer_payments(request: Request, services: Services) -> dict[str, Any]:
-    """GET /customers/{customer_id}/payments."""
+    """GET /customers/{customer_id}/payments: 200 with a page, as list_payments.
+
+    Raises Problem 400 naming the invalid parameters, and 404 if the caller has no such customer.
+    """
     customer = require_own_customer(request, services, request.path["customer_id"])
     page = customer_page(request, services, customer)
     return answer(200, page_view(page, f"/customers/{customer.customer_id}/payments", request.query))

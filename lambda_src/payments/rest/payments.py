@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from payments.application.accept import OtherPayment, accept
+from payments.application.sealed_payments import opened
 from payments.domain.clock import parse_iso
 from payments.domain.customer import Customer
 from payments.domain.errors import PaymentError
@@ -11,7 +12,6 @@ from payments.domain.identity import Caller, Role
 from payments.domain.payment import PAYMENT_ID, InvalidRequest, Payment, PaymentRequest, parse_request
 from payments.domain.statuses import Status
 from payments.observability.logs import logger
-from payments.ports.sealed_payments import opened
 from payments.rest.access import ALLOWED
 from payments.rest.denied_access import record_denied
 from payments.rest.http import Problem, answer

@@ -32,7 +32,10 @@ class TokenRequest(NamedTuple):
 
 
 def create_token(request: Request, services: Services) -> dict[str, Any]:
-    """POST /tokens."""
+    """POST /tokens: 201 with the token, which is shown only here, its `token_id`, its customer and when it expires.
+
+    Raises Problem 400 naming the invalid fields, and 404 if the caller has no such customer.
+    """
     asked = parse_token_request(request.json())
     customer = require_own_customer(request, services, asked.customer_id)
     metadata = {f"{_METADATA}{key}": value for key, value in asked.metadata.items()}
@@ -59,7 +62,10 @@ def create_token(request: Request, services: Services) -> dict[str, Any]:
 
 
 def get_token(request: Request, services: Services) -> dict[str, Any]:
-    """GET /tokens/{token_id}."""
+    """GET /tokens/{token_id}: 200 with status, customer, metadata and times, without the token itself.
+
+    Raises Problem 404 if the caller has no such token, or if it was revoked.
+    """
     token = _own_token(request, services)
     if token.revoked_at:
         raise Problem(
@@ -80,7 +86,10 @@ def get_token(request: Request, services: Services) -> dict[str, Any]:
 
 
 def revoke_token(request: Request, services: Services) -> dict[str, Any]:
-    """DELETE /tokens/{token_id}."""
+    """DELETE /tokens/{token_id}: 204, also for a token that was already revoked.
+
+    Raises Problem 404 if the caller has no such token.
+    """
     services.tokens.revoke(_own_token(request, services).token_id, request.at)
     return no_content()
 

@@ -1,5 +1,8 @@
 """Fixes for the differences between MiniStack 1.5.33 and AWS: one module per defect, each with an `apply()`.
 
+The docstring of a module says what AWS does, then what MiniStack does instead. `apply()` replaces the functions of
+MiniStack that are wrong; it takes nothing, returns nothing and has no docstring of its own.
+
 Each fix has a probe with the module's name in tests/local/ministack/test_upstream.py. The probe fails when upstream has
 fixed the defect. Then delete the module, its line here and the probe.
 """

@@ -40,8 +40,8 @@ class Api:
     def new_id(self, prefix: str) -> str:
         return f"{prefix}_{next(self._numbers)}"
 
-    def serve(self, url: str, stand_in: FakeStripe) -> None:
-        self.url, self.stand_in = url, stand_in
+    def serve(self, url: str, fake_stripe: FakeStripe) -> None:
+        self.url, self.fake_stripe = url, fake_stripe
         self.intents = self.client().v1.payment_intents
         self.web = requests.Session()
         self.web.trust_env = False
@@ -69,8 +69,8 @@ class Api:
 def serving() -> Iterator[Api]:
     """The fake Stripe, with everything that a test controls it with."""
     api = Api()
-    with in_process(clock=lambda: api.now, new_id=api.new_id) as (url, stand_in):
-        api.serve(url, stand_in)
+    with in_process(clock=lambda: api.now, new_id=api.new_id) as (url, fake_stripe):
+        api.serve(url, fake_stripe)
         yield api
 
 
@@ -103,18 +103,18 @@ def test_create_when_confirmed_then_captures_and_expands_the_charge(api: Api) ->
 def test_create_when_not_confirmed_then_waits_for_confirmation(api: Api) -> None:
     intent = api.pay(confirm=False)
     assert intent.status == "requires_confirmation"
-    assert api.stand_in.ledger.captured() == []
+    assert api.fake_stripe.ledger.captured() == []
     assert api.intents.confirm(intent.id).status == "succeeded"
-    assert len(api.stand_in.ledger.captured()) == 1
+    assert len(api.fake_stripe.ledger.captured()) == 1
 
 
 def test_capture_when_capture_is_manual_then_takes_the_money_only_then(api: Api) -> None:
     intent = api.pay(capture_method="manual")
     assert (intent.status, intent.amount_capturable) == ("requires_capture", 9999)
-    assert api.stand_in.ledger.captured() == []
+    assert api.fake_stripe.ledger.captured() == []
     captured = api.intents.capture(intent.id, {"amount_to_capture": 5000})
     assert (captured.status, captured.amount_received) == ("succeeded", 5000)
-    assert [charge["amount"] for charge in api.stand_in.ledger.captured()] == [5000]
+    assert [charge["amount"] for charge in api.fake_stripe.ledger.captured()] == [5000]
 
 
 def test_cancel_accepts_open_intents_and_refuses_succeeded_ones(api: Api) -> None:
@@ -317,7 +317,7 @@ def test_key_when_repeated_then_replays_status_and_body_and_charges_once(api: Ap
     assert "Idempotent-Replayed" not in headers_of(first)
     assert headers_of(again)["Idempotent-Replayed"] == "true"
     assert headers_of(again)["Original-Request"] == headers_of(first)["Request-Id"]
-    assert len(api.stand_in.ledger.captured()) == 1
+    assert len(api.fake_stripe.ledger.captured()) == 1
 
 
 def test_key_when_card_was_declined_then_replays_the_decline(api: Api) -> None:
@@ -333,22 +333,22 @@ def test_key_when_card_was_declined_then_replays_the_decline(api: Api) -> None:
 
 @pytest.mark.parametrize("executes", [True, False])
 def test_key_when_a_500_was_answered_then_replays_the_500(api: Api, executes: bool) -> None:
-    api.stand_in.faults.add(Fault(Kind.SERVER_ERROR, executes=executes))
+    api.fake_stripe.faults.add(Fault(Kind.SERVER_ERROR, executes=executes))
     for replayed in (None, "true"):
         with pytest.raises(stripe.APIError) as caught:
             api.pay(key="k")
         assert caught.value.http_status == 500
         assert headers_of(caught.value).get("Idempotent-Replayed") == replayed
-    assert len(api.stand_in.ledger.captured()) == executes
+    assert len(api.fake_stripe.ledger.captured()) == executes
 
 
 def test_key_when_request_was_refused_before_it_began_then_is_free_again(api: Api) -> None:
     with pytest.raises(stripe.InvalidRequestError):
         api.pay(key="k", amount=1)
-    api.stand_in.faults.add(Fault(Kind.RATE_LIMITED))
+    api.fake_stripe.faults.add(Fault(Kind.RATE_LIMITED))
     with pytest.raises(stripe.RateLimitError):
         api.pay(key="k")
-    api.stand_in.faults.add(Fault(Kind.UNAUTHORIZED))
+    api.fake_stripe.faults.add(Fault(Kind.UNAUTHORIZED))
     with pytest.raises(stripe.AuthenticationError):
         api.pay(key="k")
     assert api.pay(key="k").status == "succeeded"
@@ -360,14 +360,14 @@ def test_key_with_other_parameters_or_endpoint_is_an_idempotency_error(api: Api)
         api.pay(key="k", amount=5000)
     with pytest.raises(stripe.IdempotencyError):
         api.intents.confirm(intent.id, options={"idempotency_key": "k"})
-    assert api.stand_in.ledger.captured() == []
+    assert api.fake_stripe.ledger.captured() == []
 
 
 def test_key_when_another_request_with_it_is_still_running_then_is_409(api: Api) -> None:
-    api.stand_in.faults.add(Fault(Kind.LATENCY, seconds=0.5))
+    api.fake_stripe.faults.add(Fault(Kind.LATENCY, seconds=0.5))
     slow = threading.Thread(target=api.pay, kwargs={"key": "k"})
     slow.start()
-    while not api.stand_in.ledger.captured():  # the slow one has begun, and is not answered yet
+    while not api.fake_stripe.ledger.captured():  # the slow one has begun, and is not answered yet
         time.sleep(0.005)
     with pytest.raises(stripe.APIError) as caught:
         api.pay(key="k")
@@ -376,7 +376,7 @@ def test_key_when_another_request_with_it_is_still_running_then_is_409(api: Api)
     assert caught.value.error is not None
     assert caught.value.error.code == "idempotency_key_in_use"
     assert headers_of(api.pay(key="k"))["Idempotent-Replayed"] == "true"
-    assert len(api.stand_in.ledger.captured()) == 1
+    assert len(api.fake_stripe.ledger.captured()) == 1
 
 
 def test_key_when_24_hours_went_by_then_is_forgotten(api: Api) -> None:
@@ -438,7 +438,7 @@ def test_reset_when_asked_then_forgets_everything(api: Api) -> None:
     api.web.post(f"{api.url}/_stand_in/reset")
     assert api.web.get(f"{api.url}/_stand_in/requests").json()["data"] == []
     assert api.pay(key="k").id != first.id
-    assert len(api.stand_in.ledger.captured()) == 1
+    assert len(api.fake_stripe.ledger.captured()) == 1
 
 
 def test_fault_hits_only_its_payment_and_only_the_given_times(api: Api) -> None:
@@ -473,8 +473,8 @@ def test_rate_limit_when_exceeded_then_is_429_until_the_second_is_over(api: Api)
 
 
 def test_answer_when_lost_then_connection_closes_and_the_charge_stands(api: Api) -> None:
-    api.stand_in.faults.add(Fault(Kind.ANSWER_LOST))
+    api.fake_stripe.faults.add(Fault(Kind.ANSWER_LOST))
     with pytest.raises(stripe.APIConnectionError):
         api.pay(key="k")
     assert headers_of(api.pay(key="k"))["Idempotent-Replayed"] == "true"
-    assert len(api.stand_in.ledger.captured()) == 1
+    assert len(api.fake_stripe.ledger.captured()) == 1

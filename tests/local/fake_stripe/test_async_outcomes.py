@@ -29,7 +29,7 @@ def test_authentication_when_passed_then_captures_the_charge(api: Api) -> None:
     assert end(api, waiting.id, "authenticate", "succeeded") == (200, "")
     paid = api.intents.retrieve(waiting.id)
     assert (paid.status, paid.amount_received, paid.next_action) == ("succeeded", 9999, None)
-    assert [charge["payment_intent"] for charge in api.stand_in.ledger.captured()] == [waiting.id]
+    assert [charge["payment_intent"] for charge in api.fake_stripe.ledger.captured()] == [waiting.id]
 
 
 def test_failed_authentication_is_explained_and_another_card_may_pay(api: Api) -> None:
@@ -39,7 +39,7 @@ def test_failed_authentication_is_explained_and_another_card_may_pay(api: Api) -
     assert (failed.status, failed.payment_method) == ("requires_payment_method", None)
     assert failed.last_payment_error is not None
     assert failed.last_payment_error.code == "payment_intent_authentication_failure"
-    assert api.stand_in.ledger.captured() == []
+    assert api.fake_stripe.ledger.captured() == []
     paid = api.intents.confirm(waiting.id, {"payment_method": "pm_card_visa"})
     assert (paid.status, paid.last_payment_error) == ("succeeded", None)
 
@@ -54,11 +54,11 @@ def test_payment_settling_later_is_processing_and_captures_nothing_before(api: A
     pending = api.pay(metadata={"payment_id": "pay-1", "stand_in": "settles_later"})
     charge = api.client().v1.charges.retrieve(str(pending.latest_charge))
     assert (pending.status, pending.amount_received, charge.status) == ("processing", 0, "pending")
-    assert api.stand_in.ledger.captured() == []
+    assert api.fake_stripe.ledger.captured() == []
     assert end(api, pending.id, "settle", "succeeded") == (200, "")
     settled = api.intents.retrieve(pending.id)
     assert (settled.status, settled.amount_received) == ("succeeded", 9999)
-    assert [charge["amount"] for charge in api.stand_in.ledger.captured()] == [9999]
+    assert [charge["amount"] for charge in api.fake_stripe.ledger.captured()] == [9999]
     assert api.pay("pay-2").status == "succeeded"
 
 
@@ -70,7 +70,7 @@ def test_payment_when_settling_fails_then_takes_no_money_and_says_why(api: Api) 
     assert failed.last_payment_error is not None
     assert failed.last_payment_error.code == "card_declined"
     assert api.client().v1.charges.retrieve(str(pending.latest_charge)).status == "failed"
-    assert api.stand_in.ledger.captured() == []
+    assert api.fake_stripe.ledger.captured() == []
 
 
 def test_settles_later_fault_for_all_set_over_http_counts_the_charges(api: Api) -> None:

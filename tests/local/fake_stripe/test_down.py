@@ -50,7 +50,7 @@ def test_refused_connection_reaches_a_pooled_client_and_the_port_returns(api: Ap
         api.web.get(f"{api.url}/_stand_in/health", timeout=5)
     wait_until(api.url, up=True)
     assert api.intents.retrieve(before.id).status == "succeeded"
-    assert [charge["payment_id"] for charge in api.stand_in.ledger.captured()] == ["pay-1"]
+    assert [charge["payment_id"] for charge in api.fake_stripe.ledger.captured()] == ["pay-1"]
 
 
 def test_connection_when_it_was_open_then_is_hung_up(api: Api) -> None:

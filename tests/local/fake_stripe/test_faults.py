@@ -60,7 +60,7 @@ def test_metadata_faults_apply_in_turn_and_count_their_repetitions(api: Api) -> 
     with pytest.raises(stripe.APIConnectionError):
         pay(api, "rate_limited=7:2, answer_lost", key="k")
     assert headers_of(pay(api, "rate_limited=7:2, answer_lost", key="k"))["Idempotent-Replayed"] == "true"
-    assert len(api.stand_in.ledger.captured()) == 1
+    assert len(api.fake_stripe.ledger.captured()) == 1
 
 
 @pytest.mark.fault(10, 11)
@@ -71,7 +71,7 @@ def test_word_when_it_names_the_moment_then_charge_went_through_or_not(
 ) -> None:
     with pytest.raises(stripe.StripeError):
         pay(api, word + moment)
-    assert len(api.stand_in.ledger.captured()) == len(found(api)) == charges
+    assert len(api.fake_stripe.ledger.captured()) == len(found(api)) == charges
 
 
 @pytest.mark.fault(18)
@@ -80,7 +80,7 @@ def test_amount_and_status_altered_in_metadata_show_in_every_answer(api: Api) ->
     again = pay(api, "amount=1234 currency=eur status=frozen", key="k")
     for shown in (made, again, api.intents.retrieve(made.id), *found(api)):
         assert (shown.amount, shown.amount_received, shown.currency, shown.status) == (1234, 1234, "eur", "frozen")
-    assert [charge["amount"] for charge in api.stand_in.ledger.captured()] == [9999]
+    assert [charge["amount"] for charge in api.fake_stripe.ledger.captured()] == [9999]
     assert api.pay("pay-2").amount == 9999
 
 
@@ -94,7 +94,7 @@ def test_latency_in_metadata_delays_the_answer_not_its_logged_arrival(api: Api) 
     slow = threading.Thread(target=pay, args=(api, "latency=0.3"))
     start = time.monotonic()
     slow.start()
-    while not api.stand_in.ledger.captured():
+    while not api.fake_stripe.ledger.captured():
         time.sleep(0.005)
     api.now += timedelta(seconds=9)
     slow.join()
@@ -107,7 +107,7 @@ def test_key_when_forgotten_by_metadata_then_a_repetition_charges_again(api: Api
     first = pay(api, "key_forgotten", key="k")
     assert pay(api, "key_forgotten", key="k").id != first.id
     assert headers_of(pay(api, "key_forgotten", key="k"))["Idempotent-Replayed"] == "true"
-    assert len(api.stand_in.ledger.captured()) == 2
+    assert len(api.fake_stripe.ledger.captured()) == 2
 
 
 @pytest.mark.parametrize(

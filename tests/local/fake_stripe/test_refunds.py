@@ -111,7 +111,7 @@ def test_refund_when_two_of_60_of_100_come_at_once_then_one_succeeds(api: Api) -
 @pytest.mark.fault(39)
 def test_refund_retried_after_a_lost_answer_with_its_key_refunds_once(api: Api) -> None:
     intent = api.pay("pay-1")
-    api.stand_in.faults.add(Fault(Kind.ANSWER_LOST, payment_id="pay-1"))
+    api.fake_stripe.faults.add(Fault(Kind.ANSWER_LOST, payment_id="pay-1"))
     with pytest.raises(stripe.APIConnectionError):
         refund(api, intent, key="r", amount=4000)
     again = refund(api, intent, key="r", amount=4000)

@@ -55,7 +55,7 @@ def test_stop_with_a_running_function_leaves_no_process_and_no_file() -> None:
     assert not aws.directory.exists()
 
 
-def test_stop_when_the_emulator_was_killed_then_its_workers_end_too() -> None:
+def test_stop_when_the_local_aws_was_killed_then_its_workers_end_too() -> None:
     aws = LocalAws().start()
     group = busy(aws)
     os.kill(group, signal.SIGKILL)

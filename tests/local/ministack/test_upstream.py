@@ -11,6 +11,7 @@ import json
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -375,3 +376,12 @@ def test_fix_when_upstream_is_as_it_was_then_it_is_still_needed(
 
 def test_fixes_when_listed_then_each_has_its_probe() -> None:
     assert [probe.__name__ for probe in PROBES] == [fix.rpartition(".")[2] for fix in FIXES]
+
+
+@pytest.mark.parametrize("fix", FIXES)
+def test_fix_says_what_ministack_does_and_where_its_probe_is(fix: str) -> None:
+    module = inspect.getdoc(import_module(f"local.ministack.fixes.{fix}")) or ""
+    aws, _, ministack = module.partition("\n\n")
+    assert aws
+    assert "MiniStack" in ministack
+    assert f"Probe: `{fix.rpartition('.')[2]}` in tests/local/ministack/test_upstream.py." in ministack

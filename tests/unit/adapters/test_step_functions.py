@@ -63,7 +63,7 @@ def test_start_when_repeated_then_one_execution_named_by_the_payment(workflow: t
     assert started() == {"pay_1": {"payment_id": "pay_1"}}
 
 
-def test_restart_starts_one_execution_per_occasion(
+def test_restart_starts_one_execution_per_suffix(
     workflow: tuple[Workflow, Started],
 ) -> None:
     executions, started = workflow
@@ -80,7 +80,7 @@ def test_restart_starts_one_execution_per_occasion(
     }
 
 
-def test_restart_name_fits_with_the_longest_id_and_occasion(
+def test_restart_name_fits_with_the_longest_id_and_suffix(
     workflow: tuple[Workflow, Started],
 ) -> None:
     """Step Functions accepts names of up to 80 characters."""

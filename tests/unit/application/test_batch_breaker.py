@@ -1,4 +1,4 @@
-"""The batch breaker as the charge function uses it (FAULTS 19)."""
+"""The batch breaker as the charge function uses it."""
 
 from collections.abc import Callable
 from datetime import timedelta

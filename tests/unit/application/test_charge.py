@@ -1,4 +1,4 @@
-"""Charging: FAULTS 8 to 20 in our own state. The gateway's behaviour is in tests/contract."""
+"""Charging, in our own state. The gateway's behaviour is in tests/contract."""
 
 from collections.abc import Callable
 from dataclasses import replace

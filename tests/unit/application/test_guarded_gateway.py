@@ -1,4 +1,4 @@
-"""The gateway wrapper that reports refusals of our key or account (FAULTS 19)."""
+"""The gateway wrapper that reports refusals of our key or account."""
 
 from collections.abc import Callable
 

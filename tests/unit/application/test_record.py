@@ -86,11 +86,11 @@ def test_record_when_the_row_changes_meanwhile_then_it_decides_anew() -> None:
 
 
 def test_record_when_races_never_end_then_it_gives_up_loudly() -> None:
-    class Hopeless(MemoryPaymentStore):
+    class AlwaysChanged(MemoryPaymentStore):
         def save(self, payment: Payment) -> None:
             raise VersionConflict("again")
 
-    store = Hopeless()
+    store = AlwaysChanged()
     store.rows = stored(Status.PROCESSING).rows
     with pytest.raises(VersionConflict, match="changed 5 times"):
         recorded(store, CHARGED)

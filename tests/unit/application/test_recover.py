@@ -1,4 +1,4 @@
-"""Recovery: each kind of stopped work is found when it is due, and restarted once (FAULTS 4, 19, 30, 35, 37)."""
+"""Recovery: each kind of stopped work is found when it is due, and restarted once."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ SOURCE = Source("bucket", "incoming/payroll.csv", "v1", "etag", 1234)
 BATCH = Batch("b1", SOURCE, BatchStatus.SPLITTING, iso(NOON), iso(NOON))
 
 
-class Meeting:
+class OtherRun:
     """Runs `meanwhile` once, right before a claim: where two runs meet."""
 
     def __init__(self) -> None:
@@ -58,29 +58,29 @@ class Meeting:
             meanwhile()
 
 
-class MetPayments(MemoryPaymentStore):
+class ContestedPayments(MemoryPaymentStore):
     """Payments that another recovery run may claim first."""
 
-    def __init__(self, meeting: Meeting) -> None:
+    def __init__(self, other_run: OtherRun) -> None:
         super().__init__()
-        self._meeting = meeting
+        self._other_run = other_run
 
     def claim_restart(self, payment: Payment, at: datetime) -> Payment:
-        """See the port."""
-        self._meeting.happen()
+        """Let the other run claim first, once it is planned."""
+        self._other_run.happen()
         return super().claim_restart(payment, at)
 
 
-class MetBatches(MemoryBatchStore):
+class ContestedBatches(MemoryBatchStore):
     """Batches that another recovery run may repair first."""
 
-    def __init__(self, payments: MemoryPaymentStore, meeting: Meeting) -> None:
+    def __init__(self, payments: MemoryPaymentStore, other_run: OtherRun) -> None:
         super().__init__(payments)
-        self._meeting = meeting
+        self._other_run = other_run
 
     def claim_repair(self, batch: Batch, at: datetime) -> None:
-        """See the port."""
-        self._meeting.happen()
+        """Let the other run repair first, once it is planned."""
+        self._other_run.happen()
         super().claim_repair(batch, at)
 
 
@@ -89,11 +89,11 @@ class CountingQueue(MemoryPaymentQueue):
 
     def __init__(self) -> None:
         super().__init__()
-        self.handfuls: list[int] = []
+        self.requests: list[int] = []
 
     def send(self, payments: Sequence[QueuedPayment]) -> None:
-        """See the port."""
-        self.handfuls.append(len(payments))
+        """Count the messages of this request."""
+        self.requests.append(len(payments))
         super().send(payments)
 
 
@@ -102,11 +102,11 @@ class RecoveryScenario:
 
     def __init__(self, *rows: Payment) -> None:
         self.clock = FixedClock()
-        self.meeting = Meeting()
+        self.other_run = OtherRun()
         self.gateway = MemoryGateway(self.clock)
-        self.payments = MetPayments(self.meeting)
+        self.payments = ContestedPayments(self.other_run)
         self.log = MemoryAuditStore(self.payments)
-        self.batches = MetBatches(self.payments, self.meeting)
+        self.batches = ContestedBatches(self.payments, self.other_run)
         self.events = MemoryEventStore()
         self.queue = CountingQueue()
         self.workflow = MemoryWorkflow()
@@ -191,7 +191,7 @@ def test_recovery_takes_up_a_leftover_payment_when_due_and_only_once(row: Paymen
 def test_concurrent_recoveries_take_up_a_payment_once(row: Payment, units: int, execution: str) -> None:
     scenario = RecoveryScenario(row)
     others: list[Counter[str]] = []
-    scenario.meeting.meanwhile = lambda: others.append(scenario.recover())
+    scenario.other_run.meanwhile = lambda: others.append(scenario.recover())
     ours = scenario.recover(after_units=units)
     assert (ours["taken_up"], others[0]["taken_up"]) == (0, 1)
     assert scenario.workflow.started == [execution]
@@ -199,7 +199,7 @@ def test_concurrent_recoveries_take_up_a_payment_once(row: Payment, units: int, 
 
 def test_recovery_leaves_a_payment_alone_that_moves_on_meanwhile() -> None:
     scenario = RecoveryScenario(payment())
-    scenario.meeting.meanwhile = lambda: scenario.payments.save(after(payment(), Status.PROCESSING))
+    scenario.other_run.meanwhile = lambda: scenario.payments.save(after(payment(), Status.PROCESSING))
     assert scenario.recover(after_units=1)["taken_up"] == 0
     assert scenario.workflow.started == []
 
@@ -396,7 +396,7 @@ def test_recovery_requeues_lost_messages_in_groups_of_ten() -> None:
     assert scenario.recover(after_units=1.9)["requeued"] == 0
     assert scenario.recover(after_units=0.1)["requeued"] == 12
     assert scenario.queue.messages == [QueuedPayment(f"p{line}", "b1", line) for line in range(2, 14)]
-    assert scenario.queue.handfuls == [10, 2]
+    assert scenario.queue.requests == [10, 2]
 
 
 def test_recovery_out_of_time_within_a_batch_queues_what_it_looked_at() -> None:
@@ -437,7 +437,7 @@ def test_recovery_trusts_the_row_when_the_index_lags() -> None:
 def test_concurrent_recoveries_repair_a_batch_once() -> None:
     scenario = lost()
     others: list[Counter[str]] = []
-    scenario.meeting.meanwhile = lambda: others.append(scenario.recover())
+    scenario.other_run.meanwhile = lambda: others.append(scenario.recover())
     assert (scenario.recover(after_units=2)["requeued"], others[0]["requeued"]) == (0, 12)
     assert len(scenario.queue.messages) == 12
 

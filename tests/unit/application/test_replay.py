@@ -145,7 +145,7 @@ def test_replay_after_25_hours_asks_the_gateway_first_and_charges_once(
 @pytest.mark.parametrize(
     ("reason", "name"),
     [
-        ("MalformedMessage: the message's payment_id is not one", "MalformedMessage"),
+        ("MalformedMessage: the message's payment_id is not valid", "MalformedMessage"),
         ("LookupError: payment pay_1 is not in the payments table", "LookupError"),
         ("BatchesPaused: the batch breaker has been paused since 2026: gateway_key_refused: no", "BatchesPaused"),
         (

@@ -25,6 +25,7 @@ from payments.application.batch.file import Row
 from payments.application.charge import Charging
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.record import record
+from payments.application.sealed_payments import opened, unlocked
 from payments.application.steps import State, audit_step, charge_step, record_step
 from payments.application.validate import PaymentMethods
 from payments.domain.audit_chain import verify
@@ -33,12 +34,11 @@ from payments.domain.errors import OutcomeUnknown, PaymentError, policy_of
 from payments.domain.money import Money
 from payments.domain.outcome import outcome_of
 from payments.domain.payment import Payment, PaymentRequest
-from payments.domain.sealed_fields import NotSealed, private, require_sealed
+from payments.domain.sealed_fields import NotSealed, private, require_sealed, rewritten
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
 from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailable
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
-from payments.ports.sealed_payments import opened, sealed, unlocked
 from payments.rest.views import payment_view
 from tests.unit.builders import NOON, FixedClock, after, payment, request
 
@@ -55,7 +55,7 @@ class Gateway(MemoryGateway):
         self.meanwhile: Any = lambda: None
 
     def charge(self, request: ChargeRequest) -> GatewayCharge:
-        """See the port."""
+        """Record the request and run `meanwhile` before the charge."""
         self.requests.append(request)
         self.meanwhile()
         return super().charge(request)
@@ -120,7 +120,7 @@ def test_payment_survives_sealing_and_hides_all_private_fields() -> None:
     encryptor = MemoryFieldEncryptor()
     plain = replace(payment(metadata={"order": "A-17", "empty": ""}), gateway_reference="pi_1")
 
-    stored = sealed(plain, encryptor)
+    stored = rewritten(plain, encryptor.seal)
 
     assert {name for name, text in private(stored).items() if is_sealed(text)} == {
         "payment_method",
@@ -128,7 +128,7 @@ def test_payment_survives_sealing_and_hides_all_private_fields() -> None:
         "metadata.order",
     }
     assert opened(stored, encryptor) == plain
-    assert sealed(stored, encryptor) == stored
+    assert rewritten(stored, encryptor.seal) == stored
     require_sealed(stored)
     with pytest.raises(NotSealed):
         require_sealed(replace(stored, gateway_reference="pi_1"))
@@ -142,7 +142,7 @@ def test_payment_from_before_sealing_opens_without_a_key() -> None:
 
 def test_payment_with_text_moved_to_another_row_or_field_does_not_open() -> None:
     encryptor = MemoryFieldEncryptor()
-    mine = sealed(payment(metadata={"order": "A-17", "note": "gift"}), encryptor)
+    mine = rewritten(payment(metadata={"order": "A-17", "note": "gift"}), encryptor.seal)
     for moved_text in (
         replace(mine, payment_id="pay_2"),
         replace(mine, gateway_reference=mine.payment_method),
@@ -154,7 +154,7 @@ def test_payment_with_text_moved_to_another_row_or_field_does_not_open() -> None
 
 def test_unlocked_when_a_field_is_unchanged_then_it_keeps_its_very_text() -> None:
     encryptor = MemoryFieldEncryptor()
-    row = sealed(replace(payment(), gateway_reference="pi_1"), encryptor)
+    row = rewritten(replace(payment(), gateway_reference="pi_1"), encryptor.seal)
     open_row = unlocked(row, encryptor)
 
     assert open_row.sealed_reference("pi_1") == row.gateway_reference

@@ -22,6 +22,7 @@ from fakes.tokens import MemoryTokenStore
 from payments.application.batch.close_rows import BatchRows
 from payments.application.charge import Charging
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
+from payments.application.sealed_payments import opened
 from payments.application.steps import (
     LONGEST_WAIT_SECONDS,
     OWN_PACE_SECONDS,
@@ -42,7 +43,6 @@ from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
-from payments.ports.sealed_payments import opened
 from payments.ports.slot_counter import NoFreeSlot
 from tests.unit.builders import NOON, FixedClock, after, gateway_event, payment, versions
 from tests.unit.interruptions import Interrupted
@@ -56,7 +56,7 @@ class Recording(MemoryGateway):
         self.requests: list[ChargeRequest] = []
 
     def charge(self, request: ChargeRequest) -> GatewayCharge:
-        """See the port."""
+        """Record the request, then charge."""
         self.requests.append(request)
         return super().charge(request)
 
@@ -70,7 +70,7 @@ class CountedSlots(MemorySlotStore):
         self.free = True
 
     def take_slot(self, first: int, last: int) -> int:
-        """See the port."""
+        """Count a slot and return the first allowed one. Raises NoFreeSlot if none is free."""
         if not self.free:
             raise NoFreeSlot
         self.taken += 1
@@ -249,7 +249,7 @@ def test_question_limited_for_a_day_changes_no_status(status: Status) -> None:
 
 
 @pytest.mark.fault(12)
-def test_charge_step_waits_when_asking_about_a_possible_charge_is_refused() -> None:
+def test_charge_step_waits_when_a_query_for_a_possible_charge_is_refused() -> None:
     scenario = StepScenario(after(payment(), Status.PROCESSING))
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find", retry_after_seconds=5))
     assert scenario.charge() == {"payment_id": "pay_1", "wait_seconds": 5}
@@ -372,10 +372,10 @@ def test_record_step_that_cannot_write_the_row_keeps_the_event_parked() -> None:
     assert len(list(scenario.events.parked())) == 1
 
 
-@pytest.mark.parametrize("own_pace", [True, False])
-def test_charge_step_when_it_waits_then_the_event_is_not_forgotten(own_pace: bool) -> None:
+@pytest.mark.parametrize("no_free_slot", [True, False])
+def test_charge_step_when_it_waits_then_the_event_is_not_forgotten(no_free_slot: bool) -> None:
     scenario = charged_with_event()
-    scenario.slots.free = not own_pace
+    scenario.slots.free = not no_free_slot
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, call="find"))
     state = scenario.charge(ASKED)
     assert state["wait_seconds"]

@@ -30,7 +30,7 @@ NO_DEFAULT = PaymentMethods(
 TOKEN_ID = "a" * 64
 
 
-class Till:
+class ValidationScenario:
     """A customer with an encrypted default and a token, queried at noon by default."""
 
     def __init__(self, default: str = "pm_environment") -> None:
@@ -53,12 +53,12 @@ def by_token(token_id: str = TOKEN_ID, customer_id: str = "c1") -> Payment:
     return replace(payment(method="", customer_id=customer_id), token_id=token_id)
 
 
-def revoke(till: Till) -> None:
-    till.tokens.revoke(TOKEN_ID, NOON)
+def revoke(scenario: ValidationScenario) -> None:
+    scenario.tokens.revoke(TOKEN_ID, NOON)
 
 
-def expire(till: Till) -> None:
-    till.now = NOON + timedelta(days=1)
+def expire(scenario: ValidationScenario) -> None:
+    scenario.now = NOON + timedelta(days=1)
 
 
 def test_validate_when_all_is_well_then_silent() -> None:
@@ -101,9 +101,9 @@ def test_validate_when_the_gateway_cannot_charge_the_amount_then_rejected() -> N
     ],
 )
 def test_of_when_there_are_several_then_the_nearest_in_plain_text(row: Payment, method: str) -> None:
-    till = Till()
-    till.checks.check(row)
-    assert till.methods.of(row) == method
+    scenario = ValidationScenario()
+    scenario.checks.check(row)
+    assert scenario.methods.of(row) == method
 
 
 @pytest.mark.parametrize(
@@ -116,12 +116,12 @@ def test_of_when_there_are_several_then_the_nearest_in_plain_text(row: Payment, 
     ],
 )
 def test_of_refuses_a_bad_token_with_advice_and_takes_no_other_method(
-    row: Payment, before: Callable[[Till], None] | None, code: str
+    row: Payment, before: Callable[[ValidationScenario], None] | None, code: str
 ) -> None:
-    till = Till()
+    scenario = ValidationScenario()
     if before:
-        before(till)
-    for ask in (till.methods.of, till.checks.check):
+        before(scenario)
+    for ask in (scenario.methods.of, scenario.checks.check):
         with pytest.raises(InvalidPayment) as refused:
             ask(row)
         assert refused.value.code == code
@@ -130,20 +130,20 @@ def test_of_refuses_a_bad_token_with_advice_and_takes_no_other_method(
 
 
 def test_of_uses_the_row_when_the_token_is_revoked_after_sending() -> None:
-    till = Till()
-    revoke(till)
+    scenario = ValidationScenario()
+    revoke(scenario)
     sent = replace(by_token(), payment_method="pm_card_mastercard", status=Status.PROCESSING)
-    assert till.methods.of(sent) == "pm_card_mastercard"
+    assert scenario.methods.of(sent) == "pm_card_mastercard"
 
 
 def test_charge_rejects_a_token_revoked_after_validation_and_sends_nothing() -> None:
-    till, store = Till(), MemoryPaymentStore()
+    scenario, store = ValidationScenario(), MemoryPaymentStore()
     gateway = MemoryGateway(lambda: NOON)
     row = by_token()
     store.create(row)
-    validate(row, methods=till.checks, refusal=refusal)
-    revoke(till)
-    outcome = answered(lambda: Charging(gateway, till.methods, store, lambda: NOON).charge(row))
+    validate(row, methods=scenario.checks, refusal=refusal)
+    revoke(scenario)
+    outcome = answered(lambda: Charging(gateway, scenario.methods, store, lambda: NOON).charge(row))
     assert outcome
     assert (outcome.status, outcome.code) == (Status.REJECTED, "token_revoked")
     assert store.rows == {"pay_1": row}
@@ -151,11 +151,11 @@ def test_charge_rejects_a_token_revoked_after_validation_and_sends_nothing() -> 
 
 
 def test_of_refuses_a_token_revoked_while_the_payment_waits_again() -> None:
-    till = Till()
+    scenario = ValidationScenario()
     # an attempt charged nothing, and its payment method stayed in the row
     waits = replace(by_token(), payment_method="pm_card_mastercard", attempts=1)
-    revoke(till)
-    for ask in (till.methods.of, till.checks.check):
+    revoke(scenario)
+    for ask in (scenario.methods.of, scenario.checks.check):
         with pytest.raises(InvalidPayment, match="token_revoked"):
             ask(waits)
 
@@ -186,42 +186,42 @@ def test_of_uses_the_method_of_a_newer_customer_only_for_its_owner(
 
 
 def test_charge_by_token_uses_its_method_and_stores_it_in_the_row() -> None:
-    till, store = Till(), MemoryPaymentStore()
+    scenario, store = ValidationScenario(), MemoryPaymentStore()
     gateway = MemoryGateway(lambda: NOON)
     store.create(by_token())
-    outcome = Charging(gateway, till.methods, store, lambda: NOON).charge(by_token())
+    outcome = Charging(gateway, scenario.methods, store, lambda: NOON).charge(by_token())
     assert outcome.status is Status.SUCCEEDED
     assert (store.rows["pay_1"].payment_method, store.rows["pay_1"].token_id) == ("pm_card_mastercard", TOKEN_ID)
 
 
 def test_check_with_the_key_off_answers_without_opening_anything() -> None:
-    till = Till()
-    till.encryptor.available = False
-    calls = till.encryptor.calls
-    till.methods.check(by_token())
-    till.methods.check(payment(method="", customer_id="c1"))
-    assert till.encryptor.calls == calls
+    scenario = ValidationScenario()
+    scenario.encryptor.available = False
+    calls = scenario.encryptor.calls
+    scenario.methods.check(by_token())
+    scenario.methods.check(payment(method="", customer_id="c1"))
+    assert scenario.encryptor.calls == calls
 
 
 @pytest.mark.fault(45)
 def test_of_when_the_key_is_off_then_it_fails_closed() -> None:
-    till = Till()
-    till.encryptor.available = False
+    scenario = ValidationScenario()
+    scenario.encryptor.available = False
     for row in (by_token(), payment(method="", customer_id="c1")):
         with pytest.raises(EncryptionUnavailable):
-            till.methods.of(row)
+            scenario.methods.of(row)
 
 
 def test_of_without_an_encryptor_gives_nothing_sealed() -> None:
-    till = Till()
+    scenario = ValidationScenario()
     with pytest.raises(EncryptionUnavailable):
-        till.checks.of(by_token())
-    assert till.checks.of(payment(method="")) == "pm_environment"
+        scenario.checks.of(by_token())
+    assert scenario.checks.of(payment(method="")) == "pm_environment"
 
 
 def test_of_does_not_open_a_token_with_the_text_of_another_customer() -> None:
-    till = Till()
-    of_another = till.encryptor.seal({"customer_id": "c2"}, {"payment_method": "pm_c2"})["payment_method"]
-    till.tokens.rows[TOKEN_ID] = replace(till.tokens.rows[TOKEN_ID], payment_method=of_another)
+    scenario = ValidationScenario()
+    of_another = scenario.encryptor.seal({"customer_id": "c2"}, {"payment_method": "pm_c2"})["payment_method"]
+    scenario.tokens.rows[TOKEN_ID] = replace(scenario.tokens.rows[TOKEN_ID], payment_method=of_another)
     with pytest.raises(DecryptionFailed):
-        till.methods.of(by_token())
+        scenario.methods.of(by_token())

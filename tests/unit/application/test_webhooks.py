@@ -1,4 +1,4 @@
-"""Events of the gateway in our own state (FAULTS 22, 33 to 37): each causes a query and is never an answer."""
+"""Events of the gateway in our own state: each causes a query and is never an answer."""
 
 import json
 import re
@@ -18,6 +18,7 @@ from fakes.tokens import MemoryTokenStore
 from fakes.workflow import MemoryWorkflow
 from payments.application.charge import Charging
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
+from payments.application.sealed_payments import opened
 from payments.application.steps import State, charge_step, record_step
 from payments.application.validate import PaymentMethods
 from payments.application.webhooks import ASK_AGAIN, KEPT_PARKED, Webhooks
@@ -26,7 +27,6 @@ from payments.domain.gateway_event import HANDLED, EventState, GatewayEvent, exe
 from payments.domain.money import Money
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
-from payments.ports.sealed_payments import opened
 from tests.unit.builders import NOON, FixedClock, after, gateway_event, payment
 
 STEP_UP = "pm_card_threeDSecure2Required"

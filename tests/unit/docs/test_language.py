@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-FOLDERS = ("lib", "lambda_src", "fakes", "payctl", "local", "simulation", "tests", "tools", "docs", "api")
-PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "Makefile", "Pipfile", "main.py")
-ENDINGS = (".py", ".md", ".yaml")
+FOLDERS = (
+    *("lib", "lambda_src", "fakes", "payctl", "local", "simulation", "tests", "tools", "docs", "api", "bin"),
+    *(".github", ".devcontainer"),
+)
+ENDINGS = (".py", ".md", ".yaml", ".yml", ".toml", ".js", "")
+"""The endings of files with our own words, in the folders and beside them. The last one is that of tools/smoke."""
+PAGES = (".editorconfig", ".gitignore", ".pre-commit-config.yaml", ".devcontainer/devcontainer.json")
+"""Other files with our own words."""
 
 RETIRED = {
     "lane": "batch breaker",
@@ -25,6 +30,17 @@ RETIRED = {
     "taken up": "restarted",
     "let go": "reverted",
     "postman": "delivery queue",
+    "story": "timeline",
+    "stories": "timelines",
+    "doubt": "cooldown",
+    "gives way": "slows down",
+    "give way": "slow down",
+    "pace": "rate",
+    "pacing": "rate limit",
+    "sheet": "result file",
+    "asking": "querying",
+    "occasion": "execution suffix",
+    "emulator": "local AWS",
     "twin": "fake",
     "stand-in": "fake Stripe",
     "hush": "redact_exception",
@@ -36,6 +52,7 @@ RETIRED = {
     "rung": "fired",
     "die": "crash",
     "died": "crashed",
+    "dies": "crashes",
     "whoever": "every caller that",
     "whatever": "every",
     "nobody": "no caller",
@@ -49,15 +66,25 @@ DEPLOYED = (
     "`lane`",
     "lane_paused",  # a count in the log and the answer of the sweep function
     "LanePaused",  # a metric
-    "canary",  # an attribute of the breaker's item, and its name in payctl's JSON
+    '"canary"',  # an attribute of the breaker's item, and its name in payctl's JSON
+    "`canary`",
+    "REMOVE canary",
+    "SET canary",
+    "refused_at, canary,",
     "sweeper-silent",  # an alarm
     "taken_up",  # a count in the log and the answer of the sweep function
     "PATIENCE_SECONDS",  # a setting
     "patience_seconds",
     "VAULT_KEY_ARN",  # an environment variable of the functions
     "vault_key_arn",  # an output of the stack
-    "_stand_in",  # the control routes of the fake Stripe, and the key of faults in a payment's metadata
-    "stand_in",
+    "pace#",  # the counter's item in the controls table
+    "DISPATCH_PACE_SECONDS",  # an environment variable of the dispatch function
+    "OWN_PACE_SECONDS",  # how long charge waits for a slot
+    "/_stand_in",  # the control routes of the fake Stripe
+    '"stand_in"',  # the key of faults in a payment's metadata
+    "`stand_in`",
+    "[stand_in]",
+    "stand_in=",
     "Worker process died",  # MiniStack's own text
 )
 """The one allow-list: deployed, stored and public names, which keep their text."""
@@ -66,33 +93,49 @@ DEPLOYED = (
 @cache
 def _texts() -> dict[str, str]:
     """Path → text, of everything but this file."""
-    found = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in ENDINGS]
+    below = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if "node_modules" not in path.parts]
+    found = [path for path in (*below, *ROOT.iterdir()) if path.suffix in ENDINGS and not path.name.startswith(".")]
     paths = sorted({*found, *(ROOT / page for page in PAGES)} - {Path(__file__)})
-    return {str(path.relative_to(ROOT)): path.read_text() for path in paths}
+    return {str(path.relative_to(ROOT)): path.read_text() for path in paths if path.is_file()}
 
 
 @cache
-def _lines() -> list[tuple[str, str]]:
-    """Where each line is, and the line without deployed names."""
-    deployed = re.compile("|".join(map(re.escape, DEPLOYED)))
+def _own_texts() -> dict[str, str]:
+    """Path → text without deployed names."""
+    return {path: _without_deployed_names(text) for path, text in _texts().items()}
+
+
+def _without_deployed_names(text: str) -> str:
+    """The text without each deployed name that is no part of a longer one: LEAST_PATIENCE_SECONDS stays."""
+    whole = (
+        (r"(?<!\w)" if name[0].isalnum() else "") + re.escape(name) + (r"(?!\w)" if name[-1].isalnum() else "")
+        for name in DEPLOYED
+    )
+    return re.sub("|".join(whole), "", text)
+
+
+def _found(pattern: re.Pattern[str]) -> list[str]:
+    """Where the pattern occurs: path, line and the words."""
     return [
-        (f"{path}:{number}", deployed.sub("", line).strip())
-        for path, text in _texts().items()
-        for number, line in enumerate(text.splitlines(), 1)
+        f"{path}:{text.count(chr(10), 0, found.start()) + 1}: {' '.join(found[0].split())}"
+        for path, text in _own_texts().items()
+        for found in pattern.finditer(text)
     ]
 
 
 def _pattern(word: str) -> re.Pattern[str]:
-    """Finds a word, its plural, and both as parts of a name: `lane`, `lanes`, `OPEN_LANE`, `OpenLane`."""
-    spelled = re.escape(word).replace(r"\ ", "[ _]").replace(r"\-", "[-_]")
+    """Finds a word, its plural, and both as parts of a name: `lane`, `lanes`, `OPEN_LANE`, `OpenLane`.
+
+    The words of a phrase may stand on two lines, also of a comment.
+    """
+    spelled = re.escape(word).replace(r"\ ", r"(?:_|[\s#>]+)").replace(r"\-", "[-_]")
     name = "".join(part.capitalize() for part in re.split("[ -]", word))
     return re.compile(rf"(?<![^\W_])(?i:{spelled})(?i:s?)(?![^\W_])|(?<![A-Z]){name}s?(?![a-z])")
 
 
 @pytest.mark.parametrize("word", RETIRED)
 def test_retired_word_when_looked_for_then_only_in_names_that_are_deployed(word: str) -> None:
-    pattern = _pattern(word)
-    found = [f"{at}: {line}" for at, line in _lines() if pattern.search(line)]
+    found = _found(_pattern(word))
     assert not found, f"say {RETIRED[word]!r} instead of {word!r}:\n" + "\n".join(found)
 
 
@@ -106,9 +149,23 @@ def test_pattern_finds_a_word_in_prose_and_in_names(text: str) -> None:
     assert _pattern("lane").search(text)
 
 
+@pytest.mark.parametrize("text", ["taken up", "taken\nup", "# taken\n    # up", "TAKEN_UP"])
+def test_pattern_finds_a_phrase_also_on_two_lines(text: str) -> None:
+    assert _pattern("taken up").search(text)
+
+
+def test_a_longer_name_than_a_deployed_one_is_not_allowed() -> None:
+    assert _without_deployed_names("PATIENCE_SECONDS and LEAST_PATIENCE_SECONDS") == " and LEAST_PATIENCE_SECONDS"
+
+
 @pytest.mark.parametrize("text", ["plane", "planes", "AirPlane", "laneway"])
 def test_pattern_ignores_other_words(text: str) -> None:
     assert not _pattern("lane").search(text)
+
+
+def test_docstrings_when_read_then_none_only_refers_to_another_place() -> None:
+    found = _found(re.compile(r'"""See [^."]*\.?"""'))
+    assert not found, "say what the method does in this class:\n" + "\n".join(found)
 
 
 MOST_CHARACTERS = 70

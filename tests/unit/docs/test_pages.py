@@ -14,10 +14,12 @@ import pytest
 import typer
 from botocore import xform_name
 from botocore.session import Session
+from pydantic import ValidationError
 
-from lib.features.batch_queue import dispatch_pace
+from lib.dispatch_rate import dispatch_rate
 from lib.monitoring.alarms import OLDEST_MESSAGE_SECONDS
-from lib.settings import ENVIRONMENTS, Environment, Settings
+from lib.settings import ENVIRONMENTS, MOST_MERCHANTS, RETENTION_DAYS, Environment, Settings
+from payctl import show
 from payctl.app import app
 from payctl.failures import Exit
 from payments.adapters.dynamodb.events import KEPT
@@ -39,8 +41,11 @@ from payments.application.batch.records import MAX_RECORD_BYTES
 from payments.application.batch.result_files import ERRORS, RESUBMIT, RESULTS
 from payments.application.batch_breaker import PAYMENTS_UNTIL_PAUSE, REFUSALS_WINDOW
 from payments.application.gateway_rate_limiter import LONGEST_SLEEP_SECONDS
+from payments.application.replay import decide, decide_file
 from payments.application.webhooks import KEPT_PARKED
-from payments.domain.batch.state import ResultRow
+from payments.domain.batch.state import Batch, BatchStatus, ResultRow, Source
+from payments.domain.batch_breaker import BreakerState, PausedBy
+from payments.domain.clock import iso
 from payments.domain.errors import POLICIES, SUSPICIOUS_DECLINE_CODES, UNEXPECTED
 from payments.domain.gateway_event import HANDLED
 from payments.domain.gateway_slots import slot_length
@@ -56,6 +61,7 @@ README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 ARCHITECTURE = DOCS / "architecture.md"
 BATCH_FILES = DOCS / "batch-files.md"
+GLOSSARY = DOCS / "glossary.md"
 MAP = DOCS / "README.md"
 PAYCTL = DOCS / "payctl.md"
 RUNBOOKS = DOCS / "runbooks.md"
@@ -114,6 +120,30 @@ def test_environments_table_when_read_then_it_is_the_one_of_the_code() -> None:
         [field.name.upper(), *(_shown(getattr(row, field.name)) for row in ENVIRONMENTS.values())]
         for field in fields(Environment)
     ]
+
+
+def test_allowed_values_in_the_settings_table_are_those_of_the_code() -> None:
+    allowed = {row[0]: row[2] for row in table(SETTINGS, "Variable")}
+    ranges = {name: found[0] for name, cell in allowed.items() if (found := re.match(r"\d+ to \d+", cell))}
+    choices = {name: cell for name, cell in allowed.items() if "`, `" in cell and name != "FORCE_DESTROY"}
+    assert len(ranges) > 8
+    assert len(choices) > 2
+
+    for name, numbers in ranges.items():
+        assert numbers in re.findall(r"\d+ to \d+", _refusal(name)), f"{name} accepts {_refusal(name)}"
+    first, _, last = allowed["LOG_RETENTION_DAYS"].partition(" … ")
+    assert (first, int(last)) == (", ".join(map(str, RETENTION_DAYS[:6])), RETENTION_DAYS[-1])
+    for name, cell in choices.items():
+        assert cell.split("`, `") == re.findall(r"'(\w+)'", _refusal(name).partition("[")[0])
+    assert allowed["MERCHANTS"].startswith(f"up to {MOST_MERCHANTS} names")
+
+
+def _refusal(name: str) -> str:
+    """What the code says about a value that this setting never accepts."""
+    with pytest.raises(ValidationError) as refused:
+        Settings.model_validate({name.lower(): "?"})
+    (problem,) = refused.value.errors()
+    return problem["msg"]
 
 
 def _shown(value: object) -> str:
@@ -236,11 +266,11 @@ def test_rate_in_the_docs_is_the_one_of_the_code() -> None:
     rates, slots, dispatchers = [], [], []
     assert ENVIRONMENTS["dev"].gateway_rate_per_second == ENVIRONMENTS["prod"].gateway_rate_per_second == 25
     for row in (ENVIRONMENTS["prod"], replace(ENVIRONMENTS["prod"], gateway_rate_per_second=100)):
-        rate_limiter = dispatch_pace(row)
+        dispatchers_of_it = dispatch_rate(row)
         slot = slot_length(row.gateway_rate_per_second, row.gateway_reserve_percent)
         slots.append(round(timedelta(seconds=1) / slot))
-        rates.append(round(rate_limiter.concurrency / float(rate_limiter.seconds)))
-        dispatchers.append(rate_limiter.concurrency)
+        rates.append(round(dispatchers_of_it.concurrency / float(dispatchers_of_it.seconds)))
+        dispatchers.append(dispatchers_of_it.concurrency)
     in_time = [f"{rate * OLDEST_MESSAGE_SECONDS:,}" for rate in slots]
 
     default, granted = slots
@@ -252,6 +282,40 @@ def test_rate_in_the_docs_is_the_one_of_the_code() -> None:
     settings = " ".join(SETTINGS.read_text().split())
     assert f"a file of a million rows takes {1_000_000 // (default * 3600)} hours" in settings
     assert f"with {rates[1]} the file takes {1_000_000 // (granted * 3600)} hours" in settings
+
+
+def test_breaker_states_in_the_docs_are_those_that_payctl_prints() -> None:
+    running = show.breaker(BreakerState()).plain
+    paused = show.breaker(BreakerState(PausedBy.GATEWAY)).plain
+
+    assert f"`payctl breaker status` says `{running}`" in RUNBOOKS.read_text()
+    assert f"It is either `{paused}` or `{running}`" in GLOSSARY.read_text()
+
+
+A_FILE = Source("files", "incoming/may.csv", "v1", "etag", 9)
+
+REFUSALS = {
+    decide(payment_id, payment, breaker, started=True).why
+    for payment_id, payment, breaker in (
+        ("", None, BreakerState()),
+        ("pay_1", None, BreakerState()),
+        ("pay_1", batch_payment(), BreakerState(PausedBy.GATEWAY, "the key was rejected", iso(NOON))),
+        *(("pay_1", replace(batch_payment(), status=status), BreakerState()) for status in Status),
+    )
+} | {decide_file(Batch("batch_1", A_FILE, BatchStatus.PROCESSING, iso(NOON), iso(NOON))).why}
+"""Everything that a replay says about a message or a file that it does not start from the beginning."""
+
+
+def test_refusals_of_a_replay_in_the_runbook_are_those_that_it_prints() -> None:
+    _, _, rest = RUNBOOKS.read_text().partition("The replay says why it refuses a message:\n\n")
+    quotes = [
+        quote.removesuffix("…").strip()
+        for line in rest.partition("\n\n")[0].splitlines()
+        for quote in re.findall(r"\*([^*]+)\*", line.partition(":")[0])
+    ]
+
+    assert len(quotes) > 5
+    assert [quote for quote in quotes if not any(quote in why for why in REFUSALS)] == []
 
 
 # The batch file, payctl, logs ----------------------------------------------------------------------------------------

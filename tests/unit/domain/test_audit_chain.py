@@ -1,4 +1,4 @@
-"""The audit chain: FAULTS 23 and 24."""
+"""The audit chain: appending to it and checking it."""
 
 from contextlib import suppress
 from dataclasses import replace

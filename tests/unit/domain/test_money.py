@@ -1,4 +1,4 @@
-"""Money: FAULTS 32 and 59, and the table of currencies."""
+"""Money: amounts in minor units, and the table of currencies."""
 
 from decimal import Decimal
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from payctl import prompts as asking
+from payctl import prompts
 from payctl.failures import Exit
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from tests.unit.builders import NOON, batch_payment
@@ -62,7 +62,7 @@ def test_pause_changes_nothing_without_a_terminal_or_yes(scenario: PayctlScenari
 def test_pause_when_at_a_terminal_then_asks(
     answer: str, paused: bool, scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "at_a_terminal", lambda: True)
+    monkeypatch.setattr(prompts, "at_a_terminal", lambda: True)
     result = scenario.payctl("breaker", "pause", "--reason", WHY, stdin=f"{answer}\n")
     assert "Pause it?" in result.stderr
     assert scenario.breaker.state().paused == paused

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from payctl import customer
-from payctl import prompts as asking
+from payctl import customer, prompts
 from payctl.api import Answer, Refused
 from payctl.failures import Exit
 from tests.unit.payctl.scenarios import Payctl, payctl_with
@@ -161,7 +160,7 @@ def test_erase_needs_yes_without_a_terminal(api: FakeApi, payctl: Payctl) -> Non
 def test_erase_when_at_a_terminal_then_asks(
     answer: str, calls: list[Any], api: FakeApi, payctl: Payctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "at_a_terminal", lambda: True)
+    monkeypatch.setattr(prompts, "at_a_terminal", lambda: True)
     result = payctl("customer", "erase", "cus_1", stdin=f"{answer}\n")
     assert "permanently erases" in result.stderr
     assert ("is erased" in result.stdout) is bool(calls)

@@ -12,8 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from fakes.gateway import Fault, FaultKind, MemoryGateway
-from payctl import dead_letters, logs, ports
-from payctl import prompts as asking
+from payctl import adapters, dead_letters, logs, prompts
 from payctl.failures import Exit
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.tables import PAYMENTS, PROCESSING_STATUS
@@ -38,7 +37,7 @@ UNKNOWN = after(batch_payment("pay_unknown"), Status.PROCESSING, Status.UNKNOWN)
 @pytest.fixture
 def gateway(monkeypatch: pytest.MonkeyPatch) -> MemoryGateway:
     gateway = MemoryGateway()
-    monkeypatch.setattr(ports, "gateway", lambda stack: gateway)
+    monkeypatch.setattr(adapters, "gateway", lambda stack: gateway)
     return gateway
 
 
@@ -132,12 +131,12 @@ def test_list_works_and_says_why_when_the_gateway_cannot_be_asked(
     def refused(stack: object) -> None:
         raise error
 
-    monkeypatch.setattr(ports, "gateway", refused)
+    monkeypatch.setattr(adapters, "gateway", refused)
     scenario.dead_letter(batch_payment("pay_9"))
     result = scenario.payctl("dlq", "list", "--json")
     assert json.loads(result.stdout)[0]["gateway"] is None
-    assert "the gateway was not asked" in result.stderr
-    assert "the gateway was not asked" not in scenario.payctl("dlq", "list", "--no-gateway").stderr
+    assert "the gateway was not queried" in result.stderr
+    assert "the gateway was not queried" not in scenario.payctl("dlq", "list", "--no-gateway").stderr
 
 
 def test_list_works_and_says_so_when_the_log_cannot_be_read(
@@ -254,7 +253,7 @@ def test_replay_changes_nothing_without_a_terminal_or_yes(scenario: PayctlScenar
 def test_replay_when_at_a_terminal_then_asks(
     answer: str, sent: int, scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "at_a_terminal", lambda: True)
+    monkeypatch.setattr(prompts, "at_a_terminal", lambda: True)
     scenario.dead_letter(scenario.stored(batch_payment("pay_new")))
     scenario.payctl("dlq", "replay", "--all", stdin=f"{answer}\n")
     assert len(scenario.queued()) == sent
@@ -263,7 +262,7 @@ def test_replay_when_at_a_terminal_then_asks(
 
 def while_asked(scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
     """Run a change between the plan and its execution."""
-    monkeypatch.setattr(asking, "confirm", lambda *_, **__: happens())
+    monkeypatch.setattr(prompts, "confirm", lambda *_, **__: happens())
 
 
 def test_replay_skips_a_payment_that_changes_during_the_confirmation(
@@ -350,7 +349,7 @@ def failed(event: Any = NOTIFICATION, response: Any = CRASHED) -> str:
 def given_to_split(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The events that split is called with. moto runs functions only in Docker."""
     called: list[dict[str, Any]] = []
-    monkeypatch.setattr(ports, "split", lambda stack: called.append)
+    monkeypatch.setattr(adapters, "split", lambda stack: called.append)
     return called
 
 

@@ -14,7 +14,7 @@ from fakes.events import MemoryEventStore
 from fakes.gateway import MemoryGateway
 from fakes.payments import MemoryPaymentStore
 from fakes.workflow import MemoryWorkflow
-from payctl import at_gateway, dead_letters, executions, logs, ports
+from payctl import adapters, at_gateway, dead_letters, executions, logs
 from payctl.failures import Exit, Failure
 from payctl.stack import Stack
 from payments.adapters.dynamodb.tables import AUDIT_LOG
@@ -37,7 +37,7 @@ CHARGED = after(payment(), Status.PROCESSING, Status.SUCCEEDED, at=LATER, gatewa
 def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PayctlScenario]:
     gateway = MemoryGateway()
     gateway.charge(ChargeRequest("pay_1", Money(9999, "USD"), "pm_card_visa"))
-    monkeypatch.setattr(ports, "gateway", lambda stack: gateway)
+    monkeypatch.setattr(adapters, "gateway", lambda stack: gateway)
     monkeypatch.setattr(dead_letters, "WAIT_SECONDS", 0)
     with payctl_scenario(tmp_path) as scenario:
         yield scenario
@@ -171,8 +171,8 @@ def test_explain_names_unavailable_sources_and_shows_the_others(
         raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not you"}}, "Query")
 
     charged(scenario)
-    monkeypatch.setattr(ports, "audit_log", refused)
-    monkeypatch.setattr(ports, "gateway", refused)
+    monkeypatch.setattr(adapters, "audit_log", refused)
+    monkeypatch.setattr(adapters, "gateway", refused)
     monkeypatch.setattr(logs, "functions", refused)
     timeline = explained(scenario)
     assert set(timeline["unavailable"]) == {"audit log", "gateway", "logs"}
@@ -187,7 +187,7 @@ def test_explain_says_the_payments_table_could_not_be_read(
     def refused(*_: object) -> None:
         raise Failure("no output")
 
-    monkeypatch.setattr(ports, "payments", refused)
+    monkeypatch.setattr(adapters, "payments", refused)
     assert "could not be read" in explained(scenario)["what_now"][0]
 
 

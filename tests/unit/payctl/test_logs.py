@@ -43,7 +43,7 @@ class OneClient(Stack):
         object.__setattr__(self, "_client", client)
 
     def client(self, service: str) -> Any:
-        """See Stack."""
+        """The one client, for every service."""
         return vars(self)["_client"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from payctl import ports, recheck
+from payctl import adapters, recheck
 from payctl.failures import Exit
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
@@ -18,18 +18,18 @@ UNKNOWN = after(payment(), Status.PROCESSING, Status.UNKNOWN)
 HELD = after(payment(), Status.PROCESSING, Status.IN_REVIEW, code="amount_differs", message="compare both")
 
 
-class Asking:
+class RecheckWorkflow:
     """A workflow whose execution ends at once: the row moves to a status, or stays."""
 
     def __init__(self, scenario: PayctlScenario, became: Status | None) -> None:
         self._world = scenario
         self._became = became
-        self.occasions: list[str] = []
+        self.suffixes: list[str] = []
 
     def restart(self, payment_id: str, execution_suffix: str, *, reconcile: bool = False) -> None:
-        """See the port."""
+        """Move the row at once. Requires `reconcile`, which a recheck always sets."""
         assert reconcile
-        self.occasions.append(execution_suffix)
+        self.suffixes.append(execution_suffix)
         row = self._world.payments.get(payment_id)
         if row and self._became:
             self._world.payments.save(after(row, self._became))
@@ -43,10 +43,10 @@ def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Payctl
 
 
 @pytest.fixture
-def comes_out(scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Asking]:
-    def set_up(became: Status | None, status: str = "SUCCEEDED", **more: str) -> Asking:
-        workflow = Asking(scenario, became)
-        monkeypatch.setattr(ports, "workflow", lambda stack: workflow)
+def comes_out(scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RecheckWorkflow]:
+    def set_up(became: Status | None, status: str = "SUCCEEDED", **more: str) -> RecheckWorkflow:
+        workflow = RecheckWorkflow(scenario, became)
+        monkeypatch.setattr(adapters, "workflow", lambda stack: workflow)
         monkeypatch.setattr(recheck, "_described", lambda client, arn: {"status": status, **more})
         return workflow
 
@@ -54,7 +54,7 @@ def comes_out(scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch) -> Call
 
 
 def test_recheck_when_the_gateway_knows_then_says_what_changed(
-    scenario: PayctlScenario, comes_out: Callable[..., Asking]
+    scenario: PayctlScenario, comes_out: Callable[..., RecheckWorkflow]
 ) -> None:
     workflow = comes_out(Status.SUCCEEDED)
     scenario.stored(UNKNOWN)
@@ -62,23 +62,23 @@ def test_recheck_when_the_gateway_knows_then_says_what_changed(
     assert result.exit_code == Exit.DONE, result.output
     printed = json.loads(result.stdout)
     assert (printed["before"], printed["after"], printed["changed"]) == ("unknown", "succeeded", True)
-    [execution_suffix] = workflow.occasions
+    [execution_suffix] = workflow.suffixes
     assert printed["execution"] == f"pay_1.{execution_suffix}"
     assert (execution_suffix[0], len(execution_suffix), execution_suffix.isalnum()) == ("o", 11, True)
 
 
 def test_recheck_when_done_twice_then_each_is_an_execution_of_its_own(
-    scenario: PayctlScenario, comes_out: Callable[..., Asking]
+    scenario: PayctlScenario, comes_out: Callable[..., RecheckWorkflow]
 ) -> None:
     workflow = comes_out(None)
     scenario.stored(HELD)
     for _ in range(2):
         assert scenario.payctl("payment", "recheck", "pay_1").exit_code == Exit.NOT_CHARGED
-    assert len(set(workflow.occasions)) == 2
+    assert len(set(workflow.suffixes)) == 2
 
 
 def test_recheck_without_a_change_gives_the_reason_and_exits_3(
-    scenario: PayctlScenario, comes_out: Callable[..., Asking]
+    scenario: PayctlScenario, comes_out: Callable[..., RecheckWorkflow]
 ) -> None:
     comes_out(None)
     scenario.stored(HELD)
@@ -90,14 +90,14 @@ def test_recheck_without_a_change_gives_the_reason_and_exits_3(
 
 @pytest.mark.parametrize("row", [payment(), after(payment(), Status.PROCESSING, Status.DECLINED)])
 def test_recheck_when_there_is_nothing_to_ask_then_starts_nothing(
-    row: Payment, scenario: PayctlScenario, comes_out: Callable[..., Asking]
+    row: Payment, scenario: PayctlScenario, comes_out: Callable[..., RecheckWorkflow]
 ) -> None:
     workflow = comes_out(None)
     scenario.stored(row)
     result = scenario.payctl("payment", "recheck", "pay_1")
     assert result.exit_code == Exit.FAILED
     assert row.status in result.stderr
-    assert workflow.occasions == []
+    assert workflow.suffixes == []
 
 
 def test_recheck_when_there_is_no_such_payment_then_exits_1(scenario: PayctlScenario) -> None:
@@ -116,7 +116,7 @@ def test_recheck_when_the_execution_still_runs_then_exits_4(scenario: PayctlScen
 
 
 def test_recheck_when_the_execution_failed_then_names_its_error(
-    scenario: PayctlScenario, comes_out: Callable[..., Asking]
+    scenario: PayctlScenario, comes_out: Callable[..., RecheckWorkflow]
 ) -> None:
     comes_out(None, "FAILED", error="IllegalMove")
     scenario.stored(UNKNOWN)

@@ -10,8 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from payctl import ports, review
-from payctl import prompts as asking
+from payctl import adapters, prompts, review
 from payctl.failures import Exit
 from payctl.what_now import Facts, what_now
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
@@ -107,13 +106,13 @@ def test_review_against_an_earlier_decision_names_its_actor_and_keeps_it(
     assert stored(scenario) == row
 
 
-class Outrun(DynamoPaymentStore):
+class DecidedFirst(DynamoPaymentStore):
     """A store where another operator decides right before us."""
 
     verdict = Verdict.APPROVED
 
     def save(self, payment: Payment) -> None:
-        """See the port."""
+        """Decide as the other operator first. The given version is then out of date."""
         row = self.get(payment.payment_id)
         assert row
         decide(row, self.verdict, by="operator:max", message="his reason", store=_real(), at=NOON)
@@ -125,14 +124,14 @@ def _real() -> DynamoPaymentStore:
 
 
 @pytest.fixture
-def outrun(monkeypatch: pytest.MonkeyPatch, scenario: PayctlScenario) -> type[Outrun]:
-    store = type("OutrunBy", (Outrun,), {})
-    monkeypatch.setattr(ports, "payments", lambda stack: store(boto3.client("dynamodb"), PAYMENTS.name))
+def decided_first(monkeypatch: pytest.MonkeyPatch, scenario: PayctlScenario) -> type[DecidedFirst]:
+    store = type("OutrunBy", (DecidedFirst,), {})
+    monkeypatch.setattr(adapters, "payments", lambda stack: store(boto3.client("dynamodb"), PAYMENTS.name))
     return store
 
 
 def test_review_approved_twice_at_once_starts_once_and_names_the_first(
-    scenario: PayctlScenario, outrun: type[Outrun]
+    scenario: PayctlScenario, decided_first: type[DecidedFirst]
 ) -> None:
     scenario.stored(HELD)
     result = scenario.payctl(*APPROVE, "--yes", "--json")
@@ -144,9 +143,9 @@ def test_review_approved_twice_at_once_starts_once_and_names_the_first(
 
 
 def test_review_approval_losing_to_a_rejection_fails_and_starts_nothing(
-    scenario: PayctlScenario, outrun: type[Outrun]
+    scenario: PayctlScenario, decided_first: type[DecidedFirst]
 ) -> None:
-    outrun.verdict = Verdict.REJECTED
+    decided_first.verdict = Verdict.REJECTED
     scenario.stored(HELD)
     result = scenario.payctl(*APPROVE, "--yes")
     assert result.exit_code == Exit.FAILED
@@ -159,7 +158,7 @@ class Refusing:
     """A workflow that cannot be reached."""
 
     def restart(self, payment_id: str, execution_suffix: str) -> None:
-        """See the port."""
+        """Fail as a throttled StartExecution does."""
         raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "too many"}}, "StartExecution")
 
 
@@ -169,7 +168,7 @@ def test_review_keeps_the_decision_when_the_start_fails_and_a_rerun_starts(
 ) -> None:
     scenario.stored(HELD)
     with monkeypatch.context() as broken:
-        broken.setattr(ports, "workflow", lambda stack: Refusing())
+        broken.setattr(adapters, "workflow", lambda stack: Refusing())
         failed = scenario.payctl(*command, "--yes")
     assert failed.exit_code == Exit.FAILED
     assert "recovery starts it" in failed.stderr
@@ -234,7 +233,7 @@ def test_review_changes_nothing_without_a_terminal_or_yes(scenario: PayctlScenar
 def test_review_when_at_a_terminal_then_says_what_is_held_and_asks(
     scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch, answer: str, status: Status
 ) -> None:
-    monkeypatch.setattr(asking, "at_a_terminal", lambda: True)
+    monkeypatch.setattr(prompts, "at_a_terminal", lambda: True)
     scenario.stored(HELD)
     result = scenario.payctl(*APPROVE, stdin=answer)
     for text in ("pay_1 of 99.99 USD of customer cus_7", CARD_TESTING, "Charge it?"):

@@ -133,7 +133,7 @@ def test_bin_payctl_resolves_files_in_the_callers_directory(tmp_path: Path) -> N
     assert json.loads(run.stdout) == FLAT
 
 
-def test_import_when_asking_for_help_then_leaves_the_slow_sdks_out() -> None:
+def test_import_when_help_is_printed_then_leaves_the_slow_sdks_out() -> None:
     slow = {"boto3", "botocore", "requests", "pydantic", "stripe"}
     script = f"import sys, payctl.app; sys.exit(sorted({slow} & set(sys.modules)))"
     run = subprocess.run(

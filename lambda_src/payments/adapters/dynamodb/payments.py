@@ -10,12 +10,11 @@ from payments.adapters.dynamodb.tables import BY_BATCH, BY_UNSETTLED
 from payments.domain.clock import iso
 from payments.domain.money import Money
 from payments.domain.payment import Change, Payment
-from payments.domain.sealed_fields import require_sealed
+from payments.domain.sealed_fields import require_sealed, rewritten
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
 from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.payment_store import AlreadyExists, VersionConflict
-from payments.ports.sealed_payments import sealed
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -97,7 +96,7 @@ class DynamoPaymentStore:
     def create(self, payment: Payment) -> None:
         """Store version 1 with a conditional put, private fields encrypted. Raises AlreadyExists with the row."""
         if self._encryptor:
-            payment = sealed(payment, self._encryptor)
+            payment = rewritten(payment, self._encryptor.seal)
         require_sealed(payment)
         try:
             self._client.put_item(

@@ -95,5 +95,5 @@ def payment_id_in(body: str) -> str:
     except (ValueError, TypeError, KeyError, RecursionError):
         raise MalformedMessage("the message is not a JSON object with a payment_id") from None
     if not isinstance(payment_id, str) or not PAYMENT_ID.fullmatch(payment_id):
-        raise MalformedMessage("the message's payment_id is not one")
+        raise MalformedMessage("the message's payment_id is not valid")
     return payment_id

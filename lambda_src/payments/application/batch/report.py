@@ -60,33 +60,33 @@ class Reporter:
             batch = self.batches.claim_report(batch_id, Claim(owner, now, now + timedelta(seconds=seconds_left)))
         except NotClaimed:
             return None
-        sheets, by_status = self._complete_sheets(batch)
-        keys = {name: self.files.write(batch.source, name, content) for name, content in sheets.files().items()}
+        result_files, by_status = self._complete_files(batch)
+        keys = {name: self.files.write(batch.source, name, content) for name, content in result_files.files().items()}
         status = BatchStatus.REJECTED if batch.file_errors else BatchStatus.COMPLETED
         at = self.clock()
         self.publish(batch_event(batch, status, by_status, keys, at))
         self.batches.complete(batch_id, owner, status, by_status, at)
         return self.batches.get(batch_id)
 
-    def _complete_sheets(self, batch: Batch) -> tuple[ResultFiles, Mapping[str, int]]:
+    def _complete_files(self, batch: Batch) -> tuple[ResultFiles, Mapping[str, int]]:
         for wait_seconds in (*_WAITS_SECONDS, None):
-            sheets, by_status = self._sheets(batch)
+            result_files, by_status = self._result_files(batch)
             if by_status.total() == batch.progress.rows_accepted:
-                return sheets, dict(by_status)
+                return result_files, dict(by_status)
             if wait_seconds is not None:
                 self.sleep(wait_seconds)
         raise IndexBehind(f"batch {batch.batch_id}: {by_status.total()} of {batch.progress.rows_accepted} rows found")
 
-    def _sheets(self, batch: Batch) -> tuple[ResultFiles, Counter[str]]:
+    def _result_files(self, batch: Batch) -> tuple[ResultFiles, Counter[str]]:
         """The three files and the number of results by status, in one pass over all rows in the order of lines."""
         by_status: Counter[str] = Counter()
         if batch.file_errors:
-            sheets = ResultFiles(REQUIRED_FIELDS)
+            result_files = ResultFiles(REQUIRED_FIELDS)
             for error in batch.file_errors:
-                sheets.add_error(error)
-            return sheets, by_status
+                result_files.add_error(error)
+            return result_files, by_status
         uploaded = BatchFile(self.files.read(batch.source))
-        sheets = ResultFiles(uploaded.header)
+        result_files = ResultFiles(uploaded.header)
         cells = uploaded.cells()
         rows: Iterator[RejectedRow | ResultRow] = heapq.merge(
             self._own_results(batch.batch_id), self.batches.rows(batch.batch_id), key=lambda row: row.line
@@ -94,16 +94,16 @@ class Reporter:
         for row in self._ready(rows):
             if isinstance(row, RejectedRow):
                 for error in row.errors:
-                    sheets.add_error(error, row.payment_id)
+                    result_files.add_error(error, row.payment_id)
                 found = next((entry for entry in cells if entry[0] >= row.line), None)
                 if found and found[0] == row.line:
-                    sheets.add_resubmit(found[1])
+                    result_files.add_resubmit(found[1])
                 continue
-            sheets.add_result(row)
+            result_files.add_result(row)
             by_status[row.status] += 1
             if row.status == Status.REJECTED:
-                sheets.add_error(_error_of(row), row.payment_id)
-        return sheets, by_status
+                result_files.add_error(_error_of(row), row.payment_id)
+        return result_files, by_status
 
     def _own_results(self, batch_id: str) -> Iterator[ResultRow]:
         for indexed in self.payments.of_batch(batch_id):

@@ -25,6 +25,7 @@ def apply() -> None:
 
 
 def measure_queues() -> None:
+    """Record the number of messages and the age of the oldest, in seconds, of every queue."""
     for (account, region, _), queue in sqs._queues.all_items():
         with request_scope(account, region):
             _measure(queue)

@@ -1,4 +1,4 @@
-"""Dispatch: one start a payment, at a limited rate, and a reason for each message that fails (FAULTS 19, 25 and 27)."""
+"""Dispatch: one start a payment, at a limited rate, and a reason for each message that fails."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -55,7 +55,7 @@ class SlowWorkflow(MemoryWorkflow):
         self._seconds = seconds
 
     def start(self, payment_id: str) -> None:
-        """See the port."""
+        """Let the time pass that a start takes."""
         self._time.seconds += self._seconds
         super().start(payment_id)
 
@@ -120,7 +120,7 @@ def test_dispatch_does_not_restart_a_payment_that_has_an_outcome() -> None:
 
 
 @pytest.mark.parametrize(("start_seconds", "sleeps_seconds"), [(0, 0.5), (0.25, 0.25), (0.75, 0)])
-def test_dispatch_when_it_is_faster_than_the_pace_then_it_sleeps_the_rest(
+def test_dispatch_when_faster_than_its_interval_then_it_sleeps_the_rest(
     start_seconds: float, sleeps_seconds: float
 ) -> None:
     scenario = DispatchScenario(start_seconds)
@@ -128,7 +128,7 @@ def test_dispatch_when_it_is_faster_than_the_pace_then_it_sleeps_the_rest(
     assert scenario.time.slept_seconds == [sleeps_seconds]
 
 
-def test_dispatch_when_many_come_then_the_rate_stays_at_the_pace() -> None:
+def test_dispatch_when_many_come_then_the_rate_stays_at_the_limit() -> None:
     scenario = DispatchScenario(start_seconds=0.125, interval_seconds=0.25)
     for _ in range(8):
         scenario.dispatch()

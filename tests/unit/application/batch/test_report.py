@@ -34,7 +34,7 @@ class LaggingIndex(MemoryPaymentStore):
         self.old_views: list[list[Payment]] = []
 
     def of_batch(self, batch_id: str) -> Iterator[Payment]:
-        """See the port."""
+        """Return the next old view, or the table's content when none is left."""
         return iter(self.old_views.pop(0)) if self.old_views else super().of_batch(batch_id)
 
 
@@ -90,7 +90,7 @@ class ReportScenario:
     def report(self, source: Source, owner: str = "report") -> Batch | None:
         return self.reporter.report(source.batch_id, owner=owner, seconds_left=900)
 
-    def sheet(self, name: str, folder: str = "results/2026/payroll.csv") -> list[dict[str, str]]:
+    def rows_of(self, name: str, folder: str = "results/2026/payroll.csv") -> list[dict[str, str]]:
         return list(csv.DictReader(io.StringIO(self.files.results[f"{folder}/{name}"].decode(), newline="")))
 
 
@@ -123,7 +123,7 @@ def finished_world() -> tuple[ReportScenario, Source]:
 def test_results_have_exactly_one_line_for_each_accepted_row() -> None:
     scenario, source = finished_world()
     scenario.report(source)
-    results = scenario.sheet("results.csv")
+    results = scenario.rows_of("results.csv")
     assert [(row["line"], row["payment_id"], row["amount"], row["currency"], row["status"]) for row in results] == [
         ("2", "p1", "1.50", "USD", "succeeded"),
         ("3", "p2", "2", "JPY", "declined"),
@@ -139,7 +139,7 @@ def test_results_have_exactly_one_line_for_each_accepted_row() -> None:
 def test_errors_state_line_column_reason_and_what_to_do() -> None:
     scenario, source = finished_world()
     scenario.report(source)
-    errors = scenario.sheet("errors.csv")
+    errors = scenario.rows_of("errors.csv")
     assert [(row["line"], row["column"], row["payment_id"]) for row in errors] == [
         ("4", "amount", "bad"),
         ("5", "", "p3"),
@@ -177,7 +177,7 @@ def test_event_when_reported_then_its_totals_agree_with_the_files() -> None:
     (event,) = scenario.events
     assert (event["event_type"], event["event"], event["status"]) == ("batch", "batch.completed", "completed")
     assert (event["rows_read"], event["accepted"], event["rejected"], event["already_submitted"]) == (9, 4, 5, 1)
-    assert sum(event["by_status"].values()) == event["accepted"] == len(scenario.sheet("results.csv"))
+    assert sum(event["by_status"].values()) == event["accepted"] == len(scenario.rows_of("results.csv"))
     assert event["file"] == "2026/payroll.csv"
     assert set(event["results"].values()) == set(scenario.files.results)
 
@@ -207,9 +207,9 @@ def test_report_of_a_refused_file_rejects_the_batch_with_its_errors() -> None:
     (event,) = scenario.events
     assert event["event"] == "batch.rejected"
     assert "separated by ';'" in event["reasons"][0]
-    (error,) = scenario.sheet("errors.csv")
+    (error,) = scenario.rows_of("errors.csv")
     assert (error["line"], error["what_to_do"]) == ("1", "separate cells by commas")
-    assert scenario.sheet("results.csv") == []
+    assert scenario.rows_of("results.csv") == []
 
 
 def test_report_when_the_index_lacks_rows_then_it_waits_for_them() -> None:
@@ -217,7 +217,7 @@ def test_report_when_the_index_lacks_rows_then_it_waits_for_them() -> None:
     scenario.payments.old_views = [[], list(scenario.payments.of_batch(source.batch_id))[:2]]
     assert scenario.report(source)
     assert scenario.slept_seconds == [1, 2]
-    assert len(scenario.sheet("results.csv")) == 4
+    assert len(scenario.rows_of("results.csv")) == 4
 
 
 def test_report_reads_the_row_itself_when_the_index_shows_an_old_status() -> None:
@@ -228,7 +228,7 @@ def test_report_reads_the_row_itself_when_the_index_shows_an_old_status() -> Non
     ]
     scenario.payments.old_views = [old]
     scenario.report(source)
-    assert [row["status"] for row in scenario.sheet("results.csv")] == [
+    assert [row["status"] for row in scenario.rows_of("results.csv")] == [
         "succeeded",
         "declined",
         "rejected",
@@ -270,7 +270,7 @@ def test_report_of_the_same_file_again_says_where_payments_came_from() -> None:
     batch = scenario.report(again)
     assert batch
     assert (batch.progress.rows_accepted, batch.progress.already_submitted) == (4, 4)
-    results = scenario.sheet("results.csv")
+    results = scenario.rows_of("results.csv")
     assert results[0]["already_submitted"] == f"of batch {first.batch_id} line 2"
     assert [row["status"] for row in results] == ["succeeded", "declined", "rejected", "succeeded"]
 
@@ -292,7 +292,7 @@ def test_results_show_sealed_references_in_plain_text() -> None:
 
     scenario.report(source)
 
-    references = {row["payment_id"]: row["gateway_reference"] for row in scenario.sheet("results.csv")}
+    references = {row["payment_id"]: row["gateway_reference"] for row in scenario.rows_of("results.csv")}
     assert (references["p1"], references["rest"]) == ("pi_of_p1", "pi_of_rest")
 
 
@@ -308,4 +308,4 @@ def test_report_fails_without_files_until_a_disabled_key_is_enabled() -> None:
     scenario.encryptor.available = True
     scenario.report(source)
 
-    assert {row["gateway_reference"] for row in scenario.sheet("results.csv")} == {"pi_1"}
+    assert {row["gateway_reference"] for row in scenario.rows_of("results.csv")} == {"pi_1"}

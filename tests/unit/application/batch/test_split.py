@@ -1,4 +1,4 @@
-"""The splitter: FAULTS 25, 26, 30 and 31, and crashes at each of its steps."""
+"""The splitter, also with crashes at each of its steps."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -32,19 +32,19 @@ class Crashed(Exception):
     """The function crashes: out of memory, timed out, or its host lost."""
 
 
-class Mortal:
+class Interrupted:
     """Passes calls on to `target`. Crashes before or after the call numbered `crashes_at` of all effects."""
 
-    def __init__(self, target: Any, life: "Life") -> None:
+    def __init__(self, target: Any, crash_point: "CrashPoint") -> None:
         self._target = target
-        self._life = life
+        self._crash_point = crash_point
 
     def __getattr__(self, name: str) -> Any:
-        return self._life.limited(getattr(self._target, name))
+        return self._crash_point.limited(getattr(self._target, name))
 
 
 @dataclass
-class Life:
+class CrashPoint:
     """Counts side effects and ends at one of them. `crashes_at` -1: never."""
 
     crashes_at: int = -1
@@ -73,7 +73,7 @@ class SplitScenario:
     reports: list[str] = field(default_factory=list)
     continued: list[Source] = field(default_factory=list)
     now: datetime = NOW
-    life: Life = field(default_factory=Life)
+    crash_point: CrashPoint = field(default_factory=CrashPoint)
 
     def __post_init__(self) -> None:
         self.batches = MemoryBatchStore(self.payments)
@@ -81,14 +81,14 @@ class SplitScenario:
     def split(
         self, source: Source, owner: str = "run-1", seconds_left: float | list[float] = 900, workers: int = 1
     ) -> Batch | None:
-        batches: Any = Mortal(self.batches, self.life)
+        batches: Any = Interrupted(self.batches, self.crash_point)
         splitter = Splitter(
-            payments=Mortal(self.payments, self.life),
+            payments=Interrupted(self.payments, self.crash_point),
             batches=batches,
-            queue=Mortal(self.queue, self.life),
+            queue=Interrupted(self.queue, self.crash_point),
             files=self.files,
-            rows=BatchRows(batches, self.life.limited(self.reports.append)),
-            continue_later=self.life.limited(self.continued.append),
+            rows=BatchRows(batches, self.crash_point.limited(self.reports.append)),
+            continue_later=self.crash_point.limited(self.continued.append),
             clock=lambda: self.now,
             workers=workers,
         )
@@ -218,10 +218,10 @@ def test_split_ignores_a_second_s3_notification_after_its_end() -> None:
 def test_split_when_another_run_holds_the_file_then_this_one_does_nothing() -> None:
     scenario = SplitScenario()
     source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
-    scenario.life = Life(crashes_at=5)
+    scenario.crash_point = CrashPoint(crashes_at=5)
     with pytest.raises(Crashed):
         scenario.split(source, owner="run-1", seconds_left=900)
-    scenario.life = Life()
+    scenario.crash_point = CrashPoint()
     sent = list(scenario.queue.messages)
     scenario.now = NOW + timedelta(seconds=60)
     assert scenario.split(source, owner="run-2") is None
@@ -357,14 +357,14 @@ def test_split_crashing_at_any_step_loses_and_double_counts_no_row(
     crashes_at: int, same_owner: bool, after: bool, seconds_left: float
 ) -> None:
     scenario, source = mixed_world()
-    scenario.life = Life(crashes_at, after)
+    scenario.crash_point = CrashPoint(crashes_at, after)
     run = 0
     for _ in range(12):
         try:
             scenario.split(source, owner=f"run-{run}", seconds_left=seconds_left)
             run += 1
         except Crashed:
-            scenario.life = Life()
+            scenario.crash_point = CrashPoint()
             if not same_owner:
                 run += 1
                 scenario.now += timedelta(seconds=1000)
@@ -392,7 +392,7 @@ def test_split_has_no_more_steps_than_the_crash_test_tries(seconds_left: float) 
     scenario, source = mixed_world()
     while scenario.split(source, seconds_left=seconds_left):
         pass
-    assert 20 < scenario.life.effects <= 50
+    assert 20 < scenario.crash_point.effects <= 50
 
 
 @given(deaths=st.lists(st.integers(0, 25), max_size=6), workers=st.sampled_from([1, 4]))
@@ -400,12 +400,12 @@ def test_split_has_no_more_steps_than_the_crash_test_tries(seconds_left: float) 
 def test_split_crashing_repeatedly_still_splits_the_file_exactly(deaths: list[int], workers: int) -> None:
     scenario, source = mixed_world()
     for crashes_at in deaths:
-        scenario.life = Life(crashes_at)
+        scenario.crash_point = CrashPoint(crashes_at)
         try:
             scenario.split(source, owner="run", workers=workers)
         except Crashed:
             continue
-    scenario.life = Life()
+    scenario.crash_point = CrashPoint()
     scenario.split(source, owner="run", workers=workers)
     assert scenario.batch(source).progress == MIXED_PROGRESS
     assert scenario.queued_ids() == {"p1", "p2", "p3", "p5", "p6", "p7", "p8"}

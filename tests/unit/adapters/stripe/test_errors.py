@@ -203,7 +203,7 @@ class Answers(stripe.HTTPClient):
         self._answer = body, status, headers
 
     def request(self, *_: Any, **__: Any) -> Any:
-        """See the SDK."""
+        """The one answer."""
         return self._answer
 
 

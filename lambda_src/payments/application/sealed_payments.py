@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from payments.domain.payment import Payment
-from payments.domain.sealed_fields import REFERENCE, context_of, private, with_texts
+from payments.domain.sealed_fields import REFERENCE, context_of, private, rewritten, with_texts
 from payments.domain.sealed_text import Seal
 from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.row_encryptor import RowEncryptor
@@ -15,12 +15,7 @@ def opened(payment: Payment, encryptor: FieldEncryptor) -> Payment:
 
     Raises EncryptionUnavailable and DecryptionFailed.
     """
-    return with_texts(payment, encryptor.open(context_of(payment.payment_id), private(payment)))
-
-
-def sealed(payment: Payment, encryptor: FieldEncryptor) -> Payment:
-    """The payment with its private fields encrypted, as it may be stored. Raises EncryptionUnavailable."""
-    return with_texts(payment, encryptor.seal(context_of(payment.payment_id), private(payment)))
+    return rewritten(payment, encryptor.open)
 
 
 @dataclass(frozen=True)

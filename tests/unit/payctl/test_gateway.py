@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
-from payctl import prompts as asking
+from payctl import prompts
 from payctl.failures import Exit
 from tests.moto_tables import aws_in_memory
 from tests.unit.payctl.scenarios import OUTPUTS, Payctl, payctl_with
@@ -66,7 +66,7 @@ def test_set_key_at_a_terminal_confirms_a_replacement_and_does_not_echo(
     answer: str, stored: str, payctl: Payctl, secrets: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payctl("gateway", "set-key", stdin=KEY)
-    monkeypatch.setattr(asking, "at_a_terminal", lambda: True)
+    monkeypatch.setattr(prompts, "at_a_terminal", lambda: True)
     result = payctl("gateway", "set-key", stdin=f"{answer}\nsk_test_new\n")
     assert "already has a gateway key. Replace it?" in result.stderr
     assert "sk_test_new" not in result.output

@@ -1,4 +1,4 @@
-"""The ports that payctl creates from a stack's outputs. Their behaviour is tested with the commands that use them."""
+"""The adapters that payctl creates from a stack's outputs. The tests of the commands show their behaviour."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
-from payctl import at_gateway, ports
+from payctl import adapters, at_gateway
 from payctl.failures import Failure
 from payctl.stack import Stack
 from payments.domain.recovery_timeouts import RecoveryTimeouts
@@ -79,11 +79,11 @@ def test_gateway_without_a_key_says_how_to_set_one_and_sends_nothing(secrets: An
 
 
 def test_timeouts_use_the_unit_from_the_stack_outputs() -> None:
-    assert ports.timeouts(stack(patience_seconds="10")) == RecoveryTimeouts(timedelta(seconds=10))
-    assert ports.timeouts(stack()) == RecoveryTimeouts()
+    assert adapters.timeouts(stack(patience_seconds="10")) == RecoveryTimeouts(timedelta(seconds=10))
+    assert adapters.timeouts(stack()) == RecoveryTimeouts()
 
 
 def test_execution_arn_when_the_machine_is_known_then_names_its_execution() -> None:
     machine = "arn:aws:states:eu-west-1:1:stateMachine:payment-processor-dev"
     expected = "arn:aws:states:eu-west-1:1:execution:payment-processor-dev:pay_1.2"
-    assert ports.execution_arn(stack(state_machine_arn=machine), "pay_1.2") == expected
+    assert adapters.execution_arn(stack(state_machine_arn=machine), "pay_1.2") == expected

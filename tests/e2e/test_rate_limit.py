@@ -5,11 +5,11 @@
 
 import pytest
 
-from local.bench.pacing import described, measure
+from local.bench.rate_limit import described, measure
 from local.stack import LocalStack
 
 
-def test_pace_avoids_429_and_charges_batch_and_rest_payments_once(
+def test_rate_limiter_avoids_429_and_charges_batch_and_rest_payments_once(
     local_stack: LocalStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
     measured = measure(local_stack)

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from lib.features.batch_queue import LEAST_CONCURRENCY, STARTS_A_SECOND, dispatch_pace
+from lib.dispatch_rate import LEAST_CONCURRENCY, STARTS_A_SECOND, dispatch_rate
 from lib.settings import Environment
 from tests.infrastructure.synth import ACCOUNT, REGION, Stack, arn
 
@@ -83,16 +83,16 @@ def test_slots_keep_all_senders_within_the_gateway_rate_less_reserve(
     assert allowed * Fraction(999, 1000) <= Fraction(1_000_000, int(microseconds)) <= allowed
 
 
-def test_dispatch_pace_exceeds_the_slots_but_never_the_gateway_rate(
+def test_dispatch_rate_exceeds_the_slots_but_never_the_gateway_rate(
     stack: Stack,
 ) -> None:
     _, dispatch = stack.named("aws_lambda_function", "payment-dispatch")
     environment = stack.settings.effective
 
-    pace_seconds = float(dispatch["environment"]["variables"]["DISPATCH_PACE_SECONDS"])
+    seconds = float(dispatch["environment"]["variables"]["DISPATCH_PACE_SECONDS"])
     _, mapping = stack.only("aws_lambda_event_source_mapping")
     concurrency = mapping["scaling_config"]["maximum_concurrency"]
-    payments_a_second = concurrency / pace_seconds
+    payments_a_second = concurrency / seconds
 
     rate, reserve = environment.gateway_rate_per_second, environment.gateway_reserve_percent
     assert rate * (100 - reserve) / 100 < payments_a_second <= rate
@@ -148,8 +148,10 @@ def test_alarm_recipients_when_set_then_each_is_subscribed(prod: Stack, dev: Sta
 
 @pytest.mark.parametrize("rate", [1, 2, 7, 25, 100, 333, 1000])
 @pytest.mark.parametrize("reserve", [0, 8, 50])
-def test_pace_adds_dispatchers_within_what_the_gateway_allows(rate: int, reserve: int) -> None:
-    pace = dispatch_pace(Environment(gateway_rate_per_second=rate, gateway_reserve_percent=reserve))
+def test_dispatch_rate_adds_dispatchers_within_what_the_gateway_allows(rate: int, reserve: int) -> None:
+    dispatchers = dispatch_rate(Environment(gateway_rate_per_second=rate, gateway_reserve_percent=reserve))
 
-    assert rate * Fraction(999, 1000) <= pace.concurrency / Fraction(pace.seconds) <= rate
-    assert pace.concurrency == LEAST_CONCURRENCY or Fraction(pace.seconds) >= Fraction(9, 10 * STARTS_A_SECOND)
+    assert rate * Fraction(999, 1000) <= dispatchers.concurrency / Fraction(dispatchers.seconds) <= rate
+    assert dispatchers.concurrency == LEAST_CONCURRENCY or Fraction(dispatchers.seconds) >= Fraction(
+        9, 10 * STARTS_A_SECOND
+    )

@@ -85,28 +85,28 @@ class _Run:
             finally:
                 self._configure("settings", requests_per_second=0)
             seconds = sorted(self._seconds_until_final(payment_id) for payment_id in over_rest)
-        asked = [one for one in self._read("requests") if one["payment_id"] in {*batch, *over_rest}]
-        times = [datetime.fromisoformat(one["at"]) for one in asked]
+        sent = [one for one in self._read("requests") if one["payment_id"] in {*batch, *over_rest}]
+        times = [datetime.fromisoformat(one["at"]) for one in sent]
         charged = Counter(charge["payment_id"] for charge in self._read("charges"))
         return Measured(
             used=sum(both_since <= at < empty_at for at in times) / (empty_at - both_since).total_seconds() / LIMIT,
             rest_p99_seconds=seconds[ceil(0.99 * len(seconds)) - 1],
-            refused=sum(one["status"] == 429 for one in asked),
+            refused=sum(one["status"] == 429 for one in sent),
             charged_not_once=sum(charged[payment_id] != 1 for payment_id in (*batch, *over_rest)),
         )
 
     @contextmanager
     def _rate_limited(self) -> Iterator[None]:
         """Configure the functions like a deployment with this GATEWAY_RATE_PER_SECOND. Restore them at the end."""
-        from lib.features.batch_queue import dispatch_pace
+        from lib.dispatch_rate import dispatch_rate
         from lib.settings import Environment
 
         environment = Environment(gateway_rate_per_second=LIMIT)
-        pace = dispatch_pace(environment)
+        rate = dispatch_rate(environment)
         slot = slot_length(LIMIT, environment.gateway_reserve_percent)
         changes = {
             "SLOT_MICROSECONDS": str(slot // timedelta(microseconds=1)),
-            "DISPATCH_PACE_SECONDS": pace.seconds,
+            "DISPATCH_PACE_SECONDS": rate.seconds,
         }
         functions, mapping = self._stack.aws.client("lambda"), self._outputs["dispatch_mapping_id"]
         names = [f"payment-{name}-{self._outputs['environment_suffix']}" for name in ("charge", "dispatch")]
@@ -116,7 +116,7 @@ class _Run:
             own = {key: value for key, value in changes.items() if key in settings["Variables"]}
             variables = settings["Variables"] | own
             functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
-        functions.update_event_source_mapping(UUID=mapping, ScalingConfig={"MaximumConcurrency": pace.concurrency})
+        functions.update_event_source_mapping(UUID=mapping, ScalingConfig={"MaximumConcurrency": rate.concurrency})
         try:
             yield
         finally:
@@ -213,7 +213,7 @@ def main() -> int:
     try:
         measured = measure(LocalStack())
     except NotRunning as missing:
-        print(f"pacing: {missing}, then run this again")  # noqa: T201
+        print(f"rate limit: {missing}, then run this again")  # noqa: T201
         return 0
     print(described(measured))  # noqa: T201
     return int(bool(measured.refused or measured.charged_not_once))
