@@ -95,10 +95,10 @@ class _Intent:
     payment_id: str
     money: Money
     status: str
+    created_at: datetime
     code: str = ""
     refunded: int = 0
     """Refunded minor units."""
-    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +166,8 @@ class MemoryGateway:
                 raise _no_answer()
             if reference:
                 return _reported(self._intent(reference), fault)
-            seen = self._clock() - self._search_lag
-            intents = sorted(
-                (i for i in self._intents if i.payment_id == payment_id and (i.created_at or seen) <= seen),
-                key=lambda intent: intent.status != "succeeded",
-            )
-            return _reported(intents[0], fault) if intents else None
+            own = [intent for intent in self._searched(payment_id) if _is_of(payment_id, intent)]
+            return _reported(min(own, key=_preference), fault) if own else None
 
     def cancel(self, reference: str) -> None:
         """Cancel a charge that is neither captured nor ended."""
@@ -221,6 +217,12 @@ class MemoryGateway:
                 return False
             self._change(intent, refunded=intent.refunded + minor_units, event="charge.refunded")
             return True
+
+    def _searched(self, payment_id: str) -> list[_Intent]:
+        """What the gateway's search returns: it ignores case, and shows an intent only after its lag."""
+        shown = self._clock() - self._search_lag
+        wanted = payment_id.casefold()
+        return [i for i in self._intents if i.payment_id.casefold() == wanted and i.created_at <= shown]
 
     def _intent(self, reference: str) -> _Intent:
         found = next((intent for intent in self._intents if intent.reference == reference), None)
@@ -287,11 +289,20 @@ class MemoryGateway:
         if "settles_later" in request.metadata and status == "succeeded":
             status = "processing"
         reference = f"mem_{next(self._numbers)}"
-        intent = _Intent(reference, request.payment_id, request.money, status, code, created_at=self._clock())
+        intent = _Intent(reference, request.payment_id, request.money, status, self._clock(), code)
         self._intents.append(intent)
         event = {"succeeded": "succeeded", "requires_payment_method": "payment_failed"}.get(status, status)
         self._tell(f"payment_intent.{event}", request.payment_id, reference)
         return intent
+
+
+def _is_of(payment_id: str, intent: _Intent) -> bool:
+    """True if the intent carries exactly this payment id."""
+    return intent.payment_id == payment_id
+
+
+def _preference(intent: _Intent) -> bool:
+    return intent.status != "succeeded"
 
 
 def _no_answer() -> OutcomeUnknown:

@@ -182,6 +182,16 @@ def test_find_by_payment_id_finds_the_charge_of_a_crashed_function(bench: Bench)
     assert len(bench.captured()) == 1
 
 
+@pytest.mark.fault(51)
+def test_find_never_adopts_the_charge_of_an_id_in_another_case(bench: Bench) -> None:
+    """The gateway's search ignores case."""
+    other = bench.gateway.charge(request_for("ORDER-7"))
+    assert bench.gateway.find("order-7") is None
+    own = bench.gateway.charge(request_for("order-7"))
+    assert bench.gateway.find("order-7") == own
+    assert bench.gateway.find("ORDER-7") == other
+
+
 def test_find_of_a_declined_charge_has_the_same_code_and_reference(bench: Bench) -> None:
     request = request_for(method="pm_card_visa_chargeDeclinedLostCard")
     charged, found = (

@@ -47,7 +47,7 @@ class PaymentGateway(Protocol):
         """Charge, with the payment id as idempotency key. Raises InvalidPayment for a payment it can never charge."""
 
     def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
-        """The charge with this reference, if it is known, else the one that carries our payment id.
+        """The charge with this reference, if it is known, else the one that carries exactly our payment id.
 
         None if the gateway has no such charge. Without a reference that is proof only some minutes after an attempt.
         """

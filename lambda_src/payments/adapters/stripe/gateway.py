@@ -66,6 +66,8 @@ class StripeGateway:
     def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
         """The intent of the reference, else the one with our payment id in its metadata; of several the captured one.
 
+        The search ignores case, and `order-7` is another payment than `ORDER-7`: the metadata must match exactly.
+
         Stripe's search is eventually consistent, usually within a minute (docs.stripe.com/search#data-freshness). None
         therefore proves that nothing was charged only some minutes after the attempt. Until then, charge again with the
         same idempotency key: Stripe returns the first result and does not charge twice.
@@ -84,8 +86,8 @@ class StripeGateway:
             ),
             Call.SEARCH,
         )
-        intents = sorted(found.data, key=_preference)
-        return _charge_of(intents[0]) if intents else None
+        own = [intent for intent in found.data if _is_of(payment_id, intent)]
+        return _charge_of(min(own, key=_preference)) if own else None
 
     def cancel(self, reference: str) -> None:
         """Cancel a payment intent. No effect on a captured or canceled one, which Stripe does not cancel."""
@@ -175,6 +177,11 @@ def _gateway_charge(intent: stripe.PaymentIntent, status: Status, amount: int) -
             "Stripe reports an amount that we cannot have requested",
             gateway_reference=intent.id,
         ) from None
+
+
+def _is_of(payment_id: str, intent: stripe.PaymentIntent) -> bool:
+    """True if the intent carries exactly this payment id: Stripe's search ignores case (docs.stripe.com/search)."""
+    return bool(intent.metadata) and intent.metadata.to_dict().get("payment_id") == payment_id
 
 
 def _preference(intent: stripe.PaymentIntent) -> int:
