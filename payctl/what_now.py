@@ -74,7 +74,7 @@ def _by_status(facts: Facts) -> Iterator[str]:
     match payment.status:
         case Status.PENDING:
             yield from _pending(facts, after)
-        case Status.PROCESSING if payment.gateway_reference:
+        case Status.PROCESSING if payment.settles:
             yield "The gateway is settling it, which may take days. A webhook then updates the payment."
             yield f"Recovery also asks the gateway after {after}."
         case Status.PROCESSING:

@@ -150,7 +150,7 @@ class World:
 
         rows = BatchRows(batches, start_report)
         self.store, self.clock, self.workflow = payments, clock, workflow
-        self.webhooks = Webhooks(events, payments, workflow, clock)
+        self.webhooks = Webhooks(events, payments, workflow, clock, encryptor)
         self.charging = Charging(GuardedGateway(gateway, refused), methods, payments, clock, timeouts)
         self.dispatcher = Dispatcher(payments, workflow, breaker, rate_limiter, 0.1, self.scheduler.monotonic, sleep)
         self.splitter = Splitter(payments, batches, queue, files, rows, start_split, clock, workers=2)

@@ -169,8 +169,8 @@ def forgets_early_events(patch: Patch) -> None:
     """An event whose payment is still running is settled instead of parked."""
     state = Webhooks._state
 
-    def settled(self: Webhooks, event: GatewayEvent) -> EventState:
-        found = state(self, event)
+    def settled(self: Webhooks, event: GatewayEvent, payment: Payment | None) -> EventState:
+        found = state(self, event, payment)
         return EventState.IGNORED if found is EventState.PARKED else found
 
     patch.setattr(Webhooks, "_state", settled)

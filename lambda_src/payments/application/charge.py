@@ -17,13 +17,13 @@ from payments.domain.errors import (
     RequiresAction,
 )
 from payments.domain.outcome import NOT_CHARGED, Outcome
-from payments.domain.payment import Payment, moved
+from payments.domain.payment import SENDER, Payment, moved
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, PaymentGateway
 from payments.ports.payment_store import PaymentStore, VersionConflict
 
-ACTOR = "charge"
+ACTOR = SENDER
 PROVEN_NOT_CHARGED = (NotSent, RateLimited, Misconfigured, InvalidPayment)
 """The errors of a gateway call that charged nothing. A decline is not one of them: it is an outcome."""
 
@@ -178,7 +178,14 @@ def may_call_gateway(payment: Payment, *, reconcile: bool) -> bool:
 
 def as_recorded(payment: Payment) -> Outcome:
     """The outcome that the payment's row already holds."""
-    return Outcome(payment.status, payment.code, payment.message, payment.gateway, payment.gateway_reference)
+    return Outcome(
+        payment.status,
+        payment.code,
+        payment.message,
+        payment.gateway,
+        payment.gateway_reference,
+        payment.reference_digest,
+    )
 
 
 def _request_for(payment: Payment) -> ChargeRequest:

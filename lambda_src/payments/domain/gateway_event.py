@@ -39,7 +39,10 @@ class EventState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GatewayEvent:
-    """A verified event: ids and times only. `payment_id` is empty if the event names no payment."""
+    """A verified event: ids and times only. `payment_id` is empty if the event names no payment.
+
+    `gateway_reference` is stored only encrypted, and only where it is needed. `reference_digest` compares it.
+    """
 
     event_id: str
     type: str
@@ -48,6 +51,7 @@ class GatewayEvent:
     occurred_at: str
     received_at: str
     state: EventState = EventState.PARKED
+    reference_digest: str = ""
 
 
 def execution_suffix_of(event: GatewayEvent, attempt: int = 0) -> str:

@@ -40,6 +40,7 @@ from payments.domain.gateway_event import EventState
 from payments.domain.money import Money
 from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
+from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 from payments.ports.sealed_payments import opened
@@ -370,6 +371,18 @@ def test_record_step_that_cannot_write_the_row_keeps_the_event_parked() -> None:
     with pytest.raises(ConnectionError):
         scenario.record(state)
     assert len(list(scenario.events.parked())) == 1
+
+
+def test_charge_step_keeps_the_reference_of_an_unknown_outcome_on_the_row() -> None:
+    scenario = StepScenario()
+    scenario.gateway.fail(Fault(FaultKind.ALTERED, call="charge", status="teleported"))
+    error = scenario.charge_ends()["error"]
+    assert type(error) is OutcomeUnknown
+    assert (scenario.now.status, scenario.opened.gateway_reference) == (Status.PROCESSING, "mem_1")
+    assert not scenario.now.settles
+    assert is_sealed(scenario.now.gateway_reference)
+    assert scenario.record(scenario.charge()).status is Status.SUCCEEDED  # the search does not show it yet
+    assert len(scenario.gateway.requests) == 1
 
 
 @pytest.mark.parametrize("own_pace", [True, False])
