@@ -78,7 +78,9 @@ class Charging:
                 return self._follow_up(payment)
             case status if reconcile and status in _ASKED_ON_REQUEST:
                 found = self._find(payment)
-                return self._outcome(payment, found) if found else as_recorded(payment)
+                if found is None and status is Status.IN_REVIEW:  # it may be held before it is sent
+                    return as_recorded(payment)
+                return self._answer(payment, found)
         return as_recorded(payment)
 
     def _send(self, payment: Payment) -> Outcome:
@@ -149,7 +151,7 @@ class Charging:
         except Declined as declined:
             why = declined
         else:
-            return self._outcome(payment, found) if found else as_recorded(payment)
+            return self._answer(payment, found)
         try:
             self.gateway.cancel(payment.gateway_reference)
             found = self._find(payment)
@@ -157,7 +159,13 @@ class Charging:
             raise why from None
         except PROVEN_NOT_CHARGED as error:
             raise _earlier_unknown(error) from error
-        return self._outcome(payment, found) if found else as_recorded(payment)
+        return self._answer(payment, found)
+
+    def _answer(self, payment: Payment, found: GatewayCharge | None) -> Outcome:
+        """The outcome of a charge that exists. Raises OutcomeUnknown if the search does not show it."""
+        if found is None:
+            raise OutcomeUnknown("charge_not_shown", "the gateway's search does not show the payment's charge")
+        return self._outcome(payment, found)
 
     def _outcome(self, payment: Payment, charged: GatewayCharge) -> Outcome:
         # a full refund ends a conflict: this is how an operator resolves one

@@ -25,7 +25,7 @@ from payments.domain.money import Money
 from payments.domain.outcome import Outcome, answered, outcome_of
 from payments.domain.payment import Payment
 from payments.domain.sealed_fields import reference_digest
-from payments.domain.statuses import Status
+from payments.domain.statuses import CAPTURED, Status
 from payments.ports.audit_store import AuditStore
 from payments.ports.event_store import EventStore
 from payments.ports.payment_store import PaymentStore, require
@@ -38,8 +38,10 @@ LONGEST_WAIT_SECONDS = 900
 """The longest wait before an attempt, even if the gateway requests more."""
 OWN_PACE_SECONDS = 5
 """How long the workflow waits before it requests a slot again; a random wait of up to the same length is added."""
-_MAY_BE_CHARGED = (Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION)
+_MAY_BE_CHARGED = CAPTURED | {Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION, Status.IN_REVIEW}
 """The statuses in which the reference that an event names is kept."""
+_ANSWERS = CAPTURED | {Status.DECLINED, Status.REQUIRES_ACTION, Status.PROCESSING}
+"""The outcomes that only an answer of the gateway about the payment gives."""
 Jitter = Callable[[int], int]
 """Returns a random integer from 0 to its argument."""
 
@@ -122,11 +124,12 @@ def charge_step(
 def record_step(state: Mapping[str, Any], *, store: PaymentStore, events: EventStore, clock: Clock) -> Payment:
     """Write the outcome, or the meaning of a caught error, to the payment's row, and return the row.
 
-    If a gateway event caused the query, the event is settled once the gateway gave a final answer.
+    If a gateway event caused the query, the event is settled once the gateway gave an answer about its payment. Until
+    then the event stays parked, and recovery decides again by the payment's row.
     """
     outcome = outcome_of(state)
     payment = record(state["payment_id"], outcome, store=store, clock=clock)
-    if state.get("event_id") and "error" not in state and outcome.status is not Status.IN_REVIEW:
+    if state.get("event_id") and "error" not in state and outcome.status in _ANSWERS:
         events.settle(state["event_id"], EventState.APPLIED, clock())
     return payment
 

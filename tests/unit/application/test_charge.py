@@ -1,6 +1,7 @@
 """Charging: FAULTS 8 to 20 in our own state. The gateway's behaviour is in tests/contract."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -575,5 +576,6 @@ def test_may_call_gateway_when_charge_calls_it_then_true_and_else_false(status: 
     if PATHS[status]:
         scenario.become(*PATHS[status])
     expected = may_call_gateway(scenario.now, reconcile=reconcile)
-    scenario.charge(Counts(scenario.clock), reconcile=reconcile)
+    with suppress(OutcomeUnknown):  # it finds no charge
+        scenario.charge(Counts(scenario.clock), reconcile=reconcile)
     assert bool(calls) == expected

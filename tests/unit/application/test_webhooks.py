@@ -366,6 +366,24 @@ def test_reference_of_an_event_is_stored_only_where_it_is_needed() -> None:
     assert [event.gateway_reference for event in scenario.events.events.values()] == ["", ""]
 
 
+@pytest.mark.fault(56)
+def test_event_answered_by_unknown_stays_open_and_asks_again() -> None:
+    scenario = lost_answer()
+    scenario.webhooks.receive(gateway_event(reference=""))  # it names no charge, and the search does not show one
+    assert scenario.run_last().status is Status.UNKNOWN
+    assert scenario.state_of(gateway_event()) is EventState.PARKED
+    scenario.recover(minutes_old=5)
+    assert len(scenario.workflow.started) == 2
+
+
+@pytest.mark.fault(56)
+def test_refund_of_a_charge_that_is_not_shown_stays_open() -> None:
+    scenario = world_in(Status.PROCESSING, Status.SUCCEEDED)
+    scenario.webhooks.receive(gateway_event("charge.refunded", reference=""))
+    assert scenario.run_last().status is Status.SUCCEEDED
+    assert scenario.state_of(gateway_event()) is EventState.PARKED
+
+
 # Contradictions ------------------------------------------------------------------------------------------------
 
 
