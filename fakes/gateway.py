@@ -24,8 +24,10 @@ from payments.domain.errors import (
 )
 from payments.domain.money import Money
 from payments.domain.statuses import Status
-from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed
 
+PAGE = 100
+"""The number of charges on a page of the list."""
 KEYS_KEPT_FOR = timedelta(hours=24)
 
 _OK = ""
@@ -70,7 +72,7 @@ class Fault:
 
     kind: FaultKind
     payment_id: str = ""
-    call: Literal["", "charge", "find", "cancel", "check_account"] = ""
+    call: Literal["", "charge", "find", "listed", "cancel", "check_account"] = ""
     times: int = 1
     executes: bool = True
     retry_after_seconds: int = 1
@@ -159,15 +161,25 @@ class MemoryGateway:
     def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
         """The charge of the reference, else the one with our payment id that the search finds, captured ones first."""
         with self._lock:
-            fault = self._strike("find", payment_id)
-            if fault and fault.kind is FaultKind.SERVER_ERROR:
-                raise _answered_500()
-            if fault and fault.kind is FaultKind.ANSWER_LOST:
-                raise _no_answer()
+            fault = self._answers("find", payment_id)
             if reference:
                 return _reported(self._intent(reference), fault)
             own = [intent for intent in self._searched(payment_id) if _is_of(payment_id, intent)]
             return _reported(min(own, key=_preference), fault) if own else None
+
+    def listed(self, payment_id: str, since: datetime, until: datetime, after: str = "") -> Listed:
+        """A page of the charges created in a time, in whole seconds as at Stripe, newest first."""
+        with self._lock:
+            self._answers("listed", payment_id)
+            begins, ends = since.replace(microsecond=0), until + timedelta(seconds=1)
+            created = [intent for intent in reversed(self._intents) if begins <= intent.created_at < ends]
+            start = next((place for place, intent in enumerate(created, 1) if intent.reference == after), 0)
+            page = created[start : start + PAGE]
+            own = [intent for intent in page if _is_of(payment_id, intent)]
+            return Listed(
+                reference=min(own, key=_preference).reference if own else "",
+                next_page=page[-1].reference if len(created) > start + PAGE else "",
+            )
 
     def cancel(self, reference: str) -> None:
         """Cancel a charge that is neither captured nor ended."""
@@ -184,11 +196,7 @@ class MemoryGateway:
     def check_account(self) -> None:
         """Answer, unless a fault for no payment or for all payments prevents it."""
         with self._lock:
-            fault = self._strike("check_account", "")
-            if fault and fault.kind is FaultKind.SERVER_ERROR:
-                raise _answered_500()
-            if fault and fault.kind is FaultKind.ANSWER_LOST:
-                raise _no_answer()
+            self._answers("check_account", "")
 
     # Changes at the gateway without a call of ours -----------------------------------------------------------------
 
@@ -234,6 +242,15 @@ class MemoryGateway:
         changed = replace(intent, **changes)
         self._intents[self._intents.index(intent)] = changed  # a key still answers with the old one, as at Stripe
         self._tell(event, intent.payment_id, intent.reference)
+
+    def _answers(self, call: str, payment_id: str) -> Fault | None:
+        """The fault of a question that gets an answer. Raises the errors of all others."""
+        fault = self._strike(call, payment_id)
+        if fault and fault.kind is FaultKind.SERVER_ERROR:
+            raise _answered_500()
+        if fault and fault.kind is FaultKind.ANSWER_LOST:
+            raise _no_answer()
+        return fault
 
     def _strike(self, call: str, payment_id: str) -> Fault | None:
         """The oldest fault for this call, counted down. Raises the error of faults that prevent the call."""

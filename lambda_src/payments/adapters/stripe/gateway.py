@@ -1,7 +1,9 @@
 """The payment gateway port on Stripe's Payment Intents, with the official SDK. `errors.py` has the errors."""
 
 import logging
+import math
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import stripe
@@ -12,7 +14,7 @@ from payments.adapters.stripe.rules import check_chargeable
 from payments.domain.errors import Conflict, Declined, OutcomeUnknown, PaymentError, RequiresAction
 from payments.domain.money import InvalidMoney
 from payments.domain.statuses import Status
-from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed
 
 API_VERSION = "2026-10-28.endive"
 """Pinned, so that neither an SDK upgrade nor the account's default version changes the meaning of answers."""
@@ -68,9 +70,8 @@ class StripeGateway:
 
         The search ignores case, and `order-7` is another payment than `ORDER-7`: the metadata must match exactly.
 
-        Stripe's search is eventually consistent, usually within a minute (docs.stripe.com/search#data-freshness). None
-        therefore proves that nothing was charged only some minutes after the attempt. Until then, charge again with the
-        same idempotency key: Stripe returns the first result and does not charge twice.
+        Stripe's search lags by a minute, and by up to an hour in outages (docs.stripe.com/search#data-freshness). None
+        therefore proves nothing. Only a repetition with the same idempotency key is safe then, while Stripe keeps it.
         """
         key = self._api_key()
         if reference:
@@ -88,6 +89,21 @@ class StripeGateway:
         )
         own = [intent for intent in found.data if _is_of(payment_id, intent)]
         return _charge_of(min(own, key=_preference)) if own else None
+
+    def listed(self, payment_id: str, since: datetime, until: datetime, after: str = "") -> Listed:
+        """A page of 100 of Stripe's list, which has no delay (docs.stripe.com/search#data-freshness).
+
+        It filters by the time of creation in whole seconds, not by metadata (docs.stripe.com/api/payment_intents/list).
+        """
+        created = {"gte": math.floor(since.timestamp()), "lte": math.ceil(until.timestamp())}
+        params: Any = {"created": created, "limit": 100} | ({"starting_after": after} if after else {})
+        key = self._api_key()
+        page = _asked(lambda: self._intents.list(params, options={"api_key": key}), Call.LIST)
+        own = [intent for intent in page.data if _is_of(payment_id, intent)]
+        return Listed(
+            reference=min(own, key=_preference).id if own else "",
+            next_page=page.data[-1].id if page.has_more else "",
+        )
 
     def cancel(self, reference: str) -> None:
         """Cancel a payment intent. No effect on a captured or canceled one, which Stripe does not cancel."""
