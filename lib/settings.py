@@ -237,8 +237,8 @@ class Settings(BaseSettings):
         if seconds < LEAST_PATIENCE_SECONDS and not self.is_local:
             raise ValueError(
                 f"PATIENCE_SECONDS: {seconds} is not allowed: a charge function runs for up to 80 seconds, and a "
-                f"payment that it sends after Stripe was asked would count as not charged; allowed: {LEAST_PATIENCE_SECONDS} "
-                f"to {MOST_PATIENCE_SECONDS}"
+                f"payment that it sends after Stripe was asked would count as not charged; allowed: "
+                f"{LEAST_PATIENCE_SECONDS} to {MOST_PATIENCE_SECONDS}"
             )
         return self
 

@@ -56,8 +56,8 @@ class Webhooks:
         return state
 
     def _reference_to_store(self, event: GatewayEvent, state: EventState, payment: Payment | None) -> str:
-        """The event's reference, encrypted, if the event waits and the payment's row has none yet."""
-        known = bool(payment and payment.gateway_reference)
+        """The event's reference, encrypted, if the event contradicts, or waits and the payment's row has none yet."""
+        known = bool(payment and payment.gateway_reference) and state is not EventState.CONTRADICTS
         if state in (EventState.APPLIED, EventState.IGNORED) or known or self.encryptor is None:
             return ""
         return self.encryptor.seal(context_of(event.payment_id), {REFERENCE: event.gateway_reference})[REFERENCE]
@@ -67,6 +67,8 @@ class Webhooks:
         if payment is None:
             too_old = self.clock() - parse_iso(event.received_at) > KEPT_PARKED
             return EventState.IGNORED if too_old else EventState.PARKED
+        if event.reference_digest and payment.reference_digest not in ("", event.reference_digest):
+            return EventState.CONTRADICTS
         match payment.status:
             case Status.PENDING:
                 return EventState.PARKED

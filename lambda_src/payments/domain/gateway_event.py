@@ -34,7 +34,8 @@ class EventState(StrEnum):
     IGNORED = "ignored"
     """The type is not handled, or the event is not about one of our payments."""
     CONTRADICTS = "contradicts"
-    """The gateway holds money for a payment that we recorded as not charged. An operator must decide."""
+    """The gateway holds money for a payment that we recorded as not charged, or the event is about another charge than
+    the payment's. An operator must decide."""
 
 
 @dataclass(frozen=True, slots=True)

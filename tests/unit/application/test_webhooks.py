@@ -397,6 +397,34 @@ def test_receive_of_money_for_a_payment_that_ended_unpaid_contradicts(statuses: 
     assert scenario.payments.rows["pay_1"].status is statuses[-1]
 
 
+@pytest.mark.parametrize("type", HANDLED)
+def test_receive_of_a_second_charge_of_a_settled_payment_contradicts(type: str) -> None:
+    scenario = WebhookScenario(payment())
+    assert scenario.run().status is Status.SUCCEEDED
+    assert scenario.webhooks.receive(gateway_event(reference="mem_1")) is EventState.APPLIED
+    other = gateway_event(type, "evt_2", reference="mem_2")
+    assert scenario.webhooks.receive(other) is EventState.CONTRADICTS
+    assert scenario.state_of(other) is EventState.CONTRADICTS
+    assert scenario.workflow.started == []
+    stored = scenario.events.events["evt_2"].gateway_reference
+    assert scenario.encryptor.open({"payment_id": "pay_1"}, {"gateway_reference": stored}) == {
+        "gateway_reference": "mem_2"
+    }
+
+
+def test_apply_of_a_parked_event_about_another_charge_contradicts() -> None:
+    scenario = WebhookScenario(payment())
+    scenario.webhooks.receive(gateway_event(reference="mem_2"))
+    scenario.run()
+    scenario.recover(minutes_old=1)
+    assert scenario.state_of(gateway_event()) is EventState.CONTRADICTS
+
+
+def test_reference_of_a_row_without_a_digest_cannot_contradict() -> None:
+    scenario = world_in(Status.PROCESSING, Status.SUCCEEDED, **SENT)
+    assert scenario.webhooks.receive(gateway_event(reference="mem_2")) is EventState.APPLIED
+
+
 def test_receive_of_a_failure_for_a_failed_payment_is_no_contradiction() -> None:
     scenario = world_in(Status.PROCESSING, Status.DECLINED)
     assert scenario.webhooks.receive(gateway_event("payment_intent.payment_failed")) is EventState.APPLIED
