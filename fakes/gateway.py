@@ -26,8 +26,10 @@ from payments.domain.errors import (
 )
 from payments.domain.money import Money
 from payments.domain.statuses import Status
-from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed
 
+PAGE = 100
+"""The number of charges on a page of the list."""
 KEYS_KEPT_FOR = timedelta(hours=24)
 
 _OK = ""
@@ -72,7 +74,7 @@ class Fault:
 
     kind: FaultKind
     payment_id: str = ""
-    call: Literal["", "charge", "find", "cancel", "check_account"] = ""
+    call: Literal["", "charge", "find", "listed", "cancel", "check_account"] = ""
     times: int = 1
     executes: bool = True
     retry_after_seconds: int = 1
@@ -97,10 +99,10 @@ class _Intent:
     payment_id: str
     money: Money
     status: str
+    created_at: datetime
     code: str = ""
     refunded: int = 0
     """Refunded minor units."""
-    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,19 +163,25 @@ class MemoryGateway:
     def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
         """The charge of the reference, else the one with our payment id that the search finds, captured ones first."""
         with self._lock:
-            fault = self._strike("find", payment_id)
-            if fault and fault.kind is FaultKind.SERVER_ERROR:
-                raise _answered_500()
-            if fault and fault.kind is FaultKind.ANSWER_LOST:
-                raise _no_answer()
+            fault = self._answers("find", payment_id)
             if reference:
                 return _reported(self._intent(reference), fault)
-            seen = self._clock() - self._search_lag
-            intents = sorted(
-                (i for i in self._intents if i.payment_id == payment_id and (i.created_at or seen) <= seen),
-                key=lambda intent: intent.status != "succeeded",
+            own = [intent for intent in self._searched(payment_id) if _is_of(payment_id, intent)]
+            return _reported(min(own, key=_preference), fault) if own else None
+
+    def listed(self, payment_id: str, since: datetime, until: datetime, after: str = "") -> Listed:
+        """A page of the charges created in a time, in whole seconds as at Stripe, newest first."""
+        with self._lock:
+            self._answers("listed", payment_id)
+            begins, ends = since.replace(microsecond=0), until + timedelta(seconds=1)
+            created = [intent for intent in reversed(self._intents) if begins <= intent.created_at < ends]
+            start = next((place for place, intent in enumerate(created, 1) if intent.reference == after), 0)
+            page = created[start : start + PAGE]
+            own = [intent for intent in page if _is_of(payment_id, intent)]
+            return Listed(
+                reference=min(own, key=_preference).reference if own else "",
+                next_page=page[-1].reference if len(created) > start + PAGE else "",
             )
-            return _reported(intents[0], fault) if intents else None
 
     def cancel(self, reference: str) -> None:
         """Cancel a charge that is neither captured nor ended."""
@@ -190,11 +198,7 @@ class MemoryGateway:
     def check_account(self) -> None:
         """Answer, unless a fault for no payment or for all payments prevents it."""
         with self._lock:
-            fault = self._strike("check_account", "")
-            if fault and fault.kind is FaultKind.SERVER_ERROR:
-                raise _answered_500()
-            if fault and fault.kind is FaultKind.ANSWER_LOST:
-                raise _no_answer()
+            self._answers("check_account", "")
 
     # Changes at the gateway without a call of ours -----------------------------------------------------------------
 
@@ -224,6 +228,12 @@ class MemoryGateway:
             self._change(intent, refunded=intent.refunded + minor_units, event="charge.refunded")
             return True
 
+    def _searched(self, payment_id: str) -> list[_Intent]:
+        """What the gateway's search returns: it ignores case, and shows an intent only after its lag."""
+        shown = self._clock() - self._search_lag
+        wanted = payment_id.casefold()
+        return [i for i in self._intents if i.payment_id.casefold() == wanted and i.created_at <= shown]
+
     def _intent(self, reference: str) -> _Intent:
         found = next((intent for intent in self._intents if intent.reference == reference), None)
         if found is None:
@@ -234,6 +244,15 @@ class MemoryGateway:
         changed = replace(intent, **changes)
         self._intents[self._intents.index(intent)] = changed  # a key still answers with the old one, as at Stripe
         self._tell(event, intent.payment_id, intent.reference)
+
+    def _answers(self, call: str, payment_id: str) -> Fault | None:
+        """The fault of a question that gets an answer. Raises the errors of all others."""
+        fault = self._strike(call, payment_id)
+        if fault and fault.kind is FaultKind.SERVER_ERROR:
+            raise _answered_500()
+        if fault and fault.kind is FaultKind.ANSWER_LOST:
+            raise _no_answer()
+        return fault
 
     def _strike(self, call: str, payment_id: str) -> Fault | None:
         """The oldest fault for this call, counted down. Raises the error of faults that prevent the call."""
@@ -291,11 +310,20 @@ class MemoryGateway:
         if "settles_later" in request.metadata and status == "succeeded":
             status = "processing"
         reference = f"mem_{next(self._numbers)}"
-        intent = _Intent(reference, request.payment_id, request.money, status, code, created_at=self._clock())
+        intent = _Intent(reference, request.payment_id, request.money, status, self._clock(), code)
         self._intents.append(intent)
         event = {"succeeded": "succeeded", "requires_payment_method": "payment_failed"}.get(status, status)
         self._tell(f"payment_intent.{event}", request.payment_id, reference)
         return intent
+
+
+def _is_of(payment_id: str, intent: _Intent) -> bool:
+    """True if the intent carries exactly this payment id."""
+    return intent.payment_id == payment_id
+
+
+def _preference(intent: _Intent) -> bool:
+    return intent.status != "succeeded"
 
 
 def _no_answer() -> OutcomeUnknown:

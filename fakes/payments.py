@@ -6,7 +6,7 @@ from datetime import datetime
 
 from payments.domain.clock import iso
 from payments.domain.payment import Payment
-from payments.domain.sealed_fields import new_plain_texts, rewritten
+from payments.domain.sealed_fields import new_plain_texts, require_sealed_reference, rewritten
 from payments.domain.statuses import SETTLED
 from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.payment_store import AlreadyExists, VersionConflict
@@ -45,12 +45,21 @@ class MemoryPaymentStore:
             restarts=current.restarts,
             restarted_at=current.restarted_at,
             not_before=current.not_before,
+            gateway_reference=payment.gateway_reference or current.gateway_reference,
+            reference_digest=payment.reference_digest or current.reference_digest,
         )
 
     def postpone(self, payment_id: str, until: datetime) -> None:
         """Set `not_before`, unless the stored time is later."""
         row = self.rows[payment_id]
         self.rows[payment_id] = replace(row, not_before=max(row.not_before, iso(until)))
+
+    def keep_reference(self, payment_id: str, reference: str, digest: str) -> None:
+        """Set the reference and its digest, unless the row has a reference. Raises NotSealed."""
+        require_sealed_reference(payment_id, reference)
+        row = self.rows[payment_id]
+        if not row.gateway_reference:
+            self.rows[payment_id] = replace(row, gateway_reference=reference, reference_digest=digest)
 
     def of_batch(self, batch_id: str) -> Iterator[Payment]:
         """The payments of a batch in the order of lines."""

@@ -247,9 +247,9 @@ class Settings(BaseSettings):
         seconds = self.effective.patience_seconds
         if seconds < LEAST_UNIT_SECONDS and not self.is_local:
             raise ValueError(
-                f"PATIENCE_SECONDS: {seconds} is not allowed: Stripe's search may lag by a minute, and a payment that "
-                f"it does not show yet would count as not charged; allowed: {LEAST_UNIT_SECONDS} to "
-                f"{MOST_UNIT_SECONDS}"
+                f"PATIENCE_SECONDS: {seconds} is not allowed: a charge function runs for up to 80 seconds, and a "
+                f"payment that it sends after Stripe was asked would count as not charged; allowed: "
+                f"{LEAST_UNIT_SECONDS} to {MOST_UNIT_SECONDS}"
             )
         return self
 

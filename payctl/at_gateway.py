@@ -14,7 +14,7 @@ from payments.domain.statuses import Status
 from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailable
 
 if TYPE_CHECKING:
-    from payments.adapters.payment_gateway import PaymentGateway
+    from payments.ports.payment_gateway import PaymentGateway
 
 NO_CHARGE = "no charge"
 NO_ANSWER = "no answer"
@@ -54,15 +54,19 @@ def reference(stack: Stack, payment: Payment | None) -> str:
     Returns "" if there is none or if the operator may not use the key: the gateway is then queried by payment id.
     Raises Failure for a reference that belongs to another payment.
     """
-    stored = payment.gateway_reference if payment else ""
-    if payment is None or not is_sealed(stored):
+    return opened(stack, payment.payment_id, payment.gateway_reference) if payment else ""
+
+
+def opened(stack: Stack, payment_id: str, stored: str) -> str:
+    """A stored reference in plain text; see `reference`."""
+    if not is_sealed(stored):
         return stored
     try:
-        return adapters.encryptor(stack).open(context_of(payment.payment_id), {REFERENCE: stored})[REFERENCE]
+        return adapters.encryptor(stack).open(context_of(payment_id), {REFERENCE: stored})[REFERENCE]
     except EncryptionUnavailable:
         return ""
     except DecryptionFailed as broken:
-        raise Failure(f"payment {payment.payment_id}: {broken}") from None
+        raise Failure(f"payment {payment_id}: {broken}") from None
 
 
 def says(gateway: "PaymentGateway", payment_id: str, reference: str = "") -> GatewaySays:

@@ -122,6 +122,9 @@ def _webhooks(timeline: Timeline) -> Iterator[Entry]:
     timeline.events = adapters.events(timeline.stack).of_payment(timeline.payment_id)
     for event in timeline.events:
         happened = f", happened {event.occurred_at}" if event.occurred_at else ""
+        if event.state is EventState.CONTRADICTS:
+            other = at_gateway.opened(timeline.stack, timeline.payment_id, event.gateway_reference)
+            happened += f", about {other}" if other else ""
         yield Entry(event.received_at, "webhook", f"{event.type} ({event.event_id}): {event.state}{happened}")
 
 

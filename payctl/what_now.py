@@ -62,6 +62,8 @@ def _alarms(facts: Facts) -> Iterator[str]:
     held = says is not None and says.status in CAPTURED
     if payment.status in NOT_CHARGED and (held or facts.contradicted):
         yield f"The gateway holds money for it, but it is {payment.status}: refund it in the gateway's dashboard."
+    if payment.status not in NOT_CHARGED and facts.contradicted:
+        yield "The gateway has another charge under this payment id: compare both, and refund or cancel the other one."
     if payment.status in CAPTURED and says is not None and says.status == NO_CHARGE:
         yield "The gateway has no such charge: compare its account and mode (live or test) with those of our key."
     if facts.audit_problem:
@@ -74,7 +76,7 @@ def _by_status(facts: Facts) -> Iterator[str]:
     match payment.status:
         case Status.PENDING:
             yield from _pending(facts, after)
-        case Status.PROCESSING if payment.gateway_reference:
+        case Status.PROCESSING if payment.settles:
             yield "The gateway is settling it, which may take days. A webhook then updates the payment."
             yield f"Recovery also queries the gateway after {after}."
         case Status.PROCESSING:

@@ -61,6 +61,8 @@ _WHEN_DOWN = (
 )
 
 
+NEVER_SHOWN_SECONDS = 10 * 365 * 86_400.0
+"""The lag of a search that shows nothing of what a run charges."""
 _HOW_OFTEN = (0.02, 0.1, 0.1, 0.4)
 """How often a mishap happens in a run with it. In some runs it is almost every other time, so that mishaps meet."""
 
@@ -108,7 +110,7 @@ class Chaos:
             self._gateway_kinds = list(_WHEN_DOWN)
             self._gateway_rate = 0.4
         self._altered_rate = 0.02 if random.random() < 0.1 else 0.0
-        self.search_lag_seconds = random.choice((0.0, 5.0, 30.0, 60.0))
+        self.search_lag_seconds = random.choice((0.0, 5.0, 60.0, 3600.0, NEVER_SHOWN_SECONDS))
         self.index_lag_seconds = random.choice((0.0, 0.0, 1.0, 4.0))
         self.refused_by_gateway = self._outage(0.25, (30.0, 400.0, 2000.0))
         self.gateway_down = self._outage(0.3, (20.0, 120.0, 1500.0))

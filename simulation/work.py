@@ -87,6 +87,8 @@ def work_of(random: Random) -> Work:
     for number in range(1, random.randint(3, 8) + 1):
         ask = _ask(random, f"rest_{number}")
         work.over_rest.append(ask)
+        if random.random() < 0.15:  # another payment, whose id differs only in case: the gateway's search ignores it
+            work.over_rest.append(_ask(random, ask.payment_id.upper()))
         if random.random() < 0.15:  # the same id with other content
             work.over_rest.append(_ask(random, ask.payment_id))
     for number in range(1, random.choice((0, 1, 1, 2)) + 1):

@@ -150,7 +150,7 @@ class World:
 
         rows = BatchRows(batches, start_report)
         self.store, self.clock, self.workflow = payments, clock, workflow
-        self.webhooks = Webhooks(events, payments, workflow, clock)
+        self.webhooks = Webhooks(events, payments, workflow, clock, encryptor)
         self.charging = Charging(GuardedGateway(gateway, refused), methods, payments, clock, timeouts)
         self.dispatcher = Dispatcher(payments, workflow, breaker, rate_limiter, 0.1, self.scheduler.monotonic, sleep)
         self.splitter = Splitter(payments, batches, queue, files, rows, start_split, clock, workers=2)
@@ -265,7 +265,7 @@ class World:
 
     def _gateway_misbehaves(self, call: str, arguments: tuple[Any, ...]) -> None:
         """Let a fault strike the gateway's next call."""
-        if call not in ("charge", "find", "cancel", "check_account"):
+        if call not in ("charge", "find", "listed", "cancel", "check_account"):
             return
         chaos, about = self.chaos, arguments[0] if arguments else ""
         payment_id = str(getattr(about, "payment_id", about)) if call != "cancel" else ""

@@ -1,11 +1,11 @@
 """Webhook: receive Stripe's events. The route is POST /webhooks/stripe of api/openapi.yaml; a signature protects it."""
 
-from dataclasses import replace
 from typing import Any
 
 from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.events import DynamoEventStore
 from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
+from payments.adapters.kms import KmsFieldEncryptor
 from payments.adapters.secrets_manager import WebhookSecrets
 from payments.adapters.step_functions import StepFunctionsWorkflow
 from payments.adapters.stripe.webhook import BadSignature, UnreadableEvent, verified_event
@@ -25,6 +25,7 @@ webhooks = Webhooks(
     payments=InstrumentedPaymentStore(dynamodb, setting("PAYMENTS_TABLE")),
     workflow=StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN")),
     clock=utc_now,
+    encryptor=KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN")),
 )
 log = logger()
 
@@ -52,10 +53,7 @@ def _verified(event: dict[str, Any]) -> GatewayEvent:
     """The event, if its signature is valid. Raises Problem."""
     signature = header(event, "Stripe-Signature")
     try:
-        # the payment's row holds the reference, encrypted, and it is not needed here
-        return replace(
-            verified_event(raw_body(event), signature, secrets.read_all(), clock=utc_now), gateway_reference=""
-        )
+        return verified_event(raw_body(event), signature, secrets.read_all(), clock=utc_now)
     except BadSignature as error:
         secrets.forget_old()  # the secret may have been rotated
         raise Problem(400, "invalid-signature", f"{error}; nothing was stored") from None

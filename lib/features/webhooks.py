@@ -16,9 +16,11 @@ class Webhooks:
             **secret.environment,
             **tables.payments.environment,
             **tables.gateway_events.environment,
+            **foundation.encryption.environment,
             **foundation.suffix,
         )
         tables.payments.grant(self.webhook, "GetItem")
         tables.gateway_events.grant(self.webhook, "PutItem")
+        foundation.encryption.grant_fields(self.webhook, "payment_id", "GenerateDataKey")
         workflow.grant_start(self.webhook)
         secret.grant_read(self.webhook)

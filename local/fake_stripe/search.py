@@ -32,5 +32,9 @@ def payment_id_in(clauses: list[Clause]) -> str | None:
 
 
 def matches(intent: dict[str, Any], clauses: list[Clause]) -> bool:
-    """True if the payment intent matches every clause."""
-    return all((intent[field].get(key) if key else intent[field]) == value for field, key, value in clauses)
+    """True if the payment intent matches every clause. `:` ignores case (docs.stripe.com/search, "Query fields")."""
+    return all(_value(intent, field, key).casefold() == value.casefold() for field, key, value in clauses)
+
+
+def _value(intent: dict[str, Any], field: str, key: str) -> str:
+    return str(intent[field].get(key, "") if key else intent[field])

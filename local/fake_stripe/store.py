@@ -32,7 +32,8 @@ class Store:
         self.refunds: dict[str, Json] = {}
         self.changed_at: dict[str, datetime] = {}
         """The time of the last change of each intent, by id."""
-        self._of_payment: dict[str, list[Json]] = {}  # an index: finding one among a million must be fast
+        # an index without case, as in search: finding one among a million must be fast
+        self._of_payment: dict[str, list[Json]] = {}
 
     def now(self) -> int:
         """Unix seconds."""
@@ -41,12 +42,14 @@ class Store:
     def add(self, intent: Json) -> None:
         """Store a new intent and emit its event."""
         self.intents[intent["id"]] = intent
-        self._of_payment.setdefault(intent["metadata"].get("payment_id", ""), []).append(intent)
+        self._of_payment.setdefault(intent["metadata"].get("payment_id", "").casefold(), []).append(intent)
         self.changed(intent, "created")
 
     def newest_first(self, payment_id: str | None) -> Iterator[Json]:
-        """The intents of one payment, or all if `payment_id` is None."""
-        return reversed(self.intents.values() if payment_id is None else self._of_payment.get(payment_id, []))
+        """The intents whose payment id is `payment_id`, in upper or lower case, or all if it is None."""
+        if payment_id is None:
+            return reversed(self.intents.values())
+        return reversed(self._of_payment.get(payment_id.casefold(), []))
 
     def age_seconds(self, intent_id: str) -> float:
         """The time since the intent's last change."""

@@ -85,7 +85,9 @@ class StripeBench:
         if money:
             amount = stripe_amount(money)
             fields |= {"amount": amount, "amount_received": amount, "currency": money.currency.lower()}
-        method = {"charge": "POST", "cancel": "POST", "find": "GET", "check_account": "GET", "": ""}[call]
+        method = {"charge": "POST", "cancel": "POST", "find": "GET", "check_account": "GET", "listed": "GET", "": ""}[
+            call
+        ]
         self._fake_stripe.faults.add(StripeFault(Kind(kind), method=method, fields=fields, **details))
 
     def captured(self) -> list[tuple[str, Money]]:

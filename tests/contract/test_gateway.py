@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -27,7 +28,7 @@ from payments.domain.errors import (
 )
 from payments.domain.money import Money
 from payments.domain.statuses import Status
-from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed
 from tests.contract.gateway_benches import SECRET_KEY, USD, Bench, MemoryBench, bench_of, error_of, request_for
 
 
@@ -210,6 +211,16 @@ def test_find_by_payment_id_finds_the_charge_of_a_crashed_function(bench: Bench)
     assert len(bench.captured()) == 1
 
 
+@pytest.mark.fault(51)
+def test_find_never_adopts_the_charge_of_an_id_in_another_case(bench: Bench) -> None:
+    """The gateway's search ignores case."""
+    other = bench.gateway.charge(request_for("ORDER-7"))
+    assert bench.gateway.find("order-7") is None
+    own = bench.gateway.charge(request_for("order-7"))
+    assert bench.gateway.find("order-7") == own
+    assert bench.gateway.find("ORDER-7") == other
+
+
 def test_find_of_a_declined_charge_has_the_same_code_and_reference(bench: Bench) -> None:
     request = request_for(method="pm_card_visa_chargeDeclinedLostCard")
     charged, found = (
@@ -335,6 +346,62 @@ def test_find_with_a_failing_gateway_never_says_nothing_was_charged(
     bench.fault(kind, call="find")
     assert type(error_of(lambda: bench.gateway.find("pay-1"))) is expected
     assert bench.gateway.find("pay-1") == charged
+
+
+# The list: proof that a charge exists or does not ------------------------------------------------------------------
+
+MINUTE = timedelta(minutes=1)
+
+
+def listed(bench: Bench, payment_id: str, *, after: str = "") -> Listed:
+    """A page of the list of the last minute."""
+    return bench.gateway.listed(payment_id, bench.clock() - MINUTE, bench.clock() + MINUTE, after)
+
+
+@pytest.mark.fault(50)
+@pytest.mark.parametrize("name", ["memory", "stripe"])
+def test_listed_shows_a_charge_that_the_search_never_shows(name: str) -> None:
+    with bench_of(name, search_lag=timedelta(days=365)) as lagging:
+        charged = lagging.gateway.charge(request_for())
+        assert lagging.gateway.find("pay-1") is None
+        assert listed(lagging, "pay-1") == Listed(charged.reference, "")
+
+
+def test_listed_compares_the_payment_id_exactly(bench: Bench) -> None:
+    bench.gateway.charge(request_for("PAY-1"))
+    assert listed(bench, "pay-1") == Listed("", "")
+
+
+def test_listed_shows_only_charges_of_its_window(bench: Bench) -> None:
+    charged = bench.gateway.charge(request_for())
+    bench.clock.advance(minutes=3)
+    assert listed(bench, "pay-1") == Listed("", "")
+    began = bench.clock() - 3 * MINUTE
+    assert bench.gateway.listed("pay-1", began, began).reference == charged.reference
+
+
+def test_listed_goes_on_with_older_charges_on_the_next_page(bench: Bench) -> None:
+    charged = bench.gateway.charge(request_for())
+    for number in range(100):
+        bench.gateway.charge(request_for(f"other-{number}"))
+    first = listed(bench, "pay-1")
+    assert first.reference == ""
+    assert first.next_page
+    assert listed(bench, "pay-1", after=first.next_page) == Listed(charged.reference, "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("answer_lost", OutcomeUnknown),
+        ("server_error", OutcomeUnknown),
+        ("rate_limited", RateLimited),
+        ("unauthorized", Misconfigured),
+    ],
+)
+def test_listed_with_a_failing_gateway_proves_nothing(bench: Bench, kind: str, expected: type[PaymentError]) -> None:
+    bench.fault(kind, call="listed")
+    assert type(error_of(lambda: listed(bench, "pay-1"))) is expected
 
 
 # The account --------------------------------------------------------------------------------------------------------

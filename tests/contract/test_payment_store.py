@@ -272,6 +272,32 @@ def test_postponed_time_survives_a_save_of_a_row_read_before(stores: Stores) -> 
     assert (row.status, row.not_before) == (Status.PROCESSING, iso(LATER))
 
 
+# The gateway's reference, as soon as it is known ---------------------------------------------------------------------
+
+
+def test_keep_reference_stores_the_first_one_in_any_status(stores: Stores) -> None:
+    stores.payments.create(payment())
+    unknown = save_all(stores, payment(), Status.PROCESSING, Status.UNKNOWN)
+    for reference, digest in (("sealed.v1.a.b", "d1"), ("sealed.v1.c.d", "d2")):
+        stores.payments.keep_reference("pay_1", reference, digest)
+        kept = replace(unknown, gateway_reference="sealed.v1.a.b", reference_digest="d1")
+        assert require(stores.payments, "pay_1") == kept
+
+
+def test_kept_reference_survives_a_save_of_a_row_read_before(stores: Stores) -> None:
+    stores.payments.create(payment())
+    stores.payments.keep_reference("pay_1", "sealed.v1.a.b", "d1")
+    save_all(stores, payment(), Status.PROCESSING)
+    row = require(stores.payments, "pay_1")
+    assert (row.status, row.gateway_reference, row.reference_digest) == (Status.PROCESSING, "sealed.v1.a.b", "d1")
+
+
+def test_keep_reference_refuses_a_reference_in_plain_text(stores: Stores) -> None:
+    stores.payments.create(payment())
+    with pytest.raises(NotSealed):
+        stores.payments.keep_reference("pay_1", "pi_1", "d1")
+
+
 # Fields that are stored encrypted ------------------------------------------------------------------------------------
 
 

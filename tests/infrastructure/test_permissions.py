@@ -45,7 +45,7 @@ ONLY = {
     ("lambda:InvokeFunction", "*:function:payment-report-*"): {"split", "audit", "sweep"},
     ("lambda:InvokeFunction", "*:function:payment-sweep-*"): {"sweep-schedule"},
     ("lambda:InvokeFunction", "*:function:payment-charge-*"): {"processor"},
-    ("kms:GenerateDataKey", "*:key/encryption_key_*"): {"api", "charge", "split"},
+    ("kms:GenerateDataKey", "*:key/encryption_key_*"): {"api", "charge", "split", "webhook"},
     ("kms:Decrypt", "*:key/encryption_key_*"): {"api", "charge", "report"},
     ("kms:GenerateMac", "*:key/encryption_lookup_key_*"): {"api"},
     ("kms:*", "*:key/encryption_lookup_key_*"): {"api"},
@@ -59,6 +59,7 @@ FIELDS = {
         "charge": {"kms:GenerateDataKey", "kms:Decrypt"},
         "split": {"kms:GenerateDataKey"},
         "report": {"kms:Decrypt"},
+        "webhook": {"kms:GenerateDataKey"},
     },
     "customer_id": {"api": {"kms:GenerateDataKey", "kms:Decrypt"}, "charge": {"kms:Decrypt"}},
 }

@@ -16,6 +16,7 @@ import pytest
 
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.tables import GATEWAY_EVENTS
+from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
 from payments.observability.metrics import CONTRADICTING_EVENTS
 from tests.integration.executions import Executions
@@ -96,6 +97,7 @@ def endpoint(payments: DynamoPaymentStore, executions: Executions) -> Endpoint:
         GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name,
         STATE_MACHINE_ARN=executions.arn,
         WEBHOOK_SECRET_ARN=secret_arn,
+        VAULT_KEY_ARN=boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
     )
     endpoint = Endpoint(function, secret_arn)
     endpoint.set_secrets(current=SECRET)
@@ -109,6 +111,7 @@ def test_signed_event_is_stored_and_the_workflow_asks_the_gateway(endpoint: Endp
     assert endpoint.stored() == {"evt_1": "parked"}  # until the execution has recorded the gateway's answer
     ((name, state),) = executions.started().items()
     assert name.startswith("pay_1.e")
+    assert is_sealed(state.pop("gateway_reference"))
     assert state == {"payment_id": "pay_1", "ask": True, "event_id": "evt_1"}
 
 

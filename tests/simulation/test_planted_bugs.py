@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fakes import gateway as memory
 from fakes.audit import MemoryAuditStore
 from fakes.batch_breaker import MemoryBreakerStore
 from fakes.batches import MemoryBatchStore
@@ -99,19 +100,20 @@ def audited_by_the_first_transaction(patch: Patch) -> None:
     patch.setattr(MemoryAuditStore, "append", marks_all)
 
 
-def sends_without_a_query(patch: Patch) -> None:
-    """An execution that finds `processing` sends again and relies on the key, which the gateway forgets."""
-    find = Charging._find
+def search_is_proof(patch: Patch) -> None:
+    """A search that finds nothing proves that nothing was charged, and the charge's id in its event is not kept."""
 
-    def found(self: Charging, payment: Payment) -> GatewayCharge | None:
-        return None if payment.status is Status.PROCESSING else find(self, payment)
+    def searched(self: Charging, payment: Payment) -> str:
+        charged = self.gateway.find(payment.payment_id)
+        return charged.reference if charged else ""
 
-    patch.setattr(Charging, "_find", found)
+    patch.setattr(Charging, "_listed", searched)
+    patch.setattr(Webhooks, "_reference_to_store", lambda self, event, state, payment: "")
 
 
-def absence_is_proof_at_once(patch: Patch) -> None:
-    """An `unknown` payment that the search does not show yet counts as not charged."""
-    patch.setattr(RecoveryTimeouts, "proof", property(lambda self: timedelta(0)))
+def adopts_another_case(patch: Patch) -> None:
+    """The charge of an id in another case counts as the payment's."""
+    patch.setattr(memory, "_is_of", lambda payment_id, intent: intent.payment_id.casefold() == payment_id.casefold())
 
 
 def lets_go_without_looking(patch: Patch) -> None:
@@ -169,8 +171,8 @@ def forgets_early_events(patch: Patch) -> None:
     """An event whose payment is still running is settled instead of parked."""
     state = Webhooks._state
 
-    def settled(self: Webhooks, event: GatewayEvent) -> EventState:
-        found = state(self, event)
+    def settled(self: Webhooks, event: GatewayEvent, payment: Payment | None) -> EventState:
+        found = state(self, event, payment)
         return EventState.IGNORED if found is EventState.PARKED else found
 
     patch.setattr(Webhooks, "_state", settled)
@@ -298,8 +300,8 @@ BUGS: dict[Plant, set[str]] = {
     nothing_is_audited: {"audited"},
     audited_twice: {"audited"},
     audited_by_the_first_transaction: {"audited"},
-    sends_without_a_query: {"charged once", "all settled"},
-    absence_is_proof_at_once: {"no charge after a no"},
+    search_is_proof: {"no charge after a no"},
+    adopts_another_case: {"charged as asked", "every status has its cause", "events applied"},
     lets_go_without_looking: {"pending is proof", "intent before effect"},
     saves_over_others: {"history only grows"},
     records_any_outcome: {"legal moves only"},

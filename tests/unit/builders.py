@@ -85,7 +85,11 @@ def largest_row() -> Payment:
 
 
 def gateway_event(
-    type: str = "payment_intent.succeeded", event_id: str = "evt_1", payment_id: str = "pay_1", at: datetime = NOON
+    type: str = "payment_intent.succeeded",
+    event_id: str = "evt_1",
+    payment_id: str = "pay_1",
+    at: datetime = NOON,
+    reference: str = "mem_1",
 ) -> GatewayEvent:
-    """A verified event about a payment."""
-    return GatewayEvent(event_id, type, payment_id, "pi_1", iso(at), iso(at))
+    """A verified event about a payment; by default about the first charge of `MemoryGateway`."""
+    return GatewayEvent(event_id, type, payment_id, reference, iso(at), iso(at))

@@ -21,12 +21,26 @@ class StepFunctionsWorkflow:
         """Start the execution named after the payment. No effect if it already exists."""
         self._start(payment_id, {"payment_id": payment_id})
 
-    def restart(self, payment_id: str, execution_suffix: str, *, reconcile: bool = False, event_id: str = "") -> None:
+    def restart(
+        self,
+        payment_id: str,
+        execution_suffix: str,
+        *,
+        reconcile: bool = False,
+        event_id: str = "",
+        gateway_reference: str = "",
+    ) -> None:
         """Start the execution `<payment_id>.<execution_suffix>`. No effect if it already exists.
 
-        With `reconcile` its input has "ask": true. `event_id` is passed on in the input.
+        With `reconcile` its input has "ask": true. `event_id` and the encrypted `gateway_reference` are passed on in
+        the input.
         """
-        state = {"payment_id": payment_id, "ask": reconcile, "event_id": event_id}
+        state = {
+            "payment_id": payment_id,
+            "ask": reconcile,
+            "event_id": event_id,
+            "gateway_reference": gateway_reference,
+        }
         self._start(f"{payment_id}.{execution_suffix}", {name: value for name, value in state.items() if value})
 
     def _start(self, name: str, state: dict[str, Any]) -> None:

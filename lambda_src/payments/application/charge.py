@@ -1,7 +1,8 @@
 """Charge a payment at most once, whichever component fails."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from payments.application.validate import PaymentMethods
 from payments.domain.clock import Clock, iso, parse_iso
@@ -17,19 +18,33 @@ from payments.domain.errors import (
     RequiresAction,
 )
 from payments.domain.outcome import NOT_CHARGED, Outcome
-from payments.domain.payment import Payment, moved
+from payments.domain.payment import SENDER, Payment, moved
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
-from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, PaymentGateway
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed, PaymentGateway
 from payments.ports.payment_store import PaymentStore, VersionConflict
 
-ACTOR = "charge"
+ACTOR = SENDER
 PROVEN_NOT_CHARGED = (NotSent, RateLimited, Misconfigured, InvalidPayment)
 """The errors of a gateway call that charged nothing. A decline is not one of them: it is an outcome."""
 
 MOST_VERSIONS = 1_000
 """A payment whose row has this version is not sent again. Its history then has up to 200 KB, of the 400 KB that
 DynamoDB allows a row: enough room to record every outcome. 500 attempts with a rejected key take about a week."""
+
+SENT_AGAIN_FOR = timedelta(hours=23)
+"""How long after the first send of a payment it may be sent again. Stripe may forget an idempotency key after 24 hours
+(docs.stripe.com/api/idempotent_requests); the request would then charge again. The hour is for a running function."""
+
+SENDS_FOR = timedelta(seconds=90)
+"""How long after its intent a charge function may still send: its time-out of 80 seconds, and a margin."""
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""How much our clock and the gateway's may differ."""
+MOST_PAGES = 100
+"""The most pages of the gateway's list that are read for a proof: 10,000 charges of 100 a page, 7 minutes of 25 charges
+a second. A list that is longer, or takes longer than `LISTS_FOR`, proves nothing: the payment stays `unknown`."""
+LISTS_FOR = timedelta(seconds=20)
+"""How long a proof may read the list, so that the function has time for a last page and for the charge on it."""
 
 _ASKED_ON_REQUEST = (Status.IN_REVIEW, Status.SUCCEEDED, Status.PARTIALLY_REFUNDED, Status.REFUNDED)
 
@@ -43,10 +58,11 @@ class Charging:
     - Before a request is sent, the row becomes `processing` in a version of its own. It returns to `pending` only if
       that same call provably charged nothing and no other execution wrote the row meanwhile. An execution that reads
       `processing` therefore knows that a call may have charged, and queries the gateway first.
-    - Every request uses the payment id as idempotency key. The gateway's search index may lag by a minute, and the
-      idempotency key may have expired (after 24 hours at Stripe), but not both at the same time.
+    - Every request uses the payment id as idempotency key, and nothing is sent again once the gateway may have
+      forgotten the key. That the search shows no charge permits nothing, because it may lag without bound.
 
-    After `unknown`, no request to charge is sent again: only the gateway's answer ends that status.
+    After `unknown`, no request to charge is sent again: only the gateway's answer ends that status. The proof that
+    there is no charge is the gateway's list of the time in which it was sent.
 
     The class works on payments in plain text. `row_of` converts a payment to the row to store, with its private fields
     encrypted.
@@ -71,15 +87,28 @@ class Charging:
                 return self._send(payment)
             case Status.PROCESSING:
                 found = self._find(payment)
-                return self._outcome(payment, found) if found else self._send(payment)
+                return self._outcome(payment, found) if found else self._send_again(payment)
             case Status.UNKNOWN:
                 return self._resolve(payment)
             case Status.REQUIRES_ACTION:
                 return self._follow_up(payment)
             case status if reconcile and status in _ASKED_ON_REQUEST:
                 found = self._find(payment)
-                return self._outcome(payment, found) if found else as_recorded(payment)
+                if found is None and status is Status.IN_REVIEW:  # it may be held before it is sent
+                    return as_recorded(payment)
+                return self._answer(payment, found)
         return as_recorded(payment)
+
+    def _send_again(self, payment: Payment) -> Outcome:
+        """Send a payment that may be charged, under the same key, while the gateway certainly knows the key.
+
+        A `pending` payment needs no such limit: everything that was sent for it provably charged nothing.
+        """
+        if self.clock() - _first_sent(payment) >= SENT_AGAIN_FOR:
+            return Outcome(
+                Status.UNKNOWN, "too_late_to_send_again", "the gateway may have forgotten the key of the first attempt"
+            )
+        return self._send(payment)
 
     def _send(self, payment: Payment) -> Outcome:
         """Write the intent in a new version, which fences off executions that read the row before, and send."""
@@ -125,17 +154,40 @@ class Charging:
             raise _earlier_unknown(error) from error
 
     def _resolve(self, payment: Payment) -> Outcome:
-        """Resolve an unknown payment: found, proven absent, or still unknown."""
+        """Resolve an unknown payment: found, proven absent, or still unknown.
+
+        A search is asked only until the list can prove more. It may also be refused: India has none.
+        """
+        provable = self.clock() - parse_iso(payment.updated_at) >= self.timeouts.proof
+        if provable and not payment.gateway_reference:
+            reference = self._listed(payment)
+            if reference == "":
+                return Outcome(
+                    Status.FAILED,
+                    NOT_CHARGED,
+                    "the charge got no answer, and the gateway's list has no such charge: nothing was charged",
+                )
+            payment = replace(payment, gateway_reference=reference or "")
         found = self._find(payment)
-        if found:
-            return self._outcome(payment, found)
-        if self.clock() - parse_iso(payment.updated_at) < self.timeouts.proof:
-            return as_recorded(payment)
-        return Outcome(
-            Status.FAILED,
-            NOT_CHARGED,
-            "the charge got no answer, and the gateway has no such charge: nothing was charged",
-        )
+        return self._outcome(payment, found) if found else as_recorded(payment)
+
+    def _listed(self, payment: Payment) -> str | None:
+        """The reference of the payment's charge in the gateway's list; "" if there provably is none.
+
+        The list covers the time in which a charge function may have sent the payment. None if it is too long to read.
+        """
+        began, page = self.clock(), Listed("", "")
+        since, until = _first_sent(payment) - CLOCKS_DIFFER, _last_sent(payment) + SENDS_FOR + CLOCKS_DIFFER
+        for _ in range(MOST_PAGES):
+            try:
+                page = self.gateway.listed(payment.payment_id, since, until, page.next_page)
+            except PROVEN_NOT_CHARGED as error:
+                raise _earlier_unknown(error) from error
+            if page.reference or not page.next_page:
+                return page.reference
+            if self.clock() - began >= LISTS_FOR:
+                break
+        return None
 
     def _follow_up(self, payment: Payment) -> Outcome:
         """Handle a payment whose customer must authenticate. The end is final: a declined charge is cancelled first,
@@ -149,7 +201,7 @@ class Charging:
         except Declined as declined:
             why = declined
         else:
-            return self._outcome(payment, found) if found else as_recorded(payment)
+            return self._answer(payment, found)
         try:
             self.gateway.cancel(payment.gateway_reference)
             found = self._find(payment)
@@ -157,7 +209,13 @@ class Charging:
             raise why from None
         except PROVEN_NOT_CHARGED as error:
             raise _earlier_unknown(error) from error
-        return self._outcome(payment, found) if found else as_recorded(payment)
+        return self._answer(payment, found)
+
+    def _answer(self, payment: Payment, found: GatewayCharge | None) -> Outcome:
+        """The outcome of a charge that exists. Raises OutcomeUnknown if the search does not show it."""
+        if found is None:
+            raise OutcomeUnknown("charge_not_shown", "the gateway's search does not show the payment's charge")
+        return self._outcome(payment, found)
 
     def _outcome(self, payment: Payment, charged: GatewayCharge) -> Outcome:
         # a full refund ends a conflict: this is how an operator resolves one
@@ -178,7 +236,24 @@ def may_call_gateway(payment: Payment, *, reconcile: bool) -> bool:
 
 def as_recorded(payment: Payment) -> Outcome:
     """The outcome that the payment's row already holds."""
-    return Outcome(payment.status, payment.code, payment.message, payment.gateway, payment.gateway_reference)
+    return Outcome(
+        payment.status,
+        payment.code,
+        payment.message,
+        payment.gateway,
+        payment.gateway_reference,
+        payment.reference_digest,
+    )
+
+
+def _first_sent(payment: Payment) -> datetime:
+    return parse_iso(payment.attempted_at or payment.created_at)
+
+
+def _last_sent(payment: Payment) -> datetime:
+    """The time of the last intent to send."""
+    intents = [change.at for change in payment.history if change.actor == SENDER]
+    return parse_iso(max(intents, default=payment.updated_at))
 
 
 def _request_for(payment: Payment) -> ChargeRequest:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from payments.domain.errors import Misconfigured
-from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, PaymentGateway
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed, PaymentGateway
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class GuardedGateway:
     def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
         """Find the charge at the wrapped gateway; calls `refused` on Misconfigured."""
         return self._reporting(payment_id, lambda: self.gateway.find(payment_id, reference))
+
+    def listed(self, payment_id: str, since: datetime, until: datetime, after: str = "") -> Listed:
+        """List charges at the wrapped gateway; calls `refused` on Misconfigured."""
+        return self._reporting(payment_id, lambda: self.gateway.listed(payment_id, since, until, after))
 
     def cancel(self, reference: str) -> None:
         """Cancel at the wrapped gateway; calls `refused` on Misconfigured."""

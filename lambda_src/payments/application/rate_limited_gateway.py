@@ -1,9 +1,10 @@
 """A gateway that sends each request in its slot."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from payments.application.gateway_rate_limiter import Turn
-from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, PaymentGateway
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed, PaymentGateway
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class RateLimitedGateway:
         """Wait for the slot, then find the charge at the wrapped gateway. The wait may raise NoFreeSlot."""
         self.turn()
         return self.gateway.find(payment_id, reference)
+
+    def listed(self, payment_id: str, since: datetime, until: datetime, after: str = "") -> Listed:
+        """Wait for the slot of a page, then list at the wrapped gateway. The wait may raise NoFreeSlot."""
+        self.turn()
+        return self.gateway.listed(payment_id, since, until, after)
 
     def cancel(self, reference: str) -> None:
         """Wait for the slot, then cancel at the wrapped gateway. The wait may raise NoFreeSlot."""

@@ -41,6 +41,7 @@ def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clo
             message=outcome.message,
             gateway=outcome.gateway or payment.gateway,
             gateway_reference=outcome.gateway_reference or payment.gateway_reference,
+            reference_digest=outcome.reference_digest or payment.reference_digest,
         )
         try:
             store.save(changed)

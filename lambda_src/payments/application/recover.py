@@ -120,7 +120,7 @@ class PaymentRecovery:
     def _is_overdue(self, payment: Payment, now: datetime) -> bool:
         """Open for so long that an operator must look. A customer may take a day to authenticate, and a gateway several
         days to settle."""
-        if payment.status is Status.PROCESSING and payment.gateway_reference:
+        if payment.settles:
             return False
         longest = self.timeouts.overdue
         if payment.status is Status.REQUIRES_ACTION:  # the first restart after that day declines it

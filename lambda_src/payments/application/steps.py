@@ -1,7 +1,7 @@
 """The workflow's steps, from an input state to an output state. The functions and the simulation run them.
 
-A state is {"payment_id"} with "outcome" or "error", and in between "ask", "event_id" and "wait_seconds": ids, outcomes
-and numbers, no personal data. The gateway's reference in it is encrypted.
+A state is {"payment_id"} with "outcome" or "error", and in between "ask", "event_id", "gateway_reference" and
+"wait_seconds": ids, outcomes and numbers, no personal data. The gateway's reference in it is encrypted.
 """
 
 import math
@@ -25,7 +25,8 @@ from payments.domain.gateway_event import EventState
 from payments.domain.money import Money
 from payments.domain.outcome import Outcome, answered, outcome_of
 from payments.domain.payment import Payment
-from payments.domain.statuses import Status
+from payments.domain.sealed_fields import reference_digest
+from payments.domain.statuses import CAPTURED, Status
 from payments.ports.audit_store import AuditStore
 from payments.ports.event_store import EventStore
 from payments.ports.payment_store import PaymentStore, require
@@ -37,6 +38,10 @@ LONGEST_WAIT_SECONDS = 900
 """The longest wait before an attempt, even if the gateway requests more."""
 OWN_PACE_SECONDS = 5
 """How long the workflow waits before it requests a slot again; a random wait of up to the same length is added."""
+_MAY_BE_CHARGED = CAPTURED | {Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION, Status.IN_REVIEW}
+"""The statuses in which the reference that an event names is kept."""
+_ANSWERS = CAPTURED | {Status.DECLINED, Status.REQUIRES_ACTION, Status.PROCESSING}
+"""The outcomes that only an answer of the gateway about the payment gives."""
 Jitter = Callable[[int], int]
 """Returns a random integer from 0 to its argument."""
 
@@ -64,12 +69,15 @@ def charge_step(
 
     The row then holds that time, and every execution waits for it. Waits are not attempts, and end at a deadline.
 
+    The gateway's reference is kept on the row as soon as it is known, also from an event or from an error that leaves
+    the outcome unknown. From then on the gateway is queried by it, and not by a search, which lags.
+
     The payment's data key is obtained before anything is written or sent, so that every answer can be encrypted. A
     disabled key stops a charge (EncryptionUnavailable) but never loses one.
     """
     reconcile = bool(state.get("ask"))
     row = require(charging.store, state["payment_id"])
-    what_for = {name: state[name] for name in ("payment_id", "ask", "event_id") if name in state}
+    what_for = {name: state[name] for name in ("payment_id", "ask", "event_id", "gateway_reference") if name in state}
 
     def wait(seconds: int) -> State:
         return {**what_for, "wait_seconds": seconds}
@@ -79,10 +87,19 @@ def charge_step(
     if early := _seconds_until(row.not_before, charging.clock()):
         return wait(early)
     try:
-        open_row = unlocked(row, encryptor)
+        named = "" if row.gateway_reference or row.status not in _MAY_BE_CHARGED else state.get("gateway_reference", "")
+        open_row = unlocked(replace(row, gateway_reference=row.gateway_reference or named), encryptor)
+        if named:
+            _keep_reference(charging.store, open_row, open_row.payment.gateway_reference)
         turn = rate_limiter.take()
         charging = replace(charging, gateway=RateLimitedGateway(charging.gateway, turn), row_of=open_row.sealed)
-        outcome = answered(lambda: charging.charge(open_row.payment, reconcile=reconcile))
+        try:
+            outcome = answered(lambda: charging.charge(open_row.payment, reconcile=reconcile))
+        except PaymentError as error:
+            if error.gateway_reference:
+                _keep_reference(charging.store, open_row, error.gateway_reference)
+                raise _sealed(error, open_row) from None
+            raise
     except NoFreeSlot:
         return wait(OWN_PACE_SECONDS + jitter(OWN_PACE_SECONDS))
     except RateLimited as error:
@@ -94,24 +111,25 @@ def charge_step(
         if waited >= charging.timeouts.rate_limit:
             raise  # a payment that was never sent fails; every other one keeps its status, and recovery restarts it
         return wait(seconds)
-    except PaymentError as error:
-        if error.gateway_reference:
-            raise _sealed(error, open_row) from None
-        raise
     if outcome is None:
         raise AssertionError("charge returns an outcome or raises")
-    sealed = replace(outcome, gateway_reference=open_row.sealed_reference(outcome.gateway_reference))
+    sealed = replace(
+        outcome,
+        gateway_reference=open_row.sealed_reference(outcome.gateway_reference),
+        reference_digest=reference_digest(row.payment_id, outcome.gateway_reference),
+    )
     return {**what_for, "outcome": sealed.as_json()}
 
 
 def record_step(state: Mapping[str, Any], *, store: PaymentStore, events: EventStore, clock: Clock) -> Payment:
     """Write the outcome, or the meaning of a caught error, to the payment's row, and return the row.
 
-    If a gateway event caused the query, the event is settled once the gateway gave a final answer.
+    If a gateway event caused the query, the event is settled once the gateway gave an answer about its payment. Until
+    then the event stays parked, and recovery decides again by the payment's row.
     """
     outcome = outcome_of(state)
     payment = record(state["payment_id"], outcome, store=store, clock=clock)
-    if state.get("event_id") and "error" not in state and outcome.status is not Status.IN_REVIEW:
+    if state.get("event_id") and "error" not in state and outcome.status in _ANSWERS:
         events.settle(state["event_id"], EventState.APPLIED, clock())
     return payment
 
@@ -122,6 +140,11 @@ def audit_step(state: Mapping[str, Any], *, store: PaymentStore, log: AuditStore
     audit(payment, log=log)
     rows.close(payment)
     return {"payment_id": payment.payment_id, "status": payment.status, "event": payment_event(payment)}
+
+
+def _keep_reference(store: PaymentStore, open_row: Unlocked, reference: str) -> None:
+    payment_id = open_row.row.payment_id
+    store.keep_reference(payment_id, open_row.sealed_reference(reference), reference_digest(payment_id, reference))
 
 
 def _sealed(error: PaymentError, open_row: Unlocked) -> PaymentError:

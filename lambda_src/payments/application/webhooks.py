@@ -5,8 +5,11 @@ from datetime import timedelta
 
 from payments.domain.clock import Clock, parse_iso
 from payments.domain.gateway_event import HANDLED, REFUNDED, EventState, GatewayEvent, execution_suffix_of
+from payments.domain.payment import Payment
+from payments.domain.sealed_fields import REFERENCE, context_of, reference_digest
 from payments.domain.statuses import CAPTURED, Status
 from payments.ports.event_store import EventStore
+from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.payment_store import PaymentStore
 from payments.ports.workflow import Workflow
 
@@ -19,40 +22,53 @@ ASK_AGAIN = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Webhooks:
-    """Receives events and applies them."""
+    """Receives events and applies them. Only `receive` needs the encryptor."""
 
     events: EventStore
     payments: PaymentStore
     workflow: Workflow
     clock: Clock
+    encryptor: FieldEncryptor | None = None
 
     def receive(self, event: GatewayEvent) -> EventState:
         """Store an event, and apply it if its payment is ready. After this returns, the event may be acknowledged.
 
-        A repeated event is applied again while it is parked; afterwards it has no effect.
+        A repeated event is applied again while it is parked; afterwards it has no effect. `event` has its reference in
+        plain text. Raises EncryptionUnavailable; the event is then not stored.
         """
         if event.type not in HANDLED or not event.payment_id:
             return EventState.IGNORED
-        state = self._state(event)
+        event = replace(event, reference_digest=reference_digest(event.payment_id, event.gateway_reference))
+        payment = self.payments.get(event.payment_id)
+        state = self._state(event, payment)
+        event = replace(event, gateway_reference=self._reference_to_store(event, state, payment))
         asks = state is EventState.ASKS
         self.events.add(replace(event, state=EventState.PARKED if asks else state))
         return self._ask(event) if asks else state
 
     def apply(self, event: GatewayEvent) -> EventState:
         """Apply a parked event, or leave it parked. It is safe to repeat."""
-        state = self._state(event)
+        state = self._state(event, self.payments.get(event.payment_id))
         if state is EventState.ASKS:
             return self._ask(event)
         if state is not EventState.PARKED:
             self.events.settle(event.event_id, state, self.clock())
         return state
 
-    def _state(self, event: GatewayEvent) -> EventState:
-        """The next state of an event, given its payment's current state. Changes nothing."""
-        payment = self.payments.get(event.payment_id)
+    def _reference_to_store(self, event: GatewayEvent, state: EventState, payment: Payment | None) -> str:
+        """The event's reference, encrypted, if the event contradicts, or waits and the payment's row has none yet."""
+        known = bool(payment and payment.gateway_reference) and state is not EventState.CONTRADICTS
+        if state in (EventState.APPLIED, EventState.IGNORED) or known or self.encryptor is None:
+            return ""
+        return self.encryptor.seal(context_of(event.payment_id), {REFERENCE: event.gateway_reference})[REFERENCE]
+
+    def _state(self, event: GatewayEvent, payment: Payment | None) -> EventState:
+        """The next state of an event, given its payment's current row. Changes nothing."""
         if payment is None:
             too_old = self.clock() - parse_iso(event.received_at) > KEPT_PARKED
             return EventState.IGNORED if too_old else EventState.PARKED
+        if event.reference_digest and payment.reference_digest not in ("", event.reference_digest):
+            return EventState.CONTRADICTS
         match payment.status:
             case Status.PENDING:
                 return EventState.PARKED
@@ -76,6 +92,10 @@ class Webhooks:
         """
         age = (self.clock() - parse_iso(event.received_at)) // ASK_AGAIN
         self.workflow.restart(
-            event.payment_id, execution_suffix_of(event, age.bit_length()), reconcile=True, event_id=event.event_id
+            event.payment_id,
+            execution_suffix_of(event, age.bit_length()),
+            reconcile=True,
+            event_id=event.event_id,
+            gateway_reference=event.gateway_reference,
         )
         return EventState.PARKED

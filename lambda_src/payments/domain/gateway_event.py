@@ -34,12 +34,16 @@ class EventState(StrEnum):
     IGNORED = "ignored"
     """The type is not handled, or the event is not about one of our payments."""
     CONTRADICTS = "contradicts"
-    """The gateway holds money for a payment that we recorded as not charged. An operator must decide."""
+    """The gateway holds money for a payment that we recorded as not charged, or the event is about another charge than
+    the payment's. An operator must decide."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayEvent:
-    """A verified event: ids and times only. `payment_id` is empty if the event names no payment."""
+    """A verified event: ids and times only. `payment_id` is empty if the event names no payment.
+
+    `gateway_reference` is stored only encrypted, and only where it is needed. `reference_digest` compares it.
+    """
 
     event_id: str
     type: str
@@ -48,6 +52,7 @@ class GatewayEvent:
     occurred_at: str
     received_at: str
     state: EventState = EventState.PARKED
+    reference_digest: str = ""
 
 
 def execution_suffix_of(event: GatewayEvent, attempt: int = 0) -> str:

@@ -14,13 +14,17 @@ NOT_CHARGED = "not_charged"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A status with its reason and the gateway's reference, which is encrypted outside a step. No personal data."""
+    """A status with its reason and the gateway's reference, which is encrypted outside a step. No personal data.
+
+    `reference_digest` belongs to an encrypted reference; see `Payment`.
+    """
 
     status: Status
     code: str = ""
     message: str = ""
     gateway: str = ""
     gateway_reference: str = ""
+    reference_digest: str = ""
 
     def as_json(self) -> dict[str, str]:
         """The outcome as JSON, as a step returns it."""

@@ -32,6 +32,8 @@ SECRET_FIELDS = ("payment_method", "token")
 NO_CARD_DATA = "never send card data; send a payment method of the gateway or a token of this API"
 _ASTRAY = "the value contains a token; send tokens only in the field token"
 _OURS = f"texts that begin with {PREFIX!r} are reserved; send other text"
+SENDER = "charge"
+"""The actor of the versions that the charge step writes before and after it sends."""
 Refuse = Callable[[str, str], None]
 """Takes the name of a rejected field and a sentence."""
 
@@ -207,7 +209,8 @@ class Payment:
     Times are ISO 8601 UTC. `audited_version` and `audit_hash` say how far the audit log covers the row. `restarts` and
     `restarted_at` say how often, and when last, recovery restarted it. `submitted_by` is the subject of the caller who
     submitted it. `token_id` names the token that it is charged on. `hold` is the code of the fraud rule that holds it
-    for review. No request about it goes to the gateway before `not_before`, if that is set.
+    for review. No request about it goes to the gateway before `not_before`, if that is set. `reference_digest` is the
+    `reference_digest` of the gateway reference; rows from before it existed have none.
     """
 
     payment_id: str
@@ -241,6 +244,14 @@ class Payment:
     token_id: str = ""
     hold: str = ""
     not_before: str = ""
+    reference_digest: str = ""
+
+    @property
+    def settles(self) -> bool:
+        """Whether the gateway accepted the charge and settles it later. A charge whose answer is missing may have a
+        reference too; its row still ends with the intent to send."""
+        sent_last = bool(self.history) and self.history[-1].actor == SENDER
+        return self.status is Status.PROCESSING and bool(self.gateway_reference) and not sent_last
 
 
 class IllegalMove(Exception):

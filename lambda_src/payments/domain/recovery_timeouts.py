@@ -20,7 +20,8 @@ class RecoveryTimeouts:
 
     @property
     def proof(self) -> timedelta:
-        """How long after a payment became `unknown` the gateway's "no such charge" proves that there is no charge."""
+        """How long after a payment became `unknown` the gateway's list proves that there is no charge: longer than the
+        charge function may still run."""
         return 2 * self.unit
 
     @property

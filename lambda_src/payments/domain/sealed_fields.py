@@ -6,6 +6,7 @@ the row.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from hashlib import sha256
 
 from payments.domain.payment import Payment
 from payments.domain.sealed_text import Context, needs_sealing
@@ -27,6 +28,20 @@ def private(payment: Payment) -> dict[str, str]:
     """The texts by field name, encrypted or not. The value of a metadata key has the field name `metadata.KEY`."""
     metadata = {f"{_METADATA}{key}": value for key, value in payment.metadata.items()}
     return {"payment_method": payment.payment_method, REFERENCE: payment.gateway_reference, **metadata}
+
+
+def reference_digest(payment_id: str, reference: str) -> str:
+    """32 hexadecimal digits that compare two references of a payment without a key; "" for no reference.
+
+    A text encrypted twice gives two texts. A reference has 24 random characters, which a digest does not reveal.
+    """
+    return sha256(f"{payment_id}:{reference}".encode()).hexdigest()[:32] if reference else ""
+
+
+def require_sealed_reference(payment_id: str, reference: str) -> None:
+    """Raise NotSealed if the reference is plain text."""
+    if needs_sealing({REFERENCE: reference}):
+        raise NotSealed(f"payment {payment_id} has a gateway reference in plain text: encrypt it first")
 
 
 def require_sealed(payment: Payment) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from payments.domain.money import Money
@@ -32,6 +33,14 @@ class GatewayCharge:
     money: Money
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page of a list. `reference` is the charge of our payment on it, `next_page` the next page; "" for none."""
+
+    reference: str
+    next_page: str
+
+
 class PaymentGateway(Protocol):
     """The calls that the charge step and recovery make to a gateway.
 
@@ -47,9 +56,16 @@ class PaymentGateway(Protocol):
         """Charge, with the payment id as idempotency key. Raises InvalidPayment for a payment it can never charge."""
 
     def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
-        """The charge with this reference, if it is known, else the one that carries our payment id.
+        """The charge with this reference, if it is known, else the one that carries exactly our payment id.
 
-        None if the gateway has no such charge. Without a reference that is proof only some minutes after an attempt.
+        None if a search does not show one, which proves nothing: a search may lag. Never None with a reference.
+        """
+
+    def listed(self, payment_id: str, since: datetime, until: datetime, after: str = "") -> Listed:
+        """A page of the charges created from `since` to `until`, newest first: ours, if it is on the page.
+
+        The list does not lag. If no page has a charge of ours, there is none in this time. `after` is the `next_page`
+        of the page before. Raises RateLimited, NotSent, OutcomeUnknown or Misconfigured.
         """
 
     def cancel(self, reference: str) -> None:

@@ -31,7 +31,8 @@ class PaymentStore(Protocol):
     def save(self, payment: Payment) -> None:
         """Replace the previous version (`payment.version - 1`) by `payment`. Raises VersionConflict.
 
-        Does not change the marks that `AuditStore`, `BatchStore`, `claim_restart` and `postpone` write.
+        Does not change the marks that `AuditStore`, `BatchStore`, `claim_restart` and `postpone` write, and removes no
+        reference that `keep_reference` wrote.
         """
 
     def unsettled(self, before: datetime) -> Iterator[str]:
@@ -48,6 +49,12 @@ class PaymentStore(Protocol):
         """Set the payment's `not_before`, in any status and version. An earlier time than the stored one has no effect.
 
         The payment must exist.
+        """
+
+    def keep_reference(self, payment_id: str, reference: str, digest: str) -> None:
+        """Set the payment's gateway reference and its digest, in any status and version. No effect if it has one.
+
+        The payment must exist. Raises NotSealed for a reference in plain text.
         """
 
     def of_batch(self, batch_id: str) -> Iterator[Payment]:

@@ -262,6 +262,13 @@ def test_search_by_metadata_and_status_finds_intents_matching_both(api: Api) -> 
     assert found('metadata["payment_id"]:"pay-3"') == []
 
 
+@pytest.mark.fault(51)
+def test_search_ignores_the_case_of_values_as_stripe_does(api: Api) -> None:
+    upper, lower = api.pay("ORDER-7"), api.pay("order-7")
+    found = api.intents.search({"query": 'metadata["payment_id"]:"Order-7"'}).data
+    assert {intent.id for intent in found} == {upper.id, lower.id}
+
+
 def test_search_when_longer_than_a_page_then_goes_on_with_the_next_page(api: Api) -> None:
     made = {api.pay("pay-1").id for _ in range(5)}
     result = api.intents.search({"query": 'metadata["payment_id"]:"pay-1"', "limit": 2})

@@ -63,7 +63,7 @@ def test_page_passes_or_fails_the_authentication_once(api: Api, outcome: str, st
     intent = waiting(api)
     answer = finish(api, str(intent.client_secret), outcome)
     assert (answer.status_code, answer.json()) == (200, {"payment_intent": intent.id, "status": status})
-    assert len(api.stand_in.ledger.captured()) == (outcome == "succeeded")
+    assert len(api.fake_stripe.ledger.captured()) == (outcome == "succeeded")
     assert finish(api, str(intent.client_secret), outcome).status_code == 409
 
 

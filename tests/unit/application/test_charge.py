@@ -1,8 +1,9 @@
 """Charging, in our own state. The gateway's behaviour is in tests/contract."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from fakes.customers import MemoryCustomerStore
 from fakes.gateway import Fault, FaultKind, MemoryGateway
 from fakes.payments import MemoryPaymentStore
 from fakes.tokens import MemoryTokenStore
-from payments.application.charge import MOST_VERSIONS, Charging, may_call_gateway
+from payments.application import charge as charging
+from payments.application.charge import MOST_PAGES, MOST_VERSIONS, Charging, may_call_gateway
 from payments.application.record import record
 from payments.application.validate import PaymentMethods
 from payments.domain.customer import Customer
@@ -30,7 +32,7 @@ from payments.domain.outcome import Outcome, answered
 from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
-from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed
 from payments.ports.payment_store import VersionConflict
 from tests.unit.builders import FixedClock, after, payment
 
@@ -381,6 +383,128 @@ def test_unknown_payment_not_found_fails_only_after_the_proof_time() -> None:
     assert scenario.captured == 0
 
 
+def lost(scenario: ChargeScenario, kind: FaultKind = FaultKind.SERVER_ERROR, *, executes: bool = True) -> None:
+    """The charge step gets no answer."""
+    scenario.gateway.fail(Fault(kind, call="charge", executes=executes))
+    with pytest.raises(OutcomeUnknown):
+        scenario.charge()
+
+
+NEVER_SHOWN = timedelta(days=365)
+"""A search that lags without bound."""
+
+
+@pytest.mark.fault(50)
+def test_unknown_charge_that_search_never_shows_is_found_by_the_list() -> None:
+    scenario = ChargeScenario(search_lag=NEVER_SHOWN)
+    lost(scenario)
+    scenario.become(Status.UNKNOWN)
+    scenario.clock.wait(scenario.timeouts.proof - timedelta(seconds=5))
+    assert scenario.finish().status is Status.UNKNOWN
+    scenario.clock.wait(timedelta(seconds=5))
+    assert scenario.finish().status is Status.SUCCEEDED
+    assert scenario.captured == 1
+
+
+@pytest.mark.fault(50)
+@pytest.mark.parametrize("error", [OutcomeUnknown("search_refused", "not offered in India")])
+def test_unknown_charge_without_a_search_is_settled_by_the_list(error: PaymentError) -> None:
+    for executes, status in ((True, Status.SUCCEEDED), (False, Status.FAILED)):
+        scenario = ChargeScenario()
+        lost(scenario, executes=executes)
+        scenario.become(Status.UNKNOWN)
+        scenario.clock.wait(scenario.timeouts.proof)
+        find = scenario.gateway.find
+
+        def without_search(payment_id: str, reference: str = "", find: Any = find) -> GatewayCharge | None:
+            if not reference:
+                raise error
+            found: GatewayCharge | None = find(payment_id, reference)
+            return found
+
+        scenario.gateway.find = without_search  # type: ignore[method-assign]
+        assert scenario.finish().status is status
+
+
+@pytest.mark.fault(50)
+def test_unknown_charge_of_a_late_second_attempt_is_in_the_listed_time() -> None:
+    scenario = ChargeScenario(search_lag=NEVER_SHOWN)
+    lost(scenario, FaultKind.ANSWER_LOST, executes=False)
+    scenario.clock.wait(timedelta(hours=2))
+    lost(scenario)
+    scenario.become(Status.UNKNOWN)
+    scenario.clock.wait(scenario.timeouts.proof)
+    assert scenario.finish().status is Status.SUCCEEDED
+
+
+class LongList(MemoryGateway):
+    """A gateway with more charges than a proof reads. Each page takes `page_takes`."""
+
+    page_takes = timedelta(0)
+
+    def __init__(self, clock: FixedClock) -> None:
+        super().__init__(clock)
+        self.waits = clock.wait
+        self.pages: list[str] = []
+
+    def listed(self, payment_id: str, since: datetime, until: datetime, after: str = "") -> Listed:
+        """See the port."""
+        self.pages.append(after)
+        self.waits(self.page_takes)
+        return Listed("", f"page-{len(self.pages)}")
+
+
+@pytest.mark.parametrize(("page_takes", "pages"), [(timedelta(0), MOST_PAGES), (timedelta(seconds=9), 2)])
+def test_unknown_beyond_the_pages_of_a_proof_stays_unknown(
+    page_takes: timedelta, pages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not page_takes:
+        monkeypatch.setattr(charging, "LISTS_FOR", timedelta(days=1))
+    scenario = ChargeScenario()
+    scenario.gateway = gateway = LongList(scenario.clock)
+    gateway.page_takes = page_takes
+    scenario.become(Status.PROCESSING, Status.UNKNOWN)
+    scenario.clock.wait(scenario.timeouts.proof)
+    assert scenario.finish().status is Status.UNKNOWN
+    assert gateway.pages == ["", *(f"page-{number}" for number in range(1, pages))]
+
+
+@pytest.mark.fault(50)
+@pytest.mark.parametrize("kind", [FaultKind.RATE_LIMITED, FaultKind.NOT_SENT, FaultKind.UNAUTHORIZED])
+def test_unknown_when_the_list_fails_then_that_proves_nothing(kind: FaultKind) -> None:
+    scenario = ChargeScenario()
+    scenario.become(Status.PROCESSING, Status.UNKNOWN)
+    scenario.clock.wait(scenario.timeouts.proof)
+    scenario.gateway.fail(Fault(kind, call="listed"))
+    with pytest.raises(unproven(kind)):
+        scenario.charge()
+
+
+@pytest.mark.fault(55)
+@pytest.mark.parametrize(("early", "status"), [(True, Status.SUCCEEDED), (False, Status.UNKNOWN)])
+def test_charge_sends_nothing_again_23_hours_after_the_first_send(early: bool, status: Status) -> None:
+    scenario = ChargeScenario(search_lag=NEVER_SHOWN)
+    lost(scenario, FaultKind.ANSWER_LOST)
+    for _ in range(3):  # later attempts do not prolong it
+        scenario.clock.wait(timedelta(hours=7))
+        lost(scenario, FaultKind.ANSWER_LOST)
+    scenario.clock.wait(timedelta(hours=2) - timedelta(minutes=early))
+    sent = scenario.now.attempts
+    assert scenario.finish().status is status
+    assert (scenario.now.attempts, scenario.captured) == (sent + early, 1)
+
+
+@pytest.mark.fault(55)
+def test_charge_too_late_to_send_again_is_settled_by_the_list() -> None:
+    scenario = ChargeScenario(search_lag=NEVER_SHOWN)
+    lost(scenario)
+    scenario.clock.wait(timedelta(hours=30))
+    assert (scenario.finish().status, scenario.now.code) == (Status.UNKNOWN, "too_late_to_send_again")
+    scenario.clock.wait(scenario.timeouts.proof)
+    assert scenario.finish().status is Status.SUCCEEDED
+    assert scenario.captured == 1
+
+
 @pytest.mark.fault(11)
 def test_unknown_when_found_then_nothing_is_ever_sent_again() -> None:
     scenario = ChargeScenario()
@@ -575,5 +699,6 @@ def test_may_call_gateway_when_charge_calls_it_then_true_and_else_false(status: 
     if PATHS[status]:
         scenario.become(*PATHS[status])
     expected = may_call_gateway(scenario.now, reconcile=reconcile)
-    scenario.charge(Counts(scenario.clock), reconcile=reconcile)
+    with suppress(OutcomeUnknown):  # it finds no charge
+        scenario.charge(Counts(scenario.clock), reconcile=reconcile)
     assert bool(calls) == expected

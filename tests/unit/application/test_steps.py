@@ -39,8 +39,10 @@ from payments.domain.errors import POLICIES, Misconfigured, OutcomeUnknown, Paym
 from payments.domain.events import payment_event
 from payments.domain.gateway_event import EventState
 from payments.domain.money import Money
+from payments.domain.outcome import Outcome
 from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
+from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 from payments.ports.slot_counter import NoFreeSlot
@@ -349,6 +351,15 @@ def test_record_step_when_a_step_gave_up_then_the_event_stays_parked() -> None:
 
 
 @pytest.mark.fault(18)
+@pytest.mark.fault(56)
+@pytest.mark.parametrize("status", [Status.UNKNOWN, Status.PENDING, Status.FAILED])
+def test_record_step_without_an_answer_keeps_the_event_open(status: Status) -> None:
+    scenario = StepScenario(after(payment(), Status.PROCESSING, Status.UNKNOWN))
+    scenario.events.add(gateway_event())
+    scenario.record({"payment_id": "pay_1", "event_id": "evt_1", "outcome": Outcome(status).as_json()})
+    assert len(list(scenario.events.parked())) == 1
+
+
 def test_record_step_with_a_conflicting_answer_keeps_the_event_parked() -> None:
     scenario = charged_with_event()
     scenario.gateway.fail(Fault(FaultKind.ALTERED, call="find", money=Money(4711, "CHF")))
@@ -370,6 +381,18 @@ def test_record_step_that_cannot_write_the_row_keeps_the_event_parked() -> None:
     with pytest.raises(ConnectionError):
         scenario.record(state)
     assert len(list(scenario.events.parked())) == 1
+
+
+def test_charge_step_keeps_the_reference_of_an_unknown_outcome_on_the_row() -> None:
+    scenario = StepScenario()
+    scenario.gateway.fail(Fault(FaultKind.ALTERED, call="charge", status="teleported"))
+    error = scenario.charge_ends()["error"]
+    assert type(error) is OutcomeUnknown
+    assert (scenario.now.status, scenario.opened.gateway_reference) == (Status.PROCESSING, "mem_1")
+    assert not scenario.now.settles
+    assert is_sealed(scenario.now.gateway_reference)
+    assert scenario.record(scenario.charge()).status is Status.SUCCEEDED  # the search does not show it yet
+    assert len(scenario.gateway.requests) == 1
 
 
 @pytest.mark.parametrize("no_free_slot", [True, False])

@@ -26,7 +26,9 @@ from payments.domain.errors import PaymentError
 from payments.domain.gateway_event import HANDLED, EventState, GatewayEvent, execution_suffix_of
 from payments.domain.money import Money
 from payments.domain.payment import Payment
+from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
+from payments.ports.payment_gateway import ChargeRequest
 from tests.unit.builders import NOON, FixedClock, after, gateway_event, payment
 
 STEP_UP = "pm_card_threeDSecure2Required"
@@ -43,7 +45,7 @@ class WebhookScenario:
         self.payments = MemoryPaymentStore()
         self.events = MemoryEventStore()
         self.workflow = MemoryWorkflow()
-        self.webhooks = Webhooks(self.events, self.payments, self.workflow, self.clock)
+        self.webhooks = Webhooks(self.events, self.payments, self.workflow, self.clock, self.encryptor)
         if row:
             self.payments.create(row)
 
@@ -51,6 +53,8 @@ class WebhookScenario:
         """Run a started execution, or the payment's first one, like the workflow. Returns the row in plain text."""
         methods = PaymentMethods(MemoryCustomerStore(), "", MemoryTokenStore(), self.clock)
         reason = {"event_id": self.workflow.reasons[name]} if name in self.workflow.reasons else {}
+        if name in self.workflow.references:
+            reason["gateway_reference"] = self.workflow.references[name]
         state: State = {"payment_id": "pay_1", "ask": name in self.workflow.reconciling, **reason}
         try:
             state = charge_step(
@@ -83,6 +87,11 @@ class WebhookScenario:
 
 def world_in(*statuses: Status, **changes: Any) -> WebhookScenario:
     return WebhookScenario(after(payment(), *statuses, **changes))
+
+
+def charge(scenario: WebhookScenario) -> None:
+    """Let the gateway have the payment's charge."""
+    scenario.gateway.charge(ChargeRequest("pay_1", payment().money, "pm_card_visa"))
 
 
 def test_receive_of_an_awaited_event_makes_the_workflow_ask_the_gateway() -> None:
@@ -122,9 +131,10 @@ def test_receive_when_it_names_no_payment_then_ignored_and_not_parked() -> None:
 def test_receive_parks_an_event_without_a_row_and_applies_it_later() -> None:
     scenario = WebhookScenario()
     assert scenario.webhooks.receive(gateway_event()) is EventState.PARKED
-    assert list(scenario.events.parked()) == [gateway_event()]
+    assert [event.event_id for event in scenario.events.parked()] == ["evt_1"]
+    charge(scenario)
     scenario.payments.create(after(payment(), Status.PROCESSING, Status.UNKNOWN))
-    assert scenario.webhooks.apply(gateway_event()) is EventState.PARKED
+    scenario.recover(minutes_old=1)
     assert len(scenario.workflow.reconciling) == 1
     scenario.run_last()
     assert scenario.state_of(gateway_event()) is EventState.APPLIED
@@ -304,6 +314,76 @@ def test_receive_parks_the_event_until_the_reported_amount_fits() -> None:
     assert scenario.state_of(gateway_event()) is EventState.APPLIED
 
 
+# The charge that an event names -------------------------------------------------------------------------------------
+
+
+def lost_answer(*, event_arrives: bool = False) -> WebhookScenario:
+    """A payment whose charge was made without an answer, and that the search does not show."""
+    scenario = WebhookScenario(payment())
+
+    def tell(*_: str) -> None:
+        if event_arrives:
+            assert scenario.webhooks.receive(gateway_event()) is EventState.PARKED
+
+    scenario.gateway = MemoryGateway(scenario.clock, search_lag=timedelta(days=9), tell=tell)
+    scenario.gateway.fail(Fault(FaultKind.SERVER_ERROR, call="charge"))
+    assert scenario.run().status is Status.UNKNOWN
+    return scenario
+
+
+@pytest.mark.fault(50)
+def test_event_names_the_charge_that_the_search_does_not_show() -> None:
+    scenario = lost_answer()
+    scenario.webhooks.receive(gateway_event())
+    stored = scenario.state_of(gateway_event()), scenario.workflow.references[scenario.workflow.started[-1]]
+    assert stored[0] is EventState.PARKED
+    assert is_sealed(stored[1])
+    row = scenario.run_last()
+    assert (row.status, row.gateway_reference) == (Status.SUCCEEDED, "mem_1")
+    assert scenario.state_of(gateway_event()) is EventState.APPLIED
+
+
+@pytest.mark.fault(50)
+def test_event_parked_before_the_answer_is_lost_still_names_the_charge() -> None:
+    scenario = lost_answer(event_arrives=True)
+    scenario.recover(minutes_old=5)
+    assert scenario.run_last().status is Status.SUCCEEDED
+
+
+def test_event_without_an_answer_leaves_its_reference_on_the_row() -> None:
+    scenario = lost_answer()
+    scenario.webhooks.receive(gateway_event())
+    scenario.gateway.fail(replace(NO_ANSWER, times=1))
+    row = scenario.run_last()
+    assert (row.status, row.gateway_reference) == (Status.UNKNOWN, "mem_1")
+
+
+def test_reference_of_an_event_is_stored_only_where_it_is_needed() -> None:
+    scenario = WebhookScenario(payment())
+    scenario.run()
+    scenario.webhooks.receive(gateway_event())
+    scenario.webhooks.receive(gateway_event("charge.refunded", "evt_2"))
+    assert [event.gateway_reference for event in scenario.events.events.values()] == ["", ""]
+
+
+@pytest.mark.fault(56)
+def test_event_answered_by_unknown_stays_open_and_asks_again() -> None:
+    scenario = lost_answer()
+    scenario.webhooks.receive(gateway_event(reference=""))  # it names no charge, and the search does not show one
+    assert scenario.run_last().status is Status.UNKNOWN
+    assert scenario.state_of(gateway_event()) is EventState.PARKED
+    scenario.recover(minutes_old=5)
+    assert len(scenario.workflow.started) == 2
+
+
+@pytest.mark.fault(56)
+def test_refund_of_a_charge_that_is_not_shown_stays_open() -> None:
+    scenario = world_in(Status.PROCESSING, Status.SUCCEEDED)
+    scenario.webhooks.receive(gateway_event("charge.refunded", reference=""))
+    assert scenario.run_last().status is Status.SUCCEEDED
+    assert scenario.state_of(gateway_event()) is EventState.PARKED
+
+
 # Contradictions ------------------------------------------------------------------------------------------------
 
 
@@ -315,6 +395,34 @@ def test_receive_of_money_for_a_payment_that_ended_unpaid_contradicts(statuses: 
     assert scenario.state_of(gateway_event()) is EventState.CONTRADICTS
     assert scenario.workflow.started == []
     assert scenario.payments.rows["pay_1"].status is statuses[-1]
+
+
+@pytest.mark.parametrize("type", HANDLED)
+def test_receive_of_a_second_charge_of_a_settled_payment_contradicts(type: str) -> None:
+    scenario = WebhookScenario(payment())
+    assert scenario.run().status is Status.SUCCEEDED
+    assert scenario.webhooks.receive(gateway_event(reference="mem_1")) is EventState.APPLIED
+    other = gateway_event(type, "evt_2", reference="mem_2")
+    assert scenario.webhooks.receive(other) is EventState.CONTRADICTS
+    assert scenario.state_of(other) is EventState.CONTRADICTS
+    assert scenario.workflow.started == []
+    stored = scenario.events.events["evt_2"].gateway_reference
+    assert scenario.encryptor.open({"payment_id": "pay_1"}, {"gateway_reference": stored}) == {
+        "gateway_reference": "mem_2"
+    }
+
+
+def test_apply_of_a_parked_event_about_another_charge_contradicts() -> None:
+    scenario = WebhookScenario(payment())
+    scenario.webhooks.receive(gateway_event(reference="mem_2"))
+    scenario.run()
+    scenario.recover(minutes_old=1)
+    assert scenario.state_of(gateway_event()) is EventState.CONTRADICTS
+
+
+def test_reference_of_a_row_without_a_digest_cannot_contradict() -> None:
+    scenario = world_in(Status.PROCESSING, Status.SUCCEEDED, **SENT)
+    assert scenario.webhooks.receive(gateway_event(reference="mem_2")) is EventState.APPLIED
 
 
 def test_receive_of_a_failure_for_a_failed_payment_is_no_contradiction() -> None:

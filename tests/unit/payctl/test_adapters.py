@@ -25,6 +25,7 @@ INTENT = {
     "currency": "usd",
     "latest_charge": None,
     "last_payment_error": None,
+    "metadata": {"payment_id": "pay_1"},
 }
 FOUND = {"object": "search_result", "data": [INTENT], "has_more": False, "url": "/v1/payment_intents/search"}
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from payments.application.audit import audit
 from payments.application.webhooks import ASK_AGAIN, Webhooks
 from payments.domain.batch_breaker import PausedBy
 from payments.domain.clock import iso
+from payments.domain.gateway_event import EventState
 from payments.domain.money import Money
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
@@ -151,6 +153,14 @@ def test_explain_includes_executions_of_restarts_and_webhooks(
     for name in ("pay_1", "pay_1.2", woken):
         assert f"{name} started" in workflow
     assert "pay_2" not in workflow
+
+
+def test_explain_shows_the_other_charge_of_a_contradicting_event(scenario: PayctlScenario) -> None:
+    charged(scenario)
+    scenario.events.add(replace(gateway_event(reference="pi_other"), state=EventState.CONTRADICTS))
+    timeline = explained(scenario)
+    assert "about pi_other" in " ".join(whats(timeline, "webhook"))
+    assert "another charge" in " ".join(timeline["what_now"])
 
 
 def test_names_match_the_executions_that_webhooks_start_for_an_event() -> None:

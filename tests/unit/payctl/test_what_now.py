@@ -104,6 +104,10 @@ def test_what_now_starts_with_money_held_for_an_uncharged_payment(status: Status
     assert "holds money" not in says(status, says=GatewaySays("declined"))
 
 
+def test_what_now_of_a_second_charge_never_says_that_nothing_is_left() -> None:
+    assert "another charge under this payment id" in says(Status.SUCCEEDED, contradicted=True)
+
+
 def test_what_now_questions_the_account_when_a_captured_charge_is_missing() -> None:
     assert "account and mode" in says(Status.SUCCEEDED, says=GatewaySays(NO_CHARGE))
     assert "account and mode" not in says(Status.FAILED, says=GatewaySays(NO_CHARGE))

@@ -10,7 +10,7 @@ from payments.adapters.dynamodb.tables import BY_BATCH, BY_UNSETTLED
 from payments.domain.clock import iso
 from payments.domain.money import Money
 from payments.domain.payment import Change, Payment
-from payments.domain.sealed_fields import require_sealed, rewritten
+from payments.domain.sealed_fields import require_sealed, require_sealed_reference, rewritten
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
 from payments.ports.field_encryptor import FieldEncryptor
@@ -31,11 +31,14 @@ _SAVED = [
     "attempted_at",
     "gateway",
     "gateway_reference",
+    "reference_digest",
     "code",
     "message",
     "history",
 ]
 """The attributes that `save` writes: those that a status change can change, and no marks that other code writes."""
+_KEPT = ("gateway_reference", "reference_digest")
+"""The ones of them that no save removes: `keep_reference` may have written them since the row was read."""
 _PRIVATE = ("payment_method", "gateway_reference")
 """The ones of them that are stored encrypted."""
 
@@ -120,7 +123,7 @@ class DynamoPaymentStore:
         """Update the changed attributes if the previous version is stored. Raises VersionConflict, and NotSealed."""
         written = {name: value for name, value in payment_values(payment).items() if name in _SAVED}
         kept = {name: value for name, value in written.items() if value not in ("", None)}
-        removed = [name for name in written if name not in kept]
+        removed = [name for name in written if name not in kept and name not in _KEPT]
         # a row from before encryption may keep its plain text; new plain text is never written
         plain = [name for name in _PRIVATE if name in kept and not is_sealed(kept[name])]
         update = "SET " + ", ".join(f"#{name} = :{name}" for name in kept if name not in plain)
@@ -132,7 +135,7 @@ class DynamoPaymentStore:
                 Key={"payment_id": {"S": payment.payment_id}},
                 UpdateExpression=update,
                 ConditionExpression=" AND ".join(["#version = :previous", *(f"#{name} = :{name}" for name in plain)]),
-                ExpressionAttributeNames={f"#{name}": name for name in written},
+                ExpressionAttributeNames={f"#{name}": name for name in [*kept, *removed]},
                 ExpressionAttributeValues={
                     ":previous": {"N": str(payment.version - 1)},
                     **{f":{name}": serialize(value) for name, value in kept.items()},
@@ -154,6 +157,20 @@ class DynamoPaymentStore:
                 ConditionExpression="attribute_exists(version)"
                 " AND (attribute_not_exists(not_before) OR not_before < :until)",
                 ExpressionAttributeValues={":until": {"S": iso(until)}},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
+
+    def keep_reference(self, payment_id: str, reference: str, digest: str) -> None:
+        """Set the reference and its digest with one conditional write. No effect on a row that has a reference."""
+        require_sealed_reference(payment_id, reference)
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"payment_id": {"S": payment_id}},
+                UpdateExpression="SET gateway_reference = :reference, reference_digest = :digest",
+                ConditionExpression="attribute_exists(version) AND attribute_not_exists(gateway_reference)",
+                ExpressionAttributeValues={":reference": {"S": reference}, ":digest": {"S": digest}},
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return

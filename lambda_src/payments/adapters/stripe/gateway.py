@@ -1,7 +1,9 @@
 """The payment gateway port on Stripe's Payment Intents, with the official SDK. `errors.py` has the errors."""
 
 import logging
+import math
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import stripe
@@ -13,7 +15,7 @@ from payments.adapters.stripe.rules import check_chargeable
 from payments.domain.errors import Conflict, Declined, OutcomeUnknown, PaymentError, RequiresAction
 from payments.domain.money import InvalidMoney
 from payments.domain.statuses import Status
-from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed
 
 CONNECT_TIMEOUT_SECONDS = 3.0
 READ_TIMEOUT_SECONDS = 20.0
@@ -59,9 +61,10 @@ class StripeGateway:
     def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
         """The intent of the reference, else the one with our payment id in its metadata; of several the captured one.
 
-        Stripe's search is eventually consistent, usually within a minute (docs.stripe.com/search#data-freshness). None
-        therefore proves that nothing was charged only some minutes after the attempt. Until then, charge again with the
-        same idempotency key: Stripe returns the first result and does not charge twice.
+        The search ignores case, and `order-7` is another payment than `ORDER-7`: the metadata must match exactly.
+
+        Stripe's search lags by a minute, and by up to an hour in outages (docs.stripe.com/search#data-freshness). None
+        therefore proves nothing. Only a repetition with the same idempotency key is safe then, while Stripe keeps it.
         """
         key = self._api_key()
         if reference:
@@ -77,8 +80,23 @@ class StripeGateway:
             ),
             Call.SEARCH,
         )
-        intents = sorted(found.data, key=_preference)
-        return _charge_of(intents[0]) if intents else None
+        own = [intent for intent in found.data if _is_of(payment_id, intent)]
+        return _charge_of(min(own, key=_preference)) if own else None
+
+    def listed(self, payment_id: str, since: datetime, until: datetime, after: str = "") -> Listed:
+        """A page of 100 of Stripe's list, which has no delay (docs.stripe.com/search#data-freshness).
+
+        It filters by the time of creation in whole seconds, not by metadata (docs.stripe.com/api/payment_intents/list).
+        """
+        created = {"gte": math.floor(since.timestamp()), "lte": math.ceil(until.timestamp())}
+        params: Any = {"created": created, "limit": 100} | ({"starting_after": after} if after else {})
+        key = self._api_key()
+        page = _asked(lambda: self._intents.list(params, options={"api_key": key}), Call.LIST)
+        own = [intent for intent in page.data if _is_of(payment_id, intent)]
+        return Listed(
+            reference=min(own, key=_preference).id if own else "",
+            next_page=page.data[-1].id if page.has_more else "",
+        )
 
     def cancel(self, reference: str) -> None:
         """Cancel a payment intent. No effect on a captured or canceled one, which Stripe does not cancel."""
@@ -168,6 +186,11 @@ def _gateway_charge(intent: stripe.PaymentIntent, status: Status, amount: int) -
             "Stripe reports an amount that we cannot have requested",
             gateway_reference=intent.id,
         ) from None
+
+
+def _is_of(payment_id: str, intent: stripe.PaymentIntent) -> bool:
+    """True if the intent carries exactly this payment id: Stripe's search ignores case (docs.stripe.com/search)."""
+    return bool(intent.metadata) and intent.metadata.to_dict().get("payment_id") == payment_id
 
 
 def _preference(intent: stripe.PaymentIntent) -> int:
