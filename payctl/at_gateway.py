@@ -14,7 +14,7 @@ from payments.domain.statuses import Status
 from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailable
 
 if TYPE_CHECKING:
-    from payments.adapters.payment_gateway import PaymentGateway
+    from payments.ports.payment_gateway import PaymentGateway
 
 NO_CHARGE = "no charge"
 NO_ANSWER = "no answer"
