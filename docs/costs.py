@@ -277,17 +277,17 @@ class Functions:
         names = ("api", "audit", "charge", "dispatch", "record", "report", "split", "sweep", "validate", "webhook")
         self._modules: dict[str, Any] = {name: import_module(f"handlers.{name}") for name in names}
         api, audit, charge, dispatch, _, _, split, sweep, _, webhook = self._modules.values()
-        workflow, gateway = MemoryWorkflow(), MemoryGateway()
+        workflow, self._gateway = MemoryWorkflow(), MemoryGateway()
         api.services = replace(api.services, workflow=workflow)
         busy = replace(dispatch.dispatcher.rate_limiter, clock=self._a_second_each_charge)
         dispatch.dispatcher = replace(dispatch.dispatcher, workflow=workflow, rate_limiter=busy)
         dispatch.slots.remember_seconds = 0  # as if each message took so long that the backlog is looked at anew
         webhook.webhooks = replace(webhook.webhooks, workflow=workflow)
-        charge.charging = replace(charge.charging, gateway=gateway)
+        charge.charging = replace(charge.charging, gateway=self._gateway)
         charge.rate_limiter = replace(charge.rate_limiter, clock=self._a_second_each_charge, sleep=lambda _: None)
         audit.start_report = split.start_report = lambda _: None
         split.splitter = replace(split.splitter, workers=1)  # the meter looks at the tables between two requests
-        sweep.recovery = replace(sweep.recovery, workflow=workflow, gateway=gateway, delivery=MemoryDelivery())
+        sweep.recovery = replace(sweep.recovery, workflow=workflow, gateway=self._gateway, delivery=MemoryDelivery())
 
     def _a_second_each_charge(self) -> datetime:
         """A clock by which slots are free and none is missed, on every machine."""
@@ -339,7 +339,8 @@ class Functions:
 
     def _event(self, payment_id: str) -> None:
         """Stripe's event about a payment that succeeded, after its outcome was recorded."""
-        about = {"object": "payment_intent", "id": f"pi_{payment_id}", "metadata": {"payment_id": payment_id}}
+        (reference,) = [made.reference for made in self._gateway.captured if made.payment_id == payment_id]
+        about = {"object": "payment_intent", "id": reference, "metadata": {"payment_id": payment_id}}
         event = {"id": f"evt_{payment_id}", "type": "payment_intent.succeeded", "created": 0, "data": {"object": about}}
         body, now = json.dumps(event), int(time.time())
         signed = hmac.new(SIGNED_WITH.encode(), f"{now}.{body}".encode(), hashlib.sha256).hexdigest()

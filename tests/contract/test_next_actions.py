@@ -46,8 +46,8 @@ def reads(request: pytest.FixtureRequest) -> Iterator[Reads]:
         yield Reads(memory, MemoryNextActions(memory.gateway))
         return
     clock = MovableClock()
-    with in_process(clock=clock) as (url, stand_in):
-        yield Reads(StripeBench(url, stand_in, clock), StripeNextActions(lambda: SECRET_KEY, base_url=url))
+    with in_process(clock=clock) as (url, fake):
+        yield Reads(StripeBench(url, fake, clock), StripeNextActions(lambda: SECRET_KEY, base_url=url))
 
 
 @pytest.mark.fault(17)

@@ -31,6 +31,8 @@ def test_local_synth_differs_only_in_addresses_time_outs_and_machine(stacks: dic
         variables = _at(expected, address)["environment"]["variables"]
         variables["STRIPE_API_BASE"] = local.settings.stripe_api_base
         variables["PATIENCE_SECONDS"] = str(local.settings.effective.patience_seconds)
+    address, _ = local.named("aws_lambda_function", "payment-api")
+    _at(expected, address)["environment"]["variables"]["STRIPE_API_BASE"] = local.settings.stripe_api_base
 
     assert local.document == expected
 

@@ -189,7 +189,8 @@ def test_recovery_asks_about_a_payment_whose_event_came_first(
     scenario.add("pay_1", Status.PROCESSING, Status.UNKNOWN, at=utc_now())
     scenario.recover()
 
-    assert list(executions.started().values()) == [{"payment_id": "pay_1", "ask": True, "event_id": "evt_1"}]
+    asks = {"payment_id": "pay_1", "ask": True, "event_id": "evt_1", "gateway_reference": "mem_1"}
+    assert list(executions.started().values()) == [asks]
     assert [event.state for event in scenario.events.of_payment("pay_1")] == [EventState.PARKED]  # until it is answered
 
 

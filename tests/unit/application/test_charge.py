@@ -448,7 +448,7 @@ class LongList(MemoryGateway):
         self.pages: list[str] = []
 
     def listed(self, payment_id: str, since: datetime, until: datetime, after: str = "") -> Listed:
-        """See the port."""
+        """One more page, after the time that a page takes."""
         self.pages.append(after)
         self.waits(self.page_takes)
         return Listed("", f"page-{len(self.pages)}")
