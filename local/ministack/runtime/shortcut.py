@@ -47,6 +47,9 @@ class UnsignedRequest(NamedTuple):
     context: Mapping[str, Any]
     stream_output: bool = False
 
+    def reset_stream(self) -> None:
+        """Before a retry, botocore sets a streamed body back to its start. This body is no stream."""
+
 
 def create_request(endpoint: Endpoint, params: dict[str, Any], operation_model: Any = None) -> Any:
     """Replaces `Endpoint.create_request`: it builds and signs the request of each attempt."""

@@ -144,6 +144,15 @@ def test_disturb_when_answers_are_lost_then_half_of_the_failed_starts_run(
     assert aws.disturbed()[START] == {"refused": 20 - started, "answer lost": started}
 
 
+def test_functions_own_request_is_retried_until_it_succeeds(aws: LocalAws, deploy: Deploy, invoke: Invoke) -> None:
+    name = deploy()
+    aws.disturb({"sqs:ListQueues": 0.5}, seed=3)
+    answers = [invoke(name, list_queues=True) for _ in range(12)]
+    assert any(answer.get("statusCode") == 200 for answer in answers)
+    errors = {answer["errorType"] for answer in answers if "errorType" in answer}
+    assert "AttributeError" not in errors, answers
+
+
 def test_disturbed_function_call_fails_its_task_and_is_retried(aws: LocalAws, function: str, run: Run) -> None:
     aws.disturb({"lambda:InvokeFunction": 1})
     error = run({"Resource": function_arn(function)})["error"]
