@@ -361,9 +361,10 @@ def test_table_when_it_fails_after_the_charge_then_only_that_step_repeats(
 # Webhooks --------------------------------------------------------------------------------------------------------
 
 
-def event(payment_id: str, kind: str = "payment_intent.succeeded") -> str:
-    """An event as Stripe writes it, about a payment."""
-    about = {"id": "pi_somewhere", "object": "payment_intent", "metadata": {"payment_id": payment_id}}
+def event(payment_id: str, intent: str | None = None) -> str:
+    """An event as Stripe writes it, about a payment. Stripe names the intent, which a test cannot know in advance."""
+    about = {"id": intent, "object": "payment_intent", "metadata": {"payment_id": payment_id}}
+    kind = "payment_intent.succeeded"
     content = {"id": f"evt_{payment_id}", "object": "event", "type": kind, "created": int(time.time())}
     return json.dumps(content | {"data": {"object": about}})
 
@@ -424,6 +425,18 @@ def test_webhook_before_its_payment_is_parked_and_applied_later(
         lambda: {stored.event_id: stored.state for stored in store.of_payment(payment_id)},
         lambda states: states[f"evt_{payment_id}"] is EventState.APPLIED,
     )
+
+
+def test_webhook_about_another_charge_of_a_payment_contradicts_it(
+    api: Api, client: Client, outputs: dict[str, str], new_id: NewId
+) -> None:
+    store = DynamoEventStore(client("dynamodb"), outputs["gateway_events_table"])
+    payment_id = new_id()
+    api.post(body(payment_id))
+    becomes(api, payment_id, "succeeded")
+    assert deliver(api, event(payment_id, "pi_another")).status_code == 200
+    states = {stored.event_id: stored.state for stored in store.of_payment(payment_id)}
+    assert states[f"evt_{payment_id}"] is EventState.CONTRADICTS
 
 
 @pytest.mark.fault(36)
