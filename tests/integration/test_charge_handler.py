@@ -34,7 +34,7 @@ from tests.unit.builders import after, payment
 
 
 @dataclass
-class Till:
+class HandlerScenario:
     """The function, Stripe's next answers, and the keys of its requests."""
 
     function: ModuleType
@@ -57,7 +57,7 @@ class Till:
 
 
 @pytest.fixture
-def till(payments: DynamoPaymentStore) -> Iterator[Till]:
+def scenario(payments: DynamoPaymentStore) -> Iterator[HandlerScenario]:
     """A function with an accepted payment. By default the gateway charges it."""
     controls = create_table(CONTROLS)
     create_table(CUSTOMERS)
@@ -75,115 +75,115 @@ def till(payments: DynamoPaymentStore) -> Iterator[Till]:
         PATIENCE_SECONDS="300",
         DEFAULT_PAYMENT_METHOD="",
     )
-    till = Till(function, payments, DynamoBreakerStore(controls, CONTROLS.name), key_arn)
+    scenario = HandlerScenario(function, payments, DynamoBreakerStore(controls, CONTROLS.name), key_arn)
 
     def answer(gateway: StripeGateway, request: ChargeRequest) -> GatewayCharge:
-        till.keys.append(gateway._api_key())
-        if till.refusal:
-            raise till.refusal
+        scenario.keys.append(gateway._api_key())
+        if scenario.refusal:
+            raise scenario.refusal
         return GatewayCharge("pi_1", Status.SUCCEEDED, request.money)
 
     with patch.object(StripeGateway, "charge", answer):
-        yield till
+        yield scenario
 
 
-def test_charge_accepted_by_the_gateway_has_its_outcome_and_own_slot(till: Till) -> None:
+def test_charge_accepted_by_the_gateway_has_its_outcome_and_own_slot(scenario: HandlerScenario) -> None:
     before = time.time() / 0.02
-    assert till.next_slot() == 0
+    assert scenario.next_slot() == 0
 
-    state = till.charge()
+    state = scenario.charge()
 
     assert state["payment_id"] == "pay_1"
     assert state["outcome"]["status"] == "succeeded"
     reference = {"gateway_reference": state["outcome"]["gateway_reference"]}
     assert is_sealed(reference["gateway_reference"])
     assert stack_encryptor().open({"payment_id": "pay_1"}, reference) == {"gateway_reference": "pi_1"}
-    assert before < till.next_slot() <= time.time() / 0.02 + 1  # sent in its slot, not before
+    assert before < scenario.next_slot() <= time.time() / 0.02 + 1  # sent in its slot, not before
 
 
 def test_rate_limited_charge_says_how_long_to_wait_and_stays_pending(
-    till: Till, monkeypatch: pytest.MonkeyPatch
+    scenario: HandlerScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(random, "randint", lambda low, high: high)
-    till.refusal = RateLimited("rate_limit", "slow down", retry_after_seconds=7)
+    scenario.refusal = RateLimited("rate_limit", "slow down", retry_after_seconds=7)
 
-    assert till.charge() == {"payment_id": "pay_1", "wait_seconds": 14}
-    row = till.payments.get("pay_1")
+    assert scenario.charge() == {"payment_id": "pay_1", "wait_seconds": 14}
+    row = scenario.payments.get("pay_1")
     assert row
     assert row.status is Status.PENDING
 
-    till.refusal = None
-    assert 0 < till.charge()["wait_seconds"] <= 14  # the row keeps the time for every execution
+    scenario.refusal = None
+    assert 0 < scenario.charge()["wait_seconds"] <= 14  # the row keeps the time for every execution
 
 
 def test_refused_api_key_is_counted_reread_and_finally_pauses_the_breaker(
-    till: Till, capsys: pytest.CaptureFixture[str]
+    scenario: HandlerScenario, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    till.refusal = Misconfigured("invalid_api_key", "the key is refused")
+    scenario.refusal = Misconfigured("invalid_api_key", "the key is refused")
     for attempt in range(1, PAYMENTS_UNTIL_PAUSE + 1):
-        assert not till.breaker.state().paused
-        till.payments.create(payment(f"refused_{attempt}"))
-        boto3.client("secretsmanager").put_secret_value(SecretId=till.key_arn, SecretString=f"sk_{attempt}")
+        assert not scenario.breaker.state().paused
+        scenario.payments.create(payment(f"refused_{attempt}"))
+        boto3.client("secretsmanager").put_secret_value(SecretId=scenario.key_arn, SecretString=f"sk_{attempt}")
         with pytest.raises(Misconfigured):
-            till.charge(f"refused_{attempt}")
+            scenario.charge(f"refused_{attempt}")
 
-    assert till.keys == ["sk_1", "sk_2", "sk_3"]
-    assert till.breaker.state().paused_by == PausedBy.GATEWAY
-    assert "invalid_api_key" in till.breaker.state().reason
+    assert scenario.keys == ["sk_1", "sk_2", "sk_3"]
+    assert scenario.breaker.state().paused_by == PausedBy.GATEWAY
+    assert "invalid_api_key" in scenario.breaker.state().reason
     assert metrics_in(capsys.readouterr().out) == {GATEWAY_MISCONFIGURED: 3}
 
 
 @pytest.mark.parametrize(("code", "counted"), [("stolen_card", {SUSPICIOUS_DECLINES: 1}), ("insufficient_funds", {})])
 def test_charge_counts_only_suspicious_declines(
-    till: Till, capsys: pytest.CaptureFixture[str], code: str, counted: dict[str, int]
+    scenario: HandlerScenario, capsys: pytest.CaptureFixture[str], code: str, counted: dict[str, int]
 ) -> None:
-    till.refusal = Declined(code, "the card was declined")
+    scenario.refusal = Declined(code, "the card was declined")
 
-    assert till.charge()["outcome"]["status"] == "declined"
+    assert scenario.charge()["outcome"]["status"] == "declined"
     assert metrics_in(capsys.readouterr().out) == counted
 
 
 @pytest.mark.fault(18)
 def test_charge_with_other_content_for_its_id_is_held_and_counted(
-    till: Till, capsys: pytest.CaptureFixture[str]
+    scenario: HandlerScenario, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    till.refusal = Conflict("idempotency_error", "the id is known with other content")
+    scenario.refusal = Conflict("idempotency_error", "the id is known with other content")
 
-    assert till.charge()["outcome"]["status"] == "in_review"
+    assert scenario.charge()["outcome"]["status"] == "in_review"
     assert metrics_in(capsys.readouterr().out) == {PAYMENTS_IN_REVIEW: 1}
 
 
 @pytest.mark.fault(18)
 def test_other_money_found_after_the_capture_is_counted_and_the_row_stays(
-    till: Till, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    scenario: HandlerScenario, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     captured = after(payment("pay_2"), Status.PROCESSING, Status.SUCCEEDED, gateway_reference="pi_2")
     for row in (payment("pay_2"), after(payment("pay_2"), Status.PROCESSING), captured):
-        till.payments.create(row) if row.version == 1 else till.payments.save(row)
+        scenario.payments.create(row) if row.version == 1 else scenario.payments.save(row)
     other = GatewayCharge("pi_2", Status.PARTIALLY_REFUNDED, Money(1, "USD"))
     monkeypatch.setattr(StripeGateway, "find", lambda gateway, payment_id, reference: other)
 
-    assert till.charge("pay_2", ask=True)["outcome"]["code"] == "amount_differs"
-    assert opened(require(till.payments, "pay_2"), stack_encryptor()) == captured
+    assert scenario.charge("pay_2", ask=True)["outcome"]["code"] == "amount_differs"
+    assert opened(require(scenario.payments, "pay_2"), stack_encryptor()) == captured
     assert metrics_in(capsys.readouterr().out) == {PAYMENTS_IN_REVIEW: 1}
 
 
 @pytest.mark.fault(45)
 def test_charge_with_a_disabled_key_sends_nothing_and_logs_nothing_private(
-    till: Till, capsys: pytest.CaptureFixture[str]
+    scenario: HandlerScenario, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(**_: object) -> None:
         raise ClientError({"Error": {"Code": "DisabledException", "Message": "-"}}, "-")
 
-    client = till.function.encryptor._client
+    client = scenario.function.encryptor._client
     client.meta.events.register("before-call.kms", refuse)
     with pytest.raises(EncryptionUnavailable, match="DisabledException"):
-        till.charge()
-    row = till.payments.get("pay_1")
+        scenario.charge()
+    row = scenario.payments.get("pay_1")
     assert row
-    assert (row.status, row.version, till.keys) == (Status.PENDING, 1, [])
+    assert (row.status, row.version, scenario.keys) == (Status.PENDING, 1, [])
 
     client.meta.events.unregister("before-call.kms", refuse)
-    till.charge()
-    assert till.keys == ["sk_1"]
+    scenario.charge()
+    assert scenario.keys == ["sk_1"]
     assert "pi_1" not in capsys.readouterr().out

@@ -36,7 +36,7 @@ from payments.ports.slot_counter import NoFreeSlot
 State = dict[str, Any]
 LONGEST_WAIT_SECONDS = 900
 """The longest wait before an attempt, even if the gateway requests more."""
-OWN_PACE_SECONDS = 5
+SLOT_WAIT_SECONDS = 5
 """How long the workflow waits before it requests a slot again; a random wait of up to the same length is added."""
 _MAY_BE_CHARGED = CAPTURED | {Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION, Status.IN_REVIEW}
 """The statuses in which the reference that an event names is kept."""
@@ -101,7 +101,7 @@ def charge_step(
                 raise _sealed(error, open_row) from None
             raise
     except NoFreeSlot:
-        return wait(OWN_PACE_SECONDS + jitter(OWN_PACE_SECONDS))
+        return wait(SLOT_WAIT_SECONDS + jitter(SLOT_WAIT_SECONDS))
     except RateLimited as error:
         now = charging.clock()
         waited = now - parse_iso(row.attempted_at) if row.attempted_at else timedelta(0)

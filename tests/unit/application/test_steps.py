@@ -25,7 +25,7 @@ from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.sealed_payments import opened
 from payments.application.steps import (
     LONGEST_WAIT_SECONDS,
-    OWN_PACE_SECONDS,
+    SLOT_WAIT_SECONDS,
     State,
     audit_step,
     charge_step,
@@ -413,7 +413,7 @@ def test_charge_step_when_it_waits_then_the_event_is_not_forgotten(no_free_slot:
 def test_charge_step_without_a_free_slot_waits_and_sends_nothing() -> None:
     scenario = StepScenario()
     scenario.slots.free = False
-    assert scenario.charge() == {"payment_id": "pay_1", "wait_seconds": OWN_PACE_SECONDS}
+    assert scenario.charge() == {"payment_id": "pay_1", "wait_seconds": SLOT_WAIT_SECONDS}
     assert (scenario.now.status, scenario.now.attempts) == (Status.PENDING, 0)
     scenario.slots.free = True
     assert scenario.record(scenario.charge()).status is Status.SUCCEEDED
@@ -423,7 +423,7 @@ def test_charge_step_without_a_free_slot_waits_and_sends_nothing() -> None:
 def test_charge_step_when_no_slot_is_free_to_ask_then_it_waits_as_well(status: Status) -> None:
     scenario = StepScenario(after(payment(), *dict.fromkeys((Status.PROCESSING, status))))
     scenario.slots.free = False
-    assert scenario.charge() == {"payment_id": "pay_1", "wait_seconds": OWN_PACE_SECONDS}
+    assert scenario.charge() == {"payment_id": "pay_1", "wait_seconds": SLOT_WAIT_SECONDS}
 
 
 def test_charge_step_never_gives_up_a_payment_for_lack_of_free_slots() -> None:

@@ -79,7 +79,6 @@ DEPLOYED = (
     "vault_key_arn",  # an output of the stack
     "pace#",  # the counter's item in the controls table
     "DISPATCH_PACE_SECONDS",  # an environment variable of the dispatch function
-    "OWN_PACE_SECONDS",  # how long charge waits for a slot
     "/_stand_in",  # the control routes of the fake Stripe
     '"stand_in"',  # the key of faults in a payment's metadata
     "`stand_in`",
