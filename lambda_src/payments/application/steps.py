@@ -108,7 +108,7 @@ def charge_step(
         seconds = _seconds_to_wait(error, waited)
         seconds += jitter(seconds)
         charging.store.postpone(row.payment_id, now + timedelta(seconds=seconds))
-        if waited >= charging.timeouts.rate_limit:
+        if now - _limited_since(row, error, now) >= charging.timeouts.rate_limit:
             raise  # a payment that was never sent fails; every other one keeps its status, and recovery restarts it
         return wait(seconds)
     if outcome is None:
@@ -169,6 +169,14 @@ def _seconds_until(not_before: str, now: datetime) -> int:
     if not_before <= iso(now):
         return 0
     return min(math.ceil((parse_iso(not_before) - now).total_seconds()), 2 * LONGEST_WAIT_SECONDS)
+
+
+def _limited_since(row: Payment, error: RateLimited, now: datetime) -> datetime:
+    """When the gateway first limited the payment. Each such attempt of a `pending` payment is in its history; attempts
+    that ended otherwise, for example with a rejected key, do not count. Later statuses count from the first send."""
+    if row.status is Status.PENDING:
+        return parse_iso(min((change.at for change in row.history if change.code == error.code), default=iso(now)))
+    return parse_iso(row.attempted_at or iso(now))
 
 
 def _seconds_to_wait(error: RateLimited, waited: timedelta) -> int:

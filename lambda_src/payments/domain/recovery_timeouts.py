@@ -31,7 +31,7 @@ class RecoveryTimeouts:
 
     @property
     def rate_limit(self) -> timedelta:
-        """How long a payment waits for a gateway that answers 429, from its first attempt on: a day at five minutes a
+        """How long a payment waits for a gateway that answers 429, from the first 429 on: a day at five minutes a
         unit."""
         return 288 * self.unit
 

@@ -4,9 +4,9 @@ On one machine, both ends of TLS, urllib3 and http.client take half of the time 
 `before-send` handler can answer a request: `send` is such a handler. Streamed answers (an S3 object, a function's
 answer) still use TLS, as do all requests that do not come from a function.
 
-Half of what remains is the signature. `create_request` leaves it out: no other user's program can open the socket. The
-request names the function's credentials as a signed one does, so that the local AWS asks the function's role. Nor does
-`resolve_endpoint` work out the one address of the local AWS for each call anew.
+A third of what remains is the signature. `create_request` leaves it out: no other user's program can open the socket.
+The request names the function's credentials as a signed one does, so that the local AWS asks the function's role.
+`resolve_endpoint` keeps the one address of the local AWS instead of computing it for each call.
 """
 
 import os

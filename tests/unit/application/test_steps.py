@@ -238,6 +238,17 @@ def test_charge_step_fails_a_payment_limited_for_a_day_as_never_sent() -> None:
     assert scenario.gateway.captured == []
 
 
+@pytest.mark.fault(12, 19)
+def test_first_429_after_a_weekend_with_a_rejected_key_waits() -> None:
+    scenario = StepScenario()
+    scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED))
+    assert isinstance(scenario.charge_ends()["error"], Misconfigured)
+    scenario.clock.wait(timedelta(days=2))
+    scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED))
+    assert scenario.charge()["wait_seconds"]
+    assert scenario.now.status is Status.PENDING
+
+
 @pytest.mark.fault(54)
 @pytest.mark.parametrize("status", [Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION])
 def test_question_limited_for_a_day_changes_no_status(status: Status) -> None:

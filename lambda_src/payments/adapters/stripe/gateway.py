@@ -44,7 +44,7 @@ class StripeGateway:
     def charge(self, request: ChargeRequest) -> GatewayCharge:
         """Create and confirm a payment intent, with the payment id as idempotency key and in its metadata.
 
-        Stripe keeps the key for 24 hours; a later repetition must call `find` first. Raises the errors of the port, and
+        Stripe keeps the key for 24 hours: later, the request must not be repeated. Raises the errors of the port, and
         Conflict if Stripe has the payment id with other content.
         """
         check_chargeable(request)
