@@ -112,7 +112,7 @@ def chaos(
 
 def submit_until_accepted(api: Api, payment_id: str, method: str) -> None:
     """What a careful client does: the same request again until it is accepted."""
-    body = {"payment_id": payment_id, "amount": 5, "currency": "USD", "payment_method": method}
+    body = {"payment_id": payment_id, "amount": 12, "currency": "USD", "payment_method": method}
     for _ in range(50):
         try:
             if api.post(body).status_code == 202:
