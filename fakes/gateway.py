@@ -26,7 +26,7 @@ from payments.domain.errors import (
 )
 from payments.domain.money import Money
 from payments.domain.statuses import Status
-from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed, ListedCharge
 
 PAGE = 100
 """The number of charges on a page of the list."""
@@ -103,6 +103,7 @@ class _Intent:
     code: str = ""
     refunded: int = 0
     """Refunded minor units."""
+    environment_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,26 +161,36 @@ class MemoryGateway:
             intent = self._once(request, fault)
             return _reported(intent, fault)
 
-    def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
-        """The charge of the reference, else the one with our payment id that the search finds, captured ones first."""
+    def find(self, payment_id: str, reference: str = "", *, environment_id: str = "") -> GatewayCharge | None:
+        """The charge of the reference, else the one with our ids that the search finds, captured ones first."""
         with self._lock:
             fault = self._answers("find", payment_id)
             if reference:
                 return _reported(self._intent(reference), fault)
-            own = [intent for intent in self._searched(payment_id) if _is_of(payment_id, intent)]
+            own = [intent for intent in self._searched(payment_id) if _is_of(payment_id, environment_id, intent)]
             return _reported(min(own, key=_preference), fault) if own else None
 
-    def listed(self, payment_id: str, since: datetime, until: datetime, after: str = "") -> Listed:
+    def listed(self, since: datetime, until: datetime, after: str = "") -> Listed:
         """A page of the charges created in a time, in whole seconds as at Stripe, newest first."""
         with self._lock:
-            self._answers("listed", payment_id)
+            self._answers("listed", "")
             begins, ends = since.replace(microsecond=0), until + timedelta(seconds=1)
             created = [intent for intent in reversed(self._intents) if begins <= intent.created_at < ends]
             start = next((place for place, intent in enumerate(created, 1) if intent.reference == after), 0)
             page = created[start : start + PAGE]
-            own = [intent for intent in page if _is_of(payment_id, intent)]
             return Listed(
-                reference=min(own, key=_preference).reference if own else "",
+                tuple(
+                    ListedCharge(
+                        intent.reference,
+                        intent.payment_id,
+                        intent.environment_id,
+                        intent.created_at,
+                        captured=intent.status == "succeeded",
+                        may_capture=intent.status != "canceled",
+                    )
+                    for intent in page
+                ),
+                oldest_at=page[-1].created_at if page else None,
                 next_page=page[-1].reference if len(created) > start + PAGE else "",
             )
 
@@ -278,7 +289,7 @@ class MemoryGateway:
 
     def _once(self, request: ChargeRequest, fault: Fault | None) -> _Intent:
         """Execute the request, or return the stored answer of its idempotency key."""
-        key = self._keys.get(request.payment_id)
+        key = self._keys.get(request.key)
         if key is None or self._clock() - key.first_used >= KEYS_KEPT_FOR:
             key = self._first(request, fault)
         elif key.request != request:
@@ -297,7 +308,7 @@ class MemoryGateway:
             raise _no_answer()
         intent = self._executed(request) if executes else None
         key = _Key(request, self._clock(), None if kind is FaultKind.SERVER_ERROR else intent)
-        self._keys[request.payment_id] = key
+        self._keys[request.key] = key
         return key
 
     def _executed(self, request: ChargeRequest) -> _Intent:
@@ -310,16 +321,24 @@ class MemoryGateway:
         if "settles_later" in request.metadata and status == "succeeded":
             status = "processing"
         reference = f"mem_{next(self._numbers)}"
-        intent = _Intent(reference, request.payment_id, request.money, status, self._clock(), code)
+        intent = _Intent(
+            reference,
+            request.payment_id,
+            request.money,
+            status,
+            self._clock(),
+            code,
+            environment_id=request.environment_id,
+        )
         self._intents.append(intent)
         event = {"succeeded": "succeeded", "requires_payment_method": "payment_failed"}.get(status, status)
         self._tell(f"payment_intent.{event}", request.payment_id, reference)
         return intent
 
 
-def _is_of(payment_id: str, intent: _Intent) -> bool:
-    """True if the intent carries exactly this payment id."""
-    return intent.payment_id == payment_id
+def _is_of(payment_id: str, environment_id: str, intent: _Intent) -> bool:
+    """True if the intent carries exactly these ids."""
+    return (intent.payment_id, intent.environment_id) == (payment_id, environment_id)
 
 
 def _preference(intent: _Intent) -> bool:

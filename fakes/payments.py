@@ -45,6 +45,7 @@ class MemoryPaymentStore:
             restarts=current.restarts,
             restarted_at=current.restarted_at,
             not_before=current.not_before,
+            absent_version=current.absent_version,
             gateway_reference=payment.gateway_reference or current.gateway_reference,
             reference_digest=payment.reference_digest or current.reference_digest,
         )
@@ -60,6 +61,12 @@ class MemoryPaymentStore:
         row = self.rows[payment_id]
         if not row.gateway_reference:
             self.rows[payment_id] = replace(row, gateway_reference=reference, reference_digest=digest)
+
+    def prove_absent(self, payment: Payment) -> None:
+        """Set `absent_version`, unless the row changed or has a reference."""
+        row = self.rows[payment.payment_id]
+        if row.version == payment.version and not row.gateway_reference:
+            self.rows[payment.payment_id] = replace(row, absent_version=row.version)
 
     def of_batch(self, batch_id: str) -> Iterator[Payment]:
         """The payments of a batch in the order of lines."""

@@ -30,6 +30,7 @@ os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "18,20")
 # ruff: noqa: E402  the bare package must be registered before the provider's submodules are imported
 from cdktf import (
     App,
+    Fn,
     LocalBackend,
     S3Backend,
     TerraformOutput,
@@ -150,6 +151,7 @@ __all__ = [
     "DynamodbTableAttribute",
     "DynamodbTableGlobalSecondaryIndex",
     "DynamodbTableTtl",
+    "Fn",
     "IamRole",
     "IamRolePolicy",
     "KmsAlias",

@@ -55,6 +55,7 @@ class PaymentStack(TerraformStack):
             auth_mode=settings.effective.auth_mode,
             region=settings.aws_region,
             environment_suffix=settings.environment_suffix,
+            environment_id=foundation.environment_id,
             batch_bucket=foundation.batch_files.name,
             payments_table=tables.payments.name,
             processing_status_table=tables.processing_status.name,

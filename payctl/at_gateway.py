@@ -69,10 +69,15 @@ def opened(stack: Stack, payment_id: str, stored: str) -> str:
         raise Failure(f"payment {payment_id}: {broken}") from None
 
 
-def says(gateway: "PaymentGateway", payment_id: str, reference: str = "") -> GatewaySays:
+def environment_id(stack: Stack, payment: Payment | None) -> str:
+    """The environment id that the payment's charge carries at the gateway: "" if older code sent it."""
+    return payment.environment_id if payment and payment.attempts else stack.outputs.get("environment_id", "")
+
+
+def says(gateway: "PaymentGateway", payment_id: str, reference: str = "", *, environment_id: str) -> GatewaySays:
     """Query the gateway. Errors of the gateway are not raised: they become a status to show."""
     try:
-        found = gateway.find(payment_id, reference)
+        found = gateway.find(payment_id, reference, environment_id=environment_id)
     except (Declined, RequiresAction) as error:
         status = Status.DECLINED if isinstance(error, Declined) else Status.REQUIRES_ACTION
         return GatewaySays(status.value, reference=error.gateway_reference, code=error.code)

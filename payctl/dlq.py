@@ -145,7 +145,12 @@ def _with_gateway(stack: Stack, triaged: Sequence[TriagedLetter]) -> list[Triage
     return [
         replace(
             one,
-            says=at_gateway.says(gateway, one.letter.payment_id, at_gateway.reference(stack, one.payment))
+            says=at_gateway.says(
+                gateway,
+                one.letter.payment_id,
+                at_gateway.reference(stack, one.payment),
+                environment_id=at_gateway.environment_id(stack, one.payment),
+            )
             if one.letter.payment_id
             else None,
         )

@@ -169,8 +169,12 @@ def _breaker(timeline: Timeline) -> Iterator[Entry]:
 
 
 def _gateway(timeline: Timeline) -> Iterator[Entry]:
-    gateway = at_gateway.gateway(timeline.stack)
-    timeline.says = at_gateway.says(gateway, timeline.payment_id, timeline.reference)
+    timeline.says = at_gateway.says(
+        at_gateway.gateway(timeline.stack),
+        timeline.payment_id,
+        timeline.reference,
+        environment_id=at_gateway.environment_id(timeline.stack, timeline.payment),
+    )
     yield Entry(_now(), "gateway", f"says now: {timeline.says}")
 
 

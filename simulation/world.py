@@ -33,6 +33,7 @@ from payments.application.batch.report import Reporter
 from payments.application.batch.split import Splitter, sources_in
 from payments.application.batch_breaker import BatchBreaker
 from payments.application.charge import Charging
+from payments.application.charge_list import SLOTS_A_PAGE, ChargeList
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.guarded_gateway import GuardedGateway
 from payments.application.recover import PaymentRecovery
@@ -133,6 +134,8 @@ class World:
         client = StepFunctionsClient(self.machine)
         workflow = StepFunctionsWorkflow(effects.of("workflow", client), "arn")
         rate_limiter = GatewayRateLimiter(effects.of("slots", MemorySlotStore()), slot_length(25, 8), clock, sleep)
+        page_slot = SLOTS_A_PAGE * slot_length(25, 8)
+        page_limiter = GatewayRateLimiter(effects.of("slots", MemorySlotStore()), page_slot, clock, sleep)
         timeouts = RecoveryTimeouts()
         customers = effects.of("customers", MemoryCustomerStore(*CUSTOMERS))
         methods = PaymentMethods(customers, "", effects.of("tokens", MemoryTokenStore()), clock, encryptor)
@@ -163,6 +166,7 @@ class World:
             workflow,
             self.webhooks,
             gateway,
+            ChargeList(gateway, payments, encryptor, page_limiter, clock, timeouts),
             breaker,
             effects.of("delivery", self.delivery),
             rows,
@@ -268,7 +272,7 @@ class World:
         if call not in ("charge", "find", "listed", "cancel", "check_account"):
             return
         chaos, about = self.chaos, arguments[0] if arguments else ""
-        payment_id = str(getattr(about, "payment_id", about)) if call != "cancel" else ""
+        payment_id = str(getattr(about, "payment_id", about)) if call in ("charge", "find") else ""
         kind = chaos.gateway_fault(self.scheduler.monotonic())
         if kind is None:
             return

@@ -57,6 +57,7 @@ charging = Charging(
     store=InstrumentedPaymentStore(dynamodb, setting("PAYMENTS_TABLE")),
     clock=utc_now,
     timeouts=RecoveryTimeouts(timedelta(seconds=int(setting("PATIENCE_SECONDS")))),
+    environment_id=setting("ENVIRONMENT_ID"),
 )
 
 

@@ -12,13 +12,17 @@ from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.events import DynamoEventStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.dynamodb.slots import DynamoSlotStore
 from payments.adapters.event_source_mapping import MappingDelivery
+from payments.adapters.kms import KmsFieldEncryptor
 from payments.adapters.lambda_functions import FunctionStarter
 from payments.adapters.secrets_manager import GatewayKey
 from payments.adapters.sqs import SqsPaymentQueue
 from payments.adapters.step_functions import StepFunctionsWorkflow
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.application.batch.close_rows import BatchRows
+from payments.application.charge_list import SLOTS_A_PAGE, ChargeList
+from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.guarded_gateway import GuardedGateway
 from payments.application.recover import PaymentRecovery
 from payments.application.webhooks import Webhooks
@@ -50,6 +54,12 @@ workflow = StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_AR
 key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"))
 report = FunctionStarter(functions, setting("REPORT_FUNCTION"))
 split = FunctionStarter(functions, setting("SPLIT_FUNCTION"))
+gateway = GuardedGateway(StripeGateway(key.read, base_url=setting("STRIPE_API_BASE")), lambda *_: key.forget())
+timeouts = RecoveryTimeouts(timedelta(seconds=int(setting("PATIENCE_SECONDS"))))
+page_slot = SLOTS_A_PAGE * timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
+pages = GatewayRateLimiter(
+    DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), page_slot), page_slot, utc_now, time.sleep
+)
 log = logger()
 
 
@@ -69,14 +79,17 @@ recovery = PaymentRecovery(
     queue=SqsPaymentQueue(aws.sqs(), setting("PAYMENT_QUEUE_URL")),
     workflow=workflow,
     webhooks=Webhooks(events, payments, workflow, utc_now),
-    gateway=GuardedGateway(StripeGateway(key.read, base_url=setting("STRIPE_API_BASE")), lambda *_: key.forget()),
+    gateway=gateway,
+    charge_list=ChargeList(
+        gateway, payments, KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN")), pages, utc_now, timeouts
+    ),
     breaker=DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")),
     delivery=MappingDelivery(functions, setting("DISPATCH_MAPPING_ID")),
     rows=BatchRows(batches, start_report),
     resume_split=lambda source: split({"resume": asdict(source)}),
     start_report=start_report,
     clock=utc_now,
-    timeouts=RecoveryTimeouts(timedelta(seconds=int(setting("PATIENCE_SECONDS")))),
+    timeouts=timeouts,
     on_error=failures.append,
 )
 

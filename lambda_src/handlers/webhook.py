@@ -26,6 +26,7 @@ webhooks = Webhooks(
     workflow=StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN")),
     clock=utc_now,
     encryptor=KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN")),
+    environment_id=setting("ENVIRONMENT_ID"),
 )
 log = logger()
 

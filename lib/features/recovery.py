@@ -27,7 +27,8 @@ class Recovery:
             **tables.payments.environment,
             **tables.processing_status.environment,
             **tables.gateway_events.environment,
-            **tables.controls.environment,
+            **foundation.gateway_rate,
+            **foundation.encryption.environment,
             **foundation.recovery_timeouts,
             **foundation.suffix,
         )
@@ -44,6 +45,7 @@ class Recovery:
         queue.grant_look(sweep)
         queue.grant_switch(sweep)
         foundation.secrets.gateway.grant_read(sweep)
+        foundation.encryption.grant_fields(sweep, "payment_id", "GenerateDataKey")
         batch.split.grant_invoke(sweep)
         batch.report.grant_invoke(sweep)
         EveryMinute(foundation.scope, foundation.settings, sweep)

@@ -12,6 +12,7 @@ class Webhooks:
         self.webhook = foundation.function(
             "webhook",
             15,
+            **foundation.environment,
             **workflow.environment,
             **secret.environment,
             **tables.payments.environment,

@@ -68,6 +68,7 @@ class Workflow:
             "charge",
             80,  # charge, cancel and charge again take at most three gateway time-outs (69 s); the slot takes 3 s
             **base.gateway,
+            **base.environment,
             **base.payment_methods,
             **tables.payments.environment,
             **base.encryption.environment,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
-from lib.bindings import Construct, DataAwsCallerIdentity
+from lib.bindings import Construct, DataAwsCallerIdentity, Fn
 from lib.foundation.encryption import Encryption
 from lib.foundation.functions import Code, Function, function_name
 from lib.foundation.notifications import Notifications
@@ -80,6 +80,17 @@ class Foundation:
     def gateway(self) -> dict[str, str]:
         """How to reach Stripe: the secret with the API key, and the address."""
         return {**self.secrets.gateway.environment, "STRIPE_API_BASE": self.settings.stripe_api_base}
+
+    @property
+    def environment_id(self) -> str:
+        """16 hexadecimal digits that tell this environment from all others that may use the same Stripe account."""
+        names = f"{self.account_id}/{self.settings.aws_region}/{self.settings.environment_suffix}"
+        return str(Fn.substr(Fn.sha256(names), 0, 16))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What marks our requests at Stripe, and our events from it, as those of this environment."""
+        return {"ENVIRONMENT_ID": self.environment_id}
 
     @property
     def gateway_rate(self) -> dict[str, str]:

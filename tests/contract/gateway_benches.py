@@ -117,8 +117,10 @@ def bench_of(name: str, search_lag: timedelta = timedelta(0)) -> Iterator[Bench]
         yield StripeBench(url, fake_stripe, clock)
 
 
-def request_for(payment_id: str = "pay-1", method: str = "pm_card_visa", money: Money = USD) -> ChargeRequest:
-    return ChargeRequest(payment_id, money, method, description="Order 17", metadata={"order": "A-17"})
+def request_for(
+    payment_id: str = "pay-1", method: str = "pm_card_visa", money: Money = USD, **more: Any
+) -> ChargeRequest:
+    return ChargeRequest(payment_id, money, method, description="Order 17", metadata={"order": "A-17"}, **more)
 
 
 def error_of(call: Callable[[], object]) -> PaymentError:

@@ -348,14 +348,27 @@ def test_find_with_a_failing_gateway_never_says_nothing_was_charged(
     assert bench.gateway.find("pay-1") == charged
 
 
+# Several environments on one account -------------------------------------------------------------------------------
+
+
+@pytest.mark.fault(57)
+def test_charge_of_one_id_in_two_environments_is_two_charges(bench: Bench) -> None:
+    ours, theirs, old = (bench.gateway.charge(request_for(environment_id=name)) for name in ("ours", "theirs", ""))
+    assert len({ours.reference, theirs.reference, old.reference}) == len(bench.captured()) == 3
+    assert bench.gateway.charge(request_for(environment_id="ours")) == ours
+    for environment_id, charged in (("ours", ours), ("theirs", theirs), ("", old)):
+        assert bench.gateway.find("pay-1", environment_id=environment_id) == charged
+    assert bench.gateway.find("pay-1", environment_id="Ours") is None
+
+
 # The list: proof that a charge exists or does not ------------------------------------------------------------------
 
 MINUTE = timedelta(minutes=1)
 
 
-def listed(bench: Bench, payment_id: str, *, after: str = "") -> Listed:
+def listed(bench: Bench, *, after: str = "") -> Listed:
     """A page of the list of the last minute."""
-    return bench.gateway.listed(payment_id, bench.clock() - MINUTE, bench.clock() + MINUTE, after)
+    return bench.gateway.listed(bench.clock() - MINUTE, bench.clock() + MINUTE, after)
 
 
 @pytest.mark.fault(50)
@@ -364,30 +377,46 @@ def test_listed_shows_a_charge_that_the_search_never_shows(name: str) -> None:
     with bench_of(name, search_lag=timedelta(days=365)) as lagging:
         charged = lagging.gateway.charge(request_for())
         assert lagging.gateway.find("pay-1") is None
-        assert listed(lagging, "pay-1") == Listed(charged.reference, "")
+        [charge] = listed(lagging).charges
+        assert (charge.reference, charge.payment_id, charge.environment_id) == (charged.reference, "pay-1", "")
+        assert (charge.captured, charge.may_capture) == (True, True)
 
 
-def test_listed_compares_the_payment_id_exactly(bench: Bench) -> None:
-    bench.gateway.charge(request_for("PAY-1"))
-    assert listed(bench, "pay-1") == Listed("", "")
+def test_listed_shows_ids_exactly_and_what_may_still_capture(bench: Bench) -> None:
+    bench.gateway.charge(request_for("PAY-1", environment_id="env1"))
+    waiting = error_of(lambda: bench.gateway.charge(request_for("pay-2", "pm_card_threeDSecure2Required")))
+    canceled = error_of(lambda: bench.gateway.charge(request_for("pay-3", "pm_card_threeDSecure2Required")))
+    bench.gateway.cancel(canceled.gateway_reference)
+    charges = {charge.payment_id: charge for charge in listed(bench).charges}
+    assert list(charges) == ["pay-3", "pay-2", "PAY-1"]
+    assert charges["PAY-1"].environment_id == "env1"
+    assert [(charge.captured, charge.may_capture) for charge in charges.values()] == [
+        (False, False),
+        (False, True),
+        (True, True),
+    ]
+    assert charges["pay-2"].reference == waiting.gateway_reference
 
 
 def test_listed_shows_only_charges_of_its_window(bench: Bench) -> None:
     charged = bench.gateway.charge(request_for())
     bench.clock.advance(minutes=3)
-    assert listed(bench, "pay-1") == Listed("", "")
+    assert listed(bench) == Listed((), None, "")
     began = bench.clock() - 3 * MINUTE
-    assert bench.gateway.listed("pay-1", began, began).reference == charged.reference
+    page = bench.gateway.listed(began, began)
+    assert [charge.reference for charge in page.charges] == [charged.reference]
+    assert page.oldest_at == page.charges[0].created_at
 
 
 def test_listed_goes_on_with_older_charges_on_the_next_page(bench: Bench) -> None:
     charged = bench.gateway.charge(request_for())
     for number in range(100):
         bench.gateway.charge(request_for(f"other-{number}"))
-    first = listed(bench, "pay-1")
-    assert first.reference == ""
-    assert first.next_page
-    assert listed(bench, "pay-1", after=first.next_page) == Listed(charged.reference, "")
+    first = listed(bench)
+    assert (len(first.charges), bool(first.next_page)) == (100, True)
+    second = listed(bench, after=first.next_page)
+    assert [charge.reference for charge in second.charges] == [charged.reference]
+    assert second.next_page == ""
 
 
 @pytest.mark.parametrize(
@@ -401,7 +430,7 @@ def test_listed_goes_on_with_older_charges_on_the_next_page(bench: Bench) -> Non
 )
 def test_listed_with_a_failing_gateway_proves_nothing(bench: Bench, kind: str, expected: type[PaymentError]) -> None:
     bench.fault(kind, call="listed")
-    assert type(error_of(lambda: listed(bench, "pay-1"))) is expected
+    assert type(error_of(lambda: listed(bench))) is expected
 
 
 # The account --------------------------------------------------------------------------------------------------------

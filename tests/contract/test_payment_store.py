@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import boto3
 import pytest
@@ -290,6 +291,34 @@ def test_kept_reference_survives_a_save_of_a_row_read_before(stores: Stores) -> 
     save_all(stores, payment(), Status.PROCESSING)
     row = require(stores.payments, "pay_1")
     assert (row.status, row.gateway_reference, row.reference_digest) == (Status.PROCESSING, "sealed.v1.a.b", "d1")
+
+
+def test_form_of_the_request_is_stored_with_the_intent(stores: Stores) -> None:
+    stores.payments.create(payment())
+    form: dict[str, Any] = {"environment_id": "0123456789abcdef", "gateway_customer": "cus_1", "off_session": True}
+    sent = after(payment(), Status.PROCESSING, **form)
+    stores.payments.save(sent)
+    assert require(stores.payments, "pay_1") == sent
+    assert (sent.environment_id, sent.gateway_customer, sent.off_session) == ("0123456789abcdef", "cus_1", True)
+
+
+def test_prove_absent_marks_only_the_given_version(stores: Stores) -> None:
+    stores.payments.create(payment())
+    unknown = save_all(stores, payment(), Status.PROCESSING, Status.UNKNOWN)
+    stores.payments.prove_absent(replace(unknown, version=2))
+    assert not require(stores.payments, "pay_1").is_proven_absent
+    stores.payments.prove_absent(unknown)
+    assert require(stores.payments, "pay_1").is_proven_absent
+    stores.payments.save(after(unknown, Status.PROCESSING))
+    assert not require(stores.payments, "pay_1").is_proven_absent
+
+
+def test_prove_absent_has_no_effect_once_a_reference_is_known(stores: Stores) -> None:
+    stores.payments.create(payment())
+    unknown = save_all(stores, payment(), Status.PROCESSING, Status.UNKNOWN)
+    stores.payments.keep_reference("pay_1", "sealed.v1.a.b", "d1")
+    stores.payments.prove_absent(unknown)
+    assert require(stores.payments, "pay_1").absent_version == 0
 
 
 def test_keep_reference_refuses_a_reference_in_plain_text(stores: Stores) -> None:

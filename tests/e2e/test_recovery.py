@@ -26,7 +26,7 @@ from payments.domain.audit_chain import verify
 from payments.domain.clock import utc_now
 from payments.domain.gateway_event import EventState
 from payments.domain.gateway_slots import slot_length
-from payments.domain.payment import Payment, accepted, moved
+from payments.domain.payment import ENVIRONMENT, Payment, accepted, moved
 from payments.domain.statuses import Status
 from payments.ports.payment_store import require
 from tests.e2e.conftest import Api, Events, Gateway, eventually
@@ -361,9 +361,10 @@ def test_table_when_it_fails_after_the_charge_then_only_that_step_repeats(
 # Webhooks --------------------------------------------------------------------------------------------------------
 
 
-def event(payment_id: str, intent: str | None = None) -> str:
+def event(payment_id: str, intent: str | None = None, *, environment_id: str = "") -> str:
     """An event as Stripe writes it, about a payment. Stripe names the intent, which a test cannot know in advance."""
-    about = {"id": intent, "object": "payment_intent", "metadata": {"payment_id": payment_id}}
+    metadata = {"payment_id": payment_id, ENVIRONMENT: environment_id}
+    about = {"id": intent, "object": "payment_intent", "metadata": metadata}
     kind = "payment_intent.succeeded"
     content = {"id": f"evt_{payment_id}", "object": "event", "type": kind, "created": int(time.time())}
     return json.dumps(content | {"data": {"object": about}})
@@ -417,7 +418,7 @@ def test_webhook_before_its_payment_is_parked_and_applied_later(
 ) -> None:
     store = DynamoEventStore(client("dynamodb"), outputs["gateway_events_table"])
     payment_id = new_id()
-    assert deliver(api, event(payment_id)).status_code == 200
+    assert deliver(api, event(payment_id, environment_id=outputs["environment_id"])).status_code == 200
     assert [stored.state for stored in store.of_payment(payment_id)] == [EventState.PARKED]
     api.post(body(payment_id))
     becomes(api, payment_id, "succeeded")
@@ -434,7 +435,7 @@ def test_webhook_about_another_charge_of_a_payment_contradicts_it(
     payment_id = new_id()
     api.post(body(payment_id))
     becomes(api, payment_id, "succeeded")
-    assert deliver(api, event(payment_id, "pi_another")).status_code == 200
+    assert deliver(api, event(payment_id, "pi_another", environment_id=outputs["environment_id"])).status_code == 200
     states = {stored.event_id: stored.state for stored in store.of_payment(payment_id)}
     assert states[f"evt_{payment_id}"] is EventState.CONTRADICTS
 

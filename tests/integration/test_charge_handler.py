@@ -69,6 +69,7 @@ def scenario(payments: DynamoPaymentStore) -> Iterator[HandlerScenario]:
         CUSTOMERS_TABLE=CUSTOMERS.name,
         TOKENS_TABLE=TOKENS.name,
         CONTROLS_TABLE=CONTROLS.name,
+        ENVIRONMENT_ID="0123456789abcdef",
         GATEWAY_SECRET_ARN=key_arn,
         STRIPE_API_BASE="http://127.0.0.1:9",
         SLOT_MICROSECONDS="20000",
@@ -161,7 +162,7 @@ def test_other_money_found_after_the_capture_is_counted_and_the_row_stays(
     for row in (payment("pay_2"), after(payment("pay_2"), Status.PROCESSING), captured):
         scenario.payments.create(row) if row.version == 1 else scenario.payments.save(row)
     other = GatewayCharge("pi_2", Status.PARTIALLY_REFUNDED, Money(1, "USD"))
-    monkeypatch.setattr(StripeGateway, "find", lambda gateway, payment_id, reference: other)
+    monkeypatch.setattr(StripeGateway, "find", lambda *_, **__: other)
 
     assert scenario.charge("pay_2", ask=True)["outcome"]["code"] == "amount_differs"
     assert opened(require(scenario.payments, "pay_2"), stack_encryptor()) == captured

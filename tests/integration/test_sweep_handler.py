@@ -23,8 +23,12 @@ from payments.domain.batch_breaker import PausedBy
 from payments.domain.clock import iso, utc_now
 from payments.domain.gateway_event import EventState
 from payments.domain.payment import Payment, accepted
+from payments.domain.sealed_fields import reference_digest
+from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
 from payments.ports.batch_store import Claim
+from payments.ports.payment_gateway import Listed, ListedCharge
+from payments.ports.payment_store import require
 from tests.integration.executions import Executions
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_mapping import event_source_mapping
@@ -103,6 +107,8 @@ def scenario(payments: DynamoPaymentStore, executions: Executions) -> Iterator[R
             DISPATCH_MAPPING_ID=mapping_id,
             REPORT_FUNCTION="report",
             SPLIT_FUNCTION="split",
+            VAULT_KEY_ARN=boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
+            SLOT_MICROSECONDS="43479",
             GATEWAY_SECRET_ARN=key_arn,
             STRIPE_API_BASE="http://127.0.0.1:9",
             PATIENCE_SECONDS="300",
@@ -131,7 +137,10 @@ def test_recovery_with_nothing_left_behind_does_and_counts_nothing(
     assert metrics_in(capsys.readouterr().out) == {}
 
 
-def test_recovery_restarts_each_payment_left_behind_once(scenario: RecoveryScenario, executions: Executions) -> None:
+def test_recovery_restarts_each_payment_left_behind_once(
+    scenario: RecoveryScenario, executions: Executions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StripeGateway, "listed", lambda *_: Listed(()))
     scenario.add("p_pending")
     scenario.add("p_unknown", Status.PROCESSING, Status.UNKNOWN)
     scenario.add("p_unaudited", Status.PROCESSING, Status.SUCCEEDED)
@@ -143,6 +152,19 @@ def test_recovery_restarts_each_payment_left_behind_once(scenario: RecoveryScena
         "p_unknown.2": {"payment_id": "p_unknown"},
         "p_unaudited.2": {"payment_id": "p_unaudited"},
     }
+    assert require(scenario.payments, "p_unknown").is_proven_absent
+
+
+def test_recovery_keeps_the_reference_that_the_list_shows_encrypted(
+    scenario: RecoveryScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charge = ListedCharge("pi_1", "p_unknown", "", utc_now())
+    monkeypatch.setattr(StripeGateway, "listed", lambda *_: Listed((charge,)))
+    scenario.add("p_unknown", Status.PROCESSING, Status.UNKNOWN)
+    assert scenario.recover() == {"taken_up": 1}
+    row = require(scenario.payments, "p_unknown")
+    assert is_sealed(row.gateway_reference)
+    assert row.reference_digest == reference_digest("p_unknown", "pi_1")
 
 
 def test_recovery_short_of_time_stops_and_the_next_run_continues(

@@ -96,6 +96,7 @@ def endpoint(payments: DynamoPaymentStore, executions: Executions) -> Endpoint:
         PAYMENTS_TABLE="payments",
         GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name,
         STATE_MACHINE_ARN=executions.arn,
+        ENVIRONMENT_ID="0123456789abcdef",
         WEBHOOK_SECRET_ARN=secret_arn,
         VAULT_KEY_ARN=boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
     )
@@ -259,6 +260,7 @@ def test_event_without_a_configured_secret_gets_503_with_what_to_do(
         PAYMENTS_TABLE="payments",
         GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name,
         STATE_MACHINE_ARN=executions.arn,
+        ENVIRONMENT_ID="0123456789abcdef",
         WEBHOOK_SECRET_ARN=secret_arn,
     )
     endpoint = Endpoint(function, secret_arn)

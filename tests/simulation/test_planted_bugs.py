@@ -1,6 +1,6 @@
 """Each safety measure is removed once, and the simulation must detect it. An undetected one is not protected."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
@@ -20,6 +20,7 @@ from payments.application import recover, steps
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.split import Splitter
 from payments.application.charge import Charging
+from payments.application.charge_list import ChargeList
 from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import Progress
 from payments.domain.clock import parse_iso
@@ -103,17 +104,19 @@ def audited_by_the_first_transaction(patch: Patch) -> None:
 def search_is_proof(patch: Patch) -> None:
     """A search that finds nothing proves that nothing was charged, and the charge's id in its event is not kept."""
 
-    def searched(self: Charging, payment: Payment) -> str:
-        charged = self.gateway.find(payment.payment_id)
-        return charged.reference if charged else ""
+    def searched(self: ChargeList, payments: Sequence[Payment], may_go_on: Any) -> Iterator[Payment]:
+        for payment in payments:
+            charged = self.gateway.find(payment.payment_id, environment_id=payment.environment_id)
+            self._keep(payment, charged.reference if charged else "")
+            yield payment
 
-    patch.setattr(Charging, "_listed", searched)
+    patch.setattr(ChargeList, "answer", searched)
     patch.setattr(Webhooks, "_reference_to_store", lambda self, event, state, payment: "")
 
 
 def adopts_another_case(patch: Patch) -> None:
     """The charge of an id in another case counts as the payment's."""
-    patch.setattr(memory, "_is_of", lambda payment_id, intent: intent.payment_id.casefold() == payment_id.casefold())
+    patch.setattr(memory, "_is_of", lambda payment_id, _, intent: intent.payment_id.casefold() == payment_id.casefold())
 
 
 def lets_go_without_looking(patch: Patch) -> None:

@@ -1,7 +1,7 @@
 """Charge a payment at most once, whichever component fails."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from payments.application.validate import PaymentMethods
@@ -21,7 +21,7 @@ from payments.domain.outcome import NOT_CHARGED, Outcome
 from payments.domain.payment import SENDER, Payment, moved
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
-from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed, PaymentGateway
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, PaymentGateway
 from payments.ports.payment_store import PaymentStore, VersionConflict
 
 ACTOR = SENDER
@@ -36,16 +36,6 @@ SENT_AGAIN_FOR = timedelta(hours=23)
 """How long after the first send of a payment it may be sent again. Stripe may forget an idempotency key after 24 hours
 (docs.stripe.com/api/idempotent_requests); the request would then charge again. The hour is for a running function."""
 
-SENDS_FOR = timedelta(seconds=90)
-"""How long after its intent a charge function may still send: its time-out of 80 seconds, and a margin."""
-CLOCKS_DIFFER = timedelta(minutes=1)
-"""How much our clock and the gateway's may differ."""
-MOST_PAGES = 100
-"""The most pages of the gateway's list that are read for a proof: 10,000 charges of 100 a page, 7 minutes of 25 charges
-a second. A list that is longer, or takes longer than `LISTS_FOR`, proves nothing: the payment stays `unknown`."""
-LISTS_FOR = timedelta(seconds=20)
-"""How long a proof may read the list, so that the function has time for a last page and for the charge on it."""
-
 _ASKED_ON_REQUEST = (Status.IN_REVIEW, Status.SUCCEEDED, Status.PARTIALLY_REFUNDED, Status.REFUNDED)
 
 
@@ -58,11 +48,13 @@ class Charging:
     - Before a request is sent, the row becomes `processing` in a version of its own. It returns to `pending` only if
       that same call provably charged nothing and no other execution wrote the row meanwhile. An execution that reads
       `processing` therefore knows that a call may have charged, and queries the gateway first.
-    - Every request uses the payment id as idempotency key, and nothing is sent again once the gateway may have
-      forgotten the key. That the search shows no charge permits nothing, because it may lag without bound.
+    - Every request of a payment has the same idempotency key and the same content, and nothing is sent again once the
+      gateway may have forgotten the key. That the search shows no charge permits nothing: it may lag without bound.
 
     After `unknown`, no request to charge is sent again: only the gateway's answer ends that status. The proof that
-    there is no charge is the gateway's list of the time in which it was sent.
+    there is no charge is the gateway's list, which recovery reads for many payments at a time (`charge_list.py`).
+
+    `environment_id` tells our requests from those of other environments on the same account of the gateway.
 
     The class works on payments in plain text. `row_of` converts a payment to the row to store, with its private fields
     encrypted.
@@ -73,6 +65,7 @@ class Charging:
     store: PaymentStore
     clock: Clock
     timeouts: RecoveryTimeouts = field(default_factory=RecoveryTimeouts)
+    environment_id: str = ""
     row_of: Callable[[Payment], Payment] = lambda payment: payment
 
     def charge(self, payment: Payment, *, reconcile: bool = False) -> Outcome:
@@ -128,6 +121,7 @@ class Charging:
             gateway=self.gateway.name,
             # stored with the intent, so that every later attempt sends the same request under the same key
             payment_method=self.methods.of(payment),
+            environment_id=payment.environment_id if payment.attempts else self.environment_id,
         )
         self.store.save(self.row_of(payment))
         try:
@@ -149,45 +143,22 @@ class Charging:
 
     def _find(self, payment: Payment) -> GatewayCharge | None:
         try:
-            return self.gateway.find(payment.payment_id, payment.gateway_reference)
+            return self.gateway.find(
+                payment.payment_id, payment.gateway_reference, environment_id=payment.environment_id
+            )
         except PROVEN_NOT_CHARGED as error:
             raise _earlier_unknown(error) from error
 
     def _resolve(self, payment: Payment) -> Outcome:
-        """Resolve an unknown payment: found, proven absent, or still unknown.
-
-        A search is asked only until the list can prove more. It may also be refused: India has none.
-        """
-        provable = self.clock() - parse_iso(payment.updated_at) >= self.timeouts.proof
-        if provable and not payment.gateway_reference:
-            reference = self._listed(payment)
-            if reference == "":
-                return Outcome(
-                    Status.FAILED,
-                    NOT_CHARGED,
-                    "the charge got no answer, and the gateway's list has no such charge: nothing was charged",
-                )
-            payment = replace(payment, gateway_reference=reference or "")
+        """Resolve an unknown payment: proven absent, found, or still unknown."""
+        if payment.is_proven_absent:
+            return Outcome(
+                Status.FAILED,
+                NOT_CHARGED,
+                "the charge got no answer, and the gateway's list has no such charge: nothing was charged",
+            )
         found = self._find(payment)
         return self._outcome(payment, found) if found else as_recorded(payment)
-
-    def _listed(self, payment: Payment) -> str | None:
-        """The reference of the payment's charge in the gateway's list; "" if there provably is none.
-
-        The list covers the time in which a charge function may have sent the payment. None if it is too long to read.
-        """
-        began, page = self.clock(), Listed("", "")
-        since, until = _first_sent(payment) - CLOCKS_DIFFER, _last_sent(payment) + SENDS_FOR + CLOCKS_DIFFER
-        for _ in range(MOST_PAGES):
-            try:
-                page = self.gateway.listed(payment.payment_id, since, until, page.next_page)
-            except PROVEN_NOT_CHARGED as error:
-                raise _earlier_unknown(error) from error
-            if page.reference or not page.next_page:
-                return page.reference
-            if self.clock() - began >= LISTS_FOR:
-                break
-        return None
 
     def _follow_up(self, payment: Payment) -> Outcome:
         """Handle a payment whose customer must authenticate. The end is final: a declined charge is cancelled first,
@@ -246,19 +217,25 @@ def as_recorded(payment: Payment) -> Outcome:
     )
 
 
+def first_sent(payment: Payment) -> datetime:
+    """When the payment was first sent to the gateway, or may have been."""
+    return parse_iso(payment.attempted_at or payment.created_at)
+
+
 def _first_sent(payment: Payment) -> datetime:
     return parse_iso(payment.attempted_at or payment.created_at)
 
 
-def _last_sent(payment: Payment) -> datetime:
-    """The time of the last intent to send."""
-    intents = [change.at for change in payment.history if change.actor == SENDER]
-    return parse_iso(max(intents, default=payment.updated_at))
-
-
 def _request_for(payment: Payment) -> ChargeRequest:
     return ChargeRequest(
-        payment.payment_id, payment.money, payment.payment_method, payment.description, payment.metadata
+        payment.payment_id,
+        payment.money,
+        payment.payment_method,
+        payment.description,
+        payment.metadata,
+        payment.environment_id,
+        payment.gateway_customer,
+        payment.off_session,
     )
 
 

@@ -11,8 +11,8 @@ from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed,
 @dataclass(frozen=True)
 class GuardedGateway:
     """Wraps a PaymentGateway. Calls `refused` with the payment id and each Misconfigured error before it raises the
-    error. The id is "" for a check of the account, and for a cancel, which knows only a reference: the query before it
-    knows the payment."""
+    error. The id is "" for a list and for a check of the account, and for a cancel, which knows only a reference: the
+    query before it knows the payment."""
 
     gateway: PaymentGateway
     refused: Callable[[str, Misconfigured], object]
@@ -26,13 +26,15 @@ class GuardedGateway:
         """Charge at the wrapped gateway; calls `refused` on Misconfigured."""
         return self._reporting(request.payment_id, lambda: self.gateway.charge(request))
 
-    def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
+    def find(self, payment_id: str, reference: str = "", *, environment_id: str = "") -> GatewayCharge | None:
         """Find the charge at the wrapped gateway; calls `refused` on Misconfigured."""
-        return self._reporting(payment_id, lambda: self.gateway.find(payment_id, reference))
+        return self._reporting(
+            payment_id, lambda: self.gateway.find(payment_id, reference, environment_id=environment_id)
+        )
 
-    def listed(self, payment_id: str, since: datetime, until: datetime, after: str = "") -> Listed:
+    def listed(self, since: datetime, until: datetime, after: str = "") -> Listed:
         """List charges at the wrapped gateway; calls `refused` on Misconfigured."""
-        return self._reporting(payment_id, lambda: self.gateway.listed(payment_id, since, until, after))
+        return self._reporting("", lambda: self.gateway.listed(since, until, after))
 
     def cancel(self, reference: str) -> None:
         """Cancel at the wrapped gateway; calls `refused` on Misconfigured."""

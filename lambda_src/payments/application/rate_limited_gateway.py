@@ -24,15 +24,15 @@ class RateLimitedGateway:
         self.turn()
         return self.gateway.charge(request)
 
-    def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
+    def find(self, payment_id: str, reference: str = "", *, environment_id: str = "") -> GatewayCharge | None:
         """Wait for the slot, then find the charge at the wrapped gateway. The wait may raise NoFreeSlot."""
         self.turn()
-        return self.gateway.find(payment_id, reference)
+        return self.gateway.find(payment_id, reference, environment_id=environment_id)
 
-    def listed(self, payment_id: str, since: datetime, until: datetime, after: str = "") -> Listed:
+    def listed(self, since: datetime, until: datetime, after: str = "") -> Listed:
         """Wait for the slot of a page, then list at the wrapped gateway. The wait may raise NoFreeSlot."""
         self.turn()
-        return self.gateway.listed(payment_id, since, until, after)
+        return self.gateway.listed(since, until, after)
 
     def cancel(self, reference: str) -> None:
         """Wait for the slot, then cancel at the wrapped gateway. The wait may raise NoFreeSlot."""

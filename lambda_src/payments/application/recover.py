@@ -13,6 +13,7 @@ from datetime import datetime
 from itertools import repeat
 
 from payments.application.batch.close_rows import BatchRows
+from payments.application.charge_list import ChargeList
 from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import Batch, BatchStatus, Source
 from payments.domain.batch_breaker import BreakerState, PausedBy
@@ -33,6 +34,10 @@ from payments.ports.workflow import Workflow
 
 RESERVE_SECONDS = 20
 """The remaining time at which a recovery run stops looking for more work."""
+LIST_RESERVE_SECONDS = 60
+"""The remaining time at which it stops reading the gateway's list."""
+MOST_QUESTIONS = 1_000
+"""The most payments that one reading of the list answers for."""
 _ANSWERED = CAPTURED | {Status.DECLINED, Status.REQUIRES_ACTION, Status.IN_REVIEW}
 """Statuses of a probe that only an answer of the gateway can cause."""
 
@@ -53,6 +58,7 @@ class PaymentRecovery:
     workflow: Workflow
     webhooks: Webhooks
     gateway: PaymentGateway
+    charge_list: ChargeList
     breaker: BreakerStore
     delivery: Delivery
     rows: BatchRows
@@ -71,11 +77,14 @@ class PaymentRecovery:
         breaker = self.breaker.state()
         with self._apart():
             breaker = self._recover_breaker(breaker)
+        unknown: list[Payment] = []
         for payment_id in self._unsettled():
             with self._apart():
-                found.update(self._recover_payment(payment_id, breaker))
+                found.update(self._recover_payment(payment_id, breaker, unknown))
             if seconds_left() < RESERVE_SECONDS:
                 break
+        with self._apart():
+            found.update(self._ask_the_list(unknown, seconds_left))
         for event in self.events.parked():
             with self._apart():
                 found["contradicting_events"] += self.webhooks.apply(event) is EventState.CONTRADICTS
@@ -101,7 +110,8 @@ class PaymentRecovery:
     def _unsettled(self) -> Iterator[str]:
         return self.payments.unsettled(self.clock() - self.timeouts.unit)
 
-    def _recover_payment(self, payment_id: str, breaker: BreakerState) -> Iterator[str]:
+    def _recover_payment(self, payment_id: str, breaker: BreakerState, unknown: list[Payment]) -> Iterator[str]:
+        """Restart a payment if it is due. Adds it to `unknown` instead if the gateway's list can answer for it."""
         now = self.clock()
         payment = self.payments.get(payment_id)
         if payment is None or (payment.status in SETTLED and payment.audited_version == payment.version):
@@ -114,8 +124,31 @@ class PaymentRecovery:
             yield "overdue"
         breaker_pauses_it = breaker.paused_by == PausedBy.GATEWAY or (breaker.paused and payment.source == "batch")
         held_back = breaker_pauses_it and payment.status is Status.PENDING
-        if not held_back and self.timeouts.is_due(payment, now) and self._restart(payment, now):
+        if (
+            len(unknown) < MOST_QUESTIONS
+            and breaker.paused_by != PausedBy.GATEWAY
+            and self.charge_list.can_answer(payment)
+        ):
+            unknown.append(payment)
+        elif not held_back and self.timeouts.is_due(payment, now) and self._restart(payment, now):
             yield "taken_up"
+
+    def _ask_the_list(self, unknown: list[Payment], seconds_left: Callable[[], float]) -> Iterator[str]:
+        """Read the gateway's list once for all these payments, and restart each with its answer written to its row.
+
+        A payment without an answer is restarted as usual: the workflow then searches for its charge.
+        """
+        unanswered = {payment.payment_id: payment for payment in unknown}
+        try:
+            for payment in self.charge_list.answer(unknown, lambda: seconds_left() >= LIST_RESERVE_SECONDS):
+                del unanswered[payment.payment_id]
+                if self._restart(payment, self.clock()):
+                    yield "taken_up"
+        except PaymentError:
+            yield "lists_not_read"  # the gateway does not answer, or asks us to slow down
+        for payment in unanswered.values():
+            if self.timeouts.is_due(payment, self.clock()) and self._restart(payment, self.clock()):
+                yield "taken_up"
 
     def _is_overdue(self, payment: Payment, now: datetime) -> bool:
         """Open for so long that an operator must look. A customer may take a day to authenticate, and a gateway several

@@ -22,13 +22,14 @@ ASK_AGAIN = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Webhooks:
-    """Receives events and applies them. Only `receive` needs the encryptor."""
+    """Receives events and applies them. Only `receive` needs the encryptor and the environment id."""
 
     events: EventStore
     payments: PaymentStore
     workflow: Workflow
     clock: Clock
     encryptor: FieldEncryptor | None = None
+    environment_id: str = ""
 
     def receive(self, event: GatewayEvent) -> EventState:
         """Store an event, and apply it if its payment is ready. After this returns, the event may be acknowledged.
@@ -37,6 +38,8 @@ class Webhooks:
         plain text. Raises EncryptionUnavailable; the event is then not stored.
         """
         if event.type not in HANDLED or not event.payment_id:
+            return EventState.IGNORED
+        if event.environment_id not in ("", self.environment_id):  # "": sent before environments had ids
             return EventState.IGNORED
         event = replace(event, reference_digest=reference_digest(event.payment_id, event.gateway_reference))
         payment = self.payments.get(event.payment_id)
@@ -67,6 +70,8 @@ class Webhooks:
         if payment is None:
             too_old = self.clock() - parse_iso(event.received_at) > KEPT_PARKED
             return EventState.IGNORED if too_old else EventState.PARKED
+        if payment.attempts and payment.environment_id != event.environment_id:
+            return EventState.CONTRADICTS  # sent by other code or by hand: our requests carry the row's environment id
         if event.reference_digest and payment.reference_digest not in ("", event.reference_digest):
             return EventState.CONTRADICTS
         match payment.status:

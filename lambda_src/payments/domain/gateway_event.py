@@ -42,6 +42,8 @@ class EventState(StrEnum):
 class GatewayEvent:
     """A verified event: ids and times only. `payment_id` is empty if the event names no payment.
 
+    `environment_id` is the environment whose payment it is, if the event says so.
+
     `gateway_reference` is stored only encrypted, and only where it is needed. `reference_digest` compares it.
     """
 
@@ -53,6 +55,7 @@ class GatewayEvent:
     received_at: str
     state: EventState = EventState.PARKED
     reference_digest: str = ""
+    environment_id: str = ""
 
 
 def execution_suffix_of(event: GatewayEvent, attempt: int = 0) -> str:

@@ -23,6 +23,9 @@ MAX_DESCRIPTION = 500
 MAX_METADATA_KEYS = 20
 METADATA_KEY = re.compile(r"[ -~]{1,40}", re.ASCII)
 MAX_METADATA_VALUE = 500
+ENVIRONMENT = "payment_environment"
+RESERVED_METADATA = frozenset({"payment_id", ENVIRONMENT})
+"""The keys of our own ids in the metadata at the gateway."""
 MAX_MESSAGE = 200
 """The longest message of a change, in characters. The rest is cut off: a row holds its whole history."""
 FIELDS = ("payment_id", "amount", "currency", "customer_id", "payment_method", "token", "description", "metadata")
@@ -170,8 +173,8 @@ def parse_metadata(value: Any, refuse: Refuse) -> dict[str, str]:
         refuse("metadata", _OURS)
     elif any(TOKEN.search(k) or TOKEN.search(v) for k, v in value.items()):
         refuse("metadata", _ASTRAY)
-    elif "payment_id" in value:
-        refuse("metadata", "the key 'payment_id' is reserved; use another name")
+    elif reserved := sorted(RESERVED_METADATA & set(value)):
+        refuse("metadata", f"the key {reserved[0]!r} is reserved; use another name")
     elif not all(METADATA_KEY.fullmatch(k) and len(v) <= MAX_METADATA_VALUE for k, v in value.items()):
         refuse("metadata", f"a key has 1 to 40 printable ASCII characters, a value at most {MAX_METADATA_VALUE}")
     elif any(map(_unprintable, value.values())):
@@ -211,6 +214,11 @@ class Payment:
     submitted it. `token_id` names the token that it is charged on. `hold` is the code of the fraud rule that holds it
     for review. No request about it goes to the gateway before `not_before`, if that is set. `reference_digest` is the
     `reference_digest` of the gateway reference; rows from before it existed have none.
+
+    `environment_id`, `gateway_customer` and `off_session` are written with the first intent to send, and every later
+    attempt repeats them: the gateway would take a request that differs for another one. A payment that was first sent
+    before they existed has none, and keeps that form. `absent_version` is the version for which the gateway's list
+    proved that there is no charge.
     """
 
     payment_id: str
@@ -245,6 +253,15 @@ class Payment:
     hold: str = ""
     not_before: str = ""
     reference_digest: str = ""
+    environment_id: str = ""
+    gateway_customer: str = ""
+    off_session: bool = False
+    absent_version: int = 0
+
+    @property
+    def is_proven_absent(self) -> bool:
+        """Whether the gateway's list proved that nothing was charged, and nothing was written or found since."""
+        return self.absent_version == self.version and not self.gateway_reference
 
     @property
     def settles(self) -> bool:

@@ -13,7 +13,9 @@ from payments.domain.statuses import Status
 class ChargeRequest:
     """What to charge. The same payment always gives the same request, as the gateway's idempotency requires.
 
-    `payment_id` is also the idempotency key, and our reference stored at the gateway.
+    `environment_id` tells this deployment from others that use the same account of the gateway and may have a payment
+    of the same id. It is empty if the payment was first sent before environments had ids. `customer` is the gateway's
+    customer whom the payment method belongs to. `off_session` says that the customer cannot authenticate now.
     """
 
     payment_id: str
@@ -21,6 +23,14 @@ class ChargeRequest:
     payment_method: str
     description: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    environment_id: str = ""
+    customer: str = ""
+    off_session: bool = False
+
+    @property
+    def key(self) -> str:
+        """The idempotency key."""
+        return f"{self.environment_id}:{self.payment_id}" if self.environment_id else self.payment_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +44,25 @@ class GatewayCharge:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A page of a list. `reference` is the charge of our payment on it, `next_page` the next page; "" for none."""
+class ListedCharge:
+    """A charge in a list that carries a payment id. `may_capture` is False if it can never capture money."""
 
     reference: str
-    next_page: str
+    payment_id: str
+    environment_id: str
+    created_at: datetime
+    captured: bool = False
+    may_capture: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page of a list, newest charge first. `oldest_at` is when the oldest charge on it was created, ours or not (None
+    if it is empty), and `next_page` the next page; "" for none."""
+
+    charges: tuple[ListedCharge, ...]
+    oldest_at: datetime | None = None
+    next_page: str = ""
 
 
 class PaymentGateway(Protocol):
@@ -53,16 +77,16 @@ class PaymentGateway(Protocol):
         """The gateway's name in rows and events."""
 
     def charge(self, request: ChargeRequest) -> GatewayCharge:
-        """Charge, with the payment id as idempotency key. Raises InvalidPayment for a payment it can never charge."""
+        """Charge, with the request's idempotency key. Raises InvalidPayment for a payment it can never charge."""
 
-    def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
-        """The charge with this reference, if it is known, else the one that carries exactly our payment id.
+    def find(self, payment_id: str, reference: str = "", *, environment_id: str = "") -> GatewayCharge | None:
+        """The charge with this reference, if it is known, else the one that carries exactly our two ids.
 
         None if a search does not show one, which proves nothing: a search may lag. Never None with a reference.
         """
 
-    def listed(self, payment_id: str, since: datetime, until: datetime, after: str = "") -> Listed:
-        """A page of the charges created from `since` to `until`, newest first: ours, if it is on the page.
+    def listed(self, since: datetime, until: datetime, after: str = "") -> Listed:
+        """A page of the charges created from `since` to `until`, newest first.
 
         The list does not lag. If no page has a charge of ours, there is none in this time. `after` is the `next_page`
         of the page before. Raises RateLimited, NotSent, OutcomeUnknown or Misconfigured.

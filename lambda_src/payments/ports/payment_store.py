@@ -31,8 +31,8 @@ class PaymentStore(Protocol):
     def save(self, payment: Payment) -> None:
         """Replace the previous version (`payment.version - 1`) by `payment`. Raises VersionConflict.
 
-        Does not change the marks that `AuditStore`, `BatchStore`, `claim_restart` and `postpone` write, and removes no
-        reference that `keep_reference` wrote.
+        Does not change the marks that `AuditStore`, `BatchStore`, `claim_restart`, `postpone` and `prove_absent` write,
+        and removes no reference that `keep_reference` wrote.
         """
 
     def unsettled(self, before: datetime) -> Iterator[str]:
@@ -56,6 +56,9 @@ class PaymentStore(Protocol):
 
         The payment must exist. Raises NotSealed for a reference in plain text.
         """
+
+    def prove_absent(self, payment: Payment) -> None:
+        """Set `absent_version` to the payment's given version. No effect if the row changed or has a reference."""
 
     def of_batch(self, batch_id: str) -> Iterator[Payment]:
         """The payments of a batch in the order of their lines. Eventually consistent."""

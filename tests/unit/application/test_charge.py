@@ -3,19 +3,21 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from fakes.customers import MemoryCustomerStore
+from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.gateway import Fault, FaultKind, MemoryGateway
 from fakes.payments import MemoryPaymentStore
 from fakes.tokens import MemoryTokenStore
-from payments.application import charge as charging
-from payments.application.charge import MOST_PAGES, MOST_VERSIONS, Charging, may_call_gateway
+from payments.application.charge import MOST_VERSIONS, Charging, may_call_gateway
 from payments.application.record import record
+from payments.application.sealed_payments import opened
 from payments.application.validate import PaymentMethods
+from payments.domain.clock import iso
 from payments.domain.customer import Customer
 from payments.domain.errors import (
     Declined,
@@ -32,9 +34,10 @@ from payments.domain.outcome import Outcome, answered
 from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
-from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 from payments.ports.payment_store import VersionConflict
-from tests.unit.builders import FixedClock, after, payment
+from tests.unit.builders import NOON, FixedClock, after, payment
+from tests.unit.charge_lists import charge_list, read_the_list
 
 STEP_UP = "pm_card_threeDSecure2Required"
 
@@ -49,13 +52,27 @@ class ChargeScenario:
         self.row = row or payment()
         self.store.create(self.row)
         self.timeouts = RecoveryTimeouts()
+        self.encryptor = MemoryFieldEncryptor()
 
-    def charge(self, gateway: Any = None, *, seen: Payment | None = None, reconcile: bool = False) -> Outcome:
+    def charge(
+        self,
+        gateway: Any = None,
+        *,
+        seen: Payment | None = None,
+        reconcile: bool = False,
+        environment_id: str = "0123456789abcdef",
+    ) -> Outcome:
         """Charge the current row, or the row as it was `seen` before."""
         customers = MemoryCustomerStore(Customer("c1", default_payment_method="pm_card_mastercard"))
         methods = PaymentMethods(customers, "pm_card_visa", MemoryTokenStore(), self.clock)
-        charging = Charging(gateway or self.gateway, methods, self.store, self.clock, self.timeouts)
-        return charging.charge(seen or self.now, reconcile=reconcile)
+        charging = Charging(
+            gateway or self.gateway, methods, self.store, self.clock, self.timeouts, environment_id=environment_id
+        )
+        return charging.charge(opened(seen or self.now, self.encryptor), reconcile=reconcile)
+
+    def read_the_list(self) -> bool:
+        """Read the gateway's list, as recovery does. False if it cannot answer yet."""
+        return read_the_list(charge_list(self.gateway, self.store, self.encryptor, self.clock), self.now)
 
     def finish(self, *, reconcile: bool = False) -> Payment:
         """Charge and record, as the workflow does; gives the row."""
@@ -132,6 +149,38 @@ def test_charge_when_the_intent_cannot_be_written_then_nothing_is_sent() -> None
     with pytest.raises(VersionConflict):
         scenario.charge()
     assert scenario.captured == 0
+
+
+@pytest.mark.fault(57)
+def test_charge_repeats_the_form_of_the_first_request() -> None:
+    scenario = ChargeScenario()
+    lost(scenario, FaultKind.ANSWER_LOST)
+    assert scenario.now.environment_id == "0123456789abcdef"
+    scenario.store.rows["pay_1"] = replace(scenario.now, gateway_customer="cus_1", off_session=True)
+
+    class Sent(MemoryGateway):
+        def find(self, payment_id: str, reference: str = "", *, environment_id: str = "") -> GatewayCharge | None:
+            return None
+
+        def charge(self, request: ChargeRequest) -> GatewayCharge:
+            requests.append(request)
+            return super().charge(request)
+
+    requests: list[ChargeRequest] = []
+    scenario.charge(Sent(scenario.clock), environment_id="changed")
+    [request] = requests
+    assert (request.key, request.customer, request.off_session) == ("0123456789abcdef:pay_1", "cus_1", True)
+
+
+@pytest.mark.fault(57)
+@pytest.mark.parametrize("status", [Status.PENDING, Status.PROCESSING])
+def test_charge_keeps_the_form_without_an_environment_of_a_row_sent_before(status: Status) -> None:
+    scenario = ChargeScenario(replace(payment(), attempts=1, attempted_at=iso(NOON)))
+    if status is Status.PROCESSING:
+        scenario.become(status)
+    scenario.charge()
+    assert scenario.now.environment_id == ""
+    assert scenario.gateway.find("pay_1", environment_id="") is not None
 
 
 @pytest.mark.fault(8)
@@ -377,8 +426,10 @@ def test_unknown_payment_not_found_fails_only_after_the_proof_time() -> None:
         scenario.charge()
     scenario.become(Status.UNKNOWN)
     scenario.clock.wait(scenario.timeouts.proof - timedelta(seconds=5))
+    assert not scenario.read_the_list()
     assert scenario.finish().status is Status.UNKNOWN
     scenario.clock.wait(timedelta(seconds=5))
+    assert scenario.read_the_list()
     assert (scenario.finish().status, scenario.now.code) == (Status.FAILED, "not_charged")
     assert scenario.captured == 0
 
@@ -392,92 +443,6 @@ def lost(scenario: ChargeScenario, kind: FaultKind = FaultKind.SERVER_ERROR, *, 
 
 NEVER_SHOWN = timedelta(days=365)
 """A search that lags without bound."""
-
-
-@pytest.mark.fault(50)
-def test_unknown_charge_that_search_never_shows_is_found_by_the_list() -> None:
-    scenario = ChargeScenario(search_lag=NEVER_SHOWN)
-    lost(scenario)
-    scenario.become(Status.UNKNOWN)
-    scenario.clock.wait(scenario.timeouts.proof - timedelta(seconds=5))
-    assert scenario.finish().status is Status.UNKNOWN
-    scenario.clock.wait(timedelta(seconds=5))
-    assert scenario.finish().status is Status.SUCCEEDED
-    assert scenario.captured == 1
-
-
-@pytest.mark.fault(50)
-@pytest.mark.parametrize("error", [OutcomeUnknown("search_refused", "not offered in India")])
-def test_unknown_charge_without_a_search_is_settled_by_the_list(error: PaymentError) -> None:
-    for executes, status in ((True, Status.SUCCEEDED), (False, Status.FAILED)):
-        scenario = ChargeScenario()
-        lost(scenario, executes=executes)
-        scenario.become(Status.UNKNOWN)
-        scenario.clock.wait(scenario.timeouts.proof)
-        find = scenario.gateway.find
-
-        def without_search(payment_id: str, reference: str = "", find: Any = find) -> GatewayCharge | None:
-            if not reference:
-                raise error
-            found: GatewayCharge | None = find(payment_id, reference)
-            return found
-
-        scenario.gateway.find = without_search  # type: ignore[method-assign]
-        assert scenario.finish().status is status
-
-
-@pytest.mark.fault(50)
-def test_unknown_charge_of_a_late_second_attempt_is_in_the_listed_time() -> None:
-    scenario = ChargeScenario(search_lag=NEVER_SHOWN)
-    lost(scenario, FaultKind.ANSWER_LOST, executes=False)
-    scenario.clock.wait(timedelta(hours=2))
-    lost(scenario)
-    scenario.become(Status.UNKNOWN)
-    scenario.clock.wait(scenario.timeouts.proof)
-    assert scenario.finish().status is Status.SUCCEEDED
-
-
-class LongList(MemoryGateway):
-    """A gateway with more charges than a proof reads. Each page takes `page_takes`."""
-
-    page_takes = timedelta(0)
-
-    def __init__(self, clock: FixedClock) -> None:
-        super().__init__(clock)
-        self.waits = clock.wait
-        self.pages: list[str] = []
-
-    def listed(self, payment_id: str, since: datetime, until: datetime, after: str = "") -> Listed:
-        """One more page, after the time that a page takes."""
-        self.pages.append(after)
-        self.waits(self.page_takes)
-        return Listed("", f"page-{len(self.pages)}")
-
-
-@pytest.mark.parametrize(("page_takes", "pages"), [(timedelta(0), MOST_PAGES), (timedelta(seconds=9), 2)])
-def test_unknown_beyond_the_pages_of_a_proof_stays_unknown(
-    page_takes: timedelta, pages: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not page_takes:
-        monkeypatch.setattr(charging, "LISTS_FOR", timedelta(days=1))
-    scenario = ChargeScenario()
-    scenario.gateway = gateway = LongList(scenario.clock)
-    gateway.page_takes = page_takes
-    scenario.become(Status.PROCESSING, Status.UNKNOWN)
-    scenario.clock.wait(scenario.timeouts.proof)
-    assert scenario.finish().status is Status.UNKNOWN
-    assert gateway.pages == ["", *(f"page-{number}" for number in range(1, pages))]
-
-
-@pytest.mark.fault(50)
-@pytest.mark.parametrize("kind", [FaultKind.RATE_LIMITED, FaultKind.NOT_SENT, FaultKind.UNAUTHORIZED])
-def test_unknown_when_the_list_fails_then_that_proves_nothing(kind: FaultKind) -> None:
-    scenario = ChargeScenario()
-    scenario.become(Status.PROCESSING, Status.UNKNOWN)
-    scenario.clock.wait(scenario.timeouts.proof)
-    scenario.gateway.fail(Fault(kind, call="listed"))
-    with pytest.raises(unproven(kind)):
-        scenario.charge()
 
 
 @pytest.mark.fault(55)
@@ -501,6 +466,7 @@ def test_charge_too_late_to_send_again_is_settled_by_the_list() -> None:
     scenario.clock.wait(timedelta(hours=30))
     assert (scenario.finish().status, scenario.now.code) == (Status.UNKNOWN, "too_late_to_send_again")
     scenario.clock.wait(scenario.timeouts.proof)
+    assert scenario.read_the_list()
     assert scenario.finish().status is Status.SUCCEEDED
     assert scenario.captured == 1
 
@@ -510,6 +476,7 @@ def test_unknown_when_found_then_nothing_is_ever_sent_again() -> None:
     scenario = ChargeScenario()
     scenario.become(Status.PROCESSING, Status.UNKNOWN)
     scenario.clock.wait(timedelta(days=2))
+    assert scenario.read_the_list()
     scenario.finish()
     assert (scenario.now.status, scenario.captured) == (Status.FAILED, 0)
 
@@ -692,7 +659,7 @@ def test_may_call_gateway_when_charge_calls_it_then_true_and_else_false(status: 
             calls.append("charge")
             return super().charge(request)
 
-        def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
+        def find(self, payment_id: str, reference: str = "", *, environment_id: str = "") -> GatewayCharge | None:
             calls.append("find")
             return None
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from unittest.mock import Mock
@@ -13,6 +14,7 @@ from fakes.batch_breaker import MemoryBreakerStore
 from fakes.batches import MemoryBatchStore
 from fakes.customers import MemoryCustomerStore
 from fakes.events import MemoryEventStore
+from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.gateway import Fault, FaultKind, MemoryGateway
 from fakes.payment_queue import MemoryPaymentQueue
 from fakes.payments import MemoryPaymentStore
@@ -24,6 +26,7 @@ from payments.application.batch.close_rows import BatchRows
 from payments.application.charge import Charging
 from payments.application.record import record
 from payments.application.recover import RESERVE_SECONDS, PaymentRecovery
+from payments.application.sealed_payments import opened
 from payments.application.validate import PaymentMethods
 from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import Batch, BatchStatus, Progress, Source
@@ -40,6 +43,7 @@ from payments.ports.batch_store import Claim
 from payments.ports.payment_gateway import ChargeRequest
 from payments.ports.payment_queue import QueuedPayment
 from tests.unit.builders import NOON, FixedClock, after, batch_payment, gateway_event, payment
+from tests.unit.charge_lists import charge_list
 
 UNIT = RecoveryTimeouts().unit
 SOURCE = Source("bucket", "incoming/payroll.csv", "v1", "etag", 1234)
@@ -104,6 +108,7 @@ class RecoveryScenario:
         self.clock = FixedClock()
         self.other_run = OtherRun()
         self.gateway = MemoryGateway(self.clock)
+        self.encryptor = MemoryFieldEncryptor()
         self.payments = ContestedPayments(self.other_run)
         self.log = MemoryAuditStore(self.payments)
         self.batches = ContestedBatches(self.payments, self.other_run)
@@ -122,6 +127,7 @@ class RecoveryScenario:
             self.workflow,
             Webhooks(self.events, self.payments, self.workflow, self.clock),
             self.gateway,
+            charge_list(self.gateway, self.payments, self.encryptor, self.clock),
             self.breaker,
             self.delivery,
             BatchRows(self.batches, self.reported.append),
@@ -141,7 +147,7 @@ class RecoveryScenario:
         """Run an execution of the workflow. Returns the row, audited."""
         methods = PaymentMethods(MemoryCustomerStore(), "", MemoryTokenStore(), self.clock)
         charging = Charging(self.gateway, methods, self.payments, self.clock)
-        outcome = answered(lambda: charging.charge(self.payments.rows[payment_id]))
+        outcome = answered(lambda: charging.charge(opened(self.payments.rows[payment_id], self.encryptor)))
         assert outcome
         audit(record(payment_id, outcome, store=self.payments, clock=self.clock), log=self.log)
         return self.payments.rows[payment_id]
@@ -217,10 +223,34 @@ def test_recovery_leaves_a_queued_payment_in_the_queue() -> None:
 
 
 def test_recovery_waits_longer_after_each_restart_without_effect() -> None:
-    scenario = RecoveryScenario(after(payment(), Status.PROCESSING, Status.UNKNOWN))
+    scenario = RecoveryScenario(after(payment(), Status.PROCESSING, Status.UNKNOWN, gateway_reference="mem_1"))
     taken_up = [unit for unit in range(1, 40) if scenario.recover(after_units=1)["taken_up"]]
     assert taken_up == [1, 3, 7, 15, 27, 39]
     assert len(set(scenario.workflow.started)) == 6
+
+
+@pytest.mark.fault(50)
+@pytest.mark.parametrize(("executes", "status"), [(True, Status.SUCCEEDED), (False, Status.FAILED)])
+def test_recovery_reads_the_list_once_for_all_unknown_payments(executes: bool, status: Status) -> None:
+    scenario = RecoveryScenario(*(payment(f"pay_{number}") for number in range(3)))
+    for payment_id, row in scenario.payments.rows.items():
+        scenario.gateway.fail(Fault(FaultKind.ANSWER_LOST, payment_id, executes=executes))
+        with suppress(OutcomeUnknown):
+            scenario.run(payment_id)
+        scenario.payments.rows[payment_id] = after(
+            scenario.payments.rows[payment_id], Status.UNKNOWN, at=scenario.clock()
+        )
+        assert row.status is Status.PENDING
+    scenario.clock.wait(RecoveryTimeouts().proof)
+    assert scenario.recover()["taken_up"] == 3
+    assert {scenario.run(payment_id).status for payment_id in scenario.payments.rows} == {status}
+
+
+@pytest.mark.fault(50)
+def test_recovery_searches_as_usual_when_the_list_is_refused() -> None:
+    scenario = RecoveryScenario(after(payment(), Status.PROCESSING, Status.UNKNOWN, at=NOON))
+    scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED, call="listed", times=100))
+    assert scenario.recover(after_units=3) == {"taken_up": 1, "lists_not_read": 1}
 
 
 @pytest.mark.fault(4)

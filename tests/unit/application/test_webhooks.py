@@ -124,6 +124,27 @@ def test_receive_when_it_names_no_payment_then_ignored_and_not_parked() -> None:
     assert list(scenario.events.parked()) == []
 
 
+@pytest.mark.fault(57)
+def test_receive_ignores_an_event_of_another_environment() -> None:
+    scenario = world_in(Status.PROCESSING, Status.UNKNOWN, attempts=1, environment_id="ours")
+    scenario.webhooks = replace(scenario.webhooks, environment_id="ours")
+    theirs = replace(gateway_event(), environment_id="theirs")
+    assert scenario.webhooks.receive(theirs) is EventState.IGNORED
+    assert scenario.events.events == {}
+    assert scenario.webhooks.receive(replace(theirs, environment_id="ours")) is EventState.PARKED
+    assert len(scenario.workflow.reconciling) == 1
+
+
+@pytest.mark.fault(57)
+@pytest.mark.parametrize(("of_row", "of_event"), [("ours", ""), ("", "ours")])
+def test_receive_when_the_charge_was_not_sent_by_us_then_contradicts(of_row: str, of_event: str) -> None:
+    scenario = world_in(Status.PROCESSING, Status.UNKNOWN, attempts=1, environment_id=of_row)
+    scenario.webhooks = replace(scenario.webhooks, environment_id="ours")
+    event = replace(gateway_event(), environment_id=of_event)
+    assert scenario.webhooks.receive(event) is EventState.CONTRADICTS
+    assert scenario.workflow.started == []
+
+
 # Early ---------------------------------------------------------------------------------------------------------------
 
 

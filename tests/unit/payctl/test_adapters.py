@@ -56,7 +56,7 @@ def test_gateway_when_asked_then_with_the_stacks_key_at_the_stacks_address(
 ) -> None:
     secrets.put_secret_value(SecretId=OUTPUTS["gateway_secret_arn"], SecretString=KEY)
     gateway = at_gateway.gateway(stack(**{output: stripe.url.removesuffix("/test")}))
-    assert str(at_gateway.says(gateway, "pay_1")) == "succeeded 99.99 USD (pi_1)"
+    assert str(at_gateway.says(gateway, "pay_1", environment_id="")) == "succeeded 99.99 USD (pi_1)"
     [request] = stripe.received
     assert request.path.startswith("/v1/payment_intents/search?")
     assert request.headers["Authorization"] == f"Bearer {KEY}"
@@ -70,7 +70,7 @@ def test_gateway_of_a_local_stack_bypasses_the_operators_proxy(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "elsewhere.example")
     gateway = at_gateway.gateway(stack(endpoint_url="https://x", gateway_url=stripe.url.removesuffix("/test")))
-    assert at_gateway.says(gateway, "pay_1").status == "succeeded"
+    assert at_gateway.says(gateway, "pay_1", environment_id="").status == "succeeded"
 
 
 def test_gateway_without_a_key_says_how_to_set_one_and_sends_nothing(secrets: Any, stripe: FakeApi) -> None:

@@ -35,6 +35,9 @@ _SAVED = [
     "code",
     "message",
     "history",
+    "environment_id",
+    "gateway_customer",
+    "off_session",
 ]
 """The attributes that `save` writes: those that a status change can change, and no marks that other code writes."""
 _KEPT = ("gateway_reference", "reference_digest")
@@ -62,6 +65,8 @@ def payment_values(payment: Payment) -> dict[str, Any]:
         "batch_line": payment.batch_line or None,
         "batch_row_closed": payment.batch_row_closed or None,
         "restarts": payment.restarts or None,
+        "off_session": payment.off_session or None,
+        "absent_version": payment.absent_version or None,
     }
 
 
@@ -80,6 +85,7 @@ def payment_of(item: Mapping[str, Any]) -> Payment:
             "audited_version": int(values.get("audited_version", 0)),
             "batch_line": int(values.get("batch_line", 0)),
             "restarts": int(values.get("restarts", 0)),
+            "absent_version": int(values.get("absent_version", 0)),
             "history": tuple(
                 Change(**change | {"version": int(change["version"]), "status": Status(change["status"])})
                 for change in values.get("history", [])
@@ -171,6 +177,19 @@ class DynamoPaymentStore:
                 UpdateExpression="SET gateway_reference = :reference, reference_digest = :digest",
                 ConditionExpression="attribute_exists(version) AND attribute_not_exists(gateway_reference)",
                 ExpressionAttributeValues={":reference": {"S": reference}, ":digest": {"S": digest}},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
+
+    def prove_absent(self, payment: Payment) -> None:
+        """Set `absent_version` with one conditional write. No effect on a row that changed or has a reference."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"payment_id": {"S": payment.payment_id}},
+                UpdateExpression="SET absent_version = :version",
+                ConditionExpression="version = :version AND attribute_not_exists(gateway_reference)",
+                ExpressionAttributeValues={":version": {"N": str(payment.version)}},
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import stripe
@@ -14,8 +14,9 @@ from payments.adapters.stripe.errors import Call, code_of, payment_error, word
 from payments.adapters.stripe.rules import check_chargeable
 from payments.domain.errors import Conflict, Declined, OutcomeUnknown, PaymentError, RequiresAction
 from payments.domain.money import InvalidMoney
+from payments.domain.payment import ENVIRONMENT
 from payments.domain.statuses import Status
-from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed, ListedCharge
 
 CONNECT_TIMEOUT_SECONDS = 3.0
 READ_TIMEOUT_SECONDS = 20.0
@@ -42,7 +43,7 @@ class StripeGateway:
         self._intents = payment_intents(base_url, connect_timeout_seconds, read_timeout_seconds)
 
     def charge(self, request: ChargeRequest) -> GatewayCharge:
-        """Create and confirm a payment intent, with the payment id as idempotency key and in its metadata.
+        """Create and confirm a payment intent, with our ids in its idempotency key and its metadata.
 
         Stripe keeps the key for 24 hours: later, the request must not be repeated. Raises the errors of the port, and
         Conflict if Stripe has the payment id with other content.
@@ -52,14 +53,14 @@ class StripeGateway:
         key = self._api_key()
         return _charge_of(
             _asked(
-                lambda: self._intents.create(params, options={"api_key": key, "idempotency_key": request.payment_id}),
+                lambda: self._intents.create(params, options={"api_key": key, "idempotency_key": request.key}),
                 Call.CHARGE,
                 request.money.currency,
             )
         )
 
-    def find(self, payment_id: str, reference: str = "") -> GatewayCharge | None:
-        """The intent of the reference, else the one with our payment id in its metadata; of several the captured one.
+    def find(self, payment_id: str, reference: str = "", *, environment_id: str = "") -> GatewayCharge | None:
+        """The intent of the reference, else the one with our ids in its metadata; of several the captured one.
 
         The search ignores case, and `order-7` is another payment than `ORDER-7`: the metadata must match exactly.
 
@@ -73,17 +74,19 @@ class StripeGateway:
                 Call.RETRIEVE,
             )
             return _charge_of(known)
-        query = f'metadata["payment_id"]:"{payment_id}"'  # the id's plain alphabet needs no escaping
+        query = " AND ".join(  # the plain alphabet of the ids needs no escaping
+            f'metadata["{name}"]:"{value}"' for name, value in _our_ids(payment_id, environment_id).items()
+        )
         found = _asked(
             lambda: self._intents.search(
                 {"query": query, "limit": 100, "expand": ["data.latest_charge"]}, options={"api_key": key}
             ),
             Call.SEARCH,
         )
-        own = [intent for intent in found.data if _is_of(payment_id, intent)]
+        own = [intent for intent in found.data if _is_of(payment_id, environment_id, intent)]
         return _charge_of(min(own, key=_preference)) if own else None
 
-    def listed(self, payment_id: str, since: datetime, until: datetime, after: str = "") -> Listed:
+    def listed(self, since: datetime, until: datetime, after: str = "") -> Listed:
         """A page of 100 of Stripe's list, which has no delay (docs.stripe.com/search#data-freshness).
 
         It filters by the time of creation in whole seconds, not by metadata (docs.stripe.com/api/payment_intents/list).
@@ -92,9 +95,9 @@ class StripeGateway:
         params: Any = {"created": created, "limit": 100} | ({"starting_after": after} if after else {})
         key = self._api_key()
         page = _asked(lambda: self._intents.list(params, options={"api_key": key}), Call.LIST)
-        own = [intent for intent in page.data if _is_of(payment_id, intent)]
         return Listed(
-            reference=min(own, key=_preference).id if own else "",
+            tuple(_listed_charge(intent) for intent in page.data if _our_id(intent, "payment_id")),
+            oldest_at=_created_at(page.data[-1]) if page.data else None,
             next_page=page.data[-1].id if page.has_more else "",
         )
 
@@ -124,9 +127,16 @@ def _intent_params(request: ChargeRequest) -> Any:
         "payment_method": request.payment_method,
         "payment_method_types": ["card"],  # no method that redirects the customer to another site
         "confirm": True,
-        "metadata": {**request.metadata, "payment_id": request.payment_id},
+        "metadata": {**request.metadata, **_our_ids(request.payment_id, request.environment_id)},
     }
-    return params | ({"description": request.description} if request.description else {})
+    optional = {"description": request.description, "customer": request.customer, "off_session": request.off_session}
+    return params | {name: value for name, value in optional.items() if value}
+
+
+def _our_ids(payment_id: str, environment_id: str) -> dict[str, str]:
+    """The metadata that an intent of ours carries. `payments.domain.payment` reserves the keys."""
+    ids = {"payment_id": payment_id, ENVIRONMENT: environment_id}
+    return {name: value for name, value in ids.items() if value}
 
 
 def _asked[T](request: Callable[[], T], call: Call, currency: str = "") -> T:
@@ -188,9 +198,29 @@ def _gateway_charge(intent: stripe.PaymentIntent, status: Status, amount: int) -
         ) from None
 
 
-def _is_of(payment_id: str, intent: stripe.PaymentIntent) -> bool:
-    """True if the intent carries exactly this payment id: Stripe's search ignores case (docs.stripe.com/search)."""
-    return bool(intent.metadata) and intent.metadata.to_dict().get("payment_id") == payment_id
+def _is_of(payment_id: str, environment_id: str, intent: stripe.PaymentIntent) -> bool:
+    """True if the intent carries exactly these ids: Stripe's search ignores case (docs.stripe.com/search)."""
+    return (_our_id(intent, "payment_id"), _our_id(intent, ENVIRONMENT)) == (payment_id, environment_id)
+
+
+def _our_id(intent: stripe.PaymentIntent, name: str) -> str:
+    """One of our ids in an intent's metadata; "" if it has none."""
+    return str((intent.metadata.to_dict() if intent.metadata else {}).get(name, ""))
+
+
+def _created_at(intent: stripe.PaymentIntent) -> datetime:
+    return datetime.fromtimestamp(intent.created, UTC)
+
+
+def _listed_charge(intent: stripe.PaymentIntent) -> ListedCharge:
+    return ListedCharge(
+        intent.id,
+        _our_id(intent, "payment_id"),
+        _our_id(intent, ENVIRONMENT),
+        _created_at(intent),
+        captured=intent.status == "succeeded",
+        may_capture=intent.status != "canceled",
+    )
 
 
 def _preference(intent: stripe.PaymentIntent) -> int:

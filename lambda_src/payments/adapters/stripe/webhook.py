@@ -9,7 +9,7 @@ import stripe
 
 from payments.domain.clock import Clock, iso
 from payments.domain.gateway_event import GatewayEvent
-from payments.domain.payment import PAYMENT_ID
+from payments.domain.payment import ENVIRONMENT, PAYMENT_ID
 
 TOLERANCE_SECONDS = 300
 """The maximum age of a signature: Stripe's own libraries accept five minutes."""
@@ -36,7 +36,8 @@ def verified_event(body: bytes, signature: str, secrets: Sequence[str], *, clock
         return GatewayEvent(
             event_id=_word(event["id"]),
             type=_word(event["type"]),
-            payment_id=_payment_id(about),
+            payment_id=_ours(about, "payment_id"),
+            environment_id=_ours(about, ENVIRONMENT),
             gateway_reference=_word(about["payment_intent"] if about["object"] == "charge" else about["id"]),
             occurred_at=iso(datetime.fromtimestamp(int(event["created"]), UTC)),
             received_at=iso(clock()),
@@ -53,11 +54,11 @@ def _fits(body: bytes, signature: str, secret: str) -> bool:
     return True
 
 
-def _payment_id(about: Mapping[str, Any]) -> str:
-    """Our payment id in an object's metadata, or "" if the object is not ours."""
+def _ours(about: Mapping[str, Any], name: str) -> str:
+    """One of our ids in an object's metadata, or "" if the object does not have it."""
     metadata = about.get("metadata")
-    payment_id = metadata.get("payment_id", "") if isinstance(metadata, Mapping) else ""
-    return payment_id if isinstance(payment_id, str) and PAYMENT_ID.fullmatch(payment_id) else ""
+    value = metadata.get(name, "") if isinstance(metadata, Mapping) else ""
+    return value if isinstance(value, str) and PAYMENT_ID.fullmatch(value) else ""
 
 
 def _word(value: object) -> str:
