@@ -71,6 +71,7 @@ class PaymentStack(TerraformStack):
             alarms_topic_arn=topics.alarms.arn,
             state_machine_arn=workflow.arn,
             gateway_secret_arn=secrets.gateway.arn,
+            gateway_mode=settings.effective.gateway_mode,
             webhook_secret_arn=secrets.webhook.arn,
             vault_key_arn=foundation.encryption.arn,
             webhook_url=f"{api.stage.invoke_url}/webhooks/stripe",

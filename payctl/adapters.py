@@ -85,7 +85,8 @@ def gateway(stack: Stack) -> "StripeGateway":
     from payments.adapters.secrets_manager import GatewayKey
     from payments.adapters.stripe.gateway import StripeGateway
 
-    key = GatewayKey(stack.client("secretsmanager"), stack["gateway_secret_arn"])
+    mode = stack.outputs.get("gateway_mode", "")
+    key = GatewayKey(stack.client("secretsmanager"), stack["gateway_secret_arn"], mode=mode)
     key.read()
     base_url = stack.outputs.get("gateway_url") or stack.outputs.get("stripe_api_base")
     if not base_url:

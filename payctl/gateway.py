@@ -10,11 +10,10 @@ from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
 from payctl.prompts import Yes
 from payctl.stack import Stack
+from payments.adapters.stripe.modes import SECRET_KEYS, mode_of_key
 
 app = typer.Typer(help="The payment gateway's credentials.", no_args_is_help=True)
 
-SECRET_KEYS = ("sk_", "rk_")
-"""Prefixes of Stripe's secret and restricted keys."""
 WEBHOOK_SECRET = "whsec_"  # noqa: S105
 """Prefix of Stripe's webhook signing secrets."""
 
@@ -125,6 +124,13 @@ def _key(stack: Stack) -> str:
         raise Failure(
             "this is not a secret key of Stripe: one begins with sk_ (secret) or rk_ (restricted); nothing was changed",
             details=["a key that begins with pk_ is publishable and cannot charge"] if key[:3] == "pk_" else [],
+            code=Exit.USAGE,
+        )
+    mode, needed = mode_of_key(key), stack.outputs.get("gateway_mode", "")
+    if needed and mode not in ("", needed):
+        raise Failure(
+            f"this is a {mode} key, and {stack.name} needs a {needed} key; nothing was changed",
+            details=[f"to run {stack.name} in Stripe's {mode} mode, deploy it with GATEWAY_MODE={mode}"],
             code=Exit.USAGE,
         )
     return key

@@ -60,7 +60,7 @@ UNAVAILABLE_SECONDS = 5
 dynamodb, kms = aws.dynamodb(), aws.kms()
 encryptor = KmsFieldEncryptor(kms, setting("VAULT_KEY_ARN"))
 limits = DynamoLimitStore(dynamodb, setting("LIMITS_TABLE"))
-gateway_key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"))
+gateway_key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=setting("GATEWAY_MODE"))
 services = Services(
     payments=InstrumentedPaymentStore(
         dynamodb,

@@ -30,7 +30,7 @@ from payments.observability.metrics import GATEWAY_MISCONFIGURED, PAYMENTS_IN_RE
 
 dynamodb = aws.dynamodb()
 encryptor = KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN"))
-key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"))
+key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=setting("GATEWAY_MODE"))
 breaker = BatchBreaker(DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")), utc_now)
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
 rate_limiter = GatewayRateLimiter(DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot), slot, utc_now, time.sleep)

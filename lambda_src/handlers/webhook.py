@@ -8,7 +8,7 @@ from payments.adapters.dynamodb.instrumented_payments import InstrumentedPayment
 from payments.adapters.kms import KmsFieldEncryptor
 from payments.adapters.secrets_manager import WebhookSecrets
 from payments.adapters.step_functions import StepFunctionsWorkflow
-from payments.adapters.stripe.webhook import BadSignature, UnreadableEvent, verified_event
+from payments.adapters.stripe.webhook import BadSignature, EventOfOtherMode, UnreadableEvent, verified_event
 from payments.application.webhooks import Webhooks
 from payments.config import setting
 from payments.domain.clock import utc_now
@@ -54,11 +54,13 @@ def _verified(event: dict[str, Any]) -> GatewayEvent:
     """The event, if its signature is valid. Raises Problem."""
     signature = header(event, "Stripe-Signature")
     try:
-        return verified_event(raw_body(event), signature, secrets.read_all(), clock=utc_now)
+        return verified_event(
+            raw_body(event), signature, secrets.read_all(), clock=utc_now, mode=setting("GATEWAY_MODE")
+        )
     except BadSignature as error:
         secrets.forget_old()  # the secret may have been rotated
         raise Problem(400, "invalid-signature", f"{error}; nothing was stored") from None
-    except UnreadableEvent as error:
+    except (UnreadableEvent, EventOfOtherMode) as error:
         raise Problem(400, "invalid-request", f"{error}; nothing was stored") from None
     except Misconfigured as error:
         raise Problem(503, "internal-error", error.message) from None

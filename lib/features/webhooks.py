@@ -13,6 +13,7 @@ class Webhooks:
             "webhook",
             15,
             **foundation.environment,
+            **foundation.gateway_mode,
             **workflow.environment,
             **secret.environment,
             **tables.payments.environment,

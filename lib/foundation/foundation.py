@@ -78,8 +78,14 @@ class Foundation:
 
     @property
     def gateway(self) -> dict[str, str]:
-        """How to reach Stripe: the secret with the API key, and the address."""
-        return {**self.secrets.gateway.environment, "STRIPE_API_BASE": self.settings.stripe_api_base}
+        """How to reach Stripe: the secret with the API key, its mode, and the address."""
+        base = {"STRIPE_API_BASE": self.settings.stripe_api_base}
+        return {**self.secrets.gateway.environment, **self.gateway_mode, **base}
+
+    @property
+    def gateway_mode(self) -> dict[str, str]:
+        """Stripe's mode, test or live, that keys and events must have."""
+        return {"GATEWAY_MODE": self.settings.effective.gateway_mode}
 
     @property
     def environment_id(self) -> str:

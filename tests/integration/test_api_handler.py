@@ -116,6 +116,7 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
             "EMAIL_HASH_KEY_ARN": lookup_key,
             "GATEWAY_SECRET_ARN": "payment-gateway-stripe",
             "STRIPE_API_BASE": "http://127.0.0.1:9",
+            "GATEWAY_MODE": "test",
             "RATE_PER_IP_PER_MINUTE": "1000",
             "RATE_PER_CUSTOMER_PER_MINUTE": "1000",
             "ENVIRONMENT_SUFFIX": "test",

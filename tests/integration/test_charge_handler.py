@@ -70,6 +70,7 @@ def scenario(payments: DynamoPaymentStore) -> Iterator[HandlerScenario]:
         TOKENS_TABLE=TOKENS.name,
         CONTROLS_TABLE=CONTROLS.name,
         ENVIRONMENT_ID="0123456789abcdef",
+        GATEWAY_MODE="test",
         GATEWAY_SECRET_ARN=key_arn,
         STRIPE_API_BASE="http://127.0.0.1:9",
         SLOT_MICROSECONDS="20000",
@@ -132,6 +133,13 @@ def test_refused_api_key_is_counted_reread_and_finally_pauses_the_breaker(
     assert scenario.breaker.state().paused_by == PausedBy.GATEWAY
     assert "invalid_api_key" in scenario.breaker.state().reason
     assert metrics_in(capsys.readouterr().out) == {GATEWAY_MISCONFIGURED: 3}
+
+
+def test_charge_with_a_key_of_the_other_mode_sends_nothing(scenario: HandlerScenario) -> None:
+    boto3.client("secretsmanager").put_secret_value(SecretId=scenario.key_arn, SecretString="sk_live_1")
+    with pytest.raises(Misconfigured, match="needs a test key"):
+        scenario.charge()
+    assert scenario.keys == []
 
 
 @pytest.mark.parametrize(("code", "counted"), [("stolen_card", {SUSPICIOUS_DECLINES: 1}), ("insufficient_funds", {})])

@@ -109,6 +109,7 @@ def scenario(payments: DynamoPaymentStore, executions: Executions) -> Iterator[R
             SPLIT_FUNCTION="split",
             VAULT_KEY_ARN=boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
             SLOT_MICROSECONDS="43479",
+            GATEWAY_MODE="test",
             GATEWAY_SECRET_ARN=key_arn,
             STRIPE_API_BASE="http://127.0.0.1:9",
             PATIENCE_SECONDS="300",

@@ -97,6 +97,7 @@ def endpoint(payments: DynamoPaymentStore, executions: Executions) -> Endpoint:
         GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name,
         STATE_MACHINE_ARN=executions.arn,
         ENVIRONMENT_ID="0123456789abcdef",
+        GATEWAY_MODE="test",
         WEBHOOK_SECRET_ARN=secret_arn,
         VAULT_KEY_ARN=boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
     )
@@ -114,6 +115,14 @@ def test_signed_event_is_stored_and_the_workflow_asks_the_gateway(endpoint: Endp
     assert name.startswith("pay_1.e")
     assert is_sealed(state.pop("gateway_reference"))
     assert state == {"payment_id": "pay_1", "ask": True, "event_id": "evt_1"}
+
+
+def test_event_of_the_other_mode_gets_400_with_why_and_is_not_stored(endpoint: Endpoint) -> None:
+    live = json.dumps(json.loads(event()) | {"livemode": True}).encode()
+    answer = endpoint.receive(live, {"Stripe-Signature": signature(live)})
+    assert answer["statusCode"] == 400
+    assert "from Stripe's live mode, and this environment is in test mode" in answer["body"]["detail"]
+    assert endpoint.stored() == {}
 
 
 def test_event_before_its_payment_row_is_stored_for_recovery(endpoint: Endpoint, executions: Executions) -> None:
@@ -261,6 +270,7 @@ def test_event_without_a_configured_secret_gets_503_with_what_to_do(
         GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name,
         STATE_MACHINE_ARN=executions.arn,
         ENVIRONMENT_ID="0123456789abcdef",
+        GATEWAY_MODE="test",
         WEBHOOK_SECRET_ARN=secret_arn,
     )
     endpoint = Endpoint(function, secret_arn)

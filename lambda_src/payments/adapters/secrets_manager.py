@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from payments.adapters.stripe.modes import mode_of_key
 from payments.domain.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -56,13 +57,29 @@ class Secret:
 
 
 class GatewayKey(Secret):
-    """The key for our calls to the gateway."""
+    """The key for our calls to the gateway. With a `mode`, a key of the gateway's other mode is never used."""
 
     def __init__(
-        self, client: "SecretsManagerClient", secret_arn: str, monotonic: Callable[[], float] = time.monotonic
+        self,
+        client: "SecretsManagerClient",
+        secret_arn: str,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        mode: str = "",
     ) -> None:
         advice = "the gateway's secret has no value yet; set it with `payctl gateway set-key`"
         super().__init__(client, secret_arn, Misconfigured("gateway_key_missing", advice), monotonic)
+        self._mode = mode
+
+    def read(self) -> str:
+        """The key. Raises Misconfigured until an operator has set one of the right mode."""
+        key = super().read()
+        mode = mode_of_key(key)
+        if self._mode and mode not in ("", self._mode):
+            self.forget()
+            advice = f"the gateway's key is a {mode} key, and this environment needs a {self._mode} key"
+            raise Misconfigured("gateway_key_of_other_mode", f"{advice}; set it with `payctl gateway set-key`")
+        return key
 
 
 class WebhookSecrets(Secret):

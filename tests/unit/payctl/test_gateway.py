@@ -52,6 +52,18 @@ def test_set_key_when_one_is_set_then_replaces_it_only_with_yes(payctl: Payctl, 
     assert _value(secrets) == "rk_live_new"
 
 
+@pytest.mark.parametrize(("mode", "key"), [("live", KEY), ("test", "rk_live_51AbCdEf")])
+def test_set_key_of_the_other_mode_changes_nothing(
+    tmp_path: Path, secrets: Any, monkeypatch: pytest.MonkeyPatch, mode: str, key: str
+) -> None:
+    monkeypatch.setitem(OUTPUTS, "gateway_mode", mode)
+    result = payctl_with(tmp_path)("gateway", "set-key", stdin=key)
+    assert result.exit_code == Exit.USAGE
+    assert f"needs a {mode} key" in result.stderr
+    assert key not in result.output
+    assert "VersionIdsToStages" not in secrets.describe_secret(SecretId=OUTPUTS["gateway_secret_arn"])
+
+
 @pytest.mark.parametrize("key", ["", "pk_test_51AbCd", "sk_test_one sk_test_two", "sk_test_\x07"])
 def test_set_key_when_it_is_no_secret_key_then_changes_nothing(key: str, payctl: Payctl, secrets: Any) -> None:
     result = payctl("gateway", "set-key", stdin=key)

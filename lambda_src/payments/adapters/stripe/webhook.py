@@ -7,6 +7,7 @@ from typing import Any
 
 import stripe
 
+from payments.adapters.stripe.modes import mode_of_object
 from payments.domain.clock import Clock, iso
 from payments.domain.gateway_event import GatewayEvent
 from payments.domain.payment import ENVIRONMENT, PAYMENT_ID
@@ -23,16 +24,28 @@ class UnreadableEvent(Exception):
     """Signed by Stripe, but not a readable event."""
 
 
-def verified_event(body: bytes, signature: str, secrets: Sequence[str], *, clock: Clock) -> GatewayEvent:
+class EventOfOtherMode(Exception):
+    """Signed by Stripe, but from its other mode: a test event must not change a live payment."""
+
+
+def verified_event(
+    body: bytes, signature: str, secrets: Sequence[str], *, clock: Clock, mode: str = ""
+) -> GatewayEvent:
     """The event in a request whose `Stripe-Signature` matches one of the endpoint's secrets (two during a rotation).
 
-    Reads only ids and times from it. Raises BadSignature and UnreadableEvent.
+    Reads only ids, times and the mode from it. Raises BadSignature and UnreadableEvent, and EventOfOtherMode if `mode`
+    is not the event's.
     """
     if not any(_fits(body, signature, secret) for secret in secrets):
         raise BadSignature("the Stripe-Signature header does not match the body, or is older than five minutes")
     try:
         event = json.loads(body)
         about = event["data"]["object"]
+        of_event = mode_of_object(event.get("livemode"))
+        if mode and of_event not in ("", mode):
+            raise EventOfOtherMode(
+                f"the event is from Stripe's {of_event} mode, and this environment is in {mode} mode"
+            )
         return GatewayEvent(
             event_id=_word(event["id"]),
             type=_word(event["type"]),
