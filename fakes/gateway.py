@@ -35,7 +35,7 @@ KEYS_KEPT_FOR = timedelta(hours=24)
 _OK = ""
 _AUTHENTICATE = "authentication_required"
 _BY_OUTCOME = {
-    _OK: "visa visa_debit mastercard mastercard_debit amex discover jcb",
+    _OK: "visa visa_debit mastercard mastercard_debit amex discover jcb pendingRefund refundFail",
     _AUTHENTICATE: ("authenticationRequired authenticationRequiredOnSetup threeDSecureRequired threeDSecure2Required"),
     "generic_decline": "chargeDeclined visa_chargeDeclined chargeCustomerFail",
     "insufficient_funds": "chargeDeclinedInsufficientFunds visa_chargeDeclinedInsufficientFunds",

@@ -1,4 +1,4 @@
-"""Fault injection: which fault applies to which request or event, and how often. Also the rate limit."""
+"""Fault injection: which fault applies to which request or event, and how often."""
 
 import sys
 import threading
@@ -7,11 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
-
-from local.fake_stripe.clock_and_ids import Clock
-from local.fake_stripe.errors import rate_limited
-from local.fake_stripe.last_second import LastSecond
-from local.fake_stripe.settings import Settings
 
 
 class Kind(StrEnum):
@@ -190,24 +185,3 @@ class Faults:
             faults[:] = [other for other in faults if other is not fault]
             if not faults:
                 del self._of_payment[fault.payment_id]
-
-
-class RateLimit:
-    """Limits the requests in any second to the number in the settings. Thread-safe."""
-
-    def __init__(self, clock: Clock, settings: Settings) -> None:
-        self._clock = clock
-        self._settings = settings
-        self._admitted = LastSecond()
-        self._lock = threading.Lock()
-
-    def take(self) -> None:
-        """Admit a request. Raises ApiError (429)."""
-        limit = self._settings.requests_per_second
-        if not limit:
-            return
-        with self._lock:
-            now = self._clock()
-            if self._admitted.count(now) >= limit:
-                raise rate_limited(1)
-            self._admitted.add(now)
