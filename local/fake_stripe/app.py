@@ -14,7 +14,7 @@ from local.fake_stripe import fault_spec
 from local.fake_stripe.async_outcomes import AsyncOutcomes
 from local.fake_stripe.clock_and_ids import Clock, NewId, random_id, utc_now
 from local.fake_stripe.customers import Customers
-from local.fake_stripe.errors import ApiError, invalid, key_in_use, rate_limited, server_error, unauthorized
+from local.fake_stripe.errors import ApiError, invalid, key_in_use, rate_limited, refused, server_error, unauthorized
 from local.fake_stripe.events import CAUSE, Cause
 from local.fake_stripe.faults import Faults, Kind, Strikes
 from local.fake_stripe.forms import items
@@ -162,6 +162,8 @@ class FakeStripe:
     def _refuse(self, request: ApiRequest, strikes: Strikes) -> None:
         if Kind.UNAUTHORIZED in strikes:
             raise unauthorized(request.api_key)
+        if Kind.REFUSED in strikes:
+            raise refused(strikes[Kind.REFUSED].code)
         if Kind.RATE_LIMITED in strikes:
             raise rate_limited(strikes[Kind.RATE_LIMITED].retry_after_seconds)
         if Kind.KEY_IN_USE in strikes:

@@ -46,8 +46,9 @@ class Customers:
                 self._methods.save(method, customer["id"])
             return dict(customer)
 
-    def retrieve(self, _: Json, customer_id: str) -> Json:
+    def retrieve(self, params: Json, customer_id: str) -> Json:
         """GET /v1/customers/{id}. A deleted customer answers with `deleted`."""
+        check_names(params)
         return self._store.copy("customer", self._store.customers, customer_id)
 
     def update(self, params: Json, customer_id: str) -> Json:
@@ -71,8 +72,9 @@ class Customers:
             self._store.changed(customer, "customer.updated")
             return dict(customer)
 
-    def delete(self, _: Json, customer_id: str) -> Json:
+    def delete(self, params: Json, customer_id: str) -> Json:
         """DELETE /v1/customers/{id}. It is final, and detaches the customer's payment methods."""
+        check_names(params)
         with self._store.lock:
             customer = self._store.customer(customer_id)
             self._methods.release_all(customer_id)

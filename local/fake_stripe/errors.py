@@ -55,6 +55,26 @@ def rate_limited(retry_after_seconds: int = 0, reason: str = "global-rate") -> A
     return ApiError(429, "Request rate limit exceeded.", code="rate_limit", headers=headers)
 
 
+REFUSED = {
+    "account_invalid": (403, "The provided key does not have access to this account, or it does not exist."),
+    "api_key_expired": (401, "Expired API Key provided."),
+    "capability_not_active": (400, "Your account does not have the card_payments capability."),
+    "country_unsupported": (400, "Your account's country is not supported for this request."),
+    "lock_timeout": (429, "This object cannot be accessed right now because another API request is accessing it."),
+    "permission": (403, "The provided key does not have the required permissions for this endpoint."),
+    "platform_api_key_expired": (401, "The API key provided by your Connect platform has expired."),
+    "testmode_charges_only": (400, "Your account cannot currently make live charges."),
+}
+"""Refusals that are not about a parameter, by their code: the status and the text. `permission` is sent without a code.
+Which status the codes of an account have is documented for some of them only."""
+
+
+def refused(code: str) -> ApiError:
+    """A refusal of our key, our account, or of two requests for one object. Nothing was executed."""
+    status, message = REFUSED[code]
+    return ApiError(status, message, code="" if code == "permission" else code)
+
+
 def key_in_use(key: str) -> ApiError:
     """409: a request with the same idempotency key is in progress."""
     return ApiError(

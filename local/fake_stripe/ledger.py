@@ -200,16 +200,19 @@ class Ledger:
         wanted = {name: params.get(name) for name in ("payment_intent", "customer")}
         return self._store.page("/v1/charges", self._store.charges, params, **wanted)
 
-    def charge(self, _: Json, charge_id: str) -> Json:
+    def charge(self, params: Json, charge_id: str) -> Json:
         """GET /v1/charges/{id}."""
+        check_names(params)
         return self._store.copy("charge", self._store.charges, charge_id)
 
-    def account(self, _: Json, __: str = "") -> Json:
+    def account(self, params: Json, _: str = "") -> Json:
         """GET /v1/account."""
+        check_names(params)
         return dict(objects.ACCOUNT)
 
-    def balance(self, _: Json, __: str = "") -> Json:
+    def balance(self, params: Json, _: str = "") -> Json:
         """GET /v1/balance."""
+        check_names(params)
         return objects.balance(self.captured())
 
     def captured(self) -> list[Json]:

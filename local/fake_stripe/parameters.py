@@ -48,6 +48,8 @@ def check_create(params: dict[str, Any]) -> None:
             raise invalid(f"Missing required param: {name}.", param=name, code="parameter_missing")
     check_names(params, _OF_CREATE)
     check_metadata(params)
+    if {"automatic_payment_methods", "payment_method_types"} <= params.keys():
+        raise invalid("You may only specify one of these parameters: automatic_payment_methods, payment_method_types.")
     if params.get("confirm") != "true":
         check_not_confirming(params)
         return
@@ -76,7 +78,7 @@ def off_session(params: dict[str, Any]) -> bool:
     return str(params.get("off_session", "false")) != "false"
 
 
-def check_names(params: dict[str, Any], known: frozenset[str]) -> None:
+def check_names(params: dict[str, Any], known: frozenset[str] = frozenset()) -> None:
     """Raise ApiError for a parameter that an operation does not know, or with a value that it cannot have.
 
     Every operation knows `expand`.

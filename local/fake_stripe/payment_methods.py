@@ -49,8 +49,9 @@ class PaymentMethods:
         with self._store.lock:
             return dict(self.of({"payment_method_data": params}))
 
-    def retrieve(self, _: Json, method_id: str) -> Json:
+    def retrieve(self, params: Json, method_id: str) -> Json:
         """GET /v1/payment_methods/{id}."""
+        check_names(params)
         return self._store.copy("PaymentMethod", self._store.methods, method_id, param="payment_method")
 
     def attach(self, params: Json, method_id: str) -> Json:
@@ -76,7 +77,7 @@ class PaymentMethods:
 
     def detach(self, params: Json, method_id: str) -> Json:
         """POST /v1/payment_methods/{id}/detach. It is final."""
-        check_names(params, frozenset())
+        check_names(params)
         with self._store.lock:
             if method_id not in self._store.methods:
                 raise self._store.no_such("PaymentMethod", method_id, param="payment_method")

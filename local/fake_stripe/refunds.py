@@ -73,7 +73,7 @@ class Refunds:
 
     def cancel(self, params: Json, refund_id: str) -> Json:
         """POST /v1/refunds/{id}/cancel. A card's refund cannot be canceled: it never requires an action."""
-        check_names(params, frozenset())
+        check_names(params)
         with self._store.lock:
             refund = self._refund(refund_id)
             raise invalid(
@@ -111,8 +111,9 @@ class Refunds:
         """Stop the thread of later outcomes."""
         self._later.stop()
 
-    def retrieve(self, _: Json, refund_id: str) -> Json:
+    def retrieve(self, params: Json, refund_id: str) -> Json:
         """GET /v1/refunds/{id}."""
+        check_names(params)
         return self._store.copy("refund", self._store.refunds, refund_id)
 
     def list(self, params: Json, _: str = "") -> Json:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import stripe
 
+from local.fake_stripe.errors import REFUSED
 from local.fake_stripe.faults import Fault, Kind
 from tests.local.fake_stripe.conformance.answers import Refusal, error_of, refusal_of
 from tests.local.fake_stripe.test_app import Api, headers_of
@@ -62,9 +63,23 @@ def test_wrong_key_is_401_with_the_type_of_a_wrong_request(api: Api, key: str) -
     assert error.error.code == ("secret_key_required" if key.startswith("pk_") else None)
 
 
+@pytest.mark.parametrize("code", REFUSED)
+def test_error_about_the_account_looks_like_a_wrong_request(api: Api, code: str) -> None:
+    api.control("POST", "faults", {"kind": "refused", "code": code})
+    error = error_of(lambda: api.pay(key="k"))
+    status, _ = REFUSED[code]
+    assert (error.http_status, error.error.type) == (status, "invalid_request_error")
+    assert error.error.code == (None if code == "permission" else code)
+    assert error.error.payment_intent is None
+    assert "Stripe-Rate-Limited-Reason" not in headers_of(error)  # a lock is no rate limit
+    assert "Idempotent-Replayed" not in headers_of(api.pay(key="k"))
+
+
 @pytest.mark.parametrize(
     "ask",
     [
+        lambda v1, _: v1.balance.retrieve({"amount": 1}),
+        lambda v1, _: v1.customers.delete(v1.customers.create().id, {"amount": 1}),
         lambda v1, intent: v1.payment_intents.confirm(intent, {"customer": "cus_1"}),
         lambda v1, intent: v1.payment_intents.cancel(intent, {"amount": 1}),
         lambda v1, intent: v1.payment_intents.list({"metadata": {"payment_id": "pay-1"}}),
