@@ -43,11 +43,11 @@ class AsyncOutcomes:
             charge = self._store.charges[intent["latest_charge"]]
             if outcome == "succeeded":
                 objects.settle(charge, captured=intent["capture_method"] != "manual")
-                self._store.emit("charge.succeeded", dict(charge))
+                self._store.emit("charge.succeeded", charge)
                 self._ledger.paid(intent, charge)
             else:
                 objects.fail(charge, _DECLINE)
-                self._store.emit("charge.failed", dict(charge))
+                self._store.emit("charge.failed", charge)
                 method = self._store.methods[charge["payment_method"]]
                 self._ledger.declined(intent, objects.payment_error(_DECLINE, method, charge_id=charge["id"]))
             return dict(intent)

@@ -12,6 +12,7 @@
     POST payment_intents/<id>/settle               the same for an intent that is `processing`
     POST payment_intents/<id>/status               {"status": any text}: the intent has this status from now on
     POST refunds/<id>/end                          {"outcome": "succeeded" or "failed"}
+    POST refunds/<id>/fail                         the same with "failed"
     POST objects/<id>/to_live_mode                 requests with a test key do not find the object
     GET, POST, DELETE webhooks                     list events, set the endpoint (see `Endpoint`), remove it
     POST webhooks/<event id>/resend                send an event again
@@ -137,6 +138,10 @@ def _add_outcomes(routes: Blueprint, fake_stripe: FakeStripe) -> None:
     @routes.post("/refunds/<refund_id>/end")
     def end(refund_id: str) -> ResponseReturnValue:
         return fake_stripe.refunds.end(refund_id, str(_body().get("outcome")))
+
+    @routes.post("/refunds/<refund_id>/fail")
+    def fail(refund_id: str) -> ResponseReturnValue:
+        return fake_stripe.refunds.fail(refund_id)
 
     @routes.post("/objects/<object_id>/to_live_mode")
     def to_live_mode(object_id: str) -> ResponseReturnValue:

@@ -184,7 +184,7 @@ class Ledger:
                 )
             charge = self._store.charges[intent["latest_charge"]]
             charge.update(captured=True, amount_captured=amount)
-            self._store.emit("charge.captured", dict(charge))
+            self._store.emit("charge.captured", charge)
             self.paid(intent, charge)
             return dict(intent)
 
@@ -242,15 +242,15 @@ class Ledger:
         intent.update(latest_charge=charge["id"], next_action=None, last_payment_error=None)
         self._methods.use_up(method)
         if card.code:
-            self._store.emit("charge.failed", dict(charge))
+            self._store.emit("charge.failed", charge)
             raise self.declined(intent, objects.payment_error(card, method, charge_id=charge["id"]))
         if self._faults.take(Kind.SETTLES_LATER, intent["metadata"].get("payment_id", "")):
             objects.unsettle(charge)
             intent.update(status="processing")
-            self._store.emit("charge.pending", dict(charge))
+            self._store.emit("charge.pending", charge)
             self._store.changed(intent, "payment_intent.processing")
         else:
-            self._store.emit("charge.succeeded", dict(charge))
+            self._store.emit("charge.succeeded", charge)
             self.paid(intent, charge)
 
     def declined(self, intent: Json, problem: Json) -> ApiError:

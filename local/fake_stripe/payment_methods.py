@@ -196,7 +196,7 @@ class PaymentMethods:
         use.used_up, use.intent_id, use.set_up = False, "", use.set_up or set_up
         if customer and not method["customer"]:
             method["customer"] = customer
-            self._store.emit("payment_method.attached", dict(method))
+            self._store.emit("payment_method.attached", method)
 
     def release_all(self, customer_id: str) -> None:
         """Detach all methods of a customer."""
@@ -211,7 +211,7 @@ class PaymentMethods:
     def _release(self, method: Json) -> None:
         method["customer"] = None
         self._uses[method["id"]].used_up = True
-        self._store.emit("payment_method.detached", dict(method))
+        self._store.emit("payment_method.detached", method)
 
     def _named(self, name: str, *, status: int) -> Json:
         if name in self._store.methods:

@@ -57,8 +57,8 @@ class Refunds:
             if outcome:
                 end = (refund["id"], "failed" if outcome == "failed" else "succeeded")
                 self._later.take(end, self._settings.refund_outcome_seconds)
-            self._store.emit("charge.refunded", dict(charge))
-            self._store.emit("refund.created", dict(refund))
+            self._store.emit("refund.created", refund)
+            self._store.emit("charge.refunded", charge)
             return dict(refund)
 
     def update(self, params: Json, refund_id: str) -> Json:
@@ -68,7 +68,7 @@ class Refunds:
         with self._store.lock:
             refund = self._refund(refund_id)
             refund["metadata"] = objects.merged_metadata(refund, params)
-            self._store.emit("refund.updated", dict(refund))
+            self._store.emit("refund.updated", refund)
             return dict(refund)
 
     def cancel(self, params: Json, refund_id: str) -> Json:
@@ -98,10 +98,15 @@ class Refunds:
             if outcome == "failed":
                 refund.update(failure_reason=reason, failure_balance_transaction=self._store.new_id("txn"))
                 self._refunded(self._store.charges[refund["charge"]], -refund["amount"])
-            self._store.emit("refund.updated", dict(refund))
+            self._store.emit("refund.updated", refund)
             if outcome == "failed":
-                self._store.emit("refund.failed", dict(refund))
+                self._store.emit("charge.refund.updated", refund)
+                self._store.emit("refund.failed", refund)
             return dict(refund)
+
+    def fail(self, refund_id: str) -> Json:
+        """The bank cannot carry out a refund, also after it succeeded. Raises ApiError."""
+        return self.end(refund_id, "failed")
 
     def clear(self) -> None:
         """Forget the outcomes that are still to come."""

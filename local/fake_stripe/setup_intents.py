@@ -59,7 +59,7 @@ class SetupIntents:
                 self._methods.check_owner(method, setup["customer"])
                 setup.update(payment_method=method["id"], status="requires_confirmation")
             self._store.setups[setup["id"]] = setup
-            self._store.emit("setup_intent.created", dict(setup))
+            self._store.emit("setup_intent.created", setup)
             if confirms:
                 self._attempt(setup, params)
             return dict(setup)
@@ -103,7 +103,7 @@ class SetupIntents:
         with self._store.lock:
             setup = self._store.setup(setup_id, _OPEN, "cancel")
             setup.update(status="canceled", next_action=None, cancellation_reason=params.get("cancellation_reason"))
-            self._store.emit("setup_intent.canceled", dict(setup))
+            self._store.emit("setup_intent.canceled", setup)
             return dict(setup)
 
     def succeed(self, setup: Json) -> None:
@@ -111,12 +111,12 @@ class SetupIntents:
         method = self._store.methods[setup["payment_method"]]
         self._methods.save(method, setup["customer"], set_up=setup["usage"] == "off_session")
         setup.update(status="succeeded", next_action=None, last_setup_error=None)
-        self._store.emit("setup_intent.succeeded", dict(setup))
+        self._store.emit("setup_intent.succeeded", setup)
 
     def fail(self, setup: Json, problem: Json) -> None:
         """The payment method is not saved. The caller holds the lock of the store."""
         setup.update(status="requires_payment_method", payment_method=None, next_action=None, last_setup_error=problem)
-        self._store.emit("setup_intent.setup_failed", dict(setup))
+        self._store.emit("setup_intent.setup_failed", setup)
 
     def _attempt(self, setup: Json, params: Json) -> None:
         method = self._store.methods[setup["payment_method"]]
@@ -129,7 +129,7 @@ class SetupIntents:
         if card.authenticates:
             action = objects.authentication(setup, self._ledger.base_url, params.get("return_url", ""))
             setup.update(status="requires_action", next_action=action, last_setup_error=None)
-            self._store.emit("setup_intent.requires_action", dict(setup))
+            self._store.emit("setup_intent.requires_action", setup)
         else:
             self.succeed(setup)
 

@@ -10,8 +10,8 @@ from local.fake_stripe.clock_and_ids import Clock, NewId
 from local.fake_stripe.errors import ApiError, no_such
 from local.fake_stripe.objects import Json
 
-Emit = Callable[[str, Json], None]
-"""Receives the type of an event and its object, in order of the changes."""
+Emit = Callable[[str, Json, str], None]
+"""Receives the type of an event, its object and the payment id of its intent, in order of the changes."""
 
 
 class Store:
@@ -22,7 +22,7 @@ class Store:
 
     def __init__(self, clock: Clock, new_id: NewId, emit: Emit) -> None:
         self._clock = clock
-        self.emit = emit
+        self._emit = emit
         self.new_id = new_id
         self.lock = threading.RLock()
         self.intents: dict[str, Json] = {}
@@ -64,11 +64,16 @@ class Store:
         """The time since the last change of an intent or a customer."""
         return (self._clock() - self._changed_at[object_id]).total_seconds()
 
+    def emit(self, event: str, about: Json) -> None:
+        """Send an event. Those of a refund do not name the payment, but are its events."""
+        payment_id = self._payment_id(self.charges[about["charge"]] if about["object"] == "refund" else about)
+        self._emit(event, dict(about), payment_id)
+
     def changed(self, changed: Json, event: str = "") -> None:
         """Record a change of an intent or a customer, and emit its event. No `event` means none."""
         self._changed_at[changed["id"]] = self._clock()
         if event:
-            self.emit(event, dict(changed))
+            self.emit(event, changed)
 
     def intent(self, intent_id: str, allowed: tuple[str, ...] = (), verb: str = "") -> Json:
         """A stored intent, which the caller may change. Raises ApiError if unknown or in another status."""
@@ -140,7 +145,7 @@ class Store:
             refund = self.refunds.get(object_id)
             intent_id = refund["payment_intent"] if refund else object_id
             found = self.intents.get(intent_id) or self.charges.get(intent_id)
-            return str(found["metadata"].get("payment_id", "")) if found else ""
+            return self._payment_id(found) if found else ""
 
     def clear(self) -> None:
         """Delete everything. Takes the lock."""
@@ -150,6 +155,10 @@ class Store:
             self._changed_at.clear()
             self._of_payment.clear()
             self.live.clear()
+
+    @staticmethod
+    def _payment_id(about: Json) -> str:
+        return str(about["metadata"].get("payment_id", ""))
 
     def _all(self) -> tuple[dict[str, Json], ...]:
         return (self.intents, self.charges, self.refunds, self.customers, self.methods, self.setups)
