@@ -284,7 +284,7 @@ class Ledger:
             self._methods.use_up(method)
             raise self.declined(intent, objects.payment_error(NEEDS_AUTHENTICATION, method))
         else:
-            action = objects.authentication(intent, self.base_url, params.get("return_url", ""))
+            action = objects.authentication(intent, self.base_url, parameters.return_url(params))
             intent.update(status="requires_action", next_action=action, last_payment_error=None)
             self._store.changed(intent, "payment_intent.requires_action")
 

@@ -73,6 +73,11 @@ def has_method(params: dict[str, Any]) -> bool:
     return bool(params.get("payment_method") or params.get("payment_method_data"))
 
 
+def return_url(params: dict[str, Any]) -> str:
+    """Where the customer returns to after 3-D Secure. Stripe.js may handle the action itself: then nowhere."""
+    return "" if params.get("use_stripe_sdk") == "true" else str(params.get("return_url", ""))
+
+
 def off_session(params: dict[str, Any]) -> bool:
     """True if the customer is absent."""
     return str(params.get("off_session", "false")) != "false"

@@ -127,7 +127,7 @@ class SetupIntents:
             self.fail(setup, problem)
             raise ApiError(402, **problem, setup_intent=dict(setup), headers={"Stripe-Should-Retry": "false"})
         if card.authenticates:
-            action = objects.authentication(setup, self._ledger.base_url, params.get("return_url", ""))
+            action = objects.authentication(setup, self._ledger.base_url, parameters.return_url(params))
             setup.update(status="requires_action", next_action=action, last_setup_error=None)
             self._store.emit("setup_intent.requires_action", setup)
         else:

@@ -15,7 +15,7 @@ Emit = Callable[[str, Json, str], None]
 
 
 class Store:
-    """Objects by id, newest last. It keeps all of them, about 5 kB per payment, because tests add up the charges.
+    """Objects by id, newest last. It keeps all of them, about 6 kB per payment, because tests add up the charges.
 
     Callers must hold `lock`, except for the methods whose docstring says that they take the lock.
     """

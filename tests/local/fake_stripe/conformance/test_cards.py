@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import stripe
 
+from local.fake_stripe.objects import CLIENT_SECRET
 from tests.local.fake_stripe.conformance.answers import Refusal, error_of, refusal_of
 from tests.local.fake_stripe.test_app import Api
 
@@ -227,7 +228,11 @@ def test_browser_confirms_with_the_client_secret_and_no_other_key(api: Api) -> N
     path = f"payment_intents/{waiting.id}/confirm"
     assert in_browser(api, path).status_code == 401
     assert in_browser(api, path, client_secret=f"{waiting.id}_secret_other").json()["error"]["param"] == secret
-    assert in_browser(api, path, client_secret=str(waiting.client_secret)).json()["status"] == "succeeded"
+    card = {"payment_method": STEP_UP, "return_url": "https://shop.example", "use_stripe_sdk": "true"}
+    confirmed = in_browser(api, path, client_secret=str(waiting.client_secret), **card).json()
+    assert (confirmed["status"], confirmed["next_action"]["type"]) == ("requires_action", "use_stripe_sdk")
+    assert api.web.post(f"{api.url}/3d_secure", data={CLIENT_SECRET: waiting.client_secret, "outcome": "succeeded"}).ok
+    assert api.intents.retrieve(waiting.id).status == "succeeded"
     assert in_browser(api, "refunds", payment_intent=waiting.id).json()["error"]["code"] == "secret_key_required"
 
 
