@@ -20,9 +20,11 @@ _OF_CONFIRM = parameters.ONLY_WITH_CONFIRM | {
     "expected_payment_method_type",
     "payment_method",
     "payment_method_data",
+    "payment_method_options",
     "payment_method_types",
     "receipt_email",
     "setup_future_usage",
+    "shipping",
     "use_stripe_sdk",
 }
 _OF_UPDATE = frozenset(
@@ -34,8 +36,10 @@ _OF_UPDATE = frozenset(
         "metadata",
         "payment_method",
         "payment_method_data",
+        "payment_method_options",
         "receipt_email",
         "setup_future_usage",
+        "shipping",
         "statement_descriptor_suffix",
     }
 )
@@ -69,6 +73,8 @@ class Ledger:
             created=self._store.now(),
         )
         confirms = params.get("confirm") == "true"
+        if confirms:
+            parameters.check_return(intent, params)
         with self._store.lock:
             intent["customer"] = self._store.customer_in(params)
             method = self._methods.of(params) if parameters.has_method(params) else None
@@ -105,6 +111,7 @@ class Ledger:
             check_secret(intent, params)
             if not parameters.has_method(params | {"payment_method": self._method_id(params, intent)}):
                 raise parameters.missing_payment_method(intent)
+            parameters.check_return(intent, params)
             try:
                 method = self._methods.of(params | {"payment_method": self._method_id(params, intent)})
                 self._check_type(method, intent)

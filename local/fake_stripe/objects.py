@@ -3,7 +3,7 @@
 from typing import Any
 
 from local.fake_stripe.cards import Card
-from local.fake_stripe.parameters import payment_method_types
+from local.fake_stripe.parameters import automatic_payment_methods, payment_method_types
 
 Json = dict[str, Any]
 
@@ -31,10 +31,12 @@ def payment_intent(params: Json, *, intent_id: str, secret: str, amount: int, cr
         "amount": amount,
         "amount_capturable": 0,
         "amount_received": 0,
+        "automatic_payment_methods": automatic_payment_methods(params),
         "canceled_at": None,
         "cancellation_reason": None,
         "capture_method": params.get("capture_method", "automatic_async"),
         "client_secret": f"{intent_id}_secret_{secret}",
+        "confirmation_method": "automatic",
         "created": created,
         "currency": params["currency"],
         "customer": None,
@@ -57,6 +59,7 @@ def setup_intent(params: Json, *, setup_id: str, secret: str, created: int) -> J
     return {
         "id": setup_id,
         "object": "setup_intent",
+        "automatic_payment_methods": automatic_payment_methods(params),
         "cancellation_reason": None,
         "client_secret": f"{setup_id}_secret_{secret}",
         "created": created,

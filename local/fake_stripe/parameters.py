@@ -17,22 +17,27 @@ _OF_CREATE = frozenset(
         "automatic_payment_methods",
         "capture_method",
         "confirm",
+        "confirmation_method",
         "currency",
         "customer",
         "description",
         "metadata",
         "payment_method",
         "payment_method_data",
+        "payment_method_options",
         "payment_method_types",
         "receipt_email",
         "setup_future_usage",
+        "shipping",
         "statement_descriptor_suffix",
+        "use_stripe_sdk",
     }
 )
 _BOOLEANS = ("confirm", "error_on_requires_action", "use_stripe_sdk")
 _CHOICES = {
     "cancellation_reason": ("abandoned", "duplicate", "fraudulent", "requested_by_customer"),
     "capture_method": ("automatic", "automatic_async", "manual"),
+    "confirmation_method": ("automatic",),
     "off_session": ("true", "false", "one_off", "recurring"),
     "reason": ("duplicate", "fraudulent", "requested_by_customer"),
     "setup_future_usage": ("off_session", "on_session"),
@@ -48,17 +53,43 @@ def check_create(params: dict[str, Any]) -> None:
             raise invalid(f"Missing required param: {name}.", param=name, code="parameter_missing")
     check_names(params, _OF_CREATE)
     check_metadata(params)
-    if {"automatic_payment_methods", "payment_method_types"} <= params.keys():
-        raise invalid("You may only specify one of these parameters: automatic_payment_methods, payment_method_types.")
+    check_kinds(params)
     if params.get("confirm") != "true":
         check_not_confirming(params)
         return
     if not has_method(params):
         raise missing_payment_method()
-    if _may_redirect(params) and not params.get("return_url"):
+
+
+def check_kinds(params: dict[str, Any]) -> None:
+    """Raise ApiError if a request says in two ways which kinds of payment methods it accepts."""
+    if {"automatic_payment_methods", "payment_method_types"} <= params.keys():
+        raise invalid("You may only specify one of these parameters: automatic_payment_methods, payment_method_types.")
+
+
+def automatic_payment_methods(params: dict[str, Any]) -> dict[str, Any] | None:
+    """The kinds of payment methods that an intent accepts, if they are not listed. They may redirect by default."""
+    if items(params.get("payment_method_types")):
+        return None
+    given = params.get("automatic_payment_methods")
+    allowed = given.get("allow_redirects") if isinstance(given, dict) else None
+    return {"enabled": True, "allow_redirects": allowed or "always"}
+
+
+def check_return(intent: dict[str, Any], params: dict[str, Any]) -> None:
+    """Raise ApiError for a confirmation that may redirect the customer, and does not say where to return to."""
+    automatic = intent["automatic_payment_methods"]
+    redirects = (
+        automatic["allow_redirects"] != "never" if automatic else set(intent["payment_method_types"]) != {"card"}
+    )
+    if redirects and not params.get("return_url"):
+        name = "PaymentIntent" if intent["object"] == "payment_intent" else "SetupIntent"
         raise invalid(
-            "This PaymentIntent is configured to accept payment methods that might redirect your customer off of "
-            "your page: provide a `return_url`, or set `automatic_payment_methods[allow_redirects]` to `never`."
+            f"This {name} is configured to accept payment methods enabled in your Dashboard. Because some of these "
+            "payment methods might redirect your customer off of your page, you must provide a `return_url`. If you "
+            "don't want to accept redirect-based payment methods, set `automatic_payment_methods[enabled]` to `true` "
+            "and `automatic_payment_methods[allow_redirects]` to `never` when creating Setup Intents and Payment "
+            "Intents."
         )
 
 
@@ -115,13 +146,6 @@ def missing_payment_method(intent: dict[str, Any] | None = None) -> ApiError:
         code="payment_intent_unexpected_state",
         payment_intent=dict(intent or {}),
     )
-
-
-def _may_redirect(params: dict[str, Any]) -> bool:
-    if params.get("payment_method_types"):
-        return any(kind != "card" for kind in items(params["payment_method_types"]))
-    automatic = params.get("automatic_payment_methods", {})
-    return not (isinstance(automatic, dict) and automatic.get("allow_redirects") == "never")
 
 
 def payment_method_types(params: dict[str, Any]) -> list[str]:

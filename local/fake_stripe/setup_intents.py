@@ -20,12 +20,17 @@ _OF_CREATE = (
         "customer",
         "description",
         "metadata",
+        "payment_method_options",
         "payment_method_types",
         "usage",
+        "use_stripe_sdk",
     }
 )
+_OF_UPDATE = _METHOD | {"customer", "description", "metadata", "payment_method_options", "payment_method_types"}
 _OF_CONFIRM = (
-    _METHOD | _ONLY_WITH_CONFIRM | {"client_secret", "expected_payment_method_type", "set_as_default", "use_stripe_sdk"}
+    _METHOD
+    | _ONLY_WITH_CONFIRM
+    | {"client_secret", "expected_payment_method_type", "payment_method_options", "use_stripe_sdk"}
 )
 
 
@@ -41,6 +46,7 @@ class SetupIntents:
         """POST /v1/setup_intents."""
         check_names(params, _OF_CREATE)
         check_metadata(params)
+        parameters.check_kinds(params)
         confirms = params.get("confirm") == "true"
         if not confirms and _ONLY_WITH_CONFIRM & params.keys():
             raise invalid("`return_url` and `mandate_data` can only be set if `confirm` is true.")
@@ -52,6 +58,8 @@ class SetupIntents:
             secret=self._store.new_id("cs"),
             created=self._store.now(),
         )
+        if confirms:
+            parameters.check_return(setup, params)
         with self._store.lock:
             setup["customer"] = self._store.customer_in(params)
             if parameters.has_method(params):
@@ -90,11 +98,29 @@ class SetupIntents:
             check_secret(setup, params)
             if not parameters.has_method(params) and not setup["payment_method"]:
                 raise _missing_method(setup)
+            parameters.check_return(setup, params)
             if parameters.has_method(params):
                 method = self._methods.of(params)
                 self._methods.check_owner(method, setup["customer"])
                 setup.update(payment_method=method["id"])
             self._attempt(setup, params)
+            return dict(setup)
+
+    def update(self, params: Json, setup_id: str) -> Json:
+        """POST /v1/setup_intents/{id}."""
+        check_names(params, _OF_UPDATE)
+        check_metadata(params)
+        with self._store.lock:
+            setup = self._store.setup(setup_id)
+            if set(params) - {"description", "expand", "metadata"}:
+                self._store.setup(setup_id, _OPEN, "update")
+            customer = self._store.customer_in(params) or setup["customer"]
+            if parameters.has_method(params):
+                method = self._methods.of(params)
+                self._methods.check_owner(method, customer)
+                setup.update(payment_method=method["id"], status="requires_confirmation", next_action=None)
+            setup.update(customer=customer, metadata=objects.merged_metadata(setup, params))
+            setup.update({name: params[name] or None for name in ("description",) if name in params})
             return dict(setup)
 
     def cancel(self, params: Json, setup_id: str) -> Json:

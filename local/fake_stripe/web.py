@@ -31,6 +31,7 @@ def operations_of(fake_stripe: FakeStripe) -> dict[tuple[str, str], Operation]:
         ("POST", "/v1/setup_intents"): setups.create,
         ("GET", "/v1/setup_intents"): setups.list,
         ("GET", "/v1/setup_intents/<object_id>"): setups.retrieve,
+        ("POST", "/v1/setup_intents/<object_id>"): setups.update,
         ("POST", "/v1/setup_intents/<object_id>/confirm"): setups.confirm,
         ("POST", "/v1/setup_intents/<object_id>/cancel"): setups.cancel,
         ("POST", "/v1/customers"): customers.create,

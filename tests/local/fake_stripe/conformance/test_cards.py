@@ -213,6 +213,19 @@ def test_parameter_of_a_confirmation_needs_confirm(api: Api, name: str) -> None:
     assert refusal_of(lambda: api.pay(confirm=False, **given)).param == name
 
 
+def test_confirmation_that_may_redirect_needs_a_return_url(api: Api) -> None:
+    v1 = api.client().v1
+    wanted: Any = {"amount": 500, "currency": "usd", "payment_method": "pm_card_visa"}
+    not_redirected: Any = wanted | {"automatic_payment_methods": {"enabled": True, "allow_redirects": "never"}}
+    may_redirect, never = v1.payment_intents.create(wanted), v1.payment_intents.create(not_redirected)
+    assert "`return_url`" in str(error_of(lambda: v1.payment_intents.create(wanted | {"confirm": True})))
+    assert "`return_url`" in str(error_of(lambda: v1.payment_intents.confirm(may_redirect.id)))
+    assert v1.payment_intents.confirm(may_redirect.id, {"return_url": "https://shop.example"}).status == "succeeded"
+    assert v1.payment_intents.confirm(never.id).status == "succeeded"
+    saves = v1.setup_intents.create({"payment_method": "pm_card_visa"})
+    assert "`return_url`" in str(error_of(lambda: v1.setup_intents.confirm(saves.id)))
+
+
 def test_next_action_is_a_redirect_with_a_return_url_else_stripe_js(api: Api) -> None:
     redirect = api.pay(payment_method=STEP_UP, return_url="https://shop.example").next_action
     stripe_js = api.pay(payment_method=STEP_UP).next_action
@@ -256,6 +269,7 @@ def test_setup_intent_is_made_once_for_a_key_and_waits_for_confirmation(api: Api
     setups = api.client().v1.setup_intents
     first, again = (setups.create(wanted, options={"idempotency_key": "k"}) for _ in range(2))
     assert (first.id, first.status) == (again.id, "requires_confirmation")
+    assert setups.update(first.id, {"metadata": {"note": "1"}}).status == "requires_confirmation"
     assert setups.confirm(first.id).status == "succeeded"
     assert refusal_of(lambda: setups.confirm(first.id)).code == "setup_intent_unexpected_state"
 
