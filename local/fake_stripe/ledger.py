@@ -266,6 +266,10 @@ class Ledger:
             status="requires_payment_method", payment_method=None, next_action=None, last_payment_error=problem
         )
         self._store.changed(intent, "payment_intent.payment_failed")
+        most = self._settings.attempts_per_intent
+        if most and self._store.failed_again(intent["id"]) >= most:
+            intent.update(status="canceled", canceled_at=self._store.now(), cancellation_reason="automatic")
+            self._store.changed(intent, "payment_intent.canceled")
         return ApiError(402, **problem, payment_intent=dict(intent), headers={"Stripe-Should-Retry": "false"})
 
     def paid(self, intent: Json, charge: Json) -> None:

@@ -43,6 +43,8 @@ class Settings:
     metadata_phrases: int = 0
     """1: search finds a phrase in a longer value of metadata, as in string fields. The documentation says that metadata
     is compared as a whole."""
+    attempts_per_intent: int = 0
+    """An intent is canceled when its payment failed so many times. 0 means no limit. Stripe's limit varies."""
     refund_outcome_seconds: float = 0.5
     """How long after its creation the refund of a test card for refunds gets its outcome."""
 

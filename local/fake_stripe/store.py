@@ -1,6 +1,7 @@
 """The state of the fake Stripe: its objects by id."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import islice
@@ -33,6 +34,7 @@ class Store:
         self.setups: dict[str, Json] = {}
         self.live: set[str] = set()
         """The ids that exist in live mode, and not in the test mode that this server plays."""
+        self._failures: Counter[str] = Counter()
         self._changed_at: dict[str, datetime] = {}
         # an index without case, as in search: finding one among a million must be fast
         self._of_payment: dict[str, list[Json]] = {}
@@ -74,6 +76,11 @@ class Store:
         self._changed_at[changed["id"]] = self._clock()
         if event:
             self.emit(event, changed)
+
+    def failed_again(self, intent_id: str) -> int:
+        """How often the payment of an intent failed, with this time."""
+        self._failures[intent_id] += 1
+        return self._failures[intent_id]
 
     def intent(self, intent_id: str, allowed: tuple[str, ...] = (), verb: str = "") -> Json:
         """A stored intent, which the caller may change. Raises ApiError if unknown or in another status."""
@@ -152,6 +159,7 @@ class Store:
         with self.lock:
             for stored in self._all():
                 stored.clear()
+            self._failures.clear()
             self._changed_at.clear()
             self._of_payment.clear()
             self.live.clear()

@@ -104,6 +104,15 @@ def test_last_payment_error_is_cleared_by_any_update(api: Api) -> None:
     assert api.intents.confirm(declined.id, {"payment_method": "pm_card_visa"}).status == "succeeded"
 
 
+def test_intent_is_canceled_after_too_many_failed_confirmations(api: Api) -> None:
+    api.control("POST", "settings", {"attempts_per_intent": 2})
+    declined: Any = {"payment_method": "pm_card_chargeDeclined"}
+    intent_id = error_of(lambda: api.pay(**declined)).error.payment_intent.id
+    last = error_of(lambda: api.intents.confirm(intent_id, declined))
+    assert (last.http_status, last.error.payment_intent.status) == (402, "canceled")
+    assert api.intents.retrieve(intent_id).cancellation_reason == "automatic"
+
+
 @pytest.mark.parametrize("status", ["requires_capture", "requires_reauthorization", "expired", "something_new"])
 def test_status_can_be_one_that_is_not_documented(api: Api, status: str) -> None:
     intent = api.pay(confirm=False)
