@@ -35,7 +35,7 @@ KEYS_KEPT_FOR = timedelta(hours=24)
 _OK = ""
 _AUTHENTICATE = "authentication_required"
 _BY_OUTCOME = {
-    _OK: "visa visa_debit mastercard mastercard_debit amex discover jcb",
+    _OK: "visa visa_debit mastercard mastercard_debit amex discover jcb pendingRefund refundFail",
     _AUTHENTICATE: ("authenticationRequired authenticationRequiredOnSetup threeDSecureRequired threeDSecure2Required"),
     "generic_decline": "chargeDeclined visa_chargeDeclined chargeCustomerFail",
     "insufficient_funds": "chargeDeclinedInsufficientFunds visa_chargeDeclinedInsufficientFunds",
@@ -106,13 +106,23 @@ class _Intent:
     environment_id: str = ""
 
 
+@dataclass(slots=True)
+class _Method:
+    """A payment method with its own id. The name of a test card stands for a new one each time."""
+
+    card: str
+    customer: str
+    """Empty if it is attached to none: then it pays once."""
+    used_up: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """An idempotency key: its first request, and the intent that it answers with (None: it answers 500)."""
+    """An idempotency key: its first request, and the intent or the refusal that it answers with (None: a 500)."""
 
     request: ChargeRequest
     first_used: datetime
-    intent: _Intent | None
+    answer: _Intent | InvalidPayment | None
 
 
 class MemoryGateway:
@@ -135,6 +145,7 @@ class MemoryGateway:
         self._numbers = count(1)
         self._intents: list[_Intent] = []
         self._keys: dict[str, _Key] = {}
+        self._methods: dict[str, _Method] = {}
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
 
@@ -222,7 +233,7 @@ class MemoryGateway:
         """The customer authenticates or a charge settles, successfully or not. No effect on a charge that has ended."""
         with self._lock:
             intent = self._intent(reference)
-            if intent.status not in ("requires_action", "processing"):
+            if intent.status not in ("requires_action", "processing") and not _is_absent(intent):
                 return
             if well:
                 self._change(intent, status="succeeded", event="payment_intent.succeeded")
@@ -238,6 +249,16 @@ class MemoryGateway:
                 return False
             self._change(intent, refunded=intent.refunded + minor_units, event="charge.refunded")
             return True
+
+    def attach(self, payment_method: str, customer: str, card: str = "pm_card_visa") -> None:
+        """Add a payment method of a test card, attached to a customer of the gateway, or with "" to none."""
+        with self._lock:
+            self._methods[payment_method] = _Method(card, customer)
+
+    def detach(self, payment_method: str) -> None:
+        """Detach a payment method from its customer. It cannot be used again."""
+        with self._lock:
+            self._methods[payment_method] = replace(self._methods[payment_method], customer="", used_up=True)
 
     def _searched(self, payment_id: str) -> list[_Intent]:
         """What the gateway's search returns: it ignores case, and shows an intent only after its lag."""
@@ -296,9 +317,24 @@ class MemoryGateway:
             raise Conflict("idempotency_error", "the gateway has this payment id with other content")
         if fault and fault.kind is FaultKind.ANSWER_LOST:
             raise _no_answer()
-        if key.intent is None:
+        if key.answer is None:
             raise _answered_500()
-        return key.intent
+        if isinstance(key.answer, InvalidPayment):
+            raise key.answer
+        return key.answer
+
+    def _card(self, request: ChargeRequest) -> str | InvalidPayment:
+        """The test card of the payment method. A card without a customer is used up, also by a declined charge."""
+        method = self._methods.get(request.payment_method)
+        if method is None:
+            return request.payment_method
+        if method.customer and method.customer != request.customer:
+            code = "payment_method_refused" if request.customer else "customer_mismatch"
+            return InvalidPayment(code, "the payment method belongs to another customer")
+        if method.used_up:
+            return InvalidPayment("request_refused", "the payment method cannot be used again")
+        method.used_up = not method.customer
+        return method.card
 
     def _first(self, request: ChargeRequest, fault: Fault | None) -> _Key:
         """Execute the first request of a key, and store its answer."""
@@ -306,20 +342,26 @@ class MemoryGateway:
         executes = fault is None or fault.executes
         if kind is FaultKind.ANSWER_LOST and not executes:
             raise _no_answer()
-        intent = self._executed(request) if executes else None
-        key = _Key(request, self._clock(), None if kind is FaultKind.SERVER_ERROR else intent)
+        answer = self._executed(request) if executes else None
+        key = _Key(request, self._clock(), None if kind is FaultKind.SERVER_ERROR else answer)
         self._keys[request.key] = key
         return key
 
-    def _executed(self, request: ChargeRequest) -> _Intent:
+    def _executed(self, request: ChargeRequest) -> _Intent | InvalidPayment:
+        """The new intent, or a refusal that the key keeps, as the execution had begun. Raises other refusals."""
         if refusal(request.money, settlement_currencies=CURRENCIES):  # no charge of the fakes is converted
             raise InvalidPayment("amount_too_small", limit("amount_too_small", request.money.currency))
-        code = TEST_PAYMENT_METHODS.get(request.payment_method)
+        card = self._card(request)
+        if isinstance(card, InvalidPayment):
+            return card
+        code = TEST_PAYMENT_METHODS.get(card)
         if code is None:
             raise Declined("invalid_payment_method", "the gateway does not know the payment method")
         status = {_OK: "succeeded", _AUTHENTICATE: "requires_action"}.get(code, "requires_payment_method")
         if "settles_later" in request.metadata and status == "succeeded":
             status = "processing"
+        if request.off_session and status == "requires_action":
+            status = "requires_payment_method"  # the card is taken off; its customer may confirm it again
         reference = f"mem_{next(self._numbers)}"
         intent = _Intent(
             reference,
@@ -339,6 +381,16 @@ class MemoryGateway:
 def _is_of(payment_id: str, environment_id: str, intent: _Intent) -> bool:
     """True if the intent carries exactly these ids."""
     return (intent.payment_id, intent.environment_id) == (payment_id, environment_id)
+
+
+def _is_absent(intent: _Intent) -> bool:
+    """True if the customer was absent and can still authenticate."""
+    return (intent.status, intent.code) == ("requires_payment_method", _AUTHENTICATE)
+
+
+def _must_authenticate(intent: _Intent) -> RequiresAction:
+    why = "the customer must authenticate the payment"
+    return RequiresAction(_AUTHENTICATE, why, gateway_reference=intent.reference)
 
 
 def _preference(intent: _Intent) -> bool:
@@ -367,9 +419,9 @@ def _reported(intent: _Intent, fault: Fault | None) -> GatewayCharge:
         case "processing":
             return GatewayCharge(intent.reference, Status.PROCESSING, money)
         case "requires_action":
-            raise RequiresAction(
-                _AUTHENTICATE, "the customer must authenticate the payment", gateway_reference=intent.reference
-            )
+            raise _must_authenticate(intent)
+        case "requires_payment_method" if _is_absent(intent):
+            raise _must_authenticate(intent)
         case "requires_payment_method":
             raise Declined(intent.code, "the card was declined", gateway_reference=intent.reference)
         case "canceled":

@@ -13,22 +13,30 @@ from typing import Any
 from local.fake_stripe import fault_spec
 from local.fake_stripe.async_outcomes import AsyncOutcomes
 from local.fake_stripe.clock_and_ids import Clock, NewId, random_id, utc_now
-from local.fake_stripe.errors import ApiError, invalid, key_in_use, rate_limited, server_error, unauthorized
+from local.fake_stripe.customers import Customers
+from local.fake_stripe.errors import ApiError, invalid, key_in_use, rate_limited, refused, server_error, unauthorized
 from local.fake_stripe.events import CAUSE, Cause
-from local.fake_stripe.faults import Faults, Kind, RateLimit, Strikes
+from local.fake_stripe.faults import Faults, Kind, Strikes
 from local.fake_stripe.forms import items
 from local.fake_stripe.idempotency import Answer, IdempotencyKeys
 from local.fake_stripe.ledger import Ledger
 from local.fake_stripe.objects import Json
+from local.fake_stripe.payment_methods import PaymentMethods
+from local.fake_stripe.rate_limits import RateLimits
 from local.fake_stripe.refunds import Refunds
 from local.fake_stripe.request_log import RequestLog
-from local.fake_stripe.search import parse, payment_id_in
+from local.fake_stripe.search import Search, parse
 from local.fake_stripe.settings import Settings
+from local.fake_stripe.setup_intents import SetupIntents
 from local.fake_stripe.store import Store
 from local.fake_stripe.webhooks import Webhooks
 
-ACCEPTED_KEYS = "sk_test_"
-"""Only secret keys with this prefix are accepted: the fake Stripe must never receive a live key."""
+ACCEPTED_KEYS = ("sk_test_", "rk_test_")
+"""Only secret and restricted keys with these prefixes are accepted: the fake Stripe must never receive a live key."""
+PUBLISHABLE_KEYS = "pk_test_"
+"""A browser has such a key. With the client secret of an intent, it may read and confirm this intent."""
+_FOR_BROWSERS = ("GET", ""), ("POST", "/confirm")
+_EXPANDABLE = ("charge", "customer", "latest_charge", "payment_intent", "payment_method")
 
 Operation = Callable[[Json, str], Json]
 """Executes a request with its parameters and the id from its path. Raises ApiError."""
@@ -40,6 +48,8 @@ class ApiRequest:
 
     method: str
     path: str
+    endpoint: str
+    """The method and the path with `<object_id>` in place of an id."""
     params: Json
     object_id: str = ""
     authorization: str = ""
@@ -51,7 +61,7 @@ class ApiRequest:
         return hashlib.sha256(f"{self.path}\n{json.dumps(self.params, sort_keys=True)}".encode()).hexdigest()
 
     @property
-    def secret_key(self) -> str:
+    def api_key(self) -> str:
         """The key from `Authorization: Bearer <key>`, or the user of basic authentication."""
         scheme, _, credentials = self.authorization.partition(" ")
         if scheme.lower() != "basic":
@@ -60,6 +70,15 @@ class ApiRequest:
             return base64.b64decode(credentials).decode().partition(":")[0]
         except (binascii.Error, UnicodeDecodeError):
             return ""
+
+    @property
+    def of_browser(self) -> bool:
+        """True if a browser may make this request: it needs the client secret, or makes a payment method."""
+        if self.endpoint == "POST /v1/payment_methods":
+            return True
+        intents = [f"/v1/{kind}_intents/<object_id>" for kind in ("payment", "setup")]
+        allowed = [f"{method} {path}{end}" for path in intents for method, end in _FOR_BROWSERS]
+        return self.endpoint in allowed and bool(self.params.get("client_secret"))
 
 
 class AnswerLost(ConnectionAbortedError):
@@ -74,13 +93,17 @@ class FakeStripe:
         self.settings = Settings()
         self.log = RequestLog(clock)
         self.faults = Faults()
-        self.rate_limit = RateLimit(clock, self.settings)
+        self.rate_limits = RateLimits(clock, self.settings)
         self.keys = IdempotencyKeys(clock, self.settings)
         self.webhooks = Webhooks(clock, new_id, self.faults, self.settings)
         self.store = Store(clock, new_id, self.webhooks.emit)
-        self.ledger = Ledger(self.store, self.faults, self.settings)
-        self.refunds = Refunds(self.store)
-        self.async_outcomes = AsyncOutcomes(self.store, self.ledger)
+        self.methods = PaymentMethods(self.store)
+        self.customers = Customers(self.store, self.methods)
+        self.ledger = Ledger(self.store, self.methods, self.faults, self.settings)
+        self.setups = SetupIntents(self.store, self.methods, self.ledger)
+        self.refunds = Refunds(self.store, self.methods, self.settings)
+        self.search = Search(self.store, self.faults, self.settings)
+        self.async_outcomes = AsyncOutcomes(self.store, self.methods, self.ledger, self.setups)
 
     def answer(self, request: ApiRequest, operation: Operation) -> Answer:
         """Apply authentication, rate limit, idempotency and execution, in this order. An error skips the later steps.
@@ -109,17 +132,20 @@ class FakeStripe:
     def reset(self) -> None:
         """Return to the state after the start. This also removes the webhook endpoint."""
         self.webhooks.clear()
+        self.refunds.clear()
         self.store.clear()
+        self.methods.clear()
+        self.rate_limits.clear()
         self.keys.forget()
         self.faults.clear()
         self.settings.reset()
         self.log.clear()
 
     def _admit(self, request: ApiRequest) -> None:
-        key = request.secret_key
-        if not key.startswith(ACCEPTED_KEYS):
+        key = request.api_key
+        if not key.startswith(ACCEPTED_KEYS) and not (key.startswith(PUBLISHABLE_KEYS) and request.of_browser):
             raise unauthorized(key)
-        self.rate_limit.take()
+        self.rate_limits.take(request.endpoint, request.object_id)
 
     def _strikes(self, request: ApiRequest, payment_id: str) -> Strikes:
         """The faults for this request, including those in its metadata. Raises ApiError for an unknown fault."""
@@ -135,7 +161,9 @@ class FakeStripe:
 
     def _refuse(self, request: ApiRequest, strikes: Strikes) -> None:
         if Kind.UNAUTHORIZED in strikes:
-            raise unauthorized(request.secret_key)
+            raise unauthorized(request.api_key)
+        if Kind.REFUSED in strikes:
+            raise refused(strikes[Kind.REFUSED].code)
         if Kind.RATE_LIMITED in strikes:
             raise rate_limited(strikes[Kind.RATE_LIMITED].retry_after_seconds)
         if Kind.KEY_IN_USE in strikes:
@@ -172,24 +200,30 @@ class FakeStripe:
         return self._as_error(server_error()) if broken else answer
 
     def _carried_out(self, request: ApiRequest, operation: Operation, strikes: Strikes) -> Answer:
+        paths = [path.removeprefix("data.").split(".") for path in items(request.params.get("expand"))]
+        for path in paths:
+            if not set(path) <= set(_EXPANDABLE):
+                raise invalid(f"This property cannot be expanded ({'.'.join(path)[:64]}).", param="expand")
         try:
             content = operation(request.params, request.object_id)
         except ApiError as error:
-            if error.status != 402:
+            if not error.begun:
                 raise
             return self._as_error(error)
         fields = strikes[Kind.ALTERED].fields if Kind.ALTERED in strikes else {}
-        return self._as_answer(200, self._expanded(_altered(content, fields), request), {})
+        altered = _altered(content, fields)
+        for item in altered.get("data", [altered]):
+            for path in paths:
+                self._expand(item, path)
+        return self._as_answer(200, altered, {})
 
-    def _expanded(self, content: Json, request: ApiRequest) -> Json:
-        for path in items(request.params.get("expand")):
-            for item in content["data"] if path.startswith("data.") else [content]:
-                name = path.removeprefix("data.")
-                if name in ("latest_charge", "charge") and item.get(name):
-                    item[name] = self.ledger.charge({}, item[name])
-                elif name == "payment_intent" and item.get(name):
-                    item[name] = self.ledger.retrieve({}, item[name])
-        return content
+    def _expand(self, content: Json, path: list[str]) -> None:
+        """Put the object in the place of its id."""
+        name, *rest = path
+        if isinstance(content.get(name), str):
+            content[name] = self.store.get(content[name])
+        if rest and isinstance(content.get(name), dict):
+            self._expand(content[name], rest)
 
     def _payment_id(self, request: ApiRequest) -> str:
         """Our payment id, from the request's metadata, an object's id, or a search query."""
@@ -199,7 +233,7 @@ class FakeStripe:
             return str(metadata["payment_id"])
         if "query" in params:
             try:
-                return payment_id_in(parse(params["query"])) or ""
+                return parse(params["query"]).payment_id
             except ApiError:
                 return ""
         return self.store.payment_id_of(request.object_id or str(params.get("payment_intent") or params.get("charge")))

@@ -1,13 +1,15 @@
 """Stripe's test payment methods and the outcome of a charge on each (docs.stripe.com/testing)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
     """A test card. A charge succeeds unless `code` declines it. With `authenticates`, 3-D Secure is required first.
 
-    `decline_code` is empty for cards that Stripe declines with a specific code.
+    `decline_code` is empty for cards that Stripe declines with a specific code. A declined card cannot be saved, unless
+    it `attaches`. A card that is `exempt_once_set_up` needs no authentication off session after it was set up.
+    `refund` is the later outcome of its refunds, if they do not simply succeed.
     """
 
     brand: str = "visa"
@@ -16,6 +18,9 @@ class Card:
     decline_code: str = ""
     message: str = ""
     authenticates: bool = False
+    attaches: bool = False
+    exempt_once_set_up: bool = False
+    refund: str = ""
 
 
 def _declined(last4: str, decline_code: str, message: str = "Your card was declined.") -> Card:
@@ -42,7 +47,7 @@ CARDS: dict[str, Card] = {
     "pm_card_jcb": Card("jcb", "0505"),
     "pm_card_chargeDeclined": _GENERIC,
     "pm_card_visa_chargeDeclined": _GENERIC,
-    "pm_card_chargeCustomerFail": _declined("0341", "generic_decline"),
+    "pm_card_chargeCustomerFail": replace(_declined("0341", "generic_decline"), attaches=True),
     "pm_card_chargeDeclinedInsufficientFunds": _INSUFFICIENT,
     "pm_card_visa_chargeDeclinedInsufficientFunds": _INSUFFICIENT,
     "pm_card_chargeDeclinedLostCard": _LOST,
@@ -62,9 +67,11 @@ CARDS: dict[str, Card] = {
         message="An error occurred while processing your card. Try again in a little bit.",
     ),
     "pm_card_authenticationRequired": Card(last4="3184", authenticates=True),
-    "pm_card_authenticationRequiredOnSetup": Card(last4="3155", authenticates=True),
+    "pm_card_authenticationRequiredOnSetup": Card(last4="3155", authenticates=True, exempt_once_set_up=True),
     "pm_card_threeDSecureRequired": Card(last4="3063", authenticates=True),
     "pm_card_threeDSecure2Required": Card(last4="3220", authenticates=True),
+    "pm_card_pendingRefund": Card(last4="7726", refund="pending"),
+    "pm_card_refundFail": Card(last4="5126", refund="failed"),
 }
 
 NEEDS_AUTHENTICATION = Card(

@@ -4,10 +4,16 @@
     POST reset                                     return to the state after the start
     GET, POST, DELETE faults                       list faults, add one (see `Fault`), remove all
     GET, POST settings                             see `Settings`
+    POST rate_limits {"name": "stripe"}            set the documented limits; see `RATE_LIMITS`
     DELETE idempotency_keys                        forget all keys now
     POST refuse_connections {"seconds": 2}         refuse all connections for this time, including control routes
     POST payment_intents/<id>/authenticate         {"outcome": "succeeded" or "failed"}, of 3-D Secure
+    POST setup_intents/<id>/authenticate           the same for a setup intent
     POST payment_intents/<id>/settle               the same for an intent that is `processing`
+    POST payment_intents/<id>/status               {"status": any text}: the intent has this status from now on
+    POST refunds/<id>/end                          {"outcome": "succeeded" or "failed"}
+    POST refunds/<id>/fail                         the same with "failed"
+    POST objects/<id>/to_live_mode                 requests with a test key do not find the object
     GET, POST, DELETE webhooks                     list events, set the endpoint (see `Endpoint`), remove it
     POST webhooks/<event id>/resend                send an event again
 
@@ -38,6 +44,7 @@ def control_routes(fake_stripe: FakeStripe, listener: Listener) -> Blueprint:
     routes.register_error_handler(ApiError, lambda error: (error.body, error.status))
     _add_inspection(routes, fake_stripe)
     _add_faults(routes, fake_stripe, listener)
+    _add_outcomes(routes, fake_stripe)
     _add_webhooks(routes, fake_stripe)
     return routes
 
@@ -82,7 +89,12 @@ def _add_faults(routes: Blueprint, fake_stripe: FakeStripe, listener: Listener) 
     @routes.delete("/faults")
     def clear_faults() -> ResponseReturnValue:
         fake_stripe.faults.clear()
-        fake_stripe.settings.requests_per_second = 0
+        fake_stripe.settings.limit_rates("none")
+        return _DONE
+
+    @routes.post("/rate_limits")
+    def limit_rates() -> ResponseReturnValue:
+        fake_stripe.settings.limit_rates(str(_body().get("name")))
         return _DONE
 
     @routes.get("/settings")
@@ -108,13 +120,33 @@ def _add_faults(routes: Blueprint, fake_stripe: FakeStripe, listener: Listener) 
         answer.call_on_close(lambda: listener.shut(seconds))  # after this answer is sent
         return answer
 
+
+def _add_outcomes(routes: Blueprint, fake_stripe: FakeStripe) -> None:
     @routes.post("/payment_intents/<intent_id>/authenticate")
+    @routes.post("/setup_intents/<intent_id>/authenticate")
     def authenticate(intent_id: str) -> ResponseReturnValue:
         return fake_stripe.async_outcomes.authenticate(intent_id, str(_body().get("outcome")))
 
     @routes.post("/payment_intents/<intent_id>/settle")
     def settle(intent_id: str) -> ResponseReturnValue:
         return fake_stripe.async_outcomes.settle(intent_id, str(_body().get("outcome")))
+
+    @routes.post("/payment_intents/<intent_id>/status")
+    def set_status(intent_id: str) -> ResponseReturnValue:
+        return fake_stripe.async_outcomes.set_status(intent_id, str(_body().get("status")))
+
+    @routes.post("/refunds/<refund_id>/end")
+    def end(refund_id: str) -> ResponseReturnValue:
+        return fake_stripe.refunds.end(refund_id, str(_body().get("outcome")))
+
+    @routes.post("/refunds/<refund_id>/fail")
+    def fail(refund_id: str) -> ResponseReturnValue:
+        return fake_stripe.refunds.fail(refund_id)
+
+    @routes.post("/objects/<object_id>/to_live_mode")
+    def to_live_mode(object_id: str) -> ResponseReturnValue:
+        fake_stripe.store.to_live(object_id)
+        return _DONE
 
 
 def _add_webhooks(routes: Blueprint, fake_stripe: FakeStripe) -> None:

@@ -5,6 +5,7 @@ The value is a list of `word`, `word=value`, `word:times` or `word=value:times`,
 
     word                     value                           effect
     unauthorized                                             401
+    refused                  a code, such as account_invalid an error about our key, our account or an object in use
     rate_limited             Retry-After in seconds, 1       429
     key_in_use                                               409
     server_error             `before` the charge or `after`  500, stored under the key
@@ -56,6 +57,10 @@ def _amount(value: str | None) -> dict[str, Any]:
     return {"fields": {"amount": amount, "amount_received": amount}}
 
 
+def _code(value: str | None) -> dict[str, Any]:
+    return {"code": value or ""}
+
+
 def _text(name: str) -> _Reader:
     def read(value: str | None) -> dict[str, Any]:
         if value is None:
@@ -67,6 +72,7 @@ def _text(name: str) -> _Reader:
 
 _WORDS: dict[str, tuple[Kind, _Reader]] = {
     "unauthorized": (Kind.UNAUTHORIZED, _nothing),
+    "refused": (Kind.REFUSED, _code),
     "rate_limited": (Kind.RATE_LIMITED, _seconds("retry_after_seconds", 1, int)),
     "key_in_use": (Kind.KEY_IN_USE, _nothing),
     "server_error": (Kind.SERVER_ERROR, _moment),

@@ -1,4 +1,4 @@
-"""Fault injection: which fault applies to which request or event, and how often. Also the rate limit."""
+"""Fault injection: which fault applies to which request or event, and how often."""
 
 import sys
 import threading
@@ -8,10 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from local.fake_stripe.clock_and_ids import Clock
-from local.fake_stripe.errors import rate_limited
-from local.fake_stripe.last_second import LastSecond
-from local.fake_stripe.settings import Settings
+from local.fake_stripe.errors import REFUSED
 
 
 class Kind(StrEnum):
@@ -21,6 +18,8 @@ class Kind(StrEnum):
     """401, as after a wrong or revoked key."""
     RATE_LIMITED = "rate_limited"
     """429 with `retry_after_seconds`."""
+    REFUSED = "refused"
+    """An answer of `REFUSED` in errors.py, by its `code`: about our key, our account, or an object in use."""
     KEY_IN_USE = "key_in_use"
     """409, as if another request with the key were in progress."""
     SERVER_ERROR = "server_error"
@@ -49,7 +48,7 @@ class Kind(StrEnum):
     """An event is held until the payment's next event is delivered, for at most 5 seconds."""
 
 
-REFUSALS = (Kind.UNAUTHORIZED, Kind.RATE_LIMITED, Kind.KEY_IN_USE)
+REFUSALS = (Kind.UNAUTHORIZED, Kind.REFUSED, Kind.RATE_LIMITED, Kind.KEY_IN_USE)
 """In order of application. A rejected request gets no other fault."""
 
 _OF_REQUESTS = frozenset({*REFUSALS, Kind.SERVER_ERROR, Kind.ALTERED, Kind.LATENCY, Kind.ANSWER_LOST})
@@ -79,6 +78,7 @@ class Fault:
     executes: bool = True
     seconds: float = 0.0
     retry_after_seconds: int = 1
+    code: str = ""
     fields: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -97,6 +97,8 @@ class Fault:
         given = {"times": EVERY_TIME if lasts else 1, "seconds": _SECONDS.get(kind, 0.0)} | body
         if not isinstance(given["times"], int) or given["times"] < 1:
             raise ValueError("times must be 1 or more")
+        if (kind is Kind.REFUSED) != (given.get("code") in REFUSED):
+            raise ValueError(f"only `refused` has a code, one of {', '.join(REFUSED)}")
         if not isinstance(given["seconds"], int | float) or given["seconds"] < 0:
             raise ValueError("seconds must be a number of at least 0")
         return cls(**{**given, "kind": kind})
@@ -190,24 +192,3 @@ class Faults:
             faults[:] = [other for other in faults if other is not fault]
             if not faults:
                 del self._of_payment[fault.payment_id]
-
-
-class RateLimit:
-    """Limits the requests in any second to the number in the settings. Thread-safe."""
-
-    def __init__(self, clock: Clock, settings: Settings) -> None:
-        self._clock = clock
-        self._settings = settings
-        self._admitted = LastSecond()
-        self._lock = threading.Lock()
-
-    def take(self) -> None:
-        """Admit a request. Raises ApiError (429)."""
-        limit = self._settings.requests_per_second
-        if not limit:
-            return
-        with self._lock:
-            now = self._clock()
-            if self._admitted.count(now) >= limit:
-                raise rate_limited(1)
-            self._admitted.add(now)

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from local.fake_stripe.clock_and_ids import Clock
-from local.fake_stripe.errors import key_in_use, key_reused
+from local.fake_stripe.errors import key_in_use, key_reused, key_too_long
 from local.fake_stripe.settings import Settings
+
+LONGEST_KEY = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,10 @@ class IdempotencyKeys:
     def begin(self, key: str, fingerprint: str) -> Answer | None:
         """The saved answer, or None. After None, the caller executes the request and must call `save` or `release`.
 
-        Raises ApiError if the key is in use, or was first used with another fingerprint.
+        Raises ApiError if the key is in use, is too long, or was first used with another fingerprint.
         """
+        if len(key) > LONGEST_KEY:
+            raise key_too_long()
         with self._lock:
             now = self._clock()
             self._forget_before(now - timedelta(hours=self._settings.idempotency_keys_hours))

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from local.fake_stripe.clock_and_ids import Clock
-from local.fake_stripe.last_second import LastSecond
+from local.fake_stripe.recent import Recent
 
 KEPT_REQUESTS = 100_000
 _CHARGES = ("POST", "/v1/payment_intents")
@@ -23,7 +23,7 @@ class RequestLog:
 
     def _start(self) -> None:
         self._entries.clear()
-        self._last_second = LastSecond()
+        self._last_second = Recent()
         self._total = self._busiest = 0
         self._by_status: Counter[int] = Counter()
         self._first: datetime | None = None

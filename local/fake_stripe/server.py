@@ -96,6 +96,7 @@ def in_process(clock: Clock = utc_now, new_id: NewId = random_id) -> Iterator[tu
         thread.join()
         server.asyncore.close_all(sockets, ignore_all=True)
         server.task_dispatcher.shutdown(timeout=STOP_TIMEOUT_SECONDS)
+        fake_stripe.refunds.stop()
         fake_stripe.webhooks.stop()
 
 

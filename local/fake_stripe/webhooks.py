@@ -111,9 +111,8 @@ class Webhooks:
                 for queue in self._queues:
                     queue.drop()
 
-    def emit(self, kind: str, content: dict[str, Any]) -> None:
-        """Send an event with `content`, the changed intent or charge, unless a fault prevents it."""
-        payment_id = str(content["metadata"].get("payment_id", ""))
+    def emit(self, kind: str, content: dict[str, Any], payment_id: str) -> None:
+        """Send an event with `content`, the changed object of a payment, unless a fault prevents it."""
         with self._lock:
             if self._endpoint is None or not self._endpoint.wants(kind):
                 return

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any, Protocol
 
 import pytest
@@ -55,11 +56,21 @@ class Bench(Protocol):
     def refund(self, reference: str, minor_units: int) -> None:
         """Refund money in the gateway's dashboard."""
 
+    def saved_card(self, card: str = "pm_card_visa") -> tuple[str, str]:
+        """A payment method that is attached to a new customer of the gateway, and this customer."""
+
+    def new_card(self, card: str = "pm_card_visa") -> str:
+        """A payment method that is attached to no customer."""
+
+    def detach(self, payment_method: str) -> None:
+        """Detach a payment method from its customer."""
+
 
 class MemoryBench:
     def __init__(self, search_lag: timedelta = timedelta(0)) -> None:
         self.clock = MovableClock()
         self.gateway = MemoryGateway(self.clock, search_lag=search_lag)
+        self._numbers = count(1)
 
     def fault(self, kind: str, **details: Any) -> None:
         self.gateway.fail(Fault(FaultKind(kind), **details))
@@ -72,6 +83,19 @@ class MemoryBench:
 
     def refund(self, reference: str, minor_units: int) -> None:
         assert self.gateway.refund(reference, minor_units)
+
+    def saved_card(self, card: str = "pm_card_visa") -> tuple[str, str]:
+        number = next(self._numbers)
+        self.gateway.attach(f"pm_{number}", f"cus_{number}", card)
+        return f"pm_{number}", f"cus_{number}"
+
+    def new_card(self, card: str = "pm_card_visa") -> str:
+        method = f"pm_{next(self._numbers)}"
+        self.gateway.attach(method, "", card)
+        return method
+
+    def detach(self, payment_method: str) -> None:
+        self.gateway.detach(payment_method)
 
 
 class StripeBench:
@@ -103,6 +127,17 @@ class StripeBench:
 
     def refund(self, reference: str, minor_units: int) -> None:
         self._fake_stripe.refunds.create({"payment_intent": reference, "amount": str(minor_units)})
+
+    def saved_card(self, card: str = "pm_card_visa") -> tuple[str, str]:
+        customer = self._fake_stripe.customers.create({})["id"]
+        return self._fake_stripe.methods.attach({"customer": customer}, card)["id"], customer
+
+    def new_card(self, card: str = "pm_card_visa") -> str:
+        token = f"tok_{card.removeprefix('pm_card_')}"
+        return str(self._fake_stripe.methods.create({"type": "card", "card": {"token": token}})["id"])
+
+    def detach(self, payment_method: str) -> None:
+        self._fake_stripe.methods.detach({}, payment_method)
 
 
 @contextmanager

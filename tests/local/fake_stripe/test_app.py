@@ -276,7 +276,18 @@ def test_search_when_longer_than_a_page_then_goes_on_with_the_next_page(api: Api
     assert {intent.id for intent in result.auto_paging_iter()} == made
 
 
-@pytest.mark.parametrize("query", ["", "payment_id:1", 'amount["x"]:"1"', 'status:"succeeded" OR status:"canceled"'])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "payment_id:1",
+        'amount["x"]:"1"',
+        'status~"succ"',
+        'metadata["a"]>1',
+        'status:"a" AND currency:"b" OR amount>1',
+        " AND ".join(["amount>1"] * 11),
+    ],
+)
 def test_search_when_query_cannot_be_parsed_then_is_refused(api: Api, query: str) -> None:
     with pytest.raises(stripe.InvalidRequestError, match="parse"):
         api.intents.search({"query": query})

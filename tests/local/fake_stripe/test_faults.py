@@ -219,7 +219,14 @@ def test_keys_when_their_hours_are_set_then_are_forgotten_after_them(api: Api) -
 def test_settings_when_changed_then_are_shown_and_a_reset_undoes_them(api: Api) -> None:
     fresh = api.control("GET", "settings")
     assert fresh == {
+        "attempts_per_intent": 0,
+        "create_names_source": 1,
+        "endpoint_requests_per_second": 0,
+        "metadata_phrases": 0,
+        "refund_outcome_seconds": 0.5,
         "requests_per_second": 0,
+        "search_requests_per_second": 0,
+        "updates_per_intent_per_hour": 0,
         "search_lag_seconds": 0.0,
         "idempotency_keys_hours": 24.0,
         "webhook_retry_seconds": 0.5,

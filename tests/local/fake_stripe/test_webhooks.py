@@ -93,8 +93,12 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def api(receiver: Receiver) -> Iterator[Api]:
+    """It sends the events of payment intents, and of refunded charges."""
+    ends = ("amount_capturable_updated", "canceled", "created", "payment_failed", "processing", "requires_action")
+    types = ["charge.refunded", *(f"payment_intent.{end}" for end in (*ends, "succeeded"))]
     with serving() as api:
-        api.control("POST", "webhooks", {"url": receiver.url, "secrets": SECRETS, "ca_bundle": ""})
+        endpoint = {"url": receiver.url, "secrets": SECRETS, "ca_bundle": "", "enabled_events": types}
+        api.control("POST", "webhooks", endpoint)
         api.control("POST", "settings", {"webhook_retry_seconds": 0.02})
         yield api
 
