@@ -29,6 +29,9 @@ class _Use:
     """The payment intent that uses it while it is attached to no customer."""
     used_up: bool = False
     """It was charged, or failed, without a customer; or it was detached. It may not be used again."""
+    detached: bool = False
+    may_attach: bool = False
+    """It was used up by a payment that also set it up for later. It may be attached, and then used again."""
     set_up: bool = False
     """It was prepared for payments without the customer."""
 
@@ -65,7 +68,7 @@ class PaymentMethods:
             if method["customer"]:
                 raise invalid("The payment method you provided has already been attached to a customer.", begun=True)
             use = self._uses[method["id"]]
-            if use.used_up or use.intent_id:
+            if (use.used_up or use.intent_id) and not use.may_attach:
                 raise invalid(
                     "This PaymentMethod was previously used without being attached to a Customer or was detached from "
                     "a Customer, and may not be used again.",
@@ -193,8 +196,9 @@ class PaymentMethods:
         Without a customer, it may be attached later.
         """
         use = self._uses[method["id"]]
-        use.used_up, use.intent_id, use.set_up = False, "", use.set_up or set_up
-        if customer and not method["customer"]:
+        use.set_up, use.may_attach = use.set_up or set_up, not use.detached
+        if customer and not method["customer"] and not use.detached:
+            use.used_up, use.intent_id = False, ""
             method["customer"] = customer
             self._store.emit("payment_method.attached", method)
 
@@ -210,7 +214,8 @@ class PaymentMethods:
 
     def _release(self, method: Json) -> None:
         method["customer"] = None
-        self._uses[method["id"]].used_up = True
+        use = self._uses[method["id"]]
+        use.used_up, use.detached, use.may_attach = True, True, False
         self._store.emit("payment_method.detached", method)
 
     def _named(self, name: str, *, status: int) -> Json:

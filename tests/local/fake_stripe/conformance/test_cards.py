@@ -175,6 +175,14 @@ def test_setup_future_usage_attaches_the_method_on_success(api: Api) -> None:
     assert len(api.client().v1.payment_methods.list({"customer": owner}).data) == 1
 
 
+def test_setup_future_usage_without_customer_allows_only_to_attach(api: Api) -> None:
+    method = str(api.pay(setup_future_usage="off_session").payment_method)
+    assert NOT_AGAIN in str(error_of(lambda: api.pay(payment_method=method)))
+    owner = customer(api)
+    assert attached(api, owner, method) == method
+    assert api.pay(payment_method=method, customer=owner, off_session=True).status == "succeeded"
+
+
 def test_customer_of_an_intent_cannot_be_changed_once_it_is_set(api: Api) -> None:
     waiting = api.pay(customer=customer(api), confirm=False)
     changed: Any = {"customer": customer(api)}
@@ -324,3 +332,4 @@ def test_setup_intent_refuses_the_method_of_another_customer(api: Api) -> None:
     made = setup(api, customer(api))
     confirm: Any = {"payment_method": method}
     assert refusal_of(lambda: api.client().v1.setup_intents.confirm(made.id, confirm)).param == "payment_method"
+    assert api.client().v1.setup_intents.retrieve(made.id).payment_method is None
