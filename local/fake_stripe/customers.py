@@ -7,7 +7,9 @@ from local.fake_stripe.payment_methods import PaymentMethods
 from local.fake_stripe.store import Store
 
 _TEXTS = ("description", "email", "name", "phone")
-_PARAMETERS = frozenset({*_TEXTS, "address", "invoice_settings", "metadata", "preferred_locales", "shipping"})
+_PARAMETERS = frozenset(
+    {*_TEXTS, "address", "invoice_settings", "metadata", "preferred_locales", "shipping", "tax_exempt"}
+)
 
 
 class Customers:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from local.fake_stripe.cards import CARDS, Card
 from local.fake_stripe.errors import ApiError, invalid
-from local.fake_stripe.objects import Json, metadata_of
+from local.fake_stripe.objects import Json, merged_metadata, metadata_of
 from local.fake_stripe.parameters import LIST, check_metadata, check_names
 from local.fake_stripe.store import Store
 
@@ -57,6 +57,16 @@ class PaymentMethods:
         check_names(params)
         return self._store.copy("PaymentMethod", self._store.methods, method_id, param="payment_method")
 
+    def update(self, params: Json, method_id: str) -> Json:
+        """POST /v1/payment_methods/{id}: what does not change the card itself."""
+        check_names(params, frozenset({"allow_redisplay", "billing_details", "metadata"}))
+        check_metadata(params)
+        with self._store.lock:
+            method = self._stored(method_id)
+            method["metadata"] = merged_metadata(method, params)
+            method["billing_details"] = method["billing_details"] | params.get("billing_details", {})
+            return dict(method)
+
     def attach(self, params: Json, method_id: str) -> Json:
         """POST /v1/payment_methods/{id}/attach. The id may be the name of a test card."""
         check_names(params, frozenset({"customer"}))
@@ -82,9 +92,7 @@ class PaymentMethods:
         """POST /v1/payment_methods/{id}/detach. It is final."""
         check_names(params)
         with self._store.lock:
-            if method_id not in self._store.methods:
-                raise self._store.no_such("PaymentMethod", method_id, param="payment_method")
-            method = self._store.methods[method_id]
+            method = self._stored(method_id)
             if not method["customer"]:
                 raise invalid(
                     "The payment method you provided is not attached to a customer so detachment is impossible.",
@@ -218,6 +226,11 @@ class PaymentMethods:
         use.used_up, use.detached, use.may_attach = True, True, False
         self._store.emit("payment_method.detached", method)
 
+    def _stored(self, method_id: str) -> Json:
+        if method_id not in self._store.methods:
+            raise self._store.no_such("PaymentMethod", method_id, param="payment_method")
+        return self._store.methods[method_id]
+
     def _named(self, name: str, *, status: int) -> Json:
         if name in self._store.methods:
             return self._store.methods[name]
@@ -262,6 +275,12 @@ def _template(data: object) -> str:
     if not isinstance(data, dict) or data.get("type") != "card":
         raise invalid("Invalid type: the fake Stripe has cards only.", param="type")
     card = data.get("card")
+    if isinstance(card, dict) and "number" in card:
+        raise ApiError(
+            402,
+            "Sending credit card numbers directly to the Stripe API is generally unsafe. To continue processing use "
+            "Stripe.js, the Stripe mobile bindings, or Stripe Elements.",
+        )
     token = str(card.get("token", "")) if isinstance(card, dict) else ""
     template = f"pm_card_{token.removeprefix('tok_')}"
     if not token.startswith("tok_") or template not in CARDS:

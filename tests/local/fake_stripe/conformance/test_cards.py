@@ -89,6 +89,16 @@ def test_name_of_a_test_card_makes_a_new_payment_method_each_time(api: Api) -> N
     assert all(re.fullmatch("pm_[0-9]+", method) for method in used)
 
 
+def test_number_of_a_card_is_refused_and_a_token_taken(api: Api) -> None:
+    methods = api.client().v1.payment_methods
+    number: Any = {"type": "card", "card": {"number": "4242424242424242", "exp_month": 1, "exp_year": 2034}}
+    refused = error_of(lambda: methods.create(number))
+    assert (refused.http_status, refused.error.type) == (402, "invalid_request_error")
+    assert "4242" not in str(refused)
+    changed = methods.update(unattached(api), {"metadata": {"note": "1"}, "billing_details": {"name": "Ann"}})
+    assert (changed.billing_details.name, changed.customer) == ("Ann", None)
+
+
 def test_attached_method_without_customer_is_refused_at_confirm(api: Api) -> None:
     owner = customer(api)
     method = attached(api, owner)
