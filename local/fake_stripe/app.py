@@ -36,7 +36,9 @@ ACCEPTED_KEYS = ("sk_test_", "rk_test_")
 PUBLISHABLE_KEYS = "pk_test_"
 """A browser has such a key. With the client secret of an intent, it may read and confirm this intent."""
 _FOR_BROWSERS = ("GET", ""), ("POST", "/confirm")
-_EXPANDABLE = ("charge", "customer", "latest_charge", "payment_intent", "payment_method")
+_EXPANDABLE = (
+    *("balance_transaction", "charge", "customer", "latest_charge", "payment_intent", "payment_method", "refunds"),
+)
 
 Operation = Callable[[Json, str], Json]
 """Executes a request with its parameters and the id from its path. Raises ApiError."""
@@ -220,7 +222,9 @@ class FakeStripe:
     def _expand(self, content: Json, path: list[str]) -> None:
         """Put the object in the place of its id."""
         name, *rest = path
-        if isinstance(content.get(name), str):
+        if name == "refunds" and content["object"] == "charge":
+            content[name] = self.refunds.list({"charge": content["id"]})
+        elif isinstance(content.get(name), str):
             content[name] = self.store.get(content[name])
         if rest and isinstance(content.get(name), dict):
             self._expand(content[name], rest)

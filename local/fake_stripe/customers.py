@@ -7,7 +7,9 @@ from local.fake_stripe.payment_methods import PaymentMethods
 from local.fake_stripe.store import Store
 
 _TEXTS = ("description", "email", "name", "phone")
-_PARAMETERS = frozenset({*_TEXTS, "address", "invoice_settings", "metadata", "preferred_locales", "shipping"})
+_PARAMETERS = frozenset(
+    {*_TEXTS, "address", "invoice_settings", "metadata", "preferred_locales", "shipping", "tax_exempt"}
+)
 
 
 class Customers:
@@ -86,5 +88,6 @@ class Customers:
     def list(self, params: Json, _: str = "") -> Json:
         """GET /v1/customers: newest first, paged, optionally those with one `email`, in the case of its letters."""
         check_names(params, LIST | {"created", "email"})
-        alive = {key: found for key, found in self._store.customers.items() if not found.get("deleted")}
-        return self._store.page("/v1/customers", alive, params, email=params.get("email"))
+        with self._store.lock:
+            alive = {key: found for key, found in self._store.customers.items() if not found.get("deleted")}
+            return self._store.page("/v1/customers", alive, params, email=params.get("email"))

@@ -109,11 +109,12 @@ class Ledger:
         with self._store.lock:
             intent = self._store.intent(intent_id, _CONFIRMABLE, "confirm")
             check_secret(intent, params)
-            if not parameters.has_method(params | {"payment_method": self._method_id(params, intent)}):
+            named = params if parameters.has_method(params) else {"payment_method": intent["payment_method"]}
+            if not parameters.has_method(named):
                 raise parameters.missing_payment_method(intent)
             parameters.check_return(intent, params)
             try:
-                method = self._methods.of(params | {"payment_method": self._method_id(params, intent)})
+                method = self._methods.of(named)
                 self._check_type(method, intent)
                 self._methods.check_usable(method, intent, names_source=True)
             except ApiError as error:
@@ -298,10 +299,6 @@ class Ledger:
             action = objects.authentication(intent, self.base_url, parameters.return_url(params))
             intent.update(status="requires_action", next_action=action, last_payment_error=None)
             self._store.changed(intent, "payment_intent.requires_action")
-
-    @staticmethod
-    def _method_id(params: Json, intent: Json) -> str:
-        return str(params.get("payment_method") or intent["payment_method"] or "")
 
     @staticmethod
     def _check_type(method: Json, intent: Json) -> None:

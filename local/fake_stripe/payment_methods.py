@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from local.fake_stripe.cards import CARDS, Card
 from local.fake_stripe.errors import ApiError, invalid
-from local.fake_stripe.objects import Json, metadata_of
+from local.fake_stripe.objects import Json, merged_metadata, metadata_of
 from local.fake_stripe.parameters import LIST, check_metadata, check_names
 from local.fake_stripe.store import Store
 
@@ -29,6 +29,9 @@ class _Use:
     """The payment intent that uses it while it is attached to no customer."""
     used_up: bool = False
     """It was charged, or failed, without a customer; or it was detached. It may not be used again."""
+    detached: bool = False
+    may_attach: bool = False
+    """It was used up by a payment that also set it up for later. It may be attached, and then used again."""
     set_up: bool = False
     """It was prepared for payments without the customer."""
 
@@ -54,6 +57,16 @@ class PaymentMethods:
         check_names(params)
         return self._store.copy("PaymentMethod", self._store.methods, method_id, param="payment_method")
 
+    def update(self, params: Json, method_id: str) -> Json:
+        """POST /v1/payment_methods/{id}: what does not change the card itself."""
+        check_names(params, frozenset({"allow_redisplay", "billing_details", "metadata"}))
+        check_metadata(params)
+        with self._store.lock:
+            method = self._stored(method_id)
+            method["metadata"] = merged_metadata(method, params)
+            method["billing_details"] = method["billing_details"] | params.get("billing_details", {})
+            return dict(method)
+
     def attach(self, params: Json, method_id: str) -> Json:
         """POST /v1/payment_methods/{id}/attach. The id may be the name of a test card."""
         check_names(params, frozenset({"customer"}))
@@ -65,7 +78,7 @@ class PaymentMethods:
             if method["customer"]:
                 raise invalid("The payment method you provided has already been attached to a customer.", begun=True)
             use = self._uses[method["id"]]
-            if use.used_up or use.intent_id:
+            if (use.used_up or use.intent_id) and not use.may_attach:
                 raise invalid(
                     "This PaymentMethod was previously used without being attached to a Customer or was detached from "
                     "a Customer, and may not be used again.",
@@ -79,9 +92,7 @@ class PaymentMethods:
         """POST /v1/payment_methods/{id}/detach. It is final."""
         check_names(params)
         with self._store.lock:
-            if method_id not in self._store.methods:
-                raise self._store.no_such("PaymentMethod", method_id, param="payment_method")
-            method = self._store.methods[method_id]
+            method = self._stored(method_id)
             if not method["customer"]:
                 raise invalid(
                     "The payment method you provided is not attached to a customer so detachment is impossible.",
@@ -193,8 +204,9 @@ class PaymentMethods:
         Without a customer, it may be attached later.
         """
         use = self._uses[method["id"]]
-        use.used_up, use.intent_id, use.set_up = False, "", use.set_up or set_up
-        if customer and not method["customer"]:
+        use.set_up, use.may_attach = use.set_up or set_up, not use.detached
+        if customer and not method["customer"] and not use.detached:
+            use.used_up, use.intent_id = False, ""
             method["customer"] = customer
             self._store.emit("payment_method.attached", method)
 
@@ -210,8 +222,14 @@ class PaymentMethods:
 
     def _release(self, method: Json) -> None:
         method["customer"] = None
-        self._uses[method["id"]].used_up = True
+        use = self._uses[method["id"]]
+        use.used_up, use.detached, use.may_attach = True, True, False
         self._store.emit("payment_method.detached", method)
+
+    def _stored(self, method_id: str) -> Json:
+        if method_id not in self._store.methods:
+            raise self._store.no_such("PaymentMethod", method_id, param="payment_method")
+        return self._store.methods[method_id]
 
     def _named(self, name: str, *, status: int) -> Json:
         if name in self._store.methods:
@@ -257,6 +275,12 @@ def _template(data: object) -> str:
     if not isinstance(data, dict) or data.get("type") != "card":
         raise invalid("Invalid type: the fake Stripe has cards only.", param="type")
     card = data.get("card")
+    if isinstance(card, dict) and "number" in card:
+        raise ApiError(
+            402,
+            "Sending credit card numbers directly to the Stripe API is generally unsafe. To continue processing use "
+            "Stripe.js, the Stripe mobile bindings, or Stripe Elements.",
+        )
     token = str(card.get("token", "")) if isinstance(card, dict) else ""
     template = f"pm_card_{token.removeprefix('tok_')}"
     if not token.startswith("tok_") or template not in CARDS:

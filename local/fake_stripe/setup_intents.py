@@ -65,6 +65,8 @@ class SetupIntents:
             if parameters.has_method(params):
                 method = self._methods.of(params)
                 self._methods.check_owner(method, setup["customer"])
+                if confirms:
+                    self._methods.check_setup(method, setup)
                 setup.update(payment_method=method["id"], status="requires_confirmation")
             self._store.setups[setup["id"]] = setup
             self._store.emit("setup_intent.created", setup)
@@ -99,10 +101,11 @@ class SetupIntents:
             if not parameters.has_method(params) and not setup["payment_method"]:
                 raise _missing_method(setup)
             parameters.check_return(setup, params)
-            if parameters.has_method(params):
-                method = self._methods.of(params)
-                self._methods.check_owner(method, setup["customer"])
-                setup.update(payment_method=method["id"])
+            named = params if parameters.has_method(params) else {"payment_method": setup["payment_method"]}
+            method = self._methods.of(named)
+            self._methods.check_owner(method, setup["customer"])
+            self._methods.check_setup(method, setup)
+            setup.update(payment_method=method["id"])
             self._attempt(setup, params)
             return dict(setup)
 
@@ -146,7 +149,6 @@ class SetupIntents:
 
     def _attempt(self, setup: Json, params: Json) -> None:
         method = self._store.methods[setup["payment_method"]]
-        self._methods.check_setup(method, setup)
         card = self._methods.card(method)
         if card.code and not card.attaches:
             problem = objects.payment_error(card, method)

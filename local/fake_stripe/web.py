@@ -44,6 +44,7 @@ def operations_of(fake_stripe: FakeStripe) -> dict[tuple[str, str], Operation]:
         ("POST", "/v1/payment_methods"): methods.create,
         ("GET", "/v1/payment_methods"): methods.list,
         ("GET", "/v1/payment_methods/<object_id>"): methods.retrieve,
+        ("POST", "/v1/payment_methods/<object_id>"): methods.update,
         ("POST", "/v1/payment_methods/<object_id>/attach"): methods.attach,
         ("POST", "/v1/payment_methods/<object_id>/detach"): methods.detach,
         ("POST", "/v1/refunds"): refunds.create,

@@ -89,6 +89,16 @@ def test_name_of_a_test_card_makes_a_new_payment_method_each_time(api: Api) -> N
     assert all(re.fullmatch("pm_[0-9]+", method) for method in used)
 
 
+def test_number_of_a_card_is_refused_and_a_token_taken(api: Api) -> None:
+    methods = api.client().v1.payment_methods
+    number: Any = {"type": "card", "card": {"number": "4242424242424242", "exp_month": 1, "exp_year": 2034}}
+    refused = error_of(lambda: methods.create(number))
+    assert (refused.http_status, refused.error.type) == (402, "invalid_request_error")
+    assert "4242" not in str(refused)
+    changed = methods.update(unattached(api), {"metadata": {"note": "1"}, "billing_details": {"name": "Ann"}})
+    assert (changed.billing_details.name, changed.customer) == ("Ann", None)
+
+
 def test_attached_method_without_customer_is_refused_at_confirm(api: Api) -> None:
     owner = customer(api)
     method = attached(api, owner)
@@ -173,6 +183,14 @@ def test_setup_future_usage_attaches_the_method_on_success(api: Api) -> None:
     with pytest.raises(stripe.CardError):
         api.pay(customer=owner, setup_future_usage="off_session", payment_method="pm_card_chargeDeclined")
     assert len(api.client().v1.payment_methods.list({"customer": owner}).data) == 1
+
+
+def test_setup_future_usage_without_customer_allows_only_to_attach(api: Api) -> None:
+    method = str(api.pay(setup_future_usage="off_session").payment_method)
+    assert NOT_AGAIN in str(error_of(lambda: api.pay(payment_method=method)))
+    owner = customer(api)
+    assert attached(api, owner, method) == method
+    assert api.pay(payment_method=method, customer=owner, off_session=True).status == "succeeded"
 
 
 def test_customer_of_an_intent_cannot_be_changed_once_it_is_set(api: Api) -> None:
@@ -324,3 +342,4 @@ def test_setup_intent_refuses_the_method_of_another_customer(api: Api) -> None:
     made = setup(api, customer(api))
     confirm: Any = {"payment_method": method}
     assert refusal_of(lambda: api.client().v1.setup_intents.confirm(made.id, confirm)).param == "payment_method"
+    assert api.client().v1.setup_intents.retrieve(made.id).payment_method is None

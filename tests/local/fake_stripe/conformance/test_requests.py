@@ -345,5 +345,10 @@ def test_expand_puts_objects_in_place_of_their_ids(api: Api) -> None:
     listed = api.intents.list({"expand": ["data.latest_charge.customer"]}).data[0].latest_charge
     assert isinstance(listed, stripe.Charge)
     assert isinstance(listed.customer, stripe.Customer)
+    api.client().v1.refunds.create({"payment_intent": intent.id, "amount": 1})
+    charge = api.intents.retrieve(intent.id, {"expand": ["latest_charge.refunds"]}).latest_charge
+    assert isinstance(charge, stripe.Charge)
+    assert charge.refunds is not None
+    assert [refund.amount for refund in charge.refunds.data] == [1]
     refused = error_of(lambda: api.pay("pay-2", expand=["teleport"]))
     assert (refused.http_status, len(api.intents.list().data)) == (400, 1)
