@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
+from random import Random
 from typing import Any
 
 import pytest
@@ -32,7 +33,9 @@ from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 from payments.ports.payment_store import require
+from simulation import world as world_module
 from simulation.cloud import Context, Queue
+from simulation.faults import NEVER_SHOWN_SECONDS, Chaos, Outage
 from simulation.run import run
 from simulation.tables import LaggingPayments
 from simulation.world import World
@@ -117,6 +120,35 @@ def search_is_proof(patch: Patch) -> None:
 def adopts_another_case(patch: Patch) -> None:
     """The charge of an id in another case counts as the payment's."""
     patch.setattr(memory, "_is_of", lambda payment_id, _, intent: intent.payment_id.casefold() == payment_id.casefold())
+
+
+def sends_again_after_the_key_is_forgotten(patch: Patch) -> None:
+    """A payment that may be charged is sent again however long ago it was first sent.
+
+    Every run has a blackout of more than a day, and a search that shows nothing: seldom otherwise do both meet.
+    """
+    draw = Chaos.__init__
+
+    def long_blackout(self: Chaos, random: Random) -> None:
+        draw(self, random)
+        self.search_lag_seconds = NEVER_SHOWN_SECONDS
+        self.blackout = Outage(10.0, 100_000.0)
+        self.ends_at = max(self.ends_at, self.blackout.ends)
+
+    patch.setattr(Chaos, "__init__", long_blackout)
+    patch.setattr(charging, "SENT_AGAIN_FOR", timedelta(days=365))
+
+
+def settles_events_on_any_outcome(patch: Patch) -> None:
+    """An event is settled by the query that it caused, although the gateway did not answer."""
+    record_step = world_module.record_step
+
+    def settled(state: Any, *, store: Any, events: Any, clock: Any) -> Payment:
+        if state.get("event_id"):
+            events.settle(state["event_id"], EventState.APPLIED, clock())
+        return record_step(state, store=store, events=events, clock=clock)
+
+    patch.setattr(world_module, "record_step", settled)
 
 
 def lets_go_without_looking(patch: Patch) -> None:
@@ -304,6 +336,8 @@ BUGS: dict[Plant, set[str]] = {
     audited_twice: {"audited"},
     audited_by_the_first_transaction: {"audited"},
     search_is_proof: {"no charge after a no"},
+    sends_again_after_the_key_is_forgotten: {"charged once"},
+    settles_events_on_any_outcome: {"events applied"},
     adopts_another_case: {"charged as asked", "every status has its cause", "events applied"},
     lets_go_without_looking: {"pending is proof", "intent before effect"},
     saves_over_others: {"history only grows"},
