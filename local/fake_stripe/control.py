@@ -5,7 +5,8 @@
     GET, POST, DELETE faults                       list faults, add one (see `Fault`), remove all
     GET, POST settings                             see `Settings`
     DELETE idempotency_keys                        forget all keys now
-    POST refuse_connections {"seconds": 2}         refuse all connections for this time, including control routes
+    POST refuse_connections {"seconds": 2}         refuse all connections for this time, including control routes;
+                                                   SIGUSR1 ends it early
     POST payment_intents/<id>/authenticate         {"outcome": "succeeded" or "failed"}, of 3-D Secure
     POST payment_intents/<id>/settle               the same for an intent that is `processing`
     GET, POST, DELETE webhooks                     list events, set the endpoint (see `Endpoint`), remove it

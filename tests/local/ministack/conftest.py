@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from local.ministack.server import LocalAws
-from payctl.deadline import Deadline
+from tests.waiting import eventually
 
-WAIT_SECONDS = 60
 WAIT_SCALE = 0.1
 SCHEDULE_SCALE = 0.01
 VISIBILITY_SCALE = 0.1
@@ -117,7 +116,7 @@ def new_function(aws: LocalAws, role: str) -> str:
         Code={"ZipFile": package.getvalue()},
         Timeout=60,
     )
-    eventually(lambda: client.get_function_configuration(FunctionName=name)["State"] == "Active")
+    active(client, name)
     return name
 
 
@@ -165,7 +164,7 @@ def run(aws: LocalAws, role: str) -> Run:
             name=uuid.uuid4().hex, roleArn=role, definition=json.dumps({"StartAt": "Try", "States": states})
         )["stateMachineArn"]
         execution = client.start_execution(stateMachineArn=machine, input=json.dumps(event))["executionArn"]
-        return eventually(lambda: ended(client.describe_execution(executionArn=execution)))
+        return eventually("the end of the execution", lambda: ended(client.describe_execution(executionArn=execution)))
 
     return run_task
 
@@ -178,13 +177,13 @@ def function_arn(name: str) -> str:
     return f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
 
 
-def eventually[T](ask: Callable[[], T | None]) -> T:
-    """The first answer that is not empty. AssertionError after WAIT_SECONDS."""
-    deadline = Deadline(WAIT_SECONDS)
-    while not (answer := ask()):
-        assert not deadline.over(answer), f"nothing within {WAIT_SECONDS} s"
-        time.sleep(0.05)
-    return answer
+def active(client: Any, name: str) -> None:
+    """Wait until a function is active."""
+    eventually(
+        f"the function {name} to be active",
+        lambda: client.get_function_configuration(FunctionName=name)["State"],
+        lambda state: state == "Active",
+    )
 
 
 def printed(aws: LocalAws, function: str, line: str) -> list[float]:
