@@ -29,6 +29,8 @@ HANDLER = """
 import boto3, json, os, random, sys, tempfile, time
 
 LOADED_BY = os.getpid()
+OWN_RANDOM = random.Random()
+SEEDED = random.Random(7)
 calls = 0
 
 class CardDeclined(Exception):
@@ -59,7 +61,8 @@ def handle(event, context):
         global calls
         calls += 1
         own = {"loaded_by": LOADED_BY, "pid": os.getpid(), "directory": tempfile.gettempdir(), "calls": calls}
-        own |= {"log_stream": context.log_stream_name, "random": random.random()}
+        own |= {"log_stream": context.log_stream_name, "random": random.random(), "own_random": OWN_RANDOM.random()}
+        own |= {"seeded": SEEDED.random(), "code_mode": os.stat(__file__).st_mode & 0o777}
         return {"own": own | {"access_key": os.environ["AWS_ACCESS_KEY_ID"]}}
     if "list_queues" in event:
         boto3.client("sqs").list_queues()

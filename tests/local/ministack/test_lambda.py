@@ -1,8 +1,11 @@
 """Functions fail, log, scale and count as on AWS."""
 
+import hashlib
 import json
 import os
+import random
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -57,8 +60,10 @@ def test_second_lambda_worker_shares_the_loaded_code_and_nothing_else(deploy: De
     with ThreadPoolExecutor(2) as pool:
         one, other = (answer["own"] for answer in pool.map(lambda _: invoke(name, own=True, sleep=0.5), range(2)))
     assert one["loaded_by"] == other["loaded_by"]
-    for what in ("pid", "directory", "log_stream", "random"):
+    for what in ("pid", "directory", "log_stream", "random", "own_random"):
         assert one[what] != other[what], what
+    assert one["seeded"] == other["seeded"] == random.Random(7).random()
+    assert one["code_mode"] == 0o444
     assert one["calls"] == other["calls"] == 1
     assert one["access_key"] == other["access_key"] != invoke(deploy(), own=True)["own"]["access_key"]
 
@@ -70,6 +75,29 @@ def test_lambda_code_is_loaded_again_after_its_loader_process_is_killed(deploy: 
     os.kill(before["pid"], signal.SIGKILL)
     after = eventually("an answer of a new process", lambda: invoke(name, own=True).get("own"))
     assert after["loaded_by"] != before["loaded_by"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_lambda_worker_killed_while_idle_leaves_no_open_pipe(aws: LocalAws, deploy: Deploy, invoke: Invoke) -> None:
+    name = deploy()
+
+    def pipes() -> int:
+        links = [os.readlink(link) for link in Path(f"/proc/{aws.pid}/fd").iterdir() if link.is_symlink()]
+        return sum(link.startswith("pipe:") for link in links)
+
+    before = invoke(name)["pid"]
+    open_pipes = pipes()
+    for _ in range(3):
+        os.kill(before, signal.SIGKILL)
+        eventually("the end of the process", lambda: aws.workers(name), lambda workers: workers == [])
+        before = invoke(name)["pid"]
+    assert pipes() == open_pipes
+
+
+def test_lambda_keys_are_no_function_of_the_arn(aws: LocalAws, deploy: Deploy, invoke: Invoke, role: str) -> None:
+    name = deploy()
+    guessed = hashlib.sha256(f"{function_arn(name)}:{role}".encode()).hexdigest()
+    assert invoke(name, environment=True)["AWS_ACCESS_KEY_ID"] != f"ASIA{guessed[:16].upper()}"
 
 
 def test_lambda_worker_directory_is_removed_with_its_files(deploy: Deploy, invoke: Invoke) -> None:
