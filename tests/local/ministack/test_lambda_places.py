@@ -79,7 +79,7 @@ def test_places_when_nothing_moves_then_the_first_in_the_queue_is_let_in(come: C
     assert places.peak == 2
 
 
-def test_stall_lets_in_the_oldest_of_a_function_whoever_notices(come: Come, ran: list[str]) -> None:
+def test_stall_lets_in_the_oldest_of_a_function_if_another_notices(come: Come, ran: list[str]) -> None:
     places = Places(total=4, each=1, stall_seconds=1000)
     places.take("f")
     oldest, newest = come(places, "f"), come(places, "f")
