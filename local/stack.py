@@ -77,6 +77,10 @@ class LocalStack:
         """The address of the fake Stripe."""
         return str(self._processes["gateway_url"])
 
+    def accept_connections(self) -> None:
+        """Let the fake Stripe accept connections again, before the time of `refuse_connections` has passed."""
+        gateway.accept_connections(self._processes["gateway_pid"])
+
     @property
     def patience_seconds(self) -> int:
         """PATIENCE_SECONDS of this stack. It is longer on a slow machine, to avoid recovery of slow payments."""

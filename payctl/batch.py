@@ -15,7 +15,6 @@ from payments.domain.statuses import CAPTURED
 app = typer.Typer(help="Batches of payments: CSV files in the S3 bucket.", no_args_is_help=True)
 
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show progress until the result files are written.")]
-ENDED = (BatchStatus.COMPLETED, BatchStatus.REJECTED)
 
 
 @app.command()
@@ -83,14 +82,14 @@ def list_batches(
 
 def _watch(stack: Stack, batch_id: str, timeout: float, download: Path | None, json: bool) -> None:
     try:
-        batch = batch_view.watched(stack, batch_id, timeout)
+        batch, gave_up = batch_view.watched(stack, batch_id, timeout)
     except KeyboardInterrupt:
         show.note(f"the batch continues; watch it again with: payctl batch show {batch_id} --watch")
         raise
     _print_result(stack, batch, json)
-    if batch.status not in ENDED:
+    if gave_up:
         raise Failure(
-            f"batch {batch_id} is still {batch.status}, and nothing changed for {timeout:g} s",
+            gave_up,
             details=[f"continue watching with: payctl batch show {batch_id} --watch"],
             code=Exit.STILL_OPEN,
         )

@@ -26,12 +26,12 @@ DOING = {
 }
 
 
-def watched(stack: Stack, batch_id: str, timeout_seconds: float) -> Batch:
-    """Show progress on standard error until the batch ends or does not change for `timeout_seconds`.
+def watched(stack: Stack, batch_id: str, timeout_seconds: float) -> tuple[Batch, str]:
+    """Show progress on standard error until the batch ends or makes no progress for `timeout_seconds`.
 
-    Raises Failure if the batch does not start.
+    Returns the batch, and why the watch ended before it: "" if it ended. Raises Failure if the batch does not start.
     """
-    deadline = Deadline(timeout_seconds)
+    deadline = Deadline(timeout_seconds, f"the result files of batch {batch_id}")
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -43,24 +43,32 @@ def watched(stack: Stack, batch_id: str, timeout_seconds: float) -> Batch:
         task = progress.add_task("waiting for processing to start", total=None, rows="?")
         while True:
             batch = batch_files.get(stack, batch_id)
-            over = deadline.over(batch)
+            over = deadline.over(batch and progress_of(batch))
             if batch is None:
                 if over or deadline.waited > START_SECONDS:
                     raise _not_started(stack, batch_id, deadline.waited)
             else:
                 _advance(progress, task, batch)
                 if batch.status not in DOING or over:
-                    return batch
+                    return batch, deadline.report if batch.status in DOING else ""
             time.sleep(POLL_SECONDS)
+
+
+def progress_of(batch: Batch) -> str:
+    """How far a batch is. Without `updated_at`: recovery moves it each time that it checks the batch."""
+    return f"{batch.status}, {_done(batch)} of {batch.progress.rows_read} rows"
+
+
+def _done(batch: Batch) -> int:
+    return batch.rows_closed + batch.progress.rows_rejected + batch.progress.already_submitted
 
 
 def _advance(progress: Progress, task: Any, batch: Batch) -> None:
     read = batch.progress
-    closed = batch.rows_closed + read.rows_rejected + read.already_submitted
     progress.update(
         task,
         description=DOING.get(batch.status, batch.status.value),
-        completed=closed,
+        completed=_done(batch),
         total=None if batch.status is BatchStatus.SPLITTING else max(1, read.rows_read),
         rows=read.rows_read,
     )

@@ -4,20 +4,26 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-MOST_PERIODS = 20
-"""The total limit, in periods. It ends the wait for a value that keeps changing without a result."""
+LONGEST_PROGRESS = 2000
+"""The most characters of the last progress in the report."""
 
 
 @dataclass
 class Deadline:
-    """Over if the observed value does not change for `seconds`.
+    """Over if the progress does not change for `seconds`, however long the whole takes.
 
-    deadline = Deadline(60)
-    while not deadline.over(look()):
+    deadline = Deadline(60, "the result files")
+    while not (files := read()):
+        if deadline.over(rows_closed()):
+            raise Failure(deadline.report)
         sleep(1)
+
+    The progress must be a value that ends, such as a count or the row of a payment: a value that goes back and forth
+    is progress each time.
     """
 
     seconds: float
+    waits_for: str
     clock: Callable[[], float] = time.monotonic
     _last: object = field(default=None, init=False)
     _moved_at: float = field(init=False)
@@ -31,9 +37,16 @@ class Deadline:
         """Seconds since the start."""
         return self.clock() - self._began_at
 
-    def over(self, seen: object) -> bool:
-        """Whether to give up. `seen` is the progress so far: any comparable value except None."""
+    @property
+    def report(self) -> str:
+        """What it waited for, how long, and the last progress. Without a full stop."""
+        last = "no progress was seen" if self._last is None else f"the last was {self._last!s:.{LONGEST_PROGRESS}}"
+        waited = f"no progress for {self.seconds:g} s, {self.waited:.0f} s in all"
+        return f"gave up waiting for {self.waits_for}: {waited}; {last}"
+
+    def over(self, progress: object) -> bool:
+        """Whether to give up. `progress` is any comparable value. None means that there is none yet."""
         now = self.clock()
-        if seen != self._last:
-            self._last, self._moved_at = seen, now
-        return now - self._moved_at >= self.seconds or now - self._began_at >= MOST_PERIODS * self.seconds
+        if progress != self._last:
+            self._last, self._moved_at = progress, now
+        return now - self._moved_at >= self.seconds

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -57,14 +58,14 @@ def pay(
         _accepted(stack, answer.body, json)
         return
     with show.err.status(f"{payment_id}: waiting for its outcome"):
-        payment = outcome(api, payment_id, timeout)
+        payment, gave_up = outcome(api, payment_id, timeout)
     if json:
         show.as_json(payment)
     else:
         _summary(stack, payment)
-    if payment["status"] in OPEN:
+    if gave_up:
         raise Failure(
-            f"{payment_id} is still {payment['status']}, and nothing changed for {timeout:g} s",
+            gave_up,
             details=[
                 f"check it again with: payctl status {payment_id}",
                 "if payments stay pending, the gateway's key may be missing; set it with: payctl gateway set-key",
@@ -93,15 +94,25 @@ def status(context: typer.Context, payment_id: str, json: Json = False) -> None:
     )
 
 
-def outcome(api: Api, payment_id: str, timeout_seconds: float) -> dict[str, Any]:
-    """Wait until no workflow processes the payment, or until it does not change for `timeout_seconds`."""
-    deadline = Deadline(timeout_seconds)
+def outcome(api: Api, payment_id: str, timeout_seconds: float) -> tuple[dict[str, Any], str]:
+    """Wait until no workflow processes the payment, or until it does not change for `timeout_seconds`.
+
+    Returns the payment, and why the wait ended before its outcome: "" if it has one.
+    """
+    deadline = Deadline(timeout_seconds, f"an outcome of {payment_id}")
     waits = iter(POLL_SECONDS)
     while True:
         payment = api.payment(payment_id)
-        if payment["status"] not in OPEN or deadline.over(payment):
-            return payment
+        if payment["status"] not in OPEN:
+            return payment, ""
+        if deadline.over(progress_of(payment)):
+            return payment, deadline.report
         time.sleep(next(waits, POLL_SECONDS[-1]))
+
+
+def progress_of(payment: Mapping[str, Any]) -> str:
+    """How far a payment of the API is: its status and its number of versions."""
+    return f"{payment['status']}, version {len(payment['history'])}"
 
 
 def _submit(api: Api, body: dict[str, Any]) -> Answer:

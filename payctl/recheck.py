@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from payctl import adapters, at_gateway, show
+from payctl.deadline import Deadline
 from payctl.failures import Exit, Failure
 from payctl.options import Json, Timeout, stack_of
 from payctl.stack import Stack
@@ -35,14 +36,14 @@ def recheck(context: typer.Context, payment_id: str, timeout: Timeout = 60, json
     execution_suffix = "o" + secrets.token_hex(5)
     adapters.workflow(stack).restart(payment_id, execution_suffix, reconcile=True)
     with show.err.status(f"{payment_id}: querying the gateway"):
-        ended = _ended(stack, f"{payment_id}.{execution_suffix}", timeout)
+        gave_up = _wait_for_end(stack, payment_id, f"{payment_id}.{execution_suffix}", timeout)
     after = _row(stack, payment_id)
     if json:
         show.as_json(
             {
                 "payment_id": payment_id,
                 "execution": f"{payment_id}.{execution_suffix}",
-                "ended": ended,
+                "ended": not gave_up,
                 "before": before.status.value,
                 "after": after.status.value,
                 "changed": after.version != before.version,
@@ -53,9 +54,9 @@ def recheck(context: typer.Context, payment_id: str, timeout: Timeout = 60, json
         )
     else:
         _print_result(stack, before, after)
-    if not ended:
+    if gave_up:
         raise Failure(
-            f"{payment_id}.{execution_suffix} still runs after {timeout:g} s",
+            gave_up,
             details=[f"see its progress with: payctl payment explain {payment_id}"],
             code=Exit.STILL_OPEN,
         )
@@ -70,20 +71,24 @@ def _row(stack: Stack, payment_id: str) -> Payment:
     return payment
 
 
-def _ended(stack: Stack, name: str, timeout_seconds: float) -> bool:
-    """Wait for an execution. Returns False if it still runs at the timeout. Raises Failure if it failed."""
+def _wait_for_end(stack: Stack, payment_id: str, name: str, timeout_seconds: float) -> str:
+    """Wait for an execution while it changes its payment.
+
+    Returns why the wait ended before the execution: "" if the execution has ended. Raises Failure if it failed.
+    """
     client, arn = stack.client("stepfunctions"), adapters.execution_arn(stack, name)
-    deadline = time.monotonic() + timeout_seconds
+    deadline = Deadline(timeout_seconds, f"the end of execution {name}")
     while (execution := _described(client, arn))["status"] == "RUNNING":
-        if time.monotonic() >= deadline:
-            return False
+        row = _row(stack, payment_id)
+        if deadline.over(f"{row.status}, version {row.version}"):
+            return deadline.report
         time.sleep(POLL_SECONDS)
     if execution["status"] != "SUCCEEDED":
         raise Failure(
             f"execution {name} {execution['status'].lower()}: {execution.get('error', 'no error name')}",
             details=["see its steps with: payctl payment explain; see also the log groups of its functions"],
         )
-    return True
+    return ""
 
 
 def _described(client: Any, arn: str) -> Any:

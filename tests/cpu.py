@@ -12,8 +12,13 @@ LEAST_SECONDS = 0.005
 
 
 def growth(work: Callable[[int], object], length: int) -> float:
-    """The CPU time of `work(length)` divided by that of `work(length // 16)`, each the best of two runs."""
-    whole, part = (min(_seconds(work, size) for _ in range(2)) for size in (length, length // PART))
+    """The CPU time of `work(length)` divided by that of `work(length // 16)`.
+
+    If it is not linear, the best of each of two runs counts: a busy machine may have disturbed the first.
+    """
+    whole, part = (_seconds(work, size) for size in (length, length // PART))
+    if whole / max(part, LEAST_SECONDS) >= LINEAR:
+        whole, part = min(whole, _seconds(work, length)), min(part, _seconds(work, length // PART))
     return whole / max(part, LEAST_SECONDS)
 
 

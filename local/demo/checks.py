@@ -13,8 +13,9 @@ from payments.domain.statuses import CAPTURED
 
 
 def mismatches(this: Run, found: Findings) -> list[str]:
-    """Every difference from the expected result, one sentence each."""
+    """Every difference from the expected result, one sentence each. First the waits that ended without a result."""
     return [
+        *found.gave_up,
         *_calls(this, found),
         *_rows(found),
         *_batch(found),

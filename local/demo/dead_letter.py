@@ -40,11 +40,19 @@ class DeadLetter:
         alarms = self._cloudwatch.describe_alarms(AlarmNames=[self._alarm])["MetricAlarms"]
         return any(alarm["StateValue"] == "ALARM" for alarm in alarms)
 
-    def wait_until_cleared(self, seconds: float) -> None:
-        """Wait until the alarm clears, for at most `seconds`."""
-        deadline = Deadline(seconds)
-        while self.alarm_fires() and not deadline.over(None):
+    def wait_until_cleared(self, seconds: float) -> str:
+        """Wait until the alarm clears while the queue becomes shorter. Returns why it gave up, or ""."""
+        deadline = Deadline(seconds, f"the alarm {self._alarm} to clear")
+        while self.alarm_fires():
+            if deadline.over(f"{self._waiting()} messages in the queue"):
+                return deadline.report
             time.sleep(1)
+        return ""
+
+    def _waiting(self) -> str:
+        name = "ApproximateNumberOfMessages"
+        answer = self._sqs.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=[name])
+        return str(answer["Attributes"][name])
 
     def _delete(self) -> None:
         for _ in range(10):

@@ -50,3 +50,5 @@ class Findings:
     alarms: Sequence[Mapping[str, Any]] = ()
     audited: dict[str, str] = field(default_factory=dict)
     """Payment id → "" if its audit chain verifies and covers its last version, else the error."""
+    gave_up: list[str] = field(default_factory=list)
+    """The waits that ended without their result, one sentence each: see `Deadline.report`."""

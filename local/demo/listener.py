@@ -1,7 +1,7 @@
 """A temporary queue that subscribes to both topics and receives what any subscriber receives."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -45,12 +45,17 @@ class Listener:
                     sns.unsubscribe(SubscriptionArn=subscription)
                 sqs.delete_queue(QueueUrl=url)
 
-    def wait(self, enough: Callable[[Self], bool], seconds: float) -> bool:
-        """Receive until `enough` holds, or until nothing arrives for `seconds`. Returns whether `enough` holds."""
-        deadline = Deadline(seconds)
-        while not enough(self) and not deadline.over((len(self.events), len(self.alarms))):
+    def wait(self, missing: Callable[[Self], Collection[str]], waits_for: str, seconds: float) -> str:
+        """Receive until nothing is missing, or until no missing message arrives for `seconds`.
+
+        Returns why it gave up, or "".
+        """
+        deadline = Deadline(seconds, waits_for)
+        while names := missing(self):
+            if deadline.over(f"{len(names)} missing: {', '.join(sorted(names))}"):
+                return deadline.report
             self._receive()
-        return enough(self)
+        return ""
 
     def _receive(self) -> None:
         answer = self.client.receive_message(

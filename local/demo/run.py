@@ -21,18 +21,20 @@ from local.progress import StackSteps, Steps
 from local.stack import LocalStack
 from payctl import batch_files
 from payctl.api import Api, Refused
+from payctl.batch_view import progress_of as progress_of_batch
 from payctl.deadline import Deadline
-from payctl.payment import outcome
+from payctl.payment import outcome, progress_of
 from payctl.stack import Stack
 from payments.adapters.dynamodb.audit import DynamoAuditStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.domain.audit_chain import AuditBroken, verify
-from payments.domain.batch.state import Batch, BatchStatus
+from payments.domain.batch.state import BatchStatus
+from payments.domain.events import BATCH_EVENT
 from payments.domain.statuses import Status
 from payments.ports.payment_store import require
 
 STILL_SECONDS = 90
-"""A step gives up if nothing changes for this long. See payctl/deadline.py."""
+"""A wait gives up without progress for this long. See payctl/deadline.py."""
 
 
 def run(local: LocalStack, console: Console) -> list[str]:
@@ -64,7 +66,7 @@ class Demonstration:
         dead_letter = DeadLetter(self._stack, self._this.payment_id("lost"))
         if dead_letter.alarm_fires():
             self._steps.begin("waiting until the alarm of an earlier run clears")
-            dead_letter.wait_until_cleared(STILL_SECONDS)
+            self._note(dead_letter.wait_until_cleared(STILL_SECONDS))
         with Listener.on(self._stack, f"payment-demo-{self._this.id}") as listener, dead_letter:
             self._create_customers()
             self._submit()
@@ -73,6 +75,10 @@ class Demonstration:
             self._gather()
             self._listen(listener)
         return self._findings
+
+    def _note(self, gave_up: str) -> None:
+        if gave_up:
+            self._findings.gave_up.append(gave_up)
 
     def _create_customers(self) -> None:
         self._steps.begin(f"creating {len(CUSTOMER_METHODS)} customers")
@@ -101,28 +107,37 @@ class Demonstration:
         accepted = [answered for answered in self._findings.answered if answered.http_status == 202]
         for count, answered in enumerate(accepted, 1):
             payment_id = self._this.body(answered.call)["payment_id"]
-            self._findings.payments[payment_id] = outcome(self._api, payment_id, STILL_SECONDS)
+            self._findings.payments[payment_id], gave_up = outcome(self._api, payment_id, STILL_SECONDS)
+            self._note(gave_up)
             self._steps.detail(f"{count} of {len(accepted)} have an outcome")
 
     def _authenticate(self) -> None:
         """Act as the customers who must pass 3-D Secure, with nothing but what the API gives them."""
         self._steps.begin("passing 3-D Secure")
         for payment_id in (self._this.body(call)["payment_id"] for call in CALLS if call.authenticates):
-            payment = self._read_until(payment_id, lambda payment: "next_action" in payment)
+            payment = self._read_until(payment_id, "a next action", lambda payment: "next_action" in payment)
             if action := payment.get("next_action"):
                 form = {CLIENT_SECRET: action["client_secret"], "outcome": "succeeded"}
                 _fake_stripe("POST", self._stack["gateway_url"] + AUTHENTICATION_PATH, form)
                 self._findings.authenticated[payment_id] = action["method"]
-                settled = self._read_until(payment_id, lambda payment: payment["status"] != Status.REQUIRES_ACTION)
-                self._findings.payments[payment_id] = settled
+                self._findings.payments[payment_id] = self._read_until(
+                    payment_id,
+                    "the result of 3-D Secure",
+                    lambda payment: payment["status"] != Status.REQUIRES_ACTION,
+                )
 
-    def _read_until(self, payment_id: str, enough: Callable[[Mapping[str, Any]], bool]) -> dict[str, Any]:
-        deadline = Deadline(STILL_SECONDS)
-        payment = self._api.payment(payment_id)
-        while not enough(payment) and not deadline.over(payment):
-            time.sleep(1)
+    def _read_until(
+        self, payment_id: str, waits_for: str, enough: Callable[[Mapping[str, Any]], bool]
+    ) -> dict[str, Any]:
+        deadline = Deadline(STILL_SECONDS, f"{waits_for} of {payment_id}")
+        while True:
             payment = self._api.payment(payment_id)
-        return payment
+            if enough(payment):
+                return payment
+            if deadline.over(progress_of(payment)):
+                self._note(deadline.report)
+                return payment
+            time.sleep(1)
 
     def _upload(self) -> None:
         self._steps.begin(f"uploading a CSV file of {len(ROWS)} rows")
@@ -130,17 +145,17 @@ class Demonstration:
             path = Path(folder, self._this.file_name)
             path.write_text(self._this.csv, encoding="utf-8")
             source = batch_files.upload(self._stack, path)
-        deadline = Deadline(STILL_SECONDS)
-        batch: Batch | None = None
-        while not deadline.over(batch):
-            batch = batch_files.get(self._stack, source.batch_id)
+        deadline = Deadline(STILL_SECONDS, f"the result files of batch {source.batch_id}")
+        while True:
+            batch = self._findings.batch = batch_files.get(self._stack, source.batch_id)
             if batch:
-                read = batch.progress
-                self._steps.detail(f"{read.rows_read} rows read, {batch.rows_closed} of {read.payments} payments done")
+                self._steps.detail(progress_of_batch(batch))
                 if batch.status in (BatchStatus.COMPLETED, BatchStatus.REJECTED):
-                    break
+                    return
+            if deadline.over(batch and progress_of_batch(batch)):
+                self._note(deadline.report)
+                return
             time.sleep(0.3)
-        self._findings.batch = batch
 
     def _gather(self) -> None:
         self._steps.begin("reading the result files, the audit log and the charges at the gateway")
@@ -164,8 +179,11 @@ class Demonstration:
         log = DynamoAuditStore(dynamodb, self._stack["audit_table"], self._stack["payments_table"])
         for payment_id in self._findings.payments:
             payment = require(payments, payment_id)
-            deadline = Deadline(STILL_SECONDS)
-            while payment.audited_version < payment.version and not deadline.over(payment):
+            deadline = Deadline(STILL_SECONDS, f"the audit log of {payment_id}")
+            while payment.audited_version < payment.version:
+                if deadline.over(f"{payment.audited_version} of {payment.version} versions"):
+                    self._note(deadline.report)
+                    break
                 time.sleep(0.2)
                 payment = require(payments, payment_id)
             try:
@@ -177,19 +195,21 @@ class Demonstration:
 
     def _listen(self, listener: Listener) -> None:
         self._steps.begin("waiting for the events and the dead-letter alarm")
-        expected = {(payment_id, payment["status"]) for payment_id, payment in self._findings.payments.items()}
+        expected = {f"{payment_id} {payment['status']}" for payment_id, payment in self._findings.payments.items()}
 
-        def complete(listening: Listener) -> bool:
-            outcomes = {(event.get("payment_id"), event.get("status")) for event in listening.events}
-            has_batch = any(event["event_type"] == "batch" for event in listening.events)
+        def missing_events(listening: Listener) -> set[str]:
             self._steps.detail(f"{len(listening.events)} events, {len(listening.alarms)} alarms")
-            return expected <= outcomes and has_batch
+            events = listening.events
+            payments = {f"{event['payment_id']} {event['status']}" for event in events if "payment_id" in event}
+            batches = {BATCH_EVENT for event in events if event["event_type"] == BATCH_EVENT}
+            return (expected | {BATCH_EVENT}) - payments - batches
 
-        def alarm_fired(listening: Listener) -> bool:
-            return any(alarm["NewStateValue"] == "ALARM" for alarm in listening.alarms)
+        def missing_alarm(listening: Listener) -> set[str]:
+            firing = any(alarm["NewStateValue"] == "ALARM" for alarm in listening.alarms)
+            return set() if firing else {"the alarm"}
 
-        listener.wait(complete, STILL_SECONDS)
-        listener.wait(alarm_fired, STILL_SECONDS)
+        self._note(listener.wait(missing_events, "the events of all payments and the batch", STILL_SECONDS))
+        self._note(listener.wait(missing_alarm, "the alarm of the dead-letter queue", STILL_SECONDS))
         self._findings.events = listener.events
         self._findings.alarms = listener.alarms
 

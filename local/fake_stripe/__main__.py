@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from local.fake_stripe.app import FakeStripe
+from local.fake_stripe.listener import Listener
 from local.fake_stripe.server import url_of, wsgi_server
 
 
@@ -18,7 +19,9 @@ def main() -> None:
     parser.add_argument("--ready-file", type=Path, help='file that receives {"url": …, "pid": …}')
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    server = wsgi_server(FakeStripe(), arguments.port)
+    listener = Listener()
+    signal.signal(signal.SIGUSR1, lambda *_: listener.open())
+    server = wsgi_server(FakeStripe(), arguments.port, listener=listener)
     sys.stdout.write(f"{url_of(server)}\n")
     sys.stdout.flush()
     if arguments.ready_file:

@@ -6,7 +6,8 @@
     GET, POST settings                             see `Settings`
     POST rate_limits {"name": "stripe"}            set the documented limits; see `RATE_LIMITS`
     DELETE idempotency_keys                        forget all keys now
-    POST refuse_connections {"seconds": 2}         refuse all connections for this time, including control routes
+    POST refuse_connections {"seconds": 2}         refuse all connections for this time, including control routes;
+                                                   SIGUSR1 ends it early
     POST payment_intents/<id>/authenticate         {"outcome": "succeeded" or "failed"}, of 3-D Secure
     POST setup_intents/<id>/authenticate           the same for a setup intent
     POST payment_intents/<id>/settle               the same for an intent that is `processing`

@@ -31,6 +31,12 @@ class Listener:
                 self._timer.daemon = True
                 self._timer.start()
 
+    def open(self) -> None:
+        """Open now, before the seconds have passed."""
+        if self._timer:
+            self._timer.cancel()
+        self._open_soon()
+
     def leave(self) -> None:
         """Release the server before it ends: no timer may change it any more."""
         with self._lock:

@@ -153,6 +153,11 @@ def stop(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def accept_connections(pid: int) -> None:
+    """End `refuse_connections` of the fake Stripe with this process id."""
+    os.kill(pid, signal.SIGUSR1)
+
+
 def clean_environment() -> dict[str, str]:
     """The environment of a started process, without our keys, proxies and Python settings."""
     return {name: os.environ[name] for name in _INHERITED if name in os.environ}

@@ -96,6 +96,11 @@ class ForkServer:
             raise LoadFailed(error)
         return Function(parent)
 
+    def close(self) -> None:
+        """Fork no further functions, which ends the process. Existing functions keep running."""
+        self._root.close()
+        self._process.wait()
+
 
 class Function:
     """A function's loaded code, which creates execution environments."""

@@ -254,7 +254,7 @@ def test_dynamodb_pages_hold_all_rows_once_newest_first() -> None:
     with aws_in_memory():
         client = create_table(PAYMENTS)
 
-        @settings(max_examples=20)
+        @settings(max_examples=8)
         @given(ROWS, some.integers(1, 6))
         def on_dynamodb(rows: list[Row], limit: int) -> None:
             client.delete_table(TableName=PAYMENTS.name)

@@ -17,16 +17,16 @@ import requests
 
 from local.stack import LocalStack
 from local.terraform import ROOT
-from payctl.deadline import Deadline
+from payctl import batch_files
+from payctl.batch_view import progress_of
+from payctl.stack import Stack
+from payments.domain.batch.state import Source
+from payments.domain.clock import utc_now
 from payments.domain.statuses import OPEN, Status
+from tests.e2e.calm import EVENTS_QUEUE, calm_or_stop
 from tests.e2e.inventory import everything
 from tests.e2e.second_suffix import Cdktf, remove_state
-
-PATIENCE_SECONDS = 120
-
-
-SCHEDULED = 2
-"""Functions that may run without a request from a test: the scheduled recovery, and what it restarts."""
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 _STACK = pytest.StashKey["_Coming"]()
 _FAILED = pytest.StashKey[list[str]]()
@@ -167,24 +167,10 @@ class Api:
     def settled(self, payment_id: str) -> dict[str, Any]:
         """The payment once its workflow has an outcome."""
         return eventually(
-            lambda: self.get(f"/payments/{payment_id}").json(), lambda view: Status(view["status"]) not in OPEN
+            f"an outcome of {payment_id}",
+            lambda: self.get(f"/payments/{payment_id}").json(),
+            lambda view: Status(view["status"]) not in OPEN,
         )
-
-
-def eventually[T](
-    read: Callable[[], T], wanted: Callable[[T], object], seconds: float = PATIENCE_SECONDS, every: float = 0.05
-) -> T:
-    """Read until the condition holds. Fails with the last value if that has not changed for `seconds`."""
-    deadline = Deadline(seconds)
-    while True:
-        value = read()
-        if wanted(value):
-            return value
-        if deadline.over(value):
-            raise AssertionError(
-                f"not as wanted after {deadline.waited:.0f} seconds, the last {seconds:.0f} without a change: {value}"
-            )
-        time.sleep(every)
 
 
 @pytest.fixture(scope="session")
@@ -223,24 +209,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(autouse=True)
 def _calm_after_a_failure(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After a failed test, restore the stack for the next one: no fault, no running execution, no message."""
+    """After a failed test, restore the stack for the next one, or end the run."""
+    began_at = utc_now()
     yield
     if request.node.stash.get(_FAILED, None) and "local_stack" in request.fixturenames:
-        calm(request.getfixturevalue("local_stack"))
-
-
-def calm(stack: LocalStack) -> None:
-    """Remove all faults, and wait about a minute at most until no execution runs and no message waits, or raise."""
-    Gateway(stack.gateway_url).behave()
-    stack.aws.disturb({})
-    sqs, executions = stack.aws.client("sqs"), stack.aws.client("stepfunctions")
-    sqs.purge_queue(QueueUrl=stack.outputs["payment_queue_url"])
-    pages = executions.get_paginator("list_executions").paginate(
-        stateMachineArn=stack.outputs["state_machine_arn"], statusFilter="RUNNING"
-    )
-    for execution in [execution for page in pages for execution in page["executions"]]:
-        executions.stop_execution(executionArn=execution["executionArn"], cause="its test has failed")
-    eventually(lambda: stack.aws.workers(busy=True), lambda busy: len(busy) <= SCHEDULED)
+        calm_or_stop(request.getfixturevalue("local_stack"), request.session, began_at)
 
 
 @pytest.fixture(scope="session")
@@ -366,7 +339,7 @@ def events(outputs: dict[str, str], client: Callable[[str], Any]) -> Events:
     """A subscriber of the payment events and the alarms."""
     sqs, sns = client("sqs"), client("sns")
     topics = [outputs["payment_events_topic_arn"], outputs["alarms_topic_arn"]]
-    url = sqs.create_queue(QueueName="e2e-events")["QueueUrl"]
+    url = sqs.create_queue(QueueName=EVENTS_QUEUE)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     policy = {
         "Version": "2012-10-17",
@@ -387,29 +360,47 @@ def events(outputs: dict[str, str], client: Callable[[str], Any]) -> Events:
 
 
 @pytest.fixture
-def batch_file(outputs: dict[str, str], client: Callable[[str], Any]) -> "BatchFiles":
+def batch_file(local_stack: LocalStack, client: Callable[[str], Any]) -> "BatchFiles":
     """Uploads and results of batches."""
-    return BatchFiles(client("s3"), outputs["batch_bucket"])
+    return BatchFiles(client("s3"), Stack(local_stack.outputs, local_stack.outputs_path))
 
 
 class BatchFiles:
     """Uploads files to incoming/ and waits for their results."""
 
-    def __init__(self, s3: Any, bucket: str) -> None:
+    def __init__(self, s3: Any, stack: Stack) -> None:
         self._s3 = s3
-        self.bucket = bucket
+        self._stack = stack
+        self._batch_ids: dict[str, str] = {}
+        self.bucket = stack["batch_bucket"]
 
     def upload(self, content: str | bytes | Path, name: str = "") -> str:
         """Upload a file. Returns its name below incoming/."""
         name = name or f"{uuid.uuid4().hex[:12]}.csv"
         body = content.read_bytes() if isinstance(content, Path) else content
-        self._s3.put_object(Bucket=self.bucket, Key=f"incoming/{name}", Body=body)
+        put = self._s3.put_object(Bucket=self.bucket, Key=f"incoming/{name}", Body=body)
+        self._batch_ids[name] = Source(self.bucket, f"incoming/{name}", put["VersionId"], "", 0).batch_id
         return name
 
+    def line(self, name: str) -> int | None:
+        """The last line of a file that was read and counted. None before its processing has started."""
+        batch = batch_files.get(self._stack, self._batch_ids[name])
+        return batch.progress.line if batch else None
+
     def result(self, name: str, which: str, seconds: float = PATIENCE_SECONDS) -> str:
-        """The text of results/<name>/<which>.csv once it exists."""
-        key = f"results/{name}/{which}.csv"
-        eventually(lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=key).get("KeyCount", 0), bool, seconds)
+        """The text of results/<name>/<which>.csv once it exists. Its progress is that of the batch."""
+        key, batch_id = f"results/{name}/{which}.csv", self._batch_ids[name]
+
+        def progress(_: object) -> str | None:
+            batch = batch_files.get(self._stack, batch_id)
+            return progress_of(batch) if batch else None
+
+        eventually(
+            f"{key} of batch {batch_id}",
+            lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=key).get("Contents"),
+            seconds=seconds,
+            progress=progress,
+        )
         text: str = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read().decode()
         return text
 

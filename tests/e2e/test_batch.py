@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Api, BatchFiles, Events, Gateway, eventually
+from tests.e2e.conftest import Api, BatchFiles, Events, Gateway
+from tests.waiting import eventually
 
 NewId = Callable[[], str]
 Client = Callable[[str], Any]
@@ -52,7 +53,9 @@ def test_batch_when_good_and_bad_rows_are_mixed_then_each_has_its_result(
     assert len(rows(resubmit)) == 3
     assert "4242424242424242" not in resubmit + batch_file.result(name, "errors")
 
-    [event] = eventually(lambda: [e for e in events.of(event_type="batch") if name in json.dumps(e)], len)
+    [event] = eventually(
+        f"the event of the batch {name}", lambda: [e for e in events.of(event_type="batch") if name in json.dumps(e)]
+    )
     assert (event["rows_read"], event["accepted"], event["rejected"]) == (7, 4, 3)
     assert event["attributes"]["event_type"] == "batch"
     assert [charge["amount"] for charge in gateway.charges(kuwaiti)] == [1230]
@@ -86,8 +89,8 @@ def test_same_file_again_charges_nothing_twice_and_is_reported(
     assert len(rows(batch_file.result(name, "results"))) == 12
     batch_file.upload(content, name)
     again = eventually(
+        f"the second event of {name}",
         lambda: [e for e in events.of(event_type="batch") if name in json.dumps(e) and e["already_submitted"] == 12],
-        len,
     )
     assert len(again) == 1
     assert [len(gateway.charges(payment_id)) for payment_id in ids] == [1] * 12
@@ -129,7 +132,9 @@ def test_batch_when_the_file_cannot_be_read_then_the_uploader_learns_why(
     name = batch_file.upload(content, f"{new_id()}-{name}")
     [error] = rows(batch_file.result(name, "errors"))
     assert says in error["reason"] + error["what_to_do"]
-    [event] = eventually(lambda: [e for e in events.of(event_type="batch") if name in json.dumps(e)], len)
+    [event] = eventually(
+        f"the event of the batch {name}", lambda: [e for e in events.of(event_type="batch") if name in json.dumps(e)]
+    )
     assert event["status"] == "rejected"
 
 
@@ -144,7 +149,7 @@ def test_queue_when_a_message_comes_twice_then_one_payment(
     for _ in range(3):
         client("sqs").send_message(QueueUrl=outputs["payment_queue_url"], MessageBody=message)
     url = outputs["payment_queue_url"]
-    eventually(lambda: _messages(client, url), lambda waiting: waiting == 0)
+    eventually("an empty queue", lambda: _messages(client, url), lambda waiting: waiting == 0)
     assert api.settled(payment_id)["status"] == "succeeded"
     assert len(gateway.charges(payment_id)) == 1
 
@@ -166,10 +171,12 @@ def test_only_the_poison_message_of_ten_reaches_the_dead_letters(
         bodies.append("poison")
         entries = [{"Id": str(number), "MessageBody": text} for number, text in enumerate(bodies)]
         sqs.send_message_batch(QueueUrl=queue, Entries=entries)
-        [message] = eventually(lambda: sqs.receive_message(QueueUrl=dead, VisibilityTimeout=0).get("Messages", []), len)
+        [message] = eventually(
+            "a dead letter", lambda: sqs.receive_message(QueueUrl=dead, VisibilityTimeout=0).get("Messages", [])
+        )
         assert message["Body"] == "poison"
         assert _messages(client, queue) == 0
-        eventually(lambda: events.of(AlarmName="payment-dead-letters-local", NewStateValue="ALARM"), len)
+        eventually("the alarm", lambda: events.of(AlarmName="payment-dead-letters-local", NewStateValue="ALARM"))
     finally:
         sqs.set_queue_attributes(QueueUrl=queue, Attributes=visibility)
         sqs.purge_queue(QueueUrl=dead)

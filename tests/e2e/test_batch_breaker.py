@@ -2,10 +2,11 @@
 
 import json
 import random
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from operator import lt
 from typing import Any
 
 import pytest
@@ -24,8 +25,9 @@ from payments.domain.money import Money
 from payments.domain.payment import accepted, moved
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest
-from tests.e2e.conftest import Api, BatchFiles, Events, Gateway, Payctl, eventually, json_of
+from tests.e2e.conftest import Api, BatchFiles, Events, Gateway, Payctl, json_of
 from tests.unit.builders import request
+from tests.waiting import eventually
 
 NewId = Callable[[], str]
 Client = Callable[[str], Any]
@@ -44,7 +46,7 @@ def mended(gateway: Gateway, breaker: DynamoBreakerStore) -> Iterator[None]:
     """After each test the gateway accepts our key, and the breaker is not paused."""
     yield
     gateway.behave()
-    eventually(breaker.state, lambda state: not state.paused, 120, every=0.5)
+    eventually("a breaker that is not paused", breaker.state, lambda state: not state.paused, every=0.5)
 
 
 @pytest.mark.fault(19)
@@ -57,14 +59,17 @@ def test_batches_pause_with_one_alarm_on_a_refused_key_and_resume(
     alarms = client("cloudwatch")
     gateway.fault(kind="unauthorized", times=100_000)
     name = batch_file.upload("\n".join([HEADER, *(f"{run}_{number},5,USD" for number in range(rows))]))
-    paused = eventually(breaker.state, lambda state: state.paused)
+    paused = eventually("a paused breaker", breaker.state, lambda state: state.paused)
     assert paused.paused_by == "gateway"
-    eventually(lambda: delivery(client, outputs), lambda state: state == "Disabled")
-    time.sleep(3)  # running payments have ended
+    eventually("the delivery to be disabled", lambda: delivery(client, outputs), lambda state: state == "Disabled")
+    eventually("no running payment of the batch", lambda: running(client, outputs, run), lambda names: not names)
     refused = {one["payment_id"] for one in gateway.all_requests() if one["payment_id"].startswith(run)}
     assert len(refused) < rows / 2
-    eventually(lambda: alarms.describe_alarms(AlarmNames=[ALARM["AlarmName"]])["MetricAlarms"][0]["StateValue"],
-               lambda state: state == "ALARM")  # fmt: skip
+    eventually(
+        "the alarm",
+        lambda: alarms.describe_alarms(AlarmNames=[ALARM["AlarmName"]])["MetricAlarms"][0]["StateValue"],
+        lambda state: state == "ALARM",
+    )
     status = json_of(payctl("breaker", "status", "--json"))
     assert (status["paused_by"], status["delivery"]) == ("gateway", "Disabled")
 
@@ -77,6 +82,32 @@ def test_batches_pause_with_one_alarm_on_a_refused_key_and_resume(
     assert len(events.of(**ALARM)) <= fired + 1
 
 
+def running(client: Client, outputs: dict[str, str], run: str) -> list[str]:
+    """The running executions of a batch's payments."""
+    pages = (
+        client("stepfunctions")
+        .get_paginator("list_executions")
+        .paginate(stateMachineArn=outputs["state_machine_arn"], statusFilter="RUNNING")
+    )
+    names = [execution["name"] for page in pages for execution in page["executions"]]
+    return [name for name in names if name.startswith(run)]
+
+
+def recoveries(client: Client) -> float:
+    """The number of recovery runs so far."""
+    now = utc_now()
+    points = client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/Lambda",
+        MetricName="Invocations",
+        Dimensions=[{"Name": "FunctionName", "Value": "payment-sweep-local"}],
+        StartTime=now - timedelta(hours=3),
+        EndTime=now + timedelta(minutes=1),
+        Period=60,
+        Statistics=["Sum"],
+    )["Datapoints"]
+    return float(sum(point["Sum"] for point in points))
+
+
 def delivery(client: Client, outputs: dict[str, str]) -> str:
     """Whether the queue's messages are delivered."""
     mapping = client("lambda").get_event_source_mapping(UUID=outputs["dispatch_mapping_id"])
@@ -84,8 +115,9 @@ def delivery(client: Client, outputs: dict[str, str]) -> str:
 
 
 def test_operator_pause_holds_batches_but_not_rest_until_resume(
-    api: Api, batch_file: BatchFiles, gateway: Gateway, breaker: DynamoBreakerStore, payctl: Payctl, new_id: NewId
-) -> None:
+    api: Api, batch_file: BatchFiles, gateway: Gateway, breaker: DynamoBreakerStore, client: Client, payctl: Payctl,
+    new_id: NewId,
+) -> None:  # fmt: skip
     in_batch, over_rest = new_id(), new_id()
     paused = payctl("breaker", "pause", "--reason", "month-end", "--yes")
     assert paused.returncode == Exit.DONE, paused.stderr
@@ -93,7 +125,8 @@ def test_operator_pause_holds_batches_but_not_rest_until_resume(
         name = batch_file.upload(f"{HEADER}\n{in_batch},5,USD\n")
         api.post({"payment_id": over_rest, "amount": 5, "currency": "USD"})
         assert api.settled(over_rest)["status"] == "succeeded"
-        time.sleep(5)  # one or two recovery runs
+        before = recoveries(client)
+        eventually("two recovery runs", lambda: recoveries(client), lambda now: now >= before + 2)
         assert api.get(f"/payments/{in_batch}").json()["status"] == "pending"
         assert breaker.state().paused_by == "operator"
     finally:
@@ -131,7 +164,11 @@ def test_dead_letter_replayed_after_25_hours_asks_the_gateway_first(
     replayed = payctl("dlq", "replay", "--id", payment_id, "--yes")
     assert replayed.returncode == Exit.DONE, replayed.stderr
 
-    view = eventually(lambda: api.get(f"/payments/{payment_id}").json(), lambda seen: seen["status"] == "succeeded")
+    view = eventually(
+        f"{payment_id} to succeed",
+        lambda: api.get(f"/payments/{payment_id}").json(),
+        lambda seen: seen["status"] == "succeeded",
+    )
     assert [change["status"] for change in view["history"]] == ["pending", "processing", "succeeded"]
     assert len(gateway.charges(payment_id)) == 1
     asked = gateway.requests(payment_id)[1:]  # after yesterday's
@@ -143,7 +180,11 @@ def test_explain_shows_a_troubled_payment_in_one_time_line(api: Api, payctl: Pay
     body = {"payment_id": payment_id, "amount": 5, "currency": "USD"}
     api.post(body | {"metadata": {"stand_in": "rate_limited:2"}})
     api.settled(payment_id)
-    eventually(lambda: api.get(f"/payments/{payment_id}").json(), lambda seen: seen["status"] == "succeeded")
+    eventually(
+        f"{payment_id} to succeed",
+        lambda: api.get(f"/payments/{payment_id}").json(),
+        lambda seen: seen["status"] == "succeeded",
+    )
     explained = json_of(payctl("payment", "explain", payment_id, "--json"))
     assert {"payments table", "audit log", "workflow", "gateway"} <= {entry["where"] for entry in explained["timeline"]}
     times = [entry["at"] for entry in explained["timeline"]]
@@ -160,10 +201,10 @@ def test_splitter_killed_halfway_loses_no_row_and_repeats_none(
     run, rows, good = new_id(), 40 * ROWS_A_WINDOW, 20
     lines = [f"{run}_{number},{'5' if number % (rows // good) == 0 else 'five'},USD" for number in range(rows)]
     name = batch_file.upload("\n".join([HEADER, *lines]))
-    rng, killed = random.Random(30), 0
-    for _ in range(3):
-        killed += bool(eventually(lambda: local_stack.aws.kill_worker(rng, "payment-split-local"), lambda _: True))
-        time.sleep(0.4)
+    rng, killed, line = random.Random(30), 0, 0
+    for _ in range(2):  # a third failed attempt would be the last
+        line = eventually("the split to advance", lambda: batch_file.line(name), partial(lt, line))
+        killed += bool(local_stack.aws.kill_worker(rng, "payment-split-local"))
     assert killed
     results = batch_file.result(name, "results", 180)
     errors = batch_file.result(name, "errors")
@@ -184,7 +225,9 @@ def test_split_failure_keeps_the_file_as_a_dead_letter_until_replayed(
     try:
         name = batch_file.upload(f"{HEADER}\n{payment_id},5,USD\n")
         [letter] = eventually(
-            lambda: [one for one in json_of(payctl("dlq", "list", "--json")) if name in one["file"]], len, every=1
+            f"the dead letter of {name}",
+            lambda: [one for one in json_of(payctl("dlq", "list", "--json")) if name in one["file"]],
+            every=1,
         )
     finally:
         functions.update_function_configuration(FunctionName=split, Environment=usual)
@@ -204,7 +247,7 @@ def test_half_split_batch_is_finished_once_by_recovery(
     run = new_id()
     name = batch_file.upload("\n".join([HEADER, *(f"{run}_{number},5,USD" for number in range(5))]))
     batch_file.result(name, "results")
-    [event] = eventually(lambda: events.of(event_type="batch", file=name), len)
+    [event] = eventually("the batch's event", lambda: events.of(event_type="batch", file=name))
     # as after a splitter that crashed between its last window and the final write
     client("dynamodb").update_item(
         TableName=outputs["processing_status_table"],
@@ -218,9 +261,10 @@ def test_half_split_batch_is_finished_once_by_recovery(
     )  # fmt: skip
     batches = DynamoBatchStore(client("dynamodb"), outputs["processing_status_table"], outputs["payments_table"])
     batch = eventually(
-        lambda: batches.get(event["batch_id"]), lambda now: now is not None and now.status is BatchStatus.COMPLETED
+        f"batch {event['batch_id']} to be completed",
+        lambda: batches.get(event["batch_id"]),
+        lambda now: now.status is BatchStatus.COMPLETED,
     )
-    assert batch is not None
     assert (batch.progress.rows_read, batch.progress.rows_accepted, batch.rows_closed) == (5, 5, 5)
     charged = [charge["payment_id"] for charge in gateway.all_charges() if charge["payment_id"].startswith(run)]
     assert len(charged) == len(set(charged)) == 5
@@ -233,10 +277,10 @@ def test_lost_batch_message_is_queued_again_by_recovery(
     payment_id, sqs = new_id(), client("sqs")
     assert payctl("breaker", "pause", "--reason", "a test", "--yes").returncode == Exit.DONE
     try:
-        eventually(lambda: delivery(client, outputs), lambda state: state == "Disabled")
+        eventually("the delivery to be disabled", lambda: delivery(client, outputs), lambda state: state == "Disabled")
         name = batch_file.upload(f"{HEADER}\n{payment_id},5,USD\n")
         [message] = eventually(
-            lambda: sqs.receive_message(QueueUrl=outputs["payment_queue_url"]).get("Messages", []), len
+            "the batch's message", lambda: sqs.receive_message(QueueUrl=outputs["payment_queue_url"]).get("Messages")
         )
         assert payment_id in message["Body"]
         sqs.delete_message(QueueUrl=outputs["payment_queue_url"], ReceiptHandle=message["ReceiptHandle"])

@@ -3,11 +3,11 @@
 import json
 import random
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,7 +21,8 @@ from payments.domain.audit_chain import verify
 from payments.domain.batch.state import BatchStatus
 from payments.domain.statuses import SETTLED, Status
 from payments.ports.payment_store import require
-from tests.e2e.conftest import Api, BatchFiles, Events, Gateway, eventually
+from tests.e2e.conftest import Api, BatchFiles, Events, Gateway
+from tests.waiting import eventually, smallest_so_far
 
 BATCH, REST = 400, 100
 METHODS = ["pm_card_visa"] * 8 + ["pm_card_chargeDeclined", "pm_card_visa_chargeDeclinedInsufficientFunds"]
@@ -57,8 +58,22 @@ def test_chaos_ends_500_payments_and_charges_each_success_once(
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda payment_id: submit_until_accepted(api, payment_id, methods[payment_id]), rest_ids))
         payments = DynamoPaymentStore(client("dynamodb"), outputs["payments_table"])
-        eventually(lambda: open_ones(payments, methods), lambda left: len(left) < 100, PATIENCE_SECONDS, every=1)
-    eventually(lambda: open_ones(payments, methods), lambda left: not left, PATIENCE_SECONDS, every=1)
+        eventually(
+            "fewer than 100 open payments",
+            lambda: open_ones(payments, methods),
+            lambda left: len(left) < 100,
+            PATIENCE_SECONDS,
+            every=1,
+            progress=smallest_so_far(how_many),
+        )
+    eventually(
+        "no open payment",
+        lambda: open_ones(payments, methods),
+        lambda left: not left,
+        PATIENCE_SECONDS,
+        every=1,
+        progress=smallest_so_far(how_many),
+    )
 
     assert sum(killed.values()) >= 20
     assert sum(local_stack.aws.disturbed()["states:StartExecution"].values()) >= 20
@@ -72,12 +87,18 @@ def test_chaos_ends_500_payments_and_charges_each_success_once(
     }
     log = DynamoAuditStore(client("dynamodb"), outputs["audit_table"], outputs["payments_table"])
     for payment_id in methods:
-        row = eventually(lambda one=payment_id: require(payments, one), lambda row: row.audited_version == row.version)  # type: ignore[misc]
+        row = eventually(
+            f"the audit of {payment_id}",
+            partial(require, payments, payment_id),
+            lambda row: row.audited_version == row.version,
+        )
         verify(row, log.entries(payment_id))
 
     results = batch_file.result(name, "results", PATIENCE_SECONDS)
     assert sorted(line.split(",")[1] for line in results.splitlines()[1:]) == sorted(batch_ids)
-    [batch_id] = {event["batch_id"] for event in eventually(lambda: events.of(event_type="batch", file=name), len)}
+    [batch_id] = {
+        event["batch_id"] for event in eventually("the batch's event", lambda: events.of(event_type="batch", file=name))
+    }
     batches = DynamoBatchStore(client("dynamodb"), outputs["processing_status_table"], outputs["payments_table"])
     batch = batches.get(batch_id)
     assert batch is not None
@@ -113,14 +134,18 @@ def chaos(
 def submit_until_accepted(api: Api, payment_id: str, method: str) -> None:
     """What a careful client does: the same request again until it is accepted."""
     body = {"payment_id": payment_id, "amount": 12, "currency": "USD", "payment_method": method}
-    for _ in range(50):
-        try:
-            if api.post(body).status_code == 202:
-                return
-        except requests.RequestException:
-            pass
-        time.sleep(0.2)
-    raise AssertionError(f"{payment_id} was not accepted in 50 tries")
+
+    def answer() -> int | None:
+        with suppress(requests.RequestException):
+            return api.post(body).status_code
+        return None
+
+    eventually(f"{payment_id} to be accepted", answer, lambda status: status == 202, every=0.2, progress=lambda _: None)
+
+
+def how_many(payment_ids: list[str] | None) -> int:
+    """The number of payments."""
+    return len(payment_ids or ())
 
 
 def open_ones(payments: DynamoPaymentStore, payment_ids: dict[str, str]) -> list[str]:

@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from local.stack import LocalStack
+from payctl.stack import Stack
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.domain.clock import utc_now
 from payments.domain.payment import accepted, parse_request
-from tests.e2e.conftest import Api, BatchFiles, Events, eventually
+from tests.e2e.conftest import Api, BatchFiles, Events
+from tests.waiting import eventually
 
 UNSEEN = {
     "logs:CreateLogStream": "the local AWS writes the functions' logs itself, without their roles",
@@ -85,7 +87,9 @@ def asked(
     pay_over_rest(api, client("dynamodb"), outputs["customers_table"])
     with no_time_left(client("lambda"), f"payment-split-{outputs['environment_suffix']}"):
         payments = DynamoPaymentStore(client("dynamodb"), outputs["payments_table"])
-        pay_by_batch(api, payments, BatchFiles(client("s3"), outputs["batch_bucket"]), events)
+        pay_by_batch(
+            api, payments, BatchFiles(client("s3"), Stack(local_stack.outputs, local_stack.outputs_path)), events
+        )
     lines = local_stack.aws.permissions_path.read_text().splitlines()
     roles = {grant.role for grant in granted}
     return [request for request in (Asked(**json.loads(line)) for line in lines) if request.role in roles]
@@ -113,9 +117,9 @@ def pay_by_batch(api: Api, payments: DynamoPaymentStore, files: BatchFiles, even
     mixed = files.upload("payment_id,amount,currency\nleast_good,12.00,EUR\nleast_bad,ten,EUR\nleast_stuck,12.00,EUR\n")
     all_bad = files.upload("payment_id,amount,currency\nleast_bad,ten,EUR\n")
     for file in (mixed, all_bad):  # the event is the last request of a report
-        eventually(partial(events.of, file=file), bool, COLD_START_SECONDS)
+        eventually(f"the event of {file}", partial(events.of, file=file), seconds=COLD_START_SECONDS)
     api.post(stuck)
-    eventually(partial(events.of, payment_id="least_stuck"), bool)  # and a workflow
+    eventually("the event of least_stuck", partial(events.of, payment_id="least_stuck"))  # and a workflow
 
 
 @contextmanager
@@ -133,6 +137,7 @@ def limit(functions: Any, name: str, seconds: int) -> None:
     """Change a function's time limit, and wait until the change is active."""
     functions.update_function_configuration(FunctionName=name, Timeout=seconds)
     eventually(
+        f"the new time limit of {name}",
         lambda: functions.get_function_configuration(FunctionName=name)["LastUpdateStatus"],
         lambda status: status == "Successful",
     )

@@ -10,7 +10,7 @@ import pytest
 
 from local.stack import LocalStack
 from local.terraform import ROOT
-from tests.e2e.conftest import Api
+from tests.waiting import eventually
 
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<mark>[^\n]+) -->\n)?^```bash\n(?P<script>.*?)^```\n(?:\n```json\n(?P<answer>.*?)^```\n)?",
@@ -41,24 +41,32 @@ HERE = [block for block in BLOCKS if not block.mark]
 
 
 @pytest.fixture(scope="module")
-def printed(local_stack: LocalStack, api: Api, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def printed(local_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The output of each block, by its commands. Run outside of the project, so that their files do not stay in it."""
-    api.post({"payment_id": "readme_first", "amount": 1, "currency": "USD"})
-    api.settled("readme_first")  # the README's sleep is for a stack that is already warm
     folder = tmp_path_factory.mktemp("readme")
     for name in ("bin", "local"):
         (folder / name).symlink_to(ROOT / name)
-    run = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", f"echo {_NEXT!r}\n".join(block.script for block in HERE)],
-        cwd=folder,
-        env=os.environ | {"PAYCTL_OUTPUTS": str(local_stack.outputs_path)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    parts = run.stdout.split(f"{_NEXT}\n")
-    assert run.returncode == 0, f"{HERE[len(parts) - 1].script}\nprinted {parts[-1]}\n{run.stderr}"
+    printed, errors = folder / "printed", folder / "errors"
+    with printed.open("w") as output, errors.open("w") as error:
+        shell = subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-c", f"echo {_NEXT!r}\n".join(block.script for block in HERE)],
+            cwd=folder,
+            env=os.environ | {"PAYCTL_OUTPUTS": str(local_stack.outputs_path)},
+            stdout=output,
+            stderr=error,
+        )
+    try:
+        returned = eventually(
+            "the end of the documented commands",
+            shell.poll,
+            lambda _: True,
+            progress=lambda _: f"{printed.read_text()[-1000:]}\n{errors.read_text()[-1000:]}",
+        )
+    finally:
+        shell.kill()
+        shell.wait()
+    parts = printed.read_text().split(f"{_NEXT}\n")
+    assert returned == 0, f"{HERE[len(parts) - 1].script}\nprinted {parts[-1]}\n{errors.read_text()}"
     return {block.script: part for block, part in zip(HERE, parts, strict=True)}
 
 

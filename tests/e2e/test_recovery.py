@@ -22,6 +22,7 @@ from local.stack import WEBHOOK_SECRET, LocalStack
 from payments.adapters.dynamodb.audit import DynamoAuditStore
 from payments.adapters.dynamodb.events import DynamoEventStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.application.gateway_rate_limiter import LONGEST_SLEEP_SECONDS
 from payments.domain.audit_chain import verify
 from payments.domain.clock import utc_now
 from payments.domain.gateway_event import EventState
@@ -29,8 +30,9 @@ from payments.domain.gateway_slots import slot_length
 from payments.domain.payment import ENVIRONMENT, Payment, accepted, moved
 from payments.domain.statuses import Status
 from payments.ports.payment_store import require
-from tests.e2e.conftest import Api, Events, Gateway, eventually
+from tests.e2e.conftest import Api, Events, Gateway
 from tests.unit.builders import request
+from tests.waiting import eventually
 
 NewId = Callable[[], str]
 Client = Callable[[str], Any]
@@ -73,6 +75,7 @@ def slow(api: Api, gateway: Gateway) -> dict[str, str]:
 def waits_for_the_gateway(api: Api, payment_id: str, status: str) -> str:
     """The intent of a payment once the payment has this status and the gateway knows it."""
     view = eventually(
+        f"{payment_id} to be {status} and known to the gateway",
         lambda: api.get(f"/payments/{payment_id}").json(),
         lambda seen: seen["status"] == status and "gateway_reference" in seen["references"],
     )
@@ -101,7 +104,10 @@ def undisturbed(local_stack: LocalStack) -> Any:
 def becomes(api: Api, payment_id: str, status: str, seconds: float = 60) -> dict[str, Any]:
     """The payment once it has a status."""
     view: dict[str, Any] = eventually(
-        lambda: api.get(f"/payments/{payment_id}").json(), lambda seen: seen["status"] == status, seconds
+        f"{payment_id} to be {status}",
+        lambda: api.get(f"/payments/{payment_id}").json(),
+        lambda seen: seen["status"] == status,
+        seconds,
     )
     return view
 
@@ -167,7 +173,9 @@ def test_payment_id_repeated_after_thirty_days_is_still_one_payment(
     rows.create(replace(charged, audited_version=charged.version))  # otherwise recovery would add the missing audit
     again = api.post(body(payment_id))
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (202, "true")
-    time.sleep(1)
+    later = new_id()
+    api.post(body(later))
+    becomes(api, later, "succeeded")
     assert executions(client, outputs, payment_id) == []
     assert gateway.charges(payment_id) == []
 
@@ -180,17 +188,22 @@ def test_charge_killed_before_the_call_charges_once(
     api: Api, gateway: Gateway, local_stack: LocalStack, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     payment_id = new_id()
-    hold_slots(client("dynamodb"), outputs["controls_table"], seconds=2.5)  # the function sleeps until its slot
+    aws, dynamodb, rng = local_stack.aws, client("dynamodb"), random.Random(8)
+    hold_slots(dynamodb, outputs["controls_table"])
     api.post(body(payment_id))
-    killed = eventually(lambda: local_stack.aws.kill_worker(random.Random(8), "payment-charge-local"), bool)
-    assert killed
+
+    def kill() -> int | None:
+        hold_slots(dynamodb, outputs["controls_table"])  # however late the function starts, it sleeps until its slot
+        return aws.kill_worker(rng, "payment-charge-local")
+
+    eventually("a busy charge function", kill)
     assert gateway.requests(payment_id) == []
     becomes(api, payment_id, "succeeded")
     assert len(gateway.charges(payment_id)) == 1
 
 
-def hold_slots(dynamodb: Any, controls: str, seconds: float) -> None:
-    """Reserve all slots of the next seconds."""
+def hold_slots(dynamodb: Any, controls: str, seconds: float = LONGEST_SLEEP_SECONDS - 0.5) -> None:
+    """Reserve all slots of the next seconds. The default is a time that a function sleeps."""
     local = ENVIRONMENTS["local"]
     slot = slot_length(local.gateway_rate_per_second, local.gateway_reserve_percent)
     until = int((utc_now().timestamp() + seconds) / slot.total_seconds())
@@ -206,11 +219,13 @@ def test_charge_killed_after_the_charge_finds_it_and_charges_once(
 ) -> None:
     payment_id = new_id()
     api.post(body(payment_id, "latency=5"))  # charged at once, answered late
-    eventually(lambda: gateway.charges(payment_id), len)
+    eventually(f"a charge of {payment_id}", lambda: gateway.charges(payment_id))
     assert local_stack.aws.kill_worker(random.Random(9), "payment-charge-local")
     becomes(api, payment_id, "succeeded")
     assert len(gateway.charges(payment_id)) == 1
-    asked = eventually(lambda: gateway.requests(payment_id), lambda asked: len(asked) >= 2)  # the first answers last
+    asked = eventually(  # the first answers last
+        f"two requests about {payment_id}", lambda: gateway.requests(payment_id), lambda asked: len(asked) >= 2
+    )
     assert [one["method"] for one in sorted(asked, key=lambda one: str(one["at"]))] == ["POST", "GET"]
 
 
@@ -239,7 +254,7 @@ def test_payment_when_a_500_is_remembered_then_unknown_until_proven_absent(
 def test_payment_honours_retry_after_with_the_same_key(api: Api, gateway: Gateway, new_id: NewId) -> None:
     payment_id = new_id()
     api.post(body(payment_id))
-    eventually(lambda: gateway.charges(payment_id), len)
+    eventually(f"a charge of {payment_id}", lambda: gateway.charges(payment_id))
     payment_id = new_id()
     gateway.fault(kind="rate_limited", payment_id=payment_id, times=2, retry_after_seconds=3)
     api.post(body(payment_id))
@@ -265,12 +280,22 @@ def test_payment_with_its_key_in_use_is_retried_with_the_same_key(api: Api, gate
 
 
 @pytest.mark.fault(14)
-def test_refused_connections_are_retried_and_charged_once(api: Api, gateway: Gateway, new_id: NewId) -> None:
+def test_refused_connections_are_retried_and_charged_once(
+    api: Api, gateway: Gateway, local_stack: LocalStack, new_id: NewId
+) -> None:
     payment_id = new_id()
-    gateway.control("refuse_connections", {"seconds": 0.8})
-    api.post(body(payment_id))
+    gateway.control("refuse_connections", {"seconds": 300})
+    try:
+        api.post(body(payment_id))
+        eventually(
+            "an attempt that meets the closed port",
+            lambda: api.get(f"/payments/{payment_id}").json(),
+            lambda seen: "pending" in statuses(seen)[1:],
+        )
+    finally:
+        local_stack.accept_connections()
     view = becomes(api, payment_id, "succeeded")
-    assert "pending" in statuses(view)[1:], "no attempt met the closed port"
+    assert "pending" in statuses(view)[1:]
     assert len(gateway.charges(payment_id)) == 1
 
 
@@ -283,7 +308,9 @@ def test_stolen_card_is_declined_once_and_counted_as_suspicious(
     api.post(body(payment_id, payment_method="pm_card_visa_chargeDeclinedStolenCard"))
     assert becomes(api, payment_id, "declined")["reason"]["code"] == "stolen_card"
     assert len(gateway.requests(payment_id)) == 1
-    assert eventually(lambda: suspicious(client, outputs), lambda now: now > before) == before + 1
+    assert (
+        eventually("a suspicious decline", lambda: suspicious(client, outputs), lambda now: now > before) == before + 1
+    )
 
 
 def suspicious(client: Client, outputs: dict[str, str]) -> float:
@@ -327,7 +354,7 @@ def test_other_amount_at_the_gateway_fires_the_review_alarm(
     payment_id = new_id()
     api.post(body(payment_id, "amount=1234"))
     assert becomes(api, payment_id, "in_review")["reason"]["code"] == "amount_differs"
-    eventually(lambda: events.of(AlarmName="payment-payments-in-review-local", NewStateValue="ALARM"), len)
+    eventually("the alarm", lambda: events.of(AlarmName="payment-payments-in-review-local", NewStateValue="ALARM"))
 
 
 # Record and audit ------------------------------------------------------------------------------------------------
@@ -347,14 +374,20 @@ def test_table_when_it_fails_after_the_charge_then_only_that_step_repeats(
 ) -> None:  # fmt: skip
     payment_id = new_id()
     api.post(body(payment_id, "latency=1"))
-    eventually(lambda: gateway.charges(payment_id), len)
+    eventually(f"a charge of {payment_id}", lambda: gateway.charges(payment_id))
     local_stack.aws.disturb({action: 1.0})
-    eventually(lambda: local_stack.aws.disturbed().get(action, {}).get("refused", 0), lambda count: count >= 4)
+    eventually(
+        f"four refused requests of {action}",
+        lambda: local_stack.aws.disturbed().get(action, {}).get("refused", 0),
+        lambda count: count >= 4,
+    )
     local_stack.aws.disturb({})
     becomes(api, payment_id, "succeeded")
     assert len(gateway.requests(payment_id)) == 1
     log = DynamoAuditStore(client("dynamodb"), outputs["audit_table"], outputs["payments_table"])
-    row = eventually(lambda: require(rows, payment_id), lambda row: row.audited_version == row.version)
+    row = eventually(
+        f"the audit of {payment_id}", lambda: require(rows, payment_id), lambda row: row.audited_version == row.version
+    )
     verify(row, log.entries(payment_id))
 
 
@@ -404,7 +437,12 @@ def test_webhook_when_its_secret_is_rotated_then_both_secrets_verify(
     secrets.put_secret_value(SecretId=outputs["webhook_secret_arn"], SecretString=both)
     try:
         # a running function may have cached the old secret; an invalid signature makes it read again
-        eventually(lambda: deliver(api, event(new_id()), "whsec_new").status_code, lambda code: code == 200, 20)
+        eventually(
+            "the new secret to verify",
+            lambda: deliver(api, event(new_id()), "whsec_new").status_code,
+            lambda code: code == 200,
+            20,
+        )
         assert deliver(api, event(new_id()), WEBHOOK_SECRET).status_code == 200
         assert deliver(api, event(new_id()), "whsec_none").status_code == 400
     finally:
@@ -423,6 +461,7 @@ def test_webhook_before_its_payment_is_parked_and_applied_later(
     api.post(body(payment_id))
     becomes(api, payment_id, "succeeded")
     eventually(
+        f"the parked event of {payment_id} to be applied",
         lambda: {stored.event_id: stored.state for stored in store.of_payment(payment_id)},
         lambda states: states[f"evt_{payment_id}"] is EventState.APPLIED,
     )
@@ -449,7 +488,11 @@ def test_webhook_events_doubled_and_reordered_move_nothing_back(
     intent = becomes(api, payment_id, "requires_action")["references"]["gateway_reference"]
     gateway.control(f"payment_intents/{intent}/authenticate", {"outcome": "succeeded"})
     becomes(api, payment_id, "succeeded")
-    eventually(lambda: gateway.events(payment_id), lambda sent: all(one["attempts"] >= 2 for one in sent))
+    eventually(
+        "two deliveries of each event",
+        lambda: gateway.events(payment_id),
+        lambda sent: all(one["attempts"] >= 2 for one in sent),
+    )
     view = api.get(f"/payments/{payment_id}").json()
     assert statuses(view) == ["pending", "processing", "requires_action", "succeeded"]
     assert len(gateway.charges(payment_id)) == 1
@@ -479,5 +522,7 @@ def test_refund_made_at_the_gateway_reaches_the_payment_by_webhook(
         )  # fmt: skip
         asked.raise_for_status()
         becomes(api, payment_id, status)
-    settled: Payment = eventually(lambda: require(rows, payment_id), lambda row: row.audited_version == row.version)
+    settled: Payment = eventually(
+        f"the audit of {payment_id}", lambda: require(rows, payment_id), lambda row: row.audited_version == row.version
+    )
     assert settled.status is Status.REFUNDED

@@ -15,8 +15,9 @@ from payments.domain.audit_chain import verify
 from payments.domain.clock import utc_now
 from payments.domain.payment import accepted
 from payments.ports.payment_store import require
-from tests.e2e.conftest import Api, Events, Gateway, eventually
+from tests.e2e.conftest import Api, Events, Gateway
 from tests.unit.builders import request
+from tests.waiting import eventually
 
 NewId = Callable[[], str]
 Client = Callable[[str], Any]
@@ -41,7 +42,7 @@ def test_payment_is_charged_recorded_audited_and_published(
     [charge] = gateway.charges(payment_id)
     assert (charge["amount"], charge["payment_intent"]) == (9999, view["references"]["gateway_reference"])
 
-    [event] = eventually(lambda: events.of(payment_id=payment_id), len)
+    [event] = eventually(f"the event of {payment_id}", lambda: events.of(payment_id=payment_id))
     assert event["attributes"] == {"event_type": "payment", "status": "succeeded"}
     assert "pm_" not in json.dumps(event)
 
@@ -125,7 +126,7 @@ def test_card_that_does_not_pay_gives_its_reason_after_one_attempt(
     assert (view["status"], view["reason"]["code"]) == (status, code)
     assert [change["status"] for change in view["history"]].count("processing") == 1
     assert gateway.charges(payment_id) == []
-    [event] = eventually(lambda: events.of(payment_id=payment_id), len)
+    [event] = eventually(f"the event of {payment_id}", lambda: events.of(payment_id=payment_id))
     assert event["attributes"]["status"] == status
 
 
@@ -137,11 +138,17 @@ def test_next_action_is_all_a_client_needs_to_finish_3d_secure(
     payment_id = new_id()
     api.post(body(payment_id, payment_method="pm_card_threeDSecure2Required"))
     api.settled(payment_id)
-    answer = eventually(lambda: api.get(f"/payments/{payment_id}"), lambda answer: "next_action" in answer.json())
+    answer = eventually(
+        f"the next action of {payment_id}",
+        lambda: api.get(f"/payments/{payment_id}"),
+        lambda answer: "next_action" in answer.json(),
+        progress=lambda answer: answer and answer.text,
+    )
     assert answer.headers["Cache-Control"] == "no-store"
     form = {"payment_intent_client_secret": answer.json()["next_action"]["client_secret"], "outcome": outcome}
     requests.post(f"{gateway.url}/3d_secure", data=form, timeout=10).raise_for_status()
     view = eventually(
+        f"{payment_id} to be {status}",
         lambda: api.get(f"/payments/{payment_id}").json(),
         lambda view: view["status"] == status,
         local_stack.patience_seconds,
@@ -175,7 +182,11 @@ def test_payment_when_the_gateway_is_busy_then_it_waits_and_charges_once(
     payment_id = new_id()
     gateway.fault(kind="rate_limited", payment_id=payment_id, times=3)
     api.post(body(payment_id))
-    view = eventually(lambda: api.get(f"/payments/{payment_id}").json(), lambda seen: seen["status"] == "succeeded")
+    view = eventually(
+        f"{payment_id} to succeed",
+        lambda: api.get(f"/payments/{payment_id}").json(),
+        lambda seen: seen["status"] == "succeeded",
+    )
     assert [change["status"] for change in view["history"]].count("processing") == 4
     assert len(gateway.charges(payment_id)) == 1
 
@@ -196,13 +207,17 @@ def test_refused_key_makes_the_payment_wait_and_fires_an_alarm(
     payment_id = new_id()
     gateway.fault(kind="unauthorized", payment_id=payment_id, times=3)
     api.post(body(payment_id))
-    event, *_ = eventually(lambda: events.of(payment_id=payment_id), len)
+    event, *_ = eventually(f"the event of {payment_id}", lambda: events.of(payment_id=payment_id))
     assert event["status"] == "pending"
     ringing = {"AlarmNames": ["payment-gateway-misconfigured-local"], "StateValue": "ALARM"}
-    [alarm] = eventually(lambda: client("cloudwatch").describe_alarms(**ringing)["MetricAlarms"], len)
+    [alarm] = eventually("the alarm", lambda: client("cloudwatch").describe_alarms(**ringing)["MetricAlarms"])
     assert "docs/runbooks.md#gateway-misconfigured" in alarm["AlarmDescription"]
     # the key works again: one payment does not pause the batches, and recovery restarts it
-    eventually(lambda: api.get(f"/payments/{payment_id}").json()["status"], lambda status: status == "succeeded")
+    eventually(
+        f"{payment_id} to succeed",
+        lambda: api.get(f"/payments/{payment_id}").json(),
+        lambda seen: seen["status"] == "succeeded",
+    )
     assert len(gateway.charges(payment_id)) == 1
 
 

@@ -17,8 +17,9 @@ from local.terraform import ROOT
 from payctl.failures import Exit
 from payments.application.velocity import CARD_TESTING, MOST_CARDS, Source
 from payments.domain.identity import Role
-from tests.e2e.conftest import Api, Events, Gateway, Payctl, eventually, json_of
+from tests.e2e.conftest import Api, Events, Gateway, Payctl, json_of
 from tests.unit.issuers import rsa_key, unsigned
+from tests.waiting import eventually
 
 ApiAs = Callable[[str], Api]
 NewId = Callable[[], str]
@@ -200,7 +201,7 @@ def test_small_charges_when_on_many_cards_then_held_across_instances(
     assert (rejected["status"], rejected["reason"]["message"]) == ("rejected", "a thief")
     assert gateway.requests(bad) == []
     for payment_id, status in ((good, "succeeded"), (bad, "rejected")):  # published once it is audited
-        eventually(partial(events.of, payment_id=payment_id, status=status), bool)
+        eventually(f"the event of {payment_id}", partial(events.of, payment_id=payment_id, status=status))
         assert json_of(payctl("payment", "explain", payment_id, "--json"))["audit_verified"]
 
 
@@ -286,8 +287,13 @@ def test_payments_when_listed_then_newest_first_page_by_page(api_as: ApiAs, new_
 
     newest_first = list(reversed(ids))
     path = f"/customers/{customer_id}/payments?limit=2"
-    eventually(lambda: listed(path), lambda seen: seen == newest_first)
+    eventually("the customer's five payments", lambda: listed(path), lambda seen: seen == newest_first)
     assert listed(f"{path}&status=declined") == []
     assert [seen for seen in listed("/payments?limit=50") if seen in ids] == newest_first
-    succeeded = eventually(lambda: set(listed("/payments?status=succeeded&limit=100")), lambda seen: seen >= set(ids))
+    succeeded = eventually(
+        "five succeeded payments",
+        lambda: set(listed("/payments?status=succeeded&limit=100")),
+        lambda seen: seen >= set(ids),
+        progress=lambda seen: len(seen & set(ids)) if seen else 0,
+    )
     assert set(ids) <= succeeded

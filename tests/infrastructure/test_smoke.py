@@ -42,7 +42,7 @@ class _Stack(BaseHTTPRequestHandler):
 def server() -> Iterator[HTTPServer]:
     _Stack.answers, _Stack.requests = {"/dev/health": 200, "/dev/payments": 401}, []
     with HTTPServer(("127.0.0.1", 0), _Stack) as serving:
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        threading.Thread(target=serving.serve_forever, args=(0.01,), daemon=True).start()
         yield serving
         serving.shutdown()
 

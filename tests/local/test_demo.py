@@ -161,6 +161,10 @@ def _only_the_event_before_it_authenticated(found: Findings) -> None:
     ]
 
 
+def _gave_up(found: Findings) -> None:
+    found.gave_up.append("gave up waiting for an outcome of pay_2")
+
+
 def _another_alarm(found: Findings) -> None:
     found.alarms = [*found.alarms, {"AlarmName": "payment-api-5xx-local", "NewStateValue": "ALARM"}]
 
@@ -186,6 +190,7 @@ def _another_alarm(found: Findings) -> None:
         (_not_authenticated, "it had no next action"),
         (_only_the_event_before_it_authenticated, "its event has status requires_action, not succeeded"),
         (_no_alarm, "did not fire"),
+        (_gave_up, "gave up waiting for an outcome of pay_2"),
         (_another_alarm, "payment-api-5xx-local fired"),
     ],
 )

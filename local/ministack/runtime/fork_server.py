@@ -6,16 +6,21 @@ There are three generations of processes, each with one thread:
 - A *parent* sets one function's environment, imports its code and forks one process per execution environment.
 - An *execution environment* serves one invocation at a time until its channel is closed or it is killed.
 
+Each execution environment has its own TMPDIR, where `tempfile` writes. A path below /tmp that a function names itself
+is the machine's: a mount of its own would need permissions that a user does not have on every machine.
+
 The root is a separate program (`python fork_server.py FD`) without the project on its path. Therefore this file imports
 only the standard library and boto3. Its other side is local/ministack/processes.py. A message is a length and JSON and
 the file descriptors of the new process: the control socket of a parent, or the channel and log of an environment.
 """
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -25,7 +30,7 @@ import tempfile
 import time
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 RAISED = "__raised__"
@@ -36,6 +41,7 @@ GC_THRESHOLDS = (20_000, 20, 20)
 """Collect rarely: a call leaves hardly any cycles, and a collection writes to pages, which copies shared memory."""
 LENGTH = struct.Struct("!I")
 MOST_DESCRIPTORS = 2
+PR_SET_CHILD_SUBREAPER = 36
 _TRACE_ID = "_X_AMZN_TRACE_ID"
 
 _depth: int | None = None  # of the current invocation: the number of functions in its chain of calls
@@ -84,6 +90,7 @@ def _fork_on_request(control: socket.socket, child: Callable[[dict[str, Any], li
 
 def _be_root(control: socket.socket) -> None:
     os.nice(NICENESS)
+    _adopt_orphans()
     import boto3  # noqa: F401 - preloaded for the functions
     import shortcut  # type: ignore[import-not-found] # the module beside this file
     from botocore import client, endpoint, handlers
@@ -97,6 +104,32 @@ def _be_root(control: socket.socket) -> None:
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     _fork_on_request(control, _be_parent)
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of processes whose parent has ended: in a container, no other process reaps them (Linux only)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+@contextlib.contextmanager
+def _own_randomness() -> Iterator[None]:
+    """Seed the generators that are created meanwhile anew in each child, as Python does for those of `random` itself.
+
+    Otherwise all processes of a function would draw the same numbers. A generator with a seed of its own keeps it.
+    """
+    plain = random.Random.__init__
+
+    def create(generator: random.Random, seed: Any = None) -> None:
+        plain(generator, seed)
+        if seed is None:
+            os.register_at_fork(after_in_child=generator.seed)
+
+    random.Random.__init__ = create  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        random.Random.__init__ = plain  # type: ignore[method-assign]
 
 
 def _pass_the_depth_on(params: dict[str, Any], **_: Any) -> None:
@@ -113,7 +146,8 @@ def _be_parent(function: dict[str, Any], descriptors: list[int]) -> None:
     os.chdir(function["code"])
     module, _, name = function["handler"].rpartition(".")
     try:
-        handler = getattr(importlib.import_module(module.replace("/", ".")), name)
+        with _own_randomness():
+            handler = getattr(importlib.import_module(module.replace("/", ".")), name)
     except Exception as error:  # noqa: BLE001 - every error of a function's module is reported to its caller
         traceback.print_exc()
         send(control, {"error": f"{type(error).__name__}: {error}"})
@@ -136,7 +170,7 @@ def _be_environment(handler: Callable[[Any, Any], Any], message: dict[str, Any],
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     os.close(log)
     os.environ.update(message["environment"])
-    os.mkdir(os.environ["TMPDIR"])
+    os.mkdir(os.environ["TMPDIR"], 0o700)
     tempfile.tempdir = None
     try:
         while request := receive(channel):

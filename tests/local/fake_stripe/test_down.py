@@ -1,7 +1,6 @@
 """The fake Stripe while it refuses connections: what clients see, and that it accepts connections again on time."""
 
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +8,9 @@ import pytest
 import requests
 import stripe
 
-from local.fake_stripe.server import running
+from local.fake_stripe.server import accept_connections, running
 from tests.local.fake_stripe.test_app import SECRET_KEY, Api, serving
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -32,10 +32,7 @@ def connects(url: str) -> bool:
 
 
 def wait_until(url: str, *, up: bool) -> None:
-    deadline = time.monotonic() + 10
-    while connects(url) != up:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually(f"the port to be {'open' if up else 'closed'}", lambda: connects(url), lambda is_up: is_up == up)
 
 
 @pytest.mark.fault(14)
@@ -75,8 +72,9 @@ def test_connection_when_refused_for_the_second_time_then_comes_back_again(api: 
 def test_port_of_a_separate_process_returns_after_refusing_connections(tmp_path: Path) -> None:
     with running(tmp_path) as gateway, requests.Session() as web:
         web.trust_env = False
-        web.post(f"{gateway.url}/_stand_in/refuse_connections", json={"seconds": 0.5}).raise_for_status()
+        web.post(f"{gateway.url}/_stand_in/refuse_connections", json={"seconds": 300}).raise_for_status()
         wait_until(gateway.url, up=False)
+        accept_connections(gateway.pid)
         wait_until(gateway.url, up=True)
         assert web.get(f"{gateway.url}/v1/balance", auth=(SECRET_KEY, "")).status_code == 200
 

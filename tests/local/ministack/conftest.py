@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from local.ministack.server import LocalAws
-from payctl.deadline import Deadline
+from tests.waiting import eventually
 
-WAIT_SECONDS = 60
 WAIT_SCALE = 0.1
 SCHEDULE_SCALE = 0.01
 VISIBILITY_SCALE = 0.1
@@ -30,6 +29,8 @@ HANDLER = """
 import boto3, json, os, random, sys, tempfile, time
 
 LOADED_BY = os.getpid()
+OWN_RANDOM = random.Random()
+SEEDED = random.Random(7)
 calls = 0
 
 class CardDeclined(Exception):
@@ -60,7 +61,8 @@ def handle(event, context):
         global calls
         calls += 1
         own = {"loaded_by": LOADED_BY, "pid": os.getpid(), "directory": tempfile.gettempdir(), "calls": calls}
-        own |= {"log_stream": context.log_stream_name, "random": random.random()}
+        own |= {"log_stream": context.log_stream_name, "random": random.random(), "own_random": OWN_RANDOM.random()}
+        own |= {"seeded": SEEDED.random(), "code_mode": os.stat(__file__).st_mode & 0o777}
         return {"own": own | {"access_key": os.environ["AWS_ACCESS_KEY_ID"]}}
     if "list_queues" in event:
         boto3.client("sqs").list_queues()
@@ -117,7 +119,7 @@ def new_function(aws: LocalAws, role: str) -> str:
         Code={"ZipFile": package.getvalue()},
         Timeout=60,
     )
-    eventually(lambda: client.get_function_configuration(FunctionName=name)["State"] == "Active")
+    active(client, name)
     return name
 
 
@@ -165,7 +167,7 @@ def run(aws: LocalAws, role: str) -> Run:
             name=uuid.uuid4().hex, roleArn=role, definition=json.dumps({"StartAt": "Try", "States": states})
         )["stateMachineArn"]
         execution = client.start_execution(stateMachineArn=machine, input=json.dumps(event))["executionArn"]
-        return eventually(lambda: ended(client.describe_execution(executionArn=execution)))
+        return eventually("the end of the execution", lambda: ended(client.describe_execution(executionArn=execution)))
 
     return run_task
 
@@ -178,13 +180,13 @@ def function_arn(name: str) -> str:
     return f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
 
 
-def eventually[T](ask: Callable[[], T | None]) -> T:
-    """The first answer that is not empty. AssertionError after WAIT_SECONDS."""
-    deadline = Deadline(WAIT_SECONDS)
-    while not (answer := ask()):
-        assert not deadline.over(answer), f"nothing within {WAIT_SECONDS} s"
-        time.sleep(0.05)
-    return answer
+def active(client: Any, name: str) -> None:
+    """Wait until a function is active."""
+    eventually(
+        f"the function {name} to be active",
+        lambda: client.get_function_configuration(FunctionName=name)["State"],
+        lambda state: state == "Active",
+    )
 
 
 def printed(aws: LocalAws, function: str, line: str) -> list[float]:

@@ -1,7 +1,6 @@
 """Alarms keep their settings and change their state as in CloudWatch."""
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from local.ministack.fixes.cloudwatch.alarm_states import verdict
 from local.ministack.fixes.cloudwatch.metric_math import evaluate
 from local.ministack.server import REGION, LocalAws
-from tests.local.ministack.conftest import eventually
+from tests.waiting import eventually
 
 type PutAlarm = Callable[..., str]
 
@@ -68,7 +67,7 @@ def state(aws: LocalAws, name: str) -> str:
 
 
 def reaches(aws: LocalAws, name: str, wanted: str) -> bool:
-    return eventually(lambda: state(aws, name) == wanted)
+    return bool(eventually(f"the alarm {name} to be {wanted}", lambda: state(aws, name), lambda now: now == wanted))
 
 
 def test_alarm_when_only_another_dimension_breaches_then_it_stays_ok(aws: LocalAws, put_alarm: PutAlarm) -> None:
@@ -123,7 +122,10 @@ def test_alarm_state_change_notifies_its_topic_once(aws: LocalAws, put_alarm: Pu
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
     put_alarm("notified", **on("notified"), AlarmActions=[topic])
     put_value(aws, 9, "notified")
-    time.sleep(1)  # some ticks of the clock, each of which could notify twice
+    for number in range(2):  # two more ticks of the clock, each of which could notify again
+        put_alarm(f"later-{number}", **on(f"later-{number}"))
+        put_value(aws, 9, f"later-{number}")
+        assert reaches(aws, f"later-{number}", "ALARM")
     messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
     assert [json.loads(message["Body"])["NewStateValue"] for message in messages] == ["ALARM"]
 

@@ -12,16 +12,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.ministack.server import LocalAws
-from tests.local.ministack.conftest import (
-    VISIBILITY_SCALE,
-    Deploy,
-    Invoke,
-    Run,
-    eventually,
-    function_arn,
-    new_role,
-    printed,
-)
+from tests.local.ministack.conftest import VISIBILITY_SCALE, Deploy, Invoke, Run, function_arn, new_role, printed
+from tests.waiting import eventually
 
 START = "states:StartExecution"
 GET = "dynamodb:GetItem"
@@ -164,13 +156,13 @@ def test_disturbed_function_call_fails_its_task_and_is_retried(aws: LocalAws, fu
 
 def kill_when_busy(aws: LocalAws, function: str) -> int:
     """Kill the function's worker as soon as it is busy. Returns its process id."""
-    return eventually(lambda: aws.kill_worker(RNG, function))
+    return eventually(f"a busy worker of {function}", lambda: aws.kill_worker(RNG, function))
 
 
 def test_kill_worker_when_none_is_at_work_then_none_is_killed(aws: LocalAws, deploy: Deploy, invoke: Invoke) -> None:
     name = deploy()
     pid = invoke(name)["pid"]
-    eventually(lambda: aws.workers(name, busy=True) == [])
+    eventually("no busy worker", lambda: aws.workers(name, busy=True), lambda busy: busy == [])
     assert aws.workers(name) == [pid]
     assert pid in aws.workers()
     assert aws.kill_worker(RNG, name) is None
@@ -186,7 +178,11 @@ def test_killed_worker_fails_its_task_and_the_retry_gets_a_new_worker(aws: Local
     )["stateMachineArn"]
     execution = client.start_execution(stateMachineArn=machine, input=json.dumps({"sleep": 1}))["executionArn"]
     killed = kill_when_busy(aws, name)
-    eventually(lambda: client.describe_execution(executionArn=execution)["status"] == "SUCCEEDED")
+    eventually(
+        "the execution to succeed",
+        lambda: client.describe_execution(executionArn=execution)["status"],
+        lambda status: status == "SUCCEEDED",
+    )
     history = client.get_execution_history(executionArn=execution)["events"]
     answer = json.loads(client.describe_execution(executionArn=execution)["output"])
     assert "Runtime.ExitError" in str(history)
@@ -203,7 +199,7 @@ def test_kill_worker_when_a_message_is_at_work_then_it_comes_back(aws: LocalAws,
     sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"sleep": 0.5, "print": "done"}))
     kill_when_busy(aws, name)
     killed_at = time.time()
-    [done] = eventually(lambda: printed(aws, name, "done"))
+    [done] = eventually("the repeated call", lambda: printed(aws, name, "done"))
     assert done - killed_at > 10 * VISIBILITY_SCALE - 0.5
 
 
@@ -212,4 +208,4 @@ def test_asynchronous_call_of_a_killed_worker_is_repeated(aws: LocalAws, deploy:
     event = json.dumps({"sleep": 0.5, "print": "done"})
     aws.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=event)
     kill_when_busy(aws, name)
-    assert len(eventually(lambda: printed(aws, name, "done"))) == 1
+    assert len(eventually("the repeated call", lambda: printed(aws, name, "done"))) == 1

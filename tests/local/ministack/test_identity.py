@@ -16,7 +16,7 @@ from local.users import make_users
 from payctl import session
 from payctl.stack import Stack
 from payments.domain.identity import Role, usage_key
-from tests.local.ministack.conftest import Deploy, eventually, function_arn
+from tests.local.ministack.conftest import Deploy, active, function_arn
 from tests.unit.issuers import rsa_key, signed, unsigned
 
 SCOPES = ("merchant", "operator", "admin")
@@ -157,7 +157,7 @@ def deploy_authorizer(aws: LocalAws, role: str, pool: Pool, name: str, jwks_uri:
             }
         },
     )
-    eventually(lambda: client.get_function_configuration(FunctionName=name)["State"] == "Active")
+    active(client, name)
     return name
 
 

@@ -1,11 +1,17 @@
 """Invocations wait in turn for the local AWS's processes, and never for their own caller."""
 
+import contextvars
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
+from ministack.services import stepfunctions
 
-from local.ministack.fixes.lambda_functions.lambda_places import Places
+from local.ministack.fixes.lambda_functions import async_retries
+from local.ministack.fixes.lambda_functions.lambda_places import Places, QueueTime, _Waiting, queue_time
+from local.ministack.speed import threads
+from tests.waiting import eventually
 
 WAIT_SECONDS = 20
 
@@ -71,6 +77,87 @@ def test_places_when_nothing_moves_then_the_first_in_the_queue_is_let_in(come: C
     come(places, "the other").join(WAIT_SECONDS)
     assert ran == ["the other"]
     assert places.peak == 2
+
+
+def test_stall_lets_in_the_oldest_of_a_function_if_another_notices(come: Come, ran: list[str]) -> None:
+    places = Places(total=4, each=1, stall_seconds=1000)
+    places.take("f")
+    oldest, newest = come(places, "f"), come(places, "f")
+    first = places._queue[0]
+    places._stall_seconds = 0
+    places._admit_if_stuck("f")
+    oldest.join(WAIT_SECONDS)
+    assert first.turn.is_set()
+    assert newest.is_alive()
+
+
+def test_stall_leaves_the_last_places_to_nested_calls() -> None:
+    places = Places(total=2, each=1, stall_seconds=0)
+    for _ in range(3):
+        places.take("f", nested=True)
+    places._queue.append(waiting := _Waiting("f", 0.0, threading.Event()))
+    places._admit_if_stuck("f")
+    assert not waiting.turn.is_set()
+    assert places.take("f", nested=True)
+
+
+def test_time_in_the_queue_is_counted_for_the_caller_and_ends_with_it(come: Come) -> None:
+    places = Places(total=1, each=1)
+    places.take("first")
+    queued = QueueTime()
+    context = contextvars.copy_context()
+    context.run(queue_time.set, queued)
+    thread = threading.Thread(target=context.run, args=(places.take, "second"), daemon=True)
+    thread.start()
+    eventually("time in the queue", lambda: queued.seconds)
+    places.give_back("first")
+    thread.join(WAIT_SECONDS)
+    assert queued.seconds == queued.seconds > 0
+
+
+def test_task_does_not_time_out_while_its_function_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = 0.05
+
+    def wait_then_answer(_: str, seconds: float) -> str:
+        with queue_time.get().counted():
+            time.sleep(seconds)
+        return "answer"
+
+    monkeypatch.setattr(stepfunctions, "_invoke_resource", wait_then_answer)
+    assert threads.invoke_with_timeout("arn", 4 * limit, limit) == "answer"
+
+
+def test_throttled_event_is_repeated_without_using_up_its_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    throttled: dict[str, object] = {"throttle": True, "error": True}
+    results = iter([throttled] * 4 + [{"error": True, "body": "of the function"}])
+
+    def execute(function: object, event: object) -> dict[str, object]:
+        return next(results)
+
+    event = async_retries.AsyncEvent()
+    assert async_retries._again_while_throttled(execute, {"config": {}}, event)["body"] == "of the function"
+    assert pauses == [1, 2, 4, 8]
+
+
+def test_throttled_call_that_waits_for_its_answer_is_not_repeated() -> None:
+    throttled = {"throttle": True, "error": True}
+    results = iter([throttled])
+    assert async_retries._again_while_throttled(lambda *_: next(results), {"config": {}}, {}) == throttled
+
+
+def test_throttled_event_of_a_function_switched_off_fails_at_once() -> None:
+    results = iter([{"throttle": True}])
+    off = {"config": {}, "concurrency": 0}
+    assert async_retries._again_while_throttled(lambda *_: next(results), off, async_retries.AsyncEvent())
+
+
+def test_throttled_event_ends_with_its_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waits beyond its age"))
+    results = iter([{"throttle": True}])
+    function = {"config": {}, "event_invoke_config": {"MaximumEventAgeInSeconds": 1}}
+    assert async_retries._again_while_throttled(lambda *_: next(results), function, async_retries.AsyncEvent())
 
 
 def test_places_when_only_others_move_then_the_stuck_function_is_let_in(come: Come, ran: list[str]) -> None:

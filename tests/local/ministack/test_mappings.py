@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from local.ministack import scales
 from local.ministack.server import LocalAws
-from tests.local.ministack.conftest import VISIBILITY_SCALE, Deploy, eventually, new_role, printed
+from tests.local.ministack.conftest import VISIBILITY_SCALE, Deploy, new_role, printed
+from tests.waiting import eventually
 
 HIDDEN_SECONDS = 10
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:"
@@ -40,16 +42,18 @@ class Mapped:
         return int(counts[names[0]]), int(counts[names[1]])
 
 
-def settles(mapped: Mapped, state: str) -> bool:
-    return eventually(lambda: mapped.state() == state)
+def settles(mapped: Mapped, state: str) -> None:
+    eventually(f"the mapping to be {state}", mapped.state, lambda now: now == state)
 
 
 def test_paused_mapping_leaves_messages_untouched_until_resumed(aws: LocalAws, deploy: Deploy) -> None:
-    mapped = Mapped(aws, deploy(), "paused")
+    mapped, other = Mapped(aws, deploy(), "paused"), Mapped(aws, deploy(), "beside-paused")
     assert mapped.switch(enabled=False) == "Disabling"
     settles(mapped, "Disabled")
     mapped.sqs.send_message(QueueUrl=mapped.url, MessageBody="{}")
-    time.sleep(1.5)  # the poller looks every second
+    for _ in range(2):  # the poller has looked at all queues between the first and the second
+        other.sqs.send_message(QueueUrl=other.url, MessageBody="{}")
+        eventually("an empty queue beside it", other.messages, lambda messages: messages == (0, 0))
     assert mapped.messages() == (1, 0)
     [message] = mapped.sqs.receive_message(
         QueueUrl=mapped.url, VisibilityTimeout=0, MessageSystemAttributeNames=["ApproximateReceiveCount"]
@@ -57,7 +61,7 @@ def test_paused_mapping_leaves_messages_untouched_until_resumed(aws: LocalAws, d
     assert message["Attributes"]["ApproximateReceiveCount"] == "1"  # ours
     assert mapped.switch(enabled=True) == "Enabling"
     settles(mapped, "Enabled")
-    eventually(lambda: mapped.messages() == (0, 0))
+    eventually("an empty queue", mapped.messages, lambda messages: messages == (0, 0))
 
 
 def test_mapping_between_two_states_refuses_another_change(aws: LocalAws, deploy: Deploy) -> None:
@@ -94,28 +98,49 @@ def test_message_returns_after_the_scaled_time_when_its_function_fails(aws: Loca
     mapped = Mapped(aws, function, "failing")
     event = json.dumps({"print": "tried\n", "decline": "lost card"})
     mapped.sqs.send_message(QueueUrl=mapped.url, MessageBody=event)
-    eventually(lambda: len(printed(aws, function, "tried")) >= 2)
-    first, second, *_ = printed(aws, function, "tried")
-    assert HIDDEN_SECONDS * VISIBILITY_SCALE <= second - first < HIDDEN_SECONDS / 2
+    tried = eventually("two attempts", lambda: printed(aws, function, "tried"), lambda tried: len(tried) >= 2)
+    assert tried[1] - tried[0] >= HIDDEN_SECONDS * VISIBILITY_SCALE
+
+
+def test_visibility_scale_is_exact_for_a_function_and_for_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scales, "VISIBILITY_SCALE", 0.1)
+    now = 1000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    [message] = scales._hidden_for_less(lambda *_: [{"visible_at": now + HIDDEN_SECONDS}], "url", 10)
+    assert message["visible_at"] == now + 1
+    changed = scales._sooner({"VisibilityTimeout": HIDDEN_SECONDS, "ReceiptHandle": "r"})
+    assert changed == {"VisibilityTimeout": 1, "ReceiptHandle": "r"}
 
 
 def test_message_received_by_a_caller_is_hidden_for_the_queues_timeout(aws: LocalAws) -> None:
-    sqs = aws.client("sqs")
-    url = sqs.create_queue(QueueName="by-hand", Attributes={"VisibilityTimeout": str(HIDDEN_SECONDS)})["QueueUrl"]
-    sqs.send_message(QueueUrl=url, MessageBody="m")
-    assert "Messages" in sqs.receive_message(QueueUrl=url)
-    time.sleep(2 * HIDDEN_SECONDS * VISIBILITY_SCALE)
-    assert "Messages" not in sqs.receive_message(QueueUrl=url)
+    """A message in another queue whose scaled time is longer returns before it."""
+    sqs, seconds = aws.client("sqs"), 20
+    urls = []
+    for name, hidden in (("by-hand", seconds), ("scaled", 600)):
+        url = sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": str(hidden)})["QueueUrl"]
+        sqs.send_message(QueueUrl=url, MessageBody="m")
+        urls.append(url)
+    assert "Messages" in sqs.receive_message(QueueUrl=urls[0])
+    hand_back(sqs, urls[1], seconds + 10)
+    eventually("the message of the other queue", lambda: sqs.receive_message(QueueUrl=urls[1]).get("Messages"))
+    assert "Messages" not in sqs.receive_message(QueueUrl=urls[0])
+
+
+def hand_back(sqs: Any, url: str, seconds: int) -> None:
+    """Receive a message and hide it for so many seconds, before they are scaled."""
+    [message] = sqs.receive_message(QueueUrl=url)["Messages"]
+    sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=seconds)
 
 
 def test_message_handed_back_for_later_returns_after_the_scaled_time(aws: LocalAws) -> None:
     sqs = aws.client("sqs")
-    url = sqs.create_queue(QueueName="handed-back", Attributes={"VisibilityTimeout": str(HIDDEN_SECONDS)})["QueueUrl"]
+    url = sqs.create_queue(QueueName="handed-back", Attributes={"VisibilityTimeout": "600"})["QueueUrl"]
     sqs.send_message(QueueUrl=url, MessageBody="m")
-    [message] = sqs.receive_message(QueueUrl=url)["Messages"]
-    handed_back = time.monotonic()
-    handle, later = message["ReceiptHandle"], int(1 / VISIBILITY_SCALE)
-    sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=later)
+    hand_back(sqs, url, 600)
     assert "Messages" not in sqs.receive_message(QueueUrl=url)
-    assert "Messages" in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=5)
-    assert 1 <= time.monotonic() - handed_back < later
+    sqs.send_message(QueueUrl=url, MessageBody="n")
+    handed_back = time.monotonic()
+    hand_back(sqs, url, int(1 / VISIBILITY_SCALE))
+    [message] = eventually("the message", lambda: sqs.receive_message(QueueUrl=url, WaitTimeSeconds=5).get("Messages"))
+    assert message["Body"] == "n"  # the other one is hidden for a minute
+    assert time.monotonic() - handed_back >= 1

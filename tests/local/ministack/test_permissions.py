@@ -7,7 +7,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.ministack.server import LocalAws
-from tests.local.ministack.conftest import Invoke, change_role, ended, eventually, function_arn, new_function, new_role
+from tests.local.ministack.conftest import Invoke, change_role, ended, function_arn, new_function, new_role
+from tests.waiting import eventually
 
 READS_A_QUEUE = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
 
@@ -71,7 +72,7 @@ def run_once(aws: LocalAws, role: str, task: dict[str, Any]) -> dict[str, Any]:
     name = f"guarded-{len(client.list_state_machines()['stateMachines'])}"
     machine = client.create_state_machine(name=name, roleArn=role, definition=definition)["stateMachineArn"]
     execution = client.start_execution(stateMachineArn=machine)["executionArn"]
-    return eventually(lambda: ended(client.describe_execution(executionArn=execution)))
+    return eventually("the end of the execution", lambda: ended(client.describe_execution(executionArn=execution)))
 
 
 def test_queue_mapping_when_the_role_may_not_read_then_it_is_refused(aws: LocalAws) -> None:
@@ -93,9 +94,9 @@ def test_queue_mapping_waits_until_a_removed_permission_is_back(aws: LocalAws) -
 
     change_role(aws, "reader", READS_A_QUEUE[:1])
     sqs.send_message(QueueUrl=url, MessageBody="{}")
-    eventually(lambda: outcome().startswith("PROBLEM"))
+    eventually("a refused read", outcome, lambda result: result.startswith("PROBLEM"))
     change_role(aws, "reader", READS_A_QUEUE)
-    eventually(lambda: outcome().startswith("OK"))
+    eventually("a permitted read", outcome, lambda result: result.startswith("OK"))
     assert recorded(aws, "reader") == [
         *((action, arn, True) for action in READS_A_QUEUE),
         ("sqs:DeleteMessage", arn, False),
@@ -135,10 +136,16 @@ def test_failed_event_goes_to_its_destination_if_the_role_may_send_there(aws: Lo
         functions.invoke(FunctionName=name, InvocationType="Event", Payload=event)
 
     failing("dropped")
-    eventually(lambda: ("sqs:SendMessage", queue, False) in recorded(aws, "keeper"))
+    eventually(
+        "a refused request to send",
+        lambda: recorded(aws, "keeper"),
+        lambda requests: ("sqs:SendMessage", queue, False) in requests,
+    )
     change_role(aws, "keeper", "sqs:SendMessage")
     failing("kept")
-    [message] = eventually(lambda: sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages"))
+    [message] = eventually(
+        "the kept event", lambda: sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages")
+    )
     failure = json.loads(message["Body"])
     assert failure["requestPayload"] == {"decline": "kept"}
     assert failure["requestContext"]["condition"] == "RetriesExhausted"

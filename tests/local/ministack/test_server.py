@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from local.ministack.server import PROJECT, LocalAws, LocalAwsFailed
-from tests.local.ministack.conftest import SHELL_SETTINGS, Invoke, eventually, new_function, new_role
+from tests.local.ministack.conftest import SHELL_SETTINGS, Invoke, new_function, new_role
+from tests.waiting import eventually
 
 
 def living(group: int) -> list[str]:
@@ -30,7 +31,7 @@ def busy(aws: LocalAws) -> int:
     aws.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=payload)
     group = aws.pid
     assert group is not None
-    eventually(lambda: aws.workers(name, busy=True))
+    eventually("a busy worker", lambda: aws.workers(name, busy=True))
     return group
 
 

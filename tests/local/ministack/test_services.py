@@ -6,7 +6,8 @@ import urllib.request
 from ssl import create_default_context
 
 from local.ministack.server import LocalAws
-from tests.local.ministack.conftest import eventually, function_arn, metric
+from tests.local.ministack.conftest import function_arn, metric
+from tests.waiting import eventually
 
 
 def test_queue_metrics_show_a_message_in_flight_and_one_waiting(aws: LocalAws) -> None:
@@ -19,7 +20,7 @@ def test_queue_metrics_show_a_message_in_flight_and_one_waiting(aws: LocalAws) -
     def most(name: str) -> float | None:
         return metric(aws, "AWS/SQS", name, {"QueueName": "measured"}, "Maximum")
 
-    assert eventually(lambda: most("ApproximateNumberOfMessagesNotVisible")) == 1
+    assert eventually("a message in flight", lambda: most("ApproximateNumberOfMessagesNotVisible")) == 1
     assert most("ApproximateNumberOfMessagesVisible") in (1, 2)  # 2 if a tick came before the message was taken
     age_seconds = most("ApproximateAgeOfOldestMessage")
     assert age_seconds is not None
@@ -29,7 +30,11 @@ def test_queue_metrics_show_a_message_in_flight_and_one_waiting(aws: LocalAws) -
 def test_queue_metrics_when_a_queue_is_empty_then_they_are_zero(aws: LocalAws) -> None:
     aws.client("sqs").create_queue(QueueName="empty")
     dimensions = {"QueueName": "empty"}
-    eventually(lambda: metric(aws, "AWS/SQS", "ApproximateAgeOfOldestMessage", dimensions, "Maximum") == 0)
+    eventually(
+        "the age of the oldest message",
+        lambda: metric(aws, "AWS/SQS", "ApproximateAgeOfOldestMessage", dimensions, "Maximum"),
+        lambda seconds: seconds == 0,
+    )
     assert metric(aws, "AWS/SQS", "ApproximateNumberOfMessagesVisible", dimensions, "Maximum") == 0
 
 

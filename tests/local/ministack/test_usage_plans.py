@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from local.ministack.server import REGION, LocalAws
-from tests.local.ministack.conftest import eventually, function_arn, new_role
+from tests.local.ministack.conftest import active, function_arn, new_role
 
 AUTHORIZER = """
 def handle(event, context):
@@ -41,7 +41,7 @@ def _function(aws: LocalAws, role: str, code: str) -> str:
     client.create_function(
         FunctionName=name, Runtime="python3.12", Handler="code.handle", Role=role, Code={"ZipFile": package.getvalue()}
     )
-    eventually(lambda: client.get_function_configuration(FunctionName=name)["State"] == "Active")
+    active(client, name)
     client.add_permission(
         FunctionName=name, StatementId="api", Action="lambda:InvokeFunction", Principal="apigateway.amazonaws.com"
     )

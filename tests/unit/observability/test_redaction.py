@@ -423,12 +423,14 @@ password= password:"\" { name:{ [ cvv QUFB 1. pi_ ab_ _secret_ - arn:aws: {"a": 
 
 @pytest.mark.parametrize("piece", [*SLOW.split(), "4 ", "Basic a", "bearer "])
 def test_text_when_it_is_made_to_be_slow_then_work_grows_no_faster_than_it(piece: str) -> None:
-    def line_of(length: int) -> object:
-        text = piece * (length // len(piece))
-        return redacted({"a": text, "b": [text] * 20})
+    lines: list[object] = []
 
-    assert growth(line_of, LONG) < LINEAR
-    assert len(json.dumps(line_of(LONG))) < 1_000_000
+    def add_line_of(length: int) -> None:
+        text = piece * (length // len(piece))
+        lines.append(redacted({"a": text, "b": [text] * 20}))
+
+    assert growth(add_line_of, LONG) < LINEAR
+    assert max(len(json.dumps(line)) for line in lines) < 1_000_000
 
 
 @pytest.mark.parametrize("name", SECRETS)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,22 @@ def test_show_when_watched_and_still_working_then_exits_4(scenario: BatchScenari
     scenario.store.claim_split(batch, claim)
     result = scenario.payctl("batch", "show", source.batch_id, "--watch", "--timeout", "0.05")
     assert result.exit_code == Exit.STILL_OPEN
+    assert f"gave up waiting for the result files of batch {source.batch_id}: no progress for 0.05 s" in result.stderr
+    assert "the last was splitting, 0 of 0 rows" in result.stderr
     assert f"payctl batch show {source.batch_id} --watch" in result.stderr
+
+
+def test_watch_takes_a_check_by_recovery_for_no_progress(
+    scenario: BatchScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, checks = scenario.uploaded(), count()
+
+    def checked(stack: Stack, batch_id: str) -> Batch:
+        return Batch(batch_id, source, BatchStatus.PROCESSING, iso(NOON), f"check {next(checks)}")
+
+    monkeypatch.setattr(batch_files, "get", checked)
+    result = scenario.payctl("batch", "show", source.batch_id, "--watch", "--timeout", "0.05")
+    assert result.exit_code == Exit.STILL_OPEN
 
 
 def test_show_when_unknown_then_exits_1(scenario: BatchScenario) -> None:

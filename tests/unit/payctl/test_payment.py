@@ -94,6 +94,8 @@ def test_pay_when_time_is_over_then_exits_4_and_names_the_next_commands(api: Fak
     api.will_answer(200, payment_view("pending"))
     result = payctl(*PAY, "--timeout", "0.1")
     assert result.exit_code == Exit.STILL_OPEN
+    assert "gave up waiting for an outcome of pay_1: no progress for 0.1 s" in result.stderr
+    assert "the last was pending, version 2" in result.stderr
     assert "payctl status pay_1" in result.stderr
     assert "payctl gateway set-key" in result.stderr
 

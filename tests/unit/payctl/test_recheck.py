@@ -110,9 +110,10 @@ def test_recheck_when_the_execution_still_runs_then_exits_4(scenario: PayctlScen
     scenario.stored(UNKNOWN)
     result = scenario.payctl("payment", "recheck", "pay_1", "--timeout", "0.05")  # moto's executions never end
     assert result.exit_code == Exit.STILL_OPEN
-    assert "still runs after 0.05 s" in result.stderr
     [name] = scenario.executions()
     assert name.startswith("pay_1.o")
+    assert f"gave up waiting for the end of execution {name}: no progress for 0.05 s" in result.stderr
+    assert "the last was unknown, version 3" in result.stderr
 
 
 def test_recheck_when_the_execution_failed_then_names_its_error(

@@ -13,6 +13,8 @@ import hashlib
 import io
 import json
 import os
+import secrets
+import shutil
 import tempfile
 import threading
 import zipfile
@@ -48,6 +50,9 @@ LOADED_BY: Final = (
     "MemorySize",
     "LoggingConfig",
 )
+
+_SALT: Final = secrets.token_hex(16)
+"""MiniStack computes a function's keys from its ARN. With this, no other process can."""
 
 _unpacking = threading.Lock()
 _loading = threading.Lock()
@@ -107,8 +112,12 @@ class ForkedWorker(lambda_runtime.Worker):  # type: ignore[misc]
             "trace_id": trace_id,
         }
         with self._lock:
-            cold = self._proc is None or self._proc.poll() is not None
+            ended = self._proc
+            cold = ended is None or ended.poll() is not None
             if cold:
+                self._proc = None
+                if ended is not None:
+                    ended.wait()  # closes its log
                 self._spawn()
             process = self._proc
             assert process is not None  # noqa: S101 - for the type checker
@@ -174,7 +183,7 @@ def _environment(config: dict[str, Any]) -> dict[str, str]:
         "AWS_LAMBDA_FUNCTION_VERSION": config.get("Version", "$LATEST"),
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_LOG_GROUP_NAME": (config.get("LoggingConfig") or {}).get("LogGroup", f"/aws/lambda/{name}"),
-        **lambda_runtime.execution_credentials(config),
+        **lambda_runtime.execution_credentials(config | {"FunctionArn": f"{config['FunctionArn']}:{_SALT}"}),
     }
     own.setdefault(lambda_runtime.HOST_PREFIX_ENV, "true")
     if "AWS_ENDPOINT_URL" in own:
@@ -188,13 +197,17 @@ def _environment(config: dict[str, Any]) -> dict[str, str]:
 
 
 def _unpacked(package: bytes) -> Path:
-    """The folder with a zip file's content. All functions and processes share it."""
+    """The folder with a zip file's content. All functions and processes share it, so that its files are read-only, as
+    on Lambda. Its folders are not: Python stores its bytecode there, and a stop deletes them."""
     folder = Path(tempfile.gettempdir(), f"lambda-code-{_digest(package)}")
     with _unpacking:
         if not folder.exists():
             unfinished = folder.with_suffix(".unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
             with zipfile.ZipFile(io.BytesIO(package)) as archive:
                 archive.extractall(unfinished)  # keeps names inside the folder
+            for file in filter(Path.is_file, unfinished.rglob("*")):
+                file.chmod(0o444)
             unfinished.rename(folder)
     return folder
 
@@ -210,6 +223,7 @@ def _root() -> ForkServer:
 
 def _living_root() -> ForkServer:
     if not _root().alive:
+        _root().close()
         _root.cache_clear()
     return _root()
 

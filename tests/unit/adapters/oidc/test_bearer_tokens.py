@@ -377,7 +377,7 @@ def https_server(folder: Path) -> Iterator[tuple[str, str]]:
     context.load_cert_chain(certificate, key)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield f"https://127.0.0.1:{server.server_address[1]}", certificate
     finally:
