@@ -33,7 +33,6 @@ from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 from payments.ports.payment_store import require
-from simulation import world as world_module
 from simulation.cloud import Context, Queue
 from simulation.faults import NEVER_SHOWN_SECONDS, Chaos, Outage
 from simulation.run import run
@@ -141,14 +140,14 @@ def sends_again_after_the_key_is_forgotten(patch: Patch) -> None:
 
 def settles_events_on_any_outcome(patch: Patch) -> None:
     """An event is settled by the query that it caused, although the gateway did not answer."""
-    record_step = world_module.record_step
+    record_step = steps.record_step
 
     def settled(state: Any, *, store: Any, events: Any, clock: Any) -> Payment:
         if state.get("event_id"):
             events.settle(state["event_id"], EventState.APPLIED, clock())
         return record_step(state, store=store, events=events, clock=clock)
 
-    patch.setattr(world_module, "record_step", settled)
+    patch.setattr("simulation.world.record_step", settled)
 
 
 def lets_go_without_looking(patch: Patch) -> None:

@@ -107,7 +107,7 @@ def _be_root(control: socket.socket) -> None:
 
 
 def _adopt_orphans() -> None:
-    """Become the parent of processes whose parent has ended: in a container, no other process reaps them (Linux only)."""
+    """Become the parent of processes whose parent has ended: a container has no other one that reaps them (Linux)."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
