@@ -231,13 +231,13 @@ def test_charge_killed_after_the_charge_finds_it_and_charges_once(
 
 @pytest.mark.fault(10)
 def test_payment_without_an_answer_is_unknown_until_the_gateway_is_asked(
-    api: Api, gateway: Gateway, slow: dict[str, str], slow_seconds: float
+    api: Api, gateway: Gateway, outputs: dict[str, str], slow: dict[str, str], slow_seconds: float
 ) -> None:
     view = becomes(api, slow["present"], "succeeded", slow_seconds)
     assert statuses(view) == ["pending", *["processing"] * 5, "unknown", "succeeded"]
     assert len(gateway.charges(slow["present"])) == 1
     keys = {asked["idempotency_key"] for asked in gateway.requests(slow["present"]) if asked["method"] == "POST"}
-    assert keys == {slow["present"]}
+    assert keys == {f"{outputs['environment_id']}:{slow['present']}"}
 
 
 @pytest.mark.fault(11)
@@ -251,7 +251,9 @@ def test_payment_when_a_500_is_remembered_then_unknown_until_proven_absent(
 
 
 @pytest.mark.fault(12)
-def test_payment_honours_retry_after_with_the_same_key(api: Api, gateway: Gateway, new_id: NewId) -> None:
+def test_payment_honours_retry_after_with_the_same_key(
+    api: Api, gateway: Gateway, outputs: dict[str, str], new_id: NewId
+) -> None:
     payment_id = new_id()
     api.post(body(payment_id))
     eventually(f"a charge of {payment_id}", lambda: gateway.charges(payment_id))
@@ -261,21 +263,23 @@ def test_payment_honours_retry_after_with_the_same_key(api: Api, gateway: Gatewa
     becomes(api, payment_id, "succeeded")
     asked = gateway.requests(payment_id)
     assert [one["status"] for one in asked] == [429, 429, 200]
-    assert {one["idempotency_key"] for one in asked} == {payment_id}
+    assert {one["idempotency_key"] for one in asked} == {f"{outputs['environment_id']}:{payment_id}"}
     times = [datetime.fromisoformat(one["at"]).timestamp() for one in asked]
     waited = [later - earlier for earlier, later in pairwise(times)]
     assert all(wait >= 3 for wait in waited), waited  # the row keeps the time, although waits are shorter here
 
 
 @pytest.mark.fault(13)
-def test_payment_with_its_key_in_use_is_retried_with_the_same_key(api: Api, gateway: Gateway, new_id: NewId) -> None:
+def test_payment_with_its_key_in_use_is_retried_with_the_same_key(
+    api: Api, gateway: Gateway, outputs: dict[str, str], new_id: NewId
+) -> None:
     payment_id = new_id()
     gateway.fault(kind="key_in_use", payment_id=payment_id, method="POST", times=2)
     api.post(body(payment_id))
     becomes(api, payment_id, "succeeded")
     posts = [one for one in gateway.requests(payment_id) if one["method"] == "POST"]
     assert [one["status"] for one in posts] == [409, 409, 200]
-    assert {one["idempotency_key"] for one in posts} == {payment_id}
+    assert {one["idempotency_key"] for one in posts} == {f"{outputs['environment_id']}:{payment_id}"}
     assert len(gateway.charges(payment_id)) == 1
 
 
