@@ -15,6 +15,7 @@ from payments.adapters.stripe.amounts import CURRENCIES, limit, refusal
 from payments.adapters.stripe.rules import check_chargeable
 from payments.domain.clock import Clock, utc_now
 from payments.domain.errors import (
+    AttemptDeclined,
     Conflict,
     Declined,
     InvalidPayment,
@@ -31,6 +32,9 @@ from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed,
 PAGE = 100
 """The number of charges on a page of the list."""
 KEYS_KEPT_FOR = timedelta(hours=24)
+
+_WAITING = ("requires_action", "requires_payment_method")
+"""The statuses of an intent that can still be paid, and can be canceled."""
 
 _OK = ""
 _AUTHENTICATE = "authentication_required"
@@ -93,14 +97,16 @@ class Captured:
 
 @dataclass(frozen=True, slots=True)
 class _Intent:
-    """One attempt to charge, as the gateway stores it. `code` is its decline code."""
+    """One intent to charge, as the gateway stores it. `error` is the code of its last error, which every later update
+    removes. `failure` is the code of its last failed charge, which stays."""
 
     reference: str
     payment_id: str
     money: Money
     status: str
     created_at: datetime
-    code: str = ""
+    error: str = ""
+    failure: str = ""
     refunded: int = 0
     """Refunded minor units."""
     environment_id: str = ""
@@ -205,17 +211,18 @@ class MemoryGateway:
                 next_page=page[-1].reference if len(created) > start + PAGE else "",
             )
 
-    def cancel(self, reference: str) -> None:
-        """Cancel a charge that is neither captured nor ended."""
+    def cancel(self, reference: str) -> bool:
+        """Cancel a charge that is neither captured nor ended. False if it is."""
         with self._lock:
             intent = self._intent(reference)
             fault = self._strike("cancel", intent.payment_id)
             broken = fault if fault and fault.kind in (FaultKind.SERVER_ERROR, FaultKind.ANSWER_LOST) else None
-            waits = intent.status in ("requires_action", "requires_payment_method")
+            waits = intent.status in _WAITING
             if waits and (broken is None or broken.executes):
                 self._change(intent, status="canceled", event="payment_intent.canceled")
             if broken:
                 raise _answered_500() if broken.kind is FaultKind.SERVER_ERROR else _no_answer()
+            return waits
 
     def check_account(self) -> None:
         """Answer, unless a fault for no payment or for all payments prevents it."""
@@ -237,9 +244,28 @@ class MemoryGateway:
                 return
             if well:
                 self._change(intent, status="succeeded", event="payment_intent.succeeded")
+            elif intent.status == "requires_action":
+                self._fail(intent, error="payment_intent_authentication_failure")
             else:
-                failed = {"status": "requires_payment_method", "code": "payment_intent_authentication_failure"}
-                self._change(intent, **failed, event="payment_intent.payment_failed")
+                self._fail(intent, error="generic_decline", failure="generic_decline")
+
+    def pay_again(self, reference: str) -> bool:
+        """The customer pays a charge with another card. False if it does not wait for a payment."""
+        with self._lock:
+            intent = self._intent(reference)
+            if intent.status not in _WAITING:
+                return False
+            self._change(intent, status="succeeded", event="payment_intent.succeeded")
+            return True
+
+    def update(self, reference: str) -> None:
+        """Update something else of the intent, such as its description. This removes its last error."""
+        with self._lock:
+            intent = self._intent(reference)
+            self._intents[self._intents.index(intent)] = replace(intent, error="")
+
+    def _fail(self, intent: _Intent, **codes: str) -> None:
+        self._change(intent, status="requires_payment_method", **codes, event="payment_intent.payment_failed")
 
     def refund(self, reference: str, minor_units: int) -> bool:
         """Refund money, as a user of the gateway's dashboard may do. False if it is more than the rest."""
@@ -273,7 +299,7 @@ class MemoryGateway:
         return found
 
     def _change(self, intent: _Intent, *, event: str, **changes: Any) -> None:
-        changed = replace(intent, **changes)
+        changed = replace(intent, **{"error": "", **changes})
         self._intents[self._intents.index(intent)] = changed  # a key still answers with the old one, as at Stripe
         self._tell(event, intent.payment_id, intent.reference)
 
@@ -363,13 +389,15 @@ class MemoryGateway:
         if request.off_session and status == "requires_action":
             status = "requires_payment_method"  # the card is taken off; its customer may confirm it again
         reference = f"mem_{next(self._numbers)}"
+        failure = code if status == "requires_payment_method" else ""
         intent = _Intent(
             reference,
             request.payment_id,
             request.money,
             status,
             self._clock(),
-            code,
+            error=failure,
+            failure="" if failure == _AUTHENTICATE else failure,
             environment_id=request.environment_id,
         )
         self._intents.append(intent)
@@ -385,7 +413,7 @@ def _is_of(payment_id: str, environment_id: str, intent: _Intent) -> bool:
 
 def _is_absent(intent: _Intent) -> bool:
     """True if the customer was absent and can still authenticate."""
-    return (intent.status, intent.code) == ("requires_payment_method", _AUTHENTICATE)
+    return (intent.status, intent.error) == ("requires_payment_method", _AUTHENTICATE)
 
 
 def _must_authenticate(intent: _Intent) -> RequiresAction:
@@ -409,6 +437,7 @@ def _reported(intent: _Intent, fault: Fault | None) -> GatewayCharge:
     """The charge in an intent, altered by `fault`."""
     altered = fault if fault and fault.kind is FaultKind.ALTERED else None
     money = (altered and altered.money) or intent.money
+    code = intent.error or intent.failure
     match (altered and altered.status) or intent.status:
         case "succeeded" if intent.refunded:
             whole = intent.refunded == intent.money.minor_units
@@ -418,14 +447,12 @@ def _reported(intent: _Intent, fault: Fault | None) -> GatewayCharge:
             return GatewayCharge(intent.reference, Status.SUCCEEDED, money)
         case "processing":
             return GatewayCharge(intent.reference, Status.PROCESSING, money)
-        case "requires_action":
+        case "requires_payment_method" if code not in ("", _AUTHENTICATE):
+            raise AttemptDeclined(code, "the card was declined", gateway_reference=intent.reference)
+        case "requires_action" | "requires_payment_method":
             raise _must_authenticate(intent)
-        case "requires_payment_method" if _is_absent(intent):
-            raise _must_authenticate(intent)
-        case "requires_payment_method":
-            raise Declined(intent.code, "the card was declined", gateway_reference=intent.reference)
         case "canceled":
-            raise Declined("canceled", "the payment was canceled", gateway_reference=intent.reference)
+            raise Declined(code or "canceled", "the payment was canceled", gateway_reference=intent.reference)
         case other:
             raise OutcomeUnknown(
                 "unknown_status", f"the gateway reports the status {other}", gateway_reference=intent.reference

@@ -1,7 +1,7 @@
 """The in-memory fake of the reads of next actions."""
 
 from fakes.gateway import MemoryGateway
-from payments.domain.errors import Declined, RequiresAction
+from payments.domain.errors import AttemptDeclined, Declined, RequiresAction
 from payments.ports.next_actions import NextAction
 
 
@@ -19,6 +19,6 @@ class MemoryNextActions:
             self._gateway.find("", reference)
         except RequiresAction:
             return NextAction("use_stripe_sdk", f"{reference}_secret_memory")
-        except Declined:
+        except (AttemptDeclined, Declined):
             return None
         return None

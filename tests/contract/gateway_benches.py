@@ -65,6 +65,12 @@ class Bench(Protocol):
     def detach(self, payment_method: str) -> None:
         """Detach a payment method from its customer."""
 
+    def pay_again(self, reference: str) -> bool:
+        """The customer pays an open charge with another card. False if the charge has ended."""
+
+    def update(self, reference: str) -> None:
+        """Update the description of a charge in the gateway's dashboard."""
+
 
 class MemoryBench:
     def __init__(self, search_lag: timedelta = timedelta(0)) -> None:
@@ -96,6 +102,12 @@ class MemoryBench:
 
     def detach(self, payment_method: str) -> None:
         self.gateway.detach(payment_method)
+
+    def pay_again(self, reference: str) -> bool:
+        return self.gateway.pay_again(reference)
+
+    def update(self, reference: str) -> None:
+        self.gateway.update(reference)
 
 
 class StripeBench:
@@ -138,6 +150,16 @@ class StripeBench:
 
     def detach(self, payment_method: str) -> None:
         self._fake_stripe.methods.detach({}, payment_method)
+
+    def pay_again(self, reference: str) -> bool:
+        try:
+            self._fake_stripe.ledger.confirm({"payment_method": "pm_card_mastercard"}, reference)
+        except ApiError:
+            return False
+        return True
+
+    def update(self, reference: str) -> None:
+        self._fake_stripe.ledger.update({"description": "by hand"}, reference)
 
 
 @contextmanager

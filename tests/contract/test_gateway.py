@@ -16,6 +16,7 @@ from local.fake_stripe.faults import Kind
 from local.fake_stripe.server import in_process
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.domain.errors import (
+    AttemptDeclined,
     Conflict,
     Declined,
     InvalidPayment,
@@ -62,7 +63,7 @@ def test_charge_with_a_documented_test_card_has_its_documented_outcome(bench: Be
     if card.authenticates:
         expected: type[PaymentError] | None = RequiresAction
     else:
-        expected = Declined if card.code else None
+        expected = AttemptDeclined if card.code else None
     if expected is None:
         assert bench.gateway.charge(request_for(method=method)).status is Status.SUCCEEDED
         return
@@ -82,7 +83,7 @@ def test_insufficient_funds_are_declined_again_without_a_second_attempt(bench: B
     request = request_for(method="pm_card_visa_chargeDeclinedInsufficientFunds")
     first, again = (error_of(lambda: bench.gateway.charge(request)) for _ in range(2))
     assert (type(again), again.code, again.gateway_reference) == (
-        Declined,
+        AttemptDeclined,
         "insufficient_funds",
         first.gateway_reference,
     )
@@ -93,7 +94,7 @@ def test_charge_of_a_lost_or_stolen_card_is_declined_with_that_code(bench: Bench
     """The code is what fraud velocity counts."""
     request = request_for(method=f"pm_card_visa_chargeDeclined{card}")
     error = error_of(lambda: bench.gateway.charge(request))
-    assert (type(error), error.code) == (Declined, code)
+    assert (type(error), error.code) == (AttemptDeclined, code)
     assert bench.captured() == []
 
 
@@ -228,7 +229,7 @@ def test_find_of_a_declined_charge_has_the_same_code_and_reference(bench: Bench)
         error_of(lambda: bench.gateway.find("pay-1")),
     )
     assert (type(found), found.code, found.gateway_reference) == (
-        Declined,
+        AttemptDeclined,
         charged.code,
         charged.gateway_reference,
     )

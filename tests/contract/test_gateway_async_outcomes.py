@@ -9,6 +9,7 @@ import pytest
 
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.domain.errors import (
+    AttemptDeclined,
     Declined,
     Misconfigured,
     NotSent,
@@ -84,7 +85,7 @@ def test_charge_when_the_search_lags_then_the_key_keeps_it_at_one_charge(lagging
 def test_find_when_the_card_was_declined_then_a_reference_tells_so_too(lagging: Bench) -> None:
     charged = error_of(lambda: lagging.gateway.charge(request_for(method="pm_card_visa_chargeDeclinedLostCard")))
     outcome = found(lagging, charged.gateway_reference)
-    assert isinstance(outcome, Declined)
+    assert isinstance(outcome, AttemptDeclined)
     assert (outcome.code, outcome.gateway_reference) == (charged.code, charged.gateway_reference)
 
 
@@ -113,7 +114,7 @@ def test_find_when_authentication_failed_then_declined(bench: Bench) -> None:
     reference = waiting(bench)
     bench.finish(reference, well=False)
     outcome = found(bench, reference)
-    assert isinstance(outcome, Declined)
+    assert isinstance(outcome, AttemptDeclined)
     assert outcome.code == "payment_intent_authentication_failure"
     assert bench.captured() == []
 
@@ -127,6 +128,68 @@ def test_after_authentication_charge_replays_and_find_sees_the_new_state(bench: 
     assert isinstance(charge, GatewayCharge)
     assert charge.status is Status.SUCCEEDED
     assert len(bench.captured()) == 1
+
+
+# Declined, and still to be paid --------------------------------------------------------------------------------------
+
+LOST_CARD = request_for(method="pm_card_visa_chargeDeclinedLostCard")
+
+
+def declined(bench: Bench) -> str:
+    """The reference of a charge whose card was declined."""
+    error = error_of(lambda: bench.gateway.charge(LOST_CARD))
+    assert (type(error), error.code) == (AttemptDeclined, "lost_card")
+    return error.gateway_reference
+
+
+@pytest.mark.fault(58)
+def test_find_when_another_card_paid_a_declined_charge_then_succeeded(bench: Bench) -> None:
+    reference = declined(bench)
+    assert bench.pay_again(reference)
+    assert found(bench) == found(bench, reference) == GatewayCharge(reference, Status.SUCCEEDED, USD)
+    assert bench.captured() == [("pay-1", USD)]
+
+
+@pytest.mark.fault(58)
+def test_cancel_of_a_declined_charge_keeps_the_code_and_ends_it(bench: Bench) -> None:
+    reference = declined(bench)
+    assert bench.gateway.cancel(reference)
+    assert not bench.pay_again(reference)
+    for known in ("", reference):
+        outcome = found(bench, known)
+        assert isinstance(outcome, Declined)
+        assert (outcome.code, outcome.gateway_reference) == ("lost_card", reference)
+    assert bench.captured() == []
+
+
+@pytest.mark.fault(58)
+def test_charge_repeated_after_the_cancel_replays_the_old_decline(bench: Bench) -> None:
+    """The replayed intent is the one of before: only a cancel or a query shows that it has ended."""
+    reference = declined(bench)
+    bench.gateway.cancel(reference)
+    assert declined(bench) == reference
+    assert bench.gateway.cancel(reference) is False
+    assert isinstance(found(bench, reference), Declined)
+
+
+@pytest.mark.fault(58)
+def test_find_after_an_update_still_knows_the_decline_of_the_card(bench: Bench) -> None:
+    """The update removes the intent's last error."""
+    reference = declined(bench)
+    bench.update(reference)
+    outcome = found(bench, reference)
+    assert isinstance(outcome, AttemptDeclined)
+    assert outcome.code == "lost_card"
+
+
+@pytest.mark.fault(58)
+def test_find_without_an_error_and_without_a_charge_is_no_decline(bench: Bench) -> None:
+    reference = waiting(bench)
+    bench.finish(reference, well=False)
+    bench.update(reference)
+    assert isinstance(found(bench, reference), RequiresAction)
+    assert bench.pay_again(reference)
+    assert found(bench, reference) == GatewayCharge(reference, Status.SUCCEEDED, USD)
 
 
 # Cancelled -----------------------------------------------------------------------------------------------------------
@@ -156,7 +219,7 @@ def test_cancel_when_repeated_then_quiet(bench: Bench) -> None:
 
 def test_cancel_when_the_charge_is_captured_then_it_stays_captured(bench: Bench) -> None:
     charged = bench.gateway.charge(request_for())
-    bench.gateway.cancel(charged.reference)
+    assert bench.gateway.cancel(charged.reference) is False
     assert found(bench) == charged
     assert len(bench.captured()) == 1
 
@@ -213,7 +276,7 @@ def test_find_when_a_charge_settles_later_then_processing_until_it_does(bench: B
     assert bench.captured() == []
     bench.finish(settling.reference, well=well)
     outcome = found(bench, settling.reference)
-    assert outcome == replace(settling, status=Status.SUCCEEDED) if well else isinstance(outcome, Declined)
+    assert outcome == replace(settling, status=Status.SUCCEEDED) if well else isinstance(outcome, AttemptDeclined)
     assert len(bench.captured()) == int(well)
 
 

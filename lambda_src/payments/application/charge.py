@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from payments.application.validate import PaymentMethods
 from payments.domain.clock import Clock, iso, parse_iso
 from payments.domain.errors import (
+    AttemptDeclined,
     Conflict,
     Declined,
     InvalidPayment,
@@ -26,7 +27,7 @@ from payments.ports.payment_store import PaymentStore, VersionConflict
 
 ACTOR = SENDER
 PROVEN_NOT_CHARGED = (NotSent, RateLimited, Misconfigured, InvalidPayment)
-"""The errors of a gateway call that charged nothing. A decline is not one of them: it is an outcome."""
+"""The errors of a gateway call that charged nothing. A decline is not one of them: its charge can still be paid."""
 
 MOST_VERSIONS = 1_000
 """A payment whose row has this version is not sent again. Its history then has up to 200 KB, of the 400 KB that
@@ -43,7 +44,7 @@ _ASKED_ON_REQUEST = (Status.IN_REVIEW, Status.SUCCEEDED, Status.PARTIALLY_REFUND
 class Charging:
     """Charges payments, and reconciles payments that may already be charged with the gateway.
 
-    Two rules make it safe to crash, to repeat and to run twice at the same time:
+    Three rules make it safe to crash, to repeat and to run twice at the same time:
 
     - Before a request is sent, the row becomes `processing` in a version of its own. It returns to `pending` only if
       that same call provably charged nothing and no other execution wrote the row meanwhile. An execution that reads
@@ -56,8 +57,10 @@ class Charging:
 
     `environment_id` tells our requests from those of other environments on the same account of the gateway.
 
+    - A payment is declined only once its charge is canceled. A declined charge can still be paid with another card.
+
     The class works on payments in plain text. `row_of` converts a payment to the row to store, with its private fields
-    encrypted.
+    encrypted. `keep` stores the reference of a charge before it is canceled.
     """
 
     gateway: PaymentGateway
@@ -67,14 +70,21 @@ class Charging:
     timeouts: RecoveryTimeouts = field(default_factory=RecoveryTimeouts)
     environment_id: str = ""
     row_of: Callable[[Payment], Payment] = lambda payment: payment
+    keep: Callable[[str], object] = lambda _: None
 
     def charge(self, payment: Payment, *, reconcile: bool = False) -> Outcome:
         """Charge a payment, or find the result of an earlier charge.
 
         With `reconcile`, the gateway is also queried for a payment that is settled or held for review. Raises the
-        errors of `PaymentGateway`, Conflict if the gateway charged another amount or currency than requested, and
-        VersionConflict if another execution works on the payment.
+        errors of `PaymentGateway` except AttemptDeclined, Conflict if the gateway charged another amount or currency
+        than requested, and VersionConflict if another execution works on the payment.
         """
+        try:
+            return self._charge(payment, reconcile=reconcile)
+        except AttemptDeclined as attempt:
+            return self._decline(payment, attempt)
+
+    def _charge(self, payment: Payment, *, reconcile: bool) -> Outcome:
         match payment.status:
             case Status.PENDING:
                 return self._send(payment)
@@ -161,26 +171,42 @@ class Charging:
         return self._outcome(payment, found) if found else as_recorded(payment)
 
     def _follow_up(self, payment: Payment) -> Outcome:
-        """Handle a payment whose customer must authenticate. The end is final: a declined charge is cancelled first,
-        because the customer could still complete it with another card."""
+        """Handle a payment whose customer must authenticate. After the time for it, the payment is declined."""
         try:
-            found = self._find(payment)
-        except RequiresAction:
+            return self._answer(payment, self._find(payment))
+        except RequiresAction as waits:
             if self.clock() - parse_iso(payment.updated_at) < self.timeouts.authentication:
                 raise
-            why = Declined("authentication_abandoned", "the customer did not authenticate the payment in time")
-        except Declined as declined:
-            why = declined
-        else:
-            return self._answer(payment, found)
+            raise AttemptDeclined(
+                "authentication_abandoned",
+                "the customer did not authenticate the payment in time",
+                gateway_reference=waits.gateway_reference,
+            ) from None
+
+    def _decline(self, payment: Payment, attempt: AttemptDeclined) -> Outcome:
+        """Cancel the charge of a declined attempt, and decline the payment with the attempt's code.
+
+        If another card paid the charge first, the payment succeeded. Without an answer to the cancel, the payment is
+        not declined yet: its reference is kept, and the next execution asks about it and cancels again.
+        """
+        reference = attempt.gateway_reference
+        if not reference:
+            raise OutcomeUnknown(attempt.code, "the gateway declined the payment, and names no charge to cancel")
+        if reference != payment.gateway_reference:
+            self.keep(reference)
+        declined = Declined(attempt.code, attempt.message, gateway_reference=reference)
         try:
-            self.gateway.cancel(payment.gateway_reference)
-            found = self._find(payment)
+            if self.gateway.cancel(reference):
+                raise declined
+            return self._answer(payment, self._find(replace(payment, gateway_reference=reference)))
         except Declined:
-            raise why from None
+            raise declined from None
+        except (AttemptDeclined, RequiresAction):
+            raise OutcomeUnknown(
+                "not_canceled", "the gateway did not cancel the declined charge", gateway_reference=reference
+            ) from None
         except PROVEN_NOT_CHARGED as error:
             raise _earlier_unknown(error) from error
-        return self._answer(payment, found)
 
     def _answer(self, payment: Payment, found: GatewayCharge | None) -> Outcome:
         """The outcome of a charge that exists. Raises OutcomeUnknown if the search does not show it."""

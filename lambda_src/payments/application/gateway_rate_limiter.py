@@ -45,17 +45,19 @@ class GatewayRateLimiter:
 
         Prepare the request between the two calls: the closer the wait is to the request, the more even is the stream.
         A caller that is too late for its slot takes another one, so that delayed callers do not all send at the same
-        time. The wait can therefore also raise NoFreeSlot.
+        time. Each later wait takes a slot of its own, for another request. The wait can therefore raise NoFreeSlot.
         """
         asked_at = self._slots_passed()
         mine = self._next(self._lead)
-        waits_first = True
+        used = False
 
         def wait() -> None:
-            nonlocal mine, waits_first
-            if waits_first:  # a later wait follows a request and measures no preparation
+            nonlocal mine, used
+            if used:  # it follows a request, and measures no preparation
+                mine = self._next()
+            else:
                 self._learn(self._slots_passed() - asked_at)
-            waits_first = False
+            used = True
             for _ in range(SLOTS_MISSED_AT_MOST):
                 self.sleep(max(0.0, (mine - self._slots_passed()) * self.slot.total_seconds()))
                 if self._slots_passed() < mine + 1 + SLOTS_LATE_AT_MOST:

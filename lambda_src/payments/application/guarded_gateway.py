@@ -36,9 +36,9 @@ class GuardedGateway:
         """List charges at the wrapped gateway; calls `refused` on Misconfigured."""
         return self._reporting("", lambda: self.gateway.listed(since, until, after))
 
-    def cancel(self, reference: str) -> None:
+    def cancel(self, reference: str) -> bool:
         """Cancel at the wrapped gateway; calls `refused` on Misconfigured."""
-        self._reporting("", lambda: self.gateway.cancel(reference))
+        return self._reporting("", lambda: self.gateway.cancel(reference))
 
     def check_account(self) -> None:
         """Check the account at the wrapped gateway; calls `refused` on Misconfigured."""

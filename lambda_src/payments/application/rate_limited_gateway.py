@@ -34,10 +34,10 @@ class RateLimitedGateway:
         self.turn()
         return self.gateway.listed(since, until, after)
 
-    def cancel(self, reference: str) -> None:
+    def cancel(self, reference: str) -> bool:
         """Wait for the slot, then cancel at the wrapped gateway. The wait may raise NoFreeSlot."""
         self.turn()
-        self.gateway.cancel(reference)
+        return self.gateway.cancel(reference)
 
     def check_account(self) -> None:
         """Wait for the slot, then check the account at the wrapped gateway. The wait may raise NoFreeSlot."""

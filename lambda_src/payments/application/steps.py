@@ -92,7 +92,12 @@ def charge_step(
         if named:
             _keep_reference(charging.store, open_row, open_row.payment.gateway_reference)
         turn = rate_limiter.take()
-        charging = replace(charging, gateway=RateLimitedGateway(charging.gateway, turn), row_of=open_row.sealed)
+        charging = replace(
+            charging,
+            gateway=RateLimitedGateway(charging.gateway, turn),
+            row_of=open_row.sealed,
+            keep=lambda reference: _keep_reference(charging.store, open_row, reference),
+        )
         try:
             outcome = answered(lambda: charging.charge(open_row.payment, reconcile=reconcile))
         except PaymentError as error:

@@ -32,7 +32,13 @@ class InvalidPayment(PaymentError):
 
 
 class Declined(PaymentError):
-    """The issuer or the gateway declined the payment. A retry does not change the answer."""
+    """The payment was declined, and nothing can pay its charge any more. A retry does not change the answer."""
+
+
+class AttemptDeclined(PaymentError):
+    """An attempt to charge was declined, but its charge can still be paid, for example with another card.
+
+    It is no end of a payment: the charge must be canceled first. `code` is that of the decline."""
 
 
 class RequiresAction(PaymentError):
@@ -87,6 +93,8 @@ class Policy:
 POLICIES: dict[type[PaymentError], Policy] = {
     InvalidPayment: Policy(Status.REJECTED),
     Declined: Policy(Status.DECLINED),
+    # the charge step cancels the charge and never raises this; `declined` would be a guess
+    AttemptDeclined: Policy(Status.UNKNOWN, max_attempts=4, interval_seconds=2, max_delay_seconds=30),
     RequiresAction: Policy(Status.REQUIRES_ACTION),
     Conflict: Policy(Status.IN_REVIEW),
     # it waits for a day, see RecoveryTimeouts.rate_limit; then a payment that was never sent fails

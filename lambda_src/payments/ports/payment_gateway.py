@@ -68,8 +68,9 @@ class Listed:
 class PaymentGateway(Protocol):
     """The calls that the charge step and recovery make to a gateway.
 
-    `charge` and `find` raise Declined or RequiresAction if that is the state of the charge (with the gateway's
-    reference), and RateLimited, NotSent, OutcomeUnknown or Misconfigured if the gateway gave no such answer.
+    `charge` and `find` raise Declined, AttemptDeclined or RequiresAction if that is the state of the charge (with the
+    gateway's reference), and RateLimited, NotSent, OutcomeUnknown or Misconfigured if the gateway gave no such answer.
+    A state that is not known here is an OutcomeUnknown with the reference.
     """
 
     @property
@@ -92,11 +93,11 @@ class PaymentGateway(Protocol):
         of the page before. Raises RateLimited, NotSent, OutcomeUnknown or Misconfigured.
         """
 
-    def cancel(self, reference: str) -> None:
-        """Make sure that a charge that waits for its customer can never be captured.
+    def cancel(self, reference: str) -> bool:
+        """Make sure that a charge that can still be paid can never be captured. True if the gateway canceled it.
 
-        A captured or ended charge does not change: use `find` for its state. Raises RateLimited, NotSent,
-        OutcomeUnknown or Misconfigured.
+        False if it did not, for example because the charge is captured or has ended: use `find` for its state. Raises
+        RateLimited, NotSent, OutcomeUnknown or Misconfigured.
         """
 
     def check_account(self) -> None:

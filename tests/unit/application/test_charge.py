@@ -20,6 +20,7 @@ from payments.application.validate import PaymentMethods
 from payments.domain.clock import iso
 from payments.domain.customer import Customer
 from payments.domain.errors import (
+    AttemptDeclined,
     Declined,
     InvalidPayment,
     Misconfigured,
@@ -61,12 +62,19 @@ class ChargeScenario:
         seen: Payment | None = None,
         reconcile: bool = False,
         environment_id: str = "0123456789abcdef",
+        keep: Callable[[str], object] = lambda reference: None,
     ) -> Outcome:
         """Charge the current row, or the row as it was `seen` before."""
         customers = MemoryCustomerStore(Customer("c1", default_payment_method="pm_card_mastercard"))
         methods = PaymentMethods(customers, "pm_card_visa", MemoryTokenStore(), self.clock)
         charging = Charging(
-            gateway or self.gateway, methods, self.store, self.clock, self.timeouts, environment_id=environment_id
+            gateway or self.gateway,
+            methods,
+            self.store,
+            self.clock,
+            self.timeouts,
+            environment_id=environment_id,
+            keep=keep,
         )
         return charging.charge(opened(seen or self.now, self.encryptor), reconcile=reconcile)
 
@@ -304,6 +312,107 @@ def test_charge_when_the_card_is_declined_then_an_answer_and_not_a_fault(method:
     outcome = answered(scenario.charge)
     assert outcome
     assert (outcome.status, outcome.code, scenario.captured) == (Status.DECLINED, code, 0)
+
+
+# Declined only once nothing can pay the charge any more --------------------------------------------------------------
+
+LOST_CARD = "pm_card_chargeDeclinedLostCard"
+
+
+class Canceling:
+    """The gateway, where something happens right before each cancel."""
+
+    name = "memory"
+
+    def __init__(self, gateway: MemoryGateway, meanwhile: Callable[[str], object]) -> None:
+        self.charge, self.find = gateway.charge, gateway.find
+        self._gateway = gateway
+        self._meanwhile = meanwhile
+
+    def cancel(self, reference: str) -> bool:
+        self._meanwhile(reference)
+        return self._gateway.cancel(reference)
+
+
+@pytest.mark.fault(58)
+def test_charge_declines_only_after_the_charge_is_canceled() -> None:
+    scenario = ChargeScenario(payment(method=LOST_CARD))
+    declined = scenario.finish()
+    assert (declined.status, declined.code) == (Status.DECLINED, "lost_card")
+    assert not scenario.gateway.pay_again(declined.gateway_reference)
+    assert scenario.captured == 0
+
+
+@pytest.mark.fault(58)
+def test_charge_paid_with_another_card_before_the_cancel_succeeds() -> None:
+    scenario = ChargeScenario(payment(method=LOST_CARD))
+    outcome = scenario.charge(Canceling(scenario.gateway, scenario.gateway.pay_again))
+    assert (outcome.status, scenario.captured) == (Status.SUCCEEDED, 1)
+
+
+@pytest.mark.fault(58)
+@pytest.mark.parametrize("executes", [True, False])
+@pytest.mark.parametrize(
+    "kind", [FaultKind.ANSWER_LOST, FaultKind.SERVER_ERROR, FaultKind.NOT_SENT, FaultKind.UNAUTHORIZED]
+)
+def test_charge_with_a_failed_cancel_keeps_its_decline_for_later(kind: FaultKind, executes: bool) -> None:
+    scenario = ChargeScenario(payment(method=LOST_CARD))
+    scenario.gateway.fail(Fault(kind, call="cancel", executes=executes))
+    with pytest.raises(OutcomeUnknown):
+        scenario.charge()
+    assert scenario.now.status is Status.PROCESSING
+    assert (scenario.finish().status, scenario.now.code) == (Status.DECLINED, "lost_card")
+
+
+@pytest.mark.fault(58)
+def test_charge_after_a_crash_after_the_cancel_keeps_the_code() -> None:
+    """The repeated request replays the decline, and the gateway refuses a second cancel."""
+    scenario = ChargeScenario(payment(method=LOST_CARD), search_lag=timedelta(days=1))
+    with pytest.raises(Declined):
+        scenario.charge()  # nothing is recorded
+    assert (scenario.finish().status, scenario.now.code) == (Status.DECLINED, "lost_card")
+
+
+@pytest.mark.fault(58)
+def test_charge_that_names_no_charge_to_cancel_stays_unknown() -> None:
+    scenario = ChargeScenario()
+    with pytest.raises(OutcomeUnknown):
+        scenario.charge(Refusing(scenario.gateway, AttemptDeclined("card_declined", "the card was declined")))
+    assert scenario.now.status is Status.PROCESSING
+
+
+@pytest.mark.fault(58)
+def test_charge_that_the_gateway_does_not_cancel_stays_unknown() -> None:
+    scenario = ChargeScenario(payment(method=LOST_CARD))
+
+    class Refuses(MemoryGateway):
+        def cancel(self, reference: str) -> bool:
+            return False
+
+    with pytest.raises(OutcomeUnknown) as caught:
+        scenario.charge(Refuses(scenario.clock))
+    assert (caught.value.code, bool(caught.value.gateway_reference)) == ("not_canceled", True)
+
+
+@pytest.mark.fault(58)
+def test_charge_keeps_the_reference_before_it_cancels() -> None:
+    scenario = ChargeScenario(payment(method=LOST_CARD))
+    kept: list[str] = []
+    seen: list[list[str]] = []
+    with pytest.raises(Declined):
+        scenario.charge(Canceling(scenario.gateway, lambda _: seen.append(list(kept))), keep=kept.append)
+    assert seen == [["mem_1"]]
+
+
+@pytest.mark.fault(58)
+def test_requires_action_without_an_error_waits_for_its_customer() -> None:
+    scenario = waiting_for_the_customer()
+    reference = scenario.now.gateway_reference
+    scenario.gateway.finish(reference, well=False)
+    scenario.gateway.update(reference)
+    assert scenario.finish().status is Status.REQUIRES_ACTION
+    scenario.gateway.pay_again(reference)
+    assert (scenario.finish().status, scenario.captured) == (Status.SUCCEEDED, 1)
 
 
 @pytest.mark.fault(17)
@@ -578,9 +687,9 @@ def test_requires_action_completed_just_before_the_cancel_succeeds() -> None:
     scenario = waiting_for_the_customer()
 
     class LastSecond(MemoryGateway):
-        def cancel(self, reference: str) -> None:
+        def cancel(self, reference: str) -> bool:
             scenario.gateway.finish(reference, well=True)
-            scenario.gateway.cancel(reference)
+            return scenario.gateway.cancel(reference)
 
     late = LastSecond(scenario.clock)
     late.find = scenario.gateway.find  # type: ignore[method-assign]

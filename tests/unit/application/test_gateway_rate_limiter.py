@@ -137,6 +137,15 @@ def test_take_when_waiting_again_does_not_count_a_request_as_preparation() -> No
     assert clock.now - asked_at <= SLOT
 
 
+def test_take_gives_each_request_of_a_caller_its_own_slot() -> None:
+    """The gateway may answer the first request within its slot."""
+    turn, clock = rate_limiter()
+    wait = turn.take()
+    for number in (1, 2, 3):
+        wait()
+        assert clock.now - NOON == pytest.approx(number * SLOT, abs=timedelta(milliseconds=1))
+
+
 def test_take_refuses_without_sleeping_when_the_next_slot_is_too_far_off() -> None:
     slots = MemorySlotStore()
     longest = 0.0

@@ -54,7 +54,7 @@ def test_call_to_a_busy_gateway_is_not_reported(call: str) -> None:
 @pytest.mark.parametrize("call", CALLS)
 def test_call_when_all_is_well_then_the_answer_of_the_gateway_itself(call: str) -> None:
     guard, gateway, reference, reported = guarded()
-    expected = {"charge": gateway.charge(REQUEST), "find": gateway.find("pay_1", reference)}
+    expected = {"charge": gateway.charge(REQUEST), "find": gateway.find("pay_1", reference), "cancel": False}
     assert CALLS[call](guard, reference) == expected.get(call)
     assert (guard.name, reported) == (gateway.name, [])
 

@@ -596,3 +596,50 @@ def test_validate_step_sends_a_held_payment_to_review_until_it_is_released() -> 
     assert (validated()["outcome"]["status"], validated()["outcome"]["code"]) == (Status.IN_REVIEW, "card_testing")
     store.rows["pay_1"] = after(held, Status.IN_REVIEW, Status.PENDING)
     assert "outcome" not in validated()
+
+
+# A declined charge is canceled ---------------------------------------------------------------------------------------
+
+LOST_CARD = "pm_card_visa_chargeDeclinedLostCard"
+
+
+@pytest.mark.fault(58)
+def test_charge_step_of_a_declined_card_cancels_in_a_slot_of_its_own() -> None:
+    scenario = StepScenario(payment(method=LOST_CARD))
+    state = scenario.charge()
+    assert (state["outcome"]["status"], state["outcome"]["code"]) == ("declined", "lost_card")
+    assert is_sealed(state["outcome"]["gateway_reference"])
+    assert scenario.slots.taken == 2
+    assert [charge.reference for charge in scenario.gateway.waiting("canceled")] == ["mem_1"]
+
+
+@pytest.mark.fault(58)
+def test_charge_step_without_a_slot_for_the_cancel_waits_and_declines() -> None:
+    scenario = StepScenario(payment(method=LOST_CARD))
+    charge = scenario.gateway.charge
+
+    def last_slot(request: ChargeRequest) -> GatewayCharge:
+        scenario.slots.free = False
+        return charge(request)
+
+    scenario.gateway.charge = last_slot  # type: ignore[method-assign]
+    state = scenario.charge()
+    assert set(state) == {"payment_id", "wait_seconds"}
+    assert scenario.opened.gateway_reference == "mem_1"
+    scenario.slots.free = True
+    ended = scenario.record(scenario.charge_until_it_ends(state))
+    assert (ended.status, ended.code, len(scenario.gateway.requests)) == (Status.DECLINED, "lost_card", 1)
+
+
+@pytest.mark.fault(58)
+@pytest.mark.parametrize("kind", [FaultKind.RATE_LIMITED, FaultKind.ANSWER_LOST, FaultKind.SERVER_ERROR])
+def test_charge_step_with_a_failed_cancel_keeps_the_reference(kind: FaultKind) -> None:
+    """Recovery finishes it, however long the cancel fails."""
+    scenario = StepScenario(payment(method=LOST_CARD))
+    scenario.gateway.fail(Fault(kind, call="cancel", executes=False))
+    scenario.charge_ends()
+    assert (scenario.now.status, scenario.opened.gateway_reference) == (Status.PROCESSING, "mem_1")
+    scenario.record({"payment_id": "pay_1", "error": {"Error": "OutcomeUnknown", "Cause": ""}})
+    assert scenario.now.status is Status.UNKNOWN
+    ended = scenario.record(scenario.charge_until_it_ends())
+    assert (ended.status, ended.code) == (Status.DECLINED, "lost_card")

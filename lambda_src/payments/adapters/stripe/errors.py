@@ -22,6 +22,7 @@ import urllib3.exceptions
 
 from payments.adapters.stripe.amounts import LIMIT_CODES, limit
 from payments.domain.errors import (
+    AttemptDeclined,
     Conflict,
     Declined,
     InvalidPayment,
@@ -236,7 +237,8 @@ ROWS = (
         statuses=(402,),
         codes=("authentication_required",),
     ),
-    Row(Declined, "card_declined", "the card was declined", calls=_CHARGE, statuses=(402,)),
+    # the charge remains, in `requires_payment_method`, and another card can pay it
+    Row(AttemptDeclined, "card_declined", "the card was declined", calls=_CHARGE, statuses=(402,)),
     # The content of one payment
     Row(
         InvalidPayment,

@@ -12,7 +12,7 @@ from payments.adapters.stripe.amounts import money_of, stripe_amount
 from payments.adapters.stripe.client import payment_intents
 from payments.adapters.stripe.errors import Call, code_of, payment_error, word
 from payments.adapters.stripe.rules import check_chargeable
-from payments.domain.errors import Conflict, Declined, OutcomeUnknown, PaymentError, RequiresAction
+from payments.domain.errors import AttemptDeclined, Conflict, Declined, OutcomeUnknown, RequiresAction
 from payments.domain.money import InvalidMoney
 from payments.domain.payment import ENVIRONMENT
 from payments.domain.statuses import Status
@@ -21,6 +21,8 @@ from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed,
 CONNECT_TIMEOUT_SECONDS = 3.0
 READ_TIMEOUT_SECONDS = 20.0
 """An issuer may take seconds. A function that uses this adapter needs a time-out longer than the sum of both."""
+
+_AUTHENTICATE = "authentication_required"
 
 logging.getLogger("stripe").setLevel(logging.WARNING)  # at INFO the SDK logs error texts, which name payment methods
 
@@ -101,14 +103,16 @@ class StripeGateway:
             next_page=page.data[-1].id if page.has_more else "",
         )
 
-    def cancel(self, reference: str) -> None:
-        """Cancel a payment intent. No effect on a captured or canceled one, which Stripe does not cancel."""
+    def cancel(self, reference: str) -> bool:
+        """Cancel a payment intent. False for a captured or canceled one, which Stripe does not cancel."""
         key = self._api_key()
         try:
-            _asked(lambda: self._intents.cancel(reference, options={"api_key": key}), Call.CANCEL)
+            intent = _asked(lambda: self._intents.cancel(reference, options={"api_key": key}), Call.CANCEL)
         except OutcomeUnknown as refused:
             if refused.code != "payment_intent_unexpected_state":
                 raise
+            return False
+        return intent.status == "canceled"
 
     def check_account(self) -> None:
         """List the newest payment intent.
@@ -152,16 +156,21 @@ def _asked[T](request: Callable[[], T], call: Call, currency: str = "") -> T:
 
 def _charge_of(intent: stripe.PaymentIntent) -> GatewayCharge:
     """The charge in a payment intent. Raises OutcomeUnknown for an unknown status, which proves nothing."""
-    problem = intent.last_payment_error
+    code = _decline_code(intent)
     match intent.status:
         case "succeeded":
             return _gateway_charge(intent, _captured_status(intent), intent.amount_received)
         case "processing":
             return _gateway_charge(intent, Status.PROCESSING, intent.amount)
-        case "requires_action":
-            raise _card_problem("authentication_required", intent.id)
-        case "requires_payment_method":
-            raise _card_problem(code_of(problem.to_dict()) if problem else "", intent.id)
+        case "requires_payment_method" if code not in ("", _AUTHENTICATE):
+            raise AttemptDeclined(code, "the card was declined", gateway_reference=intent.id)
+        # without an error it is no decline: Stripe removes `last_payment_error` at every later update of the intent
+        case "requires_action" | "requires_payment_method":
+            raise RequiresAction(
+                _AUTHENTICATE, "the customer must authenticate the payment", gateway_reference=intent.id
+            )
+        case "canceled" if code:
+            raise Declined(code, "the card was declined", gateway_reference=intent.id)
         case "canceled":
             raise Declined("canceled", "the payment was canceled at Stripe", gateway_reference=intent.id)
         case other:
@@ -172,10 +181,19 @@ def _charge_of(intent: stripe.PaymentIntent) -> GatewayCharge:
             )
 
 
-def _card_problem(code: str, reference: str) -> PaymentError:
-    if code == "authentication_required":
-        return RequiresAction(code, "the customer must authenticate the payment", gateway_reference=reference)
-    return Declined(code or "card_declined", "the card was declined", gateway_reference=reference)
+def _decline_code(intent: stripe.PaymentIntent) -> str:
+    """The code of the last decline, or "" if nothing shows one.
+
+    A cancel may remove the error. The failed charge then still says why, but only the answer to `find` contains it.
+    """
+    if problem := intent.last_payment_error:
+        return code_of(problem.to_dict()) or "card_declined"
+    match intent.latest_charge:
+        case stripe.Charge(status="failed") as charge:
+            outcome = charge.to_dict().get("outcome") or {}
+            issuer = outcome.get("type") == "issuer_declined"
+            return (issuer and word(outcome.get("reason"))) or word(charge.failure_code) or "card_declined"
+    return ""
 
 
 def _captured_status(intent: stripe.PaymentIntent) -> Status:

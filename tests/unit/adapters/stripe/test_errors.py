@@ -14,6 +14,7 @@ import urllib3.exceptions
 from payments.adapters.stripe.errors import NEVER_LEFT, NO_ANSWER, ROWS, Answer, Call, Row, payment_error, row_of
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.domain.errors import (
+    AttemptDeclined,
     Conflict,
     Declined,
     InvalidPayment,
@@ -64,11 +65,11 @@ def cancel(status: int, error: type[PaymentError], code: str, /, **fields: str) 
 
 
 CARDS = [
-    charge(402, Declined, "card_declined", type="card_error"),
-    charge(402, Declined, "expired_card", type="card_error", code="expired_card"),
-    charge(402, Declined, "do_not_honor", type="card_error", code="card_declined", decline_code="do_not_honor"),
-    charge(402, Declined, "some_new_code", code="some_new_code"),
-    charge(402, Declined, "card_declined", type="card_error", code="4242 4242"),
+    charge(402, AttemptDeclined, "card_declined", type="card_error"),
+    charge(402, AttemptDeclined, "expired_card", type="card_error", code="expired_card"),
+    charge(402, AttemptDeclined, "do_not_honor", type="card_error", code="card_declined", decline_code="do_not_honor"),
+    charge(402, AttemptDeclined, "some_new_code", code="some_new_code"),
+    charge(402, AttemptDeclined, "card_declined", type="card_error", code="4242 4242"),
     charge(402, RequiresAction, "authentication_required", type="card_error", code="authentication_required"),
 ]
 ONE_OBJECT = [
