@@ -23,6 +23,18 @@ class MemoryEventStore:
         if stored and stored.state is EventState.PARKED:
             self.events[event_id] = replace(stored, state=state)
 
+    def identify(self, event: GatewayEvent) -> None:
+        """Set the ids and the digest of a parked event, and remove its reference. No effect on others."""
+        stored = self.events.get(event.event_id)
+        if stored and stored.state is EventState.PARKED:
+            self.events[event.event_id] = replace(
+                stored,
+                payment_id=event.payment_id,
+                environment_id=event.environment_id,
+                reference_digest=event.reference_digest,
+                gateway_reference="",
+            )
+
     def parked(self) -> Iterator[GatewayEvent]:
         """The parked events, oldest first."""
         waiting = [event for event in self.events.values() if event.state is EventState.PARKED]

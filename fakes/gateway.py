@@ -78,7 +78,7 @@ class Fault:
 
     kind: FaultKind
     payment_id: str = ""
-    call: Literal["", "charge", "find", "listed", "cancel", "check_account"] = ""
+    call: Literal["", "charge", "find", "listed", "ids_of", "cancel", "check_account"] = ""
     times: int = 1
     executes: bool = True
     retry_after_seconds: int = 1
@@ -211,6 +211,13 @@ class MemoryGateway:
                 next_page=page[-1].reference if len(created) > start + PAGE else "",
             )
 
+    def ids_of(self, reference: str) -> tuple[str, str]:
+        """The payment id and the environment id of a charge."""
+        with self._lock:
+            intent = self._intent(reference)
+            self._answers("ids_of", intent.payment_id)
+            return intent.payment_id, intent.environment_id
+
     def cancel(self, reference: str) -> bool:
         """Cancel a charge that is neither captured nor ended. False if it is."""
         with self._lock:
@@ -244,10 +251,10 @@ class MemoryGateway:
                 return
             if well:
                 self._change(intent, status="succeeded", event="payment_intent.succeeded")
-            elif intent.status == "requires_action":
-                self._fail(intent, error="payment_intent_authentication_failure")
-            else:
+            elif intent.status == "processing":
                 self._fail(intent, error="generic_decline", failure="generic_decline")
+            else:
+                self._fail(intent, error="payment_intent_authentication_failure")
 
     def pay_again(self, reference: str) -> bool:
         """The customer pays a charge with another card. False if it does not wait for a payment."""
@@ -285,6 +292,15 @@ class MemoryGateway:
         """Detach a payment method from its customer. It cannot be used again."""
         with self._lock:
             self._methods[payment_method] = replace(self._methods[payment_method], customer="", used_up=True)
+
+    def fail_refund(self, reference: str, minor_units: int) -> bool:
+        """A refund that succeeded fails, and the money is back. False if less than that is refunded."""
+        with self._lock:
+            intent = self._intent(reference)
+            if intent.refunded < minor_units:
+                return False
+            self._change(intent, refunded=intent.refunded - minor_units, event="refund.failed")
+            return True
 
     def _searched(self, payment_id: str) -> list[_Intent]:
         """What the gateway's search returns: it ignores case, and shows an intent only after its lag."""
@@ -442,7 +458,7 @@ def _reported(intent: _Intent, fault: Fault | None) -> GatewayCharge:
         case "succeeded" if intent.refunded:
             whole = intent.refunded == intent.money.minor_units
             status = Status.REFUNDED if whole else Status.PARTIALLY_REFUNDED
-            return GatewayCharge(intent.reference, status, money)
+            return GatewayCharge(intent.reference, status, money, intent.refunded)
         case "succeeded":
             return GatewayCharge(intent.reference, Status.SUCCEEDED, money)
         case "processing":

@@ -269,7 +269,7 @@ class World:
 
     def _gateway_misbehaves(self, call: str, arguments: tuple[Any, ...]) -> None:
         """Let a fault strike the gateway's next call."""
-        if call not in ("charge", "find", "listed", "cancel", "check_account"):
+        if call not in ("charge", "find", "listed", "ids_of", "cancel", "check_account"):
             return
         chaos, about = self.chaos, arguments[0] if arguments else ""
         payment_id = str(getattr(about, "payment_id", about)) if call in ("charge", "find") else ""

@@ -51,6 +51,7 @@ payments = DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"))
 batches = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))
 events = DynamoEventStore(dynamodb, setting("GATEWAY_EVENTS_TABLE"))
 workflow = StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN"))
+encryptor = KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN"))
 key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=setting("GATEWAY_MODE"))
 report = FunctionStarter(functions, setting("REPORT_FUNCTION"))
 split = FunctionStarter(functions, setting("SPLIT_FUNCTION"))
@@ -78,11 +79,9 @@ recovery = PaymentRecovery(
     events=events,
     queue=SqsPaymentQueue(aws.sqs(), setting("PAYMENT_QUEUE_URL")),
     workflow=workflow,
-    webhooks=Webhooks(events, payments, workflow, utc_now),
+    webhooks=Webhooks(events, payments, workflow, utc_now, encryptor, setting("ENVIRONMENT_ID")),
     gateway=gateway,
-    charge_list=ChargeList(
-        gateway, payments, KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN")), pages, utc_now, timeouts
-    ),
+    charge_list=ChargeList(gateway, payments, encryptor, pages, utc_now, timeouts),
     breaker=DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")),
     delivery=MappingDelivery(functions, setting("DISPATCH_MAPPING_ID")),
     rows=BatchRows(batches, start_report),

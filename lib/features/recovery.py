@@ -30,6 +30,7 @@ class Recovery:
             **foundation.gateway_rate,
             **foundation.encryption.environment,
             **foundation.recovery_timeouts,
+            **foundation.environment,
             **foundation.suffix,
         )
         tables.payments.grant(sweep, "GetItem", "UpdateItem")
@@ -46,6 +47,7 @@ class Recovery:
         queue.grant_switch(sweep)
         foundation.secrets.gateway.grant_read(sweep)
         foundation.encryption.grant_fields(sweep, "payment_id", "GenerateDataKey")
+        foundation.encryption.grant_fields(sweep, "event_id", "Decrypt")
         batch.split.grant_invoke(sweep)
         batch.report.grant_invoke(sweep)
         EveryMinute(foundation.scope, foundation.settings, sweep)

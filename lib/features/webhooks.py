@@ -24,5 +24,6 @@ class Webhooks:
         tables.payments.grant(self.webhook, "GetItem")
         tables.gateway_events.grant(self.webhook, "PutItem")
         foundation.encryption.grant_fields(self.webhook, "payment_id", "GenerateDataKey")
+        foundation.encryption.grant_fields(self.webhook, "event_id", "GenerateDataKey")
         workflow.grant_start(self.webhook)
         secret.grant_read(self.webhook)

@@ -65,6 +65,9 @@ class Bench(Protocol):
     def detach(self, payment_method: str) -> None:
         """Detach a payment method from its customer."""
 
+    def fail_refund(self, reference: str) -> None:
+        """The last refund of a charge fails after it had succeeded."""
+
     def pay_again(self, reference: str) -> bool:
         """The customer pays an open charge with another card. False if the charge has ended."""
 
@@ -77,6 +80,7 @@ class MemoryBench:
         self.clock = MovableClock()
         self.gateway = MemoryGateway(self.clock, search_lag=search_lag)
         self._numbers = count(1)
+        self._refunds: list[int] = []
 
     def fault(self, kind: str, **details: Any) -> None:
         self.gateway.fail(Fault(FaultKind(kind), **details))
@@ -89,6 +93,10 @@ class MemoryBench:
 
     def refund(self, reference: str, minor_units: int) -> None:
         assert self.gateway.refund(reference, minor_units)
+        self._refunds.append(minor_units)
+
+    def fail_refund(self, reference: str) -> None:
+        assert self.gateway.fail_refund(reference, self._refunds.pop())
 
     def saved_card(self, card: str = "pm_card_visa") -> tuple[str, str]:
         number = next(self._numbers)
@@ -121,9 +129,7 @@ class StripeBench:
         if money:
             amount = stripe_amount(money)
             fields |= {"amount": amount, "amount_received": amount, "currency": money.currency.lower()}
-        method = {"charge": "POST", "cancel": "POST", "find": "GET", "check_account": "GET", "listed": "GET", "": ""}[
-            call
-        ]
+        method = {"charge": "POST", "cancel": "POST", "": ""}.get(call, "GET")
         self._fake_stripe.faults.add(StripeFault(Kind(kind), method=method, fields=fields, **details))
 
     def captured(self) -> list[tuple[str, Money]]:
@@ -138,7 +144,13 @@ class StripeBench:
                 end(reference, "succeeded" if well else "failed")
 
     def refund(self, reference: str, minor_units: int) -> None:
-        self._fake_stripe.refunds.create({"payment_intent": reference, "amount": str(minor_units)})
+        charged = self._fake_stripe.ledger.retrieve({}, reference)
+        amount = stripe_amount(Money(minor_units, charged["currency"].upper()))
+        self._fake_stripe.refunds.create({"payment_intent": reference, "amount": str(amount)})
+
+    def fail_refund(self, reference: str) -> None:
+        refunds = self._fake_stripe.refunds.list({"payment_intent": reference})["data"]
+        self._fake_stripe.refunds.fail(next(refund["id"] for refund in refunds if refund["status"] == "succeeded"))
 
     def saved_card(self, card: str = "pm_card_visa") -> tuple[str, str]:
         customer = self._fake_stripe.customers.create({})["id"]

@@ -103,3 +103,20 @@ def test_dynamodb_event_expires_90_days_after_settling_never_while_parked(parked
         else:
             events.add(replace(gateway_event(), state=EventState.APPLIED))
         assert expires_at() == str(int((NOON + timedelta(days=90)).timestamp()))
+
+
+def test_identify_gives_a_parked_event_its_payment_and_no_reference(events: EventStore) -> None:
+    unknown = gateway_event("refund.failed", payment_id="", reference="sealed.v1.text")
+    events.add(unknown)
+    assert list(events.parked()) == [unknown]
+    known = replace(unknown, payment_id="pay_1", environment_id="e", reference_digest="digest", gateway_reference="")
+    events.identify(known)
+    assert list(events.parked()) == events.of_payment("pay_1") == [known]
+
+
+def test_identify_does_not_change_a_settled_event(events: EventStore) -> None:
+    events.add(gateway_event())
+    events.settle("evt_1", EventState.APPLIED, NOON)
+    events.identify(replace(gateway_event(), payment_id="pay_2"))
+    events.identify(replace(gateway_event(), event_id="evt_of_nobody", payment_id="pay_2"))
+    assert events.of_payment("pay_2") == []

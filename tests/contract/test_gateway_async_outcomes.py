@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from local.fake_stripe.server import in_process
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.domain.errors import (
     AttemptDeclined,
@@ -287,18 +288,48 @@ def test_find_when_money_went_back_then_how_much_and_what_was_charged(bench: Ben
     charged = bench.gateway.charge(request_for())
     bench.refund(charged.reference, 1)
     for reference in ("", charged.reference):
-        assert found(bench, reference) == replace(charged, status=Status.PARTIALLY_REFUNDED)
+        refunded = replace(charged, status=Status.PARTIALLY_REFUNDED, refunded_minor_units=1)
+        assert found(bench, reference) == refunded
     bench.refund(charged.reference, 9998)
     for reference in ("", charged.reference):
-        assert found(bench, reference) == replace(charged, status=Status.REFUNDED)
+        assert found(bench, reference) == replace(charged, status=Status.REFUNDED, refunded_minor_units=9999)
 
 
 @pytest.mark.parametrize("money", [Money(500, "JPY"), Money(500, "ISK"), Money(5120, "KWD")], ids=str)
-def test_find_of_a_partial_refund_returns_the_money_charged(bench: Bench, money: Money) -> None:
+def test_find_of_a_partial_refund_returns_the_money_charged_and_refunded(bench: Bench, money: Money) -> None:
     charged = bench.gateway.charge(request_for(money=money))
     bench.refund(charged.reference, 100)
-    assert found(bench) == replace(charged, status=Status.PARTIALLY_REFUNDED)
+    assert found(bench) == replace(charged, status=Status.PARTIALLY_REFUNDED, refunded_minor_units=100)
     assert charged.money == money
+
+
+def test_find_when_refunds_failed_later_then_less_is_refunded(bench: Bench) -> None:
+    charged = bench.gateway.charge(request_for())
+    bench.refund(charged.reference, 1000)
+    bench.refund(charged.reference, 8999)
+    bench.fail_refund(charged.reference)
+    assert found(bench) == replace(charged, status=Status.PARTIALLY_REFUNDED, refunded_minor_units=1000)
+    bench.fail_refund(charged.reference)
+    assert found(bench, charged.reference) == charged
+
+
+@pytest.mark.parametrize("environment_id", ["", "0123456789abcdef"])
+def test_ids_of_a_charge_are_those_in_its_metadata(bench: Bench, environment_id: str) -> None:
+    """As for an event about a refund, which names the charge only."""
+    charged = bench.gateway.charge(replace(request_for("Pay-1"), environment_id=environment_id))
+    assert bench.gateway.ids_of(charged.reference) == ("Pay-1", environment_id)
+    error = error_of(lambda: bench.gateway.ids_of("pi_of_another_account"))
+    assert (type(error), error.code) == (OutcomeUnknown, "charge_not_found")
+    bench.fault("server_error", call="ids_of")
+    assert isinstance(error_of(lambda: bench.gateway.ids_of(charged.reference)), OutcomeUnknown)
+
+
+def test_stripe_ids_of_an_intent_of_another_system_are_empty() -> None:
+    with in_process() as (url, fake_stripe):
+        gateway = StripeGateway(lambda: SECRET_KEY, base_url=url)
+        for metadata in ({}, {"payment_id": "not an id"}):
+            other = fake_stripe.ledger.create({"amount": "100", "currency": "usd", "metadata": metadata})
+            assert gateway.ids_of(other["id"]) == ("", "")
 
 
 def test_charge_when_repeated_after_a_refund_then_nothing_is_charged_again(bench: Bench) -> None:

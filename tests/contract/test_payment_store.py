@@ -389,3 +389,16 @@ def dynamodb() -> Iterator[DynamoPaymentStore]:
     """The payments table for functions that have no key."""
     with aws_in_memory():
         yield DynamoPaymentStore(create_table(PAYMENTS), PAYMENTS.name)
+
+
+def test_save_keeps_the_refunded_amount_and_removes_it(stores: Stores) -> None:
+    """A refund that fails later takes it back."""
+    stores.payments.create(payment())
+    row = require(stores.payments, "pay_1")
+    for status in (Status.PROCESSING, Status.SUCCEEDED):
+        row = moved(row, status, at=NOON, actor="test")
+        stores.payments.save(row)
+    for status, minor_units in ((Status.PARTIALLY_REFUNDED, 1000), (Status.REFUNDED, 9999), (Status.SUCCEEDED, 0)):
+        row = moved(row, status, at=NOON, actor="test", refunded_minor_units=minor_units)
+        stores.payments.save(row)
+        assert require(stores.payments, "pay_1").refunded_minor_units == minor_units

@@ -1,7 +1,7 @@
 """Charge a payment at most once, whichever component fails."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from payments.application.validate import PaymentMethods
@@ -222,7 +222,13 @@ class Charging:
                 f"requested {payment.money}, the gateway reports {charged.money}; compare both and correct it manually",
                 gateway_reference=charged.reference,
             )
-        return Outcome(charged.status, gateway=self.gateway.name, gateway_reference=charged.reference)
+        return Outcome(
+            charged.status,
+            gateway=self.gateway.name,
+            gateway_reference=charged.reference,
+            refunded_minor_units=charged.refunded_minor_units,
+            seen_version=payment.version,
+        )
 
 
 def may_call_gateway(payment: Payment, *, reconcile: bool) -> bool:

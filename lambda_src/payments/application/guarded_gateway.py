@@ -11,8 +11,7 @@ from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed,
 @dataclass(frozen=True)
 class GuardedGateway:
     """Wraps a PaymentGateway. Calls `refused` with the payment id and each Misconfigured error before it raises the
-    error. The id is "" for a list and for a check of the account, and for a cancel, which knows only a reference: the
-    query before it knows the payment."""
+    error. The id is "" for a list, for a check of the account, and for calls that know only a reference."""
 
     gateway: PaymentGateway
     refused: Callable[[str, Misconfigured], object]
@@ -35,6 +34,10 @@ class GuardedGateway:
     def listed(self, since: datetime, until: datetime, after: str = "") -> Listed:
         """List charges at the wrapped gateway; calls `refused` on Misconfigured."""
         return self._reporting("", lambda: self.gateway.listed(since, until, after))
+
+    def ids_of(self, reference: str) -> tuple[str, str]:
+        """Ask the wrapped gateway; calls `refused` on Misconfigured."""
+        return self._reporting("", lambda: self.gateway.ids_of(reference))
 
     def cancel(self, reference: str) -> bool:
         """Cancel at the wrapped gateway; calls `refused` on Misconfigured."""

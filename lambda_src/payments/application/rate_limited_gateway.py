@@ -34,6 +34,11 @@ class RateLimitedGateway:
         self.turn()
         return self.gateway.listed(since, until, after)
 
+    def ids_of(self, reference: str) -> tuple[str, str]:
+        """Wait for the slot, then ask the wrapped gateway. The wait may raise NoFreeSlot."""
+        self.turn()
+        return self.gateway.ids_of(reference)
+
     def cancel(self, reference: str) -> bool:
         """Wait for the slot, then cancel at the wrapped gateway. The wait may raise NoFreeSlot."""
         self.turn()

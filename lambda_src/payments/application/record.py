@@ -13,21 +13,32 @@ _TRIES = 5
 def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clock) -> Payment:
     """Move the payment to the outcome's status and return its current row.
 
-    A second run changes nothing. A row that another execution has moved on is not changed. Raises VersionConflict
-    after several lost races, LookupError if the payment is not stored, and IllegalMove if the payment cannot have the
-    outcome and the outcome must not be dropped. The workflow then fails and its alarm fires.
+    A second run changes nothing. A row that another execution has moved on is not changed. A captured payment follows
+    only an answer that was asked for after its last change: refunds go both ways, so that an older answer could undo a
+    newer one. Raises VersionConflict after several lost races, LookupError if the payment is not stored, and
+    IllegalMove if the payment cannot have the outcome and the outcome must not be dropped. The workflow then fails and
+    its alarm fires.
     """
+    seen_version = outcome.seen_version
     for _ in range(_TRIES):
         payment = require(store, payment_id)
         wanted = _as_far_as_it_came(outcome.status, payment.status)
         status = _next_step(payment.status, wanted)
-        known = status is payment.status and not _tells_another_reference(outcome, payment)
+        known = (
+            status is payment.status
+            and not _tells_another_reference(outcome, payment)
+            and (status not in CAPTURED or shows(payment, outcome))
+        )
+        overtaken = payment.status in CAPTURED and status in CAPTURED and payment.version != seen_version
         moved_on = payment.status not in OPEN and not may_move(payment.status, status)
         if moved_on and status in CAPTURED and payment.status not in CAPTURED:
             raise IllegalMove(f"payment {payment_id} is {payment.status}, but the gateway holds a charge for it")
+        if moved_on and status is Status.IN_REVIEW and payment.status is Status.REFUNDED:
+            raise IllegalMove(f"payment {payment_id} is refunded, but the refund that resolved its conflict failed")
         if (
             known
             or moved_on
+            or overtaken
             or _was_held_before(outcome, payment)
             or _speaks_of_another_attempt(outcome, payment.status)
         ):
@@ -42,6 +53,7 @@ def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clo
             gateway=outcome.gateway or payment.gateway,
             gateway_reference=outcome.gateway_reference or payment.gateway_reference,
             reference_digest=outcome.reference_digest or payment.reference_digest,
+            refunded_minor_units=_refunded(outcome, payment) if status is wanted else payment.refunded_minor_units,
         )
         try:
             store.save(changed)
@@ -49,7 +61,20 @@ def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clo
             continue
         if status is wanted:
             return changed
+        seen_version = changed.version
     raise VersionConflict(f"payment {payment_id} changed {_TRIES} times while its outcome was recorded")
+
+
+def shows(payment: Payment, outcome: Outcome) -> bool:
+    """Whether the row has the outcome of a captured payment. True for all other outcomes."""
+    if outcome.status not in CAPTURED:
+        return True
+    return payment.status is outcome.status and outcome.refunded_minor_units in (None, payment.refunded)
+
+
+def _refunded(outcome: Outcome, payment: Payment) -> int:
+    told = outcome.refunded_minor_units
+    return payment.refunded_minor_units if told is None else told
 
 
 def _as_far_as_it_came(outcome: Status, current: Status) -> Status:
@@ -70,7 +95,7 @@ def _tells_another_reference(outcome: Outcome, payment: Payment) -> bool:
 def _next_step(current: Status, target: Status) -> Status:
     """The status to move to now. A refund follows a capture, even if our row missed the capture."""
     refunded = target in (Status.PARTIALLY_REFUNDED, Status.REFUNDED)
-    missed = refunded and not may_move(current, target) and may_move(current, Status.SUCCEEDED)
+    missed = refunded and current not in CAPTURED and may_move(current, Status.SUCCEEDED)
     return Status.SUCCEEDED if missed else target
 
 

@@ -7,7 +7,7 @@ the same time as another one.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import repeat
@@ -19,7 +19,7 @@ from payments.domain.batch.state import Batch, BatchStatus, Source
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import Clock, iso, parse_iso
 from payments.domain.errors import PaymentError
-from payments.domain.gateway_event import EventState
+from payments.domain.gateway_event import EventState, GatewayEvent
 from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import CAPTURED, OPEN, SETTLED, Status
@@ -32,6 +32,8 @@ from payments.ports.payment_store import PaymentStore, VersionConflict
 from payments.ports.queue_delivery import Delivery
 from payments.ports.workflow import Workflow
 
+MOST_IDENTIFIED = 30
+"""The most events of refunds for which a run asks the gateway: one in two seconds, beside the payments' requests."""
 RESERVE_SECONDS = 20
 """The remaining time at which a recovery run stops looking for more work."""
 LIST_RESERVE_SECONDS = 60
@@ -87,7 +89,7 @@ class PaymentRecovery:
             found.update(self._ask_the_list(unknown, seconds_left))
         for event in self.events.parked():
             with self._apart():
-                found["contradicting_events"] += self.webhooks.apply(event) is EventState.CONTRADICTS
+                found.update(self._apply_event(event, found["refund_events"] < MOST_IDENTIFIED))
             if seconds_left() < RESERVE_SECONDS:
                 break
         for batch_id in self.batches.unfinished():
@@ -104,6 +106,15 @@ class PaymentRecovery:
             yield
         except Exception as error:  # noqa: BLE001 - every error is passed on
             self.on_error(error)
+
+    def _apply_event(self, event: GatewayEvent, may_ask: bool) -> Iterator[str]:
+        about: GatewayEvent | None = event if event.payment_id else None
+        if about is None and may_ask:
+            yield "refund_events"
+            with suppress(PaymentError):  # the gateway gave no answer; a later run asks again
+                about = self.webhooks.identify(event, self.gateway.ids_of)
+        if about and self.webhooks.apply(about) is EventState.CONTRADICTS:
+            yield "contradicting_events"
 
     # Payments --------------------------------------------------------------------------------------------------------
 

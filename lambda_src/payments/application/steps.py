@@ -15,7 +15,7 @@ from payments.application.batch.close_rows import BatchRows
 from payments.application.charge import Charging, as_recorded, may_call_gateway
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.rate_limited_gateway import RateLimitedGateway
-from payments.application.record import record
+from payments.application.record import record, shows
 from payments.application.sealed_payments import Unlocked, unlocked
 from payments.application.validate import PaymentMethods, validate
 from payments.domain.clock import Clock, iso, parse_iso
@@ -129,12 +129,13 @@ def charge_step(
 def record_step(state: Mapping[str, Any], *, store: PaymentStore, events: EventStore, clock: Clock) -> Payment:
     """Write the outcome, or the meaning of a caught error, to the payment's row, and return the row.
 
-    If a gateway event caused the query, the event is settled once the gateway gave an answer about its payment. Until
-    then the event stays parked, and recovery decides again by the payment's row.
+    If a gateway event caused the query, the event is settled once the gateway gave an answer about its payment and the
+    row has it. Until then the event stays parked, and recovery decides again by the payment's row.
     """
     outcome = outcome_of(state)
     payment = record(state["payment_id"], outcome, store=store, clock=clock)
-    if state.get("event_id") and "error" not in state and outcome.status in _ANSWERS:
+    answered_it = "error" not in state and outcome.status in _ANSWERS and shows(payment, outcome)
+    if state.get("event_id") and answered_it:
         events.settle(state["event_id"], EventState.APPLIED, clock())
     return payment
 

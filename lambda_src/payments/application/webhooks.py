@@ -1,12 +1,14 @@
 """Receive the gateway's events, and apply each one once its payment is known."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from payments.domain.clock import Clock, parse_iso
-from payments.domain.gateway_event import HANDLED, REFUNDED, EventState, GatewayEvent, execution_suffix_of
+from payments.domain.gateway_event import HANDLED, REFUNDS, EventState, GatewayEvent, execution_suffix_of
 from payments.domain.payment import Payment
 from payments.domain.sealed_fields import REFERENCE, context_of, reference_digest
+from payments.domain.sealed_text import Context
 from payments.domain.statuses import CAPTURED, Status
 from payments.ports.event_store import EventStore
 from payments.ports.field_encryptor import FieldEncryptor
@@ -22,13 +24,13 @@ ASK_AGAIN = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Webhooks:
-    """Receives events and applies them. Only `receive` needs the encryptor and the environment id."""
+    """Receives events and applies them."""
 
     events: EventStore
     payments: PaymentStore
     workflow: Workflow
     clock: Clock
-    encryptor: FieldEncryptor | None = None
+    encryptor: FieldEncryptor
     environment_id: str = ""
 
     def receive(self, event: GatewayEvent) -> EventState:
@@ -37,10 +39,15 @@ class Webhooks:
         A repeated event is applied again while it is parked; afterwards it has no effect. `event` has its reference in
         plain text. Raises EncryptionUnavailable; the event is then not stored.
         """
-        if event.type not in HANDLED or not event.payment_id:
+        leads_to_a_payment = event.type in REFUNDS and event.gateway_reference
+        if event.type not in HANDLED or not (event.payment_id or leads_to_a_payment):
             return EventState.IGNORED
-        if event.environment_id not in ("", self.environment_id):  # "": sent before environments had ids
+        if not self._is_ours(event):
             return EventState.IGNORED
+        if not event.payment_id:  # recovery asks the gateway for it
+            sealed = self.encryptor.seal(_alone(event), {REFERENCE: event.gateway_reference})
+            self.events.add(replace(event, gateway_reference=sealed[REFERENCE]))
+            return EventState.PARKED
         event = replace(event, reference_digest=reference_digest(event.payment_id, event.gateway_reference))
         payment = self.payments.get(event.payment_id)
         state = self._state(event, payment)
@@ -58,18 +65,48 @@ class Webhooks:
             self.events.settle(event.event_id, state, self.clock())
         return state
 
+    def identify(self, event: GatewayEvent, ids_of: Callable[[str], tuple[str, str]]) -> GatewayEvent | None:
+        """The parked event of a refund with its payment, or None if that is none of ours or stays unknown.
+
+        `ids_of` returns the payment id and environment id of a gateway reference. Raises what it raises,
+        EncryptionUnavailable and DecryptionFailed.
+        """
+        if self._is_too_old(event):
+            self.events.settle(event.event_id, EventState.IGNORED, self.clock())
+            return None
+        reference = self.encryptor.open(_alone(event), {REFERENCE: event.gateway_reference})[REFERENCE]
+        payment_id, environment_id = ids_of(reference)
+        known = replace(
+            event,
+            payment_id=payment_id,
+            environment_id=environment_id,
+            reference_digest=reference_digest(payment_id, reference),
+            gateway_reference="",
+        )
+        if not payment_id or not self._is_ours(known):
+            self.events.settle(event.event_id, EventState.IGNORED, self.clock())
+            return None
+        self.events.identify(known)
+        return known
+
+    def _is_ours(self, event: GatewayEvent) -> bool:
+        """False for an event of another environment on the same account."""
+        return event.environment_id in ("", self.environment_id)  # "": sent before environments had ids
+
+    def _is_too_old(self, event: GatewayEvent) -> bool:
+        return self.clock() - parse_iso(event.received_at) > KEPT_PARKED
+
     def _reference_to_store(self, event: GatewayEvent, state: EventState, payment: Payment | None) -> str:
         """The event's reference, encrypted, if the event contradicts, or waits and the payment's row has none yet."""
         known = bool(payment and payment.gateway_reference) and state is not EventState.CONTRADICTS
-        if state in (EventState.APPLIED, EventState.IGNORED) or known or self.encryptor is None:
+        if state in (EventState.APPLIED, EventState.IGNORED) or known:
             return ""
         return self.encryptor.seal(context_of(event.payment_id), {REFERENCE: event.gateway_reference})[REFERENCE]
 
     def _state(self, event: GatewayEvent, payment: Payment | None) -> EventState:
         """The next state of an event, given its payment's current row. Changes nothing."""
         if payment is None:
-            too_old = self.clock() - parse_iso(event.received_at) > KEPT_PARKED
-            return EventState.IGNORED if too_old else EventState.PARKED
+            return EventState.IGNORED if self._is_too_old(event) else EventState.PARKED
         if payment.attempts and payment.environment_id != event.environment_id:
             return EventState.CONTRADICTS  # sent by other code or by hand: our requests carry the row's environment id
         if event.reference_digest and payment.reference_digest not in ("", event.reference_digest):
@@ -83,9 +120,9 @@ class Webhooks:
                 says_the_same = event.type == f"payment_intent.{status}"
                 return EventState.APPLIED if says_the_same else EventState.ASKS
             case Status.DECLINED | Status.REJECTED | Status.FAILED:
-                money = event.type in ("payment_intent.succeeded", REFUNDED)
+                money = event.type in ("payment_intent.succeeded", *REFUNDS)
                 return EventState.CONTRADICTS if money else EventState.APPLIED
-            case status if status in CAPTURED | {Status.IN_REVIEW} and event.type == REFUNDED:
+            case status if status in CAPTURED | {Status.IN_REVIEW} and event.type in REFUNDS:
                 return EventState.ASKS
         return EventState.APPLIED
 
@@ -104,3 +141,8 @@ class Webhooks:
             gateway_reference=event.gateway_reference,
         )
         return EventState.PARKED
+
+
+def _alone(event: GatewayEvent) -> Context:
+    """The encryption context of the reference in an event whose payment is not known yet."""
+    return {"event_id": event.event_id}

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 
-REFUNDED = "charge.refunded"
+REFUNDS = (
+    "charge.refunded",  # its object is the charge, with our payment id; it does not tell that a refund failed
+    "charge.refund.updated",  # the object of this one and all below is the refund, without our payment id
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+)
 _ABOUT_CHARGES = (
     "payment_intent.succeeded",
     "payment_intent.payment_failed",
@@ -17,7 +23,7 @@ _ABOUT_CHARGES = (
     "payment_intent.processing",
     "payment_intent.requires_action",
 )
-HANDLED = (*_ABOUT_CHARGES, REFUNDED)
+HANDLED = (*_ABOUT_CHARGES, *REFUNDS)
 """The event types that the endpoint must subscribe to. All others are acknowledged and ignored."""
 
 
@@ -40,7 +46,8 @@ class EventState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GatewayEvent:
-    """A verified event: ids and times only. `payment_id` is empty if the event names no payment.
+    """A verified event: ids and times only. `payment_id` is empty if the event names no payment. The charge of a refund
+    then leads to the payment.
 
     `environment_id` is the environment whose payment it is, if the event says so.
 

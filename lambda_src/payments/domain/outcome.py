@@ -16,7 +16,8 @@ NOT_CHARGED = "not_charged"
 class Outcome:
     """A status with its reason and the gateway's reference, which is encrypted outside a step. No personal data.
 
-    `reference_digest` belongs to an encrypted reference; see `Payment`.
+    `reference_digest` belongs to an encrypted reference; see `Payment`. `refunded_minor_units` is None if the gateway
+    was not asked for it. `seen_version` is the version of the row when the gateway was asked, 0 if that is not known.
     """
 
     status: Status
@@ -25,8 +26,10 @@ class Outcome:
     gateway: str = ""
     gateway_reference: str = ""
     reference_digest: str = ""
+    refunded_minor_units: int | None = None
+    seen_version: int = 0
 
-    def as_json(self) -> dict[str, str]:
+    def as_json(self) -> dict[str, Any]:
         """The outcome as JSON, as a step returns it."""
         return {**asdict(self), "status": self.status.value}
 

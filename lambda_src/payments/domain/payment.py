@@ -212,8 +212,9 @@ class Payment:
     Times are ISO 8601 UTC. `audited_version` and `audit_hash` say how far the audit log covers the row. `restarts` and
     `restarted_at` say how often, and when last, recovery restarted it. `submitted_by` is the subject of the caller who
     submitted it. `token_id` names the token that it is charged on. `hold` is the code of the fraud rule that holds it
-    for review. No request about it goes to the gateway before `not_before`, if that is set. `reference_digest` is the
-    `reference_digest` of the gateway reference; rows from before it existed have none.
+    for review. `refunded_minor_units` is what the gateway last reported as refunded. No request about it goes to the
+    gateway before `not_before`, if that is set. `reference_digest` is the `reference_digest` of the gateway reference;
+    rows from before it existed have none.
 
     `environment_id`, `gateway_customer` and `off_session` are written with the first intent to send, and every later
     attempt repeats them: the gateway would take a request that differs for another one. A payment that was first sent
@@ -257,11 +258,25 @@ class Payment:
     gateway_customer: str = ""
     off_session: bool = False
     absent_version: int = 0
+    refunded_minor_units: int = 0
 
     @property
     def is_proven_absent(self) -> bool:
         """Whether the gateway's list proved that nothing was charged, and nothing was written or found since."""
         return self.absent_version == self.version and not self.gateway_reference
+
+    @property
+    def refunded(self) -> int | None:
+        """The refunded minor units; None if a part was refunded and its amount is not stored. Rows from before the
+        amount was stored have none."""
+        if self.refunded_minor_units:
+            return self.refunded_minor_units
+        match self.status:
+            case Status.REFUNDED:
+                return self.money.minor_units
+            case Status.PARTIALLY_REFUNDED:
+                return None
+        return 0
 
     @property
     def settles(self) -> bool:

@@ -57,8 +57,11 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     _S.IN_REVIEW: frozenset({_S.PENDING, _S.SUCCEEDED, _S.REJECTED, _S.DECLINED}),
     _S.UNKNOWN: frozenset({_S.PROCESSING, _S.SUCCEEDED, _S.DECLINED, _S.REQUIRES_ACTION, _S.IN_REVIEW, _S.FAILED}),
     _S.SUCCEEDED: frozenset({_S.PARTIALLY_REFUNDED, _S.REFUNDED, _S.DISPUTED}),
-    _S.PARTIALLY_REFUNDED: frozenset({_S.PARTIALLY_REFUNDED, _S.REFUNDED, _S.DISPUTED}),
-    _S.REFUNDED: frozenset({_S.DISPUTED}),  # a cardholder can dispute a refunded charge
+    # a refund can fail up to 30 days after it succeeded: the money is back
+    _S.PARTIALLY_REFUNDED: frozenset({_S.SUCCEEDED, _S.PARTIALLY_REFUNDED, _S.REFUNDED, _S.DISPUTED}),
+    _S.REFUNDED: frozenset(
+        {_S.SUCCEEDED, _S.PARTIALLY_REFUNDED, _S.DISPUTED}  # a cardholder can dispute a refunded charge
+    ),
     _S.DISPUTED: frozenset({_S.SUCCEEDED, _S.PARTIALLY_REFUNDED, _S.REFUNDED, _S.DISPUTE_LOST}),
     _S.DISPUTE_LOST: frozenset(),
     _S.DECLINED: frozenset(),

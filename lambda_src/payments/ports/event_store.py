@@ -16,6 +16,10 @@ class EventStore(Protocol):
     def settle(self, event_id: str, state: EventState, at: datetime) -> None:
         """Set the final state of an event. Only a parked event changes."""
 
+    def identify(self, event: GatewayEvent) -> None:
+        """Set the ids and the reference digest of an event that had no payment, and remove its reference. Only a parked
+        event changes."""
+
     def parked(self) -> Iterator[GatewayEvent]:
         """The parked events, oldest first. Eventually consistent."""
 

@@ -36,11 +36,13 @@ class ChargeRequest:
 @dataclass(frozen=True, slots=True)
 class GatewayCharge:
     """A charge as the gateway reports it. `reference` is its id there. `status` is SUCCEEDED, PROCESSING, or after a
-    refund PARTIALLY_REFUNDED or REFUNDED. `money` is the charged amount, refunded or not."""
+    refund PARTIALLY_REFUNDED or REFUNDED. `money` is the charged amount, refunded or not. `refunded_minor_units` is the
+    refunded part of it; only `find` knows refunds."""
 
     reference: str
     status: Status
     money: Money
+    refunded_minor_units: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,12 @@ class PaymentGateway(Protocol):
 
         The list does not lag. If no page has a charge of ours, there is none in this time. `after` is the `next_page`
         of the page before. Raises RateLimited, NotSent, OutcomeUnknown or Misconfigured.
+        """
+
+    def ids_of(self, reference: str) -> tuple[str, str]:
+        """The payment id and the environment id of a charge; both empty if it is none of ours.
+
+        Raises RateLimited, NotSent, OutcomeUnknown or Misconfigured.
         """
 
     def cancel(self, reference: str) -> bool:

@@ -4,6 +4,7 @@ must confirm again."""
 from dataclasses import asdict
 from typing import Any
 
+from payments.domain.money import Money
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
 from payments.ports.next_actions import NextAction
@@ -31,6 +32,7 @@ def payment_view(payment: Payment) -> dict[str, Any]:
         "status": payment.status.value,
         "amount": payment.money.decimal,
         "currency": payment.money.currency,
+        "amount_refunded": Money(payment.refunded or 0, payment.money.currency).decimal,
         "customer_id": payment.customer_id,
         "description": payment.description,
         "metadata": dict(payment.metadata),

@@ -132,9 +132,61 @@ def test_record_of_a_refund_before_we_knew_the_success_records_both(
     assert (row.version, row.gateway_reference) == (len(row.history), "pi_1")
 
 
+def refunded(row: Payment, minor_units: int, *, seen_version: int = 0) -> Outcome:
+    """The answer of a gateway that was asked when the row had `seen_version`; by default, the one it has now."""
+    status = {0: Status.SUCCEEDED, row.money.minor_units: Status.REFUNDED}.get(minor_units, Status.PARTIALLY_REFUNDED)
+    return Outcome(status, refunded_minor_units=minor_units, seen_version=seen_version or row.version)
+
+
+def test_record_follows_refunds_and_failed_refunds_to_the_amount() -> None:
+    store = stored(Status.PROCESSING, Status.SUCCEEDED)
+    for minor_units in (1000, 3000, 9999, 3000, 0, 9999, 0):
+        row = recorded(store, refunded(store.rows["pay_1"], minor_units))
+        assert (row.refunded_minor_units, row.refunded) == (minor_units, minor_units)
+    assert [change.status for change in row.history][3:] == [
+        Status.PARTIALLY_REFUNDED,
+        Status.PARTIALLY_REFUNDED,
+        Status.REFUNDED,
+        Status.PARTIALLY_REFUNDED,
+        Status.SUCCEEDED,
+        Status.REFUNDED,
+        Status.SUCCEEDED,
+    ]
+
+
+def test_record_raises_if_a_refund_that_resolved_a_conflict_failed() -> None:
+    store = stored(Status.PROCESSING, Status.IN_REVIEW, Status.SUCCEEDED, Status.REFUNDED)
+    with pytest.raises(IllegalMove, match="resolved its conflict failed"):
+        recorded(store, Outcome(Status.IN_REVIEW, "amount_differs", seen_version=5))
+
+
+def test_record_of_the_same_refunded_amount_again_changes_nothing() -> None:
+    store = stored(Status.PROCESSING, Status.SUCCEEDED)
+    first = recorded(store, refunded(store.rows["pay_1"], 1000))
+    assert recorded(store, refunded(first, 1000)) == first
+
+
+@pytest.mark.parametrize("overtaken", [0, 1000, 9999])
+def test_record_drops_an_answer_from_before_the_last_refund(overtaken: int) -> None:
+    store = stored(Status.PROCESSING, Status.SUCCEEDED)
+    before = store.rows["pay_1"]
+    newer = recorded(store, refunded(before, 3000))
+    assert recorded(store, refunded(before, overtaken)) == newer
+
+
+def test_record_of_a_payment_refunded_before_amounts_were_stored_adds_it() -> None:
+    store = stored(Status.PROCESSING, Status.SUCCEEDED, Status.PARTIALLY_REFUNDED)
+    assert store.rows["pay_1"].refunded is None
+    assert recorded(store, refunded(store.rows["pay_1"], 1000)).refunded == 1000
+    full = stored(Status.PROCESSING, Status.SUCCEEDED, Status.REFUNDED)
+    assert full.rows["pay_1"].refunded == 9999
+    assert recorded(full, refunded(full.rows["pay_1"], 9999)).version == 4
+
+
 @pytest.mark.parametrize("refunded", [Status.PARTIALLY_REFUNDED, Status.REFUNDED])
 def test_record_when_a_disputed_payment_is_refunded_then_in_one_step(refunded: Status) -> None:
-    row = recorded(stored(Status.PROCESSING, Status.SUCCEEDED, Status.DISPUTED), Outcome(refunded))
+    disputed = stored(Status.PROCESSING, Status.SUCCEEDED, Status.DISPUTED)
+    row = recorded(disputed, Outcome(refunded, seen_version=4))
     assert [change.status for change in row.history][-2:] == [Status.DISPUTED, refunded]
 
 

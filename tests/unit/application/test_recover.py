@@ -25,7 +25,7 @@ from payments.application.audit import audit
 from payments.application.batch.close_rows import BatchRows
 from payments.application.charge import Charging
 from payments.application.record import record
-from payments.application.recover import RESERVE_SECONDS, PaymentRecovery
+from payments.application.recover import MOST_IDENTIFIED, RESERVE_SECONDS, PaymentRecovery
 from payments.application.sealed_payments import opened
 from payments.application.validate import PaymentMethods
 from payments.application.webhooks import Webhooks
@@ -33,7 +33,7 @@ from payments.domain.batch.state import Batch, BatchStatus, Progress, Source
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso
 from payments.domain.errors import OutcomeUnknown, PaymentError
-from payments.domain.gateway_event import EventState
+from payments.domain.gateway_event import EventState, GatewayEvent
 from payments.domain.money import Money
 from payments.domain.outcome import answered
 from payments.domain.payment import Payment
@@ -117,6 +117,7 @@ class RecoveryScenario:
         self.workflow = MemoryWorkflow()
         self.breaker = MemoryBreakerStore()
         self.delivery = MemoryDelivery()
+        self.encryptor = MemoryFieldEncryptor()
         self.resumed: list[Source] = []
         self.reported: list[str] = []
         self.recovery = PaymentRecovery(
@@ -125,7 +126,7 @@ class RecoveryScenario:
             self.events,
             self.queue,
             self.workflow,
-            Webhooks(self.events, self.payments, self.workflow, self.clock),
+            Webhooks(self.events, self.payments, self.workflow, self.clock, self.encryptor),
             self.gateway,
             charge_list(self.gateway, self.payments, self.encryptor, self.clock),
             self.breaker,
@@ -373,6 +374,49 @@ def test_recovery_asks_again_at_5_10_and_20_minutes_without_an_answer() -> None:
     assert asked == [0, 5, 10, 20]
     assert set(scenario.workflow.reasons.values()) == {"evt_1"}
     assert [event.event_id for event in scenario.events.parked()] == ["evt_1"]
+
+
+def refund_failed(scenario: RecoveryScenario, number: int = 1) -> GatewayEvent:
+    """A stored event of a refund whose payment is not known."""
+    event = gateway_event("refund.failed", f"evt_{number}", payment_id="", reference="mem_1")
+    scenario.recovery.webhooks.receive(event)
+    return event
+
+
+def refunded_scenario() -> RecoveryScenario:
+    row = after(payment(), Status.PROCESSING, Status.SUCCEEDED, Status.REFUNDED, gateway_reference="mem_1")
+    scenario = RecoveryScenario(row)
+    audit(row, log=scenario.log)
+    scenario.gateway.charge(ChargeRequest("pay_1", row.money, "pm_card_visa"))
+    return scenario
+
+
+def test_recovery_finds_the_payment_of_a_failed_refund_and_asks() -> None:
+    scenario = refunded_scenario()
+    event = refund_failed(scenario)
+    assert scenario.recover()["refund_events"] == 1
+    assert scenario.events.events[event.event_id].payment_id == "pay_1"
+    assert set(scenario.workflow.reasons.values()) == {event.event_id}
+    assert scenario.recover()["refund_events"] == 0
+
+
+@pytest.mark.parametrize("kind", [FaultKind.SERVER_ERROR, FaultKind.RATE_LIMITED, FaultKind.UNAUTHORIZED])
+def test_recovery_asks_for_the_payment_of_a_refund_until_it_knows(kind: FaultKind) -> None:
+    scenario = refunded_scenario()
+    refund_failed(scenario)
+    scenario.gateway.fail(Fault(kind, call="ids_of"))
+    scenario.recover()
+    assert scenario.workflow.reasons == {}
+    scenario.recover()
+    assert len(scenario.workflow.reasons) == 1
+
+
+def test_recovery_asks_for_a_bounded_number_of_refunds_a_run() -> None:
+    scenario = refunded_scenario()
+    for number in range(MOST_IDENTIFIED + 5):
+        refund_failed(scenario, number)
+    assert scenario.recover()["refund_events"] == MOST_IDENTIFIED
+    assert scenario.recover()["refund_events"] == 5
 
 
 def test_recovery_counts_a_contradicting_parked_event_once() -> None:

@@ -23,12 +23,12 @@ from payments.application.steps import State, charge_step, record_step
 from payments.application.validate import PaymentMethods
 from payments.application.webhooks import ASK_AGAIN, KEPT_PARKED, Webhooks
 from payments.domain.errors import PaymentError
-from payments.domain.gateway_event import HANDLED, EventState, GatewayEvent, execution_suffix_of
+from payments.domain.gateway_event import HANDLED, REFUNDS, EventState, GatewayEvent, execution_suffix_of
 from payments.domain.money import Money
 from payments.domain.payment import Payment
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
-from payments.ports.payment_gateway import ChargeRequest
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 from tests.unit.builders import NOON, FixedClock, after, gateway_event, payment
 
 STEP_UP = "pm_card_threeDSecure2Required"
@@ -211,7 +211,7 @@ def test_receive_when_two_events_tell_of_it_then_each_may_ask() -> None:
 
 
 @pytest.mark.fault(36)
-@pytest.mark.parametrize("late", [type for type in HANDLED if type != "charge.refunded"])
+@pytest.mark.parametrize("late", [type for type in HANDLED if type not in REFUNDS])
 def test_receive_of_a_late_event_for_a_captured_payment_starts_nothing(late: str) -> None:
     scenario = world_in(Status.PROCESSING, Status.SUCCEEDED, **SENT)
     assert scenario.webhooks.receive(gateway_event(late)) is EventState.APPLIED
@@ -332,6 +332,94 @@ def test_receive_parks_the_event_until_the_reported_amount_fits() -> None:
     assert scenario.state_of(gateway_event()) is EventState.PARKED
     scenario.recover(minutes_old=5)
     assert scenario.run_last().status is Status.PARTIALLY_REFUNDED
+    assert scenario.state_of(gateway_event()) is EventState.APPLIED
+
+
+# Refunds: their own events name the charge only ----------------------------------------------------------------------
+
+
+def refund_event(type: str = "refund.failed", *, reference: str = "mem_1") -> GatewayEvent:
+    return gateway_event(type, "evt_refund", payment_id="", reference=reference)
+
+
+@pytest.mark.parametrize("type", [type for type in REFUNDS if type != "charge.refunded"])
+def test_receive_of_a_refund_event_parks_it_with_a_sealed_reference(type: str) -> None:
+    scenario = refunded()
+    assert scenario.webhooks.receive(refund_event(type)) is EventState.PARKED
+    stored = scenario.events.events["evt_refund"]
+    assert is_sealed(stored.gateway_reference)
+    assert (stored.payment_id, stored.reference_digest) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "event", [refund_event(reference=""), replace(refund_event("payment_intent.succeeded"), payment_id="")]
+)
+def test_receive_ignores_an_event_that_leads_to_no_payment(event: GatewayEvent) -> None:
+    scenario = refunded()
+    assert scenario.webhooks.receive(event) is EventState.IGNORED
+    assert "evt_refund" not in scenario.events.events
+
+
+@pytest.mark.parametrize(("minor_units", "status"), [(9999, Status.SUCCEEDED), (5000, Status.PARTIALLY_REFUNDED)])
+def test_identify_leads_a_failed_refund_to_its_payment(minor_units: int, status: Status) -> None:
+    scenario = refunded()
+    assert scenario.run_last().status is Status.REFUNDED
+    scenario.gateway.fail_refund("mem_1", minor_units)
+    scenario.webhooks.receive(refund_event())
+    event = scenario.webhooks.identify(scenario.events.events["evt_refund"], scenario.gateway.ids_of)
+    assert event
+    assert event == scenario.events.events["evt_refund"]
+    assert (event.payment_id, event.gateway_reference) == ("pay_1", "")
+    assert scenario.webhooks.apply(event) is EventState.PARKED
+    row = scenario.run_last()
+    assert (row.status, row.refunded_minor_units) == (status, 9999 - minor_units)
+    assert scenario.state_of(event) is EventState.APPLIED
+
+
+@pytest.mark.parametrize("ids", [("", ""), ("pay_1", "of_another_one")], ids=["system", "environment"])
+def test_identify_ignores_a_refund_of_another_system_or_environment(ids: tuple[str, str]) -> None:
+    scenario = refunded()
+    scenario.webhooks.receive(refund_event())
+    assert scenario.webhooks.identify(scenario.events.events["evt_refund"], lambda _: ids) is None
+    assert scenario.state_of(refund_event()) is EventState.IGNORED
+
+
+def test_identify_gives_up_after_a_week_without_asking() -> None:
+    scenario = refunded()
+    scenario.webhooks.receive(refund_event())
+    scenario.clock.wait(KEPT_PARKED)
+    assert scenario.webhooks.identify(scenario.events.events["evt_refund"], lambda _: pytest.fail("asked")) is None
+    assert scenario.state_of(refund_event()) is EventState.IGNORED
+
+
+def test_receive_of_a_second_partial_refund_updates_the_amount() -> None:
+    scenario = refunded(1000)
+    assert scenario.run_last().refunded_minor_units == 1000
+    scenario.gateway.refund("mem_1", 500)
+    scenario.webhooks.receive(gateway_event("charge.refunded", "evt_2"))
+    row = scenario.run_last()
+    assert (row.status, row.refunded_minor_units) == (Status.PARTIALLY_REFUNDED, 1500)
+
+
+def test_event_answered_before_a_newer_refund_was_recorded_stays_parked() -> None:
+    """Two executions ask; the one with the older answer records last."""
+    scenario = refunded(1000)
+    older = scenario.workflow.started[-1]
+    find = scenario.gateway.find
+
+    def overtaken(payment_id: str, reference: str = "", *, environment_id: str = "") -> GatewayCharge | None:
+        answer = find(payment_id, reference, environment_id=environment_id)
+        scenario.gateway.find = find  # type: ignore[method-assign]
+        scenario.gateway.refund("mem_1", 500)
+        scenario.webhooks.receive(gateway_event("charge.refunded", "evt_2"))
+        assert scenario.run_last().refunded_minor_units == 1500
+        return answer
+
+    scenario.gateway.find = overtaken  # type: ignore[method-assign]
+    assert scenario.run(older).refunded_minor_units == 1500
+    assert scenario.state_of(gateway_event()) is EventState.PARKED
+    scenario.recover(minutes_old=5)
+    assert scenario.run_last().refunded_minor_units == 1500
     assert scenario.state_of(gateway_event()) is EventState.APPLIED
 
 

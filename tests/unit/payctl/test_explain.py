@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from fakes.events import MemoryEventStore
+from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.gateway import MemoryGateway
 from fakes.payments import MemoryPaymentStore
 from fakes.workflow import MemoryWorkflow
@@ -165,7 +166,7 @@ def test_explain_shows_the_other_charge_of_a_contradicting_event(scenario: Payct
 
 def test_names_match_the_executions_that_webhooks_start_for_an_event() -> None:
     payments, events, workflow, clock = MemoryPaymentStore(), MemoryEventStore(), MemoryWorkflow(), FixedClock()
-    event, webhooks = gateway_event(), Webhooks(events, payments, workflow, clock)
+    event, webhooks = gateway_event(), Webhooks(events, payments, workflow, clock, MemoryFieldEncryptor())
     payments.create(after(payment(), Status.PROCESSING, Status.UNKNOWN))
     webhooks.receive(event)
     while clock.now < NOON + 2 ** (executions.EVENT_ATTEMPTS - 1) * ASK_AGAIN - timedelta(minutes=1):

@@ -57,6 +57,21 @@ class DynamoEventStore:
         except self._client.exceptions.ConditionalCheckFailedException:
             return
 
+    def identify(self, event: GatewayEvent) -> None:
+        """Set the ids and the digest of a parked event with one conditional write. No effect on others."""
+        names = ("payment_id", "environment_id", "reference_digest")
+        values = {f":{name}": {"S": value} for name in names if (value := getattr(event, name))}
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"event_id": {"S": event.event_id}},
+                UpdateExpression=f"SET {', '.join(f'{name[1:]} = {name}' for name in values)} REMOVE gateway_reference",
+                ConditionExpression="attribute_exists(parked)",
+                ExpressionAttributeValues=values,
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
+
     def parked(self) -> Iterator[GatewayEvent]:
         """The parked events from the sparse index, oldest first. Eventually consistent."""
         return self._query(BY_PARKED, "parked", _PARKED)
@@ -82,4 +97,4 @@ def _expires_at(settled_at: datetime) -> int:
 
 def _event_of(item: Mapping[str, Any]) -> GatewayEvent:
     values = {field.name: item[field.name]["S"] for field in fields(GatewayEvent) if field.name in item}
-    return GatewayEvent(**{"gateway_reference": "", **values, "state": EventState(values["state"])})
+    return GatewayEvent(**{"payment_id": "", "gateway_reference": "", **values, "state": EventState(values["state"])})

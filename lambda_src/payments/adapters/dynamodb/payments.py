@@ -38,6 +38,7 @@ _SAVED = [
     "environment_id",
     "gateway_customer",
     "off_session",
+    "refunded_minor_units",
 ]
 """The attributes that `save` writes: those that a status change can change, and no marks that other code writes."""
 _KEPT = ("gateway_reference", "reference_digest")
@@ -67,6 +68,7 @@ def payment_values(payment: Payment) -> dict[str, Any]:
         "restarts": payment.restarts or None,
         "off_session": payment.off_session or None,
         "absent_version": payment.absent_version or None,
+        "refunded_minor_units": payment.refunded_minor_units or None,
     }
 
 
@@ -86,6 +88,7 @@ def payment_of(item: Mapping[str, Any]) -> Payment:
             "batch_line": int(values.get("batch_line", 0)),
             "restarts": int(values.get("restarts", 0)),
             "absent_version": int(values.get("absent_version", 0)),
+            "refunded_minor_units": int(values.get("refunded_minor_units", 0)),
             "history": tuple(
                 Change(**change | {"version": int(change["version"]), "status": Status(change["status"])})
                 for change in values.get("history", [])

@@ -14,7 +14,7 @@ from payments.adapters.stripe.errors import Call, code_of, payment_error, word
 from payments.adapters.stripe.rules import check_chargeable
 from payments.domain.errors import AttemptDeclined, Conflict, Declined, OutcomeUnknown, RequiresAction
 from payments.domain.money import InvalidMoney
-from payments.domain.payment import ENVIRONMENT
+from payments.domain.payment import ENVIRONMENT, PAYMENT_ID
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed, ListedCharge
 
@@ -103,6 +103,13 @@ class StripeGateway:
             next_page=page.data[-1].id if page.has_more else "",
         )
 
+    def ids_of(self, reference: str) -> tuple[str, str]:
+        """Our ids in an intent's metadata; ("", "") for an intent of another system."""
+        key = self._api_key()
+        intent = _asked(lambda: self._intents.retrieve(reference, options={"api_key": key}), Call.RETRIEVE)
+        payment_id = _our_id(intent, "payment_id")
+        return (payment_id, _our_id(intent, ENVIRONMENT)) if PAYMENT_ID.fullmatch(payment_id) else ("", "")
+
     def cancel(self, reference: str) -> bool:
         """Cancel a payment intent. False for a captured or canceled one, which Stripe does not cancel."""
         key = self._api_key()
@@ -159,7 +166,7 @@ def _charge_of(intent: stripe.PaymentIntent) -> GatewayCharge:
     code = _decline_code(intent)
     match intent.status:
         case "succeeded":
-            return _gateway_charge(intent, _captured_status(intent), intent.amount_received)
+            return _captured(intent)
         case "processing":
             return _gateway_charge(intent, Status.PROCESSING, intent.amount)
         case "requires_payment_method" if code not in ("", _AUTHENTICATE):
@@ -196,18 +203,20 @@ def _decline_code(intent: stripe.PaymentIntent) -> str:
     return ""
 
 
-def _captured_status(intent: stripe.PaymentIntent) -> Status:
-    """SUCCEEDED, or the status after refunds. Only the answer to `find` contains the charge with its refunds."""
+def _captured(intent: stripe.PaymentIntent) -> GatewayCharge:
+    """A captured charge with its refunds, which only the answer to `find` contains."""
     charge = intent.latest_charge
     refunded = charge.amount_refunded if isinstance(charge, stripe.Charge) else 0
-    if not refunded:
-        return Status.SUCCEEDED
-    return Status.REFUNDED if refunded >= intent.amount_received else Status.PARTIALLY_REFUNDED
+    status = Status.PARTIALLY_REFUNDED if refunded else Status.SUCCEEDED
+    if refunded and refunded >= intent.amount_received:
+        status = Status.REFUNDED
+    return _gateway_charge(intent, status, intent.amount_received, refunded)
 
 
-def _gateway_charge(intent: stripe.PaymentIntent, status: Status, amount: int) -> GatewayCharge:
+def _gateway_charge(intent: stripe.PaymentIntent, status: Status, amount: int, refunded: int = 0) -> GatewayCharge:
     try:
-        return GatewayCharge(intent.id, status, money_of(amount, intent.currency))
+        back = money_of(refunded, intent.currency).minor_units
+        return GatewayCharge(intent.id, status, money_of(amount, intent.currency), back)
     except InvalidMoney:
         raise Conflict(
             "unreadable_amount",

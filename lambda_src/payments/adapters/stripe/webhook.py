@@ -14,6 +14,8 @@ from payments.domain.payment import ENVIRONMENT, PAYMENT_ID
 
 TOLERANCE_SECONDS = 300
 """The maximum age of a signature: Stripe's own libraries accept five minutes."""
+_PARTS = ("charge", "refund")
+"""Objects that name their payment intent. A refund has metadata of its own, without our payment id."""
 
 
 class BadSignature(Exception):
@@ -51,7 +53,7 @@ def verified_event(
             type=_word(event["type"]),
             payment_id=_ours(about, "payment_id"),
             environment_id=_ours(about, ENVIRONMENT),
-            gateway_reference=_word(about["payment_intent"] if about["object"] == "charge" else about["id"]),
+            gateway_reference=_word(about["payment_intent"] if about["object"] in _PARTS else about["id"]),
             occurred_at=iso(datetime.fromtimestamp(int(event["created"]), UTC)),
             received_at=iso(clock()),
         )
