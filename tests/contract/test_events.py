@@ -118,5 +118,5 @@ def test_identify_does_not_change_a_settled_event(events: EventStore) -> None:
     events.add(gateway_event())
     events.settle("evt_1", EventState.APPLIED, NOON)
     events.identify(replace(gateway_event(), payment_id="pay_2"))
-    events.identify(replace(gateway_event(), event_id="evt_of_nobody", payment_id="pay_2"))
+    events.identify(replace(gateway_event(), event_id="evt_unknown", payment_id="pay_2"))
     assert events.of_payment("pay_2") == []

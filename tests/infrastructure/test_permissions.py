@@ -46,7 +46,7 @@ ONLY = {
     ("lambda:InvokeFunction", "*:function:payment-sweep-*"): {"sweep-schedule"},
     ("lambda:InvokeFunction", "*:function:payment-charge-*"): {"processor"},
     ("kms:GenerateDataKey", "*:key/encryption_key_*"): {"api", "charge", "split", "sweep", "webhook"},
-    ("kms:Decrypt", "*:key/encryption_key_*"): {"api", "charge", "report"},
+    ("kms:Decrypt", "*:key/encryption_key_*"): {"api", "charge", "report", "sweep"},
     ("kms:GenerateMac", "*:key/encryption_lookup_key_*"): {"api"},
     ("kms:*", "*:key/encryption_lookup_key_*"): {"api"},
 }
@@ -62,6 +62,7 @@ FIELDS = {
         "sweep": {"kms:GenerateDataKey"},
         "webhook": {"kms:GenerateDataKey"},
     },
+    "event_id": {"webhook": {"kms:GenerateDataKey"}, "sweep": {"kms:Decrypt"}},
     "customer_id": {"api": {"kms:GenerateDataKey", "kms:Decrypt"}, "charge": {"kms:Decrypt"}},
 }
 """Owner of the fields → the functions that encrypt and decrypt them. All other encrypted data is used through the

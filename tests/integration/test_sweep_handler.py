@@ -107,6 +107,7 @@ def scenario(payments: DynamoPaymentStore, executions: Executions) -> Iterator[R
             DISPATCH_MAPPING_ID=mapping_id,
             REPORT_FUNCTION="report",
             SPLIT_FUNCTION="split",
+            ENVIRONMENT_ID="0123456789abcdef",
             VAULT_KEY_ARN=boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
             SLOT_MICROSECONDS="43479",
             GATEWAY_MODE="test",

@@ -73,8 +73,8 @@ def shows(payment: Payment, outcome: Outcome) -> bool:
 
 
 def _refunded(outcome: Outcome, payment: Payment) -> int:
-    told = outcome.refunded_minor_units
-    return payment.refunded_minor_units if told is None else told
+    reported = outcome.refunded_minor_units
+    return payment.refunded_minor_units if reported is None else reported
 
 
 def _as_far_as_it_came(outcome: Status, current: Status) -> Status:

@@ -384,7 +384,7 @@ def test_identify_ignores_a_refund_of_another_system_or_environment(ids: tuple[s
     assert scenario.state_of(refund_event()) is EventState.IGNORED
 
 
-def test_identify_gives_up_after_a_week_without_asking() -> None:
+def test_identify_gives_up_after_a_week_without_a_query() -> None:
     scenario = refunded()
     scenario.webhooks.receive(refund_event())
     scenario.clock.wait(KEPT_PARKED)
