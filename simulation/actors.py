@@ -18,6 +18,8 @@ CLIENT_WAITS_SECONDS = 29.0
 RECOVERY_EVERY_SECONDS = 60.0
 WEBHOOK_AGAIN_AFTER_SECONDS = (60.0, 600.0, 3600.0)
 HOUR = 3600.0
+_PAYABLE = ("payment_intent.payment_failed", "payment_intent.requires_action")
+"""The events of a charge that waits for a payment."""
 
 
 class Actors:
@@ -120,9 +122,16 @@ class Actors:
         world, random = self.world, self.world.random
         event = self._event(kind, payment_id, reference)
         world.latest[payment_id] = GatewayEvent(**event, received_at="")
+        if kind.startswith("refund."):  # its object is the refund, whose metadata does not name the payment
+            event["payment_id"] = ""
         if not world.chaos.mishap(Mishap.LOST):
             for _ in range(2 if world.chaos.mishap(Mishap.DOUBLED) else 1):
                 self._deliver(event, after=random.choice((0.1, 1.0, 60.0)) * random.random())
+        soon = random.choice((0.1, 1.0, 60.0, HOUR)) * random.random()
+        if kind in _PAYABLE and random.random() < 0.3:  # by another system, in the dashboard, or with a client secret
+            world.scheduler.spawn("another card", partial(world.gateway.pay_again, reference), after=soon)
+        if kind in _PAYABLE and random.random() < 0.3:
+            world.scheduler.spawn("dashboard", partial(world.gateway.update, reference), after=soon * random.random())
         if kind == "payment_intent.requires_action":
             self._customer(reference)
         elif kind == "payment_intent.processing":
@@ -134,9 +143,13 @@ class Actors:
                 world.scheduler.spawn("dashboard", partial(self._refund, reference, share), after=after)
 
     def _refund(self, reference: str, share: int) -> None:
-        """A user of the gateway's dashboard refunds a charge, or a share of it."""
-        captured = next(charge for charge in self.world.gateway.captured if charge.reference == reference)
-        self.world.gateway.refund(reference, captured.money.minor_units // share)
+        """A user of the gateway's dashboard refunds a charge, or a share of it. The refund may fail later."""
+        world, random = self.world, self.world.random
+        captured = next(charge for charge in world.gateway.captured if charge.reference == reference)
+        part = captured.money.minor_units // share
+        if world.gateway.refund(reference, part) and random.random() < 0.3:
+            after = random.choice((0.2, 60.0, 20 * HOUR)) * random.random()
+            world.scheduler.spawn("bank", partial(world.gateway.fail_refund, reference, part), after=after)
 
     def _customer(self, reference: str) -> None:
         """The customer authenticates soon, late, unsuccessfully, or never."""

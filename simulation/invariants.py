@@ -9,9 +9,10 @@ from payments.application.batch_breaker import PAYMENTS_UNTIL_PAUSE
 from payments.domain.audit_chain import AuditBroken, verify
 from payments.domain.batch.state import BatchStatus
 from payments.domain.errors import PaymentError
-from payments.domain.gateway_event import EventState
+from payments.domain.gateway_event import REFUNDS, EventState, GatewayEvent
 from payments.domain.payment import Payment
 from payments.domain.statuses import CAPTURED, FINAL, SETTLED, Status, may_move
+from payments.ports.payment_gateway import GatewayCharge
 from simulation.work import source_of
 from simulation.world import World
 
@@ -110,8 +111,13 @@ def is_at_rest(world: World) -> bool:
         and world.delivery.on
         and all(_is_finished(row) for row in world.payments.rows.values())
         and not any(world.batches.unfinished())
-        and not any(event.payment_id in world.payments.rows for event in world.events.parked())
+        and not any(_is_about_ours(world, event) for event in world.events.parked())
     )
+
+
+def _is_about_ours(world: World, event: GatewayEvent) -> bool:
+    """True also for an event whose payment recovery has yet to find."""
+    return event.payment_id in world.payments.rows or not event.payment_id
 
 
 def _is_finished(row: Payment) -> bool:
@@ -235,23 +241,25 @@ def _events_applied(world: World) -> Broken:
     for payment_id, last in world.latest.items():
         row = world.payments.rows[payment_id]
         # an operator ends a conflict, unless money was refunded since
-        held = row.status is Status.IN_REVIEW and last.type != "charge.refunded"
+        held = row.status is Status.IN_REVIEW and last.type not in REFUNDS
         if last.event_id not in taken or held:
             continue
         truth = _truth(world, payment_id, last.gateway_reference)
-        if truth and truth is not row.status:
-            yield payment_id, f"we acknowledged {last.type}: the gateway says {truth}, the row {row.status}"
+        if truth and (truth.status, truth.refunded_minor_units) != (row.status, row.refunded):
+            yield (
+                payment_id,
+                f"we acknowledged {last.type}: the gateway says {truth}, the row {row.status} {row.refunded}",
+            )
     for event in world.events.parked():
-        if event.payment_id in world.payments.rows:
+        if _is_about_ours(world, event):
             yield event.payment_id, f"the event {event.event_id} is still parked"
 
 
-def _truth(world: World, payment_id: str, reference: str) -> Status | None:
+def _truth(world: World, payment_id: str, reference: str) -> GatewayCharge | None:
     try:
-        charge = world.gateway.find(payment_id, reference)
+        return world.gateway.find(payment_id, reference)
     except PaymentError:
         return None
-    return charge.status if charge else None
 
 
 def _no_contradiction(world: World) -> Broken:

@@ -17,8 +17,9 @@ _KINDS: dict[str, tuple[int, dict[str, str], frozenset[Status]]] = {
     "card of the customer": (2, {"customer_id": "cus_with_card"}, WELL),
     "settles later": (3, {"payment_method": "pm_card_visa", "metadata": "settles_later"}, WELL | {Status.DECLINED}),
     "authenticates": (4, {"payment_method": NEEDS_CUSTOMER}, WELL | {Status.DECLINED}),
-    "no money": (2, {"payment_method": "pm_card_chargeDeclinedInsufficientFunds"}, frozenset({Status.DECLINED})),
-    "lost card": (1, {"payment_method": "pm_card_visa_chargeDeclinedLostCard"}, frozenset({Status.DECLINED})),
+    # the customer may pay with another card before the charge is canceled
+    "no money": (2, {"payment_method": "pm_card_chargeDeclinedInsufficientFunds"}, WELL | {Status.DECLINED}),
+    "lost card": (1, {"payment_method": "pm_card_visa_chargeDeclinedLostCard"}, WELL | {Status.DECLINED}),
     "unknown card": (1, {"payment_method": "pm_card_unknown"}, frozenset({Status.DECLINED})),
     "no card": (1, {"customer_id": "cus_without"}, frozenset({Status.REJECTED})),
     "not chargeable": (1, {"currency": "KWD", "amount": "1.234"}, frozenset({Status.REJECTED})),

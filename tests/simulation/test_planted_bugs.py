@@ -25,7 +25,7 @@ from payments.application.charge_list import ChargeList
 from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import Progress
 from payments.domain.clock import parse_iso
-from payments.domain.errors import POLICIES, OutcomeUnknown, PaymentError
+from payments.domain.errors import POLICIES, AttemptDeclined, Declined, OutcomeUnknown, PaymentError
 from payments.domain.gateway_event import EventState, GatewayEvent
 from payments.domain.outcome import Outcome
 from payments.domain.payment import Payment, moved
@@ -306,6 +306,48 @@ def gives_up_without_cancelling(patch: Patch) -> None:
     patch.setattr(Charging, "_follow_up", decline)
 
 
+def declines_what_another_card_can_pay(patch: Patch) -> None:
+    """A declined attempt is the end of its payment, and its charge is not canceled."""
+
+    def decline(self: Charging, payment: Payment, attempt: AttemptDeclined) -> Outcome:
+        return Outcome(Status.DECLINED, attempt.code, gateway_reference=attempt.gateway_reference)
+
+    patch.setattr(Charging, "_decline", decline)
+
+
+def missing_error_is_a_decline(patch: Patch) -> None:
+    """A charge that waits for its customer and shows no error counts as canceled."""
+    reported = memory._reported
+
+    def no_error(intent: Any, fault: Any) -> GatewayCharge:
+        if intent.status == "requires_payment_method" and not intent.error:
+            raise Declined("card_declined", "the card was declined", gateway_reference=intent.reference)
+        return reported(intent, fault)
+
+    patch.setattr(memory, "_reported", no_error)
+
+
+def ignores_failed_refunds(patch: Patch) -> None:
+    """An event that does not name its payment is ignored."""
+    receive = Webhooks.receive
+
+    def received(self: Webhooks, event: GatewayEvent) -> EventState:
+        return receive(self, event) if event.payment_id else EventState.IGNORED
+
+    patch.setattr(Webhooks, "receive", received)
+
+
+def older_answer_wins(patch: Patch) -> None:
+    """The answer that is recorded last counts, even if it was given before the row's last change."""
+    record = recording.record
+
+    def recorded(payment_id: str, outcome: Outcome, *, store: Any, clock: Any) -> Payment:
+        now = require(store, payment_id).version
+        return record(payment_id, replace(outcome, seen_version=now), store=store, clock=clock)
+
+    patch.setattr(steps, "record", recorded)
+
+
 def starts_nothing_twice(patch: Patch) -> None:
     """A payment that was stored and not started is never started again."""
     patch.setattr(recover.PaymentRecovery, "_restart", lambda self, payment, now: False)
@@ -351,6 +393,10 @@ BUGS: dict[Plant, set[str]] = {
     counts_rows_twice: {"batches reported"},
     resends_for_the_customer: {"charged once", "pending is proof"},
     gives_up_without_cancelling: {"no charge after a no"},
+    declines_what_another_card_can_pay: {"no charge after a no"},
+    missing_error_is_a_decline: {"no charge after a no"},
+    ignores_failed_refunds: {"events applied"},
+    older_answer_wins: {"events applied"},
     starts_nothing_twice: {"all settled"},
     breaker_stays_paused: {"breaker resumed"},
     counts_each_attempt: {"paused on evidence"},
