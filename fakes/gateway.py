@@ -15,6 +15,8 @@ from payments.adapters.stripe.amounts import CURRENCIES, limit, refusal
 from payments.adapters.stripe.rules import check_chargeable
 from payments.domain.clock import Clock, utc_now
 from payments.domain.errors import (
+    SEVERAL_CHARGES,
+    UNKNOWN_STATUS,
     AttemptDeclined,
     Conflict,
     Declined,
@@ -78,7 +80,7 @@ class Fault:
 
     kind: FaultKind
     payment_id: str = ""
-    call: Literal["", "charge", "find", "listed", "ids_of", "cancel", "check_account"] = ""
+    call: Literal["", "charge", "find", "charges_of", "listed", "ids_of", "cancel", "check_account"] = ""
     times: int = 1
     executes: bool = True
     retry_after_seconds: int = 1
@@ -184,8 +186,24 @@ class MemoryGateway:
             fault = self._answers("find", payment_id)
             if reference:
                 return _reported(self._intent(reference), fault)
-            own = [intent for intent in self._searched(payment_id) if _is_of(payment_id, environment_id, intent)]
-            return _reported(min(own, key=_preference), fault) if own else None
+            own = self._own(payment_id, environment_id)
+            holding = [intent for intent in own if _holds_money(intent)]
+            if len(holding) > 1:
+                raise Conflict(
+                    SEVERAL_CHARGES,
+                    f"the gateway captured {len(holding)} charges under this payment id; refund all but one",
+                    gateway_reference=holding[0].reference,
+                )
+            return _reported(min(own, key=lambda i: (i not in holding, _preference(i))), fault) if own else None
+
+    def charges_of(self, payment_id: str, *, environment_id: str = "") -> tuple[ListedCharge, ...]:
+        """The charges that the search finds with exactly our ids."""
+        with self._lock:
+            self._answers("charges_of", payment_id)
+            return tuple(map(_listed, self._own(payment_id, environment_id)))
+
+    def _own(self, payment_id: str, environment_id: str) -> list[_Intent]:
+        return [intent for intent in self._searched(payment_id) if _is_of(payment_id, environment_id, intent)]
 
     def listed(self, since: datetime, until: datetime, after: str = "") -> Listed:
         """A page of the charges created in a time, in whole seconds as at Stripe, newest first."""
@@ -196,17 +214,7 @@ class MemoryGateway:
             start = next((place for place, intent in enumerate(created, 1) if intent.reference == after), 0)
             page = created[start : start + PAGE]
             return Listed(
-                tuple(
-                    ListedCharge(
-                        intent.reference,
-                        intent.payment_id,
-                        intent.environment_id,
-                        intent.created_at,
-                        captured=intent.status == "succeeded",
-                        may_capture=intent.status != "canceled",
-                    )
-                    for intent in page
-                ),
+                tuple(map(_listed, page)),
                 oldest_at=page[-1].created_at if page else None,
                 next_page=page[-1].reference if len(created) > start + PAGE else "",
             )
@@ -437,6 +445,22 @@ def _must_authenticate(intent: _Intent) -> RequiresAction:
     return RequiresAction(_AUTHENTICATE, why, gateway_reference=intent.reference)
 
 
+def _holds_money(intent: _Intent) -> bool:
+    """True for a captured charge that is not fully refunded."""
+    return intent.status == "succeeded" and intent.refunded < intent.money.minor_units
+
+
+def _listed(intent: _Intent) -> ListedCharge:
+    return ListedCharge(
+        intent.reference,
+        intent.payment_id,
+        intent.environment_id,
+        intent.created_at,
+        captured=intent.status == "succeeded",
+        may_capture=intent.status != "canceled",
+    )
+
+
 def _preference(intent: _Intent) -> bool:
     return intent.status != "succeeded"
 
@@ -471,5 +495,5 @@ def _reported(intent: _Intent, fault: Fault | None) -> GatewayCharge:
             raise Declined(code or "canceled", "the payment was canceled", gateway_reference=intent.reference)
         case other:
             raise OutcomeUnknown(
-                "unknown_status", f"the gateway reports the status {other}", gateway_reference=intent.reference
+                UNKNOWN_STATUS, f"the gateway reports the status {other}", gateway_reference=intent.reference
             )

@@ -1,12 +1,12 @@
 """The gateway's current answer about a payment, as a short text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from payctl import adapters
 from payctl.failures import Failure, from_boto3
 from payctl.stack import Stack
-from payments.domain.errors import Declined, PaymentError, RequiresAction
+from payments.domain.errors import UNKNOWN_STATUS, AttemptDeclined, Conflict, Declined, PaymentError, RequiresAction
 from payments.domain.payment import Payment
 from payments.domain.sealed_fields import REFERENCE, context_of
 from payments.domain.sealed_text import is_sealed
@@ -18,16 +18,23 @@ if TYPE_CHECKING:
 
 NO_CHARGE = "no charge"
 NO_ANSWER = "no answer"
+PAYABLE = "declined, and still payable"
+"""A declined attempt whose charge can still be paid with another card."""
+STRANGE = "unknown status"
+"""A status of the charge that is not known here. `code` is the sentence that names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatewaySays:
-    """`status` is the status of the charge, NO_CHARGE or NO_ANSWER. `code` is the reason."""
+    """`status` is the status of the charge or one of the words above. `code` is the reason, `others` are other charges
+    under the same ids, each with its state."""
 
     status: str
     money: str = ""
     reference: str = ""
     code: str = ""
+    others: tuple[str, ...] = ()
+    captured_others: bool = False
 
     def __str__(self) -> str:
         """The answer on one line."""
@@ -81,8 +88,29 @@ def says(gateway: "PaymentGateway", payment_id: str, reference: str = "", *, env
     except (Declined, RequiresAction) as error:
         status = Status.DECLINED if isinstance(error, Declined) else Status.REQUIRES_ACTION
         return GatewaySays(status.value, reference=error.gateway_reference, code=error.code)
+    except AttemptDeclined as error:
+        return GatewaySays(PAYABLE, reference=error.gateway_reference, code=error.code)
+    except Conflict as error:
+        return GatewaySays(error.code, reference=error.gateway_reference)
     except PaymentError as error:
+        if error.code == UNKNOWN_STATUS:
+            return GatewaySays(STRANGE, reference=error.gateway_reference, code=error.message)
         return GatewaySays(NO_ANSWER, code=error.code)
     if found is None:
         return GatewaySays(NO_CHARGE)
     return GatewaySays(found.status.value, str(found.money), found.reference)
+
+
+def with_others(gateway: "PaymentGateway", answer: GatewaySays, payment_id: str, *, environment_id: str) -> GatewaySays:
+    """The answer with the other charges that a search shows under the payment's ids. Without search there are none."""
+    try:
+        charges = gateway.charges_of(payment_id, environment_id=environment_id)
+    except PaymentError:
+        return answer
+    others = [charge for charge in charges if charge.reference != answer.reference]
+    state = {(True, True): "captured", (False, True): "open"}
+    return replace(
+        answer,
+        others=tuple(f"{one.reference}: {state.get((one.captured, one.may_capture), 'ended')}" for one in others),
+        captured_others=any(charge.captured for charge in others),
+    )

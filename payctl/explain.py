@@ -7,7 +7,8 @@ import typer
 from payctl import show, timeline
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
-from payments.domain.payment import PAYMENT_ID
+from payments.domain.money import Money
+from payments.domain.payment import PAYMENT_ID, Payment
 
 
 def explain(
@@ -32,6 +33,7 @@ def explain(
             ("payment", payment_id),
             ("status", show.status(payment.status) if payment else "no row"),
             ("amount", payment.money if payment else ""),
+            ("refunded", _refunded(payment) if payment else ""),
             ("gateway reference", found.reference),
             ("environment", stack.name),
         ]
@@ -44,3 +46,9 @@ def explain(
     show.heading("next steps")
     for sentence in found.what_now():
         show.line(sentence)
+
+
+def _refunded(payment: Payment) -> str:
+    if payment.refunded is None:
+        return "a part; how much is not stored, payctl payment recheck asks the gateway"
+    return str(Money(payment.refunded, payment.money.currency)) if payment.refunded else ""

@@ -168,6 +168,7 @@ def _summary(stack: Stack, payment: dict[str, Any]) -> None:
             ("reason", show.reason(payment)),
             ("payment", payment["payment_id"]),
             ("amount", f"{payment['amount']} {payment['currency']}"),
+            ("refunded", f"{payment['amount_refunded']} {payment['currency']}" if "amount_refunded" in payment else ""),
             ("customer", payment.get("customer_id", "")),
             ("description", payment.get("description", "")),
             ("metadata", ", ".join(f"{key}={value}" for key, value in payment.get("metadata", {}).items())),

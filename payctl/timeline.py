@@ -169,13 +169,13 @@ def _breaker(timeline: Timeline) -> Iterator[Entry]:
 
 
 def _gateway(timeline: Timeline) -> Iterator[Entry]:
-    timeline.says = at_gateway.says(
-        at_gateway.gateway(timeline.stack),
-        timeline.payment_id,
-        timeline.reference,
-        environment_id=at_gateway.environment_id(timeline.stack, timeline.payment),
-    )
-    yield Entry(_now(), "gateway", f"says now: {timeline.says}")
+    gateway, payment_id = at_gateway.gateway(timeline.stack), timeline.payment_id
+    environment_id = at_gateway.environment_id(timeline.stack, timeline.payment)
+    answer = at_gateway.says(gateway, payment_id, timeline.reference, environment_id=environment_id)
+    timeline.says = answer = at_gateway.with_others(gateway, answer, payment_id, environment_id=environment_id)
+    yield Entry(_now(), "gateway", f"says now: {answer}")
+    for other in answer.others:
+        yield Entry(_now(), "gateway", f"another charge under this payment id: {other}")
 
 
 def _logs(timeline: Timeline) -> Iterator[Entry]:

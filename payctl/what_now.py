@@ -4,16 +4,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from payctl.at_gateway import NO_CHARGE, GatewaySays
+from payctl.at_gateway import NO_CHARGE, PAYABLE, STRANGE, GatewaySays
 from payments.application.review import Verdict, is_held
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso, parse_iso
+from payments.domain.errors import UNKNOWN_STATUS
 from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import CAPTURED, SETTLED, Status
 
 NOT_CHARGED = (Status.DECLINED, Status.REJECTED, Status.FAILED)
 
+DONE = " Nothing is left to do."
+"""The end of a sentence about a status that needs no other action, unless there is an alarm."""
 SAID: dict[Status, str] = {
     Status.SUCCEEDED: "The gateway captured the money. Nothing is left to do.",
     Status.PARTIALLY_REFUNDED: "A part of the money was refunded to the customer. Nothing is left to do.",
@@ -45,7 +48,8 @@ class Facts:
 
 def what_now(facts: Facts) -> list[str]:
     """Sentences, the most urgent first."""
-    return [*_alarms(facts), *_by_status(facts)]
+    alarms, sentences = list(_alarms(facts)), list(_by_status(facts))
+    return [*alarms, *(sentence.removesuffix(DONE) if alarms else sentence for sentence in sentences)]
 
 
 def recovery_due_at(payment: Payment, timeouts: RecoveryTimeouts) -> datetime:
@@ -62,7 +66,9 @@ def _alarms(facts: Facts) -> Iterator[str]:
     held = says is not None and says.status in CAPTURED
     if payment.status in NOT_CHARGED and (held or facts.contradicted):
         yield f"The gateway holds money for it, but it is {payment.status}: refund it in the gateway's dashboard."
-    if payment.status not in NOT_CHARGED and facts.contradicted:
+    if payment.status in NOT_CHARGED and says is not None and says.status == PAYABLE:
+        yield f"Its charge can still be paid, but it is {payment.status}: cancel the charge in the gateway's dashboard."
+    if payment.status not in NOT_CHARGED and (facts.contradicted or (says is not None and says.captured_others)):
         yield "The gateway has another charge under this payment id: compare both, and refund or cancel the other one."
     if payment.status in CAPTURED and says is not None and says.status == NO_CHARGE:
         yield "The gateway has no such charge: compare its account and mode (live or test) with those of our key."
@@ -93,6 +99,11 @@ def _by_status(facts: Facts) -> Iterator[str]:
         case Status.IN_REVIEW:
             yield f"It is held for review: {payment.message or payment.code or 'no reason was recorded'}."
             yield f"Correct it in the gateway's dashboard, then run: payctl payment recheck {payment.payment_id}"
+        case Status.UNKNOWN if strange := _strange_status(facts):
+            yield f"It was sent, and its outcome is unknown: {strange}. Do not submit it under a new id."
+            yield "Cancel the charge in the gateway's dashboard to end the payment, or complete it there to charge it."
+            yield f"Recovery queries the gateway after {after}."
+            yield f"To check it now: payctl payment recheck {payment.payment_id}"
         case Status.UNKNOWN:
             proof = iso(parse_iso(payment.updated_at) + facts.timeouts.proof)
             yield "It was sent, and its outcome is unknown. Do not submit it under a new id before it is known."
@@ -104,6 +115,13 @@ def _by_status(facts: Facts) -> Iterator[str]:
             yield SAID[status]
     if payment.status in SETTLED and payment.audited_version < payment.version:
         yield f"The audit log lacks its last change: recovery writes it after {after}."
+
+
+def _strange_status(facts: Facts) -> str:
+    """The sentence about a status at the gateway that is not known here; "" if it reports none, or a known one."""
+    if facts.says is not None:
+        return facts.says.code if facts.says.status == STRANGE else ""
+    return facts.payment.message if facts.payment.code == UNKNOWN_STATUS else ""
 
 
 def _pending(facts: Facts, after: str) -> Iterator[str]:

@@ -290,13 +290,17 @@ def test_charge_hands_on_other_money_as_the_gateway_reports_it(bench: Bench, oth
     assert bench.gateway.charge(request_for()).money == other
 
 
+@pytest.mark.parametrize(
+    "status", ["requires_capture", "requires_confirmation", "requires_reauthorization", "expired", "teleported"]
+)
 @pytest.mark.parametrize("call", ["charge", "find"])
-def test_unknown_gateway_status_makes_the_outcome_unknown(bench: Bench, call: str) -> None:
-    bench.fault("altered", call=call, status="teleported")
+def test_unknown_gateway_status_makes_the_outcome_unknown(bench: Bench, call: str, status: str) -> None:
+    bench.fault("altered", call=call, status=status)
     if call == "find":
         bench.gateway.charge(request_for())
     error = error_of(calling(bench, call))
     assert (type(error), error.code) == (OutcomeUnknown, "unknown_status")
+    assert status in error.message
     assert error.gateway_reference
 
 
@@ -334,6 +338,35 @@ def test_find_prefers_a_captured_over_a_declined_attempt(bench: Bench) -> None:
     bench.clock.advance(hours=25)
     error_of(lambda: bench.gateway.charge(request_for(method="pm_card_visa_chargeDeclined")))
     assert bench.gateway.find("pay-1") == captured
+
+
+def two_captured(bench: Bench) -> list[str]:
+    """The references of two captured charges under one payment id, the older one first."""
+    first = bench.gateway.charge(request_for())
+    bench.clock.advance(hours=25)
+    return [first.reference, bench.gateway.charge(request_for()).reference]
+
+
+def test_find_never_chooses_between_several_captured_charges(bench: Bench) -> None:
+    older, newer = two_captured(bench)
+    error = error_of(lambda: bench.gateway.find("pay-1"))
+    assert (type(error), error.code, error.gateway_reference) == (Conflict, "several_charges", older)
+    bench.refund(older, 9998)
+    assert isinstance(error_of(lambda: bench.gateway.find("pay-1")), Conflict)
+    bench.refund(older, 1)
+    found = bench.gateway.find("pay-1")
+    assert found is not None
+    assert (found.reference, found.status) == (newer, Status.SUCCEEDED)
+
+
+def test_charges_of_a_payment_are_all_that_carry_its_ids(bench: Bench) -> None:
+    older, newer = two_captured(bench)
+    bench.gateway.charge(request_for("PAY-1"))
+    bench.gateway.charge(replace(request_for(), environment_id="0123456789abcdef"))
+    bench.clock.advance(hours=25)
+    open_one = error_of(lambda: bench.gateway.charge(request_for(method="pm_card_chargeDeclined"))).gateway_reference
+    found = {one.reference: (one.captured, one.may_capture) for one in bench.gateway.charges_of("pay-1")}
+    assert found == {older: (True, True), newer: (True, True), open_one: (False, True)}
 
 
 @pytest.mark.parametrize(
@@ -556,3 +589,19 @@ def test_stripe_charge_answered_after_the_timeout_is_unknown_but_made_once() -> 
         assert found is not None
         assert found.status is Status.SUCCEEDED
         assert len(fake_stripe.ledger.captured()) == 1
+
+
+def test_stripe_authorized_charge_is_no_captured_money_until_captured() -> None:
+    """Such an intent was made by hand: our requests capture at once."""
+    with in_process() as (url, fake_stripe):
+        gateway = StripeGateway(lambda: SECRET_KEY, base_url=url)
+        params = {"amount": "9999", "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true"}
+        more = {"capture_method": "manual", "payment_method_types": {"0": "card"}, "metadata": {"payment_id": "pay-1"}}
+        made = fake_stripe.ledger.create(params | more)
+        error = error_of(lambda: gateway.find("pay-1"))
+        assert (type(error), error.message) == (OutcomeUnknown, "Stripe reports the status requires_capture")
+        assert [one.captured for one in gateway.charges_of("pay-1")] == [False]
+        fake_stripe.ledger.capture({}, made["id"])
+        found = gateway.find("pay-1")
+        assert found is not None
+        assert (found.status, found.money) == (Status.SUCCEEDED, USD)

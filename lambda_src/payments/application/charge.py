@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from payments.application.validate import PaymentMethods
 from payments.domain.clock import Clock, iso, parse_iso
 from payments.domain.errors import (
+    SEVERAL_CHARGES,
     AttemptDeclined,
     Conflict,
     Declined,
@@ -152,10 +153,10 @@ class Charging:
             raise _earlier_unknown(error) from error
 
     def _find(self, payment: Payment) -> GatewayCharge | None:
+        held = payment.status is Status.IN_REVIEW and payment.code == SEVERAL_CHARGES  # the reference shows only one
+        reference = "" if held else payment.gateway_reference
         try:
-            return self.gateway.find(
-                payment.payment_id, payment.gateway_reference, environment_id=payment.environment_id
-            )
+            return self.gateway.find(payment.payment_id, reference, environment_id=payment.environment_id)
         except PROVEN_NOT_CHARGED as error:
             raise _earlier_unknown(error) from error
 

@@ -82,8 +82,11 @@ class ChargeList:
                     payment = waiting.pop().payment
                     unread[_ids(payment)] -= 1
                     if not unread[_ids(payment)]:
-                        self._keep(payment, _best(found.get(_ids(payment), [])))
-                        yield payment
+                        charges = found.get(_ids(payment), [])
+                        # of several captured ones none is chosen: a search shows all, and the payment is held
+                        if sum(charge.captured for charge in charges) <= 1:
+                            self._keep(payment, _best(charges))
+                            yield payment
 
     def _keep(self, payment: Payment, reference: str) -> None:
         if not reference:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from payments.domain.errors import Misconfigured
-from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed, PaymentGateway
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed, ListedCharge, PaymentGateway
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class GuardedGateway:
         return self._reporting(
             payment_id, lambda: self.gateway.find(payment_id, reference, environment_id=environment_id)
         )
+
+    def charges_of(self, payment_id: str, *, environment_id: str = "") -> tuple[ListedCharge, ...]:
+        """Search at the wrapped gateway; calls `refused` on Misconfigured."""
+        return self._reporting(payment_id, lambda: self.gateway.charges_of(payment_id, environment_id=environment_id))
 
     def listed(self, since: datetime, until: datetime, after: str = "") -> Listed:
         """List charges at the wrapped gateway; calls `refused` on Misconfigured."""

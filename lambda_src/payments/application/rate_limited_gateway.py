@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from payments.application.gateway_rate_limiter import Turn
-from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed, PaymentGateway
+from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed, ListedCharge, PaymentGateway
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ class RateLimitedGateway:
         """Wait for the slot, then find the charge at the wrapped gateway. The wait may raise NoFreeSlot."""
         self.turn()
         return self.gateway.find(payment_id, reference, environment_id=environment_id)
+
+    def charges_of(self, payment_id: str, *, environment_id: str = "") -> tuple[ListedCharge, ...]:
+        """Wait for the slot, then search at the wrapped gateway. The wait may raise NoFreeSlot."""
+        self.turn()
+        return self.gateway.charges_of(payment_id, environment_id=environment_id)
 
     def listed(self, since: datetime, until: datetime, after: str = "") -> Listed:
         """Wait for the slot of a page, then list at the wrapped gateway. The wait may raise NoFreeSlot."""

@@ -9,6 +9,11 @@ from dataclasses import dataclass
 
 from payments.domain.statuses import Status
 
+UNKNOWN_STATUS = "unknown_status"
+"""The code of an OutcomeUnknown: the gateway reports a status of the charge that is not known here."""
+SEVERAL_CHARGES = "several_charges"
+"""The code of a Conflict: the gateway captured more than one charge under the payment's ids."""
+
 
 class PaymentError(Exception):
     """A payment error. Its text is a small JSON object, because a state machine passes on only the text.
@@ -46,7 +51,7 @@ class RequiresAction(PaymentError):
 
 
 class Conflict(PaymentError):
-    """The gateway reports another amount or currency than we requested. An operator must decide."""
+    """The gateway reports another amount or currency than we requested, or several charges. An operator must decide."""
 
 
 class RateLimited(PaymentError):

@@ -85,8 +85,12 @@ class PaymentGateway(Protocol):
     def find(self, payment_id: str, reference: str = "", *, environment_id: str = "") -> GatewayCharge | None:
         """The charge with this reference, if it is known, else the one that carries exactly our two ids.
 
-        None if a search does not show one, which proves nothing: a search may lag. Never None with a reference.
+        None if a search does not show one, which proves nothing: a search may lag. Never None with a reference. Raises
+        Conflict (SEVERAL_CHARGES) if a search shows several captured ones that are not fully refunded.
         """
+
+    def charges_of(self, payment_id: str, *, environment_id: str = "") -> tuple[ListedCharge, ...]:
+        """All charges that carry exactly our two ids, as far as a search shows them. Raises the errors of `listed`."""
 
     def listed(self, since: datetime, until: datetime, after: str = "") -> Listed:
         """A page of the charges created from `since` to `until`, newest first.

@@ -709,6 +709,38 @@ def test_requires_action_with_a_failed_cancel_is_not_yet_declined(kind: FaultKin
     assert scenario.finish().status is Status.DECLINED
 
 
+# What the gateway says, and this code does not know ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["requires_capture", "requires_confirmation", "expired"])
+def test_charge_with_an_unknown_status_keeps_the_reference_and_stays_open(status: str) -> None:
+    scenario = ChargeScenario()
+    scenario.gateway.fail(Fault(FaultKind.ALTERED, status=status, times=2))
+    with pytest.raises(OutcomeUnknown) as first:
+        scenario.charge()
+    assert (first.value.gateway_reference, scenario.now.status) == ("mem_1", Status.PROCESSING)
+    scenario.become(Status.UNKNOWN, gateway_reference="mem_1")
+    with pytest.raises(OutcomeUnknown, match=status):
+        scenario.charge()
+    assert scenario.finish().status is Status.SUCCEEDED
+    assert scenario.captured == 1
+
+
+def test_charge_with_several_captured_charges_is_held_until_one_is_left() -> None:
+    scenario = ChargeScenario()
+    request = ChargeRequest("pay_1", scenario.row.money, "pm_card_visa", environment_id="0123456789abcdef")
+    first = scenario.gateway.charge(request)
+    scenario.clock.wait(timedelta(hours=25))
+    second = scenario.gateway.charge(request)
+    scenario.become(Status.PROCESSING, environment_id=request.environment_id, attempts=1)
+    held = scenario.finish()
+    assert (held.status, held.code, held.gateway_reference) == (Status.IN_REVIEW, "several_charges", first.reference)
+    assert scenario.finish(reconcile=True).status is Status.IN_REVIEW
+    scenario.gateway.refund(first.reference, scenario.row.money.minor_units)
+    ended = scenario.finish(reconcile=True)
+    assert (ended.status, ended.gateway_reference) == (Status.SUCCEEDED, second.reference)
+
+
 # Queries on request --------------------------------------------------------------------------------------------------
 
 

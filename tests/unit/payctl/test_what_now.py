@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from payctl.at_gateway import NO_CHARGE, GatewaySays
+from payctl.at_gateway import NO_CHARGE, PAYABLE, STRANGE, GatewaySays
 from payctl.what_now import Facts, recovery_due_at, what_now
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso
@@ -104,8 +104,37 @@ def test_what_now_starts_with_money_held_for_an_uncharged_payment(status: Status
     assert "holds money" not in says(status, says=GatewaySays("declined"))
 
 
+def test_what_now_of_a_declined_charge_that_can_still_be_paid_says_cancel() -> None:
+    """Rows of older code were declined without a cancel."""
+    payable = GatewaySays(PAYABLE, code="lost_card", reference="pi_1")
+    assert "cancel the charge in the gateway's dashboard" in says(Status.DECLINED, says=payable)
+
+
+def test_what_now_names_the_unknown_status_and_both_ways_to_end_it() -> None:
+    reported = "Stripe reports the status requires_capture"
+    for text in (
+        says(Status.UNKNOWN, says=GatewaySays(STRANGE, code=reported, reference="pi_1")),
+        " ".join(what_now(Facts(row(Status.UNKNOWN, code="unknown_status", message=reported)))),
+    ):
+        assert reported in text
+        assert "Cancel the charge" in text
+        assert "complete it there" in text
+        assert "If it has no charge" not in text
+    known = row(Status.UNKNOWN, code="unknown_status", message=reported)
+    assert reported not in " ".join(what_now(Facts(known, says=GatewaySays("succeeded"))))
+
+
+def test_what_now_of_another_captured_charge_found_by_search_says_refund() -> None:
+    two = GatewaySays("succeeded", reference="pi_1", others=("pi_2: captured",), captured_others=True)
+    text = says(Status.SUCCEEDED, says=two)
+    assert "another charge" in text
+    assert "Nothing is left" not in text
+
+
 def test_what_now_of_a_second_charge_never_says_that_nothing_is_left() -> None:
-    assert "another charge under this payment id" in says(Status.SUCCEEDED, contradicted=True)
+    text = says(Status.SUCCEEDED, contradicted=True)
+    assert "another charge under this payment id" in text
+    assert "Nothing is left" not in text
 
 
 def test_what_now_questions_the_account_when_a_captured_charge_is_missing() -> None:

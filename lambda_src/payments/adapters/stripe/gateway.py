@@ -12,7 +12,15 @@ from payments.adapters.stripe.amounts import money_of, stripe_amount
 from payments.adapters.stripe.client import payment_intents
 from payments.adapters.stripe.errors import Call, code_of, payment_error, word
 from payments.adapters.stripe.rules import check_chargeable
-from payments.domain.errors import AttemptDeclined, Conflict, Declined, OutcomeUnknown, RequiresAction
+from payments.domain.errors import (
+    SEVERAL_CHARGES,
+    UNKNOWN_STATUS,
+    AttemptDeclined,
+    Conflict,
+    Declined,
+    OutcomeUnknown,
+    RequiresAction,
+)
 from payments.domain.money import InvalidMoney
 from payments.domain.payment import ENVIRONMENT, PAYMENT_ID
 from payments.domain.statuses import Status
@@ -76,6 +84,21 @@ class StripeGateway:
                 Call.RETRIEVE,
             )
             return _charge_of(known)
+        own = self._searched(payment_id, environment_id, key)
+        holding = [intent for intent in own if _holds_money(intent)]
+        if len(holding) > 1:
+            raise Conflict(
+                SEVERAL_CHARGES,
+                f"Stripe captured {len(holding)} charges under this payment id; refund all but one",
+                gateway_reference=holding[-1].id,
+            )
+        return _charge_of(min(own, key=lambda intent: (intent not in holding, _preference(intent)))) if own else None
+
+    def charges_of(self, payment_id: str, *, environment_id: str = "") -> tuple[ListedCharge, ...]:
+        """The intents that the search shows, with exactly our ids in their metadata."""
+        return tuple(map(_listed_charge, self._searched(payment_id, environment_id, self._api_key())))
+
+    def _searched(self, payment_id: str, environment_id: str, key: str) -> list[stripe.PaymentIntent]:
         query = " AND ".join(  # the plain alphabet of the ids needs no escaping
             f'metadata["{name}"]:"{value}"' for name, value in _our_ids(payment_id, environment_id).items()
         )
@@ -85,8 +108,7 @@ class StripeGateway:
             ),
             Call.SEARCH,
         )
-        own = [intent for intent in found.data if _is_of(payment_id, environment_id, intent)]
-        return _charge_of(min(own, key=_preference)) if own else None
+        return [intent for intent in found.data if _is_of(payment_id, environment_id, intent)]
 
     def listed(self, since: datetime, until: datetime, after: str = "") -> Listed:
         """A page of 100 of Stripe's list, which has no delay (docs.stripe.com/search#data-freshness).
@@ -182,7 +204,7 @@ def _charge_of(intent: stripe.PaymentIntent) -> GatewayCharge:
             raise Declined("canceled", "the payment was canceled at Stripe", gateway_reference=intent.id)
         case other:
             raise OutcomeUnknown(
-                "unknown_status",
+                UNKNOWN_STATUS,
                 f"Stripe reports the status {word(other) or 'unreadable'}",
                 gateway_reference=intent.id,
             )
@@ -248,6 +270,13 @@ def _listed_charge(intent: stripe.PaymentIntent) -> ListedCharge:
         captured=intent.status == "succeeded",
         may_capture=intent.status != "canceled",
     )
+
+
+def _holds_money(intent: stripe.PaymentIntent) -> bool:
+    """True for a captured intent that is not fully refunded."""
+    charge = intent.latest_charge
+    refunded = isinstance(charge, stripe.Charge) and charge.refunded
+    return intent.status == "succeeded" and not refunded
 
 
 def _preference(intent: stripe.PaymentIntent) -> int:
