@@ -108,6 +108,7 @@ def charge(intent: Json, card: Card, *, charge_id: str, created: int) -> Json:
         "failure_message": card.message or None,
         "livemode": False,
         "metadata": intent["metadata"],
+        "outcome": _outcome(card),
         "paid": not card.code,
         "payment_intent": intent["id"],
         "payment_method": intent["payment_method"],
@@ -115,6 +116,14 @@ def charge(intent: Json, card: Card, *, charge_id: str, created: int) -> Json:
         "refunded": False,
         "status": "failed" if card.code else "succeeded",
     }
+
+
+def _outcome(card: Card) -> Json:
+    """Why the charge was accepted or declined (docs.stripe.com/api/charges/object, outcome)."""
+    if not card.code:
+        return {"network_status": "approved_by_network", "reason": None, "type": "authorized"}
+    reason = card.decline_code or card.code
+    return {"network_status": "declined_by_network", "reason": reason, "type": "issuer_declined"}
 
 
 def unsettle(charge: Json) -> None:
@@ -129,7 +138,7 @@ def settle(charge: Json, *, captured: bool) -> None:
 
 def fail(charge: Json, card: Card) -> None:
     """The bank rejected a pending charge, with the decline reason of `card`."""
-    charge.update(status="failed", failure_code=card.code, failure_message=card.message)
+    charge.update(status="failed", failure_code=card.code, failure_message=card.message, outcome=_outcome(card))
 
 
 def refund(params: Json, charge: Json, *, refund_id: str, amount: int, created: int) -> Json:

@@ -104,6 +104,15 @@ def test_last_payment_error_is_cleared_by_any_update(api: Api) -> None:
     assert api.intents.confirm(declined.id, {"payment_method": "pm_card_visa"}).status == "succeeded"
 
 
+def test_failed_charge_keeps_the_reason_that_the_intent_loses(api: Api) -> None:
+    error = error_of(lambda: api.pay(payment_method="pm_card_visa_chargeDeclinedLostCard")).error
+    for end in (lambda intent: api.intents.update(intent, {"description": "by hand"}), api.intents.cancel):
+        assert end(error.payment_intent.id).last_payment_error is None
+        charge: Any = api.intents.retrieve(error.payment_intent.id, {"expand": ["latest_charge"]}).latest_charge
+        assert (charge.id, charge.status, charge.failure_code) == (error.charge, "failed", "card_declined")
+        assert (charge.outcome.type, charge.outcome.reason) == ("issuer_declined", "lost_card")
+
+
 def test_intent_is_canceled_after_too_many_failed_confirmations(api: Api) -> None:
     api.control("POST", "settings", {"attempts_per_intent": 2})
     declined: Any = {"payment_method": "pm_card_chargeDeclined"}
