@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from fakes.events import MemoryEventStore
 from fakes.field_encryptor import MemoryFieldEncryptor
-from fakes.gateway import MemoryGateway
+from fakes.gateway import Fault, FaultKind, MemoryGateway
 from fakes.payments import MemoryPaymentStore
 from fakes.workflow import MemoryWorkflow
 from payctl import adapters, at_gateway, dead_letters, executions, logs
@@ -24,6 +25,7 @@ from payments.application.audit import audit
 from payments.application.webhooks import ASK_AGAIN, Webhooks
 from payments.domain.batch_breaker import PausedBy
 from payments.domain.clock import iso
+from payments.domain.errors import PaymentError
 from payments.domain.gateway_event import EventState
 from payments.domain.money import Money
 from payments.domain.payment import Payment
@@ -154,6 +156,34 @@ def test_explain_includes_executions_of_restarts_and_webhooks(
     for name in ("pay_1", "pay_1.2", woken):
         assert f"{name} started" in workflow
     assert "pay_2" not in workflow
+
+
+def test_explain_shows_every_charge_that_a_search_finds_under_the_id() -> None:
+    clock = FixedClock()
+    gateway = MemoryGateway(clock)
+    asked = ChargeRequest("pay_1", payment().money, "pm_card_visa")
+    first = gateway.charge(asked)
+    clock.wait(timedelta(hours=25))
+    gateway.charge(asked)
+    answer = at_gateway.says(gateway, "pay_1", first.reference, environment_id="")
+    answer = at_gateway.with_others(gateway, answer, "pay_1", environment_id="")
+    assert (answer.status, answer.reference, answer.others) == ("succeeded", "mem_1", ("mem_2: captured",))
+    assert answer.captured_others
+    assert at_gateway.says(gateway, "pay_1", environment_id="").status == "several_charges"
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [("requires_capture", at_gateway.STRANGE), ("requires_payment_method", at_gateway.PAYABLE)],
+)
+def test_explain_shows_what_the_gateway_reports_of_an_open_charge(status: str, said: str) -> None:
+    gateway = MemoryGateway(FixedClock())
+    with suppress(PaymentError):
+        gateway.charge(ChargeRequest("pay_1", payment().money, "pm_card_visa_chargeDeclinedLostCard"))
+    gateway.fail(Fault(FaultKind.ALTERED, status=status))
+    answer = at_gateway.says(gateway, "pay_1", environment_id="")
+    assert (answer.status, answer.reference) == (said, "mem_1")
+    assert (status if said == at_gateway.STRANGE else "lost_card") in str(answer)
 
 
 def test_explain_shows_the_other_charge_of_a_contradicting_event(scenario: PayctlScenario) -> None:
