@@ -519,14 +519,17 @@ def test_refund_made_at_the_gateway_reaches_the_payment_by_webhook(
     payment_id = new_id()
     api.post(body(payment_id))
     intent = becomes(api, payment_id, "succeeded")["references"]["gateway_reference"]
-    for amount, status in ((4999, "partially_refunded"), (5000, "refunded")):
+    for amount, status, refunded in ((4999, "partially_refunded", 49.99), (5000, "refunded", 99.99)):
         asked = requests.post(
             f"{gateway.url}/v1/refunds",
             data={"payment_intent": intent, "amount": amount}, auth=("sk_test_x", ""), timeout=10,
         )  # fmt: skip
         asked.raise_for_status()
-        becomes(api, payment_id, status)
+        assert becomes(api, payment_id, status)["amount_refunded"] == refunded
     settled: Payment = eventually(
         f"the audit of {payment_id}", lambda: require(rows, payment_id), lambda row: row.audited_version == row.version
     )
     assert settled.status is Status.REFUNDED
+    # its events name the refund only: recovery finds the payment
+    gateway.control(f"refunds/{asked.json()['id']}/fail")
+    assert becomes(api, payment_id, "partially_refunded")["amount_refunded"] == 49.99

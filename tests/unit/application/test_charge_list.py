@@ -93,6 +93,19 @@ def scenario() -> ListScenario:
     return ListScenario()
 
 
+def test_answer_never_chooses_between_several_captured_charges(scenario: ListScenario) -> None:
+    """The payment stays unknown until a search shows all of them, and holds it."""
+    scenario.charge("pay_1")
+    scenario.clock.wait(timedelta(hours=24))  # the gateway forgot the key
+    scenario.charge("pay_1")
+    row = scenario.unknown("pay_1", sent=1)
+    row = replace(
+        row, history=(row.history[0], replace(row.history[1], at="2026-11-21T12:00:03.000Z"), *row.history[1:])
+    )
+    other = scenario.unknown("pay_2")
+    assert scenario.answer(row, other) == {"pay_2": ""}
+
+
 @pytest.mark.fault(50)
 def test_one_reading_answers_for_every_payment_of_its_time(scenario: ListScenario) -> None:
     charged = scenario.charge("pay_1")
