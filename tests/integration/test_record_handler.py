@@ -21,7 +21,7 @@ from tests.unit.builders import after, gateway_event, payment
 REFERENCE = "sealed.v1.wrapped.text"
 """As charge passes it on: record has no key and needs none."""
 SUCCEEDED = Outcome(Status.SUCCEEDED, gateway="stripe", gateway_reference=REFERENCE).as_json()
-REFUNDED = Outcome(Status.REFUNDED, gateway="stripe", gateway_reference=REFERENCE).as_json()
+REFUNDED = Outcome(Status.REFUNDED, gateway="stripe", gateway_reference=REFERENCE, seen_version=3).as_json()
 CONFLICT = Outcome(Status.IN_REVIEW, Conflict("amount_differs", "").code).as_json()
 NO_ANSWER = {
     "Error": "OutcomeUnknown",
