@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 
+CUSTOMER_KEY, ENVIRONMENT_KEY = "customer_id", "environment_id"
+"""The metadata of our objects at the gateway that name our customer and our environment."""
 REFUNDED = "charge.refunded"
 _ABOUT_CHARGES = (
     "payment_intent.succeeded",
@@ -17,7 +19,8 @@ _ABOUT_CHARGES = (
     "payment_intent.processing",
     "payment_intent.requires_action",
 )
-HANDLED = (*_ABOUT_CHARGES, REFUNDED)
+SET_UP = "setup_intent.succeeded"
+HANDLED = (*_ABOUT_CHARGES, REFUNDED, SET_UP)
 """The event types that the endpoint must subscribe to. All others are acknowledged and ignored."""
 
 
