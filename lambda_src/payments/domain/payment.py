@@ -28,9 +28,26 @@ RESERVED_METADATA = frozenset({"payment_id", ENVIRONMENT})
 """The keys of our own ids in the metadata at the gateway."""
 MAX_MESSAGE = 200
 """The longest message of a change, in characters. The rest is cut off: a row holds its whole history."""
-FIELDS = ("payment_id", "amount", "currency", "customer_id", "payment_method", "token", "description", "metadata")
+MAX_RETURN_URL = 2_048
+RETURN_URL = re.compile(
+    rf"(?=.{{1,{MAX_RETURN_URL}}}\Z)https://[A-Za-z0-9][A-Za-z0-9.-]{{0,252}}(?::[0-9]{{1,5}})?(?:[/?#][!-~]*)?",
+    re.ASCII,
+)
+"""A page of the client: no user name before the host, and nothing that has to be encoded."""
+FIELDS = (
+    "payment_id",
+    "amount",
+    "currency",
+    "customer_id",
+    "payment_method",
+    "token",
+    "description",
+    "metadata",
+    "off_session",
+    "return_url",
+)
 REQUIRED_FIELDS = FIELDS[:3]
-SECRET_FIELDS = ("payment_method", "token")
+SECRET_FIELDS = ("payment_method", "token", "return_url")
 """Fields whose rejected values are not repeated: they may be worth money, or be other data sent by mistake."""
 NO_CARD_DATA = "never send card data; send a payment method of the gateway or a token of this API"
 _ASTRAY = "the value contains a token; send tokens only in the field token"
@@ -59,7 +76,11 @@ class InvalidRequest(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:
-    """A client's request, validated. `customer_id`, `payment_method`, `token` and `description` may be empty."""
+    """A client's request, validated. All texts but the id may be empty.
+
+    `off_session` says that the customer is absent and cannot authenticate. `usually_off_session` is what it is without
+    the field: false over REST, true in a file. `return_url` is where the customer returns to after authenticating.
+    """
 
     payment_id: str
     money: Money
@@ -68,6 +89,9 @@ class PaymentRequest:
     description: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     token: str = field(default="", repr=False)
+    off_session: bool = False
+    usually_off_session: bool = False
+    return_url: str = field(default="", repr=False)
 
     @property
     def token_id(self) -> str:
@@ -86,15 +110,20 @@ class PaymentRequest:
             "description": self.description,
             "metadata": dict(self.metadata),
         }
-        if self.token:  # without a token the fingerprint stays as it was before tokens existed
+        # fields that a request does not use leave the fingerprint as it was before they existed
+        if self.token:
             content["token_id"] = self.token_id
+        if self.off_session is not self.usually_off_session:
+            content["off_session"] = self.off_session
+        if self.return_url:
+            content["return_url"] = self.return_url
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def parse_request(body: Mapping[str, Any]) -> PaymentRequest:
+def parse_request(body: Mapping[str, Any], *, usually_off_session: bool = False) -> PaymentRequest:
     """Validate a request from a JSON body or a CSV row (amounts as text, int or Decimal).
 
-    Raises InvalidRequest naming all rejected fields.
+    `usually_off_session` holds for a request without the field. Raises InvalidRequest naming all rejected fields.
     """
     errors: list[FieldError] = []
 
@@ -148,6 +177,16 @@ def parse_request(body: Mapping[str, Any]) -> PaymentRequest:
     if token and not body.get("customer_id"):
         refuse("customer_id", "a token belongs to a customer; send its customer_id too")
     description = text("description", None, f"at most {MAX_DESCRIPTION} printable characters")
+    return_url = text(
+        "return_url", RETURN_URL, f"an address such as https://shop.example/done, at most {MAX_RETURN_URL} characters"
+    )
+    off_session = clean.get("off_session")
+    if off_session in (None, ""):
+        off_session = usually_off_session
+    elif not isinstance(off_session, bool):
+        refuse("off_session", f"{shown(off_session)} given; allowed are true and false")
+    if off_session is True and return_url:
+        refuse("return_url", "an absent customer cannot return to a page; leave it out, or send off_session false")
     given = clean.get("metadata")
     metadata = {} if given in (None, "") else parse_metadata(given, refuse)
 
@@ -160,7 +199,18 @@ def parse_request(body: Mapping[str, Any]) -> PaymentRequest:
             refuse(error.field, str(error))
     if errors or money is None:
         raise InvalidRequest(errors)
-    return PaymentRequest(payment_id, money, customer_id, payment_method, description, metadata, token)
+    return PaymentRequest(
+        payment_id,
+        money,
+        customer_id,
+        payment_method,
+        description,
+        metadata,
+        token,
+        off_session=off_session,
+        usually_off_session=usually_off_session,
+        return_url=return_url,
+    )
 
 
 def parse_metadata(value: Any, refuse: Refuse) -> dict[str, str]:
@@ -257,6 +307,7 @@ class Payment:
     gateway_customer: str = ""
     off_session: bool = False
     absent_version: int = 0
+    return_url: str = field(default="", repr=False)
 
     @property
     def is_proven_absent(self) -> bool:
@@ -308,6 +359,8 @@ def accepted(
         submitted_by=submitted_by,
         token_id=request.token_id,
         hold=hold,
+        off_session=request.off_session,
+        return_url=request.return_url,
     )
 
 
