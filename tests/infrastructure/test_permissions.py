@@ -62,7 +62,11 @@ FIELDS = {
         "sweep": {"kms:GenerateDataKey"},
         "webhook": {"kms:GenerateDataKey"},
     },
-    "customer_id": {"api": {"kms:GenerateDataKey", "kms:Decrypt"}, "charge": {"kms:Decrypt"}},
+    "customer_id": {
+        "api": {"kms:GenerateDataKey", "kms:Decrypt"},
+        "charge": {"kms:Decrypt"},
+        "webhook": {"kms:GenerateDataKey"},
+    },
 }
 """Owner of the fields → the functions that encrypt and decrypt them. All other encrypted data is used through the
 service that holds it, which the key's own policy allows."""

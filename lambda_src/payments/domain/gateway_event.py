@@ -5,7 +5,7 @@ workflow queries the gateway for the payment instead, under the same rules as fo
 therefore does not matter.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 
@@ -59,6 +59,20 @@ class GatewayEvent:
     state: EventState = EventState.PARKED
     reference_digest: str = ""
     environment_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CardSaved:
+    """A verified event: a customer saved a card. `customer_id` and `environment_id` are ours, from the metadata that we
+    gave the setup, or "". The payment method is stored only encrypted."""
+
+    event_id: str
+    type: str
+    customer_id: str
+    environment_id: str
+    gateway_customer: str
+    payment_method: str = field(repr=False)
+    occurred_at: str
 
 
 def execution_suffix_of(event: GatewayEvent, attempt: int = 0) -> str:

@@ -130,11 +130,11 @@ def test_api_and_webhook_functions_end_before_api_gateway_gives_up(stack: Stack)
         assert stack.named("aws_lambda_function", name)[1]["timeout"] < API_GATEWAY_WAITS_SECONDS
 
 
-def test_api_answers_before_its_time_out_if_a_read_at_the_gateway_hangs(stack: Stack) -> None:
+def test_api_answers_before_its_time_out_if_the_gateway_hangs_twice(stack: Stack) -> None:
     _, api = stack.named("aws_lambda_function", "payment-api")
-    read = next_actions.CONNECT_TIMEOUT_SECONDS + next_actions.READ_TIMEOUT_SECONDS
+    request = next_actions.CONNECT_TIMEOUT_SECONDS + next_actions.READ_TIMEOUT_SECONDS
 
-    assert read < api["timeout"] / 2  # the other half is for the tables and the keys
+    assert 2 * request < api["timeout"] / 2  # the other half is for the tables and the keys
 
 
 def test_reads_of_next_actions_and_all_slots_stay_within_the_rate(stack: Stack) -> None:
