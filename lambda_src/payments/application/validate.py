@@ -32,9 +32,9 @@ class PaymentMethods:
     """Selects the payment method of a payment: its own, else its token's, else its customer's, else the environment's.
 
     All but the last are charged with the gateway's customer, if ours has one. A method that is attached to a customer
-    needs it, and one that is attached to none may have it: only another customer's is refused ("Payment methods attached
-    to other Customers cannot be used", docs.stripe.com/api/payment_intents/create). `of` needs an encryptor; `check`
-    does not.
+    needs it, and one that is attached to none may have it: Stripe refuses only another customer's ("Payment methods
+    attached to other Customers cannot be used", docs.stripe.com/api/payment_intents/create). `of` needs an encryptor;
+    `check` does not.
     """
 
     def __init__(
