@@ -45,10 +45,10 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         received = _verified(event)
         if isinstance(received, CardSaved):
             state = first_cards.receive(received)
-            about = {"customer_id": received.customer_id}
+            ours = {"customer_id": received.customer_id}
         else:
             state = webhooks.receive(received)
-            about = {"payment_id": received.payment_id}
+            ours = {"payment_id": received.payment_id}
     except Problem as problem:
         log.warning("webhook rejected", status=problem.status, detail=problem.detail)
         return problem_answer(problem, request_id)
@@ -57,7 +57,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         return problem_answer(Problem(500, "internal-error", "send the event again"), request_id)
     if state is EventState.CONTRADICTS:
         count(CONTRADICTING_EVENTS)
-    log.info("webhook", event_id=received.event_id, type=received.type, state=state, **about)
+    log.info("webhook", event_id=received.event_id, type=received.type, state=state, extra=ours)
     return answer(200, {"received": True})
 
 

@@ -83,7 +83,10 @@ def stripe_bench() -> Iterator[StripeBench]:
 
 @pytest.fixture(params=["memory", "stripe"])
 def bench(request: pytest.FixtureRequest) -> Bench:
-    return MemoryBench() if request.param == "memory" else request.getfixturevalue("stripe_bench")
+    if request.param == "memory":
+        return MemoryBench()
+    found: Bench = request.getfixturevalue("stripe_bench")
+    return found
 
 
 def test_create_customer_twice_makes_one(bench: Bench) -> None:

@@ -48,7 +48,7 @@ def no_intent(patch: Patch) -> None:
     """Send first, and write `processing` afterwards."""
 
     def send(self: Charging, payment: Payment) -> Outcome:
-        payment = replace(payment, payment_method=self.methods.of(payment))
+        payment = replace(payment, payment_method=self.methods.of(payment).payment_method)
         outcome = self._outcome(payment, self.gateway.charge(charging._request_for(payment)))
         self.store.save(moved(payment, Status.PROCESSING, at=self.clock(), actor="charge"))
         return outcome

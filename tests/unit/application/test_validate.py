@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -270,7 +271,7 @@ def test_of_names_no_customer_that_the_gateway_does_not_have(row: Customer) -> N
 @pytest.mark.fault(41)
 def test_of_names_no_customer_of_another_caller_created_later() -> None:
     """A stranger may name an id before its customer is created. A token is a right of its own."""
-    stranger = {"submitted_by": "sub_stranger", "created_at": iso(NOON)}
-    own = replace(payment(method="pm_own", customer_id="c1"), **stranger)
-    assert methods_of(SAVER).of(own) == Method("pm_own")
-    assert methods_of(SAVER).of(replace(by_token(), **stranger)) == Method("pm_token", "cus_stripe")
+    of_a_stranger = partial(replace, submitted_by="sub_stranger", created_at=iso(NOON))
+    own = payment(method="pm_own", customer_id="c1")
+    assert methods_of(SAVER).of(of_a_stranger(own)) == Method("pm_own")
+    assert methods_of(SAVER).of(of_a_stranger(by_token())) == Method("pm_token", "cus_stripe")
