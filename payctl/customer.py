@@ -95,7 +95,7 @@ def set_default(
 
 @app.command()
 def erase(context: typer.Context, customer_id: CustomerId, yes: Yes = False, json: Json = False) -> None:
-    """Erase a customer's personal data and saved cards permanently and revoke their tokens. Payment records are kept."""
+    """Erase a customer's personal data and saved cards permanently. Payment records are kept."""
     path = _path(customer_id)
     stack = stack_of(context)
     if not yes:

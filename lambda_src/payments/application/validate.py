@@ -97,7 +97,7 @@ class PaymentMethods:
         return "default_payment_method", self._default, ""
 
     def _gateway_customer(self, payment: Payment) -> str:
-        """A token is a right to charge its customer's method, whoever submitted the payment."""
+        """A token is a right to charge its customer's method, for every submitter."""
         row = self._row(payment) if payment.token_id else self._customer(payment)
         return row.gateway_customer if row else ""
 

@@ -1,4 +1,4 @@
-"""Requests to the gateway that a client waits for, and what it is told if the gateway does not answer."""
+"""Requests to the gateway that a client waits for, and the problem if the gateway does not answer."""
 
 from collections.abc import Callable
 

@@ -190,7 +190,7 @@ def test_list_shows_each_card_and_which_is_the_default(scenario: RestScenario, c
     )
 
 
-def test_list_of_a_customer_who_saved_none_asks_nobody(scenario: RestScenario) -> None:
+def test_list_of_a_customer_who_saved_none_sends_nothing(scenario: RestScenario) -> None:
     choose(scenario, "pm_card_visa")
     assert methods(scenario) == {}
     assert scenario.saved_methods.calls == []
@@ -240,7 +240,7 @@ def test_detach_that_the_gateway_did_not_answer_can_be_repeated(scenario: RestSc
 
 
 @pytest.mark.parametrize("method_id", ["pm_unknown", "pm_of_sam", "ptok_x", "pm 1", "x" * 200])
-def test_detach_of_a_card_of_nobody_or_another_customer_is_404(scenario: RestScenario, method_id: str) -> None:
+def test_detach_of_an_unknown_or_another_customers_card_is_404(scenario: RestScenario, method_id: str) -> None:
     saved(scenario, "pm_1", default="pm_1")
     scenario.saved_methods.attached["cus_of_sam"] = []
     scenario.saved_methods.attach("cus_of_sam", "pm_of_sam")
@@ -310,7 +310,7 @@ def test_gateway_without_an_answer_is_503_with_retry_after(
 
 
 @pytest.mark.parametrize("operation", [*OPERATIONS, "delete_customer"])
-def test_no_slot_is_503_with_retry_after_and_asks_nobody(scenario: RestScenario, operation: str) -> None:
+def test_no_slot_is_503_with_retry_after_and_sends_nothing(scenario: RestScenario, operation: str) -> None:
     saved(scenario, "pm_1")
     scenario.saved_methods.calls.clear()
     slot = scenario.now + timedelta(seconds=2)
@@ -349,7 +349,7 @@ def test_erasure_while_a_first_setup_begins_deletes_its_customer() -> None:
     assert scenario.saved_methods.attached == {}
 
 
-def test_erasure_of_a_customer_without_saved_cards_asks_nobody(scenario: RestScenario) -> None:
+def test_erasure_of_a_customer_without_saved_cards_sends_nothing(scenario: RestScenario) -> None:
     scenario.saved_methods.failures = [InvalidPayment("unknown_customer", "never called")]
     assert call(scenario, "delete_customer")["statusCode"] == 204
     assert scenario.saved_methods.calls == []
