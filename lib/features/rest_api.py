@@ -40,6 +40,7 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
         **tables.payments.environment,
         **encryption.environment,
         **foundation.gateway,
+        **foundation.environment,
         **foundation.suffix,
     )
     tables.payments.grant(api, "GetItem", "PutItem", "BatchGetItem")

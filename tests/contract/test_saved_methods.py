@@ -11,8 +11,21 @@ from fakes.saved_methods import MemorySavedMethods
 from local.fake_stripe.app import FakeStripe
 from local.fake_stripe.faults import Fault, Kind
 from local.fake_stripe.server import in_process
+from payments.adapters.stripe.gateway import StripeGateway
+from payments.adapters.stripe.next_actions import StripeNextActions
 from payments.adapters.stripe.saved_methods import StripeSavedMethods
-from payments.domain.errors import InvalidPayment, Misconfigured, NotSent, OutcomeUnknown, PaymentError, RateLimited
+from payments.domain.errors import (
+    InvalidPayment,
+    Misconfigured,
+    NotSent,
+    OutcomeUnknown,
+    PaymentError,
+    RateLimited,
+    RequiresAction,
+)
+from payments.domain.money import Money
+from payments.domain.statuses import Status
+from payments.ports.payment_gateway import ChargeRequest
 from payments.ports.saved_methods import SavedMethod, SavedMethods, Setup
 from tests.contract.gateway_benches import SECRET_KEY, error_of
 
@@ -156,7 +169,7 @@ def test_call_that_the_gateway_does_not_answer_says_how(bench: Bench, call: str,
 def test_stripe_gets_our_ids_and_no_personal_data(stripe_bench: StripeBench) -> None:
     customer = stripe_bench.methods.create_customer("cus_1")
     setup = stripe_bench.methods.start_setup(customer, "cus_1")
-    ours = {"customer_id": "cus_1", "environment_id": ENVIRONMENT}
+    ours = {"customer_id": "cus_1", "payment_environment": ENVIRONMENT}
     there = stripe_bench.fake_stripe.customers.retrieve({}, customer)
     assert (there["metadata"], there["email"], there["name"], there["description"]) == (ours, None, None, None)
     intent = stripe_bench.fake_stripe.setups.retrieve({}, setup.setup_id)
@@ -184,3 +197,101 @@ def test_stripe_when_no_connection_is_made_then_is_not_sent() -> None:
         lambda: SECRET_KEY, ENVIRONMENT, base_url="http://127.0.0.1:1", connect_timeout_seconds=2
     )
     assert isinstance(error_of(lambda: nowhere.create_customer("cus_1")), NotSent)
+
+
+# Charges, of Stripe alone --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def saved(stripe_bench: StripeBench) -> tuple[str, str]:
+    """A customer at Stripe, and a card that it saved."""
+    customer = stripe_bench.methods.create_customer("cus_1")
+    return customer, stripe_bench.confirm(customer, stripe_bench.methods.start_setup(customer, "cus_1"))
+
+
+def charged(bench: StripeBench, method: str, customer: str = "", payment_id: str = "pay-1", **more: Any) -> Status:
+    gateway = StripeGateway(lambda: SECRET_KEY, base_url=bench.url, read_timeout_seconds=10)
+    request = ChargeRequest(payment_id, Money(9999, "USD"), method, customer=customer, **more)
+    return gateway.charge(request).status
+
+
+@pytest.mark.fault(52)
+def test_stripe_charges_a_saved_card_again_and_again_with_its_customer(
+    stripe_bench: StripeBench, saved: tuple[str, str]
+) -> None:
+    customer, method = saved
+    for payment_id in ("pay-1", "pay-2"):
+        assert charged(stripe_bench, method, customer, payment_id, off_session=True) is Status.SUCCEEDED
+
+
+def test_stripe_charges_a_card_that_is_saved_nowhere_with_a_customer(
+    stripe_bench: StripeBench, saved: tuple[str, str]
+) -> None:
+    assert charged(stripe_bench, "pm_card_visa", saved[0]) is Status.SUCCEEDED
+
+
+@pytest.mark.fault(52)
+@pytest.mark.parametrize("which", ["no customer", "another customer", "unknown customer", "detached", "deleted"])
+def test_stripe_refuses_a_saved_card_as_that_payments_fault_alone(
+    stripe_bench: StripeBench, saved: tuple[str, str], which: str
+) -> None:
+    customer, method = saved
+    match which:
+        case "no customer":
+            customer = ""
+        case "another customer":
+            customer = stripe_bench.methods.create_customer("cus_2")
+        case "unknown customer":
+            customer = "cus_unknown"
+        case "detached":
+            stripe_bench.methods.detach(method)
+        case "deleted":
+            stripe_bench.methods.delete_customer(customer)
+    error = error_of(lambda: charged(stripe_bench, method, customer))
+    assert type(error) is InvalidPayment
+    assert "charged nothing" in error.message
+    assert method not in str(error)
+    assert stripe_bench.fake_stripe.ledger.captured() == []
+
+
+@pytest.mark.fault(52)
+def test_stripe_refuses_a_card_saved_nowhere_the_second_time(stripe_bench: StripeBench) -> None:
+    form = {"type": "card", "card[token]": "tok_visa"}
+    method = post(f"{stripe_bench.url}/v1/payment_methods", form)["id"]
+    assert charged(stripe_bench, method) is Status.SUCCEEDED
+    error = error_of(lambda: charged(stripe_bench, method, payment_id="pay-2"))
+    assert (type(error), error.code) == (InvalidPayment, "request_refused")
+
+
+@pytest.mark.fault(17)
+def test_stripe_lets_an_absent_customer_confirm_the_card_again(stripe_bench: StripeBench) -> None:
+    customer = stripe_bench.methods.create_customer("cus_1")
+    form = {"customer": customer}
+    path = f"{stripe_bench.url}/v1/payment_methods/pm_card_threeDSecureRequired/attach"
+    method = post(path, form)["id"]
+    error = error_of(lambda: charged(stripe_bench, method, customer, off_session=True))
+    assert (type(error), error.code) == (RequiresAction, "authentication_required")
+
+    gateway = StripeGateway(lambda: SECRET_KEY, base_url=stripe_bench.url, read_timeout_seconds=10)
+    later = error_of(lambda: gateway.find("pay-1", error.gateway_reference))
+    assert (type(later), later.gateway_reference) == (RequiresAction, error.gateway_reference)
+
+    action = StripeNextActions(lambda: SECRET_KEY, base_url=stripe_bench.url).next_action(error.gateway_reference)
+    assert action is not None
+    assert (action.method, action.payment_method) == ("use_stripe_sdk", method)
+    confirm = {"client_secret": action.client_secret, "payment_method": action.payment_method}
+    post(f"{stripe_bench.url}/v1/payment_intents/{error.gateway_reference}/confirm", confirm)
+    stripe_bench.fake_stripe.async_outcomes.authenticate(error.gateway_reference, "succeeded")
+    found = gateway.find("pay-1", error.gateway_reference)
+    assert found is not None
+    assert found.status is Status.SUCCEEDED
+
+
+@pytest.mark.fault(17)
+def test_stripe_with_a_return_url_offers_a_page_to_authenticate_on(stripe_bench: StripeBench) -> None:
+    url = "https://shop.example/done?order=A-17"
+    error = error_of(lambda: charged(stripe_bench, "pm_card_authenticationRequired", return_url=url))
+    assert type(error) is RequiresAction
+    action = StripeNextActions(lambda: SECRET_KEY, base_url=stripe_bench.url).next_action(error.gateway_reference)
+    assert action is not None
+    assert (action.method, bool(action.redirect_url)) == ("redirect_to_url", True)

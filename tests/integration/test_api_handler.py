@@ -117,6 +117,7 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
             "GATEWAY_SECRET_ARN": "payment-gateway-stripe",
             "STRIPE_API_BASE": "http://127.0.0.1:9",
             "GATEWAY_MODE": "test",
+            "ENVIRONMENT_ID": "0123456789abcdef",
             "RATE_PER_IP_PER_MINUTE": "1000",
             "RATE_PER_CUSTOMER_PER_MINUTE": "1000",
             "ENVIRONMENT_SUFFIX": "test",

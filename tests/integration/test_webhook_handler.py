@@ -28,7 +28,7 @@ from tests.unit.builders import NOON, after, payment
 
 SECRET, NEXT_SECRET = "whsec_now", "whsec_next"
 CARD = "4242424242424242"
-ENVIRONMENT = "123456789012-us-east-1-test"
+ENVIRONMENT = "0123456789abcdef"
 
 
 def event(event_id: str = "evt_1", type: str = "payment_intent.succeeded", payment_id: str = "pay_1") -> bytes:
@@ -100,7 +100,6 @@ def endpoint(payments: DynamoPaymentStore, executions: Executions) -> Endpoint:
         PAYMENTS_TABLE="payments",
         GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name,
         STATE_MACHINE_ARN=executions.arn,
-        ENVIRONMENT_ID="0123456789abcdef",
         GATEWAY_MODE="test",
         WEBHOOK_SECRET_ARN=secret_arn,
         CUSTOMERS_TABLE=CUSTOMERS.name,
@@ -150,7 +149,7 @@ def test_event_when_it_comes_twice_then_stored_once_and_asked_about_once(
 
 def card_saved(**more: Any) -> bytes:
     """setup_intent.succeeded as Stripe writes it."""
-    metadata = {"customer_id": "cus_1", "environment_id": ENVIRONMENT}
+    metadata = {"customer_id": "cus_1", "payment_environment": ENVIRONMENT}
     about = {"id": "seti_1", "object": "setup_intent", "client_secret": "seti_1_secret_2", "metadata": metadata}
     about |= {"customer": "cus_stripe", "payment_method": "pm_1AbC"} | more
     created = {"id": "evt_1", "object": "event", "type": "setup_intent.succeeded", "created": 1795262400}
@@ -188,9 +187,9 @@ def test_saved_card_becomes_the_sealed_default_and_no_text_is_logged(
 @pytest.mark.parametrize(
     "more",
     [
-        {"metadata": {"customer_id": "cus_1", "environment_id": "another"}},
+        {"metadata": {"customer_id": "cus_1", "payment_environment": "another"}},
         {"metadata": None},
-        {"metadata": {"customer_id": ["cus_1"], "environment_id": ENVIRONMENT}},
+        {"metadata": {"customer_id": ["cus_1"], "payment_environment": ENVIRONMENT}},
         {"customer": "cus_other"},
         {"customer": None},
         {"payment_method": None},
@@ -339,7 +338,6 @@ def test_event_without_a_configured_secret_gets_503_with_what_to_do(
         PAYMENTS_TABLE="payments",
         GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name,
         STATE_MACHINE_ARN=executions.arn,
-        ENVIRONMENT_ID="0123456789abcdef",
         GATEWAY_MODE="test",
         WEBHOOK_SECRET_ARN=secret_arn,
         CUSTOMERS_TABLE=CUSTOMERS.name,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 
-CUSTOMER_KEY, ENVIRONMENT_KEY = "customer_id", "environment_id"
-"""The metadata of our objects at the gateway that name our customer and our environment."""
+CUSTOMER_KEY = "customer_id"
+"""The key of our customer's id in the metadata of a customer and a setup at the gateway."""
 REFUNDED = "charge.refunded"
 _ABOUT_CHARGES = (
     "payment_intent.succeeded",

@@ -262,10 +262,11 @@ class Payment:
     for review. No request about it goes to the gateway before `not_before`, if that is set. `reference_digest` is the
     `reference_digest` of the gateway reference; rows from before it existed have none.
 
-    `environment_id`, `gateway_customer` and `off_session` are written with the first intent to send, and every later
-    attempt repeats them: the gateway would take a request that differs for another one. A payment that was first sent
-    before they existed has none, and keeps that form. `absent_version` is the version for which the gateway's list
-    proved that there is no charge.
+    `off_session` says that the customer is absent, and `return_url` where a present one returns to after authentication.
+    `environment_id` and `gateway_customer` are written with the first intent to send. Every later attempt repeats all
+    four: the gateway would take a request that differs for another one. A payment that was accepted or sent before they
+    existed has none, and keeps that form. `absent_version` is the version for which the gateway's list proved that
+    there is no charge.
     """
 
     payment_id: str

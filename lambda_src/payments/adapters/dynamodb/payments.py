@@ -64,7 +64,6 @@ def payment_values(payment: Payment) -> dict[str, Any]:
         # 0 and False are stored as absent attributes, in the row and in the index by batch
         "batch_line": payment.batch_line or None,
         "batch_row_closed": payment.batch_row_closed or None,
-        "off_session": payment.off_session or None,
         "restarts": payment.restarts or None,
         "off_session": payment.off_session or None,
         "absent_version": payment.absent_version or None,

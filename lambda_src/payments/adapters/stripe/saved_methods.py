@@ -9,7 +9,8 @@ from payments.adapters.stripe.client import services
 from payments.adapters.stripe.errors import Call, payment_error, word
 from payments.adapters.stripe.next_actions import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from payments.domain.errors import InvalidPayment, Misconfigured
-from payments.domain.gateway_event import CUSTOMER_KEY, ENVIRONMENT_KEY
+from payments.domain.gateway_event import CUSTOMER_KEY
+from payments.domain.payment import ENVIRONMENT
 from payments.ports.saved_methods import SavedMethod, Setup
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class StripeSavedMethods:
         )
 
     def _metadata(self, customer_id: str) -> dict[str, str]:
-        return {CUSTOMER_KEY: customer_id, ENVIRONMENT_KEY: self._environment_id}
+        return {CUSTOMER_KEY: customer_id, ENVIRONMENT: self._environment_id}
 
     def _unless_unknown(self, call: Call, request: Callable[["RequestOptions"], object]) -> None:
         try:
