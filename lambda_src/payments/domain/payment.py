@@ -262,7 +262,7 @@ class Payment:
     for review. No request about it goes to the gateway before `not_before`, if that is set. `reference_digest` is the
     `reference_digest` of the gateway reference; rows from before it existed have none.
 
-    `off_session` says that the customer is absent, and `return_url` where a present one returns to after authentication.
+    `off_session` says that the customer is absent, and `return_url` where a present one returns to afterwards.
     `environment_id` and `gateway_customer` are written with the first intent to send. Every later attempt repeats all
     four: the gateway would take a request that differs for another one. A payment that was accepted or sent before they
     existed has none, and keeps that form. `absent_version` is the version for which the gateway's list proved that
