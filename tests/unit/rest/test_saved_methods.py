@@ -11,7 +11,7 @@ import pytest
 from payments.application.client_requests import REQUESTS_PER_SECOND
 from payments.domain.clock import iso
 from payments.domain.customer import Customer, changed, erased, linked
-from payments.domain.errors import InvalidPayment, Misconfigured, NotSent, OutcomeUnknown, PaymentError
+from payments.domain.errors import InvalidPayment, Misconfigured, NotSent, OutcomeUnknown, PaymentError, RateLimited
 from payments.domain.identity import Caller
 from payments.observability import logs
 from payments.ports.payment_store import VersionConflict
@@ -310,7 +310,7 @@ def test_gateway_without_an_answer_is_503_with_retry_after(
 
 
 @pytest.mark.parametrize("operation", [*OPERATIONS, "delete_customer"])
-def test_no_slot_is_503_with_retry_after_and_sends_nothing(scenario: RestScenario, operation: str) -> None:
+def test_no_slot_is_429_with_retry_after_and_sends_nothing(scenario: RestScenario, operation: str) -> None:
     saved(scenario, "pm_1")
     scenario.saved_methods.calls.clear()
     slot = scenario.now + timedelta(seconds=2)
@@ -319,8 +319,14 @@ def test_no_slot_is_503_with_retry_after_and_sends_nothing(scenario: RestScenari
 
     answer = call(scenario, operation, method_id="pm_1")
 
-    assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, "1")
+    assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (429, "1")
     assert scenario.saved_methods.calls == []
+
+
+def test_gateway_that_asks_to_slow_down_is_429_with_its_seconds(scenario: RestScenario) -> None:
+    scenario.saved_methods.failures = [RateLimited("rate_limit", "slow down", retry_after_seconds=17)]
+    answer = set_up(scenario)
+    assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (429, "17")
 
 
 # Erase ---------------------------------------------------------------------------------------------------------------
