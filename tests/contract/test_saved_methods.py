@@ -35,7 +35,9 @@ ENVIRONMENT = "123456789012-us-east-1-dev"
 class Bench(Protocol):
     """A gateway's saved methods, and the cardholder's side."""
 
-    methods: SavedMethods
+    @property
+    def methods(self) -> SavedMethods:
+        """The saved methods under test."""
 
     def confirm(self, customer: str, setup: Setup) -> str:
         """The cardholder confirms a setup with a Visa card. Returns the payment method."""

@@ -14,8 +14,8 @@ RETRY_AFTER_SECONDS = 5
 def at_gateway[T](call: Callable[[], T]) -> T:
     """The answer of a call about a customer.
 
-    Raises Problem 409 if the gateway does not know the customer, 429 without a slot or if the gateway asks to slow down,
-    and 503 without an answer. The last two have Retry-After.
+    Raises Problem 409 if the gateway does not know the customer, 429 without a slot or if the gateway asks to slow
+    down, and 503 without an answer. The last two have Retry-After.
     """
     try:
         return call()
