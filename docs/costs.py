@@ -263,6 +263,7 @@ class Functions:
             "GATEWAY_SECRET_ARN": "-",
             "WEBHOOK_SECRET_ARN": secret,
             "STRIPE_API_BASE": "https://stripe.invalid",
+            "ENVIRONMENT_ID": "0123456789abcdef",
             "DISPATCH_PACE_SECONDS": "0",
             "SLOT_MICROSECONDS": str(SLOT // timedelta(microseconds=1)),
             "PATIENCE_SECONDS": str(DEV.patience_seconds),
@@ -340,7 +341,7 @@ class Functions:
     def _event(self, payment_id: str) -> None:
         """Stripe's event about a payment that succeeded, after its outcome was recorded."""
         (reference,) = [made.reference for made in self._gateway.captured if made.payment_id == payment_id]
-        about = {"object": "payment_intent", "id": reference, "metadata": {"payment_id": payment_id}}
+        about = {"object": "payment_intent", "id": reference, "metadata": {"payment_id": payment_id, ENVIRONMENT: "0123456789abcdef"}}
         event = {"id": f"evt_{payment_id}", "type": "payment_intent.succeeded", "created": 0, "data": {"object": about}}
         body, now = json.dumps(event), int(time.time())
         signed = hmac.new(SIGNED_WITH.encode(), f"{now}.{body}".encode(), hashlib.sha256).hexdigest()
