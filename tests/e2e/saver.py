@@ -5,7 +5,8 @@ from typing import Any
 
 import requests
 
-from tests.e2e.conftest import Api, Gateway, eventually
+from tests.e2e.conftest import Api, Gateway
+from tests.waiting import eventually
 
 
 class Saver:
@@ -38,7 +39,8 @@ class Saver:
     def save_first(self) -> dict[str, Any]:
         """Save a Visa card, and wait until Stripe's event made it the default. Returns the card."""
         self.save()
-        [card] = eventually(self.cards, lambda cards: cards and cards[0]["default"], every=1)
+        first = "a saved card that is the default"
+        [card] = eventually(first, self.cards, lambda cards: cards and cards[0]["default"], every=1)
         return card
 
     @property

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 import requests
 
-from tests.e2e.conftest import Api, Gateway, eventually
+from tests.e2e.conftest import Api, Gateway
 from tests.e2e.saver import Saver
+from tests.waiting import eventually
 
 NewId = Callable[[], str]
 
@@ -49,9 +50,8 @@ def test_absent_customer_whose_bank_asks_finishes_the_payment_later(api: Api, ga
     card = saver.stripe("POST", "payment_methods/pm_card_threeDSecureRequired/attach", {"customer": saver.at_stripe})
     waiting = saver.pay(new_id(), payment_method=card["id"], off_session=True)
     assert waiting["status"] == "requires_action"
-    payment = eventually(
-        lambda: api.get(f"/payments/{waiting['payment_id']}").json(), lambda view: "next_action" in view
-    )
+    path = f"/payments/{waiting['payment_id']}"
+    payment = eventually("a next action", lambda: api.get(path).json(), lambda view: "next_action" in view)
     action = payment["next_action"]
 
     form = {"client_secret": action["client_secret"], "payment_method": action["payment_method"]}
@@ -60,7 +60,5 @@ def test_absent_customer_whose_bank_asks_finishes_the_payment_later(api: Api, ga
     page = {"payment_intent_client_secret": action["client_secret"], "outcome": "succeeded"}
     assert requests.post(f"{gateway.url}/3d_secure", page, timeout=10).status_code == 200
 
-    paid = eventually(
-        lambda: api.get(f"/payments/{waiting['payment_id']}").json(), lambda v: v["status"] == "succeeded"
-    )
+    paid = eventually("a charge", lambda: api.get(path).json(), lambda view: view["status"] == "succeeded")
     assert len(gateway.charges(paid["payment_id"])) == 1
