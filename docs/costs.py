@@ -45,6 +45,7 @@ from payments.adapters.dynamodb.tables import (
     Table,
 )
 from payments.domain.gateway_slots import slot_length
+from payments.domain.payment import ENVIRONMENT
 from tests.moto_tables import aws_in_memory, create_table
 
 Counts = Counter[str]
@@ -99,6 +100,7 @@ UNITS = (
     "SNS requests",
     "KMS requests",
 )
+ENVIRONMENT_ID = "0123456789abcdef"
 SAMPLE = {"amount": "99.99", "currency": "USD", "customer_id": "cus_1234567890", "description": "Annual plan"}
 KEYS: Any = {"SYMMETRIC_DEFAULT": "ENCRYPT_DECRYPT", "HMAC_256": "GENERATE_VERIFY_MAC"}
 CONTEXT = SimpleNamespace(
@@ -263,6 +265,8 @@ class Functions:
             "GATEWAY_SECRET_ARN": "-",
             "WEBHOOK_SECRET_ARN": secret,
             "STRIPE_API_BASE": "https://stripe.invalid",
+            "ENVIRONMENT_ID": ENVIRONMENT_ID,
+            "GATEWAY_MODE": "test",
             "DISPATCH_PACE_SECONDS": "0",
             "SLOT_MICROSECONDS": str(SLOT // timedelta(microseconds=1)),
             "PATIENCE_SECONDS": str(DEV.patience_seconds),
@@ -340,7 +344,8 @@ class Functions:
     def _event(self, payment_id: str) -> None:
         """Stripe's event about a payment that succeeded, after its outcome was recorded."""
         (reference,) = [made.reference for made in self._gateway.captured if made.payment_id == payment_id]
-        about = {"object": "payment_intent", "id": reference, "metadata": {"payment_id": payment_id}}
+        ours = {"payment_id": payment_id, ENVIRONMENT: ENVIRONMENT_ID}
+        about = {"object": "payment_intent", "id": reference, "metadata": ours}
         event = {"id": f"evt_{payment_id}", "type": "payment_intent.succeeded", "created": 0, "data": {"object": about}}
         body, now = json.dumps(event), int(time.time())
         signed = hmac.new(SIGNED_WITH.encode(), f"{now}.{body}".encode(), hashlib.sha256).hexdigest()

@@ -51,6 +51,26 @@ def show_one(context: typer.Context, customer_id: CustomerId, json: Json = False
     _print_result(stack, Api(stack).call("GET", _path(customer_id)).body, json)
 
 
+@app.command()
+def cards(context: typer.Context, customer_id: CustomerId, json: Json = False) -> None:
+    """List the cards that a customer saved at the gateway, newest first."""
+    found = Api(stack_of(context)).call("GET", f"{_path(customer_id)}/payment-methods").body
+    if json:
+        show.as_json(found)
+        return
+    rows = [
+        [
+            card["id"],
+            card["brand"],
+            f"****{card['last4']}",
+            f"{card['exp_month']:02}/{card['exp_year']}",
+            "yes" if card["default"] else "",
+        ]
+        for card in found["payment_methods"]
+    ]
+    show.table("cards", ("payment method", "brand", "number", "expires", "default"), rows)
+
+
 @app.command("set-default")
 def set_default(
     context: typer.Context,
@@ -75,7 +95,7 @@ def set_default(
 
 @app.command()
 def erase(context: typer.Context, customer_id: CustomerId, yes: Yes = False, json: Json = False) -> None:
-    """Erase a customer's personal data permanently and revoke their tokens. Payment records are kept."""
+    """Erase a customer's personal data and saved cards permanently. Payment records are kept."""
     path = _path(customer_id)
     stack = stack_of(context)
     if not yes:

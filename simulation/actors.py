@@ -7,10 +7,11 @@ from urllib.parse import quote_plus
 
 from payments.domain.batch_breaker import PausedBy
 from payments.domain.clock import iso
+from payments.domain.customer import linked
 from payments.domain.gateway_event import GatewayEvent
 from simulation.faults import Mishap
 from simulation.invariants import is_at_rest
-from simulation.work import Ask, Upload, source_of
+from simulation.work import FIRST_SETUP, Ask, Upload, source_of
 from simulation.world import World
 
 CLIENT_WAITS_SECONDS = 29.0
@@ -53,6 +54,13 @@ class Actors:
         if random.random() < 0.1:
             body = random.choice(("not json", "{}", '{"payment_id": "unknown"}'))
             scheduler.spawn("stranger", lambda: world.queue.put(body, poison=True), after=random.random() * phase)
+
+        scheduler.spawn("first setup", self._first_setup, after=random.random() * crowd)
+
+    def _first_setup(self) -> None:
+        """A customer sets up a first card, while payments of theirs may already be sent without their customer."""
+        rows = self.world.customers.rows
+        rows[FIRST_SETUP] = linked(rows[FIRST_SETUP], "cus_first_setup")
 
     # Clients and uploaders -----------------------------------------------------------------------------------------
 
@@ -132,7 +140,7 @@ class Actors:
             world.scheduler.spawn("another card", partial(world.gateway.pay_again, reference), after=soon)
         if kind in _PAYABLE and random.random() < 0.3:
             world.scheduler.spawn("dashboard", partial(world.gateway.update, reference), after=soon * random.random())
-        if kind == "payment_intent.requires_action":
+        if kind in ("payment_intent.requires_action", "payment_intent.payment_failed"):  # the second: absent until now
             self._customer(reference)
         elif kind == "payment_intent.processing":
             well, after = random.random() < 0.8, random.choice((10.0, 600.0, 5 * HOUR)) * random.random()

@@ -11,10 +11,23 @@ from payments.domain.statuses import Status
 
 WELL = frozenset({Status.SUCCEEDED, Status.PARTIALLY_REFUNDED, Status.REFUNDED})
 NEEDS_CUSTOMER = "pm_card_authenticationRequired"
-CUSTOMERS = (Customer("cus_with_card", default_payment_method="pm_card_mastercard"), Customer("cus_without"))
+FIRST_SETUP = "cus_with_card"
+"""The customer whose customer at the gateway is made during the run."""
+CUSTOMERS = (
+    Customer(FIRST_SETUP, default_payment_method="pm_card_mastercard"),
+    Customer("cus_saving", default_payment_method="pm_card_visa", gateway_customer="cus_at_gateway"),
+    Customer("cus_without"),
+)
 _KINDS: dict[str, tuple[int, dict[str, str], frozenset[Status]]] = {
     "good card": (10, {"payment_method": "pm_card_visa"}, WELL),
-    "card of the customer": (2, {"customer_id": "cus_with_card"}, WELL),
+    "card of the customer": (2, {"customer_id": FIRST_SETUP}, WELL),
+    "saved card": (2, {"customer_id": "cus_saving"}, WELL),
+    # in a file the customer is absent, and the gateway declines the card until they confirm it again
+    "saved card authenticates": (
+        2,
+        {"customer_id": "cus_saving", "payment_method": NEEDS_CUSTOMER},
+        WELL | {Status.DECLINED},
+    ),
     "settles later": (3, {"payment_method": "pm_card_visa", "metadata": "settles_later"}, WELL | {Status.DECLINED}),
     "authenticates": (4, {"payment_method": NEEDS_CUSTOMER}, WELL | {Status.DECLINED}),
     # the customer may pay with another card before the charge is canceled

@@ -137,7 +137,8 @@ class World:
         page_slot = SLOTS_A_PAGE * slot_length(25, 8)
         page_limiter = GatewayRateLimiter(effects.of("slots", MemorySlotStore()), page_slot, clock, sleep)
         timeouts = RecoveryTimeouts()
-        customers = effects.of("customers", MemoryCustomerStore(*CUSTOMERS))
+        self.customers = MemoryCustomerStore(*CUSTOMERS)
+        customers = effects.of("customers", self.customers)
         methods = PaymentMethods(customers, "", effects.of("tokens", MemoryTokenStore()), clock, encryptor)
 
         def refused(payment_id: str, error: Misconfigured) -> None:

@@ -15,7 +15,9 @@ from payments.adapters.kms import KmsEmailHasher, KmsFieldEncryptor
 from payments.adapters.secrets_manager import GatewayKey
 from payments.adapters.step_functions import StepFunctionsWorkflow
 from payments.adapters.stripe.next_actions import StripeNextActions
+from payments.adapters.stripe.saved_methods import StripeSavedMethods
 from payments.application.rate_limited_next_actions import RateLimitedNextActions
+from payments.application.rate_limited_saved_methods import RateLimitedSavedMethods
 from payments.application.velocity import Velocity
 from payments.config import setting
 from payments.domain.card_data import card_data_in
@@ -27,7 +29,7 @@ from payments.observability.logs import invocation, logger
 from payments.observability.metrics import PAYMENTS_ACCEPTED, count
 from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.ports.limit_store import LimitsUnavailable
-from payments.rest import customers, legacy, listing, payments, tokens
+from payments.rest import customers, legacy, listing, payments, saved_methods, tokens
 from payments.rest.access import require_role
 from payments.rest.http import Problem, answer, header, problem_answer
 from payments.rest.rate_limits import Kind, Limiter
@@ -44,6 +46,9 @@ OPERATIONS: dict[str, Callable[[Request, Services], dict[str, Any]]] = {
     "PATCH /customers/{customer_id}": customers.update_customer,
     "DELETE /customers/{customer_id}": customers.delete_customer,
     "GET /customers/{customer_id}/payments": listing.list_customer_payments,
+    "POST /customers/{customer_id}/setup": saved_methods.create_setup,
+    "GET /customers/{customer_id}/payment-methods": saved_methods.list_payment_methods,
+    "DELETE /customers/{customer_id}/payment-methods/{method_id}": saved_methods.delete_payment_method,
     "POST /tokens": tokens.create_token,
     "GET /tokens/{token_id}": tokens.get_token,
     "DELETE /tokens/{token_id}": tokens.revoke_token,
@@ -85,6 +90,16 @@ services = Services(
     access_log=DynamoAccessLog(dynamodb, setting("AUDIT_TABLE")),
     next_actions=RateLimitedNextActions(
         StripeNextActions(gateway_key.read, refused=gateway_key.forget, base_url=setting("STRIPE_API_BASE")),
+        limits,
+        utc_now,
+    ),
+    saved_methods=RateLimitedSavedMethods(
+        StripeSavedMethods(
+            gateway_key.read,
+            setting("ENVIRONMENT_ID"),
+            refused=gateway_key.forget,
+            base_url=setting("STRIPE_API_BASE"),
+        ),
         limits,
         utc_now,
     ),

@@ -3,30 +3,36 @@
 from typing import Any
 
 from payments.adapters import aws_clients as aws
+from payments.adapters.dynamodb.customers import DynamoCustomerStore
 from payments.adapters.dynamodb.events import DynamoEventStore
 from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
 from payments.adapters.kms import KmsFieldEncryptor
 from payments.adapters.secrets_manager import WebhookSecrets
 from payments.adapters.step_functions import StepFunctionsWorkflow
 from payments.adapters.stripe.webhook import BadSignature, EventOfOtherMode, UnreadableEvent, verified_event
+from payments.application.first_cards import FirstCards
 from payments.application.webhooks import Webhooks
 from payments.config import setting
 from payments.domain.clock import utc_now
 from payments.domain.errors import Misconfigured
-from payments.domain.gateway_event import EventState, GatewayEvent
+from payments.domain.gateway_event import CardSaved, EventState, GatewayEvent
 from payments.observability.logs import invocation, logger
 from payments.observability.metrics import CONTRADICTING_EVENTS, count
 from payments.rest.http import Problem, answer, header, problem_answer, raw_body
 
 dynamodb = aws.dynamodb()
 secrets = WebhookSecrets(aws.secrets_manager(), setting("WEBHOOK_SECRET_ARN"))
+encryptor = KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN"))
 webhooks = Webhooks(
     events=DynamoEventStore(dynamodb, setting("GATEWAY_EVENTS_TABLE")),
     payments=InstrumentedPaymentStore(dynamodb, setting("PAYMENTS_TABLE")),
     workflow=StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN")),
     clock=utc_now,
-    encryptor=KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN")),
+    encryptor=encryptor,
     environment_id=setting("ENVIRONMENT_ID"),
+)
+first_cards = FirstCards(
+    DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE")), encryptor, utc_now, setting("ENVIRONMENT_ID")
 )
 log = logger()
 
@@ -37,7 +43,12 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     request_id = str(event["requestContext"].get("requestId", ""))
     try:
         received = _verified(event)
-        state = webhooks.receive(received)
+        if isinstance(received, CardSaved):
+            state = first_cards.receive(received)
+            ours = {"customer_id": received.customer_id}
+        else:
+            state = webhooks.receive(received)
+            ours = {"payment_id": received.payment_id}
     except Problem as problem:
         log.warning("webhook rejected", status=problem.status, detail=problem.detail)
         return problem_answer(problem, request_id)
@@ -46,11 +57,11 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         return problem_answer(Problem(500, "internal-error", "send the event again"), request_id)
     if state is EventState.CONTRADICTS:
         count(CONTRADICTING_EVENTS)
-    log.info("webhook", event_id=received.event_id, type=received.type, payment_id=received.payment_id, state=state)
+    log.info("webhook", event_id=received.event_id, type=received.type, state=state, extra=ours)
     return answer(200, {"received": True})
 
 
-def _verified(event: dict[str, Any]) -> GatewayEvent:
+def _verified(event: dict[str, Any]) -> GatewayEvent | CardSaved:
     """The event, if its signature is valid. Raises Problem."""
     signature = header(event, "Stripe-Signature")
     try:

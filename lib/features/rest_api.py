@@ -27,7 +27,7 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
     tables, encryption, effective = foundation.tables, foundation.encryption, foundation.settings.effective
     api = foundation.function(
         "api",
-        10,
+        20,  # a first setup asks the gateway twice, each at most 4 s
         AUTH_MODE=effective.auth_mode,
         EMAIL_HASH_KEY_ARN=encryption.lookup_key.arn,
         RATE_PER_IP_PER_MINUTE=str(effective.rate_per_ip_per_minute),
@@ -40,6 +40,7 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
         **tables.payments.environment,
         **encryption.environment,
         **foundation.gateway,
+        **foundation.environment,
         **foundation.suffix,
     )
     tables.payments.grant(api, "GetItem", "PutItem", "BatchGetItem")

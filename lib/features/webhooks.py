@@ -18,12 +18,15 @@ class Webhooks:
             **secret.environment,
             **tables.payments.environment,
             **tables.gateway_events.environment,
+            **tables.customers.environment,
             **foundation.encryption.environment,
             **foundation.suffix,
         )
         tables.payments.grant(self.webhook, "GetItem")
         tables.gateway_events.grant(self.webhook, "PutItem")
+        tables.customers.grant(self.webhook, "GetItem", "PutItem")  # the first saved card becomes the default
         foundation.encryption.grant_fields(self.webhook, "payment_id", "GenerateDataKey")
         foundation.encryption.grant_fields(self.webhook, "event_id", "GenerateDataKey")
+        foundation.encryption.grant_fields(self.webhook, "customer_id", "GenerateDataKey")
         workflow.grant_start(self.webhook)
         secret.grant_read(self.webhook)

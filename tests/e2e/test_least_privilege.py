@@ -18,7 +18,8 @@ from payctl.stack import Stack
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.domain.clock import utc_now
 from payments.domain.payment import accepted, parse_request
-from tests.e2e.conftest import Api, BatchFiles, Events
+from tests.e2e.conftest import Api, BatchFiles, Events, Gateway
+from tests.e2e.saver import Saver
 from tests.waiting import eventually
 
 UNSEEN = {
@@ -85,6 +86,7 @@ def asked(
 ) -> list[Asked]:
     """All requests of the stack's roles, after each path of a payment."""
     pay_over_rest(api, client("dynamodb"), outputs["customers_table"])
+    Saver(api, Gateway(outputs["gateway_url"]), "least_saver").save_first()
     with no_time_left(client("lambda"), f"payment-split-{outputs['environment_suffix']}"):
         payments = DynamoPaymentStore(client("dynamodb"), outputs["payments_table"])
         pay_by_batch(

@@ -96,7 +96,7 @@ def test_answers_have_the_shape_that_the_readme_shows(
     printed: dict[str, str],
 ) -> None:
     shown = [block for block in HERE if block.answer]
-    assert len(shown) == 6
+    assert len(shown) == 7
     for block in shown:
         assert shape(json.loads(printed[block.script])) == shape(json.loads(block.answer)), block.script
 
@@ -144,3 +144,11 @@ def test_documented_payment_with_a_lost_answer_is_found_charged(printed: dict[st
     (output,) = [text for script, text in printed.items() if "stand_in=answer_lost" in script]
     assert "order_18" in output
     assert "succeeded" in output
+
+
+def test_documented_saved_card_becomes_the_default_and_is_charged(printed: dict[str, str]) -> None:
+    (cards,) = [text for script, text in printed.items() if "tee cards.json" in script]
+    [card] = json.loads(cards)["payment_methods"]
+    assert card["default"] is True
+    (output,) = [text for script, text in printed.items() if "pay_saved_" in script]
+    assert '"status": "succeeded"' in output

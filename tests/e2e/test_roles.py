@@ -27,7 +27,12 @@ Client = Callable[[str], Any]
 
 CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "api" / "openapi.yaml").read_text())
 NO_ROLE = "no role"
-NOT_THERE = {"{payment_id}": "nothing_here", "{customer_id}": "not_here", "{token_id}": "0" * 64}
+NOT_THERE = {
+    "{payment_id}": "nothing_here",
+    "{customer_id}": "not_here",
+    "{token_id}": "0" * 64,
+    "{method_id}": "pm_not_here",
+}
 """The value of each path parameter: ids that do not exist, so that no cell changes anything."""
 OVER_SMALL = 12
 """An amount that is not counted against card testing: all tests share an address, and so its count of cards."""

@@ -63,7 +63,11 @@ FIELDS = {
         "webhook": {"kms:GenerateDataKey"},
     },
     "event_id": {"webhook": {"kms:GenerateDataKey"}, "sweep": {"kms:Decrypt"}},
-    "customer_id": {"api": {"kms:GenerateDataKey", "kms:Decrypt"}, "charge": {"kms:Decrypt"}},
+    "customer_id": {
+        "api": {"kms:GenerateDataKey", "kms:Decrypt"},
+        "charge": {"kms:Decrypt"},
+        "webhook": {"kms:GenerateDataKey"},
+    },
 }
 """Owner of the fields → the functions that encrypt and decrypt them. All other encrypted data is used through the
 service that holds it, which the key's own policy allows."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import boto3
 import pytest
+import requests
 import yaml
 from botocore.exceptions import ClientError
 
@@ -117,6 +118,7 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
             "GATEWAY_SECRET_ARN": "payment-gateway-stripe",
             "STRIPE_API_BASE": "http://127.0.0.1:9",
             "GATEWAY_MODE": "test",
+            "ENVIRONMENT_ID": "0123456789abcdef",
             "RATE_PER_IP_PER_MINUTE": "1000",
             "RATE_PER_CUSTOMER_PER_MINUTE": "1000",
             "ENVIRONMENT_SUFFIX": "test",
@@ -174,7 +176,7 @@ BODIES: dict[str, Any] = {
     "create_customer_v1": CUSTOMER,
     "create_payment_v1": {"customer_id": "cus_1", "email": "ada@example.org", "amount": "1", "currency": "EUR"},
 }
-PATH = {"payment_id": "pay_1", "customer_id": "cus_1", "token_id": "a" * 64}
+PATH = {"payment_id": "pay_1", "customer_id": "cus_1", "token_id": "a" * 64, "method_id": "pm_1"}
 
 
 @pytest.mark.fault(42)
@@ -195,6 +197,8 @@ def test_routes_allow_a_role_what_the_contract_says_and_else_answer_403(api: Api
         for operation in operations.values()
         if role in operation.get("x-roles", [])
     }
+    at_stripe = statuses.pop("create_setup")  # there is none here
+    assert at_stripe["statusCode"] in (403, 404, 503)
     assert not [answer for answer in statuses.values() if answer["statusCode"] == 401 or answer["statusCode"] >= 500]
     assert all(is_problem(answer, 403, "forbidden") for op, answer in statuses.items() if op not in let_in)
 
@@ -316,6 +320,47 @@ def requires_action(url: str, payments: DynamoPaymentStore) -> str:
     reference = caught.value.gateway_reference
     payments.save(after(row, Status.REQUIRES_ACTION, gateway="stripe", gateway_reference=reference))
     return reference
+
+
+CARDS = "/customers/{customer_id}/payment-methods"
+
+
+def confirm(url: str, setup: dict[str, str]) -> None:
+    """Confirm a setup with a Visa card, as Stripe.js does."""
+    form = {"client_secret": setup["client_secret"], "payment_method": "pm_card_visa"}
+    path = f"{url}/v1/setup_intents/{setup['setup_id']}/confirm"
+    assert requests.post(path, form, auth=("sk_test_browser", ""), timeout=10).status_code == 200
+
+
+def test_saved_card_is_set_up_listed_removed_and_erased_at_stripe(
+    tables: None, executions: Executions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = {"customer_id": "cus_1"}
+    with in_process() as (url, fake_stripe):
+        api = loaded(executions, monkeypatch, STRIPE_API_BASE=url)
+        monkeypatch.setattr("payments.application.client_requests.REQUESTS_PER_SECOND", 100)  # the clock stands still
+        boto3.client("secretsmanager").create_secret(Name="payment-gateway-stripe", SecretString="sk_test_api")
+        assert api.ask("POST /customers", SHOP, CUSTOMER)["statusCode"] == 201
+        setups = [api.ask("POST /customers/{customer_id}/setup", SHOP, path=path) for _ in range(2)]
+        [there] = fake_stripe.customers.list({})["data"]
+        [row] = items(CUSTOMERS.name)
+        for setup in setups:
+            confirm(url, setup["body"])
+        cards = api.ask(f"GET {CARDS}", SHOP, path=path)["body"]["payment_methods"]
+        removed = api.ask(f"DELETE {CARDS}/{{method_id}}", SHOP, path=path | {"method_id": cards[0]["id"]})
+        left = api.ask(f"GET {CARDS}", SHOP, path=path)["body"]["payment_methods"]
+        erased = api.ask("DELETE /customers/{customer_id}", SHOP, path=path)
+        gone = fake_stripe.customers.list({})["data"]
+
+    assert [setup["statusCode"] for setup in setups] == [201, 201]
+    assert row["gateway_customer"] == there["id"]
+    assert there["metadata"] == {"customer_id": "cus_1", "payment_environment": "0123456789abcdef"}
+    assert [(card["brand"], card["last4"], card["default"]) for card in cards] == [("visa", "4242", False)] * 2
+    assert (removed["statusCode"], left) == (204, cards[1:])
+    assert (erased["statusCode"], gone) == (204, [])
+    assert "gateway_customer" not in items(CUSTOMERS.name)[0]
+    kept = api.log.getvalue() + json.dumps([items(table) for table in (CUSTOMERS.name, LIMITS.name, AUDIT_LOG.name)])
+    assert not any(secret in kept for secret in ("_secret_", cards[0]["id"], "sk_test_api"))
 
 
 @pytest.mark.fault(17)

@@ -15,17 +15,20 @@ import boto3
 import pytest
 
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
-from payments.adapters.dynamodb.tables import GATEWAY_EVENTS
+from payments.adapters.dynamodb.tables import CUSTOMERS, GATEWAY_EVENTS
+from payments.domain.clock import iso
+from payments.domain.customer import Customer
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
 from payments.observability.metrics import CONTRADICTING_EVENTS
 from tests.integration.executions import Executions
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_tables import create_table
-from tests.unit.builders import after, payment
+from tests.unit.builders import NOON, after, payment
 
 SECRET, NEXT_SECRET = "whsec_now", "whsec_next"
 CARD = "4242424242424242"
+ENVIRONMENT = "0123456789abcdef"
 
 
 def event(event_id: str = "evt_1", type: str = "payment_intent.succeeded", payment_id: str = "pay_1") -> bytes:
@@ -86,6 +89,7 @@ class Endpoint:
 def endpoint(payments: DynamoPaymentStore, executions: Executions) -> Endpoint:
     """The webhook with a secret, and an unknown payment that a valid event would make the workflow query."""
     create_table(GATEWAY_EVENTS)
+    create_table(CUSTOMERS)
     payments.create(payment())
     processing = after(payment(), Status.PROCESSING)
     payments.save(processing)
@@ -96,9 +100,10 @@ def endpoint(payments: DynamoPaymentStore, executions: Executions) -> Endpoint:
         PAYMENTS_TABLE="payments",
         GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name,
         STATE_MACHINE_ARN=executions.arn,
-        ENVIRONMENT_ID="0123456789abcdef",
         GATEWAY_MODE="test",
         WEBHOOK_SECRET_ARN=secret_arn,
+        CUSTOMERS_TABLE=CUSTOMERS.name,
+        ENVIRONMENT_ID=ENVIRONMENT,
         VAULT_KEY_ARN=boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
     )
     endpoint = Endpoint(function, secret_arn)
@@ -137,6 +142,70 @@ def test_event_when_it_comes_twice_then_stored_once_and_asked_about_once(
     assert [endpoint.deliver(event()), endpoint.deliver(event())] == [200, 200]
     assert endpoint.stored() == {"evt_1": "parked"}
     assert len(executions.started()) == 1
+
+
+# Saved cards ---------------------------------------------------------------------------------------------------------
+
+
+def card_saved(**more: Any) -> bytes:
+    """setup_intent.succeeded as Stripe writes it."""
+    metadata = {"customer_id": "cus_1", "payment_environment": ENVIRONMENT}
+    about = {"id": "seti_1", "object": "setup_intent", "client_secret": "seti_1_secret_2", "metadata": metadata}
+    about |= {"customer": "cus_stripe", "payment_method": "pm_1AbC"} | more
+    created = {"id": "evt_1", "object": "event", "type": "setup_intent.succeeded", "created": 1795262400}
+    return json.dumps(created | {"data": {"object": about}}).encode()
+
+
+def customer_row() -> dict[str, Any]:
+    """The stored customer, in plain types."""
+    item = boto3.client("dynamodb").get_item(TableName=CUSTOMERS.name, Key={"customer_id": {"S": "cus_1"}})["Item"]
+    return {name: next(iter(value.values())) for name, value in item.items()}
+
+
+@pytest.fixture
+def saver(endpoint: Endpoint) -> None:
+    """A customer who has set up a card."""
+    row = Customer("cus_1", created_at=iso(NOON), updated_at=iso(NOON), version=2, gateway_customer="cus_stripe")
+    endpoint.function.first_cards.customers.create(row)
+
+
+def test_saved_card_becomes_the_sealed_default_and_no_text_is_logged(
+    endpoint: Endpoint, saver: None, executions: Executions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = StringIO()
+    monkeypatch.setattr(endpoint.function.log.registered_handler, "stream", log)
+    assert [endpoint.deliver(card_saved()), endpoint.deliver(card_saved())] == [200, 200]
+    row = customer_row()
+    assert is_sealed(row["default_payment_method"])
+    assert row["version"] == "3"
+    assert (endpoint.stored(), executions.started()) == ({}, {})
+    assert '"customer_id":"cus_1"' in log.getvalue()
+    assert "pm_1AbC" not in log.getvalue() + json.dumps(row)
+    assert "_secret_" not in log.getvalue()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"metadata": {"customer_id": "cus_1", "payment_environment": "another"}},
+        {"metadata": None},
+        {"metadata": {"customer_id": ["cus_1"], "payment_environment": ENVIRONMENT}},
+        {"customer": "cus_other"},
+        {"customer": None},
+        {"payment_method": None},
+    ],
+)
+def test_saved_card_of_another_program_is_acknowledged_and_ignored(
+    endpoint: Endpoint, saver: None, more: dict[str, Any]
+) -> None:
+    assert endpoint.deliver(card_saved(**more)) == 200
+    assert "default_payment_method" not in customer_row()
+
+
+@pytest.mark.fault(33)
+def test_saved_card_with_a_wrong_signature_changes_nothing(endpoint: Endpoint, saver: None) -> None:
+    assert endpoint.deliver(card_saved(), secret="whsec_other") == 400
+    assert "default_payment_method" not in customer_row()
 
 
 FORGED: dict[str, Callable[[bytes], tuple[bytes, dict[str, str]]]] = {
@@ -269,9 +338,10 @@ def test_event_without_a_configured_secret_gets_503_with_what_to_do(
         PAYMENTS_TABLE="payments",
         GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name,
         STATE_MACHINE_ARN=executions.arn,
-        ENVIRONMENT_ID="0123456789abcdef",
         GATEWAY_MODE="test",
         WEBHOOK_SECRET_ARN=secret_arn,
+        CUSTOMERS_TABLE=CUSTOMERS.name,
+        ENVIRONMENT_ID=ENVIRONMENT,
     )
     endpoint = Endpoint(function, secret_arn)
 

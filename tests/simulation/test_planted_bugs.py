@@ -22,6 +22,7 @@ from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.split import Splitter
 from payments.application.charge import Charging
 from payments.application.charge_list import ChargeList
+from payments.application.validate import PaymentMethods
 from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import Progress
 from payments.domain.clock import parse_iso
@@ -48,7 +49,7 @@ def no_intent(patch: Patch) -> None:
     """Send first, and write `processing` afterwards."""
 
     def send(self: Charging, payment: Payment) -> Outcome:
-        payment = replace(payment, payment_method=self.methods.of(payment))
+        payment = replace(payment, payment_method=self.methods.of(payment).payment_method)
         outcome = self._outcome(payment, self.gateway.charge(charging._request_for(payment)))
         self.store.save(moved(payment, Status.PROCESSING, at=self.clock(), actor="charge"))
         return outcome
@@ -65,6 +66,20 @@ def new_key_every_time(patch: Patch) -> None:
         return charge(self, request)
 
     patch.setattr(MemoryGateway, "charge", forgetful)
+
+
+def customer_of_today(patch: Patch) -> None:
+    """Every attempt names the customer at the gateway that there is now, not the one of the first attempt.
+
+    The customer changes before every attempt: seldom otherwise does it change just before a repeated one.
+    """
+    send, of, customers = Charging._send, PaymentMethods.of, count(1)
+    patch.setattr(Charging, "_send", lambda self, payment: send(self, replace(payment, attempts=0)))
+    patch.setattr(
+        PaymentMethods,
+        "of",
+        lambda self, payment: of(self, payment)._replace(gateway_customer=f"cus_{next(customers)}"),
+    )
 
 
 def failed_instead_of_unknown(patch: Patch) -> None:
@@ -372,6 +387,7 @@ def counts_each_attempt(patch: Patch) -> None:
 BUGS: dict[Plant, set[str]] = {
     no_intent: {"intent before effect"},
     new_key_every_time: {"charged once"},
+    customer_of_today: {"charged as asked", "every status has its cause"},
     failed_instead_of_unknown: {"no charge after a no"},
     nothing_is_audited: {"audited"},
     audited_twice: {"audited"},

@@ -122,6 +122,7 @@ class Charging:
             return Outcome(
                 status, "too_many_attempts", f"{payment.attempts} attempts had no result; it is not sent again"
             )
+        method = self.methods.of(payment)
         payment = moved(
             payment,
             Status.PROCESSING,
@@ -131,7 +132,8 @@ class Charging:
             attempted_at=payment.attempted_at or iso(self.clock()),
             gateway=self.gateway.name,
             # stored with the intent, so that every later attempt sends the same request under the same key
-            payment_method=self.methods.of(payment),
+            payment_method=method.payment_method,
+            gateway_customer=payment.gateway_customer if payment.attempts else method.gateway_customer,
             environment_id=payment.environment_id if payment.attempts else self.environment_id,
         )
         self.store.save(self.row_of(payment))
@@ -268,7 +270,9 @@ def _request_for(payment: Payment) -> ChargeRequest:
         payment.metadata,
         payment.environment_id,
         payment.gateway_customer,
-        payment.off_session,
+        # a card that is attached to no customer would be used up by "authentication required"
+        off_session=payment.off_session and bool(payment.gateway_customer),
+        return_url=payment.return_url,
     )
 
 

@@ -1,18 +1,11 @@
-"""Reads of next actions, within their own share of the gateway's rate."""
+"""Reads of next actions, within the clients' share of the gateway's rate."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 
+from payments.application.client_requests import take_slot
 from payments.domain.clock import Clock
-from payments.domain.errors import RateLimited
-from payments.ports.limit_store import LimitStore, LimitsUnavailable
+from payments.ports.limit_store import LimitStore
 from payments.ports.next_actions import NextAction, NextActions
-
-READS_PER_SECOND = 2
-"""The most reads in one second of the clock, by all callers together. With the gateway rate limiter's 23 requests they
-stay within the 25 a second of a Stripe sandbox (docs.stripe.com/rate-limits). In live mode, reads of a payment intent
-have 25 a second for themselves, of which recovery uses the rest."""
-WINDOW = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -25,11 +18,5 @@ class RateLimitedNextActions:
 
     def next_action(self, reference: str) -> NextAction | None:
         """Take a slot, then read. Raises RateLimited without a slot, and also if the slots cannot be counted."""
-        ends = self.clock().replace(microsecond=0) + WINDOW
-        try:
-            taken = self.limits.count(f"next_action#{ends:%Y-%m-%dT%H:%M:%S}", ends)
-        except LimitsUnavailable:
-            raise RateLimited("slots_unknown", "the reads of next actions cannot be counted") from None
-        if taken > READS_PER_SECOND:
-            raise RateLimited("no_free_slot", "too many reads of next actions", retry_after_seconds=1)
+        take_slot(self.limits, self.clock)
         return self.next_actions.next_action(reference)

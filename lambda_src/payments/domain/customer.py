@@ -81,9 +81,11 @@ class Customer:
     """The row of a customer. Every save increments `version` by one.
 
     `email`, `name` and `default_payment_method` are stored encrypted. `subject` is the `sub` of the person who owns
-    this customer, or "". `created_by` is the `sub` of the caller who created it. Times are ISO 8601 UTC. A row at
-    version 0 was written before owners existed: it has an id and a payment method in plain text, and nothing else. An
-    erased row keeps `created_at`, `version`, `erased_at` and its id, so that the id is never reused.
+    this customer, or "". `created_by` is the `sub` of the caller who created it. `gateway_customer` is the gateway's id
+    of the customer that its saved payment methods are attached to, or "" before the first is set up.
+    `default_removed_at` is when the default payment method was last removed. Times are ISO 8601 UTC. A row at version 0
+    was written before owners existed: it has an id and a payment method in plain text, and nothing else. An erased row
+    keeps `created_at`, `version`, `erased_at` and its id, so that the id is never reused.
     """
 
     customer_id: str
@@ -97,6 +99,8 @@ class Customer:
     updated_at: str = ""
     version: int = 0
     erased_at: str = ""
+    gateway_customer: str = ""
+    default_removed_at: str = ""
 
     @property
     def private(self) -> dict[str, str]:
@@ -180,14 +184,21 @@ def created(
 
 def changed(customer: Customer, sealed: Mapping[str, str], *, at: datetime) -> Customer:
     """The row's next version. `sealed` holds only the changed fields, and `email_hash` if the e-mail changed."""
+    removes_default = sealed.get("default_payment_method") == ""
     return replace(
         customer,
         **sealed,
+        default_removed_at=iso(at) if removes_default else customer.default_removed_at,
         # the index by e-mail needs created_at, which rows written before owners existed do not have
         created_at=customer.created_at or iso(at),
         updated_at=iso(at),
         version=customer.version + 1,
     )
+
+
+def linked(customer: Customer, gateway_customer: str) -> Customer:
+    """The row's next version, with the gateway's customer. `updated_at` stays: nothing that a client sent changes."""
+    return replace(customer, gateway_customer=gateway_customer, version=customer.version + 1)
 
 
 def erased(customer: Customer, *, at: datetime) -> Customer:

@@ -5,10 +5,12 @@ workflow queries the gateway for the payment instead, under the same rules as fo
 therefore does not matter.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 
+CUSTOMER_KEY = "customer_id"
+"""The key of our customer's id in the metadata of a customer and a setup at the gateway."""
 REFUNDS = (
     "charge.refunded",  # its object is the charge, with our payment id; it does not tell that a refund failed
     "charge.refund.updated",  # the object of this one and all below is the refund, without our payment id
@@ -23,7 +25,8 @@ _ABOUT_CHARGES = (
     "payment_intent.processing",
     "payment_intent.requires_action",
 )
-HANDLED = (*_ABOUT_CHARGES, *REFUNDS)
+SET_UP = "setup_intent.succeeded"
+HANDLED = (*_ABOUT_CHARGES, *REFUNDS, SET_UP)
 """The event types that the endpoint must subscribe to. All others are acknowledged and ignored."""
 
 
@@ -63,6 +66,20 @@ class GatewayEvent:
     state: EventState = EventState.PARKED
     reference_digest: str = ""
     environment_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CardSaved:
+    """A verified event: a customer saved a card. `customer_id` and `environment_id` are ours, from the metadata that we
+    gave the setup, or "". The payment method is stored only encrypted."""
+
+    event_id: str
+    type: str
+    customer_id: str
+    environment_id: str
+    gateway_customer: str
+    payment_method: str = field(repr=False)
+    occurred_at: str
 
 
 def execution_suffix_of(event: GatewayEvent, attempt: int = 0) -> str:

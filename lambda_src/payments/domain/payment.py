@@ -28,9 +28,23 @@ RESERVED_METADATA = frozenset({"payment_id", ENVIRONMENT})
 """The keys of our own ids in the metadata at the gateway."""
 MAX_MESSAGE = 200
 """The longest message of a change, in characters. The rest is cut off: a row holds its whole history."""
-FIELDS = ("payment_id", "amount", "currency", "customer_id", "payment_method", "token", "description", "metadata")
+MAX_RETURN_URL = 2_048
+RETURN_URL = re.compile(r"https://[A-Za-z0-9][A-Za-z0-9.-]{0,252}(:[0-9]{1,5})?([/?#][!-~]*)?", re.ASCII)
+"""A page of the client: no user name before the host, and nothing that has to be encoded."""
+FIELDS = (
+    "payment_id",
+    "amount",
+    "currency",
+    "customer_id",
+    "payment_method",
+    "token",
+    "description",
+    "metadata",
+    "off_session",
+    "return_url",
+)
 REQUIRED_FIELDS = FIELDS[:3]
-SECRET_FIELDS = ("payment_method", "token")
+SECRET_FIELDS = ("payment_method", "token", "return_url")
 """Fields whose rejected values are not repeated: they may be worth money, or be other data sent by mistake."""
 NO_CARD_DATA = "never send card data; send a payment method of the gateway or a token of this API"
 _ASTRAY = "the value contains a token; send tokens only in the field token"
@@ -59,7 +73,11 @@ class InvalidRequest(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:
-    """A client's request, validated. `customer_id`, `payment_method`, `token` and `description` may be empty."""
+    """A client's request, validated. All texts but the id may be empty.
+
+    `off_session` says that the customer is absent and cannot authenticate. `usually_off_session` is what it is without
+    the field: false over REST, true in a file. `return_url` is where the customer returns to after authenticating.
+    """
 
     payment_id: str
     money: Money
@@ -68,6 +86,9 @@ class PaymentRequest:
     description: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     token: str = field(default="", repr=False)
+    off_session: bool = False
+    usually_off_session: bool = False
+    return_url: str = field(default="", repr=False)
 
     @property
     def token_id(self) -> str:
@@ -86,15 +107,20 @@ class PaymentRequest:
             "description": self.description,
             "metadata": dict(self.metadata),
         }
-        if self.token:  # without a token the fingerprint stays as it was before tokens existed
+        # fields that a request does not use leave the fingerprint as it was before they existed
+        if self.token:
             content["token_id"] = self.token_id
+        if self.off_session is not self.usually_off_session:
+            content["off_session"] = self.off_session
+        if self.return_url:
+            content["return_url"] = self.return_url
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def parse_request(body: Mapping[str, Any]) -> PaymentRequest:
+def parse_request(body: Mapping[str, Any], *, usually_off_session: bool = False) -> PaymentRequest:
     """Validate a request from a JSON body or a CSV row (amounts as text, int or Decimal).
 
-    Raises InvalidRequest naming all rejected fields.
+    `usually_off_session` holds for a request without the field. Raises InvalidRequest naming all rejected fields.
     """
     errors: list[FieldError] = []
 
@@ -124,7 +150,7 @@ def parse_request(body: Mapping[str, Any]) -> PaymentRequest:
             refuse(name, f"{type(value).__name__} given; {allowed}")
         elif name != "token" and TOKEN.search(value):
             refuse(name, _ASTRAY)
-        elif pattern and not pattern.fullmatch(value):
+        elif pattern and not (len(value) <= MAX_RETURN_URL and pattern.fullmatch(value)):  # the others are shorter
             refuse(name, f"{'a value' if name in SECRET_FIELDS else shown(value)} given; {allowed}")
         elif is_sealed(value):
             refuse(name, _OURS)
@@ -148,6 +174,16 @@ def parse_request(body: Mapping[str, Any]) -> PaymentRequest:
     if token and not body.get("customer_id"):
         refuse("customer_id", "a token belongs to a customer; send its customer_id too")
     description = text("description", None, f"at most {MAX_DESCRIPTION} printable characters")
+    return_url = text(
+        "return_url", RETURN_URL, f"an address such as https://shop.example/done, at most {MAX_RETURN_URL} characters"
+    )
+    off_session = clean.get("off_session")
+    if off_session in (None, ""):
+        off_session = usually_off_session
+    elif not isinstance(off_session, bool):
+        refuse("off_session", f"{shown(off_session)} given; allowed are true and false")
+    if off_session is True and return_url:
+        refuse("return_url", "an absent customer cannot return to a page; leave it out, or send off_session false")
     given = clean.get("metadata")
     metadata = {} if given in (None, "") else parse_metadata(given, refuse)
 
@@ -160,7 +196,18 @@ def parse_request(body: Mapping[str, Any]) -> PaymentRequest:
             refuse(error.field, str(error))
     if errors or money is None:
         raise InvalidRequest(errors)
-    return PaymentRequest(payment_id, money, customer_id, payment_method, description, metadata, token)
+    return PaymentRequest(
+        payment_id,
+        money,
+        customer_id,
+        payment_method,
+        description,
+        metadata,
+        token,
+        off_session=off_session,
+        usually_off_session=usually_off_session,
+        return_url=return_url,
+    )
 
 
 def parse_metadata(value: Any, refuse: Refuse) -> dict[str, str]:
@@ -216,10 +263,11 @@ class Payment:
     gateway before `not_before`, if that is set. `reference_digest` is the `reference_digest` of the gateway reference;
     rows from before it existed have none.
 
-    `environment_id`, `gateway_customer` and `off_session` are written with the first intent to send, and every later
-    attempt repeats them: the gateway would take a request that differs for another one. A payment that was first sent
-    before they existed has none, and keeps that form. `absent_version` is the version for which the gateway's list
-    proved that there is no charge.
+    `off_session` says that the customer is absent, and `return_url` where a present one returns to afterwards.
+    `environment_id` and `gateway_customer` are written with the first intent to send. Every later attempt repeats all
+    four: the gateway would take a request that differs for another one. A payment that was accepted or sent before they
+    existed has none, and keeps that form. `absent_version` is the version for which the gateway's list proved that
+    there is no charge.
     """
 
     payment_id: str
@@ -259,6 +307,7 @@ class Payment:
     off_session: bool = False
     absent_version: int = 0
     refunded_minor_units: int = 0
+    return_url: str = field(default="", repr=False)
 
     @property
     def is_proven_absent(self) -> bool:
@@ -323,6 +372,8 @@ def accepted(
         submitted_by=submitted_by,
         token_id=request.token_id,
         hold=hold,
+        off_session=request.off_session,
+        return_url=request.return_url,
     )
 
 

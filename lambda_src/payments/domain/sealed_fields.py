@@ -1,4 +1,5 @@
-"""The fields of a payment that are stored encrypted: payment method, gateway reference, and each metadata value.
+"""The fields of a payment that are stored encrypted: payment method, gateway reference, return address, and each
+metadata value.
 
 Metadata keys are not encrypted. Stores read and write rows with encrypted texts; code that needs plain text decrypts
 the row.
@@ -27,7 +28,12 @@ def context_of(payment_id: str) -> Context:
 def private(payment: Payment) -> dict[str, str]:
     """The texts by field name, encrypted or not. The value of a metadata key has the field name `metadata.KEY`."""
     metadata = {f"{_METADATA}{key}": value for key, value in payment.metadata.items()}
-    return {"payment_method": payment.payment_method, REFERENCE: payment.gateway_reference, **metadata}
+    return {
+        "payment_method": payment.payment_method,
+        REFERENCE: payment.gateway_reference,
+        "return_url": payment.return_url,
+        **metadata,
+    }
 
 
 def reference_digest(payment_id: str, reference: str) -> str:
@@ -72,5 +78,6 @@ def with_texts(payment: Payment, texts: Mapping[str, str]) -> Payment:
         payment,
         payment_method=texts["payment_method"],
         gateway_reference=texts[REFERENCE],
+        return_url=texts["return_url"],
         metadata={key: texts[f"{_METADATA}{key}"] for key in payment.metadata},
     )

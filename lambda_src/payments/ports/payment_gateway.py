@@ -15,7 +15,8 @@ class ChargeRequest:
 
     `environment_id` tells this deployment from others that use the same account of the gateway and may have a payment
     of the same id. It is empty if the payment was first sent before environments had ids. `customer` is the gateway's
-    customer whom the payment method belongs to. `off_session` says that the customer cannot authenticate now.
+    customer whom the payment method belongs to. `off_session` says that the customer cannot authenticate now,
+    and `return_url` where a customer who can returns to.
     """
 
     payment_id: str
@@ -26,6 +27,7 @@ class ChargeRequest:
     environment_id: str = ""
     customer: str = ""
     off_session: bool = False
+    return_url: str = field(default="", repr=False)
 
     @property
     def key(self) -> str:

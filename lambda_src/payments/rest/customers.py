@@ -19,6 +19,7 @@ from payments.domain.payment import FieldError, InvalidRequest
 from payments.ports.customer_store import CustomerExists
 from payments.ports.payment_store import VersionConflict
 from payments.rest.denied_access import record_denied
+from payments.rest.gateway import at_gateway
 from payments.rest.http import Problem, answer, no_content
 from payments.rest.owners import find_customer, owns, require_own_customer
 from payments.rest.request import Request
@@ -26,7 +27,7 @@ from payments.rest.services import Services
 
 MOST_FOUND = 20
 """The most customers shown for one e-mail address: each one costs a call to KMS."""
-_TRIES = 5
+TRIES = 5
 """How often a change is retried when other callers change the customer at the same time."""
 
 
@@ -60,7 +61,7 @@ def update_customer(request: Request, services: Services) -> dict[str, Any]:
     stored = services.encryptor.seal(customer.context, changes)
     if "email" in changes:
         stored["email_hash"] = services.email_hasher.hash_of(changes["email"])
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         customer = changed(customer, stored, at=request.at)
         view = _opened_view(customer, services)  # decrypt before saving: without the key nothing changes
         try:
@@ -70,26 +71,29 @@ def update_customer(request: Request, services: Services) -> dict[str, Any]:
             customer = require_own_customer(request, services, customer.customer_id)
         else:
             return answer(200, view)
-    raise _overtaken()
+    raise overtaken()
 
 
 def delete_customer(request: Request, services: Services) -> dict[str, Any]:
-    """DELETE /customers/{customer_id}: erase the personal data, 204. A repeated call completes one that failed midway.
+    """DELETE /customers/{customer_id}: erase the personal data and the gateway's customer, 204.
 
-    Raises Problem 404 if the caller has no such customer, and 409 if other callers change it at the same time.
+    A repeated call completes one that failed midway. Raises Problem 404 if the caller has no such customer, 409 if
+    other callers change it at the same time, and 503 if the gateway does not answer.
     """
     customer_id = request.path["customer_id"]
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         customer = find_customer(services, customer_id)
         if customer is None or not customer.erased_at:
+            customer = require_own_customer(request, services, customer_id)
+            _erase_at_gateway(services, customer.gateway_customer)
             try:
-                services.customers.save(erased(require_own_customer(request, services, customer_id), at=request.at))
+                services.customers.save(erased(customer, at=request.at))
             except VersionConflict:
                 continue
         # after the erasure, because from then on no new token can be created
         services.tokens.revoke_all_of(customer_id, request.at)
         return no_content()
-    raise _overtaken()
+    raise overtaken()
 
 
 def find_customers(request: Request, services: Services) -> dict[str, Any]:
@@ -159,6 +163,17 @@ def link_to(customer_id: str) -> str:
     return f"/customers/{customer_id}"
 
 
+def overtaken() -> Problem:
+    """The problem of a change that lost against other changes TRIES times."""
+    return Problem(409, "conflict", "the customer changed at the same time, nothing was stored; send the request again")
+
+
+def _erase_at_gateway(services: Services, gateway_customer: str) -> None:
+    """Delete the gateway's customer before ours: while it is not deleted, our row still says which one it is."""
+    if gateway_customer:
+        at_gateway(lambda: services.saved_methods.delete_customer(gateway_customer))
+
+
 def _opened_view(customer: Customer, services: Services) -> dict[str, Any]:
     return customer_view(customer, services.encryptor.open(customer.context, customer.private))
 
@@ -200,7 +215,3 @@ def _conflict(why: str) -> Problem:
 def _taken(request: Request, services: Services, customer_id: str) -> Problem:
     record_denied(services.access_log, request, "customer", customer_id)
     return _conflict("this customer_id is taken; use another one")
-
-
-def _overtaken() -> Problem:
-    return Problem(409, "conflict", "the customer changed at the same time, nothing was stored; send the request again")

@@ -14,6 +14,7 @@ from payments.domain.statuses import Status
 from payments.observability.logs import logger
 from payments.rest.access import ALLOWED
 from payments.rest.denied_access import record_denied
+from payments.rest.gateway import RETRY_AFTER_SECONDS
 from payments.rest.http import Problem, answer
 from payments.rest.owners import find_customer, owns
 from payments.rest.request import Request
@@ -22,8 +23,6 @@ from payments.rest.views import accepted_view, link_to, next_action_view, paymen
 
 NEW_FOR = timedelta(days=1)
 """How long after a customer's last change its default payment method counts as a new card, which may be stolen."""
-RETRY_AFTER_SECONDS = 5
-"""When to read the next action again if the gateway did not say."""
 
 
 def create_payment(request: Request, services: Services) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.next_actions import NextActions
 from payments.ports.payment_listing import PaymentListing
 from payments.ports.payment_store import PaymentStore
+from payments.ports.saved_methods import SavedMethods
 from payments.ports.token_store import TokenStore
 from payments.ports.workflow import Workflow
 from payments.rest.rate_limits import Limiter
@@ -31,5 +32,6 @@ class Services:
     velocity: Velocity
     access_log: AccessLog
     next_actions: NextActions
+    saved_methods: SavedMethods
     new_id: Callable[[], str]
     new_token: Callable[[], str]

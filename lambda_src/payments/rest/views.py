@@ -36,6 +36,7 @@ def payment_view(payment: Payment) -> dict[str, Any]:
         "customer_id": payment.customer_id,
         "description": payment.description,
         "metadata": dict(payment.metadata),
+        "off_session": payment.off_session,
         "source": payment.source,
         "reason": _reason(payment.code, payment.message),
         "created_at": payment.created_at,

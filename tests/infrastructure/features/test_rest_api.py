@@ -22,10 +22,12 @@ from payments.domain.payment import (
     MAX_DESCRIPTION,
     MAX_METADATA_KEYS,
     MAX_METADATA_VALUE,
+    MAX_RETURN_URL,
     METADATA_KEY,
     PAYMENT_ID,
     PAYMENT_METHOD,
     REQUIRED_FIELDS,
+    RETURN_URL,
     InvalidRequest,
 )
 from payments.domain.statuses import Status
@@ -291,6 +293,8 @@ def test_contract_and_code_agree_on_payment_fields_and_limits() -> None:
     assert properties["payment_method"]["pattern"] == f"^({PAYMENT_METHOD.pattern})?$"
     assert properties["token"]["pattern"] == f"^({tokens.TOKEN.pattern})?$"
     assert properties["description"]["maxLength"] == MAX_DESCRIPTION
+    assert properties["return_url"]["pattern"] == f"^({RETURN_URL.pattern})?$"
+    assert properties["return_url"]["maxLength"] == MAX_RETURN_URL
     assert metadata["maxProperties"] == MAX_METADATA_KEYS
     assert metadata["propertyNames"]["pattern"] == f"^{METADATA_KEY.pattern}$"
     assert metadata["additionalProperties"]["maxLength"] == MAX_METADATA_VALUE

@@ -810,3 +810,109 @@ def test_may_call_gateway_when_charge_calls_it_then_true_and_else_false(status: 
     with suppress(OutcomeUnknown):  # it finds no charge
         scenario.charge(Counts(scenario.clock), reconcile=reconcile)
     assert bool(calls) == expected
+
+
+# Saved cards ---------------------------------------------------------------------------------------------------------
+
+
+class SavedCardScenario(ChargeScenario):
+    """A payment of a customer who has saved a card, and what was sent for it."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(replace(payment(method="", customer_id="c1"), **more))
+        self.customers = MemoryCustomerStore(
+            Customer("c1", default_payment_method="pm_card_visa", gateway_customer="cus_stripe")
+        )
+        self.sent: list[ChargeRequest] = []
+
+    def charge(self, *_: Any, **__: Any) -> Outcome:
+        """Charge the current row at a gateway that records what it was sent."""
+        methods = PaymentMethods(self.customers, "pm_card_visa", MemoryTokenStore(), self.clock)
+        return Charging(Recording(self), methods, self.store, self.clock, self.timeouts).charge(self.now)
+
+
+class Recording:
+    """The scenario's gateway. It keeps each request for a charge."""
+
+    def __init__(self, scenario: SavedCardScenario) -> None:
+        self._scenario = scenario
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._scenario.gateway, name)
+
+    def charge(self, request: ChargeRequest) -> GatewayCharge:
+        """Charge at the gateway."""
+        self._scenario.sent.append(request)
+        return self._scenario.gateway.charge(request)
+
+
+@pytest.mark.fault(52)
+@pytest.mark.parametrize("off_session", [True, False])
+def test_saved_card_is_charged_with_its_customer_at_the_gateway(off_session: bool) -> None:
+    scenario = SavedCardScenario(off_session=off_session)
+    assert scenario.finish().status is Status.SUCCEEDED
+    [sent] = scenario.sent
+    assert (sent.payment_method, sent.customer, sent.off_session) == ("pm_card_visa", "cus_stripe", off_session)
+    assert scenario.now.gateway_customer == "cus_stripe"
+
+
+def test_customer_is_repeated_verbatim_after_it_changed() -> None:
+    """Another customer, or none, would be another request under the same key."""
+    scenario = SavedCardScenario(off_session=True)
+    scenario.gateway.fail(Fault(FaultKind.ANSWER_LOST, call="charge"))
+    with pytest.raises(OutcomeUnknown):
+        scenario.charge()
+    scenario.gateway.fail(Fault(FaultKind.NOT_SENT, call="find"))
+    scenario.customers.rows["c1"] = replace(scenario.customers.rows["c1"], gateway_customer="", version=9)
+    with suppress(PaymentError):
+        scenario.charge()
+    assert scenario.finish().status is Status.SUCCEEDED
+    assert set(map(repr, scenario.sent)) == {repr(scenario.sent[0])}
+    assert len(scenario.gateway.captured) == 1
+
+
+def test_customer_set_up_after_the_first_attempt_is_not_sent() -> None:
+    scenario = SavedCardScenario()
+    saved = scenario.customers.rows["c1"]
+    scenario.customers.rows["c1"] = replace(saved, gateway_customer="")
+    scenario.gateway.fail(Fault(FaultKind.NOT_SENT, call="charge"))
+    with pytest.raises(NotSent):
+        scenario.charge()
+    scenario.customers.rows["c1"] = saved
+    assert scenario.finish().status is Status.SUCCEEDED
+    assert [request.customer for request in scenario.sent] == ["", ""]
+
+
+def test_off_session_without_a_customer_at_the_gateway_is_not_sent() -> None:
+    scenario = SavedCardScenario(off_session=True)
+    scenario.customers.rows.clear()
+    scenario.finish()
+    assert [(request.customer, request.off_session) for request in scenario.sent] == [("", False)]
+
+
+def test_return_url_is_sent_with_the_charge() -> None:
+    scenario = SavedCardScenario(return_url="https://shop.example/done")
+    scenario.finish()
+    [sent] = scenario.sent
+    assert sent.return_url == "https://shop.example/done"
+    assert "shop.example" not in repr(sent)
+
+
+@pytest.mark.fault(17)
+@pytest.mark.parametrize("well", [True, False], ids=["confirmed again", "not authenticated"])
+def test_absent_customer_whose_bank_asks_requires_action_and_can_finish(well: bool) -> None:
+    scenario = SavedCardScenario(off_session=True, payment_method=STEP_UP)
+    waiting = scenario.finish()
+    assert (waiting.status, waiting.code) == (Status.REQUIRES_ACTION, "authentication_required")
+    assert scenario.finish().status is Status.REQUIRES_ACTION  # a later query says the same
+    scenario.gateway.finish(waiting.gateway_reference, well=well)
+    assert scenario.finish().status is (Status.SUCCEEDED if well else Status.DECLINED)
+    assert len(scenario.gateway.captured) == well
+
+
+def test_absent_customer_who_never_authenticates_is_declined_and_cancelled() -> None:
+    scenario = SavedCardScenario(off_session=True, payment_method=STEP_UP)
+    reference = scenario.finish().gateway_reference
+    scenario.clock.wait(scenario.timeouts.authentication)
+    assert (scenario.finish().status, scenario.now.code) == (Status.DECLINED, "authentication_abandoned")
+    assert [charge.reference for charge in scenario.gateway.waiting("canceled")] == [reference]

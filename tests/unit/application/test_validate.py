@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -13,9 +14,9 @@ from fakes.payments import MemoryPaymentStore
 from fakes.tokens import MemoryTokenStore
 from payments.adapters.stripe.amounts import refusal
 from payments.application.charge import Charging
-from payments.application.validate import PaymentMethods, validate
+from payments.application.validate import Method, PaymentMethods, validate
 from payments.domain.clock import iso
-from payments.domain.customer import Customer
+from payments.domain.customer import Customer, erased
 from payments.domain.errors import InvalidPayment
 from payments.domain.outcome import answered
 from payments.domain.payment import Payment
@@ -103,7 +104,7 @@ def test_validate_when_the_gateway_cannot_charge_the_amount_then_rejected() -> N
 def test_of_when_there_are_several_then_the_nearest_in_plain_text(row: Payment, method: str) -> None:
     scenario = ValidationScenario()
     scenario.checks.check(row)
-    assert scenario.methods.of(row) == method
+    assert scenario.methods.of(row).payment_method == method
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_of_uses_the_row_when_the_token_is_revoked_after_sending() -> None:
     scenario = ValidationScenario()
     revoke(scenario)
     sent = replace(by_token(), payment_method="pm_card_mastercard", status=Status.PROCESSING)
-    assert scenario.methods.of(sent) == "pm_card_mastercard"
+    assert scenario.methods.of(sent).payment_method == "pm_card_mastercard"
 
 
 def test_charge_rejects_a_token_revoked_after_validation_and_sends_nothing() -> None:
@@ -182,7 +183,7 @@ def test_of_uses_the_method_of_a_newer_customer_only_for_its_owner(
     methods = PaymentMethods(MemoryCustomerStore(CREATED), "pm_environment", MemoryTokenStore(), lambda: NOON)
     row = payment(method="", customer_id="c1")
     row = replace(row, submitted_by=submitted_by, created_at=iso(NOON + accepted_after))
-    assert methods.of(row) == method
+    assert methods.of(row).payment_method == method
 
 
 def test_charge_by_token_uses_its_method_and_stores_it_in_the_row() -> None:
@@ -216,7 +217,7 @@ def test_of_without_an_encryptor_gives_nothing_sealed() -> None:
     scenario = ValidationScenario()
     with pytest.raises(EncryptionUnavailable):
         scenario.checks.of(by_token())
-    assert scenario.checks.of(payment(method="")) == "pm_environment"
+    assert scenario.checks.of(payment(method="")) == Method("pm_environment")
 
 
 def test_of_does_not_open_a_token_with_the_text_of_another_customer() -> None:
@@ -225,3 +226,52 @@ def test_of_does_not_open_a_token_with_the_text_of_another_customer() -> None:
     scenario.tokens.rows[TOKEN_ID] = replace(scenario.tokens.rows[TOKEN_ID], payment_method=of_another)
     with pytest.raises(DecryptionFailed):
         scenario.methods.of(by_token())
+
+
+# The gateway's customer ----------------------------------------------------------------------------------------------
+
+SAVER = replace(CREATED, gateway_customer="cus_stripe")
+LATER = iso(NOON + timedelta(hours=1))
+
+
+def methods_of(customer: Customer, encryptor: MemoryFieldEncryptor | None = None) -> PaymentMethods:
+    """The payment methods of one customer, who has a token for pm_token, and of the environment."""
+    tokens = MemoryTokenStore()
+    tokens.create(Token(TOKEN_ID, "c1", "pm_token", {}, iso(NOON), iso(NOON + timedelta(days=1)), "sub_shop"))
+    return PaymentMethods(MemoryCustomerStore(customer), "pm_environment", tokens, lambda: NOON, encryptor)
+
+
+@pytest.mark.fault(52)
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (payment(method="pm_own", customer_id="c1"), Method("pm_own", "cus_stripe")),
+        (payment(method="", customer_id="c1"), Method("pm_c1", "cus_stripe")),
+        (by_token(), Method("pm_token", "cus_stripe")),
+        (payment(method="pm_own"), Method("pm_own")),
+        (payment(method="pm_own", customer_id="c2"), Method("pm_own")),
+        (payment(method=""), Method("pm_environment")),
+    ],
+    ids=["its own", "its customer's", "its token's", "of no customer", "of an unknown customer", "the environment's"],
+)
+def test_of_names_the_customer_that_a_method_may_be_attached_to(row: Payment, expected: Method) -> None:
+    assert methods_of(SAVER).of(replace(row, created_at=LATER)) == expected
+
+
+def test_of_names_no_customer_with_the_environments_method() -> None:
+    without = replace(SAVER, default_payment_method="")
+    assert methods_of(without).of(payment(method="", customer_id="c1")) == Method("pm_environment")
+
+
+@pytest.mark.parametrize("row", [CREATED, erased(SAVER, at=NOON)], ids=["saved no card", "erased"])
+def test_of_names_no_customer_that_the_gateway_does_not_have(row: Customer) -> None:
+    assert methods_of(row).of(payment(method="pm_own", customer_id="c1")) == Method("pm_own")
+
+
+@pytest.mark.fault(41)
+def test_of_names_no_customer_of_another_caller_created_later() -> None:
+    """A stranger may name an id before its customer is created. A token is a right of its own."""
+    of_a_stranger = partial(replace, submitted_by="sub_stranger", created_at=iso(NOON))
+    own = payment(method="pm_own", customer_id="c1")
+    assert methods_of(SAVER).of(of_a_stranger(own)) == Method("pm_own")
+    assert methods_of(SAVER).of(of_a_stranger(by_token())) == Method("pm_token", "cus_stripe")

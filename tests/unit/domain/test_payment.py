@@ -179,3 +179,80 @@ def test_parse_request_does_not_repeat_an_invalid_payment_method() -> None:
     with pytest.raises(InvalidRequest) as refused:
         parse_request(GOOD | {"payment_method": "pm-secret-token"})
     assert "secret" not in str(refused.value)
+
+
+# Off session, and the way back ---------------------------------------------------------------------------------------
+
+
+def test_off_session_is_false_over_rest_and_true_in_a_file_unless_given() -> None:
+    assert [parse_request(GOOD | {"off_session": given}).off_session for given in (None, "", False, True)] == [
+        *[False] * 3,
+        True,
+    ]
+    in_a_file = [parse_request(GOOD | change, usually_off_session=True) for change in ({}, {"off_session": False})]
+    assert [parsed.off_session for parsed in in_a_file] == [True, False]
+    assert accepted(in_a_file[0], at=NOON, source="batch").off_session
+
+
+def test_fingerprint_stays_unless_off_session_differs_from_what_is_usual() -> None:
+    before = parse_request(GOOD).fingerprint
+    assert before == "c426ed8c46eb00d9b59772e65128c16273b8f08bb53c2e3b1c7ce1e8c133c4f3"
+    assert parse_request(GOOD | {"off_session": False}).fingerprint == before
+    assert parse_request(GOOD, usually_off_session=True).fingerprint == before
+    assert parse_request(GOOD | {"off_session": True}, usually_off_session=True).fingerprint == before
+    explicit = parse_request(GOOD | {"off_session": True}).fingerprint
+    assert explicit not in (before, parse_request(GOOD | {"off_session": False}, usually_off_session=True).fingerprint)
+
+
+@pytest.mark.parametrize("value", ["true", 1, 0, "yes", [True]])
+def test_off_session_that_is_no_boolean_is_rejected(value: Any) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_request(GOOD | {"off_session": value})
+    assert [error.field for error in refused.value.errors] == ["off_session"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://shop.example/done",
+        "https://shop.example",
+        "https://127.0.0.1:8443/a?order=A-17&x=%20#top",
+        "https://shop.example/" + "a" * 2027,
+    ],
+)
+def test_return_url_is_kept_as_it_is_and_part_of_the_fingerprint(url: str) -> None:
+    parsed = parse_request(GOOD | {"return_url": url})
+    assert accepted(parsed, at=NOON, source="rest").return_url == url
+    assert parsed.fingerprint != parse_request(GOOD).fingerprint
+    assert url not in repr(parsed)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://shop.example/done",
+        "HTTPS://shop.example/done",
+        "https://",
+        "https:///done",
+        "https://jo@shop.example/",
+        "https://shop.example/a b",
+        "https://shop.example/schön",
+        "https://shop.example\n",
+        "shop.example",
+        "javascript:alert(1)",
+        "https://shop.example/" + "a" * 2028,
+        7,
+    ],
+)
+def test_return_url_that_is_no_plain_https_address_is_rejected(url: Any) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_request(GOOD | {"return_url": url})
+    assert [error.field for error in refused.value.errors] == ["return_url"]
+    assert "shop.example/a b" not in str(refused.value)
+
+
+def test_return_url_for_an_absent_customer_is_rejected() -> None:
+    with pytest.raises(InvalidRequest, match="return_url"):
+        parse_request(GOOD | {"return_url": "https://shop.example/", "off_session": True})
+    with pytest.raises(InvalidRequest, match="return_url"):
+        parse_request(GOOD | {"return_url": "https://shop.example/"}, usually_off_session=True)

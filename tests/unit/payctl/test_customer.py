@@ -146,6 +146,15 @@ def test_set_default_when_refused_otherwise_then_tells_that_alone(api: FakeApi, 
     assert "create" not in result.stderr
 
 
+def test_cards_lists_each_with_its_end_and_which_is_the_default(api: FakeApi, payctl: Payctl) -> None:
+    card = {"id": "pm_1", "brand": "visa", "last4": "4242", "exp_month": 7, "exp_year": 2034, "default": True}
+    api.body = {"payment_methods": [card], "links": {"self": "/customers/cus_1/payment-methods"}}
+    shown = payctl("customer", "cards", "cus_1").stdout
+    assert all(text in shown for text in ("pm_1", "visa", "****4242", "07/2034", "yes"))
+    assert json.loads(payctl("customer", "cards", "cus_1", "--json").stdout) == api.body
+    assert api.calls == [("GET", "/customers/cus_1/payment-methods", None)] * 2
+
+
 def test_erase_needs_yes_without_a_terminal(api: FakeApi, payctl: Payctl) -> None:
     refused = payctl("customer", "erase", "cus_1")
     assert refused.exit_code == Exit.USAGE

@@ -15,13 +15,15 @@ from fakes.limits import MemoryLimitStore
 from fakes.listing import MemoryPaymentListing
 from fakes.next_actions import MemoryNextActions
 from fakes.payments import MemoryPaymentStore
+from fakes.saved_methods import MemorySavedMethods
 from fakes.tokens import MemoryTokenStore
 from fakes.workflow import MemoryWorkflow
 from payments.application.rate_limited_next_actions import RateLimitedNextActions
+from payments.application.rate_limited_saved_methods import RateLimitedSavedMethods
 from payments.application.velocity import Velocity
 from payments.domain.customer import CustomerRequest, created, sealing_context
 from payments.domain.identity import Caller, Role
-from payments.rest import customers, legacy, listing, payments, tokens
+from payments.rest import customers, legacy, listing, payments, saved_methods, tokens
 from payments.rest.http import Problem, problem_answer
 from payments.rest.rate_limits import Kind, Limiter
 from payments.rest.request import Request
@@ -36,7 +38,7 @@ JO = Caller("sub_jo", frozenset({Role.CUSTOMER}))
 SAM = Caller("sub_sam", frozenset({Role.CUSTOMER}))
 
 PLENTY = 1000
-_MODULES = (customers, legacy, listing, payments, tokens)
+_MODULES = (customers, legacy, listing, payments, saved_methods, tokens)
 REQUEST_ID, IP = "request-1", "192.0.2.1"
 
 
@@ -61,6 +63,8 @@ class RestScenario:
         self.access_log = MemoryAccessLog()
         self.gateway = MemoryGateway()
         self.next_actions = MemoryNextActions(self.gateway)
+        self.saved_methods = MemorySavedMethods()
+        self.now = NOON
         ids, made = count(1), count(1)
         self.services = Services(
             payments=self.payments,
@@ -74,6 +78,7 @@ class RestScenario:
             velocity=Velocity(self.counters),
             access_log=self.access_log,
             next_actions=RateLimitedNextActions(self.next_actions, self.counters, lambda: NOON),
+            saved_methods=RateLimitedSavedMethods(self.saved_methods, self.counters, lambda: self.now),
             new_id=lambda: f"id{next(ids)}",
             new_token=lambda: f"ptok_{next(made):043}",
         )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fakes.gateway import Fault, FaultKind
-from payments.application.rate_limited_next_actions import READS_PER_SECOND
+from payments.application.client_requests import REQUESTS_PER_SECOND
 from payments.domain.errors import RequiresAction
 from payments.domain.identity import Caller, Role
 from payments.domain.money import Money
@@ -15,7 +15,7 @@ from payments.domain.statuses import Status
 from payments.observability import logs
 from payments.ports.limit_store import LimitsUnavailable
 from payments.ports.payment_gateway import ChargeRequest
-from payments.rest.payments import RETRY_AFTER_SECONDS
+from payments.rest.gateway import RETRY_AFTER_SECONDS
 from tests.unit.builders import after
 from tests.unit.rest.scenario import ADMIN, JO, OPERATOR, SAM, SHOP, RestScenario
 
@@ -119,7 +119,7 @@ def test_next_action_after_the_customer_acted_is_left_out(scenario: RestScenario
 
 def test_next_action_when_all_slots_are_taken_then_retry_after(scenario: RestScenario) -> None:
     reference = waiting(scenario)
-    for _ in range(READS_PER_SECOND):
+    for _ in range(REQUESTS_PER_SECOND):
         assert "next_action" in get(scenario)["body"]
 
     answer = get(scenario)
@@ -127,7 +127,7 @@ def test_next_action_when_all_slots_are_taken_then_retry_after(scenario: RestSce
     assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (200, "1")
     assert answer["body"]["status"] == "requires_action"
     assert "next_action" not in answer["body"]
-    assert scenario.next_actions.asked == [reference] * READS_PER_SECOND
+    assert scenario.next_actions.asked == [reference] * REQUESTS_PER_SECOND
 
 
 def test_next_action_when_slots_cannot_be_counted_then_not_asked(

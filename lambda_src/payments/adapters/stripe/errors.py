@@ -43,6 +43,11 @@ class Call(StrEnum):
     SEARCH = "search"
     LIST = "list"
     CANCEL = "cancel"
+    CREATE_CUSTOMER = "create_customer"
+    START_SETUP = "start_setup"
+    LIST_METHODS = "list_methods"
+    DETACH = "detach"
+    DELETE_CUSTOMER = "delete_customer"
 
 
 NO_ANSWER = 0
@@ -191,6 +196,15 @@ ROWS = (
         codes=_OF_ANOTHER_ACCOUNT,
         renames=True,
     ),
+    Row(
+        InvalidPayment,
+        "unknown_customer",
+        "Stripe does not know the customer under our key",
+        calls=(Call.START_SETUP, Call.LIST_METHODS, Call.DELETE_CUSTOMER),
+        statuses=(400, 404),
+        codes=_OF_ANOTHER_ACCOUNT,
+        renames=True,
+    ),
     # The amount of one payment, independent of the parameter that Stripe names
     Row(
         InvalidPayment,
@@ -227,6 +241,15 @@ ROWS = (
         calls=_CHARGE,
         statuses=(400,),
         parameters=("payment_method_types",),
+    ),
+    # "... is not attached to a customer so detachment is impossible" has no code
+    Row(
+        InvalidPayment,
+        "not_attached",
+        "the payment method is not attached to a customer at Stripe",
+        calls=(Call.DETACH,),
+        statuses=(400, 404),
+        renames=True,
     ),
     # The answer about a card
     Row(

@@ -158,11 +158,16 @@ def _intent_params(request: ChargeRequest) -> Any:
         "amount": stripe_amount(request.money),
         "currency": request.money.currency.lower(),
         "payment_method": request.payment_method,
-        "payment_method_types": ["card"],  # no method that redirects the customer to another site
+        "payment_method_types": ["card"],  # no method that redirects the customer to another site, but for 3-D Secure
         "confirm": True,
         "metadata": {**request.metadata, **_our_ids(request.payment_id, request.environment_id)},
     }
-    optional = {"description": request.description, "customer": request.customer, "off_session": request.off_session}
+    optional = {
+        "description": request.description,
+        "customer": request.customer,
+        "off_session": request.off_session,
+        "return_url": request.return_url,
+    }
     return params | {name: value for name, value in optional.items() if value}
 
 

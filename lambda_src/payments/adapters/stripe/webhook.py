@@ -9,7 +9,7 @@ import stripe
 
 from payments.adapters.stripe.modes import mode_of_object
 from payments.domain.clock import Clock, iso
-from payments.domain.gateway_event import GatewayEvent
+from payments.domain.gateway_event import CUSTOMER_KEY, SET_UP, CardSaved, GatewayEvent
 from payments.domain.payment import ENVIRONMENT, PAYMENT_ID
 
 TOLERANCE_SECONDS = 300
@@ -32,7 +32,7 @@ class EventOfOtherMode(Exception):
 
 def verified_event(
     body: bytes, signature: str, secrets: Sequence[str], *, clock: Clock, mode: str = ""
-) -> GatewayEvent:
+) -> GatewayEvent | CardSaved:
     """The event in a request whose `Stripe-Signature` matches one of the endpoint's secrets (two during a rotation).
 
     Reads only ids, times and the mode from it. Raises BadSignature and UnreadableEvent, and EventOfOtherMode if `mode`
@@ -48,13 +48,24 @@ def verified_event(
             raise EventOfOtherMode(
                 f"the event is from Stripe's {of_event} mode, and this environment is in {mode} mode"
             )
+        occurred_at = iso(datetime.fromtimestamp(int(event["created"]), UTC))
+        if event["type"] == SET_UP:
+            return CardSaved(
+                event_id=_word(event["id"]),
+                type=SET_UP,
+                customer_id=_ours(about, CUSTOMER_KEY),
+                environment_id=_ours(about, ENVIRONMENT),
+                gateway_customer=_word(about["customer"]),
+                payment_method=_word(about["payment_method"]),
+                occurred_at=occurred_at,
+            )
         return GatewayEvent(
             event_id=_word(event["id"]),
             type=_word(event["type"]),
             payment_id=_ours(about, "payment_id"),
             environment_id=_ours(about, ENVIRONMENT),
             gateway_reference=_word(about["payment_intent"] if about["object"] in _PARTS else about["id"]),
-            occurred_at=iso(datetime.fromtimestamp(int(event["created"]), UTC)),
+            occurred_at=occurred_at,
             received_at=iso(clock()),
         )
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError):

@@ -53,7 +53,9 @@ def _differences(there: Payment, request: PaymentRequest) -> str:
     method, metadata = request.payment_method, dict(request.metadata)
     if method and is_sealed(there.payment_method):
         method = there.payment_method
+    return_url = there.return_url if request.return_url and is_sealed(there.return_url) else request.return_url
     metadata |= {key: text for key, text in there.metadata.items() if key in metadata and is_sealed(text)}
+    explicit = request.off_session is not request.usually_off_session
     pairs = {
         "amount": (there.money.minor_units, request.money.minor_units),
         "currency": (there.money.currency, request.money.currency),
@@ -61,8 +63,15 @@ def _differences(there: Payment, request: PaymentRequest) -> str:
         # the workflow sets a default if the client gave no payment method
         "payment_method": (there.payment_method if request.payment_method else "", method),
         "description": (there.description, request.description),
+        # without the field, the two may differ only because one of them is not from a file
+        "off_session": (there.off_session, request.off_session if explicit else there.off_session),
         "metadata": (dict(there.metadata), metadata),
+        "return_url": (there.return_url, return_url),
     }
     differ = [name for name, (one, other) in pairs.items() if one != other]
-    sealed = {"payment_method": [there.payment_method], "metadata": there.metadata.values()}
+    sealed = {
+        "payment_method": [there.payment_method],
+        "metadata": there.metadata.values(),
+        "return_url": [there.return_url],
+    }
     return ", ".join(differ) or " or ".join(name for name in sealed if any(map(is_sealed, sealed[name]))) or "content"

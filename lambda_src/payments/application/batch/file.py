@@ -25,6 +25,7 @@ _MAX_HEADER_ERRORS = 20
 _ALLOWED = f"columns are {', '.join(REQUIRED_FIELDS)} and optionally {', '.join(FIELDS[3:])}, in any order"
 _CORRECT = "correct the row and upload it again, for example in resubmit.csv"
 _ONE_CELL_EACH = 'put text with a comma between "quotes"; write amounts without thousands separator'
+_BOOLEANS = {"true": True, "false": False}
 _DO = {
     Flaw.TOO_LONG: "shorten the row, or look for a missing line end",
     Flaw.UNCLOSED_QUOTE: 'close the cell with ", and write a " inside it twice; the rows below were read',
@@ -92,8 +93,10 @@ class BatchFile:
             except ValueError:
                 del body["metadata"]
                 problems.append(("metadata", "not a JSON object", 'write {"order": "A-17"}, quoted for CSV'))
+        if "off_session" in body:
+            body["off_session"] = _BOOLEANS.get(body["off_session"].strip().lower(), body["off_session"])
         try:
-            request = parse_request(body)
+            request = parse_request(body, usually_off_session=True)
         except InvalidRequest as error:
             problems += [(e.field, *_sentence(e.message, e.field, body)) for e in error.errors]
         if problems:

@@ -13,6 +13,7 @@ import urllib3.exceptions
 
 from payments.adapters.stripe.errors import NEVER_LEFT, NO_ANSWER, ROWS, Answer, Call, Row, payment_error, row_of
 from payments.adapters.stripe.gateway import StripeGateway
+from payments.adapters.stripe.saved_methods import StripeSavedMethods
 from payments.domain.errors import (
     AttemptDeclined,
     Conflict,
@@ -123,6 +124,17 @@ SAVED_CARDS = [
         param="payment_method",
     ),
 ]
+SAVING = [
+    Line(Call.START_SETUP, 400, InvalidPayment, "unknown_customer", {"code": "resource_missing", "param": "customer"}),
+    Line(Call.LIST_METHODS, 404, InvalidPayment, "unknown_customer", {"code": "resource_missing", "param": "customer"}),
+    Line(Call.CREATE_CUSTOMER, 400, OutcomeUnknown, "gateway_error"),
+    Line(Call.START_SETUP, 400, OutcomeUnknown, "some_new_code", {"code": "some_new_code"}),
+]
+GONE = [
+    Line(Call.DETACH, 400, InvalidPayment, "not_attached"),
+    Line(Call.DETACH, 404, InvalidPayment, "not_attached", {"code": "resource_missing", "param": "payment_method"}),
+    Line(Call.DELETE_CUSTOMER, 404, InvalidPayment, "unknown_customer", {"code": "resource_missing", "param": "id"}),
+]
 SUSPICIOUS = [
     charge(400, InvalidPayment, "some_new_code", code="some_new_code", param="some_parameter"),
     charge(400, InvalidPayment, "request_refused", param="some_parameter"),
@@ -182,9 +194,16 @@ BROKEN = [
     charge(500, OutcomeUnknown, "some_new_code", type="api_error", code="some_new_code"),
     charge(302, OutcomeUnknown, "gateway_error"),
 ]
-LINES = [*CARDS, *ONE_OBJECT, *CONTENT, *SAVED_CARDS, *SUSPICIOUS, *ACCOUNT, *TWO_AT_ONCE, *BROKEN]
+LINES = [*CARDS, *ONE_OBJECT, *CONTENT, *SAVED_CARDS, *SAVING, *SUSPICIOUS, *ACCOUNT, *TWO_AT_ONCE, *BROKEN]
 
 REQUEST = ChargeRequest("pay_1", Money(9999, "USD"), "pm_1Secret", metadata={"order": "A-17"})
+SAVES: dict[Call, Callable[[StripeSavedMethods], object]] = {
+    Call.CREATE_CUSTOMER: lambda methods: methods.create_customer("cus_1"),
+    Call.START_SETUP: lambda methods: methods.start_setup("cus_stripe", "cus_1"),
+    Call.LIST_METHODS: lambda methods: methods.of("cus_stripe"),
+    Call.DETACH: lambda methods: methods.detach("pm_1Secret"),
+    Call.DELETE_CUSTOMER: lambda methods: methods.delete_customer("cus_stripe"),
+}
 CALLS: dict[Call, Callable[[StripeGateway], object]] = {
     Call.CHARGE: lambda gateway: gateway.charge(REQUEST),
     Call.RETRIEVE: lambda gateway: gateway.find("pay_1", "pi_1"),
@@ -214,13 +233,19 @@ def gateway_that_answers(status: int, body: str, headers: dict[str, str] | None 
         return StripeGateway(lambda: "sk_test_1")
 
 
+def call_of(line: Line, **more: Any) -> object:
+    """Make the line's call with the adapter on the SDK, at a Stripe that gives the line's answer."""
+    body = json.dumps({"error": {"type": line.type, "message": TEXT, **line.fields, **more}})
+    if line.call in CALLS:
+        return CALLS[line.call](gateway_that_answers(line.status, body))
+    with patch.object(stripe, "RequestsClient", lambda **_: Answers(line.status, body, {})):
+        return SAVES[line.call](StripeSavedMethods(lambda: "sk_test_1", "test"))
+
+
 def meaning(line: Line, **more: Any) -> PaymentError:
     """The error that the adapter raises for the line's answer."""
-    gateway = gateway_that_answers(
-        line.status, json.dumps({"error": {"type": line.type, "message": TEXT, **line.fields, **more}})
-    )
     with pytest.raises(PaymentError) as caught:
-        CALLS[line.call](gateway)
+        call_of(line, **more)
     return caught.value
 
 
@@ -241,8 +266,13 @@ def test_refused_saved_card_rejects_its_payment_as_not_charged(line: Line) -> No
     assert "charged nothing" in error.message
 
 
+@pytest.mark.parametrize("line", GONE, ids=str)
+def test_removal_of_what_is_gone_is_no_error(line: Line) -> None:
+    assert call_of(line) is None
+
+
 @pytest.mark.fault(53)
-@pytest.mark.parametrize("line", [*CARDS, *ONE_OBJECT, *CONTENT, *SAVED_CARDS, *SUSPICIOUS], ids=str)
+@pytest.mark.parametrize("line", [*CARDS, *ONE_OBJECT, *CONTENT, *SAVED_CARDS, *SAVING, *SUSPICIOUS], ids=str)
 def test_error_about_one_object_is_never_an_error_about_the_account(line: Line) -> None:
     assert not isinstance(meaning(line), Misconfigured)
 
@@ -258,7 +288,9 @@ def test_refused_amount_rejects_its_payment_with_the_limit(code: str, limit: str
     assert "charged nothing" in error.message
 
 
-@pytest.mark.parametrize("line", [line for line in LINES if line.call is not Call.CHARGE], ids=str)
+@pytest.mark.parametrize(
+    "line", [line for line in LINES if line.call in CALLS and line.call is not Call.CHARGE], ids=str
+)
 def test_error_of_a_question_is_no_answer_about_the_charge(line: Line) -> None:
     assert isinstance(meaning(line), OutcomeUnknown | RateLimited | Misconfigured)
 
@@ -271,7 +303,7 @@ def _answer(line: Line) -> Answer:
 
 def test_each_row_of_the_table_is_reached_by_a_line() -> None:
     silent = [Answer(Call.CHARGE, NO_ANSWER, type) for type in (NEVER_LEFT, "")]
-    reached = [row_of(answer) for answer in [*map(_answer, LINES), *silent]]
+    reached = [row_of(answer) for answer in [*map(_answer, [*LINES, *GONE]), *silent]]
     assert [row for row in ROWS if row not in reached] == []
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from local.fake_stripe.events import payload, signature
 from payments.adapters.stripe.webhook import UnreadableEvent, verified_event
+from payments.domain.gateway_event import GatewayEvent
 from tests.unit.builders import NOON
 
 SECRET = "whsec_test"
@@ -30,6 +31,7 @@ def test_event_names_the_intent_of_its_object(about: dict[str, Any], payment_id:
     body = payload("evt_1", "refund.failed", about, created=int(NOON.timestamp()))
     header = signature(body, (SECRET,), int(_now()))
     event = verified_event(body, header, [SECRET], clock=lambda: NOON)
+    assert isinstance(event, GatewayEvent)
     assert (event.payment_id, event.gateway_reference) == (payment_id, reference)
 
 

@@ -440,3 +440,35 @@ def test_file_when_written_by_another_csv_writer_then_the_cells_come_back(
     writer.writerows([header, *table])
     uploaded = BatchFile(chunked(buffer.getvalue().encode(), 7))
     assert [cells for _, cells in uploaded.cells()] == table
+
+
+# Off session ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("cell", "expected"), [("", True), ("true", True), ("FALSE", False), (" false ", False)])
+def test_off_session_of_a_row_is_true_unless_the_cell_says_false(cell: str, expected: bool) -> None:
+    (row,) = rows_of(f"payment_id,amount,currency,off_session\np1,1,USD,{cell}\n".encode())
+    assert isinstance(row, Row)
+    assert row.request.off_session is expected
+
+
+def test_off_session_of_a_row_without_the_column_is_true() -> None:
+    (row,) = rows_of(HEADER + b"p1,1,USD\n")
+    assert isinstance(row, Row)
+    assert row.request.off_session
+
+
+@pytest.mark.parametrize(
+    ("cells", "column", "reason"),
+    [
+        ("no,", "off_session", "'no' given"),
+        (",https://shop.example/", "return_url", "an absent customer cannot return to a page"),
+        ("false,http://shop.example/secret", "return_url", "a value given"),
+    ],
+)
+def test_off_session_and_return_url_that_do_not_fit_name_the_column(cells: str, column: str, reason: str) -> None:
+    (row,) = rows_of(f"payment_id,amount,currency,off_session,return_url\np1,1,USD,{cells}\n".encode())
+    assert isinstance(row, RejectedRow)
+    (error,) = row.errors
+    assert (error.column, error.reason) == (column, reason)
+    assert "secret" not in error.value

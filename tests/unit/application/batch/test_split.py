@@ -192,6 +192,25 @@ def test_split_marks_a_payment_sent_over_rest_as_already_submitted() -> None:
     assert (row.line, row.payment_id, row.amount, row.already_submitted) == (3, "p2", "2.00", "over rest")
 
 
+@pytest.mark.parametrize(
+    ("sent", "cells", "differs"),
+    [
+        ({}, "p1,2,USD,", "amount"),
+        ({}, "p1,1,USD,false", "content"),  # what is usual over REST, given in a file
+        ({"off_session": True}, "p1,1,USD,false", "off_session"),
+        ({"return_url": "https://shop.example/"}, "p1,1,USD,", "return_url"),
+    ],
+)
+def test_split_names_off_session_only_if_the_row_has_it(sent: dict[str, Any], cells: str, differs: str) -> None:
+    scenario = SplitScenario()
+    scenario.payments.create(accepted(PaymentRequest("p1", Money(100, "USD"), **sent), at=NOW, source="rest"))
+    source = scenario.files.upload("incoming/a.csv", f"payment_id,amount,currency,off_session\n{cells}\n".encode())
+    scenario.split(source)
+    (row,) = scenario.batches.rows(source.batch_id)
+    assert isinstance(row, RejectedRow)
+    assert f"with other {differs}" in row.errors[0].reason
+
+
 def test_split_rejects_a_taken_id_naming_the_fields_that_differ() -> None:
     scenario = SplitScenario()
     scenario.payments.create(accepted(PaymentRequest("p1", Money(77700, "EUR")), at=NOW, source="rest"))
