@@ -23,7 +23,6 @@ def growth(work: Callable[[int], object], length: int) -> float:
 
 
 def _seconds(work: Callable[[int], object], length: int) -> float:
-    gc.collect()
     gc.disable()  # the time of a full collection grows with the objects of the whole test process
     try:
         began_at = time.process_time()

@@ -204,7 +204,7 @@ def test_take_slot_is_unique_and_in_range_and_the_same_in_memory() -> None:
     with aws_in_memory():
         client = create_table(CONTROLS)
 
-        @settings(max_examples=40)
+        @settings(max_examples=15)
         @given(RANGES)
         def holds(ranges: list[Range]) -> None:
             client.delete_table(TableName=CONTROLS.name)
