@@ -95,6 +95,7 @@ class Captured:
     payment_id: str
     reference: str
     money: Money
+    environment_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ class MemoryGateway:
         """Every captured charge, oldest first."""
         with self._lock:
             return [
-                Captured(intent.payment_id, intent.reference, intent.money)
+                Captured(intent.payment_id, intent.reference, intent.money, intent.environment_id)
                 for intent in self._intents
                 if intent.status == "succeeded"
             ]
@@ -250,6 +251,10 @@ class MemoryGateway:
         """The charges in a status of the gateway, such as `requires_action` or `processing`."""
         with self._lock:
             return [Captured(i.payment_id, i.reference, i.money) for i in self._intents if i.status == status]
+
+    def environment_of(self, reference: str) -> str:
+        """The environment id of a charge. Takes no lock: it may be called while an event is told."""
+        return self._intent(reference).environment_id
 
     def finish(self, reference: str, *, well: bool) -> None:
         """The customer authenticates or a charge settles, successfully or not. No effect on a charge that has ended."""

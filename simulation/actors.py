@@ -1,5 +1,6 @@
 """The actors outside the system: clients, uploaders, the schedule, webhook deliveries, customers, operators."""
 
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from typing import Any
@@ -8,11 +9,14 @@ from urllib.parse import quote_plus
 from payments.domain.batch_breaker import PausedBy
 from payments.domain.clock import iso
 from payments.domain.customer import linked
+from payments.domain.errors import PaymentError
 from payments.domain.gateway_event import GatewayEvent
+from payments.domain.money import Money
+from payments.ports.payment_gateway import ChargeRequest
 from simulation.faults import Mishap
 from simulation.invariants import is_at_rest
 from simulation.work import FIRST_SETUP, Ask, Upload, source_of
-from simulation.world import World
+from simulation.world import ENVIRONMENT_ID, OTHER_ENVIRONMENT_ID, World
 
 CLIENT_WAITS_SECONDS = 29.0
 """The longest that API Gateway waits for a function."""
@@ -32,6 +36,7 @@ class Actors:
         """Whether an operator redrives failed executions and dead letters."""
         self._events = count(1)
         world.on_gateway_event = self._gateway_event  # type: ignore[method-assign]
+        world.on_event_of_other_environment = self._event_of_other_environment  # type: ignore[method-assign]
 
     def begin(self) -> None:
         """Start every actor at some time of the active phase."""
@@ -55,6 +60,8 @@ class Actors:
             body = random.choice(("not json", "{}", '{"payment_id": "unknown"}'))
             scheduler.spawn("stranger", lambda: world.queue.put(body, poison=True), after=random.random() * phase)
 
+        if random.random() < 0.2:
+            self._other_environment(phase)
         scheduler.spawn("first setup", self._first_setup, after=random.random() * crowd)
 
     def _first_setup(self) -> None:
@@ -131,7 +138,7 @@ class Actors:
         event = self._event(kind, payment_id, reference)
         world.latest[payment_id] = GatewayEvent(**event, received_at="")
         if kind.startswith("refund."):  # its object is the refund, whose metadata does not name the payment
-            event["payment_id"] = ""
+            event["payment_id"] = event["environment_id"] = ""
         if not world.chaos.mishap(Mishap.LOST):
             for _ in range(2 if world.chaos.mishap(Mishap.DOUBLED) else 1):
                 self._deliver(event, after=random.choice((0.1, 1.0, 60.0)) * random.random())
@@ -172,11 +179,32 @@ class Actors:
         about = self.world.random.choice([ask.payment_id for ask in self.world.work.over_rest] + ["of_another_system"])
         self._deliver(self._event("payment_intent.succeeded", about, ""), after=0.0)
 
-    def _event(self, kind: str, payment_id: str, reference: str) -> dict[str, Any]:
+    def _other_environment(self, phase: float) -> None:
+        """Another environment on the same account charges payments of the same ids, and we receive its events too."""
+        world, random = self.world, self.world.random
+
+        def charge(payment_id: str) -> None:
+            money = Money(random.randint(100, 90_000), "USD")
+            with suppress(PaymentError):  # a fault strikes it; it does not repeat the request
+                world.gateway.charge(
+                    ChargeRequest(payment_id, money, "pm_card_visa", environment_id=OTHER_ENVIRONMENT_ID)
+                )
+
+        for payment_id in world.work.ends_in:
+            world.scheduler.spawn("other environment", partial(charge, payment_id), after=random.random() * phase)
+
+    def _event_of_other_environment(self, kind: str, payment_id: str, reference: str) -> None:
+        event = self._event(kind, payment_id, reference, environment_id=OTHER_ENVIRONMENT_ID)
+        self._deliver(event, after=self.world.random.random())
+
+    def _event(
+        self, kind: str, payment_id: str, reference: str, *, environment_id: str = ENVIRONMENT_ID
+    ) -> dict[str, Any]:
         return {
             "event_id": f"evt_{next(self._events)}",
             "type": kind,
             "payment_id": payment_id,
+            "environment_id": environment_id,
             "gateway_reference": reference,
             "occurred_at": iso(self.world.clock()),
         }

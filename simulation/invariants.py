@@ -143,11 +143,11 @@ def _accepted_is_stored(world: World) -> Broken:
 
 
 def _charged_as_asked(world: World) -> Broken:
-    charges = Counter(charge.payment_id for charge in world.gateway.captured)
+    charges = Counter(charge.payment_id for charge in world.captured)
     for payment_id, number in charges.items():
         if number > 1 or payment_id not in world.payments.rows:
             yield payment_id, f"the gateway captured {number} charges"
-    money = {charge.payment_id: charge.money for charge in world.gateway.captured}
+    money = {charge.payment_id: charge.money for charge in world.captured}
     for row in world.payments.rows.values():
         if row.status in CAPTURED and not charges[row.payment_id]:
             yield row.payment_id, f"the row says {row.status}, but the gateway captured nothing"

@@ -17,7 +17,7 @@ from fakes.batches import MemoryBatchStore
 from fakes.customers import MemoryCustomerStore
 from fakes.events import MemoryEventStore
 from fakes.field_encryptor import MemoryFieldEncryptor
-from fakes.gateway import Fault, FaultKind, MemoryGateway
+from fakes.gateway import Captured, Fault, FaultKind, MemoryGateway
 from fakes.slots import MemorySlotStore
 from fakes.tokens import MemoryTokenStore
 from lib.features.state_machine import Step, definition
@@ -69,6 +69,8 @@ TIMEOUT_SECONDS = {
     "sweep": 300.0,
 }
 """The functions' limits, as in `lib/features/`, which needs cdktf."""
+ENVIRONMENT_ID, OTHER_ENVIRONMENT_ID = "0123456789abcdef", "fedcba9876543210"
+"""This environment, and another one on the same account of the gateway."""
 PUBLISH = "arn:aws:states:::sns:publish"
 _CRASHES = (Fate.CRASH_BEFORE, Fate.CRASH_AFTER)
 
@@ -154,8 +156,8 @@ class World:
 
         rows = BatchRows(batches, start_report)
         self.store, self.clock, self.workflow = payments, clock, workflow
-        self.webhooks = Webhooks(events, payments, workflow, clock, encryptor)
-        self.charging = Charging(GuardedGateway(gateway, refused), methods, payments, clock, timeouts)
+        self.webhooks = Webhooks(events, payments, workflow, clock, encryptor, ENVIRONMENT_ID)
+        self.charging = Charging(GuardedGateway(gateway, refused), methods, payments, clock, timeouts, ENVIRONMENT_ID)
         self.dispatcher = Dispatcher(payments, workflow, breaker, rate_limiter, 0.1, self.scheduler.monotonic, sleep)
         self.splitter = Splitter(payments, batches, queue, files, rows, start_split, clock, workers=2)
         self.reporter = Reporter(payments, batches, files, effects.of("sns", self).publish, clock, sleep, encryptor)
@@ -286,9 +288,20 @@ class World:
             fault.money = Money(4711, "CHF")
         self.gateway.fail(fault)
 
+    @property
+    def captured(self) -> list[Captured]:
+        """The charges of this environment that the gateway captured."""
+        return [charge for charge in self.gateway.captured if charge.environment_id == ENVIRONMENT_ID]
+
     def _gateway_tells(self, kind: str, payment_id: str, reference: str) -> None:
         self.effects.note("gateway", kind, payment_id, reference)
+        if self.gateway.environment_of(reference) != ENVIRONMENT_ID:
+            self.on_event_of_other_environment(kind, payment_id, reference)
+            return
         self.on_gateway_event(kind, payment_id, reference)
+
+    def on_event_of_other_environment(self, kind: str, payment_id: str, reference: str) -> None:
+        """Replaced by the actor that delivers the gateway's events."""
 
     def on_gateway_event(self, kind: str, payment_id: str, reference: str) -> None:
         """Replaced by the actor that delivers the gateway's events."""

@@ -38,7 +38,7 @@ from simulation.cloud import Context, Queue
 from simulation.faults import NEVER_SHOWN_SECONDS, Chaos, Outage
 from simulation.run import run
 from simulation.tables import LaggingPayments
-from simulation.world import World
+from simulation.world import ENVIRONMENT_ID, World
 
 MOST_SEEDS = 500
 Patch = pytest.MonkeyPatch
@@ -151,6 +151,17 @@ def sends_again_after_the_key_is_forgotten(patch: Patch) -> None:
 
     patch.setattr(Chaos, "__init__", long_blackout)
     patch.setattr(charging, "SENT_AGAIN_FOR", timedelta(days=365))
+
+
+def shares_keys_with_other_environments(patch: Patch) -> None:
+    """The idempotency key is the payment id alone."""
+    patch.setattr(ChargeRequest, "key", property(lambda request: request.payment_id))
+
+
+def takes_events_of_other_environments(patch: Patch) -> None:
+    """An event counts as one about our payment, whichever environment it names."""
+    receive = Webhooks.receive
+    patch.setattr(Webhooks, "receive", lambda self, event: receive(self, replace(event, environment_id=ENVIRONMENT_ID)))
 
 
 def settles_events_on_any_outcome(patch: Patch) -> None:
@@ -395,6 +406,8 @@ BUGS: dict[Plant, set[str]] = {
     search_is_proof: {"no charge after a no"},
     sends_again_after_the_key_is_forgotten: {"charged once"},
     settles_events_on_any_outcome: {"events applied"},
+    shares_keys_with_other_environments: {"charged as asked", "every status has its cause", "events applied"},
+    takes_events_of_other_environments: {"no contradiction", "charged as asked", "every status has its cause"},
     adopts_another_case: {"charged as asked", "every status has its cause", "events applied"},
     lets_go_without_looking: {"pending is proof", "intent before effect"},
     saves_over_others: {"history only grows"},
