@@ -356,7 +356,7 @@ BUGS: dict[Plant, set[str]] = {
     counts_each_attempt: {"paused on evidence"},
 }
 """Planted bug → the invariants that it violates first."""
-FIRST_SEEDS = {lets_go_without_looking: 388}
+FIRST_SEEDS: dict[Plant, int] = {lets_go_without_looking: 388}
 """Where the search begins if the first seeds miss the bug for long. It goes on with all others."""
 
 
