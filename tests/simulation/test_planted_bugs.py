@@ -431,6 +431,8 @@ BUGS: dict[Plant, set[str]] = {
     counts_each_attempt: {"paused on evidence"},
 }
 """Planted bug → the invariants that it violates first."""
+FIRST_SEEDS: dict[Plant, int] = {lets_go_without_looking: 388}
+"""Where the search begins if the first seeds miss the bug for long. It goes on with all others."""
 
 
 @pytest.mark.parametrize(("plant", "invariants"), BUGS.items(), ids=[bug.__name__ for bug in BUGS])
@@ -438,7 +440,8 @@ def test_simulation_detects_a_broken_safety_measure_by_an_invariant(
     plant: Plant, invariants: set[str], monkeypatch: Patch
 ) -> None:
     plant(monkeypatch)
-    for seed in range(MOST_SEEDS):
+    first = FIRST_SEEDS.get(plant, 0)
+    for seed in (*range(first, MOST_SEEDS), *range(first)):
         verdict = run(seed)
         if verdict.violations:
             break

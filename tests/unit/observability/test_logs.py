@@ -217,6 +217,8 @@ def settings() -> Iterator[dict[str, str]]:
             "REPORT_FUNCTION": "report",
             "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:payment-processor",
             "STRIPE_API_BASE": "http://127.0.0.1:9",
+            "GATEWAY_MODE": "test",
+            "ENVIRONMENT_ID": "0123456789ab",
             "SLOT_MICROSECONDS": "20000",
             "PATIENCE_SECONDS": "300",
             "DEFAULT_PAYMENT_METHOD": "",
