@@ -143,13 +143,13 @@ def test_dead_letter_replayed_after_25_hours_asks_the_gateway_first(
     payment_id, yesterday = new_id(), utc_now() - timedelta(hours=25)
     # it was charged, and our function crashed before it stored the result
     StripeGateway(lambda: "sk_test_x", base_url=gateway.url).charge(
-        ChargeRequest(payment_id, Money(9999, "USD"), "pm_card_visa")
+        ChargeRequest(payment_id, Money(9999, "USD"), "pm_card_visa", environment_id=outputs["environment_id"])
     )
     gateway.forget("idempotency_keys")
     first = accepted(request(payment_id), at=yesterday, source="batch", batch_id="yesterdays", batch_line=2)
     stuck = moved(
         first, Status.PROCESSING, at=yesterday, actor="charge", attempts=1, attempted_at=iso(yesterday),
-        gateway="stripe", payment_method="pm_card_visa",
+        gateway="stripe", payment_method="pm_card_visa", environment_id=outputs["environment_id"],
     )  # fmt: skip
     message = json.dumps({"payment_id": payment_id, "batch_id": "yesterdays", "line": 2})
     client("sqs").send_message(QueueUrl=outputs["dead_letter_queue_url"], MessageBody=message)

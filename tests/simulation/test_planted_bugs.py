@@ -49,7 +49,8 @@ def no_intent(patch: Patch) -> None:
     """Send first, and write `processing` afterwards."""
 
     def send(self: Charging, payment: Payment) -> Outcome:
-        payment = replace(payment, payment_method=self.methods.of(payment).payment_method)
+        method = self.methods.of(payment).payment_method
+        payment = replace(payment, payment_method=method, environment_id=self.environment_id)
         outcome = self._outcome(payment, self.gateway.charge(charging._request_for(payment)))
         self.store.save(moved(payment, Status.PROCESSING, at=self.clock(), actor="charge"))
         return outcome
@@ -62,7 +63,7 @@ def new_key_every_time(patch: Patch) -> None:
     charge = MemoryGateway.charge
 
     def forgetful(self: MemoryGateway, request: ChargeRequest) -> GatewayCharge:
-        self._keys.pop(request.payment_id, None)
+        self._keys.pop(request.key, None)
         return charge(self, request)
 
     patch.setattr(MemoryGateway, "charge", forgetful)
@@ -397,7 +398,7 @@ def counts_each_attempt(patch: Patch) -> None:
 
 BUGS: dict[Plant, set[str]] = {
     no_intent: {"intent before effect"},
-    new_key_every_time: {"charged once"},
+    new_key_every_time: {"charged once", "no contradiction"},
     customer_of_today: {"charged as asked", "every status has its cause"},
     failed_instead_of_unknown: {"no charge after a no"},
     nothing_is_audited: {"audited"},
