@@ -253,7 +253,7 @@ class MemoryGateway:
             return [Captured(i.payment_id, i.reference, i.money) for i in self._intents if i.status == status]
 
     def environment_of(self, reference: str) -> str:
-        """The environment id of a charge. Takes no lock: it may be called while an event is told."""
+        """The environment id of a charge. Takes no lock: the gateway calls back while it holds the lock."""
         return self._intent(reference).environment_id
 
     def finish(self, reference: str, *, well: bool) -> None:

@@ -64,7 +64,7 @@ TIMEOUT_SECONDS = {
     "split": 900.0,
     "dispatch": 60.0,
     "report": 900.0,
-    "api": 10.0,
+    "api": 20.0,
     "webhook": 15.0,
     "sweep": 300.0,
 }

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from payments.domain.errors import Conflict, Declined, InvalidPayment, RequiresAction
+from payments.domain.errors import Conflict, InvalidPayment, RequiresAction
 from payments.domain.statuses import Status
 from tests.contract.gateway_benches import Bench, bench_of, error_of, request_for
 
@@ -59,7 +59,7 @@ def test_card_without_customer_is_charged_once_for_one_payment(bench: Bench) -> 
 
 def test_card_without_customer_is_used_up_by_a_declined_charge(bench: Bench) -> None:
     method = bench.new_card("pm_card_chargeDeclined")
-    assert type(error_of(lambda: bench.gateway.charge(request_for("pay-1", method)))) is Declined
+    assert type(error_of(lambda: bench.gateway.charge(request_for("pay-1", method)))) is AttemptDeclined
     assert refusal_of(bench, method) == "request_refused"
 
 

@@ -60,6 +60,7 @@ def slow(api: Api, gateway: Gateway) -> dict[str, str]:
     begun = {
         "absent": body(f"absent_{run}", "server_error=before"),
         "present": body(f"present_{run}", "server_error=after search_lag=12"),
+        "listed": body(f"listed_{run}", "server_error=after search_lag=3600 webhook_lost"),
         "unheard": body(f"unheard_{run}", "webhook_lost", payment_method=AUTHENTICATES),
         "settles": body(f"settles_{run}", "settles_later webhook_lost"),
     }
@@ -250,6 +251,15 @@ def test_payment_when_a_500_is_remembered_then_unknown_until_proven_absent(
     assert gateway.charges(slow["absent"]) == []
 
 
+@pytest.mark.fault(50)
+def test_payment_that_no_search_shows_is_found_in_the_list(
+    api: Api, gateway: Gateway, slow: dict[str, str], slow_seconds: float
+) -> None:
+    view = becomes(api, slow["listed"], "succeeded", slow_seconds)
+    assert statuses(view)[-2:] == ["unknown", "succeeded"]
+    assert len(gateway.charges(slow["listed"])) == 1
+
+
 @pytest.mark.fault(12)
 def test_payment_honours_retry_after_with_the_same_key(
     api: Api, gateway: Gateway, outputs: dict[str, str], new_id: NewId
@@ -311,7 +321,9 @@ def test_stolen_card_is_declined_once_and_counted_as_suspicious(
     before = suspicious(client, outputs)
     api.post(body(payment_id, payment_method="pm_card_visa_chargeDeclinedStolenCard"))
     assert becomes(api, payment_id, "declined")["reason"]["code"] == "stolen_card"
-    assert len(gateway.requests(payment_id)) == 1
+    charge, cancel = sorted(gateway.requests(payment_id), key=lambda one: str(one["at"]))
+    assert charge["path"] == "/v1/payment_intents"
+    assert cancel["path"].endswith("/cancel")  # another card could still pay the charge
     assert (
         eventually("a suspicious decline", lambda: suspicious(client, outputs), lambda now: now > before) == before + 1
     )

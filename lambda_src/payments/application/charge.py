@@ -252,11 +252,6 @@ def as_recorded(payment: Payment) -> Outcome:
     )
 
 
-def first_sent(payment: Payment) -> datetime:
-    """When the payment was first sent to the gateway, or may have been."""
-    return parse_iso(payment.attempted_at or payment.created_at)
-
-
 def _first_sent(payment: Payment) -> datetime:
     return parse_iso(payment.attempted_at or payment.created_at)
 
