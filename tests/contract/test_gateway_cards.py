@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from payments.domain.errors import Conflict, InvalidPayment, RequiresAction
+from payments.domain.errors import AttemptDeclined, Conflict, InvalidPayment, RequiresAction
 from payments.domain.statuses import Status
 from tests.contract.gateway_benches import Bench, bench_of, error_of, request_for
 

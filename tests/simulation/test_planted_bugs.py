@@ -432,7 +432,12 @@ BUGS: dict[Plant, set[str]] = {
     counts_each_attempt: {"paused on evidence"},
 }
 """Planted bug → the invariants that it violates first."""
-FIRST_SEEDS: dict[Plant, int] = {lets_go_without_looking: 388}
+FIRST_SEEDS: dict[Plant, int] = {
+    lets_go_without_looking: 112,
+    gives_up_without_cancelling: 108,
+    missing_error_is_a_decline: 423,
+    older_answer_wins: 283,
+}
 """Where the search begins if the first seeds miss the bug for long. It goes on with all others."""
 
 
