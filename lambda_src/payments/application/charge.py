@@ -96,7 +96,7 @@ class Charging:
                 return self._resolve(payment)
             case Status.REQUIRES_ACTION:
                 return self._follow_up(payment)
-            case status if reconcile and status in _ASKED_ON_REQUEST:
+            case status if reconcile and status in _ASKED_ON_REQUEST and not _was_never_sent(payment):
                 found = self._find(payment)
                 if found is None and status is Status.IN_REVIEW:  # it may be held before it is sent
                     return as_recorded(payment)
@@ -143,6 +143,10 @@ class Charging:
             if may_be_charged:
                 raise _earlier_unknown(error) from error
             self._revert_to_pending(payment, error)
+            raise
+        except Declined as error:
+            if may_be_charged and not error.gateway_reference:
+                raise _earlier_unknown(error) from error  # it names no charge, and an earlier call may have made one
             raise
         return self._outcome(payment, charged)
 
@@ -237,7 +241,13 @@ class Charging:
 def may_call_gateway(payment: Payment, *, reconcile: bool) -> bool:
     """Whether `charge` calls the gateway for this payment."""
     always = (Status.PENDING, Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION)
-    return payment.status in always or (reconcile and payment.status in _ASKED_ON_REQUEST)
+    asked = reconcile and payment.status in _ASKED_ON_REQUEST and not _was_never_sent(payment)
+    return payment.status in always or asked
+
+
+def _was_never_sent(payment: Payment) -> bool:
+    """Whether the payment was held before its first attempt. A charge with its id is then another system's."""
+    return payment.status is Status.IN_REVIEW and not payment.attempts
 
 
 def as_recorded(payment: Payment) -> Outcome:

@@ -8,8 +8,8 @@ from payments.ports.limit_store import LimitStore, LimitsUnavailable
 
 REQUESTS_PER_SECOND = 2
 """The most requests in one second of the clock, by all callers together. With the gateway rate limiter's 23 requests
-they stay within the 25 a second of a Stripe sandbox (docs.stripe.com/rate-limits). In live mode, each endpoint has 25 a
-second for itself, of which recovery uses the rest for reads of payment intents."""
+they stay within the 25 a second of a Stripe sandbox (docs.stripe.com/rate-limits) while recovery reads no list. In live
+mode, each endpoint has 25 a second for itself."""
 WINDOW = timedelta(seconds=1)
 
 

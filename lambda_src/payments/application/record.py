@@ -39,6 +39,7 @@ def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clo
             known
             or moved_on
             or overtaken
+            or _is_disproved(outcome, payment)
             or _was_held_before(outcome, payment)
             or _speaks_of_another_attempt(outcome, payment.status)
         ):
@@ -103,6 +104,11 @@ def _was_held_before(outcome: Outcome, payment: Payment) -> bool:
     """A fraud rule holds a payment once. An execution that reports the hold late must not undo the decision on it."""
     held = any(change.status is Status.IN_REVIEW for change in payment.history)
     return held and bool(payment.hold) and outcome.code == payment.hold
+
+
+def _is_disproved(outcome: Outcome, payment: Payment) -> bool:
+    """Whether an event named the payment's charge after the list seemed to prove that there is none."""
+    return outcome.code == NOT_CHARGED and bool(payment.gateway_reference)
 
 
 def _speaks_of_another_attempt(outcome: Outcome, current: Status) -> bool:

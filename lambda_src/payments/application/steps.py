@@ -12,7 +12,7 @@ from typing import Any
 
 from payments.application.audit import audit
 from payments.application.batch.close_rows import BatchRows
-from payments.application.charge import Charging, as_recorded, may_call_gateway
+from payments.application.charge import PROVEN_NOT_CHARGED, Charging, as_recorded, may_call_gateway
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.rate_limited_gateway import RateLimitedGateway
 from payments.application.record import record, shows
@@ -101,10 +101,11 @@ def charge_step(
         try:
             outcome = answered(lambda: charging.charge(open_row.payment, reconcile=reconcile))
         except PaymentError as error:
-            if error.gateway_reference:
+            if not error.gateway_reference:
+                raise
+            if not isinstance(error, PROVEN_NOT_CHARGED):  # else a later attempt may make another charge
                 _keep_reference(charging.store, open_row, error.gateway_reference)
-                raise _sealed(error, open_row) from None
-            raise
+            raise _sealed(error, open_row) from None
     except NoFreeSlot:
         return wait(SLOT_WAIT_SECONDS + jitter(SLOT_WAIT_SECONDS))
     except RateLimited as error:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from payments.domain.clock import Clock, parse_iso
-from payments.domain.gateway_event import HANDLED, REFUNDS, EventState, GatewayEvent, execution_suffix_of
+from payments.domain.errors import SEVERAL_CHARGES
+from payments.domain.gateway_event import HANDLED, MONEY, REFUNDS, EventState, GatewayEvent, execution_suffix_of
 from payments.domain.payment import Payment
 from payments.domain.sealed_fields import REFERENCE, context_of, reference_digest
 from payments.domain.sealed_text import Context
@@ -109,6 +110,8 @@ class Webhooks:
             return EventState.IGNORED if self._is_too_old(event) else EventState.PARKED
         if payment.attempts and payment.environment_id != event.environment_id:
             return EventState.CONTRADICTS  # sent by other code or by hand: our requests carry the row's environment id
+        if payment.status is Status.IN_REVIEW and event.type in MONEY:
+            return self._state_in_review(event, payment)
         if event.reference_digest and payment.reference_digest not in ("", event.reference_digest):
             return EventState.CONTRADICTS
         match payment.status:
@@ -120,11 +123,20 @@ class Webhooks:
                 says_the_same = event.type == f"payment_intent.{status}"
                 return EventState.APPLIED if says_the_same else EventState.ASKS
             case Status.DECLINED | Status.REJECTED | Status.FAILED:
-                money = event.type in ("payment_intent.succeeded", *REFUNDS)
-                return EventState.CONTRADICTS if money else EventState.APPLIED
-            case status if status in CAPTURED | {Status.IN_REVIEW} and event.type in REFUNDS:
+                return EventState.CONTRADICTS if event.type in MONEY else EventState.APPLIED
+            case status if status in CAPTURED and event.type in REFUNDS:
                 return EventState.ASKS
         return EventState.APPLIED
+
+    def _state_in_review(self, event: GatewayEvent, payment: Payment) -> EventState:
+        """The next state of an event about money, for a payment that is held."""
+        if not payment.attempts:
+            return EventState.CONTRADICTS  # we never sent it
+        several = payment.code == SEVERAL_CHARGES  # a refund of any of them may end the conflict
+        if event.reference_digest != payment.reference_digest and payment.reference_digest and not several:
+            return EventState.CONTRADICTS
+        known = payment.reference_digest and event.type not in REFUNDS
+        return EventState.APPLIED if known else EventState.ASKS
 
     def _ask(self, event: GatewayEvent) -> EventState:
         """Start a workflow execution that queries the gateway: one for each event, however often it arrives.

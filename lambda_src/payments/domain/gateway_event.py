@@ -18,6 +18,8 @@ REFUNDS = (
     "refund.updated",
     "refund.failed",
 )
+MONEY = ("payment_intent.succeeded", *REFUNDS)
+"""The event types that say that the gateway captured money."""
 _ABOUT_CHARGES = (
     "payment_intent.succeeded",
     "payment_intent.payment_failed",

@@ -180,6 +180,26 @@ def test_charge_repeats_the_form_of_the_first_request() -> None:
     assert (request.key, request.customer, request.off_session) == ("0123456789abcdef:pay_1", "cus_1", True)
 
 
+@pytest.mark.fault(10)
+def test_repeated_send_that_is_refused_with_no_charge_named_stays_open() -> None:
+    scenario = ChargeScenario(search_lag=NEVER_SHOWN)
+    lost(scenario, FaultKind.ANSWER_LOST)
+    other_account = Declined("invalid_payment_method", "the gateway does not know the payment method")
+    with pytest.raises(OutcomeUnknown):
+        scenario.charge(Refusing(scenario.gateway, other_account))
+    assert scenario.now.status is Status.PROCESSING
+    assert scenario.captured == 1
+
+
+@pytest.mark.fault(57)
+def test_payment_held_before_it_was_sent_adopts_no_charge_of_its_id() -> None:
+    scenario = ChargeScenario()
+    scenario.gateway.charge(ChargeRequest("pay_1", scenario.row.money, "pm_card_visa"))  # of another environment
+    scenario.become(Status.IN_REVIEW)
+    assert scenario.finish(reconcile=True).status is Status.IN_REVIEW
+    assert scenario.now.gateway_reference == ""
+
+
 @pytest.mark.fault(57)
 @pytest.mark.parametrize("status", [Status.PENDING, Status.PROCESSING])
 def test_charge_keeps_the_form_without_an_environment_of_a_row_sent_before(status: Status) -> None:

@@ -121,6 +121,14 @@ def test_record_of_no_charge_changes_nothing_if_another_may_have_charged(
     assert recorded(store, Outcome(status, "connection_refused")) == before
 
 
+@pytest.mark.fault(50)
+def test_record_of_a_proof_is_dropped_once_an_event_named_the_charge() -> None:
+    store = stored(Status.PROCESSING, Status.UNKNOWN)
+    store.keep_reference("pay_1", "sealed.v1.a.b", "digest")
+    row = recorded(store, Outcome(Status.FAILED, NOT_CHARGED, "the list has no such charge"))
+    assert (row.status, row.gateway_reference) == (Status.UNKNOWN, "sealed.v1.a.b")
+
+
 @pytest.mark.fault(36)
 @pytest.mark.parametrize("refunded", [Status.PARTIALLY_REFUNDED, Status.REFUNDED])
 @pytest.mark.parametrize("missed", [(), (Status.UNKNOWN,), (Status.REQUIRES_ACTION,), (Status.IN_REVIEW,)])

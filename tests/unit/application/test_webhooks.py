@@ -26,6 +26,7 @@ from payments.domain.errors import PaymentError
 from payments.domain.gateway_event import HANDLED, REFUNDS, EventState, GatewayEvent, execution_suffix_of
 from payments.domain.money import Money
 from payments.domain.payment import Payment
+from payments.domain.sealed_fields import reference_digest
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
@@ -143,6 +144,33 @@ def test_receive_when_the_charge_was_not_sent_by_us_then_contradicts(of_row: str
     event = replace(gateway_event(), environment_id=of_event)
     assert scenario.webhooks.receive(event) is EventState.CONTRADICTS
     assert scenario.workflow.started == []
+
+
+def held(code: str = "amount_differs", *, attempts: int, digest: str) -> WebhookScenario:
+    """A payment in review, which was sent so often."""
+    statuses = [Status.PROCESSING, Status.IN_REVIEW] if attempts else [Status.IN_REVIEW]
+    return WebhookScenario(after(payment(), *statuses, attempts=attempts, reference_digest=digest, code=code))
+
+
+OWN = reference_digest("pay_1", gateway_event().gateway_reference)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "type", "state"),
+    [
+        (held(attempts=0, digest=""), "payment_intent.succeeded", EventState.CONTRADICTS),
+        (held(attempts=0, digest=""), "charge.refunded", EventState.CONTRADICTS),
+        (held(attempts=1, digest=""), "payment_intent.succeeded", EventState.PARKED),  # and it asks
+        (held(attempts=1, digest=OWN), "payment_intent.succeeded", EventState.APPLIED),
+        (held(attempts=1, digest=OWN), "charge.refunded", EventState.PARKED),
+        (held(attempts=1, digest="other"), "charge.refunded", EventState.CONTRADICTS),
+        (held("several_charges", attempts=1, digest="other"), "charge.refunded", EventState.PARKED),
+    ],
+    ids=["never sent", "never sent, refund", "no reference", "its own", "its own refund", "another", "one of several"],
+)
+def test_receive_about_money_of_a_held_payment(scenario: WebhookScenario, type: str, state: EventState) -> None:
+    assert scenario.webhooks.receive(gateway_event(type)) is state
+    assert len(scenario.workflow.reconciling) == (state is EventState.PARKED)
 
 
 # Early ---------------------------------------------------------------------------------------------------------------

@@ -59,11 +59,12 @@ def verified_event(
                 payment_method=_word(about["payment_method"]),
                 occurred_at=occurred_at,
             )
+        of_refund = about["object"] == "refund"  # its metadata is that of whoever made the refund
         return GatewayEvent(
             event_id=_word(event["id"]),
             type=_word(event["type"]),
-            payment_id=_ours(about, "payment_id"),
-            environment_id=_ours(about, ENVIRONMENT),
+            payment_id="" if of_refund else _ours(about, "payment_id"),
+            environment_id="" if of_refund else _ours(about, ENVIRONMENT),
             gateway_reference=_word(about["payment_intent"] if about["object"] in _PARTS else about["id"]),
             occurred_at=occurred_at,
             received_at=iso(clock()),
