@@ -59,7 +59,7 @@ def verified_event(
                 payment_method=_word(about["payment_method"]),
                 occurred_at=occurred_at,
             )
-        of_refund = about["object"] == "refund"  # its metadata is that of whoever made the refund
+        of_refund = about["object"] == "refund"  # its metadata is that of the system which made it
         return GatewayEvent(
             event_id=_word(event["id"]),
             type=_word(event["type"]),

@@ -23,7 +23,7 @@ REFUND = {"object": "refund", "id": "re_1", "payment_intent": "pi_1", "charge": 
         (INTENT, "pay_1", "pi_1"),
         (CHARGE, "pay_1", "pi_1"),
         (REFUND, "", "pi_1"),
-        (REFUND | {"metadata": {"payment_id": "pay_1"}}, "", "pi_1"),  # of whoever made the refund
+        (REFUND | {"metadata": {"payment_id": "pay_1"}}, "", "pi_1"),  # of the system which made it
         (REFUND | {"payment_intent": None}, "", ""),
     ],
 )
