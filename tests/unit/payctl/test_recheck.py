@@ -15,7 +15,7 @@ from tests.unit.builders import after, payment
 from tests.unit.payctl.scenarios import PayctlScenario, payctl_scenario
 
 UNKNOWN = after(payment(), Status.PROCESSING, Status.UNKNOWN)
-HELD = after(payment(), Status.PROCESSING, Status.IN_REVIEW, code="amount_differs", message="compare both")
+HELD = after(payment(), Status.PROCESSING, Status.IN_REVIEW, attempts=1, code="amount_differs", message="compare both")
 
 
 class RecheckWorkflow:
