@@ -56,33 +56,34 @@ class ChargeList:
         """
         pages = iter(range(MOST_PAGES))
 
-        def next_page(window: _Window, after: str) -> Listed | None:
+        def next_page(since: datetime, until: datetime, after: str) -> Listed | None:
             if next(pages, None) is None or not may_go_on():
                 return None
             try:
                 self.rate_limiter.take()()
             except NoFreeSlot:
                 return None
-            return self.gateway.listed(window.since, window.until, after)
+            return self.gateway.listed(since, until, after)
 
         unread = {_ids(payment): len(_windows(payment)) for payment in payments}
-        found: dict[_Ids, list[ListedCharge]] = {}
-        for group in _groups(payments):
-            after, waiting = "", sorted(group, key=lambda window: window.since)
-            whole = _Window(group[0].payment, waiting[0].since, max(window.until for window in group))
+        found: dict[_Ids, list[ListedCharge]] = {ids: [] for ids in unread}
+        for waiting in _groups(payments):
+            since, until, after = waiting[0].since, max(window.until for window in waiting), ""
             while waiting:
-                page = next_page(whole, after)
+                page = next_page(since, until, after)
                 if page is None:
                     return
                 for charge in page.charges:
-                    found.setdefault((charge.payment_id, charge.environment_id), []).append(charge)
+                    ids = charge.payment_id, charge.environment_id
+                    if ids in found:  # an account has many other charges
+                        found[ids].append(charge)
                 after = page.next_page
                 # the list goes back in time: the windows that begin last are read first
                 while waiting and (not after or (page.oldest_at and page.oldest_at < waiting[-1].since)):
                     payment = waiting.pop().payment
                     unread[_ids(payment)] -= 1
                     if not unread[_ids(payment)]:
-                        charges = found.get(_ids(payment), [])
+                        charges = found[_ids(payment)]
                         # of several captured ones none is chosen: a search shows all, and the payment is held
                         if sum(charge.captured for charge in charges) <= 1:
                             self._keep(payment, _best(charges))
@@ -123,7 +124,7 @@ def _windows(payment: Payment) -> list[_Window]:
 
 
 def _groups(payments: Sequence[Payment]) -> list[list[_Window]]:
-    """The windows that overlap, together, the oldest group first."""
+    """The windows that overlap, together, in the order in which they begin."""
     groups: list[list[_Window]] = []
     ends = None
     for window in sorted((w for payment in payments for w in _windows(payment)), key=lambda window: window.since):
