@@ -19,9 +19,12 @@ from typing import Any
 
 import requests
 
+from lib.dispatch_rate import dispatch_rate
+from lib.settings import Environment
 from local.stack import LocalStack, NotRunning
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.dynamodb.slots import DynamoSlotStore
 from payments.domain.batch.state import BatchStatus, Source
 from payments.domain.clock import parse_iso, utc_now
 from payments.domain.gateway_slots import slot_length
@@ -32,7 +35,8 @@ LIMIT = 25
 BATCH, REST, WARM_UP = 500, 50, 150
 REST_FOR = 0.8
 """The REST payments are distributed evenly over this share of the batch's duration."""
-LONGEST_SECONDS = 180
+STALL_SECONDS = 180
+"""A wait ends after this time without a further charge request."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +46,27 @@ class Measured:
 
     used: float
     rest_p99_seconds: float
+    requests: int
+    slots: int
+    """The slots from the first request to the last slot taken, used or not."""
     refused: int
     charged_not_once: int
 
 
-def measure(stack: LocalStack) -> Measured:
-    """Run the benchmark on a running stack."""
-    return _Run(stack).measure()
+def measure(stack: LocalStack, *, refused_above: int = LIMIT) -> Measured:
+    """Run the benchmark on a running stack. The gateway rejects more than `refused_above` requests per second, while
+    the functions keep to `LIMIT`: a higher value tolerates that the machine holds requests up and sends them at once.
+    """
+    return _Run(stack, refused_above).measure()
 
 
 class _Run:
-    def __init__(self, stack: LocalStack) -> None:
+    def __init__(self, stack: LocalStack, refused_above: int) -> None:
         self._stack = stack
+        self._refused_above = refused_above
+        environment = Environment(gateway_rate_per_second=LIMIT)
+        self._rate = dispatch_rate(environment)
+        self._slot = slot_length(LIMIT, environment.gateway_reserve_percent)
         self._outputs = stack.outputs
         self._gateway = requests.Session()
         self._gateway.trust_env = False
@@ -64,6 +77,7 @@ class _Run:
         dynamodb, payments = stack.aws.client("dynamodb"), self._outputs["payments_table"]
         self._payments = DynamoPaymentStore(dynamodb, payments)
         self._batches = DynamoBatchStore(dynamodb, self._outputs["processing_status_table"], payments)
+        self._slots = DynamoSlotStore(dynamodb, self._outputs["controls_table"], self._slot)
         self._sqs = stack.aws.client("sqs")
         self._batch_ids: dict[str, str] = {}
 
@@ -73,7 +87,8 @@ class _Run:
             self._upload(f"{run}_warm_up", WARM_UP)  # starts as many function processes as the load needs
             self._until(lambda: self._settled(f"{run}_warm_up", WARM_UP), every=1)
             before = self._charge_requests()
-            self._configure("settings", requests_per_second=LIMIT)
+            self._configure("settings", requests_per_second=self._refused_above)
+            first_slot = int(utc_now().timestamp() / self._slot.total_seconds())
             try:
                 batch = self._upload(run, BATCH)
                 self._until(lambda: self._is_read(run), every=0.1)
@@ -91,6 +106,8 @@ class _Run:
         return Measured(
             used=sum(both_since <= at < empty_at for at in times) / (empty_at - both_since).total_seconds() / LIMIT,
             rest_p99_seconds=seconds[ceil(0.99 * len(seconds)) - 1],
+            requests=len(sent),
+            slots=self._slots.next_slot() - first_slot,
             refused=sum(one["status"] == 429 for one in sent),
             charged_not_once=sum(charged[payment_id] != 1 for payment_id in (*batch, *over_rest)),
         )
@@ -98,15 +115,9 @@ class _Run:
     @contextmanager
     def _rate_limited(self) -> Iterator[None]:
         """Configure the functions like a deployment with this GATEWAY_RATE_PER_SECOND. Restore them at the end."""
-        from lib.dispatch_rate import dispatch_rate
-        from lib.settings import Environment
-
-        environment = Environment(gateway_rate_per_second=LIMIT)
-        rate = dispatch_rate(environment)
-        slot = slot_length(LIMIT, environment.gateway_reserve_percent)
         changes = {
-            "SLOT_MICROSECONDS": str(slot // timedelta(microseconds=1)),
-            "DISPATCH_PACE_SECONDS": rate.seconds,
+            "SLOT_MICROSECONDS": str(self._slot // timedelta(microseconds=1)),
+            "DISPATCH_PACE_SECONDS": self._rate.seconds,
         }
         functions, mapping = self._stack.aws.client("lambda"), self._outputs["dispatch_mapping_id"]
         names = [f"payment-{name}-{self._outputs['environment_suffix']}" for name in ("charge", "dispatch")]
@@ -116,7 +127,9 @@ class _Run:
             own = {key: value for key, value in changes.items() if key in settings["Variables"]}
             variables = settings["Variables"] | own
             functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
-        functions.update_event_source_mapping(UUID=mapping, ScalingConfig={"MaximumConcurrency": rate.concurrency})
+        functions.update_event_source_mapping(
+            UUID=mapping, ScalingConfig={"MaximumConcurrency": self._rate.concurrency}
+        )
         try:
             yield
         finally:
@@ -193,10 +206,12 @@ class _Run:
         self._gateway.post(url, json=body, timeout=10).raise_for_status()
 
     def _until(self, done: Callable[[], bool], *, every: float) -> None:
-        deadline = time.monotonic() + LONGEST_SECONDS
+        requests_before, deadline = -1, 0.0
         while not done():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the stack did not reach the expected state within {LONGEST_SECONDS} seconds")
+                if (requests_now := self._charge_requests()) == requests_before:
+                    raise TimeoutError(f"no charge request for {STALL_SECONDS} seconds after {requests_now} requests")
+                requests_before, deadline = requests_now, time.monotonic() + STALL_SECONDS
             time.sleep(every)
 
 
