@@ -31,6 +31,7 @@ def environment(aws: Mapping[str, str]) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "CHECKPOINT_DISABLE": "1",
         "DISABLE_VERSION_CHECK": "1",
+        "GOGC": "300",  # the provider's schema is large: fewer collections save a quarter of Terraform's CPU time
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
         "TF_IN_AUTOMATION": "1",

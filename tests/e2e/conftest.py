@@ -114,7 +114,7 @@ class _Coming:
 
     def _destroy_second(self) -> "Destroyed":
         before = everything(self.stack.aws.client)
-        self.second()("destroy", "--auto-approve", "--skip-provider-lock")
+        self.second().destroy()
         return Destroyed(before, everything(self.stack.aws.client))
 
     def end(self) -> None:

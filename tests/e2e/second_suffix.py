@@ -7,6 +7,7 @@ from local.stack import LocalStack
 from local.terraform import LONGEST_SECONDS, ROOT, TOOLS, environment
 
 SUFFIX = "pr-e2e"
+_AS_SYNTHESISED = ("--skip-synth", "--skip-provider-lock")
 
 
 class Cdktf:
@@ -34,11 +35,15 @@ class Cdktf:
         return run.stdout
 
     def deployed(self) -> "Cdktf":
-        """Deploy it from an empty state."""
+        """Deploy it from an empty state. Only the first command synthesises, as that takes ten seconds."""
         self("synth")
-        assert "to add" in self("diff", "--skip-provider-lock")
-        self("deploy", "--auto-approve", "--skip-provider-lock", "--outputs-file", str(self.outputs))
+        assert "to add" in self("diff", *_AS_SYNTHESISED)
+        self("deploy", "--auto-approve", *_AS_SYNTHESISED, "--outputs-file", str(self.outputs))
         return self
+
+    def destroy(self) -> None:
+        """Delete all of its resources."""
+        self("destroy", "--auto-approve", *_AS_SYNTHESISED)
 
 
 def remove_state() -> None:
