@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
 import stripe
 
-from local.fake_stripe import amounts
+from local.fake_stripe import amounts, app
 from local.fake_stripe.app import FakeStripe
 from local.fake_stripe.faults import Fault, Kind
 from local.fake_stripe.server import in_process
@@ -51,7 +52,7 @@ class Api:
             key,
             base_addresses={"api": self.url},
             max_network_retries=0,
-            http_client=stripe.RequestsClient(timeout=(2, 10)),
+            http_client=stripe.RequestsClient(timeout=(30, 60)),
         )
 
     def pay(self, payment_id: str = "pay-1", *, key: str = "", **changes: Any) -> stripe.PaymentIntent:
@@ -60,7 +61,7 @@ class Api:
 
     def control(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """The JSON answer of a control route of the fake Stripe."""
-        answer = self.web.request(method, f"{self.url}/_stand_in/{path}", json=body, timeout=10)
+        answer = self.web.request(method, f"{self.url}/_stand_in/{path}", json=body, timeout=60)
         answer.raise_for_status()
         return answer.json()
 
@@ -381,14 +382,19 @@ def test_key_with_other_parameters_or_endpoint_is_an_idempotency_error(api: Api)
     assert api.fake_stripe.ledger.captured() == []
 
 
-def test_key_when_another_request_with_it_is_still_running_then_is_409(api: Api) -> None:
-    api.fake_stripe.faults.add(Fault(Kind.LATENCY, seconds=0.5))
+def test_key_when_another_request_with_it_is_still_running_then_is_409(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = threading.Event()
+    monkeypatch.setattr(app, "time", SimpleNamespace(sleep=lambda _: refused.wait()))
+    api.fake_stripe.faults.add(Fault(Kind.LATENCY))
     slow = threading.Thread(target=api.pay, kwargs={"key": "k"})
     slow.start()
     while not api.fake_stripe.ledger.captured():  # the slow one has begun, and is not answered yet
         time.sleep(0.005)
     with pytest.raises(stripe.APIError) as caught:
         api.pay(key="k")
+    refused.set()
     slow.join()
     assert caught.value.http_status == 409
     assert caught.value.error is not None

@@ -45,6 +45,8 @@ def handle(event, context):
         event = json.loads(event["Records"][0]["body"])
     if "sleep" in event:
         time.sleep(event["sleep"])
+    while "until" in event and not os.path.exists(event["until"]):
+        time.sleep(0.01)
     if "print" in event:
         sys.stdout.write(event["print"].replace("REQUEST_ID", context.aws_request_id))
     if "exit" in event:

@@ -5,6 +5,7 @@ import random
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,6 +155,16 @@ def test_disturbed_function_call_fails_its_task_and_is_retried(aws: LocalAws, fu
     assert run({"Resource": function_arn(function), "Retry": [retry]})["status"] == "SUCCEEDED"
 
 
+def waits(folder: Path) -> str:
+    """An event whose call ends after `release` of the folder, and prints `done`."""
+    return json.dumps({"until": str(folder / "go"), "print": "done"})
+
+
+def release(folder: Path) -> None:
+    """End the calls that wait for this folder."""
+    (folder / "go").touch()
+
+
 def kill_when_busy(aws: LocalAws, function: str) -> int:
     """Kill the function's worker as soon as it is busy. Returns its process id."""
     return eventually(f"a busy worker of {function}", lambda: aws.kill_worker(RNG, function))
@@ -169,15 +180,18 @@ def test_kill_worker_when_none_is_at_work_then_none_is_killed(aws: LocalAws, dep
     assert invoke(name)["pid"] == pid
 
 
-def test_killed_worker_fails_its_task_and_the_retry_gets_a_new_worker(aws: LocalAws, deploy: Deploy, role: str) -> None:
+def test_killed_worker_fails_its_task_and_the_retry_gets_a_new_worker(
+    aws: LocalAws, deploy: Deploy, role: str, tmp_path: Path
+) -> None:
     name, client = deploy(), aws.client("stepfunctions")
     retry = {"ErrorEquals": ["Runtime.ExitError"], "MaxAttempts": 3, "IntervalSeconds": 1}
     task = {"Type": "Task", "Resource": function_arn(name), "Retry": [retry], "End": True}
     machine = client.create_state_machine(
         name=uuid.uuid4().hex, roleArn=role, definition=json.dumps({"StartAt": "Try", "States": {"Try": task}})
     )["stateMachineArn"]
-    execution = client.start_execution(stateMachineArn=machine, input=json.dumps({"sleep": 1}))["executionArn"]
+    execution = client.start_execution(stateMachineArn=machine, input=waits(tmp_path))["executionArn"]
     killed = kill_when_busy(aws, name)
+    release(tmp_path)
     eventually(
         "the execution to succeed",
         lambda: client.describe_execution(executionArn=execution)["status"],
@@ -189,23 +203,26 @@ def test_killed_worker_fails_its_task_and_the_retry_gets_a_new_worker(aws: Local
     assert answer["pid"] != killed
 
 
-def test_kill_worker_when_a_message_is_at_work_then_it_comes_back(aws: LocalAws, deploy: Deploy) -> None:
+def test_kill_worker_when_a_message_is_at_work_then_it_comes_back(
+    aws: LocalAws, deploy: Deploy, tmp_path: Path
+) -> None:
     name, sqs = deploy(), aws.client("sqs")
     attributes = {"VisibilityTimeout": "10"}
     url = sqs.create_queue(QueueName="killed", Attributes=attributes)["QueueUrl"]
     aws.client("lambda").create_event_source_mapping(
         FunctionName=name, EventSourceArn="arn:aws:sqs:us-east-1:000000000000:killed"
     )
-    sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"sleep": 0.5, "print": "done"}))
+    sent_at = time.time()
+    sqs.send_message(QueueUrl=url, MessageBody=waits(tmp_path))
     kill_when_busy(aws, name)
-    killed_at = time.time()
-    [done] = eventually("the repeated call", lambda: printed(aws, name, "done"))
-    assert done - killed_at > 10 * VISIBILITY_SCALE - 0.5
+    release(tmp_path)
+    done = eventually("the repeated call", lambda: printed(aws, name, "done"))
+    assert done[0] - sent_at >= 10 * VISIBILITY_SCALE
 
 
-def test_asynchronous_call_of_a_killed_worker_is_repeated(aws: LocalAws, deploy: Deploy) -> None:
+def test_asynchronous_call_of_a_killed_worker_is_repeated(aws: LocalAws, deploy: Deploy, tmp_path: Path) -> None:
     name = deploy()
-    event = json.dumps({"sleep": 0.5, "print": "done"})
-    aws.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=event)
+    aws.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=waits(tmp_path))
     kill_when_busy(aws, name)
+    release(tmp_path)
     assert len(eventually("the repeated call", lambda: printed(aws, name, "done"))) == 1

@@ -4,11 +4,12 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from ministack.services import stepfunctions
 
-from local.ministack.fixes.lambda_functions import async_retries
+from local.ministack.fixes.lambda_functions import async_retries, lambda_places
 from local.ministack.fixes.lambda_functions.lambda_places import Places, QueueTime, _Waiting, queue_time
 from local.ministack.speed import threads
 from tests.waiting import eventually
@@ -116,15 +117,25 @@ def test_time_in_the_queue_is_counted_for_the_caller_and_ends_with_it(come: Come
 
 
 def test_task_does_not_time_out_while_its_function_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = 0.05
+    limit, now, looks = 0.05, 0.0, 0
 
-    def wait_then_answer(_: str, seconds: float) -> str:
+    def look() -> float:
+        nonlocal looks
+        looks += 1
+        return now
+
+    def wait_then_answer(_resource: str, _arguments: object) -> str:
+        nonlocal now
+        eventually("a look at the time limit", lambda: looks >= 2, every=0.001)
         with queue_time.get().counted():
-            time.sleep(seconds)
+            now += 4 * limit
+            eventually("further looks at the time limit", lambda: looks >= 6, every=0.001)
         return "answer"
 
+    monkeypatch.setattr(threads, "time", SimpleNamespace(monotonic=look))
+    monkeypatch.setattr(lambda_places, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(stepfunctions, "_invoke_resource", wait_then_answer)
-    assert threads.invoke_with_timeout("arn", 4 * limit, limit) == "answer"
+    assert threads.invoke_with_timeout("arn", {}, limit) == "answer"
 
 
 def test_throttled_event_is_repeated_without_using_up_its_retries(monkeypatch: pytest.MonkeyPatch) -> None:

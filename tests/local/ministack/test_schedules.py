@@ -64,6 +64,7 @@ def test_permitted_schedule_calls_every_minute_until_it_is_deleted(aws: LocalAws
     assert len(calls) <= (calls[-1] - began_at) / MINUTE + 1  # never ahead of time; a slow machine is late
     aws.client("scheduler").delete_schedule(Name="sweep")
     some_minutes(aws, deploy, role)  # a call that was already running
+    eventually("no running call", lambda: aws.workers(function, busy=True), lambda busy: busy == [])
     last = len(printed(aws, function, "swept"))
     some_minutes(aws, deploy, role)
     assert len(printed(aws, function, "swept")) == last

@@ -4,7 +4,6 @@ import copy
 import gc
 import json
 import threading
-import time
 from collections import defaultdict
 from typing import Any
 
@@ -187,21 +186,25 @@ def test_concerning_statements_decide_as_all_statements_do(action: str, resource
 
 
 def test_tasks_of_an_execution_share_a_thread_until_one_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    def task(_: str, seconds: float) -> str:
-        time.sleep(seconds)
-        if seconds < 0.01:
+    may_end = threading.Event()
+
+    def task(_: str, how: str) -> str:
+        if how == "late":
+            may_end.wait()
+        if how == "good":
             return threading.current_thread().name
-        raise LookupError("late, so its result is ignored")
+        raise LookupError("if it is late, its result is ignored")
 
     monkeypatch.setattr(stepfunctions, "_invoke_resource", task)
-    first, second = (threads.invoke_with_timeout("arn", 0, 5) for _ in range(2))
+    first, second = (threads.invoke_with_timeout("arn", "good", None) for _ in range(2))
     assert first == second != threading.current_thread().name
     with pytest.raises(LookupError):
-        threads.invoke_with_timeout("arn", 0.01, 5)
-    assert threads.invoke_with_timeout("arn", 0, 5) == first
+        threads.invoke_with_timeout("arn", "bad", None)
+    assert threads.invoke_with_timeout("arn", "good", None) == first
     with pytest.raises(stepfunctions._ExecutionError, match="timed out after"):
-        threads.invoke_with_timeout("arn", 0.3, 0.05)
-    assert threads.invoke_with_timeout("arn", 0, 5) != first
+        threads.invoke_with_timeout("arn", "late", 0.05)
+    assert threads.invoke_with_timeout("arn", "good", None) != first
+    may_end.set()
 
 
 def test_policies_gathered_during_a_change_of_iam_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

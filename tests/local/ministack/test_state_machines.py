@@ -52,8 +52,8 @@ def test_publish_when_it_has_attributes_then_subscriptions_filter_by_them(aws: L
 
 
 def new_machine(aws: LocalAws, role: str, name: str, kind: str = "STANDARD") -> str:
-    """The ARN of a machine that waits for ten seconds at the wait scale."""
-    states = {"Wait": {"Type": "Wait", "Seconds": 100, "End": True}}
+    """The ARN of a machine that waits for an hour at the wait scale."""
+    states = {"Wait": {"Type": "Wait", "Seconds": 36000, "End": True}}
     definition = json.dumps({"StartAt": "Wait", "States": states})
     return str(
         aws.client("stepfunctions").create_state_machine(name=name, roleArn=role, type=kind, definition=definition)[

@@ -7,6 +7,7 @@ import urllib.request
 import uuid
 import zipfile
 from collections.abc import Callable
+from itertools import takewhile
 from ssl import create_default_context
 from typing import Any
 
@@ -101,7 +102,9 @@ def test_key_when_the_caller_sends_one_then_it_is_not_looked_at(get: Get) -> Non
 
 
 def test_quota_when_it_is_used_up_then_429_for_this_key_alone(get: Get) -> None:
-    assert [get("small")[0] for _ in range(3)] == [200, 200, 429]
+    admitted = list(takewhile(lambda status: status == 200, (get("small")[0] for _ in range(5))))
+    assert len(admitted) in (2, 3, 4)  # more than two if a day of UTC ends in between
+    assert get("small")[0] == 429
     assert get("shop")[0] == 200
 
 

@@ -1,6 +1,5 @@
 """Amounts, refunds, cancellations and events of the fake Stripe, named in local/fake_stripe/README.md."""
 
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -11,6 +10,7 @@ import stripe
 from tests.local.fake_stripe.conformance.answers import Refusal, error_of, refusal_of
 from tests.local.fake_stripe.test_app import Api
 from tests.local.fake_stripe.test_webhooks import Receiver, receiving
+from tests.waiting import eventually
 
 SECRET = "whsec_conformance"
 
@@ -26,10 +26,7 @@ def receiver(api: Api) -> Iterator[Receiver]:
 
 
 def wait_for(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    eventually("what the test waits for", happened, every=0.005)
 
 
 def refund(api: Api, intent: stripe.PaymentIntent, **params: Any) -> stripe.Refund:

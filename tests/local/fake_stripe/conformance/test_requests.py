@@ -4,11 +4,13 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import stripe
 
+from local.fake_stripe import app
 from local.fake_stripe.errors import REFUSED
 from local.fake_stripe.faults import Fault, Kind
 from tests.local.fake_stripe.conformance.answers import Refusal, error_of, refusal_of
@@ -181,13 +183,16 @@ def test_key_of_more_than_255_characters_is_refused(api: Api) -> None:
     assert error_of(lambda: api.pay(key="k" * 256)).http_status == 400
 
 
-def test_key_in_use_is_409(api: Api) -> None:
-    api.fake_stripe.faults.add(Fault(Kind.LATENCY, seconds=0.3))
+def test_key_in_use_is_409(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = threading.Event()
+    monkeypatch.setattr(app, "time", SimpleNamespace(sleep=lambda _: refused.wait()))
+    api.fake_stripe.faults.add(Fault(Kind.LATENCY))
     slow = threading.Thread(target=api.pay, kwargs={"key": "k"})
     slow.start()
     while not api.fake_stripe.ledger.captured():  # the slow one has begun, and is not answered yet
         time.sleep(0.005)
     refusal = refusal_of(lambda: api.pay(key="k"))
+    refused.set()
     slow.join()
     assert refusal == Refusal(409, "idempotency_key_in_use", None)
 
