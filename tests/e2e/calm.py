@@ -14,14 +14,12 @@ from local.stack import LocalStack
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.tables import BY_UNFINISHED, BY_UNSETTLED, PAYMENTS, PROCESSING_STATUS
 from payments.domain.clock import iso
-from tests.waiting import eventually, smallest_so_far
+from tests.waiting import PATIENCE_SECONDS, eventually, smallest_so_far
 
 EVENTS_QUEUE = "e2e-events"
 """The queue of the tests themselves. It keeps its messages."""
 SCHEDULED = 2
 """Functions that may run without a request from a test: the scheduled recovery, and what it restarts."""
-CALM_SECONDS = 60
-"""Give up if so many seconds make the stack no calmer."""
 
 
 def calm_or_stop(stack: LocalStack, session: pytest.Session, since: datetime) -> None:
@@ -38,7 +36,7 @@ def calm_or_stop(stack: LocalStack, session: pytest.Session, since: datetime) ->
         raise
 
 
-def calm(stack: LocalStack, since: datetime, seconds: float = CALM_SECONDS) -> None:
+def calm(stack: LocalStack, since: datetime, seconds: float = PATIENCE_SECONDS) -> None:
     """Remove all faults and everything unfinished of a test that began at `since`, of both environments.
 
     Payments from before may belong to a fixture of other tests: they and their executions continue. Raises
@@ -46,7 +44,7 @@ def calm(stack: LocalStack, since: datetime, seconds: float = CALM_SECONDS) -> N
     """
     with requests.Session() as fake_stripe:
         fake_stripe.trust_env = False
-        fake_stripe.delete(f"{stack.gateway_url}/_stand_in/faults", timeout=10).raise_for_status()
+        fake_stripe.delete(f"{stack.gateway_url}/_stand_in/faults", timeout=60).raise_for_status()
     stack.aws.disturb({})
     rest = _Rest(stack.aws.client, since)
     eventually(

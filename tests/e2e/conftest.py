@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from local.stack import LocalStack
-from local.terraform import ROOT
+from local.terraform import LONGEST_SECONDS, ROOT
 from payctl import batch_files
 from payctl.batch_view import progress_of
 from payctl.stack import Stack
@@ -28,6 +28,8 @@ from tests.e2e.inventory import everything
 from tests.e2e.second_suffix import Cdktf, remove_state
 from tests.waiting import PATIENCE_SECONDS, eventually
 
+LONGEST_TEST_SECONDS = 3600
+"""A test ends much sooner if nothing changes, because each of its waits ends: see tests/waiting.py."""
 _STACK = pytest.StashKey["_Coming"]()
 _FAILED = pytest.StashKey[list[str]]()
 
@@ -40,6 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {name: index - len(first) for index, name in enumerate(first)}
     order |= {name: index for index, name in enumerate(last, 1)}
     items.sort(key=lambda item: (_is_here(item), order.get(item.path.name, 0)))
+    for item in filter(_is_here, items):
+        item.add_marker(pytest.mark.timeout(LONGEST_TEST_SECONDS))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -162,7 +166,7 @@ class Api:
         """Any request. The given headers replace the token's."""
         bearer = {"Authorization": f"Bearer {self._token()}"} if self._token else {}
         sent = bearer | (headers or {})
-        return self._session.request(method, self._url + path, headers=sent, timeout=30, **options)
+        return self._session.request(method, self._url + path, headers=sent, timeout=60, **options)
 
     def settled(self, payment_id: str) -> dict[str, Any]:
         """The payment once its workflow has an outcome."""
@@ -222,6 +226,19 @@ def outputs(local_stack: LocalStack) -> dict[str, str]:
     return local_stack.outputs
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_cards_of_other_files(client: Callable[[str], Any], outputs: dict[str, str]) -> None:
+    """All tests share an address. Small charges of one file must not hold those of the next: see velocity.py."""
+    forget_cards(client("dynamodb"), outputs["limits_table"])
+
+
+def forget_cards(dynamodb: Any, limits_table: str) -> None:
+    """Remove the counts of cards that were used for small charges."""
+    for row in dynamodb.scan(TableName=limits_table)["Items"]:
+        if row["counter"]["S"].startswith("cards#"):
+            dynamodb.delete_item(TableName=limits_table, Key={"counter": row["counter"]})
+
+
 @pytest.fixture(scope="session")
 def api_as(local_stack: LocalStack, outputs: dict[str, str]) -> Callable[[str], Api]:
     """The REST API, called by the sample user of a role."""
@@ -250,12 +267,12 @@ class Gateway:
 
     def charges(self, payment_id: str) -> list[dict[str, Any]]:
         """The captured charges of a payment."""
-        data = self._session.get(f"{self.url}/_stand_in/charges", timeout=10).json()["data"]
+        data = self._session.get(f"{self.url}/_stand_in/charges", timeout=60).json()["data"]
         return [charge for charge in data if charge["payment_id"] == payment_id]
 
     def all_charges(self) -> list[dict[str, Any]]:
         """All captured charges."""
-        charges: list[dict[str, Any]] = self._session.get(f"{self.url}/_stand_in/charges", timeout=10).json()["data"]
+        charges: list[dict[str, Any]] = self._session.get(f"{self.url}/_stand_in/charges", timeout=60).json()["data"]
         return charges
 
     def fault(self, **fault: Any) -> None:
@@ -264,19 +281,19 @@ class Gateway:
 
     def behave(self) -> None:
         """Remove all faults and limits."""
-        self._session.delete(f"{self.url}/_stand_in/faults", timeout=10).raise_for_status()
+        self._session.delete(f"{self.url}/_stand_in/faults", timeout=60).raise_for_status()
 
     def control(self, route: str, body: dict[str, Any] | None = None) -> None:
         """POST to a control route of the fake Stripe; see local/fake_stripe/control.py."""
-        self._session.post(f"{self.url}/_stand_in/{route}", json=body or {}, timeout=10).raise_for_status()
+        self._session.post(f"{self.url}/_stand_in/{route}", json=body or {}, timeout=60).raise_for_status()
 
     def forget(self, route: str) -> None:
         """DELETE a control route of the fake Stripe."""
-        self._session.delete(f"{self.url}/_stand_in/{route}", timeout=10).raise_for_status()
+        self._session.delete(f"{self.url}/_stand_in/{route}", timeout=60).raise_for_status()
 
     def all_requests(self) -> list[dict[str, Any]]:
         """The requests, in order of their answers."""
-        requests: list[dict[str, Any]] = self._session.get(f"{self.url}/_stand_in/requests", timeout=30).json()["data"]
+        requests: list[dict[str, Any]] = self._session.get(f"{self.url}/_stand_in/requests", timeout=60).json()["data"]
         return requests
 
     def requests(self, payment_id: str) -> list[dict[str, Any]]:
@@ -285,7 +302,7 @@ class Gateway:
 
     def charges_asked_for(self) -> int:
         """The number of requests to charge so far."""
-        return int(self._session.get(f"{self.url}/_stand_in/rates", timeout=10).json()["total"])
+        return int(self._session.get(f"{self.url}/_stand_in/rates", timeout=60).json()["total"])
 
     def charge_requests(self) -> list[dict[str, Any]]:
         """Every request to charge, in order of their answers."""
@@ -294,7 +311,7 @@ class Gateway:
 
     def events(self, payment_id: str) -> list[dict[str, Any]]:
         """The events that were sent to our webhook about a payment."""
-        data = self._session.get(f"{self.url}/_stand_in/webhooks", timeout=10).json()["data"]
+        data = self._session.get(f"{self.url}/_stand_in/webhooks", timeout=60).json()["data"]
         return [event for event in data if event["payment_id"] == payment_id]
 
 
@@ -420,7 +437,13 @@ def payctl(local_stack: LocalStack, tmp_path: Path) -> Payctl:
     def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         command = [str(ROOT / "bin" / "payctl"), *arguments]
         return subprocess.run(
-            command, cwd=tmp_path, env=os.environ | own, input=stdin, capture_output=True, text=True, timeout=180
+            command,
+            cwd=tmp_path,
+            env=os.environ | own,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_SECONDS,
         )
 
     return run

@@ -162,10 +162,11 @@ def test_only_the_poison_message_of_ten_reaches_the_dead_letters(
     ids = [new_id() for _ in range(9)]
     for payment_id in ids:
         api.post({"payment_id": payment_id, "amount": 5, "currency": "USD"})
+    sqs.purge_queue(QueueUrl=dead)
     visibility = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
     sqs.set_queue_attributes(
-        QueueUrl=queue, Attributes={"VisibilityTimeout": "50"}
-    )  # a second, at the time scale of these tests
+        QueueUrl=queue, Attributes={"VisibilityTimeout": "150"}
+    )  # three seconds at the time scale of these tests: the function that reads all ten ends sooner
     try:
         bodies = [json.dumps({"payment_id": payment_id, "batch_id": "b", "line": 1}) for payment_id in ids]
         bodies.append("poison")
@@ -175,7 +176,8 @@ def test_only_the_poison_message_of_ten_reaches_the_dead_letters(
             "a dead letter", lambda: sqs.receive_message(QueueUrl=dead, VisibilityTimeout=0).get("Messages", [])
         )
         assert message["Body"] == "poison"
-        assert _messages(client, queue) == 0
+        eventually("an empty queue", lambda: _messages(client, queue), lambda waiting: waiting == 0)
+        assert _messages(client, dead) == 1
         eventually("the alarm", lambda: events.of(AlarmName="payment-dead-letters-local", NewStateValue="ALARM"))
     finally:
         sqs.set_queue_attributes(QueueUrl=queue, Attributes=visibility)

@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
-import pytest
 import requests
 
 from local.stack import LocalStack
@@ -19,6 +18,7 @@ from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.domain.audit_chain import verify
 from payments.domain.batch.state import BatchStatus
+from payments.domain.outcome import NOT_CHARGED
 from payments.domain.statuses import SETTLED, Status
 from payments.ports.payment_store import require
 from tests.e2e.conftest import Api, BatchFiles, Events, Gateway
@@ -39,7 +39,6 @@ AT_THE_GATEWAY = ("answer_lost", "server_error", "rate_limited", "latency")
 PATIENCE_SECONDS = 240
 
 
-@pytest.mark.timeout(1800)  # it ends much sooner if nothing changes: see PATIENCE_SECONDS
 def test_chaos_ends_500_payments_and_charges_each_success_once(
     api: Api, gateway: Gateway, batch_file: BatchFiles, events: Events, local_stack: LocalStack,
     client: Callable[[str], Any], outputs: dict[str, str], new_id: Callable[[], str],
@@ -81,10 +80,13 @@ def test_chaos_ends_500_payments_and_charges_each_success_once(
     charges = Counter(charge["payment_id"] for charge in gateway.all_charges() if charge["payment_id"] in methods)
     assert charges == Counter(name for name, row in rows.items() if row.status is Status.SUCCEEDED)
     assert set(charges.values()) == {1}
-    assert {row.status for row in rows.values()} == {Status.SUCCEEDED, Status.DECLINED}
-    assert {name for name, row in rows.items() if row.status is Status.DECLINED} == {
-        name for name, method in methods.items() if method != "pm_card_visa"
+    # the functions of a payment may be killed at each of its attempts: the list then proves that it was never sent
+    never_sent = {name for name, row in rows.items() if (row.status, row.code) == (Status.FAILED, NOT_CHARGED)}
+    by_card = {"pm_card_visa": Status.SUCCEEDED}
+    assert {name: row.status for name, row in rows.items() if name not in never_sent} == {
+        name: by_card.get(method, Status.DECLINED) for name, method in methods.items() if name not in never_sent
     }
+    assert len(never_sent) < len(methods) / 10
     log = DynamoAuditStore(client("dynamodb"), outputs["audit_table"], outputs["payments_table"])
     for payment_id in methods:
         row = eventually(
@@ -100,9 +102,12 @@ def test_chaos_ends_500_payments_and_charges_each_success_once(
         event["batch_id"] for event in eventually("the batch's event", lambda: events.of(event_type="batch", file=name))
     }
     batches = DynamoBatchStore(client("dynamodb"), outputs["processing_status_table"], outputs["payments_table"])
-    batch = batches.get(batch_id)
-    assert batch is not None
-    assert (batch.status, batch.progress.rows_accepted, batch.rows_closed) == (BatchStatus.COMPLETED, BATCH, BATCH)
+    batch = eventually(  # the report sends its event before its last write
+        f"batch {batch_id} to be completed",
+        lambda: batches.get(batch_id),
+        lambda batch: batch.status is BatchStatus.COMPLETED,
+    )
+    assert (batch.progress.rows_accepted, batch.rows_closed) == (BATCH, BATCH)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local.stack import WEBHOOK_SECRET, LocalStack
-from local.terraform import ROOT
+from local.terraform import LONGEST_SECONDS, ROOT
 from payments.domain.identity import Role
 
 EXAMPLES = {Role.ADMIN: 25}
@@ -30,7 +30,7 @@ def test_api_conforms_to_the_contract_under_schemathesis(
         # stateful scenarios share short ids: with two workers one erases the customer that the other has just created
         "--workers": "1" if role is Role.ADMIN else "2",
         "--generation-database": "none",
-        "--request-timeout": "30",
+        "--request-timeout": "120",
     }
     run = subprocess.run(
         [str(Path(sys.executable).with_name("st")), "--config-file", str(Path(__file__).with_name("schemathesis.toml"))]
@@ -48,7 +48,7 @@ def test_api_conforms_to_the_contract_under_schemathesis(
         },
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=LONGEST_SECONDS,
         check=False,
     )
     assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]

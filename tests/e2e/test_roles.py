@@ -15,9 +15,10 @@ import yaml
 from local.stack import LocalStack
 from local.terraform import ROOT
 from payctl.failures import Exit
-from payments.application.velocity import CARD_TESTING, MOST_CARDS, Source
+from payments.application.velocity import CARD_TESTING, MOST_CARDS, WINDOW, Source
+from payments.domain.clock import utc_now
 from payments.domain.identity import Role
-from tests.e2e.conftest import Api, Events, Gateway, Payctl, json_of
+from tests.e2e.conftest import Api, Events, Gateway, Payctl, forget_cards, json_of
 from tests.unit.issuers import rsa_key, unsigned
 from tests.waiting import eventually
 
@@ -89,7 +90,7 @@ def test_payment_when_it_is_anothers_then_404_as_if_unknown_and_audited(
 ) -> None:
     theirs, others = new_id(), new_id()
     for payment_id, customer_id in ((theirs, customer_of_the_sample), (others, "somebody_else")):
-        body = {"payment_id": payment_id, "amount": 5, "currency": "USD", "customer_id": customer_id}
+        body = {"payment_id": payment_id, "amount": OVER_SMALL, "currency": "USD", "customer_id": customer_id}
         assert api_as("admin").post(body).status_code == 202
     customer = api_as("customer")
     assert customer.get(f"/payments/{theirs}").json()["payment_id"] == theirs
@@ -163,10 +164,16 @@ def test_role_when_claimed_in_body_or_header_then_ignored(api_as: ApiAs, new_id:
 @pytest.fixture
 def no_cards_counted(client: Client, outputs: dict[str, str]) -> None:
     """Forgets the cards that earlier tests used for small charges."""
-    dynamodb, table = client("dynamodb"), outputs["limits_table"]
-    for row in dynamodb.scan(TableName=table)["Items"]:
-        if row["counter"]["S"].startswith("cards#"):
-            dynamodb.delete_item(TableName=table, Key={"counter": row["counter"]})
+    forget_cards(client("dynamodb"), outputs["limits_table"])
+
+
+def in_one_window[T](attempt: Callable[[], T]) -> T:
+    """The result of an attempt during which the count of cards did not begin anew."""
+    while True:
+        window = utc_now().timestamp() // WINDOW.total_seconds()
+        result = attempt()
+        if utc_now().timestamp() // WINDOW.total_seconds() == window:
+            return result
 
 
 @pytest.mark.fault(43)
@@ -179,17 +186,20 @@ def test_small_charges_when_on_many_cards_then_held_across_instances(
     new_id: NewId,
     customer_of_the_sample: str,
 ) -> None:
-    most = MOST_CARDS[Source.CUSTOMER]
-    admin, ids = api_as("admin"), [new_id() for _ in range(most + 5)]
-    good, bad = new_id(), new_id()
+    most, admin = MOST_CARDS[Source.CUSTOMER], api_as("admin")
 
     def pay(payment_id: str, method: str) -> int:
         card = {"payment_method": method, "customer_id": customer_of_the_sample}
         return admin.post({"payment_id": payment_id, "amount": 1, "currency": "USD", **card}).status_code
 
-    with ThreadPoolExecutor(8) as pool:  # several instances of the function at a time
-        assert set(pool.map(pay, ids, [f"pm_card_number{number}" for number in range(len(ids))])) == {202}
-        assert set(pool.map(pay, (good, bad), ("pm_card_visa", "pm_card_amex"))) == {202}
+    def pay_with_many_cards() -> tuple[list[str], str, str]:
+        ids, good, bad = [new_id() for _ in range(most + 5)], new_id(), new_id()
+        with ThreadPoolExecutor(8) as pool:  # several instances of the function at a time
+            assert set(pool.map(pay, ids, [f"pm_card_number{number}" for number in range(len(ids))])) == {202}
+            assert set(pool.map(pay, (good, bad), ("pm_card_visa", "pm_card_amex"))) == {202}
+        return ids, good, bad
+
+    ids, good, bad = in_one_window(pay_with_many_cards)
     views = [admin.settled(payment_id) for payment_id in ids]
     held = [view for view in views if view["status"] == "in_review"]
     assert len(held) == len(ids) - most
@@ -262,7 +272,7 @@ def test_erased_customer_leaves_payments_but_no_personal_data(
 ) -> None:
     admin, customer_id, payment_id = api_as("admin"), f"cus_{uuid.uuid4().hex[:12]}", new_id()
     admin.post({"customer_id": customer_id, "email": "lee@example.com"}, "/customers")
-    admin.post({"payment_id": payment_id, "amount": 5, "currency": "USD", "customer_id": customer_id})
+    admin.post({"payment_id": payment_id, "amount": OVER_SMALL, "currency": "USD", "customer_id": customer_id})
     admin.settled(payment_id)
     assert admin.call("DELETE", f"/customers/{customer_id}").status_code == 204
     assert admin.get(f"/customers/{customer_id}").status_code == 404
@@ -277,7 +287,7 @@ def test_payments_when_listed_then_newest_first_page_by_page(api_as: ApiAs, new_
     admin.post({"customer_id": customer_id, "email": "max@example.com"}, "/customers")
     ids = [new_id() for _ in range(5)]
     for payment_id in ids:
-        admin.post({"payment_id": payment_id, "amount": 5, "currency": "USD", "customer_id": customer_id})
+        admin.post({"payment_id": payment_id, "amount": OVER_SMALL, "currency": "USD", "customer_id": customer_id})
     for payment_id in ids:
         admin.settled(payment_id)
 

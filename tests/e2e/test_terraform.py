@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from local.stack import LocalStack
-from local.terraform import ROOT
+from local.terraform import LONGEST_SECONDS, ROOT
 from local.users import make_users
 from payctl.session import sample
 from payctl.stack import Stack
@@ -51,7 +51,7 @@ def second_outputs(second: Cdktf, local_stack: LocalStack) -> Path:
 def payctl(outputs: Path, *arguments: str, stdin: str = "") -> Any:
     """payctl's JSON answer, as the sample admin."""
     command = [str(ROOT / "bin" / "payctl"), "--outputs", str(outputs), *arguments, "--json"]
-    run = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120, check=False)
+    run = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 
