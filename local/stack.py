@@ -153,7 +153,7 @@ class LocalStack:
             "enabled_events": HANDLED,
             "ca_bundle": str(self.aws.ca_bundle),
         }
-        session.post(f"{self.gateway_url}/_stand_in/webhooks", json=endpoint, timeout=10).raise_for_status()
+        session.post(f"{self.gateway_url}/_stand_in/webhooks", json=endpoint, timeout=60).raise_for_status()
 
     def terraform(self, say: Say = _silent) -> Terraform:
         """Synthesise the stack and prepare Terraform to apply it."""

@@ -26,7 +26,7 @@ HOST = "127.0.0.1"
 THREADS = 64
 """Many, because intentionally late answers must not delay other requests."""
 
-START_TIMEOUT_SECONDS = 20.0
+START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 5.0
 _INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "SYSTEMROOT")
 

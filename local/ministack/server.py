@@ -28,9 +28,9 @@ from typing import Any, Final, Self
 
 PROJECT: Final = Path(__file__).parents[2]
 REGION: Final = "us-east-1"
-START_SECONDS: Final = 30.0
-STOP_SECONDS: Final = 5.0
-ANSWER_SECONDS: Final = 10.0
+START_SECONDS: Final = 120.0
+STOP_SECONDS: Final = 30.0
+ANSWER_SECONDS: Final = 60.0
 LOG_TAIL_CHARACTERS: Final = 3000
 
 

@@ -67,6 +67,6 @@ class Saver:
         with requests.Session() as session:
             session.trust_env = False
             content: dict[str, Any] = session.request(
-                method, url, data=form, auth=("sk_test_browser", ""), timeout=10
+                method, url, data=form, auth=("sk_test_browser", ""), timeout=60
             ).json()
         return content

@@ -58,7 +58,7 @@ def test_absent_customer_whose_bank_asks_finishes_the_payment_later(api: Api, ga
     intent = saver.stripe("POST", f"payment_intents/{payment['references']['gateway_reference']}/confirm", form)
     assert intent["status"] == "requires_action", intent
     page = {"payment_intent_client_secret": action["client_secret"], "outcome": "succeeded"}
-    assert requests.post(f"{gateway.url}/3d_secure", page, timeout=10).status_code == 200
+    assert requests.post(f"{gateway.url}/3d_secure", page, timeout=60).status_code == 200
 
     paid = eventually("a charge", lambda: api.get(path).json(), lambda view: view["status"] == "succeeded")
     assert len(gateway.charges(paid["payment_id"])) == 1
