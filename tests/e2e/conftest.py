@@ -341,7 +341,7 @@ class Events:
         self.seen: list[dict[str, Any]] = []
 
     def of(self, **wanted: str) -> list[dict[str, Any]]:
-        """The events so far with these values."""
+        """The events so far with these values. Each is sent at least once: a second execution sends it again."""
         while messages := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages"):
             for message in messages:
                 envelope = json.loads(message["Body"])

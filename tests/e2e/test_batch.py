@@ -53,7 +53,7 @@ def test_batch_when_good_and_bad_rows_are_mixed_then_each_has_its_result(
     assert len(rows(resubmit)) == 3
     assert "4242424242424242" not in resubmit + batch_file.result(name, "errors")
 
-    [event] = eventually(
+    event, *_ = eventually(
         f"the event of the batch {name}", lambda: [e for e in events.of(event_type="batch") if name in json.dumps(e)]
     )
     assert (event["rows_read"], event["accepted"], event["rejected"]) == (7, 4, 3)
@@ -132,7 +132,7 @@ def test_batch_when_the_file_cannot_be_read_then_the_uploader_learns_why(
     name = batch_file.upload(content, f"{new_id()}-{name}")
     [error] = rows(batch_file.result(name, "errors"))
     assert says in error["reason"] + error["what_to_do"]
-    [event] = eventually(
+    event, *_ = eventually(
         f"the event of the batch {name}", lambda: [e for e in events.of(event_type="batch") if name in json.dumps(e)]
     )
     assert event["status"] == "rejected"
