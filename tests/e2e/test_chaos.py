@@ -18,7 +18,6 @@ from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.domain.audit_chain import verify
 from payments.domain.batch.state import BatchStatus
-from payments.domain.outcome import NOT_CHARGED
 from payments.domain.statuses import SETTLED, Status
 from payments.ports.payment_store import require
 from tests.e2e.conftest import Api, BatchFiles, Events, Gateway
@@ -80,13 +79,10 @@ def test_chaos_ends_500_payments_and_charges_each_success_once(
     charges = Counter(charge["payment_id"] for charge in gateway.all_charges() if charge["payment_id"] in methods)
     assert charges == Counter(name for name, row in rows.items() if row.status is Status.SUCCEEDED)
     assert set(charges.values()) == {1}
-    # the functions of a payment may be killed at each of its attempts: the list then proves that it was never sent
-    never_sent = {name for name, row in rows.items() if (row.status, row.code) == (Status.FAILED, NOT_CHARGED)}
-    by_card = {"pm_card_visa": Status.SUCCEEDED}
-    assert {name: row.status for name, row in rows.items() if name not in never_sent} == {
-        name: by_card.get(method, Status.DECLINED) for name, method in methods.items() if name not in never_sent
+    assert {row.status for row in rows.values()} == {Status.SUCCEEDED, Status.DECLINED}
+    assert {name for name, row in rows.items() if row.status is Status.DECLINED} == {
+        name for name, method in methods.items() if method != "pm_card_visa"
     }
-    assert len(never_sent) < len(methods) / 10
     log = DynamoAuditStore(client("dynamodb"), outputs["audit_table"], outputs["payments_table"])
     for payment_id in methods:
         row = eventually(
