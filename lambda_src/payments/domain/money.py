@@ -16,7 +16,8 @@ HIGHER_MAXIMUM: dict[str, int] = {
 """Currency code → the largest amount in minor units, where the gateway takes more than eight digits. The sources are in
 the gateway's own table, and a test compares both. A payment above the gateway's limit is rejected by Validate."""
 
-_PLAIN_DECIMAL = re.compile(r"[0-9]{1,18}(?:\.([0-9]{1,18}))?", re.ASCII)
+_AMOUNTS = (str, int, Decimal)
+_PLAIN_DECIMAL = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,18}))?", re.ASCII)
 
 
 class InvalidMoney(ValueError):
@@ -46,7 +47,7 @@ class Money:
                 "currency",
                 f"{shown(currency)} is not an ISO 4217 currency code; use three capital letters such as USD",
             )
-        if isinstance(amount, bool) or not isinstance(amount, str | int | Decimal):
+        if not isinstance(amount, _AMOUNTS) or isinstance(amount, bool):
             raise InvalidMoney(
                 "amount", f"{type(amount).__name__} is not an amount; give a decimal number such as 99.99"
             )
@@ -59,15 +60,16 @@ class Money:
                 "without sign, exponent, blank or thousands separator",
             )
         exponent = EXPONENTS[currency]
-        if len(match[1] or "") > exponent:
+        whole, part = match.groups("")
+        if len(part) > exponent:
             allowed = f"at most {exponent} decimal digits" if exponent else "no decimal digits"
             raise InvalidMoney(
                 "amount",
                 f"{shown(text)} has more digits than {currency} has: {currency} takes {allowed}",
             )
-        minor_units = int(Decimal(text).scaleb(exponent))
-        limit = max_minor_units(currency)
-        if not 1 <= minor_units <= limit:
+        minor_units = int(whole + part.ljust(exponent, "0"))
+        if not 1 <= minor_units <= max_minor_units(currency):
+            limit = max_minor_units(currency)
             raise InvalidMoney(
                 "amount",
                 f"{shown(text)} is out of range; {currency} takes {cls(1, currency)} to {cls(limit, currency)}",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from payments.domain.card_data import card_data_in
+from payments.domain.card_data import card_data_in, is_ordinary
 from payments.domain.clock import iso
 from payments.domain.money import InvalidMoney, Money, shown
 from payments.domain.sealed_text import PREFIX, is_sealed
@@ -46,6 +46,31 @@ FIELDS = (
 REQUIRED_FIELDS = FIELDS[:3]
 SECRET_FIELDS = ("payment_method", "token", "return_url")
 """Fields whose rejected values are not repeated: they may be worth money, or be other data sent by mistake."""
+CONTROL = "\x00-\x08\x0b-\x1f\x7f\ud800-\udfff"
+"""The inside of a character class: control characters except tab and line feed, and halves of surrogate pairs."""
+_UNPRINTABLE = re.compile(f"[{CONTROL}]")
+_IDENTIFIER = "1 to 64 letters, digits, '_' or '-', starting with a letter or digit"
+_TEXTS = {
+    "payment_id": (PAYMENT_ID, _IDENTIFIER),
+    "customer_id": (CUSTOMER_ID, _IDENTIFIER),
+    "payment_method": (
+        PAYMENT_METHOD,
+        "a payment method of the gateway such as pm_1AbC: 3 to 128 letters, digits or '_'",
+    ),
+    "token": (TOKEN, "a token from POST /tokens: ptok_ and 43 letters, digits, '_' or '-'"),
+    "description": (
+        re.compile(f"[^{CONTROL}]{{1,{MAX_DESCRIPTION}}}"),
+        f"at most {MAX_DESCRIPTION} printable characters",
+    ),
+    "return_url": (
+        RETURN_URL,
+        f"an address such as https://shop.example/done, at most {MAX_RETURN_URL} characters",
+    ),
+}
+"""The fields that are texts: what they match, and what is allowed in words."""
+_MAX_TEXT = MAX_RETURN_URL
+"""A longer text is rejected before it is searched for anything: no field may be longer."""
+_KNOWN = frozenset(FIELDS)
 NO_CARD_DATA = "never send card data; send a payment method of the gateway or a token of this API"
 _ASTRAY = "the value contains a token; send tokens only in the field token"
 _OURS = f"texts that begin with {PREFIX!r} are reserved; send other text"
@@ -127,56 +152,33 @@ def parse_request(body: Mapping[str, Any], *, usually_off_session: bool = False)
     def refuse(name: str, message: str) -> None:
         errors.append(FieldError(name, message))
 
-    clean = {}
-    for name, value in body.items():
-        if looks := card_data_in(value if name in FIELDS else {name: value}):
-            refuse(name if _plain(name) else "field", f"it looks like {looks}; {NO_CARD_DATA}")
-        elif name in FIELDS:
-            clean[name] = value
-        else:
-            refuse(
-                name if _plain(name) else "field",
-                f"unknown field {shown(name)}; allowed are {', '.join(FIELDS)}",
-            )
+    strings = [value for value in body.values() if isinstance(value, str)]
+    together = "x".join(strings)  # joined by a letter, no number spans two of them
+    ordinary = len(together) <= _MAX_TEXT and is_ordinary(together)
+    clean = body
+    if not (ordinary and len(strings) == len(body) and body.keys() <= _KNOWN):
+        clean = _without_card_data(body, refuse)
     for name in REQUIRED_FIELDS:
         if body.get(name) in (None, ""):
             refuse(name, f"{name} is missing; every payment needs {', '.join(REQUIRED_FIELDS)}")
 
-    def text(name: str, pattern: re.Pattern[str] | None, allowed: str) -> str:
+    ordinary = ordinary and "ptok_" not in together and PREFIX not in together
+    texts = dict.fromkeys(_TEXTS, "")
+    for name, (pattern, allowed) in _TEXTS.items():
         value = clean.get(name)
         if value is None or value == "":
-            return ""
-        if not isinstance(value, str):
-            refuse(name, f"{type(value).__name__} given; {allowed}")
-        elif name != "token" and TOKEN.search(value):
-            refuse(name, _ASTRAY)
-        elif pattern and not (len(value) <= MAX_RETURN_URL and pattern.fullmatch(value)):  # the others are shorter
-            refuse(name, f"{'a value' if name in SECRET_FIELDS else shown(value)} given; {allowed}")
-        elif is_sealed(value):
-            refuse(name, _OURS)
-        elif not pattern and (len(value) > MAX_DESCRIPTION or _unprintable(value)):
-            refuse(name, f"{len(value)} characters given; {allowed}")
+            continue
+        if (ordinary and isinstance(value, str) and pattern.fullmatch(value)) or not (
+            flaw := _flaw(name, value, pattern, allowed)
+        ):
+            texts[name] = value
         else:
-            return value
-        return ""
-
-    identifier = "1 to 64 letters, digits, '_' or '-', starting with a letter or digit"
-    payment_id = text("payment_id", PAYMENT_ID, identifier)
-    customer_id = text("customer_id", CUSTOMER_ID, identifier)
-    payment_method = text(
-        "payment_method",
-        PAYMENT_METHOD,
-        "a payment method of the gateway such as pm_1AbC: 3 to 128 letters, digits or '_'",
-    )
-    token = text("token", TOKEN, "a token from POST /tokens: ptok_ and 43 letters, digits, '_' or '-'")
+            refuse(name, flaw)
+    token, return_url = texts["token"], texts["return_url"]
     if token and body.get("payment_method"):
         refuse("token", "the request also has a payment_method; send only one of the two")
     if token and not body.get("customer_id"):
         refuse("customer_id", "a token belongs to a customer; send its customer_id too")
-    description = text("description", None, f"at most {MAX_DESCRIPTION} printable characters")
-    return_url = text(
-        "return_url", RETURN_URL, f"an address such as https://shop.example/done, at most {MAX_RETURN_URL} characters"
-    )
     off_session = clean.get("off_session")
     if off_session in (None, ""):
         off_session = usually_off_session
@@ -188,7 +190,7 @@ def parse_request(body: Mapping[str, Any], *, usually_off_session: bool = False)
     metadata = {} if given in (None, "") else parse_metadata(given, refuse)
 
     money = None
-    if not any(error.field in ("amount", "currency") for error in errors):
+    if not errors or not any(error.field in ("amount", "currency") for error in errors):
         amount: str | int | Decimal = body["amount"]
         try:
             money = Money.parse(amount, body["currency"])
@@ -197,17 +199,50 @@ def parse_request(body: Mapping[str, Any], *, usually_off_session: bool = False)
     if errors or money is None:
         raise InvalidRequest(errors)
     return PaymentRequest(
-        payment_id,
+        texts["payment_id"],
         money,
-        customer_id,
-        payment_method,
-        description,
+        texts["customer_id"],
+        texts["payment_method"],
+        texts["description"],
         metadata,
         token,
         off_session=off_session,
         usually_off_session=usually_off_session,
         return_url=return_url,
     )
+
+
+def _without_card_data(body: Mapping[str, Any], refuse: Refuse) -> dict[str, Any]:
+    """The known fields without card data. Refuses the others."""
+    clean = {}
+    for name, value in body.items():
+        if isinstance(value, str) and len(value) > _MAX_TEXT and name in _KNOWN:
+            refuse(name, f"{len(value)} characters given; at most {_MAX_TEXT} are allowed in any field")
+        elif name == "metadata" and _is_oversize(value):
+            clean[name] = value  # parse_metadata rejects it
+        elif looks := card_data_in(value if name in FIELDS else {name: value}):
+            refuse(name if _plain(name) else "field", f"it looks like {looks}; {NO_CARD_DATA}")
+        elif name in FIELDS:
+            clean[name] = value
+        else:
+            refuse(
+                name if _plain(name) else "field",
+                f"unknown field {shown(name)}; allowed are {', '.join(FIELDS)}",
+            )
+    return clean
+
+
+def _flaw(name: str, value: Any, pattern: re.Pattern[str], allowed: str) -> str:
+    """Why a field's value is rejected, and what is allowed; "" if it is not."""
+    if not isinstance(value, str):
+        return f"{type(value).__name__} given; {allowed}"
+    if name != "token" and TOKEN.search(value):
+        return _ASTRAY
+    if not pattern.fullmatch(value):
+        if name == "description":
+            return f"{len(value)} characters given; {allowed}"
+        return f"{'a value' if name in SECRET_FIELDS else shown(value)} given; {allowed}"
+    return _OURS if is_sealed(value) else ""
 
 
 def parse_metadata(value: Any, refuse: Refuse) -> dict[str, str]:
@@ -231,9 +266,18 @@ def parse_metadata(value: Any, refuse: Refuse) -> dict[str, str]:
     return {}
 
 
+def _is_oversize(metadata: Any) -> bool:
+    """True if metadata has too many or too long keys and values."""
+    return isinstance(metadata, Mapping) and (
+        len(metadata) > MAX_METADATA_KEYS
+        or any(len(str(key)) > MAX_METADATA_VALUE for key in metadata)
+        or any(isinstance(value, str) and len(value) > MAX_METADATA_VALUE for value in metadata.values())
+    )
+
+
 def _unprintable(text: str) -> bool:
     """True for control characters, and for halves of surrogate pairs, which UTF-8 cannot encode."""
-    return any((ord(c) < 32 and c not in "\n\t") or ord(c) == 127 or 0xD800 <= ord(c) <= 0xDFFF for c in text)
+    return _UNPRINTABLE.search(text) is not None
 
 
 def _plain(name: object) -> bool:

@@ -1,6 +1,7 @@
 """Texts that look like card numbers, and other long numbers."""
 
 import unicodedata
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from random import Random
@@ -11,7 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from payments.domain.card_data import CODE, NUMBER, PIN, TRACK, card_data_in, card_number_in, without_card_numbers
+from payments.domain.card_data import (
+    CODE,
+    NUMBER,
+    PIN,
+    TRACK,
+    card_data_in,
+    card_number_in,
+    is_ordinary,
+    without_card_numbers,
+)
 from payments.domain.clock import iso
 from tests.cpu import LINEAR, growth
 
@@ -251,6 +261,80 @@ def test_card_data_in_finds_a_number_nested_beyond_the_recursion_limit() -> None
 def test_card_data_in_when_a_whole_body_is_digits_then_still_quick() -> None:
     """64 KB of digits, each on its own: work grows with the length and not with its square."""
     assert growth(lambda digits: card_data_in("5 " * digits), 32_000) < LINEAR
+
+
+@pytest.mark.parametrize(
+    "worst",
+    [
+        lambda size: "4000000000000 " + "-" * size,  # took 12 s with 12 KB
+        lambda size: "4000000000000 " + "1-" * size,
+        lambda size: "4000000000000 " + "-1 " * size,
+        lambda size: "4000000000000 " + "+1-2" * size,
+        lambda size: "4000000000000 " + "4.1234567890" * (size // 8),
+        lambda size: "4000000000000 " + "1234-5678-" * (size // 8),
+        lambda size: "4" * size,
+        lambda size: "4242 4242 4242 424 " * (size // 8),
+        lambda size: "4242_" * size,
+        lambda size: "cvv " * size,
+        lambda size: "security code is " * size,
+        lambda size: '"' * size,
+        lambda size: '"a"' + " " * size,
+        lambda size: '"a" ' * size,
+        lambda size: '"a":' + " " * size,
+        lambda size: '"cvv": "' + "\\\\" * size,
+        lambda size: '"cvv":' * size,
+        lambda size: "\u33e8\ufb03" * size,
+        lambda size: "\N{FULLWIDTH DIGIT FOUR}-" * size,
+    ],
+)
+def test_card_data_search_takes_linear_time_on_its_worst_texts(worst: Callable[[int], str]) -> None:
+    def search(size: int) -> None:
+        text = worst(size)
+        card_data_in({text: text})
+        without_card_numbers(text)
+
+    assert growth(search, 8_000) < LINEAR
+
+
+# The quick pass ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["pay_00000001", "Straße 12, München", "注文 17", "é\N{EN DASH}€ 12.00", "a" * 500])
+def test_is_ordinary_lets_usual_texts_through(text: str) -> None:
+    assert is_ordinary(text)
+
+
+def test_is_ordinary_stops_characters_that_stand_for_a_digit() -> None:
+    """ß is let through: it is folded to ss, which is in no word for a card code."""
+    let_through = {
+        character
+        for character in map(chr, range(128, 0x10000))
+        if is_ordinary(character)
+        and (
+            unicodedata.digit(character, -1) >= 0
+            or any(c.isascii() and c.isalnum() for c in unicodedata.normalize("NFKC", character).casefold())
+        )
+    }
+    assert let_through == {"ß"}
+    assert not any(map(is_ordinary, ("\U0001d7ce", "\U0001d41a", "\U0001f100", "\ud800")))
+
+
+_ANY_TEXT = some.text(max_size=60) | some.text(alphabet='4242 -.cv"１é–\u200b%,x\t{}㊷', max_size=60)
+
+
+@given(_ANY_TEXT, _ANY_TEXT)
+def test_is_ordinary_only_lets_through_what_the_careful_check_does(one: str, other: str) -> None:
+    if is_ordinary(f"{one}x{other}"):
+        for text in (one, other):
+            assert not card_number_in(text)
+            assert '"' in text or without_card_numbers(text) == text
+
+
+@given(some.sampled_from(CARDS), some.text(alphabet=" -./_,:%é\u200b\u00a0", max_size=2), some.integers(0, 12))
+def test_is_ordinary_stops_a_card_number_in_any_notation(card: str, separator: str, shift: int) -> None:
+    assert not is_ordinary(separator.join(card))
+    wide = "".join(chr(ord("０") + int(digit)) for digit in card)
+    assert not is_ordinary(card[:shift] + wide[shift:])
 
 
 # False alarms ------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from payments.application.batch.csv_decoding import plain_bytes
+from payments.application.batch.ordinary_rows import ordinary_rows
 from payments.application.batch.records import CutOff, Flaw, Record, cells_of, split_records
 from payments.domain.batch.errors import CellError, FileError, RejectedRow, masked
 from payments.domain.card_data import card_data_in
@@ -46,6 +47,7 @@ class BatchFile:
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._records = split_records(plain_bytes(chunks))
         self.header, self.columns = _header(self._records)
+        self._ordinary = ordinary_rows(self.columns)
 
     def rows(self, after_line: int = 0) -> Iterator[Row | RejectedRow]:
         """The rows after `after_line` in file order. Earlier rows are skipped without a check."""
@@ -78,6 +80,10 @@ class BatchFile:
             text = raw.decode()
         except UnicodeDecodeError:
             return self._not_utf8(record)
+        request = self._ordinary(text)
+        return Row(line, request) if request else self._read_with_care(line, text)
+
+    def _read_with_care(self, line: int, text: str) -> Row | RejectedRow:
         if "\r" in text:  # only in quoted cells: line ends of another system
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         cells = cells_of(text)

@@ -6,7 +6,7 @@ import io
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import pairwise
+from itertools import pairwise, permutations
 from typing import Any
 
 import pytest
@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 
 from payments.application.batch import file as batch_file
 from payments.application.batch.file import BatchFile, Row
+from payments.application.batch.ordinary_rows import ordinary_rows
 from payments.application.batch.records import MAX_RECORD_BYTES, Flaw, cells_of, split_records
+from payments.domain import payment
 from payments.domain.batch.errors import FileError, RejectedRow
 from payments.domain.money import Money
+from payments.domain.payment import REQUIRED_FIELDS, parse_request
 from tests.cpu import LINEAR, growth
 
 HEADER = b"payment_id,amount,currency\n"
@@ -440,6 +443,87 @@ def test_file_when_written_by_another_csv_writer_then_the_cells_come_back(
     writer.writerows([header, *table])
     uploaded = BatchFile(chunked(buffer.getvalue().encode(), 7))
     assert [cells for _, cells in uploaded.cells()] == table
+
+
+# Ordinary rows -------------------------------------------------------------------------------------------------------
+
+COLUMNS = (
+    "description",
+    "payment_id",
+    "amount",
+    "currency",
+    "customer_id",
+    "payment_method",
+    "metadata",
+    "off_session",
+)
+_CELL = st.text(alphabet='pa1_.4cv é１\n\r\t\x00\x7f"', max_size=20)
+
+
+@given(
+    st.tuples(
+        _CELL
+        | st.text(max_size=20)
+        | st.sampled_from(["sealed.v1.x", "cvv 123", "4242 4242 4242 4242", "x" * 500, "x" * 501, f"ptok_{'x' * 43}"]),
+        _CELL | st.sampled_from(["p-1", "_p", "p" * 64, "p" * 65, "4242424242424242", "4242-4242-4242-4242"]),
+        st.sampled_from(["1", "1.00", "0", "0.00", "007.5", "1.234", "1.2345", "1e3", "", "123456789012", "-1"]),
+        st.sampled_from(["USD", "JPY", "KWD", "XXX", "usd", "", "IDR"]),
+        _CELL | st.sampled_from(["", "cus_1"]),
+        _CELL | st.sampled_from(["", "pm", "pm_1", "ptok_1", "a" * 128, "a" * 129]),
+        st.sampled_from(["", '{"a": "b"}']),
+        st.sampled_from(["", "true", "false"]),
+    )
+)
+def test_ordinary_rows_agree_with_the_careful_check_or_leave_the_row_to_it(cells: tuple[str, ...]) -> None:
+    request = ordinary_rows(COLUMNS)(",".join(cells))
+    if request:
+        assert request == parse_request(dict(zip(COLUMNS, cells, strict=True)), usually_off_session=True)
+
+
+@given(st.lists(st.sampled_from(["p1", "1.50", "USD", "cus_1", "pm_1", "Müller 12", ""]), min_size=2, max_size=5))
+def test_ordinary_rows_under_another_header_agree_with_the_careful_check(cells: list[str]) -> None:
+    for columns in permutations(COLUMNS[:5], len(cells)):
+        request = ordinary_rows(columns)(",".join(cells)) if {*columns} >= {*REQUIRED_FIELDS} else None
+        if request:
+            assert request == parse_request(dict(zip(columns, cells, strict=True)), usually_off_session=True)
+
+
+@pytest.mark.parametrize(
+    "text", ["p1,12.50,USD,cus_1,pm_card_visa,Müller 12", "p-1,10,JPY,,,", "p_1,1.230,KWD,c,,Socks – blue"]
+)
+def test_ordinary_rows_read_usual_rows(text: str) -> None:
+    assert ordinary_rows(("payment_id", "amount", "currency", "customer_id", "payment_method", "description"))(text)
+
+
+@pytest.mark.parametrize("column", ["amount", "description", "return_url"])
+@pytest.mark.parametrize(
+    "cell", ["4000000000000 " + "-" * 60_000, "4000000000000 " + "1-" * 30_000, "4 " * 30_000, "１-" * 12_000]
+)
+def test_cell_of_60_kb_is_rejected_by_its_length_and_not_searched(
+    cell: str, column: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[int] = []
+    monkeypatch.setattr(payment, "card_data_in", lambda value: searched.append(len(str(value))))
+    cells = {"payment_id": "p1", "amount": "1", "currency": "USD", column: cell}
+    (row,) = rows_of(f"{','.join(cells)}\n{','.join(cells.values())}\n".encode())
+    assert isinstance(row, RejectedRow)
+    assert [(error.column, error.reason) for error in row.errors] == [(column, f"{len(cell)} characters given")]
+    assert max(searched) < 10
+
+
+@pytest.mark.parametrize(
+    "column", ["payment_id", "amount", "currency", "customer_id", "token", "metadata", "return_url"]
+)
+@pytest.mark.parametrize("worst", ["4000000000000 {}-", "4{}4", "{}ptok_", "{}5 ", '"{}[', "{}１-"])
+def test_cell_takes_linear_time_on_its_worst_texts(column: str, worst: str) -> None:
+    def read(size: int) -> None:
+        before, _, after = worst.partition("{}")
+        cells = {"payment_id": "p1", "amount": "1", "currency": "USD"} | {column: before + after * (size // len(after))}
+        buffer = io.StringIO()
+        csv.writer(buffer).writerows([cells.keys(), cells.values()])
+        rows_of(buffer.getvalue().encode())
+
+    assert growth(read, 12_000) < LINEAR
 
 
 # Off session ---------------------------------------------------------------------------------------------------------
