@@ -19,10 +19,10 @@ class MemoryBatchFiles:
         self.uploads[key, version_id] = content
         return Source("bucket", key, version_id, "etag", len(content))
 
-    def read(self, source: Source) -> Iterator[bytes]:
-        """The bytes of the file's version, in chunks."""
+    def read(self, source: Source, start: int = 0) -> Iterator[bytes]:
+        """The bytes of the file's version from byte `start` on, in chunks."""
         content = self.uploads[source.key, source.version_id]
-        for offset in range(0, len(content), self._chunk_bytes):
+        for offset in range(start, len(content), self._chunk_bytes):
             yield content[offset : offset + self._chunk_bytes]
 
     def write(self, source: Source, name: str, content: BinaryIO) -> str:

@@ -142,7 +142,7 @@ def as_json(batch: Batch) -> dict[str, Any]:
         "status": batch.status.value,
         "bucket": batch.source.bucket,
         "key": batch.source.key,
-        **{name: count for name, count in asdict(batch.progress).items() if name != "line"},
+        **{name: count for name, count in asdict(batch.progress).items() if name not in ("line", "offset")},
         "rows_closed": batch.rows_closed,
         "by_status": dict(batch.by_status),
         "file_errors": [asdict(error) for error in batch.file_errors],

@@ -339,7 +339,6 @@ def small_windows() -> Iterator[None]:
     """Make the splitter's windows as small as the files, and replace its temporary files and threads."""
     with (
         patch.object(batch_split, "ROWS_A_WINDOW", 2),
-        patch.object(batch_split, "WINDOWS_A_CHECKPOINT", 2),
         patch.object(batch_split, "ThreadPoolExecutor", _OneByOne),
         patch.object(batch_report, "ThreadPoolExecutor", _OneByOne),
         patch.object(result_files, "TemporaryFile", lambda _mode: BytesIO()),

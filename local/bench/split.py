@@ -70,9 +70,9 @@ class CountingQueue:
 class FileOnDisk(MemoryBatchFiles):
     """A folder in place of the bucket."""
 
-    def read(self, source: Source) -> Iterator[bytes]:
+    def read(self, source: Source, start: int = 0) -> Iterator[bytes]:
         """Read the file in chunks. The source's key is its path."""
-        return _chunks(Path(source.key))
+        return _chunks(Path(source.key), start)
 
 
 def main() -> int:
@@ -196,8 +196,9 @@ def _peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts bytes
 
 
-def _chunks(file: Path) -> Iterator[bytes]:
+def _chunks(file: Path, start: int = 0) -> Iterator[bytes]:
     with file.open("rb") as content:
+        content.seek(start)
         while chunk := content.read(_CHUNK_BYTES):
             yield chunk
 

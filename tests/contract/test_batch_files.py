@@ -53,6 +53,12 @@ def test_read_when_of_any_size_then_the_bytes_come_in_order(bucket: Bucket, size
     assert b"".join(bucket.files.read(bucket.upload("incoming/a.csv", content))) == content
 
 
+@pytest.mark.parametrize("start", [0, 1, 1000, 1001, 3499, 3500])
+def test_read_from_a_byte_returns_the_rest_of_the_file(bucket: Bucket, start: int) -> None:
+    content = bytes(n % 251 for n in range(3500))
+    assert b"".join(bucket.files.read(bucket.upload("incoming/a.csv", content), start)) == content[start:]
+
+
 def test_read_returns_the_requested_version_of_a_key_uploaded_again(bucket: Bucket) -> None:
     first = bucket.upload("incoming/a.csv", b"first")
     bucket.upload("incoming/a.csv", b"second")

@@ -28,7 +28,7 @@ from tests.moto_tables import aws_in_memory, create_table
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SOURCE = Source("bucket", "incoming/payroll.csv", "v1", "etag", 1234)
 BATCH = Batch(SOURCE.batch_id, SOURCE, BatchStatus.SPLITTING, iso(NOW), iso(NOW))
-PROGRESS = Progress(line=12, rows_read=11, rows_accepted=9, rows_rejected=2, already_submitted=1)
+PROGRESS = Progress(line=12, rows_read=11, rows_accepted=9, rows_rejected=2, already_submitted=1, offset=345)
 
 
 @dataclass(frozen=True)

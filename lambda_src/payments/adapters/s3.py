@@ -19,19 +19,19 @@ class S3BatchFiles:
     def __init__(self, client: "S3Client") -> None:
         self._client = client
 
-    def read(self, source: Source) -> Iterator[bytes]:
-        """The bytes of the file's version, in chunks of up to 64 KiB.
+    def read(self, source: Source, start: int = 0) -> Iterator[bytes]:
+        """The bytes of the file's version from byte `start` on, in chunks of up to 64 KiB.
 
         Requests a range of 4 MiB at a time: the rows of a large file take minutes to store, and S3 closes a connection
         that is not read.
         """
         version = {"VersionId": source.version_id} if source.version_id else {}
-        for start in range(0, source.size_bytes, _RANGE_BYTES):
-            last = min(start + _RANGE_BYTES, source.size_bytes) - 1
+        for first in range(start, source.size_bytes, _RANGE_BYTES):
+            last = min(first + _RANGE_BYTES, source.size_bytes) - 1
             part = self._client.get_object(
                 Bucket=source.bucket,
                 Key=source.key,
-                Range=f"bytes={start}-{last}",
+                Range=f"bytes={first}-{last}",
                 **version,  # type: ignore[arg-type]
             )["Body"].read()
             for offset in range(0, len(part), _CHUNK_BYTES):

@@ -279,7 +279,7 @@ def _batch_of(summary: Mapping[str, Any], *counters: Mapping[str, Any]) -> Batch
         status=BatchStatus(values["status"]),
         created_at=values["created_at"],
         updated_at=values["updated_at"],
-        progress=Progress(**{field.name: int(values[field.name]) for field in fields(Progress)}),
+        progress=Progress(**{field.name: int(values.get(field.name, 0)) for field in fields(Progress)}),
         rows_closed=sum(int(counter["rows_closed"]["N"]) for counter in counters),
         file_errors=tuple(map(_error_of, values.get("file_errors", []))),
         by_status={status: int(count) for status, count in values.get("by_status", {}).items()},

@@ -1,13 +1,14 @@
 """A batch file: the header is checked first, then each row. Every error names its line and column."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from payments.application.batch.csv_decoding import plain_bytes
+from payments.application.batch.csv_decoding import MAX_FILE_BYTES, plain_text, plain_text_from
 from payments.application.batch.ordinary_rows import ordinary_rows
-from payments.application.batch.records import CutOff, Flaw, Record, cells_of, split_records
+from payments.application.batch.records import CutOff, Flaw, Record, Records, cells_of
 from payments.domain.batch.errors import CellError, FileError, RejectedRow, masked
+from payments.domain.batch.state import Progress
 from payments.domain.card_data import card_data_in
 from payments.domain.money import shown
 from payments.domain.payment import (
@@ -22,6 +23,8 @@ from payments.domain.payment import (
 from payments.domain.token import TOKEN
 
 MAX_ROWS = 1_000_000
+END = MAX_FILE_BYTES + 1
+"""The offset after a row that says why the rest of the file is not read."""
 _MAX_HEADER_ERRORS = 20
 _ALLOWED = f"columns are {', '.join(REQUIRED_FIELDS)} and optionally {', '.join(FIELDS[3:])}, in any order"
 _CORRECT = "correct the row and upload it again, for example in resubmit.csv"
@@ -34,6 +37,9 @@ _DO = {
 }
 
 
+_START = Progress()
+
+
 class Row(NamedTuple):
     """A row that requests a payment. `line` is the physical line it starts on, counted from 1."""
 
@@ -41,25 +47,84 @@ class Row(NamedTuple):
     request: PaymentRequest
 
 
+class _Paused(Exception):
+    """The reader was asked to stop."""
+
+
 class BatchFile:
-    """A batch file that is read once, from start to end. Raises FileError if no row of it can be read."""
+    """A batch file that is read once, from start to end. Raises FileError if no row of it can be read.
+
+    `line` and `offset` are the lines, and the bytes of text, up to and including the last row that was read.
+    `is_complete` is true if no row follows.
+    """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._records = split_records(plain_bytes(chunks))
-        self.header, self.columns = _header(self._records)
-        self._ordinary = ordinary_rows(self.columns)
-
-    def rows(self, after_line: int = 0) -> Iterator[Row | RejectedRow]:
-        """The rows after `after_line` in file order. Earlier rows are skipped without a check."""
         try:
-            for count, record in enumerate(self._records, 1):
+            text = plain_text(chunks)
+        except CutOff as error:
+            raise _without_header(error) from error
+        self._is_gzip = text.is_gzip
+        self._stop: Callable[[], bool] = lambda: False
+        self._stops_after_line = 0
+        self._records = Records(self._until_stopped(text.chunks), offset=text.offset)
+        self.header, self.columns = _header(iter(self._records))
+        self._ordinary = ordinary_rows(self.columns)
+        self.is_complete = False
+
+    @property
+    def line(self) -> int:
+        """The number of lines read."""
+        return self._records.line
+
+    @property
+    def offset(self) -> int:
+        """The number of bytes of text read."""
+        return self._records.offset
+
+    def rows(
+        self,
+        after: Progress = _START,
+        *,
+        read_from: Callable[[int], Iterable[bytes]] | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Row | RejectedRow]:
+        """The rows after `after` in file order. Earlier rows are skipped without a check.
+
+        `read_from` returns the file's bytes from a position on: with it, the earlier rows are not even read. The rows
+        end early when `stop` says so after a row or at the end of a chunk, but not before one line was read.
+        """
+        self._stop, self._stops_after_line = stop, max(after.line, self.line)
+        count, skipped_line = 0, after.line
+        if after.offset == END:
+            self.is_complete = True
+            return
+        if after.offset and read_from:
+            text = plain_text_from(after.offset, read_from, is_gzip=self._is_gzip)
+            records = Records(self._until_stopped(text), after.line, after.offset, self._records.width)
+            self._records, count, skipped_line = records, after.rows_read, 0
+        try:
+            for record in self._records:
+                count += 1
                 if count > MAX_ROWS:
                     raise _too_many(record.line)
-                if record.line > after_line:
+                if record.line > skipped_line:
                     yield self._read(record)
+                    if stop():
+                        return
+        except _Paused:
+            return
         except CutOff as cut_off:
-            error = CellError(cut_off.line, "", "", str(cut_off), "upload the part from this line on as another file")
-            yield RejectedRow(cut_off.line, "", (error,))
+            self._records.line, self._records.offset = cut_off.line, END
+            if cut_off.line > skipped_line:
+                what_to_do = "upload the part from this line on as another file"
+                yield RejectedRow(cut_off.line, "", (CellError(cut_off.line, "", "", str(cut_off), what_to_do),))
+        self.is_complete = True
+
+    def _until_stopped(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+            if self._stop() and self.line > self._stops_after_line:
+                raise _Paused
 
     def cells(self) -> Iterator[tuple[int, list[str]]]:
         """The line and the unchanged cells of every row, rejected or not. Bytes that are not UTF-8 are surrogates."""
@@ -130,7 +195,7 @@ def _header(records: Iterator[Record]) -> tuple[list[str], list[str]]:
     try:
         record = next(records, None)
     except CutOff as error:
-        raise FileError(CellError(error.line, "", "", str(error), "upload the file again")) from error
+        raise _without_header(error) from error
     if record is None:
         raise FileError(CellError(1, "", "", "the file is empty", f"the first line is the header; {_ALLOWED}"))
     line = record.line
@@ -183,7 +248,9 @@ def _sentence(message: str, column: str, body: Mapping[str, Any]) -> tuple[str, 
     return (reason, what_to_do) if reason else (message, _CORRECT)
 
 
+def _without_header(error: CutOff) -> FileError:
+    return FileError(CellError(max(1, error.line), "", "", str(error), "upload the file again"))
+
+
 def _too_many(line: int) -> CutOff:
-    cut_off = CutOff(f"the file has more than {MAX_ROWS} rows; this row and the following rows were not read")
-    cut_off.line = line
-    return cut_off
+    return CutOff(f"the file has more than {MAX_ROWS} rows; this row and the following rows were not read", line)

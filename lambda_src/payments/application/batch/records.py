@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 MAX_RECORD_BYTES = 64 * 1024
 """Seven cells of the maximum length need less than half of it."""
+MAX_LINES = 10_000_000
+"""Physical lines, blank ones included: 2 MB of gzip can hold two thousand million line ends."""
 
 
 class Flaw(StrEnum):
@@ -37,9 +39,11 @@ class Record(NamedTuple):
 
 
 class CutOff(Exception):
-    """The bytes end before the file does. The text says why. `line` is the first incomplete line."""
+    """The rest of the file is not read. The text says why. `line` is the first line that is not read."""
 
-    line = 0
+    def __init__(self, reason: str, line: int = 0) -> None:
+        super().__init__(reason)
+        self.line = line
 
 
 def cells_of(text: str) -> list[str]:
@@ -47,93 +51,126 @@ def cells_of(text: str) -> list[str]:
     return next(csv.reader((text,), strict=True)) if '"' in text else text.split(",")
 
 
-def split_records(chunks: Iterable[bytes]) -> Iterator[Record]:
-    """The records of a file, without blank lines. The result does not depend on how the bytes are split into chunks.
+class Records:
+    """The records of a file, without blank lines. They do not depend on how the bytes are split into chunks.
 
     If a quote is not closed, only its own line is rejected, and the following lines are read again as records. One
-    missing quote must not turn a thousand payments into one description. Raises CutOff at the end if `chunks` does.
-    The incomplete last line, which may contain half an amount, is not returned.
-    """
-    lines = _Lines(chunks)
-    held: list[bytes] = []  # the lines of a record whose quote is still open
-    held_bytes = start = number = width = 0
-    for line in lines:
-        number += 1
-        content = line.rstrip(b"\r\n")
-        if not held:
-            if len(content) > MAX_RECORD_BYTES:
-                yield Record(number, content[:MAX_RECORD_BYTES], Flaw.TOO_LONG)
-            elif b'"' not in content or _WHOLE.fullmatch(content):
-                if content and not content.isspace():
-                    width = width or _width(content)
-                    yield Record(number, content)
-                elif not line:
-                    lines.raise_if_cut_off(number)
-                    return
-            elif _OPEN.fullmatch(content):
-                held, held_bytes, start = [line], len(line), number
-            else:
-                yield Record(number, content, Flaw.TEXT_AFTER_QUOTE)
-            continue
+    missing quote must not turn a thousand payments into one description. Raises CutOff at the end if `chunks` does, and
+    after MAX_LINES. The incomplete last line, which may contain half an amount, is not returned.
 
-        held.append(line)
-        held_bytes += len(line)
-        if line and held_bytes <= MAX_RECORD_BYTES and _stays_open(content):
-            continue
-        whole = b"".join(held).rstrip(b"\r\n")
-        # The wrong number of cells: the opening quote of a later row closed this quote.
-        if held_bytes <= MAX_RECORD_BYTES and _closes(content) and _width(whole) == (width or _width(whole)):
-            width = _width(whole)
-            yield Record(start, whole)
-        else:
-            yield Record(start, held[0].rstrip(b"\r\n"), Flaw.UNCLOSED_QUOTE)
-            lines.put_back(held[1:])
-            number = start
-        held = []
+    `line` and `offset` count the lines and bytes before the next record. A later reader that starts with them, with the
+    chunks from this byte on and with the same `width` returns the same following records. `width` is the number of
+    cells of the first record.
+    """
+
+    def __init__(self, chunks: Iterable[bytes], line: int = 0, offset: int = 0, width: int = 0) -> None:
+        self.line = line
+        self.offset = offset
+        self.width = width
+        self._records = self._split(_Lines(chunks, offset))
+
+    def __iter__(self) -> Iterator[Record]:
+        return self._records
+
+    def _split(self, lines: "_Lines") -> Iterator[Record]:
+        held: list[tuple[bytes, int]] = []  # the lines of a record whose quote is still open
+        held_bytes = start = 0
+        number = self.line
+        for line, end in lines:
+            number += 1
+            content = line.rstrip(b"\r\n")
+            if not held:
+                if number > MAX_LINES:
+                    raise CutOff(
+                        f"the file has more than {MAX_LINES} lines; this one and the rest were not read", number
+                    )
+                if len(content) > MAX_RECORD_BYTES:
+                    self.line, self.offset = number, end
+                    yield Record(number, content[:MAX_RECORD_BYTES], Flaw.TOO_LONG)
+                elif b'"' not in content or _WHOLE.fullmatch(content):
+                    if not line:
+                        lines.raise_if_cut_off(number)
+                        return
+                    self.line, self.offset = number, end
+                    if content and not content.isspace():
+                        self.width = self.width or _width(content)
+                        yield Record(number, content)
+                elif _OPEN.fullmatch(content):
+                    held, held_bytes, start = [(line, end)], len(line), number
+                else:
+                    self.line, self.offset = number, end
+                    yield Record(number, content, Flaw.TEXT_AFTER_QUOTE)
+                continue
+
+            held.append((line, end))
+            held_bytes += len(line)
+            if line and held_bytes <= MAX_RECORD_BYTES and _stays_open(content):
+                continue
+            whole = b"".join(line for line, _ in held).rstrip(b"\r\n")
+            # The wrong number of cells: the opening quote of a later row closed this quote.
+            width = self.width
+            if held_bytes <= MAX_RECORD_BYTES and _closes(content) and _width(whole) == (width or _width(whole)):
+                self.line, self.offset, self.width = number, end, _width(whole)
+                yield Record(start, whole)
+            else:
+                first, self.offset = held[0]
+                self.line = number = start
+                lines.put_back(held[1:])
+                yield Record(start, first.rstrip(b"\r\n"), Flaw.UNCLOSED_QUOTE)
+            held = []
 
 
 class _Lines:
-    """Physical lines with their line ends, which can be put back; then b"" for every further request.
+    """Physical lines with their line ends and where each ends in the text. They can be put back; then b"" for every
+    further request.
 
     A long line may be cut to MAX_RECORD_BYTES + 1 bytes, which is enough to see that it is too long.
     """
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
+    def __init__(self, chunks: Iterable[bytes], offset: int) -> None:
         self._chunks = chunks
-        self._again: deque[bytes] = deque()
+        self._offset = offset
+        self._again: deque[tuple[bytes, int]] = deque()
         self._cut_off: CutOff | None = None
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[tuple[bytes, int]]:
         for line in self._fresh():
             yield line
             while self._again:
                 yield self._again.popleft()
 
-    def put_back(self, lines: list[bytes]) -> None:
-        self._again.extendleft(reversed([line for line in lines if line]))
+    def put_back(self, lines: list[tuple[bytes, int]]) -> None:
+        self._again.extendleft(reversed([line for line in lines if line[0]]))
 
     def raise_if_cut_off(self, line: int) -> None:
         if self._cut_off:
             self._cut_off.line = line
             raise self._cut_off
 
-    def _fresh(self) -> Iterator[bytes]:
+    def _fresh(self) -> Iterator[tuple[bytes, int]]:
         tail = b""
+        cut = 0  # bytes of the tail that were dropped
+        end = self._offset
         try:
             for chunk in self._chunks:
                 lines = (tail + chunk).splitlines(keepends=True)
                 # a CR at the end may be the first half of a CRLF
                 tail = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+                for line in lines:
+                    end += len(line) + cut
+                    cut = 0
+                    yield line, end
                 if len(tail) > MAX_RECORD_BYTES + 1:
+                    cut += len(tail) - MAX_RECORD_BYTES - 1
                     tail = tail[:MAX_RECORD_BYTES] + tail[-1:]  # the last byte may be that CR
-                yield from lines
         except CutOff as cut_off:
             self._cut_off = cut_off
             tail = b""
         if tail:
-            yield tail
+            end += len(tail) + cut
+            yield tail, end
         while True:
-            yield b""
+            yield b"", end
 
 
 # Possessive repeats (*+) never backtrack. The time therefore stays linear for all input.

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import batched, chain
-from typing import Any
+from functools import partial
+from itertools import batched, chain, takewhile
+from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
 from payments.application.batch.accept_row import accept_row
@@ -21,12 +22,15 @@ from payments.ports.payment_queue import MESSAGES_A_REQUEST, PaymentQueue, Queue
 from payments.ports.payment_store import PaymentStore
 
 ROWS_A_WINDOW = 100
-"""Rows stored at the same time. Windows run one after another: the first row with a payment_id always wins."""
-WINDOWS_A_CHECKPOINT = 1
-"""One write for a hundred rows is cheap, and a file makes progress even if every run fails early."""
+"""Rows stored at the same time, with one checkpoint. Windows run one after another: the first row with a payment_id
+always wins."""
 WORKERS = 16
 RESERVE_SECONDS = 20
-"""The remaining time at which a run hands over to the next: enough for one more window on a slow table."""
+"""The remaining time at which a run reads no further row."""
+WINDOW_SECONDS = 60
+"""A window whose rows take longer is ended early: a run that is stopped repeats little."""
+STORE_RESERVE_SECONDS = 10
+"""The remaining time at which a run stores no further row that it has read: enough to queue the stored ones."""
 GRACE_SECONDS = 5
 """How long after a run's time limit another run may take over its work."""
 
@@ -45,6 +49,14 @@ def sources_in(event: Mapping[str, Any]) -> Iterator[Source]:
             yield Source(
                 bucket, key, uploaded.get("versionId", ""), uploaded.get("eTag", ""), int(uploaded.get("size", 0))
             )
+
+
+class _Placed(NamedTuple):
+    """A row, and the lines and bytes of text up to its end."""
+
+    row: Row | RejectedRow
+    line: int
+    offset: int
 
 
 @dataclass(frozen=True)
@@ -96,47 +108,79 @@ class Splitter:
         return BatchFile(self.files.read(source))
 
     def _read(self, file: BatchFile, batch: Batch, owner: str, seconds_left: Callable[[], float]) -> Progress | None:
-        """Process all rows after the checkpoint. None if time ran short, but never before one window is done."""
+        """Process all rows after the checkpoint. None if time ran short, but never before one line is read, and the
+        payment of one row stored."""
         progress = batch.progress
+        rows = file.rows(
+            progress,
+            read_from=partial(self.files.read, batch.source),
+            stop=lambda: seconds_left() < RESERVE_SECONDS,
+        )
+        placed = (_Placed(row, file.line, file.offset) for row in rows)
         with ThreadPoolExecutor(self.workers) as pool:
-            for count, window in enumerate(batched(file.rows(progress.line), ROWS_A_WINDOW), 1):
-                progress = self._window(pool, batch.batch_id, window, progress)
-                out_of_time = seconds_left() < RESERVE_SECONDS
-                if out_of_time or count % WINDOWS_A_CHECKPOINT == 0:
-                    self.batches.save_progress(batch.batch_id, owner, progress, release=out_of_time)
-                if out_of_time:
-                    return None
-        return progress
+            for window in batched(placed, ROWS_A_WINDOW):
+                left: Sequence[_Placed] = window
+                while left:
+                    before = progress.rows_read
+                    progress = self._window(pool, batch.batch_id, left, progress, seconds_left)
+                    left = left[progress.rows_read - before :]
+                    if left and seconds_left() < RESERVE_SECONDS:
+                        self.batches.save_progress(batch.batch_id, owner, progress, release=True)
+                        return None
+                    self.batches.save_progress(batch.batch_id, owner, progress)
+        progress = replace(progress, line=file.line, offset=file.offset)  # with the blank lines behind the last row
+        if file.is_complete:
+            return progress
+        self.batches.save_progress(batch.batch_id, owner, progress, release=True)
+        return None
 
     def _window(
-        self, pool: ThreadPoolExecutor, batch_id: str, window: Sequence[Row | RejectedRow], progress: Progress
+        self,
+        pool: ThreadPoolExecutor,
+        batch_id: str,
+        window: Sequence["_Placed"],
+        progress: Progress,
+        seconds_left: Callable[[], float],
     ) -> Progress:
-        refused = [row for row in window if isinstance(row, RejectedRow)]
+        """Process the rows up to the first that was not stored in time. The rows behind it are to be repeated."""
+        rows = [placed.row for placed in window if isinstance(placed.row, Row)]
+        store_until = max(STORE_RESERVE_SECONDS, seconds_left() - WINDOW_SECONDS)
+
+        def is_late() -> bool:
+            return seconds_left() < store_until
+
+        stored = {row.line: outcome for row, outcome in self._store(pool, batch_id, rows, is_late)}
+        done = list(takewhile(lambda placed: isinstance(placed.row, RejectedRow) or placed.row.line in stored, window))
+        refused: list[RejectedRow] = []
         submitted: list[ResultRow] = []
         queued: list[QueuedPayment] = []
-        for row, outcome in self._store(pool, batch_id, [row for row in window if isinstance(row, Row)]):
-            if outcome is None:
-                queued.append(QueuedPayment(row.request.payment_id, batch_id, row.line))
+        for placed in done:
+            row = placed.row
+            outcome = row if isinstance(row, RejectedRow) else stored[row.line]
+            if isinstance(outcome, RejectedRow):
+                refused.append(outcome)
             elif isinstance(outcome, ResultRow):
                 submitted.append(outcome)
-            else:
-                refused.append(outcome)
+            elif isinstance(row, Row):
+                queued.append(QueuedPayment(row.request.payment_id, batch_id, row.line))
         deque(pool.map(self.queue.send, batched(queued, MESSAGES_A_REQUEST)), maxlen=0)
         if refused or submitted:
             self.batches.add_rows(batch_id, [*refused, *submitted])
         return replace(
             progress,
-            line=window[-1].line,
-            rows_read=progress.rows_read + len(window),
-            rows_accepted=progress.rows_accepted + len(window) - len(refused),
+            line=done[-1].line,
+            offset=done[-1].offset,
+            rows_read=progress.rows_read + len(done),
+            rows_accepted=progress.rows_accepted + len(done) - len(refused),
             rows_rejected=progress.rows_rejected + len(refused),
             already_submitted=progress.already_submitted + len(submitted),
         )
 
     def _store(
-        self, pool: ThreadPoolExecutor, batch_id: str, rows: Sequence[Row]
+        self, pool: ThreadPoolExecutor, batch_id: str, rows: Sequence[Row], is_late: Callable[[], bool]
     ) -> Iterator[tuple[Row, ResultRow | RejectedRow | None]]:
-        """Store the rows' payments, several at a time. Rows with the same payment_id are stored one after another."""
+        """Store the rows' payments, several at a time, until it is late. The first is always stored.
+        Rows with the same payment_id are stored one after another."""
         by_id: dict[str, list[Row]] = {}
         for row in rows:
             by_id.setdefault(row.request.payment_id, []).append(row)
@@ -144,6 +188,11 @@ class Splitter:
         shares = [list(chain.from_iterable(same_id[i :: self.workers])) for i in range(self.workers)]
 
         def store_all(share: list[Row]) -> list[tuple[Row, ResultRow | RejectedRow | None]]:
-            return [(row, accept_row(row, batch_id, store=self.payments, at=self.clock())) for row in share]
+            outcomes = []
+            for row in share:
+                if row is not rows[0] and is_late():
+                    break
+                outcomes.append((row, accept_row(row, batch_id, store=self.payments, at=self.clock())))
+            return outcomes
 
         return chain.from_iterable(pool.map(store_all, filter(None, shares)))

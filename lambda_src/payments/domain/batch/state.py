@@ -65,8 +65,9 @@ class Source:
 class Progress:
     """How far the splitter has read. All rows up to `line` are processed and counted. Totals, not increments.
 
-    `rows_accepted` + `rows_rejected` = `rows_read`. `already_submitted` counts the accepted rows whose payment already
-    existed, from another file or over REST.
+    `offset` is the number of bytes that these lines take in the file's text, after decompression. It is 0 for progress
+    from before it existed, whose next run skips the lines. `rows_accepted` + `rows_rejected` = `rows_read`.
+    `already_submitted` counts the accepted rows whose payment already existed, from another file or over REST.
     """
 
     line: int = 0
@@ -74,6 +75,7 @@ class Progress:
     rows_accepted: int = 0
     rows_rejected: int = 0
     already_submitted: int = 0
+    offset: int = 0
 
     @property
     def payments(self) -> int:

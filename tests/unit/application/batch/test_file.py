@@ -14,11 +14,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from payments.application.batch import file as batch_file
+from payments.application.batch import records
 from payments.application.batch.file import BatchFile, Row
 from payments.application.batch.ordinary_rows import ordinary_rows
-from payments.application.batch.records import MAX_RECORD_BYTES, Flaw, cells_of, split_records
+from payments.application.batch.records import MAX_RECORD_BYTES, Flaw, Records, cells_of
 from payments.domain import payment
 from payments.domain.batch.errors import FileError, RejectedRow
+from payments.domain.batch.state import Progress
 from payments.domain.money import Money
 from payments.domain.payment import REQUIRED_FIELDS, parse_request
 from tests.cpu import LINEAR, growth
@@ -264,7 +266,7 @@ def test_file_of_a_million_rows_resumes_near_its_end_in_bounded_memory() -> None
                     peaks.append(measured.enter_context(peak_bytes()))
                 yield b"".join(b"p%d,1,USD\n" % (thousand * 1000 + n) for n in range(1000))
 
-        rows = list(BatchFile(chunks()).rows(after_line=999_999))
+        rows = list(BatchFile(chunks()).rows(Progress(line=999_999)))
     assert summary(rows) == [(1_000_000, "p999998"), (1_000_001, "p999999")]
     assert peaks[0]() < 1_000_000
 
@@ -399,7 +401,7 @@ _MESSY = st.text(alphabet='pa1,."\n\r \u00e9=', max_size=120).map(str.encode)
 def test_records_when_chunked_anyhow_then_the_same_come_out(content: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(content)]
     parts = [content[start:end] for start, end in pairwise(edges)]
-    assert list(split_records(parts)) == list(split_records([content]))
+    assert list(Records(parts)) == list(Records([content]))
 
 
 @given(content=_MESSY | st.binary(max_size=200))
@@ -407,7 +409,7 @@ def test_records_when_bytes_are_arbitrary_then_every_line_is_accounted_for(conte
     """Each line that is not blank is in exactly one record."""
     lines = content.splitlines()
     covered: list[int] = []
-    for record in split_records([content]):
+    for record in Records([content]):
         covered += range(record.line, record.line + (1 if record.flaw else len(record.raw.splitlines())))
         if not record.flaw:
             cells_of(record.raw.decode("latin-1"))
@@ -443,6 +445,80 @@ def test_file_when_written_by_another_csv_writer_then_the_cells_come_back(
     writer.writerows([header, *table])
     uploaded = BatchFile(chunked(buffer.getvalue().encode(), 7))
     assert [cells for _, cells in uploaded.cells()] == table
+
+
+# To continue ---------------------------------------------------------------------------------------------------------
+
+_TEXT = (
+    HEADER[:-1]
+    + b",description\r\n"
+    + (
+        b'p1,1,USD,"a\r\nb"\r\n\r\n\np2,2,USD,"open\np3,3,USD,caf\xc3\xa9\rp4,"4"x,USD,\n'
+        b'p5,5,USD,"x, ""y"""\n  \np6,6,USD\n"p7",7,USD,"last\n\n line"\n\n\n'
+    )
+)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 2, 5, 65_536])
+@pytest.mark.parametrize("form", ["plain", "byte_order_mark", "gzip", "gzip_of_two_members"])
+def test_file_continued_after_any_row_yields_the_same_rows(form: str, chunk_bytes: int) -> None:
+    content = {
+        "plain": _TEXT,
+        "byte_order_mark": b"\xef\xbb\xbf" + _TEXT,
+        "gzip": gzip.compress(b"\xef\xbb\xbf" + _TEXT, mtime=0),
+        "gzip_of_two_members": gzip.compress(_TEXT[:70], mtime=0) + gzip.compress(_TEXT[70:], mtime=0),
+    }[form]
+    all_rows = rows_of(content, chunk_bytes)
+    assert len(all_rows) == 7
+    progress = Progress()
+    continued: list[Row | RejectedRow] = []
+    for _ in range(50):
+        file = BatchFile(chunked(content, chunk_bytes))
+        read = list(
+            file.rows(progress, read_from=lambda start: chunked(content[start:], chunk_bytes), stop=lambda: True)
+        )
+        assert len(read) <= 1
+        continued += read
+        progress = Progress(file.line, len(continued), offset=file.offset)
+        if file.is_complete:
+            break
+    assert continued == all_rows
+    assert progress.line == len(_TEXT.splitlines())
+    assert progress.offset == len(_TEXT) + (3 if b"\xef\xbb\xbf" in content or form == "gzip" else 0)
+
+
+@given(content=_MESSY | st.binary(max_size=120), chunk_bytes=st.integers(1, 40), stops=st.lists(st.booleans()))
+def test_file_of_arbitrary_bytes_yields_the_same_rows_in_many_runs(
+    content: bytes, chunk_bytes: int, stops: list[bool]
+) -> None:
+    content = HEADER + content
+    progress, is_complete = Progress(), False
+    continued: list[Row | RejectedRow] = []
+    answers = iter(stops)
+    while not is_complete:
+        file = BatchFile(chunked(content, chunk_bytes))
+        continued += file.rows(
+            progress,
+            read_from=lambda start: chunked(content[start:], chunk_bytes),
+            stop=lambda: next(answers, False),
+        )
+        progress = Progress(file.line, len(continued), offset=file.offset)
+        is_complete = file.is_complete
+    assert continued == rows_of(content)
+
+
+def test_file_with_too_many_lines_names_the_first_line_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "MAX_LINES", 3)
+    rows = rows_of(HEADER + b"\np1,1,USD\n\np2,1,USD\n")
+    reason = "the file has more than 3 lines; this one and the rest were not read"
+    assert summary(rows) == [(3, "p1"), (4, reason)]
+
+
+def test_too_long_line_that_is_cut_counts_with_all_its_bytes() -> None:
+    content = HEADER + b"x" * 300_000 + b"\np2,2,USD\n"
+    file = BatchFile(chunked(content, 50_000))
+    assert summary([next(file.rows())]) == [(2, Flaw.TOO_LONG.value)]
+    assert file.offset == content.index(b"p2")
 
 
 # Ordinary rows -------------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The splitter, also with crashes at each of its steps."""
 
+import gzip
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,13 +15,16 @@ from fakes.batch_files import MemoryBatchFiles
 from fakes.batches import MemoryBatchStore
 from fakes.payment_queue import MemoryPaymentQueue
 from fakes.payments import MemoryPaymentStore
+from payments.application.batch import file as batch_file
+from payments.application.batch import records
 from payments.application.batch import split as batch_split
 from payments.application.batch.close_rows import BatchRows
+from payments.application.batch.file import END
 from payments.application.batch.split import Splitter, sources_in
 from payments.domain.batch.errors import RejectedRow
 from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
 from payments.domain.money import Money
-from payments.domain.payment import PaymentRequest, accepted, moved
+from payments.domain.payment import Payment, PaymentRequest, accepted, moved
 from payments.domain.statuses import Status
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -79,7 +83,11 @@ class SplitScenario:
         self.batches = MemoryBatchStore(self.payments)
 
     def split(
-        self, source: Source, owner: str = "run-1", seconds_left: float | list[float] = 900, workers: int = 1
+        self,
+        source: Source,
+        owner: str = "run-1",
+        seconds_left: float | Callable[[], float] = 900,
+        workers: int = 1,
     ) -> Batch | None:
         batches: Any = Interrupted(self.batches, self.crash_point)
         splitter = Splitter(
@@ -92,11 +100,10 @@ class SplitScenario:
             clock=lambda: self.now,
             workers=workers,
         )
-        left = iter(seconds_left) if isinstance(seconds_left, list) else None
         return splitter.split(
             source,
             owner=owner,
-            seconds_left=lambda: next(left) if left else float(seconds_left),  # type: ignore[arg-type]
+            seconds_left=seconds_left if callable(seconds_left) else lambda: float(seconds_left),
         )
 
     def close_all(self, source: Source) -> None:
@@ -118,10 +125,14 @@ class SplitScenario:
         return batch
 
 
+def counted(batch: Batch) -> Progress:
+    """The batch's progress in rows and lines."""
+    return replace(batch.progress, offset=0)
+
+
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_split, "ROWS_A_WINDOW", 3)
-    monkeypatch.setattr(batch_split, "WINDOWS_A_CHECKPOINT", 2)
 
 
 @pytest.mark.parametrize("workers", [1, 16])
@@ -131,7 +142,7 @@ def test_split_stores_queues_and_counts_all_good_rows(workers: int) -> None:
     batch = scenario.split(source, workers=workers)
     assert batch
     assert batch.status is BatchStatus.PROCESSING
-    assert batch.progress == Progress(line=13, rows_read=12, rows_accepted=12)
+    assert counted(batch) == Progress(line=13, rows_read=12, rows_accepted=12)
     assert [(message.payment_id, message.line) for message in scenario.queue.messages] == [
         (f"p{n}", n + 1) for n in range(1, 13)
     ]
@@ -156,7 +167,7 @@ def test_split_keeps_the_first_row_of_an_id_and_repeats_name_its_line() -> None:
     source = scenario.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\np2,2,USD\np1,1,USD\np3,3,USD\np1,9,EUR\n")
     batch = scenario.split(source, workers=16)
     assert batch
-    assert batch.progress == Progress(line=6, rows_read=5, rows_accepted=3, rows_rejected=2)
+    assert counted(batch) == Progress(line=6, rows_read=5, rows_accepted=3, rows_rejected=2)
     assert scenario.payments.rows["p1"].money == Money(100, "USD")
     assert scenario.payments.rows["p1"].batch_line == 2
     rejected = list(scenario.batches.rows(source.batch_id))
@@ -185,7 +196,7 @@ def test_split_marks_a_payment_sent_over_rest_as_already_submitted() -> None:
     source = scenario.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\np2,2.00,USD\n")
     batch = scenario.split(source)
     assert batch
-    assert batch.progress == Progress(line=3, rows_read=2, rows_accepted=2, already_submitted=1)
+    assert counted(batch) == Progress(line=3, rows_read=2, rows_accepted=2, already_submitted=1)
     assert scenario.queued_ids() == {"p1"}
     (row,) = scenario.batches.rows(source.batch_id)
     assert isinstance(row, ResultRow)
@@ -255,7 +266,7 @@ def test_split_of_the_same_file_again_marks_every_row_already_submitted() -> Non
     scenario.split(first)
     batch = scenario.split(again)
     assert batch
-    assert batch.progress == Progress(line=13, rows_read=12, rows_accepted=12, already_submitted=12)
+    assert counted(batch) == Progress(line=13, rows_read=12, rows_accepted=12, already_submitted=12)
     assert len(scenario.queue.messages) == 12
     assert scenario.reports == [again.batch_id]
     assert all(
@@ -302,10 +313,9 @@ def test_split_starts_the_report_at_the_end_when_no_row_is_a_payment(content: by
 
 def test_split_starts_the_report_when_all_payments_closed_before_its_end() -> None:
     scenario = SplitScenario()
-    source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
-    scenario.split(
-        source, seconds_left=[900, 900, 900, 900, 1]
-    )  # every row is processed, the end of the file is not reached yet
+    source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS + b"\n" * 20)
+    scenario.split(source, seconds_left=lambda: 1 if len(scenario.queue.messages) == 12 else 900)
+    assert scenario.batch(source).progress.rows_read == 12  # the end of the file is not reached yet
     scenario.close_all(source)
     assert scenario.reports == []
     scenario.split(source, owner="run-2")
@@ -344,11 +354,11 @@ def test_close_repeated_after_a_crash_starts_the_missing_report() -> None:
 def test_split_short_of_time_hands_over_and_the_next_run_continues() -> None:
     scenario = SplitScenario()
     source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
-    for run in range(4):
+    for run in range(12):
         scenario.split(source, owner=f"run-{run}", seconds_left=5)
         assert scenario.continued == [source] * (run + 1)
-        assert scenario.batch(source).progress.rows_read == 3 * (run + 1)
-    scenario.split(source, owner="run-4", seconds_left=5)
+        assert scenario.batch(source).progress.rows_read == run + 1
+    scenario.split(source, owner="run-12", seconds_left=5)
     assert scenario.batch(source).status is BatchStatus.PROCESSING
     assert Counter(message.payment_id for message in scenario.queue.messages) == Counter(scenario.payments.rows.keys())
 
@@ -357,6 +367,8 @@ MIXED = HEADER + (
     b"p1,1,USD\nrest,5,USD\np2,2,USD\nbad,-1,USD\np1,1,USD\np3,3,JPY\n"
     b'p4,"4,USD\np5,5.00,USD\nother,1,USD\np6,6,USD\np2,7,USD\np7,7,USD\np8,8,KWD\n'
 )
+STEPS = {900: 32, 5: 96}
+"""Seconds left → the effects of a split of these rows, at least: in one run, or with a row in each run."""
 MIXED_PROGRESS = Progress(line=14, rows_read=13, rows_accepted=8, rows_rejected=5, already_submitted=1)
 
 
@@ -368,17 +380,19 @@ def mixed_world() -> tuple[SplitScenario, Source]:
 
 
 @pytest.mark.fault(30)
-@pytest.mark.parametrize("seconds_left", [900, 5], ids=["in_one_run", "in_many_runs"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("same_owner", [True, False], ids=["repeated_by_lambda", "taken_over_later"])
-@pytest.mark.parametrize("crashes_at", range(50))
+@pytest.mark.parametrize(
+    ("crashes_at", "seconds_left"),
+    [*((step, 900) for step in range(STEPS[900])), *((step, 5) for step in range(STEPS[5]))],
+)
 def test_split_crashing_at_any_step_loses_and_double_counts_no_row(
     crashes_at: int, same_owner: bool, after: bool, seconds_left: float
 ) -> None:
     scenario, source = mixed_world()
     scenario.crash_point = CrashPoint(crashes_at, after)
     run = 0
-    for _ in range(12):
+    for _ in range(20):
         try:
             scenario.split(source, owner=f"run-{run}", seconds_left=seconds_left)
             run += 1
@@ -389,7 +403,7 @@ def test_split_crashing_at_any_step_loses_and_double_counts_no_row(
                 scenario.now += timedelta(seconds=1000)
     batch = scenario.batch(source)
     assert batch.status is BatchStatus.PROCESSING
-    assert batch.progress == MIXED_PROGRESS
+    assert counted(batch) == MIXED_PROGRESS
     own = {"p1", "p2", "p3", "p5", "p6", "p7", "p8"}
     assert {payment.payment_id for payment in scenario.payments.of_batch(source.batch_id)} == own
     assert scenario.queued_ids() == own
@@ -406,12 +420,12 @@ def test_split_crashing_at_any_step_loses_and_double_counts_no_row(
     assert set(scenario.reports) == {source.batch_id}
 
 
-@pytest.mark.parametrize("seconds_left", [900, 5])
-def test_split_has_no_more_steps_than_the_crash_test_tries(seconds_left: float) -> None:
+@pytest.mark.parametrize("seconds_left", STEPS)
+def test_split_has_no_more_steps_than_the_crash_test_tries(seconds_left: int) -> None:
     scenario, source = mixed_world()
     while scenario.split(source, seconds_left=seconds_left):
         pass
-    assert 20 < scenario.crash_point.effects <= 50
+    assert 0.9 * STEPS[seconds_left] < scenario.crash_point.effects <= STEPS[seconds_left]
 
 
 @given(deaths=st.lists(st.integers(0, 25), max_size=6), workers=st.sampled_from([1, 4]))
@@ -426,8 +440,152 @@ def test_split_crashing_repeatedly_still_splits_the_file_exactly(deaths: list[in
             continue
     scenario.crash_point = CrashPoint()
     scenario.split(source, owner="run", workers=workers)
-    assert scenario.batch(source).progress == MIXED_PROGRESS
+    assert counted(scenario.batch(source)) == MIXED_PROGRESS
     assert scenario.queued_ids() == {"p1", "p2", "p3", "p5", "p6", "p7", "p8"}
+
+
+# Time -----------------------------------------------------------------------------------------------------------------
+
+
+class Watch:
+    """The time left of a run. Lambda stops the function when nothing is left."""
+
+    def __init__(self, seconds: float) -> None:
+        self.left = seconds
+
+    def spend(self, seconds: float) -> None:
+        self.left -= seconds
+        if self.left < 0:
+            raise Crashed
+
+    def __call__(self) -> float:
+        return self.left
+
+
+@dataclass
+class TimedScenario(SplitScenario):
+    """Each chunk that is read and each row that is stored takes time. A run that exceeds its 900 s is stopped."""
+
+    chunk_seconds: float = 0
+    row_seconds: float = 0
+    chunks_read: int = 0
+
+    def run_until_split(self, source: Source, most_runs: int) -> Batch:
+        """Run until nothing continues the file. A stopped run is repeated, as Lambda and recovery do."""
+        for _ in range(most_runs):
+            watch = Watch(900)
+            read, create = self.files.read, self.payments.create
+
+            def timed_read(source: Source, start: int = 0, read: Any = read, watch: Watch = watch) -> Iterator[bytes]:
+                for chunk in read(source, start):
+                    self.chunks_read += 1
+                    watch.spend(self.chunk_seconds)
+                    yield chunk
+
+            def timed_create(payment: Payment, create: Any = create, watch: Watch = watch) -> None:
+                watch.spend(self.row_seconds)
+                create(payment)
+
+            self.files.read, self.payments.create = timed_read, timed_create  # type: ignore[method-assign]
+            try:
+                self.split(source, owner="run", seconds_left=watch)
+            except Crashed:
+                pass
+            finally:
+                self.files.read, self.payments.create = read, create  # type: ignore[method-assign]
+            if self.batch(source).status is not BatchStatus.SPLITTING:
+                break
+        return self.batch(source)
+
+
+@pytest.mark.fault(64)
+def test_split_of_rows_that_take_minutes_each_advances_in_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_split, "ROWS_A_WINDOW", 100)
+    scenario = TimedScenario(row_seconds=350)
+    source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
+    batch = scenario.run_until_split(source, most_runs=6)
+    assert batch.status is BatchStatus.PROCESSING
+    assert counted(batch) == Progress(line=13, rows_read=12, rows_accepted=12)
+    assert scenario.queued_ids() == {f"p{n}" for n in range(1, 13)}
+
+
+@pytest.mark.fault(64)
+@pytest.mark.parametrize("ending", ["csv", "csv.gz"])
+def test_split_of_blank_lines_that_take_hours_ends_in_few_runs(ending: str) -> None:
+    scenario = TimedScenario(chunk_seconds=100)
+    content = HEADER + b"p1,1,USD\n" + b"\n" * 400 + b"p2,2,USD\n"
+    scenario.files = MemoryBatchFiles(chunk_bytes=20)
+    compressed = gzip.compress(content, compresslevel=0, mtime=0)
+    if ending == "csv.gz":
+        scenario.chunk_seconds = 20  # it is read from its start in every run, which must fit into one
+    source = scenario.files.upload(f"incoming/a.{ending}", compressed if ending == "csv.gz" else content)
+    batch = scenario.run_until_split(source, most_runs=5)
+    assert batch.status is BatchStatus.PROCESSING
+    assert counted(batch) == Progress(line=403, rows_read=2, rows_accepted=2)
+
+
+@pytest.mark.fault(64)
+def test_split_of_2_mb_of_gzip_that_unpack_to_line_ends_refuses_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "MAX_LINES", 100_000)
+    scenario = SplitScenario()
+    scenario.files = MemoryBatchFiles(chunk_bytes=65_536)
+    bomb = gzip.compress(HEADER + b"p1,1,USD\n" + b"\n" * 10_000_000 + b"p2,2,USD\n", mtime=0)
+    source = scenario.files.upload("incoming/a.csv.gz", bomb)
+    batch = scenario.split(source)
+    assert batch
+    assert batch.progress == Progress(100_001, rows_read=2, rows_accepted=1, rows_rejected=1, offset=END)
+    (row,) = scenario.batches.rows(source.batch_id)
+    assert isinstance(row, RejectedRow)
+    assert row.errors[0].reason == "the file has more than 100000 lines; this one and the rest were not read"
+
+
+@pytest.mark.fault(64)
+@pytest.mark.parametrize("cut_short", [b"\n" * 200_000, b"p2,2,USD\n" * 3])
+def test_split_after_the_row_that_ends_a_file_counts_it_once(cut_short: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "MAX_LINES", 100_000)
+    monkeypatch.setattr(batch_file, "MAX_ROWS", 3)
+    scenario = SplitScenario()
+    source = scenario.files.upload("incoming/a.csv", HEADER + b"p1,1,USD\n" + cut_short)
+    for step in range(30):
+        scenario.crash_point = CrashPoint(step % 7)
+        try:
+            scenario.split(source, owner="run", seconds_left=5)
+        except Crashed:
+            continue
+    scenario.crash_point = CrashPoint()
+    while scenario.split(source, owner="run"):
+        pass
+    progress = scenario.batch(source).progress
+    assert progress.rows_rejected == len(list(scenario.batches.rows(source.batch_id)))
+    assert progress.rows_accepted + progress.rows_rejected == progress.rows_read <= 4
+
+
+def test_split_continues_at_its_byte_and_reads_no_chunk_before_it() -> None:
+    scenario = TimedScenario()
+    content = HEADER + b"".join(b"p%d,1,USD\n" % n for n in range(200))
+    source = scenario.files.upload("incoming/a.csv", content)
+    chunks = len(content) // 7
+    for run in range(200):
+        scenario.split(source, owner=f"run-{run}", seconds_left=lambda: 5)
+    scenario.chunks_read = 0
+    scenario.run_until_split(source, most_runs=1)
+    assert scenario.batch(source).progress.rows_read == 200
+    assert scenario.chunks_read < chunks / 10
+
+
+def test_split_continues_progress_of_before_without_an_offset() -> None:
+    scenario = SplitScenario()
+    source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
+    scenario.split(source, seconds_left=5)
+    scenario.split(source, seconds_left=5)
+    before = replace(scenario.batch(source).progress, offset=0)
+    scenario.batches.save_progress(source.batch_id, "run-1", before, release=True)
+    scenario.split(source, seconds_left=5)
+    assert counted(scenario.batch(source)) == Progress(line=4, rows_read=3, rows_accepted=3)
+    batch = scenario.split(source)
+    assert batch
+    assert counted(batch) == Progress(line=13, rows_read=12, rows_accepted=12)
+    assert len(scenario.queue.messages) == 12
 
 
 def test_sources_of_a_notification_have_decoded_keys_and_no_folders() -> None:
