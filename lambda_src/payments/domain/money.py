@@ -92,6 +92,9 @@ def max_minor_units(currency: str) -> int:
 
 def shown(value: object) -> str:
     """A rejected value for an error text: quoted, shortened, with the digits of long numbers masked."""
-    text = re.sub(r"\d(?=(?:[ -]?\d){4})", "*", str(value)) if sum(c.isdigit() for c in str(value)) > 12 else str(value)
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    text = str(value)
+    if len(text) > 12 and sum(c.isdigit() for c in text) > 12:
+        text = re.sub(r"\d(?=(?:[ -]?\d){4})", "*", text)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return f"'{text[:24]}…'" if len(text) > 24 else f"'{text}'"

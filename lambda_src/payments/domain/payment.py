@@ -76,6 +76,8 @@ _ASTRAY = "the value contains a token; send tokens only in the field token"
 _OURS = f"texts that begin with {PREFIX!r} are reserved; send other text"
 SENDER = "charge"
 """The actor of the versions that the charge step writes before and after it sends."""
+_json = json.encoder.encode_basestring_ascii
+"""A text as `json.dumps` writes it."""
 Refuse = Callable[[str, str], None]
 """Takes the name of a rejected field and a sentence."""
 
@@ -123,6 +125,22 @@ class PaymentRequest:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over the content. The same payment_id with another fingerprint is another payment (409)."""
+        content = self._plain_content or self._content
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    @property
+    def _plain_content(self) -> str:
+        """The same text as `_content`, in a fifth of the time, for a request with no other fields; else ""."""
+        if self.metadata or self.token or self.return_url or self.off_session is not self.usually_off_session:
+            return ""
+        return (
+            f'{{"currency":{_json(self.money.currency)},"customer_id":{_json(self.customer_id)},'
+            f'"description":{_json(self.description)},"metadata":{{}},"minor_units":{self.money.minor_units},'
+            f'"payment_id":{_json(self.payment_id)},"payment_method":{_json(self.payment_method)}}}'
+        )
+
+    @property
+    def _content(self) -> str:
         content = {
             "payment_id": self.payment_id,
             "minor_units": self.money.minor_units,
@@ -139,7 +157,7 @@ class PaymentRequest:
             content["off_session"] = self.off_session
         if self.return_url:
             content["return_url"] = self.return_url
-        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
 def parse_request(body: Mapping[str, Any], *, usually_off_session: bool = False) -> PaymentRequest:

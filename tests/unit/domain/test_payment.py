@@ -1,11 +1,24 @@
 """A payment request's checks, and the row's versions."""
 
+import hashlib
+import json
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from payments.domain.payment import MAX_MESSAGE, IllegalMove, InvalidRequest, accepted, moved, parse_request
+from payments.domain.money import Money
+from payments.domain.payment import (
+    MAX_MESSAGE,
+    IllegalMove,
+    InvalidRequest,
+    PaymentRequest,
+    accepted,
+    moved,
+    parse_request,
+)
 from payments.domain.statuses import Status
 from payments.domain.token import token_id_of
 from tests.unit.builders import NOON, payment, request
@@ -145,6 +158,23 @@ def test_a_card_number_is_refused_and_never_repeated() -> None:
         parse_request(GOOD | {"description": "pay with 4242424242424242", "payment_id": "4000 0025 0000 3155"})
     assert "4242424242424242" not in str(refused.value)
     assert "4000 0025 0000 3155" not in str(refused.value)
+
+
+@given(st.lists(st.text(max_size=20), min_size=5, max_size=5), st.integers(1, 10**12))
+def test_fingerprint_of_a_plain_request_is_of_its_sorted_json(texts: list[str], minor_units: int) -> None:
+    payment_id, currency, customer_id, payment_method, description = texts
+    plain = PaymentRequest(payment_id, Money(minor_units, currency), customer_id, payment_method, description)
+    content = {
+        "payment_id": payment_id,
+        "minor_units": minor_units,
+        "currency": currency,
+        "customer_id": customer_id,
+        "payment_method": payment_method,
+        "description": description,
+        "metadata": {},
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    assert plain.fingerprint == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_fingerprint_when_anything_differs_then_another() -> None:

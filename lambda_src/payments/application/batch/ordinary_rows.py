@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 
+from payments.application.batch.records import cells_of
 from payments.domain.card_data import is_ordinary
 from payments.domain.money import InvalidMoney, Money
 from payments.domain.payment import CONTROL, CUSTOMER_ID, MAX_DESCRIPTION, PAYMENT_ID, PAYMENT_METHOD, PaymentRequest
@@ -14,20 +15,26 @@ _CELLS = {
     "currency": "[A-Z]{3}",
     "customer_id": f"(?:{CUSTOMER_ID.pattern})?",
     "payment_method": f"(?:{PAYMENT_METHOD.pattern})?",
-    "description": f'(?!{re.escape(PREFIX)})[^{CONTROL}\n",]{{0,{MAX_DESCRIPTION}}}',
+    "description": f"(?!{re.escape(PREFIX)})[^{CONTROL}]{{0,{MAX_DESCRIPTION}}}",
 }
-"""What a cell of an ordinary row looks like: no quotes, nothing to rewrite. Cells of the other columns are empty."""
+"""What a cell of an ordinary row looks like. Cells of the other columns are empty."""
+_END_OF_CELL = "\x1f"
+"""A control character, so that it is in no ordinary cell."""
 
 
 def ordinary_rows(columns: Sequence[str]) -> Callable[[str], PaymentRequest | None]:
     """A function that reads a row's text under this header, and returns None for a row that needs a careful look."""
-    cells = [f"(?P<{name}>{_CELLS[name]})" if name in _CELLS else "" for name in columns]
+    present = [f"(?P<{name}>{_CELLS[name]})" if name in _CELLS else "" for name in columns]
     absent = [f"(?P<{name}>)" for name in _CELLS if name not in columns]
-    row = re.compile(",".join(cells) + "".join(absent))
+    row = re.compile(_END_OF_CELL.join(present) + "".join(absent))
 
     def read(text: str) -> PaymentRequest | None:
-        found = row.fullmatch(text)
-        if not found or "ptok_" in text or not is_ordinary(text.replace(",", "x")):  # no number spans two cells
+        if _END_OF_CELL in text or "\r" in text:
+            return None
+        cells = _END_OF_CELL.join(cells_of(text)) if '"' in text else text.replace(",", _END_OF_CELL)
+        found = row.fullmatch(cells)
+        # joined by a letter, no number spans two cells
+        if not found or "ptok_" in cells or not is_ordinary(cells.replace(_END_OF_CELL, "x")):
             return None
         payment_id, amount, currency, customer_id, payment_method, description = found.group(*_CELLS)
         try:

@@ -133,12 +133,6 @@ class _Lines:
         self._again: deque[tuple[bytes, int]] = deque()
         self._cut_off: CutOff | None = None
 
-    def __iter__(self) -> Iterator[tuple[bytes, int]]:
-        for line in self._fresh():
-            yield line
-            while self._again:
-                yield self._again.popleft()
-
     def put_back(self, lines: list[tuple[bytes, int]]) -> None:
         self._again.extendleft(reversed([line for line in lines if line[0]]))
 
@@ -147,7 +141,8 @@ class _Lines:
             self._cut_off.line = line
             raise self._cut_off
 
-    def _fresh(self) -> Iterator[tuple[bytes, int]]:
+    def __iter__(self) -> Iterator[tuple[bytes, int]]:
+        again = self._again
         tail = b""
         cut = 0  # bytes of the tail that were dropped
         end = self._offset
@@ -160,6 +155,8 @@ class _Lines:
                     end += len(line) + cut
                     cut = 0
                     yield line, end
+                    while again:
+                        yield again.popleft()
                 if len(tail) > MAX_RECORD_BYTES + 1:
                     cut += len(tail) - MAX_RECORD_BYTES - 1
                     tail = tail[:MAX_RECORD_BYTES] + tail[-1:]  # the last byte may be that CR
@@ -170,6 +167,8 @@ class _Lines:
             end += len(tail) + cut
             yield tail, end
         while True:
+            while again:
+                yield again.popleft()
             yield b"", end
 
 

@@ -163,7 +163,8 @@ class Splitter:
                 submitted.append(outcome)
             elif isinstance(row, Row):
                 queued.append(QueuedPayment(row.request.payment_id, batch_id, row.line))
-        deque(pool.map(self.queue.send, batched(queued, MESSAGES_A_REQUEST)), maxlen=0)
+        messages = list(batched(queued, MESSAGES_A_REQUEST))
+        deque(pool.map(self._send, filter(None, (messages[i :: self.workers] for i in range(self.workers)))), maxlen=0)
         if refused or submitted:
             self.batches.add_rows(batch_id, [*refused, *submitted])
         return replace(
@@ -175,6 +176,10 @@ class Splitter:
             rows_rejected=progress.rows_rejected + len(refused),
             already_submitted=progress.already_submitted + len(submitted),
         )
+
+    def _send(self, messages: Sequence[Sequence[QueuedPayment]]) -> None:
+        for message in messages:
+            self.queue.send(message)
 
     def _store(
         self, pool: ThreadPoolExecutor, batch_id: str, rows: Sequence[Row], is_late: Callable[[], bool]
