@@ -96,7 +96,7 @@ class BatchFile:
         self._stop, self._stops_after_line = stop, max(after.line, self.line)
         count, skipped_line = 0, after.line
         if after.offset == END:
-            self.is_complete = True
+            self._records.line, self._records.offset, self.is_complete = after.line, END, True
             return
         if after.offset and read_from:
             text = plain_text_from(after.offset, read_from, is_gzip=self._is_gzip)

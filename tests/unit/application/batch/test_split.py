@@ -558,6 +558,7 @@ def test_split_after_the_row_that_ends_a_file_counts_it_once(cut_short: bytes, m
     progress = scenario.batch(source).progress
     assert progress.rows_rejected == len(list(scenario.batches.rows(source.batch_id)))
     assert progress.rows_accepted + progress.rows_rejected == progress.rows_read <= 4
+    assert (progress.line > 4, progress.offset) == (True, END)
 
 
 def test_split_continues_at_its_byte_and_reads_no_chunk_before_it() -> None:
