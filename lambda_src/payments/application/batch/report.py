@@ -16,7 +16,8 @@ from payments.domain.batch.state import Batch, BatchStatus, ResultRow
 from payments.domain.clock import Clock, iso
 from payments.domain.events import BATCH_EVENT
 from payments.domain.payment import REQUIRED_FIELDS
-from payments.domain.sealed_fields import REFERENCE, context_of
+from payments.domain.sealed_fields import context_of
+from payments.domain.sealed_text import REFERENCE
 from payments.domain.statuses import OPEN, Status
 from payments.ports.batch_files import BatchFiles
 from payments.ports.batch_store import BatchStore, Claim, NotClaimed

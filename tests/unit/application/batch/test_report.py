@@ -20,6 +20,7 @@ from payments.application.batch.split import Splitter
 from payments.domain.batch.state import Batch, BatchStatus, Source
 from payments.domain.money import Money
 from payments.domain.payment import Payment, PaymentRequest, accepted, moved
+from payments.domain.sealed_text import REFERENCE
 from payments.domain.statuses import Status
 from payments.ports.field_encryptor import EncryptionUnavailable
 
@@ -84,8 +85,9 @@ class ReportScenario:
         self.rows.close(payment)
 
     def seal_reference(self, payment_id: str, reference: str) -> None:
-        sealed = self.encryptor.seal({"payment_id": payment_id}, {"gateway_reference": reference})["gateway_reference"]
-        self.payments.rows[payment_id] = replace(self.payments.rows[payment_id], gateway_reference=sealed)
+        """Store the reference as code from before did."""
+        texts = self.encryptor.seal_every({"payment_id": payment_id}, {REFERENCE: reference})
+        self.payments.rows[payment_id] = replace(self.payments.rows[payment_id], gateway_reference=texts[REFERENCE])
 
     def report(self, source: Source, owner: str = "report") -> Batch | None:
         return self.reporter.report(source.batch_id, owner=owner, seconds_left=900)
