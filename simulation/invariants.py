@@ -225,7 +225,7 @@ def _batches_reported(world: World) -> Broken:
             or progress.rows_accepted + progress.rows_rejected != upload.rows_read
         ):
             yield about, f"{upload.rows_read} rows, and counted {progress}"
-        results = list(csv.DictReader(world.files.written[source.batch_id, RESULTS].decode().splitlines()))
+        results = list(csv.DictReader(world.files.versions[batch.result_file(RESULTS)].decode().splitlines()))
         lines = [result["line"] for result in results]
         if len(lines) != progress.rows_accepted or len(set(lines)) != len(lines):
             yield about, f"{progress.rows_accepted} rows accepted, and results for the lines {', '.join(lines)}"

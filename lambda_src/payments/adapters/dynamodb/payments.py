@@ -197,13 +197,13 @@ class DynamoPaymentStore:
         except self._client.exceptions.ConditionalCheckFailedException:
             return
 
-    def of_batch(self, batch_id: str) -> Iterator[Payment]:
-        """The payments of a batch from its index, in the order of lines. Eventually consistent."""
+    def of_batch(self, batch_id: str, after: int = 0) -> Iterator[Payment]:
+        """The payments of a batch after a line, from its index, in the order of lines. Eventually consistent."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             IndexName=BY_BATCH,
-            KeyConditionExpression="batch_id = :batch_id",
-            ExpressionAttributeValues={":batch_id": {"S": batch_id}},
+            KeyConditionExpression="batch_id = :batch_id AND batch_line > :after",
+            ExpressionAttributeValues={":batch_id": {"S": batch_id}, ":after": {"N": str(after)}},
         )
         for page in pages:
             yield from map(payment_of, page["Items"])
