@@ -116,7 +116,11 @@ class World:
         self.queue = Queue(self.scheduler, self.chaos, self.functions)
         self.delivery = Delivery(self.queue, self.scheduler)
         self.gateway = MemoryGateway(
-            clock, search_lag=timedelta(seconds=self.chaos.search_lag_seconds), tell=self._gateway_tells
+            clock,
+            search_lag=timedelta(seconds=self.chaos.search_lag_seconds),
+            tell=self._gateway_tells,
+            # half of the worlds store references clear, the others sealed, as on rows from before
+            prefix="pi_" if len(work.over_rest) % 2 else "mem_",
         )
         self.machine = self._machine()
         self.latest: dict[str, GatewayEvent] = {}
