@@ -281,7 +281,7 @@ class Functions:
         names = ("api", "audit", "charge", "dispatch", "record", "report", "split", "sweep", "validate", "webhook")
         self._modules: dict[str, Any] = {name: import_module(f"handlers.{name}") for name in names}
         api, audit, charge, dispatch, _, _, split, sweep, _, webhook = self._modules.values()
-        workflow, self._gateway = MemoryWorkflow(), MemoryGateway()
+        workflow, self._gateway = MemoryWorkflow(), MemoryGateway(prefix="pi_")
         api.services = replace(api.services, workflow=workflow)
         busy = replace(dispatch.dispatcher.rate_limiter, clock=self._a_second_each_charge)
         dispatch.dispatcher = replace(dispatch.dispatcher, workflow=workflow, rate_limiter=busy)

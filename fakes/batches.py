@@ -7,6 +7,7 @@ from threading import Lock
 
 from fakes.payments import MemoryPaymentStore
 from payments.domain.batch.errors import CellError, RejectedRow
+from payments.domain.batch.report import ReportProgress
 from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow
 from payments.domain.clock import iso
 from payments.domain.payment import Payment
@@ -72,6 +73,13 @@ class MemoryBatchStore:
         """Start or take over the report, and return the batch. Raises NotClaimed."""
         return self._claim(batch_id, BatchStatus.PROCESSING, BatchStatus.REPORTING, claim)
 
+    def save_report(self, batch_id: str, owner: str, progress: ReportProgress, *, release: bool = False) -> None:
+        """Store how far the report has come; `release` ends the claim. Raises NotClaimed if the claim is lost."""
+        entry = self._owned(batch_id, owner, BatchStatus.REPORTING)
+        entry.batch = replace(entry.batch, report=progress)
+        if release:
+            entry.until = ""
+
     def complete(
         self, batch_id: str, owner: str, status: BatchStatus, by_status: Mapping[str, int], at: datetime
     ) -> None:
@@ -97,10 +105,10 @@ class MemoryBatchStore:
             raise NotClaimed(f"batch {batch.batch_id} was claimed by another run, or moved on")
         entry.batch = replace(entry.batch, updated_at=iso(at))
 
-    def rows(self, batch_id: str) -> Iterator[RejectedRow | ResultRow]:
-        """The rows that `add_rows` stored, in the order of lines."""
+    def rows(self, batch_id: str, after: int = 0) -> Iterator[RejectedRow | ResultRow]:
+        """The rows after a line that `add_rows` stored, in the order of lines."""
         rows = self._entries[batch_id].rows
-        return iter([rows[line] for line in sorted(rows)])
+        return iter([rows[line] for line in sorted(rows) if line > after])
 
     def _claim(self, batch_id: str, ready: BatchStatus | None, working: BatchStatus, claim: Claim) -> Batch:
         entry = self._entries[batch_id]

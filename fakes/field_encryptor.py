@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from itertools import count
 
-from payments.domain.sealed_text import PREFIX, Context, Seal, is_sealed, needs_sealing
+from payments.domain.sealed_text import PREFIX, Context, Seal, is_sealed, is_to_seal, needs_sealing
 from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailable
 
 
@@ -20,6 +20,10 @@ class MemoryFieldEncryptor:
     def seal(self, context: Context, values: Mapping[str, str]) -> dict[str, str]:
         """Replace plain values by sealed texts under one new data key. Raises EncryptionUnavailable."""
         return self._with_key(self._new_key(), context, values) if needs_sealing(values) else dict(values)
+
+    def seal_every(self, context: Context, values: Mapping[str, str]) -> dict[str, str]:
+        """Seal also the references that `seal` leaves clear, as code from before did."""
+        return self._with_key(self._new_key(), context, values, every=True)
 
     def open(self, context: Context, values: Mapping[str, str]) -> dict[str, str]:
         """The plain values. Raises EncryptionUnavailable, and DecryptionFailed naming the field."""
@@ -44,10 +48,12 @@ class MemoryFieldEncryptor:
         self._ask()
         return f"k{self.calls}"
 
-    def _with_key(self, key: str, context: Context, values: Mapping[str, str]) -> dict[str, str]:
+    def _with_key(
+        self, key: str, context: Context, values: Mapping[str, str], *, every: bool = False
+    ) -> dict[str, str]:
         sealed = dict(values)
         for field, text in values.items():
-            if text and not is_sealed(text):
+            if is_to_seal(field, text) or (every and text and not is_sealed(text)):
                 sealed[field] = f"{PREFIX}{key}.{next(self._numbers)}"
                 self._texts[sealed[field]] = (dict(context), field, text)
         return sealed

@@ -145,12 +145,15 @@ class MemoryGateway:
         *,
         search_lag: timedelta = timedelta(0),
         tell: Callable[[str, str, str], None] = lambda *_: None,
+        prefix: str = "mem_",
     ) -> None:
         """`search_lag` is how long a search does not find a new charge. `tell` receives each event for webhooks: its
-        type, the payment id and the reference."""
+        type, the payment id and the reference. References begin with `prefix`; ids like Stripe's, `pi_`, are stored
+        clear, all others sealed."""
         self._clock = clock
         self._search_lag = search_lag
         self._tell = tell
+        self._prefix = prefix
         self._numbers = count(1)
         self._intents: list[_Intent] = []
         self._keys: dict[str, _Key] = {}
@@ -417,7 +420,7 @@ class MemoryGateway:
             status = "processing"
         if request.off_session and status == "requires_action":
             status = "requires_payment_method"  # the card is taken off; its customer may confirm it again
-        reference = f"mem_{next(self._numbers)}"
+        reference = f"{self._prefix}{next(self._numbers)}"
         failure = code if status == "requires_payment_method" else ""
         intent = _Intent(
             reference,

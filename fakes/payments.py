@@ -68,9 +68,9 @@ class MemoryPaymentStore:
         if row.version == payment.version and not row.gateway_reference:
             self.rows[payment.payment_id] = replace(row, absent_version=row.version)
 
-    def of_batch(self, batch_id: str) -> Iterator[Payment]:
-        """The payments of a batch in the order of lines."""
-        rows = [row for row in self.rows.values() if row.batch_id == batch_id]
+    def of_batch(self, batch_id: str, after: int = 0) -> Iterator[Payment]:
+        """The payments of a batch after a line, in the order of lines."""
+        rows = [row for row in self.rows.values() if row.batch_id == batch_id and row.batch_line > after]
         return iter(sorted(rows, key=lambda row: row.batch_line))
 
     def unsettled(self, before: datetime) -> Iterator[str]:

@@ -8,8 +8,8 @@ from payctl.failures import Failure, from_boto3
 from payctl.stack import Stack
 from payments.domain.errors import UNKNOWN_STATUS, AttemptDeclined, Conflict, Declined, PaymentError, RequiresAction
 from payments.domain.payment import Payment
-from payments.domain.sealed_fields import REFERENCE, context_of
-from payments.domain.sealed_text import is_sealed
+from payments.domain.sealed_fields import context_of
+from payments.domain.sealed_text import REFERENCE, is_sealed
 from payments.domain.statuses import Status
 from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailable
 

@@ -94,7 +94,7 @@ def _watch(stack: Stack, batch_id: str, timeout: float, download: Path | None, j
             code=Exit.STILL_OPEN,
         )
     if download:
-        for path in batch_files.download(stack, batch.source, download):
+        for path in batch_files.download(stack, batch, download):
             show.note(f"wrote {path}")
     if batch.status is BatchStatus.REJECTED or batch.progress.rows_rejected or set(batch.by_status) - CAPTURED:
         raise typer.Exit(Exit.NOT_CHARGED)

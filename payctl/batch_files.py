@@ -10,6 +10,7 @@ from payctl.stack import Stack
 from payments.application.batch.result_files import ERRORS, RESUBMIT
 from payments.application.batch.result_files import RESULTS as RESULT_ROWS
 from payments.domain.batch.errors import RejectedRow
+from payments.domain.batch.report import ResultFile
 from payments.domain.batch.state import INCOMING, Batch, Source
 
 RESULT_FILES = (RESULT_ROWS, ERRORS, RESUBMIT)
@@ -51,23 +52,32 @@ def rejected_rows(stack: Stack, batch: Batch, *, limit: int) -> tuple[Sequence[R
     return first, max(0, batch.progress.rows_rejected - len(first))
 
 
-def download(stack: Stack, source: Source, folder: Path) -> Sequence[Path]:
+def result_files(batch: Batch) -> dict[str, ResultFile]:
+    """Where the result files of a batch with a report are, by name."""
+    return {name: batch.result_file(name) for name in RESULT_FILES}
+
+
+def download(stack: Stack, batch: Batch, folder: Path) -> Sequence[Path]:
     """Write the result files into a folder. The folder is created if it does not exist."""
     folder.mkdir(parents=True, exist_ok=True)
     client = stack.client("s3")
-    paths = [folder / name for name in RESULT_FILES]
-    for path in paths:
-        client.download_file(source.bucket, source.result_key(path.name), str(path))
-    return paths
+    for name, file in result_files(batch).items():
+        client.download_file(batch.source.bucket, file.key, str(folder / name), ExtraArgs=_version(file))
+    return [folder / name for name in RESULT_FILES]
 
 
-def contents(stack: Stack, source: Source) -> dict[str, str]:
+def contents(stack: Stack, batch: Batch) -> dict[str, str]:
     """The contents of the result files, by name."""
-    client = stack.client("s3")
-    keys = {name: source.result_key(name) for name in RESULT_FILES}
+    client, bucket = stack.client("s3"), batch.source.bucket
     return {
-        name: client.get_object(Bucket=source.bucket, Key=key)["Body"].read().decode() for name, key in keys.items()
+        name: client.get_object(Bucket=bucket, Key=file.key, **_version(file))["Body"].read().decode()
+        for name, file in result_files(batch).items()
     }
+
+
+def _version(file: ResultFile) -> Any:
+    """The named version as an argument. Older reports name none: then it is the newest."""
+    return {"VersionId": file.version_id} if file.version_id else {}
 
 
 def _source(stack: Stack, version: Any) -> Source:

@@ -56,7 +56,8 @@ def watched(stack: Stack, batch_id: str, timeout_seconds: float) -> tuple[Batch,
 
 def progress_of(batch: Batch) -> str:
     """How far a batch is. Without `updated_at`: recovery moves it each time that it checks the batch."""
-    return f"{batch.status}, {_done(batch)} of {batch.progress.rows_read} rows"
+    reported = f", reported to line {batch.report.line}" if batch.report.line else ""
+    return f"{batch.status}, {_done(batch)} of {batch.progress.rows_read} rows{reported}"
 
 
 def _done(batch: Batch) -> int:
@@ -113,8 +114,8 @@ def one(stack: Stack, batch: Batch, rejected: Sequence[RejectedRow], more: int) 
     if more:
         show.note(f"and {more} more rejected rows: see errors.csv")
     if batch.status not in DOING:
-        for key in result_keys(batch.source):
-            show.out.print(Text(f"s3://{batch.source.bucket}/{key}"), soft_wrap=True)
+        for file in batch_files.result_files(batch).values():
+            show.out.print(Text(f"s3://{batch.source.bucket}/{file.key}"), soft_wrap=True)
 
 
 def listing(stack: Stack, batches: Sequence[tuple[Source, Batch | None]]) -> None:
@@ -136,7 +137,7 @@ def listing(stack: Stack, batches: Sequence[tuple[Source, Batch | None]]) -> Non
 
 def as_json(batch: Batch) -> dict[str, Any]:
     """A batch as JSON for scripts."""
-    ended = batch.status not in DOING
+    results = batch_files.result_files(batch) if batch.status not in DOING else {}
     return {
         "batch_id": batch.batch_id,
         "status": batch.status.value,
@@ -146,7 +147,8 @@ def as_json(batch: Batch) -> dict[str, Any]:
         "rows_closed": batch.rows_closed,
         "by_status": dict(batch.by_status),
         "file_errors": [asdict(error) for error in batch.file_errors],
-        "results": dict(zip(batch_files.RESULT_FILES, result_keys(batch.source), strict=True)) if ended else {},
+        "results": {name: file.key for name, file in results.items()},
+        "result_versions": {name: file.version_id for name, file in results.items()},
         "created_at": batch.created_at,
         "updated_at": batch.updated_at,
     }
@@ -157,11 +159,6 @@ def listed_as_json(source: Source, batch: Batch | None) -> dict[str, Any]:
     if batch:
         return as_json(batch)
     return {"batch_id": source.batch_id, "status": None, "bucket": source.bucket, "key": source.key}
-
-
-def result_keys(source: Source) -> list[str]:
-    """The keys of the result files in the bucket."""
-    return [source.result_key(name) for name in batch_files.RESULT_FILES]
 
 
 def _status(batch: Batch) -> Text:

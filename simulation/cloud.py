@@ -5,12 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import inf
-from typing import Any, BinaryIO
+from typing import Any
 
 from fakes.batch_files import MemoryBatchFiles
 from fakes.payment_queue import require_one_request
 from fakes.queue_delivery import MemoryDelivery
-from payments.domain.batch.state import Source
 from payments.ports.payment_queue import QueuedPayment, QueueRefused
 from simulation.faults import Chaos, Mishap
 from simulation.machine import Execution, Machine
@@ -25,6 +24,10 @@ ASYNC_RETRIES_AFTER_SECONDS = (60.0, 120.0)
 KEPT_WHILE_THROTTLED_SECONDS = 6 * 3600.0
 """Lambda retries an asynchronous invocation twice, and one that it cannot start for six hours (Developer Guide, "How
 Lambda handles errors and retries with asynchronous invocation")."""
+
+
+LEAST_PART_BYTES = 64
+"""The smallest part of an upload but the last: a few rows."""
 
 
 class CallLost(Exception):
@@ -267,14 +270,7 @@ class Delivery(MemoryDelivery):
 
 
 class Files(MemoryBatchFiles):
-    """The bucket. Stores every version of a result file separately: (batch id, name) → bytes."""
+    """The bucket."""
 
     def __init__(self) -> None:
-        super().__init__(chunk_bytes=4096)
-        self.written: dict[tuple[str, str], bytes] = {}
-
-    def write(self, source: Source, name: str, content: BinaryIO) -> str:
-        """Store a version of a result file, and return its key."""
-        key = super().write(source, name, content)
-        self.written[source.batch_id, name] = self.results[key]
-        return key
+        super().__init__(chunk_bytes=4096, least_part_bytes=LEAST_PART_BYTES)

@@ -3,11 +3,12 @@
 import csv
 from collections import Counter
 from collections.abc import Callable, Iterator
+from io import StringIO
 
-from payments.application.batch.result_files import RESULTS
+from payments.application.batch.result_files import ERRORS, RESUBMIT, RESULTS
 from payments.application.batch_breaker import PAYMENTS_UNTIL_PAUSE
 from payments.domain.audit_chain import AuditBroken, verify
-from payments.domain.batch.state import BatchStatus
+from payments.domain.batch.state import Batch, BatchStatus
 from payments.domain.errors import PaymentError
 from payments.domain.gateway_event import REFUNDS, EventState, GatewayEvent
 from payments.domain.payment import Payment
@@ -225,14 +226,25 @@ def _batches_reported(world: World) -> Broken:
             or progress.rows_accepted + progress.rows_rejected != upload.rows_read
         ):
             yield about, f"{upload.rows_read} rows, and counted {progress}"
-        results = list(csv.DictReader(world.files.written[source.batch_id, RESULTS].decode().splitlines()))
+        results, errors, resubmit = (_rows_of(world, batch, name) for name in (RESULTS, ERRORS, RESUBMIT))
         lines = [result["line"] for result in results]
         if len(lines) != progress.rows_accepted or len(set(lines)) != len(lines):
             yield about, f"{progress.rows_accepted} rows accepted, and results for the lines {', '.join(lines)}"
+        said = {error["line"] for error in errors}
+        if len(resubmit) != progress.rows_rejected or len(said - set(lines)) != progress.rows_rejected:
+            yield about, f"{progress.rows_rejected} rows rejected, {len(resubmit)} to resubmit, errors for {said}"
         if any(result["status"] == "pending" and not result["already_submitted"] for result in results):
             yield about, "a row of its own is reported without its outcome"
-        if not any(event["event_id"] == source.batch_id for event in world.published):
+        versions = [event["result_versions"] for event in world.published if event["event_id"] == source.batch_id]
+        if not versions:
             yield about, "no event was published for the batch"
+        if any(named != {name: file.version_id for name, file in batch.report.results.items()} for named in versions):
+            yield about, f"the event names {versions}, the batch {batch.report.results}"
+
+
+def _rows_of(world: World, batch: Batch, name: str) -> list[dict[str, str]]:
+    text = world.files.versions[batch.result_file(name)].decode()
+    return list(csv.DictReader(StringIO(text, newline="")))
 
 
 def _events_applied(world: World) -> Broken:

@@ -42,10 +42,10 @@ class LaggingPayments(MemoryPaymentStore):
         self._index = MemoryPaymentStore()
         self.rows = _Rows(self._written)
 
-    def of_batch(self, batch_id: str) -> Iterator[Payment]:
-        """The payments of a batch in the order of lines, as the index has them."""
+    def of_batch(self, batch_id: str, after: int = 0) -> Iterator[Payment]:
+        """The payments of a batch after a line, in the order of lines, as the index has them."""
         self._catch_up()
-        return self._index.of_batch(batch_id)
+        return self._index.of_batch(batch_id, after)
 
     def unsettled(self, before: datetime) -> Iterator[str]:
         """The ids of unsettled payments, as the index has them."""

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
-from io import BytesIO
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -48,7 +47,7 @@ from payments.domain.gateway_slots import slot_length
 from payments.domain.money import Money
 from payments.domain.payment import Payment, parse_request
 from payments.domain.recovery_timeouts import RecoveryTimeouts
-from simulation.cloud import Context, Delivery, Files, Functions, Queue, StepFunctionsClient, error_of
+from simulation.cloud import LEAST_PART_BYTES, Context, Delivery, Files, Functions, Queue, StepFunctionsClient, error_of
 from simulation.effects import Effects
 from simulation.faults import Chaos, Fate
 from simulation.machine import Machine
@@ -117,7 +116,11 @@ class World:
         self.queue = Queue(self.scheduler, self.chaos, self.functions)
         self.delivery = Delivery(self.queue, self.scheduler)
         self.gateway = MemoryGateway(
-            clock, search_lag=timedelta(seconds=self.chaos.search_lag_seconds), tell=self._gateway_tells
+            clock,
+            search_lag=timedelta(seconds=self.chaos.search_lag_seconds),
+            tell=self._gateway_tells,
+            # half of the worlds store references clear, the others sealed, as on rows from before
+            prefix="pi_" if len(work.over_rest) % 2 else "mem_",
         )
         self.machine = self._machine()
         self.latest: dict[str, GatewayEvent] = {}
@@ -129,7 +132,7 @@ class World:
         events = effects.of("events", self.events)
         breaker = effects.of("breaker", self.breaker)
         queue = effects.of("queue", self.queue)
-        files = effects.of("files", self.files, once=("write",))
+        files = effects.of("files", self.files)
         gateway = effects.of("gateway", self.gateway, fates=_CRASHES, prepare=self._gateway_misbehaves)
         encryptor = effects.of("encryptor", self.encryptor)
         invoke = effects.of("lambda", self.functions)
@@ -199,9 +202,15 @@ class World:
             "webhook": self.take_event,
             "sweep": lambda _, context: dict(self.recovery.recover(context.seconds_left)),
         }
-        split_seconds = random.choice((900.0, 900.0, 22.0))  # 22: hardly more than the reserve, so that it hands over
+        short = random.choice((0.0, 0.0, 2.0))  # 2: hardly more than the reserve, so that they hand over
+        seconds = dict(TIMEOUT_SECONDS)
+        if short:
+            seconds |= {
+                "split": batch_split.RESERVE_SECONDS + short,
+                "report": batch_report.RESERVE_SECONDS + short,
+            }
         for name, handler in handlers.items():
-            self.functions.add(name, handler, split_seconds if name == "split" else TIMEOUT_SECONDS[name])
+            self.functions.add(name, handler, seconds[name])
 
     # The handlers, as thin as in lambda_src/handlers ---------------------------------------------------------------
 
@@ -240,7 +249,7 @@ class World:
 
     def report(self, event: dict[str, Any], context: Context) -> None:
         """Report a batch whose rows are closed."""
-        self.reporter.report(event["batch_id"], owner=context.request_id, seconds_left=context.seconds_left())
+        self.reporter.report(event["batch_id"], owner=context.request_id, seconds_left=context.seconds_left)
 
     # AWS and the gateway -------------------------------------------------------------------------------------------
 
@@ -336,11 +345,12 @@ class _OneByOne:
 
 @contextmanager
 def small_windows() -> Iterator[None]:
-    """Make the splitter's windows as small as the files, and replace its temporary files and threads."""
+    """Make the windows, parts and pauses between checkpoints as small as the files, and replace the threads."""
     with (
         patch.object(batch_split, "ROWS_A_WINDOW", 2),
         patch.object(batch_split, "ThreadPoolExecutor", _OneByOne),
         patch.object(batch_report, "ThreadPoolExecutor", _OneByOne),
-        patch.object(result_files, "TemporaryFile", lambda _mode: BytesIO()),
+        patch.object(batch_report, "CHECKPOINT_SECONDS", 0.5),
+        patch.object(result_files, "PART_BYTES", LEAST_PART_BYTES),
     ):
         yield

@@ -13,6 +13,7 @@ from payments.adapters.kms import KmsFieldEncryptor
 from payments.adapters.s3 import S3BatchFiles
 from payments.application.batch.report import Reporter
 from payments.config import setting
+from payments.domain.batch.state import BatchStatus
 from payments.domain.clock import utc_now
 from payments.observability.logs import invocation, logger
 
@@ -44,10 +45,15 @@ reporter = Reporter(
 
 @invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """Event in: {"batch_id": …}, from the splitter or from the audit step of the batch's last payment."""
-    seconds_left = context.get_remaining_time_in_millis() / 1000
-    batch = reporter.report(event["batch_id"], owner=context.aws_request_id, seconds_left=seconds_left)
+    """Event in: {"batch_id": …}, from the splitter, the audit step of the batch's last payment, or recovery."""
+    batch = reporter.report(
+        event["batch_id"],
+        owner=context.aws_request_id,
+        seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
+    )
     if batch is None:
         log.info("another run owns this report, or it is done", batch_id=event["batch_id"])
+    elif batch.status is BatchStatus.REPORTING:
+        log.info("out of time, the next run continues", batch_id=batch.batch_id, line=batch.report.line)
     else:
         log.info("reported", batch_id=batch.batch_id, status=batch.status, by_status=dict(batch.by_status))

@@ -14,7 +14,7 @@ from lib.foundation.foundation import Foundation
 from lib.foundation.functions import Function
 from lib.foundation.storage import Bucket
 from payments.adapters.dynamodb.tables import BY_BATCH
-from payments.domain.batch.state import INCOMING, RESULTS
+from payments.domain.batch.state import INCOMING, REPORTING, RESULTS
 
 
 class Batch:
@@ -83,7 +83,8 @@ class Batch:
         )
         base.encryption.grant_fields(report, "payment_id", "Decrypt")
         base.batch_files.grant(report, INCOMING, "GetObjectVersion")
-        base.batch_files.grant(report, RESULTS, "PutObject", "AbortMultipartUpload")
+        base.batch_files.grant(report, RESULTS, "PutObject", "GetObject")  # to see a file that a stopped run completed
+        base.batch_files.grant(report, REPORTING, "PutObject", "GetObject")
         tables.payments.grant_index(report, BY_BATCH)
         tables.payments.grant(report, "GetItem")
         tables.processing_status.grant(report, "Query", "UpdateItem")

@@ -12,7 +12,7 @@ from lib.foundation.secrets import Secrets
 from lib.foundation.storage import Bucket, Tables
 from lib.iam import waive
 from lib.settings import Settings
-from payments.domain.batch.state import INCOMING, RESULTS
+from payments.domain.batch.state import INCOMING, REPORTING, RESULTS
 from payments.domain.gateway_slots import slot_length
 
 
@@ -44,7 +44,7 @@ class Foundation:
             return Bucket(scope, name, settings, encryption, account_id, expire_days=expire_days, old_versions_days=30)
 
         tables = Tables(scope, settings, encryption)
-        batch_files = bucket("payment-batch-files", {INCOMING: 90, RESULTS: 365})
+        batch_files = bucket("payment-batch-files", {INCOMING: 90, RESULTS: 365, REPORTING: 7})
         artifacts = bucket("payment-artifacts", {})
         waive(artifacts.bucket, CKV2_AWS_62="no event follows an upload of code: each function names its file")
         return cls(

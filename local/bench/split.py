@@ -7,8 +7,6 @@ runs in its own process, in turns. The memory is the peak above the memory befor
 
 import csv
 import json
-import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +21,7 @@ from pydantic import BaseModel, Field, ValidationError
 from fakes.batch_files import MemoryBatchFiles
 from fakes.batches import MemoryBatchStore
 from fakes.payments import MemoryPaymentStore
+from local.bench.memory import forget_peak, peak_mib
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.file import BatchFile
 from payments.application.batch.split import Splitter
@@ -84,9 +83,9 @@ def main() -> int:
         best = _best(file)
     reference_seconds = best["DictReader + pydantic"][0]
     print(f"{'':24}{'rows/s':>10}{'ratio':>12}{'memory above idle':>20}")  # noqa: T201
-    for name, (seconds, peak_mib) in best.items():
+    for name, (seconds, mib) in best.items():
         ratio = f"{reference_seconds / seconds:.2f}"
-        print(f"{name:24}{ROWS / seconds:>10,.0f}{ratio:>12}{peak_mib:>16.1f} MiB")  # noqa: T201
+        print(f"{name:24}{ROWS / seconds:>10,.0f}{ratio:>12}{mib:>16.1f} MiB")  # noqa: T201
     within = best["splitter"][1] < MEMORY_LIMIT_MIB
     print(f"splitter under {MEMORY_LIMIT_MIB} MiB above idle: {'yes' if within else 'NO'}")  # noqa: T201
     return 0 if within else 1
@@ -192,27 +191,12 @@ def in_new_process(module: str, name: str, file: Path) -> dict[str, float]:
 def measured(way: Callable[[Path], int], file: Path, rows: int) -> dict[str, float]:
     """The seconds of CPU time that a way takes, which other work on the machine changes little, and its peak of memory
     above idle in MiB. It must read this number of rows."""
-    _forget_peak()
-    idle_mib = _peak_mib()
+    forget_peak()
+    idle_mib = peak_mib()
     started = time.process_time()
     if (read := way(file)) != rows:
         raise RuntimeError(f"{read} of {rows} rows were read")
-    return {"seconds": time.process_time() - started, "mib": _peak_mib() - idle_mib}
-
-
-_STATUS = Path("/proc/self/status")
-
-
-def _forget_peak() -> None:
-    """Reset the kernel's memory peak, on Linux: otherwise the peak of the imports can hide later use."""
-    if _STATUS.exists():
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak_mib() -> float:
-    if _STATUS.exists() and (peak := re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text())):
-        return int(peak[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts bytes
+    return {"seconds": time.process_time() - started, "mib": peak_mib() - idle_mib}
 
 
 def _chunks(file: Path, start: int = 0) -> Iterator[bytes]:

@@ -161,7 +161,7 @@ class Demonstration:
         self._steps.begin("reading the result files, the audit log and the charges at the gateway")
         found = self._findings
         if found.batch and found.batch.status is BatchStatus.COMPLETED:
-            found.result_files = batch_files.contents(self._stack, found.batch.source)
+            found.result_files = batch_files.contents(self._stack, found.batch)
             found.rows = rows_of(found.result_files)
         for row in found.rows:
             if row.payment_id and row.in_results:

@@ -17,6 +17,7 @@ from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.tables import PAYMENTS, PROCESSING_STATUS
 from payments.domain.batch.errors import CellError, RejectedRow
+from payments.domain.batch.report import FileParts, ReportProgress, ResultFile
 from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
 from payments.domain.clock import iso
 from payments.domain.money import Money
@@ -145,6 +146,15 @@ def test_rows_when_there_are_many_then_all_come_back(stores: Stores) -> None:
     stores.batches.claim_split(BATCH, claim("a"))
     stores.batches.add_rows(BATCH.batch_id, rows)
     assert list(stores.batches.rows(BATCH.batch_id)) == rows
+    assert list(stores.batches.rows(BATCH.batch_id, 100)) == rows[99:]
+
+
+@pytest.mark.fault(63)
+def test_payments_of_a_batch_after_a_line_are_listed_in_order(stores: Stores) -> None:
+    for line in (5, 2, 10):
+        stores.payments.create(payment(line))
+    assert [found.batch_line for found in stores.payments.of_batch(BATCH.batch_id)] == [2, 5, 10]
+    assert [found.batch_line for found in stores.payments.of_batch(BATCH.batch_id, 2)] == [5, 10]
 
 
 def test_close_row_repeated_counts_once_and_marks_the_payment(stores: Stores) -> None:
@@ -186,6 +196,23 @@ def test_report_when_claimed_then_another_waits_and_it_completes_once(stores: St
     assert current(stores).by_status == {"succeeded": 8, "declined": 1}
     with pytest.raises(NotClaimed):
         stores.batches.claim_report(BATCH.batch_id, claim("r2", seconds=1000))
+
+
+@pytest.mark.fault(63)
+def test_save_report_is_kept_for_the_next_run_until_the_claim_is_lost(stores: Stores) -> None:
+    assert processing(stores).report == ReportProgress()
+    stores.batches.claim_report(BATCH.batch_id, claim("r1"))
+    parts = {"results.csv": FileParts("u1", "t1", ("e1", "e2"), 7), "errors.csv": FileParts(tail_bytes=3)}
+    some = ReportProgress(5, {"succeeded": 3}, parts, "reporting/b/1")
+    stores.batches.save_report(BATCH.batch_id, "r1", some, release=True)
+    assert current(stores).is_abandoned(iso(NOW))
+    assert stores.batches.claim_report(BATCH.batch_id, claim("r2")).report == some
+    with pytest.raises(NotClaimed):
+        stores.batches.save_report(BATCH.batch_id, "r1", ReportProgress())
+    done = ReportProgress(12, {"succeeded": 9}, results={"results.csv": ResultFile("results/b/results.csv", "v1")})
+    stores.batches.save_report(BATCH.batch_id, "r2", done)
+    stores.batches.complete(BATCH.batch_id, "r2", BatchStatus.COMPLETED, {"succeeded": 9}, NOW)
+    assert current(stores).report == done
 
 
 def test_claim_report_when_the_file_is_still_split_then_refused(stores: Stores) -> None:

@@ -70,7 +70,7 @@ METADATA = {"order": "A-17", "empty": ""}
 
 
 def sealed_reference(stores: Stores) -> str:
-    return stores.encryptor.seal({"payment_id": "pay_1"}, {"gateway_reference": "pi_1"})["gateway_reference"]
+    return stores.encryptor.seal({"payment_id": "pay_1"}, {"gateway_reference": "PAYID-1"})["gateway_reference"]
 
 
 def full_payment() -> Payment:
@@ -115,7 +115,7 @@ def test_save_then_get_gives_the_next_version(stores: Stores) -> None:
     done = replace(done, gateway_reference=sealed_reference(stores))
     stores.payments.save(done)
     assert stores.payments.get("pay_1") == done
-    assert stores.opened() == replace(done, payment_method="pm_1", gateway_reference="pi_1", metadata=METADATA)
+    assert stores.opened() == replace(done, payment_method="pm_1", gateway_reference="PAYID-1", metadata=METADATA)
 
 
 def test_save_when_a_reason_is_gone_then_it_is_gone_from_the_row(stores: Stores) -> None:
@@ -324,7 +324,13 @@ def test_prove_absent_has_no_effect_once_a_reference_is_known(stores: Stores) ->
 def test_keep_reference_refuses_a_reference_in_plain_text(stores: Stores) -> None:
     stores.payments.create(payment())
     with pytest.raises(NotSealed):
-        stores.payments.keep_reference("pay_1", "pi_1", "d1")
+        stores.payments.keep_reference("pay_1", "PAYID-1", "d1")
+
+
+def test_keep_reference_stores_the_id_of_a_charge_clear(stores: Stores) -> None:
+    stores.payments.create(payment())
+    stores.payments.keep_reference("pay_1", "pi_1", "d1")
+    assert require(stores.payments, "pay_1").gateway_reference == "pi_1"
 
 
 # Fields that are stored encrypted ------------------------------------------------------------------------------------

@@ -405,8 +405,9 @@ class BatchFiles:
         return batch.progress.line if batch else None
 
     def result(self, name: str, which: str, seconds: float = PATIENCE_SECONDS) -> str:
-        """The text of results/<name>/<which>.csv once it exists. Its progress is that of the batch."""
-        key, batch_id = f"results/{name}/{which}.csv", self._batch_ids[name]
+        """The text of results/<name>/<batch id>/<which>.csv once it exists. Its progress is that of the batch."""
+        batch_id = self._batch_ids[name]
+        key = f"results/{name}/{batch_id}/{which}.csv"
 
         def progress(_: object) -> str | None:
             batch = batch_files.get(self._stack, batch_id)

@@ -96,6 +96,29 @@ def test_same_file_again_charges_nothing_twice_and_is_reported(
     assert [len(gateway.charges(payment_id)) for payment_id in ids] == [1] * 12
 
 
+@pytest.mark.fault(68)
+def test_batch_when_two_uploads_have_one_key_then_each_has_its_results(
+    batch_file: BatchFiles, events: Events, client: Client, new_id: NewId
+) -> None:
+    first, second = new_id(), new_id()
+    name = batch_file.upload(f"{HEADER}\n{first},5,USD\n")
+    batch_file.result(name, "results")
+    batch_file.upload(f"{HEADER}\n{second},5,USD\n", name)
+    batch_file.result(name, "results")
+    written = eventually(
+        f"the events of both batches of {name}",
+        lambda: {event["batch_id"]: event for event in events.of(event_type="batch", file=name)},
+        lambda found: len(found) == 2,
+    )
+    reported = []
+    for event in written.values():
+        key, version = event["results"]["results.csv"], event["result_versions"]["results.csv"]
+        assert event["batch_id"] in key
+        body = client("s3").get_object(Bucket=batch_file.bucket, Key=key, VersionId=version)["Body"].read()
+        reported += [row["payment_id"] for row in rows(body.decode())]
+    assert sorted(reported) == sorted([first, second])
+
+
 @pytest.mark.fault(28)
 @pytest.mark.parametrize(
     ("encode", "name"),

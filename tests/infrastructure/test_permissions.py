@@ -38,6 +38,7 @@ ONLY = {
     ("sqs:SendMessage", "*:payment-queue-*"): {"split", "sweep"},
     ("sqs:DeleteMessage", "*:payment-queue-*"): {"dispatch"},
     ("s3:PutObject", "*:::payment-batch-files-*/results/*"): {"report"},
+    ("s3:*", "*:::payment-batch-files-*/reporting/*"): {"report"},
     ("s3:GetObject*", "*:::payment-batch-files-*/incoming/*"): {"split", "report"},
     ("sns:Publish", "*:payment-events-*"): {"report", "processor"},
     ("lambda:UpdateEventSourceMapping", "*"): {"sweep"},

@@ -147,7 +147,7 @@ def test_uploaded_file_yields_its_results_and_one_event(scenario: BatchScenario)
     assert (function, event) == ("report", {"batch_id": queued[0]["batch_id"]})
     scenario.report.handler(event, Context())
 
-    folder = "results/2026/may pay.csv"
+    folder = f"results/2026/may pay.csv/{event['batch_id']}"
     assert [line.split(",")[:5] for line in scenario.result(f"{folder}/results.csv").splitlines()[1:]] == [
         ["2", "p1", "1.50", "USD", "succeeded"],
         ["4", "p2", "2", "JPY", "succeeded"],
@@ -183,7 +183,7 @@ def test_split_when_no_row_can_be_read_then_the_report_rejects_the_batch(scenari
     scenario.report.handler(event, Context())
     (published,) = scenario.messages(scenario.events_url)
     assert published["event"] == "batch.rejected"
-    assert "does not end in .csv" in scenario.result("results/notes.txt/errors.csv")
+    assert "does not end in .csv" in scenario.result(f"results/notes.txt/{event['batch_id']}/errors.csv")
 
 
 def test_dispatch_returns_only_the_poison_message_of_ten(scenario: BatchScenario) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from payments.domain.sealed_text import PREFIX, Context, Seal, is_sealed, needs_sealing, one_spelling
+from payments.domain.sealed_text import PREFIX, Context, Seal, is_sealed, is_to_seal, needs_sealing, one_spelling
 from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailable
 
 if TYPE_CHECKING:
@@ -97,9 +97,7 @@ class _DataKey:
         self._cipher = AESGCM(key)
 
     def seal(self, values: Mapping[str, str]) -> dict[str, str]:
-        return {
-            field: text if not text or is_sealed(text) else self._sealed(field, text) for field, text in values.items()
-        }
+        return {field: self._sealed(field, text) if is_to_seal(field, text) else text for field, text in values.items()}
 
     def _sealed(self, field: str, text: str) -> str:
         nonce = os.urandom(_NONCE_BYTES)

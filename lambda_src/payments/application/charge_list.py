@@ -12,7 +12,8 @@ from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.domain.clock import Clock, parse_iso
 from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
-from payments.domain.sealed_fields import REFERENCE, context_of, reference_digest
+from payments.domain.sealed_fields import context_of, reference_digest
+from payments.domain.sealed_text import REFERENCE
 from payments.domain.statuses import Status
 from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.payment_gateway import Listed, ListedCharge, PaymentGateway

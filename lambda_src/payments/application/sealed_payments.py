@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from payments.domain.payment import Payment
-from payments.domain.sealed_fields import REFERENCE, context_of, private, rewritten, with_texts
-from payments.domain.sealed_text import Seal
+from payments.domain.sealed_fields import context_of, private, rewritten, with_texts
+from payments.domain.sealed_text import REFERENCE, Seal
 from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.row_encryptor import RowEncryptor
 
@@ -31,7 +31,7 @@ class Unlocked:
         return with_texts(payment, self._texts(private(payment)))
 
     def sealed_reference(self, reference: str) -> str:
-        """A gateway reference, encrypted, as it may be passed on."""
+        """A gateway reference as it may be stored and passed on: encrypted, unless it is the id of a charge."""
         return self._texts({REFERENCE: reference})[REFERENCE]
 
     def _texts(self, plain: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The workflow's steps, from an input state to an output state. The functions and the simulation run them.
 
 A state is {"payment_id"} with "outcome" or "error", and in between "ask", "event_id", "gateway_reference" and
-"wait_seconds": ids, outcomes and numbers, no personal data. The gateway's reference in it is encrypted.
+"wait_seconds": ids, outcomes and numbers, no personal data.
 """
 
 import math

@@ -8,8 +8,8 @@ from payments.domain.clock import Clock, parse_iso
 from payments.domain.errors import SEVERAL_CHARGES
 from payments.domain.gateway_event import HANDLED, MONEY, REFUNDS, EventState, GatewayEvent, execution_suffix_of
 from payments.domain.payment import Payment
-from payments.domain.sealed_fields import REFERENCE, context_of, reference_digest
-from payments.domain.sealed_text import Context
+from payments.domain.sealed_fields import context_of, reference_digest
+from payments.domain.sealed_text import REFERENCE, Context
 from payments.domain.statuses import CAPTURED, Status
 from payments.ports.event_store import EventStore
 from payments.ports.field_encryptor import FieldEncryptor

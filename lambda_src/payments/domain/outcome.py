@@ -14,9 +14,9 @@ NOT_CHARGED = "not_charged"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A status with its reason and the gateway's reference, which is encrypted outside a step. No personal data.
+    """A status with its reason and the gateway's reference, as `sealed_reference` gives it. No personal data.
 
-    `reference_digest` belongs to an encrypted reference; see `Payment`. `refunded_minor_units` is None if the gateway
+    `reference_digest`: see `Payment`. `refunded_minor_units` is None if the gateway
     was not asked for it. `seen_version` is the version of the row when the gateway was asked, 0 if that is not known.
     """
 

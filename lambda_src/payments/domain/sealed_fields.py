@@ -10,9 +10,8 @@ from dataclasses import replace
 from hashlib import sha256
 
 from payments.domain.payment import Payment
-from payments.domain.sealed_text import Context, needs_sealing
+from payments.domain.sealed_text import REFERENCE, Context, needs_sealing
 
-REFERENCE = "gateway_reference"
 _METADATA = "metadata."
 
 

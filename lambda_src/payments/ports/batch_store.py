@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from payments.domain.batch.errors import CellError, RejectedRow
+from payments.domain.batch.report import ReportProgress
 from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow
 from payments.domain.payment import Payment
 
@@ -50,6 +51,9 @@ class BatchStore(Protocol):
     def claim_report(self, batch_id: str, claim: Claim) -> Batch:
         """Start or take over the report. Raises NotClaimed."""
 
+    def save_report(self, batch_id: str, owner: str, progress: ReportProgress, *, release: bool = False) -> None:
+        """Store how far the report has come. `release` ends the claim. Raises NotClaimed if the claim is lost."""
+
     def complete(
         self, batch_id: str, owner: str, status: BatchStatus, by_status: Mapping[str, int], at: datetime
     ) -> None:
@@ -64,5 +68,5 @@ class BatchStore(Protocol):
     def claim_repair(self, batch: Batch, at: datetime) -> None:
         """Claim the check of the rows of a batch that is processing. Raises NotClaimed for all callers but one."""
 
-    def rows(self, batch_id: str) -> Iterator[RejectedRow | ResultRow]:
-        """The rows that `add_rows` stored, in the order of lines."""
+    def rows(self, batch_id: str, after: int = 0) -> Iterator[RejectedRow | ResultRow]:
+        """The rows after a line that `add_rows` stored, in the order of lines."""

@@ -60,8 +60,8 @@ class PaymentStore(Protocol):
     def prove_absent(self, payment: Payment) -> None:
         """Set `absent_version` to the payment's given version. No effect if the row changed or has a reference."""
 
-    def of_batch(self, batch_id: str) -> Iterator[Payment]:
-        """The payments of a batch in the order of their lines. Eventually consistent."""
+    def of_batch(self, batch_id: str, after: int = 0) -> Iterator[Payment]:
+        """The payments of a batch after a line, in the order of their lines. Eventually consistent."""
 
 
 def require(store: PaymentStore, payment_id: str) -> Payment:

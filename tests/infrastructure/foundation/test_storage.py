@@ -170,7 +170,7 @@ def test_batch_files_when_time_passes_then_uploads_go_before_results(stack: Stac
     rules = _of_bucket(stack, "aws_s3_bucket_lifecycle_configuration", bucket)["rule"]
     days = {rule["filter"][0]["prefix"]: rule["expiration"][0]["days"] for rule in rules if "expiration" in rule}
 
-    assert days == {"incoming/": 90, "results/": 365}
+    assert days == {"incoming/": 90, "results/": 365, "reporting/": 7}
 
 
 _ACCOUNT_REFERENCE = "${data.aws_caller_identity.account.account_id}"

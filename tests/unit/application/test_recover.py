@@ -503,7 +503,7 @@ def test_recovery_trusts_the_row_when_the_index_lags() -> None:
     scenario.split(batch_payment())
     stale = [batch_payment()]
     scenario.payments.rows["pay_1"] = after(batch_payment(), Status.PROCESSING, Status.SUCCEEDED)
-    scenario.payments.of_batch = lambda batch_id: iter(stale)  # type: ignore[method-assign]
+    scenario.payments.of_batch = lambda batch_id, after=0: iter(stale)  # type: ignore[method-assign]
     found = scenario.recover(after_units=2)
     assert (found["requeued"], found["rows_closed"]) == (0, 1)
 

@@ -118,7 +118,7 @@ def _cause(error: Exception) -> str:
 
 def test_payment_survives_sealing_and_hides_all_private_fields() -> None:
     encryptor = MemoryFieldEncryptor()
-    plain = replace(payment(metadata={"order": "A-17", "empty": ""}), gateway_reference="pi_1")
+    plain = replace(payment(metadata={"order": "A-17", "empty": ""}), gateway_reference="PAYID-1")
 
     stored = rewritten(plain, encryptor.seal)
 
@@ -131,7 +131,7 @@ def test_payment_survives_sealing_and_hides_all_private_fields() -> None:
     assert rewritten(stored, encryptor.seal) == stored
     require_sealed(stored)
     with pytest.raises(NotSealed):
-        require_sealed(replace(stored, gateway_reference="pi_1"))
+        require_sealed(replace(stored, gateway_reference="PAYID-1"))
 
 
 def test_payment_from_before_sealing_opens_without_a_key() -> None:
@@ -152,16 +152,44 @@ def test_payment_with_text_moved_to_another_row_or_field_does_not_open() -> None
             opened(moved_text, encryptor)
 
 
-def test_unlocked_when_a_field_is_unchanged_then_it_keeps_its_very_text() -> None:
+@pytest.mark.parametrize("other", ["pi_2", "PAYID-2"])
+def test_unlocked_row_from_before_keeps_its_very_text_if_unchanged(other: str) -> None:
     encryptor = MemoryFieldEncryptor()
-    row = rewritten(replace(payment(), gateway_reference="pi_1"), encryptor.seal)
+    row = rewritten(replace(payment(), gateway_reference="pi_1"), encryptor.seal_every)
+    assert is_sealed(row.gateway_reference)
     open_row = unlocked(row, encryptor)
 
     assert open_row.sealed_reference("pi_1") == row.gateway_reference
     assert open_row.sealed(open_row.payment) == row
-    other = open_row.sealed_reference("pi_2")
-    assert is_sealed(other)
-    assert opened(replace(row, gateway_reference=other), encryptor).gateway_reference == "pi_2"
+    stored = open_row.sealed_reference(other)
+    assert is_sealed(stored) is not other.startswith("pi_")
+    assert opened(replace(row, gateway_reference=stored), encryptor).gateway_reference == other
+
+
+@pytest.mark.parametrize("reference", ["pi_3Q1", "ch_3Q1", "py_3Q1", "re_3Q1", "pyr_3Q1", "dp_3Q1", "du_3Q1"])
+def test_id_of_a_charge_is_stored_clear_and_asks_no_key(reference: str) -> None:
+    encryptor = MemoryFieldEncryptor()
+    encryptor.available = False
+    row = rewritten(replace(payment(method=""), gateway_reference=reference), encryptor.seal)
+
+    assert row.gateway_reference == reference
+    require_sealed(row)
+    assert opened(row, encryptor) == row
+
+
+@pytest.mark.parametrize("secret", ["pi_3Q1_secret_9x", "pm_1", "cus_1", "seti_1_secret_2", "pi_", "x pi_1", "pi_1\n"])
+def test_reference_that_is_no_plain_id_of_a_charge_is_stored_sealed(secret: str) -> None:
+    encryptor = MemoryFieldEncryptor()
+    row = rewritten(replace(payment(), gateway_reference=secret), encryptor.seal)
+    assert is_sealed(row.gateway_reference)
+    with pytest.raises(NotSealed):
+        require_sealed(replace(row, gateway_reference=secret))
+
+
+def test_id_of_a_charge_in_another_field_is_stored_sealed() -> None:
+    row = rewritten(payment(method="pi_1", metadata={"order": "pi_1"}), MemoryFieldEncryptor().seal)
+    assert is_sealed(row.payment_method)
+    assert is_sealed(row.metadata["order"])
 
 
 # The number of KMS requests ------------------------------------------------------------------------------------------

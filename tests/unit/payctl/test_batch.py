@@ -17,6 +17,7 @@ from payctl.stack import Stack
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.tables import PAYMENTS, PROCESSING_STATUS
 from payments.domain.batch.errors import CellError, RejectedRow
+from payments.domain.batch.report import ReportProgress, ResultFile
 from payments.domain.batch.state import Batch, BatchStatus, Progress, Source
 from payments.domain.clock import iso
 from payments.ports.batch_store import Claim
@@ -36,7 +37,7 @@ class BatchScenario:
     store: DynamoBatchStore
     payctl: Payctl
 
-    def ended(self, source: Source, **by_status: int) -> None:
+    def ended(self, source: Source, *, by_older_code: bool = False, **by_status: int) -> None:
         """Write a batch as the functions do: row 3 rejected, all others with an outcome."""
         accepted = sum(by_status.values())
         claim = Claim("me", NOON, NOON + timedelta(minutes=1))
@@ -45,8 +46,14 @@ class BatchScenario:
         progress = Progress(line=9, rows_read=accepted + 1, rows_accepted=accepted, rows_rejected=1)
         self.store.finish_split(source.batch_id, "me", progress, NOON)
         self.store.claim_report(source.batch_id, claim)
+        results = {}
         for name in batch_files.RESULT_FILES:
-            self.s3.put_object(Bucket=BUCKET, Key=source.result_key(name), Body=name.encode())
+            key = f"results/{source.file}/{name}" if by_older_code else source.result_key(name)
+            version_id = self.s3.put_object(Bucket=BUCKET, Key=key, Body=name.encode())["VersionId"]
+            self.s3.put_object(Bucket=BUCKET, Key=source.result_key(name), Body=b"a later version")
+            results[name] = ResultFile(key, version_id)
+        if not by_older_code:
+            self.store.save_report(source.batch_id, "me", ReportProgress(9, by_status, results=results))
         self.store.complete(source.batch_id, "me", BatchStatus.COMPLETED, by_status, NOON)
 
     def uploaded(self, name: str = "payroll.csv", content: bytes = b"payment_id,amount,currency\n") -> Source:
@@ -106,7 +113,7 @@ def test_show_when_completed_then_shows_totals_refusals_and_result_files(scenari
     scenario.ended(source, succeeded=4, declined=1)
     shown = scenario.payctl("batch", "show", source.batch_id)
     assert shown.exit_code == Exit.DONE
-    for text in ("completed", "succeeded", "JPY has no decimals", "write 2", "results/payroll.csv/errors.csv"):
+    for text in ("completed", "succeeded", "JPY has no decimals", "write 2", "/errors.csv"):
         assert text in shown.stdout
 
 
@@ -116,12 +123,20 @@ def test_show_when_json_then_gives_the_counts(scenario: BatchScenario) -> None:
     shown = json.loads(scenario.payctl("batch", "show", source.batch_id, "--json").stdout)
     assert (shown["rows_read"], shown["rows_accepted"], shown["rows_rejected"]) == (6, 5, 1)
     assert shown["by_status"] == {"succeeded": 4, "declined": 1}
-    assert shown["results"]["errors.csv"] == "results/payroll.csv/errors.csv"
+    assert shown["results"]["errors.csv"] == f"results/payroll.csv/{source.batch_id}/errors.csv"
+    version = scenario.s3.get_object(
+        Bucket=BUCKET, Key=shown["results"]["errors.csv"], VersionId=shown["result_versions"]["errors.csv"]
+    )
+    assert version["Body"].read() == b"errors.csv"
 
 
-def test_show_when_watched_to_the_end_then_downloads_the_result_files(scenario: BatchScenario, tmp_path: Path) -> None:
+@pytest.mark.fault(68)
+@pytest.mark.parametrize("by_older_code", [False, True])
+def test_show_when_watched_to_the_end_then_downloads_the_result_files(
+    scenario: BatchScenario, tmp_path: Path, by_older_code: bool
+) -> None:
     source = scenario.uploaded()
-    scenario.ended(source, succeeded=1)
+    scenario.ended(source, by_older_code=by_older_code, succeeded=1)
     folder = tmp_path / "new" / "results"
     result = scenario.payctl("batch", "show", source.batch_id, "--download", str(folder))
     assert result.exit_code == Exit.NOT_CHARGED  # a row was refused

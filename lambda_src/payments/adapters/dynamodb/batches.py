@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from payments.adapters.dynamodb.items import from_item, to_item
 from payments.adapters.dynamodb.tables import BY_UNFINISHED
 from payments.domain.batch.errors import CellError, RejectedRow
+from payments.domain.batch.report import FileParts, ReportProgress, ResultFile
 from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
 from payments.domain.clock import iso
 from payments.domain.payment import Payment
@@ -71,7 +72,7 @@ class DynamoBatchStore:
     def add_rows(self, batch_id: str, rows: Sequence[RejectedRow | ResultRow]) -> None:
         """Write the rows in requests of 25 items, and resend unprocessed ones. Not atomic, but safe to repeat."""
         for some in batched(rows, _ITEMS_A_WRITE):
-            items = [to_item({"batch_id": batch_id, "item": f"{ROW}{row.line:09}"} | asdict(row)) for row in some]
+            items = [to_item({"batch_id": batch_id, "item": _row_key(row.line)} | asdict(row)) for row in some]
             waiting: Any = {self._table: [{"PutRequest": {"Item": item}} for item in items]}
             for attempt in range(_TRIES):
                 waiting = self._client.batch_write_item(RequestItems=waiting)["UnprocessedItems"]
@@ -119,6 +120,11 @@ class DynamoBatchStore:
         """Start or take over the report with one conditional write, and return the batch. Raises NotClaimed."""
         return self._claim(batch_id, BatchStatus.PROCESSING, BatchStatus.REPORTING, claim)
 
+    def save_report(self, batch_id: str, owner: str, progress: ReportProgress, *, release: bool = False) -> None:
+        """Store the progress if `owner` still has the claim; `release` ends the claim. Raises NotClaimed."""
+        released = {"owner_until": ""} if release else {}  # earlier than every time
+        self._update_owned(batch_id, owner, BatchStatus.REPORTING, {"report": asdict(progress)} | released)
+
     def complete(
         self, batch_id: str, owner: str, status: BatchStatus, by_status: Mapping[str, int], at: datetime
     ) -> None:
@@ -155,13 +161,17 @@ class DynamoBatchStore:
         condition = "#status = :processing AND #updated_at = :seen"
         self._update(batch.batch_id, {"updated_at": iso(at)}, condition, seen)
 
-    def rows(self, batch_id: str) -> Iterator[RejectedRow | ResultRow]:
-        """The rows set aside, in the order of lines. Strongly consistent."""
+    def rows(self, batch_id: str, after: int = 0) -> Iterator[RejectedRow | ResultRow]:
+        """The rows after a line that were set aside, in the order of lines. Strongly consistent."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
-            KeyConditionExpression="batch_id = :batch_id AND begins_with(#item, :row)",
+            KeyConditionExpression="batch_id = :batch_id AND #item BETWEEN :first AND :last",
             ExpressionAttributeNames={"#item": "item"},
-            ExpressionAttributeValues={":batch_id": {"S": batch_id}, ":row": {"S": ROW}},
+            ExpressionAttributeValues={
+                ":batch_id": {"S": batch_id},
+                ":first": {"S": _row_key(after + 1)},
+                ":last": {"S": f"{ROW}~"},
+            },
             ConsistentRead=True,
         )
         for page in pages:
@@ -251,6 +261,10 @@ def _key(batch_id: str, item: str = SUMMARY) -> dict[str, Any]:
     return {"batch_id": {"S": batch_id}, "item": {"S": item}}
 
 
+def _row_key(line: int) -> str:
+    return f"{ROW}{line:09}"
+
+
 def _summary_values(batch: Batch) -> dict[str, Any]:
     """A batch as the attributes of its summary item."""
     return {
@@ -284,6 +298,21 @@ def _batch_of(summary: Mapping[str, Any], *counters: Mapping[str, Any]) -> Batch
         file_errors=tuple(map(_error_of, values.get("file_errors", []))),
         by_status={status: int(count) for status, count in values.get("by_status", {}).items()},
         owner_until=values.get("owner_until", ""),
+        report=_report_of(values.get("report", {})),
+    )
+
+
+def _report_of(values: Mapping[str, Any]) -> ReportProgress:
+    """The progress of a report; that of a report which older code wrote is empty."""
+    return ReportProgress(
+        line=int(values.get("line", 0)),
+        by_status={status: int(count) for status, count in values.get("by_status", {}).items()},
+        parts={
+            name: FileParts(**parts | {"etags": tuple(parts["etags"]), "tail_bytes": int(parts["tail_bytes"])})
+            for name, parts in values.get("parts", {}).items()
+        },
+        tails=values.get("tails", ""),
+        results={name: ResultFile(**file) for name, file in values.get("results", {}).items()},
     )
 
 

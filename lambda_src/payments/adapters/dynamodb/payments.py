@@ -11,7 +11,7 @@ from payments.domain.clock import iso
 from payments.domain.money import Money
 from payments.domain.payment import Change, Payment
 from payments.domain.sealed_fields import require_sealed, require_sealed_reference, rewritten
-from payments.domain.sealed_text import is_sealed
+from payments.domain.sealed_text import is_to_seal
 from payments.domain.statuses import Status
 from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.payment_store import AlreadyExists, VersionConflict
@@ -134,7 +134,7 @@ class DynamoPaymentStore:
         kept = {name: value for name, value in written.items() if value not in ("", None)}
         removed = [name for name in written if name not in kept and name not in _KEPT]
         # a row from before encryption may keep its plain text; new plain text is never written
-        plain = [name for name in _PRIVATE if name in kept and not is_sealed(kept[name])]
+        plain = [name for name in _PRIVATE if name in kept and is_to_seal(name, kept[name])]
         update = "SET " + ", ".join(f"#{name} = :{name}" for name in kept if name not in plain)
         if removed:
             update += " REMOVE " + ", ".join(f"#{name}" for name in removed)
@@ -197,13 +197,13 @@ class DynamoPaymentStore:
         except self._client.exceptions.ConditionalCheckFailedException:
             return
 
-    def of_batch(self, batch_id: str) -> Iterator[Payment]:
-        """The payments of a batch from its index, in the order of lines. Eventually consistent."""
+    def of_batch(self, batch_id: str, after: int = 0) -> Iterator[Payment]:
+        """The payments of a batch after a line, from its index, in the order of lines. Eventually consistent."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             IndexName=BY_BATCH,
-            KeyConditionExpression="batch_id = :batch_id",
-            ExpressionAttributeValues={":batch_id": {"S": batch_id}},
+            KeyConditionExpression="batch_id = :batch_id AND batch_line > :after",
+            ExpressionAttributeValues={":batch_id": {"S": batch_id}, ":after": {"N": str(after)}},
         )
         for page in pages:
             yield from map(payment_of, page["Items"])

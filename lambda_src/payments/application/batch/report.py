@@ -1,7 +1,6 @@
 """The report of a batch: one result for every accepted row, one error for every rejected row, and one event."""
 
 import heapq
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,13 +11,15 @@ from typing import Any
 from payments.application.batch.file import BatchFile
 from payments.application.batch.result_files import ResultFiles
 from payments.domain.batch.errors import CellError, RejectedRow
+from payments.domain.batch.report import ReportProgress, ResultFile
 from payments.domain.batch.state import Batch, BatchStatus, ResultRow
 from payments.domain.clock import Clock, iso
 from payments.domain.events import BATCH_EVENT
 from payments.domain.payment import REQUIRED_FIELDS
-from payments.domain.sealed_fields import REFERENCE, context_of
+from payments.domain.sealed_fields import context_of
+from payments.domain.sealed_text import REFERENCE, is_sealed
 from payments.domain.statuses import OPEN, Status
-from payments.ports.batch_files import BatchFiles
+from payments.ports.batch_files import BatchFiles, UploadLost
 from payments.ports.batch_store import BatchStore, Claim, NotClaimed
 from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.payment_store import PaymentStore, require
@@ -26,7 +27,12 @@ from payments.ports.payment_store import PaymentStore, require
 _WAITS_SECONDS = (1, 2, 4, 8, 16)
 """The waits between reads of the index by batch, which is rarely more than a second behind its table."""
 _READERS, _ROWS_A_WINDOW = 8, 256
-"""How many results are prepared at a time. Each one needs a request of its own to decrypt its reference."""
+"""How many results are prepared at a time, if one of them needs a request: a row from before, whose reference is
+sealed, or an earlier payment that was still running."""
+CHECKPOINT_SECONDS = 60
+"""How much work a run that is killed may lose. A checkpoint also follows each part that is uploaded."""
+RESERVE_SECONDS = 30
+"""The remaining time at which a run hands over to the next: enough to store the texts of three unfinished parts."""
 
 
 class IndexBehind(Exception):
@@ -45,68 +51,103 @@ class Reporter:
     sleep: Callable[[float], None]
     encryptor: FieldEncryptor
 
-    def report(self, batch_id: str, *, owner: str, seconds_left: float) -> Batch | None:
-        """Write the result files, send the event, and complete the batch.
+    def report(self, batch_id: str, *, owner: str, seconds_left: Callable[[], float]) -> Batch | None:
+        """Write the result files from the last checkpoint on, send the event, and complete the batch.
 
-        Returns the batch, or None if another run has its report, the report is done, or it is too early. The event is
-        sent before the batch is completed. A run that fails in between is repeated and sends the event again with the
-        same `event_id`; the event is therefore never lost. Raises IndexBehind.
+        Returns the batch, or None if another run has its report, the report is done, or it is too early. If time runs
+        short, the batch is still `reporting`: recovery starts the next run. The event is sent before the batch is
+        completed. A run that fails in between is repeated and sends the same event again; the event is therefore never
+        lost. Raises IndexBehind, and UploadLost, after which the next run begins anew.
         """
         batch = self.batches.get(batch_id)
         if batch is None or (batch.status is BatchStatus.PROCESSING and not batch.ready_to_report):
             return None
         now = self.clock()
         try:
-            batch = self.batches.claim_report(batch_id, Claim(owner, now, now + timedelta(seconds=seconds_left)))
+            batch = self.batches.claim_report(batch_id, Claim(owner, now, now + timedelta(seconds=seconds_left())))
         except NotClaimed:
             return None
-        result_files, by_status = self._complete_files(batch)
-        keys = {name: self.files.write(batch.source, name, content) for name, content in result_files.files().items()}
-        status = BatchStatus.REJECTED if batch.file_errors else BatchStatus.COMPLETED
-        at = self.clock()
-        self.publish(batch_event(batch, status, by_status, keys, at))
-        self.batches.complete(batch_id, owner, status, by_status, at)
+        try:
+            done = batch.report if batch.report.results else self._write_files(batch, owner, seconds_left)
+        except UploadLost:
+            self.batches.save_report(batch_id, owner, ReportProgress(), release=True)
+            raise
+        if done:
+            status = BatchStatus.REJECTED if batch.file_errors else BatchStatus.COMPLETED
+            at = self.clock()
+            self.publish(batch_event(batch, status, done.by_status, done.results, at))
+            self.batches.complete(batch_id, owner, status, done.by_status, at)
         return self.batches.get(batch_id)
 
-    def _complete_files(self, batch: Batch) -> tuple[ResultFiles, Mapping[str, int]]:
+    def _write_files(self, batch: Batch, owner: str, seconds_left: Callable[[], float]) -> ReportProgress | None:
+        """Write and complete all files. None if time ran short."""
+        files = ResultFiles(REQUIRED_FIELDS)
+        for error in batch.file_errors:
+            files.add_error(error)
+        if not batch.file_errors:
+            complete = self._add_all_rows(batch, owner, seconds_left)
+            if complete is None:
+                return None
+            files = complete
+        results = {
+            name: self.files.finish(batch.source, name, parts, rest) for name, (parts, rest) in files.rests().items()
+        }
+        done = ReportProgress(files.line, dict(files.by_status), results=results)
+        self.batches.save_report(batch.batch_id, owner, done)
+        return done
+
+    def _add_all_rows(self, batch: Batch, owner: str, seconds_left: Callable[[], float]) -> ResultFiles | None:
+        """The files with one result for every accepted row. None if time ran short.
+
+        If the index lacked a row, the files begin anew, since no row tells where it is missing.
+        """
+        progress = batch.report
         for wait_seconds in (*_WAITS_SECONDS, None):
-            result_files, by_status = self._result_files(batch)
-            if by_status.total() == batch.progress.rows_accepted:
-                return result_files, dict(by_status)
+            uploaded = BatchFile(self.files.read(batch.source))
+            tails = self.files.read_tails(batch.source, progress.tails) if progress.tails else b""
+            files = ResultFiles(uploaded.header, progress, tails)
+            if not self._add_rows(files, uploaded, batch, owner, seconds_left):
+                return None
+            found, accepted = files.by_status.total(), batch.progress.rows_accepted
+            if found == accepted:
+                return files
+            progress = ReportProgress()
             if wait_seconds is not None:
                 self.sleep(wait_seconds)
-        raise IndexBehind(f"batch {batch.batch_id}: {by_status.total()} of {batch.progress.rows_accepted} rows found")
+        raise IndexBehind(f"batch {batch.batch_id}: {found} of {accepted} rows found")
 
-    def _result_files(self, batch: Batch) -> tuple[ResultFiles, Counter[str]]:
-        """The three files and the number of results by status, in one pass over all rows in the order of lines."""
-        by_status: Counter[str] = Counter()
-        if batch.file_errors:
-            result_files = ResultFiles(REQUIRED_FIELDS)
-            for error in batch.file_errors:
-                result_files.add_error(error)
-            return result_files, by_status
-        uploaded = BatchFile(self.files.read(batch.source))
-        result_files = ResultFiles(uploaded.header)
+    def _add_rows(
+        self, files: ResultFiles, uploaded: BatchFile, batch: Batch, owner: str, seconds_left: Callable[[], float]
+    ) -> bool:
+        """Add the rows after the files' line, in one pass in the order of lines. False if time ran short."""
         cells = uploaded.cells()
         rows: Iterator[RejectedRow | ResultRow] = heapq.merge(
-            self._own_results(batch.batch_id), self.batches.rows(batch.batch_id), key=lambda row: row.line
+            self._own_results(batch.batch_id, files.line),
+            self.batches.rows(batch.batch_id, files.line),
+            key=lambda row: row.line,
         )
+        next_checkpoint = seconds_left() - CHECKPOINT_SECONDS
         for row in self._ready(rows):
-            if isinstance(row, RejectedRow):
-                for error in row.errors:
-                    result_files.add_error(error, row.payment_id)
-                found = next((entry for entry in cells if entry[0] >= row.line), None)
-                if found and found[0] == row.line:
-                    result_files.add_resubmit(found[1])
-                continue
-            result_files.add_result(row)
-            by_status[row.status] += 1
-            if row.status == Status.REJECTED:
-                result_files.add_error(_error_of(row), row.payment_id)
-        return result_files, by_status
+            _add(files, row, cells)
+            files.line = row.line
+            left = seconds_left()
+            if left < RESERVE_SECONDS or left < next_checkpoint or files.has_full_part:
+                self._checkpoint(files, batch, owner, release=left < RESERVE_SECONDS)
+                next_checkpoint = left - CHECKPOINT_SECONDS
+            if left < RESERVE_SECONDS:
+                return False
+        return True
 
-    def _own_results(self, batch_id: str) -> Iterator[ResultRow]:
-        for indexed in self.payments.of_batch(batch_id):
+    def _checkpoint(self, files: ResultFiles, batch: Batch, owner: str, *, release: bool) -> None:
+        """Upload the parts that are full, store the rest, and then the line. The next run continues after it."""
+        for name, parts, content in files.full_parts():
+            files.uploaded(name, self.files.add_part(batch.source, name, parts, content))
+        tails = files.tails()
+        progress = replace(files.progress(), tails=self.files.save_tails(batch.source, tails) if tails else "")
+        self.batches.save_report(batch.batch_id, owner, progress, release=release)
+
+    def _own_results(self, batch_id: str, after: int) -> Iterator[ResultRow]:
+        for indexed in self.payments.of_batch(batch_id, after):
             # every payment is closed by now: if an indexed row is not closed, the index is behind the table
             payment = indexed if indexed.batch_row_closed else require(self.payments, indexed.payment_id)
             yield ResultRow.of(payment.batch_line, payment)
@@ -115,12 +156,14 @@ class Reporter:
         """The rows in their order, ready to write: results with their current status, in plain text."""
         with ThreadPoolExecutor(_READERS) as pool:
             for window in batched(rows, _ROWS_A_WINDOW):
-                yield from pool.map(self._as_written, window)
+                yield from pool.map(self._as_written, window) if any(map(_needs_request, window)) else window
 
     def _as_written(self, row: RejectedRow | ResultRow) -> RejectedRow | ResultRow:
         if isinstance(row, RejectedRow):
             return row
         row = self._current(row)
+        if not is_sealed(row.gateway_reference):
+            return row
         texts = self.encryptor.open(context_of(row.payment_id), {REFERENCE: row.gateway_reference})
         return replace(row, gateway_reference=texts[REFERENCE])
 
@@ -131,10 +174,28 @@ class Reporter:
         return ResultRow.of(row.line, require(self.payments, row.payment_id), row.already_submitted)
 
 
+def _needs_request(row: RejectedRow | ResultRow) -> bool:
+    return isinstance(row, ResultRow) and (row.status in OPEN or is_sealed(row.gateway_reference))
+
+
+def _add(files: ResultFiles, row: RejectedRow | ResultRow, cells: Iterator[tuple[int, list[str]]]) -> None:
+    """Add a row to the files. `cells` are the lines of the uploaded file and their cells; earlier ones are skipped."""
+    if isinstance(row, RejectedRow):
+        for error in row.errors:
+            files.add_error(error, row.payment_id)
+        found = next((entry for entry in cells if entry[0] >= row.line), None)
+        if found and found[0] == row.line:
+            files.add_resubmit(found[1])
+        return
+    files.add_result(row)
+    if row.status == Status.REJECTED:
+        files.add_error(_error_of(row), row.payment_id)
+
+
 def batch_event(
-    batch: Batch, status: BatchStatus, by_status: Mapping[str, int], keys: Mapping[str, str], at: datetime
+    batch: Batch, status: BatchStatus, by_status: Mapping[str, int], results: Mapping[str, ResultFile], at: datetime
 ) -> dict[str, Any]:
-    """The event of a batch: its status, its totals, and the keys of its result files."""
+    """The event of a batch: its status, its totals, and the keys and versions of its result files."""
     progress = batch.progress
     return {
         "event_id": batch.batch_id,
@@ -150,7 +211,8 @@ def batch_event(
         "by_status": dict(by_status),
         "reasons": [f"line {error.line}: {error.reason}; {error.what_to_do}" for error in batch.file_errors],
         "bucket": batch.source.bucket,
-        "results": dict(keys),
+        "results": {name: file.key for name, file in results.items()},
+        "result_versions": {name: file.version_id for name, file in results.items()},
         "occurred_at": iso(at),
     }
 

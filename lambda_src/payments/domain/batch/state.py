@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from payments.domain.batch.errors import CellError
+from payments.domain.batch.report import ReportProgress, ResultFile
 from payments.domain.payment import Payment
 
 INCOMING = "incoming/"
 RESULTS = "results/"
+REPORTING = "reporting/"
+"""The prefix of what unfinished reports hold. Nothing there is needed once a report is complete."""
 _CSV_ENDING = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
 
 
@@ -57,8 +60,13 @@ class Source:
         return f"{name or 'batch'}-{digest[:12]}"
 
     def result_key(self, name: str) -> str:
-        """The key of a result file: `results/2026/payroll.csv/errors.csv`."""
-        return f"{RESULTS}{self.file}/{name}"
+        """The key of a result file: `results/2026/payroll.csv/payroll-5f0c…/errors.csv`. Each upload has its own."""
+        return f"{RESULTS}{self.file}/{self.batch_id}/{name}"
+
+    @property
+    def reporting_prefix(self) -> str:
+        """The prefix of what the unfinished report holds: `reporting/payroll-5f0c…/`."""
+        return f"{REPORTING}{self.batch_id}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ class Progress:
 @dataclass(frozen=True, slots=True)
 class Batch:
     """A batch as in the processing-status table. `by_status` counts its results once it is completed. `owner_until` is
-    the time until which the current split or report run owns the batch."""
+    the time until which the current split or report run owns the batch. `report` says how far its report has come."""
 
     batch_id: str
     source: Source
@@ -98,6 +106,11 @@ class Batch:
     file_errors: tuple[CellError, ...] = ()
     by_status: Mapping[str, int] = field(default_factory=dict)
     owner_until: str = ""
+    report: ReportProgress = field(default_factory=ReportProgress)
+
+    def result_file(self, name: str) -> ResultFile:
+        """Where a result file of a batch with a report is. Older code named it after the uploaded file alone."""
+        return self.report.results.get(name) or ResultFile(f"{RESULTS}{self.source.file}/{name}")
 
     @property
     def ready_to_report(self) -> bool:

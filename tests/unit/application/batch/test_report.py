@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,13 +14,17 @@ from fakes.batches import MemoryBatchStore
 from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.payment_queue import MemoryPaymentQueue
 from fakes.payments import MemoryPaymentStore
+from payments.application.batch import report, result_files
 from payments.application.batch.close_rows import BatchRows
-from payments.application.batch.report import IndexBehind, Reporter
+from payments.application.batch.report import RESERVE_SECONDS, IndexBehind, Reporter
 from payments.application.batch.split import Splitter
+from payments.domain.batch.report import ResultFile
 from payments.domain.batch.state import Batch, BatchStatus, Source
 from payments.domain.money import Money
 from payments.domain.payment import Payment, PaymentRequest, accepted, moved
+from payments.domain.sealed_text import REFERENCE
 from payments.domain.statuses import Status
+from payments.ports.batch_files import UploadLost
 from payments.ports.field_encryptor import EncryptionUnavailable
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -33,9 +37,9 @@ class LaggingIndex(MemoryPaymentStore):
         super().__init__()
         self.old_views: list[list[Payment]] = []
 
-    def of_batch(self, batch_id: str) -> Iterator[Payment]:
+    def of_batch(self, batch_id: str, after: int = 0) -> Iterator[Payment]:
         """Return the next old view, or the table's content when none is left."""
-        return iter(self.old_views.pop(0)) if self.old_views else super().of_batch(batch_id)
+        return iter(self.old_views.pop(0)) if self.old_views else super().of_batch(batch_id, after)
 
 
 @dataclass
@@ -45,6 +49,7 @@ class ReportScenario:
     events: list[dict[str, Any]] = field(default_factory=list)
     slept_seconds: list[float] = field(default_factory=list)
     encryptor: MemoryFieldEncryptor = field(default_factory=MemoryFieldEncryptor)
+    seconds_left: Callable[[], float] = lambda: 900.0
 
     def __post_init__(self) -> None:
         self.batches = MemoryBatchStore(self.payments)
@@ -84,14 +89,20 @@ class ReportScenario:
         self.rows.close(payment)
 
     def seal_reference(self, payment_id: str, reference: str) -> None:
-        sealed = self.encryptor.seal({"payment_id": payment_id}, {"gateway_reference": reference})["gateway_reference"]
-        self.payments.rows[payment_id] = replace(self.payments.rows[payment_id], gateway_reference=sealed)
+        """Store the reference as code from before did."""
+        texts = self.encryptor.seal_every({"payment_id": payment_id}, {REFERENCE: reference})
+        self.payments.rows[payment_id] = replace(self.payments.rows[payment_id], gateway_reference=texts[REFERENCE])
 
     def report(self, source: Source, owner: str = "report") -> Batch | None:
-        return self.reporter.report(source.batch_id, owner=owner, seconds_left=900)
+        return self.reporter.report(source.batch_id, owner=owner, seconds_left=self.seconds_left)
 
-    def rows_of(self, name: str, folder: str = "results/2026/payroll.csv") -> list[dict[str, str]]:
-        return list(csv.DictReader(io.StringIO(self.files.results[f"{folder}/{name}"].decode(), newline="")))
+    def text_of(self, name: str, source: Source) -> bytes:
+        batch = self.batches.get(source.batch_id)
+        assert batch
+        return self.files.versions[batch.result_file(name)]
+
+    def rows_of(self, name: str, source: Source) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO(self.text_of(name, source).decode(), newline="")))
 
 
 GOOD_AND_BAD = (
@@ -123,7 +134,7 @@ def finished_world() -> tuple[ReportScenario, Source]:
 def test_results_have_exactly_one_line_for_each_accepted_row() -> None:
     scenario, source = finished_world()
     scenario.report(source)
-    results = scenario.rows_of("results.csv")
+    results = scenario.rows_of("results.csv", source)
     assert [(row["line"], row["payment_id"], row["amount"], row["currency"], row["status"]) for row in results] == [
         ("2", "p1", "1.50", "USD", "succeeded"),
         ("3", "p2", "2", "JPY", "declined"),
@@ -139,7 +150,7 @@ def test_results_have_exactly_one_line_for_each_accepted_row() -> None:
 def test_errors_state_line_column_reason_and_what_to_do() -> None:
     scenario, source = finished_world()
     scenario.report(source)
-    errors = scenario.rows_of("errors.csv")
+    errors = scenario.rows_of("errors.csv", source)
     assert [(row["line"], row["column"], row["payment_id"]) for row in errors] == [
         ("4", "amount", "bad"),
         ("5", "", "p3"),
@@ -156,7 +167,7 @@ def test_errors_state_line_column_reason_and_what_to_do() -> None:
 def test_resubmit_file_keeps_rejected_rows_but_without_card_numbers() -> None:
     scenario, source = finished_world()
     scenario.report(source)
-    resubmit = scenario.files.results["results/2026/payroll.csv/resubmit.csv"]
+    resubmit = scenario.text_of("resubmit.csv", source)
     assert resubmit.decode("latin-1").splitlines() == [
         "payment_id,amount,currency,description",
         "bad,-1,USD,'=cmd()",
@@ -177,7 +188,7 @@ def test_event_when_reported_then_its_totals_agree_with_the_files() -> None:
     (event,) = scenario.events
     assert (event["event_type"], event["event"], event["status"]) == ("batch", "batch.completed", "completed")
     assert (event["rows_read"], event["accepted"], event["rejected"], event["already_submitted"]) == (9, 4, 5, 1)
-    assert sum(event["by_status"].values()) == event["accepted"] == len(scenario.rows_of("results.csv"))
+    assert sum(event["by_status"].values()) == event["accepted"] == len(scenario.rows_of("results.csv", source))
     assert event["file"] == "2026/payroll.csv"
     assert set(event["results"].values()) == set(scenario.files.results)
 
@@ -207,9 +218,9 @@ def test_report_of_a_refused_file_rejects_the_batch_with_its_errors() -> None:
     (event,) = scenario.events
     assert event["event"] == "batch.rejected"
     assert "separated by ';'" in event["reasons"][0]
-    (error,) = scenario.rows_of("errors.csv")
+    (error,) = scenario.rows_of("errors.csv", source)
     assert (error["line"], error["what_to_do"]) == ("1", "separate cells by commas")
-    assert scenario.rows_of("results.csv") == []
+    assert scenario.rows_of("results.csv", source) == []
 
 
 def test_report_when_the_index_lacks_rows_then_it_waits_for_them() -> None:
@@ -217,7 +228,7 @@ def test_report_when_the_index_lacks_rows_then_it_waits_for_them() -> None:
     scenario.payments.old_views = [[], list(scenario.payments.of_batch(source.batch_id))[:2]]
     assert scenario.report(source)
     assert scenario.slept_seconds == [1, 2]
-    assert len(scenario.rows_of("results.csv")) == 4
+    assert len(scenario.rows_of("results.csv", source)) == 4
 
 
 def test_report_reads_the_row_itself_when_the_index_shows_an_old_status() -> None:
@@ -228,7 +239,7 @@ def test_report_reads_the_row_itself_when_the_index_shows_an_old_status() -> Non
     ]
     scenario.payments.old_views = [old]
     scenario.report(source)
-    assert [row["status"] for row in scenario.rows_of("results.csv")] == [
+    assert [row["status"] for row in scenario.rows_of("results.csv", source)] == [
         "succeeded",
         "declined",
         "rejected",
@@ -270,7 +281,7 @@ def test_report_of_the_same_file_again_says_where_payments_came_from() -> None:
     batch = scenario.report(again)
     assert batch
     assert (batch.progress.rows_accepted, batch.progress.already_submitted) == (4, 4)
-    results = scenario.rows_of("results.csv")
+    results = scenario.rows_of("results.csv", again)
     assert results[0]["already_submitted"] == f"of batch {first.batch_id} line 2"
     assert [row["status"] for row in results] == ["succeeded", "declined", "rejected", "succeeded"]
 
@@ -278,7 +289,7 @@ def test_report_of_the_same_file_again_says_where_payments_came_from() -> None:
 def test_resubmit_file_uploaded_unchanged_rejects_only_rows_still_wrong() -> None:
     scenario, source = finished_world()
     scenario.report(source)
-    resubmit = scenario.files.results["results/2026/payroll.csv/resubmit.csv"]
+    resubmit = scenario.text_of("resubmit.csv", source)
     batch = scenario.batches.get(scenario.split(resubmit, "incoming/again.csv").batch_id)
     assert batch
     # without the card number and with the quote corrected, two rows are valid; the repeated id is still taken
@@ -292,8 +303,186 @@ def test_results_show_sealed_references_in_plain_text() -> None:
 
     scenario.report(source)
 
-    references = {row["payment_id"]: row["gateway_reference"] for row in scenario.rows_of("results.csv")}
+    references = {row["payment_id"]: row["gateway_reference"] for row in scenario.rows_of("results.csv", source)}
     assert (references["p1"], references["rest"]) == ("pi_of_p1", "pi_of_rest")
+
+
+# A run that is stopped: the next one continues ---------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Lambda ends the function here."""
+
+
+def many_rows(count: int = 60) -> tuple[ReportScenario, Source]:
+    """A batch with results, errors of both kinds and rows to resubmit, in parts of a few rows."""
+    scenario = ReportScenario(files=MemoryBatchFiles(4096, least_part_bytes=PART))
+    lines = [f"p{n},{'-1' if n % 5 == 0 else n},USD" for n in range(1, count)]
+    source = scenario.split("\n".join(["payment_id,amount,currency", *lines, ""]).encode())
+    for n in range(1, count):
+        if n % 5:
+            scenario.end(
+                f"p{n}", Status.REJECTED if n % 7 == 0 else Status.SUCCEEDED, message="no" if n % 7 == 0 else ""
+            )
+    return scenario, source
+
+
+PART = 300
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(result_files, "PART_BYTES", PART)
+
+
+def texts(scenario: ReportScenario, source: Source) -> list[bytes]:
+    return [scenario.text_of(name, source) for name in ("results.csv", "errors.csv", "resubmit.csv")]
+
+
+def undisturbed() -> list[bytes]:
+    scenario, source = many_rows()
+    scenario.report(source)
+    return texts(scenario, source)
+
+
+@pytest.mark.fault(63)
+def test_report_out_of_time_after_each_row_continues_after_its_line(small_parts: None) -> None:
+    scenario, source = many_rows()
+    scenario.seconds_left = lambda: RESERVE_SECONDS - 1
+    lines: list[int] = []
+    while (batch := scenario.report(source, f"run {len(lines)}")) and batch.status is BatchStatus.REPORTING:
+        lines.append(batch.report.line)
+        assert batch.is_abandoned("2026-11-21T12:00:00.000Z")  # recovery starts the next run at once
+
+    assert lines == list(range(2, 61))
+    assert texts(scenario, source) == undisturbed()
+    assert scenario.files.parts_uploaded > 10
+    assert len(scenario.events) == 1
+
+
+@pytest.mark.fault(63)
+@pytest.mark.parametrize("effect", ["add_part", "save_tails", "finish", "save_report", "publish", "complete"])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_report_killed_at_any_effect_is_resumed(
+    small_parts: None, monkeypatch: pytest.MonkeyPatch, effect: str, after: bool
+) -> None:
+    monkeypatch.setattr(report, "CHECKPOINT_SECONDS", 0)
+    scenario, source = many_rows()
+    kills = iter([True, False, True, *[False] * 1000])
+
+    def killed_sometimes(call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **options: Any) -> Any:
+            if not (kill := next(kills)) or after:
+                result = call(*arguments, **options)
+            if kill:
+                raise Killed
+            return result
+
+        return run
+
+    place: Any = {"publish": scenario.reporter, "save_report": scenario.batches, "complete": scenario.batches}.get(
+        effect, scenario.files
+    )
+    object.__setattr__(place, effect, killed_sometimes(getattr(place, effect)))
+    killed = 0
+    for _ in range(3):
+        try:
+            scenario.report(source)  # Lambda retries under the same request id
+        except Killed:
+            killed += 1
+
+    assert killed
+    assert texts(scenario, source) == undisturbed()
+    assert {event["event_id"] for event in scenario.events} == {source.batch_id}
+    assert all(event == scenario.events[0] for event in scenario.events)
+
+
+@pytest.mark.fault(63)
+def test_report_reads_no_row_again_that_a_checkpoint_holds(small_parts: None) -> None:
+    scenario, source = many_rows()
+    scenario.seconds_left = iter([900.0] * 42 + [0.0]).__next__
+    batch = scenario.report(source)
+    assert batch
+    assert batch.report.line == 42
+    read: list[int] = []
+    of_batch = scenario.payments.of_batch
+
+    def watched(batch_id: str, after: int = 0) -> Iterator[Payment]:
+        for payment in of_batch(batch_id, after):
+            read.append(payment.batch_line)
+            yield payment
+
+    scenario.payments.of_batch = watched  # type: ignore[method-assign]
+    scenario.seconds_left = lambda: 900.0
+    scenario.report(source)
+
+    assert min(read) > 42
+    assert texts(scenario, source) == undisturbed()
+
+
+@pytest.mark.fault(63)
+def test_report_begins_anew_when_another_run_replaced_a_part(small_parts: None) -> None:
+    scenario, source = many_rows()
+    scenario.seconds_left = lambda: RESERVE_SECONDS - 1
+    while not scenario.files.parts_uploaded:
+        scenario.report(source)
+    (parts,) = scenario.files.unfinished.values()
+    parts[1] = b"of another run"
+    scenario.seconds_left = lambda: 900.0
+    with pytest.raises(UploadLost):
+        scenario.report(source)
+    scenario.report(source, "the next")
+    assert texts(scenario, source) == undisturbed()
+
+
+@pytest.mark.fault(63)
+def test_report_asks_the_key_only_for_rows_from_before() -> None:
+    scenario, source = many_rows()
+    scenario.report(source)
+    assert scenario.encryptor.calls == 0
+
+
+def test_report_keeps_at_most_one_part_of_each_file_in_memory(small_parts: None) -> None:
+    scenario, source = many_rows(2000)
+    held: list[int] = []
+    add = report._add
+
+    def watched(files: result_files.ResultFiles, *arguments: Any) -> None:
+        held.append(len(files.tails()))
+        add(files, *arguments)
+
+    with pytest.MonkeyPatch.context() as watching:
+        watching.setattr(report, "_add", watched)
+        scenario.report(source)
+    assert max(held) < 3 * (PART + 100)
+
+
+# Two uploads under one key -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.fault(68)
+def test_two_uploads_under_one_key_have_results_of_their_own() -> None:
+    scenario = ReportScenario()
+    first, second = (
+        scenario.split(f"payment_id,amount,currency\n{version},1,USD\n".encode(), version_id=version)
+        for version in ("v1", "v2")
+    )
+    for version, source in (("v1", first), ("v2", second)):
+        scenario.end(version, Status.SUCCEEDED)
+        scenario.report(source)
+
+    assert [row["payment_id"] for row in scenario.rows_of("results.csv", first)] == ["v1"]
+    assert [row["payment_id"] for row in scenario.rows_of("results.csv", second)] == ["v2"]
+    assert scenario.events[0]["results"]["results.csv"] == f"results/2026/payroll.csv/{first.batch_id}/results.csv"
+    assert len(scenario.files.results) == 6
+    assert all(scenario.events[0]["result_versions"].values())
+
+
+@pytest.mark.fault(68)
+def test_result_file_that_older_code_wrote_is_found_under_its_key() -> None:
+    source = Source("bucket", "incoming/2026/payroll.csv", "v1", "", 1)
+    batch = Batch(source.batch_id, source, BatchStatus.COMPLETED, "", "")
+    assert batch.result_file("errors.csv") == ResultFile("results/2026/payroll.csv/errors.csv")
 
 
 @pytest.mark.fault(45)
@@ -308,4 +497,4 @@ def test_report_fails_without_files_until_a_disabled_key_is_enabled() -> None:
     scenario.encryptor.available = True
     scenario.report(source)
 
-    assert {row["gateway_reference"] for row in scenario.rows_of("results.csv")} == {"pi_1"}
+    assert {row["gateway_reference"] for row in scenario.rows_of("results.csv", source)} == {"pi_1"}
