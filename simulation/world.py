@@ -18,6 +18,7 @@ from fakes.customers import MemoryCustomerStore
 from fakes.events import MemoryEventStore
 from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.gateway import Captured, Fault, FaultKind, MemoryGateway
+from fakes.lease import MemoryLease
 from fakes.slots import MemorySlotStore
 from fakes.tokens import MemoryTokenStore
 from lib.features.state_machine import Step, definition
@@ -173,10 +174,13 @@ class World:
             breaker,
             effects.of("delivery", self.delivery),
             rows,
+            effects.of("lease", MemoryLease()),
             start_split,
             start_report,
             clock,
+            sleep,
             timeouts,
+            slot_length(25, 8),
         )
         log = effects.of("audit_log", self.audit_log, once=("append",))
 
@@ -197,7 +201,7 @@ class World:
             "report": self.report,
             "api": self.post_payment,
             "webhook": self.take_event,
-            "sweep": lambda _, context: dict(self.recovery.recover(context.seconds_left)),
+            "sweep": lambda _, context: dict(self.recovery.recover(context.seconds_left, context.request_id)),
         }
         split_seconds = random.choice((900.0, 900.0, 22.0))  # 22: hardly more than the reserve, so that it hands over
         for name, handler in handlers.items():

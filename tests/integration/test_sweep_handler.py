@@ -207,8 +207,10 @@ def test_recovery_counts_payments_needing_an_operator_in_every_run(
 def test_recovery_asks_about_a_payment_whose_event_came_first(
     scenario: RecoveryScenario, executions: Executions
 ) -> None:
-    scenario.events.add(gateway_event(at=utc_now()))
+    event = gateway_event(at=utc_now())
+    scenario.events.add(event)
     assert scenario.recover() == {}
+    scenario.events.look_again(event, LONG_AGO)  # the next look is a minute later
 
     scenario.add("pay_1", Status.PROCESSING, Status.UNKNOWN, at=utc_now())
     scenario.recover()
@@ -256,7 +258,7 @@ def test_recovery_makes_a_missing_report_once_all_rows_are_closed(scenario: Reco
 
 def test_recovery_queues_lost_batch_payments_again_and_counts_closed_rows(scenario: RecoveryScenario) -> None:
     batch_id = _batch(scenario, payments=2)
-    scenario.add("p_lost", at=utc_now(), batch_id=batch_id)
+    scenario.add("p_lost", batch_id=batch_id)
     scenario.add("p_done", Status.PROCESSING, Status.SUCCEEDED, at=utc_now(), batch_id=batch_id)
 
     assert scenario.recover() == {"requeued": 1, "rows_closed": 1}

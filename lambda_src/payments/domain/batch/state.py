@@ -84,9 +84,20 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What recovery noted when it looked at a batch: how far the batch was (`seen`), since when it is that far, the
+    line up to which its rows are checked (0: all), and when that check began."""
+
+    seen: str = ""
+    seen_since: str = ""
+    checked_line: int = 0
+    checked_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """A batch as in the processing-status table. `by_status` counts its results once it is completed. `owner_until` is
-    the time until which the current split or report run owns the batch."""
+    the time until which the current split or report run owns the batch. Recovery looks at it from `due_at` on."""
 
     batch_id: str
     source: Source
@@ -98,6 +109,13 @@ class Batch:
     file_errors: tuple[CellError, ...] = ()
     by_status: Mapping[str, int] = field(default_factory=dict)
     owner_until: str = ""
+    due_at: str = ""
+    look: Look = field(default_factory=Look)
+
+    @property
+    def how_far(self) -> str:
+        """A text that changes with each progress of the batch."""
+        return f"{self.status} {self.progress.line} {self.rows_closed}"
 
     @property
     def ready_to_report(self) -> bool:

@@ -33,9 +33,9 @@ class LaggingIndex(MemoryPaymentStore):
         super().__init__()
         self.old_views: list[list[Payment]] = []
 
-    def of_batch(self, batch_id: str) -> Iterator[Payment]:
+    def of_batch(self, batch_id: str, after: int = 0) -> Iterator[Payment]:
         """Return the next old view, or the table's content when none is left."""
-        return iter(self.old_views.pop(0)) if self.old_views else super().of_batch(batch_id)
+        return iter(self.old_views.pop(0)) if self.old_views else super().of_batch(batch_id, after)
 
 
 @dataclass
