@@ -33,10 +33,12 @@ from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.observability.logs import invocation, logger
 from payments.observability.metrics import (
     BATCHES_PAUSED,
+    BATCHES_STUCK,
     CONTRADICTING_EVENTS,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
     count,
+    count_backlog,
 )
 
 METRICS = {
@@ -44,6 +46,7 @@ METRICS = {
     "overdue": PAYMENTS_OVERDUE,
     "lane_paused": BATCHES_PAUSED,
     "contradicting_events": CONTRADICTING_EVENTS,
+    "batches_stuck": BATCHES_STUCK,
 }
 """Findings that an operator must know → the metric whose alarm fires."""
 
@@ -102,6 +105,7 @@ recovery = PaymentRecovery(
     slot=slot,
     on_error=failures.append,
     on_found=note,
+    on_backlog=lambda kind, backlog: count_backlog(kind, backlog, utc_now()),
 )
 
 

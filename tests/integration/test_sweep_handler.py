@@ -140,7 +140,10 @@ def test_recovery_with_nothing_left_behind_does_and_counts_nothing(
 
 
 def test_recovery_restarts_each_payment_left_behind_once(
-    scenario: RecoveryScenario, executions: Executions, monkeypatch: pytest.MonkeyPatch
+    scenario: RecoveryScenario,
+    executions: Executions,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(StripeGateway, "listed", lambda *_: Listed(()))
     scenario.add("p_pending")
@@ -148,6 +151,7 @@ def test_recovery_restarts_each_payment_left_behind_once(
     scenario.add("p_unaudited", Status.PROCESSING, Status.SUCCEEDED)
 
     assert scenario.recover() == {"taken_up": 3}
+    assert metrics_in(capsys.readouterr().out) == {"RecoveryDue": 3, "RecoveryOverdue": 0}
     assert scenario.recover() == {}
     assert executions.started() == {
         "p_pending": {"payment_id": "p_pending"},
@@ -227,7 +231,7 @@ def test_recovery_counts_a_money_event_for_an_uncharged_payment_once(
     scenario.add("pay_1", Status.REJECTED, at=utc_now())
 
     assert scenario.recover() == {"contradicting_events": 1}
-    assert metrics_in(capsys.readouterr().out) == {"ContradictingEvents": 1}
+    assert metrics_in(capsys.readouterr().out) == {"ContradictingEvents": 1, "RecoveryDue": 1, "RecoveryOverdue": 0}
     assert scenario.recover() == {}
 
 
@@ -273,7 +277,7 @@ def test_recovery_holds_messages_and_batch_payments_while_paused(
 
     assert scenario.recover() == {"lane_paused": 1}
     assert (scenario.delivery, executions.started()) == ("Disabled", {})
-    assert metrics_in(capsys.readouterr().out) == {"LanePaused": 1}
+    assert metrics_in(capsys.readouterr().out) == {"LanePaused": 1, "RecoveryDue": 1, "RecoveryOverdue": 0}
 
     scenario.breaker.resume()
     assert scenario.recover() == {"taken_up": 1}

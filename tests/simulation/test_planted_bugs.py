@@ -299,7 +299,7 @@ def deleted_before_the_start(patch: Patch) -> None:
                 del self.messages[number]
 
     patch.setattr(Queue, "_deliver", at_most_once)
-    patch.setattr(recover.PaymentRecovery, "_stands_still", lambda self, batch, now: False)
+    patch.setattr(recover.PaymentRecovery, "_check_rows", lambda self, run, batch, now: iter(()))
 
 
 def counts_rows_twice(patch: Patch) -> None:
@@ -378,12 +378,12 @@ def older_answer_wins(patch: Patch) -> None:
 
 def starts_nothing_twice(patch: Patch) -> None:
     """A payment that was stored and not started is never started again."""
-    patch.setattr(recover.PaymentRecovery, "_restart", lambda self, payment, now: False)
+    patch.setattr(recover.PaymentRecovery, "_restart", lambda self, run, payment: False)
 
 
 def breaker_stays_paused(patch: Patch) -> None:
     """Recovery does not check whether the gateway accepts payments again."""
-    patch.setattr(recover.PaymentRecovery, "_gets_through", lambda self, breaker: False)
+    patch.setattr(recover.PaymentRecovery, "_gets_through", lambda self, run: False)
 
 
 def counts_each_attempt(patch: Patch) -> None:

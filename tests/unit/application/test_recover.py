@@ -558,6 +558,29 @@ def test_recovery_leaves_rows_alone_whose_messages_may_still_wait() -> None:
     assert scenario.recover(after_units=3)["requeued"] == 12
 
 
+@pytest.mark.fault(62)
+def test_recovery_counts_a_batch_that_makes_no_progress_for_an_hour() -> None:
+    scenario = RecoveryScenario()
+    scenario.split(after(batch_payment("p2", 2), Status.PROCESSING), after(batch_payment("p3", 3), Status.PROCESSING))
+    stuck = [scenario.recover(after_units=1)["batches_stuck"] for _ in range(14)]
+    assert stuck == 12 * [0] + [1, 1]
+    scenario.payments.rows["p2"] = after(scenario.payments.rows["p2"], Status.SUCCEEDED)
+    scenario.recovery.rows.close(scenario.payments.rows["p2"])
+    assert scenario.recover(after_units=1)["batches_stuck"] == 0
+
+
+def test_recovery_counts_no_batch_as_stuck_that_is_paused_or_queued() -> None:
+    scenario = lost()
+    scenario.queue.messages += 100_000 * OTHERS
+    scenario.recovery = replace(scenario.recovery, slot=SLOT)
+    found = Counter[str]()
+    for unit in range(60):
+        if unit == 20:
+            scenario.breaker.pause(PausedBy.OPERATOR, "", NOON)
+        found += scenario.recover(after_units=1)
+    assert found["batches_stuck"] == 0
+
+
 @pytest.mark.parametrize("by", PausedBy)
 def test_recovery_adds_no_message_while_batches_are_paused(by: PausedBy) -> None:
     scenario = lost()
