@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import BytesIO
 from random import Random
 from typing import Any
@@ -51,7 +51,7 @@ from payments.domain.payment import Payment, parse_request
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from simulation.cloud import Context, Delivery, Files, Functions, Queue, StepFunctionsClient, error_of
 from simulation.effects import Effects
-from simulation.faults import Chaos, Fate
+from simulation.faults import Chaos, Fate, Mishap
 from simulation.machine import Machine
 from simulation.scheduler import Scheduler, Task
 from simulation.tables import LaggingPayments
@@ -174,7 +174,7 @@ class World:
             breaker,
             effects.of("delivery", self.delivery),
             rows,
-            effects.of("lease", MemoryLease()),
+            effects.of("lease", _DoubtfulLease(self.chaos)),
             start_split,
             start_report,
             clock,
@@ -320,6 +320,18 @@ class World:
         """Record a violated invariant, and stop."""
         self.broken.append((invariant, about, how))
         self.scheduler.halted = True
+
+
+class _DoubtfulLease(MemoryLease):
+    """A lease that two runs may believe to hold: it guards nothing."""
+
+    def __init__(self, chaos: Chaos) -> None:
+        super().__init__()
+        self._chaos = chaos
+
+    def take(self, owner: str, at: datetime, until: datetime) -> bool:
+        """Grant it, sometimes also to a second run."""
+        return super().take(owner, at, until) or self._chaos.mishap(Mishap.DOUBLED)
 
 
 class _OneByOne:

@@ -323,7 +323,7 @@ class PaymentRecovery:
             look = replace(look, seen=batch.how_far, seen_since=iso(now))
         if now - parse_iso(look.seen_since) >= max(self.timeouts.overdue, self._queue_wait(run)):
             run.add("batches_stuck")
-        check_at = parse_iso(look.checked_at or batch.updated_at) + 2 * self.timeouts.unit
+        check_at = self._check_at(batch)
         checks = batch.status is BatchStatus.PROCESSING and not run.breaker.paused
         due = now + self.timeouts.next_run
         try:
@@ -341,6 +341,10 @@ class PaymentRecovery:
             run.add("batches_resumed")
         elif checks and (look.checked_line or now >= check_at):
             yield from self._check_rows(run, batch, now)
+
+    def _check_at(self, batch: Batch) -> datetime:
+        """When the rows of a batch are checked next."""
+        return parse_iso(batch.look.checked_at or batch.updated_at) + 2 * self.timeouts.unit
 
     def _queue_wait(self, run: _Run) -> timedelta:
         """How long a message may wait in the queue: twice the time in which the gateway's rate empties it."""
