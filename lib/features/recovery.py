@@ -17,7 +17,7 @@ class Recovery:
         tables, queue = foundation.tables, batch.queue
         self.sweep = sweep = foundation.function(
             "sweep",
-            300,
+            316,  # less its reserve of 20 s, a run of work without end is over just before the schedule's next call
             DISPATCH_MAPPING_ID=queue.mapping.id,
             SPLIT_FUNCTION=batch.split.name,
             **foundation.report_function,

@@ -2,7 +2,9 @@
 
 import sys
 
-from local.bench import api, cold_start, million, payments, rate_limit, split, synth
+from local.bench import api, cold_start, million, payments, rate_limit, recovery, split, synth
+
+BENCHMARKS = (split, million, recovery, synth, cold_start, payments, api, rate_limit)
 
 if __name__ == "__main__":
-    sys.exit(max(benchmark.main() for benchmark in (split, million, synth, cold_start, payments, api, rate_limit)))
+    sys.exit(max(benchmark.main() for benchmark in BENCHMARKS))
