@@ -5,11 +5,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Lock
 
+from fakes.due_index import MemoryDueIndex
 from fakes.payments import MemoryPaymentStore
 from payments.domain.batch.errors import CellError, RejectedRow
 from payments.domain.batch.report import ReportProgress
-from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow
+from payments.domain.batch.state import Batch, BatchStatus, Look, Progress, ResultRow
 from payments.domain.clock import iso
+from payments.domain.due import AT_ONCE, Due, Kind
 from payments.domain.payment import Payment
 from payments.ports.batch_store import Claim, NotClaimed
 
@@ -22,7 +24,7 @@ class _Entry:
     rows: dict[int, RejectedRow | ResultRow] = field(default_factory=dict)
 
 
-class MemoryBatchStore:
+class MemoryBatchStore(MemoryDueIndex):
     """The processing-status table in a dict, next to the fake payments table."""
 
     def __init__(self, payments: MemoryPaymentStore) -> None:
@@ -42,6 +44,7 @@ class MemoryBatchStore:
         entry.batch = replace(entry.batch, progress=progress)
         if release:
             entry.until = ""
+            entry.batch = replace(entry.batch, due_at=AT_ONCE)
 
     def add_rows(self, batch_id: str, rows: Sequence[RejectedRow | ResultRow]) -> None:
         """Store rows that have a result without a payment of this batch. Safe to repeat."""
@@ -58,6 +61,7 @@ class MemoryBatchStore:
             progress=progress,
             file_errors=tuple(file_errors),
             updated_at=iso(at),
+            due_at=iso(at),
         )
 
     def close_row(self, payment: Payment) -> None:
@@ -79,6 +83,7 @@ class MemoryBatchStore:
         entry.batch = replace(entry.batch, report=progress)
         if release:
             entry.until = ""
+            entry.batch = replace(entry.batch, due_at=AT_ONCE)
 
     def complete(
         self, batch_id: str, owner: str, status: BatchStatus, by_status: Mapping[str, int], at: datetime
@@ -98,12 +103,18 @@ class MemoryBatchStore:
         batches = [entry.batch for entry in self._entries.values() if entry.batch.status not in done]
         return iter([batch.batch_id for batch in sorted(batches, key=lambda batch: batch.created_at)])
 
-    def claim_repair(self, batch: Batch, at: datetime) -> None:
-        """Claim the check of a batch's rows. Raises NotClaimed for all callers but one."""
+    def keys(self) -> Iterator[tuple[str, Due]]:
+        """The due time of each batch without a report."""
+        for batch_id in self.unfinished():
+            yield batch_id, Due(Kind.BATCH, self._entries[batch_id].batch.due_at)
+
+    def look(self, batch: Batch, look: Look, due: datetime) -> Batch:
+        """Note a look at a batch. Raises NotClaimed for all callers but one."""
         entry = self._entries[batch.batch_id]
-        if entry.batch.status is not BatchStatus.PROCESSING or entry.batch.updated_at != batch.updated_at:
-            raise NotClaimed(f"batch {batch.batch_id} was claimed by another run, or moved on")
-        entry.batch = replace(entry.batch, updated_at=iso(at))
+        if (entry.batch.status, entry.batch.due_at) != (batch.status, batch.due_at):
+            raise NotClaimed(f"batch {batch.batch_id} was looked at by another run, or moved on")
+        entry.batch = replace(entry.batch, look=look, due_at=iso(due))
+        return _seen(entry)
 
     def rows(self, batch_id: str, after: int = 0) -> Iterator[RejectedRow | ResultRow]:
         """The rows after a line that `add_rows` stored, in the order of lines."""
@@ -115,7 +126,7 @@ class MemoryBatchStore:
         free = entry.owner == claim.owner or entry.until < iso(claim.at)
         if entry.batch.status is not ready and not (entry.batch.status is working and free):
             raise NotClaimed(f"batch {batch_id} is {entry.batch.status}")
-        entry.batch = replace(entry.batch, status=working, updated_at=iso(claim.at))
+        entry.batch = replace(entry.batch, status=working, updated_at=iso(claim.at), due_at=iso(claim.until))
         entry.owner, entry.until = claim.owner, iso(claim.until)
         return _seen(entry)
 

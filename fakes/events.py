@@ -4,14 +4,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from payments.domain.gateway_event import EventState, GatewayEvent
+from fakes.due_index import MemoryDueIndex
+from payments.domain.clock import parse_iso
+from payments.domain.due import Due
+from payments.domain.gateway_event import EventState, GatewayEvent, event_due
 
 
-class MemoryEventStore:
+class MemoryEventStore(MemoryDueIndex):
     """The events in a dict."""
 
     def __init__(self) -> None:
         self.events: dict[str, GatewayEvent] = {}
+        self._looked_at: dict[str, datetime] = {}
 
     def add(self, event: GatewayEvent) -> bool:
         """Store an event. False if it is already stored."""
@@ -34,6 +38,21 @@ class MemoryEventStore:
                 reference_digest=event.reference_digest,
                 gateway_reference="",
             )
+
+    def get(self, event_id: str) -> GatewayEvent | None:
+        """The event's current state, or None."""
+        return self.events.get(event_id)
+
+    def look_again(self, event: GatewayEvent, at: datetime) -> None:
+        """Note the look, which decides the next due time."""
+        self._looked_at[event.event_id] = at
+
+    def keys(self) -> Iterator[tuple[str, Due]]:
+        """The due time of each parked event."""
+        for event_id, event in self.events.items():
+            due = event_due(event, self._looked_at.get(event_id) or parse_iso(event.received_at))
+            if due:
+                yield event_id, due
 
     def parked(self) -> Iterator[GatewayEvent]:
         """The parked events, oldest first."""

@@ -22,6 +22,6 @@ class MemoryPaymentQueue:
         require_one_request(payments)
         self.messages += payments
 
-    def is_empty(self) -> bool:
-        """True if no message is in the list."""
-        return not self.messages
+    def length(self) -> int:
+        """The number of messages in the list."""
+        return len(self.messages)

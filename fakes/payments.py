@@ -4,20 +4,26 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from payments.domain.clock import iso
+from fakes.due_index import MemoryDueIndex
+from payments.domain.clock import iso, parse_iso
+from payments.domain.due import Due
 from payments.domain.payment import Payment
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.sealed_fields import new_plain_texts, require_sealed_reference, rewritten
-from payments.domain.statuses import SETTLED
 from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.payment_store import AlreadyExists, VersionConflict
 
 
-class MemoryPaymentStore:
+class MemoryPaymentStore(MemoryDueIndex):
     """The payments table in a dict. With an encryptor it encrypts private fields as the real store does."""
 
-    def __init__(self, encryptor: FieldEncryptor | None = None) -> None:
+    def __init__(self, encryptor: FieldEncryptor | None = None, timeouts: RecoveryTimeouts | None = None) -> None:
         self.rows: dict[str, Payment] = {}
+        self.looks: dict[str, tuple[Payment, Due | None]] = {}
+        """The due times that `look_again` set, each with the row that it is for."""
         self._encryptor = encryptor
+        self._timeouts = timeouts or RecoveryTimeouts()
+        self._known: dict[str, tuple[Payment, Due | None]] = {}
 
     def create(self, payment: Payment) -> None:
         """Store version 1. Raises AlreadyExists with the existing row."""
@@ -73,17 +79,28 @@ class MemoryPaymentStore:
         rows = [row for row in self.rows.values() if row.batch_id == batch_id and row.batch_line > after]
         return iter(sorted(rows, key=lambda row: row.batch_line))
 
-    def unsettled(self, before: datetime) -> Iterator[str]:
-        """The ids of payments created before a time that are not settled and audited."""
-        return iter(
-            [
-                row.payment_id
-                for row in self.rows.values()
-                if row.created_at < iso(before)
-                and not (row.source == "batch" and row.version == 1)
-                and not (row.status in SETTLED and row.audited_version == row.version)
-            ]
-        )
+    def look_again(self, payment: Payment, due: Due | None) -> None:
+        """Set the due time, unless the row changed or was restarted since."""
+        if _state(self.rows[payment.payment_id]) == _state(payment):
+            self.looks[payment.payment_id] = payment, due
+
+    def keys(self) -> Iterator[tuple[str, Due]]:
+        """The due time that the last write of each row set."""
+        for payment_id, row in self.rows.items():
+            due = self._due(payment_id, row)
+            if due:
+                yield payment_id, due
+
+    def _due(self, payment_id: str, row: Payment) -> Due | None:
+        look = self.looks.get(payment_id)
+        if look and _state(look[0]) == _state(row):
+            return look[1]
+        known = self._known.get(payment_id)
+        if known is None or known[0] is not row:
+            written_at = parse_iso(max(row.updated_at, row.restarted_at))
+            # `postpone` sets no due time: recovery finds the row early, and looks again
+            known = self._known[payment_id] = row, self._timeouts.due(replace(row, not_before=""), written_at)
+        return known[1]
 
     def claim_restart(self, payment: Payment, at: datetime) -> Payment:
         """Count one more restart. Raises VersionConflict if the version or the restarts changed."""
@@ -92,3 +109,8 @@ class MemoryPaymentStore:
             raise VersionConflict(f"payment {payment.payment_id} was restarted by another run, or moved on")
         self.rows[payment.payment_id] = replace(current, restarts=current.restarts + 1, restarted_at=iso(at))
         return self.rows[payment.payment_id]
+
+
+def _state(row: Payment) -> tuple[int, int, int]:
+    """What changes with each write that sets a due time."""
+    return row.version, row.restarts, row.audited_version

@@ -54,11 +54,7 @@ def what_now(facts: Facts) -> list[str]:
 
 def recovery_due_at(payment: Payment, timeouts: RecoveryTimeouts) -> datetime:
     """The earliest time at which recovery handles an unsettled payment that does not change before."""
-    since = parse_iso(max(payment.updated_at, payment.restarted_at))
-    due = since + timeouts.unit
-    while not timeouts.is_due(payment, due):  # waits are whole units, at most twelve
-        due += timeouts.unit
-    return due
+    return timeouts.restart_at(payment)
 
 
 def _alarms(facts: Facts) -> Iterator[str]:

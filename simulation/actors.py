@@ -62,7 +62,16 @@ class Actors:
 
         if random.random() < 0.2:
             self._other_environment(phase)
+        if random.random() < 0.1:
+            scheduler.spawn("another system", self._flood, after=random.random() * phase)
         scheduler.spawn("first setup", self._first_setup, after=random.random() * crowd)
+
+    def _flood(self) -> None:
+        """Many events about payments of another system on the account."""
+        at = iso(self.world.clock())
+        for number in range(200):
+            event = GatewayEvent(f"evt_foreign_{number}", "charge.refunded", f"foreign_{number}", "pi_foreign", at, at)
+            self.world.events.add(event)
 
     def _first_setup(self) -> None:
         """A customer sets up a first card, while payments of theirs may already be sent without their customer."""

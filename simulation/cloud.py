@@ -184,9 +184,9 @@ class Queue:
         if refuses:
             raise QueueRefused(f"{len(payments) - len(taken)} of {len(payments)} messages were rejected")
 
-    def is_empty(self) -> bool:
-        """True if no message waits or is being processed."""
-        return not self.messages
+    def length(self) -> int:
+        """How many messages wait or are being processed."""
+        return len(self.messages)
 
     def put(self, body: str, *, poison: bool = False) -> None:
         """Queue a message unchanged."""

@@ -3,21 +3,26 @@
 import csv
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from io import StringIO
 
 from payments.application.batch.result_files import ERRORS, RESUBMIT, RESULTS
 from payments.application.batch_breaker import PAYMENTS_UNTIL_PAUSE
 from payments.domain.audit_chain import AuditBroken, verify
 from payments.domain.batch.state import Batch, BatchStatus
+from payments.domain.clock import parse_iso
 from payments.domain.errors import PaymentError
 from payments.domain.gateway_event import REFUNDS, EventState, GatewayEvent
 from payments.domain.payment import Payment
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import CAPTURED, FINAL, SETTLED, Status, may_move
 from payments.ports.payment_gateway import GatewayCharge
 from simulation.work import source_of
 from simulation.world import World
 
 NOT_CHARGED = FINAL - CAPTURED
+LOST_AFTER = 2 * RecoveryTimeouts().unit - timedelta(seconds=1)
+"""How long a row of a batch waits at least before it is queued again. Times of rows are whole milliseconds."""
 Broken = Iterator[tuple[str, str]]
 """The violations of an invariant: the payment or object, and what is wrong."""
 
@@ -85,12 +90,27 @@ def _final_for_good(_: World, before: Payment | None, after: Payment) -> str:
     return f"{before.status} became {after.status}" if before and before.status in FINAL - {after.status} else ""
 
 
+def _claimed_once(_: World, before: Payment | None, after: Payment) -> str:
+    if before is None or after.restarted_at == before.restarted_at or after.restarts == before.restarts + 1:
+        return ""
+    return f"restart {after.restarts} was claimed twice"
+
+
+def _repaired_by_age(_: World, before: Payment | None, after: Payment) -> str:
+    if before is None or after.restarts == before.restarts or after.source != "batch" or after.version > 1:
+        return ""
+    waited = parse_iso(after.restarted_at) - parse_iso(max(before.created_at, before.restarted_at))
+    return f"queued again after {waited}" if waited < LOST_AFTER else ""
+
+
 AT_EVERY_WRITE: dict[str, Callable[[World, Payment | None, Payment], str]] = {
     "history only grows": _history_grows,
     "legal moves only": _legal_move,
     "final is final": _final_for_good,
     "no charge after a no": _no_charge_after_a_no,
     "pending is proof": _pending_is_proof,
+    "claimed once": _claimed_once,
+    "repaired by age": _repaired_by_age,
 }
 
 

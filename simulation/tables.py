@@ -2,9 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import datetime
 
 from fakes.payments import MemoryPaymentStore
+from payments.domain.due import Due
 from payments.domain.payment import Payment
 from payments.ports.field_encryptor import FieldEncryptor
 
@@ -40,6 +40,7 @@ class LaggingPayments(MemoryPaymentStore):
         self._lag_seconds = lag_seconds
         self._behind: deque[tuple[float, Payment]] = deque()
         self._index = MemoryPaymentStore()
+        self._index.looks = self.looks
         self.rows = _Rows(self._written)
 
     def of_batch(self, batch_id: str, after: int = 0) -> Iterator[Payment]:
@@ -47,10 +48,10 @@ class LaggingPayments(MemoryPaymentStore):
         self._catch_up()
         return self._index.of_batch(batch_id, after)
 
-    def unsettled(self, before: datetime) -> Iterator[str]:
-        """The ids of unsettled payments, as the index has them."""
+    def keys(self) -> Iterator[tuple[str, Due]]:
+        """The due times, as the index has them."""
         self._catch_up()
-        return self._index.unsettled(before)
+        return self._index.keys()
 
     def _written(self, before: Payment | None, after: Payment) -> None:
         self._behind.append((self._monotonic() + self._lag_seconds, after))

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from payments.adapters import aws_clients as aws
@@ -24,6 +25,7 @@ from payments.domain.card_data import card_data_in
 from payments.domain.clock import utc_now
 from payments.domain.identity import EVERYBODY, Caller, NotAuthenticated, caller_of
 from payments.domain.payment import NO_CARD_DATA
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.token import random_token
 from payments.observability.logs import invocation, logger
 from payments.observability.metrics import PAYMENTS_ACCEPTED, count
@@ -71,6 +73,7 @@ services = Services(
         dynamodb,
         setting("PAYMENTS_TABLE"),
         encryptor,
+        timeouts=RecoveryTimeouts(timedelta(seconds=int(setting("PATIENCE_SECONDS")))),
         created=lambda _: count(PAYMENTS_ACCEPTED, step="api"),
     ),
     listing=DynamoPaymentListing(dynamodb, setting("PAYMENTS_TABLE")),

@@ -29,6 +29,7 @@ from payments.observability.logs import invocation, logger
 from payments.observability.metrics import GATEWAY_MISCONFIGURED, PAYMENTS_IN_REVIEW, SUSPICIOUS_DECLINES, count, timed
 
 dynamodb = aws.dynamodb()
+timeouts = RecoveryTimeouts(timedelta(seconds=int(setting("PATIENCE_SECONDS"))))
 encryptor = KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN"))
 key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=setting("GATEWAY_MODE"))
 breaker = BatchBreaker(DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")), utc_now)
@@ -54,9 +55,9 @@ charging = Charging(
         utc_now,
         encryptor,
     ),
-    store=InstrumentedPaymentStore(dynamodb, setting("PAYMENTS_TABLE")),
+    store=InstrumentedPaymentStore(dynamodb, setting("PAYMENTS_TABLE"), timeouts=timeouts),
     clock=utc_now,
-    timeouts=RecoveryTimeouts(timedelta(seconds=int(setting("PATIENCE_SECONDS")))),
+    timeouts=timeouts,
     environment_id=setting("ENVIRONMENT_ID"),
 )
 

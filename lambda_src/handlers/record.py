@@ -1,5 +1,6 @@
 """Record: write the outcome, or the meaning of a caught error, to the payment's row."""
 
+from datetime import timedelta
 from typing import Any
 
 from payments.adapters import aws_clients as aws
@@ -8,11 +9,13 @@ from payments.adapters.dynamodb.instrumented_payments import InstrumentedPayment
 from payments.application.steps import record_step
 from payments.config import setting
 from payments.domain.clock import utc_now
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.observability.logs import invocation, logger
 from payments.observability.metrics import note_outcome, timed
 
 dynamodb = aws.dynamodb()
-store = InstrumentedPaymentStore(dynamodb, setting("PAYMENTS_TABLE"), saved=note_outcome)
+timeouts = RecoveryTimeouts(timedelta(seconds=int(setting("PATIENCE_SECONDS"))))
+store = InstrumentedPaymentStore(dynamodb, setting("PAYMENTS_TABLE"), timeouts=timeouts, saved=note_outcome)
 events = DynamoEventStore(dynamodb, setting("GATEWAY_EVENTS_TABLE"))
 log = logger()
 

@@ -11,6 +11,7 @@ from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.events import DynamoEventStore
+from payments.adapters.dynamodb.lease import DynamoLease
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.slots import DynamoSlotStore
 from payments.adapters.event_source_mapping import MappingDelivery
@@ -32,10 +33,12 @@ from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.observability.logs import invocation, logger
 from payments.observability.metrics import (
     BATCHES_PAUSED,
+    BATCHES_STUCK,
     CONTRADICTING_EVENTS,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
     count,
+    count_backlog,
 )
 
 METRICS = {
@@ -43,11 +46,13 @@ METRICS = {
     "overdue": PAYMENTS_OVERDUE,
     "lane_paused": BATCHES_PAUSED,
     "contradicting_events": CONTRADICTING_EVENTS,
+    "batches_stuck": BATCHES_STUCK,
 }
 """Findings that an operator must know → the metric whose alarm fires."""
 
 dynamodb, functions = aws.dynamodb(), aws.functions()
-payments = DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"))
+timeouts = RecoveryTimeouts(timedelta(seconds=int(setting("PATIENCE_SECONDS"))))
+payments = DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"), timeouts=timeouts)
 batches = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))
 events = DynamoEventStore(dynamodb, setting("GATEWAY_EVENTS_TABLE"))
 workflow = StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN"))
@@ -56,8 +61,8 @@ key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=sett
 report = FunctionStarter(functions, setting("REPORT_FUNCTION"))
 split = FunctionStarter(functions, setting("SPLIT_FUNCTION"))
 gateway = GuardedGateway(StripeGateway(key.read, base_url=setting("STRIPE_API_BASE")), lambda *_: key.forget())
-timeouts = RecoveryTimeouts(timedelta(seconds=int(setting("PATIENCE_SECONDS"))))
-page_slot = SLOTS_A_PAGE * timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
+slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
+page_slot = SLOTS_A_PAGE * slot
 pages = GatewayRateLimiter(
     DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), page_slot), page_slot, utc_now, time.sleep
 )
@@ -73,6 +78,12 @@ def start_report(batch_id: str) -> None:
     report({"batch_id": batch_id})
 
 
+def note(found: str, number: int) -> None:
+    """Count a finding that an operator must know."""
+    if found in METRICS:
+        count(METRICS[found], number)
+
+
 recovery = PaymentRecovery(
     payments=payments,
     batches=batches,
@@ -85,11 +96,16 @@ recovery = PaymentRecovery(
     breaker=DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")),
     delivery=MappingDelivery(functions, setting("DISPATCH_MAPPING_ID")),
     rows=BatchRows(batches, start_report),
+    lease=DynamoLease(dynamodb, setting("CONTROLS_TABLE")),
     resume_split=lambda source: split({"resume": asdict(source)}),
     start_report=start_report,
     clock=utc_now,
+    sleep=time.sleep,
     timeouts=timeouts,
+    slot=slot,
     on_error=failures.append,
+    on_found=note,
+    on_backlog=lambda kind, backlog: count_backlog(kind, backlog, utc_now()),
 )
 
 
@@ -98,10 +114,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Event in: any. Out: the number of findings by kind. Raises the errors of single items after all other work."""
     failures.clear()
     began_at = time.monotonic()
-    found = recovery.recover(lambda: context.get_remaining_time_in_millis() / 1000)
-    for name, metric in METRICS.items():
-        if found[name]:
-            count(metric, found[name])
+    found = recovery.recover(lambda: context.get_remaining_time_in_millis() / 1000, context.aws_request_id)
     log.info("swept", extra={"seconds": round(time.monotonic() - began_at, 1), **found})
     for error in failures[:10]:  # Lambda prints only the size of an exception group
         log.error("not recovered", reason=f"{type(error).__name__}: {error}")

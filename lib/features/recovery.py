@@ -1,13 +1,13 @@
 """Recovery of unfinished payments and batches: once a minute, through the same workflow, queue and functions."""
 
-from lib.bindings import Construct, IamRole, IamRolePolicy, SchedulerSchedule
+from lib.bindings import Construct, IamRole, IamRolePolicy, LambdaFunctionEventInvokeConfig, SchedulerSchedule
 from lib.features.batch import Batch
 from lib.features.workflow import Workflow
 from lib.foundation.foundation import Foundation
 from lib.foundation.functions import Function
 from lib.iam import allow, assumed_by, document, waive
 from lib.settings import Settings
-from payments.adapters.dynamodb.tables import BY_BATCH, BY_PARKED, BY_UNFINISHED, BY_UNSETTLED
+from payments.adapters.dynamodb.tables import BY_BATCH, BY_DUE, BY_PARKED, BY_UNFINISHED, BY_UNSETTLED
 
 
 class Recovery:
@@ -17,7 +17,7 @@ class Recovery:
         tables, queue = foundation.tables, batch.queue
         self.sweep = sweep = foundation.function(
             "sweep",
-            300,
+            316,  # less its reserve of 20 s, a run of work without end is over just before the schedule's next call
             DISPATCH_MAPPING_ID=queue.mapping.id,
             SPLIT_FUNCTION=batch.split.name,
             **foundation.report_function,
@@ -34,11 +34,13 @@ class Recovery:
             **foundation.suffix,
         )
         tables.payments.grant(sweep, "GetItem", "UpdateItem")
-        tables.payments.grant_index(sweep, BY_UNSETTLED)
-        tables.payments.grant_index(sweep, BY_BATCH)
+        for index in (BY_DUE, BY_UNSETTLED, BY_BATCH):
+            tables.payments.grant_index(sweep, index)
         tables.processing_status.grant(sweep, "Query", "UpdateItem")
+        tables.processing_status.grant_index(sweep, BY_DUE)
         tables.processing_status.grant_index(sweep, BY_UNFINISHED)
-        tables.gateway_events.grant(sweep, "UpdateItem")
+        tables.gateway_events.grant(sweep, "GetItem", "UpdateItem")
+        tables.gateway_events.grant_index(sweep, BY_DUE)
         tables.gateway_events.grant_index(sweep, BY_PARKED)
         tables.controls.grant(sweep, "GetItem", "UpdateItem")
         workflow.grant_start(sweep)
@@ -50,6 +52,13 @@ class Recovery:
         foundation.encryption.grant_fields(sweep, "event_id", "Decrypt")
         batch.split.grant_invoke(sweep)
         batch.report.grant_invoke(sweep)
+        LambdaFunctionEventInvokeConfig(
+            foundation.scope,
+            "sweep_events",
+            function_name=sweep.function.function_name,
+            maximum_retry_attempts=0,  # the next run starts a minute later
+            maximum_event_age_in_seconds=60,
+        )
         EveryMinute(foundation.scope, foundation.settings, sweep)
 
 

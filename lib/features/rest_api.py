@@ -41,6 +41,7 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
         **encryption.environment,
         **foundation.gateway,
         **foundation.environment,
+        **foundation.recovery_timeouts,
         **foundation.suffix,
     )
     tables.payments.grant(api, "GetItem", "PutItem", "BatchGetItem")

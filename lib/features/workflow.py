@@ -88,7 +88,12 @@ class Workflow:
     def _record(self) -> Function:
         base, tables = self._foundation, self._foundation.tables
         record = base.function(
-            "record", 15, **tables.payments.environment, **tables.gateway_events.environment, **base.suffix
+            "record",
+            15,
+            **tables.payments.environment,
+            **tables.gateway_events.environment,
+            **base.recovery_timeouts,
+            **base.suffix,
         )
         tables.payments.grant(record, "GetItem", "UpdateItem")
         tables.gateway_events.grant(record, "UpdateItem")

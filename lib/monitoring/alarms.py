@@ -13,6 +13,7 @@ from lib.foundation.notifications import Notifications
 from lib.settings import Settings
 from payments.observability.metrics import (
     BATCHES_PAUSED,
+    BATCHES_STUCK,
     CONTRADICTING_EVENTS,
     GATEWAY_MISCONFIGURED,
     NAMESPACE,
@@ -154,6 +155,14 @@ def alarms(
             1,
             60,
             [ours(CONTRADICTING_EVENTS)],
+        ),
+        Alarm(
+            "batches-stuck",
+            "a batch has made no progress for an hour, although batches are not paused: its file is not read, its "
+            "payments have no outcome, or its report fails",
+            1,
+            600,
+            [ours(BATCHES_STUCK)],
         ),
         Alarm(
             "suspicious-declines",

@@ -9,12 +9,14 @@ from lib.bindings import CloudwatchDashboard, Construct
 from lib.features.rest_api import RestApi
 from lib.monitoring.alarms import Alarm, Metric
 from lib.settings import Settings
+from payments.domain.due import Kind
 from payments.observability.metrics import (
     ENTRANCES,
     NAMESPACE,
     OUTCOMES,
     PAYMENT_LATENCY,
     PAYMENTS_ACCEPTED,
+    RECOVERY_BACKLOG,
     STEP_LATENCY,
     STEPS,
 )
@@ -66,6 +68,14 @@ def graphs(settings: Settings, api: RestApi) -> list[Graph]:
         Graph(
             "milliseconds from accepted to outcome",
             [ours(PAYMENT_LATENCY, "record", percentile) for percentile in _PERCENTILES],
+        ),
+        Graph(
+            "due for recovery, by kind",
+            [
+                Metric(NAMESPACE, name, {"service": settings.environment_suffix, "kind": kind}, "Maximum")
+                for kind in Kind
+                for name in RECOVERY_BACKLOG
+            ],
         ),
         Graph(
             "API requests",

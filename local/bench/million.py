@@ -99,9 +99,9 @@ class DiskQueue:
         for payment in payments:
             self._disk.add("messages", payment.payment_id, payment)
 
-    def is_empty(self) -> bool:
-        """True until a message is sent."""
-        return not self._disk.count("messages")
+    def length(self) -> int:
+        """The number of messages."""
+        return self._disk.count("messages")
 
 
 def split(file: Path) -> int:

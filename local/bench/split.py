@@ -61,9 +61,9 @@ class CountingQueue:
         """Count the messages and drop them."""
         self.messages += len(payments)
 
-    def is_empty(self) -> bool:
-        """True until a message is sent."""
-        return not self.messages
+    def length(self) -> int:
+        """The number of sent messages."""
+        return self.messages
 
 
 class FileOnDisk(MemoryBatchFiles):

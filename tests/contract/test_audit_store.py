@@ -22,7 +22,7 @@ from payments.ports.audit_store import AuditStore
 from payments.ports.payment_store import PaymentStore, VersionConflict, require
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit import builders
-from tests.unit.builders import NOON, after, largest_row, versions
+from tests.unit.builders import after, largest_row, versions, waiting
 from tests.unit.interruptions import Interrupted
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Stores:
 
     @property
     def is_unsettled(self) -> bool:
-        return "pay_1" in self.payments.unsettled(NOON.replace(hour=23))
+        return waiting(self.payments) == ["pay_1"]
 
     def save(self, *statuses: Status) -> Payment:
         """Save each of the versions, as the workflow does."""

@@ -65,18 +65,18 @@ def test_send_of_more_than_a_request_takes_is_refused(real: tuple[PaymentQueue, 
     with pytest.raises((ValueError, ClientError)):
         real[0].send([*PAYMENTS, QueuedPayment("p12", "b", 12)])
     assert len(PAYMENTS) == MESSAGES_A_REQUEST
-    assert real[0].is_empty()
+    assert real[0].length() == 0
 
 
-def test_is_empty_when_nothing_was_sent_then_true(real: tuple[PaymentQueue, Callable[[], object]]) -> None:
-    assert real[0].is_empty()
+def test_length_when_nothing_was_sent_is_zero(real: tuple[PaymentQueue, Callable[[], object]]) -> None:
+    assert real[0].length() == 0
 
 
-def test_is_empty_when_messages_wait_or_are_worked_on_then_false(
+def test_length_counts_messages_that_wait_or_are_worked_on(
     real: tuple[PaymentQueue, Callable[[], object]],
 ) -> None:
     messages, receive = real
     messages.send(PAYMENTS)
-    assert not messages.is_empty()
+    assert messages.length() == len(PAYMENTS)
     receive()
-    assert not messages.is_empty()
+    assert messages.length() == len(PAYMENTS)

@@ -18,13 +18,14 @@ from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.tables import PAYMENTS, PROCESSING_STATUS
 from payments.domain.batch.errors import CellError, RejectedRow
 from payments.domain.batch.report import FileParts, ReportProgress, ResultFile
-from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
+from payments.domain.batch.state import Batch, BatchStatus, Look, Progress, ResultRow, Source
 from payments.domain.clock import iso
 from payments.domain.money import Money
 from payments.domain.payment import Payment, PaymentRequest, accepted
 from payments.ports.batch_store import BatchStore, Claim, NotClaimed
 from payments.ports.payment_store import PaymentStore
 from tests.moto_tables import aws_in_memory, create_table
+from tests.unit.builders import waiting
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SOURCE = Source("bucket", "incoming/payroll.csv", "v1", "etag", 1234)
@@ -82,7 +83,8 @@ def test_get_when_there_is_no_such_batch_then_none(stores: Stores) -> None:
 
 
 def test_claim_split_when_new_then_the_batch_is_stored(stores: Stores) -> None:
-    stored = replace(BATCH, owner_until=iso(NOW + timedelta(seconds=60)))
+    ends = iso(NOW + timedelta(seconds=60))
+    stored = replace(BATCH, owner_until=ends, due_at=ends)
     assert stores.batches.claim_split(BATCH, claim("a")) == stored
     assert stores.batches.get(BATCH.batch_id) == stored
 
@@ -224,22 +226,23 @@ def test_claim_report_when_the_file_is_still_split_then_refused(stores: Stores) 
 # Batches that are still open -----------------------------------------------------------------------------
 
 
-def test_unfinished_lists_batches_awaiting_their_report_oldest_first(stores: Stores) -> None:
+def test_due_lists_batches_without_report_once_no_run_owns_them(stores: Stores) -> None:
     for name, minutes in (("second", 1), ("first", 0), ("third", 2)):
         created = replace(BATCH, batch_id=name, created_at=iso(NOW + timedelta(minutes=minutes)))
         stores.batches.claim_split(created, claim("a"))
     stores.batches.finish_split("second", "a", PROGRESS, NOW)
     stores.batches.finish_split("third", "a", PROGRESS, NOW)
     stores.batches.claim_report("third", claim("r"))
-    assert list(stores.batches.unfinished()) == ["first", "second", "third"]
+    assert waiting(stores.batches, NOW) == ["second"]  # the others have an owner
+    assert sorted(waiting(stores.batches)) == ["first", "second", "third"]
 
 
 @pytest.mark.parametrize("end", [BatchStatus.COMPLETED, BatchStatus.REJECTED])
-def test_unfinished_omits_a_batch_once_its_report_is_complete(stores: Stores, end: BatchStatus) -> None:
+def test_due_omits_a_batch_once_its_report_is_complete(stores: Stores, end: BatchStatus) -> None:
     processing(stores)
     stores.batches.claim_report(BATCH.batch_id, claim("r"))
     stores.batches.complete(BATCH.batch_id, "r", end, {}, NOW)
-    assert list(stores.batches.unfinished()) == []
+    assert waiting(stores.batches) == []
 
 
 def test_split_is_abandoned_only_after_its_claim_expires(stores: Stores) -> None:
@@ -252,6 +255,7 @@ def test_is_abandoned_when_the_splitter_handed_on_then_at_once(stores: Stores) -
     stores.batches.claim_split(BATCH, claim("a"))
     stores.batches.save_progress(BATCH.batch_id, "a", PROGRESS, release=True)
     assert current(stores).is_abandoned(iso(NOW))
+    assert waiting(stores.batches, NOW) == [BATCH.batch_id]
 
 
 def test_report_is_abandoned_only_after_its_claim_expires(stores: Stores) -> None:
@@ -262,21 +266,40 @@ def test_report_is_abandoned_only_after_its_claim_expires(stores: Stores) -> Non
     assert claimed.is_abandoned(iso(NOW + timedelta(seconds=61)))
 
 
-def test_claim_repair_when_two_saw_the_same_then_one_has_it(stores: Stores) -> None:
+LOOK = Look("processing 10 3", iso(NOW), 7, iso(NOW))
+
+
+def test_look_when_two_read_the_same_then_one_has_it(stores: Stores) -> None:
     seen = processing(stores)
-    stores.batches.claim_repair(seen, NOW + timedelta(minutes=10))
-    assert current(stores) == replace(seen, updated_at=iso(NOW + timedelta(minutes=10)))
+    later = NOW + timedelta(minutes=10)
+    assert stores.batches.look(seen, LOOK, later) == current(stores) == replace(seen, look=LOOK, due_at=iso(later))
     with pytest.raises(NotClaimed):
-        stores.batches.claim_repair(seen, NOW + timedelta(minutes=10))
-    stores.batches.claim_repair(current(stores), NOW + timedelta(minutes=20))
+        stores.batches.look(seen, LOOK, later)
+    assert (waiting(stores.batches, NOW), waiting(stores.batches, later)) == ([], [BATCH.batch_id])
 
 
-def test_claim_repair_when_the_batch_is_reported_meanwhile_then_refused(stores: Stores) -> None:
+def test_look_when_the_batch_is_reported_meanwhile_then_refused(stores: Stores) -> None:
     seen = processing(stores)
     stores.batches.claim_report(BATCH.batch_id, claim("r"))
     with pytest.raises(NotClaimed):
-        stores.batches.claim_repair(seen, NOW)
+        stores.batches.look(seen, LOOK, NOW)
     assert current(stores).status is BatchStatus.REPORTING
+
+
+def test_dynamodb_batches_of_before_move_to_the_index_by_due_time() -> None:
+    with aws_in_memory():
+        client = create_table(PROCESSING_STATUS)
+        create_table(PAYMENTS, client)
+        stores = on_dynamodb(client)
+        processing(stores)
+        client.update_item(
+            TableName=PROCESSING_STATUS.name,
+            Key={"batch_id": {"S": BATCH.batch_id}, "item": {"S": "SUMMARY"}},
+            UpdateExpression="SET unfinished = :yes REMOVE due_kind, due_at",
+            ExpressionAttributeValues={":yes": {"S": "yes"}},
+        )
+        assert list(stores.batches.adopt()) == [BATCH.batch_id] == waiting(stores.batches)
+        assert list(stores.batches.adopt()) == []
 
 
 class FaultyClient:

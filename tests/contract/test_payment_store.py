@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import boto3
@@ -20,7 +21,9 @@ from payments.application.audit import audit
 from payments.application.sealed_payments import opened
 from payments.domain.audit_chain import missing_entries
 from payments.domain.clock import iso
+from payments.domain.due import Due, Kind
 from payments.domain.payment import Payment, accepted, moved
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.sealed_fields import NotSealed, private
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
@@ -29,7 +32,7 @@ from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.ports.payment_store import AlreadyExists, PaymentStore, VersionConflict, require
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit import builders
-from tests.unit.builders import NOON, after, request
+from tests.unit.builders import NOON, after, request, waiting
 
 payment = partial(builders.payment, method="")
 """Without private fields: encrypted fields have their own tests."""
@@ -107,7 +110,7 @@ def test_save_then_get_gives_the_next_version(stores: Stores) -> None:
         at=NOON,
         actor="charge",
         attempts=1,
-        attempted_at="now",
+        attempted_at=iso(NOON),
         gateway="stripe",
     )
     stores.payments.save(charged)
@@ -163,8 +166,8 @@ LATER = NOON + timedelta(hours=1)
 WAITING = [Status.UNKNOWN, Status.REQUIRES_ACTION, Status.IN_REVIEW]
 
 
-def unsettled(stores: Stores, before: datetime = LATER) -> list[str]:
-    return list(stores.payments.unsettled(before))
+def unsettled(stores: Stores) -> list[str]:
+    return waiting(stores.payments)
 
 
 def save_all(stores: Stores, row: Payment, *statuses: Status) -> Payment:
@@ -182,7 +185,6 @@ def audit_now(stores: Stores) -> None:
 def test_unsettled_when_accepted_over_rest_then_in_from_creation_on(stores: Stores) -> None:
     stores.payments.create(payment())
     assert unsettled(stores) == ["pay_1"]
-    assert unsettled(stores, before=NOON) == []
 
 
 def test_unsettled_when_of_a_batch_then_in_from_its_first_change_on(stores: Stores) -> None:
@@ -223,6 +225,70 @@ def test_unsettled_when_there_are_many_then_each_comes_once(stores: Stores) -> N
     for name in names:
         stores.payments.create(payment(name))
     assert sorted(unsettled(stores)) == sorted(names)
+
+
+UNIT = RecoveryTimeouts().unit
+DUE = {
+    "new": ((), Kind.PENDING, UNIT),
+    "sent": ((Status.PROCESSING,), Kind.OPEN, 2 * UNIT),
+    "unknown": ((Status.PROCESSING, Status.UNKNOWN), Kind.OPEN, UNIT),
+    "waits for its customer": ((Status.PROCESSING, Status.REQUIRES_ACTION), Kind.CUSTOMER, 3 * UNIT),
+    "held": ((Status.PROCESSING, Status.IN_REVIEW), Kind.REVIEW, UNIT),
+}
+
+
+@pytest.mark.parametrize(("statuses", "kind", "wait"), DUE.values(), ids=list(DUE))
+def test_due_lists_a_payment_by_its_kind_from_its_time_on(
+    stores: Stores, statuses: tuple[Status, ...], kind: Kind, wait: timedelta
+) -> None:
+    stores.payments.create(payment())
+    save_all(stores, payment(), *statuses)
+    assert waiting(stores.payments, NOON + wait - timedelta(seconds=1)) == []
+    assert list(stores.payments.due(kind, NOON + wait)) == [("pay_1", Due(kind, iso(NOON + wait)))]
+    assert stores.payments.count(kind, NOON + wait) == 1
+    assert stores.payments.count(kind, NOON) == 0
+
+
+def test_due_lists_the_earliest_first_across_all_shares(stores: Stores) -> None:
+    rows = [payment(f"pay_{number}") for number in range(20)]
+    for number, row in enumerate(rows):
+        stores.payments.create(replace(row, created_at=iso(NOON + 7 * number % 20 * UNIT)))
+    found = [due.at for _, due in stores.payments.due(Kind.PENDING, LATER + 100 * UNIT)]
+    assert len(found) == 20
+    assert found == sorted(found)
+
+
+def test_due_time_moves_with_a_restart_and_with_a_look(stores: Stores) -> None:
+    stores.payments.create(payment())
+    claimed = stores.payments.claim_restart(payment(), LATER)
+    assert waiting(stores.payments, LATER + 2 * UNIT - timedelta(seconds=1)) == []
+    assert waiting(stores.payments, LATER + 2 * UNIT) == ["pay_1"]
+    stores.payments.look_again(payment(), Due(Kind.OPEN, iso(NOON)))  # read before the restart: no effect
+    assert waiting(stores.payments, LATER) == []
+    stores.payments.look_again(claimed, Due(Kind.OPEN, iso(NOON)))
+    assert waiting(stores.payments, NOON, [Kind.OPEN]) == ["pay_1"]
+    stores.payments.look_again(claimed, None)
+    assert unsettled(stores) == []
+
+
+def test_dynamodb_rows_of_before_move_once_to_the_index_by_due_time() -> None:
+    with aws_in_memory():
+        client = create_table(PAYMENTS)
+        store = DynamoPaymentStore(client, PAYMENTS.name)
+        for number in range(20):
+            store.create(payment(f"pay_{number}", method=""))
+            client.update_item(
+                TableName=PAYMENTS.name,
+                Key={"payment_id": {"S": f"pay_{number}"}},
+                UpdateExpression="SET unsettled = :share REMOVE due_kind, due_at",
+                ExpressionAttributeValues={":share": {"S": f"{number % 16:x}"}},
+            )
+        assert waiting(store) == []
+        first = list(islice(store.adopt(), 7))  # the run ends early
+        assert len(waiting(store)) == 7
+        assert sorted(first + list(store.adopt())) == sorted(waiting(store))
+        assert len(waiting(store, NOON, [Kind.OPEN])) == 20
+        assert list(store.adopt()) == []
 
 
 def test_claim_restart_when_two_saw_the_same_then_one_has_it(stores: Stores) -> None:

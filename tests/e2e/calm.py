@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from local.stack import LocalStack
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
-from payments.adapters.dynamodb.tables import BY_UNFINISHED, BY_UNSETTLED, PAYMENTS, PROCESSING_STATUS
+from payments.adapters.dynamodb.tables import BY_DUE, PAYMENTS, PROCESSING_STATUS
 from payments.domain.clock import iso
 from tests.waiting import PATIENCE_SECONDS, eventually, smallest_so_far
 
@@ -112,26 +112,29 @@ class _Rest:
     def _older_payments(self) -> Iterator[str]:
         for table in self._dynamodb.list_tables()["TableNames"]:
             if table.startswith(f"{PAYMENTS.name}-"):
-                unsettled = self._scan(table, BY_UNSETTLED)
+                unsettled = self._waiting(table)
                 yield from (row["payment_id"]["S"] for row in unsettled if not self._is_of_the_test(row))
 
     def _finish(self, table: str) -> int:
         finished = 0
         with suppress(ClientError):
             if table.startswith(f"{PAYMENTS.name}-"):
-                for row in filter(self._is_of_the_test, self._scan(table, BY_UNSETTLED)):
+                for row in filter(self._is_of_the_test, self._waiting(table)):
                     self._dynamodb.delete_item(TableName=table, Key={"payment_id": row["payment_id"]})
                     finished += 1
             if table.startswith(f"{PROCESSING_STATUS.name}-"):
-                for row in filter(self._is_of_the_test, self._scan(table, BY_UNFINISHED)):
+                for row in filter(self._is_of_the_test, self._waiting(table)):
                     key = {name: row[name] for name in ("batch_id", "item")}
-                    self._dynamodb.update_item(TableName=table, Key=key, UpdateExpression="REMOVE unfinished")
+                    self._dynamodb.update_item(TableName=table, Key=key, UpdateExpression="REMOVE due_kind, due_at")
                     finished += 1
         return finished
 
-    def _scan(self, table: str, index: str) -> list[dict[str, Any]]:
-        pages = self._dynamodb.get_paginator("scan").paginate(TableName=table, IndexName=index)
-        return [row for page in pages for row in page["Items"]]
+    def _waiting(self, table: str) -> list[dict[str, Any]]:
+        """The rows that recovery waits for: the index has their keys only."""
+        pages = self._dynamodb.get_paginator("scan").paginate(TableName=table, IndexName=BY_DUE)
+        keys = [{n: v for n, v in row.items() if not n.startswith("due_")} for page in pages for row in page["Items"]]
+        rows = [self._dynamodb.get_item(TableName=table, Key=key).get("Item") for key in keys]
+        return [row for row in rows if row]
 
     def _is_of_the_test(self, row: dict[str, Any]) -> bool:
         return bool(row["created_at"]["S"] >= iso(self._since))

@@ -281,7 +281,8 @@ def test_batch_whose_function_crashed_is_finished_once_by_recovery(
         )
 
     completed()  # the report sends its event before its last write
-    changes = {"owner_until": {"S": iso(utc_now())}, "unfinished": {"S": "yes"}} | {key: {"N": "0"} for key in lost}
+    now = {"S": iso(utc_now())}
+    changes = {"owner_until": now, "due_at": now, "due_kind": {"S": "batch"}} | {key: {"N": "0"} for key in lost}
     client("dynamodb").update_item(
         TableName=outputs["processing_status_table"],
         Key={"batch_id": {"S": batch_id}, "item": {"S": "SUMMARY"}},

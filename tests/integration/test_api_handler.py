@@ -107,6 +107,7 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
         "api",
         **{
             "AUTH_MODE": "jwt",
+            "PATIENCE_SECONDS": "300",
             "STATE_MACHINE_ARN": executions.arn,
             "PAYMENTS_TABLE": PAYMENTS.name,
             "CUSTOMERS_TABLE": CUSTOMERS.name,

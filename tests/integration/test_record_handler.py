@@ -16,7 +16,7 @@ from payments.domain.statuses import Status
 from payments.observability.metrics import OUTCOMES
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_tables import create_table
-from tests.unit.builders import after, gateway_event, payment
+from tests.unit.builders import after, gateway_event, payment, waiting
 
 REFERENCE = "sealed.v1.wrapped.text"
 """As charge passes it on: record has no key and needs none."""
@@ -54,20 +54,22 @@ def scenario(payments: DynamoPaymentStore) -> RecordScenario:
     payments.save(after(payment(), Status.PROCESSING))
     events.add(gateway_event("charge.refunded"))
     return RecordScenario(
-        load("record", PAYMENTS_TABLE="payments", GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name), payments, events
+        load("record", PAYMENTS_TABLE="payments", GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name, PATIENCE_SECONDS="300"),
+        payments,
+        events,
     )
 
 
 def test_record_of_a_charge_updates_its_row_and_leaves_events_parked(scenario: RecordScenario) -> None:
     assert scenario.record(outcome=SUCCEEDED) is Status.SUCCEEDED
-    assert [event.event_id for event in scenario.events.parked()] == ["evt_1"]
+    assert waiting(scenario.events) == ["evt_1"]
 
 
 def test_record_of_the_answer_to_an_event_applies_the_event(scenario: RecordScenario) -> None:
     scenario.record(outcome=SUCCEEDED)
 
     assert scenario.record(outcome=REFUNDED, ask=True, event_id="evt_1") is Status.REFUNDED
-    assert list(scenario.events.parked()) == []
+    assert waiting(scenario.events) == []
     assert [event.state for event in scenario.events.of_payment("pay_1")] == ["applied"]
 
 
@@ -81,5 +83,5 @@ def test_record_without_a_valid_answer_keeps_row_and_event_uncounted(
     assert metrics_in(capsys.readouterr().out) == {OUTCOMES[Status.SUCCEEDED]: 1}
 
     assert scenario.record(ask=True, event_id="evt_1", **came) is Status.SUCCEEDED
-    assert [event.event_id for event in scenario.events.parked()] == ["evt_1"]
+    assert waiting(scenario.events) == ["evt_1"]
     assert metrics_in(capsys.readouterr().out) == {}

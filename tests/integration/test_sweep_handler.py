@@ -139,7 +139,10 @@ def test_recovery_with_nothing_left_behind_does_and_counts_nothing(
 
 
 def test_recovery_restarts_each_payment_left_behind_once(
-    scenario: RecoveryScenario, executions: Executions, monkeypatch: pytest.MonkeyPatch
+    scenario: RecoveryScenario,
+    executions: Executions,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(StripeGateway, "listed", lambda *_: Listed(()))
     scenario.add("p_pending")
@@ -147,6 +150,7 @@ def test_recovery_restarts_each_payment_left_behind_once(
     scenario.add("p_unaudited", Status.PROCESSING, Status.SUCCEEDED)
 
     assert scenario.recover() == {"taken_up": 3}
+    assert metrics_in(capsys.readouterr().out) == {"RecoveryDue": 3, "RecoveryOverdue": 0}
     assert scenario.recover() == {}
     assert executions.started() == {
         "p_pending": {"payment_id": "p_pending"},
@@ -206,8 +210,10 @@ def test_recovery_counts_payments_needing_an_operator_in_every_run(
 def test_recovery_asks_about_a_payment_whose_event_came_first(
     scenario: RecoveryScenario, executions: Executions
 ) -> None:
-    scenario.events.add(gateway_event(at=utc_now()))
+    event = gateway_event(at=utc_now())
+    scenario.events.add(event)
     assert scenario.recover() == {}
+    scenario.events.look_again(event, LONG_AGO)  # the next look is a minute later
 
     scenario.add("pay_1", Status.PROCESSING, Status.UNKNOWN, at=utc_now())
     scenario.recover()
@@ -224,7 +230,7 @@ def test_recovery_counts_a_money_event_for_an_uncharged_payment_once(
     scenario.add("pay_1", Status.REJECTED, at=utc_now())
 
     assert scenario.recover() == {"contradicting_events": 1}
-    assert metrics_in(capsys.readouterr().out) == {"ContradictingEvents": 1}
+    assert metrics_in(capsys.readouterr().out) == {"ContradictingEvents": 1, "RecoveryDue": 1, "RecoveryOverdue": 0}
     assert scenario.recover() == {}
 
 
@@ -255,7 +261,7 @@ def test_recovery_makes_a_missing_report_once_all_rows_are_closed(scenario: Reco
 
 def test_recovery_queues_lost_batch_payments_again_and_counts_closed_rows(scenario: RecoveryScenario) -> None:
     batch_id = _batch(scenario, payments=2)
-    scenario.add("p_lost", at=utc_now(), batch_id=batch_id)
+    scenario.add("p_lost", batch_id=batch_id)
     scenario.add("p_done", Status.PROCESSING, Status.SUCCEEDED, at=utc_now(), batch_id=batch_id)
 
     assert scenario.recover() == {"requeued": 1, "rows_closed": 1}
@@ -270,7 +276,7 @@ def test_recovery_holds_messages_and_batch_payments_while_paused(
 
     assert scenario.recover() == {"lane_paused": 1}
     assert (scenario.delivery, executions.started()) == ("Disabled", {})
-    assert metrics_in(capsys.readouterr().out) == {"LanePaused": 1}
+    assert metrics_in(capsys.readouterr().out) == {"LanePaused": 1, "RecoveryDue": 1, "RecoveryOverdue": 0}
 
     scenario.breaker.resume()
     assert scenario.recover() == {"taken_up": 1}

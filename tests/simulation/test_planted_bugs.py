@@ -26,7 +26,7 @@ from payments.application.charge_list import ChargeList
 from payments.application.validate import PaymentMethods
 from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import Progress
-from payments.domain.clock import parse_iso
+from payments.domain.clock import iso, parse_iso
 from payments.domain.errors import POLICIES, AttemptDeclined, Declined, OutcomeUnknown, PaymentError
 from payments.domain.gateway_event import EventState, GatewayEvent
 from payments.domain.outcome import Outcome
@@ -300,7 +300,7 @@ def deleted_before_the_start(patch: Patch) -> None:
                 del self.messages[number]
 
     patch.setattr(Queue, "_deliver", at_most_once)
-    patch.setattr(recover.PaymentRecovery, "_stands_still", lambda self, batch, now: False)
+    patch.setattr(recover.PaymentRecovery, "_check_rows", lambda self, run, batch, now: iter(()))
 
 
 def counts_rows_twice(patch: Patch) -> None:
@@ -379,12 +379,34 @@ def older_answer_wins(patch: Patch) -> None:
 
 def starts_nothing_twice(patch: Patch) -> None:
     """A payment that was stored and not started is never started again."""
-    patch.setattr(recover.PaymentRecovery, "_restart", lambda self, payment, now: False)
+    patch.setattr(recover.PaymentRecovery, "_restart", lambda self, run, payment: False)
+
+
+def lease_instead_of_claim(patch: Patch) -> None:
+    """A restart is written without a condition, because the run has the lease."""
+
+    def claim_restart(self: LaggingPayments, payment: Payment, at: datetime) -> Payment:
+        row = replace(self.rows[payment.payment_id], restarts=payment.restarts + 1, restarted_at=iso(at))
+        self.rows[payment.payment_id] = row
+        return row
+
+    patch.setattr(LaggingPayments, "claim_restart", claim_restart)
+
+
+def repairs_without_age(patch: Patch) -> None:
+    """Every run queues all rows again that were not started yet."""
+    is_lost = recover.PaymentRecovery._is_lost
+    patch.setattr(recover.PaymentRecovery, "_check_at", lambda self, batch: parse_iso(batch.created_at))
+    patch.setattr(
+        recover.PaymentRecovery,
+        "_is_lost",
+        lambda self, run, listed, before: is_lost(self, run, listed, before + timedelta(days=1)),
+    )
 
 
 def breaker_stays_paused(patch: Patch) -> None:
     """Recovery does not check whether the gateway accepts payments again."""
-    patch.setattr(recover.PaymentRecovery, "_gets_through", lambda self, breaker: False)
+    patch.setattr(recover.PaymentRecovery, "_gets_through", lambda self, run: False)
 
 
 def counts_each_attempt(patch: Patch) -> None:
@@ -436,6 +458,8 @@ BUGS: dict[Plant, set[str]] = {
     ignores_failed_refunds: {"events applied"},
     older_answer_wins: {"events applied"},
     starts_nothing_twice: {"all settled"},
+    lease_instead_of_claim: {"claimed once"},
+    repairs_without_age: {"repaired by age"},
     breaker_stays_paused: {"breaker resumed"},
     counts_each_attempt: {"paused on evidence"},
 }

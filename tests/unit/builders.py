@@ -1,10 +1,12 @@
 """Payments for tests."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from payments.application.charge import MOST_VERSIONS
 from payments.domain.clock import iso
+from payments.domain.due import Kind
 from payments.domain.gateway_event import GatewayEvent
 from payments.domain.money import Money
 from payments.domain.payment import (
@@ -17,8 +19,17 @@ from payments.domain.payment import (
     moved,
 )
 from payments.domain.statuses import Status
+from payments.ports.due_index import DueIndex
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+ALWAYS = datetime.max.replace(tzinfo=UTC)
+
+
+def waiting(index: DueIndex, until: datetime = ALWAYS, kinds: Iterable[Kind] = Kind) -> list[str]:
+    """The ids in an index by due time, kind by kind."""
+    return [row_id for kind in kinds for row_id, _ in index.due(kind, until)]
 
 
 class FixedClock:

@@ -49,10 +49,10 @@ class SqsPaymentQueue:
         refusals = {failure.get("Code", "") for failure in answer.get("Failed", [])}
         raise QueueRefused(f"{len(waiting)} of {len(payments)} messages were rejected: {', '.join(sorted(refusals))}")
 
-    def is_empty(self) -> bool:
-        """True if SQS counts no visible, hidden or delayed message. The counts are approximate."""
+    def length(self) -> int:
+        """The number of visible, hidden and delayed messages. SQS counts them approximately."""
         counts = self._client.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=_COUNTS)["Attributes"]
-        return not any(int(counts[name]) for name in _COUNTS)
+        return sum(int(counts[name]) for name in _COUNTS)
 
     def hand_back(self, receipt_handle: str) -> None:
         """Return a received message to the queue unprocessed. It becomes visible after 120 seconds."""

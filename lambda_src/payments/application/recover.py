@@ -1,16 +1,17 @@
 """Recovery: find payments, events and batches that were accepted and then stopped, and resume them.
 
-It uses only the ordinary mechanisms: another execution of the workflow, another message in the queue, another run of
-the splitter or the report. All of these are safe to repeat. A recovery run may therefore fail at any point, or run at
-the same time as another one.
+It reads the indexes of what is due, the oldest first, and uses only the ordinary mechanisms: another execution of the
+workflow, another message in the queue, another run of the splitter or the report. All of these are safe to repeat. A
+recovery run may therefore fail at any point, or run at the same time as another one.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import datetime
-from itertools import repeat
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import chain, islice
 
 from payments.application.batch.close_rows import BatchRows
 from payments.application.charge_list import ChargeList
@@ -18,40 +19,82 @@ from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import Batch, BatchStatus, Source
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import Clock, iso, parse_iso
+from payments.domain.due import OF_PAYMENTS, Backlog, Due, Kind
 from payments.domain.errors import PaymentError
-from payments.domain.gateway_event import EventState, GatewayEvent
+from payments.domain.gateway_event import EventState
 from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
-from payments.domain.statuses import CAPTURED, OPEN, SETTLED, Status
+from payments.domain.statuses import CAPTURED, OPEN, Status
 from payments.ports.batch_breaker_store import BreakerStore
 from payments.ports.batch_store import BatchStore, NotClaimed
+from payments.ports.due_index import DueIndex
 from payments.ports.event_store import EventStore
+from payments.ports.lease import Lease
 from payments.ports.payment_gateway import PaymentGateway
 from payments.ports.payment_queue import MESSAGES_A_REQUEST, PaymentQueue, QueuedPayment
 from payments.ports.payment_store import PaymentStore, VersionConflict
 from payments.ports.queue_delivery import Delivery
+from payments.ports.slot_counter import NoFreeSlot
 from payments.ports.workflow import Workflow
 
-MOST_IDENTIFIED = 30
-"""The most events of refunds for which a run asks the gateway: one in two seconds, beside the payments' requests."""
+SLICE_SECONDS = 5
+"""How long a kind of work is processed before it is the next one's turn."""
 RESERVE_SECONDS = 20
 """The remaining time at which a recovery run stops looking for more work."""
+LIST_SHARE = 0.33
+"""The share of a run that is kept for the gateway's list while payments wait for its answer."""
 LIST_RESERVE_SECONDS = 60
 """The remaining time at which it stops reading the gateway's list."""
 MOST_QUESTIONS = 1_000
 """The most payments that one reading of the list answers for."""
+MOST_CANDIDATES = 200
+"""The most rows of a kind that are read to find a probe."""
 _ANSWERED = CAPTURED | {Status.DECLINED, Status.REQUIRES_ACTION, Status.IN_REVIEW}
 """Statuses of a probe that only an answer of the gateway can cause."""
+_Steps = Generator[None]
+"""Work that can be interrupted after each step."""
 
 
 def _raise(error: Exception) -> None:
     raise error
 
 
+def _ignore(*_: object) -> None:
+    pass
+
+
+@dataclass
+class _Run:
+    """One recovery run. `may_start_at` is when it may start the next execution."""
+
+    seconds_left: Callable[[], float]
+    on_found: Callable[[str, int], None]
+    breaker: BreakerState
+    may_start_at: datetime
+    list_seconds: float
+    found: Counter[str] = field(default_factory=Counter)
+    unknown: list[Payment] = field(default_factory=list)
+    gateway_answers: bool = True
+    queue_length: int | None = None
+
+    def add(self, name: str, number: int = 1) -> None:
+        """Count a finding."""
+        if number:
+            self.found[name] += number
+            self.on_found(name, number)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its time is used up, except for what the gateway's list needs."""
+        return self.seconds_left() < RESERVE_SECONDS + (self.list_seconds if self.unknown else 0)
+
+
 @dataclass(frozen=True)
 class PaymentRecovery:
     """`resume_split` and `start_report` start those functions. `on_error` receives the error of a single item, and may
-    raise it to end the run. All other arguments are ports."""
+    raise it to end the run. `on_found` receives each finding at once, and `on_backlog` what is due of each kind at the
+    beginning. `slot` is the least time between two executions that it starts: recovery asks the gateway no faster than
+    the gateway allows. All other arguments are ports."""
 
     payments: PaymentStore
     batches: BatchStore
@@ -64,40 +107,40 @@ class PaymentRecovery:
     breaker: BreakerStore
     delivery: Delivery
     rows: BatchRows
+    lease: Lease
     resume_split: Callable[[Source], None]
     start_report: Callable[[str], None]
     clock: Clock
+    sleep: Callable[[float], None]
     timeouts: RecoveryTimeouts = field(default_factory=RecoveryTimeouts)
+    slot: timedelta = timedelta(0)
     on_error: Callable[[Exception], None] = _raise
+    on_found: Callable[[str, int], None] = _ignore
+    on_backlog: Callable[[Kind, Backlog], None] = _ignore
 
-    def recover(self, seconds_left: Callable[[], float]) -> Counter[str]:
-        """Check everything that is not finished, and count what was found.
+    def recover(self, seconds_left: Callable[[], float], owner: str = "") -> Counter[str]:
+        """Recover what is due, the oldest first, and count what was found.
 
-        The run stops before its time limit. The next run begins elsewhere and continues with the rest.
+        Every run measures what is due. One run at a time works on it: `owner` takes a lease, which only saves work.
+        Each kind of work gets its slices of the run, and every kind is served in each run. The run stops before its
+        time limit; what it did not reach stays due, and is first in the next one.
         """
-        found: Counter[str] = Counter()
-        breaker = self.breaker.state()
-        with self._apart():
-            breaker = self._recover_breaker(breaker)
-        unknown: list[Payment] = []
-        for payment_id in self._unsettled():
+        now = self.clock()
+        run = _Run(seconds_left, self.on_found, self.breaker.state(), now, seconds_left() * LIST_SHARE)
+        due = self._measured(run, now)
+        if not self.lease.take(owner, now, now + timedelta(seconds=seconds_left())):
+            run.add("lane_paused", int(run.breaker.paused))
+            return run.found
+        try:
             with self._apart():
-                found.update(self._recover_payment(payment_id, breaker, unknown))
-            if seconds_left() < RESERVE_SECONDS:
-                break
-        with self._apart():
-            found.update(self._ask_the_list(unknown, seconds_left))
-        for event in self.events.parked():
+                run.breaker = self._recover_breaker(run)
+            run.add("lane_paused", int(run.breaker.paused))
+            self._take_turns(run, due)
             with self._apart():
-                found.update(self._apply_event(event, found["refund_events"] < MOST_IDENTIFIED))
-            if seconds_left() < RESERVE_SECONDS:
-                break
-        for batch_id in self.batches.unfinished():
-            with self._apart():
-                if seconds_left() >= RESERVE_SECONDS:
-                    found.update(self._recover_batch(batch_id, breaker, seconds_left))
-        found["lane_paused"] = int(breaker.paused)
-        return found
+                self._ask_the_list(run)
+        finally:
+            self.lease.release(owner)
+        return run.found
 
     @contextmanager
     def _apart(self) -> Iterator[None]:
@@ -107,163 +150,272 @@ class PaymentRecovery:
         except Exception as error:  # noqa: BLE001 - every error is passed on
             self.on_error(error)
 
-    def _apply_event(self, event: GatewayEvent, may_ask: bool) -> Iterator[str]:
-        about: GatewayEvent | None = event if event.payment_id else None
-        if about is None and may_ask:
-            yield "refund_events"
-            with suppress(PaymentError):  # the gateway gave no answer; a later run asks again
-                about = self.webhooks.identify(event, self.gateway.ids_of)
-        if about and self.webhooks.apply(about) is EventState.CONTRADICTS:
-            yield "contradicting_events"
+    # What is due -----------------------------------------------------------------------------------------------------
+
+    def _measured(self, run: _Run, now: datetime) -> dict[Kind, Iterator[str]]:
+        """The ids of the due rows of each kind. Counts them, and the payments that an operator must know."""
+        due = {kind: self._measure(self.payments, kind, now) for kind in OF_PAYMENTS}
+        due |= {kind: self._measure(self.events, kind, now) for kind in (Kind.EVENT, Kind.REFUND)}
+        due[Kind.BATCH] = self._measure(self.batches, Kind.BATCH, now)
+        for kind, name in ((Kind.LATE, "overdue"), (Kind.REVIEW, "in_review")):
+            with self._apart():
+                run.add(name, self.payments.count(kind, datetime.max.replace(tzinfo=now.tzinfo)))
+        return due
+
+    def _measure(self, index: DueIndex, kind: Kind, now: datetime) -> Iterator[str]:
+        with self._apart():
+            rows = index.due(kind, now)
+            first = next(rows, None)
+            if first:
+                late = now - 2 * self.timeouts.unit
+                overdue = index.count(kind, late) if first[1].at <= iso(late) else 0
+                self.on_backlog(kind, Backlog(index.count(kind, now), overdue, first[1].at))
+                return (row_id for row_id, _ in chain([first], rows))
+        return iter(())
+
+    def _take_turns(self, run: _Run, due: dict[Kind, Iterator[str]]) -> None:
+        """Process all kinds in turns. The first round serves every kind, however little time there is."""
+        turns: deque[_Steps] = deque(self._adopt(run, index) for index in (self.payments, self.events, self.batches))
+        turns += [self._steps(due[kind], partial(self._recover_payment, run, kind)) for kind in OF_PAYMENTS]
+        turns += [self._steps(due[kind], partial(self._recover_event, run)) for kind in (Kind.EVENT, Kind.REFUND)]
+        turns.append(self._steps(due[Kind.BATCH], partial(self._recover_batch, run)))
+        first_round = len(turns)
+        while turns and (first_round > 0 or not run.is_over):
+            first_round -= 1
+            steps = turns.popleft()
+            ends = run.seconds_left() - SLICE_SECONDS
+            with self._apart():
+                for _ in steps:
+                    if run.is_over or run.seconds_left() <= ends:
+                        turns.append(steps)
+                        break
+        for steps in turns:
+            with self._apart():
+                steps.close()
+
+    def _steps(self, ids: Iterator[str], recover: Callable[[str], Iterable[None]]) -> _Steps:
+        for row_id in ids:
+            with self._apart():
+                yield from recover(row_id)
+            yield
+
+    def _adopt(self, run: _Run, index: DueIndex) -> _Steps:
+        """Enter the rows of before the index existed. They are due in the next run."""
+        for _ in index.adopt():
+            run.add("adopted")
+            yield
+
+    # The gateway's events --------------------------------------------------------------------------------------------
+
+    def _recover_event(self, run: _Run, event_id: str) -> Iterable[None]:
+        """Apply a parked event. One that names no payment needs a question to the gateway first."""
+        event = self.events.get(event_id)
+        if event is None or event.state is not EventState.PARKED:
+            return ()  # the index is behind the table
+        about = event
+        if not event.payment_id:
+            if not run.gateway_answers:
+                return ()
+            try:
+                self.charge_list.rate_limiter.take()()
+                run.add("refund_events")
+                known = self.webhooks.identify(event, self.gateway.ids_of)
+            except NoFreeSlot:
+                return ()
+            except PaymentError:  # a later run asks again; this one asks for no other event
+                run.gateway_answers = False
+                self.events.look_again(event, self.clock())
+                return ()
+            if known is None:
+                return ()
+            about = known
+        state = self.webhooks.apply(about)
+        if state is EventState.CONTRADICTS:
+            run.add("contradicting_events")
+        elif state is EventState.PARKED:
+            self.events.look_again(about, self.clock())
+        return ()
 
     # Payments --------------------------------------------------------------------------------------------------------
 
-    def _unsettled(self) -> Iterator[str]:
-        return self.payments.unsettled(self.clock() - self.timeouts.unit)
-
-    def _recover_payment(self, payment_id: str, breaker: BreakerState, unknown: list[Payment]) -> Iterator[str]:
-        """Restart a payment if it is due. Adds it to `unknown` instead if the gateway's list can answer for it."""
+    def _recover_payment(self, run: _Run, kind: Kind, payment_id: str) -> Iterable[None]:
+        """Restart a payment if it is due, else set when it is. Adds it to `run.unknown` instead if the gateway's list
+        can answer for it."""
         now = self.clock()
         payment = self.payments.get(payment_id)
-        if payment is None or (payment.status in SETTLED and payment.audited_version == payment.version):
-            return  # the index is behind the table
-        if payment.status is Status.IN_REVIEW:
-            yield "in_review"
-            if payment.audited_version == payment.version:
-                return
-        elif self._is_overdue(payment, now):
-            yield "overdue"
-        breaker_pauses_it = breaker.paused_by == PausedBy.GATEWAY or (breaker.paused and payment.source == "batch")
-        held_back = breaker_pauses_it and payment.status is Status.PENDING
-        if (
-            len(unknown) < MOST_QUESTIONS
-            and breaker.paused_by != PausedBy.GATEWAY
+        if payment is None:
+            return ()
+        due = self.timeouts.due(payment, now)
+        if due and due.kind is Kind.LATE and kind is not Kind.LATE:
+            run.add("overdue")
+        if due is None or due.at > iso(now):
+            self.payments.look_again(payment, due)
+        elif _holds_back(run.breaker, payment):
+            if kind is Kind.LATE:  # the others are few writes: they stay due until the breaker resumes
+                self._look_later(payment, due, now + self.timeouts.unit)
+        elif (
+            len(run.unknown) < MOST_QUESTIONS
+            and run.breaker.paused_by != PausedBy.GATEWAY
             and self.charge_list.can_answer(payment)
         ):
-            unknown.append(payment)
-        elif not held_back and self.timeouts.is_due(payment, now) and self._restart(payment, now):
-            yield "taken_up"
+            run.unknown.append(payment)
+        elif self.timeouts.is_due(payment, now):
+            run.add("taken_up", self._restart(run, payment))
+        else:
+            self._look_later(payment, due, now + self.timeouts.next_run)
+        return ()
 
-    def _ask_the_list(self, unknown: list[Payment], seconds_left: Callable[[], float]) -> Iterator[str]:
+    def _look_later(self, payment: Payment, due: Due, at: datetime) -> None:
+        self.payments.look_again(payment, replace(due, at=iso(at)))
+
+    def _ask_the_list(self, run: _Run) -> None:
         """Read the gateway's list once for all these payments, and restart each with its answer written to its row.
 
         A payment without an answer is restarted as usual: the workflow then searches for its charge.
         """
-        unanswered = {payment.payment_id: payment for payment in unknown}
+        unanswered = {payment.payment_id: payment for payment in run.unknown}
         try:
-            for payment in self.charge_list.answer(unknown, lambda: seconds_left() >= LIST_RESERVE_SECONDS):
+            for payment in self.charge_list.answer(run.unknown, lambda: run.seconds_left() >= LIST_RESERVE_SECONDS):
                 del unanswered[payment.payment_id]
-                if self._restart(payment, self.clock()):
-                    yield "taken_up"
+                run.add("taken_up", self._restart(run, payment))
         except PaymentError:
-            yield "lists_not_read"  # the gateway does not answer, or asks us to slow down
+            run.add("lists_not_read")  # the gateway does not answer, or asks us to slow down
         for payment in unanswered.values():
-            if self.timeouts.is_due(payment, self.clock()) and self._restart(payment, self.clock()):
-                yield "taken_up"
+            now = self.clock()
+            if run.seconds_left() < RESERVE_SECONDS:
+                return  # the others stay due
+            if self.timeouts.is_due(payment, now):
+                run.add("taken_up", self._restart(run, payment))
+            elif due := self.timeouts.due(payment, now):
+                self._look_later(payment, due, now + self.timeouts.next_run)
 
-    def _is_overdue(self, payment: Payment, now: datetime) -> bool:
-        """Open for so long that an operator must look. A customer may take a day to authenticate, and a gateway several
-        days to settle."""
-        if payment.settles:
-            return False
-        longest = self.timeouts.overdue
-        if payment.status is Status.REQUIRES_ACTION:  # the first restart after that day declines it
-            longest = self.timeouts.authentication + 2 * self.timeouts.overdue
-        return now - parse_iso(payment.attempted_at or payment.created_at) >= longest
-
-    def _restart(self, payment: Payment, now: datetime) -> bool:
-        claimed = self._claim(payment, now)
+    def _restart(self, run: _Run, payment: Payment) -> bool:
+        """Claim a restart and start the execution, no faster than one in a slot. False if another run claimed it."""
+        wait = run.may_start_at - self.clock()
+        if wait > timedelta(0) and self.slot:
+            self.sleep(wait.total_seconds())
+        claimed = self._claim(payment)
         if claimed is None:
             return False
+        run.may_start_at = max(run.may_start_at, parse_iso(claimed.restarted_at)) + self.slot
         if claimed.version == 1 and claimed.restarts == 1:
             self.workflow.start(payment.payment_id)  # if it was started after all, this call changes nothing
         else:
             self.workflow.restart(payment.payment_id, str(claimed.restarts + 1))
         return True
 
-    def _claim(self, payment: Payment, now: datetime) -> Payment | None:
+    def _claim(self, payment: Payment) -> Payment | None:
         """Count a restart. None if another recovery run claimed it or the payment moved on."""
         try:
-            return self.payments.claim_restart(payment, now)
+            return self.payments.claim_restart(payment, self.clock())
         except VersionConflict:
             return None
 
     # Batches ---------------------------------------------------------------------------------------------------------
 
-    def _recover_batch(self, batch_id: str, breaker: BreakerState, seconds_left: Callable[[], float]) -> Iterator[str]:
+    def _recover_batch(self, run: _Run, batch_id: str) -> _Steps:
         now = self.clock()
         batch = self.batches.get(batch_id)
         if batch is None:
+            return
+        look = batch.look
+        if look.seen != batch.how_far or run.breaker.paused:
+            look = replace(look, seen=batch.how_far, seen_since=iso(now))
+        if now - parse_iso(look.seen_since) >= max(self.timeouts.overdue, self._queue_wait(run)):
+            run.add("batches_stuck")
+        check_at = self._check_at(batch)
+        checks = batch.status is BatchStatus.PROCESSING and not run.breaker.paused
+        due = now + self.timeouts.next_run
+        try:
+            batch = self.batches.look(batch, look, min(due, check_at) if now < check_at and checks else due)
+        except NotClaimed:
             return
         if batch.is_abandoned(iso(now)):
             if batch.status is BatchStatus.SPLITTING:
                 self.resume_split(batch.source)
             else:
                 self.start_report(batch.batch_id)
-            yield "batches_resumed"
+            run.add("batches_resumed")
         elif batch.ready_to_report:
             self.start_report(batch.batch_id)
-            yield "batches_resumed"
-        elif self._stands_still(batch, now) and not breaker.paused:
-            try:
-                self.batches.claim_repair(batch, now)
-            except NotClaimed:
-                return
-            yield from self._repair_rows(batch, now, seconds_left)
+            run.add("batches_resumed")
+        elif checks and (look.checked_line or now >= check_at):
+            yield from self._check_rows(run, batch, now)
 
-    def _stands_still(self, batch: Batch, now: datetime) -> bool:
-        """The file is read and the queue is empty, but some payments of the batch have no outcome."""
-        long_ago = now - parse_iso(batch.updated_at) >= 2 * self.timeouts.unit
-        return batch.status is BatchStatus.PROCESSING and long_ago and self.queue.is_empty()
+    def _check_at(self, batch: Batch) -> datetime:
+        """When the rows of a batch are checked next."""
+        return parse_iso(batch.look.checked_at or batch.updated_at) + 2 * self.timeouts.unit
 
-    def _repair_rows(self, batch: Batch, now: datetime, seconds_left: Callable[[], float]) -> Iterator[str]:
-        """Queue payments that were never started, and close rows that have an outcome. `_recover_payment` handles the
-        running ones.
+    def _queue_wait(self, run: _Run) -> timedelta:
+        """How long a message may wait in the queue: twice the time in which the gateway's rate empties it."""
+        if run.queue_length is None:
+            run.queue_length = self.queue.length()
+        return 2 * run.queue_length * self.slot
 
-        Messages are queued in groups of ten, so that a run that reaches its time limit has finished what it checked.
+    def _check_rows(self, run: _Run, batch: Batch, now: datetime) -> _Steps:
+        """Queue payments that were never started for longer than a message may wait, and close rows that have an
+        outcome. `_recover_payment` handles the running ones.
+
+        Messages are queued in groups of ten. A check that is interrupted is continued at its line by the next run.
         """
         lost: list[QueuedPayment] = []
-        for listed in self.payments.of_batch(batch.batch_id):
-            if listed.batch_row_closed:
-                continue
-            payment = self.payments.get(listed.payment_id) or listed  # the index may be behind the table
-            if payment.status not in OPEN:
-                self.rows.close(payment)
-                yield "rows_closed"
-            elif payment.status is Status.PENDING and payment.version == 1:
-                lost.append(QueuedPayment(payment.payment_id, batch.batch_id, payment.batch_line))
-                if payment.restarts:
-                    # queueing it did not help: its own execution may have failed before it wrote anything, and its
-                    # name cannot be used again
-                    self._restart(payment, now)
-                else:
-                    self._claim(payment, now)
-            if len(lost) == MESSAGES_A_REQUEST:
-                yield from self._queue_again(lost)
-                lost = []
-            if seconds_left() < RESERVE_SECONDS:
-                break
-        if lost:
-            yield from self._queue_again(lost)
+        longest = max(2 * self.timeouts.unit, self._queue_wait(run))
+        line = batch.look.checked_line
+        try:
+            for listed in self.payments.of_batch(batch.batch_id, after=line):
+                if self._is_lost(run, listed, now - longest):
+                    lost.append(QueuedPayment(listed.payment_id, batch.batch_id, listed.batch_line))
+                if len(lost) == MESSAGES_A_REQUEST:
+                    self._queue_again(run, lost)
+                line = listed.batch_line
+                yield
+            line = 0
+        except GeneratorExit:  # the run is over
+            pass
+        self._queue_again(run, lost)
+        checked = replace(batch.look, checked_line=line, checked_at=iso(now) if line == 0 else batch.look.checked_at)
+        with suppress(NotClaimed):  # it moved on
+            self.batches.look(batch, checked, parse_iso(batch.due_at))
 
-    def _queue_again(self, lost: list[QueuedPayment]) -> Iterator[str]:
-        self.queue.send(lost)
-        return repeat("requeued", len(lost))
+    def _is_lost(self, run: _Run, listed: Payment, queued_before: datetime) -> bool:
+        """Whether a payment of a batch needs another message. Closes its row instead if it has an outcome."""
+        if listed.batch_row_closed:
+            return False
+        payment = self.payments.get(listed.payment_id) or listed  # the index may be behind the table
+        if payment.status not in OPEN:
+            self.rows.close(payment)
+            run.add("rows_closed")
+            return False
+        waits = payment.status is Status.PENDING and payment.version == 1
+        if not waits or max(payment.created_at, payment.restarted_at) > iso(queued_before):
+            return False
+        if payment.restarts:
+            # queueing it did not help: its own execution may have failed before it wrote anything, and its name cannot
+            # be used again
+            return self._restart(run, payment)
+        return self._claim(payment) is not None
+
+    def _queue_again(self, run: _Run, lost: list[QueuedPayment]) -> None:
+        if lost:
+            self.queue.send(lost)
+            run.add("requeued", len(lost))
+            lost.clear()
 
     # The batch breaker -----------------------------------------------------------------------------------------------
 
-    def _recover_breaker(self, breaker: BreakerState) -> BreakerState:
+    def _recover_breaker(self, run: _Run) -> BreakerState:
         """Resume the breaker if the gateway accepts payments again, and switch the delivery of messages accordingly."""
-        if breaker.paused_by == PausedBy.GATEWAY and self._gets_through(breaker):
+        breaker = run.breaker
+        if breaker.paused_by == PausedBy.GATEWAY and self._gets_through(run):
             self.breaker.resume()
             breaker = self.breaker.state()
         if self.delivery.is_on() == breaker.paused:
             self.delivery.switch(on=not breaker.paused)
         return breaker
 
-    def _gets_through(self, breaker: BreakerState) -> bool:
+    def _gets_through(self, run: _Run) -> bool:
         """Start one payment as a probe. A later run checks whether the gateway processed it."""
-        probe = self.payments.get(breaker.probe) if breaker.probe else None
+        probe = self.payments.get(run.breaker.probe) if run.breaker.probe else None
         if probe and probe.status in _ANSWERED:
             return True
         if probe and probe.status not in OPEN:
@@ -274,12 +426,19 @@ class PaymentRecovery:
         if self._answers():  # send a probe only to a gateway that answers
             self.breaker.send_probe(waiting.payment_id)
             if self.timeouts.is_due(waiting, self.clock()) or not probe:
-                self._restart(waiting, self.clock())
+                self._restart(run, waiting)
         return False
 
     def _pending(self) -> Iterator[Payment]:
-        found = (self.payments.get(payment_id) for payment_id in self._unsettled())
-        return (payment for payment in found if payment and payment.status is Status.PENDING)
+        """Payments that wait to be sent, whose own execution has ended. Reads a bounded number of rows."""
+        now = self.clock()
+        before = iso(now - self.timeouts.unit)
+        for kind in (Kind.PENDING_BATCH, Kind.PENDING, Kind.LATE):
+            waiting = self.payments.due(kind, now + self.timeouts.authentication)  # also those restarted lately
+            for payment_id, _ in islice(waiting, MOST_CANDIDATES):
+                payment = self.payments.get(payment_id)
+                if payment and payment.status is Status.PENDING and payment.created_at < before:
+                    yield payment
 
     def _answers(self) -> bool:
         """Whether the gateway answers a neutral question."""
@@ -288,3 +447,9 @@ class PaymentRecovery:
         except PaymentError:
             return False
         return True
+
+
+def _holds_back(breaker: BreakerState, payment: Payment) -> bool:
+    """Whether a paused breaker keeps the payment from being sent."""
+    pauses_it = breaker.paused_by == PausedBy.GATEWAY or (breaker.paused and payment.source == "batch")
+    return pauses_it and payment.status is Status.PENDING

@@ -6,7 +6,15 @@ from datetime import timedelta
 
 from payments.domain.clock import Clock, parse_iso
 from payments.domain.errors import SEVERAL_CHARGES
-from payments.domain.gateway_event import HANDLED, MONEY, REFUNDS, EventState, GatewayEvent, execution_suffix_of
+from payments.domain.gateway_event import (
+    ASK_AGAIN,
+    HANDLED,
+    MONEY,
+    REFUNDS,
+    EventState,
+    GatewayEvent,
+    execution_suffix_of,
+)
 from payments.domain.payment import Payment
 from payments.domain.sealed_fields import context_of, reference_digest
 from payments.domain.sealed_text import REFERENCE, Context
@@ -18,9 +26,6 @@ from payments.ports.workflow import Workflow
 
 KEPT_PARKED = timedelta(days=7)
 """Stripe stops delivering after three days. An event whose payment is still missing belongs to another system."""
-
-ASK_AGAIN = timedelta(minutes=5)
-"""The age of an event at the gateway's second query. Later queries follow after 10 minutes, 20 minutes and so on."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,12 @@ therefore does not matter.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
+
+from payments.domain.clock import iso, parse_iso
+from payments.domain.due import Due, Kind
 
 CUSTOMER_KEY = "customer_id"
 """The key of our customer's id in the metadata of a customer and a setup at the gateway."""
@@ -68,6 +72,29 @@ class GatewayEvent:
     state: EventState = EventState.PARKED
     reference_digest: str = ""
     environment_id: str = ""
+
+
+ASK_AGAIN = timedelta(minutes=5)
+"""The age of an event at the gateway's second query. Later queries follow after 10 minutes, 20 minutes and so on."""
+_LOOK_AGAIN = timedelta(minutes=1)
+
+
+def event_due(event: GatewayEvent, now: datetime) -> Due | None:
+    """When recovery must look at an event next, as of `now`; None unless it is parked.
+
+    At once, then each minute until the gateway's second query, then each time the event is twice as old. An event of
+    another system on the same account is therefore looked at a dozen times in the week until it is given up.
+    """
+    if event.state is not EventState.PARKED:
+        return None
+    kind = Kind.EVENT if event.payment_id else Kind.REFUND
+    received_at = parse_iso(event.received_at)
+    if now <= received_at:
+        return Due(kind, iso(received_at))
+    if now + _LOOK_AGAIN < received_at + ASK_AGAIN:
+        return Due(kind, iso(now + _LOOK_AGAIN))
+    doublings = ((now - received_at) // ASK_AGAIN).bit_length()
+    return Due(kind, iso(received_at + ASK_AGAIN * 2**doublings))
 
 
 @dataclass(frozen=True, slots=True)

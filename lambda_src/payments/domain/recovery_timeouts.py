@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from payments.domain.clock import iso, parse_iso
+from payments.domain.due import NEVER, Due, Kind
 from payments.domain.payment import Payment
-from payments.domain.statuses import Status
+from payments.domain.statuses import SETTLED, Status
 
 _LONGEST_BACKOFF = 12
 """The most units between two restarts of a payment: one hour, at five minutes a unit."""
+_LONGEST_BACKOFF_FOR_CUSTOMER = 48
+"""The same while its customer must authenticate: four hours. The gateway's event usually arrives earlier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +43,77 @@ class RecoveryTimeouts:
         """How long a payment may stay open before an alarm notifies an operator: one hour."""
         return 12 * self.unit
 
-    def is_due(self, payment: Payment, now: datetime) -> bool:
-        """Whether recovery should restart an unsettled payment. The wait doubles with each restart.
+    @property
+    def next_run(self) -> timedelta:
+        """The least time until recovery looks at a row again: a fifth of a unit, one minute."""
+        return self.unit // 5
 
-        A payment that must wait for the gateway is not due before that time; its workflow may have ended meanwhile.
+    def is_due(self, payment: Payment, now: datetime) -> bool:
+        """Whether recovery should restart an unsettled payment."""
+        return now >= self.restart_at(payment)
+
+    def restart_at(self, payment: Payment) -> datetime:
+        """When recovery restarts an unsettled payment that does not change before. The wait doubles with each restart.
+
+        A payment that must wait for the gateway is not restarted before that time; its workflow may have ended
+        meanwhile. One whose customer must authenticate is restarted when the customer's time is over.
         """
-        if iso(now) < payment.not_before:
-            return False
-        units: int = min(_FIRST_WAIT[payment.status] * 2**payment.restarts, _LONGEST_BACKOFF)
-        return now - parse_iso(max(payment.updated_at, payment.restarted_at)) >= units * self.unit
+        since = parse_iso(max(payment.updated_at, payment.restarted_at))
+        waits_for_customer = payment.status is Status.REQUIRES_ACTION
+        longest = _LONGEST_BACKOFF_FOR_CUSTOMER if waits_for_customer else _LONGEST_BACKOFF
+        units: int = min(_FIRST_WAIT[payment.status] * 2**payment.restarts, longest)
+        at = since + units * self.unit
+        if waits_for_customer:
+            over = _sent_at(payment) + self.authentication
+            at = min(at, over) if since < over else min(at, since + _LONGEST_BACKOFF * self.unit)
+        return max(at, parse_iso(payment.not_before)) if payment.not_before else at
+
+    def overdue_at(self, payment: Payment) -> datetime | None:
+        """From when on an operator must look at an open payment; None if never. A customer may take a day to
+        authenticate, and a gateway several days to settle."""
+        if payment.settles or payment.status is Status.IN_REVIEW:
+            return None
+        longest = self.overdue
+        if payment.status is Status.REQUIRES_ACTION:  # the first restart after that day declines it
+            longest = self.authentication + 2 * self.overdue
+        return _sent_at(payment) + longest
+
+    def due(self, payment: Payment, now: datetime) -> Due | None:
+        """When recovery must look at a payment next, as of `now`; None if nothing is left to do.
+
+        This is the one place that decides it. Each write of a row stores it in the index `by-due`. A payment of a batch
+        that was never started waits in the queue; recovery finds it by its batch.
+        """
+        audited = payment.audited_version == payment.version
+        if (payment.status in SETTLED and audited) or (payment.source == "batch" and payment.version == 1):
+            return None
+        if payment.status is Status.IN_REVIEW:
+            return Due(Kind.REVIEW, NEVER if audited else iso(self.restart_at(payment)))
+        at, overdue_at = self.restart_at(payment), self.overdue_at(payment)
+        if self._waits_for_proof(payment):
+            at = min(at, parse_iso(payment.updated_at) + self.proof)
+        if overdue_at is None:
+            return Due(_kind(payment), iso(at))
+        return Due(Kind.LATE, iso(at)) if now >= overdue_at else Due(_kind(payment), iso(min(at, overdue_at)))
+
+    def _waits_for_proof(self, payment: Payment) -> bool:
+        """Whether the gateway's list will answer for it before its next restart."""
+        proof_at = parse_iso(payment.updated_at) + self.proof
+        answers = payment.status is Status.UNKNOWN and not payment.gateway_reference and not payment.is_proven_absent
+        return answers and iso(proof_at) > payment.restarted_at
+
+
+def _sent_at(payment: Payment) -> datetime:
+    return parse_iso(payment.attempted_at or payment.created_at)
+
+
+def _kind(payment: Payment) -> Kind:
+    match payment.status:
+        case Status.PENDING:
+            return Kind.PENDING_BATCH if payment.source == "batch" else Kind.PENDING
+        case Status.REQUIRES_ACTION:
+            return Kind.CUSTOMER
+    return Kind.CUSTOMER if payment.settles else Kind.OPEN
 
 
 _FIRST_WAIT: dict[Status, int] = dict.fromkeys(Status, 1) | {

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Final
 
@@ -12,6 +12,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from payments.config import setting
 from payments.domain.clock import parse_iso
+from payments.domain.due import Backlog, Kind
 from payments.domain.payment import Payment
 from payments.domain.statuses import CAPTURED, Status
 
@@ -31,6 +32,8 @@ PAYMENTS_IN_REVIEW = "PaymentsInReview"
 """Payments held for an operator, counted by recovery and by the record step."""
 CONTRADICTING_EVENTS = "ContradictingEvents"
 """Gateway events about money for a payment that is recorded as not charged."""
+BATCHES_STUCK = "BatchesStuck"
+"""Batches that recovery found without progress for too long."""
 SUSPICIOUS_DECLINES = "SuspiciousDeclines"
 """Declines of lost, stolen or otherwise suspicious cards."""
 
@@ -51,6 +54,12 @@ PAYMENT_LATENCY: Final = "PaymentLatency"
 """Milliseconds from acceptance to the outcome. An unknown payment has none yet."""
 
 
+# Metrics of recovery, by the dimensions `service` and `kind` (of waiting work)
+RECOVERY_BACKLOG: Final = ("RecoveryDue", "RecoveryOverdue", "RecoveryOldestSeconds")
+"""The rows that recovery must look at when a run begins; the ones of them that earlier runs should have looked at; for
+how long the oldest one has been due."""
+
+
 @cache
 def _metrics() -> Metrics:
     return Metrics(namespace=NAMESPACE, service=setting("ENVIRONMENT_SUFFIX"))
@@ -65,6 +74,18 @@ def count(metric: str, value: int = 1, *, step: str = "") -> None:
 def note(metric: str, value: int = 1) -> None:
     """Count `metric` on the line of the step's latency."""
     _metrics().add_metric(name=metric, unit=MetricUnit.Count, value=value)
+
+
+def count_backlog(kind: Kind, backlog: Backlog, now: datetime) -> None:
+    """Print what is due of a kind of waiting work."""
+    metrics = _metrics()
+    due, overdue, oldest = RECOVERY_BACKLOG
+    seconds = (now - parse_iso(backlog.oldest)) // timedelta(seconds=1)
+    metrics.add_dimension(name="kind", value=kind)
+    metrics.add_metric(name=due, unit=MetricUnit.Count, value=backlog.due)
+    metrics.add_metric(name=overdue, unit=MetricUnit.Count, value=backlog.overdue)
+    metrics.add_metric(name=oldest, unit=MetricUnit.Seconds, value=seconds)
+    metrics.flush_metrics()
 
 
 def note_outcome(payment: Payment) -> None:

@@ -7,8 +7,9 @@ from typing import Protocol
 
 from payments.domain.batch.errors import CellError, RejectedRow
 from payments.domain.batch.report import ReportProgress
-from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow
+from payments.domain.batch.state import Batch, BatchStatus, Look, Progress, ResultRow
 from payments.domain.payment import Payment
+from payments.ports.due_index import DueIndex
 
 
 class NotClaimed(Exception):
@@ -28,8 +29,11 @@ class Claim:
     until: datetime
 
 
-class BatchStore(Protocol):
-    """The processing-status table. Reads of a batch are strongly consistent."""
+class BatchStore(DueIndex, Protocol):
+    """The processing-status table. Reads of a batch are strongly consistent.
+
+    A batch without a report is in the index by due time. While a run owns it, it is due when the claim expires.
+    """
 
     def claim_split(self, batch: Batch, claim: Claim) -> Batch:
         """Start or take over the splitting, and return the batch's current state. Raises NotClaimed."""
@@ -62,11 +66,9 @@ class BatchStore(Protocol):
     def get(self, batch_id: str) -> Batch | None:
         """The batch's current state, or None."""
 
-    def unfinished(self) -> Iterator[str]:
-        """The ids of batches without a report, oldest first. Eventually consistent."""
-
-    def claim_repair(self, batch: Batch, at: datetime) -> None:
-        """Claim the check of the rows of a batch that is processing. Raises NotClaimed for all callers but one."""
+    def look(self, batch: Batch, look: Look, due: datetime) -> Batch:
+        """Note a look at a batch, and set when recovery looks again. Raises NotClaimed for all callers but one: the
+        others read the batch before the first one wrote."""
 
     def rows(self, batch_id: str, after: int = 0) -> Iterator[RejectedRow | ResultRow]:
         """The rows after a line that `add_rows` stored, in the order of lines."""

@@ -1,14 +1,14 @@
 """Storage of the gateway's events."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Protocol
 
 from payments.domain.gateway_event import EventState, GatewayEvent
+from payments.ports.due_index import DueIndex
 
 
-class EventStore(Protocol):
-    """The gateway events table."""
+class EventStore(DueIndex, Protocol):
+    """The gateway events table. A parked event is in the index by due time."""
 
     def add(self, event: GatewayEvent) -> bool:
         """Store an event. Returns False if it is already stored."""
@@ -20,8 +20,11 @@ class EventStore(Protocol):
         """Set the ids and the reference digest of an event that had no payment, and remove its reference. Only a parked
         event changes."""
 
-    def parked(self) -> Iterator[GatewayEvent]:
-        """The parked events, oldest first. Eventually consistent."""
+    def get(self, event_id: str) -> GatewayEvent | None:
+        """The event's current state, or None. Strongly consistent."""
+
+    def look_again(self, event: GatewayEvent, at: datetime) -> None:
+        """Set when recovery must look at the event next, after a look at `at`. Only a parked event changes."""
 
     def of_payment(self, payment_id: str) -> list[GatewayEvent]:
         """The events about a payment, oldest first. Eventually consistent."""

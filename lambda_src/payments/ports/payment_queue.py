@@ -26,5 +26,5 @@ class PaymentQueue(Protocol):
     def send(self, payments: Sequence[QueuedPayment]) -> None:
         """Queue up to ten payments. Raises QueueRefused."""
 
-    def is_empty(self) -> bool:
-        """True if no message waits or is being processed. The queue's counts lag by seconds."""
+    def length(self) -> int:
+        """How many messages wait or are being processed. Approximate, and seconds behind."""

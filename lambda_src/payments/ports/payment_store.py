@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Protocol
 
+from payments.domain.due import Due
 from payments.domain.payment import Payment
+from payments.ports.due_index import DueIndex
 
 
 class AlreadyExists(Exception):
@@ -19,8 +21,12 @@ class VersionConflict(Exception):
     """Another execution changed the row meanwhile. Read it again and decide again."""
 
 
-class PaymentStore(Protocol):
-    """The payments table. Every write is conditional; every read by id is strongly consistent."""
+class PaymentStore(DueIndex, Protocol):
+    """The payments table. Every write is conditional; every read by id is strongly consistent.
+
+    An unsettled payment is in the index by due time from its creation (a payment of a batch: from its first change,
+    because until then it waits in the queue) until the audit log covers a version of it in a settled status.
+    """
 
     def create(self, payment: Payment) -> None:
         """Store version 1. Raises AlreadyExists with the existing row."""
@@ -35,12 +41,8 @@ class PaymentStore(Protocol):
         and removes no reference that `keep_reference` wrote.
         """
 
-    def unsettled(self, before: datetime) -> Iterator[str]:
-        """The ids of payments created before a time that are not settled and audited. Eventually consistent.
-
-        A payment is in the list from its creation (a batch payment: from its first change, because until then it waits
-        in the queue) until the audit log covers a version of it in a settled status.
-        """
+    def look_again(self, payment: Payment, due: Due | None) -> None:
+        """Set when recovery must look at the payment next, if the row is as given; None: never again."""
 
     def claim_restart(self, payment: Payment, at: datetime) -> Payment:
         """Count one more restart of the payment's given version. Raises VersionConflict for all callers but one."""

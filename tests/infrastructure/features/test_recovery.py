@@ -24,6 +24,12 @@ def test_schedule_does_not_retry_a_failed_call(stack: Stack) -> None:
     assert _schedule(stack)["target"]["retry_policy"] == {"maximum_retry_attempts": 0}
 
 
+def test_failed_recovery_run_is_not_repeated_by_lambda(stack: Stack) -> None:
+    sweep, _ = stack.named("aws_lambda_function", "payment-sweep")
+    _, retries = stack.only("aws_lambda_function_event_invoke_config", function_name=f"${{{sweep}.function_name}}")
+    assert (retries["maximum_retry_attempts"], retries["maximum_event_age_in_seconds"]) == (0, 60)
+
+
 def test_schedule_calls_under_a_role_that_may_only_call_recovery(stack: Stack) -> None:
     role, _ = stack.named("aws_iam_role", "payment-sweep-schedule")
     policy = stack.role_policies()[f"payment-sweep-schedule-{stack.suffix}"]

@@ -9,6 +9,7 @@ from lib.package import ROOT
 from payments.observability import metrics
 from payments.observability.metrics import (
     BATCHES_PAUSED,
+    BATCHES_STUCK,
     CONTRADICTING_EVENTS,
     GATEWAY_MISCONFIGURED,
     NAMESPACE,
@@ -45,6 +46,8 @@ OTHERS = {
     "payments-overdue": Expected(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_OVERDUE}"})),
     "payments-in-review": Expected(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_IN_REVIEW}"})),
     "gateway-contradicts": Expected(1, 60, frozenset({f"{NAMESPACE} {CONTRADICTING_EVENTS}"})),
+    # a long recovery run looks at a batch once
+    "batches-stuck": Expected(1, 600, frozenset({f"{NAMESPACE} {BATCHES_STUCK}"})),
     "suspicious-declines": Expected(10, 600, frozenset({f"{NAMESPACE} {SUSPICIOUS_DECLINES}"})),
 }
 OURS = (
@@ -52,6 +55,7 @@ OURS = (
     "payments-overdue",
     "payments-in-review",
     "gateway-contradicts",
+    "batches-stuck",
     "suspicious-declines",
 )
 """The alarms on metrics that our own code counts."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from unittest.mock import Mock
 
 import pytest
@@ -16,6 +17,7 @@ from fakes.customers import MemoryCustomerStore
 from fakes.events import MemoryEventStore
 from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.gateway import Fault, FaultKind, MemoryGateway
+from fakes.lease import MemoryLease
 from fakes.payment_queue import MemoryPaymentQueue
 from fakes.payments import MemoryPaymentStore
 from fakes.queue_delivery import MemoryDelivery
@@ -25,13 +27,14 @@ from payments.application.audit import audit
 from payments.application.batch.close_rows import BatchRows
 from payments.application.charge import Charging
 from payments.application.record import record
-from payments.application.recover import MOST_IDENTIFIED, RESERVE_SECONDS, PaymentRecovery
+from payments.application.recover import RESERVE_SECONDS, PaymentRecovery
 from payments.application.sealed_payments import opened
 from payments.application.validate import PaymentMethods
 from payments.application.webhooks import Webhooks
-from payments.domain.batch.state import Batch, BatchStatus, Progress, Source
+from payments.domain.batch.state import Batch, BatchStatus, Look, Progress, Source
 from payments.domain.batch_breaker import BreakerState, PausedBy
-from payments.domain.clock import iso
+from payments.domain.clock import iso, parse_iso
+from payments.domain.due import Kind
 from payments.domain.errors import OutcomeUnknown, PaymentError
 from payments.domain.gateway_event import EventState, GatewayEvent
 from payments.domain.money import Money
@@ -82,10 +85,18 @@ class ContestedBatches(MemoryBatchStore):
         super().__init__(payments)
         self._other_run = other_run
 
-    def claim_repair(self, batch: Batch, at: datetime) -> None:
-        """Let the other run repair first, once it is planned."""
+    def look(self, batch: Batch, look: Look, due: datetime) -> Batch:
+        """Let the other run look first, once it is planned."""
         self._other_run.happen()
-        super().claim_repair(batch, at)
+        return super().look(batch, look, due)
+
+
+class AlwaysGranted(MemoryLease):
+    """A lease that every run gets: it guards nothing."""
+
+    def take(self, owner: str, at: datetime, until: datetime) -> bool:
+        """Grant the lease."""
+        return True
 
 
 class CountingQueue(MemoryPaymentQueue):
@@ -132,9 +143,11 @@ class RecoveryScenario:
             self.breaker,
             self.delivery,
             BatchRows(self.batches, self.reported.append),
+            AlwaysGranted(),
             self.resumed.append,
             self.reported.append,
             self.clock,
+            lambda seconds: self.clock.wait(timedelta(seconds=seconds)),
         )
         for row in rows:
             self.payments.rows[row.payment_id] = row
@@ -350,7 +363,7 @@ def test_recovery_applies_a_parked_event_once_when_its_payment_exists() -> None:
     scenario.recover()
     assert len(list(scenario.events.parked())) == 1
     scenario.payments.rows["pay_1"] = after(payment(), Status.PROCESSING, Status.REQUIRES_ACTION)
-    scenario.recover()
+    scenario.recover(after_units=0.3)
     scenario.recover()
     assert len(scenario.workflow.reconciling) == 1
     scenario.events.settle(
@@ -407,16 +420,17 @@ def test_recovery_asks_for_the_payment_of_a_refund_until_it_knows(kind: FaultKin
     scenario.gateway.fail(Fault(kind, call="ids_of"))
     scenario.recover()
     assert scenario.workflow.reasons == {}
-    scenario.recover()
+    scenario.recover(after_units=0.3)
     assert len(scenario.workflow.reasons) == 1
 
 
-def test_recovery_asks_for_a_bounded_number_of_refunds_a_run() -> None:
+def test_recovery_asks_a_silent_gateway_about_one_refund_a_run() -> None:
     scenario = refunded_scenario()
-    for number in range(MOST_IDENTIFIED + 5):
+    for number in range(5):
         refund_failed(scenario, number)
-    assert scenario.recover()["refund_events"] == MOST_IDENTIFIED
-    assert scenario.recover()["refund_events"] == 5
+    scenario.gateway.fail(Fault(FaultKind.SERVER_ERROR, call="ids_of", times=1))
+    assert scenario.recover()["refund_events"] == 1
+    assert scenario.recover()["refund_events"] == 4
 
 
 def test_recovery_counts_a_contradicting_parked_event_once() -> None:
@@ -475,11 +489,14 @@ def test_recovery_requeues_lost_messages_in_groups_of_ten() -> None:
 
 def test_recovery_out_of_time_within_a_batch_queues_what_it_looked_at() -> None:
     scenario = lost()
-    left = iter([60.0] * 10 + [RESERVE_SECONDS - 1] + [0.0] * 10)
-    assert scenario.recover(after_units=2, seconds_left=lambda: next(left))["requeued"] == 10
-    assert [message.line for message in scenario.queue.messages] == list(range(2, 12))
-    scenario.queue.messages.clear()
-    assert scenario.recover(after_units=2)["requeued"] == 12
+
+    def seconds_left() -> float:
+        return 60 if sum(row.restarts for row in scenario.payments.rows.values()) < 11 else RESERVE_SECONDS - 1
+
+    assert scenario.recover(after_units=2, seconds_left=seconds_left)["requeued"] == 11
+    assert [message.line for message in scenario.queue.messages] == list(range(2, 13))
+    assert scenario.recover(after_units=0.3)["requeued"] == 1  # the next run continues at the line
+    assert scenario.recover(after_units=2.1)["requeued"] == 12
 
 
 def test_recovery_failing_within_a_batch_has_queued_the_groups_before() -> None:
@@ -516,10 +533,52 @@ def test_concurrent_recoveries_repair_a_batch_once() -> None:
     assert len(scenario.queue.messages) == 12
 
 
-def test_recovery_adds_no_message_while_messages_wait_in_the_queue() -> None:
+SLOT = timedelta(microseconds=43_479)
+OTHERS = [QueuedPayment("other", "b2", 2)]
+
+
+@pytest.mark.fault(62)
+def test_recovery_repairs_lost_rows_by_age_beside_a_busy_queue() -> None:
     scenario = lost()
-    scenario.queue.send([QueuedPayment("p2", "b1", 2)])
-    assert scenario.recover(after_units=100)["requeued"] == 0
+    scenario.queue.messages += 1_000 * OTHERS
+    scenario.recovery = replace(scenario.recovery, slot=SLOT)
+    assert scenario.recover(after_units=1.9)["requeued"] == 0
+    assert scenario.recover(after_units=0.2)["requeued"] == 12
+
+
+def test_recovery_leaves_rows_alone_whose_messages_may_still_wait() -> None:
+    """100,000 messages take 73 minutes at 23 a second. A row that waits for less than twice that is not lost."""
+    scenario = lost()
+    scenario.queue.messages += 100_000 * OTHERS
+    scenario.recovery = replace(scenario.recovery, slot=SLOT)
+    found = Counter[str]()
+    for _ in range(28):
+        found += scenario.recover(after_units=1)
+    assert found["requeued"] == 0
+    assert scenario.recover(after_units=3)["requeued"] == 12
+
+
+@pytest.mark.fault(62)
+def test_recovery_counts_a_batch_that_makes_no_progress_for_an_hour() -> None:
+    scenario = RecoveryScenario()
+    scenario.split(after(batch_payment("p2", 2), Status.PROCESSING), after(batch_payment("p3", 3), Status.PROCESSING))
+    stuck = [scenario.recover(after_units=1)["batches_stuck"] for _ in range(14)]
+    assert stuck == 12 * [0] + [1, 1]
+    scenario.payments.rows["p2"] = after(scenario.payments.rows["p2"], Status.SUCCEEDED)
+    scenario.recovery.rows.close(scenario.payments.rows["p2"])
+    assert scenario.recover(after_units=1)["batches_stuck"] == 0
+
+
+def test_recovery_counts_no_batch_as_stuck_that_is_paused_or_queued() -> None:
+    scenario = lost()
+    scenario.queue.messages += 100_000 * OTHERS
+    scenario.recovery = replace(scenario.recovery, slot=SLOT)
+    found = Counter[str]()
+    for unit in range(60):
+        if unit == 20:
+            scenario.breaker.pause(PausedBy.OPERATOR, "", NOON)
+        found += scenario.recover(after_units=1)
+    assert found["batches_stuck"] == 0
 
 
 @pytest.mark.parametrize("by", PausedBy)
@@ -705,12 +764,15 @@ def test_recovery_does_not_switch_delivery_that_is_already_right() -> None:
 # In time -------------------------------------------------------------------------------------------------------------
 
 
-def test_recovery_out_of_time_stops_and_the_next_one_continues() -> None:
+def test_recovery_out_of_time_serves_every_kind_and_the_next_continues() -> None:
     scenario = RecoveryScenario(*(payment(f"pay_{number}") for number in range(5)))
     scenario.batches.claim_split(BATCH, Claim("a", NOON, NOON))
-    left = iter([60.0, RESERVE_SECONDS - 1, 0, 0, 0])
-    assert scenario.recover(after_units=1, seconds_left=lambda: next(left)) == Counter(taken_up=2)
-    assert scenario.recover() == Counter(taken_up=3, batches_resumed=1)
+
+    def seconds_left() -> float:
+        return 60 if len(scenario.workflow.started) < 2 else RESERVE_SECONDS - 1
+
+    assert scenario.recover(after_units=1, seconds_left=seconds_left) == Counter(taken_up=2, batches_resumed=1)
+    assert scenario.recover()["taken_up"] == 3
 
 
 def test_recovery_out_of_time_among_events_stops_there() -> None:
@@ -749,3 +811,86 @@ def test_recovery_without_on_error_stops_at_the_first_failure() -> None:
     scenario.workflow.start = Mock(side_effect=RuntimeError("no"))  # type: ignore[method-assign]
     with pytest.raises(RuntimeError):
         scenario.recovery.recover(lambda: 300)
+
+
+# One run at a time, and all kinds in each ----------------------------------------------------------------------------
+
+
+@pytest.mark.fault(60)
+def test_recovery_serves_all_kinds_beside_customers_that_fill_the_run() -> None:
+    customers = [after(payment(f"c_{number}"), Status.PROCESSING, Status.REQUIRES_ACTION) for number in range(500)]
+    scenario = RecoveryScenario(*customers, replace(payment("pay_new"), created_at=iso(NOON + UNIT)))
+    scenario.batches.claim_split(BATCH, Claim("a", NOON, NOON))
+    scenario.payments.rows["pay_1"] = after(payment(), Status.PROCESSING, Status.DECLINED)
+    scenario.events.add(gateway_event())
+    ends = NOON + 4 * UNIT + timedelta(seconds=100)
+
+    def seconds_left() -> float:
+        return (ends - scenario.clock.now).total_seconds()
+
+    found = scenario.recover(after_units=4, seconds_left=seconds_left)
+    assert (found["contradicting_events"], found["batches_resumed"]) == (1, 1)
+    assert "pay_new" in scenario.workflow.started
+    assert len(scenario.workflow.started) < 100  # the customers did not all fit
+
+
+@pytest.mark.fault(61)
+def test_recovery_applies_our_event_beside_thousands_of_another_system() -> None:
+    scenario = RecoveryScenario(after(payment(), Status.PROCESSING, Status.DECLINED))
+    for number in range(2_000):
+        scenario.events.add(gateway_event(event_id=f"evt_other_{number}", payment_id=f"other_{number}"))
+    scenario.events.add(gateway_event(event_id="evt_ours", at=NOON + timedelta(seconds=1)))
+    found = Counter[str]()
+    for _ in range(30):
+        ends = scenario.clock.now + timedelta(seconds=300)
+        found += scenario.recover(seconds_left=lambda: (ends - scenario.clock.now).total_seconds())  # noqa: B023
+    assert found["contradicting_events"] == 1
+
+
+def test_recovery_looks_at_a_foreign_event_a_dozen_times_in_a_week() -> None:
+    scenario = RecoveryScenario()
+    scenario.events.add(gateway_event())
+    get, looks = scenario.events.get, list[datetime]()
+
+    def counted(event_id: str) -> GatewayEvent | None:
+        looks.append(scenario.clock.now)
+        return get(event_id)
+
+    scenario.events.get = counted  # type: ignore[method-assign]
+    for _ in range(7 * 24 * 12 + 200):
+        scenario.recover(after_units=1)
+    assert len(looks) < 15
+    assert scenario.events.events["evt_1"].state is EventState.IGNORED
+
+
+def test_recovery_works_one_run_at_a_time_and_every_run_measures() -> None:
+    scenario = RecoveryScenario(payment())
+    backlogs: list[tuple[Kind, int]] = []
+    scenario.recovery = replace(
+        scenario.recovery,
+        lease=MemoryLease(),
+        on_backlog=lambda kind, backlog: backlogs.append((kind, backlog.due)),
+    )
+    scenario.recovery.lease.take("another run", NOON, NOON + 2 * UNIT)
+    assert scenario.recover(after_units=1) == Counter()
+    assert backlogs == [(Kind.PENDING, 1)]
+    assert scenario.recover(after_units=1)["taken_up"] == 1
+
+
+def test_recovery_releases_its_lease_also_after_an_error() -> None:
+    scenario = RecoveryScenario(payment("pay_bad"))
+    scenario.recovery = replace(scenario.recovery, lease=MemoryLease())
+    scenario.clock.wait(timedelta(hours=1))
+    scenario.workflow.restart = scenario.workflow.start = Mock(side_effect=RuntimeError("no"))  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        scenario.recovery.recover(lambda: 300, "first")
+    assert scenario.recovery.lease.take("second", scenario.clock(), scenario.clock())
+
+
+def test_recovery_starts_executions_no_faster_than_the_gateway_allows() -> None:
+    scenario = RecoveryScenario(*(payment(f"pay_{number}") for number in range(50)))
+    scenario.recovery = replace(scenario.recovery, slot=timedelta(seconds=10))
+    scenario.recover(after_units=1, seconds_left=lambda: 300)
+    times = sorted(row.restarted_at for row in scenario.payments.rows.values())
+    apart = {parse_iso(later) - parse_iso(earlier) for earlier, later in pairwise(times)}
+    assert min(apart) >= timedelta(seconds=10)

@@ -21,9 +21,9 @@ from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.sealed_payments import opened
 from payments.application.steps import State, charge_step, record_step
 from payments.application.validate import PaymentMethods
-from payments.application.webhooks import ASK_AGAIN, KEPT_PARKED, Webhooks
+from payments.application.webhooks import KEPT_PARKED, Webhooks
 from payments.domain.errors import PaymentError
-from payments.domain.gateway_event import HANDLED, REFUNDS, EventState, GatewayEvent, execution_suffix_of
+from payments.domain.gateway_event import ASK_AGAIN, HANDLED, REFUNDS, EventState, GatewayEvent, execution_suffix_of
 from payments.domain.money import Money
 from payments.domain.payment import Payment
 from payments.domain.sealed_fields import reference_digest

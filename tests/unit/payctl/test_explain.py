@@ -22,11 +22,11 @@ from payctl.failures import Exit, Failure
 from payctl.stack import Stack
 from payments.adapters.dynamodb.tables import AUDIT_LOG
 from payments.application.audit import audit
-from payments.application.webhooks import ASK_AGAIN, Webhooks
+from payments.application.webhooks import Webhooks
 from payments.domain.batch_breaker import PausedBy
 from payments.domain.clock import iso
 from payments.domain.errors import PaymentError
-from payments.domain.gateway_event import EventState
+from payments.domain.gateway_event import ASK_AGAIN, EventState
 from payments.domain.money import Money
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status

@@ -45,7 +45,7 @@ class DynamoAuditStore:
                 "TableName": self._payments_table,
                 "Key": {"payment_id": {"S": last.payment_id}},
                 "UpdateExpression": "SET audited_version = :last, audit_hash = :hash"
-                + (" REMOVE unsettled" if done else ""),
+                + (" REMOVE unsettled, due_kind, due_at" if done else ""),
                 "ConditionExpression": "audited_version = :before AND version = :version",
                 "ExpressionAttributeValues": {
                     ":before": {"N": str(first.sequence - 1)},

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
 
+from payments.adapters.dynamodb.due import DynamoDueIndex
 from payments.adapters.dynamodb.items import from_item, to_item
-from payments.adapters.dynamodb.tables import BY_UNFINISHED
+from payments.adapters.dynamodb.tables import BY_UNFINISHED, PROCESSING_STATUS
 from payments.domain.batch.errors import CellError, RejectedRow
 from payments.domain.batch.report import FileParts, ReportProgress, ResultFile
-from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
+from payments.domain.batch.state import Batch, BatchStatus, Look, Progress, ResultRow, Source
 from payments.domain.clock import iso
+from payments.domain.due import AT_ONCE, Kind
 from payments.domain.payment import Payment
 from payments.ports.batch_store import Claim, NotClaimed
 
@@ -33,11 +35,12 @@ COUNTERS = 16
 a second would often conflict and be retried."""
 ROW = "ROW#"
 _UNFINISHED = "yes"
+"""The partition of the older index."""
 _ITEMS_A_WRITE = 25  # BatchWriteItem's limit
 _TRIES = 12
 
 
-class DynamoBatchStore:
+class DynamoBatchStore(DynamoDueIndex):
     """The processing-status table, and the mark `batch_row_closed` in the payments table."""
 
     def __init__(
@@ -47,8 +50,7 @@ class DynamoBatchStore:
         payments_table: str,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._client = client
-        self._table = table
+        super().__init__(client, table, PROCESSING_STATUS)
         self._payments_table = payments_table
         self._sleep = sleep
 
@@ -57,16 +59,16 @@ class DynamoBatchStore:
         try:
             self._client.put_item(
                 TableName=self._table,
-                Item=to_item(_summary_values(batch) | {"owner": claim.owner, "owner_until": iso(claim.until)}),
+                Item=to_item(_summary_values(batch) | _claimed(claim)),
                 ConditionExpression="attribute_not_exists(batch_id)",
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return self._claim(batch.batch_id, BatchStatus.SPLITTING, BatchStatus.SPLITTING, claim)
-        return replace(batch, owner_until=iso(claim.until))
+        return replace(batch, owner_until=iso(claim.until), due_at=iso(claim.until))
 
     def save_progress(self, batch_id: str, owner: str, progress: Progress, *, release: bool = False) -> None:
         """Store the progress if `owner` still has the claim; `release` ends the claim. Raises NotClaimed."""
-        released = {"owner_until": ""} if release else {}  # earlier than every time
+        released = {"owner_until": "", "due_at": AT_ONCE} if release else {}
         self._update_owned(batch_id, owner, BatchStatus.SPLITTING, asdict(progress) | released)
 
     def add_rows(self, batch_id: str, rows: Sequence[RejectedRow | ResultRow]) -> None:
@@ -89,6 +91,7 @@ class DynamoBatchStore:
         values = asdict(progress) | {
             "status": BatchStatus.PROCESSING.value,
             "updated_at": iso(at),
+            "due_at": iso(at),
             "file_errors": [asdict(error) for error in file_errors],
         }
         self._update_owned(batch_id, owner, BatchStatus.SPLITTING, values)
@@ -122,7 +125,7 @@ class DynamoBatchStore:
 
     def save_report(self, batch_id: str, owner: str, progress: ReportProgress, *, release: bool = False) -> None:
         """Store the progress if `owner` still has the claim; `release` ends the claim. Raises NotClaimed."""
-        released = {"owner_until": ""} if release else {}  # earlier than every time
+        released = {"owner_until": "", "due_at": AT_ONCE} if release else {}
         self._update_owned(batch_id, owner, BatchStatus.REPORTING, {"report": asdict(progress)} | released)
 
     def complete(
@@ -130,7 +133,7 @@ class DynamoBatchStore:
     ) -> None:
         """Store the status and the result counts if `owner` still has the claim. Raises NotClaimed."""
         values = {"status": status.value, "by_status": dict(by_status), "updated_at": iso(at)}
-        self._update_owned(batch_id, owner, BatchStatus.REPORTING, values, " REMOVE unfinished")
+        self._update_owned(batch_id, owner, BatchStatus.REPORTING, values, " REMOVE unfinished, due_kind, due_at")
 
     def get(self, batch_id: str) -> Batch | None:
         """The batch with the sum of its counters, from a strongly consistent query, or None."""
@@ -144,22 +147,15 @@ class DynamoBatchStore:
         # the summary sorts before its counters; without it the batch does not exist
         return _batch_of(*items) if items and items[0]["item"] == {"S": SUMMARY} else None
 
-    def unfinished(self) -> Iterator[str]:
-        """The ids of batches without a report, oldest first, from the sparse index. Eventually consistent."""
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            IndexName=BY_UNFINISHED,
-            KeyConditionExpression="unfinished = :yes",
-            ExpressionAttributeValues={":yes": {"S": _UNFINISHED}},
-        )
-        for page in pages:
-            yield from (item["batch_id"]["S"] for item in page["Items"])
+    def adopt(self) -> Iterator[str]:
+        """Move the index `by-unfinished` into the index by due time, one write for each batch."""
+        return self.adopt_share(BY_UNFINISHED, _UNFINISHED, Kind.BATCH)
 
-    def claim_repair(self, batch: Batch, at: datetime) -> None:
-        """Claim the check by moving `updated_at` with a conditional write. Raises NotClaimed."""
-        seen = {":processing": BatchStatus.PROCESSING.value, ":seen": batch.updated_at}
-        condition = "#status = :processing AND #updated_at = :seen"
-        self._update(batch.batch_id, {"updated_at": iso(at)}, condition, seen)
+    def look(self, batch: Batch, look: Look, due: datetime) -> Batch:
+        """Note the look with one conditional write: the status and the due time are as read. Raises NotClaimed."""
+        seen = {":read": batch.status.value, ":due": batch.due_at}
+        self._update(batch.batch_id, asdict(look) | {"due_at": iso(due)}, "#status = :read AND #due_at = :due", seen)
+        return replace(batch, look=look, due_at=iso(due))
 
     def rows(self, batch_id: str, after: int = 0) -> Iterator[RejectedRow | ResultRow]:
         """The rows after a line that were set aside, in the order of lines. Strongly consistent."""
@@ -183,9 +179,8 @@ class DynamoBatchStore:
             batch_id,
             {
                 "status": working.value,
-                "owner": claim.owner,
-                "owner_until": iso(claim.until),
                 "updated_at": iso(claim.at),
+                **_claimed(claim),
             },
             # splitting has no ready state: the batch is created in it
             condition=("#status = :ready OR " if ready is not working else "")
@@ -265,6 +260,11 @@ def _row_key(line: int) -> str:
     return f"{ROW}{line:09}"
 
 
+def _claimed(claim: Claim) -> dict[str, str]:
+    """A claim as attributes of the summary. Recovery looks when the claim has expired."""
+    return {"owner": claim.owner, "owner_until": iso(claim.until), "due_at": iso(claim.until)}
+
+
 def _summary_values(batch: Batch) -> dict[str, Any]:
     """A batch as the attributes of its summary item."""
     return {
@@ -273,7 +273,7 @@ def _summary_values(batch: Batch) -> dict[str, Any]:
         "status": batch.status.value,
         "created_at": batch.created_at,
         "updated_at": batch.updated_at,
-        "unfinished": _UNFINISHED,
+        "due_kind": Kind.BATCH.value,
         **asdict(batch.source),
         **asdict(batch.progress),
     }
@@ -299,6 +299,13 @@ def _batch_of(summary: Mapping[str, Any], *counters: Mapping[str, Any]) -> Batch
         by_status={status: int(count) for status, count in values.get("by_status", {}).items()},
         owner_until=values.get("owner_until", ""),
         report=_report_of(values.get("report", {})),
+        due_at=values.get("due_at", ""),
+        look=Look(
+            seen=values.get("seen", ""),
+            seen_since=values.get("seen_since", ""),
+            checked_line=int(values.get("checked_line", 0)),
+            checked_at=values.get("checked_at", ""),
+        ),
     )
 
 

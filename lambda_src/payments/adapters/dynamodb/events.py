@@ -5,10 +5,12 @@ from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from payments.adapters.dynamodb.due import DynamoDueIndex, due_values
 from payments.adapters.dynamodb.items import to_item
-from payments.adapters.dynamodb.tables import BY_PARKED, BY_PAYMENT
+from payments.adapters.dynamodb.tables import BY_PARKED, BY_PAYMENT, GATEWAY_EVENTS
 from payments.domain.clock import parse_iso
-from payments.domain.gateway_event import EventState, GatewayEvent
+from payments.domain.due import Kind
+from payments.domain.gateway_event import EventState, GatewayEvent, event_due
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -16,20 +18,20 @@ if TYPE_CHECKING:
 
 KEPT = timedelta(days=90)
 _PARKED = "yes"
+"""The partition of the older index."""
 
 
-class DynamoEventStore:
+class DynamoEventStore(DynamoDueIndex):
     """The gateway events table."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._client = client
-        self._table = table
+        super().__init__(client, table, GATEWAY_EVENTS)
 
     def add(self, event: GatewayEvent) -> bool:
         """Store an event with a conditional put. False if it is already stored."""
         values: dict[str, Any] = {**asdict(event), "state": event.state.value}
         values |= (
-            {"parked": _PARKED}
+            due_values(event_due(event, parse_iso(event.received_at)))
             if event.state is EventState.PARKED
             else {"expires_at": _expires_at(parse_iso(event.received_at))}
         )
@@ -45,36 +47,50 @@ class DynamoEventStore:
 
     def settle(self, event_id: str, state: EventState, at: datetime) -> None:
         """Set the state of a parked event and its expiry time with one conditional write. No effect on others."""
-        try:
-            self._client.update_item(
-                TableName=self._table,
-                Key={"event_id": {"S": event_id}},
-                UpdateExpression="SET #state = :state, expires_at = :expires REMOVE parked",
-                ConditionExpression="attribute_exists(parked)",
-                ExpressionAttributeNames={"#state": "state"},
-                ExpressionAttributeValues={":state": {"S": state.value}, ":expires": {"N": str(_expires_at(at))}},
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return
+        self._update_parked(
+            event_id,
+            "SET #state = :state, expires_at = :expires REMOVE due_kind, due_at, parked",
+            {":state": {"S": state.value}, ":expires": {"N": str(_expires_at(at))}},
+        )
 
     def identify(self, event: GatewayEvent) -> None:
         """Set the ids and the digest of a parked event with one conditional write. No effect on others."""
         names = ("payment_id", "environment_id", "reference_digest")
         values = {f":{name}": {"S": value} for name in names if (value := getattr(event, name))}
+        self._update_parked(
+            event.event_id,
+            f"SET {', '.join(f'{name[1:]} = {name}' for name in values)}, due_kind = :kind REMOVE gateway_reference",
+            {**values, ":kind": {"S": Kind.EVENT.value}},
+        )
+
+    def get(self, event_id: str) -> GatewayEvent | None:
+        """The event from a strongly consistent read, or None."""
+        key: Any = {"event_id": {"S": event_id}}
+        item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
+        return _event_of(item) if item else None
+
+    def look_again(self, event: GatewayEvent, at: datetime) -> None:
+        """Set the event's next due time with one conditional write. No effect on others."""
+        values = {f":{name}": {"S": value} for name, value in due_values(event_due(event, at)).items() if value}
+        if values:
+            self._update_parked(event.event_id, "SET due_kind = :due_kind, due_at = :due_at REMOVE parked", values)
+
+    def adopt(self) -> Iterator[str]:
+        """Move the index `by-parked` into the index by due time, one write for each event."""
+        return self.adopt_share(BY_PARKED, _PARKED, lambda item: Kind.EVENT if "payment_id" in item else Kind.REFUND)
+
+    def _update_parked(self, event_id: str, update: str, values: dict[str, Any]) -> None:
         try:
             self._client.update_item(
                 TableName=self._table,
-                Key={"event_id": {"S": event.event_id}},
-                UpdateExpression=f"SET {', '.join(f'{name[1:]} = {name}' for name in values)} REMOVE gateway_reference",
-                ConditionExpression="attribute_exists(parked)",
-                ExpressionAttributeValues=values,
+                Key={"event_id": {"S": event_id}},
+                UpdateExpression=update,
+                ConditionExpression="#state = :parked",
+                ExpressionAttributeNames={"#state": "state"},
+                ExpressionAttributeValues={**values, ":parked": {"S": EventState.PARKED.value}},
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return
-
-    def parked(self) -> Iterator[GatewayEvent]:
-        """The parked events from the sparse index, oldest first. Eventually consistent."""
-        return self._query(BY_PARKED, "parked", _PARKED)
 
     def of_payment(self, payment_id: str) -> list[GatewayEvent]:
         """The events of a payment from the index by payment, oldest first. Eventually consistent."""

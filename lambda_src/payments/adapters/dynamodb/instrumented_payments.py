@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.domain.payment import Payment
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.observability.logs import bind_log_context
 from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.payment_store import AlreadyExists
@@ -22,11 +23,12 @@ class InstrumentedPaymentStore(DynamoPaymentStore):
         client: "DynamoDBClient",
         table: str,
         encryptor: FieldEncryptor | None = None,
+        timeouts: RecoveryTimeouts | None = None,
         *,
         created: Callable[[Payment], None] = lambda _: None,
         saved: Callable[[Payment], None] = lambda _: None,
     ) -> None:
-        super().__init__(client, table, encryptor)
+        super().__init__(client, table, encryptor, timeouts)
         self._created = created
         self._saved = saved
 

@@ -1,15 +1,17 @@
 """The payments table, with conditional writes of single items."""
 
-import random
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from payments.adapters.dynamodb.tables import BY_BATCH, BY_UNSETTLED
-from payments.domain.clock import iso
+from payments.adapters.dynamodb.due import DynamoDueIndex, due_values
+from payments.adapters.dynamodb.tables import BY_BATCH, BY_UNSETTLED, PAYMENTS
+from payments.domain.clock import iso, parse_iso
+from payments.domain.due import Due, Kind
 from payments.domain.money import Money
 from payments.domain.payment import Change, Payment
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.sealed_fields import require_sealed, require_sealed_reference, rewritten
 from payments.domain.sealed_text import is_to_seal
 from payments.domain.statuses import Status
@@ -25,6 +27,8 @@ _SAVED = [
     "version",
     "updated_at",
     "status_day",
+    "due_kind",
+    "due_at",
     "unsettled",
     "payment_method",
     "attempts",
@@ -51,15 +55,13 @@ def payment_values(payment: Payment) -> dict[str, Any]:
     """A payment as the attributes of its row, before serialization."""
     values = {field.name: getattr(payment, field.name) for field in fields(payment)}
     del values["money"]
-    waits_in_queue = payment.source == "batch" and payment.version == 1
     return values | {
         "minor_units": payment.money.minor_units,
         "currency": payment.money.currency,
         "status": payment.status.value,
         "status_day": f"{payment.status.value}#{payment.updated_at[:10]}",
         "created_day": payment.created_at[:10],
-        # sixteen shares of one index: with a single one all writes would go to the same partition
-        "unsettled": "" if waits_in_queue else payment.fingerprint[:1],
+        "unsettled": "",  # written before due times existed
         "metadata": dict(payment.metadata),
         "history": [{**asdict(change), "status": change.status.value} for change in payment.history],
         # 0 and False are stored as absent attributes, in the row and in the index by batch
@@ -75,7 +77,7 @@ def payment_values(payment: Payment) -> dict[str, Any]:
 def payment_of(item: Mapping[str, Any]) -> Payment:
     """The payment in a row."""
     values = from_item(item)
-    for index_key in ("status_day", "created_day", "unsettled"):
+    for index_key in ("status_day", "created_day", "unsettled", "due_kind", "due_at"):
         values.pop(index_key, None)
     return Payment(
         **values
@@ -97,13 +99,25 @@ def payment_of(item: Mapping[str, Any]) -> Payment:
     )
 
 
-class DynamoPaymentStore:
-    """The payments table. With an encryptor, `create` encrypts private fields. Without them, none is needed."""
+class DynamoPaymentStore(DynamoDueIndex):
+    """The payments table. With an encryptor, `create` encrypts private fields. Without them, none is needed.
 
-    def __init__(self, client: "DynamoDBClient", table: str, encryptor: FieldEncryptor | None = None) -> None:
-        self._client = client
-        self._table = table
+    `timeouts` says when recovery must look at a row that is written.
+    """
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        encryptor: FieldEncryptor | None = None,
+        timeouts: RecoveryTimeouts | None = None,
+    ) -> None:
+        super().__init__(client, table, PAYMENTS)
         self._encryptor = encryptor
+        self._timeouts = timeouts or RecoveryTimeouts()
+
+    def _due_values(self, payment: Payment, now: datetime) -> dict[str, str]:
+        return _due_values(payment, self._timeouts.due(payment, now))
 
     def create(self, payment: Payment) -> None:
         """Store version 1 with a conditional put, private fields encrypted. Raises AlreadyExists with the row."""
@@ -113,7 +127,7 @@ class DynamoPaymentStore:
         try:
             self._client.put_item(
                 TableName=self._table,
-                Item=to_item(payment_values(payment)),
+                Item=to_item(payment_values(payment) | self._due_values(payment, parse_iso(payment.created_at))),
                 ConditionExpression="attribute_not_exists(payment_id)",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
@@ -130,7 +144,8 @@ class DynamoPaymentStore:
 
     def save(self, payment: Payment) -> None:
         """Update the changed attributes if the previous version is stored. Raises VersionConflict, and NotSealed."""
-        written = {name: value for name, value in payment_values(payment).items() if name in _SAVED}
+        values = payment_values(payment) | self._due_values(payment, parse_iso(payment.updated_at))
+        written = {name: value for name, value in values.items() if name in _SAVED}
         kept = {name: value for name, value in written.items() if value not in ("", None)}
         removed = [name for name in written if name not in kept and name not in _KEPT]
         # a row from before encryption may keep its plain text; new plain text is never written
@@ -208,37 +223,56 @@ class DynamoPaymentStore:
         for page in pages:
             yield from map(payment_of, page["Items"])
 
-    def unsettled(self, before: datetime) -> Iterator[str]:
-        """The ids in the sixteen shares of the index of unsettled payments, in random order of shares."""
-        shares = list("0123456789abcdef")
-        random.shuffle(shares)  # a run that stops early begins elsewhere the next time
-        for share in shares:
-            pages = self._client.get_paginator("query").paginate(
-                TableName=self._table,
-                IndexName=BY_UNSETTLED,
-                KeyConditionExpression="unsettled = :share AND created_at < :before",
-                ExpressionAttributeValues={":share": {"S": share}, ":before": {"S": iso(before)}},
-            )
-            for page in pages:
-                yield from (item["payment_id"]["S"] for item in page["Items"])
+    def adopt(self) -> Iterator[str]:
+        """Move the sixteen shares of the index `by-unsettled` into the index by due time, one write for each row."""
+        for share in "0123456789abcdef":
+            yield from self.adopt_share(BY_UNSETTLED, share, due_values(Due(Kind.OPEN, ""), share)["due_kind"])
 
-    def claim_restart(self, payment: Payment, at: datetime) -> Payment:
-        """Increment `restarts` with one conditional write. Raises VersionConflict if it or the version changed."""
-        claimed = replace(payment, restarts=payment.restarts + 1, restarted_at=iso(at))
+    def look_again(self, payment: Payment, due: Due | None) -> None:
+        """Set the due time with one conditional write. No effect on a row that changed or was restarted since."""
+        values = _due_values(payment, due)
         never = "attribute_not_exists(restarts)"
         try:
             self._client.update_item(
                 TableName=self._table,
                 Key={"payment_id": {"S": payment.payment_id}},
-                UpdateExpression="SET restarts = :next, restarted_at = :at",
+                UpdateExpression="SET due_kind = :due_kind, due_at = :due_at" if due else "REMOVE due_kind, due_at",
+                ConditionExpression="version = :version AND audited_version = :audited"
+                f" AND {'restarts = :seen' if payment.restarts else never}",
+                ExpressionAttributeValues={
+                    ":version": {"N": str(payment.version)},
+                    ":audited": {"N": str(payment.audited_version)},
+                    **({f":{name}": {"S": value} for name, value in values.items()} if due else {}),
+                    **({":seen": {"N": str(payment.restarts)}} if payment.restarts else {}),
+                },
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
+
+    def claim_restart(self, payment: Payment, at: datetime) -> Payment:
+        """Increment `restarts` with one conditional write. Raises VersionConflict if it or the version changed."""
+        claimed = replace(payment, restarts=payment.restarts + 1, restarted_at=iso(at))
+        due = {name: value for name, value in self._due_values(claimed, at).items() if value}
+        never = "attribute_not_exists(restarts)"
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"payment_id": {"S": payment.payment_id}},
+                UpdateExpression="SET "
+                + ", ".join(["restarts = :next", "restarted_at = :at", *(f"{name} = :{name}" for name in due)]),
                 ConditionExpression=f"version = :version AND {'restarts = :seen' if payment.restarts else never}",
                 ExpressionAttributeValues={
                     ":version": {"N": str(payment.version)},
                     ":next": {"N": str(claimed.restarts)},
                     ":at": {"S": claimed.restarted_at},
+                    **{f":{name}": {"S": value} for name, value in due.items()},
                     **({":seen": {"N": str(payment.restarts)}} if payment.restarts else {}),
                 },
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             raise VersionConflict(f"payment {payment.payment_id} was restarted by another run, or moved on") from None
         return claimed
+
+
+def _due_values(payment: Payment, due: Due | None) -> dict[str, str]:
+    return due_values(due, payment.fingerprint[:1])

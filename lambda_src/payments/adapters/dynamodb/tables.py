@@ -41,6 +41,7 @@ class Table:
 
 
 BY_CUSTOMER = "by-customer"
+BY_DUE = "by-due"
 BY_STATUS_DAY = "by-status-day"
 BY_BATCH = "by-batch"
 BY_UNSETTLED = "by-unsettled"
@@ -58,19 +59,25 @@ PAYMENTS = Table(
         # "succeeded#2026-11-21": a status without the day would be a hot partition
         BY_STATUS_DAY: Key("status_day", "updated_at"),
         BY_BATCH: Key("batch_id", "batch_line", "SN"),
-        # for recovery: a hexadecimal digit while a payment is not settled, else absent
+        # for recovery: what an unsettled payment waits for ("open#2"), and until when; else absent
+        BY_DUE: Key("due_kind", "due_at"),
+        # the same before due times existed; rows leave it, none enters
         BY_UNSETTLED: Key("unsettled", "created_at"),
         # "2026-11-21", the day of acceptance: written once for a payment, because its keys never change
         BY_DAY: Key("created_day", "created_at"),
     },
-    keys_only=frozenset({BY_UNSETTLED, BY_DAY}),
+    keys_only=frozenset({BY_DUE, BY_UNSETTLED, BY_DAY}),
 )
 PROCESSING_STATUS = Table(
     "payment-processing-status",
     Key("batch_id", "item"),
-    # "yes" on the summary of a batch that is not completed, else absent
-    {BY_UNFINISHED: Key("unfinished", "created_at")},
-    keys_only=frozenset({BY_UNFINISHED}),
+    {
+        # "batch" on the summary of a batch that is not completed, else absent
+        BY_DUE: Key("due_kind", "due_at"),
+        # the same before due times existed; rows leave it, none enters
+        BY_UNFINISHED: Key("unfinished", "created_at"),
+    },
+    keys_only=frozenset({BY_DUE, BY_UNFINISHED}),
 )
 AUDIT_LOG = Table("payment-audit-log", Key("payment_id", "sequence", "SN"))
 CUSTOMERS = Table(
@@ -91,8 +98,14 @@ LIMITS = Table("payment-limits", Key("counter"), expires="purge_at")
 GATEWAY_EVENTS = Table(
     "payment-gateway-events",
     Key("event_id"),
-    # "yes" while an event waits to be applied, else absent
-    {BY_PARKED: Key("parked", "received_at"), BY_PAYMENT: Key("payment_id", "received_at")},
+    {
+        # "event" or "refund" while an event waits to be applied, else absent
+        BY_DUE: Key("due_kind", "due_at"),
+        # the same before due times existed; rows leave it, none enters
+        BY_PARKED: Key("parked", "received_at"),
+        BY_PAYMENT: Key("payment_id", "received_at"),
+    },
+    keys_only=frozenset({BY_DUE}),
     expires="expires_at",
 )
 CONTROLS = Table("payment-controls", Key("control"))

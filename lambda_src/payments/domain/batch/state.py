@@ -92,9 +92,21 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What recovery noted when it looked at a batch: how far the batch was (`seen`), since when it is that far, the
+    line up to which its rows are checked (0: all), and when that check began."""
+
+    seen: str = ""
+    seen_since: str = ""
+    checked_line: int = 0
+    checked_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """A batch as in the processing-status table. `by_status` counts its results once it is completed. `owner_until` is
-    the time until which the current split or report run owns the batch. `report` says how far its report has come."""
+    the time until which the current split or report run owns the batch. `report` says how far its report has come.
+    Recovery looks at the batch from `due_at` on."""
 
     batch_id: str
     source: Source
@@ -107,10 +119,17 @@ class Batch:
     by_status: Mapping[str, int] = field(default_factory=dict)
     owner_until: str = ""
     report: ReportProgress = field(default_factory=ReportProgress)
+    due_at: str = ""
+    look: Look = field(default_factory=Look)
 
     def result_file(self, name: str) -> ResultFile:
         """Where a result file of a batch with a report is. Older code named it after the uploaded file alone."""
         return self.report.results.get(name) or ResultFile(f"{RESULTS}{self.source.file}/{name}")
+
+    @property
+    def how_far(self) -> str:
+        """A text that changes with each progress of the batch."""
+        return f"{self.status} {self.progress.line} {self.rows_closed} {self.report.line}"
 
     @property
     def ready_to_report(self) -> bool:
