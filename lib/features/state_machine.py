@@ -70,7 +70,7 @@ def definition(validate: Step, charge: Step, record: Step, audit: Step, topic_ar
             "MustItWait": choice("$.wait_seconds", "Wait", "Record"),
             "Wait": {
                 "Type": "Wait",
-                "Comment": "As long as the gateway requested",
+                "Comment": "As long as the gateway requested, or until the ticket",
                 "SecondsPath": "$.wait_seconds",
                 "Next": "Charge",
             },
