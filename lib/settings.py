@@ -37,6 +37,7 @@ class Environment:
     # docs.stripe.com/rate-limits: 25 a second for one endpoint, in live mode as well, where all together may have 100
     gateway_rate_per_second: int = 25
     gateway_reserve_percent: int = 8  # of the gateway's rate, never used: its clock and ours may differ slightly
+    gateway_backlog_limit_seconds: int = 300  # how long a REST payment may have to wait for its slot at the gateway
     gateway_mode: Literal["test", "live"] = "test"  # keys and events of Stripe's other mode are refused
     default_payment_method: str = ""
     force_destroy: bool = True
@@ -218,6 +219,7 @@ class Settings(BaseSettings):
     workflow_type: Literal["STANDARD", "EXPRESS"] | None = None
     gateway_rate_per_second: Annotated[int, _between(1, 1000)] | None = None
     gateway_reserve_percent: Annotated[int, _between(0, 90)] | None = None
+    gateway_backlog_limit_seconds: Annotated[int, _between(10, 1800)] | None = None
     gateway_mode: Literal["test", "live"] | None = None
     default_payment_method: (
         Annotated[str, _pattern("[A-Za-z0-9_]{3,128}", "a payment method of the gateway")] | None

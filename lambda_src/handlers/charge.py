@@ -26,7 +26,14 @@ from payments.domain.errors import SUSPICIOUS_DECLINE_CODES, Misconfigured
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.observability.logs import invocation, logger
-from payments.observability.metrics import GATEWAY_MISCONFIGURED, PAYMENTS_IN_REVIEW, SUSPICIOUS_DECLINES, count, timed
+from payments.observability.metrics import (
+    GATEWAY_MISCONFIGURED,
+    PAYMENTS_IN_REVIEW,
+    SUSPICIOUS_DECLINES,
+    count,
+    note_backlog,
+    timed,
+)
 
 dynamodb = aws.dynamodb()
 encryptor = KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN"))
@@ -76,6 +83,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         count(SUSPICIOUS_DECLINES)
     if outcome.get("status") == Status.IN_REVIEW:
         count(PAYMENTS_IN_REVIEW)  # recovery counts it again while it is held
+    if "ticket" in state:
+        note_backlog(state["wait_seconds"])
     log.info(
         "charged" if outcome else "waiting",
         payment_id=event["payment_id"],

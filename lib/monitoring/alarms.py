@@ -14,6 +14,7 @@ from lib.settings import Settings
 from payments.observability.metrics import (
     BATCHES_PAUSED,
     CONTRADICTING_EVENTS,
+    GATEWAY_BACKLOG_SECONDS,
     GATEWAY_MISCONFIGURED,
     NAMESPACE,
     PAYMENTS_IN_REVIEW,
@@ -125,6 +126,21 @@ def alarms(
             1,
             120,
             [ours(GATEWAY_MISCONFIGURED), ours(BATCHES_PAUSED)],
+        ),
+        Alarm(
+            "gateway-backlog",
+            "more REST payments arrive than the gateway's rate allows: the newest waits for half of the limit at which "
+            "new ones get 429",
+            settings.effective.gateway_backlog_limit_seconds // 2,
+            60,
+            [
+                Metric(
+                    NAMESPACE,
+                    GATEWAY_BACKLOG_SECONDS,
+                    {"service": settings.environment_suffix, "step": "charge"},
+                    statistic="Maximum",
+                )
+            ],
         ),
         Alarm(
             "sweeper-silent",

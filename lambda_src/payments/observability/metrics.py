@@ -33,6 +33,8 @@ CONTRADICTING_EVENTS = "ContradictingEvents"
 """Gateway events about money for a payment that is recorded as not charged."""
 SUSPICIOUS_DECLINES = "SuspiciousDeclines"
 """Declines of lost, stolen or otherwise suspicious cards."""
+GATEWAY_BACKLOG_SECONDS: Final = "GatewayBacklogSeconds"
+"""How long the last ticket has to wait: the backlog of REST payments. By the dimensions `service` and `step`."""
 
 # Metrics of the dashboard, by the dimensions `service` and `step`
 PAYMENTS_ACCEPTED: Final = "PaymentsAccepted"
@@ -65,6 +67,11 @@ def count(metric: str, value: int = 1, *, step: str = "") -> None:
 def note(metric: str, value: int = 1) -> None:
     """Count `metric` on the line of the step's latency."""
     _metrics().add_metric(name=metric, unit=MetricUnit.Count, value=value)
+
+
+def note_backlog(seconds: int) -> None:
+    """Note the wait of a ticket on the line of the step's latency."""
+    _metrics().add_metric(name=GATEWAY_BACKLOG_SECONDS, unit=MetricUnit.Seconds, value=seconds)
 
 
 def note_outcome(payment: Payment) -> None:

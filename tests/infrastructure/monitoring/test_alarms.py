@@ -10,6 +10,7 @@ from payments.observability import metrics
 from payments.observability.metrics import (
     BATCHES_PAUSED,
     CONTRADICTING_EVENTS,
+    GATEWAY_BACKLOG_SECONDS,
     GATEWAY_MISCONFIGURED,
     NAMESPACE,
     PAYMENTS_IN_REVIEW,
@@ -41,6 +42,7 @@ OTHERS = {
     "gateway-misconfigured": Expected(
         1, 120, frozenset({f"{NAMESPACE} {GATEWAY_MISCONFIGURED}", f"{NAMESPACE} {BATCHES_PAUSED}"})
     ),
+    "gateway-backlog": Expected(150, 60, frozenset({f"{NAMESPACE} {GATEWAY_BACKLOG_SECONDS}"}), "Maximum"),
     "sweeper-silent": Expected(1, 600, frozenset({"AWS/Lambda Invocations"})),
     "payments-overdue": Expected(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_OVERDUE}"})),
     "payments-in-review": Expected(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_IN_REVIEW}"})),
