@@ -160,7 +160,7 @@ def test_charge_above_the_rate_notes_the_wait_of_its_ticket(
     (line,) = [line for line in capsys.readouterr().out.splitlines() if GATEWAY_BACKLOG_SECONDS in line]
     metrics = json.loads(line)
     assert (metrics[GATEWAY_BACKLOG_SECONDS], metrics["step"]) == ([state["wait_seconds"]], "charge")
-    assert set(state) == {"payment_id", "wait_seconds", "ticket"}
+    assert set(state) == {"payment_id", "wait_seconds", "ticket", "version"}
 
 
 @pytest.mark.parametrize(("code", "counted"), [("stolen_card", {SUSPICIOUS_DECLINES: 1}), ("insufficient_funds", {})])

@@ -112,8 +112,8 @@ class GatewayRateLimiter:
     def _turn_of(self, ticket: Ticket) -> Turn:
         """The turn of a ticket. It raises NoFreeSlot if the slot is over: a ticket is never used late.
 
-        The ticket's further slots are for the requests that follow an answer to the first. They are sent at once,
-        because the answer takes longer than a slot. A request beyond them takes a slot like any other.
+        The ticket's further slots are for the requests that follow an answer to the first. They are sent as soon as the
+        answer and the slot are there. A request beyond them takes a slot like any other.
         """
         used = 0
 
@@ -123,7 +123,7 @@ class GatewayRateLimiter:
             if used > ticket.requests:
                 self._sleep_until(self._next())
                 return
-            self._sleep_until(ticket.slot)
+            self._sleep_until(ticket.slot + used - 1)
             if used == 1 and self._is_over(ticket.slot):
                 raise NoFreeSlot
 

@@ -1,8 +1,8 @@
 """The workflow's steps, from an input state to an output state. The functions and the simulation run them.
 
 A state is {"payment_id"} with "outcome" or "error", and in between "ask", "event_id", "gateway_reference",
-"wait_seconds", "ticket" and "waits": ids, outcomes and numbers, no personal data. The gateway's reference in it is
-encrypted.
+"wait_seconds", "ticket", "version" and "waits": ids, outcomes and numbers, no personal data. The gateway's reference in
+it is encrypted.
 """
 
 import math
@@ -75,7 +75,7 @@ def charge_step(
     The row then holds that time, and every execution waits for it. Waits are not attempts, and end at a deadline.
 
     Without a slot within seconds, a REST payment gets a ticket: a slot far ahead. The row holds the ticket's time, and
-    this execution returns for it once. A ticket that is missed, or that is no longer the row's, is replaced, never used
+    this execution returns for it once. A ticket that is missed, used, or no longer the row's is replaced, never used
     late. A batch payment gets none: REST payments go first, and its dispatch slows down before it comes to that.
 
     The gateway's reference is kept on the row as soon as it is known, also from an event or from an error that leaves
@@ -94,12 +94,14 @@ def charge_step(
     if not may_call_gateway(row, reconcile=reconcile):
         return {**what_for, "outcome": as_recorded(row).as_json()}
     ticket = Ticket(**state["ticket"]) if "ticket" in state else None
-    if ticket and row.not_before != _held_until(ticket, rate_limiter):
-        ticket = None  # the gateway, or another execution, gave the payment another time
-    if ticket and (seconds := rate_limiter.seconds_to_wait(ticket)):
-        return wait(seconds, ticket=asdict(ticket))
-    if not ticket and (early := _seconds_until(row.not_before, charging.clock())):
+    # otherwise the gateway or another execution gave the payment another time
+    holds = ticket is not None and row.not_before == _held_until(ticket, rate_limiter)
+    if not holds and (early := _seconds_until(row.not_before, charging.clock())):
         return wait(early)
+    if not holds or row.version != state.get("version"):
+        ticket = None  # nothing is left of it: a request was sent since
+    if ticket and (seconds := rate_limiter.seconds_to_wait(ticket)):
+        return wait(seconds, ticket=asdict(ticket), version=row.version)
     requests = 1 if row.status is Status.PENDING else 2  # else it is queried first, and then charged or canceled
     try:
         if not ticket:
@@ -125,6 +127,7 @@ def charge_step(
                 _keep_reference(charging.store, open_row, error.gateway_reference)
             raise _sealed(error, open_row) from None
     except NoFreeSlot:
+        row = require(charging.store, row.payment_id)  # the intent may be written
         return wait(**_line_up(row, requests, state.get("waits", 0), charging, rate_limiter, jitter))
     except RateLimited as error:
         now = charging.clock()
@@ -153,7 +156,8 @@ def _line_up(
         with suppress(NoFreeSlot):
             ticket = rate_limiter.take_ticket(requests)
             charging.store.postpone(row.payment_id, rate_limiter.begins(ticket) + HELD_FOR)
-            return {"seconds": rate_limiter.seconds_to_wait(ticket), "ticket": asdict(ticket)}
+            seconds = rate_limiter.seconds_to_wait(ticket)
+            return {"seconds": seconds, "ticket": asdict(ticket), "version": row.version}
     seconds = min(SLOT_WAIT_SECONDS * 2**waits, LONGEST_WAIT_SECONDS)
     seconds += jitter(seconds)
     charging.store.postpone(row.payment_id, charging.clock() + timedelta(seconds=seconds))

@@ -21,6 +21,7 @@ from payments.application.gateway_rate_limiter import (
 from payments.application.steps import HELD_FOR, SLOT_WAIT_SECONDS, State, charge_step
 from payments.application.validate import PaymentMethods
 from payments.domain.clock import parse_iso
+from payments.domain.errors import NotSent
 from payments.domain.payment import Payment, accepted
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
@@ -224,4 +225,18 @@ def test_ticket_of_another_slot_length_is_replaced() -> None:
     load.limiter = GatewayRateLimiter(MemorySlotStore(), 2 * SLOT, load.clock, load.sleep)
     again = load.wait(state)
     assert "ticket" not in again
+    assert load.gateway.captured == []
+
+
+@pytest.mark.fault(65)
+def test_retry_after_a_failed_request_does_not_use_its_ticket_again() -> None:
+    """The workflow repeats a failed step with the same input, possibly within the slot."""
+    load = Overload(300)
+    state = load.charge()
+    load.gateway.fail(Fault(FaultKind.NOT_SENT))
+    with pytest.raises(NotSent):
+        load.wait(state)
+    load.slots._next += 10_000
+    again = load.charge(state)
+    assert again["ticket"]["slot"] > state["ticket"]["slot"]
     assert load.gateway.captured == []
