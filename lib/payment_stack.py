@@ -71,7 +71,7 @@ class PaymentStack(TerraformStack):
             alarms_topic_arn=topics.alarms.arn,
             state_machine_arn=workflow.arn,
             gateway_secret_arn=secrets.gateway.arn,
-            gateway_backlog_limit_seconds=str(settings.effective.gateway_backlog_limit_seconds),
+            gateway_backlog_limit_seconds=str(settings.backlog_limit_seconds),
             gateway_slot_microseconds=foundation.gateway_rate["SLOT_MICROSECONDS"],
             gateway_mode=settings.effective.gateway_mode,
             webhook_secret_arn=secrets.webhook.arn,

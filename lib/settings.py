@@ -19,6 +19,9 @@ from payments.adapters.stripe.amounts import CURRENCIES
 
 LEAST_UNIT_SECONDS = 120
 MOST_UNIT_SECONDS = 3600
+EXPRESS_WAIT_SECONDS = 120
+"""How long one Express execution waits in all. It ends after 300 seconds, and its last request to the gateway may take
+80 (Step Functions Developer Guide, "Quotas")."""
 MOST_MERCHANTS = 50
 """The ids of their app clients must fit into the authorizer's environment, which Lambda limits to 4 KB."""
 DEFAULT_TAGS = {"Project": "payment-backend", "ManagedBy": "cdktf"}
@@ -269,6 +272,13 @@ class Settings(BaseSettings):
         row = ENVIRONMENTS[self.kind]
         own = {name: getattr(self, name) for name in row.__dataclass_fields__}
         return Environment(**{**vars(row), **{name: value for name, value in own.items() if value is not None}})
+
+    @property
+    def backlog_limit_seconds(self) -> int:
+        """How long a new payment may have to wait for its slot: no longer than its execution can wait."""
+        express = self.effective.workflow_type == "EXPRESS"
+        limit = self.effective.gateway_backlog_limit_seconds
+        return min(limit, EXPRESS_WAIT_SECONDS) if express else limit
 
     @property
     def all_tags(self) -> dict[str, str]:

@@ -41,6 +41,7 @@ key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=sett
 breaker = BatchBreaker(DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")), utc_now)
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
 rate_limiter = GatewayRateLimiter(DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot), slot, utc_now, time.sleep)
+longest_wait_seconds = int(setting("LONGEST_WAIT_SECONDS", "0"))
 log = logger()
 
 
@@ -77,7 +78,14 @@ def jitter(most: int) -> int:
 @timed("charge")
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """State in: payment_id. State out: payment_id and outcome, or how long to wait. Raises errors to be retried."""
-    state = charge_step(event, charging=charging, encryptor=encryptor, rate_limiter=rate_limiter, jitter=jitter)
+    state = charge_step(
+        event,
+        charging=charging,
+        encryptor=encryptor,
+        rate_limiter=rate_limiter,
+        jitter=jitter,
+        longest_wait_seconds=longest_wait_seconds,
+    )
     outcome = state.get("outcome", {})
     if outcome.get("code") in SUSPICIOUS_DECLINE_CODES:
         count(SUSPICIOUS_DECLINES)

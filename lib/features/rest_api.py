@@ -39,7 +39,7 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
         **tables.audit_log.environment,
         **tables.payments.environment,
         **encryption.environment,
-        GATEWAY_BACKLOG_LIMIT_SECONDS=str(effective.gateway_backlog_limit_seconds),
+        GATEWAY_BACKLOG_LIMIT_SECONDS=str(foundation.settings.backlog_limit_seconds),
         **foundation.gateway,
         **foundation.gateway_rate,
         **foundation.environment,

@@ -131,7 +131,7 @@ def alarms(
             "gateway-backlog",
             "more REST payments arrive than the gateway's rate allows: the newest waits for half of the limit at which "
             "new ones get 429",
-            settings.effective.gateway_backlog_limit_seconds // 2,
+            settings.backlog_limit_seconds // 2,
             60,
             [
                 Metric(

@@ -87,10 +87,10 @@ class GatewayRateLimiter:
 
         return wait
 
-    def take_ticket(self, requests: int = 1) -> Ticket:
-        """Take the next free slots for so many requests, however far ahead. Raises NoFreeSlot beyond an hour."""
+    def take_ticket(self, requests: int = 1, within_seconds: float = LONGEST_TICKET_SECONDS) -> Ticket:
+        """Take the next free slots for so many requests. Raises NoFreeSlot if they are further ahead."""
         now = self._slots_passed()
-        first, last = (timedelta(seconds=s) / self.slot for s in (LONGEST_SLEEP_SECONDS, LONGEST_TICKET_SECONDS))
+        first, last = (timedelta(seconds=s) / self.slot for s in (LONGEST_SLEEP_SECONDS, within_seconds))
         ticket = Ticket(self.slots.take_slot(int(now + first) + 1, int(now + last), requests), requests)
         self._seen = ticket.slot + requests
         return ticket

@@ -1,8 +1,8 @@
 """The workflow's steps, from an input state to an output state. The functions and the simulation run them.
 
 A state is {"payment_id"} with "outcome" or "error", and in between "ask", "event_id", "gateway_reference",
-"wait_seconds", "ticket", "version" and "waits": ids, outcomes and numbers, no personal data. The gateway's reference in
-it is encrypted.
+"wait_seconds", "waited", "left", "ticket", "version" and "waits": ids, outcomes and numbers, no personal data. The
+gateway's reference in it is encrypted.
 """
 
 import math
@@ -15,7 +15,7 @@ from typing import Any
 from payments.application.audit import audit
 from payments.application.batch.close_rows import BatchRows
 from payments.application.charge import PROVEN_NOT_CHARGED, Charging, as_recorded, may_call_gateway
-from payments.application.gateway_rate_limiter import GatewayRateLimiter, Ticket
+from payments.application.gateway_rate_limiter import LONGEST_TICKET_SECONDS, GatewayRateLimiter, Ticket
 from payments.application.rate_limited_gateway import RateLimitedGateway
 from payments.application.record import record, shows
 from payments.application.sealed_payments import Unlocked, unlocked
@@ -69,6 +69,7 @@ def charge_step(
     encryptor: RowEncryptor,
     rate_limiter: GatewayRateLimiter,
     jitter: Jitter,
+    longest_wait_seconds: int = 0,
 ) -> State:
     """Charge within the gateway's rate. If the gateway answers 429, return how long the workflow has to wait.
 
@@ -77,6 +78,9 @@ def charge_step(
     Without a slot within seconds, a REST payment gets a ticket: a slot far ahead. The row holds the ticket's time, and
     this execution returns for it once. A ticket that is missed, used, or no longer the row's is replaced, never used
     late. A batch payment gets none: REST payments go first, and its dispatch slows down before it comes to that.
+
+    With `longest_wait_seconds` above 0 the waits of one execution take no longer in all: Express executions end after
+    five minutes. The step then returns "left", and recovery continues at the time on the row.
 
     The gateway's reference is kept on the row as soon as it is known, also from an event or from an error that leaves
     the outcome unknown. From then on the gateway is queried by it, and not by a search, which lags.
@@ -88,8 +92,14 @@ def charge_step(
     row = require(charging.store, state["payment_id"])
     what_for = {name: state[name] for name in ("payment_id", "ask", "event_id", "gateway_reference") if name in state}
 
+    waited_until_now = state.get("waited", 0)
+
     def wait(seconds: int, **more: Any) -> State:
-        return {**what_for, "wait_seconds": seconds, **more}
+        if not longest_wait_seconds:
+            return {**what_for, "wait_seconds": seconds, **more}
+        if waited_until_now + seconds > longest_wait_seconds:
+            return {**what_for, "left": True}
+        return {**what_for, "wait_seconds": seconds, "waited": waited_until_now + seconds, **more}
 
     if not may_call_gateway(row, reconcile=reconcile):
         return {**what_for, "outcome": as_recorded(row).as_json()}
@@ -128,7 +138,9 @@ def charge_step(
             raise _sealed(error, open_row) from None
     except NoFreeSlot:
         row = require(charging.store, row.payment_id)  # the intent may be written
-        return wait(**_line_up(row, requests, state.get("waits", 0), charging, rate_limiter, jitter))
+        within_seconds = longest_wait_seconds - waited_until_now if longest_wait_seconds else LONGEST_TICKET_SECONDS
+        waits = state.get("waits", 0)
+        return wait(**_line_up(row, requests, within_seconds, waits, charging, rate_limiter, jitter))
     except RateLimited as error:
         now = charging.clock()
         waited = now - parse_iso(row.attempted_at) if row.attempted_at else timedelta(0)
@@ -149,12 +161,18 @@ def charge_step(
 
 
 def _line_up(
-    row: Payment, requests: int, waits: int, charging: Charging, rate_limiter: GatewayRateLimiter, jitter: Jitter
+    row: Payment,
+    requests: int,
+    within_seconds: int,
+    waits: int,
+    charging: Charging,
+    rate_limiter: GatewayRateLimiter,
+    jitter: Jitter,
 ) -> State:
     """How a payment without a slot waits, which its row holds as well: for a ticket, or each time longer."""
     if row.source == "rest":
         with suppress(NoFreeSlot):
-            ticket = rate_limiter.take_ticket(requests)
+            ticket = rate_limiter.take_ticket(requests, within_seconds)
             charging.store.postpone(row.payment_id, rate_limiter.begins(ticket) + HELD_FOR)
             seconds = rate_limiter.seconds_to_wait(ticket)
             return {"seconds": seconds, "ticket": asdict(ticket), "version": row.version}

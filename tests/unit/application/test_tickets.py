@@ -54,6 +54,7 @@ class Overload:
 
     def __init__(self, backlog_seconds: float, source: str = "rest", method: str = "pm_card_visa") -> None:
         self.now = NOON
+        self.longest_wait_seconds = 0
         self.store, self.encryptor, self.slots = Counting(), MemoryFieldEncryptor(), MemorySlotStore()
         self.gateway = MemoryGateway(self.clock)
         self.limiter = GatewayRateLimiter(self.slots, SLOT, self.clock, self.sleep)
@@ -74,6 +75,7 @@ class Overload:
             encryptor=self.encryptor,
             rate_limiter=self.limiter,
             jitter=lambda most: 0,
+            longest_wait_seconds=self.longest_wait_seconds,
         )
 
     def wait(self, state: State, late_seconds: float = 0.0) -> State:
@@ -240,3 +242,45 @@ def test_retry_after_a_failed_request_does_not_use_its_ticket_again() -> None:
     again = load.charge(state)
     assert again["ticket"]["slot"] > state["ticket"]["slot"]
     assert load.gateway.captured == []
+
+
+# Express: an execution ends after five minutes -----------------------------------------------------------------------
+
+
+def express(backlog_seconds: float) -> Overload:
+    load = Overload(backlog_seconds)
+    load.longest_wait_seconds = 120
+    return load
+
+
+@pytest.mark.fault(67)
+def test_express_execution_waits_for_a_ticket_within_its_time() -> None:
+    load = express(100)
+    state = load.charge()
+    assert state["wait_seconds"] == state["waited"] == 98
+    assert load.wait(state)["outcome"]["status"] == Status.SUCCEEDED
+
+
+@pytest.mark.fault(67)
+def test_express_execution_leaves_a_payment_that_must_wait_longer() -> None:
+    """All of its waits together are shorter than its time, and it takes no ticket that it cannot use."""
+    load = express(3_000)
+    taken, state, waited = load.slots.next_slot(), load.charge(), 0
+    while "wait_seconds" in state:
+        waited += state["wait_seconds"]
+        state = load.wait(state)
+    assert state == {"payment_id": "pay_1", "left": True}
+    assert 0 < waited <= 120
+    assert load.slots.next_slot() == taken
+    assert parse_iso(load.row.not_before) > load.now
+    assert not RecoveryTimeouts().is_due(load.row, load.now)
+    assert RecoveryTimeouts().is_due(load.row, parse_iso(load.row.not_before) + timedelta(minutes=5))
+
+
+@pytest.mark.fault(67)
+def test_express_execution_leaves_a_payment_that_the_gateway_delays() -> None:
+    load = express(0)
+    load.gateway.fail(Fault(FaultKind.RATE_LIMITED, retry_after_seconds=600))
+    assert load.charge() == {"payment_id": "pay_1", "left": True}
+    assert parse_iso(load.row.not_before) >= NOON + timedelta(seconds=600)
+    assert load.charge() == {"payment_id": "pay_1", "left": True}  # another execution
