@@ -97,7 +97,7 @@ class Dispatcher:
     def _sleep(self, seconds: float, seconds_left: Callable[[], float], why: str, back_after_seconds: float) -> None:
         """Sleep within the time that is left. Raises ShortOfTime when it is over."""
         left = seconds_left() - RESERVE_SECONDS
-        if left <= 0:
+        if left < LOOK_SECONDS:
             raise ShortOfTime(why, math.ceil(back_after_seconds))
         self.sleep(min(seconds, left))
 
