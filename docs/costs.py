@@ -251,6 +251,7 @@ class Functions:
             "EMAIL_HASH_KEY_ARN": lookup_key["KeyMetadata"]["Arn"],
             "AUTH_MODE": "none",
             "RATE_PER_IP_PER_MINUTE": str(DEV.rate_per_ip_per_minute),
+            "GATEWAY_BACKLOG_LIMIT_SECONDS": str(DEV.gateway_backlog_limit_seconds),
             "RATE_PER_CUSTOMER_PER_MINUTE": str(DEV.rate_per_customer_per_minute),
             "GATEWAY_EVENTS_TABLE": GATEWAY_EVENTS.name,
             "CONTROLS_TABLE": CONTROLS.name,
@@ -285,7 +286,8 @@ class Functions:
         api.services = replace(api.services, workflow=workflow)
         busy = replace(dispatch.dispatcher.rate_limiter, clock=self._a_second_each_charge)
         dispatch.dispatcher = replace(dispatch.dispatcher, workflow=workflow, rate_limiter=busy)
-        dispatch.slots.remember_seconds = 0  # as if each message took so long that the backlog is looked at anew
+        # as if each message and request came so long after the last that the backlog is looked at anew
+        api.slots.remember_seconds = dispatch.slots.remember_seconds = 0
         webhook.webhooks = replace(webhook.webhooks, workflow=workflow)
         charge.charging = replace(charge.charging, gateway=self._gateway)
         charge.rate_limiter = replace(charge.rate_limiter, clock=self._a_second_each_charge, sleep=lambda _: None)

@@ -9,12 +9,12 @@ class MemorySlotStore:
     def __init__(self) -> None:
         self._next = 0
 
-    def take_slot(self, first: int, last: int) -> int:
-        """Take the first free slot from `first` to `last`. Raises NoFreeSlot."""
+    def take_slot(self, first: int, last: int, count: int = 1) -> int:
+        """Take `count` slots, of which the first is from `first` to `last`. Raises NoFreeSlot."""
         mine = max(self._next, first)
         if mine > last:
             raise NoFreeSlot
-        self._next = mine + 1
+        self._next = mine + count
         return mine
 
     def next_slot(self) -> int:

@@ -71,6 +71,8 @@ class PaymentStack(TerraformStack):
             alarms_topic_arn=topics.alarms.arn,
             state_machine_arn=workflow.arn,
             gateway_secret_arn=secrets.gateway.arn,
+            gateway_backlog_limit_seconds=str(settings.backlog_limit_seconds),
+            gateway_slot_microseconds=foundation.gateway_rate["SLOT_MICROSECONDS"],
             gateway_mode=settings.effective.gateway_mode,
             webhook_secret_arn=secrets.webhook.arn,
             vault_key_arn=foundation.encryption.arn,

@@ -19,6 +19,9 @@ from payments.adapters.stripe.amounts import CURRENCIES
 
 LEAST_UNIT_SECONDS = 120
 MOST_UNIT_SECONDS = 3600
+EXPRESS_WAIT_SECONDS = 120
+"""How long one Express execution waits in all. It ends after 300 seconds, and its last request to the gateway may take
+80 (Step Functions Developer Guide, "Quotas")."""
 MOST_MERCHANTS = 50
 """The ids of their app clients must fit into the authorizer's environment, which Lambda limits to 4 KB."""
 DEFAULT_TAGS = {"Project": "payment-backend", "ManagedBy": "cdktf"}
@@ -37,6 +40,7 @@ class Environment:
     # docs.stripe.com/rate-limits: 25 a second for one endpoint, in live mode as well, where all together may have 100
     gateway_rate_per_second: int = 25
     gateway_reserve_percent: int = 8  # of the gateway's rate, never used: its clock and ours may differ slightly
+    gateway_backlog_limit_seconds: int = 300  # how long a REST payment may have to wait for its slot at the gateway
     gateway_mode: Literal["test", "live"] = "test"  # keys and events of Stripe's other mode are refused
     default_payment_method: str = ""
     force_destroy: bool = True
@@ -218,6 +222,7 @@ class Settings(BaseSettings):
     workflow_type: Literal["STANDARD", "EXPRESS"] | None = None
     gateway_rate_per_second: Annotated[int, _between(1, 1000)] | None = None
     gateway_reserve_percent: Annotated[int, _between(0, 90)] | None = None
+    gateway_backlog_limit_seconds: Annotated[int, _between(10, 1800)] | None = None
     gateway_mode: Literal["test", "live"] | None = None
     default_payment_method: (
         Annotated[str, _pattern("[A-Za-z0-9_]{3,128}", "a payment method of the gateway")] | None
@@ -267,6 +272,13 @@ class Settings(BaseSettings):
         row = ENVIRONMENTS[self.kind]
         own = {name: getattr(self, name) for name in row.__dataclass_fields__}
         return Environment(**{**vars(row), **{name: value for name, value in own.items() if value is not None}})
+
+    @property
+    def backlog_limit_seconds(self) -> int:
+        """How long a new payment may have to wait for its slot: no longer than its execution can wait."""
+        express = self.effective.workflow_type == "EXPRESS"
+        limit = self.effective.gateway_backlog_limit_seconds
+        return min(limit, EXPRESS_WAIT_SECONDS) if express else limit
 
     @property
     def all_tags(self) -> dict[str, str]:

@@ -1,11 +1,13 @@
 """Adapters for a deployed stack, with the operator's own permissions. Each function imports its SDK when called."""
 
 import os
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from payctl.stack import Stack
+from payments.domain.clock import utc_now
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from payments.adapters.lambda_functions import FunctionStarter
     from payments.adapters.step_functions import StepFunctionsWorkflow
     from payments.adapters.stripe.gateway import StripeGateway
+    from payments.application.gateway_rate_limiter import GatewayRateLimiter
 
 
 def payments(stack: Stack) -> "DynamoPaymentStore":
@@ -68,6 +71,16 @@ def delivery(stack: Stack) -> "MappingDelivery":
     from payments.adapters.event_source_mapping import MappingDelivery
 
     return MappingDelivery(stack.client("lambda"), stack["dispatch_mapping_id"])
+
+
+def rate_limiter(stack: Stack) -> "GatewayRateLimiter":
+    """The gateway rate limiter, to read its backlog."""
+    from payments.adapters.dynamodb.slots import DynamoSlotStore
+    from payments.application.gateway_rate_limiter import GatewayRateLimiter
+
+    slot = timedelta(microseconds=int(stack["gateway_slot_microseconds"]))
+    slots = DynamoSlotStore(stack.client("dynamodb"), stack["controls_table"], slot)
+    return GatewayRateLimiter(slots, slot, utc_now, time.sleep)
 
 
 def workflow(stack: Stack) -> "StepFunctionsWorkflow":

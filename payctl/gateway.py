@@ -5,17 +5,46 @@ from typing import Annotated, Any
 
 import typer
 
-from payctl import prompts, show
+from payctl import adapters, prompts, show
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
 from payctl.prompts import Yes
 from payctl.stack import Stack
 from payments.adapters.stripe.modes import SECRET_KEYS, mode_of_key
 
-app = typer.Typer(help="The payment gateway's credentials.", no_args_is_help=True)
+app = typer.Typer(help="The payment gateway: its backlog and its credentials.", no_args_is_help=True)
 
 WEBHOOK_SECRET = "whsec_"  # noqa: S105
 """Prefix of Stripe's webhook signing secrets."""
+
+
+@app.command()
+def status(context: typer.Context, json: Json = False) -> None:
+    """Show how long REST payments wait for the gateway's rate, and from when on new ones are turned away."""
+    stack = stack_of(context)
+    limiter, limit = adapters.rate_limiter(stack), int(stack["gateway_backlog_limit_seconds"])
+    backlog, rate = round(limiter.backlog_seconds()), round(1 / limiter.slot.total_seconds(), 1)
+    full = backlog > limit
+    if json:
+        show.as_json(
+            {
+                "environment": stack.name,
+                "backlog_seconds": backlog,
+                "backlog_limit_seconds": limit,
+                "refuses_new_payments": full,
+                "requests_a_second": rate,
+            }
+        )
+        return
+    show.facts(
+        [
+            ("backlog", f"{backlog} s of slots are taken by waiting REST payments" if backlog else "none"),
+            ("limit", f"{limit} s, then new payments get 429"),
+            ("new payments", "get 429" if full else "are accepted"),
+            ("requests a second", f"{rate} at most"),
+            ("environment", stack.name),
+        ]
+    )
 
 
 @app.command("set-key")

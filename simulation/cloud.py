@@ -10,6 +10,7 @@ from typing import Any
 from fakes.batch_files import MemoryBatchFiles
 from fakes.payment_queue import require_one_request
 from fakes.queue_delivery import MemoryDelivery
+from payments.adapters.sqs import LONGEST_DELAY_SECONDS
 from payments.ports.payment_queue import QueuedPayment, QueueRefused
 from simulation.faults import Chaos, Mishap
 from simulation.machine import Execution, Machine
@@ -188,12 +189,16 @@ class Queue:
         """How many messages wait or are being processed."""
         return len(self.messages)
 
-    def put(self, body: str, *, poison: bool = False) -> None:
+    def put_back(self, body: str, seconds: int) -> None:
+        """Queue a message again, hidden for so many seconds."""
+        self.put(body, hidden_seconds=min(seconds, LONGEST_DELAY_SECONDS))
+
+    def put(self, body: str, *, poison: bool = False, hidden_seconds: float = 0.0) -> None:
         """Queue a message unchanged."""
         self._numbers += 1
-        message = Message(self._numbers, body, self._scheduler.monotonic(), poison=poison)
+        message = Message(self._numbers, body, self._scheduler.monotonic() + hidden_seconds, poison=poison)
         self.messages[message.number] = message
-        self.look_again(self._chaos.random.random())
+        self.look_again(hidden_seconds + self._chaos.random.random())
 
     def look_again(self, after: float) -> None:
         """Deliver waiting messages after some seconds, unless a delivery is already planned earlier."""

@@ -74,6 +74,9 @@ class Machine:
                 case "Wait":
                     self._scheduler.sleep(_at(execution.data, state["SecondsPath"]))
                     following = state["Next"]
+                case "Succeed":
+                    execution.status = "SUCCEEDED"
+                    return
                 case other:
                     raise NotImplementedError(
                         f"the workflow has a state of type {other}, which this interpreter does not support"

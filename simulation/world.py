@@ -28,7 +28,7 @@ from payments.application.batch import report as batch_report
 from payments.application.batch import result_files
 from payments.application.batch import split as batch_split
 from payments.application.batch.close_rows import BatchRows
-from payments.application.batch.dispatch import Dispatcher
+from payments.application.batch.dispatch import Dispatcher, ShortOfTime
 from payments.application.batch.report import Reporter
 from payments.application.batch.split import Splitter, sources_in
 from payments.application.batch_breaker import BatchBreaker
@@ -133,6 +133,7 @@ class World:
         events = effects.of("events", self.events)
         breaker = effects.of("breaker", self.breaker)
         queue = effects.of("queue", self.queue)
+        self.put_back = queue.put_back
         files = effects.of("files", self.files)
         gateway = effects.of("gateway", self.gateway, fates=_CRASHES, prepare=self._gateway_misbehaves)
         encryptor = effects.of("encryptor", self.encryptor)
@@ -235,13 +236,16 @@ class World:
         self.webhooks.receive(GatewayEvent(**event, received_at=iso(self.clock())))
         return {"status": 200}
 
-    def dispatch(self, event: dict[str, Any], _: Context) -> dict[str, Any]:
+    def dispatch(self, event: dict[str, Any], context: Context) -> dict[str, Any]:
         """Process messages of the queue."""
         records = event["Records"]
         failed = []
         for record in records:
             try:
-                self.dispatcher.dispatch(record["body"])
+                try:
+                    self.dispatcher.dispatch(record["body"], context.seconds_left)
+                except ShortOfTime as back:
+                    self.put_back(record["body"], back.seconds)
             except Exception:  # noqa: BLE001 - as in the handler: only this message returns
                 failed.append(record["messageId"])
         return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}

@@ -1,5 +1,6 @@
 """The REST API: the operations of api/openapi.yaml, for callers whose role may call them."""
 
+import time
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,12 +12,15 @@ from payments.adapters.dynamodb.customers import DynamoCustomerStore
 from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
 from payments.adapters.dynamodb.limits import DynamoLimitStore
 from payments.adapters.dynamodb.listing import DynamoPaymentListing
+from payments.adapters.dynamodb.slots import DynamoSlotStore
 from payments.adapters.dynamodb.tokens import DynamoTokenStore
 from payments.adapters.kms import KmsEmailHasher, KmsFieldEncryptor
 from payments.adapters.secrets_manager import GatewayKey
 from payments.adapters.step_functions import StepFunctionsWorkflow
 from payments.adapters.stripe.next_actions import StripeNextActions
 from payments.adapters.stripe.saved_methods import StripeSavedMethods
+from payments.application.backlog import BacklogLimit
+from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.rate_limited_next_actions import RateLimitedNextActions
 from payments.application.rate_limited_saved_methods import RateLimitedSavedMethods
 from payments.application.velocity import Velocity
@@ -67,6 +71,9 @@ UNAVAILABLE_SECONDS = 5
 dynamodb, kms = aws.dynamodb(), aws.kms()
 encryptor = KmsFieldEncryptor(kms, setting("VAULT_KEY_ARN"))
 limits = DynamoLimitStore(dynamodb, setting("LIMITS_TABLE"))
+slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
+# the backlog is minutes long where it matters: an answer of a second ago is as good
+slots = DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot, remember_seconds=1)
 gateway_key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=setting("GATEWAY_MODE"))
 services = Services(
     payments=InstrumentedPaymentStore(
@@ -88,6 +95,9 @@ services = Services(
             Kind.IP: int(setting("RATE_PER_IP_PER_MINUTE")),
             Kind.CUSTOMER: int(setting("RATE_PER_CUSTOMER_PER_MINUTE")),
         },
+    ),
+    backlog=BacklogLimit(
+        GatewayRateLimiter(slots, slot, utc_now, time.sleep), int(setting("GATEWAY_BACKLOG_LIMIT_SECONDS"))
     ),
     velocity=Velocity(limits),
     access_log=DynamoAccessLog(dynamodb, setting("AUDIT_TABLE")),

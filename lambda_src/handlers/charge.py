@@ -26,7 +26,14 @@ from payments.domain.errors import SUSPICIOUS_DECLINE_CODES, Misconfigured
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.observability.logs import invocation, logger
-from payments.observability.metrics import GATEWAY_MISCONFIGURED, PAYMENTS_IN_REVIEW, SUSPICIOUS_DECLINES, count, timed
+from payments.observability.metrics import (
+    GATEWAY_MISCONFIGURED,
+    PAYMENTS_IN_REVIEW,
+    SUSPICIOUS_DECLINES,
+    count,
+    note_backlog,
+    timed,
+)
 
 dynamodb = aws.dynamodb()
 timeouts = RecoveryTimeouts(timedelta(seconds=int(setting("PATIENCE_SECONDS"))))
@@ -35,6 +42,7 @@ key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=sett
 breaker = BatchBreaker(DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")), utc_now)
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
 rate_limiter = GatewayRateLimiter(DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot), slot, utc_now, time.sleep)
+longest_wait_seconds = int(setting("LONGEST_WAIT_SECONDS", "0"))
 log = logger()
 
 
@@ -71,12 +79,21 @@ def jitter(most: int) -> int:
 @timed("charge")
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """State in: payment_id. State out: payment_id and outcome, or how long to wait. Raises errors to be retried."""
-    state = charge_step(event, charging=charging, encryptor=encryptor, rate_limiter=rate_limiter, jitter=jitter)
+    state = charge_step(
+        event,
+        charging=charging,
+        encryptor=encryptor,
+        rate_limiter=rate_limiter,
+        jitter=jitter,
+        longest_wait_seconds=longest_wait_seconds,
+    )
     outcome = state.get("outcome", {})
     if outcome.get("code") in SUSPICIOUS_DECLINE_CODES:
         count(SUSPICIOUS_DECLINES)
     if outcome.get("status") == Status.IN_REVIEW:
         count(PAYMENTS_IN_REVIEW)  # recovery counts it again while it is held
+    if "ticket" in state:
+        note_backlog(state["wait_seconds"])
     log.info(
         "charged" if outcome else "waiting",
         payment_id=event["payment_id"],

@@ -15,7 +15,7 @@ from payments.adapters.dynamodb.instrumented_payments import InstrumentedPayment
 from payments.adapters.dynamodb.slots import DynamoSlotStore
 from payments.adapters.sqs import SqsPaymentQueue
 from payments.adapters.step_functions import StepFunctionsWorkflow
-from payments.application.batch.dispatch import BatchesPaused, Dispatcher
+from payments.application.batch.dispatch import BatchesPaused, Dispatcher, ShortOfTime
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.config import setting
 from payments.domain.clock import utc_now
@@ -46,10 +46,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
     return process_partial_response(event=event, record_handler=_dispatch, processor=processor, context=context)
 
 
-def _dispatch(record: SQSRecord) -> None:
+def _dispatch(record: SQSRecord, lambda_context: LambdaContext) -> None:
     bind_log_context(None)  # errors of this message must not be logged with the payment of the last one
     try:
-        payment_id = dispatcher.dispatch(record.body)
+        payment_id = dispatcher.dispatch(record.body, lambda: lambda_context.get_remaining_time_in_millis() / 1000)
+    except ShortOfTime as back:
+        # a failed message would count towards the dead-letter queue: this one is done, and its copy is new
+        queue.put_back(record.body, back.seconds)
+        log.info("handed back", message_id=record.message_id, reason=str(back), seconds=back.seconds)
+        return
     except Exception as error:
         # the dead-letter queue keeps the message; this line has its reason, found by the message id
         log.warning("not dispatched", message_id=record.message_id, reason=f"{type(error).__name__}: {error}")

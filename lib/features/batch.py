@@ -68,6 +68,7 @@ class Batch:
         tables.payments.grant(dispatch, "GetItem")
         tables.controls.grant(dispatch, "GetItem")
         workflow.grant_start(dispatch)
+        self.queue.grant_send(dispatch)  # messages that it hands back
         self.queue.feed(dispatch, rate.concurrency)
         return dispatch
 

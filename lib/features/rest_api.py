@@ -39,7 +39,9 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
         **tables.audit_log.environment,
         **tables.payments.environment,
         **encryption.environment,
+        GATEWAY_BACKLOG_LIMIT_SECONDS=str(foundation.settings.backlog_limit_seconds),
         **foundation.gateway,
+        **foundation.gateway_rate,
         **foundation.environment,
         **foundation.recovery_timeouts,
         **foundation.suffix,
@@ -52,6 +54,7 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
     tables.tokens.grant(api, "GetItem", "PutItem", "UpdateItem")
     tables.tokens.grant_index(api, BY_CUSTOMER)
     tables.limits.grant(api, "UpdateItem")
+    tables.controls.grant(api, "GetItem")  # the backlog
     tables.audit_log.grant(api, "PutItem")
     encryption.grant_fields(api, "payment_id", "GenerateDataKey", "Decrypt")
     encryption.grant_fields(api, "customer_id", "GenerateDataKey", "Decrypt")

@@ -67,10 +67,21 @@ def definition(validate: Step, charge: Step, record: Step, audit: Step, topic_ar
             "IsItRefused": choice("$.outcome", "Record", "Charge"),
             "Charge": task(charge, "Charge at the gateway, at most once", [*own_errors, unexpected], **caught)
             | {"Next": "MustItWait"},
-            "MustItWait": choice("$.wait_seconds", "Wait", "Record"),
+            "MustItWait": {
+                "Type": "Choice",
+                "Choices": [
+                    {"Variable": "$.wait_seconds", "IsPresent": True, "Next": "Wait"},
+                    {"Variable": "$.left", "IsPresent": True, "Next": "LeaveToRecovery"},
+                ],
+                "Default": "Record",
+            },
+            "LeaveToRecovery": {
+                "Type": "Succeed",
+                "Comment": "An Express execution cannot wait that long; the row holds the time",
+            },
             "Wait": {
                 "Type": "Wait",
-                "Comment": "As long as the gateway requested",
+                "Comment": "As long as the gateway requested, or until the ticket",
                 "SecondsPath": "$.wait_seconds",
                 "Next": "Charge",
             },

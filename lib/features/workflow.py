@@ -10,7 +10,7 @@ from lib.foundation.foundation import Foundation
 from lib.foundation.functions import Function
 from lib.foundation.logs import log_group
 from lib.iam import Grantee, allow, assumed_by, document, waive
-from lib.settings import Settings
+from lib.settings import EXPRESS_WAIT_SECONDS, Settings
 
 
 class Workflow:
@@ -74,6 +74,7 @@ class Workflow:
             **base.encryption.environment,
             **base.gateway_rate,
             **base.recovery_timeouts,
+            **({"LONGEST_WAIT_SECONDS": str(EXPRESS_WAIT_SECONDS)} if _is_express(base.settings) else {}),
             **base.suffix,
         )
         tables.payments.grant(charge, "GetItem", "UpdateItem")
@@ -140,7 +141,7 @@ class StateMachine(Construct):
             # X-Ray actions accept no resource but *
             allow(["xray:PutTraceSegments", "xray:PutTelemetryRecords"], ["*"]),
         ]
-        express = settings.effective.workflow_type == "EXPRESS"
+        express = _is_express(settings)
         logging: dict[str, Any] = {"level": "OFF"}
         if express:
             # Express executions keep no history: the log is the only trace
@@ -180,6 +181,10 @@ class StateMachine(Construct):
             if express
             else "Standard keeps every execution's history for 90 days; a log would cost more and repeat it",
         )
+
+
+def _is_express(settings: Settings) -> bool:
+    return settings.effective.workflow_type == "EXPRESS"
 
 
 def _step(function: Function) -> Step:

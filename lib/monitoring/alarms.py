@@ -15,6 +15,7 @@ from payments.observability.metrics import (
     BATCHES_PAUSED,
     BATCHES_STUCK,
     CONTRADICTING_EVENTS,
+    GATEWAY_BACKLOG_SECONDS,
     GATEWAY_MISCONFIGURED,
     NAMESPACE,
     PAYMENTS_IN_REVIEW,
@@ -126,6 +127,21 @@ def alarms(
             1,
             120,
             [ours(GATEWAY_MISCONFIGURED), ours(BATCHES_PAUSED)],
+        ),
+        Alarm(
+            "gateway-backlog",
+            "more REST payments arrive than the gateway's rate allows: the newest waits for half of the limit at which "
+            "new ones get 429",
+            settings.backlog_limit_seconds // 2,
+            60,
+            [
+                Metric(
+                    NAMESPACE,
+                    GATEWAY_BACKLOG_SECONDS,
+                    {"service": settings.environment_suffix, "step": "charge"},
+                    statistic="Maximum",
+                )
+            ],
         ),
         Alarm(
             "sweeper-silent",

@@ -3,9 +3,10 @@
 SCHEDULE_SCALE multiplies the interval of every `rate(...)` of EventBridge Scheduler and of rules: with 0.05 a minute
 is 3 s. `cron(...)` and `at(...)` name a time of day and are not changed.
 
-VISIBILITY_SCALE multiplies the visibility timeout of messages that an event source mapping reads, and the timeout that
-ChangeMessageVisibility sets: with 0.01 six minutes are 3.6 s. Messages that a caller receives directly keep the queue's
-timeout. If the scaled timeout is shorter than the function's run, the message is delivered again during the run.
+VISIBILITY_SCALE multiplies the visibility timeout of messages that an event source mapping reads, the timeout that
+ChangeMessageVisibility sets, and the delay that SendMessage sets: with 0.01 six minutes are 3.6 s. Messages that a
+caller receives directly keep the queue's timeout. If the scaled timeout is shorter than the function's run, the message
+is delivered again during the run.
 """
 
 import os
@@ -24,8 +25,8 @@ def start() -> None:
     """Apply both scales. A scale of 1 changes nothing."""
     wrap(eventbridge, "_parse_rate_seconds", _shorter_interval)
     wrap(sqs, "_receive_messages_for_esm", _hidden_for_less)
-    change = sqs._HANDLERS["ChangeMessageVisibility"]
-    sqs._HANDLERS["ChangeMessageVisibility"] = lambda data, queue_url: change(_sooner(data), queue_url)
+    for call, name in (("ChangeMessageVisibility", "VisibilityTimeout"), ("SendMessage", "DelaySeconds")):
+        sqs._HANDLERS[call] = _with_a_shorter(name, sqs._HANDLERS[call])
 
 
 def _shorter_interval(parse: Any, expression: str) -> float | None:
@@ -41,5 +42,9 @@ def _hidden_for_less(receive: Any, queue_url: str, most: int) -> list[dict[str, 
     return messages
 
 
-def _sooner(data: dict[str, Any]) -> dict[str, Any]:
-    return data | {"VisibilityTimeout": int(float(data.get("VisibilityTimeout", 0)) * VISIBILITY_SCALE)}
+def _with_a_shorter(name: str, call: Any) -> Any:
+    return lambda data, queue_url: call(_shorter(data, name), queue_url)
+
+
+def _shorter(data: dict[str, Any], name: str) -> dict[str, Any]:
+    return data | {name: int(float(data[name]) * VISIBILITY_SCALE)} if name in data else data

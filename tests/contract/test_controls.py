@@ -172,6 +172,15 @@ def test_take_slot_gives_consecutive_slots_across_instances(controls: Controls) 
     assert controls.slots.next_slot() == 106
 
 
+@pytest.mark.fault(65)
+def test_take_slot_for_several_requests_gives_slots_in_a_row(controls: Controls) -> None:
+    """For the caller that finds the counter idle, and for the ones that find it busy."""
+    assert controls.slots.take_slot(100, 900, 2) == 100
+    assert controls.other_slots.take_slot(100, 900, 3) == 102
+    assert controls.slots.take_slot(100, 900, 2) == 105
+    assert controls.slots.next_slot() == 107
+
+
 def test_take_slot_fails_when_all_are_taken_and_loses_no_slot(controls: Controls) -> None:
     assert [controls.slots.take_slot(100, 102) for _ in range(3)] == [100, 101, 102]
     for counter in (controls.slots, controls.other_slots):

@@ -90,7 +90,7 @@ INWARDS: dict[str, Layer] = {
     "fakes": _layer("domain ports adapters"),
     "payctl": _layer("domain ports application adapters"),
     "simulation": _layer("domain ports application adapters observability fakes lib"),
-    "local": _layer("domain ports application adapters fakes lib payctl"),
+    "local": _layer("domain ports application adapters fakes lib payctl simulation"),
     "docs": _layer("domain adapters fakes lib tests"),  # costs.py counts on the tests' tables in memory
 }
 """Packages outside of the Lambda code, and the layers that they may import. The Lambda code imports none of them."""

@@ -29,6 +29,7 @@ WRONG = [
     ("GATEWAY_MODE", "sandbox", "'test' or 'live'"),
     ("GATEWAY_RATE_PER_SECOND", "0", "from 1 to 1000"),
     ("GATEWAY_RESERVE_PERCENT", "95", "from 0 to 90"),
+    ("GATEWAY_BACKLOG_LIMIT_SECONDS", "9", "from 10 to 1800"),
     ("DEFAULT_PAYMENT_METHOD", "pm card", "a payment method of the gateway"),
     ("FORCE_DESTROY", "perhaps", "true or false"),
     ("AUTH_MODE", "open", "'none' or 'jwt'"),

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from lib.package import ROOT
 from local.fake_stripe.server import in_process
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
-from payments.adapters.dynamodb.tables import AUDIT_LOG, CUSTOMERS, LIMITS, PAYMENTS, TOKENS
+from payments.adapters.dynamodb.tables import AUDIT_LOG, CONTROLS, CUSTOMERS, LIMITS, PAYMENTS, TOKENS
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.domain.errors import RequiresAction
 from payments.domain.identity import Caller, Role, authorizer_context
@@ -122,6 +122,9 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
             "ENVIRONMENT_ID": "0123456789abcdef",
             "RATE_PER_IP_PER_MINUTE": "1000",
             "RATE_PER_CUSTOMER_PER_MINUTE": "1000",
+            "CONTROLS_TABLE": CONTROLS.name,
+            "SLOT_MICROSECONDS": "43479",
+            "GATEWAY_BACKLOG_LIMIT_SECONDS": "300",
             "ENVIRONMENT_SUFFIX": "test",
             **settings,
         },
@@ -133,7 +136,7 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
 
 @pytest.fixture
 def tables(payments: DynamoPaymentStore) -> None:
-    for table in (CUSTOMERS, TOKENS, LIMITS, AUDIT_LOG):
+    for table in (CONTROLS, CUSTOMERS, TOKENS, LIMITS, AUDIT_LOG):
         create_table(table)
 
 

@@ -57,17 +57,29 @@ class BatchScenario:
 
     def delivered(self) -> dict[str, Any]:
         """The event that Lambda passes to dispatch."""
-        received = self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages", [])
+        received = self.sqs.receive_message(
+            QueueUrl=self.queue_url, MaxNumberOfMessages=10, AttributeNames=["ApproximateReceiveCount"]
+        ).get("Messages", [])
         records = [
             {
                 "messageId": message["MessageId"],
                 "receiptHandle": message["ReceiptHandle"],
+                "attributes": message["Attributes"],
                 "body": message["Body"],
                 "eventSource": "aws:sqs",
             }
             for message in received
         ]
         return {"Records": records}
+
+    def receives(self, event: dict[str, Any]) -> list[str]:
+        """How often each message was received, as SQS counts it."""
+        return [record["attributes"]["ApproximateReceiveCount"] for record in event["Records"]]
+
+    def delete(self, event: dict[str, Any]) -> None:
+        """Delete the messages, as Lambda does after they succeeded."""
+        for record in event["Records"]:
+            self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=record["receiptHandle"])
 
     def succeed(self, payment_id: str) -> None:
         """The workflow's changes to a payment, as far as the batch sees them."""
@@ -238,3 +250,26 @@ def test_paused_dispatch_returns_all_messages_soon_and_starts_nothing(scenario: 
     assert {one["messageId"] for one in again["Records"]} == {one["messageId"] for one in event["Records"]}
     assert resumed == {"batchItemFailures": []}
     assert sorted(started) == ["p1", "p2"]
+
+
+@pytest.mark.fault(66)
+def test_dispatch_hands_messages_back_without_counting_a_delivery(scenario: BatchScenario) -> None:
+    scenario.split.handler(scenario.upload("incoming/a.csv", HEADER + b"p1,1,USD\np2,1,USD\n"), Context())
+    slots = DynamoSlotStore(boto3.client("dynamodb"), CONTROLS.name, SLOT)
+    far = int(time.time() / SLOT.total_seconds()) + 1
+    slots.take_slot(far, far + 10**6, int(600 / SLOT.total_seconds()))  # by REST payments
+    started: list[str] = []
+    with (
+        patch(
+            "payments.adapters.step_functions.StepFunctionsWorkflow.start",
+            lambda self, payment_id: started.append(payment_id),
+        ),
+        patch("payments.adapters.sqs.LONGEST_DELAY_SECONDS", 0),
+    ):
+        for _ in range(6):  # more often than a message may fail
+            event = scenario.delivered()
+            assert scenario.receives(event) == ["1", "1"]
+            assert scenario.dispatch.handler(event, Context(milliseconds=9_000)) == {"batchItemFailures": []}
+            scenario.delete(event)
+    assert started == []
+    assert len(scenario.delivered()["Records"]) == 2

@@ -1,5 +1,6 @@
 """The charge function on moto: its slot, its key, and its metrics. Stripe's answers are replaced."""
 
+import json
 import random
 import time
 from collections.abc import Iterator
@@ -22,7 +23,12 @@ from payments.domain.batch_breaker import PausedBy
 from payments.domain.errors import Conflict, Declined, Misconfigured, PaymentError, RateLimited
 from payments.domain.money import Money
 from payments.domain.statuses import Status
-from payments.observability.metrics import GATEWAY_MISCONFIGURED, PAYMENTS_IN_REVIEW, SUSPICIOUS_DECLINES
+from payments.observability.metrics import (
+    GATEWAY_BACKLOG_SECONDS,
+    GATEWAY_MISCONFIGURED,
+    PAYMENTS_IN_REVIEW,
+    SUSPICIOUS_DECLINES,
+)
 from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 from payments.ports.payment_store import require
@@ -137,6 +143,21 @@ def test_charge_with_a_key_of_the_other_mode_sends_nothing(scenario: HandlerScen
     with pytest.raises(Misconfigured, match="needs a test key"):
         scenario.charge()
     assert scenario.keys == []
+
+
+@pytest.mark.fault(65)
+def test_charge_above_the_rate_notes_the_wait_of_its_ticket(
+    scenario: HandlerScenario, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = int(time.time() / 0.02)
+    scenario.function.rate_limiter.slots.take_slot(now, now, 60 * 50)
+
+    state = scenario.charge()
+
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if GATEWAY_BACKLOG_SECONDS in line]
+    metrics = json.loads(line)
+    assert (metrics[GATEWAY_BACKLOG_SECONDS], metrics["step"]) == ([state["wait_seconds"]], "charge")
+    assert set(state) == {"payment_id", "wait_seconds", "ticket", "version"}
 
 
 @pytest.mark.parametrize(("code", "counted"), [("stolen_card", {SUSPICIOUS_DECLINES: 1}), ("insufficient_funds", {})])

@@ -14,6 +14,8 @@ from payments.ports.payment_queue import QueuedPayment, QueueRefused
 HANDED_BACK_SECONDS = 120
 """How long a returned message stays hidden. Two recovery runs fit in it: delivery is off by then. It is less than
 the six minutes after a failed dispatcher, because the payment waits this long after delivery resumes."""
+LONGEST_DELAY_SECONDS = 900
+"""SQS hides a new message for at most 15 minutes."""
 _TRIES = 6
 _COUNTS: list[Any] = [
     "ApproximateNumberOfMessages",
@@ -59,3 +61,8 @@ class SqsPaymentQueue:
         self._client.change_message_visibility(
             QueueUrl=self._queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=HANDED_BACK_SECONDS
         )
+
+    def put_back(self, body: str, seconds: int) -> None:
+        """Send a message again. The copy was never received: SQS does not count it towards the dead-letter queue."""
+        delay_seconds = min(seconds, LONGEST_DELAY_SECONDS)
+        self._client.send_message(QueueUrl=self._queue_url, MessageBody=body, DelaySeconds=delay_seconds)

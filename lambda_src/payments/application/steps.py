@@ -1,19 +1,20 @@
 """The workflow's steps, from an input state to an output state. The functions and the simulation run them.
 
-A state is {"payment_id"} with "outcome" or "error", and in between "ask", "event_id", "gateway_reference" and
-"wait_seconds": ids, outcomes and numbers, no personal data.
+A state is {"payment_id"} with "outcome" or "error", and in between "ask", "event_id", "gateway_reference",
+"wait_seconds", "waited", "left", "ticket", "version" and "waits": ids, outcomes and numbers, no personal data.
 """
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from payments.application.audit import audit
 from payments.application.batch.close_rows import BatchRows
 from payments.application.charge import PROVEN_NOT_CHARGED, Charging, as_recorded, may_call_gateway
-from payments.application.gateway_rate_limiter import GatewayRateLimiter
+from payments.application.gateway_rate_limiter import LONGEST_TICKET_SECONDS, GatewayRateLimiter, Ticket
 from payments.application.rate_limited_gateway import RateLimitedGateway
 from payments.application.record import record, shows
 from payments.application.sealed_payments import Unlocked, unlocked
@@ -37,7 +38,10 @@ State = dict[str, Any]
 LONGEST_WAIT_SECONDS = 900
 """The longest wait before an attempt, even if the gateway requests more."""
 SLOT_WAIT_SECONDS = 5
-"""How long the workflow waits before it requests a slot again; a random wait of up to the same length is added."""
+"""How long a payment without a ticket waits before it requests a slot again. The wait doubles each time, up to
+LONGEST_WAIT_SECONDS; a random wait of up to the same length is added."""
+HELD_FOR = timedelta(minutes=1)
+"""How long after a ticket begins only its holder works on the payment. Its request has an answer by then."""
 _MAY_BE_CHARGED = CAPTURED | {Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION, Status.IN_REVIEW}
 """The statuses in which the reference that an event names is kept."""
 _ANSWERS = CAPTURED | {Status.DECLINED, Status.REQUIRES_ACTION, Status.PROCESSING}
@@ -64,10 +68,18 @@ def charge_step(
     encryptor: RowEncryptor,
     rate_limiter: GatewayRateLimiter,
     jitter: Jitter,
+    longest_wait_seconds: int = 0,
 ) -> State:
     """Charge within the gateway's rate. If the gateway answers 429, return how long the workflow has to wait.
 
     The row then holds that time, and every execution waits for it. Waits are not attempts, and end at a deadline.
+
+    Without a slot within seconds, a REST payment gets a ticket: a slot far ahead. The row holds the ticket's time, and
+    this execution returns for it once. A ticket that is missed, used, or no longer the row's is replaced, never used
+    late. A batch payment gets none: REST payments go first, and its dispatch slows down before it comes to that.
+
+    With `longest_wait_seconds` above 0 the waits of one execution take no longer in all: Express executions end after
+    five minutes. The step then returns "left", and recovery continues at the time on the row.
 
     The gateway's reference is kept on the row as soon as it is known, also from an event or from an error that leaves
     the outcome unknown. From then on the gateway is queried by it, and not by a search, which lags.
@@ -79,19 +91,36 @@ def charge_step(
     row = require(charging.store, state["payment_id"])
     what_for = {name: state[name] for name in ("payment_id", "ask", "event_id", "gateway_reference") if name in state}
 
-    def wait(seconds: int) -> State:
-        return {**what_for, "wait_seconds": seconds}
+    waited_until_now = state.get("waited", 0)
+
+    def wait(seconds: int, **more: Any) -> State:
+        if not longest_wait_seconds:
+            return {**what_for, "wait_seconds": seconds, **more}
+        if waited_until_now + seconds > longest_wait_seconds:
+            return {**what_for, "left": True}
+        return {**what_for, "wait_seconds": seconds, "waited": waited_until_now + seconds, **more}
 
     if not may_call_gateway(row, reconcile=reconcile):
         return {**what_for, "outcome": as_recorded(row).as_json()}
-    if early := _seconds_until(row.not_before, charging.clock()):
+    ticket = Ticket(**state["ticket"]) if "ticket" in state else None
+    # otherwise the gateway or another execution gave the payment another time
+    holds = ticket is not None and row.not_before == _held_until(ticket, rate_limiter)
+    if not holds and (early := _seconds_until(row.not_before, charging.clock())):
         return wait(early)
+    if not holds or row.version != state.get("version"):
+        ticket = None  # nothing is left of it: a request was sent since
+    if ticket and (seconds := rate_limiter.seconds_to_wait(ticket)):
+        return wait(seconds, ticket=asdict(ticket), version=row.version)
+    requests = 1 if row.status is Status.PENDING else 2  # else it is queried first, and then charged or canceled
     try:
+        if not ticket:
+            rate_limiter.require_room()  # an execution that surely finds no slot costs no call of KMS
         named = "" if row.gateway_reference or row.status not in _MAY_BE_CHARGED else state.get("gateway_reference", "")
         open_row = unlocked(replace(row, gateway_reference=row.gateway_reference or named), encryptor)
         if named:
             _keep_reference(charging.store, open_row, open_row.payment.gateway_reference)
-        turn = rate_limiter.take()
+        turn = rate_limiter.take(ticket)
+        requests = 2  # from here on the payment may be sent
         charging = replace(
             charging,
             gateway=RateLimitedGateway(charging.gateway, turn),
@@ -107,7 +136,10 @@ def charge_step(
                 _keep_reference(charging.store, open_row, error.gateway_reference)
             raise _sealed(error, open_row) from None
     except NoFreeSlot:
-        return wait(SLOT_WAIT_SECONDS + jitter(SLOT_WAIT_SECONDS))
+        row = require(charging.store, row.payment_id)  # the intent may be written
+        within_seconds = longest_wait_seconds - waited_until_now if longest_wait_seconds else LONGEST_TICKET_SECONDS
+        waits = state.get("waits", 0)
+        return wait(**_line_up(row, requests, within_seconds, waits, charging, rate_limiter, jitter))
     except RateLimited as error:
         now = charging.clock()
         waited = now - parse_iso(row.attempted_at) if row.attempted_at else timedelta(0)
@@ -125,6 +157,32 @@ def charge_step(
         reference_digest=reference_digest(row.payment_id, outcome.gateway_reference),
     )
     return {**what_for, "outcome": sealed.as_json()}
+
+
+def _line_up(
+    row: Payment,
+    requests: int,
+    within_seconds: int,
+    waits: int,
+    charging: Charging,
+    rate_limiter: GatewayRateLimiter,
+    jitter: Jitter,
+) -> State:
+    """How a payment without a slot waits, which its row holds as well: for a ticket, or each time longer."""
+    if row.source == "rest":
+        with suppress(NoFreeSlot):
+            ticket = rate_limiter.take_ticket(requests, within_seconds)
+            charging.store.postpone(row.payment_id, rate_limiter.begins(ticket) + HELD_FOR)
+            seconds = rate_limiter.seconds_to_wait(ticket)
+            return {"seconds": seconds, "ticket": asdict(ticket), "version": row.version}
+    seconds = min(SLOT_WAIT_SECONDS * 2**waits, LONGEST_WAIT_SECONDS)
+    seconds += jitter(seconds)
+    charging.store.postpone(row.payment_id, charging.clock() + timedelta(seconds=seconds))
+    return {"seconds": seconds, "waits": min(waits + 1, 10)}
+
+
+def _held_until(ticket: Ticket, rate_limiter: GatewayRateLimiter) -> str:
+    return iso(rate_limiter.begins(ticket) + HELD_FOR)
 
 
 def record_step(state: Mapping[str, Any], *, store: PaymentStore, events: EventStore, clock: Clock) -> Payment:

@@ -36,6 +36,8 @@ BATCHES_STUCK = "BatchesStuck"
 """Batches that recovery found without progress for too long."""
 SUSPICIOUS_DECLINES = "SuspiciousDeclines"
 """Declines of lost, stolen or otherwise suspicious cards."""
+GATEWAY_BACKLOG_SECONDS: Final = "GatewayBacklogSeconds"
+"""How long the last ticket has to wait: the backlog of REST payments. By the dimensions `service` and `step`."""
 
 # Metrics of the dashboard, by the dimensions `service` and `step`
 PAYMENTS_ACCEPTED: Final = "PaymentsAccepted"
@@ -86,6 +88,11 @@ def count_backlog(kind: Kind, backlog: Backlog, now: datetime) -> None:
     metrics.add_metric(name=overdue, unit=MetricUnit.Count, value=backlog.overdue)
     metrics.add_metric(name=oldest, unit=MetricUnit.Seconds, value=seconds)
     metrics.flush_metrics()
+
+
+def note_backlog(seconds: int) -> None:
+    """Note the wait of a ticket on the line of the step's latency."""
+    _metrics().add_metric(name=GATEWAY_BACKLOG_SECONDS, unit=MetricUnit.Seconds, value=seconds)
 
 
 def note_outcome(payment: Payment) -> None:

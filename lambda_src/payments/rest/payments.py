@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from payments.application.accept import OtherPayment, accept
+from payments.application.backlog import BacklogFull
 from payments.application.sealed_payments import opened
 from payments.domain.clock import parse_iso
 from payments.domain.customer import Customer
@@ -17,6 +18,7 @@ from payments.rest.denied_access import record_denied
 from payments.rest.gateway import RETRY_AFTER_SECONDS
 from payments.rest.http import Problem, answer
 from payments.rest.owners import find_customer, owns
+from payments.rest.rate_limits import TooMany
 from payments.rest.request import Request
 from payments.rest.services import Services
 from payments.rest.views import accepted_view, link_to, next_action_view, payment_view
@@ -77,6 +79,10 @@ def submit(request: Request, services: Services, asked: PaymentRequest, customer
 
     Raises Problem 409 if its id is taken, and 429.
     """
+    try:  # before anything is counted: a payment that is turned away must not count as a card of its source
+        services.backlog.check(asked.payment_id, services.payments)
+    except BacklogFull as full:
+        raise TooMany("for the rate of the payment gateway, nothing was stored", full.retry_after_seconds) from None
     if asked.customer_id:
         services.limiter.check_customer(asked.customer_id, request.at)
     hold = services.velocity.hold(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from payments.application.backlog import BacklogLimit
 from payments.application.velocity import Velocity
 from payments.ports.access_log import AccessLog
 from payments.ports.customer_store import CustomerStore
@@ -29,6 +30,7 @@ class Services:
     encryptor: FieldEncryptor
     email_hasher: EmailHasher
     limiter: Limiter
+    backlog: BacklogLimit
     velocity: Velocity
     access_log: AccessLog
     next_actions: NextActions

@@ -52,6 +52,16 @@ def test_type_when_synthesised_then_standard_unless_set_otherwise(stack: Stack) 
     assert machine["tracing_configuration"] == {"enabled": True}
 
 
+@pytest.mark.fault(67)
+def test_express_execution_waits_for_less_than_its_five_minutes(stacks: dict[str, Stack]) -> None:
+    """And a new payment is accepted only if its ticket is within that time."""
+    for name, longest, limit in (("express", "120", "120"), ("dev", None, "300")):
+        _, charge = stacks[name].named("aws_lambda_function", "payment-charge")
+        _, api = stacks[name].named("aws_lambda_function", "payment-api")
+        assert charge["environment"]["variables"].get("LONGEST_WAIT_SECONDS") == longest
+        assert api["environment"]["variables"]["GATEWAY_BACKLOG_LIMIT_SECONDS"] == limit
+
+
 def test_logging_when_express_then_errors_without_the_payments_data(stacks: dict[str, Stack]) -> None:
     _, machine = stacks["express"].named("aws_sfn_state_machine", "payment-processor")
     logging = machine["logging_configuration"]
@@ -113,9 +123,13 @@ def test_workflow_waits_as_the_gateway_asks_and_charges_again(stack: Stack) -> N
     assert states["Charge"]["Next"] == "MustItWait"
     assert states["MustItWait"] == {
         "Type": "Choice",
-        "Choices": [{"Variable": "$.wait_seconds", "IsPresent": True, "Next": "Wait"}],
+        "Choices": [
+            {"Variable": "$.wait_seconds", "IsPresent": True, "Next": "Wait"},
+            {"Variable": "$.left", "IsPresent": True, "Next": "LeaveToRecovery"},
+        ],
         "Default": "Record",
     }
+    assert states["LeaveToRecovery"]["Type"] == "Succeed"
     assert wait == {"Type": "Wait", "SecondsPath": "$.wait_seconds", "Next": "Charge"}
 
 
@@ -155,7 +169,7 @@ def test_workflow_fails_if_a_step_after_the_outcome_fails(stack: Stack, name: st
     assert "Catch" not in _states(stack)[name]
 
 
-def test_every_path_ends_in_record_audit_publish(stack: Stack) -> None:
+def test_every_path_to_an_outcome_ends_in_record_audit_publish(stack: Stack) -> None:
     states = _states(stack)
     paths = _paths(states, stack.definition()["StartAt"])
     ways = [path for path in paths if len(set(path)) == len(path)]
@@ -165,7 +179,9 @@ def test_every_path_ends_in_record_audit_publish(stack: Stack) -> None:
     assert ["Validate", "IsItRefused", "Charge", "Record", "Audit", "Publish"] in ways
     assert ["Validate", "IsItRefused", "Record", "Audit", "Publish"] in ways
     assert ["Validate", "Record", "Audit", "Publish"] in ways
-    assert all(way[-3:] == ["Record", "Audit", "Publish"] for way in ways)
+    assert ["Validate", "IsItRefused", "Charge", "MustItWait", "LeaveToRecovery"] in ways
+    ended = [way for way in ways if way[-1] != "LeaveToRecovery"]
+    assert all(way[-3:] == ["Record", "Audit", "Publish"] for way in ended)
     assert rounds == [["Charge", "MustItWait", "Wait", "Charge"]]
     assert {name for path in paths for name in path} == states.keys()
     assert [name for name, state in states.items() if state.get("End")] == ["Publish"]

@@ -121,8 +121,9 @@ def test_visibility_scale_is_exact_for_a_function_and_for_a_change(monkeypatch: 
     monkeypatch.setattr(time, "time", lambda: now)
     [message] = scales._hidden_for_less(lambda *_: [{"visible_at": now + HIDDEN_SECONDS}], "url", 10)
     assert message["visible_at"] == now + 1
-    changed = scales._sooner({"VisibilityTimeout": HIDDEN_SECONDS, "ReceiptHandle": "r"})
+    changed = scales._shorter({"VisibilityTimeout": HIDDEN_SECONDS, "ReceiptHandle": "r"}, "VisibilityTimeout")
     assert changed == {"VisibilityTimeout": 1, "ReceiptHandle": "r"}
+    assert scales._shorter({"MessageBody": "m"}, "DelaySeconds") == {"MessageBody": "m"}
 
 
 def test_message_received_by_a_caller_is_hidden_for_the_queues_timeout(aws: LocalAws) -> None:

@@ -72,11 +72,11 @@ class CountedSlots(MemorySlotStore):
         self.taken = 0
         self.free = True
 
-    def take_slot(self, first: int, last: int) -> int:
-        """Count a slot and return the first allowed one. Raises NoFreeSlot if none is free."""
+    def take_slot(self, first: int, last: int, count: int = 1) -> int:
+        """Count slots and return the first allowed one. Raises NoFreeSlot if none is free."""
         if not self.free:
             raise NoFreeSlot
-        self.taken += 1
+        self.taken += count
         return first
 
 
@@ -425,27 +425,32 @@ def test_charge_step_when_it_waits_then_the_event_is_not_forgotten(no_free_slot:
 def test_charge_step_without_a_free_slot_waits_and_sends_nothing() -> None:
     scenario = StepScenario()
     scenario.slots.free = False
-    assert scenario.charge() == {"payment_id": "pay_1", "wait_seconds": SLOT_WAIT_SECONDS}
+    state = scenario.charge()
+    assert state == {"payment_id": "pay_1", "wait_seconds": SLOT_WAIT_SECONDS, "waits": 1}
     assert (scenario.now.status, scenario.now.attempts) == (Status.PENDING, 0)
     scenario.slots.free = True
-    assert scenario.record(scenario.charge()).status is Status.SUCCEEDED
+    assert scenario.record(scenario.charge_until_it_ends(state)).status is Status.SUCCEEDED
 
 
 @pytest.mark.parametrize("status", [Status.PROCESSING, Status.UNKNOWN])
 def test_charge_step_when_no_slot_is_free_to_ask_then_it_waits_as_well(status: Status) -> None:
     scenario = StepScenario(after(payment(), *dict.fromkeys((Status.PROCESSING, status))))
     scenario.slots.free = False
-    assert scenario.charge() == {"payment_id": "pay_1", "wait_seconds": SLOT_WAIT_SECONDS}
+    assert scenario.charge()["wait_seconds"] == SLOT_WAIT_SECONDS
 
 
 def test_charge_step_never_gives_up_a_payment_for_lack_of_free_slots() -> None:
     scenario = StepScenario()
     scenario.slots.free = False
-    state: State = {"payment_id": "pay_1"}
-    for _ in range(100):
+    state, waited = scenario.charge(), []
+    for _ in range(20):
+        waited.append(state["wait_seconds"])
+        scenario.clock.wait(timedelta(seconds=state["wait_seconds"]))
         state = scenario.charge(state)
+    assert waited[:4] == [5, 10, 20, 40]
+    assert waited[-1] == LONGEST_WAIT_SECONDS
     scenario.slots.free = True
-    assert scenario.record(scenario.charge(state)).status is Status.SUCCEEDED
+    assert scenario.record(scenario.charge_until_it_ends(state)).status is Status.SUCCEEDED
 
 
 # Validate ----------------------------------------------------------------------------------------------------------
@@ -624,7 +629,7 @@ def test_charge_step_without_a_slot_for_the_cancel_waits_and_declines() -> None:
 
     scenario.gateway.charge = last_slot  # type: ignore[method-assign]
     state = scenario.charge()
-    assert set(state) == {"payment_id", "wait_seconds"}
+    assert set(state) == {"payment_id", "wait_seconds", "waits"}
     assert scenario.opened.gateway_reference == "mem_1"
     scenario.slots.free = True
     ended = scenario.record(scenario.charge_until_it_ends(state))

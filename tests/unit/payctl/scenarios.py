@@ -41,6 +41,8 @@ OUTPUTS = {
     "audit_table": AUDIT_LOG.name,
     "gateway_events_table": GATEWAY_EVENTS.name,
     "controls_table": CONTROLS.name,
+    "gateway_slot_microseconds": "50000",
+    "gateway_backlog_limit_seconds": "300",
     "gateway_secret_arn": "gateway-key",
     "webhook_secret_arn": "webhook-secret",
 }

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import pytest
 
 from payctl import prompts
 from payctl.failures import Exit
-from tests.moto_tables import aws_in_memory
+from payments.adapters.dynamodb.slots import DynamoSlotStore
+from payments.adapters.dynamodb.tables import CONTROLS
+from payments.domain.clock import utc_now
+from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.payctl.scenarios import OUTPUTS, Payctl, payctl_with
 
 KEY = "sk_test_51AbCdEf"
@@ -28,6 +32,19 @@ def secrets(payctl: Payctl) -> Any:
     client = boto3.client("secretsmanager")
     client.create_secret(Name=OUTPUTS["gateway_secret_arn"])
     return client
+
+
+@pytest.mark.fault(65)
+@pytest.mark.parametrize(("backlog", "says"), [(0, "are accepted"), (120, "are accepted"), (400, "get 429")])
+def test_status_shows_the_backlog_and_whether_new_payments_are_taken(payctl: Payctl, backlog: int, says: str) -> None:
+    slots = DynamoSlotStore(create_table(CONTROLS), CONTROLS.name, timedelta(milliseconds=50))
+    now = int(utc_now().timestamp() / 0.05)
+    slots.take_slot(now, now, backlog * 20 or 1)
+    assert f"new payments {says}" in " ".join(payctl("gateway", "status").stdout.split())
+    shown = json.loads(payctl("gateway", "status", "--json").stdout)
+    assert backlog - 30 <= shown["backlog_seconds"] <= backlog
+    assert (shown["refuses_new_payments"], shown["backlog_limit_seconds"]) == (backlog == 400, 300)
+    assert shown["requests_a_second"] == 20
 
 
 def _value(secrets: Any) -> str:

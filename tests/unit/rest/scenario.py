@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -16,8 +16,11 @@ from fakes.listing import MemoryPaymentListing
 from fakes.next_actions import MemoryNextActions
 from fakes.payments import MemoryPaymentStore
 from fakes.saved_methods import MemorySavedMethods
+from fakes.slots import MemorySlotStore
 from fakes.tokens import MemoryTokenStore
 from fakes.workflow import MemoryWorkflow
+from payments.application.backlog import BacklogLimit
+from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.rate_limited_next_actions import RateLimitedNextActions
 from payments.application.rate_limited_saved_methods import RateLimitedSavedMethods
 from payments.application.velocity import Velocity
@@ -38,6 +41,7 @@ JO = Caller("sub_jo", frozenset({Role.CUSTOMER}))
 SAM = Caller("sub_sam", frozenset({Role.CUSTOMER}))
 
 PLENTY = 1000
+SLOT = timedelta(milliseconds=50)
 _MODULES = (customers, legacy, listing, payments, saved_methods, tokens)
 REQUEST_ID, IP = "request-1", "192.0.2.1"
 
@@ -65,6 +69,7 @@ class RestScenario:
         self.next_actions = MemoryNextActions(self.gateway)
         self.saved_methods = MemorySavedMethods()
         self.now = NOON
+        self.slots = MemorySlotStore()
         ids, made = count(1), count(1)
         self.services = Services(
             payments=self.payments,
@@ -75,6 +80,7 @@ class RestScenario:
             encryptor=self.encryptor,
             email_hasher=self.email_hasher,
             limiter=Limiter(self.counters, {Kind.IP: PLENTY, Kind.CUSTOMER: per_customer}),
+            backlog=BacklogLimit(GatewayRateLimiter(self.slots, SLOT, lambda: self.now, lambda _: None), 300),
             velocity=Velocity(self.counters),
             access_log=self.access_log,
             next_actions=RateLimitedNextActions(self.next_actions, self.counters, lambda: NOON),
@@ -82,6 +88,11 @@ class RestScenario:
             new_id=lambda: f"id{next(ids)}",
             new_token=lambda: f"ptok_{next(made):043}",
         )
+
+    def let_payments_wait(self, seconds: float) -> None:
+        """Take the gateway's slots of so many seconds."""
+        now = int(self.now.timestamp() / SLOT.total_seconds())
+        self.slots.take_slot(now + 1, now + 1, int(seconds / SLOT.total_seconds()))
 
     @property
     def denied(self) -> list[tuple[str, str, str]]:

@@ -161,6 +161,43 @@ def test_payment_over_the_customer_limit_gives_429_with_retry_after() -> None:
     assert submit(scenario, payment_id="pay_5")["statusCode"] == 202
 
 
+@pytest.mark.fault(65)
+def test_new_payment_beyond_the_backlog_limit_gives_429_and_stores_nothing(scenario: RestScenario) -> None:
+    scenario.let_payments_wait(345)
+    answer = submit(scenario)
+    assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (429, "46")
+    assert answer["body"]["type"].endswith(":throttled")
+    assert scenario.stored == (0, 0, 0, 0)
+
+
+@pytest.mark.fault(65)
+def test_retry_after_of_a_backlog_just_over_its_limit_is_half_a_minute(scenario: RestScenario) -> None:
+    scenario.let_payments_wait(301)
+    assert submit(scenario)["headers"]["Retry-After"] == "30"
+
+
+@pytest.mark.fault(65)
+def test_payment_within_the_backlog_limit_is_accepted(scenario: RestScenario) -> None:
+    scenario.let_payments_wait(299)
+    assert submit(scenario)["statusCode"] == 202
+
+
+@pytest.mark.fault(65)
+def test_known_payment_beyond_the_backlog_limit_is_answered_as_before(scenario: RestScenario) -> None:
+    submit(scenario)
+    scenario.let_payments_wait(900)
+    again = submit(scenario)
+    assert (again["statusCode"], again["headers"]["Idempotent-Replayed"]) == (202, "true")
+    assert submit(scenario, amount="1.00")["statusCode"] == 409
+
+
+@pytest.mark.fault(65)
+def test_payment_turned_away_does_not_count_as_a_card_of_its_source(scenario: RestScenario) -> None:
+    scenario.let_payments_wait(900)
+    assert submit(scenario, customer_id="cus_1", payment_method="pm_1")["statusCode"] == 429
+    assert (scenario.counters.hits, scenario.counters.members) == ({}, {})
+
+
 def try_cards(scenario: RestScenario, how_many: int) -> list[str]:
     """Small payments, each on another card. Returns the codes of their holds."""
     for n in range(how_many):

@@ -28,26 +28,26 @@ class DynamoSlotStore:
         self.remember_seconds = remember_seconds
         self._seen, self._seen_at = 0, -math.inf
 
-    def take_slot(self, first: int, last: int) -> int:
-        """Take a slot with a conditional write. One write is enough if the load is as at the last call, busy or idle.
+    def take_slot(self, first: int, last: int, count: int = 1) -> int:
+        """Take slots with a conditional write. One write is enough if the load is as at the last call, busy or idle.
 
         Raises NoFreeSlot, also after 10 lost races.
         """
         for _ in range(_TRIES):
             if self._busy:
                 taken, counter = self._update(
-                    "SET next_slot = next_slot + :one",
+                    "SET next_slot = next_slot + :count",
                     "next_slot BETWEEN :first AND :last",
-                    {":one": 1, ":first": first, ":last": last},
+                    {":count": count, ":first": first, ":last": last},
                 )
             else:
                 taken, counter = self._update(
                     "SET next_slot = :after",
                     "attribute_not_exists(next_slot) OR next_slot < :first",
-                    {":after": first + 1, ":first": first},
+                    {":after": first + count, ":first": first},
                 )
             if taken:
-                return counter - 1
+                return counter - count
             if counter > last:
                 raise NoFreeSlot
             self._busy = counter >= first

@@ -24,6 +24,8 @@ LONGEST_PROBE_SECONDS = 20.0
 """How long a dispatcher waits for the first payment to reach the gateway: a cold start of each step, and a margin. The
 payment may never reach it, because validation can reject it; the others must not wait without end."""
 LOOK_SECONDS = 0.1
+RESERVE_SECONDS = 10.0
+"""The remaining time at which a dispatcher hands its messages back: enough to send the ten of a call again."""
 
 
 class MalformedMessage(ValueError):
@@ -32,6 +34,17 @@ class MalformedMessage(ValueError):
 
 class BatchesPaused(Exception):
     """The batch breaker is paused. The message returns to the queue."""
+
+
+class ShortOfTime(Exception):
+    """REST payments hold the slots, or the gateway has just refused a payment, and the dispatcher's time is over.
+
+    Nothing is wrong with the message. It is to be queued again, and to stay hidden for `seconds`.
+    """
+
+    def __init__(self, reason: str, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(reason)
 
 
 @dataclass
@@ -55,36 +68,46 @@ class Dispatcher:
     sleep: Callable[[float], None]
     _last_start: float = field(default=-math.inf, init=False)
 
-    def dispatch(self, body: str) -> str:
+    def dispatch(self, body: str, seconds_left: Callable[[], float]) -> str:
         """Start the payment that a message names, and return its id. A payment with an outcome is not started again.
 
-        Raises BatchesPaused, MalformedMessage, and LookupError if the payment is not stored.
+        No wait goes beyond the time that is left. Raises ShortOfTime, BatchesPaused, MalformedMessage, and
+        LookupError if the payment is not stored.
         """
         started_at = self.monotonic()
-        self._check_breaker()
+        self._check_breaker(seconds_left)
         payment = require(self.payments, payment_id_in(body))
         takes_seconds = self.interval_seconds
         if payment.status in OPEN:
             while (backlog := self.rate_limiter.backlog_seconds()) > LONGEST_BACKLOG_SECONDS:
-                self.sleep(backlog - LONGEST_BACKLOG_SECONDS + self.rate_limiter.slot.total_seconds())
-            self._start(payment.payment_id)
+                surplus = backlog - LONGEST_BACKLOG_SECONDS + self.rate_limiter.slot.total_seconds()
+                self._sleep(surplus, seconds_left, "REST payments hold the gateway's slots", surplus)
+            self._start(payment.payment_id, seconds_left)
             takes_seconds += backlog * BACKPRESSURE
         self.sleep(max(0.0, takes_seconds - (self.monotonic() - started_at)))
         return payment.payment_id
 
-    def _check_breaker(self) -> None:
+    def _check_breaker(self, seconds_left: Callable[[], float]) -> None:
         while not (state := self.breaker.state()).paused and state.cooling_down(self.rate_limiter.clock()):
-            self.sleep(LOOK_SECONDS)
+            self._sleep(LOOK_SECONDS, seconds_left, "the gateway refused a payment", LOOK_SECONDS)
         if state.paused:
             self.sleep(self.interval_seconds)  # return the messages slowly, not the whole queue at once
             raise BatchesPaused(f"the batch breaker has been paused since {state.since}: {state.reason}")
 
-    def _start(self, payment_id: str) -> None:
+    def _sleep(self, seconds: float, seconds_left: Callable[[], float], why: str, back_after_seconds: float) -> None:
+        """Sleep within the time that is left. Raises ShortOfTime when it is over."""
+        left = seconds_left() - RESERVE_SECONDS
+        if left < LOOK_SECONDS:
+            raise ShortOfTime(why, math.ceil(back_after_seconds))
+        self.sleep(min(seconds, left))
+
+    def _start(self, payment_id: str, seconds_left: Callable[[], float]) -> None:
         now = self.monotonic()
         probes = now - self._last_start > QUIET_SECONDS and self.rate_limiter.idle_seconds() > QUIET_SECONDS
         self.workflow.start(payment_id)
         self._last_start = now
-        while probes and self.rate_limiter.idle_seconds() > self.monotonic() - now < LONGEST_PROBE_SECONDS:
+        longest = min(LONGEST_PROBE_SECONDS, seconds_left() - RESERVE_SECONDS)
+        while probes and self.rate_limiter.idle_seconds() > self.monotonic() - now < longest:
             self.sleep(LOOK_SECONDS)
 
 

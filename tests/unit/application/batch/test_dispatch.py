@@ -15,9 +15,11 @@ from payments.application.batch.dispatch import (
     LONGEST_PROBE_SECONDS,
     LOOK_SECONDS,
     QUIET_SECONDS,
+    RESERVE_SECONDS,
     BatchesPaused,
     Dispatcher,
     MalformedMessage,
+    ShortOfTime,
 )
 from payments.application.batch_breaker import REFUSALS_WINDOW
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
@@ -65,6 +67,7 @@ class DispatchScenario:
 
     def __init__(self, start_seconds: float = 0, interval_seconds: float = 0.5) -> None:
         self.time = Time()
+        self.ends_at = 60.0 + QUIET_SECONDS
         self.workflow = SlowWorkflow(self.time, start_seconds)
         self.payments = MemoryPaymentStore()
         self.breaker = MemoryBreakerStore()
@@ -84,7 +87,10 @@ class DispatchScenario:
         self.charge()
 
     def dispatch(self, body: str = '{"payment_id": "p1", "batch_id": "b", "line": 2}') -> str:
-        return self.dispatcher.dispatch(body)
+        return self.dispatcher.dispatch(body, self.seconds_left)
+
+    def seconds_left(self) -> float:
+        return self.ends_at - self.time.seconds
 
     def charge(self) -> None:
         """Another function calls the gateway now."""
@@ -168,7 +174,7 @@ def test_dispatch_when_the_backlog_grows_meanwhile_then_it_looks_again() -> None
             scenario.take_slots(more.pop())
 
     dispatcher = replace(scenario.dispatcher, sleep=interrupted)
-    dispatcher.dispatch('{"payment_id": "p1"}')
+    dispatcher.dispatch('{"payment_id": "p1"}', scenario.seconds_left)
     assert scenario.time.seconds >= 2 - LONGEST_BACKLOG_SECONDS
 
 
@@ -178,6 +184,55 @@ def test_dispatch_does_not_wait_for_slots_if_the_payment_has_an_outcome() -> Non
     scenario.take_slots(seconds=2)
     scenario.dispatch()
     assert scenario.time.seconds == 0
+
+
+# A dispatcher short of time -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.fault(66)
+def test_dispatch_behind_a_long_backlog_hands_back_before_its_time_is_over() -> None:
+    scenario = DispatchScenario(interval_seconds=0)
+    scenario.take_slots(seconds=300)
+    with pytest.raises(ShortOfTime) as back:
+        scenario.dispatch()
+    assert scenario.seconds_left() == pytest.approx(RESERVE_SECONDS)
+    assert back.value.seconds == pytest.approx(300 - scenario.time.seconds, abs=1)  # not before there is a slot
+    with pytest.raises(ShortOfTime):  # the other messages of the call follow at once
+        scenario.dispatch('{"payment_id": "p2"}')
+    assert scenario.workflow.started == []
+
+
+@pytest.mark.fault(66)
+def test_dispatch_short_of_time_still_starts_a_payment_that_need_not_wait() -> None:
+    scenario = DispatchScenario(interval_seconds=0)
+    scenario.time.seconds = scenario.ends_at - RESERVE_SECONDS
+    scenario.charge()
+    scenario.dispatch()
+    assert scenario.workflow.started == ["p1"]
+
+
+@pytest.mark.fault(66)
+def test_dispatch_while_one_refusal_follows_another_hands_back_in_time() -> None:
+    scenario = DispatchScenario(interval_seconds=0)
+    sleep = scenario.time.sleep
+
+    def refused_again(seconds: float) -> None:
+        sleep(seconds)
+        scenario.breaker.count_refusal("p0", scenario.time.now(), REFUSALS_WINDOW)
+
+    refused_again(0)
+    with pytest.raises(ShortOfTime):
+        replace(scenario.dispatcher, sleep=refused_again).dispatch('{"payment_id": "p1"}', scenario.seconds_left)
+    assert scenario.seconds_left() >= RESERVE_SECONDS - LOOK_SECONDS
+
+
+@pytest.mark.fault(66)
+def test_dispatch_short_of_time_does_not_wait_for_its_probe() -> None:
+    scenario = quiet_world()
+    scenario.ends_at = scenario.time.seconds + RESERVE_SECONDS + 3
+    scenario.dispatch()
+    assert scenario.workflow.started == ["p1"]
+    assert scenario.seconds_left() == pytest.approx(RESERVE_SECONDS, abs=LOOK_SECONDS)
 
 
 # The batch breaker ---------------------------------------------------------------------------------------------------
@@ -218,7 +273,7 @@ def test_dispatch_waits_after_a_refusal_and_notices_a_following_pause() -> None:
             scenario.breaker.pause(PausedBy.GATEWAY, "the key is refused", NOON)
 
     with pytest.raises(BatchesPaused):
-        replace(scenario.dispatcher, sleep=more_refusals).dispatch('{"payment_id": "p1"}')
+        replace(scenario.dispatcher, sleep=more_refusals).dispatch('{"payment_id": "p1"}', scenario.seconds_left)
     assert scenario.workflow.started == []
     assert scenario.time.seconds < 1.5
 
@@ -259,10 +314,10 @@ def test_dispatch_after_idle_time_starts_one_payment_until_a_gateway_call(
             scenario.charge()
 
     dispatcher = replace(scenario.dispatcher, sleep=cold_start)
-    dispatcher.dispatch('{"payment_id": "p1"}')
+    dispatcher.dispatch('{"payment_id": "p1"}', scenario.seconds_left)
     assert charged_after_seconds <= scenario.time.seconds - quiet_since <= charged_after_seconds + 2 * LOOK_SECONDS
     first_took = scenario.time.seconds
-    dispatcher.dispatch('{"payment_id": "p2"}')
+    dispatcher.dispatch('{"payment_id": "p2"}', scenario.seconds_left)
     assert scenario.workflow.started == ["p1", "p2"]
     assert scenario.time.seconds == first_took
 
