@@ -100,6 +100,11 @@ UNITS = (
     "SNS requests",
     "KMS requests",
 )
+WRITES = "write units of "
+"""Before a table's name: what its rows take. Before `table/index/kind`: what an index takes, by the kind that its key
+begins with (`pending#2026-11-21`), if it does."""
+HALF_READS = "half read units of "
+"""Before a table's name, its indexes included."""
 ENVIRONMENT_ID = "0123456789abcdef"
 SAMPLE = {"amount": "99.99", "currency": "USD", "customer_id": "cus_1234567890", "description": "Annual plan"}
 KEYS: Any = {"SYMMETRIC_DEFAULT": "ENCRYPT_DECRYPT", "HMAC_256": "GENERATE_VERIFY_MAC"}
@@ -120,6 +125,8 @@ _LONGER_AT_KMS = bytes(184 - 96)
 _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 DEV = ENVIRONMENTS["dev"]
 SLOT = slot_length(DEV.gateway_rate_per_second, DEV.gateway_reserve_percent)
+WAITS_FOR_SLOT = Decimal(SLOT // timedelta(microseconds=1)) / 1000 / 2
+"""Milliseconds: half of a slot, where they are free."""
 
 
 # What the functions ask of AWS ----------------------------------------------------------------------------------------
@@ -133,6 +140,7 @@ class Meter:
         self._dynamodb = dynamodb
         self._before: Rows = {}
         self._halves = 1
+        self._table = ""
         events.register("provide-client-params.*.*", self._asked)
         events.register("after-call.*.*", self._answered)
 
@@ -140,6 +148,7 @@ class Meter:
         service = model.service_model.service_name
         if service == "dynamodb":
             self._halves = 2 if params.get("ConsistentRead") else 1
+            self._table = params.get("TableName", "")
             self._before = {place: self._row(*place) for place in _written(params)}
         elif service in ("sqs", "sns", "kms"):
             self.counts[f"{service.upper()} requests"] += 1
@@ -153,13 +162,17 @@ class Meter:
             return
         if model.name in ("GetItem", "Query"):
             items = parsed.get("Items") or [parsed.get("Item", {})]
-            self.counts["half read units"] += self._halves * (math.ceil(sum(map(_size, items)) / 4096) or 1)
+            halves = self._halves * (math.ceil(sum(map(_size, items)) / 4096) or 1)
+            self.counts.update({"half read units": halves, f"{HALF_READS}{self._table}": halves})
         for place, before in self._before.items():
-            after = self._row(*place)
+            table, after = TABLES[place[0]], self._row(*place)
             twice = 2 if model.name == "TransactWriteItems" else 1
-            self.counts["DynamoDB write units"] += twice * _kilobytes(before, after)
-            for index in TABLES[place[0]].indexes:
-                self.counts["DynamoDB write units"] += index_units(TABLES[place[0]], index, before, after)
+            writes = Counter({table.name: twice * _kilobytes(before, after)})
+            for index in table.indexes:
+                for key, units in index_writes(table, index, before, after).items():
+                    writes[f"{table.name}/{index}/{key.partition('#')[0] if '#' in key else ''}"] += units
+            self.counts["DynamoDB write units"] += writes.total()
+            self.counts.update({f"{WRITES}{place}": units for place, units in writes.items()})
 
     def _row(self, table: str, key: str) -> dict[str, Any]:
         row: dict[str, Any] = self._dynamodb.get_item(TableName=table, Key=json.loads(key)).get("Item", {})
@@ -180,16 +193,19 @@ def _written(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield request["TableName"], json.dumps({name: row[name] for name in key})
 
 
-def index_units(table: Table, index: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> int:
-    """What a change of a row writes into an index: nothing if the index does not hold what changed, and a deletion
-    and a writing if the index's key did."""
-    key = table.indexes[index].attributes
-    was, now = (_projected(table, index, row) if set(key) <= set(row) else {} for row in (before, after))
+def index_writes(table: Table, index: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Counts:
+    """What a change of a row writes into an index, by partition key: nothing if the index does not hold what changed,
+    and a deletion and a writing if the index's key did."""
+    key = table.indexes[index]
+    was, now = (_projected(table, index, row) if set(key.attributes) <= set(row) else {} for row in (before, after))
+    writes: Counts = Counter()
     if was == now:
-        return 0
-    if [was.get(name) for name in key] == [now.get(name) for name in key]:
-        return _kilobytes(was, now)
-    return sum(_kilobytes(row) for row in (was, now) if row)
+        return writes
+    same_key = [was.get(name) for name in key.attributes] == [now.get(name) for name in key.attributes]
+    for rows in [(was, now)] if same_key else [(row,) for row in (was, now) if row]:
+        (partition,) = rows[0][key.partition].values()
+        writes[partition] += _kilobytes(*rows)
+    return writes
 
 
 def _projected(table: Table, index: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -403,18 +419,27 @@ def _share(counts: Counts, payments: int = 1) -> Share:
     return share | {"DynamoDB read units": share.pop("half read units") / 2}
 
 
-def priced(share: Share, workflow_type: str) -> dict[str, Decimal]:
-    """Dollars for a million payments, by line of the bill."""
-    waits_for_slot = Decimal(SLOT // timedelta(microseconds=1)) / 1000 / 2  # half of one, where they are free
-    runs = {name.removesuffix(" runs"): count for name, count in share.items() if name.endswith(" runs")}
-    milliseconds = {name: count * MEASURED[name] for name, count in runs.items() if name != "dispatch"}
-    milliseconds["charge"] += waits_for_slot
-    if "dispatch" in runs:
+def runs_of(share: Share) -> Share:
+    """How often each function runs for a payment."""
+    return {name.removesuffix(" runs"): count for name, count in share.items() if name.endswith(" runs")}
+
+
+def busy_milliseconds(share: Share) -> Share:
+    """How long a payment keeps each function busy, without the time that Stripe takes."""
+    milliseconds = {name: count * MEASURED[name] for name, count in runs_of(share).items() if name != "dispatch"}
+    milliseconds["charge"] += WAITS_FOR_SLOT
+    if "dispatch" in runs_of(share):
         milliseconds |= {row: Decimal(MEASURED[row]) for row in ("split", "report")}
         milliseconds["dispatch"] = Decimal(dispatch_rate(DEV).seconds) * 1000  # it sleeps for the rest of that time
+    return milliseconds
+
+
+def priced(share: Share, workflow_type: str) -> dict[str, Decimal]:
+    """Dollars for a million payments, by line of the bill."""
+    runs, milliseconds = runs_of(share), busy_milliseconds(share)
     log_bytes = sum(runs.values(), Decimal(0)) * LOG_BYTES + (DISPATCHED_BYTES if "dispatch" in runs else 0)
     memory_gb = Decimal(DEV.lambda_memory_mb) / 1024
-    steps = waits_for_slot + sum(MEASURED[name] for name in ("validate", "charge", "record", "audit"))
+    steps = WAITS_FOR_SLOT + sum(MEASURED[name] for name in ("validate", "charge", "record", "audit"))
     billed_seconds = Decimal(math.ceil(steps / 100)) / 10
     standard = transitions() * PRICES["state transitions"]
     express = PRICES["Express requests"] + EXPRESS_GB * billed_seconds * PRICES["Express GB-s"]
@@ -446,16 +471,16 @@ def sweeps(share: Share) -> dict[str, Decimal]:
     return {name: MINUTES_A_MONTH * dollars / 10**6 for name, dollars in by_sweep.items()}
 
 
-def tables() -> str:
+def tables(by_entrance: dict[str, Share]) -> str:
     """The tables of docs/costs.md."""
-    by_entrance = shares()
+    by_entrance = dict(by_entrance)
     sweep = by_entrance.pop("sweep")
     lines = ["| One payment takes | over REST | in a batch |", "|---|---:|---:|"]
     lines += [f"| state transitions (Standard) | {transitions()} | {transitions()} |"]
     for name in UNITS:
         counts = [_short(share.get(name)) for share in by_entrance.values()]
         lines.append(f"| {name} | " + " | ".join(counts) + " |")
-    runs = [sum(count for name, count in share.items() if name.endswith(" runs")) for share in by_entrance.values()]
+    runs = [sum(runs_of(share).values()) for share in by_entrance.values()]
     lines.append("| Lambda requests | " + " | ".join(_short(Decimal(count)) for count in runs) + " |")
 
     columns = [(entrance, kind) for entrance in by_entrance for kind in ("STANDARD", "EXPRESS")]
@@ -489,4 +514,4 @@ def _dollars(amount: Decimal | int) -> str:
 
 
 if __name__ == "__main__":
-    print(tables())  # noqa: T201 - this is a command
+    print(tables(shares()))  # noqa: T201 - this is a command

@@ -1,4 +1,4 @@
-"""The costs in the docs are those that the code computes."""
+"""The costs and limits in the docs are those that the code computes."""
 
 import re
 import subprocess
@@ -8,24 +8,48 @@ from typing import Any
 
 import pytest
 
-from docs.costs import index_units
+from docs.costs import index_writes
+from docs.scale import RATES
 from lib.package import ROOT
 from payments.adapters.dynamodb.tables import BY_BATCH, BY_UNSETTLED, PAYMENTS
 
 COSTS = ROOT / "docs" / "costs.md"
+SCALE = ROOT / "docs" / "scale.md"
 README = ROOT / "README.md"
 
 
+PRINT = """
+from docs import costs, scale
+by_entrance = costs.shares()
+print(costs.tables(by_entrance), *scale.tables(by_entrance), sep="\\f")
+"""
+
+
 @pytest.fixture(scope="module")
-def counted() -> str:
-    """The output of docs/costs.py, run in its own process because it loads every handler."""
-    run = subprocess.run([sys.executable, "-m", "docs.costs"], cwd=ROOT, capture_output=True, text=True, check=False)
+def printed() -> list[str]:
+    """The tables of docs/costs.py and docs/scale.py, run in a process of its own because it loads every handler."""
+    run = subprocess.run([sys.executable, "-c", PRINT], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    return run.stdout
+    return run.stdout.strip().split("\f")
+
+
+@pytest.fixture(scope="module")
+def counted(printed: list[str]) -> str:
+    """The tables of docs/costs.py."""
+    return printed[0]
 
 
 def test_tables_when_counted_anew_then_they_are_the_ones_in_the_docs(counted: str) -> None:
     assert counted in COSTS.read_text(), f"put into docs/costs.md what `python -m docs.costs` prints:\n{counted}"
+
+
+def test_limits_when_counted_anew_then_each_is_under_its_rate_in_docs(printed: list[str]) -> None:
+    _, *sections = re.split(r"^## ", SCALE.read_text().partition("\n## What is no limit")[0], flags=re.MULTILINE)
+    titles = [f"At {rate:,} payments a second\n" for rate in RATES] + ["Above\n"]
+
+    for title, section, table in zip(titles, sections, printed[1:], strict=True):
+        assert section.startswith(title)
+        assert table in section, f"put into docs/scale.md what `python -m docs.scale` prints:\n{table}"
 
 
 def test_readme_sums_are_the_counted_ones_in_whole_dollars(counted: str) -> None:
@@ -65,10 +89,10 @@ LONG = {"description": {"S": "x" * 1500}}
     ],
     ids=["in", "unchanged", "shorter", "its key changes", "keys only in", "keys unchanged", "keys out", "never in"],
 )
-def test_index_units_count_what_a_row_change_writes_to_the_index(
+def test_index_writes_count_what_a_row_change_writes_to_the_index(
     index: str, before: dict[str, Any], after: dict[str, Any], units: int
 ) -> None:
-    assert index_units(PAYMENTS, index, before, after) == units
+    assert index_writes(PAYMENTS, index, before, after).total() == units
 
 
 def _sums(counted: str, name: str) -> list[str]:
