@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from docs.costs import index_writes
-from docs.scale import RATES
+from docs.costs import TABLES, index_writes
+from docs.scale import KEYS, RATES
 from lib.package import ROOT
-from payments.adapters.dynamodb.tables import BY_BATCH, BY_UNSETTLED, PAYMENTS
+from payments.adapters.dynamodb.tables import BY_BATCH, BY_STATUS_DAY, BY_UNSETTLED, PAYMENTS
 
 COSTS = ROOT / "docs" / "costs.md"
 SCALE = ROOT / "docs" / "scale.md"
@@ -93,6 +93,16 @@ def test_index_writes_count_what_a_row_change_writes_to_the_index(
     index: str, before: dict[str, Any], after: dict[str, Any], units: int
 ) -> None:
     assert index_writes(PAYMENTS, index, before, after).total() == units
+
+
+def test_index_writes_when_key_changes_then_both_partitions_are_written() -> None:
+    accepted, sent = (KEY | {"updated_at": {"S": at}, "status_day": {"S": f"{at}#2026-11-21"}} for at in "ab")
+
+    assert index_writes(PAYMENTS, BY_STATUS_DAY, accepted, sent) == {"a#2026-11-21": 1, "b#2026-11-21": 1}
+
+
+def test_every_index_when_limits_are_computed_then_its_keys_are_described() -> None:
+    assert {*KEYS} == {index for table in TABLES.values() for index in table.indexes}, "say in docs/scale.py who shares"
 
 
 def _sums(counted: str, name: str) -> list[str]:
