@@ -292,6 +292,7 @@ class Functions:
             "LOG_LEVEL": "ERROR",
             "POWERTOOLS_METRICS_DISABLED": "true",
         }
+        self._slept_seconds = 0.0
         boto3.setup_default_session()
         counted: Any = boto3.DEFAULT_SESSION
         self.meter = Meter(counted.events, dynamodb)
@@ -301,7 +302,13 @@ class Functions:
         workflow, self._gateway = MemoryWorkflow(), MemoryGateway(prefix="pi_")
         api.services = replace(api.services, workflow=workflow)
         busy = replace(dispatch.dispatcher.rate_limiter, clock=self._a_second_each_charge)
-        dispatch.dispatcher = replace(dispatch.dispatcher, workflow=workflow, rate_limiter=busy)
+        dispatch.dispatcher = replace(
+            dispatch.dispatcher,
+            workflow=workflow,
+            rate_limiter=busy,
+            monotonic=lambda: self._slept_seconds,  # a dispatcher looks again after a time: the same on every machine
+            sleep=self._sleep,
+        )
         # as if each message and request came so long after the last that the backlog is looked at anew
         api.slots.remember_seconds = dispatch.slots.remember_seconds = 0
         webhook.webhooks = replace(webhook.webhooks, workflow=workflow)
@@ -310,6 +317,9 @@ class Functions:
         audit.start_report = split.start_report = lambda _: None
         split.splitter = replace(split.splitter, workers=1)  # the meter looks at the tables between two requests
         sweep.recovery = replace(sweep.recovery, workflow=workflow, gateway=self._gateway, delivery=MemoryDelivery())
+
+    def _sleep(self, seconds: float) -> None:
+        self._slept_seconds += seconds
 
     def _a_second_each_charge(self) -> datetime:
         """A clock by which slots are free and none is missed, on every machine."""

@@ -74,7 +74,7 @@ class Workflow:
             **base.encryption.environment,
             **base.gateway_rate,
             **base.recovery_timeouts,
-            **({"LONGEST_WAIT_SECONDS": str(EXPRESS_WAIT_SECONDS)} if _is_express(base.settings) else {}),
+            LONGEST_WAIT_SECONDS=str(EXPRESS_WAIT_SECONDS if _is_express(base.settings) else 0),  # 0 is no limit
             **base.suffix,
         )
         tables.payments.grant(charge, "GetItem", "UpdateItem")

@@ -26,13 +26,13 @@ def test_local_synth_differs_only_in_addresses_time_outs_and_machine(stacks: dic
     layer = package.layer_archive()  # compiled packages, for the machine that loads them
     layer_file = next(file for file in expected["resource"]["aws_s3_object"].values() if "layer-" in file["key"])
     layer_file |= {"key": layer.name, "source": str(layer)}
-    for name in ("payment-charge", "payment-sweep"):
-        address, _ = local.named("aws_lambda_function", name)
-        variables = _at(expected, address)["environment"]["variables"]
-        variables["STRIPE_API_BASE"] = local.settings.stripe_api_base
-        variables["PATIENCE_SECONDS"] = str(local.settings.effective.patience_seconds)
-    address, _ = local.named("aws_lambda_function", "payment-api")
-    _at(expected, address)["environment"]["variables"]["STRIPE_API_BASE"] = local.settings.stripe_api_base
+    of_the_machine = {
+        "STRIPE_API_BASE": local.settings.stripe_api_base,
+        "PATIENCE_SECONDS": str(local.settings.effective.patience_seconds),
+    }
+    for function in expected["resource"]["aws_lambda_function"].values():
+        variables = function["environment"]["variables"]
+        variables |= {name: value for name, value in of_the_machine.items() if name in variables}
 
     assert local.document == expected
 

@@ -35,7 +35,7 @@ ONLY = {
     ("dynamodb:UpdateItem", "*:table/payment-controls-*"): {"charge", "sweep"},
     ("dynamodb:PutItem", "*:table/payment-controls-*"): set(),
     ("dynamodb:PutItem", "*:table/payment-audit-log-*"): {"api", "audit"},
-    ("sqs:SendMessage", "*:payment-queue-*"): {"split", "sweep"},
+    ("sqs:SendMessage", "*:payment-queue-*"): {"dispatch", "split", "sweep"},
     ("sqs:DeleteMessage", "*:payment-queue-*"): {"dispatch"},
     ("s3:PutObject", "*:::payment-batch-files-*/results/*"): {"report"},
     ("s3:*", "*:::payment-batch-files-*/reporting/*"): {"report"},
