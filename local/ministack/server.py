@@ -31,6 +31,8 @@ REGION: Final = "us-east-1"
 START_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 30.0
 ANSWER_SECONDS: Final = 60.0
+HEALTH_SECONDS: Final = 1.0
+"""How long one question at the start waits. It is asked again, unless the process has ended."""
 LOG_TAIL_CHARACTERS: Final = 3000
 
 
@@ -242,7 +244,7 @@ class LocalAws:
 
     def _answers(self) -> bool:
         try:
-            self._ask("/_ministack/health")
+            self._ask("/_ministack/health", seconds=HEALTH_SECONDS)
         except (OSError, ssl.SSLError):  # no certificate yet, or no listener
             return False
         return True
@@ -251,10 +253,10 @@ class LocalAws:
         """Call the control API, see local/ministack/control.py."""
         return json.loads(self._ask(f"/_local/{what}", None if body is None else json.dumps(body).encode()))
 
-    def _ask(self, path: str, body: bytes | None = None) -> bytes:
+    def _ask(self, path: str, body: bytes | None = None, seconds: float = ANSWER_SECONDS) -> bytes:
         trust = ssl.create_default_context(cafile=str(self.ca_bundle))
         request = urllib.request.Request(self.endpoint_url + path, body)  # noqa: S310 - our own https
-        with urllib.request.urlopen(request, context=trust, timeout=ANSWER_SECONDS) as response:  # noqa: S310
+        with urllib.request.urlopen(request, context=trust, timeout=seconds) as response:  # noqa: S310
             answer: bytes = response.read()
         return answer
 
