@@ -8,7 +8,7 @@ from functools import cache
 from typing import Final
 
 from aws_lambda_powertools import Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from payments.config import setting
 from payments.domain.clock import parse_iso
@@ -79,8 +79,8 @@ def note(metric: str, value: int = 1) -> None:
 
 
 def count_backlog(kind: Kind, backlog: Backlog, now: datetime) -> None:
-    """Print what is due of a kind of waiting work."""
-    metrics = _metrics()
+    """Print what is due of a kind of waiting work, on a line without the metrics noted so far."""
+    metrics = EphemeralMetrics(namespace=NAMESPACE, service=setting("ENVIRONMENT_SUFFIX"))
     due, overdue, oldest = RECOVERY_BACKLOG
     seconds = (now - parse_iso(backlog.oldest)) // timedelta(seconds=1)
     metrics.add_dimension(name="kind", value=kind)
