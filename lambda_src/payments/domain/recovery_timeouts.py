@@ -90,6 +90,9 @@ class RecoveryTimeouts:
         if payment.status is Status.IN_REVIEW:
             return Due(Kind.REVIEW, NEVER if audited else iso(self.restart_at(payment)))
         at, overdue_at = self.restart_at(payment), self.overdue_at(payment)
+        first_look = _sent_at(payment) + _FIRST_WAIT[Status.PROCESSING] * self.unit
+        if payment.status in SETTLED and now < first_look <= at:
+            at = first_look  # as the processing version before it: an ordinary payment does not move in the index
         if self._waits_for_proof(payment):
             at = min(at, parse_iso(payment.updated_at) + self.proof)
         if overdue_at is None:
@@ -118,6 +121,7 @@ def _kind(payment: Payment) -> Kind:
 
 _FIRST_WAIT: dict[Status, int] = dict.fromkeys(Status, 1) | {
     Status.PROCESSING: 2,  # a workflow may still be running; a second one is safe but not needed
+    **dict.fromkeys(SETTLED, 2),
     Status.REQUIRES_ACTION: 3,  # the gateway's event usually arrives earlier
 }
 """Units until the first restart of a payment in this status. It includes payments that are settled but not audited:

@@ -191,7 +191,7 @@ LEFTOVERS = {
     "unknown": (after(payment(), Status.PROCESSING, Status.UNKNOWN), 1, "pay_1.2"),
     "waits for its customer": (after(payment(), Status.PROCESSING, Status.REQUIRES_ACTION), 3, "pay_1.2"),
     "settles": (after(payment(), Status.PROCESSING, gateway_reference="pi_1"), 2, "pay_1.2"),
-    "settled and not audited": (after(payment(), Status.PROCESSING, Status.SUCCEEDED), 1, "pay_1.2"),
+    "settled and not audited": (after(payment(), Status.PROCESSING, Status.SUCCEEDED), 2, "pay_1.2"),
     "held for review and not audited": (after(payment(), Status.PROCESSING, Status.IN_REVIEW), 1, "pay_1.2"),
     "of a batch, and back to pending": (after(batch_payment(), Status.PROCESSING, Status.PENDING), 1, "pay_1.2"),
 }

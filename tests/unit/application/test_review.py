@@ -88,15 +88,16 @@ def audited(scenario: RecoveryScenario) -> Payment:
 
 @pytest.mark.fault(43)
 @pytest.mark.parametrize(
-    ("verdict", "ends", "charges"), [(Verdict.APPROVED, Status.SUCCEEDED, 1), (Verdict.REJECTED, Status.REJECTED, 0)]
+    ("verdict", "after_units", "ends", "charges"),
+    [(Verdict.APPROVED, 1, Status.SUCCEEDED, 1), (Verdict.REJECTED, 2, Status.REJECTED, 0)],
 )
 def test_decision_that_was_never_started_is_carried_out_by_recovery(
-    verdict: Verdict, ends: Status, charges: int
+    verdict: Verdict, after_units: int, ends: Status, charges: int
 ) -> None:
     scenario = RecoveryScenario(HELD)
     scenario.run()  # the execution that held it: the audit log covers that version
     decide(HELD, verdict, by="operator:jo", message="known to us", store=scenario.payments, at=scenario.clock())
-    assert scenario.recover(after_units=0.9)["taken_up"] == 0
+    assert scenario.recover(after_units=after_units - 0.1)["taken_up"] == 0
     assert scenario.recover(after_units=0.2)["taken_up"] == 1
     assert scenario.workflow.started == ["pay_1.2"]
     scenario.run()

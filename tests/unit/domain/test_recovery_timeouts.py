@@ -34,7 +34,7 @@ def first_due(waiting: Payment) -> int:
         ((Status.PROCESSING, Status.UNKNOWN), 1),
         ((Status.PROCESSING, Status.REQUIRES_ACTION), 3),
         ((Status.PROCESSING, Status.IN_REVIEW), 1),
-        ((Status.PROCESSING, Status.SUCCEEDED), 1),
+        ((Status.PROCESSING, Status.SUCCEEDED), 2),
     ],
 )
 def test_is_due_without_restarts_after_the_first_wait_of_its_status(statuses: tuple[Status, ...], units: int) -> None:
