@@ -42,6 +42,7 @@ FIXES: Final = (
     "api_gateway.usage_plans",
     "waf.web_acls",
     "s3.upload_tags",
+    "s3.version_ranges",
     "cloudwatch.alarm_settings",
     "cloudwatch.alarm_listing",
     "cloudwatch.alarm_states",

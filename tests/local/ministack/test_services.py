@@ -1,9 +1,11 @@
-"""Queues and APIs report their metrics to CloudWatch."""
+"""Queues and APIs report their metrics to CloudWatch; S3 answers with the bytes that were asked for."""
 
 import json
 import urllib.error
 import urllib.request
 from ssl import create_default_context
+
+import pytest
 
 from local.ministack.server import LocalAws
 from tests.local.ministack.conftest import function_arn, metric
@@ -74,3 +76,15 @@ def post(aws: LocalAws, path: str, body: dict[str, str]) -> int:
             return int(response.status)
     except urllib.error.HTTPError as error:
         return error.code
+
+
+@pytest.mark.parametrize(("asked", "found"), [("0-3", b"0123"), ("4-5", b"45"), ("8-20", b"89"), ("7-", b"789")])
+def test_range_of_an_object_version_has_only_its_bytes(aws: LocalAws, asked: str, found: bytes) -> None:
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="ranges")
+    s3.put_bucket_versioning(Bucket="ranges", VersioningConfiguration={"Status": "Enabled"})
+    version = s3.put_object(Bucket="ranges", Key="digits", Body=b"0123456789")["VersionId"]
+    s3.put_object(Bucket="ranges", Key="digits", Body=b"later")
+    answer = s3.get_object(Bucket="ranges", Key="digits", VersionId=version, Range=f"bytes={asked}")
+    assert answer["Body"].read() == found
+    assert answer["ContentRange"].endswith("/10")

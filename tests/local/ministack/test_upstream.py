@@ -311,6 +311,11 @@ def upload_tags(_: pytest.MonkeyPatch) -> bool:
     return "tagging" not in inspect.getsource(s3._create_multipart_upload)
 
 
+def version_ranges(_: pytest.MonkeyPatch) -> bool:
+    versioned, _, current = inspect.getsource(s3._get_object).partition('if key not in bucket["objects"]')
+    return "_parse_range" in current and "_parse_range" not in versioned
+
+
 def usage_keys(_: pytest.MonkeyPatch) -> bool:
     return "usageIdentifierKey" not in inspect.getsource(apigateway_v1)
 
@@ -356,6 +361,7 @@ PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     usage_plans,
     web_acls,
     upload_tags,
+    version_ranges,
     alarm_settings,
     alarm_listing,
     alarm_states,
