@@ -260,7 +260,7 @@ def test_split_failure_keeps_the_file_as_a_dead_letter_until_replayed(
 @pytest.mark.fault(30)
 @pytest.mark.parametrize(
     ("status", "lost"),
-    [("splitting", ("line", "rows_read", "rows_accepted")), ("reporting", ())],
+    [("splitting", ("line", "offset", "rows_read", "rows_accepted")), ("reporting", ())],
     ids=["splitter_before_its_final_write", "report_before_its_end"],
 )
 def test_batch_whose_function_crashed_is_finished_once_by_recovery(

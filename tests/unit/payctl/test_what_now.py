@@ -148,7 +148,7 @@ def test_what_now_when_the_audit_log_does_not_verify_then_says_so() -> None:
 
 def test_what_now_says_when_a_missing_audit_entry_is_written() -> None:
     unaudited = replace(row(Status.SUCCEEDED), audited_version=1)
-    assert "recovery writes it after 2026-11-21T12:05" in " ".join(what_now(Facts(unaudited)))
+    assert "recovery writes it after 2026-11-21T12:10" in " ".join(what_now(Facts(unaudited)))
 
 
 @pytest.mark.parametrize(("restarts", "minutes"), [(0, 5), (1, 10), (3, 40), (9, 60)])
