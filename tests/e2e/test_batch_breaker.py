@@ -282,16 +282,15 @@ def test_batch_whose_function_crashed_is_finished_once_by_recovery(
 
     completed()  # the report sends its event before its last write
     now = {"S": iso(utc_now())}
-    changes = {"owner_until": now, "due_at": now, "due_kind": {"S": "batch"}} | {key: {"N": "0"} for key in lost}
+    claim = {"status": {"S": status}, "owner_until": now, "due_at": now, "due_kind": {"S": "batch"}}
+    changes: dict[str, Any] = claim | {key: {"N": "0"} for key in lost}
     client("dynamodb").update_item(
         TableName=outputs["processing_status_table"],
         Key={"batch_id": {"S": batch_id}, "item": {"S": "SUMMARY"}},
-        UpdateExpression=", ".join(["SET #status = :status", *(f"{column} = :{column}" for column in changes)]),
-        ExpressionAttributeNames={"#status": "status"},
-        ExpressionAttributeValues={
-            ":status": {"S": status}, **{f":{column}": value for column, value in changes.items()}
-        },
-    )  # fmt: skip
+        UpdateExpression="SET " + ", ".join(f"#{column} = :{column}" for column in changes),
+        ExpressionAttributeNames={f"#{column}": column for column in changes},
+        ExpressionAttributeValues={f":{column}": value for column, value in changes.items()},
+    )
     batch = completed()
     assert (batch.progress.rows_read, batch.progress.rows_accepted, batch.rows_closed) == (5, 5, 5)
     charged = [charge["payment_id"] for charge in gateway.all_charges() if charge["payment_id"].startswith(run)]
