@@ -31,6 +31,7 @@ UNSEEN = {
 """Granted actions that no local run can show, each with its reason."""
 
 RARE = {
+    ("dispatch", "sqs:SendMessage", "*:payment-queue-*"): "only when REST payments hold the slots for its whole time",
     ("report", "kms:Decrypt", "*"): "the references of rows from before are sealed",
     ("sweep", "kms:Decrypt", "*"): "the references of parked events from before are sealed",
     ("sweep", "kms:GenerateDataKey", "*"): "only for a reference that is not the plain id of a charge",
