@@ -7,10 +7,8 @@ same payments is beside it. Each runs in its own process. The memory is the peak
 
 import csv
 import json
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -21,8 +19,7 @@ from pathlib import Path
 from fakes.batches import MemoryBatchStore
 from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.payments import MemoryPaymentStore
-from local.bench.memory import forget_peak, peak_mib
-from local.bench.split import FileOnDisk, write_csv
+from local.bench.split import FileOnDisk, in_new_process, measured, write_csv
 from payments.application.batch.report import RESERVE_SECONDS, Reporter
 from payments.domain.batch.errors import CellError, RejectedRow
 from payments.domain.batch.report import FileParts, ResultFile
@@ -106,14 +103,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         write_csv(Path(folder) / "bench.csv", ROWS)
         write_payments(Path(folder) / "payments.csv")
-        measured = {name: _run(name, folder) for name in WAYS}
-    print(f"a report of {ROWS:,} rows, stopped after every {ROWS_A_RUN:,}")  # noqa: T201
+        runs = {name: in_new_process("local.bench.report", name, Path(folder)) for name in WAYS}
+    print(f"a report of {ROWS:,} rows, stopped after every {ROWS_A_RUN:,}, CPU time")  # noqa: T201
     print(f"{'':24}{'rows/s':>10}{'ratio':>12}{'memory above idle':>20}")  # noqa: T201
-    bare_seconds = measured["bare csv loop"]["seconds"]
-    for name, run in measured.items():
+    bare_seconds = runs["bare csv loop"]["seconds"]
+    for name, run in runs.items():
         ratio = f"{bare_seconds / run['seconds']:.2f}"
         print(f"{name:24}{ROWS / run['seconds']:>10,.0f}{ratio:>12}{run['mib']:>16.1f} MiB")  # noqa: T201
-    within = measured["report"]["mib"] < MEMORY_LIMIT_MIB
+    within = runs["report"]["mib"] < MEMORY_LIMIT_MIB
     print(f"report under {MEMORY_LIMIT_MIB} MiB above idle: {'yes' if within else 'NO'}")  # noqa: T201
     return 0 if within else 1
 
@@ -184,27 +181,8 @@ def _seconds_left(calls: Iterator[int]) -> float:
     return 900.0 if next(calls) < ROWS_A_RUN else RESERVE_SECONDS - 1
 
 
-def _run(name: str, folder: str) -> dict[str, float]:
-    child = subprocess.run(
-        [sys.executable, "-m", "local.bench.report", name, folder], check=True, capture_output=True, text=True
-    )
-    measured: dict[str, float] = json.loads(child.stdout)
-    return measured
-
-
-def _measure(name: str, folder: Path) -> dict[str, float]:
-    forget_peak()
-    idle_mib = peak_mib()
-    started = time.perf_counter()
-    rows = WAYS[name](folder)
-    seconds = time.perf_counter() - started
-    if rows != ROWS:
-        raise RuntimeError(f"{name} reported {rows} of {ROWS} rows")
-    return {"seconds": seconds, "mib": peak_mib() - idle_mib}
-
-
 if __name__ == "__main__":
     if sys.argv[1:]:
-        print(json.dumps(_measure(sys.argv[1], Path(sys.argv[2]))))  # noqa: T201
+        print(json.dumps(measured(WAYS[sys.argv[1]], Path(sys.argv[2]), ROWS)))  # noqa: T201
     else:
         sys.exit(main())

@@ -15,7 +15,7 @@ class BacklogFull(Exception):
 
     def __init__(self, retry_after_seconds: int) -> None:
         self.retry_after_seconds = retry_after_seconds
-        super().__init__(f"the backlog is {retry_after_seconds} seconds or less over its limit")
+        super().__init__(f"the backlog is over its limit; try again in {retry_after_seconds} seconds")
 
 
 @dataclass(frozen=True)

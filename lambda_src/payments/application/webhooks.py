@@ -103,7 +103,7 @@ class Webhooks:
         return self.clock() - parse_iso(event.received_at) > KEPT_PARKED
 
     def _reference_to_store(self, event: GatewayEvent, state: EventState, payment: Payment | None) -> str:
-        """The event's reference, encrypted, if the event contradicts, or waits and the payment's row has none yet."""
+        """The reference as it is stored, if the event contradicts, or waits and the row has none yet; else ""."""
         known = bool(payment and payment.gateway_reference) and state is not EventState.CONTRADICTS
         if state in (EventState.APPLIED, EventState.IGNORED) or known:
             return ""

@@ -60,7 +60,8 @@ class GatewayEvent:
 
     `environment_id` is the environment whose payment it is, if the event says so.
 
-    `gateway_reference` is stored only encrypted, and only where it is needed. `reference_digest` compares it.
+    `gateway_reference` is stored only where it is needed, and encrypted unless it is the plain id of a charge.
+    `reference_digest` compares it.
     """
 
     event_id: str

@@ -1,5 +1,5 @@
-"""The fields of a payment that are stored encrypted: payment method, gateway reference, return address, and each
-metadata value.
+"""The fields of a payment that are stored encrypted: payment method, return address, each metadata value, and a gateway
+reference that is not the plain id of a charge.
 
 Metadata keys are not encrypted. Stores read and write rows with encrypted texts; code that needs plain text decrypts
 the row.

@@ -22,5 +22,5 @@ class Workflow(Protocol):
 
         A repeated call with the same suffix has no effect. With `reconcile` the gateway is queried even for a payment
         that is settled or held for review. `event_id` is the gateway event that caused the restart; the execution
-        settles it. `gateway_reference` is the charge that the event is about, encrypted.
+        settles it. `gateway_reference` is the charge that the event is about, as it is stored.
         """

@@ -786,6 +786,18 @@ def test_recovery_out_of_time_among_events_stops_there() -> None:
     assert list(scenario.events.parked()) == []
 
 
+@pytest.mark.fault(67)
+def test_event_without_an_answer_starts_few_executions_in_three_hours() -> None:
+    """An Express execution that ends before the gateway's answer must not be started again each minute."""
+    scenario = RecoveryScenario(after(payment(), Status.PROCESSING, Status.REQUIRES_ACTION))
+    scenario.events.add(gateway_event())
+    for _ in range(180):
+        scenario.recover()
+        scenario.clock.wait(timedelta(minutes=1))
+    assert len(scenario.workflow.reconciling) == 7  # at once, and at 5, 10, 20, 40, 80 and 160 minutes
+    assert len(scenario.workflow.started) <= 12
+
+
 # A payment whose recovery fails --------------------------------------------------------------------------------------
 
 

@@ -48,7 +48,7 @@ _SAVED = [
 _KEPT = ("gateway_reference", "reference_digest")
 """The ones of them that no save removes: `keep_reference` may have written them since the row was read."""
 _PRIVATE = ("payment_method", "gateway_reference")
-"""The ones of them that are stored encrypted."""
+"""The ones of them that `is_to_seal` may refuse in plain text."""
 
 
 def payment_values(payment: Payment) -> dict[str, Any]:
