@@ -39,6 +39,8 @@ Client = Callable[[str], Any]
 
 UNITS_OF_WAITING = 24
 """Units of waiting of the stack, of which 12 are the longest between two queries of recovery."""
+RECOVERY_SECONDS = 2 * PATIENCE_SECONDS
+"""How long a payment may wait for recovery: its first run may meet the lease of one that an earlier test killed."""
 AUTHENTICATES = "pm_card_authenticationRequired"
 WITHOUT_WEBHOOK = {"unheard": ("requires_action", "authenticate"), "settles": ("processing", "settle")}
 """Payments that the gateway ends without an event: the status of each until then, and the route that ends it."""
@@ -102,7 +104,7 @@ def undisturbed(local_stack: LocalStack) -> Any:
     local_stack.aws.disturb({})
 
 
-def becomes(api: Api, payment_id: str, status: str, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
+def becomes(api: Api, payment_id: str, status: str, seconds: float = RECOVERY_SECONDS) -> dict[str, Any]:
     """The payment once it has a status."""
     view: dict[str, Any] = eventually(
         f"{payment_id} to be {status}",

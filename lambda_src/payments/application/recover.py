@@ -39,6 +39,9 @@ from payments.ports.workflow import Workflow
 
 SLICE_SECONDS = 5
 """How long a kind of work is processed before it is the next one's turn."""
+LEASE_SECONDS = 60
+"""How long the next run waits for one that shows no sign of life: a killed run must not stop recovery until its time
+limit."""
 RESERVE_SECONDS = 20
 """The remaining time at which a recovery run stops looking for more work."""
 LIST_SHARE = 0.33
@@ -67,6 +70,8 @@ def _ignore(*_: object) -> None:
 class _Run:
     """One recovery run. `may_start_at` is when it may start the next execution."""
 
+    owner: str
+    leased_until: datetime
     seconds_left: Callable[[], float]
     on_found: Callable[[str, int], None]
     breaker: BreakerState
@@ -126,9 +131,9 @@ class PaymentRecovery:
         time limit; what it did not reach stays due, and is first in the next one.
         """
         now = self.clock()
-        run = _Run(seconds_left, self.on_found, self.breaker.state(), now, seconds_left() * LIST_SHARE)
+        run = _Run(owner, now, seconds_left, self.on_found, self.breaker.state(), now, seconds_left() * LIST_SHARE)
         due = self._measured(run, now)
-        if not self.lease.take(owner, now, now + timedelta(seconds=seconds_left())):
+        if not self._holds_lease(run):
             run.add("lane_paused", int(run.breaker.paused))
             return run.found
         try:
@@ -141,6 +146,16 @@ class PaymentRecovery:
         finally:
             self.lease.release(owner)
         return run.found
+
+    def _holds_lease(self, run: _Run) -> bool:
+        """Take or extend the lease. False if another run has it."""
+        now = self.clock()
+        if run.leased_until - now < timedelta(seconds=LEASE_SECONDS / 2):
+            until = now + timedelta(seconds=LEASE_SECONDS)
+            if not self.lease.take(run.owner, now, until):
+                return False
+            run.leased_until = until
+        return True
 
     @contextmanager
     def _apart(self) -> Iterator[None]:
@@ -180,7 +195,7 @@ class PaymentRecovery:
         turns += [self._steps(due[kind], partial(self._recover_event, run)) for kind in (Kind.EVENT, Kind.REFUND)]
         turns.append(self._steps(due[Kind.BATCH], partial(self._recover_batch, run)))
         first_round = len(turns)
-        while turns and (first_round > 0 or not run.is_over):
+        while turns and (first_round > 0 or not run.is_over) and self._holds_lease(run):
             first_round -= 1
             steps = turns.popleft()
             ends = run.seconds_left() - SLICE_SECONDS
@@ -274,8 +289,12 @@ class PaymentRecovery:
         A payment without an answer is restarted as usual: the workflow then searches for its charge.
         """
         unanswered = {payment.payment_id: payment for payment in run.unknown}
+
+        def has_time() -> bool:
+            return run.seconds_left() >= LIST_RESERVE_SECONDS and self._holds_lease(run)
+
         try:
-            for payment in self.charge_list.answer(run.unknown, lambda: run.seconds_left() >= LIST_RESERVE_SECONDS):
+            for payment in self.charge_list.answer(run.unknown, has_time):
                 del unanswered[payment.payment_id]
                 run.add("taken_up", self._restart(run, payment))
         except PaymentError:

@@ -552,10 +552,10 @@ def test_recovery_leaves_rows_alone_whose_messages_may_still_wait() -> None:
     scenario.queue.messages += 100_000 * OTHERS
     scenario.recovery = replace(scenario.recovery, slot=SLOT)
     found = Counter[str]()
-    for _ in range(28):
+    for _ in range(26):
         found += scenario.recover(after_units=1)
     assert found["requeued"] == 0
-    assert scenario.recover(after_units=3)["requeued"] == 12
+    assert scenario.recover(after_units=4)["requeued"] == 12
 
 
 @pytest.mark.fault(62)
@@ -887,6 +887,38 @@ def test_recovery_works_one_run_at_a_time_and_every_run_measures() -> None:
     assert scenario.recover(after_units=1) == Counter()
     assert backlogs == [(Kind.PENDING, 1)]
     assert scenario.recover(after_units=1)["taken_up"] == 1
+
+
+def test_killed_recovery_run_delays_the_next_one_by_a_minute_at_most() -> None:
+    scenario = RecoveryScenario(payment())
+    scenario.recovery = replace(scenario.recovery, lease=MemoryLease())
+    scenario.clock.wait(UNIT)
+    scenario.recovery.lease.release = Mock()  # type: ignore[method-assign]
+    scenario.recovery.recover(lambda: 300, "killed")
+    assert not scenario.recovery.lease.take("second", scenario.clock(), scenario.clock())
+    scenario.clock.wait(timedelta(minutes=1))
+    assert scenario.recovery.lease.take("second", scenario.clock(), scenario.clock())
+
+
+def test_long_recovery_run_extends_its_lease_and_ends_when_it_lost_it() -> None:
+    scenario = RecoveryScenario(*(payment(f"pay_{number}") for number in range(100)))
+    scenario.recovery = replace(scenario.recovery, lease=MemoryLease(), slot=timedelta(seconds=3))
+    scenario.clock.wait(UNIT)
+    lease, began_at = scenario.recovery.lease, scenario.clock()
+    started: list[timedelta] = []
+
+    def start(payment_id: str) -> None:
+        assert payment_id
+        started.append(scenario.clock() - began_at)
+        if started[-1] < timedelta(minutes=3):
+            assert not lease.take("second", scenario.clock(), scenario.clock())
+        else:
+            lease.release("first")
+            lease.take("second", scenario.clock(), scenario.clock() + timedelta(hours=1))
+
+    scenario.workflow.start = start  # type: ignore[method-assign]
+    scenario.recovery.recover(lambda: (began_at - scenario.clock()).total_seconds() + 3_600, "first")
+    assert timedelta(minutes=3) < started[-1] < timedelta(minutes=4)
 
 
 def test_recovery_releases_its_lease_also_after_an_error() -> None:
