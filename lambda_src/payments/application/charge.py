@@ -123,13 +123,14 @@ class Charging:
                 status, "too_many_attempts", f"{payment.attempts} attempts had no result; it is not sent again"
             )
         method = self.methods.of(payment)
+        now = self.clock()  # read once: the due time of recovery must not move in its index when the payment succeeds
         payment = moved(
             payment,
             Status.PROCESSING,
-            at=self.clock(),
+            at=now,
             actor=ACTOR,
             attempts=payment.attempts + 1,
-            attempted_at=payment.attempted_at or iso(self.clock()),
+            attempted_at=payment.attempted_at or iso(now),
             gateway=self.gateway.name,
             # stored with the intent, so that every later attempt sends the same request under the same key
             payment_method=method.payment_method,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -142,6 +142,27 @@ def test_charge_writes_its_intent_before_it_calls_the_gateway() -> None:
             return super().charge(request)
 
     assert scenario.charge(Looks(scenario.clock)).status is Status.SUCCEEDED
+
+
+def test_charge_leaves_the_due_time_as_it_is_although_time_passes() -> None:
+    """Each move in the index `by-due` is two more write units of every payment."""
+    scenario = ChargeScenario()
+    fixed = scenario.clock
+    due: list[Any] = []
+
+    class Looks(MemoryGateway):
+        def charge(self, request: ChargeRequest) -> GatewayCharge:
+            due.append(scenario.timeouts.due(scenario.now, fixed()))
+            return super().charge(request)
+
+    def ticking() -> datetime:
+        fixed.wait(timedelta(milliseconds=1))
+        return fixed()
+
+    scenario.clock = ticking  # type: ignore[assignment]
+    outcome = scenario.charge(Looks(fixed))
+    succeeded = record(scenario.row.payment_id, outcome, store=scenario.store, clock=ticking)
+    assert scenario.timeouts.due(succeeded, fixed()) == due[0]
 
 
 def test_charge_when_the_intent_cannot_be_written_then_nothing_is_sent() -> None:
