@@ -1,4 +1,4 @@
-"""The customer-managed key that encrypts all data at rest, and the HMAC key that finds customers by e-mail."""
+"""The customer-managed keys: one for all data at rest, one for the alarms, and one that finds customers by e-mail."""
 
 from lib.bindings import Construct, KmsAlias, KmsKey
 from lib.iam import Grantee, document
@@ -9,10 +9,11 @@ _THROUGH = ("dynamodb", "s3", "sqs", "sns", "secretsmanager")
 
 
 class Encryption(Construct):
-    """The two keys of one environment.
+    """The three keys of one environment.
 
     One key, rotated every year, encrypts the tables, buckets, queues, topics, secrets and logs, and the fields that are
-    encrypted one by one. The HMAC key hashes e-mail addresses to make them searchable, and decrypts nothing.
+    encrypted one by one. The topic of alarms has a key of its own, because alarms must announce the loss of the first
+    one. The HMAC key hashes e-mail addresses to make them searchable, and decrypts nothing.
     """
 
     def __init__(self, scope: Construct, settings: Settings, account_id: str) -> None:
@@ -59,6 +60,17 @@ class Encryption(Construct):
                         "ArnLike": {"kms:EncryptionContext:aws:logs:arn": f"arn:aws:logs:{region}:{account_id}:*"}
                     },
                 },
+            ),
+        )
+        KmsAlias(self, "alias", name=f"alias/{settings.name('payments')}", target_key_id=self.key.key_id)
+        self.alarms_key = KmsKey(
+            self,
+            "alarms_key",
+            description=f"Payments, {settings.environment_suffix}: the topic of alarms",
+            enable_key_rotation=True,
+            deletion_window_in_days=deletion_days,
+            policy=document(
+                by_the_account,
                 {
                     "Sid": "AlarmsPublishToTheEncryptedTopic",
                     "Effect": "Allow",
@@ -69,7 +81,9 @@ class Encryption(Construct):
                 },
             ),
         )
-        KmsAlias(self, "alias", name=f"alias/{settings.name('payments')}", target_key_id=self.key.key_id)
+        KmsAlias(
+            self, "alarms_alias", name=f"alias/{settings.name('payments-alarms')}", target_key_id=self.alarms_key.key_id
+        )
         # KMS does not rotate HMAC keys: docs/tasks.md describes how to replace it
         self.lookup_key = KmsKey(
             self,

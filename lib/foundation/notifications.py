@@ -1,6 +1,6 @@
 """Topics: payment events for subscribers, alarms for operators."""
 
-from lib.bindings import Construct, SnsTopic, SnsTopicPolicy, SnsTopicSubscription
+from lib.bindings import Construct, KmsKey, SnsTopic, SnsTopicPolicy, SnsTopicSubscription
 from lib.foundation.encryption import Encryption
 from lib.iam import Grantee, document
 from lib.settings import Settings
@@ -11,8 +11,8 @@ class Notifications(Construct):
 
     def __init__(self, scope: Construct, settings: Settings, encryption: Encryption, account_id: str) -> None:
         super().__init__(scope, "notifications")
-        self.payment_events = self._topic("payment-events", settings, encryption)
-        self.alarms = self._topic("payment-alarms", settings, encryption)
+        self.payment_events = self._topic("payment-events", settings, encryption.key)
+        self.alarms = self._topic("payment-alarms", settings, encryption.alarms_key)
         SnsTopicPolicy(
             self,
             "alarms_policy",
@@ -33,8 +33,8 @@ class Notifications(Construct):
                 self, f"alarm_email_{position}", topic_arn=self.alarms.arn, protocol="email", endpoint=address
             )
 
-    def _topic(self, name: str, settings: Settings, encryption: Encryption) -> SnsTopic:
-        return SnsTopic(self, name, name=settings.name(name), display_name=name, kms_master_key_id=encryption.arn)
+    def _topic(self, name: str, settings: Settings, key: KmsKey) -> SnsTopic:
+        return SnsTopic(self, name, name=settings.name(name), display_name=name, kms_master_key_id=key.arn)
 
     @property
     def environment(self) -> dict[str, str]:

@@ -129,6 +129,13 @@ def arn(address: str) -> str:
     return f"${{{address}.arn}}"
 
 
+def keys_of_data_and_alarms(stack: Stack) -> tuple[str, str]:
+    """The addresses of the key of all data at rest and of the key of the alarms topic."""
+    key_of = {alias["name"]: alias["target_key_id"] for alias in stack.all("aws_kms_alias").values()}
+    data, alarms = (key_of[f"alias/{name}-{stack.suffix}"] for name in ("payments", "payments-alarms"))
+    return data[2 : -len(".key_id}")], alarms[2 : -len(".key_id}")]
+
+
 def waivers(resource: Resource) -> dict[str, str]:
     """The scanner's rules that are waived for a resource, with their reasons."""
     waived: dict[str, str] = resource["//"].get("waived", {})

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.infrastructure.synth import ACCOUNT, Stack, arn
+from tests.infrastructure.synth import ACCOUNT, Stack, arn, keys_of_data_and_alarms
 
 ENCRYPTED = {
     "aws_cloudwatch_log_group": "kms_key_id",
@@ -13,25 +13,38 @@ ENCRYPTED = {
 """Kinds that name the key by one attribute. Tables and buckets: see test_storage.py."""
 
 
-def test_keys_are_one_rotated_and_one_only_for_hashes(stack: Stack) -> None:
-    rotated, _ = stack.only("aws_kms_key", enable_key_rotation=True)
+def test_keys_are_two_rotated_and_one_only_for_hashes(stack: Stack) -> None:
+    data, alarms = keys_of_data_and_alarms(stack)
     hashes, key = stack.only("aws_kms_key", customer_master_key_spec="HMAC_256")
 
-    assert stack.all("aws_kms_key").keys() == {rotated, hashes}
+    assert stack.all("aws_kms_key").keys() == {data, alarms, hashes}
+    assert all(stack.all("aws_kms_key")[rotated]["enable_key_rotation"] for rotated in (data, alarms))
     assert key["key_usage"] == "GENERATE_VERIFY_MAC"
     assert {alias["name"]: alias["target_key_id"] for alias in stack.all("aws_kms_alias").values()} == {
-        f"alias/payments-{stack.suffix}": f"${{{rotated}.key_id}}",
+        f"alias/payments-{stack.suffix}": f"${{{data}.key_id}}",
+        f"alias/payments-alarms-{stack.suffix}": f"${{{alarms}.key_id}}",
         f"alias/payments-lookup-{stack.suffix}": f"${{{hashes}.key_id}}",
     }
 
 
 def test_everything_at_rest_when_synthesised_then_encrypted_with_the_key(stack: Stack) -> None:
-    key, _ = stack.only("aws_kms_key", enable_key_rotation=True)
+    key, alarms_key = keys_of_data_and_alarms(stack)
+    alarms_topic, _ = stack.named("aws_sns_topic", "payment-alarms")
 
     for kind, attribute in ENCRYPTED.items():
         resources = stack.all(kind)
         assert resources
-        assert {resource[attribute] for resource in resources.values()} == {arn(key)}
+        for address, resource in resources.items():
+            assert resource[attribute] == arn(alarms_key if address == alarms_topic else key)
+
+
+def test_key_of_the_alarms_topic_is_its_own_and_only_alarms_use_it(stack: Stack) -> None:
+    """The loss of the other key is what an alarm must be able to announce."""
+    data, alarms = (stack.all("aws_kms_key")[key] for key in keys_of_data_and_alarms(stack))
+
+    assert "cloudwatch" not in data["policy"]
+    _, use = stack.statements(alarms["policy"])
+    assert use["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
 
 
 def test_key_policies_allow_no_use_from_outside_the_account(stack: Stack) -> None:

@@ -16,7 +16,7 @@ from payments.adapters.dynamodb.tables import (
     Key,
     Table,
 )
-from tests.infrastructure.synth import Resource, Stack, arn
+from tests.infrastructure.synth import Resource, Stack, arn, keys_of_data_and_alarms
 
 TABLES = [PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS, GATEWAY_EVENTS, CONTROLS, TOKENS, LIMITS]
 KEPT_BY_ADDRESS = {
@@ -28,6 +28,7 @@ KEPT_BY_ADDRESS = {
     "aws_dynamodb_table.tables_payment-processing-status_table_507E6E3F",
     "aws_dynamodb_table.tables_payment-tokens_table_E34585D4",
     "aws_dynamodb_table.tables_payments_table_CC7F6E60",
+    "aws_kms_key.encryption_alarms_key_7E0E835C",
     "aws_kms_key.encryption_key_EEB70057",
     "aws_kms_key.encryption_lookup_key_4642FF5E",
     "aws_s3_bucket.payment-artifacts_bucket_813FF2FB",
@@ -92,7 +93,7 @@ def test_only_settled_events_old_tokens_and_counters_expire(stack: Stack) -> Non
 
 
 def test_tables_when_synthesised_then_on_demand_encrypted_and_recoverable(stack: Stack) -> None:
-    key, _ = stack.only("aws_kms_key", enable_key_rotation=True)
+    key, _ = keys_of_data_and_alarms(stack)
 
     for table in stack.all("aws_dynamodb_table").values():
         assert table["billing_mode"] == "PAY_PER_REQUEST"
@@ -114,7 +115,7 @@ def test_data_outside_production_goes_with_a_destroy(dev: Stack) -> None:
 
 
 def test_buckets_are_versioned_encrypted_and_never_public(stack: Stack) -> None:
-    key, _ = stack.only("aws_kms_key", enable_key_rotation=True)
+    key, _ = keys_of_data_and_alarms(stack)
 
     assert stack.all("aws_s3_bucket")
     for bucket in stack.all("aws_s3_bucket"):
