@@ -74,7 +74,7 @@ def replay(
     every: Annotated[bool, typer.Option("--all", help="Select all messages.")] = False,
     reason: Annotated[
         str | None,
-        typer.Option(metavar="WORD", help="Select messages by error name: ThrottlingException, LookupError, …"),
+        typer.Option(metavar="WORD", help="Select messages by error name: ThrottlingException, NotStored, …"),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, and change nothing.")] = False,
     yes: Yes = False,

@@ -13,9 +13,9 @@ from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
 from payments.adapters.dynamodb.slots import DynamoSlotStore
-from payments.adapters.sqs import SqsPaymentQueue
+from payments.adapters.sqs import HANDED_BACK_SECONDS, SqsPaymentQueue
 from payments.adapters.step_functions import StepFunctionsWorkflow
-from payments.application.batch.dispatch import BatchesPaused, Dispatcher, ShortOfTime
+from payments.application.batch.dispatch import NEVER_DISPATCHED, BatchesPaused, Dispatcher, ShortOfTime
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.config import setting
 from payments.domain.clock import utc_now
@@ -59,6 +59,8 @@ def _dispatch(record: SQSRecord, lambda_context: LambdaContext) -> None:
         # the dead-letter queue keeps the message; this line has its reason, found by the message id
         log.warning("not dispatched", message_id=record.message_id, reason=f"{type(error).__name__}: {error}")
         if isinstance(error, BatchesPaused):
-            queue.hand_back(record.receipt_handle)
+            queue.hand_back(record.receipt_handle, HANDED_BACK_SECONDS)
+        elif isinstance(error, NEVER_DISPATCHED):
+            queue.hand_back(record.receipt_handle, seconds=1)  # its five deliveries take seconds, not half an hour
         raise
     log.info("dispatched", payment_id=payment_id)

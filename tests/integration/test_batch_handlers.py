@@ -25,6 +25,7 @@ from payments.domain.payment import moved
 from payments.domain.statuses import Status
 from tests.integration.functions import Context
 from tests.moto_tables import aws_in_memory, create_table
+from tests.waiting import eventually
 
 HEADER = b"payment_id,amount,currency\n"
 SLOT = timedelta(milliseconds=10)
@@ -204,7 +205,10 @@ def test_dispatch_returns_only_the_poison_message_of_ten(scenario: BatchScenario
     bodies = [json.dumps(message) for message in scenario.messages(scenario.queue_url)]
     bodies.insert(4, '{"payment_id": "never stored"}')
     event = {
-        "Records": [{"messageId": f"m{n}", "body": body, "eventSource": "aws:sqs"} for n, body in enumerate(bodies)]
+        "Records": [
+            {"messageId": f"m{n}", "receiptHandle": f"r{n}", "body": body, "eventSource": "aws:sqs"}
+            for n, body in enumerate(bodies)
+        ]
     }
     started: list[str] = []
     with (
@@ -213,6 +217,7 @@ def test_dispatch_returns_only_the_poison_message_of_ten(scenario: BatchScenario
             lambda self, payment_id: started.append(payment_id),
         ),
         patch.object(scenario.dispatch.log, "warning") as warning,
+        patch.object(scenario.dispatch, "queue"),
     ):
         answer = scenario.dispatch.handler(event, Context())
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m4"}]}
@@ -222,8 +227,25 @@ def test_dispatch_returns_only_the_poison_message_of_ten(scenario: BatchScenario
 
 
 def test_dispatch_of_only_poison_messages_returns_all_without_failing(scenario: BatchScenario) -> None:
-    event = {"Records": [{"messageId": "m1", "body": "{}", "eventSource": "aws:sqs"}]}
-    assert scenario.dispatch.handler(event, Context()) == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
+    event = {"Records": [{"messageId": "m1", "receiptHandle": "r1", "body": "{}", "eventSource": "aws:sqs"}]}
+    with patch.object(scenario.dispatch, "queue") as queue:
+        assert scenario.dispatch.handler(event, Context()) == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
+    assert queue.hand_back.call_args.kwargs == {"seconds": 1}
+
+
+@pytest.mark.parametrize("body", ["no json", '{"payment_id": "never_stored"}'])
+def test_poison_message_uses_up_its_deliveries_within_seconds(scenario: BatchScenario, body: str) -> None:
+    """With the queue's own visibility timeout they take half an hour, and another alarm fires before that."""
+    scenario.sqs.send_message(QueueUrl=scenario.queue_url, MessageBody=body)
+    counts = []
+    with patch.object(scenario.dispatch.queue, "hand_back", wraps=scenario.dispatch.queue.hand_back) as hand_back:
+        for _ in range(3):
+            event = eventually("the next delivery", scenario.delivered, lambda seen: seen["Records"])
+            counts += scenario.receives(event)
+            (failure,) = scenario.dispatch.handler(event, Context())["batchItemFailures"]
+            assert failure == {"itemIdentifier": event["Records"][0]["messageId"]}
+    assert counts == ["1", "2", "3"]
+    assert {call.kwargs["seconds"] for call in hand_back.call_args_list} == {1}
 
 
 def test_paused_dispatch_returns_all_messages_soon_and_starts_nothing(scenario: BatchScenario) -> None:
@@ -235,7 +257,7 @@ def test_paused_dispatch_returns_all_messages_soon_and_starts_nothing(scenario: 
             "payments.adapters.step_functions.StepFunctionsWorkflow.start",
             lambda self, payment_id: started.append(payment_id),
         ),
-        patch("payments.adapters.sqs.HANDED_BACK_SECONDS", 0),
+        patch.object(scenario.dispatch, "HANDED_BACK_SECONDS", 0),
     ):
         switch.pause(PausedBy.GATEWAY, "key_refused: no", utc_now())
         event = scenario.delivered()

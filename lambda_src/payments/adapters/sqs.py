@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 from payments.ports.payment_queue import QueuedPayment, QueueRefused
 
 HANDED_BACK_SECONDS = 120
-"""How long a returned message stays hidden. Two recovery runs fit in it: delivery is off by then. It is less than
-the six minutes after a failed dispatcher, because the payment waits this long after delivery resumes."""
+"""How long a message stays hidden that a paused dispatcher returned. Two recovery runs fit in it: delivery is off by
+then. It is less than the six minutes after a failed dispatcher, because the payment waits this long after delivery
+resumes."""
 LONGEST_DELAY_SECONDS = 900
 """SQS hides a new message for at most 15 minutes."""
 _TRIES = 6
@@ -56,10 +57,10 @@ class SqsPaymentQueue:
         counts = self._client.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=_COUNTS)["Attributes"]
         return sum(int(counts[name]) for name in _COUNTS)
 
-    def hand_back(self, receipt_handle: str) -> None:
-        """Return a received message to the queue unprocessed. It becomes visible after 120 seconds."""
+    def hand_back(self, receipt_handle: str, seconds: int) -> None:
+        """Return a received message to the queue unprocessed. It becomes visible after these seconds."""
         self._client.change_message_visibility(
-            QueueUrl=self._queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=HANDED_BACK_SECONDS
+            QueueUrl=self._queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
         )
 
     def put_back(self, body: str, seconds: int) -> None:

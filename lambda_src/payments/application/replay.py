@@ -91,7 +91,7 @@ def restart(payment: Payment, *, store: PaymentStore, workflow: Workflow, at: da
 
 
 def reason_class(reason: str) -> str:
-    """The error's name in a reason logged by dispatch: `LookupError`, or an AWS code such as `ThrottlingException`.
+    """The error's name in a reason logged by dispatch: `NotStored`, or an AWS code such as `ThrottlingException`.
 
     Empty for an empty reason.
     """

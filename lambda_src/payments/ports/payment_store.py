@@ -66,9 +66,13 @@ class PaymentStore(DueIndex, Protocol):
         """The payments of a batch after a line, in the order of their lines. Eventually consistent."""
 
 
+class NotStored(LookupError):
+    """A payment that must exist has no row."""
+
+
 def require(store: PaymentStore, payment_id: str) -> Payment:
-    """The current row of a payment that must exist. Raises LookupError naming it."""
+    """The current row of a payment that must exist. Raises NotStored naming it."""
     payment = store.get(payment_id)
     if payment is None:
-        raise LookupError(f"payment {payment_id} is not in the payments table")
+        raise NotStored(f"payment {payment_id} is not in the payments table")
     return payment

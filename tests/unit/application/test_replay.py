@@ -145,7 +145,7 @@ def test_replay_after_25_hours_asks_the_gateway_and_sends_nothing(executes: bool
     ("reason", "name"),
     [
         ("MalformedMessage: the message's payment_id is not valid", "MalformedMessage"),
-        ("LookupError: payment pay_1 is not in the payments table", "LookupError"),
+        ("NotStored: payment pay_1 is not in the payments table", "NotStored"),
         ("BatchesPaused: the batch breaker has been paused since 2026: gateway_key_refused: no", "BatchesPaused"),
         (
             "ClientError: An error occurred (ThrottlingException) when calling the StartExecution operation: slow down",

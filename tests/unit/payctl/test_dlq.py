@@ -28,7 +28,7 @@ from payments.ports.payment_store import require
 from tests.unit.builders import NOON, after, batch_payment
 from tests.unit.payctl.scenarios import PayctlScenario, payctl_scenario
 
-LOOKUP = "LookupError: payment pay_9 is not in the payments table"
+LOOKUP = "NotStored: payment pay_9 is not in the payments table"
 THROTTLED = "ClientError: An error occurred (ThrottlingException) when calling the StartExecution operation: slow"
 SETTLED = after(batch_payment("pay_settled"), Status.PROCESSING, Status.SUCCEEDED)
 UNKNOWN = after(batch_payment("pay_unknown"), Status.PROCESSING, Status.UNKNOWN)
@@ -89,7 +89,7 @@ def test_list_marks_malformed_messages_and_counts_errors(scenario: PayctlScenari
     shown = scenario.payctl("dlq", "list")
     assert "malformed" in shown.stdout
     assert f"payctl dlq discard --message {message}" in shown.stderr
-    assert "LookupError 1" in shown.stderr
+    assert "NotStored 1" in shown.stderr
 
 
 def test_list_reads_more_than_one_request_returns_and_consumes_nothing(
@@ -217,7 +217,7 @@ def test_replay_when_none_is_meant_then_names_the_errors_that_are_there(
     scenario.dead_letter(scenario.stored(batch_payment("pay_new")), LOOKUP)
     result = scenario.payctl("dlq", "replay", *which, "--yes")
     assert result.exit_code == Exit.FAILED
-    assert "LookupError" in result.stderr
+    assert "NotStored" in result.stderr
 
 
 @pytest.mark.parametrize("which", [(), ("--all", "--id", "pay_1"), ("--id", "pay_1", "--reason", "x")])

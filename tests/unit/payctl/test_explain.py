@@ -125,10 +125,10 @@ def test_explain_shows_a_started_batch_payment_as_no_longer_queued(
 def test_explain_gives_the_dead_letter_reason_and_offers_the_replay(scenario: PayctlScenario) -> None:
     waiting = scenario.stored(batch_payment())
     scenario.dead_letter(batch_payment("pay_2"))
-    scenario.dead_letter(waiting, "LookupError: payment pay_1 is not in the payments table")
+    scenario.dead_letter(waiting, "NotStored: payment pay_1 is not in the payments table")
     timeline = explained(scenario)
     assert timeline["in_dead_letter_queue"] is True
-    assert "is in the dead-letter queue: LookupError" in whats(timeline, "queue")[-1]
+    assert "is in the dead-letter queue: NotStored" in whats(timeline, "queue")[-1]
     assert "line 2 of batch b1" in whats(timeline, "batch")[0]
     assert "payctl dlq replay --id pay_1" in " ".join(timeline["what_now"])
     assert len(scenario.queued("dead_letter_queue_url")) == 2

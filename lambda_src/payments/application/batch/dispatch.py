@@ -9,7 +9,7 @@ from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.domain.payment import PAYMENT_ID
 from payments.domain.statuses import OPEN
 from payments.ports.batch_breaker_store import BreakerStore
-from payments.ports.payment_store import PaymentStore, require
+from payments.ports.payment_store import NotStored, PaymentStore, require
 from payments.ports.workflow import Workflow
 
 LONGEST_BACKLOG_SECONDS = 0.6
@@ -34,6 +34,10 @@ class MalformedMessage(ValueError):
 
 class BatchesPaused(Exception):
     """The batch breaker is paused. The message returns to the queue."""
+
+
+NEVER_DISPATCHED = (MalformedMessage, NotStored)
+"""Errors that each later delivery of a message repeats. A payment's row is stored before its message is sent."""
 
 
 class ShortOfTime(Exception):
@@ -71,8 +75,7 @@ class Dispatcher:
     def dispatch(self, body: str, seconds_left: Callable[[], float]) -> str:
         """Start the payment that a message names, and return its id. A payment with an outcome is not started again.
 
-        No wait goes beyond the time that is left. Raises ShortOfTime, BatchesPaused, MalformedMessage, and
-        LookupError if the payment is not stored.
+        No wait goes beyond the time that is left. Raises ShortOfTime, BatchesPaused, MalformedMessage, and NotStored.
         """
         started_at = self.monotonic()
         self._check_breaker(seconds_left)
