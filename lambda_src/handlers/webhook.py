@@ -17,7 +17,7 @@ from payments.domain.clock import utc_now
 from payments.domain.errors import Misconfigured
 from payments.domain.gateway_event import CardSaved, EventState, GatewayEvent
 from payments.observability.logs import invocation, logger
-from payments.observability.metrics import CONTRADICTING_EVENTS, count
+from payments.observability.metrics import CONTRADICTING_EVENTS, GATEWAY_EVENTS_REFUSED, count
 from payments.rest.http import Problem, answer, header, problem_answer, raw_body
 
 dynamodb = aws.dynamodb()
@@ -50,9 +50,11 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
             state = webhooks.receive(received)
             ours = {"payment_id": received.payment_id}
     except Problem as problem:
+        count(GATEWAY_EVENTS_REFUSED)
         log.warning("webhook rejected", status=problem.status, detail=problem.detail)
         return problem_answer(problem, request_id)
     except Exception:  # the event may not be stored: the gateway must send it again
+        count(GATEWAY_EVENTS_REFUSED)
         log.exception("webhook failed", request_id=request_id)
         return problem_answer(Problem(500, "internal-error", "send the event again"), request_id)
     if state is EventState.CONTRADICTS:

@@ -11,13 +11,16 @@ from lib.features.workflow import Workflow
 from lib.foundation.functions import Function
 from lib.foundation.notifications import Notifications
 from lib.settings import Settings
+from payments.domain.statuses import Status
 from payments.observability.metrics import (
     BATCHES_PAUSED,
     BATCHES_STUCK,
     CONTRADICTING_EVENTS,
     GATEWAY_BACKLOG_SECONDS,
+    GATEWAY_EVENTS_REFUSED,
     GATEWAY_MISCONFIGURED,
     NAMESPACE,
+    OUTCOMES,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
     SUSPICIOUS_DECLINES,
@@ -36,7 +39,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Alarm:
-    """Fires when the sum of `metrics` reaches `threshold` within `period_seconds`.
+    """Fires when the sum of `metrics` reaches `threshold` within `period_seconds`, in each of `periods`.
 
     An alarm with `fires_on_silence` fires when the sum stays below the threshold, or when measurements stop. It does
     not fire before the first measurement, so that a new environment raises no alarm.
@@ -47,6 +50,9 @@ class Alarm:
     threshold: int
     period_seconds: int
     metrics: list[Metric] = field(default_factory=list)
+    expression: str = ""
+    """What is compared with the threshold instead of the sum: metric math on `m0`, `m1` and so on."""
+    periods: int = 1
     runbook: str = ""
     """The heading in docs/runbooks.md, if it differs from the alarm's name."""
     fires_on_silence: bool = False
@@ -63,6 +69,9 @@ def alarms(
 
     def ours(name: str) -> Metric:
         return Metric(NAMESPACE, name, {"service": settings.environment_suffix})
+
+    def in_record(name: str) -> Metric:
+        return Metric(NAMESPACE, name, {"service": settings.environment_suffix, "step": "record"})
 
     return [
         *(
@@ -166,6 +175,27 @@ def alarms(
             [ours(PAYMENTS_IN_REVIEW)],
         ),
         Alarm(
+            "payments-failed",
+            "payments ended `failed`: nothing was charged, and nothing is tried again",
+            1,
+            300,
+            [in_record(OUTCOMES[Status.FAILED])],
+        ),
+        Alarm(
+            "gateway-events-missing",
+            "payments succeeded for half an hour and the gateway sent no event that could be stored: refunds, disputes "
+            "and 3-D Secure are noticed late",
+            1,
+            900,
+            [
+                in_record(OUTCOMES[Status.SUCCEEDED]),
+                Metric("AWS/Lambda", "Invocations", {"FunctionName": settings.name("payment-webhook")}),
+                ours(GATEWAY_EVENTS_REFUSED),
+            ],
+            expression="IF(FILL(m0, 0) > 0 AND FILL(m1, 0) - FILL(m2, 0) <= 0, 1, 0)",
+            periods=2,  # an event may come shortly after the end of its payment's period
+        ),
+        Alarm(
             "gateway-contradicts",
             "the gateway reports money for a payment that we report as not charged",
             1,
@@ -201,7 +231,7 @@ def create_alarms(scope: Construct, settings: Settings, notifications: Notificat
             alarm_description=f"{alarm.meaning}. What to do: docs/runbooks.md#{alarm.runbook or alarm.name}",
             comparison_operator="LessThanThreshold" if alarm.fires_on_silence else "GreaterThanOrEqualToThreshold",
             threshold=alarm.threshold,
-            evaluation_periods=1,
+            evaluation_periods=alarm.periods,
             treat_missing_data="missing" if alarm.fires_on_silence else "notBreaching",
             alarm_actions=topic,
             ok_actions=topic,
@@ -211,8 +241,8 @@ def create_alarms(scope: Construct, settings: Settings, notifications: Notificat
 
 
 def _measured(alarm: Alarm) -> dict[str, Any]:
-    """The arguments for one metric, or for the sum of several."""
-    if len(alarm.metrics) == 1:
+    """The arguments for one metric, or for the sum or expression of several."""
+    if len(alarm.metrics) == 1 and not alarm.expression:
         metric = alarm.metrics[0]
         return {
             "namespace": metric.namespace,
@@ -235,5 +265,7 @@ def _measured(alarm: Alarm) -> dict[str, Any]:
         for position, metric in enumerate(alarm.metrics)
     ]
     total = " + ".join(f"FILL(m{position}, 0)" for position in range(len(alarm.metrics)))
-    in_sum = CloudwatchMetricAlarmMetricQuery(id="total", expression=total, label=alarm.name, return_data=True)
-    return {"metric_query": [*queries, in_sum]}
+    compared = CloudwatchMetricAlarmMetricQuery(
+        id="total", expression=alarm.expression or total, label=alarm.name, return_data=True
+    )
+    return {"metric_query": [*queries, compared]}

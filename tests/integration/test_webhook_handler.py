@@ -20,7 +20,7 @@ from payments.domain.clock import iso
 from payments.domain.customer import Customer
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
-from payments.observability.metrics import CONTRADICTING_EVENTS
+from payments.observability.metrics import CONTRADICTING_EVENTS, GATEWAY_EVENTS_REFUSED
 from tests.integration.executions import Executions
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_tables import create_table
@@ -232,11 +232,16 @@ FORGED: dict[str, Callable[[bytes], tuple[bytes, dict[str, str]]]] = {
 @pytest.mark.fault(33)
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
 def test_event_when_its_signature_does_not_fit_then_400_and_nothing_stored(
-    endpoint: Endpoint, executions: Executions, forged: Callable[[bytes], tuple[bytes, dict[str, str]]]
+    endpoint: Endpoint,
+    executions: Executions,
+    forged: Callable[[bytes], tuple[bytes, dict[str, str]]],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     body, headers = forged(event())
 
     answer = endpoint.receive(body, headers)
+
+    assert metrics_in(capsys.readouterr().out) == {GATEWAY_EVENTS_REFUSED: 1}
 
     assert answer["statusCode"] == 400
     assert answer["body"]["type"] == "urn:problem:payment-api:invalid-signature"

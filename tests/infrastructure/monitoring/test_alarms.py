@@ -6,14 +6,18 @@ from dataclasses import dataclass, replace
 import pytest
 
 from lib.package import ROOT
+from local.ministack.fixes.cloudwatch.metric_math import evaluate
+from payments.domain.statuses import Status
 from payments.observability import metrics
 from payments.observability.metrics import (
     BATCHES_PAUSED,
     BATCHES_STUCK,
     CONTRADICTING_EVENTS,
     GATEWAY_BACKLOG_SECONDS,
+    GATEWAY_EVENTS_REFUSED,
     GATEWAY_MISCONFIGURED,
     NAMESPACE,
+    OUTCOMES,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
     SUSPICIOUS_DECLINES,
@@ -47,6 +51,18 @@ OTHERS = {
     "sweeper-silent": Expected(1, 600, frozenset({"AWS/Lambda Invocations"})),
     "payments-overdue": Expected(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_OVERDUE}"})),
     "payments-in-review": Expected(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_IN_REVIEW}"})),
+    "payments-failed": Expected(1, 300, frozenset({f"{NAMESPACE} {OUTCOMES[Status.FAILED]}"})),
+    "gateway-events-missing": Expected(
+        1,
+        2 * 900,
+        frozenset(
+            {
+                f"{NAMESPACE} {OUTCOMES[Status.SUCCEEDED]}",
+                "AWS/Lambda Invocations",
+                f"{NAMESPACE} {GATEWAY_EVENTS_REFUSED}",
+            }
+        ),
+    ),
     "gateway-contradicts": Expected(1, 60, frozenset({f"{NAMESPACE} {CONTRADICTING_EVENTS}"})),
     # a long recovery run looks at a batch once
     "batches-stuck": Expected(1, 600, frozenset({f"{NAMESPACE} {BATCHES_STUCK}"})),
@@ -137,6 +153,7 @@ def test_each_function_alarm_watches_its_own_function(stack: Stack) -> None:
             {"StateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:payment-processor-{suffix}"},
         ),
         ("sweeper-silent", {"FunctionName": "payment-sweep-{suffix}"}),
+        ("payments-failed", {"service": "{suffix}", "step": "record"}),
         *((alarm, {"service": "{suffix}"}) for alarm in OURS),
     ],
 )
@@ -146,6 +163,30 @@ def test_alarm_when_synthesised_then_it_watches_this_environments_own(
     for metric in _metrics(_alarm(stack, alarm)):
         resolved = {name: stack.resolve(value) for name, value in metric["dimensions"].items()}
         assert resolved == {name: value.format(suffix=stack.suffix) for name, value in dimensions.items()}
+
+
+@pytest.mark.parametrize(
+    ("succeeded", "requests", "refused", "missing"),
+    [
+        (None, None, None, 0),
+        (None, 3, None, 0),
+        (5, 1, None, 0),
+        (5, None, None, 1),
+        (5, 3, 3, 1),
+        (5, 3, 2, 0),
+        (5, None, 1, 1),
+    ],
+)
+def test_events_are_missing_if_payments_succeed_and_none_is_stored(
+    stack: Stack, succeeded: float | None, requests: float | None, refused: float | None, missing: float
+) -> None:
+    *watched, compared = _alarm(stack, "gateway-events-missing")["metric_query"]
+    names = [query["metric"]["metric_name"] for query in watched]
+    assert names == [OUTCOMES[Status.SUCCEEDED], "Invocations", GATEWAY_EVENTS_REFUSED]
+    assert watched[1]["metric"]["dimensions"] == {"FunctionName": f"payment-webhook-{stack.suffix}"}
+
+    values = dict(zip((query["id"] for query in watched), (succeeded, requests, refused), strict=True))
+    assert evaluate("total", values, {"total": compared["expression"]}) == missing
 
 
 @pytest.mark.parametrize("alarm", ["workflow-failures", "gateway-misconfigured"])
@@ -182,4 +223,4 @@ def test_every_custom_metric_has_an_alarm_except_the_dashboard_ones(
         if metric["namespace"] == NAMESPACE
     }
 
-    assert watched == names - shown - {NAMESPACE}
+    assert watched == (names - shown - {NAMESPACE}) | {OUTCOMES[Status.SUCCEEDED], OUTCOMES[Status.FAILED]}
