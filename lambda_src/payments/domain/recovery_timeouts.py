@@ -89,6 +89,9 @@ class RecoveryTimeouts:
             return None
         if payment.status is Status.IN_REVIEW:
             return Due(Kind.REVIEW, NEVER if audited else iso(self.restart_at(payment)))
+        since_accepted = parse_iso(payment.created_at) + _FIRST_WAIT[Status.PENDING] * self.unit
+        if payment.source == "rest" and payment.status in _ORDINARY and not payment.restarts and now < since_accepted:
+            return Due(Kind.PENDING, iso(since_accepted))  # as on acceptance: a move in the index costs writes
         at, overdue_at = self.restart_at(payment), self.overdue_at(payment)
         first_look = _sent_at(payment) + _FIRST_WAIT[Status.PROCESSING] * self.unit
         if payment.status in SETTLED and now < first_look <= at:
@@ -119,6 +122,8 @@ def _kind(payment: Payment) -> Kind:
     return Kind.CUSTOMER if payment.settles else Kind.OPEN
 
 
+_ORDINARY = {Status.PROCESSING} | SETTLED
+"""The statuses after `pending` of a payment that nothing delays. Almost all leave them before recovery looks."""
 _FIRST_WAIT: dict[Status, int] = dict.fromkeys(Status, 1) | {
     Status.PROCESSING: 2,  # a workflow may still be running; a second one is safe but not needed
     **dict.fromkeys(SETTLED, 2),

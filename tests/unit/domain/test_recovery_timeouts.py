@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from payments.domain.clock import iso
+from payments.domain.due import Due, Kind
 from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
@@ -57,6 +58,20 @@ def test_is_due_when_restarted_since_then_the_wait_counts_from_there() -> None:
     waiting = row(restarts=1, restarted_at=iso(NOON + 10 * UNIT))
     assert not TIMEOUTS.is_due(waiting, NOON + 12 * UNIT - timedelta(seconds=1))
     assert TIMEOUTS.is_due(waiting, NOON + 12 * UNIT)
+
+
+ORDINARY: list[tuple[Status, ...]] = [(), (Status.PROCESSING,), (Status.PROCESSING, Status.SUCCEEDED)]
+
+
+@pytest.mark.parametrize("statuses", ORDINARY)
+def test_due_of_an_ordinary_payment_never_moves_in_the_index(statuses: tuple[Status, ...]) -> None:
+    assert TIMEOUTS.due(row(*statuses), NOON + timedelta(seconds=1)) == Due(Kind.PENDING, iso(NOON + UNIT))
+
+
+@pytest.mark.parametrize("statuses", ORDINARY[1:])
+def test_due_of_a_payment_that_is_looked_at_is_its_own_time(statuses: tuple[Status, ...]) -> None:
+    assert TIMEOUTS.due(row(*statuses), NOON + UNIT) == Due(Kind.OPEN, iso(NOON + 2 * UNIT))
+    assert TIMEOUTS.due(replace(row(*statuses), source="batch"), NOON) == Due(Kind.OPEN, iso(NOON + 2 * UNIT))
 
 
 def test_waits_with_the_default_unit_match_the_docs() -> None:
