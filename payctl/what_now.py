@@ -7,6 +7,7 @@ from datetime import datetime
 from payctl.at_gateway import NO_CHARGE, PAYABLE, STRANGE, GatewaySays
 from payments.application.review import Verdict, is_held
 from payments.domain.batch_breaker import BreakerState, PausedBy
+from payments.domain.cancellation import is_canceled
 from payments.domain.clock import iso, parse_iso
 from payments.domain.errors import UNKNOWN_STATUS
 from payments.domain.payment import Payment
@@ -107,6 +108,9 @@ def _by_status(facts: Facts) -> Iterator[str]:
             yield f"To check it now: payctl payment recheck {payment.payment_id}"
         case Status.REJECTED if payment.code == Verdict.REJECTED:
             yield f"An operator rejected it: {payment.message}. It was not sent to the gateway. Nothing is left to do."
+        case Status.REJECTED if is_canceled(payment):
+            by = payment.history[-1].actor
+            yield f"It was canceled by {by} before it was sent to the gateway. Nothing is left to do."
         case status:
             yield SAID[status]
     if payment.status in SETTLED and payment.audited_version < payment.version:

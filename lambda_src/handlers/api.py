@@ -32,7 +32,7 @@ from payments.domain.payment import NO_CARD_DATA
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.token import random_token
 from payments.observability.logs import invocation, logger
-from payments.observability.metrics import PAYMENTS_ACCEPTED, count
+from payments.observability.metrics import PAYMENTS_ACCEPTED, count, count_canceled
 from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.ports.limit_store import LimitsUnavailable
 from payments.rest import customers, legacy, listing, payments, saved_methods, tokens
@@ -46,6 +46,7 @@ OPERATIONS: dict[str, Callable[[Request, Services], dict[str, Any]]] = {
     "POST /payments": payments.create_payment,
     "GET /payments": listing.list_payments,
     "GET /payments/{payment_id}": payments.get_payment,
+    "POST /payments/{payment_id}/cancel": payments.cancel_payment,
     "POST /customers": customers.create_customer,
     "GET /customers": customers.find_customers,
     "GET /customers/{customer_id}": customers.get_customer,
@@ -82,6 +83,7 @@ services = Services(
         encryptor,
         timeouts=RecoveryTimeouts(timedelta(seconds=int(setting("PATIENCE_SECONDS")))),
         created=lambda _: count(PAYMENTS_ACCEPTED, step="api"),
+        saved=count_canceled,  # it changes no payment otherwise
     ),
     listing=DynamoPaymentListing(dynamodb, setting("PAYMENTS_TABLE")),
     customers=DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE")),

@@ -46,7 +46,7 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
         **foundation.recovery_timeouts,
         **foundation.suffix,
     )
-    tables.payments.grant(api, "GetItem", "PutItem", "BatchGetItem")
+    tables.payments.grant(api, "GetItem", "PutItem", "UpdateItem", "BatchGetItem")
     for index in (BY_CUSTOMER, BY_DAY, BY_STATUS_DAY):
         tables.payments.grant_index(api, index)
     tables.customers.grant(api, "GetItem", "PutItem")

@@ -29,7 +29,7 @@ ONLY = {
     ("secretsmanager:GetSecretValue", "*:secret:payment-webhook-stripe-*"): {"webhook"},
     ("states:StartExecution", "*:stateMachine:payment-processor-*"): {"api", "dispatch", "webhook", "sweep"},
     ("dynamodb:PutItem", "*:table/payments-*"): {"api", "split"},
-    ("dynamodb:UpdateItem", "*:table/payments-*"): {"charge", "record", "audit", "sweep"},
+    ("dynamodb:UpdateItem", "*:table/payments-*"): {"api", "charge", "record", "audit", "sweep"},
     ("dynamodb:PutItem", "*:table/payment-gateway-events-*"): {"webhook"},
     ("dynamodb:UpdateItem", "*:table/payment-gateway-events-*"): {"record", "sweep"},
     ("dynamodb:UpdateItem", "*:table/payment-controls-*"): {"charge", "sweep"},

@@ -112,6 +112,12 @@ def note_outcome(payment: Payment) -> None:
         )
 
 
+def count_canceled(payment: Payment) -> None:
+    """Count a canceled payment as the record step counts outcomes, on a line of its own: the graphs show them all."""
+    note_outcome(payment)
+    _print("record")
+
+
 @contextmanager
 def timed(step: str, monotonic: Callable[[], float] = time.monotonic) -> Iterator[None]:
     """Measure one run of a step, even if it raises, and print it with the metrics noted meanwhile in one line."""

@@ -12,6 +12,7 @@ _SUBMITTERS = frozenset({Role.ADMIN, Role.MERCHANT})
 ALLOWED: dict[str, frozenset[Role]] = {
     "create_payment": _SUBMITTERS,
     "get_payment": _READERS,
+    "cancel_payment": _KEEPERS,
     "list_payments": _STAFF,
     "create_customer": _KEEPERS,
     "find_customers": _STAFF,
