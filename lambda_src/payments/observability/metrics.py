@@ -112,10 +112,10 @@ def note_outcome(payment: Payment) -> None:
         )
 
 
-def count_canceled(payment: Payment) -> None:
-    """Count a canceled payment as the record step counts outcomes, on a line of its own: the graphs show them all."""
-    note_outcome(payment)
-    _print("record")
+def count_canceled(payments: int = 1) -> None:
+    """Count canceled payments as the record step counts outcomes: the graphs show them together."""
+    if payments:
+        count(OUTCOMES[Status.REJECTED], payments, step="record")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from urllib.parse import unquote_plus
 
 from payments.application.batch.accept_row import accept_row
 from payments.application.batch.close_rows import BatchRows
-from payments.application.batch.file import BatchFile, Row
+from payments.application.batch.file import END, BatchFile, Row
 from payments.domain.batch.errors import CellError, FileError, RejectedRow, masked
 from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
 from payments.domain.clock import Clock, iso
@@ -118,7 +118,10 @@ class Splitter:
         )
         placed = (_Placed(row, file.line, file.offset) for row in rows)
         with ThreadPoolExecutor(self.workers) as pool:
-            for window in batched(placed, ROWS_A_WINDOW):
+            for number, window in enumerate(batched(placed, ROWS_A_WINDOW)):
+                # the rows of the first window may be stored already, by a run that stopped before its checkpoint
+                if number and self.batches.switch_of(batch.batch_id).is_canceled:
+                    return self._unread_from(window[0], batch, progress)
                 left: Sequence[_Placed] = window
                 while left:
                     before = progress.rows_read
@@ -133,6 +136,20 @@ class Splitter:
             return progress
         self.batches.save_progress(batch.batch_id, owner, progress, release=True)
         return None
+
+    def _unread_from(self, first: _Placed, batch: Batch, progress: Progress) -> Progress:
+        """The end of a canceled batch: this row and all after it are not read. One error says so for all of them."""
+        line = first.row.line
+        reason = "the batch was canceled; this row and the following rows were not read"
+        error = CellError(line, "", "", reason, "upload the rows from this line on as another file, to pay them")
+        self.batches.add_rows(batch.batch_id, [RejectedRow(line, "", (error,))])
+        return replace(
+            progress,
+            line=first.line,
+            offset=END,
+            rows_read=progress.rows_read + 1,
+            rows_rejected=progress.rows_rejected + 1,
+        )
 
     def _window(
         self,
