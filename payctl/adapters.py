@@ -130,6 +130,13 @@ def split(stack: Stack) -> "FunctionStarter":
     return FunctionStarter(stack.client("lambda"), f"payment-split-{stack.name}")
 
 
+def report(stack: Stack) -> "FunctionStarter":
+    """The function that ends the payments of canceled batches, and writes result files."""
+    from payments.adapters.lambda_functions import FunctionStarter
+
+    return FunctionStarter(stack.client("lambda"), f"payment-report-{stack.name}")
+
+
 def execution_arn(stack: Stack, name: str) -> str:
     """The ARN of the state machine's execution with this name."""
     return f"{stack['state_machine_arn'].replace(':stateMachine:', ':execution:', 1)}:{name}"

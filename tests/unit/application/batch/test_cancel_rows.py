@@ -165,14 +165,12 @@ def test_cancel_stopped_between_two_writes_is_completed_by_the_next_run(stops_at
     def stops(*_: Any, **__: Any) -> None:
         raise ConnectionError
 
-    broken: Any = replace(
-        scenario.canceler,
-        **{
-            "publish": {"publish": stops},
-            "audit": {"log": Stopping(scenario.log, "append")},
-            "close": {"batches": Stopping(scenario.batches, "close_row")},
-        }[stops_at],
-    )
+    parts: dict[str, dict[str, Any]] = {
+        "publish": {"publish": stops},
+        "audit": {"log": Stopping(scenario.log, "append")},
+        "close": {"batches": Stopping(scenario.batches, "close_row")},
+    }
+    broken = replace(scenario.canceler, **parts[stops_at])
     with pytest.raises(ConnectionError):
         broken.cancel("b1", owner="run", seconds_left=lambda: 900.0)
     assert scenario.row("p2").status is Status.REJECTED
