@@ -155,7 +155,7 @@ class Actors:
             world.asked_to_cancel.add(payment_id)
             answered = self._answer("cancel", {"payment_id": payment_id}, payment_id)
             if answered:
-                world.told_canceled.update({payment_id} if answered["status"] == 200 else ())
+                world.acknowledged_cancels.update({payment_id} if answered["status"] == 200 else ())
                 return
             world.scheduler.sleep(2.0)
 
@@ -168,7 +168,7 @@ class Actors:
             if state is SwitchState.CANCELED:
                 world.asked_to_cancel.add(batch_id)
             if self._answer("switch", {"batch_id": batch_id, "state": state.value}, batch_id):
-                world.told_canceled.update({batch_id} if state is SwitchState.CANCELED else ())
+                world.acknowledged_cancels.update({batch_id} if state is SwitchState.CANCELED else ())
             world.scheduler.sleep(random.choice((0.1, 10.0, 1200.0)) * random.random())
         while world.batches.switch_of(batch_id).state is SwitchState.PAUSED:
             self._answer("switch", {"batch_id": batch_id, "state": SwitchState.RUNNING.value}, batch_id)

@@ -202,13 +202,13 @@ def _every_status_has_its_cause(world: World) -> Broken:
             yield row.payment_id, f"{row.status} ({row.code}), which its content does not allow"
 
 
-def _canceled_as_told(world: World) -> Broken:
+def _canceled_as_acknowledged(world: World) -> Broken:
     for payment_id, row in world.payments.rows.items():
-        if payment_id in world.told_canceled and not is_canceled(row):
+        if payment_id in world.acknowledged_cancels and not is_canceled(row):
             yield payment_id, f"its cancellation was acknowledged, and it is {row.status}"
     for upload in world.work.uploads:
         batch = world.batches.get(source_of(upload).batch_id)
-        if batch and batch.batch_id in world.told_canceled and batch.status is BatchStatus.COMPLETED:
+        if batch and batch.batch_id in world.acknowledged_cancels and batch.status is BatchStatus.COMPLETED:
             yield batch.batch_id, "its cancellation was acknowledged, and it is completed"
 
 
@@ -351,7 +351,7 @@ AT_REST: dict[str, Callable[[World], Broken]] = {
     "accepted is stored": _accepted_is_stored,
     "all settled": _all_settled,
     "every status has its cause": _every_status_has_its_cause,
-    "canceled as told": _canceled_as_told,
+    "canceled as acknowledged": _canceled_as_acknowledged,
     "audited": _audited,
     "published": _published,
     "started once": _started_once,

@@ -94,7 +94,7 @@ class World:
         """The payments for which the gateway reported an altered amount."""
         self.asked_to_cancel: set[str] = set()
         """The payments, and the batches, that someone asked to cancel."""
-        self.told_canceled: set[str] = set()
+        self.acknowledged_cancels: set[str] = set()
         """The payments, and the batches, whose cancellation was acknowledged."""
         self.answered: list[tuple[str, int, str]] = []
         """The answers to clients: payment id, HTTP status, fingerprint of the request."""

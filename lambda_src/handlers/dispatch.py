@@ -61,7 +61,7 @@ def _dispatch(record: SQSRecord, lambda_context: LambdaContext) -> None:
         log.info("handed back", message_id=record.message_id, reason=str(back), seconds=back.seconds)
         return
     except BatchHeld as held:
-        log.info("parked", message_id=record.message_id, reason=str(held))
+        log.info("held", message_id=record.message_id, reason=str(held))
         return
     except Exception as error:
         # the dead-letter queue keeps the message; this line has its reason, found by the message id

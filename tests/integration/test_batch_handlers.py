@@ -287,12 +287,14 @@ def switch_to(scenario: BatchScenario, state: SwitchState) -> str:
     return batch_id
 
 
+@pytest.mark.fault(76)
 def test_dispatch_drops_messages_of_a_paused_batch_uncounted(scenario: BatchScenario) -> None:
     scenario.split.handler(scenario.upload("incoming/a.csv", HEADER + b"p1,1,USD\np2,1,USD\n"), Context())
     switch_to(scenario, SwitchState.PAUSED)
     assert scenario.dispatch.handler(scenario.delivered(), Context()) == {"batchItemFailures": []}
 
 
+@pytest.mark.fault(75)
 def test_canceled_batch_is_ended_reported_and_published_as_such(
     scenario: BatchScenario, capsys: pytest.CaptureFixture[str]
 ) -> None:

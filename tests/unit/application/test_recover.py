@@ -930,6 +930,7 @@ def test_recovery_starts_and_queues_nothing_of_a_held_batch(state: SwitchState) 
     assert (scenario.workflow.started, scenario.queue.messages) == ([], [])
 
 
+@pytest.mark.fault(76)
 def test_recovery_counts_no_paused_batch_as_stuck() -> None:
     scenario = RecoveryScenario()
     scenario.split(batch_payment("p2", 2))
@@ -937,6 +938,7 @@ def test_recovery_counts_no_paused_batch_as_stuck() -> None:
     assert not any(scenario.recover(after_units=1)["batches_stuck"] for _ in range(30))
 
 
+@pytest.mark.fault(76)
 def test_recovery_queues_the_rows_of_a_resumed_batch_in_its_next_run() -> None:
     scenario = RecoveryScenario()
     back = after(batch_payment("p3", 3), Status.PROCESSING, Status.PENDING)

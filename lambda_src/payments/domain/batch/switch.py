@@ -20,7 +20,7 @@ class SwitchState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """The state, who set it last, and when; both are "" if nobody did."""
+    """The state, who set it last, and when; both are "" if it was never set."""
 
     state: SwitchState = SwitchState.RUNNING
     by: str = ""
