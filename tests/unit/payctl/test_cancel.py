@@ -8,9 +8,10 @@ import pytest
 
 from payctl.failures import Exit
 from payctl.what_now import Facts, what_now
+from payments.domain.batch.switch import Switch, SwitchState
 from payments.domain.cancellation import CancelCode, canceled
 from payments.domain.statuses import Status
-from tests.unit.builders import NOON, after, payment
+from tests.unit.builders import NOON, after, batch_payment, payment
 from tests.unit.payctl.scenarios import PayctlScenario, payctl_scenario
 
 CANCEL = ("payment", "cancel", "pay_1")
@@ -75,3 +76,17 @@ def test_canceled_payment_is_explained_as_such() -> None:
     row = canceled(payment(), CancelCode.BATCH, by="operator:jo", at=NOON)
     said = " ".join(what_now(Facts(row)))
     assert "canceled by operator:jo" in said
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (SwitchState.PAUSED, "payctl batch resume b1"),
+        (SwitchState.CANCELED, "it ends rejected within minutes"),
+    ],
+)
+def test_payment_of_a_held_batch_is_explained_by_the_switch(state: SwitchState, says: str) -> None:
+    said = " ".join(what_now(Facts(batch_payment(), switch=Switch(state, "admin:jo", "2026-11-21"))))
+    assert says in said
+    assert "admin:jo" in said
+    assert "queue" not in said
