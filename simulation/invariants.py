@@ -276,7 +276,7 @@ def _batches_reported(world: World) -> Broken:
         lines = [result["line"] for result in results]
         if len(lines) != progress.rows_accepted or len(set(lines)) != len(lines):
             yield about, f"{progress.rows_accepted} rows accepted, and results for the lines {', '.join(lines)}"
-        said = {error["line"] for error in errors}
+        said = {error["line"] for error in errors} - {str(error.line) for error in batch.file_errors}
         if len(resubmit) != progress.rows_rejected or len(said - set(lines)) != progress.rows_rejected:
             yield about, f"{progress.rows_rejected} rows rejected, {len(resubmit)} to resubmit, errors for {said}"
         if any(result["status"] == "pending" and not result["already_submitted"] for result in results):

@@ -83,13 +83,13 @@ class Reporter:
     def _write_files(self, batch: Batch, owner: str, seconds_left: Callable[[], float]) -> ReportProgress | None:
         """Write and complete all files. None if time ran short."""
         files = ResultFiles(REQUIRED_FIELDS)
-        for error in batch.file_errors:
-            files.add_error(error)
-        if not batch.file_errors:
+        if not batch.is_unreadable:
             complete = self._add_all_rows(batch, owner, seconds_left)
             if complete is None:
                 return None
             files = complete
+        for error in batch.file_errors:
+            files.add_error(error)
         results = {
             name: self.files.finish(batch.source, name, parts, rest) for name, (parts, rest) in files.rests().items()
         }
@@ -176,7 +176,7 @@ class Reporter:
 
 
 def _final_status(batch: Batch) -> BatchStatus:
-    if batch.file_errors:
+    if batch.is_unreadable:
         return BatchStatus.REJECTED
     return BatchStatus.CANCELED if batch.switch.is_canceled else BatchStatus.COMPLETED
 

@@ -136,6 +136,11 @@ class Batch:
         return self.report.results.get(name) or ResultFile(f"{RESULTS}{self.source.file}/{name}")
 
     @property
+    def is_unreadable(self) -> bool:
+        """Whether no row of the file could be read. Other files have errors if they were canceled before their end."""
+        return bool(self.file_errors) and not self.progress.rows_read
+
+    @property
     def how_far(self) -> str:
         """A text that changes with each progress of the batch."""
         return f"{self.status} {self.progress.line} {self.rows_closed} {self.report.line}"
