@@ -308,6 +308,9 @@ class Functions:
             rate_limiter=busy,
             monotonic=lambda: self._slept_seconds,  # a dispatcher looks again after a time: the same on every machine
             sleep=self._sleep,
+            switches=replace(
+                dispatch.dispatcher.switches, clock=lambda: _BEGINNING + timedelta(seconds=self._slept_seconds)
+            ),
         )
         # as if each message and request came so long after the last that the backlog is looked at anew
         api.slots.remember_seconds = dispatch.slots.remember_seconds = 0

@@ -9,7 +9,8 @@ from fakes.due_index import MemoryDueIndex
 from fakes.payments import MemoryPaymentStore
 from payments.domain.batch.errors import CellError, RejectedRow
 from payments.domain.batch.report import ReportProgress
-from payments.domain.batch.state import Batch, BatchStatus, Look, Progress, ResultRow
+from payments.domain.batch.state import UNREPORTED, Batch, BatchStatus, Look, Progress, ResultRow
+from payments.domain.batch.switch import CancelPass, Switch
 from payments.domain.clock import iso
 from payments.domain.due import AT_ONCE, Due, Kind
 from payments.domain.payment import Payment
@@ -21,6 +22,7 @@ class _Entry:
     batch: Batch
     owner: str = ""
     until: str = ""
+    canceler: str = ""
     rows: dict[int, RejectedRow | ResultRow] = field(default_factory=dict)
 
 
@@ -99,7 +101,7 @@ class MemoryBatchStore(MemoryDueIndex):
 
     def unfinished(self) -> Iterator[str]:
         """The ids of batches without a report, oldest first."""
-        done = (BatchStatus.COMPLETED, BatchStatus.REJECTED)
+        done = (BatchStatus.COMPLETED, BatchStatus.REJECTED, BatchStatus.CANCELED)
         batches = [entry.batch for entry in self._entries.values() if entry.batch.status not in done]
         return iter([batch.batch_id for batch in sorted(batches, key=lambda batch: batch.created_at)])
 
@@ -107,6 +109,36 @@ class MemoryBatchStore(MemoryDueIndex):
         """The due time of each batch without a report."""
         for batch_id in self.unfinished():
             yield batch_id, Due(Kind.BATCH, self._entries[batch_id].batch.due_at)
+
+    def set_switch(self, batch: Batch, switch: Switch) -> None:
+        """Set the switch and the due time. Raises NotClaimed if there is a report or the switch is not as read."""
+        entry = self._entries[batch.batch_id]
+        if entry.batch.status not in UNREPORTED or entry.batch.switch.state is not batch.switch.state:
+            raise NotClaimed(f"batch {batch.batch_id} is {entry.batch.status} and {entry.batch.switch.state}")
+        look = entry.batch.look if switch.holds else replace(entry.batch.look, checked_line=0)
+        entry.batch = replace(entry.batch, switch=switch, due_at=switch.at, look=look)
+
+    def switch_of(self, batch_id: str) -> Switch:
+        """The current switch. That of an unknown batch lets payments start."""
+        entry = self._entries.get(batch_id)
+        return entry.batch.switch if entry else Switch()
+
+    def claim_cancel(self, batch_id: str, claim: Claim) -> Batch:
+        """Start or take over a pass of a canceled batch, and return it. Raises NotClaimed."""
+        entry = self._entries[batch_id]
+        free = entry.canceler == claim.owner or entry.batch.cancel_pass.until < iso(claim.at)
+        if entry.batch.status not in UNREPORTED or not entry.batch.switch.is_canceled or not free:
+            raise NotClaimed(f"batch {batch_id} is {entry.batch.status} and {entry.batch.switch.state}")
+        entry.canceler = claim.owner
+        entry.batch = replace(entry.batch, cancel_pass=replace(entry.batch.cancel_pass, until=iso(claim.until)))
+        return _seen(entry)
+
+    def save_cancel(self, batch_id: str, owner: str, progress: CancelPass) -> None:
+        """Store how far the pass has come. Raises NotClaimed if the claim is lost."""
+        entry = self._entries[batch_id]
+        if entry.canceler != owner:
+            raise NotClaimed(f"batch {batch_id} is canceled by {entry.canceler}")
+        entry.batch = replace(entry.batch, cancel_pass=progress)
 
     def look(self, batch: Batch, look: Look, due: datetime) -> Batch:
         """Note a look at a batch. Raises NotClaimed for all callers but one."""

@@ -1,6 +1,7 @@
 """Adapters for a deployed stack, with the operator's own permissions. Each function imports its SDK when called."""
 
 import os
+import re
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
     from payments.adapters.step_functions import StepFunctionsWorkflow
     from payments.adapters.stripe.gateway import StripeGateway
     from payments.application.gateway_rate_limiter import GatewayRateLimiter
+
+
+def operator(stack: Stack) -> str:
+    """The operator: the last part of their AWS ARN. Only the name of an e-mail address, because customers read it."""
+    arn = stack.client("sts").get_caller_identity()["Arn"]
+    return f"operator:{re.split('[:/]', arn)[-1].partition('@')[0]}"
 
 
 def payments(stack: Stack) -> "DynamoPaymentStore":
@@ -121,6 +128,13 @@ def split(stack: Stack) -> "FunctionStarter":
     from payments.adapters.lambda_functions import FunctionStarter
 
     return FunctionStarter(stack.client("lambda"), f"payment-split-{stack.name}")
+
+
+def report(stack: Stack) -> "FunctionStarter":
+    """The function that ends the payments of canceled batches, and writes result files."""
+    from payments.adapters.lambda_functions import FunctionStarter
+
+    return FunctionStarter(stack.client("lambda"), f"payment-report-{stack.name}")
 
 
 def execution_arn(stack: Stack, name: str) -> str:

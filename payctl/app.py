@@ -7,7 +7,22 @@ from typing import Annotated, Any, override
 import typer
 from typer.core import TyperGroup
 
-from payctl import batch, breaker, customer, dlq, explain, gateway, login, payment, recheck, review, show, user
+from payctl import (
+    batch,
+    batch_switch,
+    breaker,
+    cancel,
+    customer,
+    dlq,
+    explain,
+    gateway,
+    login,
+    payment,
+    recheck,
+    review,
+    show,
+    user,
+)
 from payctl.failures import MEANING, Failure, from_boto3
 from payctl.options import Json, stack_of
 from payctl.stack import find
@@ -67,13 +82,16 @@ def payctl(
 app.command()(payment.pay)
 app.command()(payment.status)
 one_payment = typer.Typer(
-    help="Inspect one payment, check it at the gateway, approve or reject it if it is held.", no_args_is_help=True
+    help="Inspect one payment, check it at the gateway, cancel it, approve or reject it if it is held.",
+    no_args_is_help=True,
 )
 one_payment.command()(explain.explain)
 one_payment.command()(recheck.recheck)
+one_payment.command("cancel")(cancel.cancel_payment)
 one_payment.command()(review.approve)
 one_payment.command()(review.reject)
 app.add_typer(one_payment, name="payment")
+batch_switch.add_to(batch.app)
 app.add_typer(batch.app, name="batch")
 app.add_typer(customer.app, name="customer")
 app.add_typer(dlq.app, name="dlq")

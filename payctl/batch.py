@@ -7,14 +7,12 @@ import typer
 
 from payctl import batch_files, batch_view, show
 from payctl.failures import Exit, Failure
-from payctl.options import Download, Json, Timeout, stack_of
+from payctl.options import Download, Json, Timeout, Watch, stack_of
 from payctl.stack import Stack
 from payments.domain.batch.state import Batch, BatchStatus
 from payments.domain.statuses import CAPTURED
 
 app = typer.Typer(help="Batches of payments: CSV files in the S3 bucket.", no_args_is_help=True)
-
-Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show progress until the result files are written.")]
 
 
 @app.command()
@@ -88,21 +86,22 @@ def _watch(stack: Stack, batch_id: str, timeout: float, download: Path | None, j
         raise
     _print_result(stack, batch, json)
     if gave_up:
+        held = batch_view.held_by(stack, batch)
         raise Failure(
             gave_up,
-            details=[f"continue watching with: payctl batch show {batch_id} --watch"],
+            details=[*filter(None, [held]), f"continue watching with: payctl batch show {batch_id} --watch"],
             code=Exit.STILL_OPEN,
         )
     if download:
         for path in batch_files.download(stack, batch, download):
             show.note(f"wrote {path}")
-    if batch.status is BatchStatus.REJECTED or batch.progress.rows_rejected or set(batch.by_status) - CAPTURED:
+    if batch.status is not BatchStatus.COMPLETED or batch.progress.rows_rejected or set(batch.by_status) - CAPTURED:
         raise typer.Exit(Exit.NOT_CHARGED)
 
 
 def _print_result(stack: Stack, batch: Batch, json: bool) -> None:
     if json:
-        show.as_json(batch_view.as_json(batch))
+        show.as_json(batch_view.as_json(batch, batch_view.held_by(stack, batch)))
         return
     rejected, more = batch_files.rejected_rows(stack, batch, limit=batch_view.REJECTED_SHOWN)
     batch_view.one(stack, batch, rejected, more)

@@ -8,12 +8,12 @@ from typing import Any
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from payctl import batch_files, show
+from payctl import adapters, batch_files, show
 from payctl.deadline import Deadline
 from payctl.failures import Exit, Failure
 from payctl.stack import Stack
 from payments.domain.batch.errors import RejectedRow
-from payments.domain.batch.state import Batch, BatchStatus, Source
+from payments.domain.batch.state import UNREPORTED, Batch, BatchStatus, Source
 
 POLL_SECONDS = 0.5
 START_SECONDS = 60
@@ -48,7 +48,7 @@ def watched(stack: Stack, batch_id: str, timeout_seconds: float) -> tuple[Batch,
                 if over or deadline.waited > START_SECONDS:
                     raise _not_started(stack, batch_id, deadline.waited)
             else:
-                _advance(progress, task, batch)
+                _advance(progress, task, batch, held_by(stack, batch))
                 if batch.status not in DOING or over:
                     return batch, deadline.report if batch.status in DOING else ""
             time.sleep(POLL_SECONDS)
@@ -64,11 +64,29 @@ def _done(batch: Batch) -> int:
     return batch.rows_closed + batch.progress.rows_rejected + batch.progress.already_submitted
 
 
-def _advance(progress: Progress, task: Any, batch: Batch) -> None:
+def held_by(stack: Stack, batch: Batch) -> str:
+    """What keeps the payments of an unfinished batch from starting, in a sentence; "" if nothing does."""
+    if batch.status not in UNREPORTED:
+        return ""
+    switch = batch.switch
+    if switch.is_canceled:
+        return (
+            f"canceled by {switch.by} at {switch.at}; it is complete when the payments that were sent have an outcome"
+        )
+    if switch.holds:
+        return f"paused by {switch.by} since {switch.at}; resume it with: payctl batch resume {batch.batch_id}"
+    breaker = adapters.breaker(stack).state()
+    if breaker.paused:
+        return f"the batch breaker has been paused since {breaker.since} ({breaker.reason}): payctl breaker status"
+    return ""
+
+
+def _advance(progress: Progress, task: Any, batch: Batch, held: str) -> None:
     read = batch.progress
+    doing = "canceling" if batch.switch.is_canceled else "held" if held else DOING.get(batch.status, "")
     progress.update(
         task,
-        description=DOING.get(batch.status, batch.status.value),
+        description=doing if batch.status in UNREPORTED else DOING.get(batch.status, batch.status.value),
         completed=_done(batch),
         total=None if batch.status is BatchStatus.SPLITTING else max(1, read.rows_read),
         rows=read.rows_read,
@@ -94,6 +112,7 @@ def one(stack: Stack, batch: Batch, rejected: Sequence[RejectedRow], more: int) 
             ("batch", batch.batch_id),
             ("file", f"s3://{batch.source.bucket}/{batch.source.key}"),
             ("status", _status(batch)),
+            ("held", held_by(stack, batch)),
             ("rows read", read.rows_read),
             ("accepted", read.rows_accepted),
             ("rejected", read.rows_rejected),
@@ -135,7 +154,7 @@ def listing(stack: Stack, batches: Sequence[tuple[Source, Batch | None]]) -> Non
     )
 
 
-def as_json(batch: Batch) -> dict[str, Any]:
+def as_json(batch: Batch, held: str = "") -> dict[str, Any]:
     """A batch as JSON for scripts."""
     results = batch_files.result_files(batch) if batch.status not in DOING else {}
     return {
@@ -145,6 +164,8 @@ def as_json(batch: Batch) -> dict[str, Any]:
         "key": batch.source.key,
         **{name: count for name, count in asdict(batch.progress).items() if name not in ("line", "offset")},
         "rows_closed": batch.rows_closed,
+        "switch": asdict(batch.switch),
+        "held": held,
         "by_status": dict(batch.by_status),
         "file_errors": [asdict(error) for error in batch.file_errors],
         "results": {name: file.key for name, file in results.items()},
@@ -162,7 +183,7 @@ def listed_as_json(source: Source, batch: Batch | None) -> dict[str, Any]:
 
 
 def _status(batch: Batch) -> Text:
-    colours = {BatchStatus.COMPLETED: "green", BatchStatus.REJECTED: "red"}
+    colours = {BatchStatus.COMPLETED: "green", BatchStatus.REJECTED: "red", BatchStatus.CANCELED: "red"}
     return Text(batch.status.value, colours.get(batch.status, "yellow"))
 
 

@@ -12,6 +12,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print only JSON on standard 
 Timeout = Annotated[
     float, typer.Option(min=0, metavar="SECONDS", help="Exit with code 4 if nothing changes for this long.")
 ]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show progress until the result files are written.")]
 Download = Annotated[
     Path | None,
     typer.Option(

@@ -1,6 +1,5 @@
 """payctl payment approve, payctl payment reject."""
 
-import re
 from typing import Annotated
 
 import typer
@@ -80,17 +79,11 @@ def _decided(stack: Stack, payment: Payment, verdict: Verdict, message: str) -> 
     """The row with the decision. If another operator decided at the same time, the row has their decision."""
     try:
         return decide(
-            payment, verdict, by=_operator(stack), message=message, store=adapters.payments(stack), at=utc_now()
+            payment, verdict, by=adapters.operator(stack), message=message, store=adapters.payments(stack), at=utc_now()
         )
     except VersionConflict:
         show.note(f"another operator decided on {payment.payment_id} at the same time")
         return _row(stack, payment.payment_id)
-
-
-def _operator(stack: Stack) -> str:
-    """The operator: the last part of their AWS ARN. Only the name of an e-mail address, because customers read it."""
-    arn = stack.client("sts").get_caller_identity()["Arn"]
-    return f"operator:{re.split('[:/]', arn)[-1].partition('@')[0]}"
 
 
 def _refused(payment: Payment, decision: Change | None) -> Failure:

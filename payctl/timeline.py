@@ -15,9 +15,12 @@ from payctl.dead_letters import DeadLetterQueue, reasons
 from payctl.failures import Failure, from_boto3
 from payctl.stack import Stack
 from payctl.what_now import Facts, what_now
+from payments.application.cancel import execution_suffix_of as suffix_of_cancel
 from payments.application.review import decision_on, execution_suffix_of
 from payments.domain.audit_chain import AuditBroken, AuditEntry, verify
+from payments.domain.batch.switch import Switch
 from payments.domain.batch_breaker import BreakerState
+from payments.domain.cancellation import is_canceled
 from payments.domain.clock import iso, parse_iso, utc_now
 from payments.domain.gateway_event import EventState, GatewayEvent
 from payments.domain.payment import Change, Payment
@@ -52,6 +55,7 @@ class Timeline:
     started: bool = False
     breaker: BreakerState = field(default_factory=BreakerState)
     says: GatewaySays | None = None
+    switch: Switch = field(default_factory=Switch)
     timeline_entries: list[Entry] = field(default_factory=list)
     unavailable: dict[str, str] = field(default_factory=dict)
 
@@ -71,6 +75,7 @@ class Timeline:
                 self.says,
                 self.audit_problem,
                 any(event.state is EventState.CONTRADICTS for event in self.events),
+                self.switch,
             )
         )
 
@@ -133,6 +138,8 @@ def _workflow(timeline: Timeline) -> Iterator[Entry]:
     restarts = timeline.payment.restarts if timeline.payment else 0
     decision = decision_on(timeline.payment) if timeline.payment else None
     decided = [f"{timeline.payment_id}.{execution_suffix_of(decision)}"] if decision else []
+    if timeline.payment and is_canceled(timeline.payment):
+        decided.append(f"{timeline.payment_id}.{suffix_of_cancel(timeline.payment)}")
     for name in (*executions.names(timeline.payment_id, restarts, timeline.events), *decided):
         for at, what in executions.history(timeline.stack, client, name):
             timeline.started = True
@@ -148,6 +155,9 @@ def _batch(timeline: Timeline) -> Iterator[Entry]:
     file = f"{batch.source.key}, which is {batch.status}" if batch else "which does not exist"
     what = f"line {payment.batch_line} of batch {payment.batch_id}: {file}; the row is {closed}"
     yield Entry(payment.created_at, "batch", what)
+    if batch and batch.switch.at:
+        timeline.switch = switch = batch.switch
+        yield Entry(switch.at, "batch", f"{switch.state} by {switch.by}")
 
 
 def _dead_letters(timeline: Timeline) -> Iterator[Entry]:

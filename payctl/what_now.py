@@ -6,7 +6,9 @@ from datetime import datetime
 
 from payctl.at_gateway import NO_CHARGE, PAYABLE, STRANGE, GatewaySays
 from payments.application.review import Verdict, is_held
+from payments.domain.batch.switch import Switch
 from payments.domain.batch_breaker import BreakerState, PausedBy
+from payments.domain.cancellation import is_canceled
 from payments.domain.clock import iso, parse_iso
 from payments.domain.errors import UNKNOWN_STATUS
 from payments.domain.payment import Payment
@@ -44,6 +46,8 @@ class Facts:
     audit_problem: str = ""
     contradicted: bool = False
     """An event of the gateway reports money for a payment whose status says that it was not charged."""
+    switch: Switch = field(default_factory=Switch)
+    """The switch of its batch, if it has one."""
 
 
 def what_now(facts: Facts) -> list[str]:
@@ -107,6 +111,9 @@ def _by_status(facts: Facts) -> Iterator[str]:
             yield f"To check it now: payctl payment recheck {payment.payment_id}"
         case Status.REJECTED if payment.code == Verdict.REJECTED:
             yield f"An operator rejected it: {payment.message}. It was not sent to the gateway. Nothing is left to do."
+        case Status.REJECTED if is_canceled(payment):
+            by = payment.history[-1].actor
+            yield f"It was canceled by {by} before it was sent to the gateway. Nothing is left to do."
         case status:
             yield SAID[status]
     if payment.status in SETTLED and payment.audited_version < payment.version:
@@ -132,6 +139,13 @@ def _pending(facts: Facts, after: str) -> Iterator[str]:
             "Its message is in the dead-letter queue: fix the cause, "
             f"then run: payctl dlq replay --id {payment.payment_id}"
         )
+    if facts.switch.is_canceled:
+        yield f"Its batch was canceled by {facts.switch.by} at {facts.switch.at}: it ends rejected within minutes."
+        return
+    if facts.switch.holds:
+        since = f"by {facts.switch.by} since {facts.switch.at}"
+        yield f"Its batch has been paused {since}: payctl batch resume {payment.batch_id}"
+        return
     if breaker.paused_by == PausedBy.GATEWAY:
         yield f"The gateway has rejected our key or account since {breaker.since} ({breaker.reason}): fix it."
         yield "After one successful payment, batch payments resume automatically."

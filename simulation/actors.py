@@ -6,6 +6,7 @@ from itertools import count
 from typing import Any
 from urllib.parse import quote_plus
 
+from payments.domain.batch.switch import SwitchState
 from payments.domain.batch_breaker import PausedBy
 from payments.domain.clock import iso
 from payments.domain.customer import linked
@@ -54,6 +55,12 @@ class Actors:
         scheduler.spawn("end of faults", self._end_of_faults, after=world.chaos.ends_at)
         if random.random() < 0.15:
             scheduler.spawn("operator", self._operator_pauses, after=random.random() * phase)
+        for payment_id in world.work.ends_in:
+            if random.random() < 0.08:
+                scheduler.spawn("buyer", partial(self._cancels, payment_id), after=random.random() * crowd)
+        for upload in world.work.uploads:
+            if random.random() < 0.2:
+                scheduler.spawn("admin", partial(self._switches, upload), after=random.random() * crowd)
         if random.random() < 0.1:
             self._early_event()
         if random.random() < 0.1:
@@ -139,6 +146,39 @@ class Actors:
         if world.breaker.state().paused_by == PausedBy.OPERATOR:
             world.breaker.resume()
             world.effects.note("operator", "resumes the batch breaker")
+
+    def _cancels(self, payment_id: str) -> None:
+        """Someone cancels a payment, at once or later, until there is an answer."""
+        world, random = self.world, self.world.random
+        world.scheduler.sleep(random.choice((0.1, 2.0, 60.0)) * random.random())
+        for _ in range(3):
+            world.asked_to_cancel.add(payment_id)
+            answered = self._answer("cancel", {"payment_id": payment_id}, payment_id)
+            if answered:
+                world.acknowledged_cancels.update({payment_id} if answered["status"] == 200 else ())
+                return
+            world.scheduler.sleep(2.0)
+
+    def _switches(self, upload: Upload) -> None:
+        """An admin pauses, resumes or cancels a batch, some times, and leaves none paused."""
+        world, random, batch_id = self.world, self.world.random, source_of(upload).batch_id
+        world.scheduler.sleep(random.choice((1.0, 20.0, 600.0)) * random.random())
+        for _ in range(random.randint(1, 3)):
+            state = random.choice(list(SwitchState))
+            if state is SwitchState.CANCELED:
+                world.asked_to_cancel.add(batch_id)
+            if self._answer("switch", {"batch_id": batch_id, "state": state.value}, batch_id):
+                world.acknowledged_cancels.update({batch_id} if state is SwitchState.CANCELED else ())
+            world.scheduler.sleep(random.choice((0.1, 10.0, 1200.0)) * random.random())
+        while world.batches.switch_of(batch_id).state is SwitchState.PAUSED:
+            self._answer("switch", {"batch_id": batch_id, "state": SwitchState.RUNNING.value}, batch_id)
+            world.scheduler.sleep(60.0)
+
+    def _answer(self, function: str, event: dict[str, Any], about: str) -> Any:
+        """What a function behind the API answers; None if it fails or the answer is lost."""
+        call = self.world.functions.call(function, event, about=about)
+        ended = self.world.scheduler.wait(call, CLIENT_WAITS_SECONDS)
+        return ended.value if ended and ended.well and not self.world.chaos.mishap(Mishap.LOST) else None
 
     # The gateway's side --------------------------------------------------------------------------------------------
 

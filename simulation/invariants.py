@@ -10,6 +10,7 @@ from payments.application.batch.result_files import ERRORS, RESUBMIT, RESULTS
 from payments.application.batch_breaker import PAYMENTS_UNTIL_PAUSE
 from payments.domain.audit_chain import AuditBroken, verify
 from payments.domain.batch.state import Batch, BatchStatus
+from payments.domain.cancellation import is_canceled
 from payments.domain.clock import parse_iso
 from payments.domain.errors import PaymentError
 from payments.domain.gateway_event import REFUNDS, EventState, GatewayEvent
@@ -52,6 +53,8 @@ def watch(world: World) -> None:
         charges = world.captures[payment_id]
         if charges > 1:
             world.break_("charged once", payment_id, f"the gateway captured {charges} charges")
+        if row and is_canceled(row):
+            world.break_("canceled is never charged", payment_id, "captured after its cancellation")
         if row and row.status in NOT_CHARGED:
             world.break_("no charge after a no", payment_id, f"captured while the row says {row.status}")
 
@@ -81,6 +84,11 @@ def _no_charge_after_a_no(world: World, before: Payment | None, after: Payment) 
     return f"the row says {after.status} and the gateway captured a charge" if world.captures[after.payment_id] else ""
 
 
+def _canceled_is_never_charged(world: World, _: Payment | None, after: Payment) -> str:
+    charged = is_canceled(after) and world.captures[after.payment_id]
+    return "canceled, and the gateway captured a charge" if charged else ""
+
+
 def _pending_is_proof(world: World, _: Payment | None, after: Payment) -> str:
     charged = after.status is Status.PENDING and world.captures[after.payment_id]
     return "back to pending, and the gateway captured a charge" if charged else ""
@@ -96,10 +104,13 @@ def _claimed_once(_: World, before: Payment | None, after: Payment) -> str:
     return f"restart {after.restarts} was claimed twice"
 
 
-def _repaired_by_age(_: World, before: Payment | None, after: Payment) -> str:
+def _repaired_by_age(world: World, before: Payment | None, after: Payment) -> str:
     if before is None or after.restarts == before.restarts or after.source != "batch" or after.version > 1:
         return ""
-    waited = parse_iso(after.restarted_at) - parse_iso(max(before.created_at, before.restarted_at))
+    queued_at = max(before.created_at, before.restarted_at)
+    if world.batches.switch_of(after.batch_id).resumed_after(queued_at):
+        return ""
+    waited = parse_iso(after.restarted_at) - parse_iso(queued_at)
     return f"queued again after {waited}" if waited < LOST_AFTER else ""
 
 
@@ -108,6 +119,7 @@ AT_EVERY_WRITE: dict[str, Callable[[World, Payment | None, Payment], str]] = {
     "legal moves only": _legal_move,
     "final is final": _final_for_good,
     "no charge after a no": _no_charge_after_a_no,
+    "canceled is never charged": _canceled_is_never_charged,
     "pending is proof": _pending_is_proof,
     "claimed once": _claimed_once,
     "repaired by age": _repaired_by_age,
@@ -181,11 +193,23 @@ def _charged_as_asked(world: World) -> Broken:
 def _every_status_has_its_cause(world: World) -> Broken:
     for row in world.payments.rows.values():
         allowed = world.work.ends_in[row.payment_id] | {Status.FAILED}
+        if is_canceled(row) and not world.asked_to_cancel.isdisjoint({row.payment_id, row.batch_id}):
+            allowed |= {Status.REJECTED}
         if row.status is Status.IN_REVIEW:
             if row.payment_id not in world.altered:
                 yield row.payment_id, f"in review without a conflict: {row.code}"
         elif row.status in SETTLED and row.status not in allowed:
             yield row.payment_id, f"{row.status} ({row.code}), which its content does not allow"
+
+
+def _canceled_as_acknowledged(world: World) -> Broken:
+    for payment_id, row in world.payments.rows.items():
+        if payment_id in world.acknowledged_cancels and not is_canceled(row):
+            yield payment_id, f"its cancellation was acknowledged, and it is {row.status}"
+    for upload in world.work.uploads:
+        batch = world.batches.get(source_of(upload).batch_id)
+        if batch and batch.batch_id in world.acknowledged_cancels and batch.status is BatchStatus.COMPLETED:
+            yield batch.batch_id, "its cancellation was acknowledged, and it is completed"
 
 
 def _audited(world: World) -> Broken:
@@ -238,19 +262,21 @@ def _batches_reported(world: World) -> Broken:
             if batch.status is not BatchStatus.REJECTED:
                 yield about, f"unreadable, but {batch.status}"
             continue
-        if batch.status is not BatchStatus.COMPLETED:
+        canceled = batch.batch_id in world.asked_to_cancel and batch.status is BatchStatus.CANCELED
+        if batch.status is not BatchStatus.COMPLETED and not canceled:
             yield about, f"still {batch.status}: {batch.rows_closed} of {progress.payments} rows closed"
             continue
-        if (
-            progress.rows_read != upload.rows_read
-            or progress.rows_accepted + progress.rows_rejected != upload.rows_read
-        ):
+        counted = progress.rows_accepted + progress.rows_rejected
+        rows = (
+            min(progress.rows_read, upload.rows_read) if canceled else upload.rows_read
+        )  # it may not be read to its end
+        if progress.rows_read != rows or counted != rows:
             yield about, f"{upload.rows_read} rows, and counted {progress}"
         results, errors, resubmit = (_rows_of(world, batch, name) for name in (RESULTS, ERRORS, RESUBMIT))
         lines = [result["line"] for result in results]
         if len(lines) != progress.rows_accepted or len(set(lines)) != len(lines):
             yield about, f"{progress.rows_accepted} rows accepted, and results for the lines {', '.join(lines)}"
-        said = {error["line"] for error in errors}
+        said = {error["line"] for error in errors} - {str(error.line) for error in batch.file_errors}
         if len(resubmit) != progress.rows_rejected or len(said - set(lines)) != progress.rows_rejected:
             yield about, f"{progress.rows_rejected} rows rejected, {len(resubmit)} to resubmit, errors for {said}"
         if any(result["status"] == "pending" and not result["already_submitted"] for result in results):
@@ -325,6 +351,7 @@ AT_REST: dict[str, Callable[[World], Broken]] = {
     "accepted is stored": _accepted_is_stored,
     "all settled": _all_settled,
     "every status has its cause": _every_status_has_its_cause,
+    "canceled as acknowledged": _canceled_as_acknowledged,
     "audited": _audited,
     "published": _published,
     "started once": _started_once,

@@ -15,6 +15,7 @@ from typing import Any
 
 from fakes.audit import MemoryAuditStore
 from fakes.batch_breaker import MemoryBreakerStore
+from fakes.batches import MemoryBatchStore
 from fakes.customers import MemoryCustomerStore
 from fakes.events import MemoryEventStore
 from fakes.field_encryptor import MemoryFieldEncryptor
@@ -30,6 +31,7 @@ from payments.application.accept import accept
 from payments.application.audit import audit
 from payments.application.backlog import BacklogFull, BacklogLimit
 from payments.application.batch.dispatch import Dispatcher, ShortOfTime
+from payments.application.batch.switches import Switches
 from payments.application.charge import Charging
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.steps import charge_step, record_step, validate_step
@@ -180,6 +182,7 @@ class Load:
             self.dispatchers / self.rate,
             scheduler.monotonic,
             scheduler.sleep,
+            Switches(MemoryBatchStore(self.store), scheduler.clock),
         )
         self._queue: deque[_Message] = deque()
 

@@ -24,14 +24,18 @@ from lib.features.state_machine import Step, definition
 from payments.adapters.step_functions import StepFunctionsWorkflow
 from payments.adapters.stripe.amounts import refusal
 from payments.application.accept import OtherPayment, accept
+from payments.application.batch import cancel_rows, result_files
 from payments.application.batch import report as batch_report
-from payments.application.batch import result_files
 from payments.application.batch import split as batch_split
+from payments.application.batch.cancel_rows import BatchCanceler
 from payments.application.batch.close_rows import BatchRows
-from payments.application.batch.dispatch import Dispatcher, ShortOfTime
+from payments.application.batch.dispatch import BatchHeld, Dispatcher, ShortOfTime
 from payments.application.batch.report import Reporter
 from payments.application.batch.split import Splitter, sources_in
+from payments.application.batch.switch_batch import switch_batch
+from payments.application.batch.switches import Switches
 from payments.application.batch_breaker import BatchBreaker
+from payments.application.cancel import NotPending, cancel
 from payments.application.charge import Charging
 from payments.application.charge_list import SLOTS_A_PAGE, ChargeList
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
@@ -41,6 +45,7 @@ from payments.application.steps import audit_step, charge_step, record_step, val
 from payments.application.validate import PaymentMethods
 from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import Source
+from payments.domain.batch.switch import SwitchState
 from payments.domain.clock import iso
 from payments.domain.errors import Misconfigured
 from payments.domain.gateway_event import GatewayEvent
@@ -87,6 +92,10 @@ class World:
         self.published: list[dict[str, Any]] = []
         self.altered: set[str] = set()
         """The payments for which the gateway reported an altered amount."""
+        self.asked_to_cancel: set[str] = set()
+        """The payments, and the batches, that someone asked to cancel."""
+        self.acknowledged_cancels: set[str] = set()
+        """The payments, and the batches, whose cancellation was acknowledged."""
         self.answered: list[tuple[str, int, str]] = []
         """The answers to clients: payment id, HTTP status, fingerprint of the request."""
         self.captures: Counter[str] = Counter()
@@ -163,7 +172,9 @@ class World:
         self.store, self.clock, self.workflow = payments, clock, workflow
         self.webhooks = Webhooks(events, payments, workflow, clock, encryptor, ENVIRONMENT_ID)
         self.charging = Charging(GuardedGateway(gateway, refused), methods, payments, clock, timeouts, ENVIRONMENT_ID)
-        self.dispatcher = Dispatcher(payments, workflow, breaker, rate_limiter, 0.1, self.scheduler.monotonic, sleep)
+        self.dispatcher = Dispatcher(
+            payments, workflow, breaker, rate_limiter, 0.1, self.scheduler.monotonic, sleep, Switches(batches, clock)
+        )
         self.splitter = Splitter(payments, batches, queue, files, rows, start_split, clock, workers=2)
         self.reporter = Reporter(payments, batches, files, effects.of("sns", self).publish, clock, sleep, encryptor)
         self.recovery = PaymentRecovery(
@@ -187,6 +198,7 @@ class World:
             slot_length(25, 8),
         )
         log = effects.of("audit_log", self.audit_log, once=("append",))
+        self.canceler = BatchCanceler(payments, batches, log, effects.of("sns", self).publish, clock)
 
         def jitter(most: int) -> int:
             return random.randint(0, most)
@@ -204,11 +216,15 @@ class World:
             "dispatch": self.dispatch,
             "report": self.report,
             "api": self.post_payment,
+            "cancel": self.cancel_payment,
+            "switch": lambda event, _: switch_batch(
+                event["batch_id"], SwitchState(event["state"]), by="admin:sub", batches=batches, clock=clock
+            ),
             "webhook": self.take_event,
             "sweep": lambda _, context: dict(self.recovery.recover(context.seconds_left, context.request_id)),
         }
         short = random.choice((0.0, 0.0, 2.0))  # 2: hardly more than the reserve, so that they hand over
-        seconds = dict(TIMEOUT_SECONDS)
+        seconds = dict(TIMEOUT_SECONDS) | dict.fromkeys(("cancel", "switch"), TIMEOUT_SECONDS["api"])
         if short:
             seconds |= {
                 "split": batch_split.RESERVE_SECONDS + short,
@@ -231,6 +247,16 @@ class World:
             return answer | {"status": 409}
         return answer
 
+    def cancel_payment(self, event: dict[str, Any], _: Context) -> dict[str, Any]:
+        """POST /payments/{payment_id}/cancel."""
+        try:
+            cancel(event["payment_id"], by="admin:sub", store=self.store, workflow=self.workflow, clock=self.clock)
+        except NotPending:
+            return {"status": 409}
+        except LookupError:
+            return {"status": 404}
+        return {"status": 200}
+
     def take_event(self, event: dict[str, Any], _: Context) -> dict[str, Any]:
         """POST /webhooks/stripe, with a verified signature."""
         self.webhooks.receive(GatewayEvent(**event, received_at=iso(self.clock())))
@@ -246,6 +272,8 @@ class World:
                     self.dispatcher.dispatch(record["body"], context.seconds_left)
                 except ShortOfTime as back:
                     self.put_back(record["body"], back.seconds)
+                except BatchHeld:
+                    continue
             except Exception:  # noqa: BLE001 - as in the handler: only this message returns
                 failed.append(record["messageId"])
         return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}
@@ -256,7 +284,8 @@ class World:
             self.splitter.split(source, owner=context.request_id, seconds_left=context.seconds_left)
 
     def report(self, event: dict[str, Any], context: Context) -> None:
-        """Report a batch whose rows are closed."""
+        """Report a batch whose rows are closed. Before, end those of a canceled batch."""
+        self.canceler.cancel(event["batch_id"], owner=context.request_id, seconds_left=context.seconds_left)
         self.reporter.report(event["batch_id"], owner=context.request_id, seconds_left=context.seconds_left)
 
     # AWS and the gateway -------------------------------------------------------------------------------------------
@@ -370,6 +399,8 @@ def small_windows() -> Iterator[None]:
         patch.object(batch_split, "ROWS_A_WINDOW", 2),
         patch.object(batch_split, "ThreadPoolExecutor", _OneByOne),
         patch.object(batch_report, "ThreadPoolExecutor", _OneByOne),
+        patch.object(cancel_rows, "ROWS_A_WINDOW", 2),
+        patch.object(cancel_rows, "ThreadPoolExecutor", _OneByOne),
         patch.object(batch_report, "CHECKPOINT_SECONDS", 0.5),
         patch.object(result_files, "PART_BYTES", LEAST_PART_BYTES),
     ):

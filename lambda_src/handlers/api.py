@@ -8,6 +8,7 @@ from typing import Any
 
 from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.access_log import DynamoAccessLog
+from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.customers import DynamoCustomerStore
 from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
 from payments.adapters.dynamodb.limits import DynamoLimitStore
@@ -32,10 +33,10 @@ from payments.domain.payment import NO_CARD_DATA
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.token import random_token
 from payments.observability.logs import invocation, logger
-from payments.observability.metrics import PAYMENTS_ACCEPTED, count
+from payments.observability.metrics import PAYMENTS_ACCEPTED, count, count_canceled
 from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.ports.limit_store import LimitsUnavailable
-from payments.rest import customers, legacy, listing, payments, saved_methods, tokens
+from payments.rest import batches, customers, legacy, listing, payments, saved_methods, tokens
 from payments.rest.access import require_role
 from payments.rest.http import Problem, answer, header, problem_answer
 from payments.rest.rate_limits import Kind, Limiter
@@ -46,6 +47,10 @@ OPERATIONS: dict[str, Callable[[Request, Services], dict[str, Any]]] = {
     "POST /payments": payments.create_payment,
     "GET /payments": listing.list_payments,
     "GET /payments/{payment_id}": payments.get_payment,
+    "POST /payments/{payment_id}/cancel": payments.cancel_payment,
+    "POST /batches/{batch_id}/pause": batches.pause_batch,
+    "POST /batches/{batch_id}/resume": batches.resume_batch,
+    "POST /batches/{batch_id}/cancel": batches.cancel_batch,
     "POST /customers": customers.create_customer,
     "GET /customers": customers.find_customers,
     "GET /customers/{customer_id}": customers.get_customer,
@@ -82,8 +87,10 @@ services = Services(
         encryptor,
         timeouts=RecoveryTimeouts(timedelta(seconds=int(setting("PATIENCE_SECONDS")))),
         created=lambda _: count(PAYMENTS_ACCEPTED, step="api"),
+        saved=lambda _: count_canceled(),  # it changes no payment otherwise
     ),
     listing=DynamoPaymentListing(dynamodb, setting("PAYMENTS_TABLE")),
+    batches=DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE")),
     customers=DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE")),
     tokens=DynamoTokenStore(dynamodb, setting("TOKENS_TABLE")),
     workflow=StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN")),

@@ -11,11 +11,19 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
+from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
 from payments.adapters.dynamodb.slots import DynamoSlotStore
 from payments.adapters.sqs import HANDED_BACK_SECONDS, SqsPaymentQueue
 from payments.adapters.step_functions import StepFunctionsWorkflow
-from payments.application.batch.dispatch import NEVER_DISPATCHED, BatchesPaused, Dispatcher, ShortOfTime
+from payments.application.batch.dispatch import (
+    NEVER_DISPATCHED,
+    BatchesPaused,
+    BatchHeld,
+    Dispatcher,
+    ShortOfTime,
+)
+from payments.application.batch.switches import Switches
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.config import setting
 from payments.domain.clock import utc_now
@@ -33,6 +41,9 @@ dispatcher = Dispatcher(
     interval_seconds=float(setting("DISPATCH_PACE_SECONDS")),
     monotonic=time.monotonic,
     sleep=time.sleep,
+    switches=Switches(
+        DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE")), utc_now
+    ),
 )
 queue = SqsPaymentQueue(aws.sqs(), setting("PAYMENT_QUEUE_URL"))
 # malformed messages are not a failure of the function: the dead-letter queue has its own alarm
@@ -54,6 +65,9 @@ def _dispatch(record: SQSRecord, lambda_context: LambdaContext) -> None:
         # a failed message would count towards the dead-letter queue: this one is done, and its copy is new
         queue.put_back(record.body, back.seconds)
         log.info("handed back", message_id=record.message_id, reason=str(back), seconds=back.seconds)
+        return
+    except BatchHeld as held:
+        log.info("held", message_id=record.message_id, reason=str(held))
         return
     except Exception as error:
         # the dead-letter queue keeps the message; this line has its reason, found by the message id

@@ -2,20 +2,25 @@
 
 import json
 import time
+from datetime import timedelta
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.adapters import aws_clients as aws
+from payments.adapters.dynamodb.audit import DynamoAuditStore
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.kms import KmsFieldEncryptor
 from payments.adapters.s3 import S3BatchFiles
+from payments.application.batch.cancel_rows import BatchCanceler
 from payments.application.batch.report import Reporter
 from payments.config import setting
 from payments.domain.batch.state import BatchStatus
 from payments.domain.clock import utc_now
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.observability.logs import invocation, logger
+from payments.observability.metrics import count_canceled
 
 dynamodb, sns = aws.dynamodb(), aws.sns()
 log = logger()
@@ -43,16 +48,34 @@ reporter = Reporter(
 )
 
 
+timeouts = RecoveryTimeouts(timedelta(seconds=int(setting("PATIENCE_SECONDS"))))
+canceler = BatchCanceler(
+    payments=DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"), timeouts=timeouts),
+    batches=reporter.batches,
+    log=DynamoAuditStore(dynamodb, setting("AUDIT_TABLE"), setting("PAYMENTS_TABLE")),
+    publish=publish,
+    clock=utc_now,
+)
+
+
 @invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """Event in: {"batch_id": …}, from the splitter, the audit step of the batch's last payment, or recovery."""
-    batch = reporter.report(
-        event["batch_id"],
-        owner=context.aws_request_id,
-        seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
-    )
+    """Event in: {"batch_id": …}, from the splitter, the audit step of the batch's last payment, recovery, or payctl.
+
+    First ends the payments of a canceled batch that were not sent.
+    """
+    batch_id, owner = event["batch_id"], context.aws_request_id
+
+    def seconds_left() -> float:
+        return context.get_remaining_time_in_millis() / 1000
+
+    canceled = canceler.cancel(batch_id, owner=owner, seconds_left=seconds_left)
+    if canceled is not None:
+        log.info("canceled", batch_id=batch_id, payments=canceled)
+        count_canceled(canceled)
+    batch = reporter.report(batch_id, owner=owner, seconds_left=seconds_left)
     if batch is None:
-        log.info("another run owns this report, or it is done", batch_id=event["batch_id"])
+        log.info("another run owns this report, or it is done", batch_id=batch_id)
     elif batch.status is BatchStatus.REPORTING:
         log.info("out of time, the next run continues", batch_id=batch.batch_id, line=batch.report.line)
     else:

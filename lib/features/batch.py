@@ -44,7 +44,7 @@ class Batch:
         base.encryption.grant_fields(split, "payment_id", "GenerateDataKey")
         base.batch_files.grant(split, INCOMING, "GetObjectVersion")  # the version that the event names
         tables.payments.grant(split, "PutItem")
-        tables.processing_status.grant(split, "Query", "PutItem", "UpdateItem", "BatchWriteItem")
+        tables.processing_status.grant(split, "GetItem", "Query", "PutItem", "UpdateItem", "BatchWriteItem")
         self.queue.grant_send(split)
         # split.arn would be a cycle: the function depends on its own policy
         itself = f"arn:aws:lambda:{settings.aws_region}:{base.account_id}:function:{split.name}"
@@ -63,9 +63,11 @@ class Batch:
             **workflow.environment,
             **self.queue.environment,
             **tables.payments.environment,
+            **tables.processing_status.environment,
             **base.gateway_rate,
         )
         tables.payments.grant(dispatch, "GetItem")
+        tables.processing_status.grant(dispatch, "GetItem")  # the batch's switch
         tables.controls.grant(dispatch, "GetItem")
         workflow.grant_start(dispatch)
         self.queue.grant_send(dispatch)  # messages that it hands back
@@ -79,15 +81,19 @@ class Batch:
             900,
             **tables.payments.environment,
             **tables.processing_status.environment,
+            **tables.audit_log.environment,
             **base.notifications.environment,
             **base.encryption.environment,
+            **base.recovery_timeouts,
+            **base.suffix,
         )
         base.encryption.grant_fields(report, "payment_id", "Decrypt")
         base.batch_files.grant(report, INCOMING, "GetObjectVersion")
         base.batch_files.grant(report, RESULTS, "PutObject", "GetObject")  # to see a file that a stopped run completed
         base.batch_files.grant(report, REPORTING, "PutObject", "GetObject")
         tables.payments.grant_index(report, BY_BATCH)
-        tables.payments.grant(report, "GetItem")
+        tables.payments.grant(report, "GetItem", "UpdateItem")  # of a canceled batch
+        tables.audit_log.grant(report, "PutItem")
         tables.processing_status.grant(report, "Query", "UpdateItem")
         base.notifications.grant_publish(report)
         return report

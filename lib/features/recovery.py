@@ -36,7 +36,7 @@ class Recovery:
         tables.payments.grant(sweep, "GetItem", "UpdateItem")
         for index in (BY_DUE, BY_UNSETTLED, BY_BATCH):
             tables.payments.grant_index(sweep, index)
-        tables.processing_status.grant(sweep, "Query", "UpdateItem")
+        tables.processing_status.grant(sweep, "GetItem", "Query", "UpdateItem")
         tables.processing_status.grant_index(sweep, BY_DUE)
         tables.processing_status.grant_index(sweep, BY_UNFINISHED)
         tables.gateway_events.grant(sweep, "GetItem", "UpdateItem")

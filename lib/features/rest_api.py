@@ -38,6 +38,7 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
         **tables.limits.environment,
         **tables.audit_log.environment,
         **tables.payments.environment,
+        **tables.processing_status.environment,
         **encryption.environment,
         GATEWAY_BACKLOG_LIMIT_SECONDS=str(foundation.settings.backlog_limit_seconds),
         **foundation.gateway,
@@ -46,7 +47,8 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
         **foundation.recovery_timeouts,
         **foundation.suffix,
     )
-    tables.payments.grant(api, "GetItem", "PutItem", "BatchGetItem")
+    tables.payments.grant(api, "GetItem", "PutItem", "UpdateItem", "BatchGetItem")
+    tables.processing_status.grant(api, "Query", "UpdateItem")  # to pause, resume and cancel a batch
     for index in (BY_CUSTOMER, BY_DAY, BY_STATUS_DAY):
         tables.payments.grant_index(api, index)
     tables.customers.grant(api, "GetItem", "PutItem")

@@ -19,6 +19,7 @@ from payments.adapters.dynamodb.tables import PAYMENTS, PROCESSING_STATUS
 from payments.domain.batch.errors import CellError, RejectedRow
 from payments.domain.batch.report import FileParts, ReportProgress, ResultFile
 from payments.domain.batch.state import Batch, BatchStatus, Look, Progress, ResultRow, Source
+from payments.domain.batch.switch import CancelPass, Switch, SwitchState
 from payments.domain.clock import iso
 from payments.domain.money import Money
 from payments.domain.payment import Payment, PaymentRequest, accepted
@@ -405,3 +406,103 @@ def test_close_row_when_many_close_at_once_then_none_is_missed(shared: Stores) -
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(stores.batches.close_row, [*payments, *payments]))
     assert current(stores).rows_closed == 20
+
+
+# The switch, and the payments of a canceled batch ---------------------------------------------------------------------
+
+PAUSED = Switch(SwitchState.PAUSED, "admin:jo", iso(NOW + timedelta(seconds=5)))
+CANCELED = Switch(SwitchState.CANCELED, "admin:jo", iso(NOW + timedelta(seconds=6)))
+RESUMED = Switch(SwitchState.RUNNING, "admin:jo", iso(NOW + timedelta(seconds=7)))
+
+
+def test_switch_of_a_new_or_unknown_batch_lets_payments_start(stores: Stores) -> None:
+    stores.batches.claim_split(BATCH, claim("a"))
+    assert (
+        stores.batches.switch_of(BATCH.batch_id)
+        == stores.batches.switch_of("none")
+        == current(stores).switch
+        == Switch()
+    )
+
+
+def test_switch_when_set_then_stored_and_due_at_once(stores: Stores) -> None:
+    batch = processing(stores)
+    stores.batches.set_switch(batch, PAUSED)
+    assert stores.batches.switch_of(BATCH.batch_id) == current(stores).switch == PAUSED
+    assert current(stores).due_at == PAUSED.at
+    stores.batches.set_switch(current(stores), RESUMED)
+    assert current(stores).switch == RESUMED
+
+
+def test_switch_while_the_file_is_read_keeps_the_claim(stores: Stores) -> None:
+    batch = stores.batches.claim_split(BATCH, claim("a"))
+    stores.batches.set_switch(batch, PAUSED)
+    stores.batches.save_progress(BATCH.batch_id, "a", PROGRESS)
+    assert (current(stores).switch, current(stores).progress) == (PAUSED, PROGRESS)
+
+
+def test_switch_when_it_changed_since_it_was_read_then_refused(stores: Stores) -> None:
+    batch = processing(stores)
+    stores.batches.set_switch(batch, CANCELED)
+    with pytest.raises(NotClaimed):
+        stores.batches.set_switch(batch, PAUSED)
+    assert current(stores).switch == CANCELED
+
+
+def test_switch_when_the_report_has_begun_then_refused(stores: Stores) -> None:
+    processing(stores)
+    stores.batches.claim_report(BATCH.batch_id, claim("r"))
+    with pytest.raises(NotClaimed):
+        stores.batches.set_switch(current(stores), CANCELED)
+
+
+def test_resume_begins_the_check_of_rows_anew(stores: Stores) -> None:
+    batch = processing(stores)
+    stores.batches.look(batch, Look("seen", iso(NOW), checked_line=7, checked_at=iso(NOW)), NOW)
+    stores.batches.set_switch(current(stores), PAUSED)
+    assert current(stores).look.checked_line == 7
+    stores.batches.set_switch(current(stores), RESUMED)
+    assert current(stores).look == Look("seen", iso(NOW), checked_line=0, checked_at=iso(NOW))
+
+
+def test_claim_cancel_of_a_batch_that_is_not_canceled_is_refused(stores: Stores) -> None:
+    stores.batches.set_switch(processing(stores), PAUSED)
+    with pytest.raises(NotClaimed):
+        stores.batches.claim_cancel(BATCH.batch_id, claim("a"))
+
+
+def test_claim_cancel_is_exclusive_until_it_expires_or_is_released(stores: Stores) -> None:
+    stores.batches.set_switch(processing(stores), CANCELED)
+    claimed = stores.batches.claim_cancel(BATCH.batch_id, claim("a"))
+    assert claimed.cancel_pass == CancelPass(until=iso(NOW + timedelta(seconds=60)))
+    with pytest.raises(NotClaimed):
+        stores.batches.claim_cancel(BATCH.batch_id, claim("b", seconds=59))
+    stores.batches.claim_cancel(BATCH.batch_id, claim("a", seconds=59))
+    stores.batches.save_cancel(BATCH.batch_id, "a", CancelPass(line=9))
+    assert stores.batches.claim_cancel(BATCH.batch_id, claim("b", seconds=60)).cancel_pass.line == 9
+    with pytest.raises(NotClaimed):
+        stores.batches.save_cancel(BATCH.batch_id, "a", CancelPass(line=10))
+    stores.batches.claim_cancel(BATCH.batch_id, claim("c", seconds=121))
+
+
+def test_cancel_pass_when_complete_then_its_end_is_stored(stores: Stores) -> None:
+    stores.batches.set_switch(processing(stores), CANCELED)
+    stores.batches.claim_cancel(BATCH.batch_id, claim("a"))
+    done = CancelPass(0, passed_at=iso(NOW))
+    stores.batches.save_cancel(BATCH.batch_id, "a", done)
+    assert current(stores).cancel_pass == done
+
+
+def test_claim_cancel_when_the_report_has_begun_then_refused(stores: Stores) -> None:
+    stores.batches.set_switch(processing(stores), CANCELED)
+    stores.batches.claim_report(BATCH.batch_id, claim("r"))
+    with pytest.raises(NotClaimed):
+        stores.batches.claim_cancel(BATCH.batch_id, claim("a"))
+
+
+def test_canceled_batch_when_reported_then_recovery_has_nothing_to_do(stores: Stores) -> None:
+    stores.batches.set_switch(processing(stores), CANCELED)
+    stores.batches.claim_report(BATCH.batch_id, claim("r"))
+    stores.batches.complete(BATCH.batch_id, "r", BatchStatus.CANCELED, {"rejected": 9}, NOW)
+    assert current(stores).status is BatchStatus.CANCELED
+    assert waiting(stores.batches) == []

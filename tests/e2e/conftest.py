@@ -399,6 +399,10 @@ class BatchFiles:
         self._batch_ids[name] = Source(self.bucket, f"incoming/{name}", put["VersionId"], "", 0).batch_id
         return name
 
+    def batch_id(self, name: str) -> str:
+        """The id of the batch of an uploaded file."""
+        return self._batch_ids[name]
+
     def line(self, name: str) -> int | None:
         """The last line of a file that was read and counted. None before its processing has started."""
         batch = batch_files.get(self._stack, self._batch_ids[name])

@@ -31,6 +31,7 @@ NO_ROLE = "no role"
 NOT_THERE = {
     "{payment_id}": "nothing_here",
     "{customer_id}": "not_here",
+    "{batch_id}": "not-here-0123456789ab",
     "{token_id}": "0" * 64,
     "{method_id}": "pm_not_here",
 }

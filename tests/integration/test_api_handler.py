@@ -594,3 +594,18 @@ def test_settings_when_one_is_missing_then_the_function_says_which(
         with pytest.raises(RuntimeError, match=name):
             load("api")
         os.environ[name] = value
+
+
+# Cancel ------------------------------------------------------------------------------------------------------------
+
+
+def test_cancel_ends_the_payment_counts_it_and_starts_its_audit(
+    api: Api, executions: Executions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.submit(metadata={"order": "A-17"})
+    capsys.readouterr()
+    answer = api.ask("POST /payments/{payment_id}/cancel", SHOP, path={"payment_id": "pay_1"})
+    assert (answer["statusCode"], answer["body"]["status"]) == (200, "rejected")
+    assert answer["body"]["metadata"] == {"order": "A-17"}
+    assert metrics_in(capsys.readouterr().out) == {"PaymentsRejected": 1}
+    assert set(executions.started()) == {"pay_1", "pay_1.c2"}

@@ -16,14 +16,16 @@ import pytest
 
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.slots import DynamoSlotStore
-from payments.adapters.dynamodb.tables import CONTROLS, PAYMENTS, PROCESSING_STATUS
+from payments.adapters.dynamodb.tables import AUDIT_LOG, CONTROLS, PAYMENTS, PROCESSING_STATUS
 from payments.adapters.lambda_functions import FunctionStarter
 from payments.application.batch.close_rows import BatchRows
+from payments.application.batch.switch_batch import switch_batch
+from payments.domain.batch.switch import SwitchState
 from payments.domain.batch_breaker import PausedBy
 from payments.domain.clock import utc_now
 from payments.domain.payment import moved
 from payments.domain.statuses import Status
-from tests.integration.functions import Context
+from tests.integration.functions import Context, metrics_in
 from tests.moto_tables import aws_in_memory, create_table
 from tests.waiting import eventually
 
@@ -115,6 +117,7 @@ def scenario(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchScenario]:
         )
         create_table(PAYMENTS)
         create_table(PROCESSING_STATUS)
+        create_table(AUDIT_LOG)
         just_now = int(time.time() / SLOT.total_seconds())  # a recent charge
         DynamoSlotStore(create_table(CONTROLS), CONTROLS.name, SLOT).take_slot(just_now, just_now)
         for name, value in {
@@ -126,6 +129,8 @@ def scenario(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchScenario]:
             "SLOT_MICROSECONDS": str(SLOT // timedelta(microseconds=1)),
             "PAYMENT_QUEUE_URL": queue_url,
             "PAYMENT_EVENTS_TOPIC_ARN": topic,
+            "AUDIT_TABLE": AUDIT_LOG.name,
+            "PATIENCE_SECONDS": "300",
             "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:payment",
             "REPORT_FUNCTION": "report",
             "AWS_LAMBDA_FUNCTION_NAME": "split",
@@ -295,3 +300,48 @@ def test_dispatch_hands_messages_back_without_counting_a_delivery(scenario: Batc
             scenario.delete(event)
     assert started == []
     assert len(scenario.delivered()["Records"]) == 2
+
+
+def switch_to(scenario: BatchScenario, state: SwitchState) -> str:
+    """Set the switch of the only batch. Returns its id."""
+    batch_id: str = boto3.client("dynamodb").scan(TableName=PROCESSING_STATUS.name)["Items"][0]["batch_id"]["S"]
+    switch_batch(batch_id, state, by="admin:jo", batches=scenario.report.reporter.batches, clock=utc_now)
+    return batch_id
+
+
+@pytest.mark.fault(76)
+def test_dispatch_drops_messages_of_a_paused_batch_uncounted(scenario: BatchScenario) -> None:
+    scenario.split.handler(scenario.upload("incoming/a.csv", HEADER + b"p1,1,USD\np2,1,USD\n"), Context())
+    switch_to(scenario, SwitchState.PAUSED)
+    assert scenario.dispatch.handler(scenario.delivered(), Context()) == {"batchItemFailures": []}
+
+
+@pytest.mark.fault(75)
+def test_canceled_batch_is_ended_reported_and_published_as_such(
+    scenario: BatchScenario, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = HEADER + b"p1,1,USD\np2,1,USD\nbad,-1,USD\np3,1,USD\n"
+    scenario.split.handler(scenario.upload("incoming/a.csv", content), Context())
+    batch_id = switch_to(scenario, SwitchState.CANCELED)
+    scenario.succeed("p2")
+    capsys.readouterr()
+    scenario.report.handler({"batch_id": batch_id}, Context())
+    assert metrics_in(capsys.readouterr().out) == {"PaymentsRejected": 2}
+    (published,) = scenario.messages(scenario.events_url)
+    assert (published["event"], published["status"]) == ("batch.canceled", "canceled")
+    assert published["by_status"] == {"rejected": 2, "succeeded": 1}
+    results = scenario.result(f"results/a.csv/{batch_id}/results.csv").splitlines()[1:]
+    assert [line.split(",")[1:6] for line in results] == [
+        ["p1", "1.00", "USD", "rejected", "batch_canceled"],
+        ["p2", "1.00", "USD", "succeeded", ""],
+        ["p3", "1.00", "USD", "rejected", "batch_canceled"],
+    ]
+    errors = scenario.result(f"results/a.csv/{batch_id}/errors.csv")
+    assert "to pay it after all" in errors
+    audited = boto3.client("dynamodb").scan(TableName=AUDIT_LOG.name)["Items"]
+    assert sorted((item["payment_id"]["S"], item["status"]["S"]) for item in audited) == [
+        ("p1", "pending"),
+        ("p1", "rejected"),
+        ("p3", "pending"),
+        ("p3", "rejected"),
+    ]

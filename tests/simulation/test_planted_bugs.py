@@ -18,6 +18,7 @@ from payments.adapters.step_functions import StepFunctionsWorkflow
 from payments.application import charge as charging
 from payments.application import record as recording
 from payments.application import recover, steps
+from payments.application.batch.cancel_rows import BatchCanceler
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.result_files import ResultFiles
 from payments.application.batch.split import Splitter
@@ -26,6 +27,7 @@ from payments.application.charge_list import ChargeList
 from payments.application.validate import PaymentMethods
 from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import Progress
+from payments.domain.cancellation import is_canceled
 from payments.domain.clock import iso, parse_iso
 from payments.domain.errors import POLICIES, AttemptDeclined, Declined, OutcomeUnknown, PaymentError
 from payments.domain.gateway_event import EventState, GatewayEvent
@@ -425,7 +427,42 @@ def forgets_what_fills_no_part(patch: Patch) -> None:
     patch.setattr(ResultFiles, "tails", lambda self: b"")
 
 
+def cancels_without_the_condition(patch: Patch) -> None:
+    """A cancellation is written over what the row became meanwhile."""
+    save = LaggingPayments.save
+
+    def save_over(self: LaggingPayments, payment: Payment) -> None:
+        if not is_canceled(payment):
+            save(self, payment)
+            return
+        row = self.rows[payment.payment_id]
+        change = replace(payment.history[-1], version=row.version + 1)
+        self.rows[row.payment_id] = replace(
+            row,
+            status=payment.status,
+            code=payment.code,
+            message=payment.message,
+            version=change.version,
+            history=(*row.history, change),
+        )
+
+    patch.setattr(LaggingPayments, "save", save_over)
+
+
+def forgets_rows_of_a_canceled_batch(patch: Patch) -> None:
+    """The rows of a canceled batch are not ended: they wait for ever."""
+    patch.setattr(BatchCanceler, "_end", lambda self, by, listed: False)
+
+
+def never_resumes_parked_rows(patch: Patch) -> None:
+    """Dispatch drops the messages of a held batch, and recovery does not queue its rows again."""
+    patch.setattr(recover.PaymentRecovery, "_is_lost", lambda self, run, listed, before: False)
+
+
 BUGS: dict[Plant, set[str]] = {
+    cancels_without_the_condition: {"canceled is never charged", "legal moves only"},
+    forgets_rows_of_a_canceled_batch: {"all settled", "batches reported"},
+    never_resumes_parked_rows: {"all settled"},
     no_intent: {"intent before effect"},
     new_key_every_time: {"charged once", "no contradiction"},
     customer_of_today: {"charged as asked", "every status has its cause"},

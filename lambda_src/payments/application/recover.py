@@ -14,9 +14,11 @@ from functools import partial
 from itertools import chain, islice
 
 from payments.application.batch.close_rows import BatchRows
+from payments.application.batch.switches import Switches
 from payments.application.charge_list import ChargeList
 from payments.application.webhooks import Webhooks
-from payments.domain.batch.state import Batch, BatchStatus, Source
+from payments.domain.batch.state import UNREPORTED, Batch, BatchStatus, Source
+from payments.domain.batch.switch import SwitchState
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import Clock, iso, parse_iso
 from payments.domain.due import OF_PAYMENTS, Backlog, Due, Kind
@@ -75,6 +77,7 @@ class _Run:
     seconds_left: Callable[[], float]
     on_found: Callable[[str, int], None]
     breaker: BreakerState
+    switches: Switches
     may_start_at: datetime
     list_seconds: float
     found: Counter[str] = field(default_factory=Counter)
@@ -131,7 +134,16 @@ class PaymentRecovery:
         time limit; what it did not reach stays due, and is first in the next one.
         """
         now = self.clock()
-        run = _Run(owner, now, seconds_left, self.on_found, self.breaker.state(), now, seconds_left() * LIST_SHARE)
+        run = _Run(
+            owner=owner,
+            leased_until=now,
+            seconds_left=seconds_left,
+            on_found=self.on_found,
+            breaker=self.breaker.state(),
+            switches=Switches(self.batches, self.clock),
+            may_start_at=now,
+            list_seconds=seconds_left() * LIST_SHARE,
+        )
         due = self._measured(run, now)
         if not self._holds_lease(run):
             run.add("lane_paused", int(run.breaker.paused))
@@ -265,7 +277,7 @@ class PaymentRecovery:
             run.add("overdue")
         if due is None or due.at > iso(now):
             self.payments.look_again(payment, due)
-        elif _holds_back(run.breaker, payment):
+        elif _holds_back(run.breaker, payment) or run.switches.of(payment).holds:
             if kind is Kind.LATE:  # the others are few writes: they stay due until the breaker resumes
                 self._look_later(payment, due, now + self.timeouts.unit)
         elif (
@@ -338,7 +350,7 @@ class PaymentRecovery:
         if batch is None:
             return
         look = batch.look
-        if look.seen != batch.how_far or run.breaker.paused:
+        if look.seen != batch.how_far or run.breaker.paused or batch.switch.state is SwitchState.PAUSED:
             look = replace(look, seen=batch.how_far, seen_since=iso(now))
         if now - parse_iso(look.seen_since) >= max(self.timeouts.overdue, self._queue_wait(run)):
             run.add("batches_stuck")
@@ -355,15 +367,21 @@ class PaymentRecovery:
             else:
                 self.start_report(batch.batch_id)
             run.add("batches_resumed")
-        elif batch.ready_to_report:
+        elif batch.ready_to_report or self._cancel_is_due(batch, now):
             self.start_report(batch.batch_id)
             run.add("batches_resumed")
         elif checks and (look.checked_line or now >= check_at):
             yield from self._check_rows(run, batch, now)
 
     def _check_at(self, batch: Batch) -> datetime:
-        """When the rows of a batch are checked next."""
-        return parse_iso(batch.look.checked_at or batch.updated_at) + 2 * self.timeouts.unit
+        """When the rows of a batch are checked next: at once after it was resumed."""
+        last = batch.look.checked_at or batch.updated_at
+        return parse_iso(last) + (timedelta(0) if batch.switch.resumed_after(last) else 2 * self.timeouts.unit)
+
+    def _cancel_is_due(self, batch: Batch, now: datetime) -> bool:
+        """Whether the report function must end more payments of a canceled batch."""
+        ends_rows = batch.switch.is_canceled and batch.status in UNREPORTED
+        return ends_rows and batch.cancel_pass.is_due(iso(now), 2 * self.timeouts.unit)
 
     def _queue_wait(self, run: _Run) -> timedelta:
         """How long a message may wait in the queue: twice the time in which the gateway's rate empties it."""
@@ -373,7 +391,8 @@ class PaymentRecovery:
 
     def _check_rows(self, run: _Run, batch: Batch, now: datetime) -> _Steps:
         """Queue payments that were never started for longer than a message may wait, and close rows that have an
-        outcome. `_recover_payment` handles the running ones.
+        outcome. `_recover_payment` handles the running ones. Rows of a held batch are not lost. After a resume, those
+        from before wait no longer than the queue needs: their messages may be gone.
 
         Messages are queued in groups of ten. A check that is interrupted is continued at its line by the next run.
         """
@@ -382,7 +401,9 @@ class PaymentRecovery:
         line = batch.look.checked_line
         try:
             for listed in self.payments.of_batch(batch.batch_id, after=line):
-                if self._is_lost(run, listed, now - longest):
+                queued_at = max(listed.created_at, listed.restarted_at)
+                waits = self._queue_wait(run) if batch.switch.resumed_after(queued_at) else longest
+                if self._is_lost(run, listed, now - waits):
                     lost.append(QueuedPayment(listed.payment_id, batch.batch_id, listed.batch_line))
                 if len(lost) == MESSAGES_A_REQUEST:
                     self._queue_again(run, lost)
@@ -407,6 +428,8 @@ class PaymentRecovery:
             return False
         waits = payment.status is Status.PENDING and payment.version == 1
         if not waits or max(payment.created_at, payment.restarted_at) > iso(queued_before):
+            return False
+        if run.switches.of(payment).holds:
             return False
         if payment.restarts:
             # queueing it did not help: its own execution may have failed before it wrote anything, and its name cannot
@@ -439,7 +462,7 @@ class PaymentRecovery:
             return True
         if probe and probe.status not in OPEN:
             probe = None
-        waiting = probe or next(self._pending(), None)
+        waiting = probe or next(self._pending(run), None)
         if waiting is None:
             return self._answers()
         if self._answers():  # send a probe only to a gateway that answers
@@ -448,7 +471,7 @@ class PaymentRecovery:
                 self._restart(run, waiting)
         return False
 
-    def _pending(self) -> Iterator[Payment]:
+    def _pending(self, run: _Run) -> Iterator[Payment]:
         """Payments that wait to be sent, whose own execution has ended. Reads a bounded number of rows."""
         now = self.clock()
         before = iso(now - self.timeouts.unit)
@@ -456,7 +479,8 @@ class PaymentRecovery:
             waiting = self.payments.due(kind, now + self.timeouts.authentication)  # also those restarted lately
             for payment_id, _ in islice(waiting, MOST_CANDIDATES):
                 payment = self.payments.get(payment_id)
-                if payment and payment.status is Status.PENDING and payment.created_at < before:
+                waits = payment and payment.status is Status.PENDING and payment.created_at < before
+                if payment and waits and not run.switches.of(payment).holds:
                     yield payment
 
     def _answers(self) -> bool:

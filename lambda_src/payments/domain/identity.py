@@ -37,6 +37,12 @@ class Caller:
         return role in self.roles
 
 
+def actor_of(caller: Caller) -> str:
+    """The caller as the actor of a change: a role and the subject. Clients see only the role."""
+    by = next((role for role in (Role.ADMIN, Role.MERCHANT, Role.CUSTOMER) if caller.has(role)), Role.OPERATOR)
+    return f"{by}:{caller.subject}"
+
+
 EVERYBODY = Caller("everybody", frozenset({Role.ADMIN}))
 """Every caller where AUTH_MODE is `none`."""
 

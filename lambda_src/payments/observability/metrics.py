@@ -114,6 +114,12 @@ def note_outcome(payment: Payment) -> None:
         )
 
 
+def count_canceled(payments: int = 1) -> None:
+    """Count canceled payments as the record step counts outcomes: the graphs show them together."""
+    if payments:
+        count(OUTCOMES[Status.REJECTED], payments, step="record")
+
+
 @contextmanager
 def timed(step: str, monotonic: Callable[[], float] = time.monotonic) -> Iterator[None]:
     """Measure one run of a step, even if it raises, and print it with the metrics noted meanwhile in one line."""

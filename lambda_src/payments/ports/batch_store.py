@@ -8,6 +8,7 @@ from typing import Protocol
 from payments.domain.batch.errors import CellError, RejectedRow
 from payments.domain.batch.report import ReportProgress
 from payments.domain.batch.state import Batch, BatchStatus, Look, Progress, ResultRow
+from payments.domain.batch.switch import CancelPass, Switch
 from payments.domain.payment import Payment
 from payments.ports.due_index import DueIndex
 
@@ -65,6 +66,21 @@ class BatchStore(DueIndex, Protocol):
 
     def get(self, batch_id: str) -> Batch | None:
         """The batch's current state, or None."""
+
+    def set_switch(self, batch: Batch, switch: Switch) -> None:
+        """Set the switch of a batch that is `splitting` or `processing`, and make the batch due. Setting it to
+        `running` also begins the check of its rows anew. Raises NotClaimed if the batch has a report, or if its switch
+        is not as read.
+        """
+
+    def switch_of(self, batch_id: str) -> Switch:
+        """The current switch. That of an unknown batch lets payments start."""
+
+    def claim_cancel(self, batch_id: str, claim: Claim) -> Batch:
+        """Start or take over a pass that ends the payments of a canceled batch without a report. Raises NotClaimed."""
+
+    def save_cancel(self, batch_id: str, owner: str, progress: CancelPass) -> None:
+        """Store how far the pass has come. `until` "" ends the claim. Raises NotClaimed if the claim is lost."""
 
     def look(self, batch: Batch, look: Look, due: datetime) -> Batch:
         """Note a look at a batch, and set when recovery looks again. Raises NotClaimed for all callers but one: the

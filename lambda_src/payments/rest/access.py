@@ -7,12 +7,17 @@ _EVERY_ROLE = frozenset(Role)
 _READERS = _EVERY_ROLE
 _KEEPERS = frozenset({Role.ADMIN, Role.MERCHANT, Role.CUSTOMER})
 _STAFF = frozenset({Role.ADMIN, Role.OPERATOR})
+_MANAGERS = frozenset({Role.ADMIN})
 _SUBMITTERS = frozenset({Role.ADMIN, Role.MERCHANT})
 
 ALLOWED: dict[str, frozenset[Role]] = {
     "create_payment": _SUBMITTERS,
     "get_payment": _READERS,
+    "cancel_payment": _KEEPERS,
     "list_payments": _STAFF,
+    "pause_batch": _MANAGERS,
+    "resume_batch": _MANAGERS,
+    "cancel_batch": _MANAGERS,
     "create_customer": _KEEPERS,
     "find_customers": _STAFF,
     "get_customer": _READERS,

@@ -1,15 +1,16 @@
-"""Payments over REST: submit a payment, and read its status."""
+"""Payments over REST: submit a payment, read its status, and cancel it."""
 
 from datetime import datetime, timedelta
 from typing import Any
 
 from payments.application.accept import OtherPayment, accept
 from payments.application.backlog import BacklogFull
+from payments.application.cancel import NotPending, cancel
 from payments.application.sealed_payments import opened
 from payments.domain.clock import parse_iso
 from payments.domain.customer import Customer
 from payments.domain.errors import PaymentError
-from payments.domain.identity import Caller, Role
+from payments.domain.identity import Caller, Role, actor_of
 from payments.domain.payment import PAYMENT_ID, InvalidRequest, Payment, PaymentRequest, parse_request
 from payments.domain.statuses import Status
 from payments.observability.logs import logger
@@ -44,18 +45,61 @@ def create_payment(request: Request, services: Services) -> dict[str, Any]:
 
 def get_payment(request: Request, services: Services) -> dict[str, Any]:
     """GET /payments/{payment_id}."""
-    payment_id = request.path["payment_id"]
-    payment = services.payments.get(payment_id) if PAYMENT_ID.fullmatch(payment_id) else None
-    takes_part = payment is not None and _takes_part(request, services, payment)
-    if payment is not None and not (takes_part or request.caller.sees_all):
-        record_denied(services.access_log, request, "payment", payment_id)
-        payment = None
-    if payment is None:
-        raise Problem(404, "not-found", "no payment has this payment_id; check it, or submit it with POST /payments")
+    payment, takes_part = _required(request, services, others=request.caller.sees_all)
     payment = opened(payment, services.encryptor)
     if takes_part and payment.status is Status.REQUIRES_ACTION and payment.gateway_reference:
         return _with_next_action(services, payment)
     return answer(200, payment_view(payment))
+
+
+def cancel_payment(request: Request, services: Services) -> dict[str, Any]:
+    """POST /payments/{payment_id}/cancel: by its submitter, the customer that owns it, or an admin."""
+    caller = request.caller
+    payment, _ = _required(request, services, others=caller.has(Role.ADMIN))
+    try:
+        payment, repeated = cancel(
+            payment.payment_id,
+            by=actor_of(caller),
+            store=services.payments,
+            workflow=services.workflow,
+            clock=lambda: request.at,
+        )
+    except NotPending as refused:
+        raise _not_cancelable(refused.payment) from None
+    headers = {"Idempotent-Replayed": "true"} if repeated else {}
+    return answer(200, payment_view(opened(payment, services.encryptor)), headers)
+
+
+def _required(request: Request, services: Services, *, others: bool) -> tuple[Payment, bool]:
+    """The payment that the path names, and whether the caller takes part in it. `others` are payments of other callers.
+
+    Raises Problem 404 with the same text if it is unknown or must not be seen; the latter is audited.
+    """
+    payment_id = request.path["payment_id"]
+    payment = services.payments.get(payment_id) if PAYMENT_ID.fullmatch(payment_id) else None
+    takes_part = payment is not None and _takes_part(request, services, payment)
+    if payment is not None and not (takes_part or others):
+        record_denied(services.access_log, request, "payment", payment_id)
+        payment = None
+    if payment is None:
+        raise Problem(404, "not-found", "no payment has this payment_id; check it, or submit it with POST /payments")
+    return payment, takes_part
+
+
+def _not_cancelable(payment: Payment) -> Problem:
+    """Why a payment cannot be canceled, with its status and what to do."""
+    what = {
+        Status.IN_REVIEW: "it is held for an operator, who decides on it",
+        Status.FAILED: "it ended without a charge",
+        Status.DECLINED: "it ended without a charge",
+        Status.REJECTED: "it ended without a charge",
+    }.get(payment.status, "it was sent to the gateway; once it succeeded, refund it there")
+    return Problem(
+        409,
+        "conflict",
+        f"payment_id {payment.payment_id} is {payment.status}, and only a pending payment can be canceled: {what}. "
+        "Nothing was changed.",
+    )
 
 
 def _with_next_action(services: Services, payment: Payment) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from payments.application.backlog import BacklogLimit
 from payments.application.velocity import Velocity
 from payments.ports.access_log import AccessLog
+from payments.ports.batch_store import BatchStore
 from payments.ports.customer_store import CustomerStore
 from payments.ports.email_hasher import EmailHasher
 from payments.ports.field_encryptor import FieldEncryptor
@@ -24,6 +25,7 @@ class Services:
 
     payments: PaymentStore
     listing: PaymentListing
+    batches: BatchStore
     customers: CustomerStore
     tokens: TokenStore
     workflow: Workflow

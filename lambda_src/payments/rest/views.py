@@ -4,6 +4,7 @@ must confirm again."""
 from dataclasses import asdict
 from typing import Any
 
+from payments.domain.batch.state import Batch
 from payments.domain.money import Money
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
@@ -63,6 +64,28 @@ def payment_view(payment: Payment) -> dict[str, Any]:
         "batch_line": payment.batch_line,
     }
     return _filled(view) | {"references": _filled(references)}
+
+
+def batch_view(batch: Batch) -> dict[str, Any]:
+    """A batch with its switch and its counts. `by_status` counts its results once they are written."""
+    switch, progress = batch.switch, batch.progress
+    view = {
+        "batch_id": batch.batch_id,
+        "file": batch.source.file,
+        "status": batch.status.value,
+        "switch": _filled({"state": switch.state.value, "by": switch.by.partition(":")[0], "at": switch.at}),
+        "by_status": dict(batch.by_status),
+        "created_at": batch.created_at,
+        "updated_at": batch.updated_at,
+    }
+    counts = {
+        "rows_read": progress.rows_read,
+        "rows_accepted": progress.rows_accepted,
+        "rows_rejected": progress.rows_rejected,
+        "already_submitted": progress.already_submitted,
+        "rows_closed": batch.rows_closed,
+    }
+    return _filled(view) | counts
 
 
 def next_action_view(action: NextAction) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from fakes.tokens import MemoryTokenStore
 from fakes.workflow import MemoryWorkflow
 from payments.application.audit import audit
 from payments.application.batch.close_rows import BatchRows
+from payments.application.batch.switch_batch import switch_batch
 from payments.application.charge import Charging
 from payments.application.record import record
 from payments.application.recover import RESERVE_SECONDS, PaymentRecovery
@@ -32,6 +33,7 @@ from payments.application.sealed_payments import opened
 from payments.application.validate import PaymentMethods
 from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import Batch, BatchStatus, Look, Progress, Source
+from payments.domain.batch.switch import CancelPass, SwitchState
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso, parse_iso
 from payments.domain.due import Kind
@@ -182,7 +184,7 @@ class RecoveryScenario:
         return batch
 
 
-# Payments ------------------------------------------------------------------------------------------------------------
+# Payments ------------------------------------------------------------------------------------------
 
 LEFTOVERS = {
     "accepted and never started": (payment(), 1, "pay_1"),
@@ -353,7 +355,7 @@ def test_recovery_counts_payments_in_review_but_not_as_overdue() -> None:
     assert scenario.recover(after_units=1000) == Counter(in_review=1)
 
 
-# The gateway's events ------------------------------------------------------------------------------------------------
+# The gateway's events ------------------------------------------------------------------------------
 
 
 @pytest.mark.fault(35)
@@ -442,7 +444,7 @@ def test_recovery_counts_a_contradicting_parked_event_once() -> None:
     assert scenario.events.events["evt_1"].state is EventState.CONTRADICTS
 
 
-# Batches -------------------------------------------------------------------------------------------------------------
+# Batches -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.fault(30)
@@ -627,7 +629,7 @@ def test_recovery_does_not_requeue_started_payments_of_a_batch() -> None:
     assert [message.payment_id for message in scenario.queue.messages] == ["p5"]
 
 
-# The batch breaker ---------------------------------------------------------------------------------------------------
+# The batch breaker ---------------------------------------------------------------------------------
 
 
 def paused(*rows: Payment, by: PausedBy = PausedBy.GATEWAY) -> RecoveryScenario:
@@ -761,7 +763,7 @@ def test_recovery_does_not_switch_delivery_that_is_already_right() -> None:
     assert switched == [False]
 
 
-# In time -------------------------------------------------------------------------------------------------------------
+# In time -------------------------------------------------------------------------------------------
 
 
 def test_recovery_out_of_time_serves_every_kind_and_the_next_continues() -> None:
@@ -938,3 +940,84 @@ def test_recovery_starts_executions_no_faster_than_the_gateway_allows() -> None:
     times = sorted(row.restarted_at for row in scenario.payments.rows.values())
     apart = {parse_iso(later) - parse_iso(earlier) for earlier, later in pairwise(times)}
     assert min(apart) >= timedelta(seconds=10)
+
+
+# One batch is paused or canceled ----------------------------------------------------------------------
+
+
+def switched(scenario: RecoveryScenario, state: SwitchState) -> None:
+    """Set the switch of the batch, as an admin does."""
+    switch_batch("b1", state, by="admin:jo", batches=scenario.batches, clock=scenario.clock)
+
+
+@pytest.mark.parametrize("state", [SwitchState.PAUSED, SwitchState.CANCELED])
+def test_recovery_starts_and_queues_nothing_of_a_held_batch(state: SwitchState) -> None:
+    scenario = RecoveryScenario()
+    back = after(batch_payment("p3", 3), Status.PROCESSING, Status.PENDING)
+    scenario.split(batch_payment("p2", 2), back)
+    switched(scenario, state)
+    for _ in range(30):
+        found = scenario.recover(after_units=1)
+        assert (found["taken_up"], found["requeued"]) == (0, 0)
+    assert (scenario.workflow.started, scenario.queue.messages) == ([], [])
+
+
+@pytest.mark.fault(76)
+def test_recovery_counts_no_paused_batch_as_stuck() -> None:
+    scenario = RecoveryScenario()
+    scenario.split(batch_payment("p2", 2))
+    switched(scenario, SwitchState.PAUSED)
+    assert not any(scenario.recover(after_units=1)["batches_stuck"] for _ in range(30))
+
+
+@pytest.mark.fault(76)
+def test_recovery_queues_the_rows_of_a_resumed_batch_in_its_next_run() -> None:
+    scenario = RecoveryScenario()
+    back = after(batch_payment("p3", 3), Status.PROCESSING, Status.PENDING)
+    scenario.split(batch_payment("p2", 2), back)
+    switched(scenario, SwitchState.PAUSED)
+    scenario.recover(after_units=0.2)
+    switched(scenario, SwitchState.RUNNING)
+    assert scenario.recover(after_units=0.2)["requeued"] == 1
+    assert [message.payment_id for message in scenario.queue.messages] == ["p2"]
+    assert scenario.recover(after_units=0.2)["requeued"] == 0
+    assert scenario.recover(after_units=1)["taken_up"] == 1
+    assert scenario.workflow.started == ["p3.2"]
+
+
+def test_recovery_of_a_resumed_batch_leaves_rows_to_a_busy_queue() -> None:
+    scenario = RecoveryScenario()
+    scenario.recovery = replace(scenario.recovery, slot=timedelta(seconds=1))
+    scenario.split(batch_payment("p2", 2))
+    scenario.queue.messages = [QueuedPayment(f"q{number}", "b2", number) for number in range(600)]
+    switched(scenario, SwitchState.PAUSED)
+    switched(scenario, SwitchState.RUNNING)
+    assert scenario.recover(after_units=0.2)["requeued"] == 0
+    scenario.queue.messages.clear()
+    assert scenario.recover(after_units=3)["requeued"] == 1
+
+
+def test_recovery_lets_the_report_function_end_a_canceled_batch() -> None:
+    scenario = RecoveryScenario()
+    scenario.split(batch_payment("p2", 2))
+    switched(scenario, SwitchState.CANCELED)
+    assert scenario.recover()["batches_resumed"] == 1
+    assert scenario.reported == ["b1"]
+    now = scenario.clock()
+    scenario.batches.claim_cancel("b1", Claim("run", now, now + timedelta(minutes=2)))
+    assert scenario.recover(after_units=0.2)["batches_resumed"] == 0  # it is running
+    assert scenario.recover(after_units=0.4)["batches_resumed"] == 1  # it stopped
+    scenario.batches.save_cancel("b1", "run", CancelPass(passed_at=iso(scenario.clock())))
+    assert scenario.recover(after_units=1)["batches_resumed"] == 0
+    assert scenario.recover(after_units=1)["batches_resumed"] == 1  # a row is still open
+
+
+@pytest.mark.parametrize("state", [SwitchState.PAUSED, SwitchState.CANCELED])
+def test_recovery_sends_no_payment_of_a_held_batch_as_the_probe(state: SwitchState) -> None:
+    scenario = RecoveryScenario()
+    scenario.split(after(batch_payment("p2", 2), Status.PROCESSING, Status.PENDING))
+    switched(scenario, state)
+    scenario.breaker.pause(PausedBy.GATEWAY, "key_refused: no", scenario.clock())
+    scenario.recover(after_units=2)
+    assert scenario.workflow.started == []
+    assert not scenario.breaker.state().paused

@@ -14,11 +14,14 @@ import pytest
 from payctl import batch_files, batch_view
 from payctl.failures import Exit
 from payctl.stack import Stack
+from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.batches import DynamoBatchStore
-from payments.adapters.dynamodb.tables import PAYMENTS, PROCESSING_STATUS
+from payments.adapters.dynamodb.tables import CONTROLS, PAYMENTS, PROCESSING_STATUS
+from payments.adapters.lambda_functions import FunctionStarter
 from payments.domain.batch.errors import CellError, RejectedRow
 from payments.domain.batch.report import ReportProgress, ResultFile
 from payments.domain.batch.state import Batch, BatchStatus, Progress, Source
+from payments.domain.batch_breaker import PausedBy
 from payments.domain.clock import iso
 from payments.ports.batch_store import Claim
 from tests.moto_tables import aws_in_memory, create_table
@@ -71,6 +74,7 @@ def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchS
         s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         dynamodb = create_table(PROCESSING_STATUS)
         create_table(PAYMENTS)
+        create_table(CONTROLS)
         yield BatchScenario(
             s3, DynamoBatchStore(dynamodb, PROCESSING_STATUS.name, PAYMENTS.name), payctl_with(tmp_path)
         )
@@ -197,3 +201,93 @@ def test_rejected_rows_when_there_are_more_than_shown_then_counts_the_rest(
     stack = Stack(OUTPUTS, tmp_path)
     assert batch_files.rejected_rows(stack, batch, limit=0) == ([], 1)
     assert batch_files.rejected_rows(stack, batch, limit=5) == ([REFUSED], 0)
+
+
+# Pause, resume and cancel ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """The functions that payctl starts: moto runs none."""
+    found: list[tuple[str, Any]] = []
+    monkeypatch.setattr(FunctionStarter, "__call__", lambda self, event: found.append((self._function_name, event)))
+    return found
+
+
+def processing(scenario: BatchScenario, rows: int = 4) -> str:
+    """A batch whose file is read. Returns its id."""
+    source = scenario.uploaded()
+    claim = Claim("me", NOON, NOON + timedelta(minutes=1))
+    scenario.store.claim_split(Batch(source.batch_id, source, BatchStatus.SPLITTING, iso(NOON), iso(NOON)), claim)
+    progress = Progress(line=rows + 1, rows_read=rows, rows_accepted=rows)
+    scenario.store.finish_split(source.batch_id, "me", progress, NOON)
+    return source.batch_id
+
+
+def test_batch_when_paused_then_show_and_watch_say_so_until_resumed(scenario: BatchScenario) -> None:
+    batch_id = processing(scenario)
+    printed = json.loads(scenario.payctl("batch", "pause", batch_id, "--json").stdout)
+    assert (printed["switch"]["state"], printed["switch"]["by"]) == ("paused", "operator:moto")
+    held = f"paused by operator:moto since {printed['switch']['at']}; resume it with: payctl batch resume {batch_id}"
+    assert printed["held"] == held
+    assert held in scenario.payctl("batch", "show", batch_id).stdout
+    watched = scenario.payctl("batch", "show", batch_id, "--watch", "--timeout", "0.05")
+    assert (watched.exit_code, held in watched.stderr) == (Exit.STILL_OPEN, True)
+    assert scenario.payctl("batch", "resume", batch_id).exit_code == Exit.DONE
+    assert json.loads(scenario.payctl("batch", "show", batch_id, "--json").stdout)["held"] == ""
+
+
+def test_batch_when_the_breaker_is_paused_then_show_says_so(scenario: BatchScenario) -> None:
+    batch_id = processing(scenario)
+    breaker = DynamoBreakerStore(boto3.client("dynamodb"), OUTPUTS["controls_table"])
+    breaker.pause(PausedBy.GATEWAY, "key_refused: no", NOON)
+    shown = scenario.payctl("batch", "show", batch_id).stdout
+    assert f"the batch breaker has been paused since {iso(NOON)} (key_refused: no)" in shown
+
+
+def test_batch_when_canceled_then_its_rows_are_ended_at_once(
+    scenario: BatchScenario, started: list[tuple[str, Any]]
+) -> None:
+    batch_id = processing(scenario)
+    result = scenario.payctl("batch", "cancel", batch_id, "--yes")
+    assert result.exit_code == Exit.DONE, result.output
+    assert started == [("payment-report-test", {"batch_id": batch_id})]
+    assert "canceled by operator:moto" in result.stdout
+    assert scenario.store.switch_of(batch_id).is_canceled
+    refused = scenario.payctl("batch", "resume", batch_id)
+    assert (refused.exit_code, "is canceled: this is final" in refused.stderr) == (Exit.FAILED, True)
+
+
+def test_batch_when_canceled_and_watched_then_it_waits_for_the_end(
+    scenario: BatchScenario, started: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch_id = processing(scenario)
+
+    def ended(_: FunctionStarter, event: dict[str, str]) -> None:
+        scenario.store.claim_report(event["batch_id"], Claim("r", NOON, NOON + timedelta(minutes=1)))
+        scenario.store.complete(event["batch_id"], "r", BatchStatus.CANCELED, {"rejected": 4}, NOON)
+
+    monkeypatch.setattr(FunctionStarter, "__call__", ended)
+    result = scenario.payctl("batch", "cancel", batch_id, "--yes", "--watch", "--json")
+    assert result.exit_code == Exit.DONE, result.output
+    printed = json.loads(result.stdout)
+    assert (printed["status"], printed["by_status"]) == ("canceled", {"rejected": 4})
+
+
+def test_batch_cancel_watched_without_progress_exits_4(scenario: BatchScenario, started: list[tuple[str, Any]]) -> None:
+    result = scenario.payctl("batch", "cancel", processing(scenario), "--yes", "--watch", "--timeout", "0.05")
+    assert result.exit_code == Exit.STILL_OPEN
+
+
+def test_batch_cancel_without_yes_or_a_terminal_changes_nothing(scenario: BatchScenario) -> None:
+    batch_id = processing(scenario)
+    assert scenario.payctl("batch", "cancel", batch_id).exit_code == Exit.USAGE
+    assert not scenario.store.switch_of(batch_id).holds
+
+
+def test_batch_that_is_unknown_or_reported_is_not_switched(scenario: BatchScenario) -> None:
+    source = scenario.uploaded()
+    assert "there is no batch" in scenario.payctl("batch", "pause", source.batch_id).stderr
+    scenario.ended(source, succeeded=1)
+    refused = scenario.payctl("batch", "pause", source.batch_id)
+    assert "is completed: every payment of it has an outcome" in refused.stderr

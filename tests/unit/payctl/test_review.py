@@ -266,7 +266,7 @@ def test_operator_in_the_history_is_the_arn_suffix_without_an_email_domain(arn: 
         def get_caller_identity(self) -> dict[str, str]:
             return {"Arn": arn}
 
-    assert review._operator(Stack()) == actor  # type: ignore[arg-type]
+    assert adapters.operator(Stack()) == actor  # type: ignore[arg-type]
 
 
 ADVICE = {

@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 from fakes.access_log import MemoryAccessLog
+from fakes.batches import MemoryBatchStore
 from fakes.customers import MemoryCustomerStore
 from fakes.email_hasher import MemoryEmailHasher
 from fakes.field_encryptor import MemoryFieldEncryptor
@@ -26,7 +27,7 @@ from payments.application.rate_limited_saved_methods import RateLimitedSavedMeth
 from payments.application.velocity import Velocity
 from payments.domain.customer import CustomerRequest, created, sealing_context
 from payments.domain.identity import Caller, Role
-from payments.rest import customers, legacy, listing, payments, saved_methods, tokens
+from payments.rest import batches, customers, legacy, listing, payments, saved_methods, tokens
 from payments.rest.http import Problem, problem_answer
 from payments.rest.rate_limits import Kind, Limiter
 from payments.rest.request import Request
@@ -42,7 +43,7 @@ SAM = Caller("sub_sam", frozenset({Role.CUSTOMER}))
 
 PLENTY = 1000
 SLOT = timedelta(milliseconds=50)
-_MODULES = (customers, legacy, listing, payments, saved_methods, tokens)
+_MODULES = (batches, customers, legacy, listing, payments, saved_methods, tokens)
 REQUEST_ID, IP = "request-1", "192.0.2.1"
 
 
@@ -60,6 +61,7 @@ class RestScenario:
         self.encryptor = MemoryFieldEncryptor()
         self.email_hasher = MemoryEmailHasher()
         self.payments = MemoryPaymentStore(self.encryptor)
+        self.batches = MemoryBatchStore(self.payments)
         self.customers = MemoryCustomerStore()
         self.tokens = MemoryTokenStore()
         self.workflow = MemoryWorkflow()
@@ -74,6 +76,7 @@ class RestScenario:
         self.services = Services(
             payments=self.payments,
             listing=MemoryPaymentListing(self.payments),
+            batches=self.batches,
             customers=self.customers,
             tokens=self.tokens,
             workflow=self.workflow,

@@ -16,7 +16,8 @@ from payments.adapters.dynamodb.items import from_item, to_item
 from payments.adapters.dynamodb.tables import BY_UNFINISHED, PROCESSING_STATUS
 from payments.domain.batch.errors import CellError, RejectedRow
 from payments.domain.batch.report import FileParts, ReportProgress, ResultFile
-from payments.domain.batch.state import Batch, BatchStatus, Look, Progress, ResultRow, Source
+from payments.domain.batch.state import UNREPORTED, Batch, BatchStatus, Look, Progress, ResultRow, Source
+from payments.domain.batch.switch import CancelPass, Switch, SwitchState
 from payments.domain.clock import iso
 from payments.domain.due import AT_ONCE, Kind
 from payments.domain.payment import Payment
@@ -151,6 +152,54 @@ class DynamoBatchStore(DynamoDueIndex):
         """Move the index `by-unfinished` into the index by due time, one write for each batch."""
         return self.adopt_share(BY_UNFINISHED, _UNFINISHED, Kind.BATCH)
 
+    def set_switch(self, batch: Batch, switch: Switch) -> None:
+        """Set the switch with one conditional write: no report, and the switch as read. Raises NotClaimed."""
+        again = {} if switch.holds else {"checked_line": 0}
+        values = {"switch": switch.state.value, "switch_by": switch.by, "switch_at": switch.at, "due_at": switch.at}
+        # batches from before the switch existed have none
+        seen = "#switch = :seen" if batch.switch.at else "attribute_not_exists(switch_at)"
+        splitting, processing = (status.value for status in UNREPORTED)
+        self._update(
+            batch.batch_id,
+            {**values, **again},
+            f"#status IN (:splitting, :processing) AND {seen}",
+            {":splitting": splitting, ":processing": processing}
+            | ({":seen": batch.switch.state.value} if batch.switch.at else {}),
+        )
+
+    def switch_of(self, batch_id: str) -> Switch:
+        """The switch, from a strongly consistent read of three attributes of the summary."""
+        item = self._client.get_item(
+            TableName=self._table,
+            Key=_key(batch_id),
+            ProjectionExpression="#switch, switch_by, switch_at",
+            ExpressionAttributeNames={"#switch": "switch"},
+            ConsistentRead=True,
+        ).get("Item", {})
+        return _switch_of(from_item(item))
+
+    def claim_cancel(self, batch_id: str, claim: Claim) -> Batch:
+        """Claim the pass with one conditional write, and return the batch. Raises NotClaimed."""
+        splitting, processing = (status.value for status in UNREPORTED)
+        self._update(
+            batch_id,
+            {"cancel_owner": claim.owner, "cancel_until": iso(claim.until)},
+            "#status IN (:splitting, :processing) AND #switch = :canceled"
+            " AND (attribute_not_exists(cancel_until) OR cancel_until < :at OR cancel_owner = :cancel_owner)",
+            {
+                ":splitting": splitting,
+                ":processing": processing,
+                ":canceled": SwitchState.CANCELED.value,
+                ":at": iso(claim.at),
+            },
+        )
+        return self._after_claim(batch_id)
+
+    def save_cancel(self, batch_id: str, owner: str, progress: CancelPass) -> None:
+        """Store the pass if `owner` still has the claim. Raises NotClaimed."""
+        values = {f"cancel_{name}": value for name, value in asdict(progress).items()}
+        self._update(batch_id, values, "cancel_owner = :claimed_by", {":claimed_by": owner})
+
     def look(self, batch: Batch, look: Look, due: datetime) -> Batch:
         """Note the look with one conditional write: the status and the due time are as read. Raises NotClaimed."""
         seen = {":read": batch.status.value, ":due": batch.due_at}
@@ -188,6 +237,9 @@ class DynamoBatchStore(DynamoDueIndex):
             compared={":working": working.value, ":at": iso(claim.at)}
             | ({":ready": ready.value} if ready is not working else {}),
         )
+        return self._after_claim(batch_id)
+
+    def _after_claim(self, batch_id: str) -> Batch:
         claimed = self.get(batch_id)
         if claimed is None:
             raise LookupError(f"batch {batch_id} was claimed but does not exist")
@@ -209,7 +261,7 @@ class DynamoBatchStore(DynamoDueIndex):
     ) -> None:
         """Set `values` on the summary. Names are written as `#name`, because `status` is a reserved word."""
         assignments = ", ".join(f"#{name} = :{name}" for name in values)
-        names = {name for name in ("status", "owner") if f"#{name}" in condition} | set(
+        names = {name for name in ("status", "owner", "switch") if f"#{name}" in condition} | set(
             values
         )  # DynamoDB rejects unused values
         try:
@@ -306,7 +358,19 @@ def _batch_of(summary: Mapping[str, Any], *counters: Mapping[str, Any]) -> Batch
             checked_line=int(values.get("checked_line", 0)),
             checked_at=values.get("checked_at", ""),
         ),
+        switch=_switch_of(values),
+        cancel_pass=CancelPass(
+            line=int(values.get("cancel_line", 0)),
+            passed_at=values.get("cancel_passed_at", ""),
+            until=values.get("cancel_until", ""),
+        ),
     )
+
+
+def _switch_of(values: Mapping[str, Any]) -> Switch:
+    """The switch in a summary. Batches from before it existed are running."""
+    state = SwitchState(values.get("switch", SwitchState.RUNNING))
+    return Switch(state, values.get("switch_by", ""), values.get("switch_at", ""))
 
 
 def _report_of(values: Mapping[str, Any]) -> ReportProgress:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from payments.application.batch.switches import Switches
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.domain.payment import PAYMENT_ID
 from payments.domain.statuses import OPEN
@@ -40,6 +41,12 @@ NEVER_DISPATCHED = (MalformedMessage, NotStored)
 """Errors that each later delivery of a message repeats. A payment's row is stored before its message is sent."""
 
 
+class BatchHeld(Exception):
+    """The payment's batch is paused or canceled. The message is done: recovery queues the payment again if the batch
+    is resumed. A message that waited in the queue instead would delay other batches, and be received again and again.
+    """
+
+
 class ShortOfTime(Exception):
     """REST payments hold the slots, or the gateway has just refused a payment, and the dispatcher's time is over.
 
@@ -70,16 +77,20 @@ class Dispatcher:
     interval_seconds: float
     monotonic: Callable[[], float]
     sleep: Callable[[float], None]
+    switches: Switches
     _last_start: float = field(default=-math.inf, init=False)
 
     def dispatch(self, body: str, seconds_left: Callable[[], float]) -> str:
         """Start the payment that a message names, and return its id. A payment with an outcome is not started again.
 
-        No wait goes beyond the time that is left. Raises ShortOfTime, BatchesPaused, MalformedMessage, and NotStored.
+        No wait goes beyond the time that is left. Raises ShortOfTime, BatchesPaused, BatchHeld, MalformedMessage, and
+        NotStored.
         """
         started_at = self.monotonic()
         self._check_breaker(seconds_left)
         payment = require(self.payments, payment_id_in(body))
+        if (switch := self.switches.of(payment)).holds:
+            raise BatchHeld(f"batch {payment.batch_id} has been {switch.state} since {switch.at}")
         takes_seconds = self.interval_seconds
         if payment.status in OPEN:
             while (backlog := self.rate_limiter.backlog_seconds()) > LONGEST_BACKLOG_SECONDS:

@@ -13,6 +13,7 @@ from payments.application.batch.result_files import ResultFiles
 from payments.domain.batch.errors import CellError, RejectedRow
 from payments.domain.batch.report import ReportProgress, ResultFile
 from payments.domain.batch.state import Batch, BatchStatus, ResultRow
+from payments.domain.cancellation import CancelCode
 from payments.domain.clock import Clock, iso
 from payments.domain.events import BATCH_EVENT
 from payments.domain.payment import REQUIRED_FIELDS
@@ -73,7 +74,7 @@ class Reporter:
             self.batches.save_report(batch_id, owner, ReportProgress(), release=True)
             raise
         if done:
-            status = BatchStatus.REJECTED if batch.file_errors else BatchStatus.COMPLETED
+            status = _final_status(batch)
             at = self.clock()
             self.publish(batch_event(batch, status, done.by_status, done.results, at))
             self.batches.complete(batch_id, owner, status, done.by_status, at)
@@ -82,13 +83,13 @@ class Reporter:
     def _write_files(self, batch: Batch, owner: str, seconds_left: Callable[[], float]) -> ReportProgress | None:
         """Write and complete all files. None if time ran short."""
         files = ResultFiles(REQUIRED_FIELDS)
-        for error in batch.file_errors:
-            files.add_error(error)
-        if not batch.file_errors:
+        if not batch.is_unreadable:
             complete = self._add_all_rows(batch, owner, seconds_left)
             if complete is None:
                 return None
             files = complete
+        for error in batch.file_errors:
+            files.add_error(error)
         results = {
             name: self.files.finish(batch.source, name, parts, rest) for name, (parts, rest) in files.rests().items()
         }
@@ -174,6 +175,12 @@ class Reporter:
         return ResultRow.of(row.line, require(self.payments, row.payment_id), row.already_submitted)
 
 
+def _final_status(batch: Batch) -> BatchStatus:
+    if batch.is_unreadable:
+        return BatchStatus.REJECTED
+    return BatchStatus.CANCELED if batch.switch.is_canceled else BatchStatus.COMPLETED
+
+
 def _needs_request(row: RejectedRow | ResultRow) -> bool:
     return isinstance(row, ResultRow) and (row.status in OPEN or is_sealed(row.gateway_reference))
 
@@ -220,4 +227,6 @@ def batch_event(
 def _error_of(row: ResultRow) -> CellError:
     """The error of a payment that was accepted and then rejected. Its id cannot be used again."""
     what_to_do = "correct the row and upload it with a new payment_id"
+    if row.code in {*CancelCode}:
+        what_to_do = "to pay it after all, upload the row with a new payment_id"
     return CellError(row.line, "", "", row.reason or row.code, what_to_do)

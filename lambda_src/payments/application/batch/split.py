@@ -59,6 +59,13 @@ class _Placed(NamedTuple):
     offset: int
 
 
+class _Read(NamedTuple):
+    """What was read of a file, and why the rest was not."""
+
+    progress: Progress
+    errors: tuple[CellError, ...] = ()
+
+
 @dataclass(frozen=True)
 class Splitter:
     """`continue_later` starts another run, which continues with the file where this one stopped."""
@@ -92,11 +99,11 @@ class Splitter:
         except FileError as refused:
             self.batches.finish_split(batch.batch_id, owner, Progress(), self.clock(), refused.errors)
         else:
-            progress = self._read(file, batch, owner, seconds_left)
-            if progress is None:
+            read = self._read(file, batch, owner, seconds_left)
+            if read is None:
                 self.continue_later(source)
                 return self.batches.get(batch.batch_id)
-            self.batches.finish_split(batch.batch_id, owner, progress, self.clock())
+            self.batches.finish_split(batch.batch_id, owner, read.progress, self.clock(), read.errors)
         self.rows.report_if_done(batch.batch_id)
         return self.batches.get(batch.batch_id)
 
@@ -107,9 +114,9 @@ class Splitter:
             raise FileError(CellError(1, "", name, "the file's name does not end in .csv or .csv.gz", what_to_do))
         return BatchFile(self.files.read(source))
 
-    def _read(self, file: BatchFile, batch: Batch, owner: str, seconds_left: Callable[[], float]) -> Progress | None:
-        """Process all rows after the checkpoint. None if time ran short, but never before one line is read, and the
-        payment of one row stored."""
+    def _read(self, file: BatchFile, batch: Batch, owner: str, seconds_left: Callable[[], float]) -> _Read | None:
+        """Process all rows after the checkpoint, or up to a cancellation of the batch. None if time ran short, but
+        never before one line is read, and the payment of one row stored."""
         progress = batch.progress
         rows = file.rows(
             progress,
@@ -118,7 +125,10 @@ class Splitter:
         )
         placed = (_Placed(row, file.line, file.offset) for row in rows)
         with ThreadPoolExecutor(self.workers) as pool:
-            for window in batched(placed, ROWS_A_WINDOW):
+            for number, window in enumerate(batched(placed, ROWS_A_WINDOW)):
+                # the rows of the first window may be stored already, by a run that stopped before its checkpoint
+                if number and self.batches.switch_of(batch.batch_id).is_canceled:
+                    return _Read(progress, (_unread_from(window[0].row.line),))
                 left: Sequence[_Placed] = window
                 while left:
                     before = progress.rows_read
@@ -130,7 +140,7 @@ class Splitter:
                     self.batches.save_progress(batch.batch_id, owner, progress)
         progress = replace(progress, line=file.line, offset=file.offset)  # with the blank lines behind the last row
         if file.is_complete:
-            return progress
+            return _Read(progress)
         self.batches.save_progress(batch.batch_id, owner, progress, release=True)
         return None
 
@@ -201,3 +211,10 @@ class Splitter:
             return outcomes
 
         return chain.from_iterable(pool.map(store_all, filter(None, shares)))
+
+
+def _unread_from(line: int) -> CellError:
+    """The error of a canceled batch, for this row and all after it. One write stores it with the end of the split: a
+    run that is repeated may read further than the one before."""
+    reason = "the batch was canceled; this row and the following rows were not read"
+    return CellError(line, "", "", reason, "upload the rows from this line on as another file, to pay them")

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from payments.domain.batch.errors import CellError
 from payments.domain.batch.report import ReportProgress, ResultFile
+from payments.domain.batch.switch import CancelPass, Switch
 from payments.domain.payment import Payment
 
 INCOMING = "incoming/"
@@ -30,6 +31,12 @@ class BatchStatus(StrEnum):
     """The result files are complete, with one result for every accepted row."""
     REJECTED = "rejected"
     """No row of the file could be read. `errors.csv` says why."""
+    CANCELED = "canceled"
+    """An operator canceled it. The result files are complete: what was not sent is `rejected`."""
+
+
+UNREPORTED = (BatchStatus.SPLITTING, BatchStatus.PROCESSING)
+"""The statuses in which payments may still start, and an operator can pause or cancel them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,7 @@ class Look:
 class Batch:
     """A batch as in the processing-status table. `by_status` counts its results once it is completed. `owner_until` is
     the time until which the current split or report run owns the batch. `report` says how far its report has come.
-    Recovery looks at the batch from `due_at` on."""
+    Recovery looks at the batch from `due_at` on. `cancel_pass` says how far a canceled batch's payments are ended."""
 
     batch_id: str
     source: Source
@@ -121,10 +128,17 @@ class Batch:
     report: ReportProgress = field(default_factory=ReportProgress)
     due_at: str = ""
     look: Look = field(default_factory=Look)
+    switch: Switch = field(default_factory=Switch)
+    cancel_pass: CancelPass = field(default_factory=CancelPass)
 
     def result_file(self, name: str) -> ResultFile:
         """Where a result file of a batch with a report is. Older code named it after the uploaded file alone."""
         return self.report.results.get(name) or ResultFile(f"{RESULTS}{self.source.file}/{name}")
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether no row of the file could be read. Other files have errors if they were canceled before their end."""
+        return bool(self.file_errors) and not self.progress.rows_read
 
     @property
     def how_far(self) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from fakes.batch_breaker import MemoryBreakerStore
+from fakes.batches import MemoryBatchStore
 from fakes.payments import MemoryPaymentStore
 from fakes.slots import MemorySlotStore
 from fakes.workflow import MemoryWorkflow
@@ -17,14 +18,20 @@ from payments.application.batch.dispatch import (
     QUIET_SECONDS,
     RESERVE_SECONDS,
     BatchesPaused,
+    BatchHeld,
     Dispatcher,
     MalformedMessage,
     ShortOfTime,
 )
+from payments.application.batch.switches import Switches
 from payments.application.batch_breaker import REFUSALS_WINDOW
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
+from payments.domain.batch.state import Batch, BatchStatus, Source
+from payments.domain.batch.switch import Switch, SwitchState
 from payments.domain.batch_breaker import COOLDOWN, PausedBy
+from payments.domain.clock import iso
 from payments.domain.statuses import Status
+from payments.ports.batch_store import Claim
 from tests.unit.builders import NOON, after, batch_payment
 
 SLOT_SECONDS = 0.0625
@@ -70,6 +77,7 @@ class DispatchScenario:
         self.ends_at = 60.0 + QUIET_SECONDS
         self.workflow = SlowWorkflow(self.time, start_seconds)
         self.payments = MemoryPaymentStore()
+        self.batches = MemoryBatchStore(self.payments)
         self.breaker = MemoryBreakerStore()
         self.slots = MemorySlotStore()
         for name in ("p1", "p2"):
@@ -83,6 +91,7 @@ class DispatchScenario:
             interval_seconds,
             self.time.monotonic,
             self.time.sleep,
+            Switches(self.batches, self.time.now),
         )
         self.charge()
 
@@ -141,7 +150,7 @@ def test_dispatch_when_many_come_then_the_rate_stays_at_the_limit() -> None:
     assert scenario.time.seconds == 8 * 0.25
 
 
-# Backpressure --------------------------------------------------------------------------------------------------------
+# Backpressure --------------------------------------------------------------------------------------
 
 
 def test_dispatch_waits_until_a_long_slot_backlog_has_shrunk() -> None:
@@ -186,7 +195,7 @@ def test_dispatch_does_not_wait_for_slots_if_the_payment_has_an_outcome() -> Non
     assert scenario.time.seconds == 0
 
 
-# A dispatcher short of time -------------------------------------------------------------------------------------------
+# A dispatcher short of time -------------------------------------------------------------------------
 
 
 @pytest.mark.fault(66)
@@ -235,7 +244,7 @@ def test_dispatch_short_of_time_does_not_wait_for_its_probe() -> None:
     assert scenario.seconds_left() == pytest.approx(RESERVE_SECONDS, abs=LOOK_SECONDS)
 
 
-# The batch breaker ---------------------------------------------------------------------------------------------------
+# The batch breaker ---------------------------------------------------------------------------------
 
 
 @pytest.mark.fault(19)
@@ -289,7 +298,7 @@ def test_dispatch_when_no_other_refusal_follows_then_it_goes_on() -> None:
     assert scenario.time.seconds == since
 
 
-# After a quiet time ------------------------------------------------------------------------------------------------
+# After a quiet time ------------------------------------------------------------------------------
 
 
 def quiet_world() -> DispatchScenario:
@@ -349,7 +358,7 @@ def test_dispatch_after_idle_time_does_not_wait_with_nothing_to_start() -> None:
     assert scenario.time.seconds == quiet_since
 
 
-# Poison ------------------------------------------------------------------------------------------------------------
+# Poison ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.fault(27)
@@ -369,3 +378,34 @@ def test_dispatch_when_the_payment_is_not_stored_then_it_fails_naming_it() -> No
     with pytest.raises(LookupError, match="p404"):
         scenario.dispatch('{"payment_id": "p404"}')
     assert scenario.workflow.started == []
+
+
+# One batch is paused or canceled ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [SwitchState.PAUSED, SwitchState.CANCELED])
+def test_dispatch_of_a_held_batch_starts_nothing_and_others_go_on(state: SwitchState) -> None:
+    scenario = DispatchScenario(interval_seconds=0)
+    scenario.payments.rows["p2"] = batch_payment("p2", batch_id="b2")
+    hold(scenario, "b1", state)
+    with pytest.raises(BatchHeld, match=f"b1 has been {state}"):
+        scenario.dispatch()
+    scenario.dispatch('{"payment_id": "p2", "batch_id": "b1", "line": 2}')  # its row names another batch
+    assert scenario.workflow.started == ["p2"]
+
+
+def test_dispatch_of_a_held_batch_takes_no_time() -> None:
+    scenario = DispatchScenario()
+    hold(scenario, "b1", SwitchState.PAUSED)
+    began_at = scenario.time.seconds
+    with pytest.raises(BatchHeld):
+        scenario.dispatch()
+    assert scenario.time.seconds == began_at
+
+
+def hold(scenario: DispatchScenario, batch_id: str, state: SwitchState) -> None:
+    """Store a batch and set its switch."""
+    source = Source("bucket", "incoming/a.csv", "v1", "etag", 1)
+    new = Batch(batch_id, source, BatchStatus.SPLITTING, iso(NOON), iso(NOON))
+    batch = scenario.batches.claim_split(new, Claim("a", NOON, NOON + timedelta(minutes=1)))
+    scenario.batches.set_switch(batch, Switch(state, "admin:jo", iso(NOON)))

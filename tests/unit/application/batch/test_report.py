@@ -17,15 +17,21 @@ from fakes.payments import MemoryPaymentStore
 from payments.application.batch import report, result_files
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.report import RESERVE_SECONDS, IndexBehind, Reporter
+from payments.application.batch.result_files import ERRORS, RESUBMIT, RESULTS
 from payments.application.batch.split import Splitter
+from payments.domain.batch.errors import CellError, RejectedRow
 from payments.domain.batch.report import ResultFile
-from payments.domain.batch.state import Batch, BatchStatus, Source
+from payments.domain.batch.state import Batch, BatchStatus, Progress, Source
+from payments.domain.batch.switch import Switch, SwitchState
+from payments.domain.clock import iso
 from payments.domain.money import Money
 from payments.domain.payment import Payment, PaymentRequest, accepted, moved
 from payments.domain.sealed_text import REFERENCE
 from payments.domain.statuses import Status
 from payments.ports.batch_files import UploadLost
+from payments.ports.batch_store import Claim
 from payments.ports.field_encryptor import EncryptionUnavailable
+from tests.unit.builders import batch_payment
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -498,3 +504,29 @@ def test_report_fails_without_files_until_a_disabled_key_is_enabled() -> None:
     scenario.report(source)
 
     assert {row["gateway_reference"] for row in scenario.rows_of("results.csv", source)} == {"pi_1"}
+
+
+def test_report_of_a_canceled_file_says_from_which_line_it_was_not_read() -> None:
+    scenario = ReportScenario()
+    source = scenario.files.upload(
+        "incoming/a.csv", b"payment_id,amount,currency\np1,1,USD\nbad,-1,USD\np2,1,USD\n", "v1"
+    )
+    new = Batch(source.batch_id, source, BatchStatus.SPLITTING, iso(NOW), iso(NOW))
+    batch = scenario.batches.claim_split(new, Claim("split", NOW, NOW))
+    scenario.payments.create(batch_payment("p1", 2, source.batch_id))
+    scenario.batches.add_rows(source.batch_id, [RejectedRow(3, "bad", (CellError(3, "amount", "", "why", "do"),))])
+    unread = CellError(4, "", "", "the batch was canceled", "upload the rest")
+    progress = Progress(line=3, rows_read=2, rows_accepted=1, rows_rejected=1)
+    scenario.batches.set_switch(batch, Switch(SwitchState.CANCELED, "admin:jo", iso(NOW)))
+    scenario.batches.finish_split(source.batch_id, "split", progress, NOW, [unread])
+    scenario.end("p1", Status.REJECTED, "batch_canceled", "its batch was canceled")
+    reported = scenario.report(source)
+    assert reported
+    assert (reported.status, reported.by_status) == (BatchStatus.CANCELED, {"rejected": 1})
+    assert [row["status"] for row in scenario.rows_of(RESULTS, source)] == ["rejected"]
+    errors = [(row["line"], row["reason"]) for row in scenario.rows_of(ERRORS, source)]
+    assert errors == [("2", "its batch was canceled"), ("3", "why"), ("4", "the batch was canceled")]
+    assert len(scenario.rows_of(RESUBMIT, source)) == 1
+    [event] = scenario.events
+    assert event["event"] == "batch.canceled"
+    assert "line 4: the batch was canceled" in event["reasons"][0]

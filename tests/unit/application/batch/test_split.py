@@ -23,6 +23,8 @@ from payments.application.batch.file import END
 from payments.application.batch.split import Splitter, sources_in
 from payments.domain.batch.errors import RejectedRow
 from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
+from payments.domain.batch.switch import Switch, SwitchState
+from payments.domain.clock import iso
 from payments.domain.money import Money
 from payments.domain.payment import Payment, PaymentRequest, accepted, moved
 from payments.domain.statuses import Status
@@ -367,7 +369,7 @@ MIXED = HEADER + (
     b"p1,1,USD\nrest,5,USD\np2,2,USD\nbad,-1,USD\np1,1,USD\np3,3,JPY\n"
     b'p4,"4,USD\np5,5.00,USD\nother,1,USD\np6,6,USD\np2,7,USD\np7,7,USD\np8,8,KWD\n'
 )
-STEPS = {900: 32, 5: 96}
+STEPS = {900: 36, 5: 96}
 """Seconds left → the effects of a split of these rows, at least: in one run, or with a row in each run."""
 MIXED_PROGRESS = Progress(line=14, rows_read=13, rows_accepted=8, rows_rejected=5, already_submitted=1)
 
@@ -444,7 +446,7 @@ def test_split_crashing_repeatedly_still_splits_the_file_exactly(deaths: list[in
     assert scenario.queued_ids() == {"p1", "p2", "p3", "p5", "p6", "p7", "p8"}
 
 
-# Time -----------------------------------------------------------------------------------------------------------------
+# Time -----------------------------------------------------------------------------------------------
 
 
 class Watch:
@@ -610,3 +612,49 @@ def test_batch_id_is_plain_and_differs_by_version_and_folder() -> None:
     ]
     assert len(set(ids)) == 4
     assert [name.rpartition("-")[0] for name in ids] == ["May-pay-1", "May-pay-1", "May-pay-1", "batch"]
+
+
+# A batch that is canceled while its file is read ----------------------------------------------------------------------
+
+
+@pytest.mark.fault(75)
+@pytest.mark.parametrize("state", [SwitchState.CANCELED, SwitchState.PAUSED])
+def test_split_of_a_canceled_batch_reads_no_further_window(state: SwitchState) -> None:
+    scenario = SplitScenario()
+    content = "payment_id,amount,currency\n" + "".join(f"p{number},1,USD\n" for number in range(10))
+    source = scenario.files.upload("incoming/a.csv", content.encode())
+    save_progress = scenario.batches.save_progress
+
+    def cancels(batch_id: str, owner: str, progress: Progress, *, release: bool = False) -> None:
+        save_progress(batch_id, owner, progress, release=release)
+        batch = scenario.batch(source)
+        if not batch.switch.holds:
+            scenario.batches.set_switch(batch, Switch(state, "admin:jo", iso(NOW)))
+
+    scenario.batches.save_progress = cancels  # type: ignore[method-assign]
+    scenario.split(source)
+    batch = scenario.batch(source)
+    assert batch.status is BatchStatus.PROCESSING
+    if state is SwitchState.PAUSED:
+        assert (counted(batch).rows_read, len(scenario.queued_ids())) == (10, 10)
+        return
+    assert counted(batch).rows_read == 3
+    assert scenario.queued_ids() == {"p0", "p1", "p2"} == set(scenario.payments.rows)
+    [error] = batch.file_errors
+    assert (error.line, error.reason) == (5, "the batch was canceled; this row and the following rows were not read")
+    assert scenario.split(source) is None
+
+
+@pytest.mark.fault(75)
+def test_split_taken_over_after_a_cancel_counts_what_is_stored() -> None:
+    scenario = SplitScenario()
+    content = "payment_id,amount,currency\n" + "".join(f"p{number},1,USD\n" for number in range(10))
+    source = scenario.files.upload("incoming/a.csv", content.encode())
+    scenario.crash_point = CrashPoint(crashes_at=4)  # the window's rows are stored, its checkpoint is not
+    with pytest.raises(Crashed):
+        scenario.split(source)
+    assert set(scenario.payments.rows) == {"p0", "p1", "p2"}
+    scenario.batches.set_switch(scenario.batch(source), Switch(SwitchState.CANCELED, "admin:jo", iso(NOW)))
+    scenario.crash_point = CrashPoint()
+    scenario.split(source)
+    assert counted(scenario.batch(source)).payments == 3 == len(scenario.payments.rows)
