@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-import requests
 import stripe
-import urllib3.exceptions
 
 from payments.adapters.stripe.amounts import LIMIT_CODES, limit
+from payments.adapters.stripe.connections import never_left
 from payments.domain.errors import (
     AttemptDeclined,
     Conflict,
@@ -351,7 +350,7 @@ def _answer(call: Call, error: stripe.StripeError) -> Answer:
     problem = _body(error)
     match error:
         case stripe.APIConnectionError():
-            return Answer(call, NO_ANSWER, NEVER_LEFT if _never_left(error) else "")
+            return Answer(call, NO_ANSWER, NEVER_LEFT if never_left(error.__cause__) else "")
         case stripe.AuthenticationError():  # the SDK raises it itself, without a status, if it has no key
             status = 401
         case _:  # a proxy's page has a status, but is no answer of Stripe's
@@ -363,13 +362,6 @@ def _answer(call: Call, error: stripe.StripeError) -> Answer:
         code_of(problem),
         word(str(problem.get("param", "")).partition("[")[0]),
     )
-
-
-def _never_left(error: stripe.APIConnectionError) -> bool:
-    """True if no connection was made: it was refused, the host is unknown, or the connect had no answer."""
-    cause = error.__cause__
-    reason = getattr(cause.args[0], "reason", None) if cause and cause.args else None
-    return isinstance(cause, requests.ConnectTimeout) or isinstance(reason, urllib3.exceptions.NewConnectionError)
 
 
 def _retry_after_seconds(error: stripe.StripeError) -> int:

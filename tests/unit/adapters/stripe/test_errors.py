@@ -355,6 +355,10 @@ def no_connection(cause: Exception | None) -> stripe.APIConnectionError:
 REFUSED = urllib3.exceptions.NewConnectionError(None, "refused")  # type: ignore[arg-type]
 UNREACHABLE = requests.ConnectionError(urllib3.exceptions.MaxRetryError(None, "/", REFUSED))  # type: ignore[arg-type]
 
+BROKEN = urllib3.exceptions.SSLError("bad record mac")
+BROKEN_LATER = requests.exceptions.SSLError(urllib3.exceptions.MaxRetryError(None, "/", BROKEN))  # type: ignore[arg-type]
+"""A TLS connection that breaks after the handshake: the request may be sent."""
+
 
 @pytest.mark.parametrize("call", Call)
 @pytest.mark.parametrize(
@@ -365,6 +369,7 @@ UNREACHABLE = requests.ConnectionError(urllib3.exceptions.MaxRetryError(None, "/
         (requests.ReadTimeout(), OutcomeUnknown),
         (requests.ConnectionError("Connection aborted."), OutcomeUnknown),
         (requests.exceptions.SSLError(), OutcomeUnknown),
+        (BROKEN_LATER, OutcomeUnknown),
         (requests.exceptions.ChunkedEncodingError(), OutcomeUnknown),
         (None, OutcomeUnknown),
     ],
