@@ -241,7 +241,7 @@ def test_paused_dispatch_returns_all_messages_soon_and_starts_nothing(scenario: 
         event = scenario.delivered()
         paused = scenario.dispatch.handler(event, Context())
         none_yet = list(started)
-        switch.resume()
+        switch.resume(utc_now())
         again = scenario.delivered()  # within the queue's own visibility timeout there would be none
         resumed = scenario.dispatch.handler(again, Context())
 

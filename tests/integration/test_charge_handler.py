@@ -80,6 +80,7 @@ def scenario(payments: DynamoPaymentStore) -> Iterator[HandlerScenario]:
         STRIPE_API_BASE="http://127.0.0.1:9",
         SLOT_MICROSECONDS="20000",
         PATIENCE_SECONDS="300",
+        GATEWAY_DEADLINE_SECONDS="86400",
         DEFAULT_PAYMENT_METHOD="",
     )
     scenario = HandlerScenario(function, payments, DynamoBreakerStore(controls, CONTROLS.name), key_arn)

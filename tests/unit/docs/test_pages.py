@@ -183,7 +183,7 @@ def test_error_table_matches_the_one_the_workflow_is_built_from() -> None:
         if policy.is_answer
         else [
             name,
-            f"for {int(RecoveryTimeouts().rate_limit / timedelta(hours=1))} hours"
+            f"for {int(RecoveryTimeouts().deadline / timedelta(hours=1))} hours"
             if policy.waits_as_requested
             else str(policy.max_attempts),
             f"as Stripe asks, at least from {policy.interval_seconds} s to {policy.max_delay_seconds} s"

@@ -355,8 +355,8 @@ def no_connection(cause: Exception | None) -> stripe.APIConnectionError:
 REFUSED = urllib3.exceptions.NewConnectionError(None, "refused")  # type: ignore[arg-type]
 UNREACHABLE = requests.ConnectionError(urllib3.exceptions.MaxRetryError(None, "/", REFUSED))  # type: ignore[arg-type]
 
-BROKEN = urllib3.exceptions.SSLError("bad record mac")
-BROKEN_LATER = requests.exceptions.SSLError(urllib3.exceptions.MaxRetryError(None, "/", BROKEN))  # type: ignore[arg-type]
+BAD_RECORD = urllib3.exceptions.SSLError("bad record mac")
+BROKEN_LATER = requests.exceptions.SSLError(urllib3.exceptions.MaxRetryError(None, "/", BAD_RECORD))  # type: ignore[arg-type]
 """A TLS connection that breaks after the handshake: the request may be sent."""
 
 
