@@ -315,7 +315,7 @@ class Functions:
         api.slots.remember_seconds = dispatch.slots.remember_seconds = 0
         webhook.webhooks = replace(webhook.webhooks, workflow=workflow)
         charge.charging = replace(charge.charging, gateway=self._gateway)
-        charge.hold.remembered_for = timedelta(0)
+        api.hold.remembered_for = charge.hold.remembered_for = timedelta(0)
         charge.rate_limiter = replace(charge.rate_limiter, clock=self._a_second_each_charge, sleep=lambda _: None)
         audit.start_report = split.start_report = lambda _: None
         split.splitter = replace(split.splitter, workers=1)  # the meter looks at the tables between two requests

@@ -43,14 +43,6 @@ class MemoryBreakerStore:
         self._refused, self._window_ends = set(), None
         return True
 
-    def accept(self, most: int) -> bool:
-        """Count a payment that is accepted during the gateway's pause. False if so many are."""
-        if self._state.by_gateway:
-            if self._state.accepted >= most:
-                return False
-            self._state = replace(self._state, accepted=self._state.accepted + 1)
-        return True
-
     def send_probe(self, payment_id: str) -> None:
         """Store the probe's payment id. No effect if the breaker is running."""
         if self._state.paused:

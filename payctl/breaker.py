@@ -105,6 +105,8 @@ def _advice(state: BreakerState, dead_letters: int) -> list[str]:
     advice = []
     if state.paused_by == PausedBy.GATEWAY:
         advice.append("fix the gateway's key or account; the breaker resumes automatically after a successful payment")
+    if state.paused_by == PausedBy.OUTAGE:
+        advice.append("the gateway is out of reach; the breaker resumes automatically after a successful payment")
     if state.paused_by == PausedBy.OPERATOR:
         advice.append("resume batch payments with: payctl breaker resume")
     if dead_letters:

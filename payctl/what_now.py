@@ -8,6 +8,7 @@ from payctl.at_gateway import NO_CHARGE, PAYABLE, STRANGE, GatewaySays
 from payments.application.review import Verdict, is_held
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso, parse_iso
+from payments.domain.deadline import deadline_of
 from payments.domain.errors import UNKNOWN_STATUS
 from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
@@ -132,7 +133,12 @@ def _pending(facts: Facts, after: str) -> Iterator[str]:
             "Its message is in the dead-letter queue: fix the cause, "
             f"then run: payctl dlq replay --id {payment.payment_id}"
         )
-    if breaker.paused_by == PausedBy.GATEWAY:
+    if breaker.paused_by == PausedBy.OUTAGE:
+        yield f"The gateway has been out of reach since {breaker.since} ({breaker.reason}). Nothing is left to do here."
+        yield "It is sent when a probe payment gets through; recovery asks the gateway once a minute."
+        if ends := deadline_of(payment, facts.timeouts.deadline, breaker):
+            yield f"If the gateway takes no payment before {iso(ends)}, it is failed."
+    elif breaker.paused_by == PausedBy.GATEWAY:
         yield f"The gateway has rejected our key or account since {breaker.since} ({breaker.reason}): fix it."
         yield "After one successful payment, batch payments resume automatically."
     elif breaker.paused and payment.source == "batch":

@@ -117,7 +117,7 @@ class Chaos:
         self._down_with = random.sample(_WHEN_DOWN, random.randint(1, 3))
         self.blackout = self._outage(0.12, (400.0, 8000.0, 90_000.0))
         self.recovery_stopped = self._outage(0.2, (400.0, 8000.0, 90_000.0))
-        self.connections_refused = self._outage(0.1, (180.0, 3600.0, 90_000.0))
+        self.connections_refused = self._outage(0.1, (180.0, 180.0, 900.0, 3600.0, 3600.0, 90_000.0))
         outages = (
             self.refused_by_gateway,
             self.gateway_down,

@@ -167,7 +167,7 @@ class World:
         self.webhooks = Webhooks(events, payments, workflow, clock, encryptor, ENVIRONMENT_ID)
         guarded = GuardedGateway(gateway, refused, guard.answered)
         self.charging = Charging(guarded, methods, payments, clock, timeouts, ENVIRONMENT_ID)
-        hold = Hold(breaker, clock, timeouts.deadline)
+        hold = Hold(breaker, clock, timeouts)
         self.dispatcher = Dispatcher(payments, workflow, breaker, rate_limiter, 0.1, self.scheduler.monotonic, sleep)
         self.splitter = Splitter(payments, batches, queue, files, rows, start_split, clock, workers=2)
         self.reporter = Reporter(payments, batches, files, effects.of("sns", self).publish, clock, sleep, encryptor)

@@ -173,27 +173,6 @@ def test_resume_forgets_the_oldest_of_too_many_pauses(controls: Controls) -> Non
     assert (len(pauses), pauses[0].since) == (MOST_PAUSES, iso(NOON + timedelta(minutes=1)))
 
 
-@pytest.mark.parametrize("by", [PausedBy.GATEWAY, PausedBy.OUTAGE])
-def test_accept_counts_up_to_a_number_during_a_pause_of_the_gateway(controls: Controls, by: PausedBy) -> None:
-    controls.breaker.pause(by, "no connection", NOON)
-    assert [controls.breaker.accept(2), controls.other_breaker.accept(2), controls.breaker.accept(2)] == [
-        True,
-        True,
-        False,
-    ]
-    assert controls.breaker.state().accepted == 2
-    controls.breaker.resume(NOON)
-    controls.breaker.pause(by, "no connection", NOON)
-    assert controls.breaker.accept(1)
-
-
-def test_accept_counts_nothing_unless_the_gateway_paused_the_breaker(controls: Controls) -> None:
-    assert controls.breaker.accept(0)
-    controls.breaker.pause(PausedBy.OPERATOR, "maintenance", NOON)
-    assert controls.breaker.accept(0)
-    assert controls.breaker.state().accepted == 0
-
-
 # The slots ---------------------------------------------------------------------------------------------------------
 
 

@@ -30,7 +30,7 @@ def only_an_outage(patch: pytest.MonkeyPatch, seconds: float) -> None:
     patch.setattr(Chaos, "__init__", drawn)
 
 
-@pytest.mark.fault(14)
+@pytest.mark.fault(69)
 @pytest.mark.parametrize("seconds", [3 * MINUTE, HOUR, 25 * HOUR], ids=["3-minutes", "1-hour", "25-hours"])
 def test_outage_fails_no_payment_before_its_deadline(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     only_an_outage(monkeypatch, seconds)

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import Clock, iso
-from payments.domain.deadline import MISSED, first_refused_at, is_missed
+from payments.domain.deadline import MISSED, deadline_of, first_refused_at, is_missed
 from payments.domain.outcome import Outcome
 from payments.domain.payment import Payment
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.ports.batch_breaker_store import BreakerStore
 
@@ -18,13 +19,27 @@ BATCHES_PAUSED = "batches_paused"
 """The code of a payment that an operator's pause holds."""
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why a payment waits to be sent, and until when, in ISO 8601.
+
+    `next_attempt_at` is "" while the breaker holds it: that ends when the gateway accepts payments again. `fails_at` is
+    "" without a deadline.
+    """
+
+    code: str
+    message: str
+    next_attempt_at: str = ""
+    fails_at: str = ""
+
+
 @dataclass
 class Hold:
-    """Looks at the breaker before a payment is sent. `deadline` is how long a payment waits for the gateway."""
+    """Looks at the breaker before a payment is sent. `timeouts` has the deadline."""
 
     store: BreakerStore
     clock: Clock
-    deadline: timedelta
+    timeouts: RecoveryTimeouts = field(default_factory=RecoveryTimeouts)
     remembered_for: timedelta = REMEMBERED_FOR
     _state: BreakerState = field(default_factory=BreakerState, init=False)
     _read_at: datetime | None = field(default=None, init=False)
@@ -37,16 +52,30 @@ class Hold:
         if payment.status is not Status.PENDING:
             return None
         state = self.state()
-        if is_missed(payment, self.deadline, state, self.clock()):
+        if is_missed(payment, self.timeouts.deadline, state, self.clock()):
             since = first_refused_at(payment)
-            hours = f"{self.deadline / timedelta(hours=1):g}"
+            hours = f"{self.timeouts.deadline / timedelta(hours=1):g}"
             return Outcome(
                 Status.FAILED,
                 MISSED,
                 f"the gateway was out of reach for {hours} hours since {since and iso(since)}; nothing was charged",
             )
         waits = state.holds(payment) and payment.payment_id != state.probe
-        return Outcome(Status.PENDING, *why(state)) if waits else None
+        return Outcome(Status.PENDING, *_reason(state)) if waits else None
+
+    def waiting(self, payment: Payment) -> Waiting | None:
+        """Why a payment waits, as its client may know it. None unless it is `pending` and held, or was refused."""
+        if payment.status is not Status.PENDING:
+            return None
+        state = self.state()
+        ends = deadline_of(payment, self.timeouts.deadline, state)
+        fails_at = iso(ends) if ends else ""
+        if state.holds(payment):
+            return Waiting(*_reason(state), fails_at=fails_at)
+        if not payment.code:
+            return None
+        next_at = max(self.timeouts.restart_at(payment), self.clock())
+        return Waiting(payment.code, payment.message, iso(next_at), fails_at)
 
     def state(self) -> BreakerState:
         """The breaker's state, or that it was not paused some seconds ago."""
@@ -56,7 +85,7 @@ class Hold:
         return self._state
 
 
-def why(state: BreakerState) -> tuple[str, str]:
+def _reason(state: BreakerState) -> tuple[str, str]:
     """The code and the sentence that say why a paused breaker holds payments."""
     if state.paused_by == PausedBy.OPERATOR:
         return BATCHES_PAUSED, "an operator paused batch payments; it is sent when they are resumed"

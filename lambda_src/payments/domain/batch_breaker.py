@@ -45,8 +45,7 @@ class Pause:
 class BreakerState:
     """Whether the breaker is paused, by whom (empty: it is not), why and since when. `refused_at` is the time
     of the gateway's last refusal since the breaker resumed, or empty. `probe` is the payment that recovery started
-    to test whether the gateway accepts payments again, or empty. `pauses` are the latest ones by operators. `accepted`
-    is how many new payments were accepted over REST during the gateway's pause."""
+    to test whether the gateway accepts payments again, or empty. `pauses` are the latest ones by operators."""
 
     paused_by: str = ""
     reason: str = ""
@@ -54,7 +53,6 @@ class BreakerState:
     refused_at: str = ""
     probe: str = ""
     pauses: tuple[Pause, ...] = ()
-    accepted: int = 0
 
     @property
     def paused(self) -> bool:

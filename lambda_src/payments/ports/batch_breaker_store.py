@@ -23,9 +23,5 @@ class BreakerStore(Protocol):
         """Resume the breaker and forget the refusals, but keep a pause by an operator among the latest MOST_PAUSES.
         Returns False if it is not paused."""
 
-    def accept(self, most: int) -> bool:
-        """Count a new payment that is accepted during the gateway's pause. False, without a change, if so many are
-        accepted. True without a count if the gateway has not paused it."""
-
     def send_probe(self, payment_id: str) -> None:
         """Store which payment was started as the probe. No effect if the breaker is not paused."""

@@ -4,6 +4,7 @@ must confirm again."""
 from dataclasses import asdict
 from typing import Any
 
+from payments.application.hold import Waiting
 from payments.domain.money import Money
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
@@ -63,6 +64,11 @@ def payment_view(payment: Payment) -> dict[str, Any]:
         "batch_line": payment.batch_line,
     }
     return _filled(view) | {"references": _filled(references)}
+
+
+def waiting_view(waiting: Waiting | None) -> dict[str, Any]:
+    """Why a payment waits, as the field `waiting`; nothing if it does not."""
+    return {"waiting": _filled(asdict(waiting))} if waiting else {}
 
 
 def next_action_view(action: NextAction) -> dict[str, Any]:

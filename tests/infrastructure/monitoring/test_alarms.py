@@ -13,6 +13,7 @@ from payments.observability.metrics import (
     CONTRADICTING_EVENTS,
     GATEWAY_BACKLOG_SECONDS,
     GATEWAY_MISCONFIGURED,
+    GATEWAY_UNREACHABLE,
     NAMESPACE,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
@@ -43,6 +44,7 @@ OTHERS = {
     "gateway-misconfigured": Expected(
         1, 120, frozenset({f"{NAMESPACE} {GATEWAY_MISCONFIGURED}", f"{NAMESPACE} {BATCHES_PAUSED}"})
     ),
+    "gateway-unreachable": Expected(1, 120, frozenset({f"{NAMESPACE} {GATEWAY_UNREACHABLE}"})),
     "gateway-backlog": Expected(150, 60, frozenset({f"{NAMESPACE} {GATEWAY_BACKLOG_SECONDS}"}), "Maximum"),
     "sweeper-silent": Expected(1, 600, frozenset({"AWS/Lambda Invocations"})),
     "payments-overdue": Expected(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_OVERDUE}"})),
@@ -54,6 +56,7 @@ OTHERS = {
 }
 OURS = (
     "gateway-misconfigured",
+    "gateway-unreachable",
     "payments-overdue",
     "payments-in-review",
     "gateway-contradicts",

@@ -95,7 +95,7 @@ OUTAGES = [
 ]
 
 
-@pytest.mark.fault(14)
+@pytest.mark.fault(69)
 @pytest.mark.parametrize("error", OUTAGES)
 def test_breaker_pauses_when_three_payments_meet_an_outage(error: PaymentError) -> None:
     breaker, store, _ = breaker_scenario()
@@ -104,7 +104,7 @@ def test_breaker_pauses_when_three_payments_meet_an_outage(error: PaymentError) 
     assert store.state().reason == f"{error.code}: {error.message}"
 
 
-@pytest.mark.fault(14)
+@pytest.mark.fault(69)
 @pytest.mark.parametrize("error", OUTAGES)
 def test_gateway_that_fails_now_and_then_does_not_pause_the_breaker(error: PaymentError) -> None:
     breaker, store, _ = breaker_scenario()
@@ -116,7 +116,7 @@ def test_gateway_that_fails_now_and_then_does_not_pause_the_breaker(error: Payme
     assert not breaker.out_of_reach
 
 
-@pytest.mark.fault(14)
+@pytest.mark.fault(69)
 def test_outage_that_one_payment_meets_is_shown_and_pauses_nothing() -> None:
     breaker, store, _ = breaker_scenario()
     assert not any(breaker.refused("pay_1", OUTAGES[0]) for _ in range(9))

@@ -42,7 +42,7 @@ def test_unauthorized_call_is_reported_and_still_raised(call: str) -> None:
     assert reported == [(PAYMENTS[call], refused.value)]
 
 
-@pytest.mark.fault(14)
+@pytest.mark.fault(69)
 @pytest.mark.parametrize("call", CALLS)
 def test_outage_is_reported_and_every_other_answer_as_such(call: str) -> None:
     _, gateway, reference, reported = guarded()

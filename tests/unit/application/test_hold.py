@@ -35,7 +35,7 @@ class HoldScenario:
     clock: FixedClock = field(default_factory=FixedClock)
 
     def __post_init__(self) -> None:
-        self.hold = Hold(self.store, self.clock, DAY)
+        self.hold = Hold(self.store, self.clock)
 
     def pause(self, by: PausedBy, reason: str = "gateway_unreachable: no connection") -> None:
         self.store.pause(by, reason, self.clock())
@@ -55,7 +55,7 @@ def test_hold_holds_nothing_while_the_breaker_runs() -> None:
     assert [scenario.hold(row) for row in (payment(), batch_payment(), refused(payment()))] == [None, None, None]
 
 
-@pytest.mark.fault(14, 19)
+@pytest.mark.fault(19, 69)
 @pytest.mark.parametrize("by", [PausedBy.GATEWAY, PausedBy.OUTAGE])
 def test_hold_holds_rest_and_batch_alike_when_the_gateway_paused(by: PausedBy) -> None:
     scenario = HoldScenario()
@@ -94,7 +94,7 @@ def test_hold_says_nothing_about_a_payment_that_may_have_been_sent(status: Statu
     assert scenario.store.reads == 0
 
 
-@pytest.mark.fault(14)
+@pytest.mark.fault(69)
 @pytest.mark.parametrize("paused", [True, False])
 def test_hold_fails_a_refused_payment_at_its_deadline_only(paused: bool) -> None:
     scenario = HoldScenario()

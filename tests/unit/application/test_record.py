@@ -233,7 +233,7 @@ def test_outcome_of_an_error_of_ours_has_its_policy_and_message() -> None:
     )
 
 
-@pytest.mark.fault(14)
+@pytest.mark.fault(69)
 def test_record_tells_once_why_a_pending_payment_waits() -> None:
     store = stored()
     why = Outcome(Status.PENDING, "gateway_unreachable", "no connection")

@@ -751,7 +751,7 @@ def test_recovery_holds_back_the_pending_payments_that_a_pause_covers(by: str, s
     assert scenario.recover(after_units=10)["taken_up"] == taken_up
 
 
-@pytest.mark.fault(14)
+@pytest.mark.fault(69)
 def test_recovery_restarts_a_held_payment_at_its_deadline() -> None:
     row = replace(
         after(payment(), Status.PROCESSING, Status.PENDING),

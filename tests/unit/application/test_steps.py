@@ -299,7 +299,7 @@ def test_charge_step_with_the_key_in_use_is_unknown_and_retries_that_key() -> No
     assert len(scenario.gateway.captured) == 1
 
 
-@pytest.mark.fault(14)
+@pytest.mark.fault(69)
 def test_charge_step_sends_nothing_while_the_breaker_holds_the_payment() -> None:
     scenario = StepScenario()
     why = Outcome(Status.PENDING, "gateway_unreachable", "no connection")
@@ -311,7 +311,7 @@ def test_charge_step_sends_nothing_while_the_breaker_holds_the_payment() -> None
     assert scenario.record(scenario.charge()).status is Status.SUCCEEDED
 
 
-@pytest.mark.fault(14)
+@pytest.mark.fault(69)
 def test_attempts_of_a_payment_in_an_outage_never_fail_it() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.NOT_SENT, times=1000))

@@ -27,7 +27,7 @@ class DynamoBreakerStore:
         item = self._client.get_item(TableName=self._table, Key=_BREAKER, ConsistentRead=True).get("Item", {})
         texts = {field: item[name]["S"] for name, field in _FIELDS.items() if name in item}
         pauses = [Pause(*pause["S"].split("/")) for pause in item.get("pauses", {}).get("L", [])]
-        return BreakerState(**texts, pauses=tuple(pauses), accepted=int(item.get("accepted", {}).get("N", 0)))
+        return BreakerState(**texts, pauses=tuple(pauses))
 
     def count_refusal(self, payment_id: str, at: datetime, window: timedelta) -> int:
         """Add the payment to the current window, or start a new window, with at most two writes. `refusals` counts
@@ -56,7 +56,7 @@ class DynamoBreakerStore:
         """Pause the breaker with one conditional write. False if it is already paused."""
         values = {":by": {"S": by.value}, ":reason": {"S": reason}, ":at": {"S": iso(at)}}
         paused = self._update(
-            "SET paused_by = :by, reason = :reason, since = :at REMOVE canary, accepted",
+            "SET paused_by = :by, reason = :reason, since = :at REMOVE canary",
             "attribute_not_exists(paused_by)",
             values,
         )
@@ -67,7 +67,7 @@ class DynamoBreakerStore:
 
         If another caller pauses it anew between the read and the write, that pause stays."""
         state = self.state()
-        names = "paused_by, reason, since, refused_at, canary, refusals, refused_payments, window_ends, accepted"
+        names = "paused_by, reason, since, refused_at, canary, refusals, refused_payments, window_ends"
         pauses = [{"S": f"{pause.since}/{pause.until}"} for pause in state.pauses_at(at)]
         return (
             state.paused
@@ -78,16 +78,6 @@ class DynamoBreakerStore:
             )
             is not None
         )
-
-    def accept(self, most: int) -> bool:
-        """Count a payment with one conditional write. True, uncounted, unless the gateway paused the breaker."""
-        gateway = {f":{by.name}": {"S": by.value} for by in (PausedBy.GATEWAY, PausedBy.OUTAGE)}
-        counted = self._update(
-            "ADD accepted :one",
-            f"paused_by IN ({', '.join(gateway)}) AND (attribute_not_exists(accepted) OR accepted < :most)",
-            {":one": {"N": "1"}, ":most": {"N": str(most)}, **gateway},
-        )
-        return counted is not None or not self.state().by_gateway
 
     def send_probe(self, payment_id: str) -> None:
         """Store the probe's payment id. No effect if the breaker is not paused."""
