@@ -54,11 +54,10 @@ class Hold:
         state = self.state()
         if is_missed(payment, self.timeouts.deadline, state, self.clock()):
             since = first_refused_at(payment)
-            hours = f"{self.timeouts.deadline / timedelta(hours=1):g}"
             return Outcome(
                 Status.FAILED,
                 MISSED,
-                f"the gateway was out of reach for {hours} hours since {since and iso(since)}; nothing was charged",
+                f"the gateway was out of reach since {since and iso(since)}, and its time is over; nothing was charged",
             )
         waits = state.holds(payment) and payment.payment_id != state.probe
         return Outcome(Status.PENDING, *_reason(state)) if waits else None
