@@ -134,7 +134,7 @@ def _pending(facts: Facts, after: str) -> Iterator[str]:
             f"then run: payctl dlq replay --id {payment.payment_id}"
         )
     if breaker.paused_by == PausedBy.OUTAGE:
-        yield f"The gateway has been out of reach since {breaker.since} ({breaker.reason}). Nothing is left to do here."
+        yield f"The gateway has been out of reach since {breaker.since} ({breaker.reason})."
         yield "It is sent when a probe payment gets through; recovery asks the gateway once a minute."
         if ends := deadline_of(payment, facts.timeouts.deadline, breaker):
             yield f"If the gateway takes no payment before {iso(ends)}, it is failed."
