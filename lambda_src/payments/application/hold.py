@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from payments.application.review import Verdict
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import Clock, iso
 from payments.domain.deadline import MISSED, deadline_of, first_refused_at, is_missed
@@ -71,7 +72,7 @@ class Hold:
         fails_at = iso(ends) if ends else ""
         if state.holds(payment):
             return Waiting(*_reason(state), fails_at=fails_at)
-        if not payment.code:
+        if not payment.code or payment.code == Verdict.APPROVED:
             return None
         next_at = max(self.timeouts.restart_at(payment), self.clock())
         return Waiting(payment.code, payment.message, iso(next_at), fails_at)

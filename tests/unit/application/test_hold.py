@@ -6,8 +6,10 @@ from datetime import timedelta
 import pytest
 
 from fakes.batch_breaker import MemoryBreakerStore
-from payments.application.hold import REMEMBERED_FOR, Hold
+from payments.application.hold import REMEMBERED_FOR, Hold, Waiting
+from payments.application.review import Verdict
 from payments.domain.batch_breaker import BreakerState, PausedBy
+from payments.domain.clock import iso
 from payments.domain.outcome import Outcome
 from payments.domain.payment import SENDER, Payment, moved
 from payments.domain.statuses import Status
@@ -81,6 +83,29 @@ def test_hold_lets_the_probe_through() -> None:
     scenario.store.send_probe("pay_1")
     assert not scenario.code(payment())
     assert scenario.code(payment("pay_2"))
+
+
+def test_waiting_is_only_said_of_a_pending_payment_that_is_held_or_was_refused() -> None:
+    scenario = HoldScenario()
+    approved = moved(
+        moved(payment(), Status.IN_REVIEW, at=NOON, actor="workflow"),
+        Status.PENDING,
+        at=NOON,
+        actor="operator:jane",
+        code=Verdict.APPROVED,
+    )
+    sent = moved(refused(payment()), Status.PROCESSING, at=NOON, actor=SENDER)
+    assert [scenario.hold.waiting(row) for row in (payment(), approved, sent)] == [None, None, None]
+    waiting = scenario.hold.waiting(refused(payment()))
+    assert waiting == Waiting("gateway_unreachable", "", iso(NOON + timedelta(minutes=5)), iso(NOON + DAY))
+
+
+def test_waiting_of_a_payment_that_was_never_tried_has_no_end() -> None:
+    scenario = HoldScenario()
+    scenario.pause(PausedBy.OUTAGE)
+    waiting = scenario.hold.waiting(batch_payment())
+    assert waiting
+    assert (waiting.code, waiting.next_attempt_at, waiting.fails_at) == ("gateway_unreachable", "", "")
 
 
 @pytest.mark.parametrize("status", [Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION])
