@@ -2,11 +2,11 @@
 
 from payments.domain.clock import Clock
 from payments.domain.outcome import NOT_CHARGED, Outcome
-from payments.domain.payment import IllegalMove, Payment, moved
+from payments.domain.payment import RECORDER, IllegalMove, Payment, moved
 from payments.domain.statuses import CAPTURED, OPEN, SETTLED, Status, may_move
 from payments.ports.payment_store import PaymentStore, VersionConflict, require
 
-ACTOR = "workflow"
+ACTOR = RECORDER
 _TRIES = 5
 
 
