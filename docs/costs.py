@@ -287,6 +287,8 @@ class Functions:
             "DISPATCH_PACE_SECONDS": "0",
             "SLOT_MICROSECONDS": str(SLOT // timedelta(microseconds=1)),
             "PATIENCE_SECONDS": str(DEV.patience_seconds),
+            "GATEWAY_DEADLINE_SECONDS": str(DEV.gateway_deadline_seconds),
+            "GATEWAY_OUTAGE_LIMIT": str(DEV.gateway_outage_limit),
             "ENVIRONMENT_SUFFIX": "costs",
             "POWERTOOLS_SERVICE_NAME": "costs",
             "LOG_LEVEL": "ERROR",
@@ -316,6 +318,7 @@ class Functions:
         api.slots.remember_seconds = dispatch.slots.remember_seconds = 0
         webhook.webhooks = replace(webhook.webhooks, workflow=workflow)
         charge.charging = replace(charge.charging, gateway=self._gateway)
+        api.hold.remembered_for = charge.hold.remembered_for = timedelta(0)
         charge.rate_limiter = replace(charge.rate_limiter, clock=self._a_second_each_charge, sleep=lambda _: None)
         audit.start_report = split.start_report = lambda _: None
         split.splitter = replace(split.splitter, workers=1)  # the meter looks at the tables between two requests

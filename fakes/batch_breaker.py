@@ -31,14 +31,16 @@ class MemoryBreakerStore:
         """Pause the breaker. False if it is already paused."""
         if self._state.paused:
             return False
-        self._state = BreakerState(by.value, reason, iso(at), self._state.refused_at)
+        state = self._state
+        self._state = replace(BreakerState(by.value, reason, iso(at)), refused_at=state.refused_at, pauses=state.pauses)
         return True
 
-    def resume(self) -> bool:
-        """Resume the breaker and forget the refusals. False if it is not paused."""
+    def resume(self, at: datetime) -> bool:
+        """Resume the breaker and forget the refusals, but not the operators' pauses. False if it is not paused."""
         if not self._state.paused:
             return False
-        self._state, self._refused, self._window_ends = BreakerState(), set(), None
+        self._state = BreakerState(pauses=self._state.pauses_at(at))
+        self._refused, self._window_ends = set(), None
         return True
 
     def send_probe(self, payment_id: str) -> None:

@@ -15,6 +15,8 @@ from payments.adapters.stripe.amounts import CURRENCIES, limit, refusal
 from payments.adapters.stripe.rules import check_chargeable
 from payments.domain.clock import Clock, utc_now
 from payments.domain.errors import (
+    GATEWAY_UNREACHABLE,
+    RATE_LIMIT,
     SEVERAL_CHARGES,
     UNKNOWN_STATUS,
     AttemptDeclined,
@@ -86,6 +88,8 @@ class Fault:
     retry_after_seconds: int = 1
     money: Money | None = None
     status: str = ""
+    account_wide: bool = False
+    """A 429 for all requests of the account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,14 +357,15 @@ class MemoryGateway:
         self._faults = [fault for fault in self._faults if fault.times > 0]
         match fault.kind:
             case FaultKind.NOT_SENT:
-                raise NotSent("gateway_unreachable", "no connection to the gateway could be made")
+                raise NotSent(GATEWAY_UNREACHABLE, "no connection to the gateway could be made")
             case FaultKind.UNAUTHORIZED:
                 raise Misconfigured("gateway_key_refused", "the gateway refuses our key")
             case FaultKind.RATE_LIMITED:
                 raise RateLimited(
-                    "rate_limit",
+                    RATE_LIMIT if fault.account_wide else "lock_timeout",
                     "the gateway asked us to slow down",
                     retry_after_seconds=fault.retry_after_seconds,
+                    outage=fault.account_wide,
                 )
             case FaultKind.KEY_IN_USE:
                 raise OutcomeUnknown("idempotency_key_in_use", "another request for this payment is running")
@@ -474,11 +479,11 @@ def _preference(intent: _Intent) -> bool:
 
 
 def _no_answer() -> OutcomeUnknown:
-    return OutcomeUnknown("no_answer", "the request may have reached the gateway, but no answer arrived")
+    return OutcomeUnknown("no_answer", "the request may have reached the gateway, but no answer arrived", outage=True)
 
 
 def _answered_500() -> OutcomeUnknown:
-    return OutcomeUnknown("gateway_error", "the gateway answered 500")
+    return OutcomeUnknown("gateway_error", "the gateway answered 500", outage=True)
 
 
 def _reported(intent: _Intent, fault: Fault | None) -> GatewayCharge:

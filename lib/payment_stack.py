@@ -80,6 +80,7 @@ class PaymentStack(TerraformStack):
             dispatch_mapping_id=batch.queue.mapping.id,
             stripe_api_base=settings.stripe_api_base,
             patience_seconds=str(settings.effective.patience_seconds),
+            gateway_deadline_seconds=str(settings.effective.gateway_deadline_seconds),
             **(identity.outputs if identity else {}),
         )
 

@@ -41,6 +41,8 @@ class Environment:
     gateway_rate_per_second: int = 25
     gateway_reserve_percent: int = 8  # of the gateway's rate, never used: its clock and ours may differ slightly
     gateway_backlog_limit_seconds: int = 300  # how long a REST payment may have to wait for its slot at the gateway
+    gateway_deadline_seconds: int = 86_400  # how long a payment that was not sent waits for the gateway in an outage
+    gateway_outage_limit: int = 10_000  # how many new payments are accepted during an outage of the gateway
     gateway_mode: Literal["test", "live"] = "test"  # keys and events of Stripe's other mode are refused
     default_payment_method: str = ""
     force_destroy: bool = True
@@ -223,6 +225,8 @@ class Settings(BaseSettings):
     gateway_rate_per_second: Annotated[int, _between(1, 1000)] | None = None
     gateway_reserve_percent: Annotated[int, _between(0, 90)] | None = None
     gateway_backlog_limit_seconds: Annotated[int, _between(10, 1800)] | None = None
+    gateway_deadline_seconds: Annotated[int, _between(60, 604_800)] | None = None
+    gateway_outage_limit: Annotated[int, _between(0, 1_000_000)] | None = None
     gateway_mode: Literal["test", "live"] | None = None
     default_payment_method: (
         Annotated[str, _pattern("[A-Za-z0-9_]{3,128}", "a payment method of the gateway")] | None

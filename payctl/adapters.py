@@ -118,9 +118,10 @@ def gateway(stack: Stack) -> "StripeGateway":
 
 
 def timeouts(stack: Stack) -> RecoveryTimeouts:
-    """The recovery timeouts of the stack."""
-    seconds = stack.outputs.get("patience_seconds")
-    return RecoveryTimeouts(timedelta(seconds=int(seconds))) if seconds else RecoveryTimeouts()
+    """The recovery timeouts of the stack, by its outputs; those of an older stack lack some."""
+    names = {"patience_seconds": "unit", "gateway_deadline_seconds": "deadline"}
+    known = {field: timedelta(seconds=int(stack[name])) for name, field in names.items() if name in stack.outputs}
+    return RecoveryTimeouts(**known)
 
 
 def split(stack: Stack) -> "FunctionStarter":

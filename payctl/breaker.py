@@ -45,8 +45,10 @@ def pause(
         )
     store = adapters.breaker(stack)
     before = store.state()
-    if before.paused_by == PausedBy.GATEWAY:
-        store.resume()  # take over: a breaker that the gateway paused resumes automatically after a successful payment
+    if before.by_gateway:
+        store.resume(
+            utc_now()
+        )  # take over: a breaker that the gateway paused resumes automatically after a successful payment
     if not store.pause(PausedBy.OPERATOR, reason, utc_now()):
         show.note("the batch breaker is already paused; the first reason is kept")
     adapters.delivery(stack).switch(on=False)
@@ -57,7 +59,7 @@ def pause(
 def resume(context: typer.Context, json: Json = False) -> None:
     """Resume batch payments, after a pause by an operator or by the gateway."""
     stack = stack_of(context)
-    if not adapters.breaker(stack).resume():
+    if not adapters.breaker(stack).resume(utc_now()):
         show.note("the batch breaker was not paused")
     adapters.delivery(stack).switch(on=True)
     _print_status(stack, json)
@@ -103,6 +105,8 @@ def _advice(state: BreakerState, dead_letters: int) -> list[str]:
     advice = []
     if state.paused_by == PausedBy.GATEWAY:
         advice.append("fix the gateway's key or account; the breaker resumes automatically after a successful payment")
+    if state.paused_by == PausedBy.OUTAGE:
+        advice.append("the gateway is out of reach; the breaker resumes automatically after a successful payment")
     if state.paused_by == PausedBy.OPERATOR:
         advice.append("resume batch payments with: payctl breaker resume")
     if dead_letters:

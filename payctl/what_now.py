@@ -10,6 +10,7 @@ from payments.domain.batch.switch import Switch
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.cancellation import is_canceled
 from payments.domain.clock import iso, parse_iso
+from payments.domain.deadline import deadline_of
 from payments.domain.errors import UNKNOWN_STATUS
 from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
@@ -146,7 +147,12 @@ def _pending(facts: Facts, after: str) -> Iterator[str]:
         since = f"by {facts.switch.by} since {facts.switch.at}"
         yield f"Its batch has been paused {since}: payctl batch resume {payment.batch_id}"
         return
-    if breaker.paused_by == PausedBy.GATEWAY:
+    if breaker.paused_by == PausedBy.OUTAGE:
+        yield f"The gateway has been out of reach since {breaker.since} ({breaker.reason})."
+        yield "It is sent when a probe payment gets through; recovery asks the gateway once a minute."
+        if ends := deadline_of(payment, facts.timeouts.deadline, breaker):
+            yield f"If the gateway takes no payment before {iso(ends)}, it is failed."
+    elif breaker.paused_by == PausedBy.GATEWAY:
         yield f"The gateway has rejected our key or account since {breaker.since} ({breaker.reason}): fix it."
         yield "After one successful payment, batch payments resume automatically."
     elif breaker.paused and payment.source == "batch":

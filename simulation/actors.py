@@ -144,7 +144,7 @@ class Actors:
             world.effects.note("operator", "pauses the batch breaker")
         world.scheduler.sleep(600.0 * world.random.random())
         if world.breaker.state().paused_by == PausedBy.OPERATOR:
-            world.breaker.resume()
+            world.breaker.resume(world.clock())
             world.effects.note("operator", "resumes the batch breaker")
 
     def _cancels(self, payment_id: str) -> None:

@@ -117,7 +117,14 @@ class Chaos:
         self._down_with = random.sample(_WHEN_DOWN, random.randint(1, 3))
         self.blackout = self._outage(0.12, (400.0, 8000.0, 90_000.0))
         self.recovery_stopped = self._outage(0.2, (400.0, 8000.0, 90_000.0))
-        outages = (self.refused_by_gateway, self.gateway_down, self.blackout, self.recovery_stopped)
+        self.connections_refused = self._outage(0.1, (180.0, 180.0, 900.0, 3600.0, 3600.0, 90_000.0))
+        outages = (
+            self.refused_by_gateway,
+            self.gateway_down,
+            self.blackout,
+            self.recovery_stopped,
+            self.connections_refused,
+        )
         self.ends_at = max(self.active_seconds, *(outage.ends for outage in outages))
 
     def fate(self) -> Fate:
@@ -140,6 +147,8 @@ class Chaos:
         """The fault of the next gateway call, or None."""
         if self.over:
             return None
+        if self.connections_refused.holds(now):
+            return FaultKind.NOT_SENT
         if self.refused_by_gateway.holds(now):
             return FaultKind.UNAUTHORIZED
         if self.gateway_down.holds(now):

@@ -12,8 +12,10 @@ from payments.domain.audit_chain import AuditBroken, verify
 from payments.domain.batch.state import Batch, BatchStatus
 from payments.domain.cancellation import is_canceled
 from payments.domain.clock import parse_iso
+from payments.domain.deadline import first_refused_at
 from payments.domain.errors import PaymentError
 from payments.domain.gateway_event import REFUNDS, EventState, GatewayEvent
+from payments.domain.outcome import NOT_CHARGED as PROVEN
 from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import CAPTURED, FINAL, SETTLED, Status, may_move
@@ -94,6 +96,17 @@ def _pending_is_proof(world: World, _: Payment | None, after: Payment) -> str:
     return "back to pending, and the gateway captured a charge" if charged else ""
 
 
+def _failed_at_the_deadline(world: World, before: Payment | None, after: Payment) -> str:
+    """A payment fails by the gateway's proof, or at its deadline, and not because its attempts are used up."""
+    if after.status is not Status.FAILED or (before and before.status is after.status) or after.code == PROVEN:
+        return ""
+    since = first_refused_at(after)
+    if since is None:
+        return f"failed ({after.code}), although the gateway was never out of reach"
+    waited = world.clock() - since
+    return f"failed ({after.code}) after {waited}" if waited < RecoveryTimeouts().deadline else ""
+
+
 def _final_for_good(_: World, before: Payment | None, after: Payment) -> str:
     return f"{before.status} became {after.status}" if before and before.status in FINAL - {after.status} else ""
 
@@ -120,6 +133,7 @@ AT_EVERY_WRITE: dict[str, Callable[[World, Payment | None, Payment], str]] = {
     "final is final": _final_for_good,
     "no charge after a no": _no_charge_after_a_no,
     "canceled is never charged": _canceled_is_never_charged,
+    "failed at the deadline": _failed_at_the_deadline,
     "pending is proof": _pending_is_proof,
     "claimed once": _claimed_once,
     "repaired by age": _repaired_by_age,

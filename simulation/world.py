@@ -40,6 +40,7 @@ from payments.application.charge import Charging
 from payments.application.charge_list import SLOTS_A_PAGE, ChargeList
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.guarded_gateway import GuardedGateway
+from payments.application.hold import Hold
 from payments.application.recover import PaymentRecovery
 from payments.application.steps import audit_step, charge_step, record_step, validate_step
 from payments.application.validate import PaymentMethods
@@ -47,7 +48,7 @@ from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import Source
 from payments.domain.batch.switch import SwitchState
 from payments.domain.clock import iso
-from payments.domain.errors import Misconfigured
+from payments.domain.errors import PaymentError
 from payments.domain.gateway_event import GatewayEvent
 from payments.domain.gateway_slots import slot_length
 from payments.domain.money import Money
@@ -157,9 +158,11 @@ class World:
         customers = effects.of("customers", self.customers)
         methods = PaymentMethods(customers, "", effects.of("tokens", MemoryTokenStore()), clock, encryptor)
 
-        def refused(payment_id: str, error: Misconfigured) -> None:
+        guard = BatchBreaker(breaker, clock)
+
+        def refused(payment_id: str, error: PaymentError) -> None:
             self.refused.update(filter(None, [payment_id]))
-            if BatchBreaker(breaker, clock).refused(payment_id, error):
+            if guard.refused(payment_id, error):
                 self.evidence.append(len(self.refused))
 
         def start_report(batch_id: str) -> None:
@@ -171,7 +174,9 @@ class World:
         rows = BatchRows(batches, start_report)
         self.store, self.clock, self.workflow = payments, clock, workflow
         self.webhooks = Webhooks(events, payments, workflow, clock, encryptor, ENVIRONMENT_ID)
-        self.charging = Charging(GuardedGateway(gateway, refused), methods, payments, clock, timeouts, ENVIRONMENT_ID)
+        guarded = GuardedGateway(gateway, refused, guard.answered)
+        self.charging = Charging(guarded, methods, payments, clock, timeouts, ENVIRONMENT_ID)
+        hold = Hold(breaker, clock, timeouts)
         self.dispatcher = Dispatcher(
             payments, workflow, breaker, rate_limiter, 0.1, self.scheduler.monotonic, sleep, Switches(batches, clock)
         )
@@ -206,7 +211,12 @@ class World:
         handlers: dict[str, Any] = {
             "validate": lambda event, _: validate_step(event, store=payments, methods=methods, refusal=refusal),
             "charge": lambda event, _: charge_step(
-                event, charging=self.charging, encryptor=encryptor, rate_limiter=rate_limiter, jitter=jitter
+                event,
+                charging=self.charging,
+                encryptor=encryptor,
+                rate_limiter=rate_limiter,
+                jitter=jitter,
+                hold=hold,
             ),
             "record": lambda event, _: {
                 "payment_id": record_step(event, store=payments, events=events, clock=clock).payment_id
@@ -329,6 +339,7 @@ class World:
         fault = Fault(kind, payment_id, "", executes=self.random.random() < 0.5)
         if kind is FaultKind.RATE_LIMITED:
             fault.retry_after_seconds = self.random.randint(0, 20)
+            fault.account_wide = self.random.random() < 0.5
         if kind is FaultKind.ALTERED:
             self.altered.add(payment_id)
             fault.money = Money(4711, "CHF")

@@ -8,6 +8,7 @@ from typing import Any
 
 from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.access_log import DynamoAccessLog
+from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.customers import DynamoCustomerStore
 from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
@@ -22,6 +23,8 @@ from payments.adapters.stripe.next_actions import StripeNextActions
 from payments.adapters.stripe.saved_methods import StripeSavedMethods
 from payments.application.backlog import BacklogLimit
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
+from payments.application.hold import Hold
+from payments.application.outage_limit import OutageLimit
 from payments.application.rate_limited_next_actions import RateLimitedNextActions
 from payments.application.rate_limited_saved_methods import RateLimitedSavedMethods
 from payments.application.velocity import Velocity
@@ -79,13 +82,17 @@ limits = DynamoLimitStore(dynamodb, setting("LIMITS_TABLE"))
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
 # the backlog is minutes long where it matters: an answer of a second ago is as good
 slots = DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot, remember_seconds=1)
+timeouts = RecoveryTimeouts(
+    timedelta(seconds=int(setting("PATIENCE_SECONDS"))), timedelta(seconds=int(setting("GATEWAY_DEADLINE_SECONDS")))
+)
+hold = Hold(DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")), utc_now, timeouts)
 gateway_key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=setting("GATEWAY_MODE"))
 services = Services(
     payments=InstrumentedPaymentStore(
         dynamodb,
         setting("PAYMENTS_TABLE"),
         encryptor,
-        timeouts=RecoveryTimeouts(timedelta(seconds=int(setting("PATIENCE_SECONDS")))),
+        timeouts=timeouts,
         created=lambda _: count(PAYMENTS_ACCEPTED, step="api"),
         saved=lambda _: count_canceled(),  # it changes no payment otherwise
     ),
@@ -106,6 +113,8 @@ services = Services(
     backlog=BacklogLimit(
         GatewayRateLimiter(slots, slot, utc_now, time.sleep), int(setting("GATEWAY_BACKLOG_LIMIT_SECONDS"))
     ),
+    hold=hold,
+    outage=OutageLimit(hold, limits, int(setting("GATEWAY_OUTAGE_LIMIT"))),
     velocity=Velocity(limits),
     access_log=DynamoAccessLog(dynamodb, setting("AUDIT_TABLE")),
     next_actions=RateLimitedNextActions(

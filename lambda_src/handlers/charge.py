@@ -18,16 +18,18 @@ from payments.application.batch_breaker import BatchBreaker
 from payments.application.charge import Charging
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.guarded_gateway import GuardedGateway
+from payments.application.hold import Hold
 from payments.application.steps import charge_step
 from payments.application.validate import PaymentMethods
 from payments.config import setting
 from payments.domain.clock import utc_now
-from payments.domain.errors import SUSPICIOUS_DECLINE_CODES, Misconfigured
+from payments.domain.errors import SUSPICIOUS_DECLINE_CODES, Misconfigured, PaymentError
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.observability.logs import invocation, logger
 from payments.observability.metrics import (
     GATEWAY_MISCONFIGURED,
+    GATEWAY_UNREACHABLE,
     PAYMENTS_IN_REVIEW,
     SUSPICIOUS_DECLINES,
     count,
@@ -36,26 +38,33 @@ from payments.observability.metrics import (
 )
 
 dynamodb = aws.dynamodb()
-timeouts = RecoveryTimeouts(timedelta(seconds=int(setting("PATIENCE_SECONDS"))))
+timeouts = RecoveryTimeouts(
+    timedelta(seconds=int(setting("PATIENCE_SECONDS"))), timedelta(seconds=int(setting("GATEWAY_DEADLINE_SECONDS")))
+)
 encryptor = KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN"))
 key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=setting("GATEWAY_MODE"))
-breaker = BatchBreaker(DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")), utc_now)
+breaker_store = DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE"))
+breaker = BatchBreaker(breaker_store, utc_now)
+hold = Hold(breaker_store, utc_now, timeouts)
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
 rate_limiter = GatewayRateLimiter(DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot), slot, utc_now, time.sleep)
 longest_wait_seconds = int(setting("LONGEST_WAIT_SECONDS", "0"))
 log = logger()
 
 
-def refused(payment_id: str, error: Misconfigured) -> None:
-    """Handle a rejected key or account: read the key again, count the payment, pause the batch breaker if needed."""
-    key.forget()
-    count(GATEWAY_MISCONFIGURED)
+def refused(payment_id: str, error: PaymentError) -> None:
+    """Handle an outage, or a rejected key or account: read the key again, count, pause the breaker if needed."""
+    if isinstance(error, Misconfigured):
+        key.forget()
+        count(GATEWAY_MISCONFIGURED)
     if breaker.refused(payment_id, error):
         log.error("batch breaker paused", code=error.code)
+    if breaker.out_of_reach:
+        count(GATEWAY_UNREACHABLE)
 
 
 charging = Charging(
-    gateway=GuardedGateway(StripeGateway(key.read, base_url=setting("STRIPE_API_BASE")), refused),
+    gateway=GuardedGateway(StripeGateway(key.read, base_url=setting("STRIPE_API_BASE")), refused, breaker.answered),
     methods=PaymentMethods(
         DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE")),
         setting("DEFAULT_PAYMENT_METHOD", ""),
@@ -86,6 +95,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         rate_limiter=rate_limiter,
         jitter=jitter,
         longest_wait_seconds=longest_wait_seconds,
+        hold=hold,
     )
     outcome = state.get("outcome", {})
     if outcome.get("code") in SUSPICIOUS_DECLINE_CODES:

@@ -29,12 +29,14 @@ from payments.application.recover import PaymentRecovery
 from payments.application.webhooks import Webhooks
 from payments.config import setting
 from payments.domain.clock import utc_now
+from payments.domain.errors import Misconfigured, PaymentError
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.observability.logs import invocation, logger
 from payments.observability.metrics import (
     BATCHES_PAUSED,
     BATCHES_STUCK,
     CONTRADICTING_EVENTS,
+    GATEWAY_UNREACHABLE,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
     count,
@@ -45,13 +47,16 @@ METRICS = {
     "in_review": PAYMENTS_IN_REVIEW,
     "overdue": PAYMENTS_OVERDUE,
     "lane_paused": BATCHES_PAUSED,
+    "gateway_unreachable": GATEWAY_UNREACHABLE,
     "contradicting_events": CONTRADICTING_EVENTS,
     "batches_stuck": BATCHES_STUCK,
 }
 """Findings that an operator must know → the metric whose alarm fires."""
 
 dynamodb, functions = aws.dynamodb(), aws.functions()
-timeouts = RecoveryTimeouts(timedelta(seconds=int(setting("PATIENCE_SECONDS"))))
+timeouts = RecoveryTimeouts(
+    timedelta(seconds=int(setting("PATIENCE_SECONDS"))), timedelta(seconds=int(setting("GATEWAY_DEADLINE_SECONDS")))
+)
 payments = DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"), timeouts=timeouts)
 batches = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))
 events = DynamoEventStore(dynamodb, setting("GATEWAY_EVENTS_TABLE"))
@@ -60,7 +65,6 @@ encryptor = KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN"))
 key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=setting("GATEWAY_MODE"))
 report = FunctionStarter(functions, setting("REPORT_FUNCTION"))
 split = FunctionStarter(functions, setting("SPLIT_FUNCTION"))
-gateway = GuardedGateway(StripeGateway(key.read, base_url=setting("STRIPE_API_BASE")), lambda *_: key.forget())
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
 page_slot = SLOTS_A_PAGE * slot
 pages = GatewayRateLimiter(
@@ -69,6 +73,13 @@ pages = GatewayRateLimiter(
 log = logger()
 
 
+def refused(_: str, error: PaymentError) -> None:
+    """Read the key again after it was rejected."""
+    if isinstance(error, Misconfigured):
+        key.forget()
+
+
+gateway = GuardedGateway(StripeGateway(key.read, base_url=setting("STRIPE_API_BASE")), refused)
 failures: list[Exception] = []
 """The errors of single items in the current run."""
 

@@ -30,6 +30,7 @@ class Recovery:
             **foundation.gateway_rate,
             **foundation.encryption.environment,
             **foundation.recovery_timeouts,
+            **foundation.gateway_deadline,
             **foundation.environment,
             **foundation.suffix,
         )

@@ -45,6 +45,8 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
         **foundation.gateway_rate,
         **foundation.environment,
         **foundation.recovery_timeouts,
+        **foundation.gateway_deadline,
+        GATEWAY_OUTAGE_LIMIT=str(effective.gateway_outage_limit),
         **foundation.suffix,
     )
     tables.payments.grant(api, "GetItem", "PutItem", "UpdateItem", "BatchGetItem")
@@ -56,7 +58,7 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
     tables.tokens.grant(api, "GetItem", "PutItem", "UpdateItem")
     tables.tokens.grant_index(api, BY_CUSTOMER)
     tables.limits.grant(api, "UpdateItem")
-    tables.controls.grant(api, "GetItem")  # the backlog
+    tables.controls.grant(api, "GetItem")  # the backlog, and the breaker
     tables.audit_log.grant(api, "PutItem")
     encryption.grant_fields(api, "payment_id", "GenerateDataKey", "Decrypt")
     encryption.grant_fields(api, "customer_id", "GenerateDataKey", "Decrypt")

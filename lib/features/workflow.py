@@ -74,13 +74,14 @@ class Workflow:
             **base.encryption.environment,
             **base.gateway_rate,
             **base.recovery_timeouts,
+            **base.gateway_deadline,
             LONGEST_WAIT_SECONDS=str(EXPRESS_WAIT_SECONDS if _is_express(base.settings) else 0),  # 0 is no limit
             **base.suffix,
         )
         tables.payments.grant(charge, "GetItem", "UpdateItem")
         tables.customers.grant(charge, "GetItem")
         tables.tokens.grant(charge, "GetItem")
-        tables.controls.grant(charge, "UpdateItem")
+        tables.controls.grant(charge, "GetItem", "UpdateItem")
         base.secrets.gateway.grant_read(charge)
         base.encryption.grant_fields(charge, "payment_id", "GenerateDataKey", "Decrypt")
         base.encryption.grant_fields(charge, "customer_id", "Decrypt")

@@ -111,6 +111,11 @@ class Foundation:
         return {"PATIENCE_SECONDS": str(self.settings.effective.patience_seconds)}
 
     @property
+    def gateway_deadline(self) -> dict[str, str]:
+        """How long a payment that was provably not charged waits for the gateway."""
+        return {"GATEWAY_DEADLINE_SECONDS": str(self.settings.effective.gateway_deadline_seconds)}
+
+    @property
     def payment_methods(self) -> dict[str, str]:
         """Where a payment's method is found: its customer, its token, or the default."""
         return {

@@ -19,6 +19,7 @@ from payments.observability.metrics import (
     GATEWAY_BACKLOG_SECONDS,
     GATEWAY_EVENTS_REFUSED,
     GATEWAY_MISCONFIGURED,
+    GATEWAY_UNREACHABLE,
     NAMESPACE,
     OUTCOMES,
     PAYMENTS_IN_REVIEW,
@@ -136,6 +137,14 @@ def alarms(
             1,
             120,
             [ours(GATEWAY_MISCONFIGURED), ours(BATCHES_PAUSED)],
+        ),
+        Alarm(
+            "gateway-unreachable",
+            "the gateway is out of reach, or fails for every payment: payments wait as pending, over REST and in "
+            "batches, until a probe payment gets through; the alarm clears then",
+            1,
+            120,
+            [ours(GATEWAY_UNREACHABLE)],
         ),
         Alarm(
             "gateway-backlog",

@@ -14,7 +14,7 @@ from fakes.slots import MemorySlotStore
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.slots import DynamoSlotStore
 from payments.adapters.dynamodb.tables import CONTROLS
-from payments.domain.batch_breaker import MOST_REFUSED_PAYMENTS, BreakerState, PausedBy
+from payments.domain.batch_breaker import MOST_PAUSES, MOST_REFUSED_PAYMENTS, BreakerState, Pause, PausedBy
 from payments.domain.clock import iso
 from payments.ports.batch_breaker_store import BreakerStore
 from payments.ports.slot_counter import NoFreeSlot, SlotStore
@@ -126,7 +126,7 @@ def test_resume_when_paused_then_open_and_the_refusals_are_forgotten(controls: C
         controls.breaker.count_refusal(f"pay_{number}", NOON, WINDOW)
     controls.breaker.pause(PausedBy.GATEWAY, "the key is refused", NOON)
     controls.breaker.send_probe("pay_1")
-    assert controls.breaker.resume()
+    assert controls.breaker.resume(NOON)
     assert controls.breaker.state() == BreakerState()
     assert controls.breaker.count_refusal("pay_4", NOON, WINDOW) == 1
     assert controls.breaker.pause(PausedBy.GATEWAY, "again", NOON)
@@ -134,7 +134,7 @@ def test_resume_when_paused_then_open_and_the_refusals_are_forgotten(controls: C
 
 def test_resume_when_open_then_false_and_the_refusals_count_on(controls: Controls) -> None:
     controls.breaker.count_refusal("pay_1", NOON, WINDOW)
-    assert not controls.breaker.resume()
+    assert not controls.breaker.resume(NOON)
     assert controls.breaker.count_refusal("pay_2", NOON, WINDOW) == 2
 
 
@@ -143,7 +143,7 @@ def test_send_probe_when_paused_then_remembered_until_the_next_pause(controls: C
     controls.breaker.send_probe("pay_1")
     controls.breaker.send_probe("pay_2")
     assert controls.other_breaker.state().probe == "pay_2"
-    controls.breaker.resume()
+    controls.breaker.resume(NOON)
     controls.breaker.pause(PausedBy.GATEWAY, "again", NOON)
     assert controls.breaker.state().probe == ""
 
@@ -151,6 +151,26 @@ def test_send_probe_when_paused_then_remembered_until_the_next_pause(controls: C
 def test_send_probe_changes_nothing_when_the_breaker_is_not_paused(controls: Controls) -> None:
     controls.breaker.send_probe("pay_1")
     assert controls.breaker.state() == BreakerState()
+
+
+def test_resume_keeps_the_pauses_of_operators_only(controls: Controls) -> None:
+    hour = timedelta(hours=1)
+    for number, by in enumerate((PausedBy.OPERATOR, PausedBy.OUTAGE, PausedBy.GATEWAY, PausedBy.OPERATOR)):
+        begins = NOON + number * hour
+        controls.breaker.pause(by, "a reason", begins)
+        assert controls.other_breaker.resume(begins + hour / 2)
+    pauses = tuple(Pause(iso(NOON + begins * hour), iso(NOON + begins * hour + hour / 2)) for begins in (0, 3))
+    assert controls.breaker.state() == BreakerState(pauses=pauses)
+    controls.breaker.pause(PausedBy.OUTAGE, "a reason", NOON)
+    assert controls.breaker.state().pauses == pauses
+
+
+def test_resume_forgets_the_oldest_of_too_many_pauses(controls: Controls) -> None:
+    for number in range(MOST_PAUSES + 1):
+        controls.breaker.pause(PausedBy.OPERATOR, "a reason", NOON + timedelta(minutes=number))
+        controls.breaker.resume(NOON + timedelta(minutes=number))
+    pauses = controls.breaker.state().pauses
+    assert (len(pauses), pauses[0].since) == (MOST_PAUSES, iso(NOON + timedelta(minutes=1)))
 
 
 # The slots ---------------------------------------------------------------------------------------------------------

@@ -1,9 +1,12 @@
 """What every PaymentGateway does, run against the in-memory fake and against Stripe's adapter on the fake Stripe."""
 
 import logging
+import socket
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -564,6 +567,43 @@ def test_stripe_charge_when_no_connection_is_made_then_is_not_sent(base_url: str
     gateway = StripeGateway(lambda: SECRET_KEY, base_url=base_url, connect_timeout_seconds=2)
     error = error_of(lambda: gateway.charge(request_for()))
     assert (type(error), error.code) == (NotSent, "gateway_unreachable")
+
+
+@contextmanager
+def listener(answer: bytes | None) -> Iterator[tuple[int, list[socket.socket]]]:
+    """The port of a server that is no gateway, and its connections. None: it stays silent."""
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                held.append(server.accept()[0])
+                if answer is not None:
+                    with held[-1] as connection:
+                        connection.recv(65_536)
+                        connection.sendall(answer)
+
+    held: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1], held
+
+
+@pytest.mark.fault(14)
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\n\r\n", None], ids=["closed", "no-tls", "silent"])
+def test_stripe_charge_when_the_tls_handshake_fails_then_is_not_sent(answer: bytes | None) -> None:
+    with listener(answer) as (port, connections):
+        gateway = StripeGateway(lambda: SECRET_KEY, base_url=f"https://127.0.0.1:{port}", connect_timeout_seconds=0.5)
+        error = error_of(lambda: gateway.charge(request_for()))
+    assert (type(error), error.code, len(connections)) == (NotSent, "gateway_unreachable", 1)
+
+
+@pytest.mark.fault(10)
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"], ids=["closed", "cut-off"])
+def test_stripe_charge_when_the_connection_breaks_later_then_is_unknown(answer: bytes) -> None:
+    with listener(answer) as (port, connections):
+        gateway = StripeGateway(lambda: SECRET_KEY, base_url=f"http://127.0.0.1:{port}")
+        error = error_of(lambda: gateway.charge(request_for()))
+    assert (type(error), error.code, len(connections)) == (OutcomeUnknown, "no_answer", 1)  # nothing sends it again
 
 
 @pytest.mark.fault(59)

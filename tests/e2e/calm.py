@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from local.stack import LocalStack
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.tables import BY_DUE, PAYMENTS, PROCESSING_STATUS
-from payments.domain.clock import iso
+from payments.domain.clock import iso, utc_now
 from tests.waiting import PATIENCE_SECONDS, eventually, smallest_so_far
 
 EVENTS_QUEUE = "e2e-events"
@@ -65,7 +65,7 @@ def _resume_batches(stack: LocalStack) -> None:
     def delivery() -> str:
         return str(functions.get_event_source_mapping(UUID=mapping)["State"])
 
-    breaker.resume()
+    breaker.resume(utc_now())
     if eventually("a settled delivery", delivery, lambda state: not state.endswith("ing")) == "Disabled":
         functions.update_event_source_mapping(UUID=mapping, Enabled=True)
         eventually("the delivery to be enabled", delivery, lambda state: state == "Enabled")

@@ -88,6 +88,52 @@ def test_batches_pause_with_one_alarm_on_a_refused_key_and_resume(
     assert len(events.of(**ALARM)) <= fired + 1
 
 
+@pytest.mark.fault(86)
+def test_outage_holds_rest_and_batches_and_all_are_charged_once_after_it(
+    api: Api, batch_file: BatchFiles, gateway: Gateway, breaker: DynamoBreakerStore, local_stack: LocalStack,
+    client: Client, payctl: Payctl, new_id: NewId, mended: None,
+) -> None:  # fmt: skip
+    run, rows, alarm = new_id(), 20, "payment-gateway-unreachable-local"
+    over_rest, late = [new_id() for _ in range(6)], new_id()
+
+    def waiting(payment_id: str) -> tuple[str, str]:
+        view = api.get(f"/payments/{payment_id}").json()
+        return view["status"], view.get("waiting", {}).get("code", "")
+
+    gateway.control("refuse_connections", {"seconds": 600})
+    try:
+        for payment_id in over_rest:
+            api.post({"payment_id": payment_id, "amount": 5, "currency": "USD"})
+        name = batch_file.upload("\n".join([HEADER, *(f"{run}_{number},5,USD" for number in range(rows))]))
+        paused = eventually("a paused breaker", breaker.state, lambda state: state.paused)
+        assert paused.paused_by == "outage"
+        api.post({"payment_id": late, "amount": 5, "currency": "USD"})
+        for payment_id in (*over_rest, late):
+            eventually(
+                f"{payment_id} to wait",
+                partial(waiting, payment_id),
+                lambda seen: seen == ("pending", "gateway_unreachable"),
+            )
+        eventually(
+            "the alarm",
+            lambda: client("cloudwatch").describe_alarms(AlarmNames=[alarm])["MetricAlarms"][0]["StateValue"],
+            lambda state: state == "ALARM",
+        )
+        status = json_of(payctl("breaker", "status", "--json"))
+        assert status["paused_by"] == "outage"
+    finally:
+        local_stack.accept_connections()
+    results = batch_file.result(name, "results", 300)
+    assert [line.split(",")[4] for line in results.splitlines()[1:]] == ["succeeded"] * rows
+    for payment_id in (*over_rest, late):
+        eventually(
+            f"{payment_id} to succeed", partial(waiting, payment_id), lambda seen: seen == ("succeeded", ""), 300
+        )
+    ours = {*over_rest, late, *(f"{run}_{number}" for number in range(rows))}
+    charged = [charge["payment_id"] for charge in gateway.all_charges() if charge["payment_id"] in ours]
+    assert sorted(charged) == sorted(ours)
+
+
 def running(client: Client, outputs: dict[str, str], run: str) -> list[str]:
     """The running executions of a batch's payments."""
     pages = (

@@ -84,7 +84,7 @@ class Stopped:
         raise AssertionError("three files were charged before they could be stopped")
 
 
-@pytest.mark.fault(75)
+@pytest.mark.fault(88)
 def test_canceled_batch_is_charged_or_canceled_and_the_other_file_goes_on(
     api: Api, batch_file: BatchFiles, gateway: Gateway, events: Events, client: Client, stack: Stack, new_id: NewId
 ) -> None:
@@ -134,7 +134,7 @@ def test_canceled_batch_is_charged_or_canceled_and_the_other_file_goes_on(
     assert charged(gateway, wrong.prefix) == then
 
 
-@pytest.mark.fault(76)
+@pytest.mark.fault(89)
 def test_paused_batch_waits_while_another_goes_on_and_ends_after_resume(
     batch_file: BatchFiles, gateway: Gateway, client: Client, outputs: dict[str, str], stack: Stack, payctl: Payctl,
     new_id: NewId,
@@ -169,7 +169,7 @@ def len_of(names: list[str] | None) -> int:
     return len(names or ())
 
 
-@pytest.mark.fault(74)
+@pytest.mark.fault(87)
 def test_canceled_payment_is_never_charged_and_its_execution_ends(
     api: Api, gateway: Gateway, events: Events, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:

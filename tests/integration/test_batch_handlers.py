@@ -268,7 +268,7 @@ def test_paused_dispatch_returns_all_messages_soon_and_starts_nothing(scenario: 
         event = scenario.delivered()
         paused = scenario.dispatch.handler(event, Context())
         none_yet = list(started)
-        switch.resume()
+        switch.resume(utc_now())
         again = scenario.delivered()  # within the queue's own visibility timeout there would be none
         resumed = scenario.dispatch.handler(again, Context())
 
@@ -309,14 +309,14 @@ def switch_to(scenario: BatchScenario, state: SwitchState) -> str:
     return batch_id
 
 
-@pytest.mark.fault(76)
+@pytest.mark.fault(89)
 def test_dispatch_drops_messages_of_a_paused_batch_uncounted(scenario: BatchScenario) -> None:
     scenario.split.handler(scenario.upload("incoming/a.csv", HEADER + b"p1,1,USD\np2,1,USD\n"), Context())
     switch_to(scenario, SwitchState.PAUSED)
     assert scenario.dispatch.handler(scenario.delivered(), Context()) == {"batchItemFailures": []}
 
 
-@pytest.mark.fault(75)
+@pytest.mark.fault(88)
 def test_canceled_batch_is_ended_reported_and_published_as_such(
     scenario: BatchScenario, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
@@ -17,15 +18,16 @@ from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.tables import CONTROLS, CUSTOMERS, TOKENS
 from payments.adapters.stripe.gateway import StripeGateway
-from payments.application.batch_breaker import PAYMENTS_UNTIL_PAUSE
+from payments.application.batch_breaker import OUTAGES_UNTIL_COUNTED, PAYMENTS_UNTIL_PAUSE
 from payments.application.sealed_payments import opened
 from payments.domain.batch_breaker import PausedBy
-from payments.domain.errors import Conflict, Declined, Misconfigured, PaymentError, RateLimited
+from payments.domain.errors import Conflict, Declined, Misconfigured, NotSent, PaymentError, RateLimited
 from payments.domain.money import Money
 from payments.domain.statuses import Status
 from payments.observability.metrics import (
     GATEWAY_BACKLOG_SECONDS,
     GATEWAY_MISCONFIGURED,
+    GATEWAY_UNREACHABLE,
     PAYMENTS_IN_REVIEW,
     SUSPICIOUS_DECLINES,
 )
@@ -80,6 +82,7 @@ def scenario(payments: DynamoPaymentStore) -> Iterator[HandlerScenario]:
         STRIPE_API_BASE="http://127.0.0.1:9",
         SLOT_MICROSECONDS="20000",
         PATIENCE_SECONDS="300",
+        GATEWAY_DEADLINE_SECONDS="86400",
         DEFAULT_PAYMENT_METHOD="",
     )
     scenario = HandlerScenario(function, payments, DynamoBreakerStore(controls, CONTROLS.name), key_arn)
@@ -136,6 +139,25 @@ def test_refused_api_key_is_counted_reread_and_finally_pauses_the_breaker(
     assert scenario.breaker.state().paused_by == PausedBy.GATEWAY
     assert "invalid_api_key" in scenario.breaker.state().reason
     assert metrics_in(capsys.readouterr().out) == {GATEWAY_MISCONFIGURED: 3}
+
+
+@pytest.mark.fault(86)
+def test_outage_is_counted_and_pauses_the_breaker_which_holds_the_payment(
+    scenario: HandlerScenario, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario.refusal = NotSent("gateway_unreachable", "no connection")
+    for attempt in range(OUTAGES_UNTIL_COUNTED + PAYMENTS_UNTIL_PAUSE - 1):
+        assert not scenario.breaker.state().paused
+        scenario.payments.create(payment(f"refused_{attempt}"))
+        with pytest.raises(NotSent):
+            scenario.charge(f"refused_{attempt}")
+    assert scenario.breaker.state().paused_by == PausedBy.OUTAGE
+    assert metrics_in(capsys.readouterr().out) == {GATEWAY_UNREACHABLE: PAYMENTS_UNTIL_PAUSE}
+
+    scenario.function.hold.remembered_for = timedelta(0)
+    sent, outcome = len(scenario.keys), scenario.charge()["outcome"]
+    assert (outcome["status"], outcome["code"]) == ("pending", "gateway_unreachable")
+    assert len(scenario.keys) == sent
 
 
 def test_charge_with_a_key_of_the_other_mode_sends_nothing(scenario: HandlerScenario) -> None:

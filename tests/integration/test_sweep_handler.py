@@ -113,6 +113,7 @@ def scenario(payments: DynamoPaymentStore, executions: Executions) -> Iterator[R
             GATEWAY_SECRET_ARN=key_arn,
             STRIPE_API_BASE="http://127.0.0.1:9",
             PATIENCE_SECONDS="300",
+            GATEWAY_DEADLINE_SECONDS="86400",
         )
         client = boto3.client("dynamodb")
         yield RecoveryScenario(
@@ -278,7 +279,7 @@ def test_recovery_holds_messages_and_batch_payments_while_paused(
     assert (scenario.delivery, executions.started()) == ("Disabled", {})
     assert metrics_in(capsys.readouterr().out) == {"LanePaused": 1, "RecoveryDue": 1, "RecoveryOverdue": ANY}
 
-    scenario.breaker.resume()
+    scenario.breaker.resume(utc_now())
     assert scenario.recover() == {"taken_up": 1}
     assert (scenario.delivery, list(executions.started())) == ("Enabled", ["p_batch.2"])
 

@@ -29,7 +29,7 @@ from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import Progress
 from payments.domain.cancellation import is_canceled
 from payments.domain.clock import iso, parse_iso
-from payments.domain.errors import POLICIES, AttemptDeclined, Declined, OutcomeUnknown, PaymentError
+from payments.domain.errors import POLICIES, AttemptDeclined, Declined, NotSent, OutcomeUnknown, PaymentError
 from payments.domain.gateway_event import EventState, GatewayEvent
 from payments.domain.outcome import Outcome
 from payments.domain.payment import Payment, moved
@@ -90,6 +90,11 @@ def failed_instead_of_unknown(patch: Patch) -> None:
     """A missing answer counts as a refusal, and is written over a payment that may be charged."""
     patch.setattr(recording, "_speaks_of_another_attempt", lambda outcome, current: False)
     patch.setitem(POLICIES, OutcomeUnknown, replace(POLICIES[OutcomeUnknown], status=Status.FAILED))
+
+
+def failed_instead_of_pending(patch: Patch) -> None:
+    """A payment that was provably not sent fails when the attempts of its workflow are used up."""
+    patch.setitem(POLICIES, NotSent, replace(POLICIES[NotSent], status=Status.FAILED))
 
 
 def nothing_is_audited(patch: Patch) -> None:
@@ -467,6 +472,7 @@ BUGS: dict[Plant, set[str]] = {
     new_key_every_time: {"charged once", "no contradiction"},
     customer_of_today: {"charged as asked", "every status has its cause"},
     failed_instead_of_unknown: {"no charge after a no"},
+    failed_instead_of_pending: {"failed at the deadline"},
     nothing_is_audited: {"audited"},
     audited_twice: {"audited"},
     audited_by_the_first_transaction: {"audited"},

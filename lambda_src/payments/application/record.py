@@ -2,11 +2,11 @@
 
 from payments.domain.clock import Clock
 from payments.domain.outcome import NOT_CHARGED, Outcome
-from payments.domain.payment import IllegalMove, Payment, moved
+from payments.domain.payment import RECORDER, IllegalMove, Payment, moved
 from payments.domain.statuses import CAPTURED, OPEN, SETTLED, Status, may_move
 from payments.ports.payment_store import PaymentStore, VersionConflict, require
 
-ACTOR = "workflow"
+ACTOR = RECORDER
 _TRIES = 5
 
 
@@ -27,6 +27,7 @@ def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clo
         known = (
             status is payment.status
             and not _tells_another_reference(outcome, payment)
+            and not _tells_why_it_waits(outcome, payment)
             and (status not in CAPTURED or shows(payment, outcome))
         )
         overtaken = payment.status in CAPTURED and status in CAPTURED and payment.version != seen_version
@@ -91,6 +92,11 @@ def _tells_another_reference(outcome: Outcome, payment: Payment) -> bool:
     if payment.status in SETTLED and payment.gateway_reference:
         return False
     return outcome.gateway_reference not in ("", payment.gateway_reference)
+
+
+def _tells_why_it_waits(outcome: Outcome, payment: Payment) -> bool:
+    """Whether the outcome has a reason to wait that the row of a `pending` payment does not show yet."""
+    return outcome.status is Status.PENDING is payment.status and outcome.code not in ("", payment.code)
 
 
 def _next_step(current: Status, target: Status) -> Status:

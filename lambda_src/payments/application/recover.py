@@ -21,6 +21,7 @@ from payments.domain.batch.state import UNREPORTED, Batch, BatchStatus, Source
 from payments.domain.batch.switch import SwitchState
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import Clock, iso, parse_iso
+from payments.domain.deadline import is_missed
 from payments.domain.due import OF_PAYMENTS, Backlog, Due, Kind
 from payments.domain.errors import PaymentError
 from payments.domain.gateway_event import EventState
@@ -146,12 +147,12 @@ class PaymentRecovery:
         )
         due = self._measured(run, now)
         if not self._holds_lease(run):
-            run.add("lane_paused", int(run.breaker.paused))
+            run.add(*_pause_of(run.breaker))
             return run.found
         try:
             with self._apart():
                 run.breaker = self._recover_breaker(run)
-            run.add("lane_paused", int(run.breaker.paused))
+            run.add(*_pause_of(run.breaker))
             self._take_turns(run, due)
             with self._apart():
                 self._ask_the_list(run)
@@ -277,7 +278,7 @@ class PaymentRecovery:
             run.add("overdue")
         if due is None or due.at > iso(now):
             self.payments.look_again(payment, due)
-        elif _holds_back(run.breaker, payment) or run.switches.of(payment).holds:
+        elif self._is_held(run, payment, now):
             if kind is Kind.LATE:  # the others are few writes: they stay due until the breaker resumes
                 self._look_later(payment, due, now + self.timeouts.unit)
         elif (
@@ -291,6 +292,12 @@ class PaymentRecovery:
         else:
             self._look_later(payment, due, now + self.timeouts.next_run)
         return ()
+
+    def _is_held(self, run: _Run, payment: Payment, now: datetime) -> bool:
+        """Whether the breaker or the switch of its batch keeps the payment from being sent."""
+        if run.switches.of(payment).holds:
+            return True
+        return run.breaker.holds(payment) and not is_missed(payment, self.timeouts.deadline, run.breaker, now)
 
     def _look_later(self, payment: Payment, due: Due, at: datetime) -> None:
         self.payments.look_again(payment, replace(due, at=iso(at)))
@@ -448,8 +455,8 @@ class PaymentRecovery:
     def _recover_breaker(self, run: _Run) -> BreakerState:
         """Resume the breaker if the gateway accepts payments again, and switch the delivery of messages accordingly."""
         breaker = run.breaker
-        if breaker.paused_by == PausedBy.GATEWAY and self._gets_through(run):
-            self.breaker.resume()
+        if breaker.by_gateway and self._gets_through(run):
+            self.breaker.resume(self.clock())
             breaker = self.breaker.state()
         if self.delivery.is_on() == breaker.paused:
             self.delivery.switch(on=not breaker.paused)
@@ -458,7 +465,7 @@ class PaymentRecovery:
     def _gets_through(self, run: _Run) -> bool:
         """Start one payment as a probe. A later run checks whether the gateway processed it."""
         probe = self.payments.get(run.breaker.probe) if run.breaker.probe else None
-        if probe and probe.status in _ANSWERED:
+        if probe and (probe.status in _ANSWERED or probe.settles):
             return True
         if probe and probe.status not in OPEN:
             probe = None
@@ -492,7 +499,6 @@ class PaymentRecovery:
         return True
 
 
-def _holds_back(breaker: BreakerState, payment: Payment) -> bool:
-    """Whether a paused breaker keeps the payment from being sent."""
-    pauses_it = breaker.paused_by == PausedBy.GATEWAY or (breaker.paused and payment.source == "batch")
-    return pauses_it and payment.status is Status.PENDING
+def _pause_of(breaker: BreakerState) -> tuple[str, int]:
+    """The finding that the breaker is paused, and 1; 0 if it is not."""
+    return "gateway_unreachable" if breaker.paused_by == PausedBy.OUTAGE else "lane_paused", int(breaker.paused)

@@ -69,8 +69,11 @@ def charge_step(
     rate_limiter: GatewayRateLimiter,
     jitter: Jitter,
     longest_wait_seconds: int = 0,
+    hold: Callable[[Payment], Outcome | None] = lambda _: None,
 ) -> State:
     """Charge within the gateway's rate. If the gateway answers 429, return how long the workflow has to wait.
+
+    `hold` gives the outcome of a payment that must not be sent now. The execution ends with it.
 
     The row then holds that time, and every execution waits for it. Waits are not attempts, and end at a deadline.
 
@@ -102,6 +105,8 @@ def charge_step(
 
     if not may_call_gateway(row, reconcile=reconcile):
         return {**what_for, "outcome": as_recorded(row).as_json()}
+    if held := hold(row):
+        return {**what_for, "outcome": held.as_json()}
     ticket = Ticket(**state["ticket"]) if "ticket" in state else None
     # otherwise the gateway or another execution gave the payment another time
     holds = ticket is not None and row.not_before == _held_until(ticket, rate_limiter)
@@ -146,7 +151,7 @@ def charge_step(
         seconds = _seconds_to_wait(error, waited)
         seconds += jitter(seconds)
         charging.store.postpone(row.payment_id, now + timedelta(seconds=seconds))
-        if now - _limited_since(row, error, now) >= charging.timeouts.rate_limit:
+        if now - _limited_since(row, error, now) >= charging.timeouts.deadline:
             raise  # a payment that was never sent fails; every other one keeps its status, and recovery restarts it
         return wait(seconds)
     if outcome is None:

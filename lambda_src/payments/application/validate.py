@@ -76,7 +76,7 @@ class PaymentMethods:
 
     def _refuse_bad_token(self, payment: Payment) -> None:
         """The row keeps the payment method of the first attempt. If that attempt provably charged nothing, the token
-        must still be valid. If it may have charged, the next attempt must send the same request."""
+        must not be revoked. If it may have charged, the next attempt must send the same request."""
         if payment.token_id and payment.status is Status.PENDING:
             self._good_token(payment)
 
@@ -119,12 +119,15 @@ class PaymentMethods:
         return customer if known_before else None
 
     def _good_token(self, payment: Payment) -> Token:
+        """The payment's token. A token that expires while its payment waits for the gateway is good: an outage must not
+        be the payment's failure. One that is revoked meanwhile is not."""
         token = self._tokens.get(payment.token_id)
         if token is None:
             raise _refused("token_unknown", "the token does not exist")
         if token.customer_id != payment.customer_id:
             raise _refused("token_of_another_customer", "the token belongs to another customer")
-        match token.status(self._clock()):
+        waits_since = payment.waits_since
+        match token.status(parse_iso(waits_since) if waits_since else self._clock()):
             case TokenStatus.REVOKED:
                 raise _refused("token_revoked", f"the token was revoked at {token.revoked_at}")
             case TokenStatus.EXPIRED:

@@ -11,6 +11,10 @@ from payments.domain.statuses import Status
 
 UNKNOWN_STATUS = "unknown_status"
 """The code of an OutcomeUnknown: the gateway reports a status of the charge that is not known here."""
+GATEWAY_UNREACHABLE = "gateway_unreachable"
+"""The code of a NotSent: no connection to the gateway could be made."""
+RATE_LIMIT = "rate_limit"
+"""The code of a RateLimited that is about the account, and not about one object."""
 SEVERAL_CHARGES = "several_charges"
 """The code of a Conflict: the gateway captured more than one charge under the payment's ids."""
 
@@ -19,14 +23,24 @@ class PaymentError(Exception):
     """A payment error. Its text is a small JSON object, because a state machine passes on only the text.
 
     `code` is a short machine-readable word, `message` a sentence for people. Neither contains personal data, a token
-    or a card number: both appear in the execution history and the audit log.
+    or a card number: both appear in the execution history and the audit log. `outage` says that the gateway, and not
+    this payment, is the cause: it was not reached, fails, or refuses every request of ours for a time.
     """
 
-    def __init__(self, code: str, message: str, *, gateway_reference: str = "", retry_after_seconds: int = 0) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        gateway_reference: str = "",
+        retry_after_seconds: int = 0,
+        outage: bool = False,
+    ) -> None:
         self.code = code
         self.message = message
         self.gateway_reference = gateway_reference
         self.retry_after_seconds = retry_after_seconds
+        self.outage = outage or isinstance(self, NotSent)
         super().__init__(
             json.dumps({"code": code, "message": message, "gateway_reference": gateway_reference}, sort_keys=True)
         )
@@ -59,7 +73,8 @@ class RateLimited(PaymentError):
 
 
 class NotSent(PaymentError):
-    """The request provably did not reach the gateway. It is safe to retry."""
+    """Provably not sent: the TCP connection, the name's resolution or the TLS handshake failed before a byte of the
+    request was sent. It is safe to retry."""
 
 
 class OutcomeUnknown(PaymentError):
@@ -102,11 +117,12 @@ POLICIES: dict[type[PaymentError], Policy] = {
     AttemptDeclined: Policy(Status.UNKNOWN, max_attempts=4, interval_seconds=2, max_delay_seconds=30),
     RequiresAction: Policy(Status.REQUIRES_ACTION),
     Conflict: Policy(Status.IN_REVIEW),
-    # it waits for a day, see RecoveryTimeouts.rate_limit; then a payment that was never sent fails
+    # it waits until RecoveryTimeouts.deadline; then a payment that was never sent fails
     RateLimited: Policy(
         Status.FAILED, max_attempts=1, interval_seconds=1, max_delay_seconds=900, waits_as_requested=True
     ),
-    NotSent: Policy(Status.FAILED, max_attempts=6, interval_seconds=1, max_delay_seconds=30),
+    # a broken connection is made again within seconds; in an outage the payment waits, and ends at a deadline only
+    NotSent: Policy(Status.PENDING, max_attempts=3, interval_seconds=1, max_delay_seconds=30),
     # the retry queries the gateway for the payment before it sends anything
     OutcomeUnknown: Policy(Status.UNKNOWN, max_attempts=4, interval_seconds=2, max_delay_seconds=30),
     # a rotated key works again within seconds; a longer outage needs an operator, and the payment waits

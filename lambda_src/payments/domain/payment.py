@@ -76,6 +76,10 @@ _ASTRAY = "the value contains a token; send tokens only in the field token"
 _OURS = f"texts that begin with {PREFIX!r} are reserved; send other text"
 SENDER = "charge"
 """The actor of the versions that the charge step writes before and after it sends."""
+RECORDER = "workflow"
+"""The actor of the versions that the record step writes."""
+_WAITERS = (SENDER, RECORDER)
+"""The actors of versions that leave a payment `pending`; an operator who approves one is none of them."""
 _json = json.encoder.encode_basestring_ascii
 """A text as `json.dumps` writes it."""
 Refuse = Callable[[str, str], None]
@@ -388,6 +392,12 @@ class Payment:
             case Status.PARTIALLY_REFUNDED:
                 return None
         return 0
+
+    @property
+    def waits_since(self) -> str:
+        """When the gateway, or the breaker, first left the payment `pending`; "" if neither did."""
+        left = (c.at for c in self.history if c.version > 1 and c.status is Status.PENDING and c.actor in _WAITERS)
+        return next(left, "")
 
     @property
     def settles(self) -> bool:

@@ -16,10 +16,12 @@ _LONGEST_BACKOFF_FOR_CUSTOMER = 48
 
 @dataclass(frozen=True, slots=True)
 class RecoveryTimeouts:
-    """All time-outs, in units of one setting. Five minutes let Stripe's search index catch up (it lags up to a minute)
-    and let a workflow finish (it takes seconds, and minutes when the gateway is busy)."""
+    """All time-outs, in units of one setting but for the deadline. Five minutes let Stripe's search index catch up (it
+    lags up to a minute) and let a workflow finish (it takes seconds, and minutes when the gateway is busy)."""
 
     unit: timedelta = timedelta(minutes=5)
+    deadline: timedelta = timedelta(hours=24)
+    """How long a payment that was provably not charged waits for the gateway, from its first refusal on."""
 
     @property
     def proof(self) -> timedelta:
@@ -30,12 +32,6 @@ class RecoveryTimeouts:
     @property
     def authentication(self) -> timedelta:
         """How long a customer may take to authenticate: a day at five minutes a unit."""
-        return 288 * self.unit
-
-    @property
-    def rate_limit(self) -> timedelta:
-        """How long a payment waits for a gateway that answers 429, from the first 429 on: a day at five minutes a
-        unit."""
         return 288 * self.unit
 
     @property

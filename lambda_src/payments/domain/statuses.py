@@ -40,7 +40,15 @@ class Status(StrEnum):
 _S = Status
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    _S.PENDING: frozenset({_S.PROCESSING, _S.REJECTED, _S.IN_REVIEW, _S.FAILED}),
+    _S.PENDING: frozenset(
+        {
+            _S.PENDING,  # why it waits is recorded: the gateway is out of reach, or an operator paused batches
+            _S.PROCESSING,
+            _S.REJECTED,
+            _S.IN_REVIEW,
+            _S.FAILED,
+        }
+    ),
     _S.PROCESSING: frozenset(
         {
             _S.PENDING,  # this attempt provably charged nothing: the next one starts from the beginning

@@ -24,8 +24,11 @@ ENTRANCES = ("api", "split")
 # Metrics with an alarm
 GATEWAY_MISCONFIGURED = "GatewayMisconfigured"
 """A gateway call that was rejected because of our key or account."""
+GATEWAY_UNREACHABLE = "GatewayUnreachable"
+"""A call to the gateway that failed like those before it, and 1 at each recovery run while an outage pauses the
+breaker."""
 BATCHES_PAUSED = "LanePaused"
-"""1 at each recovery run while the batch breaker is paused."""
+"""1 at each recovery run while the batch breaker is paused for another reason."""
 PAYMENTS_OVERDUE = "PaymentsOverdue"
 """Payments that recovery found open for too long."""
 PAYMENTS_IN_REVIEW = "PaymentsInReview"

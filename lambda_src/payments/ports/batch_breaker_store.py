@@ -19,8 +19,9 @@ class BreakerStore(Protocol):
     def pause(self, by: PausedBy, reason: str, at: datetime) -> bool:
         """Pause the breaker. Returns False, without a change, if it is already paused: only one caller gets True."""
 
-    def resume(self) -> bool:
-        """Resume the breaker and forget the refusals. Returns False if it is not paused."""
+    def resume(self, at: datetime) -> bool:
+        """Resume the breaker and forget the refusals, but keep a pause by an operator among the latest MOST_PAUSES.
+        Returns False if it is not paused."""
 
     def send_probe(self, payment_id: str) -> None:
         """Store which payment was started as the probe. No effect if the breaker is not paused."""

@@ -6,6 +6,7 @@ from typing import Any
 from payments.application.accept import OtherPayment, accept
 from payments.application.backlog import BacklogFull
 from payments.application.cancel import NotPending, cancel
+from payments.application.outage_limit import OutageFull
 from payments.application.sealed_payments import opened
 from payments.domain.clock import parse_iso
 from payments.domain.customer import Customer
@@ -22,7 +23,7 @@ from payments.rest.owners import find_customer, owns
 from payments.rest.rate_limits import TooMany
 from payments.rest.request import Request
 from payments.rest.services import Services
-from payments.rest.views import accepted_view, link_to, next_action_view, payment_view
+from payments.rest.views import accepted_view, link_to, next_action_view, payment_view, waiting_view
 
 NEW_FOR = timedelta(days=1)
 """How long after a customer's last change its default payment method counts as a new card, which may be stolen."""
@@ -49,7 +50,7 @@ def get_payment(request: Request, services: Services) -> dict[str, Any]:
     payment = opened(payment, services.encryptor)
     if takes_part and payment.status is Status.REQUIRES_ACTION and payment.gateway_reference:
         return _with_next_action(services, payment)
-    return answer(200, payment_view(payment))
+    return answer(200, payment_view(payment) | waiting_view(services.hold.waiting(payment)))
 
 
 def cancel_payment(request: Request, services: Services) -> dict[str, Any]:
@@ -121,12 +122,21 @@ def _with_next_action(services: Services, payment: Payment) -> dict[str, Any]:
 def submit(request: Request, services: Services, asked: PaymentRequest, customer: Customer | None) -> dict[str, Any]:
     """Accept a validated payment and answer 202. `customer` is the stored customer that it names, or None.
 
-    Raises Problem 409 if its id is taken, and 429.
+    Raises Problem 409 if its id is taken, 429, and 503 if too many wait in an outage of the gateway.
     """
     try:  # before anything is counted: a payment that is turned away must not count as a card of its source
         services.backlog.check(asked.payment_id, services.payments)
+        services.outage.check(asked.payment_id, services.payments)
     except BacklogFull as full:
         raise TooMany("for the rate of the payment gateway, nothing was stored", full.retry_after_seconds) from None
+    except OutageFull as full:
+        raise Problem(
+            503,
+            "unavailable",
+            "the payment gateway is out of reach, and too many payments wait for it already; nothing was stored. "
+            "Send the same request again later",
+            retry_after_seconds=full.retry_after_seconds,
+        ) from None
     if asked.customer_id:
         services.limiter.check_customer(asked.customer_id, request.at)
     hold = services.velocity.hold(

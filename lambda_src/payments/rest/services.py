@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from payments.application.backlog import BacklogLimit
+from payments.application.hold import Hold
+from payments.application.outage_limit import OutageLimit
 from payments.application.velocity import Velocity
 from payments.ports.access_log import AccessLog
 from payments.ports.batch_store import BatchStore
@@ -33,6 +35,8 @@ class Services:
     email_hasher: EmailHasher
     limiter: Limiter
     backlog: BacklogLimit
+    hold: Hold
+    outage: OutageLimit
     velocity: Velocity
     access_log: AccessLog
     next_actions: NextActions

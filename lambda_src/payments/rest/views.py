@@ -4,6 +4,7 @@ must confirm again."""
 from dataclasses import asdict
 from typing import Any
 
+from payments.application.hold import Waiting
 from payments.domain.batch.state import Batch
 from payments.domain.money import Money
 from payments.domain.payment import Payment
@@ -86,6 +87,11 @@ def batch_view(batch: Batch) -> dict[str, Any]:
         "rows_closed": batch.rows_closed,
     }
     return _filled(view) | counts
+
+
+def waiting_view(waiting: Waiting | None) -> dict[str, Any]:
+    """Why a payment waits, as the field `waiting`; nothing if it does not."""
+    return {"waiting": _filled(asdict(waiting))} if waiting else {}
 
 
 def next_action_view(action: NextAction) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from payments.observability.metrics import (
     GATEWAY_BACKLOG_SECONDS,
     GATEWAY_EVENTS_REFUSED,
     GATEWAY_MISCONFIGURED,
+    GATEWAY_UNREACHABLE,
     NAMESPACE,
     OUTCOMES,
     PAYMENTS_IN_REVIEW,
@@ -47,6 +48,7 @@ OTHERS = {
     "gateway-misconfigured": Expected(
         1, 120, frozenset({f"{NAMESPACE} {GATEWAY_MISCONFIGURED}", f"{NAMESPACE} {BATCHES_PAUSED}"})
     ),
+    "gateway-unreachable": Expected(1, 120, frozenset({f"{NAMESPACE} {GATEWAY_UNREACHABLE}"})),
     "gateway-backlog": Expected(150, 60, frozenset({f"{NAMESPACE} {GATEWAY_BACKLOG_SECONDS}"}), "Maximum"),
     "sweeper-silent": Expected(1, 600, frozenset({"AWS/Lambda Invocations"})),
     "payments-overdue": Expected(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_OVERDUE}"})),
@@ -70,6 +72,7 @@ OTHERS = {
 }
 OURS = (
     "gateway-misconfigured",
+    "gateway-unreachable",
     "payments-overdue",
     "payments-in-review",
     "gateway-contradicts",

@@ -17,7 +17,7 @@ from payments.application.guarded_gateway import GuardedGateway
 from payments.application.record import record
 from payments.application.validate import PaymentMethods
 from payments.domain.batch_breaker import BreakerState, PausedBy
-from payments.domain.errors import InvalidPayment, Misconfigured
+from payments.domain.errors import InvalidPayment, Misconfigured, NotSent, OutcomeUnknown, PaymentError, RateLimited
 from payments.domain.outcome import answered
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, PaymentGateway
@@ -77,7 +77,7 @@ def test_breaker_fires_the_alarm_again_when_paused_after_a_resume() -> None:
     breaker, store, _ = breaker_scenario()
     for number in range(5):
         breaker.refused(f"pay_{number}", REFUSED)
-    store.resume()
+    store.resume(NOON)
     assert [breaker.refused(f"pay_{number}", REFUSED) for number in range(4)] == [False, False, True, False]
 
 
@@ -88,11 +88,47 @@ def test_breaker_paused_by_an_operator_stays_theirs_and_fires_no_alarm() -> None
     assert store.state().paused_by == PausedBy.OPERATOR
 
 
+OUTAGES = [
+    NotSent("gateway_unreachable", "no connection"),
+    OutcomeUnknown("gateway_error", "the gateway answered 503", outage=True),
+    RateLimited("rate_limit", "the gateway asked us to slow down", outage=True),
+]
+
+
+@pytest.mark.fault(86)
+@pytest.mark.parametrize("error", OUTAGES)
+def test_breaker_pauses_when_three_payments_meet_an_outage(error: PaymentError) -> None:
+    breaker, store, _ = breaker_scenario()
+    assert [breaker.refused(f"pay_{number}", error) for number in range(6)] == [False] * 4 + [True, False]
+    assert (store.state().paused_by, store.state().by_gateway) == (PausedBy.OUTAGE, True)
+    assert store.state().reason == f"{error.code}: {error.message}"
+
+
+@pytest.mark.fault(86)
+@pytest.mark.parametrize("error", OUTAGES)
+def test_gateway_that_fails_now_and_then_does_not_pause_the_breaker(error: PaymentError) -> None:
+    breaker, store, _ = breaker_scenario()
+    for number in range(100):
+        breaker.refused(f"pay_{number}", error)
+        breaker.refused(f"pay_{number}", error)
+        breaker.answered()
+    assert store.state() == BreakerState()
+    assert not breaker.out_of_reach
+
+
+@pytest.mark.fault(86)
+def test_outage_that_one_payment_meets_is_shown_and_pauses_nothing() -> None:
+    breaker, store, _ = breaker_scenario()
+    assert not any(breaker.refused("pay_1", OUTAGES[0]) for _ in range(9))
+    assert breaker.out_of_reach
+    assert not store.state().paused
+
+
 def charging_at(
     gateway: PaymentGateway,
     payments: MemoryPaymentStore,
     clock: FixedClock,
-    refused: Callable[[str, Misconfigured], object],
+    refused: Callable[[str, PaymentError], object],
 ) -> Charging:
     methods = PaymentMethods(MemoryCustomerStore(), "", MemoryTokenStore(), clock)
     return Charging(GuardedGateway(gateway, refused), methods, payments, clock)

@@ -83,7 +83,7 @@ def test_cancel_when_not_pending_then_nothing_is_written_or_started(status: Stat
     assert (refused.value.payment, scenario.row, scenario.workflow.started) == (row, row, [])
 
 
-@pytest.mark.fault(74)
+@pytest.mark.fault(87)
 def test_cancel_when_a_charge_wrote_its_intent_first_then_not_pending() -> None:
     scenario = CancelScenario(payment())
     save = scenario.store.save

@@ -6,7 +6,7 @@ import pytest
 
 from fakes.gateway import Fault, FaultKind, MemoryGateway
 from payments.application.guarded_gateway import GuardedGateway
-from payments.domain.errors import Misconfigured, OutcomeUnknown, PaymentError, RateLimited
+from payments.domain.errors import Misconfigured, NotSent, OutcomeUnknown, PaymentError, RateLimited
 from payments.domain.money import Money
 from payments.ports.payment_gateway import ChargeRequest
 from tests.unit.builders import FixedClock
@@ -24,10 +24,10 @@ PAYMENTS = {"charge": "pay_1", "find": "pay_1", "cancel": "", "check_account": "
 """The payment id that a refusal of each call names."""
 
 
-def guarded() -> tuple[GuardedGateway, MemoryGateway, str, list[tuple[str, Misconfigured]]]:
+def guarded() -> tuple[GuardedGateway, MemoryGateway, str, list[tuple[str, PaymentError]]]:
     """A guarded gateway, the one behind it, the reference of a charge, and the reported refusals."""
     gateway = MemoryGateway(FixedClock())
-    reported: list[tuple[str, Misconfigured]] = []
+    reported: list[tuple[str, PaymentError]] = []
     guard = GuardedGateway(gateway, lambda payment_id, error: reported.append((payment_id, error)))
     return guard, gateway, gateway.charge(REQUEST).reference, reported
 
@@ -40,6 +40,24 @@ def test_unauthorized_call_is_reported_and_still_raised(call: str) -> None:
     with pytest.raises(Misconfigured) as refused:
         CALLS[call](guard, reference)
     assert reported == [(PAYMENTS[call], refused.value)]
+
+
+@pytest.mark.fault(86)
+@pytest.mark.parametrize("call", CALLS)
+def test_outage_is_reported_and_every_other_answer_as_such(call: str) -> None:
+    _, gateway, reference, reported = guarded()
+    answers: list[str] = []
+    guard = GuardedGateway(
+        gateway, lambda payment_id, error: reported.append((payment_id, error)), lambda: answers.append(call)
+    )
+    gateway.fail(Fault(FaultKind.NOT_SENT))
+    gateway.fail(Fault(FaultKind.RATE_LIMITED))
+    for error in (NotSent, RateLimited):
+        with pytest.raises(error):
+            CALLS[call](guard, reference)
+    CALLS[call](guard, reference)
+    assert [(payment_id, type(error)) for payment_id, error in reported] == [(PAYMENTS[call], NotSent)]
+    assert answers == [call, call]
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -227,10 +227,20 @@ def test_outcome_of_an_error_of_ours_has_its_policy_and_message() -> None:
     cause = json.dumps({"errorMessage": str(error), "errorType": "NotSent"})
     outcome = outcome_of({"payment_id": "p", "error": {"Error": "NotSent", "Cause": cause}})
     assert (outcome.status, outcome.code, outcome.message) == (
-        Status.FAILED,
+        Status.PENDING,
         "connection_refused",
         "the gateway could not be reached",
     )
+
+
+@pytest.mark.fault(86)
+def test_record_tells_once_why_a_pending_payment_waits() -> None:
+    store = stored()
+    why = Outcome(Status.PENDING, "gateway_unreachable", "no connection")
+    for _ in range(2):
+        row = recorded(store, why)
+    assert (row.status, row.version, row.code, row.message) == (Status.PENDING, 2, why.code, why.message)
+    assert recorded(store, Outcome(Status.UNKNOWN, "states_timeout")).version == 2
 
 
 @pytest.mark.parametrize(

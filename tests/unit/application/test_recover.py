@@ -37,11 +37,11 @@ from payments.domain.batch.switch import CancelPass, SwitchState
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso, parse_iso
 from payments.domain.due import Kind
-from payments.domain.errors import OutcomeUnknown, PaymentError
+from payments.domain.errors import GATEWAY_UNREACHABLE, OutcomeUnknown, PaymentError
 from payments.domain.gateway_event import EventState, GatewayEvent
 from payments.domain.money import Money
 from payments.domain.outcome import answered
-from payments.domain.payment import Payment
+from payments.domain.payment import SENDER, Change, Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.ports.batch_store import Claim
@@ -730,20 +730,40 @@ def test_recovery_leaves_it_to_the_operator_to_resume_their_pause() -> None:
     assert scenario.recover(after_units=100)["lane_paused"] == 1
     assert scenario.breaker.state() == BreakerState("operator", "the key is refused", iso(NOON))
     assert not scenario.delivery.on
-    scenario.breaker.resume()
+    scenario.breaker.resume(NOON)
     scenario.recover()
     assert scenario.delivery.on
 
 
 @pytest.mark.parametrize(
     ("by", "source", "taken_up"),
-    [("gateway", "rest", 0), ("gateway", "batch", 0), ("operator", "rest", 1), ("operator", "batch", 0)],
+    [
+        ("gateway", "rest", 0),
+        ("gateway", "batch", 0),
+        ("operator", "rest", 1),
+        ("operator", "batch", 0),
+        ("outage", "rest", 0),
+        ("outage", "batch", 0),
+    ],
 )
 def test_recovery_holds_back_the_pending_payments_that_a_pause_covers(by: str, source: str, taken_up: int) -> None:
     row = after(payment() if source == "rest" else batch_payment(), Status.PROCESSING, Status.PENDING)
     scenario = paused(row, by=PausedBy(by))
     scenario.gateway.fail(Fault(FaultKind.UNAUTHORIZED))
     assert scenario.recover(after_units=10)["taken_up"] == taken_up
+
+
+@pytest.mark.fault(86)
+def test_recovery_restarts_a_held_payment_at_its_deadline() -> None:
+    row = replace(
+        after(payment(), Status.PROCESSING, Status.PENDING),
+        history=(Change(3, Status.PENDING, iso(NOON), SENDER, GATEWAY_UNREACHABLE),),
+    )
+    scenario = paused(row, replace(REFUSED, payment_id="pay_2"), by=PausedBy.OUTAGE)
+    scenario.gateway.fail(Fault(FaultKind.NOT_SENT, times=1000))
+    assert scenario.recover(after_units=280) == Counter(gateway_unreachable=1, overdue=2)
+    assert scenario.recover(after_units=9)["taken_up"] == 1
+    assert scenario.workflow.started == ["pay_1.2"]
 
 
 @pytest.mark.parametrize("by", PausedBy)
@@ -962,7 +982,7 @@ def test_recovery_starts_and_queues_nothing_of_a_held_batch(state: SwitchState) 
     assert (scenario.workflow.started, scenario.queue.messages) == ([], [])
 
 
-@pytest.mark.fault(76)
+@pytest.mark.fault(89)
 def test_recovery_counts_no_paused_batch_as_stuck() -> None:
     scenario = RecoveryScenario()
     scenario.split(batch_payment("p2", 2))
@@ -970,7 +990,7 @@ def test_recovery_counts_no_paused_batch_as_stuck() -> None:
     assert not any(scenario.recover(after_units=1)["batches_stuck"] for _ in range(30))
 
 
-@pytest.mark.fault(76)
+@pytest.mark.fault(89)
 def test_recovery_queues_the_rows_of_a_resumed_batch_in_its_next_run() -> None:
     scenario = RecoveryScenario()
     back = after(batch_payment("p3", 3), Status.PROCESSING, Status.PENDING)

@@ -1,6 +1,7 @@
 """The workflow's steps from state to state: waits that the gateway requests, and the meaning of a step's last error."""
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -99,7 +100,9 @@ class StepScenario:
         self.methods = PaymentMethods(MemoryCustomerStore(), "", MemoryTokenStore(), self.clock)
         self.store.rows["pay_1"] = row or payment()
 
-    def charge(self, state: State | None = None, jitter_seconds: int = 0) -> State:
+    def charge(
+        self, state: State | None = None, jitter_seconds: int = 0, hold: Callable[..., Outcome | None] = lambda _: None
+    ) -> State:
         return charge_step(
             state or {"payment_id": "pay_1"},
             charging=Charging(self.gateway, self.methods, self.store, self.clock),
@@ -108,6 +111,7 @@ class StepScenario:
                 self.slots, timedelta(milliseconds=50), lambda: NOON, sleep=lambda seconds: None
             ),
             jitter=lambda most: min(most, jitter_seconds),
+            hold=hold,
         )
 
     def charge_ends(self) -> State:
@@ -234,7 +238,7 @@ def test_charge_step_fails_a_payment_limited_for_a_day_as_never_sent() -> None:
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, times=1000))
     state = scenario.charge_until_it_ends()
     waited = scenario.clock() - NOON
-    assert RecoveryTimeouts().rate_limit <= waited < RecoveryTimeouts().rate_limit + timedelta(minutes=15)
+    assert RecoveryTimeouts().deadline <= waited < RecoveryTimeouts().deadline + timedelta(minutes=15)
     assert scenario.record(state).status is Status.FAILED
     assert scenario.gateway.captured == []
 
@@ -293,6 +297,28 @@ def test_charge_step_with_the_key_in_use_is_unknown_and_retries_that_key() -> No
     assert scenario.record(scenario.charge()).status is Status.SUCCEEDED
     assert scenario.gateway.requests[0] == scenario.gateway.requests[1]
     assert len(scenario.gateway.captured) == 1
+
+
+@pytest.mark.fault(86)
+def test_charge_step_sends_nothing_while_the_breaker_holds_the_payment() -> None:
+    scenario = StepScenario()
+    why = Outcome(Status.PENDING, "gateway_unreachable", "no connection")
+    state = scenario.charge(hold=lambda _: why)
+    assert (state, scenario.slots.taken) == ({"payment_id": "pay_1", "outcome": why.as_json()}, 0)
+    row = scenario.record(state)
+    assert (row.status, row.code, row.attempts) == (Status.PENDING, "gateway_unreachable", 0)
+    assert scenario.gateway.requests == []
+    assert scenario.record(scenario.charge()).status is Status.SUCCEEDED
+
+
+@pytest.mark.fault(86)
+def test_attempts_of_a_payment_in_an_outage_never_fail_it() -> None:
+    scenario = StepScenario()
+    scenario.gateway.fail(Fault(FaultKind.NOT_SENT, times=1000))
+    for _ in range(20):
+        row = scenario.record(scenario.charge_until_it_ends())
+        assert (row.status, row.code) == (Status.PENDING, "gateway_unreachable")
+    assert len(scenario.gateway.requests) == 20
 
 
 @pytest.mark.fault(14)

@@ -19,7 +19,7 @@ from payments.domain.clock import iso
 from payments.domain.customer import Customer, erased
 from payments.domain.errors import InvalidPayment
 from payments.domain.outcome import answered
-from payments.domain.payment import Payment
+from payments.domain.payment import SENDER, Payment, moved
 from payments.domain.statuses import Status
 from payments.domain.token import Token
 from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailable
@@ -159,6 +159,24 @@ def test_of_refuses_a_token_revoked_while_the_payment_waits_again() -> None:
     for ask in (scenario.methods.of, scenario.checks.check):
         with pytest.raises(InvalidPayment, match="token_revoked"):
             ask(waits)
+
+
+@pytest.mark.fault(86)
+def test_of_takes_a_token_that_expired_while_the_gateway_was_out_of_reach() -> None:
+    scenario = ValidationScenario()
+    sent = moved(by_token(), Status.PROCESSING, at=NOON, actor=SENDER)
+    refused = moved(sent, Status.PENDING, at=NOON, actor=SENDER, code="gateway_unreachable")
+    held = moved(by_token(), Status.PENDING, at=NOON, actor="workflow", code="gateway_unreachable")
+    review = moved(by_token(), Status.IN_REVIEW, at=NOON, actor="workflow")
+    approved = moved(review, Status.PENDING, at=NOON, actor="operator:jane")
+    expire(scenario)
+    for row in (refused, held):
+        assert scenario.methods.of(row).payment_method == "pm_card_mastercard"
+    with pytest.raises(InvalidPayment, match="token_expired"):
+        scenario.methods.of(approved)
+    revoke(scenario)
+    with pytest.raises(InvalidPayment, match="token_revoked"):
+        scenario.methods.of(held)
 
 
 CREATED = Customer("c1", default_payment_method="pm_c1", created_by="sub_shop", created_at=iso(NOON))

@@ -19,7 +19,7 @@ def test_final_statuses_are_never_left(final: Status) -> None:
 def test_unknown_never_becomes_failed_by_a_policy() -> None:
     assert UNEXPECTED.status is Status.UNKNOWN
     ends_in_failed = {error.__name__ for error, policy in POLICIES.items() if policy.status is Status.FAILED}
-    assert ends_in_failed == {"RateLimited", "NotSent"}
+    assert ends_in_failed == {"RateLimited"}
 
 
 def test_captured_money_is_never_forgotten() -> None:

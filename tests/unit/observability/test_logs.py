@@ -221,6 +221,8 @@ def settings() -> Iterator[dict[str, str]]:
             "ENVIRONMENT_ID": "0123456789ab",
             "SLOT_MICROSECONDS": "20000",
             "PATIENCE_SECONDS": "300",
+            "GATEWAY_DEADLINE_SECONDS": "86400",
+            "GATEWAY_OUTAGE_LIMIT": "10000",
             "DEFAULT_PAYMENT_METHOD": "",
             "DISPATCH_PACE_SECONDS": "0",
             "PAYMENT_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/payment-queue",

@@ -81,6 +81,7 @@ def test_gateway_without_a_key_says_how_to_set_one_and_sends_nothing(secrets: An
 
 def test_timeouts_use_the_unit_from_the_stack_outputs() -> None:
     assert adapters.timeouts(stack(patience_seconds="10")) == RecoveryTimeouts(timedelta(seconds=10))
+    assert adapters.timeouts(stack(gateway_deadline_seconds="60")).deadline == timedelta(minutes=1)
     assert adapters.timeouts(stack()) == RecoveryTimeouts()
 
 

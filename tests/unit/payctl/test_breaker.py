@@ -91,11 +91,11 @@ def test_pause_keeps_the_first_reason_of_an_operators_earlier_pause(scenario: Pa
 @pytest.mark.parametrize("by", list(PausedBy))
 def test_resume_when_paused_then_resumes_and_turns_the_delivery_on(by: PausedBy, scenario: PayctlScenario) -> None:
     scenario.payctl("breaker", "pause", "--reason", WHY, "--yes")
-    scenario.breaker.resume()
+    scenario.breaker.resume(NOON)
     scenario.breaker.pause(by, WHY, NOON)
     result = scenario.payctl("breaker", "resume", "--json")
     assert json.loads(result.stdout)["paused"] is False
-    assert scenario.breaker.state() == BreakerState()
+    assert not scenario.breaker.state().paused
     assert scenario.delivers()
 
 

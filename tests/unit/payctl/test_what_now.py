@@ -10,7 +10,7 @@ from payctl.at_gateway import NO_CHARGE, PAYABLE, STRANGE, GatewaySays
 from payctl.what_now import Facts, recovery_due_at, what_now
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso
-from payments.domain.payment import Payment
+from payments.domain.payment import SENDER, Payment, moved
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import TRANSITIONS, Status
 from tests.unit.builders import NOON, after, batch_payment, payment
@@ -26,6 +26,9 @@ WAYS: dict[Status, tuple[Status, ...]] = {
 }
 GATEWAY_PAUSED = BreakerState(PausedBy.GATEWAY, "api_key_expired: refused", "2026-11-21T12:00:00.000Z")
 OPERATOR_PAUSED = BreakerState(PausedBy.OPERATOR, "the bank is down", "2026-11-21T12:00:00.000Z")
+
+
+OUTAGE = BreakerState(PausedBy.OUTAGE, "gateway_unreachable: no connection", "2026-11-21T12:00:00.000Z")
 
 
 def row(status: Status, start: Payment | None = None, **changes: Any) -> Payment:
@@ -44,6 +47,22 @@ def test_what_now_gives_advice_without_an_audit_warning_for_every_status(status:
     assert sentences
     assert all(sentence.strip() for sentence in sentences)
     assert "audit" not in " ".join(sentences)
+
+
+@pytest.mark.fault(86)
+@pytest.mark.parametrize("start", [payment(), batch_payment()], ids=["rest", "batch"])
+def test_what_now_in_an_outage_says_that_a_pending_payment_waits(start: Payment) -> None:
+    text = says(Status.PENDING, start, breaker=OUTAGE)
+    assert "out of reach since 2026-11-21T12:00:00.000Z (gateway_unreachable: no connection)" in text
+    assert "is failed" not in text  # it was never tried
+    tried = moved(
+        moved(start, Status.PROCESSING, at=NOON, actor=SENDER),
+        Status.PENDING,
+        at=NOON,
+        actor=SENDER,
+        code="gateway_unreachable",
+    )
+    assert f"before {iso(NOON + timedelta(days=1))}, it is failed" in " ".join(what_now(Facts(tried, breaker=OUTAGE)))
 
 
 @pytest.mark.parametrize("status", [Status.IN_REVIEW, Status.UNKNOWN])

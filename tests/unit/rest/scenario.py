@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 from fakes.access_log import MemoryAccessLog
+from fakes.batch_breaker import MemoryBreakerStore
 from fakes.batches import MemoryBatchStore
 from fakes.customers import MemoryCustomerStore
 from fakes.email_hasher import MemoryEmailHasher
@@ -22,6 +23,8 @@ from fakes.tokens import MemoryTokenStore
 from fakes.workflow import MemoryWorkflow
 from payments.application.backlog import BacklogLimit
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
+from payments.application.hold import Hold
+from payments.application.outage_limit import OutageLimit
 from payments.application.rate_limited_next_actions import RateLimitedNextActions
 from payments.application.rate_limited_saved_methods import RateLimitedSavedMethods
 from payments.application.velocity import Velocity
@@ -42,6 +45,7 @@ JO = Caller("sub_jo", frozenset({Role.CUSTOMER}))
 SAM = Caller("sub_sam", frozenset({Role.CUSTOMER}))
 
 PLENTY = 1000
+MOST_IN_AN_OUTAGE = 2
 SLOT = timedelta(milliseconds=50)
 _MODULES = (batches, customers, legacy, listing, payments, saved_methods, tokens)
 REQUEST_ID, IP = "request-1", "192.0.2.1"
@@ -72,6 +76,8 @@ class RestScenario:
         self.saved_methods = MemorySavedMethods()
         self.now = NOON
         self.slots = MemorySlotStore()
+        self.breaker = MemoryBreakerStore()
+        hold = Hold(self.breaker, lambda: self.now)
         ids, made = count(1), count(1)
         self.services = Services(
             payments=self.payments,
@@ -84,6 +90,8 @@ class RestScenario:
             email_hasher=self.email_hasher,
             limiter=Limiter(self.counters, {Kind.IP: PLENTY, Kind.CUSTOMER: per_customer}),
             backlog=BacklogLimit(GatewayRateLimiter(self.slots, SLOT, lambda: self.now, lambda _: None), 300),
+            hold=hold,
+            outage=OutageLimit(hold, self.counters, MOST_IN_AN_OUTAGE),
             velocity=Velocity(self.counters),
             access_log=self.access_log,
             next_actions=RateLimitedNextActions(self.next_actions, self.counters, lambda: NOON),

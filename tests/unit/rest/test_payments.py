@@ -9,16 +9,31 @@ import pytest
 import yaml
 
 from lib.package import ROOT
+from payments.application.hold import REMEMBERED_FOR
 from payments.application.velocity import CARD_TESTING, MOST_CARDS, Source
+from payments.domain.batch_breaker import PausedBy
+from payments.domain.clock import iso
 from payments.domain.customer import erased
 from payments.domain.identity import Caller, Role
+from payments.domain.payment import SENDER, moved
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
 from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.rest.http import MAX_BODY_BYTES, Problem, json_body
 from payments.rest.payments import NEW_FOR
 from tests.unit.builders import NOON, after, payment
-from tests.unit.rest.scenario import ADMIN, IP, JO, OPERATOR, OTHER_SHOP, REQUEST_ID, SAM, SHOP, RestScenario
+from tests.unit.rest.scenario import (
+    ADMIN,
+    IP,
+    JO,
+    MOST_IN_AN_OUTAGE,
+    OPERATOR,
+    OTHER_SHOP,
+    REQUEST_ID,
+    SAM,
+    SHOP,
+    RestScenario,
+)
 
 CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "api" / "openapi.yaml").read_text())
 CARD = "4242424242424242"
@@ -196,6 +211,50 @@ def test_payment_turned_away_does_not_count_as_a_card_of_its_source(scenario: Re
     scenario.let_payments_wait(900)
     assert submit(scenario, customer_id="cus_1", payment_method="pm_1")["statusCode"] == 429
     assert (scenario.counters.hits, scenario.counters.members) == ({}, {})
+
+
+@pytest.mark.fault(86)
+def test_new_payments_in_an_outage_are_accepted_up_to_the_limit(scenario: RestScenario) -> None:
+    scenario.breaker.pause(PausedBy.OUTAGE, "gateway_unreachable: no connection", NOON)
+    accepted = [submit(scenario, payment_id=f"pay_{number}")["statusCode"] for number in range(MOST_IN_AN_OUTAGE)]
+    stored = scenario.stored
+    answer = submit(scenario, payment_id="pay_more")
+    assert accepted == [202] * MOST_IN_AN_OUTAGE
+    assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, "60")
+    assert answer["body"]["type"].endswith(":unavailable")
+    assert scenario.stored == stored
+    assert submit(scenario, payment_id="pay_0")["statusCode"] == 202  # known, and answered as before
+    scenario.breaker.resume(NOON)
+    scenario.now += REMEMBERED_FOR
+    assert submit(scenario, payment_id="pay_more")["statusCode"] == 202
+
+
+@pytest.mark.fault(86)
+def test_an_operators_pause_of_batches_turns_no_rest_payment_away(scenario: RestScenario) -> None:
+    scenario.breaker.pause(PausedBy.OPERATOR, "month-end", NOON)
+    answers = [submit(scenario, payment_id=f"pay_{number}")["statusCode"] for number in range(MOST_IN_AN_OUTAGE + 1)]
+    assert answers == [202] * (MOST_IN_AN_OUTAGE + 1)
+
+
+@pytest.mark.fault(86)
+def test_pending_payment_in_an_outage_says_why_it_waits_and_how_long(scenario: RestScenario) -> None:
+    submit(scenario)
+    assert "waiting" not in get(scenario)["body"]
+    row = moved(scenario.payments.rows["pay_1"], Status.PROCESSING, at=NOON, actor=SENDER)
+    why = {"code": "gateway_unreachable", "message": "no connection"}
+    scenario.payments.rows["pay_1"] = moved(row, Status.PENDING, at=NOON, actor=SENDER, **why)
+    fails_at = iso(NOON + timedelta(days=1))
+    assert get(scenario)["body"]["waiting"] == {
+        **why,
+        "next_attempt_at": iso(NOON + timedelta(minutes=5)),
+        "fails_at": fails_at,
+    }
+    scenario.breaker.pause(PausedBy.OUTAGE, "gateway_unreachable: no connection", NOON)
+    scenario.now += REMEMBERED_FOR
+    waiting = get(scenario)["body"]["waiting"]
+    assert (waiting["code"], waiting["fails_at"]) == ("gateway_unreachable", fails_at)
+    assert "sent when the gateway accepts payments again" in waiting["message"]
+    assert "next_attempt_at" not in waiting
 
 
 def try_cards(scenario: RestScenario, how_many: int) -> list[str]:

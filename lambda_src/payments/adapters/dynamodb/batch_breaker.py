@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from payments.domain.batch_breaker import MOST_REFUSED_PAYMENTS, BreakerState, PausedBy
+from payments.domain.batch_breaker import MOST_REFUSED_PAYMENTS, BreakerState, Pause, PausedBy
 from payments.domain.clock import iso
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ class DynamoBreakerStore:
     def state(self) -> BreakerState:
         """The current state, from a strongly consistent read."""
         item = self._client.get_item(TableName=self._table, Key=_BREAKER, ConsistentRead=True).get("Item", {})
-        return BreakerState(**{field: item[name]["S"] for name, field in _FIELDS.items() if name in item})
+        texts = {field: item[name]["S"] for name, field in _FIELDS.items() if name in item}
+        pauses = [Pause(*pause["S"].split("/")) for pause in item.get("pauses", {}).get("L", [])]
+        return BreakerState(**texts, pauses=tuple(pauses))
 
     def count_refusal(self, payment_id: str, at: datetime, window: timedelta) -> int:
         """Add the payment to the current window, or start a new window, with at most two writes. `refusals` counts
@@ -60,10 +62,22 @@ class DynamoBreakerStore:
         )
         return paused is not None
 
-    def resume(self) -> bool:
-        """Resume the breaker and delete its counters with one conditional write. False if it is not paused."""
+    def resume(self, at: datetime) -> bool:
+        """Resume the breaker and delete its counters with one conditional write. False if it is not paused.
+
+        If another caller pauses it anew between the read and the write, that pause stays."""
+        state = self.state()
         names = "paused_by, reason, since, refused_at, canary, refusals, refused_payments, window_ends"
-        return self._update(f"REMOVE {names}", "attribute_exists(paused_by)", {}) is not None
+        pauses = [{"S": f"{pause.since}/{pause.until}"} for pause in state.pauses_at(at)]
+        return (
+            state.paused
+            and self._update(
+                f"SET pauses = :pauses REMOVE {names}",
+                "paused_by = :by AND since = :since",
+                {":pauses": {"L": pauses}, ":by": {"S": state.paused_by}, ":since": {"S": state.since}},
+            )
+            is not None
+        )
 
     def send_probe(self, payment_id: str) -> None:
         """Store the probe's payment id. No effect if the breaker is not paused."""
@@ -71,7 +85,6 @@ class DynamoBreakerStore:
 
     def _update(self, update: str, condition: str, values: dict[str, Any]) -> dict[str, Any] | None:
         """The item after the update, or None if the condition does not hold."""
-        some_values: Any = {"ExpressionAttributeValues": values} if values else {}  # DynamoDB rejects an empty mapping
         try:
             return self._client.update_item(
                 TableName=self._table,
@@ -79,7 +92,7 @@ class DynamoBreakerStore:
                 UpdateExpression=update,
                 ConditionExpression=condition,
                 ReturnValues="ALL_NEW",
-                **some_values,
+                ExpressionAttributeValues=values,
             ).get("Attributes", {})
         except self._client.exceptions.ConditionalCheckFailedException:
             return None

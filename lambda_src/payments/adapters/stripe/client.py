@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import stripe
 
+from payments.adapters.stripe.connections import session
+
 if TYPE_CHECKING:
     from stripe._payment_intent_service import PaymentIntentService
     from stripe._v1_services import V1Services
@@ -26,5 +28,5 @@ def services(base_url: str, connect_timeout_seconds: float, read_timeout_seconds
         base_addresses={"api": base_url},
         stripe_version=API_VERSION,
         max_network_retries=0,
-        http_client=stripe.RequestsClient(timeout=(connect_timeout_seconds, read_timeout_seconds)),
+        http_client=stripe.RequestsClient(timeout=(connect_timeout_seconds, read_timeout_seconds), session=session()),
     ).v1

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-import requests
 import stripe
-import urllib3.exceptions
 
 from payments.adapters.stripe.amounts import LIMIT_CODES, limit
+from payments.adapters.stripe.connections import never_left
 from payments.domain.errors import (
+    GATEWAY_UNREACHABLE,
+    RATE_LIMIT,
     AttemptDeclined,
     Conflict,
     Declined,
@@ -61,13 +62,14 @@ UNREADABLE = -1
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the table reads of an error. Each text is one plain word or "". `parameter` is without its brackets, and
-    `code` is the more precise of Stripe's two codes."""
+    `code` is the more precise of Stripe's two codes, and `limit` says what limited the requests."""
 
     call: Call
     status: int
     type: str = ""
     code: str = ""
     parameter: str = ""
+    limit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Row:
 
     A code in `codes` that ends in `_` is a prefix. `code` is ours, for an answer without a code of Stripe's; with
     `renames` for every answer. `message` may name the answer's `{status}`, its `{parameter}` and the `{limit}` of the
-    amount.
+    amount. With `outage` the cause is Stripe or the way to it, and not this payment.
     """
 
     error: type[PaymentError]
@@ -87,7 +89,9 @@ class Row:
     types: Container[str] = ()
     codes: tuple[str, ...] = ()
     parameters: Container[str] = ()
+    limits: Container[str] = ()
     renames: bool = False
+    outage: bool = False
 
     def matches(self, answer: Answer) -> bool:
         """True if this row is about such an answer."""
@@ -96,6 +100,7 @@ class Row:
             and (not self.statuses or answer.status in self.statuses)
             and (not self.types or answer.type in self.types)
             and (not self.parameters or answer.parameter in self.parameters)
+            and (not self.limits or answer.limit in self.limits)
             and (not self.codes or any(_is_code(answer.code, code) for code in self.codes))
         )
 
@@ -128,7 +133,7 @@ ROWS = (
     # No answer
     Row(
         NotSent,
-        "gateway_unreachable",
+        GATEWAY_UNREACHABLE,
         "no connection to Stripe could be made",
         statuses=(NO_ANSWER,),
         types=(NEVER_LEFT,),
@@ -138,6 +143,7 @@ ROWS = (
         "no_answer",
         "the request may have reached Stripe, but no answer arrived",
         statuses=(NO_ANSWER,),
+        outage=True,
     ),
     # Too many requests, or two at the same time
     Row(
@@ -147,8 +153,16 @@ ROWS = (
         statuses=(429,),
         codes=("lock_timeout",),
     ),
-    Row(RateLimited, "rate_limit", "Stripe asked us to slow down", statuses=(429,)),
-    Row(RateLimited, "rate_limit", "Stripe asked us to slow down", statuses=(400,), codes=("rate_limit",)),
+    Row(
+        RateLimited,
+        "resource_rate_limit",
+        "Stripe limits the requests for one object",
+        statuses=(429,),
+        limits=("resource-specific",),
+        renames=True,
+    ),
+    Row(RateLimited, RATE_LIMIT, "Stripe asked us to slow down", statuses=(429,), outage=True),
+    Row(RateLimited, RATE_LIMIT, "Stripe asked us to slow down", statuses=(400,), codes=(RATE_LIMIT,), outage=True),
     # not RateLimited, which may end in `failed`: the request that holds the key may be charging now
     Row(
         OutcomeUnknown,
@@ -308,8 +322,8 @@ ROWS = (
     ),
     Row(OutcomeUnknown, "gateway_error", "Stripe answered {status}", statuses=range(400, 500)),
     # Stripe stores a 500 under the idempotency key whether or not the charge was made
-    Row(OutcomeUnknown, "gateway_error", "Stripe answered {status}", statuses=range(500, 600)),
-    Row(OutcomeUnknown, "gateway_error", "Stripe's answer is unreadable"),
+    Row(OutcomeUnknown, "gateway_error", "Stripe answered {status}", statuses=range(500, 600), outage=True),
+    Row(OutcomeUnknown, "gateway_error", "Stripe's answer is unreadable", outage=True),
 )
 """The first row that matches an answer counts. The last one matches all."""
 
@@ -329,6 +343,7 @@ def payment_error(call: Call, error: stripe.StripeError, currency: str = "") -> 
         row.message.format(status=answer.status, parameter=answer.parameter, limit=_limit(answer.code, currency)),
         gateway_reference=_reference(_body(error)),
         retry_after_seconds=_retry_after_seconds(error) if row.error is RateLimited else 0,
+        outage=row.outage,
     )
 
 
@@ -351,7 +366,7 @@ def _answer(call: Call, error: stripe.StripeError) -> Answer:
     problem = _body(error)
     match error:
         case stripe.APIConnectionError():
-            return Answer(call, NO_ANSWER, NEVER_LEFT if _never_left(error) else "")
+            return Answer(call, NO_ANSWER, NEVER_LEFT if never_left(error.__cause__) else "")
         case stripe.AuthenticationError():  # the SDK raises it itself, without a status, if it has no key
             status = 401
         case _:  # a proxy's page has a status, but is no answer of Stripe's
@@ -362,14 +377,8 @@ def _answer(call: Call, error: stripe.StripeError) -> Answer:
         word(problem.get("type")),
         code_of(problem),
         word(str(problem.get("param", "")).partition("[")[0]),
+        str((error.headers or {}).get("Stripe-Rate-Limited-Reason", "")),
     )
-
-
-def _never_left(error: stripe.APIConnectionError) -> bool:
-    """True if no connection was made: it was refused, the host is unknown, or the connect had no answer."""
-    cause = error.__cause__
-    reason = getattr(cause.args[0], "reason", None) if cause and cause.args else None
-    return isinstance(cause, requests.ConnectTimeout) or isinstance(reason, urllib3.exceptions.NewConnectionError)
 
 
 def _retry_after_seconds(error: stripe.StripeError) -> int:

@@ -303,6 +303,7 @@ def _answer(line: Line) -> Answer:
 
 def test_each_row_of_the_table_is_reached_by_a_line() -> None:
     silent = [Answer(Call.CHARGE, NO_ANSWER, type) for type in (NEVER_LEFT, "")]
+    silent += [Answer(Call.CHARGE, 429, limit="resource-specific")]  # in a header
     reached = [row_of(answer) for answer in [*map(_answer, [*LINES, *GONE]), *silent]]
     assert [row for row in ROWS if row not in reached] == []
 
@@ -355,6 +356,10 @@ def no_connection(cause: Exception | None) -> stripe.APIConnectionError:
 REFUSED = urllib3.exceptions.NewConnectionError(None, "refused")  # type: ignore[arg-type]
 UNREACHABLE = requests.ConnectionError(urllib3.exceptions.MaxRetryError(None, "/", REFUSED))  # type: ignore[arg-type]
 
+BAD_RECORD = urllib3.exceptions.SSLError("bad record mac")
+BROKEN_LATER = requests.exceptions.SSLError(urllib3.exceptions.MaxRetryError(None, "/", BAD_RECORD))  # type: ignore[arg-type]
+"""A TLS connection that breaks after the handshake: the request may be sent."""
+
 
 @pytest.mark.parametrize("call", Call)
 @pytest.mark.parametrize(
@@ -365,6 +370,7 @@ UNREACHABLE = requests.ConnectionError(urllib3.exceptions.MaxRetryError(None, "/
         (requests.ReadTimeout(), OutcomeUnknown),
         (requests.ConnectionError("Connection aborted."), OutcomeUnknown),
         (requests.exceptions.SSLError(), OutcomeUnknown),
+        (BROKEN_LATER, OutcomeUnknown),
         (requests.exceptions.ChunkedEncodingError(), OutcomeUnknown),
         (None, OutcomeUnknown),
     ],

@@ -112,7 +112,7 @@ def test_cancel_of_a_row_that_came_back_to_pending_ends_it() -> None:
     assert scenario.cancel() == 1
 
 
-@pytest.mark.fault(74)
+@pytest.mark.fault(87)
 def test_cancel_when_a_charge_wrote_its_intent_first_then_it_is_left_alone() -> None:
     scenario = CancelScenario(*rows(1))
     scenario.switch()
@@ -138,7 +138,7 @@ def test_cancel_when_another_run_has_it_then_none() -> None:
     assert scenario.cancel("other") == 1  # Lambda repeats a failed run under the same id
 
 
-@pytest.mark.fault(75)
+@pytest.mark.fault(88)
 def test_cancel_short_of_time_continues_after_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cancel_rows, "ROWS_A_WINDOW", 2)
     scenario = CancelScenario(*rows(5))
@@ -159,7 +159,7 @@ def test_cancel_while_the_file_is_read_is_not_complete() -> None:
     assert scenario.batch.cancel_pass.is_due(iso(scenario.clock()), timedelta(minutes=10))
 
 
-@pytest.mark.fault(75)
+@pytest.mark.fault(88)
 @pytest.mark.parametrize("stops_at", ["publish", "audit", "close"])
 def test_cancel_stopped_between_two_writes_is_completed_by_the_next_run(stops_at: str) -> None:
     scenario = CancelScenario(*rows(1))

@@ -255,7 +255,7 @@ def test_dispatch_while_paused_fails_with_the_reason_and_since_when(by: PausedBy
     with pytest.raises(BatchesPaused, match=r"since 2026-11-21T12:00:00.000Z: the key is refused"):
         scenario.dispatch()
     assert scenario.workflow.started == []
-    scenario.breaker.resume()
+    scenario.breaker.resume(NOON)
     scenario.dispatch()
     assert scenario.workflow.started == ["p1"]
 

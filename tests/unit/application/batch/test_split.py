@@ -617,7 +617,7 @@ def test_batch_id_is_plain_and_differs_by_version_and_folder() -> None:
 # A batch that is canceled while its file is read ----------------------------------------------------------------------
 
 
-@pytest.mark.fault(75)
+@pytest.mark.fault(88)
 @pytest.mark.parametrize("state", [SwitchState.CANCELED, SwitchState.PAUSED])
 def test_split_of_a_canceled_batch_reads_no_further_window(state: SwitchState) -> None:
     scenario = SplitScenario()
@@ -645,7 +645,7 @@ def test_split_of_a_canceled_batch_reads_no_further_window(state: SwitchState) -
     assert scenario.split(source) is None
 
 
-@pytest.mark.fault(75)
+@pytest.mark.fault(88)
 def test_split_taken_over_after_a_cancel_counts_what_is_stored() -> None:
     scenario = SplitScenario()
     content = "payment_id,amount,currency\n" + "".join(f"p{number},1,USD\n" for number in range(10))

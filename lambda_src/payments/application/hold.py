@@ -1,0 +1,93 @@
+"""Whether a payment that was provably not sent may be sent now: the breaker may hold it, its deadline may be over."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from payments.application.review import Verdict
+from payments.domain.batch_breaker import BreakerState, PausedBy
+from payments.domain.clock import Clock, iso
+from payments.domain.deadline import MISSED, deadline_of, first_refused_at, is_missed
+from payments.domain.outcome import Outcome
+from payments.domain.payment import Payment
+from payments.domain.recovery_timeouts import RecoveryTimeouts
+from payments.domain.statuses import Status
+from payments.ports.batch_breaker_store import BreakerStore
+
+REMEMBERED_FOR = timedelta(seconds=5)
+"""How long a function instance believes that the breaker is not paused. That it is paused is never believed: the
+payment that tests the gateway must not wait."""
+BATCHES_PAUSED = "batches_paused"
+"""The code of a payment that an operator's pause holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why a payment waits to be sent, and until when, in ISO 8601.
+
+    `next_attempt_at` is "" while the breaker holds it: that ends when the gateway accepts payments again. `fails_at` is
+    "" without a deadline.
+    """
+
+    code: str
+    message: str
+    next_attempt_at: str = ""
+    fails_at: str = ""
+
+
+@dataclass
+class Hold:
+    """Looks at the breaker before a payment is sent. `timeouts` has the deadline."""
+
+    store: BreakerStore
+    clock: Clock
+    timeouts: RecoveryTimeouts = field(default_factory=RecoveryTimeouts)
+    remembered_for: timedelta = REMEMBERED_FOR
+    _state: BreakerState = field(default_factory=BreakerState, init=False)
+    _read_at: datetime | None = field(default=None, init=False)
+
+    def __call__(self, payment: Payment) -> Outcome | None:
+        """The outcome of a payment that must not be sent now; None for one that may be sent, or may have been.
+
+        `failed` at its deadline; else `pending` with the reason, while the breaker holds it.
+        """
+        if payment.status is not Status.PENDING:
+            return None
+        state = self.state()
+        if is_missed(payment, self.timeouts.deadline, state, self.clock()):
+            since = first_refused_at(payment)
+            return Outcome(
+                Status.FAILED,
+                MISSED,
+                f"the gateway was out of reach since {since and iso(since)}, and its time is over; nothing was charged",
+            )
+        waits = state.holds(payment) and payment.payment_id != state.probe
+        return Outcome(Status.PENDING, *_reason(state)) if waits else None
+
+    def waiting(self, payment: Payment) -> Waiting | None:
+        """Why a payment waits, as its client may know it. None unless it is `pending` and held, or was refused."""
+        if payment.status is not Status.PENDING:
+            return None
+        state = self.state()
+        ends = deadline_of(payment, self.timeouts.deadline, state)
+        fails_at = iso(ends) if ends else ""
+        if state.holds(payment):
+            return Waiting(*_reason(state), fails_at=fails_at)
+        if not payment.code or payment.code == Verdict.APPROVED:
+            return None
+        next_at = max(self.timeouts.restart_at(payment), self.clock())
+        return Waiting(payment.code, payment.message, iso(next_at), fails_at)
+
+    def state(self) -> BreakerState:
+        """The breaker's state, or that it was not paused some seconds ago."""
+        now = self.clock()
+        if self._state.paused or self._read_at is None or now - self._read_at >= self.remembered_for:
+            self._state, self._read_at = self.store.state(), now
+        return self._state
+
+
+def _reason(state: BreakerState) -> tuple[str, str]:
+    """The code and the sentence that say why a paused breaker holds payments."""
+    if state.paused_by == PausedBy.OPERATOR:
+        return BATCHES_PAUSED, "an operator paused batch payments; it is sent when they are resumed"
+    code, _, message = state.reason.partition(": ")
+    return code, f"{message}; nothing was charged, and it is sent when the gateway accepts payments again"
