@@ -303,7 +303,8 @@ def _answer(line: Line) -> Answer:
 
 def test_each_row_of_the_table_is_reached_by_a_line() -> None:
     silent = [Answer(Call.CHARGE, NO_ANSWER, type) for type in (NEVER_LEFT, "")]
-    reached = [row_of(answer) for answer in [*map(_answer, [*LINES, *GONE]), *silent]]
+    limited = Answer(Call.CHARGE, 429, code="rate_limit", limit="resource-specific")
+    reached = [row_of(answer) for answer in [*map(_answer, [*LINES, *GONE]), *silent, limited]]
     assert [row for row in ROWS if row not in reached] == []
 
 
@@ -340,6 +341,31 @@ def test_rate_limited_answer_passes_on_whole_seconds_only(header: str, seconds: 
     with pytest.raises(RateLimited) as caught:
         gateway.charge(REQUEST)
     assert caught.value.retry_after_seconds == seconds
+
+
+@pytest.mark.fault(69)
+@pytest.mark.parametrize(
+    ("status", "body", "limit", "outage"),
+    [
+        (503, '{"error": {"type": "api_error"}}', "", True),
+        (502, "<html>", "", True),
+        (429, '{"error": {"code": "rate_limit"}}', "", True),
+        (429, '{"error": {"code": "rate_limit"}}', "global-rate", True),
+        (429, '{"error": {"code": "rate_limit"}}', "endpoint-concurrency", True),
+        (429, '{"error": {"code": "rate_limit"}}', "resource-specific", False),
+        (429, '{"error": {"code": "lock_timeout"}}', "", False),
+        (409, '{"error": {"code": "idempotency_key_in_use"}}', "", False),
+        (401, '{"error": {}}', "", False),
+        (402, '{"error": {"code": "card_declined"}}', "", False),
+    ],
+)
+def test_only_an_answer_that_concerns_every_payment_shows_an_outage(
+    status: int, body: str, limit: str, outage: bool
+) -> None:
+    gateway = gateway_that_answers(status, body, {"Stripe-Rate-Limited-Reason": limit} if limit else {})
+    with pytest.raises(PaymentError) as caught:
+        gateway.charge(REQUEST)
+    assert caught.value.outage is outage
 
 
 def test_error_of_the_sdk_without_a_key_is_misconfigured() -> None:
