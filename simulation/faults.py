@@ -117,7 +117,9 @@ class Chaos:
         self._down_with = random.sample(_WHEN_DOWN, random.randint(1, 3))
         self.blackout = self._outage(0.12, (400.0, 8000.0, 90_000.0))
         self.recovery_stopped = self._outage(0.2, (400.0, 8000.0, 90_000.0))
-        self.connections_refused = self._outage(0.1, (180.0, 180.0, 900.0, 3600.0, 3600.0, 90_000.0))
+        lengths = (180.0, 180.0, 900.0, 3600.0, 3600.0, 90_000.0)
+        # drawn apart, so that a seed keeps the world that it had before this outage existed
+        self.connections_refused = self._outage(0.1, lengths, Random(f"{random.getstate()[1][:3]}"))  # noqa: S311
         outages = (
             self.refused_by_gateway,
             self.gateway_down,
@@ -158,8 +160,9 @@ class Chaos:
             return FaultKind.ALTERED
         return self.random.choice(self._gateway_kinds) if drawn < self._gateway_rate else None
 
-    def _outage(self, probability: float, lengths: tuple[float, ...]) -> Outage:
-        if self.random.random() >= probability:
+    def _outage(self, probability: float, lengths: tuple[float, ...], random: Random | None = None) -> Outage:
+        random = random or self.random
+        if random.random() >= probability:
             return Outage()
-        begins = self.random.uniform(0.0, min(self.active_seconds, 300.0))
-        return Outage(begins, begins + self.random.choice(lengths) * self.random.uniform(0.5, 1.5))
+        begins = random.uniform(0.0, min(self.active_seconds, 300.0))
+        return Outage(begins, begins + random.choice(lengths) * random.uniform(0.5, 1.5))

@@ -339,7 +339,7 @@ class World:
         fault = Fault(kind, payment_id, "", executes=self.random.random() < 0.5)
         if kind is FaultKind.RATE_LIMITED:
             fault.retry_after_seconds = self.random.randint(0, 20)
-            fault.account_wide = self.random.random() < 0.5
+            fault.account_wide = fault.retry_after_seconds % 2 == 1
         if kind is FaultKind.ALTERED:
             self.altered.add(payment_id)
             fault.money = Money(4711, "CHF")

@@ -511,9 +511,8 @@ FIRST_SEEDS: dict[Plant, int] = {
     lets_go_without_looking: 22,
     forgets_early_events: 20,
     done_with_once_asked: 22,
-    gives_up_without_cancelling: 104,
-    missing_error_is_a_decline: 195,
-    older_answer_wins: 283,
+    missing_error_is_a_decline: 28,
+    older_answer_wins: 100,
     lease_instead_of_claim: 212,
 }
 """Where the search begins if the first seeds miss the bug for long. It goes on with all others."""
