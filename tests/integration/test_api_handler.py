@@ -19,7 +19,15 @@ from botocore.exceptions import ClientError
 from lib.package import ROOT
 from local.fake_stripe.server import in_process
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
-from payments.adapters.dynamodb.tables import AUDIT_LOG, CONTROLS, CUSTOMERS, LIMITS, PAYMENTS, TOKENS
+from payments.adapters.dynamodb.tables import (
+    AUDIT_LOG,
+    CONTROLS,
+    CUSTOMERS,
+    LIMITS,
+    PAYMENTS,
+    PROCESSING_STATUS,
+    TOKENS,
+)
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.domain.errors import RequiresAction
 from payments.domain.identity import Caller, Role, authorizer_context
@@ -112,6 +120,7 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
             "GATEWAY_OUTAGE_LIMIT": "10000",
             "STATE_MACHINE_ARN": executions.arn,
             "PAYMENTS_TABLE": PAYMENTS.name,
+            "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "CUSTOMERS_TABLE": CUSTOMERS.name,
             "TOKENS_TABLE": TOKENS.name,
             "LIMITS_TABLE": LIMITS.name,
