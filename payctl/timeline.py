@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from typing import Any
 
-from payctl import adapters, at_gateway, batch_files, executions, logs, show
+from payctl import adapters, at_gateway, batch_files, executions, exit_codes, logs, show
 from payctl.at_gateway import GatewaySays
 from payctl.dead_letters import DeadLetterQueue, reasons
-from payctl.failures import Failure, from_boto3
+from payctl.failures import Exit, Failure, from_boto3
 from payctl.stack import Stack
 from payctl.what_now import Facts, what_now
 from payments.application.review import decision_on, execution_suffix_of
@@ -54,6 +54,11 @@ class Timeline:
     says: GatewaySays | None = None
     timeline_entries: list[Entry] = field(default_factory=list)
     unavailable: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> Exit:
+        """The exit code of the payment's status. Without its row, nothing is said about the payment."""
+        return exit_codes.of_payment(self.payment.status) if self.payment else Exit.FAILED
 
     def what_now(self) -> list[str]:
         """What happens next, and what the operator must do."""
@@ -234,4 +239,5 @@ def as_json(timeline: Timeline) -> dict[str, Any]:
         "timeline": [{"at": entry.at, "where": entry.where, "what": entry.what} for entry in timeline.timeline_entries],
         "what_now": timeline.what_now(),
         "unavailable": timeline.unavailable,
+        "exit_code": timeline.exit_code.value,
     }

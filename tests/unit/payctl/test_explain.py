@@ -57,8 +57,9 @@ def charged(scenario: PayctlScenario) -> Payment:
 
 def explained(scenario: PayctlScenario, payment_id: str = "pay_1", *options: str) -> Any:
     result = scenario.payctl("payment", "explain", payment_id, "--json", *options)
-    assert result.exit_code == Exit.DONE, result.output
-    return json.loads(result.stdout)
+    timeline = json.loads(result.stdout)
+    assert result.exit_code == timeline["exit_code"], result.output
+    return timeline
 
 
 def whats(timeline: Any, where: str) -> list[str]:
@@ -229,7 +230,9 @@ def test_explain_says_the_payments_table_could_not_be_read(
         raise Failure("no output")
 
     monkeypatch.setattr(adapters, "payments", refused)
-    assert "could not be read" in explained(scenario)["what_now"][0]
+    timeline = explained(scenario)
+    assert "could not be read" in timeline["what_now"][0]
+    assert timeline["exit_code"] == Exit.FAILED
 
 
 def test_explain_when_the_gateway_is_not_to_be_asked_then_it_is_not(
