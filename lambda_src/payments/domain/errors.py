@@ -13,6 +13,8 @@ UNKNOWN_STATUS = "unknown_status"
 """The code of an OutcomeUnknown: the gateway reports a status of the charge that is not known here."""
 SEVERAL_CHARGES = "several_charges"
 """The code of a Conflict: the gateway captured more than one charge under the payment's ids."""
+CHARGE_NOT_FOUND = "charge_not_found"
+"""The code of an OutcomeUnknown: the gateway does not know the payment's charge under our key."""
 
 
 class PaymentError(Exception):

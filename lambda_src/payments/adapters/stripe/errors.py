@@ -22,6 +22,7 @@ import urllib3.exceptions
 
 from payments.adapters.stripe.amounts import LIMIT_CODES, limit
 from payments.domain.errors import (
+    CHARGE_NOT_FOUND,
     AttemptDeclined,
     Conflict,
     Declined,
@@ -189,7 +190,7 @@ ROWS = (
     # a key of another account does not know the charge either: this is never "not charged"
     Row(
         OutcomeUnknown,
-        "charge_not_found",
+        CHARGE_NOT_FOUND,
         "Stripe does not know the payment's charge under our key, which does not prove that nothing was charged",
         calls=(Call.RETRIEVE, Call.CANCEL),
         statuses=(400, 404),
