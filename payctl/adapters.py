@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
     from payments.adapters.dynamodb.batches import DynamoBatchStore
     from payments.adapters.dynamodb.events import DynamoEventStore
+    from payments.adapters.dynamodb.listing import DynamoPaymentListing
     from payments.adapters.dynamodb.payments import DynamoPaymentStore
     from payments.adapters.event_source_mapping import MappingDelivery
     from payments.adapters.kms import KmsFieldEncryptor
@@ -31,6 +32,13 @@ def payments(stack: Stack) -> "DynamoPaymentStore":
     from payments.adapters.dynamodb.payments import DynamoPaymentStore
 
     return DynamoPaymentStore(stack.client("dynamodb"), stack["payments_table"])
+
+
+def listing(stack: Stack) -> "DynamoPaymentListing":
+    """The lists of payments."""
+    from payments.adapters.dynamodb.listing import DynamoPaymentListing
+
+    return DynamoPaymentListing(stack.client("dynamodb"), stack["payments_table"])
 
 
 def batches(stack: Stack) -> "DynamoBatchStore":

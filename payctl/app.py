@@ -7,7 +7,22 @@ from typing import Annotated, Any, override
 import typer
 from typer.core import TyperGroup
 
-from payctl import batch, breaker, customer, dlq, explain, gateway, login, payment, recheck, review, show, user
+from payctl import (
+    batch,
+    breaker,
+    customer,
+    dlq,
+    explain,
+    gateway,
+    login,
+    payment,
+    payment_list,
+    recheck,
+    review,
+    show,
+    totals,
+    user,
+)
 from payctl.failures import MEANING, Failure, from_boto3
 from payctl.options import Json, stack_of
 from payctl.stack import find
@@ -67,8 +82,11 @@ def payctl(
 app.command()(payment.pay)
 app.command()(payment.status)
 one_payment = typer.Typer(
-    help="Inspect one payment, check it at the gateway, approve or reject it if it is held.", no_args_is_help=True
+    help="Find payments, inspect one, check it at the gateway, approve or reject it if it is held.",
+    no_args_is_help=True,
 )
+one_payment.command("list")(payment_list.list_payments)
+one_payment.command()(totals.totals)
 one_payment.command()(explain.explain)
 one_payment.command()(recheck.recheck)
 one_payment.command()(review.approve)
