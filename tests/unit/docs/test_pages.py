@@ -304,7 +304,7 @@ REFUSALS = {
         ("pay_1", batch_payment(), BreakerState(PausedBy.GATEWAY, "the key was rejected", iso(NOON))),
         *(("pay_1", replace(batch_payment(), status=status), BreakerState()) for status in Status),
     )
-} | {decide_file(Batch("batch_1", A_FILE, BatchStatus.PROCESSING, iso(NOON), iso(NOON))).why}
+} | {decide_file(Batch("batch_1", A_FILE, BatchStatus.PROCESSING, iso(NOON), iso(NOON)), NOON).why}
 """Everything that a replay says about a message or a file that it does not start from the beginning."""
 
 
