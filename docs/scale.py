@@ -22,6 +22,7 @@ from payments.adapters.dynamodb.tables import (
     BY_DAY,
     BY_DUE,
     BY_EMAIL,
+    BY_METADATA,
     BY_PARKED,
     BY_PAYMENT,
     BY_STATUS_DAY,
@@ -67,16 +68,19 @@ class Key(NamedTuple):
     lift: str = ""
 
 
-_KEYS_ONLY = "hold only keys in the index; then add a share to its key (`succeeded#2026-11-21#7`)"
+_SHARE = "add a share to its key (`succeeded#2026-11-21#7`)"
 KEYS = {
     BY_BATCH: Key("the rows of one file", 1, "hold only keys in the index; or send several files"),
-    BY_CUSTOMER: Key("the payments of one customer", 1, "hold only keys in the index"),
+    BY_CUSTOMER: Key("the payments of one customer", 1, "a share in its key: lists then merge them"),
     BY_DAY: Key("the payments of today", 1, "add a share to the key; a list then merges the shares"),
     BY_DUE: Key("a quarter of the payments of one kind that recovery may look at", 4, "more shares of a kind"),
     BY_EMAIL: Key("", 0),
+    BY_METADATA: Key("the payments with one value of a searchable key", 1, "a value for each payment"),
     BY_PARKED: Key("the parked events", 1, "add a share to the key"),
     BY_PAYMENT: Key("", 0),
-    BY_STATUS_DAY: Key("the payments that have one status since today", 1, _KEYS_ONLY),
+    BY_STATUS_DAY: Key(
+        "the payments that have one status since today", 1, "add a share to its key (`succeeded#2026-11-21#7`)"
+    ),
     BY_UNFINISHED: Key("the unfinished batches", 1, "add a share to the key"),
     BY_UNSETTLED: Key("a sixteenth of the unsettled payments", 16, "take two digits for the key"),
 }

@@ -15,6 +15,7 @@ from payments.adapters.stripe.amounts import CURRENCIES, limit, refusal
 from payments.adapters.stripe.rules import check_chargeable
 from payments.domain.clock import Clock, utc_now
 from payments.domain.errors import (
+    CHARGE_NOT_FOUND,
     GATEWAY_UNREACHABLE,
     RATE_LIMIT,
     SEVERAL_CHARGES,
@@ -331,7 +332,7 @@ class MemoryGateway:
     def _intent(self, reference: str) -> _Intent:
         found = next((intent for intent in self._intents if intent.reference == reference), None)
         if found is None:
-            raise OutcomeUnknown("charge_not_found", "the gateway does not know the charge under our key")
+            raise OutcomeUnknown(CHARGE_NOT_FOUND, "the gateway does not know the charge under our key")
         return found
 
     def _change(self, intent: _Intent, *, event: str, **changes: Any) -> None:

@@ -5,13 +5,12 @@ from datetime import datetime
 
 from fakes.payments import MemoryPaymentStore
 from payments.domain.clock import iso
-from payments.domain.listing import Cursor, Page
+from payments.domain.listing import Cursor, Page, Where
 from payments.domain.payment import Payment
-from payments.domain.statuses import Status
 
 
 class MemoryPaymentListing:
-    """Lists over the fake payments table."""
+    """Lists over the fake payments table. A call examines all rows."""
 
     def __init__(self, store: MemoryPaymentStore) -> None:
         self._store = store
@@ -20,29 +19,46 @@ class MemoryPaymentListing:
         self,
         customer_id: str,
         *,
-        status: Status | None = None,
+        where: Where,
         since: datetime | None = None,
         until: datetime | None = None,
         limit: int,
         after: Cursor | None = None,
-        submitted_by: str = "",
     ) -> Page:
         """A page of one customer's payments, newest first."""
-        rows = [
-            row
-            for row in self._store.rows.values()
-            if row.customer_id == customer_id
-            and status in (None, row.status)
-            and submitted_by in ("", row.submitted_by)
-        ]
-        return _page(rows, lambda row: row.created_at, since, until, limit, after)
+        rows = [row for row in self._store.rows.values() if row.customer_id == customer_id and where.admits(row)]
+        return _page(rows, _accepted, since, until, limit, after)
 
-    def all(
-        self, *, status: Status | None = None, since: datetime, until: datetime, limit: int, after: Cursor | None = None
+    def of_metadata(
+        self,
+        metadata_hash: str,
+        *,
+        where: Where,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int,
+        after: Cursor | None = None,
     ) -> Page:
-        """A page of all payments, newest first; with `status`, by the time of their last change."""
-        rows = [row for row in self._store.rows.values() if status in (None, row.status)]
-        return _page(rows, lambda row: row.updated_at if status else row.created_at, since, until, limit, after)
+        """A page of the payments with this hash, newest first."""
+        rows = [row for row in self._store.rows.values() if row.metadata_hash == metadata_hash and where.admits(row)]
+        return _page(rows, _accepted, since, until, limit, after)
+
+    def of_batch(self, batch_id: str, *, where: Where, limit: int, after: Cursor | None = None) -> Page:
+        """A page of a batch's payments, by their lines."""
+        line = (after.line if after else None) or 0
+        rows = [row for row in self._store.rows.values() if row.batch_id == batch_id and row.batch_line > line]
+        asked = sorted(filter(where.admits, rows), key=lambda row: row.batch_line)
+        more = len(asked) > limit
+        return Page(asked[:limit], str(Cursor.of_line(asked[limit - 1].batch_line)) if more else "", len(rows))
+
+    def all(self, *, where: Where, since: datetime, until: datetime, limit: int, after: Cursor | None = None) -> Page:
+        """A page of all payments, newest first; with a status, by the time of their last change."""
+        rows = [row for row in self._store.rows.values() if where.admits(row)]
+        return _page(rows, (lambda row: row.updated_at) if where.status else _accepted, since, until, limit, after)
+
+
+def _accepted(row: Payment) -> str:
+    return row.created_at
 
 
 def _page(
@@ -64,4 +80,4 @@ def _page(
         and (after is None or position(row) < (after.at, after.payment_id))
     ]
     shown = asked[:limit]
-    return Page(shown, str(Cursor(*position(shown[-1]))) if len(asked) > limit else "")
+    return Page(shown, str(Cursor(*position(shown[-1]))) if len(asked) > limit else "", len(rows))

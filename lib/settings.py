@@ -45,6 +45,7 @@ class Environment:
     gateway_outage_limit: int = 10_000  # how many new payments are accepted during an outage of the gateway
     gateway_mode: Literal["test", "live"] = "test"  # keys and events of Stripe's other mode are refused
     default_payment_method: str = ""
+    searchable_metadata: str = ""  # the key of the payments' metadata that can be searched, by a keyed hash
     force_destroy: bool = True
     auth_mode: Literal["none", "jwt"] = "jwt"
     patience_seconds: int = 300  # how long an open payment is left alone before recovery processes it
@@ -72,6 +73,7 @@ ENVIRONMENTS: dict[str, Environment] = {
         api_burst=1000,
         gateway_rate_per_second=100,
         default_payment_method="pm_card_visa",
+        searchable_metadata="order",
         patience_seconds=5,  # the search of the fake Stripe has no delay
         # all calls on one machine come from one address
         rate_per_ip_per_minute=100_000,
@@ -189,6 +191,7 @@ _CLAIM = _pattern("[!-~]{1,255}", "a text without spaces")
 _MERCHANT = _pattern(
     "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", "names such as shop,partner: lower-case letters, digits, '-'"
 )
+_METADATA_KEY = _pattern("[!-9;-~]{1,40}", "one key of the metadata: 1 to 40 characters without ':' and spaces")
 _EMAIL = _pattern("[^@ ]+@[^@ ]+\\.[^@ ]+", "addresses such as oncall@example.com, separated by commas")
 
 
@@ -228,6 +231,7 @@ class Settings(BaseSettings):
     gateway_deadline_seconds: Annotated[int, _between(60, 604_800)] | None = None
     gateway_outage_limit: Annotated[int, _between(0, 1_000_000)] | None = None
     gateway_mode: Literal["test", "live"] | None = None
+    searchable_metadata: Annotated[str, _METADATA_KEY] | None = None
     default_payment_method: (
         Annotated[str, _pattern("[A-Za-z0-9_]{3,128}", "a payment method of the gateway")] | None
     ) = None

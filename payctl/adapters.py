@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from payctl.stack import Stack
-from payments.domain.clock import utc_now
+from payments.domain.clock import parse_iso, utc_now
+from payments.domain.due import NEVER, OF_PAYMENTS, Kind
+from payments.domain.gateway_account import GatewayAccount
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
     from payments.adapters.dynamodb.batches import DynamoBatchStore
     from payments.adapters.dynamodb.events import DynamoEventStore
+    from payments.adapters.dynamodb.listing import DynamoPaymentListing
     from payments.adapters.dynamodb.payments import DynamoPaymentStore
     from payments.adapters.event_source_mapping import MappingDelivery
     from payments.adapters.kms import KmsFieldEncryptor
@@ -36,6 +39,13 @@ def payments(stack: Stack) -> "DynamoPaymentStore":
     from payments.adapters.dynamodb.payments import DynamoPaymentStore
 
     return DynamoPaymentStore(stack.client("dynamodb"), stack["payments_table"])
+
+
+def listing(stack: Stack) -> "DynamoPaymentListing":
+    """The lists of payments."""
+    from payments.adapters.dynamodb.listing import DynamoPaymentListing
+
+    return DynamoPaymentListing(stack.client("dynamodb"), stack["payments_table"])
 
 
 def batches(stack: Stack) -> "DynamoBatchStore":
@@ -108,13 +118,40 @@ def gateway(stack: Stack) -> "StripeGateway":
     mode = stack.outputs.get("gateway_mode", "")
     key = GatewayKey(stack.client("secretsmanager"), stack["gateway_secret_arn"], mode=mode)
     key.read()
-    base_url = stack.outputs.get("gateway_url") or stack.outputs.get("stripe_api_base")
-    if not base_url:
-        return StripeGateway(key.read)
-    if stack.is_local:
+    base_url = _base_url(stack)
+    return StripeGateway(key.read, base_url=base_url) if base_url else StripeGateway(key.read)
+
+
+def gateway_account(stack: Stack, key: str) -> GatewayAccount:
+    """The account of a key, which the stack need not have. Raises the errors of `account_of`."""
+    from payments.adapters.stripe.account import account_of
+
+    base_url = _base_url(stack)
+    return account_of(key, base_url=base_url) if base_url else account_of(key)
+
+
+def _base_url(stack: Stack) -> str:
+    """The gateway's address if it is not Stripe's own."""
+    base_url = stack.outputs.get("gateway_url") or stack.outputs.get("stripe_api_base") or ""
+    if base_url and stack.is_local:
         # a proxy from the operator's shell cannot reach the loopback address of this machine
         os.environ["NO_PROXY"] = urlsplit(base_url).hostname or ""
-    return StripeGateway(key.read, base_url=base_url)
+    return base_url
+
+
+def open_work(stack: Stack) -> str:
+    """What is not settled, in words: payments that recovery follows, and batches without a report. "" if nothing is."""
+    from payments.adapters.dynamodb.due import DynamoDueIndex
+    from payments.adapters.dynamodb.tables import PAYMENTS, PROCESSING_STATUS
+
+    client, until = stack.client("dynamodb"), parse_iso(NEVER)
+    of_payments = DynamoDueIndex(client, stack["payments_table"], PAYMENTS)
+    of_batches = DynamoDueIndex(client, stack["processing_status_table"], PROCESSING_STATUS)
+    found = {
+        "payments": sum(of_payments.count(kind, until) for kind in OF_PAYMENTS),
+        "batches": of_batches.count(Kind.BATCH, until),
+    }
+    return " and ".join(f"{count} {what} are" for what, count in found.items() if count).replace(" are and", " and")
 
 
 def timeouts(stack: Stack) -> RecoveryTimeouts:

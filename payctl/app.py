@@ -18,9 +18,11 @@ from payctl import (
     gateway,
     login,
     payment,
+    payment_list,
     recheck,
     review,
     show,
+    totals,
     user,
 )
 from payctl.failures import MEANING, Failure, from_boto3
@@ -82,9 +84,11 @@ def payctl(
 app.command()(payment.pay)
 app.command()(payment.status)
 one_payment = typer.Typer(
-    help="Inspect one payment, check it at the gateway, cancel it, approve or reject it if it is held.",
+    help="Find payments, inspect one, check it at the gateway, cancel it, approve or reject it if it is held.",
     no_args_is_help=True,
 )
+one_payment.command("list")(payment_list.list_payments)
+one_payment.command()(totals.totals)
 one_payment.command()(explain.explain)
 one_payment.command()(recheck.recheck)
 one_payment.command("cancel")(cancel.cancel_payment)

@@ -7,6 +7,7 @@ from payctl import adapters
 from payctl.failures import Failure, from_boto3
 from payctl.stack import Stack
 from payments.domain.errors import UNKNOWN_STATUS, AttemptDeclined, Conflict, Declined, PaymentError, RequiresAction
+from payments.domain.money import Money
 from payments.domain.payment import Payment
 from payments.domain.sealed_fields import context_of
 from payments.domain.sealed_text import REFERENCE, is_sealed
@@ -26,8 +27,9 @@ STRANGE = "unknown status"
 
 @dataclass(frozen=True, slots=True)
 class GatewaySays:
-    """`status` is the status of the charge or one of the words above. `code` is the reason, `others` are other charges
-    under the same ids, each with its state."""
+    """`status` is the status of the charge, the code of a conflict, or one of the words above. `code` is the reason,
+    `others` are other charges under the same ids, each with its state. `charged` is the charged amount, refunded or
+    not, and `refunded` the refunded minor units of it; None if the answer has no amount."""
 
     status: str
     money: str = ""
@@ -35,11 +37,17 @@ class GatewaySays:
     code: str = ""
     others: tuple[str, ...] = ()
     captured_others: bool = False
+    charged: Money | None = None
+    refunded: int | None = None
+
+    @property
+    def without_reference(self) -> str:
+        """The answer in a few words, without the charge's id."""
+        return " ".join(filter(None, (self.status, self.code, self.money)))
 
     def __str__(self) -> str:
         """The answer on one line."""
-        reference = f" ({self.reference})" if self.reference else ""
-        return " ".join(filter(None, (self.status, self.code, self.money))) + reference
+        return self.without_reference + (f" ({self.reference})" if self.reference else "")
 
 
 def gateway(stack: Stack) -> "PaymentGateway":
@@ -98,7 +106,10 @@ def says(gateway: "PaymentGateway", payment_id: str, reference: str = "", *, env
         return GatewaySays(NO_ANSWER, code=error.code)
     if found is None:
         return GatewaySays(NO_CHARGE)
-    return GatewaySays(found.status.value, str(found.money), found.reference)
+    money, refunded = str(found.money), found.refunded_minor_units
+    if found.status is Status.PARTIALLY_REFUNDED:
+        money = f"{Money(refunded, found.money.currency)} of {money}"
+    return GatewaySays(found.status.value, money, found.reference, charged=found.money, refunded=refunded)
 
 
 def with_others(gateway: "PaymentGateway", answer: GatewaySays, payment_id: str, *, environment_id: str) -> GatewaySays:

@@ -5,12 +5,11 @@ from typing import Annotated
 
 import typer
 
-from payctl import batch_files, batch_view, show
+from payctl import batch_files, batch_view, exit_codes, show
 from payctl.failures import Exit, Failure
 from payctl.options import Download, Json, Timeout, Watch, stack_of
 from payctl.stack import Stack
-from payments.domain.batch.state import Batch, BatchStatus
-from payments.domain.statuses import CAPTURED
+from payments.domain.batch.state import Batch
 
 app = typer.Typer(help="Batches of payments: CSV files in the S3 bucket.", no_args_is_help=True)
 
@@ -52,7 +51,7 @@ def show_batch(
     timeout: Timeout = 300,
     json: Json = False,
 ) -> None:
-    """Show the progress of a batch, its totals and its rejected rows."""
+    """Show the progress of a batch, its totals and its rejected rows. The exit code is that of its outcome."""
     stack = stack_of(context)
     if watch or download:
         _watch(stack, batch_id, timeout, download, json)
@@ -61,6 +60,7 @@ def show_batch(
     if batch is None:
         raise Failure(f"there is no batch {batch_id} in {stack.name}; list them with: payctl batch list")
     _print_result(stack, batch, json)
+    raise typer.Exit(exit_codes.of_batch(batch))
 
 
 @app.command("list")
@@ -95,8 +95,7 @@ def _watch(stack: Stack, batch_id: str, timeout: float, download: Path | None, j
     if download:
         for path in batch_files.download(stack, batch, download):
             show.note(f"wrote {path}")
-    if batch.status is not BatchStatus.COMPLETED or batch.progress.rows_rejected or set(batch.by_status) - CAPTURED:
-        raise typer.Exit(Exit.NOT_CHARGED)
+    raise typer.Exit(exit_codes.of_batch(batch))
 
 
 def _print_result(stack: Stack, batch: Batch, json: bool) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from payctl import prompts, show
+from payctl import payment_list, prompts, show
 from payctl.api import Api, Refused
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
@@ -69,6 +69,9 @@ def cards(context: typer.Context, customer_id: CustomerId, json: Json = False) -
         for card in found["payment_methods"]
     ]
     show.table("cards", ("payment method", "brand", "number", "expires", "default"), rows)
+
+
+app.command("payments")(payment_list.customer_payments)
 
 
 @app.command("set-default")

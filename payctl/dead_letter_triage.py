@@ -10,6 +10,7 @@ from payctl.at_gateway import GatewaySays
 from payctl.dead_letters import DeadLetter, DeadLetterQueue, reasons
 from payctl.stack import Stack
 from payments.application.replay import Decision, decide, decide_file, reason_class
+from payments.domain.clock import utc_now
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
 
@@ -37,6 +38,13 @@ class TriagedLetter:
         return self.letter.payment_id or (self.letter.file.key if self.letter.file else MALFORMED)
 
     @property
+    def discarding(self) -> str:
+        """What the deletion of the message does, and what it does not."""
+        if self.letter.file:
+            return f"the file {self.subject} stays in the bucket, and recovery {self.decision.recovery}"
+        return f"{self.decision.why}; no payment is changed"
+
+    @property
     def status(self) -> str:
         """The payment's status, if it has a row."""
         return self.payment.status.value if self.payment else ""
@@ -54,6 +62,7 @@ class TriagedLetter:
             "status": self.status,
             "action": self.decision.action.value,
             "why": self.decision.why,
+            "recovery": self.decision.recovery,
             "discardable": not self.decision.needed,
         }
 
@@ -82,7 +91,7 @@ class DeadLetterTriage:
     def triage(self, letter: DeadLetter, reason: str) -> TriagedLetter:
         """Decide by the current state of the payment, or of the file's batch."""
         if letter.file:
-            return TriagedLetter(letter, reason, None, decide_file(self._batches.get(letter.file.batch_id)))
+            return TriagedLetter(letter, reason, None, decide_file(self._batches.get(letter.file.batch_id), utc_now()))
         payment = self._payments.get(letter.payment_id) if letter.payment_id else None
         decision = decide(letter.payment_id, payment, self._breaker, started=self._started(payment))
         return TriagedLetter(letter, reason, payment, decision)

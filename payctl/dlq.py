@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 
 PaymentId = Annotated[str | None, typer.Option("--id", metavar="PAYMENT", help="Select the messages of this payment.")]
-PLAN = ("payment or file", "status", "error", "action", "reason")
+PLAN = ("payment or file", "status", "error", "action", "reason", "recovery")
 CHANGED = "it changed in the meantime; list it again"
 
 
@@ -48,7 +48,7 @@ def list_letters(
         return
     show.table(
         f"dead letters in {stack.name}",
-        ("payment or file", "queued", "received", "error", "status", "at the gateway", "replay action"),
+        ("payment or file", "queued", "received", "error", "status", "at the gateway", "replay action", "recovery"),
         [
             (
                 one.subject,
@@ -58,6 +58,7 @@ def list_letters(
                 show.status(one.status) if one.status else "not stored",
                 one.says or "",
                 one.decision.action,
+                one.decision.recovery,
             )
             for one in triaged
         ],
@@ -116,7 +117,11 @@ def discard(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Delete a message that is no longer needed: it is malformed, or its payment is settled. Refuses all others."""
+    """Delete a message that is no longer needed, after a confirmation. It deletes no payment, no file and no batch.
+
+    A message is not needed if it is malformed, if its payment is settled, or if split took its file. It refuses all
+    others: a payment's or a file's only trace would be lost.
+    """
     if (payment_id is None) == (message is None):
         raise Failure("select messages with one of --id PAYMENT and --message ID", code=Exit.USAGE)
     stack = stack_of(context)
@@ -130,8 +135,10 @@ def discard(
     if not json:
         _print_plan(stack, selected)
     if planned and not yes:
+        for one in planned:
+            show.note(f"message {one.letter.message_id}: {one.discarding}")
         what = f"{len(planned)} of {len(selected)} messages to delete permanently in {stack.name}"
-        prompts.confirm(f"{what}. Continue?", otherwise=f"{what}; confirm")
+        prompts.confirm(f"{what}, and nothing else. Continue?", otherwise=f"{what}, and nothing else; confirm")
     done = _carry_out(stack, planned, lambda _: "deleted") if planned else []
     _print_done(selected, done, json)
 
@@ -173,7 +180,8 @@ def _to_discard(triaged: TriagedLetter) -> TriagedLetter:
     if not triaged.decision.needed:
         return triaged
     which = f"--id {triaged.letter.payment_id}" if triaged.letter.payment_id else "--all"
-    advice = f"still needed; run: payctl dlq replay {which}"
+    lost = " (recovery does not know the file)" if triaged.letter.file else ""
+    advice = f"still needed{lost}; run: payctl dlq replay {which}"
     return replace(triaged, decision=Decision(Action.REFUSE, advice, needed=True))
 
 
@@ -237,6 +245,7 @@ def _print_plan(stack: Stack, triaged: Sequence[TriagedLetter]) -> None:
             one.reason,
             one.decision.action,
             one.decision.why,
+            one.decision.recovery,
         )
         for one in triaged
     ]

@@ -7,6 +7,7 @@ import typer
 from payctl import show, timeline
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
+from payctl.stack import Stack
 from payments.domain.money import Money
 from payments.domain.payment import PAYMENT_ID, Payment
 
@@ -17,7 +18,10 @@ def explain(
     ask: Annotated[bool, typer.Option("--gateway/--no-gateway", help="Query the gateway for the payment.")] = True,
     json: Json = False,
 ) -> None:
-    """Show everything known about a payment as a timeline, what happens next, and what the operator must do."""
+    """Show everything known about a payment as a timeline, what happens next, and what the operator must do.
+
+    The exit code is that of the payment's status.
+    """
     if not PAYMENT_ID.fullmatch(payment_id):
         raise Failure(f"{payment_id!r} is not a valid payment id", code=Exit.USAGE)
     stack = stack_of(context)
@@ -26,11 +30,16 @@ def explain(
         raise Failure(f"there is no trace of a payment {payment_id} in {stack.name}")
     if json:
         show.as_json(timeline.as_json(found))
-        return
+    else:
+        _print(stack, found)
+    raise typer.Exit(found.exit_code)
+
+
+def _print(stack: Stack, found: timeline.Timeline) -> None:
     payment = found.payment
     show.facts(
         [
-            ("payment", payment_id),
+            ("payment", found.payment_id),
             ("status", show.status(payment.status) if payment else "no row"),
             ("amount", payment.money if payment else ""),
             ("refunded", _refunded(payment) if payment else ""),

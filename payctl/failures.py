@@ -12,16 +12,19 @@ class Exit(IntEnum):
     NOT_CHARGED = 3
     STILL_OPEN = 4
     SOME_REFUSED = 5
+    NOT_SETTLED = 7
 
 
 MEANING: dict[Exit, str] = {
-    Exit.DONE: "done; with --wait or --watch: every payment was charged",
+    Exit.DONE: "done; if the command reports an outcome: every payment was charged",
     Exit.FAILED: "an error, described on standard error: no stack, no connection, rejected by the API or by AWS",
     Exit.USAGE: "the command line is wrong, or a value in it was rejected before anything was sent",
-    Exit.NOT_CHARGED: "ended, but a payment was not charged (declined, rejected, in review …): its status says why",
-    Exit.STILL_OPEN: "still in progress, and nothing changed within --timeout; nothing is lost, check again",
+    Exit.NOT_CHARGED: "ended, and a payment was provably not charged (declined, rejected, failed): its status says why",
+    Exit.STILL_OPEN: "still in progress (pending, processing); no payment is lost, check again, do not send it anew",
     Exit.SOME_REFUSED: "done, except for the refused items: each gives its reason",
+    Exit.NOT_SETTLED: "not settled (in_review, requires_action, unknown): it may be charged, do not send it anew",
 }
+"""The meaning of each exit code: the help text of `payctl`, and the table in docs/payctl.md."""
 
 
 class Failure(Exception):

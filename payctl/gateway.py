@@ -5,12 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from payctl import adapters, prompts, show
+from payctl import adapters, gateway_key, prompts, show
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
 from payctl.prompts import Yes
 from payctl.stack import Stack
-from payments.adapters.stripe.modes import SECRET_KEYS, mode_of_key
 
 app = typer.Typer(help="The payment gateway: its backlog and its credentials.", no_args_is_help=True)
 
@@ -47,25 +46,7 @@ def status(context: typer.Context, json: Json = False) -> None:
     )
 
 
-@app.command("set-key")
-def set_key(context: typer.Context, yes: Yes = False, json: Json = False) -> None:
-    """Set the gateway's secret key. Type it without echo or pass it on standard input. It is never printed."""
-    stack = stack_of(context)
-    secret = stack["gateway_secret_arn"]
-    client = stack.client("secretsmanager")
-    # reads the versions, not the value: the operator needs no permission to read the key
-    is_set = bool(client.describe_secret(SecretId=secret).get("VersionIdsToStages"))
-    if is_set and not yes:
-        prompts.confirm(
-            f"{stack.name} already has a gateway key. Replace it?",
-            otherwise=f"{stack.name} already has a gateway key; replace it",
-        )
-    client.put_secret_value(SecretId=secret, SecretString=_key(stack))
-    if json:
-        show.as_json({"environment": stack.name, "gateway_secret_arn": secret, "replaced": is_set})
-        return
-    what = "replaced" if is_set else "set"
-    show.out.print(f"The gateway key of {stack.name} is {what}. Payments use it within five minutes.")
+app.command("set-key")(gateway_key.set_key)
 
 
 @app.command("set-webhook-secret")
@@ -139,31 +120,9 @@ def _kept(client: Any, secret: str) -> dict[str, str]:
 
 def _webhook_secret(stack: Stack) -> str:
     secret = prompts.secret(f"Webhook signing secret of Stripe for {stack.name}")
-    if not secret.startswith(WEBHOOK_SECRET) or not _plain(secret):
+    if not secret.startswith(WEBHOOK_SECRET) or not prompts.is_plain(secret):
         raise Failure(
             f"this is not a webhook signing secret of Stripe: one begins with {WEBHOOK_SECRET}; nothing was changed",
             code=Exit.USAGE,
         )
     return secret
-
-
-def _key(stack: Stack) -> str:
-    key = prompts.secret(f"Secret key of Stripe for {stack.name}")
-    if not key.startswith(SECRET_KEYS) or not _plain(key):
-        raise Failure(
-            "this is not a secret key of Stripe: one begins with sk_ (secret) or rk_ (restricted); nothing was changed",
-            details=["a key that begins with pk_ is publishable and cannot charge"] if key[:3] == "pk_" else [],
-            code=Exit.USAGE,
-        )
-    mode, needed = mode_of_key(key), stack.outputs.get("gateway_mode", "")
-    if needed and mode not in ("", needed):
-        raise Failure(
-            f"this is a {mode} key, and {stack.name} needs a {needed} key; nothing was changed",
-            details=[f"to run {stack.name} in Stripe's {mode} mode, deploy it with GATEWAY_MODE={mode}"],
-            code=Exit.USAGE,
-        )
-    return key
-
-
-def _plain(secret: str) -> bool:
-    return secret.isprintable() and " " not in secret

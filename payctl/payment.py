@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from payctl import show
+from payctl import exit_codes, show
 from payctl.api import Answer, Api, NoAnswer, Refused
 from payctl.deadline import Deadline
 from payctl.failures import Exit, Failure
 from payctl.options import Json, Timeout, stack_of
 from payctl.stack import Stack
 from payments.domain.payment import InvalidRequest, parse_request
-from payments.domain.statuses import CAPTURED, OPEN
+from payments.domain.statuses import OPEN
 
 POLL_SECONDS = (0.1, 0.2, 0.3, 0.5, 1.0)
 """Waits between two reads of a payment. The last one repeats."""
@@ -72,26 +72,26 @@ def pay(
             ],
             code=Exit.STILL_OPEN,
         )
-    if payment["status"] not in CAPTURED:
-        raise typer.Exit(Exit.NOT_CHARGED)
+    raise typer.Exit(exit_codes.of_payment(payment["status"]))
 
 
 def status(context: typer.Context, payment_id: str, json: Json = False) -> None:
-    """Show a payment: its status, history and references."""
+    """Show a payment: its status, history and references. The exit code is that of its status."""
     stack = stack_of(context)
     payment = Api(stack).payment(payment_id)
     if json:
         show.as_json(payment)
-        return
-    _summary(stack, payment)
-    show.table(
-        "history",
-        ("version", "status", "at", "by", "reason"),
-        [
-            (change["version"], show.status(change["status"]), change["at"], change["actor"], show.reason(change))
-            for change in payment["history"]
-        ],
-    )
+    else:
+        _summary(stack, payment)
+        show.table(
+            "history",
+            ("version", "status", "at", "by", "reason"),
+            [
+                (change["version"], show.status(change["status"]), change["at"], change["actor"], show.reason(change))
+                for change in payment["history"]
+            ],
+        )
+    raise typer.Exit(exit_codes.of_payment(payment["status"]))
 
 
 def outcome(api: Api, payment_id: str, timeout_seconds: float) -> tuple[dict[str, Any], str]:

@@ -28,3 +28,8 @@ def secret(prompt: str) -> str:
         typed: str = typer.prompt(prompt, hide_input=True, err=True)
         return typed.strip()
     return sys.stdin.read().strip()
+
+
+def is_plain(secret: str) -> bool:
+    """Whether a secret has only printable characters and no blank."""
+    return secret.isprintable() and " " not in secret

@@ -6,14 +6,14 @@ from typing import Any
 
 import typer
 
-from payctl import adapters, at_gateway, show
+from payctl import adapters, at_gateway, exit_codes, show
 from payctl.deadline import Deadline
 from payctl.failures import Exit, Failure
 from payctl.options import Json, Timeout, stack_of
 from payctl.stack import Stack
 from payments.application.charge import may_call_gateway
 from payments.domain.payment import Payment
-from payments.domain.statuses import CAPTURED, Status
+from payments.domain.statuses import Status
 
 POLL_SECONDS = 0.5
 
@@ -60,8 +60,7 @@ def recheck(context: typer.Context, payment_id: str, timeout: Timeout = 60, json
             details=[f"see its progress with: payctl payment explain {payment_id}"],
             code=Exit.STILL_OPEN,
         )
-    if after.status not in CAPTURED:
-        raise typer.Exit(Exit.NOT_CHARGED)
+    raise typer.Exit(exit_codes.of_payment(after.status))
 
 
 def _row(stack: Stack, payment_id: str) -> Payment:

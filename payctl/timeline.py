@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from typing import Any
 
-from payctl import adapters, at_gateway, batch_files, executions, logs, show
+from payctl import adapters, at_gateway, batch_files, executions, exit_codes, logs, show
 from payctl.at_gateway import GatewaySays
+from payctl.both_sides import difference
 from payctl.dead_letters import DeadLetterQueue, reasons
-from payctl.failures import Failure, from_boto3
+from payctl.failures import Exit, Failure, from_boto3
 from payctl.stack import Stack
 from payctl.what_now import Facts, what_now
 from payments.application.cancel import execution_suffix_of as suffix_of_cancel
@@ -59,24 +60,40 @@ class Timeline:
     timeline_entries: list[Entry] = field(default_factory=list)
     unavailable: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def differs(self) -> bool:
+        """Whether our row and the gateway's answer differ."""
+        return self.payment is not None and difference(self.payment, self.says) is not None
+
+    @property
+    def exit_code(self) -> Exit:
+        """The exit code of the payment's status, if the gateway does not say otherwise. Without its row, nothing is
+        said about the payment."""
+        if self.payment is None:
+            return Exit.FAILED
+        facts = self._facts(self.payment)
+        return Exit.NOT_SETTLED if facts.differs or facts.contradicted else exit_codes.of_payment(self.payment.status)
+
     def what_now(self) -> list[str]:
         """What happens next, and what the operator must do."""
         if self.payment is None:
             if "payments table" in self.unavailable:
                 return ["The payments table could not be read: the payment's status is not known."]
             return ["It has no row: it was never accepted here, or its row was lost. It will not be charged here."]
-        return what_now(
-            Facts(
-                self.payment,
-                adapters.timeouts(self.stack),
-                self.breaker,
-                self.dead_letter,
-                self.started,
-                self.says,
-                self.audit_problem,
-                any(event.state is EventState.CONTRADICTS for event in self.events),
-                self.switch,
-            )
+        return what_now(self._facts(self.payment))
+
+    def _facts(self, payment: Payment) -> Facts:
+        return Facts(
+            payment,
+            adapters.timeouts(self.stack),
+            self.breaker,
+            self.dead_letter,
+            self.started,
+            self.says,
+            self.audit_problem,
+            any(event.state is EventState.CONTRADICTS for event in self.events),
+            self.switch,
+            now=utc_now(),
         )
 
 
@@ -241,7 +258,9 @@ def as_json(timeline: Timeline) -> dict[str, Any]:
         "audit_verified": bool(timeline.payment and timeline.entries) and not timeline.audit_problem,
         "in_dead_letter_queue": timeline.dead_letter,
         "gateway": str(timeline.says) if timeline.says else None,
+        "differs": timeline.differs,
         "timeline": [{"at": entry.at, "where": entry.where, "what": entry.what} for entry in timeline.timeline_entries],
         "what_now": timeline.what_now(),
         "unavailable": timeline.unavailable,
+        "exit_code": timeline.exit_code.value,
     }

@@ -16,17 +16,20 @@ from payments.adapters.dynamodb.limits import DynamoLimitStore
 from payments.adapters.dynamodb.listing import DynamoPaymentListing
 from payments.adapters.dynamodb.slots import DynamoSlotStore
 from payments.adapters.dynamodb.tokens import DynamoTokenStore
-from payments.adapters.kms import KmsEmailHasher, KmsFieldEncryptor
+from payments.adapters.kms import KmsEmailHasher, KmsFieldEncryptor, KmsTextHasher
 from payments.adapters.secrets_manager import GatewayKey
 from payments.adapters.step_functions import StepFunctionsWorkflow
-from payments.adapters.stripe.next_actions import StripeNextActions
+from payments.adapters.stripe.gateway import StripeGateway
+from payments.adapters.stripe.next_actions import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, StripeNextActions
 from payments.adapters.stripe.saved_methods import StripeSavedMethods
 from payments.application.backlog import BacklogLimit
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.hold import Hold
 from payments.application.outage_limit import OutageLimit
 from payments.application.rate_limited_next_actions import RateLimitedNextActions
+from payments.application.rate_limited_reference_lookup import RateLimitedReferenceLookup
 from payments.application.rate_limited_saved_methods import RateLimitedSavedMethods
+from payments.application.searchable_metadata import SearchableMetadata
 from payments.application.velocity import Velocity
 from payments.config import setting
 from payments.domain.card_data import card_data_in
@@ -132,6 +135,20 @@ services = Services(
         limits,
         utc_now,
     ),
+    references=RateLimitedReferenceLookup(
+        StripeGateway(
+            gateway_key.read,
+            base_url=setting("STRIPE_API_BASE"),
+            connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
+            read_timeout_seconds=READ_TIMEOUT_SECONDS,
+        ),
+        limits,
+        utc_now,
+    ),
+    searchable=SearchableMetadata(
+        setting("SEARCHABLE_METADATA", ""), KmsTextHasher(kms, setting("EMAIL_HASH_KEY_ARN"))
+    ),
+    environment_id=setting("ENVIRONMENT_ID"),
     new_id=lambda: uuid.uuid4().hex,
     new_token=random_token,
 )

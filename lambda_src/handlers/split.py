@@ -9,12 +9,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
-from payments.adapters.kms import KmsFieldEncryptor
+from payments.adapters.kms import KmsFieldEncryptor, KmsTextHasher
 from payments.adapters.lambda_functions import FunctionStarter
 from payments.adapters.s3 import S3BatchFiles
 from payments.adapters.sqs import SqsPaymentQueue
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.split import Splitter, sources_in
+from payments.application.searchable_metadata import SearchableMetadata
 from payments.config import setting
 from payments.domain.batch.state import BatchStatus
 from payments.domain.clock import utc_now
@@ -35,6 +36,9 @@ splitter = Splitter(
     rows=BatchRows(batches, lambda batch_id: start_report({"batch_id": batch_id})),
     continue_later=lambda source: start_split({"resume": asdict(source)}),
     clock=utc_now,
+    metadata_hash_of=SearchableMetadata(
+        setting("SEARCHABLE_METADATA", ""), KmsTextHasher(aws.kms(), setting("EMAIL_HASH_KEY_ARN"))
+    ).hash_of,
 )
 log = logger()
 

@@ -31,9 +31,12 @@ class Batch:
 
     def _split(self) -> Function:
         base, tables, settings = self._foundation, self._foundation.tables, self._foundation.settings
+        searchable = settings.effective.searchable_metadata
         split = base.function(
             "split",
             900,
+            SEARCHABLE_METADATA=searchable,
+            EMAIL_HASH_KEY_ARN=base.encryption.lookup_key.arn,
             **self.queue.environment,
             **tables.payments.environment,
             **tables.processing_status.environment,
@@ -42,6 +45,8 @@ class Batch:
             **base.suffix,
         )
         base.encryption.grant_fields(split, "payment_id", "GenerateDataKey")
+        if searchable:
+            base.encryption.grant_lookup(split)
         base.batch_files.grant(split, INCOMING, "GetObjectVersion")  # the version that the event names
         tables.payments.grant(split, "PutItem")
         tables.processing_status.grant(split, "GetItem", "Query", "PutItem", "UpdateItem", "BatchWriteItem")

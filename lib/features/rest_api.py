@@ -6,7 +6,7 @@ from lib.features.workflow import Workflow
 from lib.foundation.foundation import Foundation
 from lib.foundation.functions import Function
 from lib.foundation.identity import Identity
-from payments.adapters.dynamodb.tables import BY_CUSTOMER, BY_DAY, BY_EMAIL, BY_STATUS_DAY
+from payments.adapters.dynamodb.tables import BY_BATCH, BY_CUSTOMER, BY_DAY, BY_EMAIL, BY_METADATA, BY_STATUS_DAY
 
 
 class RestApi:
@@ -30,6 +30,7 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
         20,  # a first setup asks the gateway twice, each at most 4 s
         AUTH_MODE=effective.auth_mode,
         EMAIL_HASH_KEY_ARN=encryption.lookup_key.arn,
+        SEARCHABLE_METADATA=effective.searchable_metadata,
         RATE_PER_IP_PER_MINUTE=str(effective.rate_per_ip_per_minute),
         RATE_PER_CUSTOMER_PER_MINUTE=str(effective.rate_per_customer_per_minute),
         **workflow.environment,
@@ -51,7 +52,8 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
     )
     tables.payments.grant(api, "GetItem", "PutItem", "UpdateItem", "BatchGetItem")
     tables.processing_status.grant(api, "Query", "UpdateItem")  # to pause, resume and cancel a batch
-    for index in (BY_CUSTOMER, BY_DAY, BY_STATUS_DAY):
+    indexes = [BY_BATCH, BY_CUSTOMER, BY_DAY, BY_STATUS_DAY]
+    for index in [*indexes, BY_METADATA] if effective.searchable_metadata else indexes:
         tables.payments.grant_index(api, index)
     tables.customers.grant(api, "GetItem", "PutItem")
     tables.customers.grant_index(api, BY_EMAIL)

@@ -117,5 +117,5 @@ class Encryption(Construct):
         function.allow([f"kms:{action}" for action in actions], [self.key.arn], Null=present)
 
     def grant_lookup(self, function: Grantee) -> None:
-        """Let a function compute the hash that finds an e-mail address."""
+        """Let a function compute the hash that finds an e-mail address, or an entry of metadata."""
         function.allow(["kms:GenerateMac"], [self.lookup_key.arn])

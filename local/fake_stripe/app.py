@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from local.fake_stripe import fault_spec
+from local.fake_stripe.accounts import Accounts
 from local.fake_stripe.async_outcomes import AsyncOutcomes
 from local.fake_stripe.clock_and_ids import Clock, NewId, random_id, utc_now
 from local.fake_stripe.customers import Customers
@@ -103,6 +104,7 @@ class FakeStripe:
         self.customers = Customers(self.store, self.methods)
         self.ledger = Ledger(self.store, self.methods, self.faults, self.settings)
         self.setups = SetupIntents(self.store, self.methods, self.ledger)
+        self.accounts = Accounts(self.settings)
         self.refunds = Refunds(self.store, self.methods, self.settings)
         self.search = Search(self.store, self.faults, self.settings)
         self.async_outcomes = AsyncOutcomes(self.store, self.methods, self.ledger, self.setups)
@@ -113,7 +115,7 @@ class FakeStripe:
         Raises AnswerLost.
         """
         arrived = self.log.arrived(request.method, request.path)
-        cause = CAUSE.set(Cause(self._new_id("req"), request.idempotency_key))
+        cause = CAUSE.set(Cause(self._new_id("req"), request.idempotency_key, request.api_key))
         payment_id = self._payment_id(request)
         strikes: Strikes = {}
         answer: Answer | None = None

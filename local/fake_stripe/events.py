@@ -3,7 +3,7 @@
 import hmac
 import json
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 API_VERSION = "2026-10-28.endive"
@@ -16,6 +16,7 @@ class Cause:
 
     request_id: str = ""
     idempotency_key: str = ""
+    api_key: str = field(default="", repr=False)
 
 
 CAUSE: ContextVar[Cause] = ContextVar("cause", default=Cause())  # noqa: B039, as it is frozen

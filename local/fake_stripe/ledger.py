@@ -213,11 +213,6 @@ class Ledger:
         check_names(params)
         return self._store.copy("charge", self._store.charges, charge_id)
 
-    def account(self, params: Json, _: str = "") -> Json:
-        """GET /v1/account."""
-        check_names(params)
-        return dict(objects.ACCOUNT)
-
     def balance(self, params: Json, _: str = "") -> Json:
         """GET /v1/balance."""
         check_names(params)

@@ -180,19 +180,6 @@ def authentication_error(intent: Json, method: Json) -> Json:
     }
 
 
-ACCOUNT: Json = {
-    "id": "acct_fake_stripe",
-    "object": "account",
-    "business_profile": {"name": "Fake Stripe"},
-    "charges_enabled": True,
-    "country": "US",
-    "default_currency": "usd",
-    "details_submitted": True,
-    "payouts_enabled": True,
-    "type": "standard",
-}
-
-
 def balance(captured: list[Json]) -> Json:
     """The balance by currency: captured and not refunded amounts, without fees."""
     totals: dict[str, int] = {}

@@ -45,6 +45,10 @@ class Settings:
     is compared as a whole."""
     attempts_per_intent: int = 0
     """An intent is canceled when its payment failed so many times. 0 means no limit. Stripe's limit varies."""
+    restricted_keys_read_account: int = 0
+    """1: restricted keys have the permission to read their account. 0: they get 403."""
+    permission_error_names_account: int = 1
+    """1: that 403 names the account in its text, as recorded. 0: it does not."""
     refund_outcome_seconds: float = 0.5
     """How long after its creation the refund of a test card for refunds gets its outcome."""
 

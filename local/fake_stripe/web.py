@@ -54,7 +54,7 @@ def operations_of(fake_stripe: FakeStripe) -> dict[tuple[str, str], Operation]:
         ("POST", "/v1/refunds/<object_id>/cancel"): refunds.cancel,
         ("GET", "/v1/charges"): ledger.charges,
         ("GET", "/v1/charges/<object_id>"): ledger.charge,
-        ("GET", "/v1/account"): ledger.account,
+        ("GET", "/v1/account"): fake_stripe.accounts.retrieve,
         ("GET", "/v1/balance"): ledger.balance,
     }
 

@@ -9,11 +9,14 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from fakes.email_hasher import MemoryEmailHasher
 from fakes.field_encryptor import MemoryFieldEncryptor
-from payments.adapters.kms import KmsEmailHasher, KmsFieldEncryptor
+from fakes.text_hasher import MemoryTextHasher
+from payments.adapters.kms import KmsEmailHasher, KmsFieldEncryptor, KmsTextHasher
+from payments.application.searchable_metadata import SearchableMetadata
 from payments.domain.sealed_text import is_sealed
 from payments.ports.email_hasher import EmailHasher
 from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailable
 from payments.ports.row_encryptor import RowEncryptor
+from payments.ports.text_hasher import TextHasher
 from tests.moto_tables import aws_in_memory
 
 MINE = {"payment_id": "pay_1"}
@@ -27,6 +30,7 @@ class Bench:
 
     encryptor: RowEncryptor
     hasher: EmailHasher
+    text_hasher: TextHasher
     switch: Callable[[bool], None]
     calls: Callable[[], int]
     rotate: Callable[[], object] = field(default=lambda: None)
@@ -42,12 +46,12 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 
 def memory_bench() -> Bench:
-    encryptor, hasher = MemoryFieldEncryptor(), MemoryEmailHasher()
+    encryptor, hasher, text_hasher = MemoryFieldEncryptor(), MemoryEmailHasher(), MemoryTextHasher()
 
     def switch(on: bool) -> None:
-        encryptor.available = hasher.available = on
+        encryptor.available = hasher.available = text_hasher.available = on
 
-    return Bench(encryptor, hasher, switch, lambda: encryptor.calls)
+    return Bench(encryptor, hasher, text_hasher, switch, lambda: encryptor.calls)
 
 
 def kms_bench() -> Bench:
@@ -70,6 +74,7 @@ def kms_bench() -> Bench:
     return Bench(
         KmsFieldEncryptor(client, key),
         KmsEmailHasher(client, lookup_key),
+        KmsTextHasher(client, lookup_key),
         switch,
         lambda: len(asked),
         lambda: client.rotate_key_on_demand(KeyId=key),
@@ -247,3 +252,22 @@ def test_decryption_error_of_a_broken_field_does_not_show_its_text(bench: Bench)
         bench.encryptor.open(YOURS, {"payment_method": sealed})
     assert sealed[12:] not in str(broken.value)
     assert "pm_1" not in str(broken.value)
+
+
+def test_hash_of_a_text_is_repeatable_and_exact(bench: Bench) -> None:
+    metadata = SearchableMetadata("order", bench.text_hasher)
+    found = metadata.hash_of({"order": "A-17", "shop": "1"})
+    assert found == metadata.hash_of_value("A-17")
+    assert len(found) == 64
+    assert found not in {
+        metadata.hash_of_value("a-17"),
+        SearchableMetadata("shop", bench.text_hasher).hash_of_value("A-17"),
+    }
+    assert metadata.hash_of({"shop": "1"}) == metadata.hash_of({"order": ""}) == ""
+
+
+def test_no_declared_key_asks_for_no_hash(bench: Bench) -> None:
+    bench.switch(False)
+    assert SearchableMetadata("", bench.text_hasher).hash_of({"order": "A-17"}) == ""
+    with pytest.raises(EncryptionUnavailable):
+        SearchableMetadata("order", bench.text_hasher).hash_of({"order": "A-17"})

@@ -127,10 +127,16 @@ def pay_by_batch(api: Api, payments: DynamoPaymentStore, files: BatchFiles, even
     """A file with a good row, a bad one, and one whose payment was sent over REST and never started; one all bad."""
     stuck = {"payment_id": "least_stuck", "amount": "12.00", "currency": "EUR"}
     payments.create(accepted(parse_request(stuck), at=utc_now(), source="rest"))
-    mixed = files.upload("payment_id,amount,currency\nleast_good,12.00,EUR\nleast_bad,ten,EUR\nleast_stuck,12.00,EUR\n")
+    good = 'least_good,12.00,EUR,"{""order"": ""least""}"'
+    mixed = files.upload(f"payment_id,amount,currency,metadata\n{good}\nleast_bad,ten,EUR,\nleast_stuck,12.00,EUR,\n")
     all_bad = files.upload("payment_id,amount,currency\nleast_bad,ten,EUR\n")
     for file in (mixed, all_bad):  # the event is the last request of a report
         eventually(f"the event of {file}", partial(events.of, file=file), seconds=COLD_START_SECONDS)
+    for query in (
+        "metadata=order:least",
+        f"batch_id={api.get('/payments/least_good').json()['references']['batch_id']}",
+    ):
+        assert [one["payment_id"] for one in api.get(f"/payments?{query}").json()["payments"]] == ["least_good"]
     api.post(stuck)
     eventually("the event of least_stuck", partial(events.of, payment_id="least_stuck"))  # and a workflow
 

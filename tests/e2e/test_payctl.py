@@ -30,7 +30,7 @@ def test_pay_declined_exits_3_and_status_shows_the_history(
     assert paid.returncode == Exit.NOT_CHARGED
     assert "the card was declined" in paid.stdout
     status = payctl("status", payment_id)
-    assert status.returncode == Exit.DONE
+    assert status.returncode == Exit.NOT_CHARGED
     for shown in ("pending", "processing", "declined"):
         assert shown in status.stdout
     assert gateway.charges(payment_id) == []

@@ -124,11 +124,11 @@ def test_documented_upload_charges_every_row_and_writes_result_files(
         assert f"==> results/{name} <==" in output
 
 
-def test_sample_upload_exits_with_3_as_not_every_row_is_charged(
+def test_sample_upload_exits_with_7_as_a_row_waits_for_its_customer(
     printed: dict[str, str],
 ) -> None:
     (output,) = [text for script, text in printed.items() if "samples/payments.csv" in script]
-    assert "exit code 3: not every row was charged" in output
+    assert "exit code 7: not every row was charged" in output
 
 
 def test_documented_payctl_payment_succeeds_and_batches_are_listed(printed: dict[str, str]) -> None:

@@ -54,6 +54,29 @@ def test_payment_is_charged_recorded_audited_and_published(
     assert (row.audited_version, len(log)) == (row.version, row.version)
 
 
+def test_lists_find_a_payment_by_every_filter(api: Api, client: Client, outputs: dict[str, str], new_id: NewId) -> None:
+    payment_id, order = new_id(), new_id()
+    api.post(body(payment_id, metadata={"order": order}))
+    view = api.settled(payment_id)
+    day = view["created_at"][:10]
+
+    def found(query: str) -> list[str]:
+        answer = api.get(f"/payments?{query}")
+        assert answer.status_code == 200, answer.text
+        return [one["payment_id"] for one in answer.json()["payments"]]
+
+    for query in (
+        f"metadata=order:{order}",
+        f"metadata=order:{order}&day={day}&currency=USD&amount=99.99&status=succeeded",
+        f"gateway_reference={view['references']['gateway_reference']}",
+    ):
+        eventually(f"{payment_id} in the list of {query}", lambda query=query: found(query), [payment_id].__eq__)  # type: ignore[misc]
+    assert found("batch_id=no-such-batch") == []
+    row = client("dynamodb").get_item(TableName=outputs["payments_table"], Key={"payment_id": {"S": payment_id}})
+    assert order not in json.dumps(row["Item"], default=str)
+    assert api.get("/payments?currency=USD").status_code == 400
+
+
 @pytest.mark.fault(1)
 def test_payment_sent_again_has_one_answer_one_execution_one_charge(
     api: Api, gateway: Gateway, client: Client, outputs: dict[str, str], new_id: NewId

@@ -26,6 +26,7 @@ WRONG = [
     ("API_RATE_PER_SECOND", "0", "from 1 to 10000"),
     ("API_BURST", "9999", "from 1 to 5000"),
     ("WORKFLOW_TYPE", "express", "'STANDARD' or 'EXPRESS'"),
+    ("SEARCHABLE_METADATA", "order:id", "one key of the metadata"),
     ("GATEWAY_MODE", "sandbox", "'test' or 'live'"),
     ("GATEWAY_RATE_PER_SECOND", "0", "from 1 to 1000"),
     ("GATEWAY_RESERVE_PERCENT", "95", "from 0 to 90"),

@@ -191,7 +191,7 @@ BODIES: dict[str, Any] = {
     "create_customer_v1": CUSTOMER,
     "create_payment_v1": {"customer_id": "cus_1", "email": "ada@example.org", "amount": "1", "currency": "EUR"},
 }
-PATH = {"payment_id": "pay_1", "customer_id": "cus_1", "token_id": "a" * 64, "method_id": "pm_1"}
+PATH = {"payment_id": "pay_1", "customer_id": "cus_1", "token_id": "a" * 64, "method_id": "pm_1", "batch_id": "b" * 32}
 
 
 @pytest.mark.fault(42)

@@ -123,6 +123,7 @@ def scenario(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchScenario]:
         for name, value in {
             "PAYMENTS_TABLE": PAYMENTS.name,
             "VAULT_KEY_ARN": boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
+            "EMAIL_HASH_KEY_ARN": "no key of the metadata is searchable",
             "ENVIRONMENT_SUFFIX": "test",
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "CONTROLS_TABLE": CONTROLS.name,

@@ -118,20 +118,26 @@ class _DataKey:
         return json.dumps([self._context, field], sort_keys=True, separators=(",", ":")).encode()
 
 
-class KmsEmailHasher:
-    """HMAC-SHA-256 under a KMS key. Only principals with permission for the key can test addresses."""
+class KmsTextHasher:
+    """HMAC-SHA-256 under a KMS key. Only principals with permission for the key can test texts."""
 
     def __init__(self, client: "KMSClient", key_arn: str) -> None:
         self._client = client
         self._key_arn = key_arn
 
+    def hash_of(self, text: str) -> str:
+        """The HMAC in hexadecimal: one request to KMS. Raises EncryptionUnavailable."""
+        with _kms():
+            made = self._client.generate_mac(KeyId=self._key_arn, MacAlgorithm="HMAC_SHA_256", Message=text.encode())
+        return made["Mac"].hex()
+
+
+class KmsEmailHasher(KmsTextHasher):
+    """The same of e-mail addresses, equal for all spellings of one."""
+
     def hash_of(self, email: str) -> str:
         """The HMAC of the normalized address in hexadecimal: one request to KMS. Raises EncryptionUnavailable."""
-        with _kms():
-            made = self._client.generate_mac(
-                KeyId=self._key_arn, MacAlgorithm="HMAC_SHA_256", Message=one_spelling(email).encode()
-            )
-        return made["Mac"].hex()
+        return super().hash_of(one_spelling(email))
 
 
 @contextmanager

@@ -34,13 +34,20 @@ def accept(
     correlation_id: str,
     submitted_by: str = "",
     hold: str = "",
+    metadata_hash: str = "",
 ) -> Acceptance:
     """Store the payment if it is new, and start its workflow while it is pending.
 
     Raises OtherPayment if the id is taken. A repeated call repairs one that failed between storing and starting.
     """
     payment = accepted(
-        request, at=at, source="rest", correlation_id=correlation_id, submitted_by=submitted_by, hold=hold
+        request,
+        at=at,
+        source="rest",
+        correlation_id=correlation_id,
+        submitted_by=submitted_by,
+        hold=hold,
+        metadata_hash=metadata_hash,
     )
     replayed = False
     try:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from payments.domain.batch.state import Batch
+from payments.domain.batch.state import Batch, BatchStatus
 from payments.domain.batch_breaker import BreakerState
+from payments.domain.clock import iso
 from payments.domain.payment import Payment
 from payments.domain.statuses import OPEN, SETTLED, Status
 from payments.ports.payment_store import PaymentStore
@@ -29,18 +30,22 @@ class Action(StrEnum):
     RESTART = "restart"
     """The execution that the message requests already ran: another one queries the gateway and then continues."""
     SPLIT = "split"
-    """No row of the file was stored: the file is passed to split again."""
+    """Split never took the file: it is passed to split again."""
     REFUSE = "refuse"
     """Do not replay the message, at least not now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The action and its reason in plain words. A message that is not `needed` can be deleted without any loss."""
+    """The action and its reason in plain words. A message that is not `needed` can be deleted without any loss.
+
+    `recovery` says what recovery does without the message, and when; "" if the reason says it.
+    """
 
     action: Action
     why: str
     needed: bool = True
+    recovery: str = ""
 
 
 def decide(payment_id: str, payment: Payment | None, breaker: BreakerState, *, started: bool) -> Decision:
@@ -71,11 +76,26 @@ def decide(payment_id: str, payment: Payment | None, breaker: BreakerState, *, s
             return Decision(Action.RESTART, f"the payment is {status}: the gateway is queried before anything is sent")
 
 
-def decide_file(batch: Batch | None) -> Decision:
+def decide_file(batch: Batch | None, now: datetime) -> Decision:
     """Decide what to do with a file that split failed on. `batch` is the file's batch, or None if there is none."""
     if batch is None:
-        return Decision(Action.SPLIT, "no row of the file was stored")
-    return Decision(Action.REFUSE, f"split started on the file, and its batch is {batch.status}", needed=False)
+        why = "split never took the file: no row of it is stored"
+        return Decision(Action.SPLIT, why, recovery="does not know the file: only a replay reads it")
+    why = f"split took the file, and its batch is {batch.status}"
+    return Decision(Action.REFUSE, why, needed=False, recovery=_recovery_of(batch, now))
+
+
+def _recovery_of(batch: Batch, now: datetime) -> str:
+    """What recovery does for a batch, and when."""
+    match batch.status:
+        case BatchStatus.SPLITTING:
+            due = f"after {batch.owner_until}" if iso(now) < batch.owner_until else "in its next run, within minutes"
+            return f"starts split again {due}, after line {batch.progress.line}"
+        case BatchStatus.PROCESSING:
+            return "has nothing to read: split read the whole file"
+        case BatchStatus.REPORTING:
+            return "has nothing to read: the file is read, and its report is being written"
+    return "does nothing: the batch has ended"
 
 
 def restart(payment: Payment, *, store: PaymentStore, workflow: Workflow, at: datetime) -> str:

@@ -17,6 +17,8 @@ RATE_LIMIT = "rate_limit"
 """The code of a RateLimited that is about the account, and not about one object."""
 SEVERAL_CHARGES = "several_charges"
 """The code of a Conflict: the gateway captured more than one charge under the payment's ids."""
+CHARGE_NOT_FOUND = "charge_not_found"
+"""The code of an OutcomeUnknown: the gateway does not know the payment's charge under our key."""
 
 
 class PaymentError(Exception):

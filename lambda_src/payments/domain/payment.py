@@ -329,6 +329,8 @@ class Payment:
     gateway before `not_before`, if that is set. `reference_digest` is the `reference_digest` of the gateway reference;
     rows from before it existed have none.
 
+    `metadata_hash` is the keyed hash of the searchable entry of its metadata, written once.
+
     `off_session` says that the customer is absent, and `return_url` where a present one returns to afterwards.
     `environment_id` and `gateway_customer` are written with the first intent to send. Every later attempt repeats all
     four: the gateway would take a request that differs for another one. A payment that was accepted or sent before they
@@ -374,6 +376,7 @@ class Payment:
     absent_version: int = 0
     refunded_minor_units: int = 0
     return_url: str = field(default="", repr=False)
+    metadata_hash: str = ""
 
     @property
     def is_proven_absent(self) -> bool:
@@ -421,6 +424,7 @@ def accepted(
     batch_line: int = 0,
     submitted_by: str = "",
     hold: str = "",
+    metadata_hash: str = "",
 ) -> Payment:
     """The first version of a payment's row: pending. `at` is a datetime in UTC, `source` is "rest" or "batch"."""
     now = iso(at)
@@ -446,6 +450,7 @@ def accepted(
         hold=hold,
         off_session=request.off_session,
         return_url=request.return_url,
+        metadata_hash=metadata_hash,
     )
 
 

@@ -15,6 +15,7 @@ from payments.domain.customer import (
     sealing_context,
 )
 from payments.domain.identity import Caller, Role
+from payments.domain.listing import EVERYTHING
 from payments.domain.payment import FieldError, InvalidRequest
 from payments.ports.customer_store import CustomerExists
 from payments.ports.payment_store import VersionConflict
@@ -192,7 +193,7 @@ def _has_payments(request: Request, services: Services, customer_id: str) -> boo
     """Whether payments name this customer, which is not stored. A new owner of the id would see these payments."""
     if request.caller.has(Role.ADMIN) or find_customer(services, customer_id):
         return False
-    return bool(services.listing.of_customer(customer_id, limit=1).payments)
+    return bool(services.listing.of_customer(customer_id, where=EVERYTHING, limit=1).payments)
 
 
 def _parsed[T, B](parse: Callable[[B], T], given: B) -> T:

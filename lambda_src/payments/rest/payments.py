@@ -156,6 +156,7 @@ def submit(request: Request, services: Services, asked: PaymentRequest, customer
             correlation_id=request.request_id,
             submitted_by=request.caller.subject,
             hold=hold,
+            metadata_hash=services.searchable.hash_of(asked.metadata),
         )
     except OtherPayment:
         raise _taken(asked.payment_id) from None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from payments.application.backlog import BacklogLimit
 from payments.application.hold import Hold
 from payments.application.outage_limit import OutageLimit
+from payments.application.searchable_metadata import SearchableMetadata
 from payments.application.velocity import Velocity
 from payments.ports.access_log import AccessLog
 from payments.ports.batch_store import BatchStore
@@ -15,6 +16,7 @@ from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.next_actions import NextActions
 from payments.ports.payment_listing import PaymentListing
 from payments.ports.payment_store import PaymentStore
+from payments.ports.reference_lookup import ReferenceLookup
 from payments.ports.saved_methods import SavedMethods
 from payments.ports.token_store import TokenStore
 from payments.ports.workflow import Workflow
@@ -41,5 +43,8 @@ class Services:
     access_log: AccessLog
     next_actions: NextActions
     saved_methods: SavedMethods
+    references: ReferenceLookup
+    searchable: SearchableMetadata
+    environment_id: str
     new_id: Callable[[], str]
     new_token: Callable[[], str]

@@ -31,7 +31,7 @@ from payments.domain.payment import (
     InvalidRequest,
 )
 from payments.domain.statuses import Status
-from payments.rest import legacy, listing
+from payments.rest import legacy, list_query
 from payments.rest import tokens as rest_tokens
 from payments.rest.access import ALLOWED
 from payments.rest.http import MAX_BODY_BYTES
@@ -381,12 +381,18 @@ def test_contract_and_code_agree_on_token_fields_and_limits() -> None:
     assert documented == [status.value for status in tokens.TokenStatus if status is not tokens.TokenStatus.REVOKED]
 
 
-@pytest.mark.parametrize("route", ["GET /payments", "GET /customers/{customer_id}/payments"])
-def test_contract_and_code_agree_on_list_parameters(route: str) -> None:
+@pytest.mark.parametrize(
+    ("route", "parameters"),
+    [
+        ("GET /payments", list_query.OF_ALL),
+        ("GET /customers/{customer_id}/payments", list_query.OF_A_CUSTOMER),
+    ],
+)
+def test_contract_and_code_agree_on_list_parameters(route: str, parameters: tuple[str, ...]) -> None:
     query = {p["name"]: p["schema"] for p in _parameters(OPERATIONS[route]) if p["in"] == "query"}
 
-    assert tuple(query) == listing.PARAMETERS
-    assert (query["limit"]["maximum"], query["limit"]["default"]) == (listing.MAX_LIMIT, listing.DEFAULT_LIMIT)
+    assert tuple(query) == parameters
+    assert (query["limit"]["maximum"], query["limit"]["default"]) == (list_query.MAX_LIMIT, list_query.DEFAULT_LIMIT)
 
 
 def test_contract_and_code_agree_on_currencies_digits_and_amount_limits() -> None:

@@ -159,12 +159,12 @@ def test_reason_class_when_dispatch_logged_a_reason_then_names_the_error(reason:
 
 
 def test_decide_file_gives_an_untouched_file_to_split_again() -> None:
-    assert decide_file(None).action is Action.SPLIT
+    assert decide_file(None, NOON).action is Action.SPLIT
 
 
 @pytest.mark.parametrize("status", BatchStatus)
 def test_decide_file_needs_no_message_once_split_has_begun(status: BatchStatus) -> None:
     source = Source("files", "incoming/may.csv", "v1", "etag", 9)
-    decision = decide_file(Batch(source.batch_id, source, status, iso(NOON), iso(NOON)))
+    decision = decide_file(Batch(source.batch_id, source, status, iso(NOON), iso(NOON)), NOON)
     assert (decision.action, decision.needed) == (Action.REFUSE, False)
     assert status in decision.why

@@ -21,7 +21,8 @@ from lib.monitoring.alarms import OLDEST_MESSAGE_SECONDS
 from lib.settings import ENVIRONMENTS, MOST_MERCHANTS, RETENTION_DAYS, Environment, Settings
 from payctl import show
 from payctl.app import app
-from payctl.failures import Exit
+from payctl.exit_codes import OF_STATUS, PRECEDENCE
+from payctl.failures import MEANING, Exit
 from payments.adapters.dynamodb.events import KEPT
 from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
@@ -303,7 +304,7 @@ REFUSALS = {
         ("pay_1", batch_payment(), BreakerState(PausedBy.GATEWAY, "the key was rejected", iso(NOON))),
         *(("pay_1", replace(batch_payment(), status=status), BreakerState()) for status in Status),
     )
-} | {decide_file(Batch("batch_1", A_FILE, BatchStatus.PROCESSING, iso(NOON), iso(NOON))).why}
+} | {decide_file(Batch("batch_1", A_FILE, BatchStatus.PROCESSING, iso(NOON), iso(NOON)), NOON).why}
 """Everything that a replay says about a message or a file that it does not start from the beginning."""
 
 
@@ -347,9 +348,18 @@ def test_limits_when_read_then_they_are_those_of_the_code() -> None:
 
 
 def test_exit_codes_in_the_docs_are_those_of_payctl() -> None:
-    (documented,) = re.findall(r"^Exit codes: (.*?)\n\n", PAYCTL.read_text() + "\n\n", re.MULTILINE | re.DOTALL)
+    documented = {int(code): (meaning, words(statuses)) for code, meaning, statuses in table(PAYCTL, "Exit code")}
 
-    assert [int(number) for number in re.findall(r"(?:^|· )(\d)", documented.replace("\n", " "))] == [*Exit]
+    assert documented == {
+        code.value: (meaning, {status for status in OF_STATUS if OF_STATUS[status] is code})
+        for code, meaning in MEANING.items()
+    }
+
+
+def test_every_exit_code_has_a_meaning_and_stands_in_the_readme_of_payctl() -> None:
+    assert [*MEANING] == [*Exit]
+    order = ", ".join(str(code.value) for code in PRECEDENCE[:-1])
+    assert f"the first of {order} and {PRECEDENCE[-1].value}" in PAYCTL.read_text()
 
 
 def test_log_messages_table_matches_what_the_handlers_write() -> None:

@@ -213,6 +213,7 @@ def settings() -> Iterator[dict[str, str]]:
             "AUDIT_TABLE": AUDIT_LOG.name,
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "VAULT_KEY_ARN": boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
+            "EMAIL_HASH_KEY_ARN": "no key of the metadata is searchable",
             "GATEWAY_SECRET_ARN": secret,
             "REPORT_FUNCTION": "report",
             "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:payment-processor",

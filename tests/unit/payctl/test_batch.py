@@ -116,7 +116,7 @@ def test_show_when_completed_then_shows_totals_refusals_and_result_files(scenari
     source = scenario.uploaded()
     scenario.ended(source, succeeded=4, declined=1)
     shown = scenario.payctl("batch", "show", source.batch_id)
-    assert shown.exit_code == Exit.DONE
+    assert shown.exit_code == Exit.NOT_CHARGED
     for text in ("completed", "succeeded", "JPY has no decimals", "write 2", "/errors.csv"):
         assert text in shown.stdout
 
@@ -146,6 +146,13 @@ def test_show_when_watched_to_the_end_then_downloads_the_result_files(
     assert result.exit_code == Exit.NOT_CHARGED  # a row was refused
     assert sorted(path.name for path in folder.iterdir()) == sorted(batch_files.RESULT_FILES)
     assert (folder / "errors.csv").read_text() == "errors.csv"
+
+
+@pytest.mark.parametrize("options", [(), ("--watch",)])
+def test_show_when_a_payment_may_be_charged_then_exits_7(scenario: BatchScenario, options: tuple[str, ...]) -> None:
+    source = scenario.uploaded()
+    scenario.ended(source, succeeded=1, declined=1, in_review=1)
+    assert scenario.payctl("batch", "show", source.batch_id, *options).exit_code == Exit.NOT_SETTLED
 
 
 def test_show_when_watched_and_still_working_then_exits_4(scenario: BatchScenario) -> None:

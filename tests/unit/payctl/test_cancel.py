@@ -74,7 +74,7 @@ def test_cancel_of_an_unknown_payment_fails(scenario: PayctlScenario) -> None:
 
 def test_canceled_payment_is_explained_as_such() -> None:
     row = canceled(payment(), CancelCode.BATCH, by="operator:jo", at=NOON)
-    said = " ".join(what_now(Facts(row)))
+    said = " ".join(what_now(Facts(row, now=NOON)))
     assert "canceled by operator:jo" in said
 
 
@@ -86,7 +86,7 @@ def test_canceled_payment_is_explained_as_such() -> None:
     ],
 )
 def test_payment_of_a_held_batch_is_explained_by_the_switch(state: SwitchState, says: str) -> None:
-    said = " ".join(what_now(Facts(batch_payment(), switch=Switch(state, "admin:jo", "2026-11-21"))))
+    said = " ".join(what_now(Facts(batch_payment(), switch=Switch(state, "admin:jo", "2026-11-21"), now=NOON)))
     assert says in said
     assert "admin:jo" in said
     assert "queue" not in said

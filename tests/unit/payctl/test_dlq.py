@@ -353,10 +353,10 @@ def given_to_split(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return called
 
 
-def split_began() -> None:
+def split_began(until: timedelta = timedelta(minutes=16)) -> None:
     batch = Batch(FILE.batch_id, FILE, BatchStatus.SPLITTING, iso(NOON), iso(NOON))
     store = DynamoBatchStore(boto3.client("dynamodb"), PROCESSING_STATUS.name, PAYMENTS.name)
-    store.claim_split(batch, Claim("run-1", NOON, NOON + timedelta(minutes=16)))
+    store.claim_split(batch, Claim("run-1", NOON, NOON + until))
 
 
 @pytest.mark.fault(30)
@@ -420,6 +420,37 @@ def test_discard_refuses_a_file_not_ingested_and_offers_the_replay(
     result = scenario.payctl("dlq", "discard", "--message", message, "--yes")
     assert result.exit_code == Exit.SOME_REFUSED
     assert "payctl dlq replay --all" in " ".join(result.stdout.split())
+    assert in_dead_letters(scenario) == 1
+
+
+@pytest.mark.fault(30)
+@pytest.mark.parametrize(
+    ("began", "until", "recovery"),
+    [
+        (False, None, "does not know the file: only a replay reads it"),
+        (True, timedelta(minutes=16), "starts split again in its next run, within minutes, after line 0"),
+        (True, timedelta(days=36500), "starts split again after 2126-"),
+    ],
+)
+def test_list_of_a_failed_split_says_what_recovery_will_do_and_when(
+    scenario: PayctlScenario, began: bool, until: timedelta | None, recovery: str
+) -> None:
+    if began and until:
+        split_began(until)
+    scenario.dead_letter(failed())
+    [letter] = json.loads(scenario.payctl("dlq", "list", "--json").stdout)
+    assert letter["recovery"].startswith(recovery)
+    assert letter["recovery"].split()[0] in scenario.payctl("dlq", "list").stdout
+
+
+def test_discard_says_what_it_deletes_and_what_stays(scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    split_began()
+    message = scenario.dead_letter(failed())
+    monkeypatch.setattr(prompts, "at_a_terminal", lambda: True)
+    result = scenario.payctl("dlq", "discard", "--message", message, stdin="n\n")
+    said = " ".join(result.stderr.split())
+    assert f"the file {FILE.key} stays in the bucket, and recovery starts split again" in said
+    assert "1 of 1 messages to delete permanently in test, and nothing else. Continue?" in said
     assert in_dead_letters(scenario) == 1
 
 

@@ -18,6 +18,7 @@ from fakes.gateway import Fault, FaultKind, MemoryGateway
 from fakes.payments import MemoryPaymentStore
 from fakes.workflow import MemoryWorkflow
 from payctl import adapters, at_gateway, dead_letters, executions, logs
+from payctl.at_gateway import GatewaySays
 from payctl.failures import Exit, Failure
 from payctl.stack import Stack
 from payments.adapters.dynamodb.tables import AUDIT_LOG
@@ -57,8 +58,9 @@ def charged(scenario: PayctlScenario) -> Payment:
 
 def explained(scenario: PayctlScenario, payment_id: str = "pay_1", *options: str) -> Any:
     result = scenario.payctl("payment", "explain", payment_id, "--json", *options)
-    assert result.exit_code == Exit.DONE, result.output
-    return json.loads(result.stdout)
+    timeline = json.loads(result.stdout)
+    assert result.exit_code == timeline["exit_code"], result.output
+    return timeline
 
 
 def whats(timeline: Any, where: str) -> list[str]:
@@ -90,6 +92,18 @@ def test_explain_merges_all_sources_of_a_payment_into_one_timeline(scenario: Pay
     assert times == sorted(times)
     assert (timeline["audit_verified"], timeline["unavailable"]) == (True, {})
     assert "captured the money" in timeline["what_now"][0]
+
+
+def test_explain_of_a_refund_that_our_row_lacks_says_so_and_exits_7(
+    scenario: PayctlScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charged(scenario)
+    refunded = GatewaySays("refunded", "99.99 USD", "mem_1", charged=CHARGED.money, refunded=9999)
+    monkeypatch.setattr(at_gateway, "says", lambda *_, **__: refunded)
+    timeline = explained(scenario)
+    assert (timeline["differs"], timeline["exit_code"]) == (True, Exit.NOT_SETTLED)
+    assert "payctl payment recheck pay_1" in timeline["what_now"][0]
+    assert "Nothing is left" not in " ".join(timeline["what_now"])
 
 
 def test_explain_when_shown_then_has_the_timeline_and_the_next_steps(scenario: PayctlScenario) -> None:
@@ -229,7 +243,9 @@ def test_explain_says_the_payments_table_could_not_be_read(
         raise Failure("no output")
 
     monkeypatch.setattr(adapters, "payments", refused)
-    assert "could not be read" in explained(scenario)["what_now"][0]
+    timeline = explained(scenario)
+    assert "could not be read" in timeline["what_now"][0]
+    assert timeline["exit_code"] == Exit.FAILED
 
 
 def test_explain_when_the_gateway_is_not_to_be_asked_then_it_is_not(

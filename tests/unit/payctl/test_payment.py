@@ -195,8 +195,21 @@ def test_status_when_found_then_shows_history_and_references(api: FakeApi, payct
 def test_status_when_json_then_prints_the_answer_of_the_api(api: FakeApi, payctl: Payctl) -> None:
     api.will_answer(200, payment_view("declined"))
     result = payctl("status", "pay_1", "--json")
-    assert result.exit_code == Exit.DONE
+    assert result.exit_code == Exit.NOT_CHARGED
     assert json.loads(result.stdout) == payment_view("declined")
+
+
+@pytest.mark.parametrize("status", ["in_review", "requires_action", "unknown"])
+def test_pay_and_status_of_what_may_be_charged_exit_7(api: FakeApi, payctl: Payctl, status: str) -> None:
+    api.will_answer(202, ACCEPTED)
+    api.will_answer(200, payment_view(status))
+    assert payctl(*PAY).exit_code == Exit.NOT_SETTLED
+    assert payctl("status", "pay_1").exit_code == Exit.NOT_SETTLED
+
+
+def test_status_when_it_is_in_progress_then_exits_4(api: FakeApi, payctl: Payctl) -> None:
+    api.will_answer(200, payment_view("processing"))
+    assert payctl("status", "pay_1").exit_code == Exit.STILL_OPEN
 
 
 def test_status_when_unknown_then_exits_1(api: FakeApi, payctl: Payctl) -> None:

@@ -73,17 +73,17 @@ def test_recheck_when_done_twice_then_each_is_an_execution_of_its_own(
     workflow = comes_out(None)
     scenario.stored(HELD)
     for _ in range(2):
-        assert scenario.payctl("payment", "recheck", "pay_1").exit_code == Exit.NOT_CHARGED
+        assert scenario.payctl("payment", "recheck", "pay_1").exit_code == Exit.NOT_SETTLED
     assert len(set(workflow.suffixes)) == 2
 
 
-def test_recheck_without_a_change_gives_the_reason_and_exits_3(
+def test_recheck_without_a_change_gives_the_reason_and_exits_7(
     scenario: PayctlScenario, comes_out: Callable[..., RecheckWorkflow]
 ) -> None:
     comes_out(None)
     scenario.stored(HELD)
     result = scenario.payctl("payment", "recheck", "pay_1")
-    assert result.exit_code == Exit.NOT_CHARGED
+    assert result.exit_code == Exit.NOT_SETTLED
     for text in ("in_review", "no: the gateway confirms", "compare both (amount_differs)"):
         assert text in result.stdout
 

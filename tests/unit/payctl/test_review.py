@@ -279,7 +279,7 @@ ADVICE = {
 
 @pytest.mark.parametrize(("row", "advice"), ADVICE.values(), ids=list(ADVICE))
 def test_what_now_for_a_held_payment_gives_the_decision_or_how_to_decide(row: Payment, advice: str) -> None:
-    text = " ".join(what_now(Facts(row)))
+    text = " ".join(what_now(Facts(row, now=NOON)))
     assert advice in text
     assert ("payctl payment approve" in text) == (row is HELD)
     assert "last attempt" not in text

@@ -137,6 +137,10 @@ def test_import_when_help_is_printed_then_leaves_the_slow_sdks_out() -> None:
     slow = {"boto3", "botocore", "requests", "pydantic", "stripe"}
     script = f"import sys, payctl.app; sys.exit(sorted({slow} & set(sys.modules)))"
     run = subprocess.run(
-        [stack.ROOT / ".venv" / "bin" / "python", "-c", script], cwd=stack.ROOT, capture_output=True, text=True
+        [stack.ROOT / ".venv" / "bin" / "python", "-c", script],
+        cwd=stack.ROOT,
+        env=os.environ | {"PYTHONPATH": f"{stack.ROOT}:{stack.ROOT / 'lambda_src'}"},
+        capture_output=True,
+        text=True,
     )
     assert run.stderr.strip() == "[]"

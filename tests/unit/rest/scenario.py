@@ -19,6 +19,7 @@ from fakes.next_actions import MemoryNextActions
 from fakes.payments import MemoryPaymentStore
 from fakes.saved_methods import MemorySavedMethods
 from fakes.slots import MemorySlotStore
+from fakes.text_hasher import MemoryTextHasher
 from fakes.tokens import MemoryTokenStore
 from fakes.workflow import MemoryWorkflow
 from payments.application.backlog import BacklogLimit
@@ -26,7 +27,9 @@ from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.hold import Hold
 from payments.application.outage_limit import OutageLimit
 from payments.application.rate_limited_next_actions import RateLimitedNextActions
+from payments.application.rate_limited_reference_lookup import RateLimitedReferenceLookup
 from payments.application.rate_limited_saved_methods import RateLimitedSavedMethods
+from payments.application.searchable_metadata import SearchableMetadata
 from payments.application.velocity import Velocity
 from payments.domain.customer import CustomerRequest, created, sealing_context
 from payments.domain.identity import Caller, Role
@@ -64,6 +67,7 @@ class RestScenario:
     def __init__(self, per_customer: int = PLENTY) -> None:
         self.encryptor = MemoryFieldEncryptor()
         self.email_hasher = MemoryEmailHasher()
+        self.text_hasher = MemoryTextHasher()
         self.payments = MemoryPaymentStore(self.encryptor)
         self.batches = MemoryBatchStore(self.payments)
         self.customers = MemoryCustomerStore()
@@ -96,6 +100,9 @@ class RestScenario:
             access_log=self.access_log,
             next_actions=RateLimitedNextActions(self.next_actions, self.counters, lambda: NOON),
             saved_methods=RateLimitedSavedMethods(self.saved_methods, self.counters, lambda: self.now),
+            references=RateLimitedReferenceLookup(self.gateway, self.counters, lambda: self.now),
+            searchable=SearchableMetadata("order", self.text_hasher),
+            environment_id="env1",
             new_id=lambda: f"id{next(ids)}",
             new_token=lambda: f"ptok_{next(made):043}",
         )

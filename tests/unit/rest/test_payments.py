@@ -59,6 +59,17 @@ def get(scenario: RestScenario, caller: Caller = SHOP, payment_id: str = "pay_1"
 # Submit ------------------------------------------------------------------------------------------------------------
 
 
+def test_create_payment_stores_the_hash_of_its_searchable_metadata() -> None:
+    scenario = RestScenario()
+    body = {"payment_id": "pay_m", "amount": 5, "currency": "USD", "metadata": {"order": "A-17", "shop": "1"}}
+    assert scenario.call("create_payment", SHOP, body)["statusCode"] == 202
+
+    row = scenario.payments.rows["pay_m"]
+    assert row.metadata_hash == scenario.services.searchable.hash_of_value("A-17")
+    found = scenario.call("list_payments", OPERATOR, query={"metadata": "order:A-17"})
+    assert [shown["payment_id"] for shown in found["body"]["payments"]] == ["pay_m"]
+
+
 def test_payment_when_submitted_then_stored_started_and_202_with_its_place(scenario: RestScenario) -> None:
     answer = submit(scenario, metadata={"order": "A-17"}, payment_method="pm_card_visa")
 

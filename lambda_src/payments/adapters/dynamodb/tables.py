@@ -50,6 +50,7 @@ BY_PARKED = "by-parked"
 BY_PAYMENT = "by-payment"
 BY_DAY = "by-day"
 BY_EMAIL = "by-email"
+BY_METADATA = "by-metadata"
 
 PAYMENTS = Table(
     "payments",
@@ -65,8 +66,11 @@ PAYMENTS = Table(
         BY_UNSETTLED: Key("unsettled", "created_at"),
         # "2026-11-21", the day of acceptance: written once for a payment, because its keys never change
         BY_DAY: Key("created_day", "created_at"),
+        # a keyed hash of one searchable entry of the metadata: absent in most rows, and written once as well
+        BY_METADATA: Key("metadata_hash", "created_at"),
     },
-    keys_only=frozenset({BY_DUE, BY_UNSETTLED, BY_DAY}),
+    # a change of a payment writes no index that holds only keys and none of the changed ones
+    keys_only=frozenset({BY_CUSTOMER, BY_STATUS_DAY, BY_DUE, BY_UNSETTLED, BY_DAY, BY_METADATA}),
 )
 PROCESSING_STATUS = Table(
     "payment-processing-status",

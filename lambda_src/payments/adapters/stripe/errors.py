@@ -21,6 +21,7 @@ import stripe
 from payments.adapters.stripe.amounts import LIMIT_CODES, limit
 from payments.adapters.stripe.connections import never_left
 from payments.domain.errors import (
+    CHARGE_NOT_FOUND,
     GATEWAY_UNREACHABLE,
     RATE_LIMIT,
     AttemptDeclined,
@@ -203,7 +204,7 @@ ROWS = (
     # a key of another account does not know the charge either: this is never "not charged"
     Row(
         OutcomeUnknown,
-        "charge_not_found",
+        CHARGE_NOT_FOUND,
         "Stripe does not know the payment's charge under our key, which does not prove that nothing was charged",
         calls=(Call.RETRIEVE, Call.CANCEL),
         statuses=(400, 404),

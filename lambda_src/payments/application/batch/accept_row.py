@@ -10,7 +10,9 @@ from payments.domain.sealed_text import is_sealed
 from payments.ports.payment_store import AlreadyExists, PaymentStore
 
 
-def accept_row(row: Row, batch_id: str, *, store: PaymentStore, at: datetime) -> ResultRow | RejectedRow | None:
+def accept_row(
+    row: Row, batch_id: str, *, store: PaymentStore, at: datetime, metadata_hash: str = ""
+) -> ResultRow | RejectedRow | None:
     """Store the row's payment.
 
     Returns None if this run or an earlier one stored it, a ResultRow if the same payment came from elsewhere, and a
@@ -19,7 +21,9 @@ def accept_row(row: Row, batch_id: str, *, store: PaymentStore, at: datetime) ->
     """
     line, request = row
     try:
-        store.create(accepted(request, at=at, source="batch", batch_id=batch_id, batch_line=line))
+        store.create(
+            accepted(request, at=at, source="batch", batch_id=batch_id, batch_line=line, metadata_hash=metadata_hash)
+        )
     except AlreadyExists as known:
         there = known.existing
     else:

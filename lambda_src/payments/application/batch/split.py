@@ -68,7 +68,8 @@ class _Read(NamedTuple):
 
 @dataclass(frozen=True)
 class Splitter:
-    """`continue_later` starts another run, which continues with the file where this one stopped."""
+    """`continue_later` starts another run, which continues with the file where this one stopped. `metadata_hash_of`
+    gives the hash by which a row's payment is found; "" for none."""
 
     payments: PaymentStore
     batches: BatchStore
@@ -78,6 +79,7 @@ class Splitter:
     continue_later: Callable[[Source], None]
     clock: Clock
     workers: int = WORKERS
+    metadata_hash_of: Callable[[Mapping[str, str]], str] = lambda _: ""
 
     def split(self, source: Source, *, owner: str, seconds_left: Callable[[], float]) -> Batch | None:
         """Read the file from its checkpoint until its end or until time runs short.
@@ -106,6 +108,10 @@ class Splitter:
             self.batches.finish_split(batch.batch_id, owner, read.progress, self.clock(), read.errors)
         self.rows.report_if_done(batch.batch_id)
         return self.batches.get(batch.batch_id)
+
+    def _accepted(self, row: Row, batch_id: str) -> ResultRow | RejectedRow | None:
+        metadata_hash = self.metadata_hash_of(row.request.metadata)
+        return accept_row(row, batch_id, store=self.payments, at=self.clock(), metadata_hash=metadata_hash)
 
     def _open(self, source: Source) -> BatchFile:
         if not source.is_csv:
@@ -207,7 +213,7 @@ class Splitter:
             for row in share:
                 if row is not rows[0] and is_late():
                     break
-                outcomes.append((row, accept_row(row, batch_id, store=self.payments, at=self.clock())))
+                outcomes.append((row, self._accepted(row, batch_id)))
             return outcomes
 
         return chain.from_iterable(pool.map(store_all, filter(None, shares)))

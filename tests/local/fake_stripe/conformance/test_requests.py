@@ -65,6 +65,34 @@ def test_wrong_key_is_401_with_the_type_of_a_wrong_request(api: Api, key: str) -
     assert error.error.code == ("secret_key_required" if key.startswith("pk_") else None)
 
 
+@pytest.mark.parametrize(
+    ("key", "account", "name"),
+    [("sk_test_1", "acct_fake_stripe", "Fake Stripe"), ("sk_test_of_other_1", "acct_other", "Other")],
+)
+def test_account_of_a_key_has_an_id_and_a_name_and_no_mode(api: Api, key: str, account: str, name: str) -> None:
+    found = api.client(key).v1.accounts.retrieve_current()
+    assert (found.id, found.object, found.charges_enabled) == (account, "account", True)
+    assert found.settings
+    assert found.settings.dashboard.display_name == name
+    assert "livemode" not in found
+
+
+@pytest.mark.parametrize(
+    ("names_it", "text"), [(1, "endpoint on account 'acct_fake_stripe'."), (0, "endpoint. Having")]
+)
+def test_restricted_key_needs_a_permission_to_read_its_account(api: Api, names_it: int, text: str) -> None:
+    api.control("POST", "settings", {"permission_error_names_account": names_it})
+    accounts = api.client("rk_test_0123456789").v1.accounts
+    error = error_of(accounts.retrieve_current)
+    assert isinstance(error, stripe.PermissionError)
+    assert error.error is not None
+    assert (error.http_status, error.error.type, error.error.code) == (403, "invalid_request_error", None)
+    assert text in str(error.error.message)
+    assert "0123456789" not in str(error.error.message)
+    api.control("POST", "settings", {"restricted_keys_read_account": 1})
+    assert accounts.retrieve_current().id == "acct_fake_stripe"
+
+
 @pytest.mark.parametrize("code", REFUSED)
 def test_error_about_the_account_looks_like_a_wrong_request(api: Api, code: str) -> None:
     api.control("POST", "faults", {"kind": "refused", "code": code})
