@@ -163,7 +163,7 @@ class PaymentRecovery:
     def _holds_lease(self, run: _Run) -> bool:
         """Take or extend the lease. False if another run has it."""
         now = self.clock()
-        if run.leased_until - now < timedelta(seconds=LEASE_SECONDS / 2):
+        if 2 * (run.leased_until - now) < timedelta(seconds=LEASE_SECONDS):
             until = now + timedelta(seconds=LEASE_SECONDS)
             if not self.lease.take(run.owner, now, until):
                 return False
