@@ -48,6 +48,7 @@ class Environment:
     patience_seconds: int = 300  # how long an open payment is left alone before recovery processes it
     rate_per_ip_per_minute: int = 3000  # calls that change data
     rate_per_customer_per_minute: int = 60
+    reads_per_customer_per_minute: int = 300
     merchant_rate_per_second: int = 50
     merchant_quota_per_day: int = 100_000
 
@@ -74,6 +75,7 @@ ENVIRONMENTS: dict[str, Environment] = {
         # all calls on one machine come from one address
         rate_per_ip_per_minute=100_000,
         rate_per_customer_per_minute=100_000,
+        reads_per_customer_per_minute=100_000,
         merchant_rate_per_second=500,
         merchant_quota_per_day=10_000_000,
     ),
@@ -232,6 +234,7 @@ class Settings(BaseSettings):
     patience_seconds: Annotated[int, _UNIT_SECONDS] | None = None
     rate_per_ip_per_minute: Annotated[int, _between(1, 100_000)] | None = None
     rate_per_customer_per_minute: Annotated[int, _between(1, 100_000)] | None = None
+    reads_per_customer_per_minute: Annotated[int, _between(1, 100_000)] | None = None
     merchant_rate_per_second: Annotated[int, _between(1, 10_000)] | None = None
     merchant_quota_per_day: Annotated[int, _between(1, 1_000_000_000)] | None = None
 

@@ -44,6 +44,7 @@ WRONG = [
     ("PATIENCE_SECONDS", "4000", "from 120 to 3600"),
     ("RATE_PER_IP_PER_MINUTE", "0", "from 1 to 100000"),
     ("RATE_PER_CUSTOMER_PER_MINUTE", "0", "from 1 to 100000"),
+    ("READS_PER_CUSTOMER_PER_MINUTE", "0", "from 1 to 100000"),
     ("MERCHANT_RATE_PER_SECOND", "0", "from 1 to 10000"),
     ("MERCHANT_QUOTA_PER_DAY", "0", "from 1 to 1000000000"),
 ]

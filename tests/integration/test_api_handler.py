@@ -122,6 +122,7 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
             "ENVIRONMENT_ID": "0123456789abcdef",
             "RATE_PER_IP_PER_MINUTE": "1000",
             "RATE_PER_CUSTOMER_PER_MINUTE": "1000",
+            "READS_PER_CUSTOMER_PER_MINUTE": "1000",
             "CONTROLS_TABLE": CONTROLS.name,
             "SLOT_MICROSECONDS": "43479",
             "GATEWAY_BACKLOG_LIMIT_SECONDS": "300",
@@ -459,6 +460,43 @@ def test_address_over_its_rate_gets_429_with_retry_after_but_may_read(
     claimed = api.ask("POST /payments", SHOP, PAY, headers={"X-Forwarded-For": "198.51.100.1"})
     assert claimed["statusCode"] == 429
     assert api.ask("GET /payments/{payment_id}", SHOP, path={"payment_id": "pay_0"})["statusCode"] == 200
+
+
+def test_customer_over_its_read_rate_gets_429_but_a_merchant_does_not(
+    tables: None, executions: Executions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = loaded(executions, monkeypatch, READS_PER_CUSTOMER_PER_MINUTE="2")
+    for caller, statuses in ((JO, [404, 404, 429]), (SHOP, [404, 404, 404])):
+        answers = [api.ask("GET /payments/{payment_id}", caller, path={"payment_id": f"pay_{n}"}) for n in range(3)]
+        assert [answer["statusCode"] for answer in answers] == statuses
+
+
+def test_denied_calls_count_before_any_work_for_them(
+    tables: None, executions: Executions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = loaded(executions, monkeypatch, RATE_PER_CUSTOMER_PER_MINUTE="2", READS_PER_CUSTOMER_PER_MINUTE="2")
+    submitted = [api.submit(JO)["statusCode"] for _ in range(3)]
+    card = {"payment_id": "4242424242424242"}
+    listed = [api.ask("GET /payments", JO, query=card)["statusCode"] for _ in range(3)]
+
+    assert submitted == listed == [403, 403, 429]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"query": {"email": "4000000000000 " + "-" * 2_048}},
+        {"query": {"4000000000000 " + "-" * 2_048: "x"}},
+        {"path": {"payment_id": "1" * 2_049}},
+        {"headers": {"idempotency-key": "1" * 2_049}},
+    ],
+)
+def test_parameters_that_are_too_long_get_400_before_any_pattern(api: Api, sent: dict[str, Any]) -> None:
+    route = "GET /payments/{payment_id}" if "path" in sent else "GET /customers"
+    answer = api.ask(route, OPERATOR, **sent)
+
+    assert is_problem(answer, 400, "invalid-request")
+    assert "more than 2048 characters together" in answer["body"]["detail"]
 
 
 def test_customer_over_its_payment_rate_gets_429_from_any_submitter(

@@ -79,7 +79,7 @@ class RestScenario:
             workflow=self.workflow,
             encryptor=self.encryptor,
             email_hasher=self.email_hasher,
-            limiter=Limiter(self.counters, {Kind.IP: PLENTY, Kind.CUSTOMER: per_customer}),
+            limiter=Limiter(self.counters, {Kind.IP: PLENTY, Kind.CUSTOMER: per_customer, Kind.READER: PLENTY}),
             backlog=BacklogLimit(GatewayRateLimiter(self.slots, SLOT, lambda: self.now, lambda _: None), 300),
             velocity=Velocity(self.counters),
             access_log=self.access_log,
