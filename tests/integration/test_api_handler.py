@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from io import StringIO
+from random import Random
 from types import ModuleType
 from typing import Any
 
@@ -33,6 +34,7 @@ from tests.integration.executions import Executions
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_tables import create_table
 from tests.unit.builders import NOON, after
+from tests.unit.red_team.nasty import obj
 from tests.unit.rest.scenario import ADMIN, IP, JO, OPERATOR, OTHER_SHOP, REQUEST_ID, SHOP
 
 CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "api" / "openapi.yaml").read_text())
@@ -67,21 +69,36 @@ class Api:
         context: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """The answer to a request that the authorizer let in as `caller`; `body` parsed."""
+        text = None if body is None else json.dumps(body)
+        event = self.event(route, caller, text, path=path, query=query, headers=headers, context=context)
+        answer: dict[str, Any] = json.loads(json.dumps(self.function.handler(event, Context())))
+        return answer | {"body": json.loads(answer["body"]) if answer["body"] else None}
+
+    def event(
+        self,
+        route: str,
+        caller: Caller | None = SHOP,
+        body: str | None = None,
+        *,
+        path: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        context: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """API Gateway's event of a request that the authorizer let in as `caller`."""
         verb, _, resource = route.partition(" ")
         authorizer = {} if caller is None else {"authorizer": authorizer_context(caller, LATE)}
-        event = {
+        return {
             "httpMethod": verb,
             "resource": resource,
             "path": resource.format(**path or {}),
             "pathParameters": path,
             "queryStringParameters": query,
             "headers": headers,
-            "body": None if body is None else json.dumps(body),
+            "body": body,
             "isBase64Encoded": False,
             "requestContext": {"requestId": REQUEST_ID, "identity": {"sourceIp": IP}} | authorizer | (context or {}),
         }
-        answer: dict[str, Any] = json.loads(json.dumps(self.function.handler(event, Context())))
-        return answer | {"body": json.loads(answer["body"]) if answer["body"] else None}
 
     def submit(self, caller: Caller | None = SHOP, **more: Any) -> dict[str, Any]:
         """POST /payments, PAY but for what is given."""
@@ -471,6 +488,7 @@ def test_customer_over_its_read_rate_gets_429_but_a_merchant_does_not(
         assert [answer["statusCode"] for answer in answers] == statuses
 
 
+@pytest.mark.fault(69)
 def test_denied_calls_count_before_any_work_for_them(
     tables: None, executions: Executions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -482,6 +500,7 @@ def test_denied_calls_count_before_any_work_for_them(
     assert submitted == listed == [403, 403, 429]
 
 
+@pytest.mark.fault(69)
 @pytest.mark.parametrize(
     "sent",
     [
@@ -506,6 +525,24 @@ def test_customer_over_its_payment_rate_gets_429_from_any_submitter(
     assert api.submit(customer_id="cus_1")["statusCode"] == 202
     assert api.submit(OTHER_SHOP, payment_id="pay_2", customer_id="cus_1")["statusCode"] == 429
     assert api.submit(payment_id="pay_3", customer_id="cus_2")["statusCode"] == 202
+
+
+@pytest.mark.fault(70)
+@pytest.mark.parametrize("number", ["1e9999999999999999999", "1e-9999999999999999999", "-1e99999999999999", "1e-7"])
+@pytest.mark.parametrize("route", ["POST /payments", "POST /tokens", "POST /customers", "POST /v1/api/payment"])
+def test_number_that_no_type_holds_gets_400_on_every_route(api: Api, route: str, number: str) -> None:
+    body = f'{{"amount": {number}, "expires_in_seconds": {number}, "name": {number}}}'
+    assert api.function.handler(api.event(route, body=body), Context())["statusCode"] == 400
+
+
+@pytest.mark.fault(70)
+def test_any_body_gets_an_answer_that_is_no_500(api: Api) -> None:
+    random, statuses = Random(1), set()
+    for _ in range(200):
+        operation = random.choice(list(BODIES))
+        event = api.event(ROUTES[operation], body=obj(random, BODIES[operation]), path=PATH)
+        statuses.add(api.function.handler(event, Context())["statusCode"])
+    assert statuses <= {200, 201, 202, 400, 404, 409}
 
 
 # Faults ------------------------------------------------------------------------------------------------------------

@@ -106,6 +106,7 @@ def test_each_pattern_that_a_function_compiles_is_one_that_is_tested() -> None:
     assert inside == ["payments/application/batch/ordinary_rows.py:ordinary_rows"]
 
 
+@pytest.mark.fault(69)
 @pytest.mark.parametrize("name", sorted(PATTERNS))
 def test_pattern_takes_linear_time_on_its_worst_inputs(name: str) -> None:
     pattern, whole = PATTERNS[name], _only_whole(name.rpartition(".")[2])

@@ -32,6 +32,9 @@ _ONLY_THE_SIGNATURE: "Options" = {
 }
 _ALL_ALGORITHMS = frozenset(name for names in ALGORITHMS.values() for name in names)
 
+_UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What the library raises for a token that it cannot read. Everything in a token is chosen by its sender."""
+
 Claims = Mapping[str, Any]
 
 
@@ -63,7 +66,8 @@ class UserPool:
         """The caller of verified claims. Raises BadToken if the token is not for us."""
         if claims.get("token_use") != "access":
             raise BadToken("it is not an access token")
-        if claims.get("client_id") not in self.client_ids:
+        client_id = claims.get("client_id")
+        if not isinstance(client_id, str) or client_id not in self.client_ids:
             raise BadToken("it was issued to an unknown app client")
         if "username" in claims:
             roles = _roles(claims.get("cognito:groups")) or {Role.CUSTOMER}
@@ -104,7 +108,7 @@ def verified(token: str, issuers: Sequence[TrustedIssuer], *, clock: Clock) -> B
     try:
         header = jwt.get_unverified_header(token)
         named = jwt.decode(token, options={"verify_signature": False}).get("iss")
-    except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+    except _UNREADABLE:
         raise BadToken("it is not a JWT") from None
     issuer = next((trusted for trusted in issuers if trusted.issuer == named), None)
     if issuer is None:
@@ -117,7 +121,7 @@ def verified(token: str, issuers: Sequence[TrustedIssuer], *, clock: Clock) -> B
 def _signed(token: str, header: Mapping[str, Any], keys: SigningKeys) -> Claims:
     """The claims, if the signature was made with the named key."""
     algorithm, kid = header.get("alg"), header.get("kid")
-    if algorithm not in _ALL_ALGORITHMS or not isinstance(kid, str):
+    if not isinstance(algorithm, str) or algorithm not in _ALL_ALGORITHMS or not isinstance(kid, str):
         raise BadToken("it is not signed with RS256, PS256 or ES256 and a named key")
     key = keys.find(kid)
     if key is None:
@@ -134,7 +138,7 @@ def _signed(token: str, header: Mapping[str, Any], keys: SigningKeys) -> Claims:
             algorithms=[algorithm],
             options=_ONLY_THE_SIGNATURE,
         )
-    except (jwt.PyJWTError, ValueError, TypeError):
+    except _UNREADABLE:
         raise BadToken("its signature does not match") from None
     return claims
 
