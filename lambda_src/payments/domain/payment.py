@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from payments.domain.card_data import card_data_in, is_ordinary
+from payments.domain.card_data import BETWEEN_TEXTS, card_data_in, is_ordinary
 from payments.domain.clock import iso
 from payments.domain.money import InvalidMoney, Money, shown
 from payments.domain.sealed_text import PREFIX, is_sealed
@@ -171,7 +171,7 @@ def parse_request(body: Mapping[str, Any], *, usually_off_session: bool = False)
         errors.append(FieldError(name, message))
 
     strings = [value for value in body.values() if isinstance(value, str)]
-    together = "x".join(strings)  # joined by a letter, no number spans two of them
+    together = BETWEEN_TEXTS.join(strings)
     ordinary = len(together) <= MAX_TEXT and is_ordinary(together)
     clean = body
     if not (ordinary and len(strings) == len(body) and body.keys() <= _KNOWN):
