@@ -80,7 +80,7 @@ ENVIRONMENTS: dict[str, Environment] = {
         merchant_quota_per_day=10_000_000,
     ),
 }
-"""The only table of differences. `staging-2` is a `staging`; a suffix of no kind (`pr-1234`) is a `dev` environment."""
+"""The only table of differences. `kind_of` says which row a suffix means, unless ENVIRONMENT_KIND does."""
 
 RETENTION_DAYS = (
     1,
@@ -113,12 +113,22 @@ class SettingsError(Exception):
     """One or more invalid settings, a line each: the variable, its value, what is allowed."""
 
 
+_KINDS = {
+    "dev": r"dev|dev-[a-z0-9-]+|pr-[0-9]+|test|test-[a-z0-9-]+",
+    "staging": r"staging|staging-[a-z0-9-]+",
+    "local": r"local",
+}
+"""Kind → the suffixes that mean it."""
+_PRODUCTION = ("prod", "prd", "live")
+"""A suffix with one of these means production, also `dev-live`."""
+
+
 def kind_of(suffix: str) -> str:
-    """The row of `ENVIRONMENTS` for a suffix. `prod-eu` and `production` are production, never a less safe kind."""
-    if suffix.startswith("prod"):
+    """The row of `ENVIRONMENTS` for a suffix. One that this does not know is production, never a less safe kind: `main`
+    with the values of dev would have data that `destroy` removes, and a test card for every payment."""
+    if any(word in suffix for word in _PRODUCTION):
         return "prod"
-    first = suffix.split("-")[0]
-    return first if first in ENVIRONMENTS else "dev"
+    return next((kind for kind, suffixes in _KINDS.items() if re.fullmatch(suffixes, suffix)), "prod")
 
 
 def _pattern(pattern: str, allowed: str) -> AfterValidator:
@@ -201,6 +211,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
     environment_suffix: Annotated[str, _SUFFIX] = "dev"
+    environment_kind: Literal["", "dev", "staging", "prod", "local"] = ""
     aws_region: Annotated[str, _REGION] = "us-east-1"
     terraform_state_bucket: Annotated[str, _BUCKET] = ""
     terraform_state_bucket_region: Annotated[str, _REGION] = ""
@@ -245,6 +256,15 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _keys_are_sent_encrypted(self) -> Self:
+        if self.stripe_api_base.startswith("http:") and not self.is_local:
+            raise ValueError(
+                f"STRIPE_API_BASE: {self.stripe_api_base!r} is not allowed: the key would be sent in plain text; "
+                "allowed: an https address, or http on a local AWS"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _tokens_of_another_issuer_are_for_us(self) -> Self:
         if self.oidc_issuer and not self.oidc_audience:
             raise ValueError(
@@ -267,7 +287,7 @@ class Settings(BaseSettings):
     @property
     def kind(self) -> str:
         """The kind of environment: a key of `ENVIRONMENTS`."""
-        return kind_of(self.environment_suffix)
+        return self.environment_kind or kind_of(self.environment_suffix)
 
     @property
     def effective(self) -> Environment:
