@@ -196,6 +196,7 @@ _BUCKET = _pattern("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of an S3 bucket
 _URL = _pattern("https?://[^/ ]+", "an address such as https://api.stripe.com, without a path")
 _ISSUER = _pattern("https://[!-~]+", "an https address, exactly as the `iss` of the issuer's tokens")
 _CLAIM = _pattern("[!-~]{1,255}", "a text without spaces")
+_PREFIX = _pattern("[!-~]{1,32}", "1 to 32 characters without spaces")
 _MERCHANT = _pattern(
     "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", "names such as shop,partner: lower-case letters, digits, '-'"
 )
@@ -226,6 +227,7 @@ class Settings(BaseSettings):
     oidc_issuer: Annotated[str, _ISSUER] = ""
     oidc_audience: Annotated[str, _CLAIM] = ""
     oidc_roles_claim: Annotated[str, _CLAIM] = "groups"
+    oidc_roles_prefix: Annotated[str, _PREFIX] = "payment-api-"
 
     lambda_memory_mb: Annotated[int, _between(128, 10240)] | None = None
     lambda_architecture: Literal["arm64", "x86_64"] | None = None

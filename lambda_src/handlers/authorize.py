@@ -34,7 +34,11 @@ def _trusted() -> list[TrustedIssuer]:
     ]
     if other := setting("OIDC_ISSUER"):
         keys = SigningKeys(read, lambda: discovered(other, read))
-        trusted.append(OtherIssuer(other, keys, setting("OIDC_AUDIENCE"), setting("OIDC_ROLES_CLAIM")))
+        trusted.append(
+            OtherIssuer(
+                other, keys, setting("OIDC_AUDIENCE"), setting("OIDC_ROLES_CLAIM"), setting("OIDC_ROLES_PREFIX")
+            )
+        )
     return trusted
 
 

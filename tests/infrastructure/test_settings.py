@@ -42,6 +42,7 @@ WRONG = [
     ("OIDC_ISSUER", "http://login.example.com", "an https address"),
     ("OIDC_AUDIENCE", "payment api", "without spaces"),
     ("OIDC_ROLES_CLAIM", "my roles", "without spaces"),
+    ("OIDC_ROLES_PREFIX", "my -", "without spaces"),
     ("PATIENCE_SECONDS", "0", "from 120 to 3600, or from 1 on a local AWS"),
     ("PATIENCE_SECONDS", "4000", "from 120 to 3600"),
     ("RATE_PER_IP_PER_MINUTE", "0", "from 1 to 100000"),

@@ -17,6 +17,7 @@ from tests.unit.issuers import (
     PEOPLE,
     POOL,
     POOL_KEYS,
+    PREFIX,
     SHOP,
     SUBJECT,
     Web,
@@ -40,6 +41,7 @@ SETTINGS = {
     "OIDC_ISSUER": OTHER,
     "OIDC_AUDIENCE": AUDIENCE,
     "OIDC_ROLES_CLAIM": "groups",
+    "OIDC_ROLES_PREFIX": PREFIX,
 }
 
 

@@ -20,14 +20,14 @@ from payments.domain.payment import FIELDS
 from payments.rest.http import Problem
 from payments.rest.request import Request
 from tests.unit.builders import NOON
-from tests.unit.issuers import AUDIENCE, OTHER, PEOPLE, POOL, ec_key, elsewhere, jwk, machine, user
+from tests.unit.issuers import AUDIENCE, OTHER, PEOPLE, POOL, PREFIX, ec_key, elsewhere, jwk, machine, user
 from tests.unit.red_team.nasty import NUMBERS, TEXTS, obj, value
 from tests.unit.rest.scenario import ADMIN, IP, JO, REQUEST_ID, SHOP, RestScenario, operation_called
 
 KEYS = SigningKeys(lambda _: {"keys": [jwk(ec_key(), "pool-ec")]}, lambda: "keys")
 ISSUERS: list[TrustedIssuer] = [
     UserPool(POOL, KEYS, frozenset({PEOPLE}), "payment-api-test/"),
-    OtherIssuer(OTHER, KEYS, AUDIENCE, "groups"),
+    OtherIssuer(OTHER, KEYS, AUDIENCE, "groups", PREFIX),
 ]
 HEADER: dict[str, Any] = {"alg": "ES256", "kid": "pool-ec", "typ": "JWT"}
 SIGNER = ECAlgorithm(ECAlgorithm.SHA256)

@@ -74,18 +74,20 @@ class UserPool:
         else:
             scopes = str(claims.get("scope", "")).split()
             prefix = self.scope_prefix
-            roles = _roles([scope.removeprefix(prefix) for scope in scopes if scope.startswith(prefix)])
+            roles = _roles(scopes, prefix)
         return Caller(_subject(claims), frozenset(roles))
 
 
 @dataclass(frozen=True)
 class OtherIssuer:
-    """Another OpenID Connect issuer, whose tokens are for `audience` and name roles in `roles_claim`."""
+    """Another OpenID Connect issuer, whose tokens are for `audience` and name roles in `roles_claim`, each behind
+    `roles_prefix`: a group `admin` there is one of another system."""
 
     issuer: str
     keys: SigningKeys
     audience: str
     roles_claim: str
+    roles_prefix: str
 
     def caller(self, claims: Claims) -> Caller:
         """The caller of verified claims. Its subject has a prefix, so that it never equals one of the user pool.
@@ -95,7 +97,7 @@ class OtherIssuer:
         audience = claims.get("aud")
         if self.audience not in (audience if isinstance(audience, list) else [audience]):
             raise BadToken("it is for another audience")
-        roles = _roles(claims.get(self.roles_claim)) or {Role.CUSTOMER}
+        roles = _roles(claims.get(self.roles_claim), self.roles_prefix) or {Role.CUSTOMER}
         return Caller(f"oidc|{_subject(claims)}", frozenset(roles))
 
 
@@ -161,7 +163,7 @@ def _time(claims: Claims, name: str) -> datetime | None:
     seconds = claims.get(name)
     if seconds is None:
         return None
-    if not isinstance(seconds, int) or isinstance(seconds, bool):
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool):  # fractions are valid (RFC 7519, section 2)
         raise BadToken(f"its {name} is not a time")
     try:
         return datetime.fromtimestamp(seconds, UTC)
@@ -178,7 +180,7 @@ def _subject(claims: Claims) -> str:
     return subject
 
 
-def _roles(names: object) -> set[Role]:
-    """The roles among group names. Other groups are ignored."""
+def _roles(names: object, prefix: str = "") -> set[Role]:
+    """The roles among group names that begin with `prefix`. Other groups are ignored."""
     given = [names] if isinstance(names, str) else names
-    return {role for role in Role if role in given} if isinstance(given, list) else set()
+    return {role for role in Role if f"{prefix}{role}" in given} if isinstance(given, list) else set()
