@@ -53,12 +53,13 @@ def get_payment(request: Request, services: Services) -> dict[str, Any]:
     if payment is None:
         raise Problem(404, "not-found", "no payment has this payment_id; check it, or submit it with POST /payments")
     payment = opened(payment, services.encryptor)
+    view = payment_view(payment, to_payer=request.caller.roles <= {Role.CUSTOMER})
     if takes_part and payment.status is Status.REQUIRES_ACTION and payment.gateway_reference:
-        return _with_next_action(services, payment)
-    return answer(200, payment_view(payment))
+        return _with_next_action(services, payment, view)
+    return answer(200, view)
 
 
-def _with_next_action(services: Services, payment: Payment) -> dict[str, Any]:
+def _with_next_action(services: Services, payment: Payment, view: dict[str, Any]) -> dict[str, Any]:
     """The payment with what its customer must do. If the gateway was not asked or did not answer, the payment without
     it and a Retry-After: an error there must not hide the payment."""
     try:
@@ -70,8 +71,8 @@ def _with_next_action(services: Services, payment: Payment) -> dict[str, Any]:
         logger().exception("next action not read", payment_id=payment.payment_id)
         retry_after_seconds = RETRY_AFTER_SECONDS
     else:
-        return answer(200, payment_view(payment) | ({"next_action": next_action_view(action)} if action else {}))
-    return answer(200, payment_view(payment), {"Retry-After": str(retry_after_seconds)})
+        return answer(200, view | ({"next_action": next_action_view(action)} if action else {}))
+    return answer(200, view, {"Retry-After": str(retry_after_seconds)})
 
 
 def submit(request: Request, services: Services, asked: PaymentRequest, customer: Customer | None) -> dict[str, Any]:
