@@ -45,8 +45,13 @@ def create_payment(request: Request, services: Services) -> dict[str, Any]:
 def get_payment(request: Request, services: Services) -> dict[str, Any]:
     """GET /payments/{payment_id}."""
     payment_id = request.path["payment_id"]
-    payment = services.payments.get(payment_id) if PAYMENT_ID.fullmatch(payment_id) else None
+    well_formed = PAYMENT_ID.fullmatch(payment_id)
+    payment = services.payments.get(payment_id) if well_formed else None
     takes_part = payment is not None and _takes_part(request, services, payment)
+    if payment is None and well_formed and not request.caller.sees_all:  # the same work as for another's payment
+        if request.caller.has(Role.CUSTOMER):
+            find_customer(services, payment_id)
+        services.limiter.count_missing(request)
     if payment is not None and not (takes_part or request.caller.sees_all):
         record_denied(services.access_log, request, "payment", payment_id)
         payment = None

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -69,6 +70,14 @@ class Limiter:
             return
         if customer_id:
             self.check_customer(customer_id, request.at)
+
+    def count_missing(self, request: Request) -> None:
+        """Count a request for an id that does not exist, and never refuse it.
+
+        The write takes as long as the audit entry for another caller's id: the time of a 404 must not tell them apart.
+        """
+        with suppress(TooMany):
+            self._count(Kind.CUSTOMER, f"missing {request.caller.subject}", "", request.at)
 
     def check_customer(self, customer_id: str, at: datetime) -> None:
         """Count a change for a customer that only the body names. Raises TooMany."""

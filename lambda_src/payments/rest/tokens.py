@@ -155,4 +155,7 @@ def _own_token(request: Request, services: Services) -> Token:
         if customer and owns(request.caller, customer):
             return token
         record_denied(services.access_log, request, "token", token_id)
+    elif _TOKEN_ID.fullmatch(token_id):  # the same work as for another's token
+        services.customers.get(token_id)
+        services.limiter.count_missing(request)
     raise Problem(404, "not-found", "no token has this token_id; check it, or create one with POST /tokens")

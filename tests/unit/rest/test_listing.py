@@ -14,6 +14,7 @@ from hypothesis import strategies as some
 
 from fakes.access_log import MemoryAccessLog
 from fakes.customers import MemoryCustomerStore
+from fakes.limits import MemoryLimitStore
 from fakes.listing import MemoryPaymentListing
 from fakes.payments import MemoryPaymentStore
 from payments.domain.clock import iso
@@ -24,6 +25,7 @@ from payments.domain.statuses import Status
 from payments.rest import listing as operations
 from payments.rest.http import Problem, problem_answer
 from payments.rest.listing import MAX_LIMIT, PARAMETERS, parse_query
+from payments.rest.rate_limits import Kind, Limiter
 from payments.rest.request import Request
 from tests.unit.builders import NOON, after, payment
 
@@ -46,6 +48,7 @@ class ListingScenario:
 
     def __post_init__(self) -> None:
         self.listing = MemoryPaymentListing(self.payments)
+        self.limiter = Limiter(MemoryLimitStore(), dict.fromkeys(Kind, 1000))
         self.customers.create(Customer("cus_anna", subject="anna", created_by="shop", version=1))
 
     def store(self, payment_id: str, moment: datetime = NOON, submitted_by: str = "shop", **more: Any) -> None:
