@@ -110,10 +110,10 @@ setup-lint: setup
 setup-tests: setup
 	@$(PY) tools/install.py checkov asl cdktf
 
-.tools/pipenv: Makefile
+.tools/pipenv: Makefile tools/pipenv.txt
 	@python=$$(tools/find-python) && rm -rf $@ && "$$python" -m venv $@
 	@echo "installing pipenv $(PIPENV_VERSION)" >&2
-	@$@/bin/python -m pip install --quiet pipenv==$(PIPENV_VERSION) 2> >(grep -v '^WARNING' >&2)
+	@$@/bin/python -m pip install --quiet --require-hashes --requirement tools/pipenv.txt 2> >(grep -v '^WARNING' >&2)
 	@touch $@
 
 .venv/installed: Pipfile.lock | .tools/pipenv

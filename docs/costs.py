@@ -269,6 +269,7 @@ class Functions:
             "RATE_PER_IP_PER_MINUTE": str(DEV.rate_per_ip_per_minute),
             "GATEWAY_BACKLOG_LIMIT_SECONDS": str(DEV.gateway_backlog_limit_seconds),
             "RATE_PER_CUSTOMER_PER_MINUTE": str(DEV.rate_per_customer_per_minute),
+            "READS_PER_CUSTOMER_PER_MINUTE": str(DEV.reads_per_customer_per_minute),
             "GATEWAY_EVENTS_TABLE": GATEWAY_EVENTS.name,
             "CONTROLS_TABLE": CONTROLS.name,
             "DEFAULT_PAYMENT_METHOD": DEV.default_payment_method,

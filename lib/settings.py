@@ -51,6 +51,7 @@ class Environment:
     patience_seconds: int = 300  # how long an open payment is left alone before recovery processes it
     rate_per_ip_per_minute: int = 3000  # calls that change data
     rate_per_customer_per_minute: int = 60
+    reads_per_customer_per_minute: int = 300
     merchant_rate_per_second: int = 50
     merchant_quota_per_day: int = 100_000
 
@@ -78,11 +79,12 @@ ENVIRONMENTS: dict[str, Environment] = {
         # all calls on one machine come from one address
         rate_per_ip_per_minute=100_000,
         rate_per_customer_per_minute=100_000,
+        reads_per_customer_per_minute=100_000,
         merchant_rate_per_second=500,
         merchant_quota_per_day=10_000_000,
     ),
 }
-"""The only table of differences. `staging-2` is a `staging`; a suffix of no kind (`pr-1234`) is a `dev` environment."""
+"""The only table of differences. `kind_of` says which row a suffix means, unless ENVIRONMENT_KIND does."""
 
 RETENTION_DAYS = (
     1,
@@ -115,12 +117,22 @@ class SettingsError(Exception):
     """One or more invalid settings, a line each: the variable, its value, what is allowed."""
 
 
+_KINDS = {
+    "dev": r"dev|dev-[a-z0-9-]+|pr-[0-9]+|test|test-[a-z0-9-]+",
+    "staging": r"staging|staging-[a-z0-9-]+",
+    "local": r"local",
+}
+"""Kind → the suffixes that mean it."""
+_PRODUCTION = ("prod", "prd", "live")
+"""A suffix with one of these means production, also `dev-live`."""
+
+
 def kind_of(suffix: str) -> str:
-    """The row of `ENVIRONMENTS` for a suffix. `prod-eu` and `production` are production, never a less safe kind."""
-    if suffix.startswith("prod"):
+    """The row of `ENVIRONMENTS` for a suffix. One that this does not know is production, never a less safe kind: `main`
+    with the values of dev would have data that `destroy` removes, and a test card for every payment."""
+    if any(word in suffix for word in _PRODUCTION):
         return "prod"
-    first = suffix.split("-")[0]
-    return first if first in ENVIRONMENTS else "dev"
+    return next((kind for kind, suffixes in _KINDS.items() if re.fullmatch(suffixes, suffix)), "prod")
 
 
 def _pattern(pattern: str, allowed: str) -> AfterValidator:
@@ -188,6 +200,7 @@ _BUCKET = _pattern("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of an S3 bucket
 _URL = _pattern("https?://[^/ ]+", "an address such as https://api.stripe.com, without a path")
 _ISSUER = _pattern("https://[!-~]+", "an https address, exactly as the `iss` of the issuer's tokens")
 _CLAIM = _pattern("[!-~]{1,255}", "a text without spaces")
+_PREFIX = _pattern("[!-~]{1,32}", "1 to 32 characters without spaces")
 _MERCHANT = _pattern(
     "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", "names such as shop,partner: lower-case letters, digits, '-'"
 )
@@ -204,6 +217,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
     environment_suffix: Annotated[str, _SUFFIX] = "dev"
+    environment_kind: Literal["", "dev", "staging", "prod", "local"] = ""
     aws_region: Annotated[str, _REGION] = "us-east-1"
     terraform_state_bucket: Annotated[str, _BUCKET] = ""
     terraform_state_bucket_region: Annotated[str, _REGION] = ""
@@ -218,6 +232,7 @@ class Settings(BaseSettings):
     oidc_issuer: Annotated[str, _ISSUER] = ""
     oidc_audience: Annotated[str, _CLAIM] = ""
     oidc_roles_claim: Annotated[str, _CLAIM] = "groups"
+    oidc_roles_prefix: Annotated[str, _PREFIX] = "payment-api-"
 
     lambda_memory_mb: Annotated[int, _between(128, 10240)] | None = None
     lambda_architecture: Literal["arm64", "x86_64"] | None = None
@@ -240,6 +255,7 @@ class Settings(BaseSettings):
     patience_seconds: Annotated[int, _UNIT_SECONDS] | None = None
     rate_per_ip_per_minute: Annotated[int, _between(1, 100_000)] | None = None
     rate_per_customer_per_minute: Annotated[int, _between(1, 100_000)] | None = None
+    reads_per_customer_per_minute: Annotated[int, _between(1, 100_000)] | None = None
     merchant_rate_per_second: Annotated[int, _between(1, 10_000)] | None = None
     merchant_quota_per_day: Annotated[int, _between(1, 1_000_000_000)] | None = None
 
@@ -247,6 +263,15 @@ class Settings(BaseSettings):
     def _production_is_protected(self) -> Self:
         if self.kind == "prod" and self.effective.auth_mode == "none":
             raise ValueError("AUTH_MODE: 'none' is not allowed in production; allowed: jwt")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_are_sent_encrypted(self) -> Self:
+        if self.stripe_api_base.startswith("http:") and not self.is_local:
+            raise ValueError(
+                f"STRIPE_API_BASE: {self.stripe_api_base!r} is not allowed: the key would be sent in plain text; "
+                "allowed: an https address, or http on a local AWS"
+            )
         return self
 
     @model_validator(mode="after")
@@ -272,7 +297,7 @@ class Settings(BaseSettings):
     @property
     def kind(self) -> str:
         """The kind of environment: a key of `ENVIRONMENTS`."""
-        return kind_of(self.environment_suffix)
+        return self.environment_kind or kind_of(self.environment_suffix)
 
     @property
     def effective(self) -> Environment:

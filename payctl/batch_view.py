@@ -134,7 +134,7 @@ def one(stack: Stack, batch: Batch, rejected: Sequence[RejectedRow], more: int) 
         show.note(f"and {more} more rejected rows: see errors.csv")
     if batch.status not in DOING:
         for file in batch_files.result_files(batch).values():
-            show.out.print(Text(f"s3://{batch.source.bucket}/{file.key}"), soft_wrap=True)
+            show.out.print(Text(show.safe(f"s3://{batch.source.bucket}/{file.key}")), soft_wrap=True)
 
 
 def listing(stack: Stack, batches: Sequence[tuple[Source, Batch | None]]) -> None:

@@ -32,32 +32,39 @@ err = _console(stderr=True)
 
 
 def as_json(content: Any) -> None:
-    """Print JSON. Decimals keep their digits."""
+    """Print JSON. Decimals keep their digits; characters that control a terminal are escaped."""
     import simplejson
 
-    out.out(simplejson.dumps(content, use_decimal=True, indent=2, ensure_ascii=False))
+    text = simplejson.dumps(content, use_decimal=True, indent=2, ensure_ascii=False)
+    out.out("".join(c if c.isprintable() or c == "\n" else simplejson.dumps(c)[1:-1] for c in text))
+
+
+def safe(text: object) -> str:
+    """A text without characters that control the terminal, or that change the direction of what follows: names of files
+    are chosen by those who upload them."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in str(text))
 
 
 def failure(problem: Failure) -> None:
     """Print an error, then its details, one per line."""
-    err.print(Text.assemble(("payctl: ", "bold red"), problem.message), soft_wrap=True)
+    err.print(Text.assemble(("payctl: ", "bold red"), safe(problem.message)), soft_wrap=True)
     for detail in problem.details:
-        err.print(Text(f"  {detail}"), soft_wrap=True)
+        err.print(Text(safe(f"  {detail}")), soft_wrap=True)
 
 
 def note(text: str) -> None:
     """Print a remark on standard error."""
-    err.print(Text(text, "dim"), soft_wrap=True)
+    err.print(Text(safe(text), "dim"), soft_wrap=True)
 
 
 def heading(text: str) -> None:
     """Print a heading."""
-    out.print(Text(text, "bold"))
+    out.print(Text(safe(text), "bold"))
 
 
 def line(text: str) -> None:
     """Print one indented sentence of the result."""
-    out.print(Text(f"  {text}"), soft_wrap=True)
+    out.print(Text(safe(f"  {text}")), soft_wrap=True)
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:
@@ -67,17 +74,17 @@ def facts(pairs: Iterable[tuple[str, object]]) -> None:
     grid.add_column(overflow="fold")
     for name, value in pairs:
         if value not in ("", None):
-            grid.add_row(name, value if isinstance(value, Text) else Text(str(value)))
+            grid.add_row(name, value if isinstance(value, Text) else Text(safe(value)))
     out.print(grid)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table. Cells are text or rich Text, never markup: a customer's text must not colour the screen."""
-    drawn = Table(title=title, title_justify="left", header_style="bold")
+    drawn = Table(title=safe(title), title_justify="left", header_style="bold")
     for column in columns:
         drawn.add_column(column, overflow="fold", no_wrap=column in SHORT)
     for row in rows:
-        drawn.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        drawn.add_row(*(cell if isinstance(cell, Text) else Text(safe(cell)) for cell in row))
     out.print(drawn)
 
 

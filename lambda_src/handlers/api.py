@@ -78,6 +78,8 @@ HEALTH = "GET /health"
 ELSEWHERE = ("POST /webhooks/stripe",)
 """Routes of other functions."""
 UNAVAILABLE_SECONDS = 5
+MAX_OUTSIDE = 2_048
+"""The most characters of a call's parameters and Idempotency-Key together; the longest one, an address, has 254."""
 
 dynamodb, kms = aws.dynamodb(), aws.kms()
 encryptor = KmsFieldEncryptor(kms, setting("VAULT_KEY_ARN"))
@@ -111,6 +113,7 @@ services = Services(
         {
             Kind.IP: int(setting("RATE_PER_IP_PER_MINUTE")),
             Kind.CUSTOMER: int(setting("RATE_PER_CUSTOMER_PER_MINUTE")),
+            Kind.READER: int(setting("READS_PER_CUSTOMER_PER_MINUTE")),
         },
     ),
     backlog=BacklogLimit(
@@ -179,17 +182,23 @@ def _answer(route: str, event: dict[str, Any]) -> dict[str, Any]:
         return _other_verb(event)
     operation = OPERATIONS[route]
     request = _request(operation.__name__, event)
+    services.limiter.check(request)  # before any work: a denied call counts too
     require_role(request.caller, request.operation)
-    _refuse_card_data(request)
-    services.limiter.check(request)
+    _check_outside_the_body(request)
     answered = operation(request, services)
     log.info("answered", route=route, status=answered["statusCode"], subject=request.caller.subject)
     return answered
 
 
-def _refuse_card_data(request: Request) -> None:
-    """Check everything outside the body; the operations check their bodies. Raises Problem 400."""
+def _check_outside_the_body(request: Request) -> None:
+    """Refuse long values and card data outside the body; the operations check their bodies. Raises Problem 400."""
     sent = [*request.path.values(), *request.query.values(), header(request.event, "Idempotency-Key")]
+    if sum(map(len, (*request.query, *sent))) > MAX_OUTSIDE:
+        raise Problem(
+            400,
+            "invalid-request",
+            f"the parameters have more than {MAX_OUTSIDE} characters together; nothing was stored",
+        )
     if looks := card_data_in(sent):
         raise Problem(400, "invalid-request", f"the request contains {looks}: {NO_CARD_DATA}; nothing was stored")
 

@@ -34,7 +34,11 @@ def _trusted() -> list[TrustedIssuer]:
     ]
     if other := setting("OIDC_ISSUER"):
         keys = SigningKeys(read, lambda: discovered(other, read))
-        trusted.append(OtherIssuer(other, keys, setting("OIDC_AUDIENCE"), setting("OIDC_ROLES_CLAIM")))
+        trusted.append(
+            OtherIssuer(
+                other, keys, setting("OIDC_AUDIENCE"), setting("OIDC_ROLES_CLAIM"), setting("OIDC_ROLES_PREFIX")
+            )
+        )
     return trusted
 
 
@@ -56,6 +60,9 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     except KeysUnavailable as error:
         log.error("signing keys unavailable, all requests are rejected", reason=str(error))
         raise
+    except Exception:  # an error that only this token causes must not look like an outage
+        log.exception("token not verified")
+        raise Unauthorized from None
     caller = bearer.caller
     api, stage, *_ = event["methodArn"].split("/")
     allowed = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": f"{api}/{stage}/*"}

@@ -22,8 +22,11 @@ from payments.rest.http import MAX_BODY_BYTES
 
 FLOOD_SECONDS = 60
 """The period over which the web ACL counts the calls of an address."""
-FLOOD_FACTOR = 10
-"""The most calls of one address, reads included, as a multiple of RATE_PER_IP_PER_MINUTE."""
+FLOOD_PERCENT = 50
+"""The most calls of one address, reads included, as a share of the API's throttle: two addresses are needed to use it
+up. A flood that the throttle sees first turns away every other caller."""
+LEAST_FLOOD = 10
+"""The lowest limit that a rate-based rule of WAF accepts."""
 BURST_FACTOR = 2
 """A merchant's burst, as a multiple of its rate."""
 
@@ -87,7 +90,7 @@ class RateLimits(Construct):
         ApiGatewayUsagePlanKey(self, f"{who}_plan_key", usage_plan_id=plan.id, key_id=key.id, key_type="API_KEY")
 
     def _web_acl(self, stage: ApiGatewayStage) -> None:
-        most = FLOOD_FACTOR * self._settings.effective.rate_per_ip_per_minute
+        most = max(LEAST_FLOOD, self._settings.effective.api_rate_per_second * FLOOD_SECONDS * FLOOD_PERCENT // 100)
         rules = [
             _rule(
                 "flood-from-one-address",

@@ -33,6 +33,7 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
         SEARCHABLE_METADATA=effective.searchable_metadata,
         RATE_PER_IP_PER_MINUTE=str(effective.rate_per_ip_per_minute),
         RATE_PER_CUSTOMER_PER_MINUTE=str(effective.rate_per_customer_per_minute),
+        READS_PER_CUSTOMER_PER_MINUTE=str(effective.reads_per_customer_per_minute),
         **workflow.environment,
         **tables.customers.environment,
         **tables.tokens.environment,

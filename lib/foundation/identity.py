@@ -121,6 +121,7 @@ class Identity(Construct):
             "OIDC_ISSUER": settings.oidc_issuer,
             "OIDC_AUDIENCE": settings.oidc_audience,
             "OIDC_ROLES_CLAIM": settings.oidc_roles_claim,
+            "OIDC_ROLES_PREFIX": settings.oidc_roles_prefix,
         }
 
     @property

@@ -6,7 +6,7 @@ from pathlib import Path
 from local.stack import LocalStack
 from local.terraform import LONGEST_SECONDS, ROOT, TOOLS, environment
 
-SUFFIX = "pr-e2e"
+SUFFIX = "dev-e2e"
 _AS_SYNTHESISED = ("--skip-synth", "--skip-provider-lock")
 
 

@@ -60,3 +60,16 @@ def test_tracked_files_when_searched_then_none_names_a_package_index() -> None:
 
     assert run.stdout.splitlines() == []
     assert run.returncode == 1, run.stderr  # 1: searched, and found nothing
+
+
+def test_pipenv_is_installed_with_hashes_in_the_version_of_the_makefile() -> None:
+    """It installs everything else: a changed release of it could change all of that."""
+    locked = (ROOT / "tools" / "pipenv.txt").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    version = re.search(r"^PIPENV_VERSION := (\S+)$", makefile, re.MULTILINE)
+
+    assert version
+    assert f"pipenv=={version[1]} " in locked
+    assert "--require-hashes --requirement tools/pipenv.txt" in makefile
+    pinned = re.findall(r"^(\S+)==(\S+) \\\n    --hash=sha256:([0-9a-f]{64})$", locked, re.MULTILINE)
+    assert len(pinned) == len(re.findall("^[a-z]", locked, re.MULTILINE)) > 5

@@ -5,14 +5,16 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
 from lib.package import ROOT
-from lib.settings import ENVIRONMENTS, RETENTION_DAYS, Settings, SettingsError, load
+from lib.settings import ENVIRONMENTS, RETENTION_DAYS, Settings, SettingsError, kind_of, load
 
 WRONG = [
     ("ENVIRONMENT_SUFFIX", "Prod_1", "1 to 20 lower-case letters"),
     ("ENVIRONMENT_SUFFIX", "-dev", "not at an end"),
     ("ENVIRONMENT_SUFFIX", "a" * 21, "1 to 20"),
+    ("ENVIRONMENT_KIND", "production", "'dev', 'staging', 'prod' or 'local'"),
     ("AWS_REGION", "virginia", "us-east-1"),
     ("TERRAFORM_STATE_BUCKET", "My_State", "an S3 bucket"),
     ("TERRAFORM_STATE_BUCKET_REGION", "EU", "us-east-1"),
@@ -43,10 +45,12 @@ WRONG = [
     ("OIDC_ROLES_CLAIM", "my roles", "without spaces"),
     ("GATEWAY_DEADLINE_SECONDS", "59", "a whole number from 60 to 604800"),
     ("GATEWAY_OUTAGE_LIMIT", "-1", "a whole number from 0 to 1000000"),
+    ("OIDC_ROLES_PREFIX", "my -", "without spaces"),
     ("PATIENCE_SECONDS", "0", "from 120 to 3600, or from 1 on a local AWS"),
     ("PATIENCE_SECONDS", "4000", "from 120 to 3600"),
     ("RATE_PER_IP_PER_MINUTE", "0", "from 1 to 100000"),
     ("RATE_PER_CUSTOMER_PER_MINUTE", "0", "from 1 to 100000"),
+    ("READS_PER_CUSTOMER_PER_MINUTE", "0", "from 1 to 100000"),
     ("MERCHANT_RATE_PER_SECOND", "0", "from 1 to 10000"),
     ("MERCHANT_QUOTA_PER_DAY", "0", "from 1 to 1000000000"),
 ]
@@ -129,14 +133,48 @@ def test_settings_when_a_variable_is_empty_then_it_counts_as_not_set(monkeypatch
     assert load() == Settings()
 
 
-@pytest.mark.parametrize(
-    ("suffix", "kind"), [("dev", "dev"), ("pr-1234", "dev"), ("staging", "staging"), ("prod", "prod")]
-)
-def test_suffix_when_not_in_the_table_then_it_is_a_dev_environment(suffix: str, kind: str) -> None:
-    settings = Settings(environment_suffix=suffix)
+SUFFIXES = {
+    "dev": ("dev", "dev-anna", "dev-e2e", "pr-1234", "test", "test-2"),
+    "staging": ("staging", "staging-2"),
+    "local": ("local",),
+    "prod": (
+        *("prod", "prod-eu", "production", "live", "prd", "eu-prod", "main", "master", "eu", "release", "demo", "qa"),
+        *("dev-prod", "test-live", "staging-prd", "pr-1234-live", "preprod", "nonprod", "alive"),
+        *("dev2", "develop", "device", "devil", "pr-feature", "pr", "testing", "stage", "locale", "local-2", "1"),
+    ),
+}
+"""Kind → suffixes that mean it. What is not known is production."""
 
-    assert settings.kind == kind
-    assert settings.effective == ENVIRONMENTS[kind]
+
+@pytest.mark.fault(74)
+@pytest.mark.parametrize(("suffix", "kind"), [(suffix, kind) for kind in SUFFIXES for suffix in SUFFIXES[kind]])
+def test_suffix_means_its_kind_and_production_if_unknown(suffix: str, kind: str) -> None:
+    assert kind_of(suffix) == kind
+
+
+@pytest.mark.fault(74)
+@pytest.mark.parametrize("suffix", SUFFIXES["prod"])
+def test_suffix_that_is_not_known_has_the_protections_of_production(suffix: str) -> None:
+    assert Settings(environment_suffix=suffix).effective == ENVIRONMENTS["prod"]
+    with pytest.raises(ValidationError, match="AUTH_MODE"):
+        Settings(environment_suffix=suffix, auth_mode="none")
+
+
+def test_environment_kind_decides_against_the_suffix() -> None:
+    assert Settings(environment_suffix="main", environment_kind="dev").effective == ENVIRONMENTS["dev"]
+    assert Settings(environment_suffix="dev", environment_kind="prod").effective == ENVIRONMENTS["prod"]
+
+
+@pytest.mark.fault(74)
+@pytest.mark.parametrize("suffix", ["dev", "staging", "prod"])
+def test_http_gateway_is_refused_except_on_a_local_aws(suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVIRONMENT_SUFFIX", suffix)
+    monkeypatch.setenv("STRIPE_API_BASE", "http://gateway.example")
+    with pytest.raises(SettingsError, match=r"^STRIPE_API_BASE: 'http://gateway.example' is not allowed"):
+        load()
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://127.0.0.1:4566")
+    assert load().stripe_api_base == "http://gateway.example"
 
 
 @pytest.mark.parametrize("suffix", ENVIRONMENTS)

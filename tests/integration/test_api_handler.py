@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from io import StringIO
+from random import Random
 from types import ModuleType
 from typing import Any
 
@@ -41,6 +42,7 @@ from tests.integration.executions import Executions
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_tables import create_table
 from tests.unit.builders import NOON, after
+from tests.unit.red_team.nasty import obj
 from tests.unit.rest.scenario import ADMIN, IP, JO, OPERATOR, OTHER_SHOP, REQUEST_ID, SHOP
 
 CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "api" / "openapi.yaml").read_text())
@@ -75,21 +77,36 @@ class Api:
         context: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """The answer to a request that the authorizer let in as `caller`; `body` parsed."""
+        text = None if body is None else json.dumps(body)
+        event = self.event(route, caller, text, path=path, query=query, headers=headers, context=context)
+        answer: dict[str, Any] = json.loads(json.dumps(self.function.handler(event, Context())))
+        return answer | {"body": json.loads(answer["body"]) if answer["body"] else None}
+
+    def event(
+        self,
+        route: str,
+        caller: Caller | None = SHOP,
+        body: str | None = None,
+        *,
+        path: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        context: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """API Gateway's event of a request that the authorizer let in as `caller`."""
         verb, _, resource = route.partition(" ")
         authorizer = {} if caller is None else {"authorizer": authorizer_context(caller, LATE)}
-        event = {
+        return {
             "httpMethod": verb,
             "resource": resource,
             "path": resource.format(**path or {}),
             "pathParameters": path,
             "queryStringParameters": query,
             "headers": headers,
-            "body": None if body is None else json.dumps(body),
+            "body": body,
             "isBase64Encoded": False,
             "requestContext": {"requestId": REQUEST_ID, "identity": {"sourceIp": IP}} | authorizer | (context or {}),
         }
-        answer: dict[str, Any] = json.loads(json.dumps(self.function.handler(event, Context())))
-        return answer | {"body": json.loads(answer["body"]) if answer["body"] else None}
 
     def submit(self, caller: Caller | None = SHOP, **more: Any) -> dict[str, Any]:
         """POST /payments, PAY but for what is given."""
@@ -133,6 +150,7 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
             "ENVIRONMENT_ID": "0123456789abcdef",
             "RATE_PER_IP_PER_MINUTE": "1000",
             "RATE_PER_CUSTOMER_PER_MINUTE": "1000",
+            "READS_PER_CUSTOMER_PER_MINUTE": "1000",
             "CONTROLS_TABLE": CONTROLS.name,
             "SLOT_MICROSECONDS": "43479",
             "GATEWAY_BACKLOG_LIMIT_SECONDS": "300",
@@ -472,6 +490,45 @@ def test_address_over_its_rate_gets_429_with_retry_after_but_may_read(
     assert api.ask("GET /payments/{payment_id}", SHOP, path={"payment_id": "pay_0"})["statusCode"] == 200
 
 
+def test_customer_over_its_read_rate_gets_429_but_a_merchant_does_not(
+    tables: None, executions: Executions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = loaded(executions, monkeypatch, READS_PER_CUSTOMER_PER_MINUTE="2")
+    for caller, statuses in ((JO, [404, 404, 429]), (SHOP, [404, 404, 404])):
+        answers = [api.ask("GET /payments/{payment_id}", caller, path={"payment_id": f"pay_{n}"}) for n in range(3)]
+        assert [answer["statusCode"] for answer in answers] == statuses
+
+
+@pytest.mark.fault(69)
+def test_denied_calls_count_before_any_work_for_them(
+    tables: None, executions: Executions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = loaded(executions, monkeypatch, RATE_PER_CUSTOMER_PER_MINUTE="2", READS_PER_CUSTOMER_PER_MINUTE="2")
+    submitted = [api.submit(JO)["statusCode"] for _ in range(3)]
+    card = {"payment_id": "4242424242424242"}
+    listed = [api.ask("GET /payments", JO, query=card)["statusCode"] for _ in range(3)]
+
+    assert submitted == listed == [403, 403, 429]
+
+
+@pytest.mark.fault(69)
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"query": {"email": "4000000000000 " + "-" * 2_048}},
+        {"query": {"4000000000000 " + "-" * 2_048: "x"}},
+        {"path": {"payment_id": "1" * 2_049}},
+        {"headers": {"idempotency-key": "1" * 2_049}},
+    ],
+)
+def test_parameters_that_are_too_long_get_400_before_any_pattern(api: Api, sent: dict[str, Any]) -> None:
+    route = "GET /payments/{payment_id}" if "path" in sent else "GET /customers"
+    answer = api.ask(route, OPERATOR, **sent)
+
+    assert is_problem(answer, 400, "invalid-request")
+    assert "more than 2048 characters together" in answer["body"]["detail"]
+
+
 def test_customer_over_its_payment_rate_gets_429_from_any_submitter(
     tables: None, executions: Executions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -479,6 +536,24 @@ def test_customer_over_its_payment_rate_gets_429_from_any_submitter(
     assert api.submit(customer_id="cus_1")["statusCode"] == 202
     assert api.submit(OTHER_SHOP, payment_id="pay_2", customer_id="cus_1")["statusCode"] == 429
     assert api.submit(payment_id="pay_3", customer_id="cus_2")["statusCode"] == 202
+
+
+@pytest.mark.fault(71)
+@pytest.mark.parametrize("number", ["1e9999999999999999999", "1e-9999999999999999999", "-1e99999999999999", "1e-7"])
+@pytest.mark.parametrize("route", ["POST /payments", "POST /tokens", "POST /customers", "POST /v1/api/payment"])
+def test_number_that_no_type_holds_gets_400_on_every_route(api: Api, route: str, number: str) -> None:
+    body = f'{{"amount": {number}, "expires_in_seconds": {number}, "name": {number}}}'
+    assert api.function.handler(api.event(route, body=body), Context())["statusCode"] == 400
+
+
+@pytest.mark.fault(71)
+def test_any_body_gets_an_answer_that_is_no_500(api: Api) -> None:
+    random, statuses = Random(1), set()
+    for _ in range(200):
+        operation = random.choice(list(BODIES))
+        event = api.event(ROUTES[operation], body=obj(random, BODIES[operation]), path=PATH)
+        statuses.add(api.function.handler(event, Context())["statusCode"])
+    assert statuses <= {200, 201, 202, 400, 404, 409}
 
 
 # Faults ------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from tests.unit.issuers import (
     PEOPLE,
     POOL,
     POOL_KEYS,
+    PREFIX,
     SHOP,
     SUBJECT,
     Web,
@@ -40,6 +41,7 @@ SETTINGS = {
     "OIDC_ISSUER": OTHER,
     "OIDC_AUDIENCE": AUDIENCE,
     "OIDC_ROLES_CLAIM": "groups",
+    "OIDC_ROLES_PREFIX": PREFIX,
 }
 
 
@@ -148,6 +150,23 @@ def test_bad_token_gets_401_and_the_log_has_the_reason_not_the_token(
     assert "'reason': 'it" in logged
     assert not token or token not in logged
     assert SUBJECT not in logged
+
+
+@pytest.mark.fault(71)
+@pytest.mark.parametrize("header", [{"alg": ["RS256"]}, {"alg": {}}, {"kid": ["pool-1"]}, {"crit": 1}, {"b64": 0}])
+def test_token_with_a_header_of_wrong_types_gets_401(header: dict[str, Any], authorize: ModuleType) -> None:
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        asked(authorize, unsigned(ADMIN, **header))
+
+
+@pytest.mark.fault(71)
+def test_unforeseen_error_about_a_token_is_a_401_and_is_logged(
+    authorize: ModuleType, web: Web, caplog: pytest.LogCaptureFixture
+) -> None:
+    web.pages[POOL_KEYS] = {"keys": [{"kid": "pool-1", "kty": ["RSA"]}]}
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        asked(authorize, signed(ADMIN))
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("ERROR", "token not verified")]
 
 
 @pytest.mark.fault(42)

@@ -21,6 +21,8 @@ POOL = "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_Pool"
 OTHER = "https://login.example.com/"
 PEOPLE, SHOP, OPERATIONS = "people-client", "shop-client", "operations-client"
 AUDIENCE = "payments"
+PREFIX = "pay-"
+"""What stands before a role in the groups of the other issuer."""
 SUBJECT = "0b6f1c9e-people"
 
 
@@ -67,7 +69,8 @@ def machine(client_id: str, *scopes: str, **more: Any) -> dict[str, Any]:
 
 def elsewhere(*roles: str, **more: Any) -> dict[str, Any]:
     """The claims of an access token of another OpenID Connect issuer."""
-    return _timed({"iss": OTHER, "sub": "anna", "aud": AUDIENCE, "groups": list(roles)} | more)
+    groups = [f"{PREFIX}{role}" for role in roles]
+    return _timed({"iss": OTHER, "sub": "anna", "aud": AUDIENCE, "groups": groups} | more)
 
 
 def _timed(claims: dict[str, Any]) -> dict[str, Any]:

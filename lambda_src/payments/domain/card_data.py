@@ -1,11 +1,15 @@
 """Card data detection: every input that looks like a card number or card code is rejected."""
 
 import re
+import sys
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from string import ascii_lowercase, ascii_uppercase
-from typing import Any
+from typing import Any, NamedTuple
+
+from payments.domain.card_issuers import FEWEST_DIGITS
+from payments.domain.card_numbers import MOST_BETWEEN, card_numbers
 
 NUMBER = "a card number"
 CODE = "a card verification code"
@@ -27,29 +31,6 @@ _NAMES = {
 """Field name → what the field holds. Names are compared in lower case without separators: `Card-Number` is
 `cardnumber`. The list is the account data of PCI DSS 4.0.1 (requirement 3). `cvv` and `cvc` match within any name."""
 
-# Card numbers begin with 3 to 6 (Amex, Visa, Mastercard, Discover, …) or 22 to 27 (Mastercard's second range): ISO/IEC
-# 7812. Without this check, one in ten long order numbers or time stamps would pass the Luhn check and be rejected.
-_BEGINNING = re.compile(r"[3-6]|2[2-7]")
-_DIGITS = re.compile(r"[0-9]+")
-_RUN = re.compile(r"[0-9](?:[\s./-]{0,3}[0-9]){12,}", re.ASCII)
-_AS_ON_THE_CARD = re.compile(
-    r"(?<![0-9])[0-9]{4}([^0-9a-z])(?:[0-9]{4}\1[0-9]{4}\1[0-9]{4}|[0-9]{6}\1[0-9]{5})(?![0-9])"
-)
-"""The groups embossed on a card, with the same separator between them. The separator may be any character except a
-digit or a letter, because `4242_4242_4242_4242` could be an id. Lists of other numbers use such separators too, so only
-these groupings count."""
-_OTHER_NUMBER = re.compile(
-    r"""(?<![0-9a-z])(?:
-        (?=[0-9-]{0,63}[a-f])(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})
-        | \+(?:[ ./-]?[0-9]){8,15}(?![ ./-]?[0-9])
-        )(?![0-9a-z])
-        | (?<=[0-9])\.(?=[0-9]{10})""",
-    re.VERBOSE,
-)
-"""Numbers that are not part of a card number: UUIDs and hashes (one in a thousand contains a card number by its digits
-alone), telephone numbers (E.164: + and up to 15 digits), and a decimal point followed by many digits."""
-_DOUBLED = str.maketrans("0123456789", "0246813579")
-"""Each digit doubled, with the digits of the double added up."""
 _CODE = re.compile(
     r"(?<![a-z0-9])(?:card[\s_-]?)?(?:cvv2?|cvc2?|security[\s_-]?code|verification[\s_-]?value)"
     r"[^a-z0-9]{0,4}(?:(?:is|code|number|no)[^a-z0-9]{1,4})?[0-9]{3,4}(?![a-z0-9])"
@@ -65,26 +46,38 @@ _MAY_HIDE = re.compile(
 """Characters that may stand for an ASCII digit or letter. Not those of the alphabets that shops write in, and not ß."""
 _ALIKE = bytes.maketrans(b"123456789" + ascii_uppercase.encode(), b"0" * 9 + ascii_lowercase.encode())
 _SEPARATORS = bytes(code for code in range(128) if not chr(code).isalnum())
-_FEWEST_DIGITS = "0" * 13
+_FEWEST_DIGITS = "0" * FEWEST_DIGITS
+_WITH_LETTERS = re.compile(
+    "0{4}[a-z]{0,8}0{4}[a-z]{0,8}0{4}[a-z]{0,8}0{2}|0{4}[a-z]{0,8}0{6}[a-z]{0,8}0{4}"
+    "|(?:0[a-z]{1,8}){12}0|(?:00[a-z]{1,8}){6}0"
+)
+"""Digits in groups that count as a card number with letters between them, see `card_numbers`."""
+BETWEEN_TEXTS = "x" * (MOST_BETWEEN + 1)
+"""Joins texts that are checked at once: no number spans it."""
+_ESCAPED = re.compile(r"(?:%[0-9a-f]{2})+|&\#(?:x[0-9a-f]{1,6}|[0-9]{1,7});|\\u[0-9a-f]{4}", re.IGNORECASE)
+"""Characters in the notations of addresses, HTML and JSON."""
+_MOST_DECODINGS = 3
 
 _LIKE_ASCII = {"\N{MINUS SIGN}": "-", "\N{FRACTION SLASH}": "/", "\N{DIVISION SLASH}": "/"}
 _LIKE_ASCII |= dict.fromkeys("\N{MIDDLE DOT}\N{BULLET}\N{BULLET OPERATOR}", ".")
 
 
 def card_number_in(text: str) -> bool:
-    """True if 13 to 19 digits of any script form a card number by prefix and checksum. Blanks, dots, dashes and
-    slashes between the digits are allowed."""
-    return any(_numbers(_folded(text)[0]))
+    """True if 13 to 19 digits of any script form a card number by prefix, length, grouping and checksum, also in a
+    notation that disguises it."""
+    return any(any(card_numbers(reading.folded)) for reading in _readings(text))
 
 
 def is_ordinary(text: str) -> bool:
     """True if a glance shows that `text` has no card data: a tenth of the work of `card_data_in`, for ordinary texts.
 
-    There are no 13 digits without a letter between them, no word for a card code, and no unusual character that could
-    stand for one of these. A text that is not ordinary may still be harmless. Several texts, joined by a letter, can be
-    checked at once.
+    There are no 13 digits without a letter between them or in groups as on a card, no word for a card code, and no
+    unusual character that could stand for one of these. A text that is not ordinary may still be harmless. Several
+    texts, joined by BETWEEN_TEXTS, can be checked at once.
     """
     if not text.isascii() and _MAY_HIDE.search(text):
+        return False
+    if ("%" in text or "&#" in text or "\\" in text) and _ESCAPED.search(text):
         return False
     plain = text.encode("ascii", "ignore").translate(_ALIKE, _SEPARATORS).decode()  # `in` is slow on bytes
     return not (
@@ -93,6 +86,7 @@ def is_ordinary(text: str) -> bool:
         or "cvc" in plain
         or "securitycode" in plain
         or "verificationvalue" in plain
+        or any(part.count("0") >= FEWEST_DIGITS and _WITH_LETTERS.search(part) for part in plain.split(BETWEEN_TEXTS))
     )
 
 
@@ -124,30 +118,31 @@ def without_card_numbers(text: str) -> str:
     if '"' not in text and is_ordinary(text):
         return text
     text = _FIELD.sub(lambda field: _emptied(field) if _named(field[1]) else field[0], text)
-    folded, places = _folded(text)
-    found = [(*span, "[card number removed]") for span in _numbers(folded)]
-    found += [(*code.span(), "[card verification code removed]") for code in _CODE.finditer(folded)]
+    found = []
+    for reading in _readings(text):
+        spans = [(*span, "[card number removed]") for span in card_numbers(reading.folded)]
+        spans += [(*code.span(), "[card verification code removed]") for code in _CODE.finditer(reading.folded)]
+        found += [(reading.starts[start], reading.ends[end - 1], instead) for start, end, instead in spans]
     kept, at = [], 0
     for start, end, instead in sorted(found):
-        first, last = places[start], places[end - 1]
-        if first >= at:
-            kept += [text[at:first], instead]
-        at = max(at, last + 1)
+        if start >= at:
+            kept += [text[at:start], instead]
+        at = max(at, end)
     return "".join(kept) + text[at:]
 
 
 def _looks(text: str) -> str:
     if len(text) < 6 or is_ordinary(text):  # cvv123; in a number, a character like ㊷ can stand for two digits
         return ""
-    folded, _ = _folded(text)
-    if any(_numbers(folded)):
+    readings = [reading.folded for reading in _readings(text)]
+    if any(any(card_numbers(folded)) for folded in readings):
         return NUMBER
-    return CODE if _CODE.search(folded) else ""
+    return CODE if any(_CODE.search(folded) for folded in readings) else ""
 
 
 def _named(name: str) -> str:
     """What a field of this name holds, or ""."""
-    plain = "".join(c for c in _folded(name)[0] if c.isalnum())
+    plain = "".join(c for c in _folded(name).folded if c.isalnum())
     if "cvv" in plain or "cvc" in plain or plain.endswith("securitycode"):
         return CODE
     return _NAMES.get(plain, "")
@@ -162,41 +157,62 @@ def _emptied(field: re.Match[str]) -> str:
     return f'{field[0][: field.start(2) - field.start()]}"[card data removed]"'
 
 
-def _numbers(folded: str) -> Iterator[tuple[int, int]]:
-    """The positions of card numbers. Each begins and ends with a group of digits. Other groups, such as a date or a
-    card code, may stand before or after it."""
-    folded = _AS_ON_THE_CARD.sub(lambda groups: groups[0].replace(groups[1], "-"), folded)
-    if _RUN.search(folded):
-        folded = _OTHER_NUMBER.sub(lambda other: "x" * len(other[0]), folded)
-    for run in _RUN.finditer(folded):
-        groups = list(_DIGITS.finditer(folded, *run.span()))
-        for first, group in enumerate(groups):
-            if group[0][0] not in "23456":
-                continue
-            digits = ""
-            for last in groups[first : first + 19]:
-                digits += last[0]
-                if len(digits) > 19:
-                    break
-                if len(digits) >= 13 and _BEGINNING.match(digits) and _passes_luhn(digits):
-                    yield group.start(), last.end()
+class _Reading(NamedTuple):
+    """A text in lower-case ASCII letters and digits. Each character starts and ends somewhere in the original text."""
+
+    folded: str
+    starts: Sequence[int]
+    ends: Sequence[int]
 
 
-def _passes_luhn(digits: str) -> bool:
-    doubled = digits[-2::-2].translate(_DOUBLED)
-    return (sum(map(int, digits[-1::-2])) + sum(map(int, doubled))) % 10 == 0
+def _readings(text: str) -> list[_Reading]:
+    """The text as it is written, and as it reads without escapes, which may be nested."""
+    readings = [_folded(text)]
+    for _ in range(_MOST_DECODINGS):
+        if not _ESCAPED.search(readings[-1].folded):
+            break
+        readings.append(_decoded(readings[-1]))
+    return readings
 
 
-def _folded(text: str) -> tuple[str, Sequence[int]]:
-    """The text in lower-case ASCII letters and digits, and for each of its characters the position in `text`."""
+def _folded(text: str) -> _Reading:
     if text.isascii():
-        return text.lower(), range(len(text))
-    folded, places = [], []
+        return _Reading(text.lower(), range(len(text)), range(1, len(text) + 1))
+    folded, starts = [], []
     for place, character in enumerate(text):
         plain = _plain(character)
         folded.append(plain)
-        places += [place] * len(plain)
-    return "".join(folded), places
+        starts += [place] * len(plain)
+    return _Reading("".join(folded), starts, [place + 1 for place in starts])
+
+
+def _decoded(reading: _Reading) -> _Reading:
+    """The reading with escapes replaced by their characters. Each stands where its escape stands."""
+    folded, starts, ends = [], [], []
+    at = 0
+    for found in (*_ESCAPED.finditer(reading.folded), None):
+        start, end = found.span() if found else (len(reading.folded),) * 2
+        pieces = [(reading.folded[place], place, place + 1) for place in range(at, start)]
+        for character, first, last in (*pieces, *(_unescaped(found[0], start) if found else ())):
+            plain = _plain(character)
+            folded.append(plain)
+            starts += [reading.starts[first]] * len(plain)
+            ends += [reading.ends[last - 1]] * len(plain)
+        at = end
+    return _Reading("".join(folded), starts, ends)
+
+
+def _unescaped(escape: str, start: int) -> list[tuple[str, int, int]]:
+    """The characters of an escape that begins at `start`, each with the start and the end of what stands for it."""
+    end = start + len(escape)
+    if escape[0] != "%":
+        digits = escape.strip("&#;\\ux")
+        code = int(digits, 10 if escape[0] == "&" and escape[2] != "x" else 16)
+        return [(chr(code), start, end)] if code <= sys.maxunicode else []
+    characters = bytes.fromhex(escape.replace("%", "")).decode(errors="replace")
+    if len(characters) * 3 == len(escape):
+        return [(character, start + 3 * place, start + 3 * place + 3) for place, character in enumerate(characters)]
+    return [(character, start, end) for character in characters]
 
 
 @lru_cache(maxsize=1024)

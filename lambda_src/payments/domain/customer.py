@@ -8,7 +8,7 @@ from typing import Any
 
 from payments.domain.card_data import card_data_in
 from payments.domain.clock import iso
-from payments.domain.payment import CUSTOMER_ID, PAYMENT_METHOD, FieldError, InvalidRequest
+from payments.domain.payment import CUSTOMER_ID, PAYMENT_METHOD, FieldError, InvalidRequest, too_long
 from payments.domain.sealed_text import Context, is_sealed
 
 PRIVATE = ("email", "name", "default_payment_method")
@@ -155,6 +155,8 @@ def _checked(body: Mapping[str, Any], allowed: Sequence[str], required: Sequence
             errors.append(
                 FieldError(name, f"{'null' if text is None else type(text).__name__} given; allowed: {words}")
             )
+        elif long := too_long(name, text):
+            errors.append(FieldError(name, f"{long}; allowed: {words}"))
         elif seems := card_data_in(text):
             errors.append(FieldError(name, f"it looks like {seems}; never send card data"))
         elif not fits(text):

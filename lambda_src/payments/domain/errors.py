@@ -140,6 +140,10 @@ SUSPICIOUS_DECLINE_CODES = frozenset(
 )
 """Decline codes of lost or stolen cards (docs.stripe.com/declines/codes). Many of them indicate card testing."""
 
+HIDDEN_DECLINE_CODES = SUSPICIOUS_DECLINE_CODES | {"merchant_blacklist", "restricted_card", "security_violation"}
+"""Decline codes that a payer never sees: a thief must not learn that the card is known to be stolen (Stripe: "present
+it to the customer as generic_decline")."""
+
 _BY_NAME = {error.__name__: error for error in POLICIES}
 
 

@@ -70,7 +70,7 @@ def caller_of(authorizer: Mapping[str, Any], at: datetime) -> Caller:
         subject, roles = authorizer["subject"], authorizer["roles"]
         expires_at = datetime.fromtimestamp(int(authorizer["expires_at"]), UTC)
         caller = Caller(subject, frozenset(Role(role) for role in roles.split(",") if role))
-    except (KeyError, ValueError, TypeError, AttributeError):
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError, OSError):
         raise NotAuthenticated("send a bearer token with the request") from None
     if expires_at <= at:
         raise NotAuthenticated("the token has expired; get a new one and send the same request again")

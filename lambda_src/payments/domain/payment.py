@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from payments.domain.card_data import card_data_in, is_ordinary
+from payments.domain.card_data import BETWEEN_TEXTS, card_data_in, is_ordinary
 from payments.domain.clock import iso
 from payments.domain.money import InvalidMoney, Money, shown
 from payments.domain.sealed_text import PREFIX, is_sealed
@@ -68,7 +68,7 @@ _TEXTS = {
     ),
 }
 """The fields that are texts: what they match, and what is allowed in words."""
-_MAX_TEXT = MAX_RETURN_URL
+MAX_TEXT = MAX_RETURN_URL
 """A longer text is rejected before it is searched for anything: no field may be longer."""
 _KNOWN = frozenset(FIELDS)
 NO_CARD_DATA = "never send card data; send a payment method of the gateway or a token of this API"
@@ -175,8 +175,8 @@ def parse_request(body: Mapping[str, Any], *, usually_off_session: bool = False)
         errors.append(FieldError(name, message))
 
     strings = [value for value in body.values() if isinstance(value, str)]
-    together = "x".join(strings)  # joined by a letter, no number spans two of them
-    ordinary = len(together) <= _MAX_TEXT and is_ordinary(together)
+    together = BETWEEN_TEXTS.join(strings)
+    ordinary = len(together) <= MAX_TEXT and is_ordinary(together)
     clean = body
     if not (ordinary and len(strings) == len(body) and body.keys() <= _KNOWN):
         clean = _without_card_data(body, refuse)
@@ -234,12 +234,18 @@ def parse_request(body: Mapping[str, Any], *, usually_off_session: bool = False)
     )
 
 
+def too_long(name: str, value: Any) -> str:
+    """Why a field is too long to be searched for anything, or "". No name and no text of any field may be longer."""
+    length = max(len(name), len(value) if isinstance(value, str) else 0)
+    return f"{length} characters given; at most {MAX_TEXT} are allowed in any field" if length > MAX_TEXT else ""
+
+
 def _without_card_data(body: Mapping[str, Any], refuse: Refuse) -> dict[str, Any]:
     """The known fields without card data. Refuses the others."""
     clean = {}
     for name, value in body.items():
-        if isinstance(value, str) and len(value) > _MAX_TEXT and name in _KNOWN:
-            refuse(name, f"{len(value)} characters given; at most {_MAX_TEXT} are allowed in any field")
+        if long := too_long(name, value):
+            refuse(name if _plain(name) else "field", long)
         elif name == "metadata" and _is_oversize(value):
             clean[name] = value  # parse_metadata rejects it
         elif looks := card_data_in(value if name in FIELDS else {name: value}):

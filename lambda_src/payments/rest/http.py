@@ -1,7 +1,6 @@
 """JSON and problem details (RFC 9457) over API Gateway's Lambda proxy integration."""
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -88,11 +87,9 @@ def problem_answer(problem: Problem, request_id: str) -> dict[str, Any]:
 def raw_body(event: Mapping[str, Any]) -> bytes:
     """The request's body, exactly as it was sent. Raises Problem 400."""
     body = event.get("body") or ""
-    if not event.get("isBase64Encoded"):
-        return str(body).encode()
     try:
-        return base64.b64decode(body, validate=True)
-    except (binascii.Error, ValueError):
+        return base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else str(body).encode()
+    except ValueError:
         raise Problem(400, "invalid-request", "the body does not match its encoding; send it again") from None
 
 
@@ -113,12 +110,20 @@ def json_body(event: Mapping[str, Any]) -> dict[str, Any]:
     if len(body) > MAX_BODY_BYTES:
         raise Problem(413, "invalid-request", f"the body is larger than {MAX_BODY_BYTES} bytes; send less")
     try:
-        content = json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
+        content = json.loads(body, parse_float=_decimal, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise Problem(400, "invalid-request", "the body is not JSON; send a JSON object in braces") from None
     if not isinstance(content, dict):
         raise Problem(400, "invalid-request", "the body is not a JSON object; send an object in braces")
     return content
+
+
+def _decimal(text: str) -> Decimal:
+    """A number with a point or an exponent. Raises ValueError if a Decimal cannot hold it, as 1e9999999999999999999."""
+    try:
+        return Decimal(text)
+    except ArithmeticError:  # decimal's errors are no ValueErrors
+        raise ValueError(f"a number of {len(text)} characters") from None
 
 
 def _refuse_constant(name: str) -> None:

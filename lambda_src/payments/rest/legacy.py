@@ -3,11 +3,8 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
-from payments.application.sealed_payments import opened
 from payments.domain.customer import CustomerRequest, parse_customer
 from payments.domain.payment import FieldError, InvalidRequest, Payment, PaymentRequest, parse_request
 from payments.rest import customers, listing
@@ -20,7 +17,8 @@ from payments.rest.services import Services
 FIELDS = ("customer_id", "email", "amount", "currency")
 _FIELD_NAME = re.compile(r"[a-z_]{1,40}", re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-_OPENED_AT_A_TIME = 10
+_MASKED = "****"
+"""A payment method in a list: to show more of it would cost a request to KMS for each row."""
 
 
 def create_customer_v1(request: Request, services: Services) -> dict[str, Any]:
@@ -49,9 +47,7 @@ def list_customer_payments_v1(request: Request, services: Services) -> dict[str,
     customer = require_own_customer(request, services, request.path["customer_id"])
     page = listing.customer_page(request, services, customer)
     private = services.encryptor.open(customer.context, customer.private)
-    with ThreadPoolExecutor(_OPENED_AT_A_TIME) as pool:
-        payments = list(pool.map(partial(opened, encryptor=services.encryptor), page.payments))
-    view: dict[str, Any] = {"disbursements": [_disbursement(payment, private["email"]) for payment in payments]}
+    view: dict[str, Any] = {"disbursements": [_disbursement(payment, private["email"]) for payment in page.payments]}
     return answer(200, view | ({"next_cursor": page.next_cursor} if page.next_cursor else {}))
 
 
@@ -102,7 +98,7 @@ def _disbursement(payment: Payment, email: str) -> dict[str, Any]:
         "date": payment.created_at,
         "amount": payment.money.decimal,
         "currency": payment.money.currency,
-        "payment_method": customers.masked_method(payment.payment_method),
+        "payment_method": _MASKED if payment.payment_method else "",
         "email": email,
         "status": payment.status.value,
     }

@@ -33,4 +33,6 @@ def require_own_customer(request: Request, services: Services, customer_id: str)
         if owns(request.caller, customer):
             return customer
         record_denied(services.access_log, request, "customer", customer_id)
+    elif CUSTOMER_ID.fullmatch(customer_id):
+        services.limiter.count_missing(request)
     raise Problem(404, "not-found", "no customer has this customer_id; check it, or create it with POST /customers")

@@ -48,9 +48,10 @@ def get_payment(request: Request, services: Services) -> dict[str, Any]:
     """GET /payments/{payment_id}."""
     payment, takes_part = _required(request, services, others=request.caller.sees_all)
     payment = opened(payment, services.encryptor)
+    view = payment_view(payment, to_payer=_is_payer(request))
     if takes_part and payment.status is Status.REQUIRES_ACTION and payment.gateway_reference:
-        return _with_next_action(services, payment)
-    return answer(200, payment_view(payment) | waiting_view(services.hold.waiting(payment)))
+        return _with_next_action(services, payment, view)
+    return answer(200, view | waiting_view(services.hold.waiting(payment)))
 
 
 def cancel_payment(request: Request, services: Services) -> dict[str, Any]:
@@ -68,7 +69,11 @@ def cancel_payment(request: Request, services: Services) -> dict[str, Any]:
     except NotPending as refused:
         raise _not_cancelable(refused.payment) from None
     headers = {"Idempotent-Replayed": "true"} if repeated else {}
-    return answer(200, payment_view(opened(payment, services.encryptor)), headers)
+    return answer(200, payment_view(opened(payment, services.encryptor), to_payer=_is_payer(request)), headers)
+
+
+def _is_payer(request: Request) -> bool:
+    return request.caller.roles <= {Role.CUSTOMER}
 
 
 def _required(request: Request, services: Services, *, others: bool) -> tuple[Payment, bool]:
@@ -77,8 +82,13 @@ def _required(request: Request, services: Services, *, others: bool) -> tuple[Pa
     Raises Problem 404 with the same text if it is unknown or must not be seen; the latter is audited.
     """
     payment_id = request.path["payment_id"]
-    payment = services.payments.get(payment_id) if PAYMENT_ID.fullmatch(payment_id) else None
+    well_formed = PAYMENT_ID.fullmatch(payment_id)
+    payment = services.payments.get(payment_id) if well_formed else None
     takes_part = payment is not None and _takes_part(request, services, payment)
+    if payment is None and well_formed and not others:  # the same work as for another's payment
+        if request.caller.has(Role.CUSTOMER):
+            find_customer(services, payment_id)
+        services.limiter.count_missing(request)
     if payment is not None and not (takes_part or others):
         record_denied(services.access_log, request, "payment", payment_id)
         payment = None
@@ -103,7 +113,7 @@ def _not_cancelable(payment: Payment) -> Problem:
     )
 
 
-def _with_next_action(services: Services, payment: Payment) -> dict[str, Any]:
+def _with_next_action(services: Services, payment: Payment, view: dict[str, Any]) -> dict[str, Any]:
     """The payment with what its customer must do. If the gateway was not asked or did not answer, the payment without
     it and a Retry-After: an error there must not hide the payment."""
     try:
@@ -115,8 +125,8 @@ def _with_next_action(services: Services, payment: Payment) -> dict[str, Any]:
         logger().exception("next action not read", payment_id=payment.payment_id)
         retry_after_seconds = RETRY_AFTER_SECONDS
     else:
-        return answer(200, payment_view(payment) | ({"next_action": next_action_view(action)} if action else {}))
-    return answer(200, payment_view(payment), {"Retry-After": str(retry_after_seconds)})
+        return answer(200, view | ({"next_action": next_action_view(action)} if action else {}))
+    return answer(200, view, {"Retry-After": str(retry_after_seconds)})
 
 
 def submit(request: Request, services: Services, asked: PaymentRequest, customer: Customer | None) -> dict[str, Any]:

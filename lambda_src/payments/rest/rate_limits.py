@@ -1,7 +1,8 @@
-"""Limits of changing calls a minute for an address, a customer and a caller, counted over all function instances."""
+"""Limits of calls a minute for an address, a customer and a caller, counted over all function instances."""
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -13,7 +14,7 @@ from payments.rest.request import Request
 
 WINDOW = timedelta(minutes=1)
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-"""The methods that are counted. Reads are limited by the API's throttle, the usage plans and the web ACL."""
+"""Methods that are counted for an address. The web ACL counts all its calls, and a merchant's plan the merchant's."""
 
 
 class Kind(StrEnum):
@@ -23,6 +24,8 @@ class Kind(StrEnum):
     """The address that API Gateway received the call from, never one from a header."""
     CUSTOMER = "customer"
     """The customer of a payment, and a caller with the customer role."""
+    READER = "reader"
+    """A caller with the customer role that reads: anyone may register, and each read costs queries and KMS."""
 
 
 class TooMany(Problem):
@@ -52,18 +55,29 @@ class Limiter:
         self._per_minute = {Kind(kind): most for kind, most in per_minute.items()}
 
     def check(self, request: Request, customer_id: str = "") -> None:
-        """Count a call that changes data: for its address, its caller if that is a customer, and the customer.
+        """Count a call before any work for it, also one that will be denied: for its caller if that is a customer, and
+        one that changes data for its address and the customer too.
 
         Raises TooMany.
         """
-        if request.event["httpMethod"] not in CHANGING:
-            return
-        if request.ip:
+        changes = request.event["httpMethod"] in CHANGING
+        if changes and request.ip:
             self._count(Kind.IP, request.ip, "from your address", request.at)
         if request.caller.has(Role.CUSTOMER):
-            self._count(Kind.CUSTOMER, f"caller {request.caller.subject}", "from you", request.at)
+            kind = Kind.CUSTOMER if changes else Kind.READER
+            self._count(kind, f"caller {request.caller.subject}", "from you", request.at)
+        if not changes:
+            return
         if customer_id:
             self.check_customer(customer_id, request.at)
+
+    def count_missing(self, request: Request) -> None:
+        """Count a request for an id that does not exist, and never refuse it.
+
+        The write takes as long as the audit entry for another caller's id: the time of a 404 must not tell them apart.
+        """
+        with suppress(TooMany):
+            self._count(Kind.CUSTOMER, f"missing {request.caller.subject}", "", request.at)
 
     def check_customer(self, customer_id: str, at: datetime) -> None:
         """Count a change for a customer that only the body names. Raises TooMany."""

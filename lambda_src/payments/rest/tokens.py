@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from payments.domain.card_data import card_data_in
 from payments.domain.clock import iso
-from payments.domain.payment import CUSTOMER_ID, NO_CARD_DATA, PAYMENT_METHOD, FieldError, parse_metadata
+from payments.domain.payment import CUSTOMER_ID, NO_CARD_DATA, PAYMENT_METHOD, FieldError, parse_metadata, too_long
 from payments.domain.token import DEFAULT_SECONDS, MAX_SECONDS, MIN_SECONDS, Token, token_id_of
 from payments.rest.denied_access import record_denied
 from payments.rest.http import Problem, answer, no_content
@@ -109,7 +109,9 @@ def parse_token_request(body: Mapping[str, Any]) -> TokenRequest:
     clean = {}
     for name, value in body.items():
         field = name if re.fullmatch(r"[a-z_]{1,40}", name) else "field"
-        if looks := card_data_in({name: value}):
+        if long := too_long(name, value):
+            refuse(field, long)
+        elif looks := card_data_in({name: value}):
             refuse(field, f"it looks like {looks}; {NO_CARD_DATA}")
         elif name in FIELDS:
             clean[name] = value
@@ -153,4 +155,7 @@ def _own_token(request: Request, services: Services) -> Token:
         if customer and owns(request.caller, customer):
             return token
         record_denied(services.access_log, request, "token", token_id)
+    elif _TOKEN_ID.fullmatch(token_id):  # the same work as for another's token
+        services.customers.get(token_id)
+        services.limiter.count_missing(request)
     raise Problem(404, "not-found", "no token has this token_id; check it, or create one with POST /tokens")

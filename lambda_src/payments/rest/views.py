@@ -6,6 +6,7 @@ from typing import Any
 
 from payments.application.hold import Waiting
 from payments.domain.batch.state import Batch
+from payments.domain.errors import HIDDEN_DECLINE_CODES
 from payments.domain.money import Money
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
@@ -27,8 +28,12 @@ def accepted_view(payment: Payment) -> dict[str, Any]:
     }
 
 
-def payment_view(payment: Payment) -> dict[str, Any]:
-    """A decrypted payment with its status, history and references. Empty fields are omitted."""
+def payment_view(payment: Payment, *, to_payer: bool = False) -> dict[str, Any]:
+    """A decrypted payment with its status, history and references. Empty fields are omitted.
+
+    A payer sees HIDDEN_DECLINE_CODES as `generic_decline`.
+    """
+    reason = _reason_for_payers if to_payer else _reason
     view = {
         "payment_id": payment.payment_id,
         "status": payment.status.value,
@@ -40,7 +45,7 @@ def payment_view(payment: Payment) -> dict[str, Any]:
         "metadata": dict(payment.metadata),
         "off_session": payment.off_session,
         "source": payment.source,
-        "reason": _reason(payment.code, payment.message),
+        "reason": reason(payment.code, payment.message),
         "created_at": payment.created_at,
         "updated_at": payment.updated_at,
         "history": [
@@ -50,7 +55,7 @@ def payment_view(payment: Payment) -> dict[str, Any]:
                     "status": change.status.value,
                     "at": change.at,
                     "actor": change.actor.partition(":")[0],  # an operator's name appears only in the audit log
-                    "reason": _reason(change.code, change.message),
+                    "reason": reason(change.code, change.message),
                 }
             )
             for change in payment.history
@@ -101,6 +106,12 @@ def next_action_view(action: NextAction) -> dict[str, Any]:
 
 def _reason(code: str, message: str) -> dict[str, str]:
     return {"code": code, "message": message} if code else {}
+
+
+def _reason_for_payers(code: str, message: str) -> dict[str, str]:
+    return (
+        _reason("generic_decline", "the card was declined") if code in HIDDEN_DECLINE_CODES else _reason(code, message)
+    )
 
 
 def _filled(values: dict[str, Any]) -> dict[str, Any]:

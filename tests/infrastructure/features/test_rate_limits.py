@@ -77,13 +77,13 @@ def test_web_acl_samples_leave_out_tokens_and_query_strings(stack: Stack) -> Non
     ]
 
 
-def test_flood_rule_blocks_at_ten_times_the_limit_of_the_code(stack: Stack) -> None:
+def test_flood_rule_blocks_an_address_at_half_of_the_throttle(stack: Stack) -> None:
     rule = _rules(stack)["flood-from-one-address"]
     rate = rule["statement"]["rate_based_statement"]
     response = rule["action"]["block"]["custom_response"]
 
     assert (rate["aggregate_key_type"], rate["evaluation_window_sec"]) == ("IP", 60)
-    assert rate["limit"] == 10 * stack.settings.effective.rate_per_ip_per_minute
+    assert rate["limit"] * 2 == stack.settings.effective.api_rate_per_second * 60
     assert response["response_code"] == 429
     assert {"name": "Retry-After", "value": "60"} in response["response_header"]
     assert _body(stack, response["custom_response_body_key"])["type"] == "urn:problem:payment-api:throttled"

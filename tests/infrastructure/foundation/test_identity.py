@@ -16,7 +16,12 @@ from tests.unit.issuers import signed, user
 LAMBDA_ENVIRONMENT_BYTES = 4096
 CLIENT_ID_LETTERS = 26
 """How long Cognito's client ids are."""
-OTHER = {"oidc_issuer": "https://login.example.com/", "oidc_audience": "payments", "oidc_roles_claim": "roles"}
+OTHER = {
+    "oidc_issuer": "https://login.example.com/",
+    "oidc_audience": "payments",
+    "oidc_roles_claim": "roles",
+    "oidc_roles_prefix": "pay:",
+}
 LOCAL = {"environment_suffix": "local", "aws_endpoint_url": "https://127.0.0.1:4566"}
 
 
@@ -135,7 +140,7 @@ def test_authorizer_trusts_this_pool_its_clients_and_the_other_issuer(
     assert outputs["CLIENT_IDS"] == f"{outputs['people_client_id']},{outputs['operations_client_id']}"
     shop, partner = outputs["MERCHANT_CLIENT_IDS"].split(",")
     assert outputs["merchant_client_ids"] == f"shop={shop},partner={partner}"
-    assert (outputs["OIDC_ISSUER"], outputs["OIDC_AUDIENCE"], outputs["OIDC_ROLES_CLAIM"]) == tuple(OTHER.values())
+    assert {name: outputs[name.upper()] for name in OTHER} == OTHER
     assert outputs["token_url"] == f"https://payment-dev-{ACCOUNT}.auth.us-east-1.amazoncognito.com/oauth2/token"
 
 
@@ -149,7 +154,7 @@ def test_local_stack_takes_keys_and_tokens_from_the_local_aws(tmp_path: Path) ->
 def test_authorizer_environment_fits_lambda_with_the_most_merchants(
     tmp_path: Path,
 ) -> None:
-    long = dict.fromkeys(("oidc_audience", "oidc_roles_claim"), "x" * 255)
+    long = dict.fromkeys(("oidc_audience", "oidc_roles_claim"), "x" * 255) | {"oidc_roles_prefix": "x" * 32}
     names = [f"merchant-{number}" for number in range(MOST_MERCHANTS)]
     outputs = synthesised(tmp_path, merchants=names, oidc_issuer=f"https://{'x' * 247}", **long).outputs
     clients = {"MERCHANT_CLIENT_IDS": MOST_MERCHANTS, "CLIENT_IDS": 2}

@@ -154,6 +154,7 @@ def deploy_authorizer(aws: LocalAws, role: str, pool: Pool, name: str, jwks_uri:
                 "OIDC_ISSUER": "",
                 "OIDC_AUDIENCE": "",
                 "OIDC_ROLES_CLAIM": "groups",
+                "OIDC_ROLES_PREFIX": "payment-api-",
             }
         },
     )

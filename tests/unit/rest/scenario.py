@@ -92,7 +92,7 @@ class RestScenario:
             workflow=self.workflow,
             encryptor=self.encryptor,
             email_hasher=self.email_hasher,
-            limiter=Limiter(self.counters, {Kind.IP: PLENTY, Kind.CUSTOMER: per_customer}),
+            limiter=Limiter(self.counters, {Kind.IP: PLENTY, Kind.CUSTOMER: per_customer, Kind.READER: PLENTY}),
             backlog=BacklogLimit(GatewayRateLimiter(self.slots, SLOT, lambda: self.now, lambda _: None), 300),
             hold=hold,
             outage=OutageLimit(hold, self.counters, MOST_IN_AN_OUTAGE),

@@ -12,6 +12,7 @@ from fakes.access_log import MemoryAccessLog
 from fakes.customers import MemoryCustomerStore
 from fakes.email_hasher import MemoryEmailHasher
 from fakes.field_encryptor import MemoryFieldEncryptor
+from fakes.limits import MemoryLimitStore
 from fakes.listing import MemoryPaymentListing
 from fakes.payments import MemoryPaymentStore
 from payments.domain.clock import iso
@@ -22,6 +23,7 @@ from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.rest import customers as operations
 from payments.rest.http import Problem, problem_answer
 from payments.rest.owners import owns
+from payments.rest.rate_limits import Kind, Limiter
 from payments.rest.request import Request
 from tests.unit.builders import NOON, payment
 
@@ -75,6 +77,7 @@ class CustomerScenario:
 
     def __post_init__(self) -> None:
         self.tokens = Tokens(self.customers)
+        self.limiter = Limiter(MemoryLimitStore(), dict.fromkeys(Kind, 1000))
         self.listing = MemoryPaymentListing(self.payments)
 
     @property

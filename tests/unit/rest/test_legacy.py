@@ -267,7 +267,18 @@ def test_disbursements_when_a_method_was_chosen_then_masked(scenario: RestScenar
 
     [disbursement] = disbursements(scenario)["body"]["disbursements"]
 
-    assert (disbursement["payment_method"], disbursement["status"]) == ("****card", "processing")
+    assert (disbursement["payment_method"], disbursement["status"]) == ("****", "processing")
+
+
+def test_disbursements_decrypt_the_customer_and_no_row(scenario: RestScenario) -> None:
+    for n in range(3):
+        scenario.call("create_payment_v1", SHOP, NEW, at=NOON + n * timedelta(seconds=1))
+        payment_id = f"v1_id{n + 1}"
+        sealed: Any = scenario.encryptor.seal({"payment_id": payment_id}, {"payment_method": "pm_card_visa"})
+        scenario.payments.save(after(scenario.payments.rows[payment_id], Status.PROCESSING, **sealed))
+    before = scenario.encryptor.calls
+    assert len(disbursements(scenario)["body"]["disbursements"]) == 3
+    assert scenario.encryptor.calls - before == 1
 
 
 def test_disbursements_when_there_are_more_then_in_pages(scenario: RestScenario) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as some
 from fakes.access_log import MemoryAccessLog
 from fakes.customers import MemoryCustomerStore
 from fakes.gateway import Fault, FaultKind, MemoryGateway
+from fakes.limits import MemoryLimitStore
 from fakes.listing import MemoryPaymentListing
 from fakes.payments import MemoryPaymentStore
 from fakes.text_hasher import MemoryTextHasher
@@ -29,6 +30,7 @@ from payments.ports.reference_lookup import ReferenceLookup
 from payments.rest import listing as operations
 from payments.rest.http import Problem, problem_answer
 from payments.rest.list_query import MAX_LIMIT, OF_A_PAGE, OF_ALL, parse_query
+from payments.rest.rate_limits import Kind, Limiter
 from payments.rest.request import Request
 from tests.unit.builders import NOON, after, payment
 
@@ -66,6 +68,7 @@ class ListingScenario:
     def __post_init__(self) -> None:
         self.references: ReferenceLookup = self.gateway
         self.listing = MemoryPaymentListing(self.payments)
+        self.limiter = Limiter(MemoryLimitStore(), dict.fromkeys(Kind, 1000))
         self.customers.create(Customer("cus_anna", subject="anna", created_by="shop", version=1))
 
     def store(self, payment_id: str, moment: datetime = NOON, submitted_by: str = "shop", **more: Any) -> None:

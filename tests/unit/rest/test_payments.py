@@ -596,3 +596,21 @@ def test_body_when_longer_than_is_taken_then_413_says_how_long() -> None:
     with pytest.raises(Problem, match=str(MAX_BODY_BYTES)) as refused:
         json_body({"body": "{" + " " * MAX_BODY_BYTES + "}"})
     assert refused.value.status == 413
+
+
+@pytest.mark.parametrize(
+    ("caller", "code"),
+    [(JO, "generic_decline"), (SHOP, "stolen_card"), (OPERATOR, "stolen_card"), (ADMIN, "stolen_card")],
+)
+def test_stolen_card_is_shown_to_all_but_its_payer(scenario: RestScenario, caller: Caller, code: str) -> None:
+    scenario.add_customer(subject=JO.subject)
+    submit(scenario, customer_id="cus_1")
+    row = scenario.payments.rows["pay_1"]
+    row = after(row, Status.PROCESSING)
+    scenario.payments.save(row)
+    scenario.payments.save(after(row, Status.DECLINED, code="stolen_card", message="stolen"))
+
+    answer = scenario.call("get_payment", caller, path={"payment_id": "pay_1"})
+
+    assert answer["body"]["reason"]["code"] == code
+    assert ("stolen" in str(answer)) == (code == "stolen_card")

@@ -13,7 +13,7 @@ from payments.rest.rate_limits import Limiter, TooMany
 from payments.rest.request import Request
 from tests.unit.builders import NOON
 
-PER_MINUTE = {"ip": 3, "customer": 2}
+PER_MINUTE = {"ip": 3, "customer": 2, "reader": 4}
 ANNA = Caller("anna", frozenset({Role.CUSTOMER}))
 SHOP = Caller("shop", frozenset({Role.MERCHANT}))
 
@@ -67,12 +67,22 @@ def test_check_when_another_address_then_it_has_its_own_count() -> None:
         limits.check(call(ip=f"198.51.100.{n}"))
 
 
-def test_check_when_nothing_is_changed_then_nothing_is_counted() -> None:
+def test_check_when_a_merchant_reads_then_nothing_is_counted() -> None:
     store = MemoryLimitStore()
     for _ in range(9):
         limiter(store).check(call("GET"), customer_id="cus_1")
 
     assert not store.hits
+
+
+def test_check_limits_the_reads_of_a_customer_apart_from_changes() -> None:
+    limits = limiter()
+    for _ in range(4):
+        limits.check(call("GET", caller=ANNA))
+
+    with pytest.raises(TooMany, match="from you;"):
+        limits.check(call("GET", caller=ANNA))
+    limits.check(call("POST", caller=ANNA))
 
 
 @pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH", "DELETE"])

@@ -10,6 +10,7 @@ import pytest
 
 from fakes.customers import MemoryCustomerStore
 from fakes.field_encryptor import MemoryFieldEncryptor
+from fakes.limits import MemoryLimitStore
 from fakes.tokens import MemoryTokenStore
 from payments.domain.clock import iso
 from payments.domain.customer import Customer, erased
@@ -20,6 +21,7 @@ from payments.ports.access_log import Denied
 from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.rest import tokens as operations
 from payments.rest.http import Problem
+from payments.rest.rate_limits import Kind, Limiter
 from payments.rest.request import Request
 from tests.unit.builders import NOON
 
@@ -67,6 +69,7 @@ class TokenScenario:
 
     def __post_init__(self) -> None:
         self.customers.create(Customer("cus_1", subject="sub_jo", created_by="sub_shop", version=1))
+        self.limiter = Limiter(MemoryLimitStore(), dict.fromkeys(Kind, 1000))
 
     def call(
         self, operation: str, caller: Caller = SHOP, body: Any = None, token_id: str = TOKEN_ID, at: datetime = NOON

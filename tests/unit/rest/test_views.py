@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from payments.domain.errors import HIDDEN_DECLINE_CODES
 from payments.domain.statuses import Status
 from payments.rest.views import payment_view
 from tests.unit.builders import after, payment
@@ -26,3 +27,19 @@ def test_payment_view_of_a_refunded_payment_of_older_code_shows_all_of_it() -> N
 def test_payment_view_omits_what_is_not_refunded_or_not_known() -> None:
     for row in (payment(), after(payment(), *CAPTURED), after(payment(), *CAPTURED, Status.PARTIALLY_REFUNDED)):
         assert "amount_refunded" not in payment_view(row)
+
+
+@pytest.mark.parametrize("code", sorted(HIDDEN_DECLINE_CODES))
+def test_payment_view_hides_from_a_payer_that_a_card_is_stolen(code: str) -> None:
+    row = after(payment(), Status.PROCESSING, Status.DECLINED, code=code, message=f"the card is a {code}")
+    to_payer = payment_view(row, to_payer=True)
+
+    assert code not in str(to_payer)
+    assert to_payer["reason"] == to_payer["history"][-1]["reason"]
+    assert to_payer["reason"]["code"] == "generic_decline"
+    assert payment_view(row)["reason"] == {"code": code, "message": f"the card is a {code}"}
+
+
+def test_payment_view_shows_a_payer_other_declines() -> None:
+    row = after(payment(), Status.PROCESSING, Status.DECLINED, code="insufficient_funds", message="no money")
+    assert payment_view(row, to_payer=True) == payment_view(row)

@@ -32,6 +32,9 @@ _ONLY_THE_SIGNATURE: "Options" = {
 }
 _ALL_ALGORITHMS = frozenset(name for names in ALGORITHMS.values() for name in names)
 
+_UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What the library raises for a token that it cannot read. Everything in a token is chosen by its sender."""
+
 Claims = Mapping[str, Any]
 
 
@@ -63,25 +66,28 @@ class UserPool:
         """The caller of verified claims. Raises BadToken if the token is not for us."""
         if claims.get("token_use") != "access":
             raise BadToken("it is not an access token")
-        if claims.get("client_id") not in self.client_ids:
+        client_id = claims.get("client_id")
+        if not isinstance(client_id, str) or client_id not in self.client_ids:
             raise BadToken("it was issued to an unknown app client")
         if "username" in claims:
             roles = _roles(claims.get("cognito:groups")) or {Role.CUSTOMER}
         else:
             scopes = str(claims.get("scope", "")).split()
             prefix = self.scope_prefix
-            roles = _roles([scope.removeprefix(prefix) for scope in scopes if scope.startswith(prefix)])
+            roles = _roles(scopes, prefix)
         return Caller(_subject(claims), frozenset(roles))
 
 
 @dataclass(frozen=True)
 class OtherIssuer:
-    """Another OpenID Connect issuer, whose tokens are for `audience` and name roles in `roles_claim`."""
+    """Another OpenID Connect issuer, whose tokens are for `audience` and name roles in `roles_claim`, each behind
+    `roles_prefix`: a group `admin` there is one of another system."""
 
     issuer: str
     keys: SigningKeys
     audience: str
     roles_claim: str
+    roles_prefix: str
 
     def caller(self, claims: Claims) -> Caller:
         """The caller of verified claims. Its subject has a prefix, so that it never equals one of the user pool.
@@ -91,7 +97,7 @@ class OtherIssuer:
         audience = claims.get("aud")
         if self.audience not in (audience if isinstance(audience, list) else [audience]):
             raise BadToken("it is for another audience")
-        roles = _roles(claims.get(self.roles_claim)) or {Role.CUSTOMER}
+        roles = _roles(claims.get(self.roles_claim), self.roles_prefix) or {Role.CUSTOMER}
         return Caller(f"oidc|{_subject(claims)}", frozenset(roles))
 
 
@@ -104,7 +110,7 @@ def verified(token: str, issuers: Sequence[TrustedIssuer], *, clock: Clock) -> B
     try:
         header = jwt.get_unverified_header(token)
         named = jwt.decode(token, options={"verify_signature": False}).get("iss")
-    except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+    except _UNREADABLE:
         raise BadToken("it is not a JWT") from None
     issuer = next((trusted for trusted in issuers if trusted.issuer == named), None)
     if issuer is None:
@@ -117,7 +123,7 @@ def verified(token: str, issuers: Sequence[TrustedIssuer], *, clock: Clock) -> B
 def _signed(token: str, header: Mapping[str, Any], keys: SigningKeys) -> Claims:
     """The claims, if the signature was made with the named key."""
     algorithm, kid = header.get("alg"), header.get("kid")
-    if algorithm not in _ALL_ALGORITHMS or not isinstance(kid, str):
+    if not isinstance(algorithm, str) or algorithm not in _ALL_ALGORITHMS or not isinstance(kid, str):
         raise BadToken("it is not signed with RS256, PS256 or ES256 and a named key")
     key = keys.find(kid)
     if key is None:
@@ -134,7 +140,7 @@ def _signed(token: str, header: Mapping[str, Any], keys: SigningKeys) -> Claims:
             algorithms=[algorithm],
             options=_ONLY_THE_SIGNATURE,
         )
-    except (jwt.PyJWTError, ValueError, TypeError):
+    except _UNREADABLE:
         raise BadToken("its signature does not match") from None
     return claims
 
@@ -157,7 +163,7 @@ def _time(claims: Claims, name: str) -> datetime | None:
     seconds = claims.get(name)
     if seconds is None:
         return None
-    if not isinstance(seconds, int) or isinstance(seconds, bool):
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool):  # fractions are valid (RFC 7519, section 2)
         raise BadToken(f"its {name} is not a time")
     try:
         return datetime.fromtimestamp(seconds, UTC)
@@ -174,7 +180,7 @@ def _subject(claims: Claims) -> str:
     return subject
 
 
-def _roles(names: object) -> set[Role]:
-    """The roles among group names. Other groups are ignored."""
+def _roles(names: object, prefix: str = "") -> set[Role]:
+    """The roles among group names that begin with `prefix`. Other groups are ignored."""
     given = [names] if isinstance(names, str) else names
-    return {role for role in Role if role in given} if isinstance(given, list) else set()
+    return {role for role in Role if f"{prefix}{role}" in given} if isinstance(given, list) else set()

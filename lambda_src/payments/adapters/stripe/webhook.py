@@ -69,7 +69,7 @@ def verified_event(
             occurred_at=occurred_at,
             received_at=iso(clock()),
         )
-    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError, OSError):
         raise UnreadableEvent("the body is not an event of Stripe's") from None
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from payments.application.batch.records import cells_of
-from payments.domain.card_data import is_ordinary
+from payments.domain.card_data import BETWEEN_TEXTS, is_ordinary
 from payments.domain.money import InvalidMoney, Money
 from payments.domain.payment import CONTROL, CUSTOMER_ID, MAX_DESCRIPTION, PAYMENT_ID, PAYMENT_METHOD, PaymentRequest
 from payments.domain.sealed_text import PREFIX
@@ -33,8 +33,7 @@ def ordinary_rows(columns: Sequence[str]) -> Callable[[str], PaymentRequest | No
             return None
         cells = _END_OF_CELL.join(cells_of(text)) if '"' in text else text.replace(",", _END_OF_CELL)
         found = row.fullmatch(cells)
-        # joined by a letter, no number spans two cells
-        if not found or "ptok_" in cells or not is_ordinary(cells.replace(_END_OF_CELL, "x")):
+        if not found or "ptok_" in cells or not is_ordinary(cells.replace(_END_OF_CELL, BETWEEN_TEXTS)):
             return None
         payment_id, amount, currency, customer_id, payment_method, description = found.group(*_CELLS)
         try:

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
@@ -17,7 +18,9 @@ PART_BYTES = 8 * 1024 * 1024
 """The size from which the text of a file is uploaded as a part. S3 allows 10,000 parts of at least 5 MiB: 78 GiB."""
 _RESULT_COLUMNS = [field.name for field in fields(ResultRow)]
 _cells_of_result = attrgetter(*_RESULT_COLUMNS)
-_FORMULA = re.compile(r"[=+\-@\t\r]")
+_FORMULA = tuple("=+-@")
+_USUAL = re.compile(r"[0-9A-Za-z(\"'_]")
+_BREAK = tuple("\t\r\n")
 _NUMBER = re.compile(r"[+-]?[0-9.]+", re.ASCII)
 
 
@@ -113,5 +116,12 @@ class ResultFiles:
 
 
 def _harmless(cell: str) -> str:
-    """Prefix a cell that looks like a formula with an apostrophe (OWASP, "CSV Injection"). Numbers stay unchanged."""
-    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
+    """Prefix a cell that looks like a formula with an apostrophe (OWASP, "CSV Injection"). Numbers stay unchanged.
+
+    Spreadsheets skip blanks and invisible characters before a formula, and take full-width signs for the ASCII ones.
+    """
+    if not cell or _USUAL.match(cell) or _NUMBER.fullmatch(cell):
+        return cell
+    begins = next((c for c in cell if c.isprintable() and not c.isspace()), "")
+    risky = cell.startswith(_BREAK) or unicodedata.normalize("NFKC", begins).startswith(_FORMULA)
+    return f"'{cell}" if risky else cell

@@ -33,6 +33,7 @@ from tests.unit.issuers import (
     PEOPLE,
     POOL,
     POOL_KEYS,
+    PREFIX,
     SHOP,
     SUBJECT,
     Web,
@@ -56,7 +57,7 @@ def check(token: str, web: Web | None = None, after: timedelta = timedelta()) ->
     """Verify a token at noon, or some time after, with both issuers trusted."""
     read = (web or usual_web()).read
     pool = UserPool(POOL, SigningKeys(read, lambda: POOL_KEYS), frozenset({PEOPLE, SHOP, OPERATIONS}), SCOPE)
-    other = OtherIssuer(OTHER, SigningKeys(read, lambda: discovered(OTHER, read)), AUDIENCE, "groups")
+    other = OtherIssuer(OTHER, SigningKeys(read, lambda: discovered(OTHER, read)), AUDIENCE, "groups", PREFIX)
     return verified(token, [pool, other], clock=lambda: NOON + after)
 
 
@@ -108,11 +109,13 @@ def test_machine_when_its_token_has_groups_then_they_give_no_role() -> None:
 @pytest.mark.parametrize(
     ("roles", "audience", "expected"),
     [
-        (["operator"], AUDIENCE, {Role.OPERATOR}),
-        ("admin", ["elsewhere", AUDIENCE], {Role.ADMIN}),
+        (["pay-operator"], AUDIENCE, {Role.OPERATOR}),
+        ("pay-admin", ["elsewhere", AUDIENCE], {Role.ADMIN}),
         ([], AUDIENCE, {Role.CUSTOMER}),
-        (["Admin", 7, None], AUDIENCE, {Role.CUSTOMER}),
-        ({"admin": True}, AUDIENCE, {Role.CUSTOMER}),
+        (["admin", "operator", "pay-", "pay-pay-admin", " pay-admin", "xpay-admin"], AUDIENCE, {Role.CUSTOMER}),
+        (["Admin", "pay-Admin", 7, None], AUDIENCE, {Role.CUSTOMER}),
+        ({"pay-admin": True}, AUDIENCE, {Role.CUSTOMER}),
+        ("pay-admins and pay-admin", AUDIENCE, {Role.CUSTOMER}),
     ],
 )
 def test_another_issuers_token_when_for_us_then_its_roles_claim_counts(
@@ -255,6 +258,22 @@ def test_key_when_on_another_curve_then_its_tokens_are_refused() -> None:
 @pytest.mark.parametrize("claim", ["nbf", "iat"])
 def test_token_when_another_clock_is_half_a_minute_ahead_then_it_is_good(claim: str) -> None:
     assert check(signed(user(**{claim: seconds(timedelta(seconds=30))}))).caller.subject == SUBJECT
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.25, 0.999999])
+def test_token_with_fractional_times_is_good(fraction: float) -> None:
+    start, end = seconds(timedelta()) - 1 + fraction, seconds(timedelta(hours=1)) - 1 + fraction
+    bearer = check(signed(user(iat=start, nbf=start, exp=end)))
+    assert bearer.expires_at == NOON + timedelta(hours=1, seconds=fraction - 1)
+    with pytest.raises(BadToken, match="has expired"):
+        check(signed(user(exp=seconds(timedelta()) - 1 + fraction)))
+
+
+@pytest.mark.parametrize("time", [float("nan"), float("inf"), float("-inf"), 1e300])
+@pytest.mark.parametrize("claim", ["exp", "nbf", "iat"])
+def test_token_with_a_fraction_that_is_no_time_is_bad(claim: str, time: float) -> None:
+    with pytest.raises(BadToken, match="not a time"):
+        check(signed(user(**{claim: time})))
 
 
 @pytest.mark.parametrize(("after", "good"), [(3599, True), (3600, False), (3629, False)])
