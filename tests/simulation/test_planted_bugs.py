@@ -471,7 +471,7 @@ BUGS: dict[Plant, set[str]] = {
     no_intent: {"intent before effect"},
     new_key_every_time: {"charged once", "no contradiction"},
     customer_of_today: {"charged as asked", "every status has its cause"},
-    failed_instead_of_unknown: {"no charge after a no"},
+    failed_instead_of_unknown: {"no charge after a no", "failed at the deadline"},
     failed_instead_of_pending: {"failed at the deadline"},
     nothing_is_audited: {"audited"},
     audited_twice: {"audited"},
@@ -509,7 +509,7 @@ BUGS: dict[Plant, set[str]] = {
 """Planted bug → the invariants that it violates first."""
 FIRST_SEEDS: dict[Plant, int] = {
     lets_go_without_looking: 22,
-    forgets_early_events: 20,
+    forgets_early_events: 31,
     done_with_once_asked: 22,
     missing_error_is_a_decline: 28,
     older_answer_wins: 100,

@@ -259,7 +259,7 @@ def test_machine_when_errors_differ_then_each_kind_has_retries_of_its_own(schedu
     class NotSent(Exception):
         """Named as the domain's."""
 
-    errors: list[Any] = [NotSent("1"), ValueError("2")] * 4 + [{"payment_id": "pay_1"}]
+    errors: list[Any] = [NotSent("1"), ValueError("2")] * 3 + [{"payment_id": "pay_1"}]
     assert len(errors) - 1 > UNEXPECTED.max_attempts
     steps = Steps(scheduler, charge=errors)
     steps.run()
