@@ -21,7 +21,8 @@ from payments.domain.payment import SENDER, accepted, moved
 from payments.domain.statuses import Status
 from tests.e2e.conftest import forget_cards, json_of
 from tests.e2e.oncall.scene import Scene
-from tests.e2e.test_recovery import AUTHENTICATES, deliver, event, hold_slots
+from tests.e2e.test_recovery import deliver, event, hold_slots
+from tests.e2e.test_roles import in_one_window
 from tests.unit.builders import request
 from tests.waiting import eventually
 
@@ -182,10 +183,7 @@ def schedule_switched_off(scene: Scene) -> Iterator[Names]:
 
 @contextmanager
 def charge_in_a_status_that_we_do_not_know(scene: Scene) -> Iterator[Names]:
-    payment_id = scene.pay(payment_method=AUTHENTICATES)
-    intent = scene.becomes(payment_id, "requires_action")["references"]["gateway_reference"]
-    scene.gateway.control(f"payment_intents/{intent}/status", {"status": "requires_capture"})
-    scene.run("payment", "recheck", payment_id)
+    payment_id = scene.pay("status=requires_capture")
     scene.becomes(payment_id, "unknown")
     scene.client("dynamodb").update_item(  # it was sent long ago, and recovery looks at it now
         TableName=scene.outputs["payments_table"],
@@ -194,9 +192,9 @@ def charge_in_a_status_that_we_do_not_know(scene: Scene) -> Iterator[Names]:
         ExpressionAttributeValues={":sent": {"S": iso(utc_now() - LONG_AGO)}, ":now": {"S": iso(utc_now())}},
     )
     yield {PAYMENT: payment_id}
-    scene.gateway.control(f"payment_intents/{intent}/status", {"status": "canceled"})
+    scene.gateway.behave()  # it is completed at Stripe
     scene.run("payment", "recheck", payment_id)
-    scene.becomes(payment_id, "declined")
+    scene.becomes(payment_id, "succeeded")
 
 
 @contextmanager
@@ -229,16 +227,18 @@ def endpoint_removed_at_stripe(scene: Scene) -> Iterator[Names]:
 def many_cards_of_one_customer(scene: Scene) -> Iterator[Names]:
     customer_id = f"cus_{scene.new_id()}"
 
-    def charged(number: int) -> str:
-        return scene.pay(amount=1, customer_id=customer_id, payment_method=f"pm_card_number{number}")
+    def charged(method: str) -> str:
+        return scene.pay(amount=1, customer_id=customer_id, payment_method=method)
 
-    forget_cards(scene.client("dynamodb"), scene.outputs["limits_table"])
-    ids = [charged(number) for number in range(MOST_CARDS[Source.CUSTOMER])]
-    held: list[str] = []
-    while len(held) < 2:  # the count of cards begins anew every ten minutes
-        payment_id = charged(len(ids))
-        ids.append(payment_id)
-        held += [payment_id] if scene.api.settled(payment_id)["status"] == "in_review" else []
+    def charged_on_many() -> list[str]:
+        forget_cards(scene.client("dynamodb"), scene.outputs["limits_table"])
+        for number in range(MOST_CARDS[Source.CUSTOMER]):
+            charged(f"pm_card_number{number}")
+        return [charged(method) for method in ("pm_card_visa", "pm_card_amex")]
+
+    held = in_one_window(charged_on_many)
+    for payment_id in held:
+        scene.becomes(payment_id, "in_review")
     yield {PAYMENT: held[0], OTHER_PAYMENT: held[1], CUSTOMER: customer_id}  # approved and rejected by the commands
     assert scene.api.settled(held[1])["status"] == "rejected"
 
