@@ -21,7 +21,7 @@ SUFFIX := $(or $(ENVIRONMENT_SUFFIX),dev)
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: setup ## Run the whole product on this machine and show the results
@@ -42,6 +42,10 @@ synth: setup ## Synthesise the stack of ENVIRONMENT_SUFFIX into cdktf.out/
 .PHONY: test
 test: setup-tests lint ## Run all tests
 	@$(PY) tools/peak.py tools/run-tests
+
+.PHONY: drill-oncall
+drill-oncall: setup ## Inject every incident of docs/runbooks.md, follow its entry, print the times
+	@$(PY) -m pytest tests/e2e/test_oncall_drill.py --all-incidents
 
 .PHONY: quick
 quick: setup ## Run the tests that need no stack, AWS or Terraform

@@ -34,6 +34,21 @@ _STACK = pytest.StashKey["_Coming"]()
 _FAILED = pytest.StashKey[list[str]]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option of `make drill-oncall`. It exists only if this folder, or a file in it, is named to pytest."""
+    parser.addoption("--all-incidents", action="store_true", help="drill every incident of docs/runbooks.md")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the times of the drill."""
+    from tests.e2e.oncall.times import TIMES, table
+
+    if times := config.stash.get(TIMES, None):
+        terminalreporter.section("drill of the runbooks")
+        for line in table(times):
+            terminalreporter.write_line(line)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run this folder after all others. The second suffix is deployed beside the first files and destroyed beside those
     after test_terraform.py. The requests of roles come last, when all tests have caused them."""

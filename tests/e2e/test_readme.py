@@ -4,40 +4,16 @@ import json
 import os
 import re
 import subprocess
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from local.stack import LocalStack
 from local.terraform import ROOT
+from tests.documented_commands import BLOCKS, HERE, NEEDS_AWS, PAGES, RUN_BY
 from tests.waiting import eventually
 
-_BLOCK = re.compile(
-    r"(?:^<!-- (?P<mark>[^\n]+) -->\n)?^```bash\n(?P<script>.*?)^```\n(?:\n```json\n(?P<answer>.*?)^```\n)?",
-    re.MULTILINE | re.DOTALL,
-)
-NEEDS_AWS = "needs AWS"
-RUN_BY = "run by: "
 _NEXT = "---- next block ----"
-
-
-class Block(NamedTuple):
-    """A bash block: the comment above it, its commands, and the JSON that the page shows below."""
-
-    mark: str
-    script: str
-    answer: str
-
-
-PAGES = ["README.md", *(f"docs/{page}.md" for page in ("api", "batch-files", "payctl", "deploy", "runbooks", "tasks"))]
-"""All pages with commands, in the order in which a reader follows them."""
-BLOCKS = [
-    Block(*(block[name] or "" for name in Block._fields))
-    for page in PAGES
-    for block in _BLOCK.finditer((ROOT / page).read_text())
-]
-HERE = [block for block in BLOCKS if not block.mark]
-"""The blocks that run on the local stack: those without a comment that says otherwise."""
 
 
 @pytest.fixture(scope="module")
