@@ -20,6 +20,7 @@ from payctl import (
     payment,
     payment_list,
     recheck,
+    retry,
     review,
     show,
     totals,
@@ -84,7 +85,8 @@ def payctl(
 app.command()(payment.pay)
 app.command()(payment.status)
 one_payment = typer.Typer(
-    help="Find payments, inspect one, check it at the gateway, cancel it, approve or reject it if it is held.",
+    help="Find payments, inspect one, check it at the gateway, cancel it, send it again if it failed, "
+    "approve or reject it if it is held.",
     no_args_is_help=True,
 )
 one_payment.command("list")(payment_list.list_payments)
@@ -92,6 +94,7 @@ one_payment.command()(totals.totals)
 one_payment.command()(explain.explain)
 one_payment.command()(recheck.recheck)
 one_payment.command("cancel")(cancel.cancel_payment)
+one_payment.command("retry")(retry.retry_payment)
 one_payment.command()(review.approve)
 one_payment.command()(review.reject)
 app.add_typer(one_payment, name="payment")
