@@ -291,8 +291,10 @@ def _batches_reported(world: World) -> Broken:
         if len(lines) != progress.rows_accepted or len(set(lines)) != len(lines):
             yield about, f"{progress.rows_accepted} rows accepted, and results for the lines {', '.join(lines)}"
         said = {error["line"] for error in errors} - {str(error.line) for error in batch.file_errors}
-        if len(resubmit) != progress.rows_rejected or len(said - set(lines)) != progress.rows_rejected:
-            yield about, f"{progress.rows_rejected} rows rejected, {len(resubmit)} to resubmit, errors for {said}"
+        failed = sum(result["status"] == "failed" for result in results)
+        if len(resubmit) != progress.rows_rejected + failed or len(said - set(lines)) != progress.rows_rejected:
+            bad = f"{progress.rows_rejected} rows rejected, {failed} failed"
+            yield about, f"{bad}, {len(resubmit)} to resubmit, errors for {said}"
         if any(result["status"] == "pending" and not result["already_submitted"] for result in results):
             yield about, "a row of its own is reported without its outcome"
         versions = [event["result_versions"] for event in world.published if event["event_id"] == source.batch_id]
