@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from payctl import (
     batch,
+    batch_retry,
     batch_switch,
     breaker,
     cancel,
@@ -99,6 +100,7 @@ one_payment.command()(review.approve)
 one_payment.command()(review.reject)
 app.add_typer(one_payment, name="payment")
 batch_switch.add_to(batch.app)
+batch.app.command("retry")(batch_retry.retry_batch)
 app.add_typer(batch.app, name="batch")
 app.add_typer(customer.app, name="customer")
 app.add_typer(dlq.app, name="dlq")

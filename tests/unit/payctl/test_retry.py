@@ -5,16 +5,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import boto3
 import pytest
 
 from fakes.gateway import Fault, FaultKind, MemoryGateway
 from payctl import adapters
 from payctl.failures import Exit
 from payctl.what_now import Facts, what_now
+from payments.adapters.dynamodb.batches import DynamoBatchStore
+from payments.adapters.dynamodb.tables import PAYMENTS, PROCESSING_STATUS
+from payments.domain.batch.state import Batch, BatchStatus, Source
+from payments.domain.clock import iso
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
+from payments.ports.batch_store import Claim
 from payments.ports.payment_gateway import ChargeRequest
-from tests.unit.builders import NOON, after, payment
+from tests.unit.builders import NOON, after, batch_payment, payment
 from tests.unit.payctl.scenarios import PayctlScenario, payctl_scenario
 
 RETRY = ("payment", "retry", "pay_1", "--yes")
@@ -111,3 +117,52 @@ def test_failed_payment_is_explained_with_its_retry() -> None:
     row = after(payment(), Status.FAILED)
     assert "payctl payment retry pay_1" in " ".join(what_now(Facts(row, now=NOON)))
     assert "pay_1_r2" in " ".join(what_now(Facts(replace(row, retried_as="pay_1_r2"), now=NOON)))
+
+
+# payctl batch retry --------------------------------------------------------------------------------------------------
+
+RETRY_BATCH = ("batch", "retry", "b1", "--yes")
+
+
+def batch_of(scenario: PayctlScenario, **statuses: Status) -> None:
+    """A stored batch whose payments have these statuses."""
+    batches = DynamoBatchStore(boto3.client("dynamodb"), PROCESSING_STATUS.name, PAYMENTS.name)
+    batch = Batch(
+        "b1", Source("bucket", "incoming/a.csv", "v1", "etag", 1), BatchStatus.SPLITTING, iso(NOON), iso(NOON)
+    )
+    batches.claim_split(batch, Claim("split", NOON, NOON))
+    for line, (payment_id, status) in enumerate(statuses.items(), 2):
+        scenario.stored(batch_payment(payment_id, line))
+        row = scenario.payments.get(payment_id)
+        assert row
+        scenario.payments.save(after(row, status))
+
+
+def test_batch_retry_sends_only_failed_payments_and_each_once(scenario: PayctlScenario) -> None:
+    batch_of(scenario, p1=Status.FAILED, p2=Status.REJECTED, p3=Status.PROCESSING, p4=Status.FAILED)
+    result = scenario.payctl(*RETRY_BATCH, "--json")
+    assert result.exit_code == Exit.DONE, result.output
+    assert [row["retried_as"] for row in json.loads(result.stdout)["sent"]] == ["p1_r2", "p4_r2"]
+    again = scenario.payctl(*RETRY_BATCH, "--json")
+    assert (json.loads(again.stdout)["sent"], again.exit_code) == ([], Exit.DONE)
+    assert scenario.executions() == {"p1_r2", "p4_r2"}
+
+
+@pytest.mark.fault(90)
+def test_batch_retry_names_those_that_were_charged_after_all(scenario: PayctlScenario, gateway: MemoryGateway) -> None:
+    batch_of(scenario, p1=Status.FAILED, p2=Status.FAILED)
+    gateway.charge(ChargeRequest("p1", payment().money, "pm_card_visa"))
+    result = scenario.payctl(*RETRY_BATCH)
+    assert (result.exit_code, "p2_r2" in result.stdout) == (Exit.SOME_REFUSED, True)
+    assert "gateway has a charge" in " ".join(result.stdout.split())
+    assert scenario.executions() == {"p2_r2"}
+
+
+def test_batch_retry_without_yes_or_a_terminal_changes_nothing(scenario: PayctlScenario) -> None:
+    batch_of(scenario, p1=Status.FAILED)
+    result = scenario.payctl(*RETRY_BATCH[:-1])
+    assert (result.exit_code, scenario.executions()) == (Exit.USAGE, set())
+
+
+def test_batch_retry_of_an_unknown_batch_fails(scenario: PayctlScenario) -> None:
+    assert "there is no batch b1" in scenario.payctl(*RETRY_BATCH).stderr
