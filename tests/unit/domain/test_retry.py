@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from payments.domain.events import payment_event
 from payments.domain.payment import PAYMENT_ID, Payment, accepted
 from payments.domain.retry import (
     RETRY,
@@ -66,6 +67,7 @@ def test_retried_keeps_what_is_charged_and_says_what_it_is() -> None:
     (change,) = retry.history
     assert (change.actor, change.code, change.message) == ("admin:jo", RETRY, "retry of pay_1")
     assert is_retry_of(retry, former)
+    assert (payment_event(retry)["retry_of"], payment_event(former)["retry_of"]) == ("pay_1", "")
 
 
 @pytest.mark.parametrize("off_session", [False, True])
