@@ -52,6 +52,7 @@ class MemoryPaymentStore(MemoryDueIndex):
             restarted_at=current.restarted_at,
             not_before=current.not_before,
             absent_version=current.absent_version,
+            retried_as=current.retried_as,
             gateway_reference=payment.gateway_reference or current.gateway_reference,
             reference_digest=payment.reference_digest or current.reference_digest,
         )
@@ -73,6 +74,13 @@ class MemoryPaymentStore(MemoryDueIndex):
         row = self.rows[payment.payment_id]
         if row.version == payment.version and not row.gateway_reference:
             self.rows[payment.payment_id] = replace(row, absent_version=row.version)
+
+    def mark_retried(self, payment: Payment, retry_id: str) -> None:
+        """Set `retried_as`. Raises VersionConflict if the row changed, or names another retry."""
+        row = self.rows[payment.payment_id]
+        if (row.version, row.status) != (payment.version, payment.status) or row.retried_as not in ("", retry_id):
+            raise VersionConflict(f"payment {payment.payment_id} changed, or was sent again as another one")
+        self.rows[payment.payment_id] = replace(row, retried_as=retry_id)
 
     def of_batch(self, batch_id: str, after: int = 0) -> Iterator[Payment]:
         """The payments of a batch after a line, in the order of lines."""

@@ -34,11 +34,12 @@ def operator(stack: Stack) -> str:
     return f"operator:{re.split('[:/]', arn)[-1].partition('@')[0]}"
 
 
-def payments(stack: Stack) -> "DynamoPaymentStore":
-    """The payments table."""
+def payments(stack: Stack, *, encrypts: bool = False) -> "DynamoPaymentStore":
+    """The payments table. To create a payment, the store encrypts its private fields."""
     from payments.adapters.dynamodb.payments import DynamoPaymentStore
 
-    return DynamoPaymentStore(stack.client("dynamodb"), stack["payments_table"])
+    key = encryptor(stack) if encrypts else None
+    return DynamoPaymentStore(stack.client("dynamodb"), stack["payments_table"], key, timeouts(stack))
 
 
 def listing(stack: Stack) -> "DynamoPaymentListing":

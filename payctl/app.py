@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from payctl import (
     batch,
+    batch_retry,
     batch_switch,
     breaker,
     cancel,
@@ -20,6 +21,7 @@ from payctl import (
     payment,
     payment_list,
     recheck,
+    retry,
     review,
     show,
     totals,
@@ -84,7 +86,8 @@ def payctl(
 app.command()(payment.pay)
 app.command()(payment.status)
 one_payment = typer.Typer(
-    help="Find payments, inspect one, check it at the gateway, cancel it, approve or reject it if it is held.",
+    help="Find payments, inspect one, check it at the gateway, cancel it, send it again if it failed, "
+    "approve or reject it if it is held.",
     no_args_is_help=True,
 )
 one_payment.command("list")(payment_list.list_payments)
@@ -92,10 +95,12 @@ one_payment.command()(totals.totals)
 one_payment.command()(explain.explain)
 one_payment.command()(recheck.recheck)
 one_payment.command("cancel")(cancel.cancel_payment)
+one_payment.command("retry")(retry.retry_payment)
 one_payment.command()(review.approve)
 one_payment.command()(review.reject)
 app.add_typer(one_payment, name="payment")
 batch_switch.add_to(batch.app)
+batch.app.command("retry")(batch_retry.retry_batch)
 app.add_typer(batch.app, name="batch")
 app.add_typer(customer.app, name="customer")
 app.add_typer(dlq.app, name="dlq")

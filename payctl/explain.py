@@ -43,6 +43,8 @@ def _print(stack: Stack, found: timeline.Timeline) -> None:
             ("status", show.status(payment.status) if payment else "no row"),
             ("amount", payment.money if payment else ""),
             ("refunded", _refunded(payment) if payment else ""),
+            ("retry of", payment.retry_of if payment else ""),
+            ("retried as", payment.retried_as if payment else ""),
             ("gateway reference", found.reference),
             ("environment", stack.name),
         ]

@@ -15,6 +15,7 @@ from payments.domain.deadline import deadline_of
 from payments.domain.errors import UNKNOWN_STATUS
 from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
+from payments.domain.retry import may_be_retried
 from payments.domain.statuses import SETTLED, Status
 
 NOT_CHARGED = (Status.DECLINED, Status.REJECTED, Status.FAILED)
@@ -31,7 +32,7 @@ SAID: dict[Status, str] = {
     Status.DISPUTE_LOST: "The bank returned the money to the cardholder. Nothing is left to do.",
     Status.DECLINED: "It was not charged, and this is final. The customer can pay again under a new payment id.",
     Status.REJECTED: "It was never sent to the gateway. Correct it and submit it under a new payment id.",
-    Status.FAILED: "It is proven that nothing was charged. Submit it again under a new payment id.",
+    Status.FAILED: "It is proven that nothing was charged. To send it again",
 }
 """Sentences for statuses that need no other facts."""
 
@@ -149,6 +150,11 @@ def _by_status(facts: Facts) -> Iterator[str]:
             yield f"To check it now: payctl payment recheck {payment.payment_id}"
         case Status.REJECTED if payment.code == Verdict.REJECTED:
             yield f"An operator rejected it: {payment.message}. It was not sent to the gateway. Nothing is left to do."
+        case Status.FAILED | Status.REJECTED if payment.retried_as:
+            yield f"It was not charged, and was sent again as {payment.retried_as}. Do not pay it under another id."
+            yield f"To see its retry: payctl payment explain {payment.retried_as}"
+        case Status.FAILED | Status.REJECTED if may_be_retried(payment):
+            yield f"{SAID[Status.FAILED]}: payctl payment retry {payment.payment_id}"
         case Status.REJECTED if is_canceled(payment):
             by = payment.history[-1].actor
             yield f"It was canceled by {by} before it was sent to the gateway. Nothing is left to do."

@@ -16,6 +16,7 @@ from payments.domain.money import Money
 from payments.ports.payment_gateway import ChargeRequest
 from simulation.faults import Mishap
 from simulation.invariants import is_at_rest
+from simulation.retries import Retriers
 from simulation.work import FIRST_SETUP, Ask, Upload, source_of
 from simulation.world import ENVIRONMENT_ID, OTHER_ENVIRONMENT_ID, World
 
@@ -71,6 +72,7 @@ class Actors:
             self._other_environment(phase)
         if random.random() < 0.1:
             scheduler.spawn("another system", self._flood, after=random.random() * phase)
+        Retriers(world).begin()
         scheduler.spawn("first setup", self._first_setup, after=random.random() * crowd)
 
     def _flood(self) -> None:

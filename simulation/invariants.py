@@ -18,6 +18,7 @@ from payments.domain.gateway_event import REFUNDS, EventState, GatewayEvent
 from payments.domain.outcome import NOT_CHARGED as PROVEN
 from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
+from payments.domain.retry import RETRY_REFUSED, former_id_of, is_retry_of
 from payments.domain.statuses import CAPTURED, FINAL, SETTLED, Status, may_move
 from payments.ports.payment_gateway import GatewayCharge
 from simulation.work import source_of
@@ -204,10 +205,28 @@ def _charged_as_asked(world: World) -> Broken:
             yield row.payment_id, f"the gateway captured a charge, and the row says {row.status}"
 
 
+def _retries_charged_once(world: World) -> Broken:
+    """Of a payment and its retries, at most one is charged. A retry is stored after the payment that it is one of."""
+    rows = world.payments.rows
+    for row in rows.values():
+        charged: list[str] = []
+        one: Payment | None = row
+        while one is not None:
+            charged += [one.payment_id] * world.captures[one.payment_id]
+            former = rows.get(one.retry_of or former_id_of(one.payment_id))
+            one = former if former and is_retry_of(one, former) and former.created_at <= one.created_at else None
+            if one and charged and one.retried_as not in rows:
+                yield row.payment_id, f"{one.payment_id} does not name its charged retry, but {one.retried_as!r}"
+        if len(charged) > 1:
+            yield row.payment_id, f"the gateway captured {' and '.join(charged)}"
+
+
 def _every_status_has_its_cause(world: World) -> Broken:
     for row in world.payments.rows.values():
         allowed = world.work.ends_in[row.payment_id] | {Status.FAILED}
         if is_canceled(row) and not world.asked_to_cancel.isdisjoint({row.payment_id, row.batch_id}):
+            allowed |= {Status.REJECTED}
+        if row.code == RETRY_REFUSED and former_id_of(row.payment_id) in world.payments.rows:
             allowed |= {Status.REJECTED}
         if row.status is Status.IN_REVIEW:
             if row.payment_id not in world.altered:
@@ -290,8 +309,10 @@ def _batches_reported(world: World) -> Broken:
         if len(lines) != progress.rows_accepted or len(set(lines)) != len(lines):
             yield about, f"{progress.rows_accepted} rows accepted, and results for the lines {', '.join(lines)}"
         said = {error.get("line", "") for error in errors} - {str(error.line) for error in batch.file_errors}
-        if len(resubmit) != progress.rows_rejected or len(said - set(lines)) != progress.rows_rejected:
-            yield about, f"{progress.rows_rejected} rows rejected, {len(resubmit)} to resubmit, errors for {said}"
+        failed = sum(result.get("status", "") == "failed" for result in results)
+        if len(resubmit) != progress.rows_rejected + failed or len(said - set(lines)) != progress.rows_rejected:
+            bad = f"{progress.rows_rejected} rows rejected, {failed} failed"
+            yield about, f"{bad}, {len(resubmit)} to resubmit, errors for {said}"
         if any(result["status"] == "pending" and not result["already_submitted"] for result in results):
             yield about, "a row of its own is reported without its outcome"
         versions = [event["result_versions"] for event in world.published if event["event_id"] == source.batch_id]
@@ -365,6 +386,7 @@ def _paused_on_evidence(world: World) -> Broken:
 
 AT_REST: dict[str, Callable[[World], Broken]] = {
     "charged as asked": _charged_as_asked,
+    "retries charged once": _retries_charged_once,
     "accepted is stored": _accepted_is_stored,
     "all settled": _all_settled,
     "every status has its cause": _every_status_has_its_cause,

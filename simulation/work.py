@@ -89,9 +89,12 @@ class Work:
     over_rest: list[Ask] = field(default_factory=list)
     uploads: list[Upload] = field(default_factory=list)
     ends_in: dict[str, frozenset[Status]] = field(default_factory=dict)
+    all: list[Ask] = field(default_factory=list)
+    """Every request, over REST and in files."""
 
     def allow(self, ask: Ask) -> None:
         """Allow the statuses of a payment. Of two payments with one id either may come first."""
+        self.all.append(ask)
         self.ends_in[ask.payment_id] = self.ends_in.get(ask.payment_id, frozenset()) | ask.ends_in
 
 

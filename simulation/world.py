@@ -42,6 +42,7 @@ from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.guarded_gateway import GuardedGateway
 from payments.application.hold import Hold
 from payments.application.recover import PaymentRecovery
+from payments.application.retry import Retries, RetryRefused
 from payments.application.steps import audit_step, charge_step, record_step, validate_step
 from payments.application.validate import PaymentMethods
 from payments.application.webhooks import Webhooks
@@ -176,6 +177,7 @@ class World:
         self.webhooks = Webhooks(events, payments, workflow, clock, encryptor, ENVIRONMENT_ID)
         guarded = GuardedGateway(gateway, refused, guard.answered)
         self.charging = Charging(guarded, methods, payments, clock, timeouts, ENVIRONMENT_ID)
+        self.retries = Retries(payments, gateway, encryptor, workflow, ENVIRONMENT_ID)
         hold = Hold(breaker, clock, timeouts)
         self.dispatcher = Dispatcher(
             payments, workflow, breaker, rate_limiter, 0.1, self.scheduler.monotonic, sleep, Switches(batches, clock)
@@ -227,6 +229,7 @@ class World:
             "report": self.report,
             "api": self.post_payment,
             "cancel": self.cancel_payment,
+            "retry": self.retry_payment,
             "switch": lambda event, _: switch_batch(
                 event["batch_id"], SwitchState(event["state"]), by="admin:sub", batches=batches, clock=clock
             ),
@@ -234,7 +237,7 @@ class World:
             "sweep": lambda _, context: dict(self.recovery.recover(context.seconds_left, context.request_id)),
         }
         short = random.choice((0.0, 0.0, 2.0))  # 2: hardly more than the reserve, so that they hand over
-        seconds = dict(TIMEOUT_SECONDS) | dict.fromkeys(("cancel", "switch"), TIMEOUT_SECONDS["api"])
+        seconds = dict(TIMEOUT_SECONDS) | dict.fromkeys(("cancel", "retry", "switch"), TIMEOUT_SECONDS["api"])
         if short:
             seconds |= {
                 "split": batch_split.RESERVE_SECONDS + short,
@@ -266,6 +269,14 @@ class World:
         except LookupError:
             return {"status": 404}
         return {"status": 200}
+
+    def retry_payment(self, event: dict[str, Any], context: Context) -> dict[str, Any]:
+        """POST /payments/{payment_id}/retry."""
+        try:
+            self.retries.retry(event["payment_id"], by="admin:sub", at=self.clock(), correlation_id=context.request_id)
+        except RetryRefused:
+            return {"status": 409}
+        return {"status": 202}
 
     def take_event(self, event: dict[str, Any], _: Context) -> dict[str, Any]:
         """POST /webhooks/stripe, with a verified signature."""

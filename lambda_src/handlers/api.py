@@ -26,6 +26,7 @@ from payments.application.backlog import BacklogLimit
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.hold import Hold
 from payments.application.outage_limit import OutageLimit
+from payments.application.rate_limited_charge_finder import RateLimitedChargeFinder
 from payments.application.rate_limited_next_actions import RateLimitedNextActions
 from payments.application.rate_limited_reference_lookup import RateLimitedReferenceLookup
 from payments.application.rate_limited_saved_methods import RateLimitedSavedMethods
@@ -42,7 +43,7 @@ from payments.observability.logs import invocation, logger
 from payments.observability.metrics import PAYMENTS_ACCEPTED, count, count_canceled
 from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.ports.limit_store import LimitsUnavailable
-from payments.rest import batches, customers, legacy, listing, payments, saved_methods, tokens
+from payments.rest import batches, customers, legacy, listing, payments, retries, saved_methods, tokens
 from payments.rest.access import require_role
 from payments.rest.http import Problem, answer, header, problem_answer
 from payments.rest.rate_limits import Kind, Limiter
@@ -54,6 +55,7 @@ OPERATIONS: dict[str, Callable[[Request, Services], dict[str, Any]]] = {
     "GET /payments": listing.list_payments,
     "GET /payments/{payment_id}": payments.get_payment,
     "POST /payments/{payment_id}/cancel": payments.cancel_payment,
+    "POST /payments/{payment_id}/retry": retries.retry_payment,
     "POST /batches/{batch_id}/pause": batches.pause_batch,
     "POST /batches/{batch_id}/resume": batches.resume_batch,
     "POST /batches/{batch_id}/cancel": batches.cancel_batch,
@@ -92,6 +94,12 @@ timeouts = RecoveryTimeouts(
 )
 hold = Hold(DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")), utc_now, timeouts)
 gateway_key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=setting("GATEWAY_MODE"))
+gateway = StripeGateway(
+    gateway_key.read,
+    base_url=setting("STRIPE_API_BASE"),
+    connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
+    read_timeout_seconds=READ_TIMEOUT_SECONDS,
+)
 services = Services(
     payments=InstrumentedPaymentStore(
         dynamodb,
@@ -138,16 +146,8 @@ services = Services(
         limits,
         utc_now,
     ),
-    references=RateLimitedReferenceLookup(
-        StripeGateway(
-            gateway_key.read,
-            base_url=setting("STRIPE_API_BASE"),
-            connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
-            read_timeout_seconds=READ_TIMEOUT_SECONDS,
-        ),
-        limits,
-        utc_now,
-    ),
+    references=RateLimitedReferenceLookup(gateway, limits, utc_now),
+    charges=RateLimitedChargeFinder(gateway, limits, utc_now),
     searchable=SearchableMetadata(
         setting("SEARCHABLE_METADATA", ""), KmsTextHasher(kms, setting("EMAIL_HASH_KEY_ARN"))
     ),

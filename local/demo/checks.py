@@ -72,9 +72,10 @@ def _batch(found: Findings) -> Iterator[str]:
     refused = sum(expected.outcome == REFUSED for expected in ROWS.values())
     if (read.rows_read, read.rows_rejected, read.rows_accepted) != (len(ROWS), refused, len(ROWS) - refused):
         yield f"the batch's totals are wrong: {read}, status {found.batch.status}"
+    failed = sum(expected.outcome == "failed" for expected in ROWS.values())
     resubmit = found.result_files.get(RESUBMIT, "")
-    if len(resubmit.splitlines()) != refused + 1:
-        yield f"resubmit.csv has {len(resubmit.splitlines())} lines, expected the header and {refused} rows"
+    if len(resubmit.splitlines()) != refused + failed + 1:
+        yield f"resubmit.csv has {len(resubmit.splitlines())} lines, expected the header and {refused + failed} rows"
     for name, content in found.result_files.items():
         if card_number_in(content):
             yield f"{name} contains a card number"

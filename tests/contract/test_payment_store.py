@@ -387,6 +387,32 @@ def test_prove_absent_has_no_effect_once_a_reference_is_known(stores: Stores) ->
     assert require(stores.payments, "pay_1").absent_version == 0
 
 
+def test_mark_retried_when_set_to_another_retry_then_the_first_wins(stores: Stores) -> None:
+    stores.payments.create(payment())
+    failed = save_all(stores, payment(), Status.FAILED)
+    for _ in range(2):
+        stores.payments.mark_retried(failed, "pay_1_r2")
+    with pytest.raises(VersionConflict):
+        stores.payments.mark_retried(failed, "other")
+    assert require(stores.payments, "pay_1").retried_as == "pay_1_r2"
+
+
+def test_mark_retried_when_the_row_changed_then_refused(stores: Stores) -> None:
+    stores.payments.create(payment())
+    failed = save_all(stores, payment(), Status.FAILED)
+    for stale in (replace(failed, version=1), replace(failed, status=Status.REJECTED)):
+        with pytest.raises(VersionConflict):
+            stores.payments.mark_retried(stale, "pay_1_r2")
+    assert require(stores.payments, "pay_1").retried_as == ""
+
+
+def test_create_and_save_keep_what_a_payment_is_a_retry_of(stores: Stores) -> None:
+    row = replace(payment(), retry_of="pay_0")
+    stores.payments.create(row)
+    save_all(stores, row, Status.FAILED)
+    assert require(stores.payments, "pay_1").retry_of == "pay_0"
+
+
 def test_keep_reference_refuses_a_reference_in_plain_text(stores: Stores) -> None:
     stores.payments.create(payment())
     with pytest.raises(NotSealed):

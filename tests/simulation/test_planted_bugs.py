@@ -464,7 +464,13 @@ def never_resumes_parked_rows(patch: Patch) -> None:
     patch.setattr(recover.PaymentRecovery, "_is_lost", lambda self, run, listed, before: False)
 
 
+def retries_without_a_look(patch: Patch) -> None:
+    """A retry is sent without a look at the payment before it, here or at the gateway."""
+    patch.setattr(charging, "refusal_of_retry", lambda *_, **__: None)
+
+
 BUGS: dict[Plant, set[str]] = {
+    retries_without_a_look: {"retries charged once"},
     cancels_without_the_condition: {"canceled is never charged", "legal moves only"},
     forgets_rows_of_a_canceled_batch: {"all settled", "batches reported"},
     never_resumes_parked_rows: {"all settled"},

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from payments.application.retry import refusal_of_retry
 from payments.application.validate import PaymentMethods
 from payments.domain.clock import Clock, iso, parse_iso
 from payments.domain.errors import (
@@ -58,6 +59,7 @@ class Charging:
 
     `environment_id` tells our requests from those of other environments on the same account of the gateway.
 
+    - A retry is sent only once the payment that it is a retry of is proven uncharged (`retry.py`).
     - A payment is declined only once its charge is canceled. A declined charge can still be paid with another card.
 
     The class works on payments in plain text. `row_of` converts a payment to the row to store, with its private fields
@@ -122,6 +124,12 @@ class Charging:
             return Outcome(
                 status, "too_many_attempts", f"{payment.attempts} attempts had no result; it is not sent again"
             )
+        if not payment.attempts:
+            refused = refusal_of_retry(
+                payment, store=self.store, gateway=self.gateway, environment_id=self.environment_id
+            )
+            if refused:
+                return refused
         method = self.methods.of(payment)
         now = self.clock()  # read once: the due time of recovery must not move in its index when the payment succeeds
         payment = moved(

@@ -20,6 +20,7 @@ def payment_event(payment: Payment) -> dict[str, str]:
         "currency": payment.money.currency,
         "gateway": payment.gateway,
         "batch_id": payment.batch_id,
+        "retry_of": payment.retry_of,
         "correlation_id": payment.correlation_id,
         "occurred_at": payment.updated_at,
     }

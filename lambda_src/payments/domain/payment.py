@@ -335,7 +335,8 @@ class Payment:
     gateway before `not_before`, if that is set. `reference_digest` is the `reference_digest` of the gateway reference;
     rows from before it existed have none.
 
-    `metadata_hash` is the keyed hash of the searchable entry of its metadata, written once.
+    `metadata_hash` is the keyed hash of the searchable entry of its metadata, written once. `retry_of` is the payment
+    that it was sent again for, and `retried_as` the payment that it was sent again as.
 
     `off_session` says that the customer is absent, and `return_url` where a present one returns to afterwards.
     `environment_id` and `gateway_customer` are written with the first intent to send. Every later attempt repeats all
@@ -383,6 +384,8 @@ class Payment:
     refunded_minor_units: int = 0
     return_url: str = field(default="", repr=False)
     metadata_hash: str = ""
+    retry_of: str = ""
+    retried_as: str = ""
 
     @property
     def is_proven_absent(self) -> bool:

@@ -37,8 +37,8 @@ class PaymentStore(DueIndex, Protocol):
     def save(self, payment: Payment) -> None:
         """Replace the previous version (`payment.version - 1`) by `payment`. Raises VersionConflict.
 
-        Does not change the marks that `AuditStore`, `BatchStore`, `claim_restart`, `postpone` and `prove_absent` write,
-        and removes no reference that `keep_reference` wrote.
+        Does not change the marks that `AuditStore`, `BatchStore`, `claim_restart`, `postpone`, `prove_absent` and
+        `mark_retried` write, and removes no reference that `keep_reference` wrote.
         """
 
     def look_again(self, payment: Payment, due: Due | None) -> None:
@@ -61,6 +61,12 @@ class PaymentStore(DueIndex, Protocol):
 
     def prove_absent(self, payment: Payment) -> None:
         """Set `absent_version` to the payment's given version. No effect if the row changed or has a reference."""
+
+    def mark_retried(self, payment: Payment, retry_id: str) -> None:
+        """Set `retried_as` of a payment at its given version and status. No effect if it is set to this id already.
+
+        Raises VersionConflict if the row changed, or names another retry.
+        """
 
     def of_batch(self, batch_id: str, after: int = 0) -> Iterator[Payment]:
         """The payments of a batch after a line, in the order of their lines. Eventually consistent."""

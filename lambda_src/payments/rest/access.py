@@ -14,6 +14,7 @@ ALLOWED: dict[str, frozenset[Role]] = {
     "create_payment": _SUBMITTERS,
     "get_payment": _READERS,
     "cancel_payment": _KEEPERS,
+    "retry_payment": _KEEPERS,
     "list_payments": _STAFF,
     "pause_batch": _MANAGERS,
     "resume_batch": _MANAGERS,

@@ -46,7 +46,7 @@ def create_payment(request: Request, services: Services) -> dict[str, Any]:
 
 def get_payment(request: Request, services: Services) -> dict[str, Any]:
     """GET /payments/{payment_id}."""
-    payment, takes_part = _required(request, services, others=request.caller.sees_all)
+    payment, takes_part = require_visible(request, services, others=request.caller.sees_all)
     payment = opened(payment, services.encryptor)
     view = payment_view(payment, to_payer=_is_payer(request))
     if takes_part and payment.status is Status.REQUIRES_ACTION and payment.gateway_reference:
@@ -57,7 +57,7 @@ def get_payment(request: Request, services: Services) -> dict[str, Any]:
 def cancel_payment(request: Request, services: Services) -> dict[str, Any]:
     """POST /payments/{payment_id}/cancel: by its submitter, the customer that owns it, or an admin."""
     caller = request.caller
-    payment, _ = _required(request, services, others=caller.has(Role.ADMIN))
+    payment, _ = require_visible(request, services, others=caller.has(Role.ADMIN))
     try:
         payment, repeated = cancel(
             payment.payment_id,
@@ -76,7 +76,7 @@ def _is_payer(request: Request) -> bool:
     return request.caller.roles <= {Role.CUSTOMER}
 
 
-def _required(request: Request, services: Services, *, others: bool) -> tuple[Payment, bool]:
+def require_visible(request: Request, services: Services, *, others: bool) -> tuple[Payment, bool]:
     """The payment that the path names, and whether the caller takes part in it. `others` are payments of other callers.
 
     Raises Problem 404 with the same text if it is unknown or must not be seen; the latter is audited.
@@ -134,19 +134,7 @@ def submit(request: Request, services: Services, asked: PaymentRequest, customer
 
     Raises Problem 409 if its id is taken, 429, and 503 if too many wait in an outage of the gateway.
     """
-    try:  # before anything is counted: a payment that is turned away must not count as a card of its source
-        services.backlog.check(asked.payment_id, services.payments)
-        services.outage.check(asked.payment_id, services.payments)
-    except BacklogFull as full:
-        raise TooMany("for the rate of the payment gateway, nothing was stored", full.retry_after_seconds) from None
-    except OutageFull as full:
-        raise Problem(
-            503,
-            "unavailable",
-            "the payment gateway is out of reach, and too many payments wait for it already; nothing was stored. "
-            "Send the same request again later",
-            retry_after_seconds=full.retry_after_seconds,
-        ) from None
+    refuse_if_too_many_wait(asked.payment_id, services)  # first: a refused payment must not count as its source's card
     if asked.customer_id:
         services.limiter.check_customer(asked.customer_id, request.at)
     hold = services.velocity.hold(
@@ -176,6 +164,23 @@ def submit(request: Request, services: Services, asked: PaymentRequest, customer
     if acceptance.replayed:
         headers["Idempotent-Replayed"] = "true"
     return answer(202, accepted_view(acceptance.payment), headers)
+
+
+def refuse_if_too_many_wait(payment_id: str, services: Services) -> None:
+    """Raise Problem 429 if a new payment would wait too long for its slot, and 503 if too many wait in an outage."""
+    try:
+        services.backlog.check(payment_id, services.payments)
+        services.outage.check(payment_id, services.payments)
+    except BacklogFull as full:
+        raise TooMany("for the rate of the payment gateway, nothing was stored", full.retry_after_seconds) from None
+    except OutageFull as full:
+        raise Problem(
+            503,
+            "unavailable",
+            "the payment gateway is out of reach, and too many payments wait for it already; nothing was stored. "
+            "Send the same request again later",
+            retry_after_seconds=full.retry_after_seconds,
+        ) from None
 
 
 def require_payable_customer(request: Request, services: Services, asked: PaymentRequest) -> Customer | None:

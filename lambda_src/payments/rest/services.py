@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from payments.application.backlog import BacklogLimit
 from payments.application.hold import Hold
 from payments.application.outage_limit import OutageLimit
+from payments.application.retry import ChargeFinder
 from payments.application.searchable_metadata import SearchableMetadata
 from payments.application.velocity import Velocity
 from payments.ports.access_log import AccessLog
@@ -44,6 +45,7 @@ class Services:
     next_actions: NextActions
     saved_methods: SavedMethods
     references: ReferenceLookup
+    charges: ChargeFinder
     searchable: SearchableMetadata
     environment_id: str
     new_id: Callable[[], str]

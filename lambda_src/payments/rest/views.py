@@ -45,6 +45,8 @@ def payment_view(payment: Payment, *, to_payer: bool = False) -> dict[str, Any]:
         "metadata": dict(payment.metadata),
         "off_session": payment.off_session,
         "source": payment.source,
+        "retry_of": payment.retry_of,
+        "retried_as": payment.retried_as,
         "reason": reason(payment.code, payment.message),
         "created_at": payment.created_at,
         "updated_at": payment.updated_at,

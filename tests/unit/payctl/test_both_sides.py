@@ -35,7 +35,7 @@ ANSWERS: dict[Seen, GatewaySays] = {
 }
 HELD = after(payment(), Status.IN_REVIEW, code="card_testing", message="many cards", hold="card_testing")
 PAIRS = list(product(sorted(TRANSITIONS), Seen))
-PAY_ANEW = ("pay again", "Submit it again", "submit it under a new payment id")
+PAY_ANEW = ("pay again", "To send it again", "submit it under a new payment id")
 
 
 def ours(status: Status) -> Payment:

@@ -26,6 +26,7 @@ from payments.application.backlog import BacklogLimit
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.hold import Hold
 from payments.application.outage_limit import OutageLimit
+from payments.application.rate_limited_charge_finder import RateLimitedChargeFinder
 from payments.application.rate_limited_next_actions import RateLimitedNextActions
 from payments.application.rate_limited_reference_lookup import RateLimitedReferenceLookup
 from payments.application.rate_limited_saved_methods import RateLimitedSavedMethods
@@ -33,7 +34,7 @@ from payments.application.searchable_metadata import SearchableMetadata
 from payments.application.velocity import Velocity
 from payments.domain.customer import CustomerRequest, created, sealing_context
 from payments.domain.identity import Caller, Role
-from payments.rest import batches, customers, legacy, listing, payments, saved_methods, tokens
+from payments.rest import batches, customers, legacy, listing, payments, retries, saved_methods, tokens
 from payments.rest.http import Problem, problem_answer
 from payments.rest.rate_limits import Kind, Limiter
 from payments.rest.request import Request
@@ -50,7 +51,7 @@ SAM = Caller("sub_sam", frozenset({Role.CUSTOMER}))
 PLENTY = 1000
 MOST_IN_AN_OUTAGE = 2
 SLOT = timedelta(milliseconds=50)
-_MODULES = (batches, customers, legacy, listing, payments, saved_methods, tokens)
+_MODULES = (batches, customers, legacy, listing, payments, retries, saved_methods, tokens)
 REQUEST_ID, IP = "request-1", "192.0.2.1"
 
 
@@ -101,6 +102,7 @@ class RestScenario:
             next_actions=RateLimitedNextActions(self.next_actions, self.counters, lambda: NOON),
             saved_methods=RateLimitedSavedMethods(self.saved_methods, self.counters, lambda: self.now),
             references=RateLimitedReferenceLookup(self.gateway, self.counters, lambda: self.now),
+            charges=RateLimitedChargeFinder(self.gateway, self.counters, lambda: self.now),
             searchable=SearchableMetadata("order", self.text_hasher),
             environment_id="env1",
             new_id=lambda: f"id{next(ids)}",

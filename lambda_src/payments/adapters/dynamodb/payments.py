@@ -212,6 +212,25 @@ class DynamoPaymentStore(DynamoDueIndex):
         except self._client.exceptions.ConditionalCheckFailedException:
             return
 
+    def mark_retried(self, payment: Payment, retry_id: str) -> None:
+        """Set `retried_as` with one conditional write: of two writers, the first wins. Raises VersionConflict."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"payment_id": {"S": payment.payment_id}},
+                UpdateExpression="SET retried_as = :retry",
+                ConditionExpression="version = :version AND #status = :status"
+                " AND (attribute_not_exists(retried_as) OR retried_as = :retry)",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues={
+                    ":retry": {"S": retry_id},
+                    ":version": {"N": str(payment.version)},
+                    ":status": {"S": payment.status.value},
+                },
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            raise VersionConflict(f"payment {payment.payment_id} changed, or was sent again as another one") from None
+
     def of_batch(self, batch_id: str, after: int = 0) -> Iterator[Payment]:
         """The payments of a batch after a line, from its index, in the order of lines. Eventually consistent."""
         pages = self._client.get_paginator("query").paginate(

@@ -17,6 +17,7 @@ from payments.domain.cancellation import CancelCode
 from payments.domain.clock import Clock, iso
 from payments.domain.events import BATCH_EVENT
 from payments.domain.payment import REQUIRED_FIELDS
+from payments.domain.retry import RETRY_REFUSED, former_id_of, retry_id_of
 from payments.domain.sealed_fields import context_of
 from payments.domain.sealed_text import REFERENCE, is_sealed
 from payments.domain.statuses import OPEN, Status
@@ -121,7 +122,7 @@ class Reporter:
         self, files: ResultFiles, uploaded: BatchFile, batch: Batch, owner: str, seconds_left: Callable[[], float]
     ) -> bool:
         """Add the rows after the files' line, in one pass in the order of lines. False if time ran short."""
-        cells = uploaded.cells()
+        cells, id_place = uploaded.cells(), uploaded.columns.index("payment_id")
         rows: Iterator[RejectedRow | ResultRow] = heapq.merge(
             self._own_results(batch.batch_id, files.line),
             self.batches.rows(batch.batch_id, files.line),
@@ -129,7 +130,7 @@ class Reporter:
         )
         next_checkpoint = seconds_left() - CHECKPOINT_SECONDS
         for row in self._ready(rows):
-            _add(files, row, cells)
+            _add(files, row, cells, id_place)
             files.line = row.line
             left = seconds_left()
             if left < RESERVE_SECONDS or left < next_checkpoint or files.has_full_part:
@@ -185,18 +186,33 @@ def _needs_request(row: RejectedRow | ResultRow) -> bool:
     return isinstance(row, ResultRow) and (row.status in OPEN or is_sealed(row.gateway_reference))
 
 
-def _add(files: ResultFiles, row: RejectedRow | ResultRow, cells: Iterator[tuple[int, list[str]]]) -> None:
-    """Add a row to the files. `cells` are the lines of the uploaded file and their cells; earlier ones are skipped."""
+def _add(
+    files: ResultFiles, row: RejectedRow | ResultRow, cells: Iterator[tuple[int, list[str]]], id_place: int
+) -> None:
+    """Add a row to the files. `cells` are the lines of the uploaded file and their cells; earlier ones are skipped.
+    `id_place` is the place of the payment id among the cells."""
     if isinstance(row, RejectedRow):
         for error in row.errors:
             files.add_error(error, row.payment_id)
-        found = next((entry for entry in cells if entry[0] >= row.line), None)
-        if found and found[0] == row.line:
-            files.add_resubmit(found[1])
+        found = _cells_of(row.line, cells)
+        if found:
+            files.add_resubmit(found)
         return
     files.add_result(row)
     if row.status == Status.REJECTED:
         files.add_error(_error_of(row), row.payment_id)
+    elif row.status == Status.FAILED:
+        retry_id = retry_id_of(row.payment_id)
+        in_file = former_id_of(retry_id) == row.payment_id  # a shortened id does not lead back
+        files.add_error(_error_of_failed(row, retry_id if in_file else ""), row.payment_id)
+        found = _cells_of(row.line, cells) if in_file else None
+        if found:
+            files.add_resubmit([*found[:id_place], retry_id, *found[id_place + 1 :]])
+
+
+def _cells_of(line: int, cells: Iterator[tuple[int, list[str]]]) -> list[str] | None:
+    found = next((entry for entry in cells if entry[0] >= line), None)
+    return found[1] if found and found[0] == line else None
 
 
 def batch_event(
@@ -229,4 +245,14 @@ def _error_of(row: ResultRow) -> CellError:
     what_to_do = "correct the row and upload it with a new payment_id"
     if row.code in {*CancelCode}:
         what_to_do = "to pay it after all, upload the row with a new payment_id"
+    elif row.code == RETRY_REFUSED:
+        what_to_do = "do not pay it under another payment_id; look at the payment that it is a retry of"
     return CellError(row.line, "", "", row.reason or row.code, what_to_do)
+
+
+def _error_of_failed(row: ResultRow, retry_id: str) -> CellError:
+    """The error of a payment that was provably not charged. `retry_id` is "" if resubmit.csv does not have its row."""
+    what_to_do = f"send it again with payctl payment retry {row.payment_id}"
+    if retry_id:
+        what_to_do = f"upload resubmit.csv, which has the row as {retry_id}, or {what_to_do}: it is charged once"
+    return CellError(row.line, "", "", row.reason or row.code or "it was not charged", what_to_do)

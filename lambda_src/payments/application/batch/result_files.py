@@ -44,7 +44,7 @@ class _CsvFile:
 
 
 class ResultFiles:
-    """The three files: the results of accepted rows, the errors of rejected rows, and the rejected rows to resubmit.
+    """The three files: the results of accepted rows, the errors of rejected rows, and the rows to resubmit.
 
     They begin with their headers, or continue after the last checkpoint, whose `tails` are the texts after the parts,
     one file after another. Only the text that is not uploaded yet is in memory.
@@ -82,7 +82,7 @@ class ResultFiles:
         self._files[ERRORS].add(cells)
 
     def add_resubmit(self, cells: Iterable[str]) -> None:
-        """Add a line to resubmit.csv: a rejected row as uploaded, without card numbers."""
+        """Add a line to resubmit.csv: a row as uploaded, or under its retry's id, without card numbers."""
         self._files[RESUBMIT].add(without_card_numbers(cell) for cell in cells)
 
     @property

@@ -26,6 +26,7 @@ from payments.domain.batch.switch import Switch, SwitchState
 from payments.domain.clock import iso
 from payments.domain.money import Money
 from payments.domain.payment import Payment, PaymentRequest, accepted, moved
+from payments.domain.retry import RETRY_REFUSED, retried
 from payments.domain.sealed_text import REFERENCE
 from payments.domain.statuses import Status
 from payments.ports.batch_files import UploadLost
@@ -183,6 +184,43 @@ def test_resubmit_file_keeps_rejected_rows_but_without_card_numbers() -> None:
         "p6,6,USD,Müller",
     ]
     assert b"4242" not in b"".join(scenario.files.results.values())
+
+
+@pytest.mark.fault(90)
+def test_failed_row_when_reported_then_resubmitted_under_its_retrys_id() -> None:
+    scenario = ReportScenario()
+    long = "x" * 62
+    rows = f"amount,payment_id,currency\n1,p1,USD\n2,p2_r2,USD\n-3,p3,USD\n4,{long},USD\n5,p5,USD\n"
+    source = scenario.split(rows.encode())
+    for payment_id in ("p1", "p2_r2", long):
+        scenario.end(payment_id, Status.FAILED, "gateway_unreachable", "no connection could be made")
+    scenario.end("p5", Status.REJECTED, RETRY_REFUSED, "it is a retry")
+    scenario.report(source)
+    assert scenario.text_of("resubmit.csv", source).decode().splitlines() == [
+        "amount,payment_id,currency",
+        "1,p1_r2,USD",
+        "2,p2_r3,USD",
+        "-3,p3,USD",
+    ]
+    first, second, _, cut, refused = scenario.rows_of("errors.csv", source)
+    assert (first["payment_id"], first["reason"]) == ("p1", "no connection could be made")
+    assert "p1_r2, or send it again with payctl payment retry p1" in first["what_to_do"]
+    assert "p2_r3" in second["what_to_do"]
+    assert cut["what_to_do"] == f"send it again with payctl payment retry {long}"
+    assert "do not pay it under another" in refused["what_to_do"]
+
+
+@pytest.mark.fault(90)
+def test_resubmitted_failed_row_is_the_payment_that_a_retry_stores() -> None:
+    scenario = ReportScenario()
+    source = scenario.split(b"payment_id,amount,currency,description\np1,1.5,USD,one\n")
+    scenario.end("p1", Status.FAILED)
+    scenario.report(source)
+    scenario.payments.create(retried(scenario.payments.rows["p1"], by="admin:jo", at=NOW, correlation_id=""))
+    again = scenario.split(scenario.text_of("resubmit.csv", source), "incoming/again.csv")
+    batch = scenario.batches.get(again.batch_id)
+    assert batch
+    assert (batch.progress.rows_accepted, batch.progress.already_submitted) == (1, 1)
 
 
 def test_event_when_reported_then_its_totals_agree_with_the_files() -> None:

@@ -1,0 +1,191 @@
+"""Retry: send a payment that ended without a charge again, as another payment with an id of its own.
+
+The gateway is asked about the old payment first, and the old row names its retry by a conditional write. Both happen
+for every retry, whether it comes over the retry's route, from payctl, or as a row or request under the retry's id.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from payments.application.sealed_payments import opened
+from payments.domain.errors import (
+    UNKNOWN_STATUS,
+    AttemptDeclined,
+    Conflict,
+    Declined,
+    OutcomeUnknown,
+    RequiresAction,
+)
+from payments.domain.outcome import Outcome
+from payments.domain.payment import Payment
+from payments.domain.retry import (
+    RETRY_REFUSED,
+    former_id_of,
+    is_retry_of,
+    may_be_retried,
+    retried,
+    retry_id_of,
+)
+from payments.domain.sealed_text import is_sealed
+from payments.domain.statuses import Status
+from payments.domain.token import TokenStatus
+from payments.ports.field_encryptor import FieldEncryptor
+from payments.ports.payment_gateway import GatewayCharge
+from payments.ports.payment_store import AlreadyExists, PaymentStore, require
+from payments.ports.token_store import TokenStore
+from payments.ports.workflow import Workflow
+
+
+class ChargeFinder(Protocol):
+    """The one question of a `PaymentGateway` that a retry asks."""
+
+    def find(self, payment_id: str, reference: str = "", *, environment_id: str = "") -> GatewayCharge | None:
+        """See `PaymentGateway.find`."""
+
+
+class RetryRefused(Exception):
+    """The payment must not be sent again. The text says why. Nothing was written."""
+
+    def __init__(self, payment: Payment, why: str) -> None:
+        self.payment = payment
+        super().__init__(why)
+
+
+class NotRetryable(RetryRefused):
+    """The payment did not end `failed`: it may be charged, or has an answer that a retry does not change."""
+
+
+class ChargeFound(RetryRefused):
+    """The gateway has a charge for a payment that ended without one."""
+
+
+class RetryIdTaken(RetryRefused):
+    """An unrelated payment has the retry's id."""
+
+
+class TokenSpent(RetryRefused):
+    """The payment's token cannot be charged any more."""
+
+
+class Retry(NamedTuple):
+    """The retry's row, and whether it existed before this call."""
+
+    payment: Payment
+    repeated: bool
+
+
+@dataclass(frozen=True)
+class Retries:
+    """Sends failed payments again. `check` is called with the retry's id before it is stored and may refuse it. `store`
+    encrypts the private fields of what it creates. Without `tokens`, the workflow checks a token."""
+
+    store: PaymentStore
+    gateway: ChargeFinder
+    encryptor: FieldEncryptor
+    workflow: Workflow
+    environment_id: str
+    check: Callable[[str], object] = lambda _: None
+    tokens: TokenStore | None = None
+
+    def retry(self, payment_id: str, *, by: str, at: datetime, correlation_id: str = "") -> Retry:
+        """Send a payment again and return its retry; the same one if it was already sent again. Safe to repeat.
+
+        Raises RetryRefused, LookupError if the payment is not stored, the errors of the gateway's `find`, and those of
+        the encryptor.
+        """
+        former = require(self.store, payment_id)
+        if not may_be_retried(former):
+            raise NotRetryable(former, f"payment {payment_id} is {former.status}; only a failed payment is sent again")
+        retry_id = retry_id_of(payment_id)
+        payment, repeated = self._linked(former, self.store.get(retry_id)), True
+        if payment is None:
+            self.check(retry_id)
+            self._check_token(former, at)
+            require_uncharged(former, gateway=self.gateway, environment_id=self.environment_id)
+        self.store.mark_retried(former, retry_id)
+        if payment is None:
+            new = retried(opened(former, self.encryptor), by=by, at=at, correlation_id=correlation_id)
+            payment, repeated = self._created(former, new)
+        if payment.status is Status.PENDING:
+            self.workflow.start(retry_id)
+        return Retry(payment, repeated)
+
+    def _created(self, former: Payment, new: Payment) -> Retry:
+        try:
+            self.store.create(new)
+        except AlreadyExists as known:
+            self._linked(former, known.existing)
+            return Retry(known.existing, repeated=True)
+        return Retry(new, repeated=False)
+
+    def _linked(self, former: Payment, existing: Payment | None) -> Payment | None:
+        if existing is not None and not is_retry_of(existing, former):
+            raise RetryIdTaken(former, f"its retry's id {existing.payment_id} belongs to a payment with other content")
+        return existing
+
+    def _check_token(self, former: Payment, at: datetime) -> None:
+        if not former.token_id or self.tokens is None:
+            return
+        token = self.tokens.get(former.token_id)
+        if token is None or token.status(at) is not TokenStatus.ACTIVE:
+            state = token.status(at) if token else "unknown"
+            raise TokenSpent(former, f"its token is {state}; send a new payment with a new token")
+
+
+def refusal_of_retry(
+    payment: Payment, *, store: PaymentStore, gateway: ChargeFinder, environment_id: str
+) -> Outcome | None:
+    """Why a payment that is about to be sent must not be, because it is a retry; None if it may be sent.
+
+    Costs nothing for a payment that is no retry. Otherwise the payment before it must have ended without a charge, the
+    gateway is asked about it, and its row names this retry before it returns. Raises the errors of `find`.
+    """
+    while former := _former(payment, store):
+        why = ""
+        if not may_be_retried(former):
+            why = f"it is the retry of {former.payment_id}, which is {former.status}"
+        else:
+            try:
+                require_uncharged(former, gateway=gateway, environment_id=environment_id)
+            except ChargeFound as found:
+                why = str(found)
+        if why:
+            return Outcome(Status.REJECTED, RETRY_REFUSED, f"{why}; nothing was sent")
+        store.mark_retried(former, payment.payment_id)
+        if former.status is Status.FAILED:
+            return None
+        payment = former  # refused itself, for the sake of the one before it
+    return None
+
+
+def require_uncharged(former: Payment, *, gateway: ChargeFinder, environment_id: str) -> None:
+    """Ask the gateway about a payment that ended without a charge. Raises ChargeFound, and the errors of `find`.
+
+    A charge that can still be paid counts, and so does a refunded one: an operator looks at it first.
+    """
+    payment_id = former.payment_id
+    reference = "" if is_sealed(former.gateway_reference) else former.gateway_reference
+    sent_from = former.environment_id if former.attempts else environment_id
+    found = ChargeFound(former, f"the gateway has a charge for payment {payment_id}")
+    try:
+        charge = gateway.find(payment_id, reference, environment_id=sent_from)
+    except Declined:
+        return  # nothing can pay it any more
+    except (AttemptDeclined, RequiresAction, Conflict):
+        raise found from None
+    except OutcomeUnknown as error:
+        if error.code == UNKNOWN_STATUS:
+            raise found from None
+        # without its reference, which is that of another payment's charge
+        raise OutcomeUnknown(error.code, error.message, outage=error.outage) from None
+    if charge is not None:
+        raise found
+
+
+def _former(payment: Payment, store: PaymentStore) -> Payment | None:
+    """The payment that this one is a retry of, or None."""
+    former_id = payment.retry_of or former_id_of(payment.payment_id)
+    former = store.get(former_id) if former_id else None
+    return former if former is not None and is_retry_of(payment, former) else None

@@ -1,0 +1,61 @@
+"""POST /payments/{payment_id}/retry: send a payment that ended without a charge again."""
+
+from functools import partial
+from typing import Any
+
+from payments.application.retry import ChargeFound, NotRetryable, Retries, RetryRefused
+from payments.domain.identity import Role, actor_of
+from payments.domain.payment import Payment
+from payments.domain.statuses import Status
+from payments.ports.payment_store import VersionConflict
+from payments.rest.gateway import at_gateway
+from payments.rest.http import Problem, answer
+from payments.rest.payments import refuse_if_too_many_wait, require_visible
+from payments.rest.request import Request
+from payments.rest.services import Services
+from payments.rest.views import accepted_view, link_to
+
+
+def retry_payment(request: Request, services: Services) -> dict[str, Any]:
+    """POST /payments/{payment_id}/retry: by its submitter, the customer that owns it, or an admin."""
+    caller = request.caller
+    payment, _ = require_visible(request, services, others=caller.has(Role.ADMIN))
+    retries = Retries(
+        services.payments,
+        services.charges,
+        services.encryptor,
+        services.workflow,
+        services.environment_id,
+        check=lambda retry_id: refuse_if_too_many_wait(retry_id, services),
+        tokens=services.tokens,
+    )
+    send = partial(
+        retries.retry, payment.payment_id, by=actor_of(caller), at=request.at, correlation_id=request.request_id
+    )
+    try:
+        retry, repeated = at_gateway(send)
+    except (RetryRefused, VersionConflict) as refused:
+        raise Problem(409, "conflict", f"{_why(payment, refused)}. Nothing was sent.") from None
+    headers = {"Location": link_to(retry.payment_id)} | ({"Idempotent-Replayed": "true"} if repeated else {})
+    return answer(202, accepted_view(retry), headers)
+
+
+def _why(payment: Payment, refused: Exception) -> str:
+    """Why a payment is not sent again, with what to do."""
+    match refused:
+        case ChargeFound():
+            return (
+                f"{refused}, although it is {payment.status}; do not pay it anew, and ask an operator to compare both"
+            )
+        case NotRetryable():
+            return f"{refused}: {_INSTEAD.get(payment.status, 'it may be charged; wait for its outcome')}"
+    return str(refused)
+
+
+_INSTEAD = {
+    Status.DECLINED: "send a new payment with another payment method",
+    Status.REJECTED: "correct it, and send it under a new payment_id",
+    Status.SUCCEEDED: "it was charged",
+    Status.REFUNDED: "it was charged, and refunded",
+}
+"""What to do with a payment that did not end `failed`, instead of a retry."""
