@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import typer
@@ -53,14 +53,16 @@ def set_key(
         raise Failure(f"{stack.name} has no gateway key before the current one; {NOTHING}")
     key = _stored(stack, client, PREVIOUS) if previous else _typed(stack)
     _check_mode(stack, key)
-    old = _value(stack, client, CURRENT) if versions.current else ""
+    old = _value(stack, client, CURRENT) if versions.current else None
+    if old is None:
+        versions = replace(versions, current="")
     account = _account_of(stack, key)
     if key == old:
         # stored once more, the same key would push the real one before out of Secrets Manager
         gateway_accounts.remember(stack, {**versions.accounts, versions.current: account})
         _report(stack, account, "unchanged", json)
         return
-    before = versions.accounts.get(versions.current) or _account_before(stack, old)
+    before = versions.accounts.get(versions.current) or _account_before(stack, old or "")
     _check_account(stack, account, before, has_key=bool(versions.current), same_account=same_account)
     if not yes:
         _confirm(stack, account, key, replaces=bool(versions.current))
@@ -98,15 +100,17 @@ def _stored(stack: Stack, client: Any, stage: str) -> str:
     return value
 
 
-def _value(stack: Stack, client: Any, stage: str) -> str:
-    """A stored key; "" if the operator may not read it."""
+def _value(stack: Stack, client: Any, stage: str) -> str | None:
+    """A stored key; "" if the operator may not read it, and None if the version holds no value: the local AWS makes
+    such a version with the secret."""
     try:
-        value: str = client.get_secret_value(SecretId=stack["gateway_secret_arn"], VersionStage=stage)["SecretString"]
+        version = client.get_secret_value(SecretId=stack["gateway_secret_arn"], VersionStage=stage)
     except Exception as error:
         if from_boto3(error) is None:
             raise
         return ""
-    return value.strip()
+    value: str | None = version.get("SecretString")
+    return value and value.strip()
 
 
 def _check_mode(stack: Stack, key: str) -> None:

@@ -10,6 +10,12 @@ import requests
 import schemathesis
 from schemathesis import GenerationMode
 
+from lib.settings import ENVIRONMENTS
+from payments.domain.currencies import EXPONENTS
+
+SEARCHABLE = ENVIRONMENTS["local"].searchable_metadata
+"""The key of the metadata that may be searched on the local stack."""
+
 
 class Signed(requests.auth.AuthBase):
     """Signs a request as Stripe signs its events (docs.stripe.com/webhooks, "Verify webhook signatures manually")."""
@@ -23,6 +29,21 @@ class Signed(requests.auth.AuthBase):
         return request
 
 
+def _ask_as_a_client(query: dict[str, Any], *, of_customer: bool) -> None:
+    """Combine the parameters of a list as its description allows."""
+    query.pop("cursor", None)  # a client never invents one: it comes with the previous page
+    if "metadata" in query:
+        query["metadata"] = f"{SEARCHABLE}:A-17"
+    if query.get("currency") not in {None, *EXPONENTS}:
+        query["currency"] = "EUR"
+    narrow = {"day", "customer_id", "batch_id", "metadata", "gateway_reference"}
+    if {"currency", "amount"} & query.keys() and not (of_customer or narrow & query.keys()):
+        query["day"] = "2026-11-21"
+    if "day" in query:
+        query.pop("from", None)
+        query.pop("to", None)
+
+
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     """Sign good events; write numbers with the digits that a client would write."""
@@ -31,7 +52,7 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if case.path == "/webhooks/stripe":
         kwargs["auth"] = Signed()
     if case.query:
-        case.query.pop("cursor", None)  # a client never invents one: it comes with the previous page
+        _ask_as_a_client(case.query, of_customer="customer_id" in (case.path_parameters or {}))
     if isinstance(case.body, dict) and isinstance(case.body.get("amount"), float):
         # as floats, 0.5700000000000001 (57 * 0.01) is a multiple of 0.01, and 10.0 has no digits; as money they are not
         amount = round(case.body["amount"], 4)

@@ -95,6 +95,13 @@ def test_set_key_asks_the_gateway_shows_the_account_and_stores_it(scenario: KeyS
     assert [entry["path"] for entry in scenario.fake_stripe.log.entries()] == ["/v1/account"]
 
 
+def test_first_key_over_a_version_without_a_value_is_the_first(scenario: KeyScenario) -> None:
+    """The local AWS makes such a version with the secret."""
+    scenario.secrets.put_secret_value(SecretId=SECRET, SecretBinary=b"no text")
+    assert "is set: Fake Stripe" in scenario.set(KEY)
+    assert scenario.value() == KEY
+
+
 def test_set_key_without_a_terminal_needs_yes_and_names_the_account(scenario: KeyScenario) -> None:
     refused = scenario.payctl("gateway", "set-key", stdin=KEY)
     assert refused.exit_code == Exit.USAGE
