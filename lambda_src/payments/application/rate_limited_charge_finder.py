@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from payments.application.client_requests import take_slot
-from payments.application.retry import ChargeFinder
 from payments.domain.clock import Clock
+from payments.ports.charge_finder import ChargeFinder
 from payments.ports.limit_store import LimitStore
 from payments.ports.payment_gateway import GatewayCharge
 

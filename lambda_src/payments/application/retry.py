@@ -7,7 +7,7 @@ for every retry, whether it comes over the retry's route, from payctl, or as a r
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from payments.application.sealed_payments import opened
 from payments.domain.errors import (
@@ -31,18 +31,11 @@ from payments.domain.retry import (
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
 from payments.domain.token import TokenStatus
+from payments.ports.charge_finder import ChargeFinder
 from payments.ports.field_encryptor import FieldEncryptor
-from payments.ports.payment_gateway import GatewayCharge
 from payments.ports.payment_store import AlreadyExists, PaymentStore, require
 from payments.ports.token_store import TokenStore
 from payments.ports.workflow import Workflow
-
-
-class ChargeFinder(Protocol):
-    """The one question of a `PaymentGateway` that a retry asks."""
-
-    def find(self, payment_id: str, reference: str = "", *, environment_id: str = "") -> GatewayCharge | None:
-        """See `PaymentGateway.find`."""
 
 
 class RetryRefused(Exception):

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from payments.application.backlog import BacklogLimit
 from payments.application.hold import Hold
 from payments.application.outage_limit import OutageLimit
-from payments.application.retry import ChargeFinder
 from payments.application.searchable_metadata import SearchableMetadata
 from payments.application.velocity import Velocity
 from payments.ports.access_log import AccessLog
 from payments.ports.batch_store import BatchStore
+from payments.ports.charge_finder import ChargeFinder
 from payments.ports.customer_store import CustomerStore
 from payments.ports.email_hasher import EmailHasher
 from payments.ports.field_encryptor import FieldEncryptor
