@@ -517,7 +517,7 @@ FIRST_SEEDS: dict[Plant, int] = {
     lets_go_without_looking: 22,
     forgets_early_events: 31,
     done_with_once_asked: 22,
-    missing_error_is_a_decline: 28,
+    missing_error_is_a_decline: 193,
     older_answer_wins: 100,
     lease_instead_of_claim: 212,
 }
