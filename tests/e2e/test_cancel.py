@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,8 +10,8 @@ from payctl import batch_files
 from payctl.failures import Exit
 from payctl.stack import Stack
 from payments.domain.batch.state import Batch
-from payments.domain.clock import utc_now
 from tests.e2e.conftest import Api, BatchFiles, Events, Gateway, Payctl, json_of
+from tests.e2e.test_batch_breaker import recoveries
 from tests.waiting import eventually
 
 NewId = Callable[[], str]
@@ -37,21 +36,6 @@ def file_of(prefix: str, rows: int) -> str:
 def charged(gateway: Gateway, prefix: str) -> list[str]:
     """The payments that the gateway charged."""
     return [one["payment_id"] for one in gateway.all_charges() if one["payment_id"].startswith(prefix)]
-
-
-def recoveries(client: Client) -> float:
-    """The number of recovery runs so far."""
-    now = utc_now()
-    points = client("cloudwatch").get_metric_statistics(
-        Namespace="AWS/Lambda",
-        MetricName="Invocations",
-        Dimensions=[{"Name": "FunctionName", "Value": "payment-sweep-local"}],
-        StartTime=now - timedelta(hours=3),
-        EndTime=now + timedelta(minutes=1),
-        Period=60,
-        Statistics=["Sum"],
-    )["Datapoints"]
-    return float(sum(point["Sum"] for point in points))
 
 
 def two_recoveries(client: Client) -> None:

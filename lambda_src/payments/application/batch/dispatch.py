@@ -37,10 +37,6 @@ class BatchesPaused(Exception):
     """The batch breaker is paused. The message returns to the queue."""
 
 
-NEVER_DISPATCHED = (MalformedMessage, NotStored)
-"""Errors that each later delivery of a message repeats. A payment's row is stored before its message is sent."""
-
-
 class BatchHeld(Exception):
     """The payment's batch is paused or canceled. The message is done: recovery queues the payment again if the batch
     is resumed. A message that waited in the queue instead would delay other batches, and be received again and again.
@@ -56,6 +52,10 @@ class ShortOfTime(Exception):
     def __init__(self, reason: str, seconds: int) -> None:
         self.seconds = seconds
         super().__init__(reason)
+
+
+NEVER_DISPATCHED = (MalformedMessage, NotStored)
+"""Errors that each later delivery of a message repeats. A payment's row is stored before its message is sent."""
 
 
 @dataclass
