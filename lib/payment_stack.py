@@ -60,6 +60,7 @@ class PaymentStack(TerraformStack):
             payments_table=tables.payments.name,
             processing_status_table=tables.processing_status.name,
             audit_table=tables.audit_log.name,
+            denied_table=tables.denied_attempts.name,
             customers_table=tables.customers.name,
             gateway_events_table=tables.gateway_events.name,
             controls_table=tables.controls.name,

@@ -24,6 +24,8 @@ EXPRESS_WAIT_SECONDS = 120
 80 (Step Functions Developer Guide, "Quotas")."""
 MOST_MERCHANTS = 50
 """The ids of their app clients must fit into the authorizer's environment, which Lambda limits to 4 KB."""
+LEAST_DENIED_DAYS = 365
+"""PCI DSS 4.0.1, 10.5.1: the history of audit logs is kept for at least 12 months."""
 DEFAULT_TAGS = {"Project": "payment-backend", "ManagedBy": "cdktf"}
 
 
@@ -233,6 +235,7 @@ class Settings(BaseSettings):
     oidc_audience: Annotated[str, _CLAIM] = ""
     oidc_roles_claim: Annotated[str, _CLAIM] = "groups"
     oidc_roles_prefix: Annotated[str, _PREFIX] = "payment-api-"
+    denied_retention_days: Annotated[int, _between(LEAST_DENIED_DAYS, 3653)] = 400
 
     lambda_memory_mb: Annotated[int, _between(128, 10240)] | None = None
     lambda_architecture: Literal["arm64", "x86_64"] | None = None

@@ -130,7 +130,9 @@ services = Services(
     hold=hold,
     outage=OutageLimit(hold, limits, int(setting("GATEWAY_OUTAGE_LIMIT"))),
     velocity=Velocity(limits),
-    access_log=DynamoAccessLog(dynamodb, setting("AUDIT_TABLE")),
+    access_log=DynamoAccessLog(
+        dynamodb, setting("DENIED_TABLE"), timedelta(days=int(setting("DENIED_RETENTION_DAYS")))
+    ),
     next_actions=RateLimitedNextActions(
         StripeNextActions(gateway_key.read, refused=gateway_key.forget, base_url=setting("STRIPE_API_BASE")),
         limits,

@@ -52,8 +52,7 @@ class Batch:
         tables.processing_status.grant(split, "GetItem", "Query", "PutItem", "UpdateItem", "BatchWriteItem")
         self.queue.grant_send(split)
         # split.arn would be a cycle: the function depends on its own policy
-        itself = f"arn:aws:lambda:{settings.aws_region}:{base.account_id}:function:{split.name}"
-        split.allow(["lambda:InvokeFunction"], [itself])
+        split.allow(["lambda:InvokeFunction"], [base.function_arn("split")])
         split_on_arrival(base.scope, base.batch_files, split, base.account_id)
         self.queue.keep_failed_events(split)
         return split
@@ -86,7 +85,7 @@ class Batch:
             900,
             **tables.payments.environment,
             **tables.processing_status.environment,
-            **tables.audit_log.environment,
+            **base.audit_function,
             **base.notifications.environment,
             **base.encryption.environment,
             **base.recovery_timeouts,
@@ -98,7 +97,8 @@ class Batch:
         base.batch_files.grant(report, REPORTING, "PutObject", "GetObject")
         tables.payments.grant_index(report, BY_BATCH)
         tables.payments.grant(report, "GetItem", "UpdateItem")  # of a canceled batch
-        tables.audit_log.grant(report, "PutItem")
+        # workflow.audit.arn would be a cycle: audit may invoke report
+        report.allow(["lambda:InvokeFunction"], [base.function_arn("audit")])
         tables.processing_status.grant(report, "Query", "UpdateItem")
         base.notifications.grant_publish(report)
         return report

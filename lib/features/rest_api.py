@@ -38,7 +38,8 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
         **tables.customers.environment,
         **tables.tokens.environment,
         **tables.limits.environment,
-        **tables.audit_log.environment,
+        **tables.denied_attempts.environment,
+        DENIED_RETENTION_DAYS=str(foundation.settings.denied_retention_days),
         **tables.payments.environment,
         **tables.processing_status.environment,
         **encryption.environment,
@@ -62,7 +63,7 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
     tables.tokens.grant_index(api, BY_CUSTOMER)
     tables.limits.grant(api, "UpdateItem")
     tables.controls.grant(api, "GetItem")  # the backlog, and the breaker
-    tables.audit_log.grant(api, "PutItem")
+    tables.denied_attempts.grant(api, "PutItem")
     encryption.grant_fields(api, "payment_id", "GenerateDataKey", "Decrypt")
     encryption.grant_fields(api, "customer_id", "GenerateDataKey", "Decrypt")
     encryption.grant_lookup(api)

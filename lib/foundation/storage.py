@@ -28,6 +28,7 @@ from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
     CONTROLS,
     CUSTOMERS,
+    DENIED_ATTEMPTS,
     GATEWAY_EVENTS,
     LIMITS,
     PAYMENTS,
@@ -96,6 +97,7 @@ class Tables(Construct):
         self.payments = PaymentTable(self, PAYMENTS, "PAYMENTS_TABLE", settings, encryption)
         self.processing_status = PaymentTable(self, PROCESSING_STATUS, "PROCESSING_STATUS_TABLE", settings, encryption)
         self.audit_log = PaymentTable(self, AUDIT_LOG, "AUDIT_TABLE", settings, encryption)
+        self.denied_attempts = PaymentTable(self, DENIED_ATTEMPTS, "DENIED_TABLE", settings, encryption)
         self.customers = PaymentTable(self, CUSTOMERS, "CUSTOMERS_TABLE", settings, encryption)
         self.gateway_events = PaymentTable(self, GATEWAY_EVENTS, "GATEWAY_EVENTS_TABLE", settings, encryption)
         self.controls = PaymentTable(self, CONTROLS, "CONTROLS_TABLE", settings, encryption)

@@ -99,9 +99,10 @@ def test_payment_when_it_is_anothers_then_404_as_if_unknown_and_audited(
     assert (refused.status_code, unknown.status_code) == (404, 404)
     assert {**refused.json(), "instance": ""} == {**unknown.json(), "instance": ""}
     [entry] = client("dynamodb").query(
-        TableName=outputs["audit_table"],
-        KeyConditionExpression="payment_id = :id",
-        ExpressionAttributeValues={":id": {"S": f"denied:payment:{others}"}},
+        TableName=outputs["denied_table"],
+        KeyConditionExpression="#resource = :resource",
+        ExpressionAttributeNames={"#resource": "resource"},
+        ExpressionAttributeValues={":resource": {"S": f"payment:{others}"}},
     )["Items"]
     assert entry["operation"]["S"] == "get_payment"
     assert entry["roles"]["S"] == "customer"

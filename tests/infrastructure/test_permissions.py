@@ -34,7 +34,8 @@ ONLY = {
     ("dynamodb:UpdateItem", "*:table/payment-gateway-events-*"): {"record", "sweep"},
     ("dynamodb:UpdateItem", "*:table/payment-controls-*"): {"charge", "sweep"},
     ("dynamodb:PutItem", "*:table/payment-controls-*"): set(),
-    ("dynamodb:PutItem", "*:table/payment-audit-log-*"): {"api", "audit", "report"},
+    ("dynamodb:*", "*:table/payment-audit-log-*"): {"audit"},
+    ("dynamodb:*", "*:table/payment-denied-attempts-*"): {"api"},
     ("sqs:SendMessage", "*:payment-queue-*"): {"dispatch", "split", "sweep"},
     ("sqs:DeleteMessage", "*:payment-queue-*"): {"dispatch"},
     ("s3:PutObject", "*:::payment-batch-files-*/results/*"): {"report"},
@@ -44,6 +45,7 @@ ONLY = {
     ("lambda:UpdateEventSourceMapping", "*"): {"sweep"},
     ("lambda:InvokeFunction", "*:function:payment-split-*"): {"split", "sweep"},
     ("lambda:InvokeFunction", "*:function:payment-report-*"): {"split", "audit", "sweep"},
+    ("lambda:InvokeFunction", "*:function:payment-audit-*"): {"processor", "report"},
     ("lambda:InvokeFunction", "*:function:payment-sweep-*"): {"sweep-schedule"},
     ("lambda:InvokeFunction", "*:function:payment-charge-*"): {"processor"},
     ("kms:GenerateDataKey", "*:key/encryption_key_*"): {"api", "charge", "split", "sweep", "webhook"},
@@ -172,9 +174,10 @@ def test_what_nothing_needs_when_looked_for_then_no_role_has_it(stack: Stack) ->
 
 
 def test_audit_log_when_written_then_entries_are_only_ever_added(stack: Stack) -> None:
-    actions = {action for _, action, resource in _grants(stack) if "payment-audit-log" in resource}
+    logs = ("payment-audit-log", "payment-denied-attempts")
+    actions = {action for _, action, resource in _grants(stack) if any(log in resource for log in logs)}
 
-    assert actions - {"dynamodb:GetItem", "dynamodb:Query"} == {"dynamodb:PutItem"}
+    assert actions == {"dynamodb:PutItem"}
 
 
 def test_delivery_can_be_switched_only_for_the_payment_queue(stack: Stack) -> None:

@@ -8,6 +8,7 @@ from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
     CONTROLS,
     CUSTOMERS,
+    DENIED_ATTEMPTS,
     GATEWAY_EVENTS,
     LIMITS,
     PAYMENTS,
@@ -18,7 +19,17 @@ from payments.adapters.dynamodb.tables import (
 )
 from tests.infrastructure.synth import Resource, Stack, arn, keys_of_data_and_alarms
 
-TABLES = [PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS, GATEWAY_EVENTS, CONTROLS, TOKENS, LIMITS]
+TABLES = [
+    PAYMENTS,
+    PROCESSING_STATUS,
+    AUDIT_LOG,
+    DENIED_ATTEMPTS,
+    CUSTOMERS,
+    GATEWAY_EVENTS,
+    CONTROLS,
+    TOKENS,
+    LIMITS,
+]
 KEPT_BY_ADDRESS = {
     "aws_dynamodb_table.tables_customers_table_94F6516F",
     "aws_dynamodb_table.tables_payment-audit-log_table_7F49584A",

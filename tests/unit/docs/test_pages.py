@@ -26,6 +26,7 @@ from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
     CONTROLS,
     CUSTOMERS,
+    DENIED_ATTEMPTS,
     GATEWAY_EVENTS,
     LIMITS,
     PAYMENTS,
@@ -207,7 +208,17 @@ def test_tables_when_read_then_keys_and_indexes_are_those_of_the_code() -> None:
                 for name, key in known.indexes.items()
             ),
         )
-        for known in (PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS, GATEWAY_EVENTS, TOKENS, LIMITS, CONTROLS)
+        for known in (
+            PAYMENTS,
+            PROCESSING_STATUS,
+            AUDIT_LOG,
+            DENIED_ATTEMPTS,
+            CUSTOMERS,
+            GATEWAY_EVENTS,
+            TOKENS,
+            LIMITS,
+            CONTROLS,
+        )
     }
     assert f"dropped after {KEPT.days} days (`{GATEWAY_EVENTS.expires}`)" in ARCHITECTURE.read_text()
 
