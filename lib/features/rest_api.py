@@ -6,6 +6,7 @@ from lib.features.workflow import Workflow
 from lib.foundation.foundation import Foundation
 from lib.foundation.functions import Function
 from lib.foundation.identity import Identity
+from payments.adapters.dynamodb.payment_writes import Write
 from payments.adapters.dynamodb.tables import BY_BATCH, BY_CUSTOMER, BY_DAY, BY_EMAIL, BY_METADATA, BY_STATUS_DAY
 
 
@@ -52,7 +53,8 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
         GATEWAY_OUTAGE_LIMIT=str(effective.gateway_outage_limit),
         **foundation.suffix,
     )
-    tables.payments.grant(api, "GetItem", "PutItem", "UpdateItem", "BatchGetItem")
+    tables.payments.grant(api, "GetItem", "BatchGetItem")
+    tables.payments.grant_writes(api, Write.CREATE, Write.SAVE, Write.MARK_RETRIED)  # SAVE: a cancellation
     tables.processing_status.grant(api, "Query", "UpdateItem")  # to pause, resume and cancel a batch
     indexes = [BY_BATCH, BY_CUSTOMER, BY_DAY, BY_STATUS_DAY]
     for index in [*indexes, BY_METADATA] if effective.searchable_metadata else indexes:

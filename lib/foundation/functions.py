@@ -12,7 +12,7 @@ from lib.bindings import (
 from lib.foundation.encryption import Encryption
 from lib.foundation.logs import log_group
 from lib.foundation.storage import Bucket
-from lib.iam import Grantee, Statement, allow, assumed_by, document, waive
+from lib.iam import Condition, Grantee, Statement, allow, assumed_by, document, waive
 from lib.settings import Settings
 
 RUNTIME = "python3.12"
@@ -105,7 +105,7 @@ class Function(Construct):
         """The function's ARN."""
         return self.function.arn
 
-    def allow(self, actions: list[str], resources: list[str], **conditions: dict[str, str]) -> None:
+    def allow(self, actions: list[str], resources: list[str], **conditions: Condition) -> None:
         """Add a permission to the function's role."""
         self._statements.append(allow(actions, resources, **conditions))
         self.policy.policy = document(*self._statements)

@@ -24,6 +24,7 @@ from lib.bindings import S3BucketLifecycleConfigurationRuleNoncurrentVersionExpi
 from lib.foundation.encryption import Encryption
 from lib.iam import Grantee, document, waive
 from lib.settings import Settings
+from payments.adapters.dynamodb.payment_writes import NAMED, Write
 from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
     CONTROLS,
@@ -83,6 +84,12 @@ class PaymentTable(Construct):
     def grant(self, function: Grantee, *actions: str) -> None:
         """Let a function call these actions ("GetItem", …) on the table's rows."""
         function.allow([f"dynamodb:{action}" for action in actions], [self.table.arn])
+
+    def grant_writes(self, function: Grantee, *writes: Write) -> None:
+        """Let a function make these writes of a payment's row: updates that name no attributes but theirs."""
+        attributes = sorted(frozenset().union(*(NAMED[write] for write in writes)))
+        limit = {"ForAllValues:StringEquals": {"dynamodb:Attributes": attributes}}
+        function.allow(["dynamodb:UpdateItem"], [self.table.arn], **limit)
 
     def grant_index(self, function: Grantee, index: str) -> None:
         """Let a function query one index."""

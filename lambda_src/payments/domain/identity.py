@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+REST, BATCH, PAYCTL, WORKFLOW = "rest", "batch", "payctl", "workflow"
+"""The channels of a change."""
+
 
 class Role(StrEnum):
     """What a caller may do. The values are groups of the user pool and scopes of machine clients."""
@@ -39,8 +42,45 @@ class Caller:
 
 def actor_of(caller: Caller) -> str:
     """The caller as the actor of a change: a role and the subject. Clients see only the role."""
-    by = next((role for role in (Role.ADMIN, Role.MERCHANT, Role.CUSTOMER) if caller.has(role)), Role.OPERATOR)
-    return f"{by}:{caller.subject}"
+    return f"{_role_of(caller)}:{caller.subject}"
+
+
+def _role_of(caller: Caller) -> Role:
+    """The role that lets a caller change a payment."""
+    return next((role for role in (Role.ADMIN, Role.MERCHANT, Role.CUSTOMER) if caller.has(role)), Role.OPERATOR)
+
+
+def submitter_of(caller: Caller) -> str:
+    """The actor of a payment's first version over REST: the channel and the role. The row has the subject already."""
+    return f"{REST}:{_role_of(caller)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Who made a change, as the audit log says it; what does not apply is empty.
+
+    `channel` is how the change came: `rest`, `batch` (an uploaded file), `payctl`, or `workflow` for a step of our own.
+    `uploader` is the principal that uploaded the file.
+    """
+
+    subject: str = ""
+    role: str = ""
+    channel: str = ""
+    uploader: str = ""
+
+
+def who_of(actor: str, submitted_by: str) -> Who:
+    """Who the actor of a change was. `submitted_by` is the subject of the caller who submitted the payment."""
+    kind, _, rest = actor.partition(":")
+    if kind == REST:
+        return Who(submitted_by, rest, REST)
+    if kind == BATCH:
+        return Who(submitted_by, "", BATCH, rest)
+    if kind == Role.OPERATOR:
+        return Who(rest, kind, PAYCTL)  # no route lets an operator change a payment
+    if kind in frozenset(Role):
+        return Who(rest, kind, REST)
+    return Who(channel=WORKFLOW)
 
 
 EVERYBODY = Caller("everybody", frozenset({Role.ADMIN}))

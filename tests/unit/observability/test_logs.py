@@ -19,7 +19,6 @@ from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
     CONTROLS,
     CUSTOMERS,
-    DENIED_ATTEMPTS,
     GATEWAY_EVENTS,
     PAYMENTS,
     PROCESSING_STATUS,
@@ -209,7 +208,6 @@ def settings() -> Iterator[dict[str, str]]:
             CONTROLS,
             GATEWAY_EVENTS,
             AUDIT_LOG,
-            DENIED_ATTEMPTS,
             PROCESSING_STATUS,
         ):
             create_table(table)
@@ -221,7 +219,7 @@ def settings() -> Iterator[dict[str, str]]:
             "CONTROLS_TABLE": CONTROLS.name,
             "GATEWAY_EVENTS_TABLE": GATEWAY_EVENTS.name,
             "AUDIT_TABLE": AUDIT_LOG.name,
-            "DENIED_TABLE": DENIED_ATTEMPTS.name,
+            "DENIED_TABLE": "unused",
             "DENIED_RETENTION_DAYS": "400",
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "VAULT_KEY_ARN": boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
