@@ -50,6 +50,8 @@ class Environment:
     searchable_metadata: str = ""  # the key of the payments' metadata that can be searched, by a keyed hash
     force_destroy: bool = True
     auth_mode: Literal["none", "jwt"] = "jwt"
+    self_sign_up: bool = False  # whether people may register as customers
+    require_second_factor: bool = False  # for the roles that see the data of all callers
     patience_seconds: int = 300  # how long an open payment is left alone before recovery processes it
     rate_per_ip_per_minute: int = 3000  # calls that change data
     rate_per_customer_per_minute: int = 60
@@ -59,7 +61,7 @@ class Environment:
 
 
 ENVIRONMENTS: dict[str, Environment] = {
-    "dev": Environment(log_retention_days=7, default_payment_method="pm_card_visa"),
+    "dev": Environment(log_retention_days=7, default_payment_method="pm_card_visa", self_sign_up=True),
     "staging": Environment(log_retention_days=30),
     "prod": Environment(
         lambda_memory_mb=1024,
@@ -67,6 +69,7 @@ ENVIRONMENTS: dict[str, Environment] = {
         api_rate_per_second=200,
         api_burst=400,
         gateway_mode="live",
+        require_second_factor=True,
         force_destroy=False,
     ),
     # one machine: as dev, with the fake Stripe, which sets no limit; the rate is what two cores sustain
@@ -77,6 +80,7 @@ ENVIRONMENTS: dict[str, Environment] = {
         gateway_rate_per_second=100,
         default_payment_method="pm_card_visa",
         searchable_metadata="order",
+        self_sign_up=True,
         patience_seconds=5,  # the search of the fake Stripe has no delay
         # all calls on one machine come from one address
         rate_per_ip_per_minute=100_000,
@@ -207,7 +211,9 @@ _MERCHANT = _pattern(
     "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", "names such as shop,partner: lower-case letters, digits, '-'"
 )
 _METADATA_KEY = _pattern("[!-9;-~]{1,40}", "one key of the metadata: 1 to 40 characters without ':' and spaces")
-_EMAIL = _pattern("[^@ ]+@[^@ ]+\\.[^@ ]+", "addresses such as oncall@example.com, separated by commas")
+_ADDRESS = "[^@ ]+@[^@ ]+\\.[^@ ]+"
+_SENDER = _pattern(_ADDRESS, "an address such as payments@example.com, of a domain that SES has verified")
+_EMAIL = _pattern(_ADDRESS, "addresses such as oncall@example.com, separated by commas")
 
 
 class Settings(BaseSettings):
@@ -235,6 +241,7 @@ class Settings(BaseSettings):
     oidc_audience: Annotated[str, _CLAIM] = ""
     oidc_roles_claim: Annotated[str, _CLAIM] = "groups"
     oidc_roles_prefix: Annotated[str, _PREFIX] = "payment-api-"
+    email_sender: Annotated[str, _SENDER] = ""
     denied_retention_days: Annotated[int, _between(LEAST_DENIED_DAYS, 3653)] = 400
 
     lambda_memory_mb: Annotated[int, _between(128, 10240)] | None = None
@@ -255,6 +262,8 @@ class Settings(BaseSettings):
     ) = None
     force_destroy: bool | None = None
     auth_mode: Literal["none", "jwt"] | None = None
+    self_sign_up: bool | None = None
+    require_second_factor: bool | None = None
     patience_seconds: Annotated[int, _UNIT_SECONDS] | None = None
     rate_per_ip_per_minute: Annotated[int, _between(1, 100_000)] | None = None
     rate_per_customer_per_minute: Annotated[int, _between(1, 100_000)] | None = None
@@ -266,6 +275,8 @@ class Settings(BaseSettings):
     def _production_is_protected(self) -> Self:
         if self.kind == "prod" and self.effective.auth_mode == "none":
             raise ValueError("AUTH_MODE: 'none' is not allowed in production; allowed: jwt")
+        if self.kind == "prod" and not self.effective.require_second_factor:
+            raise ValueError("REQUIRE_SECOND_FACTOR: 'false' is not allowed in production; allowed: true")
         return self
 
     @model_validator(mode="after")

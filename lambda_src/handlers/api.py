@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -185,7 +186,7 @@ def _answer(route: str, event: dict[str, Any]) -> dict[str, Any]:
     operation = OPERATIONS[route]
     request = _request(operation.__name__, event)
     services.limiter.check(request)  # before any work: a denied call counts too
-    require_role(request.caller, request.operation)
+    request = replace(request, caller=require_role(request.caller, request.operation))
     _check_outside_the_body(request)
     answered = operation(request, services)
     log.info("answered", route=route, status=answered["statusCode"], subject=request.caller.subject)

@@ -56,6 +56,7 @@ class Function(Construct):
         timeout_seconds: int,
         environment: dict[str, str],
         memory_mb: int | None = None,
+        after_its_policy: bool = True,
     ) -> None:
         super().__init__(scope, f"{name}_function")
         self.label = name
@@ -89,7 +90,7 @@ class Function(Construct):
                 }
             },
             tracing_config={"mode": "Active"},
-            depends_on=[self.policy],
+            depends_on=[self.policy] if after_its_policy else None,
         )
         waive(
             self.function,

@@ -222,5 +222,9 @@ def test_delivery_can_be_switched_only_for_the_payment_queue(stack: Stack) -> No
 def test_services_may_invoke_functions_only_from_a_named_source(stack: Stack) -> None:
     permissions = stack.all("aws_lambda_permission").values()
 
-    assert {permission["principal"] for permission in permissions} == {"apigateway.amazonaws.com", "s3.amazonaws.com"}
+    assert {permission["principal"] for permission in permissions} == {
+        "apigateway.amazonaws.com",
+        "cognito-idp.amazonaws.com",
+        "s3.amazonaws.com",
+    }
     assert all(permission["source_arn"] for permission in permissions)

@@ -1,6 +1,6 @@
 """The caller of a request and its roles, from a verified token's claims."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,10 +17,18 @@ class Role(StrEnum):
     """Makes refunds and manages the system; has all rights of the other roles."""
     OPERATOR = "operator"
     """Reads all data and handles disputes."""
+    AUDITOR = "auditor"
+    """Reads all data, and changes nothing."""
     MERCHANT = "merchant"
     """Submits payments and manages customers; sees what it submitted and created."""
     CUSTOMER = "customer"
     """Sees its own data."""
+
+
+STAFF = frozenset({Role.ADMIN, Role.OPERATOR, Role.AUDITOR})
+"""The roles that see the data of all callers. In production they need a second factor."""
+READERS = frozenset({Role.OPERATOR, Role.AUDITOR})
+"""The roles that see all data and change none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,7 @@ class Caller:
     @property
     def sees_all(self) -> bool:
         """True for callers who may see the data of all callers."""
-        return not self.roles.isdisjoint({Role.ADMIN, Role.OPERATOR})
+        return not self.roles.isdisjoint(STAFF)
 
     def has(self, role: Role) -> bool:
         """True if the caller has the role."""
@@ -117,10 +125,31 @@ def caller_of(authorizer: Mapping[str, Any], at: datetime) -> Caller:
     return caller
 
 
-def usage_key(suffix: str, merchant_client_id: str = "") -> str:
-    """The value of the API key that a request counts against: one for each merchant's app client, one for all others.
+class UsageGroup(StrEnum):
+    """Callers whose calls count together: nobody who registers can use up what staff and merchants may send."""
+
+    STAFF = "staff"
+    OTHER_MERCHANTS = "other-merchants"
+    """Merchants without an app client of their own: users, and callers of another issuer."""
+    PEOPLE = "people-and-others"
+
+
+def usage_group_of(caller: Caller) -> UsageGroup:
+    """The group that a caller without a usage plan of its own counts in."""
+    if caller.sees_all:
+        return UsageGroup.STAFF
+    return UsageGroup.OTHER_MERCHANTS if caller.has(Role.MERCHANT) else UsageGroup.PEOPLE
+
+
+def usage_key(suffix: str, merchant_client_id: str = "", group: UsageGroup = UsageGroup.PEOPLE) -> str:
+    """The value of the API key that a request counts against: one for each merchant's app client and for each group.
 
     It is not a secret: API Gateway takes it only from the authorizer, never from the caller.
     """
-    whose = f"merchant-{merchant_client_id}" if merchant_client_id else "people-and-others"
+    whose = f"merchant-{merchant_client_id}" if merchant_client_id else group
     return f"payment-api-{suffix}-{whose}"
+
+
+def groups_without_second_factor(groups: Sequence[str]) -> list[str]:
+    """The groups of the user pool that a user without a second factor keeps in their tokens."""
+    return [group for group in groups if group not in STAFF]
