@@ -117,6 +117,6 @@ def _answer(challenge: str) -> Mapping[str, str]:
                 "letter, a lowercase letter, a digit and a symbol"
             )
             return {"NEW_PASSWORD": _secret("New password", from_stdin=False)}
-        case "SOFTWARE_TOKEN_MFA":
-            return {"SOFTWARE_TOKEN_MFA_CODE": _secret("Code of your authenticator", from_stdin=False)}
+        case session.TOTP:
+            return {session.TOTP_CODE: _secret("Code of your authenticator", from_stdin=False)}
     raise Failure(f"Cognito asks for {challenge}, which payctl cannot answer")

@@ -24,6 +24,7 @@ LOG_IN = "log in with: payctl login"
 
 MFA_SETUP = "MFA_SETUP"
 TOTP = "SOFTWARE_TOKEN_MFA"
+TOTP_CODE = "SOFTWARE_TOKEN_MFA_CODE"
 Ask = Callable[[str], Mapping[str, str]]
 """Answers a Cognito challenge (`NEW_PASSWORD_REQUIRED`, …) with the required responses."""
 Enrol = Callable[[str], str]
