@@ -48,6 +48,7 @@ class Environment:
     gateway_mode: Literal["test", "live"] = "test"  # keys and events of Stripe's other mode are refused
     default_payment_method: str = ""
     searchable_metadata: str = ""  # the key of the payments' metadata that can be searched, by a keyed hash
+    denied_retention_days: int = 400  # how long denied attempts are kept
     force_destroy: bool = True
     auth_mode: Literal["none", "jwt"] = "jwt"
     self_sign_up: bool = False  # whether people may register as customers
@@ -242,7 +243,6 @@ class Settings(BaseSettings):
     oidc_roles_claim: Annotated[str, _CLAIM] = "groups"
     oidc_roles_prefix: Annotated[str, _PREFIX] = "payment-api-"
     email_sender: Annotated[str, _SENDER] = ""
-    denied_retention_days: Annotated[int, _between(LEAST_DENIED_DAYS, 3653)] = 400
 
     lambda_memory_mb: Annotated[int, _between(128, 10240)] | None = None
     lambda_architecture: Literal["arm64", "x86_64"] | None = None
@@ -260,6 +260,7 @@ class Settings(BaseSettings):
     default_payment_method: (
         Annotated[str, _pattern("[A-Za-z0-9_]{3,128}", "a payment method of the gateway")] | None
     ) = None
+    denied_retention_days: Annotated[int, _between(LEAST_DENIED_DAYS, 3653)] | None = None
     force_destroy: bool | None = None
     auth_mode: Literal["none", "jwt"] | None = None
     self_sign_up: bool | None = None

@@ -31,7 +31,10 @@ def login(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Log in. Type the password or secret without echo or pass it on standard input. It is never stored."""
+    """Log in. Type the password or secret without echo or pass it on standard input. It is never stored.
+
+    Where staff need a second factor, this sets one up at a terminal.
+    """
     if sum(map(bool, (username, client_id, sample))) > 1:
         raise Failure("give one of --username, --client-id and --as", code=Exit.USAGE)
     stack = stack_of(context)

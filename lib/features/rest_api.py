@@ -40,7 +40,7 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
         **tables.tokens.environment,
         **tables.limits.environment,
         **tables.denied_attempts.environment,
-        DENIED_RETENTION_DAYS=str(foundation.settings.denied_retention_days),
+        DENIED_RETENTION_DAYS=str(effective.denied_retention_days),
         **tables.payments.environment,
         **tables.processing_status.environment,
         **encryption.environment,

@@ -164,7 +164,7 @@ def test_audit_entries_say_who_submitted_and_who_only_processed(
     api_as: ApiAs, local_stack: LocalStack, client: Client, outputs: dict[str, str], new_id: NewId
 ) -> None:
     payment_id, merchant = new_id(), api_as("merchant")
-    body = {"payment_id": payment_id, "amount": OVER_SMALL, "currency": "USD", "customer_id": "cus_of_nobody"}
+    body = {"payment_id": payment_id, "amount": OVER_SMALL, "currency": "USD", "customer_id": "cus_not_stored"}
     assert merchant.post(body).status_code == 202
     assert merchant.settled(payment_id)["history"][0]["actor"] == "rest"
     log = DynamoAuditStore(client("dynamodb"), outputs["audit_table"], outputs["payments_table"])
@@ -172,7 +172,7 @@ def test_audit_entries_say_who_submitted_and_who_only_processed(
     claims = jwt.decode(local_stack.token("merchant"), options={"verify_signature": False})
     assert (first.subject, first.role, first.channel, first.uploader) == (claims["sub"], "merchant", "rest", "")
     assert {(entry.subject, entry.role, entry.channel) for entry in others} == {("", "", "workflow")}
-    assert {entry.customer_id for entry in (first, *others)} == {"cus_of_nobody"}
+    assert {entry.customer_id for entry in (first, *others)} == {"cus_not_stored"}
 
 
 @pytest.mark.fault(42)

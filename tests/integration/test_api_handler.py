@@ -476,6 +476,26 @@ def test_id_of_another_owner_gets_404_like_unknown_and_one_audit_entry(api: Api,
     assert api.ask(route, SHOP, path={f"{kind}_id": ids[kind]})["statusCode"] == 200
 
 
+@pytest.mark.fault(42)
+@pytest.mark.parametrize("reader", [Role.AUDITOR, Role.OPERATOR])
+@pytest.mark.parametrize("own", [Role.CUSTOMER, Role.MERCHANT])
+def test_reader_of_all_data_changes_only_its_own(api: Api, own: Role, reader: Role) -> None:
+    api.ask("POST /customers", SHOP, CUSTOMER)
+    both = Caller("sub_reader", frozenset({own, reader}))
+    path, route = {"customer_id": "cus_1"}, "/customers/{customer_id}"
+
+    assert api.ask(f"GET {route}", both, path=path)["statusCode"] == 200
+    assert api.ask(f"PATCH {route}", both, {"name": "mine"}, path=path)["statusCode"] == 404
+    assert api.ask(f"DELETE {route}", both, path=path)["statusCode"] == 404
+    card = {"customer_id": "cus_1", "payment_method": "pm_card_visa"}
+    assert api.ask("POST /tokens", both, card)["statusCode"] == 404
+    if own is Role.MERCHANT:  # nor may it be charged on the other's card
+        paid = api.ask(
+            "POST /payments", both, {"payment_id": "p", "amount": 5, "currency": "USD", "customer_id": "cus_1"}
+        )
+        assert paid["statusCode"] == 404
+
+
 # Limits ------------------------------------------------------------------------------------------------------------
 
 

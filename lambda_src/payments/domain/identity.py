@@ -126,7 +126,7 @@ def caller_of(authorizer: Mapping[str, Any], at: datetime) -> Caller:
 
 
 class UsageGroup(StrEnum):
-    """Callers whose calls count together: nobody who registers can use up what staff and merchants may send."""
+    """Callers whose calls count together. People who register cannot use up what staff and merchants may send."""
 
     STAFF = "staff"
     OTHER_MERCHANTS = "other-merchants"

@@ -184,7 +184,7 @@ def test_verify_detects_who_was_edited_also_where_it_was_empty(field: str) -> No
         verify(row, entries)
 
 
-def test_entries_from_before_these_fields_keep_their_hashes_and_are_continued() -> None:
+def test_entries_from_before_these_fields_keep_their_hashes() -> None:
     """The hash of an entry that code of November 2026 wrote."""
     old = AuditEntry(
         payment_id="pay_1",
