@@ -37,6 +37,7 @@ from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
     CONTROLS,
     CUSTOMERS,
+    DENIED_ATTEMPTS,
     GATEWAY_EVENTS,
     LIMITS,
     PAYMENTS,
@@ -90,7 +91,17 @@ EXPRESS_GB = Decimal(64) / 1024
 
 TABLES = {
     table.name: table
-    for table in (PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS, TOKENS, LIMITS, GATEWAY_EVENTS, CONTROLS)
+    for table in (
+        PAYMENTS,
+        PROCESSING_STATUS,
+        AUDIT_LOG,
+        DENIED_ATTEMPTS,
+        CUSTOMERS,
+        TOKENS,
+        LIMITS,
+        GATEWAY_EVENTS,
+        CONTROLS,
+    )
 }
 UNITS = (
     "DynamoDB write units",
@@ -260,6 +271,8 @@ class Functions:
             "PAYMENTS_TABLE": PAYMENTS.name,
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "AUDIT_TABLE": AUDIT_LOG.name,
+            "DENIED_TABLE": DENIED_ATTEMPTS.name,
+            "DENIED_RETENTION_DAYS": "400",
             "CUSTOMERS_TABLE": CUSTOMERS.name,
             "TOKENS_TABLE": TOKENS.name,
             "LIMITS_TABLE": LIMITS.name,
@@ -277,6 +290,7 @@ class Functions:
             "PAYMENT_EVENTS_TOPIC_ARN": topic,
             "PAYMENT_QUEUE_URL": queue,
             "REPORT_FUNCTION": "-",
+            "AUDIT_FUNCTION": "-",
             "SPLIT_FUNCTION": "-",
             "DISPATCH_MAPPING_ID": "-",
             "AWS_LAMBDA_FUNCTION_NAME": "-",

@@ -59,6 +59,7 @@ from cdktf_cdktf_provider_aws.cognito_user_group import CognitoUserGroup
 from cdktf_cdktf_provider_aws.cognito_user_pool import (
     CognitoUserPool,
     CognitoUserPoolAccountRecoverySettingRecoveryMechanism,
+    CognitoUserPoolLambdaConfigPreTokenGenerationConfig,
 )
 from cdktf_cdktf_provider_aws.cognito_user_pool_client import (
     CognitoUserPoolClient,
@@ -145,6 +146,7 @@ __all__ = [
     "CognitoUserPoolClient",
     "CognitoUserPoolClientTokenValidityUnits",
     "CognitoUserPoolDomain",
+    "CognitoUserPoolLambdaConfigPreTokenGenerationConfig",
     "Construct",
     "DataAwsCallerIdentity",
     "DynamodbTable",

@@ -1,17 +1,20 @@
 """IAM policy documents, the Grantee protocol, and the reviewed waivers of the security scanner's rules."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from lib.bindings import TerraformResource
 
 Statement = dict[str, Any]
+Condition = Mapping[str, str | Sequence[str]]
+"""Condition key → value or values, for one operator."""
 
 
 class Grantee(Protocol):
     """A resource whose role takes permissions, such as a Lambda function. Tables, keys and queues grant to it."""
 
-    def allow(self, actions: list[str], resources: list[str], **conditions: dict[str, str]) -> None:
+    def allow(self, actions: list[str], resources: list[str], **conditions: Condition) -> None:
         """Add a permission to the role."""
 
 
@@ -20,7 +23,7 @@ def document(*statements: Statement) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
-def allow(actions: list[str], resources: list[str], **conditions: dict[str, str]) -> Statement:
+def allow(actions: list[str], resources: list[str], **conditions: Condition) -> Statement:
     """A statement of an identity-based policy."""
     statement: Statement = {"Effect": "Allow", "Action": actions, "Resource": resources}
     return statement | ({"Condition": conditions} if conditions else {})

@@ -13,6 +13,7 @@ from lib.features.batch import Batch
 from lib.features.rate_limits import RateLimits
 from lib.features.recovery import Recovery
 from lib.features.rest_api import RestApi
+from lib.features.second_factor import SecondFactor
 from lib.features.webhooks import Webhooks
 from lib.features.workflow import Workflow
 from lib.foundation.foundation import Foundation
@@ -41,6 +42,8 @@ class PaymentStack(TerraformStack):
 
         # payments over REST, and what Stripe reports about them later
         identity = Identity(self, settings, foundation.account_id) if with_tokens else None
+        if identity:
+            SecondFactor(foundation, identity)
         webhooks = Webhooks(foundation, workflow)
         api = RestApi(foundation, workflow, webhooks, identity)
         RateLimits(foundation, api, identity)
@@ -60,6 +63,7 @@ class PaymentStack(TerraformStack):
             payments_table=tables.payments.name,
             processing_status_table=tables.processing_status.name,
             audit_table=tables.audit_log.name,
+            denied_table=tables.denied_attempts.name,
             customers_table=tables.customers.name,
             gateway_events_table=tables.gateway_events.name,
             controls_table=tables.controls.name,

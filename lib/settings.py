@@ -24,6 +24,8 @@ EXPRESS_WAIT_SECONDS = 120
 80 (Step Functions Developer Guide, "Quotas")."""
 MOST_MERCHANTS = 50
 """The ids of their app clients must fit into the authorizer's environment, which Lambda limits to 4 KB."""
+LEAST_DENIED_DAYS = 365
+"""PCI DSS 4.0.1, 10.5.1: the history of audit logs is kept for at least 12 months."""
 DEFAULT_TAGS = {"Project": "payment-backend", "ManagedBy": "cdktf"}
 
 
@@ -46,8 +48,11 @@ class Environment:
     gateway_mode: Literal["test", "live"] = "test"  # keys and events of Stripe's other mode are refused
     default_payment_method: str = ""
     searchable_metadata: str = ""  # the key of the payments' metadata that can be searched, by a keyed hash
+    denied_retention_days: int = 400  # how long denied attempts are kept
     force_destroy: bool = True
     auth_mode: Literal["none", "jwt"] = "jwt"
+    self_sign_up: bool = False  # whether people may register as customers
+    require_second_factor: bool = False  # for the roles that see the data of all callers
     patience_seconds: int = 300  # how long an open payment is left alone before recovery processes it
     rate_per_ip_per_minute: int = 3000  # calls that change data
     rate_per_customer_per_minute: int = 60
@@ -57,7 +62,7 @@ class Environment:
 
 
 ENVIRONMENTS: dict[str, Environment] = {
-    "dev": Environment(log_retention_days=7, default_payment_method="pm_card_visa"),
+    "dev": Environment(log_retention_days=7, default_payment_method="pm_card_visa", self_sign_up=True),
     "staging": Environment(log_retention_days=30),
     "prod": Environment(
         lambda_memory_mb=1024,
@@ -65,6 +70,7 @@ ENVIRONMENTS: dict[str, Environment] = {
         api_rate_per_second=200,
         api_burst=400,
         gateway_mode="live",
+        require_second_factor=True,
         force_destroy=False,
     ),
     # one machine: as dev, with the fake Stripe, which sets no limit; the rate is what two cores sustain
@@ -75,6 +81,7 @@ ENVIRONMENTS: dict[str, Environment] = {
         gateway_rate_per_second=100,
         default_payment_method="pm_card_visa",
         searchable_metadata="order",
+        self_sign_up=True,
         patience_seconds=5,  # the search of the fake Stripe has no delay
         # all calls on one machine come from one address
         rate_per_ip_per_minute=100_000,
@@ -205,7 +212,9 @@ _MERCHANT = _pattern(
     "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", "names such as shop,partner: lower-case letters, digits, '-'"
 )
 _METADATA_KEY = _pattern("[!-9;-~]{1,40}", "one key of the metadata: 1 to 40 characters without ':' and spaces")
-_EMAIL = _pattern("[^@ ]+@[^@ ]+\\.[^@ ]+", "addresses such as oncall@example.com, separated by commas")
+_ADDRESS = "[^@ ]+@[^@ ]+\\.[^@ ]+"
+_SENDER = _pattern(_ADDRESS, "an address such as payments@example.com, of a domain that SES has verified")
+_EMAIL = _pattern(_ADDRESS, "addresses such as oncall@example.com, separated by commas")
 
 
 class Settings(BaseSettings):
@@ -233,6 +242,7 @@ class Settings(BaseSettings):
     oidc_audience: Annotated[str, _CLAIM] = ""
     oidc_roles_claim: Annotated[str, _CLAIM] = "groups"
     oidc_roles_prefix: Annotated[str, _PREFIX] = "payment-api-"
+    email_sender: Annotated[str, _SENDER] = ""
 
     lambda_memory_mb: Annotated[int, _between(128, 10240)] | None = None
     lambda_architecture: Literal["arm64", "x86_64"] | None = None
@@ -250,8 +260,11 @@ class Settings(BaseSettings):
     default_payment_method: (
         Annotated[str, _pattern("[A-Za-z0-9_]{3,128}", "a payment method of the gateway")] | None
     ) = None
+    denied_retention_days: Annotated[int, _between(LEAST_DENIED_DAYS, 3653)] | None = None
     force_destroy: bool | None = None
     auth_mode: Literal["none", "jwt"] | None = None
+    self_sign_up: bool | None = None
+    require_second_factor: bool | None = None
     patience_seconds: Annotated[int, _UNIT_SECONDS] | None = None
     rate_per_ip_per_minute: Annotated[int, _between(1, 100_000)] | None = None
     rate_per_customer_per_minute: Annotated[int, _between(1, 100_000)] | None = None
@@ -263,6 +276,8 @@ class Settings(BaseSettings):
     def _production_is_protected(self) -> Self:
         if self.kind == "prod" and self.effective.auth_mode == "none":
             raise ValueError("AUTH_MODE: 'none' is not allowed in production; allowed: jwt")
+        if self.kind == "prod" and not self.effective.require_second_factor:
+            raise ValueError("REQUIRE_SECOND_FACTOR: 'false' is not allowed in production; allowed: true")
         return self
 
     @model_validator(mode="after")

@@ -16,7 +16,8 @@ def make_users(cognito: Any, user_pool_id: str, directory: Path) -> None:
     `cognito` is a client of the pool's AWS. Existing users keep their passwords.
     """
     path = directory / SAMPLE_USERS
-    users: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else _new_users()
+    known: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
+    users = _new_users() | known
     write_private(path, json.dumps(users, indent=2))
     for role, user in users.items():
         whose = {"UserPoolId": user_pool_id, "Username": user["email"]}

@@ -3,15 +3,18 @@
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
 from payctl import prompts, session, show
 from payctl.failures import Exit, Failure
 from payctl.options import Json, stack_of
+from payctl.stack import Stack
 from payments.domain.clock import iso
-from payments.domain.identity import Role
+from payments.domain.identity import STAFF, Role
 
 
 def login(
@@ -28,7 +31,10 @@ def login(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Log in. Type the password or secret without echo or pass it on standard input. It is never stored."""
+    """Log in. Type the password or secret without echo or pass it on standard input. It is never stored.
+
+    Where staff need a second factor, this sets one up at a terminal.
+    """
     if sum(map(bool, (username, client_id, sample))) > 1:
         raise Failure("give one of --username, --client-id and --as", code=Exit.USAGE)
     stack = stack_of(context)
@@ -39,7 +45,11 @@ def login(
         new = session.sign_in_machine(stack, client_id, _secret(f"Secret of {client_id}", password_stdin))
     else:
         username = username or _email()
-        new = session.sign_in(stack, username, _secret(f"Password of {username}", password_stdin), _answer)
+        enrol = partial(_enrolled, stack.name, username)
+        password = _secret(f"Password of {username}", password_stdin)
+        new = session.sign_in(stack, username, password, _answer, enrol)
+        if session.needs_second_factor(stack, new):
+            new = _enrolled_or_reminded(stack, new, enrol)
     session.keep(stack, new)
     ends_at = "" if new.refresh_token else iso(datetime.fromtimestamp(new.expires_at, UTC))
     if json:
@@ -81,6 +91,26 @@ def _secret(prompt: str, from_stdin: bool) -> str:
     return secret
 
 
+def _enrolled_or_reminded(stack: Stack, new: session.Session, enrol: session.Enrol) -> session.Session:
+    """Set up a second factor at a terminal. Elsewhere say what the user's tokens lack."""
+    staff = ", ".join(role for role in Role if role in STAFF)
+    why = f"{stack.name} leaves out the roles {staff} of a user without a second factor"
+    if not prompts.at_a_terminal():
+        show.note(f"{why}; to set one up, log in at a terminal")
+        return new
+    show.note(why)
+    return session.with_second_factor(stack, new, enrol)
+
+
+def _enrolled(environment: str, username: str, secret: str) -> str:
+    """Show the secret of a new authenticator, and ask for its code."""
+    label = quote(f"payments {environment}:{username}")
+    show.note("add this account to an authenticator app, by its secret or by the address in a QR code:")
+    show.note(f"  secret   {secret}")
+    show.note(f"  address  otpauth://totp/{label}?secret={secret}&issuer={quote(f'payments {environment}')}")
+    return _secret("Code of your authenticator", from_stdin=False)
+
+
 def _answer(challenge: str) -> Mapping[str, str]:
     """The user's response to a Cognito challenge. Raises Failure for a challenge that a terminal cannot answer."""
     match challenge:
@@ -90,6 +120,6 @@ def _answer(challenge: str) -> Mapping[str, str]:
                 "letter, a lowercase letter, a digit and a symbol"
             )
             return {"NEW_PASSWORD": _secret("New password", from_stdin=False)}
-        case "SOFTWARE_TOKEN_MFA":
-            return {"SOFTWARE_TOKEN_MFA_CODE": _secret("Code of your authenticator", from_stdin=False)}
+        case session.TOTP:
+            return {session.TOTP_CODE: _secret("Code of your authenticator", from_stdin=False)}
     raise Failure(f"Cognito asks for {challenge}, which payctl cannot answer")

@@ -22,8 +22,13 @@ EARLY_SECONDS = 60
 TIMEOUT_SECONDS = 10
 LOG_IN = "log in with: payctl login"
 
+MFA_SETUP = "MFA_SETUP"
+TOTP = "SOFTWARE_TOKEN_MFA"
+TOTP_CODE = "SOFTWARE_TOKEN_MFA_CODE"
 Ask = Callable[[str], Mapping[str, str]]
 """Answers a Cognito challenge (`NEW_PASSWORD_REQUIRED`, …) with the required responses."""
+Enrol = Callable[[str], str]
+"""Shows the user the secret of an authenticator, and returns the code that it gives."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,8 @@ def current(stack: Stack) -> Session:
     return keep(stack, _renewed(stack, session))
 
 
-def sign_in(stack: Stack, username: str, password: str, ask: Ask) -> Session:
-    """Log in a user. Raises Cognito's errors."""
+def sign_in(stack: Stack, username: str, password: str, ask: Ask, enrol: Enrol | None = None) -> Session:
+    """Log in a user. `enrol` sets up a second factor where Cognito asks for one. Raises Cognito's errors."""
     client, client_id = stack.client("cognito-idp"), stack["people_client_id"]
     answer = client.initiate_auth(
         ClientId=client_id,
@@ -76,13 +81,49 @@ def sign_in(stack: Stack, username: str, password: str, ask: Ask) -> Session:
     )
     while challenge := answer.get("ChallengeName"):
         name = answer.get("ChallengeParameters", {}).get("USER_ID_FOR_SRP", username)
+        session = answer["Session"]
+        if challenge == MFA_SETUP:  # a pool in which every user needs a second factor
+            session, responses = set_up(client, enrol, Session=session), {}
+        else:
+            responses = dict(ask(challenge))
         answer = client.respond_to_auth_challenge(
             ClientId=client_id,
             ChallengeName=challenge,
-            Session=answer["Session"],
-            ChallengeResponses={"USERNAME": name, **ask(challenge)},
+            Session=session,
+            ChallengeResponses={"USERNAME": name, **responses},
         )
     return _session(username, answer["AuthenticationResult"])
+
+
+def needs_second_factor(stack: Stack, session: Session) -> bool:
+    """Whether the stack leaves out the roles of staff because this user has no second factor."""
+    if stack.outputs.get("second_factor") != "required":
+        return False
+    user = stack.client("cognito-idp").get_user(AccessToken=session.access_token)
+    return TOTP not in user.get("UserMFASettingList", [])
+
+
+def with_second_factor(stack: Stack, session: Session, enrol: Enrol) -> Session:
+    """Set up an authenticator for the user, and renew the tokens: the new ones have the roles of staff.
+
+    Raises Cognito's errors.
+    """
+    client = stack.client("cognito-idp")
+    set_up(client, enrol, AccessToken=session.access_token)
+    client.set_user_mfa_preference(
+        AccessToken=session.access_token, SoftwareTokenMfaSettings={"Enabled": True, "PreferredMfa": True}
+    )
+    return _renewed(stack, session)
+
+
+def set_up(client: Any, enrol: Enrol | None, **proof: str) -> str:
+    """Tie an authenticator to the user. `proof` is an AccessToken or a Session. Returns the next Session, if any."""
+    if enrol is None:
+        return str(_no_challenge(MFA_SETUP))
+    given = client.associate_software_token(**proof)
+    proof = {"Session": given["Session"]} if "Session" in proof else proof
+    verified = client.verify_software_token(**proof, UserCode=enrol(given["SecretCode"]), FriendlyDeviceName="payctl")
+    return str(verified.get("Session", ""))
 
 
 def sign_in_machine(stack: Stack, client_id: str, secret: str) -> Session:

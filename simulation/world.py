@@ -24,6 +24,7 @@ from lib.features.state_machine import Step, definition
 from payments.adapters.step_functions import StepFunctionsWorkflow
 from payments.adapters.stripe.amounts import refusal
 from payments.application.accept import OtherPayment, accept
+from payments.application.audit import audit
 from payments.application.batch import cancel_rows, result_files
 from payments.application.batch import report as batch_report
 from payments.application.batch import split as batch_split
@@ -205,7 +206,12 @@ class World:
             slot_length(25, 8),
         )
         log = effects.of("audit_log", self.audit_log, once=("append",))
-        self.canceler = BatchCanceler(payments, batches, log, effects.of("sns", self).publish, clock)
+
+        def finish(payment: Payment) -> None:
+            audit(payment, log=log)
+            batches.close_row(payment)
+
+        self.canceler = BatchCanceler(payments, batches, finish, effects.of("sns", self).publish, clock)
 
         def jitter(most: int) -> int:
             return random.randint(0, most)

@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -130,7 +131,9 @@ services = Services(
     hold=hold,
     outage=OutageLimit(hold, limits, int(setting("GATEWAY_OUTAGE_LIMIT"))),
     velocity=Velocity(limits),
-    access_log=DynamoAccessLog(dynamodb, setting("AUDIT_TABLE")),
+    access_log=DynamoAccessLog(
+        dynamodb, setting("DENIED_TABLE"), timedelta(days=int(setting("DENIED_RETENTION_DAYS")))
+    ),
     next_actions=RateLimitedNextActions(
         StripeNextActions(gateway_key.read, refused=gateway_key.forget, base_url=setting("STRIPE_API_BASE")),
         limits,
@@ -183,7 +186,7 @@ def _answer(route: str, event: dict[str, Any]) -> dict[str, Any]:
     operation = OPERATIONS[route]
     request = _request(operation.__name__, event)
     services.limiter.check(request)  # before any work: a denied call counts too
-    require_role(request.caller, request.operation)
+    request = replace(request, caller=require_role(request.caller, request.operation))
     _check_outside_the_body(request)
     answered = operation(request, services)
     log.info("answered", route=route, status=answered["statusCode"], subject=request.caller.subject)

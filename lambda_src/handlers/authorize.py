@@ -6,7 +6,7 @@ from payments.adapters.oidc.bearer_tokens import BadToken, OtherIssuer, TrustedI
 from payments.adapters.oidc.signing_keys import KeysUnavailable, SigningKeys, discovered, https_reader
 from payments.config import setting
 from payments.domain.clock import utc_now
-from payments.domain.identity import authorizer_context, usage_key
+from payments.domain.identity import authorizer_context, usage_group_of, usage_key
 from payments.observability.logs import invocation, logger
 
 SUFFIX = setting("ENVIRONMENT_SUFFIX")
@@ -36,7 +36,12 @@ def _trusted() -> list[TrustedIssuer]:
         keys = SigningKeys(read, lambda: discovered(other, read))
         trusted.append(
             OtherIssuer(
-                other, keys, setting("OIDC_AUDIENCE"), setting("OIDC_ROLES_CLAIM"), setting("OIDC_ROLES_PREFIX")
+                other,
+                keys,
+                setting("OIDC_AUDIENCE"),
+                setting("OIDC_ROLES_CLAIM"),
+                setting("OIDC_ROLES_PREFIX"),
+                needs_second_factor=setting("REQUIRE_SECOND_FACTOR") == "true",
             )
         )
     return trusted
@@ -70,5 +75,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         "principalId": caller.subject,
         "policyDocument": {"Version": "2012-10-17", "Statement": [allowed]},
         "context": authorizer_context(caller, bearer.expires_at),
-        "usageIdentifierKey": usage_key(SUFFIX, caller.subject if caller.subject in MERCHANTS else ""),
+        "usageIdentifierKey": usage_key(
+            SUFFIX, caller.subject if caller.subject in MERCHANTS else "", usage_group_of(caller)
+        ),
     }

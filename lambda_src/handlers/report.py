@@ -8,19 +8,21 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.adapters import aws_clients as aws
-from payments.adapters.dynamodb.audit import DynamoAuditStore
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.kms import KmsFieldEncryptor
+from payments.adapters.lambda_functions import CallFailed, FunctionCaller
 from payments.adapters.s3 import S3BatchFiles
 from payments.application.batch.cancel_rows import BatchCanceler
 from payments.application.batch.report import Reporter
 from payments.config import setting
 from payments.domain.batch.state import BatchStatus
 from payments.domain.clock import utc_now
+from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.observability.logs import invocation, logger
 from payments.observability.metrics import count_canceled
+from payments.ports.payment_store import VersionConflict
 
 dynamodb, sns = aws.dynamodb(), aws.sns()
 log = logger()
@@ -35,6 +37,19 @@ def publish(event: dict[str, Any]) -> None:
             name: {"DataType": "String", "StringValue": event[name]} for name in ("event_type", "status")
         },
     )
+
+
+audit = FunctionCaller(aws.functions(), setting("AUDIT_FUNCTION"))
+
+
+def finish(payment: Payment) -> None:
+    """Call the audit function, which reads the row. Raises VersionConflict if it did not get its entries in."""
+    try:
+        audit({"payment_id": payment.payment_id})
+    except CallFailed as failed:
+        if failed.error_type == VersionConflict.__name__:
+            raise VersionConflict(str(failed)) from None
+        raise
 
 
 reporter = Reporter(
@@ -52,7 +67,7 @@ timeouts = RecoveryTimeouts(timedelta(seconds=int(setting("PATIENCE_SECONDS"))))
 canceler = BatchCanceler(
     payments=DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"), timeouts=timeouts),
     batches=reporter.batches,
-    log=DynamoAuditStore(dynamodb, setting("AUDIT_TABLE"), setting("PAYMENTS_TABLE")),
+    finish=finish,
     publish=publish,
     clock=utc_now,
 )

@@ -13,6 +13,7 @@ from lib.features.workflow import Workflow
 from lib.foundation.foundation import Foundation
 from lib.foundation.functions import Function
 from lib.foundation.storage import Bucket
+from payments.adapters.dynamodb.payment_writes import Write
 from payments.adapters.dynamodb.tables import BY_BATCH
 from payments.domain.batch.state import INCOMING, REPORTING, RESULTS
 
@@ -48,12 +49,11 @@ class Batch:
         if searchable:
             base.encryption.grant_lookup(split)
         base.batch_files.grant(split, INCOMING, "GetObjectVersion")  # the version that the event names
-        tables.payments.grant(split, "PutItem")
+        tables.payments.grant_writes(split, Write.CREATE)
         tables.processing_status.grant(split, "GetItem", "Query", "PutItem", "UpdateItem", "BatchWriteItem")
         self.queue.grant_send(split)
         # split.arn would be a cycle: the function depends on its own policy
-        itself = f"arn:aws:lambda:{settings.aws_region}:{base.account_id}:function:{split.name}"
-        split.allow(["lambda:InvokeFunction"], [itself])
+        split.allow(["lambda:InvokeFunction"], [base.function_arn("split")])
         split_on_arrival(base.scope, base.batch_files, split, base.account_id)
         self.queue.keep_failed_events(split)
         return split
@@ -86,7 +86,7 @@ class Batch:
             900,
             **tables.payments.environment,
             **tables.processing_status.environment,
-            **tables.audit_log.environment,
+            **base.audit_function,
             **base.notifications.environment,
             **base.encryption.environment,
             **base.recovery_timeouts,
@@ -97,8 +97,10 @@ class Batch:
         base.batch_files.grant(report, RESULTS, "PutObject", "GetObject")  # to see a file that a stopped run completed
         base.batch_files.grant(report, REPORTING, "PutObject", "GetObject")
         tables.payments.grant_index(report, BY_BATCH)
-        tables.payments.grant(report, "GetItem", "UpdateItem")  # of a canceled batch
-        tables.audit_log.grant(report, "PutItem")
+        tables.payments.grant(report, "GetItem")
+        tables.payments.grant_writes(report, Write.SAVE)  # of a canceled batch
+        # workflow.audit.arn would be a cycle: audit may invoke report
+        report.allow(["lambda:InvokeFunction"], [base.function_arn("audit")])
         tables.processing_status.grant(report, "Query", "UpdateItem")
         base.notifications.grant_publish(report)
         return report

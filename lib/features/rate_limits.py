@@ -17,7 +17,7 @@ from lib.features.rest_api import RestApi
 from lib.foundation.foundation import Foundation
 from lib.foundation.identity import Identity
 from lib.iam import waive
-from payments.domain.identity import usage_key
+from payments.domain.identity import UsageGroup, usage_key
 from payments.rest.http import MAX_BODY_BYTES
 
 FLOOD_SECONDS = 60
@@ -29,6 +29,9 @@ LEAST_FLOOD = 10
 """The lowest limit that a rate-based rule of WAF accepts."""
 BURST_FACTOR = 2
 """A merchant's burst, as a multiple of its rate."""
+
+_SHARES = {UsageGroup.STAFF: 100, UsageGroup.OTHER_MERCHANTS: 100, UsageGroup.PEOPLE: 50}
+"""The most calls of a group, as a percentage of the API's throttle: those who may register leave half of it."""
 
 MANAGED_RULES: dict[str, tuple[str, ...]] = {
     "AWSManagedRulesAmazonIpReputationList": (),
@@ -77,11 +80,12 @@ class RateLimits(Construct):
                 throttle_settings={"rate_limit": rate, "burst_limit": BURST_FACTOR * rate},
                 quota_settings={"limit": effective.merchant_quota_per_day, "period": "DAY"},
             )
-        self._plan(
-            "people-and-others",
-            usage_key(suffix),
-            throttle_settings={"rate_limit": effective.api_rate_per_second, "burst_limit": effective.api_burst},
-        )
+        for group, percent in _SHARES.items():
+            rate, burst = (
+                max(1, most * percent // 100) for most in (effective.api_rate_per_second, effective.api_burst)
+            )
+            throttle = {"rate_limit": rate, "burst_limit": burst}
+            self._plan(group, usage_key(suffix, group=group), throttle_settings=throttle)
 
     def _plan(self, who: str, value: str, **limits: Any) -> None:
         name = self._settings.name(f"payment-{who}")

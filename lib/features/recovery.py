@@ -7,6 +7,7 @@ from lib.foundation.foundation import Foundation
 from lib.foundation.functions import Function
 from lib.iam import allow, assumed_by, document, waive
 from lib.settings import Settings
+from payments.adapters.dynamodb.payment_writes import Write
 from payments.adapters.dynamodb.tables import BY_BATCH, BY_DUE, BY_PARKED, BY_UNFINISHED, BY_UNSETTLED
 
 
@@ -34,7 +35,9 @@ class Recovery:
             **foundation.environment,
             **foundation.suffix,
         )
-        tables.payments.grant(sweep, "GetItem", "UpdateItem")
+        tables.payments.grant(sweep, "GetItem")
+        marks = (Write.LOOK_AGAIN, Write.CLAIM_RESTART, Write.PROVE_ABSENT, Write.ADOPT)
+        tables.payments.grant_writes(sweep, *marks, Write.KEEP_REFERENCE, Write.CLOSE_ROW)
         for index in (BY_DUE, BY_UNSETTLED, BY_BATCH):
             tables.payments.grant_index(sweep, index)
         tables.processing_status.grant(sweep, "GetItem", "Query", "UpdateItem")

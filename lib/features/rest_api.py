@@ -6,6 +6,7 @@ from lib.features.workflow import Workflow
 from lib.foundation.foundation import Foundation
 from lib.foundation.functions import Function
 from lib.foundation.identity import Identity
+from payments.adapters.dynamodb.payment_writes import Write
 from payments.adapters.dynamodb.tables import BY_BATCH, BY_CUSTOMER, BY_DAY, BY_EMAIL, BY_METADATA, BY_STATUS_DAY
 
 
@@ -38,7 +39,8 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
         **tables.customers.environment,
         **tables.tokens.environment,
         **tables.limits.environment,
-        **tables.audit_log.environment,
+        **tables.denied_attempts.environment,
+        DENIED_RETENTION_DAYS=str(effective.denied_retention_days),
         **tables.payments.environment,
         **tables.processing_status.environment,
         **encryption.environment,
@@ -51,7 +53,8 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
         GATEWAY_OUTAGE_LIMIT=str(effective.gateway_outage_limit),
         **foundation.suffix,
     )
-    tables.payments.grant(api, "GetItem", "PutItem", "UpdateItem", "BatchGetItem")
+    tables.payments.grant(api, "GetItem", "BatchGetItem")
+    tables.payments.grant_writes(api, Write.CREATE, Write.SAVE, Write.MARK_RETRIED)  # SAVE: a cancellation
     tables.processing_status.grant(api, "Query", "UpdateItem")  # to pause, resume and cancel a batch
     indexes = [BY_BATCH, BY_CUSTOMER, BY_DAY, BY_STATUS_DAY]
     for index in [*indexes, BY_METADATA] if effective.searchable_metadata else indexes:
@@ -62,7 +65,7 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
     tables.tokens.grant_index(api, BY_CUSTOMER)
     tables.limits.grant(api, "UpdateItem")
     tables.controls.grant(api, "GetItem")  # the backlog, and the breaker
-    tables.audit_log.grant(api, "PutItem")
+    tables.denied_attempts.grant(api, "PutItem")
     encryption.grant_fields(api, "payment_id", "GenerateDataKey", "Decrypt")
     encryption.grant_fields(api, "customer_id", "GenerateDataKey", "Decrypt")
     encryption.grant_lookup(api)

@@ -11,6 +11,7 @@ from lib.foundation.functions import Function
 from lib.foundation.logs import log_group
 from lib.iam import Grantee, allow, assumed_by, document, waive
 from lib.settings import EXPRESS_WAIT_SECONDS, Settings
+from payments.adapters.dynamodb.payment_writes import Write
 
 
 class Workflow:
@@ -78,7 +79,8 @@ class Workflow:
             LONGEST_WAIT_SECONDS=str(EXPRESS_WAIT_SECONDS if _is_express(base.settings) else 0),  # 0 is no limit
             **base.suffix,
         )
-        tables.payments.grant(charge, "GetItem", "UpdateItem")
+        tables.payments.grant(charge, "GetItem")
+        tables.payments.grant_writes(charge, Write.SAVE, Write.POSTPONE, Write.KEEP_REFERENCE)
         tables.customers.grant(charge, "GetItem")
         tables.tokens.grant(charge, "GetItem")
         tables.controls.grant(charge, "GetItem", "UpdateItem")
@@ -97,7 +99,8 @@ class Workflow:
             **base.recovery_timeouts,
             **base.suffix,
         )
-        tables.payments.grant(record, "GetItem", "UpdateItem")
+        tables.payments.grant(record, "GetItem")
+        tables.payments.grant_writes(record, Write.SAVE)
         tables.gateway_events.grant(record, "UpdateItem")
         return record
 
@@ -112,7 +115,8 @@ class Workflow:
             **base.report_function,
             **base.suffix,
         )
-        tables.payments.grant(audit, "GetItem", "UpdateItem")
+        tables.payments.grant(audit, "GetItem")
+        tables.payments.grant_writes(audit, Write.MARK_AUDITED, Write.CLOSE_ROW)
         tables.audit_log.grant(audit, "PutItem")
         tables.processing_status.grant(audit, "Query", "UpdateItem")
         return audit

@@ -128,3 +128,13 @@ class Foundation:
     def report_function(self) -> dict[str, str]:
         """The name of the report function. The audit function needs it before the report function is created."""
         return {"REPORT_FUNCTION": function_name(self.settings, "report")}
+
+    @property
+    def audit_function(self) -> dict[str, str]:
+        """The name of the audit function, the only writer of the audit log. Others have it audit a payment."""
+        return {"AUDIT_FUNCTION": function_name(self.settings, "audit")}
+
+    def function_arn(self, name: str) -> str:
+        """A function's ARN by its name, where a reference to the function would be a cycle."""
+        function = function_name(self.settings, name)
+        return f"arn:aws:lambda:{self.settings.aws_region}:{self.account_id}:function:{function}"

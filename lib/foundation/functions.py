@@ -12,7 +12,7 @@ from lib.bindings import (
 from lib.foundation.encryption import Encryption
 from lib.foundation.logs import log_group
 from lib.foundation.storage import Bucket
-from lib.iam import Grantee, Statement, allow, assumed_by, document, waive
+from lib.iam import Condition, Grantee, Statement, allow, assumed_by, document, waive
 from lib.settings import Settings
 
 RUNTIME = "python3.12"
@@ -56,6 +56,7 @@ class Function(Construct):
         timeout_seconds: int,
         environment: dict[str, str],
         memory_mb: int | None = None,
+        after_its_policy: bool = True,
     ) -> None:
         super().__init__(scope, f"{name}_function")
         self.label = name
@@ -89,7 +90,7 @@ class Function(Construct):
                 }
             },
             tracing_config={"mode": "Active"},
-            depends_on=[self.policy],
+            depends_on=[self.policy] if after_its_policy else None,
         )
         waive(
             self.function,
@@ -105,7 +106,7 @@ class Function(Construct):
         """The function's ARN."""
         return self.function.arn
 
-    def allow(self, actions: list[str], resources: list[str], **conditions: dict[str, str]) -> None:
+    def allow(self, actions: list[str], resources: list[str], **conditions: Condition) -> None:
         """Add a permission to the function's role."""
         self._statements.append(allow(actions, resources, **conditions))
         self.policy.policy = document(*self._statements)

@@ -13,6 +13,7 @@ from lib.bindings import (
 )
 from lib.bindings import CognitoUserPoolAccountRecoverySettingRecoveryMechanism as RecoveryMechanism
 from lib.bindings import CognitoUserPoolClientTokenValidityUnits as ValidityUnits
+from lib.iam import Grantee
 from lib.settings import Settings
 from payments.domain.identity import Role
 
@@ -21,10 +22,11 @@ AUTHORIZER_CACHE_SECONDS = 60
 BEARER_PATTERN = r"^[Bb]earer [-\w]+\.[-\w]+\.[-\w]+$"
 """API Gateway invokes the authorizer only for an Authorization header of this form. Others get 401."""
 
-_MACHINES = (Role.MERCHANT, Role.OPERATOR, Role.ADMIN)
+_MACHINES = (Role.MERCHANT, Role.OPERATOR, Role.AUDITOR, Role.ADMIN)
 _MEANINGS = {
     Role.ADMIN: "Makes refunds and manages the system",
     Role.OPERATOR: "Reads all data and handles disputes",
+    Role.AUDITOR: "Reads all data and changes nothing",
     Role.MERCHANT: "Submits payments and manages customers",
     Role.CUSTOMER: "Sees its own data",
 }
@@ -49,7 +51,8 @@ class Identity(Construct):
             auto_verified_attributes=["email"],
             user_attribute_update_settings={"attributes_require_verification_before_update": ["email"]},
             account_recovery_setting={"recovery_mechanism": [RecoveryMechanism(name="verified_email", priority=1)]},
-            admin_create_user_config={"allow_admin_create_user_only": False},
+            admin_create_user_config={"allow_admin_create_user_only": not settings.effective.self_sign_up},
+            email_configuration=_sender(settings, account_id),
             mfa_configuration="OPTIONAL",
             software_token_mfa_configuration={"enabled": True},
             # PCI DSS 4.0.1, 8.3.6 and 8.3.7: twelve characters, and none of the last four passwords
@@ -89,6 +92,10 @@ class Identity(Construct):
         self.operations_client = self._machine("operations", Role.OPERATOR)
         self.merchant_clients = {name: self._machine(f"merchant-{name}", Role.MERCHANT) for name in settings.merchants}
 
+    def grant_users(self, function: Grantee) -> None:
+        """Let a function read the record of a person."""
+        function.allow(["cognito-idp:AdminGetUser"], [self.pool.arn])
+
     @property
     def issuer(self) -> str:
         """The `iss` of the pool's tokens."""
@@ -122,6 +129,7 @@ class Identity(Construct):
             "OIDC_AUDIENCE": settings.oidc_audience,
             "OIDC_ROLES_CLAIM": settings.oidc_roles_claim,
             "OIDC_ROLES_PREFIX": settings.oidc_roles_prefix,
+            "REQUIRE_SECOND_FACTOR": "true" if settings.effective.require_second_factor else "false",
         }
 
     @property
@@ -130,6 +138,7 @@ class Identity(Construct):
         merchants = (f"{name}={client.id}" for name, client in self.merchant_clients.items())
         return {
             "user_pool_id": self.pool.id,
+            "second_factor": "required" if self._settings.effective.require_second_factor else "optional",
             "people_client_id": self.people_client.id,
             "operations_client_id": self.operations_client.id,
             "merchant_client_ids": ",".join(merchants),
@@ -162,3 +171,15 @@ class Identity(Construct):
             enable_token_revocation=True,
             **more,  # type: ignore[arg-type]  # the arguments that differ between people and machines
         )
+
+
+def _sender(settings: Settings, account_id: str) -> dict[str, str] | None:
+    """Who sends the pool's e-mail: SES, from a verified domain of the account, or Cognito, at most 50 a day."""
+    if not (sender := settings.email_sender):
+        return None
+    domain = sender.rpartition("@")[2]
+    return {
+        "email_sending_account": "DEVELOPER",
+        "from_email_address": sender,
+        "source_arn": f"arn:aws:ses:{settings.aws_region}:{account_id}:identity/{domain}",
+    }

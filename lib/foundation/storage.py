@@ -24,10 +24,12 @@ from lib.bindings import S3BucketLifecycleConfigurationRuleNoncurrentVersionExpi
 from lib.foundation.encryption import Encryption
 from lib.iam import Grantee, document, waive
 from lib.settings import Settings
+from payments.adapters.dynamodb.payment_writes import NAMED, Write
 from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
     CONTROLS,
     CUSTOMERS,
+    DENIED_ATTEMPTS,
     GATEWAY_EVENTS,
     LIMITS,
     PAYMENTS,
@@ -83,6 +85,12 @@ class PaymentTable(Construct):
         """Let a function call these actions ("GetItem", …) on the table's rows."""
         function.allow([f"dynamodb:{action}" for action in actions], [self.table.arn])
 
+    def grant_writes(self, function: Grantee, *writes: Write) -> None:
+        """Let a function make these writes of a payment's row: updates that name no attributes but theirs."""
+        attributes = sorted(frozenset().union(*(NAMED[write] for write in writes)))
+        limit = {"ForAllValues:StringEquals": {"dynamodb:Attributes": attributes}}
+        function.allow(["dynamodb:UpdateItem"], [self.table.arn], **limit)
+
     def grant_index(self, function: Grantee, index: str) -> None:
         """Let a function query one index."""
         function.allow(["dynamodb:Query"], [f"{self.table.arn}/index/{index}"])
@@ -96,6 +104,7 @@ class Tables(Construct):
         self.payments = PaymentTable(self, PAYMENTS, "PAYMENTS_TABLE", settings, encryption)
         self.processing_status = PaymentTable(self, PROCESSING_STATUS, "PROCESSING_STATUS_TABLE", settings, encryption)
         self.audit_log = PaymentTable(self, AUDIT_LOG, "AUDIT_TABLE", settings, encryption)
+        self.denied_attempts = PaymentTable(self, DENIED_ATTEMPTS, "DENIED_TABLE", settings, encryption)
         self.customers = PaymentTable(self, CUSTOMERS, "CUSTOMERS_TABLE", settings, encryption)
         self.gateway_events = PaymentTable(self, GATEWAY_EVENTS, "GATEWAY_EVENTS_TABLE", settings, encryption)
         self.controls = PaymentTable(self, CONTROLS, "CONTROLS_TABLE", settings, encryption)

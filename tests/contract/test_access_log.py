@@ -3,16 +3,15 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from typing import Any
 
 import boto3
 import pytest
 
 from fakes.access_log import MemoryAccessLog
 from payments.adapters.dynamodb.access_log import DynamoAccessLog
-from payments.adapters.dynamodb.audit import DynamoAuditStore
-from payments.adapters.dynamodb.tables import AUDIT_LOG, PAYMENTS
+from payments.adapters.dynamodb.tables import DENIED_ATTEMPTS
 from payments.domain.identity import Caller, Role
-from payments.domain.payment import PAYMENT_ID
 from payments.ports.access_log import AccessLog, Denied
 from payments.rest.denied_access import record_denied
 from payments.rest.request import Request
@@ -38,13 +37,17 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         yield Bench(log, log, lambda: log.entries)
         return
     with aws_in_memory():
-        client = create_table(AUDIT_LOG)
-        yield Bench(DynamoAccessLog(client, AUDIT_LOG.name), DynamoAccessLog(client, AUDIT_LOG.name), in_table)
+        client = create_table(DENIED_ATTEMPTS)
+        yield Bench(on_dynamodb(client), on_dynamodb(client), in_table)
+
+
+def on_dynamodb(client: Any) -> DynamoAccessLog:
+    return DynamoAccessLog(client, DENIED_ATTEMPTS.name, timedelta(days=400))
 
 
 def in_table() -> list[Denied]:
-    items = boto3.client("dynamodb").scan(TableName=AUDIT_LOG.name)["Items"]
-    items.sort(key=lambda item: (item["payment_id"]["S"], int(item["sequence"]["N"])))
+    items = boto3.client("dynamodb").scan(TableName=DENIED_ATTEMPTS.name)["Items"]
+    items.sort(key=lambda item: (item["resource"]["S"], int(item["sequence"]["N"])))
     return [Denied(**{field.name: item[field.name]["S"] for field in fields(Denied)}) for item in items]
 
 
@@ -94,12 +97,10 @@ def test_denied_when_kept_then_nothing_of_the_request_but_that(bench: Bench) -> 
     assert not any(secret in repr(bench.kept()) for secret in ("eyJ", "@", "Bearer"))
 
 
-def test_denied_entry_is_not_among_a_payments_audit_entries() -> None:
+def test_denied_entry_is_kept_for_its_time_and_then_deleted() -> None:
     with aws_in_memory():
-        create_table(PAYMENTS)
-        client = create_table(AUDIT_LOG)
-        record_denied(DynamoAccessLog(client, AUDIT_LOG.name), asked(), "payment", "pay_1")
-        assert DynamoAuditStore(client, AUDIT_LOG.name, PAYMENTS.name).entries("pay_1") == []
-        [key] = [item["payment_id"]["S"] for item in client.scan(TableName=AUDIT_LOG.name)["Items"]]
-        assert key == "denied:payment:pay_1"
-        assert not PAYMENT_ID.fullmatch(key)  # so that no payment can ever have it
+        client = create_table(DENIED_ATTEMPTS)
+        record_denied(on_dynamodb(client), asked(), "payment", "pay_1")
+        [item] = client.scan(TableName=DENIED_ATTEMPTS.name)["Items"]
+        assert item["resource"]["S"] == "payment:pay_1"
+        assert item[DENIED_ATTEMPTS.expires] == {"N": str(int((NOON + timedelta(days=400)).timestamp()))}

@@ -1,5 +1,7 @@
 """The role matrix on the applied stack, cell by cell, and attempts to bypass it."""
 
+import base64
+import hmac
 import json
 import time
 import uuid
@@ -14,7 +16,11 @@ import yaml
 
 from local.stack import LocalStack
 from local.terraform import ROOT
+from payctl import session
 from payctl.failures import Exit
+from payctl.stack import Stack
+from payments.adapters.dynamodb.audit import DynamoAuditStore
+from payments.adapters.second_factor import has_second_factor
 from payments.application.velocity import CARD_TESTING, MOST_CARDS, WINDOW, Source
 from payments.domain.clock import utc_now
 from payments.domain.identity import Role
@@ -99,9 +105,10 @@ def test_payment_when_it_is_anothers_then_404_as_if_unknown_and_audited(
     assert (refused.status_code, unknown.status_code) == (404, 404)
     assert {**refused.json(), "instance": ""} == {**unknown.json(), "instance": ""}
     [entry] = client("dynamodb").query(
-        TableName=outputs["audit_table"],
-        KeyConditionExpression="payment_id = :id",
-        ExpressionAttributeValues={":id": {"S": f"denied:payment:{others}"}},
+        TableName=outputs["denied_table"],
+        KeyConditionExpression="#resource = :resource",
+        ExpressionAttributeNames={"#resource": "resource"},
+        ExpressionAttributeValues={":resource": {"S": f"payment:{others}"}},
     )["Items"]
     assert entry["operation"]["S"] == "get_payment"
     assert entry["roles"]["S"] == "customer"
@@ -151,6 +158,59 @@ def test_token_when_it_is_forged_then_401(local_stack: LocalStack, outputs: dict
     assert refused.status_code == 401
     assert refused.json()["type"] == "urn:problem:payment-api:unauthorized"
     assert refused.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_audit_entries_say_who_submitted_and_who_only_processed(
+    api_as: ApiAs, local_stack: LocalStack, client: Client, outputs: dict[str, str], new_id: NewId
+) -> None:
+    payment_id, merchant = new_id(), api_as("merchant")
+    body = {"payment_id": payment_id, "amount": OVER_SMALL, "currency": "USD", "customer_id": "cus_not_stored"}
+    assert merchant.post(body).status_code == 202
+    assert merchant.settled(payment_id)["history"][0]["actor"] == "rest"
+    log = DynamoAuditStore(client("dynamodb"), outputs["audit_table"], outputs["payments_table"])
+    first, *others = eventually("the audit entries", lambda: log.entries(payment_id), lambda found: len(found) > 2)
+    claims = jwt.decode(local_stack.token("merchant"), options={"verify_signature": False})
+    assert (first.subject, first.role, first.channel, first.uploader) == (claims["sub"], "merchant", "rest", "")
+    assert {(entry.subject, entry.role, entry.channel) for entry in others} == {("", "", "workflow")}
+    assert {entry.customer_id for entry in (first, *others)} == {"cus_not_stored"}
+
+
+@pytest.mark.fault(42)
+def test_user_sets_up_a_second_factor_and_logs_in_with_its_code(
+    local_stack: LocalStack, client: Client, outputs: dict[str, str], new_id: NewId
+) -> None:
+    stack = Stack(outputs, local_stack.outputs_path)
+    email, password = f"{new_id()}@example.com", "correct-horse-Battery-1"
+    whose = {"UserPoolId": outputs["user_pool_id"], "Username": email}
+    attributes = [{"Name": "email", "Value": email}, {"Name": "email_verified", "Value": "true"}]
+    client("cognito-idp").admin_create_user(**whose, UserAttributes=attributes, MessageAction="SUPPRESS")
+    client("cognito-idp").admin_set_user_password(**whose, Password=password, Permanent=True)
+    client("cognito-idp").admin_add_user_to_group(**whose, GroupName=Role.AUDITOR)
+    asked: list[str] = []
+    secrets: list[str] = []
+
+    def answer(challenge: str) -> dict[str, str]:
+        asked.append(challenge)
+        return {session.TOTP_CODE: code_of(secrets[0])}
+
+    def enrol(secret: str) -> str:
+        secrets.append(secret)
+        return code_of(secret)
+
+    without = session.sign_in(stack, email, password, answer)
+    session.with_second_factor(stack, without, enrol)
+    after = session.sign_in(stack, email, password, answer)
+    assert asked == ["SOFTWARE_TOKEN_MFA"]
+    assert Api(outputs, lambda: after.access_token).get("/payments").status_code == 200
+    assert has_second_factor(client("cognito-idp"), outputs["user_pool_id"], email)
+
+
+def code_of(secret: str) -> str:
+    """The code that an authenticator shows now (RFC 6238)."""
+    count = int(time.time() // 30).to_bytes(8, "big")
+    digest = hmac.digest(base64.b32decode(secret + "=" * (-len(secret) % 8)), count, "sha1")
+    at = digest[-1] & 15
+    return f"{(int.from_bytes(digest[at : at + 4], 'big') & 0x7FFFFFFF) % 1_000_000:06}"
 
 
 @pytest.mark.fault(42)

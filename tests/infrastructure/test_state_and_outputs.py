@@ -12,6 +12,7 @@ OUTPUTS = {
     "payments_table",
     "processing_status_table",
     "audit_table",
+    "denied_table",
     "payment_queue_url",
     "dead_letter_queue_url",
     "payment_events_topic_arn",

@@ -21,9 +21,9 @@ from lib.package import ROOT
 from local.fake_stripe.server import in_process
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.tables import (
-    AUDIT_LOG,
     CONTROLS,
     CUSTOMERS,
+    DENIED_ATTEMPTS,
     LIMITS,
     PAYMENTS,
     PROCESSING_STATUS,
@@ -141,7 +141,8 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
             "CUSTOMERS_TABLE": CUSTOMERS.name,
             "TOKENS_TABLE": TOKENS.name,
             "LIMITS_TABLE": LIMITS.name,
-            "AUDIT_TABLE": AUDIT_LOG.name,
+            "DENIED_TABLE": DENIED_ATTEMPTS.name,
+            "DENIED_RETENTION_DAYS": "400",
             "VAULT_KEY_ARN": kms.create_key()["KeyMetadata"]["Arn"],
             "EMAIL_HASH_KEY_ARN": lookup_key,
             "GATEWAY_SECRET_ARN": "payment-gateway-stripe",
@@ -165,7 +166,7 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
 
 @pytest.fixture
 def tables(payments: DynamoPaymentStore) -> None:
-    for table in (CONTROLS, CUSTOMERS, TOKENS, LIMITS, AUDIT_LOG):
+    for table in (CONTROLS, CUSTOMERS, TOKENS, LIMITS, DENIED_ATTEMPTS):
         create_table(table)
 
 
@@ -392,7 +393,9 @@ def test_saved_card_is_set_up_listed_removed_and_erased_at_stripe(
     assert (removed["statusCode"], left) == (204, cards[1:])
     assert (erased["statusCode"], gone) == (204, [])
     assert "gateway_customer" not in items(CUSTOMERS.name)[0]
-    kept = api.log.getvalue() + json.dumps([items(table) for table in (CUSTOMERS.name, LIMITS.name, AUDIT_LOG.name)])
+    kept = api.log.getvalue() + json.dumps(
+        [items(table) for table in (CUSTOMERS.name, LIMITS.name, DENIED_ATTEMPTS.name)]
+    )
     assert not any(secret in kept for secret in ("_secret_", cards[0]["id"], "sk_test_api"))
 
 
@@ -414,7 +417,7 @@ def test_next_action_is_read_with_the_stored_key_once_it_is_set(
         answer = api.ask(route, SHOP, path=path)
         assert answer["headers"]["Cache-Control"] == "no-store"
         assert answer["body"]["next_action"]["client_secret"].startswith(f"{reference}_secret_")
-        assert "_secret_" not in json.dumps([items(PAYMENTS.name), items(LIMITS.name), items(AUDIT_LOG.name)])
+        assert "_secret_" not in json.dumps([items(PAYMENTS.name), items(LIMITS.name), items(DENIED_ATTEMPTS.name)])
         assert "_secret_" not in api.log.getvalue()
         assert "Retry-After" in api.ask(route, SHOP, path=path)["headers"]  # the two slots of this second are taken
 
@@ -456,10 +459,11 @@ def test_id_of_another_owner_gets_404_like_unknown_and_one_audit_entry(api: Api,
 
     assert is_problem(anothers, 404, "not-found")
     assert anothers == api.ask(route, OTHER_SHOP, path={f"{kind}_id": unknown[kind]})
-    [entry] = items(AUDIT_LOG.name)
+    [entry] = items(DENIED_ATTEMPTS.name)
     assert entry.pop("sequence")
+    assert int(entry.pop("purge_at")) == int((NOON + timedelta(days=400)).timestamp())
     assert entry == {
-        "payment_id": f"denied:{kind}:{ids[kind]}",
+        "resource": f"{kind}:{ids[kind]}",
         "kind": kind,
         "resource_id": ids[kind],
         "at": "2026-11-21T12:00:00.000Z",
@@ -470,6 +474,26 @@ def test_id_of_another_owner_gets_404_like_unknown_and_one_audit_entry(api: Api,
         "correlation_id": REQUEST_ID,
     }
     assert api.ask(route, SHOP, path={f"{kind}_id": ids[kind]})["statusCode"] == 200
+
+
+@pytest.mark.fault(42)
+@pytest.mark.parametrize("reader", [Role.AUDITOR, Role.OPERATOR])
+@pytest.mark.parametrize("own", [Role.CUSTOMER, Role.MERCHANT])
+def test_reader_of_all_data_changes_only_its_own(api: Api, own: Role, reader: Role) -> None:
+    api.ask("POST /customers", SHOP, CUSTOMER)
+    both = Caller("sub_reader", frozenset({own, reader}))
+    path, route = {"customer_id": "cus_1"}, "/customers/{customer_id}"
+
+    assert api.ask(f"GET {route}", both, path=path)["statusCode"] == 200
+    assert api.ask(f"PATCH {route}", both, {"name": "mine"}, path=path)["statusCode"] == 404
+    assert api.ask(f"DELETE {route}", both, path=path)["statusCode"] == 404
+    card = {"customer_id": "cus_1", "payment_method": "pm_card_visa"}
+    assert api.ask("POST /tokens", both, card)["statusCode"] == 404
+    if own is Role.MERCHANT:  # nor may it be charged on the other's card
+        paid = api.ask(
+            "POST /payments", both, {"payment_id": "p", "amount": 5, "currency": "USD", "customer_id": "cus_1"}
+        )
+        assert paid["statusCode"] == 404
 
 
 # Limits ------------------------------------------------------------------------------------------------------------
@@ -675,7 +699,7 @@ def test_settings_when_one_is_missing_then_the_function_says_which(
     tables: None, executions: Executions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded(executions, monkeypatch)
-    for name in ("AUTH_MODE", "VAULT_KEY_ARN", "AUDIT_TABLE"):
+    for name in ("AUTH_MODE", "VAULT_KEY_ARN", "DENIED_TABLE"):
         value = os.environ.pop(name)
         with pytest.raises(RuntimeError, match=name):
             load("api")

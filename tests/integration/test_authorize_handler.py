@@ -42,6 +42,7 @@ SETTINGS = {
     "OIDC_AUDIENCE": AUDIENCE,
     "OIDC_ROLES_CLAIM": "groups",
     "OIDC_ROLES_PREFIX": PREFIX,
+    "REQUIRE_SECOND_FACTOR": "false",
 }
 
 
@@ -91,11 +92,14 @@ def test_valid_user_token_opens_the_whole_stage_and_passes_the_caller_on(authori
     ("claims", "key"),
     [
         (machine(SHOP, "payment-api-test/merchant"), f"payment-api-test-merchant-{SHOP}"),
-        (machine(OPERATIONS, "payment-api-test/operator"), "payment-api-test-people-and-others"),
-        (user("merchant"), "payment-api-test-people-and-others"),
+        (machine(OPERATIONS, "payment-api-test/operator"), "payment-api-test-staff"),
+        (user("merchant"), "payment-api-test-other-merchants"),
+        (user("merchant", "auditor"), "payment-api-test-staff"),
+        (user("customer"), "payment-api-test-people-and-others"),
+        (user(), "payment-api-test-people-and-others"),
     ],
 )
-def test_requests_are_counted_per_merchant_machine_and_else_together(
+def test_requests_are_counted_per_merchant_machine_and_else_by_group(
     claims: dict[str, Any], key: str, authorize: ModuleType
 ) -> None:
     assert asked(authorize, signed(claims))["usageIdentifierKey"] == key
@@ -103,7 +107,19 @@ def test_requests_are_counted_per_merchant_machine_and_else_together(
 
 def test_other_issuers_merchant_with_our_client_id_is_not_counted_as_it(authorize: ModuleType) -> None:
     answer = asked(authorize, signed(elsewhere("merchant", sub=SHOP), rsa_key("other"), kid="other-1"))
-    assert answer["usageIdentifierKey"] == "payment-api-test-people-and-others"
+    assert answer["usageIdentifierKey"] == "payment-api-test-other-merchants"
+
+
+@pytest.mark.fault(42)
+@pytest.mark.parametrize("amr", [None, [], ["pwd"], "mfa", ["pwd", "mfa"]])
+def test_other_issuers_staff_count_only_with_mfa_where_it_is_required(
+    amr: Any, aws: None, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authorize = loaded(web, monkeypatch, REQUIRE_SECOND_FACTOR="true")
+    claims = elsewhere("admin", "auditor", "merchant", "operator", amr=amr)
+    answer = asked(authorize, signed(claims, rsa_key("other"), kid="other-1"))
+    everything = amr == ["pwd", "mfa"]
+    assert answer["context"]["roles"] == ("admin,auditor,merchant,operator" if everything else "merchant")
 
 
 ADMIN = user("admin")

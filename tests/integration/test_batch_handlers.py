@@ -17,7 +17,7 @@ import pytest
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.slots import DynamoSlotStore
 from payments.adapters.dynamodb.tables import AUDIT_LOG, CONTROLS, PAYMENTS, PROCESSING_STATUS
-from payments.adapters.lambda_functions import FunctionStarter
+from payments.adapters.lambda_functions import FunctionCaller, FunctionStarter
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.switch_batch import switch_batch
 from payments.domain.batch.switch import SwitchState
@@ -134,6 +134,7 @@ def scenario(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchScenario]:
             "PATIENCE_SECONDS": "300",
             "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:payment",
             "REPORT_FUNCTION": "report",
+            "AUDIT_FUNCTION": "audit",
             "AWS_LAMBDA_FUNCTION_NAME": "split",
             "DISPATCH_PACE_SECONDS": "0",
         }.items():
@@ -143,11 +144,15 @@ def scenario(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchScenario]:
         def invoke(starter: FunctionStarter, event: dict[str, Any]) -> None:
             invoked.append((starter._function_name, json.loads(json.dumps(event))))
 
+        def call(caller: FunctionCaller, event: dict[str, Any]) -> None:
+            assert caller._function_name == "audit"
+            audit.handler(event, Context())
+
         # moto runs functions only in Docker
-        with patch.object(FunctionStarter, "__call__", invoke):
-            split, dispatch, report = (
+        with patch.object(FunctionStarter, "__call__", invoke), patch.object(FunctionCaller, "__call__", call):
+            split, dispatch, report, audit = (
                 importlib.reload(importlib.import_module(f"handlers.{name}"))
-                for name in ("split", "dispatch", "report")
+                for name in ("split", "dispatch", "report", "audit")
             )
             yield BatchScenario(split, dispatch, report, s3, sqs, queue_url, events_url, invoked)
 

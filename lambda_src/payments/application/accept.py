@@ -35,6 +35,7 @@ def accept(
     submitted_by: str = "",
     hold: str = "",
     metadata_hash: str = "",
+    actor: str = "",
 ) -> Acceptance:
     """Store the payment if it is new, and start its workflow while it is pending.
 
@@ -48,6 +49,7 @@ def accept(
         submitted_by=submitted_by,
         hold=hold,
         metadata_hash=metadata_hash,
+        actor=actor,
     )
     replayed = False
     try:

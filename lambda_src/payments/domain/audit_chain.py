@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
+from payments.domain.identity import who_of
 from payments.domain.payment import Payment
 
 GENESIS = "0" * 64
@@ -14,6 +15,9 @@ GENESIS = "0" * 64
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
     """Who did what to a payment, when, and with which result. `sequence` is the version of the row it describes.
+
+    `subject`, `role`, `channel` and `uploader` are those of `Who`, in words what `actor` says in short. They and
+    `customer_id` are empty in entries from before they existed, and where they do not apply.
 
     `gateway_reference` is the encrypted text of the row. The hash covers that text: a check needs no key.
     """
@@ -31,11 +35,23 @@ class AuditEntry:
     correlation_id: str
     previous_hash: str
     hash: str = ""
+    subject: str = ""
+    role: str = ""
+    channel: str = ""
+    customer_id: str = ""
+    uploader: str = ""
 
     def sealed(self) -> "AuditEntry":
-        """The entry with its hash: SHA-256 over all other fields, including the previous hash."""
-        content = {key: value for key, value in asdict(self).items() if key != "hash"}
+        """The entry with its hash: SHA-256 over all other fields, including the previous hash.
+
+        Empty fields of `_ADDED` are left out: an entry from before they existed keeps its hash.
+        """
+        fields = asdict(self).items()
+        content = {key: value for key, value in fields if key != "hash" and (value or key not in _ADDED)}
         return replace(self, hash=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest())
+
+
+_ADDED = frozenset({"subject", "role", "channel", "customer_id", "uploader"})
 
 
 class AuditBroken(Exception):
@@ -47,6 +63,7 @@ def missing_entries(payment: Payment) -> list[AuditEntry]:
     entries = []
     previous_hash = payment.audit_hash or GENESIS
     for change in payment.history[payment.audited_version :]:
+        who = who_of(change.actor, payment.submitted_by)
         entry = AuditEntry(
             payment_id=payment.payment_id,
             sequence=change.version,
@@ -60,6 +77,8 @@ def missing_entries(payment: Payment) -> list[AuditEntry]:
             gateway_reference=payment.gateway_reference,
             correlation_id=payment.correlation_id,
             previous_hash=previous_hash,
+            customer_id=payment.customer_id,
+            **asdict(who),
         ).sealed()
         previous_hash = entry.hash
         entries.append(entry)

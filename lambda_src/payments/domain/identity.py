@@ -1,10 +1,13 @@
 """The caller of a request and its roles, from a verified token's claims."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
+
+REST, BATCH, PAYCTL, WORKFLOW = "rest", "batch", "payctl", "workflow"
+"""The channels of a change."""
 
 
 class Role(StrEnum):
@@ -14,10 +17,18 @@ class Role(StrEnum):
     """Makes refunds and manages the system; has all rights of the other roles."""
     OPERATOR = "operator"
     """Reads all data and handles disputes."""
+    AUDITOR = "auditor"
+    """Reads all data, and changes nothing."""
     MERCHANT = "merchant"
     """Submits payments and manages customers; sees what it submitted and created."""
     CUSTOMER = "customer"
     """Sees its own data."""
+
+
+STAFF = frozenset({Role.ADMIN, Role.OPERATOR, Role.AUDITOR})
+"""The roles that see the data of all callers. In production they need a second factor."""
+READERS = frozenset({Role.OPERATOR, Role.AUDITOR})
+"""The roles that see all data and change none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +41,7 @@ class Caller:
     @property
     def sees_all(self) -> bool:
         """True for callers who may see the data of all callers."""
-        return not self.roles.isdisjoint({Role.ADMIN, Role.OPERATOR})
+        return not self.roles.isdisjoint(STAFF)
 
     def has(self, role: Role) -> bool:
         """True if the caller has the role."""
@@ -39,8 +50,45 @@ class Caller:
 
 def actor_of(caller: Caller) -> str:
     """The caller as the actor of a change: a role and the subject. Clients see only the role."""
-    by = next((role for role in (Role.ADMIN, Role.MERCHANT, Role.CUSTOMER) if caller.has(role)), Role.OPERATOR)
-    return f"{by}:{caller.subject}"
+    return f"{_role_of(caller)}:{caller.subject}"
+
+
+def _role_of(caller: Caller) -> Role:
+    """The role that lets a caller change a payment."""
+    return next((role for role in (Role.ADMIN, Role.MERCHANT, Role.CUSTOMER) if caller.has(role)), Role.OPERATOR)
+
+
+def submitter_of(caller: Caller) -> str:
+    """The actor of a payment's first version over REST: the channel and the role. The row has the subject already."""
+    return f"{REST}:{_role_of(caller)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Who made a change, as the audit log says it; what does not apply is empty.
+
+    `channel` is how the change came: `rest`, `batch` (an uploaded file), `payctl`, or `workflow` for a step of our own.
+    `uploader` is the principal that uploaded the file.
+    """
+
+    subject: str = ""
+    role: str = ""
+    channel: str = ""
+    uploader: str = ""
+
+
+def who_of(actor: str, submitted_by: str) -> Who:
+    """Who the actor of a change was. `submitted_by` is the subject of the caller who submitted the payment."""
+    kind, _, rest = actor.partition(":")
+    if kind == REST:
+        return Who(submitted_by, rest, REST)
+    if kind == BATCH:
+        return Who(submitted_by, "", BATCH, rest)
+    if kind == Role.OPERATOR:
+        return Who(rest, kind, PAYCTL)  # no route lets an operator change a payment
+    if kind in frozenset(Role):
+        return Who(rest, kind, REST)
+    return Who(channel=WORKFLOW)
 
 
 EVERYBODY = Caller("everybody", frozenset({Role.ADMIN}))
@@ -77,10 +125,31 @@ def caller_of(authorizer: Mapping[str, Any], at: datetime) -> Caller:
     return caller
 
 
-def usage_key(suffix: str, merchant_client_id: str = "") -> str:
-    """The value of the API key that a request counts against: one for each merchant's app client, one for all others.
+class UsageGroup(StrEnum):
+    """Callers whose calls count together. People who register cannot use up what staff and merchants may send."""
+
+    STAFF = "staff"
+    OTHER_MERCHANTS = "other-merchants"
+    """Merchants without an app client of their own: users, and callers of another issuer."""
+    PEOPLE = "people-and-others"
+
+
+def usage_group_of(caller: Caller) -> UsageGroup:
+    """The group that a caller without a usage plan of its own counts in."""
+    if caller.sees_all:
+        return UsageGroup.STAFF
+    return UsageGroup.OTHER_MERCHANTS if caller.has(Role.MERCHANT) else UsageGroup.PEOPLE
+
+
+def usage_key(suffix: str, merchant_client_id: str = "", group: UsageGroup = UsageGroup.PEOPLE) -> str:
+    """The value of the API key that a request counts against: one for each merchant's app client and for each group.
 
     It is not a secret: API Gateway takes it only from the authorizer, never from the caller.
     """
-    whose = f"merchant-{merchant_client_id}" if merchant_client_id else "people-and-others"
+    whose = f"merchant-{merchant_client_id}" if merchant_client_id else group
     return f"payment-api-{suffix}-{whose}"
+
+
+def groups_without_second_factor(groups: Sequence[str]) -> list[str]:
+    """The groups of the user pool that a user without a second factor keeps in their tokens."""
+    return [group for group in groups if group not in STAFF]

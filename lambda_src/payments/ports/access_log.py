@@ -1,7 +1,8 @@
-"""Denied accesses, stored in the audit log's table next to the payments' entries.
+"""Denied attempts, stored in a table of their own.
 
-Each entry is independent. The entries are about callers, not about the versions of a row: they form no chain. No
-function may update or delete items in the table, and the code only adds items that do not exist yet.
+Each entry is independent. The entries are about callers, not about the versions of a row: they form no chain. The
+function that serves the internet writes them, and therefore may not write the audit log. No function may update or
+delete one, and the code only adds items that do not exist yet.
 """
 
 from dataclasses import dataclass

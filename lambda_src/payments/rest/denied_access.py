@@ -1,4 +1,4 @@
-"""The audit entry for a request to another caller's resource."""
+"""The record of a request to another caller's resource."""
 
 from payments.domain.clock import iso
 from payments.ports.access_log import AccessLog, Denied

@@ -11,7 +11,7 @@ from payments.application.sealed_payments import opened
 from payments.domain.clock import parse_iso
 from payments.domain.customer import Customer
 from payments.domain.errors import PaymentError
-from payments.domain.identity import Caller, Role, actor_of
+from payments.domain.identity import Caller, Role, actor_of, submitter_of
 from payments.domain.payment import PAYMENT_ID, InvalidRequest, Payment, PaymentRequest, parse_request
 from payments.domain.statuses import Status
 from payments.observability.logs import logger
@@ -155,6 +155,7 @@ def submit(request: Request, services: Services, asked: PaymentRequest, customer
             submitted_by=request.caller.subject,
             hold=hold,
             metadata_hash=services.searchable.hash_of(asked.metadata),
+            actor=submitter_of(request.caller),
         )
     except OtherPayment:
         raise _taken(asked.payment_id) from None

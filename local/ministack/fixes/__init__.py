@@ -37,6 +37,7 @@ FIXES: Final = (
     "api_gateway.validation_errors",
     "api_gateway.access_denied",
     "dynamodb.condition_grammar",
+    "dynamodb.written_attributes",
     "api_gateway.stage_settings",
     "api_gateway.usage_keys",
     "api_gateway.usage_plans",

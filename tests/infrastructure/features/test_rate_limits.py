@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lib.settings import Settings
-from payments.domain.identity import usage_key
+from payments.domain.identity import UsageGroup, usage_key
 from payments.rest.http import MAX_BODY_BYTES
 from tests.infrastructure.synth import Resource, Stack, synthesise, waivers
 
@@ -118,7 +118,7 @@ def test_managed_rules_block_except_for_hosting_ips_and_body_size(
     assert sorted(only_counted) == ["HostingProviderIPList", "SizeRestrictions_BODY"]
 
 
-def test_each_merchant_has_a_usage_plan_and_all_others_share_one(
+def test_merchants_staff_and_people_have_usage_plans_apart(
     with_merchants: Stack,
 ) -> None:
     plans = {plan["name"]: plan for plan in with_merchants.all("aws_api_gateway_usage_plan").values()}
@@ -127,17 +127,23 @@ def test_each_merchant_has_a_usage_plan_and_all_others_share_one(
     assert plans.keys() == {
         "payment-merchant-shop-pr-7",
         "payment-merchant-partner-pr-7",
+        "payment-staff-pr-7",
+        "payment-other-merchants-pr-7",
         "payment-people-and-others-pr-7",
     }
     for plan in plans.values():
         ((stage,),) = [plan["api_stages"]]
         assert stage["api_id"] == f"${{{api}.id}}"
         assert with_merchants.resolve(stage["stage"]) == "pr-7"
-    shop, others = plans["payment-merchant-shop-pr-7"], plans["payment-people-and-others-pr-7"]
+    shop, people = plans["payment-merchant-shop-pr-7"], plans["payment-people-and-others-pr-7"]
     assert shop["throttle_settings"] == {"rate_limit": 3, "burst_limit": 6}
     assert shop["quota_settings"] == {"limit": 1000, "period": "DAY"}
-    assert others["throttle_settings"] == {"rate_limit": 50, "burst_limit": 100}
-    assert "quota_settings" not in others
+    for group in ("staff", "other-merchants"):
+        others = plans[f"payment-{group}-pr-7"]
+        assert others["throttle_settings"] == {"rate_limit": 50, "burst_limit": 100}
+        assert "quota_settings" not in others
+    # people may register: they can use up no more than half of what the API accepts
+    assert people["throttle_settings"] == {"rate_limit": 25, "burst_limit": 50}
 
 
 def test_api_keys_are_those_that_the_authorizer_names(with_merchants: Stack) -> None:
@@ -152,7 +158,7 @@ def test_api_keys_are_those_that_the_authorizer_names(with_merchants: Stack) -> 
     on_plans = {link["key_id"]: link["usage_plan_id"] for link in with_merchants.all(PLAN_KEY).values()}
 
     assert values == {
-        "payment-people-and-others-pr-7": usage_key("pr-7"),
+        **{f"payment-{group}-pr-7": usage_key("pr-7", group=group) for group in UsageGroup},
         **{f"payment-merchant-{name}-pr-7": usage_key("pr-7", f"${{{at}.id}}") for name, at in clients.items()},
     }
     for address, key in keys.items():

@@ -80,11 +80,69 @@ def test_sign_up_needs_a_verified_address_and_a_strong_password(dev: Pool) -> No
     assert pool["username_attributes"] == pool["auto_verified_attributes"] == ["email"]
     assert pool["user_attribute_update_settings"] == {"attributes_require_verification_before_update": ["email"]}
     assert pool["account_recovery_setting"] == {"recovery_mechanism": [{"name": "verified_email", "priority": 1}]}
-    assert pool["admin_create_user_config"] == {"allow_admin_create_user_only": False}
     assert pool["mfa_configuration"] == "OPTIONAL"
     policy = pool["password_policy"]
     assert policy["minimum_length"] >= 12
     assert all(policy[f"require_{kind}"] for kind in ("lowercase", "uppercase", "numbers", "symbols"))
+
+
+@pytest.mark.fault(42)
+@pytest.mark.parametrize(
+    ("settings", "closed"),
+    [
+        ({"environment_suffix": "dev"}, False),
+        ({"environment_suffix": "pr-7"}, False),
+        ({"environment_suffix": "staging"}, True),
+        ({"environment_suffix": "prod"}, True),
+        ({"environment_suffix": "eu-live"}, True),
+        ({"environment_suffix": "prod", "self_sign_up": True}, False),
+        ({"environment_suffix": "dev", "self_sign_up": False}, True),
+    ],
+)
+def test_sign_up_is_closed_outside_dev_unless_a_setting_opens_it(
+    settings: dict[str, Any], closed: bool, tmp_path: Path
+) -> None:
+    pool = synthesised(tmp_path, **settings).pool
+    assert pool["admin_create_user_config"] == {"allow_admin_create_user_only": closed}
+
+
+def test_mail_is_sent_by_ses_from_the_sender_that_is_set(dev: Pool, tmp_path: Path) -> None:
+    assert "email_configuration" not in dev.pool
+    assert synthesised(tmp_path, email_sender="payments@shop.example.com").pool["email_configuration"] == {
+        "email_sending_account": "DEVELOPER",
+        "from_email_address": "payments@shop.example.com",
+        "source_arn": f"arn:aws:ses:us-east-1:{ACCOUNT}:identity/shop.example.com",
+    }
+
+
+@pytest.mark.fault(42)
+def test_pool_asks_the_mfa_function_before_it_makes_tokens(stack: Stack) -> None:
+    address, pool = stack.only("aws_cognito_user_pool")
+    function, mfa = stack.only("aws_lambda_function", function_name=f"payment-mfa-{stack.suffix}")
+    (permission,) = [
+        one for one in stack.all("aws_lambda_permission").values() if one["principal"] == "cognito-idp.amazonaws.com"
+    ]
+    required = stack.settings.kind == "prod"
+
+    assert pool["lambda_config"]["pre_token_generation_config"] == {
+        "lambda_arn": f"${{{function}.arn}}",
+        "lambda_version": "V2_0",  # version 1 changes ID tokens only
+    }
+    assert permission["function_name"] == f"${{{function}.function_name}}"
+    assert permission["source_arn"] == f"${{{address}.arn}}"
+    assert mfa["environment"]["variables"]["REQUIRE_SECOND_FACTOR"] == ("true" if required else "false")
+    authorize = stack.only("aws_lambda_function", function_name=f"payment-authorize-{stack.suffix}")[1]
+    assert authorize["environment"]["variables"]["REQUIRE_SECOND_FACTOR"] == ("true" if required else "false")
+
+
+def test_mfa_function_may_read_people_only_where_it_is_required(stack: Stack) -> None:
+    allowed = {
+        action
+        for statement in stack.statements(stack.role_policies()[f"payment-mfa-{stack.suffix}"])
+        for action in statement["Action"]
+    }
+    assert ("cognito-idp:AdminGetUser" in allowed) is (stack.settings.kind == "prod")
+    assert {action for action in allowed if not action.startswith(("logs:", "xray:"))} <= {"cognito-idp:AdminGetUser"}
 
 
 def test_groups_and_scopes_when_synthesised_then_they_are_the_roles(dev: Pool) -> None:

@@ -8,6 +8,7 @@ from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
     CONTROLS,
     CUSTOMERS,
+    DENIED_ATTEMPTS,
     GATEWAY_EVENTS,
     LIMITS,
     PAYMENTS,
@@ -18,11 +19,22 @@ from payments.adapters.dynamodb.tables import (
 )
 from tests.infrastructure.synth import Resource, Stack, arn, keys_of_data_and_alarms
 
-TABLES = [PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS, GATEWAY_EVENTS, CONTROLS, TOKENS, LIMITS]
+TABLES = [
+    PAYMENTS,
+    PROCESSING_STATUS,
+    AUDIT_LOG,
+    DENIED_ATTEMPTS,
+    CUSTOMERS,
+    GATEWAY_EVENTS,
+    CONTROLS,
+    TOKENS,
+    LIMITS,
+]
 KEPT_BY_ADDRESS = {
     "aws_dynamodb_table.tables_customers_table_94F6516F",
     "aws_dynamodb_table.tables_payment-audit-log_table_7F49584A",
     "aws_dynamodb_table.tables_payment-controls_table_B1C4C609",
+    "aws_dynamodb_table.tables_payment-denied-attempts_table_27269E84",
     "aws_dynamodb_table.tables_payment-gateway-events_table_775CC8F7",
     "aws_dynamodb_table.tables_payment-limits_table_8AC728C4",
     "aws_dynamodb_table.tables_payment-processing-status_table_507E6E3F",
@@ -78,7 +90,7 @@ def test_resources_with_data_keep_their_terraform_addresses(
     assert {address for kind in kinds for address in stack.all(kind)} == KEPT_BY_ADDRESS
 
 
-def test_only_settled_events_old_tokens_and_counters_expire(stack: Stack) -> None:
+def test_only_events_tokens_counters_and_denied_attempts_expire(stack: Stack) -> None:
     expiring = {
         table["name"].removesuffix(f"-{stack.suffix}"): table["ttl"]
         for table in stack.all("aws_dynamodb_table").values()
@@ -87,6 +99,7 @@ def test_only_settled_events_old_tokens_and_counters_expire(stack: Stack) -> Non
 
     assert expiring == {
         "payment-gateway-events": {"attribute_name": "expires_at", "enabled": True},
+        "payment-denied-attempts": {"attribute_name": "purge_at", "enabled": True},
         "payment-tokens": {"attribute_name": "purge_at", "enabled": True},
         "payment-limits": {"attribute_name": "purge_at", "enabled": True},
     }

@@ -104,6 +104,11 @@ def batch_permissions(_: pytest.MonkeyPatch) -> bool:
     return bool(iam_actions.extract_iam_action("sqs", "POST", "/", headers, b"", {}) != "sqs:SendMessage")
 
 
+def written_attributes(_: pytest.MonkeyPatch) -> bool:
+    body = b'{"Key": {"id": {"S": "1"}}, "UpdateExpression": "SET a = :a"}'
+    return "dynamodb:Attributes" not in iam_actions.dynamodb_service_context(body)
+
+
 def encryption_context(_: pytest.MonkeyPatch) -> bool:
     body = b'{"EncryptionContext": {"payment_id": "pay_1"}}'
     return not iam_actions.request_tag_context("kms", "kms:Decrypt", body, {})
@@ -356,6 +361,7 @@ PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     validation_errors,
     access_denied,
     condition_grammar,
+    written_attributes,
     stage_settings,
     usage_keys,
     usage_plans,

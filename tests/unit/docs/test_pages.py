@@ -26,6 +26,7 @@ from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
     CONTROLS,
     CUSTOMERS,
+    DENIED_ATTEMPTS,
     GATEWAY_EVENTS,
     LIMITS,
     PAYMENTS,
@@ -124,7 +125,7 @@ def test_environments_table_when_read_then_it_is_the_one_of_the_code() -> None:
 def test_allowed_values_in_the_settings_table_are_those_of_the_code() -> None:
     allowed = {row[0]: row[2] for row in table(SETTINGS, "Variable")}
     ranges = {name: found[0] for name, cell in allowed.items() if (found := re.match(r"\d+ to \d+", cell))}
-    choices = {name: cell for name, cell in allowed.items() if "`, `" in cell and name != "FORCE_DESTROY"}
+    choices = {name: cell for name, cell in allowed.items() if "`, `" in cell and cell != "true`, `false"}
     assert len(ranges) > 8
     assert len(choices) > 2
 
@@ -207,7 +208,17 @@ def test_tables_when_read_then_keys_and_indexes_are_those_of_the_code() -> None:
                 for name, key in known.indexes.items()
             ),
         )
-        for known in (PAYMENTS, PROCESSING_STATUS, AUDIT_LOG, CUSTOMERS, GATEWAY_EVENTS, TOKENS, LIMITS, CONTROLS)
+        for known in (
+            PAYMENTS,
+            PROCESSING_STATUS,
+            AUDIT_LOG,
+            DENIED_ATTEMPTS,
+            CUSTOMERS,
+            GATEWAY_EVENTS,
+            TOKENS,
+            LIMITS,
+            CONTROLS,
+        )
     }
     assert f"dropped after {KEPT.days} days (`{GATEWAY_EVENTS.expires}`)" in ARCHITECTURE.read_text()
 

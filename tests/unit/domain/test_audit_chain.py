@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from fakes.audit import MemoryAuditStore
 from fakes.payments import MemoryPaymentStore
 from payments.application.audit import audit
-from payments.domain.audit_chain import AuditBroken, AuditEntry, verify
+from payments.domain.audit_chain import AuditBroken, AuditEntry, missing_entries, verify
 from payments.domain.payment import Payment, moved
 from payments.domain.statuses import Status
 from payments.ports.payment_store import VersionConflict
@@ -148,3 +148,61 @@ def test_verify_when_the_last_entry_is_replaced_then_the_row_betrays_it() -> Non
     entries[2] = replace(entries[2], message="forged").sealed()
     with pytest.raises(AuditBroken, match="entry 3 is not the one its row names"):
         verify(row, entries)
+
+
+OLD_HASH = "3b5bb097812676f88d7c41f27f1abfc4ef704be328d06ff99c7b19d1ca387918"
+
+
+@pytest.mark.parametrize(
+    ("actor", "who"),
+    [
+        ("rest:merchant", ("sub_shop", "merchant", "rest", "")),
+        ("rest", ("sub_shop", "", "rest", "")),
+        ("batch:AROA1:uploader", ("sub_shop", "", "batch", "AROA1:uploader")),
+        ("batch", ("sub_shop", "", "batch", "")),
+        ("customer:sub_jo", ("sub_jo", "customer", "rest", "")),
+        ("admin:sub_boss", ("sub_boss", "admin", "rest", "")),
+        ("operator:anna", ("anna", "operator", "payctl", "")),
+        ("charge", ("", "", "workflow", "")),
+        ("workflow", ("", "", "workflow", "")),
+    ],
+)
+def test_entry_says_subject_role_channel_and_uploader(actor: str, who: tuple[str, ...]) -> None:
+    row = replace(payment(), submitted_by="sub_shop", customer_id="cus_1")
+    row = replace(row, history=(replace(row.history[0], actor=actor),))
+    (entry,) = missing_entries(row)
+    assert (entry.subject, entry.role, entry.channel, entry.uploader) == who
+    assert (entry.actor, entry.customer_id) == (actor, "cus_1")
+
+
+@pytest.mark.parametrize("field", ["subject", "role", "channel", "customer_id", "uploader"])
+def test_verify_detects_who_was_edited_also_where_it_was_empty(field: str) -> None:
+    row, entries = audited()
+    changes: dict[str, Any] = {field: "somebody"}
+    entries[0] = replace(entries[0], **changes)
+    with pytest.raises(AuditBroken, match="entry 1 was changed"):
+        verify(row, entries)
+
+
+def test_entries_from_before_these_fields_keep_their_hashes() -> None:
+    """The hash of an entry that code of November 2026 wrote."""
+    old = AuditEntry(
+        payment_id="pay_1",
+        sequence=1,
+        at="2026-11-21T12:00:00.000Z",
+        actor="rest",
+        status="pending",
+        code="",
+        message="",
+        minor_units=9999,
+        currency="USD",
+        gateway_reference="",
+        correlation_id="request-1",
+        previous_hash="0" * 64,
+    ).sealed()
+    assert old.hash == OLD_HASH
+    scenario = AuditScenario(replace(charged(), audited_version=1, audit_hash=old.hash))
+    scenario.log.log["pay_1"] = [old]
+    scenario.audit()
+    scenario.verify()
+    assert [entry.channel for entry in scenario.log.entries("pay_1")] == ["", "workflow", "workflow"]

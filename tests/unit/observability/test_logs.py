@@ -201,7 +201,15 @@ def test_lambda_code_when_it_prints_then_only_through_the_one_logger() -> None:
 def settings() -> Iterator[dict[str, str]]:
     """AWS in memory with the tables, a key and a gateway's secret, and the settings of functions on them."""
     with aws_in_memory():
-        for table in (PAYMENTS, CUSTOMERS, TOKENS, CONTROLS, GATEWAY_EVENTS, AUDIT_LOG, PROCESSING_STATUS):
+        for table in (
+            PAYMENTS,
+            CUSTOMERS,
+            TOKENS,
+            CONTROLS,
+            GATEWAY_EVENTS,
+            AUDIT_LOG,
+            PROCESSING_STATUS,
+        ):
             create_table(table)
         secret = boto3.client("secretsmanager").create_secret(Name="gateway", SecretString="sk_1")["ARN"]
         made = {
@@ -211,6 +219,8 @@ def settings() -> Iterator[dict[str, str]]:
             "CONTROLS_TABLE": CONTROLS.name,
             "GATEWAY_EVENTS_TABLE": GATEWAY_EVENTS.name,
             "AUDIT_TABLE": AUDIT_LOG.name,
+            "DENIED_TABLE": "unused",
+            "DENIED_RETENTION_DAYS": "400",
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "VAULT_KEY_ARN": boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
             "EMAIL_HASH_KEY_ARN": "no key of the metadata is searchable",

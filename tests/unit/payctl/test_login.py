@@ -155,6 +155,79 @@ def test_login_when_a_second_factor_is_set_up_then_asks_for_its_code(
     assert cognito.received[1].body["ChallengeResponses"] == {"USERNAME": ANNA, "SOFTWARE_TOKEN_MFA_CODE": "123456"}
 
 
+def at_a_terminal(monkeypatch: pytest.MonkeyPatch, code: str = "123456") -> None:
+    monkeypatch.setattr("payctl.prompts.at_a_terminal", lambda: True)
+    monkeypatch.setattr("payctl.prompts.secret", lambda prompt: code if prompt.startswith("Code") else PASSWORD)
+
+
+@pytest.fixture
+def strict(api: FakeApi, cognito: FakeApi, payctl: Payctl, tmp_path: Path) -> Payctl:
+    """payctl on a stack whose staff need a second factor."""
+    return payctl_with(tmp_path, **stack(api, cognito), second_factor="required")
+
+
+def test_login_without_a_second_factor_sets_one_up_and_renews_the_tokens(
+    strict: Payctl, cognito: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_a_terminal(monkeypatch)
+    cognito.will_answer(200, tokens(RefreshToken="refresh-1"))
+    cognito.will_answer(200, {"Username": "an-id", "UserAttributes": []})
+    cognito.will_answer(200, {"SecretCode": "JBSWY3DPEHPK3PXP"})
+    cognito.will_answer(200, {"Status": "SUCCESS"})
+    cognito.will_answer(200, {})
+    cognito.will_answer(200, tokens("with-roles"))
+    result = strict("login", "--username", ANNA)
+    assert result.exit_code == Exit.DONE, result.output
+    assert "secret   JBSWY3DPEHPK3PXP" in result.stderr
+    assert f"otpauth://totp/payments%20test%3A{ANNA.replace('@', '%40')}?secret=JBSWY3DPEHPK3PXP" in result.stderr
+    assert "JBSWY3DPEHPK3PXP" not in result.stdout
+    assert asked(cognito) == [
+        "InitiateAuth",
+        "GetUser",
+        "AssociateSoftwareToken",
+        "VerifySoftwareToken",
+        "SetUserMFAPreference",
+        "InitiateAuth",
+    ]
+    assert cognito.received[3].body["UserCode"] == "123456"
+    assert cognito.received[4].body["SoftwareTokenMfaSettings"] == {"Enabled": True, "PreferredMfa": True}
+    assert strict("token").stdout == "with-roles\n"
+
+
+def test_login_with_a_second_factor_sets_nothing_up(
+    strict: Payctl, cognito: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_a_terminal(monkeypatch)
+    cognito.will_answer(200, {"ChallengeName": "SOFTWARE_TOKEN_MFA", "Session": SESSION, "ChallengeParameters": {}})
+    cognito.will_answer(200, tokens(RefreshToken="refresh-1"))
+    cognito.will_answer(200, {"Username": "an-id", "UserAttributes": [], "UserMFASettingList": ["SOFTWARE_TOKEN_MFA"]})
+    assert strict("login", "--username", ANNA).exit_code == Exit.DONE
+    assert asked(cognito) == ["InitiateAuth", "RespondToAuthChallenge", "GetUser"]
+
+
+def test_login_without_a_terminal_says_which_roles_are_left_out(strict: Payctl, cognito: FakeApi) -> None:
+    cognito.will_answer(200, tokens(RefreshToken="refresh-1"))
+    cognito.will_answer(200, {"Username": "an-id", "UserAttributes": []})
+    result = strict("login", "--username", ANNA, "--password-stdin", stdin=f"{PASSWORD}\n")
+    assert result.exit_code == Exit.DONE
+    assert "leaves out the roles admin, operator, auditor" in result.stderr
+    assert "log in at a terminal" in result.stderr
+
+
+def test_login_answers_a_pool_that_demands_a_second_factor(
+    payctl: Payctl, cognito: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_a_terminal(monkeypatch)
+    cognito.will_answer(200, {"ChallengeName": "MFA_SETUP", "Session": SESSION, "ChallengeParameters": {}})
+    cognito.will_answer(200, {"SecretCode": "JBSWY3DPEHPK3PXP", "Session": f"{SESSION}-2"})
+    cognito.will_answer(200, {"Status": "SUCCESS", "Session": f"{SESSION}-3"})
+    cognito.will_answer(200, tokens(RefreshToken="refresh-1"))
+    assert payctl("login", "--username", ANNA).exit_code == Exit.DONE
+    answer = cognito.received[3].body
+    assert (answer["ChallengeName"], answer["Session"]) == ("MFA_SETUP", f"{SESSION}-3")
+    assert cognito.received[2].body["Session"] == f"{SESSION}-2"
+
+
 def test_login_reports_a_cognito_challenge_it_cannot_answer(payctl: Payctl, cognito: FakeApi) -> None:
     cognito.will_answer(200, {"ChallengeName": "WEB_AUTHN", "Session": SESSION, "ChallengeParameters": {}})
     result = payctl("login", "--username", ANNA, stdin=PASSWORD)
@@ -384,7 +457,7 @@ def test_user_list_when_asked_then_shows_roles_and_who_is_disabled(payctl: Payct
         attributes = [{"Name": "sub", "Value": f"{name}-id"}, {"Name": "email", "Value": f"{name}@example.com"}]
         return {"Username": f"{name}-id", "Attributes": attributes, "Enabled": enabled, "UserStatus": "CONFIRMED"}
 
-    for members in ([user("anna")], [], [user("bert", enabled=False), user("anna")], []):
+    for members in ([user("anna")], [], [], [user("bert", enabled=False), user("anna")], []):
         cognito.will_answer(200, {"Users": members})
     cognito.will_answer(200, {"Users": [user("anna")], "PaginationToken": "next"})
     cognito.will_answer(200, {"Users": [user("bert", enabled=False), user("cleo")]})

@@ -68,6 +68,25 @@ def test_operation_when_one_of_several_roles_is_enough_then_let_in() -> None:
     assert not lets_in(both, "create_payment")
 
 
+@pytest.mark.fault(42)
+@pytest.mark.parametrize("operation", ALLOWED)
+def test_auditor_reads_everything_and_changes_nothing(operation: str) -> None:
+    verb = operation.partition("_")[0]
+    reads = verb in ("get", "list", "find")
+    assert lets_in(Caller("somebody", frozenset({Role.AUDITOR})), operation) is reads
+
+
+@pytest.mark.fault(42)
+@pytest.mark.parametrize("reader", [Role.AUDITOR, Role.OPERATOR])
+@pytest.mark.parametrize("own", [Role.CUSTOMER, Role.MERCHANT])
+@pytest.mark.parametrize("operation", ALLOWED)
+def test_reading_all_data_gives_no_right_to_change_that_of_others(operation: str, own: Role, reader: Role) -> None:
+    """A role that only reads does not count where it may not call: the owner of the data decides."""
+    both = Caller("somebody", frozenset({own, reader}))
+    if lets_in(both, operation):
+        assert require_role(both, operation).sees_all is (reader in ALLOWED[operation])
+
+
 def test_refused_operation_names_the_required_roles() -> None:
     with pytest.raises(Problem) as refused:
         require_role(Caller("somebody", frozenset({Role.OPERATOR})), "create_payment")

@@ -1,4 +1,4 @@
-"""Denied accesses in the audit table."""
+"""Denied attempts, in a table of their own."""
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -13,31 +13,34 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class DynamoAccessLog:
-    """Denied accesses in the audit table under `denied:<kind>:<id>`, numbered by the microsecond."""
+    """Denied attempts under `<kind>:<id>`, numbered by the microsecond. DynamoDB deletes each after `kept_for`."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, kept_for: timedelta) -> None:
         self._client = client
         self._table = table
+        self._kept_for = kept_for
 
     def denied(self, entry: Denied, at: datetime) -> None:
         """Add the entry under the next free number from the time's microsecond on. Never overwrites an item."""
         sequence = (at - EPOCH) // timedelta(microseconds=1)
-        while not self._put(entry, sequence):
+        while not self._put(entry, sequence, at + self._kept_for):
             sequence += 1
         kind, resource_id = entry.kind, entry.resource_id
         logger().warning("denied", kind=kind, resource_id=resource_id, subject=entry.subject, operation=entry.operation)
 
-    def _put(self, entry: Denied, sequence: int) -> bool:
+    def _put(self, entry: Denied, sequence: int, until: datetime) -> bool:
         texts = {name: getattr(entry, name) for name in Denied.__slots__}
         try:
             self._client.put_item(
                 TableName=self._table,
                 Item={
-                    "payment_id": {"S": f"denied:{entry.kind}:{entry.resource_id}"},
+                    "resource": {"S": f"{entry.kind}:{entry.resource_id}"},
                     "sequence": {"N": str(sequence)},
+                    "purge_at": {"N": str(int(until.timestamp()))},
                     **{name: {"S": text} for name, text in texts.items()},
                 },
-                ConditionExpression="attribute_not_exists(payment_id)",
+                ConditionExpression="attribute_not_exists(#resource)",
+                ExpressionAttributeNames={"#resource": "resource"},  # a reserved word
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return False

@@ -1,7 +1,7 @@
 """The audit log table."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from payments.domain.audit_chain import AuditEntry
@@ -10,10 +10,14 @@ from payments.ports.payment_store import VersionConflict
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-from payments.adapters.dynamodb.items import from_item, serialize
+from payments.adapters.dynamodb.items import audited_up_to, from_item, to_item
 
 _ITEMS_A_TRANSACTION = 100
 """TransactWriteItems' limit. Its other limit, 4 MB, is far away: an entry has about one kilobyte."""
+
+
+_FIELDS = frozenset(field.name for field in fields(AuditEntry))
+_TEXTS = dict.fromkeys(_FIELDS - {"sequence", "minor_units"}, "")
 
 
 class DynamoAuditStore:
@@ -34,7 +38,7 @@ class DynamoAuditStore:
             {
                 "Put": {
                     "TableName": self._table,
-                    "Item": {name: serialize(value) for name, value in asdict(entry).items()},
+                    "Item": to_item(asdict(entry)),
                     "ConditionExpression": "attribute_not_exists(payment_id)",
                 }
             }
@@ -46,7 +50,7 @@ class DynamoAuditStore:
                 "Key": {"payment_id": {"S": last.payment_id}},
                 "UpdateExpression": "SET audited_version = :last, audit_hash = :hash"
                 + (" REMOVE unsettled, due_kind, due_at" if done else ""),
-                "ConditionExpression": "audited_version = :before AND version = :version",
+                "ConditionExpression": f"{audited_up_to(first.sequence - 1, ':before')} AND version = :version",
                 "ExpressionAttributeValues": {
                     ":before": {"N": str(first.sequence - 1)},
                     ":last": {"N": str(last.sequence)},
@@ -77,4 +81,5 @@ class DynamoAuditStore:
 def _audit_entry_of(item: Mapping[str, Any]) -> AuditEntry:
     values = from_item(item)
     values |= {name: int(values[name]) for name in ("sequence", "minor_units")}
-    return AuditEntry(**values)
+    # an empty text is absent, and in entries of before it is empty
+    return AuditEntry(**{**_TEXTS, **{name: value for name, value in values.items() if name in _FIELDS}})

@@ -17,3 +17,10 @@ def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
     """DynamoDB attributes as plain values. Numbers are Decimal."""
     return {name: deserialize(value) for name, value in item.items()}
+
+
+def audited_up_to(version: int, placeholder: str) -> str:
+    """The condition that a payment's row is audited up to this version. Rows of before have a 0 where new ones have
+    nothing: only the audit function writes this attribute."""
+    equal = f"audited_version = {placeholder}"
+    return equal if version else f"(attribute_not_exists(audited_version) OR {equal})"

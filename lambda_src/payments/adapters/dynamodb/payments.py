@@ -20,33 +20,11 @@ from payments.ports.payment_store import AlreadyExists, VersionConflict
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-from payments.adapters.dynamodb.items import from_item, serialize, to_item
+from payments.adapters.dynamodb.items import audited_up_to, from_item, serialize, to_item
+from payments.adapters.dynamodb.payment_writes import SAVED
 
-_SAVED = [
-    "status",
-    "version",
-    "updated_at",
-    "status_day",
-    "due_kind",
-    "due_at",
-    "unsettled",
-    "payment_method",
-    "attempts",
-    "attempted_at",
-    "gateway",
-    "gateway_reference",
-    "reference_digest",
-    "code",
-    "message",
-    "history",
-    "environment_id",
-    "gateway_customer",
-    "off_session",
-    "refunded_minor_units",
-]
-"""The attributes that `save` writes: those that a status change can change, and no marks that other code writes."""
 _KEPT = ("gateway_reference", "reference_digest")
-"""The ones of them that no save removes: `keep_reference` may have written them since the row was read."""
+"""The attributes of `SAVED` that no save removes: `keep_reference` may have written them since the row was read."""
 _PRIVATE = ("payment_method", "gateway_reference")
 """The ones of them that `is_to_seal` may refuse in plain text."""
 
@@ -70,6 +48,7 @@ def payment_values(payment: Payment) -> dict[str, Any]:
         "restarts": payment.restarts or None,
         "off_session": payment.off_session or None,
         "absent_version": payment.absent_version or None,
+        "audited_version": payment.audited_version or None,
         "refunded_minor_units": payment.refunded_minor_units or None,
     }
 
@@ -120,15 +99,23 @@ class DynamoPaymentStore(DynamoDueIndex):
         return _due_values(payment, self._timeouts.due(payment, now))
 
     def create(self, payment: Payment) -> None:
-        """Store version 1 with a conditional put, private fields encrypted. Raises AlreadyExists with the row."""
+        """Store version 1 with a conditional write, private fields encrypted. Raises AlreadyExists with the row.
+
+        An update and no put: functions that may put could replace a row with all its marks.
+        """
         if self._encryptor:
             payment = rewritten(payment, self._encryptor.seal)
         require_sealed(payment)
+        item = to_item(payment_values(payment) | self._due_values(payment, parse_iso(payment.created_at)))
+        key = {"payment_id": item.pop("payment_id")}
         try:
-            self._client.put_item(
+            self._client.update_item(
                 TableName=self._table,
-                Item=to_item(payment_values(payment) | self._due_values(payment, parse_iso(payment.created_at))),
+                Key=key,
+                UpdateExpression="SET " + ", ".join([f"#{name} = :{name}" for name in item]),
                 ConditionExpression="attribute_not_exists(payment_id)",
+                ExpressionAttributeNames={f"#{name}": name for name in item},
+                ExpressionAttributeValues={f":{name}": value for name, value in item.items()},
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except self._client.exceptions.ConditionalCheckFailedException as refusal:
@@ -145,7 +132,7 @@ class DynamoPaymentStore(DynamoDueIndex):
     def save(self, payment: Payment) -> None:
         """Update the changed attributes if the previous version is stored. Raises VersionConflict, and NotSealed."""
         values = payment_values(payment) | self._due_values(payment, parse_iso(payment.updated_at))
-        written = {name: value for name, value in values.items() if name in _SAVED}
+        written = {name: value for name, value in values.items() if name in SAVED}
         kept = {name: value for name, value in written.items() if value not in ("", None)}
         removed = [name for name in written if name not in kept and name not in _KEPT]
         # a row from before encryption may keep its plain text; new plain text is never written
@@ -256,7 +243,7 @@ class DynamoPaymentStore(DynamoDueIndex):
                 TableName=self._table,
                 Key={"payment_id": {"S": payment.payment_id}},
                 UpdateExpression="SET due_kind = :due_kind, due_at = :due_at" if due else "REMOVE due_kind, due_at",
-                ConditionExpression="version = :version AND audited_version = :audited"
+                ConditionExpression=f"version = :version AND {audited_up_to(payment.audited_version, ':audited')}"
                 f" AND {'restarts = :seen' if payment.restarts else never}",
                 ExpressionAttributeValues={
                     ":version": {"N": str(payment.version)},

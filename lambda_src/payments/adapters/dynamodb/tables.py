@@ -84,6 +84,12 @@ PROCESSING_STATUS = Table(
     keys_only=frozenset({BY_DUE, BY_UNFINISHED}),
 )
 AUDIT_LOG = Table("payment-audit-log", Key("payment_id", "sequence", "SN"))
+DENIED_ATTEMPTS = Table(
+    "payment-denied-attempts",
+    # "payment:pay_1", and the time in microseconds
+    Key("resource", "sequence", "SN"),
+    expires="purge_at",
+)
 CUSTOMERS = Table(
     "customers",
     Key("customer_id"),

@@ -9,7 +9,7 @@ import jwt
 
 from payments.adapters.oidc.signing_keys import SigningKeys
 from payments.domain.clock import Clock
-from payments.domain.identity import Caller, Role
+from payments.domain.identity import STAFF, Caller, Role
 
 if TYPE_CHECKING:
     from jwt.types import Options
@@ -81,13 +81,17 @@ class UserPool:
 @dataclass(frozen=True)
 class OtherIssuer:
     """Another OpenID Connect issuer, whose tokens are for `audience` and name roles in `roles_claim`, each behind
-    `roles_prefix`: a group `admin` there is one of another system."""
+    `roles_prefix`: a group `admin` there is one of another system.
+
+    With `needs_second_factor`, the roles of staff count only in tokens whose `amr` (RFC 8176) says `mfa`.
+    """
 
     issuer: str
     keys: SigningKeys
     audience: str
     roles_claim: str
     roles_prefix: str
+    needs_second_factor: bool = False
 
     def caller(self, claims: Claims) -> Caller:
         """The caller of verified claims. Its subject has a prefix, so that it never equals one of the user pool.
@@ -97,7 +101,10 @@ class OtherIssuer:
         audience = claims.get("aud")
         if self.audience not in (audience if isinstance(audience, list) else [audience]):
             raise BadToken("it is for another audience")
-        roles = _roles(claims.get(self.roles_claim), self.roles_prefix) or {Role.CUSTOMER}
+        roles = _roles(claims.get(self.roles_claim), self.roles_prefix)
+        if self.needs_second_factor and not _has_second_factor(claims):
+            roles -= STAFF
+        roles = roles or {Role.CUSTOMER}
         return Caller(f"oidc|{_subject(claims)}", frozenset(roles))
 
 
@@ -178,6 +185,11 @@ def _subject(claims: Claims) -> str:
     if not 0 < len(subject) <= MAX_SUBJECT:
         raise BadToken("it has no valid subject")
     return subject
+
+
+def _has_second_factor(claims: Claims) -> bool:
+    methods = claims.get("amr")
+    return isinstance(methods, list) and "mfa" in methods
 
 
 def _roles(names: object, prefix: str = "") -> set[Role]:

@@ -7,14 +7,12 @@ from datetime import timedelta
 from functools import partial
 from itertools import batched
 
-from payments.application.audit import audit
 from payments.domain.batch.state import UNREPORTED, BatchStatus
 from payments.domain.cancellation import CancelCode, canceled, is_canceled
 from payments.domain.clock import Clock, iso
 from payments.domain.events import payment_event
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
-from payments.ports.audit_store import AuditStore
 from payments.ports.batch_store import BatchStore, Claim, NotClaimed
 from payments.ports.payment_store import PaymentStore, VersionConflict, require
 
@@ -28,14 +26,15 @@ _TRIES = 5
 
 @dataclass(frozen=True)
 class BatchCanceler:
-    """`publish` sends a payment's event to its subscribers.
+    """`publish` sends a payment's event to its subscribers. `finish` has the audit function, the only writer of the
+    audit log, audit the payment and close its row. It raises VersionConflict if the row changed meanwhile.
 
     It does for each row what an execution of the workflow would do: a million executions would cost $200.
     """
 
     payments: PaymentStore
     batches: BatchStore
-    log: AuditStore
+    finish: Callable[[Payment], None]
     publish: Callable[[dict[str, str]], None]
     clock: Clock
 
@@ -84,8 +83,7 @@ class BatchCanceler:
                     payment, ended = row, True
                 if is_canceled(payment) and not payment.batch_row_closed:
                     self.publish(payment_event(payment))
-                    audit(payment, log=self.log)
-                    self.batches.close_row(payment)
+                    self.finish(payment)
             except VersionConflict:  # the index is behind the table, or the payment is being sent
                 payment = require(self.payments, payment.payment_id)
                 continue
