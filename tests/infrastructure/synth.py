@@ -44,6 +44,7 @@ NAMED_BY = {
 _ARNS = {
     "aws_api_gateway_rest_api": "arn:aws:execute-api:{region}:{account}:a1b2c3",
     "aws_cloudwatch_log_group": "arn:aws:logs:{region}:{account}:log-group:{name}",
+    "aws_cognito_user_pool": "arn:aws:cognito-idp:{region}:{account}:userpool/{name}",
     "aws_dynamodb_table": "arn:aws:dynamodb:{region}:{account}:table/{name}",
     "aws_iam_role": "arn:aws:iam::{account}:role/{name}",
     "aws_kms_key": "arn:aws:kms:{region}:{account}:key/{key}",

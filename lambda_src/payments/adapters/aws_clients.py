@@ -9,6 +9,7 @@ import boto3
 from botocore.config import Config
 
 if TYPE_CHECKING:
+    from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_lambda import LambdaClient
@@ -64,6 +65,11 @@ def functions() -> "LambdaClient":
 def kms() -> "KMSClient":
     """A KMS client."""
     return boto3.client("kms", config=CONFIG)
+
+
+def cognito() -> "CognitoIdentityProviderClient":
+    """A client of Cognito's user pools."""
+    return boto3.client("cognito-idp", config=CONFIG)
 
 
 def secrets_manager() -> "SecretsManagerClient":

@@ -434,8 +434,12 @@ def accepted(
     submitted_by: str = "",
     hold: str = "",
     metadata_hash: str = "",
+    actor: str = "",
 ) -> Payment:
-    """The first version of a payment's row: pending. `at` is a datetime in UTC, `source` is "rest" or "batch"."""
+    """The first version of a payment's row: pending. `at` is a datetime in UTC, `source` is "rest" or "batch".
+
+    The `actor` is the source, if no other is given.
+    """
     now = iso(at)
     return Payment(
         payment_id=request.payment_id,
@@ -453,7 +457,7 @@ def accepted(
         correlation_id=correlation_id or request.payment_id,
         batch_id=batch_id,
         batch_line=batch_line,
-        history=(Change(1, Status.PENDING, now, source),),
+        history=(Change(1, Status.PENDING, now, actor or source),),
         submitted_by=submitted_by,
         token_id=request.token_id,
         hold=hold,

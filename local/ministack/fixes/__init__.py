@@ -43,6 +43,7 @@ FIXES: Final = (
     "waf.web_acls",
     "s3.upload_tags",
     "s3.version_ranges",
+    "s3.uploading_principal",
     "cloudwatch.alarm_settings",
     "cloudwatch.alarm_listing",
     "cloudwatch.alarm_states",

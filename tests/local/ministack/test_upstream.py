@@ -316,6 +316,10 @@ def version_ranges(_: pytest.MonkeyPatch) -> bool:
     return "_parse_range" not in of_versions
 
 
+def uploading_principal(_: pytest.MonkeyPatch) -> bool:
+    return '"userIdentity": {"principalId": "EXAMPLE"}' in inspect.getsource(s3._fire_s3_event)
+
+
 def usage_keys(_: pytest.MonkeyPatch) -> bool:
     return "usageIdentifierKey" not in inspect.getsource(apigateway_v1)
 
@@ -362,6 +366,7 @@ PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     web_acls,
     upload_tags,
     version_ranges,
+    uploading_principal,
     alarm_settings,
     alarm_listing,
     alarm_states,

@@ -75,7 +75,9 @@ class UserPool:
             scopes = str(claims.get("scope", "")).split()
             prefix = self.scope_prefix
             roles = _roles(scopes, prefix)
-        return Caller(_subject(claims), frozenset(roles))
+        return Caller(
+            _subject(claims), frozenset(roles), issuer=self.issuer, username=_printable(claims.get("username"))
+        )
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,9 @@ class OtherIssuer:
         if self.audience not in (audience if isinstance(audience, list) else [audience]):
             raise BadToken("it is for another audience")
         roles = _roles(claims.get(self.roles_claim), self.roles_prefix) or {Role.CUSTOMER}
-        return Caller(f"oidc|{_subject(claims)}", frozenset(roles))
+        # some issuers write the claim as a text
+        email = claims.get("email") if claims.get("email_verified") in (True, "true") else ""
+        return Caller(f"oidc|{_subject(claims)}", frozenset(roles), issuer=self.issuer, email=_printable(email))
 
 
 TrustedIssuer = UserPool | OtherIssuer
@@ -178,6 +182,12 @@ def _subject(claims: Claims) -> str:
     if not 0 < len(subject) <= MAX_SUBJECT:
         raise BadToken("it has no valid subject")
     return subject
+
+
+def _printable(text: object) -> str:
+    """A claim that is passed on; "" if it is not a text that fits."""
+    fits = isinstance(text, str) and text.isascii() and text.isprintable() and len(text) <= MAX_SUBJECT
+    return str(text) if fits else ""
 
 
 def _roles(names: object, prefix: str = "") -> set[Role]:
