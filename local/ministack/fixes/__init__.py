@@ -41,6 +41,7 @@ FIXES: Final = (
     "api_gateway.usage_keys",
     "api_gateway.usage_plans",
     "waf.web_acls",
+    "iam.principal_arn",
     "s3.upload_tags",
     "s3.version_ranges",
     "s3.uploading_principal",

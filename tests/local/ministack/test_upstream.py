@@ -307,6 +307,12 @@ def stage_settings(_: pytest.MonkeyPatch) -> bool:
     return '"accessLogSettings": {}' in inspect.getsource(apigateway_v1)
 
 
+def principal_arn(_: pytest.MonkeyPatch) -> bool:
+    session = "arn:aws:sts::123456789012:assumed-role/probe/session"
+    context = iam_evaluator.EvalContext(session, "AssumedRole", "123456789012", "s3:PutObject", "*", "us-east-1")
+    return bool(iam_evaluator._resolve_condition_key("aws:PrincipalArn", context) == session)
+
+
 def upload_tags(_: pytest.MonkeyPatch) -> bool:
     return "tagging" not in inspect.getsource(s3._create_multipart_upload)
 
@@ -364,6 +370,7 @@ PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     usage_keys,
     usage_plans,
     web_acls,
+    principal_arn,
     upload_tags,
     version_ranges,
     uploading_principal,
