@@ -206,7 +206,7 @@ class Bucket(Construct):
         return self.bucket.arn
 
     def deny_uploads_but_of(self, role_arn: str, prefix: str) -> None:
-        """Let no principal but this role upload below a prefix, whatever else it may do in the bucket.
+        """Let no principal but this role upload below a prefix, also no principal that may write to the whole bucket.
 
         Without a Sid: the policies of 50 merchants must fit into the 20 KB of a bucket's policy.
         """

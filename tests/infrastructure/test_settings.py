@@ -236,7 +236,7 @@ def test_prefixes_of_which_one_begins_another_are_refused(
         load()
 
 
-def test_merchant_whose_role_would_have_a_longer_name_than_iam_takes_is_refused(
+def test_merchant_is_refused_if_the_name_of_its_role_would_be_too_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ENVIRONMENT_SUFFIX", "dev-a234567890123456")

@@ -1,6 +1,6 @@
 """Which ids a caller may give to new payments and customers, over REST and in files.
 
-An id that exists keeps working for its owner, whatever it begins with. For everybody else a reserved id gets the same
+An id that exists keeps working for its owner, also without the prefix. For every other caller a reserved id gets the same
 answer after the same reads, whether it exists or not.
 """
 
@@ -33,7 +33,7 @@ class IdRules:
         return "" if any(caller.sees_all or submitted(caller, payment) for payment in known) else why
 
     def is_retry_of_another(self, payment_id: str, caller: Caller) -> bool:
-        """Whether the id is that of the retry of another caller's payment: whoever took it would take the retry."""
+        """Whether the id is that of the retry of another caller's payment, which would then have no retry."""
         former_id = former_id_of(payment_id)
         former = self.payments.get(former_id) if former_id and not caller.sees_all else None
         return former is not None and bool(former.submitted_by) and not submitted(caller, former)

@@ -53,7 +53,7 @@ def test_pool_that_does_not_tell_is_unavailable(code: str) -> None:
         users.verified_email(JO)
 
 
-def test_person_of_another_issuer_has_the_address_of_the_token_and_no_record() -> None:
+def test_person_of_another_issuer_has_the_address_of_the_token() -> None:
     users, stub = pool()
     with stub:
         for email in ("ann@example.com", ""):

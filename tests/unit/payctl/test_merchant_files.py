@@ -122,7 +122,7 @@ def results(s3: Any, source: Source, status: str, errors: str = ERRORS) -> None:
         ("in_review", "4,payment_id,pt_1,pt_1,reserved,use another\n", Exit.NOT_SETTLED),
     ],
 )
-def test_download_waits_for_the_results_of_a_merchant_and_ends_with_their_code(
+def test_download_waits_for_a_merchants_results_and_ends_with_their_code(
     s3: Any, payctl: Payctl, file: str, tmp_path: Path, status: str, errors: str, code: Exit
 ) -> None:
     def report() -> None:

@@ -1,4 +1,4 @@
-"""Ids of others: nobody takes, blocks or reads what another caller's next id will name, at any entrance."""
+"""Ids of others: no caller takes, blocks or reads what another caller's next id will name, at any entrance."""
 
 from collections.abc import Callable
 from typing import Any
@@ -91,7 +91,7 @@ def test_stranger_neither_blocks_nor_burns_nor_reads_a_merchants_next_id(scenari
 
 
 @pytest.mark.fault(70)
-def test_stranger_does_not_see_payments_that_name_an_id_before_it_is_stored(scenario: RestScenario) -> None:
+def test_stranger_does_not_see_payments_for_an_id_that_is_not_stored(scenario: RestScenario) -> None:
     pay(scenario, ADMIN, "pay_1", customer_id="cus_later", description="private")
     made = scenario.call("create_customer", JO, {})
     assert made["body"]["customer_id"] == OWN_OF_JO

@@ -118,7 +118,7 @@ def methods(scenario: FileScenario) -> PaymentMethods:
 def test_file_of_a_merchant_that_names_anothers_customer_is_refused(scenario: FileScenario, folder: str) -> None:
     scenario.rest.add_customer("sh_theirs", by=OTHER_SHOP, default_payment_method="pm_theirs")
     scenario.rest.add_customer("sh_own", by=SHOP, default_payment_method="pm_own")
-    rows = ("sh_1,5,EUR,sh_theirs", "sh_2,5,EUR,sh_own", "sh_3,5,EUR,sh_nobody", "sh_4,5,EUR,", "sh_5,5,EUR,sh_theirs")
+    rows = ("sh_1,5,EUR,sh_theirs", "sh_2,5,EUR,sh_own", "sh_3,5,EUR,sh_unknown", "sh_4,5,EUR,", "sh_5,5,EUR,sh_theirs")
     batch = scenario.upload(*rows, folder=folder)
     reason = "you have no customer with this customer_id"
     assert scenario.refused(batch) == {2: ("customer_id", reason), 6: ("customer_id", reason)}
@@ -173,7 +173,7 @@ def test_prefixes_hold_for_the_rows_of_each_folder(
 
 
 @pytest.mark.parametrize(
-    "folder", ["merchants/", "merchants/nobody/", "merchants/gone/", "merchants//", "merchants/SHOP/"]
+    "folder", ["merchants/", "merchants/ghost/", "merchants/gone/", "merchants//", "merchants/SHOP/"]
 )
 def test_file_in_no_merchants_folder_is_rejected_whole(scenario: FileScenario, folder: str) -> None:
     batch = scenario.upload("sh_1,5,EUR,", folder=folder)
@@ -201,9 +201,7 @@ def test_id_over_rest_and_in_the_merchants_file_is_one_payment(scenario: FileSce
 
 
 @pytest.mark.parametrize("row", ["pay_1,5,EUR,", "pay_1,6,EUR,"])
-def test_payment_of_another_in_a_merchants_file_is_taken_without_a_word_about_it(
-    scenario: FileScenario, row: str
-) -> None:
+def test_payment_of_another_in_a_merchants_file_is_taken_without_details(scenario: FileScenario, row: str) -> None:
     assert pay(scenario, OTHER_SHOP, "pay_1", description="private")["statusCode"] == 202
     assert pay(scenario, OTHER_SHOP, "pay_2")["statusCode"] == 202
     batch = scenario.upload(row, "pay_2,5,EUR,", folder="merchants/partner/")

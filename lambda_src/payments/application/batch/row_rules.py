@@ -52,7 +52,7 @@ class RowRules:
 
 
 def rules_of(source: Source, ids: IdRules) -> RowRules:
-    """The rules of a file. Raises FileError for a folder of merchants that is nobody's."""
+    """The rules of a file. Raises FileError for a folder that is no merchant's."""
     if source.merchant is None:
         return RowRules(_OF_A_FILE, ids)
     merchant = ids.merchants.named(source.merchant)

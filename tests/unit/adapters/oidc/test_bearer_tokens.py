@@ -496,7 +496,7 @@ def test_caller_of_another_issuer_has_only_an_address_that_it_verified(claims: d
     assert (caller.issuer, caller.username, caller.email) == (OTHER, "", email)
 
 
-def test_caller_passes_through_the_authorizers_context_with_what_its_issuer_knows() -> None:
+def test_context_of_the_authorizer_has_what_the_issuer_knows() -> None:
     caller = Caller("jo", frozenset({Role.CUSTOMER}), issuer=OTHER, username="name", email="jo@example.com")
     found = caller_of(authorizer_context(caller, NOON + timedelta(hours=1)), NOON)
     assert (found.issuer, found.username, found.email) == (OTHER, "name", "jo@example.com")
