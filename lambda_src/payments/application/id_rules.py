@@ -1,7 +1,7 @@
 """Which ids a caller may give to new payments and customers, over REST and in files.
 
-An id that exists keeps working for its owner, also without the prefix. For every other caller a reserved id gets the same
-answer after the same reads, whether it exists or not.
+An id that exists keeps working for its owner, also without the prefix. For every other caller a reserved id gets the
+same answer after the same reads, whether it exists or not.
 """
 
 from dataclasses import dataclass
