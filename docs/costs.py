@@ -130,6 +130,8 @@ CLIENT = {"sourceIp": "192.0.2.1"}
 ROWS = 10
 """Batches of this many rows and of twice as many are compared, so that what each file costs once drops out."""
 MINUTES_A_MONTH = 365 * 24 * 60 // 12
+UPLOADER = "AWS:AROAIOSFODNN7EXAMPLE1:accounting@example.com"
+"""A principal as S3 names it. Each payment of the file has it in its history."""
 SIGNED_WITH = "whsec_unused"
 _LONGER_AT_KMS = bytes(184 - 96)
 """A wrapped data key is 184 bytes at KMS and 96 on moto."""
@@ -366,7 +368,10 @@ class Functions:
         content = f"payment_id,{','.join(SAMPLE)}\n{''.join(lines)}".encode()
         version = self._s3.put_object(Bucket="files", Key=f"incoming/{rows}.csv", Body=content)["VersionId"]
         uploaded = {"key": f"incoming/{rows}.csv", "versionId": version, "eTag": "e", "size": len(content)}
-        self._call("split", {"Records": [{"s3": {"bucket": {"name": "files"}, "object": uploaded}}]})
+        uploader = {"principalId": UPLOADER}
+        self._call(
+            "split", {"Records": [{"userIdentity": uploader, "s3": {"bucket": {"name": "files"}, "object": uploaded}}]}
+        )
         payment_ids, batch_id = [], ""
         while messages := self._queue.receive_messages(MaxNumberOfMessages=MESSAGES_A_CALL):
             records = [{"messageId": m.message_id, "body": m.body, "eventSource": "aws:sqs"} for m in messages]

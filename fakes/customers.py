@@ -1,7 +1,8 @@
 """The in-memory fake of the customers table."""
 
 from payments.domain.customer import Customer
-from payments.ports.customer_store import CustomerExists
+from payments.domain.listing import Cursor
+from payments.ports.customer_store import CustomerExists, Found
 from payments.ports.payment_store import VersionConflict
 
 
@@ -28,7 +29,9 @@ class MemoryCustomerStore:
             raise VersionConflict(f"customer {customer.customer_id} is not at version {customer.version - 1}")
         self.rows[customer.customer_id] = customer
 
-    def find_by_email_hash(self, email_hash: str, limit: int) -> list[Customer]:
+    def find_by_email_hash(self, email_hash: str, limit: int, after: Cursor | None = None) -> Found:
         """Up to `limit` customers with this e-mail address, oldest first."""
-        found = [row for row in self.rows.values() if row.email_hash == email_hash]
-        return sorted(found, key=lambda row: row.created_at)[:limit]
+        places = sorted((r.created_at, r.customer_id) for r in self.rows.values() if r.email_hash == email_hash)
+        left = [place for place in places if after is None or place > (after.at, after.payment_id)]
+        rows = [self.rows[customer_id] for _, customer_id in left[:limit]]
+        return Found(rows, Cursor(*left[limit - 1]) if len(left) > limit else None)

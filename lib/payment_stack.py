@@ -36,14 +36,16 @@ class PaymentStack(TerraformStack):
         # every payment passes through the workflow; each feature below starts it
         workflow = Workflow(foundation)
 
-        # payments as a file, and the recovery of payments and files that did not finish
-        batch = Batch(foundation, workflow)
-        recovery = Recovery(foundation, workflow, batch)
-
-        # payments over REST, and what Stripe reports about them later
+        # who may call, and whose a file is
         identity = Identity(self, settings, foundation.account_id) if with_tokens else None
         if identity:
             SecondFactor(foundation, identity)
+
+        # payments as a file, and the recovery of payments and files that did not finish
+        batch = Batch(foundation, workflow, identity)
+        recovery = Recovery(foundation, workflow, batch)
+
+        # payments over REST, and what Stripe reports about them later
         webhooks = Webhooks(foundation, workflow)
         api = RestApi(foundation, workflow, webhooks, identity)
         RateLimits(foundation, api, identity)
@@ -86,6 +88,7 @@ class PaymentStack(TerraformStack):
             patience_seconds=str(settings.effective.patience_seconds),
             gateway_deadline_seconds=str(settings.effective.gateway_deadline_seconds),
             **(identity.outputs if identity else {}),
+            **(batch.merchants.outputs if batch.merchants else {}),
         )
 
     def _outputs(self, **values: str) -> None:

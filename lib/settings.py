@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from payments.adapters.stripe.amounts import CURRENCIES
+from payments.domain.merchants import LEGACY, OWN
 
 LEAST_UNIT_SECONDS = 120
 MOST_UNIT_SECONDS = 3600
@@ -26,6 +27,10 @@ MOST_MERCHANTS = 50
 """The ids of their app clients must fit into the authorizer's environment, which Lambda limits to 4 KB."""
 LEAST_DENIED_DAYS = 365
 """PCI DSS 4.0.1, 10.5.1: the history of audit logs is kept for at least 12 months."""
+MOST_OF_MERCHANTS = 1_000
+"""Their names, prefixes and app clients must fit into a function's environment, which Lambda limits to 4 KB."""
+LONGEST_ROLE = 64
+"""The longest name of an IAM role."""
 DEFAULT_TAGS = {"Project": "payment-backend", "ManagedBy": "cdktf"}
 
 
@@ -178,10 +183,25 @@ def _settled(currency: str) -> str:
     return currency
 
 
-def _few(names: list[str]) -> list[str]:
+def _few(merchants: list[str]) -> list[str]:
+    names = [one.partition(":")[0] for one in merchants]
     if len(names) != len(set(names)) or len(names) > MOST_MERCHANTS:
         raise ValueError(f"at most {MOST_MERCHANTS} names, each once")
-    return names
+    if sum(map(len, merchants)) > MOST_OF_MERCHANTS:
+        raise ValueError(f"at most {MOST_OF_MERCHANTS} characters of names and prefixes")
+    return merchants
+
+
+def _apart(merchants: list[str]) -> list[str]:
+    """No prefix may begin another one, in any capitals: an id must tell whose it is."""
+    prefixes = [prefix for one in merchants if (prefix := one.partition(":")[2])]
+    for at, one in enumerate(prefixes):
+        for other in (*prefixes[:at], LEGACY, OWN):
+            if one.lower().startswith(other.lower()) or other.lower().startswith(one.lower()):
+                raise ValueError(
+                    f"prefixes of which none begins another one, and none begins {LEGACY} or {OWN}: {one} and {other}"
+                )
+    return merchants
 
 
 def _pairs(value: Any) -> Any:
@@ -209,7 +229,9 @@ _ISSUER = _pattern("https://[!-~]+", "an https address, exactly as the `iss` of 
 _CLAIM = _pattern("[!-~]{1,255}", "a text without spaces")
 _PREFIX = _pattern("[!-~]{1,32}", "1 to 32 characters without spaces")
 _MERCHANT = _pattern(
-    "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", "names such as shop,partner: lower-case letters, digits, '-'"
+    "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?(:[A-Za-z0-9][A-Za-z0-9_-]{0,14}[_-])?",
+    "names such as shop,partner: lower-case letters, digits, '-'; or with the prefix of their ids, such as "
+    "shop:sh_,partner:pt_: 2 to 16 letters, digits, '_' and '-', which end in '_' or '-'",
 )
 _METADATA_KEY = _pattern("[!-9;-~]{1,40}", "one key of the metadata: 1 to 40 characters without ':' and spaces")
 _ADDRESS = "[^@ ]+@[^@ ]+\\.[^@ ]+"
@@ -234,7 +256,13 @@ class Settings(BaseSettings):
     stripe_api_base: Annotated[str, _URL] = "https://api.stripe.com"
     alarm_emails: Annotated[list[Annotated[str, _EMAIL]], NoDecode, BeforeValidator(_split)] = []
     tags: Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)] = {}
-    merchants: Annotated[list[Annotated[str, _MERCHANT]], NoDecode, BeforeValidator(_split), AfterValidator(_few)] = []
+    merchants: Annotated[
+        list[Annotated[str, _MERCHANT]],
+        NoDecode,
+        BeforeValidator(_split),
+        AfterValidator(_few),
+        AfterValidator(_apart),
+    ] = []
     settlement_currencies: Annotated[
         list[Annotated[str, AfterValidator(_settled)]], NoDecode, BeforeValidator(_split)
     ] = []
@@ -308,6 +336,25 @@ class Settings(BaseSettings):
                 f"{LEAST_UNIT_SECONDS} to {MOST_UNIT_SECONDS}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _roles_of_merchants_have_names(self) -> Self:
+        for name in self.merchant_prefixes:
+            if (length := len(self.merchant_role(name))) > LONGEST_ROLE:
+                raise ValueError(
+                    f"MERCHANTS: {name!r} is not allowed: the name of its role would have {length} characters; "
+                    f"allowed: at most {len(name) - length + LONGEST_ROLE} characters with this suffix"
+                )
+        return self
+
+    @property
+    def merchant_prefixes(self) -> dict[str, str]:
+        """Merchant → the prefix of its ids, "" for none."""
+        return {name: prefix for name, _, prefix in (one.partition(":") for one in self.merchants)}
+
+    def merchant_role(self, name: str) -> str:
+        """The name of the role that uploads a merchant's files."""
+        return self.name(f"payment-files-{name}")
 
     @property
     def kind(self) -> str:

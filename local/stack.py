@@ -29,6 +29,8 @@ from payments.domain.gateway_event import HANDLED
 DIRECTORY = ROOT / ".local"
 SUFFIX = "local"
 GATEWAY_KEY = "sk_test_local_fake_stripe"
+MERCHANTS = "shop:sh_"
+"""One merchant, whose ids begin with sh_."""
 WEBHOOK_SECRET = "whsec_local_fake_stripe"  # noqa: S105 - sender and receiver are both on this machine
 Say = Callable[[str], None]
 
@@ -182,12 +184,13 @@ class LocalStack:
         return folder / "stacks" / f"payment-{SUFFIX}"
 
     def synth_settings(self, suffix: str = SUFFIX) -> dict[str, str]:
-        """The settings that differ from those for AWS: two addresses, and a wait scaled to the machine."""
+        """The settings that differ from those for AWS: two addresses, a wait scaled to the machine, and merchants."""
         return {
             "ENVIRONMENT_SUFFIX": suffix,
             "AWS_ENDPOINT_URL": self.aws.endpoint_url,
             "STRIPE_API_BASE": self.gateway_url,
             "PATIENCE_SECONDS": str(self.patience_seconds),
+            "MERCHANTS": MERCHANTS,
         }
 
     def down(self) -> None:

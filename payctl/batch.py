@@ -1,15 +1,15 @@
 """payctl batch."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from payctl import batch_files, batch_view, exit_codes, show
+from payctl import batch_files, batch_view, exit_codes, merchant_files, show
 from payctl.failures import Exit, Failure
 from payctl.options import Download, Json, Timeout, Watch, stack_of
 from payctl.stack import Stack
-from payments.domain.batch.state import Batch
+from payments.domain.batch.state import Batch, Source
 
 app = typer.Typer(help="Batches of payments: CSV files in the S3 bucket.", no_args_is_help=True)
 
@@ -21,11 +21,20 @@ def upload(
     watch: Watch = False,
     download: Download = None,
     timeout: Timeout = 300,
+    merchant: Annotated[
+        str, typer.Option(metavar="NAME", help="Upload to this merchant's folder, under the merchant's role.")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Upload a CSV file of payments. With --download, also wait for the result files."""
     stack = stack_of(context)
-    source = batch_files.upload(stack, file)
+    if merchant:
+        stack = merchant_files.stack_of_merchant(stack, merchant)
+        source = merchant_files.upload(stack, merchant, file)
+    else:
+        source = batch_files.upload(stack, file)
+    if merchant and (watch or download):
+        _wait_for_results(stack, source, timeout, download, json)
     if watch or download:
         _watch(stack, source.batch_id, timeout, download, json)
         return
@@ -37,7 +46,8 @@ def upload(
             ("batch", source.batch_id),
             ("file", f"s3://{source.bucket}/{source.key}"),
             ("environment", stack.name),
-            ("progress", f"payctl batch show {source.batch_id} --watch"),
+            ("progress", "" if merchant else f"payctl batch show {source.batch_id} --watch"),
+            ("results", f"s3://{source.bucket}/{source.result_key('')}" if merchant else ""),
         ]
     )
 
@@ -96,6 +106,20 @@ def _watch(stack: Stack, batch_id: str, timeout: float, download: Path | None, j
         for path in batch_files.download(stack, batch, download):
             show.note(f"wrote {path}")
     raise typer.Exit(exit_codes.of_batch(batch))
+
+
+def _wait_for_results(stack: Stack, source: Source, timeout: float, download: Path | None, json: bool) -> NoReturn:
+    """Wait for the result files of a merchant, who cannot read the tables. Ends the command."""
+    results = merchant_files.watched(stack, source, timeout)
+    errors = [(error["line"], error["column"], error["reason"], error["what_to_do"]) for error in results.errors]
+    if json:
+        show.as_json({"batch_id": source.batch_id, "by_status": results.by_status, "errors": results.errors})
+    else:
+        show.facts([("batch", source.batch_id), *results.by_status.items(), ("errors", len(errors) or "")])
+        show.table("errors", ("line", "column", "reason", "what to do"), errors[: batch_view.REJECTED_SHOWN])
+    for path in merchant_files.write(results, download) if download else ():
+        show.note(f"wrote {path}")
+    raise typer.Exit(results.exit_code)
 
 
 def _print_result(stack: Stack, batch: Batch, json: bool) -> None:

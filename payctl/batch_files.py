@@ -16,9 +16,9 @@ from payments.domain.batch.state import INCOMING, Batch, Source
 RESULT_FILES = (RESULT_ROWS, ERRORS, RESUBMIT)
 
 
-def upload(stack: Stack, file: Path) -> Source:
-    """Upload a file below `incoming/`. Returns its object version, which identifies the batch."""
-    key = INCOMING + file.name
+def upload(stack: Stack, file: Path, folder: str = INCOMING) -> Source:
+    """Upload a file to a folder of the bucket. Returns its object version, which identifies the batch."""
+    key = folder + file.name
     with file.open("rb") as content:
         answer = stack.client("s3").put_object(Bucket=stack["batch_bucket"], Key=key, Body=content)
     size_bytes = file.stat().st_size

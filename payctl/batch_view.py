@@ -111,6 +111,8 @@ def one(stack: Stack, batch: Batch, rejected: Sequence[RejectedRow], more: int) 
         [
             ("batch", batch.batch_id),
             ("file", f"s3://{batch.source.bucket}/{batch.source.key}"),
+            ("merchant", batch.source.merchant or ""),
+            ("uploaded by", batch.source.uploaded_by),
             ("status", _status(batch)),
             ("held", held_by(stack, batch)),
             ("rows read", read.rows_read),
@@ -162,6 +164,8 @@ def as_json(batch: Batch, held: str = "") -> dict[str, Any]:
         "status": batch.status.value,
         "bucket": batch.source.bucket,
         "key": batch.source.key,
+        "merchant": batch.source.merchant or None,
+        "uploaded_by": batch.source.uploaded_by or None,
         **{name: count for name, count in asdict(batch.progress).items() if name not in ("line", "offset")},
         "rows_closed": batch.rows_closed,
         "switch": asdict(batch.switch),

@@ -18,6 +18,8 @@ app = typer.Typer(help="Customers and their default payment methods.", no_args_i
 
 CustomerId = Annotated[str, typer.Argument(metavar="ID", help="Your id for the customer.")]
 Email = Annotated[str, typer.Option(metavar="ADDRESS", help="The customer's e-mail address.")]
+MOST_PAGES = 50
+"""The most pages that `find` asks for: a thousand customers."""
 METHOD = "A payment method at the gateway, for example pm_1AbC."
 
 
@@ -33,7 +35,7 @@ def create(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Create a customer. Repeating the same command changes nothing."""
+    """Create a customer, as a merchant or an admin. Repeating the same command changes nothing."""
     given = {"customer_id": customer_id, "email": email, "name": name, "default_payment_method": method}
     body = {field: value for field, value in (given | {"subject": subject}).items() if value is not None}
     _check(parse_customer, body)
@@ -119,14 +121,21 @@ def find(context: typer.Context, email: Email, json: Json = False) -> None:
     from urllib.parse import quote
 
     address = _check(parse_search, {"email": email})
-    found = Api(stack_of(context)).call("GET", f"/customers?email={quote(address, safe='')}").body
+    api, customers, cursor, complete = Api(stack_of(context)), [], "", False
+    for _ in range(MOST_PAGES):
+        following = f"&cursor={cursor}" if cursor else ""
+        found = api.call("GET", f"/customers?email={quote(address, safe='')}{following}").body
+        customers += found["customers"]
+        cursor, complete = found.get("next_cursor", ""), found["complete"]
+        if complete:
+            break
     if json:
-        show.as_json(found)
+        show.as_json({"customers": customers, "complete": complete})
         return
     columns = ("customer_id", "name", "default_payment_method", "created_at")
-    rows = [[customer.get(column, "") for column in columns] for customer in found["customers"]]
+    rows = [[customer.get(column, "") for column in columns] for customer in customers]
     show.table("customers", ("customer", "name", "default", "at"), rows)
-    if not found["complete"]:
+    if not complete:
         show.note("there are more customers with this address; they are not shown")
 
 

@@ -47,6 +47,11 @@ def of_batch(batch: Batch) -> Exit:
     return _first([*map(of_payment, batch.by_status), *([Exit.NOT_CHARGED] if refused else [])])
 
 
+def of_results(statuses: Iterable[str], *, has_errors: bool) -> Exit:
+    """The exit code of a file by its result files: the statuses of its payments, and whether a row has an error."""
+    return _first([*map(of_payment, statuses), *([Exit.NOT_CHARGED] if has_errors else [])])
+
+
 def _first(codes: Iterable[Exit]) -> Exit:
     found = set(codes)
     return next((code for code in PRECEDENCE if code in found), Exit.DONE)

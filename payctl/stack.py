@@ -3,10 +3,10 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from payctl.failures import Exit, Failure
 
@@ -28,12 +28,24 @@ NOTHING_FOUND = (
 )
 
 
+class Credentials(NamedTuple):
+    """Temporary credentials of a role."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str
+
+
 @dataclass(frozen=True)
 class Stack:
-    """A deployed stack and its outputs. `stack["batch_bucket"]` raises Failure if the output does not exist."""
+    """A deployed stack and its outputs. `stack["batch_bucket"]` raises Failure if the output does not exist.
+
+    With `credentials`, its clients act under a role instead of as the operator.
+    """
 
     outputs: Mapping[str, str]
     path: Path
+    credentials: Credentials | None = field(default=None, repr=False)
 
     def __getitem__(self, name: str) -> str:
         try:
@@ -58,14 +70,19 @@ class Stack:
         from botocore.session import Session
 
         if not self.is_local:
-            return boto3.Session(region_name=self["region"])
+            return boto3.Session(region_name=self["region"], **self._keys)
         nothing: Any = {
             "profile": (None, None, None, None),
             "config_file": (None, None, os.devnull, None),
             "credentials_file": (None, None, os.devnull, None),
             "ca_bundle": (None, None, self["ca_bundle"], None),
         }
-        return boto3.Session("test", "test", region_name=self["region"], botocore_session=Session(nothing))
+        keys = self._keys or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        return boto3.Session(region_name=self["region"], botocore_session=Session(nothing), **keys)
+
+    @property
+    def _keys(self) -> dict[str, Any]:
+        return {f"aws_{name}": text for name, text in self.credentials._asdict().items()} if self.credentials else {}
 
     def client(self, service: str) -> Any:
         """A boto3 client of the stack's account and region."""

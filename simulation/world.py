@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -32,6 +33,7 @@ from payments.application.batch.cancel_rows import BatchCanceler
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.dispatch import BatchHeld, Dispatcher, ShortOfTime
 from payments.application.batch.report import Reporter
+from payments.application.batch.row_rules import rules_of
 from payments.application.batch.split import Splitter, sources_in
 from payments.application.batch.switch_batch import switch_batch
 from payments.application.batch.switches import Switches
@@ -42,6 +44,7 @@ from payments.application.charge_list import SLOTS_A_PAGE, ChargeList
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.guarded_gateway import GuardedGateway
 from payments.application.hold import Hold
+from payments.application.id_rules import IdRules
 from payments.application.recover import PaymentRecovery
 from payments.application.retry import Retries, RetryRefused
 from payments.application.steps import audit_step, charge_step, record_step, validate_step
@@ -53,6 +56,7 @@ from payments.domain.clock import iso
 from payments.domain.errors import PaymentError
 from payments.domain.gateway_event import GatewayEvent
 from payments.domain.gateway_slots import slot_length
+from payments.domain.merchants import Merchants
 from payments.domain.money import Money
 from payments.domain.payment import Payment, parse_request
 from payments.domain.recovery_timeouts import RecoveryTimeouts
@@ -183,7 +187,8 @@ class World:
         self.dispatcher = Dispatcher(
             payments, workflow, breaker, rate_limiter, 0.1, self.scheduler.monotonic, sleep, Switches(batches, clock)
         )
-        self.splitter = Splitter(payments, batches, queue, files, rows, start_split, clock, workers=2)
+        rules = partial(rules_of, ids=IdRules(Merchants(), payments, customers))
+        self.splitter = Splitter(payments, batches, queue, files, rows, start_split, rules, clock, workers=2)
         self.reporter = Reporter(payments, batches, files, effects.of("sns", self).publish, clock, sleep, encryptor)
         self.recovery = PaymentRecovery(
             payments,

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from payments.adapters import aws_clients as aws
+from payments.adapters.cognito import CognitoUsers
 from payments.adapters.dynamodb.access_log import DynamoAccessLog
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.batches import DynamoBatchStore
@@ -26,6 +27,7 @@ from payments.adapters.stripe.saved_methods import StripeSavedMethods
 from payments.application.backlog import BacklogLimit
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.hold import Hold
+from payments.application.id_rules import IdRules
 from payments.application.outage_limit import OutageLimit
 from payments.application.rate_limited_charge_finder import RateLimitedChargeFinder
 from payments.application.rate_limited_next_actions import RateLimitedNextActions
@@ -37,6 +39,7 @@ from payments.config import setting
 from payments.domain.card_data import card_data_in
 from payments.domain.clock import utc_now
 from payments.domain.identity import EVERYBODY, Caller, NotAuthenticated, caller_of
+from payments.domain.merchants import Merchants
 from payments.domain.payment import NO_CARD_DATA
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.token import random_token
@@ -101,18 +104,20 @@ gateway = StripeGateway(
     connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
     read_timeout_seconds=READ_TIMEOUT_SECONDS,
 )
+store = InstrumentedPaymentStore(
+    dynamodb,
+    setting("PAYMENTS_TABLE"),
+    encryptor,
+    timeouts=timeouts,
+    created=lambda _: count(PAYMENTS_ACCEPTED, step="api"),
+    saved=lambda _: count_canceled(),  # it changes no payment otherwise
+)
+stored_customers = DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE"))
 services = Services(
-    payments=InstrumentedPaymentStore(
-        dynamodb,
-        setting("PAYMENTS_TABLE"),
-        encryptor,
-        timeouts=timeouts,
-        created=lambda _: count(PAYMENTS_ACCEPTED, step="api"),
-        saved=lambda _: count_canceled(),  # it changes no payment otherwise
-    ),
+    payments=store,
     listing=DynamoPaymentListing(dynamodb, setting("PAYMENTS_TABLE")),
     batches=DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE")),
-    customers=DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE")),
+    customers=stored_customers,
     tokens=DynamoTokenStore(dynamodb, setting("TOKENS_TABLE")),
     workflow=StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN")),
     encryptor=encryptor,
@@ -134,6 +139,8 @@ services = Services(
     access_log=DynamoAccessLog(
         dynamodb, setting("DENIED_TABLE"), timedelta(days=int(setting("DENIED_RETENTION_DAYS")))
     ),
+    ids=IdRules(Merchants.parse(setting("MERCHANTS", "")), store, stored_customers),
+    users=CognitoUsers(aws.cognito(), setting("USER_POOL_ID", "")),
     next_actions=RateLimitedNextActions(
         StripeNextActions(gateway_key.read, refused=gateway_key.forget, base_url=setting("STRIPE_API_BASE")),
         limits,

@@ -8,17 +8,21 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.batches import DynamoBatchStore
+from payments.adapters.dynamodb.customers import DynamoCustomerStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.kms import KmsFieldEncryptor, KmsTextHasher
 from payments.adapters.lambda_functions import FunctionStarter
 from payments.adapters.s3 import S3BatchFiles
 from payments.adapters.sqs import SqsPaymentQueue
 from payments.application.batch.close_rows import BatchRows
+from payments.application.batch.row_rules import rules_of
 from payments.application.batch.split import Splitter, sources_in
+from payments.application.id_rules import IdRules
 from payments.application.searchable_metadata import SearchableMetadata
 from payments.config import setting
 from payments.domain.batch.state import BatchStatus
 from payments.domain.clock import utc_now
+from payments.domain.merchants import Merchants
 from payments.observability.logs import invocation, logger
 from payments.observability.metrics import PAYMENTS_ACCEPTED, count
 
@@ -26,15 +30,20 @@ dynamodb, functions = aws.dynamodb(), aws.functions()
 batches = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))
 start_report = FunctionStarter(functions, setting("REPORT_FUNCTION"))
 start_split = FunctionStarter(functions, setting("AWS_LAMBDA_FUNCTION_NAME"))
+payments = DynamoPaymentStore(
+    dynamodb, setting("PAYMENTS_TABLE"), KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN"))
+)
+ids = IdRules(
+    Merchants.parse(setting("MERCHANTS", "")), payments, DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE"))
+)
 splitter = Splitter(
-    payments=DynamoPaymentStore(
-        dynamodb, setting("PAYMENTS_TABLE"), KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN"))
-    ),
+    payments=payments,
     batches=batches,
     queue=SqsPaymentQueue(aws.sqs(), setting("PAYMENT_QUEUE_URL")),
     files=S3BatchFiles(aws.s3()),
     rows=BatchRows(batches, lambda batch_id: start_report({"batch_id": batch_id})),
     continue_later=lambda source: start_split({"resume": asdict(source)}),
+    rules_of=partial(rules_of, ids=ids),
     clock=utc_now,
     metadata_hash_of=SearchableMetadata(
         setting("SEARCHABLE_METADATA", ""), KmsTextHasher(aws.kms(), setting("EMAIL_HASH_KEY_ARN"))

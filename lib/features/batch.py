@@ -9,9 +9,11 @@ from lib.bindings import (
 )
 from lib.dispatch_rate import dispatch_rate
 from lib.features.batch_queue import DISPATCH_TIMEOUT_SECONDS, PaymentQueue
+from lib.features.merchant_files import MerchantFiles
 from lib.features.workflow import Workflow
 from lib.foundation.foundation import Foundation
 from lib.foundation.functions import Function
+from lib.foundation.identity import Identity
 from lib.foundation.storage import Bucket
 from payments.adapters.dynamodb.payment_writes import Write
 from payments.adapters.dynamodb.tables import BY_BATCH
@@ -21,12 +23,18 @@ from payments.domain.batch.state import INCOMING, REPORTING, RESULTS
 class Batch:
     """The split, dispatch and report functions, and the queue between them."""
 
-    def __init__(self, foundation: Foundation, workflow: Workflow) -> None:
+    def __init__(self, foundation: Foundation, workflow: Workflow, identity: Identity | None) -> None:
         self._foundation = foundation
+        self._identity = identity if identity and identity.merchant_clients else None
         self.queue = PaymentQueue(foundation.scope, foundation.settings, foundation.encryption)
         self.split = self._split()
         self.dispatch = self._dispatch(workflow)
         self.report = self._report()
+        self.merchants = (
+            MerchantFiles(foundation.scope, foundation.settings, foundation.batch_files, foundation.account_id)
+            if self._identity
+            else None
+        )
         for caller in (self.split, workflow.audit):
             self.report.grant_invoke(caller)
 
@@ -44,12 +52,17 @@ class Batch:
             **base.encryption.environment,
             **base.report_function,
             **base.suffix,
+            **tables.customers.environment,
+            **(self._identity.merchants if self._identity else {}),
         )
         base.encryption.grant_fields(split, "payment_id", "GenerateDataKey")
         if searchable:
             base.encryption.grant_lookup(split)
         base.batch_files.grant(split, INCOMING, "GetObjectVersion")  # the version that the event names
         tables.payments.grant_writes(split, Write.CREATE)
+        tables.payments.grant(split, "GetItem")  # whose a payment with a reserved id is
+        if self._identity:
+            tables.customers.grant(split, "GetItem")  # whose a customer in a merchant's file is
         tables.processing_status.grant(split, "GetItem", "Query", "PutItem", "UpdateItem", "BatchWriteItem")
         self.queue.grant_send(split)
         # split.arn would be a cycle: the function depends on its own policy

@@ -17,14 +17,14 @@ class RestApi:
         self, foundation: Foundation, workflow: Workflow, webhooks: Webhooks, identity: Identity | None
     ) -> None:
         self.authorize = foundation.function("authorize", 10, **identity.environment) if identity else None
-        self.api = _api_function(foundation, workflow)
+        self.api = _api_function(foundation, workflow, identity)
         functions = {"api": self.api, "webhook": webhooks.webhook}
         self._gateway = PaymentApi(foundation.scope, foundation.settings, functions, self.authorize)
         self.stage = self._gateway.stage
         self.rest_api = self._gateway.rest_api
 
 
-def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
+def _api_function(foundation: Foundation, workflow: Workflow, identity: Identity | None) -> Function:
     tables, encryption, effective = foundation.tables, foundation.encryption, foundation.settings.effective
     api = foundation.function(
         "api",
@@ -52,6 +52,7 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
         **foundation.gateway_deadline,
         GATEWAY_OUTAGE_LIMIT=str(effective.gateway_outage_limit),
         **foundation.suffix,
+        **({**identity.merchants, **identity.users} if identity else {}),
     )
     tables.payments.grant(api, "GetItem", "BatchGetItem")
     tables.payments.grant_writes(api, Write.CREATE, Write.SAVE, Write.MARK_RETRIED)  # SAVE: a cancellation
@@ -71,4 +72,6 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
     encryption.grant_lookup(api)
     foundation.secrets.gateway.grant_read(api)  # for the next action of a payment that its customer must authenticate
     workflow.grant_start(api)
+    if identity:
+        identity.grant_users(api)  # the verified address of a person who registers
     return api

@@ -16,6 +16,7 @@ from lib.bindings import CognitoUserPoolClientTokenValidityUnits as ValidityUnit
 from lib.iam import Grantee
 from lib.settings import Settings
 from payments.domain.identity import Role
+from payments.domain.merchants import Merchant, Merchants
 
 AUTHORIZER_CACHE_SECONDS = 60
 """How long API Gateway caches the authorizer's answer for a token."""
@@ -90,10 +91,12 @@ class Identity(Construct):
             write_attributes=["email", "name"],
         )
         self.operations_client = self._machine("operations", Role.OPERATOR)
-        self.merchant_clients = {name: self._machine(f"merchant-{name}", Role.MERCHANT) for name in settings.merchants}
+        self.merchant_clients = {
+            name: self._machine(f"merchant-{name}", Role.MERCHANT) for name in settings.merchant_prefixes
+        }
 
     def grant_users(self, function: Grantee) -> None:
-        """Let a function read the record of a person."""
+        """Let a function read the record of a person, which has the verified address."""
         function.allow(["cognito-idp:AdminGetUser"], [self.pool.arn])
 
     @property
@@ -131,6 +134,18 @@ class Identity(Construct):
             "OIDC_ROLES_PREFIX": settings.oidc_roles_prefix,
             "REQUIRE_SECOND_FACTOR": "true" if settings.effective.require_second_factor else "false",
         }
+
+    @property
+    def merchants(self) -> dict[str, str]:
+        """The variable with the merchants: their names, the prefixes of their ids, and the subjects of their tokens."""
+        prefixes = self._settings.merchant_prefixes
+        merchants = (Merchant(name, prefixes[name], client.id) for name, client in self.merchant_clients.items())
+        return {"MERCHANTS": str(Merchants(merchants))}
+
+    @property
+    def users(self) -> dict[str, str]:
+        """The variable with the id of the user pool."""
+        return {"USER_POOL_ID": self.pool.id}
 
     @property
     def outputs(self) -> dict[str, str]:

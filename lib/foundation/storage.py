@@ -22,7 +22,7 @@ from lib.bindings import S3BucketLifecycleConfigurationRuleExpiration as Expirat
 from lib.bindings import S3BucketLifecycleConfigurationRuleFilter as Filter
 from lib.bindings import S3BucketLifecycleConfigurationRuleNoncurrentVersionExpiration as OldVersions
 from lib.foundation.encryption import Encryption
-from lib.iam import Grantee, document, waive
+from lib.iam import Grantee, Statement, document, waive
 from lib.settings import Settings
 from payments.adapters.dynamodb.payment_writes import NAMED, Write
 from payments.adapters.dynamodb.tables import (
@@ -164,20 +164,21 @@ class Bucket(Construct):
             ignore_public_acls=True,
             restrict_public_buckets=True,
         )
-        S3BucketPolicy(
+        self._statements: list[Statement] = [
+            {
+                "Sid": "TlsOnly",
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:*",
+                "Resource": [self.bucket.arn, f"{self.bucket.arn}/*"],
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+            }
+        ]
+        self._policy = S3BucketPolicy(
             self,
             "policy",
             bucket=self.bucket.id,
-            policy=document(
-                {
-                    "Sid": "TlsOnly",
-                    "Effect": "Deny",
-                    "Principal": "*",
-                    "Action": "s3:*",
-                    "Resource": [self.bucket.arn, f"{self.bucket.arn}/*"],
-                    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-                }
-            ),
+            policy=document(*self._statements),
             depends_on=[block],  # S3 rejects two concurrent changes of a bucket's access
         )
         S3BucketLifecycleConfiguration(
@@ -212,6 +213,22 @@ class Bucket(Construct):
     def arn(self) -> str:
         """The bucket's ARN."""
         return self.bucket.arn
+
+    def deny_uploads_but_of(self, role_arn: str, prefix: str) -> None:
+        """Let no principal but this role upload below a prefix, also no principal that may write to the whole bucket.
+
+        Without a Sid: the policies of 50 merchants must fit into the 20 KB of a bucket's policy.
+        """
+        self._statements.append(
+            {
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:PutObject",
+                "Resource": f"{self.bucket.arn}/{prefix}*",
+                "Condition": {"ArnNotEquals": {"aws:PrincipalArn": role_arn}},
+            }
+        )
+        self._policy.policy = document(*self._statements)
 
     def grant(self, function: Grantee, prefix: str, *actions: str) -> None:
         """Let a function call these actions ("GetObject", …) on objects below a prefix."""

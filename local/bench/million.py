@@ -12,17 +12,22 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
 from fakes.batches import MemoryBatchStore
+from fakes.customers import MemoryCustomerStore
 from fakes.payments import MemoryPaymentStore
 from local.bench.split import FileOnDisk, in_new_process, measured, read_with_pydantic, write_csv
 from payments.application.batch.close_rows import BatchRows
+from payments.application.batch.row_rules import rules_of
 from payments.application.batch.split import Splitter
+from payments.application.id_rules import IdRules
 from payments.domain.batch.errors import RejectedRow
 from payments.domain.batch.state import ResultRow, Source
 from payments.domain.clock import utc_now
+from payments.domain.merchants import Merchants
 from payments.domain.payment import Payment
 from payments.ports.payment_queue import QueuedPayment
 from payments.ports.payment_store import AlreadyExists
@@ -116,6 +121,7 @@ def split(file: Path) -> int:
         files=FileOnDisk(),
         rows=BatchRows(batches, lambda _: None),
         continue_later=lambda _: None,
+        rules_of=partial(rules_of, ids=IdRules(Merchants(), payments, MemoryCustomerStore())),
         clock=utc_now,
     )
     source = Source("", str(file), "v1", "", file.stat().st_size)

@@ -12,6 +12,7 @@ from payments.adapters.dynamodb.customers import DynamoCustomerStore
 from payments.adapters.dynamodb.tables import CUSTOMERS
 from payments.domain.clock import iso
 from payments.domain.customer import Customer, CustomerRequest, changed, created, erased
+from payments.domain.listing import Cursor
 from payments.ports.customer_store import CustomerExists, CustomerStore
 from payments.ports.payment_store import VersionConflict
 from tests.moto_tables import aws_in_memory, create_table
@@ -133,7 +134,7 @@ def test_save_of_a_row_from_before_owners_stores_one_of_two_changes(table: Table
     with pytest.raises(VersionConflict):
         table.other.save(changed(OLD_ROW, {"default_payment_method": "sealed.v1.m"}, at=NOON))
     assert table.store.get("cus_old") == replace(first, default_payment_method="pm_old")
-    assert table.store.find_by_email_hash("hash_1", 10) == [first]
+    assert table.store.find_by_email_hash("hash_1", 10).customers == [first]
 
 
 @pytest.mark.parametrize("row", [customer(name="sealed.v1.n"), OLD_ROW], ids=["now", "before there were owners"])
@@ -172,9 +173,11 @@ def test_find_by_email_hash_returns_the_oldest_first_up_to_the_limit(table: Tabl
     rows = [customer(f"cus_{9 - n}", seconds=n) for n in range(3)]
     for row in [*rows, customer("cus_other", email_hash="hash_2")]:
         table.store.create(row)
-    assert table.store.find_by_email_hash("hash_1", 10) == rows
-    assert table.store.find_by_email_hash("hash_1", 2) == rows[:2]
-    assert table.store.find_by_email_hash("hash_3", 10) == []
+    assert table.store.find_by_email_hash("hash_1", 10) == (rows, None)
+    first, after = table.store.find_by_email_hash("hash_1", 2)
+    assert (first, after) == (rows[:2], Cursor(rows[1].created_at, rows[1].customer_id))
+    assert table.store.find_by_email_hash("hash_1", 2, after) == (rows[2:], None)
+    assert table.store.find_by_email_hash("hash_3", 10) == ([], None)
 
 
 def test_find_by_email_hash_ignores_hashes_since_changed_or_erased(table: Table) -> None:
@@ -182,5 +185,5 @@ def test_find_by_email_hash_ignores_hashes_since_changed_or_erased(table: Table)
         table.store.create(row)
     table.store.save(changed(customer(), {"email": "sealed.v1.x", "email_hash": "hash_2"}, at=NOON))
     table.store.save(erased(customer("cus_2"), at=NOON))
-    assert table.store.find_by_email_hash("hash_1", 10) == []
-    assert [row.customer_id for row in table.store.find_by_email_hash("hash_2", 10)] == ["cus_1"]
+    assert table.store.find_by_email_hash("hash_1", 10).customers == []
+    assert [row.customer_id for row in table.store.find_by_email_hash("hash_2", 10).customers] == ["cus_1"]

@@ -4,12 +4,19 @@ import csv
 import gzip
 import io
 import json
+import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from tests.e2e.conftest import Api, BatchFiles, Events, Gateway
+from local.stack import LocalStack
+from payctl.failures import Exit
+from payctl.session import sign_in_machine
+from payctl.stack import Credentials, Stack
+from tests.e2e.conftest import Api, BatchFiles, Events, Gateway, Payctl, json_of
 from tests.waiting import eventually
 
 NewId = Callable[[], str]
@@ -221,3 +228,64 @@ def test_large_batch_ends_and_charges_every_row_once(batch_file: BatchFiles, gat
     assert {row["status"] for row in results} == {"succeeded"}
     charged = sorted(c["payment_id"] for c in gateway.all_charges() if c["payment_id"].startswith(prefix))
     assert charged == sorted(row["payment_id"] for row in results)
+
+
+def merchant_api(local_stack: LocalStack, cognito: Any) -> Api:
+    """The REST API, called by the machine of the merchant `shop`."""
+    outputs = local_stack.outputs
+    client_id = outputs["merchant_client_ids"].partition("=")[2]
+    app = cognito.describe_user_pool_client(UserPoolId=outputs["user_pool_id"], ClientId=client_id)["UserPoolClient"]
+    session = sign_in_machine(Stack(outputs, local_stack.outputs_path), client_id, app["ClientSecret"])
+    return Api(outputs, lambda: session.access_token)
+
+
+@pytest.mark.fault(73)
+def test_file_of_a_merchant_obeys_the_rules_of_its_requests(
+    local_stack: LocalStack, client: Client, payctl: Payctl, api: Api, new_id: NewId, tmp_path: Path
+) -> None:
+    outputs, shop = local_stack.outputs, merchant_api(local_stack, client("cognito-idp"))
+    own, theirs, over_rest = f"sh_{new_id()}", f"cus_{uuid.uuid4().hex[:12]}", f"sh_{new_id()}"
+    assert shop.post({"customer_id": own, "email": "jo@example.com"}, "/customers").status_code == 201
+    card = {"email": "sam@example.com", "default_payment_method": "pm_card_visa"}
+    assert api.post({"customer_id": theirs} | card, "/customers").status_code == 201
+    first = {"payment_id": over_rest, "amount": 20, "currency": "EUR"}
+    assert shop.post(first).status_code == 202
+    good, bad, old = f"sh_{new_id()}", f"sh_{new_id()}", new_id()
+    file = tmp_path / f"{new_id()}.csv"
+    file.write_text(
+        f"{HEADER},customer_id\n{good},20,EUR,{own}\n{bad},20,EUR,{theirs}\n{old},20,EUR,\n{over_rest},20,EUR,\n"
+    )
+    ran = payctl("batch", "upload", str(file), "--merchant", "shop", "--download", str(tmp_path / "results"), "--json")
+    assert ran.returncode == Exit.NOT_CHARGED, ran.stderr
+    printed = json_of(ran)
+    assert [(error["line"], error["column"]) for error in printed["errors"]] == [
+        ("3", "customer_id"),
+        ("4", "payment_id"),
+    ]
+    assert printed["by_status"] == {"succeeded": 2}
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {"results.csv", "errors.csv", "resubmit.csv"}
+    assert shop.get(f"/payments/{good}").json()["status"] == "succeeded"
+    assert shop.get(f"/payments/{bad}").status_code == 404
+
+    role = client("iam").get_role(RoleName=f"payment-files-shop-{outputs['environment_suffix']}")["Role"]
+    batch = json_of(payctl("batch", "show", printed["batch_id"], "--json"))
+    assert batch["merchant"] == "shop"
+    assert batch["uploaded_by"].startswith(f"AWS:{role['RoleId']}:")
+    entries = client("dynamodb").query(
+        TableName=outputs["audit_table"],
+        KeyConditionExpression="payment_id = :id",
+        ExpressionAttributeValues={":id": {"S": good}},
+    )["Items"]
+    assert entries[0]["actor"]["S"] == f"batch:{batch['uploaded_by']}"
+
+    iam, name = client("iam"), f"stranger-{uuid.uuid4().hex[:8]}"
+    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    stranger = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))["Role"]
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+    iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=json.dumps(everything))
+    given = client("sts").assume_role(RoleArn=stranger["Arn"], RoleSessionName="stranger")["Credentials"]
+    keys = Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+    s3 = Stack(outputs, local_stack.outputs_path, keys).client("s3")
+    place = {"Bucket": outputs["batch_bucket"], "Body": b"payment_id,amount,currency\n"}
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.put_object(Key="incoming/merchants/shop/forged.csv", **place)

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from local.stack import LocalStack
+from payctl import merchant_files
 from payctl.stack import Stack
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.domain.clock import utc_now
@@ -93,6 +95,7 @@ def asked(
     client: Callable[[str], Any],
     outputs: dict[str, str],
     granted: list[Granted],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> list[Asked]:
     """All requests of the stack's roles, after each path of a payment."""
     pay_over_rest(api, client("dynamodb"), outputs["customers_table"])
@@ -102,6 +105,9 @@ def asked(
         pay_by_batch(
             api, payments, BatchFiles(client("s3"), Stack(local_stack.outputs, local_stack.outputs_path)), events
         )
+    stack = Stack(local_stack.outputs, local_stack.outputs_path)
+    pay_by_file_of_a_merchant(api, stack, tmp_path_factory.mktemp("merchant") / "least_shop.csv")
+    Api(outputs, lambda: local_stack.token("customer")).post({}, "/customers")  # reads the address of the login
     lines = local_stack.aws.permissions_path.read_text().splitlines()
     roles = {grant.role for grant in granted}
     return [request for request in (Asked(**json.loads(line)) for line in lines) if request.role in roles]
@@ -139,6 +145,18 @@ def pay_by_batch(api: Api, payments: DynamoPaymentStore, files: BatchFiles, even
         assert [one["payment_id"] for one in api.get(f"/payments?{query}").json()["payments"]] == ["least_good"]
     api.post(stuck)
     eventually("the event of least_stuck", partial(events.of, payment_id="least_stuck"))  # and a workflow
+
+
+def pay_by_file_of_a_merchant(api: Api, stack: Stack, file: Path) -> None:
+    """A file of the local merchant: a good row, one with another's customer, and one with a reserved id."""
+    api.post({"customer_id": "least_other", "email": "jo@example.com"}, "/customers")
+    file.write_text(
+        "payment_id,amount,currency,customer_id\nsh_least_good,12.00,EUR,\n"
+        "sh_least_other,12.00,EUR,least_other\nleast_reserved,12.00,EUR,\n"
+    )
+    shop = merchant_files.stack_of_merchant(stack, "shop")
+    results = merchant_files.watched(shop, merchant_files.upload(shop, "shop", file), COLD_START_SECONDS)
+    assert (results.by_status, len(results.errors)) == ({"succeeded": 1}, 2)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "staging": {},
     "prod": {"alarm_emails": ["oncall@example.com"]},
     "pr-1234": {"tags": {"Team": "payments", "Project": "checkout"}, "settlement_currencies": ["USD", "EUR"]},
-    "express": {"workflow_type": "EXPRESS"},
+    "express": {"workflow_type": "EXPRESS", "merchants": ["shop:sh_", "partner"]},
     "local": {"aws_endpoint_url": "https://127.0.0.1:4566", "stripe_api_base": "http://127.0.0.1:8420"},
 }
 """Suffix → the settings that are not the environment's own."""

@@ -215,8 +215,10 @@ PARTS: dict[str, set[str]] = {
 
 FEATURES: dict[str, set[str]] = {
     "api_gateway": set(),
-    "batch": {"batch_queue", "workflow"},  # dispatch starts the workflow of each queued payment
+    # each merchant has a role for its files, and dispatch starts the workflow of each queued payment
+    "batch": {"batch_queue", "merchant_files", "workflow"},
     "batch_queue": set(),
+    "merchant_files": set(),
     "rate_limits": {"rest_api"},  # the web ACL and the usage plans belong to the API's stage
     "recovery": {"batch", "workflow"},  # it starts executions, the splitter and the report, and queues messages
     "rest_api": {"api_gateway", "webhooks", "workflow"},  # it serves the webhook's route, and starts the workflow

@@ -38,6 +38,9 @@ WRONG = [
     ("AUTH_MODE", "open", "'none' or 'jwt'"),
     ("AUTH_MODE", "iam", "'none' or 'jwt'"),
     ("MERCHANTS", "My_Shop", "names such as shop,partner"),
+    ("MERCHANTS", "shop:", "names such as shop,partner"),
+    ("MERCHANTS", "shop:sh", "which end in '_' or '-'"),
+    ("MERCHANTS", "shop:_", "which end in '_' or '-'"),
     ("SETTLEMENT_CURRENCIES", "usd", "such as USD,EUR, in capital letters"),
     ("SETTLEMENT_CURRENCIES", "USX", "currencies that Stripe charges in"),
     ("OIDC_ISSUER", "http://login.example.com", "an https address"),
@@ -218,7 +221,40 @@ def test_another_issuer_when_its_audience_is_not_set_then_refused(monkeypatch: p
         load()
 
 
-@pytest.mark.parametrize("names", ["shop,shop", ",".join(f"shop-{number}" for number in range(51))])
+@pytest.mark.parametrize(
+    ("merchants", "named"),
+    [
+        ("shop:sh_,partner:sh_", "sh_ and sh_"),
+        ("shop:sh_,partner:SH_pt_", "SH_pt_ and sh_"),
+        ("shop:sh_a_,partner:sh_", "sh_ and sh_a_"),
+        ("shop:v1_", "v1_ and v1_"),
+        ("shop:self_sh_", "self_sh_ and self_"),
+    ],
+)
+def test_prefixes_of_which_one_begins_another_are_refused(
+    merchants: str, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MERCHANTS", merchants)
+
+    with pytest.raises(SettingsError, match=rf"^MERCHANTS: .* allowed: prefixes of which none .*: {named}$"):
+        load()
+
+
+def test_merchant_is_refused_if_the_name_of_its_role_would_be_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ENVIRONMENT_SUFFIX", "dev-a234567890123456")
+    monkeypatch.setenv("MERCHANTS", "a" * 29)
+    load()
+    monkeypatch.setenv("MERCHANTS", "a" * 30)
+
+    with pytest.raises(SettingsError, match=r"^MERCHANTS: .* allowed: at most 29 characters with this suffix$"):
+        load()
+
+
+@pytest.mark.parametrize(
+    "names", ["shop,shop", "shop:sh_,shop:pt_", ",".join(f"shop-{number}" for number in range(51))]
+)
 def test_merchants_when_one_comes_twice_or_they_are_too_many_then_refused(
     names: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,8 @@ def test_valid_user_token_opens_the_whole_stage_and_passes_the_caller_on(authori
         "subject": SUBJECT,
         "roles": "operator",
         "expires_at": str(int(NOON.timestamp()) + 3600),
+        "issuer": POOL,
+        "username": SUBJECT,
     }
     assert caller_of(answer["context"], NOON).roles == {Role.OPERATOR}
 

@@ -15,14 +15,16 @@ import boto3
 import pytest
 
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
+from payments.adapters.dynamodb.customers import DynamoCustomerStore
 from payments.adapters.dynamodb.slots import DynamoSlotStore
-from payments.adapters.dynamodb.tables import AUDIT_LOG, CONTROLS, PAYMENTS, PROCESSING_STATUS
+from payments.adapters.dynamodb.tables import AUDIT_LOG, CONTROLS, CUSTOMERS, PAYMENTS, PROCESSING_STATUS
 from payments.adapters.lambda_functions import FunctionCaller, FunctionStarter
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.switch_batch import switch_batch
 from payments.domain.batch.switch import SwitchState
 from payments.domain.batch_breaker import PausedBy
 from payments.domain.clock import utc_now
+from payments.domain.customer import Customer
 from payments.domain.payment import moved
 from payments.domain.statuses import Status
 from tests.integration.functions import Context, metrics_in
@@ -118,6 +120,7 @@ def scenario(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchScenario]:
         create_table(PAYMENTS)
         create_table(PROCESSING_STATUS)
         create_table(AUDIT_LOG)
+        create_table(CUSTOMERS)
         just_now = int(time.time() / SLOT.total_seconds())  # a recent charge
         DynamoSlotStore(create_table(CONTROLS), CONTROLS.name, SLOT).take_slot(just_now, just_now)
         for name, value in {
@@ -126,6 +129,8 @@ def scenario(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchScenario]:
             "EMAIL_HASH_KEY_ARN": "no key of the metadata is searchable",
             "ENVIRONMENT_SUFFIX": "test",
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
+            "CUSTOMERS_TABLE": CUSTOMERS.name,
+            "MERCHANTS": "shop:sh_:client-of-shop",
             "CONTROLS_TABLE": CONTROLS.name,
             "SLOT_MICROSECONDS": str(SLOT // timedelta(microseconds=1)),
             "PAYMENT_QUEUE_URL": queue_url,
@@ -155,6 +160,27 @@ def scenario(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchScenario]:
                 for name in ("split", "dispatch", "report", "audit")
             )
             yield BatchScenario(split, dispatch, report, s3, sqs, queue_url, events_url, invoked)
+
+
+@pytest.mark.fault(73)
+def test_file_of_a_merchant_is_its_own_and_names_its_uploader(scenario: BatchScenario) -> None:
+    theirs = Customer("sh_theirs", created_by="client-of-another", version=1)
+    DynamoCustomerStore(boto3.client("dynamodb"), CUSTOMERS.name).create(theirs)
+    header = HEADER.replace(b"currency", b"currency,customer_id")
+    content = header + b"sh_1,1.50,USD,\nsh_2,2,USD,sh_theirs\npay_3,3,USD,\n"
+    event = scenario.upload("incoming/merchants/shop/may.csv", content)
+    event["Records"][0]["userIdentity"] = {"principalId": "AWS:AROAX:jo"}
+    scenario.split.handler(event, Context())
+    (queued,) = scenario.messages(scenario.queue_url)
+    payment = scenario.report.reporter.payments.get("sh_1")
+    assert (queued["payment_id"], payment.submitted_by) == ("sh_1", "client-of-shop")
+    assert payment.history[0].actor == "batch:AWS:AROAX:jo"
+    batch = scenario.report.reporter.batches.get(queued["batch_id"])
+    assert (batch.source.merchant, batch.source.uploaded_by) == ("shop", "AWS:AROAX:jo")
+    scenario.succeed("sh_1")
+    scenario.report.handler({"batch_id": queued["batch_id"]}, Context())
+    errors = scenario.result(f"results/merchants/shop/may.csv/{queued['batch_id']}/errors.csv").splitlines()[1:]
+    assert [line.split(",")[:2] for line in errors] == [["3", "customer_id"], ["4", "payment_id"]]
 
 
 def test_uploaded_file_yields_its_results_and_one_event(scenario: BatchScenario) -> None:

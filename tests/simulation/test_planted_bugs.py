@@ -284,13 +284,13 @@ def checkpoint_before_rows(patch: Patch) -> None:
     """The splitter moves its checkpoint past a window before it stores and queues it."""
     window = Splitter._window
 
-    def early(self: Splitter, pool: Any, batch_id: str, rows: Any, progress: Progress, seconds_left: Any) -> Progress:
+    def early(self: Splitter, pool: Any, batch_id: str, rows: Any, progress: Progress, *rest: Any) -> Progress:
         if progress.line < rows[-1].line:
             read = progress.rows_read + len(rows)
             counted = replace(progress, line=rows[-1].line, offset=rows[-1].offset, rows_read=read)
             entry = self.batches._entries[batch_id]  # type: ignore[attr-defined]
             entry.batch = replace(entry.batch, progress=counted)
-        return window(self, pool, batch_id, rows, progress, seconds_left)
+        return window(self, pool, batch_id, rows, progress, *rest)
 
     patch.setattr(Splitter, "_window", early)
 

@@ -56,6 +56,11 @@ _RULES: dict[str, tuple[Callable[[str], object], str]] = {
     "subject": (_SUBJECT.fullmatch, "the `sub` of a person's token: 1 to 255 ASCII characters without blanks"),
 }
 """Field → the check of its value, and a description of the allowed values."""
+_NOT_CHOSEN = {
+    "customer_id": "the id of a customer who registers alone is made by this service; leave it out",
+    "email": "the address is the one that your login has verified; leave it out, and change it there",
+}
+"""The fields that a person does not choose, and why."""
 _TRIMMED = ("email", "name")
 _FIELD_NAME = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
@@ -134,9 +139,32 @@ def parse_patch(body: Mapping[str, Any]) -> dict[str, str]:
     return removed | _checked({name: body[name] for name in body if name not in removed}, PRIVATE)
 
 
+def parse_registration(body: Mapping[str, Any]) -> dict[str, str]:
+    """Validate what a person may say of themself: a name, a default payment method, and their own subject. Returns the
+    fields that are given.
+
+    The id is made here and the address is the one that the issuer verified: a person who could choose them could take
+    another's. Raises InvalidRequest naming all invalid fields.
+    """
+    errors = [FieldError(name, _NOT_CHOSEN[name]) for name in _NOT_CHOSEN if name in body]
+    fields = {}
+    try:
+        fields = _checked({name: body[name] for name in body if name not in _NOT_CHOSEN}, FIELDS[2:])
+    except InvalidRequest as refused:
+        errors += refused.errors
+    if errors:
+        raise InvalidRequest(errors)
+    return fields
+
+
 def parse_search(query: Mapping[str, Any]) -> str:
     """The e-mail address to search customers by, without surrounding blanks. Raises InvalidRequest."""
     return _checked(query, ("email",), required=("email",))["email"]
+
+
+def is_email(text: str) -> bool:
+    """True for an address that a customer may have."""
+    return _is_email(text)
 
 
 def _checked(body: Mapping[str, Any], allowed: Sequence[str], required: Sequence[str] = ()) -> dict[str, str]:

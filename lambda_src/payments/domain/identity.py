@@ -1,7 +1,7 @@
 """The caller of a request and its roles, from a verified token's claims."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -33,15 +33,27 @@ READERS = frozenset({Role.OPERATOR, Role.AUDITOR})
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The holder of a valid token. `subject` is the token's `sub`: it never changes and is never reused."""
+    """The holder of a valid token. `subject` is the token's `sub`: it never changes and is never reused.
+
+    `issuer` is the token's `iss`. A person of the user pool has a `username` there; the `email` of a person of another
+    issuer is the one that this issuer verified, or "".
+    """
 
     subject: str
     roles: frozenset[Role]
+    issuer: str = field(default="", compare=False)
+    username: str = field(default="", compare=False)
+    email: str = field(default="", compare=False, repr=False)
 
     @property
     def sees_all(self) -> bool:
         """True for callers who may see the data of all callers."""
         return not self.roles.isdisjoint(STAFF)
+
+    @property
+    def is_only_a_person(self) -> bool:
+        """True for callers who act for themselves alone: neither a merchant nor an admin."""
+        return self.roles.isdisjoint({Role.ADMIN, Role.MERCHANT})
 
     def has(self, role: Role) -> bool:
         """True if the caller has the role."""
@@ -95,13 +107,17 @@ EVERYBODY = Caller("everybody", frozenset({Role.ADMIN}))
 """Every caller where AUTH_MODE is `none`."""
 
 
+_ABOUT = ("issuer", "username", "email")
+
+
 class NotAuthenticated(Exception):
     """The request has no valid token, or the token has expired: 401. The text says what to do."""
 
 
 def authorizer_context(caller: Caller, expires_at: datetime) -> dict[str, str]:
     """A caller as the authorizer passes it to the functions behind the API. API Gateway accepts only texts here."""
-    return {
+    about = {name: getattr(caller, name) for name in _ABOUT}
+    return {name: text for name, text in about.items() if text} | {
         "subject": caller.subject,
         "roles": ",".join(sorted(caller.roles)),
         "expires_at": str(int(expires_at.timestamp())),
@@ -117,7 +133,8 @@ def caller_of(authorizer: Mapping[str, Any], at: datetime) -> Caller:
     try:
         subject, roles = authorizer["subject"], authorizer["roles"]
         expires_at = datetime.fromtimestamp(int(authorizer["expires_at"]), UTC)
-        caller = Caller(subject, frozenset(Role(role) for role in roles.split(",") if role))
+        about = {name: str(authorizer.get(name) or "") for name in _ABOUT}
+        caller = Caller(subject, frozenset(Role(role) for role in roles.split(",") if role), **about)
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError, OSError):
         raise NotAuthenticated("send a bearer token with the request") from None
     if expires_at <= at:

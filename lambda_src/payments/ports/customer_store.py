@@ -1,8 +1,16 @@
 """Storage of customers."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from payments.domain.customer import Customer
+from payments.domain.listing import Cursor
+
+
+class Found(NamedTuple):
+    """A page of customers, oldest first, and where the next page begins: None on the last one. A page may be short."""
+
+    customers: list[Customer]
+    next: Cursor | None
 
 
 class CustomerExists(Exception):
@@ -28,5 +36,5 @@ class CustomerStore(Protocol):
         Raises VersionConflict.
         """
 
-    def find_by_email_hash(self, email_hash: str, limit: int) -> list[Customer]:
+    def find_by_email_hash(self, email_hash: str, limit: int, after: Cursor | None = None) -> Found:
         """Up to `limit` customers with this e-mail address, oldest first. A new one may be missing for a second."""

@@ -1,6 +1,7 @@
 """Customers over REST: create, show, change, erase, and find by e-mail address."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from payments.domain.customer import (
@@ -9,25 +10,32 @@ from payments.domain.customer import (
     changed,
     created,
     erased,
+    is_email,
     parse_customer,
     parse_patch,
+    parse_registration,
     parse_search,
     sealing_context,
 )
 from payments.domain.identity import Caller, Role
-from payments.domain.listing import EVERYTHING
+from payments.domain.listing import EVERYTHING, BadCursor, Cursor
+from payments.domain.merchants import own_customer_id
+from payments.domain.ownership import owns
 from payments.domain.payment import FieldError, InvalidRequest
 from payments.ports.customer_store import CustomerExists
 from payments.ports.payment_store import VersionConflict
+from payments.ports.user_directory import DirectoryUnavailable
 from payments.rest.denied_access import record_denied
-from payments.rest.gateway import at_gateway
+from payments.rest.gateway import RETRY_AFTER_SECONDS, at_gateway
 from payments.rest.http import Problem, answer, no_content
-from payments.rest.owners import find_customer, owns, require_own_customer
+from payments.rest.owners import find_customer, require_own_customer
 from payments.rest.request import Request
 from payments.rest.services import Services
 
 MOST_FOUND = 20
-"""The most customers shown for one e-mail address: each one costs a call to KMS."""
+"""The most customers on a page of those with one e-mail address: each one costs a call to KMS."""
+MOST_RETURNS = 10
+"""How often a person may register again after an erasure. Each time costs the next registration a read."""
 TRIES = 5
 """How often a change is retried when other callers change the customer at the same time."""
 
@@ -35,8 +43,11 @@ TRIES = 5
 def create_customer(request: Request, services: Services) -> dict[str, Any]:
     """POST /customers: 201 with the customer, or 200 and `Idempotent-Replayed` if the same one already exists.
 
-    Raises Problem 400 naming the invalid fields, and 409 for an id that is taken.
+    Raises Problem 400 naming the invalid fields, 403 for a person without a verified address, and 409 for an id that is
+    taken.
     """
+    if request.caller.is_only_a_person:
+        return _register_oneself(request, services)
     asked = _parsed(parse_customer, request.json())
     customer, replayed = register(request, services, asked)
     headers = {"Location": link_to(customer.customer_id)}
@@ -58,6 +69,8 @@ def update_customer(request: Request, services: Services) -> dict[str, Any]:
     change it at the same time.
     """
     changes = _parsed(parse_patch, request.json())
+    if "email" in changes and request.caller.is_only_a_person:
+        raise _refused([FieldError("email", "it is the address of your login; change it there, then register again")])
     customer = require_own_customer(request, services, request.path["customer_id"])
     stored = services.encryptor.seal(customer.context, changes)
     if "email" in changes:
@@ -98,34 +111,94 @@ def delete_customer(request: Request, services: Services) -> dict[str, Any]:
 
 
 def find_customers(request: Request, services: Services) -> dict[str, Any]:
-    """GET /customers?email=…: 200 with at most MOST_FOUND `customers`. `complete` is false if there are more.
+    """GET /customers?email=…: 200 with a page of `customers`, oldest first, and `next_cursor` if there may be more.
 
-    Raises Problem 400 for an invalid address.
+    Raises Problem 400 for an invalid address or cursor.
     """
-    email = _parsed(parse_search, request.query)
-    found = services.customers.find_by_email_hash(services.email_hasher.hash_of(email), MOST_FOUND + 1)
-    views = [_opened_view(customer, services) for customer in found[:MOST_FOUND]]
-    return answer(200, {"customers": views, "complete": len(found) <= MOST_FOUND})
+    email = _parsed(parse_search, {name: text for name, text in request.query.items() if name != "cursor"})
+    cursor = request.query.get("cursor", "")
+    try:
+        after = Cursor.parse(cursor) if cursor else None
+    except BadCursor:
+        raise _refused([FieldError("cursor", "give the next_cursor of the previous page, or none")]) from None
+    if after and not after.payment_id:
+        raise _refused([FieldError("cursor", "it is one of another list; give the next_cursor of the previous page")])
+    page = services.customers.find_by_email_hash(services.email_hasher.hash_of(email), MOST_FOUND, after)
+    views = [_opened_view(customer, services) for customer in page.customers]
+    following = {"next_cursor": str(page.next)} if page.next else {}
+    return answer(200, {"customers": views, "complete": page.next is None} | following)
+
+
+def _register_oneself(request: Request, services: Services) -> dict[str, Any]:
+    """Create the one customer of the caller, a person, or answer with it.
+
+    Its id follows from the token's issuer and subject, and its address is the one that the issuer verified: a repeated
+    registration finds it, takes over a changed address, and changes nothing else.
+    """
+    given, caller = _parsed(parse_registration, request.json()), request.caller
+    _subject(caller, given.pop("subject", ""))
+    email = _verified_email(services, caller)
+    for returns in range(MOST_RETURNS):
+        customer_id = own_customer_id(caller.issuer, caller.subject, returns)
+        existing = find_customer(services, customer_id)
+        if existing is None:
+            asked = CustomerRequest(customer_id, email, **given)
+            try:
+                existing, new = _create(request, services, asked, caller.subject), True
+            except CustomerExists as taken:
+                existing, new = taken.existing, False
+        else:
+            new = False
+        if existing.erased_at:
+            continue  # an id is never used again
+        if not owns(caller, existing):
+            raise _taken(request, services, customer_id)
+        private = services.encryptor.open(existing.context, existing.private)
+        if any(private[name] != text for name, text in given.items()):
+            raise _conflict(f"you are registered as {customer_id} with other content; change it with PATCH")
+        if private["email"] != email:
+            existing, private = _with_email(services, existing, email, request.at), private | {"email": email}
+        headers = {"Location": link_to(customer_id)} | ({} if new else {"Idempotent-Replayed": "true"})
+        return answer(201 if new else 200, customer_view(existing, private), headers)
+    raise _conflict("you were erased too often to register again")
+
+
+def _verified_email(services: Services, caller: Caller) -> str:
+    try:
+        email = services.users.verified_email(caller)
+    except DirectoryUnavailable:
+        detail = "your login cannot be read now, and nothing was stored; send the same request again later"
+        raise Problem(503, "unavailable", detail, retry_after_seconds=RETRY_AFTER_SECONDS) from None
+    if not is_email(email):
+        detail = "your login has no verified e-mail address; verify it, log in again, and send the same request"
+        raise Problem(403, "forbidden", detail)
+    return email
+
+
+def _with_email(services: Services, customer: Customer, email: str, at: datetime) -> Customer:
+    """The customer with another address. Raises Problem 409 if other callers change it at the same time."""
+    sealed = services.encryptor.seal(customer.context, {"email": email})
+    customer = changed(customer, sealed | {"email_hash": services.email_hasher.hash_of(email)}, at=at)
+    try:
+        services.customers.save(customer)
+    except VersionConflict:
+        raise overtaken() from None
+    return customer
 
 
 def register(request: Request, services: Services, asked: CustomerRequest) -> tuple[Customer, bool]:
     """Store a new customer. Returns its row, and whether the same customer already existed.
 
-    Raises Problem 400 for a `subject` that the caller may not set, and 409 for an id that is taken.
+    Raises Problem 400 for an id that is reserved or a `subject` that the caller may not set, and 409 for an id that is
+    taken.
     """
+    if why := services.ids.refuses_new_customer(asked.customer_id, request.caller):
+        raise _refused([FieldError("customer_id", f"{why}; use another id")])
     subject = _subject(request.caller, asked.subject)
     if subject and _has_payments(request, services, asked.customer_id):
         raise _taken(request, services, asked.customer_id)
-    customer = created(
-        asked,
-        services.encryptor.seal(sealing_context(asked.customer_id), asked.private),
-        email_hash=services.email_hasher.hash_of(asked.email),
-        subject=subject,
-        created_by=request.caller.subject,
-        at=request.at,
-    )
     try:
-        services.customers.create(customer)
+        customer = _create(request, services, asked, subject)
     except CustomerExists as taken:
         existing = taken.existing
         if existing.erased_at:
@@ -136,6 +209,20 @@ def register(request: Request, services: Services, asked: CustomerRequest) -> tu
             raise _conflict("this customer exists with other content; change it with PATCH") from None
         return existing, True
     return customer, False
+
+
+def _create(request: Request, services: Services, asked: CustomerRequest, subject: str) -> Customer:
+    """Store a new customer. Raises CustomerExists."""
+    customer = created(
+        asked,
+        services.encryptor.seal(sealing_context(asked.customer_id), asked.private),
+        email_hash=services.email_hasher.hash_of(asked.email),
+        subject=subject,
+        created_by=request.caller.subject,
+        at=request.at,
+    )
+    services.customers.create(customer)
+    return customer
 
 
 def customer_view(customer: Customer, private: Mapping[str, str]) -> dict[str, Any]:

@@ -1,24 +1,12 @@
-"""Who owns a customer: one rule for customers, their tokens and the list of their payments."""
+"""The customer of a request: for customers, their tokens and the list of their payments."""
 
 from payments.domain.customer import Customer
-from payments.domain.identity import Caller, Role
+from payments.domain.ownership import owns
 from payments.domain.payment import CUSTOMER_ID
 from payments.rest.denied_access import record_denied
 from payments.rest.http import Problem
 from payments.rest.request import Request
 from payments.rest.services import Services
-
-
-def owns(caller: Caller, customer: Customer) -> bool:
-    """True if the caller may see and change the customer: staff any, a person their own, a merchant those it created.
-
-    Rows written before owners existed, and erased customers, are visible to staff only.
-    """
-    if caller.sees_all:
-        return True
-    owners = {Role.CUSTOMER: customer.subject, Role.MERCHANT: customer.created_by}
-    # an empty owner matches no caller, even one whose token has an empty subject
-    return any(owner and owner == caller.subject and caller.has(role) for role, owner in owners.items())
 
 
 def find_customer(services: Services, customer_id: str) -> Customer | None:

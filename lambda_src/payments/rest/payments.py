@@ -12,14 +12,15 @@ from payments.domain.clock import parse_iso
 from payments.domain.customer import Customer
 from payments.domain.errors import PaymentError
 from payments.domain.identity import Caller, Role, actor_of, submitter_of
-from payments.domain.payment import PAYMENT_ID, InvalidRequest, Payment, PaymentRequest, parse_request
+from payments.domain.ownership import may_repeat, owns, submitted
+from payments.domain.payment import PAYMENT_ID, FieldError, InvalidRequest, Payment, PaymentRequest, parse_request
 from payments.domain.statuses import Status
 from payments.observability.logs import logger
 from payments.rest.access import ALLOWED
 from payments.rest.denied_access import record_denied
 from payments.rest.gateway import RETRY_AFTER_SECONDS
 from payments.rest.http import Problem, answer
-from payments.rest.owners import find_customer, owns
+from payments.rest.owners import find_customer
 from payments.rest.rate_limits import TooMany
 from payments.rest.request import Request
 from payments.rest.services import Services
@@ -34,12 +35,8 @@ def create_payment(request: Request, services: Services) -> dict[str, Any]:
     try:
         asked = parse_request(request.json())
     except InvalidRequest as refused:
-        raise Problem(
-            400,
-            "invalid-request",
-            "some fields are invalid, nothing was stored; correct them and send the payment again",
-            refused.errors,
-        ) from None
+        raise _invalid(refused.errors) from None
+    require_free_ids(request, services, asked)
     customer = require_payable_customer(request, services, asked)
     return submit(request, services, asked, customer)
 
@@ -159,12 +156,25 @@ def submit(request: Request, services: Services, asked: PaymentRequest, customer
         )
     except OtherPayment:
         raise _taken(asked.payment_id) from None
-    if not _may_repeat(request.caller, acceptance.payment):
+    if not may_repeat(request.caller, acceptance.payment):
         raise _taken(asked.payment_id)
     headers = {"Location": link_to(asked.payment_id)}
     if acceptance.replayed:
         headers["Idempotent-Replayed"] = "true"
     return answer(202, accepted_view(acceptance.payment), headers)
+
+
+def require_free_ids(request: Request, services: Services, asked: PaymentRequest) -> None:
+    """Raise Problem 400 for ids that are reserved for others, and 409 for the id of another payment's retry."""
+    caller, rules = request.caller, services.ids
+    refused = {
+        "payment_id": rules.refuses_payment(asked.payment_id, caller),
+        "customer_id": rules.refuses_customer(asked.customer_id, caller) if asked.customer_id else "",
+    }
+    if errors := [FieldError(name, f"{why}; use another id") for name, why in refused.items() if why]:
+        raise _invalid(errors)
+    if rules.is_retry_of_another(asked.payment_id, caller):
+        raise _taken(asked.payment_id)
 
 
 def refuse_if_too_many_wait(payment_id: str, services: Services) -> None:
@@ -211,20 +221,23 @@ def _takes_part(request: Request, services: Services, payment: Payment) -> bool:
     caller = request.caller
     if not caller.subject:  # a payment without submitter or owner matches no caller, even one with an empty subject
         return False
-    if payment.submitted_by == caller.subject and not caller.roles.isdisjoint(ALLOWED["create_payment"]):
+    if submitted(caller, payment) and not caller.roles.isdisjoint(ALLOWED["create_payment"]):
         return True
     customer = find_customer(services, payment.customer_id) if caller.has(Role.CUSTOMER) else None
     return customer is not None and customer.subject == caller.subject
 
 
-def _may_repeat(caller: Caller, payment: Payment) -> bool:
-    """False if another caller submitted this same payment: after a 202 the second submitter would wait for a charge
-    that never comes. A payment without a submitter is from a file, or from before submitters were stored."""
-    return caller.sees_all or payment.submitted_by in ("", caller.subject)
-
-
 def _is_known(caller: Caller, payment: Payment | None, asked: PaymentRequest) -> bool:
     return payment is not None and (payment.submitted_by, payment.fingerprint) == (caller.subject, asked.fingerprint)
+
+
+def _invalid(errors: list[FieldError]) -> Problem:
+    return Problem(
+        400,
+        "invalid-request",
+        "some fields are invalid, nothing was stored; correct them and send the payment again",
+        errors,
+    )
 
 
 def _taken(payment_id: str) -> Problem:

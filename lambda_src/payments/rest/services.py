@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from payments.application.backlog import BacklogLimit
 from payments.application.hold import Hold
+from payments.application.id_rules import IdRules
 from payments.application.outage_limit import OutageLimit
 from payments.application.searchable_metadata import SearchableMetadata
 from payments.application.velocity import Velocity
@@ -20,6 +21,7 @@ from payments.ports.payment_store import PaymentStore
 from payments.ports.reference_lookup import ReferenceLookup
 from payments.ports.saved_methods import SavedMethods
 from payments.ports.token_store import TokenStore
+from payments.ports.user_directory import UserDirectory
 from payments.ports.workflow import Workflow
 from payments.rest.rate_limits import Limiter
 
@@ -42,6 +44,8 @@ class Services:
     outage: OutageLimit
     velocity: Velocity
     access_log: AccessLog
+    ids: IdRules
+    users: UserDirectory
     next_actions: NextActions
     saved_methods: SavedMethods
     references: ReferenceLookup

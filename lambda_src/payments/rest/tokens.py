@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 from payments.domain.card_data import card_data_in
 from payments.domain.clock import iso
+from payments.domain.ownership import owns
 from payments.domain.payment import CUSTOMER_ID, NO_CARD_DATA, PAYMENT_METHOD, FieldError, parse_metadata, too_long
 from payments.domain.token import DEFAULT_SECONDS, MAX_SECONDS, MIN_SECONDS, Token, token_id_of
 from payments.rest.denied_access import record_denied
 from payments.rest.http import Problem, answer, no_content
-from payments.rest.owners import find_customer, owns, require_own_customer
+from payments.rest.owners import find_customer, require_own_customer
 from payments.rest.request import Request
 from payments.rest.services import Services
 

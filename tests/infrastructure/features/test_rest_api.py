@@ -304,8 +304,8 @@ def test_contract_and_code_agree_on_payment_fields_and_limits() -> None:
 def test_contract_and_code_agree_on_customer_fields_and_limits() -> None:
     assert _fields("CustomerRequest") == customers.FIELDS
     assert _fields("CustomerRequestV1") == customers.FIELDS[:-1]
-    for schema in ("CustomerRequest", "CustomerRequestV1"):
-        assert tuple(SCHEMAS[schema]["required"]) == customers.REQUIRED_FIELDS
+    # what is required depends on the caller: a person gives neither an id nor an address
+    assert not any("required" in SCHEMAS[schema] for schema in ("CustomerRequest", "CustomerRequestV1"))
     change = SCHEMAS["CustomerChange"]["properties"]
     assert tuple(change) == customers.PRIVATE
     removable = [name for name, schema in change.items() if {"type": "null"} in schema.get("anyOf", [])]

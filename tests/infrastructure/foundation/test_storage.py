@@ -150,7 +150,7 @@ def test_buckets_when_reached_without_tls_then_everything_is_denied(stack: Stack
         policy = _of_bucket(stack, "aws_s3_bucket_policy", bucket)["policy"]
         own = stack.resolve(arn(bucket))
 
-        _assert_tls_only(stack.statements(policy), "s3:*", [own, f"{own}/*"])
+        _assert_tls_only(stack.statements(policy)[:1], "s3:*", [own, f"{own}/*"])  # merchants' folders follow
 
 
 def test_queues_when_reached_without_tls_then_everything_is_denied(stack: Stack) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from ssl import create_default_context
 from typing import Any
 
+import jwt
 import pytest
 
 from lib.foundation.identity import AUTHORIZER_CACHE_SECONDS, BEARER_PATTERN
@@ -15,7 +16,8 @@ from local.ministack.server import LocalAws
 from local.users import make_users
 from payctl import session
 from payctl.stack import Stack
-from payments.domain.identity import Role, usage_key
+from payments.adapters.cognito import CognitoUsers
+from payments.domain.identity import Caller, Role, usage_key
 from tests.local.ministack.conftest import Deploy, active, function_arn
 from tests.unit.issuers import rsa_key, signed, unsigned
 
@@ -287,3 +289,11 @@ def test_unreachable_signing_keys_reject_a_valid_token(aws: LocalAws, role: str,
     nowhere = f"{aws.endpoint_url}/nowhere/.well-known/jwks.json"
     api = Api(aws, deploy_authorizer(aws, role, pool, "authorize-nowhere", nowhere), deploy())
     assert api.get(f"Bearer {pool.token('admin')}")[0] == 500
+
+
+def test_address_of_a_person_is_read_from_the_pools_record(pool: Pool) -> None:
+    claims = jwt.decode(pool.token("customer"), options={"verify_signature": False})
+    users = CognitoUsers(pool.cognito, pool.id)
+    person = Caller(claims["sub"], frozenset({Role.CUSTOMER}), username=claims["username"])
+    assert users.verified_email(person) == "customer@example.com"
+    assert users.verified_email(Caller("x", person.roles, username="not-there")) == ""

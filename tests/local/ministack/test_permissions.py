@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.ministack.server import LocalAws
@@ -150,3 +152,32 @@ def test_failed_event_goes_to_its_destination_if_the_role_may_send_there(aws: Lo
     assert failure["requestPayload"] == {"decline": "kept"}
     assert failure["requestContext"]["condition"] == "RetriesExhausted"
     assert failure["responsePayload"]["errorType"]
+
+
+def test_bucket_policy_knows_a_session_by_the_arn_of_its_role(aws: LocalAws) -> None:
+    bucket = "known-by-role"
+    aws.client("s3").create_bucket(Bucket=bucket)
+    arns = {name: new_role(aws, name, may="s3:PutObject") for name in ("named-in-policy", "stranger-to-policy")}
+    denied = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{bucket}/*",
+        "Condition": {"ArnNotEquals": {"aws:PrincipalArn": arns["named-in-policy"]}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [denied]})
+    aws.client("s3").put_bucket_policy(Bucket=bucket, Policy=policy)
+
+    def uploads(role: str) -> bool:
+        keys = aws.client("sts").assume_role(RoleArn=arns[role], RoleSessionName="me")["Credentials"]
+        secrets = (keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+        s3 = boto3.Session(*secrets, region_name="us-east-1").client(
+            "s3", config=Config(proxies={}), endpoint_url=aws.endpoint_url, verify=str(aws.ca_bundle)
+        )
+        try:
+            s3.put_object(Bucket=bucket, Key="a", Body=b"")
+        except s3.exceptions.ClientError:
+            return False
+        return True
+
+    assert [uploads(role) for role in arns] == [True, False]

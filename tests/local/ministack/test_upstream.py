@@ -312,6 +312,12 @@ def stage_settings(_: pytest.MonkeyPatch) -> bool:
     return '"accessLogSettings": {}' in inspect.getsource(apigateway_v1)
 
 
+def principal_arn(_: pytest.MonkeyPatch) -> bool:
+    session = "arn:aws:sts::123456789012:assumed-role/probe/session"
+    context = iam_evaluator.EvalContext(session, "AssumedRole", "123456789012", "s3:PutObject", "*", "us-east-1")
+    return bool(iam_evaluator._resolve_condition_key("aws:PrincipalArn", context) == session)
+
+
 def upload_tags(_: pytest.MonkeyPatch) -> bool:
     return "tagging" not in inspect.getsource(s3._create_multipart_upload)
 
@@ -319,6 +325,10 @@ def upload_tags(_: pytest.MonkeyPatch) -> bool:
 def version_ranges(_: pytest.MonkeyPatch) -> bool:
     of_versions = inspect.getsource(s3._get_object).partition('if key not in bucket["objects"]')[0]
     return "_parse_range" not in of_versions
+
+
+def uploading_principal(_: pytest.MonkeyPatch) -> bool:
+    return '"userIdentity": {"principalId": "EXAMPLE"}' in inspect.getsource(s3._fire_s3_event)
 
 
 def usage_keys(_: pytest.MonkeyPatch) -> bool:
@@ -366,8 +376,10 @@ PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     usage_keys,
     usage_plans,
     web_acls,
+    principal_arn,
     upload_tags,
     version_ranges,
+    uploading_principal,
     alarm_settings,
     alarm_listing,
     alarm_states,

@@ -22,15 +22,19 @@ from payments.application.accept import accept
 from payments.application.batch.accept_row import accept_row
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.file import Row
+from payments.application.batch.row_rules import rules_of
 from payments.application.charge import Charging
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
+from payments.application.id_rules import IdRules
 from payments.application.record import record
 from payments.application.sealed_payments import opened, unlocked
 from payments.application.steps import State, audit_step, charge_step, record_step
 from payments.application.validate import PaymentMethods
 from payments.domain.audit_chain import verify
 from payments.domain.batch.errors import RejectedRow
+from payments.domain.batch.state import Batch, BatchStatus, ResultRow, Source
 from payments.domain.errors import OutcomeUnknown, PaymentError, policy_of
+from payments.domain.merchants import Merchants
 from payments.domain.money import Money
 from payments.domain.outcome import outcome_of
 from payments.domain.payment import Payment, PaymentRequest
@@ -77,6 +81,13 @@ class EncryptionScenario:
 
     def accept(self, asked: PaymentRequest) -> None:
         accept(asked, store=self.store, workflow=MemoryWorkflow(), at=NOON, correlation_id="request-1")
+
+    def accept_row(self, asked: PaymentRequest) -> ResultRow | RejectedRow | None:
+        """The row of a file of the admins, on line 2."""
+        source = Source("bucket", "incoming/a.csv", "v1", "etag", 1)
+        batch = Batch("b1", source, BatchStatus.SPLITTING, "", "")
+        rules = rules_of(source, IdRules(Merchants(), self.store, MemoryCustomerStore()))
+        return accept_row(Row(2, asked), batch, rules, store=self.store, at=NOON)
 
     def charge(self, *, reconcile: bool = False) -> State:
         methods = PaymentMethods(MemoryCustomerStore(), DEFAULT, MemoryTokenStore(), self.clock, self.encryptor)
@@ -414,7 +425,7 @@ def test_row_with_a_taken_id_names_what_differs_from_the_sealed_payment(asked: P
     scenario = EncryptionScenario(PRIVATE)
     before = scenario.row
 
-    refused = accept_row(Row(2, asked), "b1", store=scenario.store, at=NOON)
+    refused = scenario.accept_row(asked)
 
     assert isinstance(refused, RejectedRow)
     assert refused.errors[0].reason.endswith(f"with other {names}")
@@ -426,7 +437,7 @@ def test_row_with_a_taken_id_ignores_a_default_that_the_workflow_set() -> None:
     scenario = EncryptionScenario(request())
     row = scenario.run()
     assert is_sealed(row.payment_method)
-    refused = accept_row(Row(2, request(amount=1)), "b1", store=scenario.store, at=NOON)
+    refused = scenario.accept_row(request(amount=1))
     assert isinstance(refused, RejectedRow)
     assert refused.errors[0].reason.endswith("with other amount")
 

@@ -186,6 +186,26 @@ def test_find_lists_all_matches_and_escapes_the_address_in_the_url(api: FakeApi,
     assert json.loads(payctl("customer", "find", "--email", "jo@example.com", "--json").stdout) == api.body
 
 
+def test_find_follows_the_pages_to_the_last_one(api: FakeApi, payctl: Payctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages: list[dict[str, Any]] = [
+        {"customers": [JO], "complete": False, "next_cursor": "c1"},
+        {"customers": [{"customer_id": "cus_2"}], "complete": True},
+    ]
+    call = api.call
+
+    def page(*request: Any) -> Answer:
+        api.body = pages.pop(0)
+        return call(*request)
+
+    monkeypatch.setattr(api, "call", page)
+    result = payctl("customer", "find", "--email", "jo@example.com", "--json")
+    assert json.loads(result.stdout) == {"customers": [JO, {"customer_id": "cus_2"}], "complete": True}
+    assert [path for _, path, _ in api.calls] == [
+        "/customers?email=jo%40example.com",
+        "/customers?email=jo%40example.com&cursor=c1",
+    ]
+
+
 def test_find_when_some_are_left_out_then_says_so(api: FakeApi, payctl: Payctl) -> None:
     api.body = {"customers": [JO], "complete": False}
     assert (

@@ -21,10 +21,12 @@ from fakes.saved_methods import MemorySavedMethods
 from fakes.slots import MemorySlotStore
 from fakes.text_hasher import MemoryTextHasher
 from fakes.tokens import MemoryTokenStore
+from fakes.users import MemoryUsers
 from fakes.workflow import MemoryWorkflow
 from payments.application.backlog import BacklogLimit
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.hold import Hold
+from payments.application.id_rules import IdRules
 from payments.application.outage_limit import OutageLimit
 from payments.application.rate_limited_charge_finder import RateLimitedChargeFinder
 from payments.application.rate_limited_next_actions import RateLimitedNextActions
@@ -34,6 +36,7 @@ from payments.application.searchable_metadata import SearchableMetadata
 from payments.application.velocity import Velocity
 from payments.domain.customer import CustomerRequest, created, sealing_context
 from payments.domain.identity import Caller, Role
+from payments.domain.merchants import Merchants
 from payments.rest import batches, customers, legacy, listing, payments, retries, saved_methods, tokens
 from payments.rest.http import Problem, problem_answer
 from payments.rest.rate_limits import Kind, Limiter
@@ -62,10 +65,13 @@ def operation_called(name: str) -> Callable[[Request, Services], dict[str, Any]]
     return found
 
 
+NO_MERCHANTS = Merchants()
+
+
 class RestScenario:
     """All ports of the operations, empty; ids and tokens are counted."""
 
-    def __init__(self, per_customer: int = PLENTY) -> None:
+    def __init__(self, per_customer: int = PLENTY, merchants: Merchants = NO_MERCHANTS) -> None:
         self.encryptor = MemoryFieldEncryptor()
         self.email_hasher = MemoryEmailHasher()
         self.text_hasher = MemoryTextHasher()
@@ -73,6 +79,7 @@ class RestScenario:
         self.batches = MemoryBatchStore(self.payments)
         self.customers = MemoryCustomerStore()
         self.tokens = MemoryTokenStore()
+        self.users = MemoryUsers(sub_jo="jo@example.com", sub_sam="sam@example.com")
         self.workflow = MemoryWorkflow()
         self.counters = MemoryLimitStore()
         self.access_log = MemoryAccessLog()
@@ -99,6 +106,8 @@ class RestScenario:
             outage=OutageLimit(hold, self.counters, MOST_IN_AN_OUTAGE),
             velocity=Velocity(self.counters),
             access_log=self.access_log,
+            ids=IdRules(merchants, self.payments, self.customers),
+            users=self.users,
             next_actions=RateLimitedNextActions(self.next_actions, self.counters, lambda: NOON),
             saved_methods=RateLimitedSavedMethods(self.saved_methods, self.counters, lambda: self.now),
             references=RateLimitedReferenceLookup(self.gateway, self.counters, lambda: self.now),

@@ -15,14 +15,18 @@ from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.limits import MemoryLimitStore
 from fakes.listing import MemoryPaymentListing
 from fakes.payments import MemoryPaymentStore
+from fakes.users import MemoryUsers
+from payments.application.id_rules import IdRules
 from payments.domain.clock import iso
 from payments.domain.customer import Customer, changed, erased
 from payments.domain.identity import STAFF, Caller, Role
+from payments.domain.listing import Cursor
+from payments.domain.merchants import Merchants, own_customer_id
+from payments.domain.ownership import owns
 from payments.domain.sealed_text import Context, is_sealed
 from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.rest import customers as operations
 from payments.rest.http import Problem, problem_answer
-from payments.rest.owners import owns
 from payments.rest.rate_limits import Kind, Limiter
 from payments.rest.request import Request
 from tests.unit.builders import NOON, payment
@@ -79,6 +83,8 @@ class CustomerScenario:
         self.tokens = Tokens(self.customers)
         self.limiter = Limiter(MemoryLimitStore(), dict.fromkeys(Kind, 1000))
         self.listing = MemoryPaymentListing(self.payments)
+        self.ids = IdRules(Merchants(), self.payments, self.customers)
+        self.users = MemoryUsers(sub_jo="jo@example.com", sub_sam="sam@example.com")
 
     @property
     def denied(self) -> list[tuple[str, str, str]]:
@@ -178,8 +184,6 @@ def test_create_seals_private_fields_in_the_customers_context(scenario: Customer
         (SHOP, "", ""),
         (SHOP, "sub_jo", "sub_jo"),
         (ADMIN, "sub_jo", "sub_jo"),
-        (JO, "", "sub_jo"),
-        (JO, "sub_jo", "sub_jo"),
     ],
 )
 def test_create_when_stored_then_it_is_known_whose_it_is_and_by_whom(
@@ -191,7 +195,7 @@ def test_create_when_stored_then_it_is_known_whose_it_is_and_by_whom(
 
 
 def test_create_refuses_a_customer_who_names_another_subject(scenario: CustomerScenario) -> None:
-    answer = scenario.create(JO, subject="sub_sam")
+    answer = scenario.call("create_customer", JO, body={"subject": "sub_sam"})
     assert (answer["statusCode"], answer["body"]["errors"][0]["field"]) == (400, "subject")
     assert scenario.customers.rows == {}
 
@@ -203,12 +207,9 @@ def test_create_with_invalid_fields_names_them_all_and_stores_nothing(scenario: 
     assert scenario.customers.rows == {}
 
 
-@pytest.mark.parametrize("caller", [SHOP, JO])
-def test_create_when_the_same_comes_again_then_200_replayed_and_one_row(
-    scenario: CustomerScenario, caller: Caller
-) -> None:
-    first = scenario.create(caller)
-    again = scenario.call("create_customer", caller, body=NEW, at=NOON + timedelta(days=1))
+def test_create_when_the_same_comes_again_then_200_replayed_and_one_row(scenario: CustomerScenario) -> None:
+    first = scenario.create()
+    again = scenario.call("create_customer", SHOP, body=NEW, at=NOON + timedelta(days=1))
     assert (again["statusCode"], again["headers"]["Idempotent-Replayed"]) == (200, "true")
     assert again["headers"]["Location"] == first["headers"]["Location"]
     assert again["body"] == first["body"]
@@ -226,29 +227,25 @@ def test_create_repeated_with_other_content_gives_409_and_keeps_the_first(
     assert scenario.get(SHOP)["body"]["email"] == "jo@example.com"
 
 
-@pytest.mark.parametrize("stranger", [JO, OTHER_SHOP])
-def test_create_with_another_owners_id_gives_audited_409_without_details(
-    scenario: CustomerScenario, stranger: Caller
-) -> None:
+def test_create_with_another_owners_id_gives_audited_409_without_details(scenario: CustomerScenario) -> None:
     scenario.create()
-    same, other = scenario.create(stranger), scenario.create(stranger, email="else@example.com")
+    same, other = scenario.create(OTHER_SHOP), scenario.create(OTHER_SHOP, email="else@example.com")
     assert same == other
     assert (same["statusCode"], same["body"]["detail"]) == (
         409,
         "nothing was stored: this customer_id is taken; use another one",
     )
-    assert scenario.denied == [(stranger.subject, "customer", "cus_1")] * 2
+    assert scenario.denied == [(OTHER_SHOP.subject, "customer", "cus_1")] * 2
 
 
 @pytest.mark.parametrize(
     ("caller", "more", "status"),
     [
-        (JO, {}, 409),
         (SHOP, {"subject": "sub_jo"}, 409),
         (SHOP, {}, 201),
         (ADMIN, {"subject": "sub_jo"}, 201),
     ],
-    ids=["a person", "a merchant for a person", "a merchant for itself", "an admin for a person"],
+    ids=["a merchant for a person", "a merchant for itself", "an admin for a person"],
 )
 def test_create_for_an_id_with_payments_needs_an_admin_to_set_a_subject(
     scenario: CustomerScenario, caller: Caller, more: dict[str, Any], status: int
@@ -261,9 +258,9 @@ def test_create_for_an_id_with_payments_needs_an_admin_to_set_a_subject(
 
 
 def test_create_repeated_after_the_first_payment_is_still_replayed(scenario: CustomerScenario) -> None:
-    scenario.create(JO)
+    scenario.create(SHOP, subject="sub_jo")
     scenario.payments.create(payment(customer_id="cus_1"))
-    assert scenario.create(JO)["statusCode"] == 200
+    assert scenario.create(SHOP, subject="sub_jo")["statusCode"] == 200
 
 
 def test_create_race_stores_one_row_and_gives_the_loser_409(scenario: CustomerScenario) -> None:
@@ -285,6 +282,100 @@ def test_create_when_the_key_cannot_be_used_then_nothing_is_stored(scenario: Cus
     with pytest.raises(EncryptionUnavailable):
         scenario.create()
     assert scenario.customers.rows == {}
+
+
+# Registration ----------------------------------------------------------------------------------------------------
+
+ISSUER = "https://issuer.example"
+ANN = Caller("sub_jo", frozenset({Role.CUSTOMER}), issuer=ISSUER)
+OWN_ID = own_customer_id(ISSUER, "sub_jo")
+
+
+def register(scenario: CustomerScenario, caller: Caller = ANN, **body: Any) -> dict[str, Any]:
+    """POST /customers by a person."""
+    return scenario.call("create_customer", caller, body=body)
+
+
+def test_registration_makes_the_id_and_takes_the_verified_address(scenario: CustomerScenario) -> None:
+    answer = register(scenario, name="Jo", default_payment_method="pm_card_visa")
+    assert (answer["statusCode"], answer["body"]["customer_id"]) == (201, OWN_ID)
+    assert answer["headers"]["Location"] == f"/customers/{OWN_ID}"
+    assert (answer["body"]["email"], answer["body"]["default_payment_method"]) == ("jo@example.com", "****visa")
+    row = scenario.customers.rows[OWN_ID]
+    assert (row.subject, row.created_by) == ("sub_jo", "sub_jo")
+    assert row.email_hash == MemoryEmailHasher().hash_of("jo@example.com")
+    assert scenario.get(ANN, OWN_ID)["body"] == answer["body"]
+
+
+@pytest.mark.parametrize("field", ["customer_id", "email"])
+def test_registration_refuses_an_id_and_an_address_in_the_body(scenario: CustomerScenario, field: str) -> None:
+    own = {"customer_id": OWN_ID, "email": "jo@example.com"}
+    for value in (own[field], "another@example.com", 7, None):
+        answer = scenario.call("create_customer", ANN, body={"name": "Jo", field: value})
+        assert (answer["statusCode"], [error["field"] for error in answer["body"]["errors"]]) == (400, [field])
+        assert "leave it out" in answer["body"]["errors"][0]["message"]
+    assert scenario.customers.rows == {}
+
+
+def test_registration_repeated_finds_the_customer_as_it_is_now(scenario: CustomerScenario) -> None:
+    first = register(scenario, name="Jo")
+    again, without = register(scenario, name="Jo"), register(scenario)
+    assert [answer["statusCode"] for answer in (again, without)] == [200, 200]
+    assert again["body"] == without["body"] == first["body"]
+    assert again["headers"]["Idempotent-Replayed"] == "true"
+    other = register(scenario, name="Jon")
+    assert (other["statusCode"], OWN_ID in other["body"]["detail"]) == (409, True)
+    assert len(scenario.customers.rows) == 1
+
+
+def test_registration_repeated_takes_over_a_changed_address(scenario: CustomerScenario) -> None:
+    register(scenario, name="Jo")
+    scenario.users.verified["sub_jo"] = "new@example.com"
+    answer = register(scenario)
+    assert (answer["statusCode"], answer["body"]["email"], answer["body"]["name"]) == (200, "new@example.com", "Jo")
+    found = scenario.call("find_customers", OPERATOR, query={"email": "new@example.com"})["body"]["customers"]
+    assert [customer["customer_id"] for customer in found] == [OWN_ID]
+
+
+@pytest.mark.parametrize("email", ["", "no address", "jo@localhost"])
+def test_registration_without_a_verified_address_gives_403(scenario: CustomerScenario, email: str) -> None:
+    scenario.users.verified["sub_jo"] = email
+    answer = register(scenario)
+    assert (answer["statusCode"], answer["body"]["type"]) == (403, "urn:problem:payment-api:forbidden")
+    assert "verified e-mail" in answer["body"]["detail"]
+    assert scenario.customers.rows == {}
+
+
+def test_registration_while_logins_cannot_be_read_gives_503(scenario: CustomerScenario) -> None:
+    scenario.users.available = False
+    answer = register(scenario)
+    assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, "5")
+    assert scenario.customers.rows == {}
+
+
+def test_registration_of_one_subject_at_two_issuers_makes_two_customers(scenario: CustomerScenario) -> None:
+    other = Caller("sub_jo", frozenset({Role.CUSTOMER}), issuer="https://other.example", email="jo@other.example")
+    ids = {register(scenario, caller)["body"]["customer_id"] for caller in (ANN, other)}
+    assert len(ids) == len(scenario.customers.rows) == 2
+
+
+def test_registration_after_an_erasure_makes_another_id(scenario: CustomerScenario) -> None:
+    for returns in range(operations.MOST_RETURNS):
+        answer = register(scenario)
+        assert answer["statusCode"] == 201
+        assert answer["body"]["customer_id"] == own_customer_id(ISSUER, "sub_jo", returns)
+        scenario.call("delete_customer", ANN, answer["body"]["customer_id"])
+    assert register(scenario)["statusCode"] == 409
+
+
+def test_update_by_a_person_leaves_the_address_to_their_login(scenario: CustomerScenario) -> None:
+    register(scenario)
+    scenario.create(SHOP, subject="sub_jo")
+    for customer_id in (OWN_ID, "cus_1"):
+        answer = scenario.call("update_customer", ANN, customer_id, {"email": "sam@example.com"})
+        assert (answer["statusCode"], answer["body"]["errors"][0]["field"]) == (400, "email")
+        assert scenario.call("update_customer", ANN, customer_id, {"name": "Ann"})["statusCode"] == 200
+    assert scenario.patch(SHOP, email="new@example.com")["statusCode"] == 200
 
 
 # Ownership -------------------------------------------------------------------------------------------------------
@@ -374,7 +465,7 @@ def test_update_when_null_then_removed(scenario: CustomerScenario) -> None:
 
 @pytest.mark.parametrize("name", ["subject", "created_by", "customer_id", "erased_at"])
 def test_update_when_it_would_change_whose_it_is_then_refused(scenario: CustomerScenario, name: str) -> None:
-    scenario.create(JO)
+    scenario.create(SHOP, subject="sub_jo")
     answer = scenario.patch(JO, **{name: "sub_sam", "name": "Jon"})
     assert (answer["statusCode"], answer["body"]["errors"][0]["field"]) == (400, name)
     assert scenario.get(JO)["body"]["name"] == "Jo"
@@ -467,12 +558,13 @@ def test_delete_gives_409_and_revokes_no_token_after_endless_conflicts(scenario:
     assert scenario.tokens.revoked == []
 
 
-@pytest.mark.parametrize("caller", [SHOP, JO, ADMIN])
+@pytest.mark.parametrize("caller", [SHOP, ADMIN])
 def test_erased_customer_is_gone_for_all_and_its_id_is_not_reused(scenario: CustomerScenario, caller: Caller) -> None:
     scenario.create(subject="sub_jo")
     scenario.delete()
     assert not_there(scenario.get(caller))
     assert not_there(scenario.patch(caller, name="Jo"))
+    assert not_there(scenario.get(JO))
     answer = scenario.create(caller)
     assert answer["statusCode"] == 409
     assert "erased" in answer["body"]["detail"]
@@ -498,14 +590,32 @@ def test_find_when_there_is_none_then_an_empty_list(scenario: CustomerScenario) 
     assert answer["body"] == {"customers": [], "complete": True}
 
 
-def test_find_when_there_are_too_many_then_it_says_that_some_are_not_shown(scenario: CustomerScenario) -> None:
-    for n in range(operations.MOST_FOUND + 1):
-        scenario.create(customer_id=f"cus_{n}")
-    body = scenario.call("find_customers", OPERATOR, query={"email": "jo@example.com"})["body"]
-    assert (len(body["customers"]), body["complete"]) == (operations.MOST_FOUND, False)
+def test_find_when_there_are_many_then_pages_show_every_one_once(scenario: CustomerScenario) -> None:
+    ids = [f"cus_{n:02}" for n in range(2 * operations.MOST_FOUND + 1)]
+    for customer_id in ids:
+        scenario.create(customer_id=customer_id)
+    query, found, sizes = {"email": "jo@example.com"}, [], []
+    while True:
+        body = scenario.call("find_customers", OPERATOR, query=query)["body"]
+        found += [customer["customer_id"] for customer in body["customers"]]
+        sizes.append(len(body["customers"]))
+        assert body["complete"] is ("next_cursor" not in body)
+        if body["complete"]:
+            break
+        query |= {"cursor": body["next_cursor"]}
+    assert (found, sizes) == (ids, [operations.MOST_FOUND, operations.MOST_FOUND, 1])
 
 
-@pytest.mark.parametrize("query", [{}, {"email": "jo"}, {"email": "jo@example.com", "name": "Jo"}])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"email": "jo"},
+        {"email": "jo@example.com", "name": "Jo"},
+        {"email": "jo@example.com", "cursor": "x"},
+        {"email": "jo@example.com", "cursor": str(Cursor.of_line(3))},
+    ],
+)
 def test_find_when_the_question_is_wrong_then_400(scenario: CustomerScenario, query: dict[str, str]) -> None:
     answer = scenario.call("find_customers", OPERATOR, query=query)
     assert answer["statusCode"] == 400

@@ -341,6 +341,7 @@ def _batch_of(summary: Mapping[str, Any], *counters: Mapping[str, Any]) -> Batch
             version_id=values.get("version_id", ""),
             etag=values.get("etag", ""),
             size_bytes=int(values["size_bytes"]),
+            uploaded_by=values.get("uploaded_by", ""),
         ),
         status=BatchStatus(values["status"]),
         created_at=values["created_at"],

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from payments.adapters.dynamodb.items import from_item, to_item
 from payments.adapters.dynamodb.tables import BY_EMAIL
 from payments.domain.customer import Customer
-from payments.ports.customer_store import CustomerExists
+from payments.domain.listing import Cursor
+from payments.ports.customer_store import CustomerExists, Found
 from payments.ports.payment_store import VersionConflict
 
 if TYPE_CHECKING:
@@ -61,18 +62,27 @@ class DynamoCustomerStore:
         except self._client.exceptions.ConditionalCheckFailedException:
             raise VersionConflict(f"customer {customer.customer_id} is not at version {previous}") from None
 
-    def find_by_email_hash(self, email_hash: str, limit: int) -> list[Customer]:
+    def find_by_email_hash(self, email_hash: str, limit: int, after: Cursor | None = None) -> Found:
         """Query the index by e-mail hash, oldest first, then read the rows and drop those that have changed since."""
-        keys = self._client.query(
+        start: Any = {}
+        if after:
+            position = {"email_hash": email_hash, "created_at": after.at, "customer_id": after.payment_id}
+            start = {"ExclusiveStartKey": to_item(position)}
+        page = self._client.query(
             TableName=self._table,
             IndexName=BY_EMAIL,
             KeyConditionExpression="email_hash = :email_hash",
             ExpressionAttributeValues={":email_hash": {"S": email_hash}},
             Limit=limit,
-        )["Items"]
-        rows = [self.get(key["customer_id"]["S"]) for key in keys]
+            **start,
+        )
+        rows = [self.get(key["customer_id"]["S"]) for key in page["Items"]]
+        last = page.get("LastEvaluatedKey")
         # the index is slightly behind the table: a customer may meanwhile be erased or have another address
-        return [row for row in rows if row and row.email_hash == email_hash]
+        return Found(
+            [row for row in rows if row and row.email_hash == email_hash],
+            Cursor(last["created_at"]["S"], last["customer_id"]["S"]) if last else None,
+        )
 
 
 def _customer_of(item: Mapping[str, Any]) -> Customer:

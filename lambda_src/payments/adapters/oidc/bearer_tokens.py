@@ -75,7 +75,9 @@ class UserPool:
             scopes = str(claims.get("scope", "")).split()
             prefix = self.scope_prefix
             roles = _roles(scopes, prefix)
-        return Caller(_subject(claims), frozenset(roles))
+        return Caller(
+            _subject(claims), frozenset(roles), issuer=self.issuer, username=_printable(claims.get("username"))
+        )
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ class OtherIssuer:
         if self.needs_second_factor and not _has_second_factor(claims):
             roles -= STAFF
         roles = roles or {Role.CUSTOMER}
-        return Caller(f"oidc|{_subject(claims)}", frozenset(roles))
+        # some issuers write the claim as a text
+        email = claims.get("email") if claims.get("email_verified") in (True, "true") else ""
+        return Caller(f"oidc|{_subject(claims)}", frozenset(roles), issuer=self.issuer, email=_printable(email))
 
 
 TrustedIssuer = UserPool | OtherIssuer
@@ -190,6 +194,12 @@ def _subject(claims: Claims) -> str:
 def _has_second_factor(claims: Claims) -> bool:
     methods = claims.get("amr")
     return isinstance(methods, list) and "mfa" in methods
+
+
+def _printable(text: object) -> str:
+    """A claim that is passed on; "" if it is not a text that fits."""
+    fits = isinstance(text, str) and text.isascii() and text.isprintable() and len(text) <= MAX_SUBJECT
+    return str(text) if fits else ""
 
 
 def _roles(names: object, prefix: str = "") -> set[Role]:

@@ -3,27 +3,46 @@
 from datetime import datetime
 
 from payments.application.batch.file import Row
+from payments.application.batch.row_rules import RowRules
 from payments.domain.batch.errors import CellError, RejectedRow, masked
-from payments.domain.batch.state import ResultRow
+from payments.domain.batch.state import Batch, ResultRow, Source
+from payments.domain.ownership import may_repeat
 from payments.domain.payment import Payment, PaymentRequest, accepted
 from payments.domain.sealed_text import is_sealed
 from payments.ports.payment_store import AlreadyExists, PaymentStore
 
 
 def accept_row(
-    row: Row, batch_id: str, *, store: PaymentStore, at: datetime, metadata_hash: str = ""
+    row: Row, batch: Batch, rules: RowRules, *, store: PaymentStore, at: datetime, metadata_hash: str = ""
 ) -> ResultRow | RejectedRow | None:
     """Store the row's payment.
 
     Returns None if this run or an earlier one stored it, a ResultRow if the same payment came from elsewhere, and a
-    RejectedRow if its payment_id is taken. The payments table remembers the ids: a file of any length is checked
-    for repeated ids without using memory.
+    RejectedRow if its owner may not submit it, or if its payment_id is taken. The payments table remembers the ids: a
+    file of any length is checked for repeated ids without using memory.
     """
     line, request = row
+    batch_id = batch.batch_id
+    if refused := rules.refuses(request):
+        stored = store.get(request.payment_id)
+        if stored and (stored.batch_id, stored.batch_line) == (batch_id, line):
+            return None  # accepted by an earlier run: it may be charged
+        column, reason, what_to_do = refused
+        value = request.payment_id if column == "payment_id" else request.customer_id
+        error = CellError(line, column, masked(column, value), reason, what_to_do)
+        return RejectedRow(line, request.payment_id, (error,))
+    payment = accepted(
+        request,
+        at=at,
+        source="batch",
+        batch_id=batch_id,
+        batch_line=line,
+        metadata_hash=metadata_hash,
+        submitted_by=rules.owner.subject,
+        actor=uploader(batch.source),
+    )
     try:
-        store.create(
-            accepted(request, at=at, source="batch", batch_id=batch_id, batch_line=line, metadata_hash=metadata_hash)
-        )
+        store.create(payment)
     except AlreadyExists as known:
         there = known.existing
     else:
@@ -33,10 +52,17 @@ def accept_row(
     if there.batch_id == batch_id:
         reason = f"line {there.batch_line} has the same payment_id and was accepted"
         return _refused(row, reason, "remove the row, or give it a payment_id of its own")
+    if not may_repeat(rules.owner, there):  # without a word about it: it is another caller's
+        return _refused(row, "the payment_id is taken", "use another payment_id")
     if there.fingerprint == request.fingerprint:
         return ResultRow.of(line, there, already_submitted=_origin(there))
     reason = f"the payment_id belongs to a payment {_origin(there)} with other {_differences(there, request)}"
     return _refused(row, reason, "nothing was changed; use a new payment_id for another payment")
+
+
+def uploader(source: Source) -> str:
+    """The actor of the first version of a file's payments: `batch`, and who uploaded it. Clients see only `batch`."""
+    return f"batch:{source.uploaded_by}" if source.uploaded_by else "batch"
 
 
 def _refused(row: Row, reason: str, what_to_do: str) -> RejectedRow:

@@ -1,5 +1,6 @@
 """The splitter: store the rows of an uploaded file as payments and queue their ids, once each."""
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from urllib.parse import unquote_plus
 from payments.application.batch.accept_row import accept_row
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.file import BatchFile, Row
+from payments.application.batch.row_rules import RowRules
 from payments.domain.batch.errors import CellError, FileError, RejectedRow, masked
 from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
 from payments.domain.clock import Clock, iso
@@ -31,6 +33,9 @@ WINDOW_SECONDS = 60
 """A window whose rows take longer is ended early: a run that is stopped repeats little."""
 STORE_RESERVE_SECONDS = 10
 """The remaining time at which a run stores no further row that it has read: enough to queue the stored ones."""
+MOST_OF_A_PRINCIPAL = 128
+"""The most characters that are kept of a principal: `AWS:`, an id of 21 and a session's name of 64 are fewer."""
+_NO_PRINCIPAL = re.compile(r"[^A-Za-z0-9_+=,.@:/-]")
 GRACE_SECONDS = 5
 """How long after a run's time limit another run may take over its work."""
 
@@ -47,8 +52,23 @@ def sources_in(event: Mapping[str, Any]) -> Iterator[Source]:
         key = unquote_plus(uploaded["key"])
         if not key.endswith("/"):
             yield Source(
-                bucket, key, uploaded.get("versionId", ""), uploaded.get("eTag", ""), int(uploaded.get("size", 0))
+                bucket,
+                key,
+                uploaded.get("versionId", ""),
+                uploaded.get("eTag", ""),
+                int(uploaded.get("size", 0)),
+                _principal(record),
             )
+
+
+def _principal(record: Mapping[str, Any]) -> str:
+    """Who uploaded the file, as S3 names it: `AWS:AROA…:session`. Characters that no principal has are replaced."""
+    named = str(record.get("userIdentity", {}).get("principalId", ""))
+    return _NO_PRINCIPAL.sub("?", named[:MOST_OF_A_PRINCIPAL])
+
+
+Accept = Callable[[Row], ResultRow | RejectedRow | None]
+"""Stores the payment of a row, as `accept_row` does."""
 
 
 class _Placed(NamedTuple):
@@ -69,7 +89,8 @@ class _Read(NamedTuple):
 @dataclass(frozen=True)
 class Splitter:
     """`continue_later` starts another run, which continues with the file where this one stopped. `metadata_hash_of`
-    gives the hash by which a row's payment is found; "" for none."""
+    gives the hash by which a row's payment is found; "" for none. `rules_of` gives the rules of a file's rows, which
+    depend on whose it is."""
 
     payments: PaymentStore
     batches: BatchStore
@@ -77,6 +98,7 @@ class Splitter:
     files: BatchFiles
     rows: BatchRows
     continue_later: Callable[[Source], None]
+    rules_of: Callable[[Source], RowRules]
     clock: Clock
     workers: int = WORKERS
     metadata_hash_of: Callable[[Mapping[str, str]], str] = lambda _: ""
@@ -97,11 +119,13 @@ class Splitter:
             self.rows.report_if_done(new.batch_id)  # the earlier run may have failed just before this call
             return None
         try:
+            rules = self.rules_of(batch.source)
             file = self._open(source)
         except FileError as refused:
             self.batches.finish_split(batch.batch_id, owner, Progress(), self.clock(), refused.errors)
         else:
-            read = self._read(file, batch, owner, seconds_left)
+            accept = partial(self._accepted, batch=batch, rules=rules)
+            read = self._read(file, batch, owner, seconds_left, accept)
             if read is None:
                 self.continue_later(source)
                 return self.batches.get(batch.batch_id)
@@ -109,9 +133,9 @@ class Splitter:
         self.rows.report_if_done(batch.batch_id)
         return self.batches.get(batch.batch_id)
 
-    def _accepted(self, row: Row, batch_id: str) -> ResultRow | RejectedRow | None:
+    def _accepted(self, row: Row, *, batch: Batch, rules: RowRules) -> ResultRow | RejectedRow | None:
         metadata_hash = self.metadata_hash_of(row.request.metadata)
-        return accept_row(row, batch_id, store=self.payments, at=self.clock(), metadata_hash=metadata_hash)
+        return accept_row(row, batch, rules, store=self.payments, at=self.clock(), metadata_hash=metadata_hash)
 
     def _open(self, source: Source) -> BatchFile:
         if not source.is_csv:
@@ -120,7 +144,9 @@ class Splitter:
             raise FileError(CellError(1, "", name, "the file's name does not end in .csv or .csv.gz", what_to_do))
         return BatchFile(self.files.read(source))
 
-    def _read(self, file: BatchFile, batch: Batch, owner: str, seconds_left: Callable[[], float]) -> _Read | None:
+    def _read(
+        self, file: BatchFile, batch: Batch, owner: str, seconds_left: Callable[[], float], accept: Accept
+    ) -> _Read | None:
         """Process all rows after the checkpoint, or up to a cancellation of the batch. None if time ran short, but
         never before one line is read, and the payment of one row stored."""
         progress = batch.progress
@@ -138,7 +164,7 @@ class Splitter:
                 left: Sequence[_Placed] = window
                 while left:
                     before = progress.rows_read
-                    progress = self._window(pool, batch.batch_id, left, progress, seconds_left)
+                    progress = self._window(pool, batch.batch_id, left, progress, seconds_left, accept)
                     left = left[progress.rows_read - before :]
                     if left and seconds_left() < RESERVE_SECONDS:
                         self.batches.save_progress(batch.batch_id, owner, progress, release=True)
@@ -157,6 +183,7 @@ class Splitter:
         window: Sequence["_Placed"],
         progress: Progress,
         seconds_left: Callable[[], float],
+        accept: Accept,
     ) -> Progress:
         """Process the rows up to the first that was not stored in time. The rows behind it are to be repeated."""
         rows = [placed.row for placed in window if isinstance(placed.row, Row)]
@@ -165,7 +192,7 @@ class Splitter:
         def is_late() -> bool:
             return seconds_left() < store_until
 
-        stored = {row.line: outcome for row, outcome in self._store(pool, batch_id, rows, is_late)}
+        stored = {row.line: outcome for row, outcome in self._store(pool, rows, is_late, accept)}
         done = list(takewhile(lambda placed: isinstance(placed.row, RejectedRow) or placed.row.line in stored, window))
         refused: list[RejectedRow] = []
         submitted: list[ResultRow] = []
@@ -198,7 +225,7 @@ class Splitter:
             self.queue.send(message)
 
     def _store(
-        self, pool: ThreadPoolExecutor, batch_id: str, rows: Sequence[Row], is_late: Callable[[], bool]
+        self, pool: ThreadPoolExecutor, rows: Sequence[Row], is_late: Callable[[], bool], accept: Accept
     ) -> Iterator[tuple[Row, ResultRow | RejectedRow | None]]:
         """Store the rows' payments, several at a time, until it is late. The first is always stored.
         Rows with the same payment_id are stored one after another."""
@@ -213,7 +240,7 @@ class Splitter:
             for row in share:
                 if row is not rows[0] and is_late():
                     break
-                outcomes.append((row, self._accepted(row, batch_id)))
+                outcomes.append((row, accept(row)))
             return outcomes
 
         return chain.from_iterable(pool.map(store_all, filter(None, shares)))

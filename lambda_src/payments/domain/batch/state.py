@@ -12,6 +12,8 @@ from payments.domain.batch.switch import CancelPass, Switch
 from payments.domain.payment import Payment
 
 INCOMING = "incoming/"
+MERCHANTS = "merchants/"
+"""The folder below `incoming/`, and so below `results/`, that has one folder for each merchant."""
 RESULTS = "results/"
 REPORTING = "reporting/"
 """The prefix of what unfinished reports hold. Nothing there is needed once a report is complete."""
@@ -41,18 +43,30 @@ UNREPORTED = (BatchStatus.SPLITTING, BatchStatus.PROCESSING)
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One version of an uploaded file. An upload under the same key is another version, and another batch."""
+    """One version of an uploaded file. An upload under the same key is another version, and another batch.
+
+    `uploaded_by` is the principal that S3 names as the uploader; "" in batches from before it was stored.
+    """
 
     bucket: str
     key: str
     version_id: str
     etag: str
     size_bytes: int
+    uploaded_by: str = ""
 
     @property
     def file(self) -> str:
         """The key without `incoming/`: `incoming/2026/payroll.csv` is the file `2026/payroll.csv`."""
         return self.key.removeprefix(INCOMING)
+
+    @property
+    def merchant(self) -> str | None:
+        """The merchant whose file it is; None for a file of the admins, and "" below `incoming/merchants/` itself."""
+        if not self.file.startswith(MERCHANTS):
+            return None
+        name, separator, _ = self.file.removeprefix(MERCHANTS).partition("/")
+        return name if separator else ""
 
     @property
     def is_csv(self) -> bool:

@@ -470,3 +470,34 @@ def test_missing_or_invalid_authorizer_context_is_refused(handed_on: dict[str, s
 def test_usage_key_is_a_merchants_own_or_the_shared_one() -> None:
     assert usage_key("dev", SHOP) == "payment-api-dev-merchant-shop-client"
     assert usage_key("dev") == "payment-api-dev-people-and-others"
+
+
+def test_caller_of_the_pool_has_its_issuer_and_the_name_of_its_record() -> None:
+    caller = check(signed(user(username="name-in-the-pool", email="forged@example.com", email_verified=True))).caller
+    assert (caller.issuer, caller.username, caller.email) == (POOL, "name-in-the-pool", "")
+
+
+@pytest.mark.parametrize(
+    ("claims", "email"),
+    [
+        ({"email": "jo@example.com", "email_verified": True}, "jo@example.com"),
+        ({"email": "jo@example.com", "email_verified": "true"}, "jo@example.com"),
+        ({"email": "jo@example.com", "email_verified": False}, ""),
+        ({"email": "jo@example.com", "email_verified": "false"}, ""),
+        ({"email": "jo@example.com", "email_verified": 2}, ""),
+        ({"email": "jo@example.com"}, ""),
+        ({"email": ["jo@example.com"], "email_verified": True}, ""),
+        ({"email": "jo@example.com\n", "email_verified": True}, ""),
+        ({"email_verified": True}, ""),
+    ],
+)
+def test_caller_of_another_issuer_has_only_an_address_that_it_verified(claims: dict[str, Any], email: str) -> None:
+    caller = check(signed(elsewhere("customer", username="x", **claims), rsa_key("other"), kid="other-1")).caller
+    assert (caller.issuer, caller.username, caller.email) == (OTHER, "", email)
+
+
+def test_context_of_the_authorizer_has_what_the_issuer_knows() -> None:
+    caller = Caller("jo", frozenset({Role.CUSTOMER}), issuer=OTHER, username="name", email="jo@example.com")
+    found = caller_of(authorizer_context(caller, NOON + timedelta(hours=1)), NOON)
+    assert (found.issuer, found.username, found.email) == (OTHER, "name", "jo@example.com")
+    assert "jo@example.com" not in repr(found)

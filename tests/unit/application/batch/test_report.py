@@ -5,12 +5,14 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
 
 from fakes.batch_files import MemoryBatchFiles
 from fakes.batches import MemoryBatchStore
+from fakes.customers import MemoryCustomerStore
 from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.payment_queue import MemoryPaymentQueue
 from fakes.payments import MemoryPaymentStore
@@ -18,12 +20,15 @@ from payments.application.batch import report, result_files
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.report import RESERVE_SECONDS, IndexBehind, Reporter
 from payments.application.batch.result_files import ERRORS, RESUBMIT, RESULTS
+from payments.application.batch.row_rules import rules_of
 from payments.application.batch.split import Splitter
+from payments.application.id_rules import IdRules
 from payments.domain.batch.errors import CellError, RejectedRow
 from payments.domain.batch.report import ResultFile
 from payments.domain.batch.state import Batch, BatchStatus, Progress, Source
 from payments.domain.batch.switch import Switch, SwitchState
 from payments.domain.clock import iso
+from payments.domain.merchants import Merchants
 from payments.domain.money import Money
 from payments.domain.payment import Payment, PaymentRequest, accepted, moved
 from payments.domain.retry import RETRY_REFUSED, retried
@@ -80,6 +85,7 @@ class ReportScenario:
             files=self.files,
             rows=self.rows,
             continue_later=lambda source: None,
+            rules_of=partial(rules_of, ids=IdRules(Merchants(), self.payments, MemoryCustomerStore())),
             clock=lambda: NOW,
             workers=2,
         )

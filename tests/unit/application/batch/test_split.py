@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from fakes.batch_files import MemoryBatchFiles
 from fakes.batches import MemoryBatchStore
+from fakes.customers import MemoryCustomerStore
 from fakes.payment_queue import MemoryPaymentQueue
 from fakes.payments import MemoryPaymentStore
 from payments.application.batch import file as batch_file
@@ -20,11 +22,14 @@ from payments.application.batch import records
 from payments.application.batch import split as batch_split
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.file import END
+from payments.application.batch.row_rules import rules_of
 from payments.application.batch.split import Splitter, sources_in
+from payments.application.id_rules import IdRules
 from payments.domain.batch.errors import RejectedRow
 from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
 from payments.domain.batch.switch import Switch, SwitchState
 from payments.domain.clock import iso
+from payments.domain.merchants import Merchants
 from payments.domain.money import Money
 from payments.domain.payment import Payment, PaymentRequest, accepted, moved
 from payments.domain.statuses import Status
@@ -80,6 +85,8 @@ class SplitScenario:
     continued: list[Source] = field(default_factory=list)
     now: datetime = NOW
     crash_point: CrashPoint = field(default_factory=CrashPoint)
+    merchants: Merchants = field(default_factory=Merchants)
+    customers: MemoryCustomerStore = field(default_factory=MemoryCustomerStore)
 
     def __post_init__(self) -> None:
         self.batches = MemoryBatchStore(self.payments)
@@ -99,6 +106,7 @@ class SplitScenario:
             files=self.files,
             rows=BatchRows(batches, self.crash_point.limited(self.reports.append)),
             continue_later=self.crash_point.limited(self.continued.append),
+            rules_of=partial(rules_of, ids=IdRules(self.merchants, self.payments, self.customers)),
             clock=lambda: self.now,
             workers=workers,
         )

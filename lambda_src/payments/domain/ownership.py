@@ -1,0 +1,30 @@
+"""Who owns a customer and a payment: one rule for REST and for the files of merchants."""
+
+from payments.domain.customer import Customer
+from payments.domain.identity import Caller, Role
+from payments.domain.payment import Payment
+
+
+def owns(caller: Caller, customer: Customer) -> bool:
+    """True if the caller may see and change the customer: staff any, a person their own, a merchant those it created.
+
+    Rows written before owners existed, and erased customers, are visible to staff only.
+    """
+    if caller.sees_all:
+        return True
+    owners = {Role.CUSTOMER: customer.subject, Role.MERCHANT: customer.created_by}
+    # an empty owner matches no caller, even one whose token has an empty subject
+    return any(owner and owner == caller.subject and caller.has(role) for role, owner in owners.items())
+
+
+def submitted(caller: Caller, payment: Payment) -> bool:
+    """True if the caller submitted the payment."""
+    return bool(caller.subject) and payment.submitted_by == caller.subject
+
+
+def may_repeat(caller: Caller, payment: Payment) -> bool:
+    """False if another caller submitted this same payment: a second submitter would wait for a charge that never comes.
+
+    A payment without a submitter is from a file of the admins, or from before submitters were stored.
+    """
+    return caller.sees_all or not payment.submitted_by or submitted(caller, payment)
