@@ -58,7 +58,8 @@ class Batch:
         if searchable:
             base.encryption.grant_lookup(split)
         base.batch_files.grant(split, INCOMING, "GetObjectVersion")  # the version that the event names
-        tables.payments.grant(split, "PutItem", "GetItem")  # whose a payment with a reserved id is
+        tables.payments.grant(split, "PutItem")
+        tables.payments.grant(split, "GetItem")  # whose a payment with a reserved id is
         if self._identity:
             tables.customers.grant(split, "GetItem")  # whose a customer in a merchant's file is
         tables.processing_status.grant(split, "GetItem", "Query", "PutItem", "UpdateItem", "BatchWriteItem")
