@@ -45,6 +45,7 @@ def test_api_conforms_to_the_contract_under_schemathesis(
             "PYTHONPATH": str(ROOT),
             "SCHEMATHESIS_HOOKS": "tests.e2e.contract_hooks",
             "WEBHOOK_SECRET": WEBHOOK_SECRET,
+            "ROLE": role,
         },
         capture_output=True,
         text=True,
