@@ -42,13 +42,20 @@ class PaymentStack(TerraformStack):
 
         # payments over REST, and what Stripe reports about them later
         identity = Identity(self, settings, foundation.account_id) if with_tokens else None
-        if identity:
-            SecondFactor(foundation, identity)
+        second_factor = SecondFactor(foundation, identity) if identity else None
         webhooks = Webhooks(foundation, workflow)
         api = RestApi(foundation, workflow, webhooks, identity)
         RateLimits(foundation, api, identity)
 
-        Monitoring(foundation, workflow=workflow, batch=batch, recovery=recovery, webhooks=webhooks, api=api)
+        Monitoring(
+            foundation,
+            workflow=workflow,
+            batch=batch,
+            recovery=recovery,
+            webhooks=webhooks,
+            api=api,
+            second_factor=second_factor,
+        )
 
         tables, secrets, topics = foundation.tables, foundation.secrets, foundation.notifications
         self._outputs(
