@@ -38,8 +38,7 @@ class PaymentStack(TerraformStack):
 
         # who may call, and whose a file is
         identity = Identity(self, settings, foundation.account_id) if with_tokens else None
-        if identity:
-            SecondFactor(foundation, identity)
+        second_factor = SecondFactor(foundation, identity) if identity else None
 
         # payments as a file, and the recovery of payments and files that did not finish
         batch = Batch(foundation, workflow, identity)
@@ -50,7 +49,15 @@ class PaymentStack(TerraformStack):
         api = RestApi(foundation, workflow, webhooks, identity)
         RateLimits(foundation, api, identity)
 
-        Monitoring(foundation, workflow=workflow, batch=batch, recovery=recovery, webhooks=webhooks, api=api)
+        Monitoring(
+            foundation,
+            workflow=workflow,
+            batch=batch,
+            recovery=recovery,
+            webhooks=webhooks,
+            api=api,
+            second_factor=second_factor,
+        )
 
         tables, secrets, topics = foundation.tables, foundation.secrets, foundation.notifications
         self._outputs(

@@ -4,6 +4,7 @@ from lib.bindings import Construct
 from lib.features.batch import Batch
 from lib.features.recovery import Recovery
 from lib.features.rest_api import RestApi
+from lib.features.second_factor import SecondFactor
 from lib.features.webhooks import Webhooks
 from lib.features.workflow import Workflow
 from lib.foundation.foundation import Foundation
@@ -23,6 +24,7 @@ class Monitoring(Construct):
         recovery: Recovery,
         webhooks: Webhooks,
         api: RestApi,
+        second_factor: SecondFactor | None = None,
     ) -> None:
         super().__init__(foundation.scope, "monitoring")
         settings = foundation.settings
@@ -38,6 +40,7 @@ class Monitoring(Construct):
             workflow.audit,
             batch.report,
             recovery.sweep,
+            *([second_factor.mfa] if second_factor else []),
         ]
         table = alarms(settings, functions, batch.queue, workflow, api)
         create_alarms(self, settings, foundation.notifications, table)

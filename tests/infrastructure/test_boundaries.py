@@ -222,6 +222,7 @@ FEATURES: dict[str, set[str]] = {
     "rate_limits": {"rest_api"},  # the web ACL and the usage plans belong to the API's stage
     "recovery": {"batch", "workflow"},  # it starts executions, the splitter and the report, and queues messages
     "rest_api": {"api_gateway", "webhooks", "workflow"},  # it serves the webhook's route, and starts the workflow
+    "second_factor": set(),
     "state_machine": set(),
     "webhooks": {"workflow"},  # an event starts an execution
     "workflow": {"state_machine"},

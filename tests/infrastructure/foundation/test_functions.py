@@ -66,6 +66,9 @@ def test_each_function_has_its_own_role_that_only_lambda_can_assume(stack: Stack
 
 def test_functions_when_made_then_their_permissions_are_there_first(stack: Stack) -> None:
     for function in stack.all("aws_lambda_function").values():
+        if function["handler"] == "handlers.mfa.handler":  # its policy names the pool, and the pool the function
+            assert "depends_on" not in function
+            continue
         (policy,) = function["depends_on"]
         assert stack.resolve(stack.addresses[policy]["role"]) == function["function_name"]
 
