@@ -8,6 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.batches import DynamoBatchStore
+from payments.adapters.dynamodb.limits import DynamoLimitStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.kms import KmsFieldEncryptor, KmsTextHasher
 from payments.adapters.lambda_functions import FunctionStarter
@@ -16,6 +17,7 @@ from payments.adapters.sqs import SqsPaymentQueue
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.split import Splitter, sources_in
 from payments.application.searchable_metadata import SearchableMetadata
+from payments.application.velocity import Addresses, MerchantTable, Velocity
 from payments.config import setting
 from payments.domain.batch.state import BatchStatus
 from payments.domain.clock import utc_now
@@ -26,6 +28,7 @@ dynamodb, functions = aws.dynamodb(), aws.functions()
 batches = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))
 start_report = FunctionStarter(functions, setting("REPORT_FUNCTION"))
 start_split = FunctionStarter(functions, setting("AWS_LAMBDA_FUNCTION_NAME"))
+hasher = KmsTextHasher(aws.kms(), setting("EMAIL_HASH_KEY_ARN"))
 splitter = Splitter(
     payments=DynamoPaymentStore(
         dynamodb, setting("PAYMENTS_TABLE"), KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN"))
@@ -36,9 +39,8 @@ splitter = Splitter(
     rows=BatchRows(batches, lambda batch_id: start_report({"batch_id": batch_id})),
     continue_later=lambda source: start_split({"resume": asdict(source)}),
     clock=utc_now,
-    metadata_hash_of=SearchableMetadata(
-        setting("SEARCHABLE_METADATA", ""), KmsTextHasher(aws.kms(), setting("EMAIL_HASH_KEY_ARN"))
-    ).hash_of,
+    metadata_hash_of=SearchableMetadata(setting("SEARCHABLE_METADATA", ""), hasher).hash_of,
+    velocity=Velocity(DynamoLimitStore(dynamodb, setting("LIMITS_TABLE")), Addresses(hasher), MerchantTable()),
 )
 log = logger()
 

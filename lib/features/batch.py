@@ -31,25 +31,25 @@ class Batch:
 
     def _split(self) -> Function:
         base, tables, settings = self._foundation, self._foundation.tables, self._foundation.settings
-        searchable = settings.effective.searchable_metadata
         split = base.function(
             "split",
             900,
-            SEARCHABLE_METADATA=searchable,
+            SEARCHABLE_METADATA=settings.effective.searchable_metadata,
             EMAIL_HASH_KEY_ARN=base.encryption.lookup_key.arn,
             **self.queue.environment,
             **tables.payments.environment,
             **tables.processing_status.environment,
+            **tables.limits.environment,
             **base.encryption.environment,
             **base.report_function,
             **base.suffix,
         )
         base.encryption.grant_fields(split, "payment_id", "GenerateDataKey")
-        if searchable:
-            base.encryption.grant_lookup(split)
+        base.encryption.grant_lookup(split)  # for the addresses of buyers, and searchable metadata
         base.batch_files.grant(split, INCOMING, "GetObjectVersion")  # the version that the event names
         tables.payments.grant(split, "PutItem")
         tables.processing_status.grant(split, "GetItem", "Query", "PutItem", "UpdateItem", "BatchWriteItem")
+        tables.limits.grant(split, "UpdateItem")
         self.queue.grant_send(split)
         # split.arn would be a cycle: the function depends on its own policy
         itself = f"arn:aws:lambda:{settings.aws_region}:{base.account_id}:function:{split.name}"

@@ -31,6 +31,8 @@ class Recovery:
             **foundation.encryption.environment,
             **foundation.recovery_timeouts,
             **foundation.gateway_deadline,
+            FRAUD_HOLD_HOURS=str(foundation.settings.fraud_hold_hours),
+            FRAUD_HOLD_OUTCOME=foundation.settings.fraud_hold_outcome,
             **foundation.environment,
             **foundation.suffix,
         )

@@ -1,5 +1,7 @@
 """The REST API: the function behind most routes, the authorizer that checks tokens, and API Gateway before both."""
 
+from collections.abc import Iterator
+
 from lib.features.api_gateway import PaymentApi
 from lib.features.webhooks import Webhooks
 from lib.features.workflow import Workflow
@@ -16,14 +18,21 @@ class RestApi:
         self, foundation: Foundation, workflow: Workflow, webhooks: Webhooks, identity: Identity | None
     ) -> None:
         self.authorize = foundation.function("authorize", 10, **identity.environment) if identity else None
-        self.api = _api_function(foundation, workflow)
+        self.api = _api_function(foundation, workflow, identity)
         functions = {"api": self.api, "webhook": webhooks.webhook}
         self._gateway = PaymentApi(foundation.scope, foundation.settings, functions, self.authorize)
         self.stage = self._gateway.stage
         self.rest_api = self._gateway.rest_api
 
 
-def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
+def _merchant_cards(foundation: Foundation, identity: Identity | None) -> Iterator[tuple[str, str]]:
+    """The subject of each merchant with limits of its own: the id of its app client, or as the setting says."""
+    clients = identity.merchant_clients if identity else {}
+    for name, limits in foundation.settings.merchant_cards.items():
+        yield clients[name].id if name in clients else name, limits
+
+
+def _api_function(foundation: Foundation, workflow: Workflow, identity: Identity | None) -> Function:
     tables, encryption, effective = foundation.tables, foundation.encryption, foundation.settings.effective
     api = foundation.function(
         "api",
@@ -31,6 +40,8 @@ def _api_function(foundation: Foundation, workflow: Workflow) -> Function:
         AUTH_MODE=effective.auth_mode,
         EMAIL_HASH_KEY_ARN=encryption.lookup_key.arn,
         SEARCHABLE_METADATA=effective.searchable_metadata,
+        CARDS_PER_MERCHANT=foundation.settings.cards_per_merchant,
+        MERCHANT_CARDS=",".join(f"{subject}={limits}" for subject, limits in _merchant_cards(foundation, identity)),
         RATE_PER_IP_PER_MINUTE=str(effective.rate_per_ip_per_minute),
         RATE_PER_CUSTOMER_PER_MINUTE=str(effective.rate_per_customer_per_minute),
         READS_PER_CUSTOMER_PER_MINUTE=str(effective.reads_per_customer_per_minute),

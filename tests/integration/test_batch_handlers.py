@@ -127,6 +127,7 @@ def scenario(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchScenario]:
             "ENVIRONMENT_SUFFIX": "test",
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "CONTROLS_TABLE": CONTROLS.name,
+            "LIMITS_TABLE": "limits",
             "SLOT_MICROSECONDS": str(SLOT // timedelta(microseconds=1)),
             "PAYMENT_QUEUE_URL": queue_url,
             "PAYMENT_EVENTS_TOPIC_ARN": topic,

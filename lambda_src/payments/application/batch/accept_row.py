@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from payments.application.batch.file import Row
+from payments.application.velocity import NOT_COUNTED, Counted
 from payments.domain.batch.errors import CellError, RejectedRow, masked
 from payments.domain.batch.state import ResultRow
 from payments.domain.payment import Payment, PaymentRequest, accepted
@@ -11,7 +12,13 @@ from payments.ports.payment_store import AlreadyExists, PaymentStore
 
 
 def accept_row(
-    row: Row, batch_id: str, *, store: PaymentStore, at: datetime, metadata_hash: str = ""
+    row: Row,
+    batch_id: str,
+    *,
+    store: PaymentStore,
+    at: datetime,
+    metadata_hash: str = "",
+    counted: Counted = NOT_COUNTED,
 ) -> ResultRow | RejectedRow | None:
     """Store the row's payment.
 
@@ -22,7 +29,16 @@ def accept_row(
     line, request = row
     try:
         store.create(
-            accepted(request, at=at, source="batch", batch_id=batch_id, batch_line=line, metadata_hash=metadata_hash)
+            accepted(
+                request,
+                at=at,
+                source="batch",
+                batch_id=batch_id,
+                batch_line=line,
+                metadata_hash=metadata_hash,
+                hold=counted.hold,
+                card_counters=counted.counters,
+            )
         )
     except AlreadyExists as known:
         there = known.existing
