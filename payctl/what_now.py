@@ -134,7 +134,7 @@ def _by_status(facts: Facts) -> Iterator[str]:
             yield from _authentication(facts, after)
         case Status.IN_REVIEW if is_held(payment):
             yield f"It is held for review: {payment.message} ({payment.hold}). Nothing was sent to the gateway."
-            yield f"Its hold ends {facts.when(facts.timeouts.hold_ends(payment))}, if nobody decides until then."
+            yield f"Its hold ends {facts.when(facts.timeouts.hold_ends(payment))}, if no operator decides until then."
             yield f"To charge it: payctl payment approve {payment.payment_id}"
             yield f"To reject it permanently: payctl payment reject {payment.payment_id} --reason TEXT"
         case Status.IN_REVIEW:
@@ -152,7 +152,7 @@ def _by_status(facts: Facts) -> Iterator[str]:
         case Status.REJECTED if payment.code == Verdict.REJECTED:
             yield f"An operator rejected it: {payment.message}. It was not sent to the gateway. Nothing is left to do."
         case Status.REJECTED if payment.code == Verdict.EXPIRED:
-            yield "A fraud rule held it, and nobody decided on it in time. It was not sent to the gateway."
+            yield "A fraud rule held it, and no operator decided on it in time. It was not sent to the gateway."
         case Status.FAILED | Status.REJECTED if payment.retried_as:
             yield f"It was not charged, and was sent again as {payment.retried_as}. Do not pay it under another id."
             yield f"To see its retry: payctl payment explain {payment.retried_as}"

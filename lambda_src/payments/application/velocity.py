@@ -122,7 +122,7 @@ NOT_COUNTED = Counted()
 
 class Addresses:
     """Keyed hashes of addresses. The key of a day is made by KMS and kept for that day by each instance: a request to
-    KMS for each payment would cost more than all its counters. Nobody can find an address by its hash without KMS."""
+    KMS for each payment would cost more than all its counters. Without KMS, no address can be found by its hash."""
 
     def __init__(self, hasher: TextHasher) -> None:
         self._hasher = hasher

@@ -16,9 +16,9 @@ class Verdict(StrEnum):
     REJECTED = "rejected_in_review"
     """An operator decided that the payment is never sent to the gateway."""
     EXPIRED = "hold_expired"
-    """Nobody decided in time: the payment is never sent to the gateway."""
+    """No operator decided in time: the payment is never sent to the gateway."""
     RELEASED = "hold_released"
-    """Nobody decided in time, and a setting says that the payment is then charged."""
+    """No operator decided in time, and a setting says that the payment is then charged."""
 
 
 LEADS_TO = {

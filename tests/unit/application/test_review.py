@@ -129,7 +129,7 @@ HOLD = RecoveryTimeouts().fraud_hold
     ("verdict", "ends", "charges"),
     [(Verdict.EXPIRED, Status.REJECTED, 0), (Verdict.RELEASED, Status.SUCCEEDED, 1)],
 )
-def test_hold_that_nobody_decides_on_ends_by_the_setting(verdict: Verdict, ends: Status, charges: int) -> None:
+def test_hold_without_a_decision_ends_by_the_setting(verdict: Verdict, ends: Status, charges: int) -> None:
     scenario = RecoveryScenario(HELD)
     scenario.recovery = replace(scenario.recovery, at_end_of_hold=verdict)
     scenario.run()

@@ -77,7 +77,7 @@ def counters() -> Counters:
 
 @pytest.mark.fault(43)
 @pytest.mark.parametrize("source", [Source.ADDRESS, Source.CUSTOMER, Source.MERCHANT])
-def test_many_new_cards_are_held_whatever_their_amounts(counters: Counters, source: Source) -> None:
+def test_many_new_cards_are_held_also_with_large_amounts(counters: Counters, source: Source) -> None:
     most = LIMITS[source].cards
     held = [counters.pay(n, BUYERS[source]("1"), TEN, n * SECOND) for n in range(most + 5)]
     assert held == [False] * most + [True] * 5

@@ -1,4 +1,4 @@
-"""Card testing against honest trade: nobody honest is held on an honest day, and every tester within 25 cards.
+"""Card testing against honest trade: no honest buyer is held on an honest day, and every tester within 25 cards.
 
 The whole day at 20 payments a second takes minutes: `python -m tests.unit.red_team.card_testing_day --rate 20`.
 """
@@ -30,7 +30,7 @@ HELD_WITHIN = 25
 EVENING = 18 * 3600
 """The hour with the most payments begins then."""
 SHOP = Merchant("corner", 1.0, True, 0.03, "EUR")
-"""A shop as in the fault: three payments in a hundred seconds, with the limits that nobody set."""
+"""A shop as in the fault: three payments in a hundred seconds, with the limits that are the default."""
 SHOP_RATE = 0.03
 UNSEEN = {"slow drip", "ordinary amounts"}
 """Patterns that docs/pci-dss.md says cannot be seen without the buyers' addresses."""
@@ -49,7 +49,7 @@ def with_tester(shop: Merchant, pattern: Pattern, seed: int = 5) -> Outcome:
 
 
 @pytest.mark.fault(72)
-def test_a_busy_evening_at_20_payments_a_second_holds_nobody() -> None:
+def test_a_busy_evening_at_20_payments_a_second_holds_no_buyer() -> None:
     rng = random.Random(1)
     shops = merchants(rng)
     evening = takewhile(lambda event: event[0] < EVENING + 600, honest(rng, shops, RATE, begins_at=EVENING))
@@ -60,7 +60,7 @@ def test_a_busy_evening_at_20_payments_a_second_holds_nobody() -> None:
 
 @pytest.mark.fault(72)
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_whole_day_of_one_shop_holds_nobody(seed: int) -> None:
+def test_a_whole_day_of_one_shop_holds_no_buyer(seed: int) -> None:
     for gives_address in (True, False):
         shop = SHOP._replace(gives_address=gives_address, currency="HUF")
         outcome = run(honest(random.Random(seed), [shop], SHOP_RATE), MerchantTable())
