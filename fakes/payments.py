@@ -53,6 +53,8 @@ class MemoryPaymentStore(MemoryDueIndex):
             not_before=current.not_before,
             absent_version=current.absent_version,
             retried_as=current.retried_as,
+            client_ip=current.client_ip,
+            card_counters=current.card_counters,
             gateway_reference=payment.gateway_reference or current.gateway_reference,
             reference_digest=payment.reference_digest or current.reference_digest,
         )
@@ -81,6 +83,10 @@ class MemoryPaymentStore(MemoryDueIndex):
         if (row.version, row.status) != (payment.version, payment.status) or row.retried_as not in ("", retry_id):
             raise VersionConflict(f"payment {payment.payment_id} changed, or was sent again as another one")
         self.rows[payment.payment_id] = replace(row, retried_as=retry_id)
+
+    def forget_buyer(self, payment_id: str) -> None:
+        """Remove the buyer's address, and where the card was counted."""
+        self.rows[payment_id] = replace(self.rows[payment_id], client_ip="", card_counters="")
 
     def of_batch(self, batch_id: str, after: int = 0) -> Iterator[Payment]:
         """The payments of a batch after a line, in the order of lines."""

@@ -94,6 +94,7 @@ class PaymentStack(TerraformStack):
             stripe_api_base=settings.stripe_api_base,
             patience_seconds=str(settings.effective.patience_seconds),
             gateway_deadline_seconds=str(settings.effective.gateway_deadline_seconds),
+            fraud_hold_hours=str(settings.fraud_hold_hours),
             **(identity.outputs if identity else {}),
             **(batch.merchants.outputs if batch.merchants else {}),
         )

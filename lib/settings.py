@@ -213,6 +213,14 @@ def _pairs(value: Any) -> Any:
     return {name.strip(): text.strip() for name, _, text in pairs}
 
 
+def _of_merchants(limits: dict[str, str]) -> dict[str, str]:
+    if any(
+        not re.fullmatch(r"[!-+\--<>-~]{1,128}", who) or not re.fullmatch(_CARDS, most) for who, most in limits.items()
+    ):
+        raise ValueError("a list such as shop=1200/240,partner=300/60")
+    return limits
+
+
 _RETENTION = _number(RETENTION_DAYS, f"one of {', '.join(map(str, RETENTION_DAYS))}")
 _UNIT_SECONDS = _number(
     range(1, MOST_UNIT_SECONDS + 1),
@@ -232,6 +240,10 @@ _MERCHANT = _pattern(
     "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?(:[A-Za-z0-9][A-Za-z0-9_-]{0,14}[_-])?",
     "names such as shop,partner: lower-case letters, digits, '-'; or with the prefix of their ids, such as "
     "shop:sh_,partner:pt_: 2 to 16 letters, digits, '_' and '-', which end in '_' or '-'",
+)
+_CARDS = r"[1-9][0-9]{0,5}/[1-9][0-9]{0,5}"
+_CARD_LIMITS = _pattern(
+    _CARDS, "two numbers such as 120/24: new cards in 10 to 20 minutes, and those with small amounts"
 )
 _METADATA_KEY = _pattern("[!-9;-~]{1,40}", "one key of the metadata: 1 to 40 characters without ':' and spaces")
 _ADDRESS = "[^@ ]+@[^@ ]+\\.[^@ ]+"
@@ -263,6 +275,10 @@ class Settings(BaseSettings):
         AfterValidator(_few),
         AfterValidator(_apart),
     ] = []
+    cards_per_merchant: Annotated[str, _CARD_LIMITS] = "120/24"
+    merchant_cards: Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs), AfterValidator(_of_merchants)] = {}
+    fraud_hold_hours: Annotated[int, _between(1, 720)] = 72
+    fraud_hold_outcome: Literal["reject", "approve"] = "reject"
     settlement_currencies: Annotated[
         list[Annotated[str, AfterValidator(_settled)]], NoDecode, BeforeValidator(_split)
     ] = []
@@ -323,6 +339,16 @@ class Settings(BaseSettings):
             raise ValueError(
                 "OIDC_AUDIENCE: not set: the API would accept tokens that the issuer made for other services; allowed: "
                 "the `aud` of its tokens for this API"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _limits_are_of_known_merchants(self) -> Self:
+        unknown = sorted(set(self.merchant_cards) - set(self.merchant_prefixes))
+        if unknown and not self.oidc_issuer:
+            raise ValueError(
+                f"MERCHANT_CARDS: {unknown[0]!r} is no merchant; allowed: names of MERCHANTS, and with OIDC_ISSUER the "
+                "`sub` of a merchant's tokens"
             )
         return self
 

@@ -159,6 +159,8 @@ def timeouts(stack: Stack) -> RecoveryTimeouts:
     """The recovery timeouts of the stack, by its outputs; those of an older stack lack some."""
     names = {"patience_seconds": "unit", "gateway_deadline_seconds": "deadline"}
     known = {field: timedelta(seconds=int(stack[name])) for name, field in names.items() if name in stack.outputs}
+    if "fraud_hold_hours" in stack.outputs:
+        known["fraud_hold"] = timedelta(hours=int(stack["fraud_hold_hours"]))
     return RecoveryTimeouts(**known)
 
 

@@ -5,8 +5,8 @@ from enum import StrEnum
 
 from payctl.at_gateway import NO_ANSWER, NO_CHARGE, PAYABLE, STRANGE, GatewaySays
 from payments.application.charge import may_call_gateway
-from payments.application.review import is_held
 from payments.domain.errors import CHARGE_NOT_FOUND
+from payments.domain.fraud_hold import is_held
 from payments.domain.money import Money
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status

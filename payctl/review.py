@@ -9,14 +9,20 @@ from payctl.failures import Exit, Failure, from_boto3
 from payctl.options import Json, stack_of
 from payctl.prompts import Yes
 from payctl.stack import Stack
-from payments.application.review import Verdict, decide, decision_on, execution_suffix_of, is_held
+from payments.application.review import decide, execution_suffix_of
 from payments.domain.card_data import card_data_in
 from payments.domain.clock import utc_now
+from payments.domain.fraud_hold import Verdict, decision_on, is_held
 from payments.domain.payment import MAX_MESSAGE, Change, Payment
 from payments.domain.statuses import Status
 from payments.ports.payment_store import VersionConflict
 
-SAID = {Verdict.APPROVED: "approved", Verdict.REJECTED: "rejected"}
+SAID = {
+    Verdict.APPROVED: "approved",
+    Verdict.REJECTED: "rejected",
+    Verdict.EXPIRED: "rejected at the end of its hold",
+    Verdict.RELEASED: "released at the end of its hold",
+}
 QUESTIONS = {Verdict.APPROVED: "charge it", Verdict.REJECTED: "reject it permanently"}
 
 
@@ -33,7 +39,9 @@ def reject(
     payment_id: str,
     reason: Annotated[
         str,
-        typer.Option(metavar="TEXT", help="The reason. It is kept in the payment's history, which the customer reads."),
+        typer.Option(
+            metavar="TEXT", help="The reason. It is kept in the payment's history; its customer does not see it."
+        ),
     ],
     yes: Yes = False,
     json: Json = False,

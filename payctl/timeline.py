@@ -17,12 +17,13 @@ from payctl.failures import Exit, Failure, from_boto3
 from payctl.stack import Stack
 from payctl.what_now import Facts, what_now
 from payments.application.cancel import execution_suffix_of as suffix_of_cancel
-from payments.application.review import decision_on, execution_suffix_of
+from payments.application.review import execution_suffix_of
 from payments.domain.audit_chain import AuditBroken, AuditEntry, verify
 from payments.domain.batch.switch import Switch
 from payments.domain.batch_breaker import BreakerState
 from payments.domain.cancellation import is_canceled
 from payments.domain.clock import iso, parse_iso, utc_now
+from payments.domain.fraud_hold import decision_on
 from payments.domain.gateway_event import EventState, GatewayEvent
 from payments.domain.payment import Change, Payment
 

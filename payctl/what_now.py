@@ -6,13 +6,13 @@ from datetime import datetime
 
 from payctl.at_gateway import STRANGE, GatewaySays
 from payctl.both_sides import Advice, Difference, difference, seen
-from payments.application.review import Verdict, is_held
 from payments.domain.batch.switch import Switch
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.cancellation import is_canceled
 from payments.domain.clock import iso, parse_iso
 from payments.domain.deadline import deadline_of
 from payments.domain.errors import UNKNOWN_STATUS
+from payments.domain.fraud_hold import Verdict, is_held
 from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.retry import may_be_retried
@@ -134,6 +134,7 @@ def _by_status(facts: Facts) -> Iterator[str]:
             yield from _authentication(facts, after)
         case Status.IN_REVIEW if is_held(payment):
             yield f"It is held for review: {payment.message} ({payment.hold}). Nothing was sent to the gateway."
+            yield f"Its hold ends {facts.when(facts.timeouts.hold_ends(payment))}, if no operator decides until then."
             yield f"To charge it: payctl payment approve {payment.payment_id}"
             yield f"To reject it permanently: payctl payment reject {payment.payment_id} --reason TEXT"
         case Status.IN_REVIEW:
@@ -150,6 +151,8 @@ def _by_status(facts: Facts) -> Iterator[str]:
             yield f"To check it now: payctl payment recheck {payment.payment_id}"
         case Status.REJECTED if payment.code == Verdict.REJECTED:
             yield f"An operator rejected it: {payment.message}. It was not sent to the gateway. Nothing is left to do."
+        case Status.REJECTED if payment.code == Verdict.EXPIRED:
+            yield "A fraud rule held it, and no operator decided on it in time. It was not sent to the gateway."
         case Status.FAILED | Status.REJECTED if payment.retried_as:
             yield f"It was not charged, and was sent again as {payment.retried_as}. Do not pay it under another id."
             yield f"To see its retry: payctl payment explain {payment.retried_as}"
@@ -190,7 +193,7 @@ def _strange_status(facts: Facts) -> str:
 def _pending(facts: Facts, after: str) -> Iterator[str]:
     payment, breaker = facts.payment, facts.breaker
     yield "It is accepted and not charged."
-    if payment.code == Verdict.APPROVED:
+    if payment.code in (Verdict.APPROVED, Verdict.RELEASED):
         yield "A fraud rule held it, and an operator approved it."
     elif payment.code:
         yield f"The last attempt charged nothing: {payment.message or payment.code}."

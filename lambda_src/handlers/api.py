@@ -34,7 +34,7 @@ from payments.application.rate_limited_next_actions import RateLimitedNextAction
 from payments.application.rate_limited_reference_lookup import RateLimitedReferenceLookup
 from payments.application.rate_limited_saved_methods import RateLimitedSavedMethods
 from payments.application.searchable_metadata import SearchableMetadata
-from payments.application.velocity import Velocity
+from payments.application.velocity import Addresses, MerchantTable, Velocity
 from payments.config import setting
 from payments.domain.card_data import card_data_in
 from payments.domain.clock import utc_now
@@ -135,7 +135,11 @@ services = Services(
     ),
     hold=hold,
     outage=OutageLimit(hold, limits, int(setting("GATEWAY_OUTAGE_LIMIT"))),
-    velocity=Velocity(limits),
+    velocity=Velocity(
+        limits,
+        Addresses(KmsTextHasher(kms, setting("EMAIL_HASH_KEY_ARN"))),
+        MerchantTable.parse(setting("CARDS_PER_MERCHANT"), setting("MERCHANT_CARDS", "")),
+    ),
     access_log=DynamoAccessLog(
         dynamodb, setting("DENIED_TABLE"), timedelta(days=int(setting("DENIED_RETENTION_DAYS")))
     ),

@@ -9,6 +9,7 @@ from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.customers import DynamoCustomerStore
 from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
+from payments.adapters.dynamodb.limits import DynamoLimitStore
 from payments.adapters.dynamodb.slots import DynamoSlotStore
 from payments.adapters.dynamodb.tokens import DynamoTokenStore
 from payments.adapters.kms import KmsFieldEncryptor
@@ -21,6 +22,7 @@ from payments.application.guarded_gateway import GuardedGateway
 from payments.application.hold import Hold
 from payments.application.steps import charge_step
 from payments.application.validate import PaymentMethods
+from payments.application.velocity import note_decline
 from payments.config import setting
 from payments.domain.clock import utc_now
 from payments.domain.errors import SUSPICIOUS_DECLINE_CODES, Misconfigured, PaymentError
@@ -48,6 +50,7 @@ breaker = BatchBreaker(breaker_store, utc_now)
 hold = Hold(breaker_store, utc_now, timeouts)
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
 rate_limiter = GatewayRateLimiter(DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot), slot, utc_now, time.sleep)
+limits = DynamoLimitStore(dynamodb, setting("LIMITS_TABLE"))
 longest_wait_seconds = int(setting("LONGEST_WAIT_SECONDS", "0"))
 log = logger()
 
@@ -96,6 +99,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         jitter=jitter,
         longest_wait_seconds=longest_wait_seconds,
         hold=hold,
+        declined=lambda row: note_decline(limits, row.card_counters, utc_now()),
     )
     outcome = state.get("outcome", {})
     if outcome.get("code") in SUSPICIOUS_DECLINE_CODES:

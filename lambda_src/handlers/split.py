@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.customers import DynamoCustomerStore
+from payments.adapters.dynamodb.limits import DynamoLimitStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.kms import KmsFieldEncryptor, KmsTextHasher
 from payments.adapters.lambda_functions import FunctionStarter
@@ -19,6 +20,7 @@ from payments.application.batch.row_rules import rules_of
 from payments.application.batch.split import Splitter, sources_in
 from payments.application.id_rules import IdRules
 from payments.application.searchable_metadata import SearchableMetadata
+from payments.application.velocity import Addresses, MerchantTable, Velocity
 from payments.config import setting
 from payments.domain.batch.state import BatchStatus
 from payments.domain.clock import utc_now
@@ -36,6 +38,7 @@ payments = DynamoPaymentStore(
 ids = IdRules(
     Merchants.parse(setting("MERCHANTS", "")), payments, DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE"))
 )
+hasher = KmsTextHasher(aws.kms(), setting("EMAIL_HASH_KEY_ARN"))
 splitter = Splitter(
     payments=payments,
     batches=batches,
@@ -45,9 +48,8 @@ splitter = Splitter(
     continue_later=lambda source: start_split({"resume": asdict(source)}),
     rules_of=partial(rules_of, ids=ids),
     clock=utc_now,
-    metadata_hash_of=SearchableMetadata(
-        setting("SEARCHABLE_METADATA", ""), KmsTextHasher(aws.kms(), setting("EMAIL_HASH_KEY_ARN"))
-    ).hash_of,
+    metadata_hash_of=SearchableMetadata(setting("SEARCHABLE_METADATA", ""), hasher).hash_of,
+    velocity=Velocity(DynamoLimitStore(dynamodb, setting("LIMITS_TABLE")), Addresses(hasher), MerchantTable()),
 )
 log = logger()
 

@@ -30,6 +30,7 @@ from payments.application.webhooks import Webhooks
 from payments.config import setting
 from payments.domain.clock import utc_now
 from payments.domain.errors import Misconfigured, PaymentError
+from payments.domain.fraud_hold import Verdict
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.observability.logs import invocation, logger
 from payments.observability.metrics import (
@@ -55,7 +56,9 @@ METRICS = {
 
 dynamodb, functions = aws.dynamodb(), aws.functions()
 timeouts = RecoveryTimeouts(
-    timedelta(seconds=int(setting("PATIENCE_SECONDS"))), timedelta(seconds=int(setting("GATEWAY_DEADLINE_SECONDS")))
+    timedelta(seconds=int(setting("PATIENCE_SECONDS"))),
+    timedelta(seconds=int(setting("GATEWAY_DEADLINE_SECONDS"))),
+    timedelta(hours=int(setting("FRAUD_HOLD_HOURS"))),
 )
 payments = DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"), timeouts=timeouts)
 batches = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))
@@ -114,6 +117,7 @@ recovery = PaymentRecovery(
     sleep=time.sleep,
     timeouts=timeouts,
     slot=slot,
+    at_end_of_hold={"reject": Verdict.EXPIRED, "approve": Verdict.RELEASED}[setting("FRAUD_HOLD_OUTCOME")],
     on_error=failures.append,
     on_found=note,
     on_backlog=lambda kind, backlog: count_backlog(kind, backlog, utc_now()),

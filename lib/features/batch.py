@@ -40,15 +40,15 @@ class Batch:
 
     def _split(self) -> Function:
         base, tables, settings = self._foundation, self._foundation.tables, self._foundation.settings
-        searchable = settings.effective.searchable_metadata
         split = base.function(
             "split",
             900,
-            SEARCHABLE_METADATA=searchable,
+            SEARCHABLE_METADATA=settings.effective.searchable_metadata,
             EMAIL_HASH_KEY_ARN=base.encryption.lookup_key.arn,
             **self.queue.environment,
             **tables.payments.environment,
             **tables.processing_status.environment,
+            **tables.limits.environment,
             **base.encryption.environment,
             **base.report_function,
             **base.suffix,
@@ -56,14 +56,14 @@ class Batch:
             **(self._identity.merchants if self._identity else {}),
         )
         base.encryption.grant_fields(split, "payment_id", "GenerateDataKey")
-        if searchable:
-            base.encryption.grant_lookup(split)
+        base.encryption.grant_lookup(split)  # for the addresses of buyers, and searchable metadata
         base.batch_files.grant(split, INCOMING, "GetObjectVersion")  # the version that the event names
         tables.payments.grant_writes(split, Write.CREATE)
         tables.payments.grant(split, "GetItem")  # whose a payment with a reserved id is
         if self._identity:
             tables.customers.grant(split, "GetItem")  # whose a customer in a merchant's file is
         tables.processing_status.grant(split, "GetItem", "Query", "PutItem", "UpdateItem", "BatchWriteItem")
+        tables.limits.grant(split, "UpdateItem")
         self.queue.grant_send(split)
         # split.arn would be a cycle: the function depends on its own policy
         split.allow(["lambda:InvokeFunction"], [base.function_arn("split")])

@@ -32,12 +32,15 @@ class Recovery:
             **foundation.encryption.environment,
             **foundation.recovery_timeouts,
             **foundation.gateway_deadline,
+            FRAUD_HOLD_HOURS=str(foundation.settings.fraud_hold_hours),
+            FRAUD_HOLD_OUTCOME=foundation.settings.fraud_hold_outcome,
             **foundation.environment,
             **foundation.suffix,
         )
         tables.payments.grant(sweep, "GetItem")
         marks = (Write.LOOK_AGAIN, Write.CLAIM_RESTART, Write.PROVE_ABSENT, Write.ADOPT)
-        tables.payments.grant_writes(sweep, *marks, Write.KEEP_REFERENCE, Write.CLOSE_ROW)
+        # SAVE: the end of a fraud hold
+        tables.payments.grant_writes(sweep, *marks, Write.KEEP_REFERENCE, Write.CLOSE_ROW, Write.SAVE)
         for index in (BY_DUE, BY_UNSETTLED, BY_BATCH):
             tables.payments.grant_index(sweep, index)
         tables.processing_status.grant(sweep, "GetItem", "Query", "UpdateItem")

@@ -1,5 +1,7 @@
 """The REST API: the function behind most routes, the authorizer that checks tokens, and API Gateway before both."""
 
+from collections.abc import Iterator
+
 from lib.features.api_gateway import PaymentApi
 from lib.features.webhooks import Webhooks
 from lib.features.workflow import Workflow
@@ -24,6 +26,13 @@ class RestApi:
         self.rest_api = self._gateway.rest_api
 
 
+def _merchant_cards(foundation: Foundation, identity: Identity | None) -> Iterator[tuple[str, str]]:
+    """The subject of each merchant with limits of its own: the id of its app client, or as the setting says."""
+    clients = identity.merchant_clients if identity else {}
+    for name, limits in foundation.settings.merchant_cards.items():
+        yield clients[name].id if name in clients else name, limits
+
+
 def _api_function(foundation: Foundation, workflow: Workflow, identity: Identity | None) -> Function:
     tables, encryption, effective = foundation.tables, foundation.encryption, foundation.settings.effective
     api = foundation.function(
@@ -32,6 +41,8 @@ def _api_function(foundation: Foundation, workflow: Workflow, identity: Identity
         AUTH_MODE=effective.auth_mode,
         EMAIL_HASH_KEY_ARN=encryption.lookup_key.arn,
         SEARCHABLE_METADATA=effective.searchable_metadata,
+        CARDS_PER_MERCHANT=foundation.settings.cards_per_merchant,
+        MERCHANT_CARDS=",".join(f"{subject}={limits}" for subject, limits in _merchant_cards(foundation, identity)),
         RATE_PER_IP_PER_MINUTE=str(effective.rate_per_ip_per_minute),
         RATE_PER_CUSTOMER_PER_MINUTE=str(effective.rate_per_customer_per_minute),
         READS_PER_CUSTOMER_PER_MINUTE=str(effective.reads_per_customer_per_minute),
@@ -55,7 +66,8 @@ def _api_function(foundation: Foundation, workflow: Workflow, identity: Identity
         **({**identity.merchants, **identity.users} if identity else {}),
     )
     tables.payments.grant(api, "GetItem", "BatchGetItem")
-    tables.payments.grant_writes(api, Write.CREATE, Write.SAVE, Write.MARK_RETRIED)  # SAVE: a cancellation
+    # SAVE: a cancellation; FORGET_BUYER: the erasure of a customer
+    tables.payments.grant_writes(api, Write.CREATE, Write.SAVE, Write.MARK_RETRIED, Write.FORGET_BUYER)
     tables.processing_status.grant(api, "Query", "UpdateItem")  # to pause, resume and cancel a batch
     indexes = [BY_BATCH, BY_CUSTOMER, BY_DAY, BY_STATUS_DAY]
     for index in [*indexes, BY_METADATA] if effective.searchable_metadata else indexes:

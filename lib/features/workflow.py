@@ -76,6 +76,7 @@ class Workflow:
             **base.gateway_rate,
             **base.recovery_timeouts,
             **base.gateway_deadline,
+            **tables.limits.environment,
             LONGEST_WAIT_SECONDS=str(EXPRESS_WAIT_SECONDS if _is_express(base.settings) else 0),  # 0 is no limit
             **base.suffix,
         )
@@ -84,6 +85,7 @@ class Workflow:
         tables.customers.grant(charge, "GetItem")
         tables.tokens.grant(charge, "GetItem")
         tables.controls.grant(charge, "GetItem", "UpdateItem")
+        tables.limits.grant(charge, "UpdateItem")  # declined cards, for the fraud rule
         base.secrets.gateway.grant_read(charge)
         base.encryption.grant_fields(charge, "payment_id", "GenerateDataKey", "Decrypt")
         base.encryption.grant_fields(charge, "customer_id", "Decrypt")

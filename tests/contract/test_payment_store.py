@@ -339,6 +339,18 @@ def test_postponed_time_survives_a_save_of_a_row_read_before(stores: Stores) -> 
     assert (row.status, row.not_before) == (Status.PROCESSING, iso(LATER))
 
 
+def test_forget_buyer_removes_the_address_and_no_save_brings_it_back(stores: Stores) -> None:
+    stores.payments.create(replace(payment(), client_ip="203.0.113.7", card_counters="card cards#ip#1"))
+    read_before = require(stores.payments, "pay_1")
+    assert stores.encryptor.open({"payment_id": "pay_1"}, {"client_ip": read_before.client_ip}) == {
+        "client_ip": "203.0.113.7"
+    }
+    stores.payments.forget_buyer("pay_1")
+    stores.payments.save(after(read_before, Status.PROCESSING))
+    row = require(stores.payments, "pay_1")
+    assert (row.status, row.client_ip, row.card_counters) == (Status.PROCESSING, "", "")
+
+
 # The gateway's reference, as soon as it is known ---------------------------------------------------------------------
 
 

@@ -65,7 +65,7 @@ def requests() -> Iterator[Requests]:
         yield Requests()
 
 
-ENCRYPTED = ("payment_method", "metadata", "return_url")
+ENCRYPTED = ("payment_method", "metadata", "return_url", "client_ip")
 FULL = replace(
     batch_payment("pay_1", 2, customer_id="cus_1", metadata={"order": "A-17"}),
     description="Annual plan",
@@ -76,6 +76,8 @@ FULL = replace(
     off_session=True,
     token_id="a" * 64,
     return_url="https://shop.example/done",
+    client_ip="203.0.113.7",
+    card_counters="cards#merchant",
 )
 
 
@@ -92,6 +94,7 @@ def write(requests: Requests, row: Payment) -> dict[Write, Callable[[], object]]
         Write.ADOPT: lambda: list(store.adopt()),
         Write.MARK_AUDITED: lambda: audit(row, log=requests.log),
         Write.CLOSE_ROW: lambda: requests.batches.close_row(row),
+        Write.FORGET_BUYER: lambda: store.forget_buyer("pay_1"),
     }
 
 

@@ -75,6 +75,8 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         _name_customer(case.method, case.body)
     if case.query:
         _ask_as_a_client(case.query, of_customer="customer_id" in (case.path_parameters or {}))
+    if isinstance(case.body, dict):
+        case.body.pop("client_ip", None)  # only merchants may give it, and only public addresses
     if isinstance(case.body, dict) and isinstance(case.body.get("amount"), float):
         # as floats, 0.5700000000000001 (57 * 0.01) is a multiple of 0.01, and 10.0 has no digits; as money they are not
         amount = round(case.body["amount"], 4)

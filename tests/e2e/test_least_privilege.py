@@ -133,8 +133,9 @@ def pay_by_batch(api: Api, payments: DynamoPaymentStore, files: BatchFiles, even
     """A file with a good row, a bad one, and one whose payment was sent over REST and never started; one all bad."""
     stuck = {"payment_id": "least_stuck", "amount": "12.00", "currency": "EUR"}
     payments.create(accepted(parse_request(stuck), at=utc_now(), source="rest"))
-    good = 'least_good,12.00,EUR,"{""order"": ""least""}"'
-    mixed = files.upload(f"payment_id,amount,currency,metadata\n{good}\nleast_bad,ten,EUR,\nleast_stuck,12.00,EUR,\n")
+    header = "payment_id,amount,currency,metadata,payment_method,client_ip"
+    good = 'least_good,12.00,EUR,"{""order"": ""least""}",pm_card_visa,203.0.113.7'
+    mixed = files.upload(f"{header}\n{good}\nleast_bad,ten,EUR,,,\nleast_stuck,12.00,EUR,,,\n")
     all_bad = files.upload("payment_id,amount,currency\nleast_bad,ten,EUR\n")
     for file in (mixed, all_bad):  # the event is the last request of a report
         eventually(f"the event of {file}", partial(events.of, file=file), seconds=COLD_START_SECONDS)

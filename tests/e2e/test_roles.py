@@ -21,7 +21,7 @@ from payctl.failures import Exit
 from payctl.stack import Stack
 from payments.adapters.dynamodb.audit import DynamoAuditStore
 from payments.adapters.second_factor import has_second_factor
-from payments.application.velocity import CARD_TESTING, MOST_CARDS, WINDOW, Source
+from payments.application.velocity import CARD_TESTING, DAY, MOST_CARDS, Source
 from payments.domain.clock import utc_now
 from payments.domain.identity import Role
 from tests.e2e.conftest import Api, Events, Gateway, Payctl, forget_cards, json_of
@@ -262,9 +262,9 @@ def no_cards_counted(client: Client, outputs: dict[str, str]) -> None:
 def in_one_window[T](attempt: Callable[[], T]) -> T:
     """The result of an attempt during which the count of cards did not begin anew."""
     while True:
-        window = utc_now().timestamp() // WINDOW.total_seconds()
+        window = utc_now().timestamp() // DAY.total_seconds()
         result = attempt()
-        if utc_now().timestamp() // WINDOW.total_seconds() == window:
+        if utc_now().timestamp() // DAY.total_seconds() == window:
             return result
 
 
@@ -278,7 +278,7 @@ def test_small_charges_when_on_many_cards_then_held_across_instances(
     new_id: NewId,
     customer_of_the_sample: str,
 ) -> None:
-    most, admin = MOST_CARDS[Source.CUSTOMER], api_as("admin")
+    most, admin = MOST_CARDS[Source.CUSTOMER].small, api_as("admin")
 
     def pay(payment_id: str, method: str) -> int:
         card = {"payment_method": method, "customer_id": customer_of_the_sample}
@@ -296,6 +296,8 @@ def test_small_charges_when_on_many_cards_then_held_across_instances(
     held = [view for view in views if view["status"] == "in_review"]
     assert len(held) == len(ids) - most
     assert {view["reason"]["code"] for view in held} == {CARD_TESTING}
+    payer = api_as("customer").get(f"/payments/{held[0]['payment_id']}").json()
+    assert (payer["status"], len(payer["history"]), "reason" in payer) == ("pending", 1, False)
 
     assert [admin.settled(payment_id)["status"] for payment_id in (good, bad)] == ["in_review", "in_review"]
     assert gateway.requests(good) == []
@@ -306,10 +308,49 @@ def test_small_charges_when_on_many_cards_then_held_across_instances(
     assert (approved["status"], len(gateway.charges(good))) == ("succeeded", 1)
     assert approved["history"][2]["actor"] == "operator"
     assert (rejected["status"], rejected["reason"]["message"]) == ("rejected", "a thief")
+    payer = api_as("customer").get(f"/payments/{bad}").json()
+    assert (payer["status"], payer["reason"]["code"]) == ("declined", "generic_decline")
     assert gateway.requests(bad) == []
     for payment_id, status in ((good, "succeeded"), (bad, "rejected")):  # published once it is audited
         eventually(f"the event of {payment_id}", partial(events.of, payment_id=payment_id, status=status))
         assert json_of(payctl("payment", "explain", payment_id, "--json"))["audit_verified"]
+
+
+@pytest.mark.fault(72)
+@pytest.mark.usefixtures("no_cards_counted")
+def test_cheap_tries_through_a_merchant_are_held_and_forty_buyers_are_not(
+    api_as: ApiAs, client: Client, outputs: dict[str, str], new_id: NewId
+) -> None:
+    merchant = api_as("merchant")
+
+    def pay(number: int, amount: str, currency: str, **more: str) -> str:
+        payment_id = new_id()
+        body = {"payment_id": payment_id, "amount": amount, "currency": currency, **more}
+        assert merchant.post(body | {"payment_method": f"pm_card_number{number}"}).status_code == 202
+        return payment_id
+
+    def pays() -> list[list[str]]:
+        forget_cards(client("dynamodb"), outputs["limits_table"])
+        with ThreadPoolExecutor(8) as pool:
+            buyers = list(pool.map(lambda n: pay(n, "4.90", "EUR"), range(40)))
+            tries = list(pool.map(lambda n: pay(n, "175", "HUF"), range(100, 160)))
+            address = list(pool.map(lambda n: pay(n, "9.00", "EUR", client_ip="203.0.113.7"), range(200, 240)))
+        return [buyers, tries, address]
+
+    def holds(ids: list[str]) -> int:
+        rows = (client("dynamodb").get_item(TableName=outputs["payments_table"], Key=key) for key in map(key_of, ids))
+        return sum("hold" in row["Item"] for row in rows)
+
+    def key_of(payment_id: str) -> dict[str, dict[str, str]]:
+        return {"payment_id": {"S": payment_id}}
+
+    buyers, tries, address = in_one_window(pays)
+    assert holds(buyers) == 0
+    assert 60 - holds(tries) <= 25
+    assert 40 - holds(address) <= 25
+    stored = client("dynamodb").get_item(TableName=outputs["payments_table"], Key=key_of(address[0]))["Item"]
+    assert stored["client_ip"]["S"].startswith("sealed.v1.")
+    assert merchant.get(f"/payments/{address[0]}").json()["client_ip"] == "203.0.113.7"
 
 
 def test_token_when_it_was_made_then_payments_take_it_until_it_is_revoked(

@@ -50,11 +50,9 @@ ONLY = {
     ("lambda:InvokeFunction", "*:function:payment-charge-*"): {"processor"},
     ("kms:GenerateDataKey", "*:key/encryption_key_*"): {"api", "charge", "split", "sweep", "webhook"},
     ("kms:Decrypt", "*:key/encryption_key_*"): {"api", "charge", "report", "sweep"},
-    ("kms:GenerateMac", "*:key/encryption_lookup_key_*"): {"api"},
-    ("kms:*", "*:key/encryption_lookup_key_*"): {"api"},
+    ("kms:GenerateMac", "*:key/encryption_lookup_key_*"): {"api", "split"},
+    ("kms:*", "*:key/encryption_lookup_key_*"): {"api", "split"},
 }
-SEARCHED = {("kms:GenerateMac", "*:key/encryption_lookup_key_*"), ("kms:*", "*:key/encryption_lookup_key_*")}
-"""Permissions that split has as well where a key of the metadata is searchable."""
 """The most important permissions and their only holders: (action, resource) → functions, the state machine
 `processor`, or the schedule `sweep-schedule`."""
 
@@ -184,8 +182,7 @@ def test_what_matters_most_when_allowed_then_only_to_those_in_the_table(stack: S
         for action, pattern in ONLY
     }
 
-    searched = SEARCHED if stack.settings.effective.searchable_metadata else set()
-    assert allowed == {grant: who | ({"split"} if grant in searched else set()) for grant, who in ONLY.items()}
+    assert allowed == ONLY
 
 
 def test_what_nothing_needs_when_looked_for_then_no_role_has_it(stack: Stack) -> None:

@@ -134,6 +134,7 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
             "AUTH_MODE": "jwt",
             "PATIENCE_SECONDS": "300",
             "GATEWAY_DEADLINE_SECONDS": "86400",
+            "CARDS_PER_MERCHANT": "120/24",
             "GATEWAY_OUTAGE_LIMIT": "10000",
             "STATE_MACHINE_ARN": executions.arn,
             "PAYMENTS_TABLE": PAYMENTS.name,

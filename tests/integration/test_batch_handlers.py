@@ -132,6 +132,7 @@ def scenario(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchScenario]:
             "CUSTOMERS_TABLE": CUSTOMERS.name,
             "MERCHANTS": "shop:sh_:client-of-shop",
             "CONTROLS_TABLE": CONTROLS.name,
+            "LIMITS_TABLE": "limits",
             "SLOT_MICROSECONDS": str(SLOT // timedelta(microseconds=1)),
             "PAYMENT_QUEUE_URL": queue_url,
             "PAYMENT_EVENTS_TOPIC_ARN": topic,

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
-from payments.adapters.dynamodb.tables import CONTROLS, CUSTOMERS, TOKENS
+from payments.adapters.dynamodb.tables import CONTROLS, CUSTOMERS, LIMITS, TOKENS
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.application.batch_breaker import OUTAGES_UNTIL_COUNTED, PAYMENTS_UNTIL_PAUSE
 from payments.application.sealed_payments import opened
@@ -83,6 +83,7 @@ def scenario(payments: DynamoPaymentStore) -> Iterator[HandlerScenario]:
         SLOT_MICROSECONDS="20000",
         PATIENCE_SECONDS="300",
         GATEWAY_DEADLINE_SECONDS="86400",
+        LIMITS_TABLE=LIMITS.name,
         DEFAULT_PAYMENT_METHOD="",
     )
     scenario = HandlerScenario(function, payments, DynamoBreakerStore(controls, CONTROLS.name), key_arn)

@@ -114,6 +114,8 @@ def scenario(payments: DynamoPaymentStore, executions: Executions) -> Iterator[R
             STRIPE_API_BASE="http://127.0.0.1:9",
             PATIENCE_SECONDS="300",
             GATEWAY_DEADLINE_SECONDS="86400",
+            FRAUD_HOLD_HOURS="72",
+            FRAUD_HOLD_OUTCOME="reject",
         )
         client = boto3.client("dynamodb")
         yield RecoveryScenario(

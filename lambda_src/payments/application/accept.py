@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from payments.application.velocity import NOT_COUNTED, Counted
 from payments.domain.payment import Payment, PaymentRequest, accepted
 from payments.domain.statuses import Status
 from payments.ports.payment_store import AlreadyExists, PaymentStore
@@ -33,7 +34,7 @@ def accept(
     at: datetime,
     correlation_id: str,
     submitted_by: str = "",
-    hold: str = "",
+    counted: Counted = NOT_COUNTED,
     metadata_hash: str = "",
     actor: str = "",
 ) -> Acceptance:
@@ -47,7 +48,8 @@ def accept(
         source="rest",
         correlation_id=correlation_id,
         submitted_by=submitted_by,
-        hold=hold,
+        hold=counted.hold,
+        card_counters=counted.counters,
         metadata_hash=metadata_hash,
         actor=actor,
     )

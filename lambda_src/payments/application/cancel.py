@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from payments.domain.cancellation import CancelCode, canceled, is_canceled
 from payments.domain.clock import Clock
+from payments.domain.fraud_hold import may_be_canceled
 from payments.domain.payment import Payment
-from payments.domain.statuses import Status
 from payments.ports.payment_store import PaymentStore, VersionConflict, require
 from payments.ports.workflow import Workflow
 
@@ -13,7 +13,8 @@ _TRIES = 5
 
 
 class NotPending(Exception):
-    """The payment has another status than `pending`: it is being sent, or it has an outcome. Nothing was written."""
+    """The payment is neither `pending` nor held by a fraud rule: it is being sent, or it has an outcome. Nothing was
+    written."""
 
     def __init__(self, payment: Payment) -> None:
         self.payment = payment
@@ -52,7 +53,7 @@ def _rejected(payment_id: str, by: str, store: PaymentStore, clock: Clock) -> Ca
         payment = require(store, payment_id)
         if is_canceled(payment):
             return Cancellation(payment, repeated=True)
-        if payment.status is not Status.PENDING:
+        if not may_be_canceled(payment):
             raise NotPending(payment)
         ended = canceled(payment, CancelCode.PAYMENT, by=by, at=clock())
         try:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from payments.application.review import Verdict
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import Clock, iso
 from payments.domain.deadline import MISSED, deadline_of, first_refused_at, is_missed
+from payments.domain.fraud_hold import Verdict
 from payments.domain.outcome import Outcome
 from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
@@ -72,7 +72,7 @@ class Hold:
         fails_at = iso(ends) if ends else ""
         if state.holds(payment):
             return Waiting(*_reason(state), fails_at=fails_at)
-        if not payment.code or payment.code == Verdict.APPROVED:
+        if not payment.code or payment.code in (Verdict.APPROVED, Verdict.RELEASED):
             return None
         next_at = max(self.timeouts.restart_at(payment), self.clock())
         return Waiting(payment.code, payment.message, iso(next_at), fails_at)

@@ -16,6 +16,7 @@ from itertools import chain, islice
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.switches import Switches
 from payments.application.charge_list import ChargeList
+from payments.application.review import NotHeld, decide, execution_suffix_of
 from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import UNREPORTED, Batch, BatchStatus, Source
 from payments.domain.batch.switch import SwitchState
@@ -24,6 +25,7 @@ from payments.domain.clock import Clock, iso, parse_iso
 from payments.domain.deadline import is_missed
 from payments.domain.due import OF_PAYMENTS, Backlog, Due, Kind
 from payments.domain.errors import PaymentError
+from payments.domain.fraud_hold import Verdict, is_held
 from payments.domain.gateway_event import EventState
 from payments.domain.payment import Payment
 from payments.domain.recovery_timeouts import RecoveryTimeouts
@@ -103,7 +105,8 @@ class PaymentRecovery:
     """`resume_split` and `start_report` start those functions. `on_error` receives the error of a single item, and may
     raise it to end the run. `on_found` receives each finding at once, and `on_backlog` what is due of each kind at the
     beginning. `slot` is the least time between two executions that it starts: recovery asks the gateway no faster than
-    the gateway allows. All other arguments are ports."""
+    the gateway allows. `at_end_of_hold` is the decision on payments that a fraud rule holds, if no operator decides.
+    All other arguments are ports."""
 
     payments: PaymentStore
     batches: BatchStore
@@ -126,6 +129,7 @@ class PaymentRecovery:
     on_error: Callable[[Exception], None] = _raise
     on_found: Callable[[str, int], None] = _ignore
     on_backlog: Callable[[Kind, Backlog], None] = _ignore
+    at_end_of_hold: Verdict = Verdict.EXPIRED
 
     def recover(self, seconds_left: Callable[[], float], owner: str = "") -> Counter[str]:
         """Recover what is due, the oldest first, and count what was found.
@@ -278,6 +282,8 @@ class PaymentRecovery:
             run.add("overdue")
         if due is None or due.at > iso(now):
             self.payments.look_again(payment, due)
+        elif is_held(payment) and now >= self.timeouts.hold_ends(payment):
+            run.add("holds_ended", self._end_hold(payment, now))
         elif self._is_held(run, payment, now):
             if kind is Kind.LATE:  # the others are few writes: they stay due until the breaker resumes
                 self._look_later(payment, due, now + self.timeouts.unit)
@@ -292,6 +298,16 @@ class PaymentRecovery:
         else:
             self._look_later(payment, due, now + self.timeouts.next_run)
         return ()
+
+    def _end_hold(self, payment: Payment, now: datetime) -> bool:
+        """Decide on a payment that a fraud rule holds for too long. False if an operator decided at the same moment."""
+        message = f"no operator decided within {self.timeouts.fraud_hold // timedelta(hours=1)} hours"
+        try:
+            decided = decide(payment, self.at_end_of_hold, by="recovery", message=message, store=self.payments, at=now)
+        except (NotHeld, VersionConflict):
+            return False
+        self.workflow.restart(payment.payment_id, execution_suffix_of(decided.history[-1]))
+        return True
 
     def _is_held(self, run: _Run, payment: Payment, now: datetime) -> bool:
         """Whether the breaker or the switch of its batch keeps the payment from being sent."""

@@ -70,10 +70,12 @@ def charge_step(
     jitter: Jitter,
     longest_wait_seconds: int = 0,
     hold: Callable[[Payment], Outcome | None] = lambda _: None,
+    declined: Callable[[Payment], None] = lambda _: None,
 ) -> State:
     """Charge within the gateway's rate. If the gateway answers 429, return how long the workflow has to wait.
 
-    `hold` gives the outcome of a payment that must not be sent now. The execution ends with it.
+    `hold` gives the outcome of a payment that must not be sent now. The execution ends with it. `declined` receives the
+    row of a payment that the gateway declined.
 
     The row then holds that time, and every execution waits for it. Waits are not attempts, and end at a deadline.
 
@@ -156,6 +158,8 @@ def charge_step(
         return wait(seconds)
     if outcome is None:
         raise AssertionError("charge returns an outcome or raises")
+    if outcome.status is Status.DECLINED:
+        declined(row)
     sealed = replace(
         outcome,
         gateway_reference=open_row.sealed_reference(outcome.gateway_reference),

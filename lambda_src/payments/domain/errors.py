@@ -140,6 +140,7 @@ SUSPICIOUS_DECLINE_CODES = frozenset(
 )
 """Decline codes of lost or stolen cards (docs.stripe.com/declines/codes). Many of them indicate card testing."""
 
+GENERIC_DECLINE, GENERIC_DECLINE_MESSAGE = "generic_decline", "the card was declined"
 HIDDEN_DECLINE_CODES = SUSPICIOUS_DECLINE_CODES | {"merchant_blacklist", "restricted_card", "security_violation"}
 """Decline codes that a payer never sees: a thief must not learn that the card is known to be stolen (Stripe: "present
 it to the customer as generic_decline")."""

@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from payments.domain.card_data import BETWEEN_TEXTS, card_data_in, is_ordinary
+from payments.domain.client_address import ALLOWED as ADDRESSES
+from payments.domain.client_address import MAX_ADDRESS, client_address
 from payments.domain.clock import iso
 from payments.domain.money import InvalidMoney, Money, shown
 from payments.domain.sealed_text import PREFIX, is_sealed
@@ -42,10 +44,11 @@ FIELDS = (
     "metadata",
     "off_session",
     "return_url",
+    "client_ip",
 )
 REQUIRED_FIELDS = FIELDS[:3]
-SECRET_FIELDS = ("payment_method", "token", "return_url")
-"""Fields whose rejected values are not repeated: they may be worth money, or be other data sent by mistake."""
+SECRET_FIELDS = ("payment_method", "token", "return_url", "client_ip")
+"""Fields whose rejected values are not repeated: they may be worth money, personal, or other data sent by mistake."""
 CONTROL = "\x00-\x08\x0b-\x1f\x7f\ud800-\udfff"
 """The inside of a character class: control characters except tab and line feed, and halves of surrogate pairs."""
 _UNPRINTABLE = re.compile(f"[{CONTROL}]")
@@ -66,6 +69,7 @@ _TEXTS = {
         RETURN_URL,
         f"an address such as https://shop.example/done, at most {MAX_RETURN_URL} characters",
     ),
+    "client_ip": (re.compile(f"[!-~]{{1,{MAX_ADDRESS}}}", re.ASCII), ADDRESSES),
 }
 """The fields that are texts: what they match, and what is allowed in words."""
 MAX_TEXT = MAX_RETURN_URL
@@ -108,6 +112,8 @@ class PaymentRequest:
 
     `off_session` says that the customer is absent and cannot authenticate. `usually_off_session` is what it is without
     the field: false over REST, true in a file. `return_url` is where the customer returns to after authenticating.
+    `client_ip` is the address of the buyer's device. It is not part of the content: the same request that is sent again
+    from another address is the same payment.
     """
 
     payment_id: str
@@ -120,6 +126,7 @@ class PaymentRequest:
     off_session: bool = False
     usually_off_session: bool = False
     return_url: str = field(default="", repr=False)
+    client_ip: str = field(default="", repr=False)
 
     @property
     def token_id(self) -> str:
@@ -201,6 +208,9 @@ def parse_request(body: Mapping[str, Any], *, usually_off_session: bool = False)
         refuse("token", "the request also has a payment_method; send only one of the two")
     if token and not body.get("customer_id"):
         refuse("customer_id", "a token belongs to a customer; send its customer_id too")
+    client_ip = client_address(texts["client_ip"])
+    if texts["client_ip"] and not client_ip:
+        refuse("client_ip", f"a value given; allowed is {ADDRESSES}")
     off_session = clean.get("off_session")
     if off_session in (None, ""):
         off_session = usually_off_session
@@ -231,6 +241,7 @@ def parse_request(body: Mapping[str, Any], *, usually_off_session: bool = False)
         off_session=off_session,
         usually_off_session=usually_off_session,
         return_url=return_url,
+        client_ip=client_ip,
     )
 
 
@@ -248,6 +259,8 @@ def _without_card_data(body: Mapping[str, Any], refuse: Refuse) -> dict[str, Any
             refuse(name if _plain(name) else "field", long)
         elif name == "metadata" and _is_oversize(value):
             clean[name] = value  # parse_metadata rejects it
+        elif name == "client_ip" and isinstance(value, str) and client_address(value):
+            clean[name] = value  # one IPv6 address in thousands has the digits of a card number
         elif looks := card_data_in(value if name in FIELDS else {name: value}):
             refuse(name if _plain(name) else "field", f"it looks like {looks}; {NO_CARD_DATA}")
         elif name in FIELDS:
@@ -338,6 +351,9 @@ class Payment:
     `metadata_hash` is the keyed hash of the searchable entry of its metadata, written once. `retry_of` is the payment
     that it was sent again for, and `retried_as` the payment that it was sent again as.
 
+    `client_ip` is the address of the buyer's device, if it is known, and `card_counters` says where the fraud rule
+    counted its card; both until the customer is erased.
+
     `off_session` says that the customer is absent, and `return_url` where a present one returns to afterwards.
     `environment_id` and `gateway_customer` are written with the first intent to send. Every later attempt repeats all
     four: the gateway would take a request that differs for another one. A payment that was accepted or sent before they
@@ -383,6 +399,8 @@ class Payment:
     absent_version: int = 0
     refunded_minor_units: int = 0
     return_url: str = field(default="", repr=False)
+    client_ip: str = field(default="", repr=False)
+    card_counters: str = ""
     metadata_hash: str = ""
     retry_of: str = ""
     retried_as: str = ""
@@ -433,6 +451,7 @@ def accepted(
     batch_line: int = 0,
     submitted_by: str = "",
     hold: str = "",
+    card_counters: str = "",
     metadata_hash: str = "",
     actor: str = "",
 ) -> Payment:
@@ -463,6 +482,8 @@ def accepted(
         hold=hold,
         off_session=request.off_session,
         return_url=request.return_url,
+        client_ip=request.client_ip,
+        card_counters=card_counters,
         metadata_hash=metadata_hash,
     )
 

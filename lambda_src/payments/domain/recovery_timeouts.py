@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from payments.domain.clock import iso, parse_iso
 from payments.domain.due import NEVER, Due, Kind
+from payments.domain.fraud_hold import is_held
 from payments.domain.payment import Payment
 from payments.domain.statuses import SETTLED, Status
 
@@ -22,6 +23,8 @@ class RecoveryTimeouts:
     unit: timedelta = timedelta(minutes=5)
     deadline: timedelta = timedelta(hours=24)
     """How long a payment that was provably not charged waits for the gateway, from its first refusal on."""
+    fraud_hold: timedelta = timedelta(hours=72)
+    """How long a payment that a fraud rule holds waits for an operator."""
 
     @property
     def proof(self) -> timedelta:
@@ -74,6 +77,10 @@ class RecoveryTimeouts:
             longest = self.authentication + 2 * self.overdue
         return _sent_at(payment) + longest
 
+    def hold_ends(self, payment: Payment) -> datetime:
+        """When recovery decides on a payment that a fraud rule holds, if no operator did."""
+        return parse_iso(payment.updated_at) + self.fraud_hold
+
     def due(self, payment: Payment, now: datetime) -> Due | None:
         """When recovery must look at a payment next, as of `now`; None if nothing is left to do.
 
@@ -84,7 +91,9 @@ class RecoveryTimeouts:
         if (payment.status in SETTLED and audited) or (payment.source == "batch" and payment.version == 1):
             return None
         if payment.status is Status.IN_REVIEW:
-            return Due(Kind.REVIEW, NEVER if audited else iso(self.restart_at(payment)))
+            if not audited:
+                return Due(Kind.REVIEW, iso(self.restart_at(payment)))
+            return Due(Kind.REVIEW, iso(self.hold_ends(payment)) if is_held(payment) else NEVER)
         since_accepted = parse_iso(payment.created_at) + _FIRST_WAIT[Status.PENDING] * self.unit
         if payment.source == "rest" and payment.status in _ORDINARY and not payment.restarts and now < since_accepted:
             return Due(Kind.PENDING, iso(since_accepted))  # as on acceptance: a move in the index costs writes

@@ -93,6 +93,7 @@ def retried(former: Payment, *, by: str, at: datetime, correlation_id: str) -> P
         token_id=former.token_id,
         off_session=former.off_session,
         return_url=former.return_url,
+        client_ip=former.client_ip,
         metadata_hash=former.metadata_hash,
         retry_of=former.payment_id,
     )

@@ -1,5 +1,5 @@
-"""The fields of a payment that are stored encrypted: payment method, return address, each metadata value, and a gateway
-reference that is not the plain id of a charge.
+"""The fields of a payment that are stored encrypted: payment method, return address, the buyer's address, each metadata
+value, and a gateway reference that is not the plain id of a charge.
 
 Metadata keys are not encrypted. Stores read and write rows with encrypted texts; code that needs plain text decrypts
 the row.
@@ -31,6 +31,7 @@ def private(payment: Payment) -> dict[str, str]:
         "payment_method": payment.payment_method,
         REFERENCE: payment.gateway_reference,
         "return_url": payment.return_url,
+        "client_ip": payment.client_ip,
         **metadata,
     }
 
@@ -78,5 +79,6 @@ def with_texts(payment: Payment, texts: Mapping[str, str]) -> Payment:
         payment_method=texts["payment_method"],
         gateway_reference=texts[REFERENCE],
         return_url=texts["return_url"],
+        client_ip=texts["client_ip"],
         metadata={key: texts[f"{_METADATA}{key}"] for key in payment.metadata},
     )

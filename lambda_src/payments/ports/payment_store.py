@@ -68,6 +68,9 @@ class PaymentStore(DueIndex, Protocol):
         Raises VersionConflict if the row changed, or names another retry.
         """
 
+    def forget_buyer(self, payment_id: str) -> None:
+        """Remove `client_ip` and `card_counters` of a payment that must exist, in any status and version."""
+
     def of_batch(self, batch_id: str, after: int = 0) -> Iterator[Payment]:
         """The payments of a batch after a line, in the order of their lines. Eventually consistent."""
 

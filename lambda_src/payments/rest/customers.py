@@ -28,6 +28,7 @@ from payments.ports.user_directory import DirectoryUnavailable
 from payments.rest.denied_access import record_denied
 from payments.rest.gateway import RETRY_AFTER_SECONDS, at_gateway
 from payments.rest.http import Problem, answer, no_content
+from payments.rest.list_query import MAX_LIMIT
 from payments.rest.owners import find_customer, require_own_customer
 from payments.rest.request import Request
 from payments.rest.services import Services
@@ -36,6 +37,8 @@ MOST_FOUND = 20
 """The most customers on a page of those with one e-mail address: each one costs a call to KMS."""
 MOST_RETURNS = 10
 """How often a person may register again after an erasure. Each time costs the next registration a read."""
+MOST_ERASED = 1_000
+"""After how many payments an erasure ends, to be continued by the next call: a call has 20 seconds."""
 TRIES = 5
 """How often a change is retried when other callers change the customer at the same time."""
 
@@ -92,7 +95,8 @@ def delete_customer(request: Request, services: Services) -> dict[str, Any]:
     """DELETE /customers/{customer_id}: erase the personal data and the gateway's customer, 204.
 
     A repeated call completes one that failed midway. Raises Problem 404 if the caller has no such customer, 409 if
-    other callers change it at the same time, and 503 if the gateway does not answer.
+    other callers change it at the same time, and 503 if the gateway does not answer, or if more of the
+    customer's payments have an address than one call can change.
     """
     customer_id = request.path["customer_id"]
     for _ in range(TRIES):
@@ -106,6 +110,7 @@ def delete_customer(request: Request, services: Services) -> dict[str, Any]:
                 continue
         # after the erasure, because from then on no new token can be created
         services.tokens.revoke_all_of(customer_id, request.at)
+        _erase_addresses(services, customer_id)
         return no_content()
     raise overtaken()
 
@@ -260,6 +265,27 @@ def _erase_at_gateway(services: Services, gateway_customer: str) -> None:
     """Delete the gateway's customer before ours: while it is not deleted, our row still says which one it is."""
     if gateway_customer:
         at_gateway(lambda: services.saved_methods.delete_customer(gateway_customer))
+
+
+def _erase_addresses(services: Services, customer_id: str) -> None:
+    """Remove the addresses that the customer paid from. Raises Problem 503 if there are more than one call can do."""
+    removed, after = 0, None
+    while True:
+        page = services.listing.of_customer(customer_id, where=EVERYTHING, limit=MAX_LIMIT, after=after)
+        for payment in page.payments:
+            if payment.client_ip or payment.card_counters:
+                services.payments.forget_buyer(payment.payment_id)
+                removed += 1
+        if not page.next_cursor:
+            return
+        if removed >= MOST_ERASED:
+            raise Problem(
+                503,
+                "unavailable",
+                f"the customer is erased, and {removed} addresses of its payments; send the same request again",
+                retry_after_seconds=1,
+            )
+        after = Cursor.parse(page.next_cursor)
 
 
 def _opened_view(customer: Customer, services: Services) -> dict[str, Any]:

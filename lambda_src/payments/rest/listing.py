@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from payments.domain.customer import Customer
 from payments.domain.errors import CHARGE_NOT_FOUND, OutcomeUnknown
+from payments.domain.fraud_hold import as_payers_see_it
 from payments.domain.identity import Caller, Role
 from payments.domain.listing import Page, Where
 from payments.domain.payment import FieldError, Payment
@@ -40,6 +41,8 @@ def list_customer_payments(request: Request, services: Services) -> dict[str, An
     """
     customer = require_own_customer(request, services, request.path["customer_id"])
     page = customer_page(request, services, customer, OF_A_CUSTOMER)
+    if request.caller.roles <= {Role.CUSTOMER}:
+        page = _for_payers(page, request.query.get("status", ""))
     return answer(200, page_view(page, f"/customers/{customer.customer_id}/payments", request.query))
 
 
@@ -49,8 +52,10 @@ def customer_page(
     """A page of the customer's payments that the caller may see. Raises Problem 400 naming the invalid parameters."""
     asked = parse_query(request.query, parameters, searchable=services.searchable.key)
     _check_cursor(asked, of_batch=False)
+    payer = request.caller.roles <= {Role.CUSTOMER}
     where = replace(
         asked.where,
+        status=None if payer else asked.where.status,  # as the payer sees it: see _for_payers
         customer_id=customer.customer_id,
         metadata_hash=services.searchable.hash_of_value(asked.metadata) if asked.metadata else "",
         submitted_by=_submitter(request.caller, customer),
@@ -144,6 +149,12 @@ def payment_summary(payment: Payment) -> dict[str, Any]:
     return {name: value for name, value in summary.items() if value != ""} | {
         "links": {"self": link_to(payment.payment_id)}
     }
+
+
+def _for_payers(page: Page, status: str) -> Page:
+    """The page as a payer sees it, of one status if it is given. No index holds what a payer sees: it may be short."""
+    shown = map(as_payers_see_it, page.payments)
+    return replace(page, payments=[payment for payment in shown if status in ("", payment.status)])
 
 
 def _submitter(caller: Caller, customer: Customer) -> str:

@@ -1,5 +1,6 @@
 """Payments over REST: submit a payment, read its status, and cancel it."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,9 +9,12 @@ from payments.application.backlog import BacklogFull
 from payments.application.cancel import NotPending, cancel
 from payments.application.outage_limit import OutageFull
 from payments.application.sealed_payments import opened
+from payments.application.velocity import Buyer
+from payments.domain.client_address import client_address
 from payments.domain.clock import parse_iso
 from payments.domain.customer import Customer
 from payments.domain.errors import PaymentError
+from payments.domain.fraud_hold import as_payers_see_it
 from payments.domain.identity import Caller, Role, actor_of, submitter_of
 from payments.domain.ownership import may_repeat, owns, submitted
 from payments.domain.payment import PAYMENT_ID, FieldError, InvalidRequest, Payment, PaymentRequest, parse_request
@@ -64,13 +68,18 @@ def cancel_payment(request: Request, services: Services) -> dict[str, Any]:
             clock=lambda: request.at,
         )
     except NotPending as refused:
-        raise _not_cancelable(refused.payment) from None
+        raise _not_cancelable(shown_to(request, refused.payment)) from None
     headers = {"Idempotent-Replayed": "true"} if repeated else {}
     return answer(200, payment_view(opened(payment, services.encryptor), to_payer=_is_payer(request)), headers)
 
 
 def _is_payer(request: Request) -> bool:
     return request.caller.roles <= {Role.CUSTOMER}
+
+
+def shown_to(request: Request, payment: Payment) -> Payment:
+    """The payment as the caller may see it: a payer sees nothing of a fraud rule."""
+    return as_payers_see_it(payment) if _is_payer(request) else payment
 
 
 def require_visible(request: Request, services: Services, *, others: bool) -> tuple[Payment, bool]:
@@ -134,14 +143,12 @@ def submit(request: Request, services: Services, asked: PaymentRequest, customer
     refuse_if_too_many_wait(asked.payment_id, services)  # first: a refused payment must not count as its source's card
     if asked.customer_id:
         services.limiter.check_customer(asked.customer_id, request.at)
-    hold = services.velocity.hold(
-        asked.money,
-        asked.payment_method or asked.token_id or _new_on_file(customer, request.at),
-        at=request.at,
-        ip=request.ip,
-        customer_id=asked.customer_id,
-        subject=request.caller.subject,
+    asked = replace(asked, client_ip=_buyers_address(request, asked))
+    counted = services.velocity.count(
+        asked.money, _new_card(request, asked, customer), _buyer(request, asked), at=request.at
     )
+    if customer and customer.erased_at:  # no address of theirs is stored again
+        asked, counted = replace(asked, client_ip=""), counted._replace(counters="")
     try:
         acceptance = accept(
             asked,
@@ -150,7 +157,7 @@ def submit(request: Request, services: Services, asked: PaymentRequest, customer
             at=request.at,
             correlation_id=request.request_id,
             submitted_by=request.caller.subject,
-            hold=hold,
+            counted=counted,
             metadata_hash=services.searchable.hash_of(asked.metadata),
             actor=submitter_of(request.caller),
         )
@@ -207,6 +214,41 @@ def require_payable_customer(request: Request, services: Services, asked: Paymen
         record_denied(services.access_log, request, "customer", asked.customer_id)
         raise Problem(404, "not-found", "you have no customer with this customer_id; check it, or leave it out")
     return customer
+
+
+def _is_merchant(request: Request) -> bool:
+    """Whether the call comes from a merchant's server, or an operator's machine. Otherwise the buyer makes it."""
+    return not _is_payer(request)
+
+
+def _buyers_address(request: Request, asked: PaymentRequest) -> str:
+    """The address of the buyer's device, or "": as the merchant gives it, or where the buyer's own call comes from.
+
+    A merchant's own address is no buyer's. Raises Problem 400 if a buyer gives one: it could be any.
+    """
+    if _is_merchant(request):
+        return "" if asked.client_ip == client_address(request.ip) else asked.client_ip
+    if asked.client_ip:
+        error = FieldError("client_ip", "only a merchant may give the address of a buyer; leave it out")
+        raise Problem(400, "invalid-request", "some fields are invalid, nothing was stored; correct them", [error])
+    return client_address(request.ip)
+
+
+def _buyer(request: Request, asked: PaymentRequest) -> Buyer:
+    subject = request.caller.subject
+    if _is_merchant(request):
+        return Buyer(asked.client_ip, asked.customer_id, subject)
+    return Buyer(asked.client_ip, f"caller {subject}")  # it could name another customer in each payment
+
+
+def _new_card(request: Request, asked: PaymentRequest, customer: Customer | None) -> str:
+    """A text that identifies the payment's card, if this may be the first payment with it; else "".
+
+    A payment that a merchant sends in the absence of its buyer is on a card that the merchant stored before.
+    """
+    if asked.off_session and _is_merchant(request):
+        return ""
+    return asked.payment_method or asked.token_id or _new_on_file(customer, request.at)
 
 
 def _new_on_file(customer: Customer | None, at: datetime) -> str:

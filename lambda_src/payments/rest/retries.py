@@ -10,7 +10,7 @@ from payments.domain.statuses import Status
 from payments.ports.payment_store import VersionConflict
 from payments.rest.gateway import at_gateway
 from payments.rest.http import Problem, answer
-from payments.rest.payments import refuse_if_too_many_wait, require_visible
+from payments.rest.payments import refuse_if_too_many_wait, require_visible, shown_to
 from payments.rest.request import Request
 from payments.rest.services import Services
 from payments.rest.views import accepted_view, link_to
@@ -35,7 +35,7 @@ def retry_payment(request: Request, services: Services) -> dict[str, Any]:
     try:
         retry, repeated = at_gateway(send)
     except (RetryRefused, VersionConflict) as refused:
-        raise Problem(409, "conflict", f"{_why(payment, refused)}. Nothing was sent.") from None
+        raise Problem(409, "conflict", f"{_why(shown_to(request, payment), refused)}. Nothing was sent.") from None
     headers = {"Location": link_to(retry.payment_id)} | ({"Idempotent-Replayed": "true"} if repeated else {})
     return answer(202, accepted_view(retry), headers)
 
@@ -48,7 +48,8 @@ def _why(payment: Payment, refused: Exception) -> str:
                 f"{refused}, although it is {payment.status}; do not pay it anew, and ask an operator to compare both"
             )
         case NotRetryable():
-            return f"{refused}: {_INSTEAD.get(payment.status, 'it may be charged; wait for its outcome')}"
+            instead = _INSTEAD.get(payment.status, "it may be charged; wait for its outcome")
+            return f"payment {payment.payment_id} is {payment.status}; only a failed payment is sent again: {instead}"
     return str(refused)
 
 

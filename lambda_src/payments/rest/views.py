@@ -6,7 +6,7 @@ from typing import Any
 
 from payments.application.hold import Waiting
 from payments.domain.batch.state import Batch
-from payments.domain.errors import HIDDEN_DECLINE_CODES
+from payments.domain.fraud_hold import as_payers_see_it
 from payments.domain.money import Money
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
@@ -31,9 +31,9 @@ def accepted_view(payment: Payment) -> dict[str, Any]:
 def payment_view(payment: Payment, *, to_payer: bool = False) -> dict[str, Any]:
     """A decrypted payment with its status, history and references. Empty fields are omitted.
 
-    A payer sees HIDDEN_DECLINE_CODES as `generic_decline`.
+    A payer sees HIDDEN_DECLINE_CODES as `generic_decline`, and nothing of a fraud rule.
     """
-    reason = _reason_for_payers if to_payer else _reason
+    payment = as_payers_see_it(payment) if to_payer else payment
     view = {
         "payment_id": payment.payment_id,
         "status": payment.status.value,
@@ -43,11 +43,12 @@ def payment_view(payment: Payment, *, to_payer: bool = False) -> dict[str, Any]:
         "customer_id": payment.customer_id,
         "description": payment.description,
         "metadata": dict(payment.metadata),
+        "client_ip": "" if to_payer else payment.client_ip,
         "off_session": payment.off_session,
         "source": payment.source,
         "retry_of": payment.retry_of,
         "retried_as": payment.retried_as,
-        "reason": reason(payment.code, payment.message),
+        "reason": _reason(payment.code, payment.message),
         "created_at": payment.created_at,
         "updated_at": payment.updated_at,
         "history": [
@@ -57,7 +58,7 @@ def payment_view(payment: Payment, *, to_payer: bool = False) -> dict[str, Any]:
                     "status": change.status.value,
                     "at": change.at,
                     "actor": change.actor.partition(":")[0],  # an operator's name appears only in the audit log
-                    "reason": reason(change.code, change.message),
+                    "reason": _reason(change.code, change.message),
                 }
             )
             for change in payment.history
@@ -108,12 +109,6 @@ def next_action_view(action: NextAction) -> dict[str, Any]:
 
 def _reason(code: str, message: str) -> dict[str, str]:
     return {"code": code, "message": message} if code else {}
-
-
-def _reason_for_payers(code: str, message: str) -> dict[str, str]:
-    return (
-        _reason("generic_decline", "the card was declined") if code in HIDDEN_DECLINE_CODES else _reason(code, message)
-    )
 
 
 def _filled(values: dict[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ import pytest
 
 from fakes.batch_breaker import MemoryBreakerStore
 from payments.application.hold import REMEMBERED_FOR, Hold, Waiting
-from payments.application.review import Verdict
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso
+from payments.domain.fraud_hold import Verdict
 from payments.domain.outcome import Outcome
 from payments.domain.payment import SENDER, Payment, moved
 from payments.domain.statuses import Status

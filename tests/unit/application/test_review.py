@@ -1,5 +1,6 @@
 """Decisions on payments that a fraud rule holds: only held ones, only once, and no payment is lost or charged twice."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -7,13 +8,16 @@ from typing import Any
 import pytest
 
 from fakes.payments import MemoryPaymentStore
-from payments.application.review import NotHeld, Verdict, decide, decision_on, execution_suffix_of, is_held
+from payments.application.cancel import cancel
+from payments.application.review import NotHeld, decide, execution_suffix_of
 from payments.application.velocity import CARD_TESTING
 from payments.domain.audit_chain import verify
+from payments.domain.fraud_hold import Verdict, decision_on, is_held
 from payments.domain.payment import Payment
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.ports.payment_store import VersionConflict
-from tests.unit.application.test_recover import RecoveryScenario
+from tests.unit.application.test_recover import UNIT, RecoveryScenario
 from tests.unit.builders import NOON, after, payment
 
 NEW = replace(payment(), hold=CARD_TESTING)
@@ -115,3 +119,53 @@ def test_recovery_leaves_an_undecided_payment_to_an_operator() -> None:
     found: Any = scenario.recover(after_units=12)
     assert (found["in_review"], found["taken_up"]) == (1, 0)
     assert scenario.workflow.started == []
+
+
+HOLD = RecoveryTimeouts().fraud_hold
+
+
+@pytest.mark.fault(43)
+@pytest.mark.parametrize(
+    ("verdict", "ends", "charges"),
+    [(Verdict.EXPIRED, Status.REJECTED, 0), (Verdict.RELEASED, Status.SUCCEEDED, 1)],
+)
+def test_hold_without_a_decision_ends_by_the_setting(verdict: Verdict, ends: Status, charges: int) -> None:
+    scenario = RecoveryScenario(HELD)
+    scenario.recovery = replace(scenario.recovery, at_end_of_hold=verdict)
+    scenario.run()
+    units = HOLD / UNIT
+    assert scenario.recover(after_units=units - 1) == Counter(in_review=1)
+    found = scenario.recover(after_units=2)
+    assert (found["holds_ended"], found["taken_up"]) == (1, 0)
+    assert scenario.workflow.started == ["pay_1.r3"]
+    scenario.run()
+    row = audited(scenario)
+    assert (row.status, len(scenario.gateway.captured)) == (ends, charges)
+    assert [entry.actor for entry in scenario.log.entries("pay_1")][2] == "recovery"
+    assert scenario.recover(after_units=12) == Counter()
+
+
+@pytest.mark.fault(43)
+def test_hold_that_an_operator_decides_on_at_its_end_is_decided_once() -> None:
+    scenario = RecoveryScenario(HELD)
+    scenario.run()
+    held = scenario.payments.rows["pay_1"]
+    scenario.recover(after_units=HOLD / UNIT + 1)
+    with pytest.raises(VersionConflict):
+        decide(held, Verdict.APPROVED, by="operator:jo", message="", store=scenario.payments, at=scenario.clock())
+    assert scenario.payments.rows["pay_1"].code == Verdict.EXPIRED
+
+
+def test_hold_for_another_reason_never_ends() -> None:
+    contradicted = after(payment(), Status.PROCESSING, Status.IN_REVIEW, **CONFLICT)
+    scenario = RecoveryScenario(replace(contradicted, audited_version=contradicted.version))
+    found = scenario.recover(after_units=2 * HOLD / UNIT)
+    assert found == Counter(in_review=1)
+
+
+def test_cancel_ends_a_hold_as_it_ends_a_pending_payment() -> None:
+    scenario = RecoveryScenario(HELD)
+    scenario.run()
+    store: Any = scenario.payments
+    canceled, _ = cancel("pay_1", by="customer:jo", store=store, workflow=scenario.workflow, clock=scenario.clock)
+    assert (canceled.status, canceled.code) == (Status.REJECTED, "canceled")

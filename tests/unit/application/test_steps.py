@@ -97,6 +97,7 @@ class StepScenario:
         self.store = MemoryPaymentStore()
         self.slots = CountedSlots()
         self.events = MemoryEventStore()
+        self.declined: list[Payment] = []
         self.methods = PaymentMethods(MemoryCustomerStore(), "", MemoryTokenStore(), self.clock)
         self.store.rows["pay_1"] = row or payment()
 
@@ -112,6 +113,7 @@ class StepScenario:
             ),
             jitter=lambda most: min(most, jitter_seconds),
             hold=hold,
+            declined=self.declined.append,
         )
 
     def charge_ends(self) -> State:
@@ -347,6 +349,7 @@ def test_charge_step_with_a_declined_card_has_an_outcome_and_no_retry(method: st
     assert (row.status, row.code) == (Status.DECLINED, code)
     scenario.charge()
     assert len(scenario.gateway.requests) == 1
+    assert [row.payment_id for row in scenario.declined] == ["pay_1"]  # for the fraud rule, once
 
 
 @pytest.mark.fault(19)

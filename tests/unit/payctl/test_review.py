@@ -15,8 +15,9 @@ from payctl.failures import Exit
 from payctl.what_now import Facts, what_now
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.tables import PAYMENTS
-from payments.application.review import Verdict, decide
+from payments.application.review import decide
 from payments.application.velocity import CARD_TESTING
+from payments.domain.fraud_hold import Verdict
 from payments.domain.payment import Payment
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status

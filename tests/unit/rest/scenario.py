@@ -33,7 +33,7 @@ from payments.application.rate_limited_next_actions import RateLimitedNextAction
 from payments.application.rate_limited_reference_lookup import RateLimitedReferenceLookup
 from payments.application.rate_limited_saved_methods import RateLimitedSavedMethods
 from payments.application.searchable_metadata import SearchableMetadata
-from payments.application.velocity import Velocity
+from payments.application.velocity import Addresses, MerchantTable, Velocity
 from payments.domain.customer import CustomerRequest, created, sealing_context
 from payments.domain.identity import Caller, Role
 from payments.domain.merchants import Merchants
@@ -104,7 +104,7 @@ class RestScenario:
             backlog=BacklogLimit(GatewayRateLimiter(self.slots, SLOT, lambda: self.now, lambda _: None), 300),
             hold=hold,
             outage=OutageLimit(hold, self.counters, MOST_IN_AN_OUTAGE),
-            velocity=Velocity(self.counters),
+            velocity=Velocity(self.counters, Addresses(self.text_hasher), MerchantTable()),
             access_log=self.access_log,
             ids=IdRules(merchants, self.payments, self.customers),
             users=self.users,

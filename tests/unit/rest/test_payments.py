@@ -10,7 +10,7 @@ import yaml
 
 from lib.package import ROOT
 from payments.application.hold import REMEMBERED_FOR
-from payments.application.velocity import CARD_TESTING, MOST_CARDS, Source
+from payments.application.velocity import CARD_TESTING, MOST_CARDS, MerchantLimits, Source
 from payments.domain.batch_breaker import PausedBy
 from payments.domain.clock import iso
 from payments.domain.customer import erased
@@ -277,7 +277,7 @@ def try_cards(scenario: RestScenario, how_many: int) -> list[str]:
 
 @pytest.mark.fault(43)
 def test_payment_when_one_card_too_many_then_its_row_is_held(scenario: RestScenario) -> None:
-    most = MOST_CARDS[Source.CUSTOMER]
+    most = MOST_CARDS[Source.CUSTOMER].small
     assert try_cards(scenario, most + 2) == [""] * most + [CARD_TESTING] * 2
     assert scenario.workflow.started[-1] == f"pay_{most + 1}"  # the workflow sends it to review
 
@@ -286,7 +286,7 @@ def test_payment_when_one_card_too_many_then_its_row_is_held(scenario: RestScena
 def test_payment_sent_again_counts_its_card_once_and_keeps_its_hold(
     scenario: RestScenario,
 ) -> None:
-    most = MOST_CARDS[Source.CUSTOMER]
+    most = MOST_CARDS[Source.CUSTOMER].small
     try_cards(scenario, most)
     assert try_cards(scenario, most) == [""] * most
     assert try_cards(scenario, most + 1)[-1] == CARD_TESTING
@@ -295,7 +295,7 @@ def test_payment_sent_again_counts_its_card_once_and_keeps_its_hold(
 
 @pytest.mark.fault(43)
 def test_payment_when_it_comes_by_token_then_the_token_is_the_card(scenario: RestScenario) -> None:
-    most = MOST_CARDS[Source.CUSTOMER]
+    most = MOST_CARDS[Source.CUSTOMER].small
     for n in range(most + 1):
         submit(scenario, payment_id=f"pay_{n}", amount="1", customer_id="cus_1", token=f"ptok_{n:043}")
     holds = [row.hold for row in scenario.payments.rows.values()]
@@ -304,7 +304,7 @@ def test_payment_when_it_comes_by_token_then_the_token_is_the_card(scenario: Res
 
 @pytest.mark.fault(43)
 def test_payment_when_each_card_is_another_new_customers_default_then_held(scenario: RestScenario) -> None:
-    most = MOST_CARDS[Source.IP]
+    most = MerchantLimits().small
     for n in range(most + 2):
         scenario.add_customer(f"cus_{n}", default_payment_method=f"pm_{n:03}")
         submit(scenario, payment_id=f"pay_{n}", amount="1", customer_id=f"cus_{n}")
@@ -312,7 +312,7 @@ def test_payment_when_each_card_is_another_new_customers_default_then_held(scena
 
 
 def test_payment_on_a_card_long_on_file_is_never_held(scenario: RestScenario) -> None:
-    for n in range(MOST_CARDS[Source.IP] + 2):
+    for n in range(MerchantLimits().small + 2):
         scenario.add_customer(f"cus_{n}", default_payment_method=f"pm_{n:03}")
         body = NEW | {"payment_id": f"pay_{n}", "amount": "1", "customer_id": f"cus_{n}"}
         assert scenario.call("create_payment", SHOP, body, at=NOON + NEW_FOR)["statusCode"] == 202

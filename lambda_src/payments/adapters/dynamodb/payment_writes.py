@@ -46,6 +46,7 @@ class Write(StrEnum):
     ADOPT = "adopt"
     MARK_AUDITED = "append"
     CLOSE_ROW = "close_row"
+    FORGET_BUYER = "forget_buyer"
 
 
 NAMED: dict[Write, frozenset[str]] = {
@@ -80,6 +81,8 @@ NAMED: dict[Write, frozenset[str]] = {
             "off_session",
             "return_url",
             "retry_of",
+            "client_ip",
+            "card_counters",
         ),
         Write.SAVE: SAVED,
         Write.POSTPONE: ("version", "not_before"),
@@ -91,6 +94,7 @@ NAMED: dict[Write, frozenset[str]] = {
         Write.ADOPT: ("unsettled", "due_kind", "due_at"),
         Write.MARK_AUDITED: ("version", "audited_version", "audit_hash", "unsettled", "due_kind", "due_at"),
         Write.CLOSE_ROW: ("batch_row_closed",),
+        Write.FORGET_BUYER: ("version", "client_ip", "card_counters"),
     }.items()
 }
 """Write → the attributes that its request names, in the key, the update or the condition."""

@@ -218,6 +218,15 @@ class DynamoPaymentStore(DynamoDueIndex):
         except self._client.exceptions.ConditionalCheckFailedException:
             raise VersionConflict(f"payment {payment.payment_id} changed, or was sent again as another one") from None
 
+    def forget_buyer(self, payment_id: str) -> None:
+        """Remove the buyer's address, and where the card was counted, with one write."""
+        self._client.update_item(
+            TableName=self._table,
+            Key={"payment_id": {"S": payment_id}},
+            UpdateExpression="REMOVE client_ip, card_counters",
+            ConditionExpression="attribute_exists(version)",
+        )
+
     def of_batch(self, batch_id: str, after: int = 0) -> Iterator[Payment]:
         """The payments of a batch after a line, from its index, in the order of lines. Eventually consistent."""
         pages = self._client.get_paginator("query").paginate(

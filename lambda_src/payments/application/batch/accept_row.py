@@ -4,6 +4,7 @@ from datetime import datetime
 
 from payments.application.batch.file import Row
 from payments.application.batch.row_rules import RowRules
+from payments.application.velocity import NOT_COUNTED, Counted
 from payments.domain.batch.errors import CellError, RejectedRow, masked
 from payments.domain.batch.state import Batch, ResultRow, Source
 from payments.domain.ownership import may_repeat
@@ -13,7 +14,14 @@ from payments.ports.payment_store import AlreadyExists, PaymentStore
 
 
 def accept_row(
-    row: Row, batch: Batch, rules: RowRules, *, store: PaymentStore, at: datetime, metadata_hash: str = ""
+    row: Row,
+    batch: Batch,
+    rules: RowRules,
+    *,
+    store: PaymentStore,
+    at: datetime,
+    metadata_hash: str = "",
+    counted: Counted = NOT_COUNTED,
 ) -> ResultRow | RejectedRow | None:
     """Store the row's payment.
 
@@ -40,6 +48,8 @@ def accept_row(
         metadata_hash=metadata_hash,
         submitted_by=rules.owner.subject,
         actor=uploader(batch.source),
+        hold=counted.hold,
+        card_counters=counted.counters,
     )
     try:
         store.create(payment)

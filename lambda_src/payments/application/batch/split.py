@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import batched, chain, takewhile
 from typing import Any, NamedTuple
@@ -15,9 +15,11 @@ from payments.application.batch.accept_row import accept_row
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.file import BatchFile, Row
 from payments.application.batch.row_rules import RowRules
+from payments.application.velocity import NOT_COUNTED, Buyer, Counted, Velocity
 from payments.domain.batch.errors import CellError, FileError, RejectedRow, masked
 from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
 from payments.domain.clock import Clock, iso
+from payments.domain.payment import PaymentRequest
 from payments.ports.batch_files import BatchFiles
 from payments.ports.batch_store import BatchStore, Claim, NotClaimed
 from payments.ports.payment_queue import MESSAGES_A_REQUEST, PaymentQueue, QueuedPayment
@@ -90,7 +92,7 @@ class _Read(NamedTuple):
 class Splitter:
     """`continue_later` starts another run, which continues with the file where this one stopped. `metadata_hash_of`
     gives the hash by which a row's payment is found; "" for none. `rules_of` gives the rules of a file's rows, which
-    depend on whose it is."""
+    depend on whose it is. `velocity` counts the cards of rows that give the address of their buyer."""
 
     payments: PaymentStore
     batches: BatchStore
@@ -102,6 +104,7 @@ class Splitter:
     clock: Clock
     workers: int = WORKERS
     metadata_hash_of: Callable[[Mapping[str, str]], str] = lambda _: ""
+    velocity: Velocity | None = None
 
     def split(self, source: Source, *, owner: str, seconds_left: Callable[[], float]) -> Batch | None:
         """Read the file from its checkpoint until its end or until time runs short.
@@ -134,8 +137,16 @@ class Splitter:
         return self.batches.get(batch.batch_id)
 
     def _accepted(self, row: Row, *, batch: Batch, rules: RowRules) -> ResultRow | RejectedRow | None:
-        metadata_hash = self.metadata_hash_of(row.request.metadata)
-        return accept_row(row, batch, rules, store=self.payments, at=self.clock(), metadata_hash=metadata_hash)
+        metadata_hash, at = self.metadata_hash_of(row.request.metadata), self.clock()
+        counted = self._counted(row.request, at)
+        return accept_row(row, batch, rules, store=self.payments, at=at, metadata_hash=metadata_hash, counted=counted)
+
+    def _counted(self, asked: PaymentRequest, at: datetime) -> Counted:
+        """A file of a thousand subscribers has as many cards: only a row with the address of its buyer is counted."""
+        card = asked.payment_method or asked.token_id
+        if self.velocity is None or not asked.client_ip or not card:
+            return NOT_COUNTED
+        return self.velocity.count(asked.money, card, Buyer(asked.client_ip), at=at)
 
     def _open(self, source: Source) -> BatchFile:
         if not source.is_csv:

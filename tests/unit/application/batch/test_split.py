@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 from fakes.batch_files import MemoryBatchFiles
 from fakes.batches import MemoryBatchStore
 from fakes.customers import MemoryCustomerStore
+from fakes.limits import MemoryLimitStore
 from fakes.payment_queue import MemoryPaymentQueue
 from fakes.payments import MemoryPaymentStore
+from fakes.text_hasher import MemoryTextHasher
+from payments.application import velocity
 from payments.application.batch import file as batch_file
 from payments.application.batch import records
 from payments.application.batch import split as batch_split
@@ -25,6 +28,7 @@ from payments.application.batch.file import END
 from payments.application.batch.row_rules import rules_of
 from payments.application.batch.split import Splitter, sources_in
 from payments.application.id_rules import IdRules
+from payments.application.velocity import Addresses, MerchantTable, Velocity
 from payments.domain.batch.errors import RejectedRow
 from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow, Source
 from payments.domain.batch.switch import Switch, SwitchState
@@ -84,6 +88,7 @@ class SplitScenario:
     reports: list[str] = field(default_factory=list)
     continued: list[Source] = field(default_factory=list)
     now: datetime = NOW
+    velocity: Velocity | None = None
     crash_point: CrashPoint = field(default_factory=CrashPoint)
     merchants: Merchants = field(default_factory=Merchants)
     customers: MemoryCustomerStore = field(default_factory=MemoryCustomerStore)
@@ -109,6 +114,7 @@ class SplitScenario:
             rules_of=partial(rules_of, ids=IdRules(self.merchants, self.payments, self.customers)),
             clock=lambda: self.now,
             workers=workers,
+            velocity=self.velocity,
         )
         return splitter.split(
             source,
@@ -666,3 +672,33 @@ def test_split_taken_over_after_a_cancel_counts_what_is_stored() -> None:
     scenario.crash_point = CrashPoint()
     scenario.split(source)
     assert counted(scenario.batch(source)).payments == 3 == len(scenario.payments.rows)
+
+
+# Card testing in a file ----------------------------------------------------------------------------------------------
+
+
+def rule_on(store: MemoryLimitStore) -> Velocity:
+    return Velocity(store, Addresses(MemoryTextHasher()), MerchantTable())
+
+
+@pytest.mark.fault(72)
+def test_rows_with_the_address_of_their_buyer_are_counted_and_held() -> None:
+    most = velocity.MOST_CARDS[velocity.Source.ADDRESS].small
+    scenario = SplitScenario(velocity=rule_on(MemoryLimitStore()))
+    rows = "".join(f"p{n},1.00,USD,pm_{n},203.0.113.7\n" for n in range(most + 2))
+    content = f"payment_id,amount,currency,payment_method,client_ip\n{rows}".encode()
+    scenario.split(scenario.files.upload("incoming/a.csv", content))
+    stored = scenario.payments.rows.values()
+    assert [row.hold for row in stored] == [""] * most + [velocity.CARD_TESTING] * 2
+    assert {row.client_ip for row in stored} == {"203.0.113.7"}
+
+
+@pytest.mark.fault(72)
+def test_rows_without_an_address_are_not_counted() -> None:
+    store = MemoryLimitStore()
+    scenario = SplitScenario(velocity=rule_on(store))
+    rows = "".join(f"p{n},1.00,USD,pm_{n}\n" for n in range(200))
+    content = f"payment_id,amount,currency,payment_method\n{rows}".encode()
+    scenario.split(scenario.files.upload("incoming/a.csv", content))
+    assert not store.members
+    assert not any(row.hold for row in scenario.payments.rows.values())
