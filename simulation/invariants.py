@@ -213,7 +213,8 @@ def _retries_charged_once(world: World) -> Broken:
         one: Payment | None = row
         while one is not None:
             charged += [one.payment_id] * world.captures[one.payment_id]
-            former = rows.get(one.retry_of or former_id_of(one.payment_id))
+            former_id = one.retry_of or world.batches.former_of(one.payment_id) or former_id_of(one.payment_id)
+            former = rows.get(former_id)
             one = former if former and is_retry_of(one, former) and former.created_at <= one.created_at else None
             if one and charged and one.retried_as not in rows:
                 yield row.payment_id, f"{one.payment_id} does not name its charged retry, but {one.retried_as!r}"
