@@ -71,6 +71,7 @@ class Workflow:
             **base.environment,
             **base.payment_methods,
             **tables.payments.environment,
+            **tables.processing_status.environment,
             **base.encryption.environment,
             **base.gateway_rate,
             **base.recovery_timeouts,
@@ -82,6 +83,7 @@ class Workflow:
         tables.customers.grant(charge, "GetItem")
         tables.tokens.grant(charge, "GetItem")
         tables.controls.grant(charge, "GetItem", "UpdateItem")
+        tables.processing_status.grant(charge, "GetItem")  # the switch of its batch, for a payment that waited
         base.secrets.gateway.grant_read(charge)
         base.encryption.grant_fields(charge, "payment_id", "GenerateDataKey", "Decrypt")
         base.encryption.grant_fields(charge, "customer_id", "Decrypt")
