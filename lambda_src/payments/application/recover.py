@@ -474,7 +474,7 @@ class PaymentRecovery:
         probe = self.payments.get(run.breaker.probe) if run.breaker.probe else None
         if probe and (probe.status in _ANSWERED or probe.settles):
             return True
-        if probe and probe.status not in OPEN:
+        if probe and (probe.status not in OPEN or run.switches.of(probe).holds):
             probe = None
         waiting = probe or next(self._pending(run), None)
         if waiting is None:

@@ -1076,6 +1076,18 @@ def test_recovery_lets_the_report_function_end_a_canceled_batch() -> None:
     assert scenario.recover(after_units=1)["batches_resumed"] == 1  # a row is still open
 
 
+@pytest.mark.fault(86, 89)
+def test_recovery_takes_another_probe_when_the_batch_of_the_first_is_paused() -> None:
+    scenario = RecoveryScenario(replace(REFUSED, payment_id="pay_2"))
+    scenario.split(after(batch_payment("p2", 2), Status.PROCESSING, Status.PENDING))
+    scenario.breaker.pause(PausedBy.OUTAGE, "gateway_unreachable: no", scenario.clock())
+    scenario.breaker.send_probe("p2")
+    switched(scenario, SwitchState.PAUSED)
+    scenario.recover(after_units=2)
+    assert scenario.breaker.state().probe == "pay_2"
+    assert scenario.workflow.started == ["pay_2.2"]
+
+
 @pytest.mark.parametrize("state", [SwitchState.PAUSED, SwitchState.CANCELED])
 def test_recovery_sends_no_payment_of_a_held_batch_as_the_probe(state: SwitchState) -> None:
     scenario = RecoveryScenario()
