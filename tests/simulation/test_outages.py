@@ -82,7 +82,7 @@ def test_pause_of_a_file_stops_the_deadline_of_its_payments(monkeypatch: pytest.
 
 
 @pytest.mark.fault(86, 89)
-def test_simulation_detects_a_deadline_that_ignores_the_pause_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_simulation_detects_a_deadline_that_ignores_a_files_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     only_an_outage(monkeypatch, 27 * HOUR)
     paused_for_hours(monkeypatch)
     for module in (hold, recover):

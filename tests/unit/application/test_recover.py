@@ -1077,7 +1077,7 @@ def test_recovery_lets_the_report_function_end_a_canceled_batch() -> None:
 
 
 @pytest.mark.fault(86, 89)
-def test_recovery_takes_another_probe_when_the_batch_of_the_first_is_paused() -> None:
+def test_recovery_takes_another_probe_when_the_firsts_batch_is_paused() -> None:
     scenario = RecoveryScenario(replace(REFUSED, payment_id="pay_2"))
     scenario.split(after(batch_payment("p2", 2), Status.PROCESSING, Status.PENDING))
     scenario.breaker.pause(PausedBy.OUTAGE, "gateway_unreachable: no", scenario.clock())
