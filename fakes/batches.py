@@ -32,6 +32,7 @@ class MemoryBatchStore(MemoryDueIndex):
     def __init__(self, payments: MemoryPaymentStore) -> None:
         self._payments = payments
         self._entries: dict[str, _Entry] = {}
+        self._formers: dict[str, str] = {}
         self._transaction = Lock()
 
     def claim_split(self, batch: Batch, claim: Claim) -> Batch:
@@ -122,6 +123,14 @@ class MemoryBatchStore(MemoryDueIndex):
         """The current switch. That of an unknown batch lets payments start."""
         entry = self._entries.get(batch_id)
         return entry.batch.switch if entry else Switch()
+
+    def link_retry(self, retry_id: str, payment_id: str) -> None:
+        """Note which payment a retry's id belongs to. Safe to repeat."""
+        self._formers[retry_id] = payment_id
+
+    def former_of(self, retry_id: str) -> str:
+        """The payment that was noted for a retry's id, or ""."""
+        return self._formers.get(retry_id, "")
 
     def claim_cancel(self, batch_id: str, claim: Claim) -> Batch:
         """Start or take over a pass of a canceled batch, and return it. Raises NotClaimed."""

@@ -172,6 +172,7 @@ def _no_match(stack: Stack, subject: str, found: Sequence[TriagedLetter]) -> Fai
         details=[f"it has {len(found)} other messages, with these errors: {', '.join(errors)}"]
         if found
         else ["it is empty"],
+        code=Exit.NONE_FOUND,
     )
 
 

@@ -7,7 +7,7 @@ from payctl.failures import Failure
 from payctl.options import Json, stack_of
 from payctl.prompts import Yes
 from payctl.stack import Stack
-from payments.application.retry import ChargeFound, Retries, Retry, RetryIdTaken, RetryRefused
+from payments.application.retry import ChargeFound, NotRetryable, Retries, Retry, RetryIdTaken, RetryRefused
 from payments.domain.clock import utc_now
 from payments.domain.errors import PaymentError
 from payments.domain.retry import may_be_retried, retry_id_of
@@ -77,6 +77,8 @@ def sent_again(stack: Stack, sender: Retries, payment_id: str) -> Retry:
 
 def _instead(refused: RetryRefused, payment_id: str) -> str:
     match refused:
+        case NotRetryable() if refused.asked:
+            return f"the gateway is asked about it now; see the answer with: payctl payment explain {payment_id}"
         case ChargeFound():
             return f"compare both, and do not pay it anew: payctl payment explain {payment_id}"
         case RetryIdTaken():

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from payctl.at_gateway import STRANGE, GatewaySays
 from payctl.both_sides import Advice, Difference, difference, seen
+from payments.application.hold import BATCH_PAUSED, BATCHES_PAUSED
 from payments.domain.batch.switch import Switch
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.cancellation import is_canceled
@@ -18,6 +19,8 @@ from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.retry import may_be_retried
 from payments.domain.statuses import SETTLED, Status
 
+HELD = (BATCH_PAUSED, BATCHES_PAUSED)
+"""The codes of a payment that an operator's pause held. What holds it now is said on its own."""
 NOT_CHARGED = (Status.DECLINED, Status.REJECTED, Status.FAILED)
 RECOVERED = (Status.PROCESSING, Status.REQUIRES_ACTION, Status.UNKNOWN)
 """Statuses in which recovery asks the gateway without an operator."""
@@ -195,7 +198,7 @@ def _pending(facts: Facts, after: str) -> Iterator[str]:
     yield "It is accepted and not charged."
     if payment.code in (Verdict.APPROVED, Verdict.RELEASED):
         yield "A fraud rule held it, and an operator approved it."
-    elif payment.code:
+    elif payment.code not in ("", *HELD):
         yield f"The last attempt charged nothing: {payment.message or payment.code}."
     if facts.dead_letter:
         yield (
@@ -212,7 +215,7 @@ def _pending(facts: Facts, after: str) -> Iterator[str]:
     if breaker.paused_by == PausedBy.OUTAGE:
         yield f"The gateway has been out of reach since {breaker.since} ({breaker.reason})."
         yield "It is sent when a probe payment gets through; recovery asks the gateway once a minute."
-        if ends := deadline_of(payment, facts.timeouts.deadline, breaker):
+        if ends := deadline_of(payment, facts.timeouts.deadline, breaker, facts.switch):
             if facts.now < ends:
                 yield f"If the gateway takes no payment before {iso(ends)}, it is failed."
             else:

@@ -172,9 +172,14 @@ class Actors:
             if self._answer("switch", {"batch_id": batch_id, "state": state.value}, batch_id):
                 world.acknowledged_cancels.update({batch_id} if state is SwitchState.CANCELED else ())
             world.scheduler.sleep(random.choice((0.1, 10.0, 1200.0)) * random.random())
-        while world.batches.switch_of(batch_id).state is SwitchState.PAUSED:
+        self._resumes(batch_id)
+        # a call whose answer was lost may still come to its write
+        world.scheduler.spawn("admin", partial(self._resumes, batch_id), after=600.0, daemon=True)
+
+    def _resumes(self, batch_id: str) -> None:
+        while self.world.batches.switch_of(batch_id).state is SwitchState.PAUSED:
             self._answer("switch", {"batch_id": batch_id, "state": SwitchState.RUNNING.value}, batch_id)
-            world.scheduler.sleep(60.0)
+            self.world.scheduler.sleep(60.0)
 
     def _answer(self, function: str, event: dict[str, Any], about: str) -> Any:
         """What a function behind the API answers; None if it fails or the answer is lost."""

@@ -3,7 +3,7 @@
 import csv
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 
 from payments.application.batch.result_files import ERRORS, RESUBMIT, RESULTS
@@ -27,6 +27,8 @@ from simulation.world import World
 NOT_CHARGED = FINAL - CAPTURED
 LOST_AFTER = 2 * RecoveryTimeouts().unit - timedelta(seconds=1)
 """How long a row of a batch waits at least before it is queued again. Times of rows are whole milliseconds."""
+SEEN_WITHIN = timedelta(minutes=3)
+"""How long after a switch was set a function may still write what it decided before: its time limit, and a stall."""
 Broken = Iterator[tuple[str, str]]
 """The violations of an invariant: the payment or object, and what is wrong."""
 
@@ -104,8 +106,18 @@ def _failed_at_the_deadline(world: World, before: Payment | None, after: Payment
     since = first_refused_at(after)
     if since is None:
         return f"failed ({after.code}), although the gateway was never out of reach"
-    waited = world.clock() - since
+    waited = world.clock() - since - _paused_since(world, after, since)
     return f"failed ({after.code}) after {waited}" if waited < RecoveryTimeouts().deadline else ""
+
+
+def _paused_since(world: World, row: Payment, since: datetime) -> timedelta:
+    """How long the payment's batch was paused, but for a pause that the writer could not see yet."""
+    switch, seen_until = world.batches.switch_of(row.batch_id), world.clock() - SEEN_WITHIN
+    pauses = [(parse_iso(pause.since), parse_iso(pause.until)) for pause in switch.pauses]
+    if switch.is_paused:
+        pauses.append((parse_iso(switch.at), seen_until))
+    overlaps = (min(until, seen_until) - max(begin, since) for begin, until in pauses)
+    return sum((one for one in overlaps if one > timedelta(0)), timedelta(0))
 
 
 def _final_for_good(_: World, before: Payment | None, after: Payment) -> str:
@@ -213,7 +225,8 @@ def _retries_charged_once(world: World) -> Broken:
         one: Payment | None = row
         while one is not None:
             charged += [one.payment_id] * world.captures[one.payment_id]
-            former = rows.get(one.retry_of or former_id_of(one.payment_id))
+            former_id = one.retry_of or world.batches.former_of(one.payment_id) or former_id_of(one.payment_id)
+            former = rows.get(former_id)
             one = former if former and is_retry_of(one, former) and former.created_at <= one.created_at else None
             if one and charged and one.retried_as not in rows:
                 yield row.payment_id, f"{one.payment_id} does not name its charged retry, but {one.retried_as!r}"

@@ -181,9 +181,10 @@ class World:
         self.store, self.clock, self.workflow = payments, clock, workflow
         self.webhooks = Webhooks(events, payments, workflow, clock, encryptor, ENVIRONMENT_ID)
         guarded = GuardedGateway(gateway, refused, guard.answered)
-        self.charging = Charging(guarded, methods, payments, clock, timeouts, ENVIRONMENT_ID)
+        self.charging = Charging(guarded, methods, payments, clock, timeouts, ENVIRONMENT_ID, self.batches.former_of)
         self.retries = Retries(payments, gateway, encryptor, workflow, ENVIRONMENT_ID)
-        hold = Hold(breaker, clock, timeouts)
+        # the switch only saves work: no other actor needs a moment between its read and the row's conditional write
+        hold = Hold(breaker, clock, timeouts, Switches(self.batches, clock).of)
         self.dispatcher = Dispatcher(
             payments, workflow, breaker, rate_limiter, 0.1, self.scheduler.monotonic, sleep, Switches(batches, clock)
         )

@@ -25,6 +25,7 @@ from payments.adapters.stripe.gateway import StripeGateway
 from payments.adapters.stripe.next_actions import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, StripeNextActions
 from payments.adapters.stripe.saved_methods import StripeSavedMethods
 from payments.application.backlog import BacklogLimit
+from payments.application.batch.switches import Switches
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.hold import Hold
 from payments.application.id_rules import IdRules
@@ -96,7 +97,9 @@ slots = DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot, remember_seco
 timeouts = RecoveryTimeouts(
     timedelta(seconds=int(setting("PATIENCE_SECONDS"))), timedelta(seconds=int(setting("GATEWAY_DEADLINE_SECONDS")))
 )
-hold = Hold(DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")), utc_now, timeouts)
+batch_store = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))
+breaker = DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE"))
+hold = Hold(breaker, utc_now, timeouts, Switches(batch_store, utc_now).of)
 gateway_key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=setting("GATEWAY_MODE"))
 gateway = StripeGateway(
     gateway_key.read,
@@ -116,7 +119,7 @@ stored_customers = DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE"))
 services = Services(
     payments=store,
     listing=DynamoPaymentListing(dynamodb, setting("PAYMENTS_TABLE")),
-    batches=DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE")),
+    batches=batch_store,
     customers=stored_customers,
     tokens=DynamoTokenStore(dynamodb, setting("TOKENS_TABLE")),
     workflow=StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN")),

@@ -7,6 +7,7 @@ from typing import Any
 
 from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
+from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.customers import DynamoCustomerStore
 from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
 from payments.adapters.dynamodb.limits import DynamoLimitStore
@@ -15,6 +16,7 @@ from payments.adapters.dynamodb.tokens import DynamoTokenStore
 from payments.adapters.kms import KmsFieldEncryptor
 from payments.adapters.secrets_manager import GatewayKey
 from payments.adapters.stripe.gateway import StripeGateway
+from payments.application.batch.switches import Switches
 from payments.application.batch_breaker import BatchBreaker
 from payments.application.charge import Charging
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
@@ -47,7 +49,8 @@ encryptor = KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN"))
 key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=setting("GATEWAY_MODE"))
 breaker_store = DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE"))
 breaker = BatchBreaker(breaker_store, utc_now)
-hold = Hold(breaker_store, utc_now, timeouts)
+batches = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))
+hold = Hold(breaker_store, utc_now, timeouts, Switches(batches, utc_now).of)
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
 rate_limiter = GatewayRateLimiter(DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot), slot, utc_now, time.sleep)
 limits = DynamoLimitStore(dynamodb, setting("LIMITS_TABLE"))
@@ -79,6 +82,7 @@ charging = Charging(
     clock=utc_now,
     timeouts=timeouts,
     environment_id=setting("ENVIRONMENT_ID"),
+    former_of=batches.former_of,
 )
 
 

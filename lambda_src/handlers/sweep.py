@@ -34,10 +34,12 @@ from payments.domain.fraud_hold import Verdict
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.observability.logs import invocation, logger
 from payments.observability.metrics import (
+    BATCHES_HELD,
     BATCHES_PAUSED,
     BATCHES_STUCK,
     CONTRADICTING_EVENTS,
     GATEWAY_UNREACHABLE,
+    PAUSED_BY_OPERATOR,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
     count,
@@ -49,6 +51,8 @@ METRICS = {
     "overdue": PAYMENTS_OVERDUE,
     "lane_paused": BATCHES_PAUSED,
     "gateway_unreachable": GATEWAY_UNREACHABLE,
+    "paused_by_operator": PAUSED_BY_OPERATOR,
+    "batches_held": BATCHES_HELD,
     "contradicting_events": CONTRADICTING_EVENTS,
     "batches_stuck": BATCHES_STUCK,
 }

@@ -68,7 +68,8 @@ def _api_function(foundation: Foundation, workflow: Workflow, identity: Identity
     tables.payments.grant(api, "GetItem", "BatchGetItem")
     # SAVE: a cancellation; FORGET_BUYER: the erasure of a customer
     tables.payments.grant_writes(api, Write.CREATE, Write.SAVE, Write.MARK_RETRIED, Write.FORGET_BUYER)
-    tables.processing_status.grant(api, "Query", "UpdateItem")  # to pause, resume and cancel a batch
+    # a payment's batch may hold it; admins pause, resume and cancel batches
+    tables.processing_status.grant(api, "GetItem", "Query", "UpdateItem")
     indexes = [BY_BATCH, BY_CUSTOMER, BY_DAY, BY_STATUS_DAY]
     for index in [*indexes, BY_METADATA] if effective.searchable_metadata else indexes:
         tables.payments.grant_index(api, index)

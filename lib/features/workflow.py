@@ -72,6 +72,7 @@ class Workflow:
             **base.environment,
             **base.payment_methods,
             **tables.payments.environment,
+            **tables.processing_status.environment,
             **base.encryption.environment,
             **base.gateway_rate,
             **base.recovery_timeouts,
@@ -86,6 +87,7 @@ class Workflow:
         tables.tokens.grant(charge, "GetItem")
         tables.controls.grant(charge, "GetItem", "UpdateItem")
         tables.limits.grant(charge, "UpdateItem")  # declined cards, for the fraud rule
+        tables.processing_status.grant(charge, "GetItem")  # the switch of its batch, for a payment that waited
         base.secrets.gateway.grant_read(charge)
         base.encryption.grant_fields(charge, "payment_id", "GenerateDataKey", "Decrypt")
         base.encryption.grant_fields(charge, "customer_id", "Decrypt")

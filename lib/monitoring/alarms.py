@@ -13,6 +13,7 @@ from lib.foundation.notifications import Notifications
 from lib.settings import Settings
 from payments.domain.statuses import Status
 from payments.observability.metrics import (
+    BATCHES_HELD,
     BATCHES_PAUSED,
     BATCHES_STUCK,
     CONTRADICTING_EVENTS,
@@ -22,6 +23,7 @@ from payments.observability.metrics import (
     GATEWAY_UNREACHABLE,
     NAMESPACE,
     OUTCOMES,
+    PAUSED_BY_OPERATOR,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
     SUSPICIOUS_DECLINES,
@@ -145,6 +147,20 @@ def alarms(
             1,
             120,
             [ours(GATEWAY_UNREACHABLE)],
+        ),
+        Alarm(
+            "batches-paused",
+            "an operator has paused all batches: their payments wait until payctl breaker resume",
+            1,
+            120,
+            [ours(PAUSED_BY_OPERATOR)],
+        ),
+        Alarm(
+            "batch-held",
+            "a batch has been paused for four hours or longer: its payments wait until payctl batch resume or cancel",
+            1,
+            600,
+            [ours(BATCHES_HELD)],
         ),
         Alarm(
             "gateway-backlog",

@@ -408,11 +408,18 @@ def test_close_row_when_many_close_at_once_then_none_is_missed(shared: Stores) -
     assert current(stores).rows_closed == 20
 
 
+def test_retry_when_noted_then_leads_back_to_its_payment(stores: Stores) -> None:
+    assert stores.batches.former_of("pay_r2") == ""
+    for _ in range(2):
+        stores.batches.link_retry("pay_r2", "pay")
+    assert stores.batches.former_of("pay_r2") == "pay"
+
+
 # The switch, and the payments of a canceled batch ---------------------------------------------------------------------
 
 PAUSED = Switch(SwitchState.PAUSED, "admin:jo", iso(NOW + timedelta(seconds=5)))
 CANCELED = Switch(SwitchState.CANCELED, "admin:jo", iso(NOW + timedelta(seconds=6)))
-RESUMED = Switch(SwitchState.RUNNING, "admin:jo", iso(NOW + timedelta(seconds=7)))
+RESUMED = PAUSED.turned(SwitchState.RUNNING, "admin:jo", iso(NOW + timedelta(seconds=7)))
 
 
 def test_switch_of_a_new_or_unknown_batch_lets_payments_start(stores: Stores) -> None:

@@ -120,8 +120,8 @@ def test_canceled_batch_is_charged_or_canceled_and_the_other_file_goes_on(
 
 @pytest.mark.fault(89)
 def test_paused_batch_waits_while_another_goes_on_and_ends_after_resume(
-    batch_file: BatchFiles, gateway: Gateway, client: Client, outputs: dict[str, str], stack: Stack, payctl: Payctl,
-    new_id: NewId,
+    api: Api, batch_file: BatchFiles, gateway: Gateway, client: Client, outputs: dict[str, str], stack: Stack,
+    payctl: Payctl, new_id: NewId,
 ) -> None:  # fmt: skip
     held = Stopped(
         stack, batch_file, gateway, new_id, lambda batch_id: payctl("batch", "pause", batch_id).returncode == Exit.DONE
@@ -137,6 +137,8 @@ def test_paused_batch_waits_while_another_goes_on_and_ends_after_resume(
     assert charged(gateway, held.prefix) == then
     shown = json_of(payctl("batch", "show", held.batch_id, "--json"))
     assert shown["held"].startswith("paused by operator:")
+    waits = next(f"{held.prefix}_{row}" for row in range(ROWS) if f"{held.prefix}_{row}" not in then)
+    assert api.get(f"/payments/{waits}").json()["waiting"]["code"] == "batch_paused"
     assert len(then) < ROWS
 
     assert payctl("batch", "resume", held.batch_id).returncode == Exit.DONE

@@ -6,6 +6,7 @@ run, it is repaired, and the alarm clears.
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,39 @@ def test_incident_fires_its_alarm_and_is_over_after_its_runbook(
         alarm.clears()
         over = time.monotonic()
     pytestconfig.stash.setdefault(TIMES, []).append(Times(incident, fired - began, operated - fired, over - operated))
+
+
+def test_new_cause_is_seen_although_the_alarm_of_another_one_fires(scene: Scene, pytestconfig: pytest.Config) -> None:
+    """An operator's pause, a rejected key, and an outage: each fires its alarm beside the others, and clears alone."""
+    if not pytestconfig.getoption("all_incidents", default=False):
+        pytest.skip("it takes two minutes: make drill-oncall")
+    names = ("batches-paused", "gateway-misconfigured", "gateway-unreachable")
+    alarms = [Alarm(scene.client("cloudwatch"), name, scene.outputs["environment_suffix"]) for name in names]
+    paused, misconfigured, unreachable = alarms
+    with ExitStack() as shorter:
+        for alarm in alarms:
+            shorter.enter_context(alarm.with_a_tenth_of_its_periods())
+            alarm.clears()
+        scene.run("breaker", "pause", "--reason", "a drill", "--yes")
+        try:
+            paused.fires()
+            scene.gateway.fault(kind="unauthorized", times=100_000)
+            scene.until_the_alarm(misconfigured.short_name, scene.pay, every=2)
+            assert paused.state == "ALARM"
+            scene.run("breaker", "resume")
+            paused.clears()
+            scene.until_the_alarm(misconfigured.short_name, scene.pay, every=2)  # now it pauses the breaker
+            scene.gateway.control("refuse_connections", {"seconds": 600})
+            unreachable.fires()
+            misconfigured.clears()
+            scene.stack.accept_connections()
+            misconfigured.fires()
+            unreachable.clears()
+        finally:
+            scene.run("breaker", "resume")
+            scene.stack.accept_connections()
+            scene.gateway.behave()
+        misconfigured.clears()
 
 
 def test_wrong_file_is_stopped_by_the_commands_of_the_runbook(scene: Scene, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
-from payments.adapters.dynamodb.tables import CONTROLS, CUSTOMERS, LIMITS, TOKENS
+from payments.adapters.dynamodb.tables import CONTROLS, CUSTOMERS, LIMITS, PROCESSING_STATUS, TOKENS
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.application.batch_breaker import OUTAGES_UNTIL_COUNTED, PAYMENTS_UNTIL_PAUSE
 from payments.application.sealed_payments import opened
@@ -37,7 +37,7 @@ from payments.ports.payment_store import require
 from tests.integration.conftest import stack_encryptor
 from tests.integration.functions import Context, load, metrics_in
 from tests.moto_tables import create_table
-from tests.unit.builders import after, payment
+from tests.unit.builders import after, batch_payment, payment
 
 
 @dataclass
@@ -68,6 +68,7 @@ def scenario(payments: DynamoPaymentStore) -> Iterator[HandlerScenario]:
     """A function with an accepted payment. By default the gateway charges it."""
     controls = create_table(CONTROLS)
     create_table(CUSTOMERS)
+    create_table(PROCESSING_STATUS)
     payments.create(payment())
     key_arn = boto3.client("secretsmanager").create_secret(Name="payment-gateway-stripe", SecretString="sk_1")["ARN"]
     function = load(
@@ -76,6 +77,7 @@ def scenario(payments: DynamoPaymentStore) -> Iterator[HandlerScenario]:
         CUSTOMERS_TABLE=CUSTOMERS.name,
         TOKENS_TABLE=TOKENS.name,
         CONTROLS_TABLE=CONTROLS.name,
+        PROCESSING_STATUS_TABLE=PROCESSING_STATUS.name,
         ENVIRONMENT_ID="0123456789abcdef",
         GATEWAY_MODE="test",
         GATEWAY_SECRET_ARN=key_arn,
@@ -96,6 +98,17 @@ def scenario(payments: DynamoPaymentStore) -> Iterator[HandlerScenario]:
 
     with patch.object(StripeGateway, "charge", answer):
         yield scenario
+
+
+@pytest.mark.fault(89)
+def test_charge_of_a_payment_that_waited_is_held_while_its_batch_is_paused(scenario: HandlerScenario) -> None:
+    row = after(batch_payment("p2"), Status.PROCESSING, Status.PENDING)
+    scenario.payments.create(row)
+    paused = {"batch_id": row.batch_id, "item": "SUMMARY", "switch": "paused", "switch_at": row.created_at}
+    item: Any = {name: {"S": value} for name, value in paused.items()}
+    boto3.client("dynamodb").put_item(TableName=PROCESSING_STATUS.name, Item=item)
+    outcome = scenario.charge("p2")["outcome"]
+    assert (outcome["status"], outcome["code"], scenario.keys) == ("pending", "batch_paused", [])
 
 
 def test_charge_accepted_by_the_gateway_has_its_outcome_and_own_slot(scenario: HandlerScenario) -> None:

@@ -277,9 +277,10 @@ def test_recovery_holds_messages_and_batch_payments_while_paused(
     scenario.add("p_batch", Status.PROCESSING, Status.PENDING, batch_id="b1")
     scenario.breaker.pause(PausedBy.OPERATOR, "maintenance", utc_now())
 
-    assert scenario.recover() == {"lane_paused": 1}
+    assert scenario.recover() == {"paused_by_operator": 1}
     assert (scenario.delivery, executions.started()) == ("Disabled", {})
-    assert metrics_in(capsys.readouterr().out) == {"LanePaused": 1, "RecoveryDue": 1, "RecoveryOverdue": ANY}
+    metrics = metrics_in(capsys.readouterr().out)
+    assert metrics == {"BatchesPausedByOperator": 1, "RecoveryDue": 1, "RecoveryOverdue": ANY}
 
     scenario.breaker.resume(utc_now())
     assert scenario.recover() == {"taken_up": 1}
@@ -292,7 +293,7 @@ def test_recovery_stays_paused_while_the_gateway_still_fails(
     scenario.add("p1")
     scenario.breaker.pause(PausedBy.GATEWAY, "key_refused: no", utc_now())
 
-    assert scenario.recover() == {"lane_paused": 1}  # nothing listens at its address
+    assert scenario.recover() == {"gateway_unreachable": 1}  # nothing listens at its address
     assert (scenario.breaker.state().probe, scenario.delivery, executions.started()) == ("", "Disabled", {})
 
 

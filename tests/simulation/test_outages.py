@@ -1,14 +1,20 @@
 """An outage of the gateway during a batch and REST traffic, and no other fault: nothing fails before the deadline."""
 
 from collections import Counter
+from functools import partial
 from random import Random
 
 import pytest
 
+from payments.application import hold, recover
+from payments.domain.batch.switch import SwitchState
+from payments.domain.deadline import is_missed
 from payments.domain.recovery_timeouts import RecoveryTimeouts
+from simulation.actors import Actors
 from simulation.faults import Chaos, Outage
 from simulation.report import failure_of
 from simulation.run import run
+from simulation.work import Upload, source_of
 
 MINUTE, HOUR = 60.0, 3600.0
 SEEDS = range(12)
@@ -42,3 +48,44 @@ def test_outage_fails_no_payment_before_its_deadline(seconds: float, monkeypatch
         statuses += verdict.statuses
     assert statuses["succeeded"]
     assert bool(statuses["failed"]) is (seconds > RecoveryTimeouts().deadline.total_seconds())
+
+
+def paused_for_hours(patch: pytest.MonkeyPatch) -> None:
+    """An admin pauses each file for two hours of the outage."""
+    upload_file = Actors._uploader
+
+    def pauses(self: Actors, batch_id: str) -> None:
+        sleep = self.world.scheduler.sleep
+        sleep(HOUR)
+        self._answer("switch", {"batch_id": batch_id, "state": SwitchState.PAUSED.value}, batch_id)
+        sleep(2 * HOUR)
+        while self.world.batches.switch_of(batch_id).is_paused:
+            self._answer("switch", {"batch_id": batch_id, "state": SwitchState.RUNNING.value}, batch_id)
+            sleep(MINUTE)
+
+    def uploads(self: Actors, upload: Upload) -> None:
+        self.world.scheduler.spawn("admin", partial(pauses, self, source_of(upload).batch_id))
+        upload_file(self, upload)
+
+    patch.setattr(Actors, "_uploader", uploads)
+    patch.setattr(Actors, "_switches", lambda self, upload: None)
+
+
+@pytest.mark.fault(86, 89)
+def test_pause_of_a_file_stops_the_deadline_of_its_payments(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_an_outage(monkeypatch, 27 * HOUR)
+    paused_for_hours(monkeypatch)
+    for seed in range(3, 6):
+        verdict = run(seed)
+        assert verdict.statuses["failed"]
+        assert not verdict.violations, failure_of(run(seed, keep_trace=True))
+
+
+@pytest.mark.fault(86, 89)
+def test_simulation_detects_a_deadline_that_ignores_a_files_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_an_outage(monkeypatch, 27 * HOUR)
+    paused_for_hours(monkeypatch)
+    for module in (hold, recover):
+        monkeypatch.setattr(module, "is_missed", lambda *facts: is_missed(*facts[:4]))
+    found = next(verdict.violations for verdict in map(run, range(3, 60)) if verdict.violations)
+    assert {violation.invariant for violation in found} == {"failed at the deadline"}

@@ -63,7 +63,7 @@ class Charging:
     - A payment is declined only once its charge is canceled. A declined charge can still be paid with another card.
 
     The class works on payments in plain text. `row_of` converts a payment to the row to store, with its private fields
-    encrypted. `keep` stores the reference of a charge before it is canceled.
+    encrypted. `keep` stores the reference of a charge before it is canceled. `former_of` is that of the batch store.
     """
 
     gateway: PaymentGateway
@@ -72,6 +72,7 @@ class Charging:
     clock: Clock
     timeouts: RecoveryTimeouts = field(default_factory=RecoveryTimeouts)
     environment_id: str = ""
+    former_of: Callable[[str], str] = lambda _: ""
     row_of: Callable[[Payment], Payment] = lambda payment: payment
     keep: Callable[[str], object] = lambda _: None
 
@@ -126,7 +127,11 @@ class Charging:
             )
         if not payment.attempts:
             refused = refusal_of_retry(
-                payment, store=self.store, gateway=self.gateway, environment_id=self.environment_id
+                payment,
+                store=self.store,
+                gateway=self.gateway,
+                environment_id=self.environment_id,
+                linked=self.former_of,
             )
             if refused:
                 return refused

@@ -1,8 +1,11 @@
-"""Whether a payment that was provably not sent may be sent now: the breaker may hold it, its deadline may be over."""
+"""Whether a payment that was provably not sent may be sent now: the breaker or its batch may hold it, its deadline be
+over."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from payments.domain.batch.switch import Switch
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import Clock, iso
 from payments.domain.deadline import MISSED, deadline_of, first_refused_at, is_missed
@@ -17,15 +20,18 @@ REMEMBERED_FOR = timedelta(seconds=5)
 """How long a function instance believes that the breaker is not paused. That it is paused is never believed: the
 payment that tests the gateway must not wait."""
 BATCHES_PAUSED = "batches_paused"
-"""The code of a payment that an operator's pause holds."""
+"""The code of a payment that an operator's pause of all batches holds."""
+BATCH_PAUSED = "batch_paused"
+"""The code of a payment whose own batch is paused."""
+_BATCH_IS_PAUSED = "an operator paused its batch; it is sent when the batch is resumed"
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """Why a payment waits to be sent, and until when, in ISO 8601.
 
-    `next_attempt_at` is "" while the breaker holds it: that ends when the gateway accepts payments again. `fails_at` is
-    "" without a deadline.
+    `next_attempt_at` is "" while the breaker or its batch holds it: that ends when the gateway accepts payments again,
+    or an operator resumes them. `fails_at` is "" without a deadline.
     """
 
     code: str
@@ -36,11 +42,13 @@ class Waiting:
 
 @dataclass
 class Hold:
-    """Looks at the breaker before a payment is sent. `timeouts` has the deadline."""
+    """Looks at the breaker, and at the switch of a payment's batch, before a payment is sent. `timeouts` has the
+    deadline."""
 
     store: BreakerStore
     clock: Clock
     timeouts: RecoveryTimeouts = field(default_factory=RecoveryTimeouts)
+    switch_of: Callable[[Payment], Switch] = lambda _: Switch()
     remembered_for: timedelta = REMEMBERED_FOR
     _state: BreakerState = field(default_factory=BreakerState, init=False)
     _read_at: datetime | None = field(default=None, init=False)
@@ -48,12 +56,14 @@ class Hold:
     def __call__(self, payment: Payment) -> Outcome | None:
         """The outcome of a payment that must not be sent now; None for one that may be sent, or may have been.
 
-        `failed` at its deadline; else `pending` with the reason, while the breaker holds it.
+        `failed` at its deadline; else `pending` with the reason, while the breaker or its batch holds it. Dispatch has
+        just read the switch for a payment that did not wait since.
         """
         if payment.status is not Status.PENDING:
             return None
         state = self.state()
-        if is_missed(payment, self.timeouts.deadline, state, self.clock()):
+        switch = self.switch_of(payment) if payment.version > 1 or payment.not_before else Switch()
+        if is_missed(payment, self.timeouts.deadline, state, self.clock(), switch):
             since = first_refused_at(payment)
             return Outcome(
                 Status.FAILED,
@@ -61,14 +71,20 @@ class Hold:
                 f"the gateway was out of reach since {since and iso(since)}, and its time is over; nothing was charged",
             )
         waits = state.holds(payment) and payment.payment_id != state.probe
-        return Outcome(Status.PENDING, *_reason(state)) if waits else None
+        if waits:
+            return Outcome(Status.PENDING, *_reason(state))
+        if switch.is_paused:
+            return Outcome(Status.PENDING, BATCH_PAUSED, _BATCH_IS_PAUSED)
+        return Outcome(Status.PENDING) if switch.holds else None  # canceled: the report function ends it
 
     def waiting(self, payment: Payment) -> Waiting | None:
         """Why a payment waits, as its client may know it. None unless it is `pending` and held, or was refused."""
         if payment.status is not Status.PENDING:
             return None
-        state = self.state()
-        ends = deadline_of(payment, self.timeouts.deadline, state)
+        state, switch = self.state(), self.switch_of(payment)
+        if switch.is_paused:
+            return Waiting(BATCH_PAUSED, _BATCH_IS_PAUSED)
+        ends = deadline_of(payment, self.timeouts.deadline, state, switch)
         fails_at = iso(ends) if ends else ""
         if state.holds(payment):
             return Waiting(*_reason(state), fails_at=fails_at)

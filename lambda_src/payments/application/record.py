@@ -1,6 +1,7 @@
 """Record: write the outcome of a payment to its row, in the order of versions."""
 
 from payments.domain.clock import Clock
+from payments.domain.errors import UNKNOWN_STATUS
 from payments.domain.outcome import NOT_CHARGED, Outcome
 from payments.domain.payment import RECORDER, IllegalMove, Payment, moved
 from payments.domain.statuses import CAPTURED, OPEN, SETTLED, Status, may_move
@@ -42,6 +43,7 @@ def record(payment_id: str, outcome: Outcome, *, store: PaymentStore, clock: Clo
             or overtaken
             or _is_disproved(outcome, payment)
             or _was_held_before(outcome, payment)
+            or _says_nothing_new(outcome, payment)
             or _speaks_of_another_attempt(outcome, payment.status)
         ):
             return payment
@@ -110,6 +112,13 @@ def _was_held_before(outcome: Outcome, payment: Payment) -> bool:
     """A fraud rule holds a payment once. An execution that reports the hold late must not undo the decision on it."""
     held = any(change.status is Status.IN_REVIEW for change in payment.history)
     return held and bool(payment.hold) and outcome.code == payment.hold
+
+
+def _says_nothing_new(outcome: Outcome, payment: Payment) -> bool:
+    """Whether a payment that waits for its customer still does: no answer is no news. An answer with a status that we
+    do not know is: an operator must look at it."""
+    waits = payment.status is Status.REQUIRES_ACTION and outcome.status is Status.UNKNOWN
+    return waits and outcome.code != UNKNOWN_STATUS
 
 
 def _is_disproved(outcome: Outcome, payment: Payment) -> bool:

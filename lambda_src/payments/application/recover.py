@@ -19,12 +19,11 @@ from payments.application.charge_list import ChargeList
 from payments.application.review import NotHeld, decide, execution_suffix_of
 from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import UNREPORTED, Batch, BatchStatus, Source
-from payments.domain.batch.switch import SwitchState
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import Clock, iso, parse_iso
 from payments.domain.deadline import is_missed
 from payments.domain.due import OF_PAYMENTS, Backlog, Due, Kind
-from payments.domain.errors import PaymentError
+from payments.domain.errors import Misconfigured, PaymentError
 from payments.domain.fraud_hold import Verdict, is_held
 from payments.domain.gateway_event import EventState
 from payments.domain.payment import Payment
@@ -59,6 +58,7 @@ MOST_CANDIDATES = 200
 """The most rows of a kind that are read to find a probe."""
 _ANSWERED = CAPTURED | {Status.DECLINED, Status.REQUIRES_ACTION, Status.IN_REVIEW}
 """Statuses of a probe that only an answer of the gateway can cause."""
+_PAUSES: dict[str, str] = {PausedBy.OUTAGE: "gateway_unreachable", PausedBy.OPERATOR: "paused_by_operator"}
 _Steps = Generator[None]
 """Work that can be interrupted after each step."""
 
@@ -73,7 +73,8 @@ def _ignore(*_: object) -> None:
 
 @dataclass
 class _Run:
-    """One recovery run. `may_start_at` is when it may start the next execution."""
+    """One recovery run. `may_start_at` is when it may start the next execution. `cause` is why the gateway takes no
+    payment now, if it was asked."""
 
     owner: str
     leased_until: datetime
@@ -86,6 +87,7 @@ class _Run:
     found: Counter[str] = field(default_factory=Counter)
     unknown: list[Payment] = field(default_factory=list)
     gateway_answers: bool = True
+    cause: str = ""
     queue_length: int | None = None
 
     def add(self, name: str, number: int = 1) -> None:
@@ -151,12 +153,12 @@ class PaymentRecovery:
         )
         due = self._measured(run, now)
         if not self._holds_lease(run):
-            run.add(*_pause_of(run.breaker))
+            run.add(*_pause_of(run))
             return run.found
         try:
             with self._apart():
                 run.breaker = self._recover_breaker(run)
-            run.add(*_pause_of(run.breaker))
+            run.add(*_pause_of(run))
             self._take_turns(run, due)
             with self._apart():
                 self._ask_the_list(run)
@@ -313,7 +315,10 @@ class PaymentRecovery:
         """Whether the breaker or the switch of its batch keeps the payment from being sent."""
         if run.switches.of(payment).holds:
             return True
-        return run.breaker.holds(payment) and not is_missed(payment, self.timeouts.deadline, run.breaker, now)
+        if not run.breaker.holds(payment):
+            return False
+        switch = run.switches.of(payment)
+        return not is_missed(payment, self.timeouts.deadline, run.breaker, now, switch)
 
     def _look_later(self, payment: Payment, due: Due, at: datetime) -> None:
         self.payments.look_again(payment, replace(due, at=iso(at)))
@@ -373,10 +378,12 @@ class PaymentRecovery:
         if batch is None:
             return
         look = batch.look
-        if look.seen != batch.how_far or run.breaker.paused or batch.switch.state is SwitchState.PAUSED:
+        if look.seen != batch.how_far or run.breaker.paused or batch.switch.is_paused:
             look = replace(look, seen=batch.how_far, seen_since=iso(now))
         if now - parse_iso(look.seen_since) >= max(self.timeouts.overdue, self._queue_wait(run)):
             run.add("batches_stuck")
+        if batch.switch.is_paused and now - parse_iso(batch.switch.at) >= self.timeouts.pause_reminder:
+            run.add("batches_held")
         check_at = self._check_at(batch)
         checks = batch.status is BatchStatus.PROCESSING and not run.breaker.paused
         due = now + self.timeouts.next_run
@@ -483,12 +490,12 @@ class PaymentRecovery:
         probe = self.payments.get(run.breaker.probe) if run.breaker.probe else None
         if probe and (probe.status in _ANSWERED or probe.settles):
             return True
-        if probe and probe.status not in OPEN:
+        if probe and (probe.status not in OPEN or run.switches.of(probe).holds):
             probe = None
         waiting = probe or next(self._pending(run), None)
         if waiting is None:
-            return self._answers()
-        if self._answers():  # send a probe only to a gateway that answers
+            return self._answers(run)
+        if self._answers(run):  # send a probe only to a gateway that answers
             self.breaker.send_probe(waiting.payment_id)
             if self.timeouts.is_due(waiting, self.clock()) or not probe:
                 self._restart(run, waiting)
@@ -506,15 +513,20 @@ class PaymentRecovery:
                 if payment and waits and not run.switches.of(payment).holds:
                     yield payment
 
-    def _answers(self) -> bool:
-        """Whether the gateway answers a neutral question."""
+    def _answers(self, run: _Run) -> bool:
+        """Whether the gateway answers a neutral question. Its error is the cause now: an outage may follow a rejected
+        key, and a rejected key an outage."""
         try:
             self.gateway.check_account()
-        except PaymentError:
+        except PaymentError as error:
+            if error.outage:
+                run.cause = PausedBy.OUTAGE
+            elif isinstance(error, Misconfigured):
+                run.cause = PausedBy.GATEWAY
             return False
         return True
 
 
-def _pause_of(breaker: BreakerState) -> tuple[str, int]:
-    """The finding that the breaker is paused, and 1; 0 if it is not."""
-    return "gateway_unreachable" if breaker.paused_by == PausedBy.OUTAGE else "lane_paused", int(breaker.paused)
+def _pause_of(run: _Run) -> tuple[str, int]:
+    """The finding that the breaker is paused, by its cause, and 1; 0 if it is not. Each cause has an alarm."""
+    return _PAUSES.get(run.cause or run.breaker.paused_by, "lane_paused"), int(run.breaker.paused)

@@ -24,6 +24,7 @@ from payments.domain.retry import (
     RETRY_REFUSED,
     former_id_of,
     is_retry_of,
+    is_shortened,
     may_be_retried,
     retried,
     retry_id_of,
@@ -37,6 +38,9 @@ from payments.ports.payment_store import AlreadyExists, PaymentStore, require
 from payments.ports.token_store import TokenStore
 from payments.ports.workflow import Workflow
 
+_ASKED_ABOUT = (Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION)
+"""The statuses of a payment that may be charged, which the gateway's answer ends."""
+
 
 class RetryRefused(Exception):
     """The payment must not be sent again. The text says why. Nothing was written."""
@@ -47,7 +51,10 @@ class RetryRefused(Exception):
 
 
 class NotRetryable(RetryRefused):
-    """The payment did not end `failed`: it may be charged, or has an answer that a retry does not change."""
+    """The payment did not end `failed`: it may be charged, or has an answer that a retry does not change. `asked`: the
+    gateway is being asked about it, so that a later try has an answer."""
+
+    asked = False
 
 
 class ChargeFound(RetryRefused):
@@ -90,7 +97,11 @@ class Retries:
         """
         former = require(self.store, payment_id)
         if not may_be_retried(former):
-            raise NotRetryable(former, f"payment {payment_id} is {former.status}; only a failed payment is sent again")
+            refused = NotRetryable(
+                former, f"payment {payment_id} is {former.status}; only a failed payment is sent again"
+            )
+            refused.asked = self._ask_about(former, at)
+            raise refused
         retry_id = retry_id_of(payment_id)
         payment, repeated = self._linked(former, self.store.get(retry_id)), True
         if payment is None:
@@ -104,6 +115,14 @@ class Retries:
         if payment.status is Status.PENDING:
             self.workflow.start(retry_id)
         return Retry(payment, repeated)
+
+    def _ask_about(self, former: Payment, at: datetime) -> bool:
+        """Query the gateway for a payment that may be charged, by another execution, at most once a minute."""
+        if former.status not in _ASKED_ABOUT:
+            return False
+        minute = int(at.timestamp()) // 60
+        self.workflow.restart(former.payment_id, f"q{minute:x}", reconcile=True)
+        return True
 
     def _created(self, former: Payment, new: Payment) -> Retry:
         try:
@@ -128,14 +147,20 @@ class Retries:
 
 
 def refusal_of_retry(
-    payment: Payment, *, store: PaymentStore, gateway: ChargeFinder, environment_id: str
+    payment: Payment,
+    *,
+    store: PaymentStore,
+    gateway: ChargeFinder,
+    environment_id: str,
+    linked: Callable[[str], str] = lambda _: "",
 ) -> Outcome | None:
     """Why a payment that is about to be sent must not be, because it is a retry; None if it may be sent.
 
+    `linked` returns what a batch's report noted about a retry's id that is shortened: the id of the payment before it.
     Costs nothing for a payment that is no retry. Otherwise the payment before it must have ended without a charge, the
     gateway is asked about it, and its row names this retry before it returns. Raises the errors of `find`.
     """
-    while former := _former(payment, store):
+    while former := _former(payment, store, linked):
         why = ""
         if not may_be_retried(former):
             why = f"it is the retry of {former.payment_id}, which is {former.status}"
@@ -177,8 +202,11 @@ def require_uncharged(former: Payment, *, gateway: ChargeFinder, environment_id:
         raise found
 
 
-def _former(payment: Payment, store: PaymentStore) -> Payment | None:
+def _former(payment: Payment, store: PaymentStore, linked: Callable[[str], str]) -> Payment | None:
     """The payment that this one is a retry of, or None."""
-    former_id = payment.retry_of or former_id_of(payment.payment_id)
+    former_id = payment.retry_of
+    if not former_id and is_shortened(payment.payment_id):
+        former_id = linked(payment.payment_id)
+    former_id = former_id or former_id_of(payment.payment_id)
     former = store.get(former_id) if former_id else None
     return former if former is not None and is_retry_of(payment, former) else None

@@ -153,7 +153,8 @@ def charge_step(
         seconds = _seconds_to_wait(error, waited)
         seconds += jitter(seconds)
         charging.store.postpone(row.payment_id, now + timedelta(seconds=seconds))
-        if now - _limited_since(row, error, now) >= charging.timeouts.deadline:
+        fails_by_hold = row.status is Status.PENDING and error.outage  # its deadline may stand still
+        if not fails_by_hold and now - _limited_since(row, error, now) >= charging.timeouts.deadline:
             raise  # a payment that was never sent fails; every other one keeps its status, and recovery restarts it
         return wait(seconds)
     if outcome is None:

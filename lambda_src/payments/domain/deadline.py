@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
+from payments.domain.batch.switch import Switch
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import parse_iso
 from payments.domain.errors import GATEWAY_UNREACHABLE, RATE_LIMIT
@@ -12,6 +13,7 @@ from payments.domain.statuses import Status
 MISSED = "gateway_deadline"
 """The code of a payment that failed at its deadline."""
 _REFUSALS = (GATEWAY_UNREACHABLE, RATE_LIMIT)
+_NO_BATCH = Switch()
 _Stop = tuple[datetime, datetime | None]
 """A time in which the clock stands: its begin, and its end, or None while it lasts."""
 
@@ -27,17 +29,19 @@ def first_refused_at(payment: Payment) -> datetime | None:
     return parse_iso(first) if first else None
 
 
-def deadline_of(payment: Payment, allowed: timedelta, breaker: BreakerState) -> datetime | None:
+def deadline_of(
+    payment: Payment, allowed: timedelta, breaker: BreakerState, switch: Switch = _NO_BATCH
+) -> datetime | None:
     """When a payment ends `failed` that was not charged until then, as far as is known now.
 
     None if it has no deadline: it was never refused, or its clock stands now. The clock stands while the payment is
-    held for review, and while an operator has paused the breaker.
+    held for review, and while an operator has paused the breaker, or its batch: `switch` is that of its batch.
     """
     since = first_refused_at(payment)
     if since is None:
         return None
     ends = since + allowed
-    for begin, end in _merged(_stops(payment, breaker)):
+    for begin, end in _merged(_stops(payment, breaker, switch)):
         if begin >= ends:
             break
         if end is None:
@@ -46,17 +50,21 @@ def deadline_of(payment: Payment, allowed: timedelta, breaker: BreakerState) -> 
     return ends
 
 
-def is_missed(payment: Payment, allowed: timedelta, breaker: BreakerState, now: datetime) -> bool:
+def is_missed(
+    payment: Payment, allowed: timedelta, breaker: BreakerState, now: datetime, switch: Switch = _NO_BATCH
+) -> bool:
     """Whether a `pending` payment must end now."""
-    ends = deadline_of(payment, allowed, breaker) if payment.status is Status.PENDING else None
+    ends = deadline_of(payment, allowed, breaker, switch) if payment.status is Status.PENDING else None
     return ends is not None and now >= ends
 
 
-def _stops(payment: Payment, breaker: BreakerState) -> Iterator[_Stop]:
-    for pause in breaker.pauses:
+def _stops(payment: Payment, breaker: BreakerState, switch: Switch) -> Iterator[_Stop]:
+    for pause in (*breaker.pauses, *switch.pauses):
         yield parse_iso(pause.since), parse_iso(pause.until)
     if breaker.paused_by == PausedBy.OPERATOR:
         yield parse_iso(breaker.since), None
+    if switch.is_paused:
+        yield parse_iso(switch.at), None
     for change, following in zip(payment.history, [*payment.history[1:], None], strict=True):
         if change.status is Status.IN_REVIEW:
             yield parse_iso(change.at), parse_iso(following.at) if following else None

@@ -43,6 +43,11 @@ class RecoveryTimeouts:
         return 12 * self.unit
 
     @property
+    def pause_reminder(self) -> timedelta:
+        """How long a batch may stay paused before an alarm reminds of it: four hours."""
+        return 48 * self.unit
+
+    @property
     def next_run(self) -> timedelta:
         """The least time until recovery looks at a row again: a fifth of a unit, one minute."""
         return self.unit // 5

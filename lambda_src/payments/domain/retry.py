@@ -22,6 +22,7 @@ LONGEST_ID = 64
 _NUMBERED = re.compile(r"(?P<base>.+)_r(?P<number>[1-9][0-9]{0,3})", re.ASCII)
 _FIRST = 2
 _DIGITS = 12
+_SHORTENED = re.compile(rf".+-[0-9a-f]{{{_DIGITS}}}_r[1-9][0-9]{{0,3}}", re.ASCII)
 
 
 def retry_id_of(payment_id: str) -> str:
@@ -37,13 +38,19 @@ def retry_id_of(payment_id: str) -> str:
 def former_id_of(payment_id: str) -> str:
     """The id of the payment that this id would be a retry of, the inverse of `retry_id_of`; "" for none.
 
-    An id that was shortened does not tell it: the row of such a retry names it as `retry_of`.
+    An id that was shortened does not tell it: the row of such a retry names it as `retry_of`, and a batch's report
+    notes it for the row of a file.
     """
     base, number = _parts(payment_id)
     if number < _FIRST:
         return ""
     former = base if number == _FIRST else f"{base}_r{number - 1}"
     return former if PAYMENT_ID.fullmatch(former) and retry_id_of(former) == payment_id else ""
+
+
+def is_shortened(payment_id: str) -> bool:
+    """Whether an id may be that of a retry which does not lead back to the id before it."""
+    return len(payment_id) == LONGEST_ID and bool(_SHORTENED.fullmatch(payment_id))
 
 
 def is_retry_of(payment: Payment, former: Payment) -> bool:
@@ -55,7 +62,7 @@ def is_retry_of(payment: Payment, former: Payment) -> bool:
     if payment.retry_of:
         return payment.retry_of == former.payment_id
     same = (payment.money, payment.customer_id) == (former.money, former.customer_id)
-    return same and former_id_of(payment.payment_id) == former.payment_id
+    return same and retry_id_of(former.payment_id) == payment.payment_id
 
 
 def may_be_retried(payment: Payment) -> bool:

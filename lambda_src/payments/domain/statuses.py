@@ -61,7 +61,16 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
             _S.FAILED,
         }
     ),
-    _S.REQUIRES_ACTION: frozenset({_S.PROCESSING, _S.SUCCEEDED, _S.DECLINED, _S.IN_REVIEW, _S.FAILED}),
+    _S.REQUIRES_ACTION: frozenset(
+        {
+            _S.PROCESSING,
+            _S.SUCCEEDED,
+            _S.DECLINED,
+            _S.IN_REVIEW,
+            _S.UNKNOWN,  # the gateway reports a status of its charge that we do not know
+            _S.FAILED,
+        }
+    ),
     _S.IN_REVIEW: frozenset({_S.PENDING, _S.SUCCEEDED, _S.REJECTED, _S.DECLINED}),
     _S.UNKNOWN: frozenset({_S.PROCESSING, _S.SUCCEEDED, _S.DECLINED, _S.REQUIRES_ACTION, _S.IN_REVIEW, _S.FAILED}),
     _S.SUCCEEDED: frozenset({_S.PARTIALLY_REFUNDED, _S.REFUNDED, _S.DISPUTED}),

@@ -76,6 +76,12 @@ class BatchStore(DueIndex, Protocol):
     def switch_of(self, batch_id: str) -> Switch:
         """The current switch. That of an unknown batch lets payments start."""
 
+    def link_retry(self, retry_id: str, payment_id: str) -> None:
+        """Note which payment a retry's id belongs to, if the id itself does not tell. Safe to repeat."""
+
+    def former_of(self, retry_id: str) -> str:
+        """The payment that was noted for a retry's id, or ""."""
+
     def claim_cancel(self, batch_id: str, claim: Claim) -> Batch:
         """Start or take over a pass that ends the payments of a canceled batch without a report. Raises NotClaimed."""
 

@@ -15,6 +15,9 @@ from payments.rest.request import Request
 from payments.rest.services import Services
 from payments.rest.views import accepted_view, link_to
 
+RETRY_AFTER_SECONDS = 60
+"""After this time a payment that the gateway is asked about has an answer, or is asked about again."""
+
 
 def retry_payment(request: Request, services: Services) -> dict[str, Any]:
     """POST /payments/{payment_id}/retry: by its submitter, the customer that owns it, or an admin."""
@@ -35,7 +38,9 @@ def retry_payment(request: Request, services: Services) -> dict[str, Any]:
     try:
         retry, repeated = at_gateway(send)
     except (RetryRefused, VersionConflict) as refused:
-        raise Problem(409, "conflict", f"{_why(shown_to(request, payment), refused)}. Nothing was sent.") from None
+        again = RETRY_AFTER_SECONDS if isinstance(refused, NotRetryable) and refused.asked else 0
+        detail = f"{_why(shown_to(request, payment), refused)}. Nothing was sent."
+        raise Problem(409, "conflict", detail, retry_after_seconds=again) from None
     headers = {"Location": link_to(retry.payment_id)} | ({"Idempotent-Replayed": "true"} if repeated else {})
     return answer(202, accepted_view(retry), headers)
 
@@ -47,6 +52,8 @@ def _why(payment: Payment, refused: Exception) -> str:
             return (
                 f"{refused}, although it is {payment.status}; do not pay it anew, and ask an operator to compare both"
             )
+        case NotRetryable() if refused.asked:
+            return f"{refused}: it may be charged, and the gateway is asked about it now; try again in a minute"
         case NotRetryable():
             instead = _INSTEAD.get(payment.status, "it may be charged; wait for its outcome")
             return f"payment {payment.payment_id} is {payment.status}; only a failed payment is sent again: {instead}"

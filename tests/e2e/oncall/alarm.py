@@ -19,6 +19,7 @@ class Alarm:
 
     def __init__(self, cloudwatch: Any, name: str, suffix: str) -> None:
         self._cloudwatch = cloudwatch
+        self.short_name = name
         self._name = f"payment-{name}-{suffix}"
 
     @property

@@ -133,6 +133,35 @@ def paused_and_forgotten(scene: Scene) -> Iterator[Names]:
 
 
 @contextmanager
+def all_batches_are_paused(scene: Scene) -> Iterator[Names]:
+    scene.run("breaker", "pause", "--reason", "a drill", "--yes")
+    try:
+        yield {}  # the entry's command resumes them
+    finally:
+        scene.run("breaker", "resume")
+
+
+@contextmanager
+def file_paused_for_a_day(scene: Scene) -> Iterator[Names]:
+    scene.run("breaker", "pause", "--reason", "a drill", "--yes")  # otherwise it may be charged before its own pause
+    try:
+        name = scene.files.upload(f"{HEADER}\n{scene.new_id()},5,USD\n")
+        eventually("the file to be read", lambda: scene.files.line(name))
+        batch_id = scene.files.batch_id(name)
+        scene.run("batch", "pause", batch_id)
+    finally:
+        scene.run("breaker", "resume")
+    scene.client("dynamodb").update_item(
+        TableName=scene.outputs["processing_status_table"],
+        Key={"batch_id": {"S": batch_id}, "item": {"S": "SUMMARY"}},
+        UpdateExpression="SET switch_at = :then",
+        ExpressionAttributeValues={":then": {"S": iso(utc_now() - LONG_AGO)}},
+    )
+    yield {BATCH: batch_id}  # the entry's command resumes it
+    assert "succeeded" in scene.files.result(name, "results")
+
+
+@contextmanager
 def rejected_key(scene: Scene) -> Iterator[Names]:
     scene.gateway.fault(kind="unauthorized", times=100_000)
     try:
@@ -288,6 +317,8 @@ INCIDENTS = [
     Incident("payments-failed", "an outage of more than a day", refused_until_the_deadline, short=True),
     Incident("gateway-misconfigured", "the key is rejected", rejected_key),
     Incident("gateway-unreachable", "connections are refused", outage),
+    Incident("batches-paused", "an operator pauses all batches", all_batches_are_paused, short=True),
+    Incident("batch-held", "a file stays paused", file_paused_for_a_day),
     Incident("payments-in-review", "small charges on many cards", many_cards_of_one_customer),
     Incident("api-5xx", "workflows cannot be started", workflows_cannot_be_started),
     Incident("suspicious-declines", "stolen cards", stolen_cards),

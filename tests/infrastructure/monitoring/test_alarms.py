@@ -10,6 +10,7 @@ from local.ministack.fixes.cloudwatch.metric_math import evaluate
 from payments.domain.statuses import Status
 from payments.observability import metrics
 from payments.observability.metrics import (
+    BATCHES_HELD,
     BATCHES_PAUSED,
     BATCHES_STUCK,
     CONTRADICTING_EVENTS,
@@ -19,6 +20,7 @@ from payments.observability.metrics import (
     GATEWAY_UNREACHABLE,
     NAMESPACE,
     OUTCOMES,
+    PAUSED_BY_OPERATOR,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
     SUSPICIOUS_DECLINES,
@@ -49,6 +51,8 @@ OTHERS = {
         1, 120, frozenset({f"{NAMESPACE} {GATEWAY_MISCONFIGURED}", f"{NAMESPACE} {BATCHES_PAUSED}"})
     ),
     "gateway-unreachable": Expected(1, 120, frozenset({f"{NAMESPACE} {GATEWAY_UNREACHABLE}"})),
+    "batches-paused": Expected(1, 120, frozenset({f"{NAMESPACE} {PAUSED_BY_OPERATOR}"})),
+    "batch-held": Expected(1, 600, frozenset({f"{NAMESPACE} {BATCHES_HELD}"})),
     "gateway-backlog": Expected(150, 60, frozenset({f"{NAMESPACE} {GATEWAY_BACKLOG_SECONDS}"}), "Maximum"),
     "sweeper-silent": Expected(1, 600, frozenset({"AWS/Lambda Invocations"})),
     "payments-overdue": Expected(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_OVERDUE}"})),
@@ -73,6 +77,8 @@ OTHERS = {
 OURS = (
     "gateway-misconfigured",
     "gateway-unreachable",
+    "batches-paused",
+    "batch-held",
     "payments-overdue",
     "payments-in-review",
     "gateway-contradicts",

@@ -1,12 +1,13 @@
 """Which payments may be sent while the breaker is paused, and the end of those that wait too long."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
 
 from fakes.batch_breaker import MemoryBreakerStore
 from payments.application.hold import REMEMBERED_FOR, Hold, Waiting
+from payments.domain.batch.switch import Switch, SwitchState
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso
 from payments.domain.fraud_hold import Verdict
@@ -37,10 +38,14 @@ class HoldScenario:
     clock: FixedClock = field(default_factory=FixedClock)
 
     def __post_init__(self) -> None:
-        self.hold = Hold(self.store, self.clock)
+        self.switch = Switch()
+        self.hold = Hold(self.store, self.clock, switch_of=lambda row: self.switch if row.batch_id else Switch())
 
     def pause(self, by: PausedBy, reason: str = "gateway_unreachable: no connection") -> None:
         self.store.pause(by, reason, self.clock())
+
+    def turn(self, state: SwitchState) -> None:
+        self.switch = self.switch.turned(state, "admin:jo", iso(self.clock()))
 
     def code(self, row: Payment) -> str:
         outcome = self.hold(row)
@@ -106,6 +111,37 @@ def test_waiting_of_a_payment_that_was_never_tried_has_no_end() -> None:
     waiting = scenario.hold.waiting(batch_payment())
     assert waiting
     assert (waiting.code, waiting.next_attempt_at, waiting.fails_at) == ("gateway_unreachable", "", "")
+
+
+@pytest.mark.fault(89)
+def test_hold_keeps_a_payment_that_waited_while_its_batch_is_paused() -> None:
+    scenario, waited = HoldScenario(), replace(batch_payment(), not_before=iso(NOON))
+    scenario.turn(SwitchState.PAUSED)
+    for row in (waited, refused(batch_payment())):
+        assert scenario.code(row) == "batch_paused"
+    assert scenario.code(refused(payment())) == ""
+    assert scenario.hold.waiting(batch_payment()) == Waiting(
+        "batch_paused", "an operator paused its batch; it is sent when the batch is resumed"
+    )
+    scenario.turn(SwitchState.RUNNING)
+    assert scenario.hold(waited) is None
+    scenario.turn(SwitchState.CANCELED)
+    assert scenario.hold(waited) == Outcome(Status.PENDING)  # it is not sent; the report function ends it
+
+
+@pytest.mark.fault(86, 89)
+def test_hold_fails_a_refused_payment_later_by_the_pause_of_its_batch() -> None:
+    scenario, row = HoldScenario(), refused(batch_payment())
+    scenario.turn(SwitchState.PAUSED)
+    scenario.clock.wait(2 * DAY)
+    assert scenario.code(row) == "batch_paused"
+    scenario.turn(SwitchState.RUNNING)
+    assert scenario.hold(row) is None
+    waiting = scenario.hold.waiting(row)
+    assert waiting
+    assert waiting.fails_at[:16] == iso(NOON + 3 * DAY)[:16]
+    scenario.clock.wait(DAY)
+    assert scenario.code(row) == "gateway_deadline"
 
 
 @pytest.mark.parametrize("status", [Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION])

@@ -217,6 +217,16 @@ def test_record_when_captured_then_a_late_answer_does_not_take_it_back(outcome: 
     assert recorded(stored(Status.PROCESSING, Status.SUCCEEDED), Outcome(outcome)).status is Status.SUCCEEDED
 
 
+@pytest.mark.parametrize(
+    ("code", "status"), [("unknown_status", Status.UNKNOWN), ("no_answer", Status.REQUIRES_ACTION)]
+)
+def test_record_of_a_waiting_customer_takes_an_unknown_status_as_news(code: str, status: Status) -> None:
+    """No answer is no news. A status that we do not know is: an operator must look at it."""
+    outcome = Outcome(Status.UNKNOWN, code, "Stripe reports the status requires_capture", gateway_reference="pi_2")
+    changed = recorded(stored(Status.PROCESSING, Status.REQUIRES_ACTION), outcome)
+    assert (changed.status, changed.code) == (status, code if status is Status.UNKNOWN else "")
+
+
 def test_record_when_the_payment_is_not_stored_then_it_is_named() -> None:
     with pytest.raises(LookupError, match="pay_1"):
         recorded(MemoryPaymentStore(), CHARGED)

@@ -723,11 +723,29 @@ def test_recovery_resumes_where_the_gateway_refuses_to_search() -> None:
     assert scenario.recover()["lane_paused"] == 0
 
 
+@pytest.mark.fault(19, 86)
+@pytest.mark.parametrize(
+    ("by", "now", "finding"),
+    [
+        (PausedBy.GATEWAY, FaultKind.NOT_SENT, "gateway_unreachable"),
+        (PausedBy.OUTAGE, FaultKind.NOT_SENT, "gateway_unreachable"),
+        (PausedBy.GATEWAY, FaultKind.UNAUTHORIZED, "lane_paused"),
+        (PausedBy.OUTAGE, FaultKind.UNAUTHORIZED, "lane_paused"),
+    ],
+)
+def test_recovery_counts_a_pause_under_its_cause_of_now(by: PausedBy, now: FaultKind, finding: str) -> None:
+    """Each has an alarm: an outage is seen although a rejected key paused the breaker, and clears before the key."""
+    scenario = paused(REFUSED, by=by)
+    scenario.gateway.fail(Fault(now, times=100))
+    found = scenario.recover(after_units=1)
+    assert {name for name in ("gateway_unreachable", "lane_paused", "paused_by_operator") if found[name]} == {finding}
+
+
 def test_recovery_leaves_it_to_the_operator_to_resume_their_pause() -> None:
     scenario = paused(REFUSED, by=PausedBy.OPERATOR)
     scenario.recover(after_units=2)
     scenario.run()
-    assert scenario.recover(after_units=100)["lane_paused"] == 1
+    assert scenario.recover(after_units=100)["paused_by_operator"] == 1
     assert scenario.breaker.state() == BreakerState("operator", "the key is refused", iso(NOON))
     assert not scenario.delivery.on
     scenario.breaker.resume(NOON)
@@ -991,6 +1009,32 @@ def test_recovery_counts_no_paused_batch_as_stuck() -> None:
 
 
 @pytest.mark.fault(89)
+def test_recovery_reminds_of_a_batch_that_is_paused_for_hours() -> None:
+    scenario = RecoveryScenario()
+    scenario.split(batch_payment("p2", 2))
+    switched(scenario, SwitchState.PAUSED)
+    assert [scenario.recover(after_units=12)["batches_held"] for _ in range(5)] == [0, 0, 0, 1, 1]
+    switched(scenario, SwitchState.RUNNING)
+    assert scenario.recover(after_units=1)["batches_held"] == 0
+
+
+@pytest.mark.fault(86, 89)
+def test_recovery_leaves_a_paused_payment_beyond_the_outages_deadline() -> None:
+    scenario = RecoveryScenario()
+    back = after(batch_payment("p2", 2), Status.PROCESSING, Status.PENDING)
+    refusal = Change(3, Status.PENDING, iso(NOON), SENDER, GATEWAY_UNREACHABLE)
+    scenario.split(replace(back, history=(refusal,)))
+    switched(scenario, SwitchState.PAUSED)
+    scenario.clock.wait(timedelta(days=2))
+    switched(scenario, SwitchState.RUNNING)
+    scenario.breaker.pause(PausedBy.OUTAGE, "gateway_unreachable: no connection", scenario.clock())
+    scenario.gateway.fail(Fault(FaultKind.NOT_SENT, times=1000))
+    assert scenario.recover()["taken_up"] == 0
+    scenario.clock.wait(timedelta(days=1))
+    assert scenario.recover()["taken_up"] == 1
+
+
+@pytest.mark.fault(89)
 def test_recovery_queues_the_rows_of_a_resumed_batch_in_its_next_run() -> None:
     scenario = RecoveryScenario()
     back = after(batch_payment("p3", 3), Status.PROCESSING, Status.PENDING)
@@ -1030,6 +1074,18 @@ def test_recovery_lets_the_report_function_end_a_canceled_batch() -> None:
     scenario.batches.save_cancel("b1", "run", CancelPass(passed_at=iso(scenario.clock())))
     assert scenario.recover(after_units=1)["batches_resumed"] == 0
     assert scenario.recover(after_units=1)["batches_resumed"] == 1  # a row is still open
+
+
+@pytest.mark.fault(86, 89)
+def test_recovery_takes_another_probe_when_the_firsts_batch_is_paused() -> None:
+    scenario = RecoveryScenario(replace(REFUSED, payment_id="pay_2"))
+    scenario.split(after(batch_payment("p2", 2), Status.PROCESSING, Status.PENDING))
+    scenario.breaker.pause(PausedBy.OUTAGE, "gateway_unreachable: no", scenario.clock())
+    scenario.breaker.send_probe("p2")
+    switched(scenario, SwitchState.PAUSED)
+    scenario.recover(after_units=2)
+    assert scenario.breaker.state().probe == "pay_2"
+    assert scenario.workflow.started == ["pay_2.2"]
 
 
 @pytest.mark.parametrize("state", [SwitchState.PAUSED, SwitchState.CANCELED])

@@ -1,8 +1,10 @@
 """Send a failed payment again: at most one charge, from every side."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -27,7 +29,7 @@ from payments.application.validate import PaymentMethods
 from payments.domain.errors import NotSent, OutcomeUnknown, PaymentError
 from payments.domain.outcome import Outcome
 from payments.domain.payment import Payment
-from payments.domain.retry import RETRY_REFUSED
+from payments.domain.retry import RETRY_REFUSED, is_retry_of, retry_id_of
 from payments.domain.sealed_fields import rewritten
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
@@ -56,7 +58,7 @@ class RetryScenario:
         """Store a payment as it is, encrypted."""
         self.store.create(row)
 
-    def retry(self, payment_id: str = "pay_1") -> Any:
+    def retry(self, payment_id: str = "pay_1", at: datetime = NOON) -> Any:
         """Send a payment again."""
         retries = Retries(
             self.store,
@@ -67,12 +69,19 @@ class RetryScenario:
             check=self.checked.append,
             tokens=self.tokens,
         )
-        return retries.retry(payment_id, by="admin:sub", at=NOON, correlation_id="request-2")
+        return retries.retry(payment_id, by="admin:sub", at=at, correlation_id="request-2")
 
-    def charge(self, payment_id: str) -> Outcome:
+    def charge(self, payment_id: str, former_of: Mapping[str, str] = MappingProxyType({})) -> Outcome:
         """Charge a payment and record its outcome."""
         methods = PaymentMethods(MemoryCustomerStore(), "", MemoryTokenStore(), self.clock)
-        charging = Charging(self.gateway, methods, self.store, self.clock, environment_id=ENVIRONMENT)
+        charging = Charging(
+            self.gateway,
+            methods,
+            self.store,
+            self.clock,
+            environment_id=ENVIRONMENT,
+            former_of=lambda retry_id: former_of.get(retry_id, ""),
+        )
         row = opened(self.store.get(payment_id), self.encryptor)
         charging = replace(charging, row_of=lambda paid: rewritten(paid, self.encryptor.seal))
         outcome = charging.charge(row)
@@ -81,9 +90,13 @@ class RetryScenario:
 
     def charged_elsewhere(self, payment_id: str = "pay_1", method: str = "pm_card_visa") -> None:
         """The gateway has a charge under the payment's ids."""
-        request = ChargeRequest(payment_id, self.row().money, method, environment_id=ENVIRONMENT)
+        request = ChargeRequest(payment_id, self.row(payment_id).money, method, environment_id=ENVIRONMENT)
         with suppress(PaymentError):  # of a declined card, or one that must authenticate
             self.gateway.charge(request)
+
+    def retry_is_known(self, payment_id: str, retry_id: str) -> bool:
+        """Whether one stored payment counts as the retry of another."""
+        return is_retry_of(self.row(retry_id), self.row(payment_id))
 
     def row(self, payment_id: str = "pay_1") -> Payment:
         """A stored payment."""
@@ -127,11 +140,24 @@ PATHS: dict[Status, tuple[Status, ...]] = {
 
 @pytest.mark.fault(90)
 @pytest.mark.parametrize("status", PATHS)
-def test_retry_when_not_failed_then_nothing_is_written_or_started(status: Status) -> None:
+def test_retry_when_not_failed_then_nothing_is_written_or_sent(status: Status) -> None:
     scenario = RetryScenario(after(payment(), *PATHS[status]))
     with pytest.raises(NotRetryable, match=f"pay_1 is {status}"):
         scenario.retry()
-    assert (set(scenario.store.rows), scenario.row().retried_as, scenario.workflow.started) == ({"pay_1"}, "", [])
+    assert (set(scenario.store.rows), scenario.row().retried_as) == ({"pay_1"}, "")
+    assert scenario.workflow.started == scenario.workflow.reconciling  # these only ask
+
+
+@pytest.mark.fault(90)
+@pytest.mark.parametrize("status", PATHS)
+def test_retry_of_what_may_be_charged_asks_about_it_once_a_minute(status: Status) -> None:
+    scenario = RetryScenario(after(payment(), *PATHS[status]))
+    asked = status in (Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION)
+    for seconds in (0, 59, 60):
+        with pytest.raises(NotRetryable) as refused:
+            scenario.retry(at=NOON + timedelta(seconds=seconds))
+        assert refused.value.asked is asked
+    assert len(scenario.workflow.reconciling) == (2 if asked else 0)
 
 
 @pytest.mark.fault(90)
@@ -208,6 +234,18 @@ def test_charge_of_a_row_with_a_retrys_id_links_it_first() -> None:
     scenario.add(batch_payment("pay_1_r2"))
     assert scenario.charge("pay_1_r2").status is Status.SUCCEEDED
     assert scenario.row().retried_as == "pay_1_r2"
+
+
+@pytest.mark.fault(90)
+def test_charge_of_a_row_with_a_shortened_id_links_what_the_report_noted() -> None:
+    old = after(payment("p" * 62), Status.FAILED)
+    scenario = RetryScenario(old)
+    retry_id = retry_id_of(old.payment_id)
+    scenario.add(batch_payment(retry_id))
+    scenario.charged_elsewhere(old.payment_id)
+    outcome = scenario.charge(retry_id, former_of={retry_id: old.payment_id})
+    assert (outcome.status, outcome.code) == (Status.REJECTED, RETRY_REFUSED)
+    assert scenario.retry_is_known(old.payment_id, retry_id)
 
 
 @pytest.mark.fault(90)

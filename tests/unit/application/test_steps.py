@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from fakes.audit import MemoryAuditStore
+from fakes.batch_breaker import MemoryBreakerStore
 from fakes.customers import MemoryCustomerStore
 from fakes.events import MemoryEventStore
 from fakes.field_encryptor import MemoryFieldEncryptor
@@ -23,6 +24,7 @@ from fakes.tokens import MemoryTokenStore
 from payments.application.batch.close_rows import BatchRows
 from payments.application.charge import Charging
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
+from payments.application.hold import Hold
 from payments.application.sealed_payments import opened
 from payments.application.steps import (
     LONGEST_WAIT_SECONDS,
@@ -35,8 +37,9 @@ from payments.application.steps import (
 )
 from payments.application.validate import PaymentMethods
 from payments.domain.audit_chain import verify
+from payments.domain.batch_breaker import PausedBy
 from payments.domain.clock import iso
-from payments.domain.errors import POLICIES, Misconfigured, OutcomeUnknown, PaymentError
+from payments.domain.errors import POLICIES, RATE_LIMIT, Misconfigured, OutcomeUnknown, PaymentError, RateLimited
 from payments.domain.events import payment_event
 from payments.domain.gateway_event import EventState
 from payments.domain.money import Money
@@ -254,6 +257,30 @@ def test_first_429_after_a_weekend_with_a_rejected_key_waits() -> None:
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED))
     assert scenario.charge()["wait_seconds"]
     assert scenario.now.status is Status.PENDING
+
+
+class BusyGateway(Recording):
+    """Limits all requests of the account."""
+
+    def charge(self, request: ChargeRequest) -> GatewayCharge:
+        """Raises RateLimited."""
+        raise RateLimited(RATE_LIMIT, "Stripe asked us to slow down", retry_after_seconds=600, outage=True)
+
+
+@pytest.mark.fault(12, 86)
+def test_charge_step_limited_for_a_day_waits_on_by_an_operators_pause() -> None:
+    scenario, breaker = StepScenario(), MemoryBreakerStore()
+    scenario.gateway = BusyGateway(scenario.clock)
+    hold = Hold(breaker, scenario.clock)
+    state = scenario.charge(hold=hold)
+    breaker.pause(PausedBy.OPERATOR, "maintenance", scenario.clock())
+    scenario.clock.wait(timedelta(hours=20))
+    breaker.resume(scenario.clock())
+    while "wait_seconds" in state:
+        scenario.clock.wait(timedelta(seconds=state["wait_seconds"]))
+        state = scenario.charge(state, hold=hold)
+    assert state["outcome"]["code"] == "gateway_deadline"
+    assert timedelta(hours=44) <= scenario.clock() - NOON < timedelta(hours=45)
 
 
 @pytest.mark.fault(54)

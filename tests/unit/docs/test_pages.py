@@ -231,7 +231,7 @@ def test_waits_when_read_then_they_are_those_of_the_code() -> None:
     restarted = [_units_until_due(status, restarts=0) for status in ("unknown", "processing", "requires_action")]
     longest = [_units_until_due(status, restarts=9) for status in ("unknown", "requires_action")]
     one = RecoveryTimeouts(timedelta(seconds=1))
-    ends = [int(wait.total_seconds()) for wait in (one.proof, one.authentication, one.overdue)]
+    ends = [int(wait.total_seconds()) for wait in (one.proof, one.authentication, one.overdue, one.pause_reminder)]
 
     assert [int(units) for _, units, _ in rows] == [*restarted, *longest, *ends]
     assert all(_duration(wait) == int(units) * RecoveryTimeouts().unit for _, units, wait in rows)

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from payments.domain.batch.switch import MOST_PAUSES, Switch, SwitchState
 from payments.domain.batch_breaker import BreakerState, Pause, PausedBy
 from payments.domain.clock import iso
 from payments.domain.deadline import deadline_of, first_refused_at, is_missed
@@ -74,6 +75,28 @@ def test_deadline_is_none_during_a_pause_that_began_before_it() -> None:
     assert deadline_of(refused(NOON), DAY, breaker) is None
     late = BreakerState(PausedBy.OPERATOR, "maintenance", iso(NOON + DAY))
     assert deadline_of(refused(NOON), DAY, late) == NOON + DAY
+
+
+@pytest.mark.fault(86, 89)
+def test_deadline_stands_still_while_the_batch_of_a_payment_is_paused() -> None:
+    batch = Switch().turned(SwitchState.PAUSED, "admin:jo", iso(NOON + HOUR))
+    assert deadline_of(refused(NOON), DAY, RUNNING, batch) is None
+    assert not is_missed(refused(NOON), DAY, RUNNING, NOON + 9 * DAY, batch)
+    batch = batch.turned(SwitchState.RUNNING, "admin:jo", iso(NOON + 3 * HOUR))
+    assert deadline_of(refused(NOON), DAY, RUNNING, batch) == NOON + DAY + 2 * HOUR
+    assert deadline_of(refused(NOON), DAY, paused((2, 5)), batch) == NOON + DAY + 4 * HOUR
+    assert is_missed(refused(NOON), DAY, RUNNING, NOON + DAY + 2 * HOUR, batch)
+
+
+def test_switch_remembers_its_latest_pauses_only() -> None:
+    switch = Switch()
+    for hour in range(2 * MOST_PAUSES + 2):
+        state = SwitchState.RUNNING if hour % 2 else SwitchState.PAUSED
+        switch = switch.turned(state, "admin:jo", iso(NOON + hour * HOUR))
+    assert len(switch.pauses) == MOST_PAUSES
+    last = 2 * MOST_PAUSES + 1
+    assert switch.pauses[-1] == Pause(iso(NOON + (last - 1) * HOUR), iso(NOON + last * HOUR))
+    assert switch.turned(SwitchState.CANCELED, "admin:jo", "").pauses == switch.pauses
 
 
 @pytest.mark.parametrize("by", [PausedBy.GATEWAY, PausedBy.OUTAGE])

@@ -216,7 +216,7 @@ def test_replay_when_none_is_meant_then_names_the_errors_that_are_there(
 ) -> None:
     scenario.dead_letter(scenario.stored(batch_payment("pay_new")), LOOKUP)
     result = scenario.payctl("dlq", "replay", *which, "--yes")
-    assert result.exit_code == Exit.FAILED
+    assert result.exit_code == Exit.NONE_FOUND
     assert "NotStored" in result.stderr
 
 

@@ -93,6 +93,18 @@ def test_retry_when_not_failed_then_409_with_the_status_and_why(
 
 
 @pytest.mark.fault(90)
+def test_retry_of_an_unknown_payment_starts_a_recheck_and_says_when(scenario: RestScenario) -> None:
+    former = replace(scenario.payments.rows["pay_1"], status=Status.UNKNOWN)
+    scenario.payments.rows["pay_1"] = former
+    answer = retry(scenario)
+    assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (409, "60")
+    assert "the gateway is asked about it now" in answer["body"]["detail"]
+    assert [name.partition(".")[0] for name in scenario.workflow.reconciling] == ["pay_1"]
+    scenario.payments.rows["pay_1"] = replace(former, status=Status.FAILED)
+    assert retry(scenario)["statusCode"] == 202
+
+
+@pytest.mark.fault(90)
 def test_retry_when_the_gateway_has_a_charge_then_409_says_so(scenario: RestScenario) -> None:
     money = scenario.payments.rows["pay_1"].money
     scenario.gateway.charge(ChargeRequest("pay_1", money, "pm_card_visa", environment_id="env1"))

@@ -18,6 +18,7 @@ from payments.domain.batch.errors import CellError, RejectedRow
 from payments.domain.batch.report import FileParts, ReportProgress, ResultFile
 from payments.domain.batch.state import UNREPORTED, Batch, BatchStatus, Look, Progress, ResultRow, Source
 from payments.domain.batch.switch import CancelPass, Switch, SwitchState
+from payments.domain.batch_breaker import Pause
 from payments.domain.clock import iso
 from payments.domain.due import AT_ONCE, Kind
 from payments.domain.payment import Payment
@@ -35,6 +36,8 @@ COUNTERS = 16
 """The number of items that count closed rows. With a single one, the transactions of a batch that closes dozens of rows
 a second would often conflict and be retried."""
 ROW = "ROW#"
+_RETRY, _FORMER = "retry#", "FORMER"
+"""The key of the item that leads from a shortened retry's id to the payment before it."""
 _UNFINISHED = "yes"
 """The partition of the older index."""
 _ITEMS_A_WRITE = 25  # BatchWriteItem's limit
@@ -155,7 +158,8 @@ class DynamoBatchStore(DynamoDueIndex):
     def set_switch(self, batch: Batch, switch: Switch) -> None:
         """Set the switch with one conditional write: no report, and the switch as read. Raises NotClaimed."""
         again = {} if switch.holds else {"checked_line": 0}
-        values = {"switch": switch.state.value, "switch_by": switch.by, "switch_at": switch.at, "due_at": switch.at}
+        values: dict[str, Any] = {"switch": switch.state.value, "switch_by": switch.by, "switch_at": switch.at}
+        values |= {"due_at": switch.at, "switch_pauses": [f"{pause.since}/{pause.until}" for pause in switch.pauses]}
         # batches from before the switch existed have none
         seen = "#switch = :seen" if batch.switch.at else "attribute_not_exists(switch_at)"
         splitting, processing = (status.value for status in UNREPORTED)
@@ -168,15 +172,30 @@ class DynamoBatchStore(DynamoDueIndex):
         )
 
     def switch_of(self, batch_id: str) -> Switch:
-        """The switch, from a strongly consistent read of three attributes of the summary."""
+        """The switch, from a strongly consistent read of its attributes of the summary."""
         item = self._client.get_item(
             TableName=self._table,
             Key=_key(batch_id),
-            ProjectionExpression="#switch, switch_by, switch_at",
+            ProjectionExpression="#switch, switch_by, switch_at, switch_pauses",
             ExpressionAttributeNames={"#switch": "switch"},
             ConsistentRead=True,
         ).get("Item", {})
         return _switch_of(from_item(item))
+
+    def link_retry(self, retry_id: str, payment_id: str) -> None:
+        """Note the payment in an item of its own."""
+        self._client.update_item(
+            TableName=self._table,
+            Key=_key(f"{_RETRY}{retry_id}", _FORMER),
+            UpdateExpression="SET payment_id = :payment_id",
+            ExpressionAttributeValues={":payment_id": {"S": payment_id}},
+        )
+
+    def former_of(self, retry_id: str) -> str:
+        """The noted payment, or ""."""
+        key = _key(f"{_RETRY}{retry_id}", _FORMER)
+        item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item", {})
+        return item["payment_id"]["S"] if item else ""
 
     def claim_cancel(self, batch_id: str, claim: Claim) -> Batch:
         """Claim the pass with one conditional write, and return the batch. Raises NotClaimed."""
@@ -371,7 +390,8 @@ def _batch_of(summary: Mapping[str, Any], *counters: Mapping[str, Any]) -> Batch
 def _switch_of(values: Mapping[str, Any]) -> Switch:
     """The switch in a summary. Batches from before it existed are running."""
     state = SwitchState(values.get("switch", SwitchState.RUNNING))
-    return Switch(state, values.get("switch_by", ""), values.get("switch_at", ""))
+    pauses = tuple(Pause(*pause.split("/")) for pause in values.get("switch_pauses", ()))
+    return Switch(state, values.get("switch_by", ""), values.get("switch_at", ""), pauses)
 
 
 def _report_of(values: Mapping[str, Any]) -> ReportProgress:

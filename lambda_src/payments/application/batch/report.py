@@ -130,6 +130,7 @@ class Reporter:
         )
         next_checkpoint = seconds_left() - CHECKPOINT_SECONDS
         for row in self._ready(rows):
+            self._link(row)
             _add(files, row, cells, id_place)
             files.line = row.line
             left = seconds_left()
@@ -139,6 +140,13 @@ class Reporter:
             if left < RESERVE_SECONDS:
                 return False
         return True
+
+    def _link(self, row: RejectedRow | ResultRow) -> None:
+        """Note which payment the row of resubmit.csv belongs to, if its shortened id does not tell."""
+        if isinstance(row, ResultRow) and row.status == Status.FAILED:
+            retry_id = retry_id_of(row.payment_id)
+            if former_id_of(retry_id) != row.payment_id:
+                self.batches.link_retry(retry_id, row.payment_id)
 
     def _checkpoint(self, files: ResultFiles, batch: Batch, owner: str, *, release: bool) -> None:
         """Upload the parts that are full, store the rest, and then the line. The next run continues after it."""
@@ -203,9 +211,8 @@ def _add(
         files.add_error(_error_of(row), row.payment_id)
     elif row.status == Status.FAILED:
         retry_id = retry_id_of(row.payment_id)
-        in_file = former_id_of(retry_id) == row.payment_id  # a shortened id does not lead back
-        files.add_error(_error_of_failed(row, retry_id if in_file else ""), row.payment_id)
-        found = _cells_of(row.line, cells) if in_file else None
+        files.add_error(_error_of_failed(row, retry_id), row.payment_id)
+        found = _cells_of(row.line, cells)
         if found:
             files.add_resubmit([*found[:id_place], retry_id, *found[id_place + 1 :]])
 
@@ -251,8 +258,9 @@ def _error_of(row: ResultRow) -> CellError:
 
 
 def _error_of_failed(row: ResultRow, retry_id: str) -> CellError:
-    """The error of a payment that was provably not charged. `retry_id` is "" if resubmit.csv does not have its row."""
-    what_to_do = f"send it again with payctl payment retry {row.payment_id}"
-    if retry_id:
-        what_to_do = f"upload resubmit.csv, which has the row as {retry_id}, or {what_to_do}: it is charged once"
+    """The error of a payment that was provably not charged."""
+    what_to_do = (
+        f"upload resubmit.csv, which has the row as {retry_id}, or send it again with payctl payment retry "
+        f"{row.payment_id}: it is charged once"
+    )
     return CellError(row.line, "", "", row.reason or row.code or "it was not charged", what_to_do)

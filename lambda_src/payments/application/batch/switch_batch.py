@@ -1,7 +1,7 @@
 """Pause, resume or cancel one batch: the switch on its row."""
 
 from payments.domain.batch.state import UNREPORTED, Batch
-from payments.domain.batch.switch import Switch, SwitchState
+from payments.domain.batch.switch import SwitchState
 from payments.domain.clock import Clock, iso
 from payments.ports.batch_store import BatchStore, NotClaimed
 
@@ -37,7 +37,7 @@ def switch_batch(batch_id: str, state: SwitchState, *, by: str, batches: BatchSt
         if batch.switch.is_canceled or batch.status not in UNREPORTED:
             raise NotSwitched(batch)
         try:
-            batches.set_switch(batch, Switch(state, by, iso(clock())))
+            batches.set_switch(batch, batch.switch.turned(state, by, iso(clock())))
         except NotClaimed:
             continue
         return batches.get(batch_id) or batch

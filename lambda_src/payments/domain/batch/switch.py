@@ -4,7 +4,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from payments.domain.batch_breaker import Pause
 from payments.domain.clock import iso, parse_iso
+
+MOST_PAUSES = 50
+"""The most pauses that a batch remembers, the latest ones. Each stops the deadlines of its payments."""
 
 
 class SwitchState(StrEnum):
@@ -20,11 +24,13 @@ class SwitchState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """The state, who set it last, and when; both are "" if it was never set."""
+    """The state, who set it last, and when; both are "" if it was never set. `pauses` are the latest ones that are
+    over."""
 
     state: SwitchState = SwitchState.RUNNING
     by: str = ""
     at: str = ""
+    pauses: tuple[Pause, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -35,6 +41,16 @@ class Switch:
     def is_canceled(self) -> bool:
         """Whether the batch is canceled."""
         return self.state is SwitchState.CANCELED
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the batch waits until an operator resumes it."""
+        return self.state is SwitchState.PAUSED
+
+    def turned(self, state: SwitchState, by: str, at: str) -> "Switch":
+        """The switch after an operator has set it. A pause that ends is remembered."""
+        ended = (Pause(self.at, at),) if self.is_paused else ()
+        return Switch(state, by, at, (*self.pauses, *ended)[-MOST_PAUSES:])
 
     def resumed_after(self, time: str) -> bool:
         """Whether the batch was resumed after this time: messages from before may be gone."""

@@ -31,7 +31,7 @@ from payments.domain.clock import iso
 from payments.domain.merchants import Merchants
 from payments.domain.money import Money
 from payments.domain.payment import Payment, PaymentRequest, accepted, moved
-from payments.domain.retry import RETRY_REFUSED, retried
+from payments.domain.retry import RETRY_REFUSED, retried, retry_id_of
 from payments.domain.sealed_text import REFERENCE
 from payments.domain.statuses import Status
 from payments.ports.batch_files import UploadLost
@@ -207,12 +207,15 @@ def test_failed_row_when_reported_then_resubmitted_under_its_retrys_id() -> None
         "1,p1_r2,USD",
         "2,p2_r3,USD",
         "-3,p3,USD",
+        f"4,{retry_id_of(long)},USD",
     ]
+    assert scenario.batches.former_of(retry_id_of(long)) == long
+    assert scenario.batches.former_of("p1_r2") == ""  # the id tells
     first, second, _, cut, refused = scenario.rows_of("errors.csv", source)
     assert (first["payment_id"], first["reason"]) == ("p1", "no connection could be made")
     assert "p1_r2, or send it again with payctl payment retry p1" in first["what_to_do"]
     assert "p2_r3" in second["what_to_do"]
-    assert cut["what_to_do"] == f"send it again with payctl payment retry {long}"
+    assert retry_id_of(long) in cut["what_to_do"]
     assert "do not pay it under another" in refused["what_to_do"]
 
 
