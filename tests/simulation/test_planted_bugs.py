@@ -285,9 +285,10 @@ def checkpoint_before_rows(patch: Patch) -> None:
     window = Splitter._window
 
     def early(self: Splitter, pool: Any, batch_id: str, rows: Any, progress: Progress, seconds_left: Any) -> Progress:
-        if progress.line < rows[-1].line:
+        _, line, offset = rows[-1]
+        if progress.line < line:
             read = progress.rows_read + len(rows)
-            counted = replace(progress, line=rows[-1].line, offset=rows[-1].offset, rows_read=read)
+            counted = replace(progress, line=line, offset=offset, rows_read=read)
             entry = self.batches._entries[batch_id]  # type: ignore[attr-defined]
             entry.batch = replace(entry.batch, progress=counted)
         return window(self, pool, batch_id, rows, progress, seconds_left)
