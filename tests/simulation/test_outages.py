@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from payments.domain.recovery_timeouts import RecoveryTimeouts
+from simulation import actors
 from simulation.faults import Chaos, Outage
 from simulation.report import failure_of
 from simulation.run import run
@@ -15,7 +16,11 @@ SEEDS = range(12)
 
 
 def only_an_outage(patch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Let every connection to the gateway be refused for so long from the sixth second on, while requests arrive."""
+    """Let every connection to the gateway be refused for so long from the sixth second on, while requests arrive.
+
+    Recovery runs once a minute, and every five minutes if the outage lasts a day: most of those runs find nothing.
+    """
+    patch.setattr(actors, "RECOVERY_EVERY_SECONDS", max(MINUTE, seconds / 300))
     draw = Chaos.__init__
 
     def drawn(self: Chaos, random: Random) -> None:
