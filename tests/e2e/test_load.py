@@ -44,7 +44,7 @@ def backlog(limiter: GatewayRateLimiter, client: Client, outputs: dict[str, str]
 
 
 @pytest.mark.fault(65)
-def test_new_payment_beyond_the_backlog_limit_gets_429_and_a_known_one_does_not(
+def test_new_payment_beyond_the_backlog_limit_gets_429_a_known_one_not(
     api: Api, payctl: Payctl, backlog: Backlog, gateway: Gateway, new_id: NewId, outputs: dict[str, str]
 ) -> None:
     known: dict[str, Any] = {"payment_id": new_id(), "amount": 5, "currency": "USD"}
@@ -101,7 +101,7 @@ def short_dispatchers(client: Client, outputs: dict[str, str]) -> Iterator[str]:
 
 
 @pytest.mark.fault(66)
-def test_dispatchers_out_of_time_hand_messages_back_until_the_backlog_ends(
+def test_dispatchers_out_of_time_hand_back_until_the_backlog_ends(
     short_dispatchers: str,
     backlog: Backlog,
     batch_file: BatchFiles,
@@ -128,7 +128,7 @@ def test_dispatchers_out_of_time_hand_messages_back_until_the_backlog_ends(
 
 
 @pytest.mark.fault(64)
-def test_few_bytes_of_gzip_that_unpack_to_endless_lines_do_not_wedge_a_file(
+def test_gzip_that_unpacks_to_endless_lines_does_not_wedge_its_file(
     batch_file: BatchFiles, gateway: Gateway, new_id: NewId
 ) -> None:
     first, last = new_id(), new_id()
