@@ -65,7 +65,7 @@ bench: setup ## Measure speed and memory, as ratios in the same run
 SEEDS := 500
 .PHONY: simulate
 simulate: setup ## Run the backend under seeded faults: SEEDS=2000, or SEED=1234 to replay one seed
-	@$(PY) -m simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(JSON),--json)
+	@$(PY) -m simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(OVERLOAD),--overload) $(if $(JSON),--json)
 
 CDKTF := .tools/cdktf/node_modules/.bin/cdktf
 .PHONY: plan

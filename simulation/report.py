@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from simulation.effects import Entry, shown
-from simulation.run import Verdict
+from simulation.run import OVERLOAD, Verdict
 
 _LINES = 120
 """The longest timeline that a violation shows. The replay shows all of it."""
@@ -38,7 +38,7 @@ def failure_of(verdict: Verdict) -> str:
             f"seed {verdict.seed}: '{violation.invariant}' does not hold for {violation.about}: {violation.problem}",
             *left_out,
             *lines[-_LINES:],
-            f"  replay it: make simulate SEED={verdict.seed}",
+            f"  replay it: make simulate SEED={verdict.seed}{' OVERLOAD=1' * (verdict.world == OVERLOAD)}",
         ]
     )
 

@@ -12,6 +12,8 @@ from simulation.world import World, small_windows
 
 LONGEST_HOURS = 72
 """Virtual hours after the last fault in which the system must come to rest: a customer may take 24."""
+FAULTS, OVERLOAD = "faults", "overload"
+"""The kinds of worlds. The second is that of the module `overload`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Verdict:
     statuses: Counter[str] = field(default_factory=Counter)
     struck: Counter[str] = field(default_factory=Counter)
     trace: list[Entry] = field(default_factory=list)
+    world: str = FAULTS
 
 
 def run(seed: int, *, keep_trace: bool = False) -> Verdict:

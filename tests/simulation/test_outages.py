@@ -10,6 +10,7 @@ from payments.application import hold, recover
 from payments.domain.batch.switch import SwitchState
 from payments.domain.deadline import is_missed
 from payments.domain.recovery_timeouts import RecoveryTimeouts
+from simulation import actors
 from simulation.actors import Actors
 from simulation.faults import Chaos, Outage
 from simulation.report import failure_of
@@ -21,7 +22,11 @@ SEEDS = range(12)
 
 
 def only_an_outage(patch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Let every connection to the gateway be refused for so long from the sixth second on, while requests arrive."""
+    """Let every connection to the gateway be refused for so long from the sixth second on, while requests arrive.
+
+    Recovery runs once a minute, and every five minutes if the outage lasts a day: most of those runs find nothing.
+    """
+    patch.setattr(actors, "RECOVERY_EVERY_SECONDS", max(MINUTE, seconds / 300))
     draw = Chaos.__init__
 
     def drawn(self: Chaos, random: Random) -> None:

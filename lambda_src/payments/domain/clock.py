@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 Clock = Callable[[], datetime]
 """Returns the current time, timezone-aware and in UTC."""
@@ -12,6 +13,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@lru_cache(maxsize=64)  # the rows of a file that are stored together share one time
 def iso(moment: datetime) -> str:
     """ISO 8601 in UTC with milliseconds and `Z`. The alphabetical order is the order of time."""
     if moment.tzinfo is None:

@@ -16,7 +16,6 @@ HIGHER_MAXIMUM: dict[str, int] = {
 """Currency code → the largest amount in minor units, where the gateway takes more than eight digits. The sources are in
 the gateway's own table, and a test compares both. A payment above the gateway's limit is rejected by Validate."""
 
-_AMOUNTS = (str, int, Decimal)
 _PLAIN_DECIMAL = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,18}))?", re.ASCII)
 
 
@@ -47,11 +46,11 @@ class Money:
                 "currency",
                 f"{shown(currency)} is not an ISO 4217 currency code; use three capital letters such as USD",
             )
-        if not isinstance(amount, _AMOUNTS) or isinstance(amount, bool):
+        if not isinstance(amount, str) and (not isinstance(amount, int | Decimal) or isinstance(amount, bool)):
             raise InvalidMoney(
                 "amount", f"{type(amount).__name__} is not an amount; give a decimal number such as 99.99"
             )
-        text = amount if isinstance(amount, str) else str(amount)
+        text = str(amount)
         match = _PLAIN_DECIMAL.fullmatch(text)
         if not match:
             raise InvalidMoney(
@@ -68,8 +67,8 @@ class Money:
                 f"{shown(text)} has more digits than {currency} has: {currency} takes {allowed}",
             )
         minor_units = int(whole + part.ljust(exponent, "0"))
-        if not 1 <= minor_units <= max_minor_units(currency):
-            limit = max_minor_units(currency)
+        limit = max_minor_units(currency)
+        if not 1 <= minor_units <= limit:
             raise InvalidMoney(
                 "amount",
                 f"{shown(text)} is out of range; {currency} takes {cls(1, currency)} to {cls(limit, currency)}",

@@ -13,6 +13,7 @@ from payments.domain.client_address import ALLOWED as ADDRESSES
 from payments.domain.client_address import MAX_ADDRESS, client_address
 from payments.domain.clock import iso
 from payments.domain.money import InvalidMoney, Money, shown
+from payments.domain.quick_init import quick_init
 from payments.domain.sealed_text import PREFIX, is_sealed
 from payments.domain.statuses import Status, may_move
 from payments.domain.token import TOKEN, token_id_of
@@ -106,6 +107,7 @@ class InvalidRequest(ValueError):
         super().__init__("; ".join(f"{error.field}: {error.message}" for error in errors))
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:
     """A client's request, validated. All texts but the id may be empty.
@@ -325,6 +327,7 @@ def _plain(name: object) -> bool:
     return isinstance(name, str) and bool(re.fullmatch(r"[a-z_]{1,40}", name))
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Change:
     """One status change in a payment's history. `version` is the row's version after the change."""
@@ -337,6 +340,7 @@ class Change:
     message: str = ""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Payment:
     """The row of a payment. It changes only through `moved`, which increments `version` and appends to `history`.
@@ -461,21 +465,21 @@ def accepted(
     """
     now = iso(at)
     return Payment(
-        payment_id=request.payment_id,
-        money=request.money,
-        status=Status.PENDING,
-        version=1,
-        created_at=now,
-        updated_at=now,
-        fingerprint=request.fingerprint,
-        source=source,
-        customer_id=request.customer_id,
-        payment_method=request.payment_method,
-        description=request.description,
-        metadata=request.metadata,
-        correlation_id=correlation_id or request.payment_id,
-        batch_id=batch_id,
-        batch_line=batch_line,
+        request.payment_id,
+        request.money,
+        Status.PENDING,
+        1,
+        now,
+        now,
+        request.fingerprint,
+        source,
+        request.customer_id,
+        request.payment_method,
+        request.description,
+        request.metadata,
+        correlation_id or request.payment_id,
+        batch_id,
+        batch_line,
         history=(Change(1, Status.PENDING, now, actor or source),),
         submitted_by=submitted_by,
         token_id=request.token_id,

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from payments.domain.quick_init import quick_init
+
 MESSAGES_A_REQUEST = 10
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class QueuedPayment:
     """A message. It contains ids only: the payments table has what to charge."""

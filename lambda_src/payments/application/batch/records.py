@@ -30,11 +30,14 @@ class Flaw(StrEnum):
 class Record(NamedTuple):
     """One record: the physical line it starts on (from 1), its bytes without the line end, and its flaw, if any.
 
-    A flawed record contains only its first line, up to MAX_RECORD_BYTES of it.
+    `end_line` and `end_offset` are the lines and bytes of text up to its end. A flawed record contains only its first
+    line, up to MAX_RECORD_BYTES of it.
     """
 
     line: int
     raw: bytes
+    end_line: int
+    end_offset: int
     flaw: Flaw = Flaw.NONE
 
 
@@ -72,6 +75,20 @@ class Records:
     def __iter__(self) -> Iterator[Record]:
         return self._records
 
+    def groups(self, size: int) -> Iterator[list[Record]]:
+        """The records in groups. If `chunks` raises, the records before it come first, as a smaller group."""
+        group: list[Record] = []
+        try:
+            for record in self._records:
+                group.append(record)
+                if len(group) == size:
+                    yield group
+                    group = []
+        except Exception:
+            yield group
+            raise
+        yield group
+
     def _split(self, lines: "_Lines") -> Iterator[Record]:
         held: list[tuple[bytes, int]] = []  # the lines of a record whose quote is still open
         held_bytes = start = 0
@@ -86,7 +103,7 @@ class Records:
                     )
                 if len(content) > MAX_RECORD_BYTES:
                     self.line, self.offset = number, end
-                    yield Record(number, content[:MAX_RECORD_BYTES], Flaw.TOO_LONG)
+                    yield Record(number, content[:MAX_RECORD_BYTES], number, end, Flaw.TOO_LONG)
                 elif b'"' not in content or _WHOLE.fullmatch(content):
                     if not line:
                         lines.raise_if_cut_off(number)
@@ -94,12 +111,12 @@ class Records:
                     self.line, self.offset = number, end
                     if content and not content.isspace():
                         self.width = self.width or _width(content)
-                        yield Record(number, content)
+                        yield Record(number, content, number, end)
                 elif _OPEN.fullmatch(content):
                     held, held_bytes, start = [(line, end)], len(line), number
                 else:
                     self.line, self.offset = number, end
-                    yield Record(number, content, Flaw.TEXT_AFTER_QUOTE)
+                    yield Record(number, content, number, end, Flaw.TEXT_AFTER_QUOTE)
                 continue
 
             held.append((line, end))
@@ -111,12 +128,12 @@ class Records:
             width = self.width
             if held_bytes <= MAX_RECORD_BYTES and _closes(content) and _width(whole) == (width or _width(whole)):
                 self.line, self.offset, self.width = number, end, _width(whole)
-                yield Record(start, whole)
+                yield Record(start, whole, number, end)
             else:
                 first, self.offset = held[0]
                 self.line = number = start
                 lines.put_back(held[1:])
-                yield Record(start, first.rstrip(b"\r\n"), Flaw.UNCLOSED_QUOTE)
+                yield Record(start, first.rstrip(b"\r\n"), start, self.offset, Flaw.UNCLOSED_QUOTE)
             held = []
 
 
