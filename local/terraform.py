@@ -1,5 +1,6 @@
 """Runs Terraform on the synthesised stack against a local AWS, with or without access to the provider registry."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -78,8 +79,11 @@ class Terraform:
         """Copy cdk.tf.json of the synthesised `stack`, configure the state here, and install the provider."""
         self.directory.mkdir(parents=True, exist_ok=True)
         shutil.copy(stack / "cdk.tf.json", self.directory)
-        # the name must not be terraform.tfstate: Terraform treats that file as a state to migrate from
-        self._run("init", f"-backend-config=path={self.directory / 'state.json'}")
+        # two commands that fill Terraform's plugin cache at the same time break it
+        with (TOOLS / "terraform-init.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # the name must not be terraform.tfstate: Terraform treats that file as a state to migrate from
+            self._run("init", f"-backend-config=path={self.directory / 'state.json'}")
 
     def apply(self) -> None:
         """Create or change the resources of the stack."""

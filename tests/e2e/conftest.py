@@ -98,6 +98,7 @@ class _Coming:
             schedule_scale=0.05,
             visibility_scale=0.02,
         )
+        self._with_second = with_second
         self._pool = ThreadPoolExecutor(1)  # one after the other
         self._up = self._pool.submit(self.stack.up)
         self._plan = self._pool.submit(lambda: self.stack.terraform().plan()) if with_second else None
@@ -143,7 +144,8 @@ class _Coming:
         while not all(future.done() for future in work):
             subprocess.run(["pkill", "-P", str(os.getpid()), "-x", "terraform|node|python"], check=False)
             time.sleep(1)
-        remove_state()
+        if self._with_second:
+            remove_state()
         self.stack.down()
         self._directory.cleanup()
 

@@ -1,8 +1,11 @@
 """Payments over REST on the applied stack: the ingress and charge faults of the catalogue, as a client sees them."""
 
+import base64
 import json
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from random import Random
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from payments.domain.statuses import OPEN
 from payments.ports.payment_store import require
 from tests.e2e.conftest import Api, Events, Gateway
 from tests.unit.builders import request
+from tests.unit.red_team.nasty import obj, value
 from tests.waiting import eventually
 
 NewId = Callable[[], str]
@@ -321,3 +325,27 @@ def test_card_numbers_tokens_and_keys_are_in_no_log_and_no_history(
     assert payment_id in everything
     for secret in ("4000002500003155", "pm_card_mastercard", "sk_test_"):
         assert secret not in everything
+
+
+@pytest.mark.fault(71)
+def test_no_token_and_no_body_causes_a_500(api: Api, outputs: dict[str, str], new_id: NewId) -> None:
+    """200 of the inputs of tests/unit/red_team/test_fuzzing.py, through API Gateway and the authorizer."""
+    random, statuses = Random(1), Counter[int]()
+
+    def part(text: str) -> str:
+        return base64.urlsafe_b64encode(text.encode("utf-8", "surrogatepass")).rstrip(b"=").decode()
+
+    anybody = Api(outputs)
+    for _ in range(100):
+        header, claims = obj(random, {"alg": "RS256", "kid": "k"}), obj(random, {"sub": "s", "exp": 1, "iat": 1.5})
+        answer = anybody.call("GET", "/payments", headers={"Authorization": f"Bearer {part(header)}.{part(claims)}.YQ"})
+        statuses[answer.status_code] += 1
+    assert set(statuses) <= {401, 403}, statuses
+
+    for _ in range(100):
+        usual = body(new_id(), description="tea", metadata={"order": "A-17"})
+        text = obj(random, usual) if random.randrange(10) else value(random)
+        statuses[api.post(text.encode("utf-8", "surrogatepass")).status_code] += 1
+    assert set(statuses) <= {202, 400, 401, 403, 409, 413, 429}, statuses
+    assert statuses[202]
+    assert statuses[400] > 50, statuses

@@ -57,6 +57,8 @@ def test_rows_of_older_code_cover_every_status_that_it_could_store() -> None:
 @pytest.mark.parametrize("case", ROWS.values(), ids=ROWS)
 def test_row_of_older_code_is_read_and_written_back_unchanged(case: dict[str, Any]) -> None:
     kept = {name: value for name, value in case["item"].items() if name != "unsettled"}  # its index has a successor
+    if kept["audited_version"] == {"N": "0"}:
+        del kept["audited_version"]  # a row without the mark is not audited either
     assert to_item(payment_values(payment_of(case["item"]))) == kept
 
 
