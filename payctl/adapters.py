@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from payments.adapters.event_source_mapping import MappingDelivery
     from payments.adapters.kms import KmsFieldEncryptor
     from payments.adapters.lambda_functions import FunctionStarter
+    from payments.adapters.s3_backups import S3BackupStore
     from payments.adapters.step_functions import StepFunctionsWorkflow
     from payments.adapters.stripe.gateway import StripeGateway
     from payments.application.gateway_rate_limiter import GatewayRateLimiter
@@ -174,6 +175,20 @@ def report(stack: Stack) -> "FunctionStarter":
     from payments.adapters.lambda_functions import FunctionStarter
 
     return FunctionStarter(stack.client("lambda"), f"payment-report-{stack.name}")
+
+
+def backup(stack: Stack) -> "FunctionStarter":
+    """The function that makes backups."""
+    from payments.adapters.lambda_functions import FunctionStarter
+
+    return FunctionStarter(stack.client("lambda"), f"payment-backup-{stack.name}")
+
+
+def backup_store(stack: Stack) -> "S3BackupStore":
+    """The bucket of backups."""
+    from payments.adapters.s3_backups import S3BackupStore
+
+    return S3BackupStore(stack.client("s3"), stack["backup_bucket"])
 
 
 def execution_arn(stack: Stack, name: str) -> str:

