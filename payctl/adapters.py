@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from payments.adapters.dynamodb.events import DynamoEventStore
     from payments.adapters.dynamodb.listing import DynamoPaymentListing
     from payments.adapters.dynamodb.payments import DynamoPaymentStore
+    from payments.adapters.dynamodb.restored_rows import DynamoRestoreTarget
     from payments.adapters.event_source_mapping import MappingDelivery
     from payments.adapters.kms import KmsFieldEncryptor
     from payments.adapters.lambda_functions import FunctionStarter
@@ -27,6 +28,18 @@ if TYPE_CHECKING:
     from payments.adapters.step_functions import StepFunctionsWorkflow
     from payments.adapters.stripe.gateway import StripeGateway
     from payments.application.gateway_rate_limiter import GatewayRateLimiter
+
+
+BACKED_UP_OUTPUTS = {
+    "payment-processing-status": "processing_status_table",
+    "payment-gateway-events": "gateway_events_table",
+    "payments": "payments_table",
+    "payment-audit-log": "audit_table",
+    "customers": "customers_table",
+    "payment-tokens": "tokens_table",
+    "payment-controls": "controls_table",
+}
+"""Table of a backup → the stack's output with its deployed name."""
 
 
 def operator(stack: Stack) -> str:
@@ -189,6 +202,14 @@ def backup_store(stack: Stack) -> "S3BackupStore":
     from payments.adapters.s3_backups import S3BackupStore
 
     return S3BackupStore(stack.client("s3"), stack["backup_bucket"])
+
+
+def restore_target(stack: Stack, backup_began_at: str) -> "DynamoRestoreTarget":
+    """The tables, to restore a backup into."""
+    from payments.adapters.dynamodb.restored_rows import DynamoRestoreTarget
+
+    names = {table: stack[output] for table, output in BACKED_UP_OUTPUTS.items()}
+    return DynamoRestoreTarget(stack.client("dynamodb"), names, backup_began_at, utc_now, timeouts(stack))
 
 
 def execution_arn(stack: Stack, name: str) -> str:

@@ -43,7 +43,7 @@ class BackupFunction:
 @pytest.fixture
 def function(aws: None, monkeypatch: pytest.MonkeyPatch) -> BackupFunction:
     for table in BACKED_UP:
-        create_table(table)
+        create_table(table, is_open=False)
     boto3.client("s3").create_bucket(Bucket="backups")
     for number in range(3):
         boto3.client("dynamodb").put_item(TableName=PAYMENTS.name, Item={"payment_id": {"S": f"pay_{number}"}})
