@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from payctl.stack import Stack
-from payments.domain.clock import parse_iso, utc_now
+from payments.domain.clock import iso, parse_iso, utc_now
 from payments.domain.due import NEVER, OF_PAYMENTS, Kind
 from payments.domain.gateway_account import GatewayAccount
 from payments.domain.recovery_timeouts import RecoveryTimeouts
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from payments.adapters.step_functions import StepFunctionsWorkflow
     from payments.adapters.stripe.gateway import StripeGateway
     from payments.application.gateway_rate_limiter import GatewayRateLimiter
+    from payments.ports.restore_target import RestoreProgress
 
 
 BACKED_UP_OUTPUTS = {
@@ -210,6 +211,16 @@ def restore_target(stack: Stack, backup_began_at: str) -> "DynamoRestoreTarget":
 
     names = {table: stack[output] for table, output in BACKED_UP_OUTPUTS.items()}
     return DynamoRestoreTarget(stack.client("dynamodb"), names, backup_began_at, utc_now, timeouts(stack))
+
+
+def restore_progress(stack: Stack) -> "RestoreProgress | None":
+    """How far the last restore into the tables is; None if there was none."""
+    from payments.adapters.dynamodb.restored_rows import DynamoRestoreTarget
+    from payments.adapters.dynamodb.tables import CONTROLS
+
+    tables = {CONTROLS.name: stack["controls_table"]}
+    target = DynamoRestoreTarget(stack.client("dynamodb"), tables, iso(utc_now()), utc_now, timeouts(stack))
+    return target.progress()
 
 
 def execution_arn(stack: Stack, name: str) -> str:

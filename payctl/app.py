@@ -9,6 +9,8 @@ from typer.core import TyperGroup
 
 from payctl import (
     backup,
+    backup_restore,
+    backup_resume,
     batch,
     batch_retry,
     batch_switch,
@@ -19,6 +21,7 @@ from payctl import (
     explain,
     gateway,
     login,
+    migrate,
     payment,
     payment_list,
     recheck,
@@ -103,6 +106,8 @@ app.add_typer(one_payment, name="payment")
 batch_switch.add_to(batch.app)
 batch.app.command("retry")(batch_retry.retry_batch)
 app.add_typer(batch.app, name="batch")
+backup.app.command("restore")(backup_restore.restore)
+backup.app.command("resume")(backup_resume.resume)
 app.add_typer(backup.app, name="backup")
 app.add_typer(customer.app, name="customer")
 app.add_typer(dlq.app, name="dlq")
@@ -110,6 +115,7 @@ app.add_typer(gateway.app, name="gateway")
 app.add_typer(breaker.app, name="breaker")
 app.add_typer(breaker.app, name="lane", help="The older name of `payctl breaker`.")
 app.add_typer(user.app, name="user")
+app.command()(migrate.migrate)
 app.command()(login.login)
 app.command()(login.logout)
 app.command()(login.token)

@@ -2,6 +2,7 @@
 
 from payctl import adapters
 from payctl.stack import Stack
+from payments.domain.clock import utc_now
 
 
 def close(stack: Stack) -> None:
@@ -22,3 +23,15 @@ def close(stack: Stack) -> None:
             client.stop_execution(executionArn=execution["executionArn"], cause="the environment was closed")
         except client.exceptions.ExecutionDoesNotExist:
             continue  # it ended meanwhile
+
+
+def was_restored(stack: Stack) -> bool:
+    """Whether a backup was restored into the tables, or is being restored."""
+    return adapters.restore_progress(stack) is not None
+
+
+def open_it(stack: Stack) -> None:
+    """Write the mark, and deliver queued payments again unless the batch breaker is paused."""
+    breaker = adapters.breaker(stack)
+    breaker.open(adapters.operator(stack), utc_now())
+    adapters.delivery(stack).switch(on=not breaker.state().paused)

@@ -25,6 +25,7 @@ from payments.adapters.stripe.saved_methods import StripeSavedMethods
 from payments.application.backlog import BacklogLimit
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.hold import Hold
+from payments.application.open_mark import OpenMark
 from payments.application.outage_limit import OutageLimit
 from payments.application.rate_limited_charge_finder import RateLimitedChargeFinder
 from payments.application.rate_limited_next_actions import RateLimitedNextActions
@@ -80,6 +81,7 @@ HEALTH = "GET /health"
 ELSEWHERE = ("POST /webhooks/stripe",)
 """Routes of other functions."""
 UNAVAILABLE_SECONDS = 5
+CLOSED_SECONDS = 300
 MAX_OUTSIDE = 2_048
 """The most characters of a call's parameters and Idempotency-Key together; the longest one, an address, has 254."""
 
@@ -93,6 +95,7 @@ timeouts = RecoveryTimeouts(
     timedelta(seconds=int(setting("PATIENCE_SECONDS"))), timedelta(seconds=int(setting("GATEWAY_DEADLINE_SECONDS")))
 )
 hold = Hold(DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")), utc_now, timeouts)
+mark = OpenMark(DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")), utc_now)
 gateway_key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=setting("GATEWAY_MODE"))
 gateway = StripeGateway(
     gateway_key.read,
@@ -185,6 +188,13 @@ def _answer(route: str, event: dict[str, Any]) -> dict[str, Any]:
     services.limiter.check(request)  # before any work: a denied call counts too
     require_role(request.caller, request.operation)
     _check_outside_the_body(request)
+    if not mark.is_open():
+        raise Problem(
+            503,
+            "environment-closed",
+            "this environment is closed, and nothing was stored; send the same request again later",
+            retry_after_seconds=CLOSED_SECONDS,
+        )
     answered = operation(request, services)
     log.info("answered", route=route, status=answered["statusCode"], subject=request.caller.subject)
     return answered

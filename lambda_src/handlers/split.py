@@ -7,6 +7,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.adapters import aws_clients as aws
+from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.kms import KmsFieldEncryptor, KmsTextHasher
@@ -15,6 +16,7 @@ from payments.adapters.s3 import S3BatchFiles
 from payments.adapters.sqs import SqsPaymentQueue
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.split import Splitter, sources_in
+from payments.application.open_mark import OpenMark
 from payments.application.searchable_metadata import SearchableMetadata
 from payments.config import setting
 from payments.domain.batch.state import BatchStatus
@@ -26,6 +28,7 @@ dynamodb, functions = aws.dynamodb(), aws.functions()
 batches = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))
 start_report = FunctionStarter(functions, setting("REPORT_FUNCTION"))
 start_split = FunctionStarter(functions, setting("AWS_LAMBDA_FUNCTION_NAME"))
+mark = OpenMark(DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")), utc_now)
 splitter = Splitter(
     payments=DynamoPaymentStore(
         dynamodb, setting("PAYMENTS_TABLE"), KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN"))
@@ -39,6 +42,7 @@ splitter = Splitter(
     metadata_hash_of=SearchableMetadata(
         setting("SEARCHABLE_METADATA", ""), KmsTextHasher(aws.kms(), setting("EMAIL_HASH_KEY_ARN"))
     ).hash_of,
+    is_open=mark.is_open,
 )
 log = logger()
 

@@ -38,6 +38,7 @@ class Batch:
             SEARCHABLE_METADATA=searchable,
             EMAIL_HASH_KEY_ARN=base.encryption.lookup_key.arn,
             **self.queue.environment,
+            **tables.controls.environment,
             **tables.payments.environment,
             **tables.processing_status.environment,
             **base.encryption.environment,
@@ -50,6 +51,7 @@ class Batch:
         base.batch_files.grant(split, INCOMING, "GetObjectVersion")  # the version that the event names
         tables.payments.grant(split, "PutItem")
         tables.processing_status.grant(split, "GetItem", "Query", "PutItem", "UpdateItem", "BatchWriteItem")
+        tables.controls.grant(split, "GetItem")  # the mark that the environment is open
         self.queue.grant_send(split)
         # split.arn would be a cycle: the function depends on its own policy
         itself = f"arn:aws:lambda:{settings.aws_region}:{base.account_id}:function:{split.name}"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from payments.application.charge import as_recorded
 from payments.application.review import Verdict
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import Clock, iso
@@ -48,11 +49,15 @@ class Hold:
     def __call__(self, payment: Payment) -> Outcome | None:
         """The outcome of a payment that must not be sent now; None for one that may be sent, or may have been.
 
+        In a closed environment each payment stays as it is recorded, and the gateway is not called.
+
         `failed` at its deadline; else `pending` with the reason, while the breaker holds it.
         """
+        state = self.state()
+        if not state.is_open:
+            return as_recorded(payment)
         if payment.status is not Status.PENDING:
             return None
-        state = self.state()
         if is_missed(payment, self.timeouts.deadline, state, self.clock()):
             since = first_refused_at(payment)
             return Outcome(
@@ -80,7 +85,8 @@ class Hold:
     def state(self) -> BreakerState:
         """The breaker's state, or that it was not paused some seconds ago."""
         now = self.clock()
-        if self._state.paused or self._read_at is None or now - self._read_at >= self.remembered_for:
+        seen = self._state
+        if seen.paused or not seen.is_open or self._read_at is None or now - self._read_at >= self.remembered_for:
             self._state, self._read_at = self.store.state(), now
         return self._state
 

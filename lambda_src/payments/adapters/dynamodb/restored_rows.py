@@ -37,6 +37,7 @@ from payments.domain.clock import Clock, iso, parse_iso
 from payments.domain.due import AT_ONCE, NEVER, Kind
 from payments.domain.gateway_event import event_due
 from payments.domain.recovery_timeouts import RecoveryTimeouts
+from payments.ports.batch_store import OWNER_WHILE_CLOSED
 from payments.ports.restore_target import RestoreProgress
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ class DynamoRestoreTarget:
 
 def _waits(row: Row) -> bool:
     """Whether it is the summary of a file that arrived while the environment was closed: nothing of it is read."""
-    return "batch_id" in row and row.get("owner", {}).get("S") == "closed"
+    return "batch_id" in row and row.get("owner", {}).get("S") == OWNER_WHILE_CLOSED
 
 
 def _is_denial(row: Row) -> bool:
