@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from payctl import (
     backup,
+    backup_find,
     backup_restore,
     backup_resume,
     batch,
@@ -106,6 +107,7 @@ app.add_typer(one_payment, name="payment")
 batch_switch.add_to(batch.app)
 batch.app.command("retry")(batch_retry.retry_batch)
 app.add_typer(batch.app, name="batch")
+backup.app.command("find")(backup_find.find_in_backup)
 backup.app.command("restore")(backup_restore.restore)
 backup.app.command("resume")(backup_resume.resume)
 app.add_typer(backup.app, name="backup")

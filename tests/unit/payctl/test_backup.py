@@ -14,7 +14,7 @@ from payments.adapters.s3_backups import S3BackupStore
 from payments.application.backup import BackupRun
 from payments.application.read_rate import ReadRate
 from payments.application.verify_backup import VerifyRun
-from payments.domain.backup import Origin, key_of
+from payments.domain.backup import Origin, Row, key_of
 from payments.domain.clock import utc_now
 from tests.moto_tables import aws_in_memory
 from tests.unit.payctl.scenarios import Payctl, payctl_with
@@ -30,10 +30,11 @@ class Backups:
         self.payctl = payctl
         self.store = S3BackupStore(boto3.client("s3"), "backups")
 
-    def make(self, timestamp: str, *, payments: int = 2, complete: bool = True) -> None:
-        """Make a backup as the function does."""
-        rows = {table: [{"id": {"S": "1"}}] for table in TABLES}
+    def make(self, timestamp: str, *, payments: int = 2, complete: bool = True, **more: list[Row]) -> None:
+        """Make a backup as the function does. `more` are rows of tables, whose names have `_` for `-`."""
+        rows: dict[str, list[Row]] = {table: [{"id": {"S": "1"}}] for table in TABLES}
         rows["payments"] = [{"payment_id": {"S": f"pay_{number}"}} for number in range(payments)]
+        rows |= {table.replace("_", "-"): some for table, some in more.items()}
         run = BackupRun(
             source=MemoryTableSource(rows, page_rows=1),
             store=self.store,
@@ -109,3 +110,44 @@ def test_backup_that_does_not_exist_is_named(backups: Backups, named: str, text:
 
 def test_verify_without_a_backup_says_how_to_make_one(backups: Backups) -> None:
     assert "payctl backup run" in backups.payctl("backup", "verify").stderr
+
+
+def _row(**values: str) -> Row:
+    return {name: {"S": value} for name, value in values.items()}
+
+
+def test_find_shows_a_payment_with_its_events_and_audit_entries(backups: Backups) -> None:
+    backups.make(
+        OLD,
+        payments=3,
+        payment_gateway_events=[_row(event_id="evt_1", payment_id="pay_1"), _row(event_id="evt_2", payment_id="pay_2")],
+        payment_audit_log=[_row(payment_id="pay_1", status="pending"), _row(payment_id="pay_2", status="pending")],
+    )
+
+    found = json.loads(backups.payctl("backup", "find", "pay_1", "--json").stdout)
+
+    assert found["timestamp"] == OLD
+    assert found["rows"] == {
+        "payment-gateway-events": [{"event_id": "evt_1", "payment_id": "pay_1"}],
+        "payments": [{"payment_id": "pay_1"}],
+        "payment-audit-log": [{"payment_id": "pay_1", "status": "pending"}],
+    }
+    assert "evt_1" in backups.payctl("backup", "find", "pay_1", "--backup", OLD).stdout
+
+
+def test_find_of_a_customer_includes_its_payments(backups: Backups) -> None:
+    backups.make(
+        OLD,
+        customers=[_row(customer_id="cus_1"), _row(customer_id="cus_2")],
+        payment_audit_log=[_row(payment_id="pay_9"), _row(payment_id="pay_0")],
+        payment_tokens=[_row(token_id="t", customer_id="cus_1")],
+    )
+    backups.make(NEW, payment_audit_log=[], payment_tokens=[])
+    assert "has nothing of cus_1" in backups.payctl("backup", "find", "cus_1").stderr
+
+    found = json.loads(backups.payctl("backup", "find", "cus_1", "--backup", OLD, "--json").stdout)
+
+    assert found["rows"] == {
+        "customers": [{"customer_id": "cus_1"}],
+        "payment-tokens": [{"customer_id": "cus_1", "token_id": "t"}],
+    }
