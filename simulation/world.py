@@ -178,7 +178,8 @@ class World:
         guarded = GuardedGateway(gateway, refused, guard.answered)
         self.charging = Charging(guarded, methods, payments, clock, timeouts, ENVIRONMENT_ID)
         self.retries = Retries(payments, gateway, encryptor, workflow, ENVIRONMENT_ID)
-        hold = Hold(breaker, clock, timeouts)
+        # every simulated environment is open; a read more would shift the random draws of every seed
+        hold = Hold(breaker, clock, timeouts, is_open=lambda: True)
         self.dispatcher = Dispatcher(
             payments, workflow, breaker, rate_limiter, 0.1, self.scheduler.monotonic, sleep, Switches(batches, clock)
         )

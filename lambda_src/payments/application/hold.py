@@ -1,5 +1,6 @@
 """Whether a payment that was provably not sent may be sent now: the breaker may hold it, its deadline may be over."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -37,12 +38,14 @@ class Waiting:
 
 @dataclass
 class Hold:
-    """Looks at the breaker before a payment is sent. `timeouts` has the deadline."""
+    """Looks at the breaker before a payment is sent. `timeouts` has the deadline. `is_open` answers for payments that
+    the breaker does not hold; without it, the store does."""
 
     store: BreakerStore
     clock: Clock
     timeouts: RecoveryTimeouts = field(default_factory=RecoveryTimeouts)
     remembered_for: timedelta = REMEMBERED_FOR
+    is_open: Callable[[], bool] | None = None
     _state: BreakerState = field(default_factory=BreakerState, init=False)
     _read_at: datetime | None = field(default=None, init=False)
 
@@ -53,11 +56,11 @@ class Hold:
 
         `failed` at its deadline; else `pending` with the reason, while the breaker holds it.
         """
+        if payment.status is not Status.PENDING:
+            return None if self._is_open() else as_recorded(payment)
         state = self.state()
         if not state.is_open:
             return as_recorded(payment)
-        if payment.status is not Status.PENDING:
-            return None
         if is_missed(payment, self.timeouts.deadline, state, self.clock()):
             since = first_refused_at(payment)
             return Outcome(
@@ -67,6 +70,9 @@ class Hold:
             )
         waits = state.holds(payment) and payment.payment_id != state.probe
         return Outcome(Status.PENDING, *_reason(state)) if waits else None
+
+    def _is_open(self) -> bool:
+        return self.is_open() if self.is_open else self.state().is_open
 
     def waiting(self, payment: Payment) -> Waiting | None:
         """Why a payment waits, as its client may know it. None unless it is `pending` and held, or was refused."""
