@@ -8,7 +8,7 @@ from payments.domain.clock import iso
 
 
 class MemoryBreakerStore:
-    """The breaker's state in an attribute."""
+    """The breaker's state in an attribute. The environment is open, unlike one with new tables."""
 
     def __init__(self) -> None:
         self._state = BreakerState()
@@ -32,16 +32,25 @@ class MemoryBreakerStore:
         if self._state.paused:
             return False
         state = self._state
-        self._state = replace(BreakerState(by.value, reason, iso(at)), refused_at=state.refused_at, pauses=state.pauses)
+        paused = BreakerState(by.value, reason, iso(at))
+        self._state = replace(paused, refused_at=state.refused_at, pauses=state.pauses, is_open=state.is_open)
         return True
 
     def resume(self, at: datetime) -> bool:
         """Resume the breaker and forget the refusals, but not the operators' pauses. False if it is not paused."""
         if not self._state.paused:
             return False
-        self._state = BreakerState(pauses=self._state.pauses_at(at))
+        self._state = BreakerState(pauses=self._state.pauses_at(at), is_open=self._state.is_open)
         self._refused, self._window_ends = set(), None
         return True
+
+    def open(self, by: str, at: datetime) -> None:  # noqa: ARG002 - the mark alone counts
+        """Mark the environment as open."""
+        self._state = replace(self._state, is_open=True)
+
+    def close(self) -> None:
+        """Remove the mark."""
+        self._state = replace(self._state, is_open=False)
 
     def send_probe(self, payment_id: str) -> None:
         """Store the probe's payment id. No effect if the breaker is running."""

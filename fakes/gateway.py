@@ -472,6 +472,7 @@ def _listed(intent: _Intent) -> ListedCharge:
         intent.created_at,
         captured=intent.status == "succeeded",
         may_capture=intent.status != "canceled",
+        money=intent.money,
     )
 
 

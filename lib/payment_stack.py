@@ -9,6 +9,7 @@ from lib.bindings import (
     TerraformOutput,
     TerraformStack,
 )
+from lib.features.backup import Backup
 from lib.features.batch import Batch
 from lib.features.rate_limits import RateLimits
 from lib.features.recovery import Recovery
@@ -49,8 +50,12 @@ class PaymentStack(TerraformStack):
         api = RestApi(foundation, workflow, webhooks, identity)
         RateLimits(foundation, api, identity)
 
+        # every table in a bucket, once a day
+        backup = Backup(foundation)
+
         Monitoring(
             foundation,
+            backup=backup,
             workflow=workflow,
             batch=batch,
             recovery=recovery,
@@ -69,6 +74,7 @@ class PaymentStack(TerraformStack):
             environment_suffix=settings.environment_suffix,
             environment_id=foundation.environment_id,
             batch_bucket=foundation.batch_files.name,
+            backup_bucket=backup.bucket.name,
             payments_table=tables.payments.name,
             processing_status_table=tables.processing_status.name,
             audit_table=tables.audit_log.name,
@@ -89,6 +95,7 @@ class PaymentStack(TerraformStack):
             gateway_mode=settings.effective.gateway_mode,
             webhook_secret_arn=secrets.webhook.arn,
             vault_key_arn=foundation.encryption.arn,
+            lookup_key_arn=foundation.encryption.lookup_key.arn,
             webhook_url=f"{api.stage.invoke_url}/webhooks/stripe",
             dispatch_mapping_id=batch.queue.mapping.id,
             stripe_api_base=settings.stripe_api_base,

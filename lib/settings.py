@@ -64,6 +64,11 @@ class Environment:
     reads_per_customer_per_minute: int = 300
     merchant_rate_per_second: int = 50
     merchant_quota_per_day: int = 100_000
+    backup_every_hours: int = 24
+    backup_read_units_per_second: int = 1000  # of all tables together, so that a backup never slows payments down
+    backup_cold_days: int = 30  # then S3 keeps it as GLACIER_IR, which is read like any other object
+    backup_keep_days: int = 365
+    backup_lock_days: int = 0  # how long S3 refuses to delete or replace a backup; 0 is not at all
 
 
 ENVIRONMENTS: dict[str, Environment] = {
@@ -77,6 +82,7 @@ ENVIRONMENTS: dict[str, Environment] = {
         gateway_mode="live",
         require_second_factor=True,
         force_destroy=False,
+        backup_lock_days=30,
     ),
     # one machine: as dev, with the fake Stripe, which sets no limit; the rate is what two cores sustain
     "local": Environment(
@@ -94,6 +100,7 @@ ENVIRONMENTS: dict[str, Environment] = {
         reads_per_customer_per_minute=100_000,
         merchant_rate_per_second=500,
         merchant_quota_per_day=10_000_000,
+        backup_read_units_per_second=100_000,
     ),
 }
 """The only table of differences. `kind_of` says which row a suffix means, unless ENVIRONMENT_KIND does."""
@@ -315,6 +322,11 @@ class Settings(BaseSettings):
     reads_per_customer_per_minute: Annotated[int, _between(1, 100_000)] | None = None
     merchant_rate_per_second: Annotated[int, _between(1, 10_000)] | None = None
     merchant_quota_per_day: Annotated[int, _between(1, 1_000_000_000)] | None = None
+    backup_every_hours: Annotated[int, _between(1, 144)] | None = None
+    backup_read_units_per_second: Annotated[int, _between(100, 1_000_000)] | None = None
+    backup_cold_days: Annotated[int, _between(1, 3650)] | None = None
+    backup_keep_days: Annotated[int, _between(1, 3650)] | None = None
+    backup_lock_days: Annotated[int, _between(0, 3650)] | None = None
 
     @model_validator(mode="after")
     def _production_is_protected(self) -> Self:
@@ -371,6 +383,16 @@ class Settings(BaseSettings):
                     f"MERCHANTS: {name!r} is not allowed: the name of its role would have {length} characters; "
                     f"allowed: at most {len(name) - length + LONGEST_ROLE} characters with this suffix"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _backups_are_kept_while_they_are_locked(self) -> Self:
+        lock, keep = self.effective.backup_lock_days, self.effective.backup_keep_days
+        if lock > keep:
+            raise ValueError(
+                f"BACKUP_KEEP_DAYS: {keep} is not allowed: backups are locked for {lock} days; allowed: "
+                f"{lock} to 3650, or a smaller BACKUP_LOCK_DAYS"
+            )
         return self
 
     @property

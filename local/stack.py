@@ -24,6 +24,8 @@ from local.terraform import environment as terraform_environment
 from local.users import make_users
 from payctl.session import Session, sample
 from payctl.stack import Stack
+from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
+from payments.domain.clock import utc_now
 from payments.domain.gateway_event import HANDLED
 
 DIRECTORY = ROOT / ".local"
@@ -41,6 +43,13 @@ class NotRunning(RuntimeError):
 
 def _silent(text: str) -> None:
     pass
+
+
+def _has_value(secrets: Any, name: str) -> bool:
+    try:
+        return "SecretString" in secrets.get_secret_value(SecretId=name)
+    except secrets.exceptions.ResourceNotFoundException:
+        return False
 
 
 class LocalStack:
@@ -119,6 +128,8 @@ class LocalStack:
         aws = self.aws
         outputs = terraform.outputs()
         secrets = aws.client("secretsmanager")
+        if not _has_value(secrets, outputs["gateway_secret_arn"]):  # as the first `payctl gateway set-key` does
+            DynamoBreakerStore(aws.client("dynamodb"), outputs["controls_table"]).open("make up", utc_now())
         secrets.put_secret_value(SecretId=outputs["gateway_secret_arn"], SecretString=GATEWAY_KEY)
         webhook_secret = json.dumps({"current": WEBHOOK_SECRET})
         secrets.put_secret_value(SecretId=outputs["webhook_secret_arn"], SecretString=webhook_secret)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from payctl.stack import Stack
-from payments.domain.clock import parse_iso, utc_now
+from payments.domain.clock import iso, parse_iso, utc_now
 from payments.domain.due import NEVER, OF_PAYMENTS, Kind
 from payments.domain.gateway_account import GatewayAccount
 from payments.domain.recovery_timeouts import RecoveryTimeouts
@@ -20,12 +20,28 @@ if TYPE_CHECKING:
     from payments.adapters.dynamodb.events import DynamoEventStore
     from payments.adapters.dynamodb.listing import DynamoPaymentListing
     from payments.adapters.dynamodb.payments import DynamoPaymentStore
+    from payments.adapters.dynamodb.restored_rows import DynamoRestoreTarget
     from payments.adapters.event_source_mapping import MappingDelivery
     from payments.adapters.kms import KmsFieldEncryptor
     from payments.adapters.lambda_functions import FunctionStarter
+    from payments.adapters.s3_backups import S3BackupStore
     from payments.adapters.step_functions import StepFunctionsWorkflow
     from payments.adapters.stripe.gateway import StripeGateway
     from payments.application.gateway_rate_limiter import GatewayRateLimiter
+    from payments.ports.restore_target import RestoreProgress
+
+
+BACKED_UP_OUTPUTS = {
+    "payment-processing-status": "processing_status_table",
+    "payment-gateway-events": "gateway_events_table",
+    "payments": "payments_table",
+    "payment-audit-log": "audit_table",
+    "customers": "customers_table",
+    "payment-tokens": "tokens_table",
+    "payment-denied-attempts": "denied_table",
+    "payment-controls": "controls_table",
+}
+"""Table of a backup → the stack's output with its deployed name."""
 
 
 def operator(stack: Stack) -> str:
@@ -176,6 +192,38 @@ def report(stack: Stack) -> "FunctionStarter":
     from payments.adapters.lambda_functions import FunctionStarter
 
     return FunctionStarter(stack.client("lambda"), f"payment-report-{stack.name}")
+
+
+def backup(stack: Stack) -> "FunctionStarter":
+    """The function that makes backups."""
+    from payments.adapters.lambda_functions import FunctionStarter
+
+    return FunctionStarter(stack.client("lambda"), f"payment-backup-{stack.name}")
+
+
+def backup_store(stack: Stack) -> "S3BackupStore":
+    """The bucket of backups."""
+    from payments.adapters.s3_backups import S3BackupStore
+
+    return S3BackupStore(stack.client("s3"), stack["backup_bucket"])
+
+
+def restore_target(stack: Stack, backup_began_at: str) -> "DynamoRestoreTarget":
+    """The tables, to restore a backup into."""
+    from payments.adapters.dynamodb.restored_rows import DynamoRestoreTarget
+
+    names = {table: stack[output] for table, output in BACKED_UP_OUTPUTS.items()}
+    return DynamoRestoreTarget(stack.client("dynamodb"), names, backup_began_at, utc_now, timeouts(stack))
+
+
+def restore_progress(stack: Stack) -> "RestoreProgress | None":
+    """How far the last restore into the tables is; None if there was none."""
+    from payments.adapters.dynamodb.restored_rows import DynamoRestoreTarget
+    from payments.adapters.dynamodb.tables import CONTROLS
+
+    tables = {CONTROLS.name: stack["controls_table"]}
+    target = DynamoRestoreTarget(stack.client("dynamodb"), tables, iso(utc_now()), utc_now, timeouts(stack))
+    return target.progress()
 
 
 def execution_arn(stack: Stack, name: str) -> str:

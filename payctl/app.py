@@ -8,6 +8,10 @@ import typer
 from typer.core import TyperGroup
 
 from payctl import (
+    backup,
+    backup_find,
+    backup_restore,
+    backup_resume,
     batch,
     batch_retry,
     batch_switch,
@@ -18,6 +22,7 @@ from payctl import (
     explain,
     gateway,
     login,
+    migrate,
     payment,
     payment_list,
     recheck,
@@ -102,12 +107,17 @@ app.add_typer(one_payment, name="payment")
 batch_switch.add_to(batch.app)
 batch.app.command("retry")(batch_retry.retry_batch)
 app.add_typer(batch.app, name="batch")
+backup.app.command("find")(backup_find.find_in_backup)
+backup.app.command("restore")(backup_restore.restore)
+backup.app.command("resume")(backup_resume.resume)
+app.add_typer(backup.app, name="backup")
 app.add_typer(customer.app, name="customer")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(gateway.app, name="gateway")
 app.add_typer(breaker.app, name="breaker")
 app.add_typer(breaker.app, name="lane", help="The older name of `payctl breaker`.")
 app.add_typer(user.app, name="user")
+app.command()(migrate.migrate)
 app.command()(login.login)
 app.command()(login.logout)
 app.command()(login.token)

@@ -1,6 +1,7 @@
 """Batches in the S3 bucket and in the processing-status table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,17 @@ def rejected_rows(stack: Stack, batch: Batch, *, limit: int) -> tuple[Sequence[R
     rows = (row for row in adapters.batches(stack).rows(batch.batch_id) if isinstance(row, RejectedRow))
     first = list(islice(rows, limit))
     return first, max(0, batch.progress.rows_rejected - len(first))
+
+
+def uploaded_since(stack: Stack, since: datetime) -> Iterator[tuple[Source, datetime]]:
+    """Every version of a file below `incoming/` that was uploaded since then, and when."""
+    pages = (
+        stack.client("s3").get_paginator("list_object_versions").paginate(Bucket=stack["batch_bucket"], Prefix=INCOMING)
+    )
+    for page in pages:
+        for version in page.get("Versions", []):
+            if version["LastModified"] >= since and not version["Key"].endswith("/"):
+                yield _source(stack, version), version["LastModified"]
 
 
 def result_files(batch: Batch) -> dict[str, ResultFile]:

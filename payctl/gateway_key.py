@@ -8,11 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from payctl import adapters, gateway_accounts, prompts, show
+from payctl.environment import was_restored
 from payctl.failures import Exit, Failure, from_boto3
 from payctl.options import Json, stack_of
 from payctl.prompts import Yes
 from payctl.stack import Stack
 from payments.adapters.stripe.modes import SECRET_KEYS, mode_of_key
+from payments.domain.clock import utc_now
 from payments.domain.errors import Misconfigured, PaymentError
 from payments.domain.gateway_account import GatewayAccount
 
@@ -66,6 +68,8 @@ def set_key(
     _check_account(stack, account, before, has_key=bool(versions.current), same_account=same_account)
     if not yes:
         _confirm(stack, account, key, replaces=bool(versions.current))
+    if not versions.current and not versions.previous and not was_restored(stack):
+        adapters.breaker(stack).open(adapters.operator(stack), utc_now())  # no key was ever stored: nothing was charged
     if previous:
         _go_back(stack, client, versions, account)
     else:

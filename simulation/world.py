@@ -183,8 +183,9 @@ class World:
         guarded = GuardedGateway(gateway, refused, guard.answered)
         self.charging = Charging(guarded, methods, payments, clock, timeouts, ENVIRONMENT_ID, self.batches.former_of)
         self.retries = Retries(payments, gateway, encryptor, workflow, ENVIRONMENT_ID)
-        # the switch only saves work: no other actor needs a moment between its read and the row's conditional write
-        hold = Hold(breaker, clock, timeouts, Switches(self.batches, clock).of)
+        # the switch only saves work: no other actor needs a moment between its read and the row's conditional write.
+        # every simulated environment is open; a read more would shift the random draws of every seed
+        hold = Hold(breaker, clock, timeouts, Switches(self.batches, clock).of, is_open=lambda: True)
         self.dispatcher = Dispatcher(
             payments, workflow, breaker, rate_limiter, 0.1, self.scheduler.monotonic, sleep, Switches(batches, clock)
         )

@@ -13,7 +13,9 @@ import moto.kms.models
 import moto.kms.utils
 from moto import mock_aws
 
-from payments.adapters.dynamodb.tables import Key, Table
+from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
+from payments.adapters.dynamodb.tables import CONTROLS, Key, Table
+from payments.domain.clock import utc_now
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -65,8 +67,11 @@ def _known_client(session: Any, service_name: str, config: Any = None, **setting
     return _clients[key]
 
 
-def create_table(table: Table, client: "DynamoDBClient | None" = None) -> "DynamoDBClient":
-    """Create a table under its bare name, with the given client or a new one of moto. Returns the client."""
+def create_table(table: Table, client: "DynamoDBClient | None" = None, *, is_open: bool = True) -> "DynamoDBClient":
+    """Create a table under its bare name, with the given client or a new one of moto. Returns the client.
+
+    The controls table says that the environment is open, unless `is_open` is False, as after a first deployment.
+    """
     client = client or boto3.client("dynamodb")
     indexes: Any = [
         {
@@ -86,6 +91,8 @@ def create_table(table: Table, client: "DynamoDBClient | None" = None) -> "Dynam
         KeySchema=_schema(table.key),
         **({"GlobalSecondaryIndexes": indexes} if indexes else {}),
     )
+    if table is CONTROLS and is_open:
+        DynamoBreakerStore(client, table.name).open("operator:test", utc_now())
     return client
 
 

@@ -29,6 +29,7 @@ from payments.application.batch.switches import Switches
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.hold import Hold
 from payments.application.id_rules import IdRules
+from payments.application.open_mark import OpenMark
 from payments.application.outage_limit import OutageLimit
 from payments.application.rate_limited_charge_finder import RateLimitedChargeFinder
 from payments.application.rate_limited_next_actions import RateLimitedNextActions
@@ -85,6 +86,7 @@ HEALTH = "GET /health"
 ELSEWHERE = ("POST /webhooks/stripe",)
 """Routes of other functions."""
 UNAVAILABLE_SECONDS = 5
+CLOSED_SECONDS = 300
 MAX_OUTSIDE = 2_048
 """The most characters of a call's parameters and Idempotency-Key together; the longest one, an address, has 254."""
 
@@ -100,6 +102,7 @@ timeouts = RecoveryTimeouts(
 batch_store = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))
 breaker = DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE"))
 hold = Hold(breaker, utc_now, timeouts, Switches(batch_store, utc_now).of)
+mark = OpenMark(breaker, utc_now)
 gateway_key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=setting("GATEWAY_MODE"))
 gateway = StripeGateway(
     gateway_key.read,
@@ -202,6 +205,13 @@ def _answer(route: str, event: dict[str, Any]) -> dict[str, Any]:
     services.limiter.check(request)  # before any work: a denied call counts too
     request = replace(request, caller=require_role(request.caller, request.operation))
     _check_outside_the_body(request)
+    if not mark.is_open():
+        raise Problem(
+            503,
+            "environment-closed",
+            "this environment is closed, and nothing was stored; send the same request again later",
+            retry_after_seconds=CLOSED_SECONDS,
+        )
     answered = operation(request, services)
     log.info("answered", route=route, status=answered["statusCode"], subject=request.caller.subject)
     return answered

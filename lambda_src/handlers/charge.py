@@ -50,7 +50,8 @@ key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=sett
 breaker_store = DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE"))
 breaker = BatchBreaker(breaker_store, utc_now)
 batches = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))
-hold = Hold(breaker_store, utc_now, timeouts, Switches(batches, utc_now).of)
+# read before each send: the same item says that the environment is open
+hold = Hold(breaker_store, utc_now, timeouts, Switches(batches, utc_now).of, remembered_for=timedelta(0))
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
 rate_limiter = GatewayRateLimiter(DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot), slot, utc_now, time.sleep)
 limits = DynamoLimitStore(dynamodb, setting("LIMITS_TABLE"))

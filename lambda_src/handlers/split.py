@@ -7,6 +7,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.adapters import aws_clients as aws
+from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.customers import DynamoCustomerStore
 from payments.adapters.dynamodb.limits import DynamoLimitStore
@@ -19,6 +20,7 @@ from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.row_rules import rules_of
 from payments.application.batch.split import Splitter, sources_in
 from payments.application.id_rules import IdRules
+from payments.application.open_mark import OpenMark
 from payments.application.searchable_metadata import SearchableMetadata
 from payments.application.velocity import Addresses, MerchantTable, Velocity
 from payments.config import setting
@@ -39,6 +41,7 @@ ids = IdRules(
     Merchants.parse(setting("MERCHANTS", "")), payments, DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE"))
 )
 hasher = KmsTextHasher(aws.kms(), setting("EMAIL_HASH_KEY_ARN"))
+mark = OpenMark(DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")), utc_now)
 splitter = Splitter(
     payments=payments,
     batches=batches,
@@ -50,6 +53,7 @@ splitter = Splitter(
     clock=utc_now,
     metadata_hash_of=SearchableMetadata(setting("SEARCHABLE_METADATA", ""), hasher).hash_of,
     velocity=Velocity(DynamoLimitStore(dynamodb, setting("LIMITS_TABLE")), Addresses(hasher), MerchantTable()),
+    is_open=mark.is_open,
 )
 log = logger()
 

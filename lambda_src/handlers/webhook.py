@@ -3,6 +3,7 @@
 from typing import Any
 
 from payments.adapters import aws_clients as aws
+from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.customers import DynamoCustomerStore
 from payments.adapters.dynamodb.events import DynamoEventStore
 from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
@@ -11,6 +12,7 @@ from payments.adapters.secrets_manager import WebhookSecrets
 from payments.adapters.step_functions import StepFunctionsWorkflow
 from payments.adapters.stripe.webhook import BadSignature, EventOfOtherMode, UnreadableEvent, verified_event
 from payments.application.first_cards import FirstCards
+from payments.application.open_mark import OpenMark
 from payments.application.webhooks import Webhooks
 from payments.config import setting
 from payments.domain.clock import utc_now
@@ -23,6 +25,7 @@ from payments.rest.http import Problem, answer, header, problem_answer, raw_body
 dynamodb = aws.dynamodb()
 secrets = WebhookSecrets(aws.secrets_manager(), setting("WEBHOOK_SECRET_ARN"))
 encryptor = KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN"))
+mark = OpenMark(DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")), utc_now)
 webhooks = Webhooks(
     events=DynamoEventStore(dynamodb, setting("GATEWAY_EVENTS_TABLE")),
     payments=InstrumentedPaymentStore(dynamodb, setting("PAYMENTS_TABLE")),
@@ -30,6 +33,7 @@ webhooks = Webhooks(
     clock=utc_now,
     encryptor=encryptor,
     environment_id=setting("ENVIRONMENT_ID"),
+    is_open=mark.is_open,
 )
 first_cards = FirstCards(
     DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE")), encryptor, utc_now, setting("ENVIRONMENT_ID")
@@ -44,6 +48,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     try:
         received = _verified(event)
         if isinstance(received, CardSaved):
+            if not mark.is_open():
+                raise Problem(503, "unavailable", "the environment is closed; send the event again")
             state = first_cards.receive(received)
             ours = {"customer_id": received.customer_id}
         else:

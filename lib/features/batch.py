@@ -46,6 +46,7 @@ class Batch:
             SEARCHABLE_METADATA=settings.effective.searchable_metadata,
             EMAIL_HASH_KEY_ARN=base.encryption.lookup_key.arn,
             **self.queue.environment,
+            **tables.controls.environment,
             **tables.payments.environment,
             **tables.processing_status.environment,
             **tables.limits.environment,
@@ -64,6 +65,7 @@ class Batch:
             tables.customers.grant(split, "GetItem")  # whose a customer in a merchant's file is
         tables.processing_status.grant(split, "GetItem", "Query", "PutItem", "UpdateItem", "BatchWriteItem")
         tables.limits.grant(split, "UpdateItem")
+        tables.controls.grant(split, "GetItem")  # the mark that the environment is open
         self.queue.grant_send(split)
         # split.arn would be a cycle: the function depends on its own policy
         split.allow(["lambda:InvokeFunction"], [base.function_arn("split")])

@@ -19,12 +19,14 @@ class Webhooks:
             **tables.payments.environment,
             **tables.gateway_events.environment,
             **tables.customers.environment,
+            **tables.controls.environment,
             **foundation.encryption.environment,
             **foundation.suffix,
         )
         tables.payments.grant(self.webhook, "GetItem")
         tables.gateway_events.grant(self.webhook, "PutItem")
         tables.customers.grant(self.webhook, "GetItem", "PutItem")  # the first saved card becomes the default
+        tables.controls.grant(self.webhook, "GetItem")  # the mark that the environment is open
         foundation.encryption.grant_fields(self.webhook, "payment_id", "GenerateDataKey")
         foundation.encryption.grant_fields(self.webhook, "event_id", "GenerateDataKey")
         foundation.encryption.grant_fields(self.webhook, "customer_id", "GenerateDataKey")

@@ -1,5 +1,6 @@
 """Data stores: on-demand tables with point-in-time recovery, and buckets that accept only TLS."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from lib.bindings import (
@@ -11,6 +12,8 @@ from lib.bindings import (
     S3Bucket,
     S3BucketLifecycleConfiguration,
     S3BucketLifecycleConfigurationRule,
+    S3BucketObjectLockConfigurationA,
+    S3BucketObjectLockConfigurationRuleA,
     S3BucketPolicy,
     S3BucketPublicAccessBlock,
     S3BucketServerSideEncryptionConfigurationA,
@@ -21,6 +24,7 @@ from lib.bindings import S3BucketLifecycleConfigurationRuleAbortIncompleteMultip
 from lib.bindings import S3BucketLifecycleConfigurationRuleExpiration as Expiration
 from lib.bindings import S3BucketLifecycleConfigurationRuleFilter as Filter
 from lib.bindings import S3BucketLifecycleConfigurationRuleNoncurrentVersionExpiration as OldVersions
+from lib.bindings import S3BucketLifecycleConfigurationRuleTransition as Transition
 from lib.foundation.encryption import Encryption
 from lib.iam import Grantee, Statement, document, waive
 from lib.settings import Settings
@@ -112,6 +116,14 @@ class Tables(Construct):
         self.limits = PaymentTable(self, LIMITS, "LIMITS_TABLE", settings, encryption)
 
 
+@dataclass(frozen=True)
+class Cold:
+    """After how many days the objects below a prefix move to a cold storage class that is still read at once."""
+
+    prefix: str
+    days: int
+
+
 class Bucket(Construct):
     """A bucket: versioned, encrypted with our key, never public, TLS only.
 
@@ -129,14 +141,21 @@ class Bucket(Construct):
         *,
         expire_days: dict[str, int],
         old_versions_days: int,
+        cold: Cold | None = None,
+        lock_days: int | None = None,
     ) -> None:
-        """`expire_days`: prefix → days until its objects expire. Older versions expire after `old_versions_days`."""
+        """`expire_days`: prefix → days until its objects expire. Older versions expire after `old_versions_days`.
+
+        With `lock_days`, the bucket has Object Lock: for so many days no user can delete or replace a version, in
+        production not even the account's root. 0 locks nothing until the setting changes.
+        """
         super().__init__(scope, name)
         self.bucket = S3Bucket(
             self,
             "bucket",
             bucket=f"{settings.name(name)}-{account_id}",
             force_destroy=settings.effective.force_destroy,
+            object_lock_enabled=True if lock_days is not None else None,  # only a new bucket can get it
         )
         self.versioning = S3BucketVersioningA(
             self, "versioning", bucket=self.bucket.id, versioning_configuration={"status": "Enabled"}
@@ -195,9 +214,19 @@ class Bucket(Construct):
                     _lifecycle_rule(f"expire-{prefix.strip('/')}", prefix, expiration=[Expiration(days=days)])
                     for prefix, days in expire_days.items()
                 ),
+                *([_cold_rule(cold)] if cold else []),
             ],
             depends_on=[self.versioning],
         )
+        if lock_days:
+            mode = "GOVERNANCE" if settings.effective.force_destroy else "COMPLIANCE"
+            S3BucketObjectLockConfigurationA(
+                self,
+                "lock",
+                bucket=self.bucket.id,
+                rule=S3BucketObjectLockConfigurationRuleA(default_retention={"mode": mode, "days": lock_days}),
+                depends_on=[self.versioning],
+            )
         waive(
             self.bucket,
             CKV_AWS_18="access logs are best effort and need one more bucket; CloudTrail data events do not",
@@ -233,6 +262,15 @@ class Bucket(Construct):
     def grant(self, function: Grantee, prefix: str, *actions: str) -> None:
         """Let a function call these actions ("GetObject", …) on objects below a prefix."""
         function.allow([f"s3:{action}" for action in actions], [f"{self.bucket.arn}/{prefix}*"])
+
+    def grant_list(self, function: Grantee) -> None:
+        """Let a function list the objects."""
+        function.allow(["s3:ListBucket"], [self.bucket.arn])
+
+
+def _cold_rule(cold: Cold) -> S3BucketLifecycleConfigurationRule:
+    transition = [Transition(days=cold.days, storage_class="GLACIER_IR")]
+    return _lifecycle_rule(f"cold-{cold.prefix.strip('/')}", cold.prefix, transition=transition)
 
 
 def _lifecycle_rule(name: str, prefix: str = "", **actions: Any) -> S3BucketLifecycleConfigurationRule:

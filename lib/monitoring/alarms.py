@@ -1,5 +1,6 @@
 """The alarms. Each notifies the alarms topic, and docs/runbooks.md has an entry under its name."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,9 @@ from lib.foundation.notifications import Notifications
 from lib.settings import Settings
 from payments.domain.statuses import Status
 from payments.observability.metrics import (
+    BACKUPS_SHORT,
+    BACKUPS_UNVERIFIABLE,
+    BACKUPS_VERIFIED,
     BATCHES_HELD,
     BATCHES_PAUSED,
     BATCHES_STUCK,
@@ -62,6 +66,7 @@ class Alarm:
 
 
 OLDEST_MESSAGE_SECONDS = 15 * 60
+DAY_SECONDS = 24 * 60 * 60
 
 
 def alarms(
@@ -80,8 +85,8 @@ def alarms(
         *(
             Alarm(
                 f"{function.label}-errors",
-                f"the {function.label} function failed 5 times in 10 minutes",
-                5,
+                f"the {function.label} function failed {_errors(function)} times in 10 minutes",
+                _errors(function),
                 600,
                 [Metric("AWS/Lambda", "Errors", {"FunctionName": function.name})],
                 runbook="function-errors",
@@ -242,7 +247,36 @@ def alarms(
             600,
             [ours(SUSPICIOUS_DECLINES)],
         ),
+        Alarm(
+            "backup-late",
+            "no backup was completed and verified in its time: what happens from now on could not be restored",
+            1,
+            DAY_SECONDS,
+            [ours(BACKUPS_VERIFIED)],
+            # the day after the one in which the next backup ends, so that a slower backup raises no alarm
+            periods=math.ceil(settings.effective.backup_every_hours / 24) + 1,
+            fires_on_silence=True,
+        ),
+        Alarm(
+            "backup-short",
+            "a backup has fewer rows of a table than the one before, although rows of that table never go",
+            1,
+            300,
+            [ours(BACKUPS_SHORT)],
+        ),
+        Alarm(
+            "backup-unverifiable",
+            "a backup cannot be restored as it is: a part is missing or changed, or a table is not in it",
+            1,
+            300,
+            [ours(BACKUPS_UNVERIFIABLE)],
+        ),
     ]
+
+
+def _errors(function: Function) -> int:
+    """How many errors fire the alarm. A backup runs once a day, and Lambda repeats it twice."""
+    return 2 if function.label == "backup" else 5
 
 
 def create_alarms(scope: Construct, settings: Settings, notifications: Notifications, table: Sequence[Alarm]) -> None:

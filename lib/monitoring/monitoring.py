@@ -1,6 +1,7 @@
 """Alarms and dashboard of all features."""
 
 from lib.bindings import Construct
+from lib.features.backup import Backup
 from lib.features.batch import Batch
 from lib.features.recovery import Recovery
 from lib.features.rest_api import RestApi
@@ -19,6 +20,7 @@ class Monitoring(Construct):
         self,
         foundation: Foundation,
         *,
+        backup: Backup,
         workflow: Workflow,
         batch: Batch,
         recovery: Recovery,
@@ -40,6 +42,7 @@ class Monitoring(Construct):
             workflow.audit,
             batch.report,
             recovery.sweep,
+            backup.backup,
             *([second_factor.mfa] if second_factor else []),
         ]
         table = alarms(settings, functions, batch.queue, workflow, api)

@@ -18,8 +18,12 @@ from local.stack import LocalStack
 from payctl import merchant_files
 from payctl.stack import Stack
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.lambda_functions import FunctionStarter
+from payments.adapters.s3_backups import S3BackupStore
+from payments.domain.backup import VERIFIED, key_of, timestamp_of
 from payments.domain.clock import utc_now
 from payments.domain.payment import accepted, parse_request
+from payments.ports.backup_store import NoSuchObject
 from tests.e2e.conftest import Api, BatchFiles, Events, Gateway
 from tests.e2e.saver import Saver
 from tests.waiting import eventually
@@ -40,6 +44,7 @@ RARE = {
     ("report", "s3:PutObject", "*/reporting/*"): "only when a report has more than a minute of work",
     ("report", "s3:GetObject", "*/reporting/*"): "only when a report of more than a minute is stopped",
     ("report", "s3:GetObject", "*/results/*"): "only when a report of many megabytes is stopped at its very end",
+    ("backup-schedule", "lambda:InvokeFunction", "*"): "it runs once a day",
 }
 """(function, action, resource) that no ordinary path of a payment needs, each with its reason."""
 
@@ -108,9 +113,25 @@ def asked(
     stack = Stack(local_stack.outputs, local_stack.outputs_path)
     pay_by_file_of_a_merchant(api, stack, tmp_path_factory.mktemp("merchant") / "least_shop.csv")
     Api(outputs, lambda: local_stack.token("customer")).post({}, "/customers")  # reads the address of the login
+    back_up(client, outputs)
     lines = local_stack.aws.permissions_path.read_text().splitlines()
     roles = {grant.role for grant in granted}
     return [request for request in (Asked(**json.loads(line)) for line in lines) if request.role in roles]
+
+
+def back_up(client: Callable[[str], Any], outputs: dict[str, str]) -> None:
+    """A backup, from its start to its verification in another run."""
+    store, timestamp = S3BackupStore(client("s3"), outputs["backup_bucket"]), timestamp_of(utc_now())
+    start = FunctionStarter(client("lambda"), f"payment-backup-{outputs['environment_suffix']}")
+    start({"timestamp": timestamp})
+
+    def verified() -> bool:
+        try:
+            return bool(store.get(key_of(timestamp, VERIFIED)))
+        except NoSuchObject:
+            return False
+
+    eventually("a verified backup", verified, seconds=COLD_START_SECONDS)
 
 
 def pay_over_rest(api: Api, dynamodb: Any, customers: str) -> None:

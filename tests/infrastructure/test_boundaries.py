@@ -215,6 +215,7 @@ PARTS: dict[str, set[str]] = {
 
 FEATURES: dict[str, set[str]] = {
     "api_gateway": set(),
+    "backup": set(),
     # each merchant has a role for its files, and dispatch starts the workflow of each queued payment
     "batch": {"batch_queue", "merchant_files", "workflow"},
     "batch_queue": set(),
@@ -256,13 +257,20 @@ def test_features_when_they_import_one_another_then_as_the_table_says() -> None:
     assert {feature: imported & modules for feature, imported in found.items()} == FEATURES
 
 
-SECONDS_OF_SLEEP = {"application/gateway_rate_limiter.py", "application/batch/dispatch.py"}
+SECONDS_OF_SLEEP = {
+    "application/gateway_rate_limiter.py",
+    "application/read_rate.py",
+    "application/batch/dispatch.py",
+}
 """The modules where a fraction is a number of seconds to sleep, as `time.sleep` takes it. Never money."""
 
 
 def test_domain_when_it_computes_then_in_whole_numbers_and_decimals() -> None:
     assert _found(DOMAIN, _calls, {"float", "round"}) == {}
-    assert _found(DOMAIN, _operators, {"Div"}) == {"application/gateway_rate_limiter.py": {"Div"}}
+    assert _found(DOMAIN, _operators, {"Div"}) == {
+        "application/gateway_rate_limiter.py": {"Div"},
+        "application/read_rate.py": {"Div"},
+    }
 
 
 def test_sleep_when_its_length_is_computed_then_no_money_is_near() -> None:

@@ -26,6 +26,7 @@ PARTS_OF_A_NAMED_RESOURCE = {
     "aws_lambda_permission",
     "aws_s3_bucket_lifecycle_configuration",
     "aws_s3_bucket_notification",
+    "aws_s3_bucket_object_lock_configuration",
     "aws_s3_bucket_policy",
     "aws_s3_bucket_public_access_block",
     "aws_s3_bucket_server_side_encryption_configuration",

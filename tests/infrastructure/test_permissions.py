@@ -47,6 +47,9 @@ ONLY = {
     ("lambda:InvokeFunction", "*:function:payment-report-*"): {"split", "audit", "sweep"},
     ("lambda:InvokeFunction", "*:function:payment-audit-*"): {"processor", "report"},
     ("lambda:InvokeFunction", "*:function:payment-sweep-*"): {"sweep-schedule"},
+    ("lambda:InvokeFunction", "*:function:payment-backup-*"): {"backup", "backup-schedule"},
+    ("dynamodb:Scan", "*"): {"backup"},
+    ("s3:*", "*:::payment-backups-*"): {"backup"},
     ("lambda:InvokeFunction", "*:function:payment-charge-*"): {"processor"},
     ("kms:GenerateDataKey", "*:key/encryption_key_*"): {"api", "charge", "split", "sweep", "webhook"},
     ("kms:Decrypt", "*:key/encryption_key_*"): {"api", "charge", "report", "sweep"},
@@ -94,7 +97,6 @@ ATTRIBUTES = {
 
 NEVER = (
     "dynamodb:DeleteItem",
-    "dynamodb:Scan",
     "dynamodb:DeleteTable",
     "s3:DeleteObject",
     "s3:PutBucketPolicy",
@@ -193,7 +195,7 @@ def test_audit_log_when_written_then_entries_are_only_ever_added(stack: Stack) -
     logs = ("payment-audit-log", "payment-denied-attempts")
     actions = {action for _, action, resource in _grants(stack) if any(log in resource for log in logs)}
 
-    assert actions == {"dynamodb:PutItem"}
+    assert actions - {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"} == {"dynamodb:PutItem"}
 
 
 def test_payment_rows_are_updated_only_in_attributes_that_are_named(stack: Stack) -> None:

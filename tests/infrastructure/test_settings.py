@@ -64,6 +64,11 @@ WRONG = [
     ("READS_PER_CUSTOMER_PER_MINUTE", "0", "from 1 to 100000"),
     ("MERCHANT_RATE_PER_SECOND", "0", "from 1 to 10000"),
     ("MERCHANT_QUOTA_PER_DAY", "0", "from 1 to 1000000000"),
+    ("BACKUP_EVERY_HOURS", "0", "from 1 to 144"),
+    ("BACKUP_READ_UNITS_PER_SECOND", "99", "from 100 to 1000000"),
+    ("BACKUP_COLD_DAYS", "0", "from 1 to 3650"),
+    ("BACKUP_KEEP_DAYS", "0", "from 1 to 3650"),
+    ("BACKUP_LOCK_DAYS", "-1", "from 0 to 3650"),
 ]
 """Variable, a value that it must reject, and a part of the text that says what is allowed."""
 

@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from lib.package import ROOT
 from local.fake_stripe.server import in_process
+from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.tables import (
     CONTROLS,
@@ -199,6 +200,19 @@ def is_problem(answer: dict[str, Any], status: int, kind: str) -> bool:
         and body["instance"] == REQUEST_ID
         and answer["headers"]["Content-Type"] == "application/problem+json"
     )
+
+
+@pytest.mark.fault(75)
+def test_closed_environment_answers_503_to_every_call_and_stores_nothing(api: Api) -> None:
+    breaker = DynamoBreakerStore(boto3.client("dynamodb"), CONTROLS.name)
+    breaker.close()
+    closed = api.submit()
+    assert is_problem(closed, 503, "environment-closed")
+    assert closed["headers"]["Retry-After"] == "300"
+    assert is_problem(api.ask("GET /payments/{payment_id}", path={"payment_id": "pay_1"}), 503, "environment-closed")
+    assert items(PAYMENTS.name) == []
+    breaker.open("operator:test", LATE)
+    assert api.submit()["statusCode"] == 202
 
 
 # Authorization --------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import boto3
 import pytest
 
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
+from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.customers import DynamoCustomerStore
 from payments.adapters.dynamodb.slots import DynamoSlotStore
 from payments.adapters.dynamodb.tables import AUDIT_LOG, CONTROLS, CUSTOMERS, PAYMENTS, PROCESSING_STATUS
@@ -25,6 +26,7 @@ from payments.domain.batch.switch import SwitchState
 from payments.domain.batch_breaker import PausedBy
 from payments.domain.clock import utc_now
 from payments.domain.customer import Customer
+from payments.domain.due import Kind
 from payments.domain.payment import moved
 from payments.domain.statuses import Status
 from tests.integration.functions import Context, metrics_in
@@ -340,6 +342,33 @@ def switch_to(scenario: BatchScenario, state: SwitchState) -> str:
     batch_id: str = boto3.client("dynamodb").scan(TableName=PROCESSING_STATUS.name)["Items"][0]["batch_id"]["S"]
     switch_batch(batch_id, state, by="admin:jo", batches=scenario.report.reporter.batches, clock=utc_now)
     return batch_id
+
+
+def test_file_of_a_closed_environment_waits_until_recovery_splits_it(scenario: BatchScenario) -> None:
+    breaker = DynamoBreakerStore(boto3.client("dynamodb"), CONTROLS.name)
+    breaker.close()
+    notification = scenario.upload("incoming/a.csv", HEADER + b"p1,1,USD\n")
+
+    scenario.split.handler(notification, Context())
+
+    assert scenario.messages(scenario.queue_url) == []
+    ((batch_id, _),) = DynamoBatchStore(boto3.client("dynamodb"), PROCESSING_STATUS.name, PAYMENTS.name).due(
+        Kind.BATCH, utc_now()
+    )
+    breaker.open("operator:test", utc_now())
+    scenario.split.handler(notification, Context())  # recovery passes the same file
+    (queued,) = scenario.messages(scenario.queue_url)
+    assert (queued["payment_id"], queued["batch_id"]) == ("p1", batch_id)
+
+
+def test_dispatch_of_a_closed_environment_returns_its_messages(scenario: BatchScenario) -> None:
+    scenario.split.handler(scenario.upload("incoming/a.csv", HEADER + b"p1,1,USD\n"), Context())
+    DynamoBreakerStore(boto3.client("dynamodb"), CONTROLS.name).close()
+    event = scenario.delivered()
+
+    answer = scenario.dispatch.handler(event, Context())
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": one["messageId"]} for one in event["Records"]]}
 
 
 @pytest.mark.fault(89)

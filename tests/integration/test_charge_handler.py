@@ -123,6 +123,22 @@ def test_charge_accepted_by_the_gateway_has_its_outcome_and_own_slot(scenario: H
     assert before < scenario.next_slot() <= time.time() / 0.02 + 1  # sent in its slot, not before
 
 
+@pytest.mark.fault(75)
+def test_closed_environment_sends_nothing_even_a_moment_after_it_was_open(scenario: HandlerScenario) -> None:
+    scenario.charge()
+    scenario.payments.create(payment("pay_2"))
+    sent = list(scenario.keys)
+    scenario.breaker.close()
+
+    state = scenario.charge("pay_2")
+
+    assert state["outcome"]["status"] == "pending"
+    assert scenario.keys == sent
+    row = scenario.payments.get("pay_2")
+    assert row
+    assert row.version == 1
+
+
 def test_rate_limited_charge_says_how_long_to_wait_and_stays_pending(
     scenario: HandlerScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:

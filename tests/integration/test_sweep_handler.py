@@ -141,6 +141,14 @@ def test_recovery_with_nothing_left_behind_does_and_counts_nothing(
     assert metrics_in(capsys.readouterr().out) == {}
 
 
+def test_recovery_of_a_closed_environment_stands_still(scenario: RecoveryScenario, executions: Executions) -> None:
+    scenario.add("p_pending")
+    scenario.breaker.close()
+
+    assert scenario.recover() == {"closed": 1}
+    assert executions.started() == {}
+
+
 def test_recovery_restarts_each_payment_left_behind_once(
     scenario: RecoveryScenario,
     executions: Executions,

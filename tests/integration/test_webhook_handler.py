@@ -14,8 +14,9 @@ from typing import Any
 import boto3
 import pytest
 
+from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
-from payments.adapters.dynamodb.tables import CUSTOMERS, GATEWAY_EVENTS
+from payments.adapters.dynamodb.tables import CONTROLS, CUSTOMERS, GATEWAY_EVENTS
 from payments.domain.clock import iso
 from payments.domain.customer import Customer
 from payments.domain.sealed_text import is_sealed
@@ -90,6 +91,7 @@ def endpoint(payments: DynamoPaymentStore, executions: Executions) -> Endpoint:
     """The webhook with a secret, and an unknown payment that a valid event would make the workflow query."""
     create_table(GATEWAY_EVENTS)
     create_table(CUSTOMERS)
+    create_table(CONTROLS)
     payments.create(payment())
     processing = after(payment(), Status.PROCESSING)
     payments.save(processing)
@@ -103,6 +105,7 @@ def endpoint(payments: DynamoPaymentStore, executions: Executions) -> Endpoint:
         GATEWAY_MODE="test",
         WEBHOOK_SECRET_ARN=secret_arn,
         CUSTOMERS_TABLE=CUSTOMERS.name,
+        CONTROLS_TABLE=CONTROLS.name,
         ENVIRONMENT_ID=ENVIRONMENT,
         VAULT_KEY_ARN=boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
     )
@@ -120,6 +123,14 @@ def test_signed_event_is_stored_and_the_workflow_asks_the_gateway(endpoint: Endp
     assert name.startswith("pay_1.e")
     assert state.pop("gateway_reference") == "pi_1"
     assert state == {"payment_id": "pay_1", "ask": True, "event_id": "evt_1"}
+
+
+def test_event_of_a_closed_environment_is_stored_and_waits(endpoint: Endpoint, executions: Executions) -> None:
+    breaker = DynamoBreakerStore(boto3.client("dynamodb"), CONTROLS.name)
+    breaker.close()
+    assert endpoint.deliver(event()) == 200
+    assert endpoint.stored() == {"evt_1": "parked"}  # recovery applies it once the environment is open
+    assert executions.started() == {}
 
 
 def test_event_of_the_other_mode_gets_400_with_why_and_is_not_stored(endpoint: Endpoint) -> None:
@@ -346,6 +357,7 @@ def test_event_without_a_configured_secret_gets_503_with_what_to_do(
         GATEWAY_MODE="test",
         WEBHOOK_SECRET_ARN=secret_arn,
         CUSTOMERS_TABLE=CUSTOMERS.name,
+        CONTROLS_TABLE=CONTROLS.name,
         ENVIRONMENT_ID=ENVIRONMENT,
     )
     endpoint = Endpoint(function, secret_arn)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from payments.application.charge import as_recorded
 from payments.domain.batch.switch import Switch
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import Clock, iso
@@ -43,25 +44,30 @@ class Waiting:
 @dataclass
 class Hold:
     """Looks at the breaker, and at the switch of a payment's batch, before a payment is sent. `timeouts` has the
-    deadline."""
+    deadline. `is_open` answers for payments that the breaker does not hold; without it, the store does."""
 
     store: BreakerStore
     clock: Clock
     timeouts: RecoveryTimeouts = field(default_factory=RecoveryTimeouts)
     switch_of: Callable[[Payment], Switch] = lambda _: Switch()
     remembered_for: timedelta = REMEMBERED_FOR
+    is_open: Callable[[], bool] | None = None
     _state: BreakerState = field(default_factory=BreakerState, init=False)
     _read_at: datetime | None = field(default=None, init=False)
 
     def __call__(self, payment: Payment) -> Outcome | None:
         """The outcome of a payment that must not be sent now; None for one that may be sent, or may have been.
 
+        In a closed environment each payment stays as it is recorded, and the gateway is not called.
+
         `failed` at its deadline; else `pending` with the reason, while the breaker or its batch holds it. Dispatch has
         just read the switch for a payment that did not wait since.
         """
         if payment.status is not Status.PENDING:
-            return None
+            return None if self._is_open() else as_recorded(payment)
         state = self.state()
+        if not state.is_open:
+            return as_recorded(payment)
         switch = self.switch_of(payment) if payment.version > 1 or payment.not_before else Switch()
         if is_missed(payment, self.timeouts.deadline, state, self.clock(), switch):
             since = first_refused_at(payment)
@@ -76,6 +82,9 @@ class Hold:
         if switch.is_paused:
             return Outcome(Status.PENDING, BATCH_PAUSED, _BATCH_IS_PAUSED)
         return Outcome(Status.PENDING) if switch.holds else None  # canceled: the report function ends it
+
+    def _is_open(self) -> bool:
+        return self.is_open() if self.is_open else self.state().is_open
 
     def waiting(self, payment: Payment) -> Waiting | None:
         """Why a payment waits, as its client may know it. None unless it is `pending` and held, or was refused."""
@@ -96,7 +105,8 @@ class Hold:
     def state(self) -> BreakerState:
         """The breaker's state, or that it was not paused some seconds ago."""
         now = self.clock()
-        if self._state.paused or self._read_at is None or now - self._read_at >= self.remembered_for:
+        seen = self._state
+        if seen.paused or not seen.is_open or self._read_at is None or now - self._read_at >= self.remembered_for:
             self._state, self._read_at = self.store.state(), now
         return self._state
 

@@ -138,7 +138,8 @@ class PaymentRecovery:
 
         Every run measures what is due. One run at a time works on it: `owner` takes a lease, which only saves work.
         Each kind of work gets its slices of the run, and every kind is served in each run. The run stops before its
-        time limit; what it did not reach stays due, and is first in the next one.
+        time limit; what it did not reach stays due, and is first in the next one. In a closed environment,
+        nothing is done.
         """
         now = self.clock()
         run = _Run(
@@ -151,6 +152,9 @@ class PaymentRecovery:
             may_start_at=now,
             list_seconds=seconds_left() * LIST_SHARE,
         )
+        if not run.breaker.is_open:
+            run.add("closed")
+            return run.found
         due = self._measured(run, now)
         if not self._holds_lease(run):
             run.add(*_pause_of(run))

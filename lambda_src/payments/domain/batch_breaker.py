@@ -45,7 +45,10 @@ class Pause:
 class BreakerState:
     """Whether the breaker is paused, by whom (empty: it is not), why and since when. `refused_at` is the time
     of the gateway's last refusal since the breaker resumed, or empty. `probe` is the payment that recovery started
-    to test whether the gateway accepts payments again, or empty. `pauses` are the latest ones by operators."""
+    to test whether the gateway accepts payments again, or empty. `pauses` are the latest ones by operators.
+
+    `is_open` is stored beside it: an environment whose tables are new or restored is closed until an operator made sure
+    that nothing is charged twice."""
 
     paused_by: str = ""
     reason: str = ""
@@ -53,6 +56,7 @@ class BreakerState:
     refused_at: str = ""
     probe: str = ""
     pauses: tuple[Pause, ...] = ()
+    is_open: bool = True
 
     @property
     def paused(self) -> bool:

@@ -23,5 +23,11 @@ class BreakerStore(Protocol):
         """Resume the breaker and forget the refusals, but keep a pause by an operator among the latest MOST_PAUSES.
         Returns False if it is not paused."""
 
+    def open(self, by: str, at: datetime) -> None:
+        """Mark the environment as open. Without the mark it is closed: no payment is accepted or sent."""
+
+    def close(self) -> None:
+        """Remove the mark."""
+
     def send_probe(self, payment_id: str) -> None:
         """Store which payment was started as the probe. No effect if the breaker is not paused."""

@@ -12,6 +12,9 @@ from payments.domain.batch.switch import CancelPass, Switch
 from payments.domain.payment import Payment
 from payments.ports.due_index import DueIndex
 
+OWNER_WHILE_CLOSED = "closed"
+"""The owner of a batch whose file arrived in a closed environment. Nothing of it is read yet."""
+
 
 class NotClaimed(Exception):
     """Another run owns the work on the batch, or the work is already done."""

@@ -49,7 +49,8 @@ class GatewayCharge:
 
 @dataclass(frozen=True, slots=True)
 class ListedCharge:
-    """A charge in a list that carries a payment id. `may_capture` is False if it can never capture money."""
+    """A charge in a list that carries a payment id. `may_capture` is False if it can never capture money. `money` is
+    the amount that was asked for, None if it is not one that we could have asked for."""
 
     reference: str
     payment_id: str
@@ -57,6 +58,7 @@ class ListedCharge:
     created_at: datetime
     captured: bool = False
     may_capture: bool = True
+    money: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ _TITLES = {
     "forbidden": "Forbidden for your role",
     "invalid-signature": "Invalid signature",
     "unavailable": "Temporarily unavailable",
+    "environment-closed": "Environment closed",
     "throttled": "Too many requests",
     "internal-error": "Internal error",
 }

@@ -44,6 +44,7 @@ KEPT_BY_ADDRESS = {
     "aws_kms_key.encryption_key_EEB70057",
     "aws_kms_key.encryption_lookup_key_4642FF5E",
     "aws_s3_bucket.payment-artifacts_bucket_813FF2FB",
+    "aws_s3_bucket.payment-backups_bucket_5E0928C6",
     "aws_s3_bucket.payment-batch-files_bucket_8EE8C623",
     "aws_secretsmanager_secret.gateway_secret",
     "aws_secretsmanager_secret.webhook_secret",

@@ -10,6 +10,9 @@ from local.ministack.fixes.cloudwatch.metric_math import evaluate
 from payments.domain.statuses import Status
 from payments.observability import metrics
 from payments.observability.metrics import (
+    BACKUPS_SHORT,
+    BACKUPS_UNVERIFIABLE,
+    BACKUPS_VERIFIED,
     BATCHES_HELD,
     BATCHES_PAUSED,
     BATCHES_STUCK,
@@ -73,6 +76,11 @@ OTHERS = {
     # a long recovery run looks at a batch once
     "batches-stuck": Expected(1, 600, frozenset({f"{NAMESPACE} {BATCHES_STUCK}"})),
     "suspicious-declines": Expected(10, 600, frozenset({f"{NAMESPACE} {SUSPICIOUS_DECLINES}"})),
+    # it runs once a day, and Lambda repeats a failed run twice
+    "backup-errors": Expected(2, 600, frozenset({"AWS/Lambda Errors"})),
+    "backup-late": Expected(1, 2 * 86_400, frozenset({f"{NAMESPACE} {BACKUPS_VERIFIED}"})),
+    "backup-short": Expected(1, 300, frozenset({f"{NAMESPACE} {BACKUPS_SHORT}"})),
+    "backup-unverifiable": Expected(1, 300, frozenset({f"{NAMESPACE} {BACKUPS_UNVERIFIABLE}"})),
 }
 OURS = (
     "gateway-misconfigured",
@@ -84,6 +92,9 @@ OURS = (
     "gateway-contradicts",
     "batches-stuck",
     "suspicious-declines",
+    "backup-late",
+    "backup-short",
+    "backup-unverifiable",
 )
 """The alarms on metrics that our own code counts."""
 
@@ -133,15 +144,16 @@ def test_alarms_notify_the_alarms_topic_when_they_fire_or_clear(stack: Stack) ->
         assert alarm["alarm_actions"] == alarm["ok_actions"] == [arn(topic)]
 
 
-def test_missing_data_notifies_only_for_the_recovery_function(stack: Stack) -> None:
+def test_missing_data_notifies_only_for_what_runs_on_a_schedule(stack: Stack) -> None:
     topic, _ = stack.named("aws_sns_topic", "payment-alarms")
-    silent = _alarm(stack, "sweeper-silent")
+    silent = [_alarm(stack, name) for name in ("sweeper-silent", "backup-late")]
 
-    assert silent["comparison_operator"] == "LessThanThreshold"
-    assert silent["treat_missing_data"] == "missing"
-    assert silent["insufficient_data_actions"] == [arn(topic)]
+    for alarm in silent:
+        assert alarm["comparison_operator"] == "LessThanThreshold"
+        assert alarm["treat_missing_data"] == "missing"
+        assert alarm["insufficient_data_actions"] == [arn(topic)]
     for alarm in stack.all("aws_cloudwatch_metric_alarm").values():
-        if alarm is not silent:
+        if alarm not in silent:
             assert alarm["comparison_operator"] == "GreaterThanOrEqualToThreshold"
             assert alarm["treat_missing_data"] == "notBreaching"
 

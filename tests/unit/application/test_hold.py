@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from fakes.batch_breaker import MemoryBreakerStore
+from payments.application.charge import as_recorded
 from payments.application.hold import REMEMBERED_FOR, Hold, Waiting
 from payments.domain.batch.switch import Switch, SwitchState
 from payments.domain.batch_breaker import BreakerState, PausedBy
@@ -152,7 +153,18 @@ def test_hold_says_nothing_about_a_payment_that_may_have_been_sent(status: Statu
     row = row if status is Status.PROCESSING else moved(row, status, at=NOON, actor="workflow")
     scenario.clock.wait(2 * DAY)
     assert scenario.hold(row) is None
-    assert scenario.store.reads == 0
+
+
+@pytest.mark.parametrize("status", [Status.PENDING, Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION])
+def test_closed_environment_leaves_every_payment_as_it_is_recorded(status: Status) -> None:
+    scenario = HoldScenario()
+    row = payment()
+    for step in {Status.PENDING: [], Status.PROCESSING: [status]}.get(status, [Status.PROCESSING, status]):
+        row = moved(row, step, at=NOON, actor=SENDER)
+    scenario.store.close()
+    assert scenario.hold(row) == as_recorded(row)
+    scenario.store.open("operator:test", NOON)
+    assert scenario.hold(row) is None  # that it is closed is never remembered
 
 
 @pytest.mark.fault(86)

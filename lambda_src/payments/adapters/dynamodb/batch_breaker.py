@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 
 _BREAKER = {"control": {"S": "lane"}}
+OPEN_MARK = ("opened_at", "opened_by")
+"""The attributes that say that the environment is open. On this item, because Charge reads it before each send."""
 _FIELDS = {name: name for name in ("paused_by", "reason", "since", "refused_at")} | {"canary": "probe"}
 """Stored attribute → field of BreakerState."""
 
@@ -27,7 +29,7 @@ class DynamoBreakerStore:
         item = self._client.get_item(TableName=self._table, Key=_BREAKER, ConsistentRead=True).get("Item", {})
         texts = {field: item[name]["S"] for name, field in _FIELDS.items() if name in item}
         pauses = [Pause(*pause["S"].split("/")) for pause in item.get("pauses", {}).get("L", [])]
-        return BreakerState(**texts, pauses=tuple(pauses))
+        return BreakerState(**texts, pauses=tuple(pauses), is_open=OPEN_MARK[0] in item)
 
     def count_refusal(self, payment_id: str, at: datetime, window: timedelta) -> int:
         """Add the payment to the current window, or start a new window, with at most two writes. `refusals` counts
@@ -78,6 +80,19 @@ class DynamoBreakerStore:
             )
             is not None
         )
+
+    def open(self, by: str, at: datetime) -> None:
+        """Write the mark with one write."""
+        self._client.update_item(
+            TableName=self._table,
+            Key=_BREAKER,
+            UpdateExpression="SET opened_at = :at, opened_by = :by",
+            ExpressionAttributeValues={":at": {"S": iso(at)}, ":by": {"S": by}},
+        )
+
+    def close(self) -> None:
+        """Remove the mark with one write."""
+        self._client.update_item(TableName=self._table, Key=_BREAKER, UpdateExpression=f"REMOVE {', '.join(OPEN_MARK)}")
 
     def send_probe(self, payment_id: str) -> None:
         """Store the probe's payment id. No effect if the breaker is not paused."""

@@ -67,7 +67,7 @@ class DynamoEventStore(DynamoDueIndex):
         """The event from a strongly consistent read, or None."""
         key: Any = {"event_id": {"S": event_id}}
         item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
-        return _event_of(item) if item else None
+        return event_of(item) if item else None
 
     def look_again(self, event: GatewayEvent, at: datetime) -> None:
         """Set the event's next due time with one conditional write. No effect on others."""
@@ -104,13 +104,14 @@ class DynamoEventStore(DynamoDueIndex):
             ExpressionAttributeValues={":value": {"S": value}},
         )
         for page in pages:
-            yield from map(_event_of, page["Items"])
+            yield from map(event_of, page["Items"])
 
 
 def _expires_at(settled_at: datetime) -> int:
     return int((settled_at + KEPT).timestamp())
 
 
-def _event_of(item: Mapping[str, Any]) -> GatewayEvent:
+def event_of(item: Mapping[str, Any]) -> GatewayEvent:
+    """The event in a row."""
     values = {field.name: item[field.name]["S"] for field in fields(GatewayEvent) if field.name in item}
     return GatewayEvent(**{"payment_id": "", "gateway_reference": "", **values, "state": EventState(values["state"])})

@@ -289,5 +289,12 @@ class DynamoPaymentStore(DynamoDueIndex):
         return claimed
 
 
+def index_values(payment: Payment, due: Due | None) -> dict[str, str]:
+    """Every attribute that only an index needs and that follows from the row, "" for one that the row must not have."""
+    values = payment_values(payment)
+    names = ("status_day", "created_day", "unsettled")
+    return {name: values[name] for name in names} | _due_values(payment, due)
+
+
 def _due_values(payment: Payment, due: Due | None) -> dict[str, str]:
     return due_values(due, payment.fingerprint[:1])

@@ -21,7 +21,7 @@ from payments.domain.errors import (
     OutcomeUnknown,
     RequiresAction,
 )
-from payments.domain.money import InvalidMoney
+from payments.domain.money import InvalidMoney, Money
 from payments.domain.payment import ENVIRONMENT, PAYMENT_ID
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed, ListedCharge
@@ -274,7 +274,15 @@ def _listed_charge(intent: stripe.PaymentIntent) -> ListedCharge:
         _created_at(intent),
         captured=intent.status == "succeeded",
         may_capture=intent.status != "canceled",
+        money=_money_or_none(intent),
     )
+
+
+def _money_or_none(intent: stripe.PaymentIntent) -> Money | None:
+    try:
+        return money_of(intent.amount, intent.currency)
+    except InvalidMoney:
+        return None
 
 
 def _holds_money(intent: stripe.PaymentIntent) -> bool:

@@ -104,6 +104,8 @@ class Dispatcher:
     def _check_breaker(self, seconds_left: Callable[[], float]) -> None:
         while not (state := self.breaker.state()).paused and state.cooling_down(self.rate_limiter.clock()):
             self._sleep(LOOK_SECONDS, seconds_left, "the gateway refused a payment", LOOK_SECONDS)
+        if not state.is_open:
+            raise BatchesPaused("the environment is closed; an operator opens it")
         if state.paused:
             self.sleep(self.interval_seconds)  # return the messages slowly, not the whole queue at once
             raise BatchesPaused(f"the batch breaker has been paused since {state.since}: {state.reason}")

@@ -21,7 +21,7 @@ from payments.domain.batch.state import Batch, BatchStatus, Progress, ResultRow,
 from payments.domain.clock import Clock, iso
 from payments.domain.payment import PaymentRequest
 from payments.ports.batch_files import BatchFiles
-from payments.ports.batch_store import BatchStore, Claim, NotClaimed
+from payments.ports.batch_store import OWNER_WHILE_CLOSED, BatchStore, Claim, NotClaimed
 from payments.ports.payment_queue import MESSAGES_A_REQUEST, PaymentQueue, QueuedPayment
 from payments.ports.payment_store import PaymentStore
 
@@ -100,6 +100,7 @@ class Splitter:
     workers: int = WORKERS
     metadata_hash_of: Callable[[Mapping[str, str]], str] = lambda _: ""
     velocity: Velocity | None = None
+    is_open: Callable[[], bool] = lambda: True
 
     def split(self, source: Source, *, owner: str, seconds_left: Callable[[], float]) -> Batch | None:
         """Read the file from its checkpoint until its end or until time runs short.
@@ -110,6 +111,8 @@ class Splitter:
         """
         now = self.clock()
         new = Batch(source.batch_id, source, BatchStatus.SPLITTING, iso(now), iso(now))
+        if not self.is_open():
+            return self._wait(new)
         claim = Claim(owner, now, now + timedelta(seconds=seconds_left() + GRACE_SECONDS))
         try:
             batch = self.batches.claim_split(new, claim)
@@ -130,6 +133,14 @@ class Splitter:
             self.batches.finish_split(batch.batch_id, owner, read.progress, self.clock(), read.errors)
         self.rows.report_if_done(batch.batch_id)
         return self.batches.get(batch.batch_id)
+
+    def _wait(self, batch: Batch) -> Batch | None:
+        """Store that the file waits: once the environment is open, recovery starts the split of an abandoned batch."""
+        now = self.clock()
+        try:
+            return self.batches.claim_split(batch, Claim(OWNER_WHILE_CLOSED, now, now))
+        except NotClaimed:
+            return None
 
     def _accepted(self, row: Row, at: datetime, *, batch: Batch, rules: RowRules) -> ResultRow | RejectedRow | None:
         metadata_hash = self.metadata_hash_of(row.request.metadata)
