@@ -7,7 +7,6 @@ import typer
 from payctl import adapters, backup, show
 from payctl.failures import Failure
 from payctl.options import Json, stack_of
-from payments.adapters.dynamodb.items import from_item
 from payments.application.find_in_backup import find
 from payments.application.verify_backup import PartBroken, parts_of
 
@@ -24,6 +23,8 @@ def find_in_backup(
 
     Encrypted fields stay encrypted.
     """
+    from payments.adapters.dynamodb.items import from_item  # it imports boto3, which no help text needs
+
     stack = stack_of(context)
     store = adapters.backup_store(stack)
     manifest = backup.complete(store, timestamp)

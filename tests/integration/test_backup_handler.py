@@ -64,6 +64,7 @@ def function(aws: None, monkeypatch: pytest.MonkeyPatch) -> BackupFunction:
             AUDIT_TABLE="payment-audit-log",
             CUSTOMERS_TABLE="customers",
             TOKENS_TABLE="payment-tokens",
+            DENIED_TABLE="payment-denied-attempts",
             CONTROLS_TABLE="payment-controls",
         )
     )

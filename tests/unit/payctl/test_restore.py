@@ -71,6 +71,7 @@ class RestoreScenario:
             folder,
             backup_bucket="backups",
             tokens_table="payment-tokens",
+            denied_table="payment-denied-attempts",
             environment_id=ENVIRONMENT_ID,
             state_machine_arn=self.machine,
             dispatch_mapping_id=self.mapping,
@@ -352,6 +353,7 @@ def test_backup_of_another_environment_is_refused(scenario: RestoreScenario, tmp
         tmp_path,
         backup_bucket="backups",
         tokens_table="payment-tokens",
+        denied_table="payment-denied-attempts",
         environment_id="another",
         dispatch_mapping_id="",
     )
