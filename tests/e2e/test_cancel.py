@@ -55,15 +55,18 @@ def running(client: Client, outputs: dict[str, str], prefix: str) -> list[str]:
 class Stopped:
     """A batch that was switched after SOME of its rows were charged, and before all were."""
 
-    def __init__(self, stack: Stack, files: BatchFiles, gateway: Gateway, new_id: NewId, switch: Any) -> None:
+    def __init__(
+        self, stack: Stack, files: BatchFiles, gateway: Gateway, new_id: NewId, switch: Any, rows: int = ROWS
+    ) -> None:
         for _ in range(3):  # a machine that is too slow to stop it in time gets another file
-            self.prefix = new_id()
-            self.name = files.upload(file_of(self.prefix, ROWS))
+            self.prefix, self.rows = new_id(), rows
+            self.name = files.upload(file_of(self.prefix, rows))
             self.batch_id = files.batch_id(self.name)
-            eventually("the file to be read", lambda: files.line(self.name), lambda line: line > ROWS)
+            eventually("the file to be read", lambda: files.line(self.name), lambda line: line > rows)
             eventually("some charges", lambda: len(charged(gateway, self.prefix)), lambda number: number >= SOME)
             batch = batch_files.get(stack, self.batch_id)
-            if batch and batch.rows_closed < ROWS - SOME and switch(self.batch_id):
+            in_time = batch and batch.rows_closed < rows - SOME and switch(self.batch_id)
+            if in_time and len(charged(gateway, self.prefix)) < rows - SOME:
                 return
         raise AssertionError("three files were charged before they could be stopped")
 
@@ -123,9 +126,10 @@ def test_paused_batch_waits_while_another_goes_on_and_ends_after_resume(
     api: Api, batch_file: BatchFiles, gateway: Gateway, client: Client, outputs: dict[str, str], stack: Stack,
     payctl: Payctl, new_id: NewId,
 ) -> None:  # fmt: skip
-    held = Stopped(
-        stack, batch_file, gateway, new_id, lambda batch_id: payctl("batch", "pause", batch_id).returncode == Exit.DONE
-    )
+    def pause(batch_id: str) -> bool:
+        return payctl("batch", "pause", batch_id).returncode == Exit.DONE
+
+    held = Stopped(stack, batch_file, gateway, new_id, pause, rows=2 * ROWS)
     eventually(
         "no running payment", lambda: running(client, outputs, held.prefix), lambda names: not names, progress=len_of
     )
@@ -137,13 +141,13 @@ def test_paused_batch_waits_while_another_goes_on_and_ends_after_resume(
     assert charged(gateway, held.prefix) == then
     shown = json_of(payctl("batch", "show", held.batch_id, "--json"))
     assert shown["held"].startswith("paused by operator:")
-    waits = next(f"{held.prefix}_{row}" for row in range(ROWS) if f"{held.prefix}_{row}" not in then)
+    waits = next(f"{held.prefix}_{row}" for row in range(held.rows) if f"{held.prefix}_{row}" not in then)
     assert api.get(f"/payments/{waits}").json()["waiting"]["code"] == "batch_paused"
-    assert len(then) < ROWS
+    assert len(then) < held.rows
 
     assert payctl("batch", "resume", held.batch_id).returncode == Exit.DONE
     results = [line.split(",") for line in batch_file.result(held.name, "results").splitlines()[1:]]
-    assert Counter(row[4] for row in results) == {"succeeded": ROWS}
+    assert Counter(row[4] for row in results) == {"succeeded": held.rows}
     assert sorted(charged(gateway, held.prefix)) == sorted(row[1] for row in results)
     finished: Batch | None = batch_files.get(stack, held.batch_id)
     assert finished
