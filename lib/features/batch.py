@@ -54,7 +54,7 @@ class Batch:
             **base.report_function,
             **base.suffix,
             **tables.customers.environment,
-            **(self._identity.merchants if self._identity else {}),
+            **(self._identity.merchants if self._identity else {"MERCHANTS": ""}),
         )
         base.encryption.grant_fields(split, "payment_id", "GenerateDataKey")
         base.encryption.grant_lookup(split)  # for the addresses of buyers, and searchable metadata

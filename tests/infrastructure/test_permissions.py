@@ -91,7 +91,7 @@ ATTRIBUTES = {
     "restarts": {"sweep"},
     "absent_version": {"sweep"},
     "retried_as": {"api"},
-    "history": {"api", "split", "charge", "record", "report"},
+    "history": {"api", "split", "charge", "record", "report", "sweep"},
 }
 """The attributes of a payment's row that matter most, and the functions whose updates may name them."""
 
