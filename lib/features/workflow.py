@@ -82,7 +82,8 @@ class Workflow:
             **base.suffix,
         )
         tables.payments.grant(charge, "GetItem")
-        tables.payments.grant_writes(charge, Write.SAVE, Write.POSTPONE, Write.KEEP_REFERENCE)
+        # MARK_RETRIED: the link from a failed payment to the retry that a file submits
+        tables.payments.grant_writes(charge, Write.SAVE, Write.POSTPONE, Write.KEEP_REFERENCE, Write.MARK_RETRIED)
         tables.customers.grant(charge, "GetItem")
         tables.tokens.grant(charge, "GetItem")
         tables.controls.grant(charge, "GetItem", "UpdateItem")

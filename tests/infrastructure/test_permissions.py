@@ -90,7 +90,7 @@ ATTRIBUTES = {
     "not_before": {"charge"},
     "restarts": {"sweep"},
     "absent_version": {"sweep"},
-    "retried_as": {"api"},
+    "retried_as": {"api", "charge"},
     "history": {"api", "split", "charge", "record", "report", "sweep"},
 }
 """The attributes of a payment's row that matter most, and the functions whose updates may name them."""
