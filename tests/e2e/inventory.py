@@ -9,7 +9,8 @@ Client = Callable[[str], Any]
 def everything(client: Client) -> dict[str, list[str]]:
     """The names of all resources that our stacks create, by service."""
     iam, s3, dynamodb = client("iam"), client("s3"), client("dynamodb")
-    gateway, alarms = client("apigateway"), client("cloudwatch")
+    gateway, cloudwatch = client("apigateway"), client("cloudwatch")
+    alarms = cloudwatch.get_paginator("describe_alarms").paginate()
     return {
         "roles": [role["RoleName"] for role in iam.list_roles()["Roles"]],
         "buckets": [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]],
@@ -26,8 +27,8 @@ def everything(client: Client) -> dict[str, list[str]]:
         "API keys": [key["name"] for key in gateway.get_api_keys()["items"]],
         "key aliases": [alias["AliasName"] for alias in client("kms").list_aliases()["Aliases"]],
         "apis": [api["name"] for api in gateway.get_rest_apis()["items"]],
-        "alarms": [alarm["AlarmName"] for alarm in alarms.describe_alarms()["MetricAlarms"]],
-        "dashboards": [board["DashboardName"] for board in alarms.list_dashboards()["DashboardEntries"]],
+        "alarms": [alarm["AlarmName"] for page in alarms for alarm in page["MetricAlarms"]],
+        "dashboards": [board["DashboardName"] for board in cloudwatch.list_dashboards()["DashboardEntries"]],
         "log groups": [group["logGroupName"] for group in client("logs").describe_log_groups()["logGroups"]],
     }
 
