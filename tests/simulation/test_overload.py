@@ -67,7 +67,7 @@ BUGS: dict[Callable[[Patch], None], set[str]] = {
     waits_without_end: {"all settled", "no dead letters"},
 }
 """Planted bug → the invariants that it violates."""
-FIRST_SEEDS = {waits_without_end: 130}
+FIRST_SEEDS: dict[Callable[[Patch], None], int] = {waits_without_end: 130}
 """Where the search begins for a bug that few worlds show."""
 
 
