@@ -256,7 +256,7 @@ def test_explain_shows_a_troubled_payment_in_one_time_line(api: Api, payctl: Pay
 def test_splitter_killed_halfway_loses_no_row_and_repeats_none(
     batch_file: BatchFiles, gateway: Gateway, local_stack: LocalStack, new_id: NewId
 ) -> None:
-    rows, good, rng = 12 * ROWS_A_WINDOW, 20, random.Random(30)
+    rows, good, rng = 40 * ROWS_A_WINDOW, 20, random.Random(30)
 
     def killed_halfway() -> tuple[str, str] | None:
         """A run and its file, or None if the splitter read the file before this test could kill it."""

@@ -25,7 +25,7 @@ from payments.ports.batch_store import OWNER_WHILE_CLOSED, BatchStore, Claim, No
 from payments.ports.payment_queue import MESSAGES_A_REQUEST, PaymentQueue, QueuedPayment
 from payments.ports.payment_store import PaymentStore
 
-ROWS_A_WINDOW = 1_000
+ROWS_A_WINDOW = 100
 """Rows stored at the same time, with one checkpoint. Windows run one after another: the first row with a payment_id
 always wins. The larger they are, the less the hand-overs to the threads cost, and the more rows a repeated run finds
 stored."""
