@@ -123,22 +123,25 @@ class _Run:
         names = [f"payment-{name}-{self._outputs['environment_suffix']}" for name in ("charge", "dispatch")]
         usual = {name: functions.get_function_configuration(FunctionName=name)["Environment"] for name in names}
         concurrency = functions.get_event_source_mapping(UUID=mapping)["ScalingConfig"]
+
+        def scale(to: dict[str, int]) -> None:
+            # a mapping that is being enabled or changed refuses a change
+            self._until(
+                lambda: functions.get_event_source_mapping(UUID=mapping)["State"] in ("Enabled", "Disabled"), every=0.2
+            )
+            functions.update_event_source_mapping(UUID=mapping, ScalingConfig=to)
+
         for name, settings in usual.items():
             own = {key: value for key, value in changes.items() if key in settings["Variables"]}
             variables = settings["Variables"] | own
             functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
-        functions.update_event_source_mapping(
-            UUID=mapping, ScalingConfig={"MaximumConcurrency": self._rate.concurrency}
-        )
+        scale({"MaximumConcurrency": self._rate.concurrency})
         try:
             yield
         finally:
             for name, settings in usual.items():
                 functions.update_function_configuration(FunctionName=name, Environment=settings)
-            self._until(
-                lambda: functions.get_event_source_mapping(UUID=mapping)["State"] in ("Enabled", "Disabled"), every=0.2
-            )
-            functions.update_event_source_mapping(UUID=mapping, ScalingConfig=concurrency)
+            scale(concurrency)
 
     @contextmanager
     def _without_webhooks(self) -> Iterator[None]:
