@@ -38,6 +38,7 @@ UNSEEN = {
 
 RARE = {
     ("dispatch", "sqs:SendMessage", "*:payment-queue-*"): "only when REST payments hold the slots for its whole time",
+    ("report", "dynamodb:GetItem", "*:table/payments-*"): "only when a payment of a canceled batch is just being sent",
     ("report", "kms:Decrypt", "*"): "the references of rows from before are sealed",
     ("sweep", "kms:Decrypt", "*"): "the references of parked events from before are sealed",
     ("sweep", "kms:GenerateDataKey", "*"): "only for a reference that is not the plain id of a charge",
