@@ -81,8 +81,9 @@ def test_route_admits_each_role_as_the_contract_says(
     if role == NO_ROLE:
         assert status == 401
     elif role in operation["x-roles"]:
-        # 409: the same person registered before
-        assert status in (200, 201, 202, 204, 404, 409)
+        # the sample person may be registered already, with another name
+        registers = role == Role.CUSTOMER and operation["operationId"].startswith("create_customer")
+        assert status in (200, 201, 202, 204, 404) or (registers and status == 409)
     else:
         assert status == 403
 

@@ -317,12 +317,10 @@ class PaymentRecovery:
 
     def _is_held(self, run: _Run, payment: Payment, now: datetime) -> bool:
         """Whether the breaker or the switch of its batch keeps the payment from being sent."""
-        if run.switches.of(payment).holds:
-            return True
-        if not run.breaker.holds(payment):
-            return False
         switch = run.switches.of(payment)
-        return not is_missed(payment, self.timeouts.deadline, run.breaker, now, switch)
+        if switch.holds:
+            return True
+        return run.breaker.holds(payment) and not is_missed(payment, self.timeouts.deadline, run.breaker, now, switch)
 
     def _look_later(self, payment: Payment, due: Due, at: datetime) -> None:
         self.payments.look_again(payment, replace(due, at=iso(at)))
