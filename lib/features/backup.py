@@ -61,8 +61,7 @@ class Backup:
         bucket.grant(backup, BACKUPS, "PutObject", "GetObject")
         bucket.grant_list(backup)
         # backup.arn would be a cycle: the function depends on its own policy
-        itself = f"arn:aws:lambda:{settings.aws_region}:{foundation.account_id}:function:{backup.name}"
-        backup.allow(["lambda:InvokeFunction"], [itself])
+        backup.allow(["lambda:InvokeFunction"], [foundation.function_arn("backup")])
         # Lambda stops a function that invokes itself 16 times as a loop; this one reads on every time
         LambdaFunctionRecursionConfig(
             foundation.scope,
