@@ -51,6 +51,7 @@ from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.ports.limit_store import LimitsUnavailable
 from payments.rest import batches, customers, legacy, listing, payments, retries, saved_methods, tokens
 from payments.rest.access import require_role
+from payments.rest.denied_access import record_denied
 from payments.rest.http import Problem, answer, header, problem_answer
 from payments.rest.rate_limits import Kind, Limiter
 from payments.rest.request import Request
@@ -203,7 +204,7 @@ def _answer(route: str, event: dict[str, Any]) -> dict[str, Any]:
     operation = OPERATIONS[route]
     request = _request(operation.__name__, event)
     services.limiter.check(request)  # before any work: a denied call counts too
-    request = replace(request, caller=require_role(request.caller, request.operation))
+    request = _admitted(request)
     _check_outside_the_body(request)
     if not mark.is_open():
         raise Problem(
@@ -215,6 +216,15 @@ def _answer(route: str, event: dict[str, Any]) -> dict[str, Any]:
     answered = operation(request, services)
     log.info("answered", route=route, status=answered["statusCode"], subject=request.caller.subject)
     return answered
+
+
+def _admitted(request: Request) -> Request:
+    """The request with its caller as it counts for the operation. Raises Problem 403, and records the attempt."""
+    try:
+        return replace(request, caller=require_role(request.caller, request.operation))
+    except Problem:
+        record_denied(services.access_log, request, "operation", request.operation)
+        raise
 
 
 def _check_outside_the_body(request: Request) -> None:

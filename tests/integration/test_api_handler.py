@@ -250,6 +250,8 @@ def test_routes_allow_a_role_what_the_contract_says_and_else_answer_403(api: Api
     assert at_stripe["statusCode"] in (403, 404, 503)
     assert not [answer for answer in statuses.values() if answer["statusCode"] == 401 or answer["statusCode"] >= 500]
     assert all(is_problem(answer, 403, "forbidden") for op, answer in statuses.items() if op not in let_in)
+    recorded = [entry["operation"] for entry in items(DENIED_ATTEMPTS.name) if entry["kind"] == "operation"]
+    assert sorted(recorded) == sorted(ALLOWED.keys() - let_in)
 
 
 @pytest.mark.fault(42)
