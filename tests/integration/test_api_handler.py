@@ -421,7 +421,7 @@ def test_saved_card_is_set_up_listed_removed_and_erased_at_stripe(
 
 
 @pytest.mark.fault(76)
-def test_nobody_is_erased_while_the_erasure_cannot_be_noted(
+def test_erasure_that_cannot_be_noted_changes_nothing(
     tables: None, executions: Executions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api, path = loaded(executions, monkeypatch, BACKUP_BUCKET="missing"), {"customer_id": "cus_1"}

@@ -82,7 +82,7 @@ class Restore:
             return written
         self.close()
         self.target.save(progress)
-        erased = self.erasures.all()  # the environment is closed: nobody else is erased meanwhile
+        erased = self.erasures.all()  # the environment is closed: no erasure is added meanwhile
         for table in manifest.tables:
             done = progress.parts.get(table.name, 0)
             for number, part in enumerate(table.parts[done:], done + 1):
