@@ -634,7 +634,7 @@ def test_batch_id_is_plain_and_differs_by_version_and_folder() -> None:
 
 
 @pytest.mark.fault(30)
-def test_killed_split_is_free_after_a_minute_whatever_time_it_had() -> None:
+def test_killed_split_is_free_after_a_minute_of_its_fifteen() -> None:
     scenario = SplitScenario()
     source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
     scenario.crash_point = CrashPoint(crashes_at=12)
