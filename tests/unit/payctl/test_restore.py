@@ -43,6 +43,7 @@ from payments.ports.batch_store import Claim
 from tests.moto_mapping import event_source_mapping
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import request
+from tests.unit.chain_heads import heads_of
 from tests.unit.payctl.scenarios import Payctl, payctl_with
 
 STAMP = "2026-12-01T03-00-00Z"
@@ -87,7 +88,7 @@ class RestoreScenario:
         """A payment that succeeded and is audited."""
         first = accepted(request(payment_id), at=at, **{"source": "rest", **more})
         self.payments.create(first)
-        audit(first, log=self.log)
+        audit(first, log=self.log, heads=heads_of(self.log))
         return self.succeed(payment_id)
 
     def succeed(self, payment_id: str) -> Payment:
@@ -96,7 +97,7 @@ class RestoreScenario:
         sent = moved(row, Status.PROCESSING, at=EARLIER, actor="charge", attempts=1, attempted_at=iso(EARLIER))
         self.payments.save(sent)
         self.payments.save(moved(sent, Status.SUCCEEDED, at=EARLIER, actor="workflow"))
-        audit(self.row(payment_id), log=self.log)
+        audit(self.row(payment_id), log=self.log, heads=heads_of(self.log))
         return self.row(payment_id)
 
     def row(self, payment_id: str) -> Payment:
@@ -171,7 +172,7 @@ def test_restored_rows_equal_those_that_were_backed_up(scenario: RestoreScenario
 @pytest.mark.fault(78)
 def test_payments_that_go_on_during_a_backup_restore_to_one_state(scenario: RestoreScenario) -> None:
     scenario.payments.create(accepted(request("pay_moves"), at=EARLIER, source="rest"))
-    audit(scenario.row("pay_moves"), log=scenario.log)
+    audit(scenario.row("pay_moves"), log=scenario.log, heads=heads_of(scenario.log))
     scenario.before_table[AUDIT_LOG.name] = lambda: (scenario.succeed("pay_moves"), scenario.pay("pay_new"))
     scenario.back_up()
     scenario.lose_all_tables()
