@@ -15,6 +15,7 @@ from payments.domain.recovery_timeouts import RecoveryTimeouts
 
 if TYPE_CHECKING:
     from payments.adapters.dynamodb.audit import DynamoAuditStore
+    from payments.adapters.dynamodb.backed_up_chains import BackedUpChains
     from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
     from payments.adapters.dynamodb.batches import DynamoBatchStore
     from payments.adapters.dynamodb.events import DynamoEventStore
@@ -102,6 +103,18 @@ def audit_verification(stack: Stack) -> "AuditVerification":
     log, anchored = audit_log(stack), anchored_heads(stack)
     signer = KmsChainSigner(stack.client("kms"), stack["audit_key_arn"])
     return AuditVerification(payments(stack), log, ChainHeads(signer, log.entry, anchored.was_first), anchored)
+
+
+def backed_up_chains(stack: Stack) -> "BackedUpChains":
+    """The check of the audit chains of a backup, with the signatures of their heads."""
+    from payments.adapters.dynamodb.backed_up_chains import BackedUpChains
+    from payments.adapters.kms import KmsChainSigner
+    from payments.application.chain_heads import ChainHeads
+
+    if "audit_key_arn" not in stack.outputs:
+        return BackedUpChains()  # a stack of before
+    signer = KmsChainSigner(stack.client("kms"), stack["audit_key_arn"])
+    return BackedUpChains(ChainHeads(signer, audit_log(stack).entry).fault_of)
 
 
 def whole_audit_log(stack: Stack) -> "DynamoWholeLog":

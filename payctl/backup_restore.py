@@ -33,6 +33,7 @@ def restore(
         store=store,
         target=adapters.restore_target(stack, manifest.began_at),
         tables=[table.name for table in BACKED_UP],
+        chains=adapters.backed_up_chains(stack).faults,
         environment_id=stack["environment_id"],
         key_problem=lambda arn: _key_problem(stack, arn),
         close=lambda: environment.close(stack),

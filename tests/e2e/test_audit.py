@@ -35,11 +35,3 @@ def test_verify_ends_with_6_and_names_an_entry_that_was_edited(
     assert edited.returncode == Exit.TAMPERED, edited.stderr
     (fault,) = json_of(edited)["faults"]
     assert (fault["payment_id"], fault["entry"], fault["kind"]) == (payment_id, 2, "edited")
-
-
-def test_only_the_audit_function_can_sign(client: Callable[[str], Any], outputs: dict[str, str]) -> None:
-    """An operator has all rights in IAM, and the keys' own policies refuse."""
-    kms = client("kms")
-    for key in (outputs["audit_key_arn"], outputs["anchor_key_arn"]):
-        with pytest.raises(kms.exceptions.ClientError, match="AccessDenied"):
-            kms.generate_mac(KeyId=key, MacAlgorithm="HMAC_SHA_256", Message=b"forged")

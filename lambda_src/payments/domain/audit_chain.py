@@ -175,20 +175,26 @@ def verify(payment: Payment, entries: Sequence[AuditEntry]) -> None:
         raise AuditBroken(fault)
 
 
-def fault_of_chain(payment_id: str, entries: Sequence[AuditEntry]) -> Fault | None:
+def fault_of_rest(payment_id: str, entries: Sequence[AuditEntry]) -> Fault | None:
+    """The same as `fault_of_chain` for the rest of a chain, whose first entry is taken to be in its place."""
+    return fault_of_chain(payment_id, entries, entries[0].sequence, entries[0].previous_hash)
+
+
+def fault_of_chain(
+    payment_id: str, entries: Sequence[AuditEntry], first: int = 1, previous_hash: str = GENESIS
+) -> Fault | None:
     """What the entries of a payment show by themselves: the first entry that is not the one it should be."""
 
     def fault(number: int, kind: Tampering, text: str) -> Fault:
         return Fault(payment_id, number, kind, f"payment {payment_id}, entry {number} {text}")
 
-    previous_hash = GENESIS
-    for expected, entry in enumerate(entries, 1):
+    for expected, entry in enumerate(entries, first):
         if entry.sequence < expected:
             return fault(expected, Tampering.INSERTED, f"was inserted: the log has a second entry {entry.sequence}")
         if entry.sequence > expected:
             return fault(expected, Tampering.REMOVED, f"is missing: the next entry of the log is {entry.sequence}")
         if entry.payment_id != payment_id or not entry.is_intact:
-            place = _place_of(entry, len(entries))
+            place = _place_of(entry, first + len(entries) - 1)
             if place:
                 return fault(expected, Tampering.REORDERED, f"is out of order: it was written as entry {place}")
             return fault(expected, Tampering.EDITED, "was changed: its hash does not match its content")
