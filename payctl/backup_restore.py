@@ -32,6 +32,7 @@ def restore(
     restoring = Restore(
         store=store,
         target=adapters.restore_target(stack, manifest.began_at),
+        erasures=adapters.erasures(stack),
         tables=[table.name for table in BACKED_UP],
         chains=adapters.backed_up_chains(stack).faults,
         environment_id=stack["environment_id"],

@@ -10,6 +10,7 @@ from lib.foundation.functions import Function
 from lib.foundation.identity import Identity
 from payments.adapters.dynamodb.payment_writes import Write
 from payments.adapters.dynamodb.tables import BY_BATCH, BY_CUSTOMER, BY_DAY, BY_EMAIL, BY_METADATA, BY_STATUS_DAY
+from payments.domain.erasure import ERASURES
 
 
 class RestApi:
@@ -52,6 +53,7 @@ def _api_function(foundation: Foundation, workflow: Workflow, identity: Identity
         **tables.limits.environment,
         **tables.denied_attempts.environment,
         **tables.audit_log.environment,
+        BACKUP_BUCKET=foundation.backups.name,
         DENIED_RETENTION_DAYS=str(effective.denied_retention_days),
         **tables.payments.environment,
         **tables.processing_status.environment,
@@ -76,6 +78,7 @@ def _api_function(foundation: Foundation, workflow: Workflow, identity: Identity
         tables.payments.grant_index(api, index)
     tables.customers.grant(api, "GetItem", "PutItem")
     tables.customers.grant_index(api, BY_EMAIL)
+    foundation.backups.grant(api, ERASURES, "PutObject")
     tables.tokens.grant(api, "GetItem", "PutItem", "UpdateItem")
     tables.tokens.grant_index(api, BY_CUSTOMER)
     tables.limits.grant(api, "UpdateItem")

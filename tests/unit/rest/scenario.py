@@ -12,6 +12,7 @@ from fakes.batch_breaker import MemoryBreakerStore
 from fakes.batches import MemoryBatchStore
 from fakes.customers import MemoryCustomerStore
 from fakes.email_hasher import MemoryEmailHasher
+from fakes.erasure_ledger import MemoryErasureLedger
 from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.gateway import MemoryGateway
 from fakes.limits import MemoryLimitStore
@@ -85,6 +86,7 @@ class RestScenario:
         self.counters = MemoryLimitStore()
         self.access_log = MemoryAccessLog()
         self.audit_log = MemoryAuditStore(self.payments)
+        self.erasures = MemoryErasureLedger()
         self.gateway = MemoryGateway()
         self.next_actions = MemoryNextActions(self.gateway)
         self.saved_methods = MemorySavedMethods()
@@ -98,6 +100,7 @@ class RestScenario:
             listing=MemoryPaymentListing(self.payments),
             batches=self.batches,
             customers=self.customers,
+            erasures=self.erasures,
             tokens=self.tokens,
             workflow=self.workflow,
             encryptor=self.encryptor,
