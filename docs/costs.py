@@ -281,6 +281,7 @@ class Functions:
             "PAYMENTS_TABLE": PAYMENTS.name,
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "AUDIT_TABLE": AUDIT_LOG.name,
+            "BACKUP_BUCKET": "-",
             "DENIED_TABLE": DENIED_ATTEMPTS.name,
             "DENIED_RETENTION_DAYS": "400",
             "CUSTOMERS_TABLE": CUSTOMERS.name,
