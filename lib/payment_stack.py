@@ -9,6 +9,7 @@ from lib.bindings import (
     TerraformOutput,
     TerraformStack,
 )
+from lib.features.anchors import Anchors
 from lib.features.backup import Backup
 from lib.features.batch import Batch
 from lib.features.rate_limits import RateLimits
@@ -50,12 +51,14 @@ class PaymentStack(TerraformStack):
         api = RestApi(foundation, workflow, webhooks, identity)
         RateLimits(foundation, api, identity)
 
-        # every table in a bucket, once a day
+        # every table in a bucket, once a day, and the heads of the audit log once an hour
         backup = Backup(foundation)
+        anchors = Anchors(foundation, workflow)
 
         Monitoring(
             foundation,
             backup=backup,
+            anchors=anchors,
             workflow=workflow,
             batch=batch,
             recovery=recovery,
@@ -96,6 +99,10 @@ class PaymentStack(TerraformStack):
             webhook_secret_arn=secrets.webhook.arn,
             vault_key_arn=foundation.encryption.arn,
             lookup_key_arn=foundation.encryption.lookup_key.arn,
+            audit_key_arn=foundation.encryption.audit_key.arn,
+            anchor_key_arn=foundation.encryption.anchor_key.arn,
+            anchor_bucket=foundation.anchors.name,
+            audit_keep_days=str(settings.effective.audit_keep_days),
             webhook_url=f"{api.stage.invoke_url}/webhooks/stripe",
             dispatch_mapping_id=batch.queue.mapping.id,
             stripe_api_base=settings.stripe_api_base,

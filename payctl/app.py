@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from payctl import (
+    audit,
     backup,
     backup_find,
     backup_restore,
@@ -111,6 +112,7 @@ backup.app.command("find")(backup_find.find_in_backup)
 backup.app.command("restore")(backup_restore.restore)
 backup.app.command("resume")(backup_resume.resume)
 app.add_typer(backup.app, name="backup")
+app.add_typer(audit.app, name="audit")
 app.add_typer(customer.app, name="customer")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(gateway.app, name="gateway")

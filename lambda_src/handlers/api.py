@@ -11,6 +11,7 @@ from typing import Any
 from payments.adapters import aws_clients as aws
 from payments.adapters.cognito import CognitoUsers
 from payments.adapters.dynamodb.access_log import DynamoAccessLog
+from payments.adapters.dynamodb.audit import DynamoAuditStore
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.customers import DynamoCustomerStore
@@ -52,7 +53,7 @@ from payments.observability.metrics import PAYMENTS_ACCEPTED, count, count_cance
 from payments.ports.erasure_ledger import LedgerUnavailable
 from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.ports.limit_store import LimitsUnavailable
-from payments.rest import batches, customers, legacy, listing, payments, retries, saved_methods, tokens
+from payments.rest import audit, batches, customers, legacy, listing, payments, retries, saved_methods, tokens
 from payments.rest.access import require_role
 from payments.rest.denied_access import record_denied
 from payments.rest.http import Problem, answer, header, problem_answer
@@ -64,6 +65,7 @@ OPERATIONS: dict[str, Callable[[Request, Services], dict[str, Any]]] = {
     "POST /payments": payments.create_payment,
     "GET /payments": listing.list_payments,
     "GET /payments/{payment_id}": payments.get_payment,
+    "GET /payments/{payment_id}/audit": audit.list_audit_entries,
     "POST /payments/{payment_id}/cancel": payments.cancel_payment,
     "POST /payments/{payment_id}/retry": retries.retry_payment,
     "POST /batches/{batch_id}/pause": batches.pause_batch,
@@ -154,6 +156,7 @@ services = Services(
     access_log=DynamoAccessLog(
         dynamodb, setting("DENIED_TABLE"), timedelta(days=int(setting("DENIED_RETENTION_DAYS")))
     ),
+    audit_log=DynamoAuditStore(dynamodb, setting("AUDIT_TABLE"), setting("PAYMENTS_TABLE")),
     ids=IdRules(Merchants.parse(setting("MERCHANTS", "")), store, stored_customers),
     users=CognitoUsers(aws.cognito(), setting("USER_POOL_ID", "")),
     next_actions=RateLimitedNextActions(

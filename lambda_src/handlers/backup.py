@@ -7,6 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.backed_up import BACKED_UP, LEFT_OUT, MAY_SHRINK, schema_version
+from payments.adapters.dynamodb.backed_up_chains import BackedUpChains
 from payments.adapters.dynamodb.table_scan import DynamoTableScan
 from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
@@ -87,6 +88,7 @@ def _verify(event: dict[str, Any], seconds_left: Any) -> None:
     verify = VerifyRun(
         store,
         tables,
+        BackedUpChains().faults,
         utc_now,
         lambda start, problems: itself({"verify": timestamp, "start": start, "problems": problems}),
     )

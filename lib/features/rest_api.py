@@ -52,6 +52,7 @@ def _api_function(foundation: Foundation, workflow: Workflow, identity: Identity
         **tables.tokens.environment,
         **tables.limits.environment,
         **tables.denied_attempts.environment,
+        **tables.audit_log.environment,
         BACKUP_BUCKET=foundation.backups.name,
         DENIED_RETENTION_DAYS=str(effective.denied_retention_days),
         **tables.payments.environment,
@@ -83,6 +84,7 @@ def _api_function(foundation: Foundation, workflow: Workflow, identity: Identity
     tables.limits.grant(api, "UpdateItem")
     tables.controls.grant(api, "GetItem")  # the backlog, and the breaker
     tables.denied_attempts.grant(api, "PutItem")
+    tables.audit_log.grant(api, "Query")  # it shows the entries of one payment, and writes none
     encryption.grant_fields(api, "payment_id", "GenerateDataKey", "Decrypt")
     encryption.grant_fields(api, "customer_id", "GenerateDataKey", "Decrypt")
     encryption.grant_lookup(api)

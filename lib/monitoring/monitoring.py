@@ -1,6 +1,7 @@
 """Alarms and dashboard of all features."""
 
 from lib.bindings import Construct
+from lib.features.anchors import Anchors
 from lib.features.backup import Backup
 from lib.features.batch import Batch
 from lib.features.recovery import Recovery
@@ -21,6 +22,7 @@ class Monitoring(Construct):
         foundation: Foundation,
         *,
         backup: Backup,
+        anchors: Anchors,
         workflow: Workflow,
         batch: Batch,
         recovery: Recovery,
@@ -43,6 +45,7 @@ class Monitoring(Construct):
             batch.report,
             recovery.sweep,
             backup.backup,
+            anchors.anchor,
             *([second_factor.mfa] if second_factor else []),
         ]
         table = alarms(settings, functions, batch.queue, workflow, api)

@@ -22,6 +22,7 @@ from payments.domain.statuses import Status
 from payments.ports.payment_store import AlreadyExists, require
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import NOON, after, batch_payment, payment
+from tests.unit.chain_heads import heads_of
 
 MARKS = frozenset({"audited_version", "audit_hash"})
 
@@ -92,7 +93,7 @@ def write(requests: Requests, row: Payment) -> dict[Write, Callable[[], object]]
         Write.LOOK_AGAIN: lambda: store.look_again(row, Due(Kind.OPEN, "2026-11-21T12:00:00.000Z")),
         Write.CLAIM_RESTART: lambda: store.claim_restart(row, NOON),
         Write.ADOPT: lambda: list(store.adopt()),
-        Write.MARK_AUDITED: lambda: audit(row, log=requests.log),
+        Write.MARK_AUDITED: lambda: audit(row, log=requests.log, heads=heads_of(requests.log)),
         Write.CLOSE_ROW: lambda: requests.batches.close_row(row),
         Write.FORGET_BUYER: lambda: store.forget_buyer("pay_1"),
     }
@@ -150,6 +151,6 @@ def test_first_entries_are_appended_to_rows_with_and_without_a_mark(requests: Re
             ExpressionAttributeValues={":none": {"N": "0"}},
         )
 
-    audit(require(requests.payments, "pay_1"), log=requests.log)
+    audit(require(requests.payments, "pay_1"), log=requests.log, heads=heads_of(requests.log))
 
     assert require(requests.payments, "pay_1").audited_version == 1

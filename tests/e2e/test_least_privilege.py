@@ -45,6 +45,10 @@ RARE = {
     ("report", "s3:PutObject", "*/reporting/*"): "only when a report has more than a minute of work",
     ("report", "s3:GetObject", "*/reporting/*"): "only when a report of more than a minute is stopped",
     ("report", "s3:GetObject", "*/results/*"): "only when a report of many megabytes is stopped at its very end",
+    ("anchor-schedule", "lambda:InvokeFunction", "*"): "it runs once an hour",
+    ("anchor", "lambda:InvokeFunction", "*"): "only when an anchor needs more than a quarter of an hour",
+    ("audit", "kms:VerifyMac", "*:key/*"): "the heads of payments that change again, and of before",
+    ("audit", "s3:GetObject", "*:::payment-anchors-*"): "only for a head from before signatures existed",
     ("backup-schedule", "lambda:InvokeFunction", "*"): "it runs once a day",
 }
 """(function, action, resource) that no ordinary path of a payment needs, each with its reason."""
@@ -115,6 +119,9 @@ def asked(
     pay_by_file_of_a_merchant(api, stack, tmp_path_factory.mktemp("merchant") / "least_shop.csv")
     Api(outputs, lambda: local_stack.token("customer")).post({}, "/customers")  # reads the address of the login
     back_up(client, outputs)
+    for _ in range(2):  # the second one follows the first
+        write_anchor(client, outputs)
+    api.get("/payments/least_default/audit")
     lines = local_stack.aws.permissions_path.read_text().splitlines()
     roles = {grant.role for grant in granted}
     return [request for request in (Asked(**json.loads(line)) for line in lines) if request.role in roles]
@@ -133,6 +140,13 @@ def back_up(client: Callable[[str], Any], outputs: dict[str, str]) -> None:
             return False
 
     eventually("a verified backup", verified, seconds=COLD_START_SECONDS)
+
+
+def write_anchor(client: Callable[[str], Any], outputs: dict[str, str]) -> None:
+    """An anchor of the audit log."""
+    suffix = outputs["environment_suffix"]
+    answer = client("lambda").invoke(FunctionName=f"payment-anchor-{suffix}", Payload=b"{}")
+    assert "FunctionError" not in answer, answer
 
 
 def pay_over_rest(api: Api, dynamodb: Any, customers: str) -> None:

@@ -222,6 +222,7 @@ PARTS: dict[str, set[str]] = {
 """Part of lib → the parts that it may import. payment_stack.py composes them. All may import settings and iam."""
 
 FEATURES: dict[str, set[str]] = {
+    "anchors": {"workflow"},  # the first anchor follows the deployment of the audit function
     "api_gateway": set(),
     "backup": set(),
     # each merchant has a role for its files, and dispatch starts the workflow of each queued payment

@@ -22,6 +22,7 @@ from local.fake_stripe.server import in_process
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.tables import (
+    AUDIT_LOG,
     CONTROLS,
     CUSTOMERS,
     DENIED_ATTEMPTS,
@@ -143,6 +144,7 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
             "CUSTOMERS_TABLE": CUSTOMERS.name,
             "TOKENS_TABLE": TOKENS.name,
             "LIMITS_TABLE": LIMITS.name,
+            "AUDIT_TABLE": AUDIT_LOG.name,
             "DENIED_TABLE": DENIED_ATTEMPTS.name,
             "BACKUP_BUCKET": "backups",
             "DENIED_RETENTION_DAYS": "400",
@@ -169,7 +171,7 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
 
 @pytest.fixture
 def tables(payments: DynamoPaymentStore) -> None:
-    for table in (CONTROLS, CUSTOMERS, TOKENS, LIMITS, DENIED_ATTEMPTS):
+    for table in (CONTROLS, CUSTOMERS, TOKENS, LIMITS, DENIED_ATTEMPTS, AUDIT_LOG):
         create_table(table)
     boto3.client("s3").create_bucket(Bucket="backups")
 

@@ -14,6 +14,7 @@ _SUBMITTERS = frozenset({Role.ADMIN, Role.MERCHANT})
 ALLOWED: dict[str, frozenset[Role]] = {
     "create_payment": _SUBMITTERS,
     "get_payment": _READERS,
+    "list_audit_entries": STAFF,
     "cancel_payment": _KEEPERS,
     "retry_payment": _KEEPERS,
     "list_payments": STAFF,

@@ -10,6 +10,7 @@ from payments.application.outage_limit import OutageLimit
 from payments.application.searchable_metadata import SearchableMetadata
 from payments.application.velocity import Velocity
 from payments.ports.access_log import AccessLog
+from payments.ports.audit_store import AuditStore
 from payments.ports.batch_store import BatchStore
 from payments.ports.charge_finder import ChargeFinder
 from payments.ports.customer_store import CustomerStore
@@ -46,6 +47,7 @@ class Services:
     outage: OutageLimit
     velocity: Velocity
     access_log: AccessLog
+    audit_log: AuditStore
     ids: IdRules
     users: UserDirectory
     next_actions: NextActions

@@ -5,12 +5,16 @@ from dataclasses import asdict
 from typing import Any
 
 from payments.application.hold import Waiting
+from payments.domain.audit_chain import OUTCOME_IN_WORDS, AuditEntry
 from payments.domain.batch.state import Batch
 from payments.domain.fraud_hold import as_payers_see_it
 from payments.domain.money import Money
 from payments.domain.payment import Payment
+from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
 from payments.ports.next_actions import NextAction
+
+MASKED = "***"
 
 
 def link_to(payment_id: str) -> str:
@@ -105,6 +109,42 @@ def waiting_view(waiting: Waiting | None) -> dict[str, Any]:
 def next_action_view(action: NextAction) -> dict[str, Any]:
     """What the customer must do next. Only for the payment's submitter and its customer."""
     return _filled(asdict(action))
+
+
+def audit_view(entry: AuditEntry) -> dict[str, Any]:
+    """An audit entry: who, when, what, the outcome in words, before and after. Private fields are masked."""
+    reference = entry.gateway_reference
+    after = {
+        "status": entry.status,
+        "amount": Money(entry.minor_units, entry.currency).decimal,
+        "currency": entry.currency,
+        "customer_id": entry.customer_id,
+        "gateway_reference": MASKED if is_sealed(reference) else reference,
+    }
+    view = {
+        "payment_id": entry.payment_id,
+        "sequence": entry.sequence,
+        "at": entry.at,
+        "status": entry.status,
+        "outcome": entry.outcome or OUTCOME_IN_WORDS[Status(entry.status)],
+        "who": _filled(
+            {
+                "actor": entry.actor,
+                "subject": entry.subject,
+                "role": entry.role,
+                "channel": entry.channel,
+                "uploader": entry.uploader,
+            }
+        ),
+        "reason": _reason(entry.code, entry.message),
+        "before": {"status": entry.before} if entry.before else {},
+        "after": _filled(after),
+        "correlation_id": entry.correlation_id,
+        "hash": entry.hash,
+        "previous_hash": entry.previous_hash,
+        "signature": entry.mac,
+    }
+    return _filled(view)
 
 
 def _reason(code: str, message: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 from fakes.access_log import MemoryAccessLog
+from fakes.audit import MemoryAuditStore
 from fakes.batch_breaker import MemoryBreakerStore
 from fakes.batches import MemoryBatchStore
 from fakes.customers import MemoryCustomerStore
@@ -84,6 +85,7 @@ class RestScenario:
         self.workflow = MemoryWorkflow()
         self.counters = MemoryLimitStore()
         self.access_log = MemoryAccessLog()
+        self.audit_log = MemoryAuditStore(self.payments)
         self.erasures = MemoryErasureLedger()
         self.gateway = MemoryGateway()
         self.next_actions = MemoryNextActions(self.gateway)
@@ -109,6 +111,7 @@ class RestScenario:
             outage=OutageLimit(hold, self.counters, MOST_IN_AN_OUTAGE),
             velocity=Velocity(self.counters, Addresses(self.text_hasher), MerchantTable()),
             access_log=self.access_log,
+            audit_log=self.audit_log,
             ids=IdRules(merchants, self.payments, self.customers),
             users=self.users,
             next_actions=RateLimitedNextActions(self.next_actions, self.counters, lambda: NOON),
