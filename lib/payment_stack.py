@@ -76,6 +76,7 @@ class PaymentStack(TerraformStack):
             batch_bucket=foundation.batch_files.name,
             backup_bucket=backup.bucket.name,
             payments_table=tables.payments.name,
+            refunds_table=tables.refunds.name,
             processing_status_table=tables.processing_status.name,
             audit_table=tables.audit_log.name,
             denied_table=tables.denied_attempts.name,

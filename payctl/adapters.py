@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 BACKED_UP_OUTPUTS = {
     "payment-processing-status": "processing_status_table",
     "payment-gateway-events": "gateway_events_table",
+    "payment-refunds": "refunds_table",
     "payments": "payments_table",
     "payment-audit-log": "audit_table",
     "customers": "customers_table",
