@@ -49,8 +49,8 @@ def look_at(refund: Refund, timeouts: RecoveryTimeouts) -> datetime:
 def is_provable(refund: Refund, timeouts: RecoveryTimeouts, now: datetime) -> bool:
     """Whether the gateway's list of refunds, read at `now`, proves that a refund without an answer does not exist.
 
-    The fence is the row's version: an execution that sends it again writes a new one. The function that wrote this one has ended
-    by now, and its request has either arrived or never will.
+    The fence is the row's version: an execution that sends it again writes a new one. The function that wrote this one
+    has ended by now, and its request has either arrived or never will.
     """
     longest = max(timeouts.unit, timedelta(seconds=FUNCTION_SECONDS))
     return now - parse_iso(refund.sent_at or refund.updated_at) >= longest + timedelta(seconds=FUNCTION_SECONDS)
