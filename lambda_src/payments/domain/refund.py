@@ -259,6 +259,40 @@ def refund_moved(
     )
 
 
+def refund_noted(refund: Refund, *, at: datetime, actor: str, code: str, message: str, **changes: Any) -> Refund:
+    """The refund's next version in the same status, with something that an operator must know."""
+    now, version, message = iso(at), refund.version + 1, message[:MAX_MESSAGE]
+    return replace(
+        refund,
+        version=version,
+        updated_at=now,
+        history=(*refund.history, RefundChange(version, refund.status, now, actor, code, message)),
+        **changes,
+    )
+
+
+def made_by_hand(
+    refund_id: str, payment: Payment, money: Money, status: RefundStatus, *, at: datetime, reference: str, reason: str
+) -> Refund:
+    """The first version of a refund that the gateway has and we do not: made there by hand, or before a restore."""
+    now = iso(at)
+    return Refund(
+        refund_id,
+        payment.payment_id,
+        money,
+        status,
+        1,
+        now,
+        now,
+        RefundRequest(refund_id, payment.payment_id, money, reason).fingerprint,
+        BY_HAND,
+        reason,
+        correlation_id=refund_id,
+        gateway_reference=reference,
+        history=(RefundChange(1, status, now, BY_HAND, "taken_in", "it was made at the gateway"),),
+    )
+
+
 def booked(payment: Payment, before: Refund | None, after: Refund, *, refunded: int | None = None) -> Payment:
     """The payment's next version with a change of one of its refunds, which it is stored together with.
 

@@ -28,6 +28,7 @@ class RefundStatus(StrEnum):
 
 
 _S = RefundStatus
+_RESTORED = "The gateway has it already: it was made before our tables were restored from a backup."
 
 REFUND_TRANSITIONS: dict[RefundStatus, dict[RefundStatus, str]] = {
     _S.PENDING_APPROVAL: {
@@ -37,6 +38,9 @@ REFUND_TRANSITIONS: dict[RefundStatus, dict[RefundStatus, str]] = {
     _S.PENDING: {
         _S.PENDING: "Why it waits is recorded: the gateway is out of reach, or refuses our key.",
         _S.PROCESSING: "The intent to send it is recorded.",
+        _S.REQUIRES_ACTION: _RESTORED,
+        _S.SUCCEEDED: _RESTORED,
+        _S.CANCELED: _RESTORED,
         _S.FAILED: "It cannot be sent any more: the payment is disputed, or its money was refunded otherwise.",
     },
     _S.PROCESSING: {
