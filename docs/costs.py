@@ -42,6 +42,7 @@ from payments.adapters.dynamodb.tables import (
     LIMITS,
     PAYMENTS,
     PROCESSING_STATUS,
+    REFUNDS,
     TOKENS,
     Table,
 )
@@ -93,6 +94,7 @@ TABLES = {
     table.name: table
     for table in (
         PAYMENTS,
+        REFUNDS,
         PROCESSING_STATUS,
         AUDIT_LOG,
         DENIED_ATTEMPTS,
@@ -271,6 +273,8 @@ class Functions:
         self._s3, self._queue = session.client("s3"), session.resource("sqs").Queue(queue)
         os.environ |= {
             "PAYMENTS_TABLE": PAYMENTS.name,
+            "REFUNDS_TABLE": REFUNDS.name,
+            "REFUND_MACHINE_ARN": "-",
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "AUDIT_TABLE": AUDIT_LOG.name,
             "DENIED_TABLE": DENIED_ATTEMPTS.name,

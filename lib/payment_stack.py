@@ -13,6 +13,7 @@ from lib.features.backup import Backup
 from lib.features.batch import Batch
 from lib.features.rate_limits import RateLimits
 from lib.features.recovery import Recovery
+from lib.features.refunds import Refunds
 from lib.features.rest_api import RestApi
 from lib.features.second_factor import SecondFactor
 from lib.features.webhooks import Webhooks
@@ -41,13 +42,16 @@ class PaymentStack(TerraformStack):
         identity = Identity(self, settings, foundation.account_id) if with_tokens else None
         second_factor = SecondFactor(foundation, identity) if identity else None
 
+        # money that goes back
+        refunds = Refunds(foundation, workflow)
+
         # payments as a file, and the recovery of payments and files that did not finish
         batch = Batch(foundation, workflow, identity)
-        recovery = Recovery(foundation, workflow, batch)
+        recovery = Recovery(foundation, workflow, batch, refunds)
 
         # payments over REST, and what Stripe reports about them later
-        webhooks = Webhooks(foundation, workflow)
-        api = RestApi(foundation, workflow, webhooks, identity)
+        webhooks = Webhooks(foundation, workflow, refunds)
+        api = RestApi(foundation, workflow, refunds, webhooks, identity)
         RateLimits(foundation, api, identity)
 
         # every table in a bucket, once a day
@@ -58,6 +62,7 @@ class PaymentStack(TerraformStack):
             backup=backup,
             workflow=workflow,
             batch=batch,
+            refunds=refunds,
             recovery=recovery,
             webhooks=webhooks,
             api=api,
@@ -90,6 +95,7 @@ class PaymentStack(TerraformStack):
             payment_events_topic_arn=topics.payment_events.arn,
             alarms_topic_arn=topics.alarms.arn,
             state_machine_arn=workflow.arn,
+            refund_machine_arn=refunds.arn,
             gateway_secret_arn=secrets.gateway.arn,
             gateway_backlog_limit_seconds=str(settings.backlog_limit_seconds),
             gateway_slot_microseconds=foundation.gateway_rate["SLOT_MICROSECONDS"],

@@ -4,6 +4,7 @@ from lib.bindings import Construct
 from lib.features.backup import Backup
 from lib.features.batch import Batch
 from lib.features.recovery import Recovery
+from lib.features.refunds import Refunds
 from lib.features.rest_api import RestApi
 from lib.features.second_factor import SecondFactor
 from lib.features.webhooks import Webhooks
@@ -23,6 +24,7 @@ class Monitoring(Construct):
         backup: Backup,
         workflow: Workflow,
         batch: Batch,
+        refunds: Refunds,
         recovery: Recovery,
         webhooks: Webhooks,
         api: RestApi,
@@ -40,6 +42,7 @@ class Monitoring(Construct):
             workflow.charge,
             workflow.record,
             workflow.audit,
+            refunds.refund,
             batch.report,
             recovery.sweep,
             backup.backup,

@@ -28,6 +28,7 @@ from payments.adapters.dynamodb.tables import (
     LIMITS,
     PAYMENTS,
     PROCESSING_STATUS,
+    REFUNDS,
     TOKENS,
 )
 from payments.adapters.stripe.gateway import StripeGateway
@@ -139,6 +140,8 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
             "GATEWAY_OUTAGE_LIMIT": "10000",
             "STATE_MACHINE_ARN": executions.arn,
             "PAYMENTS_TABLE": PAYMENTS.name,
+            "REFUNDS_TABLE": REFUNDS.name,
+            "REFUND_MACHINE_ARN": executions.arn,
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "CUSTOMERS_TABLE": CUSTOMERS.name,
             "TOKENS_TABLE": TOKENS.name,

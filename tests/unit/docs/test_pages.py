@@ -31,6 +31,7 @@ from payments.adapters.dynamodb.tables import (
     LIMITS,
     PAYMENTS,
     PROCESSING_STATUS,
+    REFUNDS,
     TOKENS,
     Key,
 )
@@ -210,6 +211,7 @@ def test_tables_when_read_then_keys_and_indexes_are_those_of_the_code() -> None:
         )
         for known in (
             PAYMENTS,
+            REFUNDS,
             PROCESSING_STATUS,
             AUDIT_LOG,
             DENIED_ATTEMPTS,
