@@ -171,7 +171,7 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
 
 @pytest.fixture
 def tables(payments: DynamoPaymentStore) -> None:
-    for table in (CONTROLS, CUSTOMERS, TOKENS, LIMITS, DENIED_ATTEMPTS):
+    for table in (CONTROLS, CUSTOMERS, TOKENS, LIMITS, DENIED_ATTEMPTS, REFUNDS):
         create_table(table)
 
 
@@ -222,13 +222,20 @@ def test_closed_environment_answers_503_to_every_call_and_stores_nothing(api: Ap
 
 BODIES: dict[str, Any] = {
     "create_payment": PAY,
+    "create_refund": {"refund_id": "ref_1"},
     "create_customer": CUSTOMER,
     "update_customer": {"name": "Jo"},
     "create_token": {"customer_id": "cus_1", "payment_method": "pm_card_visa"},
     "create_customer_v1": CUSTOMER,
     "create_payment_v1": {"customer_id": "cus_1", "email": "ada@example.org", "amount": "1", "currency": "EUR"},
 }
-PATH = {"payment_id": "pay_1", "customer_id": "cus_1", "token_id": "a" * 64, "method_id": "pm_1", "batch_id": "b" * 32}
+PATH = {
+    "payment_id": "pay_1",
+    "customer_id": "cus_1",
+    "token_id": "a" * 64,
+    "method_id": "pm_1",
+    "batch_id": "b" * 32,
+} | {"refund_id": "ref_1"}
 
 
 @pytest.mark.fault(42)

@@ -159,7 +159,10 @@ class Refunding:
             return self._note(refund, payment, NO_REFERENCE, "the payment's row does not name its charge")
         asked_at = self.clock()
         self.turn()
-        listed = self._asked(lambda: self.gateway.refunds_of(order.charge))
+        if refund.status is _S.PENDING:
+            listed = self.gateway.refunds_of(order.charge)  # its errors are about this request: nothing was sent
+        else:
+            listed = self._asked(lambda: self.gateway.refunds_of(order.charge))
         for found in listed:
             if (found.refund_id, found.environment_id) == (refund.refund_id, order.environment_id):
                 return self._record(refund, payment, found)

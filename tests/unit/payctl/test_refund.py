@@ -111,9 +111,9 @@ def failed_late(scenario: PayctlScenario) -> Refund:
     asked = RefundRequest("ref_1", "pay_1")
     before = refund_requested(asked, row.money, status=_S.PENDING, at=NOON, actor="admin:sub", source="rest")
     refunds().create(before, booked(row, None, before))
-    for status in (_S.PROCESSING, _S.SUCCEEDED, _S.FAILED):
-        attention = "failed_late" if status is _S.FAILED else ""
-        moved = refund_moved(before, status, at=NOON, actor="refund", gateway_reference="re_1", attention=attention)
+    for step in (_S.PROCESSING, _S.SUCCEEDED, _S.FAILED):
+        attention = "failed_late" if step is _S.FAILED else ""
+        moved = refund_moved(before, step, at=NOON, actor="refund", gateway_reference="re_1", attention=attention)
         refunds().save(moved, booked(require(scenario.payments, "pay_1"), before, moved))
         before = moved
     return before
