@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from payments.adapters.kms import KmsFieldEncryptor
     from payments.adapters.lambda_functions import FunctionStarter
     from payments.adapters.s3_backups import S3BackupStore
+    from payments.adapters.s3_erasures import S3ErasureLedger
     from payments.adapters.step_functions import StepFunctionsWorkflow
     from payments.adapters.stripe.gateway import StripeGateway
     from payments.application.gateway_rate_limiter import GatewayRateLimiter
@@ -216,6 +217,13 @@ def backup_store(stack: Stack) -> "S3BackupStore":
     from payments.adapters.s3_backups import S3BackupStore
 
     return S3BackupStore(stack.client("s3"), stack["backup_bucket"])
+
+
+def erasures(stack: Stack) -> "S3ErasureLedger":
+    """The customers that are erased."""
+    from payments.adapters.s3_erasures import S3ErasureLedger
+
+    return S3ErasureLedger(lambda: stack.client("s3"), stack["backup_bucket"])
 
 
 def restore_target(stack: Stack, backup_began_at: str) -> "DynamoRestoreTarget":

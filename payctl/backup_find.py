@@ -9,6 +9,7 @@ from payctl.failures import Failure
 from payctl.options import Json, stack_of
 from payments.application.find_in_backup import find
 from payments.application.verify_backup import PartBroken, parts_of
+from payments.domain.erasure import without_erased
 
 
 def find_in_backup(
@@ -21,7 +22,7 @@ def find_in_backup(
 ) -> None:
     """Show what a backup has of one payment or customer: rows, events and audit entries. It changes nothing.
 
-    Encrypted fields stay encrypted.
+    Encrypted fields stay encrypted, and customers who were erased since stay erased.
     """
     from payments.adapters.dynamodb.items import from_item  # it imports boto3, which no help text needs
 
@@ -30,9 +31,11 @@ def find_in_backup(
     manifest = backup.complete(store, timestamp)
     try:
         with show.bar("reading", len(parts_of(manifest))) as advance:
-            found = [(table, from_item(row)) for table, row in find(store, manifest, wanted, lambda _: advance())]
+            rows_found = list(find(store, manifest, wanted, lambda _: advance()))
     except PartBroken as broken:
         raise Failure(f"backup {manifest.timestamp}: {broken}") from None
+    erased = adapters.erasures(stack).all() if rows_found else {}
+    found = [(table, from_item(without_erased(table, row, erased))) for table, row in rows_found]
     if not found:
         raise Failure(f"backup {manifest.timestamp} has nothing of {wanted}")
     if json:

@@ -32,6 +32,7 @@ def restore(
     restoring = Restore(
         store=store,
         target=adapters.restore_target(stack, manifest.began_at),
+        erasures=adapters.erasures(stack),
         tables=[table.name for table in BACKED_UP],
         environment_id=stack["environment_id"],
         key_problem=lambda arn: _key_problem(stack, arn),

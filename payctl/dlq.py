@@ -114,22 +114,28 @@ def discard(
     context: typer.Context,
     payment_id: PaymentId = None,
     message: Annotated[str | None, typer.Option(metavar="ID", help="Select the message with this id.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Select all messages that are no longer needed.")] = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Delete a message that is no longer needed, after a confirmation. It deletes no payment, no file and no batch.
+    """Delete messages that are no longer needed, after a confirmation. It deletes no payment, no file and no batch.
 
     A message is not needed if it is malformed, if its payment is settled, or if split took its file. It refuses all
     others: a payment's or a file's only trace would be lost.
     """
-    if (payment_id is None) == (message is None):
-        raise Failure("select messages with one of --id PAYMENT and --message ID", code=Exit.USAGE)
+    if [payment_id is not None, message is not None, every].count(True) != 1:
+        raise Failure("select messages with one of --id PAYMENT, --message ID and --all", code=Exit.USAGE)
     stack = stack_of(context)
     found = DeadLetterTriage(stack).all()
     selected = [
-        _to_discard(one) for one in found if one.letter.payment_id == payment_id or one.letter.message_id == message
+        _to_discard(one)
+        for one in found
+        if (every and not one.decision.needed)
+        or (not every and (one.letter.payment_id == payment_id or one.letter.message_id == message))
     ]
-    if not selected:
+    if every and (needed := len(found) - len(selected)):
+        show.note(f"{needed} of {len(found)} messages are still needed; run: payctl dlq replay --all")
+    if not selected and not every:
         raise _no_match(stack, payment_id or f"the id {message}", found)
     planned = [one for one in selected if not one.decision.needed]
     if not json:

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from payments.adapters import aws_clients as aws
@@ -20,6 +21,7 @@ from payments.adapters.dynamodb.refunds import DynamoRefundStore
 from payments.adapters.dynamodb.slots import DynamoSlotStore
 from payments.adapters.dynamodb.tokens import DynamoTokenStore
 from payments.adapters.kms import KmsEmailHasher, KmsFieldEncryptor, KmsTextHasher
+from payments.adapters.s3_erasures import S3ErasureLedger
 from payments.adapters.secrets_manager import GatewayKey
 from payments.adapters.step_functions import StepFunctionsRefunds, StepFunctionsWorkflow
 from payments.adapters.stripe.gateway import StripeGateway
@@ -49,10 +51,12 @@ from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.token import random_token
 from payments.observability.logs import invocation, logger
 from payments.observability.metrics import PAYMENTS_ACCEPTED, count, count_canceled
+from payments.ports.erasure_ledger import LedgerUnavailable
 from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.ports.limit_store import LimitsUnavailable
 from payments.rest import batches, customers, legacy, listing, payments, refunds, retries, saved_methods, tokens
 from payments.rest.access import require_role
+from payments.rest.denied_access import record_denied
 from payments.rest.http import Problem, answer, header, problem_answer
 from payments.rest.rate_limits import Kind, Limiter
 from payments.rest.request import Request
@@ -136,6 +140,7 @@ services = Services(
     ),
     batches=batch_store,
     customers=stored_customers,
+    erasures=S3ErasureLedger(cache(aws.s3), setting("BACKUP_BUCKET")),
     tokens=DynamoTokenStore(dynamodb, setting("TOKENS_TABLE")),
     workflow=StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN")),
     encryptor=encryptor,
@@ -200,7 +205,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     except Problem as problem:
         log.info("rejected", route=route, status=problem.status, kind=problem.kind)
         return problem_answer(problem, _request_id(event))
-    except (EncryptionUnavailable, LimitsUnavailable):
+    except (EncryptionUnavailable, LedgerUnavailable, LimitsUnavailable):
         log.exception("dependency unavailable", route=route)
         return problem_answer(_unavailable(), _request_id(event))
     except Exception:  # any other error: the client gets an answer, and the log the stack trace
@@ -215,7 +220,7 @@ def _answer(route: str, event: dict[str, Any]) -> dict[str, Any]:
     operation = OPERATIONS[route]
     request = _request(operation.__name__, event)
     services.limiter.check(request)  # before any work: a denied call counts too
-    request = replace(request, caller=require_role(request.caller, request.operation))
+    request = _admitted(request)
     _check_outside_the_body(request)
     if not mark.is_open():
         raise Problem(
@@ -227,6 +232,15 @@ def _answer(route: str, event: dict[str, Any]) -> dict[str, Any]:
     answered = operation(request, services)
     log.info("answered", route=route, status=answered["statusCode"], subject=request.caller.subject)
     return answered
+
+
+def _admitted(request: Request) -> Request:
+    """The request with its caller as it counts for the operation. Raises Problem 403, and records the attempt."""
+    try:
+        return replace(request, caller=require_role(request.caller, request.operation))
+    except Problem:
+        record_denied(services.access_log, request, "operation", request.operation)
+        raise
 
 
 def _check_outside_the_body(request: Request) -> None:

@@ -10,29 +10,17 @@ from lib.bindings import (
 )
 from lib.foundation.foundation import Foundation
 from lib.foundation.functions import Function
-from lib.foundation.storage import Bucket, Cold
 from lib.iam import allow, assumed_by, document, waive
 from lib.settings import Settings
 from payments.domain.backup import BACKUPS
 
 
 class Backup:
-    """The backup function, its bucket and its schedule."""
+    """The backup function and its schedule."""
 
     def __init__(self, foundation: Foundation) -> None:
         settings, tables = foundation.settings, foundation.tables
-        self.bucket = bucket = Bucket(
-            foundation.scope,
-            "payment-backups",
-            settings,
-            foundation.encryption,
-            foundation.account_id,
-            expire_days={BACKUPS: settings.effective.backup_keep_days},
-            old_versions_days=30,
-            cold=Cold(BACKUPS, settings.effective.backup_cold_days),
-            lock_days=settings.effective.backup_lock_days,
-        )
-        waive(bucket.bucket, CKV2_AWS_62="no event follows a backup: the function that writes it also verifies it")
+        self.bucket = bucket = foundation.backups
         backed_up = (
             tables.processing_status,
             tables.gateway_events,

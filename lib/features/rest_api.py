@@ -19,6 +19,7 @@ from payments.adapters.dynamodb.tables import (
     BY_PAYMENT,
     BY_STATUS_DAY,
 )
+from payments.domain.erasure import ERASURES
 
 
 class RestApi:
@@ -67,6 +68,7 @@ def _api_function(foundation: Foundation, workflow: Workflow, refunds: Refunds, 
         **tables.tokens.environment,
         **tables.limits.environment,
         **tables.denied_attempts.environment,
+        BACKUP_BUCKET=foundation.backups.name,
         DENIED_RETENTION_DAYS=str(effective.denied_retention_days),
         **tables.payments.environment,
         **tables.processing_status.environment,
@@ -94,6 +96,7 @@ def _api_function(foundation: Foundation, workflow: Workflow, refunds: Refunds, 
         tables.payments.grant_index(api, index)
     tables.customers.grant(api, "GetItem", "PutItem")
     tables.customers.grant_index(api, BY_EMAIL)
+    foundation.backups.grant(api, ERASURES, "PutObject")
     tables.tokens.grant(api, "GetItem", "PutItem", "UpdateItem")
     tables.tokens.grant_index(api, BY_CUSTOMER)
     tables.limits.grant(api, "UpdateItem")

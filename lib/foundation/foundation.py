@@ -9,9 +9,10 @@ from lib.foundation.encryption import Encryption
 from lib.foundation.functions import Code, Function, function_name
 from lib.foundation.notifications import Notifications
 from lib.foundation.secrets import Secrets
-from lib.foundation.storage import Bucket, Tables
+from lib.foundation.storage import Bucket, Cold, Tables
 from lib.iam import waive
 from lib.settings import Settings
+from payments.domain.backup import BACKUPS
 from payments.domain.batch.state import INCOMING, REPORTING, RESULTS
 from payments.domain.gateway_slots import slot_length
 
@@ -30,6 +31,7 @@ class Foundation:
     encryption: Encryption
     tables: Tables
     batch_files: Bucket
+    backups: Bucket
     notifications: Notifications
     secrets: Secrets
     code: Code
@@ -54,6 +56,7 @@ class Foundation:
             encryption=encryption,
             tables=tables,
             batch_files=batch_files,
+            backups=_backups(scope, settings, encryption, account_id),
             notifications=Notifications(scope, settings, encryption, account_id),
             secrets=Secrets(scope, settings, encryption),
             code=Code(scope, settings, artifacts),
@@ -138,3 +141,20 @@ class Foundation:
         """A function's ARN by its name, where a reference to the function would be a cycle."""
         function = function_name(self.settings, name)
         return f"arn:aws:lambda:{self.settings.aws_region}:{self.account_id}:function:{function}"
+
+
+def _backups(scope: Construct, settings: Settings, encryption: Encryption, account_id: str) -> Bucket:
+    """The bucket of the backups, and of the erasures that a restore applies: those never expire."""
+    bucket = Bucket(
+        scope,
+        "payment-backups",
+        settings,
+        encryption,
+        account_id,
+        expire_days={BACKUPS: settings.effective.backup_keep_days},
+        old_versions_days=30,
+        cold=Cold(BACKUPS, settings.effective.backup_cold_days),
+        lock_days=settings.effective.backup_lock_days,
+    )
+    waive(bucket.bucket, CKV2_AWS_62="no event follows a backup: the function that writes it also verifies it")
+    return bucket

@@ -1,17 +1,22 @@
-"""One suite each for the bucket of backups and for the tables that they read: on AWS (moto) and in memory."""
+"""One suite each for the bucket of backups, the tables that they read, and erasures: on AWS (moto) and in memory."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import boto3
 import pytest
 
 from fakes.backups import MemoryBackupStore, MemoryTableSource
+from fakes.erasure_ledger import MemoryErasureLedger
 from payments.adapters.dynamodb.table_scan import DynamoTableScan
 from payments.adapters.dynamodb.tables import PAYMENTS
 from payments.adapters.s3_backups import S3BackupStore
+from payments.adapters.s3_erasures import S3ErasureLedger
 from payments.domain.backup import Row
+from payments.domain.clock import parse_iso, utc_now
 from payments.ports.backup_store import BackupStore, NoSuchObject
+from payments.ports.erasure_ledger import ErasureLedger, LedgerUnavailable
 from payments.ports.table_source import TableSource
 from tests.moto_tables import aws_in_memory, create_table
 
@@ -86,3 +91,28 @@ def test_segments_together_have_every_row_once(source: Source, segments: int) ->
 
 def test_page_says_how_many_units_it_took(source: Source) -> None:
     assert source.source.page(PAYMENTS.name, 0, 1).units > 0
+
+
+@pytest.fixture(params=["memory", "s3"])
+def ledger(request: pytest.FixtureRequest) -> Iterator[ErasureLedger]:
+    if request.param == "memory":
+        yield MemoryErasureLedger()
+        return
+    with aws_in_memory():
+        boto3.client("s3").create_bucket(Bucket="backups")
+        yield S3ErasureLedger(lambda: boto3.client("s3"), "backups")
+
+
+def test_erasure_is_noted_once_however_often_it_is_repeated(ledger: ErasureLedger) -> None:
+    assert ledger.all() == {}
+    now = utc_now()
+    for customer_id in ("cus_1", "self_2", "cus_1"):
+        ledger.add(customer_id, now)
+
+    assert ledger.all().keys() == {"cus_1", "self_2"}
+    assert all(abs(parse_iso(at) - now) < timedelta(minutes=1) for at in ledger.all().values())
+
+
+def test_ledger_that_cannot_be_reached_says_so() -> None:
+    with aws_in_memory(), pytest.raises(LedgerUnavailable, match="NoSuchBucket"):
+        S3ErasureLedger(lambda: boto3.client("s3"), "missing").add("cus_1", utc_now())

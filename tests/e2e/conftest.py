@@ -142,7 +142,8 @@ class _Coming:
         self._pool.shutdown(wait=False, cancel_futures=True)
         work = [future for future in (self._up, self._plan, self._second, self._destroyed) if future]
         while not all(future.done() for future in work):
-            subprocess.run(["pkill", "-P", str(os.getpid()), "-x", "terraform|node|python"], check=False)
+            for name in ("terraform", "node", "python"):  # pkill takes no pattern of more than 15 characters
+                subprocess.run(["pkill", "-P", str(os.getpid()), "-x", name], check=False)
             time.sleep(1)
         if self._with_second:
             remove_state()

@@ -1,4 +1,4 @@
-"""A second environment beside the first, deployed by cdktf-cli as the README says."""
+"""A second environment beside the first, deployed by cdktf-cli as the README says. Its staff needs a second factor."""
 
 import subprocess
 from pathlib import Path
@@ -17,7 +17,7 @@ class Cdktf:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._environment = environment(local_stack.aws.environment()) | local_stack.synth_settings(SUFFIX)
-        self._environment |= {"CI": "true"}
+        self._environment |= {"CI": "true", "REQUIRE_SECOND_FACTOR": "true"}
         self.outputs = directory / "outputs.json"
 
     def __call__(self, command: str, *options: str) -> str:

@@ -1,7 +1,5 @@
 """The role matrix on the applied stack, cell by cell, and attempts to bypass it."""
 
-import base64
-import hmac
 import json
 import re
 import time
@@ -25,6 +23,7 @@ from payments.adapters.second_factor import has_second_factor
 from payments.application.velocity import CARD_TESTING, DAY, MOST_CARDS, Source
 from payments.domain.clock import utc_now
 from payments.domain.identity import Role
+from tests.authenticator import code_of
 from tests.e2e.conftest import Api, Events, Gateway, Payctl, forget_cards, json_of
 from tests.unit.issuers import rsa_key, unsigned
 from tests.waiting import eventually
@@ -243,14 +242,6 @@ def test_user_sets_up_a_second_factor_and_logs_in_with_its_code(
     assert asked == ["SOFTWARE_TOKEN_MFA"]
     assert Api(outputs, lambda: after.access_token).get("/payments").status_code == 200
     assert has_second_factor(client("cognito-idp"), outputs["user_pool_id"], email)
-
-
-def code_of(secret: str) -> str:
-    """The code that an authenticator shows now (RFC 6238)."""
-    count = int(time.time() // 30).to_bytes(8, "big")
-    digest = hmac.digest(base64.b32decode(secret + "=" * (-len(secret) % 8)), count, "sha1")
-    at = digest[-1] & 15
-    return f"{(int.from_bytes(digest[at : at + 4], 'big') & 0x7FFFFFFF) % 1_000_000:06}"
 
 
 @pytest.mark.fault(42)

@@ -15,8 +15,10 @@ import pytest
 from local.stack import LocalStack
 from local.terraform import LONGEST_SECONDS, ROOT
 from local.users import make_users
-from payctl.session import sample
+from payctl.session import SAMPLE_USERS, TOTP_CODE, needs_second_factor, sample, sign_in, with_second_factor
 from payctl.stack import Stack
+from payments.domain.identity import Role
+from tests.authenticator import code_of
 from tests.e2e.conftest import Api
 from tests.e2e.inventory import everything, of_suffix
 from tests.e2e.second_suffix import SUFFIX, Cdktf
@@ -45,11 +47,12 @@ def second_outputs(second: Cdktf, local_stack: LocalStack) -> Path:
     path = second.outputs.with_name("local-outputs.json")
     path.write_text(json.dumps(outputs | local))
     make_users(local_stack.aws.client("cognito-idp"), outputs["user_pool_id"], path.parent)
+    payctl(path, "login", "--as", Role.MERCHANT)  # a role that needs no second factor
     return path
 
 
 def payctl(outputs: Path, *arguments: str, stdin: str = "") -> Any:
-    """payctl's JSON answer, as the sample admin."""
+    """payctl's JSON answer."""
     command = [str(ROOT / "bin" / "payctl"), "--outputs", str(outputs), *arguments, "--json"]
     run = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False)
     assert run.returncode == 0, run.stderr
@@ -68,6 +71,25 @@ def test_deployed_stack_refuses_calls_without_its_own_token(
     payctl(second_outputs, "gateway", "set-key", "--yes", stdin="sk_test_second")
     paid = payctl(second_outputs, "pay", "--id", new_id(), "--amount", "5", "--currency", "USD")
     assert paid["status"] == "succeeded"
+
+
+def test_admin_is_one_only_with_a_second_factor_where_it_is_required(second_outputs: Path) -> None:
+    outputs = json.loads(second_outputs.read_text())
+    stack = Stack(outputs, second_outputs)
+    secrets: list[str] = []
+
+    def enrol(secret: str) -> str:
+        secrets.append(secret)
+        return code_of(secret)
+
+    without = sample(stack, Role.ADMIN)
+    assert needs_second_factor(stack, without)
+    assert Api(outputs, lambda: without.access_token).get("/payments").status_code == 403
+    enrolled = with_second_factor(stack, without, enrol)
+    assert Api(outputs, lambda: enrolled.access_token).get("/payments").status_code == 200
+    user = json.loads(second_outputs.with_name(SAMPLE_USERS).read_text())[Role.ADMIN]
+    again = sign_in(stack, user["email"], user["password"], lambda _: {TOTP_CODE: code_of(secrets[0])})
+    assert Api(outputs, lambda: again.access_token).get("/payments").status_code == 200
 
 
 @pytest.mark.fault(47)
@@ -91,7 +113,7 @@ def test_disabled_key_stores_and_shows_nothing_private_until_enabled(
 ) -> None:
     payctl(second_outputs, "gateway", "set-key", "--yes", stdin="sk_test_second")
     stack = Stack(json.loads(second_outputs.read_text()), second_outputs)
-    token = sample(stack, "admin").access_token
+    token = sample(stack, Role.MERCHANT).access_token
     api, kms, key = Api(dict(stack.outputs), lambda: token), client("kms"), stack["vault_key_arn"]
     body: dict[str, Any] = {"amount": 5, "currency": "USD", "metadata": {"order": "A-17"}}
     before, meanwhile = (body | {"payment_id": new_id()} for _ in range(2))

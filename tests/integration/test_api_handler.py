@@ -147,6 +147,7 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
             "TOKENS_TABLE": TOKENS.name,
             "LIMITS_TABLE": LIMITS.name,
             "DENIED_TABLE": DENIED_ATTEMPTS.name,
+            "BACKUP_BUCKET": "backups",
             "DENIED_RETENTION_DAYS": "400",
             "VAULT_KEY_ARN": kms.create_key()["KeyMetadata"]["Arn"],
             "EMAIL_HASH_KEY_ARN": lookup_key,
@@ -173,6 +174,7 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
 def tables(payments: DynamoPaymentStore) -> None:
     for table in (CONTROLS, CUSTOMERS, TOKENS, LIMITS, DENIED_ATTEMPTS, REFUNDS):
         create_table(table)
+    boto3.client("s3").create_bucket(Bucket="backups")
 
 
 @pytest.fixture
@@ -260,6 +262,8 @@ def test_routes_allow_a_role_what_the_contract_says_and_else_answer_403(api: Api
     assert at_stripe["statusCode"] in (403, 404, 503)
     assert not [answer for answer in statuses.values() if answer["statusCode"] == 401 or answer["statusCode"] >= 500]
     assert all(is_problem(answer, 403, "forbidden") for op, answer in statuses.items() if op not in let_in)
+    recorded = [entry["operation"] for entry in items(DENIED_ATTEMPTS.name) if entry["kind"] == "operation"]
+    assert sorted(recorded) == sorted(ALLOWED.keys() - let_in)
 
 
 @pytest.mark.fault(42)
@@ -418,10 +422,24 @@ def test_saved_card_is_set_up_listed_removed_and_erased_at_stripe(
     assert (removed["statusCode"], left) == (204, cards[1:])
     assert (erased["statusCode"], gone) == (204, [])
     assert "gateway_customer" not in items(CUSTOMERS.name)[0]
+    [noted] = boto3.client("s3").list_objects_v2(Bucket="backups")["Contents"]
+    assert noted["Key"] == "erasures/cus_1"
     kept = api.log.getvalue() + json.dumps(
         [items(table) for table in (CUSTOMERS.name, LIMITS.name, DENIED_ATTEMPTS.name)]
     )
     assert not any(secret in kept for secret in ("_secret_", cards[0]["id"], "sk_test_api"))
+
+
+@pytest.mark.fault(76)
+def test_erasure_that_cannot_be_noted_changes_nothing(
+    tables: None, executions: Executions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, path = loaded(executions, monkeypatch, BACKUP_BUCKET="missing"), {"customer_id": "cus_1"}
+    api.ask("POST /customers", SHOP, CUSTOMER)
+    refused = api.ask("DELETE /customers/{customer_id}", SHOP, path=path)
+
+    assert is_problem(refused, 503, "unavailable")
+    assert api.ask("GET /customers/{customer_id}", SHOP, path=path)["statusCode"] == 200
 
 
 @pytest.mark.fault(17)

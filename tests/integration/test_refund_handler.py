@@ -62,8 +62,8 @@ class RefundFunction:
         row = payment(method="")
         self.payments.create(row)
         for status in (Status.PROCESSING, Status.SUCCEEDED):
-            reference = {"gateway_reference": intent} if status is Status.SUCCEEDED else {}
-            row = after(row, status, **reference)
+            reference = intent if status is Status.SUCCEEDED else ""
+            row = after(row, status, gateway_reference=reference)
             self.payments.save(row)
         return intent
 

@@ -8,7 +8,9 @@ from itertools import batched
 from payments.application.verify_backup import contradictions, problems_of_parts, rows_of
 from payments.domain.backup import Manifest
 from payments.domain.clock import Clock, iso
+from payments.domain.erasure import without_erased
 from payments.ports.backup_store import BackupStore
+from payments.ports.erasure_ledger import ErasureLedger
 from payments.ports.restore_target import RestoreProgress, RestoreTarget
 
 ROWS_A_WRITE = 500
@@ -30,6 +32,7 @@ class Restore:
 
     store: BackupStore
     target: RestoreTarget
+    erasures: ErasureLedger
     tables: Sequence[str]
     environment_id: str
     key_problem: Callable[[str], str]
@@ -70,6 +73,8 @@ class Restore:
     ) -> Counter[str]:
         """Close the environment, and write all parts that are not written yet. Returns the rows written by table.
 
+        Of a customer who was erased since the backup, only what the erasure leaves is written.
+
         A part is noted after all its rows are written: a restore that is stopped repeats one part.
         """
         written: Counter[str] = Counter()
@@ -77,11 +82,13 @@ class Restore:
             return written
         self.close()
         self.target.save(progress)
+        erased = self.erasures.all()  # the environment is closed: no erasure is added meanwhile
         for table in manifest.tables:
             done = progress.parts.get(table.name, 0)
             for number, part in enumerate(table.parts[done:], done + 1):
                 for rows in batched(rows_of(self.store, manifest.timestamp, part), ROWS_A_WRITE):
-                    written[table.name] += self.target.write(table.name, rows)
+                    kept = [without_erased(table.name, row, erased) for row in rows]
+                    written[table.name] += self.target.write(table.name, kept)
                 progress = replace(progress, parts={**progress.parts, table.name: number})
                 self.target.save(progress)
                 on_part()

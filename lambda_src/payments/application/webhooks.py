@@ -122,7 +122,7 @@ class Webhooks:
             return EventState.CONTRADICTS  # sent by other code or by hand: our requests carry the row's environment id
         if payment.status is Status.IN_REVIEW and event.type in MONEY:
             return self._state_in_review(event, payment)
-        if event.reference_digest and payment.reference_digest not in ("", event.reference_digest):
+        if _is_about_another_charge(event, payment):
             return EventState.CONTRADICTS
         match payment.status:
             case Status.PENDING:
@@ -143,7 +143,7 @@ class Webhooks:
         if not payment.attempts:
             return EventState.CONTRADICTS  # we never sent it
         several = payment.code == SEVERAL_CHARGES  # a refund of any of them may end the conflict
-        if event.reference_digest != payment.reference_digest and payment.reference_digest and not several:
+        if _is_about_another_charge(event, payment) and not several:
             return EventState.CONTRADICTS
         known = payment.reference_digest and event.type not in REFUNDS
         return EventState.APPLIED if known else EventState.ASKS
@@ -165,6 +165,10 @@ class Webhooks:
             gateway_reference=event.gateway_reference,
         )
         return EventState.PARKED
+
+
+def _is_about_another_charge(event: GatewayEvent, payment: Payment) -> bool:
+    return bool(event.reference_digest) and payment.reference_digest not in ("", event.reference_digest)
 
 
 def _alone(event: GatewayEvent) -> Context:

@@ -12,7 +12,8 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """One denied access. `kind` and `resource_id` name the resource, `subject` and `roles` the caller."""
+    """One denied access. `kind` and `resource_id` name the resource, or the operation; `subject` and `roles` the
+    caller."""
 
     kind: str
     resource_id: str

@@ -96,13 +96,15 @@ def delete_customer(request: Request, services: Services) -> dict[str, Any]:
 
     A repeated call completes one that failed midway. Raises Problem 404 if the caller has no such customer, 409 if
     other callers change it at the same time, and 503 if the gateway does not answer, or if more of the
-    customer's payments have an address than one call can change.
+    customer's payments have an address than one call can change. Raises LedgerUnavailable.
     """
     customer_id = request.path["customer_id"]
     for _ in range(TRIES):
         customer = find_customer(services, customer_id)
         if customer is None or not customer.erased_at:
             customer = require_own_customer(request, services, customer_id)
+        services.erasures.add(customer_id, request.at)  # first: from here on no restore brings the customer back
+        if not customer.erased_at:
             _erase_at_gateway(services, customer.gateway_customer)
             try:
                 services.customers.save(erased(customer, at=request.at))

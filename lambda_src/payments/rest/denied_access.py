@@ -1,4 +1,4 @@
-"""The record of a request to another caller's resource."""
+"""The record of a request that the caller's role does not allow, or to another caller's resource."""
 
 from payments.domain.clock import iso
 from payments.ports.access_log import AccessLog, Denied
@@ -6,7 +6,8 @@ from payments.rest.request import Request
 
 
 def record_denied(log: AccessLog, request: Request, kind: str, resource_id: str) -> None:
-    """Record that the caller requested an existing resource of this kind that belongs to another caller."""
+    """Record that the caller requested an existing resource of another caller, or an operation that is for other roles:
+    `kind` is then "operation" and `resource_id` its name."""
     entry = Denied(
         kind=kind,
         resource_id=resource_id,

@@ -15,6 +15,7 @@ from payments.ports.batch_store import BatchStore
 from payments.ports.charge_finder import ChargeFinder
 from payments.ports.customer_store import CustomerStore
 from payments.ports.email_hasher import EmailHasher
+from payments.ports.erasure_ledger import ErasureLedger
 from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.next_actions import NextActions
 from payments.ports.payment_listing import PaymentListing
@@ -36,6 +37,7 @@ class Services:
     refunds: RefundRequests
     batches: BatchStore
     customers: CustomerStore
+    erasures: ErasureLedger
     tokens: TokenStore
     workflow: Workflow
     encryptor: FieldEncryptor

@@ -52,6 +52,7 @@ FIXES: Final = (
     "sqs.queue_metrics",
     "step_functions.execution_metrics",
     "api_gateway.api_metrics",
+    "cognito.token_groups",
 )
 
 

@@ -21,6 +21,7 @@ from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.services import (
     apigateway_v1,
     cloudwatch,
+    cognito,
     dynamodb,
     eventbridge,
     lambda_svc,
@@ -344,6 +345,18 @@ def web_acls(_: pytest.MonkeyPatch) -> bool:
     return "CustomResponseBodies" not in acl and "AssociationConfig" not in acl
 
 
+def token_groups(patch: pytest.MonkeyPatch) -> bool:
+    answer: dict[str, Any] = {
+        "response": {"claimsAndScopeOverrideDetails": {"groupOverrideDetails": {"groupsToOverride": []}}}
+    }
+    patch.setattr(lambda_svc, "_execute_function_with_config_scope", lambda *_: {"body": answer})
+    trigger = {"LambdaArn": FUNCTION, "LambdaVersion": "V2_0"}
+    patch.setitem(cognito._user_pools, "probe", {"LambdaConfig": {"PreTokenGenerationConfig": trigger}})
+    claims = {"cognito:groups": ["admin"]}
+    made = cognito._apply_pretoken_trigger("probe", claims, "access", "", "", "", {}, ["admin"])
+    return bool(made["cognito:groups"])
+
+
 PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     forked_workers,
     lambda_errors,
@@ -386,6 +399,7 @@ PROBES: tuple[Callable[[pytest.MonkeyPatch], bool], ...] = (
     queue_metrics,
     execution_metrics,
     api_metrics,
+    token_groups,
 )
 
 

@@ -173,6 +173,12 @@ def test_receive_about_money_of_a_held_payment(scenario: WebhookScenario, type: 
     assert len(scenario.workflow.reconciling) == (state is EventState.PARKED)
 
 
+@pytest.mark.parametrize("scenario", [held(attempts=1, digest=OWN), world_in(Status.PROCESSING, Status.SUCCEEDED)])
+def test_event_without_a_reference_is_about_no_other_charge(scenario: WebhookScenario) -> None:
+    event = replace(gateway_event(), gateway_reference="", reference_digest="")
+    assert scenario.webhooks.receive(event) is EventState.APPLIED
+
+
 # Early ---------------------------------------------------------------------------------------------------------------
 
 

@@ -301,6 +301,16 @@ def test_discard_when_the_payment_is_settled_then_deletes_its_message_only(scena
     assert [json.loads(body)["payment_id"] for body in scenario.queued("dead_letter_queue_url")] == ["pay_new"]
 
 
+def test_discard_of_all_keeps_what_is_still_needed(scenario: PayctlScenario) -> None:
+    for body in (scenario.stored(SETTLED), scenario.stored(batch_payment("pay_new")), "not JSON"):
+        scenario.dead_letter(body)
+    result = scenario.payctl("dlq", "discard", "--all", "--yes")
+    assert result.exit_code == Exit.DONE, result.output
+    assert "1 of 3 messages are still needed; run: payctl dlq replay --all" in result.stderr
+    assert [json.loads(body)["payment_id"] for body in scenario.queued("dead_letter_queue_url")] == ["pay_new"]
+    assert scenario.payctl("dlq", "discard", "--all", "--yes").exit_code == Exit.DONE
+
+
 def test_discard_when_malformed_then_deletes_it_by_its_own_id(scenario: PayctlScenario) -> None:
     message = scenario.dead_letter("not JSON")
     assert scenario.payctl("dlq", "discard", "--message", message).exit_code == Exit.USAGE
@@ -318,7 +328,7 @@ def test_discard_refuses_an_open_payment_and_offers_the_replay(payment: Any, sce
     assert in_dead_letters(scenario) == 1
 
 
-@pytest.mark.parametrize("which", [(), ("--id", "pay_1", "--message", "m")])
+@pytest.mark.parametrize("which", [(), ("--id", "pay_1", "--message", "m"), ("--all", "--id", "pay_1")])
 def test_discard_when_not_exactly_one_choice_is_given_then_exits_2(
     which: tuple[str, ...], scenario: PayctlScenario
 ) -> None:

@@ -28,6 +28,7 @@ from payments.adapters.dynamodb.tables import (
     PROCESSING_STATUS,
 )
 from payments.adapters.s3_backups import S3BackupStore
+from payments.adapters.s3_erasures import S3ErasureLedger
 from payments.application.audit import audit
 from payments.application.backup import BackupRun
 from payments.application.read_rate import ReadRate
@@ -166,6 +167,30 @@ def test_restored_rows_equal_those_that_were_backed_up(scenario: RestoreScenario
     assert answer["rows"]["payments"] == {"backup": 30, "written": 30}
     for number in range(30):
         verify(scenario.row(f"pay_{number}"), scenario.log.entries(f"pay_{number}"))
+
+
+@pytest.mark.fault(76)
+def test_customer_who_was_erased_since_the_backup_stays_erased(scenario: RestoreScenario) -> None:
+    first = accepted(request("pay_1"), at=EARLIER, source="rest")
+    scenario.payments.create(replace(first, customer_id="cus_1", client_ip="sealed.v1.ip"))
+    audit(scenario.row("pay_1"), log=scenario.log)
+    for customer_id in ("cus_1", "cus_2"):
+        item = {"customer_id": {"S": customer_id}, "version": {"N": "1"}, "email": {"S": "sealed.v1.x"}}
+        scenario.client.put_item(TableName=CUSTOMERS.name, Item=item)
+    scenario.back_up()
+    S3ErasureLedger(lambda: boto3.client("s3"), "backups").add("cus_1", utc_now())
+    scenario.lose_all_tables()
+
+    scenario.restore()
+
+    erased, other = sorted(scenario.rows(CUSTOMERS.name), key=lambda row: row["customer_id"]["S"])
+    assert erased.keys() == {"customer_id", "version", "erased_at"}
+    assert other["email"] == {"S": "sealed.v1.x"}
+    assert scenario.row("pay_1").client_ip == ""
+    verify(scenario.row("pay_1"), scenario.log.entries("pay_1"))
+    found = scenario.payctl("backup", "find", "cus_1", "--json").stdout
+    assert "sealed.v1" not in found
+    assert json.loads(found)["rows"]["customers"][0]["erased_at"]
 
 
 @pytest.mark.fault(78)

@@ -11,6 +11,7 @@ from fakes.batch_breaker import MemoryBreakerStore
 from fakes.batches import MemoryBatchStore
 from fakes.customers import MemoryCustomerStore
 from fakes.email_hasher import MemoryEmailHasher
+from fakes.erasure_ledger import MemoryErasureLedger
 from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.gateway import MemoryGateway
 from fakes.limits import MemoryLimitStore
@@ -88,6 +89,7 @@ class RestScenario:
         self.workflow = MemoryWorkflow()
         self.counters = MemoryLimitStore()
         self.access_log = MemoryAccessLog()
+        self.erasures = MemoryErasureLedger()
         self.gateway = MemoryGateway()
         self.next_actions = MemoryNextActions(self.gateway)
         self.saved_methods = MemorySavedMethods()
@@ -102,6 +104,7 @@ class RestScenario:
             refunds=RefundRequests(self.payments, self.refunds, self.refund_workflow, self.encryptor),
             batches=self.batches,
             customers=self.customers,
+            erasures=self.erasures,
             tokens=self.tokens,
             workflow=self.workflow,
             encryptor=self.encryptor,

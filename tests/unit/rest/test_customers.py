@@ -11,6 +11,7 @@ import pytest
 from fakes.access_log import MemoryAccessLog
 from fakes.customers import MemoryCustomerStore
 from fakes.email_hasher import MemoryEmailHasher
+from fakes.erasure_ledger import MemoryErasureLedger
 from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.limits import MemoryLimitStore
 from fakes.listing import MemoryPaymentListing
@@ -24,6 +25,7 @@ from payments.domain.listing import Cursor
 from payments.domain.merchants import Merchants, own_customer_id
 from payments.domain.ownership import owns
 from payments.domain.sealed_text import Context, is_sealed
+from payments.ports.erasure_ledger import LedgerUnavailable
 from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.rest import customers as operations
 from payments.rest.http import Problem, problem_answer
@@ -78,6 +80,7 @@ class CustomerScenario:
     email_hasher: MemoryEmailHasher = field(default_factory=MemoryEmailHasher)
     access_log: MemoryAccessLog = field(default_factory=MemoryAccessLog)
     payments: MemoryPaymentStore = field(default_factory=MemoryPaymentStore)
+    erasures: MemoryErasureLedger = field(default_factory=MemoryErasureLedger)
 
     def __post_init__(self) -> None:
         self.tokens = Tokens(self.customers)
@@ -525,6 +528,19 @@ def test_delete_by_owner_or_admin_leaves_a_tombstone_and_revokes_tokens(
     assert (answer["statusCode"], answer["body"]) == (204, None)
     assert scenario.customers.rows["cus_1"] == Customer("cus_1", created_at=iso(NOON), version=2, erased_at=iso(NOON))
     assert scenario.tokens.revoked == [("cus_1", NOON, True)]
+
+
+def test_erasure_is_noted_outside_of_the_tables_before_anything_else(scenario: CustomerScenario) -> None:
+    scenario.create()
+    scenario.erasures.is_down = True
+    with pytest.raises(LedgerUnavailable):
+        scenario.delete(SHOP)
+    assert scenario.get(SHOP)["statusCode"] == 200
+    scenario.erasures.is_down = False
+    assert scenario.delete(OTHER_SHOP)["statusCode"] == 404
+    assert scenario.erasures.erased == {}
+    assert scenario.delete(SHOP)["statusCode"] == 204
+    assert scenario.erasures.erased == {"cus_1": iso(NOON)}
 
 
 def test_delete_when_repeated_then_204_and_the_tombstone_stays(scenario: CustomerScenario) -> None:
