@@ -35,7 +35,8 @@ _FAILED = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option of `make drill-oncall`. It exists only if this folder, or a file in it, is named to pytest."""
+    """The options of the drills. They exist only if this folder, or a file in it, is named to pytest."""
+    parser.addoption("--drill-rows", type=int, default=500, help="rows that `make drill` writes before its backup")
     parser.addoption("--all-incidents", action="store_true", help="drill every incident of docs/runbooks.md")
 
 

@@ -29,6 +29,8 @@ MAX_METADATA_VALUE = 500
 ENVIRONMENT = "payment_environment"
 RESERVED_METADATA = frozenset({"payment_id", ENVIRONMENT})
 """The keys of our own ids in the metadata at the gateway."""
+RECREATED = "recreated_from_the_gateway"
+"""The code of a row's first change if a restore made the row from the gateway's list."""
 MAX_MESSAGE = 200
 """The longest message of a change, in characters. The rest is cut off: a row holds its whole history."""
 MAX_RETURN_URL = 2_048
@@ -429,6 +431,11 @@ class Payment:
             case Status.PARTIALLY_REFUNDED:
                 return None
         return 0
+
+    def was_made_by(self, request: PaymentRequest) -> bool:
+        """Whether this is the row of a request. A row that a restore recreated knows no more than the amount."""
+        recreated = any(change.code == RECREATED for change in self.history[1:2])
+        return self.fingerprint == request.fingerprint or (recreated and self.money == request.money)
 
     @property
     def waits_since(self) -> str:
