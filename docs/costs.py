@@ -274,7 +274,7 @@ class Functions:
         os.environ |= {
             "PAYMENTS_TABLE": PAYMENTS.name,
             "REFUNDS_TABLE": REFUNDS.name,
-            "REFUND_MACHINE_ARN": "-",
+            "BACKUP_BUCKET": "files",
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "AUDIT_TABLE": AUDIT_LOG.name,
             "DENIED_TABLE": DENIED_ATTEMPTS.name,

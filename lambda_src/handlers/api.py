@@ -23,7 +23,7 @@ from payments.adapters.dynamodb.tokens import DynamoTokenStore
 from payments.adapters.kms import KmsEmailHasher, KmsFieldEncryptor, KmsTextHasher
 from payments.adapters.s3_erasures import S3ErasureLedger
 from payments.adapters.secrets_manager import GatewayKey
-from payments.adapters.step_functions import StepFunctionsRefunds, StepFunctionsWorkflow
+from payments.adapters.step_functions import StepFunctionsRefunds, StepFunctionsWorkflow, refund_machine_of
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.adapters.stripe.next_actions import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, StripeNextActions
 from payments.adapters.stripe.saved_methods import StripeSavedMethods
@@ -135,7 +135,7 @@ services = Services(
     refunds=RefundRequests(
         store,
         DynamoRefundStore(dynamodb, setting("REFUNDS_TABLE"), setting("PAYMENTS_TABLE"), timeouts),
-        StepFunctionsRefunds(aws.step_functions(), setting("REFUND_MACHINE_ARN")),
+        StepFunctionsRefunds(aws.step_functions(), refund_machine_of(setting("STATE_MACHINE_ARN"))),
         encryptor,
     ),
     batches=batch_store,

@@ -12,7 +12,7 @@ from payments.adapters.dynamodb.refunds import DynamoRefundStore
 from payments.adapters.dynamodb.slots import DynamoSlotStore
 from payments.adapters.kms import KmsFieldEncryptor
 from payments.adapters.secrets_manager import GatewayKey
-from payments.adapters.step_functions import StepFunctionsRefunds
+from payments.adapters.step_functions import StepFunctionsRefunds, refund_machine_of
 from payments.adapters.stripe.refunds import StripeRefunds
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.guarded_refunds import GuardedRefunds
@@ -30,7 +30,7 @@ key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=sett
 breaker = DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE"))
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
 rate_limiter = GatewayRateLimiter(DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot), slot, utc_now, time.sleep)
-workflow = StepFunctionsRefunds(aws.step_functions(), setting("REFUND_MACHINE_ARN"))
+workflow = StepFunctionsRefunds(aws.step_functions(), refund_machine_of(setting("STATE_MACHINE_ARN")))
 log = logger()
 
 

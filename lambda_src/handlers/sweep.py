@@ -20,7 +20,7 @@ from payments.adapters.kms import KmsFieldEncryptor
 from payments.adapters.lambda_functions import FunctionStarter
 from payments.adapters.secrets_manager import GatewayKey
 from payments.adapters.sqs import SqsPaymentQueue
-from payments.adapters.step_functions import StepFunctionsRefunds, StepFunctionsWorkflow
+from payments.adapters.step_functions import StepFunctionsRefunds, StepFunctionsWorkflow, refund_machine_of
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.application.batch.close_rows import BatchRows
 from payments.application.charge_list import SLOTS_A_PAGE, ChargeList
@@ -72,7 +72,7 @@ payments = DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"), timeouts=time
 batches = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))
 events = DynamoEventStore(dynamodb, setting("GATEWAY_EVENTS_TABLE"))
 workflow = StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN"))
-refund_workflow = StepFunctionsRefunds(aws.step_functions(), setting("REFUND_MACHINE_ARN"))
+refund_workflow = StepFunctionsRefunds(aws.step_functions(), refund_machine_of(setting("STATE_MACHINE_ARN")))
 refunds = DynamoRefundStore(dynamodb, setting("REFUNDS_TABLE"), setting("PAYMENTS_TABLE"), timeouts)
 encryptor = KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN"))
 key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=setting("GATEWAY_MODE"))

@@ -26,7 +26,6 @@ class Recovery:
             **workflow.environment,
             **queue.environment,
             **foundation.gateway,
-            **refunds.environment,
             **tables.refunds.environment,
             **tables.payments.environment,
             **tables.processing_status.environment,

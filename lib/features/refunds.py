@@ -22,19 +22,14 @@ class Refunds:
         self._name = settings.name("payment-refund-processor")
         # a reference to the state machine would be a cycle: the function starts executions of it
         self.arn = f"arn:aws:states:{settings.aws_region}:{foundation.account_id}:stateMachine:{self._name}"
-        self.refund = self._function()
+        self.refund = self._function(workflow)
         self._machine(workflow)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The variable with the ARN of the state machine, for functions that start it."""
-        return {"REFUND_MACHINE_ARN": self.arn}
 
     def grant_start(self, function: Grantee) -> None:
         """Let a function start executions."""
         function.allow(["states:StartExecution"], [self.arn])
 
-    def _function(self) -> Function:
+    def _function(self, workflow: Workflow) -> Function:
         base, tables = self._foundation, self._foundation.tables
         refund = base.function(
             "refund",
@@ -46,7 +41,7 @@ class Refunds:
             **base.encryption.environment,
             **base.gateway_rate,
             **base.recovery_timeouts,
-            **self.environment,
+            **workflow.environment,
             **base.suffix,
         )
         tables.payments.grant(refund, "GetItem")

@@ -16,7 +16,6 @@ class Webhooks:
             **foundation.environment,
             **foundation.gateway_mode,
             **workflow.environment,
-            **refunds.environment,
             **secret.environment,
             **tables.payments.environment,
             **tables.gateway_events.environment,

@@ -141,7 +141,6 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
             "STATE_MACHINE_ARN": executions.arn,
             "PAYMENTS_TABLE": PAYMENTS.name,
             "REFUNDS_TABLE": REFUNDS.name,
-            "REFUND_MACHINE_ARN": executions.arn,
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "CUSTOMERS_TABLE": CUSTOMERS.name,
             "TOKENS_TABLE": TOKENS.name,

@@ -47,7 +47,7 @@ class RefundFunction:
             ENVIRONMENT_ID="env",
             SLOT_MICROSECONDS="1000",
             PATIENCE_SECONDS="300",
-            REFUND_MACHINE_ARN=executions.arn,
+            STATE_MACHINE_ARN=executions.arn,
             ENVIRONMENT_SUFFIX="test",
         )
 

@@ -100,7 +100,6 @@ def scenario(payments: DynamoPaymentStore, executions: Executions) -> Iterator[R
             PAYMENTS_TABLE="payments",
             PROCESSING_STATUS_TABLE=PROCESSING_STATUS.name,
             REFUNDS_TABLE=REFUNDS.name,
-            REFUND_MACHINE_ARN="arn:refunds",
             GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name,
             CONTROLS_TABLE=CONTROLS.name,
             STATE_MACHINE_ARN=executions.arn,

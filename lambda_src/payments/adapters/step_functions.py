@@ -47,6 +47,11 @@ class StepFunctionsWorkflow:
         _start(self._client, self._state_machine_arn, name, state)
 
 
+def refund_machine_of(state_machine_arn: str) -> str:
+    """The ARN of the state machine of refunds, beside that of payments: the functions' environments are full."""
+    return state_machine_arn.replace(":payment-processor-", ":payment-refund-processor-")
+
+
 class StepFunctionsRefunds:
     """Starts executions of the state machine of refunds, each once. Names have at most 80 characters."""
 

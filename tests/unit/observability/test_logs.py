@@ -228,7 +228,6 @@ def settings() -> Iterator[dict[str, str]]:
             "GATEWAY_SECRET_ARN": secret,
             "REPORT_FUNCTION": "report",
             "REFUNDS_TABLE": "payment-refunds",
-            "REFUND_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:payment-refund-processor",
             "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:payment-processor",
             "STRIPE_API_BASE": "http://127.0.0.1:9",
             "GATEWAY_MODE": "test",
