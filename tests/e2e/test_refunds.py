@@ -19,7 +19,7 @@ Client = Callable[[str], Any]
 
 
 @pytest.mark.fault(81, 82)
-def test_partial_refund_one_by_hand_and_one_that_fails_later_are_in_the_books(
+def test_refund_by_hand_and_one_that_fails_later_are_in_the_books(
     api: Api,
     gateway: Gateway,
     events: Events,
