@@ -13,7 +13,7 @@ from payments.domain.client_address import ALLOWED as ADDRESSES
 from payments.domain.client_address import MAX_ADDRESS, client_address
 from payments.domain.clock import iso
 from payments.domain.money import InvalidMoney, Money, shown
-from payments.domain.quick_init import quick_init
+from payments.domain.quick_init import maker, quick_init
 from payments.domain.sealed_text import PREFIX, is_sealed
 from payments.domain.statuses import Status, may_move
 from payments.domain.token import TOKEN, token_id_of
@@ -451,6 +451,9 @@ class Payment:
         return self.status is Status.PROCESSING and bool(self.gateway_reference) and not sent_last
 
 
+_change, _payment = maker(Change), maker(Payment)
+
+
 class IllegalMove(Exception):
     """A status change that the transition table does not allow."""
 
@@ -474,7 +477,7 @@ def accepted(
     The `actor` is the source, if no other is given.
     """
     now = iso(at)
-    return Payment(
+    return _payment(
         request.payment_id,
         request.money,
         Status.PENDING,
@@ -490,7 +493,7 @@ def accepted(
         correlation_id or request.payment_id,
         batch_id,
         batch_line,
-        history=(Change(1, Status.PENDING, now, actor or source),),
+        history=(_change(1, Status.PENDING, now, actor or source),),
         submitted_by=submitted_by,
         token_id=request.token_id,
         hold=hold,

@@ -483,10 +483,11 @@ def payctl_commands() -> Iterator[list[str]]:
 
 def test_payctl_commands_when_read_then_command_and_options_exist() -> None:
     commands = list(payctl_commands())
+    payctl = typer.main.get_command(app)
     assert len(commands) > 30
 
     for words_of_it in commands:
-        command: Any = typer.main.get_command(app)
+        command: Any = payctl
         rest = list(words_of_it)
         while hasattr(command, "commands") and rest:
             assert rest[0] in command.commands, f"payctl {' '.join(words_of_it)}"
