@@ -42,6 +42,7 @@ from payments.adapters.dynamodb.tables import (
     LIMITS,
     PAYMENTS,
     PROCESSING_STATUS,
+    REFUNDS,
     TOKENS,
     Table,
 )
@@ -94,6 +95,7 @@ TABLES = {
     table.name: table
     for table in (
         PAYMENTS,
+        REFUNDS,
         PROCESSING_STATUS,
         AUDIT_LOG,
         DENIED_ATTEMPTS,
@@ -279,9 +281,10 @@ class Functions:
         self._s3, self._queue = session.client("s3"), session.resource("sqs").Queue(queue)
         os.environ |= {
             "PAYMENTS_TABLE": PAYMENTS.name,
+            "REFUNDS_TABLE": REFUNDS.name,
+            "BACKUP_BUCKET": "files",
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "AUDIT_TABLE": AUDIT_LOG.name,
-            "BACKUP_BUCKET": "-",
             "DENIED_TABLE": DENIED_ATTEMPTS.name,
             "DENIED_RETENTION_DAYS": "400",
             "CUSTOMERS_TABLE": CUSTOMERS.name,

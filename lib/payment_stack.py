@@ -14,6 +14,7 @@ from lib.features.backup import Backup
 from lib.features.batch import Batch
 from lib.features.rate_limits import RateLimits
 from lib.features.recovery import Recovery
+from lib.features.refunds import Refunds
 from lib.features.rest_api import RestApi
 from lib.features.second_factor import SecondFactor
 from lib.features.webhooks import Webhooks
@@ -42,13 +43,16 @@ class PaymentStack(TerraformStack):
         identity = Identity(self, settings, foundation.account_id) if with_tokens else None
         second_factor = SecondFactor(foundation, identity) if identity else None
 
+        # money that goes back
+        refunds = Refunds(foundation, workflow)
+
         # payments as a file, and the recovery of payments and files that did not finish
         batch = Batch(foundation, workflow, identity)
-        recovery = Recovery(foundation, workflow, batch)
+        recovery = Recovery(foundation, workflow, batch, refunds)
 
         # payments over REST, and what Stripe reports about them later
-        webhooks = Webhooks(foundation, workflow)
-        api = RestApi(foundation, workflow, webhooks, identity)
+        webhooks = Webhooks(foundation, workflow, refunds)
+        api = RestApi(foundation, workflow, refunds, webhooks, identity)
         RateLimits(foundation, api, identity)
 
         # every table in a bucket, once a day, and the heads of the audit log once an hour
@@ -61,6 +65,7 @@ class PaymentStack(TerraformStack):
             anchors=anchors,
             workflow=workflow,
             batch=batch,
+            refunds=refunds,
             recovery=recovery,
             webhooks=webhooks,
             api=api,
@@ -79,6 +84,7 @@ class PaymentStack(TerraformStack):
             batch_bucket=foundation.batch_files.name,
             backup_bucket=backup.bucket.name,
             payments_table=tables.payments.name,
+            refunds_table=tables.refunds.name,
             processing_status_table=tables.processing_status.name,
             audit_table=tables.audit_log.name,
             denied_table=tables.denied_attempts.name,
@@ -92,6 +98,7 @@ class PaymentStack(TerraformStack):
             payment_events_topic_arn=topics.payment_events.arn,
             alarms_topic_arn=topics.alarms.arn,
             state_machine_arn=workflow.arn,
+            refund_machine_arn=refunds.arn,
             gateway_secret_arn=secrets.gateway.arn,
             gateway_backlog_limit_seconds=str(settings.backlog_limit_seconds),
             gateway_slot_microseconds=foundation.gateway_rate["SLOT_MICROSECONDS"],

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from payments.adapters.dynamodb.events import DynamoEventStore
     from payments.adapters.dynamodb.listing import DynamoPaymentListing
     from payments.adapters.dynamodb.payments import DynamoPaymentStore
+    from payments.adapters.dynamodb.refunds import DynamoRefundStore
     from payments.adapters.dynamodb.restored_rows import DynamoRestoreTarget
     from payments.adapters.dynamodb.whole_log import DynamoWholeLog
     from payments.adapters.event_source_mapping import MappingDelivery
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 BACKED_UP_OUTPUTS = {
     "payment-processing-status": "processing_status_table",
     "payment-gateway-events": "gateway_events_table",
+    "payment-refunds": "refunds_table",
     "payments": "payments_table",
     "payment-audit-log": "audit_table",
     "customers": "customers_table",
@@ -61,6 +63,14 @@ def payments(stack: Stack, *, encrypts: bool = False) -> "DynamoPaymentStore":
 
     key = encryptor(stack) if encrypts else None
     return DynamoPaymentStore(stack.client("dynamodb"), stack["payments_table"], key, timeouts(stack))
+
+
+def refunds(stack: Stack) -> "DynamoRefundStore":
+    """The refunds table."""
+    from payments.adapters.dynamodb.refunds import DynamoRefundStore
+
+    client = stack.client("dynamodb")
+    return DynamoRefundStore(client, stack["refunds_table"], stack["payments_table"], timeouts(stack))
 
 
 def listing(stack: Stack) -> "DynamoPaymentListing":

@@ -27,6 +27,7 @@ from payctl import (
     payment,
     payment_list,
     recheck,
+    refund,
     retry,
     review,
     show,
@@ -105,6 +106,7 @@ one_payment.command("retry")(retry.retry_payment)
 one_payment.command()(review.approve)
 one_payment.command()(review.reject)
 app.add_typer(one_payment, name="payment")
+app.add_typer(refund.app, name="refund")
 batch_switch.add_to(batch.app)
 batch.app.command("retry")(batch_retry.retry_batch)
 app.add_typer(batch.app, name="batch")

@@ -17,6 +17,7 @@ from payments.adapters.dynamodb.tables import (
     GATEWAY_EVENTS,
     PAYMENTS,
     PROCESSING_STATUS,
+    REFUNDS,
     TOKENS,
 )
 from payments.adapters.lambda_functions import FunctionStarter
@@ -33,6 +34,7 @@ from payments.observability.metrics import BACKUPS_SHORT, BACKUPS_UNVERIFIABLE, 
 DEPLOYED = {
     PROCESSING_STATUS.name: setting("PROCESSING_STATUS_TABLE"),
     GATEWAY_EVENTS.name: setting("GATEWAY_EVENTS_TABLE"),
+    REFUNDS.name: setting("REFUNDS_TABLE"),
     PAYMENTS.name: setting("PAYMENTS_TABLE"),
     AUDIT_LOG.name: setting("AUDIT_TABLE"),
     CUSTOMERS.name: setting("CUSTOMERS_TABLE"),

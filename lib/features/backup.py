@@ -16,6 +16,7 @@ class Backup:
         backed_up = (
             tables.processing_status,
             tables.gateway_events,
+            tables.refunds,
             tables.payments,
             tables.audit_log,
             tables.customers,

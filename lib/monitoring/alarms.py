@@ -32,6 +32,7 @@ from payments.observability.metrics import (
     PAUSED_BY_OPERATOR,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
+    REFUNDS_TO_LOOK_AT,
     SUSPICIOUS_DECLINES,
 )
 
@@ -241,6 +242,13 @@ def alarms(
             1,
             600,
             [ours(BATCHES_STUCK)],
+        ),
+        Alarm(
+            "refunds-need-attention",
+            "refunds failed after they had succeeded, or have had no answer for an hour: their payers wait for money",
+            1,
+            120,
+            [ours(REFUNDS_TO_LOOK_AT)],
         ),
         Alarm(
             "suspicious-declines",

@@ -5,6 +5,7 @@ from lib.features.anchors import Anchors
 from lib.features.backup import Backup
 from lib.features.batch import Batch
 from lib.features.recovery import Recovery
+from lib.features.refunds import Refunds
 from lib.features.rest_api import RestApi
 from lib.features.second_factor import SecondFactor
 from lib.features.webhooks import Webhooks
@@ -25,6 +26,7 @@ class Monitoring(Construct):
         anchors: Anchors,
         workflow: Workflow,
         batch: Batch,
+        refunds: Refunds,
         recovery: Recovery,
         webhooks: Webhooks,
         api: RestApi,
@@ -42,6 +44,7 @@ class Monitoring(Construct):
             workflow.charge,
             workflow.record,
             workflow.audit,
+            refunds.refund,
             batch.report,
             recovery.sweep,
             backup.backup,

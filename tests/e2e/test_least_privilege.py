@@ -18,12 +18,17 @@ from local.stack import LocalStack
 from payctl import merchant_files
 from payctl.stack import Stack
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.dynamodb.refunds import DynamoRefundStore
 from payments.adapters.lambda_functions import FunctionStarter
 from payments.adapters.s3_backups import S3BackupStore
 from payments.domain.backup import VERIFIED, key_of, timestamp_of
 from payments.domain.clock import utc_now
+from payments.domain.money import Money
 from payments.domain.payment import accepted, parse_request
+from payments.domain.refund import RefundRequest, booked, refund_requested
+from payments.domain.refund_statuses import RefundStatus
 from payments.ports.backup_store import NoSuchObject
+from payments.ports.payment_store import require
 from tests.e2e.conftest import Api, BatchFiles, Events, Gateway
 from tests.e2e.saver import Saver
 from tests.waiting import eventually
@@ -109,6 +114,7 @@ def asked(
 ) -> list[Asked]:
     """All requests of the stack's roles, after each path of a payment."""
     pay_over_rest(api, client("dynamodb"), outputs["customers_table"])
+    refund(api, Gateway(outputs["gateway_url"]), client("dynamodb"), outputs)
     Saver(api, Gateway(outputs["gateway_url"]), "least_saver").save_first()
     with no_time_left(client("lambda"), f"payment-split-{outputs['environment_suffix']}"):
         payments = DynamoPaymentStore(client("dynamodb"), outputs["payments_table"])
@@ -163,6 +169,40 @@ def pay_over_rest(api: Api, dynamodb: Any, customers: str) -> None:
     assert api.settled("least_declined")["status"] == "declined"
     authenticates_at = "/payments/least_authenticates"  # without a slot at Stripe, an answer has no next action
     eventually("a next action", lambda: api.get(authenticates_at).json(), lambda view: "next_action" in view)
+
+
+def refund(api: Api, gateway: Gateway, dynamodb: Any, outputs: dict[str, str]) -> None:
+    """A refund of ours and one by hand, both in the books; and one that recovery must start."""
+    payment_id = "least_default"
+    path, private = f"/payments/{payment_id}/refunds", {"order": "least"}
+    api.post({"refund_id": "least_refund", "amount": 2, "metadata": private}, path)
+    refunded(api, "least_refund")
+    refunds = DynamoRefundStore(dynamodb, outputs["refunds_table"], outputs["payments_table"])
+    row = require(DynamoPaymentStore(dynamodb, outputs["payments_table"]), payment_id)
+    lost = refund_requested(
+        RefundRequest("least_lost", payment_id),
+        Money(100, "EUR"),
+        status=RefundStatus.PENDING,
+        at=utc_now(),
+        actor="admin:test",
+        source="rest",
+    )
+    refunds.create(lost, booked(row, None, lost))
+    refunded(api, "least_lost")
+    gateway.refund(gateway.charges(payment_id)[0]["payment_intent"], 100)
+    eventually("the refund by hand", lambda: api.get(path).json()["refunds"], lambda found: len(found) == 3)
+    day = utc_now().date().isoformat()
+    assert len(api.get(f"/refunds?status=succeeded&day={day}").json()["refunds"]) >= 3
+
+
+def refunded(api: Api, refund_id: str) -> None:
+    """Wait until a refund has succeeded."""
+    eventually(
+        f"the end of {refund_id}",
+        lambda: api.get(f"/refunds/{refund_id}").json(),
+        lambda view: view.get("status") == "succeeded",
+        seconds=COLD_START_SECONDS,
+    )
 
 
 def pay_by_batch(api: Api, payments: DynamoPaymentStore, files: BatchFiles, events: Events) -> None:

@@ -230,11 +230,14 @@ FEATURES: dict[str, set[str]] = {
     "batch_queue": set(),
     "merchant_files": set(),
     "rate_limits": {"rest_api"},  # the web ACL and the usage plans belong to the API's stage
-    "recovery": {"batch", "workflow"},  # it starts executions, the splitter and the report, and queues messages
-    "rest_api": {"api_gateway", "webhooks", "workflow"},  # it serves the webhook's route, and starts the workflow
+    "recovery": {"batch", "refunds", "workflow"},  # it starts executions, the splitter and the report
+    "refund_machine": {"state_machine"},
+    "refunds": {"refund_machine", "state_machine", "workflow"},  # its executions end in the workflow's audit function
+    # it serves the webhook's route, and starts both workflows
+    "rest_api": {"api_gateway", "refunds", "webhooks", "workflow"},
     "second_factor": set(),
     "state_machine": set(),
-    "webhooks": {"workflow"},  # an event starts an execution
+    "webhooks": {"refunds", "workflow"},  # an event starts an execution
     "workflow": {"state_machine"},
 }
 """Feature → the features that it imports, because it grants itself the use of their resources."""

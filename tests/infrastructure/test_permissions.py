@@ -25,14 +25,19 @@ EVERYWHERE_FOR_EXPRESS = {
 """The same, for the state machine of an EXPRESS workflow."""
 
 ONLY = {
-    ("secretsmanager:GetSecretValue", "*:secret:payment-gateway-stripe-*"): {"api", "charge", "sweep"},
+    ("secretsmanager:GetSecretValue", "*:secret:payment-gateway-stripe-*"): {"api", "charge", "refund", "sweep"},
     ("secretsmanager:GetSecretValue", "*:secret:payment-webhook-stripe-*"): {"webhook"},
     ("states:StartExecution", "*:stateMachine:payment-processor-*"): {"api", "dispatch", "webhook", "sweep"},
+    ("states:StartExecution", "*:stateMachine:payment-refund-processor-*"): {"api", "refund", "webhook", "sweep"},
+    ("dynamodb:PutItem", "*:table/payment-refunds-*"): {"api", "refund"},
+    ("dynamodb:UpdateItem", "*:table/payment-refunds-*"): {"refund", "sweep"},
     ("dynamodb:PutItem", "*:table/payments-*"): set(),  # a put replaces a row with all its marks
-    ("dynamodb:UpdateItem", "*:table/payments-*"): {"api", "split", "charge", "record", "audit", "report", "sweep"},
+    ("dynamodb:UpdateItem", "*:table/payments-*"): {
+        *("api", "split", "charge", "record", "audit", "report", "sweep", "refund")
+    },
     ("dynamodb:PutItem", "*:table/payment-gateway-events-*"): {"webhook"},
     ("dynamodb:UpdateItem", "*:table/payment-gateway-events-*"): {"record", "sweep"},
-    ("dynamodb:UpdateItem", "*:table/payment-controls-*"): {"charge", "sweep"},
+    ("dynamodb:UpdateItem", "*:table/payment-controls-*"): {"charge", "refund", "sweep"},
     ("dynamodb:PutItem", "*:table/payment-controls-*"): set(),
     ("dynamodb:*", "*:table/payment-audit-log-*"): {"api", "audit", "backup"},
     ("dynamodb:PutItem", "*:table/payment-audit-log-*"): {"audit"},
@@ -42,11 +47,12 @@ ONLY = {
     ("s3:PutObject", "*:::payment-batch-files-*/results/*"): {"report"},
     ("s3:*", "*:::payment-batch-files-*/reporting/*"): {"report"},
     ("s3:GetObject*", "*:::payment-batch-files-*/incoming/*"): {"split", "report"},
-    ("sns:Publish", "*:payment-events-*"): {"report", "processor"},
+    ("sns:Publish", "*:payment-events-*"): {"report", "processor", "refund-processor"},
     ("lambda:UpdateEventSourceMapping", "*"): {"sweep"},
     ("lambda:InvokeFunction", "*:function:payment-split-*"): {"split", "sweep"},
     ("lambda:InvokeFunction", "*:function:payment-report-*"): {"split", "audit", "sweep"},
-    ("lambda:InvokeFunction", "*:function:payment-audit-*"): {"processor", "report"},
+    ("lambda:InvokeFunction", "*:function:payment-audit-*"): {"processor", "refund-processor", "report"},
+    ("lambda:InvokeFunction", "*:function:payment-refund-*"): {"refund-processor"},
     ("lambda:InvokeFunction", "*:function:payment-sweep-*"): {"sweep-schedule"},
     ("lambda:InvokeFunction", "*:function:payment-backup-*"): {"backup", "backup-schedule"},
     ("dynamodb:Scan", "*"): {"backup"},
@@ -63,7 +69,7 @@ ONLY = {
     ("s3:List*", "*:::payment-backups-*"): {"backup"},
     ("lambda:InvokeFunction", "*:function:payment-charge-*"): {"processor"},
     ("kms:GenerateDataKey", "*:key/encryption_key_*"): {"api", "charge", "split", "sweep", "webhook"},
-    ("kms:Decrypt", "*:key/encryption_key_*"): {"api", "charge", "report", "sweep"},
+    ("kms:Decrypt", "*:key/encryption_key_*"): {"api", "charge", "refund", "report", "sweep"},
     ("kms:GenerateMac", "*:key/encryption_lookup_key_*"): {"api", "split"},
     ("kms:*", "*:key/encryption_lookup_key_*"): {"api", "split"},
 }
@@ -76,6 +82,7 @@ FIELDS = {
         "charge": {"kms:GenerateDataKey", "kms:Decrypt"},
         "split": {"kms:GenerateDataKey"},
         "report": {"kms:Decrypt"},
+        "refund": {"kms:Decrypt"},
         "sweep": {"kms:GenerateDataKey"},
         "webhook": {"kms:GenerateDataKey"},
     },
@@ -102,7 +109,8 @@ ATTRIBUTES = {
     "restarts": {"sweep"},
     "absent_version": {"sweep"},
     "retried_as": {"api", "charge"},
-    "history": {"api", "split", "charge", "record", "report", "sweep"},
+    "history": {"api", "split", "charge", "record", "report", "sweep", "refund"},
+    "reserved_minor_units": {"api", "refund"},
 }
 """The attributes of a payment's row that matter most, and the functions whose updates may name them."""
 

@@ -496,7 +496,7 @@ BUGS: dict[Plant, set[str]] = {
     acknowledges_before_storing: {"events applied"},
     forgets_early_events: {"events applied"},
     done_with_once_asked: {"events applied"},
-    never_looks_at_unknown: 211{"all settled"},
+    never_looks_at_unknown: {"all settled"},
     random_execution_names: {"started once"},
     checkpoint_before_rows: {"batches reported"},
     deleted_before_the_start: {"all settled"},

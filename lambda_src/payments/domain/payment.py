@@ -350,7 +350,8 @@ class Payment:
     Times are ISO 8601 UTC. `audited_version` and `audit_hash` say how far the audit log covers the row. `restarts` and
     `restarted_at` say how often, and when last, recovery restarted it. `submitted_by` is the subject of the caller who
     submitted it. `token_id` names the token that it is charged on. `hold` is the code of the fraud rule that holds it
-    for review. `refunded_minor_units` is what the gateway last reported as refunded. No request about it goes to the
+    for review. `refunded_minor_units` is what the gateway last reported as refunded, `reserved_minor_units` is reserved
+    for refunds that it does not report yet, and `disputed_minor_units` is disputed. No request about it goes to the
     gateway before `not_before`, if that is set. `reference_digest` is the `reference_digest` of the gateway reference;
     rows from before it existed have none.
 
@@ -404,6 +405,8 @@ class Payment:
     off_session: bool = False
     absent_version: int = 0
     refunded_minor_units: int = 0
+    reserved_minor_units: int = 0
+    disputed_minor_units: int = 0
     return_url: str = field(default="", repr=False)
     client_ip: str = field(default="", repr=False)
     card_counters: str = ""
@@ -529,5 +532,24 @@ def moved(
         code=code,
         message=message,
         history=(*payment.history, Change(version, status, now, actor, code, message)),
+        **changes,
+    )
+
+
+def noted(payment: Payment, status: Status, *, at: str, actor: str, code: str, message: str, **changes: Any) -> Payment:
+    """The payment's next version with a change that is no outcome of its charge, such as that of a refund.
+
+    The status may stay the same; why it has that status stays on the row. Raises IllegalMove for a change that the
+    transition table forbids.
+    """
+    if status is not payment.status and not may_move(payment.status, status):
+        raise IllegalMove(f"payment {payment.payment_id} cannot move from {payment.status} to {status}")
+    version = payment.version + 1
+    return replace(
+        payment,
+        status=status,
+        version=version,
+        updated_at=at,
+        history=(*payment.history, Change(version, status, at, actor, code, message[:MAX_MESSAGE])),
         **changes,
     )

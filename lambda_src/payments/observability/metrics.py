@@ -17,7 +17,7 @@ from payments.domain.payment import Payment
 from payments.domain.statuses import CAPTURED, Status
 
 NAMESPACE = "Payments"
-STEPS = ("validate", "charge", "record", "audit")
+STEPS = ("validate", "charge", "record", "audit", "refund")
 """Values of the dimension `step` for STEP_LATENCY. `api` and `split` count accepted payments under their own names."""
 ENTRANCES = ("api", "split")
 
@@ -43,6 +43,8 @@ GATEWAY_EVENTS_REFUSED = "GatewayEventsRefused"
 """Requests to the webhook that stored no event: a wrong signature, not an event, or an error of ours."""
 BATCHES_STUCK = "BatchesStuck"
 """Batches that recovery found without progress for too long."""
+REFUNDS_TO_LOOK_AT = "RefundsToLookAt"
+"""Refunds that recovery found on the operators' list: they failed late, or have had no answer for too long."""
 SUSPICIOUS_DECLINES = "SuspiciousDeclines"
 """Declines of lost, stolen or otherwise suspicious cards."""
 BACKUPS_VERIFIED = "BackupsVerified"

@@ -7,6 +7,7 @@ from payments.application.backlog import BacklogLimit
 from payments.application.hold import Hold
 from payments.application.id_rules import IdRules
 from payments.application.outage_limit import OutageLimit
+from payments.application.request_refund import RefundRequests
 from payments.application.searchable_metadata import SearchableMetadata
 from payments.application.velocity import Velocity
 from payments.ports.access_log import AccessLog
@@ -34,6 +35,7 @@ class Services:
 
     payments: PaymentStore
     listing: PaymentListing
+    refunds: RefundRequests
     batches: BatchStore
     customers: CustomerStore
     erasures: ErasureLedger

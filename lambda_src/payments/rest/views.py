@@ -1,6 +1,7 @@
 """Payments as the API shows them. Payment methods and fingerprints are never shown, but for a method that its customer
 must confirm again."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +11,7 @@ from payments.domain.batch.state import Batch
 from payments.domain.fraud_hold import as_payers_see_it
 from payments.domain.money import Money
 from payments.domain.payment import Payment
+from payments.domain.refund import Refund
 from payments.domain.sealed_text import is_sealed
 from payments.domain.statuses import Status
 from payments.ports.next_actions import NextAction
@@ -77,6 +79,45 @@ def payment_view(payment: Payment, *, to_payer: bool = False) -> dict[str, Any]:
         "batch_line": payment.batch_line,
     }
     return _filled(view) | {"references": _filled(references)}
+
+
+def link_to_refund(refund_id: str) -> str:
+    """The link to a refund, relative to the API's base address."""
+    return f"/refunds/{refund_id}"
+
+
+def refund_view(refund: Refund, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """A refund with its history, and its metadata in plain text. Empty fields are omitted."""
+    view = {
+        "refund_id": refund.refund_id,
+        "payment_id": refund.payment_id,
+        "status": refund.status.value,
+        "amount": refund.money.decimal,
+        "currency": refund.money.currency,
+        "reason": refund.reason,
+        "description": refund.description,
+        "metadata": dict(metadata),
+        "source": refund.source,
+        "why": _reason(refund.code, refund.message),
+        "attention": refund.attention,
+        "gateway_reference": refund.gateway_reference,
+        "created_at": refund.created_at,
+        "updated_at": refund.updated_at,
+        "history": [
+            _filled(
+                {
+                    "version": change.version,
+                    "status": change.status.value,
+                    "at": change.at,
+                    "actor": change.actor.partition(":")[0],
+                    "reason": _reason(change.code, change.message),
+                }
+            )
+            for change in refund.history
+        ],
+        "links": {"self": link_to_refund(refund.refund_id), "payment": link_to(refund.payment_id)},
+    }
+    return _filled(view)
 
 
 def batch_view(batch: Batch) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from payments.adapters.dynamodb.tables import (
     LIMITS,
     PAYMENTS,
     PROCESSING_STATUS,
+    REFUNDS,
     TOKENS,
     Key,
     Table,
@@ -29,6 +30,7 @@ TABLES = [
     CONTROLS,
     TOKENS,
     LIMITS,
+    REFUNDS,
 ]
 KEPT_BY_ADDRESS = {
     "aws_dynamodb_table.tables_customers_table_94F6516F",
@@ -38,6 +40,7 @@ KEPT_BY_ADDRESS = {
     "aws_dynamodb_table.tables_payment-gateway-events_table_775CC8F7",
     "aws_dynamodb_table.tables_payment-limits_table_8AC728C4",
     "aws_dynamodb_table.tables_payment-processing-status_table_507E6E3F",
+    "aws_dynamodb_table.tables_payment-refunds_table_1728755E",
     "aws_dynamodb_table.tables_payment-tokens_table_E34585D4",
     "aws_dynamodb_table.tables_payments_table_CC7F6E60",
     "aws_kms_key.encryption_alarms_key_7E0E835C",

@@ -28,6 +28,7 @@ from payments.observability.metrics import (
     PAUSED_BY_OPERATOR,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
+    REFUNDS_TO_LOOK_AT,
     SUSPICIOUS_DECLINES,
 )
 from tests.infrastructure.synth import Resource, Stack, arn
@@ -62,6 +63,7 @@ OTHERS = {
     "sweeper-silent": Expected(1, 600, frozenset({"AWS/Lambda Invocations"})),
     "payments-overdue": Expected(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_OVERDUE}"})),
     "payments-in-review": Expected(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_IN_REVIEW}"})),
+    "refunds-need-attention": Expected(1, 120, frozenset({f"{NAMESPACE} {REFUNDS_TO_LOOK_AT}"})),
     "payments-failed": Expected(1, 300, frozenset({f"{NAMESPACE} {OUTCOMES[Status.FAILED]}"})),
     "gateway-events-missing": Expected(
         1,
@@ -96,6 +98,7 @@ OURS = (
     "payments-in-review",
     "gateway-contradicts",
     "batches-stuck",
+    "refunds-need-attention",
     "suspicious-declines",
     "backup-late",
     "backup-short",

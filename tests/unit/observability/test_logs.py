@@ -229,6 +229,7 @@ def settings() -> Iterator[dict[str, str]]:
             "EMAIL_HASH_KEY_ARN": "no key of the metadata is searchable",
             "GATEWAY_SECRET_ARN": secret,
             "REPORT_FUNCTION": "report",
+            "REFUNDS_TABLE": "payment-refunds",
             "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:payment-processor",
             "STRIPE_API_BASE": "http://127.0.0.1:9",
             "GATEWAY_MODE": "test",
