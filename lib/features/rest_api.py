@@ -61,6 +61,7 @@ def _api_function(foundation: Foundation, workflow: Workflow, refunds: Refunds, 
         RATE_PER_IP_PER_MINUTE=str(effective.rate_per_ip_per_minute),
         RATE_PER_CUSTOMER_PER_MINUTE=str(effective.rate_per_customer_per_minute),
         READS_PER_CUSTOMER_PER_MINUTE=str(effective.reads_per_customer_per_minute),
+        REFUND_APPROVAL_ABOVE=foundation.settings.refund_approval_above,
         **workflow.environment,
         **tables.refunds.environment,
         **tables.customers.environment,
@@ -86,7 +87,7 @@ def _api_function(foundation: Foundation, workflow: Workflow, refunds: Refunds, 
     tables.payments.grant(api, "GetItem", "BatchGetItem")
     # SAVE: a cancellation; FORGET_BUYER: the erasure of a customer
     tables.payments.grant_writes(api, Write.CREATE, Write.SAVE, Write.BOOK, Write.MARK_RETRIED, Write.FORGET_BUYER)
-    tables.refunds.grant(api, "GetItem", "PutItem")
+    tables.refunds.grant(api, "GetItem", "PutItem", "UpdateItem")  # UpdateItem: an approval
     for index in (BY_PAYMENT, BY_STATUS_DAY):
         tables.refunds.grant_index(api, index)
     # a payment's batch may hold it; admins pause, resume and cancel batches
