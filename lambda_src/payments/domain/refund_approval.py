@@ -10,7 +10,7 @@ from payments.domain.payment import Payment
 from payments.domain.refundable import books_of
 
 APPROVAL_WAIT = timedelta(days=3)
-"""After so long, a refund that nobody approved or rejected is on the operators' list."""
+"""After so long, a refund that no admin approved or rejected is on the operators' list."""
 _ZERO = re.compile(r"0(\.0{1,4})?")
 _EXAMPLE = "amounts by currency such as EUR=500,USD=500, each currency once"
 

@@ -210,6 +210,7 @@ def test_another_admin_decides_and_may_repeat_it(above: RestScenario, verb: str,
     assert list(above.refund_workflow.started) == ["ref_1", "ref_1.v2"]
 
 
+@pytest.mark.fault(84)
 @pytest.mark.parametrize("verb", ["approve", "reject"])
 def test_admin_who_requested_a_refund_cannot_decide_and_is_recorded(above: RestScenario, verb: str) -> None:
     refund(above, ADMIN)
