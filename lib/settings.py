@@ -358,6 +358,16 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _approvals_fit_beside_the_merchants(self) -> Self:
+        most = MOST_OF_MERCHANTS - sum(map(len, self.merchants)) - len("".join(self.refund_approval))
+        if len(self.refund_approval_above) > most:
+            raise ValueError(
+                f"REFUND_APPROVAL_ABOVE: {len(self.refund_approval_above)} characters are not allowed, with "
+                f"{len(self.merchants)} MERCHANTS; allowed: at most {max(most, 0)} characters, of fewer currencies"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _keys_are_sent_encrypted(self) -> Self:
         if self.stripe_api_base.startswith("http:") and not self.is_local:
             raise ValueError(
@@ -425,6 +435,11 @@ class Settings(BaseSettings):
                 "or a smaller AUDIT_LOCK_DAYS"
             )
         return self
+
+    @property
+    def refund_approval(self) -> dict[str, str]:
+        """The variable of the function that accepts refunds; none, if no refund needs an approval."""
+        return {"REFUND_APPROVAL_ABOVE": self.refund_approval_above} if self.refund_approval_above else {}
 
     @property
     def merchant_prefixes(self) -> dict[str, str]:

@@ -347,3 +347,18 @@ def test_approvals_need_callers_who_are_not_all_one(monkeypatch: pytest.MonkeyPa
 
     with pytest.raises(SettingsError, match=r"^REFUND_APPROVAL_ABOVE: .* AUTH_MODE=none, where all callers are one;"):
         load()
+
+
+def test_approvals_and_merchants_fit_into_one_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFUND_APPROVAL_ABOVE", "EUR=500")
+    names = [f"m-{number:02}{'x' * 12}:{number:02}_" for number in range(50)]
+    monkeypatch.setenv("MERCHANTS", ",".join(names[:48]))
+    assert load().refund_approval == {"REFUND_APPROVAL_ABOVE": "EUR=500.00"}
+    monkeypatch.setenv("MERCHANTS", ",".join(names))
+
+    with pytest.raises(SettingsError, match=r"^REFUND_APPROVAL_ABOVE: 10 characters .*; allowed: at most 0 characters"):
+        load()
+
+
+def test_approvals_that_are_off_need_no_variable() -> None:
+    assert load().refund_approval == {}
