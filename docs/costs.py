@@ -301,6 +301,7 @@ class Functions:
             "STRIPE_API_BASE": "https://stripe.invalid",
             "ENVIRONMENT_ID": ENVIRONMENT_ID,
             "GATEWAY_MODE": "test",
+            "BACKUP_BUCKET": "-",
             "DISPATCH_PACE_SECONDS": "0",
             "SLOT_MICROSECONDS": str(SLOT // timedelta(microseconds=1)),
             "PATIENCE_SECONDS": str(DEV.patience_seconds),

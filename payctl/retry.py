@@ -1,5 +1,7 @@
 """payctl payment retry."""
 
+from datetime import timedelta
+
 import typer
 
 from payctl import adapters, at_gateway, prompts, show
@@ -7,11 +9,22 @@ from payctl.failures import Failure
 from payctl.options import Json, stack_of
 from payctl.prompts import Yes
 from payctl.stack import Stack
-from payments.application.retry import ChargeFound, NotRetryable, Retries, Retry, RetryIdTaken, RetryRefused
+from payments.application.retry import (
+    ChargeFound,
+    ListNotRead,
+    NotRetryable,
+    Retries,
+    Retry,
+    RetryIdTaken,
+    RetryRefused,
+)
 from payments.domain.clock import utc_now
 from payments.domain.errors import PaymentError
 from payments.domain.retry import may_be_retried, retry_id_of
 from payments.ports.payment_store import VersionConflict
+
+READS_FOR = timedelta(minutes=5)
+"""How long the gateway's list is read for one payment: an operator can wait longer than the API."""
 
 
 def retry_payment(context: typer.Context, payment_id: str, yes: Yes = False, json: Json = False) -> None:
@@ -57,6 +70,7 @@ def retries(stack: Stack) -> Retries:
         adapters.encryptor(stack),
         adapters.workflow(stack),
         stack.outputs.get("environment_id", ""),
+        reads_for=READS_FOR,
     )
 
 
@@ -81,6 +95,8 @@ def _instead(refused: RetryRefused, payment_id: str) -> str:
             return f"the gateway is asked about it now; see the answer with: payctl payment explain {payment_id}"
         case ChargeFound():
             return f"compare both, and do not pay it anew: payctl payment explain {payment_id}"
+        case ListNotRead():
+            return "run the command again later"
         case RetryIdTaken():
             return f"see that payment with: payctl payment explain {retry_id_of(payment_id)}"
     return f"see what to do with: payctl payment explain {payment_id}"

@@ -131,6 +131,7 @@ class Charging:
                 store=self.store,
                 gateway=self.gateway,
                 environment_id=self.environment_id,
+                clock=self.clock,
                 linked=self.former_of,
             )
             if refused:
