@@ -9,6 +9,7 @@ from payctl.failures import Failure
 from payctl.options import Json, stack_of
 from payctl.prompts import Yes
 from payctl.stack import Stack
+from payments.application.batch.switches import Switches
 from payments.application.retry import (
     ChargeFound,
     ListNotRead,
@@ -70,6 +71,7 @@ def retries(stack: Stack) -> Retries:
         adapters.encryptor(stack),
         adapters.workflow(stack),
         stack.outputs.get("environment_id", ""),
+        held=lambda payment: Switches(adapters.batches(stack), utc_now).of(payment).holds,
         reads_for=READS_FOR,
     )
 

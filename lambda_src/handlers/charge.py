@@ -50,8 +50,9 @@ key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=sett
 breaker_store = DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE"))
 breaker = BatchBreaker(breaker_store, utc_now)
 batches = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))
-# read before each send: the same item says that the environment is open
-hold = Hold(breaker_store, utc_now, timeouts, Switches(batches, utc_now).of, remembered_for=timedelta(0))
+# both are read before each send: the environment may be closed, and nothing is sent after a cancel
+switches = Switches(batches, utc_now, remembered_for=timedelta(0))
+hold = Hold(breaker_store, utc_now, timeouts, switches.of, remembered_for=timedelta(0))
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
 rate_limiter = GatewayRateLimiter(DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot), slot, utc_now, time.sleep)
 limits = DynamoLimitStore(dynamodb, setting("LIMITS_TABLE"))

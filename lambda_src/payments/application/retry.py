@@ -90,8 +90,8 @@ class Retry(NamedTuple):
 @dataclass(frozen=True)
 class Retries:
     """Sends failed payments again. `check` is called with the retry's id before it is stored and may refuse it. `store`
-    encrypts the private fields of what it creates. Without `tokens`, the workflow checks a token. The gateway's list is
-    read for `reads_for` at most."""
+    encrypts the private fields of what it creates. Without `tokens`, the workflow checks a token. A retry that
+    its batch holds (`held`) is not started. The gateway's list is read for `reads_for` at most."""
 
     store: PaymentStore
     gateway: ChargeFinder
@@ -100,6 +100,7 @@ class Retries:
     environment_id: str
     check: Callable[[str], object] = lambda _: None
     tokens: TokenStore | None = None
+    held: Callable[[Payment], bool] = lambda _: False
     clock: Clock = utc_now
     reads_for: timedelta = READS_FOR
 
@@ -132,7 +133,7 @@ class Retries:
         if payment is None:
             new = retried(opened(former, self.encryptor), by=by, at=at, correlation_id=correlation_id)
             payment, repeated = self._created(former, new)
-        if payment.status is Status.PENDING:
+        if payment.status is Status.PENDING and not (repeated and self.held(payment)):
             self.workflow.start(retry_id)
         return Retry(payment, repeated)
 

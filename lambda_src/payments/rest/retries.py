@@ -31,6 +31,7 @@ def retry_payment(request: Request, services: Services) -> dict[str, Any]:
         services.environment_id,
         check=lambda retry_id: refuse_if_too_many_wait(retry_id, services),
         tokens=services.tokens,
+        held=services.hold.batch_holds,
     )
     send = partial(
         retries.retry, payment.payment_id, by=actor_of(caller), at=request.at, correlation_id=request.request_id

@@ -130,6 +130,17 @@ def test_hold_keeps_a_payment_that_waited_while_its_batch_is_paused() -> None:
     assert scenario.hold(waited) == Outcome(Status.PENDING)  # it is not sent; the report function ends it
 
 
+@pytest.mark.fault(89)
+@pytest.mark.parametrize("state", [SwitchState.PAUSED, SwitchState.CANCELED])
+def test_hold_keeps_a_payment_that_was_started_without_dispatch(state: SwitchState) -> None:
+    scenario = HoldScenario()
+    scenario.turn(state)
+    held = scenario.hold(batch_payment())  # in its first version, as a request over REST or a restart starts it
+    assert held
+    assert held.status is Status.PENDING
+    assert scenario.hold(payment()) is None
+
+
 @pytest.mark.fault(86, 89)
 def test_hold_fails_a_refused_payment_later_by_the_pause_of_its_batch() -> None:
     scenario, row = HoldScenario(), refused(batch_payment())

@@ -54,6 +54,7 @@ class RetryScenario:
         self.workflow = MemoryWorkflow()
         self.tokens = MemoryTokenStore()
         self.checked: list[str] = []
+        self.held = False
         self.add(row or after(payment(metadata={"order": "A-17"}), Status.PROCESSING, Status.PENDING, Status.FAILED))
 
     def add(self, row: Payment) -> None:
@@ -70,6 +71,7 @@ class RetryScenario:
             ENVIRONMENT,
             check=self.checked.append,
             tokens=self.tokens,
+            held=lambda _: self.held,
             clock=self.clock,
         )
         return retries.retry(payment_id, by="admin:sub", at=at, correlation_id="request-2")
@@ -271,6 +273,15 @@ def test_retry_when_the_row_was_created_meanwhile_then_the_same_payment() -> Non
 
     scenario.store.create = late
     assert scenario.retry().repeated
+
+
+@pytest.mark.fault(89, 90)
+def test_retry_whose_row_a_batch_holds_is_not_started() -> None:
+    scenario = RetryScenario()
+    scenario.add(batch_payment("pay_1_r2"))
+    scenario.held = True
+    assert scenario.retry().repeated
+    assert (scenario.workflow.started, scenario.row().retried_as) == ([], "pay_1_r2")
 
 
 @pytest.mark.fault(90)

@@ -11,6 +11,7 @@ import yaml
 from lib.package import ROOT
 from payments.application.hold import REMEMBERED_FOR
 from payments.application.velocity import CARD_TESTING, MOST_CARDS, MerchantLimits, Source
+from payments.domain.batch.switch import Switch, SwitchState
 from payments.domain.batch_breaker import PausedBy
 from payments.domain.clock import iso
 from payments.domain.customer import erased
@@ -21,7 +22,7 @@ from payments.domain.statuses import Status
 from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.rest.http import MAX_BODY_BYTES, Problem, json_body
 from payments.rest.payments import NEW_FOR
-from tests.unit.builders import NOON, after, payment
+from tests.unit.builders import NOON, after, batch_payment, payment
 from tests.unit.rest.scenario import (
     ADMIN,
     IP,
@@ -101,6 +102,17 @@ def test_payment_repeated_by_an_admin_gets_the_answer_of_its_submitter(scenario:
     first = submit(scenario)
     assert submit(scenario, ADMIN)["body"] == first["body"]
     assert scenario.payments.rows["pay_1"].submitted_by == SHOP.subject
+
+
+@pytest.mark.fault(89)
+@pytest.mark.parametrize("state", SwitchState)
+def test_payment_of_a_held_batch_is_not_started_by_a_request(scenario: RestScenario, state: SwitchState) -> None:
+    scenario.payments.rows["pay_1"] = batch_payment()
+    scenario.services.hold.switch_of = lambda row: Switch(state) if row.batch_id else Switch()
+    body = {"payment_id": "pay_1", "amount": "99.99", "currency": "USD", "payment_method": "pm_card_visa"}
+    answer = scenario.call("create_payment", ADMIN, body)
+    assert (answer["statusCode"], answer["headers"]["Idempotent-Replayed"]) == (202, "true")
+    assert scenario.workflow.started == (["pay_1"] if state is SwitchState.RUNNING else [])
 
 
 def test_payment_stored_without_a_submitter_is_still_replayed(
