@@ -76,7 +76,8 @@ class Hold:
                 MISSED,
                 f"the gateway was out of reach since {since and iso(since)}, and its time is over; nothing was charged",
             )
-        waits = state.holds(payment) and payment.payment_id != state.probe
+        is_probe = payment.payment_id == state.probe and not state.operator_holds(payment)
+        waits = state.holds(payment) and not is_probe
         if waits:
             return Outcome(Status.PENDING, *_reason(state))
         if switch.is_paused:

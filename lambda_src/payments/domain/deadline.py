@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from payments.domain.batch.switch import Switch
-from payments.domain.batch_breaker import BreakerState, PausedBy
+from payments.domain.batch_breaker import BreakerState
 from payments.domain.clock import parse_iso
 from payments.domain.errors import GATEWAY_UNREACHABLE, RATE_LIMIT
 from payments.domain.payment import SENDER, Payment
@@ -61,8 +61,8 @@ def is_missed(
 def _stops(payment: Payment, breaker: BreakerState, switch: Switch) -> Iterator[_Stop]:
     for pause in (*breaker.pauses, *switch.pauses):
         yield parse_iso(pause.since), parse_iso(pause.until)
-    if breaker.paused_by == PausedBy.OPERATOR:
-        yield parse_iso(breaker.since), None
+    if breaker.by_operator:
+        yield parse_iso(breaker.operator_paused_since), None
     if switch.is_paused:
         yield parse_iso(switch.at), None
     for change, following in zip(payment.history, [*payment.history[1:], None], strict=True):

@@ -237,7 +237,10 @@ def test_payment_turned_away_does_not_count_as_a_card_of_its_source(scenario: Re
 
 
 @pytest.mark.fault(86)
-def test_new_payments_in_an_outage_are_accepted_up_to_the_limit(scenario: RestScenario) -> None:
+@pytest.mark.parametrize("operator", [False, True])
+def test_new_payments_in_an_outage_are_accepted_up_to_the_limit(scenario: RestScenario, operator: bool) -> None:
+    if operator:
+        scenario.breaker.pause(PausedBy.OPERATOR, "month-end", NOON)
     scenario.breaker.pause(PausedBy.OUTAGE, "gateway_unreachable: no connection", NOON)
     accepted = [submit(scenario, payment_id=f"pay_{number}")["statusCode"] for number in range(MOST_IN_AN_OUTAGE)]
     stored = scenario.stored
@@ -247,7 +250,7 @@ def test_new_payments_in_an_outage_are_accepted_up_to_the_limit(scenario: RestSc
     assert answer["body"]["type"].endswith(":unavailable")
     assert scenario.stored == stored
     assert submit(scenario, payment_id="pay_0")["statusCode"] == 202  # known, and answered as before
-    scenario.breaker.resume(NOON)
+    scenario.breaker.resume_gateway(NOON)
     scenario.now += REMEMBERED_FOR
     assert submit(scenario, payment_id="pay_more")["statusCode"] == 202
 
