@@ -18,6 +18,7 @@ from payments.application.retry import (
     Retry,
     RetryIdTaken,
     RetryRefused,
+    last_of,
 )
 from payments.domain.clock import utc_now
 from payments.domain.errors import PaymentError
@@ -31,15 +32,22 @@ READS_FOR = timedelta(minutes=5)
 def retry_payment(context: typer.Context, payment_id: str, yes: Yes = False, json: Json = False) -> None:
     """Send a failed payment again, under an id that follows from its own. The gateway is asked about it first."""
     stack = stack_of(context)
-    payment = adapters.payments(stack).get(payment_id)
+    store = adapters.payments(stack)
+    payment = store.get(payment_id)
     if payment is None:
         raise Failure(f"there is no payment {payment_id} in {stack.name}")
-    if may_be_retried(payment) and not payment.retried_as and not yes:
+    if may_be_retried(payment) and last_of(payment, store) == payment and not yes:
         what = f"{payment_id} of {payment.money} in {stack.name} is {payment.status} since {payment.updated_at}"
         prompts.confirm(f"{what}. Send it again as {retry_id_of(payment_id)}?", otherwise=f"{what}; send it again")
     retry, repeated = sent_again(stack, retries(stack), payment_id)
     if repeated:
         show.note(f"{payment_id} was already sent again")
+        if may_be_retried(last := last_of(retry, store)):
+            show.note(
+                f"{last.payment_id} was not charged either; send it again with: payctl payment retry {last.payment_id}"
+            )
+        elif last != retry:
+            show.note(f"its last retry is {last.payment_id}, which is {last.status}")
     if json:
         show.as_json(
             {

@@ -159,6 +159,10 @@ def _by_status(facts: Facts) -> Iterator[str]:
         case Status.FAILED | Status.REJECTED if payment.retried_as:
             yield f"It was not charged, and was sent again as {payment.retried_as}. Do not pay it under another id."
             yield f"To see its retry: payctl payment explain {payment.retried_as}"
+            yield (
+                "If there is no such payment, or it was not charged either, this creates it, or names the next one: "
+                f"payctl payment retry {payment.payment_id}"
+            )
         case Status.FAILED | Status.REJECTED if may_be_retried(payment):
             yield f"{SAID[Status.FAILED]}: payctl payment retry {payment.payment_id}"
         case Status.REJECTED if is_canceled(payment):

@@ -167,6 +167,14 @@ class Retries:
             raise TokenSpent(former, f"its token is {state}; send a new payment with a new token")
 
 
+def last_of(payment: Payment, store: PaymentStore) -> Payment:
+    """The last stored payment among a payment and its retries. It may name a retry that was not stored any more: the
+    call that noted the retry ended before it created it. Another `retry` of that payment creates it."""
+    while payment.retried_as and (following := store.get(payment.retried_as)) is not None:
+        payment = following
+    return payment
+
+
 def refusal_of_retry(
     payment: Payment,
     *,
