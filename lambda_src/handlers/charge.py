@@ -27,14 +27,16 @@ from payments.application.validate import PaymentMethods
 from payments.application.velocity import note_decline
 from payments.config import setting
 from payments.domain.clock import utc_now
-from payments.domain.errors import SUSPICIOUS_DECLINE_CODES, Misconfigured, PaymentError
+from payments.domain.errors import SEVERAL_CHARGES, SUSPICIOUS_DECLINE_CODES, Misconfigured, PaymentError
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.observability.logs import invocation, logger
 from payments.observability.metrics import (
+    CHARGES_DIFFER,
     GATEWAY_MISCONFIGURED,
     GATEWAY_UNREACHABLE,
     PAYMENTS_IN_REVIEW,
+    SEVERAL_CHARGES_FOUND,
     SUSPICIOUS_DECLINES,
     count,
     note_backlog,
@@ -112,6 +114,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         count(SUSPICIOUS_DECLINES)
     if outcome.get("status") == Status.IN_REVIEW:
         count(PAYMENTS_IN_REVIEW)  # recovery counts it again while it is held
+        # each cause has an alarm, which a payment that is held already does not hide
+        count(SEVERAL_CHARGES_FOUND if outcome["code"] == SEVERAL_CHARGES else CHARGES_DIFFER)
     if "ticket" in state:
         note_backlog(state["wait_seconds"])
     log.info(
