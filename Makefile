@@ -43,6 +43,10 @@ synth: setup ## Synthesise the stack of ENVIRONMENT_SUFFIX into cdktf.out/
 test: setup-tests lint ## Run all tests
 	@$(PY) tools/peak.py tools/run-tests
 
+.PHONY: drill
+drill: setup ## Back up 50,000 rows under traffic, lose every table, restore, resume, and compare
+	@$(PY) -m pytest tests/e2e/test_restore_drill.py --drill-rows 50000
+
 .PHONY: drill-oncall
 drill-oncall: setup ## Inject every incident of docs/runbooks.md, follow its entry, print the times
 	@$(PY) -m pytest tests/e2e/test_oncall_drill.py --all-incidents

@@ -35,7 +35,8 @@ _FAILED = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option of `make drill-oncall`. It exists only if this folder, or a file in it, is named to pytest."""
+    """The options of the drills. They exist only if this folder, or a file in it, is named to pytest."""
+    parser.addoption("--drill-rows", type=int, default=500, help="rows that `make drill` writes before its backup")
     parser.addoption("--all-incidents", action="store_true", help="drill every incident of docs/runbooks.md")
 
 
@@ -317,6 +318,28 @@ class Gateway:
     def requests(self, payment_id: str) -> list[dict[str, Any]]:
         """The requests about a payment, in order of their answers."""
         return [request for request in self.all_requests() if request["payment_id"] == payment_id]
+
+    def refund(self, intent: str, minor_units: int) -> str:
+        """Refund by hand, as in Stripe's dashboard, and return the refund's id."""
+        made = self._session.post(
+            f"{self.url}/v1/refunds",
+            data={"payment_intent": intent, "amount": minor_units},
+            headers={"Authorization": "Bearer sk_test_dashboard"},
+            timeout=60,
+        )
+        made.raise_for_status()
+        return str(made.json()["id"])
+
+    def refunds(self, intent: str) -> list[dict[str, Any]]:
+        """The refunds of an intent, newest first."""
+        listed = self._session.get(
+            f"{self.url}/v1/refunds",
+            params={"payment_intent": intent},
+            headers={"Authorization": "Bearer sk_test_dashboard"},
+            timeout=60,
+        )
+        found: list[dict[str, Any]] = listed.json()["data"]
+        return found
 
     def charges_asked_for(self) -> int:
         """The number of requests to charge so far."""

@@ -61,7 +61,7 @@ def accept(
     try:
         store.create(payment)
     except AlreadyExists as known:
-        if known.existing.fingerprint != request.fingerprint:
+        if not known.existing.was_made_by(request):
             raise OtherPayment(known.existing) from None
         payment, replayed = known.existing, True
     if payment.status is Status.PENDING and not (replayed and held(payment)):

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from payments.domain.clock import Clock, iso, parse_iso
-from payments.domain.payment import PAYMENT_ID, Payment, PaymentRequest, accepted, moved
+from payments.domain.payment import PAYMENT_ID, RECREATED, Payment, PaymentRequest, accepted, moved
 from payments.domain.sealed_fields import context_of, reference_digest
 from payments.domain.sealed_text import REFERENCE
 from payments.domain.statuses import CAPTURED, Status
@@ -22,7 +22,7 @@ from payments.ports.payment_store import AlreadyExists, PaymentStore
 
 ACTOR = "restore"
 """The actor of the versions that this writes."""
-RECREATED, FOUND = "recreated_from_the_gateway", "charge_found_at_the_gateway"
+FOUND = "charge_found_at_the_gateway"
 MARGIN = timedelta(hours=1)
 """How long before the backup the list begins: clocks differ, and a charge function may run for 80 seconds."""
 SENDS_FOR = timedelta(minutes=3)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from payments.domain.identity import Caller, Role
 from payments.domain.merchants import LEGACY, OWN, Merchants
 from payments.domain.ownership import owns, submitted
+from payments.domain.refund import MADE_AT_THE_GATEWAY
 from payments.domain.retry import former_id_of
 from payments.ports.customer_store import CustomerStore
 from payments.ports.payment_store import PaymentStore
@@ -37,6 +38,12 @@ class IdRules:
         former_id = former_id_of(payment_id)
         former = self.payments.get(former_id) if former_id and not caller.sees_all else None
         return former is not None and bool(former.submitted_by) and not submitted(caller, former)
+
+    def refuses_refund(self, refund_id: str, caller: Caller) -> str:
+        """For the id of a refund that a request makes. Ids that the gateway gives to its own refunds are reserved."""
+        if made := next((name for name in MADE_AT_THE_GATEWAY if refund_id.lower().startswith(name)), ""):
+            return f"ids that begin with {made} are those of refunds that were made at the gateway"
+        return "" if caller.has(Role.ADMIN) else self.merchants.reserves(refund_id, caller.subject)
 
     def refuses_customer(self, customer_id: str, caller: Caller) -> str:
         """For the id of a customer that a payment names. An admin may name everybody's."""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from payments.domain.card_data import card_data_in
@@ -90,7 +91,8 @@ class Customer:
     of the customer that its saved payment methods are attached to, or "" before the first is set up.
     `default_removed_at` is when the default payment method was last removed. Times are ISO 8601 UTC. A row at version 0
     was written before owners existed: it has an id and a payment method in plain text, and nothing else. An erased row
-    keeps `created_at`, `version`, `erased_at` and its id, so that the id is never reused.
+    keeps `created_at`, `version`, `erased_at` and its id, so that the id is never reused, and digests of its owners in
+    `erased_for`.
     """
 
     customer_id: str
@@ -106,6 +108,7 @@ class Customer:
     erased_at: str = ""
     gateway_customer: str = ""
     default_removed_at: str = ""
+    erased_for: str = ""
 
     @property
     def private(self) -> dict[str, str]:
@@ -233,6 +236,20 @@ def linked(customer: Customer, gateway_customer: str) -> Customer:
 
 def erased(customer: Customer, *, at: datetime) -> Customer:
     """The row's last version: a tombstone without personal data."""
+    owners = sorted({owner for owner in (customer.subject, customer.created_by) if owner})
     return Customer(
-        customer.customer_id, created_at=customer.created_at, version=customer.version + 1, erased_at=iso(at)
+        customer.customer_id,
+        created_at=customer.created_at,
+        version=customer.version + 1,
+        erased_at=iso(at),
+        erased_for=" ".join(_digest(customer.customer_id, owner) for owner in owners),
     )
+
+
+def was_erased_for(customer: Customer, subject: str) -> bool:
+    """Whether this subject owned the customer until it was erased. False for one that was erased by older code."""
+    return bool(subject) and _digest(customer.customer_id, subject) in customer.erased_for.split()
+
+
+def _digest(customer_id: str, subject: str) -> str:
+    return sha256(f"{customer_id}\n{subject}".encode()).hexdigest()[:32]

@@ -13,7 +13,7 @@ from payments.domain.client_address import ALLOWED as ADDRESSES
 from payments.domain.client_address import MAX_ADDRESS, client_address
 from payments.domain.clock import iso
 from payments.domain.money import InvalidMoney, Money, shown
-from payments.domain.quick_init import quick_init
+from payments.domain.quick_init import maker, quick_init
 from payments.domain.sealed_text import PREFIX, is_sealed
 from payments.domain.statuses import Status, may_move
 from payments.domain.token import TOKEN, token_id_of
@@ -29,6 +29,8 @@ MAX_METADATA_VALUE = 500
 ENVIRONMENT = "payment_environment"
 RESERVED_METADATA = frozenset({"payment_id", ENVIRONMENT})
 """The keys of our own ids in the metadata at the gateway."""
+RECREATED = "recreated_from_the_gateway"
+"""The code of a row's first change if a restore made the row from the gateway's list."""
 MAX_MESSAGE = 200
 """The longest message of a change, in characters. The rest is cut off: a row holds its whole history."""
 MAX_RETURN_URL = 2_048
@@ -348,7 +350,8 @@ class Payment:
     Times are ISO 8601 UTC. `audited_version` and `audit_hash` say how far the audit log covers the row. `restarts` and
     `restarted_at` say how often, and when last, recovery restarted it. `submitted_by` is the subject of the caller who
     submitted it. `token_id` names the token that it is charged on. `hold` is the code of the fraud rule that holds it
-    for review. `refunded_minor_units` is what the gateway last reported as refunded. No request about it goes to the
+    for review. `refunded_minor_units` is what the gateway last reported as refunded, `reserved_minor_units` is reserved
+    for refunds that it does not report yet, and `disputed_minor_units` is disputed. No request about it goes to the
     gateway before `not_before`, if that is set. `reference_digest` is the `reference_digest` of the gateway reference;
     rows from before it existed have none.
 
@@ -402,6 +405,8 @@ class Payment:
     off_session: bool = False
     absent_version: int = 0
     refunded_minor_units: int = 0
+    reserved_minor_units: int = 0
+    disputed_minor_units: int = 0
     return_url: str = field(default="", repr=False)
     client_ip: str = field(default="", repr=False)
     card_counters: str = ""
@@ -427,6 +432,11 @@ class Payment:
                 return None
         return 0
 
+    def was_made_by(self, request: PaymentRequest) -> bool:
+        """Whether this is the row of a request. A row that a restore recreated knows no more than the amount."""
+        recreated = any(change.code == RECREATED for change in self.history[1:2])
+        return self.fingerprint == request.fingerprint or (recreated and self.money == request.money)
+
     @property
     def waits_since(self) -> str:
         """When the gateway, or the breaker, first left the payment `pending`; "" if neither did."""
@@ -439,6 +449,9 @@ class Payment:
         reference too; its row still ends with the intent to send."""
         sent_last = bool(self.history) and self.history[-1].actor == SENDER
         return self.status is Status.PROCESSING and bool(self.gateway_reference) and not sent_last
+
+
+_change, _payment = maker(Change), maker(Payment)
 
 
 class IllegalMove(Exception):
@@ -464,7 +477,7 @@ def accepted(
     The `actor` is the source, if no other is given.
     """
     now = iso(at)
-    return Payment(
+    return _payment(
         request.payment_id,
         request.money,
         Status.PENDING,
@@ -480,7 +493,7 @@ def accepted(
         correlation_id or request.payment_id,
         batch_id,
         batch_line,
-        history=(Change(1, Status.PENDING, now, actor or source),),
+        history=(_change(1, Status.PENDING, now, actor or source),),
         submitted_by=submitted_by,
         token_id=request.token_id,
         hold=hold,
@@ -519,5 +532,24 @@ def moved(
         code=code,
         message=message,
         history=(*payment.history, Change(version, status, now, actor, code, message)),
+        **changes,
+    )
+
+
+def noted(payment: Payment, status: Status, *, at: str, actor: str, code: str, message: str, **changes: Any) -> Payment:
+    """The payment's next version with a change that is no outcome of its charge, such as that of a refund.
+
+    The status may stay the same; why it has that status stays on the row. Raises IllegalMove for a change that the
+    transition table forbids.
+    """
+    if status is not payment.status and not may_move(payment.status, status):
+        raise IllegalMove(f"payment {payment.payment_id} cannot move from {payment.status} to {status}")
+    version = payment.version + 1
+    return replace(
+        payment,
+        status=status,
+        version=version,
+        updated_at=at,
+        history=(*payment.history, Change(version, status, at, actor, code, message[:MAX_MESSAGE])),
         **changes,
     )

@@ -101,7 +101,7 @@ def delete_customer(request: Request, services: Services) -> dict[str, Any]:
     customer_id = request.path["customer_id"]
     for _ in range(TRIES):
         customer = find_customer(services, customer_id)
-        if customer is None or not customer.erased_at:
+        if customer is None or not customer.erased_at or not owns(request.caller, customer):
             customer = require_own_customer(request, services, customer_id)
         services.erasures.add(customer_id, request.at)  # first: from here on no restore brings the customer back
         if not customer.erased_at:
@@ -208,10 +208,10 @@ def register(request: Request, services: Services, asked: CustomerRequest) -> tu
         customer = _create(request, services, asked, subject)
     except CustomerExists as taken:
         existing = taken.existing
-        if existing.erased_at:
-            raise _conflict("this customer_id was erased and is never reused; use another one") from None
         if not owns(request.caller, existing):
             raise _taken(request, services, asked.customer_id) from None
+        if existing.erased_at:
+            raise _conflict("this customer_id was erased and is never reused; use another one") from None
         if services.encryptor.open(existing.context, existing.private) != asked.private or existing.subject != subject:
             raise _conflict("this customer exists with other content; change it with PATCH") from None
         return existing, True

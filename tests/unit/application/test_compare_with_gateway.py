@@ -4,6 +4,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,15 @@ from fakes.field_encryptor import MemoryFieldEncryptor
 from fakes.gateway import MemoryGateway
 from fakes.payments import MemoryPaymentStore
 from fakes.tokens import MemoryTokenStore
+from fakes.workflow import MemoryWorkflow
+from payments.application.accept import Acceptance, OtherPayment, accept
 from payments.application.charge import Charging
-from payments.application.compare_with_gateway import ACTOR, FOUND, RECREATED, CompareWithGateway, Finding
+from payments.application.compare_with_gateway import ACTOR, FOUND, CompareWithGateway, Finding
 from payments.application.validate import PaymentMethods
 from payments.domain.audit_chain import missing_entries
 from payments.domain.errors import RequiresAction
-from payments.domain.payment import Payment, accepted, moved
+from payments.domain.money import Money
+from payments.domain.payment import RECREATED, Payment, accepted, moved
 from payments.domain.sealed_fields import reference_digest, rewritten
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest
@@ -101,6 +105,18 @@ def test_missing_row_is_recreated_with_status_amount_and_reference(scenario: Com
     entries = missing_entries(row)
     assert [(entry.actor, entry.code) for entry in entries][1:] == [(ACTOR, RECREATED)] * 2
     assert "known from the gateway's list" in entries[-1].message
+
+
+@pytest.mark.fault(75)
+def test_client_that_sends_a_recreated_payment_again_gets_its_outcome(scenario: CompareScenario) -> None:
+    money = scenario.charged("pay_lost").money
+    scenario.compare()
+    again = request("pay_lost", money.minor_units, money.currency, description="the recreated row does not know it")
+    at: dict[str, Any] = {"store": scenario.payments, "workflow": MemoryWorkflow(), "at": NOON, "correlation_id": ""}
+
+    assert accept(again, **at) == Acceptance(scenario.row("pay_lost"), replayed=True)
+    with pytest.raises(OtherPayment):
+        accept(replace(again, money=Money(money.minor_units + 1, money.currency)), **at)
 
 
 @pytest.mark.fault(75)

@@ -1,5 +1,6 @@
 """The fields of a customer that a client may set, and the changes of a customer's row."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from payments.domain.customer import (
     parse_customer,
     parse_patch,
     parse_search,
+    was_erased_for,
 )
 from payments.domain.payment import InvalidRequest
 from tests.unit.builders import NOON
@@ -180,4 +182,8 @@ def test_changed_adds_a_missing_creation_time() -> None:
 
 def test_erased_when_all_was_filled_then_a_tombstone_is_left() -> None:
     full = Customer(**dict.fromkeys(Customer.__dataclass_fields__, "x") | {"version": 7, "erased_at": ""})  # type: ignore[arg-type]
-    assert erased(full, at=NOON) == Customer("x", created_at="x", version=8, erased_at=iso(NOON))
+    left = erased(full, at=NOON)
+    assert replace(left, erased_for="") == Customer("x", created_at="x", version=8, erased_at=iso(NOON))
+    assert was_erased_for(left, "x")
+    assert not was_erased_for(left, "y")
+    assert not was_erased_for(replace(left, erased_for=""), "")

@@ -15,7 +15,8 @@ from local.fake_stripe.server import in_process
 from payctl import backup_resume
 from payctl.failures import Exit
 from payments.adapters.dynamodb.batches import DynamoBatchStore
-from payments.adapters.dynamodb.tables import CONTROLS, PAYMENTS, PROCESSING_STATUS
+from payments.adapters.dynamodb.tables import CONTROLS, CUSTOMERS, PAYMENTS, PROCESSING_STATUS
+from payments.adapters.s3_erasures import S3ErasureLedger
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.domain.clock import iso, utc_now
 from payments.domain.due import Kind
@@ -24,6 +25,7 @@ from payments.domain.payment import accepted
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest
 from payments.ports.restore_target import RestoreProgress
+from tests.moto_tables import create_table
 from tests.unit.builders import request
 from tests.unit.payctl.scenarios import PayctlScenario, payctl_scenario, payctl_with
 from tests.unit.payctl.test_gateway_key import KEY
@@ -43,10 +45,12 @@ class ResumeScenario:
     def __init__(self, stack: PayctlScenario, url: str, folder: Path) -> None:
         self.stack = stack
         boto3.client("secretsmanager").put_secret_value(SecretId="gateway-key", SecretString=KEY)
+        create_table(CUSTOMERS)
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket="files")
+        s3.create_bucket(Bucket="backups")
         s3.put_bucket_versioning(Bucket="files", VersioningConfiguration={"Status": "Enabled"})
-        more = {"gateway_url": url, "environment_id": OURS}
+        more = {"gateway_url": url, "environment_id": OURS, "backup_bucket": "backups"}
         self.payctl = payctl_with(folder, **stack.outputs, **more)
         self.gateway = StripeGateway(lambda: KEY, base_url=url)
         self.stack.breaker.close()
@@ -178,11 +182,17 @@ def test_open_environment_is_not_resumed_again(scenario: ResumeScenario) -> None
 def test_migrate_opens_an_environment_of_before_with_rows(scenario: ResumeScenario) -> None:
     scenario.stack.payments.create(accepted(request("pay_1"), at=utc_now(), source="rest"))
 
-    done = scenario.payctl("migrate", "--yes")
+    erased = {"customer_id": "cus_1", "erased_at": iso(utc_now())}
+    for row in (erased, {"customer_id": "cus_2"}):
+        item = {name: {"S": text} for name, text in row.items()}
+        boto3.client("dynamodb").put_item(TableName=CUSTOMERS.name, Item=item)
 
-    assert done.exit_code == Exit.DONE
+    done = scenario.payctl("migrate", "--yes", "--json")
+
+    assert json.loads(done.stdout)["erasures_noted"] == 1
     assert scenario.stack.breaker.state().is_open
-    assert "is open already" in scenario.payctl("migrate").stdout
+    assert S3ErasureLedger(lambda: boto3.client("s3"), "backups").all().keys() == {"cus_1"}
+    assert "is open already. Erased customers noted: 0." in scenario.payctl("migrate").stdout
 
 
 def test_migrate_refuses_empty_tables_and_restored_ones(scenario: ResumeScenario) -> None:

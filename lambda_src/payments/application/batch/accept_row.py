@@ -64,7 +64,7 @@ def accept_row(
         return _refused(row, reason, "remove the row, or give it a payment_id of its own")
     if not may_repeat(rules.owner, there):  # without a word about it: it is another caller's
         return _refused(row, "the payment_id is taken", "use another payment_id")
-    if there.fingerprint == request.fingerprint:
+    if there.was_made_by(request):
         return ResultRow.of(line, there, already_submitted=_origin(there))
     reason = f"the payment_id belongs to a payment {_origin(there)} with other {_differences(there, request)}"
     return _refused(row, reason, "nothing was changed; use a new payment_id for another payment")
