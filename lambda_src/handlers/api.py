@@ -198,7 +198,7 @@ services = Services(
         utc_now,
     ),
     references=RateLimitedReferenceLookup(gateway, limits, utc_now),
-    charges=RateLimitedChargeFinder(gateway, limits, utc_now),
+    charges=RateLimitedChargeFinder(gateway, limits, utc_now, time.sleep),
     searchable=SearchableMetadata(
         setting("SEARCHABLE_METADATA", ""), KmsTextHasher(kms, setting("EMAIL_HASH_KEY_ARN"))
     ),

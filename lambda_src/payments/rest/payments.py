@@ -160,6 +160,7 @@ def submit(request: Request, services: Services, asked: PaymentRequest, customer
             counted=counted,
             metadata_hash=services.searchable.hash_of(asked.metadata),
             actor=submitter_of(request.caller),
+            held=services.hold.batch_holds,
         )
     except OtherPayment:
         raise _taken(asked.payment_id) from None

@@ -11,6 +11,7 @@ import yaml
 from lib.package import ROOT
 from payments.application.hold import REMEMBERED_FOR
 from payments.application.velocity import CARD_TESTING, MOST_CARDS, MerchantLimits, Source
+from payments.domain.batch.switch import Switch, SwitchState
 from payments.domain.batch_breaker import PausedBy
 from payments.domain.clock import iso
 from payments.domain.customer import erased
@@ -21,7 +22,7 @@ from payments.domain.statuses import Status
 from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.rest.http import MAX_BODY_BYTES, Problem, json_body
 from payments.rest.payments import NEW_FOR
-from tests.unit.builders import NOON, after, payment
+from tests.unit.builders import NOON, after, batch_payment, payment
 from tests.unit.rest.scenario import (
     ADMIN,
     IP,
@@ -101,6 +102,17 @@ def test_payment_repeated_by_an_admin_gets_the_answer_of_its_submitter(scenario:
     first = submit(scenario)
     assert submit(scenario, ADMIN)["body"] == first["body"]
     assert scenario.payments.rows["pay_1"].submitted_by == SHOP.subject
+
+
+@pytest.mark.fault(89)
+@pytest.mark.parametrize("state", SwitchState)
+def test_payment_of_a_held_batch_is_not_started_by_a_request(scenario: RestScenario, state: SwitchState) -> None:
+    scenario.payments.rows["pay_1"] = batch_payment()
+    scenario.services.hold.switch_of = lambda row: Switch(state) if row.batch_id else Switch()
+    body = {"payment_id": "pay_1", "amount": "99.99", "currency": "USD", "payment_method": "pm_card_visa"}
+    answer = scenario.call("create_payment", ADMIN, body)
+    assert (answer["statusCode"], answer["headers"]["Idempotent-Replayed"]) == (202, "true")
+    assert scenario.workflow.started == (["pay_1"] if state is SwitchState.RUNNING else [])
 
 
 def test_payment_stored_without_a_submitter_is_still_replayed(
@@ -225,7 +237,10 @@ def test_payment_turned_away_does_not_count_as_a_card_of_its_source(scenario: Re
 
 
 @pytest.mark.fault(86)
-def test_new_payments_in_an_outage_are_accepted_up_to_the_limit(scenario: RestScenario) -> None:
+@pytest.mark.parametrize("operator", [False, True])
+def test_new_payments_in_an_outage_are_accepted_up_to_the_limit(scenario: RestScenario, operator: bool) -> None:
+    if operator:
+        scenario.breaker.pause(PausedBy.OPERATOR, "month-end", NOON)
     scenario.breaker.pause(PausedBy.OUTAGE, "gateway_unreachable: no connection", NOON)
     accepted = [submit(scenario, payment_id=f"pay_{number}")["statusCode"] for number in range(MOST_IN_AN_OUTAGE)]
     stored = scenario.stored
@@ -235,7 +250,7 @@ def test_new_payments_in_an_outage_are_accepted_up_to_the_limit(scenario: RestSc
     assert answer["body"]["type"].endswith(":unavailable")
     assert scenario.stored == stored
     assert submit(scenario, payment_id="pay_0")["statusCode"] == 202  # known, and answered as before
-    scenario.breaker.resume(NOON)
+    scenario.breaker.resume_gateway(NOON)
     scenario.now += REMEMBERED_FOR
     assert submit(scenario, payment_id="pay_more")["statusCode"] == 202
 
