@@ -209,6 +209,27 @@ def test_payment_of_another_in_a_merchants_file_is_taken_without_details(scenari
     assert pay(scenario, PARTNER, "pay_2")["statusCode"] == 409
 
 
+@pytest.mark.parametrize("row", ["inv_3,5,EUR,", "inv_3,6,USD,"])
+def test_payment_of_the_admins_file_tells_a_merchant_nothing(scenario: FileScenario, row: str) -> None:
+    admins = scenario.upload("inv_3,5,EUR,", folder="")
+    scenario.report(admins)
+    batch = scenario.upload(row, folder="merchants/partner/")
+    assert scenario.refused(batch) == {2: ("payment_id", "the payment_id is taken")}
+    report = scenario.report(batch)
+    assert (report["results.csv"], len(report["errors.csv"])) == ([], 1)
+    assert admins.batch_id not in str(report)
+
+
+def test_payment_of_the_admins_file_is_taken_over_rest(scenario: FileScenario) -> None:
+    scenario.upload("inv_3,5,EUR,", folder="")
+    same, other = pay(scenario, PARTNER, "inv_3"), pay(scenario, PARTNER, "inv_3", description="x")
+    assert (same["statusCode"], other["statusCode"]) == (409, 409)
+    assert same["body"] == other["body"]
+    assert pay(scenario, ADMIN, "inv_3")["statusCode"] == 202
+    again = scenario.upload("inv_3,5,EUR,", folder="")
+    assert again.progress.already_submitted == 1
+
+
 def test_retry_id_of_anothers_payment_cannot_be_taken_by_a_file(scenario: FileScenario) -> None:
     pay(scenario, OTHER_SHOP, "pay_1")
     row = scenario.rest.payments.rows["pay_1"]
