@@ -4,10 +4,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from payments.domain.card_data import card_data_in
 from payments.domain.clock import iso
+from payments.domain.identity import Role
 from payments.domain.payment import CUSTOMER_ID, PAYMENT_METHOD, FieldError, InvalidRequest, too_long
 from payments.domain.sealed_text import Context, is_sealed
 
@@ -17,6 +19,7 @@ FIELDS = ("customer_id", *PRIVATE, "subject")
 REQUIRED_FIELDS = FIELDS[:2]
 REMOVABLE = PRIVATE[1:]
 
+_OWNER_DIGITS = 40
 MAX_EMAIL = 254
 MAX_NAME = 200
 _EMAIL = re.compile(
@@ -90,7 +93,8 @@ class Customer:
     of the customer that its saved payment methods are attached to, or "" before the first is set up.
     `default_removed_at` is when the default payment method was last removed. Times are ISO 8601 UTC. A row at version 0
     was written before owners existed: it has an id and a payment method in plain text, and nothing else. An erased row
-    keeps `created_at`, `version`, `erased_at` and its id, so that the id is never reused.
+    keeps `created_at`, `version`, `erased_at` and its id, so that the id is never reused, and `erased_owners`: digests
+    of its owners, who may repeat the erasure.
     """
 
     customer_id: str
@@ -106,6 +110,7 @@ class Customer:
     erased_at: str = ""
     gateway_customer: str = ""
     default_removed_at: str = ""
+    erased_owners: str = ""
 
     @property
     def private(self) -> dict[str, str]:
@@ -234,5 +239,20 @@ def linked(customer: Customer, gateway_customer: str) -> Customer:
 def erased(customer: Customer, *, at: datetime) -> Customer:
     """The row's last version: a tombstone without personal data."""
     return Customer(
-        customer.customer_id, created_at=customer.created_at, version=customer.version + 1, erased_at=iso(at)
+        customer.customer_id,
+        created_at=customer.created_at,
+        version=customer.version + 1,
+        erased_at=iso(at),
+        erased_owners=erased_owners(customer.customer_id, customer.subject, customer.created_by),
     )
+
+
+def erased_owners(customer_id: str, subject: str, created_by: str) -> str:
+    """What an erased row keeps of its owners: a digest of each, which tells nobody who they were."""
+    owners = {Role.CUSTOMER: subject, Role.MERCHANT: created_by}
+    return " ".join(owner_digest(customer_id, role, owner) for role, owner in owners.items() if owner)
+
+
+def owner_digest(customer_id: str, role: Role, subject: str) -> str:
+    """The digest of an owner of one customer."""
+    return sha256(f"{customer_id}\n{role}\n{subject}".encode(errors="surrogatepass")).hexdigest()[:_OWNER_DIGITS]

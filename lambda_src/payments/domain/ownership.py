@@ -1,6 +1,6 @@
 """Who owns a customer and a payment: one rule for REST and for the files of merchants."""
 
-from payments.domain.customer import Customer
+from payments.domain.customer import Customer, owner_digest
 from payments.domain.identity import Caller, Role
 from payments.domain.payment import Payment
 
@@ -15,6 +15,15 @@ def owns(caller: Caller, customer: Customer) -> bool:
     owners = {Role.CUSTOMER: customer.subject, Role.MERCHANT: customer.created_by}
     # an empty owner matches no caller, even one whose token has an empty subject
     return any(owner and owner == caller.subject and caller.has(role) for role, owner in owners.items())
+
+
+def owned_before_erasure(caller: Caller, customer: Customer) -> bool:
+    """True if the caller owned the customer that is erased, and for staff: they may know of it, and erase it again."""
+    owners = customer.erased_owners.split()
+    return caller.sees_all or any(
+        bool(caller.subject) and caller.has(role) and owner_digest(customer.customer_id, role, caller.subject) in owners
+        for role in (Role.CUSTOMER, Role.MERCHANT)
+    )
 
 
 def submitted(caller: Caller, payment: Payment) -> bool:

@@ -13,6 +13,7 @@ from payments.domain.customer import (
     CustomerRequest,
     changed,
     erased,
+    erased_owners,
     parse_customer,
     parse_patch,
     parse_search,
@@ -180,4 +181,5 @@ def test_changed_adds_a_missing_creation_time() -> None:
 
 def test_erased_when_all_was_filled_then_a_tombstone_is_left() -> None:
     full = Customer(**dict.fromkeys(Customer.__dataclass_fields__, "x") | {"version": 7, "erased_at": ""})  # type: ignore[arg-type]
-    assert erased(full, at=NOON) == Customer("x", created_at="x", version=8, erased_at=iso(NOON))
+    left = Customer("x", created_at="x", version=8, erased_at=iso(NOON), erased_owners=erased_owners("x", "x", "x"))
+    assert erased(full, at=NOON) == left

@@ -148,6 +148,19 @@ def test_only_a_merchant_or_an_admin_ties_a_payment_to_a_person(scenario: RestSc
     assert scenario.call("get_customer", JO, path={"customer_id": "sh_jo"})["statusCode"] == 404
 
 
+@pytest.mark.fault(70)
+def test_erased_customer_of_another_is_taken_as_a_live_one_is() -> None:
+    scenario = RestScenario()
+    for customer_id in ("cus_1", "cus_2"):
+        create(scenario, SHOP, customer_id)
+    assert scenario.call("delete_customer", SHOP, path={"customer_id": "cus_1"})["statusCode"] == 204
+    for entrance in (create, create_v1, pay_v1):
+        erased_one, live = (entrance(scenario, OTHER_SHOP, customer_id) for customer_id in ("cus_1", "cus_2"))
+        assert erased_one == live
+        assert erased_one["statusCode"] in (404, 409)
+    assert len(scenario.denied) == 6
+
+
 # Retries ----------------------------------------------------------------------------------------------------------
 
 

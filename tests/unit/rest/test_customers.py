@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -124,9 +124,9 @@ class CustomerScenario:
         """PATCH /customers/cus_1."""
         return self.call("update_customer", caller, body=changes, at=NOON + timedelta(hours=1))
 
-    def delete(self, caller: Caller = SHOP) -> dict[str, Any]:
+    def delete(self, caller: Caller = SHOP, customer_id: str = "cus_1") -> dict[str, Any]:
         """DELETE /customers/cus_1."""
-        return self.call("delete_customer", caller)
+        return self.call("delete_customer", caller, customer_id)
 
 
 @pytest.fixture
@@ -498,7 +498,8 @@ def test_update_during_an_erasure_gives_404_and_it_stays_erased(scenario: Custom
     scenario.create()
     scenario.customers.meddlers = [lambda row: erased(row, at=NOON)]
     assert not_there(scenario.patch(email="new@example.com"))
-    assert scenario.customers.rows["cus_1"] == Customer("cus_1", created_at=iso(NOON), version=2, erased_at=iso(NOON))
+    row = replace(scenario.customers.rows["cus_1"], erased_owners="")
+    assert row == Customer("cus_1", created_at=iso(NOON), version=2, erased_at=iso(NOON))
 
 
 @pytest.mark.fault(45)
@@ -526,7 +527,9 @@ def test_delete_by_owner_or_admin_leaves_a_tombstone_and_revokes_tokens(
     scenario.create(subject="sub_jo")
     answer = scenario.delete(caller)
     assert (answer["statusCode"], answer["body"]) == (204, None)
-    assert scenario.customers.rows["cus_1"] == Customer("cus_1", created_at=iso(NOON), version=2, erased_at=iso(NOON))
+    row = scenario.customers.rows["cus_1"]
+    assert replace(row, erased_owners="") == Customer("cus_1", created_at=iso(NOON), version=2, erased_at=iso(NOON))
+    assert "sub_" not in row.erased_owners
     assert scenario.tokens.revoked == [("cus_1", NOON, True)]
 
 
@@ -585,6 +588,27 @@ def test_erased_customer_is_gone_for_all_and_its_id_is_not_reused(scenario: Cust
     assert answer["statusCode"] == 409
     assert "erased" in answer["body"]["detail"]
     assert scenario.denied == []
+
+
+@pytest.mark.fault(70)
+@pytest.mark.parametrize("caller", [OTHER_SHOP, SAM])
+def test_erased_customer_of_another_is_like_one_that_never_was(scenario: CustomerScenario, caller: Caller) -> None:
+    scenario.create(subject="sub_jo")
+    scenario.delete()
+    scenario.tokens.revoked.clear()
+    scenario.erasures.erased.clear()
+    erased_one, unknown = scenario.delete(caller), scenario.delete(caller, "cus_unknown")
+    assert (erased_one, erased_one["statusCode"]) == (unknown, 404)
+    assert (scenario.tokens.revoked, scenario.erasures.erased) == ([], {})
+    assert scenario.denied == [(caller.subject, "customer", "cus_1")]
+
+
+@pytest.mark.parametrize("caller", [SHOP, JO, ADMIN])
+def test_erasure_may_be_repeated_by_each_owner(scenario: CustomerScenario, caller: Caller) -> None:
+    scenario.create(subject="sub_jo")
+    scenario.delete(SHOP)
+    assert scenario.delete(caller)["statusCode"] == 204
+    assert scenario.tokens.revoked[-1] == ("cus_1", NOON, True)
 
 
 # Find --------------------------------------------------------------------------------------------------------------
