@@ -176,6 +176,14 @@ def test_id_of_a_retry_cannot_be_taken_from_the_payments_submitter(caller: Calle
     assert scenario.payments.rows["pay_1_r2"].submitted_by == SHOP.subject
 
 
+@pytest.mark.parametrize("retry_id", ["pay_1_r3", "pay_1_r4", "pay_1_r9999"])
+def test_id_of_a_later_retry_cannot_be_taken_either(retry_id: str) -> None:
+    scenario = RestScenario()
+    assert pay(scenario, SHOP, "pay_1")["statusCode"] == 202
+    assert pay(scenario, OTHER_SHOP, retry_id)["statusCode"] == 409
+    assert pay(scenario, SHOP, retry_id)["statusCode"] == 202
+
+
 # Prefixes ---------------------------------------------------------------------------------------------------------
 
 

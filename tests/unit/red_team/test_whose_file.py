@@ -22,6 +22,7 @@ from payments.domain.batch.state import Batch, BatchStatus, Source
 from payments.domain.errors import InvalidPayment
 from payments.domain.identity import Caller, Role
 from payments.domain.merchants import Merchant, Merchants
+from payments.domain.retry import retry_id_of
 from payments.domain.statuses import Status
 from tests.unit.builders import NOON, after
 from tests.unit.rest.scenario import ADMIN, OTHER_SHOP, SHOP, RestScenario
@@ -62,7 +63,9 @@ class FileScenario:
             files=self.files,
             rows=self.rows,
             continue_later=lambda _: None,
-            rules_of=partial(rules_of, ids=IdRules(MERCHANTS, self.rest.payments, self.rest.customers)),
+            rules_of=partial(
+                rules_of, ids=IdRules(MERCHANTS, self.rest.payments, self.rest.customers, self.batches.former_of)
+            ),
             clock=lambda: NOON,
             workers=2,
         )
@@ -236,6 +239,30 @@ def test_retry_id_of_anothers_payment_cannot_be_taken_by_a_file(scenario: FileSc
     scenario.rest.payments.rows["pay_1"] = after(row, Status.PROCESSING, Status.FAILED)
     batch = scenario.upload("pay_1_r2,5,EUR,", folder="merchants/partner/")
     assert scenario.refused(batch) == {2: ("payment_id", "the payment_id is taken")}
+
+
+@pytest.mark.parametrize("retry_id", ["inv_1_r2", "inv_1_r3", "inv_1_r9", "inv_1_r77"])
+def test_retry_id_of_a_payment_of_the_admins_file_cannot_be_taken(scenario: FileScenario, retry_id: str) -> None:
+    scenario.upload("inv_1,5,EUR,", folder="")
+    assert pay(scenario, PARTNER, retry_id)["statusCode"] == 409
+    batch = scenario.upload(f"{retry_id},5,EUR,", folder="merchants/partner/")
+    assert scenario.refused(batch) == {2: ("payment_id", "the payment_id is taken")}
+    assert scenario.upload(f"{retry_id},5,EUR,", folder="").progress.rows_rejected == 0
+
+
+def test_shortened_retry_id_is_that_of_the_submitter_of_its_payment(scenario: FileScenario) -> None:
+    first = f"p{'0x' * 30}y"
+    retry_id = retry_id_of(first)
+    scenario.upload(f"{first},5,EUR,", folder="merchants/partner/")
+    for caller in (OTHER_SHOP, PARTNER):  # not known as the retry of a payment
+        assert pay(scenario, caller, retry_id)["statusCode"] == 409
+    scenario.batches.link_retry(retry_id, first)
+    assert pay(scenario, OTHER_SHOP, retry_id)["statusCode"] == 409
+    assert pay(scenario, PARTNER, retry_id)["statusCode"] == 202
+    assert pay(scenario, PARTNER, retry_id)["statusCode"] == 202
+    assert pay(scenario, OTHER_SHOP, retry_id_of(retry_id))["statusCode"] == 409
+    assert pay(scenario, PARTNER, retry_id_of(retry_id))["statusCode"] == 202
+    assert scenario.upload(f"{retry_id},5,EUR,", folder="merchants/partner/").progress.already_submitted == 1
 
 
 def test_old_id_of_the_merchant_and_its_retry_keep_working_in_a_file(scenario: FileScenario) -> None:

@@ -109,7 +109,7 @@ class RestScenario:
             outage=OutageLimit(hold, self.counters, MOST_IN_AN_OUTAGE),
             velocity=Velocity(self.counters, Addresses(self.text_hasher), MerchantTable()),
             access_log=self.access_log,
-            ids=IdRules(merchants, self.payments, self.customers),
+            ids=IdRules(merchants, self.payments, self.customers, self.batches.former_of),
             users=self.users,
             next_actions=RateLimitedNextActions(self.next_actions, self.counters, lambda: NOON),
             saved_methods=RateLimitedSavedMethods(self.saved_methods, self.counters, lambda: self.now),
