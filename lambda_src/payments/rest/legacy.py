@@ -11,7 +11,7 @@ from payments.domain.payment import FieldError, InvalidRequest, Payment, Payment
 from payments.rest import customers, listing
 from payments.rest.http import Problem, answer, has_header, header
 from payments.rest.owners import require_own_customer
-from payments.rest.payments import not_yours, require_payable_customer, shown_to, submit
+from payments.rest.payments import not_yours, require_payable_customer, submit
 from payments.rest.request import Request
 from payments.rest.services import Services
 
@@ -50,8 +50,7 @@ def list_customer_payments_v1(request: Request, services: Services) -> dict[str,
     customer = require_own_customer(request, services, request.path["customer_id"])
     page = listing.customer_page(request, services, customer)
     private = services.encryptor.open(customer.context, customer.private)
-    rows = [shown_to(request, payment) for payment in page.payments]
-    view: dict[str, Any] = {"disbursements": [_disbursement(payment, private["email"]) for payment in rows]}
+    view: dict[str, Any] = {"disbursements": [_disbursement(payment, private["email"]) for payment in page.payments]}
     return answer(200, view | ({"next_cursor": page.next_cursor} if page.next_cursor else {}))
 
 

@@ -147,6 +147,26 @@ def test_payer_of_an_expired_hold_sees_a_charge_that_took_its_time(scenario: Res
 
 
 @pytest.mark.fault(43)
+@pytest.mark.parametrize(
+    ("operation", "rows"), [("list_customer_payments", "payments"), ("list_customer_payments_v1", "disbursements")]
+)
+def test_list_by_status_shows_a_payer_what_the_payment_shows(scenario: RestScenario, operation: str, rows: str) -> None:
+    held(scenario)
+    pay(scenario, 2, customer_id="cus_1")
+    sent = moved(scenario.payments.rows["pay_2"], Status.PROCESSING, at=NOON, actor=SENDER)
+    scenario.payments.rows["pay_2"] = sent
+
+    def listed(status: str, caller: Caller = JO) -> list[tuple[str, str]]:
+        body = scenario.call(operation, caller, path={"customer_id": "cus_1"}, query={"status": status})["body"]
+        return [(row["payment_id"], row["status"]) for row in body[rows]]
+
+    assert listed("pending") == [("pay_1", "pending")]
+    assert listed("in_review") == []
+    assert listed("processing") == [("pay_2", "processing")]
+    assert listed("in_review", SHOP) == [("pay_1", "in_review")]
+
+
+@pytest.mark.fault(43)
 @pytest.mark.parametrize("verdict", [None, Verdict.REJECTED, Verdict.EXPIRED])
 def test_refused_retry_tells_its_payer_no_hold(scenario: RestScenario, verdict: Verdict | None) -> None:
     row = held(scenario)
