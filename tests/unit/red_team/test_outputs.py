@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import re
 from random import Random
 
 import pytest
 
 from payctl import show
+from payctl.failures import Failure
 from payments.application.batch.file import BatchFile, Row
 from payments.application.batch.result_files import RESUBMIT, ResultFiles
 from payments.domain.batch.formulas import as_written, harmless
@@ -99,6 +101,18 @@ def test_name_of_a_file_reaches_no_terminal_with_its_controls(capsys: pytest.Cap
     printed = "".join(capsys.readouterr())
     assert printed.count("\N{REPLACEMENT CHARACTER}") >= 5
     assert all(c.isprintable() or c == "\n" for c in printed)
+
+
+def test_name_of_a_file_with_a_line_end_shows_no_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a.csv\nstatus  completed\tby Jo\r\u2028\x85.csv"
+    for show_it in (show.line, show.heading, show.note):
+        show_it(name)
+    show.failure(Failure(f"no file {name}", details=[f"see {name}"]))
+    printed = "".join(capsys.readouterr())
+    assert len(printed.splitlines()) == 5
+    show.facts([("file", name)])
+    show.table("files", ["file"], [[name]])
+    assert not re.search("^ *status", "".join(capsys.readouterr()), re.MULTILINE)
 
 
 def test_json_with_the_name_of_a_file_has_its_controls_escaped(capsys: pytest.CaptureFixture[str]) -> None:
