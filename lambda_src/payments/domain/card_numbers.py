@@ -18,16 +18,18 @@ _LIKE_DIGITS = 4
 longer number, or a list."""
 _DATED_DIGITS = 10
 """The most of them if one is a date: a date and a code."""
+_SIZES_OF_DATES = (1, 2, 4)
 _DATE = re.compile(r"(?:0[1-9]|1[0-2])[2-4][0-9]|[2-4][0-9](?:0[1-9]|1[0-2])|20[2-4][0-9]")
 """`1227`, `2712` and `2027`."""
 
 _GROUP = re.compile(r"[0-9]+")
-_PLAIN = re.compile(r"[\s./-]*+", re.ASCII)
+_PLAIN = re.compile(r"[\s._/-]*+", re.ASCII)
 ON_THE_CARD = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4, 4, 2)})
 """The groups embossed on cards, which count with anything between them, as in `4242x4242x4242x4242`."""
 _IN_PARTS = frozenset(
     {
         (4, 3, 3, 3),
+        (5, 5, 6),
         (4, 12),
         (12, 4),
         (6, 10),
@@ -42,8 +44,11 @@ _IN_PARTS = frozenset(
         (4, 8, 4),
     }
 )
-"""Groups that people and forms make, which count with blanks, dots, dashes or slashes between them."""
-_LARGEST_EVEN = 4
+"""Groups that people and forms make, which count with blanks, dots, dashes, slashes or underscores between them."""
+_IN_HALVES = frozenset({(8, 8), (8, 7), (4, 12), (12, 4)})
+"""Those of them that count with a word of a few letters between them, as in `42424242 and 42424242`."""
+_MOST_IN_HALVES = 5
+_LARGEST_EVEN = 5
 """The most digits of a group if all groups but the last, which may be shorter, have the same number of digits."""
 _MOST_REPEATED = 2
 """Groups of one or two digits count with the same text between all of them, as in `4_2_4_2_…`."""
@@ -92,7 +97,8 @@ def _is_plausible(folded: str, groups: Sequence[tuple[int, int]], first: int, la
     size = sizes[0]
     even = size <= _LARGEST_EVEN and set(sizes[:-1]) == {size} and sizes[-1] <= size
     repeated = size <= _MOST_REPEATED and len(set(between)) == 1
-    if not (sizes in ON_THE_CARD or (plain and (even or sizes in _IN_PARTS)) or (even and repeated)):
+    in_halves = sizes in _IN_HALVES and len(between[0]) <= _MOST_IN_HALVES
+    if not (sizes in ON_THE_CARD or in_halves or (plain and (even or sizes in _IN_PARTS)) or (even and repeated)):
         return False
     if not even:
         return True
@@ -101,7 +107,8 @@ def _is_plausible(folded: str, groups: Sequence[tuple[int, int]], first: int, la
     before = _like(folded, groups, first, -1, between[0])
     after = _like(folded, groups, last, 1, between[0]) if sizes[-1] == size else ""
     beside = len(before) + len(after)
-    if beside <= _LIKE_DIGITS or (beside <= _DATED_DIGITS and _has_date(before, after)):
+    may_be_dated = size in _SIZES_OF_DATES and beside <= _DATED_DIGITS
+    if beside <= _LIKE_DIGITS or (may_be_dated and _has_date(before, after)):
         return True
     if size <= _MOST_REPEATED:
         return False

@@ -51,6 +51,12 @@ def ean(random: Random) -> str:
     return number + str(-(sum(map(int, number[::2])) + 3 * sum(map(int, number[1::2]))) % 10)
 
 
+def parcel(random: Random) -> str:
+    number = f"94{digits(random, 19)}"
+    weighted = sum(int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(number))
+    return number + str(-weighted % 10)
+
+
 def day(random: Random) -> str:
     return f"20{random.randrange(20, 40)}{random.randint(1, 12):02}{random.randint(1, 28):02}"
 
@@ -86,6 +92,7 @@ OTHER_KINDS: dict[str, tuple[Callable[[Random], str], float]] = {
     "20 digits in groups": (lambda r: grouped(digits(r, 20), 4), 0.09),
     "24 digits in groups": (lambda r: grouped(digits(r, 24), 4), 0.045),
     "28 digits in groups": (lambda r: grouped(digits(r, 28), 4), 0.02),
+    "parcel of USPS in groups": (lambda r: grouped(parcel(r), 4), 0),
     "list of numbers of four digits": (lambda r: ", ".join(digits(r, 4) for _ in range(12)), 0.02),
     "list of pairs": (lambda r: " ".join(digits(r, 2) for _ in range(20)), 0.01),
     "years of a report": (lambda r: ", ".join(day(r)[:4] for _ in range(8)), 0),
@@ -182,6 +189,11 @@ DISGUISES: dict[str, Callable[[str], str]] = {
     "pairs": lambda card: grouped(card, 2, "."),
     "pairs with a letter": lambda card: grouped(card, 2, "z"),
     "halves": lambda card: grouped(card, 8),
+    "halves with a letter": lambda card: grouped(card, 8, "x") if len(card) in (15, 16) else card,
+    "halves with a word": lambda card: grouped(card, 8, " and ") if len(card) in (15, 16) else card,
+    "a group, then the rest": lambda card: f"{card[:4]}_{card[4:]}" if len(card) == 16 else card,
+    "fives": lambda card: " ".join((card[:5], card[5:10], card[10:])) if len(card) in (15, 16) else card,
+    "behind the code of a country": lambda card: f"+1 {card}",
     "full-width": wide,
     "full-width in groups": lambda card: wide(as_on_the_card(card, "-")),
     "invisible characters": lambda card: "\u200b".join(card),
