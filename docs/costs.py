@@ -42,6 +42,7 @@ from payments.adapters.dynamodb.tables import (
     LIMITS,
     PAYMENTS,
     PROCESSING_STATUS,
+    REFUNDS,
     TOKENS,
     Table,
 )
@@ -63,6 +64,7 @@ PRICES = {
     "SQS requests": Decimal("0.40"),
     "SNS requests": Decimal("0.50"),
     "KMS requests": Decimal(3),
+    "audit HMACs": Decimal(3),
     "scheduled calls": Decimal(1),
     "log GB": Decimal(500_000),
 }
@@ -93,6 +95,7 @@ TABLES = {
     table.name: table
     for table in (
         PAYMENTS,
+        REFUNDS,
         PROCESSING_STATUS,
         AUDIT_LOG,
         DENIED_ATTEMPTS,
@@ -110,6 +113,7 @@ UNITS = (
     "SQS requests",
     "SNS requests",
     "KMS requests",
+    "audit HMACs",
 )
 WRITES = "write units of "
 """Before a table's name: what its rows take. Before `table/index/kind`: what an index takes, by the kind that its key
@@ -118,7 +122,9 @@ HALF_READS = "half read units of "
 """Before a table's name, its indexes included."""
 ENVIRONMENT_ID = "0123456789abcdef"
 SAMPLE = {"amount": "99.99", "currency": "USD", "customer_id": "cus_1234567890", "description": "Annual plan"}
-KEYS: Any = {"SYMMETRIC_DEFAULT": "ENCRYPT_DECRYPT", "HMAC_256": "GENERATE_VERIFY_MAC"}
+_HMAC = ("HMAC_256", "GENERATE_VERIFY_MAC")
+KEYS: Any = (("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"), _HMAC, _HMAC)
+"""Those of the fields, of lookups and of the audit trail."""
 CONTEXT = SimpleNamespace(
     aws_request_id="run",
     function_name="counted",
@@ -150,6 +156,7 @@ class Meter:
 
     def __init__(self, events: Any, dynamodb: Any) -> None:
         self.counts: Counts = Counter()
+        self.audit_key = os.environ["AUDIT_KEY_ARN"]
         self._dynamodb = dynamodb
         self._before: Rows = {}
         self._halves = 1
@@ -163,6 +170,8 @@ class Meter:
             self._halves = 2 if params.get("ConsistentRead") else 1
             self._table = params.get("TableName", "")
             self._before = {place: self._row(*place) for place in _written(params)}
+        elif service == "kms" and params.get("KeyId") == self.audit_key:
+            self.counts["audit HMACs"] += 1
         elif service in ("sqs", "sns", "kms"):
             self.counts[f"{service.upper()} requests"] += 1
         if model.name == "Decrypt":
@@ -263,7 +272,8 @@ class Functions:
             create_table(table, dynamodb)
         session.client("s3").create_bucket(Bucket="files")
         session.client("s3").put_bucket_versioning(Bucket="files", VersioningConfiguration={"Status": "Enabled"})
-        key, lookup_key = (session.client("kms").create_key(KeySpec=spec, KeyUsage=use) for spec, use in KEYS.items())
+        kms = session.client("kms")
+        key, lookup_key, audit_key = (kms.create_key(KeySpec=spec, KeyUsage=use) for spec, use in KEYS)
         secrets = session.client("secretsmanager")
         secret = secrets.create_secret(Name="webhook", SecretString=json.dumps({"current": SIGNED_WITH}))["ARN"]
         topic = session.client("sns").create_topic(Name="events")["TopicArn"]
@@ -271,6 +281,8 @@ class Functions:
         self._s3, self._queue = session.client("s3"), session.resource("sqs").Queue(queue)
         os.environ |= {
             "PAYMENTS_TABLE": PAYMENTS.name,
+            "REFUNDS_TABLE": REFUNDS.name,
+            "BACKUP_BUCKET": "files",
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "AUDIT_TABLE": AUDIT_LOG.name,
             "DENIED_TABLE": DENIED_ATTEMPTS.name,
@@ -280,6 +292,7 @@ class Functions:
             "LIMITS_TABLE": LIMITS.name,
             "VAULT_KEY_ARN": key["KeyMetadata"]["Arn"],
             "EMAIL_HASH_KEY_ARN": lookup_key["KeyMetadata"]["Arn"],
+            "AUDIT_KEY_ARN": audit_key["KeyMetadata"]["Arn"],
             "AUTH_MODE": "none",
             "RATE_PER_IP_PER_MINUTE": str(DEV.rate_per_ip_per_minute),
             "GATEWAY_BACKLOG_LIMIT_SECONDS": str(DEV.gateway_backlog_limit_seconds),

@@ -32,6 +32,10 @@ class MemoryAuditStore:
         logged.extend(entries)
         self._payments.rows[payment_id] = replace(row, audited_version=last.sequence, audit_hash=last.hash)
 
+    def entry(self, payment_id: str, sequence: int) -> AuditEntry | None:
+        """One entry, None if there is none."""
+        return next((entry for entry in self.log.get(payment_id, []) if entry.sequence == sequence), None)
+
     def entries(self, payment_id: str) -> list[AuditEntry]:
         """All entries of a payment, oldest first."""
         return list(self.log.get(payment_id, []))

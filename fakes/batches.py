@@ -41,10 +41,15 @@ class MemoryBatchStore(MemoryDueIndex):
             self._entries[batch.batch_id] = _Entry(batch)
         return self._claim(batch.batch_id, None, BatchStatus.SPLITTING, claim)
 
-    def save_progress(self, batch_id: str, owner: str, progress: Progress, *, release: bool = False) -> None:
-        """Store the progress; `release` ends the claim. Raises NotClaimed if the claim is lost."""
+    def save_progress(
+        self, batch_id: str, owner: str, progress: Progress, *, until: datetime | None = None, release: bool = False
+    ) -> None:
+        """Store the progress; extend or end the claim. Raises NotClaimed if the claim is lost."""
         entry = self._owned(batch_id, owner, BatchStatus.SPLITTING)
         entry.batch = replace(entry.batch, progress=progress)
+        if until:
+            entry.until = iso(until)
+            entry.batch = replace(entry.batch, due_at=iso(until))
         if release:
             entry.until = ""
             entry.batch = replace(entry.batch, due_at=AT_ONCE)

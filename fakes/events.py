@@ -16,6 +16,8 @@ class MemoryEventStore(MemoryDueIndex):
     def __init__(self) -> None:
         self.events: dict[str, GatewayEvent] = {}
         self._looked_at: dict[str, datetime] = {}
+        self._known: dict[str, tuple[GatewayEvent, datetime | None, Due | None]] = {}
+        """The due times, each with what it was computed from: the simulation asks for all of them all the time."""
 
     def add(self, event: GatewayEvent) -> bool:
         """Store an event. False if it is already stored."""
@@ -50,9 +52,16 @@ class MemoryEventStore(MemoryDueIndex):
     def keys(self) -> Iterator[tuple[str, Due]]:
         """The due time of each parked event."""
         for event_id, event in self.events.items():
-            due = event_due(event, self._looked_at.get(event_id) or parse_iso(event.received_at))
+            due = self._due(event)
             if due:
                 yield event_id, due
+
+    def _due(self, event: GatewayEvent) -> Due | None:
+        looked_at, known = self._looked_at.get(event.event_id), self._known.get(event.event_id)
+        if known is None or known[0] is not event or known[1] is not looked_at:
+            due = event_due(event, looked_at or parse_iso(event.received_at))
+            known = self._known[event.event_id] = event, looked_at, due
+        return known[2]
 
     def parked(self) -> Iterator[GatewayEvent]:
         """The parked events, oldest first."""

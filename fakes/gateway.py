@@ -31,8 +31,10 @@ from payments.domain.errors import (
     RequiresAction,
 )
 from payments.domain.money import Money
+from payments.domain.refund_statuses import RefundStatus
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge, Listed, ListedCharge
+from payments.ports.refund_gateway import GatewayRefund, RefundOrder
 
 PAGE = 100
 """The number of charges on a page of the list."""
@@ -41,6 +43,8 @@ KEYS_KEPT_FOR = timedelta(hours=24)
 _WAITING = ("requires_action", "requires_payment_method")
 """The statuses of an intent that can still be paid, and can be canceled."""
 
+_COUNTED = (RefundStatus.PROCESSING, RefundStatus.REQUIRES_ACTION, RefundStatus.SUCCEEDED)
+"""The statuses of a refund that the gateway counts as refunded."""
 _OK = ""
 _AUTHENTICATE = "authentication_required"
 _BY_OUTCOME = {
@@ -83,7 +87,19 @@ class Fault:
 
     kind: FaultKind
     payment_id: str = ""
-    call: Literal["", "charge", "find", "charges_of", "listed", "ids_of", "cancel", "check_account"] = ""
+    call: Literal[
+        "",
+        "charge",
+        "find",
+        "charges_of",
+        "listed",
+        "ids_of",
+        "cancel",
+        "check_account",
+        "create_refund",
+        "refund",
+        "refunds_of",
+    ] = ""
     times: int = 1
     executes: bool = True
     retry_after_seconds: int = 1
@@ -116,8 +132,22 @@ class _Intent:
     error: str = ""
     failure: str = ""
     refunded: int = 0
-    """Refunded minor units."""
+    """Refunded minor units, also of refunds that the bank has not carried out yet."""
+    card: str = ""
     environment_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refund:
+    """One refund, as the gateway stores it."""
+
+    reference: str
+    charge: str
+    money: Money
+    status: RefundStatus
+    order: RefundOrder | None = None
+    """None for one that was made by hand."""
+    code: str = ""
 
 
 @dataclass(slots=True)
@@ -134,9 +164,9 @@ class _Method:
 class _Key:
     """An idempotency key: its first request, and the intent or the refusal that it answers with (None: a 500)."""
 
-    request: ChargeRequest
+    request: ChargeRequest | RefundOrder
     first_used: datetime
-    answer: _Intent | InvalidPayment | None
+    answer: _Intent | _Refund | InvalidPayment | None
 
 
 class MemoryGateway:
@@ -160,7 +190,9 @@ class MemoryGateway:
         self._tell = tell
         self._prefix = prefix
         self._numbers = count(1)
+        self._refund_numbers = count(1)
         self._intents: list[_Intent] = []
+        self._refunds: list[_Refund] = []
         self._keys: dict[str, _Key] = {}
         self._methods: dict[str, _Method] = {}
         self._faults: list[Fault] = []
@@ -301,6 +333,8 @@ class MemoryGateway:
             intent = self._intent(reference)
             if intent.status != "succeeded" or intent.refunded + minor_units > intent.money.minor_units:
                 return False
+            money = Money(minor_units, intent.money.currency)
+            self._refunds.append(_Refund(self._refund_reference(), reference, money, RefundStatus.SUCCEEDED))
             self._change(intent, refunded=intent.refunded + minor_units, event="charge.refunded")
             return True
 
@@ -320,8 +354,106 @@ class MemoryGateway:
             intent = self._intent(reference)
             if intent.refunded < minor_units:
                 return False
+            of_charge = [refund for refund in reversed(self._refunds) if refund.charge == reference]
+            same = (r for r in of_charge if r.status in _COUNTED and r.money.minor_units == minor_units)
+            if failed := next(same, None):
+                self._refunds[self._refunds.index(failed)] = replace(
+                    failed, status=RefundStatus.FAILED, code="declined"
+                )
             self._change(intent, refunded=intent.refunded - minor_units, event="refund.failed")
             return True
+
+    # Refunds of ours -------------------------------------------------------------------------------------------------
+
+    def create_refund(self, order: RefundOrder) -> GatewayRefund:
+        """Refund once for each key within 24 hours. Raises the errors of the port."""
+        with self._lock:
+            fault = self._strike("create_refund", order.payment_id)
+            key = self._keys.get(order.key)
+            if key is None or self._clock() - key.first_used >= KEYS_KEPT_FOR:
+                key = self._first_refund(order, fault)
+            elif key.request != order:
+                raise Conflict("idempotency_error", "the gateway has this refund id with other content")
+            if fault and fault.kind is FaultKind.ANSWER_LOST:
+                raise _no_answer()
+            if key.answer is None:
+                raise _answered_500()
+            if isinstance(key.answer, InvalidPayment):
+                raise key.answer
+            assert isinstance(key.answer, _Refund)  # noqa: S101
+            return self._shown(key.answer)  # as it was at first, as at Stripe
+
+    def refund_of(self, reference: str) -> GatewayRefund:
+        """The refund with this reference, for `MemoryRefunds`."""
+        with self._lock:
+            found = next((refund for refund in self._refunds if refund.reference == reference), None)
+            self._answers("refund", self._intent(found.charge).payment_id if found else "")
+            if found is None:
+                raise OutcomeUnknown("refund_not_found", "the gateway does not know the refund under our key")
+            return self._shown(found)
+
+    def refunds_of(self, charge: str) -> tuple[GatewayRefund, ...]:
+        """All refunds of a charge, newest first."""
+        with self._lock:
+            self._answers("refunds_of", self._intent(charge).payment_id)
+            return tuple(self._shown(refund) for refund in reversed(self._refunds) if refund.charge == charge)
+
+    def end_refund(self, reference: str, status: RefundStatus, code: str = "") -> bool:
+        """The bank carries out a refund, or cannot: then the money is back, also after a success. False if it ended."""
+        with self._lock:
+            refund = next(refund for refund in self._refunds if refund.reference == reference)
+            if refund.status not in _COUNTED or refund.status is status:
+                return False
+            self._refunds[self._refunds.index(refund)] = replace(refund, status=status, code=code)
+            intent = self._intent(refund.charge)
+            back = 0 if status in _COUNTED else refund.money.minor_units
+            event = "refund.failed" if status is RefundStatus.FAILED else "refund.updated"
+            self._change(intent, refunded=intent.refunded - back, event=event)
+            return True
+
+    @property
+    def refunds(self) -> list[GatewayRefund]:
+        """Every refund, oldest first. Takes no lock."""
+        return [self._shown(refund) for refund in self._refunds]
+
+    def _first_refund(self, order: RefundOrder, fault: Fault | None) -> _Key:
+        kind = fault.kind if fault else None
+        executes = fault is None or fault.executes
+        if kind is FaultKind.ANSWER_LOST and not executes:
+            raise _no_answer()
+        answer = self._refunded(order) if executes else None
+        key = _Key(order, self._clock(), None if kind is FaultKind.SERVER_ERROR else answer)
+        self._keys[order.key] = key
+        return key
+
+    def _refunded(self, order: RefundOrder) -> "_Refund | InvalidPayment":
+        intent = self._intent(order.charge)
+        left = intent.money.minor_units - intent.refunded
+        if not left:
+            return InvalidPayment("refunded_already", "the payment is refunded already")
+        if intent.status != "succeeded" or order.money.minor_units > left:
+            return InvalidPayment("more_than_left", "the amount is more than what is left of the payment")
+        status = RefundStatus.PROCESSING if intent.card == "pm_card_pendingRefund" else RefundStatus.SUCCEEDED
+        refund = _Refund(self._refund_reference(), order.charge, order.money, status, order)
+        self._refunds.append(refund)
+        self._change(intent, refunded=intent.refunded + order.money.minor_units, event="charge.refunded")
+        return refund
+
+    def _refund_reference(self) -> str:
+        return f"re_{next(self._refund_numbers)}"
+
+    def _shown(self, refund: _Refund) -> GatewayRefund:
+        order = refund.order
+        return GatewayRefund(
+            refund.reference,
+            refund.status,
+            refund.money,
+            self._intent(refund.charge).refunded,
+            refund_id=order.refund_id if order else "",
+            environment_id=order.environment_id if order else "",
+            reason=order.reason if order else "",
+            code=refund.code,
+        )
 
     def _searched(self, payment_id: str) -> list[_Intent]:
         """What the gateway's search returns: it ignores case, and shows an intent only after its lag."""
@@ -385,6 +517,7 @@ class MemoryGateway:
             raise _answered_500()
         if isinstance(key.answer, InvalidPayment):
             raise key.answer
+        assert isinstance(key.answer, _Intent)  # noqa: S101
         return key.answer
 
     def _card(self, request: ChargeRequest) -> str | InvalidPayment:
@@ -437,6 +570,7 @@ class MemoryGateway:
             error=failure,
             failure="" if failure == _AUTHENTICATE else failure,
             environment_id=request.environment_id,
+            card=card,
         )
         self._intents.append(intent)
         event = {"succeeded": "succeeded", "requires_payment_method": "payment_failed"}.get(status, status)

@@ -55,8 +55,26 @@ class MemoryPaymentStore(MemoryDueIndex):
             retried_as=current.retried_as,
             client_ip=current.client_ip,
             card_counters=current.card_counters,
+            reserved_minor_units=current.reserved_minor_units,
+            disputed_minor_units=current.disputed_minor_units,
             gateway_reference=payment.gateway_reference or current.gateway_reference,
             reference_digest=payment.reference_digest or current.reference_digest,
+        )
+
+    def book(self, payment: Payment) -> None:
+        """Replace what changes together with a refund, for the fake of the refunds table. Raises VersionConflict."""
+        current = self.rows.get(payment.payment_id)
+        if current is None or current.version != payment.version - 1:
+            raise VersionConflict(f"payment {payment.payment_id} is not at version {payment.version - 1}")
+        self.rows[payment.payment_id] = replace(
+            current,
+            status=payment.status,
+            version=payment.version,
+            updated_at=payment.updated_at,
+            history=payment.history,
+            refunded_minor_units=payment.refunded_minor_units,
+            reserved_minor_units=payment.reserved_minor_units,
+            disputed_minor_units=payment.disputed_minor_units,
         )
 
     def postpone(self, payment_id: str, until: datetime) -> None:

@@ -9,10 +9,12 @@ from lib.bindings import (
     TerraformOutput,
     TerraformStack,
 )
+from lib.features.anchors import Anchors
 from lib.features.backup import Backup
 from lib.features.batch import Batch
 from lib.features.rate_limits import RateLimits
 from lib.features.recovery import Recovery
+from lib.features.refunds import Refunds
 from lib.features.rest_api import RestApi
 from lib.features.second_factor import SecondFactor
 from lib.features.webhooks import Webhooks
@@ -41,23 +43,29 @@ class PaymentStack(TerraformStack):
         identity = Identity(self, settings, foundation.account_id) if with_tokens else None
         second_factor = SecondFactor(foundation, identity) if identity else None
 
+        # money that goes back
+        refunds = Refunds(foundation, workflow)
+
         # payments as a file, and the recovery of payments and files that did not finish
         batch = Batch(foundation, workflow, identity)
-        recovery = Recovery(foundation, workflow, batch)
+        recovery = Recovery(foundation, workflow, batch, refunds)
 
         # payments over REST, and what Stripe reports about them later
-        webhooks = Webhooks(foundation, workflow)
-        api = RestApi(foundation, workflow, webhooks, identity)
+        webhooks = Webhooks(foundation, workflow, refunds)
+        api = RestApi(foundation, workflow, refunds, webhooks, identity)
         RateLimits(foundation, api, identity)
 
-        # every table in a bucket, once a day
+        # every table in a bucket, once a day, and the heads of the audit log once an hour
         backup = Backup(foundation)
+        anchors = Anchors(foundation, workflow)
 
         Monitoring(
             foundation,
             backup=backup,
+            anchors=anchors,
             workflow=workflow,
             batch=batch,
+            refunds=refunds,
             recovery=recovery,
             webhooks=webhooks,
             api=api,
@@ -76,6 +84,7 @@ class PaymentStack(TerraformStack):
             batch_bucket=foundation.batch_files.name,
             backup_bucket=backup.bucket.name,
             payments_table=tables.payments.name,
+            refunds_table=tables.refunds.name,
             processing_status_table=tables.processing_status.name,
             audit_table=tables.audit_log.name,
             denied_table=tables.denied_attempts.name,
@@ -89,6 +98,7 @@ class PaymentStack(TerraformStack):
             payment_events_topic_arn=topics.payment_events.arn,
             alarms_topic_arn=topics.alarms.arn,
             state_machine_arn=workflow.arn,
+            refund_machine_arn=refunds.arn,
             gateway_secret_arn=secrets.gateway.arn,
             gateway_backlog_limit_seconds=str(settings.backlog_limit_seconds),
             gateway_slot_microseconds=foundation.gateway_rate["SLOT_MICROSECONDS"],
@@ -96,6 +106,10 @@ class PaymentStack(TerraformStack):
             webhook_secret_arn=secrets.webhook.arn,
             vault_key_arn=foundation.encryption.arn,
             lookup_key_arn=foundation.encryption.lookup_key.arn,
+            audit_key_arn=foundation.encryption.audit_key.arn,
+            anchor_key_arn=foundation.encryption.anchor_key.arn,
+            anchor_bucket=foundation.anchors.name,
+            audit_keep_days=str(settings.effective.audit_keep_days),
             webhook_url=f"{api.stage.invoke_url}/webhooks/stripe",
             dispatch_mapping_id=batch.queue.mapping.id,
             stripe_api_base=settings.stripe_api_base,

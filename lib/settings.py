@@ -70,6 +70,8 @@ class Environment:
     backup_read_units_per_second: int = 1000  # of all tables together, so that a backup never slows payments down
     backup_cold_days: int = 30  # then S3 keeps it as GLACIER_IR, which is read like any other object
     backup_keep_days: int = 365
+    audit_keep_days: int = 400  # how long anchors of the audit log are kept; its entries stay in their table
+    audit_lock_days: int = 1  # how long S3 refuses to delete or replace an anchor
     backup_lock_days: int = 0  # how long S3 refuses to delete or replace a backup; 0 is not at all
 
 
@@ -85,6 +87,8 @@ ENVIRONMENTS: dict[str, Environment] = {
         require_second_factor=True,
         force_destroy=False,
         backup_lock_days=30,
+        audit_keep_days=1100,
+        audit_lock_days=1096,
     ),
     # one machine: as dev, with the fake Stripe, which sets no limit; the rate is what two cores sustain
     "local": Environment(
@@ -346,6 +350,8 @@ class Settings(BaseSettings):
     backup_cold_days: Annotated[int, _between(1, 3650)] | None = None
     backup_keep_days: Annotated[int, _between(1, 3650)] | None = None
     backup_lock_days: Annotated[int, _between(0, 3650)] | None = None
+    audit_keep_days: Annotated[int, _between(365, 3650)] | None = None
+    audit_lock_days: Annotated[int, _between(1, 3650)] | None = None
 
     @model_validator(mode="after")
     def _production_is_protected(self) -> Self:
@@ -411,6 +417,16 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"BACKUP_KEEP_DAYS: {keep} is not allowed: backups are locked for {lock} days; allowed: "
                 f"{lock} to 3650, or a smaller BACKUP_LOCK_DAYS"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _anchors_are_kept_while_they_are_locked(self) -> Self:
+        lock, keep = self.effective.audit_lock_days, self.effective.audit_keep_days
+        if lock > keep:
+            raise ValueError(
+                f"AUDIT_KEEP_DAYS: {keep} is not allowed: anchors are locked for {lock} days; allowed: {lock} to 3650, "
+                "or a smaller AUDIT_LOCK_DAYS"
             )
         return self
 

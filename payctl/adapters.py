@@ -15,12 +15,15 @@ from payments.domain.recovery_timeouts import RecoveryTimeouts
 
 if TYPE_CHECKING:
     from payments.adapters.dynamodb.audit import DynamoAuditStore
+    from payments.adapters.dynamodb.backed_up_chains import BackedUpChains
     from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
     from payments.adapters.dynamodb.batches import DynamoBatchStore
     from payments.adapters.dynamodb.events import DynamoEventStore
     from payments.adapters.dynamodb.listing import DynamoPaymentListing
     from payments.adapters.dynamodb.payments import DynamoPaymentStore
+    from payments.adapters.dynamodb.refunds import DynamoRefundStore
     from payments.adapters.dynamodb.restored_rows import DynamoRestoreTarget
+    from payments.adapters.dynamodb.whole_log import DynamoWholeLog
     from payments.adapters.event_source_mapping import MappingDelivery
     from payments.adapters.kms import KmsFieldEncryptor
     from payments.adapters.lambda_functions import FunctionStarter
@@ -28,13 +31,16 @@ if TYPE_CHECKING:
     from payments.adapters.s3_erasures import S3ErasureLedger
     from payments.adapters.step_functions import StepFunctionsWorkflow
     from payments.adapters.stripe.gateway import StripeGateway
+    from payments.application.anchored_heads import AnchoredHeads
     from payments.application.gateway_rate_limiter import GatewayRateLimiter
+    from payments.application.verify_audit import AuditVerification
     from payments.ports.restore_target import RestoreProgress
 
 
 BACKED_UP_OUTPUTS = {
     "payment-processing-status": "processing_status_table",
     "payment-gateway-events": "gateway_events_table",
+    "payment-refunds": "refunds_table",
     "payments": "payments_table",
     "payment-audit-log": "audit_table",
     "customers": "customers_table",
@@ -59,6 +65,14 @@ def payments(stack: Stack, *, encrypts: bool = False) -> "DynamoPaymentStore":
     return DynamoPaymentStore(stack.client("dynamodb"), stack["payments_table"], key, timeouts(stack))
 
 
+def refunds(stack: Stack) -> "DynamoRefundStore":
+    """The refunds table."""
+    from payments.adapters.dynamodb.refunds import DynamoRefundStore
+
+    client = stack.client("dynamodb")
+    return DynamoRefundStore(client, stack["refunds_table"], stack["payments_table"], timeouts(stack))
+
+
 def listing(stack: Stack) -> "DynamoPaymentListing":
     """The lists of payments."""
     from payments.adapters.dynamodb.listing import DynamoPaymentListing
@@ -78,6 +92,59 @@ def audit_log(stack: Stack) -> "DynamoAuditStore":
     from payments.adapters.dynamodb.audit import DynamoAuditStore
 
     return DynamoAuditStore(stack.client("dynamodb"), stack["audit_table"], stack["payments_table"])
+
+
+def anchored_heads(stack: Stack) -> "AnchoredHeads":
+    """The anchors of the audit log, verified with their key."""
+    from payments.adapters.kms import KmsChainSigner
+    from payments.adapters.s3_anchors import S3AnchorStore
+    from payments.application.anchored_heads import AnchoredHeads
+
+    store = S3AnchorStore(stack.client("s3"), stack["anchor_bucket"])
+    signer = KmsChainSigner(stack.client("kms"), stack["anchor_key_arn"])
+    return AnchoredHeads(store, signer, utc_now, timedelta(days=int(stack["audit_keep_days"])))
+
+
+def audit_verification(stack: Stack) -> "AuditVerification":
+    """The verification of the audit log. The operator needs permission to verify with both keys."""
+    from payments.adapters.kms import KmsChainSigner
+    from payments.application.chain_heads import ChainHeads
+    from payments.application.verify_audit import AuditVerification
+
+    log, anchored = audit_log(stack), anchored_heads(stack)
+    signer = KmsChainSigner(stack.client("kms"), stack["audit_key_arn"])
+    return AuditVerification(payments(stack), log, ChainHeads(signer, log.entry, anchored.was_first), anchored)
+
+
+def backed_up_chains(stack: Stack) -> "BackedUpChains":
+    """The check of the audit chains of a backup, with the signatures of their heads."""
+    from payments.adapters.dynamodb.backed_up_chains import BackedUpChains
+    from payments.adapters.kms import KmsChainSigner
+    from payments.application.chain_heads import ChainHeads
+
+    if "audit_key_arn" not in stack.outputs:
+        return BackedUpChains()  # a stack of before
+    signer = KmsChainSigner(stack.client("kms"), stack["audit_key_arn"])
+    return BackedUpChains(ChainHeads(signer, audit_log(stack).entry).fault_of)
+
+
+def whole_audit_log(stack: Stack) -> "DynamoWholeLog":
+    """The audit log and the payments as a whole."""
+    from payments.adapters.dynamodb.whole_log import DynamoWholeLog
+
+    return DynamoWholeLog(stack.client("dynamodb"), stack["audit_table"], stack["payments_table"])
+
+
+def anchor(stack: Stack) -> "FunctionStarter":
+    """The function that writes anchors."""
+    from payments.adapters.lambda_functions import FunctionStarter
+
+    return FunctionStarter(stack.client("lambda"), f"payment-anchor-{stack.name}")
+
+
+def next_anchor(stack: Stack) -> int:
+    """The number of the anchor that is written next: it has no file yet."""
+    return anchored_heads(stack).next_number()
 
 
 def encryptor(stack: Stack) -> "KmsFieldEncryptor":

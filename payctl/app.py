@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from payctl import (
+    audit,
     backup,
     backup_find,
     backup_restore,
@@ -26,6 +27,7 @@ from payctl import (
     payment,
     payment_list,
     recheck,
+    refund,
     retry,
     review,
     show,
@@ -104,6 +106,7 @@ one_payment.command("retry")(retry.retry_payment)
 one_payment.command()(review.approve)
 one_payment.command()(review.reject)
 app.add_typer(one_payment, name="payment")
+app.add_typer(refund.app, name="refund")
 batch_switch.add_to(batch.app)
 batch.app.command("retry")(batch_retry.retry_batch)
 app.add_typer(batch.app, name="batch")
@@ -111,6 +114,7 @@ backup.app.command("find")(backup_find.find_in_backup)
 backup.app.command("restore")(backup_restore.restore)
 backup.app.command("resume")(backup_resume.resume)
 app.add_typer(backup.app, name="backup")
+app.add_typer(audit.app, name="audit")
 app.add_typer(customer.app, name="customer")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(gateway.app, name="gateway")

@@ -71,7 +71,7 @@ def verify(context: typer.Context, timestamp: Timestamp = "", json: Json = False
     manifest = complete(store, timestamp)
     with show.bar("verifying", len(parts_of(manifest))) as advance:
         problems = []
-        for problem in problems_of_parts(store, manifest):
+        for problem in problems_of_parts(store, manifest, adapters.backed_up_chains(stack).faults):
             problems += [problem] if problem else []
             advance()
     problems += contradictions(manifest, [table.name for table in BACKED_UP])

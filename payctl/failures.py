@@ -13,6 +13,7 @@ class Exit(IntEnum):
     STILL_OPEN = 4
     SOME_REFUSED = 5
     NONE_FOUND = 6
+    TAMPERED = 6
     NOT_SETTLED = 7
 
 
@@ -23,7 +24,7 @@ MEANING: dict[Exit, str] = {
     Exit.NOT_CHARGED: "ended, and a payment was provably not charged (declined, rejected, failed): its status says why",
     Exit.STILL_OPEN: "still in progress (pending, processing); no payment is lost, check again, do not send it anew",
     Exit.SOME_REFUSED: "done, except for the refused items: each gives its reason",
-    Exit.NONE_FOUND: "nothing was done: no message matches the selection",
+    Exit.NONE_FOUND: "nothing was done: no message matches the selection; of `audit verify`: tampered with",
     Exit.NOT_SETTLED: "not settled (in_review, requires_action, unknown): it may be charged, do not send it anew",
 }
 """The meaning of each exit code: the help text of `payctl`, and the table in docs/payctl.md."""

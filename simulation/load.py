@@ -16,6 +16,7 @@ from typing import Any
 from fakes.audit import MemoryAuditStore
 from fakes.batch_breaker import MemoryBreakerStore
 from fakes.batches import MemoryBatchStore
+from fakes.chain_signer import MemoryChainSigner
 from fakes.customers import MemoryCustomerStore
 from fakes.events import MemoryEventStore
 from fakes.field_encryptor import MemoryFieldEncryptor
@@ -32,6 +33,7 @@ from payments.application.audit import audit
 from payments.application.backlog import BacklogFull, BacklogLimit
 from payments.application.batch.dispatch import Dispatcher, ShortOfTime
 from payments.application.batch.switches import Switches
+from payments.application.chain_heads import ChainHeads
 from payments.application.charge import Charging
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.steps import charge_step, record_step, validate_step
@@ -258,7 +260,7 @@ class Load:
 
     def _audited(self, payment_id: str, log: MemoryAuditStore) -> dict[str, Any]:
         payment = require(self.store, payment_id)
-        audit(payment, log=log)
+        audit(payment, log=log, heads=ChainHeads(MemoryChainSigner(), log.entry))
         return {"payment_id": payment_id, "status": payment.status, "event": payment_event(payment)}
 
     def _function(self, name: str, handler: Callable[[Any], Any]) -> Callable[[Any], Task]:

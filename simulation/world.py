@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from unittest.mock import patch
 from fakes.audit import MemoryAuditStore
 from fakes.batch_breaker import MemoryBreakerStore
 from fakes.batches import MemoryBatchStore
+from fakes.chain_signer import MemoryChainSigner
 from fakes.customers import MemoryCustomerStore
 from fakes.events import MemoryEventStore
 from fakes.field_encryptor import MemoryFieldEncryptor
@@ -39,6 +41,7 @@ from payments.application.batch.switch_batch import switch_batch
 from payments.application.batch.switches import Switches
 from payments.application.batch_breaker import BatchBreaker
 from payments.application.cancel import NotPending, cancel
+from payments.application.chain_heads import ChainHeads
 from payments.application.charge import Charging
 from payments.application.charge_list import SLOTS_A_PAGE, ChargeList
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
@@ -213,9 +216,11 @@ class World:
             slot_length(25, 8),
         )
         log = effects.of("audit_log", self.audit_log, once=("append",))
+        # not through effects: it reads entries that never change, and computes
+        heads = ChainHeads(MemoryChainSigner(), self.audit_log.entry)
 
         def finish(payment: Payment) -> None:
-            audit(payment, log=log)
+            audit(payment, log=log, heads=heads)
             batches.close_row(payment)
 
         self.canceler = BatchCanceler(payments, batches, finish, effects.of("sns", self).publish, clock)
@@ -236,7 +241,7 @@ class World:
             "record": lambda event, _: {
                 "payment_id": record_step(event, store=payments, events=events, clock=clock).payment_id
             },
-            "audit": lambda event, _: audit_step(event, store=payments, log=log, rows=rows),
+            "audit": lambda event, _: audit_step(event, store=payments, log=log, heads=heads, rows=rows),
             "split": self.split,
             "dispatch": self.dispatch,
             "report": self.report,
@@ -425,6 +430,11 @@ class _OneByOne:
 
     def map(self, function: Any, *items: Any) -> Iterator[Any]:
         return iter([function(*some) for some in zip(*items, strict=False)])
+
+    def submit(self, function: Any, *arguments: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(function(*arguments))
+        return done
 
 
 @contextmanager

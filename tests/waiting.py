@@ -8,6 +8,11 @@ from payctl.deadline import Deadline
 PATIENCE_SECONDS = 120
 """A wait fails after so many seconds without progress."""
 
+SHARE_OF_A_PAUSE = 0.1
+LONGEST_PAUSE_SECONDS = 0.5
+"""The pauses between two reads grow: a tenth of the time waited so far, up to this. Each read of a stack costs an
+invocation, and on a busy machine those that wait would slow down what they wait for."""
+
 
 def eventually[T](
     waits_for: str,
@@ -17,13 +22,13 @@ def eventually[T](
     every: float = 0.05,
     progress: Callable[[T | None], object] = repr,
 ) -> T:
-    """Read until a value is wanted, and return it. None is never wanted.
+    """Read until a value is wanted, and return it. None is never wanted. `every` is the first pause in seconds.
 
     Fails if the progress does not change for `seconds`, and says what it waited for. The progress is the value, unless
     `progress` makes it from the value: a value that goes back and forth is no progress. Any other error that ends the
     wait, such as the time limit of the test, has the same text as a note.
     """
-    deadline = Deadline(seconds, waits_for)
+    deadline, began = Deadline(seconds, waits_for), time.monotonic()
     try:
         while True:
             value = read()
@@ -31,7 +36,8 @@ def eventually[T](
                 return value
             if deadline.over(progress(value)):
                 break
-            time.sleep(every)
+            grown = min(SHARE_OF_A_PAUSE * (time.monotonic() - began), LONGEST_PAUSE_SECONDS)
+            time.sleep(max(every, grown))
     except BaseException as error:
         error.add_note(deadline.report)
         raise

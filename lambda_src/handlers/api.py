@@ -11,18 +11,20 @@ from typing import Any
 from payments.adapters import aws_clients as aws
 from payments.adapters.cognito import CognitoUsers
 from payments.adapters.dynamodb.access_log import DynamoAccessLog
+from payments.adapters.dynamodb.audit import DynamoAuditStore
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.customers import DynamoCustomerStore
 from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
 from payments.adapters.dynamodb.limits import DynamoLimitStore
 from payments.adapters.dynamodb.listing import DynamoPaymentListing
+from payments.adapters.dynamodb.refunds import DynamoRefundStore
 from payments.adapters.dynamodb.slots import DynamoSlotStore
 from payments.adapters.dynamodb.tokens import DynamoTokenStore
 from payments.adapters.kms import KmsEmailHasher, KmsFieldEncryptor, KmsTextHasher
 from payments.adapters.s3_erasures import S3ErasureLedger
 from payments.adapters.secrets_manager import GatewayKey
-from payments.adapters.step_functions import StepFunctionsWorkflow
+from payments.adapters.step_functions import StepFunctionsRefunds, StepFunctionsWorkflow, refund_machine_of
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.adapters.stripe.next_actions import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, StripeNextActions
 from payments.adapters.stripe.saved_methods import StripeSavedMethods
@@ -37,6 +39,7 @@ from payments.application.rate_limited_charge_finder import RateLimitedChargeFin
 from payments.application.rate_limited_next_actions import RateLimitedNextActions
 from payments.application.rate_limited_reference_lookup import RateLimitedReferenceLookup
 from payments.application.rate_limited_saved_methods import RateLimitedSavedMethods
+from payments.application.request_refund import RefundRequests
 from payments.application.searchable_metadata import SearchableMetadata
 from payments.application.velocity import Addresses, MerchantTable, Velocity
 from payments.config import setting
@@ -52,7 +55,18 @@ from payments.observability.metrics import PAYMENTS_ACCEPTED, count, count_cance
 from payments.ports.erasure_ledger import LedgerUnavailable
 from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.ports.limit_store import LimitsUnavailable
-from payments.rest import batches, customers, legacy, listing, payments, retries, saved_methods, tokens
+from payments.rest import (
+    audit,
+    batches,
+    customers,
+    legacy,
+    listing,
+    payments,
+    refunds,
+    retries,
+    saved_methods,
+    tokens,
+)
 from payments.rest.access import require_role
 from payments.rest.denied_access import record_denied
 from payments.rest.http import Problem, answer, header, problem_answer
@@ -64,8 +78,13 @@ OPERATIONS: dict[str, Callable[[Request, Services], dict[str, Any]]] = {
     "POST /payments": payments.create_payment,
     "GET /payments": listing.list_payments,
     "GET /payments/{payment_id}": payments.get_payment,
+    "GET /payments/{payment_id}/audit": audit.list_audit_entries,
     "POST /payments/{payment_id}/cancel": payments.cancel_payment,
     "POST /payments/{payment_id}/retry": retries.retry_payment,
+    "POST /payments/{payment_id}/refunds": refunds.create_refund,
+    "GET /payments/{payment_id}/refunds": refunds.list_payment_refunds,
+    "GET /refunds": refunds.list_refunds,
+    "GET /refunds/{refund_id}": refunds.get_refund,
     "POST /batches/{batch_id}/pause": batches.pause_batch,
     "POST /batches/{batch_id}/resume": batches.resume_batch,
     "POST /batches/{batch_id}/cancel": batches.cancel_batch,
@@ -126,6 +145,12 @@ stored_customers = DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE"))
 services = Services(
     payments=store,
     listing=DynamoPaymentListing(dynamodb, setting("PAYMENTS_TABLE")),
+    refunds=RefundRequests(
+        store,
+        DynamoRefundStore(dynamodb, setting("REFUNDS_TABLE"), setting("PAYMENTS_TABLE"), timeouts),
+        StepFunctionsRefunds(aws.step_functions(), refund_machine_of(setting("STATE_MACHINE_ARN"))),
+        encryptor,
+    ),
     batches=batch_store,
     customers=stored_customers,
     erasures=S3ErasureLedger(cache(aws.s3), setting("BACKUP_BUCKET")),
@@ -154,6 +179,7 @@ services = Services(
     access_log=DynamoAccessLog(
         dynamodb, setting("DENIED_TABLE"), timedelta(days=int(setting("DENIED_RETENTION_DAYS")))
     ),
+    audit_log=DynamoAuditStore(dynamodb, setting("AUDIT_TABLE"), setting("PAYMENTS_TABLE")),
     ids=IdRules(Merchants.parse(setting("MERCHANTS", "")), store, stored_customers, batch_store.former_of),
     users=CognitoUsers(aws.cognito(), setting("USER_POOL_ID", "")),
     next_actions=RateLimitedNextActions(

@@ -7,6 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.adapters import aws_clients as aws
 from payments.adapters.dynamodb.backed_up import BACKED_UP, LEFT_OUT, MAY_SHRINK, schema_version
+from payments.adapters.dynamodb.backed_up_chains import BackedUpChains
 from payments.adapters.dynamodb.table_scan import DynamoTableScan
 from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
@@ -16,6 +17,7 @@ from payments.adapters.dynamodb.tables import (
     GATEWAY_EVENTS,
     PAYMENTS,
     PROCESSING_STATUS,
+    REFUNDS,
     TOKENS,
 )
 from payments.adapters.lambda_functions import FunctionStarter
@@ -32,6 +34,7 @@ from payments.observability.metrics import BACKUPS_SHORT, BACKUPS_UNVERIFIABLE, 
 DEPLOYED = {
     PROCESSING_STATUS.name: setting("PROCESSING_STATUS_TABLE"),
     GATEWAY_EVENTS.name: setting("GATEWAY_EVENTS_TABLE"),
+    REFUNDS.name: setting("REFUNDS_TABLE"),
     PAYMENTS.name: setting("PAYMENTS_TABLE"),
     AUDIT_LOG.name: setting("AUDIT_TABLE"),
     CUSTOMERS.name: setting("CUSTOMERS_TABLE"),
@@ -87,6 +90,7 @@ def _verify(event: dict[str, Any], seconds_left: Any) -> None:
     verify = VerifyRun(
         store,
         tables,
+        BackedUpChains().faults,
         utc_now,
         lambda start, problems: itself({"verify": timestamp, "start": start, "problems": problems}),
     )

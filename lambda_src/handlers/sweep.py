@@ -13,19 +13,21 @@ from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.events import DynamoEventStore
 from payments.adapters.dynamodb.lease import DynamoLease
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.dynamodb.refunds import DynamoRefundStore
 from payments.adapters.dynamodb.slots import DynamoSlotStore
 from payments.adapters.event_source_mapping import MappingDelivery
 from payments.adapters.kms import KmsFieldEncryptor
 from payments.adapters.lambda_functions import FunctionStarter
 from payments.adapters.secrets_manager import GatewayKey
 from payments.adapters.sqs import SqsPaymentQueue
-from payments.adapters.step_functions import StepFunctionsWorkflow
+from payments.adapters.step_functions import StepFunctionsRefunds, StepFunctionsWorkflow, refund_machine_of
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.application.batch.close_rows import BatchRows
 from payments.application.charge_list import SLOTS_A_PAGE, ChargeList
 from payments.application.gateway_rate_limiter import GatewayRateLimiter
 from payments.application.guarded_gateway import GuardedGateway
 from payments.application.recover import PaymentRecovery
+from payments.application.recover_refunds import RefundRecovery
 from payments.application.webhooks import Webhooks
 from payments.config import setting
 from payments.domain.clock import utc_now
@@ -42,6 +44,7 @@ from payments.observability.metrics import (
     PAUSED_BY_OPERATOR,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
+    REFUNDS_TO_LOOK_AT,
     count,
     count_backlog,
 )
@@ -55,6 +58,7 @@ METRICS = {
     "batches_held": BATCHES_HELD,
     "contradicting_events": CONTRADICTING_EVENTS,
     "batches_stuck": BATCHES_STUCK,
+    "refunds_to_look_at": REFUNDS_TO_LOOK_AT,
 }
 """Findings that an operator must know → the metric whose alarm fires."""
 
@@ -68,6 +72,8 @@ payments = DynamoPaymentStore(dynamodb, setting("PAYMENTS_TABLE"), timeouts=time
 batches = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))
 events = DynamoEventStore(dynamodb, setting("GATEWAY_EVENTS_TABLE"))
 workflow = StepFunctionsWorkflow(aws.step_functions(), setting("STATE_MACHINE_ARN"))
+refund_workflow = StepFunctionsRefunds(aws.step_functions(), refund_machine_of(setting("STATE_MACHINE_ARN")))
+refunds = DynamoRefundStore(dynamodb, setting("REFUNDS_TABLE"), setting("PAYMENTS_TABLE"), timeouts)
 encryptor = KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN"))
 key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=setting("GATEWAY_MODE"))
 report = FunctionStarter(functions, setting("REPORT_FUNCTION"))
@@ -108,7 +114,9 @@ recovery = PaymentRecovery(
     events=events,
     queue=SqsPaymentQueue(aws.sqs(), setting("PAYMENT_QUEUE_URL")),
     workflow=workflow,
-    webhooks=Webhooks(events, payments, workflow, utc_now, encryptor, setting("ENVIRONMENT_ID")),
+    webhooks=Webhooks(
+        events, payments, workflow, utc_now, encryptor, setting("ENVIRONMENT_ID"), refunds=refund_workflow
+    ),
     gateway=gateway,
     charge_list=ChargeList(gateway, payments, encryptor, pages, utc_now, timeouts),
     breaker=DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")),
@@ -122,6 +130,7 @@ recovery = PaymentRecovery(
     timeouts=timeouts,
     slot=slot,
     at_end_of_hold={"reject": Verdict.EXPIRED, "approve": Verdict.RELEASED}[setting("FRAUD_HOLD_OUTCOME")],
+    refunds=RefundRecovery(refunds, refund_workflow, utc_now, timeouts),
     on_error=failures.append,
     on_found=note,
     on_backlog=lambda kind, backlog: count_backlog(kind, backlog, utc_now()),

@@ -9,7 +9,7 @@ from payments.adapters.dynamodb.events import DynamoEventStore
 from payments.adapters.dynamodb.instrumented_payments import InstrumentedPaymentStore
 from payments.adapters.kms import KmsFieldEncryptor
 from payments.adapters.secrets_manager import WebhookSecrets
-from payments.adapters.step_functions import StepFunctionsWorkflow
+from payments.adapters.step_functions import StepFunctionsRefunds, StepFunctionsWorkflow, refund_machine_of
 from payments.adapters.stripe.webhook import BadSignature, EventOfOtherMode, UnreadableEvent, verified_event
 from payments.application.first_cards import FirstCards
 from payments.application.open_mark import OpenMark
@@ -34,6 +34,7 @@ webhooks = Webhooks(
     encryptor=encryptor,
     environment_id=setting("ENVIRONMENT_ID"),
     is_open=mark.is_open,
+    refunds=StepFunctionsRefunds(aws.step_functions(), refund_machine_of(setting("STATE_MACHINE_ARN"))),
 )
 first_cards = FirstCards(
     DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE")), encryptor, utc_now, setting("ENVIRONMENT_ID")

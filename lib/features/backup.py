@@ -1,17 +1,9 @@
 """Backups of all tables: once a day, by the only function that reads whole tables, into a bucket of their own."""
 
 from lib import package
-from lib.bindings import (
-    Construct,
-    IamRole,
-    IamRolePolicy,
-    LambdaFunctionRecursionConfig,
-    SchedulerSchedule,
-)
+from lib.bindings import LambdaFunctionRecursionConfig
 from lib.foundation.foundation import Foundation
-from lib.foundation.functions import Function
-from lib.iam import allow, assumed_by, document, waive
-from lib.settings import Settings
+from lib.foundation.schedules import FunctionSchedule
 from payments.domain.backup import BACKUPS
 
 
@@ -24,6 +16,7 @@ class Backup:
         backed_up = (
             tables.processing_status,
             tables.gateway_events,
+            tables.refunds,
             tables.payments,
             tables.audit_log,
             tables.customers,
@@ -57,36 +50,4 @@ class Backup:
             function_name=backup.function.function_name,
             recursive_loop="Allow",
         )
-        _Schedule(foundation.scope, settings, backup)
-
-
-class _Schedule(Construct):
-    """Invokes the backup function every so many hours, with a role that may invoke it and nothing else."""
-
-    def __init__(self, scope: Construct, settings: Settings, function: Function) -> None:
-        super().__init__(scope, "backup_schedule")
-        name = settings.name("payment-backup-schedule")
-        role = IamRole(self, "role", name=name, assume_role_policy=assumed_by("scheduler.amazonaws.com"))
-        policy = IamRolePolicy(
-            self,
-            "policy",
-            name="permissions",
-            role=role.name,
-            policy=document(allow(["lambda:InvokeFunction"], [function.arn])),
-        )
-        hours = settings.effective.backup_every_hours
-        schedule = SchedulerSchedule(
-            self,
-            "schedule",
-            name=name,
-            schedule_expression="rate(1 hour)" if hours == 1 else f"rate({hours} hours)",
-            flexible_time_window={"mode": "OFF"},
-            target={
-                "arn": function.arn,
-                "role_arn": role.arn,
-                "input": "{}",
-                "retry_policy": {"maximum_retry_attempts": 3, "maximum_event_age_in_seconds": 3600},
-            },
-            depends_on=[policy],
-        )
-        waive(schedule, CKV_AWS_297="it carries no data: the function reads the tables")
+        FunctionSchedule(foundation.scope, settings, backup, settings.effective.backup_every_hours)

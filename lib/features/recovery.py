@@ -2,6 +2,7 @@
 
 from lib.bindings import Construct, IamRole, IamRolePolicy, LambdaFunctionEventInvokeConfig, SchedulerSchedule
 from lib.features.batch import Batch
+from lib.features.refunds import Refunds
 from lib.features.workflow import Workflow
 from lib.foundation.foundation import Foundation
 from lib.foundation.functions import Function
@@ -14,7 +15,7 @@ from payments.adapters.dynamodb.tables import BY_BATCH, BY_DUE, BY_PARKED, BY_UN
 class Recovery:
     """The sweep function and its schedule."""
 
-    def __init__(self, foundation: Foundation, workflow: Workflow, batch: Batch) -> None:
+    def __init__(self, foundation: Foundation, workflow: Workflow, batch: Batch, refunds: Refunds) -> None:
         tables, queue = foundation.tables, batch.queue
         self.sweep = sweep = foundation.function(
             "sweep",
@@ -25,6 +26,7 @@ class Recovery:
             **workflow.environment,
             **queue.environment,
             **foundation.gateway,
+            **tables.refunds.environment,
             **tables.payments.environment,
             **tables.processing_status.environment,
             **tables.gateway_events.environment,
@@ -49,6 +51,9 @@ class Recovery:
         tables.gateway_events.grant(sweep, "GetItem", "UpdateItem")
         tables.gateway_events.grant_index(sweep, BY_DUE)
         tables.gateway_events.grant_index(sweep, BY_PARKED)
+        tables.refunds.grant(sweep, "GetItem", "UpdateItem")
+        tables.refunds.grant_index(sweep, BY_DUE)
+        refunds.grant_start(sweep)
         tables.controls.grant(sweep, "GetItem", "UpdateItem")
         workflow.grant_start(sweep)
         queue.grant_send(sweep)

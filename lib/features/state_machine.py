@@ -10,7 +10,7 @@ from payments.domain.errors import POLICIES, UNEXPECTED, Policy
 State = dict[str, Any]
 
 # more than the function's own time-out, so that no invocation is still running when its retry starts
-_GRACE_SECONDS = 5
+GRACE_SECONDS = 5
 
 
 class Step(NamedTuple):
@@ -47,7 +47,7 @@ def definition(validate: Step, charge: Step, record: Step, audit: Step, topic_ar
             "Type": "Task",
             "Comment": comment,
             "Resource": step.arn,
-            "TimeoutSeconds": step.timeout_seconds + _GRACE_SECONDS,
+            "TimeoutSeconds": step.timeout_seconds + GRACE_SECONDS,
             "Retry": retries,
             **more,
         }

@@ -1,5 +1,6 @@
 """Stripe's webhook events: each is stored, and starts the workflow of its payment."""
 
+from lib.features.refunds import Refunds
 from lib.features.workflow import Workflow
 from lib.foundation.foundation import Foundation
 
@@ -7,7 +8,7 @@ from lib.foundation.foundation import Foundation
 class Webhooks:
     """The webhook function. `rest_api` serves it at the route that the contract gives to `x-function: webhook`."""
 
-    def __init__(self, foundation: Foundation, workflow: Workflow) -> None:
+    def __init__(self, foundation: Foundation, workflow: Workflow, refunds: Refunds) -> None:
         tables, secret = foundation.tables, foundation.secrets.webhook
         self.webhook = foundation.function(
             "webhook",
@@ -31,4 +32,5 @@ class Webhooks:
         foundation.encryption.grant_fields(self.webhook, "event_id", "GenerateDataKey")
         foundation.encryption.grant_fields(self.webhook, "customer_id", "GenerateDataKey")
         workflow.grant_start(self.webhook)
+        refunds.grant_start(self.webhook)
         secret.grant_read(self.webhook)

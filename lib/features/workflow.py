@@ -12,6 +12,7 @@ from lib.foundation.logs import log_group
 from lib.iam import Grantee, allow, assumed_by, document, waive
 from lib.settings import EXPRESS_WAIT_SECONDS, Settings
 from payments.adapters.dynamodb.payment_writes import Write
+from payments.domain.anchor import FIRST
 
 
 class Workflow:
@@ -118,11 +119,16 @@ class Workflow:
             **tables.payments.environment,
             **tables.processing_status.environment,
             **base.report_function,
+            **base.audit_signatures,
             **base.suffix,
         )
         tables.payments.grant(audit, "GetItem")
         tables.payments.grant_writes(audit, Write.MARK_AUDITED, Write.CLOSE_ROW)
-        tables.audit_log.grant(audit, "PutItem")
+        tables.audit_log.grant(audit, "GetItem", "PutItem")
+        audit.allow(["kms:GenerateMac", "kms:VerifyMac"], [base.encryption.audit_key.arn])
+        # a head from before signatures existed counts only if the first anchor lists it
+        audit.allow(["kms:VerifyMac"], [base.encryption.anchor_key.arn])
+        base.anchors.grant(audit, FIRST, "GetObject")
         tables.processing_status.grant(audit, "Query", "UpdateItem")
         return audit
 

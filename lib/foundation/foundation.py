@@ -12,6 +12,7 @@ from lib.foundation.secrets import Secrets
 from lib.foundation.storage import Bucket, Cold, Tables
 from lib.iam import waive
 from lib.settings import Settings
+from payments.domain.anchor import LATER
 from payments.domain.backup import BACKUPS
 from payments.domain.batch.state import INCOMING, REPORTING, RESULTS
 from payments.domain.gateway_slots import slot_length
@@ -31,6 +32,7 @@ class Foundation:
     encryption: Encryption
     tables: Tables
     batch_files: Bucket
+    anchors: Bucket
     backups: Bucket
     notifications: Notifications
     secrets: Secrets
@@ -47,6 +49,17 @@ class Foundation:
 
         tables = Tables(scope, settings, encryption)
         batch_files = bucket("payment-batch-files", {INCOMING: 90, RESULTS: 365, REPORTING: 7})
+        anchors = Bucket(
+            scope,
+            "payment-anchors",
+            settings,
+            encryption,
+            account_id,
+            expire_days={LATER: settings.effective.audit_keep_days},
+            old_versions_days=30,
+            lock_days=settings.effective.audit_lock_days,
+        )
+        waive(anchors.bucket, CKV2_AWS_62="no event follows an anchor: payctl audit verify reads them")
         artifacts = bucket("payment-artifacts", {})
         waive(artifacts.bucket, CKV2_AWS_62="no event follows an upload of code: each function names its file")
         return cls(
@@ -56,6 +69,7 @@ class Foundation:
             encryption=encryption,
             tables=tables,
             batch_files=batch_files,
+            anchors=anchors,
             backups=_backups(scope, settings, encryption, account_id),
             notifications=Notifications(scope, settings, encryption, account_id),
             secrets=Secrets(scope, settings, encryption),
@@ -136,6 +150,19 @@ class Foundation:
     def audit_function(self) -> dict[str, str]:
         """The name of the audit function, the only writer of the audit log. Others have it audit a payment."""
         return {"AUDIT_FUNCTION": function_name(self.settings, "audit")}
+
+    @property
+    def audit_signatures(self) -> dict[str, str]:
+        """What the audit log is signed and verified with: its key, and the anchors with theirs."""
+        return {"AUDIT_KEY_ARN": self.encryption.audit_key.arn, **self.anchor_signatures}
+
+    @property
+    def anchor_signatures(self) -> dict[str, str]:
+        """The bucket of anchors, and their key."""
+        return {
+            "ANCHOR_KEY_ARN": self.encryption.anchor_key.arn,
+            "ANCHOR_BUCKET": self.anchors.name,
+        }
 
     def function_arn(self, name: str) -> str:
         """A function's ARN by its name, where a reference to the function would be a cycle."""

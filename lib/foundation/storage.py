@@ -38,6 +38,7 @@ from payments.adapters.dynamodb.tables import (
     LIMITS,
     PAYMENTS,
     PROCESSING_STATUS,
+    REFUNDS,
     TOKENS,
     Table,
 )
@@ -101,11 +102,12 @@ class PaymentTable(Construct):
 
 
 class Tables(Construct):
-    """All tables, one attribute each: first the three of the core, then the others."""
+    """All tables, one attribute each: first those of the core, then the others."""
 
     def __init__(self, scope: Construct, settings: Settings, encryption: Encryption) -> None:
         super().__init__(scope, "tables")
         self.payments = PaymentTable(self, PAYMENTS, "PAYMENTS_TABLE", settings, encryption)
+        self.refunds = PaymentTable(self, REFUNDS, "REFUNDS_TABLE", settings, encryption)
         self.processing_status = PaymentTable(self, PROCESSING_STATUS, "PROCESSING_STATUS_TABLE", settings, encryption)
         self.audit_log = PaymentTable(self, AUDIT_LOG, "AUDIT_TABLE", settings, encryption)
         self.denied_attempts = PaymentTable(self, DENIED_ATTEMPTS, "DENIED_TABLE", settings, encryption)

@@ -14,6 +14,8 @@ from lib.foundation.notifications import Notifications
 from lib.settings import Settings
 from payments.domain.statuses import Status
 from payments.observability.metrics import (
+    ANCHORS_WRITTEN,
+    AUDIT_BROKEN,
     BACKUPS_SHORT,
     BACKUPS_UNVERIFIABLE,
     BACKUPS_VERIFIED,
@@ -30,6 +32,7 @@ from payments.observability.metrics import (
     PAUSED_BY_OPERATOR,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
+    REFUNDS_TO_LOOK_AT,
     SUSPICIOUS_DECLINES,
 )
 
@@ -241,6 +244,13 @@ def alarms(
             [ours(BATCHES_STUCK)],
         ),
         Alarm(
+            "refunds-need-attention",
+            "refunds failed after they had succeeded, or have had no answer for an hour: their payers wait for money",
+            1,
+            120,
+            [ours(REFUNDS_TO_LOOK_AT)],
+        ),
+        Alarm(
             "suspicious-declines",
             "10 cards in 10 minutes were declined as lost, stolen or used too often: this can be card testing",
             10,
@@ -271,12 +281,30 @@ def alarms(
             300,
             [ours(BACKUPS_UNVERIFIABLE)],
         ),
+        Alarm(
+            "anchor-late",
+            "no anchor of the audit log was written for three hours: a change of payment and audit log back to a state "
+            "since the last one could not be seen",
+            1,
+            3600,
+            [ours(ANCHORS_WRITTEN)],
+            periods=3,
+            fires_on_silence=True,
+        ),
+        Alarm(
+            "audit-broken",
+            "the head of an audit chain, or the last anchor, is not one that was signed: somebody changed it. The "
+            "payment's audit entries are not written until an operator has decided",
+            1,
+            300,
+            [ours(AUDIT_BROKEN)],
+        ),
     ]
 
 
 def _errors(function: Function) -> int:
-    """How many errors fire the alarm. A backup runs once a day, and Lambda repeats it twice."""
-    return 2 if function.label == "backup" else 5
+    """How many errors fire the alarm. Backup and anchor run rarely, and Lambda repeats them twice."""
+    return 2 if function.label in ("backup", "anchor") else 5
 
 
 def create_alarms(scope: Construct, settings: Settings, notifications: Notifications, table: Sequence[Alarm]) -> None:

@@ -1,9 +1,11 @@
 """Alarms and dashboard of all features."""
 
 from lib.bindings import Construct
+from lib.features.anchors import Anchors
 from lib.features.backup import Backup
 from lib.features.batch import Batch
 from lib.features.recovery import Recovery
+from lib.features.refunds import Refunds
 from lib.features.rest_api import RestApi
 from lib.features.second_factor import SecondFactor
 from lib.features.webhooks import Webhooks
@@ -21,8 +23,10 @@ class Monitoring(Construct):
         foundation: Foundation,
         *,
         backup: Backup,
+        anchors: Anchors,
         workflow: Workflow,
         batch: Batch,
+        refunds: Refunds,
         recovery: Recovery,
         webhooks: Webhooks,
         api: RestApi,
@@ -40,9 +44,11 @@ class Monitoring(Construct):
             workflow.charge,
             workflow.record,
             workflow.audit,
+            refunds.refund,
             batch.report,
             recovery.sweep,
             backup.backup,
+            anchors.anchor,
             *([second_factor.mfa] if second_factor else []),
         ]
         table = alarms(settings, functions, batch.queue, workflow, api)

@@ -123,6 +123,7 @@ class StripeBench:
         self.clock = clock
         self.gateway = StripeGateway(lambda: SECRET_KEY, base_url=url, read_timeout_seconds=10)
         self._fake_stripe = fake_stripe
+        self.url = url
 
     def fault(self, kind: str, *, call: str = "", money: Money | None = None, status: str = "", **details: Any) -> None:
         fields: dict[str, Any] = {"status": status} if status else {}
@@ -151,6 +152,9 @@ class StripeBench:
     def fail_refund(self, reference: str) -> None:
         refunds = self._fake_stripe.refunds.list({"payment_intent": reference})["data"]
         self._fake_stripe.refunds.fail(next(refund["id"] for refund in refunds if refund["status"] == "succeeded"))
+
+    def end_refund(self, refund: str, status: str) -> None:
+        self._fake_stripe.refunds.end(refund, status)
 
     def saved_card(self, card: str = "pm_card_visa") -> tuple[str, str]:
         customer = self._fake_stripe.customers.create({})["id"]

@@ -23,6 +23,7 @@ from payments.ports.payment_store import PaymentStore, VersionConflict, require
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit import builders
 from tests.unit.builders import after, largest_row, versions, waiting
+from tests.unit.chain_heads import heads_of
 from tests.unit.interruptions import Interrupted
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def test_append_takes_as_many_entries_as_a_transaction_and_no_more(stores: Store
 @pytest.mark.parametrize("number", [MOST, MOST + 1])
 def test_audit_writes_versions_that_fill_a_transaction_of_dynamodb(stores: Stores, number: int) -> None:
     stores.payments.create(versions(number))
-    audit(stores.row, log=stores.audit)
+    audit(stores.row, log=stores.audit, heads=heads_of(stores.audit))
     stores.verify()
     assert [entry.sequence for entry in stores.entries] == list(range(1, number + 1))
     assert (stores.row.audited_version, stores.is_unsettled) == (number, False)
@@ -155,7 +156,7 @@ def test_audit_writes_versions_that_fill_a_transaction_of_dynamodb(stores: Store
 @pytest.mark.parametrize("number", [FEW, FEW + 1, FEW + 2, MORE])
 def test_audit_writes_any_number_of_versions_and_the_chain_verifies(few_at_once: Stores, number: int) -> None:
     few_at_once.payments.create(versions(number))
-    audit(few_at_once.row, log=few_at_once.audit)
+    audit(few_at_once.row, log=few_at_once.audit, heads=heads_of(few_at_once.audit))
     few_at_once.verify()
     assert [entry.sequence for entry in few_at_once.entries] == list(range(1, number + 1))
     assert (few_at_once.row.audited_version, few_at_once.is_unsettled) == (number, False)
@@ -166,12 +167,12 @@ def test_audit_writes_any_number_of_versions_and_the_chain_verifies(few_at_once:
 def test_audit_after_a_crash_between_transactions_continues_the_chain(few_at_once: Stores, appends: int) -> None:
     few_at_once.payments.create(versions(MORE))
     with pytest.raises(ConnectionError):
-        audit(few_at_once.row, log=Interrupted(few_at_once.audit, appends))
+        audit(few_at_once.row, log=Interrupted(few_at_once.audit, appends), heads=heads_of(few_at_once.audit))
     few_at_once.verify()
     assert len(few_at_once.entries) == few_at_once.row.audited_version == appends * FEW
     assert few_at_once.is_unsettled
 
-    audit(few_at_once.row, log=few_at_once.audit)
+    audit(few_at_once.row, log=few_at_once.audit, heads=heads_of(few_at_once.audit))
 
     few_at_once.verify()
     assert [entry.sequence for entry in few_at_once.entries] == list(range(1, MORE + 1))
@@ -182,9 +183,9 @@ def test_audit_after_a_crash_between_transactions_continues_the_chain(few_at_onc
 def test_audit_continues_a_chain_of_a_row_that_moved_on_after_a_crash(few_at_once: Stores) -> None:
     few_at_once.payments.create(versions(FEW + 1))
     with pytest.raises(ConnectionError):
-        audit(few_at_once.row, log=Interrupted(few_at_once.audit, 1))
+        audit(few_at_once.row, log=Interrupted(few_at_once.audit, 1), heads=heads_of(few_at_once.audit))
     few_at_once.save(Status.REFUNDED)
-    audit(few_at_once.row, log=few_at_once.audit)
+    audit(few_at_once.row, log=few_at_once.audit, heads=heads_of(few_at_once.audit))
     few_at_once.verify()
     assert [entry.sequence for entry in few_at_once.entries] == list(range(1, FEW + 3))
 
@@ -192,10 +193,14 @@ def test_audit_continues_a_chain_of_a_row_that_moved_on_after_a_crash(few_at_onc
 @pytest.mark.parametrize("appends", [0, 1, 2])
 def test_audit_of_two_executions_at_once_writes_each_entry_once(few_at_once: Stores, appends: int) -> None:
     few_at_once.payments.create(versions(MORE))
-    overtaken = Interrupted(few_at_once.audit, appends, by=lambda: audit(few_at_once.row, log=few_at_once.audit))
+    overtaken = Interrupted(
+        few_at_once.audit,
+        appends,
+        by=lambda: audit(few_at_once.row, log=few_at_once.audit, heads=heads_of(few_at_once.audit)),
+    )
     with pytest.raises(VersionConflict):
-        audit(few_at_once.row, log=overtaken)
-    audit(few_at_once.row, log=few_at_once.audit)  # the retry
+        audit(few_at_once.row, log=overtaken, heads=heads_of(overtaken))
+    audit(few_at_once.row, log=few_at_once.audit, heads=heads_of(few_at_once.audit))  # the retry
     few_at_once.verify()
     assert (len(few_at_once.entries), few_at_once.row.audited_version, few_at_once.is_unsettled) == (MORE, MORE, False)
 
@@ -217,7 +222,7 @@ def test_entries_when_there_is_more_than_a_page_then_all_are_read() -> None:
         create_table(AUDIT_LOG)
         stores = on_dynamodb(client)
         stores.payments.create(replace(versions(40), correlation_id="r" * 30_000))
-        audit(stores.row, log=stores.audit)
+        audit(stores.row, log=stores.audit, heads=heads_of(stores.audit))
         stores.verify()
         assert len(stores.entries) == 40
 
@@ -242,6 +247,10 @@ def test_audit_of_the_largest_row_stays_far_below_4_mb_a_transaction() -> None:
             sizes.append(len(json.dumps(request)))
 
     client: Any = Measured()
-    audit(largest_row(), log=DynamoAuditStore(client, AUDIT_LOG.name, PAYMENTS.name))
+    audit(
+        largest_row(),
+        log=DynamoAuditStore(client, AUDIT_LOG.name, PAYMENTS.name),
+        heads=heads_of(DynamoAuditStore(client, AUDIT_LOG.name, PAYMENTS.name)),
+    )
     assert len(sizes) == 11
     assert max(sizes) < 400_000

@@ -105,6 +105,15 @@ def test_claim_split_by_its_owner_or_after_expiry_keeps_the_progress(
     assert stores.batches.claim_split(BATCH, claim(owner, seconds)).progress == PROGRESS
 
 
+def test_save_progress_extends_the_claim_and_the_due_time(stores: Stores) -> None:
+    stores.batches.claim_split(BATCH, claim("a"))
+    stores.batches.save_progress(BATCH.batch_id, "a", PROGRESS, until=NOW + timedelta(seconds=90))
+    assert current(stores).owner_until == current(stores).due_at == iso(NOW + timedelta(seconds=90))
+    with pytest.raises(NotClaimed):
+        stores.batches.claim_split(BATCH, claim("b", seconds=89))
+    assert stores.batches.claim_split(BATCH, claim("b", seconds=91)).progress == PROGRESS
+
+
 def test_claim_split_when_released_then_another_takes_it_at_once(stores: Stores) -> None:
     stores.batches.claim_split(BATCH, claim("a"))
     stores.batches.save_progress(BATCH.batch_id, "a", PROGRESS, release=True)

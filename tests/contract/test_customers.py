@@ -143,7 +143,7 @@ def test_erased_customer_keeps_nothing_personal_and_its_id_is_not_reused(table: 
         table.store.create(row)
     table.store.save(erased(row, at=NOON))
     kept = table.attributes(row.customer_id)
-    assert kept - {"created_at", "erased_owners"} == {"customer_id", "version", "erased_at"}
+    assert kept - {"created_at", "erased_for"} == {"customer_id", "version", "erased_at"}
     gone = table.store.get(row.customer_id)
     assert gone
     assert (gone.default_payment_method, gone.created_by) == ("", "")

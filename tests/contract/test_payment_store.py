@@ -33,6 +33,7 @@ from payments.ports.payment_store import AlreadyExists, PaymentStore, VersionCon
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit import builders
 from tests.unit.builders import NOON, after, request, waiting
+from tests.unit.chain_heads import heads_of
 
 payment = partial(builders.payment, method="")
 """Without private fields: encrypted fields have their own tests."""
@@ -179,7 +180,7 @@ def save_all(stores: Stores, row: Payment, *statuses: Status) -> Payment:
 
 
 def audit_now(stores: Stores) -> None:
-    audit(require(stores.payments, "pay_1"), log=stores.audit)
+    audit(require(stores.payments, "pay_1"), log=stores.audit, heads=heads_of(stores.audit))
 
 
 def test_unsettled_when_accepted_over_rest_then_in_from_creation_on(stores: Stores) -> None:

@@ -14,14 +14,18 @@ from payments.adapters.dynamodb.audit import DynamoAuditStore
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.payment_writes import NAMED, Write
 from payments.adapters.dynamodb.payments import DynamoPaymentStore, payment_values
-from payments.adapters.dynamodb.tables import AUDIT_LOG, PAYMENTS, PROCESSING_STATUS
+from payments.adapters.dynamodb.refunds import DynamoRefundStore
+from payments.adapters.dynamodb.tables import AUDIT_LOG, PAYMENTS, PROCESSING_STATUS, REFUNDS
 from payments.application.audit import audit
 from payments.domain.due import Due, Kind
 from payments.domain.payment import Payment
+from payments.domain.refund import RefundRequest, booked, refund_requested
+from payments.domain.refund_statuses import RefundStatus
 from payments.domain.statuses import Status
 from payments.ports.payment_store import AlreadyExists, require
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import NOON, after, batch_payment, payment
+from tests.unit.chain_heads import heads_of
 
 MARKS = frozenset({"audited_version", "audit_hash"})
 
@@ -38,6 +42,7 @@ class Requests:
         client.meta.events.register("provide-client-params.*.*", self._asked)
         self.payments = DynamoPaymentStore(client, PAYMENTS.name, MemoryFieldEncryptor())
         self.log = DynamoAuditStore(client, AUDIT_LOG.name, PAYMENTS.name)
+        self.refunds = DynamoRefundStore(client, REFUNDS.name, PAYMENTS.name)
         self.batches = DynamoBatchStore(client, PROCESSING_STATUS.name, PAYMENTS.name)
 
     def _asked(self, model: Any, params: Mapping[str, Any], **_: Any) -> None:
@@ -60,7 +65,7 @@ def named_by(request: Mapping[str, Any]) -> set[str]:
 @pytest.fixture
 def requests() -> Iterator[Requests]:
     with aws_in_memory():
-        for table in (PAYMENTS, AUDIT_LOG, PROCESSING_STATUS):
+        for table in (PAYMENTS, AUDIT_LOG, PROCESSING_STATUS, REFUNDS):
             create_table(table)
         yield Requests()
 
@@ -83,8 +88,11 @@ FULL = replace(
 
 def write(requests: Requests, row: Payment) -> dict[Write, Callable[[], object]]:
     store = requests.payments
+    asked = RefundRequest("ref_1", "pay_1")
+    refund = refund_requested(asked, row.money, status=RefundStatus.PENDING, at=NOON, actor="test", source="rest")
     return {
         Write.SAVE: lambda: store.save(after(row, Status.PROCESSING)),
+        Write.BOOK: lambda: requests.refunds.create(refund, booked(row, None, refund)),
         Write.POSTPONE: lambda: store.postpone("pay_1", NOON + timedelta(hours=1)),
         Write.KEEP_REFERENCE: lambda: store.keep_reference("pay_1", "pi_" + "a" * 24, "d" * 32),
         Write.PROVE_ABSENT: lambda: store.prove_absent(row),
@@ -92,7 +100,7 @@ def write(requests: Requests, row: Payment) -> dict[Write, Callable[[], object]]
         Write.LOOK_AGAIN: lambda: store.look_again(row, Due(Kind.OPEN, "2026-11-21T12:00:00.000Z")),
         Write.CLAIM_RESTART: lambda: store.claim_restart(row, NOON),
         Write.ADOPT: lambda: list(store.adopt()),
-        Write.MARK_AUDITED: lambda: audit(row, log=requests.log),
+        Write.MARK_AUDITED: lambda: audit(row, log=requests.log, heads=heads_of(requests.log)),
         Write.CLOSE_ROW: lambda: requests.batches.close_row(row),
         Write.FORGET_BUYER: lambda: store.forget_buyer("pay_1"),
     }
@@ -150,6 +158,6 @@ def test_first_entries_are_appended_to_rows_with_and_without_a_mark(requests: Re
             ExpressionAttributeValues={":none": {"N": "0"}},
         )
 
-    audit(require(requests.payments, "pay_1"), log=requests.log)
+    audit(require(requests.payments, "pay_1"), log=requests.log, heads=heads_of(requests.log))
 
     assert require(requests.payments, "pay_1").audited_version == 1

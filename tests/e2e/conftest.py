@@ -319,6 +319,28 @@ class Gateway:
         """The requests about a payment, in order of their answers."""
         return [request for request in self.all_requests() if request["payment_id"] == payment_id]
 
+    def refund(self, intent: str, minor_units: int) -> str:
+        """Refund by hand, as in Stripe's dashboard, and return the refund's id."""
+        made = self._session.post(
+            f"{self.url}/v1/refunds",
+            data={"payment_intent": intent, "amount": minor_units},
+            headers={"Authorization": "Bearer sk_test_dashboard"},
+            timeout=60,
+        )
+        made.raise_for_status()
+        return str(made.json()["id"])
+
+    def refunds(self, intent: str) -> list[dict[str, Any]]:
+        """The refunds of an intent, newest first."""
+        listed = self._session.get(
+            f"{self.url}/v1/refunds",
+            params={"payment_intent": intent},
+            headers={"Authorization": "Bearer sk_test_dashboard"},
+            timeout=60,
+        )
+        found: list[dict[str, Any]] = listed.json()["data"]
+        return found
+
     def charges_asked_for(self) -> int:
         """The number of requests to charge so far."""
         return int(self._session.get(f"{self.url}/_stand_in/rates", timeout=60).json()["total"])

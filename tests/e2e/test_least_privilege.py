@@ -18,12 +18,17 @@ from local.stack import LocalStack
 from payctl import merchant_files
 from payctl.stack import Stack
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
+from payments.adapters.dynamodb.refunds import DynamoRefundStore
 from payments.adapters.lambda_functions import FunctionStarter
 from payments.adapters.s3_backups import S3BackupStore
 from payments.domain.backup import VERIFIED, key_of, timestamp_of
 from payments.domain.clock import utc_now
+from payments.domain.money import Money
 from payments.domain.payment import accepted, parse_request
+from payments.domain.refund import RefundRequest, booked, refund_requested
+from payments.domain.refund_statuses import RefundStatus
 from payments.ports.backup_store import NoSuchObject
+from payments.ports.payment_store import require
 from tests.e2e.conftest import Api, BatchFiles, Events, Gateway
 from tests.e2e.saver import Saver
 from tests.waiting import eventually
@@ -45,6 +50,10 @@ RARE = {
     ("report", "s3:PutObject", "*/reporting/*"): "only when a report has more than a minute of work",
     ("report", "s3:GetObject", "*/reporting/*"): "only when a report of more than a minute is stopped",
     ("report", "s3:GetObject", "*/results/*"): "only when a report of many megabytes is stopped at its very end",
+    ("anchor-schedule", "lambda:InvokeFunction", "*"): "it runs once an hour",
+    ("anchor", "lambda:InvokeFunction", "*"): "only when an anchor needs more than a quarter of an hour",
+    ("audit", "kms:VerifyMac", "*:key/*"): "the heads of payments that change again, and of before",
+    ("audit", "s3:GetObject", "*:::payment-anchors-*"): "only for a head from before signatures existed",
     ("backup-schedule", "lambda:InvokeFunction", "*"): "it runs once a day",
 }
 """(function, action, resource) that no ordinary path of a payment needs, each with its reason."""
@@ -105,6 +114,7 @@ def asked(
 ) -> list[Asked]:
     """All requests of the stack's roles, after each path of a payment."""
     pay_over_rest(api, client("dynamodb"), outputs["customers_table"])
+    refund(api, Gateway(outputs["gateway_url"]), client("dynamodb"), outputs)
     Saver(api, Gateway(outputs["gateway_url"]), "least_saver").save_first()
     with no_time_left(client("lambda"), f"payment-split-{outputs['environment_suffix']}"):
         payments = DynamoPaymentStore(client("dynamodb"), outputs["payments_table"])
@@ -115,6 +125,9 @@ def asked(
     pay_by_file_of_a_merchant(api, stack, tmp_path_factory.mktemp("merchant") / "least_shop.csv")
     Api(outputs, lambda: local_stack.token("customer")).post({}, "/customers")  # reads the address of the login
     back_up(client, outputs)
+    for _ in range(2):  # the second one follows the first
+        write_anchor(client, outputs)
+    api.get("/payments/least_default/audit")
     lines = local_stack.aws.permissions_path.read_text().splitlines()
     roles = {grant.role for grant in granted}
     return [request for request in (Asked(**json.loads(line)) for line in lines) if request.role in roles]
@@ -135,6 +148,13 @@ def back_up(client: Callable[[str], Any], outputs: dict[str, str]) -> None:
     eventually("a verified backup", verified, seconds=COLD_START_SECONDS)
 
 
+def write_anchor(client: Callable[[str], Any], outputs: dict[str, str]) -> None:
+    """An anchor of the audit log."""
+    suffix = outputs["environment_suffix"]
+    answer = client("lambda").invoke(FunctionName=f"payment-anchor-{suffix}", Payload=b"{}")
+    assert "FunctionError" not in answer, answer
+
+
 def pay_over_rest(api: Api, dynamodb: Any, customers: str) -> None:
     """A payment on the customer's default method, a decline, and one with a next action, for Stripe's key."""
     customer = {"customer_id": "least_privilege", "default_payment_method": "pm_card_mastercard"}
@@ -149,6 +169,40 @@ def pay_over_rest(api: Api, dynamodb: Any, customers: str) -> None:
     assert api.settled("least_declined")["status"] == "declined"
     authenticates_at = "/payments/least_authenticates"  # without a slot at Stripe, an answer has no next action
     eventually("a next action", lambda: api.get(authenticates_at).json(), lambda view: "next_action" in view)
+
+
+def refund(api: Api, gateway: Gateway, dynamodb: Any, outputs: dict[str, str]) -> None:
+    """A refund of ours and one by hand, both in the books; and one that recovery must start."""
+    payment_id = "least_default"
+    path, private = f"/payments/{payment_id}/refunds", {"order": "least"}
+    api.post({"refund_id": "least_refund", "amount": 2, "metadata": private}, path)
+    refunded(api, "least_refund")
+    refunds = DynamoRefundStore(dynamodb, outputs["refunds_table"], outputs["payments_table"])
+    row = require(DynamoPaymentStore(dynamodb, outputs["payments_table"]), payment_id)
+    lost = refund_requested(
+        RefundRequest("least_lost", payment_id),
+        Money(100, "EUR"),
+        status=RefundStatus.PENDING,
+        at=utc_now(),
+        actor="admin:test",
+        source="rest",
+    )
+    refunds.create(lost, booked(row, None, lost))
+    refunded(api, "least_lost")
+    gateway.refund(gateway.charges(payment_id)[0]["payment_intent"], 100)
+    eventually("the refund by hand", lambda: api.get(path).json()["refunds"], lambda found: len(found) == 3)
+    day = utc_now().date().isoformat()
+    assert len(api.get(f"/refunds?status=succeeded&day={day}").json()["refunds"]) >= 3
+
+
+def refunded(api: Api, refund_id: str) -> None:
+    """Wait until a refund has succeeded."""
+    eventually(
+        f"the end of {refund_id}",
+        lambda: api.get(f"/refunds/{refund_id}").json(),
+        lambda view: view.get("status") == "succeeded",
+        seconds=COLD_START_SECONDS,
+    )
 
 
 def pay_by_batch(api: Api, payments: DynamoPaymentStore, files: BatchFiles, events: Events) -> None:

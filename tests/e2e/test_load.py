@@ -91,6 +91,39 @@ def _ticket_in(state: Any) -> Any:
 
 
 @pytest.fixture
+def short_waits(client: Client, outputs: dict[str, str]) -> Iterator[None]:
+    """Executions that may wait for two seconds in all, as Express ones may for a few minutes."""
+    functions, name = client("lambda"), f"payment-charge-{outputs['environment_suffix']}"
+    usual = functions.get_function_configuration(FunctionName=name)["Environment"]
+    shorter = {"Variables": usual["Variables"] | {"LONGEST_WAIT_SECONDS": "2"}}
+    functions.update_function_configuration(FunctionName=name, Environment=shorter)
+    yield
+    functions.update_function_configuration(FunctionName=name, Environment=usual)
+
+
+@pytest.mark.fault(67)
+@pytest.mark.usefixtures("short_waits")
+def test_execution_that_may_wait_no_longer_leaves_its_payment_to_recovery(
+    api: Api, backlog: Backlog, client: Client, gateway: Gateway, new_id: NewId, outputs: dict[str, str]
+) -> None:
+    payment_id, workflow = new_id(), client("stepfunctions")
+    backlog(12)
+    api.post({"payment_id": payment_id, "amount": 5, "currency": "USD"})
+    execution = f"{outputs['state_machine_arn'].replace(':stateMachine:', ':execution:')}:{payment_id}"
+    eventually(
+        "the first execution to end",
+        lambda: workflow.describe_execution(executionArn=execution)["status"],
+        lambda status: status == "SUCCEEDED",
+    )
+    history = workflow.get_execution_history(executionArn=execution, maxResults=1000)["events"]
+    states = [e["stateEnteredEventDetails"]["name"] for e in history if e["type"].endswith("StateEntered")]
+    assert states == ["Validate", "IsItRefused", "Charge", "MustItWait", "LeaveToRecovery"]
+    assert gateway.charges(payment_id) == []
+    assert api.settled(payment_id)["status"] == "succeeded"
+    assert len(gateway.charges(payment_id)) == 1
+
+
+@pytest.fixture
 def short_dispatchers(client: Client, outputs: dict[str, str]) -> Iterator[str]:
     """A dispatch function that has two seconds more than its reserve. Gives its name."""
     functions, name = client("lambda"), f"payment-dispatch-{outputs['environment_suffix']}"

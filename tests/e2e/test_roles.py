@@ -36,6 +36,7 @@ CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "api" / "openapi.yaml").read_t
 NO_ROLE = "no role"
 NOT_THERE = {
     "{payment_id}": "nothing_here",
+    "{refund_id}": "not_there",
     "{customer_id}": "not_here",
     "{batch_id}": "not-here-0123456789ab",
     "{token_id}": "0" * 64,
@@ -58,7 +59,7 @@ def _operations() -> list[Any]:
 def _body(operation: dict[str, Any], role: str) -> dict[str, Any]:
     """The contract's own example, with ids that do not exist yet. A person who registers names no id and no address."""
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    fresh = {name: f"{name[:3]}_{uuid.uuid4().hex[:12]}" for name in ("payment_id", "customer_id")}
+    fresh = {name: f"{name[:3]}_{uuid.uuid4().hex[:12]}" for name in ("payment_id", "customer_id", "refund_id")}
     body = {name: fresh.get(name, value) for name, value in content.get("example", {}).items()}
     if role == Role.CUSTOMER and operation["operationId"].startswith("create_customer"):
         return {"name": "Jo"}

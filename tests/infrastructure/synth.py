@@ -119,8 +119,15 @@ class Stack:
         return {self.resolve(policy["role"]): policy["policy"] for policy in self.all("aws_iam_role_policy").values()}
 
     def definition(self) -> dict[str, Any]:
-        """The state machine's definition, with references resolved."""
-        (machine,) = self.all("aws_sfn_state_machine").values()
+        """The definition of the state machine of payments, with references resolved."""
+        return self._definition("payment-processor")
+
+    def refund_definition(self) -> dict[str, Any]:
+        """The definition of the state machine of refunds, with references resolved."""
+        return self._definition("payment-refund-processor")
+
+    def _definition(self, name: str) -> dict[str, Any]:
+        _, machine = self.named("aws_sfn_state_machine", name)
         definition: dict[str, Any] = json.loads(self.resolve(machine["definition"]))
         return definition
 

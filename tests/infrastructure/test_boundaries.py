@@ -3,6 +3,7 @@
 import ast
 import sys
 from collections.abc import Callable, Iterable
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,15 @@ LAMBDA = "lambda_src"
 DOMAIN = "lambda_src/payments"
 INFRASTRUCTURE = "lib"
 CDKTF = {"cdktf", "cdktf_cdktf_provider_aws", "constructs"}
+
+
+Import = ast.Import | ast.ImportFrom
+
+
+@cache
+def _import_nodes(path: Path) -> tuple[Import, ...]:
+    """The imports of a file. It is parsed once for all tests."""
+    return tuple(node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, Import))
 
 
 def _found(folder: str, look: Callable[[ast.AST], Iterable[str]], forbidden: set[str]) -> dict[str, set[str]]:
@@ -122,8 +132,7 @@ def _unit(module: str) -> str:
 
 
 def _imported(path: Path) -> set[str]:
-    nodes = ast.walk(ast.parse(path.read_text()))
-    units = {_unit(module) for node in nodes for module in _full_imports(node)}
+    units = {_unit(module) for node in _import_nodes(path) for module in _full_imports(node)}
     return {"boto3" if unit.startswith(STUBS) else unit for unit in units if unit not in sys.stdlib_module_names}
 
 
@@ -148,7 +157,7 @@ def test_packages_outside_the_lambda_code_import_inwards_only(folder: str) -> No
 @pytest.mark.parametrize("folder", [folder for folder in INWARDS if folder != "lib"])
 def test_packages_beside_lib_import_only_its_modules_without_cdktf(folder: str) -> None:
     for path in sorted((ROOT / folder).rglob("*.py")):
-        modules = {module for node in ast.walk(ast.parse(path.read_text())) for module in _full_imports(node)}
+        modules = {module for node in _import_nodes(path) for module in _full_imports(node)}
         forbidden = {module for module in modules if _unit(module) == "lib"} - OF_LIB
         assert not forbidden, f"{path.relative_to(ROOT)} imports {', '.join(sorted(forbidden))}"
 
@@ -156,8 +165,7 @@ def test_packages_beside_lib_import_only_its_modules_without_cdktf(folder: str) 
 def test_no_module_imports_relatively() -> None:
     for folder in (LAMBDA, *INWARDS, "tests"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            nodes = ast.walk(ast.parse(path.read_text()))
-            relative = [node.lineno for node in nodes if isinstance(node, ast.ImportFrom) and node.level]
+            relative = [node.lineno for node in _import_nodes(path) if isinstance(node, ast.ImportFrom) and node.level]
             assert not relative, f"{path.relative_to(ROOT)}:{relative[0]}: import by the whole name of the module"
 
 
@@ -182,7 +190,7 @@ def test_modules_when_followed_then_no_circle() -> None:
         base = ROOT / folder if folder == LAMBDA else ROOT
         for path in (ROOT / folder).rglob("*.py"):
             module = ".".join(path.relative_to(base).with_suffix("").parts).removesuffix(".__init__")
-            modules[module] = {name for node in ast.walk(ast.parse(path.read_text())) for name in _from(node)}
+            modules[module] = {name for node in _import_nodes(path) for name in _from(node)}
     graph = {
         module: {name for name in names if name in modules and name != module} for module, names in modules.items()
     }
@@ -214,6 +222,7 @@ PARTS: dict[str, set[str]] = {
 """Part of lib → the parts that it may import. payment_stack.py composes them. All may import settings and iam."""
 
 FEATURES: dict[str, set[str]] = {
+    "anchors": {"workflow"},  # the first anchor follows the deployment of the audit function
     "api_gateway": set(),
     "backup": set(),
     # each merchant has a role for its files, and dispatch starts the workflow of each queued payment
@@ -221,11 +230,14 @@ FEATURES: dict[str, set[str]] = {
     "batch_queue": set(),
     "merchant_files": set(),
     "rate_limits": {"rest_api"},  # the web ACL and the usage plans belong to the API's stage
-    "recovery": {"batch", "workflow"},  # it starts executions, the splitter and the report, and queues messages
-    "rest_api": {"api_gateway", "webhooks", "workflow"},  # it serves the webhook's route, and starts the workflow
+    "recovery": {"batch", "refunds", "workflow"},  # it starts executions, the splitter and the report
+    "refund_machine": {"state_machine"},
+    "refunds": {"refund_machine", "state_machine", "workflow"},  # its executions end in the workflow's audit function
+    # it serves the webhook's route, and starts both workflows
+    "rest_api": {"api_gateway", "refunds", "webhooks", "workflow"},
     "second_factor": set(),
     "state_machine": set(),
-    "webhooks": {"workflow"},  # an event starts an execution
+    "webhooks": {"refunds", "workflow"},  # an event starts an execution
     "workflow": {"state_machine"},
 }
 """Feature → the features that it imports, because it grants itself the use of their resources."""
@@ -233,7 +245,7 @@ FEATURES: dict[str, set[str]] = {
 
 def _parts_of_lib(path: Path) -> set[tuple[str, str]]:
     """Part and module of each import from a part of lib: `lib.features.batch` is ("features", "batch")."""
-    modules = {name for node in ast.walk(ast.parse(path.read_text())) for name in _from(node)}
+    modules = {name for node in _import_nodes(path) for name in _from(node)}
     dotted = [module.split(".") for module in modules]
     return {(parts[1], parts[2]) for parts in dotted if parts[0] == "lib" and len(parts) > 2 and parts[1] in PARTS}
 
@@ -243,7 +255,7 @@ def test_parts_of_lib_when_they_import_then_only_what_the_table_allows() -> None
         for path in sorted((ROOT / INFRASTRUCTURE / part).rglob("*.py")):
             forbidden = {f"{other}.{module}" for other, module in _parts_of_lib(path) if other not in allowed}
             assert not forbidden, f"{path.relative_to(ROOT)} imports {', '.join(sorted(forbidden))}"
-            names = {name for node in ast.walk(ast.parse(path.read_text())) for name in _from(node)}
+            names = {name for node in _import_nodes(path) for name in _from(node)}
             assert "lib.payment_stack" not in names, f"{path.relative_to(ROOT)} imports the stack that composes it"
 
 

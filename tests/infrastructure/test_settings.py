@@ -69,6 +69,8 @@ WRONG = [
     ("BACKUP_COLD_DAYS", "0", "from 1 to 3650"),
     ("BACKUP_KEEP_DAYS", "0", "from 1 to 3650"),
     ("BACKUP_LOCK_DAYS", "-1", "from 0 to 3650"),
+    ("AUDIT_KEEP_DAYS", "364", "from 365 to 3650"),
+    ("AUDIT_LOCK_DAYS", "0", "from 1 to 3650"),
 ]
 """Variable, a value that it must reject, and a part of the text that says what is allowed."""
 

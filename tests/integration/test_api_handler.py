@@ -22,12 +22,14 @@ from local.fake_stripe.server import in_process
 from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
 from payments.adapters.dynamodb.tables import (
+    AUDIT_LOG,
     CONTROLS,
     CUSTOMERS,
     DENIED_ATTEMPTS,
     LIMITS,
     PAYMENTS,
     PROCESSING_STATUS,
+    REFUNDS,
     TOKENS,
 )
 from payments.adapters.stripe.gateway import StripeGateway
@@ -139,10 +141,12 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
             "GATEWAY_OUTAGE_LIMIT": "10000",
             "STATE_MACHINE_ARN": executions.arn,
             "PAYMENTS_TABLE": PAYMENTS.name,
+            "REFUNDS_TABLE": REFUNDS.name,
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
             "CUSTOMERS_TABLE": CUSTOMERS.name,
             "TOKENS_TABLE": TOKENS.name,
             "LIMITS_TABLE": LIMITS.name,
+            "AUDIT_TABLE": AUDIT_LOG.name,
             "DENIED_TABLE": DENIED_ATTEMPTS.name,
             "BACKUP_BUCKET": "backups",
             "DENIED_RETENTION_DAYS": "400",
@@ -169,7 +173,7 @@ def loaded(executions: Executions, patch: pytest.MonkeyPatch, **settings: str) -
 
 @pytest.fixture
 def tables(payments: DynamoPaymentStore) -> None:
-    for table in (CONTROLS, CUSTOMERS, TOKENS, LIMITS, DENIED_ATTEMPTS):
+    for table in (CONTROLS, CUSTOMERS, TOKENS, LIMITS, DENIED_ATTEMPTS, AUDIT_LOG, REFUNDS):
         create_table(table)
     boto3.client("s3").create_bucket(Bucket="backups")
 
@@ -221,13 +225,20 @@ def test_closed_environment_answers_503_to_every_call_and_stores_nothing(api: Ap
 
 BODIES: dict[str, Any] = {
     "create_payment": PAY,
+    "create_refund": {"refund_id": "ref_1"},
     "create_customer": CUSTOMER,
     "update_customer": {"name": "Jo"},
     "create_token": {"customer_id": "cus_1", "payment_method": "pm_card_visa"},
     "create_customer_v1": CUSTOMER,
     "create_payment_v1": {"customer_id": "cus_1", "email": "ada@example.org", "amount": "1", "currency": "EUR"},
 }
-PATH = {"payment_id": "pay_1", "customer_id": "cus_1", "token_id": "a" * 64, "method_id": "pm_1", "batch_id": "b" * 32}
+PATH = {
+    "payment_id": "pay_1",
+    "customer_id": "cus_1",
+    "token_id": "a" * 64,
+    "method_id": "pm_1",
+    "batch_id": "b" * 32,
+} | {"refund_id": "ref_1"}
 
 
 @pytest.mark.fault(42)

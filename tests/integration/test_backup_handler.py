@@ -61,6 +61,7 @@ def function(aws: None, monkeypatch: pytest.MonkeyPatch) -> BackupFunction:
             PROCESSING_STATUS_TABLE="payment-processing-status",
             GATEWAY_EVENTS_TABLE="payment-gateway-events",
             PAYMENTS_TABLE="payments",
+            REFUNDS_TABLE="payment-refunds",
             AUDIT_TABLE="payment-audit-log",
             CUSTOMERS_TABLE="customers",
             TOKENS_TABLE="payment-tokens",

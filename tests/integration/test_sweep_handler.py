@@ -15,7 +15,7 @@ from payments.adapters.dynamodb.batch_breaker import DynamoBreakerStore
 from payments.adapters.dynamodb.batches import DynamoBatchStore
 from payments.adapters.dynamodb.events import DynamoEventStore
 from payments.adapters.dynamodb.payments import DynamoPaymentStore
-from payments.adapters.dynamodb.tables import CONTROLS, GATEWAY_EVENTS, PROCESSING_STATUS
+from payments.adapters.dynamodb.tables import CONTROLS, GATEWAY_EVENTS, PROCESSING_STATUS, REFUNDS
 from payments.adapters.lambda_functions import FunctionStarter
 from payments.adapters.stripe.gateway import StripeGateway
 from payments.domain.batch.state import Batch, BatchStatus, Progress, Source
@@ -83,7 +83,7 @@ class RecoveryScenario:
 @pytest.fixture
 def scenario(payments: DynamoPaymentStore, executions: Executions) -> Iterator[RecoveryScenario]:
     """Empty tables, an empty queue whose messages are delivered, and a function that calls no gateway."""
-    for table in (PROCESSING_STATUS, GATEWAY_EVENTS, CONTROLS):
+    for table in (PROCESSING_STATUS, GATEWAY_EVENTS, CONTROLS, REFUNDS):
         create_table(table)
     queue_url = boto3.client("sqs").create_queue(QueueName="payments")["QueueUrl"]
     mapping_id = event_source_mapping()
@@ -99,6 +99,7 @@ def scenario(payments: DynamoPaymentStore, executions: Executions) -> Iterator[R
             "sweep",
             PAYMENTS_TABLE="payments",
             PROCESSING_STATUS_TABLE=PROCESSING_STATUS.name,
+            REFUNDS_TABLE=REFUNDS.name,
             GATEWAY_EVENTS_TABLE=GATEWAY_EVENTS.name,
             CONTROLS_TABLE=CONTROLS.name,
             STATE_MACHINE_ARN=executions.arn,

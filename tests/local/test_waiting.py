@@ -41,3 +41,10 @@ def test_eventually_when_the_value_goes_back_and_forth_then_gives_up() -> None:
 def test_eventually_waits_longer_than_its_seconds_while_there_is_progress() -> None:
     numbers = chain(range(20), repeat(20))
     assert eventually("the twentieth", lambda: next(numbers), lambda number: number == 20, 0.05, 0.01) == 20
+
+
+def test_eventually_reads_less_often_the_longer_it_waits() -> None:
+    reads = count(1)
+    with pytest.raises(AssertionError):
+        eventually("nothing", lambda: next(reads), lambda _: False, 0.5, 0.001, progress=lambda _: None)
+    assert next(reads) < 100

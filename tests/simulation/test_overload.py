@@ -30,7 +30,7 @@ def test_invariants_hold_under_overload_of_every_kind() -> None:
 
 def late_ticket_used(patch: Patch) -> None:
     """A ticket is used however late its holder is."""
-    patch.setattr(gateway_rate_limiter, "SLOTS_LATE_AT_MOST", 10**6)
+    patch.setattr(gateway_rate_limiter, "LATE_SECONDS_AT_MOST", 10**6)
 
 
 def comes_back_every_few_seconds(patch: Patch) -> None:

@@ -1,5 +1,6 @@
 """Each safety measure is removed once, and the simulation must detect it. An undetected one is not protected."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -515,13 +516,21 @@ BUGS: dict[Plant, set[str]] = {
 }
 """Planted bug → the invariants that it violates first."""
 FIRST_SEEDS: dict[Plant, int] = {
-    lets_go_without_looking: 22,
-    forgets_early_events: 31,
+    acknowledges_before_storing: 59,
     done_with_once_asked: 22,
+    failed_instead_of_pending: 51,
+    forgets_early_events: 31,
+    forgets_rows_of_a_canceled_batch: 53,
+    gives_up_without_cancelling: 142,
+    lets_go_without_looking: 94,
     missing_error_is_a_decline: 193,
-    older_answer_wins: 100,
+    never_looks_at_unknown: 211,
+    older_answer_wins: 137,
+    search_is_proof: 46,
 }
-"""Where the search begins if the first seeds miss the bug for long. It goes on with all others."""
+"""Where the search begins if the first seeds miss the bug for long. It goes on with all others.
+A change of the random draws changes the seeds: the tests then warn, and name the new one."""
+SEEDS_WITHOUT_WARNING = 40
 
 
 def two_recoveries_at_once(patch: Patch) -> None:
@@ -551,8 +560,10 @@ def test_simulation_detects_a_broken_safety_measure_by_an_invariant(
     if plant in WORLDS:
         WORLDS[plant](monkeypatch)
     first = FIRST_SEEDS.get(plant, 0)
-    for seed in (*range(first, MOST_SEEDS), *range(first)):
+    for tried, seed in enumerate((*range(first, MOST_SEEDS), *range(first))):
         verdict = run(seed)
         if verdict.violations:
+            if tried > SEEDS_WITHOUT_WARNING:
+                warnings.warn(f"set FIRST_SEEDS[{plant.__name__}] to {seed}: {tried} seeds missed it", stacklevel=1)
             break
     assert {violation.invariant for violation in verdict.violations} & invariants, verdict.violations

@@ -17,6 +17,7 @@ class Interrupted:
     def __init__(self, log: AuditStore, appends: int, by: Callable[[], None] = crash) -> None:
         self.most_entries = log.most_entries
         self.entries = log.entries
+        self.entry = log.entry
         self._append = log.append
         self._appends_left = appends
         self._by = by

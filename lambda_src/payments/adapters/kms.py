@@ -9,7 +9,7 @@ import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
 
 
+_MAC: Final = "HMAC_SHA_256"
+_MAC_BYTES = 32
 _NONCE_BYTES = 12
 """NIST SP 800-38D, 8.2.2: random nonces are safe for 2^32 texts a key; a data key here seals a few dozen."""
 
@@ -132,12 +134,45 @@ class KmsTextHasher:
         return made["Mac"].hex()
 
 
+class KmsChainSigner:
+    """Signs under an HMAC key. Each signature and each verification is one request to KMS."""
+
+    def __init__(self, client: "KMSClient", key_arn: str) -> None:
+        self._client = client
+        self._key_arn = key_arn
+
+    def sign(self, text: str) -> str:
+        """The HMAC-SHA-256 in hexadecimal. Raises EncryptionUnavailable."""
+        with _kms():
+            made = self._client.generate_mac(KeyId=self._key_arn, MacAlgorithm=_MAC, Message=text.encode())
+        return made["Mac"].hex()
+
+    def verifies(self, text: str, mac: str) -> bool:
+        """Whether the MAC is the one of the text. Raises EncryptionUnavailable."""
+        try:
+            content = bytes.fromhex(mac)
+        except ValueError:
+            return False
+        if len(content) != _MAC_BYTES:
+            return False  # KMS would refuse it
+        try:
+            with _kms():
+                self._client.verify_mac(KeyId=self._key_arn, MacAlgorithm=_MAC, Message=text.encode(), Mac=content)
+        except _InvalidMac:
+            return False
+        return True
+
+
 class KmsEmailHasher(KmsTextHasher):
     """The same of e-mail addresses, equal for all spellings of one."""
 
     def hash_of(self, email: str) -> str:
         """The HMAC of the normalized address in hexadecimal: one request to KMS. Raises EncryptionUnavailable."""
         return super().hash_of(one_spelling(email))
+
+
+class _InvalidMac(Exception):
+    """KMS says that a MAC is not the one of its text."""
 
 
 @contextmanager
@@ -147,6 +182,8 @@ def _kms(field: str = "") -> Iterator[None]:
         yield
     except ClientError as error:
         code = error.response["Error"]["Code"]
+        if code == "KMSInvalidMacException":
+            raise _InvalidMac from None
         if field and code in ("InvalidCiphertextException", "IncorrectKeyException"):
             raise _broken(field) from None
         raise EncryptionUnavailable(f"the encryption key cannot be used: {code}") from None

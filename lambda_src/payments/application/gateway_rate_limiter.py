@@ -22,8 +22,10 @@ READY_SECONDS = 2.0
 about one. The holder sleeps for the rest."""
 LONGEST_TICKET_SECONDS = 3600
 """No ticket is further ahead. An alarm reports payments that are open for longer (`RecoveryTimeouts.overdue`)."""
-SLOTS_LATE_AT_MOST = 1
-"""How many slots late a request may be. The rate's reserve has room for that many more requests in a second."""
+LATE_SECONDS_AT_MOST = 0.08
+"""How long after its slot has begun a request may be sent. Any second then has the requests of the slots that begin in
+1.08 seconds, for which a reserve of 8 % has room at every rate. A number of slots would not fit all rates: at five
+requests a second, one slot more is a fifth of the rate."""
 SLOTS_MISSED_AT_MOST = 3
 """After this many missed slots the function sends anyway: its machine is too slow to keep to the slots."""
 LONGEST_LEAD_SECONDS = 0.25
@@ -133,7 +135,7 @@ class GatewayRateLimiter:
         self.sleep(max(0.0, (slot - self._slots_passed()) * self.slot.total_seconds()))
 
     def _is_over(self, slot: int) -> bool:
-        return self._slots_passed() >= slot + 1 + SLOTS_LATE_AT_MOST
+        return (self._slots_passed() - slot) * self.slot.total_seconds() >= LATE_SECONDS_AT_MOST
 
     def _learn(self, slots_to_get_ready: float) -> None:
         longest = timedelta(seconds=LONGEST_LEAD_SECONDS) / self.slot

@@ -11,6 +11,7 @@ from payments.domain.identity import Caller, Role
 from payments.domain.merchants import LEGACY, OWN, Merchants
 from payments.domain.ownership import owns, submitted
 from payments.domain.payment import Payment
+from payments.domain.refund import MADE_AT_THE_GATEWAY
 from payments.domain.retry import former_ids_of, is_shortened
 from payments.ports.customer_store import CustomerStore
 from payments.ports.payment_store import PaymentStore
@@ -50,6 +51,12 @@ class IdRules:
             return False
         existing = self.payments.get(payment_id)
         return existing is None or not submitted(caller, existing)
+
+    def refuses_refund(self, refund_id: str, caller: Caller) -> str:
+        """For the id of a refund that a request makes. Ids that the gateway gives to its own refunds are reserved."""
+        if made := next((name for name in MADE_AT_THE_GATEWAY if refund_id.lower().startswith(name)), ""):
+            return f"ids that begin with {made} are those of refunds that were made at the gateway"
+        return "" if caller.has(Role.ADMIN) else self.merchants.reserves(refund_id, caller.subject)
 
     def refuses_customer(self, customer_id: str, caller: Caller) -> str:
         """For the id of a customer that a payment names. An admin may name everybody's."""

@@ -16,6 +16,8 @@ from itertools import chain, islice
 from payments.application.batch.close_rows import BatchRows
 from payments.application.batch.switches import Switches
 from payments.application.charge_list import ChargeList
+from payments.application.recover_refunds import KINDS as REFUND_KINDS
+from payments.application.recover_refunds import RefundRecovery
 from payments.application.review import NotHeld, decide, execution_suffix_of
 from payments.application.webhooks import Webhooks
 from payments.domain.batch.state import UNREPORTED, Batch, BatchStatus, Source
@@ -108,7 +110,7 @@ class PaymentRecovery:
     raise it to end the run. `on_found` receives each finding at once, and `on_backlog` what is due of each kind at the
     beginning. `slot` is the least time between two executions that it starts: recovery asks the gateway no faster than
     the gateway allows. `at_end_of_hold` is the decision on payments that a fraud rule holds, if no operator decides.
-    All other arguments are ports."""
+    `refunds` recovers refunds, if it is given. All other arguments are ports."""
 
     payments: PaymentStore
     batches: BatchStore
@@ -132,6 +134,7 @@ class PaymentRecovery:
     on_found: Callable[[str, int], None] = _ignore
     on_backlog: Callable[[Kind, Backlog], None] = _ignore
     at_end_of_hold: Verdict = Verdict.EXPIRED
+    refunds: RefundRecovery | None = None
 
     def recover(self, seconds_left: Callable[[], float], owner: str = "") -> Counter[str]:
         """Recover what is due, the oldest first, and count what was found.
@@ -194,6 +197,10 @@ class PaymentRecovery:
         """The ids of the due rows of each kind. Counts them, and the payments that an operator must know."""
         due = {kind: self._measure(self.payments, kind, now) for kind in OF_PAYMENTS}
         due |= {kind: self._measure(self.events, kind, now) for kind in (Kind.EVENT, Kind.REFUND)}
+        if self.refunds:
+            due |= {kind: self._measure(self.refunds.refunds, kind, now) for kind in REFUND_KINDS}
+            with self._apart():
+                run.add("refunds_to_look_at", self.refunds.needing_attention(now))
         due[Kind.BATCH] = self._measure(self.batches, Kind.BATCH, now)
         for kind, name in ((Kind.LATE, "overdue"), (Kind.REVIEW, "in_review")):
             with self._apart():
@@ -216,6 +223,7 @@ class PaymentRecovery:
         turns: deque[_Steps] = deque(self._adopt(run, index) for index in (self.payments, self.events, self.batches))
         turns += [self._steps(due[kind], partial(self._recover_payment, run, kind)) for kind in OF_PAYMENTS]
         turns += [self._steps(due[kind], partial(self._recover_event, run)) for kind in (Kind.EVENT, Kind.REFUND)]
+        turns += [self._steps(due[kind], partial(self._recover_refund, run)) for kind in REFUND_KINDS if kind in due]
         turns.append(self._steps(due[Kind.BATCH], partial(self._recover_batch, run)))
         first_round = len(turns)
         while turns and (first_round > 0 or not run.is_over) and self._holds_lease(run):
@@ -272,6 +280,11 @@ class PaymentRecovery:
             run.add("contradicting_events")
         elif state is EventState.PARKED:
             self.events.look_again(about, self.clock())
+        return ()
+
+    def _recover_refund(self, run: _Run, refund_id: str) -> Iterable[None]:
+        if self.refunds:
+            run.add("refunds_restarted", self.refunds.recover(refund_id))
         return ()
 
     # Payments --------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import batched
 
-from payments.application.verify_backup import contradictions, problems_of_parts, rows_of
+from payments.application.verify_backup import Chains, contradictions, problems_of_parts, rows_of
 from payments.domain.backup import Manifest
 from payments.domain.clock import Clock, iso
 from payments.domain.erasure import without_erased
@@ -27,13 +27,15 @@ class RestoreRefused(Exception):
 
 @dataclass(frozen=True)
 class Restore:
-    """`tables` are those that a backup must have. `key_problem` says what is wrong with a key of the manifest, "" if it
-    can be used. `close` closes the environment. It runs before the first row is written."""
+    """`tables` are those that a backup must have. `chains` checks the audit chains. `key_problem` says what is wrong
+    with a key of the manifest, "" if it can be used. `close` closes the environment. It runs before the first row is
+    written."""
 
     store: BackupStore
     target: RestoreTarget
     erasures: ErasureLedger
     tables: Sequence[str]
+    chains: Chains
     environment_id: str
     key_problem: Callable[[str], str]
     close: Callable[[], object]
@@ -61,7 +63,7 @@ class Restore:
         if not begun and (full := [table for table in self.tables if self.target.holds_rows(table)]):
             raise RestoreRefused("a restore overwrites nothing, and these tables have rows", full)
         problems = contradictions(manifest, self.tables)
-        for problem in problems_of_parts(self.store, manifest):
+        for problem in problems_of_parts(self.store, manifest, self.chains):
             problems += [problem] if problem else []
             on_part()
         if problems:

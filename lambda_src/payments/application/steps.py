@@ -13,6 +13,7 @@ from typing import Any
 
 from payments.application.audit import audit
 from payments.application.batch.close_rows import BatchRows
+from payments.application.chain_heads import ChainHeads
 from payments.application.charge import PROVEN_NOT_CHARGED, Charging, as_recorded, may_call_gateway
 from payments.application.gateway_rate_limiter import LONGEST_TICKET_SECONDS, GatewayRateLimiter, Ticket
 from payments.application.rate_limited_gateway import RateLimitedGateway
@@ -209,10 +210,12 @@ def record_step(state: Mapping[str, Any], *, store: PaymentStore, events: EventS
     return payment
 
 
-def audit_step(state: Mapping[str, Any], *, store: PaymentStore, log: AuditStore, rows: BatchRows) -> State:
+def audit_step(
+    state: Mapping[str, Any], *, store: PaymentStore, log: AuditStore, heads: ChainHeads, rows: BatchRows
+) -> State:
     """Append the missing audit entries, close the payment's batch row, and return the event to publish."""
     payment = require(store, state["payment_id"])
-    audit(payment, log=log)
+    audit(payment, log=log, heads=heads)
     rows.close(payment)
     return {"payment_id": payment.payment_id, "status": payment.status, "event": payment_event(payment)}
 

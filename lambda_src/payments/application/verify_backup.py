@@ -1,12 +1,13 @@
-"""Verify a backup: every part is there, has its hash, and has as many rows as the manifest says."""
+"""Verify a backup: every part is there, has its hash and as many rows as the manifest says, and audit chains verify."""
 
 import gzip
 import hashlib
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from payments.application.backup import manifest_at
 from payments.domain.backup import VERIFIED, Manifest, Part, Row, key_of
@@ -44,16 +45,25 @@ def rows_of(store: BackupStore, timestamp: str, part: Part) -> Iterator[Row]:
         raise PartBroken(f"{part.name} has {number} rows, the manifest says {part.rows}")
 
 
-def problems_of_parts(store: BackupStore, manifest: Manifest, start: int = 0) -> Iterator[str]:
-    """One text for each part from number `start` on, in the order of the manifest: "", or what is wrong with it."""
-    for part in parts_of(manifest)[start:]:
+Chains = Callable[[str, Iterable[Row]], Iterable[str]]
+"""Reads rows of a table, and returns what is wrong with the audit chains among them."""
+
+
+def problems_of_parts(store: BackupStore, manifest: Manifest, chains: Chains, start: int = 0) -> Iterator[str]:
+    """One text for each part from number `start` on, in the order of the manifest: "", or what is wrong with it.
+
+    Of the audit chains in a part, the first that does not verify is named.
+    """
+    tables = [(table.name, part) for table in manifest.tables for part in table.parts]
+    for table, part in tables[start:]:
         try:
-            for _ in rows_of(store, manifest.timestamp, part):
+            faults = list(islice(chains(table, rows := rows_of(store, manifest.timestamp, part)), 1))
+            for _ in rows:
                 pass
         except PartBroken as broken:
             yield str(broken)
         else:
-            yield ""
+            yield f"{part.name}: {faults[0]}" if faults else ""
 
 
 def parts_of(manifest: Manifest) -> list[Part]:
@@ -70,21 +80,17 @@ def contradictions(manifest: Manifest, tables: Sequence[str]) -> list[str]:
         for table in manifest.tables
         if table.rows != sum(part.rows for part in table.parts)
     ]
-    return problems + problems_of_chains(manifest)
-
-
-def problems_of_chains(_: Manifest) -> list[str]:
-    """What is wrong with the audit chains. A manifest without signed heads of chains gives nothing to compare with."""
-    return []
+    return problems
 
 
 @dataclass(frozen=True)
 class VerifyRun:
     """Verifies a backup in as many runs as its size needs. `continue_later` takes the number of the next part and the
-    problems so far. `tables` are those that a backup must have."""
+    problems so far. `tables` are those that a backup must have, and `chains` checks the audit chains."""
 
     store: BackupStore
     tables: Sequence[str]
+    chains: Chains
     clock: Clock
     continue_later: Callable[[int, list[str]], None]
 
@@ -97,7 +103,7 @@ class VerifyRun:
         """
         manifest, found = manifest_at(self.store, timestamp), list(problems)
         number = len(parts_of(manifest))
-        for done, problem in enumerate(problems_of_parts(self.store, manifest, start), start + 1):
+        for done, problem in enumerate(problems_of_parts(self.store, manifest, self.chains, start), start + 1):
             found += [problem] if problem and len(found) < MOST_PROBLEMS else []
             if done < number and seconds_left() < RESERVE_SECONDS:
                 self.continue_later(done, found)

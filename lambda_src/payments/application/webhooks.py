@@ -22,6 +22,7 @@ from payments.domain.statuses import CAPTURED, Status
 from payments.ports.event_store import EventStore
 from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.payment_store import PaymentStore
+from payments.ports.refund_workflow import RefundWorkflow
 from payments.ports.workflow import Workflow
 
 KEPT_PARKED = timedelta(days=7)
@@ -39,6 +40,8 @@ class Webhooks:
     encryptor: FieldEncryptor
     environment_id: str = ""
     is_open: Callable[[], bool] = lambda: True
+    refunds: RefundWorkflow | None = None
+    """Compares the refunds of a payment with the gateway's list."""
 
     def receive(self, event: GatewayEvent) -> EventState:
         """Store an event, and apply it if its payment is ready. After this returns, the event may be acknowledged.
@@ -152,6 +155,8 @@ class Webhooks:
         the age of the event has doubled.
         """
         age = (self.clock() - parse_iso(event.received_at)) // ASK_AGAIN
+        if self.refunds and event.type in REFUNDS:
+            self.refunds.look(event.payment_id, execution_suffix_of(event, age.bit_length()))
         self.workflow.restart(
             event.payment_id,
             execution_suffix_of(event, age.bit_length()),

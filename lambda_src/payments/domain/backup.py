@@ -81,7 +81,7 @@ class Manifest:
     """What a backup contains. It is written last: a backup without one is not complete.
 
     `tables` are in the order in which they were read, which a restore keeps. `left_out` has each table that no backup
-    contains, with the reason. `chain_heads` is the place for the signed heads of the audit chains.
+    contains, with the reason. `chain_heads` is empty: the entries carry the signatures of their heads.
     """
 
     timestamp: str

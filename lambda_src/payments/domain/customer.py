@@ -9,7 +9,6 @@ from typing import Any
 
 from payments.domain.card_data import card_data_in
 from payments.domain.clock import iso
-from payments.domain.identity import Role
 from payments.domain.payment import CUSTOMER_ID, PAYMENT_METHOD, FieldError, InvalidRequest, too_long
 from payments.domain.sealed_text import Context, is_sealed
 
@@ -19,7 +18,6 @@ FIELDS = ("customer_id", *PRIVATE, "subject")
 REQUIRED_FIELDS = FIELDS[:2]
 REMOVABLE = PRIVATE[1:]
 
-_OWNER_DIGITS = 40
 MAX_EMAIL = 254
 MAX_NAME = 200
 _EMAIL = re.compile(
@@ -93,8 +91,8 @@ class Customer:
     of the customer that its saved payment methods are attached to, or "" before the first is set up.
     `default_removed_at` is when the default payment method was last removed. Times are ISO 8601 UTC. A row at version 0
     was written before owners existed: it has an id and a payment method in plain text, and nothing else. An erased row
-    keeps `created_at`, `version`, `erased_at` and its id, so that the id is never reused, and `erased_owners`: digests
-    of its owners, who may repeat the erasure.
+    keeps `created_at`, `version`, `erased_at` and its id, so that the id is never reused, and digests of its owners in
+    `erased_for`.
     """
 
     customer_id: str
@@ -110,7 +108,7 @@ class Customer:
     erased_at: str = ""
     gateway_customer: str = ""
     default_removed_at: str = ""
-    erased_owners: str = ""
+    erased_for: str = ""
 
     @property
     def private(self) -> dict[str, str]:
@@ -243,16 +241,19 @@ def erased(customer: Customer, *, at: datetime) -> Customer:
         created_at=customer.created_at,
         version=customer.version + 1,
         erased_at=iso(at),
-        erased_owners=erased_owners(customer.customer_id, customer.subject, customer.created_by),
+        erased_for=erased_for(customer.customer_id, customer.subject, customer.created_by),
     )
 
 
-def erased_owners(customer_id: str, subject: str, created_by: str) -> str:
-    """What an erased row keeps of its owners: a digest of each, which tells nobody who they were."""
-    owners = {Role.CUSTOMER: subject, Role.MERCHANT: created_by}
-    return " ".join(owner_digest(customer_id, role, owner) for role, owner in owners.items() if owner)
+def erased_for(customer_id: str, *owners: str) -> str:
+    """What an erased row keeps of its owners: a digest of each."""
+    return " ".join(_digest(customer_id, owner) for owner in sorted(set(owners)) if owner)
 
 
-def owner_digest(customer_id: str, role: Role, subject: str) -> str:
-    """The digest of an owner of one customer."""
-    return sha256(f"{customer_id}\n{role}\n{subject}".encode(errors="surrogatepass")).hexdigest()[:_OWNER_DIGITS]
+def was_erased_for(customer: Customer, subject: str) -> bool:
+    """Whether this subject owned the customer until it was erased. False for one that was erased by older code."""
+    return bool(subject) and _digest(customer.customer_id, subject) in customer.erased_for.split()
+
+
+def _digest(customer_id: str, subject: str) -> str:
+    return sha256(f"{customer_id}\n{subject}".encode()).hexdigest()[:32]

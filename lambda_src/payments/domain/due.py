@@ -31,6 +31,12 @@ class Kind(StrEnum):
     """Parked events of the gateway."""
     REFUND = "refund"
     """Parked events that name no payment: the gateway must be asked for it."""
+    REFUND_OPEN = "refund-open"
+    """Refunds that the gateway has not carried out yet, or does not answer for."""
+    REFUND_APPROVAL = "refund-approval"
+    """Refunds that a second person must approve."""
+    REFUND_ATTENTION = "refund-attention"
+    """Refunds that an operator must look at: they failed late, or have had no answer for too long."""
     BATCH = "batch"
     """Batches without a report."""
 

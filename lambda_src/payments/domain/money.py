@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from payments.domain.currencies import EXPONENTS
+from payments.domain.quick_init import maker
 
 MAX_MINOR_UNITS = 99_999_999
 """The largest amount that we accept in minor units: eight digits, unless `HIGHER_MAXIMUM` has the currency."""
@@ -58,22 +59,31 @@ class Money:
                 f"{shown(text)} is not a plain decimal number; use digits and one point such as 99.99, "
                 "without sign, exponent, blank or thousands separator",
             )
-        exponent = EXPONENTS[currency]
         whole, part = match.groups("")
+        if money := cls.of_digits(whole, part, currency):
+            return money
+        exponent = EXPONENTS[currency]
         if len(part) > exponent:
             allowed = f"at most {exponent} decimal digits" if exponent else "no decimal digits"
             raise InvalidMoney(
                 "amount",
                 f"{shown(text)} has more digits than {currency} has: {currency} takes {allowed}",
             )
-        minor_units = int(whole + part.ljust(exponent, "0"))
         limit = max_minor_units(currency)
-        if not 1 <= minor_units <= limit:
-            raise InvalidMoney(
-                "amount",
-                f"{shown(text)} is out of range; {currency} takes {cls(1, currency)} to {cls(limit, currency)}",
-            )
-        return cls(minor_units, currency)
+        raise InvalidMoney(
+            "amount", f"{shown(text)} is out of range; {currency} takes {cls(1, currency)} to {cls(limit, currency)}"
+        )
+
+    @classmethod
+    def of_digits(cls, whole: str, part: str, currency: str) -> "Money | None":
+        """The amount with these ASCII digits before and behind its point; None if the currency does not take it."""
+        exponent = EXPONENTS.get(currency, -1)
+        if len(part) > exponent:
+            return None
+        minor_units = int(whole + part.ljust(exponent, "0"))
+        if 1 <= minor_units <= max_minor_units(currency):
+            return _money(minor_units, currency)
+        return None
 
     @property
     def decimal(self) -> Decimal:
@@ -82,6 +92,9 @@ class Money:
 
     def __str__(self) -> str:
         return f"{self.decimal} {self.currency}"
+
+
+_money = maker(Money)
 
 
 def max_minor_units(currency: str) -> int:

@@ -1,6 +1,6 @@
 """Who owns a customer and a payment: one rule for REST and for the files of merchants."""
 
-from payments.domain.customer import Customer, owner_digest
+from payments.domain.customer import Customer, was_erased_for
 from payments.domain.identity import Caller, Role
 from payments.domain.payment import Payment
 
@@ -8,22 +8,16 @@ from payments.domain.payment import Payment
 def owns(caller: Caller, customer: Customer) -> bool:
     """True if the caller may see and change the customer: staff any, a person their own, a merchant those it created.
 
-    Rows written before owners existed, and erased customers, are visible to staff only.
+    Rows written before owners existed are visible to staff only. An erased customer is visible to no caller; this then
+    says who may know that it is erased.
     """
     if caller.sees_all:
         return True
+    if customer.erased_at:
+        return was_erased_for(customer, caller.subject)
     owners = {Role.CUSTOMER: customer.subject, Role.MERCHANT: customer.created_by}
     # an empty owner matches no caller, even one whose token has an empty subject
     return any(owner and owner == caller.subject and caller.has(role) for role, owner in owners.items())
-
-
-def owned_before_erasure(caller: Caller, customer: Customer) -> bool:
-    """True if the caller owned the customer that is erased, and for staff: they may know of it, and erase it again."""
-    owners = customer.erased_owners.split()
-    return caller.sees_all or any(
-        bool(caller.subject) and caller.has(role) and owner_digest(customer.customer_id, role, caller.subject) in owners
-        for role in (Role.CUSTOMER, Role.MERCHANT)
-    )
 
 
 def submitted(caller: Caller, payment: Payment) -> bool:

@@ -13,7 +13,7 @@ from payments.domain.client_address import ALLOWED as ADDRESSES
 from payments.domain.client_address import MAX_ADDRESS, client_address
 from payments.domain.clock import iso
 from payments.domain.money import InvalidMoney, Money, shown
-from payments.domain.quick_init import quick_init
+from payments.domain.quick_init import maker, quick_init
 from payments.domain.sealed_text import PREFIX, is_sealed
 from payments.domain.statuses import Status, may_move
 from payments.domain.token import TOKEN, token_id_of
@@ -396,7 +396,8 @@ class Payment:
     Times are ISO 8601 UTC. `audited_version` and `audit_hash` say how far the audit log covers the row. `restarts` and
     `restarted_at` say how often, and when last, recovery restarted it. `submitted_by` is the subject of the caller who
     submitted it. `token_id` names the token that it is charged on. `hold` is the code of the fraud rule that holds it
-    for review. `refunded_minor_units` is what the gateway last reported as refunded. No request about it goes to the
+    for review. `refunded_minor_units` is what the gateway last reported as refunded, `reserved_minor_units` is reserved
+    for refunds that it does not report yet, and `disputed_minor_units` is disputed. No request about it goes to the
     gateway before `not_before`, if that is set. `reference_digest` is the `reference_digest` of the gateway reference;
     rows from before it existed have none.
 
@@ -450,6 +451,8 @@ class Payment:
     off_session: bool = False
     absent_version: int = 0
     refunded_minor_units: int = 0
+    reserved_minor_units: int = 0
+    disputed_minor_units: int = 0
     return_url: str = field(default="", repr=False)
     client_ip: str = field(default="", repr=False)
     card_counters: str = ""
@@ -494,6 +497,9 @@ class Payment:
         return self.status is Status.PROCESSING and bool(self.gateway_reference) and not sent_last
 
 
+_change, _payment = maker(Change), maker(Payment)
+
+
 class IllegalMove(Exception):
     """A status change that the transition table does not allow."""
 
@@ -517,7 +523,7 @@ def accepted(
     The `actor` is the source, if no other is given.
     """
     now = iso(at)
-    return Payment(
+    return _payment(
         request.payment_id,
         request.money,
         Status.PENDING,
@@ -533,7 +539,7 @@ def accepted(
         correlation_id or request.payment_id,
         batch_id,
         batch_line,
-        history=(Change(1, Status.PENDING, now, actor or source),),
+        history=(_change(1, Status.PENDING, now, actor or source),),
         submitted_by=submitted_by,
         token_id=request.token_id,
         hold=hold,
@@ -572,5 +578,24 @@ def moved(
         code=code,
         message=message,
         history=(*payment.history, Change(version, status, now, actor, code, message)),
+        **changes,
+    )
+
+
+def noted(payment: Payment, status: Status, *, at: str, actor: str, code: str, message: str, **changes: Any) -> Payment:
+    """The payment's next version with a change that is no outcome of its charge, such as that of a refund.
+
+    The status may stay the same; why it has that status stays on the row. Raises IllegalMove for a change that the
+    transition table forbids.
+    """
+    if status is not payment.status and not may_move(payment.status, status):
+        raise IllegalMove(f"payment {payment.payment_id} cannot move from {payment.status} to {status}")
+    version = payment.version + 1
+    return replace(
+        payment,
+        status=status,
+        version=version,
+        updated_at=at,
+        history=(*payment.history, Change(version, status, at, actor, code, message[:MAX_MESSAGE])),
         **changes,
     )

@@ -50,6 +50,17 @@ def require_sealed_reference(payment_id: str, reference: str) -> None:
         raise NotSealed(f"payment {payment_id} has a gateway reference in plain text: encrypt it first")
 
 
+def refund_field(refund_id: str, key: str) -> str:
+    """The name of the private field with a metadata value of a refund, in the context of its payment."""
+    return f"refund.{refund_id}.{key}"
+
+
+def require_sealed_metadata(refund_id: str, metadata: Mapping[str, str]) -> None:
+    """Raise NotSealed if a value of a refund's metadata is plain text."""
+    if needs_sealing({refund_field(refund_id, key): value for key, value in metadata.items()}):
+        raise NotSealed(f"refund {refund_id} has metadata in plain text: encrypt it first")
+
+
 def require_sealed(payment: Payment) -> None:
     """Raise NotSealed if a private field is plain text."""
     if needs_sealing(private(payment)):

@@ -20,5 +20,8 @@ class AuditStore(Protocol):
         row moved on, or if a sequence is taken or left out. Entries are never overwritten.
         """
 
+    def entry(self, payment_id: str, sequence: int) -> AuditEntry | None:
+        """One entry, None if there is none. Strongly consistent."""
+
     def entries(self, payment_id: str) -> list[AuditEntry]:
         """All entries of a payment, oldest first. Strongly consistent."""

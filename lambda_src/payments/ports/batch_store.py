@@ -42,8 +42,11 @@ class BatchStore(DueIndex, Protocol):
     def claim_split(self, batch: Batch, claim: Claim) -> Batch:
         """Start or take over the splitting, and return the batch's current state. Raises NotClaimed."""
 
-    def save_progress(self, batch_id: str, owner: str, progress: Progress, *, release: bool = False) -> None:
-        """Store how far the splitting has come. `release` ends the claim. Raises NotClaimed if the claim is lost."""
+    def save_progress(
+        self, batch_id: str, owner: str, progress: Progress, *, until: datetime | None = None, release: bool = False
+    ) -> None:
+        """Store how far the splitting has come, and extend the claim to `until`, if given; `release` ends it. Raises
+        NotClaimed if the claim is lost."""
 
     def add_rows(self, batch_id: str, rows: Sequence[RejectedRow | ResultRow]) -> None:
         """Store rows that have a result without a payment of this batch. Safe to repeat."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from payments.domain.quick_init import quick_init
+from payments.domain.quick_init import maker, quick_init
 
 MESSAGES_A_REQUEST = 10
 
@@ -17,6 +17,10 @@ class QueuedPayment:
     payment_id: str
     batch_id: str
     line: int
+
+
+queued_payment = maker(QueuedPayment)
+"""Makes the messages of many rows."""
 
 
 class QueueRefused(Exception):

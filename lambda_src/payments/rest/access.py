@@ -14,8 +14,13 @@ _SUBMITTERS = frozenset({Role.ADMIN, Role.MERCHANT})
 ALLOWED: dict[str, frozenset[Role]] = {
     "create_payment": _SUBMITTERS,
     "get_payment": _READERS,
+    "list_audit_entries": STAFF,
     "cancel_payment": _KEEPERS,
     "retry_payment": _KEEPERS,
+    "create_refund": _SUBMITTERS,
+    "list_payment_refunds": STAFF | {Role.MERCHANT},
+    "get_refund": STAFF | {Role.MERCHANT},
+    "list_refunds": STAFF,
     "list_payments": STAFF,
     "pause_batch": _MANAGERS,
     "resume_batch": _MANAGERS,

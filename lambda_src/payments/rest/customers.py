@@ -20,7 +20,7 @@ from payments.domain.customer import (
 from payments.domain.identity import Caller, Role
 from payments.domain.listing import EVERYTHING, BadCursor, Cursor
 from payments.domain.merchants import own_customer_id
-from payments.domain.ownership import owned_before_erasure, owns
+from payments.domain.ownership import owns
 from payments.domain.payment import FieldError, InvalidRequest
 from payments.ports.customer_store import CustomerExists
 from payments.ports.payment_store import VersionConflict
@@ -94,8 +94,8 @@ def update_customer(request: Request, services: Services) -> dict[str, Any]:
 def delete_customer(request: Request, services: Services) -> dict[str, Any]:
     """DELETE /customers/{customer_id}: erase the personal data and the gateway's customer, 204.
 
-    A repeated call completes one that failed midway. Raises Problem 404 if the caller has or had no such customer, 409
-    if other callers change it at the same time, and 503 if the gateway does not answer, or if more of the
+    A repeated call completes one that failed midway. Raises Problem 404 if the caller has no such customer, 409 if
+    other callers change it at the same time, and 503 if the gateway does not answer, or if more of the
     customer's payments have an address than one call can change. Raises LedgerUnavailable.
     """
     customer_id = request.path["customer_id"]
@@ -206,10 +206,10 @@ def register(request: Request, services: Services, asked: CustomerRequest) -> tu
         customer = _create(request, services, asked, subject)
     except CustomerExists as taken:
         existing = taken.existing
-        if existing.erased_at and owned_before_erasure(request.caller, existing):
-            raise _conflict("this customer_id was erased and is never reused; use another one") from None
-        if existing.erased_at or not owns(request.caller, existing):
+        if not owns(request.caller, existing):
             raise _taken(request, services, asked.customer_id) from None
+        if existing.erased_at:
+            raise _conflict("this customer_id was erased and is never reused; use another one") from None
         if services.encryptor.open(existing.context, existing.private) != asked.private or existing.subject != subject:
             raise _conflict("this customer exists with other content; change it with PATCH") from None
         return existing, True

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from payments.domain.customer import CustomerRequest, parse_customer
-from payments.domain.ownership import owned_before_erasure
+from payments.domain.ownership import owns
 from payments.domain.payment import FieldError, InvalidRequest, Payment, PaymentRequest, parse_request
 from payments.rest import customers, listing
 from payments.rest.http import Problem, answer, has_header, header
@@ -36,7 +36,7 @@ def create_payment_v1(request: Request, services: Services) -> dict[str, Any]:
     """POST /v1/api/payment: creates the payment_id, and the customer if it does not exist."""
     customer, payment = _asked(request.json(), _payment_id(request, services))
     known = require_payable_customer(request, services, payment)
-    if known is not None and known.erased_at and not owned_before_erasure(request.caller, known):
+    if known is not None and known.erased_at and not owns(request.caller, known):
         raise not_yours(request, services, known.customer_id)  # as for a customer of another caller
     if known is None or known.erased_at:
         customers.register(request, services, customer)

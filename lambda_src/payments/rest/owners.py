@@ -1,7 +1,7 @@
 """The customer of a request: for customers, their tokens and the list of their payments."""
 
 from payments.domain.customer import Customer
-from payments.domain.ownership import owned_before_erasure, owns
+from payments.domain.ownership import owns
 from payments.domain.payment import CUSTOMER_ID
 from payments.rest.denied_access import record_denied
 from payments.rest.http import Problem
@@ -23,7 +23,7 @@ def require_own_customer(
     """
     customer = find_customer(services, customer_id)
     if customer is not None and (or_erased or not customer.erased_at):
-        if (owned_before_erasure if customer.erased_at else owns)(request.caller, customer):
+        if owns(request.caller, customer):
             return customer
         record_denied(services.access_log, request, "customer", customer_id)
     elif CUSTOMER_ID.fullmatch(customer_id):

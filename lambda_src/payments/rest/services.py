@@ -7,9 +7,11 @@ from payments.application.backlog import BacklogLimit
 from payments.application.hold import Hold
 from payments.application.id_rules import IdRules
 from payments.application.outage_limit import OutageLimit
+from payments.application.request_refund import RefundRequests
 from payments.application.searchable_metadata import SearchableMetadata
 from payments.application.velocity import Velocity
 from payments.ports.access_log import AccessLog
+from payments.ports.audit_store import AuditStore
 from payments.ports.batch_store import BatchStore
 from payments.ports.charge_finder import ChargeFinder
 from payments.ports.customer_store import CustomerStore
@@ -33,6 +35,7 @@ class Services:
 
     payments: PaymentStore
     listing: PaymentListing
+    refunds: RefundRequests
     batches: BatchStore
     customers: CustomerStore
     erasures: ErasureLedger
@@ -46,6 +49,7 @@ class Services:
     outage: OutageLimit
     velocity: Velocity
     access_log: AccessLog
+    audit_log: AuditStore
     ids: IdRules
     users: UserDirectory
     next_actions: NextActions

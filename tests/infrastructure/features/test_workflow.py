@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from payments.adapters.step_functions import refund_machine_of
 from payments.domain.errors import POLICIES, UNEXPECTED
 from tests.infrastructure.synth import ACCOUNT, REGION, Stack
 
@@ -214,3 +215,11 @@ def test_workflow_when_made_then_its_role_has_its_permissions_first(stack: Stack
     policy, _ = stack.only("aws_iam_role_policy", role=f"${{{role}.name}}")
 
     assert policy in machine["depends_on"]
+
+
+def test_state_machine_of_refunds_is_found_by_that_of_payments(stack: Stack) -> None:
+    _, payments = stack.named("aws_sfn_state_machine", "payment-processor")
+    _, refunds = stack.named("aws_sfn_state_machine", "payment-refund-processor")
+    prefix = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:"
+
+    assert refund_machine_of(prefix + payments["name"]) == prefix + refunds["name"]

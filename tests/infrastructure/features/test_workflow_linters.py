@@ -8,7 +8,9 @@ from tests.infrastructure.synth import Stack
 
 
 def test_state_machines_when_linted_then_nothing_is_found(stacks: dict[str, Stack]) -> None:
-    assert linters.states_language({suffix: stack.definition() for suffix, stack in stacks.items()}) == []
+    found = linters.states_language({suffix: stack.definition() for suffix, stack in stacks.items()})
+    assert found == []
+    assert linters.states_language({suffix: stack.refund_definition() for suffix, stack in stacks.items()}) == []
 
 
 def test_linters_when_faults_are_planted_then_each_is_found(dev: Stack) -> None:

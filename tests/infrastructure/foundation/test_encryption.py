@@ -2,7 +2,9 @@
 
 import json
 
-from tests.infrastructure.synth import ACCOUNT, Stack, arn, keys_of_data_and_alarms
+import pytest
+
+from tests.infrastructure.synth import ACCOUNT, Resource, Stack, arn, keys_of_data_and_alarms
 
 ENCRYPTED = {
     "aws_cloudwatch_log_group": "kms_key_id",
@@ -13,17 +15,28 @@ ENCRYPTED = {
 """Kinds that name the key by one attribute. Tables and buckets: see test_storage.py."""
 
 
-def test_keys_are_two_rotated_and_one_only_for_hashes(stack: Stack) -> None:
-    data, alarms = keys_of_data_and_alarms(stack)
-    hashes, key = stack.only("aws_kms_key", customer_master_key_spec="HMAC_256")
+def _hmac_key(stack: Stack, purpose: str) -> tuple[str, Resource]:
+    """The HMAC key whose description ends like this."""
+    keys = stack.all("aws_kms_key").items()
+    (found,) = [(at, key) for at, key in keys if "HMAC" in str(key) and key["description"].endswith(purpose)]
+    return found
 
-    assert stack.all("aws_kms_key").keys() == {data, alarms, hashes}
+
+def test_keys_are_two_rotated_and_three_only_for_hashes(stack: Stack) -> None:
+    data, alarms = keys_of_data_and_alarms(stack)
+    hashes, key = _hmac_key(stack, "keyed hashes of e-mails")
+    audit, _ = _hmac_key(stack, "heads of the audit log")
+    anchor, _ = _hmac_key(stack, "anchors of the audit log")
+
+    assert stack.all("aws_kms_key").keys() == {data, alarms, hashes, audit, anchor}
     assert all(stack.all("aws_kms_key")[rotated]["enable_key_rotation"] for rotated in (data, alarms))
     assert key["key_usage"] == "GENERATE_VERIFY_MAC"
     assert {alias["name"]: alias["target_key_id"] for alias in stack.all("aws_kms_alias").values()} == {
         f"alias/payments-{stack.suffix}": f"${{{data}.key_id}}",
         f"alias/payments-alarms-{stack.suffix}": f"${{{alarms}.key_id}}",
         f"alias/payments-lookup-{stack.suffix}": f"${{{hashes}.key_id}}",
+        f"alias/payments-audit-{stack.suffix}": f"${{{audit}.key_id}}",
+        f"alias/payments-anchor-{stack.suffix}": f"${{{anchor}.key_id}}",
     }
 
 
@@ -61,11 +74,23 @@ def test_key_policies_let_only_the_account_itself_manage_a_key(stack: Stack) -> 
         first, *others = stack.statements(key["policy"])
 
         assert first["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
-        assert all(set(statement["Action"]) <= use for statement in others)
+        assert all(set(statement["Action"]) <= use for statement in others if statement["Effect"] == "Allow")
+
+
+@pytest.mark.parametrize("function", ["audit", "anchor"])
+def test_key_that_signs_lets_only_its_function_sign(stack: Stack, function: str) -> None:
+    purpose = {"audit": "heads of the audit log", "anchor": "anchors of the audit log"}[function]
+    _, key = _hmac_key(stack, purpose)
+
+    _, denial = stack.statements(key["policy"])
+
+    assert (denial["Effect"], denial["Action"]) == ("Deny", "kms:GenerateMac")
+    role = f"arn:aws:iam::{ACCOUNT}:role/payment-{function}-{stack.suffix}"
+    assert denial["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": role}}
 
 
 def test_lookup_key_policy_lets_no_service_use_it(stack: Stack) -> None:
-    _, key = stack.only("aws_kms_key", customer_master_key_spec="HMAC_256")
+    _, key = _hmac_key(stack, "keyed hashes of e-mails")
 
     assert len(stack.statements(key["policy"])) == 1
 

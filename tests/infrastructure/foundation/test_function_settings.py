@@ -1,6 +1,7 @@
 """Each function is given the settings that its code reads, and no others."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 from lib.package import ROOT
@@ -19,14 +20,16 @@ def _path(module: str) -> Path | None:
     return next((candidate for candidate in candidates if candidate.exists()), None)
 
 
-def _imported(tree: ast.AST) -> set[Path]:
+@cache
+def _imported(path: Path) -> frozenset[Path]:
+    """Our modules that a file imports."""
     modules: set[str] = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
             modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
-    return {path for module in modules if (path := _path(module))}
+    return frozenset(filter(None, map(_path, modules)))
 
 
 def _reached_from(handler: Path) -> set[Path]:
@@ -35,26 +38,28 @@ def _reached_from(handler: Path) -> set[Path]:
     while waiting:
         path = waiting.pop()
         reached.add(path)
-        waiting |= _imported(ast.parse(path.read_text())) - reached
+        waiting |= _imported(path) - reached
     return reached
 
 
-def _read_in(path: Path) -> set[str]:
+@cache
+def _read_in(path: Path) -> frozenset[str]:
     """The X of every setting("X") in a file."""
-    names = set()
+    names = set[str]()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setting":
             name = node.args[0]
             assert isinstance(name, ast.Constant), f"{path.name}:{node.lineno}: a setting's name must be written out"
             names.add(str(name.value))
-    return names
+    return frozenset(names)
 
 
+@cache
 def _settings_of(handler: str) -> set[str]:
     module = handler.removesuffix(".handler")
     path = _path(module)
     assert path is not None, f"there is no {module}"
-    return set().union(*map(_read_in, _reached_from(path)))
+    return set[str]().union(*map(_read_in, _reached_from(path)))
 
 
 def test_functions_get_exactly_the_settings_that_their_code_reads(stack: Stack) -> None:

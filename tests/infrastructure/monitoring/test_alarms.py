@@ -10,6 +10,8 @@ from local.ministack.fixes.cloudwatch.metric_math import evaluate
 from payments.domain.statuses import Status
 from payments.observability import metrics
 from payments.observability.metrics import (
+    ANCHORS_WRITTEN,
+    AUDIT_BROKEN,
     BACKUPS_SHORT,
     BACKUPS_UNVERIFIABLE,
     BACKUPS_VERIFIED,
@@ -26,6 +28,7 @@ from payments.observability.metrics import (
     PAUSED_BY_OPERATOR,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
+    REFUNDS_TO_LOOK_AT,
     SUSPICIOUS_DECLINES,
 )
 from tests.infrastructure.synth import Resource, Stack, arn
@@ -60,6 +63,7 @@ OTHERS = {
     "sweeper-silent": Expected(1, 600, frozenset({"AWS/Lambda Invocations"})),
     "payments-overdue": Expected(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_OVERDUE}"})),
     "payments-in-review": Expected(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_IN_REVIEW}"})),
+    "refunds-need-attention": Expected(1, 120, frozenset({f"{NAMESPACE} {REFUNDS_TO_LOOK_AT}"})),
     "payments-failed": Expected(1, 300, frozenset({f"{NAMESPACE} {OUTCOMES[Status.FAILED]}"})),
     "gateway-events-missing": Expected(
         1,
@@ -77,6 +81,9 @@ OTHERS = {
     "batches-stuck": Expected(1, 600, frozenset({f"{NAMESPACE} {BATCHES_STUCK}"})),
     "suspicious-declines": Expected(10, 600, frozenset({f"{NAMESPACE} {SUSPICIOUS_DECLINES}"})),
     # it runs once a day, and Lambda repeats a failed run twice
+    "anchor-errors": Expected(2, 600, frozenset({"AWS/Lambda Errors"})),
+    "anchor-late": Expected(1, 3 * 3600, frozenset({f"{NAMESPACE} {ANCHORS_WRITTEN}"})),
+    "audit-broken": Expected(1, 300, frozenset({f"{NAMESPACE} {AUDIT_BROKEN}"})),
     "backup-errors": Expected(2, 600, frozenset({"AWS/Lambda Errors"})),
     "backup-late": Expected(1, 2 * 86_400, frozenset({f"{NAMESPACE} {BACKUPS_VERIFIED}"})),
     "backup-short": Expected(1, 300, frozenset({f"{NAMESPACE} {BACKUPS_SHORT}"})),
@@ -91,10 +98,13 @@ OURS = (
     "payments-in-review",
     "gateway-contradicts",
     "batches-stuck",
+    "refunds-need-attention",
     "suspicious-declines",
     "backup-late",
     "backup-short",
     "backup-unverifiable",
+    "anchor-late",
+    "audit-broken",
 )
 """The alarms on metrics that our own code counts."""
 
@@ -146,7 +156,7 @@ def test_alarms_notify_the_alarms_topic_when_they_fire_or_clear(stack: Stack) ->
 
 def test_missing_data_notifies_only_for_what_runs_on_a_schedule(stack: Stack) -> None:
     topic, _ = stack.named("aws_sns_topic", "payment-alarms")
-    silent = [_alarm(stack, name) for name in ("sweeper-silent", "backup-late")]
+    silent = [_alarm(stack, name) for name in ("sweeper-silent", "backup-late", "anchor-late")]
 
     for alarm in silent:
         assert alarm["comparison_operator"] == "LessThanThreshold"

@@ -40,7 +40,7 @@ def test_dashboard_shows_payments_by_outcome(stack: Stack, widgets: list[Widget]
 def test_dashboard_shows_percentiles_of_each_workflow_step(stack: Stack, widgets: list[Widget]) -> None:
     functions = {
         stack.resolve(state["Resource"]).removeprefix("${").rpartition(":")[2]
-        for state in stack.definition()["States"].values()
+        for state in [*stack.definition()["States"].values(), *stack.refund_definition()["States"].values()]
         if ":function:" in state.get("Resource", "")
     }
     steps = [name.removeprefix("payment-").removesuffix(f"-{stack.suffix}") for name in functions]

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -27,6 +28,12 @@ NOW = datetime(2026, 12, 1, 3, tzinfo=UTC)
 STAMP = "2026-12-01T03-00-00Z"
 ORIGIN = Origin("0123456789abcdef", "test", "us-east-1", "code-1", "schema-1", {"fields": "arn:key"})
 TABLES = ["payment-processing-status", "payments"]
+
+
+def no_chains(_: str, rows: Iterable[Row]) -> list[str]:
+    """These tables have no audit chains."""
+    assert list(rows) is not None
+    return []
 
 
 class Rate(ReadRate):
@@ -73,7 +80,7 @@ class BackupScenario:
         def go_on(part: int, problems: list[str]) -> None:
             self.next_part = part
 
-        return VerifyRun(self.store, TABLES, lambda: NOW, go_on).run(timestamp, lambda: seconds, start)
+        return VerifyRun(self.store, TABLES, no_chains, lambda: NOW, go_on).run(timestamp, lambda: seconds, start)
 
 
 def _payment_ids(rows: list[Row]) -> set[str]:

@@ -1,13 +1,19 @@
 """The gateway rate limiter: slots of an exact length; each caller sleeps until its own."""
 
 from datetime import datetime, timedelta
+from math import ceil
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
 from fakes.slots import MemorySlotStore
-from payments.application.gateway_rate_limiter import LONGEST_LEAD_SECONDS, LONGEST_SLEEP_SECONDS, GatewayRateLimiter
+from payments.application.gateway_rate_limiter import (
+    LATE_SECONDS_AT_MOST,
+    LONGEST_LEAD_SECONDS,
+    LONGEST_SLEEP_SECONDS,
+    GatewayRateLimiter,
+)
 from payments.domain.gateway_slots import slot_length
 from payments.ports.slot_counter import NoFreeSlot
 from tests.unit.builders import NOON
@@ -51,6 +57,12 @@ def test_slot_length_stays_within_any_rate_and_is_as_short_as_possible(rate: int
     allowed = rate * (100 - reserve)
     assert slot // timedelta(microseconds=1) * allowed >= million_times_100
     assert (slot // timedelta(microseconds=1) - 1) * allowed < million_times_100
+
+
+@given(some.integers(1, 10_000), some.integers(8, 90))
+def test_any_second_has_room_for_requests_that_are_late_for_their_slots(rate: int, reserve: int) -> None:
+    most = ceil(timedelta(seconds=1 + LATE_SECONDS_AT_MOST) / slot_length(rate, reserve))
+    assert most <= rate
 
 
 def test_take_when_idle_then_it_sleeps_until_its_slot_begins() -> None:

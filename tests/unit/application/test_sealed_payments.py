@@ -45,6 +45,7 @@ from payments.ports.field_encryptor import DecryptionFailed, EncryptionUnavailab
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 from payments.rest.views import payment_view
 from tests.unit.builders import NOON, FixedClock, after, payment, request
+from tests.unit.chain_heads import heads_of
 
 DEFAULT = "pm_card_visa"
 PRIVATE = request(payment_method="pm_card_mastercard", metadata={"order": "A-17", "note": ""})
@@ -108,7 +109,12 @@ class EncryptionScenario:
         except Exception as error:  # noqa: BLE001 - the state machine catches them all
             state = {"payment_id": "pay_1", "error": {"Error": type(error).__name__, "Cause": _cause(error)}}
         record_step(state, store=self.store, events=MemoryEventStore(), clock=self.clock)
-        self.states += [state, audit_step({"payment_id": "pay_1"}, store=self.store, log=self.log, rows=self.rows)]
+        self.states += [
+            state,
+            audit_step(
+                {"payment_id": "pay_1"}, store=self.store, log=self.log, heads=heads_of(self.log), rows=self.rows
+            ),
+        ]
         return self.row
 
     @property

@@ -51,6 +51,7 @@ from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest, GatewayCharge
 from payments.ports.slot_counter import NoFreeSlot
 from tests.unit.builders import NOON, FixedClock, after, gateway_event, payment, versions
+from tests.unit.chain_heads import heads_of
 from tests.unit.charge_lists import charge_list, read_the_list
 from tests.unit.interruptions import Interrupted
 
@@ -550,8 +551,11 @@ class RowsClosed(BatchRows):
 def test_audit_step_run_twice_adds_no_entry_and_gives_the_same_event() -> None:
     scenario, rows = StepScenario(), RowsClosed()
     log = MemoryAuditStore(scenario.store)
+    heads = heads_of(log)
     scenario.record(scenario.charge())
-    first, again = (audit_step({"payment_id": "pay_1"}, store=scenario.store, log=log, rows=rows) for _ in range(2))
+    first, again = (
+        audit_step({"payment_id": "pay_1"}, store=scenario.store, log=log, heads=heads, rows=rows) for _ in range(2)
+    )
     verify(scenario.now, log.entries("pay_1"))
     assert [entry.status for entry in log.entries("pay_1")] == ["pending", "processing", "succeeded"]
     assert first == again == {"payment_id": "pay_1", "status": "succeeded", "event": payment_event(scenario.now)}
@@ -563,10 +567,11 @@ def test_audit_step_run_twice_adds_no_entry_and_gives_the_same_event() -> None:
 def test_audit_step_that_fails_midway_closes_no_row_and_can_be_retried(appends: int) -> None:
     scenario, rows = StepScenario(versions(250)), RowsClosed()
     log = MemoryAuditStore(scenario.store)
+    heads = heads_of(log)
     with pytest.raises(ConnectionError):
-        audit_step({"payment_id": "pay_1"}, store=scenario.store, log=Interrupted(log, appends), rows=rows)
+        audit_step({"payment_id": "pay_1"}, store=scenario.store, log=Interrupted(log, appends), heads=heads, rows=rows)
     assert (scenario.now.audited_version, rows.closed) == (appends * log.most_entries, [])
-    audit_step({"payment_id": "pay_1"}, store=scenario.store, log=log, rows=rows)
+    audit_step({"payment_id": "pay_1"}, store=scenario.store, log=log, heads=heads, rows=rows)
     verify(scenario.now, log.entries("pay_1"))
     assert (scenario.now.audited_version, len(rows.closed)) == (250, 1)
     assert scenario.gateway.requests == []

@@ -113,11 +113,20 @@ def _without_deployed_names(text: str) -> str:
     return re.sub("|".join(whole), "", text)
 
 
-def _found(pattern: re.Pattern[str]) -> list[str]:
-    """Where the pattern occurs: path, line and the words."""
+@cache
+def _without_case() -> dict[str, str]:
+    """Path → the same text without upper case."""
+    return {path: text.casefold() for path, text in _own_texts().items()}
+
+
+def _found(pattern: re.Pattern[str], begins_with: str = "") -> list[str]:
+    """Where the pattern occurs: path, line and the words. Each occurrence begins with `begins_with` in any case, which
+    is found a hundred times sooner than the pattern."""
+    begins_with = begins_with.casefold()
     return [
         f"{path}:{text.count(chr(10), 0, found.start()) + 1}: {' '.join(found[0].split())}"
         for path, text in _own_texts().items()
+        if begins_with in _without_case()[path]
         for found in pattern.finditer(text)
     ]
 
@@ -134,7 +143,7 @@ def _pattern(word: str) -> re.Pattern[str]:
 
 @pytest.mark.parametrize("word", RETIRED)
 def test_retired_word_when_looked_for_then_only_in_names_that_are_deployed(word: str) -> None:
-    found = _found(_pattern(word))
+    found = _found(_pattern(word), begins_with=re.split("[ -]", word)[0])
     assert not found, f"say {RETIRED[word]!r} instead of {word!r}:\n" + "\n".join(found)
 
 

@@ -1,5 +1,6 @@
 """The fields of a customer that a client may set, and the changes of a customer's row."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,10 +14,10 @@ from payments.domain.customer import (
     CustomerRequest,
     changed,
     erased,
-    erased_owners,
     parse_customer,
     parse_patch,
     parse_search,
+    was_erased_for,
 )
 from payments.domain.payment import InvalidRequest
 from tests.unit.builders import NOON
@@ -181,5 +182,8 @@ def test_changed_adds_a_missing_creation_time() -> None:
 
 def test_erased_when_all_was_filled_then_a_tombstone_is_left() -> None:
     full = Customer(**dict.fromkeys(Customer.__dataclass_fields__, "x") | {"version": 7, "erased_at": ""})  # type: ignore[arg-type]
-    left = Customer("x", created_at="x", version=8, erased_at=iso(NOON), erased_owners=erased_owners("x", "x", "x"))
-    assert erased(full, at=NOON) == left
+    left = erased(full, at=NOON)
+    assert replace(left, erased_for="") == Customer("x", created_at="x", version=8, erased_at=iso(NOON))
+    assert was_erased_for(left, "x")
+    assert not was_erased_for(left, "y")
+    assert not was_erased_for(replace(left, erased_for=""), "")

@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, dataclass, field, replace
 
 import pytest
 
-from payments.domain.quick_init import quick_init
+from payments.domain.quick_init import maker, quick_init
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,19 @@ class Quick:
     count: int = 3
     notes: dict[str, str] = field(default_factory=dict)
     secret: str = field(default="", repr=False)
+
+
+make = maker(Quick)
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_maker_makes_what_the_class_makes(count: int) -> None:
+    made = make("a", count, secret="s")
+    assert made == Quick("a", count, secret="s")
+    assert type(made) is Quick
+    assert make("a").notes is not make("a").notes
+    with pytest.raises(FrozenInstanceError):
+        made.name = "b"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("count", [3, 4])
@@ -47,5 +60,6 @@ def test_quickly_made_values_are_frozen_and_copied_with_changes() -> None:
 
 @pytest.mark.parametrize("arguments", [(), ("a", 1, {}, "", "too many")])
 def test_quick_init_takes_no_other_arguments(arguments: tuple[object, ...]) -> None:
-    with pytest.raises(TypeError):
-        Quick(*arguments)  # type: ignore[arg-type]
+    for made_by in (Quick, make):
+        with pytest.raises(TypeError):
+            made_by(*arguments)  # type: ignore[arg-type]

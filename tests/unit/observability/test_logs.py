@@ -211,6 +211,7 @@ def settings() -> Iterator[dict[str, str]]:
             PROCESSING_STATUS,
         ):
             create_table(table)
+        audit_key = boto3.client("kms").create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
         secret = boto3.client("secretsmanager").create_secret(Name="gateway", SecretString="sk_1")["ARN"]
         made = {
             "PAYMENTS_TABLE": PAYMENTS.name,
@@ -220,6 +221,7 @@ def settings() -> Iterator[dict[str, str]]:
             "LIMITS_TABLE": "limits",
             "GATEWAY_EVENTS_TABLE": GATEWAY_EVENTS.name,
             "AUDIT_TABLE": AUDIT_LOG.name,
+            "AUDIT_KEY_ARN": audit_key["KeyMetadata"]["Arn"],
             "DENIED_TABLE": "unused",
             "DENIED_RETENTION_DAYS": "400",
             "PROCESSING_STATUS_TABLE": PROCESSING_STATUS.name,
@@ -227,6 +229,7 @@ def settings() -> Iterator[dict[str, str]]:
             "EMAIL_HASH_KEY_ARN": "no key of the metadata is searchable",
             "GATEWAY_SECRET_ARN": secret,
             "REPORT_FUNCTION": "report",
+            "REFUNDS_TABLE": "payment-refunds",
             "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:payment-processor",
             "STRIPE_API_BASE": "http://127.0.0.1:9",
             "GATEWAY_MODE": "test",

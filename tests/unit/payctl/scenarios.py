@@ -36,6 +36,7 @@ OUTPUTS = {
     "auth_mode": "none",
     "batch_bucket": "files",
     "payments_table": "payments",
+    "refunds_table": "payment-refunds",
     "processing_status_table": "payment-processing-status",
     "customers_table": "customers",
     "audit_table": AUDIT_LOG.name,

@@ -10,6 +10,7 @@ import pytest
 from fakes.backups import MemoryTableSource
 from payctl.failures import Exit
 from payments.adapters.dynamodb.backed_up import BACKED_UP
+from payments.adapters.dynamodb.backed_up_chains import BackedUpChains
 from payments.adapters.s3_backups import S3BackupStore
 from payments.application.backup import BackupRun
 from payments.application.read_rate import ReadRate
@@ -33,6 +34,7 @@ class Backups:
     def make(self, timestamp: str, *, payments: int = 2, complete: bool = True, **more: list[Row]) -> None:
         """Make a backup as the function does. `more` are rows of tables, whose names have `_` for `-`."""
         rows: dict[str, list[Row]] = {table: [{"id": {"S": "1"}}] for table in TABLES}
+        rows["payment-audit-log"] = [{"payment_id": {"S": "denied:payment:pay_1"}}]
         rows["payments"] = [{"payment_id": {"S": f"pay_{number}"}} for number in range(payments)]
         rows |= {table.replace("_", "-"): some for table, some in more.items()}
         run = BackupRun(
@@ -48,7 +50,7 @@ class Backups:
         )
         run.run(timestamp, "run1", lambda: 900 if complete else 0)
         if complete:
-            VerifyRun(self.store, TABLES, utc_now, lambda *_: None).run(timestamp, lambda: 900)
+            VerifyRun(self.store, TABLES, BackedUpChains().faults, utc_now, lambda *_: None).run(timestamp, lambda: 900)
 
 
 @pytest.fixture

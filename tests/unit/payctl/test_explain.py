@@ -33,6 +33,7 @@ from payments.domain.payment import Payment
 from payments.domain.statuses import Status
 from payments.ports.payment_gateway import ChargeRequest
 from tests.unit.builders import NOON, FixedClock, after, batch_payment, gateway_event, payment
+from tests.unit.chain_heads import heads_of
 from tests.unit.payctl.scenarios import PayctlScenario, payctl_scenario
 
 LATER = NOON + timedelta(seconds=2)
@@ -52,7 +53,7 @@ def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Payctl
 def charged(scenario: PayctlScenario) -> Payment:
     """A charged and audited payment."""
     scenario.stored(CHARGED)
-    audit(CHARGED, log=scenario.audit_log)
+    audit(CHARGED, log=scenario.audit_log, heads=heads_of(scenario.audit_log))
     return CHARGED
 
 

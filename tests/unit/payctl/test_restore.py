@@ -44,6 +44,7 @@ from payments.ports.batch_store import Claim
 from tests.moto_mapping import event_source_mapping
 from tests.moto_tables import aws_in_memory, create_table
 from tests.unit.builders import request
+from tests.unit.chain_heads import heads_of
 from tests.unit.payctl.scenarios import Payctl, payctl_with
 
 STAMP = "2026-12-01T03-00-00Z"
@@ -88,7 +89,7 @@ class RestoreScenario:
         """A payment that succeeded and is audited."""
         first = accepted(request(payment_id), at=at, **{"source": "rest", **more})
         self.payments.create(first)
-        audit(first, log=self.log)
+        audit(first, log=self.log, heads=heads_of(self.log))
         return self.succeed(payment_id)
 
     def succeed(self, payment_id: str) -> Payment:
@@ -97,7 +98,7 @@ class RestoreScenario:
         sent = moved(row, Status.PROCESSING, at=EARLIER, actor="charge", attempts=1, attempted_at=iso(EARLIER))
         self.payments.save(sent)
         self.payments.save(moved(sent, Status.SUCCEEDED, at=EARLIER, actor="workflow"))
-        audit(self.row(payment_id), log=self.log)
+        audit(self.row(payment_id), log=self.log, heads=heads_of(self.log))
         return self.row(payment_id)
 
     def row(self, payment_id: str) -> Payment:
@@ -173,7 +174,7 @@ def test_restored_rows_equal_those_that_were_backed_up(scenario: RestoreScenario
 def test_customer_who_was_erased_since_the_backup_stays_erased(scenario: RestoreScenario) -> None:
     first = accepted(request("pay_1"), at=EARLIER, source="rest")
     scenario.payments.create(replace(first, customer_id="cus_1", client_ip="sealed.v1.ip"))
-    audit(scenario.row("pay_1"), log=scenario.log)
+    audit(scenario.row("pay_1"), log=scenario.log, heads=heads_of(scenario.log))
     for customer_id in ("cus_1", "cus_2"):
         item = {"customer_id": {"S": customer_id}, "version": {"N": "1"}, "email": {"S": "sealed.v1.x"}}
         scenario.client.put_item(TableName=CUSTOMERS.name, Item=item)
@@ -196,7 +197,7 @@ def test_customer_who_was_erased_since_the_backup_stays_erased(scenario: Restore
 @pytest.mark.fault(78)
 def test_payments_that_go_on_during_a_backup_restore_to_one_state(scenario: RestoreScenario) -> None:
     scenario.payments.create(accepted(request("pay_moves"), at=EARLIER, source="rest"))
-    audit(scenario.row("pay_moves"), log=scenario.log)
+    audit(scenario.row("pay_moves"), log=scenario.log, heads=heads_of(scenario.log))
     scenario.before_table[AUDIT_LOG.name] = lambda: (scenario.succeed("pay_moves"), scenario.pay("pay_new"))
     scenario.back_up()
     scenario.lose_all_tables()

@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 from fakes.access_log import MemoryAccessLog
+from fakes.audit import MemoryAuditStore
 from fakes.batch_breaker import MemoryBreakerStore
 from fakes.batches import MemoryBatchStore
 from fakes.customers import MemoryCustomerStore
@@ -18,6 +19,8 @@ from fakes.limits import MemoryLimitStore
 from fakes.listing import MemoryPaymentListing
 from fakes.next_actions import MemoryNextActions
 from fakes.payments import MemoryPaymentStore
+from fakes.refund_workflow import MemoryRefundWorkflow
+from fakes.refunds import MemoryRefundStore
 from fakes.saved_methods import MemorySavedMethods
 from fakes.slots import MemorySlotStore
 from fakes.text_hasher import MemoryTextHasher
@@ -33,12 +36,13 @@ from payments.application.rate_limited_charge_finder import RateLimitedChargeFin
 from payments.application.rate_limited_next_actions import RateLimitedNextActions
 from payments.application.rate_limited_reference_lookup import RateLimitedReferenceLookup
 from payments.application.rate_limited_saved_methods import RateLimitedSavedMethods
+from payments.application.request_refund import RefundRequests
 from payments.application.searchable_metadata import SearchableMetadata
 from payments.application.velocity import Addresses, MerchantTable, Velocity
 from payments.domain.customer import CustomerRequest, created, sealing_context
 from payments.domain.identity import Caller, Role
 from payments.domain.merchants import Merchants
-from payments.rest import batches, customers, legacy, listing, payments, retries, saved_methods, tokens
+from payments.rest import batches, customers, legacy, listing, payments, refunds, retries, saved_methods, tokens
 from payments.rest.http import Problem, problem_answer
 from payments.rest.rate_limits import Kind, Limiter
 from payments.rest.request import Request
@@ -55,7 +59,7 @@ SAM = Caller("sub_sam", frozenset({Role.CUSTOMER}))
 PLENTY = 1000
 MOST_IN_AN_OUTAGE = 2
 SLOT = timedelta(milliseconds=50)
-_MODULES = (batches, customers, legacy, listing, payments, retries, saved_methods, tokens)
+_MODULES = (batches, customers, legacy, listing, payments, refunds, retries, saved_methods, tokens)
 REQUEST_ID, IP = "request-1", "192.0.2.1"
 
 
@@ -77,6 +81,8 @@ class RestScenario:
         self.email_hasher = MemoryEmailHasher()
         self.text_hasher = MemoryTextHasher()
         self.payments = MemoryPaymentStore(self.encryptor)
+        self.refunds = MemoryRefundStore(self.payments)
+        self.refund_workflow = MemoryRefundWorkflow()
         self.batches = MemoryBatchStore(self.payments)
         self.customers = MemoryCustomerStore()
         self.tokens = MemoryTokenStore()
@@ -84,6 +90,7 @@ class RestScenario:
         self.workflow = MemoryWorkflow()
         self.counters = MemoryLimitStore()
         self.access_log = MemoryAccessLog()
+        self.audit_log = MemoryAuditStore(self.payments)
         self.erasures = MemoryErasureLedger()
         self.gateway = MemoryGateway()
         self.next_actions = MemoryNextActions(self.gateway)
@@ -96,6 +103,7 @@ class RestScenario:
         self.services = Services(
             payments=self.payments,
             listing=MemoryPaymentListing(self.payments),
+            refunds=RefundRequests(self.payments, self.refunds, self.refund_workflow, self.encryptor),
             batches=self.batches,
             customers=self.customers,
             erasures=self.erasures,
@@ -109,6 +117,7 @@ class RestScenario:
             outage=OutageLimit(hold, self.counters, MOST_IN_AN_OUTAGE),
             velocity=Velocity(self.counters, Addresses(self.text_hasher), MerchantTable()),
             access_log=self.access_log,
+            audit_log=self.audit_log,
             ids=IdRules(merchants, self.payments, self.customers, self.batches.former_of),
             users=self.users,
             next_actions=RateLimitedNextActions(self.next_actions, self.counters, lambda: NOON),

@@ -67,6 +67,12 @@ class DynamoAuditStore:
                 f"payment {last.payment_id} moved on, or has audit entry {first.sequence} already"
             ) from None
 
+    def entry(self, payment_id: str, sequence: int) -> AuditEntry | None:
+        """One entry, None if there is none. Strongly consistent."""
+        key: Any = {"payment_id": {"S": payment_id}, "sequence": {"N": str(sequence)}}
+        item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
+        return audit_entry_of(item) if item else None
+
     def entries(self, payment_id: str) -> list[AuditEntry]:
         """All entries of a payment, oldest first. Strongly consistent."""
         pages = self._client.get_paginator("query").paginate(
@@ -75,10 +81,11 @@ class DynamoAuditStore:
             ExpressionAttributeValues={":payment_id": {"S": payment_id}},
             ConsistentRead=True,
         )
-        return [_audit_entry_of(item) for page in pages for item in page["Items"]]
+        return [audit_entry_of(item) for page in pages for item in page["Items"]]
 
 
-def _audit_entry_of(item: Mapping[str, Any]) -> AuditEntry:
+def audit_entry_of(item: Mapping[str, Any]) -> AuditEntry:
+    """The entry in an item of the table."""
     values = from_item(item)
     values |= {name: int(values[name]) for name in ("sequence", "minor_units")}
     # an empty text is absent, and in entries of before it is empty

@@ -2,7 +2,8 @@
 
 The order makes one consistent state possible although payments continue meanwhile (docs/architecture.md#backups):
 
-- Batches and events first. One that is behind its payments is a state that a crash leaves too, and is repeated.
+- Batches, events and refunds first. One that is behind its payments is a state that a crash leaves too, and is
+  repeated; what a payment reserves for refunds is counted again from their rows.
 - Then the payments. What they refer to follows: each audit entry and customer that a row names is therefore there.
 """
 
@@ -17,6 +18,7 @@ from payments.adapters.dynamodb.tables import (
     LIMITS,
     PAYMENTS,
     PROCESSING_STATUS,
+    REFUNDS,
     TOKENS,
     Table,
 )
@@ -24,6 +26,7 @@ from payments.adapters.dynamodb.tables import (
 BACKED_UP: tuple[Table, ...] = (
     PROCESSING_STATUS,
     GATEWAY_EVENTS,
+    REFUNDS,
     PAYMENTS,
     AUDIT_LOG,
     CUSTOMERS,

@@ -70,9 +70,12 @@ class DynamoBatchStore(DynamoDueIndex):
             return self._claim(batch.batch_id, BatchStatus.SPLITTING, BatchStatus.SPLITTING, claim)
         return replace(batch, owner_until=iso(claim.until), due_at=iso(claim.until))
 
-    def save_progress(self, batch_id: str, owner: str, progress: Progress, *, release: bool = False) -> None:
-        """Store the progress if `owner` still has the claim; `release` ends the claim. Raises NotClaimed."""
-        released = {"owner_until": "", "due_at": AT_ONCE} if release else {}
+    def save_progress(
+        self, batch_id: str, owner: str, progress: Progress, *, until: datetime | None = None, release: bool = False
+    ) -> None:
+        """Store the progress if `owner` still has the claim; extend or end the claim. Raises NotClaimed."""
+        ends = _ends(until) if until else {}
+        released = {"owner_until": "", "due_at": AT_ONCE} if release else ends
         self._update_owned(batch_id, owner, BatchStatus.SPLITTING, asdict(progress) | released)
 
     def add_rows(self, batch_id: str, rows: Sequence[RejectedRow | ResultRow]) -> None:
@@ -332,8 +335,13 @@ def _row_key(line: int) -> str:
 
 
 def _claimed(claim: Claim) -> dict[str, str]:
-    """A claim as attributes of the summary. Recovery looks when the claim has expired."""
-    return {"owner": claim.owner, "owner_until": iso(claim.until), "due_at": iso(claim.until)}
+    """A claim as attributes of the summary."""
+    return {"owner": claim.owner} | _ends(claim.until)
+
+
+def _ends(until: datetime) -> dict[str, str]:
+    """The end of a claim as attributes of the summary. Recovery looks when the claim has expired."""
+    return {"owner_until": iso(until), "due_at": iso(until)}
 
 
 def _summary_values(batch: Batch) -> dict[str, Any]:

@@ -31,12 +31,28 @@ SAVED = (
 )
 """The attributes that `save` writes: those that a status change can change, and no marks that other code writes."""
 
+BOOKED = (
+    "status",
+    "version",
+    "updated_at",
+    "status_day",
+    "due_kind",
+    "due_at",
+    "unsettled",
+    "history",
+    "refunded_minor_units",
+    "reserved_minor_units",
+    "disputed_minor_units",
+)
+"""The attributes of a payment that change together with one of its refunds."""
+
 
 class Write(StrEnum):
     """A write of a payment's row, by the name of its method."""
 
     CREATE = "create"
     SAVE = "save"
+    BOOK = "book"
     POSTPONE = "postpone"
     KEEP_REFERENCE = "keep_reference"
     PROVE_ABSENT = "prove_absent"
@@ -85,6 +101,7 @@ NAMED: dict[Write, frozenset[str]] = {
             "card_counters",
         ),
         Write.SAVE: SAVED,
+        Write.BOOK: BOOKED,
         Write.POSTPONE: ("version", "not_before"),
         Write.KEEP_REFERENCE: ("version", "gateway_reference", "reference_digest"),
         Write.PROVE_ABSENT: ("version", "gateway_reference", "absent_version"),

@@ -50,6 +50,8 @@ def payment_values(payment: Payment) -> dict[str, Any]:
         "absent_version": payment.absent_version or None,
         "audited_version": payment.audited_version or None,
         "refunded_minor_units": payment.refunded_minor_units or None,
+        "reserved_minor_units": payment.reserved_minor_units or None,
+        "disputed_minor_units": payment.disputed_minor_units or None,
     }
 
 
@@ -70,6 +72,8 @@ def payment_of(item: Mapping[str, Any]) -> Payment:
             "restarts": int(values.get("restarts", 0)),
             "absent_version": int(values.get("absent_version", 0)),
             "refunded_minor_units": int(values.get("refunded_minor_units", 0)),
+            "reserved_minor_units": int(values.get("reserved_minor_units", 0)),
+            "disputed_minor_units": int(values.get("disputed_minor_units", 0)),
             "history": tuple(
                 Change(**change | {"version": int(change["version"]), "status": Status(change["status"])})
                 for change in values.get("history", [])

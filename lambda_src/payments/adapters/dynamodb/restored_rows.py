@@ -2,7 +2,8 @@
 
 The payments are the truth, and everything else is cut to them (docs/architecture.md#restore):
 
-- A payment gets its index attributes anew, so that recovery looks at it when it must.
+- A payment gets its index attributes anew, so that recovery looks at it when it must, and reserves what the restored
+  refunds reserve. A refund asks the gateway before it is sent.
 - An audit entry that its payment's row does not name is left out: the row is older. So is one without a row.
 - A batch without a report begins again at its first line, and its payments count as not closed: the split finds the
   stored payments, as after a crash, and each is closed and counted once.
@@ -24,12 +25,14 @@ from payments.adapters.dynamodb.due import DynamoDueIndex, due_values
 from payments.adapters.dynamodb.events import event_of
 from payments.adapters.dynamodb.items import to_item
 from payments.adapters.dynamodb.payments import index_values, payment_of
+from payments.adapters.dynamodb.refunds import DynamoRefundStore, refund_due_values, refund_of
 from payments.adapters.dynamodb.tables import (
     AUDIT_LOG,
     CONTROLS,
     GATEWAY_EVENTS,
     PAYMENTS,
     PROCESSING_STATUS,
+    REFUNDS,
 )
 from payments.domain.backup import Row
 from payments.domain.batch.state import BatchStatus
@@ -138,6 +141,8 @@ class DynamoRestoreTarget:
             return [kept for row in rows if (kept := self._batch(row))]
         if table == PAYMENTS.name:
             return [self._payment(row) for row in rows]
+        if table == REFUNDS.name:
+            return [self._refund(row) for row in rows]
         if table == AUDIT_LOG.name:
             return self._named_entries(rows)
         if table == GATEWAY_EVENTS.name:
@@ -162,10 +167,19 @@ class DynamoRestoreTarget:
         kept = dict(row)
         if payment.created_at >= self._closed_before or payment.batch_id in self._batches_without_report():
             kept.pop("batch_row_closed", None)
+        if any(change.code.startswith("refund_") for change in payment.history):
+            refunds = DynamoRefundStore(self._client, self._tables[REFUNDS.name], self._tables[PAYMENTS.name])
+            kept.pop("reserved_minor_units", None)
+            reserved = sum(refund.reserved_minor_units for refund in refunds.of_payment(payment.payment_id))
+            kept |= to_item({"reserved_minor_units": reserved or None})
         for name, value in index_values(payment, self._timeouts.due(payment, self._clock())).items():
             kept.pop(name, None)
             kept |= to_item({name: value})
         return kept
+
+    def _refund(self, row: Row) -> Row:
+        kept = {name: value for name, value in row.items() if name not in ("due_kind", "due_at")}
+        return kept | to_item(refund_due_values(refund_of(row), self._timeouts, self._clock()))
 
     def _event(self, row: Row) -> Row:
         kept = {name: value for name, value in row.items() if name not in ("due_kind", "due_at", "parked")}

@@ -72,6 +72,17 @@ PAYMENTS = Table(
     # a change of a payment writes no index that holds only keys and none of the changed ones
     keys_only=frozenset({BY_CUSTOMER, BY_STATUS_DAY, BY_DUE, BY_UNSETTLED, BY_DAY, BY_METADATA}),
 )
+REFUNDS = Table(
+    "payment-refunds",
+    Key("refund_id"),
+    {
+        BY_PAYMENT: Key("payment_id", "created_at"),
+        BY_STATUS_DAY: Key("status_day", "updated_at"),
+        # "refund-open", "refund-approval" or "refund-attention", else absent
+        BY_DUE: Key("due_kind", "due_at"),
+    },
+    keys_only=frozenset({BY_PAYMENT, BY_STATUS_DAY, BY_DUE}),
+)
 PROCESSING_STATUS = Table(
     "payment-processing-status",
     Key("batch_id", "item"),

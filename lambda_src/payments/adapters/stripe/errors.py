@@ -50,6 +50,9 @@ class Call(StrEnum):
     LIST_METHODS = "list_methods"
     DETACH = "detach"
     DELETE_CUSTOMER = "delete_customer"
+    REFUND = "refund"
+    RETRIEVE_REFUND = "retrieve_refund"
+    LIST_REFUNDS = "list_refunds"
 
 
 NO_ANSWER = 0
@@ -111,6 +114,7 @@ def _is_code(code: str, pattern: str) -> bool:
 
 
 _CHARGE = (Call.CHARGE,)
+_REFUND = (Call.REFUND,)
 _REFUSED = (400, 402, 403, 404)
 """The statuses of a request that Stripe refused. Which of them an account error has is not documented for all codes."""
 _OF_ANOTHER_ACCOUNT = ("resource_missing", "livemode_mismatch")
@@ -129,6 +133,7 @@ _OF_OUR_ACCOUNT = (
 )
 """Not all codes with `account_`: `account_closed` and `account_number_invalid` are about a payer's bank account."""
 _NOTHING_CHARGED = "; this request charged nothing; correct it and send it under a new payment_id"
+_NOTHING_REFUNDED = "; this request refunded nothing"
 
 ROWS = (
     # No answer
@@ -180,6 +185,15 @@ ROWS = (
         types=("idempotency_error",),
         renames=True,
     ),
+    Row(
+        Conflict,
+        "idempotency_error",
+        "Stripe has this refund id with other content",
+        calls=_REFUND,
+        statuses=(400,),
+        types=("idempotency_error",),
+        renames=True,
+    ),
     # One object of one payment
     Row(
         Declined,
@@ -206,7 +220,16 @@ ROWS = (
         OutcomeUnknown,
         CHARGE_NOT_FOUND,
         "Stripe does not know the payment's charge under our key, which does not prove that nothing was charged",
-        calls=(Call.RETRIEVE, Call.CANCEL),
+        calls=(Call.RETRIEVE, Call.CANCEL, Call.REFUND, Call.LIST_REFUNDS),
+        statuses=(400, 404),
+        codes=_OF_ANOTHER_ACCOUNT,
+        renames=True,
+    ),
+    Row(
+        OutcomeUnknown,
+        "refund_not_found",
+        "Stripe does not know the refund under our key, which does not prove that nothing was refunded",
+        calls=(Call.RETRIEVE_REFUND,),
         statuses=(400, 404),
         codes=_OF_ANOTHER_ACCOUNT,
         renames=True,
@@ -265,6 +288,41 @@ ROWS = (
         calls=(Call.DETACH,),
         statuses=(400, 404),
         renames=True,
+    ),
+    # A refund that Stripe refuses: it is too much, disputed, or too old. Too much has no code.
+    Row(
+        InvalidPayment,
+        "refunded_already",
+        "the payment is refunded already" + _NOTHING_REFUNDED,
+        calls=_REFUND,
+        statuses=(400,),
+        codes=("charge_already_refunded",),
+        renames=True,
+    ),
+    Row(
+        InvalidPayment,
+        "disputed",
+        "the payment is disputed" + _NOTHING_REFUNDED,
+        calls=_REFUND,
+        statuses=(400,),
+        codes=("charge_disputed", "refund_disputed_payment"),
+        renames=True,
+    ),
+    Row(
+        InvalidPayment,
+        "more_than_left",
+        "the amount is more than what is left of the payment" + _NOTHING_REFUNDED,
+        calls=_REFUND,
+        statuses=(400,),
+        parameters=("amount",),
+        renames=True,
+    ),
+    Row(
+        InvalidPayment,
+        "refund_refused",
+        "Stripe refuses this refund" + _NOTHING_REFUNDED,
+        calls=_REFUND,
+        statuses=(400,),
     ),
     # The answer about a card
     Row(

@@ -5,19 +5,21 @@ from collections.abc import Callable, Sequence
 
 from payments.application.batch.records import cells_of
 from payments.domain.card_data import BETWEEN_TEXTS, is_ordinary
-from payments.domain.money import InvalidMoney, Money
+from payments.domain.money import Money
 from payments.domain.payment import CONTROL, CUSTOMER_ID, MAX_DESCRIPTION, PAYMENT_ID, PAYMENT_METHOD, PaymentRequest
+from payments.domain.quick_init import maker
 from payments.domain.sealed_text import PREFIX
 
 _CELLS = {
     "payment_id": PAYMENT_ID.pattern,
-    "amount": r"[0-9]{1,12}(?:\.[0-9]{1,4})?",
+    "amount": r"(?P<whole>[0-9]{1,12})(?:\.(?P<part>[0-9]{1,4}))?",
     "currency": "[A-Z]{3}",
     "customer_id": f"(?:{CUSTOMER_ID.pattern})?",
     "payment_method": f"(?:{PAYMENT_METHOD.pattern})?",
     "description": f"(?!{re.escape(PREFIX)})[^{CONTROL}]{{0,{MAX_DESCRIPTION}}}",
 }
 """What a cell of an ordinary row looks like. Cells of the other columns are empty."""
+_made = maker(PaymentRequest)
 _END_OF_CELL = "\x1f"
 """A control character, so that it is in no ordinary cell."""
 
@@ -30,7 +32,7 @@ def ordinary_rows(columns: Sequence[str]) -> Callable[[Sequence[str]], list[Paym
     present = [f"(?P<{name}>{_CELLS[name]})" if name in _CELLS else "" for name in columns]
     absent = [f"(?P<{name}>)" for name in _CELLS if name not in columns]
     row = re.compile(_END_OF_CELL.join(present) + "".join(absent))
-    places = tuple(row.groupindex[name] for name in _CELLS)
+    places = tuple(row.groupindex[name] for name in ("payment_id", "whole", "part", *tuple(_CELLS)[2:]))
 
     def read(texts: Sequence[str]) -> list[PaymentRequest | None]:
         found = [row.fullmatch(_marked(text)) for text in texts]
@@ -54,10 +56,15 @@ def _have_no_secret(cells: str) -> bool:
 
 
 def _request(
-    payment_id: str, amount: str, currency: str, customer_id: str, payment_method: str, description: str
+    payment_id: str,
+    whole: str,
+    part: str | None,
+    currency: str,
+    customer_id: str,
+    payment_method: str,
+    description: str,
 ) -> PaymentRequest | None:
-    try:
-        money = Money.parse(amount, currency)
-    except InvalidMoney:
+    money = Money.of_digits(whole, part or "", currency)
+    if money is None:
         return None
-    return PaymentRequest(payment_id, money, customer_id, payment_method, description, {}, "", True, True)
+    return _made(payment_id, money, customer_id, payment_method, description, {}, "", True, True)

@@ -13,6 +13,7 @@ import urllib3.exceptions
 
 from payments.adapters.stripe.errors import NEVER_LEFT, NO_ANSWER, ROWS, Answer, Call, Row, payment_error, row_of
 from payments.adapters.stripe.gateway import StripeGateway
+from payments.adapters.stripe.refunds import StripeRefunds
 from payments.adapters.stripe.saved_methods import StripeSavedMethods
 from payments.domain.errors import (
     AttemptDeclined,
@@ -28,6 +29,7 @@ from payments.domain.errors import (
 )
 from payments.domain.money import Money
 from payments.ports.payment_gateway import ChargeRequest
+from payments.ports.refund_gateway import RefundOrder
 
 TEXT = "Your card 4242 4242 4242 4242 of jane@example.com was declined; pm_1Secret"
 """A text of Stripe's with everything that an error of ours must not repeat."""
@@ -130,6 +132,19 @@ SAVING = [
     Line(Call.CREATE_CUSTOMER, 400, OutcomeUnknown, "gateway_error"),
     Line(Call.START_SETUP, 400, OutcomeUnknown, "some_new_code", {"code": "some_new_code"}),
 ]
+REFUNDING = [
+    Line(Call.REFUND, 400, InvalidPayment, "refunded_already", {"code": "charge_already_refunded"}),
+    Line(Call.REFUND, 400, InvalidPayment, "disputed", {"code": "charge_disputed"}),
+    Line(Call.REFUND, 400, InvalidPayment, "disputed", {"code": "refund_disputed_payment"}),
+    Line(Call.REFUND, 400, InvalidPayment, "more_than_left", {"param": "amount"}),
+    Line(Call.REFUND, 400, InvalidPayment, "refund_refused"),
+    Line(Call.REFUND, 400, OutcomeUnknown, "charge_not_found", {"code": "resource_missing", "param": "payment_intent"}),
+    Line(Call.REFUND, 400, Conflict, "idempotency_error", type="idempotency_error"),
+    Line(Call.REFUND, 409, OutcomeUnknown, "idempotency_key_in_use", {"code": "idempotency_key_in_use"}),
+    Line(Call.RETRIEVE_REFUND, 404, OutcomeUnknown, "refund_not_found", {"code": "resource_missing", "param": "id"}),
+    Line(Call.LIST_REFUNDS, 400, OutcomeUnknown, "charge_not_found", {"code": "resource_missing"}),
+    Line(Call.LIST_REFUNDS, 400, OutcomeUnknown, "gateway_error"),
+]
 GONE = [
     Line(Call.DETACH, 400, InvalidPayment, "not_attached"),
     Line(Call.DETACH, 404, InvalidPayment, "not_attached", {"code": "resource_missing", "param": "payment_method"}),
@@ -194,7 +209,7 @@ BROKEN = [
     charge(500, OutcomeUnknown, "some_new_code", type="api_error", code="some_new_code"),
     charge(302, OutcomeUnknown, "gateway_error"),
 ]
-LINES = [*CARDS, *ONE_OBJECT, *CONTENT, *SAVED_CARDS, *SAVING, *SUSPICIOUS, *ACCOUNT, *TWO_AT_ONCE, *BROKEN]
+LINES = [*CARDS, *ONE_OBJECT, *CONTENT, *SAVED_CARDS, *SAVING, *REFUNDING, *SUSPICIOUS, *ACCOUNT, *TWO_AT_ONCE, *BROKEN]
 
 REQUEST = ChargeRequest("pay_1", Money(9999, "USD"), "pm_1Secret", metadata={"order": "A-17"})
 SAVES: dict[Call, Callable[[StripeSavedMethods], object]] = {
@@ -203,6 +218,12 @@ SAVES: dict[Call, Callable[[StripeSavedMethods], object]] = {
     Call.LIST_METHODS: lambda methods: methods.of("cus_stripe"),
     Call.DETACH: lambda methods: methods.detach("pm_1Secret"),
     Call.DELETE_CUSTOMER: lambda methods: methods.delete_customer("cus_stripe"),
+}
+ORDER = RefundOrder("ref_1", "pay_1", "pi_1", Money(4000, "USD"))
+REFUNDS: dict[Call, Callable[[StripeRefunds], object]] = {
+    Call.REFUND: lambda refunds: refunds.create_refund(ORDER),
+    Call.RETRIEVE_REFUND: lambda refunds: refunds.refund("re_1"),
+    Call.LIST_REFUNDS: lambda refunds: refunds.refunds_of("pi_1"),
 }
 CALLS: dict[Call, Callable[[StripeGateway], object]] = {
     Call.CHARGE: lambda gateway: gateway.charge(REQUEST),
@@ -239,6 +260,8 @@ def call_of(line: Line, **more: Any) -> object:
     if line.call in CALLS:
         return CALLS[line.call](gateway_that_answers(line.status, body))
     with patch.object(stripe, "RequestsClient", lambda **_: Answers(line.status, body, {})):
+        if line.call in REFUNDS:
+            return REFUNDS[line.call](StripeRefunds(lambda: "sk_test_1"))
         return SAVES[line.call](StripeSavedMethods(lambda: "sk_test_1", "test"))
 
 
@@ -272,7 +295,9 @@ def test_removal_of_what_is_gone_is_no_error(line: Line) -> None:
 
 
 @pytest.mark.fault(53)
-@pytest.mark.parametrize("line", [*CARDS, *ONE_OBJECT, *CONTENT, *SAVED_CARDS, *SAVING, *SUSPICIOUS], ids=str)
+@pytest.mark.parametrize(
+    "line", [*CARDS, *ONE_OBJECT, *CONTENT, *SAVED_CARDS, *SAVING, *REFUNDING, *SUSPICIOUS], ids=str
+)
 def test_error_about_one_object_is_never_an_error_about_the_account(line: Line) -> None:
     assert not isinstance(meaning(line), Misconfigured)
 

@@ -23,6 +23,7 @@ from payments.domain.payment import Payment
 from payments.domain.statuses import Status
 from payments.ports.batch_store import Claim, NotClaimed
 from tests.unit.builders import NOON, FixedClock, after, batch_payment, payment
+from tests.unit.chain_heads import heads_of
 
 SOURCE = Source("bucket", "incoming/b1.csv", "v1", "etag", 10)
 NEW = Batch("b1", SOURCE, BatchStatus.SPLITTING, iso(NOON), iso(NOON))
@@ -59,7 +60,7 @@ class CancelScenario:
 
     def finish(self, payment: Payment) -> None:
         """What the audit function does."""
-        audit(payment, log=self.log)
+        audit(payment, log=self.log, heads=heads_of(self.log))
         self.batches.close_row(payment)
 
     def switch(self, state: SwitchState = SwitchState.CANCELED, by: str = "admin:jo") -> Batch:

@@ -1,11 +1,13 @@
 """The splitter, also with crashes at each of its steps."""
 
 import gzip
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from threading import Event
 from typing import Any
 
 import pytest
@@ -628,6 +630,102 @@ def test_batch_id_is_plain_and_differs_by_version_and_folder() -> None:
     assert [name.rpartition("-")[0] for name in ids] == ["May-pay-1", "May-pay-1", "May-pay-1", "batch"]
 
 
+# The claim of a run -------------------------------------------------------------------------------
+
+
+@pytest.mark.fault(30)
+def test_killed_split_is_free_after_a_minute_of_its_fifteen() -> None:
+    scenario = SplitScenario()
+    source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
+    scenario.crash_point = CrashPoint(crashes_at=12)
+    with pytest.raises(Crashed):
+        scenario.split(source, owner="killed")
+    scenario.crash_point = CrashPoint()
+    scenario.now += timedelta(seconds=60)
+    assert scenario.split(source, owner="early") is None
+    assert not scenario.batch(source).is_abandoned(iso(scenario.now))
+    scenario.now += timedelta(seconds=1)
+    assert scenario.batch(source).is_abandoned(iso(scenario.now))
+    scenario.split(source, owner="next")
+    assert counted(scenario.batch(source)) == Progress(line=13, rows_read=12, rows_accepted=12)
+
+
+@pytest.mark.parametrize(("chunk_seconds", "row_seconds"), [(30, 0), (0, 12)])
+def test_split_that_is_slow_keeps_its_claim(chunk_seconds: float, row_seconds: float) -> None:
+    scenario = SplitScenario(files=MemoryBatchFiles(chunk_bytes=20))
+    source = scenario.files.upload("incoming/a.csv.gz", gzip.compress(TWELVE_ROWS, compresslevel=0, mtime=0))
+    read, create = scenario.files.read, scenario.payments.create
+    start, ends = scenario.now, []
+
+    def spend(seconds: float) -> None:
+        scenario.now += timedelta(seconds=seconds)
+        if batch := scenario.batches.get(source.batch_id):
+            ends.append(batch.due_at)
+            assert not batch.is_abandoned(iso(scenario.now))
+            assert batch.due_at == batch.owner_until
+
+    def slow_read(source: Source, start: int = 0) -> Iterator[bytes]:
+        for chunk in read(source, start):
+            spend(chunk_seconds)
+            yield chunk
+
+    def slow_create(payment: Payment) -> None:
+        create(payment)
+        spend(row_seconds)
+
+    scenario.files.read, scenario.payments.create = slow_read, slow_create  # type: ignore[method-assign]
+    scenario.split(source, seconds_left=lambda: 900 - (scenario.now - start).total_seconds(), workers=1)
+    assert counted(scenario.batch(source)).rows_read == 12
+    assert len(set(ends)) > 3
+
+
+def test_split_extends_its_claim_while_it_waits_for_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_split, "EXTEND_SECONDS", 0.001)
+    scenario, extended = SplitScenario(), Event()
+    source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
+    create, save_progress = scenario.payments.create, scenario.batches.save_progress
+    ends = time.monotonic() + 900
+
+    def waits(payment: Payment) -> None:
+        assert extended.wait(60)
+        create(payment)
+
+    def saves(batch_id: str, owner: str, progress: Progress, **claim: Any) -> None:
+        save_progress(batch_id, owner, progress, **claim)
+        if claim["until"] == NOW + timedelta(seconds=60):
+            extended.set()
+
+    scenario.payments.create, scenario.batches.save_progress = waits, saves  # type: ignore[method-assign]
+    scenario.split(source, seconds_left=lambda: ends - time.monotonic())
+    assert counted(scenario.batch(source)).rows_read == 12
+
+
+@pytest.mark.parametrize("at", ["payment", "checkpoint"])
+def test_split_that_lost_its_claim_stops_without_an_error(at: str) -> None:
+    scenario = SplitScenario()
+    source = scenario.files.upload("incoming/a.csv", TWELVE_ROWS)
+    name, target = {"payment": ("create", scenario.payments), "checkpoint": ("add_rows", scenario.batches)}[at]
+    effect, calls = getattr(target, name), []
+
+    def held_up(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) == 1:  # for two minutes, in which recovery starts another run
+            scenario.now += timedelta(minutes=2)
+            scenario.split(source, owner="second")
+        effect(*arguments)
+
+    setattr(target, name, held_up)
+    if at == "checkpoint":
+        scenario.payments.create(accepted(PaymentRequest("p1", Money(900, "USD")), at=NOW, source="rest"))
+    assert scenario.split(source, owner="first") is None
+    batch = scenario.batch(source)
+    refused = int(at == "checkpoint")
+    assert batch.status is BatchStatus.PROCESSING
+    assert counted(batch) == Progress(line=13, rows_read=12, rows_accepted=12 - refused, rows_rejected=refused)
+    assert len(scenario.queued_ids()) == 12 - refused
+    assert scenario.continued == []
+
+
 # A batch that is canceled while its file is read ----------------------------------------------------------------------
 
 
@@ -639,8 +737,8 @@ def test_split_of_a_canceled_batch_reads_no_further_window(state: SwitchState) -
     source = scenario.files.upload("incoming/a.csv", content.encode())
     save_progress = scenario.batches.save_progress
 
-    def cancels(batch_id: str, owner: str, progress: Progress, *, release: bool = False) -> None:
-        save_progress(batch_id, owner, progress, release=release)
+    def cancels(batch_id: str, owner: str, progress: Progress, **claim: Any) -> None:
+        save_progress(batch_id, owner, progress, **claim)
         batch = scenario.batch(source)
         if not batch.switch.holds:
             scenario.batches.set_switch(batch, Switch(state, "admin:jo", iso(NOW)))
