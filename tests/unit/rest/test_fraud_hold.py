@@ -179,9 +179,9 @@ def test_refused_retry_tells_its_payer_no_hold(scenario: RestScenario, verdict: 
     scenario.payments.rows["pay_1_r2"] = moved(
         retry, refused.status, at=NOON, actor="workflow", code=refused.code, message=refused.message
     )
-    told = seen(scenario, JO, "pay_1_r2")
-    assert told["reason"]["code"] == told["history"][-1]["reason"]["code"] == "retry_refused"
-    assert not {*Status} & set(re.findall(r"[a-z_]+", str(told["reason"]) + str(told["history"][-1]["reason"])))
+    reported = seen(scenario, JO, "pay_1_r2")
+    assert reported["reason"]["code"] == reported["history"][-1]["reason"]["code"] == "retry_refused"
+    assert not {*Status} & set(re.findall(r"[a-z_]+", str(reported["reason"]) + str(reported["history"][-1]["reason"])))
     assert str(scenario.payments.rows["pay_1"].status) in seen(scenario, SHOP, "pay_1_r2")["reason"]["message"]
 
 
