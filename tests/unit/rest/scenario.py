@@ -118,7 +118,7 @@ class RestScenario:
             velocity=Velocity(self.counters, Addresses(self.text_hasher), MerchantTable()),
             access_log=self.access_log,
             audit_log=self.audit_log,
-            ids=IdRules(merchants, self.payments, self.customers),
+            ids=IdRules(merchants, self.payments, self.customers, self.batches.former_of),
             users=self.users,
             next_actions=RateLimitedNextActions(self.next_actions, self.counters, lambda: NOON),
             saved_methods=RateLimitedSavedMethods(self.saved_methods, self.counters, lambda: self.now),
