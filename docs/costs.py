@@ -122,7 +122,9 @@ HALF_READS = "half read units of "
 """Before a table's name, its indexes included."""
 ENVIRONMENT_ID = "0123456789abcdef"
 SAMPLE = {"amount": "99.99", "currency": "USD", "customer_id": "cus_1234567890", "description": "Annual plan"}
-KEYS: Any = {"SYMMETRIC_DEFAULT": "ENCRYPT_DECRYPT", "HMAC_256": "GENERATE_VERIFY_MAC"}
+_HMAC = ("HMAC_256", "GENERATE_VERIFY_MAC")
+KEYS: Any = (("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"), _HMAC, _HMAC)
+"""Those of the fields, of lookups and of the audit trail."""
 CONTEXT = SimpleNamespace(
     aws_request_id="run",
     function_name="counted",
@@ -271,9 +273,7 @@ class Functions:
         session.client("s3").create_bucket(Bucket="files")
         session.client("s3").put_bucket_versioning(Bucket="files", VersioningConfiguration={"Status": "Enabled"})
         kms = session.client("kms")
-        key, lookup_key, audit_key = (
-            kms.create_key(KeySpec=spec, KeyUsage=KEYS[spec]) for spec in ("SYMMETRIC_DEFAULT", *2 * ["HMAC_256"])
-        )
+        key, lookup_key, audit_key = (kms.create_key(KeySpec=spec, KeyUsage=use) for spec, use in KEYS)
         secrets = session.client("secretsmanager")
         secret = secrets.create_secret(Name="webhook", SecretString=json.dumps({"current": SIGNED_WITH}))["ARN"]
         topic = session.client("sns").create_topic(Name="events")["TopicArn"]

@@ -28,16 +28,41 @@ class MemoryBreakerStore:
         return len(self._refused)
 
     def pause(self, by: PausedBy, reason: str, at: datetime) -> bool:
-        """Pause the breaker. False if it is already paused."""
-        if self._state.paused:
-            return False
+        """Pause the breaker for a cause. False if this cause holds already."""
         state = self._state
-        paused = BreakerState(by.value, reason, iso(at))
-        self._state = replace(paused, refused_at=state.refused_at, pauses=state.pauses, is_open=state.is_open)
+        if state.by_operator if by is PausedBy.OPERATOR else state.by_gateway:
+            return False
+        if state.by_gateway:
+            self._state = replace(state, operator_since=iso(at), operator_reason=reason)
+            return True
+        paused = replace(state, paused_by=by.value, reason=reason, since=iso(at), probe="")
+        if state.by_operator:
+            paused = replace(paused, operator_since=state.since, operator_reason=state.reason)
+        self._state = paused
         return True
 
     def resume(self, at: datetime) -> bool:
-        """Resume the breaker and forget the refusals, but not the operators' pauses. False if it is not paused."""
+        """End the operator's pause, and keep it. Without one, end the gateway's. False if the breaker is not paused."""
+        state = self._state
+        if state.by_gateway and state.by_operator:
+            self._state = replace(state, pauses=state.pauses_at(at), operator_since="", operator_reason="")
+            return True
+        return self._ended(at)
+
+    def resume_gateway(self, at: datetime) -> bool:
+        """End the gateway's pause, and forget the refusals. An operator's pause stays. False if it is no cause."""
+        state = self._state
+        if not state.by_gateway:
+            return False
+        if not state.by_operator:
+            return self._ended(at)
+        self._state = BreakerState(
+            PausedBy.OPERATOR, state.operator_reason, state.operator_since, pauses=state.pauses, is_open=state.is_open
+        )
+        self._refused, self._window_ends = set(), None
+        return True
+
+    def _ended(self, at: datetime) -> bool:
         if not self._state.paused:
             return False
         self._state = BreakerState(pauses=self._state.pauses_at(at), is_open=self._state.is_open)

@@ -1,9 +1,11 @@
 """The settings of a deployment: read from the environment, typed, and checked before the synth."""
 
+import ipaddress
 import re
 from collections.abc import Container
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -267,6 +269,23 @@ _SENDER = _pattern(_ADDRESS, "an address such as payments@example.com, of a doma
 _EMAIL = _pattern(_ADDRESS, "addresses such as oncall@example.com, separated by commas")
 
 
+_OF_THIS_NETWORK = re.compile(r"[a-z][a-z0-9-]*|(?:[a-z0-9-]+\.)+(?:localhost|local|internal|test)", re.ASCII)
+"""Names without a dot, and those of RFC 6761 and RFC 6762: none is an address on the internet."""
+
+
+def _is_of_this_network(url: str) -> bool:
+    """Whether an address leads to this machine or to a private network, by its host alone."""
+    try:
+        host = (urlsplit(url).hostname or "").partition("%")[0]
+    except ValueError:
+        return False
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return bool(_OF_THIS_NETWORK.fullmatch(host))
+    return address.is_loopback or (address.is_private and not address.is_unspecified)
+
+
 class Settings(BaseSettings):
     """A deployment's settings. Each field is the environment variable of the same name in capitals.
 
@@ -476,8 +495,8 @@ class Settings(BaseSettings):
 
     @property
     def is_local(self) -> bool:
-        """True when Terraform talks to a local AWS."""
-        return bool(self.aws_endpoint_url)
+        """True when Terraform talks to a local AWS: at an address of this machine or of its network, not AWS's own."""
+        return _is_of_this_network(self.aws_endpoint_url)
 
     @property
     def layer_architecture(self) -> str:

@@ -43,25 +43,22 @@ def pause(
             f"No batch payment starts in {stack.name} until you resume the batch breaker. Pause it?",
             otherwise=f"no batch payment starts in {stack.name} until the batch breaker is resumed; pause it",
         )
-    store = adapters.breaker(stack)
-    before = store.state()
-    if before.by_gateway:
-        store.resume(
-            utc_now()
-        )  # take over: a breaker that the gateway paused resumes automatically after a successful payment
-    if not store.pause(PausedBy.OPERATOR, reason, utc_now()):
-        show.note("the batch breaker is already paused; the first reason is kept")
+    if not adapters.breaker(stack).pause(PausedBy.OPERATOR, reason, utc_now()):
+        show.note("the batch breaker is already paused by an operator; the first reason is kept")
     adapters.delivery(stack).switch(on=False)
     _print_status(stack, json)
 
 
 @app.command()
 def resume(context: typer.Context, json: Json = False) -> None:
-    """Resume batch payments, after a pause by an operator or by the gateway."""
+    """Resume batch payments after a pause by an operator; without one, after a pause by the gateway."""
     stack = stack_of(context)
-    if not adapters.breaker(stack).resume(utc_now()):
+    store = adapters.breaker(stack)
+    if not store.resume(utc_now()):
         show.note("the batch breaker was not paused")
-    adapters.delivery(stack).switch(on=True)
+    if (state := store.state()).by_gateway:
+        show.note("the operator's pause is over; the gateway is still a cause, and its pause ends automatically")
+    adapters.delivery(stack).switch(on=not state.paused)
     _print_status(stack, json)
 
 
@@ -83,12 +80,14 @@ def _print_status(stack: Stack, json: bool) -> None:
             }
         )
         return
+    both = state.by_gateway and state.by_operator
     show.facts(
         [
             ("batch payments", show.breaker(state)),
             ("paused by", state.paused_by),
             ("reason", state.reason),
             ("since", state.since),
+            *([("also paused by", f"operator since {state.operator_since}: {state.operator_reason}")] if both else []),
             ("probe payment", state.probe),
             ("delivery", mapping["State"]),
             ("messages waiting", waiting),
@@ -107,7 +106,7 @@ def _advice(state: BreakerState, dead_letters: int) -> list[str]:
         advice.append("fix the gateway's key or account; the breaker resumes automatically after a successful payment")
     if state.paused_by == PausedBy.OUTAGE:
         advice.append("the gateway is out of reach; the breaker resumes automatically after a successful payment")
-    if state.paused_by == PausedBy.OPERATOR:
+    if state.by_operator:
         advice.append("resume batch payments with: payctl breaker resume")
     if dead_letters:
         advice.append("list the dead letters with: payctl dlq list")

@@ -9,7 +9,9 @@ from payctl import adapters, show
 from payctl.at_gateway import GatewaySays
 from payctl.dead_letters import DeadLetter, DeadLetterQueue, reasons
 from payctl.stack import Stack
+from payments.application.batch.switches import Switches
 from payments.application.replay import Decision, decide, decide_file, reason_class
+from payments.domain.batch.switch import Switch
 from payments.domain.clock import utc_now
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
@@ -68,11 +70,13 @@ class TriagedLetter:
 
 
 class DeadLetterTriage:
-    """Triages dead letters. The state of the batch breaker is read once, at the start."""
+    """Triages dead letters. The state of the batch breaker is read once, at the start, and a batch's switch once a
+    second."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._payments, self._batches = adapters.payments(stack), adapters.batches(stack)
+        self._switches = Switches(self._batches, utc_now)
         self._breaker = adapters.breaker(stack).state()
 
     def all(self, limit: int | None = None) -> list[TriagedLetter]:
@@ -93,7 +97,13 @@ class DeadLetterTriage:
         if letter.file:
             return TriagedLetter(letter, reason, None, decide_file(self._batches.get(letter.file.batch_id), utc_now()))
         payment = self._payments.get(letter.payment_id) if letter.payment_id else None
-        decision = decide(letter.payment_id, payment, self._breaker, started=self._started(payment))
+        decision = decide(
+            letter.payment_id,
+            payment,
+            self._breaker,
+            started=self._started(payment),
+            switch=self._switches.of(payment) if payment else Switch(),
+        )
         return TriagedLetter(letter, reason, payment, decision)
 
     def _started(self, payment: Payment | None) -> bool:

@@ -280,6 +280,6 @@ def _print_done(
     else:
         for one in done:
             which = one.letter.message_id if one.subject == MALFORMED else one.subject
-            show.out.print(f"{which}: {one.done or one.decision.why}", markup=False, soft_wrap=True)
+            show.out.print(show.safe(f"{which}: {one.done or one.decision.why}"), markup=False, soft_wrap=True)
     if any(not one.done and (one.decision.action is Action.REFUSE or not dry_run) for one in last):
         raise typer.Exit(Exit.SOME_REFUSED)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from payctl.failures import Exit, Failure
+from payctl.show import safe
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
@@ -19,7 +20,7 @@ def confirm(question: str, *, otherwise: str) -> None:
     """Ask for confirmation. Without a terminal, raise Failure with the text `otherwise` and a request for --yes."""
     if not at_a_terminal():
         raise Failure(f"{otherwise} with --yes", code=Exit.USAGE)
-    typer.confirm(question, abort=True, err=True)
+    typer.confirm(safe(question), abort=True, err=True)
 
 
 def secret(prompt: str) -> str:

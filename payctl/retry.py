@@ -1,5 +1,7 @@
 """payctl payment retry."""
 
+from datetime import timedelta
+
 import typer
 
 from payctl import adapters, at_gateway, prompts, show
@@ -7,25 +9,45 @@ from payctl.failures import Failure
 from payctl.options import Json, stack_of
 from payctl.prompts import Yes
 from payctl.stack import Stack
-from payments.application.retry import ChargeFound, NotRetryable, Retries, Retry, RetryIdTaken, RetryRefused
+from payments.application.batch.switches import Switches
+from payments.application.retry import (
+    ChargeFound,
+    ListNotRead,
+    NotRetryable,
+    Retries,
+    Retry,
+    RetryIdTaken,
+    RetryRefused,
+    last_of,
+)
 from payments.domain.clock import utc_now
 from payments.domain.errors import PaymentError
 from payments.domain.retry import may_be_retried, retry_id_of
 from payments.ports.payment_store import VersionConflict
 
+READS_FOR = timedelta(minutes=5)
+"""How long the gateway's list is read for one payment: an operator can wait longer than the API."""
+
 
 def retry_payment(context: typer.Context, payment_id: str, yes: Yes = False, json: Json = False) -> None:
     """Send a failed payment again, under an id that follows from its own. The gateway is asked about it first."""
     stack = stack_of(context)
-    payment = adapters.payments(stack).get(payment_id)
+    store = adapters.payments(stack)
+    payment = store.get(payment_id)
     if payment is None:
         raise Failure(f"there is no payment {payment_id} in {stack.name}")
-    if may_be_retried(payment) and not payment.retried_as and not yes:
+    if may_be_retried(payment) and last_of(payment, store) == payment and not yes:
         what = f"{payment_id} of {payment.money} in {stack.name} is {payment.status} since {payment.updated_at}"
         prompts.confirm(f"{what}. Send it again as {retry_id_of(payment_id)}?", otherwise=f"{what}; send it again")
     retry, repeated = sent_again(stack, retries(stack), payment_id)
     if repeated:
         show.note(f"{payment_id} was already sent again")
+        if may_be_retried(last := last_of(retry, store)):
+            show.note(
+                f"{last.payment_id} was not charged either; send it again with: payctl payment retry {last.payment_id}"
+            )
+        elif last != retry:
+            show.note(f"its last retry is {last.payment_id}, which is {last.status}")
     if json:
         show.as_json(
             {
@@ -57,6 +79,8 @@ def retries(stack: Stack) -> Retries:
         adapters.encryptor(stack),
         adapters.workflow(stack),
         stack.outputs.get("environment_id", ""),
+        held=lambda payment: Switches(adapters.batches(stack), utc_now).of(payment).holds,
+        reads_for=READS_FOR,
     )
 
 
@@ -81,6 +105,8 @@ def _instead(refused: RetryRefused, payment_id: str) -> str:
             return f"the gateway is asked about it now; see the answer with: payctl payment explain {payment_id}"
         case ChargeFound():
             return f"compare both, and do not pay it anew: payctl payment explain {payment_id}"
+        case ListNotRead():
+            return "run the command again later"
         case RetryIdTaken():
             return f"see that payment with: payctl payment explain {retry_id_of(payment_id)}"
     return f"see what to do with: payctl payment explain {payment_id}"

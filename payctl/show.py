@@ -40,9 +40,9 @@ def as_json(content: Any) -> None:
 
 
 def safe(text: object) -> str:
-    """A text without characters that control the terminal, or that change the direction of what follows: names of files
-    are chosen by those who upload them."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+    """A text on one line, without characters that control the terminal, or that change the direction of what follows:
+    names of files are chosen by those who upload them. One with a line end could show a line of its own."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
 
 
 def failure(problem: Failure) -> None:

@@ -159,6 +159,10 @@ def _by_status(facts: Facts) -> Iterator[str]:
         case Status.FAILED | Status.REJECTED if payment.retried_as:
             yield f"It was not charged, and was sent again as {payment.retried_as}. Do not pay it under another id."
             yield f"To see its retry: payctl payment explain {payment.retried_as}"
+            yield (
+                "If there is no such payment, or it was not charged either, this creates it, or names the next one: "
+                f"payctl payment retry {payment.payment_id}"
+            )
         case Status.FAILED | Status.REJECTED if may_be_retried(payment):
             yield f"{SAID[Status.FAILED]}: payctl payment retry {payment.payment_id}"
         case Status.REJECTED if is_canceled(payment):
@@ -223,8 +227,11 @@ def _pending(facts: Facts, after: str) -> Iterator[str]:
     elif breaker.paused_by == PausedBy.GATEWAY:
         yield f"The gateway has rejected our key or account since {breaker.since} ({breaker.reason}): fix it."
         yield "After one successful payment, batch payments resume automatically."
-    elif breaker.paused and payment.source == "batch":
-        yield f"Batch payments have been paused since {breaker.since} ({breaker.reason}): payctl breaker resume"
+    if breaker.operator_holds(payment):
+        why = breaker.operator_reason or breaker.reason
+        yield f"An operator paused batch payments at {breaker.operator_paused_since} ({why}): payctl breaker resume"
+    elif breaker.by_gateway:
+        return
     elif payment.source == "batch" and payment.version == 1 and not facts.dead_letter:
         yield (
             "Its workflow started and has changed nothing yet: the timeline shows its state, or why it ended."

@@ -145,7 +145,7 @@ class Actors:
         if world.breaker.pause(PausedBy.OPERATOR, "maintenance", world.clock()):
             world.effects.note("operator", "pauses the batch breaker")
         world.scheduler.sleep(600.0 * world.random.random())
-        if world.breaker.state().paused_by == PausedBy.OPERATOR:
+        if world.breaker.state().by_operator:
             world.breaker.resume(world.clock())
             world.effects.note("operator", "resumes the batch breaker")
 

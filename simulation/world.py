@@ -185,7 +185,7 @@ class World:
         self.webhooks = Webhooks(events, payments, workflow, clock, encryptor, ENVIRONMENT_ID)
         guarded = GuardedGateway(gateway, refused, guard.answered)
         self.charging = Charging(guarded, methods, payments, clock, timeouts, ENVIRONMENT_ID, self.batches.former_of)
-        self.retries = Retries(payments, gateway, encryptor, workflow, ENVIRONMENT_ID)
+        self.retries = Retries(payments, gateway, encryptor, workflow, ENVIRONMENT_ID, clock=clock)
         # the switch only saves work: no other actor needs a moment between its read and the row's conditional write.
         # every simulated environment is open; a read more would shift the random draws of every seed
         hold = Hold(breaker, clock, timeouts, Switches(self.batches, clock).of, is_open=lambda: True)

@@ -184,7 +184,7 @@ services = Services(
         dynamodb, setting("DENIED_TABLE"), timedelta(days=int(setting("DENIED_RETENTION_DAYS")))
     ),
     audit_log=DynamoAuditStore(dynamodb, setting("AUDIT_TABLE"), setting("PAYMENTS_TABLE")),
-    ids=IdRules(Merchants.parse(setting("MERCHANTS", "")), store, stored_customers),
+    ids=IdRules(Merchants.parse(setting("MERCHANTS", "")), store, stored_customers, batch_store.former_of),
     users=CognitoUsers(aws.cognito(), setting("USER_POOL_ID", "")),
     next_actions=RateLimitedNextActions(
         StripeNextActions(gateway_key.read, refused=gateway_key.forget, base_url=setting("STRIPE_API_BASE")),
@@ -202,7 +202,7 @@ services = Services(
         utc_now,
     ),
     references=RateLimitedReferenceLookup(gateway, limits, utc_now),
-    charges=RateLimitedChargeFinder(gateway, limits, utc_now),
+    charges=RateLimitedChargeFinder(gateway, limits, utc_now, time.sleep),
     searchable=SearchableMetadata(
         setting("SEARCHABLE_METADATA", ""), KmsTextHasher(kms, setting("EMAIL_HASH_KEY_ARN"))
     ),

@@ -27,14 +27,16 @@ from payments.application.validate import PaymentMethods
 from payments.application.velocity import note_decline
 from payments.config import setting
 from payments.domain.clock import utc_now
-from payments.domain.errors import SUSPICIOUS_DECLINE_CODES, Misconfigured, PaymentError
+from payments.domain.errors import SEVERAL_CHARGES, SUSPICIOUS_DECLINE_CODES, Misconfigured, PaymentError
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
 from payments.observability.logs import invocation, logger
 from payments.observability.metrics import (
+    CHARGES_DIFFER,
     GATEWAY_MISCONFIGURED,
     GATEWAY_UNREACHABLE,
     PAYMENTS_IN_REVIEW,
+    SEVERAL_CHARGES_FOUND,
     SUSPICIOUS_DECLINES,
     count,
     note_backlog,
@@ -50,8 +52,9 @@ key = GatewayKey(aws.secrets_manager(), setting("GATEWAY_SECRET_ARN"), mode=sett
 breaker_store = DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE"))
 breaker = BatchBreaker(breaker_store, utc_now)
 batches = DynamoBatchStore(dynamodb, setting("PROCESSING_STATUS_TABLE"), setting("PAYMENTS_TABLE"))
-# read before each send: the same item says that the environment is open
-hold = Hold(breaker_store, utc_now, timeouts, Switches(batches, utc_now).of, remembered_for=timedelta(0))
+# both are read before each send: the environment may be closed, and nothing is sent after a cancel
+switches = Switches(batches, utc_now, remembered_for=timedelta(0))
+hold = Hold(breaker_store, utc_now, timeouts, switches.of, remembered_for=timedelta(0))
 slot = timedelta(microseconds=int(setting("SLOT_MICROSECONDS")))
 rate_limiter = GatewayRateLimiter(DynamoSlotStore(dynamodb, setting("CONTROLS_TABLE"), slot), slot, utc_now, time.sleep)
 limits = DynamoLimitStore(dynamodb, setting("LIMITS_TABLE"))
@@ -111,6 +114,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         count(SUSPICIOUS_DECLINES)
     if outcome.get("status") == Status.IN_REVIEW:
         count(PAYMENTS_IN_REVIEW)  # recovery counts it again while it is held
+        # each cause has an alarm, which a payment that is held already does not hide
+        count(SEVERAL_CHARGES_FOUND if outcome["code"] == SEVERAL_CHARGES else CHARGES_DIFFER)
     if "ticket" in state:
         note_backlog(state["wait_seconds"])
     log.info(

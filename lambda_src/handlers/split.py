@@ -38,7 +38,10 @@ payments = DynamoPaymentStore(
     dynamodb, setting("PAYMENTS_TABLE"), KmsFieldEncryptor(aws.kms(), setting("VAULT_KEY_ARN"))
 )
 ids = IdRules(
-    Merchants.parse(setting("MERCHANTS", "")), payments, DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE"))
+    Merchants.parse(setting("MERCHANTS", "")),
+    payments,
+    DynamoCustomerStore(dynamodb, setting("CUSTOMERS_TABLE")),
+    batches.former_of,
 )
 hasher = KmsTextHasher(aws.kms(), setting("EMAIL_HASH_KEY_ARN"))
 mark = OpenMark(DynamoBreakerStore(dynamodb, setting("CONTROLS_TABLE")), utc_now)

@@ -22,6 +22,7 @@ from payments.observability.metrics import (
     BATCHES_HELD,
     BATCHES_PAUSED,
     BATCHES_STUCK,
+    CHARGES_DIFFER,
     CONTRADICTING_EVENTS,
     GATEWAY_BACKLOG_SECONDS,
     GATEWAY_EVENTS_REFUSED,
@@ -30,9 +31,11 @@ from payments.observability.metrics import (
     NAMESPACE,
     OUTCOMES,
     PAUSED_BY_OPERATOR,
+    PAYMENTS_HELD,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
     REFUNDS_TO_LOOK_AT,
+    SEVERAL_CHARGES_FOUND,
     SUSPICIOUS_DECLINES,
 )
 
@@ -202,10 +205,35 @@ def alarms(
         ),
         Alarm(
             "payments-in-review",
-            "payments are held for an operator: the gateway reports another amount or currency than we requested",
+            "payments are held for an operator, by a fraud rule or because the gateway's answer differs; each new case "
+            "has an alarm of its own as well. This one clears when no payment is held",
             1,
             120,
             [ours(PAYMENTS_IN_REVIEW)],
+        ),
+        Alarm(
+            "payments-held",
+            "a fraud rule held another payment: this can be card testing",
+            1,
+            120,
+            [in_record(PAYMENTS_HELD)],
+            runbook="payments-in-review",
+        ),
+        Alarm(
+            "charges-differ",
+            "the gateway reports another amount, currency or content than we requested for a payment",
+            1,
+            120,
+            [ours(CHARGES_DIFFER)],
+            runbook="payments-in-review",
+        ),
+        Alarm(
+            "several-charges",
+            "the gateway captured several charges of one payment",
+            1,
+            120,
+            [ours(SEVERAL_CHARGES_FOUND)],
+            runbook="payments-in-review",
         ),
         Alarm(
             "payments-failed",

@@ -1,7 +1,7 @@
 """One suite for the controls table on DynamoDB (moto) and for its in-memory fakes: the batch breaker, the counter."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -115,10 +115,55 @@ def test_pause_when_open_then_it_says_by_whom_why_and_since_when(controls: Contr
     assert controls.other_breaker.state().paused
 
 
-def test_pause_when_paused_already_then_false_and_the_first_reason_stays(controls: Controls) -> None:
-    controls.breaker.pause(PausedBy.OPERATOR, "maintenance", NOON)
-    assert not controls.other_breaker.pause(PausedBy.GATEWAY, "the key is refused", NOON + WINDOW)
-    assert controls.breaker.state() == BreakerState("operator", "maintenance", iso(NOON))
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (PausedBy.OPERATOR, PausedBy.OPERATOR),
+        (PausedBy.GATEWAY, PausedBy.OUTAGE),
+        (PausedBy.OUTAGE, PausedBy.GATEWAY),
+    ],
+)
+def test_pause_for_the_same_cause_then_false_and_the_first_reason_stays(
+    controls: Controls, first: PausedBy, again: PausedBy
+) -> None:
+    controls.breaker.pause(first, "first", NOON)
+    assert not controls.other_breaker.pause(again, "again", NOON + WINDOW)
+    assert controls.breaker.state() == BreakerState(first, "first", iso(NOON))
+
+
+BOTH = BreakerState("outage", "no connection", iso(NOON), operator_since=iso(NOON), operator_reason="month-end")
+
+
+def pause_both(controls: Controls, first: PausedBy) -> None:
+    """The gateway's pause and an operator's at the same time, `first` first."""
+    reasons = {PausedBy.OPERATOR: "month-end", PausedBy.OUTAGE: "no connection"}
+    for by in sorted(reasons, key=lambda by: by is not first):
+        assert controls.breaker.pause(by, reasons[by], NOON)
+        assert not controls.breaker.pause(by, "again", NOON + WINDOW)
+
+
+@pytest.mark.fault(86)
+@pytest.mark.parametrize("first", [PausedBy.OPERATOR, PausedBy.OUTAGE])
+def test_two_causes_of_a_pause_hold_together_and_end_alone(controls: Controls, first: PausedBy) -> None:
+    pause_both(controls, first)
+    controls.breaker.send_probe("pay_1")
+    assert controls.other_breaker.state() == replace(BOTH, probe="pay_1")
+    assert controls.breaker.resume_gateway(NOON + WINDOW)
+    assert controls.other_breaker.state() == BreakerState("operator", "month-end", iso(NOON))
+    assert not controls.breaker.resume_gateway(NOON + WINDOW)
+    assert controls.breaker.resume(NOON + WINDOW)
+    assert controls.breaker.state() == BreakerState(pauses=(Pause(iso(NOON), iso(NOON + WINDOW)),))
+
+
+@pytest.mark.fault(86)
+@pytest.mark.parametrize("first", [PausedBy.OPERATOR, PausedBy.OUTAGE])
+def test_operators_resume_leaves_the_pause_of_an_outage(controls: Controls, first: PausedBy) -> None:
+    pause_both(controls, first)
+    assert controls.breaker.resume(NOON + WINDOW)
+    pauses = (Pause(iso(NOON), iso(NOON + WINDOW)),)
+    assert controls.other_breaker.state() == BreakerState("outage", "no connection", iso(NOON), pauses=pauses)
+    assert controls.breaker.resume_gateway(NOON + WINDOW)
+    assert controls.breaker.state() == BreakerState(pauses=pauses)
 
 
 def test_resume_when_paused_then_open_and_the_refusals_are_forgotten(controls: Controls) -> None:

@@ -202,6 +202,47 @@ def test_http_gateway_is_refused_except_on_a_local_aws(suffix: str, monkeypatch:
     assert load().stripe_api_base == "http://gateway.example"
 
 
+@pytest.mark.fault(74)
+@pytest.mark.parametrize(
+    ("endpoint", "local"),
+    [
+        ("https://127.0.0.1:4566", True),
+        ("http://localhost:4566", True),
+        ("http://LOCALHOST:4566", True),
+        ("http://[::1]:4566", True),
+        ("http://172.17.0.2:4566", True),
+        ("http://ministack:4566", True),
+        ("http://aws.localhost:4566", True),
+        ("http://host.docker.internal:4566", True),
+        ("https://dynamodb.us-east-1.amazonaws.com", False),
+        ("https://localhost.example.com", False),
+        ("https://127.0.0.1@dynamodb.us-east-1.amazonaws.com", False),
+        ("https://localhost:1@example.com", False),
+        ("https://8.8.8.8", False),
+        ("https://134744072", False),
+        ("https://[2001:4860:4860::8888]", False),
+        ("https://0.0.0.0", False),
+        ("https://localhost.", False),
+    ],
+)
+def test_aws_is_local_only_at_an_address_of_this_network(
+    endpoint: str, local: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    assert load().is_local is local
+    monkeypatch.setenv("STRIPE_API_BASE", "http://gateway.example")
+    if local:
+        assert load().stripe_api_base == "http://gateway.example"
+        return
+    for name, value in (("STRIPE_API_BASE", "http://gateway.example"), ("PATIENCE_SECONDS", "1")):
+        monkeypatch.delenv("STRIPE_API_BASE")
+        monkeypatch.setenv(name, value)
+        with pytest.raises(SettingsError, match=f"^{name}: "):
+            load()
+        monkeypatch.delenv(name)
+        monkeypatch.setenv("STRIPE_API_BASE", "https://gateway.example")
+
+
 @pytest.mark.parametrize("suffix", ENVIRONMENTS)
 def test_environments_own_values_are_allowed_as_settings(suffix: str) -> None:
     row = vars(ENVIRONMENTS[suffix])

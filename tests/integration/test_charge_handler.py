@@ -21,14 +21,24 @@ from payments.adapters.stripe.gateway import StripeGateway
 from payments.application.batch_breaker import OUTAGES_UNTIL_COUNTED, PAYMENTS_UNTIL_PAUSE
 from payments.application.sealed_payments import opened
 from payments.domain.batch_breaker import PausedBy
-from payments.domain.errors import Conflict, Declined, Misconfigured, NotSent, PaymentError, RateLimited
+from payments.domain.errors import (
+    SEVERAL_CHARGES,
+    Conflict,
+    Declined,
+    Misconfigured,
+    NotSent,
+    PaymentError,
+    RateLimited,
+)
 from payments.domain.money import Money
 from payments.domain.statuses import Status
 from payments.observability.metrics import (
+    CHARGES_DIFFER,
     GATEWAY_BACKLOG_SECONDS,
     GATEWAY_MISCONFIGURED,
     GATEWAY_UNREACHABLE,
     PAYMENTS_IN_REVIEW,
+    SEVERAL_CHARGES_FOUND,
     SUSPICIOUS_DECLINES,
 )
 from payments.ports.field_encryptor import EncryptionUnavailable
@@ -229,7 +239,17 @@ def test_charge_with_other_content_for_its_id_is_held_and_counted(
     scenario.refusal = Conflict("idempotency_error", "the id is known with other content")
 
     assert scenario.charge()["outcome"]["status"] == "in_review"
-    assert metrics_in(capsys.readouterr().out) == {PAYMENTS_IN_REVIEW: 1}
+    assert metrics_in(capsys.readouterr().out) == {PAYMENTS_IN_REVIEW: 1, CHARGES_DIFFER: 1}
+
+
+@pytest.mark.fault(18)
+def test_charge_that_finds_several_charges_counts_them_apart(
+    scenario: HandlerScenario, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario.refusal = Conflict(SEVERAL_CHARGES, "the gateway captured two charges")
+
+    assert scenario.charge()["outcome"]["status"] == "in_review"
+    assert metrics_in(capsys.readouterr().out) == {PAYMENTS_IN_REVIEW: 1, SEVERAL_CHARGES_FOUND: 1}
 
 
 @pytest.mark.fault(18)
@@ -244,7 +264,7 @@ def test_other_money_found_after_the_capture_is_counted_and_the_row_stays(
 
     assert scenario.charge("pay_2", ask=True)["outcome"]["code"] == "amount_differs"
     assert opened(require(scenario.payments, "pay_2"), stack_encryptor()) == captured
-    assert metrics_in(capsys.readouterr().out) == {PAYMENTS_IN_REVIEW: 1}
+    assert metrics_in(capsys.readouterr().out) == {PAYMENTS_IN_REVIEW: 1, CHARGES_DIFFER: 1}
 
 
 @pytest.mark.fault(45)

@@ -1,11 +1,13 @@
 """An outage of the gateway during a batch and REST traffic, and no other fault: nothing fails before the deadline."""
 
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from random import Random
 
 import pytest
 
+from fakes.gateway import Fault, FaultKind, MemoryGateway
 from payments.application import hold, recover
 from payments.domain.batch.switch import SwitchState
 from payments.domain.deadline import is_missed
@@ -21,8 +23,14 @@ MINUTE, HOUR = 60.0, 3600.0
 SEEDS = range(12)
 
 
-def only_an_outage(patch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Let every connection to the gateway be refused for so long from the sixth second on, while requests arrive.
+REFUSED = ()
+FAILS = (FaultKind.SERVER_ERROR, FaultKind.ANSWER_LOST)
+LIMITED = (FaultKind.RATE_LIMITED,)
+
+
+def only_an_outage(patch: pytest.MonkeyPatch, seconds: float, kinds: tuple[FaultKind, ...] = REFUSED) -> None:
+    """Let every connection to the gateway be refused for so long from the sixth second on, while requests arrive; with
+    `kinds`, let each call get one of these answers instead. A limit is that of the whole account.
 
     Recovery runs once a minute, and every five minutes if the outage lasts a day: most of those runs find nothing.
     """
@@ -35,10 +43,17 @@ def only_an_outage(patch: pytest.MonkeyPatch, seconds: float) -> None:
         self._mishaps = dict.fromkeys(self._mishaps, 0.0)
         self.refused_by_gateway = self.gateway_down = self.blackout = self.recovery_stopped = Outage()
         self.active_seconds = MINUTE
-        self.connections_refused = Outage(6.0, 6.0 + seconds)
-        self.ends_at = self.connections_refused.ends
+        lasts = Outage(6.0, 6.0 + seconds)
+        self.connections_refused, self.gateway_down = (Outage(), lasts) if kinds else (lasts, Outage())
+        self._down_with = list(kinds)
+        self.ends_at = lasts.ends
 
+    def of_the_account(self: MemoryGateway, fault: Fault) -> None:
+        fail(self, replace(fault, account_wide=fault.kind is FaultKind.RATE_LIMITED))
+
+    fail = MemoryGateway.fail
     patch.setattr(Chaos, "__init__", drawn)
+    patch.setattr(MemoryGateway, "fail", of_the_account)
 
 
 @pytest.mark.fault(86)
@@ -53,6 +68,36 @@ def test_outage_fails_no_payment_before_its_deadline(seconds: float, monkeypatch
         statuses += verdict.statuses
     assert statuses["succeeded"]
     assert bool(statuses["failed"]) is (seconds > RecoveryTimeouts().deadline.total_seconds())
+
+
+@pytest.mark.fault(12, 86)
+@pytest.mark.parametrize("seconds", [HOUR, 25 * HOUR], ids=["1-hour", "25-hours"])
+def test_limited_account_fails_no_payment_before_its_deadline(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    only_an_outage(monkeypatch, seconds, LIMITED)  # a 429 charged nothing: the payments stay pending
+    statuses: Counter[str] = Counter()
+    for seed in SEEDS[:6]:
+        verdict = run(seed)
+        assert not verdict.violations, failure_of(run(seed, keep_trace=True))
+        assert verdict.struck["gateway rate_limited"]
+        statuses += verdict.statuses
+    assert statuses["succeeded"]
+    assert bool(statuses["failed"]) is (seconds > RecoveryTimeouts().deadline.total_seconds())
+
+
+@pytest.mark.fault(86)
+@pytest.mark.parametrize("seconds", [3 * MINUTE, HOUR], ids=["3-minutes", "1-hour"])
+def test_failing_gateway_charges_none_twice_and_loses_none(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call may have charged: the payment is asked about, and fails only if the list proves that it was not
+    charged. What was not sent stays pending. The invariants hold all this."""
+    only_an_outage(monkeypatch, seconds, FAILS)
+    struck: Counter[str] = Counter()
+    for seed in SEEDS[:6]:
+        verdict = run(seed)
+        assert not verdict.violations, failure_of(run(seed, keep_trace=True))
+        assert verdict.statuses["succeeded"]
+        struck += verdict.struck
+    assert struck["gateway server_error"]
+    assert struck["gateway answer_lost"]
 
 
 def paused_for_hours(patch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Accept a payment over REST: store it once and start it once, however often the client repeats the request."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,8 +38,11 @@ def accept(
     counted: Counted = NOT_COUNTED,
     metadata_hash: str = "",
     actor: str = "",
+    held: Callable[[Payment], bool] = lambda _: False,
 ) -> Acceptance:
     """Store the payment if it is new, and start its workflow while it is pending.
+
+    A payment that its batch holds (`held`) is not started: its execution would be used up before the batch is resumed.
 
     Raises OtherPayment if the id is taken. A repeated call repairs one that failed between storing and starting.
     """
@@ -60,6 +64,6 @@ def accept(
         if not known.existing.was_made_by(request):
             raise OtherPayment(known.existing) from None
         payment, replayed = known.existing, True
-    if payment.status is Status.PENDING:
+    if payment.status is Status.PENDING and not (replayed and held(payment)):
         workflow.start(payment.payment_id)
     return Acceptance(payment, replayed)

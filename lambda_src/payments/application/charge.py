@@ -20,7 +20,7 @@ from payments.domain.errors import (
     RateLimited,
     RequiresAction,
 )
-from payments.domain.outcome import NOT_CHARGED, Outcome
+from payments.domain.outcome import NOT_CHARGED, TOO_MANY_ATTEMPTS, Outcome
 from payments.domain.payment import SENDER, Payment, moved
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.statuses import Status
@@ -123,7 +123,7 @@ class Charging:
         if payment.version >= MOST_VERSIONS:
             status = Status.UNKNOWN if may_be_charged else Status.FAILED
             return Outcome(
-                status, "too_many_attempts", f"{payment.attempts} attempts had no result; it is not sent again"
+                status, TOO_MANY_ATTEMPTS, f"{payment.attempts} attempts had no result; it is not sent again"
             )
         if not payment.attempts:
             refused = refusal_of_retry(
@@ -131,6 +131,7 @@ class Charging:
                 store=self.store,
                 gateway=self.gateway,
                 environment_id=self.environment_id,
+                clock=self.clock,
                 linked=self.former_of,
             )
             if refused:

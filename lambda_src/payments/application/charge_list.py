@@ -15,6 +15,7 @@ from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.sealed_fields import context_of, reference_digest
 from payments.domain.sealed_text import REFERENCE
 from payments.domain.statuses import Status
+from payments.ports.charge_finder import ChargeFinder
 from payments.ports.field_encryptor import FieldEncryptor
 from payments.ports.payment_gateway import Listed, ListedCharge, PaymentGateway
 from payments.ports.payment_store import PaymentStore
@@ -99,6 +100,30 @@ class ChargeList:
         self.payments.keep_reference(payment_id, sealed, reference_digest(payment_id, reference))
 
 
+def listed_charges(
+    payment: Payment, environment_id: str, gateway: ChargeFinder, may_go_on: Callable[[], bool]
+) -> list[ListedCharge] | None:
+    """The charges that the list has under a payment's two ids, from the time of its attempts; none without an attempt.
+
+    None if `may_go_on` ended the reading before every page was read. Raises the errors of `listed`.
+    """
+    found: list[ListedCharge] = []
+    if not payment.attempts and not _intents(payment):
+        return found
+    for group in _groups([payment]):
+        since, until, after = group[0].since, max(window.until for window in group), ""
+        while True:
+            if not may_go_on():
+                return None
+            page = gateway.listed(since, until, after)
+            ids = payment.payment_id, environment_id
+            found += [charge for charge in page.charges if (charge.payment_id, charge.environment_id) == ids]
+            after = page.next_page
+            if not after or (page.oldest_at and page.oldest_at < since):
+                break
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Window:
     """A time, on the gateway's clock, in which an attempt may have charged a payment."""
@@ -117,11 +142,14 @@ def _ids(payment: Payment) -> _Ids:
 
 def _windows(payment: Payment) -> list[_Window]:
     """One window for each intent to send. The gateway's times are whole seconds."""
-    sent = [parse_iso(change.at) for change in payment.history if change.status is Status.PROCESSING]
     return [
         _Window(payment, (at - CLOCKS_DIFFER).replace(microsecond=0), at + SENDS_FOR + CLOCKS_DIFFER)
-        for at in sent or [parse_iso(payment.updated_at)]
+        for at in _intents(payment) or [parse_iso(payment.updated_at)]
     ]
+
+
+def _intents(payment: Payment) -> list[datetime]:
+    return [parse_iso(change.at) for change in payment.history if change.status is Status.PROCESSING]
 
 
 def _groups(payments: Sequence[Payment]) -> list[list[_Window]]:

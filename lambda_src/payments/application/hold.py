@@ -60,15 +60,15 @@ class Hold:
 
         In a closed environment each payment stays as it is recorded, and the gateway is not called.
 
-        `failed` at its deadline; else `pending` with the reason, while the breaker or its batch holds it. Dispatch has
-        just read the switch for a payment that did not wait since.
+        `failed` at its deadline; else `pending` with the reason, while the breaker or its batch holds it. The switch is
+        read for every payment of a batch: a request over REST and a restart start one without a look of dispatch.
         """
         if payment.status is not Status.PENDING:
             return None if self._is_open() else as_recorded(payment)
         state = self.state()
         if not state.is_open:
             return as_recorded(payment)
-        switch = self.switch_of(payment) if payment.version > 1 or payment.not_before else Switch()
+        switch = self.switch_of(payment)
         if is_missed(payment, self.timeouts.deadline, state, self.clock(), switch):
             since = first_refused_at(payment)
             return Outcome(
@@ -76,7 +76,8 @@ class Hold:
                 MISSED,
                 f"the gateway was out of reach since {since and iso(since)}, and its time is over; nothing was charged",
             )
-        waits = state.holds(payment) and payment.payment_id != state.probe
+        is_probe = payment.payment_id == state.probe and not state.operator_holds(payment)
+        waits = state.holds(payment) and not is_probe
         if waits:
             return Outcome(Status.PENDING, *_reason(state))
         if switch.is_paused:
@@ -101,6 +102,10 @@ class Hold:
             return None
         next_at = max(self.timeouts.restart_at(payment), self.clock())
         return Waiting(payment.code, payment.message, iso(next_at), fails_at)
+
+    def batch_holds(self, payment: Payment) -> bool:
+        """Whether the payment's batch is paused or canceled, so that it must not be started."""
+        return self.switch_of(payment).holds
 
     def state(self) -> BreakerState:
         """The breaker's state, or that it was not paused some seconds ago."""

@@ -4,13 +4,15 @@ An id that exists keeps working for its owner, also without the prefix. For ever
 same answer after the same reads, whether it exists or not.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from payments.domain.identity import Caller, Role
 from payments.domain.merchants import LEGACY, OWN, Merchants
 from payments.domain.ownership import owns, submitted
+from payments.domain.payment import Payment
 from payments.domain.refund import MADE_AT_THE_GATEWAY
-from payments.domain.retry import former_id_of
+from payments.domain.retry import former_ids_of, is_shortened
 from payments.ports.customer_store import CustomerStore
 from payments.ports.payment_store import PaymentStore
 
@@ -22,6 +24,8 @@ class IdRules:
     merchants: Merchants
     payments: PaymentStore
     customers: CustomerStore
+    former_of: Callable[[str], str] = lambda _: ""
+    """That of the batch store."""
 
     def refuses_payment(self, payment_id: str, caller: Caller) -> str:
         """For the id of a payment that a request or a row submits."""
@@ -29,15 +33,24 @@ class IdRules:
         if not why:
             return ""
         # a retry of the caller's payment has an id that follows from that one
-        ids = (payment_id, former_id_of(payment_id))
-        known = [payment for known_id in ids if known_id and (payment := self.payments.get(known_id))]
-        return "" if any(caller.sees_all or submitted(caller, payment) for payment in known) else why
+        known = (self.payments.get(payment_id), self._former(payment_id))
+        return "" if any(payment and (caller.sees_all or submitted(caller, payment)) for payment in known) else why
 
     def is_retry_of_another(self, payment_id: str, caller: Caller) -> bool:
-        """Whether the id is that of the retry of another caller's payment, which would then have no retry."""
-        former_id = former_id_of(payment_id)
-        former = self.payments.get(former_id) if former_id and not caller.sees_all else None
-        return former is not None and bool(former.submitted_by) and not submitted(caller, former)
+        """Whether the id is that of a retry of another caller's payment, which would then have no retry.
+
+        An id that is shortened does not tell the payment before it: it belongs to the submitter of the payment that a
+        batch's report noted for it, or that already has it.
+        """
+        if caller.sees_all:
+            return False
+        former = self._former(payment_id)
+        if former is not None:
+            return not submitted(caller, former)
+        if not is_shortened(payment_id):
+            return False
+        existing = self.payments.get(payment_id)
+        return existing is None or not submitted(caller, existing)
 
     def refuses_refund(self, refund_id: str, caller: Caller) -> str:
         """For the id of a refund that a request makes. Ids that the gateway gives to its own refunds are reserved."""
@@ -54,6 +67,12 @@ class IdRules:
         """For the id of a customer that a request creates."""
         why = self._reserved(customer_id, caller, OWN)
         return "" if not why or self._is_own(customer_id, caller) else why
+
+    def _former(self, payment_id: str) -> Payment | None:
+        """The nearest stored payment that the id would be a retry of, also if retries between them do not exist yet."""
+        if is_shortened(payment_id) and (noted := self.former_of(payment_id)):
+            return self.payments.get(noted)
+        return next(filter(None, map(self.payments.get, former_ids_of(payment_id))), None)
 
     def _reserved(self, text: str, caller: Caller, by_the_service: str) -> str:
         if text.lower().startswith(by_the_service):

@@ -160,12 +160,12 @@ class PaymentRecovery:
             return run.found
         due = self._measured(run, now)
         if not self._holds_lease(run):
-            run.add(*_pause_of(run))
+            _add_pauses(run)
             return run.found
         try:
             with self._apart():
                 run.breaker = self._recover_breaker(run)
-            run.add(*_pause_of(run))
+            _add_pauses(run)
             self._take_turns(run, due)
             with self._apart():
                 self._ask_the_list(run)
@@ -494,7 +494,7 @@ class PaymentRecovery:
         """Resume the breaker if the gateway accepts payments again, and switch the delivery of messages accordingly."""
         breaker = run.breaker
         if breaker.by_gateway and self._gets_through(run):
-            self.breaker.resume(self.clock())
+            self.breaker.resume_gateway(self.clock())
             breaker = self.breaker.state()
         if self.delivery.is_on() == breaker.paused:
             self.delivery.switch(on=not breaker.paused)
@@ -505,7 +505,7 @@ class PaymentRecovery:
         probe = self.payments.get(run.breaker.probe) if run.breaker.probe else None
         if probe and (probe.status in _ANSWERED or probe.settles):
             return True
-        if probe and (probe.status not in OPEN or run.switches.of(probe).holds):
+        if probe and (probe.status not in OPEN or self._is_no_probe(run, probe)):
             probe = None
         waiting = probe or next(self._pending(run), None)
         if waiting is None:
@@ -525,8 +525,12 @@ class PaymentRecovery:
             for payment_id, _ in islice(waiting, MOST_CANDIDATES):
                 payment = self.payments.get(payment_id)
                 waits = payment and payment.status is Status.PENDING and payment.created_at < before
-                if payment and waits and not run.switches.of(payment).holds:
+                if payment and waits and not self._is_no_probe(run, payment):
                     yield payment
+
+    def _is_no_probe(self, run: _Run, payment: Payment) -> bool:
+        """Whether an operator holds the payment, alone or with its batch."""
+        return run.breaker.operator_holds(payment) or run.switches.of(payment).holds
 
     def _answers(self, run: _Run) -> bool:
         """Whether the gateway answers a neutral question. Its error is the cause now: an outage may follow a rejected
@@ -542,6 +546,9 @@ class PaymentRecovery:
         return True
 
 
-def _pause_of(run: _Run) -> tuple[str, int]:
-    """The finding that the breaker is paused, by its cause, and 1; 0 if it is not. Each cause has an alarm."""
-    return _PAUSES.get(run.cause or run.breaker.paused_by, "lane_paused"), int(run.breaker.paused)
+def _add_pauses(run: _Run) -> None:
+    """The findings that the breaker is paused, each by its cause. Each cause has an alarm."""
+    if run.breaker.by_gateway:
+        run.add(_PAUSES.get(run.cause or run.breaker.paused_by, "lane_paused"), 1)
+    if run.breaker.by_operator:
+        run.add(_PAUSES[PausedBy.OPERATOR], 1)

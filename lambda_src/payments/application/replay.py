@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from payments.domain.batch.state import Batch, BatchStatus
+from payments.domain.batch.switch import Switch
 from payments.domain.batch_breaker import BreakerState
 from payments.domain.clock import iso
 from payments.domain.payment import Payment
@@ -48,11 +49,17 @@ class Decision:
     recovery: str = ""
 
 
-def decide(payment_id: str, payment: Payment | None, breaker: BreakerState, *, started: bool) -> Decision:
+_NO_BATCH = Switch()
+
+
+def decide(
+    payment_id: str, payment: Payment | None, breaker: BreakerState, *, started: bool, switch: Switch = _NO_BATCH
+) -> Decision:
     """Decide what to do with a message.
 
     `payment_id` is the id in the message, empty if the message is malformed. `payment` is its row, read strongly
-    consistently. `started` is true if an execution with the payment's own name exists, in any state.
+    consistently. `started` is true if an execution with the payment's own name exists, in any state. `switch` is that
+    of the payment's batch.
     """
     if not payment_id:
         return Decision(Action.REFUSE, "the message names no payment: another program wrote it", needed=False)
@@ -65,6 +72,12 @@ def decide(payment_id: str, payment: Payment | None, breaker: BreakerState, *, s
             return Decision(Action.REFUSE, "the payment waits for its customer; recovery follows up", needed=False)
         case Status.IN_REVIEW:
             return Decision(Action.REFUSE, "the payment is held for an operator", needed=False)
+        case Status.PENDING if switch.is_canceled:
+            why = f"its batch was canceled at {switch.at} by {switch.by}: recovery ends the payment"
+            return Decision(Action.REFUSE, why, needed=False)
+        case Status.PENDING if switch.holds:
+            why = f"its batch was paused at {switch.at} by {switch.by}: recovery starts the payment once it is resumed"
+            return Decision(Action.REFUSE, why, needed=False)
         case Status.PENDING if breaker.paused:
             why = f"the batch breaker was paused by the {breaker.paused_by} at {breaker.since}: {breaker.reason}"
             return Decision(Action.REFUSE, why)

@@ -21,6 +21,7 @@ from payments.application.record import record, shows
 from payments.application.sealed_payments import Unlocked, unlocked
 from payments.application.validate import PaymentMethods, validate
 from payments.domain.clock import Clock, iso, parse_iso
+from payments.domain.deadline import REFUSALS
 from payments.domain.errors import POLICIES, PaymentError, RateLimited
 from payments.domain.events import payment_event
 from payments.domain.gateway_event import EventState
@@ -154,7 +155,7 @@ def charge_step(
         seconds = _seconds_to_wait(error, waited)
         seconds += jitter(seconds)
         charging.store.postpone(row.payment_id, now + timedelta(seconds=seconds))
-        fails_by_hold = row.status is Status.PENDING and error.outage  # its deadline may stand still
+        fails_by_hold = row.status is Status.PENDING and error.code in REFUSALS  # its deadline may stand still
         if not fails_by_hold and now - _limited_since(row, error, now) >= charging.timeouts.deadline:
             raise  # a payment that was never sent fails; every other one keeps its status, and recovery restarts it
         return wait(seconds)
@@ -232,6 +233,7 @@ def _sealed(error: PaymentError, open_row: Unlocked) -> PaymentError:
         error.message,
         gateway_reference=open_row.sealed_reference(error.gateway_reference),
         retry_after_seconds=error.retry_after_seconds,
+        outage=error.outage,
     )
 
 

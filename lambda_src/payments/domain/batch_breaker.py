@@ -30,7 +30,8 @@ class PausedBy(StrEnum):
     OUTAGE = "outage"
     """The gateway is out of reach, or fails for every payment. Resumes in the same way."""
     OPERATOR = "operator"
-    """`payctl breaker pause`. Only `payctl breaker resume` ends it."""
+    """`payctl breaker pause`. Only `payctl breaker resume` ends it. It is independent of the other two: both causes may
+    hold at the same time, and each ends alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,9 @@ class BreakerState:
     of the gateway's last refusal since the breaker resumed, or empty. `probe` is the payment that recovery started
     to test whether the gateway accepts payments again, or empty. `pauses` are the latest ones by operators.
 
+    While an operator's pause and one by the gateway hold together, `paused_by`, `reason` and `since` are the gateway's,
+    and `operator_since` and `operator_reason` are the operator's; otherwise those two are empty.
+
     `is_open` is stored beside it: an environment whose tables are new or restored is closed until an operator made sure
     that nothing is charged twice."""
 
@@ -57,6 +61,18 @@ class BreakerState:
     probe: str = ""
     pauses: tuple[Pause, ...] = ()
     is_open: bool = True
+    operator_since: str = ""
+    operator_reason: str = ""
+
+    @property
+    def operator_paused_since(self) -> str:
+        """Since when an operator's pause holds, alone or beside the gateway's; "" without one."""
+        return self.since if self.paused_by == PausedBy.OPERATOR else self.operator_since
+
+    @property
+    def by_operator(self) -> bool:
+        """True while an operator's pause holds batch payments, whether or not the gateway is a cause as well."""
+        return bool(self.operator_paused_since)
 
     @property
     def paused(self) -> bool:
@@ -74,11 +90,15 @@ class BreakerState:
 
     def pauses_at(self, at: datetime) -> tuple[Pause, ...]:
         """The latest pauses by operators, with the current one if it ends now."""
-        current = (Pause(self.since, iso(at)),) if self.paused_by == PausedBy.OPERATOR else ()
+        current = (Pause(self.operator_paused_since, iso(at)),) if self.by_operator else ()
         return (*self.pauses, *current)[-MOST_PAUSES:]
 
     def holds(self, payment: Payment) -> bool:
-        """Whether the payment may not be sent now. The breaker says nothing about one that may have been sent: that
-        one is asked about, and the answer ends it."""
-        waits = self.by_gateway or (self.paused and payment.source == "batch")
+        """Whether the payment may not be sent now, unless it is the probe. The breaker says nothing about one that may
+        have been sent: that one is asked about, and the answer ends it."""
+        waits = self.by_gateway or self.operator_holds(payment)
         return waits and payment.status is Status.PENDING
+
+    def operator_holds(self, payment: Payment) -> bool:
+        """Whether an operator's pause holds the payment: then it is no probe either."""
+        return self.by_operator and payment.source == "batch"

@@ -54,8 +54,12 @@ _WITH_LETTERS = re.compile(
 """Digits in groups that count as a card number with letters between them, see `card_numbers`."""
 BETWEEN_TEXTS = "x" * (MOST_BETWEEN + 1)
 """Joins texts that are checked at once: no number spans it."""
-_ESCAPED = re.compile(r"(?:%[0-9a-f]{2})+|&\#(?:x[0-9a-f]{1,6}|[0-9]{1,7});|\\u[0-9a-f]{4}", re.IGNORECASE)
-"""Characters in the notations of addresses, HTML and JSON."""
+_ESCAPED = re.compile(
+    r"(?:%[0-9a-f]{2})+|&\#(?:x0{0,16}[0-9a-f]{1,6}|0{0,16}[0-9]{1,7});?|\\u[0-9a-f]{4}|\\u\{0{0,16}[0-9a-f]{1,6}\}"
+    r"|\\x[0-9a-f]{2}",
+    re.IGNORECASE,
+)
+"""Characters in the notations of addresses, HTML (which needs no semicolon), JSON and programming languages."""
 _MOST_DECODINGS = 3
 
 _LIKE_ASCII = {"\N{MINUS SIGN}": "-", "\N{FRACTION SLASH}": "/", "\N{DIVISION SLASH}": "/"}
@@ -210,7 +214,7 @@ def _unescaped(escape: str, start: int) -> list[tuple[str, int, int]]:
     """The characters of an escape that begins at `start`, each with the start and the end of what stands for it."""
     end = start + len(escape)
     if escape[0] != "%":
-        digits = escape.strip("&#;\\ux")
+        digits = escape.strip("&#;\\ux{}")
         code = int(digits, 10 if escape[0] == "&" and escape[2] != "x" else 16)
         return [(chr(code), start, end)] if code <= sys.maxunicode else []
     characters = bytes.fromhex(escape.replace("%", "")).decode(errors="replace")

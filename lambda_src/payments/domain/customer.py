@@ -236,14 +236,18 @@ def linked(customer: Customer, gateway_customer: str) -> Customer:
 
 def erased(customer: Customer, *, at: datetime) -> Customer:
     """The row's last version: a tombstone without personal data."""
-    owners = sorted({owner for owner in (customer.subject, customer.created_by) if owner})
     return Customer(
         customer.customer_id,
         created_at=customer.created_at,
         version=customer.version + 1,
         erased_at=iso(at),
-        erased_for=" ".join(_digest(customer.customer_id, owner) for owner in owners),
+        erased_for=erased_for(customer.customer_id, customer.subject, customer.created_by),
     )
+
+
+def erased_for(customer_id: str, *owners: str) -> str:
+    """What an erased row keeps of its owners: a digest of each."""
+    return " ".join(_digest(customer_id, owner) for owner in sorted(set(owners)) if owner)
 
 
 def was_erased_for(customer: Customer, subject: str) -> bool:

@@ -4,15 +4,16 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from payments.domain.batch.switch import Switch
-from payments.domain.batch_breaker import BreakerState, PausedBy
+from payments.domain.batch_breaker import BreakerState
 from payments.domain.clock import parse_iso
-from payments.domain.errors import GATEWAY_UNREACHABLE, RATE_LIMIT
+from payments.domain.errors import GATEWAY_UNREACHABLE, LOCK_TIMEOUT, RATE_LIMIT, RESOURCE_RATE_LIMIT
 from payments.domain.payment import SENDER, Payment
 from payments.domain.statuses import Status
 
 MISSED = "gateway_deadline"
 """The code of a payment that failed at its deadline."""
-_REFUSALS = (GATEWAY_UNREACHABLE, RATE_LIMIT)
+REFUSALS = (GATEWAY_UNREACHABLE, RATE_LIMIT, LOCK_TIMEOUT, RESOURCE_RATE_LIMIT)
+"""The codes of the refusals from which a payment's deadline counts: every 429 has one of them."""
 _NO_BATCH = Switch()
 _Stop = tuple[datetime, datetime | None]
 """A time in which the clock stands: its begin, and its end, or None while it lasts."""
@@ -24,7 +25,7 @@ def first_refused_at(payment: Payment) -> datetime | None:
     A payment that the breaker holds before its first attempt was not refused. A key that the gateway rejects is our
     error, not an outage: it sets no deadline.
     """
-    refusals = (change.at for change in payment.history if change.actor == SENDER and change.code in _REFUSALS)
+    refusals = (change.at for change in payment.history if change.actor == SENDER and change.code in REFUSALS)
     first = next(refusals, None)
     return parse_iso(first) if first else None
 
@@ -61,8 +62,8 @@ def is_missed(
 def _stops(payment: Payment, breaker: BreakerState, switch: Switch) -> Iterator[_Stop]:
     for pause in (*breaker.pauses, *switch.pauses):
         yield parse_iso(pause.since), parse_iso(pause.until)
-    if breaker.paused_by == PausedBy.OPERATOR:
-        yield parse_iso(breaker.since), None
+    if breaker.by_operator:
+        yield parse_iso(breaker.operator_paused_since), None
     if switch.is_paused:
         yield parse_iso(switch.at), None
     for change, following in zip(payment.history, [*payment.history[1:], None], strict=True):

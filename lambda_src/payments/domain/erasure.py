@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from payments.domain.backup import Row
+from payments.domain.customer import erased_for
 
 ERASURES = "erasures/"
 """Erased customers stand below this key, beside the backups."""
-_KEPT_OF_A_CUSTOMER = ("customer_id", "created_at", "version")
+_KEPT_OF_A_CUSTOMER = ("customer_id", "created_at", "version", "erased_for")
 _ERASED_OF_A_PAYMENT = ("client_ip", "card_counters")
 _ERASED_OF_A_TOKEN = ("payment_method", "metadata")
 
@@ -28,8 +29,12 @@ def without_erased(table: str, row: Row, erased: Mapping[str, str]) -> Row:
     at: Row = {"S": erased[customer_id]}
     match table:
         case "customers":
-            return {name: row[name] for name in _KEPT_OF_A_CUSTOMER if name in row} | {
-                "erased_at": row.get("erased_at") or at
+            subject, created_by = (row.get(name, {}).get("S", "") for name in ("subject", "created_by"))
+            owners = erased_for(customer_id, subject, created_by)
+            return {
+                "erased_at": row.get("erased_at") or at,
+                **({"erased_for": {"S": owners}} if owners else {}),
+                **{name: row[name] for name in _KEPT_OF_A_CUSTOMER if name in row},
             }
         case "payments":
             return {name: value for name, value in row.items() if name not in _ERASED_OF_A_PAYMENT}

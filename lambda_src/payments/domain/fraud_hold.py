@@ -1,11 +1,19 @@
 """Payments that a fraud rule holds: the decisions on them, and what their payers see."""
 
 from dataclasses import replace
+from datetime import timedelta
 from enum import StrEnum
+from hashlib import sha256
 
+from payments.domain.clock import iso, parse_iso
 from payments.domain.errors import GENERIC_DECLINE, GENERIC_DECLINE_MESSAGE, HIDDEN_DECLINE_CODES
 from payments.domain.payment import RECORDER, SENDER, Change, Payment
+from payments.domain.retry import RETRY_REFUSED
 from payments.domain.statuses import Status
+
+_REFUSED_RETRY = "the payment before it did not end without a charge; nothing was sent"
+_LEAST_MS, _SPREAD_MS = 300, 1_200
+"""How long a charge that is declined takes at the gateway."""
 
 
 class Verdict(StrEnum):
@@ -65,9 +73,22 @@ def as_payers_see_it(payment: Payment) -> Payment:
 def _without_hold(payment: Payment) -> Payment:
     history = _without_review(payment)
     if payment.code in _ENDINGS:
-        sent = replace(history[-1], status=Status.PROCESSING, actor=SENDER, code="", message="")
+        ended = history[-1].at
+        sent = replace(
+            history[-1],
+            status=Status.PROCESSING,
+            at=_sent_before(ended, history[-2].at, payment.payment_id),
+            actor=SENDER,
+            code="",
+            message="",
+        )
         declined = replace(
-            sent, status=Status.DECLINED, actor=RECORDER, code=GENERIC_DECLINE, message=GENERIC_DECLINE_MESSAGE
+            sent,
+            status=Status.DECLINED,
+            at=ended,
+            actor=RECORDER,
+            code=GENERIC_DECLINE,
+            message=GENERIC_DECLINE_MESSAGE,
         )
         history = [*history[:-1], sent, declined]
     last = history[-1]
@@ -81,8 +102,18 @@ def _without_hold(payment: Payment) -> Payment:
     )
 
 
+def _sent_before(ended: str, earliest: str, payment_id: str) -> str:
+    """When a charge that was declined at `ended` may have been sent: always the same for a payment."""
+    spread = int.from_bytes(sha256(payment_id.encode()).digest()[:2]) % _SPREAD_MS
+    at = parse_iso(ended) - timedelta(milliseconds=_LEAST_MS + spread)
+    return max(iso(at), earliest)
+
+
 def _for_payers(code: str, message: str) -> tuple[str, str]:
-    return (GENERIC_DECLINE, GENERIC_DECLINE_MESSAGE) if code in HIDDEN_DECLINE_CODES else (code, message)
+    if code in HIDDEN_DECLINE_CODES:
+        return GENERIC_DECLINE, GENERIC_DECLINE_MESSAGE
+    # it names the status of the payment before this one, which may be held
+    return (code, _REFUSED_RETRY) if code == RETRY_REFUSED else (code, message)
 
 
 def _without_review(payment: Payment) -> list[Change]:

@@ -10,6 +10,8 @@ from payments.domain.statuses import Status
 
 NOT_CHARGED = "not_charged"
 """The code of an outcome `failed` that the gateway's answer proves, as opposed to failed attempts."""
+TOO_MANY_ATTEMPTS = "too_many_attempts"
+"""The code of a payment that is not sent again: `failed` if nothing was charged, `unknown` if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

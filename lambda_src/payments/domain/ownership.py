@@ -26,8 +26,9 @@ def submitted(caller: Caller, payment: Payment) -> bool:
 
 
 def may_repeat(caller: Caller, payment: Payment) -> bool:
-    """False if another caller submitted this same payment: a second submitter would wait for a charge that never comes.
+    """Whether the caller may learn that a payment is the one that it submits again: its submitter, and staff.
 
-    A payment without a submitter is from a file of the admins, or from before submitters were stored.
+    A payment without a submitter is from a file of the admins, or from before submitters were stored: it is no
+    merchant's.
     """
-    return caller.sees_all or not payment.submitted_by or submitted(caller, payment)
+    return caller.sees_all or submitted(caller, payment)

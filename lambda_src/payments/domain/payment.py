@@ -77,6 +77,9 @@ _TEXTS = {
 """The fields that are texts: what they match, and what is allowed in words."""
 MAX_TEXT = MAX_RETURN_URL
 """A longer text is rejected before it is searched for anything: no field may be longer."""
+MAX_METADATA = MAX_METADATA_KEYS * (40 + MAX_METADATA_VALUE) + 1
+MAX_SEARCHED = MAX_METADATA + 2 * MAX_TEXT
+"""All fields together."""
 _KNOWN = frozenset(FIELDS)
 NO_CARD_DATA = "never send card data; send a payment method of the gateway or a token of this API"
 _ASTRAY = "the value contains a token; send tokens only in the field token"
@@ -250,19 +253,62 @@ def parse_request(body: Mapping[str, Any], *, usually_off_session: bool = False)
 
 
 def too_long(name: str, value: Any) -> str:
-    """Why a field is too long to be searched for anything, or "". No name and no text of any field may be longer."""
-    length = max(len(name), len(value) if isinstance(value, str) else 0)
-    return f"{length} characters given; at most {MAX_TEXT} are allowed in any field" if length > MAX_TEXT else ""
+    """Why a field is too long to be searched for anything, or "". No name and no text of any field may be longer.
+
+    The texts, names and numbers within a list or an object count together; metadata may have more of them.
+    """
+    most = MAX_METADATA if name == "metadata" and isinstance(value, Mapping) else MAX_TEXT
+    length = max(len(name), _length(value))
+    return f"{length} characters given; at most {most} are allowed in {_field_of(most)}" if length > most else ""
+
+
+def unread_fields(body: Mapping[str, Any]) -> dict[str, str]:
+    """The fields that are not searched for anything, and why: they are too long, or together with those before them."""
+    unread = {}
+    left = MAX_SEARCHED
+    for name, value in body.items():
+        if long := too_long(name, value):
+            unread[name] = long
+        elif (left := left - len(name) - _length(value)) < 0:
+            unread[name] = f"the fields have more than {MAX_SEARCHED} characters together"
+    return unread
+
+
+def _field_of(most: int) -> str:
+    return "any field" if most == MAX_TEXT else "metadata"
+
+
+def _length(value: Any) -> int:
+    """The characters of a JSON value of any depth, without brackets: each part counts as at least one."""
+    length, left = 0, [value]
+    while left:  # no recursion: deep nesting must not break the check
+        match left.pop():
+            case str() as text:
+                length += max(1, len(text))
+            case Mapping() as content:
+                length += 1 + sum(len(str(name)) for name in content)
+                left.extend(content.values())
+            case list() | tuple() as content:
+                length += 1
+                left.extend(content)
+            case int() as number:
+                length += 1 + number.bit_length() // 3
+            case Decimal() as number:
+                length += 1 + len(number.as_tuple().digits)
+            case _:
+                length += 1
+    return length
 
 
 def _without_card_data(body: Mapping[str, Any], refuse: Refuse) -> dict[str, Any]:
     """The known fields without card data. Refuses the others."""
     clean = {}
+    unread = unread_fields(body)
     for name, value in body.items():
-        if long := too_long(name, value):
-            refuse(name if _plain(name) else "field", long)
-        elif name == "metadata" and _is_oversize(value):
+        if name == "metadata" and _is_oversize(value):
             clean[name] = value  # parse_metadata rejects it
+        elif name in unread:
+            refuse(name if _plain(name) else "field", unread[name])
         elif name == "client_ip" and isinstance(value, str) and client_address(value):
             clean[name] = value  # one IPv6 address in thousands has the digits of a card number
         elif looks := card_data_in(value if name in FIELDS else {name: value}):

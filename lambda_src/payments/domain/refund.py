@@ -24,7 +24,7 @@ from payments.domain.payment import (
     Payment,
     noted,
     parse_metadata,
-    too_long,
+    unread_fields,
 )
 from payments.domain.refund_statuses import NOT_REFUNDED, RefundStatus, may_move_refund
 from payments.domain.sealed_text import is_sealed
@@ -88,10 +88,11 @@ def parse_refund_request(body: Mapping[str, Any], *, payment_id: str, currency: 
         errors.append(FieldError(name, message))
 
     clean: dict[str, Any] = {}
+    unread = unread_fields(body)
     for name, value in body.items():
         known = name in REFUND_FIELDS
         named = name if known else "field"
-        if long := too_long(name, value):
+        if long := unread.get(name):
             refuse(named, long)
         elif looks := card_data_in(value if known else {name: value}):
             refuse(named, f"it looks like {looks}; {NO_CARD_DATA}")

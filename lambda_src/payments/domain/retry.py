@@ -6,6 +6,7 @@ not.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
@@ -21,6 +22,7 @@ RETRY_REFUSED = "retry_refused"
 LONGEST_ID = 64
 _NUMBERED = re.compile(r"(?P<base>.+)_r(?P<number>[1-9][0-9]{0,3})", re.ASCII)
 _FIRST = 2
+_MOST_FORMER = 8
 _DIGITS = 12
 _SHORTENED = re.compile(rf".+-[0-9a-f]{{{_DIGITS}}}_r[1-9][0-9]{{0,3}}", re.ASCII)
 
@@ -46,6 +48,17 @@ def former_id_of(payment_id: str) -> str:
         return ""
     former = base if number == _FIRST else f"{base}_r{number - 1}"
     return former if PAYMENT_ID.fullmatch(former) and retry_id_of(former) == payment_id else ""
+
+
+def former_ids_of(payment_id: str) -> Iterator[str]:
+    """The ids of the payments that this id would be a retry of, the nearest first: of `pay_1_r4` they are `pay_1_r3`,
+    `pay_1_r2` and `pay_1`. Of a high number, only the nearest and the first."""
+    looked_up = 0
+    while (payment_id := former_id_of(payment_id)) and looked_up < _MOST_FORMER:
+        yield payment_id
+        looked_up += 1
+    if payment_id:
+        yield _parts(payment_id)[0]
 
 
 def is_shortened(payment_id: str) -> bool:

@@ -28,6 +28,8 @@ _HASH = re.compile(
 """UUIDs and hashes with a letter. One in a thousand contains a card number by its digits alone."""
 _TELEPHONE = re.compile(r"(?<![0-9a-z])\+(?:[ ./-]?[0-9]){8,15}(?![ ./-]?[0-9])(?![0-9a-z])")
 """Telephone numbers (E.164): + and up to 15 digits."""
+_PARCEL = re.compile(r"(?<![0-9a-z])9[1-5][0-9]{2}(?: [0-9]{4}){4} [0-9]{2}(?! ?[0-9a-z])")
+"""Parcels of USPS in groups of four: 22 digits, of which the last is a check digit (GS1)."""
 _EAN = re.compile(r"(?<![0-9])[0-9]{13}(?![0-9])")
 """Article numbers (GS1). They have as many digits as Visa's oldest cards, which are issued no more."""
 
@@ -37,6 +39,7 @@ def without_other_numbers(folded: str) -> str:
     folded = _HASH.sub(lambda found: "x" * len(found[0]), folded)
     folded = _TELEPHONE.sub(lambda found: found[0] if _is_card(found[0]) else "x" * len(found[0]), folded)
     folded = _without_ibans(folded)
+    folded = _PARCEL.sub(lambda found: "x" * len(found[0]) if _is_parcel(found[0]) else found[0], folded)
     return _EAN.sub(lambda found: "x" * 13 if _is_ean(found[0]) else found[0], folded)
 
 
@@ -66,7 +69,14 @@ def _size(text: str) -> int:
 
 
 def _is_card(number: str) -> bool:
-    return is_card_number("".join(filter(str.isdigit, number)))
+    """Whether a telephone number is a card number, as a whole or behind what would be a country's code."""
+    groups = re.findall("[0-9]+", number)
+    return any(is_card_number("".join(groups[first:])) for first in range(len(groups)))
+
+
+def _is_parcel(number: str) -> bool:
+    digits = [int(digit) for digit in number if digit != " "]
+    return (3 * sum(digits[::2]) + sum(digits[1::2])) % 10 == 0
 
 
 def _is_ean(digits: str) -> bool:

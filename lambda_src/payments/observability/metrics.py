@@ -13,6 +13,7 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from payments.config import setting
 from payments.domain.clock import parse_iso
 from payments.domain.due import Backlog, Kind
+from payments.domain.fraud_hold import is_held
 from payments.domain.payment import Payment
 from payments.domain.statuses import CAPTURED, Status
 
@@ -37,6 +38,12 @@ PAYMENTS_OVERDUE = "PaymentsOverdue"
 """Payments that recovery found open for too long."""
 PAYMENTS_IN_REVIEW = "PaymentsInReview"
 """Payments held for an operator, counted by recovery and by the record step."""
+PAYMENTS_HELD = "PaymentsHeld"
+"""Payments that a fraud rule began to hold, each once, by the record step. By the dimensions `service` and `step`."""
+CHARGES_DIFFER = "ChargesDiffer"
+"""Answers of the gateway that differ from what was requested: another amount or currency, or other content."""
+SEVERAL_CHARGES_FOUND = "SeveralCharges"
+"""Answers of the gateway with several captured charges of one payment."""
 CONTRADICTING_EVENTS = "ContradictingEvents"
 """Gateway events about money for a payment that is recorded as not charged."""
 GATEWAY_EVENTS_REFUSED = "GatewayEventsRefused"
@@ -122,6 +129,8 @@ def note_outcome(payment: Payment) -> None:
     Called once for each stored version. A function that fails between storing and printing counts one too few, and
     its retry finds nothing to store. The table is exact; these metrics are for graphs.
     """
+    if is_held(payment):
+        note(PAYMENTS_HELD)
     captured_before = any(change.status in CAPTURED for change in payment.history[:-1])  # a won dispute
     if payment.status not in OUTCOMES or captured_before:
         return

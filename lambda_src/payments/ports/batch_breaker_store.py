@@ -17,11 +17,16 @@ class BreakerStore(Protocol):
         current window, in which each payment counts once. A window holds at most MOST_REFUSED_PAYMENTS."""
 
     def pause(self, by: PausedBy, reason: str, at: datetime) -> bool:
-        """Pause the breaker. Returns False, without a change, if it is already paused: only one caller gets True."""
+        """Pause the breaker for a cause: an operator, or the gateway (two names). Both may hold together. Returns
+        False, without a change, if this cause holds already: only one caller gets True."""
 
     def resume(self, at: datetime) -> bool:
-        """Resume the breaker and forget the refusals, but keep a pause by an operator among the latest MOST_PAUSES.
-        Returns False if it is not paused."""
+        """End the operator's pause, and keep it among the latest MOST_PAUSES. Without one, end the gateway's. Returns
+        False if the breaker is not paused."""
+
+    def resume_gateway(self, at: datetime) -> bool:
+        """End the gateway's pause, and forget the refusals. An operator's pause stays. Returns False if there is none
+        by the gateway."""
 
     def open(self, by: str, at: datetime) -> None:
         """Mark the environment as open. Without the mark it is closed: no payment is accepted or sent."""

@@ -100,9 +100,7 @@ def delete_customer(request: Request, services: Services) -> dict[str, Any]:
     """
     customer_id = request.path["customer_id"]
     for _ in range(TRIES):
-        customer = find_customer(services, customer_id)
-        if customer is None or not customer.erased_at or not owns(request.caller, customer):
-            customer = require_own_customer(request, services, customer_id)
+        customer = require_own_customer(request, services, customer_id, or_erased=True)
         services.erasures.add(customer_id, request.at)  # first: from here on no restore brings the customer back
         if not customer.erased_at:
             _erase_at_gateway(services, customer.gateway_customer)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from payments.domain.customer import CustomerRequest, parse_customer
+from payments.domain.ownership import owns
 from payments.domain.payment import FieldError, InvalidRequest, Payment, PaymentRequest, parse_request
 from payments.rest import customers, listing
 from payments.rest.http import Problem, answer, has_header, header
 from payments.rest.owners import require_own_customer
-from payments.rest.payments import require_payable_customer, shown_to, submit
+from payments.rest.payments import not_yours, require_payable_customer, submit
 from payments.rest.request import Request
 from payments.rest.services import Services
 
@@ -35,6 +36,8 @@ def create_payment_v1(request: Request, services: Services) -> dict[str, Any]:
     """POST /v1/api/payment: creates the payment_id, and the customer if it does not exist."""
     customer, payment = _asked(request.json(), _payment_id(request, services))
     known = require_payable_customer(request, services, payment)
+    if known is not None and known.erased_at and not owns(request.caller, known):
+        raise not_yours(request, services, known.customer_id)  # as for a customer of another caller
     if known is None or known.erased_at:
         customers.register(request, services, customer)
     elif known.email_hash != services.email_hasher.hash_of(customer.email):
@@ -47,8 +50,7 @@ def list_customer_payments_v1(request: Request, services: Services) -> dict[str,
     customer = require_own_customer(request, services, request.path["customer_id"])
     page = listing.customer_page(request, services, customer)
     private = services.encryptor.open(customer.context, customer.private)
-    rows = [shown_to(request, payment) for payment in page.payments]
-    view: dict[str, Any] = {"disbursements": [_disbursement(payment, private["email"]) for payment in rows]}
+    view: dict[str, Any] = {"disbursements": [_disbursement(payment, private["email"]) for payment in page.payments]}
     return answer(200, view | ({"next_cursor": page.next_cursor} if page.next_cursor else {}))
 
 

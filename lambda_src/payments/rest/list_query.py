@@ -154,6 +154,7 @@ def _entry_of(searchable: str) -> Callable[[str], str]:
         key, _, value = text.partition(":")
         if not searchable or key != searchable or not value:
             raise ValueError(text)
+        value.encode()  # half of a surrogate pair is no text: UnicodeEncodeError is a ValueError
         return value
 
     return parse

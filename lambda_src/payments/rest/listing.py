@@ -12,6 +12,7 @@ from payments.domain.fraud_hold import as_payers_see_it
 from payments.domain.identity import Caller, Role
 from payments.domain.listing import Page, Where
 from payments.domain.payment import FieldError, Payment
+from payments.domain.statuses import Status
 from payments.rest.gateway import at_gateway
 from payments.rest.http import answer
 from payments.rest.list_query import DAY, OF_A_CUSTOMER, OF_A_PAGE, OF_ALL, Asked, parse_query, refused
@@ -41,15 +42,16 @@ def list_customer_payments(request: Request, services: Services) -> dict[str, An
     """
     customer = require_own_customer(request, services, request.path["customer_id"])
     page = customer_page(request, services, customer, OF_A_CUSTOMER)
-    if request.caller.roles <= {Role.CUSTOMER}:
-        page = _for_payers(page, request.query.get("status", ""))
     return answer(200, page_view(page, f"/customers/{customer.customer_id}/payments", request.query))
 
 
 def customer_page(
     request: Request, services: Services, customer: Customer, parameters: tuple[str, ...] = OF_A_PAGE
 ) -> Page:
-    """A page of the customer's payments that the caller may see. Raises Problem 400 naming the invalid parameters."""
+    """A page of the customer's payments that the caller may see, as the caller sees them, for both routes.
+
+    Raises Problem 400 naming the invalid parameters.
+    """
     asked = parse_query(request.query, parameters, searchable=services.searchable.key)
     _check_cursor(asked, of_batch=False)
     payer = request.caller.roles <= {Role.CUSTOMER}
@@ -60,7 +62,7 @@ def customer_page(
         metadata_hash=services.searchable.hash_of_value(asked.metadata) if asked.metadata else "",
         submitted_by=_submitter(request.caller, customer),
     )
-    return services.listing.of_customer(
+    page = services.listing.of_customer(
         customer.customer_id,
         where=where,
         since=asked.since,
@@ -68,6 +70,7 @@ def customer_page(
         limit=asked.limit,
         after=asked.after,
     )
+    return _for_payers(page, asked.where.status) if payer else page
 
 
 def _page_of_all(request: Request, services: Services, asked: Asked) -> Page:
@@ -151,10 +154,10 @@ def payment_summary(payment: Payment) -> dict[str, Any]:
     }
 
 
-def _for_payers(page: Page, status: str) -> Page:
+def _for_payers(page: Page, status: Status | None) -> Page:
     """The page as a payer sees it, of one status if it is given. No index holds what a payer sees: it may be short."""
     shown = map(as_payers_see_it, page.payments)
-    return replace(page, payments=[payment for payment in shown if status in ("", payment.status)])
+    return replace(page, payments=[payment for payment in shown if status in (None, payment.status)])
 
 
 def _submitter(caller: Caller, customer: Customer) -> str:

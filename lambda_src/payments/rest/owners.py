@@ -14,10 +14,15 @@ def find_customer(services: Services, customer_id: str) -> Customer | None:
     return services.customers.get(customer_id) if CUSTOMER_ID.fullmatch(customer_id) else None
 
 
-def require_own_customer(request: Request, services: Services, customer_id: str) -> Customer:
-    """The caller's customer. Raises Problem 404 with the same text if it is unknown, erased or another caller's."""
+def require_own_customer(
+    request: Request, services: Services, customer_id: str, *, or_erased: bool = False
+) -> Customer:
+    """The caller's customer. Raises Problem 404 with the same text if it is unknown, erased or another caller's.
+
+    With `or_erased`, also the row of an erased customer, for the caller who owned it.
+    """
     customer = find_customer(services, customer_id)
-    if customer is not None and not customer.erased_at:
+    if customer is not None and (or_erased or not customer.erased_at):
         if owns(request.caller, customer):
             return customer
         record_denied(services.access_log, request, "customer", customer_id)

@@ -160,6 +160,7 @@ def submit(request: Request, services: Services, asked: PaymentRequest, customer
             counted=counted,
             metadata_hash=services.searchable.hash_of(asked.metadata),
             actor=submitter_of(request.caller),
+            held=services.hold.batch_holds,
         )
     except OtherPayment:
         raise _taken(asked.payment_id) from None
@@ -211,9 +212,14 @@ def require_payable_customer(request: Request, services: Services, asked: Paymen
     if customer is not None and not customer.erased_at and not owns(request.caller, customer):
         if _is_known(request.caller, services.payments.get(asked.payment_id), asked):
             return None  # accepted before another caller created the customer: after a 404 its client would pay again
-        record_denied(services.access_log, request, "customer", asked.customer_id)
-        raise Problem(404, "not-found", "you have no customer with this customer_id; check it, or leave it out")
+        raise not_yours(request, services, asked.customer_id)
     return customer
+
+
+def not_yours(request: Request, services: Services, customer_id: str) -> Problem:
+    """The problem of a payment that names another caller's customer, which is audited."""
+    record_denied(services.access_log, request, "customer", customer_id)
+    return Problem(404, "not-found", "you have no customer with this customer_id; check it, or leave it out")
 
 
 def _is_merchant(request: Request) -> bool:

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from payments.application.retry import ChargeFound, NotRetryable, Retries, RetryRefused
+from payments.application.retry import ChargeFound, ListNotRead, NotRetryable, Retries, RetryRefused
 from payments.domain.identity import Role, actor_of
 from payments.domain.payment import Payment
 from payments.domain.statuses import Status
@@ -31,6 +31,7 @@ def retry_payment(request: Request, services: Services) -> dict[str, Any]:
         services.environment_id,
         check=lambda retry_id: refuse_if_too_many_wait(retry_id, services),
         tokens=services.tokens,
+        held=services.hold.batch_holds,
     )
     send = partial(
         retries.retry, payment.payment_id, by=actor_of(caller), at=request.at, correlation_id=request.request_id
@@ -38,7 +39,8 @@ def retry_payment(request: Request, services: Services) -> dict[str, Any]:
     try:
         retry, repeated = at_gateway(send)
     except (RetryRefused, VersionConflict) as refused:
-        again = RETRY_AFTER_SECONDS if isinstance(refused, NotRetryable) and refused.asked else 0
+        asked = isinstance(refused, NotRetryable) and refused.asked
+        again = RETRY_AFTER_SECONDS if asked or isinstance(refused, ListNotRead) else 0
         detail = f"{_why(shown_to(request, payment), refused)}. Nothing was sent."
         raise Problem(409, "conflict", detail, retry_after_seconds=again) from None
     headers = {"Location": link_to(retry.payment_id)} | ({"Idempotent-Replayed": "true"} if repeated else {})
@@ -52,6 +54,8 @@ def _why(payment: Payment, refused: Exception) -> str:
             return (
                 f"{refused}, although it is {payment.status}; do not pay it anew, and ask an operator to compare both"
             )
+        case ListNotRead():
+            return f"{refused}; try again in a minute, or ask an operator"
         case NotRetryable() if refused.asked:
             return f"{refused}: it may be charged, and the gateway is asked about it now; try again in a minute"
         case NotRetryable():

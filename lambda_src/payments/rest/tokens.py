@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from payments.domain.card_data import card_data_in
 from payments.domain.clock import iso
 from payments.domain.ownership import owns
-from payments.domain.payment import CUSTOMER_ID, NO_CARD_DATA, PAYMENT_METHOD, FieldError, parse_metadata, too_long
+from payments.domain.payment import CUSTOMER_ID, NO_CARD_DATA, PAYMENT_METHOD, FieldError, parse_metadata, unread_fields
 from payments.domain.token import DEFAULT_SECONDS, MAX_SECONDS, MIN_SECONDS, Token, token_id_of
 from payments.rest.denied_access import record_denied
 from payments.rest.http import Problem, answer, no_content
@@ -108,10 +108,11 @@ def parse_token_request(body: Mapping[str, Any]) -> TokenRequest:
         errors.append(FieldError(name, message))
 
     clean = {}
+    unread = unread_fields(body)
     for name, value in body.items():
         field = name if re.fullmatch(r"[a-z_]{1,40}", name) else "field"
-        if long := too_long(name, value):
-            refuse(field, long)
+        if name in unread:
+            refuse(field, unread[name])
         elif looks := card_data_in({name: value}):
             refuse(field, f"it looks like {looks}; {NO_CARD_DATA}")
         elif name in FIELDS:

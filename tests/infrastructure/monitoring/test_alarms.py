@@ -18,6 +18,7 @@ from payments.observability.metrics import (
     BATCHES_HELD,
     BATCHES_PAUSED,
     BATCHES_STUCK,
+    CHARGES_DIFFER,
     CONTRADICTING_EVENTS,
     GATEWAY_BACKLOG_SECONDS,
     GATEWAY_EVENTS_REFUSED,
@@ -26,9 +27,11 @@ from payments.observability.metrics import (
     NAMESPACE,
     OUTCOMES,
     PAUSED_BY_OPERATOR,
+    PAYMENTS_HELD,
     PAYMENTS_IN_REVIEW,
     PAYMENTS_OVERDUE,
     REFUNDS_TO_LOOK_AT,
+    SEVERAL_CHARGES_FOUND,
     SUSPICIOUS_DECLINES,
 )
 from tests.infrastructure.synth import Resource, Stack, arn
@@ -63,6 +66,9 @@ OTHERS = {
     "sweeper-silent": Expected(1, 600, frozenset({"AWS/Lambda Invocations"})),
     "payments-overdue": Expected(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_OVERDUE}"})),
     "payments-in-review": Expected(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_IN_REVIEW}"})),
+    "payments-held": Expected(1, 120, frozenset({f"{NAMESPACE} {PAYMENTS_HELD}"})),
+    "charges-differ": Expected(1, 120, frozenset({f"{NAMESPACE} {CHARGES_DIFFER}"})),
+    "several-charges": Expected(1, 120, frozenset({f"{NAMESPACE} {SEVERAL_CHARGES_FOUND}"})),
     "refunds-need-attention": Expected(1, 120, frozenset({f"{NAMESPACE} {REFUNDS_TO_LOOK_AT}"})),
     "payments-failed": Expected(1, 300, frozenset({f"{NAMESPACE} {OUTCOMES[Status.FAILED]}"})),
     "gateway-events-missing": Expected(
@@ -96,6 +102,8 @@ OURS = (
     "batch-held",
     "payments-overdue",
     "payments-in-review",
+    "charges-differ",
+    "several-charges",
     "gateway-contradicts",
     "batches-stuck",
     "refunds-need-attention",

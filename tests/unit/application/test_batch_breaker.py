@@ -39,6 +39,15 @@ def test_breaker_pauses_at_the_third_payment_and_reports_it_once() -> None:
     assert store.state().reason == "gateway_key_refused: the gateway refuses our key"
 
 
+@pytest.mark.fault(86)
+def test_breaker_pauses_in_an_outage_during_an_operators_pause() -> None:
+    breaker, store, _ = breaker_scenario()
+    store.pause(PausedBy.OPERATOR, "month-end", NOON)
+    for number in range(30):
+        breaker.refused(f"pay_{number}", NotSent("gateway_unreachable", "no connection"))
+    assert (store.state().by_gateway, store.state().by_operator) == (True, True)
+
+
 @pytest.mark.fault(19)
 def test_breaker_does_not_pause_after_fewer_refusals() -> None:
     breaker, store, _ = breaker_scenario()
@@ -81,11 +90,12 @@ def test_breaker_fires_the_alarm_again_when_paused_after_a_resume() -> None:
     assert [breaker.refused(f"pay_{number}", REFUSED) for number in range(4)] == [False, False, True, False]
 
 
-def test_breaker_paused_by_an_operator_stays_theirs_and_fires_no_alarm() -> None:
+def test_breaker_paused_by_an_operator_stays_theirs_beside_a_refused_key() -> None:
     breaker, store, _ = breaker_scenario()
     store.pause(PausedBy.OPERATOR, "maintenance", NOON - timedelta(hours=1))
-    assert not any(breaker.refused(f"pay_{number}", REFUSED) for number in range(5))
-    assert store.state().paused_by == PausedBy.OPERATOR
+    assert [breaker.refused(f"pay_{number}", REFUSED) for number in range(5)].count(True) == 1
+    assert store.state().paused_by == PausedBy.GATEWAY
+    assert store.state().operator_reason == "maintenance"
 
 
 OUTAGES = [

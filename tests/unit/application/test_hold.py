@@ -82,6 +82,20 @@ def test_hold_holds_only_batches_when_an_operator_paused() -> None:
     assert [scenario.code(row) for row in (payment(), batch_payment())] == ["", "batches_paused"]
 
 
+@pytest.mark.fault(86)
+@pytest.mark.parametrize("first", [PausedBy.OPERATOR, PausedBy.OUTAGE])
+def test_hold_holds_rest_payments_in_an_outage_during_an_operators_pause(first: PausedBy) -> None:
+    scenario = HoldScenario()
+    for by in sorted((PausedBy.OPERATOR, PausedBy.OUTAGE), key=lambda by: by is not first):
+        scenario.pause(by)
+    assert [scenario.code(row) for row in (payment(), batch_payment("pay_2"))] == 2 * ["gateway_unreachable"]
+    for probe in ("pay_1", "pay_2"):
+        scenario.store.send_probe(probe)
+        assert [bool(scenario.code(row)) for row in (payment(), batch_payment("pay_2"))] == [probe == "pay_2", True]
+    scenario.store.resume_gateway(NOON)
+    assert [scenario.code(row) for row in (payment(), batch_payment("pay_2"))] == ["", "batches_paused"]
+
+
 def test_hold_lets_the_probe_through() -> None:
     scenario = HoldScenario()
     scenario.pause(PausedBy.OUTAGE)
@@ -128,6 +142,17 @@ def test_hold_keeps_a_payment_that_waited_while_its_batch_is_paused() -> None:
     assert scenario.hold(waited) is None
     scenario.turn(SwitchState.CANCELED)
     assert scenario.hold(waited) == Outcome(Status.PENDING)  # it is not sent; the report function ends it
+
+
+@pytest.mark.fault(89)
+@pytest.mark.parametrize("state", [SwitchState.PAUSED, SwitchState.CANCELED])
+def test_hold_keeps_a_payment_that_was_started_without_dispatch(state: SwitchState) -> None:
+    scenario = HoldScenario()
+    scenario.turn(state)
+    held = scenario.hold(batch_payment())  # in its first version, as a request over REST or a restart starts it
+    assert held
+    assert held.status is Status.PENDING
+    assert scenario.hold(payment()) is None
 
 
 @pytest.mark.fault(86, 89)

@@ -15,6 +15,7 @@ from payments.application.record import record
 from payments.application.replay import Action, decide, decide_file, reason_class, restart
 from payments.application.validate import PaymentMethods
 from payments.domain.batch.state import Batch, BatchStatus, Source
+from payments.domain.batch.switch import Switch, SwitchState
 from payments.domain.batch_breaker import BreakerState, PausedBy
 from payments.domain.clock import iso
 from payments.domain.outcome import answered
@@ -72,6 +73,17 @@ def test_decide_asks_when_money_may_have_moved_even_while_paused(status: Status,
     decision = decide("pay_1", row(status), breaker, started=True)
     assert decision.action is Action.RESTART
     assert "queried before" in decision.why
+
+
+@pytest.mark.parametrize("started", [True, False])
+@pytest.mark.parametrize("state", [SwitchState.PAUSED, SwitchState.CANCELED])
+def test_decide_starts_nothing_of_a_batch_that_is_held(state: SwitchState, started: bool) -> None:
+    switch = Switch(state, "admin:jo", "2026-11-21T12:00:00.000Z")
+    decision = decide("pay_1", row(Status.PENDING), NOT_PAUSED, started=started, switch=switch)
+    assert (decision.action, decision.needed) == (Action.REFUSE, False)
+    assert f"its batch was {state} at 2026-11-21T12:00:00.000Z by admin:jo" in decision.why
+    sent = decide("pay_1", row(Status.PROCESSING), NOT_PAUSED, started=True, switch=switch)
+    assert sent.action is Action.RESTART  # it may be charged: the gateway is asked
 
 
 @pytest.mark.parametrize("started", [True, False])

@@ -11,7 +11,7 @@ import pytest
 
 from fakes.customers import MemoryCustomerStore
 from fakes.field_encryptor import MemoryFieldEncryptor
-from fakes.gateway import Fault, FaultKind, MemoryGateway
+from fakes.gateway import PAGE, Fault, FaultKind, MemoryGateway
 from fakes.payments import MemoryPaymentStore
 from fakes.tokens import MemoryTokenStore
 from fakes.workflow import MemoryWorkflow
@@ -19,6 +19,7 @@ from payments.application.charge import Charging
 from payments.application.record import record
 from payments.application.retry import (
     ChargeFound,
+    ListNotRead,
     NotRetryable,
     Retries,
     RetryIdTaken,
@@ -44,14 +45,16 @@ ENVIRONMENT = "env1"
 class RetryScenario:
     """A stored payment, a gateway without charges, and an empty workflow."""
 
-    def __init__(self, row: Payment | None = None) -> None:
+    def __init__(self, row: Payment | None = None, search_lag: timedelta = timedelta(0)) -> None:
         self.clock = FixedClock()
-        self.gateway = MemoryGateway(self.clock, prefix="pi_")  # ids like Stripe's are stored clear
+        # ids like Stripe's are stored clear
+        self.gateway = MemoryGateway(self.clock, prefix="pi_", search_lag=search_lag)
         self.encryptor = MemoryFieldEncryptor()
         self.store: Any = MemoryPaymentStore(self.encryptor)
         self.workflow = MemoryWorkflow()
         self.tokens = MemoryTokenStore()
         self.checked: list[str] = []
+        self.held = False
         self.add(row or after(payment(metadata={"order": "A-17"}), Status.PROCESSING, Status.PENDING, Status.FAILED))
 
     def add(self, row: Payment) -> None:
@@ -68,6 +71,8 @@ class RetryScenario:
             ENVIRONMENT,
             check=self.checked.append,
             tokens=self.tokens,
+            held=lambda _: self.held,
+            clock=self.clock,
         )
         return retries.retry(payment_id, by="admin:sub", at=at, correlation_id="request-2")
 
@@ -93,6 +98,13 @@ class RetryScenario:
         request = ChargeRequest(payment_id, self.row(payment_id).money, method, environment_id=ENVIRONMENT)
         with suppress(PaymentError):  # of a declined card, or one that must authenticate
             self.gateway.charge(request)
+
+    def others_are_charged(self, number: int) -> None:
+        """Other systems of the account charge so often within a minute."""
+        begins = self.clock.now
+        for other in range(number):
+            self.clock.now = begins + timedelta(milliseconds=20 * other)
+            self.gateway.charge(ChargeRequest(f"other_{other}", payment().money, "pm_card_visa"))
 
     def retry_is_known(self, payment_id: str, retry_id: str) -> bool:
         """Whether one stored payment counts as the retry of another."""
@@ -170,9 +182,69 @@ def test_retry_when_the_gateway_has_a_charge_then_refused(method: str) -> None:
     assert (set(scenario.store.rows), scenario.row().retried_as, scenario.workflow.started) == ({"pay_1"}, "", [])
 
 
-def test_retry_when_the_gateway_does_not_answer_then_nothing_is_written() -> None:
+@pytest.mark.fault(90)
+def test_retry_asks_the_list_because_the_search_lags() -> None:
+    scenario = RetryScenario(search_lag=timedelta(hours=1))
+    scenario.charged_elsewhere()
+    assert scenario.gateway.find("pay_1", environment_id=ENVIRONMENT) is None
+    with pytest.raises(ChargeFound):
+        scenario.retry()
+    assert (set(scenario.store.rows), scenario.workflow.started) == ({"pay_1"}, [])
+
+
+@pytest.mark.fault(90)
+def test_charge_of_a_retry_asks_the_list_because_the_search_lags() -> None:
+    scenario = RetryScenario(search_lag=timedelta(hours=1))
+    scenario.retry()
+    scenario.charged_elsewhere()
+    assert scenario.charge("pay_1_r2").code == RETRY_REFUSED
+    assert [charge.payment_id for charge in scenario.gateway.captured] == ["pay_1"]
+
+
+@pytest.mark.fault(90)
+@pytest.mark.parametrize("hours", [0, 3])
+def test_retry_reads_every_page_of_the_time_of_each_attempt(hours: int) -> None:
+    row = after(payment(), Status.PROCESSING, Status.PENDING)
+    row = after(row, Status.PROCESSING, Status.PENDING, Status.FAILED, at=NOON + timedelta(hours=3))
+    scenario = RetryScenario(row, search_lag=timedelta(hours=1))
+    scenario.clock.wait(timedelta(hours=hours))
+    scenario.charged_elsewhere()
+    scenario.others_are_charged(3 * PAGE)
+    with pytest.raises(ChargeFound):
+        scenario.retry()
+
+
+@pytest.mark.fault(90)
+def test_retry_when_the_list_is_too_long_to_be_read_then_refused() -> None:
     scenario = RetryScenario()
-    scenario.gateway.fail(Fault(FaultKind.NOT_SENT, call="find"))
+    scenario.others_are_charged(12 * PAGE)  # the clock gives each page a second
+    with pytest.raises(ListNotRead):
+        scenario.retry()
+    assert (set(scenario.store.rows), scenario.row().retried_as) == ({"pay_1"}, "")
+    scenario.add(batch_payment("pay_1_r2"))
+    with pytest.raises(NotSent, match="list_not_read"):
+        scenario.charge("pay_1_r2")
+    assert scenario.row("pay_1_r2").status is Status.PENDING
+
+
+def test_retry_when_its_charge_was_canceled_then_sent() -> None:
+    scenario = RetryScenario(search_lag=timedelta(hours=1))
+    scenario.charged_elsewhere(method="pm_card_chargeDeclined")
+    (listed,) = scenario.gateway.listed(NOON, scenario.clock.now).charges
+    scenario.gateway.cancel(listed.reference)
+    assert scenario.retry().payment.payment_id == "pay_1_r2"
+
+
+def test_retry_of_what_was_never_sent_reads_no_list() -> None:
+    scenario = RetryScenario(after(payment(), Status.FAILED))
+    scenario.gateway.fail(Fault(FaultKind.NOT_SENT, call="listed"))
+    assert scenario.retry().payment.payment_id == "pay_1_r2"
+
+
+@pytest.mark.parametrize("call", ["find", "listed"])
+def test_retry_when_the_gateway_does_not_answer_then_nothing_is_written(call: Any) -> None:
+    scenario = RetryScenario()
+    scenario.gateway.fail(Fault(FaultKind.NOT_SENT, call=call))
     with pytest.raises(NotSent):
         scenario.retry()
     assert (set(scenario.store.rows), scenario.row().retried_as) == ({"pay_1"}, "")
@@ -201,6 +273,15 @@ def test_retry_when_the_row_was_created_meanwhile_then_the_same_payment() -> Non
 
     scenario.store.create = late
     assert scenario.retry().repeated
+
+
+@pytest.mark.fault(89, 90)
+def test_retry_whose_row_a_batch_holds_is_not_started() -> None:
+    scenario = RetryScenario()
+    scenario.add(batch_payment("pay_1_r2"))
+    scenario.held = True
+    assert scenario.retry().repeated
+    assert (scenario.workflow.started, scenario.row().retried_as) == ([], "pay_1_r2")
 
 
 @pytest.mark.fault(90)

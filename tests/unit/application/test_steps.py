@@ -39,7 +39,16 @@ from payments.application.validate import PaymentMethods
 from payments.domain.audit_chain import verify
 from payments.domain.batch_breaker import PausedBy
 from payments.domain.clock import iso
-from payments.domain.errors import POLICIES, RATE_LIMIT, Misconfigured, OutcomeUnknown, PaymentError, RateLimited
+from payments.domain.errors import (
+    LOCK_TIMEOUT,
+    POLICIES,
+    RATE_LIMIT,
+    RESOURCE_RATE_LIMIT,
+    Misconfigured,
+    OutcomeUnknown,
+    PaymentError,
+    RateLimited,
+)
 from payments.domain.events import payment_event
 from payments.domain.gateway_event import EventState
 from payments.domain.money import Money
@@ -127,13 +136,15 @@ class StepScenario:
         except PaymentError as error:
             return {"error": error}
 
-    def charge_until_it_ends(self, state: State | None = None) -> State:
+    def charge_until_it_ends(
+        self, state: State | None = None, hold: Callable[..., Outcome | None] = lambda _: None
+    ) -> State:
         """Like the workflow: charge again after each wait, and catch the last error."""
         try:
-            state = self.charge(state)
+            state = self.charge(state, hold=hold)
             while "wait_seconds" in state:
                 self.clock.wait(timedelta(seconds=state["wait_seconds"]))
-                state = self.charge(state)
+                state = self.charge(state, hold=hold)
         except PaymentError as error:
             cause = json.dumps({"errorMessage": str(error)})
             caught = {"error": {"Error": type(error).__name__, "Cause": cause}}
@@ -242,7 +253,7 @@ def test_charge_step_after_a_wait_sends_the_same_request_and_key() -> None:
 def test_charge_step_fails_a_payment_limited_for_a_day_as_never_sent() -> None:
     scenario = StepScenario()
     scenario.gateway.fail(Fault(FaultKind.RATE_LIMITED, times=1000))
-    state = scenario.charge_until_it_ends()
+    state = scenario.charge_until_it_ends(hold=Hold(MemoryBreakerStore(), scenario.clock))
     waited = scenario.clock() - NOON
     assert RecoveryTimeouts().deadline <= waited < RecoveryTimeouts().deadline + timedelta(minutes=15)
     assert scenario.record(state).status is Status.FAILED
@@ -261,17 +272,24 @@ def test_first_429_after_a_weekend_with_a_rejected_key_waits() -> None:
 
 
 class BusyGateway(Recording):
-    """Limits all requests of the account."""
+    """Limits all requests."""
+
+    error: RateLimited
 
     def charge(self, request: ChargeRequest) -> GatewayCharge:
         """Raises RateLimited."""
-        raise RateLimited(RATE_LIMIT, "Stripe asked us to slow down", retry_after_seconds=600, outage=True)
+        raise self.error
 
 
 @pytest.mark.fault(12, 86)
-def test_charge_step_limited_for_a_day_waits_on_by_an_operators_pause() -> None:
+@pytest.mark.parametrize("reference", ["", "pi_1"])
+@pytest.mark.parametrize("code", [RATE_LIMIT, LOCK_TIMEOUT, RESOURCE_RATE_LIMIT])
+def test_charge_step_limited_for_a_day_waits_on_by_an_operators_pause(code: str, reference: str) -> None:
     scenario, breaker = StepScenario(), MemoryBreakerStore()
-    scenario.gateway = BusyGateway(scenario.clock)
+    scenario.gateway = gateway = BusyGateway(scenario.clock)
+    gateway.error = RateLimited(
+        code, "slow down", retry_after_seconds=600, gateway_reference=reference, outage=code == RATE_LIMIT
+    )
     hold = Hold(breaker, scenario.clock)
     state = scenario.charge(hold=hold)
     breaker.pause(PausedBy.OPERATOR, "maintenance", scenario.clock())

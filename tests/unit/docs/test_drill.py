@@ -5,7 +5,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from lib.monitoring.alarms import Alarm, alarms
+from lib.package import ROOT
 from lib.settings import Settings
+from payments.domain.deadline import MISSED
+from payments.domain.outcome import NOT_CHARGED, TOO_MANY_ATTEMPTS
 from tests.e2e.oncall.incidents import CUSTOMER, INCIDENTS, NOT_DRILLED, OTHER_PAYMENT, PAYMENT
 from tests.e2e.oncall.scene import RUNBOOKS, commands_of
 
@@ -32,6 +35,24 @@ def test_entries_of_the_runbooks_are_those_of_the_alarms() -> None:
     _, _, entries = RUNBOOKS.read_text().partition("\n## Alarms\n")
 
     assert sorted(re.findall(r"^### (.+)$", entries, re.MULTILINE)) == sorted(ENTRIES)
+
+
+def test_entry_of_failed_payments_names_each_code_that_they_may_have() -> None:
+    _, _, entry = RUNBOOKS.read_text().partition("\n### payments-failed\n")
+    named = re.findall(r"^- \*([a-z_]+)\*:", entry.partition("\n### ")[0], re.MULTILINE)
+
+    assert sorted(named) == sorted([MISSED, NOT_CHARGED, TOO_MANY_ATTEMPTS])
+
+
+def test_code_of_a_failed_payment_is_decided_in_these_places_only() -> None:
+    steps = {path.name: path.read_text() for path in (ROOT / "lambda_src/payments/application").rglob("*.py")}
+    decided = re.compile(r"Status\.FAILED,\n *([A-Z_]+),|else Status\.FAILED\n *return Outcome\(\n *status, ([A-Z_]+)")
+    codes = {name: ["".join(found) for found in decided.findall(text)] for name, text in steps.items()}
+
+    assert {name: found for name, found in codes.items() if found} == {
+        "charge.py": ["TOO_MANY_ATTEMPTS", "NOT_CHARGED"],
+        "hold.py": ["MISSED"],
+    }
 
 
 def test_alarm_when_its_threshold_is_shortened_then_to_a_tenth() -> None:

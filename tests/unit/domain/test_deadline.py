@@ -33,7 +33,7 @@ def paused(*pauses: tuple[float, float]) -> BreakerState:
     return BreakerState(pauses=tuple(Pause(iso(NOON + begin * HOUR), iso(NOON + end * HOUR)) for begin, end in pauses))
 
 
-@pytest.mark.parametrize("code", ["gateway_unreachable", "rate_limit"])
+@pytest.mark.parametrize("code", ["gateway_unreachable", "rate_limit", "lock_timeout", "resource_rate_limit"])
 def test_deadline_counts_from_the_first_refusal(code: str) -> None:
     row = refused(NOON + 3 * HOUR, refused(NOON, code=code))
     assert first_refused_at(row) == NOON

@@ -3,6 +3,7 @@
 import pytest
 
 from payments.domain.backup import Row
+from payments.domain.customer import erased_for
 from payments.domain.erasure import without_erased
 
 AT = "2026-12-01T12:00:00.000Z"
@@ -17,8 +18,17 @@ CUSTOMER = row(customer_id="cus_1", created_at="2026-11-01", version="3", email=
 
 
 @pytest.mark.fault(76)
+def test_restored_row_of_an_erased_customer_keeps_what_its_erasure_keeps() -> None:
+    owned = row(customer_id="cus_1", subject="s", created_by="m")
+    left = without_erased("customers", owned, ERASED)
+    assert left["erased_for"]["S"] == erased_for("cus_1", "s", "m")
+    assert without_erased("customers", left, ERASED) == left
+
+
+@pytest.mark.fault(76)
 def test_customer_becomes_the_mark_that_its_id_is_used() -> None:
-    left = row(customer_id="cus_1", created_at="2026-11-01", version="3", erased_at=AT)
+    owners = erased_for("cus_1", "s", "")
+    left = row(customer_id="cus_1", created_at="2026-11-01", version="3", erased_at=AT, erased_for=owners)
     assert without_erased("customers", CUSTOMER, ERASED) == left
     assert without_erased("customers", left | row(erased_at="2026-11-30"), ERASED) == left | row(erased_at="2026-11-30")
 

@@ -11,6 +11,7 @@ from payments.domain.retry import (
     RETRY,
     RETRY_REFUSED,
     former_id_of,
+    former_ids_of,
     is_retry_of,
     may_be_retried,
     retried,
@@ -52,6 +53,12 @@ def test_retry_id_when_too_long_then_shortened_with_a_digest(payment_id: str) ->
 @pytest.mark.parametrize("payment_id", ["pay_1", "pay_r1", "_r2", "pay_r02", "pay_r2x", ""])
 def test_former_id_when_the_id_is_of_no_retry_then_empty(payment_id: str) -> None:
     assert former_id_of(payment_id) == ""
+
+
+def test_former_ids_lead_back_to_the_first() -> None:
+    assert list(former_ids_of("pay_1_r4")) == ["pay_1_r3", "pay_1_r2", "pay_1"]
+    assert list(former_ids_of("pay_1")) == []
+    assert list(former_ids_of("p_r99"))[-2:] == ["p_r91", "p"]
 
 
 def failed(**more: object) -> Payment:

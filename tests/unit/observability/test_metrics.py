@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from payments.observability.metrics import (
     OUTCOMES,
     PAYMENT_LATENCY,
     PAYMENTS_ACCEPTED,
+    PAYMENTS_HELD,
     PAYMENTS_OVERDUE,
     STEP_LATENCY,
     STEPS,
@@ -165,7 +167,7 @@ def test_accepted_counts_a_repeated_payment_once() -> None:
 
 def test_costs_page_states_the_number_of_metrics_in_the_code() -> None:
     page = " ".join((ROOT / "docs" / "costs.md").read_text().split())
-    numbers = {2: "two", 4: "four", 5: "five", 15: "fifteen"}
+    numbers = {2: "two", 4: "four", 5: "five", 21: "twenty-one"}
     of_alarms = {value for name, value in vars(metrics).items() if name.isupper() and isinstance(value, str)} - {
         NAMESPACE,
         PAYMENTS_ACCEPTED,
@@ -178,3 +180,13 @@ def test_costs_page_states_the_number_of_metrics_in_the_code() -> None:
         f"{numbers[len(STEPS)]} for the steps' latencies, one from accepted to outcome, "
         f"and {numbers[len(of_alarms)]} that alarms watch"
     ) in page
+
+
+def test_hold_of_a_fraud_rule_is_counted_once_and_a_conflict_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    row = replace(payment(), hold="card_testing")
+    held = after(row, Status.IN_REVIEW, code="card_testing")
+    for seen in (held, after(held, Status.PENDING), after(payment(), Status.IN_REVIEW, code="amount_differs")):
+        with timed("record"):
+            note_outcome(seen)
+
+    assert [line.get(PAYMENTS_HELD) for line in printed(capsys)] == [[1], None, None]

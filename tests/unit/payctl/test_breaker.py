@@ -74,10 +74,23 @@ def test_pause_when_the_reason_is_no_reason_then_exits_2(reason: str, scenario: 
     assert not scenario.breaker.state().paused
 
 
-def test_pause_when_the_gateway_paused_it_then_the_operator_takes_over(scenario: PayctlScenario) -> None:
+def test_pause_when_the_gateway_paused_it_then_both_causes_are_shown(scenario: PayctlScenario) -> None:
     scenario.breaker.pause(PausedBy.GATEWAY, "gateway_key_refused", NOON)
-    scenario.payctl("breaker", "pause", "--reason", WHY, "--yes")
-    assert (scenario.breaker.state().paused_by, scenario.breaker.state().reason) == ("operator", WHY)
+    shown = scenario.payctl("breaker", "pause", "--reason", WHY, "--yes")
+    assert (scenario.breaker.state().paused_by, scenario.breaker.state().operator_reason) == ("gateway", WHY)
+    assert WHY in shown.stdout
+    assert "gateway_key_refused" in shown.stdout
+    assert "payctl breaker resume" in shown.stderr
+
+
+def test_resume_when_the_gateway_is_a_cause_too_then_its_pause_stays(scenario: PayctlScenario) -> None:
+    scenario.breaker.pause(PausedBy.OUTAGE, "no connection", NOON)
+    scenario.breaker.pause(PausedBy.OPERATOR, WHY, NOON)
+    result = scenario.payctl("breaker", "resume")
+    assert "the gateway is still a cause" in result.stderr
+    assert scenario.breaker.state().paused_by == PausedBy.OUTAGE
+    scenario.payctl("breaker", "resume")
+    assert not scenario.breaker.state().paused
 
 
 def test_pause_keeps_the_first_reason_of_an_operators_earlier_pause(scenario: PayctlScenario) -> None:

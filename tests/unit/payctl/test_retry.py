@@ -50,6 +50,13 @@ def failed(scenario: PayctlScenario, *statuses: Status) -> Payment:
     return row
 
 
+def fail(scenario: PayctlScenario, payment_id: str) -> None:
+    """A stored payment fails."""
+    row = scenario.payments.get(payment_id)
+    assert row
+    scenario.payments.save(after(row, Status.FAILED))
+
+
 def test_retry_when_failed_then_stored_linked_and_started_once(scenario: PayctlScenario) -> None:
     failed(scenario)
     for repeated in (False, True):
@@ -63,6 +70,24 @@ def test_retry_when_failed_then_stored_linked_and_started_once(scenario: PayctlS
     assert (old.retried_as, new.retry_of, new.history[0].actor) == ("pay_1_r2", "pay_1", "operator:moto")
     assert new.payment_method.startswith("sealed.v1.")
     assert scenario.executions() == {"pay_1_r2"}
+
+
+@pytest.mark.fault(90)
+def test_retry_that_was_noted_and_never_stored_is_created(scenario: PayctlScenario) -> None:
+    scenario.payments.mark_retried(failed(scenario), "pay_1_r2")
+    assert scenario.payctl(*RETRY[:-1]).exit_code == Exit.USAGE  # it asks, as for the first time
+    assert scenario.payctl(*RETRY).exit_code == Exit.DONE
+    assert scenario.executions() == {"pay_1_r2"}
+
+
+@pytest.mark.fault(90)
+def test_retry_of_a_payment_whose_retry_failed_names_the_next_one(scenario: PayctlScenario) -> None:
+    failed(scenario)
+    scenario.payctl(*RETRY)
+    fail(scenario, "pay_1_r2")
+    assert "payctl payment retry pay_1_r2" in scenario.payctl(*RETRY).stderr
+    scenario.payctl("payment", "retry", "pay_1_r2", "--yes")
+    assert "its last retry is pay_1_r3, which is pending" in scenario.payctl(*RETRY).stderr
 
 
 def test_retry_is_explained_on_both_rows(scenario: PayctlScenario) -> None:
@@ -146,6 +171,21 @@ def test_batch_retry_sends_only_failed_payments_and_each_once(scenario: PayctlSc
     again = scenario.payctl(*RETRY_BATCH, "--json")
     assert (json.loads(again.stdout)["sent"], again.exit_code) == ([], Exit.DONE)
     assert scenario.executions() == {"p1_r2", "p4_r2"}
+
+
+@pytest.mark.fault(90)
+def test_batch_retry_creates_a_missing_retry_and_repeats_a_failed_one(scenario: PayctlScenario) -> None:
+    batch_of(scenario, p1=Status.FAILED, p2=Status.FAILED, p3=Status.FAILED)
+    former = scenario.payments.get("p1")
+    assert former
+    scenario.payments.mark_retried(former, "p1_r2")  # and the call ended there
+    for payment_id in ("p2", "p3"):
+        scenario.payctl("payment", "retry", payment_id, "--yes")
+    fail(scenario, "p2_r2")
+    result = scenario.payctl(*RETRY_BATCH, "--json")
+    assert result.exit_code == Exit.DONE, result.output
+    assert [row["retried_as"] for row in json.loads(result.stdout)["sent"]] == ["p1_r2", "p2_r3"]
+    assert scenario.executions() == {"p1_r2", "p2_r2", "p2_r3", "p3_r2"}
 
 
 @pytest.mark.fault(90)

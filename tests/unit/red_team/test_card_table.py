@@ -51,6 +51,12 @@ def ean(random: Random) -> str:
     return number + str(-(sum(map(int, number[::2])) + 3 * sum(map(int, number[1::2]))) % 10)
 
 
+def parcel(random: Random) -> str:
+    number = f"94{digits(random, 19)}"
+    weighted = sum(int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(number))
+    return number + str(-weighted % 10)
+
+
 def day(random: Random) -> str:
     return f"20{random.randrange(20, 40)}{random.randint(1, 12):02}{random.randint(1, 28):02}"
 
@@ -84,6 +90,12 @@ OTHER_KINDS: dict[str, tuple[Callable[[Random], str], float]] = {
     "16 digits": (lambda r: digits(r, 16), 0.045),
     "16 digits in groups": (lambda r: grouped(digits(r, 16), 4), 0.045),
     "20 digits in groups": (lambda r: grouped(digits(r, 20), 4), 0.09),
+    "24 digits in groups": (lambda r: grouped(digits(r, 24), 4), 0.045),
+    "28 digits in groups": (lambda r: grouped(digits(r, 28), 4), 0.02),
+    "parcel of USPS in groups": (lambda r: grouped(parcel(r), 4), 0),
+    "list of numbers of four digits": (lambda r: ", ".join(digits(r, 4) for _ in range(12)), 0.02),
+    "list of pairs": (lambda r: " ".join(digits(r, 2) for _ in range(20)), 0.01),
+    "years of a report": (lambda r: ", ".join(day(r)[:4] for _ in range(8)), 0),
     "14 digits": (lambda r: digits(r, 14), 0.01),
     "13 digits": (lambda r: digits(r, 13), 0.02),
 }
@@ -158,6 +170,11 @@ DISGUISES: dict[str, Callable[[str], str]] = {
     "HTML": lambda card: as_on_the_card(card, "&nbsp;"),
     "HTML by number": lambda card: as_on_the_card(card, "&#160;"),
     "every digit in HTML": lambda card: "".join(f"&#x3{digit};" for digit in card),
+    "every digit in HTML without semicolons": lambda card: "".join(f"&#{48 + int(digit)}" for digit in card),
+    "every digit in HTML with zeros": lambda card: "".join(f"&#000000{48 + int(digit)};" for digit in card),
+    "hexadecimal escapes": lambda card: "".join(f"\\x3{digit}" for digit in card),
+    "escapes in braces": lambda card: "".join(f"\\u{{3{digit}}}" for digit in card),
+    "escapes in braces with zeros": lambda card: "".join(f"\\u{{00003{digit}}}" for digit in card),
     "JSON": lambda card: "".join(f"\\u003{digit}" for digit in card),
     "four dashes": lambda card: as_on_the_card(card, "----"),
     "eight dashes": lambda card: as_on_the_card(card, "--------"),
@@ -172,12 +189,29 @@ DISGUISES: dict[str, Callable[[str], str]] = {
     "pairs": lambda card: grouped(card, 2, "."),
     "pairs with a letter": lambda card: grouped(card, 2, "z"),
     "halves": lambda card: grouped(card, 8),
+    "halves with a letter": lambda card: grouped(card, 8, "x") if len(card) in (15, 16) else card,
+    "halves with a word": lambda card: grouped(card, 8, " and ") if len(card) in (15, 16) else card,
+    "a group, then the rest": lambda card: f"{card[:4]}_{card[4:]}" if len(card) == 16 else card,
+    "fives": lambda card: " ".join((card[:5], card[5:10], card[10:])) if len(card) in (15, 16) else card,
+    "behind the code of a country": lambda card: f"+1 {card}",
     "full-width": wide,
     "full-width in groups": lambda card: wide(as_on_the_card(card, "-")),
     "invisible characters": lambda card: "\u200b".join(card),
     "a code behind": lambda card: f"{as_on_the_card(card)} 123",
     "a date behind": lambda card: f"{as_on_the_card(card)} 12/29",
     "a date like a group behind": lambda card: f"{as_on_the_card(card)} 1229",
+    "an order and a year before": lambda card: f"Order 1001 from 2024: {as_on_the_card(card)}",
+    "a room and a year before": lambda card: f"room 1203, 2024: {as_on_the_card(card)}",
+    "a year before, all with blanks": lambda card: f"1001 2024 {as_on_the_card(card)}",
+    "a date and a code in words behind": lambda card: f"number {as_on_the_card(card)} valid 1227 code 1234",
+    "a year and a PIN behind": lambda card: f"{as_on_the_card(card)} exp 2027 pin 1234",
+    "a date and a code as further groups": lambda card: f"{as_on_the_card(card, ';')};1227;0123",
+    "a date before and a code behind": lambda card: f"1227,{as_on_the_card(card, ',')},0123",
+    "single digits of a date and a code behind": lambda card: " ".join(f"{card}1227123"),
+    "single digits of a long date and a code behind": lambda card: "-".join(f"{card}1220271234"),
+    "pairs of a date and a code behind": lambda card: f"{grouped(card, 2)} 12 27 01 23",
+    "groups before with another separator": lambda card: f"1001 1002 1003; {as_on_the_card(card)}",
+    "groups with changing separators": lambda card: f"1001 1001 {as_on_the_card(card).replace(' ', '-', 1)} 1001 1001",
     "twice": lambda card: f"{as_on_the_card(card)} {as_on_the_card(card)}",
     "as a telephone number": lambda card: f"+{card}",
     "within a word": lambda card: f"pay_{card}_x",

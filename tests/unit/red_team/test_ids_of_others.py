@@ -148,6 +148,19 @@ def test_only_a_merchant_or_an_admin_ties_a_payment_to_a_person(scenario: RestSc
     assert scenario.call("get_customer", JO, path={"customer_id": "sh_jo"})["statusCode"] == 404
 
 
+@pytest.mark.fault(70)
+def test_erased_customer_of_another_is_taken_as_a_live_one_is() -> None:
+    scenario = RestScenario()
+    for customer_id in ("cus_1", "cus_2"):
+        create(scenario, SHOP, customer_id)
+    assert scenario.call("delete_customer", SHOP, path={"customer_id": "cus_1"})["statusCode"] == 204
+    for entrance in (create, create_v1, pay_v1):
+        erased_one, live = (entrance(scenario, OTHER_SHOP, customer_id) for customer_id in ("cus_1", "cus_2"))
+        assert erased_one == live
+        assert erased_one["statusCode"] in (404, 409)
+    assert len(scenario.denied) == 6
+
+
 # Retries ----------------------------------------------------------------------------------------------------------
 
 
@@ -161,6 +174,14 @@ def test_id_of_a_retry_cannot_be_taken_from_the_payments_submitter(caller: Calle
     assert (taken["statusCode"], "pay_1_r2" in scenario.payments.rows) == (409, False)
     assert scenario.call("retry_payment", SHOP, path={"payment_id": "pay_1"})["statusCode"] == 202
     assert scenario.payments.rows["pay_1_r2"].submitted_by == SHOP.subject
+
+
+@pytest.mark.parametrize("retry_id", ["pay_1_r3", "pay_1_r4", "pay_1_r9999"])
+def test_id_of_a_later_retry_cannot_be_taken_either(retry_id: str) -> None:
+    scenario = RestScenario()
+    assert pay(scenario, SHOP, "pay_1")["statusCode"] == 202
+    assert pay(scenario, OTHER_SHOP, retry_id)["statusCode"] == 409
+    assert pay(scenario, SHOP, retry_id)["statusCode"] == 202
 
 
 # Prefixes ---------------------------------------------------------------------------------------------------------

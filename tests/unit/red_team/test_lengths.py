@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from payments.domain.customer import parse_customer, parse_patch, parse_search
-from payments.domain.payment import MAX_TEXT, FieldError, InvalidRequest, parse_request
+from payments.domain.payment import MAX_SEARCHED, MAX_TEXT, FieldError, InvalidRequest, parse_request
 from payments.rest.http import Problem
 from payments.rest.tokens import parse_token_request
 
@@ -42,6 +42,61 @@ def test_text_longer_than_any_field_is_refused_unread(
     messages = [error.message for error in _refused(parse, {**body, name: LONG}) if error.field == name]
     assert any(f"{len(LONG)} characters given" in message for message in messages)
     assert not any("looks like" in message for message in messages)
+
+
+DEEP: dict[str, Callable[[str], Any]] = {
+    "list": lambda text: [text],
+    "list of short texts": lambda text: [text[at : at + 20] for at in range(0, len(text), 20)],
+    "object": lambda text: {"a": {"b": text}},
+    "name": lambda text: {text: 1},
+    "deep": lambda text: [[[{"a": [text]}]]],
+    "numbers": lambda text: [4242424242424242] * (len(text) // 16),
+    "empty lists": lambda text: [[] for _ in text],
+}
+
+
+def _searched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The lengths of what is searched for card data from now on."""
+    searched: list[int] = []
+
+    def card_data_in(value: Any) -> str:
+        searched.append(len(str(value)))
+        return ""
+
+    for module in ("payments.domain.payment", "payments.rest.tokens"):
+        monkeypatch.setattr(f"{module}.card_data_in", card_data_in)
+    return searched
+
+
+@pytest.mark.fault(69)
+@pytest.mark.parametrize("parse", [parse_request, parse_token_request])
+@pytest.mark.parametrize("name", ["unknown", "metadata", "amount", "payment_method"])
+@pytest.mark.parametrize("shape", DEEP)
+def test_long_value_of_any_shape_is_refused_unread(
+    parse: Callable[[dict[str, Any]], Any], name: str, shape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = _searched(monkeypatch)
+    body = {**(PAY if parse is parse_request else TOKEN), name: DEEP[shape]("rf00 " * 12_000)}
+    _refused(parse, body)
+    assert sum(searched) < 2 * MAX_TEXT
+
+
+@pytest.mark.fault(69)
+@pytest.mark.parametrize("parse", [parse_request, parse_token_request])
+def test_many_fields_are_not_searched_together(
+    parse: Callable[[dict[str, Any]], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = _searched(monkeypatch)
+    body = {**(PAY if parse is parse_request else TOKEN)} | {f"x{n}": "rf00 " * 400 for n in range(30)}
+    _refused(parse, body)
+    assert sum(searched) < MAX_SEARCHED + 1_000
+
+
+@pytest.mark.fault(69)
+def test_metadata_of_the_greatest_length_is_accepted() -> None:
+    metadata = {f"{n:02}{'k' * 38}": "v" * 500 for n in range(20)}
+    assert parse_request({**PAY, "metadata": metadata}).metadata == metadata
+    assert parse_token_request({**TOKEN, "metadata": metadata}).metadata == metadata
 
 
 @pytest.mark.fault(69)

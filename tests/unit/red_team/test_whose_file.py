@@ -22,6 +22,7 @@ from payments.domain.batch.state import Batch, BatchStatus, Source
 from payments.domain.errors import InvalidPayment
 from payments.domain.identity import Caller, Role
 from payments.domain.merchants import Merchant, Merchants
+from payments.domain.retry import retry_id_of
 from payments.domain.statuses import Status
 from tests.unit.builders import NOON, after
 from tests.unit.rest.scenario import ADMIN, OTHER_SHOP, SHOP, RestScenario
@@ -62,7 +63,9 @@ class FileScenario:
             files=self.files,
             rows=self.rows,
             continue_later=lambda _: None,
-            rules_of=partial(rules_of, ids=IdRules(MERCHANTS, self.rest.payments, self.rest.customers)),
+            rules_of=partial(
+                rules_of, ids=IdRules(MERCHANTS, self.rest.payments, self.rest.customers, self.batches.former_of)
+            ),
             clock=lambda: NOON,
             workers=2,
         )
@@ -209,12 +212,57 @@ def test_payment_of_another_in_a_merchants_file_is_taken_without_details(scenari
     assert pay(scenario, PARTNER, "pay_2")["statusCode"] == 409
 
 
+@pytest.mark.parametrize("row", ["inv_3,5,EUR,", "inv_3,6,USD,"])
+def test_payment_of_the_admins_file_tells_a_merchant_nothing(scenario: FileScenario, row: str) -> None:
+    admins = scenario.upload("inv_3,5,EUR,", folder="")
+    scenario.report(admins)
+    batch = scenario.upload(row, folder="merchants/partner/")
+    assert scenario.refused(batch) == {2: ("payment_id", "the payment_id is taken")}
+    report = scenario.report(batch)
+    assert (report["results.csv"], len(report["errors.csv"])) == ([], 1)
+    assert admins.batch_id not in str(report)
+
+
+def test_payment_of_the_admins_file_is_taken_over_rest(scenario: FileScenario) -> None:
+    scenario.upload("inv_3,5,EUR,", folder="")
+    same, other = pay(scenario, PARTNER, "inv_3"), pay(scenario, PARTNER, "inv_3", description="x")
+    assert (same["statusCode"], other["statusCode"]) == (409, 409)
+    assert same["body"] == other["body"]
+    assert pay(scenario, ADMIN, "inv_3")["statusCode"] == 202
+    again = scenario.upload("inv_3,5,EUR,", folder="")
+    assert again.progress.already_submitted == 1
+
+
 def test_retry_id_of_anothers_payment_cannot_be_taken_by_a_file(scenario: FileScenario) -> None:
     pay(scenario, OTHER_SHOP, "pay_1")
     row = scenario.rest.payments.rows["pay_1"]
     scenario.rest.payments.rows["pay_1"] = after(row, Status.PROCESSING, Status.FAILED)
     batch = scenario.upload("pay_1_r2,5,EUR,", folder="merchants/partner/")
     assert scenario.refused(batch) == {2: ("payment_id", "the payment_id is taken")}
+
+
+@pytest.mark.parametrize("retry_id", ["inv_1_r2", "inv_1_r3", "inv_1_r9", "inv_1_r77"])
+def test_retry_id_of_a_payment_of_the_admins_file_cannot_be_taken(scenario: FileScenario, retry_id: str) -> None:
+    scenario.upload("inv_1,5,EUR,", folder="")
+    assert pay(scenario, PARTNER, retry_id)["statusCode"] == 409
+    batch = scenario.upload(f"{retry_id},5,EUR,", folder="merchants/partner/")
+    assert scenario.refused(batch) == {2: ("payment_id", "the payment_id is taken")}
+    assert scenario.upload(f"{retry_id},5,EUR,", folder="").progress.rows_rejected == 0
+
+
+def test_shortened_retry_id_is_that_of_the_submitter_of_its_payment(scenario: FileScenario) -> None:
+    first = f"p{'0x' * 30}y"
+    retry_id = retry_id_of(first)
+    scenario.upload(f"{first},5,EUR,", folder="merchants/partner/")
+    for caller in (OTHER_SHOP, PARTNER):  # not known as the retry of a payment
+        assert pay(scenario, caller, retry_id)["statusCode"] == 409
+    scenario.batches.link_retry(retry_id, first)
+    assert pay(scenario, OTHER_SHOP, retry_id)["statusCode"] == 409
+    assert pay(scenario, PARTNER, retry_id)["statusCode"] == 202
+    assert pay(scenario, PARTNER, retry_id)["statusCode"] == 202
+    assert pay(scenario, OTHER_SHOP, retry_id_of(retry_id))["statusCode"] == 409
+    assert pay(scenario, PARTNER, retry_id_of(retry_id))["statusCode"] == 202
+    assert scenario.upload(f"{retry_id},5,EUR,", folder="merchants/partner/").progress.already_submitted == 1
 
 
 def test_old_id_of_the_merchant_and_its_retry_keep_working_in_a_file(scenario: FileScenario) -> None:

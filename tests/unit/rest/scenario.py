@@ -118,17 +118,21 @@ class RestScenario:
             velocity=Velocity(self.counters, Addresses(self.text_hasher), MerchantTable()),
             access_log=self.access_log,
             audit_log=self.audit_log,
-            ids=IdRules(merchants, self.payments, self.customers),
+            ids=IdRules(merchants, self.payments, self.customers, self.batches.former_of),
             users=self.users,
             next_actions=RateLimitedNextActions(self.next_actions, self.counters, lambda: NOON),
             saved_methods=RateLimitedSavedMethods(self.saved_methods, self.counters, lambda: self.now),
             references=RateLimitedReferenceLookup(self.gateway, self.counters, lambda: self.now),
-            charges=RateLimitedChargeFinder(self.gateway, self.counters, lambda: self.now),
+            charges=RateLimitedChargeFinder(self.gateway, self.counters, lambda: self.now, self.wait),
             searchable=SearchableMetadata("order", self.text_hasher),
             environment_id="env1",
             new_id=lambda: f"id{next(ids)}",
             new_token=lambda: f"ptok_{next(made):043}",
         )
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(seconds=seconds)
 
     def let_payments_wait(self, seconds: float) -> None:
         """Take the gateway's slots of so many seconds."""

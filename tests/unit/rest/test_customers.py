@@ -603,6 +603,7 @@ def test_erased_customer_of_others_answers_as_one_that_is_unknown_or_taken(
     revoked, noted = list(scenario.tokens.revoked), dict(scenario.erasures.erased)
 
     assert scenario.delete(caller) == scenario.call("delete_customer", caller, "unknown")
+    assert (caller.subject, "customer", "cus_1") in scenario.denied
     assert (scenario.tokens.revoked, scenario.erasures.erased) == (revoked, noted)
     assert scenario.create(OTHER_SHOP)["body"]["detail"] == taken["body"]["detail"]
     assert scenario.delete(JO)["statusCode"] == 204  # its owner may complete a call that failed midway

@@ -1,12 +1,16 @@
 """The fraud rule over REST: whose address counts, what a payer learns, and what an erasure leaves."""
 
+import re
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from payments.application.retry import refusal_of_retry
 from payments.application.review import decide
 from payments.application.velocity import CARD_TESTING, MOST_CARDS, MerchantLimits, Source
+from payments.domain.clock import parse_iso
 from payments.domain.fraud_hold import Verdict
 from payments.domain.identity import Caller
 from payments.domain.payment import SENDER, Payment, moved
@@ -128,6 +132,59 @@ def test_payer_of_a_held_payment_sees_it_pending(scenario: RestScenario) -> None
     assert hidden == ordinary
     assert seen(scenario, SHOP)["reason"]["code"] == CARD_TESTING
     assert seen(scenario, ADMIN)["status"] == Status.IN_REVIEW
+
+
+@pytest.mark.fault(43)
+def test_payer_of_an_expired_hold_sees_a_charge_that_took_its_time(scenario: RestScenario) -> None:
+    later = NOON + timedelta(hours=72)
+    decide(held(scenario), Verdict.EXPIRED, by="workflow", message="", store=scenario.payments, at=later)
+    first, again = seen(scenario, JO), seen(scenario, JO)
+    assert first == again
+    pending, sent, declined = (parse_iso(change["at"]) for change in first["history"])
+    assert timedelta(milliseconds=100) < declined - sent < timedelta(seconds=5)
+    assert (pending < sent, declined) == (True, later)
+    assert first["updated_at"] == first["history"][-1]["at"]
+
+
+@pytest.mark.fault(43)
+@pytest.mark.parametrize(
+    ("operation", "rows"), [("list_customer_payments", "payments"), ("list_customer_payments_v1", "disbursements")]
+)
+def test_list_by_status_shows_a_payer_what_the_payment_shows(scenario: RestScenario, operation: str, rows: str) -> None:
+    held(scenario)
+    pay(scenario, 2, customer_id="cus_1")
+    sent = moved(scenario.payments.rows["pay_2"], Status.PROCESSING, at=NOON, actor=SENDER)
+    scenario.payments.rows["pay_2"] = sent
+
+    def listed(status: str, caller: Caller = JO) -> list[tuple[str, str]]:
+        body = scenario.call(operation, caller, path={"customer_id": "cus_1"}, query={"status": status})["body"]
+        return [(row["payment_id"], row["status"]) for row in body[rows]]
+
+    assert listed("pending") == [("pay_1", "pending")]
+    assert listed("in_review") == []
+    assert listed("processing") == [("pay_2", "processing")]
+    assert listed("in_review", SHOP) == [("pay_1", "in_review")]
+
+
+@pytest.mark.fault(43)
+@pytest.mark.parametrize("verdict", [None, Verdict.REJECTED, Verdict.EXPIRED])
+def test_refused_retry_tells_its_payer_no_hold(scenario: RestScenario, verdict: Verdict | None) -> None:
+    row = held(scenario)
+    if verdict:
+        decide(row, verdict, by="operator:jo", message="a tester", store=scenario.payments, at=NOON)
+    pay(scenario, 3, customer_id="cus_1", payment_id="pay_1_r2")
+    retry = scenario.payments.rows["pay_1_r2"]
+    refused = refusal_of_retry(
+        retry, store=scenario.payments, gateway=scenario.gateway, environment_id="env1", clock=lambda: NOON
+    )
+    assert refused
+    scenario.payments.rows["pay_1_r2"] = moved(
+        retry, refused.status, at=NOON, actor="workflow", code=refused.code, message=refused.message
+    )
+    reported = seen(scenario, JO, "pay_1_r2")
+    assert reported["reason"]["code"] == reported["history"][-1]["reason"]["code"] == "retry_refused"
+    assert not {*Status} & set(re.findall(r"[a-z_]+", str(reported["reason"]) + str(reported["history"][-1]["reason"])))
+    assert str(scenario.payments.rows["pay_1"].status) in seen(scenario, SHOP, "pay_1_r2")["reason"]["message"]
 
 
 @pytest.mark.fault(43)

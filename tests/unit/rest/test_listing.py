@@ -233,7 +233,7 @@ def test_parse_query_when_nothing_is_asked_then_the_defaults() -> None:
         *(("amount", value) for value in ("", "-1", "1e3", "1,00", "NaN", "٣")),
         *(("customer_id", value) for value in ("", "a b")),
         *(("batch_id", value) for value in ("", "a/b")),
-        *(("metadata", value) for value in ("", "order", "order:", "other:1")),
+        *(("metadata", value) for value in ("", "order", "order:", "other:1", "order:\ud800")),
         *(("gateway_reference", value) for value in ("", "ch_1", "pi_", "pi_1 OR")),
         *(("to", value) for value in ("2026-11-21 12:00", "2026-11-21T25:00:00Z", "0001-01-01T00:00:00+01:00")),
     ],

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from lib.package import ROOT
 from payments.application.hold import REMEMBERED_FOR
 from payments.application.velocity import CARD_TESTING, MOST_CARDS, MerchantLimits, Source
+from payments.domain.batch.switch import Switch, SwitchState
 from payments.domain.batch_breaker import PausedBy
 from payments.domain.clock import iso
 from payments.domain.customer import erased
@@ -21,7 +23,7 @@ from payments.domain.statuses import Status
 from payments.ports.field_encryptor import EncryptionUnavailable
 from payments.rest.http import MAX_BODY_BYTES, Problem, json_body
 from payments.rest.payments import NEW_FOR
-from tests.unit.builders import NOON, after, payment
+from tests.unit.builders import NOON, after, batch_payment, payment
 from tests.unit.rest.scenario import (
     ADMIN,
     IP,
@@ -103,11 +105,21 @@ def test_payment_repeated_by_an_admin_gets_the_answer_of_its_submitter(scenario:
     assert scenario.payments.rows["pay_1"].submitted_by == SHOP.subject
 
 
-def test_payment_stored_without_a_submitter_is_still_replayed(
-    scenario: RestScenario,
-) -> None:
+@pytest.mark.fault(89)
+@pytest.mark.parametrize("state", SwitchState)
+def test_payment_of_a_held_batch_is_not_started_by_a_request(scenario: RestScenario, state: SwitchState) -> None:
+    scenario.payments.rows["pay_1"] = batch_payment()
+    scenario.services.hold.switch_of = lambda row: Switch(state) if row.batch_id else Switch()
+    body = {"payment_id": "pay_1", "amount": "99.99", "currency": "USD", "payment_method": "pm_card_visa"}
+    answer = scenario.call("create_payment", ADMIN, body)
+    assert (answer["statusCode"], answer["headers"]["Idempotent-Replayed"]) == (202, "true")
+    assert scenario.workflow.started == (["pay_1"] if state is SwitchState.RUNNING else [])
+
+
+def test_payment_stored_without_a_submitter_is_replayed_for_admins_alone(scenario: RestScenario) -> None:
     scenario.payments.create(payment(method=""))
-    assert submit(scenario)["headers"]["Idempotent-Replayed"] == "true"
+    assert submit(scenario)["statusCode"] == 409
+    assert submit(scenario, ADMIN)["headers"]["Idempotent-Replayed"] == "true"
 
 
 @pytest.mark.parametrize("amount", ["99.99", "1"], ids=["the same content", "other content"])
@@ -225,7 +237,10 @@ def test_payment_turned_away_does_not_count_as_a_card_of_its_source(scenario: Re
 
 
 @pytest.mark.fault(86)
-def test_new_payments_in_an_outage_are_accepted_up_to_the_limit(scenario: RestScenario) -> None:
+@pytest.mark.parametrize("operator", [False, True])
+def test_new_payments_in_an_outage_are_accepted_up_to_the_limit(scenario: RestScenario, operator: bool) -> None:
+    if operator:
+        scenario.breaker.pause(PausedBy.OPERATOR, "month-end", NOON)
     scenario.breaker.pause(PausedBy.OUTAGE, "gateway_unreachable: no connection", NOON)
     accepted = [submit(scenario, payment_id=f"pay_{number}")["statusCode"] for number in range(MOST_IN_AN_OUTAGE)]
     stored = scenario.stored
@@ -235,7 +250,7 @@ def test_new_payments_in_an_outage_are_accepted_up_to_the_limit(scenario: RestSc
     assert answer["body"]["type"].endswith(":unavailable")
     assert scenario.stored == stored
     assert submit(scenario, payment_id="pay_0")["statusCode"] == 202  # known, and answered as before
-    scenario.breaker.resume(NOON)
+    scenario.breaker.resume_gateway(NOON)
     scenario.now += REMEMBERED_FOR
     assert submit(scenario, payment_id="pay_more")["statusCode"] == 202
 
@@ -482,9 +497,20 @@ VALID: dict[str, dict[str, Any]] = {
     "create_token": {"customer_id": "cus_1", "payment_method": "pm_card_visa"},
     "create_customer_v1": {"customer_id": "cus_1", "email": "jo@example.com"},
     "create_payment_v1": {"customer_id": "cus_1", "email": "jo@example.com", "amount": "1", "currency": "EUR"},
+    "create_refund": {"refund_id": "ref_1", "amount": "1"},
 }
 """Operation → a valid body."""
+EXISTING = {"customer_id": "cus_1", "payment_id": "pay_paid"}
 CARDS = {"a number": CARD, "a number with blanks": "4242 4242 4242 4242", "a code": "cvv 123"}
+
+
+def prepare(scenario: RestScenario, operation: str) -> None:
+    """Store what the operation's body is about."""
+    if operation in ("update_customer", "create_token"):
+        scenario.add_customer()
+    if operation == "create_refund":
+        paid = replace(payment("pay_paid"), submitted_by=SHOP.subject)
+        scenario.payments.rows["pay_paid"] = after(paid, Status.PROCESSING, Status.SUCCEEDED)
 
 
 def contracts_bodies() -> dict[str, list[str]]:
@@ -526,13 +552,11 @@ def places(operation: str, fields: list[str]) -> Iterator[tuple[str, dict[str, A
 def test_card_data_anywhere_in_a_body_is_refused_and_not_repeated(
     scenario: RestScenario, operation: str, more: dict[str, Any], looks: str
 ) -> None:
-    existing = operation in ("update_customer", "create_token")
-    if existing:
-        scenario.add_customer()
+    prepare(scenario, operation)
     before, stored = dict(scenario.customers.rows), scenario.stored
     body = VALID[operation] | json.loads(json.dumps(more).replace("@", CARDS[looks]))
 
-    answer = scenario.call(operation, SHOP, body, path={"customer_id": "cus_1"})
+    answer = scenario.call(operation, SHOP, body, path=EXISTING)
 
     assert answer["statusCode"] == 400
     assert answer["body"]["errors"]
@@ -543,9 +567,8 @@ def test_card_data_anywhere_in_a_body_is_refused_and_not_repeated(
 @pytest.mark.fault(44)
 @pytest.mark.parametrize("operation", VALID)
 def test_bodies_when_they_hold_no_card_data_then_taken(scenario: RestScenario, operation: str) -> None:
-    if operation in ("update_customer", "create_token"):
-        scenario.add_customer()
-    answer = scenario.call(operation, SHOP, VALID[operation], path={"customer_id": "cus_1"})
+    prepare(scenario, operation)
+    answer = scenario.call(operation, SHOP, VALID[operation], path=EXISTING)
     assert answer["statusCode"] in (200, 201, 202)
 
 

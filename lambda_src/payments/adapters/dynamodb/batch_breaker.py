@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 _BREAKER = {"control": {"S": "lane"}}
 OPEN_MARK = ("opened_at", "opened_by")
 """The attributes that say that the environment is open. On this item, because Charge reads it before each send."""
-_FIELDS = {name: name for name in ("paused_by", "reason", "since", "refused_at")} | {"canary": "probe"}
+_SAME = ("paused_by", "reason", "since", "refused_at", "operator_since", "operator_reason")
+_FIELDS = {name: name for name in _SAME} | {"canary": "probe"}
 """Stored attribute → field of BreakerState."""
+_COUNTERS = "refused_at, canary, refusals, refused_payments, window_ends"
+"""What ends with the gateway's pause."""
 
 
 class DynamoBreakerStore:
@@ -55,31 +58,69 @@ class DynamoBreakerStore:
         return len(counted["refused_payments"]["SS"]) if counted else 1
 
     def pause(self, by: PausedBy, reason: str, at: datetime) -> bool:
-        """Pause the breaker with one conditional write. False if it is already paused."""
-        values = {":by": {"S": by.value}, ":reason": {"S": reason}, ":at": {"S": iso(at)}}
+        """Pause the breaker with a conditional write, or two if the other cause holds. False if this one does."""
+        values = {":reason": {"S": reason}, ":at": {"S": iso(at)}}
+        mine = {":by": {"S": by.value}}
         paused = self._update(
             "SET paused_by = :by, reason = :reason, since = :at REMOVE canary",
             "attribute_not_exists(paused_by)",
-            values,
+            values | mine,
         )
+        operator = {":operator": {"S": PausedBy.OPERATOR.value}}
+        if paused is None and by is PausedBy.OPERATOR:
+            paused = self._update(
+                "SET operator_since = :at, operator_reason = :reason",
+                "paused_by <> :operator AND attribute_not_exists(operator_since)",
+                values | operator,
+            )
+        elif paused is None:
+            paused = self._update(
+                "SET operator_since = since, operator_reason = reason, paused_by = :by, reason = :reason, since = :at "
+                "REMOVE canary",
+                "paused_by = :operator",
+                values | mine | operator,
+            )
         return paused is not None
 
     def resume(self, at: datetime) -> bool:
-        """Resume the breaker and delete its counters with one conditional write. False if it is not paused.
+        """End the operator's pause, else the gateway's, with one conditional write. False if the breaker is not paused.
 
         If another caller pauses it anew between the read and the write, that pause stays."""
         state = self.state()
-        names = "paused_by, reason, since, refused_at, canary, refusals, refused_payments, window_ends"
-        pauses = [{"S": f"{pause.since}/{pause.until}"} for pause in state.pauses_at(at)]
-        return (
-            state.paused
-            and self._update(
-                f"SET pauses = :pauses REMOVE {names}",
-                "paused_by = :by AND since = :since",
-                {":pauses": {"L": pauses}, ":by": {"S": state.paused_by}, ":since": {"S": state.since}},
-            )
-            is not None
+        if not (state.by_gateway and state.by_operator):
+            return state.paused and self._end(state, at)
+        ended = self._update(
+            "SET pauses = :pauses REMOVE operator_since, operator_reason",
+            "operator_since = :since",
+            {":pauses": _stored(state.pauses_at(at)), ":since": {"S": state.operator_since}},
         )
+        return ended is not None
+
+    def resume_gateway(self, at: datetime) -> bool:
+        """End the gateway's pause with one conditional write. False if it is no cause, or if a pause came meanwhile."""
+        state = self.state()
+        if not (state.by_gateway and state.by_operator):
+            return state.by_gateway and self._end(state, at)
+        ended = self._update(
+            "SET paused_by = :operator, since = operator_since, reason = operator_reason "
+            f"REMOVE operator_since, operator_reason, {_COUNTERS}",
+            "paused_by = :by AND since = :since AND attribute_exists(operator_since)",
+            {
+                ":operator": {"S": PausedBy.OPERATOR.value},
+                ":by": {"S": state.paused_by},
+                ":since": {"S": state.since},
+            },
+        )
+        return ended is not None
+
+    def _end(self, state: BreakerState, at: datetime) -> bool:
+        """End the only pause, and delete the counters."""
+        ended = self._update(
+            f"SET pauses = :pauses REMOVE paused_by, reason, since, {_COUNTERS}",
+            "paused_by = :by AND since = :since AND attribute_not_exists(operator_since)",
+            {":pauses": _stored(state.pauses_at(at)), ":by": {"S": state.paused_by}, ":since": {"S": state.since}},
+        )
+        return ended is not None
 
     def open(self, by: str, at: datetime) -> None:
         """Write the mark with one write."""
@@ -111,3 +152,7 @@ class DynamoBreakerStore:
             ).get("Attributes", {})
         except self._client.exceptions.ConditionalCheckFailedException:
             return None
+
+
+def _stored(pauses: tuple[Pause, ...]) -> dict[str, Any]:
+    return {"L": [{"S": f"{pause.since}/{pause.until}"} for pause in pauses]}

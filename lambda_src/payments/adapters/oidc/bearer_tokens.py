@@ -108,7 +108,8 @@ class OtherIssuer:
             roles -= STAFF
         roles = roles or {Role.CUSTOMER}
         # some issuers write the claim as a text
-        email = claims.get("email") if claims.get("email_verified") in (True, "true") else ""
+        verified = claims.get("email_verified")
+        email = claims.get("email") if verified is True or verified == "true" else ""  # 1 equals True and is not it
         return Caller(f"oidc|{_subject(claims)}", frozenset(roles), issuer=self.issuer, email=_printable(email))
 
 

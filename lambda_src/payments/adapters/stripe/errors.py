@@ -23,7 +23,9 @@ from payments.adapters.stripe.connections import never_left
 from payments.domain.errors import (
     CHARGE_NOT_FOUND,
     GATEWAY_UNREACHABLE,
+    LOCK_TIMEOUT,
     RATE_LIMIT,
+    RESOURCE_RATE_LIMIT,
     AttemptDeclined,
     Conflict,
     Declined,
@@ -154,20 +156,21 @@ ROWS = (
     # Too many requests, or two at the same time
     Row(
         RateLimited,
-        "lock_timeout",
+        LOCK_TIMEOUT,
         "another request works on the same object at Stripe",
         statuses=(429,),
-        codes=("lock_timeout",),
+        codes=(LOCK_TIMEOUT,),
     ),
     Row(
         RateLimited,
-        "resource_rate_limit",
+        RESOURCE_RATE_LIMIT,
         "Stripe limits the requests for one object",
         statuses=(429,),
         limits=("resource-specific",),
         renames=True,
     ),
-    Row(RateLimited, RATE_LIMIT, "Stripe asked us to slow down", statuses=(429,), outage=True),
+    # Stripe has several codes for it; the deadline of a payment counts from ours
+    Row(RateLimited, RATE_LIMIT, "Stripe asked us to slow down", statuses=(429,), outage=True, renames=True),
     Row(RateLimited, RATE_LIMIT, "Stripe asked us to slow down", statuses=(400,), codes=(RATE_LIMIT,), outage=True),
     # not RateLimited, which may end in `failed`: the request that holds the key may be charging now
     Row(

@@ -1,5 +1,6 @@
 """Accept a row of a batch: store its payment once, or say why it is not a payment of this batch."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from payments.application.batch.file import Row
@@ -21,9 +22,9 @@ def accept_row(
     store: PaymentStore,
     at: datetime,
     metadata_hash: str = "",
-    counted: Counted = NOT_COUNTED,
+    count: Callable[[], Counted] = lambda: NOT_COUNTED,
 ) -> ResultRow | RejectedRow | None:
-    """Store the row's payment.
+    """Store the row's payment. `count` counts its card for the fraud rule: not that of a row that is refused.
 
     Returns None if this run or an earlier one stored it, a ResultRow if the same payment came from elsewhere, and a
     RejectedRow if its owner may not submit it, or if its payment_id is taken. The payments table remembers the ids: a
@@ -39,6 +40,7 @@ def accept_row(
         value = request.payment_id if column == "payment_id" else request.customer_id
         error = CellError(line, column, masked(column, value), reason, what_to_do)
         return RejectedRow(line, request.payment_id, (error,))
+    counted = count()
     payment = accepted(
         request,
         at=at,

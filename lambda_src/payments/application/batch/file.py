@@ -8,6 +8,7 @@ from payments.application.batch.csv_decoding import MAX_FILE_BYTES, plain_text, 
 from payments.application.batch.ordinary_rows import ordinary_rows
 from payments.application.batch.records import CutOff, Flaw, Record, Records, cells_of
 from payments.domain.batch.errors import CellError, FileError, RejectedRow, masked
+from payments.domain.batch.formulas import as_written
 from payments.domain.batch.state import Progress
 from payments.domain.card_data import card_data_in
 from payments.domain.money import shown
@@ -153,6 +154,7 @@ class BatchFile:
         if len(cells) != len(columns):
             reason = f"the row has {len(cells)} cells and the header {len(columns)}"
             return self._rejected(line, cells, [("", reason, _ONE_CELL_EACH)])
+        cells = list(map(as_written, cells))
         body: dict[str, Any] = dict(zip(columns, cells, strict=True))
         problems = []
         if body.get("metadata"):

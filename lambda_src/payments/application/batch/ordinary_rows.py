@@ -23,6 +23,9 @@ _made = maker(PaymentRequest)
 _END_OF_CELL = "\x1f"
 """A control character, so that it is in no ordinary cell."""
 
+_MAY_BE_OURS = re.compile(r"""(?:^|[,";|\t])'""")
+"""An apostrophe that may stand before a formula: see `as_written`."""
+
 
 def ordinary_rows(columns: Sequence[str]) -> Callable[[Sequence[str]], list[PaymentRequest | None]]:
     """A function that reads the texts of rows under this header, with None for each row that needs a careful look."""
@@ -43,7 +46,7 @@ def ordinary_rows(columns: Sequence[str]) -> Callable[[Sequence[str]], list[Paym
 
 def _marked(text: str) -> str:
     """The cells of a row with a mark between them, or "" for a row that is not ordinary."""
-    if _END_OF_CELL in text or "\r" in text:
+    if _END_OF_CELL in text or "\r" in text or ("'" in text and _MAY_BE_OURS.search(text)):
         return ""
     return _END_OF_CELL.join(cells_of(text)) if '"' in text else text.replace(",", _END_OF_CELL)
 

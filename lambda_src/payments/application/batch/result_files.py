@@ -1,14 +1,13 @@
 """The result files of a batch as CSV, safe to open in a spreadsheet."""
 
 import csv
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from operator import attrgetter
 
 from payments.domain.batch.errors import CellError
+from payments.domain.batch.formulas import harmless
 from payments.domain.batch.report import FileParts, ReportProgress
 from payments.domain.batch.state import ResultRow
 from payments.domain.card_data import without_card_numbers
@@ -18,10 +17,6 @@ PART_BYTES = 8 * 1024 * 1024
 """The size from which the text of a file is uploaded as a part. S3 allows 10,000 parts of at least 5 MiB: 78 GiB."""
 _RESULT_COLUMNS = [field.name for field in fields(ResultRow)]
 _cells_of_result = attrgetter(*_RESULT_COLUMNS)
-_FORMULA = tuple("=+-@")
-_USUAL = re.compile(r"[0-9A-Za-z(\"'_]")
-_BREAK = tuple("\t\r\n")
-_NUMBER = re.compile(r"[+-]?[0-9.]+", re.ASCII)
 
 
 class _CsvFile:
@@ -36,7 +31,7 @@ class _CsvFile:
 
     def add(self, cells: Iterable[object]) -> None:
         """Write a row. No cell can be interpreted as a formula."""
-        self._writer.writerow([_harmless(str(cell)) for cell in cells])
+        self._writer.writerow([harmless(str(cell)) for cell in cells])
 
     def write(self, text: str) -> None:
         """Take a row from the writer. Cells of a file that is not UTF-8 are written as the bytes that were read."""
@@ -113,15 +108,3 @@ class ResultFiles:
     def tails(self) -> bytes:
         """The texts that are not uploaded, one file after another."""
         return b"".join(file.content for file in self._files.values())
-
-
-def _harmless(cell: str) -> str:
-    """Prefix a cell that looks like a formula with an apostrophe (OWASP, "CSV Injection"). Numbers stay unchanged.
-
-    Spreadsheets skip blanks and invisible characters before a formula, and take full-width signs for the ASCII ones.
-    """
-    if not cell or _USUAL.match(cell) or _NUMBER.fullmatch(cell):
-        return cell
-    begins = next((c for c in cell if c.isprintable() and not c.isspace()), "")
-    risky = cell.startswith(_BREAK) or unicodedata.normalize("NFKC", begins).startswith(_FORMULA)
-    return f"'{cell}" if risky else cell

@@ -212,8 +212,8 @@ class Splitter:
 
     def _accepted(self, batch: Batch, rules: RowRules, row: Row, at: datetime) -> ResultRow | RejectedRow | None:
         metadata_hash = self.metadata_hash_of(row.request.metadata)
-        counted = self._counted(row.request, at)
-        return accept_row(row, batch, rules, store=self.payments, at=at, metadata_hash=metadata_hash, counted=counted)
+        count = partial(self._counted, row.request, at)
+        return accept_row(row, batch, rules, store=self.payments, at=at, metadata_hash=metadata_hash, count=count)
 
     def _counted(self, asked: PaymentRequest, at: datetime) -> Counted:
         """A file of a thousand subscribers has as many cards: only a row with the address of its buyer is counted."""

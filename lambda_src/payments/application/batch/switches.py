@@ -16,10 +16,11 @@ _MOST_REMEMBERED = 100
 
 @dataclass
 class Switches:
-    """Reads the switch of a batch at most once a second."""
+    """Reads the switch of a batch at most once in `remembered_for`; with 0, for each payment."""
 
     batches: BatchStore
     clock: Clock
+    remembered_for: timedelta = REMEMBERED_FOR
     _read: dict[str, tuple[datetime, Switch]] = field(default_factory=dict, init=False)
 
     def of(self, payment: Payment) -> Switch:
@@ -29,7 +30,7 @@ class Switches:
             return Switch()
         now = self.clock()
         read_at, switch = self._read.get(payment.batch_id, (None, Switch()))
-        if read_at is None or now - read_at >= REMEMBERED_FOR:
+        if read_at is None or now - read_at >= self.remembered_for:
             if len(self._read) >= _MOST_REMEMBERED:
                 self._read.clear()
             switch = self.batches.switch_of(payment.batch_id)

@@ -485,6 +485,8 @@ def test_caller_of_the_pool_has_its_issuer_and_the_name_of_its_record() -> None:
         ({"email": "jo@example.com", "email_verified": False}, ""),
         ({"email": "jo@example.com", "email_verified": "false"}, ""),
         ({"email": "jo@example.com", "email_verified": 2}, ""),
+        ({"email": "jo@example.com", "email_verified": 1}, ""),
+        ({"email": "jo@example.com", "email_verified": 1.0}, ""),
         ({"email": "jo@example.com"}, ""),
         ({"email": ["jo@example.com"], "email_verified": True}, ""),
         ({"email": "jo@example.com\n", "email_verified": True}, ""),

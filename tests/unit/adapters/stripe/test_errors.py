@@ -199,6 +199,7 @@ TWO_AT_ONCE = [
     charge(429, RateLimited, "lock_timeout", code="lock_timeout"),
     *(Line(call, status, RateLimited, "rate_limit", {"code": "rate_limit"}) for call in Call for status in (429, 400)),
     charge(429, RateLimited, "rate_limit"),
+    charge(429, RateLimited, "rate_limit", code="rate_limit_exceeded"),
 ]
 BROKEN = [
     *(

@@ -792,6 +792,16 @@ def test_rows_with_the_address_of_their_buyer_are_counted_and_held() -> None:
 
 
 @pytest.mark.fault(72)
+def test_rows_that_are_refused_are_not_counted() -> None:
+    store = MemoryLimitStore()
+    scenario = SplitScenario(velocity=rule_on(store))
+    rows = "".join(f"v1_{n},1.00,USD,pm_{n},203.0.113.7\n" for n in range(20))
+    content = f"payment_id,amount,currency,payment_method,client_ip\n{rows}".encode()
+    scenario.split(scenario.files.upload("incoming/a.csv", content))
+    assert (dict(scenario.payments.rows), store.members) == ({}, {})
+
+
+@pytest.mark.fault(72)
 def test_rows_without_an_address_are_not_counted() -> None:
     store = MemoryLimitStore()
     scenario = SplitScenario(velocity=rule_on(store))
