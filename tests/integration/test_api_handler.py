@@ -768,7 +768,7 @@ def test_cancel_ends_the_payment_counts_it_and_starts_its_audit(
 # Approval of refunds -----------------------------------------------------------------------------------------------
 
 
-def test_refund_above_the_limit_of_the_setting_waits_until_another_admin_approves(
+def test_refund_above_the_limit_waits_until_another_admin_approves(
     tables: None, executions: Executions, payments: DynamoPaymentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = loaded(executions, monkeypatch, REFUND_APPROVAL_ABOVE="USD=30.00,EUR=0")
