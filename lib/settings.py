@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from payments.adapters.stripe.amounts import CURRENCIES
 from payments.domain.merchants import LEGACY, OWN
+from payments.domain.refund_approval import ApprovalLimits
 
 LEAST_UNIT_SECONDS = 120
 MOST_UNIT_SECONDS = 3600
@@ -234,6 +235,10 @@ def _of_merchants(limits: dict[str, str]) -> dict[str, str]:
     return limits
 
 
+def _approval(text: str) -> str:
+    return str(ApprovalLimits.parse(text))
+
+
 _RETENTION = _number(RETENTION_DAYS, f"one of {', '.join(map(str, RETENTION_DAYS))}")
 _UNIT_SECONDS = _number(
     range(1, MOST_UNIT_SECONDS + 1),
@@ -312,6 +317,7 @@ class Settings(BaseSettings):
     settlement_currencies: Annotated[
         list[Annotated[str, AfterValidator(_settled)]], NoDecode, BeforeValidator(_split)
     ] = []
+    refund_approval_above: Annotated[str, AfterValidator(_approval)] = ""
     oidc_issuer: Annotated[str, _ISSUER] = ""
     oidc_audience: Annotated[str, _CLAIM] = ""
     oidc_roles_claim: Annotated[str, _CLAIM] = "groups"
@@ -359,6 +365,25 @@ class Settings(BaseSettings):
             raise ValueError("AUTH_MODE: 'none' is not allowed in production; allowed: jwt")
         if self.kind == "prod" and not self.effective.require_second_factor:
             raise ValueError("REQUIRE_SECOND_FACTOR: 'false' is not allowed in production; allowed: true")
+        return self
+
+    @model_validator(mode="after")
+    def _approvals_are_of_two_people(self) -> Self:
+        if self.refund_approval_above and self.effective.auth_mode == "none":
+            raise ValueError(
+                f"REFUND_APPROVAL_ABOVE: {self.refund_approval_above!r} is not allowed with AUTH_MODE=none, where all "
+                "callers are one; allowed: AUTH_MODE=jwt, or no approvals"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _approvals_fit_beside_the_merchants(self) -> Self:
+        most = MOST_OF_MERCHANTS - sum(map(len, self.merchants)) - len("".join(self.refund_approval))
+        if len(self.refund_approval_above) > most:
+            raise ValueError(
+                f"REFUND_APPROVAL_ABOVE: {len(self.refund_approval_above)} characters are not allowed, with "
+                f"{len(self.merchants)} MERCHANTS; allowed: at most {max(most, 0)} characters, of fewer currencies"
+            )
         return self
 
     @model_validator(mode="after")
@@ -429,6 +454,11 @@ class Settings(BaseSettings):
                 "or a smaller AUDIT_LOCK_DAYS"
             )
         return self
+
+    @property
+    def refund_approval(self) -> dict[str, str]:
+        """The variable of the function that accepts refunds; none, if no refund needs an approval."""
+        return {"REFUND_APPROVAL_ABOVE": self.refund_approval_above} if self.refund_approval_above else {}
 
     @property
     def merchant_prefixes(self) -> dict[str, str]:

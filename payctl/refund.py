@@ -1,4 +1,4 @@
-"""payctl refund create, show, list, done: refunds over the API, and the operators' list of refunds."""
+"""payctl refund create, approve, reject, show, list, done: refunds over the API, and the operators' list of refunds."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -7,11 +7,12 @@ from urllib.parse import quote, urlencode
 
 import typer
 
-from payctl import adapters, show
+from payctl import adapters, prompts, show
 from payctl.api import Api
 from payctl.failures import Failure
 from payctl.options import Json, stack_of
 from payctl.payment_list import PAGE
+from payctl.prompts import Yes
 from payments.application.acknowledge_refund import NothingToDo, acknowledge
 from payments.domain.clock import utc_now
 from payments.domain.due import Kind
@@ -30,6 +31,7 @@ WHAT_TO_DO = {
     "": "no answer yet: recovery asks Stripe again; do not refund it at Stripe by hand",
 }
 """Why a refund is on the operators' list → what to do."""
+WAITS_FOR_APPROVAL = "no admin has decided yet: payctl refund approve, or payctl refund reject"
 
 app = typer.Typer(help="Refund payments, follow refunds, and see those that need an operator.", no_args_is_help=True)
 RefundId = Annotated[str, typer.Argument(metavar="ID", help="Your id for the refund.")]
@@ -55,6 +57,33 @@ def create(
     _print(answer.body, json)
 
 
+@app.command()
+def approve(context: typer.Context, refund_id: RefundId, yes: Yes = False, json: Json = False) -> None:
+    """Approve a refund that another user requested, so that it is sent. Log in as an admin."""
+    _decide(context, refund_id, "approve", yes=yes, json=json)
+
+
+@app.command()
+def reject(context: typer.Context, refund_id: RefundId, yes: Yes = False, json: Json = False) -> None:
+    """Permanently reject a refund that another user requested. Nothing is refunded. Log in as an admin."""
+    _decide(context, refund_id, "reject", yes=yes, json=json)
+
+
+def _decide(context: typer.Context, refund_id: str, verb: str, *, yes: bool, json: bool) -> None:
+    stack, path = stack_of(context), f"/refunds/{quote(refund_id, safe='')}"
+    api = Api(stack)
+    if not yes:
+        refund = api.call("GET", path).body
+        if refund["status"] == RefundStatus.PENDING_APPROVAL:
+            amount = f"{refund['amount']} {refund['currency']}"
+            what = f"{refund_id} of {amount} for payment {refund['payment_id']} in {stack.name} waits for approval"
+            prompts.confirm(f"{what}. {verb.capitalize()} it?", otherwise=f"{what}; {verb} it")
+    answer = api.call("POST", f"{path}/{verb}")
+    if answer.replayed:
+        show.note(f"you made this decision on {refund_id} before")
+    _print(answer.body, json)
+
+
 @app.command("show")
 def show_refund(context: typer.Context, refund_id: RefundId, json: Json = False) -> None:
     """Show a refund with its history."""
@@ -68,12 +97,16 @@ def list_refunds(
     status: Annotated[str | None, typer.Option(help="Those that came to this status on --day: failed")] = None,
     day: Annotated[str | None, typer.Option(metavar="DATE", help="A day in UTC: 2026-11-21. Default: today.")] = None,
     attention: Annotated[bool, typer.Option("--attention", help="Those that an operator must look at.")] = False,
+    approval: Annotated[bool, typer.Option("--approval", help="Those that an admin must approve or reject.")] = False,
     json: Json = False,
 ) -> None:
-    """List the refunds of a payment, those of a status and day, or those that an operator must look at."""
+    """List the refunds of a payment, those of a status and day, or those that an operator or an admin must look at."""
     stack = stack_of(context)
-    if attention:
-        found = [_row_of(refund) for refund in _needing_attention(context)]
+    if approval:
+        found = [_row_of(refund) for refund in _listed(context, Kind.REFUND_APPROVAL, Kind.REFUND_ATTENTION)]
+        found = [refund for refund in found if refund["status"] == RefundStatus.PENDING_APPROVAL]
+    elif attention:
+        found = [_row_of(refund) for refund in _listed(context, Kind.REFUND_ATTENTION)]
     elif payment:
         found = Api(stack).call("GET", f"/payments/{quote(payment, safe='')}/refunds").body["refunds"]
     else:
@@ -87,7 +120,7 @@ def list_refunds(
         return
     show.table(f"refunds in {stack.name}", COLUMNS, map(_row, found))
     for refund in found if attention else ():
-        show.line(f"{refund['refund_id']}: {WHAT_TO_DO.get(refund.get('attention', ''), 'compare it with Stripe')}")
+        show.line(f"{refund['refund_id']}: {_what_to_do(refund)}")
 
 
 @app.command()
@@ -115,10 +148,17 @@ def done(
     _print(_row_of(refund), json)
 
 
-def _needing_attention(context: typer.Context) -> list[Refund]:
+def _listed(context: typer.Context, *kinds: Kind) -> list[Refund]:
     refunds = adapters.refunds(stack_of(context))
-    listed = refunds.due(Kind.REFUND_ATTENTION, datetime.max.replace(tzinfo=UTC))
-    return [refund for refund_id, _ in listed if (refund := refunds.get(refund_id))]
+    listed = [row_id for kind in kinds for row_id, _ in refunds.due(kind, datetime.max.replace(tzinfo=UTC))]
+    found = [refund for refund_id in listed if (refund := refunds.get(refund_id))]
+    return sorted(found, key=lambda refund: refund.created_at)
+
+
+def _what_to_do(refund: Mapping[str, Any]) -> str:
+    if refund["status"] == RefundStatus.PENDING_APPROVAL:
+        return WAITS_FOR_APPROVAL
+    return WHAT_TO_DO.get(refund.get("attention", ""), "compare it with Stripe")
 
 
 def _row_of(refund: Refund) -> dict[str, Any]:

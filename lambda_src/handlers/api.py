@@ -49,6 +49,7 @@ from payments.domain.identity import EVERYBODY, Caller, NotAuthenticated, caller
 from payments.domain.merchants import Merchants
 from payments.domain.payment import NO_CARD_DATA
 from payments.domain.recovery_timeouts import RecoveryTimeouts
+from payments.domain.refund_approval import ApprovalLimits
 from payments.domain.token import random_token
 from payments.observability.logs import invocation, logger
 from payments.observability.metrics import PAYMENTS_ACCEPTED, count, count_canceled
@@ -85,6 +86,8 @@ OPERATIONS: dict[str, Callable[[Request, Services], dict[str, Any]]] = {
     "GET /payments/{payment_id}/refunds": refunds.list_payment_refunds,
     "GET /refunds": refunds.list_refunds,
     "GET /refunds/{refund_id}": refunds.get_refund,
+    "POST /refunds/{refund_id}/approve": refunds.approve_refund,
+    "POST /refunds/{refund_id}/reject": refunds.reject_refund,
     "POST /batches/{batch_id}/pause": batches.pause_batch,
     "POST /batches/{batch_id}/resume": batches.resume_batch,
     "POST /batches/{batch_id}/cancel": batches.cancel_batch,
@@ -150,6 +153,7 @@ services = Services(
         DynamoRefundStore(dynamodb, setting("REFUNDS_TABLE"), setting("PAYMENTS_TABLE"), timeouts),
         StepFunctionsRefunds(aws.step_functions(), refund_machine_of(setting("STATE_MACHINE_ARN"))),
         encryptor,
+        ApprovalLimits.parse(setting("REFUND_APPROVAL_ABOVE", "")).needs_approval,
     ),
     batches=batch_store,
     customers=stored_customers,

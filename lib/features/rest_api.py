@@ -80,13 +80,14 @@ def _api_function(foundation: Foundation, workflow: Workflow, refunds: Refunds, 
         **foundation.recovery_timeouts,
         **foundation.gateway_deadline,
         GATEWAY_OUTAGE_LIMIT=str(effective.gateway_outage_limit),
+        **foundation.settings.refund_approval,
         **foundation.suffix,
         **({**identity.merchants, **identity.users} if identity else {}),
     )
     tables.payments.grant(api, "GetItem", "BatchGetItem")
     # SAVE: a cancellation; FORGET_BUYER: the erasure of a customer
     tables.payments.grant_writes(api, Write.CREATE, Write.SAVE, Write.BOOK, Write.MARK_RETRIED, Write.FORGET_BUYER)
-    tables.refunds.grant(api, "GetItem", "PutItem")
+    tables.refunds.grant(api, "GetItem", "PutItem", "UpdateItem")  # UpdateItem: an approval
     for index in (BY_PAYMENT, BY_STATUS_DAY):
         tables.refunds.grant_index(api, index)
     # a payment's batch may hold it; admins pause, resume and cancel batches

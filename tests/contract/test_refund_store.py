@@ -24,6 +24,7 @@ from payments.domain.due import NEVER, Due, Kind
 from payments.domain.money import Money
 from payments.domain.payment import Payment
 from payments.domain.refund import Refund, RefundRequest, booked, refund_moved, refund_requested
+from payments.domain.refund_approval import APPROVAL_WAIT
 from payments.domain.refund_statuses import RefundStatus
 from payments.domain.sealed_fields import NotSealed
 from payments.domain.statuses import Status
@@ -154,6 +155,32 @@ def test_change_needs_the_previous_version_of_both_rows(stores: Stores, behind: 
         stores.refunds.save(sent, booked(seen, new, sent))
 
     assert stores.payment == before
+
+
+@pytest.mark.fault(84)
+@pytest.mark.parametrize(("early", "late"), [(_S.PENDING, _S.REJECTED), (_S.REJECTED, _S.PENDING)])
+def test_of_an_approval_and_a_rejection_the_first_is_stored(stores: Stores, early: _S, late: _S) -> None:
+    waiting, seen = stores.create(status=_S.PENDING_APPROVAL), stores.payment
+    first = refund_moved(waiting, early, at=NOON, actor="admin:sub_al", approved_by="sub_al")
+    second = refund_moved(waiting, late, at=NOON, actor="admin:sub_bo", approved_by="sub_bo")
+    stores.refunds.save(first, booked(seen, waiting, first))
+
+    for payment in (seen, stores.payment):
+        with pytest.raises(VersionConflict):
+            stores.refunds.save(second, booked(payment, waiting, second))
+
+    assert stores.refunds.get("ref_1") == first
+    assert stores.payment.reserved_minor_units == first.reserved_minor_units
+
+
+def test_refund_that_needs_an_approval_is_due_when_it_waits_too_long(stores: Stores) -> None:
+    waiting = stores.create(status=_S.PENDING_APPROVAL)
+    [(_, due)] = stores.refunds.due(Kind.REFUND_APPROVAL, ALWAYS)
+    assert due.at == iso(NOON + APPROVAL_WAIT)
+
+    stores.move(waiting, _S.REJECTED, approved_by="sub_al")
+
+    assert stores.waiting() == []
 
 
 def test_save_of_a_payment_keeps_what_is_reserved(stores: Stores) -> None:

@@ -172,7 +172,7 @@ def pay_over_rest(api: Api, dynamodb: Any, customers: str) -> None:
 
 
 def refund(api: Api, gateway: Gateway, dynamodb: Any, outputs: dict[str, str]) -> None:
-    """A refund of ours and one by hand, both in the books; and one that recovery must start."""
+    """A refund of ours and one by hand, both in the books; one that recovery must start; and one that is rejected."""
     payment_id = "least_default"
     path, private = f"/payments/{payment_id}/refunds", {"order": "least"}
     api.post({"refund_id": "least_refund", "amount": 2, "metadata": private}, path)
@@ -189,8 +189,21 @@ def refund(api: Api, gateway: Gateway, dynamodb: Any, outputs: dict[str, str]) -
     )
     refunds.create(lost, booked(row, None, lost))
     refunded(api, "least_lost")
+    row = require(DynamoPaymentStore(dynamodb, outputs["payments_table"]), payment_id)
+    waiting = refund_requested(
+        RefundRequest("least_waiting", payment_id),
+        Money(100, "EUR"),
+        status=RefundStatus.PENDING_APPROVAL,
+        at=utc_now(),
+        actor="merchant:another",
+        source="rest",
+        requested_by="another",
+    )
+    refunds.create(waiting, booked(row, None, waiting))
+    rejected = api.call("POST", "/refunds/least_waiting/reject")
+    assert (rejected.status_code, rejected.json()["status"]) == (200, "rejected"), rejected.text
     gateway.refund(gateway.charges(payment_id)[0]["payment_intent"], 100)
-    eventually("the refund by hand", lambda: api.get(path).json()["refunds"], lambda found: len(found) == 3)
+    eventually("the refund by hand", lambda: api.get(path).json()["refunds"], lambda found: len(found) == 4)
     day = utc_now().date().isoformat()
     assert len(api.get(f"/refunds?status=succeeded&day={day}").json()["refunds"]) >= 3
 

@@ -15,7 +15,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "dev": {},
     "staging": {},
     "prod": {"alarm_emails": ["oncall@example.com"]},
-    "pr-1234": {"tags": {"Team": "payments", "Project": "checkout"}, "settlement_currencies": ["USD", "EUR"]},
+    "pr-1234": {
+        "tags": {"Team": "payments", "Project": "checkout"},
+        "settlement_currencies": ["USD", "EUR"],
+        "refund_approval_above": "EUR=500",
+    },
     "express": {"workflow_type": "EXPRESS", "merchants": ["shop:sh_", "partner"]},
     "local": {"aws_endpoint_url": "https://127.0.0.1:4566", "stripe_api_base": "http://127.0.0.1:8420"},
 }

@@ -30,7 +30,7 @@ ONLY = {
     ("states:StartExecution", "*:stateMachine:payment-processor-*"): {"api", "dispatch", "webhook", "sweep"},
     ("states:StartExecution", "*:stateMachine:payment-refund-processor-*"): {"api", "refund", "webhook", "sweep"},
     ("dynamodb:PutItem", "*:table/payment-refunds-*"): {"api", "refund"},
-    ("dynamodb:UpdateItem", "*:table/payment-refunds-*"): {"refund", "sweep"},
+    ("dynamodb:UpdateItem", "*:table/payment-refunds-*"): {"api", "refund", "sweep"},
     ("dynamodb:PutItem", "*:table/payments-*"): set(),  # a put replaces a row with all its marks
     ("dynamodb:UpdateItem", "*:table/payments-*"): {
         *("api", "split", "charge", "record", "audit", "report", "sweep", "refund")

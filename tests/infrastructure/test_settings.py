@@ -43,6 +43,13 @@ WRONG = [
     ("MERCHANTS", "shop:_", "which end in '_' or '-'"),
     ("CARDS_PER_MERCHANT", "120", "two numbers such as 120/24"),
     ("MERCHANT_CARDS", "shop=many", "a list such as shop=1200/240"),
+    ("REFUND_APPROVAL_ABOVE", "EUR", "such as EUR=500,USD=500"),
+    ("REFUND_APPROVAL_ABOVE", "EUR=500,EUR=600", "each currency once"),
+    ("REFUND_APPROVAL_ABOVE", "EUR=500,", "such as EUR=500,USD=500"),
+    ("REFUND_APPROVAL_ABOVE", "EUX=500", "'EUX' is not an ISO 4217 currency code"),
+    ("REFUND_APPROVAL_ABOVE", "eur=500", "three capital letters"),
+    ("REFUND_APPROVAL_ABOVE", "JPY=10.5", "JPY takes no decimal digits"),
+    ("REFUND_APPROVAL_ABOVE", "EUR=-1", "not a plain decimal number"),
     ("FRAUD_HOLD_HOURS", "0", "a whole number from 1 to 720"),
     ("FRAUD_HOLD_OUTCOME", "charge", "'reject' or 'approve'"),
     ("SETTLEMENT_CURRENCIES", "usd", "such as USD,EUR, in capital letters"),
@@ -372,3 +379,27 @@ def test_main_prints_a_wrong_setting_and_exits_with_1() -> None:
     assert run.stdout == ""
     assert run.stderr.startswith("ENVIRONMENT_SUFFIX: 'NOT-A-SUFFIX' is not allowed; allowed: ")
     assert len(run.stderr.splitlines()) == 1
+
+
+def test_approvals_need_callers_who_are_not_all_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFUND_APPROVAL_ABOVE", "EUR=500, USD=0")
+    assert load().refund_approval_above == "EUR=500.00,USD=0.00"
+    monkeypatch.setenv("AUTH_MODE", "none")
+
+    with pytest.raises(SettingsError, match=r"^REFUND_APPROVAL_ABOVE: .* AUTH_MODE=none, where all callers are one;"):
+        load()
+
+
+def test_approvals_and_merchants_fit_into_one_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFUND_APPROVAL_ABOVE", "EUR=500")
+    names = [f"m-{number:02}{'x' * 12}:{number:02}_" for number in range(50)]
+    monkeypatch.setenv("MERCHANTS", ",".join(names[:48]))
+    assert load().refund_approval == {"REFUND_APPROVAL_ABOVE": "EUR=500.00"}
+    monkeypatch.setenv("MERCHANTS", ",".join(names))
+
+    with pytest.raises(SettingsError, match=r"^REFUND_APPROVAL_ABOVE: 10 characters .*; allowed: at most 0 characters"):
+        load()
+
+
+def test_approvals_that_are_off_need_no_variable() -> None:
+    assert load().refund_approval == {}

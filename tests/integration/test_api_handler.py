@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from io import StringIO
 from random import Random
@@ -763,3 +763,30 @@ def test_cancel_ends_the_payment_counts_it_and_starts_its_audit(
     assert answer["body"]["metadata"] == {"order": "A-17"}
     assert metrics_in(capsys.readouterr().out) == {"PaymentsRejected": 1}
     assert set(executions.started()) == {"pay_1", "pay_1.c2"}
+
+
+# Approval of refunds -----------------------------------------------------------------------------------------------
+
+
+def test_refund_above_the_limit_waits_until_another_admin_approves(
+    tables: None, executions: Executions, payments: DynamoPaymentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = loaded(executions, monkeypatch, REFUND_APPROVAL_ABOVE="USD=30.00,EUR=0")
+    api.submit(currency="USD", amount="99.99")
+    for status in (Status.PROCESSING, Status.SUCCEEDED):
+        payments.save(after(require(payments, "pay_1"), status, at=NOON))
+    path, one = {"payment_id": "pay_1"}, {"refund_id": "ref_1"}
+
+    asked = api.ask("POST /payments/{payment_id}/refunds", ADMIN, one | {"amount": "40"}, path=path)
+    own = api.ask("POST /refunds/{refund_id}/approve", ADMIN, path=one)
+    approved = api.ask("POST /refunds/{refund_id}/approve", replace(ADMIN, subject="sub_other"), path=one)
+
+    assert (asked["statusCode"], asked["body"]["status"]) == (202, "pending_approval")
+    assert is_problem(own, 403, "forbidden")
+    assert (approved["statusCode"], approved["body"]["status"]) == (200, "pending")
+    assert [entry["resource_id"] for entry in items(DENIED_ATTEMPTS.name)] == ["ref_1"]
+    assert [change.actor for change in require(payments, "pay_1").history[-2:]] == [
+        "admin:sub_admin",
+        "admin:sub_other",
+    ]
+    assert set(executions.started()) == {"pay_1", "ref_1", "ref_1.v2"}

@@ -11,8 +11,9 @@ from payments.ports.payment_store import VersionConflict
 from payments.ports.refund_store import RefundStore
 from payments.ports.refund_workflow import RefundWorkflow
 
-KINDS = (Kind.REFUND_OPEN, Kind.REFUND_ATTENTION)
-"""The kinds of refunds that recovery looks at. One that failed late is in the second, and never due."""
+KINDS = (Kind.REFUND_OPEN, Kind.REFUND_APPROVAL, Kind.REFUND_ATTENTION)
+"""The kinds of refunds that recovery looks at. One that failed late is in the last, and never due. One that waits for
+an approval for too long goes there."""
 
 
 @dataclass(frozen=True)

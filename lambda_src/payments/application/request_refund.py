@@ -63,7 +63,8 @@ class RefundRequests:
         requested_by: str = "",
         correlation_id: str = "",
     ) -> RefundAcceptance:
-        """Store the refund with its reservation if it is new, and start it unless it waits for an approval.
+        """Store the refund with its reservation if it is new, and start it. One that waits for an approval is not sent:
+        its execution writes the audit log and publishes the event.
 
         The reservation is one transaction with the payment's row: of two refunds at the same time that exceed what is
         left, one is refused. A repeated call repairs one that failed between storing and starting. `by` is the actor
@@ -80,6 +81,8 @@ class RefundRequests:
             if payment.version >= MOST_VERSIONS:
                 raise NotRefundable("too_many", f"payment {payment.payment_id} changed too often to be refunded here")
             waits = self.needs_approval(payment, money)
+            if waits and not requested_by:
+                raise NotRefundable("no_requester", "it needs an approval, and must be requested with a token")
             refund = refund_requested(
                 asked,
                 money,
@@ -108,7 +111,7 @@ class RefundRequests:
         return RefundAcceptance(known, replayed=True)
 
     def _start(self, refund: Refund) -> None:
-        if refund.status is RefundStatus.PENDING:
+        if refund.status in (RefundStatus.PENDING, RefundStatus.PENDING_APPROVAL):
             self.workflow.start(refund.refund_id, refund.payment_id)
 
 

@@ -34,9 +34,9 @@ class Kind(StrEnum):
     REFUND_OPEN = "refund-open"
     """Refunds that the gateway has not carried out yet, or does not answer for."""
     REFUND_APPROVAL = "refund-approval"
-    """Refunds that a second person must approve."""
+    """Refunds that a second person must approve, due when that takes too long."""
     REFUND_ATTENTION = "refund-attention"
-    """Refunds that an operator must look at: they failed late, or have had no answer for too long."""
+    """Refunds that an operator must look at: they failed late, or have had no answer or approval for too long."""
     BATCH = "batch"
     """Batches without a report."""
 

@@ -148,7 +148,7 @@ class Refund:
     """The row of a refund. It changes only through `refund_moved`, which increments `version`.
 
     Times are ISO 8601 UTC. `attempted_at` is when it was first sent, and `sent_at` when last. `requested_by` is the
-    subject of the caller who requested it, and `approved_by` that of the second person who decided on it.
+    subject of the caller who requested it, and `approved_by` that of the second person who approved or rejected it.
     `gateway_reference` is the gateway's id of it, from the first answer that shows it. `attention` is the code of what
     an operator must look at, "" if nothing. `environment_id` is written with the first intent to send.
     No request about it goes to the gateway before `not_before`, if that is set.

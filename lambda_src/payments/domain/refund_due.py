@@ -6,6 +6,7 @@ from payments.domain.clock import iso, parse_iso
 from payments.domain.due import NEVER, Due, Kind
 from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.refund import Refund
+from payments.domain.refund_approval import APPROVAL_WAIT
 from payments.domain.refund_statuses import ENDED, RefundStatus
 
 FUNCTION_SECONDS = 90
@@ -18,12 +19,14 @@ def refund_due(refund: Refund, timeouts: RecoveryTimeouts, now: datetime) -> Due
     """When recovery must look at a refund next, as of `now`; None if nothing is left to do.
 
     Each write of a row stores it in the index `by-due`. The operators' list is the kind REFUND_ATTENTION: refunds that
-    failed late, and refunds without an answer for too long, which recovery still looks at.
+    failed late, refunds without an answer for too long, which recovery still looks at, and refunds that wait for an
+    approval for too long.
     """
     if refund.status in ENDED:
         return Due(Kind.REFUND_ATTENTION, NEVER) if refund.attention else None
     if refund.status is RefundStatus.PENDING_APPROVAL:
-        return Due(Kind.REFUND_APPROVAL, NEVER)
+        overdue_at = parse_iso(refund.created_at) + APPROVAL_WAIT
+        return Due(Kind.REFUND_ATTENTION, NEVER) if now >= overdue_at else Due(Kind.REFUND_APPROVAL, iso(overdue_at))
     at, overdue_at = look_at(refund, timeouts), _accepted_at(refund) + timeouts.overdue
     if refund.attention:
         return Due(Kind.REFUND_ATTENTION, iso(at))

@@ -21,6 +21,8 @@ ALLOWED: dict[str, frozenset[Role]] = {
     "list_payment_refunds": STAFF | {Role.MERCHANT},
     "get_refund": STAFF | {Role.MERCHANT},
     "list_refunds": STAFF,
+    "approve_refund": _MANAGERS,
+    "reject_refund": _MANAGERS,
     "list_payments": STAFF,
     "pause_batch": _MANAGERS,
     "resume_batch": _MANAGERS,

@@ -1,9 +1,10 @@
-"""Refunds over REST: request one, read it, and list those of a payment or of a day."""
+"""Refunds over REST: request one, approve or reject it, read it, and list those of a payment or of a day."""
 
 import re
 from datetime import date
 from typing import Any
 
+from payments.application.decide_refund import Decision, NotAnotherPerson, NotDecided, decide
 from payments.application.request_refund import OtherRefund, opened_metadata
 from payments.domain.identity import Role, actor_of
 from payments.domain.money import shown
@@ -13,6 +14,7 @@ from payments.domain.refund import REFUND_ID, Refund, parse_refund_request
 from payments.domain.refund_statuses import RefundStatus
 from payments.domain.refundable import NotRefundable
 from payments.ports.payment_store import VersionConflict
+from payments.ports.refund_store import RefundNotStored
 from payments.rest.denied_access import record_denied
 from payments.rest.http import Problem, answer
 from payments.rest.list_query import DEFAULT_LIMIT, MAX_LIMIT, refused
@@ -80,8 +82,47 @@ def get_refund(request: Request, services: Services) -> dict[str, Any]:
     if refund is None:
         if well_formed and not request.caller.sees_all:
             services.limiter.count_missing(request)
-        raise Problem(404, "not-found", "no refund has this refund_id; check it, or list the refunds of its payment")
+        raise _not_found()
     return answer(200, _shown(refund, services))
+
+
+def approve_refund(request: Request, services: Services) -> dict[str, Any]:
+    """POST /refunds/{refund_id}/approve: by an admin, but not by the caller who requested it."""
+    return _decided(request, services, Decision.APPROVED)
+
+
+def reject_refund(request: Request, services: Services) -> dict[str, Any]:
+    """POST /refunds/{refund_id}/reject: by an admin, but not by the caller who requested it."""
+    return _decided(request, services, Decision.REJECTED)
+
+
+def _decided(request: Request, services: Services, decision: Decision) -> dict[str, Any]:
+    refund_id, requests = request.path["refund_id"], services.refunds
+    if not REFUND_ID.fullmatch(refund_id):
+        raise _not_found()
+    try:
+        decided = decide(
+            refund_id,
+            decision,
+            subject=request.caller.subject,
+            by=actor_of(request.caller),
+            payments=requests.payments,
+            refunds=requests.refunds,
+            workflow=requests.workflow,
+            at=request.at,
+        )
+    except RefundNotStored:
+        raise _not_found() from None
+    except NotAnotherPerson as same:
+        record_denied(services.access_log, request, "refund", refund_id)
+        raise Problem(403, "forbidden", f"{same}. Nothing was changed.") from None
+    except NotDecided as not_now:
+        raise Problem(409, "conflict", f"{not_now}. Nothing was changed.") from None
+    except VersionConflict:
+        detail = "the payment changed several times meanwhile, and nothing was changed; send the same request again"
+        raise Problem(503, "unavailable", detail, retry_after_seconds=1) from None
+    headers = {"Idempotent-Replayed": "true"} if decided.replayed else {}
+    return answer(200, _shown(decided.refund, services), headers)
 
 
 def list_refunds(request: Request, services: Services) -> dict[str, Any]:
@@ -116,6 +157,10 @@ def _is_day(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _not_found() -> Problem:
+    return Problem(404, "not-found", "no refund has this refund_id; check it, or list the refunds of its payment")
 
 
 def _shown(refund: Refund, services: Services) -> dict[str, Any]:

@@ -155,3 +155,12 @@ def test_split_may_call_itself_beyond_lambdas_loop_guard(
     _, recursion = stack.only("aws_lambda_function_recursion_config", function_name=f"${{{split}.function_name}}")
 
     assert recursion["recursive_loop"] == "Allow"
+
+
+@pytest.mark.parametrize(("suffix", "limits"), [("pr-1234", "EUR=500.00"), ("prod", None)])
+def test_api_knows_above_which_amount_a_refund_needs_approval(
+    stacks: dict[str, Stack], suffix: str, limits: str | None
+) -> None:
+    _, api = stacks[suffix].named("aws_lambda_function", "payment-api")
+
+    assert api["environment"]["variables"].get("REFUND_APPROVAL_ABOVE") == limits

@@ -1,4 +1,4 @@
-"""payctl refund create, show, list and done."""
+"""payctl refund create, approve, reject, show, list and done."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,11 @@ from payctl.failures import Exit
 from payments.adapters.dynamodb.refunds import DynamoRefundStore
 from payments.adapters.dynamodb.tables import PAYMENTS, REFUNDS
 from payments.application import refund as sending
+from payments.domain.money import Money
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.refund import Refund, RefundRequest, booked, refund_moved, refund_requested
+from payments.domain.refund_approval import APPROVAL_WAIT
+from payments.domain.refund_due import refund_due
 from payments.domain.refund_statuses import RefundStatus
 from payments.domain.statuses import Status
 from payments.ports.payment_store import require
@@ -150,3 +154,58 @@ def test_every_reason_of_the_list_says_what_to_do() -> None:
     reasons = {sending.FAILED_LATE, sending.AMOUNT_DIFFERS, sending.CONTRADICTS}
     reasons |= {sending.OTHER_CONTENT, sending.NO_REFERENCE, ""}
     assert reasons == command.WHAT_TO_DO.keys()
+
+
+WAITING = VIEW | {"status": "pending_approval", "why": {}, "attention": ""}
+
+
+@pytest.mark.parametrize("verb", ["approve", "reject"])
+def test_decision_is_sent_with_yes_and_printed_as_json(api: FakeApi, payctl: Payctl, verb: str) -> None:
+    api.will_answer(200, WAITING | {"status": "pending"}, Idempotent_Replayed="true")
+
+    result = payctl("refund", verb, "ref_1", "--yes", "--json")
+
+    assert (result.exit_code, json.loads(result.stdout)["status"]) == (Exit.DONE, "pending")
+    (request,) = api.received
+    assert request.path.endswith(f"/refunds/ref_1/{verb}")
+    assert "you made this decision on ref_1 before" in result.stderr
+
+
+@pytest.mark.parametrize("verb", ["approve", "reject"])
+def test_decision_without_a_terminal_needs_yes(api: FakeApi, payctl: Payctl, verb: str) -> None:
+    api.will_answer(200, WAITING)
+
+    result = payctl("refund", verb, "ref_1")
+
+    assert result.exit_code == Exit.USAGE
+    assert f"ref_1 of 40.0 USD for payment pay_1 in test waits for approval; {verb} it with --yes" in result.stderr
+    assert [request.path.rpartition("/")[2] for request in api.received] == ["ref_1"]
+
+
+def test_decision_that_the_api_refuses_shows_why(api: FakeApi, payctl: Payctl) -> None:
+    api.will_answer(403, {"title": "Forbidden", "detail": "you requested refund ref_1"})
+
+    result = payctl("refund", "approve", "ref_1", "--yes")
+
+    assert (result.exit_code, "you requested refund ref_1" in result.stderr) == (Exit.FAILED, True)
+
+
+def test_refunds_that_wait_for_approval_are_listed_the_oldest_first(scenario: PayctlScenario) -> None:
+    row = scenario.stored(payment())
+    for status in (Status.PROCESSING, Status.SUCCEEDED):
+        scenario.payments.save(after(require(scenario.payments, "pay_1"), status))
+    for number, age in ((1, 0 * APPROVAL_WAIT), (2, APPROVAL_WAIT)):
+        asked = RefundRequest(f"ref_{number}", "pay_1")
+        waiting = refund_requested(
+            asked, Money(100, row.money.currency), status=_S.PENDING_APPROVAL, at=NOON - age, actor="a", source="rest"
+        )
+        refunds().create(waiting, booked(require(scenario.payments, "pay_1"), None, waiting))
+    late = require_refund(refunds(), "ref_2")
+    refunds().look_again(late, refund_due(late, RecoveryTimeouts(), NOON))
+
+    listed = json.loads(scenario.payctl("refund", "list", "--approval", "--json").stdout)["refunds"]
+    attention = scenario.payctl("refund", "list", "--attention").stdout
+
+    assert [refund["refund_id"] for refund in listed] == ["ref_2", "ref_1"]
+    assert f"ref_2: {command.WAITS_FOR_APPROVAL}" in attention
+    assert "ref_1" not in attention

@@ -1,11 +1,14 @@
-"""Refunds over REST: who may request and read them, and what is refused."""
+"""Refunds over REST: who may request, approve and read them, and what is refused."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from payments.domain.clock import iso
+from payments.domain.identity import Caller, Role
 from payments.domain.merchants import Merchant, Merchants
+from payments.domain.refund_approval import ApprovalLimits
 from payments.domain.statuses import Status
 from payments.ports.payment_store import require
 from tests.unit.builders import NOON, after
@@ -176,3 +179,72 @@ def test_customer_sees_no_refund_of_another(scenario: RestScenario) -> None:
     refund(scenario)
 
     assert scenario.call("get_refund", JO, path={"refund_id": "ref_1"})["statusCode"] == 404
+
+
+OTHER_ADMIN = Caller("sub_other_admin", frozenset({Role.ADMIN}))
+
+
+@pytest.fixture
+def above(scenario: RestScenario) -> RestScenario:
+    """As `scenario`, with an approval above 30 USD."""
+    limits = ApprovalLimits.parse("USD=30")
+    refunds = replace(scenario.services.refunds, needs_approval=limits.needs_approval)
+    scenario.services = replace(scenario.services, refunds=refunds)
+    return scenario
+
+
+def decided(scenario: RestScenario, verb: str, caller: Caller, refund_id: str = "ref_1") -> dict[str, Any]:
+    return scenario.call(f"{verb}_refund", caller, path={"refund_id": refund_id})
+
+
+@pytest.mark.parametrize(("verb", "status", "reserved"), [("approve", "pending", 4000), ("reject", "rejected", 0)])
+def test_another_admin_decides_and_may_repeat_it(above: RestScenario, verb: str, status: str, reserved: int) -> None:
+    assert refund(above, ADMIN)["body"]["status"] == "pending_approval"
+
+    first, again = decided(above, verb, OTHER_ADMIN), decided(above, verb, OTHER_ADMIN)
+
+    assert (first["statusCode"], first["body"]["status"], again["body"]) == (200, status, first["body"])
+    assert again["headers"]["Idempotent-Replayed"] == "true"
+    assert [change["actor"] for change in first["body"]["history"]] == ["admin", "admin"]
+    assert require(above.payments, "pay_1").reserved_minor_units == reserved
+    assert list(above.refund_workflow.started) == ["ref_1", "ref_1.v2"]
+
+
+@pytest.mark.fault(84)
+@pytest.mark.parametrize("verb", ["approve", "reject"])
+def test_admin_who_requested_a_refund_cannot_decide_and_is_recorded(above: RestScenario, verb: str) -> None:
+    refund(above, ADMIN)
+
+    answer = decided(above, verb, ADMIN)
+
+    assert (answer["statusCode"], "another admin" in answer["body"]["detail"]) == (403, True)
+    assert above.denied[-1] == (ADMIN.subject, "refund", "ref_1")
+    assert above.refunds.rows["ref_1"].version == 1
+
+
+def test_merchant_who_is_an_admin_too_cannot_approve_its_own_refund(above: RestScenario) -> None:
+    refund(above, SHOP)
+    both = replace(SHOP, roles=SHOP.roles | {Role.ADMIN})
+
+    assert decided(above, "approve", both)["statusCode"] == 403
+    assert decided(above, "approve", ADMIN)["statusCode"] == 200
+
+
+def test_decision_after_another_one_is_409_and_unknown_refunds_404(above: RestScenario) -> None:
+    refund(above, SHOP)
+    decided(above, "reject", ADMIN)
+
+    answer = decided(above, "approve", OTHER_ADMIN)
+
+    assert answer["statusCode"] == 409
+    assert "refund ref_1 was rejected already" in answer["body"]["detail"]
+    for refund_id in ("ref_9", "../x"):
+        assert decided(above, "approve", ADMIN, refund_id)["statusCode"] == 404
+
+
+def test_refund_that_waits_is_202_again_and_listed(above: RestScenario) -> None:
+    first, again = refund(above), refund(above)
+
+    assert (again["statusCode"], again["body"]) == (202, first["body"])
+    query = {"status": "pending_approval", "day": iso(NOON)[:10]}
+    assert above.call("list_refunds", OPERATOR, query=query)["body"]["refunds"] == [first["body"]]
