@@ -125,6 +125,7 @@ def scenario(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchScenario]:
         create_table(CUSTOMERS)
         just_now = int(time.time() / SLOT.total_seconds())  # a recent charge
         DynamoSlotStore(create_table(CONTROLS), CONTROLS.name, SLOT).take_slot(just_now, just_now)
+        audit_key = boto3.client("kms").create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
         for name, value in {
             "PAYMENTS_TABLE": PAYMENTS.name,
             "VAULT_KEY_ARN": boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
@@ -143,6 +144,7 @@ def scenario(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchScenario]:
             "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:payment",
             "REPORT_FUNCTION": "report",
             "AUDIT_FUNCTION": "audit",
+            "AUDIT_KEY_ARN": audit_key["KeyMetadata"]["Arn"],
             "AWS_LAMBDA_FUNCTION_NAME": "split",
             "DISPATCH_PACE_SECONDS": "0",
         }.items():

@@ -11,6 +11,8 @@ SOURCE = ROOT / "lambda_src"
 BY_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME"}
 BY_A_LOCAL_AWS = {"AWS_CA_BUNDLE"}
 BY_POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "LOG_LEVEL"}
+ONLY_IF_SET = {"REFUND_APPROVAL_ABOVE"}
+"""An environment of 4 KB has no room for a setting that says nothing."""
 
 
 def _path(module: str) -> Path | None:
@@ -64,11 +66,11 @@ def _settings_of(handler: str) -> set[str]:
 
 def test_functions_get_exactly_the_settings_that_their_code_reads(stack: Stack) -> None:
     given = {
-        function["handler"]: set(function["environment"]["variables"]) - BY_POWERTOOLS
+        function["handler"]: set(function["environment"]["variables"]) - BY_POWERTOOLS - ONLY_IF_SET
         for function in stack.all("aws_lambda_function").values()
     }
 
-    assert given == {handler: _settings_of(handler) - BY_LAMBDA - BY_A_LOCAL_AWS for handler in given}
+    assert given == {handler: _settings_of(handler) - BY_LAMBDA - BY_A_LOCAL_AWS - ONLY_IF_SET for handler in given}
 
 
 def test_powertools_gets_the_functions_name(stack: Stack) -> None:
