@@ -7,6 +7,7 @@ cover the recovery paths, and runs each ordinary path of a payment once itself.
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from payments.domain.backup import VERIFIED, key_of, timestamp_of
 from payments.domain.clock import utc_now
 from payments.domain.money import Money
 from payments.domain.payment import accepted, parse_request
+from payments.domain.recovery_timeouts import RecoveryTimeouts
 from payments.domain.refund import RefundRequest, booked, refund_requested
 from payments.domain.refund_statuses import RefundStatus
 from payments.ports.backup_store import NoSuchObject
@@ -177,7 +179,8 @@ def refund(api: Api, gateway: Gateway, dynamodb: Any, outputs: dict[str, str]) -
     path, private = f"/payments/{payment_id}/refunds", {"order": "least"}
     api.post({"refund_id": "least_refund", "amount": 2, "metadata": private}, path)
     refunded(api, "least_refund")
-    refunds = DynamoRefundStore(dynamodb, outputs["refunds_table"], outputs["payments_table"])
+    soon = RecoveryTimeouts(timedelta(seconds=5))
+    refunds = DynamoRefundStore(dynamodb, outputs["refunds_table"], outputs["payments_table"], soon)
     row = require(DynamoPaymentStore(dynamodb, outputs["payments_table"]), payment_id)
     lost = refund_requested(
         RefundRequest("least_lost", payment_id),
