@@ -158,6 +158,8 @@ def scenario(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchScenario]:
             assert caller._function_name == "audit"
             audit.handler(event, Context())
 
+        # moto copies its tables in a transaction, and fails if another thread writes meanwhile
+        monkeypatch.setattr("payments.application.batch.cancel_rows.WORKERS", 1)
         # moto runs functions only in Docker
         with patch.object(FunctionStarter, "__call__", invoke), patch.object(FunctionCaller, "__call__", call):
             split, dispatch, report, audit = (
