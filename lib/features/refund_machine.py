@@ -5,7 +5,7 @@ This module does not import cdktf: the simulation runs the same definition.
 
 from typing import Any
 
-from lib.features.state_machine import GRACE_SECONDS, State, Step, retrier
+from lib.features.state_machine import GRACE_SECONDS, State, Step, publish, retrier
 from payments.domain.errors import POLICIES, UNEXPECTED
 
 
@@ -56,23 +56,7 @@ def refund_definition(refund: Step, audit: Step, topic_arn: str) -> dict[str, An
                 "Choices": [{"Variable": "$.event", "IsPresent": True, "Next": "Publish"}],
                 "Default": "Done",
             },
-            "Publish": {
-                "Type": "Task",
-                "Comment": "Notify the subscribers, who filter on the status",
-                "Resource": "arn:aws:states:::sns:publish",
-                "TimeoutSeconds": 10,
-                "Parameters": {
-                    "TopicArn": topic_arn,
-                    "Message.$": "States.JsonToString($.event)",
-                    "MessageAttributes": {
-                        "event_type": {"DataType": "String", "StringValue.$": "$.event.event_type"},
-                        "status": {"DataType": "String", "StringValue.$": "$.event.status"},
-                    },
-                },
-                "ResultPath": None,
-                "Retry": [unexpected],
-                "End": True,
-            },
+            "Publish": publish(topic_arn, unexpected),
             "Done": {"Type": "Succeed"},
         },
     }

@@ -87,22 +87,27 @@ def definition(validate: Step, charge: Step, record: Step, audit: Step, topic_ar
             },
             "Record": task(record, "Write the outcome to the row", [unexpected], Next="Audit"),
             "Audit": task(audit, "Append the missing audit entries", [unexpected], Next="Publish"),
-            "Publish": {
-                "Type": "Task",
-                "Comment": "Notify the subscribers, who filter on the status",
-                "Resource": "arn:aws:states:::sns:publish",
-                "TimeoutSeconds": 10,
-                "Parameters": {
-                    "TopicArn": topic_arn,
-                    "Message.$": "States.JsonToString($.event)",
-                    "MessageAttributes": {
-                        "event_type": {"DataType": "String", "StringValue.$": "$.event.event_type"},
-                        "status": {"DataType": "String", "StringValue.$": "$.event.status"},
-                    },
-                },
-                "ResultPath": None,
-                "Retry": [unexpected],
-                "End": True,
+            "Publish": publish(topic_arn, unexpected),
+        },
+    }
+
+
+def publish(topic_arn: str, unexpected: dict[str, Any]) -> State:
+    """The last state of a machine: it publishes `$.event`. `unexpected` is the retrier of errors that are not ours."""
+    return {
+        "Type": "Task",
+        "Comment": "Notify the subscribers, who filter on the status",
+        "Resource": "arn:aws:states:::sns:publish",
+        "TimeoutSeconds": 10,
+        "Parameters": {
+            "TopicArn": topic_arn,
+            "Message.$": "States.JsonToString($.event)",
+            "MessageAttributes": {
+                "event_type": {"DataType": "String", "StringValue.$": "$.event.event_type"},
+                "status": {"DataType": "String", "StringValue.$": "$.event.status"},
             },
         },
+        "ResultPath": None,
+        "Retry": [unexpected],
+        "End": True,
     }
