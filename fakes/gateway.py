@@ -218,7 +218,7 @@ class MemoryGateway:
         check_chargeable(request)
         with self._lock:
             fault = self._strike("charge", request.payment_id)
-            intent = self._once(request, fault)
+            intent = self._once(request, fault, lambda: self._executed(request))
             return _reported(intent, fault)
 
     def find(self, payment_id: str, reference: str = "", *, environment_id: str = "") -> GatewayCharge | None:
@@ -369,19 +369,8 @@ class MemoryGateway:
         """Refund once for each key within 24 hours. Raises the errors of the port."""
         with self._lock:
             fault = self._strike("create_refund", order.payment_id)
-            key = self._keys.get(order.key)
-            if key is None or self._clock() - key.first_used >= KEYS_KEPT_FOR:
-                key = self._first_refund(order, fault)
-            elif key.request != order:
-                raise Conflict("idempotency_error", "the gateway has this refund id with other content")
-            if fault and fault.kind is FaultKind.ANSWER_LOST:
-                raise _no_answer()
-            if key.answer is None:
-                raise _answered_500()
-            if isinstance(key.answer, InvalidPayment):
-                raise key.answer
-            assert isinstance(key.answer, _Refund)  # noqa: S101
-            return self._shown(key.answer)  # as it was at first, as at Stripe
+            refund = self._once(order, fault, lambda: self._refunded(order))
+            return self._shown(refund)  # as it was at first, as at Stripe
 
     def refund_of(self, reference: str) -> GatewayRefund:
         """The refund with this reference, for `MemoryRefunds`."""
@@ -415,16 +404,6 @@ class MemoryGateway:
     def refunds(self) -> list[GatewayRefund]:
         """Every refund, oldest first. Takes no lock."""
         return [self._shown(refund) for refund in self._refunds]
-
-    def _first_refund(self, order: RefundOrder, fault: Fault | None) -> _Key:
-        kind = fault.kind if fault else None
-        executes = fault is None or fault.executes
-        if kind is FaultKind.ANSWER_LOST and not executes:
-            raise _no_answer()
-        answer = self._refunded(order) if executes else None
-        key = _Key(order, self._clock(), None if kind is FaultKind.SERVER_ERROR else answer)
-        self._keys[order.key] = key
-        return key
 
     def _refunded(self, order: RefundOrder) -> "_Refund | InvalidPayment":
         intent = self._intent(order.charge)
@@ -504,21 +483,23 @@ class MemoryGateway:
                 raise OutcomeUnknown("idempotency_key_in_use", "another request for this payment is running")
         return fault
 
-    def _once(self, request: ChargeRequest, fault: Fault | None) -> _Intent:
+    def _once[Made: (_Intent, _Refund)](
+        self, request: ChargeRequest | RefundOrder, fault: Fault | None, execute: Callable[[], Made | InvalidPayment]
+    ) -> Made:
         """Execute the request, or return the stored answer of its idempotency key."""
         key = self._keys.get(request.key)
         if key is None or self._clock() - key.first_used >= KEYS_KEPT_FOR:
-            key = self._first(request, fault)
+            key = self._first(request, fault, execute)
         elif key.request != request:
-            raise Conflict("idempotency_error", "the gateway has this payment id with other content")
+            raise Conflict("idempotency_error", "the gateway has this id with other content")
         if fault and fault.kind is FaultKind.ANSWER_LOST:
             raise _no_answer()
         if key.answer is None:
             raise _answered_500()
         if isinstance(key.answer, InvalidPayment):
             raise key.answer
-        assert isinstance(key.answer, _Intent)  # noqa: S101
-        return key.answer
+        made: Any = key.answer
+        return made  # type: ignore[no-any-return]
 
     def _card(self, request: ChargeRequest) -> str | InvalidPayment:
         """The test card of the payment method. A card without a customer is used up, also by a declined charge."""
@@ -533,13 +514,13 @@ class MemoryGateway:
         method.used_up = not method.customer
         return method.card
 
-    def _first(self, request: ChargeRequest, fault: Fault | None) -> _Key:
+    def _first(self, request: ChargeRequest | RefundOrder, fault: Fault | None, execute: Callable[[], Any]) -> _Key:
         """Execute the first request of a key, and store its answer."""
         kind = fault.kind if fault else None
         executes = fault is None or fault.executes
         if kind is FaultKind.ANSWER_LOST and not executes:
             raise _no_answer()
-        answer = self._executed(request) if executes else None
+        answer = execute() if executes else None
         key = _Key(request, self._clock(), None if kind is FaultKind.SERVER_ERROR else answer)
         self._keys[request.key] = key
         return key
